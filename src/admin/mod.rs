@@ -1,0 +1,1 @@
+//! The control thread and its API.

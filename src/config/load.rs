@@ -1,0 +1,1 @@
+//! A TOML file to `Settings`.

@@ -1,0 +1,183 @@
+//! The only error of the data plane: who is to blame, and for what.
+
+use crate::wire::Side;
+
+/// What went wrong in a session, and on whose side.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fault {
+    /// The peer that is to blame, or at whose leg it happened.
+    pub side: Side,
+    /// What happened.
+    pub kind: FaultKind,
+}
+
+/// Kinds of faults, by blame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FaultKind {
+    /// Bytes that are not the protocol.
+    Malformed(Malformed),
+    /// Correct bytes that ask for what weir does not do.
+    Unsupported(Unsupported),
+    /// A bound of `limits` was met.
+    Limit(Limit),
+    /// The peer did not prove who it is, or weir could not log in.
+    Login(Login),
+    /// The target cannot be reached.
+    Target(Target),
+    /// The journal refused an entry.
+    Record(Refused),
+    /// weir is shutting down.
+    Drain,
+    /// The session was ended by an administrator.
+    Killed,
+    /// A bug of weir: a panic caught at the session's edge.
+    Internal,
+}
+
+/// Bytes that are not the protocol.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Malformed {
+    /// The length of a start-up packet is impossible.
+    StartupLength,
+    /// The content of a start-up packet is not key/value strings.
+    StartupContent,
+    /// The length field of a message is below four or above the limit of its type.
+    MessageLength,
+    /// A message type that this side may not send in this state.
+    MessageType,
+    /// The body of a message does not have its type's shape.
+    MessageBody,
+    /// Bytes arrived in clear between a TLS request and the handshake (CVE-2021-23222).
+    BytesBeforeTls,
+    /// The TLS peer broke the handshake or a record.
+    Tls,
+    /// The connection ended inside a message.
+    Truncated,
+}
+
+/// Correct bytes that ask for what weir does not do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unsupported {
+    /// A protocol major version other than 3.
+    ProtocolVersion,
+    /// A replication connection.
+    Replication,
+    /// An authentication method of the target.
+    Authentication,
+    /// The target's TLS policy asks for what the target does not offer.
+    TlsRequired,
+    /// The listener wants TLS and the client did not ask for it.
+    PlaintextClient,
+}
+
+/// A bound of `limits` was met.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Limit {
+    /// The login took too long.
+    LoginTime,
+    /// A message must be held whole and is too large.
+    MessageBytes,
+    /// Too many prepared statements or portals.
+    Statements,
+    /// Too many connections.
+    Sessions,
+}
+
+/// The peer did not prove who it is, or weir could not log in.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Login {
+    /// Unknown user or wrong password; deliberately one value.
+    Credentials,
+    /// The SASL exchange is malformed.
+    Sasl,
+    /// The start-up packet names no known target.
+    UnknownTarget,
+    /// The identity has no role at the target.
+    NoRole,
+    /// The target refused weir's own credential.
+    TargetCredentials,
+}
+
+/// The target cannot be reached.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Target {
+    /// Its name does not resolve.
+    Resolve,
+    /// It refuses the connection.
+    Connect,
+    /// It did not answer in time.
+    Timeout,
+    /// It closed the connection.
+    Closed,
+    /// Its certificate cannot be verified.
+    Certificate,
+}
+
+/// Why the journal refused an entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Refused {
+    /// No segment is free: the disk is full or the sealer is behind.
+    Full,
+    /// The disk returned an error; the segment is poisoned.
+    Disk,
+    /// The entry is larger than `limits::ENTRY_BYTES_MAX`.
+    TooLarge,
+}
+
+impl Fault {
+    /// A fault on `side`.
+    pub const fn new(side: Side, kind: FaultKind) -> Fault {
+        Fault { side, kind }
+    }
+
+    /// A fixed word for metrics and records.
+    pub const fn label(&self) -> &'static str {
+        match self.kind {
+            FaultKind::Malformed(m) => match m {
+                Malformed::StartupLength => "startup-length",
+                Malformed::StartupContent => "startup-content",
+                Malformed::MessageLength => "message-length",
+                Malformed::MessageType => "message-type",
+                Malformed::MessageBody => "message-body",
+                Malformed::BytesBeforeTls => "bytes-before-tls",
+                Malformed::Tls => "tls",
+                Malformed::Truncated => "truncated",
+            },
+            FaultKind::Unsupported(u) => match u {
+                Unsupported::ProtocolVersion => "protocol-version",
+                Unsupported::Replication => "replication",
+                Unsupported::Authentication => "target-authentication",
+                Unsupported::TlsRequired => "target-tls-required",
+                Unsupported::PlaintextClient => "plaintext-client",
+            },
+            FaultKind::Limit(l) => match l {
+                Limit::LoginTime => "login-time",
+                Limit::MessageBytes => "message-bytes",
+                Limit::Statements => "statements",
+                Limit::Sessions => "sessions",
+            },
+            FaultKind::Login(l) => match l {
+                Login::Credentials => "credentials",
+                Login::Sasl => "sasl",
+                Login::UnknownTarget => "unknown-target",
+                Login::NoRole => "no-role",
+                Login::TargetCredentials => "target-credentials",
+            },
+            FaultKind::Target(t) => match t {
+                Target::Resolve => "target-resolve",
+                Target::Connect => "target-connect",
+                Target::Timeout => "target-timeout",
+                Target::Closed => "target-closed",
+                Target::Certificate => "target-certificate",
+            },
+            FaultKind::Record(r) => match r {
+                Refused::Full => "journal-full",
+                Refused::Disk => "journal-disk",
+                Refused::TooLarge => "journal-entry-size",
+            },
+            FaultKind::Drain => "drain",
+            FaultKind::Killed => "killed",
+            FaultKind::Internal => "internal",
+        }
+    }
+}

@@ -1,0 +1,57 @@
+//! Every bound of the system, in one place. Units are the last word of a name.
+
+/// A start-up packet may not be longer (PostgreSQL: `MAX_STARTUP_PACKET_LENGTH`, pqcomm.h).
+pub const STARTUP_PACKET_BYTES_MAX: u32 = 10_000;
+/// A password or SASL message before authentication (OIDC tokens are larger than start-up packets).
+pub const AUTH_MESSAGE_BYTES_MAX: u32 = 65_536;
+/// A message of the frontend is at most this long (PostgreSQL: `PQ_LARGE_MESSAGE_LIMIT`).
+pub const CLIENT_MESSAGE_BYTES_MAX: u32 = 0x3fff_ffff;
+/// A client has this long from `accept` to a finished login.
+pub const LOGIN_TIMEOUT_US: u64 = 30_000_000;
+/// The target has this long to accept the connection and finish the login.
+pub const DIAL_TIMEOUT_US: u64 = 10_000_000;
+/// SQL text longer than this is not parsed; its class is `unknown`.
+pub const PARSED_TEXT_BYTES_MAX: usize = 1 << 20;
+/// A command message (query text, statement text) is held whole up to this size, refused above.
+pub const COMMAND_HELD_BYTES_MAX: u32 = 16 << 20;
+/// A Bind longer than this is streamed, its values recorded in chunks.
+pub const BIND_HELD_BYTES_MAX: u32 = 1 << 20;
+/// A row that has to be masked is held whole up to this size, refused above.
+pub const MASKED_ROW_BYTES_MAX: u32 = 16 << 20;
+/// A server message that must be understood (errors, descriptions) is held up to this size.
+pub const SERVER_HELD_BYTES_MAX: u32 = 4 << 20;
+/// Bytes waiting for one peer before the other one is no longer read.
+pub const OUTBOX_BYTES_MAX: usize = 256 << 10;
+/// Bytes of a client kept while its command is held or its target is dialled.
+pub const BACKLOG_BYTES_MAX: usize = 256 << 10;
+/// A chunk of captured bytes in one journal entry.
+pub const CHUNK_BYTES_MAX: usize = 64 << 10;
+/// What one answer keeps, unless the target says otherwise.
+pub const CAPTURE_BYTES_DEFAULT: u64 = 1 << 20;
+/// Replies outstanding in one session; beyond it the client is not read.
+pub const PENDING_REPLIES_MAX: usize = 65_536;
+/// Prepared statements and portals one session may keep.
+pub const STATEMENTS_MAX: usize = 65_536;
+/// Bytes of statement texts one session may keep; beyond it a Parse is refused.
+pub const STATEMENT_TEXT_BYTES_MAX: usize = 64 << 20;
+/// Classified texts one shard remembers.
+pub const CLASSIFIED_TEXTS_MAX: usize = 16_384;
+/// Bytes of classified texts one shard remembers.
+pub const CLASSIFIED_BYTES_MAX: usize = 32 << 20;
+/// SCRAM iterations a target may ask for; more would stall a shard.
+pub const SCRAM_ITERATIONS_MAX: u32 = 600_000;
+/// Largest journal segment entry; larger content is chunked before.
+pub const ENTRY_BYTES_MAX: usize = 17 << 20;
+/// Size of one journal segment unless the configuration says otherwise.
+pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
+/// A segment with entries is sealed at the latest after this time.
+pub const SEGMENT_AGE_US: u64 = 60_000_000;
+/// In `write` mode the disk lags at most this far behind.
+pub const SYNC_INTERVAL_US: u64 = 10_000;
+/// Commands that wait for approval, per shard.
+pub const HELD_COMMANDS_MAX: usize = 1_024;
+/// Messages waiting in one mailbox between a shard and the control thread.
+pub const MAILBOX_MESSAGES_MAX: usize = 4_096;
+
+const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize + 65_536 < ENTRY_BYTES_MAX);
+const _: () = assert!(PARSED_TEXT_BYTES_MAX <= COMMAND_HELD_BYTES_MAX as usize);

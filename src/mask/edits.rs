@@ -1,0 +1,4 @@
+//! Changes to a message body.
+/// Sorted, non-overlapping changes.
+#[derive(Debug, Default)]
+pub struct Edits {}

@@ -1,0 +1,80 @@
+//! One session: the stages composed, without a socket or a clock.
+//!
+//! `machine` is pure: bytes, time and answers in; outputs out. `drive` (a shell) moves the bytes.
+
+pub mod machine;
+
+use std::net::SocketAddr;
+use std::rc::Rc;
+
+use crate::config::settings::Settings;
+use crate::decide::approval::AskSummary;
+use crate::decide::{Classifier, Rules};
+use crate::fault::Fault;
+use crate::mask::Policy;
+use crate::mask::catalog::Catalog;
+use crate::record::{Journal, SessionId};
+use crate::wire::Side;
+
+/// The time, given to every stage as an argument.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Now {
+    /// UTC, microseconds since 1970.
+    pub wall_us: i64,
+    /// Monotonic, microseconds since the process started.
+    pub mono_us: u64,
+}
+
+/// What all sessions of a shard read; replaced as a whole when the configuration or a target's
+/// catalog changes. A session keeps the one it took at its last command.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The configuration.
+    pub settings: Settings,
+    /// Compiled rules.
+    pub rules: Rules,
+    /// Compiled masks.
+    pub masks: Policy,
+    /// Per target, in the order of `settings.targets`: table and column shapes, if masks need them.
+    pub catalogs: Vec<Option<std::sync::Arc<Catalog>>>,
+    /// Per target: addresses as resolved by the control thread.
+    pub addresses: Vec<Vec<SocketAddr>>,
+}
+
+/// What a call into the machine may use. Owned by the shard, lent for one call.
+pub struct Stage<'a> {
+    /// The current snapshot.
+    pub snapshot: &'a Rc<Snapshot>,
+    /// The shard's classifier cache.
+    pub classifier: &'a mut Classifier,
+    /// The shard's journal.
+    pub journal: &'a mut dyn Journal,
+    /// Random bytes for nonces and ids: fills the slice.
+    pub random: &'a mut dyn FnMut(&mut [u8]),
+    /// The time of this turn.
+    pub now: Now,
+}
+
+/// What the machine wants done besides moving the bytes of its two outboxes.
+#[derive(Debug)]
+pub enum Output {
+    /// After the outbox of this side is written, speak TLS with it (server role towards the
+    /// client, client role towards the target). Bytes received from then on are records.
+    StartTls(Side),
+    /// Connect to this target (index in `settings.targets`); answer with `handle_dialed`.
+    Dial(usize),
+    /// A command waits for approval: tell the control thread.
+    AskOpened(AskSummary),
+    /// It no longer waits; the final event (`approved`, `denied`, `expired`, `canceled`).
+    AskClosed(SessionId, &'static str),
+    /// The catalog of this target lacks a relation or may be stale; `handle_snapshot` follows.
+    RefreshCatalog(usize),
+    /// A client sent a CancelRequest with this key (process id and secret as on the wire).
+    Cancel(Vec<u8>),
+    /// The target gave this session this cancel key; remember it for `Output::Cancel`.
+    CancelKey(Vec<u8>),
+    /// Send this CancelRequest key to the session's target on a connection of its own.
+    CancelAtTarget(usize, Vec<u8>),
+    /// Close both connections after the outboxes are written.
+    Close(Option<Fault>),
+}

@@ -1,0 +1,2 @@
+//! One core: executor, ring, buffers, timers, mailboxes.
+pub mod mail;
