@@ -26,9 +26,9 @@ use crate::wire::Side;
 use crate::wire::postgres::frame::{Framer, Step, Treat};
 use crate::wire::postgres::state::{Approved, Epoch, Expect, Prepared, Registry};
 
+use super::admit::Refusal;
 use super::capture::{Answer, Upload};
 use super::core::Core;
-use super::request::Refusal;
 use super::{Output, Stage};
 
 /// What a session is connected to, and as whom.
