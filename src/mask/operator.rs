@@ -180,9 +180,3 @@ mod tests {
         assert_eq!(out, b"**********");
     }
 }
-impl Operator {
-    /// Name.
-    pub fn name(self) -> &'static str {
-        ""
-    }
-}

@@ -367,13 +367,14 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        for hit in self.hits.drain() {
+        let rows = self.hits.drain().map(|hit| (self.columns.get(usize::from(hit.column)), hit));
+        let texts = self.text_hits.drain().map(|hit| (None, hit));
+        for (column, hit) in rows.chain(texts) {
             core.totals.masked += hit.count;
-            let column = hit.column.and_then(|index| self.columns.get(index));
             let entry = MaskingHit {
                 command_seq: seq,
                 column: column.map_or("message", String::as_str),
-                detector: hit.detector,
+                detector: hit.cause.name(),
                 operator: hit.operator.name(),
                 hits: hit.count,
             };

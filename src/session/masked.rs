@@ -63,7 +63,7 @@ impl Ready {
 
     fn masked_text(&mut self, text: &[u8]) -> Vec<u8> {
         let mut out = Vec::with_capacity(text.len());
-        if self.link.view.text(text, &mut out, &mut self.hits) { out } else { text.to_vec() }
+        if self.link.view.text(text, &mut out, &mut self.text_hits) { out } else { text.to_vec() }
     }
 
     fn masked_parameter(&mut self, body: &[u8]) -> Result<Vec<u8>, Fault> {

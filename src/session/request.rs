@@ -8,8 +8,7 @@ use std::rc::Rc;
 
 use crate::decide::{Class, Classified, Copy, Effect, Permit, Statement};
 use crate::fault::{Fault, FaultKind, Limit, Malformed, Refused};
-use crate::mask::copy::CopyMasker;
-use crate::mask::plan::CopyPlanned;
+use crate::mask::copy::{CopyMasker, CopyPlanned};
 use crate::mask::redact;
 use crate::record::entry::{Decision, Event, Params};
 use crate::wire::Side;

@@ -157,13 +157,8 @@ fn tags_say_how_many_rows() {
 #[test]
 fn reports_keep_their_fields_and_cannot_be_broken_by_a_zero() {
     let mut bytes = Vec::new();
-    let report = Report {
-        severity: "ERROR",
-        sqlstate: "42501",
-        message: "no\0pe",
-        detail: "",
-        hint: "ask",
-    };
+    let report =
+        Report { severity: "ERROR", sqlstate: "42501", message: "no\0pe", detail: "", hint: "ask" };
     reply::error(&mut bytes, &report);
     let fields: Vec<(u8, &[u8])> = error_fields(&bytes[HEAD_BYTES..]).collect();
     let expect: Vec<(u8, &[u8])> =
