@@ -253,11 +253,7 @@ impl Snapshot {
             settled.extend(&sheet.settled);
             ended.extend(&sheet.ended);
         }
-        sheets.extend(
-            self.holds
-                .iter()
-                .map(|file| (Sheet { held: file.held(), ..Sheet::default() }, &file.header)),
-        );
+        sheets.extend(self.holds.iter().map(|file| (Sheet::of_held(file.held()), &file.header)));
         for (sheet, _) in sheets {
             for held in std::mem::take(&mut sheet.held) {
                 let key = holds::key(&held.frame);
