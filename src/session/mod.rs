@@ -2,6 +2,7 @@
 //!
 //! `machine` is pure: bytes, time and answers in; outputs out. `drive` (a shell) moves the bytes.
 
+pub mod drive;
 pub mod machine;
 
 use std::net::SocketAddr;
