@@ -8,6 +8,7 @@ mod capture;
 mod core;
 mod hold;
 mod login;
+pub mod drive;
 pub mod machine;
 mod masked;
 mod ready;
