@@ -57,22 +57,6 @@ pub fn parse(text: &str) -> Option<i64> {
     Some(days * DAY_US + parse_clock(time)?)
 }
 
-/// Reads `90s`, `15m`, `1h`, `2d`, `1w` as microseconds.
-pub fn parse_duration(text: &str) -> Option<i64> {
-    let text = text.trim();
-    let (number, unit) = text.split_at(text.len().checked_sub(1)?.min(text.len()));
-    let unit_us = match unit {
-        "s" => SECOND_US,
-        "m" => 60 * SECOND_US,
-        "h" => 3_600 * SECOND_US,
-        "d" => DAY_US,
-        "w" => 7 * DAY_US,
-        _ => return None,
-    };
-    let number: i64 = number.parse().ok().filter(|n| *n >= 0)?;
-    number.checked_mul(unit_us)
-}
-
 fn parse_clock(time: &str) -> Option<i64> {
     let mut parts = time.splitn(3, ':');
     let hour = digits(parts.next()?, 2).filter(|h| *h < 24)?;
@@ -167,22 +151,6 @@ mod tests {
         check("", None);
     }
 
-    #[test]
-    fn durations_have_one_unit() {
-        let check =
-            |text: &str, expect: Option<i64>| assert_eq!(parse_duration(text), expect, "{text}");
-        check("90s", Some(90_000_000));
-        check("1h", Some(3_600_000_000));
-        check("2d", Some(172_800_000_000));
-        check("0m", Some(0));
-        check("-1h", None);
-        check("h", None);
-        check("", None);
-        check("1", None);
-        check("1\u{e9}", None);
-        check("99999999999999999w", None);
-    }
-
     proptest! {
         #[test]
         fn text_comes_back_as_the_same_time(us in -62_135_596_800_000_000i64..253_402_300_800_000_000) {
@@ -192,7 +160,6 @@ mod tests {
         #[test]
         fn no_text_panics(text in "\\PC{0,40}") {
             let _ = parse(&text);
-            let _ = parse_duration(&text);
         }
     }
 }

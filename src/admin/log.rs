@@ -7,12 +7,12 @@ use std::io::Write;
 
 /// Something an operator may want to know.
 pub fn info(message: &str) {
-    line("info ", message);
+    line("info", message);
 }
 
 /// Something an operator should look at.
 pub fn warn(message: &str) {
-    line("warn ", message);
+    line("warn", message);
 }
 
 /// Something that does not work.
@@ -44,7 +44,7 @@ fn compose(now_us: i64, level: &str, message: &str) -> String {
 mod tests {
     #[test]
     fn a_line_stays_a_line() {
-        let text = super::compose(0, "warn ", "a\nb\x1b[31m");
-        assert_eq!(text, "1970-01-01T00:00:00Z warn  a\\nb\\u{1b}[31m\n");
+        let text = super::compose(0, "warn", "a\nb\x1b[31m");
+        assert_eq!(text, "1970-01-01T00:00:00Z warn a\\nb\\u{1b}[31m\n");
     }
 }
