@@ -326,7 +326,7 @@ impl Core {
                 let state = self.state.clone();
                 tokio::spawn(async move {
                     for other in (0..state.mesh.len()).filter(|other| *other != shard) {
-                        state.mesh.send(other, ToShard::Cancel(key.clone())).await;
+                        state.mesh.send(other, || ToShard::Cancel(key.clone())).await;
                     }
                 });
             }

@@ -11,8 +11,19 @@ use tokio::sync::oneshot;
 use crate::record::SessionId;
 use crate::shard::mail::{SessionSummary, ToShard, Vote, VoteReply};
 
-/// Puts a message into one shard's mailbox, or gives it back when the mailbox is full or closed.
-pub type Post = Box<dyn Fn(ToShard) -> Result<(), ToShard> + Send + Sync>;
+/// What became of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Delivery {
+    /// The shard will read it.
+    Taken,
+    /// The mailbox is full; the message is lost and may be made again.
+    Full,
+    /// The shard has stopped.
+    Stopped,
+}
+
+/// Puts a message into one shard's mailbox.
+pub type Post = Box<dyn Fn(ToShard) -> Delivery + Send + Sync>;
 
 /// All shards, by index.
 pub struct Mesh {
@@ -41,16 +52,16 @@ impl Mesh {
         self.posts.is_empty()
     }
 
-    /// Delivers a message, trying again while the mailbox is full; `false` when time is up.
-    pub async fn send(&self, shard: usize, message: ToShard) -> bool {
+    /// Delivers a message, making it again while the mailbox is full; `false` when the shard has
+    /// stopped or time is up.
+    pub async fn send(&self, shard: usize, mut make: impl FnMut() -> ToShard) -> bool {
         let Some(post) = self.posts.get(shard) else { return false };
-        let mut message = message;
         for _ in 0..SEND_TRIES {
-            match post(message) {
-                Ok(()) => return true,
-                Err(back) => message = back,
+            match post(make()) {
+                Delivery::Taken => return true,
+                Delivery::Stopped => return false,
+                Delivery::Full => tokio::time::sleep(SEND_PAUSE).await,
             }
-            tokio::time::sleep(SEND_PAUSE).await;
         }
         false
     }
@@ -59,28 +70,18 @@ impl Mesh {
     pub async fn broadcast(&self, mut make: impl FnMut() -> ToShard) -> usize {
         let mut missed = 0;
         for shard in 0..self.posts.len() {
-            if !self.send(shard, make()).await {
+            if !self.send(shard, &mut make).await {
                 missed += 1;
             }
         }
         missed
     }
 
-    /// Live sessions of all shards, oldest first; shards that do not answer in time are left out
-    /// and counted.
+    /// Live sessions of all shards, oldest first, and how many shards did not answer.
     pub async fn sessions(&self) -> (Vec<SessionSummary>, usize) {
-        let mut answers = Vec::new();
-        let mut silent = 0;
-        for shard in 0..self.posts.len() {
-            let (reply, answer) = oneshot::channel();
-            if self.send(shard, ToShard::Sessions(reply)).await {
-                answers.push(answer);
-            } else {
-                silent += 1;
-            }
-        }
         let mut sessions = Vec::new();
-        for answer in answers {
+        let mut silent = 0;
+        for answer in self.ask_all(ToShard::Sessions).await {
             match within(answer).await {
                 Some(list) => sessions.extend(list),
                 None => silent += 1,
@@ -92,27 +93,15 @@ impl Mesh {
 
     /// Delivers a vote to the shard that holds the command; `None` when it does not answer.
     pub async fn vote(&self, shard: usize, id: SessionId, vote: Vote) -> Option<VoteReply> {
-        let (reply, answer) = oneshot::channel();
-        if !self.send(shard, ToShard::Vote(id, vote, reply)).await {
-            return None;
-        }
+        let answer = self.ask(shard, |reply| ToShard::Vote(id, vote.clone(), reply)).await;
         within(answer).await
     }
 
     /// Ends a session wherever it lives; whether it was found, `None` when a shard is silent and
     /// no other has it.
     pub async fn kill(&self, id: SessionId) -> Option<bool> {
-        let mut answers = Vec::new();
         let mut silent = false;
-        for shard in 0..self.posts.len() {
-            let (reply, answer) = oneshot::channel();
-            if self.send(shard, ToShard::Kill(id, reply)).await {
-                answers.push(answer);
-            } else {
-                silent = true;
-            }
-        }
-        for answer in answers {
+        for answer in self.ask_all(|reply| ToShard::Kill(id, reply)).await {
             match within(answer).await {
                 Some(true) => return Some(true),
                 Some(false) => {}
@@ -121,10 +110,35 @@ impl Mesh {
         }
         (!silent).then_some(false)
     }
+
+    async fn ask_all<T>(
+        &self,
+        mut make: impl FnMut(oneshot::Sender<T>) -> ToShard,
+    ) -> Vec<Option<oneshot::Receiver<T>>> {
+        let mut answers = Vec::new();
+        for shard in 0..self.posts.len() {
+            answers.push(self.ask(shard, &mut make).await);
+        }
+        answers
+    }
+
+    async fn ask<T>(
+        &self,
+        shard: usize,
+        mut make: impl FnMut(oneshot::Sender<T>) -> ToShard,
+    ) -> Option<oneshot::Receiver<T>> {
+        let mut answer = None;
+        let taken = self.send(shard, || {
+            let (reply, receiver) = oneshot::channel();
+            answer = Some(receiver);
+            make(reply)
+        });
+        if taken.await { answer } else { None }
+    }
 }
 
-async fn within<T>(answer: oneshot::Receiver<T>) -> Option<T> {
-    tokio::time::timeout(ANSWER_TIMEOUT, answer).await.ok()?.ok()
+async fn within<T>(answer: Option<oneshot::Receiver<T>>) -> Option<T> {
+    tokio::time::timeout(ANSWER_TIMEOUT, answer?).await.ok()?.ok()
 }
 
 /// A shard empties its mailbox once per turn; a second of refusals means that it hangs.
@@ -146,20 +160,20 @@ mod tests {
     fn a_full_mailbox_is_tried_again() {
         let tries = Arc::new(AtomicU32::new(0));
         let seen = tries.clone();
-        let post: Post = Box::new(move |message| match seen.fetch_add(1, Ordering::Relaxed) {
-            0..3 => Err(message),
-            _ => Ok(()),
+        let post: Post = Box::new(move |_| match seen.fetch_add(1, Ordering::Relaxed) {
+            0..3 => Delivery::Full,
+            _ => Delivery::Taken,
         });
-        assert!(run(Mesh::new(vec![post]).send(0, ToShard::Rotate)));
+        assert!(run(Mesh::new(vec![post]).send(0, || ToShard::Rotate)));
         assert_eq!(tries.load(Ordering::Relaxed), 4);
     }
 
     #[test]
     fn a_closed_mailbox_is_given_up() {
-        let mesh = Mesh::new(vec![Box::new(Err)]);
+        let mesh = Mesh::new(vec![Box::new(|_| Delivery::Stopped)]);
         run(async {
-            assert!(!mesh.send(0, ToShard::Rotate).await);
-            assert!(!mesh.send(7, ToShard::Rotate).await);
+            assert!(!mesh.send(0, || ToShard::Rotate).await);
+            assert!(!mesh.send(7, || ToShard::Rotate).await);
             assert_eq!(mesh.broadcast(|| ToShard::Rotate).await, 1);
             assert_eq!(mesh.sessions().await, (vec![], 1));
             assert_eq!(mesh.kill(SessionId([0; 16])).await, None);
@@ -173,7 +187,7 @@ mod tests {
                 if let ToShard::Kill(id, reply) = message {
                     reply.send(id.0[0] == mine).unwrap();
                 }
-                Ok(())
+                Delivery::Taken
             })
         };
         let mesh = Mesh::new(vec![shard(1), shard(2)]);

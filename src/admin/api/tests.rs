@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::*;
 use crate::admin::auth::Gate;
 use crate::admin::listen::Bounded;
-use crate::admin::mesh::{Mesh, Post};
+use crate::admin::mesh::{Delivery, Mesh, Post};
 use crate::admin::state::World;
 use crate::config::settings::{Settings, User};
 use crate::decide::approval::AskSummary;
@@ -65,7 +65,7 @@ fn shard(votes: Arc<Mutex<Vec<mail::Vote>>>) -> Post {
             }
             _ => {}
         }
-        Ok(())
+        Delivery::Taken
     })
 }
 
