@@ -116,20 +116,7 @@ pub fn token_path(data_dir: &Path) -> PathBuf {
 /// # Errors
 /// The file cannot be read or made, or holds no token.
 pub fn load_or_make_token(data_dir: &Path) -> Result<String, AuthError> {
-    let path = token_path(data_dir);
-    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
-        Ok(mut file) => {
-            let mut bytes = [0; 32];
-            SystemRandom::new().fill(&mut bytes).map_err(|_| AuthError::Random)?;
-            let token = TOKEN_TEXT.encode(bytes);
-            file.write_all(format!("{token}\n").as_bytes())
-                .and_then(|()| file.sync_all())
-                .map_err(|source| AuthError::File { path, source })?;
-            Ok(token)
-        }
-        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => read_token(data_dir),
-        Err(source) => Err(AuthError::File { path, source }),
-    }
+    load_or_make(token_path(data_dir))
 }
 
 /// Reads the token of a data directory.
@@ -137,28 +124,58 @@ pub fn load_or_make_token(data_dir: &Path) -> Result<String, AuthError> {
 /// # Errors
 /// The file cannot be read, or holds no token.
 pub fn read_token(data_dir: &Path) -> Result<String, AuthError> {
-    let path = token_path(data_dir);
+    read_secret(token_path(data_dir))
+}
+
+/// The password of the login that `weir run --target` prints, the same at every start.
+///
+/// # Errors
+/// The file cannot be read or made, or holds no password.
+pub fn load_or_make_password(data_dir: &Path) -> Result<String, AuthError> {
+    load_or_make(data_dir.join("login.password"))
+}
+
+/// What makes salts for users that do not exist: the same at every start, so that nobody can tell
+/// them from users that do.
+///
+/// # Errors
+/// The file cannot be read or made, or holds no seed.
+pub fn load_or_make_seed(data_dir: &Path) -> Result<[u8; 32], AuthError> {
+    let path = data_dir.join("mock.seed");
+    let text = load_or_make(path.clone())?;
+    let bytes = TOKEN_TEXT.decode(text).ok().and_then(|bytes| bytes.try_into().ok());
+    bytes.ok_or(AuthError::Secret { path })
+}
+
+/// Reads a secret of 32 random bytes as text, or makes it, for the owner's eyes only.
+fn load_or_make(path: PathBuf) -> Result<String, AuthError> {
+    match std::fs::OpenOptions::new().write(true).create_new(true).mode(0o600).open(&path) {
+        Ok(mut file) => {
+            let mut bytes = [0; 32];
+            SystemRandom::new().fill(&mut bytes).map_err(|_| AuthError::Random)?;
+            let secret = TOKEN_TEXT.encode(bytes);
+            file.write_all(format!("{secret}\n").as_bytes())
+                .and_then(|()| file.sync_all())
+                .map_err(|source| AuthError::File { path, source })?;
+            Ok(secret)
+        }
+        Err(error) if error.kind() == std::io::ErrorKind::AlreadyExists => read_secret(path),
+        Err(source) => Err(AuthError::File { path, source }),
+    }
+}
+
+fn read_secret(path: PathBuf) -> Result<String, AuthError> {
     let mut text = String::new();
     let read = std::fs::File::open(&path)
-        .and_then(|file| file.take(TOKEN_FILE_BYTES_MAX).read_to_string(&mut text));
+        .and_then(|file| file.take(SECRET_FILE_BYTES_MAX).read_to_string(&mut text));
     if let Err(source) = read {
         return Err(AuthError::File { path, source });
     }
-    let token = text.trim();
-    if token.len() < TOKEN_BYTES_MIN || !token.bytes().all(|byte| byte.is_ascii_graphic()) {
-        return Err(AuthError::Token { path });
+    let secret = text.trim();
+    if secret.len() < SECRET_BYTES_MIN || !secret.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return Err(AuthError::Secret { path });
     }
-    Ok(token.to_owned())
-}
-
-/// A new password for a generated login, from the alphabet of URLs.
-///
-/// # Errors
-/// The system gives no random bytes.
-pub fn random_password() -> Result<String, AuthError> {
-    let mut bytes = [0; 18];
-    SystemRandom::new().fill(&mut bytes).map_err(|_| AuthError::Random)?;
-    Ok(TOKEN_TEXT.encode(bytes))
+    Ok(secret.to_owned())
 }
 
 /// A verifier for a password, with a random salt.
@@ -177,8 +194,8 @@ pub enum AuthError {
     /// No randomness.
     #[error("the system gives no random bytes")]
     Random,
-    /// The file.
-    #[error("cannot use the admin token {path}: {source}")]
+    /// A file of secrets.
+    #[error("cannot use {path}: {source}")]
     File {
         /// Where.
         path: PathBuf,
@@ -186,15 +203,15 @@ pub enum AuthError {
         source: std::io::Error,
     },
     /// Its content.
-    #[error("{path} holds no usable token; delete it and weir makes a new one at its next start")]
-    Token {
+    #[error("{path} holds no usable secret; delete it and weir makes a new one at its next start")]
+    Secret {
         /// Where.
         path: PathBuf,
     },
 }
 
-const TOKEN_BYTES_MIN: usize = 32;
-const TOKEN_FILE_BYTES_MAX: u64 = 4_096;
+const SECRET_BYTES_MIN: usize = 32;
+const SECRET_FILE_BYTES_MAX: u64 = 4_096;
 
 #[cfg(test)]
 mod tests {
@@ -252,19 +269,18 @@ mod tests {
 
     #[test]
     fn the_token_is_made_once_and_for_the_owner_only() {
-        let dir = std::env::temp_dir().join(format!("weir-token-{}", uuid_text()));
+        let dir = std::env::temp_dir().join(format!("weir-token-{}", std::process::id()));
         std::fs::create_dir(&dir).unwrap();
         let made = load_or_make_token(&dir).unwrap();
         assert_eq!(load_or_make_token(&dir).unwrap(), made);
         assert_eq!(read_token(&dir).unwrap(), made);
+        let seed = load_or_make_seed(&dir).unwrap();
+        assert_eq!(load_or_make_seed(&dir).unwrap(), seed);
+        assert_ne!(load_or_make_password(&dir).unwrap(), made);
         let mode = std::fs::metadata(token_path(&dir)).unwrap().permissions().mode();
         assert_eq!(mode & 0o777, 0o600);
         std::fs::write(token_path(&dir), "short").unwrap();
-        assert!(matches!(read_token(&dir), Err(AuthError::Token { .. })));
+        assert!(matches!(read_token(&dir), Err(AuthError::Secret { .. })));
         std::fs::remove_dir_all(&dir).unwrap();
-    }
-
-    fn uuid_text() -> String {
-        random_password().unwrap()
     }
 }

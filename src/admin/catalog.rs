@@ -8,14 +8,12 @@ use std::time::Duration;
 
 use super::login::{Connection, LoginError, Value};
 use crate::config::settings::{Settings, Target};
+use crate::mask::Policy;
 use crate::mask::catalog::{Catalog, Column, Relation};
 
 /// Whether a mask of the configuration needs the catalog of this target.
 pub fn is_needed(settings: &Settings, target: &Target) -> bool {
-    settings.masks.iter().any(|mask| {
-        let here = mask.targets.is_empty() || mask.targets.contains(&target.name);
-        here && !mask.columns.is_empty()
-    })
+    Policy::compile(&settings.masks).needs_catalog(&target.name)
 }
 
 /// Logs in with the target's first credential and reads its catalog. Blocks.
@@ -24,7 +22,7 @@ pub fn is_needed(settings: &Settings, target: &Target) -> bool {
 /// The target cannot be used, or answers with rows of another shape.
 pub fn read(target: &Target, addresses: &[SocketAddr]) -> Result<Catalog, LoginError> {
     let Some(credential) = target.credentials.first() else {
-        return Err(LoginError::Unsupported("a credential, and the configuration has none"));
+        return Err(LoginError::Without("credential"));
     };
     let mut connection = Connection::open(target, credential, addresses, READ_TIMEOUT)?;
     build(&connection.query(SHAPES)?)

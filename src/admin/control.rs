@@ -40,8 +40,8 @@ pub struct Shards {
     pub mono_us: fn() -> u64,
     /// Progress of the sealer.
     pub sealing: Arc<dyn Sealing>,
-    /// Whether a shard's thread has ended; asked again and again.
-    pub is_lost: Box<dyn FnMut() -> bool + Send>,
+    /// Where clients connect.
+    pub address: std::net::SocketAddr,
 }
 
 impl std::fmt::Debug for Shards {
@@ -56,22 +56,38 @@ pub type StartShards = Box<dyn FnOnce(Arc<SnapshotSource>) -> Result<Shards, Str
 /// Reads the configuration again; an error is the report for the operator.
 pub type LoadAgain = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
 
+/// Makes the messages that must reach every shard before a snapshot of these settings does; an
+/// error is the report for the operator. Called once, the result once per shard.
+pub type Prepare =
+    Box<dyn Fn(&Settings) -> Result<Box<dyn Fn() -> ToShard + Send>, String> + Send + Sync>;
+
 /// What one life needs.
 pub struct Life {
     /// The configuration.
     pub settings: Settings,
     /// How to read it again, if it came from a file.
     pub load_again: Option<LoadAgain>,
+    /// How to prepare the shards for other settings.
+    pub prepare: Prepare,
     /// How to start the shards.
     pub start_shards: StartShards,
-    /// Called once with the address of the admin API, when everything serves.
-    pub serving: Box<dyn FnOnce(std::net::SocketAddr) + Send>,
+    /// Called once when everything serves.
+    pub serving: Box<dyn FnOnce(Serving) + Send>,
 }
 
 impl std::fmt::Debug for Life {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_struct("Life").field("data_dir", &self.settings.data_dir).finish_non_exhaustive()
     }
+}
+
+/// Where everything serves.
+#[derive(Clone, Copy, Debug)]
+pub struct Serving {
+    /// The admin API.
+    pub admin: std::net::SocketAddr,
+    /// Clients of PostgreSQL.
+    pub postgres: std::net::SocketAddr,
 }
 
 /// How a life ended.
@@ -124,7 +140,7 @@ pub fn run(life: Life) -> Result<Ended, LifeError> {
 async fn live(life: Life) -> Result<Ended, LifeError> {
     // Before anything listens, so that no signal finds the default action.
     let mut signals = Signals::new()?;
-    let Life { settings, load_again, start_shards, serving } = life;
+    let Life { settings, load_again, prepare, start_shards, serving } = life;
     let data_dir = settings.data_dir.clone();
     let gate = Gate::new(&auth::load_or_make_token(&data_dir)?)?;
     let admin = settings.admin;
@@ -135,7 +151,7 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
     if !address.ip().is_loopback() {
         log::warn(&format!("the admin API listens on {address} in clear, beyond this machine"));
     }
-    let mut world = World::new(settings);
+    let mut world = World::new(settings, auth::load_or_make_seed(&data_dir)?);
     look_around(&mut world).await;
     let shards = start_shards(world.snapshot()).map_err(LifeError::Shards)?;
     let state = Arc::new(State::new(world, Mesh::new(shards.posts), gate));
@@ -146,14 +162,14 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
     let api = Api::new(state.clone(), shards.sealing).router();
     tokio::spawn(async move { axum::serve(Bounded::new(listener), api).await });
     place(&data_dir, address, &state)?;
-    log::info(&format!("admin API on http://{address}"));
-    serving(address);
+    log::info(&format!("clients on {}, admin API on http://{address}", shards.address));
+    serving(Serving { admin: address, postgres: shards.address });
     let mut core = Core {
         state,
         inbox: shards.inbox,
         mono_us: shards.mono_us,
-        is_lost: shards.is_lost,
         load_again: load_again.map(Arc::from),
+        prepare: Arc::from(prepare),
         stopped: 0,
     };
     let ended = core.serve(&mut signals).await;
@@ -273,8 +289,9 @@ struct Core {
     state: Arc<State>,
     inbox: mpsc::Receiver<ToControl>,
     mono_us: fn() -> u64,
-    is_lost: Box<dyn FnMut() -> bool + Send>,
     load_again: Option<Arc<dyn Fn() -> Result<Settings, String> + Send + Sync>>,
+    prepare:
+        Arc<dyn Fn(&Settings) -> Result<Box<dyn Fn() -> ToShard + Send>, String> + Send + Sync>,
     stopped: usize,
 }
 
@@ -293,7 +310,7 @@ impl Core {
                 }
                 _ = signals.hangup.recv() => self.reload().await,
                 _ = watch.tick() => {
-                    if self.stopped > 0 || (self.is_lost)() {
+                    if self.stopped > 0 || self.state.mesh.is_broken() {
                         return Err(LifeError::ShardLost);
                     }
                 }
@@ -337,50 +354,40 @@ impl Core {
         }
     }
 
+    /// Reads the configuration again and brings it into force; a problem keeps the old one.
     async fn reload(&mut self) {
-        let Some(load) = self.load_again.clone() else {
-            log::warn("SIGHUP: there is no configuration file to read again");
-            return;
-        };
-        let loaded = tokio::task::spawn_blocking(move || load()).await;
-        let new = match loaded {
-            Ok(Ok(new)) => new,
-            Ok(Err(report)) => {
-                log::error("SIGHUP: the configuration is not valid, the old one stays in force");
+        match self.try_reload().await {
+            Ok(notes) => {
+                notes.iter().for_each(|note| log::warn(&format!("SIGHUP: {note}")));
+                Counters::count(&self.state.counters.reloads);
+                log::info("SIGHUP: the configuration is in force");
+            }
+            Err(report) => {
                 report.lines().for_each(log::error);
-                return;
+                log::error("SIGHUP: the old configuration stays in force");
             }
-            Err(_) => {
-                log::error("SIGHUP: reading the configuration failed, the old one stays in force");
-                return;
-            }
-        };
+        }
+    }
+
+    async fn try_reload(&mut self) -> Result<Vec<String>, String> {
+        let load = self.load_again.clone().ok_or("there is no configuration file to read again")?;
+        let prepare = self.prepare.clone();
         let old = self.state.settings();
-        let merged = reload::merge(&old, new);
-        merged.notes.iter().for_each(|note| log::warn(&format!("SIGHUP: {note}")));
-        let known = old.targets.len();
-        let count = {
-            let mut world = self.state.world();
-            world.settings = Arc::new(merged.settings);
-            let count = world.settings.targets.len();
-            world.targets.resize_with(count, Default::default);
-            for index in merged.moved {
-                if let Some(facts) = world.targets.get_mut(index) {
-                    facts.addresses.clear();
-                    facts.catalog = None;
-                }
-            }
-            // Masks may need catalogs now that they did not need before.
-            world.targets.iter().for_each(|facts| facts.wanted.notify_one());
-            count
-        };
+        // Files, and commands that print passwords: not on this thread.
+        let work = tokio::task::spawn_blocking(move || {
+            let merged = reload::merge(&old, load()?);
+            let first = prepare(&merged.settings)?;
+            Ok::<_, String>((merged, first))
+        });
+        let (merged, first) = work.await.map_err(|_| "reading the configuration failed")??;
+        self.state.mesh.broadcast(first).await;
+        let (known, count) = self.state.world().replace(merged.settings, &merged.moved);
         for index in known..count {
             tokio::spawn(keep_catalog(self.state.clone(), index));
         }
         resolve::resolve_all(&self.state).await;
         self.state.publish().await;
-        Counters::count(&self.state.counters.reloads);
-        log::info("SIGHUP: the configuration is in force");
+        Ok(merged.notes)
     }
 
     /// Ends all sessions and waits for the shards, up to the deadline or a second signal.

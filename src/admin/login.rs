@@ -13,8 +13,13 @@ use ring::rand::{SecureRandom, SystemRandom};
 use rustls::pki_types::ServerName;
 
 use crate::config::settings::{Credential, Target, TargetTls};
-use crate::identify::scram::{ClientExchange, SaltedCache, md5_password};
+use crate::fault::{Fault, FaultKind};
+use crate::identify::scram::SaltedCache;
 use crate::limits;
+use crate::wire::Side;
+use crate::wire::postgres::login::{LoginStep, TargetLogin};
+use crate::wire::postgres::{message, reply};
+use crate::wire::reader::Reader;
 
 /// Bytes of one text value in an answer; `None` for NULL.
 pub type Value = Option<String>;
@@ -66,7 +71,9 @@ impl Connection {
     /// # Errors
     /// The target answers with an error or breaks the protocol, or time is up.
     pub fn query(&mut self, sql: &str) -> Result<Vec<Vec<Value>>, LoginError> {
-        self.send(b'Q', &[sql.as_bytes(), b"\0"].concat())?;
+        let mut out = Vec::new();
+        reply::query(&mut out, sql);
+        self.write(&out)?;
         let mut rows = Vec::new();
         let mut bytes = 0;
         let mut failure = None;
@@ -78,7 +85,7 @@ impl Connection {
                     if bytes > ANSWER_BYTES_MAX {
                         return Err(LoginError::Protocol("the answer is too large"));
                     }
-                    rows.push(read_row(&body)?);
+                    rows.push(read_row(&body).ok_or(SHORT)?);
                 }
                 b'E' => failure = Some(refusal(&body)),
                 b'Z' => return failure.map_or(Ok(rows), Err),
@@ -125,87 +132,57 @@ impl Connection {
     }
 
     fn log_in(&mut self, target: &Target, credential: &Credential) -> Result<(), LoginError> {
-        let mut startup = 0x0003_0000_u32.to_be_bytes().to_vec();
-        for text in [
-            "user",
-            &credential.role,
-            "database",
-            &target.database,
-            "application_name",
-            "weir",
-            "client_encoding",
-            "UTF8",
-        ] {
-            startup.extend_from_slice(text.as_bytes());
-            startup.push(0);
+        let mut out = Vec::new();
+        let parameters = [
+            ("user", credential.role.as_str()),
+            ("database", &target.database),
+            ("application_name", "weir"),
+            ("client_encoding", "UTF8"),
+        ];
+        reply::startup(
+            &mut out,
+            parameters.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())),
+        );
+        self.write(&out)?;
+        let password = credential.password.clone();
+        let mut login = TargetLogin::new(&credential.role, password, nonce()?);
+        let mut cache = SaltedCache::new();
+        loop {
+            let (kind, body) = self.receive()?;
+            if kind == b'E' {
+                return Err(refusal(&body));
+            }
+            let mut out = Vec::new();
+            match login.handle(kind, &body, &mut cache, &mut out).map_err(LoginError::Login)? {
+                Some(LoginStep::Authenticated) => break,
+                Some(LoginStep::More) if out.is_empty() => {}
+                Some(LoginStep::More) => self.write(&out)?,
+                None => return Err(refusal(&body)),
+            }
         }
-        startup.push(0);
-        let length = u32::try_from(startup.len() + 4).unwrap_or(u32::MAX);
-        self.write(&[&length.to_be_bytes()[..], &startup].concat())?;
-        let mut exchange = None;
+        self.settle()
+    }
+
+    /// From AuthenticationOk to ReadyForQuery.
+    fn settle(&mut self) -> Result<(), LoginError> {
         loop {
             let (kind, body) = self.receive()?;
             match kind {
-                b'R' => self.authenticate(credential, &body, &mut exchange)?,
                 b'E' => return Err(refusal(&body)),
                 b'S' => self.take_parameter(&body),
                 b'Z' => return Ok(()),
                 b'K' | b'N' => {}
-                _ => return Err(LoginError::Protocol("an unexpected message answers the login")),
+                _ => return Err(LoginError::Protocol("an unexpected message ends the login")),
             }
-        }
-    }
-
-    fn authenticate(
-        &mut self,
-        credential: &Credential,
-        body: &[u8],
-        exchange: &mut Option<ClientExchange>,
-    ) -> Result<(), LoginError> {
-        let (code, rest) = body.split_first_chunk::<4>().ok_or(SHORT)?;
-        let password = credential.password.reveal();
-        match (u32::from_be_bytes(*code), exchange.as_mut()) {
-            (0, _) => Ok(()),
-            (3, _) => self.send(b'p', &[password.as_bytes(), b"\0"].concat()),
-            (5, _) => {
-                let salt = *rest.first_chunk::<4>().ok_or(SHORT)?;
-                let answer = md5_password(&credential.role, password, salt);
-                self.send(b'p', &[answer.as_bytes(), b"\0"].concat())
-            }
-            (10, _) => {
-                if !rest.split(|byte| *byte == 0).any(|name| name == SCRAM) {
-                    return Err(LoginError::Unsupported("SASL without SCRAM-SHA-256"));
-                }
-                let client = exchange.insert(ClientExchange::new(password, &nonce()?));
-                let first = client.first();
-                let length = u32::try_from(first.len()).unwrap_or(u32::MAX).to_be_bytes();
-                self.send(b'p', &[SCRAM, b"\0", &length[..], &first].concat())
-            }
-            (11, Some(client)) => {
-                let answer = client
-                    .server_first(rest, &mut SaltedCache::new())
-                    .map_err(|error| LoginError::Scram(error.to_string()))?;
-                self.send(b'p', &answer)
-            }
-            (12, Some(client)) => {
-                client.server_final(rest).map_err(|error| LoginError::Scram(error.to_string()))
-            }
-            _ => Err(LoginError::Unsupported("an authentication method other than SCRAM or MD5")),
         }
     }
 
     fn take_parameter(&mut self, body: &[u8]) {
-        let mut parts = body.split(|byte| *byte == 0);
-        if parts.next() == Some(b"server_version") {
-            self.server_version =
-                String::from_utf8_lossy(parts.next().unwrap_or_default()).into_owned();
+        let mut reader = Reader::new(body);
+        if reader.cstr() == Some(b"server_version") {
+            let version = reader.cstr().unwrap_or_default();
+            self.server_version = String::from_utf8_lossy(version).into_owned();
         }
-    }
-
-    fn send(&mut self, kind: u8, body: &[u8]) -> Result<(), LoginError> {
-        let length = u32::try_from(body.len() + 4)
-            .map_err(|_| LoginError::Protocol("a message to the target is too large"))?;
-        self.write(&[&[kind], &length.to_be_bytes()[..], body].concat())
     }
 
     fn receive(&mut self) -> Result<(u8, Vec<u8>), LoginError> {
@@ -333,12 +310,12 @@ pub enum LoginError {
         /// Its words.
         message: String,
     },
-    /// The exchange of proofs failed.
-    #[error("the login failed: {0}")]
-    Scram(String),
-    /// It wants what weir does not do.
-    #[error("it asks for {0}, which weir does not speak")]
-    Unsupported(&'static str),
+    /// The login failed; the words are those of records and metrics.
+    #[error("the login failed: {}", Fault::new(Side::Server, *.0).label())]
+    Login(FaultKind),
+    /// No credential is configured, or no random bytes are to be had.
+    #[error("there is no {0} to log in with")]
+    Without(&'static str),
     /// It broke the protocol.
     #[error("it does not speak the protocol: {0}")]
     Protocol(&'static str),
@@ -388,46 +365,30 @@ fn nonce() -> Result<String, LoginError> {
     let mut bytes = [0; 18];
     SystemRandom::new()
         .fill(&mut bytes)
-        .map_err(|_| LoginError::Scram("the system gives no random bytes".into()))?;
+        .map_err(|_| LoginError::Without("randomness of the system"))?;
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
 /// The fields of a DataRow.
-fn read_row(body: &[u8]) -> Result<Vec<Value>, LoginError> {
-    let (count, mut rest) = body.split_first_chunk::<2>().ok_or(SHORT)?;
-    let count = u16::from_be_bytes(*count);
+fn read_row(body: &[u8]) -> Option<Vec<Value>> {
+    let mut reader = Reader::new(body);
+    let count = reader.u16()?;
     let mut row = Vec::with_capacity(usize::from(count).min(64));
     for _ in 0..count {
-        let (length, after) = rest.split_first_chunk::<4>().ok_or(SHORT)?;
-        let length = i32::from_be_bytes(*length);
-        if length < 0 {
-            row.push(None);
-            rest = after;
-            continue;
-        }
-        let (value, after) =
-            after.split_at_checked(usize::try_from(length).unwrap_or(usize::MAX)).ok_or(SHORT)?;
-        row.push(Some(String::from_utf8_lossy(value).into_owned()));
-        rest = after;
+        row.push(reader.value()?.map(|value| String::from_utf8_lossy(value).into_owned()));
     }
-    if rest.is_empty() { Ok(row) } else { Err(SHORT) }
+    reader.is_empty().then_some(row)
 }
 
 /// The fields of an ErrorResponse that a person needs.
 fn refusal(body: &[u8]) -> LoginError {
-    let mut sqlstate = String::new();
-    let mut message = String::new();
-    for field in body.split(|byte| *byte == 0) {
-        match field.split_first() {
-            Some((b'C', text)) => sqlstate = String::from_utf8_lossy(text).into_owned(),
-            Some((b'M', text)) => message = String::from_utf8_lossy(text).into_owned(),
-            _ => {}
-        }
-    }
-    LoginError::Refused { sqlstate, message }
+    let field = |wanted: u8| {
+        let found = message::error_fields(body).find(|(code, _)| *code == wanted);
+        found.map_or_else(String::new, |(_, text)| String::from_utf8_lossy(text).into_owned())
+    };
+    LoginError::Refused { sqlstate: field(b'C'), message: field(b'M') }
 }
 
-const SCRAM: &[u8] = b"SCRAM-SHA-256";
 const SHORT: LoginError = LoginError::Protocol("a message does not have its type's shape");
 /// A catalog of a million columns is about 100 MB on the wire.
 const ANSWER_BYTES_MAX: usize = 512 << 20;
@@ -442,9 +403,9 @@ mod tests {
         let row = read_row(good).unwrap();
         assert_eq!(row, [Some("a".to_owned()), None, Some(String::new())]);
         for length in 0..good.len() {
-            assert!(read_row(&good[..length]).is_err(), "{length}");
+            assert!(read_row(&good[..length]).is_none(), "{length}");
         }
-        assert!(read_row(&[good.as_slice(), b"x"].concat()).is_err());
+        assert!(read_row(&[good.as_slice(), b"x"].concat()).is_none());
     }
 
     #[test]

@@ -77,6 +77,14 @@ impl Mesh {
         missed
     }
 
+    /// Whether a shard's thread has ended: nobody reads its mailbox any more.
+    pub fn is_broken(&self) -> bool {
+        self.posts.iter().any(|post| {
+            let (reply, _) = oneshot::channel();
+            post(ToShard::Sessions(reply)) == Delivery::Stopped
+        })
+    }
+
     /// Live sessions of all shards, oldest first, and how many shards did not answer.
     pub async fn sessions(&self) -> (Vec<SessionSummary>, usize) {
         let mut sessions = Vec::new();
@@ -177,6 +185,7 @@ mod tests {
             assert_eq!(mesh.broadcast(|| ToShard::Rotate).await, 1);
             assert_eq!(mesh.sessions().await, (vec![], 1));
             assert_eq!(mesh.kill(SessionId([0; 16])).await, None);
+            assert!(mesh.is_broken());
         });
     }
 

@@ -45,6 +45,8 @@ pub struct World {
     pub settings: Arc<Settings>,
     /// In the order of `settings.targets`.
     pub targets: Vec<TargetFacts>,
+    /// Makes salts for users that do not exist.
+    pub mock_seed: [u8; 32],
 }
 
 /// What is known of one target.
@@ -107,9 +109,9 @@ impl Counters {
 
 impl World {
     /// A world of targets of which nothing is known yet.
-    pub fn new(settings: Settings) -> World {
+    pub fn new(settings: Settings, mock_seed: [u8; 32]) -> World {
         let targets = settings.targets.iter().map(|_| TargetFacts::default()).collect();
-        World { settings: Arc::new(settings), targets }
+        World { settings: Arc::new(settings), targets, mock_seed }
     }
 
     /// What the shards build their snapshots from.
@@ -119,7 +121,27 @@ impl World {
             settings: self.settings.clone(),
             catalogs: self.targets.iter().map(|facts| facts.catalog.clone()).collect(),
             addresses: self.targets.iter().map(|facts| facts.addresses.clone()).collect(),
+            mock_seed: self.mock_seed,
         })
+    }
+
+    /// Puts other settings into force; what is known of targets that moved is forgotten. Gives the
+    /// number of targets before and after.
+    pub fn replace(&mut self, settings: Settings, moved: &[usize]) -> (usize, usize) {
+        let known = self.targets.len();
+        let count = settings.targets.len();
+        assert!(count >= known, "targets keep their index");
+        self.targets.resize_with(count, Default::default);
+        for index in moved {
+            if let Some(facts) = self.targets.get_mut(*index) {
+                facts.addresses.clear();
+                facts.catalog = None;
+            }
+        }
+        self.settings = Arc::new(settings);
+        // Masks may need catalogs now that they did not need before.
+        self.targets.iter().for_each(|facts| facts.wanted.notify_one());
+        (known, count)
     }
 
     /// Takes a resolution; whether addresses changed.

@@ -11,7 +11,6 @@ pub mod kill;
 pub mod output;
 pub mod place;
 pub mod policy;
-pub mod records;
 pub mod remote;
 pub mod seal;
 pub mod status;

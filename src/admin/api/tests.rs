@@ -95,7 +95,8 @@ struct Server {
 fn serve() -> Server {
     let votes = Arc::new(Mutex::new(Vec::new()));
     let mesh = Mesh::new(vec![shard(votes.clone())]);
-    let state = Arc::new(State::new(World::new(settings()), mesh, Gate::new(TOKEN).unwrap()));
+    let state =
+        Arc::new(State::new(World::new(settings(), [0; 32]), mesh, Gate::new(TOKEN).unwrap()));
     state.open_ask(
         0,
         AskSummary {
