@@ -24,8 +24,8 @@
 //! ```
 
 use super::entry::{
-    Approval, Chunk, Command, Decision, Entry, Event, MaskingHit, Outcome, Response,
-    SessionContext, SessionEnd, SessionId, SessionStart,
+    Approval, Command, Decision, Entry, Event, MaskingHit, Outcome, Response, SessionContext,
+    SessionEnd, SessionId, SessionStart,
 };
 use crate::decide::Object;
 
@@ -149,23 +149,57 @@ impl Sink for Vec<u8> {
     }
 }
 
+/// A context to write, wherever its texts are.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::record) struct ContextFields<'a> {
+    pub session_id: SessionId,
+    pub protocol: &'a str,
+    pub user_name: &'a str,
+    pub user_groups: &'a [String],
+    pub auth_method: &'a str,
+    pub target: &'a str,
+    pub db_namespace: &'a str,
+    pub role: &'a str,
+    pub client_addr: &'a str,
+    pub client_app: &'a str,
+    pub tls_version: &'a str,
+}
+
+impl<'a> From<&'a SessionContext> for ContextFields<'a> {
+    fn from(context: &'a SessionContext) -> ContextFields<'a> {
+        ContextFields {
+            session_id: context.session_id,
+            protocol: context.protocol,
+            user_name: &context.user_name,
+            user_groups: &context.user_groups,
+            auth_method: &context.auth_method,
+            target: &context.target,
+            db_namespace: &context.db_namespace,
+            role: &context.role,
+            client_addr: &context.client_addr,
+            client_app: &context.client_app,
+            tls_version: &context.tls_version,
+        }
+    }
+}
+
 /// Writes the body of a `Context` frame.
-pub(in crate::record) fn put_context(sink: &mut impl Sink, context: &SessionContext) {
+pub(in crate::record) fn put_context(sink: &mut impl Sink, context: &ContextFields<'_>) {
     sink.put(&context.session_id.0);
     sink.text(context.protocol);
-    sink.text(&context.user_name);
+    sink.text(context.user_name);
     sink.u32(context.user_groups.len() as u32);
-    for group in &context.user_groups {
+    for group in context.user_groups {
         sink.text(group);
     }
     for text in [
-        &context.auth_method,
-        &context.target,
-        &context.db_namespace,
-        &context.role,
-        &context.client_addr,
-        &context.client_app,
-        &context.tls_version,
+        context.auth_method,
+        context.target,
+        context.db_namespace,
+        context.role,
+        context.client_addr,
+        context.client_app,
+        context.tls_version,
     ] {
         sink.text(text);
     }

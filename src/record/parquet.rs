@@ -25,11 +25,24 @@ use super::schema::{Columns, Table, Type, Use};
 /// Rows of a row group: engines that skip by row group alone still skip well.
 const ROW_GROUP_ROWS: usize = 131_072;
 /// Rows of one batch handed to the writer.
-const BATCH_ROWS: usize = 8_192;
+pub(in crate::record) const BATCH_ROWS: usize = 8_192;
 /// Bytes after which a batch is handed over early.
 const BATCH_BYTES: usize = 8 << 20;
 const ROW_GROUP_BYTES: usize = 128 << 20;
 const PAGE_BYTES: usize = 1 << 20;
+
+/// Order in which the files of a sheet appear.
+const ORDER: [Table; 8] = [
+    Table::Sessions,
+    Table::Commands,
+    Table::Touches,
+    Table::Responses,
+    Table::StreamChunks,
+    Table::Approvals,
+    Table::MaskingHits,
+    // Last, because recovery takes its file as the sign that the others are there.
+    Table::LogEvents,
+];
 
 /// Why a segment cannot be sealed now.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +97,7 @@ impl Writer {
         origin: &str,
     ) -> Result<Vec<Written>, SealError> {
         let mut written = Vec::new();
-        for table in Table::ALL {
+        for table in ORDER {
             if table == Table::Touches {
                 self.write_touches(sheet, header, origin, &mut written)?;
                 continue;

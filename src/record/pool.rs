@@ -259,24 +259,26 @@ impl Maker {
         self.files = self.files.saturating_sub(1);
     }
 
-    /// Takes over what an earlier process left: free files of the right size are used, others
-    /// of ours that hold nothing are deleted.
+    /// Takes over what an earlier process left: free files of the right size are used, those of
+    /// another size are deleted.
     fn adopt(&mut self) -> io::Result<()> {
         for entry in fs::read_dir(&self.dir)? {
             let path = entry?.path();
             let Some(number) = segment_name(&path) else { continue };
             self.next_name = self.next_name.max(number + 1);
             let file = OpenOptions::new().read(true).write(true).open(&path)?;
-            let mut header = [1; HEADER_BYTES];
-            let whole = file.metadata()?.len() == self.segment_bytes
-                && file.read_exact_at(&mut header, 0).is_ok();
-            if header.iter().any(|byte| *byte != 0) && whole {
+            let mut header = [0; HEADER_BYTES];
+            // A file shorter than a header holds nothing either.
+            let _ = file.read_exact_at(&mut header, 0);
+            if header.iter().any(|byte| *byte != 0) {
                 continue; // Not ours to judge: recovery reads it.
             }
-            if whole {
+            if file.metadata()?.len() == self.segment_bytes {
                 let segment = self.map(file, &path)?;
                 self.free.push(segment);
                 self.files += 1;
+            } else {
+                fs::remove_file(&path)?;
             }
         }
         Ok(())

@@ -71,6 +71,8 @@ pub struct Sheet<'a> {
     pub entries: u64,
     /// Log index after the last entry.
     pub next_index: u64,
+    /// The highest number in each session.
+    pub last_seq: HashMap<SessionId, u64>,
     /// The latest time of an entry.
     pub last_us: i64,
     /// How the segment ended.
@@ -116,6 +118,8 @@ impl<'a> Sheet<'a> {
         self.entries += 1;
         self.last_us = self.last_us.max(frame.place.wall_us);
         let session_id = frame.place.session_id;
+        let last_seq = self.last_seq.entry(session_id).or_default();
+        *last_seq = frame.place.seq.max(*last_seq);
         let context = sessions.get(&session_id).map_or(0, |(context, _)| *context);
         let row = Row { frame, context, verdict: None };
         if let Body::SessionEnd(_) = body {

@@ -497,7 +497,7 @@ impl Journal for Spool {
         slot.id = context.session_id;
         slot.in_segment = None;
         slot.context.clear();
-        body::put_context(&mut slot.context, context);
+        body::put_context(&mut slot.context, &context.into());
     }
 
     fn append(
