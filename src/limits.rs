@@ -40,6 +40,8 @@ pub const CLASSIFIED_TEXTS_MAX: usize = 16_384;
 pub const CLASSIFIED_BYTES_MAX: usize = 32 << 20;
 /// SCRAM iterations a target may ask for; more would stall a shard.
 pub const SCRAM_ITERATIONS_MAX: u32 = 600_000;
+/// Derived SCRAM keys one shard remembers: one per target role, and room for changed passwords.
+pub const SALTED_KEYS_MAX: usize = 256;
 /// Largest journal segment entry; larger content is chunked before.
 pub const ENTRY_BYTES_MAX: usize = 17 << 20;
 /// Size of one journal segment unless the configuration says otherwise.
