@@ -18,6 +18,9 @@ pub const USER_PASSWORD: &str = "pw-of-the-user-51c7";
 /// The target's name, unless a test says otherwise. It differs from the database's on purpose.
 pub const TARGET: &str = "orders";
 
+/// A target's setting: no TLS between weir and the server.
+pub const CLEAR: &str = "tls = \"disable\"";
+
 /// What a weir is started with.
 #[derive(Debug)]
 pub struct Spec {
@@ -46,7 +49,7 @@ impl Spec {
     /// One target over `database`, the user `alice` of the group `staff`, everything allowed.
     pub fn new(database: &Database) -> Spec {
         let mut spec = Spec::bare("weir");
-        spec.targets = spec.target_toml(TARGET, &database.endpoint(), "");
+        spec.targets = spec.target_toml(TARGET, &database.endpoint(), CLEAR);
         spec.rules = "[[rule]]\nname = \"all\"\nwhen = {}\nthen = \"allow\"\n".to_owned();
         spec.user(USER, &["staff"])
     }
@@ -143,7 +146,7 @@ impl Spec {
         let tls = Certificates::shared();
         let toml = format!(
             "data_dir = \"{}\"\n{}\n[listen.postgres]\naddress = \"127.0.0.1:{port}\"\n\
-             tls = {{ certificate = \"{}\", key = \"{}\" }}\n\n[admin]\n\
+             tls = {{ certificate = \"{}\", key = \"{}\", required = false }}\n\n[admin]\n\
              address = \"127.0.0.1:{admin}\"\n\n{}\n{}\n{}\n{}",
             data_dir.display(),
             self.head,
