@@ -14,3 +14,9 @@ pub enum Operator {
     /// Zero of the type.
     Default,
 }
+impl Operator {
+    /// Name.
+    pub fn name(self) -> &'static str {
+        ""
+    }
+}

@@ -1,1 +1,5 @@
 //! Part of masking.
+/// Text.
+pub fn command_text(text: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+    text.into()
+}

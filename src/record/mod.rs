@@ -3,7 +3,18 @@
 //! In: entries of sessions. Out: receipts; Parquet tables.
 //! Never: a receipt for an entry that is not in the journal.
 
+pub mod body;
 pub mod entry;
+pub mod journal;
+pub mod schema;
+
+mod durable;
+mod map;
+mod params;
+pub mod parquet;
+pub mod pool;
+pub mod rows;
+pub mod spool;
 
 pub use crate::fault::Refused;
 pub use entry::{Entry, SessionContext, SessionId};
