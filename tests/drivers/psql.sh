@@ -32,7 +32,12 @@ select 'usable';
 SQL
 )"
 say error-position "$(q -c 'select no_such_column from p')"
-say notices "$(q -c "do \$\$ begin raise notice 'a notice'; raise warning 'a warning' using detail = 'd', hint = 'h'; end \$\$")"
+say notices "$(q <<'SQL'
+do $$ begin
+  raise notice 'a notice'; raise warning 'a warning' using detail = 'd', hint = 'h';
+end $$;
+SQL
+)"
 say copy-out "$(q -c '\copy (select * from p order by id) to stdout' | md5sum)"
 say copy-out-csv "$(q -c '\copy p to stdout with (format csv, header)' | wc -l)"
 say copy-in "$(q -c 'create temp table c (a int, b text)' \
@@ -41,11 +46,12 @@ say copy-in "$(q -c 'create temp table c (a int, b text)' \
 say copy-in-error "$(q -c 'create temp table c (a int)' \
   -c "\\copy c from program 'echo 1; echo two; seq 3 100000'" -c 'select count(*) from c')"
 say big-value "$(q -c "select repeat('0123456789', 2000000)" | md5sum)"
-say big-command "$( (printf "select length('"; head -c 8000000 /dev/zero | tr '\0' x; printf "');") | q)"
+big_command() { printf "select length('"; head -c 8000000 /dev/zero | tr '\0' x; printf "');"; }
+say big-command "$(big_command | q)"
 say many-rows "$(q -c 'select i, md5(i::text) from generate_series(1, 100000) i' | md5sum)"
 say listen-notify "$(q -c 'listen channel_a' -c "notify channel_a, 'a payload'" -c 'select 1')"
-say prepare-execute "$(q -c "prepare s(int) as select \$1 * 2" -c 'execute s(21)' -c 'execute s(4)' \
-  -c 'deallocate s' -c 'execute s(1)')"
+say prepare-execute "$(q -c "prepare s(int) as select \$1 * 2" -c 'execute s(21)' \
+  -c 'execute s(4)' -c 'deallocate s' -c 'execute s(1)')"
 say settings "$(PGOPTIONS='-c work_mem=7MB' PGAPPNAME=the-app q -c 'show work_mem' \
   -c 'show application_name')"
 say explain "$(q -c 'explain (costs off) select * from p where id = 3')"

@@ -24,7 +24,9 @@ def failure(run):
         run()
     except psycopg.Error as error:
         diag = error.diag
-        return f"{error.sqlstate} {diag.message_primary} {diag.message_detail} {diag.constraint_name}"
+        return (
+            f"{error.sqlstate} {diag.message_primary} {diag.message_detail} {diag.constraint_name}"
+        )
     return "no error"
 
 
@@ -51,7 +53,9 @@ def main():
         results.append(row.fetchone())
     say("prepared", results)
     with conn.cursor(binary=True) as cursor:
-        cursor.execute("select id, name, data, at, array[1, null, 3], '{\"a\": 1}'::jsonb from t where id = 1")
+        cursor.execute(
+            "select id, name, data, at, array[1, null, 3], '{\"a\": 1}'::jsonb from t where id = 1"
+        )
         say("binary", cursor.fetchall())
     say("null", conn.execute("select null::int, %s::text", (None,)).fetchall())
 
@@ -69,7 +73,9 @@ def main():
         say("copy-in", cursor.rowcount)
         with cursor.copy("copy (select id, name from t order by id) to stdout") as copy:
             say("copy-out", digest(b"".join(copy)))
-        with cursor.copy("copy (select id, name from t order by id) to stdout (format binary)") as copy:
+        with cursor.copy(
+            "copy (select id, name from t order by id) to stdout (format binary)"
+        ) as copy:
             say("copy-out-binary", digest(b"".join(copy)))
         say("copy-fail", failure(lambda: copy_fail(cursor)))
     say("after-copy", conn.execute("select count(*) from t").fetchone())
@@ -104,10 +110,17 @@ def main():
 
     say("cancel", cancel(conn))
     say("after-cancel", conn.execute("select 1").fetchone())
-    say("backend-pid", conn.info.backend_pid == conn.execute("select pg_backend_pid()").fetchone()[0])
+    say(
+        "backend-pid",
+        conn.info.backend_pid == conn.execute("select pg_backend_pid()").fetchone()[0],
+    )
     denied = os.environ.get("WEIR_DENIED")
     if denied:
-        say("denied", failure(lambda: conn.execute(denied)).split()[0], conn.execute("select 1").fetchone())
+        say(
+            "denied",
+            failure(lambda: conn.execute(denied)).split()[0],
+            conn.execute("select 1").fetchone(),
+        )
         say("denied-in-transaction", denied_in_transaction(conn, denied))
         say("denied-in-pipeline", denied_in_pipeline(conn, denied))
     conn.close()

@@ -92,7 +92,11 @@ pub fn without_tests(code: &str) -> &str {
 
 /// Whether a file holds nothing but tests.
 pub fn is_test_file(path: &str) -> bool {
-    path.starts_with("tests/") || path.ends_with("/tests.rs") || path.contains("/tests/")
+    let name = path.rsplit('/').next().unwrap_or(path);
+    path.starts_with("tests/")
+        || path.contains("/tests/")
+        || name == "tests.rs"
+        || name.ends_with("_tests.rs")
 }
 
 /// Every `a::b::c` that the code names, with its line: `use` trees expanded, others as written.

@@ -93,7 +93,9 @@ fn words(text: &str, halves: &[(&str, &str)], prefix: &str) -> Vec<Violation> {
 }
 
 pub fn module_doc(path: &str, text: &str) -> Vec<Violation> {
-    let judged = path.ends_with(".rs") && !path.starts_with("tests/fuzz/");
+    // Unit tests in a file of their own belong to the module beside them.
+    let unit_tests = path.starts_with("src/") && is_test_file(path);
+    let judged = path.ends_with(".rs") && !path.starts_with("tests/fuzz/") && !unit_tests;
     if judged && !text.starts_with("//!") {
         return vec![Violation::new(1, "does not open with //! and a sentence on what it is")];
     }
