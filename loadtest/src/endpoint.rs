@@ -32,7 +32,9 @@ impl Endpoint {
         let rest = url
             .strip_prefix("postgres://")
             .or_else(|| url.strip_prefix("postgresql://"))
-            .ok_or_else(|| format!("{url}: expected postgres://user:password@host:port/database"))?;
+            .ok_or_else(|| {
+                format!("{url}: expected postgres://user:password@host:port/database")
+            })?;
         let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
         let (login, place) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
@@ -88,8 +90,7 @@ mod tests {
 
     fn check(url: &str, expect: (&str, &str, &str, u16, &str)) {
         let got = Endpoint::parse(url).unwrap();
-        let got =
-            (&*got.user, &*got.password, &*got.host, got.port, &*got.database);
+        let got = (&*got.user, &*got.password, &*got.host, got.port, &*got.database);
         assert_eq!(got, expect, "{url}");
     }
 

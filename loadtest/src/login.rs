@@ -27,7 +27,9 @@ const ITERATIONS_MAX: u32 = 1_000_000;
 
 /// Salted passwords by salt and iteration count, shared by all connections of a thread.
 #[derive(Clone, Default)]
-pub struct Salted(Rc<RefCell<HashMap<(Vec<u8>, u32), [u8; 32]>>>);
+pub struct Salted(Rc<RefCell<BySalt>>);
+
+type BySalt = HashMap<(Vec<u8>, u32), [u8; 32]>;
 
 impl Salted {
     fn password(&self, password: &str, salt: &[u8], iterations: NonZeroU32) -> [u8; 32] {

@@ -200,12 +200,7 @@ mod tests {
         let whole = kinds(&[bytes]);
         assert_eq!(
             whole,
-            [
-                (b'D', 9, vec![]),
-                (b'1', 5, vec![]),
-                (b'Z', 6, b"I".to_vec()),
-                (b'D', 5, vec![])
-            ]
+            [(b'D', 9, vec![]), (b'1', 5, vec![]), (b'Z', 6, b"I".to_vec()), (b'D', 5, vec![])]
         );
         for at in 0..bytes.len() {
             assert_eq!(kinds(&[&bytes[..at], &bytes[at..]]), whole, "split at {at}");
