@@ -601,7 +601,8 @@ impl Ready {
         let permit = Permit::housekeeping("ReadyForQuery");
         core.send(Side::Client, permit, receipt, frame);
         self.plan = None;
-        if matches!(self.flow, Flow::Settling(_)) && self.due.is_empty() {
+        if matches!(self.flow, Flow::Settling(_)) {
+            // If its name is still in doubt, it waits again.
             self.after_settling(core, stage)?;
         }
         if self.leaving && self.due.is_empty() {

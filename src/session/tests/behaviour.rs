@@ -141,6 +141,16 @@ fn a_name_changed_by_an_unanswered_pipeline_is_waited_for() {
 }
 
 #[test]
+fn a_name_is_waited_for_while_its_own_pipeline_has_begun() {
+    let mut bench = Bench::ready();
+    let second = [parse("t", "SELECT 2"), bind("", "s"), execute(""), sync()].concat();
+    bench.client(&[parse("s", "SELECT 1"), sync(), second].concat());
+    assert_eq!(bench.tags(Side::Server), "PSP");
+    bench.server(&[message(b'1', b""), ready_for_query(b'I')].concat());
+    assert_eq!(bench.tags(Side::Server), "BES");
+}
+
+#[test]
 fn copy_in_ignores_the_sync_that_came_with_it() {
     let mut bench = Bench::ready();
     let copy = "COPY t FROM STDIN";
