@@ -20,6 +20,12 @@ pub const PARSED_TEXT_BYTES_MAX: usize = 1 << 20;
 pub const COMMAND_HELD_BYTES_MAX: u32 = 16 << 20;
 /// A Bind longer than this is streamed, its values recorded in chunks.
 pub const BIND_HELD_BYTES_MAX: u32 = 1 << 20;
+/// Enough of a long Bind to read its portal and statement names.
+pub const BIND_PREFIX_BYTES: u32 = 4096;
+/// A message that carries but a name or a reason (Execute, Close, CopyFail) is at most this long.
+pub const NAME_MESSAGE_BYTES_MAX: u32 = 64 << 10;
+/// How long an answer waits for the catalog to learn of a relation before its columns are hidden.
+pub const CATALOG_WAIT_US: u64 = 5_000_000;
 /// A row that has to be masked is held whole up to this size, refused above.
 pub const MASKED_ROW_BYTES_MAX: u32 = 16 << 20;
 /// A server message that must be understood (errors, descriptions) is held up to this size.
@@ -44,6 +50,8 @@ pub const CLASSIFIED_TEXTS_MAX: usize = 16_384;
 pub const CLASSIFIED_BYTES_MAX: usize = 32 << 20;
 /// SCRAM iterations a target may ask for; more would stall a shard.
 pub const SCRAM_ITERATIONS_MAX: u32 = 600_000;
+/// Derived SCRAM keys one shard remembers: one per target role, and room for changed passwords.
+pub const SALTED_KEYS_MAX: usize = 256;
 /// Largest journal segment entry; larger content is chunked before.
 pub const ENTRY_BYTES_MAX: usize = 17 << 20;
 /// Size of one journal segment unless the configuration says otherwise.

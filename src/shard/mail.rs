@@ -17,6 +17,8 @@ pub struct SnapshotSource {
     pub catalogs: Vec<Option<Arc<Catalog>>>,
     /// Per target.
     pub addresses: Vec<Vec<SocketAddr>>,
+    /// Makes salts for users that do not exist; made once per data directory.
+    pub mock_seed: [u8; 32],
 }
 
 /// One approver's word on a held command.
