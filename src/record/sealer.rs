@@ -167,9 +167,8 @@ impl Seal {
     }
 
     pub fn seal(&mut self, segment: &[u8], header: &Header) -> Result<Summary, SealError> {
-        let files: Vec<HoldFile>;
         let mut sheet = Sheet::read(segment, header, false);
-        files = self.holds.of_sessions(&sheet.ended)?;
+        let files = self.holds.of_sessions(&sheet.ended)?;
         let mut settled: Vec<Key> = sheet.settled.iter().copied().collect();
         for held in files.iter().flat_map(HoldFile::held) {
             let key = holds::key(&held.frame);
