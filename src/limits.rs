@@ -10,6 +10,10 @@ pub const CLIENT_MESSAGE_BYTES_MAX: u32 = 0x3fff_ffff;
 pub const LOGIN_TIMEOUT_US: u64 = 30_000_000;
 /// The target has this long to accept the connection and finish the login.
 pub const DIAL_TIMEOUT_US: u64 = 10_000_000;
+/// When a session ends, its last bytes have this long to be taken by the peers.
+pub const CLOSE_TIMEOUT_US: u64 = 10_000_000;
+/// A peer that has got everything has this long to close its side.
+pub const LINGER_TIMEOUT_US: u64 = 2_000_000;
 /// SQL text longer than this is not parsed; its class is `unknown`.
 pub const PARSED_TEXT_BYTES_MAX: usize = 1 << 20;
 /// A command message (query text, statement text) is held whole up to this size, refused above.

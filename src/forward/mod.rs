@@ -3,6 +3,8 @@
 //! `Outbox` is pure: it keeps the order and knows which bytes wait for which record. `dial` is the
 //! shell that connects to a target.
 
+pub mod dial;
+
 use std::collections::VecDeque;
 
 use crate::decide::Permit;

@@ -1,5 +1,6 @@
 //! Part of masking.
-/// Text.
+
+/// Text with credentials replaced.
 pub fn command_text(text: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     text.into()
 }

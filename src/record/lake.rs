@@ -20,7 +20,7 @@ use parquet::file::statistics::Statistics;
 
 use super::entry::SessionId;
 use super::holds::{self, HoldFile};
-use super::journal::boot_text;
+use super::journal::{Header, boot_text};
 use super::live::{self, LiveSegment};
 use super::parquet::{BATCH_ROWS, date_text};
 use super::rows::{Key, Sheet, uuid_text};
@@ -230,26 +230,38 @@ impl Snapshot {
         test: &Test,
         take: &mut impl FnMut(T),
     ) -> Result<(), LakeError> {
-        let mut settled: HashSet<Key> = HashSet::new();
-        let mut columns = Columns::new(T::TABLE);
+        let mut sheets: Vec<(Sheet<'_>, &Header)> = Vec::new();
         for segment in &self.live {
-            let mut sheet = Sheet::read(&segment.bytes, &segment.header, true);
-            for held in std::mem::take(&mut sheet.held) {
-                sheet.add_held(&held, "hold");
-            }
-            settled.extend(&sheet.settled);
-            sheet_rows(&sheet, &segment.header, (&mut columns, test), take)?;
+            let sheet = Sheet::read(&segment.bytes, &segment.header, true);
+            sheets.push((sheet, &segment.header));
         }
-        for file in &self.holds {
-            let mut sheet = Sheet::default();
-            for held in file.held() {
-                if !settled.contains(&holds::key(&held.frame)) {
-                    sheet.add_held(&held, "hold");
-                }
-            }
-            sheet_rows(&sheet, &file.header, (&mut columns, test), take)?;
+        if T::TABLE == Table::Commands {
+            self.place_holds(&mut sheets);
+        }
+        let mut columns = Columns::new(T::TABLE);
+        for (sheet, header) in &sheets {
+            sheet_rows(sheet, header, (&mut columns, test), take)?;
         }
         Ok(())
+    }
+
+    /// Rows for commands that wait, or whose wait ended without a final entry.
+    fn place_holds<'a>(&'a self, sheets: &mut Vec<(Sheet<'a>, &'a Header)>) {
+        let mut settled: HashSet<Key> = HashSet::new();
+        let mut ended: HashSet<SessionId> = HashSet::new();
+        for (sheet, _) in &*sheets {
+            settled.extend(&sheet.settled);
+            ended.extend(&sheet.ended);
+        }
+        sheets.extend(self.holds.iter().map(|file| (Sheet::of_held(file.held()), &file.header)));
+        for (sheet, _) in sheets {
+            for held in std::mem::take(&mut sheet.held) {
+                let key = holds::key(&held.frame);
+                if settled.insert(key) {
+                    sheet.add_held(&held, if ended.contains(&key.0) { "deny" } else { "hold" });
+                }
+            }
+        }
     }
 
     /// The files of a table by day.
@@ -320,7 +332,7 @@ fn day_start(date: &str) -> i64 {
 
 fn sheet_rows<T: LakeRow>(
     sheet: &Sheet<'_>,
-    header: &super::journal::Header,
+    header: &Header,
     (columns, test): (&mut Columns, &Test),
     take: &mut impl FnMut(T),
 ) -> Result<(), LakeError> {

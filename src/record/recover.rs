@@ -325,3 +325,7 @@ impl Boot {
         scratch.entry(SessionId::default(), 0, self.last_us, &Entry::Event(event));
     }
 }
+
+#[cfg(test)]
+#[path = "recover_tests.rs"]
+mod tests;

@@ -152,6 +152,11 @@ impl<'a> Sheet<'a> {
         }
     }
 
+    /// A sheet of holds that were kept aside; they are not rows yet.
+    pub fn of_held(held: Vec<Held<'a>>) -> Sheet<'a> {
+        Sheet { held, ..Sheet::default() }
+    }
+
     /// Adds the row of a command that was held and never came to a final entry.
     pub fn add_held(&mut self, held: &Held<'a>, verdict: &'static str) {
         if self.contexts.is_empty() {

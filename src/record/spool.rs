@@ -206,6 +206,11 @@ impl Spool {
         })
     }
 
+    /// Number of the segment that takes entries.
+    pub fn segment_number(&self) -> u64 {
+        self.open.header.number
+    }
+
     /// Everything appended; in `write` mode that is what counts.
     pub fn written(&self) -> Lsn {
         self.written
@@ -345,6 +350,12 @@ impl Spool {
         let Spool { open, sealed, next_index, pool, .. } = self;
         pool.wait_more();
         seal(&sealed, open, next_index);
+    }
+
+    /// Ends as a killed process does: nothing is sealed, nothing is cleaned up.
+    #[cfg(test)]
+    pub(in crate::record) fn forget(self) {
+        std::mem::forget(self.open);
     }
 
     /// Goes on in the next segment if one is ready, and sends the full one to the sealer.

@@ -13,10 +13,17 @@ use crate::wire::Side;
 use crate::wire::postgres::reply::{self, Report};
 use crate::wire::postgres::state::Approved;
 
+use super::admit::{Facts, Place, Refusal, Ruled, record_command};
 use super::core::{Core, new_id};
 use super::ready::{Flow, Held, Ready, Resolution};
-use super::request::{Facts, Place, Refusal, record_command};
 use super::{Output, Stage};
+
+/// How a hold ends without a grant.
+struct Ending {
+    event: &'static str,
+    sqlstate: &'static str,
+    message: String,
+}
 
 /// Text of a held command shown to approvers.
 const SHOWN_BYTES_MAX: usize = 64 << 10;
@@ -27,41 +34,44 @@ impl Ready {
         &mut self,
         terms: HoldTerms,
         facts: &Facts<'_>,
-        frame: &[u8],
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let id = new_id(stage.now, stage.random);
         let ask = Ask::open(id, terms, &self.link.identity.user, stage.now);
-        let seq = core.take_seq();
-        let rule = (&*ask.terms.rule, Some(id));
-        let recorded = record_command(facts, seq, Decision::Hold, rule, core, stage)
-            .and_then(|_| record_step(&ask, seq, "requested", ("", ""), core, stage));
+        let held = Held { ask, frame: facts.frame.to_vec(), seq: core.take_seq() };
+        let ruled = Ruled {
+            seq: held.seq,
+            decision: Decision::Hold,
+            rule: &held.ask.terms.rule,
+            approval_id: Some(id),
+        };
+        let recorded = record_command(facts, &ruled, core, stage)
+            .and_then(|_| record_step(&held, "requested", ("", ""), core, stage));
         if let Err(refused) = recorded {
             let refusal = Refusal::of(FaultKind::Record(refused));
-            self.refuse(place_of(frame), None, &refusal, core);
+            self.refuse(place_of(facts.frame), None, &refusal, core);
             return Ok(());
         }
-        let summary = self.summary(&ask, seq, facts, core, stage);
-        self.say_when_possible(notice(&ask), core);
-        core.output(Output::AskOpened(summary));
-        self.flow = Flow::Held(Box::new(Held { ask, frame: frame.to_vec(), seq }));
+        core.output(Output::AskOpened(self.summary(&held, facts, core, stage)));
+        self.say_when_possible(notice(&held.ask), core);
+        self.flow = Flow::Held(Box::new(held));
         Ok(())
     }
 
     fn summary(
         &self,
-        ask: &Ask,
-        seq: u64,
+        held: &Held,
         facts: &Facts<'_>,
         core: &Core,
         stage: &Stage<'_>,
     ) -> AskSummary {
+        let ask = &held.ask;
         let shown = facts.text.get(..SHOWN_BYTES_MAX).unwrap_or(facts.text);
         AskSummary {
             id: ask.id,
             session_id: core.accepted.session_id,
-            command_seq: seq,
+            command_seq: held.seq,
             user: self.link.identity.user.clone(),
             target: self.link.target_name.clone(),
             role: self.link.role.clone(),
@@ -103,7 +113,7 @@ impl Ready {
             Ballot::Denied => {
                 self.step("vote-deny", who, core, stage)?;
                 let message = format!("denied by {}: {}", vote.approver, vote.reason);
-                self.end_hold("denied", "42501", message, core, stage)?;
+                self.end_hold(Ending { event: "denied", sqlstate: "42501", message }, core, stage)?;
                 Ok(VoteReply::Denied)
             }
         }
@@ -115,7 +125,7 @@ impl Ready {
             return Ok(false);
         }
         let message = "canceling statement due to user request".to_owned();
-        self.end_hold("canceled", "57014", message, core, stage)?;
+        self.end_hold(Ending { event: "canceled", sqlstate: "57014", message }, core, stage)?;
         Ok(true)
     }
 
@@ -130,7 +140,7 @@ impl Ready {
             return Ok(());
         }
         let message = "nobody approved this command in time".to_owned();
-        self.end_hold("expired", "57014", message, core, stage)
+        self.end_hold(Ending { event: "expired", sqlstate: "57014", message }, core, stage)
     }
 
     /// The session ends while a command waits.
@@ -143,7 +153,7 @@ impl Ready {
             return Ok(());
         };
         let why = ("", "the session ended");
-        record_step(&held.ask, held.seq, "canceled", why, core, stage).map_err(record_fault)?;
+        record_step(&held, "canceled", why, core, stage).map_err(record_fault)?;
         core.output(Output::AskClosed(held.ask.id, "canceled"));
         Ok(())
     }
@@ -156,7 +166,7 @@ impl Ready {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let Flow::Held(held) = &self.flow else { return Ok(()) };
-        record_step(&held.ask, held.seq, event, who, core, stage).map_err(record_fault)
+        record_step(held, event, who, core, stage).map_err(record_fault)
     }
 
     fn release(
@@ -177,20 +187,18 @@ impl Ready {
 
     fn end_hold(
         &mut self,
-        event: &'static str,
-        sqlstate: &'static str,
-        message: String,
+        ending: Ending,
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let Flow::Held(held) = std::mem::replace(&mut self.flow, Flow::Normal) else {
             return Ok(());
         };
-        record_step(&held.ask, held.seq, event, ("", ""), core, stage).map_err(record_fault)?;
-        core.output(Output::AskClosed(held.ask.id, event));
+        record_step(&held, ending.event, ("", ""), core, stage).map_err(record_fault)?;
+        core.output(Output::AskClosed(held.ask.id, ending.event));
         let rule = held.ask.terms.rule.clone();
         let hint = format!("Held by the rule \"{rule}\" of weir.");
-        let refusal = Refusal { sqlstate, message, hint, rule };
+        let refusal = Refusal { sqlstate: ending.sqlstate, message: ending.message, hint, rule };
         self.resolved = Some((Resolution::Refused(refusal), held.seq));
         self.again(&held.frame, core, stage)?;
         self.resolved = None;
@@ -239,16 +247,16 @@ fn notice(ask: &Ask) -> Vec<u8> {
 }
 
 fn record_step(
-    ask: &Ask,
-    seq: u64,
+    held: &Held,
     event: &'static str,
     (approver, reason): (&str, &str),
     core: &mut Core,
     stage: &mut Stage<'_>,
 ) -> Result<(), Refused> {
+    let ask = &held.ask;
     let approval = Approval {
         approval_id: ask.id,
-        command_seq: seq,
+        command_seq: held.seq,
         event,
         approver,
         reason,

@@ -2,12 +2,15 @@
 //!
 //! `machine` is pure: bytes, time and answers in; outputs out. `drive` (a shell) moves the bytes.
 
+mod admit;
 mod answer;
 mod capture;
 mod core;
 mod hold;
 mod login;
+pub mod drive;
 pub mod machine;
+mod masked;
 mod ready;
 mod request;
 #[cfg(test)]

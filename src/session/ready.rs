@@ -19,16 +19,17 @@ use crate::fault::{Fault, FaultKind, Malformed};
 use crate::identify::Identity;
 use crate::limits;
 use crate::mask::copy::CopyMasker;
-use crate::mask::plan::{Hits, View};
+use crate::mask::hits::Hits;
+use crate::mask::plan::View;
 use crate::mask::{Edits, Plan};
 use crate::record::SessionId;
 use crate::wire::Side;
 use crate::wire::postgres::frame::{Framer, Step, Treat};
 use crate::wire::postgres::state::{Approved, Epoch, Expect, Prepared, Registry};
 
+use super::admit::Refusal;
 use super::capture::{Answer, Upload};
 use super::core::Core;
-use super::request::Refusal;
 use super::{Output, Stage};
 
 /// What a session is connected to, and as whom.
@@ -172,6 +173,8 @@ pub struct Ready {
     pub(super) pending_notice: Option<Vec<u8>>,
     pub(super) edits: Edits,
     pub(super) hits: Hits,
+    /// Hits in texts: errors, notices, settings.
+    pub(super) text_hits: Hits,
     pub(super) scratch: Vec<u8>,
     pub(super) draining: bool,
     pub(super) last_seq: u64,
@@ -206,6 +209,7 @@ impl Ready {
             pending_notice: None,
             edits: Edits::default(),
             hits: Hits::default(),
+            text_hits: Hits::default(),
             scratch: Vec::new(),
             draining: false,
             last_seq: 0,

@@ -6,96 +6,22 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::decide::{
-    Class, Classified, Copy, Effect, HoldTerms, Permit, RuleName, Statement, Verdict,
-};
+use crate::decide::{Class, Classified, Copy, Effect, Permit, Statement};
 use crate::fault::{Fault, FaultKind, Limit, Malformed, Refused};
-use crate::mask::copy::CopyMasker;
-use crate::mask::plan::CopyPlanned;
+use crate::mask::copy::{CopyMasker, CopyPlanned};
 use crate::mask::redact;
-use crate::record::entry::{Command, Decision, Event, Outcome, Params};
-use crate::record::{Entry, Receipt, SessionId};
+use crate::record::entry::{Decision, Event, Params};
 use crate::wire::Side;
 use crate::wire::postgres::frame::Step;
 use crate::wire::postgres::message::{Bind, ClientMessage, Named, Parse, bind_names};
-use crate::wire::postgres::reply::{self, Report};
+use crate::wire::postgres::reply::{self};
 use crate::wire::postgres::state::{Approved, Expect, Issued, Lookup, Portal, Prepared, Visible};
 
 use super::Stage;
-use super::capture::{Upload, unanswered};
+use super::admit::{Facts, Place, Refusal, Ruled, Ruling, record_command, refused_record};
+use super::capture::Upload;
 use super::core::Core;
-use super::ready::{Body, Flow, Ready, Resolution};
-
-/// What the rules and the approvals say to one message.
-pub(super) enum Ruling {
-    Go(Permit, RuleName),
-    Refuse(Refusal),
-    Hold(HoldTerms),
-}
-
-/// Why a command is not forwarded, as the client reads it.
-#[derive(Clone, Debug)]
-pub struct Refusal {
-    /// SQLSTATE.
-    pub sqlstate: &'static str,
-    /// One sentence.
-    pub message: String,
-    /// What to do, or which rule it was.
-    pub hint: String,
-    /// The rule, for the record.
-    pub rule: RuleName,
-}
-
-impl Refusal {
-    fn limit(kind: Limit) -> Refusal {
-        Refusal::of(FaultKind::Limit(kind))
-    }
-
-    pub(super) fn of(kind: FaultKind) -> Refusal {
-        let (sqlstate, message, hint) = reply::words(&Fault::new(Side::Client, kind));
-        Refusal { sqlstate, message: message.into(), hint: hint.into(), rule: "".into() }
-    }
-
-    fn mask(message: String) -> Refusal {
-        Refusal {
-            sqlstate: "42501",
-            message,
-            hint: "Columns of this target are masked for you.".into(),
-            rule: "mask".into(),
-        }
-    }
-
-    fn error(&self) -> Vec<u8> {
-        let mut error = Vec::new();
-        let report = Report {
-            severity: "ERROR",
-            sqlstate: self.sqlstate,
-            message: &self.message,
-            hint: &self.hint,
-            ..Report::default()
-        };
-        reply::error(&mut error, &report);
-        error
-    }
-}
-
-/// Which kind of message is refused: what stands in for it, and what follows, differ.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Query or FunctionCall: answered by an error and ReadyForQuery.
-    Simple,
-    /// Parse, Bind or Execute: an error, then nothing until Sync.
-    Pipeline,
-}
-
-/// A command as it goes into the record.
-pub(super) struct Facts<'c> {
-    pub kind: &'static str,
-    pub text: &'c [u8],
-    pub classified: &'c Classified,
-    pub params: Option<Params<'c>>,
-    pub statement: &'c str,
-}
+use super::ready::{Body, Flow, Ready};
 
 const CLIENT: Side = Side::Client;
 
@@ -245,15 +171,14 @@ impl Ready {
             classified: &classified,
             params: None,
             statement: "",
+            frame,
         };
         let copies = self.copies(&classified, stage);
         let ruling = match copies {
             Err(ref refusal) => Ruling::Refuse(refusal.clone()),
             Ok(_) => self.rule(&classified.statements, core, stage),
         };
-        let Some((permit, receipt, issued)) =
-            self.admit(Place::Simple, ruling, &facts, frame, core, stage)?
-        else {
+        let Some((permit, receipt, issued)) = self.admit(ruling, &facts, core, stage)? else {
             return Ok(());
         };
         self.due.push_back(Expect::Query(issued, copies.unwrap_or_default(), classified));
@@ -313,15 +238,16 @@ impl Ready {
             classified: &classified,
             params: None,
             statement: &name,
+            frame,
         };
         if !self.names.has_room(recorded.len()) {
             let refusal = Refusal::limit(Limit::Statements);
-            return self.deny(Place::Pipeline, refusal, &facts, core, stage);
+            return self.deny(refusal, &facts, core, stage);
         }
         let permit = match self.rule(&classified.statements, core, stage) {
             Ruling::Go(permit, _) => permit,
             Ruling::Refuse(refusal) => {
-                return self.deny(Place::Pipeline, refusal, &facts, core, stage);
+                return self.deny(refusal, &facts, core, stage);
             }
             // Nothing runs and nothing is planned before Bind, and that is where the hold is.
             Ruling::Hold(_) => Permit::housekeeping("Parse of what is held when it is bound"),
@@ -375,13 +301,13 @@ impl Ready {
             None => {
                 let ruling = self.rule(&statement.classified.statements, core, stage);
                 let types = statement.types.borrow();
-                let facts = execute_facts(&statement, Some(bind.values), &types);
+                let facts = execute_facts(&statement, Some((bind.values, &types)), frame);
                 match ruling {
                     Ruling::Go(permit, _) => permit,
                     Ruling::Refuse(refusal) => {
-                        return self.deny(Place::Pipeline, refusal, &facts, core, stage);
+                        return self.deny(refusal, &facts, core, stage);
                     }
-                    Ruling::Hold(terms) => return self.hold(terms, &facts, frame, core, stage),
+                    Ruling::Hold(terms) => return self.hold(terms, &facts, core, stage),
                 }
             }
         };
@@ -425,11 +351,11 @@ impl Ready {
             return Ok(());
         };
         let ruling = self.rule(&statement.classified.statements, core, stage);
-        let facts = execute_facts(&statement, None, &[]);
+        let facts = execute_facts(&statement, None, frame);
         let permit = match ruling {
             Ruling::Go(permit, _) => permit,
             Ruling::Refuse(refusal) => {
-                return self.deny(Place::Pipeline, refusal, &facts, core, stage);
+                return self.deny(refusal, &facts, core, stage);
             }
             Ruling::Hold(terms) => {
                 let refusal = Refusal {
@@ -439,7 +365,7 @@ impl Ready {
                         .into(),
                     rule: terms.rule,
                 };
-                return self.deny(Place::Pipeline, refusal, &facts, core, stage);
+                return self.deny(refusal, &facts, core, stage);
             }
         };
         self.body = Body::Forward;
@@ -488,14 +414,14 @@ impl Ready {
         };
         let approval = portal.approved.as_ref().map(|approved| approved.id);
         let types = statement.types.borrow();
-        let facts = execute_facts(&statement, Some(&portal.values), &types);
+        let facts = execute_facts(&statement, Some((&portal.values, &types)), frame);
         let (permit, rule) = match ruling {
             Ruling::Go(permit, rule) => (permit, rule),
             Ruling::Refuse(refusal) => {
-                return self.deny(Place::Pipeline, refusal, &facts, core, stage);
+                return self.deny(refusal, &facts, core, stage);
             }
             Ruling::Hold(terms) if self.resolved.is_none() => {
-                return self.hold(terms, &facts, frame, core, stage);
+                return self.hold(terms, &facts, core, stage);
             }
             Ruling::Hold(terms) => (Permit::housekeeping("replaced below"), terms.rule),
         };
@@ -504,7 +430,8 @@ impl Ready {
             None => (permit, approval, portal.reserved_seq.take()),
         };
         let seq = reserved.unwrap_or_else(|| core.take_seq());
-        let recorded = record_command(&facts, seq, Decision::Allow, (&rule, approval), core, stage);
+        let ruled = Ruled { seq, decision: Decision::Allow, rule: &rule, approval_id: approval };
+        let recorded = record_command(&facts, &ruled, core, stage);
         let receipt = match recorded {
             Ok(receipt) => receipt,
             Err(refused) => {
@@ -616,6 +543,7 @@ impl Ready {
             classified: &classified,
             params: None,
             statement: "",
+            frame,
         };
         let ruling = if self.link.view.is_empty() {
             let snapshot = Rc::clone(stage.snapshot);
@@ -626,7 +554,7 @@ impl Ready {
                 "the result of a function call message cannot be masked".into(),
             ))
         };
-        let admitted = self.admit(Place::Simple, ruling, &facts, frame, core, stage)?;
+        let admitted = self.admit(ruling, &facts, core, stage)?;
         let Some((permit, receipt, issued)) = admitted else {
             self.body = Body::Drop;
             return Ok(());
@@ -678,44 +606,8 @@ impl Ready {
         }
     }
 
-    /// The approval of the message handled now, with the `seq` it was given.
-    fn take_grant(&mut self) -> Option<(Approved, u64)> {
-        match self.resolved.take() {
-            Some((Resolution::Granted(approved), seq)) => Some((approved, seq)),
-            other => {
-                self.resolved = other;
-                None
-            }
-        }
-    }
-
     fn settle_first(&mut self, frame: &[u8]) {
         self.flow = Flow::Settling(frame.to_vec());
-    }
-
-    pub(super) fn rule(&self, statements: &[Statement], core: &Core, stage: &Stage<'_>) -> Ruling {
-        if let Some((Resolution::Refused(refusal), _)) = &self.resolved {
-            return Ruling::Refuse(refusal.clone());
-        }
-        let who = self.link.who(core, stage);
-        self.to_ruling(stage.snapshot.rules.decide(&who, statements))
-    }
-
-    fn to_ruling(&self, verdict: Verdict) -> Ruling {
-        match verdict {
-            Verdict::Allow(permit, rule) => Ruling::Go(permit, rule),
-            Verdict::Hold(terms) => Ruling::Hold(terms),
-            Verdict::Deny(reason) => Ruling::Refuse(Refusal {
-                sqlstate: "42501",
-                hint: if reason.rule.is_empty() {
-                    String::new()
-                } else {
-                    format!("Denied by the rule \"{}\" of weir.", reason.rule)
-                },
-                message: reason.message,
-                rule: reason.rule,
-            }),
-        }
     }
 
     /// One masker for each COPY TO STDOUT of the text, in order; `None` where it passes as it is.
@@ -746,98 +638,6 @@ impl Ready {
         }
         Ok(maskers)
     }
-
-    /// Records and permits a command of the simple protocol, or refuses or holds it.
-    fn admit(
-        &mut self,
-        place: Place,
-        ruling: Ruling,
-        facts: &Facts<'_>,
-        frame: &[u8],
-        core: &mut Core,
-        stage: &mut Stage<'_>,
-    ) -> Result<Option<(Permit, Receipt, Issued)>, Fault> {
-        if let Ruling::Refuse(refusal) = ruling {
-            self.deny(place, refusal, facts, core, stage)?;
-            return Ok(None);
-        }
-        let (permit, rule, approval, reserved) = match (ruling, self.take_grant()) {
-            (Ruling::Hold(terms), Some((approved, seq))) => {
-                (approved.grant.permit(), terms.rule, Some(approved.id), Some(seq))
-            }
-            (Ruling::Go(permit, rule), Some((approved, seq))) => {
-                (permit, rule, Some(approved.id), Some(seq))
-            }
-            (Ruling::Go(permit, rule), None) => (permit, rule, None, None),
-            (Ruling::Hold(terms), None) => {
-                self.hold(terms, facts, frame, core, stage)?;
-                return Ok(None);
-            }
-            (Ruling::Refuse(_), _) => return Ok(None),
-        };
-        let seq = reserved.unwrap_or_else(|| core.take_seq());
-        match record_command(facts, seq, Decision::Allow, (&rule, approval), core, stage) {
-            Ok(receipt) => {
-                self.last_seq = seq;
-                let issued = Issued { seq, at_us: stage.now.mono_us };
-                Ok(Some((permit, receipt, issued)))
-            }
-            Err(refused) => {
-                self.refuse(place, None, &refused_record(refused), core);
-                Ok(None)
-            }
-        }
-    }
-
-    /// Records a denied command and refuses it.
-    pub(super) fn deny(
-        &mut self,
-        place: Place,
-        refusal: Refusal,
-        facts: &Facts<'_>,
-        core: &mut Core,
-        stage: &mut Stage<'_>,
-    ) -> Result<(), Fault> {
-        core.totals.denied += 1;
-        let reserved = self.resolved.take().map(|(_, seq)| seq);
-        let seq = reserved.unwrap_or_else(|| core.take_seq());
-        let rule = (&*refusal.rule, None);
-        let recorded =
-            record_command(facts, seq, Decision::Deny, rule, core, stage).and_then(|_| {
-                let words = (refusal.sqlstate, refusal.message.as_str());
-                unanswered(seq, Outcome::Denied, words, core, stage)
-            });
-        match recorded {
-            Ok(_) => self.refuse(place, Some(seq), &refusal, core),
-            Err(refused) => self.refuse(place, None, &refused_record(refused), core),
-        }
-        Ok(())
-    }
-
-    /// Sends the target what fails in the refused command's place, and remembers what to say.
-    pub(super) fn refuse(
-        &mut self,
-        place: Place,
-        seq: Option<u64>,
-        refusal: &Refusal,
-        core: &mut Core,
-    ) {
-        self.resolved = None;
-        self.due.push_back(Expect::Refused { seq, error: refusal.error() });
-        let mut stand_in = Vec::new();
-        match place {
-            Place::Simple => {
-                reply::refused_query(&mut stand_in);
-                self.due.push_back(Expect::Ready(self.epoch));
-                self.epoch += 1;
-            }
-            Place::Pipeline => {
-                reply::refused_parse(&mut stand_in);
-                self.flow = Flow::SkipToSync;
-            }
-        }
-        core.server.say(&stand_in);
-    }
 }
 
 /// The text as it goes into the record.
@@ -847,44 +647,17 @@ fn recorded_text(text: &[u8], classified: &Classified) -> Vec<u8> {
 
 fn execute_facts<'c>(
     statement: &'c Prepared,
-    values: Option<&'c [u8]>,
-    types: &'c [u32],
+    values: Option<(&'c [u8], &'c [u32])>,
+    frame: &'c [u8],
 ) -> Facts<'c> {
     Facts {
         kind: "execute",
         text: &statement.text,
         classified: &statement.classified,
-        params: values.filter(|v| !v.is_empty()).map(|raw| Params { raw, types }),
+        params: values.filter(|v| !v.0.is_empty()).map(|(raw, types)| Params { raw, types }),
         statement: &statement.name,
+        frame,
     }
-}
-
-/// Writes the command's row.
-pub(super) fn record_command(
-    facts: &Facts<'_>,
-    seq: u64,
-    decision: Decision,
-    (rule, approval_id): (&str, Option<SessionId>),
-    core: &mut Core,
-    stage: &mut Stage<'_>,
-) -> Result<Receipt, Refused> {
-    let command = Command {
-        kind: facts.kind,
-        text: facts.text,
-        operation: &facts.classified.operation,
-        classes: &facts.classified.classes,
-        objects: &facts.classified.objects,
-        params: facts.params,
-        statement: facts.statement,
-        decision,
-        rule,
-        approval_id,
-    };
-    let receipt = core.record_at(seq, &Entry::Command(command), stage)?;
-    if decision != Decision::Hold {
-        core.totals.commands += 1;
-    }
-    Ok(receipt)
 }
 
 fn record_prepare(
@@ -932,8 +705,4 @@ fn unknown_portal(name: &[u8], stage: &mut Stage<'_>) -> Portal<crate::mask::Pla
 
 fn record_fault(refused: Refused) -> Fault {
     Fault::new(CLIENT, FaultKind::Record(refused))
-}
-
-fn refused_record(refused: Refused) -> Refusal {
-    Refusal::of(FaultKind::Record(refused))
 }

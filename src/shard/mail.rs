@@ -76,6 +76,8 @@ pub struct SessionSummary {
 pub enum ToShard {
     /// Use this from now on.
     Snapshot(Arc<SnapshotSource>),
+    /// Use these certificates for new connections. Sent before the snapshot they belong to.
+    Tls(Arc<super::tls::TlsConfigs>),
     /// Deliver a vote to the session that waits for it, answer on the channel.
     Vote(SessionId, Vote, tokio::sync::oneshot::Sender<VoteReply>),
     /// End a session; answers whether it was found here.

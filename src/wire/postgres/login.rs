@@ -20,11 +20,12 @@ pub struct TargetLogin {
     state: State,
 }
 
+/// What is awaited of the target.
 enum State {
-    ExpectRequest,
-    ExpectSaslContinue(ClientExchange),
-    ExpectSaslFinal(ClientExchange),
-    ExpectOk,
+    Request,
+    SaslContinue(ClientExchange),
+    SaslFinal(ClientExchange),
+    Done,
 }
 
 /// What a message of the target means for the login.
@@ -39,7 +40,7 @@ pub enum LoginStep {
 impl TargetLogin {
     /// A login as `role`; `nonce` is random printable text without commas.
     pub fn new(role: &str, password: Secret, nonce: String) -> TargetLogin {
-        TargetLogin { role: role.to_owned(), password, nonce, state: State::ExpectRequest }
+        TargetLogin { role: role.to_owned(), password, nonce, state: State::Request }
     }
 
     /// Takes a message, appends the answer to `out`.
@@ -79,21 +80,21 @@ impl TargetLogin {
         let malformed = FaultKind::Malformed(Malformed::MessageBody);
         let mut reader = Reader::new(body);
         let kind = reader.u32().ok_or(malformed)?;
-        let state = std::mem::replace(&mut self.state, State::ExpectOk);
+        let state = std::mem::replace(&mut self.state, State::Done);
         match (kind, state) {
-            (0, State::ExpectRequest | State::ExpectOk) => Ok(LoginStep::Authenticated),
-            (3, State::ExpectRequest) => {
+            (0, State::Request | State::Done) => Ok(LoginStep::Authenticated),
+            (3, State::Request) => {
                 reply::password(out, &zero_ended(self.password.reveal()));
                 Ok(LoginStep::More)
             }
-            (5, State::ExpectRequest) => {
+            (5, State::Request) => {
                 let salt = reader.bytes(4).and_then(|salt| salt.try_into().ok());
                 let salt: [u8; 4] = salt.ok_or(malformed)?;
                 let answer = md5_password(&self.role, self.password.reveal(), salt);
                 reply::password(out, &zero_ended(&answer));
                 Ok(LoginStep::More)
             }
-            (10, State::ExpectRequest) => {
+            (10, State::Request) => {
                 let offered = std::iter::from_fn(|| reader.cstr()).any(|m| m == b"SCRAM-SHA-256");
                 if !offered {
                     return Err(FaultKind::Unsupported(Unsupported::Authentication));
@@ -104,22 +105,22 @@ impl TargetLogin {
                 data.extend_from_slice(&(first.len() as u32).to_be_bytes());
                 data.extend_from_slice(&first);
                 reply::password(out, &data);
-                self.state = State::ExpectSaslContinue(exchange);
+                self.state = State::SaslContinue(exchange);
                 Ok(LoginStep::More)
             }
-            (11, State::ExpectSaslContinue(mut exchange)) => {
+            (11, State::SaslContinue(mut exchange)) => {
                 let last = exchange.server_first(reader.rest(), cache);
                 reply::password(out, &last.map_err(|_| FaultKind::Login(Login::Sasl))?);
-                self.state = State::ExpectSaslFinal(exchange);
+                self.state = State::SaslFinal(exchange);
                 Ok(LoginStep::More)
             }
-            (12, State::ExpectSaslFinal(mut exchange)) => {
+            (12, State::SaslFinal(mut exchange)) => {
                 // A target that does not know the password cannot make this signature.
                 let proven = exchange.server_final(reader.rest());
                 proven.map_err(|_| FaultKind::Login(Login::TargetCredentials))?;
                 Ok(LoginStep::More)
             }
-            (2 | 6 | 7 | 8 | 9, State::ExpectRequest) => {
+            (2 | 6 | 7 | 8 | 9, State::Request) => {
                 Err(FaultKind::Unsupported(Unsupported::Authentication))
             }
             _ => Err(FaultKind::Malformed(Malformed::MessageType)),

@@ -1,0 +1,8 @@
+//! The built weir between real clients and a real PostgreSQL.
+//!
+//! One binary, so that one server serves all tests; each test has a database and a weir of its own.
+
+mod support;
+
+mod drivers;
+mod postgres;
