@@ -177,6 +177,8 @@ pub struct Ready {
     pub(super) text_hits: Hits,
     pub(super) scratch: Vec<u8>,
     pub(super) draining: bool,
+    /// The client has said goodbye; what is under way is still answered.
+    pub(super) leaving: bool,
     pub(super) last_seq: u64,
 }
 
@@ -212,6 +214,7 @@ impl Ready {
             text_hits: Hits::default(),
             scratch: Vec::new(),
             draining: false,
+            leaving: false,
             last_seq: 0,
         }
     }
@@ -220,7 +223,8 @@ impl Ready {
     pub fn wants(&self, side: Side) -> bool {
         match side {
             Side::Client => {
-                self.client_backlog.len() < limits::BACKLOG_BYTES_MAX
+                !self.leaving
+                    && self.client_backlog.len() < limits::BACKLOG_BYTES_MAX
                     && self.due.len() < limits::PENDING_REPLIES_MAX
             }
             Side::Server => self.catalog_until_us.is_none(),
@@ -271,6 +275,19 @@ impl Ready {
             return Ok(());
         }
         self.run_client(core, stage, bytes)
+    }
+
+    /// The client closed its sending direction.
+    pub fn client_eof(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        if self.leaving {
+            return Ok(());
+        }
+        if !self.client_framer.is_between_messages() {
+            return Err(Fault::new(Side::Client, FaultKind::Malformed(Malformed::Truncated)));
+        }
+        // As if it had said goodbye; behind a hold nobody waits for any more.
+        self.client_bytes(core, stage, &TERMINATE)?;
+        self.cancel_hold(core, stage).map(drop)
     }
 
     pub(super) fn is_paused(&self) -> bool {
@@ -405,6 +422,9 @@ impl Ready {
         core.output(Output::RefreshCatalog(self.link.target));
     }
 }
+
+/// A Terminate message.
+pub(super) const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
 
 /// A fault of the target's bytes.
 pub(super) fn server_malformed(kind: Malformed) -> Fault {

@@ -19,7 +19,7 @@ use crate::wire::postgres::state::{Approved, Expect, Issued, Lookup, Portal, Pre
 
 use super::Stage;
 use super::admit::{Facts, Place, Refusal, Ruled, Ruling, record_command, refused_record};
-use super::capture::Upload;
+use super::capture::{COPY_ENCODING, Upload};
 use super::core::Core;
 use super::ready::{Body, Flow, Ready};
 
@@ -77,7 +77,12 @@ impl Ready {
             Some(ClientMessage::FunctionCall(oid)) => self.function(oid, frame, core, stage),
             Some(ClientMessage::Terminate) => {
                 core.pass(Side::Server, "Terminate", frame, stage);
-                Err(Fault::new(CLIENT, FaultKind::Terminate))
+                self.leaving = true;
+                // What is under way is still answered, as the target itself would.
+                if self.due.is_empty() {
+                    return Err(Fault::new(CLIENT, FaultKind::Terminate));
+                }
+                Ok(())
             }
             None if b"QPBDECSHXdcfF".contains(&tag) => Err(malformed(Malformed::MessageBody)),
             None => Err(malformed(Malformed::MessageType)),
@@ -573,9 +578,9 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        if self.upload.is_none() {
+        if self.upload.as_ref().is_none_or(|upload| !upload.is_copy_of(self.last_seq)) {
             let limit = self.link.capture_bytes;
-            self.upload = Some(Upload::new(self.last_seq, "pg-messages", limit));
+            self.upload = Some(Upload::new(self.last_seq, COPY_ENCODING, limit));
         }
         self.keep_upload(frame, core, stage)?;
         core.pass(Side::Server, "CopyData", frame, stage);
