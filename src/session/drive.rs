@@ -25,6 +25,7 @@ use crate::forward::Outbox;
 use crate::forward::dial::Dial;
 use crate::limits::{CLOSE_TIMEOUT_US, LINGER_TIMEOUT_US, OUTBOX_BYTES_MAX};
 use crate::record::{Lsn, SessionId};
+use crate::session::machine::{Accepted, Machine, TlsFacts};
 use crate::session::{Output, Stage};
 use crate::shard::buffer::{Lease, Size};
 use crate::shard::mail::{SessionSummary, Vote, VoteReply};
@@ -32,38 +33,10 @@ use crate::shard::pool::Pool;
 use crate::shard::tls::Tls;
 use crate::wire::Side;
 
-/// What a finished TLS handshake says about the peer.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TlsFacts {
-    /// `TLSv1_3` and so on.
-    pub version: &'static str,
-    /// The name the client asked for.
-    pub server_name: Option<String>,
-    /// The peer's certificate, DER.
-    pub peer_certificate: Option<Vec<u8>>,
-}
-
-/// What the shard knows about a client it has just accepted.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    /// Id of the session.
-    pub session_id: SessionId,
-    /// Where the client comes from.
-    pub client_addr: SocketAddr,
-    /// The listener can do TLS.
-    pub tls_available: bool,
-    /// The listener refuses clients that do not ask for it.
-    pub tls_required: bool,
-    /// Index of the shard.
-    pub shard: usize,
-}
-
 /// What can be driven: bytes and answers in, two outboxes and outputs out.
 pub trait Driven {
     /// Bytes for a peer.
     fn outbox(&mut self, side: Side) -> &mut Outbox;
-    /// Bytes in that outbox.
-    fn queued(&self, side: Side) -> usize;
     /// Takes all bytes and keeps what it needs.
     fn handle_bytes(&mut self, side: Side, bytes: &[u8], stage: &mut Stage<'_>);
     /// The peer sends no more.
@@ -71,7 +44,7 @@ pub trait Driven {
     /// The TLS handshake of this side has finished.
     fn handle_tls(&mut self, side: Side, facts: TlsFacts, stage: &mut Stage<'_>);
     /// The connection is unusable.
-    fn handle_broken(&mut self, side: Side, fault: Fault, stage: &mut Stage<'_>);
+    fn handle_broken(&mut self, fault: Fault, stage: &mut Stage<'_>);
     /// The answer to `Output::Dial`.
     fn handle_dialed(&mut self, result: Result<SocketAddr, Target>, stage: &mut Stage<'_>);
     /// `next_timeout` has passed.
@@ -86,6 +59,8 @@ pub trait Driven {
     fn wants(&self, side: Side) -> bool;
     /// When a record counts as written.
     fn durability(&self) -> Durability;
+    /// Nothing more will be read; the outboxes may still hold bytes.
+    fn is_closed(&self) -> bool;
 }
 
 /// A driven machine that is a client's session.
@@ -103,7 +78,91 @@ pub trait SessionMachine: Driven + Sized + 'static {
     /// weir shuts down: end when idle, or at once.
     fn handle_drain(&mut self, at_once: bool, stage: &mut Stage<'_>);
     /// What people see of it.
-    fn summary(&self) -> SessionSummary;
+    fn summary(&self, stage: &Stage<'_>) -> SessionSummary;
+}
+
+impl Driven for Machine {
+    fn outbox(&mut self, side: Side) -> &mut Outbox {
+        Machine::outbox(self, side)
+    }
+
+    fn handle_bytes(&mut self, side: Side, bytes: &[u8], stage: &mut Stage<'_>) {
+        Machine::handle_bytes(self, side, bytes, stage);
+    }
+
+    fn handle_eof(&mut self, side: Side, stage: &mut Stage<'_>) {
+        Machine::handle_eof(self, side, stage);
+    }
+
+    fn handle_tls(&mut self, side: Side, facts: TlsFacts, stage: &mut Stage<'_>) {
+        Machine::handle_tls(self, side, facts, stage);
+    }
+
+    fn handle_broken(&mut self, fault: Fault, stage: &mut Stage<'_>) {
+        Machine::handle_broken(self, fault, stage);
+    }
+
+    fn handle_dialed(&mut self, result: Result<SocketAddr, Target>, stage: &mut Stage<'_>) {
+        Machine::handle_dialed(self, result, stage);
+    }
+
+    fn handle_timeout(&mut self, stage: &mut Stage<'_>) {
+        Machine::handle_timeout(self, stage);
+    }
+
+    fn handle_panic(&mut self, stage: &mut Stage<'_>) {
+        Machine::handle_panic(self, stage);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        Machine::poll_output(self)
+    }
+
+    fn next_timeout(&self) -> Option<u64> {
+        Machine::next_timeout(self)
+    }
+
+    fn wants(&self, side: Side) -> bool {
+        Machine::wants(self, side)
+    }
+
+    fn durability(&self) -> Durability {
+        Machine::durability(self)
+    }
+
+    fn is_closed(&self) -> bool {
+        Machine::is_closed(self)
+    }
+}
+
+impl SessionMachine for Machine {
+    fn accept(accepted: Accepted, stage: &mut Stage<'_>) -> Machine {
+        Machine::accept(accepted, stage)
+    }
+
+    fn handle_snapshot(&mut self, stage: &mut Stage<'_>) {
+        Machine::handle_snapshot(self, stage);
+    }
+
+    fn handle_vote(&mut self, id: SessionId, vote: &Vote, stage: &mut Stage<'_>) -> VoteReply {
+        Machine::handle_vote(self, id, vote, stage)
+    }
+
+    fn handle_cancel(&mut self, key: &[u8], stage: &mut Stage<'_>) {
+        Machine::handle_cancel(self, key, stage);
+    }
+
+    fn handle_kill(&mut self, stage: &mut Stage<'_>) {
+        Machine::handle_kill(self, stage);
+    }
+
+    fn handle_drain(&mut self, at_once: bool, stage: &mut Stage<'_>) {
+        Machine::handle_drain(self, at_once, stage);
+    }
+
+    fn summary(&self, stage: &Stage<'_>) -> SessionSummary {
+        Machine::summary(self, stage)
+    }
 }
 
 /// A machine and its connections.
@@ -121,6 +180,7 @@ pub struct Driver<D> {
     pub scheduled_us: Option<u64>,
     /// The shard will pump it when the disk has caught up.
     pub awaits_disk: bool,
+    durability: Durability,
     panicked: bool,
 }
 
@@ -226,6 +286,7 @@ impl<D: Driven> Driver<D> {
             target: None,
             scheduled_us: None,
             awaits_disk: false,
+            durability: Durability::Write,
             panicked: false,
         }
     }
@@ -296,7 +357,7 @@ impl<D: Driven> Driver<D> {
         match outcome {
             Err(error) => {
                 let fault = Fault::new(side, tls_fault(side, &error));
-                self.call(stage, |machine, stage| machine.handle_broken(side, fault, stage));
+                self.call(stage, |machine, stage| machine.handle_broken(fault, stage));
             }
             Ok(news) => {
                 if let Some(facts) = news.finished {
@@ -386,8 +447,7 @@ impl<D: Driven> Driver<D> {
         {
             self.kill();
         }
-        if self.phase == Phase::Live && self.machine.next_timeout().is_some_and(|at| at <= now_us)
-        {
+        if self.phase == Phase::Live && self.machine.next_timeout().is_some_and(|at| at <= now_us) {
             self.call(stage, |machine, stage| machine.handle_timeout(stage));
         }
     }
@@ -417,7 +477,7 @@ impl<D: Driven> Driver<D> {
             }
             _ => {
                 let fault = Fault::new(side, FaultKind::Internal);
-                self.call(stage, |machine, stage| machine.handle_broken(side, fault, stage));
+                self.call(stage, |machine, stage| machine.handle_broken(fault, stage));
             }
         }
     }
@@ -503,22 +563,28 @@ impl<D: Driven> Driver<D> {
         Some(bytes)
     }
 
+    /// When a record counts as written for what is queued. Once a session has waited for the
+    /// disk it does so to its end, also for what it leaves behind when it closes.
+    pub fn durability(&mut self) -> Durability {
+        if self.machine.durability() == Durability::Sync {
+            self.durability = Durability::Sync;
+        }
+        self.durability
+    }
+
     /// Whether `side` is to be read now, and how. It counts as being read.
     pub fn next_receive(&mut self, side: Side) -> Option<(Size, bool)> {
         let leg = self.leg(side);
         if leg.receiving || leg.ended || !leg.is_open() {
             return None;
         }
+        let must = leg.writing == Writing::Broken
+            || leg.tls.as_ref().is_some_and(|tls| !tls.is_established());
         let wanted = match self.phase {
             Phase::Dead => false,
             // Bytes of a closing session are thrown away, so that the peer gets to its end.
             Phase::Closing { .. } => true,
-            Phase::Live => {
-                let handshaking = leg.tls.as_ref().is_some_and(|tls| !tls.is_established());
-                handshaking
-                    || leg.writing == Writing::Broken
-                    || (self.machine.wants(side) && self.has_room())
-            }
+            Phase::Live => must || (self.machine.wants(side) && self.has_room()),
         };
         if !wanted {
             return None;
@@ -614,18 +680,16 @@ impl<D: Driven> Driver<D> {
         self.machine.outbox(Side::Client).abandon();
         self.machine.outbox(Side::Server).abandon();
         let fault = Fault::new(Side::Server, FaultKind::Record(Refused::Disk));
-        self.call(stage, |machine, stage| machine.handle_broken(Side::Server, fault, stage));
+        self.call(stage, |machine, stage| machine.handle_broken(fault, stage));
         self.close(stage.now.mono_us);
     }
 
     /// Neither peer has so much waiting that its answers should stop.
-    fn has_room(&self) -> bool {
-        self.waiting(Side::Client) < OUTBOX_BYTES_MAX
-            && self.waiting(Side::Server) < OUTBOX_BYTES_MAX
-    }
-
-    fn waiting(&self, side: Side) -> usize {
-        self.leg(side).unsent() + self.machine.queued(side)
+    fn has_room(&mut self) -> bool {
+        [Side::Client, Side::Server].into_iter().all(|side| {
+            let (leg, outbox) = self.leg_and_outbox(side);
+            leg.unsent() + outbox.len() < OUTBOX_BYTES_MAX
+        })
     }
 
     fn broken(&mut self, side: Side, stage: &mut Stage<'_>) {
@@ -634,7 +698,7 @@ impl<D: Driven> Driver<D> {
             Side::Server => FaultKind::Target(Target::Closed),
         };
         let fault = Fault::new(side, kind);
-        self.call(stage, |machine, stage| machine.handle_broken(side, fault, stage));
+        self.call(stage, |machine, stage| machine.handle_broken(fault, stage));
     }
 
     fn leg(&self, side: Side) -> &Leg {

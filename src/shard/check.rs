@@ -116,8 +116,7 @@ pub enum KernelProblem {
 /// The first thing that is missing.
 pub fn check() -> Result<KernelFacts, KernelProblem> {
     let release = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let facts =
-        KernelFacts { release: release.trim().to_owned(), memlock_bytes: memlock_bytes() };
+    let facts = KernelFacts { release: release.trim().to_owned(), memlock_bytes: memlock_bytes() };
     if let Some(have) = facts.memlock_bytes
         && have < MEMLOCK_BYTES_MIN
     {

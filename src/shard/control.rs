@@ -8,26 +8,12 @@ use std::rc::Rc;
 use super::clock;
 use super::core::{Accepting, Core, Drain, ShardJournal};
 use super::errand::Party;
-use super::mail::{SessionSummary, SnapshotSource, ToShard, Vote, VoteReply};
+use super::mail::{SessionSummary, ToShard, Vote, VoteReply};
 use super::ring::Token;
-use crate::decide::Rules;
 use crate::limits::LINGER_TIMEOUT_US;
-use crate::mask::Policy;
 use crate::record::SessionId;
 use crate::session::Snapshot;
 use crate::session::drive::SessionMachine;
-
-/// Compiles what sessions read, on the shard that reads it.
-pub(super) fn snapshot(source: &SnapshotSource) -> Rc<Snapshot> {
-    let settings = (*source.settings).clone();
-    Rc::new(Snapshot {
-        rules: Rules::compile(&settings.rules),
-        masks: Policy::default(),
-        catalogs: source.catalogs.clone(),
-        addresses: source.addresses.clone(),
-        settings,
-    })
-}
 
 impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     /// Takes one message.
@@ -35,7 +21,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         // An answer that nobody waits for any more is no error: the `_gone`s below.
         match message {
             ToShard::Snapshot(source) => {
-                self.tools.snapshot = snapshot(&source);
+                self.tools.snapshot = Rc::new(Snapshot::build(&source));
                 self.each_session(|machine, stage| machine.handle_snapshot(stage));
             }
             ToShard::Tls(tls) => self.tls = tls,
@@ -57,10 +43,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     }
 
     /// Calls every session's machine; their outputs follow in this turn.
-    fn each_session(
-        &mut self,
-        call: impl Fn(&mut M, &mut crate::session::Stage<'_>) + Copy,
-    ) {
+    fn each_session(&mut self, call: impl Fn(&mut M, &mut crate::session::Stage<'_>) + Copy) {
         for token in self.sessions.tokens() {
             let Some(driver) = self.sessions.get_mut(token) else { continue };
             driver.call(&mut self.tools.stage(self.now), |party, stage| {
@@ -106,11 +89,12 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
 
     fn session_tokens(&mut self) -> Vec<(Token, SessionSummary)> {
         let mut found = Vec::with_capacity(self.sessions.len());
+        let stage = self.tools.stage(self.now);
         for token in self.sessions.tokens() {
             if let Some(driver) = self.sessions.get_mut(token)
                 && let Party::Session(machine) = driver.machine()
             {
-                found.push((token, machine.summary()));
+                found.push((token, machine.summary(&stage)));
             }
         }
         found

@@ -29,9 +29,11 @@ use super::timer::Timers;
 use super::tls::TlsConfigs;
 use crate::config::settings::Durability;
 use crate::decide::Classifier;
+use crate::identify::scram::SaltedCache;
 use crate::limits::SYNC_INTERVAL_US;
+use crate::record::spool::{Spool, SyncJob};
 use crate::record::{Journal, Lsn, SessionId};
-use crate::session::drive::{Driven, Driver, SessionMachine};
+use crate::session::drive::{Driver, SessionMachine};
 use crate::session::{Now, Snapshot, Stage};
 use crate::wire::Side;
 
@@ -70,6 +72,7 @@ pub trait ShardJournal: Journal + Sized + 'static {
 pub(super) struct Tools<J> {
     pub snapshot: Rc<Snapshot>,
     pub classifier: Classifier,
+    pub salted: SaltedCache,
     pub journal: J,
     pub random: fn(&mut [u8]),
 }
@@ -79,10 +82,51 @@ impl<J: ShardJournal> Tools<J> {
         Stage {
             snapshot: &self.snapshot,
             classifier: &mut self.classifier,
+            salted: &mut self.salted,
             journal: &mut self.journal,
             random: &mut self.random,
             now,
         }
+    }
+}
+
+impl ShardJournal for Spool {
+    type Job = SyncJob;
+
+    fn written(&self) -> Lsn {
+        Spool::written(self)
+    }
+
+    fn durable(&self) -> Lsn {
+        Spool::durable(self)
+    }
+
+    fn sync_job(&mut self) -> Option<SyncJob> {
+        Spool::sync_job(self)
+    }
+
+    fn job_file(job: &SyncJob) -> RawFd {
+        job.fd
+    }
+
+    fn synced(&mut self, job: SyncJob, result: io::Result<()>) {
+        Spool::synced(self, job, result);
+    }
+
+    fn tick(&mut self, now: Now) {
+        Spool::tick(self, now);
+    }
+
+    fn rotate(&mut self, now: Now) {
+        Spool::rotate(self, now);
+    }
+
+    fn in_doubt(&self, lsn: Lsn) -> bool {
+        Spool::in_doubt(self, lsn)
+    }
+
+    fn finish(self, now: Now) {
+        Spool::finish(self, now);
     }
 }
 
@@ -102,9 +146,13 @@ pub(super) enum Accepting {
 pub(super) enum Drain {
     No,
     /// Sessions end when they are idle.
-    Until { deadline_us: u64 },
+    Until {
+        deadline_us: u64,
+    },
     /// They have been told to end at once; what is left then is cut off.
-    Last { cut_us: u64 },
+    Last {
+        cut_us: u64,
+    },
     Done,
 }
 
@@ -169,6 +217,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             tools: Tools {
                 snapshot: parts.snapshot,
                 classifier: Classifier::new(),
+                salted: SaltedCache::default(),
                 journal: parts.journal,
                 random: fill_random,
             },
@@ -288,7 +337,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         self.outputs(token, None);
         let Core { sessions, ring, pool, tools, timers, .. } = self;
         let Some(driver) = sessions.get_mut(token) else { return };
-        let durability = driver.machine().durability();
+        let durability = driver.durability();
         let safe = match durability {
             Durability::Write => tools.journal.written(),
             Durability::Sync => tools.journal.durable(),

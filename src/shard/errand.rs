@@ -9,7 +9,8 @@ use crate::config::settings::{Durability, TargetTls};
 use crate::fault::{Fault, FaultKind, Limit, Malformed, Target, Unsupported};
 use crate::forward::Outbox;
 use crate::limits::DIAL_TIMEOUT_US;
-use crate::session::drive::{Driven, TlsFacts};
+use crate::session::drive::Driven;
+use crate::session::machine::TlsFacts;
 use crate::session::{Output, Stage};
 use crate::wire::Side;
 
@@ -18,8 +19,7 @@ const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 /// CANCEL_REQUEST_CODE of the same file.
 const CANCEL_REQUEST_CODE: u32 = 80_877_102;
 /// An `ErrorResponse` as PostgreSQL says it when its own limit is met.
-const TOO_MANY_CLIENTS: &[u8] =
-    b"SFATAL\0VFATAL\0C53300\0Msorry, too many clients already\0\
+const TOO_MANY_CLIENTS: &[u8] = b"SFATAL\0VFATAL\0C53300\0Msorry, too many clients already\0\
       DThis weir has reached its limit of connections.\0\0";
 
 /// Carries one CancelRequest to a target.
@@ -84,13 +84,6 @@ impl Driven for CancelCall {
         }
     }
 
-    fn queued(&self, side: Side) -> usize {
-        match side {
-            Side::Client => self.nothing.len(),
-            Side::Server => self.outbox.len(),
-        }
-    }
-
     fn handle_bytes(&mut self, _side: Side, bytes: &[u8], _stage: &mut Stage<'_>) {
         if self.state != Step::AskedForTls {
             return;
@@ -115,7 +108,7 @@ impl Driven for CancelCall {
         self.request();
     }
 
-    fn handle_broken(&mut self, _side: Side, fault: Fault, _stage: &mut Stage<'_>) {
+    fn handle_broken(&mut self, fault: Fault, _stage: &mut Stage<'_>) {
         self.end(Some(fault));
     }
 
@@ -153,6 +146,10 @@ impl Driven for CancelCall {
     fn durability(&self) -> Durability {
         Durability::Write
     }
+
+    fn is_closed(&self) -> bool {
+        self.state == Step::Done
+    }
 }
 
 /// Tells a client that there is no room, in PostgreSQL's words.
@@ -182,17 +179,10 @@ impl Driven for Refusal {
         }
     }
 
-    fn queued(&self, side: Side) -> usize {
-        match side {
-            Side::Client => self.client.len(),
-            Side::Server => 0,
-        }
-    }
-
     fn handle_bytes(&mut self, _side: Side, _bytes: &[u8], _stage: &mut Stage<'_>) {}
     fn handle_eof(&mut self, _side: Side, _stage: &mut Stage<'_>) {}
     fn handle_tls(&mut self, _side: Side, _facts: TlsFacts, _stage: &mut Stage<'_>) {}
-    fn handle_broken(&mut self, _side: Side, _fault: Fault, _stage: &mut Stage<'_>) {}
+    fn handle_broken(&mut self, _fault: Fault, _stage: &mut Stage<'_>) {}
     fn handle_dialed(&mut self, _result: Result<SocketAddr, Target>, _stage: &mut Stage<'_>) {}
     fn handle_timeout(&mut self, _stage: &mut Stage<'_>) {}
     fn handle_panic(&mut self, _stage: &mut Stage<'_>) {}
@@ -211,6 +201,10 @@ impl Driven for Refusal {
 
     fn durability(&self) -> Durability {
         Durability::Write
+    }
+
+    fn is_closed(&self) -> bool {
+        true
     }
 }
 
@@ -241,10 +235,6 @@ impl<M: Driven> Driven for Party<M> {
         each!(self, inner => inner.outbox(side))
     }
 
-    fn queued(&self, side: Side) -> usize {
-        each!(self, inner => inner.queued(side))
-    }
-
     fn handle_bytes(&mut self, side: Side, bytes: &[u8], stage: &mut Stage<'_>) {
         each!(self, inner => inner.handle_bytes(side, bytes, stage));
     }
@@ -257,8 +247,8 @@ impl<M: Driven> Driven for Party<M> {
         each!(self, inner => inner.handle_tls(side, facts, stage));
     }
 
-    fn handle_broken(&mut self, side: Side, fault: Fault, stage: &mut Stage<'_>) {
-        each!(self, inner => inner.handle_broken(side, fault, stage));
+    fn handle_broken(&mut self, fault: Fault, stage: &mut Stage<'_>) {
+        each!(self, inner => inner.handle_broken(fault, stage));
     }
 
     fn handle_dialed(&mut self, result: Result<SocketAddr, Target>, stage: &mut Stage<'_>) {
@@ -287,5 +277,9 @@ impl<M: Driven> Driven for Party<M> {
 
     fn durability(&self) -> Durability {
         each!(self, inner => inner.durability())
+    }
+
+    fn is_closed(&self) -> bool {
+        each!(self, inner => inner.is_closed())
     }
 }

@@ -22,12 +22,14 @@ pub mod tls;
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
 
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
 use crate::accept::{self, socket};
+use crate::session::Snapshot;
 use crate::session::drive::SessionMachine;
 use check::{KernelFacts, KernelProblem};
 use core::{Core, Parts, ShardJournal};
@@ -128,10 +130,8 @@ where
     let settings = &config.source.settings;
     let tls = Arc::new(TlsConfigs::load(settings)?);
     let shards = settings.shards.max(1);
-    let problem = |shard| move |cause: io::Error| StartError::Shard {
-        shard,
-        cause: cause.to_string(),
-    };
+    let problem =
+        |shard| move |cause: io::Error| StartError::Shard { shard, cause: cause.to_string() };
     let cores = socket::cores().map_err(problem(0))?;
     let sessions_max = accept::sessions_max(shards).map_err(problem(0))?;
     let mut address = settings.postgres.address;
@@ -231,12 +231,12 @@ impl Seed {
         F: Fn(usize) -> Result<J, E>,
     {
         let shard = self.shard;
-        let journal = journal(shard)
-            .map_err(|e| StartError::Journal { shard, cause: e.to_string() });
+        let journal =
+            journal(shard).map_err(|e| StartError::Journal { shard, cause: e.to_string() });
         let core = journal.and_then(|journal| {
             Core::new(Parts {
                 shard,
-                snapshot: control::snapshot(&self.source),
+                snapshot: Rc::new(Snapshot::build(&self.source)),
                 journal,
                 tls: self.tls,
                 listener: self.listener,

@@ -14,9 +14,9 @@ use super::mail::ToControl;
 use super::ring::Token;
 use crate::accept::{TURNED_AWAY_MAX, socket};
 use crate::forward::dial::Dial;
-use crate::record::SessionId;
-use crate::session::drive::{Accepted, Driven, Driver, SessionMachine};
-use crate::session::{Now, Output};
+use crate::session::Output;
+use crate::session::drive::{Driven, Driver, SessionMachine};
+use crate::session::machine::{Accepted, new_id};
 use crate::wire::Side;
 
 /// After an accept failed for want of descriptors, the next one comes this much later.
@@ -73,14 +73,14 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         }
         self.counters.accepted.add(1);
         let listen = &self.tools.snapshot.settings.postgres;
-        let accepted = Accepted {
-            session_id: session_id(self.now, self.tools.random),
-            client_addr,
-            tls_available: self.tls.accept(false).is_some(),
-            tls_required: listen.tls.as_ref().is_some_and(|tls| tls.required),
-            shard: self.shard,
-        };
+        let tls_required = listen.tls.as_ref().is_some_and(|tls| tls.required);
         let stage = &mut self.tools.stage(self.now);
+        let accepted = Accepted {
+            session_id: new_id(stage.now, stage.random),
+            client_addr,
+            tls_available: self.tls.accepts(),
+            tls_required,
+        };
         match catch_unwind(AssertUnwindSafe(|| M::accept(accepted, stage))) {
             Ok(machine) => self.insert(Party::Session(machine), Some(client)),
             Err(_) => self.counters.panics.add(1),
@@ -102,7 +102,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         {
             if let Output::StartTls(side) = output {
                 let tls = match side {
-                    Side::Client => self.tls.accept(direct == Some(side)),
+                    Side::Client => self.tls.accept(),
                     Side::Server => driver.target.and_then(|target| self.tls.connect(target)),
                 };
                 driver.start_tls(side, tls, &mut self.tools.stage(self.now));
@@ -110,6 +110,11 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             } else {
                 self.carry_out(token, output);
             }
+        }
+        if let Some(driver) = self.sessions.get_mut(token)
+            && driver.machine().is_closed()
+        {
+            driver.close(self.now.mono_us);
         }
         started
     }
@@ -224,34 +229,5 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             }
         }
         self.settle(token);
-    }
-}
-
-/// A UUIDv7 (RFC 9562, 5.7): 48 bits of milliseconds, the rest random.
-fn session_id(now: Now, random: fn(&mut [u8])) -> SessionId {
-    let mut id = [0; 16];
-    random(&mut id);
-    let millis = (now.wall_us / 1000).to_be_bytes();
-    let [_, _, time @ ..] = millis;
-    if let Some(start) = id.first_chunk_mut::<6>() {
-        *start = time;
-    }
-    id[6] = 0x70 | (id[6] & 0x0f);
-    id[8] = 0x80 | (id[8] & 0x3f);
-    SessionId(id)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_session_id_is_a_uuid_of_version_7() {
-        let now = Now { wall_us: 1_700_000_000_123_456, mono_us: 0 };
-        let SessionId(id) = session_id(now, |bytes| bytes.fill(0xff));
-        assert_eq!(&id[..6], &1_700_000_000_123u64.to_be_bytes()[2..]);
-        assert_eq!((id[6] >> 4, id[8] >> 6), (7, 2));
-        let uuid = uuid::Uuid::from_bytes(id);
-        assert_eq!(uuid.get_version_num(), 7);
     }
 }

@@ -186,13 +186,7 @@ impl Ring {
 
     /// Waits for bytes of `socket`. With `poll_first` the kernel does not look for bytes before
     /// the socket reports some: cheaper when the last receive emptied it.
-    pub fn receive(
-        &mut self,
-        token: Token,
-        side: Side,
-        socket: BorrowedFd<'_>,
-        how: (Size, bool),
-    ) {
+    pub fn receive(&mut self, token: Token, side: Side, socket: BorrowedFd<'_>, how: (Size, bool)) {
         let (size, poll_first) = how;
         let entry = opcode::Recv::new(Fd(socket.as_raw_fd()), std::ptr::null_mut(), 0)
             .buf_group(size.group())
@@ -239,9 +233,8 @@ impl Ring {
 
     /// Accepts connections until told otherwise.
     pub fn accept(&mut self, listener: BorrowedFd<'_>) {
-        let entry = opcode::AcceptMulti::new(Fd(listener.as_raw_fd()))
-            .flags(libc::SOCK_CLOEXEC)
-            .build();
+        let entry =
+            opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC).build();
         // SAFETY: no memory is involved.
         unsafe { self.push(Kind::Accept, Token::SHARD, entry) };
     }
@@ -270,8 +263,7 @@ impl Ring {
 
     /// Brings written data of `file` to the disk.
     pub fn sync(&mut self, file: RawFd) {
-        let entry =
-            opcode::Fsync::new(Fd(file)).flags(FsyncFlags::DATASYNC).build();
+        let entry = opcode::Fsync::new(Fd(file)).flags(FsyncFlags::DATASYNC).build();
         // SAFETY: no memory is involved.
         unsafe { self.push(Kind::Sync, Token::SHARD, entry) };
     }
@@ -304,9 +296,8 @@ impl Ring {
     /// # Errors
     /// Only what cannot be repaired; interruptions and time-outs are not errors.
     pub fn enter(&mut self, wait_us: u64) -> io::Result<()> {
-        let timeout = Timespec::new()
-            .sec(wait_us / 1_000_000)
-            .nsec((wait_us % 1_000_000) as u32 * 1000);
+        let timeout =
+            Timespec::new().sec(wait_us / 1_000_000).nsec((wait_us % 1_000_000) as u32 * 1000);
         let result = if wait_us == 0 {
             let queued = self.io.submission().len() as u32;
             if queued == 0 && !self.has_work() {

@@ -18,16 +18,13 @@ use rustls::{
 };
 
 use crate::config::settings::{ListenTls, Settings, Target, TargetTls};
-use crate::session::drive::TlsFacts;
+use crate::session::machine::TlsFacts;
 
-/// The protocol name of PostgreSQL in ALPN; mandatory when a client starts with TLS at once.
+/// The protocol name of PostgreSQL in ALPN.
 const ALPN: &[u8] = b"postgresql";
 /// Where systems keep the certificates they trust, for verifying targets without own roots.
-const SYSTEM_ROOTS: [&str; 3] = [
-    "/etc/ssl/certs/ca-certificates.crt",
-    "/etc/pki/tls/certs/ca-bundle.crt",
-    "/etc/ssl/cert.pem",
-];
+const SYSTEM_ROOTS: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
 
 /// Why TLS cannot be set up. Says which file, and what to do.
 #[derive(Debug, thiserror::Error)]
@@ -54,8 +51,10 @@ pub enum TlsProblem {
         cause: Error,
     },
     /// The mode verifies certificates and there is nothing to verify with.
-    #[error("target {0}: its TLS mode verifies certificates, but it has no root certificates and \
-             this system keeps none; set root_certificates")]
+    #[error(
+        "target {0}: its TLS mode verifies certificates, but it has no root certificates and \
+             this system keeps none; set root_certificates"
+    )]
     NoRoots(String),
     /// The host is neither a DNS name nor an address.
     #[error("target {target}: {host} is no name that a certificate could be verified for")]
@@ -111,17 +110,22 @@ impl TlsConfigs {
         Ok(TlsConfigs { server, targets })
     }
 
-    /// The server's side of TLS with a client. `direct`: the client started with TLS at once.
-    pub fn accept(&self, direct: bool) -> Option<Tls> {
+    /// Whether there is a certificate for clients.
+    pub fn accepts(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// The server's side of TLS with a client.
+    pub fn accept(&self) -> Option<Tls> {
         let connection = ServerConnection::new(Arc::clone(self.server.as_ref()?)).ok()?;
-        Some(Tls::new(Connection::Server(connection), direct))
+        Some(Tls::new(Connection::Server(connection)))
     }
 
     /// The client's side of TLS with a target.
     pub fn connect(&self, target: usize) -> Option<Tls> {
         let TargetConfig { config, name } = self.targets.get(target)?.clone()?;
         let connection = ClientConnection::new(config, name).ok()?;
-        Some(Tls::new(Connection::Client(connection), false))
+        Some(Tls::new(Connection::Client(connection)))
     }
 }
 
@@ -152,10 +156,8 @@ fn target_config(
     target: &Target,
     provider: &Arc<CryptoProvider>,
 ) -> Result<TargetConfig, TlsProblem> {
-    let name = ServerName::try_from(target.host.clone()).map_err(|_| TlsProblem::Name {
-        target: target.name.clone(),
-        host: target.host.clone(),
-    })?;
+    let name = ServerName::try_from(target.host.clone())
+        .map_err(|_| TlsProblem::Name { target: target.name.clone(), host: target.host.clone() })?;
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_safe_default_protocol_versions()
         .map_err(|cause| TlsProblem::Rejected { path: PathBuf::from(&target.name), cause })?;
@@ -199,8 +201,7 @@ fn verifier(
 }
 
 fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {
-    let problem =
-        |cause| TlsProblem::Pem { path: path.to_owned(), what: "certificate", cause };
+    let problem = |cause| TlsProblem::Pem { path: path.to_owned(), what: "certificate", cause };
     let chain = CertificateDer::pem_file_iter(path)
         .map_err(problem)?
         .collect::<Result<Vec<_>, _>>()
@@ -269,8 +270,7 @@ impl ServerCertVerifier for ChainOnly {
         {
             // The chain is verified before the name, so only the name is wrong here.
             Err(Error::InvalidCertificate(
-                CertificateError::NotValidForName
-                | CertificateError::NotValidForNameContext { .. },
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
             )) => Ok(ServerCertVerified::assertion()),
             other => other,
         }
@@ -313,13 +313,11 @@ pub struct Received {
 pub struct Tls {
     connection: Connection,
     handshaking: bool,
-    /// Without this name the handshake is refused (a client that starts with TLS at once).
-    alpn_required: bool,
 }
 
 impl Tls {
-    fn new(connection: Connection, alpn_required: bool) -> Tls {
-        Tls { connection, handshaking: true, alpn_required }
+    fn new(connection: Connection) -> Tls {
+        Tls { connection, handshaking: true }
     }
 
     /// Takes record bytes; plaintext is appended to `plain`.
@@ -338,7 +336,7 @@ impl Tls {
             let state = self.connection.process_new_packets()?;
             if self.handshaking && !self.connection.is_handshaking() {
                 self.handshaking = false;
-                received.finished = Some(self.facts()?);
+                received.finished = Some(self.facts());
             }
             let ready = state.plaintext_bytes_to_read();
             let before = plain.len();
@@ -383,11 +381,8 @@ impl Tls {
         self.connection.send_close_notify();
     }
 
-    fn facts(&self) -> Result<TlsFacts, Error> {
-        if self.alpn_required && self.connection.alpn_protocol() != Some(ALPN) {
-            return Err(Error::NoApplicationProtocol);
-        }
-        Ok(TlsFacts {
+    fn facts(&self) -> TlsFacts {
+        TlsFacts {
             version: match self.connection.protocol_version() {
                 Some(ProtocolVersion::TLSv1_3) => "TLSv1_3",
                 Some(ProtocolVersion::TLSv1_2) => "TLSv1_2",
@@ -397,11 +392,12 @@ impl Tls {
                 Connection::Server(server) => server.server_name().map(str::to_owned),
                 Connection::Client(_) => None,
             },
+            alpn: self.connection.alpn_protocol().map(<[u8]>::to_vec),
             peer_certificate: self
                 .connection
                 .peer_certificates()
                 .and_then(|chain| chain.first())
                 .map(|leaf| leaf.to_vec()),
-        })
+        }
     }
 }
