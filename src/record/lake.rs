@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use aho_corasick::AhoCorasick;
@@ -26,6 +27,7 @@ use super::parquet::{BATCH_ROWS, date_text};
 use super::rows::{Key, Sheet, uuid_text};
 use super::schema::{Columns, Table};
 
+pub use super::follow::{Follow, Happening};
 pub use super::lake_rows::{
     ApprovalRow, Cells, ChunkRow, CommandRow, Common, EventRow, LakeRow, MaskingRow, ResponseRow,
     SessionRow,
@@ -152,6 +154,15 @@ impl Lake {
     /// When a file cannot be read.
     pub fn masking(&self, filter: &Filter) -> Result<Vec<MaskingRow>, LakeError> {
         self.rows(filter)
+    }
+
+    /// New rows from now on; `since_us`, `until_us` and `limit` of the filter do not count.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn follow(&self, filter: &Filter) -> Result<Follow, LakeError> {
+        let filter = Filter { since_us: None, until_us: None, limit: None, ..filter.clone() };
+        Follow::begin(&self.data_dir, Test::compile(&filter)?)
     }
 
     /// Rows of any table.
@@ -286,7 +297,10 @@ impl Snapshot {
 }
 
 /// All files of a table by the date of their folder.
-fn files_of(data_dir: &Path, table: Table) -> Result<BTreeMap<String, Vec<PathBuf>>, LakeError> {
+pub(in crate::record) fn files_of(
+    data_dir: &Path,
+    table: Table,
+) -> Result<BTreeMap<String, Vec<PathBuf>>, LakeError> {
     let folder = data_dir.join("lake").join(table.name());
     let mut days = BTreeMap::new();
     for path in list(&folder)? {
@@ -330,7 +344,7 @@ fn day_start(date: &str) -> i64 {
     days * 86_400_000_000
 }
 
-fn sheet_rows<T: LakeRow>(
+pub(in crate::record) fn sheet_rows<T: LakeRow>(
     sheet: &Sheet<'_>,
     header: &Header,
     (columns, test): (&mut Columns, &Test),
@@ -355,7 +369,7 @@ fn batch_rows<T: LakeRow>(batch: &RecordBatch, test: &Test, take: &mut impl FnMu
 }
 
 /// The rows of one file that pass.
-fn read_file<T: LakeRow>(
+pub(in crate::record) fn read_file<T: LakeRow>(
     path: &Path,
     test: &Test,
     take: &mut impl FnMut(T),
@@ -415,8 +429,7 @@ pub(in crate::record) fn open_sessions(
 
 /// A filter, ready to be applied to many rows.
 pub(in crate::record) struct Test {
-    since_us: i64,
-    until_us: i64,
+    times: Range<i64>,
     session: Option<String>,
     user: Option<String>,
     target: Option<String>,
@@ -434,13 +447,13 @@ impl Test {
                 if parts.is_empty() {
                     return Err(bad("it holds no word".into()));
                 }
+                // Aho-Corasick, so that the cost of a text does not grow with the words.
                 let built = AhoCorasick::builder().ascii_case_insensitive(true).build(parts);
                 Some(built.map_err(|error| bad(error.to_string()))?)
             }
         };
         Ok(Test {
-            since_us: filter.since_us.unwrap_or(i64::MIN),
-            until_us: filter.until_us.unwrap_or(i64::MAX),
+            times: filter.since_us.unwrap_or(i64::MIN)..filter.until_us.unwrap_or(i64::MAX),
             session: filter.session.map(|id| uuid_text(&id, &mut [0; 36]).to_owned()),
             user: filter.user.clone(),
             target: filter.target.clone(),
@@ -454,8 +467,7 @@ impl Test {
             want.as_deref().is_none_or(|want| cells.text(name, row) == want)
         };
         let ts = cells.time("ts", row).unwrap_or(0);
-        self.since_us <= ts
-            && ts < self.until_us
+        self.times.contains(&ts)
             && is(&self.session, "session_id")
             && is(&self.user, "user_name")
             && is(&self.target, "target")
@@ -483,8 +495,8 @@ impl Test {
             let Some(statistics) = chunk.statistics() else { return true };
             match (chunk.column_path().string().as_str(), statistics) {
                 ("ts", Statistics::Int64(range)) => {
-                    range.max_opt().is_none_or(|max| *max >= self.since_us)
-                        && range.min_opt().is_none_or(|min| *min < self.until_us)
+                    range.max_opt().is_none_or(|max| *max >= self.times.start)
+                        && range.min_opt().is_none_or(|min| *min < self.times.end)
                 }
                 ("session_id", range) => within(self.session.as_deref(), range),
                 ("user_name", range) => within(self.user.as_deref(), range),

@@ -24,7 +24,7 @@ pub const CLEAR: &str = "tls = \"disable\"";
 /// What a weir is started with.
 #[derive(Debug)]
 pub struct Spec {
-    head: String,
+    tail: String,
     users: String,
     targets: String,
     rules: String,
@@ -57,7 +57,7 @@ impl Spec {
     /// No target, no rule, no user.
     pub fn bare(name: &str) -> Spec {
         Spec {
-            head: String::new(),
+            tail: String::new(),
             users: String::new(),
             targets: String::new(),
             rules: String::new(),
@@ -118,10 +118,9 @@ impl Spec {
         self
     }
 
-    /// Lines before the first table of the file.
-    pub fn head(mut self, toml: &str) -> Spec {
-        self.head += toml;
-        self.head.push('\n');
+    /// Tables of the file that have no method here.
+    pub fn tail(mut self, toml: &str) -> Spec {
+        self.tail += toml;
         self
     }
 
@@ -145,17 +144,17 @@ impl Spec {
         std::fs::create_dir_all(&data_dir).expect("the data directory");
         let tls = Certificates::shared();
         let toml = format!(
-            "data_dir = \"{}\"\n{}\n[listen.postgres]\naddress = \"127.0.0.1:{port}\"\n\
+            "data_dir = \"{}\"\n\n[listen.postgres]\naddress = \"127.0.0.1:{port}\"\n\
              tls = {{ certificate = \"{}\", key = \"{}\", required = false }}\n\n[admin]\n\
-             address = \"127.0.0.1:{admin}\"\n\n{}\n{}\n{}\n{}",
+             address = \"127.0.0.1:{admin}\"\n\n{}\n{}\n{}\n{}\n{}",
             data_dir.display(),
-            self.head,
             tls.certificate.display(),
             tls.key.display(),
             self.targets,
             self.users,
             self.rules,
-            self.masks
+            self.masks,
+            self.tail
         );
         let config = self.scratch.write("weir.toml", &toml);
         let log = self.scratch.join("weir.log");
