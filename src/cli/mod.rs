@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod approvals;
+pub mod check;
 pub mod fail;
 pub mod hash_password;
 pub mod kill;
@@ -12,12 +13,14 @@ pub mod output;
 pub mod place;
 pub mod policy;
 pub mod remote;
+pub mod run;
 pub mod seal;
 pub mod search;
 pub mod sessions;
 pub mod show;
 pub mod status;
 pub mod tail;
+mod words;
 
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -40,6 +43,10 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the gateway
+    Run(run::Run),
+    /// Say what a configuration means and whether weir can run with it
+    Check(check::Check),
     /// List sessions that are recorded or live
     Sessions(sessions::Sessions),
     /// Show everything a session did
@@ -65,6 +72,8 @@ enum Command {
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
         Command::Sessions(args) => sessions::run(&args),
         Command::Show(args) => show::run(&args),
         Command::Search(args) => search::run(&args),
