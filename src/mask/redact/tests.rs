@@ -5,7 +5,7 @@ use super::*;
 fn check(text: &str, expect: &str) {
     let redacted = command_text(text.as_bytes());
     assert_eq!(String::from_utf8_lossy(&redacted), expect, "of {text}");
-    assert_eq!(may_hold_credential(text.as_bytes()) || text == expect, true);
+    assert!(may_hold_credential(text.as_bytes()) || text == expect);
     let again = command_text(expect.as_bytes());
     assert_eq!(String::from_utf8_lossy(&again), expect, "is not stable");
 }
