@@ -13,7 +13,7 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
@@ -80,6 +80,7 @@ pub struct SegmentPool {
     to_thread: Sender<Message>,
     boot: [u8; 16],
     trouble: Arc<Mutex<Option<String>>>,
+    waiting: Arc<AtomicUsize>,
 }
 
 #[derive(Debug)]
@@ -127,7 +128,7 @@ impl SegmentPool {
         std::thread::Builder::new()
             .name("weir-segments".into())
             .spawn(move || maker.run(&inbox))?;
-        Ok(SegmentPool { to_thread, boot, trouble })
+        Ok(SegmentPool { to_thread, boot, trouble, waiting: Arc::default() })
     }
 
     /// The random id of this process in the journal.
@@ -138,6 +139,22 @@ impl SegmentPool {
     /// Why no segment could be made lately, if so.
     pub fn trouble(&self) -> Option<String> {
         self.trouble.lock().map_or(None, |trouble| trouble.clone())
+    }
+
+    /// Segments that are to be Parquet and are not yet: sent to the sealer, or about to be.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// One segment more waits for the sealer.
+    pub(in crate::record) fn wait_more(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One segment less waits for the sealer.
+    pub(in crate::record) fn wait_less(&self) {
+        let before = self.waiting.fetch_sub(1, Ordering::Relaxed);
+        assert!(before > 0, "more segments were sealed than waited");
     }
 
     /// Counts one more spool.

@@ -134,6 +134,7 @@ impl Work {
                     self.progress.segments.fetch_add(1, Ordering::Relaxed);
                     self.progress.rows.fetch_add(summary.entries, Ordering::Relaxed);
                     self.pool.recycle(sealed.segment);
+                    self.pool.wait_less();
                     return;
                 }
                 Err(error) => self.progress.say(Some(error.to_string())),

@@ -325,18 +325,30 @@ impl Spool {
     /// `tick`.
     pub fn rotate(&mut self, now: Now) {
         if self.open.first_entry_us.is_none() {
-            self.rotate_wanted = false;
+            self.want_rotate(false);
             return;
         }
-        self.rotate_wanted = !self.switch(now);
-        if !self.rotate_wanted {
+        if self.switch(now) {
             self.tell(now);
+        } else {
+            self.want_rotate(true);
         }
+    }
+
+    /// Remembers a rotation that has to wait for a segment; it counts as one that waits.
+    fn want_rotate(&mut self, wanted: bool) {
+        match (self.rotate_wanted, wanted) {
+            (false, true) => self.pool.wait_more(),
+            (true, false) => self.pool.wait_less(),
+            _ => {}
+        }
+        self.rotate_wanted = wanted;
     }
 
     /// Seals the open segment, at the end of the shard's life.
     pub fn finish(self, _now: Now) {
-        let Spool { open, sealed, next_index, .. } = self;
+        let Spool { open, sealed, next_index, pool, .. } = self;
+        pool.wait_more();
         seal(&sealed, open, next_index);
     }
 
@@ -368,8 +380,9 @@ impl Spool {
                 end: self.written,
             });
         }
+        self.pool.wait_more();
         seal(&self.sealed, full, self.next_index);
-        self.rotate_wanted = false;
+        self.want_rotate(false);
         true
     }
 
