@@ -1,6 +1,11 @@
 //! Shapes of the tables of one target, as masks need them: read at the target, never guessed.
+//!
+//! In: rows of `pg_class`, `pg_attribute`, `pg_inherits`, `pg_depend`. Out: relations by OID and by
+//! name, and where the columns of a relation may come from.
+//! Never: an answer about a relation that was not read; the caller refreshes and asks again.
 
 use std::collections::HashMap;
+use std::sync::OnceLock;
 
 /// One column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,9 +36,206 @@ pub struct Relation {
     pub columns: Vec<Column>,
 }
 
-/// All relations of one target.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+impl Relation {
+    /// A view or a materialised view: its columns are expressions over other relations.
+    pub fn is_view(&self) -> bool {
+        matches!(self.kind, b'v' | b'm')
+    }
+
+    /// The column with this number.
+    pub fn column(&self, attnum: i16) -> Option<&Column> {
+        self.columns.iter().find(|column| column.attnum == attnum)
+    }
+}
+
+/// All relations of one target. Frozen once a session can see it: the index is built on first use.
+#[derive(Clone, Debug, Default)]
 pub struct Catalog {
     /// By `pg_class.oid`.
     pub relations: HashMap<u32, Relation>,
+    index: OnceLock<Index>,
+}
+
+impl PartialEq for Catalog {
+    fn eq(&self, other: &Catalog) -> bool {
+        self.relations == other.relations
+    }
+}
+
+impl Eq for Catalog {}
+
+/// What the relations imply.
+#[derive(Clone, Debug, Default)]
+struct Index {
+    /// Relations by name, in any schema.
+    by_name: HashMap<String, Vec<u32>>,
+    /// Inheritance children and partitions by parent.
+    heirs: HashMap<u32, Vec<u32>>,
+}
+
+impl Catalog {
+    /// A catalog of these relations.
+    pub fn new(relations: impl IntoIterator<Item = Relation>) -> Catalog {
+        let relations = relations.into_iter().map(|relation| (relation.oid, relation)).collect();
+        Catalog { relations, index: OnceLock::new() }
+    }
+
+    /// Relations with this name, in `schema` if given, else in any: a search path is never trusted.
+    pub fn named<'c>(
+        &'c self,
+        schema: Option<&'c str>,
+        name: &str,
+    ) -> impl Iterator<Item = &'c Relation> {
+        let oids = self.index().by_name.get(name).map(Vec::as_slice).unwrap_or_default();
+        let relations = oids.iter().filter_map(|oid| self.relations.get(oid));
+        relations.filter(move |relation| schema.is_none_or(|schema| relation.schema == schema))
+    }
+
+    /// The relation itself and all whose values it may show: what it inherits from, what inherits
+    /// from it (a scan of a parent returns rows of its children), what a view reads, transitively.
+    /// `None` when one of them is not in the catalog.
+    pub fn origins(&self, relation: &Relation) -> Option<Vec<&Relation>> {
+        let mut walk = Walk { catalog: self, seen: Vec::new(), complete: true };
+        walk.visit(relation.oid, Direction::Both);
+        let mut oids: Vec<u32> = walk.seen.iter().map(|&(oid, _)| oid).collect();
+        oids.sort_unstable();
+        oids.dedup();
+        let found = oids.iter().filter_map(|oid| self.relations.get(oid)).collect();
+        walk.complete.then_some(found)
+    }
+
+    fn index(&self) -> &Index {
+        self.index.get_or_init(|| Index::build(&self.relations))
+    }
+}
+
+impl Index {
+    fn build(relations: &HashMap<u32, Relation>) -> Index {
+        let mut index = Index::default();
+        for relation in relations.values() {
+            index.by_name.entry(relation.name.clone()).or_default().push(relation.oid);
+            if !relation.is_view() {
+                for &parent in &relation.sources {
+                    index.heirs.entry(parent).or_default().push(relation.oid);
+                }
+            }
+        }
+        index
+    }
+}
+
+/// Which way inheritance is followed; both ways at once would reach siblings.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Direction {
+    Both,
+    Up,
+    Down,
+}
+
+struct Walk<'c> {
+    catalog: &'c Catalog,
+    seen: Vec<(u32, Direction)>,
+    complete: bool,
+}
+
+impl Walk<'_> {
+    /// Depth is bounded by the number of relations: each is entered once per direction.
+    fn visit(&mut self, oid: u32, direction: Direction) {
+        if self.seen.contains(&(oid, direction)) {
+            return;
+        }
+        self.seen.push((oid, direction));
+        let catalog = self.catalog;
+        let Some(relation) = catalog.relations.get(&oid) else {
+            // System relations are read by views of extensions and carry no column masks.
+            self.complete &= is_system(oid);
+            return;
+        };
+        if relation.is_view() {
+            relation.sources.iter().for_each(|&source| self.visit(source, Direction::Both));
+            return;
+        }
+        if direction != Direction::Down {
+            relation.sources.iter().for_each(|&parent| self.visit(parent, Direction::Up));
+        }
+        if direction != Direction::Up
+            && let Some(heirs) = catalog.index().heirs.get(&oid)
+        {
+            heirs.iter().for_each(|&heir| self.visit(heir, Direction::Down));
+        }
+    }
+}
+
+/// Whether `initdb` made the object (`FirstNormalObjectId`, transam.h).
+pub fn is_system(oid: u32) -> bool {
+    oid < 16_384
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn relation(oid: u32, kind: u8, sources: &[u32]) -> Relation {
+        Relation {
+            oid,
+            schema: "public".into(),
+            name: format!("r{oid}"),
+            kind,
+            sources: sources.to_vec(),
+            columns: Vec::new(),
+        }
+    }
+
+    fn check(relations: &[Relation], oid: u32, expect: Option<&[u32]>) {
+        let catalog = Catalog::new(relations.iter().cloned());
+        let origins = catalog.origins(&catalog.relations[&oid]);
+        let oids = origins.map(|found| found.iter().map(|r| r.oid).collect::<Vec<_>>());
+        assert_eq!(oids.as_deref(), expect);
+    }
+
+    #[test]
+    fn views_reach_what_they_read() {
+        let all = [
+            relation(20_001, b'r', &[]),
+            relation(20_002, b'v', &[20_001]),
+            relation(20_003, b'm', &[20_002, 1259]),
+        ];
+        check(&all, 20_003, Some(&[20_001, 20_002, 20_003]));
+        check(&all, 20_001, Some(&[20_001]));
+    }
+
+    #[test]
+    fn inheritance_reaches_up_and_down_but_not_aside() {
+        let all = [
+            relation(20_001, b'p', &[]),
+            relation(20_002, b'r', &[20_001]),
+            relation(20_003, b'r', &[20_001]),
+            relation(20_004, b'v', &[20_001]),
+        ];
+        check(&all, 20_001, Some(&[20_001, 20_002, 20_003]));
+        check(&all, 20_002, Some(&[20_001, 20_002]));
+        check(&all, 20_004, Some(&[20_001, 20_002, 20_003, 20_004]));
+    }
+
+    #[test]
+    fn a_missing_source_is_no_answer() {
+        check(&[relation(20_002, b'v', &[20_001])], 20_002, None);
+    }
+
+    #[test]
+    fn circles_end() {
+        let all = [relation(20_001, b'v', &[20_002]), relation(20_002, b'v', &[20_001])];
+        check(&all, 20_001, Some(&[20_001, 20_002]));
+    }
+
+    #[test]
+    fn names_without_schema_match_every_schema() {
+        let mut other = relation(20_002, b'r', &[]);
+        other.schema = "hr".into();
+        other.name = "r20001".into();
+        let catalog = Catalog::new([relation(20_001, b'r', &[]), other]);
+        assert_eq!(catalog.named(None, "r20001").count(), 2);
+        assert_eq!(catalog.named(Some("hr"), "r20001").count(), 1);
+        assert_eq!(catalog.named(None, "absent").count(), 0);
+    }
 }

@@ -1,1 +1,669 @@
-//! Part of masking.
+//! COPY TO STDOUT, masked by position.
+//!
+//! In: payloads of CopyData in any split. Out: the same rows, masked, whole rows at a time.
+//! Never: a row whose number of fields is not what the masks were planned for; COPY data carries no
+//! origins, so a shifted column would be a leak. Never: a query over masked columns, for the same
+//! reason: it is refused with the remedy.
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use super::catalog::{Catalog, Relation};
+use super::detect::{Detectors, Scratch};
+use super::edits::Edits;
+use super::hits::{Cause, Hits};
+use super::operator::{self, Operator};
+use super::row::{Action, Column, Plan};
+use super::rules::{ColumnRule, RelationMask, Verdict};
+use super::text::{self, JsonReader};
+use super::touch::{Touch, touch};
+use super::types::{self, Scan, Whole};
+use crate::decide::{Copy, CopyFormat, Statement};
+use crate::limits;
+
+/// What to do with the data of one COPY.
+#[derive(Debug)]
+pub enum CopyPlanned {
+    /// Nothing.
+    Pass,
+    /// Feed all payloads through this.
+    Masked(CopyMasker),
+    /// The relation, or one it depends on, is not in the catalog: refresh it, then plan again; refuse
+    /// the command if it is still not there.
+    NeedCatalog,
+    /// Do not forward the command; the sentence is for the person at the client.
+    Refuse(String),
+}
+
+/// Why data cannot be masked; nothing more of it may be forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyFault {
+    /// A row is larger than `limits::MASKED_ROW_BYTES_MAX`.
+    RowTooLong,
+    /// A row does not have the planned number of fields.
+    FieldCount,
+    /// Not the announced format.
+    Malformed,
+}
+
+/// Plans a COPY TO STDOUT; some mask applies to the session.
+pub(super) fn plan(
+    rules: &[ColumnRule],
+    detectors: &Rc<Detectors>,
+    catalog: &Catalog,
+    (copy, statement): (&Copy, &Statement),
+) -> CopyPlanned {
+    let columns = match &copy.relation {
+        None => match query_columns(rules, catalog, statement) {
+            Ok(columns) => columns,
+            Err(planned) => return planned,
+        },
+        Some(object) => {
+            let named = catalog.named(object.schema.as_deref(), &object.name);
+            match relation_columns(rules, catalog, copy, named.collect()) {
+                Ok(columns) => columns,
+                Err(planned) => return planned,
+            }
+        }
+    };
+    let hides = |column: &Column| matches!(column.action, Action::Hide { .. });
+    let strict = columns.as_ref().is_some_and(|columns| columns.iter().any(hides));
+    if !strict && detectors.is_empty() {
+        return CopyPlanned::Pass;
+    }
+    CopyPlanned::Masked(CopyMasker::new(copy.format.clone(), columns, strict, Rc::clone(detectors)))
+}
+
+/// Columns of a query are unknown; it passes the detectors if it touches no masked column.
+fn query_columns(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    statement: &Statement,
+) -> Result<Option<Vec<Column>>, CopyPlanned> {
+    match touch(rules, catalog, Some(std::slice::from_ref(statement))) {
+        Touch::Clean => Ok(None),
+        Touch::Unknown => Err(CopyPlanned::NeedCatalog),
+        Touch::Masked | Touch::Samples => Err(CopyPlanned::Refuse(QUERY_REFUSED.to_owned())),
+    }
+}
+
+/// Columns of a relation in the order that COPY sends them.
+fn relation_columns(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    copy: &Copy,
+    candidates: Vec<&Relation>,
+) -> Result<Option<Vec<Column>>, CopyPlanned> {
+    let [relation] = candidates.as_slice() else {
+        return without_relation(rules, catalog, copy, &candidates);
+    };
+    let mask = RelationMask::build(rules, catalog, relation).ok_or(CopyPlanned::NeedCatalog)?;
+    let column = |known: &super::catalog::Column| {
+        let verdict = mask.named(&known.name).unwrap_or(Verdict::Unproven);
+        column(verdict, known.type_oid, copy.format == CopyFormat::Binary)
+    };
+    if copy.columns.is_empty() {
+        return Ok(Some(relation.columns.iter().map(column).collect()));
+    }
+    let listed = copy.columns.iter().map(|name| {
+        let known = relation.columns.iter().find(|known| known.name == *name);
+        known.map(column).ok_or(CopyPlanned::NeedCatalog)
+    });
+    listed.collect::<Result<Vec<_>, _>>().map(Some)
+}
+
+/// The name fits no relation, or several and it is not known which the search path picks.
+fn without_relation(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    copy: &Copy,
+    candidates: &[&Relation],
+) -> Result<Option<Vec<Column>>, CopyPlanned> {
+    if rules.is_empty() {
+        return Ok(None);
+    }
+    if candidates.is_empty() {
+        let name = copy.relation.as_ref().map_or("", |object| object.name.as_str());
+        return if name.starts_with("pg_") { Ok(None) } else { Err(CopyPlanned::NeedCatalog) };
+    }
+    for relation in candidates {
+        match RelationMask::build(rules, catalog, relation) {
+            None => return Err(CopyPlanned::NeedCatalog),
+            Some(mask) if mask.is_clean() => {}
+            Some(_) => return Err(CopyPlanned::Refuse(SCHEMA_REFUSED.to_owned())),
+        }
+    }
+    Ok(None)
+}
+
+fn column(verdict: Verdict, type_oid: u32, binary: bool) -> Column {
+    let action = match verdict {
+        Verdict::Clean => Action::scan(types::scan(type_oid, binary)),
+        Verdict::Masked(operator) => Action::Hide {
+            whole: types::whole(operator, type_oid, binary),
+            operator,
+            cause: Cause::Column,
+        },
+        Verdict::Unproven => Action::Hide {
+            whole: types::failsafe(type_oid, binary),
+            operator: Operator::Default,
+            cause: Cause::Unproven,
+        },
+    };
+    Column { action, type_oid, binary }
+}
+
+const QUERY_REFUSED: &str = "weir: COPY of a query cannot be masked and this one reads a masked \
+    column; use COPY table (columns) TO STDOUT, or run the query itself";
+const SCHEMA_REFUSED: &str = "weir: COPY of a masked table needs its schema, because several \
+    tables have this name; use COPY schema.table TO STDOUT";
+
+/// Masks the data of one COPY.
+#[derive(Debug)]
+pub struct CopyMasker {
+    format: CopyFormat,
+    /// `None`: unknown in number and type, all searched.
+    columns: Option<Vec<Column>>,
+    /// Some column is hidden, so the number of fields must be right.
+    strict: bool,
+    detectors: Rc<Detectors>,
+    /// A row that is not complete yet.
+    held: Vec<u8>,
+    /// Bytes of `held` that are known to hold no end of a row.
+    seen: usize,
+    quotes: Quotes,
+    place: Place,
+    scratch: Scratch,
+    edits: Edits,
+}
+
+/// Where in the data the next byte is.
+#[derive(Clone, Debug)]
+enum Place {
+    /// A header line or a binary header is next.
+    Header,
+    /// Rows.
+    Rows,
+    /// After the trailer of the binary format.
+    Trailer,
+    /// A fault was reported; nothing more is accepted.
+    Failed(CopyFault),
+}
+
+/// Whether the end of `CopyMasker::seen` is inside of a quoted CSV field.
+#[derive(Clone, Copy, Debug, Default)]
+struct Quotes {
+    open: bool,
+    /// The next byte is escaped.
+    escaped: bool,
+}
+
+impl CopyMasker {
+    fn new(
+        format: CopyFormat,
+        columns: Option<Vec<Column>>,
+        strict: bool,
+        detectors: Rc<Detectors>,
+    ) -> CopyMasker {
+        let header = match &format {
+            CopyFormat::Text { header, .. } | CopyFormat::Csv { header, .. } => *header,
+            CopyFormat::Binary => true,
+        };
+        CopyMasker {
+            format,
+            columns,
+            strict,
+            detectors,
+            held: Vec::new(),
+            seen: 0,
+            quotes: Quotes::default(),
+            place: if header { Place::Header } else { Place::Rows },
+            scratch: Scratch::default(),
+            edits: Edits::default(),
+        }
+    }
+
+    /// Appends all rows that `data` completes, masked.
+    ///
+    /// # Errors
+    /// When a row cannot be masked. What is in `out` by then may be forwarded, nothing after it.
+    pub fn feed(
+        &mut self,
+        data: &[u8],
+        out: &mut Vec<u8>,
+        hits: &mut Hits,
+    ) -> Result<(), CopyFault> {
+        if let Place::Failed(fault) = self.place {
+            return Err(fault);
+        }
+        let mut held = std::mem::take(&mut self.held);
+        held.extend_from_slice(data);
+        let result = self.rows(&held, out, hits);
+        match result {
+            Ok(used) => {
+                held.drain(..used);
+                let too_long = held.len() > limits::MASKED_ROW_BYTES_MAX as usize;
+                self.held = held;
+                if too_long { self.fail(CopyFault::RowTooLong) } else { Ok(()) }
+            }
+            Err(fault) => self.fail(fault),
+        }
+    }
+
+    /// The data is over: a last row without a line end is masked too.
+    ///
+    /// # Errors
+    /// When the data ended inside of a binary row, or the last row cannot be masked.
+    pub fn finish(&mut self, out: &mut Vec<u8>, hits: &mut Hits) -> Result<(), CopyFault> {
+        if let Place::Failed(fault) = self.place {
+            return Err(fault);
+        }
+        let held = std::mem::take(&mut self.held);
+        self.seen = 0;
+        if held.is_empty() {
+            return Ok(());
+        }
+        let result = match self.format {
+            CopyFormat::Binary => Err(CopyFault::Malformed),
+            _ => self.line(&held, out, hits),
+        };
+        result.or_else(|fault| self.fail(fault))
+    }
+
+    fn fail(&mut self, fault: CopyFault) -> Result<(), CopyFault> {
+        self.held = Vec::new();
+        self.place = Place::Failed(fault);
+        Err(fault)
+    }
+
+    /// Masks the complete rows of `held`; returns how many bytes they are.
+    fn rows(
+        &mut self,
+        held: &[u8],
+        out: &mut Vec<u8>,
+        hits: &mut Hits,
+    ) -> Result<usize, CopyFault> {
+        let mut used = 0;
+        loop {
+            let rest = &held[used..];
+            let row = if matches!(self.format, CopyFormat::Binary) {
+                self.binary_row(rest, out, hits)?
+            } else if let Some(end) = self.line_end(rest) {
+                self.line(&rest[..end], out, hits)?;
+                out.push(b'\n');
+                end + 1
+            } else {
+                0
+            };
+            if row == 0 {
+                return Ok(used);
+            }
+            used += row;
+            self.seen = 0;
+        }
+    }
+
+    /// The next line feed that ends a row. Only CSV has others, in quotes.
+    fn line_end(&mut self, rest: &[u8]) -> Option<usize> {
+        let from = self.seen.min(rest.len());
+        let CopyFormat::Csv { quote, escape, .. } = self.format else {
+            let end = memchr::memchr(b'\n', &rest[from..]).map(|at| from + at);
+            self.seen = rest.len();
+            return end;
+        };
+        let Quotes { mut open, mut escaped } = self.quotes;
+        for (at, &byte) in rest.iter().enumerate().skip(from) {
+            match byte {
+                _ if escaped => escaped = false,
+                // A doubled quote closes and opens again.
+                _ if open && byte == escape && escape != quote => escaped = true,
+                _ if byte == quote => open = !open,
+                b'\n' if !open => {
+                    self.quotes = Quotes::default();
+                    return Some(at);
+                }
+                _ => {}
+            }
+        }
+        self.quotes = Quotes { open, escaped };
+        self.seen = rest.len();
+        None
+    }
+
+    /// One row of text or CSV, without its line end.
+    fn line(&mut self, row: &[u8], out: &mut Vec<u8>, hits: &mut Hits) -> Result<(), CopyFault> {
+        if matches!(self.place, Place::Header) {
+            self.place = Place::Rows;
+            out.extend_from_slice(row);
+            return Ok(());
+        }
+        let dialect = Dialect::of(&self.format);
+        if row == b"\\." && dialect.quote.is_none() {
+            out.extend_from_slice(row);
+            return Ok(());
+        }
+        let Some(fields) = self.fields(row, &dialect) else {
+            return Err(CopyFault::FieldCount);
+        };
+        for (index, (start, end)) in fields.into_iter().enumerate() {
+            if index > 0 {
+                out.push(dialect.delimiter);
+            }
+            self.field(index, &row[start..end], &dialect, (out, hits));
+        }
+        Ok(())
+    }
+
+    /// Spans of the fields, if they are as many as planned.
+    fn fields(&self, row: &[u8], dialect: &Dialect) -> Option<Vec<(usize, usize)>> {
+        let fields = dialect.split(row);
+        let planned = self.columns.as_ref().map(Vec::len);
+        // A table without columns sends empty lines.
+        let right = planned == Some(fields.len()) || (planned == Some(0) && row.is_empty());
+        (right || !self.strict).then_some(fields)
+    }
+
+    fn field(
+        &mut self,
+        index: usize,
+        raw: &[u8],
+        dialect: &Dialect,
+        (out, hits): (&mut Vec<u8>, &mut Hits),
+    ) {
+        let known = self.columns.as_ref().and_then(|columns| columns.get(index));
+        let action = known.map_or(Action::Scan(Scan::Text), |column| column.action);
+        if raw == dialect.null || action == Action::Pass {
+            out.extend_from_slice(raw);
+            return;
+        }
+        let number = u16::try_from(index).unwrap_or(u16::MAX);
+        match action {
+            Action::Pass => {}
+            Action::Hide { whole, operator, cause } => {
+                hits.add(number, cause, operator);
+                let value = dialect.read(raw);
+                dialect.write_whole(whole, &value, out);
+            }
+            Action::Scan(scan) => {
+                let value = dialect.read(raw);
+                let finds = self.detectors.find(&value, &mut self.scratch);
+                if finds.is_empty() {
+                    out.extend_from_slice(raw);
+                    return;
+                }
+                text::count(&self.detectors, finds, number, hits);
+                let type_oid = known.map_or(0, |column| column.type_oid);
+                if text::nullifies(&self.detectors, finds) {
+                    dialect.write_whole(Whole::Null, &value, out);
+                } else if matches!(scan, Scan::Digits | Scan::Opaque) {
+                    dialect.write_whole(types::failsafe(type_oid, false), &value, out);
+                } else {
+                    let mut json = JsonReader::default();
+                    let (mut masked, mut kept) = (Vec::new(), 0);
+                    for found in finds {
+                        let part = match scan {
+                            Scan::Json(_) => json.part(&self.detectors, &value, found),
+                            _ => text::plain_part(&self.detectors, found),
+                        };
+                        masked.extend_from_slice(&value[kept..part.start]);
+                        part.write(&value, &mut masked);
+                        kept = part.end;
+                    }
+                    masked.extend_from_slice(&value[kept..]);
+                    dialect.write(&masked, out);
+                }
+            }
+        }
+    }
+
+    /// One tuple of the binary format, which is laid out as a DataRow; 0 when it is not complete.
+    fn binary_row(
+        &mut self,
+        rest: &[u8],
+        out: &mut Vec<u8>,
+        hits: &mut Hits,
+    ) -> Result<usize, CopyFault> {
+        match self.place {
+            Place::Header => return self.binary_header(rest, out),
+            Place::Trailer => {
+                return if rest.is_empty() { Ok(0) } else { Err(CopyFault::Malformed) };
+            }
+            Place::Rows | Place::Failed(_) => {}
+        }
+        let Some(&count) = rest.first_chunk() else { return Ok(0) };
+        let count = i16::from_be_bytes(count);
+        if count == -1 {
+            self.place = Place::Trailer;
+            out.extend_from_slice(&rest[..2]);
+            return Ok(2);
+        }
+        let count = usize::try_from(count).map_err(|_| CopyFault::Malformed)?;
+        let Some(end) = tuple_end(rest, count)? else { return Ok(0) };
+        let plan = self.tuple_plan(count)?;
+        let tuple = &rest[..end];
+        plan.row(tuple, &mut self.edits, hits).map_err(|_| CopyFault::Malformed)?;
+        self.edits.apply(tuple, out);
+        Ok(end)
+    }
+
+    /// Signature, flags, length of an extension, the extension.
+    fn binary_header(&mut self, rest: &[u8], out: &mut Vec<u8>) -> Result<usize, CopyFault> {
+        let Some(head) = rest.get(..BINARY_SIGNATURE.len() + 8) else { return Ok(0) };
+        let (signature, fields) = head.split_at(BINARY_SIGNATURE.len());
+        // Flags 16 to 31 say that the layout is another one.
+        if signature != BINARY_SIGNATURE || fields[..2] != [0, 0] {
+            return Err(CopyFault::Malformed);
+        }
+        let extension =
+            fields[4..8].iter().fold(0_usize, |length, &b| length << 8 | usize::from(b));
+        if extension > limits::MASKED_ROW_BYTES_MAX as usize {
+            return Err(CopyFault::Malformed);
+        }
+        let end = head.len() + extension;
+        let Some(header) = rest.get(..end) else { return Ok(0) };
+        out.extend_from_slice(header);
+        self.place = Place::Rows;
+        Ok(end)
+    }
+
+    fn tuple_plan(&self, count: usize) -> Result<Plan, CopyFault> {
+        let columns = match &self.columns {
+            Some(columns) if columns.len() == count => columns.clone(),
+            _ if self.strict => return Err(CopyFault::FieldCount),
+            _ => vec![column(Verdict::Clean, 0, true); count],
+        };
+        Ok(Plan::new(columns, Rc::clone(&self.detectors)))
+    }
+}
+
+/// Where the tuple at the front ends; `None` when it is not complete.
+fn tuple_end(rest: &[u8], count: usize) -> Result<Option<usize>, CopyFault> {
+    let mut at = 2_usize;
+    for _ in 0..count {
+        let Some(&length) = rest.get(at..).and_then(|rest| rest.first_chunk()) else {
+            return Ok(None);
+        };
+        at += 4;
+        match i32::from_be_bytes(length) {
+            -1 => {}
+            length => at += usize::try_from(length).map_err(|_| CopyFault::Malformed)?,
+        }
+        if at > limits::MASKED_ROW_BYTES_MAX as usize {
+            return Err(CopyFault::RowTooLong);
+        }
+    }
+    Ok((at <= rest.len()).then_some(at))
+}
+
+const BINARY_SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
+
+/// How text and CSV write a value.
+struct Dialect {
+    delimiter: u8,
+    null: Vec<u8>,
+    /// Quote and escape of CSV.
+    quote: Option<(u8, u8)>,
+}
+
+impl Dialect {
+    fn of(format: &CopyFormat) -> Dialect {
+        match format {
+            CopyFormat::Text { delimiter, null, .. } => {
+                Dialect { delimiter: *delimiter, null: null.clone(), quote: None }
+            }
+            CopyFormat::Csv { delimiter, quote, escape, null, .. } => Dialect {
+                delimiter: *delimiter,
+                null: null.clone(),
+                quote: Some((*quote, *escape)),
+            },
+            CopyFormat::Binary => Dialect { delimiter: 0, null: Vec::new(), quote: None },
+        }
+    }
+
+    /// Spans of the fields of a row.
+    fn split(&self, row: &[u8]) -> Vec<(usize, usize)> {
+        let mut fields = Vec::new();
+        let (mut start, mut at, mut quoted) = (0, 0, false);
+        while at < row.len() {
+            let byte = row[at];
+            match self.quote {
+                None if byte == b'\\' => at += 1,
+                Some((quote, escape)) if quoted && byte == escape && escape != quote => at += 1,
+                Some((quote, _)) if byte == quote => quoted = !quoted,
+                _ if byte == self.delimiter && !quoted => {
+                    fields.push((start, at));
+                    start = at + 1;
+                }
+                _ => {}
+            }
+            at += 1;
+        }
+        fields.push((start, row.len()));
+        fields
+    }
+
+    /// The value that a field stands for.
+    fn read<'r>(&self, raw: &'r [u8]) -> Cow<'r, [u8]> {
+        match self.quote {
+            None => unescape(raw),
+            Some((quote, escape)) if raw.first() == Some(&quote) => unquote(raw, quote, escape),
+            Some(_) => Cow::Borrowed(raw),
+        }
+    }
+
+    /// Appends a value, so that it reads as itself.
+    fn write(&self, value: &[u8], out: &mut Vec<u8>) {
+        match self.quote {
+            None => value.iter().for_each(|&byte| self.escape(byte, out)),
+            Some((quote, escape)) => {
+                out.push(quote);
+                for &byte in value {
+                    if byte == quote || byte == escape {
+                        out.push(escape);
+                    }
+                    out.push(byte);
+                }
+                out.push(quote);
+            }
+        }
+    }
+
+    fn write_whole(&self, whole: Whole, value: &[u8], out: &mut Vec<u8>) {
+        match whole {
+            Whole::Null => out.extend_from_slice(&self.null),
+            Whole::Fixed(bytes) => self.write(bytes, out),
+            Whole::EmptyArray(_) => self.write(b"{}", out),
+            Whole::Text(operator) => {
+                let mut masked = Vec::with_capacity(value.len());
+                operator::whole_text(operator, value, &mut masked);
+                self.write(&masked, out);
+            }
+        }
+    }
+
+    fn escape(&self, byte: u8, out: &mut Vec<u8>) {
+        let letter = match byte {
+            0x08 => b'b',
+            0x0c => b'f',
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            0x0b => b'v',
+            b'\\' => b'\\',
+            byte if byte == self.delimiter => byte,
+            byte => return out.push(byte),
+        };
+        out.extend_from_slice(&[b'\\', letter]);
+    }
+}
+
+/// COPY's text format: a letter for a control character, up to three octal or two hexadecimal
+/// digits for a byte, any other byte for itself.
+fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
+    let Some(first) = memchr::memchr(b'\\', raw) else { return Cow::Borrowed(raw) };
+    let mut value = raw[..first].to_vec();
+    let mut at = first;
+    while let Some(&byte) = raw.get(at) {
+        at += 1;
+        if byte != b'\\' {
+            value.push(byte);
+            continue;
+        }
+        let Some(&letter) = raw.get(at) else {
+            value.push(b'\\');
+            break;
+        };
+        at += 1;
+        let digits = |radix: u32, from: usize, most: usize| {
+            let rest = raw.get(from..).unwrap_or_default();
+            let digit = |&byte: &u8| char::from(byte).to_digit(radix);
+            let digits = rest.iter().take(most).map_while(digit);
+            digits.fold((0_u32, 0), |(value, count), digit| (value * radix + digit, count + 1))
+        };
+        let (number, count) = match letter {
+            b'0'..=b'7' => digits(8, at - 1, 3),
+            b'x' => digits(16, at, 2),
+            _ => (0, 0),
+        };
+        let from = if letter == b'x' { at } else { at - 1 };
+        if count > 0 {
+            value.push((number & 0xff) as u8);
+            at = from + count;
+            continue;
+        }
+        value.push(match letter {
+            b'b' => 0x08,
+            b'f' => 0x0c,
+            b'n' => b'\n',
+            b'r' => b'\r',
+            b't' => b'\t',
+            b'v' => 0x0b,
+            letter => letter,
+        });
+    }
+    Cow::Owned(value)
+}
+
+/// A quoted CSV field, with or without its closing quote.
+fn unquote(raw: &[u8], quote: u8, escape: u8) -> Cow<'_, [u8]> {
+    let inner = raw.get(1..).unwrap_or_default();
+    let inner = inner.strip_suffix(&[quote]).unwrap_or(inner);
+    if memchr::memchr2(quote, escape, inner).is_none() {
+        return Cow::Borrowed(inner);
+    }
+    let mut value = Vec::with_capacity(inner.len());
+    let mut at = 0;
+    while let Some(&byte) = inner.get(at) {
+        let next = inner.get(at + 1);
+        if byte == escape && next.is_some_and(|&next| next == quote || next == escape) {
+            at += 1;
+        }
+        value.extend(inner.get(at));
+        at += 1;
+    }
+    Cow::Owned(value)
+}
+
+#[cfg(test)]
+#[path = "copy_tests.rs"]
+mod tests;

@@ -1,16 +1,182 @@
 //! How a value is changed.
+//!
+//! In: an operator of the configuration, a value or the part of it that a detector found.
+//! Out: the bytes that take its place.
+//! Never: fewer stars than it takes. An operator that does not fit a value resolves up:
+//! `partial` -> `mask`/`redact` -> `default` -> `nullify`, never down to leaving the value.
 
-/// The operator of a mask. Resolves up, never down: one that does not fit a type becomes `Default`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+use super::detect::Detector;
+
+/// The operator of a mask. The order is the strength: of two that reach one column the greater wins.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operator {
-    /// Replace by `[TYPE]`, or `***` for a column.
-    Redact,
-    /// Same length, `*`.
-    Mask,
     /// Keep the last four (an e-mail: first letter and domain), separators kept.
     Partial,
-    /// NULL.
-    Nullify,
+    /// Same length, `*`.
+    Mask,
+    /// Replace by `[TYPE]`, or `***` for a column.
+    Redact,
     /// Zero of the type.
     Default,
+    /// NULL.
+    Nullify,
+}
+
+impl Operator {
+    /// Names in the configuration, in the order of the variants.
+    pub const NAMES: [&'static str; 5] = ["partial", "mask", "redact", "default", "nullify"];
+
+    /// The operator with this name.
+    pub fn parse(name: &str) -> Option<Operator> {
+        Some(match name {
+            "partial" => Operator::Partial,
+            "mask" => Operator::Mask,
+            "redact" => Operator::Redact,
+            "default" => Operator::Default,
+            "nullify" => Operator::Nullify,
+            _ => return None,
+        })
+    }
+
+    /// The name in the configuration and in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Operator::Partial => "partial",
+            Operator::Mask => "mask",
+            Operator::Redact => "redact",
+            Operator::Default => "default",
+            Operator::Nullify => "nullify",
+        }
+    }
+}
+
+/// What stands for a text that is hidden whole.
+pub const HIDDEN: &[u8] = b"***";
+
+/// Appends what a whole text value of a masked column becomes. `Nullify` cannot be written as
+/// bytes; callers that can write NULL do so before.
+pub fn whole_text(operator: Operator, value: &[u8], out: &mut Vec<u8>) {
+    match operator {
+        Operator::Partial => partial(value, out),
+        Operator::Mask => stars(value, out),
+        Operator::Redact | Operator::Default | Operator::Nullify => out.extend_from_slice(HIDDEN),
+    }
+}
+
+/// Appends what a detected part of a text becomes.
+pub fn found_text(operator: Operator, detector: Detector, part: &[u8], out: &mut Vec<u8>) {
+    match operator {
+        Operator::Redact => out.extend_from_slice(detector.label().as_bytes()),
+        Operator::Mask => stars(part, out),
+        // The last four of a secret are still a part of the secret.
+        Operator::Partial if detector.is_secret() => stars(part, out),
+        Operator::Partial => partial(part, out),
+        Operator::Default | Operator::Nullify => out.extend_from_slice(HIDDEN),
+    }
+}
+
+/// One star per character; per byte when the bytes are not UTF-8.
+fn stars(value: &[u8], out: &mut Vec<u8>) {
+    let count = match std::str::from_utf8(value) {
+        Ok(text) => text.chars().count(),
+        Err(_) => value.len(),
+    };
+    out.resize(out.len() + count, b'*');
+}
+
+/// Keeps the last four letters or digits, if at least five others are hidden; keeps ASCII
+/// separators. An e-mail keeps its first letter and its domain. Other encodings than UTF-8 are hidden
+/// whole, because a kept byte could be half of a character.
+fn partial(value: &[u8], out: &mut Vec<u8>) {
+    let Ok(text) = std::str::from_utf8(value) else {
+        return stars(value, out);
+    };
+    if let Some((local, domain)) = text.split_once('@')
+        && is_plain_email(local, domain)
+    {
+        for (index, c) in local.chars().enumerate() {
+            out.push(if index == 0 && local.len() > 1 { c as u8 } else { b'*' });
+        }
+        out.push(b'@');
+        out.extend_from_slice(domain.as_bytes());
+        return;
+    }
+    let is_separator = |c: char| matches!(c, ' ' | '-' | '.' | '/' | '_' | '(' | ')' | ',' | ':');
+    let counted = text.chars().filter(|&c| !is_separator(c)).count();
+    let hidden = if counted >= KEPT + HIDDEN_MIN { counted - KEPT } else { counted };
+    let mut seen = 0;
+    for c in text.chars() {
+        if is_separator(c) {
+            out.push(c as u8);
+            continue;
+        }
+        seen += 1;
+        if seen <= hidden {
+            out.push(b'*');
+        } else {
+            out.extend_from_slice(c.encode_utf8(&mut [0; 4]).as_bytes());
+        }
+    }
+}
+
+/// Whether the value is one e-mail address and nothing else, so that its domain may be shown.
+fn is_plain_email(local: &str, domain: &str) -> bool {
+    let local_ok = !local.is_empty()
+        && local.bytes().all(|b| b.is_ascii_alphanumeric() || b"._%+-".contains(&b));
+    let domain_ok = domain.contains('.')
+        && domain.bytes().all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b));
+    local_ok && domain_ok
+}
+
+/// Letters or digits that `partial` shows.
+const KEPT: usize = 4;
+/// Letters or digits that `partial` hides at least; shorter values are hidden whole.
+const HIDDEN_MIN: usize = 5;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(operator: Operator, value: &str, expect: &str) {
+        let mut out = Vec::new();
+        whole_text(operator, value.as_bytes(), &mut out);
+        assert_eq!(String::from_utf8_lossy(&out), expect, "{operator:?} of {value:?}");
+    }
+
+    #[test]
+    fn names_round_trip() {
+        for name in Operator::NAMES {
+            assert_eq!(Operator::parse(name).map(Operator::name), Some(name));
+        }
+        assert_eq!(Operator::parse("hash"), None);
+    }
+
+    #[test]
+    fn partial_keeps_four_and_separators() {
+        check(Operator::Partial, "123-45-6789", "***-**-6789");
+        check(Operator::Partial, "4111 1111 1111 1111", "**** **** **** 1111");
+        check(Operator::Partial, "alice@example.com", "a****@example.com");
+        check(Operator::Partial, "a@example.com", "*@example.com");
+    }
+
+    #[test]
+    fn partial_hides_short_values_whole() {
+        check(Operator::Partial, "12345678", "********");
+        check(Operator::Partial, "123456789", "*****6789");
+        check(Operator::Partial, "", "");
+        check(Operator::Partial, "Zo\u{eb} Fuchs", "*** *****");
+    }
+
+    #[test]
+    fn partial_shows_no_domain_of_what_is_no_email() {
+        check(Operator::Partial, "secret@words with. spaces", "************ ****. **aces");
+    }
+
+    #[test]
+    fn mask_counts_characters() {
+        check(Operator::Mask, "M\u{fc}ller", "******");
+        let mut out = Vec::new();
+        whole_text(Operator::Partial, b"\xff\xfe12345678", &mut out);
+        assert_eq!(out, b"**********");
+    }
 }

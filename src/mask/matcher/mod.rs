@@ -1,1 +1,149 @@
-//! Vectorised scanning.
+//! Vectorised search for places where a detector might match.
+//!
+//! In: bytes. Out: candidates, as one `u64` per kind and 64 bytes, for blocks that have any.
+//! Never: a miss. Candidates are a superset of the matches; verifiers decide.
+//!
+//! The algorithm is written once, in `generic`, over the trait `Vector`. The other files implement
+//! that trait for one instruction set and hold no logic. The set is chosen once, when a policy is
+//! compiled. `naive` (beside this folder) says byte by byte what the candidates must be.
+//!
+//! ```text
+//! bytes     card 4111 1111 1111 1111, bob@example.com
+//! digit     .....1111.1111.1111.1111...................
+//! member    .....1111111111111111111...................   digits, and separators after digits
+//! run of 14 ..................1.......................    first byte where 14 members lie behind
+//! email     ...............................1...........   letter after '@'
+//! ```
+
+// The one place with unsafe code in masking: loads and intrinsics.
+#![allow(unsafe_code)]
+
+mod all;
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod generic;
+#[cfg(test)]
+mod tests;
+
+pub use generic::{PREFIX_BUCKETS, PrefixTables};
+
+/// Which candidates are wanted: all ones or zero for each kind, so that no branch is needed.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// `@` and a letter or digit after it.
+    pub email: u64,
+    /// Fourteen digits with single separators.
+    pub digits: u64,
+    /// Three, two and four digits with separators.
+    pub ssn: u64,
+    /// Two capital letters and two digits.
+    pub iban: u64,
+    /// The window of a literal.
+    pub prefix: u64,
+}
+
+/// Candidates of one block of 64 bytes; bit `i` is byte `base + i`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Block {
+    /// Position of the first byte.
+    pub base: usize,
+    /// The byte after `@`.
+    pub email: u64,
+    /// The fourteenth byte of a run of digits and separators.
+    pub digits: u64,
+    /// The last byte of ddd-dd-dddd.
+    pub ssn: u64,
+    /// The second digit of AA00.
+    pub iban: u64,
+    /// The first byte of a literal's window.
+    pub prefix: u64,
+}
+
+impl Block {
+    /// Bytes with a candidate of any kind.
+    pub fn any(&self) -> u64 {
+        self.email | self.digits | self.ssn | self.iban | self.prefix
+    }
+}
+
+/// The search, for the processor it runs on.
+#[derive(Clone, Copy, Debug)]
+pub struct Matcher {
+    isa: Isa,
+}
+
+/// Instruction sets with an implementation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Isa {
+    /// Any processor.
+    Portable,
+    /// 32 bytes at a time.
+    #[cfg(target_arch = "x86_64")]
+    Avx2,
+    /// 64 bytes at a time.
+    #[cfg(target_arch = "x86_64")]
+    Avx512,
+}
+
+impl Isa {
+    /// What this processor has, best last. The portable one is always there.
+    pub fn available() -> Vec<Isa> {
+        let mut found = vec![Isa::Portable];
+        #[cfg(target_arch = "x86_64")]
+        {
+            if std::is_x86_feature_detected!("avx2") {
+                found.push(Isa::Avx2);
+            }
+            if std::is_x86_feature_detected!("avx512bw") && std::is_x86_feature_detected!("avx512f")
+            {
+                found.push(Isa::Avx512);
+            }
+        }
+        found
+    }
+
+    /// The name in start-up messages and measurements.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Isa::Portable => "portable",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx2 => "avx2",
+            #[cfg(target_arch = "x86_64")]
+            Isa::Avx512 => "avx512",
+        }
+    }
+}
+
+impl Matcher {
+    /// The fastest for this processor.
+    pub fn detect() -> Matcher {
+        let isa = Isa::available().pop().unwrap_or(Isa::Portable);
+        Matcher { isa }
+    }
+
+    /// A given one, for comparisons; `None` when this processor lacks it.
+    pub fn with(isa: Isa) -> Option<Matcher> {
+        Isa::available().contains(&isa).then_some(Matcher { isa })
+    }
+
+    /// Which one it is.
+    pub fn isa(&self) -> Isa {
+        self.isa
+    }
+
+    /// Appends the blocks of `bytes` that have candidates.
+    pub fn scan(&self, bytes: &[u8], tables: &PrefixTables, wanted: &Wanted, out: &mut Vec<Block>) {
+        match self.isa {
+            // SAFETY: `all` needs no processor feature.
+            Isa::Portable => unsafe { generic::scan::<all::Bytes>(bytes, tables, wanted, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: a `Matcher` with this set is made only where `Isa::available` found it.
+            Isa::Avx2 => unsafe { avx2::scan(bytes, tables, wanted, out) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: as above.
+            Isa::Avx512 => unsafe { avx512::scan(bytes, tables, wanted, out) },
+        }
+    }
+}

@@ -1,0 +1,282 @@
+//! Matches that begin with fixed bytes: keys, tokens, hashes, URLs.
+//!
+//! Each literal has a window of three bytes, the rarest of it, that the matcher looks for. Windows
+//! are spread over eight buckets such that each bucket's nibbles stay few.
+
+use super::super::matcher::{PREFIX_BUCKETS, PrefixTables};
+use super::{Detector, Detectors, Finds, secret};
+
+/// What follows a literal.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Rest {
+    /// Header, payload and signature of a token, the literal being the start of the header.
+    Jwt,
+    /// The rest of a PEM block.
+    Pem,
+    /// `//user:password@`.
+    Url,
+    /// This many bytes at least of the alphabet.
+    Run(Alphabet, usize),
+    /// The same, and too random for a placeholder or a word.
+    Random(Alphabet, usize),
+    /// Exactly this many bytes.
+    Exact(Alphabet, usize),
+}
+
+/// Bytes a token is made of.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Alphabet {
+    /// A-Z 2-7.
+    Base32,
+    /// 0-9 a-f A-F.
+    Hex,
+    /// 0-9 a-z A-Z.
+    Base62,
+    /// The same, `_` and `-`.
+    Base64Url,
+    /// The same and `.`.
+    Dotted,
+    /// 0-9 a-z A-Z + / = .
+    Base64,
+    /// What hashes in crypt's modular form contain: also `.` `/` `$` `,` `=` `+` `:`.
+    Crypt,
+}
+
+impl Alphabet {
+    pub(super) fn has(self, byte: u8) -> bool {
+        match self {
+            Alphabet::Base32 => byte.is_ascii_uppercase() || matches!(byte, b'2'..=b'7'),
+            Alphabet::Hex => byte.is_ascii_hexdigit(),
+            Alphabet::Base62 => byte.is_ascii_alphanumeric(),
+            Alphabet::Base64Url => is_base64url(byte),
+            Alphabet::Dotted => is_base64url(byte) || byte == b'.',
+            Alphabet::Base64 => byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='),
+            Alphabet::Crypt => {
+                byte.is_ascii_alphanumeric()
+                    || matches!(byte, b'.' | b'/' | b'$' | b',' | b'=' | b'+' | b':' | b'-' | b'_')
+            }
+        }
+    }
+}
+
+pub(super) fn is_base64url(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_')
+}
+
+/// A literal and what must follow it.
+#[derive(Debug)]
+pub(super) struct Literal {
+    pub(super) text: &'static [u8],
+    pub(super) rest: Rest,
+    pub(super) detector: Detector,
+}
+
+/// All literals, compiled.
+#[derive(Debug)]
+pub(super) struct Literals {
+    /// For the matcher.
+    pub(super) tables: PrefixTables,
+    /// Literal and offset of its window, by the first byte of the window.
+    by_byte: Vec<Vec<(&'static Literal, usize)>>,
+}
+
+impl Literals {
+    pub(super) fn build() -> Literals {
+        let mut by_byte: Vec<Vec<(&Literal, usize)>> = vec![Vec::new(); 256];
+        let mut buckets = vec![Bucket::default(); PREFIX_BUCKETS];
+        for literal in LITERALS {
+            let offset = rarest_window(literal.text);
+            let window = &literal.text[offset..offset + 3];
+            by_byte[usize::from(window[0])].push((literal, offset));
+            place(&mut buckets, [window[0], window[1], window[2]]);
+        }
+        let mut tables = PrefixTables::default();
+        for (number, bucket) in buckets.iter().enumerate() {
+            bucket.write(1 << number, &mut tables);
+        }
+        Literals { tables, by_byte }
+    }
+
+    /// `at` may be the first byte of a window.
+    pub(super) fn verify(&self, on: &Detectors, value: &[u8], at: usize, finds: &mut Finds) {
+        let Some(&first) = value.get(at) else { return };
+        for &(literal, offset) in &self.by_byte[usize::from(first)] {
+            let Some(start) = at.checked_sub(offset).filter(|&start| start >= finds.floor) else {
+                continue;
+            };
+            finds.spend(1);
+            let matches = value.get(start..).is_some_and(|rest| rest.starts_with(literal.text));
+            if matches && on.is_on(literal.detector) && secret::verify(literal, value, start, finds)
+            {
+                return;
+            }
+        }
+    }
+}
+
+/// The most unusual three bytes: punctuation and capitals are rarer than small letters, and equal
+/// bytes (`---`) say little.
+fn rarest_window(text: &[u8]) -> usize {
+    let rarity = |window: &[u8]| -> u32 {
+        let distinct = window.iter().enumerate().filter(|(i, byte)| !window[..*i].contains(byte));
+        distinct
+            .map(|(_, byte)| match byte {
+                b'a'..=b'z' => 1,
+                b'A'..=b'Z' => 2,
+                b'0'..=b'9' => 2,
+                _ => 4,
+            })
+            .sum()
+    };
+    let windows = text.windows(3).enumerate();
+    windows.max_by_key(|&(index, window)| (rarity(window), usize::MAX - index)).map_or(0, |w| w.0)
+}
+
+/// Windows that share a bit; by position, the nibbles they have.
+#[derive(Clone, Debug, Default)]
+struct Bucket {
+    low: [u16; 3],
+    high: [u16; 3],
+}
+
+impl Bucket {
+    fn with(&self, window: [u8; 3]) -> Bucket {
+        let mut grown = self.clone();
+        for (position, byte) in window.into_iter().enumerate() {
+            grown.low[position] |= 1 << (byte & 0x0f);
+            grown.high[position] |= 1 << (byte >> 4);
+        }
+        grown
+    }
+
+    /// Windows that the bucket lets through.
+    fn passes(&self) -> u64 {
+        let count = |bits: &u16| u64::from(bits.count_ones());
+        self.low.iter().chain(&self.high).map(count).product()
+    }
+
+    fn write(&self, bit: u8, tables: &mut PrefixTables) {
+        for position in 0..3 {
+            for nibble in 0..16 {
+                if self.low[position] >> nibble & 1 != 0 {
+                    tables.low[position][nibble] |= bit;
+                }
+                if self.high[position] >> nibble & 1 != 0 {
+                    tables.high[position][nibble] |= bit;
+                }
+            }
+        }
+    }
+}
+
+/// Puts the window where it lets the fewest others through.
+fn place(buckets: &mut [Bucket], window: [u8; 3]) {
+    let grown = |bucket: &Bucket| bucket.with(window).passes() - bucket.passes();
+    let best = buckets.iter_mut().min_by_key(|bucket| grown(bucket));
+    let best = best.expect("there are eight buckets");
+    *best = best.with(window);
+}
+
+const fn token(text: &'static [u8], rest: Rest) -> Literal {
+    Literal { text, rest, detector: Detector::Token }
+}
+
+const fn key(text: &'static [u8], rest: Rest) -> Literal {
+    Literal { text, rest, detector: Detector::PrivateKey }
+}
+
+const fn hash(text: &'static [u8], bytes: usize) -> Literal {
+    let rest = Rest::Run(Alphabet::Crypt, bytes);
+    Literal { text, rest, detector: Detector::PasswordHash }
+}
+
+use Alphabet::{Base32, Base62, Base64, Base64Url, Dotted, Hex};
+use Rest::{Exact, Random, Run};
+
+/// Lengths are those of the vendors' documentation or, where it states none, of issued tokens, as a
+/// minimum.
+pub(super) const LITERALS: &[Literal] = &[
+    Literal { text: b"eyJ", rest: Rest::Jwt, detector: Detector::Jwt },
+    Literal { text: b"://", rest: Rest::Url, detector: Detector::UrlPassword },
+    key(b"-----BEGIN ", Rest::Pem),
+    key(b"PuTTY-User-Key-File-", Rest::Pem),
+    key(b"AGE-SECRET-KEY-1", Run(Base62, 58)),
+    // Amazon, Google, Alibaba, Azure.
+    token(b"AKIA", Exact(Base32, 16)),
+    token(b"ASIA", Exact(Base32, 16)),
+    token(b"AIza", Run(Base64Url, 35)),
+    token(b"GOCSPX-", Run(Base64Url, 28)),
+    token(b"ya29.", Random(Base64Url, 30)),
+    token(b"LTAI", Random(Base62, 16)),
+    token(b"AccountKey=", Run(Base64, 80)),
+    token(b"SharedAccessKey=", Run(Base64, 40)),
+    // GitHub, GitLab, npm, PyPI, RubyGems, Docker.
+    token(b"ghp_", Run(Base62, 36)),
+    token(b"gho_", Run(Base62, 36)),
+    token(b"ghu_", Run(Base62, 36)),
+    token(b"ghs_", Run(Base64Url, 36)),
+    token(b"ghr_", Run(Base62, 36)),
+    token(b"github_pat_", Run(Base64Url, 40)),
+    token(b"glpat-", Run(Dotted, 20)),
+    token(b"gldt-", Run(Base64Url, 20)),
+    token(b"glrt-", Run(Dotted, 20)),
+    token(b"glptt-", Run(Hex, 40)),
+    token(b"npm_", Exact(Base62, 36)),
+    token(b"pypi-AgEI", Run(Base64Url, 50)),
+    token(b"rubygems_", Run(Hex, 48)),
+    token(b"dckr_pat_", Run(Base64Url, 27)),
+    // Slack, Stripe, SendGrid, Shopify, Postman, Linear, Notion, Figma, Square, EasyPost.
+    token(b"xoxb-", Run(Base64Url, 24)),
+    token(b"xoxp-", Run(Base64Url, 24)),
+    token(b"xoxa-", Run(Base64Url, 24)),
+    token(b"xoxr-", Run(Base64Url, 24)),
+    token(b"xoxs-", Run(Base64Url, 24)),
+    token(b"xapp-", Run(Base64Url, 40)),
+    token(b"sk_live_", Run(Base62, 16)),
+    token(b"rk_live_", Run(Base62, 16)),
+    token(b"sk_test_", Run(Base62, 16)),
+    token(b"rk_test_", Run(Base62, 16)),
+    token(b"whsec_", Random(Base64, 24)),
+    token(b"SG.", Random(Dotted, 60)),
+    token(b"shpat_", Run(Hex, 32)),
+    token(b"shpca_", Run(Hex, 32)),
+    token(b"shppa_", Run(Hex, 32)),
+    token(b"shpss_", Run(Hex, 32)),
+    token(b"PMAK-", Run(Base64Url, 50)),
+    token(b"lin_api_", Run(Base62, 32)),
+    token(b"ntn_", Random(Base62, 40)),
+    token(b"figd_", Random(Base64Url, 38)),
+    token(b"sq0atp-", Run(Base64Url, 22)),
+    token(b"sq0csp-", Run(Base64Url, 43)),
+    token(b"EZAK", Exact(Base62, 54)),
+    // Models.
+    token(b"sk-ant-", Run(Base64Url, 32)),
+    token(b"sk-", Random(Base64Url, 40)),
+    token(b"hf_", Random(Base62, 30)),
+    token(b"pplx-", Random(Base62, 40)),
+    token(b"gsk_", Random(Base62, 40)),
+    token(b"xai-", Random(Base62, 60)),
+    token(b"r8_", Random(Base62, 37)),
+    // DigitalOcean, Databricks, Vault, Grafana, Atlassian, Tailscale, PlanetScale.
+    token(b"dop_v1_", Run(Hex, 64)),
+    token(b"doo_v1_", Run(Hex, 64)),
+    token(b"dor_v1_", Run(Hex, 64)),
+    token(b"dapi", Run(Hex, 32)),
+    token(b"hvs.", Random(Base64Url, 24)),
+    token(b"hvb.", Random(Base64Url, 24)),
+    token(b"glsa_", Run(Base64Url, 40)),
+    token(b"glc_", Random(Base64, 40)),
+    token(b"ATATT3", Run(Base64Url, 100)),
+    token(b"tskey-", Run(Base64Url, 20)),
+    token(b"pscale_tkn_", Run(Dotted, 32)),
+    // Password hashes.
+    hash(b"$2a$", 56),
+    hash(b"$2b$", 56),
+    hash(b"$2y$", 56),
+    hash(b"$argon2", 30),
+    hash(b"$scrypt$", 30),
+    hash(b"$5$", 40),
+    hash(b"$6$", 80),
+    hash(b"$y$", 40),
+    hash(b"SCRAM-SHA-256$", 60),
+];

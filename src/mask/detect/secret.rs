@@ -1,0 +1,173 @@
+//! What follows a literal, and whether it makes a secret.
+
+use base64::Engine;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
+use super::literal::{Alphabet, Literal, Rest, is_base64url};
+use super::{Detector, Finds, alnum_before};
+
+/// `literal` stands at `start`. Whether it is the start of a find, which is then in `finds`.
+pub(super) fn verify(literal: &Literal, value: &[u8], start: usize, finds: &mut Finds) -> bool {
+    let after = start + literal.text.len();
+    let span = match literal.rest {
+        Rest::Jwt => jwt(value, start, finds).map(|end| (start, end)),
+        Rest::Pem => pem(value, start, after, finds).map(|end| (start, end)),
+        Rest::Url => url_password(value, start, after, finds),
+        _ if starts_inside_word(literal.text, value, start) => None,
+        Rest::Run(alphabet, least) => {
+            run(value, after, alphabet, finds, |run| run.len() >= least).map(|end| (start, end))
+        }
+        Rest::Random(alphabet, least) => {
+            let random = |run: &[u8]| run.len() >= least && is_random(run);
+            run(value, after, alphabet, finds, random).map(|end| (start, end))
+        }
+        Rest::Exact(alphabet, length) => {
+            let end = run(value, after, alphabet, finds, |run| run.len() == length);
+            let next = |end: usize| value.get(end).is_some_and(u8::is_ascii_alphanumeric);
+            end.filter(|&end| !next(end)).map(|end| (start, end))
+        }
+    };
+    let Some((start, end)) = span else { return false };
+    finds.push(start, end, literal.detector);
+    true
+}
+
+/// `task-...` is no `sk-...`. A literal that starts with punctuation needs no boundary.
+fn starts_inside_word(text: &[u8], value: &[u8], start: usize) -> bool {
+    text.first().is_some_and(u8::is_ascii_alphanumeric) && alnum_before(value, start)
+}
+
+/// The end of the run of the alphabet from `after`, if it is what is asked for.
+fn run(
+    value: &[u8],
+    after: usize,
+    alphabet: Alphabet,
+    finds: &mut Finds,
+    accept: impl Fn(&[u8]) -> bool,
+) -> Option<usize> {
+    let rest = value.get(after..)?;
+    let length = rest.iter().take_while(|&&byte| alphabet.has(byte)).count();
+    finds.spend(length);
+    // A token at the end of a sentence does not own the full stop.
+    let run = rest[..length].strip_suffix(b".").unwrap_or(&rest[..length]);
+    accept(run).then_some(after + run.len())
+}
+
+/// Shannon entropy of at least three bits per byte, over the first bytes.
+fn is_random(run: &[u8]) -> bool {
+    let run = &run[..run.len().min(64)];
+    let mut counts = [0_u32; 256];
+    run.iter().for_each(|&byte| counts[usize::from(byte)] += 1);
+    let total = run.len() as f64;
+    let bits = |&count: &u32| {
+        let share = f64::from(count) / total;
+        -share * share.log2()
+    };
+    counts.iter().filter(|&&count| count > 0).map(bits).sum::<f64>() >= 3.0
+}
+
+/// `header.payload.signature`: the header decodes to a JSON object with `alg`. The signature may be
+/// cut off or empty.
+fn jwt(value: &[u8], start: usize, finds: &mut Finds) -> Option<usize> {
+    if start > 0 && is_base64url(value[start - 1]) {
+        return None;
+    }
+    let segment = |from: usize| {
+        let rest = value.get(from..).unwrap_or_default();
+        from + rest.iter().take_while(|&&byte| is_base64url(byte)).count()
+    };
+    let header_end = segment(start);
+    finds.spend(header_end - start);
+    let header = &value[start..header_end];
+    if value.get(header_end) != Some(&b'.') || header.len() > JWT_HEADER_BYTES_MAX {
+        return None;
+    }
+    let json = URL_SAFE_NO_PAD.decode(header).ok()?;
+    let object: serde_json::Map<String, serde_json::Value> = serde_json::from_slice(&json).ok()?;
+    if !object.contains_key("alg") {
+        return None;
+    }
+    let mut end = segment(header_end + 1);
+    // Two more segments in a signed token, four in an encrypted one.
+    for _ in 0..3 {
+        if value.get(end) == Some(&b'.') && value.get(end + 1).is_some_and(|b| is_base64url(*b)) {
+            end = segment(end + 1);
+        }
+    }
+    finds.spend(end - header_end);
+    Some(end)
+}
+
+/// From `-----BEGIN ... PRIVATE KEY` to its END line; a block that is cut off ends where its
+/// alphabet does. Escaped newlines belong to the alphabet, a closing quote does not.
+fn pem(value: &[u8], start: usize, after: usize, finds: &mut Finds) -> Option<usize> {
+    let rest = &value[after..];
+    let mut body = 0;
+    if value[start] == b'-' {
+        let label = &rest[..rest.len().min(PEM_LABEL_BYTES_MAX)];
+        finds.spend(label.len());
+        let words = label.iter().take_while(|byte| byte.is_ascii_uppercase() || **byte == b' ');
+        let words = words.count();
+        if !contains(&label[..words], b"PRIVATE KEY") {
+            return None;
+        }
+        body = words + label[words..].iter().take_while(|&&byte| byte == b'-').count();
+    }
+    let length = rest[body..].iter().take_while(|&&byte| is_pem(byte)).count();
+    finds.spend(length);
+    let block = &rest[body..body + length];
+    let end = memchr::memmem::find(block, b"-----END ").map_or(length, |end| {
+        let footer = &block[end + 9..];
+        let words = footer.iter().take_while(|b| b.is_ascii_uppercase() || **b == b' ').count();
+        end + 9 + words + footer[words..].iter().take(5).take_while(|&&b| b == b'-').count()
+    });
+    Some(after + body + end)
+}
+
+fn contains(text: &[u8], part: &[u8]) -> bool {
+    text.windows(part.len()).any(|window| window == part)
+}
+
+/// Base64, white space, header lines, escaped newlines.
+fn is_pem(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || byte.is_ascii_whitespace()
+        || matches!(
+            byte,
+            b'+' | b'/' | b'=' | b'-' | b'\\' | b':' | b',' | b'.' | b'@' | b'(' | b')' | b'_'
+        )
+}
+
+/// The password in `scheme://user:password@host`; the last `@` before the path ends it, because
+/// people do not always escape theirs.
+fn url_password(
+    value: &[u8],
+    start: usize,
+    after: usize,
+    finds: &mut Finds,
+) -> Option<(usize, usize)> {
+    if !alnum_before(value, start) {
+        return None;
+    }
+    let rest = &value[after..];
+    let rest = &rest[..rest.len().min(URL_AUTHORITY_BYTES_MAX)];
+    let length = rest.iter().take_while(|&&byte| !ends_authority(byte)).count();
+    finds.spend(length);
+    let authority = &rest[..length];
+    let at = memchr::memrchr(b'@', authority)?;
+    let colon = memchr::memchr(b':', &authority[..at])?;
+    let password = &authority[colon + 1..at];
+    let shown = password.is_empty() || password.iter().all(|&byte| byte == b'*' || byte == b'x');
+    (!shown).then_some((after + colon + 1, after + at))
+}
+
+fn ends_authority(byte: u8) -> bool {
+    byte <= b' ' || matches!(byte, b'/' | b'?' | b'#' | b'"' | b'\'' | b'<' | b'>' | b'`' | b'\\')
+}
+
+/// Longer headers are not decoded.
+const JWT_HEADER_BYTES_MAX: usize = 8192;
+const PEM_LABEL_BYTES_MAX: usize = 64;
+const URL_AUTHORITY_BYTES_MAX: usize = 1024;
+
+const _: () = assert!(Detector::ALL.len() <= 64);

@@ -1,0 +1,103 @@
+//! What masking did, counted per column and cause: the rows of `masking_hits`.
+//!
+//! In: one call per changed value. Out: counts, drained once per answer.
+//! Never: a value, or any part of one.
+
+use super::detect::Detector;
+use super::operator::Operator;
+
+/// Why a value was changed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Cause {
+    /// A rule for its column.
+    Column,
+    /// Its origin is not proven, and the command touches a masked column.
+    Unproven,
+    /// A detector found something in it.
+    Detector(Detector),
+}
+
+impl Cause {
+    /// The name in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Cause::Column => "column",
+            Cause::Unproven => "unproven",
+            Cause::Detector(detector) => detector.name(),
+        }
+    }
+}
+
+/// Changes of one kind in one column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Hit {
+    /// Index of the column in the answer; 0 for texts that are no rows.
+    pub column: u16,
+    /// Why.
+    pub cause: Cause,
+    /// How.
+    pub operator: Operator,
+    /// How often.
+    pub count: u64,
+}
+
+/// Counts of one answer.
+#[derive(Debug, Default)]
+pub struct Hits {
+    list: Vec<Hit>,
+    /// Rows repeat the same columns in the same order, so the next hit is usually the next entry.
+    next: usize,
+}
+
+impl Hits {
+    /// Counts one change.
+    pub fn add(&mut self, column: u16, cause: Cause, operator: Operator) {
+        let same = |hit: &Hit| (hit.column, hit.cause, hit.operator) == (column, cause, operator);
+        let index = match self.list.get(self.next) {
+            Some(hit) if same(hit) => self.next,
+            _ => self.list.iter().position(same).unwrap_or_else(|| {
+                self.list.push(Hit { column, cause, operator, count: 0 });
+                self.list.len() - 1
+            }),
+        };
+        self.list[index].count += 1;
+        self.next = if index + 1 == self.list.len() { 0 } else { index + 1 };
+    }
+
+    /// Nothing was changed.
+    pub fn is_empty(&self) -> bool {
+        self.list.is_empty()
+    }
+
+    /// Values changed.
+    pub fn total(&self) -> u64 {
+        self.list.iter().map(|hit| hit.count).sum()
+    }
+
+    /// Takes the counts and starts anew.
+    pub fn drain(&mut self) -> std::vec::Drain<'_, Hit> {
+        self.next = 0;
+        self.list.drain(..)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_add_up_in_any_order() {
+        let mut hits = Hits::default();
+        let email = Cause::Detector(Detector::Email);
+        for _ in 0..3 {
+            hits.add(0, Cause::Column, Operator::Partial);
+            hits.add(2, email, Operator::Redact);
+        }
+        hits.add(2, email, Operator::Redact);
+        hits.add(2, email, Operator::Mask);
+        assert_eq!(hits.total(), 8);
+        let counts: Vec<_> = hits.drain().map(|hit| (hit.column, hit.count)).collect();
+        assert_eq!(counts, [(0, 3), (2, 4), (2, 1)]);
+        assert!(hits.is_empty());
+    }
+}

@@ -1,0 +1,280 @@
+//! The search itself, once, over any vector.
+
+use super::{Block, Wanted};
+
+/// Bytes that are processed at once, whatever the vector.
+const BLOCK: usize = 64;
+/// Bytes that a literal's window reaches beyond its first.
+const AHEAD: usize = 2;
+
+/// Literals are told apart only by eight buckets here; verifiers look closer.
+pub const PREFIX_BUCKETS: usize = 8;
+
+/// Per position of a window, the buckets that a low and a high nibble belong to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct PrefixTables {
+    /// By position, by low nibble: a bit per bucket.
+    pub low: [[u8; 16]; 3],
+    /// By position, by high nibble: a bit per bucket.
+    pub high: [[u8; 16]; 3],
+}
+
+/// A vector of bytes. Implementations hold no logic: one intrinsic each.
+///
+/// # Safety
+/// Every method needs the processor features of its instruction set; `load` needs `BYTES` readable
+/// bytes.
+pub(super) trait Vector: Copy {
+    const BYTES: usize;
+    unsafe fn load(at: *const u8) -> Self;
+    /// The table in every 16-byte lane.
+    unsafe fn table(table: &[u8; 16]) -> Self;
+    unsafe fn splat(byte: u8) -> Self;
+    unsafe fn and(self, other: Self) -> Self;
+    /// The high nibble of each byte.
+    unsafe fn high(self) -> Self;
+    /// `self` is a table, `nibbles` are below 16.
+    unsafe fn lookup(self, nibbles: Self) -> Self;
+    /// A bit per byte that shares a bit with `bits`.
+    unsafe fn test(self, bits: Self) -> u64;
+}
+
+/// Classes of bytes, each the product of a set of high and a set of low nibbles, so that one AND of
+/// two lookups answers all eight.
+const DIGIT: u8 = 1 << 0;
+const AT: u8 = 1 << 1;
+/// Space and hyphen.
+const SEPARATOR: u8 = 1 << 2;
+const UPPER_A_TO_O: u8 = 1 << 3;
+const UPPER_P_TO_Z: u8 = 1 << 4;
+const LOWER_A_TO_O: u8 = 1 << 5;
+const LOWER_P_TO_Z: u8 = 1 << 6;
+const UPPER: u8 = UPPER_A_TO_O | UPPER_P_TO_Z;
+const ALNUM: u8 = DIGIT | UPPER | LOWER_A_TO_O | LOWER_P_TO_Z;
+
+const fn class_tables() -> ([u8; 16], [u8; 16]) {
+    let mut low = [0; 16];
+    let mut nibble = 0;
+    while nibble < 16 {
+        let mut bits = 0;
+        if nibble <= 9 {
+            bits |= DIGIT;
+        }
+        if nibble == 0 {
+            bits |= AT;
+        }
+        if nibble == 0x0 || nibble == 0xd {
+            bits |= SEPARATOR;
+        }
+        if nibble >= 1 {
+            bits |= UPPER_A_TO_O | LOWER_A_TO_O;
+        }
+        if nibble <= 0xa {
+            bits |= UPPER_P_TO_Z | LOWER_P_TO_Z;
+        }
+        low[nibble] = bits;
+        nibble += 1;
+    }
+    let mut high = [0; 16];
+    high[0x2] = SEPARATOR;
+    high[0x3] = DIGIT;
+    high[0x4] = AT | UPPER_A_TO_O;
+    high[0x5] = UPPER_P_TO_Z;
+    high[0x6] = LOWER_A_TO_O;
+    high[0x7] = LOWER_P_TO_Z;
+    (low, high)
+}
+
+const CLASSES: ([u8; 16], [u8; 16]) = class_tables();
+
+/// Appends the blocks of `bytes` that have candidates.
+///
+/// # Safety
+/// The processor must have the features of `V`.
+#[inline(always)]
+pub(super) unsafe fn scan<V: Vector>(
+    bytes: &[u8],
+    prefixes: &PrefixTables,
+    wanted: &Wanted,
+    out: &mut Vec<Block>,
+) {
+    // SAFETY: the caller vouches for the features of `V`.
+    let tables = unsafe { Tables::<V>::new(prefixes) };
+    let mut carry = Carry::default();
+    let mut at = 0;
+    while at + BLOCK + AHEAD <= bytes.len() {
+        // SAFETY: `BLOCK + AHEAD` bytes from `at` lie in `bytes`.
+        let masks = unsafe { tables.masks(bytes.as_ptr().add(at)) };
+        push(carry.candidates(&masks, wanted, at), out);
+        at += BLOCK;
+    }
+    // What is left, at most BLOCK + AHEAD - 1 bytes, followed by zeros, which belong to no class.
+    let rest = &bytes[at..];
+    let mut tail = [0; 2 * BLOCK + AHEAD];
+    tail[..rest.len()].copy_from_slice(rest);
+    let mut from = 0;
+    while from < rest.len() {
+        // SAFETY: `from` is 0 or BLOCK, so `BLOCK + AHEAD` bytes from it lie in `tail`.
+        let masks = unsafe { tables.masks(tail.as_ptr().add(from)) };
+        push(carry.candidates(&masks, wanted, at + from), out);
+        from += BLOCK;
+    }
+}
+
+#[inline(always)]
+fn push(block: Block, out: &mut Vec<Block>) {
+    if block.any() != 0 {
+        out.push(block);
+    }
+}
+
+/// The tables, in registers.
+struct Tables<V> {
+    class_low: V,
+    class_high: V,
+    low: [V; 3],
+    high: [V; 3],
+    nibble: V,
+    digit: V,
+    at: V,
+    separator: V,
+    upper: V,
+    alnum: V,
+    all: V,
+}
+
+impl<V: Vector> Tables<V> {
+    #[inline(always)]
+    unsafe fn new(prefixes: &PrefixTables) -> Tables<V> {
+        // SAFETY: the caller of `scan` vouches for the features of `V`.
+        unsafe {
+            Tables {
+                class_low: V::table(&CLASSES.0),
+                class_high: V::table(&CLASSES.1),
+                low: prefixes.low.each_ref().map(|table| V::table(table)),
+                high: prefixes.high.each_ref().map(|table| V::table(table)),
+                nibble: V::splat(0x0f),
+                digit: V::splat(DIGIT),
+                at: V::splat(AT),
+                separator: V::splat(SEPARATOR),
+                upper: V::splat(UPPER),
+                alnum: V::splat(ALNUM),
+                all: V::splat(0xff),
+            }
+        }
+    }
+
+    /// # Safety
+    /// `BLOCK + AHEAD` bytes from `at` must be readable.
+    #[inline(always)]
+    unsafe fn masks(&self, at: *const u8) -> Masks {
+        let mut masks = Masks::default();
+        let mut from = 0;
+        while from < BLOCK {
+            // SAFETY: `from + AHEAD + V::BYTES <= BLOCK + AHEAD`, readable by this method's contract.
+            unsafe {
+                let bytes = V::load(at.add(from));
+                let class = self.nibbles(bytes, self.class_low, self.class_high);
+                masks.digit |= class.test(self.digit) << from;
+                masks.at |= class.test(self.at) << from;
+                masks.separator |= class.test(self.separator) << from;
+                masks.upper |= class.test(self.upper) << from;
+                masks.alnum |= class.test(self.alnum) << from;
+                let first = self.nibbles(bytes, self.low[0], self.high[0]);
+                let second = self.nibbles(V::load(at.add(from + 1)), self.low[1], self.high[1]);
+                let third = self.nibbles(V::load(at.add(from + 2)), self.low[2], self.high[2]);
+                masks.prefix |= first.and(second).and(third).test(self.all) << from;
+            }
+            from += V::BYTES;
+        }
+        masks
+    }
+
+    #[inline(always)]
+    unsafe fn nibbles(&self, bytes: V, low: V, high: V) -> V {
+        // SAFETY: the caller of `scan` vouches for the features of `V`.
+        unsafe { low.lookup(bytes.and(self.nibble)).and(high.lookup(bytes.high())) }
+    }
+}
+
+/// One bit per byte of a block.
+#[derive(Default)]
+struct Masks {
+    digit: u64,
+    at: u64,
+    separator: u64,
+    upper: u64,
+    alnum: u64,
+    prefix: u64,
+}
+
+/// What the algebra needs of the block before.
+#[derive(Default)]
+struct Carry {
+    digit: u64,
+    digit2: u64,
+    digit3: u64,
+    separator: u64,
+    at: u64,
+    upper: u64,
+    member: u64,
+    member2: u64,
+    member4: u64,
+    member8: u64,
+    member14: u64,
+}
+
+/// The bits of `now`, moved `by` bytes later; `before` is the block in front of it.
+#[inline(always)]
+fn later(now: u64, before: u64, by: u32) -> u64 {
+    (now << by) | (before >> (64 - by))
+}
+
+impl Carry {
+    /// Bit algebra without a branch. Every candidate looks only backwards, so a block needs nothing
+    /// of the one after it. Each rule but the edge of `member14` only ANDs class masks, so a byte
+    /// wrongly in a class (a length field between two cells) adds candidates, and never hides one.
+    /// The edge is safe because a length field holds a zero byte, which ends a run, and at most three
+    /// other bytes, fewer than a run needs.
+    #[inline(always)]
+    fn candidates(&mut self, m: &Masks, wanted: &Wanted, base: usize) -> Block {
+        let digit2 = m.digit & later(m.digit, self.digit, 1);
+        let digit3 = digit2 & later(m.digit, self.digit, 2);
+        let digit4 = digit2 & later(digit2, self.digit2, 2);
+        let member = m.digit | (m.separator & later(m.digit, self.digit, 1));
+        let member2 = member & later(member, self.member, 1);
+        let member4 = member2 & later(member2, self.member2, 2);
+        let member8 = member4 & later(member4, self.member4, 4);
+        let member14 = member8 & later(member8, self.member8, 6);
+        let block = Block {
+            base,
+            email: wanted.email & m.alnum & later(m.at, self.at, 1),
+            digits: wanted.digits & member14 & !later(member14, self.member14, 1),
+            ssn: wanted.ssn
+                & digit4
+                & later(m.separator, self.separator, 4)
+                & later(digit2, self.digit2, 5)
+                & later(m.separator, self.separator, 7)
+                & later(digit3, self.digit3, 8),
+            iban: wanted.iban
+                & digit2
+                & later(m.upper, self.upper, 2)
+                & later(m.upper, self.upper, 3),
+            prefix: wanted.prefix & m.prefix,
+        };
+        *self = Carry {
+            digit: m.digit,
+            digit2,
+            digit3,
+            separator: m.separator,
+            at: m.at,
+            upper: m.upper,
+            member,
+            member2,
+            member4,
+            member8,
+            member14,
+        };
+        block
+    }
+}
