@@ -31,6 +31,10 @@ impl Sealing for Sealer {
         *left = left.saturating_sub(1);
         *left
     }
+
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A shard with one session of `alice` and one held command of `ci-bot`.
