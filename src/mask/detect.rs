@@ -206,6 +206,8 @@ impl Detectors {
             iban: bits(on(Detector::Iban)),
             prefix: bits(literals.into_iter().any(on)),
         };
+        // Built now, not while the first row waits.
+        LazyLock::force(&LITERALS);
         Detectors { operators, wanted, matcher: Matcher::detect() }
     }
 

@@ -151,8 +151,17 @@ impl<V: Vector> Tables<V> {
             Tables {
                 class_low: V::table(&CLASSES.0),
                 class_high: V::table(&CLASSES.1),
-                low: prefixes.low.each_ref().map(|table| V::table(table)),
-                high: prefixes.high.each_ref().map(|table| V::table(table)),
+                // No closures here: they would not inherit the processor features.
+                low: [
+                    V::table(&prefixes.low[0]),
+                    V::table(&prefixes.low[1]),
+                    V::table(&prefixes.low[2]),
+                ],
+                high: [
+                    V::table(&prefixes.high[0]),
+                    V::table(&prefixes.high[1]),
+                    V::table(&prefixes.high[2]),
+                ],
                 nibble: V::splat(0x0f),
                 digit: V::splat(DIGIT),
                 at: V::splat(AT),
