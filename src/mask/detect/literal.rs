@@ -142,7 +142,7 @@ fn places() -> Vec<Place> {
 }
 
 fn best_place(places: &[Option<Place>], index: usize) -> Place {
-    let mut buckets = vec![Bucket::default(); PREFIX_BUCKETS];
+    let mut buckets = [Bucket::default(); PREFIX_BUCKETS];
     for (literal, place) in LITERALS.iter().zip(places) {
         if let Some(place) = place {
             buckets[place.bucket] = buckets[place.bucket].with(window(literal, place.offset));

@@ -242,6 +242,9 @@ fn masked_columns_are_not_carried_off() {
     check(Class::Write, &["people"], &[], "ssn", false);
     check(Class::Write, &["people"], &["orders"], "ssn", false);
     check(Class::Ddl, &["copy"], &["people"], "ssn", true);
+    let mut index = statement(&["people"], &["ssn"], false);
+    (index.class, index.operation) = (Class::Ddl, "CREATE INDEX".into());
+    assert!(view().carries_off(Some(&catalog()), &[index]).is_none());
     check(Class::CopyProgram, &[], &["people"], "ssn", true);
     check(Class::CopyFile, &["people"], &[], "ssn", true);
     check(Class::Read, &[], &["people"], "ssn", false);
