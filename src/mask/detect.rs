@@ -19,7 +19,7 @@ mod tests;
 
 use std::sync::LazyLock;
 
-use super::matcher::{Block, Matcher, Wanted};
+use super::matcher::{Block, Kinds, Matcher, Wanted};
 use super::operator::Operator;
 pub(super) use card::is_card_number;
 use literal::Literals;
@@ -249,37 +249,29 @@ impl Detectors {
         while any != 0 {
             let bit = any.trailing_zeros();
             any &= any - 1;
-            self.verify(value, block, bit, block.base + bit as usize, finds);
+            self.verify(value, block.kinds(bit), block.base + bit as usize, finds);
         }
     }
 
-    /// Stage two for one candidate: bit `bit` of `block`, at `at` in `value`.
-    pub(super) fn verify(
-        &self,
-        value: &[u8],
-        block: &Block,
-        bit: u32,
-        at: usize,
-        finds: &mut Finds,
-    ) {
-        let is = |mask: u64| mask >> bit & 1 != 0;
+    /// Stage two for the candidate at `at` in `value`.
+    pub(super) fn verify(&self, value: &[u8], is: Kinds, at: usize, finds: &mut Finds) {
         // There is one candidate per run, so it counts even where the run's start is settled.
-        if is(block.digits) {
+        if is.digits {
             card::verify_run(value, at.max(finds.floor), finds);
         }
         if at < finds.floor {
             return;
         }
-        if is(block.prefix) {
+        if is.prefix {
             LITERALS.verify(self, value, at, finds);
         }
-        if is(block.email) {
+        if is.email {
             email::verify(value, at, finds);
         }
-        if is(block.ssn) {
+        if is.ssn {
             card::verify_ssn(value, at, finds);
         }
-        if is(block.iban) {
+        if is.iban {
             iban::verify(value, at, finds);
         }
     }
@@ -317,7 +309,7 @@ impl<'b> Cursor<'b> {
                 return;
             }
             if at >= start {
-                detectors.verify(value, &self.block, bit, at - start, finds);
+                detectors.verify(value, self.block.kinds(bit), at - start, finds);
             }
             self.left &= self.left - 1;
             self.refill();

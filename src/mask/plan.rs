@@ -299,5 +299,4 @@ impl Witness<'_> {
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod tests;

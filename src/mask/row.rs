@@ -355,5 +355,4 @@ fn read_u32(body: &[u8], at: usize) -> Result<u32, Malformed> {
 }
 
 #[cfg(test)]
-#[path = "row_tests.rs"]
 mod tests;

@@ -198,12 +198,12 @@ fn unknown_words_are_refused_with_a_suggestion() {
     check(
         "[[mask]]\ndetect = [\"creditcard\"]\noperator = \"redact\"\n",
         "`detect` names `creditcard` | `email`, `credit-card`, `iban`, `us-ssn`, `jwt`, \
-        `private-key`, `token` or `url-password` | did you mean `credit-card`?",
+        `private-key`, `token`, `url-password` or `password-hash` | did you mean `credit-card`?",
     );
     check(
         "[[mask]]\ndetect = [\"jwt\"]\noperator = \"redcat\"\n",
         "`operator` names `redcat` | \
-        `redact`, `mask`, `partial`, `nullify` or `default` | did you mean `redact`?",
+        `partial`, `mask`, `redact`, `default` or `nullify` | did you mean `redact`?",
     );
     check(
         "[[rule]]\nname = \"r\"\nthen = \"alow\"\n",

@@ -61,7 +61,34 @@ pub struct Block {
     pub prefix: u64,
 }
 
+/// Kinds of one candidate, as in `Block`.
+#[derive(Clone, Copy, Debug)]
+pub struct Kinds {
+    /// An e-mail address may be here.
+    pub email: bool,
+    /// A run of digits is here.
+    pub digits: bool,
+    /// ddd-dd-dddd ends here.
+    pub ssn: bool,
+    /// AA00 ends here.
+    pub iban: bool,
+    /// The window of a literal may start here.
+    pub prefix: bool,
+}
+
 impl Block {
+    /// The kinds of the candidate at this bit.
+    pub fn kinds(&self, bit: u32) -> Kinds {
+        let is = |mask: u64| mask >> bit & 1 != 0;
+        Kinds {
+            email: is(self.email),
+            digits: is(self.digits),
+            ssn: is(self.ssn),
+            iban: is(self.iban),
+            prefix: is(self.prefix),
+        }
+    }
+
     /// Bytes with a candidate of any kind.
     pub fn any(&self) -> u64 {
         self.email | self.digits | self.ssn | self.iban | self.prefix

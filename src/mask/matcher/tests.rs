@@ -102,7 +102,9 @@ fn plain_text_has_few_candidates() {
     let mut found = Vec::new();
     let tables = crate::mask::detect::prefix_tables();
     Matcher::detect().scan(text.as_bytes(), tables, &ALL, &mut found);
-    assert!(found.iter().all(|block| block.any() == block.prefix), "{found:?}");
+    assert!(found.iter().all(|block| block.email | block.ssn | block.iban == 0), "{found:?}");
+    // One per id; its shape is dismissed later.
+    assert_eq!(found.iter().map(|block| block.digits.count_ones()).sum::<u32>(), 20);
     let windows: u32 = found.iter().map(|block| block.prefix.count_ones()).sum();
     assert!(windows as usize * 50 < text.len(), "{windows} windows in {} bytes", text.len());
 }
