@@ -5,6 +5,7 @@
 
 use std::io::IsTerminal;
 use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -63,6 +64,7 @@ pub fn run(args: &Run) -> Result<(), Failure> {
         (None, None) => return Err(Failure::new(EXIT_USAGE, "give --config or --target")),
     };
     shard::check::check().map_err(|problem| Failure::new(EXIT_FAILURE, problem.to_string()))?;
+    make_data_dir(&settings.data_dir)?;
     let lock = DataDirLock::take(&settings.data_dir)
         .map_err(|error| Failure::new(EXIT_FAILURE, error.to_string()))?;
     bring_in(&lock)?;
@@ -106,6 +108,16 @@ pub fn run(args: &Run) -> Result<(), Failure> {
     }
 }
 
+/// Records hold what people typed and saw: a directory that weir makes is its owner's alone. One
+/// that is there keeps the rights it has.
+fn make_data_dir(dir: &Path) -> Result<(), Failure> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| Failure::because(&format!("cannot make {}", dir.display()), error))
+}
+
 /// The login that `--target` makes.
 struct Login {
     password: String,
@@ -116,8 +128,7 @@ fn one_target(args: &Run, url: &str) -> Result<(Settings, Login), Failure> {
     let variable = std::env::var_os("WEIR_DATA_DIR").map(PathBuf::from);
     let given = args.data_dir.clone().or(variable);
     let data_dir = given.unwrap_or_else(|| PathBuf::from(DATA_DIR_DEFAULT));
-    std::fs::create_dir_all(&data_dir)
-        .map_err(|error| Failure::because(&format!("cannot make {}", data_dir.display()), error))?;
+    make_data_dir(&data_dir)?;
     let password = auth::load_or_make_password(&data_dir)
         .map_err(|error| Failure::new(EXIT_FAILURE, error.to_string()))?;
     let mut settings = crate::config::for_target_url(url, data_dir, &password)
