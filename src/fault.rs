@@ -177,7 +177,7 @@ impl Fault {
                 Refused::Disk => "journal-disk",
                 Refused::TooLarge => "journal-entry-size",
             },
-            FaultKind::Terminate => "terminate",
+            FaultKind::Terminate => "client-terminate",
             FaultKind::Drain => "drain",
             FaultKind::Killed => "killed",
             FaultKind::Internal => "internal",

@@ -262,7 +262,7 @@ fn a_client_that_says_goodbye_behind_a_query_still_gets_its_answer() {
     assert!(!bench.machine.is_closed());
     bench.server(&[complete("SELECT 0"), ready_for_query(b'I')].concat());
     assert_eq!(bench.tags(Side::Client), "CZ");
-    assert_eq!(record(&bench).last().map(String::as_str), Some("end terminate"));
+    assert_eq!(record(&bench).last().map(String::as_str), Some("end client-terminate"));
     assert_eq!(bench.journal.open_sessions(), 0);
 }
 
