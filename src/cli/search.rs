@@ -15,7 +15,7 @@ pub struct Search {
     place: Place,
     #[command(flatten)]
     which: Which,
-    /// Commands that ended so: success, error, denied, skipped, suspended, aborted, held, running
+    /// Commands that ended so: success, error, denied, skipped, suspended, aborted, held, unanswered
     #[arg(long)]
     status: Option<String>,
     /// The newest so many
@@ -117,7 +117,7 @@ pub fn status_of(row: &CommandRow) -> &str {
         (Some(response), _) => &response.outcome,
         (None, "hold") => "held",
         (None, "deny") => "denied",
-        (None, _) => "running",
+        (None, _) => "unanswered",
     }
 }
 
@@ -144,7 +144,7 @@ pub fn cells(row: &CommandRow) -> [String; 8] {
 pub const HEADING: [&str; 8] =
     ["TIME (UTC)", "SESSION", "SEQ", "USER", "TARGET", "STATUS", "TOOK", "COMMAND"];
 
-/// `running` is a command whose answer is not recorded: it runs, or weir was cut off.
+/// `unanswered` is a command without a recorded answer: it runs, or weir was cut off.
 const STATUS_WORDS: [&str; 8] =
-    ["success", "error", "denied", "skipped", "suspended", "aborted", "held", "running"];
+    ["success", "error", "denied", "skipped", "suspended", "aborted", "held", "unanswered"];
 const TEXT_CHARACTERS_MAX: usize = 100;
