@@ -3,21 +3,31 @@
 //! In: values. Out: aligned columns for people, one JSON object per line for programs.
 //! Never: a control character of somebody's data on a terminal; colour.
 
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
 
 /// Buffered stdout of one command.
-#[derive(Debug)]
 pub struct Output {
-    stdout: BufWriter<StdoutLock<'static>>,
+    stdout: Box<dyn Write>,
     json: bool,
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Output(json: {})", self.json)
+    }
 }
 
 impl Output {
     /// Output for people, or for programs.
     pub fn new(json: bool) -> Output {
-        Output { stdout: BufWriter::new(io::stdout().lock()), json }
+        Output::onto(Box::new(BufWriter::new(io::stdout().lock())), json)
+    }
+
+    /// Output that goes elsewhere.
+    pub fn onto(stdout: Box<dyn Write>, json: bool) -> Output {
+        Output { stdout, json }
     }
 
     /// Whether programs read it.

@@ -73,6 +73,13 @@ impl Which {
 /// # Errors
 /// The records cannot be read.
 pub fn run(args: &Search) -> Result<(), Failure> {
+    let mut out = Output::new(args.json);
+    find(args, &mut out)?;
+    Ok(out.flush()?)
+}
+
+/// Writes what is found.
+pub(super) fn find(args: &Search, out: &mut Output) -> Result<(), Failure> {
     let status = args.status.as_deref();
     if let Some(word) = status.filter(|word| !STATUS_WORDS.contains(word)) {
         return Err(Failure::new(EXIT_USAGE, format!("{word} is no status of a command"))
@@ -88,12 +95,11 @@ pub fn run(args: &Search) -> Result<(), Failure> {
     }
     let found = commands.len();
     commands.drain(..found.saturating_sub(args.limit));
-    let mut out = Output::new(args.json);
-    if args.json {
+    if out.is_json() {
         for row in &commands {
             out.object(row)?;
         }
-        return Ok(out.flush()?);
+        return Ok(());
     }
     if commands.is_empty() {
         note("no command matches");
@@ -104,7 +110,6 @@ pub fn run(args: &Search) -> Result<(), Failure> {
         table.row(cells(row));
     }
     out.table(&table)?;
-    out.flush()?;
     if commands.len() == args.limit {
         note(&format!("the newest {} commands; --limit shows more", args.limit));
     }
