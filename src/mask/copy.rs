@@ -70,13 +70,12 @@ pub(super) fn plan(
             }
         }
     };
-    let hides = |column: &Column| matches!(column.action, Action::Hide { .. });
-    let strict = columns.as_ref().is_some_and(|columns| columns.iter().any(hides));
+    let strict = columns.as_ref().is_some_and(|columns| columns.iter().any(Column::is_hidden));
     if !strict && detectors.is_empty() {
         return CopyPlanned::Pass;
     }
     let detectors = Rc::clone(detectors);
-    let masker = CopyMasker::new(copy.format.clone(), columns, strict, detectors);
+    let masker = CopyMasker::new(&copy.format, columns, strict, detectors);
     CopyPlanned::Masked(Box::new(masker))
 }
 
@@ -167,7 +166,7 @@ const SCHEMA_REFUSED: &str = "weir: COPY of a masked table needs its schema, bec
 /// Masks the data of one COPY.
 #[derive(Debug)]
 pub struct CopyMasker {
-    format: CopyFormat,
+    dialect: Rc<Dialect>,
     /// `None`: unknown in number and type, all searched.
     columns: Option<Vec<Column>>,
     /// Some column is hidden, so the number of fields must be right.
@@ -206,17 +205,17 @@ struct Quotes {
 
 impl CopyMasker {
     fn new(
-        format: CopyFormat,
+        format: &CopyFormat,
         columns: Option<Vec<Column>>,
         strict: bool,
         detectors: Rc<Detectors>,
     ) -> CopyMasker {
-        let header = match &format {
+        let header = match format {
             CopyFormat::Text { header, .. } | CopyFormat::Csv { header, .. } => *header,
             CopyFormat::Binary => true,
         };
         CopyMasker {
-            format,
+            dialect: Rc::new(Dialect::of(format)),
             columns,
             strict,
             detectors,
@@ -269,9 +268,10 @@ impl CopyMasker {
         if held.is_empty() {
             return Ok(());
         }
-        let result = match self.format {
-            CopyFormat::Binary => Err(CopyFault::Malformed),
-            _ => self.line(&held, out, hits),
+        let result = if self.dialect.binary {
+            Err(CopyFault::Malformed)
+        } else {
+            self.line(&held, out, hits)
         };
         result.or_else(|fault| self.fail(fault))
     }
@@ -292,7 +292,7 @@ impl CopyMasker {
         let mut used = 0;
         loop {
             let rest = &held[used..];
-            let row = if matches!(self.format, CopyFormat::Binary) {
+            let row = if self.dialect.binary {
                 self.binary_row(rest, out, hits)?
             } else if let Some(end) = self.line_end(rest) {
                 self.line(&rest[..end], out, hits)?;
@@ -312,7 +312,7 @@ impl CopyMasker {
     /// The next line feed that ends a row. Only CSV has others, in quotes.
     fn line_end(&mut self, rest: &[u8]) -> Option<usize> {
         let from = self.seen.min(rest.len());
-        let CopyFormat::Csv { quote, escape, .. } = self.format else {
+        let Some((quote, escape)) = self.dialect.quote else {
             let end = memchr::memchr(b'\n', &rest[from..]).map(|at| from + at);
             self.seen = rest.len();
             return end;
@@ -343,8 +343,16 @@ impl CopyMasker {
             out.extend_from_slice(row);
             return Ok(());
         }
-        let dialect = Dialect::of(&self.format);
+        let dialect = Rc::clone(&self.dialect);
         if row == b"\\." && dialect.quote.is_none() {
+            out.extend_from_slice(row);
+            return Ok(());
+        }
+        // Most rows have no candidate. That holds for the values too, unless they are escaped, and a
+        // delimiter between two fields only adds candidates.
+        self.detectors.candidates(row, &mut self.scratch.blocks);
+        let search = !self.scratch.blocks.is_empty() || dialect.is_escaped(row);
+        if !search && !self.strict {
             out.extend_from_slice(row);
             return Ok(());
         }
@@ -355,7 +363,14 @@ impl CopyMasker {
             if index > 0 {
                 out.push(dialect.delimiter);
             }
-            self.field(index, &row[start..end], &dialect, (out, hits));
+            let raw = &row[start..end];
+            let column = self.columns.as_ref().and_then(|columns| columns.get(index));
+            let hidden = column.is_some_and(Column::is_hidden);
+            if search || hidden {
+                self.field(index, raw, &dialect, (out, hits));
+            } else {
+                out.extend_from_slice(raw);
+            }
         }
         Ok(())
     }

@@ -286,7 +286,8 @@ fn benched(mode: &str) {
     assert_eq!(duckdb(&lake, commands), done as i64, "{mode}: {report}");
     let answered = "SELECT count(*) FROM commands c JOIN responses r \
                     ON r.session_id = c.session_id AND r.command_seq = c.seq \
-                    WHERE c.query_text LIKE '%pgbench_accounts%' AND r.outcome = 'success' AND r.rows_returned = 1";
+                    WHERE c.query_text LIKE '%pgbench_accounts%' \
+                    AND r.outcome = 'success' AND r.rows_returned = 1";
     assert_eq!(duckdb(&lake, answered), done as i64, "{mode}: {report}");
     let sessions = "SELECT count(DISTINCT session_id) FROM sessions WHERE phase = 'end'";
     // pgbench opens one more connection to look at its tables.

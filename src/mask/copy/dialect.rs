@@ -10,25 +10,40 @@ use super::super::types::Whole;
 use crate::decide::CopyFormat;
 
 /// How text and CSV write a value.
+#[derive(Debug)]
 pub(super) struct Dialect {
     pub delimiter: u8,
     pub null: Vec<u8>,
     /// Quote and escape of CSV.
     pub quote: Option<(u8, u8)>,
+    /// Neither text nor CSV: the rest says nothing.
+    pub binary: bool,
 }
 
 impl Dialect {
     pub fn of(format: &CopyFormat) -> Dialect {
         match format {
             CopyFormat::Text { delimiter, null, .. } => {
-                Dialect { delimiter: *delimiter, null: null.clone(), quote: None }
+                Dialect { delimiter: *delimiter, null: null.clone(), quote: None, binary: false }
             }
             CopyFormat::Csv { delimiter, quote, escape, null, .. } => Dialect {
                 delimiter: *delimiter,
                 null: null.clone(),
                 quote: Some((*quote, *escape)),
+                binary: false,
             },
-            CopyFormat::Binary => Dialect { delimiter: 0, null: Vec::new(), quote: None },
+            CopyFormat::Binary => {
+                Dialect { delimiter: 0, null: Vec::new(), quote: None, binary: true }
+            }
+        }
+    }
+
+    /// Whether some value of the row may not be the bytes of its field.
+    pub fn is_escaped(&self, row: &[u8]) -> bool {
+        match self.quote {
+            None => memchr::memchr(b'\\', row).is_some(),
+            // In a quoted field quotes are doubled.
+            Some((quote, escape)) => memchr::memchr2(quote, escape, row).is_some(),
         }
     }
 

@@ -65,10 +65,15 @@ fn run(
 
 /// Shannon entropy of at least three bits per byte.
 fn is_random(run: &[u8]) -> bool {
-    let mut counts = [0_u32; 256];
-    run.iter().for_each(|&byte| counts[usize::from(byte)] += 1);
+    // Three bits need eight different bytes; most of what is refused is refused here.
+    let distinct = run.iter().fold(0_u128, |set, &byte| set | 1 << (byte & 0x7f));
+    if distinct.count_ones() < 8 {
+        return false;
+    }
+    let mut counts = [0_u8; 128];
+    run.iter().for_each(|&byte| counts[usize::from(byte & 0x7f)] += 1);
     let total = run.len() as f64;
-    let bits = |&count: &u32| {
+    let bits = |&count: &u8| {
         let share = f64::from(count) / total;
         -share * share.log2()
     };

@@ -152,6 +152,48 @@ fn social_security_numbers() {
     }
 }
 
+#[test]
+fn national_numbers() {
+    check("911-70-1234", &["us-itin:911-70-1234"]);
+    check("911-69-1234", &[]);
+    check("QQ123456C AB123456C", &["uk-nino:AB123456C"]);
+    check("AB12 34 56 C", &["uk-nino:AB12 34 56 C"]);
+    check("BG123456A GB123456A AB123456E AB1234567", &[]);
+    check("RSSMRA85T10A562S", &["it-fiscal-code:RSSMRA85T10A562S"]);
+    check("RSSMRA85T10A562T", &[]);
+    check("AB1234563", &["us-dea:AB1234563"]);
+    check("AB1234564", &[]);
+    check("1EG4-TE5-MK73, 1EG4TE5MK73", &["us-mbi:1EG4-TE5-MK73", "us-mbi:1EG4TE5MK73"]);
+    check("1BG4-TE5-MK73", &[]);
+    check("ABCPE1234F", &["in-pan:ABCPE1234F"]);
+    check("ABCDE1234F xABCPE1234F", &[]);
+    check("11010519491231002X", &["cn-resident-id:11010519491231002X"]);
+    check("440524188001010014", &["cn-resident-id:440524188001010014"]);
+    check("440524188001010015", &[]);
+    check("110105194913310020", &[]);
+}
+
+#[test]
+fn phones() {
+    check("+14155552671", &["phone:+14155552671"]);
+    check("call +1 (415) 555-2671!", &["phone:+1 (415) 555-2671"]);
+    check("tel:+49 30 901820", &["phone:+49 30 901820"]);
+    check("+44.20.7946.0958", &["phone:+44.20.7946.0958"]);
+    for text in [
+        "2024-05-06 12:30:00+00",
+        "+05:30",
+        "+1 115 555 2671",
+        "+12345678",
+        "a+14155552671",
+        "+14155552671.5",
+        "+1234567890123456",
+        "+000000000000",
+        "1+2+3",
+    ] {
+        check(text, &[]);
+    }
+}
+
 const JWT: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.\
                    dozjgNryP4J3jVmNHl0w5N_XgL0n3I9PlFUP0THsR8U";
 
@@ -268,6 +310,12 @@ fn work_stays_linear() {
         "GB82 ",
         "GB82WEST1234569876543 ",
         "MT84 MALT 0110 ",
+        "+1",
+        "+1 ",
+        "+1415555267 ",
+        "AB12",
+        "ABCPE1234",
+        "AB123456",
         "eyJ",
         "eyJ.",
         "eyJ/",

@@ -223,3 +223,30 @@ fn texts_are_scanned() {
     assert!(!view().text(b"nothing here", &mut out, &mut hits));
     assert_eq!(out, b"nothing here");
 }
+
+#[test]
+fn masked_columns_are_not_carried_off() {
+    let check = |class: Class, writes: &[&str], reads: &[&str], column: &str, expect: bool| {
+        let mut statement = statement(reads, &[column], false);
+        statement.class = class;
+        statement.objects.extend(writes.iter().map(|name| Object {
+            schema: None,
+            name: (*name).into(),
+            write: true,
+        }));
+        let refused = view().carries_off(Some(&catalog()), &[statement]).is_some();
+        assert_eq!(refused, expect, "{class:?} {writes:?} {reads:?} {column}");
+    };
+    check(Class::Write, &["orders"], &["people"], "ssn", true);
+    check(Class::Write, &["orders"], &["people"], "id", false);
+    check(Class::Write, &["people"], &[], "ssn", false);
+    check(Class::Write, &["people"], &["orders"], "ssn", false);
+    check(Class::Ddl, &["copy"], &["people"], "ssn", true);
+    let mut index = statement(&["people"], &["ssn"], false);
+    (index.class, index.operation) = (Class::Ddl, "CREATE INDEX".into());
+    assert!(view().carries_off(Some(&catalog()), &[index]).is_none());
+    check(Class::CopyProgram, &[], &["people"], "ssn", true);
+    check(Class::CopyFile, &["people"], &[], "ssn", true);
+    check(Class::Read, &[], &["people"], "ssn", false);
+    assert!(View::default().carries_off(None, &[statement(&["people"], &["ssn"], true)]).is_none());
+}
