@@ -58,10 +58,12 @@ pub type StartShards = Box<dyn FnOnce(Arc<SnapshotSource>) -> Result<Shards, Str
 /// Reads the configuration again; an error is the report for the operator.
 pub type LoadAgain = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
 
-/// Makes the messages that must reach every shard before a snapshot of these settings does; an
-/// error is the report for the operator. Called once, the result once per shard.
-pub type Prepare =
-    Box<dyn Fn(&Settings) -> Result<Box<dyn Fn() -> ToShard + Send>, String> + Send + Sync>;
+/// Makes one message, once per shard.
+pub type Make = Box<dyn Fn() -> ToShard + Send>;
+
+/// Makes what must reach every shard before a snapshot of these settings does; an error is the
+/// report for the operator.
+pub type Prepare = Box<dyn Fn(&Settings) -> Result<Make, String> + Send + Sync>;
 
 /// What one life needs.
 pub struct Life {
@@ -171,8 +173,8 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
         state,
         inbox: shards.inbox,
         mono_us: shards.mono_us,
-        load_again: load_again.map(Arc::from),
-        prepare: Arc::from(prepare),
+        load_again: load_again.map(Arc::new),
+        prepare: Arc::new(prepare),
         stopped: 0,
     };
     let ended = core.serve(&mut signals).await;
@@ -307,9 +309,8 @@ struct Core {
     state: Arc<State>,
     inbox: mpsc::Receiver<ToControl>,
     mono_us: fn() -> u64,
-    load_again: Option<Arc<dyn Fn() -> Result<Settings, String> + Send + Sync>>,
-    prepare:
-        Arc<dyn Fn(&Settings) -> Result<Box<dyn Fn() -> ToShard + Send>, String> + Send + Sync>,
+    load_again: Option<Arc<LoadAgain>>,
+    prepare: Arc<Prepare>,
     stopped: usize,
 }
 

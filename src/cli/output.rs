@@ -180,10 +180,12 @@ pub fn short(text: &str, characters_max: usize) -> String {
 
 /// `42us`, `3.1ms`, `2.50s`.
 pub fn duration(us: i64) -> String {
-    match us {
-        ..1_000 => format!("{us}us"),
-        ..1_000_000 => format!("{}.{}ms", us / 1_000, us % 1_000 / 100),
-        _ => format!("{}.{:02}s", us / 1_000_000, us % 1_000_000 / 10_000),
+    if us < 1_000 {
+        format!("{us}us")
+    } else if us < 1_000_000 {
+        format!("{}.{}ms", us / 1_000, us % 1_000 / 100)
+    } else {
+        format!("{}.{:02}s", us / 1_000_000, us % 1_000_000 / 10_000)
     }
 }
 

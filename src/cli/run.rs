@@ -227,7 +227,7 @@ impl Sealing for SealerView {
 }
 
 /// New certificates go to the shards before the snapshot that names their targets.
-fn prepare(settings: &Settings) -> Result<Box<dyn Fn() -> ToShard + Send>, String> {
+fn prepare(settings: &Settings) -> Result<control::Make, String> {
     let tls = Arc::new(TlsConfigs::load(settings).map_err(|problem| problem.to_string())?);
     Ok(Box::new(move || ToShard::Tls(Arc::clone(&tls))))
 }
