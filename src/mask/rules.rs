@@ -162,6 +162,8 @@ fn strongest(
     origins: &[&Relation],
     column: &str,
 ) -> Option<Operator> {
+    // The name first: it settles most columns, and a partitioned table has many origins.
+    let named = rules.iter().filter(|rule| fits(&rule.pattern.column, column));
     let reaches = |rule: &&ColumnRule| {
         rule.pattern.is_on(relation, column)
             || origins.iter().any(|origin| {
@@ -169,7 +171,7 @@ fn strongest(
                     && origin.columns.iter().any(|known| known.name == column)
             })
     };
-    rules.iter().filter(reaches).map(|rule| rule.operator).max()
+    named.filter(reaches).map(|rule| rule.operator).max()
 }
 
 /// A table below has a column of this name and type.

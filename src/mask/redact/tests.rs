@@ -92,6 +92,14 @@ fn columns() {
         "UPDATE u SET (name, secret) = ('a', '***') WHERE id = 3",
     );
     check(
+        "INSERT INTO u (id, token) VALUES (1, 'x') ON CONFLICT (id) DO UPDATE SET token = 'y'",
+        "INSERT INTO u (id, token) VALUES (1, '***') ON CONFLICT (id) DO UPDATE SET token = '***'",
+    );
+    check(
+        "UPDATE u SET (a, token) = ROW ('x', md5('y')), (b, pwd) = ('z', 'w')",
+        "UPDATE u SET (a, token) = ROW ('x', md5('***')), (b, pwd) = ('z', '***')",
+    );
+    check(
         "INSERT INTO u (token) SELECT 'x' || y FROM z",
         "INSERT INTO u (token) SELECT '***' || y FROM z",
     );
@@ -137,6 +145,41 @@ fn what_holds_no_credential_is_borrowed() {
     ] {
         assert!(matches!(command_text(text.as_bytes()), Cow::Borrowed(_)), "{text}");
     }
+}
+
+/// Quadratic work on any of these would take minutes.
+#[test]
+fn long_texts_end() {
+    for piece in [
+        "(",
+        "((password)=(",
+        "(password) values (",
+        "crypt(",
+        "options(",
+        "$a",
+        "$$",
+        "/*",
+        "'",
+        "E'",
+        "password=",
+        "password ",
+        "'password",
+        "\"password\":",
+        "set_config('token',",
+        "(secret,",
+        "do $a$ ",
+        "insert into t (secret) select ",
+        "://a:",
+        "eyJ",
+        "-----BEGIN PRIVATE KEY-----",
+    ] {
+        let text = piece.repeat(100_000);
+        let _ = command_text(text.as_bytes());
+    }
+    let names = "secret,".repeat(50_000);
+    let values = "'x',".repeat(50_000);
+    let text = format!("insert into t ({names}a) values ({values}'y')");
+    assert!(memchr::memmem::find(&command_text(text.as_bytes()), b"'x'").is_none());
 }
 
 proptest! {
