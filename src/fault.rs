@@ -26,6 +26,8 @@ pub enum FaultKind {
     Target(Target),
     /// The journal refused an entry.
     Record(Refused),
+    /// The client said goodbye, or closed the connection between two messages.
+    Terminate,
     /// weir is shutting down.
     Drain,
     /// The session was ended by an administrator.
@@ -175,6 +177,7 @@ impl Fault {
                 Refused::Disk => "journal-disk",
                 Refused::TooLarge => "journal-entry-size",
             },
+            FaultKind::Terminate => "terminate",
             FaultKind::Drain => "drain",
             FaultKind::Killed => "killed",
             FaultKind::Internal => "internal",

@@ -10,16 +10,26 @@ pub const CLIENT_MESSAGE_BYTES_MAX: u32 = 0x3fff_ffff;
 pub const LOGIN_TIMEOUT_US: u64 = 30_000_000;
 /// The target has this long to accept the connection and finish the login.
 pub const DIAL_TIMEOUT_US: u64 = 10_000_000;
+/// When a session ends, its last bytes have this long to be taken by the peers.
+pub const CLOSE_TIMEOUT_US: u64 = 10_000_000;
+/// A peer that has got everything has this long to close its side.
+pub const LINGER_TIMEOUT_US: u64 = 2_000_000;
 /// SQL text longer than this is not parsed; its class is `unknown`.
 pub const PARSED_TEXT_BYTES_MAX: usize = 1 << 20;
 /// A command message (query text, statement text) is held whole up to this size, refused above.
 pub const COMMAND_HELD_BYTES_MAX: u32 = 16 << 20;
 /// A Bind longer than this is streamed, its values recorded in chunks.
 pub const BIND_HELD_BYTES_MAX: u32 = 1 << 20;
+/// Enough of a long Bind to read its portal and statement names.
+pub const BIND_PREFIX_BYTES: u32 = 4096;
+/// A message that carries but a name or a reason (Execute, Close, CopyFail) is at most this long.
+pub const NAME_MESSAGE_BYTES_MAX: u32 = 64 << 10;
+/// How long an answer waits for the catalog to learn of a relation before its columns are hidden.
+pub const CATALOG_WAIT_US: u64 = 5_000_000;
 /// A row that has to be masked is held whole up to this size, refused above.
 pub const MASKED_ROW_BYTES_MAX: u32 = 16 << 20;
 /// A server message that must be understood (errors, descriptions) is held up to this size.
-pub const SERVER_HELD_BYTES_MAX: u32 = 4 << 20;
+pub const SERVER_HELD_BYTES_MAX: u32 = 64 << 20;
 /// Bytes waiting for one peer before the other one is no longer read.
 pub const OUTBOX_BYTES_MAX: usize = 256 << 10;
 /// Bytes of a client kept while its command is held or its target is dialled.
@@ -40,6 +50,8 @@ pub const CLASSIFIED_TEXTS_MAX: usize = 16_384;
 pub const CLASSIFIED_BYTES_MAX: usize = 32 << 20;
 /// SCRAM iterations a target may ask for; more would stall a shard.
 pub const SCRAM_ITERATIONS_MAX: u32 = 600_000;
+/// Derived SCRAM keys one shard remembers: one per target role, and room for changed passwords.
+pub const SALTED_KEYS_MAX: usize = 256;
 /// Largest journal segment entry; larger content is chunked before.
 pub const ENTRY_BYTES_MAX: usize = 17 << 20;
 /// Size of one journal segment unless the configuration says otherwise.

@@ -1,1 +1,34 @@
-fn main() {}
+//! `weir-bench`: what weir costs, against its rivals (`compare`) and stage by stage (`micro`).
+//!
+//! In: flags. Out: tables on stdout, JSON and SVG files. Never: a number without its spread.
+
+mod compare;
+
+use std::process::ExitCode;
+
+const USAGE: &str = "\
+weir-bench compare [flags]   weir against the rivals, with PostgreSQL behind all of them
+weir-bench SUBCOMMAND --help";
+
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    let (command, rest) = match arguments.split_first() {
+        Some((command, rest)) => (command.as_str(), rest),
+        None => ("--help", &[][..]),
+    };
+    let done = match command {
+        "compare" => compare::run(rest),
+        "--help" | "-h" | "help" => {
+            println!("{USAGE}");
+            Ok(())
+        }
+        other => Err(format!("{other}: no such subcommand\n{USAGE}")),
+    };
+    match done {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(why) => {
+            eprintln!("weir-bench: {why}");
+            ExitCode::FAILURE
+        }
+    }
+}

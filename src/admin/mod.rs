@@ -1,1 +1,24 @@
-//! The control thread and its API.
+//! The control plane of a running gateway: one thread that starts the shards and answers people.
+//!
+//! In: settings, signals, HTTP requests, messages of the shards. Out: snapshots and messages to the
+//! shards, JSON to people, log lines on stderr.
+//! Never: a byte of a session's traffic; it learns of sessions by messages alone.
+//!
+//! `control` is the life of `weir run`; `mesh` is how it talks to shards; `api` is what people and
+//! the command line ask, in the words of `shape`.
+
+pub mod api;
+pub mod auth;
+pub mod catalog;
+pub mod clock;
+pub mod control;
+pub mod listen;
+pub mod log;
+pub mod login;
+pub mod mesh;
+pub mod place;
+pub mod reload;
+pub mod resolve;
+pub mod sealing;
+pub mod shape;
+pub mod state;

@@ -1,1 +1,141 @@
-//! What a user types.
+//! What a user types: one file per command.
+//!
+//! In: the command line. Out: data on stdout, messages on stderr, an exit code of `fail`.
+//! Never: a decision of the data plane; a message that does not say what to do.
+
+pub mod answer;
+pub mod approvals;
+pub mod check;
+pub mod fail;
+pub mod hash_password;
+pub mod kill;
+pub mod output;
+pub mod place;
+pub mod policy;
+pub mod remote;
+pub mod run;
+pub mod seal;
+pub mod search;
+pub mod sessions;
+pub mod show;
+pub mod status;
+pub mod tail;
+mod words;
+
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::admin::{clock, shape};
+use crate::config::settings::Settings;
+use crate::config::units;
+use crate::record::lake::LakeError;
+use fail::{EXIT_CODES, EXIT_CONFIG, EXIT_NOT_FOUND, EXIT_USAGE, Failure};
+
+/// A gateway that records, decides and masks what passes to a database.
+#[derive(Debug, Parser)]
+#[command(name = "weir", version, about, after_help = EXIT_CODES, disable_help_subcommand = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Run the gateway
+    Run(run::Run),
+    /// Say what a configuration means and whether weir can run with it
+    Check(check::Check),
+    /// List sessions that are recorded or live
+    Sessions(sessions::Sessions),
+    /// Show everything a session did
+    Show(show::Show),
+    /// Find commands by time, user, target, object and text
+    Search(search::Search),
+    /// Show the newest commands
+    Tail(tail::Tail),
+    /// List, approve or deny commands that wait
+    Approvals(approvals::Approvals),
+    /// End a live session
+    Kill(kill::Kill),
+    /// Ask the rules about a command without running it
+    Policy(policy::Policy),
+    /// Make Parquet of everything recorded so far
+    Seal(seal::Seal),
+    /// Show what a running weir says about itself
+    Status(status::Status),
+    /// Turn a password on stdin into a verifier for the configuration
+    HashPassword(hash_password::HashPassword),
+}
+
+/// Reads the command line and does what it says.
+pub fn main() -> ExitCode {
+    let outcome = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Sessions(args) => sessions::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Search(args) => search::run(&args),
+        Command::Tail(args) => tail::run(&args),
+        Command::Approvals(args) => approvals::run(&args),
+        Command::Kill(args) => kill::run(&args),
+        Command::Policy(args) => policy::run(&args),
+        Command::Seal(args) => seal::run(&args),
+        Command::Status(args) => status::run(&args),
+        Command::HashPassword(args) => hash_password::run(&args),
+    };
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(failure) => failure.report(),
+    }
+}
+
+/// Loads a configuration, telling its warnings.
+fn load(file: &Path) -> Result<Settings, Failure> {
+    match crate::config::load::load_with_warnings(file) {
+        Ok((settings, warnings)) => {
+            for warning in warnings {
+                output::note(&format!("warning: {warning}"));
+            }
+            Ok(settings)
+        }
+        Err(errors) => Err(Failure::new(EXIT_CONFIG, errors.to_string())),
+    }
+}
+
+/// The data directory of a command that reads records; it must be there.
+fn existing(place: &place::Place) -> Result<PathBuf, Failure> {
+    let dir = place.data_dir()?;
+    if dir.is_dir() {
+        return Ok(dir);
+    }
+    Err(Failure::new(EXIT_NOT_FOUND, format!("there is no data directory {}", dir.display()))
+        .hint("give --data-dir, as printed by `weir run` or written in its configuration"))
+}
+
+fn lake_failure(error: LakeError) -> Failure {
+    match error {
+        LakeError::Grep(..) => Failure::new(EXIT_USAGE, error.to_string())
+            .hint("separate words by |, as in 'drop|truncate'"),
+        _ => Failure::because("the records cannot be read", error),
+    }
+}
+
+/// A time of the command line: `1h` ago, or UTC text.
+fn time(text: &str) -> Result<i64, Failure> {
+    let ago = units::duration_us(text).and_then(|us| i64::try_from(us).ok());
+    let at = ago.map(|us| clock::utc_us().saturating_sub(us)).or_else(|| clock::parse(text));
+    at.ok_or_else(|| {
+        Failure::new(EXIT_USAGE, format!("{text} is no time"))
+            .hint("write 90s, 15m, 1h or 7d for so long ago, or 2026-03-01T12:00 in UTC")
+    })
+}
+
+/// A session id of the command line, in its full text.
+fn session_id(text: &str) -> Result<String, Failure> {
+    shape::id_parse(text).map(shape::id_text).ok_or_else(|| {
+        Failure::new(EXIT_NOT_FOUND, format!("{text} is no id of a session"))
+            .hint("`weir sessions` lists them; an id is a full UUID")
+    })
+}

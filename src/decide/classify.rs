@@ -1,27 +1,151 @@
-//! Command text to classified statements, by PostgreSQL's own parser, cached per text.
+//! Command text to classified statements, by PostgreSQL's own parser, cached per shape of text.
+//!
+//! In: the bytes of a command. Out: `Classified`. Never: an error (what does not parse is
+//! `Unknown`), a look into functions, views or rules of the target (what they do is the target's
+//! business), a result that depends on a literal other than those of `set_config`.
+//!
+//! ```text
+//!   text --shape--> key --cache--> Classified
+//!                    |               ^
+//!                    +-- miss: parse | tree, statement, references
+//! ```
+//!
+//! `shape` makes one key of all texts that differ in plain literals only, so that
+//! `... WHERE id = 1` and `... WHERE id = 2` are parsed once. libpg_query keeps its state per thread
+//! and checks the depth of its stack; prost refuses trees deeper than 100 messages (some 50 nested
+//! operators or 100 UNIONs): such a text is `Unknown` too.
+
+mod cache;
+mod copy;
+mod functions;
+mod references;
+mod shape;
+mod statement;
+mod tree;
+
+#[cfg(test)]
+mod tests;
 
 use std::rc::Rc;
 
-use super::Classified;
+use super::{Class, Classified, Effect, Statement};
+use crate::limits;
+use cache::Cache;
+
+pub use functions::changes_parsing;
 
 /// The cache of one shard.
 #[derive(Debug, Default)]
-pub struct Classifier {}
+pub struct Classifier {
+    /// By shape: literals replaced.
+    shapes: Cache,
+    /// By text, where `shape` declines.
+    texts: Cache,
+    /// Reused for every shape.
+    buffer: Vec<u8>,
+}
 
 impl Classifier {
     /// An empty cache with the bounds of `limits`.
     pub fn new() -> Classifier {
-        Classifier {}
+        Classifier::default()
     }
 
     /// Classifies a text. Never fails: what does not parse is one statement of class `Unknown`.
-    pub fn classify(&mut self, _text: &[u8]) -> Rc<Classified> {
-        Rc::new(Classified {
-            statements: vec![],
-            secrets: false,
-            operation: String::new(),
-            classes: vec![],
-            objects: vec![],
-        })
+    pub fn classify(&mut self, text: &[u8]) -> Rc<Classified> {
+        if text.len() > limits::PARSED_TEXT_BYTES_MAX {
+            return Rc::new(classified(vec![unknown()], true));
+        }
+        self.buffer.clear();
+        let (cache, key) = if shape::shape(text, &mut self.buffer) {
+            // Literals may hold a secret that the shape does not show.
+            self.buffer.push(u8::from(may_hold_credential(text)));
+            (&mut self.shapes, self.buffer.as_slice())
+        } else {
+            (&mut self.texts, text)
+        };
+        if let Some(known) = cache.find(key) {
+            return known;
+        }
+        let fresh = Rc::new(classify_uncached(text));
+        cache.insert(key, &fresh);
+        fresh
     }
+}
+
+/// Classifies a text without a cache: for tools, and the truth that the cache is tested against.
+pub fn classify_uncached(text: &[u8]) -> Classified {
+    classified(parse(text).unwrap_or_else(|| vec![unknown()]), may_hold_credential(text))
+}
+
+fn parse(text: &[u8]) -> Option<Vec<Statement>> {
+    if text.len() > limits::PARSED_TEXT_BYTES_MAX {
+        return None;
+    }
+    let text = std::str::from_utf8(text).ok()?;
+    // The wrapper indexes into lists of the tree while it summarizes it. A panic there is not the
+    // session's end: the text is unknown.
+    let parsed = std::panic::catch_unwind(|| pg_query::parse(text, 0)).ok()?.ok()?;
+    let nodes = parsed.protobuf.stmts.iter().map(|raw| raw.stmt.as_ref()?.node.as_ref());
+    nodes.map(|node| statement::statement(node?)).collect()
+}
+
+fn unknown() -> Statement {
+    Statement {
+        class: Class::Unknown,
+        operation: "UNKNOWN".to_owned(),
+        objects: Vec::new(),
+        columns: Vec::new(),
+        whole_rows: true,
+        effect: Effect::Catalog,
+    }
+}
+
+fn classified(statements: Vec<Statement>, secrets: bool) -> Classified {
+    let mut objects = Vec::new();
+    for object in statements.iter().flat_map(|statement| &statement.objects) {
+        if statements.len() == 1 || !objects.contains(object) {
+            objects.push(object.clone());
+        }
+    }
+    let operations: Vec<&str> = statements.iter().map(|s| s.operation.as_str()).collect();
+    Classified {
+        operation: operations.join(";"),
+        classes: statements.iter().map(|statement| statement.class.name()).collect(),
+        secrets,
+        objects,
+        statements,
+    }
+}
+
+/// Words near which credentials stand in commands; a cheap check that errs on the safe side.
+const CREDENTIAL_WORDS: [&str; 16] = [
+    "passw",
+    "pwd",
+    "secret",
+    "token",
+    "api_key",
+    "apikey",
+    "access_key",
+    "private key",
+    "bearer",
+    "credential",
+    "scram-sha-256",
+    "user mapping",
+    "options",
+    "connection",
+    "crypt",
+    "://",
+];
+
+fn may_hold_credential(text: &[u8]) -> bool {
+    use std::sync::LazyLock;
+    static WORDS: LazyLock<Option<aho_corasick::AhoCorasick>> = LazyLock::new(|| {
+        aho_corasick::AhoCorasick::builder()
+            .ascii_case_insensitive(true)
+            .build(CREDENTIAL_WORDS)
+            .ok()
+    });
+    // Without the automaton every text is suspect.
+    WORDS.as_ref().is_none_or(|words| words.is_match(text))
 }

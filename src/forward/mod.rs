@@ -3,6 +3,8 @@
 //! `Outbox` is pure: it keeps the order and knows which bytes wait for which record. `dial` is the
 //! shell that connects to a target.
 
+pub mod dial;
+
 use std::collections::VecDeque;
 
 use crate::decide::Permit;
@@ -11,7 +13,14 @@ use crate::record::{Lsn, Receipt};
 /// Bytes for one peer. A prefix of them may leave: all before the first barrier whose record is
 /// not safe yet.
 ///
-/// Invariant: barriers are sorted by position, and `sent <= bytes.len()`.
+/// ```text
+///   bytes:    |  sent  | sendable      | waits for lsn 7 | waits for lsn 9 |
+///   barriers:                          ^ (position, 7)   ^ (position, 9)
+/// ```
+///
+/// Invariant: barriers are sorted by position and by lsn, none is before `sent` or behind the last
+/// byte, and `sent <= bytes.len()`. Sent bytes are dropped once they outweigh what waits, so a slow reader
+/// costs no more memory than twice what waits for it.
 #[derive(Debug, Default)]
 pub struct Outbox {
     bytes: Vec<u8>,
@@ -24,6 +33,9 @@ impl Outbox {
     /// Queues bytes that follow from a permitted, recorded action.
     pub fn forward(&mut self, _permit: Permit, receipt: Receipt, bytes: &[u8]) {
         let lsn = receipt.lsn();
+        if bytes.is_empty() {
+            return;
+        }
         if self.barriers.back().is_none_or(|&(_, last)| last < lsn) {
             self.barriers.push_back((self.bytes.len(), lsn));
         }
@@ -39,10 +51,7 @@ impl Outbox {
 
     /// The bytes that may leave when everything up to `safe` is recorded.
     pub fn sendable(&mut self, safe: Lsn) -> &[u8] {
-        while self.barriers.front().is_some_and(|&(_, lsn)| lsn <= safe) {
-            self.barriers.pop_front();
-        }
-        let end = self.barriers.front().map_or(self.bytes.len(), |&(position, _)| position);
+        let end = self.sendable_end(safe);
         self.bytes.get(self.sent..end).unwrap_or(&[])
     }
 
@@ -50,11 +59,39 @@ impl Outbox {
     pub fn consume(&mut self, count: usize) {
         self.sent += count;
         assert!(self.sent <= self.bytes.len(), "consumed more than was queued");
+        assert!(
+            self.barriers.front().is_none_or(|&(position, _)| self.sent <= position),
+            "sent past a barrier"
+        );
         if self.sent == self.bytes.len() {
-            assert!(self.barriers.is_empty(), "sent past a barrier");
+            assert!(self.barriers.is_empty(), "a barrier before no bytes");
             self.bytes.clear();
             self.sent = 0;
+        } else if self.sent >= self.bytes.len() - self.sent {
+            self.drop_sent();
         }
+    }
+
+    /// Takes all sendable bytes away, so that they stay where they are while the kernel reads
+    /// them and new bytes are queued. Nothing is copied unless some bytes have to wait.
+    pub fn take(&mut self, safe: Lsn) -> Option<Vec<u8>> {
+        let end = self.sendable_end(safe);
+        if end == self.sent {
+            return None;
+        }
+        if end == self.bytes.len() && self.sent == 0 {
+            return Some(std::mem::take(&mut self.bytes));
+        }
+        let taken = self.sendable(safe).to_vec();
+        self.consume(taken.len());
+        Some(taken)
+    }
+
+    /// Drops everything, because the peer is gone.
+    pub fn abandon(&mut self) {
+        self.barriers.clear();
+        self.bytes.clear();
+        self.sent = 0;
     }
 
     /// Takes the buffer away when it is empty, so that an idle session holds none.
@@ -62,10 +99,16 @@ impl Outbox {
         (self.is_empty() && self.bytes.capacity() > 0).then(|| std::mem::take(&mut self.bytes))
     }
 
-    /// Gives a buffer back from the shard's pool.
+    /// Gives a buffer back from the shard's pool, unless there is one.
     pub fn give_buffer(&mut self, buffer: Vec<u8>) {
-        assert!(self.bytes.is_empty() && buffer.is_empty(), "a buffer replaced queued bytes");
+        assert!(buffer.is_empty(), "a lent buffer holds bytes");
+        assert!(self.bytes.is_empty(), "a buffer replaced queued bytes");
         self.bytes = buffer;
+    }
+
+    /// Whether bytes can be queued without an allocation, or are queued already.
+    pub fn has_buffer(&self) -> bool {
+        self.bytes.capacity() > 0
     }
 
     /// Bytes not sent yet.
@@ -81,5 +124,115 @@ impl Outbox {
     /// The record that the first waiting byte needs, if any waits for one.
     pub fn awaited(&self) -> Option<Lsn> {
         self.barriers.front().map(|&(_, lsn)| lsn)
+    }
+
+    fn sendable_end(&mut self, safe: Lsn) -> usize {
+        while self.barriers.front().is_some_and(|&(_, lsn)| lsn <= safe) {
+            self.barriers.pop_front();
+        }
+        self.barriers.front().map_or(self.bytes.len(), |&(position, _)| position)
+    }
+
+    fn drop_sent(&mut self) {
+        self.bytes.drain(..self.sent);
+        for (position, _) in &mut self.barriers {
+            *position -= self.sent;
+        }
+        self.sent = 0;
+        // A burst is over: what waits needs a fraction of what was allocated for it.
+        if self.bytes.capacity() > crate::limits::OUTBOX_BYTES_MAX
+            && self.bytes.len() < self.bytes.capacity() / 4
+        {
+            self.bytes.shrink_to(self.bytes.len().max(crate::limits::CHUNK_BYTES_MAX));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    /// A barrier without a journal: receipts are made by `record` alone, so the test places them
+    /// where `forward` would.
+    fn queue(outbox: &mut Outbox, lsn: u64, bytes: &[u8]) {
+        if outbox.barriers.back().is_none_or(|&(_, last)| last < Lsn(lsn)) {
+            outbox.barriers.push_back((outbox.bytes.len(), Lsn(lsn)));
+        }
+        outbox.bytes.extend_from_slice(bytes);
+    }
+
+    #[test]
+    fn bytes_wait_for_their_record_and_keep_their_order() {
+        let mut outbox = Outbox::default();
+        outbox.say(b"a");
+        queue(&mut outbox, 5, b"bb");
+        outbox.say(b"c");
+        queue(&mut outbox, 9, b"dd");
+        assert_eq!(outbox.sendable(Lsn(4)), b"a");
+        assert_eq!(outbox.take(Lsn(4)), Some(b"a".to_vec()));
+        assert_eq!(outbox.take(Lsn(4)), None);
+        assert_eq!(outbox.awaited(), Some(Lsn(5)));
+        assert_eq!(outbox.take(Lsn(8)), Some(b"bbc".to_vec()));
+        assert_eq!(outbox.len(), 2);
+        assert_eq!(outbox.take(Lsn(9)), Some(b"dd".to_vec()));
+        assert_eq!(outbox.awaited(), None);
+        assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn a_slow_reader_does_not_keep_what_it_read() {
+        let mut outbox = Outbox::default();
+        for _ in 0..10_000 {
+            outbox.say(&[7; 1000]);
+            if outbox.len() > 5000 {
+                outbox.consume(1000);
+            }
+        }
+        assert!(outbox.len() <= 6000);
+        assert!(outbox.bytes.capacity() < 100_000, "{}", outbox.bytes.capacity());
+    }
+
+    #[test]
+    #[should_panic(expected = "sent past a barrier")]
+    fn sending_what_is_not_recorded_is_our_mistake() {
+        let mut outbox = Outbox::default();
+        queue(&mut outbox, 5, b"secret");
+        queue(&mut outbox, 6, b"more");
+        outbox.consume(7);
+    }
+
+    proptest! {
+        /// Any mix of queueing, taking and consuming yields the same stream, and nothing leaves
+        /// before its record.
+        #[test]
+        fn the_stream_is_kept(steps in prop::collection::vec((0u8..4, 0usize..300, 0u64..20), 0..200)) {
+            let (mut outbox, mut lsn, mut safe) = (Outbox::default(), 0u64, 0u64);
+            let (mut queued, mut left) = (Vec::<(u8, u64)>::new(), Vec::new());
+            for (kind, size, step) in steps {
+                match kind {
+                    0 => {
+                        lsn += step;
+                        let bytes: Vec<u8> = (0..size).map(|i| (i + queued.len()) as u8).collect();
+                        if !bytes.is_empty() {
+                            queue(&mut outbox, lsn, &bytes);
+                        }
+                        let last = queued.last().map_or(0, |&(_, lsn)| lsn);
+                        queued.extend(bytes.iter().map(|&b| (b, lsn.max(last))));
+                    }
+                    1 => safe = (safe + step).min(lsn),
+                    2 => left.extend(outbox.take(Lsn(safe)).unwrap_or_default()),
+                    _ => {
+                        let count = outbox.sendable(Lsn(safe)).len().min(size);
+                        left.extend_from_slice(&outbox.sendable(Lsn(safe))[..count]);
+                        outbox.consume(count);
+                    }
+                }
+                prop_assert!(left.len() + outbox.len() == queued.len());
+                prop_assert!(queued.iter().take(left.len()).all(|&(_, lsn)| lsn <= safe));
+            }
+            prop_assert!(left.iter().eq(queued.iter().take(left.len()).map(|(b, _)| b)));
+        }
     }
 }

@@ -1,7 +1,16 @@
 //! The entries of the journal: one variant per kind of row, borrowed from the session's buffers.
+//!
+//! A held command is written twice under one `seq`: as `Hold` when it begins to wait, and once more
+//! with its final decision, whole, when it no longer waits: `Allow` before it is forwarded, `Deny`
+//! when the hold was denied, expired or canceled, both with the approval's id. The table `commands`
+//! holds one row of it. The sealer makes that row of the final entry; a `Hold` whose final entry is
+//! not in the same segment is kept aside in `journal/holds/` and dropped when the final one is in
+//! the lake. If the final entry never comes, because the session ended or weir stopped while the
+//! command waited, the row is made of the `Hold`: decision `deny` when an `Approval` step or the
+//! session's end shows that it was over, `hold` when weir stopped. It was not forwarded in either.
 
 /// UUIDv7, big-endian bytes. Its text form orders by time.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct SessionId(pub [u8; 16]);
 
 /// What every row of a session repeats. Strings are empty until the client is identified.
@@ -89,8 +98,8 @@ pub enum Decision {
     Allow,
     /// Answered with an error.
     Deny,
-    /// Waits for approval; if granted, the command is recorded once more under its own `seq` with
-    /// `Allow` and the approval's id.
+    /// Waits for approval; recorded once more under its own `seq` when it no longer waits, with
+    /// `Allow` or `Deny` and the approval's id.
     Hold,
 }
 
@@ -172,7 +181,7 @@ pub struct Response<'a> {
     pub captured_bytes: u64,
     /// Chunks in `stream_chunks`.
     pub chunks: u32,
-    /// Names of the result columns of the last row description.
+    /// Names of the result columns of the last row description, each ended by a zero byte.
     pub columns: &'a [u8],
 }
 

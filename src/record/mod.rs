@@ -3,12 +3,40 @@
 //! In: entries of sessions. Out: receipts; Parquet tables.
 //! Never: a receipt for an entry that is not in the journal.
 
+pub mod body;
 pub mod entry;
+pub mod journal;
+pub mod memory;
+
+pub mod pool;
+pub mod spool;
+
+pub mod parquet;
+pub mod recover;
+pub mod rows;
+pub mod schema;
+pub mod sealer;
+
+pub mod lake;
+
+mod durable;
+mod follow;
+mod holds;
+mod lake_rows;
+mod live;
+mod map;
+mod params;
+mod scratch;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use crate::fault::Refused;
 pub use entry::{Entry, SessionContext, SessionId};
 
 use crate::session::Now;
+
+/// The folder of the journal inside the data directory.
+pub const JOURNAL_FOLDER: &str = "journal";
 
 /// Position in one shard's journal: bytes ever written before and including an entry.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Default)]

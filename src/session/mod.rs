@@ -2,18 +2,33 @@
 //!
 //! `machine` is pure: bytes, time and answers in; outputs out. `drive` (a shell) moves the bytes.
 
+mod admit;
+mod answer;
+mod capture;
+mod core;
+pub mod drive;
+mod hold;
+mod login;
 pub mod machine;
+mod masked;
+mod ready;
+mod request;
+#[cfg(test)]
+mod tests;
 
 use std::net::SocketAddr;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::config::settings::Settings;
 use crate::decide::approval::AskSummary;
 use crate::decide::{Classifier, Rules};
 use crate::fault::Fault;
+use crate::identify::scram::SaltedCache;
 use crate::mask::Policy;
 use crate::mask::catalog::Catalog;
 use crate::record::{Journal, SessionId};
+use crate::shard::mail::SnapshotSource;
 use crate::wire::Side;
 
 /// The time, given to every stage as an argument.
@@ -30,15 +45,32 @@ pub struct Now {
 #[derive(Debug)]
 pub struct Snapshot {
     /// The configuration.
-    pub settings: Settings,
+    pub settings: Arc<Settings>,
     /// Compiled rules.
     pub rules: Rules,
     /// Compiled masks.
     pub masks: Policy,
     /// Per target, in the order of `settings.targets`: table and column shapes, if masks need them.
-    pub catalogs: Vec<Option<std::sync::Arc<Catalog>>>,
+    pub catalogs: Vec<Option<Arc<Catalog>>>,
     /// Per target: addresses as resolved by the control thread.
     pub addresses: Vec<Vec<SocketAddr>>,
+    /// Makes salts for users that do not exist.
+    pub mock_seed: [u8; 32],
+}
+
+impl Snapshot {
+    /// Compiles what the control thread sent.
+    pub fn build(source: &SnapshotSource) -> Snapshot {
+        let settings = Arc::clone(&source.settings);
+        Snapshot {
+            rules: Rules::compile(&settings.rules),
+            masks: Policy::compile(&settings.masks),
+            catalogs: source.catalogs.clone(),
+            addresses: source.addresses.clone(),
+            mock_seed: source.mock_seed,
+            settings,
+        }
+    }
 }
 
 /// What a call into the machine may use. Owned by the shard, lent for one call.
@@ -47,6 +79,8 @@ pub struct Stage<'a> {
     pub snapshot: &'a Rc<Snapshot>,
     /// The shard's classifier cache.
     pub classifier: &'a mut Classifier,
+    /// The shard's cache of passwords already derived for targets.
+    pub salted: &'a mut SaltedCache,
     /// The shard's journal.
     pub journal: &'a mut dyn Journal,
     /// Random bytes for nonces and ids: fills the slice.

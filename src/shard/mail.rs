@@ -17,6 +17,8 @@ pub struct SnapshotSource {
     pub catalogs: Vec<Option<Arc<Catalog>>>,
     /// Per target.
     pub addresses: Vec<Vec<SocketAddr>>,
+    /// Makes salts for users that do not exist; made once per data directory.
+    pub mock_seed: [u8; 32],
 }
 
 /// One approver's word on a held command.
@@ -74,6 +76,8 @@ pub struct SessionSummary {
 pub enum ToShard {
     /// Use this from now on.
     Snapshot(Arc<SnapshotSource>),
+    /// Use these certificates for new connections. Sent before the snapshot they belong to.
+    Tls(Arc<super::tls::TlsConfigs>),
     /// Deliver a vote to the session that waits for it, answer on the channel.
     Vote(SessionId, Vote, tokio::sync::oneshot::Sender<VoteReply>),
     /// End a session; answers whether it was found here.

@@ -1,2 +1,278 @@
 //! One core: executor, ring, buffers, timers, mailboxes.
+//!
+//! In: settings, a journal per shard. Out: running shards, one OS thread each, and their mailboxes.
+//! Never: a lock or a wait between shards; a client lives and dies on the shard that accepted it.
+
+pub mod buffer;
+pub mod check;
+pub mod clock;
+mod control;
+pub mod core;
+pub mod counters;
+pub mod errand;
 pub mod mail;
+pub mod mailbox;
+mod park;
+mod parties;
+pub mod pool;
+pub mod ring;
+pub mod slab;
+#[cfg(test)]
+mod tests;
+pub mod timer;
+pub mod tls;
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::mpsc::{Sender, channel};
+
+use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
+
+use crate::accept::{self, socket};
+use crate::session::Snapshot;
+use crate::session::drive::SessionMachine;
+use check::{KernelFacts, KernelProblem};
+use core::{Core, Parts, ShardJournal};
+use counters::Counters;
+use mail::{SnapshotSource, ToControl};
+use mailbox::{Letters, Mailbox, Reports};
+use tls::{TlsConfigs, TlsProblem};
+
+/// Memory of each executor for file I/O, which shards do on their own ring.
+const EXECUTOR_IO_BYTES: usize = 64 << 10;
+
+/// What shards are started with.
+pub struct StartShards<F> {
+    /// Settings, catalogs, addresses.
+    pub source: Arc<SnapshotSource>,
+    /// Makes the journal of a shard, on the thread of that shard.
+    pub journal: F,
+    /// Where shards report to.
+    pub to_control: tokio::sync::mpsc::Sender<ToControl>,
+}
+
+impl<F> std::fmt::Debug for StartShards<F> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("StartShards").field("source", &self.source).finish_non_exhaustive()
+    }
+}
+
+/// Why shards do not start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// io_uring cannot be used.
+    #[error(transparent)]
+    Kernel(#[from] KernelProblem),
+    /// Certificates, keys or roots are not usable.
+    #[error(transparent)]
+    Tls(#[from] TlsProblem),
+    /// The address is taken, not ours, or privileged.
+    #[error("cannot listen on {address}: {cause}")]
+    Listen {
+        /// From the configuration.
+        address: SocketAddr,
+        /// What the kernel says.
+        cause: io::Error,
+    },
+    /// The journal of a shard cannot be opened.
+    #[error("shard {shard}: {cause}")]
+    Journal {
+        /// Index.
+        shard: usize,
+        /// What the journal says.
+        cause: String,
+    },
+    /// A thread, an executor or a ring cannot be made.
+    #[error("shard {shard} does not start: {cause}")]
+    Shard {
+        /// Index.
+        shard: usize,
+        /// What the system says.
+        cause: String,
+    },
+}
+
+/// A running shard.
+#[derive(Debug)]
+pub struct ShardHandle {
+    /// Sends messages to it.
+    pub mailbox: Mailbox,
+    /// What it counts.
+    pub counters: Arc<Counters>,
+    /// Where it listens; tells the port when the configuration says 0.
+    pub address: SocketAddr,
+    thread: ExecutorJoinHandle<io::Result<()>>,
+}
+
+impl ShardHandle {
+    /// Waits until the shard has ended, after a drain.
+    ///
+    /// # Errors
+    /// It ended otherwise: its ring failed, or it panicked outside of a session.
+    pub fn join(self) -> io::Result<()> {
+        self.thread.join().map_err(|e| io::Error::other(e.to_string()))?
+    }
+}
+
+/// Starts all shards. Either all run, or none.
+///
+/// # Errors
+/// The first thing that does not work, in words for the person who starts weir.
+pub fn start<M, J, E, F>(config: StartShards<F>) -> Result<Vec<ShardHandle>, StartError>
+where
+    M: SessionMachine,
+    J: ShardJournal,
+    E: std::error::Error,
+    F: Fn(usize) -> Result<J, E> + Clone + Send + 'static,
+{
+    start_capped::<M, J, E, F>(config, None)
+}
+
+/// `start` with a cap on sessions other than the one the descriptors give.
+fn start_capped<M, J, E, F>(
+    config: StartShards<F>,
+    cap: Option<usize>,
+) -> Result<Vec<ShardHandle>, StartError>
+where
+    M: SessionMachine,
+    J: ShardJournal,
+    E: std::error::Error,
+    F: Fn(usize) -> Result<J, E> + Clone + Send + 'static,
+{
+    let _facts: KernelFacts = check::check()?;
+    clock::mono_us();
+    let settings = &config.source.settings;
+    let tls = Arc::new(TlsConfigs::load(settings)?);
+    let shards = settings.shards.max(1);
+    let problem =
+        |shard| move |cause: io::Error| StartError::Shard { shard, cause: cause.to_string() };
+    let cores = socket::cores().map_err(problem(0))?;
+    let sessions_max = match cap {
+        Some(cap) => cap,
+        None => accept::sessions_max(shards).map_err(problem(0))?,
+    };
+    let mut address = settings.postgres.address;
+    let mut started = Started(Vec::with_capacity(shards));
+    for shard in 0..shards {
+        let listening = |cause| StartError::Listen { address, cause };
+        let listener = socket::listen(address).map_err(listening)?;
+        address = listener.local_addr().map_err(listening)?;
+        let (mailbox, letters) = mailbox::mailbox().map_err(problem(shard))?;
+        let counters = Arc::new(Counters::default());
+        let seed = Seed {
+            shard,
+            core: cores.get(shard % cores.len().max(1)).copied().unwrap_or(0),
+            source: Arc::clone(&config.source),
+            tls: Arc::clone(&tls),
+            listener,
+            letters,
+            reports: Reports::new(config.to_control.clone()),
+            counters: Arc::clone(&counters),
+            sessions_max,
+        };
+        let thread = seed.grow::<M, J, E, F>(config.journal.clone())?;
+        started.0.push(ShardHandle { mailbox, counters, address, thread });
+    }
+    Ok(std::mem::take(&mut started.0))
+}
+
+/// Shards that run already while others are started; they end when one of those does not.
+struct Started(Vec<ShardHandle>);
+
+impl Drop for Started {
+    fn drop(&mut self) {
+        for handle in self.0.drain(..) {
+            // Neither can fail in a way that matters more than what the caller is told.
+            let _stopped = handle.mailbox.send(mail::ToShard::Drain { deadline_us: 0 });
+            let _ended = handle.join();
+        }
+    }
+}
+
+/// What travels to the thread of a shard.
+struct Seed {
+    shard: usize,
+    core: usize,
+    source: Arc<SnapshotSource>,
+    tls: Arc<TlsConfigs>,
+    listener: TcpListener,
+    letters: Letters,
+    reports: Reports,
+    counters: Arc<Counters>,
+    sessions_max: usize,
+}
+
+impl Seed {
+    /// Starts the thread, and waits until the shard accepts clients.
+    fn grow<M, J, E, F>(self, journal: F) -> Result<ExecutorJoinHandle<io::Result<()>>, StartError>
+    where
+        M: SessionMachine,
+        J: ShardJournal,
+        E: std::error::Error,
+        F: Fn(usize) -> Result<J, E> + Send + 'static,
+    {
+        let shard = self.shard;
+        let failed = move |cause: String| StartError::Shard { shard, cause };
+        let (started, outcome) = channel();
+        let thread = LocalExecutorBuilder::new(Placement::Fixed(self.core))
+            .name(&format!("weir-shard-{shard}"))
+            .io_memory(EXECUTOR_IO_BYTES)
+            .spawn(move || async move {
+                match self.core::<M, J, E, F>(journal, &started) {
+                    Some(core) => {
+                        let eventfd = socket::eventfd()?;
+                        // The starter waits for this, or has given up with an error of its own.
+                        let _gone = started.send(Ok(()));
+                        core.run(eventfd).await
+                    }
+                    None => Ok(()),
+                }
+            })
+            .map_err(|e| failed(e.to_string()))?;
+        match outcome.recv() {
+            Ok(Ok(())) => Ok(thread),
+            Ok(Err(e)) => Err(e),
+            Err(_) => Err(failed("its thread ended at once".to_owned())),
+        }
+    }
+
+    fn core<M, J, E, F>(
+        self,
+        journal: F,
+        started: &Sender<Result<(), StartError>>,
+    ) -> Option<Core<M, J>>
+    where
+        M: SessionMachine,
+        J: ShardJournal,
+        E: std::error::Error,
+        F: Fn(usize) -> Result<J, E>,
+    {
+        let shard = self.shard;
+        let journal =
+            journal(shard).map_err(|e| StartError::Journal { shard, cause: e.to_string() });
+        let core = journal.and_then(|journal| {
+            Core::new(Parts {
+                shard,
+                snapshot: Rc::new(Snapshot::build(&self.source)),
+                journal,
+                tls: self.tls,
+                listener: self.listener,
+                letters: self.letters,
+                reports: self.reports,
+                counters: self.counters,
+                sessions_max: self.sessions_max,
+            })
+            .map_err(|e| StartError::Shard { shard, cause: e.to_string() })
+        });
+        match core {
+            Ok(core) => Some(core),
+            Err(problem) => {
+                // The starter waits for this.
+                let _gone = started.send(Err(problem));
+                None
+            }
+        }
+    }
+}

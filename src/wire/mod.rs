@@ -4,6 +4,7 @@
 //! Never: sockets, clocks, decisions.
 
 pub mod postgres;
+pub mod reader;
 
 /// Which peer of a session: the one that connected to weir, or the target weir connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

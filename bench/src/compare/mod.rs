@@ -1,0 +1,117 @@
+//! weir, HAProxy and pgbouncer in front of one PostgreSQL, measured in turns.
+//!
+//! In: flags. Out: medians with their spread, ratios, JSON, plots. Never: one arm measured at
+//! another time than the others; the machine drifts, so every round visits every arm.
+//!
+//! What is measured, and why so: CPU of the proxy's process per transaction at a fixed offered
+//! rate is the number that a small shared machine can give honestly. Throughput there mostly
+//! measures the scheduler. Latency is taken from the open loop only.
+
+mod flags;
+mod idle;
+mod pgbench;
+mod plot;
+mod proc;
+mod report;
+mod rig;
+mod sink;
+mod workload;
+
+use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
+use std::time::Duration;
+
+use flags::Flags;
+use rig::Rig;
+use workload::WORKLOADS;
+
+type Result<T> = std::result::Result<T, String>;
+
+/// What one arm gave in one round of one workload.
+#[derive(Clone, Debug)]
+struct Sample {
+    workload: &'static str,
+    arm: String,
+    round: usize,
+    /// By metric; see `workload::METRICS`.
+    values: BTreeMap<&'static str, f64>,
+    /// Share of the machine's time that its host took away, percent.
+    steal_percent: f64,
+    /// CPU that processes which are not ours used, percent of one core.
+    foreign_percent: f64,
+    /// Kept in the summary?
+    kept: bool,
+}
+
+/// Runs the comparison.
+pub fn run(arguments: &[String]) -> Result<()> {
+    let Some(flags) = Flags::parse(arguments)? else {
+        println!("{}", flags::USAGE);
+        return Ok(());
+    };
+    let mut rig = Rig::start(&flags)?;
+    settle(&rig)?;
+    let chosen: Vec<_> = WORKLOADS.iter().filter(|w| flags.wants(w.name)).collect();
+    let mut samples = vec![];
+    for round in 0..flags.rounds {
+        for workload in &chosen {
+            if round > 0 && workload.once {
+                continue;
+            }
+            for arm in 0..rig.arms.len() {
+                progress(&flags, round, workload.name, &rig.arms[arm].name);
+                let measured = workload.measure(&mut rig, arm, &flags)?;
+                if let Some((values, cost)) = measured {
+                    let kept = cost.steal_percent <= flags.steal_max
+                        && cost.foreign_percent <= flags.foreign_max;
+                    samples.push(Sample {
+                        workload: workload.name,
+                        arm: rig.arms[arm].name.clone(),
+                        round,
+                        values,
+                        steal_percent: cost.steal_percent,
+                        foreign_percent: cost.foreign_percent,
+                        kept,
+                    });
+                }
+                std::thread::sleep(Duration::from_millis(100));
+            }
+        }
+    }
+    let names: Vec<String> = rig.arms.iter().map(|arm| arm.name.clone()).collect();
+    let versions = rig.versions();
+    drop(rig);
+    if std::io::stderr().is_terminal() {
+        eprintln!();
+    }
+    let report = report::Report::new(&flags, names, versions, samples);
+    print!("{}", report.text());
+    if let Some(path) = &flags.json {
+        write(path, &report.json())?;
+    }
+    if let Some(folder) = &flags.plots {
+        std::fs::create_dir_all(folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        for (name, svg) in report.plots() {
+            write(&folder.join(name), &svg)?;
+        }
+    }
+    Ok(())
+}
+
+/// Fills caches and lets the disk come to rest; what it gives is thrown away.
+fn settle(rig: &Rig) -> Result<()> {
+    let load = pgbench::Load { mode: "simple", clients: 4, open: false };
+    for arm in &rig.arms {
+        pgbench::run(rig, arm, load, 0, 0.5)?;
+    }
+    Ok(())
+}
+
+fn progress(flags: &Flags, round: usize, workload: &str, arm: &str) {
+    let ends = if std::io::stderr().is_terminal() { ("\r\x1b[K", "") } else { ("", "\n") };
+    eprint!("{}round {}/{}: {workload}, {arm}{}", ends.0, round + 1, flags.rounds, ends.1);
+}
+
+fn write(path: &std::path::Path, text: &str) -> Result<()> {
+    std::fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
+}

@@ -1,0 +1,469 @@
+//! The servers under test: a throwaway PostgreSQL, and one process per arm in front of it.
+//!
+//! In: flags. Out: arms with their ports and process ids. Never: anything but 127.0.0.1, or a
+//! process that outlives this one (`setpriv --pdeathsig`).
+//!
+//! ```text
+//! pgbench, sinks --> direct ---------------------------+
+//!                --> HAProxy    TCP, one thread -------+--> PostgreSQL, fsync off
+//!                --> pgbouncer  session, SCRAM twice --+
+//!                --> weir       one shard, SCRAM twice-+
+//! ```
+
+use std::fs;
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use weir_load::blocking::{Client, sink_buffer};
+use weir_load::endpoint::Endpoint;
+use weir_load::login::Salted;
+
+use super::Result;
+use super::flags::Flags;
+
+const ROLE: &str = "bench";
+const STARTUP_MAX: Duration = Duration::from_secs(30);
+/// 16 columns of 64 bytes: about 1 KB a row.
+const BULK_ROWS: u64 = 100_000;
+const BULK_ROWS_QUICK: u64 = 10_000;
+
+/// A way to PostgreSQL.
+pub struct Arm {
+    pub name: String,
+    pub port: u16,
+    kind: Kind,
+    process: Option<Child>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    Direct,
+    Haproxy,
+    Pgbouncer,
+    Weir,
+}
+
+impl Arm {
+    /// The process whose CPU is counted; `None` for the direct arm.
+    pub fn pid(&self) -> Option<u32> {
+        self.process.as_ref().map(Child::id)
+    }
+}
+
+/// All of it.
+pub struct Rig {
+    pub arms: Vec<Arm>,
+    pub bulk_rows: u64,
+    folder: PathBuf,
+    password: String,
+    postgres: Child,
+    postgres_port: u16,
+    programs: Programs,
+}
+
+struct Programs {
+    pg_bin: PathBuf,
+    weir: PathBuf,
+    weir_config: String,
+    as_postgres: bool,
+}
+
+impl Rig {
+    /// Starts PostgreSQL, fills it, starts the arms.
+    pub fn start(flags: &Flags) -> Result<Rig> {
+        let folder = folder(flags)?;
+        let pg_bin = flags.pg_bin.clone().map_or_else(newest_postgres, Ok)?;
+        let as_postgres = running_as_root();
+        let weir_config = match &flags.weir_config {
+            Some(path) => read(path)?,
+            None => String::new(),
+        };
+        let programs = Programs { pg_bin, weir: flags.weir.clone(), weir_config, as_postgres };
+        let password = random_word()?;
+        let postgres_port = free_port()?;
+        eprintln!("starting PostgreSQL in {}", folder.display());
+        let postgres = start_postgres(&programs, &folder, postgres_port)?;
+        let bulk_rows = if flags.quick { BULK_ROWS_QUICK } else { BULK_ROWS };
+        let arms = vec![];
+        let mut rig = Rig { arms, bulk_rows, folder, password, postgres, postgres_port, programs };
+        rig.fill(if flags.quick { 1 } else { 10 })?;
+        for name in &flags.arms {
+            if let Some(arm) = rig.arm(name)? {
+                rig.arms.push(arm);
+                let last = rig.arms.len() - 1;
+                rig.launch(last)?;
+            }
+        }
+        Ok(rig)
+    }
+
+    fn arm(&self, name: &str) -> Result<Option<Arm>> {
+        let kind = match name {
+            "direct" => Kind::Direct,
+            "haproxy" | "haproxy-again" => Kind::Haproxy,
+            "pgbouncer" => Kind::Pgbouncer,
+            "weir" => Kind::Weir,
+            other => return Err(format!("{other}: no such arm")),
+        };
+        if kind == Kind::Weir && !self.programs.weir.exists() {
+            let path = self.programs.weir.display();
+            eprintln!("weir is left out: {path} does not exist (cargo build --release)");
+            return Ok(None);
+        }
+        let port = if kind == Kind::Direct { self.postgres_port } else { free_port()? };
+        Ok(Some(Arm { name: name.to_owned(), port, kind, process: None }))
+    }
+
+    /// Ends the arm's process and starts it anew.
+    pub fn restart(&mut self, index: usize) -> Result<()> {
+        stop(self.arms[index].process.take());
+        self.launch(index)
+    }
+
+    fn launch(&mut self, index: usize) -> Result<()> {
+        let arm = &self.arms[index];
+        let command = match arm.kind {
+            Kind::Direct => return Ok(()),
+            Kind::Haproxy => self.haproxy(arm)?,
+            Kind::Pgbouncer => self.pgbouncer(arm)?,
+            Kind::Weir => self.weir(arm)?,
+        };
+        let log = self.folder.join(format!("{}.log", arm.name));
+        let child = spawn(command, &log)?;
+        self.arms[index].process = Some(child);
+        self.await_login(index, &log)
+    }
+
+    /// Asks again until the arm answers a query.
+    fn await_login(&mut self, index: usize, log: &Path) -> Result<()> {
+        let endpoint = Rc::new(self.endpoint(&self.arms[index]));
+        let until = Instant::now() + STARTUP_MAX;
+        loop {
+            let tried = Client::connect(&endpoint, &Salted::default())
+                .and_then(|mut client| client.query("SELECT 1", &mut sink_buffer()));
+            let arm = &mut self.arms[index];
+            let ended = arm.process.as_mut().is_some_and(|p| !matches!(p.try_wait(), Ok(None)));
+            match tried {
+                Ok(_) => return Ok(()),
+                Err(why) if ended || Instant::now() > until => {
+                    let said = read(log).unwrap_or_default();
+                    return Err(format!("{} does not answer: {why}\n{said}", arm.name));
+                }
+                Err(_) => std::thread::sleep(Duration::from_millis(50)),
+            }
+        }
+    }
+
+    fn haproxy(&self, arm: &Arm) -> Result<Command> {
+        let path = self.folder.join(format!("{}.cfg", arm.name));
+        let text = format!(
+            "global\n  nbthread 1\n  maxconn 5000\n\
+             defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n\
+             listen postgres\n  bind 127.0.0.1:{}\n  server postgres 127.0.0.1:{}\n",
+            arm.port, self.postgres_port
+        );
+        write(&path, &text)?;
+        let mut command = bound("haproxy");
+        command.args(["-db", "-f"]).arg(path);
+        Ok(command)
+    }
+
+    fn pgbouncer(&self, arm: &Arm) -> Result<Command> {
+        let users = self.folder.join("pgbouncer.users");
+        write(&users, &format!("\"{ROLE}\" \"{}\"\n", self.password))?;
+        let path = self.folder.join("pgbouncer.ini");
+        let text = format!(
+            "[databases]\n{ROLE} = host=127.0.0.1 port={} dbname={ROLE}\n\
+             [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {}\nunix_socket_dir =\n\
+             auth_type = scram-sha-256\nauth_file = {}\npool_mode = session\n\
+             max_client_conn = 5000\ndefault_pool_size = 2000\nserver_idle_timeout = 5\n\
+             log_connections = 0\nlog_disconnections = 0\n",
+            self.postgres_port,
+            arm.port,
+            users.display()
+        );
+        write(&path, &text)?;
+        let mut command = self.bound_as_postgres("pgbouncer");
+        command.arg(path);
+        Ok(command)
+    }
+
+    /// The state of weir that the comparison is about: `write` durability, answers kept as by
+    /// default, one shard, every command allowed, and whatever `--weir-config` adds.
+    fn weir(&self, arm: &Arm) -> Result<Command> {
+        let data = self.folder.join("weir");
+        fs::create_dir_all(&data).map_err(|e| format!("{}: {e}", data.display()))?;
+        let secret = self.folder.join("weir.password");
+        write(&secret, &self.password)?;
+        let path = self.folder.join("weir.toml");
+        let text = format!(
+            "data_dir = {data:?}\nshards = 1\n\
+             [listen.postgres]\naddress = \"127.0.0.1:{}\"\n\
+             [admin]\naddress = \"127.0.0.1:{}\"\n\
+             [[target]]\nname = \"{ROLE}\"\nprotocol = \"postgres\"\n\
+             address = \"127.0.0.1:{}\"\ntls = \"disable\"\ndurability = \"write\"\n\
+             [[target.credential]]\nrole = \"{ROLE}\"\npassword = {{ file = {secret:?} }}\n\
+             [[identity.user]]\nname = \"{ROLE}\"\npassword = {{ file = {secret:?} }}\n\
+             [[rule]]\nname = \"everything\"\nwhen = {{}}\nthen = \"allow\"\n{}",
+            arm.port,
+            free_port()?,
+            self.postgres_port,
+            self.programs.weir_config,
+        );
+        write(&path, &text)?;
+        let mut command = bound(self.programs.weir.to_string_lossy().as_ref());
+        command.args(["run", "--config"]).arg(path);
+        Ok(command)
+    }
+
+    fn fill(&self, scale: u32) -> Result<()> {
+        let admin = |text: &str| self.psql(text);
+        admin(&format!("CREATE ROLE {ROLE} LOGIN PASSWORD '{}'", self.password))?;
+        admin(&format!("CREATE DATABASE {ROLE} OWNER {ROLE}"))?;
+        let direct = Arm {
+            name: "direct".to_owned(),
+            port: self.postgres_port,
+            kind: Kind::Direct,
+            process: None,
+        };
+        let mut init = self.client_command("pgbench", &direct);
+        init.args(["-i", "-q", "-s", &scale.to_string(), ROLE]);
+        finish(&mut init)?;
+        let columns: Vec<String> =
+            (1..=16).map(|n| format!("repeat(md5((g * {n})::text), 2) AS c{n:02}")).collect();
+        let text = format!(
+            "CREATE UNLOGGED TABLE bulk AS SELECT g AS id, {} FROM generate_series(1, {}) g",
+            columns.join(", "),
+            self.bulk_rows
+        );
+        let mut client = Client::connect(&Rc::new(self.endpoint(&direct)), &Salted::default())?;
+        for text in [&*text, "VACUUM ANALYZE bulk"] {
+            client.query(text, &mut sink_buffer())?;
+        }
+        client.terminate();
+        admin("CHECKPOINT")
+    }
+
+    fn psql(&self, text: &str) -> Result<()> {
+        let mut command = self.bound_as_postgres(self.programs.tool("psql"));
+        let sockets = self.folder.join("postgres");
+        command.args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-d", "postgres"]);
+        command.arg("-h").arg(sockets).args(["-p", &self.postgres_port.to_string(), "-c", text]);
+        finish(&mut command)
+    }
+
+    /// A program of PostgreSQL's as a client of this arm.
+    pub fn client_command(&self, name: &str, arm: &Arm) -> Command {
+        let mut command = bound(&self.programs.tool(name));
+        command.args(["-h", "127.0.0.1", "-p", &arm.port.to_string(), "-U", ROLE]);
+        command.env("PGPASSWORD", &self.password).env("PGSSLMODE", "disable");
+        command.env("PGGSSENCMODE", "disable");
+        command
+    }
+
+    /// The database that all workloads use.
+    pub fn database(&self) -> &'static str {
+        ROLE
+    }
+
+    /// This arm as an endpoint.
+    pub fn endpoint(&self, arm: &Arm) -> Endpoint {
+        Endpoint {
+            host: "127.0.0.1".to_owned(),
+            port: arm.port,
+            user: ROLE.to_owned(),
+            password: self.password.clone(),
+            database: ROLE.to_owned(),
+        }
+    }
+
+    /// An empty folder for one measurement.
+    pub fn scratch(&self, name: &str) -> Result<PathBuf> {
+        let path = self.folder.join(name);
+        // Left over from a measurement that failed, or not there.
+        let _ = fs::remove_dir_all(&path);
+        fs::create_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+        Ok(path)
+    }
+
+    /// What was measured, for the report.
+    pub fn versions(&self) -> Vec<String> {
+        let pgbench = self.programs.tool("pgbench");
+        let weir = self.programs.weir.to_string_lossy().into_owned();
+        let mut programs = vec![(pgbench.as_str(), "--version")];
+        for arm in &self.arms {
+            match arm.kind {
+                Kind::Haproxy => programs.push(("haproxy", "-v")),
+                Kind::Pgbouncer => programs.push(("pgbouncer", "--version")),
+                Kind::Weir => programs.push((&weir, "--version")),
+                Kind::Direct => {}
+            }
+        }
+        let first_line = |(program, flag): (&str, &str)| {
+            let output = Command::new(program).arg(flag).output().ok()?;
+            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            text.lines().next().map(str::to_owned)
+        };
+        let mut lines: Vec<String> = programs.into_iter().filter_map(first_line).collect();
+        lines.dedup();
+        lines
+    }
+
+    fn bound_as_postgres(&self, program: impl AsRef<str>) -> Command {
+        as_postgres(self.programs.as_postgres, program.as_ref())
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        for arm in &mut self.arms {
+            stop(arm.process.take());
+        }
+        // SIGINT is PostgreSQL's fast shutdown.
+        signal(&self.postgres, "INT");
+        let _ = self.postgres.wait();
+        let _ = fs::remove_dir_all(&self.folder);
+    }
+}
+
+impl Programs {
+    fn tool(&self, name: &str) -> String {
+        self.pg_bin.join(name).to_string_lossy().into_owned()
+    }
+}
+
+fn start_postgres(programs: &Programs, folder: &Path, port: u16) -> Result<Child> {
+    let data = folder.join("postgres");
+    fs::create_dir_all(&data).map_err(|e| format!("{}: {e}", data.display()))?;
+    if programs.as_postgres {
+        finish(Command::new("chown").arg("postgres").arg(folder).arg(&data))?;
+    }
+    let mut init = as_postgres(programs.as_postgres, &programs.tool("initdb"));
+    init.args(["-N", "-E", "UTF8", "--locale=C", "-U", "postgres", "-A", "trust", "-D"]);
+    finish(init.arg(data.join("data")))?;
+    let hba = "local all all trust\nhost all all 127.0.0.1/32 scram-sha-256\n";
+    let settings = format!(
+        "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{}'\n\
+         max_connections = 2500\nshared_buffers = 256MB\nfsync = off\nsynchronous_commit = off\n\
+         full_page_writes = off\nwal_level = minimal\nmax_wal_senders = 0\nautovacuum = off\n\
+         jit = off\n",
+        data.display()
+    );
+    write(&data.join("data/pg_hba.conf"), hba)?;
+    write(&data.join("data/postgresql.conf"), &settings)?;
+    let mut command = as_postgres(programs.as_postgres, &programs.tool("postgres"));
+    command.arg("-D").arg(data.join("data"));
+    let log = folder.join("postgres.log");
+    let mut child = spawn(command, &log)?;
+    let until = Instant::now() + STARTUP_MAX;
+    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+        let ended = !matches!(child.try_wait(), Ok(None));
+        if ended || Instant::now() > until {
+            return Err(format!("PostgreSQL does not start:\n{}", read(&log)?));
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    Ok(child)
+}
+
+/// PostgreSQL and pgbouncer refuse to run as root.
+fn as_postgres(needed: bool, program: &str) -> Command {
+    if !needed {
+        return bound(program);
+    }
+    let mut command = Command::new("setpriv");
+    command.args(["--reuid=postgres", "--regid=postgres", "--init-groups"]);
+    command.args(["--pdeathsig", "KILL", "--", program]).current_dir("/");
+    command
+}
+
+/// A program that ends when this one does.
+fn bound(program: &str) -> Command {
+    let mut command = Command::new("setpriv");
+    command.args(["--pdeathsig", "KILL", "--", program]);
+    command
+}
+
+fn spawn(mut command: Command, log: &Path) -> Result<Child> {
+    let file = fs::File::create(log).map_err(|e| format!("{}: {e}", log.display()))?;
+    let again = file.try_clone().map_err(|e| e.to_string())?;
+    command.stdin(Stdio::null()).stdout(file).stderr(again);
+    command.spawn().map_err(|e| format!("{command:?}: {e}"))
+}
+
+fn finish(command: &mut Command) -> Result<()> {
+    let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
+    if output.status.success() {
+        return Ok(());
+    }
+    Err(format!("{command:?} failed:\n{}", String::from_utf8_lossy(&output.stderr)))
+}
+
+fn stop(child: Option<Child>) {
+    let Some(mut child) = child else { return };
+    signal(&child, "TERM");
+    let until = Instant::now() + Duration::from_secs(5);
+    while matches!(child.try_wait(), Ok(None)) {
+        if Instant::now() > until {
+            // It had its time; nothing of it is needed any more.
+            let _ = child.kill();
+        }
+        std::thread::sleep(Duration::from_millis(20));
+    }
+}
+
+fn signal(child: &Child, name: &str) {
+    // A process that has ended already needs no signal.
+    let _ = Command::new("kill").args([&format!("-{name}"), &child.id().to_string()]).status();
+}
+
+fn folder(flags: &Flags) -> Result<PathBuf> {
+    let name = format!("weir-bench-{}", std::process::id());
+    let path = flags.dir.clone().unwrap_or_else(std::env::temp_dir).join(name);
+    fs::create_dir_all(&path).map_err(|e| format!("{}: {e}", path.display()))?;
+    // PostgreSQL's user must reach its folder.
+    finish(Command::new("chmod").arg("755").arg(&path))?;
+    Ok(path)
+}
+
+fn newest_postgres() -> Result<PathBuf> {
+    let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten();
+    let numbered = versions.filter_map(|entry| {
+        let version: u32 = entry.file_name().to_str()?.parse().ok()?;
+        let bin = entry.path().join("bin");
+        bin.join("initdb").exists().then_some((version, bin))
+    });
+    numbered
+        .max_by_key(|(version, _)| *version)
+        .map(|(_, bin)| bin)
+        .ok_or_else(|| "no PostgreSQL server in /usr/lib/postgresql; use --pg-bin".to_owned())
+}
+
+fn running_as_root() -> bool {
+    use std::os::unix::fs::MetadataExt as _;
+    fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
+}
+
+fn free_port() -> Result<u16> {
+    let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr());
+    bound.map(|address| address.port()).map_err(|e| format!("no free port: {e}"))
+}
+
+fn random_word() -> Result<String> {
+    use std::io::Read as _;
+    let mut bytes = [0; 16];
+    let mut source = fs::File::open("/dev/urandom").map_err(|e| e.to_string())?;
+    source.read_exact(&mut bytes).map_err(|e| e.to_string())?;
+    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+}
+
+fn read(path: &Path) -> Result<String> {
+    fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))
+}
+
+fn write(path: &Path, text: &str) -> Result<()> {
+    fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
+}

@@ -1,0 +1,117 @@
+//! One connection on a blocking socket: for measurements that need few of them.
+//!
+//! In: an endpoint, texts. Out: counts of bytes and messages. Never: rows.
+
+use std::io::{Read as _, Write as _};
+use std::net::TcpStream;
+use std::rc::Rc;
+use std::time::Duration;
+
+use crate::endpoint::Endpoint;
+use crate::login::{Login, Salted};
+use crate::wire::{self, Scanner};
+
+/// A server that says nothing for this long is broken.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
+/// One receive of a bulk answer.
+const RECEIVE_BYTES: usize = 256 << 10;
+
+/// A logged-in connection.
+pub struct Client {
+    stream: TcpStream,
+    scanner: Scanner,
+}
+
+/// What an answer held.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Counts {
+    /// Bytes of all messages.
+    pub bytes: u64,
+    /// DataRow and CopyData messages.
+    pub rows: u64,
+}
+
+/// The buffer that bulk answers are read into and forgotten.
+pub fn sink_buffer() -> Vec<u8> {
+    vec![0; RECEIVE_BYTES]
+}
+
+impl Client {
+    /// Connects and logs in.
+    ///
+    /// # Errors
+    /// A sentence: where, and what went wrong.
+    pub fn connect(endpoint: &Rc<Endpoint>, salted: &Salted) -> Result<Client, String> {
+        let place = (endpoint.host.as_str(), endpoint.port);
+        let fail = |what: &str, why: String| format!("{endpoint:?}: {what}: {why}");
+        let stream = TcpStream::connect(place).map_err(|e| fail("connect", e.to_string()))?;
+        stream.set_nodelay(true).map_err(|e| fail("nodelay", e.to_string()))?;
+        stream.set_read_timeout(Some(SILENCE_MAX)).map_err(|e| fail("timeout", e.to_string()))?;
+        let mut client = Client { stream, scanner: Scanner::new() };
+        client.login(endpoint, salted).map_err(|why| fail("login", why))?;
+        Ok(client)
+    }
+
+    fn login(&mut self, endpoint: &Rc<Endpoint>, salted: &Salted) -> Result<(), String> {
+        let mut out = vec![];
+        let mut login = Login::start(endpoint.clone(), salted.clone(), &mut out);
+        let mut buffer = [0; 4096];
+        loop {
+            self.stream.write_all(&out).map_err(|e| e.to_string())?;
+            out.clear();
+            let count = self.receive(&mut buffer)?;
+            let mut step = Ok(false);
+            let each = |message: wire::Message<'_>| {
+                if step == Ok(false) {
+                    step = login.handle(&message, &mut out);
+                }
+            };
+            self.scanner.scan(&buffer[..count], each).map_err(|_| "not PostgreSQL")?;
+            if step? {
+                return Ok(());
+            }
+        }
+    }
+
+    fn receive(&mut self, buffer: &mut [u8]) -> Result<usize, String> {
+        match self.stream.read(buffer) {
+            Ok(0) => Err("the server closed the connection".to_owned()),
+            Ok(count) => Ok(count),
+            Err(error) => Err(error.to_string()),
+        }
+    }
+
+    /// Sends a text as a simple query and reads its answer into nothing.
+    ///
+    /// # Errors
+    /// The server's error, or the connection's.
+    pub fn query(&mut self, text: &str, buffer: &mut [u8]) -> Result<Counts, String> {
+        let mut out = vec![];
+        wire::query(&mut out, text);
+        self.stream.write_all(&out).map_err(|e| e.to_string())?;
+        let mut counts = Counts::default();
+        let mut failed = None;
+        let mut ready = false;
+        while !ready {
+            let count = self.receive(buffer)?;
+            let each = |message: wire::Message<'_>| {
+                counts.bytes += message.bytes as u64;
+                counts.rows += u64::from(matches!(message.kind, b'D' | b'd'));
+                ready |= message.kind == b'Z';
+                if message.kind == b'E' {
+                    failed = Some(wire::error_text(message.body));
+                }
+            };
+            self.scanner.scan(&buffer[..count], each).map_err(|_| "not PostgreSQL")?;
+        }
+        failed.map_or(Ok(counts), Err)
+    }
+
+    /// Says goodbye; the server closes.
+    pub fn terminate(mut self) {
+        let mut out = vec![];
+        wire::terminate(&mut out);
+        // A server that is gone already has nothing to be told.
+        let _ = self.stream.write_all(&out);
+    }
+}

@@ -1,0 +1,117 @@
+//! Where to connect and as whom: `postgres://user:password@host:port/database`.
+//!
+//! In: text. Out: `Endpoint`, or a sentence that says what is wrong. Never: name resolution.
+
+/// A place to connect to, and who connects.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Endpoint {
+    /// Host name or address.
+    pub host: String,
+    /// Port.
+    pub port: u16,
+    /// User.
+    pub user: String,
+    /// Password; empty if the server asks for none.
+    pub password: String,
+    /// Database.
+    pub database: String,
+}
+
+impl std::fmt::Debug for Endpoint {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "postgres://{}@{}:{}/{}", self.user, self.host, self.port, self.database)
+    }
+}
+
+impl Endpoint {
+    /// Reads a URL. The password may come from `PGPASSWORD` instead.
+    ///
+    /// # Errors
+    /// A sentence for the person who typed it.
+    pub fn parse(url: &str) -> Result<Endpoint, String> {
+        let rest = url
+            .strip_prefix("postgres://")
+            .or_else(|| url.strip_prefix("postgresql://"))
+            .ok_or_else(|| {
+                format!("{url}: expected postgres://user:password@host:port/database")
+            })?;
+        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (login, place) = authority.rsplit_once('@').unwrap_or(("", authority));
+        let (user, password) = login.split_once(':').unwrap_or((login, ""));
+        let (host, port) = split_port(place)?;
+        let user = unescape(user)?;
+        let user = if user.is_empty() { "postgres".to_owned() } else { user };
+        let password = match unescape(password)? {
+            given if given.is_empty() => std::env::var("PGPASSWORD").unwrap_or_default(),
+            given => given,
+        };
+        let database = path.split('?').next().unwrap_or("");
+        let database = if database.is_empty() { user.clone() } else { unescape(database)? };
+        Ok(Endpoint { host, port, user, password, database })
+    }
+}
+
+fn split_port(place: &str) -> Result<(String, u16), String> {
+    let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        Some((address, rest)) => (address, rest.strip_prefix(':')),
+        None => match place.rsplit_once(':') {
+            Some((host, port)) => (host, Some(port)),
+            None => (place, None),
+        },
+    };
+    let port = match port {
+        None | Some("") => 5432,
+        Some(text) => text.parse().map_err(|_| format!("{text}: expected a port, 1 to 65535"))?,
+    };
+    let host = if host.is_empty() { "127.0.0.1" } else { host };
+    Ok((host.to_owned(), port))
+}
+
+fn unescape(text: &str) -> Result<String, String> {
+    let mut bytes = Vec::with_capacity(text.len());
+    let mut rest = text.bytes();
+    while let Some(byte) = rest.next() {
+        if byte != b'%' {
+            bytes.push(byte);
+            continue;
+        }
+        let digit = |byte: Option<u8>| byte.and_then(|byte| (byte as char).to_digit(16));
+        match (digit(rest.next()), digit(rest.next())) {
+            (Some(high), Some(low)) => bytes.push((high * 16 + low) as u8),
+            _ => return Err(format!("{text}: expected two hex digits after %")),
+        }
+    }
+    String::from_utf8(bytes).map_err(|_| format!("{text}: not UTF-8"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(url: &str, expect: (&str, &str, &str, u16, &str)) {
+        let got = Endpoint::parse(url).unwrap();
+        let got = (&*got.user, &*got.password, &*got.host, got.port, &*got.database);
+        assert_eq!(got, expect, "{url}");
+    }
+
+    #[test]
+    fn reads_urls() {
+        check("postgres://u:p@h:1/d", ("u", "p", "h", 1, "d"));
+        check("postgresql://u:p@h/d?sslmode=disable", ("u", "p", "h", 5432, "d"));
+        check("postgres://u:a%40b@[::1]:7/d%2f", ("u", "a@b", "::1", 7, "d/"));
+        check("postgres://u:x@h", ("u", "x", "h", 5432, "u"));
+    }
+
+    #[test]
+    fn names_what_is_wrong() {
+        for url in ["mysql://h/d", "postgres://h:port/d", "postgres://u:%zz@h/d"] {
+            assert!(Endpoint::parse(url).is_err(), "{url}");
+        }
+    }
+
+    #[test]
+    fn does_not_print_the_password() {
+        let endpoint = Endpoint::parse("postgres://u:hidden@h/d").unwrap();
+        assert!(!format!("{endpoint:?}").contains("hidden"));
+    }
+}

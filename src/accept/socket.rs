@@ -1,0 +1,140 @@
+//! Sockets as weir wants them: the few system calls the standard library does not offer.
+//!
+//! In: addresses. Out: configured sockets. Never: an inherited descriptor (all are CLOEXEC).
+#![allow(unsafe_code)]
+
+use std::io;
+use std::net::{SocketAddr, TcpListener};
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+
+/// Connections the kernel completes before we accept them.
+const BACKLOG: i32 = 4096;
+/// A silent peer is asked for a sign of life after this long, this often, this many times.
+const KEEPALIVE_IDLE_S: i32 = 60;
+const KEEPALIVE_INTERVAL_S: i32 = 15;
+const KEEPALIVE_PROBES: i32 = 4;
+
+/// A listener that shares its address with those of the other shards; the kernel spreads clients.
+/// Accepted sockets inherit its options.
+///
+/// # Errors
+/// What the kernel says: address in use, not ours, or a privileged port.
+pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
+    let socket = stream(address)?;
+    let fd = socket.as_raw_fd();
+    set(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
+    set(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
+    let (storage, length) = raw_address(address);
+    // SAFETY: the pointer and length describe `storage`, which lives through the call.
+    check(unsafe { libc::bind(fd, (&raw const storage).cast(), length) })?;
+    // SAFETY: no memory is involved.
+    check(unsafe { libc::listen(fd, BACKLOG) })?;
+    Ok(TcpListener::from(socket))
+}
+
+/// A socket for `address`, not connected yet.
+///
+/// # Errors
+/// What the kernel says, usually that no descriptor is left.
+pub fn stream(address: SocketAddr) -> io::Result<OwnedFd> {
+    let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
+    // SAFETY: no memory is involved.
+    let fd = check(unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) })?;
+    // SAFETY: the kernel made this descriptor for us, and nobody else knows it.
+    let socket = unsafe { OwnedFd::from_raw_fd(fd) };
+    set(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
+    set(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
+    set(fd, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, KEEPALIVE_IDLE_S)?;
+    set(fd, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)?;
+    set(fd, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, KEEPALIVE_PROBES)?;
+    Ok(socket)
+}
+
+/// An eventfd: a counter that can be waited for.
+///
+/// # Errors
+/// What the kernel says, usually that no descriptor is left.
+pub fn eventfd() -> io::Result<OwnedFd> {
+    // SAFETY: no memory is involved.
+    let fd = check(unsafe { libc::eventfd(0, libc::EFD_CLOEXEC) })?;
+    // SAFETY: the kernel made this descriptor for us, and nobody else knows it.
+    Ok(unsafe { OwnedFd::from_raw_fd(fd) })
+}
+
+/// Open descriptors this process may have; the soft limit is raised to the hard one.
+///
+/// # Errors
+/// What the kernel says.
+pub fn descriptors_max() -> io::Result<u64> {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: `limit` lives through the calls.
+    unsafe {
+        check(libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit))?;
+        if limit.rlim_cur < limit.rlim_max {
+            let raised = libc::rlimit { rlim_cur: limit.rlim_max, ..limit };
+            if libc::setrlimit(libc::RLIMIT_NOFILE, &raw const raised) == 0 {
+                limit = raised;
+            }
+        }
+    }
+    Ok(limit.rlim_cur)
+}
+
+/// The cores this process may run on, in order.
+///
+/// # Errors
+/// What the kernel says.
+pub fn cores() -> io::Result<Vec<usize>> {
+    // SAFETY: all zeroes is an empty set; the kernel fills it within its size.
+    let set = unsafe {
+        let mut set: libc::cpu_set_t = std::mem::zeroed();
+        check(libc::sched_getaffinity(0, size_of::<libc::cpu_set_t>(), &raw mut set))?;
+        set
+    };
+    // SAFETY: every index is below the size of the set.
+    let has = |core: &usize| unsafe { libc::CPU_ISSET(*core, &set) };
+    Ok((0..libc::CPU_SETSIZE as usize).filter(has).collect())
+}
+
+fn set(fd: RawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
+    let size = size_of::<i32>() as libc::socklen_t;
+    // SAFETY: the pointer and size describe `value`, which lives through the call.
+    check(unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), size) })?;
+    Ok(())
+}
+
+fn check(result: i32) -> io::Result<i32> {
+    if result < 0 { Err(io::Error::last_os_error()) } else { Ok(result) }
+}
+
+/// An address as the kernel wants it.
+pub fn raw_address(address: SocketAddr) -> (libc::sockaddr_storage, libc::socklen_t) {
+    // SAFETY: all zeroes is a valid value of this plain C structure.
+    let mut storage: libc::sockaddr_storage = unsafe { std::mem::zeroed() };
+    let length = match address {
+        SocketAddr::V4(v4) => {
+            let raw = libc::sockaddr_in {
+                sin_family: libc::AF_INET as libc::sa_family_t,
+                sin_port: v4.port().to_be(),
+                sin_addr: libc::in_addr { s_addr: u32::from_ne_bytes(v4.ip().octets()) },
+                sin_zero: [0; 8],
+            };
+            // SAFETY: sockaddr_storage is larger than and aligned for every address type.
+            unsafe { std::ptr::write((&raw mut storage).cast(), raw) };
+            size_of::<libc::sockaddr_in>()
+        }
+        SocketAddr::V6(v6) => {
+            let raw = libc::sockaddr_in6 {
+                sin6_family: libc::AF_INET6 as libc::sa_family_t,
+                sin6_port: v6.port().to_be(),
+                sin6_flowinfo: v6.flowinfo(),
+                sin6_addr: libc::in6_addr { s6_addr: v6.ip().octets() },
+                sin6_scope_id: v6.scope_id(),
+            };
+            // SAFETY: as above.
+            unsafe { std::ptr::write((&raw mut storage).cast(), raw) };
+            size_of::<libc::sockaddr_in6>()
+        }
+    };
+    (storage, length as libc::socklen_t)
+}

@@ -1,0 +1,156 @@
+//! The shapes of a target's tables, read at the target.
+//!
+//! In: a target and its addresses. Out: `mask::catalog::Catalog`.
+//! Never: a guess; a catalog that was read half is no catalog.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use super::login::{Connection, LoginError, Value};
+use crate::config::settings::{Settings, Target};
+use crate::mask::Policy;
+use crate::mask::catalog::{Catalog, Column, Relation};
+
+/// Whether a mask of the configuration needs the catalog of this target.
+pub fn is_needed(settings: &Settings, target: &Target) -> bool {
+    Policy::compile(&settings.masks).needs_catalog(&target.name)
+}
+
+/// Logs in with the target's first credential and reads its catalog. Blocks.
+///
+/// # Errors
+/// The target cannot be used, or answers with rows of another shape.
+pub fn read(target: &Target, addresses: &[SocketAddr]) -> Result<Catalog, LoginError> {
+    let Some(credential) = target.credentials.first() else {
+        return Err(LoginError::Without("credential"));
+    };
+    let mut connection = Connection::open(target, credential, addresses, READ_TIMEOUT)?;
+    build(&connection.query(SHAPES)?)
+}
+
+/// Rows of `SHAPES` to a catalog.
+fn build(rows: &[Vec<Value>]) -> Result<Catalog, LoginError> {
+    let mut catalog = Catalog::default();
+    for row in rows {
+        let [Some(part), Some(oid), first, second, third] = row.as_slice() else {
+            return Err(UNREADABLE);
+        };
+        let oid = number(oid)?;
+        match (part.as_str(), first, second, third) {
+            ("1", Some(schema), Some(name), Some(kind)) => {
+                let relation = Relation {
+                    oid,
+                    schema: schema.clone(),
+                    name: name.clone(),
+                    kind: *kind.as_bytes().first().ok_or(UNREADABLE)?,
+                    sources: Vec::new(),
+                    columns: Vec::new(),
+                };
+                catalog.relations.insert(oid, relation);
+            }
+            ("2", Some(attnum), Some(name), Some(type_oid)) => {
+                let relation = catalog.relations.get_mut(&oid).ok_or(UNREADABLE)?;
+                relation.columns.push(Column {
+                    attnum: number(attnum)?,
+                    name: name.clone(),
+                    type_oid: number(type_oid)?,
+                });
+            }
+            ("3", Some(source), None, None) => {
+                let relation = catalog.relations.get_mut(&oid).ok_or(UNREADABLE)?;
+                relation.sources.push(number(source)?);
+            }
+            _ => return Err(UNREADABLE),
+        }
+    }
+    for relation in catalog.relations.values_mut() {
+        relation.columns.sort_by_key(|column| column.attnum);
+        relation.sources.sort_unstable();
+        relation.sources.dedup();
+    }
+    Ok(catalog)
+}
+
+fn number<T: std::str::FromStr>(text: &str) -> Result<T, LoginError> {
+    text.parse().map_err(|_| UNREADABLE)
+}
+
+const UNREADABLE: LoginError =
+    LoginError::Protocol("the rows of its catalog do not have the shape that was asked for");
+
+/// The whole visit of a target.
+const READ_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// One statement, so that all parts are of one snapshot. Part 1 is relations, 2 their columns, 3
+/// the relations that show through them: parents by inheritance or partitioning, and what a view
+/// reads (its `_RETURN` rule depends on it). System catalogs are included: their relations appear
+/// in answers too, and what is not in the catalog makes a session wait for a new one.
+const SHAPES: &str = "\
+WITH relation AS (
+  SELECT c.oid, n.nspname, c.relname, c.relkind
+  FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+)
+SELECT '1' AS part, oid::text, nspname::text AS a, relname::text AS b, relkind::text AS c
+FROM relation
+UNION ALL
+SELECT '2', a.attrelid::text, a.attnum::text, a.attname::text, a.atttypid::text
+FROM pg_catalog.pg_attribute a JOIN relation r ON r.oid = a.attrelid
+WHERE a.attnum > 0 AND NOT a.attisdropped
+UNION ALL
+SELECT '3', i.inhrelid::text, i.inhparent::text, NULL, NULL
+FROM pg_catalog.pg_inherits i
+JOIN relation child ON child.oid = i.inhrelid
+JOIN relation parent ON parent.oid = i.inhparent
+UNION ALL
+SELECT DISTINCT '3', w.ev_class::text, d.refobjid::text, NULL, NULL
+FROM pg_catalog.pg_rewrite w
+JOIN pg_catalog.pg_depend d
+  ON d.classid = 'pg_catalog.pg_rewrite'::regclass AND d.objid = w.oid
+ AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid <> w.ev_class
+JOIN relation viewed ON viewed.oid = w.ev_class
+JOIN relation source ON source.oid = d.refobjid
+WHERE w.ev_type = '1' AND w.is_instead
+ORDER BY 1";
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn row(fields: [&str; 5]) -> Vec<Value> {
+        fields.iter().map(|field| (*field != "-").then(|| (*field).to_owned())).collect()
+    }
+
+    #[test]
+    fn rows_become_relations() {
+        let catalog = build(&[
+            row(["1", "16384", "public", "customers", "r"]),
+            row(["1", "16390", "public", "names", "v"]),
+            row(["2", "16384", "2", "ssn", "25"]),
+            row(["2", "16384", "1", "id", "23"]),
+            row(["2", "16390", "1", "id", "23"]),
+            row(["3", "16390", "16384", "-", "-"]),
+            row(["3", "16390", "16384", "-", "-"]),
+        ])
+        .unwrap();
+        let customers = &catalog.relations[&16384];
+        assert_eq!((customers.schema.as_str(), customers.name.as_str()), ("public", "customers"));
+        assert_eq!(customers.kind, b'r');
+        let names: Vec<_> = customers.columns.iter().map(|c| (c.attnum, &*c.name)).collect();
+        assert_eq!(names, [(1, "id"), (2, "ssn")]);
+        assert_eq!(catalog.relations[&16390].sources, [16384]);
+    }
+
+    #[test]
+    fn rows_of_another_shape_are_no_catalog() {
+        let check = |rows: &[Vec<Value>]| assert!(build(rows).is_err(), "{rows:?}");
+        check(&[row(["1", "x", "public", "t", "r"])]);
+        check(&[row(["1", "1", "public", "t", ""])]);
+        check(&[row(["2", "1", "1", "id", "23"])]);
+        check(&[row(["4", "1", "1", "id", "23"])]);
+        check(&[row(["1", "1", "public", "-", "r"])]);
+        check(&[vec![Some("1".into())]]);
+        check(&[row(["1", "1", "p", "t", "r"]), row(["2", "1", "99999", "id", "23"])]);
+    }
+}

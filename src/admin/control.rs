@@ -1,0 +1,464 @@
+//! The control thread: the life of `weir run` after the configuration is read.
+//!
+//! ```text
+//!   Starting --resolve, catalogs--> Serving --SIGTERM, SIGINT--> Draining --Stopped x n--> Ended
+//!                                      |  ^                          |
+//!                                      +--+ SIGHUP: reload           +-- second signal: at once
+//! ```
+//!
+//! In: settings, a way to start shards, signals, messages of the shards. Out: a served admin API,
+//! snapshots, an orderly end.
+//! Never: work that blocks on this thread; names and catalogs are read by threads of their own.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::signal::unix::{Signal, SignalKind, signal};
+use tokio::sync::mpsc;
+use tokio::time::Instant;
+
+use super::api::Api;
+use super::auth::{self, Gate};
+use super::listen::Bounded;
+use super::mesh::{Mesh, Post};
+use super::place::Place;
+use super::sealing::Sealing;
+use super::state::{Counters, State, World};
+use super::{catalog, clock, log, reload, resolve};
+use crate::config::settings::Settings;
+use crate::shard::mail::{SnapshotSource, ToControl, ToShard};
+
+/// Running shards, as whoever started them hands them over.
+pub struct Shards {
+    /// Mailboxes, by shard.
+    pub posts: Vec<Post>,
+    /// What the shards say.
+    pub inbox: mpsc::Receiver<ToControl>,
+    /// The clock of the shards, monotonic microseconds.
+    pub mono_us: fn() -> u64,
+    /// Progress of the sealer.
+    pub sealing: Arc<dyn Sealing>,
+    /// Where clients connect.
+    pub address: std::net::SocketAddr,
+}
+
+impl std::fmt::Debug for Shards {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Shards({})", self.posts.len())
+    }
+}
+
+/// Starts the shards with their first snapshot; an error is a sentence for the operator.
+pub type StartShards = Box<dyn FnOnce(Arc<SnapshotSource>) -> Result<Shards, String> + Send>;
+
+/// Reads the configuration again; an error is the report for the operator.
+pub type LoadAgain = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
+
+/// Makes the messages that must reach every shard before a snapshot of these settings does; an
+/// error is the report for the operator. Called once, the result once per shard.
+pub type Prepare =
+    Box<dyn Fn(&Settings) -> Result<Box<dyn Fn() -> ToShard + Send>, String> + Send + Sync>;
+
+/// What one life needs.
+pub struct Life {
+    /// The configuration.
+    pub settings: Settings,
+    /// How to read it again, if it came from a file.
+    pub load_again: Option<LoadAgain>,
+    /// How to prepare the shards for other settings.
+    pub prepare: Prepare,
+    /// How to start the shards.
+    pub start_shards: StartShards,
+    /// Called once when everything serves.
+    pub serving: Box<dyn FnOnce(Serving) + Send>,
+}
+
+impl std::fmt::Debug for Life {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Life").field("data_dir", &self.settings.data_dir).finish_non_exhaustive()
+    }
+}
+
+/// Where everything serves.
+#[derive(Clone, Copy, Debug)]
+pub struct Serving {
+    /// The admin API.
+    pub admin: std::net::SocketAddr,
+    /// Clients of PostgreSQL.
+    pub postgres: std::net::SocketAddr,
+}
+
+/// How a life ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// All shards are drained, their journals closed.
+    Drained,
+    /// The deadline or a second signal came first; what is in the journal is recovered next time.
+    Cut,
+}
+
+/// Why a life did not begin, or broke off.
+#[derive(Debug, thiserror::Error)]
+pub enum LifeError {
+    /// The runtime, a signal handler or a file.
+    #[error("{what}: {source}")]
+    Io {
+        /// What was tried.
+        what: String,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// The admin token.
+    #[error(transparent)]
+    Auth(#[from] auth::AuthError),
+    /// The shards did not start.
+    #[error("{0}")]
+    Shards(String),
+    /// A shard ended by itself.
+    #[error("a shard ended by itself; the log before this line says why")]
+    ShardLost,
+}
+
+/// Lives: starts everything, serves, drains. Blocks the calling thread until the end.
+///
+/// # Errors
+/// Something needed at the start is missing, or a shard died.
+pub fn run(life: Life) -> Result<Ended, LifeError> {
+    let runtime = tokio::runtime::Builder::new_current_thread()
+        .enable_all()
+        .thread_name("weir-lookup")
+        .build()
+        .map_err(io_error("cannot start the control thread"))?;
+    let ended = runtime.block_on(live(life));
+    // A name lookup or a catalog read may still block; nobody waits for its outcome any more.
+    runtime.shutdown_background();
+    ended
+}
+
+async fn live(life: Life) -> Result<Ended, LifeError> {
+    // Before anything listens, so that no signal finds the default action.
+    let mut signals = Signals::new()?;
+    let Life { settings, load_again, prepare, start_shards, serving } = life;
+    let data_dir = settings.data_dir.clone();
+    let gate = Gate::new(&auth::load_or_make_token(&data_dir)?)?;
+    let admin = settings.admin;
+    let listener = TcpListener::bind(admin)
+        .await
+        .map_err(io_error(&format!("cannot listen on {admin} for the admin API")))?;
+    let address = listener.local_addr().map_err(io_error("the admin API has no address"))?;
+    if !address.ip().is_loopback() {
+        log::warn(&format!("the admin API listens on {address} in clear, beyond this machine"));
+    }
+    let mut world = World::new(settings, auth::load_or_make_seed(&data_dir)?);
+    look_around(&mut world).await;
+    let shards = start_shards(world.snapshot()).map_err(LifeError::Shards)?;
+    let state = Arc::new(State::new(world, Mesh::new(shards.posts), gate));
+    for index in 0..state.world().targets.len() {
+        tokio::spawn(keep_catalog(state.clone(), index));
+    }
+    tokio::spawn(resolve::keep(state.clone()));
+    let api = Api::new(state.clone(), shards.sealing).router();
+    tokio::spawn(async move { axum::serve(Bounded::new(listener), api).await });
+    place(&data_dir, address, &state)?;
+    log::info(&format!("clients on {}, admin API on http://{address}", shards.address));
+    serving(Serving { admin: address, postgres: shards.address });
+    let mut core = Core {
+        state,
+        inbox: shards.inbox,
+        mono_us: shards.mono_us,
+        load_again: load_again.map(Arc::from),
+        prepare: Arc::from(prepare),
+        stopped: 0,
+    };
+    let ended = core.serve(&mut signals).await;
+    Place::remove(&data_dir);
+    ended
+}
+
+/// Addresses and catalogs before the first client comes, as far as they are quick to have.
+async fn look_around(world: &mut World) {
+    let settings = world.settings.clone();
+    let mut reads = tokio::task::JoinSet::new();
+    for (index, target) in settings.targets.iter().enumerate() {
+        let outcome = resolve::lookup(target).await;
+        world.take_addresses(index, outcome);
+        let addresses = world.targets.get(index).map(|facts| facts.addresses.clone());
+        if let (Some(addresses), true) = (addresses, catalog::is_needed(&settings, target)) {
+            let target = target.clone();
+            reads.spawn_blocking(move || (index, catalog::read(&target, &addresses)));
+        }
+    }
+    let all = async {
+        while let Some(done) = reads.join_next().await {
+            if let Ok((index, outcome)) = done {
+                world.take_catalog(index, outcome.map_err(|error| error.to_string()));
+            }
+        }
+    };
+    // A target that is down is no reason not to start; its sessions wait for the catalog.
+    let _ = tokio::time::timeout(FIRST_CATALOGS_WAIT, all).await;
+    reads.detach_all();
+}
+
+fn place(
+    data_dir: &std::path::Path,
+    address: std::net::SocketAddr,
+    state: &State,
+) -> Result<(), LifeError> {
+    let place = Place {
+        address: address.to_string(),
+        pid: std::process::id(),
+        started_at: clock::to_text(state.started_us),
+    };
+    place.write(data_dir).map_err(io_error("cannot write admin.json into the data directory"))
+}
+
+/// Keeps the catalog of one target fresh: every minute, when a session asks, soon after a failure.
+/// One read at a time; requests that come during a read are answered by one more.
+async fn keep_catalog(state: Arc<State>, index: usize) {
+    let Some(wanted) = state.world().targets.get(index).map(|facts| facts.wanted.clone()) else {
+        return;
+    };
+    loop {
+        let asked = match pause(&state, index) {
+            None => {
+                wanted.notified().await;
+                true
+            }
+            Some(pause) => tokio::time::timeout(pause, wanted.notified()).await.is_ok(),
+        };
+        let changed = refresh(&state, index).await;
+        // A shard that asked waits for the answer, even when nothing changed.
+        if asked || changed {
+            state.publish().await;
+        }
+        tokio::time::sleep(CATALOG_PAUSE).await;
+    }
+}
+
+/// How long the catalog of a target may rest; `None` when nothing needs it.
+fn pause(state: &State, index: usize) -> Option<Duration> {
+    let world = state.world();
+    let target = world.settings.targets.get(index)?;
+    let facts = world.targets.get(index)?;
+    if target.credentials.is_empty() || !catalog::is_needed(&world.settings, target) {
+        return None;
+    }
+    let failed = facts.catalog.is_none() || !facts.catalog_error.is_empty();
+    Some(if failed { CATALOG_RETRY } else { CATALOG_EVERY })
+}
+
+/// Reads the catalog of one target if a mask needs it; whether it changed.
+async fn refresh(state: &State, index: usize) -> bool {
+    let (target, addresses) = {
+        let world = state.world();
+        let (Some(target), Some(facts)) =
+            (world.settings.targets.get(index), world.targets.get(index))
+        else {
+            return false;
+        };
+        if !catalog::is_needed(&world.settings, target) {
+            return false;
+        }
+        (target.clone(), facts.addresses.clone())
+    };
+    let place = (target.host.clone(), target.port, target.database.clone());
+    let read = tokio::task::spawn_blocking(move || catalog::read(&target, &addresses));
+    let outcome = match read.await {
+        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        Err(_) => Err("the reader failed".to_owned()),
+    };
+    let counter = match outcome {
+        Ok(_) => &state.counters.catalogs_read,
+        Err(_) => &state.counters.catalogs_failed,
+    };
+    Counters::count(counter);
+    let mut world = state.world();
+    // A reload may have moved the target meanwhile; the catalog is of the old place then.
+    let same = world.settings.targets.get(index).is_some_and(|now| {
+        (now.host.as_str(), now.port, now.database.as_str())
+            == (place.0.as_str(), place.1, place.2.as_str())
+    });
+    same && world.take_catalog(index, outcome)
+}
+
+/// The loop that listens to shards and signals.
+struct Core {
+    state: Arc<State>,
+    inbox: mpsc::Receiver<ToControl>,
+    mono_us: fn() -> u64,
+    load_again: Option<Arc<dyn Fn() -> Result<Settings, String> + Send + Sync>>,
+    prepare:
+        Arc<dyn Fn(&Settings) -> Result<Box<dyn Fn() -> ToShard + Send>, String> + Send + Sync>,
+    stopped: usize,
+}
+
+impl Core {
+    async fn serve(&mut self, signals: &mut Signals) -> Result<Ended, LifeError> {
+        let mut watch = tokio::time::interval(WATCH_EVERY);
+        loop {
+            tokio::select! {
+                message = self.inbox.recv() => match message {
+                    Some(message) => self.take(message),
+                    None => return Err(LifeError::ShardLost),
+                },
+                name = end(&mut signals.terminate, &mut signals.interrupt) => {
+                    log::info(&format!("{name}: no new logins, running statements may finish"));
+                    return Ok(self.drain(signals).await);
+                }
+                _ = signals.hangup.recv() => self.reload().await,
+                _ = watch.tick() => {
+                    if self.stopped > 0 || self.state.mesh.is_broken() {
+                        return Err(LifeError::ShardLost);
+                    }
+                }
+            }
+        }
+    }
+
+    fn take(&mut self, message: ToControl) {
+        match message {
+            ToControl::AskOpened { shard, ask } => {
+                log::info(&format!(
+                    "approval {}: {} waits at {} by rule {}",
+                    super::shape::id_text(ask.id),
+                    ask.user,
+                    ask.target,
+                    ask.rule
+                ));
+                self.state.open_ask(shard, ask);
+            }
+            ToControl::AskClosed { id, event } => {
+                log::info(&format!("approval {}: {event}", super::shape::id_text(id)));
+                self.state.close_ask(id);
+            }
+            ToControl::RefreshCatalog { target } => {
+                if let Some(facts) = self.state.world().targets.get(target) {
+                    facts.wanted.notify_one();
+                }
+            }
+            ToControl::Cancel { shard, key } => {
+                let state = self.state.clone();
+                tokio::spawn(async move {
+                    for other in (0..state.mesh.len()).filter(|other| *other != shard) {
+                        state.mesh.send(other, || ToShard::Cancel(key.clone())).await;
+                    }
+                });
+            }
+            ToControl::Stopped { shard } => {
+                log::info(&format!("shard {shard} has stopped"));
+                self.stopped += 1;
+            }
+        }
+    }
+
+    /// Reads the configuration again and brings it into force; a problem keeps the old one.
+    async fn reload(&mut self) {
+        match self.try_reload().await {
+            Ok(notes) => {
+                notes.iter().for_each(|note| log::warn(&format!("SIGHUP: {note}")));
+                Counters::count(&self.state.counters.reloads);
+                log::info("SIGHUP: the configuration is in force");
+            }
+            Err(report) => {
+                report.lines().for_each(log::error);
+                log::error("SIGHUP: the old configuration stays in force");
+            }
+        }
+    }
+
+    async fn try_reload(&mut self) -> Result<Vec<String>, String> {
+        let load = self.load_again.clone().ok_or("there is no configuration file to read again")?;
+        let prepare = self.prepare.clone();
+        let old = self.state.settings();
+        // Files, and commands that print passwords: not on this thread.
+        let work = tokio::task::spawn_blocking(move || {
+            let merged = reload::merge(&old, load()?);
+            let first = prepare(&merged.settings)?;
+            Ok::<_, String>((merged, first))
+        });
+        let (merged, first) = work.await.map_err(|_| "reading the configuration failed")??;
+        self.state.mesh.broadcast(first).await;
+        let (known, count) = self.state.world().replace(merged.settings, &merged.moved);
+        for index in known..count {
+            tokio::spawn(keep_catalog(self.state.clone(), index));
+        }
+        resolve::resolve_all(&self.state).await;
+        self.state.publish().await;
+        Ok(merged.notes)
+    }
+
+    /// Ends all sessions and waits for the shards, up to the deadline or a second signal.
+    async fn drain(&mut self, signals: &mut Signals) -> Ended {
+        self.state.draining.store(true, Ordering::Relaxed);
+        let deadline_us = (self.mono_us)() + DRAIN_TIMEOUT.as_micros() as u64;
+        self.state.mesh.broadcast(|| ToShard::Drain { deadline_us }).await;
+        let mut give_up = Instant::now() + DRAIN_TIMEOUT + DRAIN_GRACE;
+        let mut hurried = false;
+        while self.stopped < self.state.mesh.len() {
+            tokio::select! {
+                message = self.inbox.recv() => match message {
+                    Some(message) => self.take(message),
+                    None => break,
+                },
+                name = end(&mut signals.terminate, &mut signals.interrupt), if !hurried => {
+                    log::warn(&format!("{name} again: sessions are ended at once"));
+                    hurried = true;
+                    give_up = Instant::now() + DRAIN_GRACE;
+                    self.state.mesh.broadcast(|| ToShard::Drain { deadline_us: 0 }).await;
+                }
+                () = tokio::time::sleep_until(give_up) => break,
+            }
+        }
+        let missing = self.state.mesh.len() - self.stopped;
+        if missing > 0 {
+            log::error(&format!("{missing} shards did not stop in time"));
+            return Ended::Cut;
+        }
+        Ended::Drained
+    }
+}
+
+/// The signals that weir answers.
+struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hangup: Signal,
+}
+
+impl Signals {
+    fn new() -> Result<Signals, LifeError> {
+        let listen = |kind| signal(kind).map_err(io_error("cannot listen for signals"));
+        Ok(Signals {
+            terminate: listen(SignalKind::terminate())?,
+            interrupt: listen(SignalKind::interrupt())?,
+            hangup: listen(SignalKind::hangup())?,
+        })
+    }
+}
+
+/// Waits for a signal to end; its name.
+async fn end(terminate: &mut Signal, interrupt: &mut Signal) -> &'static str {
+    tokio::select! {
+        _ = terminate.recv() => "SIGTERM",
+        _ = interrupt.recv() => "SIGINT",
+    }
+}
+
+fn io_error(what: &str) -> impl FnOnce(std::io::Error) -> LifeError + use<> {
+    let what = what.to_owned();
+    move |source| LifeError::Io { what, source }
+}
+
+/// Sessions have this long to finish what they run.
+const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
+/// What a shard gets beyond the deadline, to close its journal.
+const DRAIN_GRACE: Duration = Duration::from_secs(5);
+const FIRST_CATALOGS_WAIT: Duration = Duration::from_secs(2);
+const CATALOG_EVERY: Duration = Duration::from_secs(60);
+const CATALOG_RETRY: Duration = Duration::from_secs(5);
+/// Between two reads of one target, whoever asks: temporary tables ask often.
+const CATALOG_PAUSE: Duration = Duration::from_millis(100);
+const WATCH_EVERY: Duration = Duration::from_millis(500);

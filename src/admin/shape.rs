@@ -1,0 +1,270 @@
+//! What the admin API says and hears: the JSON of `/v1`, shared by server and command line.
+//!
+//! In: values of the shards and the configuration. Out: serde structs.
+//! Never: a secret. Times are UTC text, ids are full UUID text.
+
+use serde::{Deserialize, Serialize};
+
+use super::clock;
+use crate::decide::approval::AskSummary;
+use crate::record::SessionId;
+use crate::shard::mail;
+
+/// A live session, `GET /v1/sessions`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Session {
+    /// Id.
+    pub session_id: String,
+    /// Identity, empty before login.
+    pub user: String,
+    /// Target name.
+    pub target: String,
+    /// Role at the target.
+    pub role: String,
+    /// Client address.
+    pub client_addr: String,
+    /// `login`, `idle`, `active`, `held`, `closing`.
+    pub state: String,
+    /// Start.
+    pub started_at: String,
+    /// Commands so far.
+    pub commands: u64,
+}
+
+impl From<mail::SessionSummary> for Session {
+    fn from(summary: mail::SessionSummary) -> Session {
+        Session {
+            session_id: id_text(summary.session_id),
+            user: summary.user,
+            target: summary.target,
+            role: summary.role,
+            client_addr: summary.client_addr,
+            state: summary.state.to_owned(),
+            started_at: clock::to_text(summary.started_us),
+            commands: summary.commands,
+        }
+    }
+}
+
+/// A command that waits for approval, `GET /v1/approvals`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Approval {
+    /// Id of the approval.
+    pub id: String,
+    /// Session of the held command.
+    pub session_id: String,
+    /// Its sequence number.
+    pub seq: u64,
+    /// Who wants to run it.
+    pub user: String,
+    /// Target name.
+    pub target: String,
+    /// Role at the target.
+    pub role: String,
+    /// The rule that holds it.
+    pub rule: String,
+    /// Text, credentials redacted.
+    pub text: String,
+    /// Groups whose members may approve.
+    pub approvers: Vec<String>,
+    /// Distinct approvers needed.
+    pub quorum: u32,
+    /// Since when it waits.
+    pub requested_at: String,
+    /// Until when it waits.
+    pub expires_at: String,
+}
+
+impl From<&AskSummary> for Approval {
+    fn from(ask: &AskSummary) -> Approval {
+        Approval {
+            id: id_text(ask.id),
+            session_id: id_text(ask.session_id),
+            seq: ask.command_seq,
+            user: ask.user.clone(),
+            target: ask.target.clone(),
+            role: ask.role.clone(),
+            rule: ask.rule.clone(),
+            text: ask.text.clone(),
+            approvers: ask.approvers.clone(),
+            quorum: ask.quorum,
+            requested_at: clock::to_text(ask.requested_at_us),
+            expires_at: clock::to_text(ask.expires_at_us),
+        }
+    }
+}
+
+/// What an approver decides.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum Decision {
+    /// Let it run.
+    Approve,
+    /// Do not.
+    Deny,
+}
+
+/// Body of `POST /v1/approvals/{id}`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Ballot {
+    /// The decision.
+    pub decision: Decision,
+    /// Why, for the record.
+    #[serde(default)]
+    pub reason: String,
+}
+
+/// What became of a vote.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(tag = "result", rename_all = "lowercase")]
+pub enum VoteReply {
+    /// It counts.
+    Counted {
+        /// Approvals still missing; 0: the command runs.
+        missing: u32,
+    },
+    /// It ends the hold with a denial.
+    Denied,
+    /// It does not count.
+    Refused {
+        /// Why.
+        message: String,
+    },
+    /// No such command waits.
+    Unknown,
+}
+
+impl From<mail::VoteReply> for VoteReply {
+    fn from(reply: mail::VoteReply) -> VoteReply {
+        match reply {
+            mail::VoteReply::Counted { missing } => VoteReply::Counted { missing },
+            mail::VoteReply::Denied => VoteReply::Denied,
+            mail::VoteReply::Refused(message) => VoteReply::Refused { message },
+            mail::VoteReply::Unknown => VoteReply::Unknown,
+        }
+    }
+}
+
+/// Answer of `POST /v1/sessions/{id}/kill`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Killed {
+    /// The session that was ended.
+    pub session_id: String,
+}
+
+/// Answer of `POST /v1/rotate`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rotated {
+    /// Whether everything recorded before the call is in Parquet now.
+    pub sealed: bool,
+    /// Segments that still wait for the sealer.
+    pub waiting: usize,
+}
+
+/// Answer of `GET /v1/health`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Health {
+    /// `ok` or `draining`.
+    pub status: String,
+}
+
+/// Answer of `GET /v1/status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Status {
+    /// Version of weir.
+    pub version: String,
+    /// Process id.
+    pub pid: u32,
+    /// Since when it runs.
+    pub started_at: String,
+    /// `ok` or `draining`.
+    pub status: String,
+    /// Where clients connect.
+    pub postgres: String,
+    /// Shards.
+    pub shards: usize,
+    /// Rules in force.
+    pub rules: usize,
+    /// Masks in force.
+    pub masks: usize,
+    /// Targets.
+    pub targets: Vec<TargetStatus>,
+    /// Counters of the control thread, by name.
+    pub counters: std::collections::BTreeMap<String, u64>,
+}
+
+/// One target in `Status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetStatus {
+    /// Name.
+    pub name: String,
+    /// `host:port` of the configuration.
+    pub address: String,
+    /// As resolved.
+    pub resolved: Vec<String>,
+    /// Why the last resolution failed, empty if it did not.
+    pub resolve_error: String,
+    /// `not needed`, `waiting`, `ready`, `stale`.
+    pub catalog: String,
+    /// Relations in the catalog.
+    pub relations: usize,
+    /// When the catalog was read last, empty if never.
+    pub catalog_at: String,
+    /// Why the last read failed, empty if it did not.
+    pub catalog_error: String,
+}
+
+/// An error of the API.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Problem {
+    /// What is wrong.
+    pub error: String,
+    /// What to do about it.
+    pub hint: String,
+}
+
+/// An id as text.
+pub fn id_text(id: SessionId) -> String {
+    uuid::Uuid::from_bytes(id.0).hyphenated().to_string()
+}
+
+/// Text as an id.
+pub fn id_parse(text: &str) -> Option<SessionId> {
+    uuid::Uuid::try_parse(text.trim()).ok().map(|id| SessionId(id.into_bytes()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn replies_are_tagged() {
+        let check = |reply: mail::VoteReply, expect: &str| {
+            let text = serde_json::to_string(&VoteReply::from(reply)).unwrap();
+            assert_eq!(text, expect);
+        };
+        check(mail::VoteReply::Counted { missing: 1 }, r#"{"result":"counted","missing":1}"#);
+        check(mail::VoteReply::Denied, r#"{"result":"denied"}"#);
+        check(mail::VoteReply::Refused("no".into()), r#"{"result":"refused","message":"no"}"#);
+        check(mail::VoteReply::Unknown, r#"{"result":"unknown"}"#);
+    }
+
+    #[test]
+    fn a_ballot_needs_a_decision_it_knows() {
+        let read = |text: &str| serde_json::from_str::<Ballot>(text);
+        assert!(read(r#"{"decision":"approve"}"#).is_ok());
+        assert!(read(r#"{"decision":"deny","reason":"x"}"#).is_ok());
+        assert!(read(r#"{"decision":"yes"}"#).is_err());
+        assert!(read(r#"{"reason":"x"}"#).is_err());
+        assert!(read(r#"{"decision":"deny","as":"root"}"#).is_err());
+    }
+
+    #[test]
+    fn ids_are_full_text() {
+        let id = SessionId([0x01; 16]);
+        assert_eq!(id_text(id), "01010101-0101-0101-0101-010101010101");
+        assert_eq!(id_parse(&id_text(id)), Some(id));
+        assert_eq!(id_parse("0101"), None);
+    }
+}

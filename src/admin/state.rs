@@ -1,0 +1,323 @@
+//! What the control thread knows: configuration, targets, shards, and the commands that wait.
+//!
+//! In: facts of the tasks of `control`. Out: snapshots to the shards, answers to `api`.
+//! Never: a lock held while waiting.
+
+use std::collections::{BTreeMap, HashMap};
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use tokio::sync::Notify;
+
+use super::auth::Gate;
+use super::mesh::Mesh;
+use super::{catalog, clock, log, shape};
+use crate::config::settings::{Settings, Target};
+use crate::decide::approval::AskSummary;
+use crate::mask::catalog::Catalog;
+use crate::record::SessionId;
+use crate::shard::mail::{SnapshotSource, ToShard};
+
+/// Shared by the tasks of the control thread.
+#[derive(Debug)]
+pub struct State {
+    /// The shards.
+    pub mesh: Mesh,
+    /// Proves callers of the API.
+    pub gate: Gate,
+    /// When the process started, UTC microseconds.
+    pub started_us: i64,
+    /// Set once, when the process begins to end.
+    pub draining: AtomicBool,
+    /// Counted events.
+    pub counters: Counters,
+    world: Mutex<World>,
+    asks: Mutex<HashMap<SessionId, (usize, AskSummary)>>,
+    /// One publisher at a time, so that no shard gets an older snapshot after a newer one.
+    publishing: tokio::sync::Mutex<()>,
+}
+
+/// Configuration and targets: what a snapshot is made of.
+#[derive(Debug)]
+pub struct World {
+    /// The configuration in force.
+    pub settings: Arc<Settings>,
+    /// In the order of `settings.targets`.
+    pub targets: Vec<TargetFacts>,
+    /// Makes salts for users that do not exist.
+    pub mock_seed: [u8; 32],
+}
+
+/// What is known of one target.
+#[derive(Debug, Default)]
+pub struct TargetFacts {
+    /// As resolved last; a name that fails keeps them.
+    pub addresses: Vec<SocketAddr>,
+    /// Why the last resolution failed, empty if it did not.
+    pub resolve_error: String,
+    /// As read last; a read that fails keeps it.
+    pub catalog: Option<Arc<Catalog>>,
+    /// When it was read, UTC microseconds.
+    pub catalog_us: i64,
+    /// Why the last read failed, empty if it did not.
+    pub catalog_error: String,
+    /// Asks the target's catalog task for a new read.
+    pub wanted: Arc<Notify>,
+}
+
+/// Counted events of the control thread.
+#[derive(Debug, Default)]
+pub struct Counters {
+    /// Calls of the API without a valid identity.
+    pub api_refused: AtomicU64,
+    /// Commands that waited for approval since the start.
+    pub approvals_opened: AtomicU64,
+    /// Votes delivered.
+    pub votes: AtomicU64,
+    /// Catalogs read.
+    pub catalogs_read: AtomicU64,
+    /// Catalog reads that failed.
+    pub catalogs_failed: AtomicU64,
+    /// Snapshots that a shard did not take.
+    pub snapshots_missed: AtomicU64,
+    /// Configurations loaded after the first.
+    pub reloads: AtomicU64,
+}
+
+impl Counters {
+    /// Adds one.
+    pub fn count(counter: &AtomicU64) {
+        counter.fetch_add(1, Ordering::Relaxed);
+    }
+
+    fn by_name(&self) -> BTreeMap<String, u64> {
+        [
+            ("api_refused", &self.api_refused),
+            ("approvals_opened", &self.approvals_opened),
+            ("votes", &self.votes),
+            ("catalogs_read", &self.catalogs_read),
+            ("catalogs_failed", &self.catalogs_failed),
+            ("snapshots_missed", &self.snapshots_missed),
+            ("reloads", &self.reloads),
+        ]
+        .into_iter()
+        .map(|(name, counter)| (name.to_owned(), counter.load(Ordering::Relaxed)))
+        .collect()
+    }
+}
+
+impl World {
+    /// A world of targets of which nothing is known yet.
+    pub fn new(settings: Settings, mock_seed: [u8; 32]) -> World {
+        let targets = settings.targets.iter().map(|_| TargetFacts::default()).collect();
+        World { settings: Arc::new(settings), targets, mock_seed }
+    }
+
+    /// What the shards build their snapshots from.
+    pub fn snapshot(&self) -> Arc<SnapshotSource> {
+        assert_eq!(self.settings.targets.len(), self.targets.len(), "facts of every target");
+        Arc::new(SnapshotSource {
+            settings: self.settings.clone(),
+            catalogs: self.targets.iter().map(|facts| facts.catalog.clone()).collect(),
+            addresses: self.targets.iter().map(|facts| facts.addresses.clone()).collect(),
+            mock_seed: self.mock_seed,
+        })
+    }
+
+    /// Puts other settings into force; what is known of targets that moved is forgotten. Gives the
+    /// number of targets before and after.
+    pub fn replace(&mut self, settings: Settings, moved: &[usize]) -> (usize, usize) {
+        let known = self.targets.len();
+        let count = settings.targets.len();
+        assert!(count >= known, "targets keep their index");
+        self.targets.resize_with(count, Default::default);
+        for index in moved {
+            if let Some(facts) = self.targets.get_mut(*index) {
+                facts.addresses.clear();
+                facts.catalog = None;
+            }
+        }
+        self.settings = Arc::new(settings);
+        // Masks may need catalogs now that they did not need before.
+        self.targets.iter().for_each(|facts| facts.wanted.notify_one());
+        (known, count)
+    }
+
+    /// Takes a resolution; whether addresses changed.
+    pub fn take_addresses(
+        &mut self,
+        index: usize,
+        outcome: Result<Vec<SocketAddr>, String>,
+    ) -> bool {
+        let name = self.settings.targets.get(index).map_or("", |target| target.name.as_str());
+        let Some(facts) = self.targets.get_mut(index) else { return false };
+        match outcome {
+            Ok(addresses) => {
+                if !facts.resolve_error.is_empty() {
+                    log::info(&format!("target {name}: its name resolves again"));
+                    facts.resolve_error.clear();
+                }
+                let changed = facts.addresses != addresses;
+                facts.addresses = addresses;
+                changed
+            }
+            Err(reason) => {
+                if facts.resolve_error != reason {
+                    let kept = facts.addresses.len();
+                    log::warn(&format!(
+                        "target {name}: its name does not resolve ({reason}); {kept} addresses kept"
+                    ));
+                    facts.resolve_error = reason;
+                }
+                false
+            }
+        }
+    }
+
+    /// Takes a catalog, or the reason why there is none; whether the shards should hear of it.
+    pub fn take_catalog(&mut self, index: usize, outcome: Result<Catalog, String>) -> bool {
+        let name = self.settings.targets.get(index).map_or("", |target| target.name.as_str());
+        let Some(facts) = self.targets.get_mut(index) else { return false };
+        match outcome {
+            Ok(catalog) => {
+                if facts.catalog.is_none() || !facts.catalog_error.is_empty() {
+                    let count = catalog.relations.len();
+                    log::info(&format!("target {name}: catalog read, {count} relations"));
+                }
+                facts.catalog_error.clear();
+                facts.catalog_us = clock::utc_us();
+                let changed = facts.catalog.as_deref() != Some(&catalog);
+                if changed {
+                    facts.catalog = Some(Arc::new(catalog));
+                }
+                changed
+            }
+            Err(reason) => {
+                if facts.catalog_error != reason {
+                    log::warn(&format!("target {name}: catalog not read: {reason}"));
+                    facts.catalog_error = reason;
+                }
+                false
+            }
+        }
+    }
+
+    fn status(&self, index: usize, target: &Target) -> shape::TargetStatus {
+        let nothing = TargetFacts::default();
+        let facts = self.targets.get(index).unwrap_or(&nothing);
+        let catalog = match (&facts.catalog, facts.catalog_error.is_empty()) {
+            _ if !catalog::is_needed(&self.settings, target) => "not needed",
+            (None, _) => "waiting",
+            (Some(_), true) => "ready",
+            (Some(_), false) => "stale",
+        };
+        let read_at = facts.catalog.as_ref().map(|_| clock::to_text(facts.catalog_us));
+        shape::TargetStatus {
+            name: target.name.clone(),
+            address: format!("{}:{}", target.host, target.port),
+            resolved: facts.addresses.iter().map(SocketAddr::to_string).collect(),
+            resolve_error: facts.resolve_error.clone(),
+            catalog: catalog.to_owned(),
+            relations: facts.catalog.as_ref().map_or(0, |catalog| catalog.relations.len()),
+            catalog_at: read_at.unwrap_or_default(),
+            catalog_error: facts.catalog_error.clone(),
+        }
+    }
+}
+
+impl State {
+    /// The state of a process whose shards have just started.
+    pub fn new(world: World, mesh: Mesh, gate: Gate) -> State {
+        State {
+            mesh,
+            gate,
+            started_us: clock::utc_us(),
+            draining: AtomicBool::new(false),
+            counters: Counters::default(),
+            world: Mutex::new(world),
+            asks: Mutex::default(),
+            publishing: tokio::sync::Mutex::default(),
+        }
+    }
+
+    /// The configuration in force.
+    pub fn settings(&self) -> Arc<Settings> {
+        self.world().settings.clone()
+    }
+
+    /// Configuration and targets, for as long as the guard lives; never across an await.
+    pub fn world(&self) -> MutexGuard<'_, World> {
+        self.world.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Sends the current snapshot to every shard.
+    pub async fn publish(&self) {
+        let _turn = self.publishing.lock().await;
+        let snapshot = self.world().snapshot();
+        let missed = self.mesh.broadcast(|| ToShard::Snapshot(snapshot.clone())).await;
+        if missed > 0 {
+            Counters::count(&self.counters.snapshots_missed);
+            log::error(&format!("{missed} shards did not take a new snapshot in time"));
+        }
+    }
+
+    /// A command began to wait.
+    pub fn open_ask(&self, shard: usize, ask: AskSummary) {
+        Counters::count(&self.counters.approvals_opened);
+        self.asks().insert(ask.id, (shard, ask));
+    }
+
+    /// A command no longer waits.
+    pub fn close_ask(&self, id: SessionId) {
+        self.asks().remove(&id);
+    }
+
+    /// Commands that wait, oldest first.
+    pub fn waiting(&self) -> Vec<AskSummary> {
+        let mut list: Vec<_> = self.asks().values().map(|(_, ask)| ask.clone()).collect();
+        list.sort_by_key(|ask| (ask.requested_at_us, ask.id));
+        list
+    }
+
+    /// The shard that holds this command, and the command.
+    pub fn ask(&self, id: SessionId) -> Option<(usize, AskSummary)> {
+        self.asks().get(&id).cloned()
+    }
+
+    /// Whether the process is ending.
+    pub fn is_draining(&self) -> bool {
+        self.draining.load(Ordering::Relaxed)
+    }
+
+    /// `ok` or `draining`.
+    pub fn word(&self) -> &'static str {
+        if self.is_draining() { "draining" } else { "ok" }
+    }
+
+    /// All of it, for `GET /v1/status`.
+    pub fn status(&self) -> shape::Status {
+        let world = self.world();
+        let settings = &world.settings;
+        let mut counters = self.counters.by_name();
+        counters.insert("approvals_waiting".into(), self.asks().len() as u64);
+        shape::Status {
+            version: env!("CARGO_PKG_VERSION").to_owned(),
+            pid: std::process::id(),
+            started_at: clock::to_text(self.started_us),
+            status: self.word().to_owned(),
+            postgres: settings.postgres.address.to_string(),
+            shards: self.mesh.len(),
+            rules: settings.rules.len(),
+            masks: settings.masks.len(),
+            targets: (settings.targets.iter().enumerate())
+                .map(|(index, target)| world.status(index, target))
+                .collect(),
+            counters,
+        }
+    }
+
+    fn asks(&self) -> MutexGuard<'_, HashMap<SessionId, (usize, AskSummary)>> {
+        self.asks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}

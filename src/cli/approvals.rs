@@ -1,0 +1,182 @@
+//! `weir approvals`: commands that wait, and a person's word on them.
+
+use std::io::{BufRead, IsTerminal, Write};
+use std::process::{Command, Stdio};
+
+use clap::{Args, Subcommand};
+
+use super::fail::{EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_USAGE, Failure};
+use super::output::{Output, Table, note, short};
+use super::place::Place;
+use super::remote::Remote;
+use crate::admin::shape::{Approval, Ballot, Decision, VoteReply};
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct Approvals {
+    #[command(subcommand)]
+    act: Option<Act>,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Subcommand)]
+enum Act {
+    /// List commands that wait (the default)
+    List(Common),
+    /// Let a command run
+    Approve(Vote),
+    /// Refuse a command
+    Deny(Vote),
+}
+
+#[derive(Debug, Args)]
+struct Common {
+    #[command(flatten)]
+    place: Place,
+    /// Act as this user of weir; the password is read from WEIR_PASSWORD or asked for
+    #[arg(long = "as", value_name = "USER")]
+    user: Option<String>,
+    /// One JSON object per line
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Debug, Args)]
+struct Vote {
+    /// Id of the approval
+    id: String,
+    /// Why; becomes part of the record
+    #[arg(long)]
+    reason: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// No weir answers, or the vote does not count.
+pub fn run(args: &Approvals) -> Result<(), Failure> {
+    match &args.act {
+        None => list(&args.common),
+        Some(Act::List(common)) => list(common),
+        Some(Act::Approve(vote)) => cast(vote, Decision::Approve),
+        Some(Act::Deny(vote)) => cast(vote, Decision::Deny),
+    }
+}
+
+fn list(common: &Common) -> Result<(), Failure> {
+    let approvals: Vec<Approval> = remote(common)?.get("/v1/approvals")?;
+    let mut out = Output::new(common.json);
+    if common.json {
+        for approval in &approvals {
+            out.object(approval)?;
+        }
+        return Ok(out.flush()?);
+    }
+    if approvals.is_empty() {
+        note("no command waits for approval");
+        return Ok(());
+    }
+    let mut table = Table::new(["ID", "EXPIRES (UTC)", "USER", "TARGET", "APPROVERS", "COMMAND"]);
+    for approval in &approvals {
+        let expires = approval.expires_at.get(..19).unwrap_or(&approval.expires_at);
+        table.row([
+            approval.id.clone(),
+            expires.replace('T', " "),
+            approval.user.clone(),
+            approval.target.clone(),
+            format!("{} of {}", approval.quorum, approval.approvers.join(", ")),
+            short(&approval.text, TEXT_CHARACTERS_MAX),
+        ]);
+    }
+    out.table(&table)?;
+    Ok(out.flush()?)
+}
+
+fn cast(vote: &Vote, decision: Decision) -> Result<(), Failure> {
+    if vote.reason.trim().is_empty() {
+        return Err(Failure::new(EXIT_USAGE, "a vote needs a reason")
+            .hint("--reason 'why this may run', it becomes part of the record"));
+    }
+    if crate::admin::shape::id_parse(&vote.id).is_none() {
+        return Err(Failure::new(EXIT_NOT_FOUND, format!("{} is no id of an approval", vote.id))
+            .hint("`weir approvals` lists them"));
+    }
+    let ballot = Ballot { decision, reason: vote.reason.clone() };
+    let answer =
+        remote(&vote.common)?.post(&format!("/v1/approvals/{}", vote.id.trim()), &ballot)?;
+    // Refusals of the vote itself are replies too; everything else is a problem of the call.
+    let Ok(reply) = answer.parse::<VoteReply>() else {
+        return answer.read::<VoteReply>().map(|_| ());
+    };
+    let mut out = Output::new(vote.common.json);
+    if vote.common.json {
+        out.object(&reply)?;
+        out.flush()?;
+    }
+    let said = |text: &str| {
+        if !vote.common.json {
+            note(text);
+        }
+        Ok(())
+    };
+    match reply {
+        VoteReply::Counted { missing: 0 } => said("approved: the command runs"),
+        VoteReply::Counted { missing } => {
+            said(&format!("counted: {missing} more approvals are needed"))
+        }
+        VoteReply::Denied => said("denied: the command is refused"),
+        VoteReply::Refused { message } => {
+            Err(Failure::new(EXIT_REFUSED, format!("the vote does not count: {message}"))
+                .hint("vote as a member of the rule's approvers: --as USER"))
+        }
+        VoteReply::Unknown => {
+            Err(Failure::new(EXIT_NOT_FOUND, format!("no command waits under {}", vote.id))
+                .hint("it may have been answered, canceled or expired; `weir approvals` lists"))
+        }
+    }
+}
+
+fn remote(common: &Common) -> Result<Remote, Failure> {
+    let data_dir = common.place.data_dir()?;
+    match &common.user {
+        None => Remote::find(&data_dir),
+        Some(user) => Remote::find_as(&data_dir, user, &password(user)?),
+    }
+}
+
+/// The password of the environment, or one typed without an echo.
+fn password(user: &str) -> Result<String, Failure> {
+    if let Some(password) = std::env::var_os("WEIR_PASSWORD") {
+        return password
+            .into_string()
+            .map_err(|_| Failure::new(EXIT_USAGE, "WEIR_PASSWORD is not UTF-8"));
+    }
+    if !std::io::stdin().is_terminal() {
+        return Err(Failure::new(EXIT_USAGE, format!("no password for {user}"))
+            .hint("set WEIR_PASSWORD, or run this on a terminal"));
+    }
+    let mut stderr = std::io::stderr();
+    let _ = write!(stderr, "Password of {user}: ");
+    let _ = stderr.flush();
+    let hidden = stty("-echo");
+    let mut line = String::new();
+    let read = std::io::stdin().lock().read_line(&mut line);
+    if hidden {
+        stty("echo");
+        note("");
+    }
+    read.map_err(|error| Failure::because("cannot read the password", error))?;
+    let line = line.strip_suffix('\n').unwrap_or(&line);
+    Ok(line.strip_suffix('\r').unwrap_or(line).to_owned())
+}
+
+/// Changes the terminal; without `stty` the password is visible, which the person sees.
+fn stty(word: &str) -> bool {
+    let changed = Command::new("stty").arg(word).stdin(Stdio::inherit()).status();
+    changed.is_ok_and(|status| status.success())
+}
+
+const TEXT_CHARACTERS_MAX: usize = 80;

@@ -1,0 +1,148 @@
+//! A running weir, over its admin API.
+//!
+//! In: a data directory, perhaps a user's name. Out: values of `admin::shape`.
+//! Never: a proxy of the environment between this process and the API; a password in an error.
+
+use std::path::Path;
+use std::time::Duration;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::Serialize;
+use serde::de::DeserializeOwned;
+
+use super::fail::{EXIT_FAILURE, EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_UNREACHABLE, Failure};
+use crate::admin::{auth, place, shape};
+
+/// A running weir.
+#[derive(Debug)]
+pub struct Remote {
+    agent: ureq::Agent,
+    address: String,
+    authorization: String,
+}
+
+/// An answer: the HTTP status and the body.
+#[derive(Debug)]
+pub struct Answer {
+    /// HTTP status.
+    pub status: u16,
+    body: Vec<u8>,
+}
+
+impl Remote {
+    /// The weir of a data directory, as its administrator.
+    ///
+    /// # Errors
+    /// None runs there, or its token cannot be read.
+    pub fn find(data_dir: &Path) -> Result<Remote, Failure> {
+        let address = address_of(data_dir)?;
+        let token = auth::read_token(data_dir).map_err(|error| {
+            Failure::new(EXIT_REFUSED, error.to_string())
+                .hint("run as the user that weir runs as, or name yourself with --as USER")
+        })?;
+        Ok(Remote::new(address, format!("Bearer {token}")))
+    }
+
+    /// The weir of a data directory, as one of its users.
+    ///
+    /// # Errors
+    /// None runs there.
+    pub fn find_as(data_dir: &Path, user: &str, password: &str) -> Result<Remote, Failure> {
+        let address = address_of(data_dir)?;
+        let pair = BASE64.encode(format!("{user}:{password}"));
+        Ok(Remote::new(address, format!("Basic {pair}")))
+    }
+
+    fn new(address: String, authorization: String) -> Remote {
+        let config = ureq::Agent::config_builder()
+            .proxy(None)
+            .http_status_as_error(false)
+            .timeout_global(Some(CALL_TIMEOUT))
+            .build();
+        Remote { agent: config.into(), address, authorization }
+    }
+
+    /// Reads a value.
+    ///
+    /// # Errors
+    /// weir does not answer, or refuses.
+    pub fn get<T: DeserializeOwned>(&self, path: &str) -> Result<T, Failure> {
+        let call = self
+            .agent
+            .get(format!("http://{}{path}", self.address))
+            .header("authorization", &self.authorization)
+            .call();
+        self.answer(call)?.read()
+    }
+
+    /// Asks for a change.
+    ///
+    /// # Errors
+    /// weir does not answer.
+    pub fn post(&self, path: &str, body: &impl Serialize) -> Result<Answer, Failure> {
+        let call = self
+            .agent
+            .post(format!("http://{}{path}", self.address))
+            .header("authorization", &self.authorization)
+            .send_json(body);
+        self.answer(call)
+    }
+
+    fn answer(
+        &self,
+        call: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    ) -> Result<Answer, Failure> {
+        let silent = |error: ureq::Error| {
+            let message = format!("weir at {} does not answer: {error}", self.address);
+            Failure::new(EXIT_UNREACHABLE, message).hint("is `weir run` still running?")
+        };
+        let mut response = call.map_err(silent)?;
+        let status = response.status().as_u16();
+        let reader = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
+        Ok(Answer { status, body: reader.read_to_vec().map_err(silent)? })
+    }
+}
+
+impl Answer {
+    /// The value of a successful call.
+    ///
+    /// # Errors
+    /// The call was refused, or the value is not what it should be.
+    pub fn read<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        if self.status == 200 {
+            return self.parse();
+        }
+        let problem: shape::Problem = self.parse()?;
+        let code = match self.status {
+            401 | 403 => EXIT_REFUSED,
+            404 => EXIT_NOT_FOUND,
+            408 | 503 => EXIT_UNREACHABLE,
+            _ => EXIT_FAILURE,
+        };
+        Err(Failure::new(code, problem.error).hint(problem.hint))
+    }
+
+    /// The value whatever the status is.
+    ///
+    /// # Errors
+    /// The value is not what it should be.
+    pub fn parse<T: DeserializeOwned>(&self) -> Result<T, Failure> {
+        serde_json::from_slice(&self.body).map_err(|_| {
+            let message = format!("the answer (status {}) is not weir's", self.status);
+            Failure::new(EXIT_UNREACHABLE, message)
+                .hint("another program may use the address in admin.json of the data directory")
+        })
+    }
+}
+
+fn address_of(data_dir: &Path) -> Result<String, Failure> {
+    place::Place::read(data_dir).map(|place| place.address).ok_or_else(|| {
+        let message = format!("no weir runs with the data directory {}", data_dir.display());
+        Failure::new(EXIT_UNREACHABLE, message).hint("start it with `weir run`, or name another")
+    })
+}
+
+/// Longer than the longest call of the API.
+const CALL_TIMEOUT: Duration = Duration::from_secs(75);
+const ANSWER_BYTES_MAX: u64 = 256 << 20;

@@ -1,0 +1,63 @@
+//! `weir status`: what a running weir says about itself.
+
+use clap::Args;
+
+use super::fail::Failure;
+use super::output::{Output, Table};
+use super::place::Place;
+use super::remote::Remote;
+use crate::admin::shape;
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct Status {
+    #[command(flatten)]
+    place: Place,
+    /// One JSON object
+    #[arg(long)]
+    json: bool,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// No weir answers.
+pub fn run(args: &Status) -> Result<(), Failure> {
+    let status: shape::Status = Remote::find(&args.place.data_dir()?)?.get("/v1/status")?;
+    let mut out = Output::new(args.json);
+    if args.json {
+        out.object(&status)?;
+        return Ok(out.flush()?);
+    }
+    out.line(&format!("weir {} (process {}), {}", status.version, status.pid, status.status))?;
+    out.line(&format!("started   {}", status.started_at))?;
+    out.line(&format!("clients   {}", status.postgres))?;
+    out.line(&format!(
+        "shards    {}, rules {}, masks {}",
+        status.shards, status.rules, status.masks
+    ))?;
+    out.line("")?;
+    let mut targets = Table::new(["TARGET", "ADDRESS", "RESOLVED", "CATALOG", "TROUBLE"]);
+    for target in &status.targets {
+        let trouble: Vec<_> = [&target.resolve_error, &target.catalog_error]
+            .into_iter()
+            .filter(|text| !text.is_empty())
+            .cloned()
+            .collect();
+        let catalog = match target.relations {
+            0 => target.catalog.clone(),
+            count => format!("{}, {count} relations", target.catalog),
+        };
+        let resolved = target.resolved.join(" ");
+        let row = [&target.name, &target.address, &resolved, &catalog, &trouble.join("; ")];
+        targets.row(row.map(Clone::clone));
+    }
+    out.table(&targets)?;
+    out.line("")?;
+    let mut counters = Table::new(["COUNTER", "SINCE START"]);
+    for (name, value) in &status.counters {
+        counters.row([name.clone(), value.to_string()]);
+    }
+    out.table(&counters)?;
+    Ok(out.flush()?)
+}

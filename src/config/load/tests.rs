@@ -1,0 +1,383 @@
+use std::net::IpAddr;
+
+use super::*;
+use crate::config::settings::{Capture, Durability, Effect, TargetTls};
+use crate::decide::Class;
+use crate::identify::scram::Verifier;
+use crate::mask::Operator;
+
+/// A file that is right and as short as possible; tests add to it.
+const SHORT: &str = r#"
+data_dir = "data"
+[listen.postgres]
+address = "127.0.0.1:5432"
+[[target]]
+name = "orders"
+address = "db.internal"
+tls = "require"
+[[target.credential]]
+role = "app"
+password = { env = "PASSWORD" }
+[[identity.user]]
+name = "ci-bot"
+password = { env = "PASSWORD" }
+groups = ["agents"]
+"#;
+
+fn read(text: &str) -> Result<(Settings, Vec<Problem>), ConfigErrors> {
+    let env = |name: &str| (name == "PASSWORD").then(|| "pencil".to_owned());
+    parse_with_warnings(text, "weir.toml", Path::new("/etc/weir"), &env)
+}
+
+fn settings(addition: &str) -> Settings {
+    match read(&format!("{SHORT}{addition}")) {
+        Ok((settings, _)) => settings,
+        Err(errors) => panic!("{errors}"),
+    }
+}
+
+/// The only problem of a file, as a person sees it, without its place.
+fn check(addition: &str, expect: &str) {
+    let text = format!("{SHORT}{addition}");
+    let errors = read(&text).expect_err(addition);
+    let [problem] = errors.0.as_slice() else { panic!("{addition}\n{errors}") };
+    let shown = [&problem.found, &problem.expected, &problem.hint]
+        .into_iter()
+        .filter(|part| !part.is_empty())
+        .cloned()
+        .collect::<Vec<_>>()
+        .join(" | ");
+    assert_eq!(shown, expect, "{addition}");
+    assert!(problem.line > 0 && problem.column > 0, "{problem}");
+}
+
+const DESIGN: &str = r#"
+data_dir = "/var/lib/weir"
+shards = 3
+
+[listen.postgres]
+address = "0.0.0.0:5432"
+
+[admin]
+address = "127.0.0.1:8621"
+
+[journal]
+segment = "128MiB"
+seal_after = "30s"
+
+[[target]]
+name = "orders"
+protocol = "postgres"
+address = "db.internal:6000"
+database = "shop"
+tls = "prefer"
+durability = "sync"
+capture = { responses = "head", bytes = "2MiB" }
+
+[[target.credential]]
+role = "app"
+password = { command = ["printf", "secret"] }
+groups = ["engineers", "agents"]
+
+[[identity.user]]
+name = "ci-bot"
+scram = "VERIFIER"
+groups = ["agents"]
+
+[[rule]]
+name = "agents read"
+when = { groups = ["agents"], commands = ["read"] }
+then = "allow"
+
+[[rule]]
+name = "agents' schema changes need a DBA"
+when = { groups = ["agents"], commands = ["ddl", "unbounded-write"] }
+then = { hold = { approvers = ["dba"], quorum = 2, timeout = "10m" } }
+
+[[rule]]
+name = "nights"
+[rule.when]
+users = ["ci-bot"]
+targets = ["orders"]
+roles = ["app"]
+sources = ["10.0.0.0/8", "::1"]
+touches = ["public.customers", "audit_*"]
+hours_utc = "22:00-06:00"
+[rule.then]
+deny = "come back in the morning"
+
+[[mask]]
+columns = ["public.customers.ssn", "*.*.email"]
+operator = "partial"
+except = { groups = ["pii-readers"] }
+
+[[mask]]
+detect = ["credit-card", "iban", "private-key", "jwt"]
+operator = "redact"
+targets = ["orders"]
+"#;
+
+#[test]
+fn the_file_of_the_design() {
+    let verifier = Verifier::from_password("pencil", b"0123456789abcdef", 4096);
+    let text = DESIGN.replace("VERIFIER", &verifier.to_string());
+    let (settings, warnings) = read(&text).unwrap_or_else(|errors| panic!("{errors}"));
+    assert_eq!(settings.data_dir, Path::new("/var/lib/weir"));
+    assert_eq!(settings.shards, 3);
+    assert_eq!(settings.postgres.address.to_string(), "0.0.0.0:5432");
+    assert_eq!(settings.admin.to_string(), "127.0.0.1:8621");
+    assert_eq!(settings.journal.segment_bytes, 128 << 20);
+    assert_eq!(settings.journal.seal_after_us, 30_000_000);
+    let target = &settings.targets[0];
+    assert_eq!((target.host.as_str(), target.port), ("db.internal", 6000));
+    assert_eq!((target.name.as_str(), target.database.as_str()), ("orders", "shop"));
+    assert_eq!((target.tls, target.durability), (TargetTls::Prefer, Durability::Sync));
+    assert_eq!(target.capture, Capture::Head(2 << 20));
+    assert_eq!(target.credentials[0].password.reveal(), "secret");
+    assert_eq!(target.credentials[0].groups, ["engineers", "agents"]);
+    assert_eq!(settings.users[0].verifier, verifier);
+    assert_rules(&settings);
+    let groups: Vec<&str> = warnings.iter().map(|warning| warning.found.as_str()).collect();
+    assert_eq!(groups, ["no user is in group `dba`", "no user is in group `pii-readers`"]);
+}
+
+fn assert_rules(settings: &Settings) {
+    let [read, hold, nights] = settings.rules.as_slice() else { panic!("three rules") };
+    assert_eq!((read.commands.as_slice(), &read.then), (&[Class::Read][..], &Effect::Allow));
+    let approvers = vec!["dba".to_owned()];
+    let terms = Effect::Hold { approvers, quorum: 2, timeout_us: 600_000_000 };
+    assert_eq!(hold.then, terms);
+    assert_eq!(nights.then, Effect::Deny(Some("come back in the morning".to_owned())));
+    assert_eq!(nights.minutes_utc, Some((1320, 360)));
+    assert_eq!(nights.touches, ["public.customers", "*.audit_*"]);
+    assert_eq!(nights.sources[1].address, "::1".parse::<IpAddr>().unwrap());
+    assert_eq!((nights.users.len(), nights.targets.len(), nights.roles.len()), (1, 1, 1));
+    let [columns, detect] = settings.masks.as_slice() else { panic!("two masks") };
+    assert_eq!(columns.columns, ["public.customers.ssn", "*.*.email"]);
+    assert_eq!((columns.operator, detect.operator), (Operator::Partial, Operator::Redact));
+    assert_eq!(columns.except_groups, ["pii-readers"]);
+    assert_eq!(detect.detect, ["credit-card", "iban", "private-key", "jwt"]);
+    assert_eq!(detect.targets, ["orders"]);
+}
+
+#[test]
+fn defaults_are_filled_in() {
+    let settings = settings("");
+    assert_eq!(settings.data_dir, Path::new("/etc/weir/data"));
+    assert!(settings.shards >= 1);
+    assert_eq!(settings.admin.to_string(), "127.0.0.1:8620");
+    assert_eq!(settings.journal.segment_bytes, crate::limits::SEGMENT_BYTES_DEFAULT);
+    let target = &settings.targets[0];
+    assert_eq!((target.port, target.database.as_str()), (5432, "orders"));
+    assert_eq!(target.durability, Durability::Write);
+    assert_eq!(target.capture, Capture::Head(crate::limits::CAPTURE_BYTES_DEFAULT));
+    assert_eq!(target.credentials[0].password.reveal(), "pencil");
+    let secret = format!("{settings:?}");
+    assert!(!secret.contains("pencil"), "{secret}");
+}
+
+#[test]
+fn unknown_words_are_refused_with_a_suggestion() {
+    check(
+        "[jurnal]\n",
+        "unknown key `jurnal` in the file | `data_dir`, `shards`, `listen`, \
+        `admin`, `journal`, `target`, `identity`, `rule` or `mask` | did you mean `journal`?",
+    );
+    check(
+        "[[rule]]\nname = \"r\"\nwhen = { comands = [\"read\"] }\nthen = \"allow\"\n",
+        "unknown key `comands` in `when` of [[rule]] | `users`, `groups`, `targets`, `roles`, \
+        `sources`, `commands`, `touches` or `hours_utc` | did you mean `commands`?",
+    );
+    check(
+        "[[rule]]\nname = \"r\"\nwhen = { commands = [\"unbounded_write\"] }\nthen = \"deny\"\n",
+        "`commands` names `unbounded_write` | `read`, `write`, `unbounded-write`, `ddl`, `grant`, \
+        `copy-program`, `copy-file`, `transaction`, `session`, `set-role`, `call`, \
+        `function-call`, `maintenance`, `replication` or `unknown` | did you mean \
+        `unbounded-write`?",
+    );
+    check(
+        "[[mask]]\ndetect = [\"creditcard\"]\noperator = \"redact\"\n",
+        "`detect` names `creditcard` | `email`, `credit-card`, `iban`, `us-ssn`, `jwt`, \
+        `private-key`, `token`, `url-password` or `password-hash` | did you mean `credit-card`?",
+    );
+    check(
+        "[[mask]]\ndetect = [\"jwt\"]\noperator = \"redcat\"\n",
+        "`operator` names `redcat` | \
+        `partial`, `mask`, `redact`, `default` or `nullify` | did you mean `redact`?",
+    );
+    check(
+        "[[rule]]\nname = \"r\"\nthen = \"alow\"\n",
+        "`then` names `alow` | `allow` or `deny` | did you mean `allow`?",
+    );
+}
+
+#[test]
+fn references_have_to_exist() {
+    check(
+        "[[rule]]\nname = \"r\"\nwhen = { targets = [\"order\"] }\nthen = \"allow\"\n",
+        "no target is named `order` | `orders` | did you mean `orders`?",
+    );
+    check(
+        "[[rule]]\nname = \"r\"\nwhen = { users = [\"alice\"] }\nthen = \"allow\"\n",
+        "no user is named `alice` | `ci-bot`",
+    );
+    check(
+        "[[mask]]\ndetect = [\"jwt\"]\noperator = \"mask\"\ntargets = [\"x\"]\n",
+        "no target is named `x` | `orders`",
+    );
+    let text = format!(
+        "{SHORT}[[rule]]\nname = \"r\"\nwhen = {{ groups = [\"agent\"], roles = \
+        [\"apps\"] }}\nthen = \"allow\"\n"
+    );
+    let (_, warnings) = read(&text).unwrap();
+    let shown: Vec<String> = warnings.iter().map(|w| format!("{} | {}", w.found, w.hint)).collect();
+    assert_eq!(
+        shown,
+        [
+            "no user is in group `agent` | did you mean `agents`?",
+            "no credential has the role `apps` | did you mean `app`?"
+        ]
+    );
+}
+
+#[test]
+fn names_have_to_differ() {
+    check(
+        "[[identity.user]]\nname = \"ci-bot\"\npassword = { env = \"PASSWORD\" }\n",
+        "a second user `ci-bot` | names that differ",
+    );
+    check(
+        "[[rule]]\nname = \"r\"\nthen = \"allow\"\n[[rule]]\nname = \"r\"\nthen = \"deny\"\n",
+        "a second rule `r` | names that differ",
+    );
+    check(
+        "[[target]]\nname = \"orders\"\naddress = \"db\"\ntls = \"disable\"\n\
+        [[target.credential]]\nrole = \"app\"\npassword = { env = \"PASSWORD\" }\n",
+        "a second target `orders` | names that differ",
+    );
+}
+
+#[test]
+fn what_is_not_built_says_so() {
+    check(
+        "[[identity.oidc]]\nissuer = \"https://id.example.com\"\n",
+        "[[identity.oidc]]: login by OIDC is not built yet | leave it out; users log in with \
+        SCRAM ([[identity.user]])",
+    );
+    let text = SHORT.replace("tls = \"require\"", "durability = \"relaxed\"\ntls = \"require\"");
+    let errors = read(&text).unwrap_err().to_string();
+    assert!(errors.contains("the mode `relaxed` is not built yet"), "{errors}");
+    let text = SHORT.replace(
+        "address = \"127.0.0.1:5432\"",
+        "address = \"127.0.0.1:5432\"\ntls = { client_ca = \"clients.pem\" }",
+    );
+    let errors = read(&text).unwrap_err().to_string();
+    assert!(errors.contains("login by client certificate is not built yet"), "{errors}");
+    assert!(errors.contains("`certificate` is missing in `tls` of [listen.postgres]"), "{errors}");
+}
+
+#[test]
+fn passwords_stay_out_of_the_file_and_of_messages() {
+    let with = |source: &str| SHORT.replacen("{ env = \"PASSWORD\" }", source, 1);
+    let errors = read(&with("\"hunter2\"")).unwrap_err().to_string();
+    assert!(errors.contains("does not belong into the configuration file"), "{errors}");
+    assert!(!errors.contains("hunter2"), "{errors}");
+    let errors = read(&with("{ env = \"NONE\" }")).unwrap_err().to_string();
+    assert!(errors.contains("environment variable `NONE` is not set"), "{errors}");
+    let errors = read(&with("{ file = \"none\" }")).unwrap_err().to_string();
+    assert!(errors.contains("cannot read `/etc/weir/none`"), "{errors}");
+    let errors = read(&with("{ env = \"A\", file = \"b\" }")).unwrap_err().to_string();
+    assert!(errors.contains("`password` has no single source"), "{errors}");
+    let errors = read(&with("{}")).unwrap_err().to_string();
+    assert!(errors.contains("`password` has no single source"), "{errors}");
+    check(
+        "[[identity.user]]\nname = \"b\"\nscram = \"md5abcdef\"\n",
+        "`scram` is not a verifier | a verifier starts with `SCRAM-SHA-256$` | copy it from \
+        rolpassword of pg_authid, or give a `password` source",
+    );
+}
+
+#[test]
+fn effects_and_masks_are_whole() {
+    let rule = |then: &str| format!("[[rule]]\nname = \"r\"\nthen = {then}\n");
+    const FORM: &str = "`\"allow\"`, `\"deny\"`, `{ deny = \"what to do instead\" }` or \
+        `{ hold = { approvers = [...], quorum = 1, timeout = \"10m\" } }`";
+    check("[[rule]]\nname = \"r\"\n", &format!("`then` is missing in [[rule]] | {FORM}"));
+    check(&rule("1"), &format!("`then` is not an effect | {FORM}"));
+    check(&rule("{}"), &format!("`then` is not one effect | {FORM}"));
+    check(
+        &rule("{ hold = {} }"),
+        "`approvers` is missing in `hold` | a list of groups whose \
+        members may approve",
+    );
+    check(
+        &rule("{ hold = { approvers = [] } }"),
+        "`approvers` is an empty list | at least one text | leave the key out",
+    );
+    check(
+        &rule("{ hold = { approvers = [\"agents\"], quorum = 0 } }"),
+        "`quorum` is 0 | a whole number from 1 to 100",
+    );
+    check(
+        &rule("{ hold = { approvers = [\"agents\"], timeout = \"8d\" } }"),
+        "`timeout` is out of range | a duration from 1s to 7d",
+    );
+    check(
+        &rule("{ hold = { approvers = \"agents\" } }"),
+        "`approvers` is a text | a list of texts | write [\"agents\"]",
+    );
+    check(
+        "[[mask]]\noperator = \"mask\"\n",
+        "a [[mask]] needs either `columns` or `detect` | one of them | write two [[mask]] for both",
+    );
+    check(
+        "[[mask]]\ncolumns = [\"customers.ssn\"]\noperator = \"mask\"\n",
+        "\"customers.ssn\" | `schema.table.column`, `*` for any part",
+    );
+    check(
+        "[[rule]]\nname = \"r\"\nwhen = { touches = [\"a.b.c\"] }\nthen = \"allow\"\n",
+        "\"a.b.c\" | `schema.name` or `name`, `*` for any characters",
+    );
+    check(
+        "[journal]\nsegment = \"1MiB\"\n",
+        "`segment` is out of range | a size from 18MiB (the largest entry) to 4GiB",
+    );
+}
+
+#[test]
+fn all_problems_are_shown_at_once_and_in_order() {
+    let text = "shards = 0\n[listen.postgres]\naddress = \"nowhere\"\n[[target]]\nname = \"a\"\n";
+    let errors = read(text).unwrap_err();
+    let places: Vec<(usize, usize)> =
+        errors.0.iter().map(|problem| (problem.line, problem.column)).collect();
+    assert_eq!(places, [(1, 1), (1, 10), (3, 11), (4, 1), (4, 1)], "{errors}");
+    let shown = errors.to_string();
+    assert!(shown.starts_with("weir.toml:1:1: `data_dir` is missing in the file"), "{shown}");
+    assert!(shown.contains("weir.toml:3:11: `address` is \"nowhere\"\n  expected: an address"));
+}
+
+#[test]
+fn text_that_is_not_toml_names_the_place() {
+    let errors = read("data_dir = \"x\"\nlisten = [\n= 3\n").unwrap_err();
+    assert!(errors.0.iter().all(|problem| problem.found.starts_with("not TOML: ")), "{errors}");
+    assert!(errors.0[0].line >= 2, "{errors}");
+    // A key given twice is an error of TOML itself.
+    let errors = read("data_dir = \"x\"\ndata_dir = \"y\"\n").unwrap_err();
+    assert_eq!(errors.0[0].line, 2, "{errors}");
+}
+
+#[test]
+fn every_truncation_is_an_error_or_settings() {
+    for length in 0..SHORT.len() {
+        let Some(text) = SHORT.get(..length) else { continue };
+        if let Err(errors) = read(text) {
+            assert!(!errors.0.is_empty(), "cut at {length}");
+        }
+    }
+}
+
+#[test]
+fn a_file_that_is_not_there_is_named() {
+    let errors = load(Path::new("/nonexistent/weir.toml")).unwrap_err().to_string();
+    assert!(errors.starts_with("/nonexistent/weir.toml: cannot be read: "), "{errors}");
+}

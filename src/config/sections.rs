@@ -1,0 +1,264 @@
+//! The sections of the file, one function each, in the order of `Settings`.
+//!
+//! In: a `Section`. Out: its part of `Settings`; where a problem was reported, a filler that never
+//! leaves `load`. Never: a decision about another section; references are checked in `rules`.
+
+mod rules;
+pub(super) mod targets;
+
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::{Path, PathBuf};
+
+use super::load::Source;
+use super::report::Report;
+use super::section::{At, Section};
+use super::settings::{JournalSettings, Listen, ListenTls, Settings, User};
+use super::units;
+use crate::identify::scram::{ITERATIONS_DEFAULT, Verifier};
+use crate::limits;
+
+/// Shards a file may ask for; more than any machine has cores.
+const SHARDS_MAX: i64 = 1024;
+/// The admin API's port unless the file says otherwise.
+pub(super) const ADMIN_DEFAULT: SocketAddr =
+    SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 8620);
+
+/// All sections.
+pub(super) fn settings(
+    root: &mut Section<'_>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Settings {
+    let data_dir = root.required_text("data_dir", report);
+    let shards = root.integer("shards", 1..=SHARDS_MAX, report);
+    let postgres = listen(root, source, report);
+    let admin = admin(root, report);
+    let journal = journal(root, report);
+    let targets = targets::targets(root, source, report);
+    let users = users(root, source, report);
+    let (rules, masks) = rules::rules_and_masks(root, &targets, &users, report);
+    Settings {
+        data_dir: data_dir.map_or_else(PathBuf::new, |dir| source.path(dir.value)),
+        shards: shards.map_or_else(shards_default, |count| count as usize),
+        postgres,
+        admin,
+        journal,
+        targets,
+        users,
+        rules,
+        masks,
+    }
+}
+
+/// One shard per core that this process may use.
+pub(super) fn shards_default() -> usize {
+    std::thread::available_parallelism().map_or(1, usize::from)
+}
+
+pub(super) const JOURNAL_DEFAULT: JournalSettings = JournalSettings {
+    segment_bytes: limits::SEGMENT_BYTES_DEFAULT,
+    seal_after_us: limits::SEGMENT_AGE_US,
+};
+
+fn listen(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Listen {
+    let mut postgres = Listen { address: ADMIN_DEFAULT, tls: None };
+    let Some(mut section) = root.section("listen", "[listen]", report) else {
+        root.missing("listen.postgres", "a table [listen.postgres] with an `address`", report);
+        return postgres;
+    };
+    if let Some(mut listener) = section.section("postgres", "[listen.postgres]", report) {
+        if !listener.has("address") {
+            listener.missing("address", ADDRESS_FORM, report);
+        }
+        if let Some(address) = listener.form("address", (address, ADDRESS_FORM), report) {
+            postgres.address = address.value;
+        }
+        if let Some(tls) = listener.section("tls", "`tls` of [listen.postgres]", report) {
+            postgres.tls = listen_tls(tls, source, report);
+        }
+        listener.finish(report);
+    } else if !section.has("postgres") {
+        section.missing("postgres", "a table [listen.postgres] with an `address`", report);
+    }
+    section.finish(report);
+    postgres
+}
+
+fn listen_tls(
+    mut tls: Section<'_>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Option<ListenTls> {
+    let certificate = existing_file(tls.required_text("certificate", report), source, report);
+    let key = existing_file(tls.required_text("key", report), source, report);
+    let required = tls.boolean("required", report).unwrap_or(true);
+    if let Some(value) = tls.take("client_ca") {
+        report.error(
+            value.span(),
+            "`client_ca`: login by client certificate is not built yet",
+            "",
+            "leave it out; users log in with SCRAM ([[identity.user]])",
+        );
+    }
+    tls.finish(report);
+    Some(ListenTls { certificate: certificate?, key: key?, required })
+}
+
+/// A file that will be read later; that it is there is checked now.
+fn existing_file(
+    text: Option<At<&str>>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Option<PathBuf> {
+    let At { value, span } = text?;
+    let path = source.path(value);
+    match std::fs::File::open(&path) {
+        Ok(_) => Some(path),
+        Err(error) => {
+            let found = format!("`{}` cannot be read: {error}", path.display());
+            let hint = "relative paths start from the folder of the configuration file";
+            report.error(span, found, "a readable PEM file", hint);
+            None
+        }
+    }
+}
+
+const ADDRESS_FORM: &str = "an address and port such as \"0.0.0.0:5432\" or \"[::]:5432\"";
+
+fn address(text: &str) -> Option<SocketAddr> {
+    text.parse().ok()
+}
+
+fn admin(root: &mut Section<'_>, report: &mut Report<'_>) -> SocketAddr {
+    let Some(mut section) = root.section("admin", "[admin]", report) else {
+        return ADMIN_DEFAULT;
+    };
+    let chosen = section.form("address", (address, ADDRESS_FORM), report);
+    section.finish(report);
+    chosen.map_or(ADMIN_DEFAULT, |address| address.value)
+}
+
+fn journal(root: &mut Section<'_>, report: &mut Report<'_>) -> JournalSettings {
+    let mut settings = JOURNAL_DEFAULT;
+    let Some(mut section) = root.section("journal", "[journal]", report) else {
+        return settings;
+    };
+    if let Some(size) = section.form("segment", (units::size_bytes, units::SIZE_FORM), report) {
+        // A segment has to hold the largest entry and its own frame.
+        let range = (limits::ENTRY_BYTES_MAX as u64 + (1 << 20))..=(4 << 30);
+        if !range.contains(&size.value) {
+            let expected = "a size from 18MiB (the largest entry) to 4GiB";
+            report.error(size.span, "`segment` is out of range", expected, "");
+        }
+        settings.segment_bytes = size.value;
+    }
+    let after = section.form("seal_after", (units::duration_us, units::DURATION_FORM), report);
+    if let Some(after) = after {
+        if !(1_000_000..=86_400_000_000).contains(&after.value) {
+            let expected = "a duration from 1s to 1d";
+            report.error(after.span, "`seal_after` is out of range", expected, "");
+        }
+        settings.seal_after_us = after.value;
+    }
+    section.finish(report);
+    settings
+}
+
+fn users(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Vec<User> {
+    let Some(mut identity) = root.section("identity", "[identity]", report) else {
+        return Vec::new();
+    };
+    let mut users: Vec<User> = Vec::new();
+    for mut section in identity.sections("user", "[[identity.user]]", report) {
+        let name = section.required_text("name", report);
+        let groups = section.texts("groups", report);
+        let verifier = verifier(&mut section, source, report);
+        if let Some(name) = &name
+            && users.iter().any(|user| user.name == name.value)
+        {
+            let found = format!("a second user `{}`", name.value);
+            report.error(name.span.clone(), found, "names that differ", "");
+        }
+        section.finish(report);
+        if let (Some(name), Some(verifier)) = (name, verifier) {
+            let groups = groups.iter().map(|group| group.value.to_owned()).collect();
+            users.push(User { name: name.value.to_owned(), verifier, groups });
+        }
+    }
+    if let Some(value) = identity.take("oidc") {
+        report.error(
+            value.span(),
+            "[[identity.oidc]]: login by OIDC is not built yet",
+            "",
+            "leave it out; users log in with SCRAM ([[identity.user]])",
+        );
+    }
+    identity.finish(report);
+    users
+}
+
+fn verifier(
+    section: &mut Section<'_>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Option<Verifier> {
+    const EXPECTED: &str = "`scram = \"SCRAM-SHA-256$...\"` or \
+        `password = { file = \"...\" }`, `{ env = \"...\" }` or `{ command = [...] }`";
+    match (section.has("scram"), section.has("password")) {
+        (false, false) => {
+            section.missing("scram` or `password", EXPECTED, report);
+            None
+        }
+        (true, true) => {
+            let found = "both `scram` and `password`";
+            report.error(section.span(), found, "one of them", "");
+            // Asked for, so that they are not reported as unknown besides.
+            section.take("scram");
+            section.take("password");
+            None
+        }
+        (true, false) => {
+            section.take("password");
+            let text = section.text("scram", report)?;
+            let parsed = Verifier::parse(text.value);
+            if let Err(error) = &parsed {
+                let hint = "copy it from rolpassword of pg_authid, or give a `password` source";
+                report.error(text.span, "`scram` is not a verifier", error.to_string(), hint);
+            }
+            parsed.ok()
+        }
+        (false, true) => {
+            section.take("scram");
+            let password = targets::password(section, source, report)?;
+            let salt = match random_salt() {
+                Some(salt) => salt,
+                None => {
+                    report.error(section.span(), "the system gives no random bytes", "", "");
+                    return None;
+                }
+            };
+            Some(Verifier::from_password(password.reveal(), &salt, ITERATIONS_DEFAULT))
+        }
+    }
+}
+
+/// 16 random bytes, as PostgreSQL salts; `None` if the system has none.
+pub(super) fn random_salt() -> Option<[u8; 16]> {
+    use ring::rand::SecureRandom as _;
+    let mut salt = [0; 16];
+    ring::rand::SystemRandom::new().fill(&mut salt).ok()?;
+    Some(salt)
+}
+
+/// Where Linux distributions keep the roots they trust.
+const SYSTEM_ROOTS: [&str; 4] = [
+    "/etc/ssl/certs/ca-certificates.crt",
+    "/etc/pki/tls/certs/ca-bundle.crt",
+    "/etc/ssl/ca-bundle.pem",
+    "/etc/ssl/cert.pem",
+];
+
+/// The system's roots, for verify modes without roots of their own.
+pub(super) fn system_roots() -> Option<PathBuf> {
+    SYSTEM_ROOTS.iter().map(Path::new).find(|path| path.is_file()).map(Path::to_path_buf)
+}

@@ -1,0 +1,275 @@
+//! `[[rule]]` and `[[mask]]`, and the names they refer to.
+//!
+//! In: sections, the targets and users they may name. Out: `RuleSpec`s and `MaskSpec`s.
+//! Never: a rule that names a target or user that does not exist.
+
+use std::collections::BTreeSet;
+
+use super::super::report::{Report, did_you_mean, one_of};
+use super::super::section::{At, Section, choose};
+use super::super::settings::{Effect, MaskSpec, RuleSpec, Target, User};
+use super::super::units;
+use crate::decide::Class;
+use crate::mask::{Operator, detect};
+
+/// A hold may wait this long at most.
+const HOLD_TIMEOUT_US_MAX: u64 = 7 * 86_400_000_000;
+const HOLD_TIMEOUT_US_DEFAULT: u64 = 600_000_000;
+
+/// Names that rules and masks may refer to.
+struct Names<'a> {
+    targets: Vec<&'a str>,
+    users: Vec<&'a str>,
+    roles: Vec<&'a str>,
+    groups: Vec<&'a str>,
+}
+
+pub(super) fn rules_and_masks(
+    root: &mut Section<'_>,
+    targets: &[Target],
+    users: &[User],
+    report: &mut Report<'_>,
+) -> (Vec<RuleSpec>, Vec<MaskSpec>) {
+    let credentials = || targets.iter().flat_map(|target| &target.credentials);
+    let names = Names {
+        targets: targets.iter().map(|target| target.name.as_str()).collect(),
+        users: users.iter().map(|user| user.name.as_str()).collect(),
+        roles: unique(credentials().map(|credential| &credential.role)),
+        groups: unique(users.iter().flat_map(|user| &user.groups)),
+    };
+    if !root.has("rule") {
+        let hint = "a [[rule]] with then = \"allow\" lets commands pass";
+        report.warning(root.span(), "there is no [[rule]]: every command is denied", hint);
+    }
+    let mut rules: Vec<RuleSpec> = Vec::new();
+    for mut section in root.sections("rule", "[[rule]]", report) {
+        let name = section.required_text("name", report);
+        if let Some(name) = &name
+            && rules.iter().any(|rule| rule.name == name.value)
+        {
+            let found = format!("a second rule `{}`", name.value);
+            report.error(name.span.clone(), found, "names that differ", "");
+        }
+        let rule = rule(&mut section, name, &names, report);
+        section.finish(report);
+        rules.extend(rule);
+    }
+    let mut masks = Vec::new();
+    for mut section in root.sections("mask", "[[mask]]", report) {
+        masks.extend(mask(&mut section, &names, report));
+        section.finish(report);
+    }
+    (rules, masks)
+}
+
+fn unique<'a>(names: impl Iterator<Item = &'a String>) -> Vec<&'a str> {
+    names.map(String::as_str).collect::<BTreeSet<_>>().into_iter().collect()
+}
+
+fn rule(
+    section: &mut Section<'_>,
+    name: Option<At<&str>>,
+    names: &Names<'_>,
+    report: &mut Report<'_>,
+) -> Option<RuleSpec> {
+    let mut rule = RuleSpec {
+        name: String::new(),
+        users: Vec::new(),
+        groups: Vec::new(),
+        targets: Vec::new(),
+        roles: Vec::new(),
+        sources: Vec::new(),
+        commands: Vec::new(),
+        touches: Vec::new(),
+        minutes_utc: None,
+        then: Effect::Deny(None),
+    };
+    if let Some(mut when) = section.section("when", "`when` of [[rule]]", report) {
+        conditions(&mut rule, &mut when, names, report);
+        when.finish(report);
+    }
+    if !section.has("then") {
+        section.missing("then", THEN_FORM, report);
+    }
+    rule.then = then(section, names, report)?;
+    rule.name = name?.value.to_owned();
+    Some(rule)
+}
+
+fn conditions(
+    rule: &mut RuleSpec,
+    when: &mut Section<'_>,
+    names: &Names<'_>,
+    report: &mut Report<'_>,
+) {
+    let classes: Vec<(&str, Class)> =
+        Class::ALL.iter().map(|class| (class.name(), *class)).collect();
+    rule.users = when.words("users", |text, report| user(text, names, report), report);
+    rule.groups = when.words("groups", |text, report| group(text, names, report), report);
+    rule.targets = when.words("targets", |text, report| target(text, names, report), report);
+    rule.roles = when.words("roles", |text, report| role(text, names, report), report);
+    rule.sources = when.words(
+        "sources",
+        |text, report| formed(text, units::network, units::NETWORK_FORM, report),
+        report,
+    );
+    rule.commands =
+        when.words("commands", |text, report| choose("commands", text, &classes, report), report);
+    rule.touches =
+        when.words("touches", |text, report| formed(text, touch, TOUCH_FORM, report), report);
+    let hours = when.form("hours_utc", (units::hours_minutes, units::HOURS_FORM), report);
+    rule.minutes_utc = hours.map(|hours| hours.value);
+}
+
+const THEN_FORM: &str = "`\"allow\"`, `\"deny\"`, `{ deny = \"what to do instead\" }` or \
+    `{ hold = { approvers = [...], quorum = 1, timeout = \"10m\" } }`";
+
+fn then(section: &mut Section<'_>, names: &Names<'_>, report: &mut Report<'_>) -> Option<Effect> {
+    let value = section.take("then")?;
+    if value.get_ref().as_str().is_some() {
+        let choices = [("allow", Effect::Allow), ("deny", Effect::Deny(None))];
+        return section.choice("then", &choices, report);
+    }
+    let Some(table) = value.get_ref().as_table() else {
+        report.error(value.span(), "`then` is not an effect", THEN_FORM, "");
+        return None;
+    };
+    let mut effect = Section::new(table, value.span(), "`then`");
+    let deny = effect.text("deny", report).map(|text| text.value.to_owned());
+    let hold = effect.section("hold", "`hold`", report);
+    let (has_deny, has_hold) = (effect.has("deny"), effect.has("hold"));
+    effect.finish(report);
+    match (deny, hold) {
+        (Some(message), None) if !has_hold => Some(Effect::Deny(Some(message))),
+        (None, Some(terms)) if !has_deny => hold_terms(terms, names, report),
+        _ => {
+            if has_deny == has_hold {
+                report.error(value.span(), "`then` is not one effect", THEN_FORM, "");
+            }
+            None
+        }
+    }
+}
+
+fn hold_terms(
+    mut terms: Section<'_>,
+    names: &Names<'_>,
+    report: &mut Report<'_>,
+) -> Option<Effect> {
+    if !terms.has("approvers") {
+        terms.missing("approvers", "a list of groups whose members may approve", report);
+    }
+    let approvers = terms.words("approvers", |text, report| group(text, names, report), report);
+    let quorum = terms.integer("quorum", 1..=100, report).unwrap_or(1);
+    let timeout = terms.form("timeout", (units::duration_us, units::DURATION_FORM), report);
+    let timeout_us = timeout.as_ref().map_or(HOLD_TIMEOUT_US_DEFAULT, |timeout| timeout.value);
+    if !(1_000_000..=HOLD_TIMEOUT_US_MAX).contains(&timeout_us) {
+        let span = timeout.map_or(terms.span(), |timeout| timeout.span);
+        report.error(span, "`timeout` is out of range", "a duration from 1s to 7d", "");
+    }
+    terms.finish(report);
+    Some(Effect::Hold { approvers, quorum: quorum.unsigned_abs() as u32, timeout_us })
+}
+
+fn mask(section: &mut Section<'_>, names: &Names<'_>, report: &mut Report<'_>) -> Option<MaskSpec> {
+    let detectors: Vec<(&str, &str)> = detect::NAMES.iter().map(|&name| (name, name)).collect();
+    let operators: Vec<(&str, Operator)> =
+        Operator::NAMES.iter().filter_map(|name| Some((*name, Operator::parse(name)?))).collect();
+    let columns =
+        section.words("columns", |text, report| formed(text, column, COLUMN_FORM, report), report);
+    let detect = section.words(
+        "detect",
+        |text, report| choose("detect", text, &detectors, report).map(str::to_owned),
+        report,
+    );
+    if section.has("columns") == section.has("detect") {
+        let found = "a [[mask]] needs either `columns` or `detect`";
+        report.error(section.span(), found, "one of them", "write two [[mask]] for both");
+    }
+    if !section.has("operator") {
+        section.missing("operator", &one_of(&Operator::NAMES), report);
+    }
+    let operator = section.choice("operator", &operators, report);
+    let targets = section.words("targets", |text, report| target(text, names, report), report);
+    let mut except_groups = Vec::new();
+    if let Some(mut except) = section.section("except", "`except` of [[mask]]", report) {
+        except_groups = except.words("groups", |text, report| group(text, names, report), report);
+        except.finish(report);
+    }
+    Some(MaskSpec { columns, detect, operator: operator?, targets, except_groups })
+}
+
+fn user(text: &At<&str>, names: &Names<'_>, report: &mut Report<'_>) -> Option<String> {
+    existing("user", "[[identity.user]]", text, &names.users, report)
+}
+
+fn target(text: &At<&str>, names: &Names<'_>, report: &mut Report<'_>) -> Option<String> {
+    existing("target", "[[target]]", text, &names.targets, report)
+}
+
+/// A name that has to be defined in the file.
+fn existing(
+    kind: &str,
+    section: &str,
+    text: &At<&str>,
+    known: &[&str],
+    report: &mut Report<'_>,
+) -> Option<String> {
+    if !known.contains(&text.value) {
+        let found = format!("no {kind} is named `{}`", text.value);
+        let expected = match known {
+            [] => format!("a {kind}, and there is no {section}"),
+            _ => one_of(known),
+        };
+        report.error(text.span.clone(), found, expected, did_you_mean(text.value, known));
+    }
+    Some(text.value.to_owned())
+}
+
+/// Groups are not defined anywhere, only had: a group without a member is allowed, and said.
+fn group(text: &At<&str>, names: &Names<'_>, report: &mut Report<'_>) -> Option<String> {
+    if !names.groups.contains(&text.value) {
+        let found = format!("no user is in group `{}`", text.value);
+        report.warning(text.span.clone(), found, did_you_mean(text.value, &names.groups));
+    }
+    Some(text.value.to_owned())
+}
+
+fn role(text: &At<&str>, names: &Names<'_>, report: &mut Report<'_>) -> Option<String> {
+    if !names.roles.contains(&text.value) {
+        let found = format!("no credential has the role `{}`", text.value);
+        report.warning(text.span.clone(), found, did_you_mean(text.value, &names.roles));
+    }
+    Some(text.value.to_owned())
+}
+
+fn formed<T>(
+    text: &At<&str>,
+    parse: impl Fn(&str) -> Option<T>,
+    form: &str,
+    report: &mut Report<'_>,
+) -> Option<T> {
+    let parsed = parse(text.value);
+    if parsed.is_none() {
+        report.error(text.span.clone(), format!("\"{}\"", text.value), form, "");
+    }
+    parsed
+}
+
+const TOUCH_FORM: &str = "`schema.name` or `name`, `*` for any characters";
+const COLUMN_FORM: &str = "`schema.table.column`, `*` for any part";
+
+/// `schema.name`; a name alone is that name in any schema.
+fn touch(text: &str) -> Option<String> {
+    let parts: Vec<&str> = text.split('.').collect();
+    match parts.as_slice() {
+        [name] if !name.is_empty() => Some(format!("*.{name}")),
+        [schema, name] if !schema.is_empty() && !name.is_empty() => Some(text.to_owned()),
+        _ => None,
+    }
+}
+
+fn column(text: &str) -> Option<String> {
+    let parts: Vec<&str> = text.split('.').collect();
+    (parts.len() == 3 && parts.iter().all(|part| !part.is_empty())).then(|| text.to_owned())
+}

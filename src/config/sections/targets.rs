@@ -1,0 +1,193 @@
+//! `[[target]]` and its credentials.
+//!
+//! In: a section. Out: `Target`s. Never: a password that stands in the file itself.
+
+use super::super::load::Source;
+use super::super::report::Report;
+use super::super::secret::SecretSource;
+use super::super::section::{At, Section, shown};
+use super::super::settings::{Capture, Credential, Durability, Secret, Target, TargetTls};
+use super::super::units;
+use super::{existing_file, system_roots};
+use crate::limits;
+
+/// The modes of libpq's `sslmode` that weir speaks. `allow` is not among them: it tries in clear
+/// first.
+pub(in crate::config) const TLS_MODES: [(&str, TargetTls); 5] = [
+    ("disable", TargetTls::Disable),
+    ("prefer", TargetTls::Prefer),
+    ("require", TargetTls::Require),
+    ("verify-ca", TargetTls::VerifyCa),
+    ("verify-full", TargetTls::VerifyFull),
+];
+
+/// PostgreSQL's port.
+pub(in crate::config) const PORT_DEFAULT: u16 = 5432;
+
+pub(super) fn targets(
+    root: &mut Section<'_>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Vec<Target> {
+    if !root.has("target") {
+        root.missing("target", "at least one [[target]]", report);
+    }
+    let mut targets: Vec<Target> = Vec::new();
+    for mut section in root.sections("target", "[[target]]", report) {
+        let name = section.required_text("name", report);
+        if let Some(name) = &name
+            && targets.iter().any(|target| target.name == name.value)
+        {
+            let found = format!("a second target `{}`", name.value);
+            report.error(name.span.clone(), found, "names that differ", "");
+        }
+        let target = target(&mut section, name, source, report);
+        section.finish(report);
+        targets.extend(target);
+    }
+    targets
+}
+
+fn target(
+    section: &mut Section<'_>,
+    name: Option<At<&str>>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Option<Target> {
+    section.choice("protocol", &[("postgres", ())], report);
+    if !section.has("address") {
+        section.missing("address", units::HOST_FORM, report);
+    }
+    let host_port = |text: &str| units::host_port(text, Some(PORT_DEFAULT));
+    let address = section.form("address", (host_port, units::HOST_FORM), report);
+    let database = section.text("database", report);
+    // The credential crosses this connection: without a word in the file, the safest mode.
+    let tls = section.choice("tls", &TLS_MODES, report).unwrap_or(TargetTls::VerifyFull);
+    let roots = section.text("root_certificates", report);
+    let durability = durability(section, report);
+    let capture = capture(section, report);
+    let credentials = credentials(section, source, report);
+    let root_certificates = match (roots, tls) {
+        (Some(roots), _) => Some(existing_file(Some(roots), source, report)?),
+        (None, TargetTls::VerifyCa | TargetTls::VerifyFull) => {
+            let system = system_roots();
+            if system.is_none() {
+                section.missing("root_certificates", "a PEM file of the roots to trust", report);
+            }
+            system
+        }
+        (None, TargetTls::Disable | TargetTls::Prefer | TargetTls::Require) => None,
+    };
+    let (name, (host, port)) = (name?.value.to_owned(), address?.value);
+    Some(Target {
+        database: database.map_or_else(|| name.clone(), |database| database.value.to_owned()),
+        name,
+        host,
+        port,
+        tls,
+        root_certificates,
+        durability,
+        capture,
+        credentials,
+    })
+}
+
+fn durability(section: &mut Section<'_>, report: &mut Report<'_>) -> Durability {
+    let Some(text) = section.text("durability", report) else { return Durability::Write };
+    if text.value == "relaxed" {
+        let found = "`durability`: the mode `relaxed` is not built yet";
+        report.error(text.span, found, "`sync` or `write`", "");
+        return Durability::Write;
+    }
+    let choices = [("sync", Durability::Sync), ("write", Durability::Write)];
+    super::super::section::choose("durability", &text, &choices, report)
+        .unwrap_or(Durability::Write)
+}
+
+fn capture(target: &mut Section<'_>, report: &mut Report<'_>) -> Capture {
+    let default = Capture::Head(limits::CAPTURE_BYTES_DEFAULT);
+    let Some(mut section) = target.section("capture", "`capture` of [[target]]", report) else {
+        return default;
+    };
+    let size = section.form("bytes", (units::size_bytes, units::SIZE_FORM), report);
+    let bytes = size.as_ref().map_or(limits::CAPTURE_BYTES_DEFAULT, |size| size.value);
+    let choices =
+        [("summary", Capture::Summary), ("head", Capture::Head(bytes)), ("full", Capture::Full)];
+    let capture = section.choice("responses", &choices, report).unwrap_or(Capture::Head(bytes));
+    if let (Some(size), Capture::Summary | Capture::Full) = (size, capture) {
+        report.error(size.span, "`bytes` without `responses = \"head\"`", "", "leave it out");
+    }
+    section.finish(report);
+    capture
+}
+
+fn credentials(
+    target: &mut Section<'_>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Vec<Credential> {
+    if !target.has("credential") {
+        target.missing("credential", "at least one [[target.credential]]", report);
+    }
+    let mut credentials = Vec::new();
+    let mut everybody = false;
+    for mut section in target.sections("credential", "[[target.credential]]", report) {
+        let role = section.required_text("role", report);
+        if !section.has("password") {
+            section.missing("password", PASSWORD_FORM, report);
+        }
+        let password = password(&mut section, source, report);
+        let groups = section.texts("groups", report);
+        if everybody {
+            let found = "this credential is never used: one before it is for everybody";
+            report.warning(section.span(), found, "put credentials with `groups` first");
+        }
+        everybody |= !section.has("groups");
+        section.finish(report);
+        if let (Some(role), Some(password)) = (role, password) {
+            let groups = groups.iter().map(|group| group.value.to_owned()).collect();
+            credentials.push(Credential { role: role.value.to_owned(), password, groups });
+        }
+    }
+    credentials
+}
+
+const PASSWORD_FORM: &str =
+    "`{ file = \"...\" }`, `{ env = \"...\" }` or `{ command = [\"...\"] }`";
+
+/// The `password` of a credential or a user, fetched.
+pub(super) fn password(
+    section: &mut Section<'_>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Option<Secret> {
+    let value = section.take("password")?;
+    let Some(table) = value.get_ref().as_table() else {
+        let hint = "a password does not belong into the configuration file";
+        report.error(value.span(), format!("`password` is {}", shown(value)), PASSWORD_FORM, hint);
+        return None;
+    };
+    let mut fields = Section::new(table, value.span(), "`password`");
+    let file = fields.text("file", report);
+    let env = fields.text("env", report);
+    let command = fields.texts("command", report);
+    fields.finish(report);
+    let from = match (file, env, command.as_slice()) {
+        (Some(file), None, []) => SecretSource::File(source.path(file.value)),
+        (None, Some(env), []) => SecretSource::Env(env.value.to_owned()),
+        (None, None, [_, ..]) => {
+            SecretSource::Command(command.iter().map(|word| word.value.to_owned()).collect())
+        }
+        _ => {
+            report.error(value.span(), "`password` has no single source", PASSWORD_FORM, "");
+            return None;
+        }
+    };
+    match from.fetch(source.env) {
+        Ok(secret) => Some(secret),
+        Err(reason) => {
+            report.error(value.span(), format!("no password: {reason}"), "", "");
+            None
+        }
+    }
+}

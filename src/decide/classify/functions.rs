@@ -1,0 +1,183 @@
+//! Functions of PostgreSQL and its usual extensions that do more than compute.
+//!
+//! In: the name and arguments of a call. Out: the class of the work it hides in a query.
+//! Never: a promise. Functions that users define are not looked into; who may create or call them
+//! is the target's business.
+
+use super::super::Class;
+use super::tree::Tree;
+
+/// Names by class; a name ending in `*` stands for all names that begin so.
+const TABLE: [(Class, &[&str]); 5] = [
+    // They run text that the parser does not see.
+    (
+        Class::Unknown,
+        &[
+            "dblink*",
+            "query_to_xml*",
+            "table_to_xml*",
+            "schema_to_xml*",
+            "database_to_xml*",
+            "cursor_to_xml*",
+            "ts_stat",
+            "ts_rewrite",
+            "crosstab*",
+            "connectby",
+            "xpath_table",
+        ],
+    ),
+    (
+        Class::CopyFile,
+        &[
+            "pg_read_file*",
+            "pg_read_binary_file",
+            "pg_stat_file*",
+            "pg_ls_*",
+            "pg_file_*",
+            "pg_logdir_ls",
+            "lo_import",
+            "lo_export",
+            "pg_current_logfile",
+        ],
+    ),
+    (
+        Class::Maintenance,
+        &[
+            "pg_terminate_backend",
+            "pg_cancel_backend",
+            "pg_reload_conf",
+            "pg_rotate_logfile*",
+            "pg_switch_wal",
+            "pg_create_restore_point",
+            "pg_promote",
+            "pg_backup_*",
+            "pg_wal_replay_*",
+            "pg_stat_reset*",
+            "pg_stat_statements_reset",
+            "pg_prewarm",
+            "pg_import_system_collations",
+            "brin_*",
+            "gin_clean_pending_list",
+        ],
+    ),
+    (
+        Class::Replication,
+        &[
+            "pg_logical_*",
+            "pg_create_physical_replication_slot",
+            "pg_create_logical_replication_slot",
+            "pg_drop_replication_slot",
+            "pg_copy_physical_replication_slot",
+            "pg_copy_logical_replication_slot",
+            "pg_replication_*",
+            "pg_sync_replication_slots",
+        ],
+    ),
+    (
+        Class::Write,
+        &[
+            "nextval",
+            "setval",
+            "lo_creat",
+            "lo_create",
+            "lo_from_bytea",
+            "lo_put",
+            "lo_unlink",
+            "lo_truncate*",
+            "lo_open",
+            "lowrite",
+        ],
+    ),
+];
+
+/// The class of the work that a call hides; `None` if it only computes.
+pub(super) fn class(name: &str, arguments: &[Tree]) -> Option<Class> {
+    if name == "set_config" {
+        return set_config(arguments);
+    }
+    let matches = |pattern: &str| match pattern.strip_suffix('*') {
+        Some(start) => name.starts_with(start),
+        None => name == pattern,
+    };
+    let row = TABLE.iter().find(|(_, names)| names.iter().any(|pattern| matches(pattern)));
+    row.map(|(class, _)| *class)
+}
+
+/// Two kinds of hidden work in one statement: no single class tells both.
+pub(super) fn both(a: Class, b: Class) -> Class {
+    if a == b { a } else { Class::Unknown }
+}
+
+/// `set_config(name, value, is_local)` is SET as a function.
+fn set_config(arguments: &[Tree]) -> Option<Class> {
+    let constant = |index: usize| {
+        let argument = arguments.get(index)?;
+        let is_text = argument.kind() == "AConst" && argument.field("val").kind() == "String";
+        is_text.then(|| argument.field("val").text())
+    };
+    match (constant(0), constant(1)) {
+        (Some(name), _) if is_role(name) => Some(Class::SetRole),
+        (Some(name), value) if changes_parsing(name, value.unwrap_or("")) => Some(Class::Unknown),
+        (Some(_), _) => None,
+        (None, _) => Some(Class::Unknown),
+    }
+}
+
+/// Settings that change who the session is.
+pub(super) fn is_role(setting: &str) -> bool {
+    ["role", "session_authorization"].iter().any(|name| setting.eq_ignore_ascii_case(name))
+}
+
+/// Whether a setting makes the target read command text in another way than the parser here:
+/// strings in which a backslash escapes, or an encoding in which the second byte of a character may
+/// be an ASCII one. A session that allowed it could be shown one command and run another. Also for
+/// the settings of a start-up packet.
+pub fn changes_parsing(setting: &str, value: &str) -> bool {
+    let plain = |text: &str| {
+        let letters = text.chars().filter(char::is_ascii_alphanumeric);
+        letters.map(|letter| letter.to_ascii_lowercase()).collect::<String>()
+    };
+    match plain(setting).as_str() {
+        "standardconformingstrings" => !["on", "true", "t", "tr", "tru", "yes", "y", "ye", "1"]
+            .contains(&plain(value).as_str()),
+        "clientencoding" | "names" => !SAFE_ENCODINGS
+            .iter()
+            .any(|safe| plain(value).strip_prefix(safe).is_some_and(is_number_or_empty)),
+        _ => false,
+    }
+}
+
+fn is_number_or_empty(text: &str) -> bool {
+    text.bytes().all(|byte| byte.is_ascii_digit())
+}
+
+/// Encodings in which ASCII bytes are always ASCII characters. Not among them: SJIS, BIG5, GBK,
+/// UHC, GB18030, JOHAB, and all that is not known.
+const SAFE_ENCODINGS: [&str; 15] = [
+    "utf", "unicode", "sqlascii", "latin", "iso8859", "win", "windows", "koi8", "koi8r", "koi8u",
+    "euccn", "eucjp", "euckr", "euctw", "alt",
+];
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn settings_that_change_parsing() {
+        fn check(setting: &str, value: &str, expect: bool) {
+            assert_eq!(changes_parsing(setting, value), expect, "{setting} = {value}");
+        }
+        check("standard_conforming_strings", "on", false);
+        check("Standard_Conforming_Strings", "OFF", true);
+        check("standard_conforming_strings", "", true);
+        check("client_encoding", "UTF8", false);
+        check("client_encoding", "utf-8", false);
+        check("client_encoding", "'LATIN1'", false);
+        check("client_encoding", "SQL_ASCII", false);
+        check("client_encoding", "SJIS", true);
+        check("client_encoding", "gb18030", true);
+        check("client_encoding", "", true);
+        check("search_path", "x", false);
+        check("role", "x", false);
+    }
+}

@@ -1,0 +1,305 @@
+//! The shape of a text: the text with plain literals and comments replaced by marks.
+//!
+//! In: a text. Out: a key, or no: then the text itself is the key. Never: one key for two texts
+//! that the parser would treat differently. In doubt it declines; declining costs a parse, a wrong
+//! key would cost a decision.
+//!
+//! A mark stands for an integer that fits 32 bits, another number, a string, a block comment. The
+//! grammar takes 32-bit integers where it takes no other number, so these two marks differ. It looks
+//! at the value of a literal in `float(n)` only, and `functions` only at those of `set_config`:
+//! texts with these words are declined, as is everything that is no query or DML, every escape,
+//! every second statement.
+
+const INTEGER: u8 = 1;
+const NUMBER: u8 = 2;
+const STRING: u8 = 3;
+const COMMENT: u8 = 4;
+
+/// Writes the key of `text` to `key`, which is empty. `false` if the text has to be its own key;
+/// `key` then holds nothing of use.
+pub(super) fn shape(text: &[u8], key: &mut Vec<u8>) -> bool {
+    if std::str::from_utf8(text).is_err() {
+        return false;
+    }
+    key.reserve(text.len() + 1);
+    let mut lexer = Lexer { text, at: 0, key, first_word: true };
+    lexer.run().is_some()
+}
+
+struct Lexer<'a> {
+    text: &'a [u8],
+    at: usize,
+    key: &'a mut Vec<u8>,
+    first_word: bool,
+}
+
+/// Kinds of bytes, as PostgreSQL's scan.l sees them.
+fn starts_word(byte: u8) -> bool {
+    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
+}
+
+fn continues_word(byte: u8) -> bool {
+    starts_word(byte) || byte.is_ascii_digit() || byte == b'$'
+}
+
+fn is_space(byte: u8) -> bool {
+    matches!(byte, b' ' | b'\t' | b'\n' | b'\r' | 0x0b | 0x0c)
+}
+
+impl Lexer<'_> {
+    fn peek(&self, ahead: usize) -> u8 {
+        // NUL stands for the end; a NUL inside the text is declined.
+        self.text.get(self.at + ahead).copied().unwrap_or(0)
+    }
+
+    fn run(&mut self) -> Option<()> {
+        while self.at < self.text.len() {
+            let byte = self.peek(0);
+            match byte {
+                _ if starts_word(byte) => self.word()?,
+                b'0'..=b'9' => self.number()?,
+                b'.' if self.peek(1).is_ascii_digit() => self.number()?,
+                b'\'' => self.string()?,
+                b'"' => self.quoted_name()?,
+                b'$' => self.parameter()?,
+                b'-' if self.peek(1) == b'-' => self.line_comment()?,
+                b'/' if self.peek(1) == b'*' => self.block_comment()?,
+                b';' => return self.end(),
+                b'\\' => return None,
+                _ if is_space(byte) || byte >= b' ' => self.copy(1),
+                _ => return None,
+            }
+        }
+        // Nothing but blanks and comments is cheap to parse and needs no shape.
+        (!self.first_word).then_some(())
+    }
+
+    fn copy(&mut self, length: usize) {
+        let end = (self.at + length).min(self.text.len());
+        self.key.extend_from_slice(self.text.get(self.at..end).unwrap_or_default());
+        self.at = end;
+    }
+
+    fn mark(&mut self, mark: u8, length: usize) {
+        self.key.push(mark);
+        self.at += length;
+    }
+
+    fn word(&mut self) -> Option<()> {
+        let rest = self.text.get(self.at..)?;
+        let length = rest.iter().take_while(|&&byte| continues_word(byte)).count();
+        let word = rest.get(..length)?;
+        // E'..', B'..', X'..', N'..', U&'..', U&".."
+        let follows = rest.get(length..)?;
+        if matches!(follows, [b'\'', ..] | [b'&', b'\'' | b'"', ..]) {
+            return None;
+        }
+        if self.first_word {
+            const SHAPED: [&[u8]; 7] =
+                [b"SELECT", b"INSERT", b"UPDATE", b"DELETE", b"WITH", b"VALUES", b"MERGE"];
+            if !SHAPED.iter().any(|shaped| word.eq_ignore_ascii_case(shaped)) {
+                return None;
+            }
+            self.first_word = false;
+        }
+        let value_matters = (length == 5 && word.eq_ignore_ascii_case(b"float"))
+            || (length == 10 && word.eq_ignore_ascii_case(b"set_config"));
+        if value_matters {
+            return None;
+        }
+        self.copy(length);
+        Some(())
+    }
+
+    /// `12`, `1.5`, `.5`, `5.`; exponents, other bases and separators are declined.
+    fn number(&mut self) -> Option<()> {
+        let rest = self.text.get(self.at..)?;
+        let digits = |bytes: &[u8]| bytes.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let whole = digits(rest);
+        let mut length = whole;
+        let mut fraction = false;
+        if rest.get(length) == Some(&b'.') {
+            fraction = true;
+            length += 1 + digits(rest.get(length + 1..)?);
+        }
+        match rest.get(length) {
+            // `1..2` in PL/pgSQL, `1.2.3`, `12abc`.
+            Some(&byte) if byte == b'.' || continues_word(byte) => return None,
+            _ => {}
+        }
+        let small = || {
+            let digits = std::str::from_utf8(rest.get(..whole)?).ok()?;
+            digits.parse::<u64>().ok().filter(|&value| value <= i32::MAX as u64)
+        };
+        let mark = if !fraction && small().is_some() { INTEGER } else { NUMBER };
+        self.mark(mark, length);
+        Some(())
+    }
+
+    fn string(&mut self) -> Option<()> {
+        let rest = self.text.get(self.at + 1..)?;
+        let mut length = 0;
+        loop {
+            let after = rest.get(length..)?;
+            let found = memchr::memchr3(b'\'', b'\\', 0, after)?;
+            if after.get(found) != Some(&b'\'') {
+                return None;
+            }
+            length += found + 1;
+            // Two quotes are one inside the string.
+            match rest.get(length) {
+                Some(b'\'') => length += 1,
+                Some(_) | None => break,
+            }
+        }
+        self.mark(STRING, length + 1);
+        Some(())
+    }
+
+    fn quoted_name(&mut self) -> Option<()> {
+        let rest = self.text.get(self.at + 1..)?;
+        let end = memchr::memchr2(b'"', 0, rest)?;
+        let text = rest.get(..end)?;
+        // `"set_config"` is that function too.
+        if rest.get(end) != Some(&b'"') || text == b"set_config" {
+            return None;
+        }
+        self.copy(end + 2);
+        Some(())
+    }
+
+    /// `$1` stays as it is; `$tag$` is declined.
+    fn parameter(&mut self) -> Option<()> {
+        let rest = self.text.get(self.at + 1..)?;
+        let length = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        if length == 0 || rest.get(length).is_some_and(|&byte| continues_word(byte)) {
+            return None;
+        }
+        self.copy(length + 1);
+        Some(())
+    }
+
+    /// Replaced up to its line end, which stays: it may join two strings.
+    fn line_comment(&mut self) -> Option<()> {
+        let rest = self.text.get(self.at..)?;
+        let length = memchr::memchr3(b'\n', b'\r', 0, rest).unwrap_or(rest.len());
+        self.mark(COMMENT, length);
+        Some(())
+    }
+
+    fn block_comment(&mut self) -> Option<()> {
+        let rest = self.text.get(self.at..)?;
+        let mut length = 2;
+        let mut depth = 1;
+        while depth > 0 {
+            let after = rest.get(length..)?;
+            let found = memchr::memchr3(b'*', b'/', 0, after)?;
+            length += found;
+            match rest.get(length..)? {
+                [b'*', b'/', ..] => (depth, length) = (depth - 1, length + 2),
+                [b'/', b'*', ..] => (depth, length) = (depth + 1, length + 2),
+                [0, ..] => return None,
+                _ => length += 1,
+            }
+        }
+        self.mark(COMMENT, length);
+        Some(())
+    }
+
+    /// After `;` only blanks may come.
+    fn end(&mut self) -> Option<()> {
+        let rest = self.text.get(self.at + 1..)?;
+        (!self.first_word && rest.iter().all(|&byte| is_space(byte) || byte == b';')).then(|| {
+            self.copy(rest.len() + 1);
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expect: Option<&str>) {
+        let mut key = Vec::new();
+        let shaped = shape(text.as_bytes(), &mut key);
+        let shown = String::from_utf8(key)
+            .unwrap()
+            .replace('\u{1}', "<i>")
+            .replace('\u{2}', "<n>")
+            .replace('\u{3}', "<s>")
+            .replace('\u{4}', "<c>");
+        assert_eq!(shaped.then_some(shown.as_str()), expect, "{text}");
+    }
+
+    #[test]
+    fn plain_literals_are_replaced() {
+        check("SELECT 1", Some("SELECT <i>"));
+        check("select a from t where b=12345;", Some("select a from t where b=<i>;"));
+        check("SELECT a1, _2, x$3 FROM t", Some("SELECT a1, _2, x$3 FROM t"));
+        check("SELECT 1.5, .5, 5., 3000000000", Some("SELECT <n>, <n>, <n>, <n>"));
+        check("SELECT 2147483647, 2147483648", Some("SELECT <i>, <n>"));
+        check("SELECT 'a', '', 'it''s', ''''", Some("SELECT <s>, <s>, <s>, <s>"));
+        check("SELECT $1, $23::int", Some("SELECT $1, $23::int"));
+        check("SELECT \"a'1\" FROM \"T\"", Some("SELECT \"a'1\" FROM \"T\""));
+        check("(SELECT 1) ; \n", Some("(SELECT <i>) ; \n"));
+        check("SELECT 'a'\n'b'", Some("SELECT <s>\n<s>"));
+        check("SELECT a[1:2]", Some("SELECT a[<i>:<i>]"));
+        check("SELECT -1-1", Some("SELECT -<i>-<i>"));
+        check("SELECT '\u{e9}', \u{e9}", Some("SELECT <s>, \u{e9}"));
+    }
+
+    #[test]
+    fn comments_are_replaced() {
+        check("SELECT 1 -- it's", Some("SELECT <i> <c>"));
+        check("SELECT 1 -- x\n, 2", Some("SELECT <i> <c>\n, <i>"));
+        check("/* a 'b' */ SELECT 1", Some("<c> SELECT <i>"));
+        check("SELECT /* /* in */ 'x' */ 1", Some("SELECT <c> <i>"));
+        check("SELECT 2*/* x */3", Some("SELECT <i>*<c><i>"));
+        check("SELECT 1 /* open", None);
+        check("SELECT 1 /* /* */", None);
+    }
+
+    #[test]
+    fn what_is_odd_is_declined() {
+        check("", None);
+        check("  -- nothing", None);
+        check("SET a = 'b'", None);
+        check("COPY t TO STDOUT (DELIMITER ',')", None);
+        check("EXPLAIN SELECT 1", None);
+        check("PREPARE p AS SELECT 1", None);
+        check("SELECT 1; SET ROLE 'x'", None);
+        check("; SELECT 1", None);
+        check("SELECT E'a'", None);
+        check("SELECT e'a'", None);
+        check("SELECT U&'a', 1", None);
+        check("SELECT U&\"a\"", None);
+        check("SELECT B'1'", None);
+        check("SELECT N'a'", None);
+        check("SELECT 'a\\b'", None);
+        check("SELECT 'open", None);
+        check("SELECT \"open", None);
+        check("SELECT $$a$$", None);
+        check("SELECT $t$a$t$", None);
+        check("SELECT $1a", None);
+        check("SELECT 1a", None);
+        check("SELECT 1e5", None);
+        check("SELECT 0x1F", None);
+        check("SELECT 1_000", None);
+        check("SELECT 1..2", None);
+        check("SELECT 1.2.3", None);
+        check("SELECT a \\ b", None);
+        check("SELECT CAST(a AS float(3))", None);
+        check("SELECT pg_catalog.SET_CONFIG('a', 'b', true)", None);
+        check("SELECT \"set_config\"('a', 'b', true)", None);
+        check("SELECT 1\0", None);
+        check("SELECT '\0'", None);
+        check("SELECT 1 -- \0", None);
+        check("SELECT \u{1}", None);
+    }
+
+    #[test]
+    fn bytes_that_are_not_text_are_declined() {
+        let mut key = Vec::new();
+        assert!(!shape(b"SELECT '\xff'", &mut key));
+    }
+}

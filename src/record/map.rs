@@ -1,0 +1,111 @@
+//! The few calls into libc that the journal needs; the only file of `record` with unsafe code.
+//!
+//! In: files. Out: memory that is the page cache of a file; free space; a thread's priority.
+//! Never: a mapping that outlives its unmapping.
+
+#![allow(unsafe_code)]
+
+use std::fs::File;
+use std::io;
+use std::os::fd::AsRawFd;
+use std::ptr::NonNull;
+
+/// A file mapped shared and writable, whole. A store into it is a write to the page cache: it
+/// survives the death of the process. The file's blocks are allocated before (see `pool`), so a
+/// full disk is met there and not by a signal here; a disk that fails to read a page back kills
+/// the process with SIGBUS, which loses nothing that was acknowledged.
+#[derive(Debug)]
+pub struct Map {
+    start: NonNull<u8>,
+    length: usize,
+}
+
+// SAFETY: the mapping belongs to this value alone; nothing about it is tied to a thread.
+unsafe impl Send for Map {}
+
+impl Map {
+    /// Maps the first `length` bytes of the file, which has at least as many.
+    ///
+    /// # Errors
+    /// What mmap says.
+    pub fn new(file: &File, length: usize) -> io::Result<Map> {
+        if length == 0 || file.metadata()?.len() < length as u64 {
+            return Err(io::ErrorKind::InvalidInput.into());
+        }
+        // SAFETY: a new mapping at an address of the kernel's choice touches no existing memory.
+        let start = unsafe {
+            libc::mmap(
+                std::ptr::null_mut(),
+                length,
+                libc::PROT_READ | libc::PROT_WRITE,
+                libc::MAP_SHARED,
+                file.as_raw_fd(),
+                0,
+            )
+        };
+        if start == libc::MAP_FAILED {
+            return Err(io::Error::last_os_error());
+        }
+        let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
+        Ok(Map { start, length })
+    }
+
+    /// The bytes.
+    pub fn bytes(&self) -> &[u8] {
+        // SAFETY: the mapping is `length` bytes long and lives as long as `self`. weir locks its
+        // data directory, so no other process writes to the file or shortens it.
+        unsafe { std::slice::from_raw_parts(self.start.as_ptr(), self.length) }
+    }
+
+    /// The bytes, to write.
+    pub fn bytes_mut(&mut self) -> &mut [u8] {
+        // SAFETY: as for `bytes`; `&mut self` makes this the only reference.
+        unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
+    }
+
+    /// Makes the pages present and writable without changing them, so that the first store to
+    /// each page does not stop for the file system.
+    ///
+    /// # Errors
+    /// What madvise says; kernels before 5.14 do not know how.
+    pub fn populate(&mut self) -> io::Result<()> {
+        // SAFETY: the range is exactly the mapping.
+        let done = unsafe {
+            libc::madvise(self.start.as_ptr().cast(), self.length, libc::MADV_POPULATE_WRITE)
+        };
+        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
+    }
+}
+
+impl Drop for Map {
+    fn drop(&mut self) {
+        // SAFETY: the range is exactly the mapping, and no reference to it can be left.
+        let done = unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
+        debug_assert_eq!(done, 0);
+    }
+}
+
+/// Bytes that this user may still write to the file system of an open file or directory.
+///
+/// # Errors
+/// What fstatvfs says.
+pub fn free_bytes(file: &File) -> io::Result<u64> {
+    let mut facts = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the call writes one `statvfs` to the address, or fails.
+    let done = unsafe { libc::fstatvfs(file.as_raw_fd(), facts.as_mut_ptr()) };
+    if done != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it succeeded, so all of it is written.
+    let facts = unsafe { facts.assume_init() };
+    Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
+}
+
+/// Lets every other thread run before this one. Best effort: the work is the same without it.
+pub fn lower_priority() {
+    // SAFETY: both calls take no memory; on Linux a nice value belongs to the thread.
+    unsafe {
+        let thread = libc::syscall(libc::SYS_gettid) as libc::id_t;
+        libc::setpriority(libc::PRIO_PROCESS, thread, 19);
+    }
+}

@@ -1,0 +1,399 @@
+//! Makes segments ahead of need: creates, fills, maps and recycles their files on a thread.
+//!
+//! In: wishes of spools, used segments of the sealer. Out: mapped segments, one ahead per spool.
+//! Never: work on a shard; a segment that may still hold entries which are not in the lake.
+//!
+//! A file keeps its name for life (`<n>.wal`). Whether it is free is said by its header: zeros, or
+//! the shard and number it serves. So taking a segment and giving it back need no rename, and a
+//! crash between any two steps leaves a file that is either free or read by recovery.
+
+use std::collections::VecDeque;
+use std::fs::{self, File, OpenOptions};
+use std::io;
+use std::os::fd::{AsRawFd, RawFd};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use super::journal::HEADER_BYTES;
+use super::map::{self, Map};
+use crate::config::settings::JournalSettings;
+
+/// The suffix of segment files.
+pub const SUFFIX: &str = "wal";
+/// Segments beyond which no file is made: these, and four per spool. The spools refuse entries
+/// when the sealer falls so far behind.
+const SEGMENTS_BASE: usize = 16;
+const SEGMENTS_PER_SPOOL: usize = 4;
+/// After a failure to make a file the next try waits so long.
+const RETRY: Duration = Duration::from_millis(200);
+const FILL_BYTES: usize = 1 << 20;
+
+/// A segment file, shared by whoever may still sync it.
+#[derive(Debug)]
+pub struct SegmentFile {
+    file: File,
+    path: PathBuf,
+    poisoned: AtomicBool,
+}
+
+impl SegmentFile {
+    /// For `fdatasync`.
+    pub fn fd(&self) -> RawFd {
+        self.file.as_raw_fd()
+    }
+
+    /// Where it is.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// After a failed sync the kernel may believe its pages clean: the file is never used again.
+    pub fn poison(&self) {
+        self.poisoned.store(true, Ordering::Relaxed);
+    }
+
+    /// Whether a sync failed on it.
+    pub fn is_poisoned(&self) -> bool {
+        self.poisoned.load(Ordering::Relaxed)
+    }
+}
+
+/// A mapped segment: one owner writes, and gives it on.
+#[derive(Debug)]
+pub struct Segment {
+    /// The memory.
+    pub map: Map,
+    /// The file.
+    pub file: Arc<SegmentFile>,
+}
+
+/// Makes the file of a segment; tests give one that fails.
+pub type Create = fn(&Path, u64) -> io::Result<File>;
+
+/// A handle to the thread. The thread ends when the last handle is gone.
+#[derive(Clone, Debug)]
+pub struct SegmentPool {
+    to_thread: Sender<Message>,
+    boot: [u8; 16],
+    trouble: Arc<Mutex<Option<String>>>,
+    waiting: Arc<AtomicUsize>,
+}
+
+#[derive(Debug)]
+enum Message {
+    Register,
+    Want(SyncSender<Segment>),
+    Recycle(Segment),
+}
+
+impl SegmentPool {
+    /// Starts the thread for segments in `dir`. Files there that recovery left free are used again.
+    ///
+    /// # Errors
+    /// When the directory cannot be made or read, or the thread cannot start.
+    pub fn start(dir: &Path, settings: &JournalSettings) -> io::Result<SegmentPool> {
+        SegmentPool::start_with(dir, settings, create)
+    }
+
+    /// As `start`, with another way to make files.
+    ///
+    /// # Errors
+    /// As `start`.
+    pub fn start_with(
+        dir: &Path,
+        settings: &JournalSettings,
+        create: Create,
+    ) -> io::Result<SegmentPool> {
+        fs::create_dir_all(dir)?;
+        let mut boot = [0; 16];
+        ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut boot)
+            .map_err(|_| io::Error::other("no random bytes from the system"))?;
+        let trouble = Arc::new(Mutex::new(None));
+        let mut maker = Maker {
+            dir: dir.to_owned(),
+            segment_bytes: settings.segment_bytes,
+            create,
+            free: Vec::new(),
+            files: 0,
+            next_name: 0,
+            spools: 0,
+            trouble: Arc::clone(&trouble),
+        };
+        maker.adopt()?;
+        let (to_thread, inbox) = mpsc::channel();
+        std::thread::Builder::new()
+            .name("weir-segments".into())
+            .spawn(move || maker.run(&inbox))?;
+        Ok(SegmentPool { to_thread, boot, trouble, waiting: Arc::default() })
+    }
+
+    /// The random id of this process in the journal.
+    pub fn boot(&self) -> [u8; 16] {
+        self.boot
+    }
+
+    /// Why no segment could be made lately, if so.
+    pub fn trouble(&self) -> Option<String> {
+        self.trouble.lock().map_or(None, |trouble| trouble.clone())
+    }
+
+    /// Segments that are to be Parquet and are not yet: sent to the sealer, or about to be.
+    pub fn waiting(&self) -> usize {
+        self.waiting.load(Ordering::Relaxed)
+    }
+
+    /// One segment more waits for the sealer.
+    pub(in crate::record) fn wait_more(&self) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+    }
+
+    /// One segment less waits for the sealer.
+    pub(in crate::record) fn wait_less(&self) {
+        let before = self.waiting.fetch_sub(1, Ordering::Relaxed);
+        assert!(before > 0, "more segments were sealed than waited");
+    }
+
+    /// Counts one more spool.
+    pub(in crate::record) fn register(&self) {
+        // A thread that is gone shows as a segment that never comes.
+        let _ = self.to_thread.send(Message::Register);
+    }
+
+    /// Asks for one segment on `to`.
+    pub(in crate::record) fn want(&self, to: &SyncSender<Segment>) {
+        let _ = self.to_thread.send(Message::Want(to.clone()));
+    }
+
+    /// Gives a segment back whose entries are in the lake.
+    pub(in crate::record) fn recycle(&self, segment: Segment) {
+        let _ = self.to_thread.send(Message::Recycle(segment));
+    }
+}
+
+/// The thread's state.
+struct Maker {
+    dir: PathBuf,
+    segment_bytes: u64,
+    create: Create,
+    free: Vec<Segment>,
+    files: usize,
+    next_name: u64,
+    spools: usize,
+    trouble: Arc<Mutex<Option<String>>>,
+}
+
+impl Maker {
+    fn run(&mut self, inbox: &Receiver<Message>) {
+        let mut wishes: VecDeque<SyncSender<Segment>> = VecDeque::new();
+        loop {
+            let message = if wishes.is_empty() {
+                inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
+            } else {
+                inbox.recv_timeout(RETRY)
+            };
+            match message {
+                Ok(Message::Register) => self.spools += 1,
+                Ok(Message::Want(to)) => wishes.push_back(to),
+                Ok(Message::Recycle(segment)) => self.recycle(segment),
+                Err(RecvTimeoutError::Timeout) => {}
+                Err(RecvTimeoutError::Disconnected) => return,
+            }
+            while let Some(to) = wishes.front() {
+                match self.obtain() {
+                    Ok(segment) => {
+                        self.say(None);
+                        self.deliver(to, segment);
+                        wishes.pop_front();
+                    }
+                    Err(error) => {
+                        self.say(Some(error.to_string()));
+                        break;
+                    }
+                }
+            }
+        }
+    }
+
+    fn deliver(&mut self, to: &SyncSender<Segment>, segment: Segment) {
+        match to.try_send(segment) {
+            Ok(()) => {}
+            // The spool is gone: its segment serves another one.
+            Err(TrySendError::Disconnected(segment) | TrySendError::Full(segment)) => {
+                self.free.push(segment);
+            }
+        }
+    }
+
+    fn say(&self, trouble: Option<String>) {
+        if let Ok(mut said) = self.trouble.lock() {
+            *said = trouble;
+        }
+    }
+
+    fn obtain(&mut self) -> io::Result<Segment> {
+        if let Some(segment) = self.free.pop() {
+            return Ok(segment);
+        }
+        if self.files >= SEGMENTS_BASE + SEGMENTS_PER_SPOOL * self.spools {
+            return Err(io::Error::other(format!(
+                "{} journal segments wait to be sealed; no more are made",
+                self.files
+            )));
+        }
+        let path = self.dir.join(format!("{}.{SUFFIX}", self.next_name));
+        self.next_name += 1;
+        let made = (self.create)(&path, self.segment_bytes).and_then(|file| self.map(file, &path));
+        if made.is_err() {
+            // Half a file would take the room that the next try needs.
+            let _ = fs::remove_file(&path);
+        }
+        let segment = made?;
+        File::open(&self.dir)?.sync_all()?;
+        self.files += 1;
+        Ok(segment)
+    }
+
+    fn map(&self, file: File, path: &Path) -> io::Result<Segment> {
+        let map = Map::new(&file, self.segment_bytes as usize)?;
+        let poisoned = AtomicBool::new(false);
+        Ok(Segment { map, file: Arc::new(SegmentFile { file, path: path.to_owned(), poisoned }) })
+    }
+
+    /// Its header becomes zeros, on the disk, before anybody may use it again.
+    fn recycle(&mut self, mut segment: Segment) {
+        let keep = !segment.file.is_poisoned() && self.free.len() <= self.spools;
+        if keep && clear(&mut segment).is_ok() {
+            self.free.push(segment);
+            return;
+        }
+        // A file that stays although it should go is sealed once more at the next start, into
+        // Parquet files of the same names.
+        let _ = fs::remove_file(segment.file.path());
+        self.files = self.files.saturating_sub(1);
+    }
+
+    /// Takes over what an earlier process left: free files of the right size are used, those of
+    /// another size are deleted.
+    fn adopt(&mut self) -> io::Result<()> {
+        for entry in fs::read_dir(&self.dir)? {
+            let path = entry?.path();
+            let Some(number) = segment_name(&path) else { continue };
+            self.next_name = self.next_name.max(number + 1);
+            let file = OpenOptions::new().read(true).write(true).open(&path)?;
+            let mut header = [0; HEADER_BYTES];
+            // A file shorter than a header holds nothing either.
+            let _ = file.read_exact_at(&mut header, 0);
+            if header.iter().any(|byte| *byte != 0) {
+                continue; // Not ours to judge: recovery reads it.
+            }
+            if file.metadata()?.len() == self.segment_bytes {
+                let segment = self.map(file, &path)?;
+                self.free.push(segment);
+                self.files += 1;
+            } else {
+                fs::remove_file(&path)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn clear(segment: &mut Segment) -> io::Result<()> {
+    if let Some(header) = segment.map.bytes_mut().first_chunk_mut::<HEADER_BYTES>() {
+        header.fill(0);
+    }
+    segment.file.file.sync_data()
+}
+
+/// The number in `<n>.wal`.
+pub(in crate::record) fn segment_name(path: &Path) -> Option<u64> {
+    if path.extension()? != SUFFIX {
+        return None;
+    }
+    path.file_stem()?.to_str()?.parse().ok()
+}
+
+/// Makes a file of zeros, every block written: a store into the map can then not meet a full disk,
+/// and a sync has no metadata to write. As much room again must stay: the sealer needs it for the
+/// Parquet that frees segments.
+fn create(path: &Path, bytes: u64) -> io::Result<File> {
+    let dir = File::open(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
+    if map::free_bytes(&dir)? < 2 * bytes {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+    let zeros = vec![0; FILL_BYTES];
+    let mut at = 0;
+    while at < bytes {
+        let part = (bytes - at).min(FILL_BYTES as u64);
+        file.write_all_at(&zeros[..part as usize], at)?;
+        at += part;
+    }
+    file.sync_all()?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Folder, settings, wait_until};
+    use super::*;
+
+    #[test]
+    fn a_disk_without_room_for_segment_and_parquet_gets_no_segment() {
+        let folder = Folder::new();
+        let path = folder.0.join("0.wal");
+        let free = map::free_bytes(&File::open(&folder.0).unwrap()).unwrap();
+        assert!(free > 0);
+        let error = create(&path, free / 2 + (1 << 30)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(!path.exists(), "nothing was begun");
+    }
+
+    #[test]
+    fn free_files_of_an_earlier_process_are_used_and_others_left() {
+        let folder = Folder::new();
+        let dir = folder.journal();
+        fs::create_dir_all(&dir).unwrap();
+        let bytes = settings().segment_bytes as usize;
+        fs::write(dir.join("3.wal"), vec![0; bytes]).unwrap();
+        fs::write(dir.join("5.wal"), vec![0; bytes / 2]).unwrap();
+        let mut used = vec![0; bytes];
+        used[0] = 1;
+        fs::write(dir.join("8.wal"), &used).unwrap();
+        let pool = SegmentPool::start(&dir, &settings()).unwrap();
+        let (want, ready) = mpsc::sync_channel(1);
+        pool.register();
+        let mut names = Vec::new();
+        for _ in 0..2 {
+            pool.want(&want);
+            let segment = ready.recv().unwrap();
+            assert!(segment.map.bytes().iter().all(|byte| *byte == 0));
+            names.push(segment_name(segment.file.path()).unwrap());
+        }
+        assert_eq!(names, [3, 9], "the free one, then one with a new name");
+        assert!(dir.join("8.wal").exists() && !dir.join("5.wal").exists());
+    }
+
+    #[test]
+    fn a_poisoned_file_is_deleted_and_others_come_back() {
+        let folder = Folder::new();
+        let pool = SegmentPool::start(&folder.journal(), &settings()).unwrap();
+        let (want, ready) = mpsc::sync_channel(1);
+        pool.register();
+        pool.want(&want);
+        let mut segment = ready.recv().unwrap();
+        segment.map.bytes_mut()[..2].fill(7);
+        let path = segment.file.path().to_owned();
+        pool.recycle(segment);
+        pool.want(&want);
+        let segment = ready.recv().unwrap();
+        assert_eq!((segment.file.path(), segment.map.bytes()[0]), (path.as_path(), 0));
+        segment.file.poison();
+        pool.recycle(segment);
+        wait_until("the deletion", || !path.exists());
+    }
+}

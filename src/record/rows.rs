@@ -1,0 +1,504 @@
+//! Which rows a segment holds, and what stands in them.
+//!
+//! In: the frames of a segment or of the holds kept aside. Out: rows in the order of their files.
+//! Never: two rows of one execution; a row that depends on anything but the frames given.
+
+use std::collections::{HashMap, HashSet};
+use std::fmt::Write;
+use std::ops::Range;
+
+use super::body::{ApprovalView, Body, ChunkView, CommandView, ContextView, ObjectView};
+use super::entry::SessionStart;
+use super::entry::{Decision, Event, MaskingHit, Outcome, Response, SessionEnd, SessionId};
+use super::journal::{End, Frame, Frames, Gap, Header, Step};
+use super::params;
+use super::schema::{Columns, SCHEMA_VERSION, Table};
+
+/// Reason of a `SessionEnd` that recovery writes for a session without an end.
+pub const RECOVERED: &str = "recovered";
+const DAY_US: i64 = 86_400_000_000;
+
+/// A row that will be: the frame it is made of, and what is known besides.
+#[derive(Clone, Copy, Debug)]
+pub struct Row<'a> {
+    /// The entry.
+    pub frame: Frame<'a>,
+    /// Index into `Sheet::contexts`.
+    context: u32,
+    /// What a `Hold` came to, where no final entry says it.
+    verdict: Option<&'static str>,
+}
+
+impl Row<'_> {
+    /// Days since 1970, UTC.
+    pub fn day(&self) -> i64 {
+        self.frame.place.wall_us.div_euclid(DAY_US)
+    }
+}
+
+/// A command that waits, with the context of its session.
+#[derive(Clone, Copy, Debug)]
+pub struct Held<'a> {
+    /// The `Hold` entry.
+    pub frame: Frame<'a>,
+    /// Its session, if a context frame came before it.
+    pub context: ContextView<'a>,
+    /// The frame that the context was read from.
+    pub context_frame: Option<Frame<'a>>,
+}
+
+/// What identifies an execution.
+pub type Key = (SessionId, u64);
+
+/// All rows of a segment.
+#[derive(Debug, Default)]
+pub struct Sheet<'a> {
+    /// Contexts that rows refer to.
+    contexts: Vec<ContextView<'a>>,
+    /// Rows by table; those of `Touches` stay empty.
+    rows: [Vec<Row<'a>>; 8],
+    /// Holds without a final entry, whose session goes on.
+    pub held: Vec<Held<'a>>,
+    /// Executions with a final entry here.
+    pub settled: HashSet<Key>,
+    /// Sessions that end here.
+    pub ended: HashSet<SessionId>,
+    /// Holes.
+    pub gaps: Vec<Gap>,
+    /// Frames with a right checksum whose body this version cannot read.
+    pub unreadable: u64,
+    /// Entries read.
+    pub entries: u64,
+    /// Log index after the last entry.
+    pub next_index: u64,
+    /// The highest number in each session.
+    pub last_seq: HashMap<SessionId, u64>,
+    /// The latest time of an entry.
+    pub last_us: i64,
+    /// How the segment ended.
+    pub end: Option<End>,
+}
+
+impl<'a> Sheet<'a> {
+    /// Reads a segment. With `live` its last frames may still be in the making.
+    pub fn read(segment: &'a [u8], header: &Header, live: bool) -> Sheet<'a> {
+        let mut frames =
+            if live { Frames::live(segment, header) } else { Frames::new(segment, header) };
+        let mut sheet = Sheet { last_us: header.created_us, ..Sheet::default() };
+        let mut sessions = HashMap::new();
+        sheet.contexts.push(ContextView::default());
+        let mut holds = Vec::new();
+        for step in &mut frames {
+            match step {
+                Step::Frame(frame) => sheet.take(frame, &mut sessions, &mut holds),
+                Step::Gap(gap) => sheet.gaps.push(gap),
+            }
+        }
+        sheet.next_index = frames.next_index();
+        sheet.end = frames.end();
+        sheet.place_holds(&holds, &sessions);
+        sheet
+    }
+
+    /// Reads frames that stand one behind the other, whatever their log indexes are.
+    pub fn of_frames(bytes: &'a [u8], header: &Header) -> Sheet<'a> {
+        let salt = header.salt();
+        let mut sheet = Sheet { contexts: vec![ContextView::default()], ..Sheet::default() };
+        let (mut sessions, mut holds, mut offset) = (HashMap::new(), Vec::new(), 0);
+        while let Some(frame) = Frame::read(bytes, offset, &salt) {
+            offset = frame.end();
+            sheet.take(frame, &mut sessions, &mut holds);
+        }
+        sheet.place_holds(&holds, &sessions);
+        sheet
+    }
+
+    fn take(
+        &mut self,
+        frame: Frame<'a>,
+        sessions: &mut HashMap<SessionId, (u32, Frame<'a>)>,
+        holds: &mut Vec<Row<'a>>,
+    ) {
+        let Some(body) = frame.body() else {
+            self.unreadable += 1;
+            return;
+        };
+        if let Body::Context(context) = body {
+            sessions.insert(context.session_id, (self.contexts.len() as u32, frame));
+            self.contexts.push(context);
+            return;
+        }
+        self.entries += 1;
+        self.last_us = self.last_us.max(frame.place.wall_us);
+        let session_id = frame.place.session_id;
+        let last_seq = self.last_seq.entry(session_id).or_default();
+        *last_seq = frame.place.seq.max(*last_seq);
+        let context = sessions.get(&session_id).map_or(0, |(context, _)| *context);
+        let row = Row { frame, context, verdict: None };
+        if let Body::SessionEnd(_) = body {
+            self.ended.insert(session_id);
+        }
+        if let Body::Command(command) = &body {
+            if command.decision == Decision::Hold {
+                holds.push(row);
+                self.rows[Table::LogEvents as usize].push(row);
+                return;
+            }
+            self.settled.insert((session_id, frame.place.seq));
+        }
+        self.rows[table_of(&body) as usize].push(row);
+    }
+
+    fn place_holds(&mut self, holds: &[Row<'a>], sessions: &HashMap<SessionId, (u32, Frame<'a>)>) {
+        for row in holds {
+            let session_id = row.frame.place.session_id;
+            if self.settled.contains(&(session_id, row.frame.place.seq)) {
+                continue;
+            }
+            if self.ended.contains(&session_id) {
+                self.rows[Table::Commands as usize].push(Row { verdict: Some("deny"), ..*row });
+                continue;
+            }
+            let context_frame = sessions.get(&session_id).map(|(_, frame)| *frame);
+            let context = self.contexts[row.context as usize];
+            self.held.push(Held { frame: row.frame, context, context_frame });
+        }
+    }
+
+    /// A sheet of holds that were kept aside; they are not rows yet.
+    pub fn of_held(held: Vec<Held<'a>>) -> Sheet<'a> {
+        Sheet { held, ..Sheet::default() }
+    }
+
+    /// Adds the row of a command that was held and never came to a final entry.
+    pub fn add_held(&mut self, held: &Held<'a>, verdict: &'static str) {
+        if self.contexts.is_empty() {
+            self.contexts.push(ContextView::default());
+        }
+        let context = self.contexts.len() as u32;
+        self.contexts.push(held.context);
+        let row = Row { frame: held.frame, context, verdict: Some(verdict) };
+        self.rows[Table::Commands as usize].push(row);
+    }
+
+    /// Sorts the rows of a table as its files are: by day, session, order.
+    pub fn sort(&mut self, table: Table) {
+        self.rows[table as usize].sort_unstable_by_key(|row| {
+            let place = &row.frame.place;
+            (row.day(), place.session_id, place.seq, place.log_index)
+        });
+    }
+
+    /// The rows of a table.
+    pub fn rows(&self, table: Table) -> &[Row<'a>] {
+        &self.rows[table as usize]
+    }
+
+    /// The rows of `touches`, sorted by day, object, time.
+    pub fn touches(&self) -> Touches<'a> {
+        let mut touches = Touches { text: String::new(), rows: Vec::new() };
+        for row in &self.rows[Table::Commands as usize] {
+            if let Some(Body::Command(command)) = row.frame.body() {
+                for object in command.objects.iter() {
+                    let start = touches.text.len();
+                    push_object(&mut touches.text, &object);
+                    touches.rows.push((start..touches.text.len(), object.write, *row));
+                }
+            }
+        }
+        let Touches { text, rows } = &mut touches;
+        rows.sort_unstable_by(|(a, _, left), (b, _, right)| {
+            let (l, r) = (&left.frame.place, &right.frame.place);
+            (left.day(), &text[a.clone()], l.wall_us, l.log_index).cmp(&(
+                right.day(),
+                &text[b.clone()],
+                r.wall_us,
+                r.log_index,
+            ))
+        });
+        touches
+    }
+
+    /// Appends a row to its table's columns.
+    pub fn fill(&self, columns: &mut Columns, header: &Header, table: Table, row: &Row<'a>) {
+        let Some(body) = row.frame.body() else { return };
+        self.common(columns, header, row);
+        let context = &self.contexts[row.context as usize];
+        let wall_us = row.frame.place.wall_us;
+        match body {
+            Body::SessionStart(start) => session_start(columns, context, &start, wall_us),
+            Body::SessionEnd(end) => session_end(columns, context, &end, row),
+            Body::Command(command) if table == Table::LogEvents => held_event(columns, &command),
+            Body::Command(command) => self::command(columns, &command, row.verdict),
+            Body::Response(response) => self::response(columns, &response),
+            Body::Chunk(chunk) => self::chunk(columns, &chunk),
+            Body::Approval(step) => approval(columns, &step),
+            Body::MaskingHit(hit) => masking_hit(columns, &hit),
+            Body::Event(event) => self::event(columns, &event),
+            Body::Context(_) => unreachable!("a context is no row"),
+        }
+        columns.end_row();
+    }
+
+    /// Appends a row of `touches`.
+    pub fn fill_touch(
+        &self,
+        columns: &mut Columns,
+        header: &Header,
+        row: &Row<'a>,
+        (object, write): (&str, bool),
+    ) {
+        self.common(columns, header, row);
+        columns.text(object);
+        columns.text(if write { "write" } else { "read" });
+        columns.end_row();
+    }
+
+    fn common(&self, columns: &mut Columns, header: &Header, row: &Row<'a>) {
+        let context = &self.contexts[row.context as usize];
+        let place = &row.frame.place;
+        columns.time(Some(place.wall_us));
+        columns.text(uuid_text(&place.session_id, &mut [0; 36]));
+        columns.long(place.seq);
+        columns.int(header.shard as i32);
+        columns.long(place.log_index);
+        columns.text(&header.node);
+        columns.text(context.user_name);
+        columns.texts(context.user_groups.iter());
+        columns.text(context.target);
+        columns.text(context.protocol);
+        columns.text_or_null(context.db_namespace);
+        columns.text_or_null(context.role);
+        columns.text_or_null(context.client_addr);
+        columns.int(SCHEMA_VERSION);
+    }
+}
+
+/// Rows of `touches`: where the object's name is, whether it is written, and the command.
+#[derive(Debug)]
+pub struct Touches<'a> {
+    /// The names.
+    pub text: String,
+    /// The rows, sorted.
+    pub rows: Vec<(Range<usize>, bool, Row<'a>)>,
+}
+
+/// Where an entry becomes a row.
+fn table_of(body: &Body<'_>) -> Table {
+    match body {
+        Body::SessionStart(_) | Body::SessionEnd(_) => Table::Sessions,
+        Body::Command(_) => Table::Commands,
+        Body::Response(_) => Table::Responses,
+        Body::Chunk(_) => Table::StreamChunks,
+        Body::Approval(_) => Table::Approvals,
+        Body::MaskingHit(_) => Table::MaskingHits,
+        Body::Event(_) | Body::Context(_) => Table::LogEvents,
+    }
+}
+
+/// The text form of an id.
+pub fn uuid_text<'b>(id: &SessionId, buffer: &'b mut [u8; 36]) -> &'b str {
+    uuid::Uuid::from_bytes(id.0).as_hyphenated().encode_lower(buffer)
+}
+
+/// When a session began, by its id (UUIDv7: milliseconds in the first 48 bits).
+pub fn started_us(id: &SessionId) -> Option<i64> {
+    let [a, b, c, d, e, f, version, ..] = id.0;
+    let millis = i64::from_be_bytes([0, 0, a, b, c, d, e, f]);
+    (version >> 4 == 7).then_some(millis * 1000)
+}
+
+fn push_object(text: &mut String, object: &ObjectView<'_>) {
+    if let Some(schema) = object.schema {
+        text.push_str(schema);
+        text.push('.');
+    }
+    text.push_str(object.name);
+}
+
+fn session_start(
+    columns: &mut Columns,
+    context: &ContextView<'_>,
+    start: &SessionStart<'_>,
+    wall_us: i64,
+) {
+    columns.text("start");
+    columns.text_or_null(context.auth_method);
+    columns.text_or_null(context.client_app);
+    columns.text_or_null(context.tls_version);
+    columns.text_or_null(start.server_addr);
+    columns.text_or_null(start.server_version);
+    columns.int(start.backend_pid);
+    columns.text_or_null(start.durability);
+    columns.nulls(6);
+    columns.time(Some(wall_us));
+    columns.nulls(1);
+}
+
+fn session_end(
+    columns: &mut Columns,
+    context: &ContextView<'_>,
+    end: &SessionEnd<'_>,
+    row: &Row<'_>,
+) {
+    let recovered = end.reason == RECOVERED;
+    columns.text(if recovered { "recovered" } else { "end" });
+    columns.text_or_null(context.auth_method);
+    columns.text_or_null(context.client_app);
+    columns.text_or_null(context.tls_version);
+    columns.nulls(4);
+    columns.text_or_null(end.reason);
+    if recovered {
+        columns.nulls(5); // What it came to is not known.
+    } else {
+        for count in [end.commands, end.bytes_in, end.bytes_out, end.denied, end.masked] {
+            columns.long(count);
+        }
+    }
+    columns.time(started_us(&row.frame.place.session_id));
+    columns.time(Some(row.frame.place.wall_us));
+}
+
+fn command(columns: &mut Columns, command: &CommandView<'_>, verdict: Option<&'static str>) {
+    columns.text(command.kind);
+    columns.int(OCSF_DATASTORE_ACTIVITY);
+    columns.int(ocsf_activity(command));
+    columns.text(command.operation);
+    columns.texts(command.classes.iter());
+    let mut names = String::new();
+    let mut ends = Vec::new();
+    for object in command.objects.iter() {
+        push_object(&mut names, &object);
+        ends.push(names.len());
+    }
+    let mut start = 0;
+    columns.texts(ends.iter().map(|end| &names[std::mem::replace(&mut start, *end)..*end]));
+    match std::str::from_utf8(command.text) {
+        Ok(text) => {
+            columns.text(text);
+            columns.blob(None);
+        }
+        Err(_) => {
+            columns.text(&String::from_utf8_lossy(command.text));
+            columns.blob(Some(command.text));
+        }
+    }
+    columns.long(command.text.len() as u64);
+    columns.blob(Some(ring::digest::digest(&ring::digest::SHA256, command.text).as_ref()));
+    match &command.params {
+        Some(view) => columns.text(&params::to_json(view)),
+        None => columns.nulls(1),
+    }
+    columns.text_or_null(command.statement);
+    columns.text(verdict.unwrap_or(match command.decision {
+        Decision::Allow => "allow",
+        Decision::Deny => "deny",
+        Decision::Hold => "hold",
+    }));
+    columns.text_or_null(command.rule);
+    match &command.approval_id {
+        Some(id) => columns.text(uuid_text(id, &mut [0; 36])),
+        None => columns.nulls(1),
+    }
+}
+
+/// OCSF class 6005, Datastore Activity.
+const OCSF_DATASTORE_ACTIVITY: i32 = 6005;
+
+/// OCSF activity of the first statement: 1 read, 2 update, 4 query, 5 write, 6 create, 7 delete,
+/// 99 other, 0 unknown.
+fn ocsf_activity(command: &CommandView<'_>) -> i32 {
+    let first = command.operation.split([';', ' ']).next().unwrap_or_default();
+    match first {
+        "" => 0,
+        "SELECT" | "VALUES" | "TABLE" | "FETCH" | "EXPLAIN" | "SHOW" => 4,
+        "COPY" if command.classes.iter().next() == Some("read") => 1,
+        "UPDATE" | "MERGE" | "ALTER" => 2,
+        "INSERT" | "COPY" => 5,
+        "CREATE" => 6,
+        "DELETE" | "TRUNCATE" | "DROP" => 7,
+        _ => 99,
+    }
+}
+
+fn held_event(columns: &mut Columns, command: &CommandView<'_>) {
+    columns.text("hold");
+    columns.text("info");
+    columns.text("A command waits for approval");
+    let mut attrs = String::from(r#"{"rule":"#);
+    let _ = write!(attrs, "{}", serde_json::Value::from(command.rule));
+    if let Some(id) = &command.approval_id {
+        let _ = write!(attrs, r#","approval_id":"{}""#, uuid_text(id, &mut [0; 36]));
+    }
+    attrs.push('}');
+    columns.text(&attrs);
+}
+
+/// The name of an outcome in records.
+pub const fn outcome_name(outcome: Outcome) -> &'static str {
+    match outcome {
+        Outcome::Success => "success",
+        Outcome::Error => "error",
+        Outcome::Denied => "denied",
+        Outcome::Skipped => "skipped",
+        Outcome::Suspended => "suspended",
+        Outcome::Aborted => "aborted",
+    }
+}
+
+fn response(columns: &mut Columns, response: &Response<'_>) {
+    columns.long(response.command_seq);
+    columns.text(outcome_name(response.outcome));
+    columns.text_or_null(response.sqlstate);
+    columns.text_or_null(response.error_text);
+    columns.text_or_null(response.tag);
+    for count in [
+        response.rows_returned,
+        response.rows_affected,
+        response.duration_us,
+        response.first_byte_us,
+        response.bytes,
+        response.captured_bytes,
+    ] {
+        columns.long(count);
+    }
+    columns.int(response.chunks as i32);
+    let names = String::from_utf8_lossy(response.columns);
+    let count = if names.is_empty() { 0 } else { usize::MAX };
+    columns.texts(names.strip_suffix('\0').unwrap_or(&names).split('\0').take(count));
+}
+
+fn chunk(columns: &mut Columns, chunk: &ChunkView<'_>) {
+    columns.long(chunk.command_seq);
+    columns.int(i32::from(chunk.stream));
+    columns.int(chunk.chunk_no as i32);
+    columns.long(chunk.byte_offset);
+    columns.int(chunk.payload.len() as i32);
+    columns.text(chunk.encoding);
+    columns.blob(Some(chunk.payload));
+}
+
+fn approval(columns: &mut Columns, step: &ApprovalView<'_>) {
+    columns.text(uuid_text(&step.approval_id, &mut [0; 36]));
+    columns.long(step.command_seq);
+    columns.text(step.event);
+    columns.text_or_null(step.approver);
+    columns.text_or_null(step.reason);
+    columns.int(step.quorum as i32);
+    columns.time(Some(step.expires_at_us));
+}
+
+fn masking_hit(columns: &mut Columns, hit: &MaskingHit<'_>) {
+    columns.long(hit.command_seq);
+    columns.text(hit.column);
+    columns.text(hit.detector);
+    columns.text(hit.operator);
+    columns.long(hit.hits);
+}
+
+fn event(columns: &mut Columns, event: &Event<'_>) {
+    columns.text(event.event);
+    columns.text(event.severity);
+    columns.text(event.message);
+    columns.text(event.attrs);
+}

@@ -1,0 +1,481 @@
+//! The tables of the lake: their columns, and how an entry becomes a row.
+//!
+//! In: frames with the context of their session. Out: Arrow record batches.
+//! Never: a type that one of DuckDB, Spark, Trino, pandas or polars reads differently.
+//!
+//! Columns are only ever appended, and then nullable; a column is never renamed or retyped. Every
+//! entry is one row of one table and carries its log index there. Two things stand beside that:
+//! `touches` is derived from `commands`, and a `Hold` is mirrored as an event `hold` in
+//! `log_events`, since the row of a held command is made of its final entry.
+
+use std::sync::Arc;
+
+use arrow_array::builder::{
+    BinaryBuilder, Int32Builder, Int64Builder, ListBuilder, StringBuilder,
+    TimestampMicrosecondBuilder,
+};
+use arrow_array::{ArrayRef, RecordBatch};
+use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+/// Version of the column set, in every row.
+pub const SCHEMA_VERSION: i32 = 1;
+
+/// A table of the lake.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Table {
+    /// Starts and ends of sessions.
+    Sessions,
+    /// One row per execution.
+    Commands,
+    /// One row per outcome.
+    Responses,
+    /// Captured bytes.
+    StreamChunks,
+    /// Steps of approvals.
+    Approvals,
+    /// What masking did.
+    MaskingHits,
+    /// Everything else.
+    LogEvents,
+    /// Derived: one row per command and object.
+    Touches,
+}
+
+impl Table {
+    /// All tables.
+    pub const ALL: [Table; 8] = [
+        Table::Sessions,
+        Table::Commands,
+        Table::Responses,
+        Table::StreamChunks,
+        Table::Approvals,
+        Table::MaskingHits,
+        Table::LogEvents,
+        Table::Touches,
+    ];
+
+    /// Name of the table and of its folder.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Table::Sessions => "sessions",
+            Table::Commands => "commands",
+            Table::Responses => "responses",
+            Table::StreamChunks => "stream_chunks",
+            Table::Approvals => "approvals",
+            Table::MaskingHits => "masking_hits",
+            Table::LogEvents => "log_events",
+            Table::Touches => "touches",
+        }
+    }
+
+    /// Columns after the common ones.
+    const fn own_columns(self) -> &'static [Column] {
+        match self {
+            Table::Sessions => SESSIONS,
+            Table::Commands => COMMANDS,
+            Table::Responses => RESPONSES,
+            Table::StreamChunks => STREAM_CHUNKS,
+            Table::Approvals => APPROVALS,
+            Table::MaskingHits => MASKING_HITS,
+            Table::LogEvents => LOG_EVENTS,
+            Table::Touches => TOUCHES,
+        }
+    }
+
+    /// All columns, in order.
+    pub fn columns(self) -> impl Iterator<Item = &'static Column> {
+        COMMON.iter().chain(self.own_columns())
+    }
+
+    /// The Arrow schema.
+    pub fn schema(self) -> SchemaRef {
+        Arc::new(Schema::new(self.columns().map(Column::field).collect::<Vec<_>>()))
+    }
+
+    /// Names of the columns by which the rows of a file are sorted.
+    pub const fn sorted_by(self) -> [&'static str; 2] {
+        match self {
+            Table::Touches => ["object", "ts"],
+            _ => ["session_id", "seq"],
+        }
+    }
+}
+
+/// What a column holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// UTF-8.
+    Text,
+    /// Bytes.
+    Bytes,
+    /// INT32.
+    Int,
+    /// INT64.
+    Long,
+    /// TIMESTAMP(MICROS, UTC).
+    Time,
+    /// LIST<STRING>.
+    Texts,
+}
+
+/// What readers may skip by, and how a column is encoded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Use {
+    /// Filters and joins use it: statistics per page.
+    Key,
+    /// A growing number: statistics per page, delta encoding.
+    Count,
+    /// Few distinct values: statistics per column chunk.
+    Label,
+    /// Content: no statistics, so that no piece of it stands in a footer.
+    Content,
+    /// Content that rarely repeats: no statistics, no dictionary.
+    Blob,
+}
+
+/// A column.
+#[derive(Clone, Copy, Debug)]
+pub struct Column {
+    /// Name.
+    pub name: &'static str,
+    /// Type.
+    pub kind: Type,
+    /// How it is used.
+    pub usage: Use,
+    nullable: bool,
+}
+
+const fn need(name: &'static str, kind: Type, usage: Use) -> Column {
+    Column { name, kind, usage, nullable: false }
+}
+
+const fn may(name: &'static str, kind: Type, usage: Use) -> Column {
+    Column { name, kind, usage, nullable: true }
+}
+
+impl Column {
+    fn field(&self) -> Field {
+        let kind = match self.kind {
+            Type::Text => DataType::Utf8,
+            Type::Bytes => DataType::Binary,
+            Type::Int => DataType::Int32,
+            Type::Long => DataType::Int64,
+            Type::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Type::Texts => DataType::List(Arc::new(element())),
+        };
+        Field::new(self.name, kind, self.nullable)
+    }
+}
+
+/// The Parquet specification names it so; Arrow's own default is `item`.
+fn element() -> Field {
+    Field::new("element", DataType::Utf8, false)
+}
+
+const COMMON: &[Column] = &[
+    need("ts", Type::Time, Use::Count),
+    need("session_id", Type::Text, Use::Key),
+    need("seq", Type::Long, Use::Count),
+    need("log_shard", Type::Int, Use::Label),
+    need("log_index", Type::Long, Use::Count),
+    need("node", Type::Text, Use::Label),
+    need("user_name", Type::Text, Use::Key),
+    need("user_groups", Type::Texts, Use::Label),
+    need("target", Type::Text, Use::Key),
+    need("protocol", Type::Text, Use::Label),
+    may("db_namespace", Type::Text, Use::Label),
+    may("role", Type::Text, Use::Label),
+    may("client_addr", Type::Text, Use::Label),
+    need("schema_v", Type::Int, Use::Label),
+];
+
+const SESSIONS: &[Column] = &[
+    need("phase", Type::Text, Use::Label),
+    may("auth_method", Type::Text, Use::Label),
+    may("client_app", Type::Text, Use::Label),
+    may("tls_version", Type::Text, Use::Label),
+    may("server_addr", Type::Text, Use::Label),
+    may("server_version", Type::Text, Use::Label),
+    may("backend_pid", Type::Int, Use::Label),
+    may("durability_mode", Type::Text, Use::Label),
+    may("end_reason", Type::Text, Use::Label),
+    may("commands", Type::Long, Use::Label),
+    may("bytes_in", Type::Long, Use::Label),
+    may("bytes_out", Type::Long, Use::Label),
+    may("denied", Type::Long, Use::Label),
+    may("masked", Type::Long, Use::Label),
+    may("started_at", Type::Time, Use::Count),
+    may("ended_at", Type::Time, Use::Count),
+];
+
+const COMMANDS: &[Column] = &[
+    need("kind", Type::Text, Use::Label),
+    need("ocsf_class_uid", Type::Int, Use::Label),
+    need("ocsf_activity_id", Type::Int, Use::Label),
+    need("operation", Type::Text, Use::Label),
+    need("classes", Type::Texts, Use::Label),
+    need("objects", Type::Texts, Use::Label),
+    need("query_text", Type::Text, Use::Content),
+    may("query_raw", Type::Bytes, Use::Blob),
+    need("query_len", Type::Long, Use::Label),
+    need("query_sha256", Type::Bytes, Use::Content),
+    may("params_json", Type::Text, Use::Blob),
+    may("statement", Type::Text, Use::Label),
+    need("decision", Type::Text, Use::Label),
+    may("rule", Type::Text, Use::Label),
+    may("approval_id", Type::Text, Use::Label),
+];
+
+const RESPONSES: &[Column] = &[
+    need("command_seq", Type::Long, Use::Count),
+    need("outcome", Type::Text, Use::Label),
+    may("status_code", Type::Text, Use::Label),
+    may("error_text", Type::Text, Use::Content),
+    may("tag", Type::Text, Use::Label),
+    need("rows_returned", Type::Long, Use::Label),
+    need("rows_affected", Type::Long, Use::Label),
+    need("duration_us", Type::Long, Use::Label),
+    need("ttfb_us", Type::Long, Use::Label),
+    need("total_bytes", Type::Long, Use::Label),
+    need("captured_bytes", Type::Long, Use::Label),
+    need("chunk_count", Type::Int, Use::Label),
+    need("columns", Type::Texts, Use::Label),
+];
+
+const STREAM_CHUNKS: &[Column] = &[
+    need("command_seq", Type::Long, Use::Count),
+    need("stream", Type::Int, Use::Label),
+    need("chunk_no", Type::Int, Use::Label),
+    need("byte_offset", Type::Long, Use::Label),
+    need("raw_len", Type::Int, Use::Label),
+    need("encoding", Type::Text, Use::Label),
+    need("payload", Type::Bytes, Use::Blob),
+];
+
+const APPROVALS: &[Column] = &[
+    need("approval_id", Type::Text, Use::Key),
+    need("command_seq", Type::Long, Use::Count),
+    need("event", Type::Text, Use::Label),
+    may("approver", Type::Text, Use::Label),
+    may("reason", Type::Text, Use::Content),
+    need("quorum", Type::Int, Use::Label),
+    need("expires_at", Type::Time, Use::Count),
+];
+
+const MASKING_HITS: &[Column] = &[
+    need("command_seq", Type::Long, Use::Count),
+    need("column", Type::Text, Use::Label),
+    need("detector", Type::Text, Use::Label),
+    need("operator", Type::Text, Use::Label),
+    need("hit_count", Type::Long, Use::Label),
+];
+
+const LOG_EVENTS: &[Column] = &[
+    need("event", Type::Text, Use::Key),
+    need("severity", Type::Text, Use::Label),
+    need("message", Type::Text, Use::Content),
+    need("attrs", Type::Text, Use::Blob),
+];
+
+const TOUCHES: &[Column] =
+    &[need("object", Type::Text, Use::Key), need("action", Type::Text, Use::Label)];
+
+/// Columns of a table being filled, row by row and in the order of the schema; reused from batch
+/// to batch.
+pub struct Columns {
+    schema: SchemaRef,
+    builders: Vec<Builder>,
+    next: usize,
+    rows: usize,
+    bytes: usize,
+}
+
+enum Builder {
+    Text(StringBuilder),
+    Bytes(BinaryBuilder),
+    Int(Int32Builder),
+    Long(Int64Builder),
+    Time(TimestampMicrosecondBuilder),
+    Texts(ListBuilder<StringBuilder>),
+}
+
+impl Columns {
+    /// Empty columns of a table.
+    pub fn new(table: Table) -> Columns {
+        let builders = table
+            .columns()
+            .map(|column| match column.kind {
+                Type::Text => Builder::Text(StringBuilder::new()),
+                Type::Bytes => Builder::Bytes(BinaryBuilder::new()),
+                Type::Int => Builder::Int(Int32Builder::new()),
+                Type::Long => Builder::Long(Int64Builder::new()),
+                Type::Time => {
+                    Builder::Time(TimestampMicrosecondBuilder::new().with_timezone("UTC"))
+                }
+                Type::Texts => Builder::Texts(
+                    ListBuilder::new(StringBuilder::new()).with_field(Arc::new(element())),
+                ),
+            })
+            .collect();
+        Columns { schema: table.schema(), builders, next: 0, rows: 0, bytes: 0 }
+    }
+
+    /// Rows since the last batch.
+    pub fn rows(&self) -> usize {
+        self.rows
+    }
+
+    /// Bytes of texts and blobs since the last batch.
+    pub fn bytes(&self) -> usize {
+        self.bytes
+    }
+
+    /// The columns as a batch; empties them.
+    ///
+    /// # Errors
+    /// Never for rows that `rows` made; Arrow checks lengths and nulls once more.
+    pub fn finish(&mut self) -> Result<RecordBatch, arrow_schema::ArrowError> {
+        (self.rows, self.bytes) = (0, 0);
+        let arrays: Vec<ArrayRef> = self.builders.iter_mut().map(Builder::finish).collect();
+        RecordBatch::try_new(Arc::clone(&self.schema), arrays)
+    }
+
+    fn take(&mut self) -> &mut Builder {
+        let at = self.next;
+        self.next += 1;
+        &mut self.builders[at]
+    }
+
+    pub(in crate::record) fn text(&mut self, value: &str) {
+        self.bytes += value.len();
+        match self.take() {
+            Builder::Text(builder) => builder.append_value(value),
+            _ => unreachable!("the row does not follow its table's columns"),
+        }
+    }
+
+    /// Empty means unknown: NULL.
+    pub(in crate::record) fn text_or_null(&mut self, value: &str) {
+        self.bytes += value.len();
+        match self.take() {
+            Builder::Text(builder) if value.is_empty() => builder.append_null(),
+            Builder::Text(builder) => builder.append_value(value),
+            _ => unreachable!("the row does not follow its table's columns"),
+        }
+    }
+
+    pub(in crate::record) fn blob(&mut self, value: Option<&[u8]>) {
+        self.bytes += value.map_or(0, <[u8]>::len);
+        match self.take() {
+            Builder::Bytes(builder) => builder.append_option(value),
+            _ => unreachable!("the row does not follow its table's columns"),
+        }
+    }
+
+    pub(in crate::record) fn int(&mut self, value: i32) {
+        match self.take() {
+            Builder::Int(builder) => builder.append_value(value),
+            _ => unreachable!("the row does not follow its table's columns"),
+        }
+    }
+
+    pub(in crate::record) fn long(&mut self, value: u64) {
+        match self.take() {
+            Builder::Long(builder) => builder.append_value(value.min(i64::MAX as u64) as i64),
+            _ => unreachable!("the row does not follow its table's columns"),
+        }
+    }
+
+    pub(in crate::record) fn time(&mut self, value: Option<i64>) {
+        match self.take() {
+            Builder::Time(builder) => builder.append_option(value),
+            _ => unreachable!("the row does not follow its table's columns"),
+        }
+    }
+
+    pub(in crate::record) fn texts<'a>(&mut self, values: impl Iterator<Item = &'a str>) {
+        let mut bytes = 0;
+        match self.take() {
+            Builder::Texts(builder) => {
+                for value in values {
+                    bytes += value.len();
+                    builder.values().append_value(value);
+                }
+                builder.append(true);
+            }
+            _ => unreachable!("the row does not follow its table's columns"),
+        }
+        self.bytes += bytes;
+    }
+
+    /// Nulls for the rest of a group of columns.
+    pub(in crate::record) fn nulls(&mut self, count: usize) {
+        for _ in 0..count {
+            match self.take() {
+                Builder::Text(builder) => builder.append_null(),
+                Builder::Bytes(builder) => builder.append_null(),
+                Builder::Int(builder) => builder.append_null(),
+                Builder::Long(builder) => builder.append_null(),
+                Builder::Time(builder) => builder.append_null(),
+                Builder::Texts(builder) => builder.append(false),
+            }
+        }
+    }
+
+    pub(in crate::record) fn end_row(&mut self) {
+        assert_eq!(self.next, self.builders.len(), "a row has a value for every column");
+        self.next = 0;
+        self.rows += 1;
+    }
+}
+
+impl Builder {
+    fn finish(&mut self) -> ArrayRef {
+        match self {
+            Builder::Text(builder) => Arc::new(builder.finish()),
+            Builder::Bytes(builder) => Arc::new(builder.finish()),
+            Builder::Int(builder) => Arc::new(builder.finish()),
+            Builder::Long(builder) => Arc::new(builder.finish()),
+            Builder::Time(builder) => Arc::new(builder.finish()),
+            Builder::Texts(builder) => Arc::new(builder.finish()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn columns_have_names_of_their_own_and_files_are_sorted_by_some_of_them() {
+        for table in Table::ALL {
+            let names: Vec<&str> = table.columns().map(|column| column.name).collect();
+            let distinct: HashSet<&str> = names.iter().copied().collect();
+            assert_eq!(names.len(), distinct.len(), "{}", table.name());
+            assert!(!distinct.contains("date"), "the folder's name carries it");
+            for by in table.sorted_by() {
+                assert!(distinct.contains(by), "{} by {by}", table.name());
+            }
+        }
+    }
+
+    #[test]
+    fn content_never_has_statistics() {
+        for name in ["query_text", "query_raw", "params_json", "payload", "error_text", "attrs"] {
+            let columns = Table::ALL.iter().flat_map(|table| table.columns());
+            let mut found = columns.filter(|column| column.name == name).peekable();
+            assert!(found.peek().is_some(), "{name}");
+            assert!(found.all(|column| matches!(column.usage, Use::Content | Use::Blob)), "{name}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a value for every column")]
+    fn a_row_with_too_few_values_is_our_bug() {
+        let mut columns = Columns::new(Table::Touches);
+        columns.time(Some(0));
+        columns.end_row();
+    }
+}

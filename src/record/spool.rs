@@ -1,0 +1,620 @@
+//! The journal of one shard: appends into a mapped segment, and switches segments.
+//!
+//! In: entries. Out: receipts, sync jobs for the shard's ring, sealed segments for the sealer.
+//! Never: a system call or an allocation on append, except where a segment is switched; a receipt
+//! for an entry that is not in the page cache; a `durable` beyond what a sync has confirmed.
+//!
+//! ```text
+//!            none ready                    one ready: an Event `gap` says how many were refused
+//!   Open ----------------> Full ---------------------------------------------> Open
+//!    |  first failed sync: a fresh segment, the range before it is in doubt       |
+//!    +----------------> Open, doubt ----- second failed sync ----> Dead  <--------+
+//! ```
+//!
+//! In `Full` the last 64 KiB of the open segment still take session ends and events, so that a
+//! full disk is itself recorded.
+
+use std::collections::VecDeque;
+use std::fs;
+use std::io;
+use std::os::fd::RawFd;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
+use std::time::Duration;
+
+use super::body;
+use super::entry::{Entry, Event, SessionContext, SessionId};
+use super::journal::{self, END_BYTES, HEADER_BYTES, Header, Place, Salt, frame_bytes};
+use super::pool::{Segment, SegmentFile, SegmentPool};
+use super::{Journal, Lsn, Receipt, Refused, SessionRef};
+use crate::config::settings::JournalSettings;
+use crate::limits::ENTRY_BYTES_MAX;
+use crate::session::Now;
+
+/// The end of a segment that only session ends and events may use.
+const RESERVE_BYTES: usize = 64 << 10;
+/// A smaller segment has no room for an entry besides its reserve.
+pub const SEGMENT_BYTES_MIN: u64 = 256 << 10;
+/// How long `open` waits for its first segment.
+const FIRST_SEGMENT: Duration = Duration::from_secs(60);
+
+/// Why a spool cannot open.
+#[derive(Debug, thiserror::Error)]
+pub enum SpoolError {
+    /// The setting is too small.
+    #[error("journal.segment_bytes is {0}, expected at least {SEGMENT_BYTES_MIN}: raise it")]
+    SegmentBytes(u64),
+    /// The directory cannot be read.
+    #[error("cannot read {0}: {1}")]
+    Directory(PathBuf, io::Error),
+    /// The pool made none.
+    #[error("no journal segment could be made: {0}; free some disk space or check its rights")]
+    NoSegment(String),
+}
+
+/// A segment that takes no more entries.
+#[derive(Debug)]
+pub struct SealedSegment {
+    /// Its memory and file.
+    pub segment: Segment,
+    /// Whose life it was.
+    pub header: Header,
+    /// Log index after its last entry.
+    pub next_index: u64,
+    /// Bytes used.
+    pub bytes: usize,
+}
+
+/// A flush that the shard's ring carries out. Holds the file open until it is handed back.
+#[derive(Debug)]
+#[must_use = "hand it back with `synced`"]
+pub struct SyncJob {
+    /// For `fdatasync`.
+    pub fd: RawFd,
+    /// What is durable when it succeeds.
+    pub lsn: Lsn,
+    file: Arc<SegmentFile>,
+    number: u64,
+}
+
+/// The journal of one shard.
+#[derive(Debug)]
+pub struct Spool {
+    node: String,
+    shard: u32,
+    seal_after_us: u64,
+    segment_bytes: usize,
+    pool: SegmentPool,
+    want: SyncSender<Segment>,
+    ready: Receiver<Segment>,
+    sealed: Sender<SealedSegment>,
+    open: Open,
+    sessions: Vec<Slot>,
+    vacant: Vec<u32>,
+    next_index: u64,
+    written: Lsn,
+    durable: Lsn,
+    /// Closed segments that no sync has confirmed yet, oldest first.
+    unsynced: VecDeque<Unsynced>,
+    in_flight: bool,
+    rotate_wanted: bool,
+    refusing: Option<Refusing>,
+    /// Facts of a failed sync that no entry tells yet.
+    doubt_untold: Option<String>,
+    health: Health,
+    last_now: Now,
+}
+
+/// The segment that takes entries.
+#[derive(Debug)]
+struct Open {
+    segment: Segment,
+    header: Header,
+    salt: Salt,
+    at: usize,
+    first_entry_us: Option<u64>,
+}
+
+#[derive(Debug)]
+struct Slot {
+    id: SessionId,
+    context: Vec<u8>,
+    /// The segment that holds the context as it is now.
+    in_segment: Option<u64>,
+    live: bool,
+}
+
+#[derive(Debug)]
+struct Unsynced {
+    file: Arc<SegmentFile>,
+    number: u64,
+    end: Lsn,
+}
+
+/// Since when entries are refused, and how many.
+#[derive(Clone, Copy, Debug)]
+struct Refusing {
+    since_us: i64,
+    entries: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Health {
+    Sound,
+    /// A sync failed once: what is after the first and up to the second position is in doubt.
+    Doubt(Lsn, Lsn),
+    Dead(Lsn),
+}
+
+impl Spool {
+    /// Opens the journal of a shard in `dir` and waits until its first segment is there.
+    ///
+    /// # Errors
+    /// When the settings do not make sense or no segment can be made.
+    #[expect(clippy::too_many_arguments, reason = "each is of another kind; called once")]
+    pub fn open(
+        dir: &Path,
+        node: &str,
+        shard: u32,
+        settings: &JournalSettings,
+        sealed: Sender<SealedSegment>,
+        pool: SegmentPool,
+    ) -> Result<Spool, SpoolError> {
+        if settings.segment_bytes < SEGMENT_BYTES_MIN {
+            return Err(SpoolError::SegmentBytes(settings.segment_bytes));
+        }
+        let position = Position::read(dir, shard)
+            .map_err(|error| SpoolError::Directory(dir.to_owned(), error))?;
+        let (want, ready) = mpsc::sync_channel(1);
+        pool.register();
+        pool.want(&want);
+        let first = ready.recv_timeout(FIRST_SEGMENT).map_err(|_| {
+            SpoolError::NoSegment(pool.trouble().unwrap_or_else(|| "it takes too long".into()))
+        })?;
+        pool.want(&want);
+        let header = Header {
+            node: node.to_owned(),
+            shard,
+            number: position.next_segment,
+            boot: pool.boot(),
+            created_us: 0,
+            first_index: position.next_index,
+        };
+        Ok(Spool {
+            node: node.to_owned(),
+            shard,
+            seal_after_us: settings.seal_after_us,
+            segment_bytes: settings.segment_bytes as usize,
+            pool,
+            want,
+            ready,
+            sealed,
+            open: Open::begin(first, header),
+            sessions: Vec::new(),
+            vacant: Vec::new(),
+            next_index: position.next_index,
+            written: Lsn(0),
+            durable: Lsn(0),
+            unsynced: VecDeque::new(),
+            in_flight: false,
+            rotate_wanted: false,
+            refusing: None,
+            doubt_untold: None,
+            health: Health::Sound,
+            last_now: Now::default(),
+        })
+    }
+
+    /// Number of the segment that takes entries.
+    pub fn segment_number(&self) -> u64 {
+        self.open.header.number
+    }
+
+    /// Everything appended; in `write` mode that is what counts.
+    pub fn written(&self) -> Lsn {
+        self.written
+    }
+
+    /// Everything that a sync has confirmed, except what is `in_doubt`.
+    pub fn durable(&self) -> Lsn {
+        self.durable
+    }
+
+    /// Whether the entry at `lsn` may be lost by a power cut although later ones are not: the
+    /// sync that should have covered it failed. A peer that waits for it is to be refused.
+    pub fn in_doubt(&self, lsn: Lsn) -> bool {
+        match self.health {
+            Health::Sound => false,
+            Health::Doubt(after, to) => after < lsn && lsn <= to,
+            Health::Dead(after) => after < lsn,
+        }
+    }
+
+    /// The next flush to carry out, if there is something to flush and none is under way.
+    pub fn sync_job(&mut self) -> Option<SyncJob> {
+        if self.in_flight || matches!(self.health, Health::Dead(_)) {
+            return None;
+        }
+        let (file, number, lsn) = match self.unsynced.front() {
+            Some(closed) => (&closed.file, closed.number, closed.end),
+            None => (&self.open.segment.file, self.open.header.number, self.written),
+        };
+        if lsn <= self.durable || file.is_poisoned() {
+            return None;
+        }
+        self.in_flight = true;
+        Some(SyncJob { fd: file.fd(), lsn, file: Arc::clone(file), number })
+    }
+
+    /// Takes a flush back with what the kernel said of it.
+    pub fn synced(&mut self, job: SyncJob, result: io::Result<()>) {
+        assert!(self.in_flight, "a flush comes back that was not given out");
+        self.in_flight = false;
+        match result {
+            Ok(()) => {
+                self.durable = self.durable.max(job.lsn);
+                while self.unsynced.front().is_some_and(|closed| closed.end <= self.durable) {
+                    self.unsynced.pop_front();
+                }
+            }
+            Err(error) => self.sync_failed(&job, &error),
+        }
+    }
+
+    /// After a failed sync the kernel may drop the pages and call the next sync a success, so the
+    /// file is not synced again; its entries reach the lake from memory if they can.
+    fn sync_failed(&mut self, job: &SyncJob, error: &io::Error) {
+        job.file.poison();
+        if self.health != Health::Sound {
+            self.health = Health::Dead(self.doubt_from());
+            return;
+        }
+        let from = self.durable;
+        let to = match self.unsynced.front() {
+            Some(closed) if closed.number == job.number => closed.end,
+            _ => self.written,
+        };
+        self.health = Health::Doubt(from, to);
+        self.durable = self.durable.max(to);
+        self.unsynced.retain(|closed| closed.number != job.number);
+        self.doubt_untold = Some(format!(
+            r#"{{"segment":{},"from_lsn":{},"to_lsn":{},"os_error":{}}}"#,
+            job.number,
+            from.0,
+            to.0,
+            error.raw_os_error().unwrap_or(0)
+        ));
+        // If none is ready, entries are refused until one is: this file takes no more.
+        let now = self.last_now;
+        if job.number != self.open.header.number || self.switch(now) {
+            self.tell(now);
+        }
+    }
+
+    fn doubt_from(&self) -> Lsn {
+        match self.health {
+            Health::Doubt(after, _) => after,
+            Health::Sound | Health::Dead(_) => self.durable,
+        }
+    }
+
+    /// Writes an entry that belongs to no session.
+    ///
+    /// # Errors
+    /// As `append`.
+    pub fn event(&mut self, now: Now, event: &Event<'_>) -> Result<Receipt, Refused> {
+        self.write(None, 0, now, &Entry::Event(event.clone()))
+    }
+
+    /// Seals the open segment when it is old enough and another one is ready.
+    pub fn tick(&mut self, now: Now) {
+        self.last_now = now;
+        let aged = self
+            .open
+            .first_entry_us
+            .is_some_and(|first| now.mono_us.saturating_sub(first) >= self.seal_after_us);
+        if aged || self.rotate_wanted {
+            self.rotate(now);
+        } else if self.refusing.is_some() && self.switch(now) {
+            self.tell(now);
+        }
+    }
+
+    /// Seals the open segment if it holds entries: now if another one is ready, else at a later
+    /// `tick`.
+    pub fn rotate(&mut self, now: Now) {
+        if self.open.first_entry_us.is_none() {
+            self.want_rotate(false);
+            return;
+        }
+        if self.switch(now) {
+            self.tell(now);
+        } else {
+            self.want_rotate(true);
+        }
+    }
+
+    /// Remembers a rotation that has to wait for a segment; it counts as one that waits.
+    fn want_rotate(&mut self, wanted: bool) {
+        match (self.rotate_wanted, wanted) {
+            (false, true) => self.pool.wait_more(),
+            (true, false) => self.pool.wait_less(),
+            _ => {}
+        }
+        self.rotate_wanted = wanted;
+    }
+
+    /// Seals the open segment, at the end of the shard's life.
+    pub fn finish(self, _now: Now) {
+        let Spool { open, sealed, next_index, pool, .. } = self;
+        pool.wait_more();
+        seal(&sealed, open, next_index);
+    }
+
+    /// Ends as a killed process does: nothing is sealed, nothing is cleaned up.
+    #[cfg(test)]
+    pub(in crate::record) fn forget(self) {
+        std::mem::forget(self.open);
+    }
+
+    /// Goes on in the next segment if one is ready, and sends the full one to the sealer.
+    fn switch(&mut self, now: Now) -> bool {
+        let Ok(segment) = self.ready.try_recv() else {
+            return false;
+        };
+        self.pool.want(&self.want);
+        let header = Header {
+            node: self.node.clone(),
+            shard: self.shard,
+            number: self.open.header.number + 1,
+            boot: self.pool.boot(),
+            created_us: now.wall_us,
+            first_index: self.next_index,
+        };
+        let full = std::mem::replace(&mut self.open, Open::begin(segment, header));
+        if !full.segment.file.is_poisoned() {
+            self.unsynced.push_back(Unsynced {
+                file: Arc::clone(&full.segment.file),
+                number: full.header.number,
+                end: self.written,
+            });
+        }
+        self.pool.wait_more();
+        seal(&self.sealed, full, self.next_index);
+        self.want_rotate(false);
+        true
+    }
+
+    /// Says in the fresh segment what went wrong before it: a failed flush, refused entries.
+    fn tell(&mut self, now: Now) {
+        if let Some(attrs) = self.doubt_untold.take() {
+            let message = "A flush of the journal failed: a power cut may lose entries of this \
+                           range until they are in the lake";
+            let event =
+                Event { event: "disk-error", severity: "error", message, attrs: attrs.as_str() };
+            if self.event(now, &event).is_err() {
+                self.doubt_untold = Some(attrs);
+            }
+        }
+        let Some(refusing) = self.refusing.take() else { return };
+        let attrs = format!(
+            r#"{{"refused":{},"since_us":{},"until_us":{}}}"#,
+            refusing.entries, refusing.since_us, now.wall_us
+        );
+        let message = "Entries were refused because no journal segment was free, and with them \
+                       the commands they were of";
+        let event = Event { event: "gap", severity: "error", message, attrs: attrs.as_str() };
+        if self.event(now, &event).is_err() {
+            self.refusing = Some(refusing);
+        }
+    }
+
+    fn refuse(&mut self, now: Now) -> Refused {
+        if let Some(refusing) = &mut self.refusing {
+            refusing.entries += 1;
+            return Refused::Full;
+        }
+        self.refusing = Some(Refusing { since_us: now.wall_us, entries: 1 });
+        let message = "No journal segment is free: entries are refused until one is";
+        let event = Event { event: "journal-full", severity: "error", message, attrs: "{}" };
+        let _ = self.event(now, &event);
+        Refused::Full
+    }
+
+    fn write(
+        &mut self,
+        session: Option<SessionRef>,
+        seq: u64,
+        now: Now,
+        entry: &Entry<'_>,
+    ) -> Result<Receipt, Refused> {
+        if matches!(self.health, Health::Dead(_)) {
+            return Err(Refused::Disk);
+        }
+        self.last_now = now;
+        let body = journal::body_bytes(entry);
+        let context = session.map_or(0, |session| self.slot(session).context.len());
+        let both = frame_bytes(body) + frame_bytes(context);
+        if body > ENTRY_BYTES_MAX || both > self.segment_bytes - HEADER_BYTES - RESERVE_BYTES {
+            return Err(Refused::TooLarge);
+        }
+        let urgent = matches!(entry, Entry::SessionEnd(_) | Entry::Event(_));
+        // While refusing, an entry that would still fit waits too: the log keeps its order.
+        if !self.fits(both, false) || (self.refusing.is_some() && !urgent) {
+            if self.switch(now) {
+                self.tell(now);
+            } else if !urgent {
+                return Err(self.refuse(now));
+            } else if !self.fits(both, true) {
+                return Err(Refused::Full);
+            }
+        }
+        if let Some(session) = session {
+            self.write_context(session, seq, now);
+        }
+        let session_id = session.map_or(SessionId::default(), |session| self.slot(session).id);
+        let place = Place { log_index: self.next_index, seq, wall_us: now.wall_us, session_id };
+        let Open { segment, salt, at, first_entry_us, .. } = &mut self.open;
+        let taken =
+            journal::write_entry(&mut segment.map.bytes_mut()[*at..], salt, &place, entry, body);
+        *at += taken;
+        first_entry_us.get_or_insert(now.mono_us);
+        self.next_index += 1;
+        self.written.0 += taken as u64;
+        Ok(Receipt::new(self.written))
+    }
+
+    fn fits(&self, bytes: usize, urgent: bool) -> bool {
+        let reserve = if urgent { 0 } else { RESERVE_BYTES };
+        !self.open.segment.file.is_poisoned()
+            && self.open.at + bytes + END_BYTES + reserve <= self.segment_bytes
+    }
+
+    /// The context of a session, unless the open segment has it.
+    fn write_context(&mut self, session: SessionRef, seq: u64, now: Now) {
+        let slot = &mut self.sessions[session.0 as usize];
+        let number = self.open.header.number;
+        if slot.in_segment == Some(number) {
+            return;
+        }
+        slot.in_segment = Some(number);
+        let place =
+            Place { log_index: self.next_index, seq, wall_us: now.wall_us, session_id: slot.id };
+        let Open { segment, salt, at, .. } = &mut self.open;
+        let taken = journal::write_context(
+            &mut segment.map.bytes_mut()[*at..],
+            salt,
+            &place,
+            &slot.context,
+        );
+        *at += taken;
+        self.written.0 += taken as u64;
+    }
+
+    fn slot(&self, session: SessionRef) -> &Slot {
+        let slot = &self.sessions[session.0 as usize];
+        assert!(slot.live, "an entry of a session that was closed");
+        slot
+    }
+}
+
+impl Journal for Spool {
+    fn open(&mut self, context: &SessionContext) -> SessionRef {
+        let index = self.vacant.pop().unwrap_or_else(|| {
+            self.sessions.push(Slot {
+                id: SessionId::default(),
+                context: Vec::new(),
+                in_segment: None,
+                live: false,
+            });
+            (self.sessions.len() - 1) as u32
+        });
+        self.sessions[index as usize].live = true;
+        self.identify(SessionRef(index), context);
+        SessionRef(index)
+    }
+
+    fn identify(&mut self, session: SessionRef, context: &SessionContext) {
+        let slot = &mut self.sessions[session.0 as usize];
+        assert!(slot.live, "a session that was closed is identified");
+        slot.id = context.session_id;
+        slot.in_segment = None;
+        slot.context.clear();
+        body::put_context(&mut slot.context, &context.into());
+    }
+
+    fn append(
+        &mut self,
+        session: SessionRef,
+        seq: u64,
+        now: Now,
+        entry: &Entry<'_>,
+    ) -> Result<Receipt, Refused> {
+        self.write(Some(session), seq, now, entry)
+    }
+
+    fn covered(&mut self, _session: SessionRef) -> Receipt {
+        Receipt::new(self.written)
+    }
+
+    fn close(&mut self, session: SessionRef) {
+        let slot = &mut self.sessions[session.0 as usize];
+        assert!(slot.live, "a session is closed twice");
+        slot.live = false;
+        self.vacant.push(session.0);
+    }
+}
+
+impl Open {
+    fn begin(mut segment: Segment, header: Header) -> Open {
+        let bytes = segment.map.bytes_mut();
+        // The end mark before the header: a reader never meets an earlier life's frames as torn.
+        bytes[HEADER_BYTES..HEADER_BYTES + END_BYTES].fill(0);
+        bytes[..HEADER_BYTES].copy_from_slice(&header.bytes());
+        let salt = header.salt();
+        Open { segment, header, salt, at: HEADER_BYTES, first_entry_us: None }
+    }
+}
+
+/// If the sealer is gone the segment stays on the disk as it is, for recovery.
+fn seal(sealed: &Sender<SealedSegment>, open: Open, next_index: u64) {
+    let Open { segment, header, at, .. } = open;
+    let _ = sealed.send(SealedSegment { segment, header, next_index, bytes: at });
+}
+
+/// Where a shard's log goes on after a restart, so that log indexes grow over the life of a shard.
+/// Written when a segment has been sealed; if it is lost, numbers start again under another boot.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Position {
+    /// Log index of the next entry.
+    pub next_index: u64,
+    /// Number of the next segment.
+    pub next_segment: u64,
+}
+
+impl Position {
+    fn path(dir: &Path, shard: u32) -> PathBuf {
+        dir.join(format!("shard-{shard}.position"))
+    }
+
+    /// Reads the position of a shard; zeros when there is none.
+    ///
+    /// # Errors
+    /// When the file is there and cannot be read.
+    pub fn read(dir: &Path, shard: u32) -> io::Result<Position> {
+        let text = match fs::read_to_string(Position::path(dir, shard)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Position::default()),
+            Err(error) => return Err(error),
+        };
+        let mut numbers = text.split_whitespace().map(str::parse);
+        match (numbers.next(), numbers.next()) {
+            (Some(Ok(next_index)), Some(Ok(next_segment))) => {
+                Ok(Position { next_index, next_segment })
+            }
+            _ => Err(io::ErrorKind::InvalidData.into()),
+        }
+    }
+
+    /// Moves the position of a shard forward, never back.
+    ///
+    /// # Errors
+    /// When it cannot be written.
+    pub fn advance(self, dir: &Path, shard: u32) -> io::Result<()> {
+        let old = Position::read(dir, shard).unwrap_or_default();
+        let next = Position {
+            next_index: self.next_index.max(old.next_index),
+            next_segment: self.next_segment.max(old.next_segment),
+        };
+        if next == old {
+            return Ok(());
+        }
+        let text = format!("{} {}\n", next.next_index, next.next_segment);
+        super::durable::write_file(&Position::path(dir, shard), text.as_bytes())
+    }
+}
+
+#[cfg(test)]
+#[path = "spool_tests.rs"]
+mod tests;

@@ -1,0 +1,326 @@
+use std::io;
+use std::sync::atomic::Ordering::Relaxed;
+use std::sync::mpsc;
+
+use super::super::entry::{SessionEnd, SessionStart};
+use super::super::lake::{Filter, Lake};
+use super::super::recover::{DataDirLock, recover};
+use super::super::sealer::Sealer;
+use super::super::testing::*;
+use super::*;
+
+fn start() -> Entry<'static> {
+    Entry::SessionStart(SessionStart {
+        server_addr: "10.0.0.1:5432",
+        server_version: "17.2",
+        durability: "write",
+        backend_pid: 77,
+    })
+}
+
+fn end() -> Entry<'static> {
+    Entry::SessionEnd(SessionEnd {
+        reason: "client-terminate",
+        commands: 3,
+        ..SessionEnd::default()
+    })
+}
+
+/// Appends, waiting for the pool where a client would be refused and try again.
+fn append(spool: &mut Spool, session: SessionRef, seq: u64, entry: &Entry<'_>) {
+    wait_until("a free segment", || match spool.append(session, seq, now(seq), entry) {
+        Ok(_) => true,
+        Err(Refused::Full) => false,
+        Err(other) => panic!("{other:?}"),
+    });
+}
+
+#[test]
+fn a_killed_process_loses_nothing_it_acknowledged() {
+    let folder = Folder::new();
+    let mut texts = Vec::new();
+    {
+        let pool = SegmentPool::start(&folder.journal(), &settings()).unwrap();
+        let (sealed, sealer) = Sealer::start(&folder.0, pool.clone()).unwrap();
+        let mut spool = spool_into(&folder, 0, sealed, pool);
+        let sessions = [spool.open(&context(1)), spool.open(&context(2))];
+        for session in sessions {
+            append(&mut spool, session, 0, &start());
+        }
+        for seq in 0..4000 {
+            let text = format!("SELECT {seq} FROM public.customers");
+            let objects = [object(Some("public"), "customers", false)];
+            let session = sessions[(seq % 2) as usize];
+            append(&mut spool, session, 2 * seq + 1, &Entry::Command(command(&text, &objects)));
+            append(&mut spool, session, 2 * seq + 2, &response(2 * seq + 1));
+            texts.push(text);
+        }
+        append(&mut spool, sessions[0], 8001, &end());
+        assert!(spool.open.header.number > 3, "the test covers several segments");
+        wait_until("a sealed segment", || sealer.progress().segments.load(Relaxed) > 1);
+        // Killed: no destructor runs, nothing is sealed. The threads of a killed process stop too;
+        // here the sealer is waited for, which only means that the crash comes a little later.
+        spool.forget();
+        sealer.finish();
+    }
+    let lock = DataDirLock::take(&folder.0).unwrap();
+    let lake = Lake::new(&folder.0);
+    let before = lake.commands(&Filter::default()).unwrap();
+    let found = recover(&lock, now(9_000_000)).unwrap();
+    assert_eq!((found.segments, found.sessions, found.gaps, found.torn), (1, 1, 0, 0));
+    let rows = lake.commands(&Filter::default()).unwrap();
+    assert_eq!(rows, before, "the same rows live and sealed");
+    assert_eq!(rows.iter().map(|row| row.query_text.clone()).collect::<Vec<_>>(), texts);
+    assert!(rows.iter().all(|row| row.response.as_ref().is_some_and(|r| r.total_bytes == 42)));
+    assert_eq!(rows[0].objects, ["public.customers"]);
+    let phases: Vec<_> =
+        lake.sessions(&Filter::default()).unwrap().into_iter().map(|row| row.phase).collect();
+    assert_eq!(phases, ["start", "start", "end", "recovered"]);
+    let events = lake.events(&Filter::default()).unwrap();
+    assert_eq!(events.iter().filter(|row| row.event == "recovery").count(), 1);
+    assert_eq!(recover(&lock, now(9_000_001)).unwrap().segments, 0, "nothing is left to do");
+    assert_eq!(lake.commands(&Filter::default()).unwrap(), rows);
+}
+
+/// The folder in which `victim` writes until it is killed.
+const VICTIM: &str = "WEIR_TEST_VICTIM";
+
+/// Does nothing but as the child process of the next test.
+#[test]
+fn victim() {
+    use std::io::Write;
+    let Some(dir) = std::env::var_os(VICTIM).map(PathBuf::from) else { return };
+    let _lock = DataDirLock::take(&dir).unwrap();
+    let journal = dir.join(super::super::JOURNAL_FOLDER);
+    let pool = SegmentPool::start(&journal, &settings()).unwrap();
+    let (sealed, _sealer) = Sealer::start(&dir, pool.clone()).unwrap();
+    let mut spool = Spool::open(&journal, "node-1", 0, &settings(), sealed, pool).unwrap();
+    let session = spool.open(&context(1));
+    append(&mut spool, session, 0, &start());
+    let mut out = io::stdout();
+    for seq in 1.. {
+        append(&mut spool, session, seq, &response(seq));
+        out.write_all(format!("acknowledged {seq}\n").as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn kill_9_at_any_time_loses_no_acknowledged_entry() {
+    use std::io::{BufRead, BufReader};
+    for kill_after in [1, 100, 1500, 3000, 7001] {
+        let folder = Folder::new();
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "record::spool::tests::victim", "--nocapture"])
+            .env(VICTIM, &folder.0)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut last: i64 = 0;
+        let said = |line: io::Result<String>| -> Option<i64> {
+            line.ok()?.rsplit_once("acknowledged ")?.1.parse().ok()
+        };
+        while last < kill_after {
+            last = said(lines.next().unwrap()).unwrap_or(last);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What it said before it died counts too; a line cut short was not said.
+        let rest: Vec<i64> = lines.filter_map(said).collect();
+        last = rest.iter().rev().nth(1).copied().unwrap_or(last);
+        let lock = DataDirLock::take(&folder.0).unwrap();
+        let found = recover(&lock, now(0)).unwrap();
+        assert_eq!((found.gaps, found.torn, found.sessions), (0, 0, 1));
+        let rows: Vec<super::super::lake::ResponseRow> =
+            Lake::new(&folder.0).rows(&Filter::default()).unwrap();
+        let seqs: Vec<i64> = rows.iter().map(|row| row.common.seq).collect();
+        assert!(seqs.len() as i64 >= last, "{} of {last} acknowledged", seqs.len());
+        assert_eq!(seqs, (1..=seqs.len() as i64).collect::<Vec<_>>());
+    }
+}
+
+#[test]
+fn log_indexes_go_on_after_a_restart() {
+    let folder = Folder::new();
+    for round in 0..3 {
+        let (mut spool, inbox, _pool) = spool(&folder, 4);
+        let session = spool.open(&context(1));
+        // Two entries, and the recovery event behind them.
+        assert_eq!(spool.next_index, round * 3);
+        spool.append(session, 1, now(1), &start()).unwrap();
+        spool.append(session, 2, now(2), &end()).unwrap();
+        let number = spool.open.header.number;
+        assert_eq!(number, round);
+        drop(spool);
+        drop(inbox);
+        let lock = DataDirLock::take(&folder.0).unwrap();
+        let found = recover(&lock, now(3)).unwrap();
+        assert_eq!((found.segments, found.entries), (1, 2));
+    }
+}
+
+#[test]
+fn appends_are_refused_while_no_segment_is_free_and_the_gap_is_told() {
+    fn fails_after_two(path: &Path, bytes: u64) -> io::Result<std::fs::File> {
+        let full = path.parent().unwrap().join("full");
+        let name: u64 = path.file_stem().unwrap().to_str().unwrap().parse().unwrap();
+        if name >= 2 && full.exists() {
+            return Err(io::ErrorKind::StorageFull.into());
+        }
+        let mut options = std::fs::OpenOptions::new();
+        let file = options.read(true).write(true).create_new(true).open(path)?;
+        file.set_len(bytes)?;
+        Ok(file)
+    }
+    let folder = Folder::new();
+    std::fs::create_dir_all(folder.journal()).unwrap();
+    std::fs::write(folder.journal().join("full"), "").unwrap();
+    let pool = SegmentPool::start_with(&folder.journal(), &settings(), fails_after_two).unwrap();
+    let (sealed, inbox) = mpsc::channel();
+    let mut spool = spool_into(&folder, 0, sealed, pool.clone());
+    let session = spool.open(&context(1));
+    let text = "x".repeat(10_000);
+    let entry = Entry::Command(command(&text, &[]));
+    let mut seq = 0;
+    wait_until("the second segment", || {
+        seq += 1;
+        spool.append(session, seq, now(seq), &entry).is_err() || spool.open.header.number == 1
+    });
+    while spool.append(session, seq, now(seq), &entry).is_ok() {
+        seq += 1;
+    }
+    wait_until("the pool's complaint", || pool.trouble().is_some());
+    let written = spool.written();
+    for _ in 0..9 {
+        let refused = spool.append(session, seq, now(seq), &entry);
+        assert_eq!(refused.unwrap_err(), Refused::Full);
+    }
+    assert_eq!(spool.written(), written, "a refused entry leaves no trace");
+    spool.append(session, seq, now(seq), &end()).unwrap();
+    assert_eq!(
+        spool.append(session, seq, now(seq), &Entry::Command(command("", &[]))).unwrap_err(),
+        Refused::Full,
+        "a small entry does not overtake"
+    );
+    std::fs::remove_file(folder.journal().join("full")).unwrap();
+    wait_until("room", || spool.append(session, seq, now(seq), &entry).is_ok());
+    drop(spool);
+    drop(inbox);
+    let events = Lake::new(&folder.0).events(&Filter::default()).unwrap();
+    let told: Vec<_> = events.iter().map(|row| row.event.as_str()).collect();
+    assert_eq!(told, ["journal-full", "gap"]);
+    let attrs: serde_json::Value = serde_json::from_str(&events[1].attrs).unwrap();
+    assert!(attrs["refused"].as_u64().unwrap() >= 11, "{attrs}");
+}
+
+#[test]
+fn an_entry_that_fits_no_segment_is_too_large() {
+    let folder = Folder::new();
+    let (mut spool, _inbox, _pool) = spool(&folder, 0);
+    let session = spool.open(&context(1));
+    let text = "x".repeat(SEGMENT_BYTES_MIN as usize);
+    let refused = spool.append(session, 1, now(1), &Entry::Command(command(&text, &[])));
+    assert_eq!(refused.unwrap_err(), Refused::TooLarge);
+    spool.append(session, 1, now(1), &start()).unwrap();
+}
+
+#[test]
+fn durable_follows_the_syncs_in_order() {
+    let folder = Folder::new();
+    let (mut spool, inbox, _pool) = spool(&folder, 0);
+    let session = spool.open(&context(1));
+    assert!(spool.sync_job().is_none(), "nothing to flush");
+    let first = spool.append(session, 1, now(1), &start()).unwrap();
+    let job = spool.sync_job().unwrap();
+    assert!(spool.sync_job().is_none(), "one at a time");
+    wait_until("a rotation", || {
+        spool.rotate(now(2));
+        spool.open.header.number == 1
+    });
+    let second = spool.append(session, 2, now(3), &response(1)).unwrap();
+    spool.synced(job, Ok(()));
+    assert_eq!(spool.durable(), first.lsn());
+    let job = spool.sync_job().unwrap();
+    assert_eq!(job.fd, spool.open.segment.file.fd(), "the closed segment is done with");
+    spool.synced(job, Ok(()));
+    assert_eq!(spool.durable(), second.lsn());
+    assert_eq!(spool.durable(), spool.written());
+    let sealed = inbox.try_recv().unwrap();
+    assert_eq!((sealed.header.number, sealed.next_index), (0, 1));
+}
+
+#[test]
+fn a_failed_sync_moves_on_and_a_second_one_stops() {
+    let folder = Folder::new();
+    let (mut spool, inbox, _pool) = spool(&folder, 0);
+    let session = spool.open(&context(1));
+    let lost = spool.append(session, 1, now(1), &start()).unwrap().lsn();
+    let failed = || Err(io::Error::from_raw_os_error(5));
+    let job = spool.sync_job().unwrap();
+    spool.synced(job, failed());
+    assert!(spool.in_doubt(lost));
+    wait_until("a fresh segment", || spool.append(session, 2, now(2), &response(1)).is_ok());
+    let after = spool.append(session, 3, now(3), &response(1)).unwrap().lsn();
+    assert!(!spool.in_doubt(after));
+    let poisoned = inbox.try_recv().unwrap();
+    assert!(poisoned.segment.file.is_poisoned());
+    let job = spool.sync_job().unwrap();
+    assert_ne!(job.fd, poisoned.segment.file.fd(), "never the same file again");
+    spool.synced(job, Ok(()));
+    assert!(spool.durable() >= after && spool.in_doubt(lost));
+    let later = spool.append(session, 4, now(4), &response(1)).unwrap().lsn();
+    let job = spool.sync_job().unwrap();
+    spool.synced(job, failed());
+    assert!(spool.in_doubt(later) && spool.sync_job().is_none());
+    let refused = spool.append(session, 5, now(5), &response(1));
+    assert_eq!(refused.unwrap_err(), Refused::Disk);
+    drop(poisoned);
+    drop(spool);
+    let events = Lake::new(&folder.0).events(&Filter::default()).unwrap();
+    let attrs = &events.iter().find(|row| row.event == "disk-error").unwrap().attrs;
+    assert!(attrs.contains(r#""segment":0"#) && attrs.contains(r#""os_error":5"#), "{attrs}");
+}
+
+#[test]
+fn a_quiet_segment_is_sealed_by_age() {
+    let folder = Folder::new();
+    let (mut spool, inbox, _pool) = spool(&folder, 0);
+    spool.tick(now(100_000_000));
+    assert!(inbox.try_recv().is_err(), "an empty segment has nothing to seal");
+    let session = spool.open(&context(1));
+    spool.append(session, 1, now(100_000_000), &start()).unwrap();
+    spool.tick(now(159_999_999));
+    assert!(inbox.try_recv().is_err());
+    wait_until("the rotation", || {
+        spool.tick(now(160_000_000));
+        inbox.try_recv().is_ok()
+    });
+    spool.close(session);
+    spool.finish(now(160_000_001));
+}
+
+#[test]
+fn recycled_segments_show_nothing_of_their_earlier_life() {
+    let folder = Folder::new();
+    let pool = SegmentPool::start(&folder.journal(), &settings()).unwrap();
+    let (sealed, sealer) = Sealer::start(&folder.0, pool.clone()).unwrap();
+    let mut spool = spool_into(&folder, 0, sealed, pool);
+    let session = spool.open(&context(1));
+    for seq in 1..=20_000 {
+        append(&mut spool, session, seq, &response(seq));
+        if seq % 2000 == 0 {
+            let behind = spool.open.header.number;
+            wait_until("the sealer", || sealer.progress().segments.load(Relaxed) == behind);
+        }
+    }
+    let names = std::fs::read_dir(folder.journal()).unwrap().count();
+    assert!((spool.open.header.number as usize) > names, "segments were used again");
+    spool.finish(now(0));
+    sealer.finish();
+    let rows: Vec<super::super::lake::ResponseRow> =
+        Lake::new(&folder.0).rows(&Filter::default()).unwrap();
+    let seqs: Vec<i64> = rows.iter().map(|row| row.common.seq).collect();
+    assert_eq!(seqs, (1..=20_000).collect::<Vec<_>>());
+    let indexes: Vec<i64> = rows.iter().map(|row| row.common.log_index).collect();
+    assert_eq!(indexes.len(), 20_000);
+}

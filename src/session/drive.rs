@@ -1,0 +1,761 @@
+//! One session's bytes, moved between its machine and its two connections.
+//!
+//! In: what the ring completed. Out: what the ring shall do next, and the machine's outputs.
+//! Never: a decision about the protocol; a byte sent before its record is safe; a machine called
+//! again after it panicked.
+//!
+//! ```text
+//!            received                 handle_bytes
+//!   socket ------------> [rustls] ------------------> machine
+//!   socket <------------ [rustls] <------ outbox <------'
+//!             send                 sendable(safe)
+//! ```
+//!
+//! Life: `Live` until the machine closes it; `Closing` while the outboxes are written, then the
+//! write side is shut down and the peer's end awaited; `Dead` while the kernel still works for it.
+
+use std::io;
+use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use crate::config::settings::Durability;
+use crate::fault::{Fault, FaultKind, Malformed, Refused, Target};
+use crate::forward::Outbox;
+use crate::forward::dial::Dial;
+use crate::limits::{CLOSE_TIMEOUT_US, LINGER_TIMEOUT_US, OUTBOX_BYTES_MAX};
+use crate::record::{Lsn, SessionId};
+use crate::session::machine::{Accepted, Machine, TlsFacts};
+use crate::session::{Output, Stage};
+use crate::shard::buffer::{Lease, Size};
+use crate::shard::mail::{SessionSummary, Vote, VoteReply};
+use crate::shard::pool::Pool;
+use crate::shard::tls::Tls;
+use crate::wire::Side;
+
+/// What can be driven: bytes and answers in, two outboxes and outputs out.
+pub trait Driven {
+    /// Bytes for a peer.
+    fn outbox(&mut self, side: Side) -> &mut Outbox;
+    /// Takes all bytes and keeps what it needs.
+    fn handle_bytes(&mut self, side: Side, bytes: &[u8], stage: &mut Stage<'_>);
+    /// The peer sends no more.
+    fn handle_eof(&mut self, side: Side, stage: &mut Stage<'_>);
+    /// The TLS handshake of this side has finished.
+    fn handle_tls(&mut self, side: Side, facts: TlsFacts, stage: &mut Stage<'_>);
+    /// The connection is unusable.
+    fn handle_broken(&mut self, fault: Fault, stage: &mut Stage<'_>);
+    /// The answer to `Output::Dial`.
+    fn handle_dialed(&mut self, result: Result<SocketAddr, Target>, stage: &mut Stage<'_>);
+    /// `next_timeout` has passed.
+    fn handle_timeout(&mut self, stage: &mut Stage<'_>);
+    /// One of the calls above panicked; only outputs are polled after this.
+    fn handle_panic(&mut self, stage: &mut Stage<'_>);
+    /// The next output, until there is none.
+    fn poll_output(&mut self) -> Option<Output>;
+    /// When `handle_timeout` is due, monotonic microseconds.
+    fn next_timeout(&self) -> Option<u64>;
+    /// Whether this side should be read now.
+    fn wants(&self, side: Side) -> bool;
+    /// When a record counts as written.
+    fn durability(&self) -> Durability;
+    /// Nothing more will be read; the outboxes may still hold bytes.
+    fn is_closed(&self) -> bool;
+}
+
+/// A driven machine that is a client's session.
+pub trait SessionMachine: Driven + Sized + 'static {
+    /// A client connected.
+    fn accept(accepted: Accepted, stage: &mut Stage<'_>) -> Self;
+    /// The stage's snapshot is a new one.
+    fn handle_snapshot(&mut self, stage: &mut Stage<'_>);
+    /// A vote on the held command.
+    fn handle_vote(&mut self, id: SessionId, vote: &Vote, stage: &mut Stage<'_>) -> VoteReply;
+    /// A CancelRequest with this session's key.
+    fn handle_cancel(&mut self, key: &[u8], stage: &mut Stage<'_>);
+    /// An administrator ends the session.
+    fn handle_kill(&mut self, stage: &mut Stage<'_>);
+    /// weir shuts down: end when idle, or at once.
+    fn handle_drain(&mut self, at_once: bool, stage: &mut Stage<'_>);
+    /// What people see of it.
+    fn summary(&self, stage: &Stage<'_>) -> SessionSummary;
+}
+
+impl Driven for Machine {
+    fn outbox(&mut self, side: Side) -> &mut Outbox {
+        Machine::outbox(self, side)
+    }
+
+    fn handle_bytes(&mut self, side: Side, bytes: &[u8], stage: &mut Stage<'_>) {
+        Machine::handle_bytes(self, side, bytes, stage);
+    }
+
+    fn handle_eof(&mut self, side: Side, stage: &mut Stage<'_>) {
+        Machine::handle_eof(self, side, stage);
+    }
+
+    fn handle_tls(&mut self, side: Side, facts: TlsFacts, stage: &mut Stage<'_>) {
+        Machine::handle_tls(self, side, facts, stage);
+    }
+
+    fn handle_broken(&mut self, fault: Fault, stage: &mut Stage<'_>) {
+        Machine::handle_broken(self, fault, stage);
+    }
+
+    fn handle_dialed(&mut self, result: Result<SocketAddr, Target>, stage: &mut Stage<'_>) {
+        Machine::handle_dialed(self, result, stage);
+    }
+
+    fn handle_timeout(&mut self, stage: &mut Stage<'_>) {
+        Machine::handle_timeout(self, stage);
+    }
+
+    fn handle_panic(&mut self, stage: &mut Stage<'_>) {
+        Machine::handle_panic(self, stage);
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        Machine::poll_output(self)
+    }
+
+    fn next_timeout(&self) -> Option<u64> {
+        Machine::next_timeout(self)
+    }
+
+    fn wants(&self, side: Side) -> bool {
+        Machine::wants(self, side)
+    }
+
+    fn durability(&self) -> Durability {
+        Machine::durability(self)
+    }
+
+    fn is_closed(&self) -> bool {
+        Machine::is_closed(self)
+    }
+}
+
+impl SessionMachine for Machine {
+    fn accept(accepted: Accepted, stage: &mut Stage<'_>) -> Machine {
+        Machine::accept(accepted, stage)
+    }
+
+    fn handle_snapshot(&mut self, stage: &mut Stage<'_>) {
+        Machine::handle_snapshot(self, stage);
+    }
+
+    fn handle_vote(&mut self, id: SessionId, vote: &Vote, stage: &mut Stage<'_>) -> VoteReply {
+        Machine::handle_vote(self, id, vote, stage)
+    }
+
+    fn handle_cancel(&mut self, key: &[u8], stage: &mut Stage<'_>) {
+        Machine::handle_cancel(self, key, stage);
+    }
+
+    fn handle_kill(&mut self, stage: &mut Stage<'_>) {
+        Machine::handle_kill(self, stage);
+    }
+
+    fn handle_drain(&mut self, at_once: bool, stage: &mut Stage<'_>) {
+        Machine::handle_drain(self, at_once, stage);
+    }
+
+    fn summary(&self, stage: &Stage<'_>) -> SessionSummary {
+        Machine::summary(self, stage)
+    }
+}
+
+/// A machine and its connections.
+#[derive(Debug)]
+pub struct Driver<D> {
+    machine: D,
+    client: Leg,
+    server: Leg,
+    phase: Phase,
+    /// The attempt to reach the target, while it lasts.
+    pub dial: Option<Dial>,
+    /// The target this session dialled last.
+    pub target: Option<usize>,
+    /// The earliest entry of this session in the shard's timers.
+    pub scheduled_us: Option<u64>,
+    /// The shard will pump it when the disk has caught up.
+    pub awaits_disk: bool,
+    durability: Durability,
+    panicked: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Live,
+    Closing { deadline_us: u64 },
+    Dead,
+}
+
+/// One of the two connections.
+#[derive(Debug, Default)]
+struct Leg {
+    link: Link,
+    tls: Option<Box<Tls>>,
+    /// Bytes of the outbox that leave in clear before TLS starts.
+    plain_left: usize,
+    /// A receive is with the kernel.
+    receiving: bool,
+    /// Bytes that are with the kernel to be sent.
+    in_flight: Option<usize>,
+    /// What a short send left over.
+    rest: Option<Vec<u8>>,
+    /// Nothing more will arrive.
+    ended: bool,
+    writing: Writing,
+    /// The last receive filled its buffer.
+    streams: bool,
+    /// The last receive left bytes in the socket.
+    more: bool,
+    /// Bytes have arrived.
+    touched: bool,
+}
+
+#[derive(Debug, Default)]
+enum Link {
+    #[default]
+    None,
+    Connecting(TcpStream),
+    Open(TcpStream),
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Writing {
+    #[default]
+    Open,
+    /// `shutdown` was called after the last byte.
+    Shut,
+    /// The peer takes no more.
+    Broken,
+}
+
+impl Leg {
+    fn open(stream: TcpStream) -> Leg {
+        Leg { link: Link::Open(stream), ..Leg::default() }
+    }
+
+    fn stream(&self) -> Option<&TcpStream> {
+        match &self.link {
+            Link::None => None,
+            Link::Connecting(stream) | Link::Open(stream) => Some(stream),
+        }
+    }
+
+    fn is_open(&self) -> bool {
+        matches!(self.link, Link::Open(_))
+    }
+
+    fn is_busy(&self) -> bool {
+        self.receiving || self.in_flight.is_some() || matches!(self.link, Link::Connecting(_))
+    }
+
+    /// Both directions are over, or there never were any.
+    fn is_finished(&self) -> bool {
+        match self.link {
+            Link::None => true,
+            Link::Connecting(_) => false,
+            Link::Open(_) => self.ended && self.writing != Writing::Open,
+        }
+    }
+
+    fn unsent(&self) -> usize {
+        self.in_flight.unwrap_or(0) + self.rest.as_ref().map_or(0, Vec::len)
+    }
+
+    fn give_up_writing(&mut self, outbox: &mut Outbox) {
+        self.writing = Writing::Broken;
+        self.rest = None;
+        self.plain_left = 0;
+        outbox.abandon();
+    }
+}
+
+impl<D: Driven> Driver<D> {
+    /// A machine with a client, or without one (an errand of weir).
+    pub fn new(machine: D, client: Option<TcpStream>) -> Driver<D> {
+        Driver {
+            machine,
+            client: client.map_or_else(Leg::default, Leg::open),
+            server: Leg::default(),
+            phase: Phase::Live,
+            dial: None,
+            target: None,
+            scheduled_us: None,
+            awaits_disk: false,
+            durability: Durability::Write,
+            panicked: false,
+        }
+    }
+
+    /// The machine, to be looked at.
+    pub fn machine(&self) -> &D {
+        &self.machine
+    }
+
+    /// Calls the machine, unless it is over. A panic ends the session: what it had queued is
+    /// dropped, because nobody knows what it is.
+    pub fn call(&mut self, stage: &mut Stage<'_>, call: impl FnOnce(&mut D, &mut Stage<'_>)) {
+        if self.panicked || self.phase == Phase::Dead {
+            return;
+        }
+        let machine = &mut self.machine;
+        if catch_unwind(AssertUnwindSafe(|| call(machine, stage))).is_ok() {
+            return;
+        }
+        self.panicked = true;
+        machine.outbox(Side::Client).abandon();
+        machine.outbox(Side::Server).abandon();
+        self.client.plain_left = 0;
+        self.server.plain_left = 0;
+        let last = catch_unwind(AssertUnwindSafe(|| machine.handle_panic(stage)));
+        if last.is_err() {
+            self.kill();
+        } else {
+            self.close(stage.now.mono_us);
+        }
+    }
+
+    /// Whether the machine has panicked.
+    pub fn has_panicked(&self) -> bool {
+        self.panicked
+    }
+
+    /// The machine's next output.
+    pub fn poll_output(&mut self) -> Option<Output> {
+        let machine = &mut self.machine;
+        match catch_unwind(AssertUnwindSafe(|| machine.poll_output())) {
+            Ok(output) => output,
+            Err(_) => {
+                self.panicked = true;
+                self.kill();
+                None
+            }
+        }
+    }
+
+    /// Bytes arrived at `side`. Plaintext of TLS passes through `scratch`.
+    pub fn received(
+        &mut self,
+        side: Side,
+        bytes: &[u8],
+        scratch: &mut Vec<u8>,
+        stage: &mut Stage<'_>,
+    ) {
+        if self.phase != Phase::Live {
+            return;
+        }
+        let Some(tls) = self.leg_mut(side).tls.as_mut() else {
+            self.call(stage, |machine, stage| machine.handle_bytes(side, bytes, stage));
+            return;
+        };
+        scratch.clear();
+        let outcome = tls.receive(bytes, scratch);
+        match outcome {
+            Err(error) => {
+                let fault = Fault::new(side, tls_fault(side, &error));
+                self.call(stage, |machine, stage| machine.handle_broken(fault, stage));
+            }
+            Ok(news) => {
+                if let Some(facts) = news.finished {
+                    self.call(stage, |machine, stage| machine.handle_tls(side, facts, stage));
+                }
+                if !scratch.is_empty() {
+                    self.call(stage, |machine, stage| machine.handle_bytes(side, scratch, stage));
+                }
+                if news.closed {
+                    self.call(stage, |machine, stage| machine.handle_eof(side, stage));
+                }
+            }
+        }
+    }
+
+    /// A receive of `side` completed with these bytes; `true` for the very first ones.
+    pub fn note_received(&mut self, side: Side, lease: &Lease) -> bool {
+        let leg = self.leg_mut(side);
+        leg.receiving = false;
+        leg.more = lease.more;
+        leg.streams = lease.len() >= Size::Small.bytes();
+        !std::mem::replace(&mut leg.touched, true)
+    }
+
+    /// A receive of `side` completed without bytes: the end, or an error.
+    pub fn ended(&mut self, side: Side, error: Option<io::Error>, stage: &mut Stage<'_>) {
+        let leg = self.leg_mut(side);
+        leg.receiving = false;
+        if let Some(e) = &error
+            && matches!(e.raw_os_error(), Some(libc::ENOBUFS | libc::EINTR | libc::EAGAIN))
+        {
+            // All buffers were filled in this turn; they are back by its end.
+            return;
+        }
+        leg.ended = true;
+        leg.more = false;
+        if self.phase != Phase::Live {
+            return;
+        }
+        match error {
+            None => self.call(stage, |machine, stage| machine.handle_eof(side, stage)),
+            Some(_) => self.broken(side, stage),
+        }
+    }
+
+    /// A send of `side` completed. `unsent` is what a short one left.
+    pub fn sent(
+        &mut self,
+        side: Side,
+        result: io::Result<usize>,
+        bytes: Vec<u8>,
+        stage: &mut Stage<'_>,
+    ) -> Option<Vec<u8>> {
+        let live = self.phase == Phase::Live;
+        let (leg, outbox) = self.leg_and_outbox(side);
+        leg.in_flight = None;
+        match result {
+            Ok(count) if count == bytes.len() => return Some(bytes),
+            Ok(count) if count > 0 => {
+                let mut rest = bytes;
+                rest.drain(..count);
+                leg.rest = Some(rest);
+            }
+            Err(e) if matches!(e.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) => {
+                leg.rest = Some(bytes);
+            }
+            other => {
+                leg.give_up_writing(outbox);
+                // A reset peer may have said why: that is still in the socket, and its end
+                // follows. Other errors are seen by the sender alone.
+                let reset = other.is_err_and(|e| {
+                    matches!(e.raw_os_error(), Some(libc::EPIPE | libc::ECONNRESET))
+                });
+                if live && !reset {
+                    self.broken(side, stage);
+                }
+            }
+        }
+        None
+    }
+
+    /// The timer came up: says what is due.
+    pub fn due(&mut self, stage: &mut Stage<'_>) {
+        let now_us = stage.now.mono_us;
+        if let Phase::Closing { deadline_us } = self.phase
+            && deadline_us <= now_us
+        {
+            self.kill();
+        }
+        if self.phase == Phase::Live && self.machine.next_timeout().is_some_and(|at| at <= now_us) {
+            self.call(stage, |machine, stage| machine.handle_timeout(stage));
+        }
+    }
+
+    /// When the timer has to come up next.
+    pub fn next_timeout(&self) -> Option<u64> {
+        let dial = self.dial.as_ref().and_then(Dial::deadline_us);
+        let own = match self.phase {
+            Phase::Live => self.machine.next_timeout(),
+            Phase::Closing { deadline_us } => Some(deadline_us),
+            Phase::Dead => None,
+        };
+        match (own, dial) {
+            (Some(own), Some(dial)) => Some(own.min(dial)),
+            (own, dial) => own.or(dial),
+        }
+    }
+
+    /// Speaks TLS with `side` once what is queued for it has left in clear. `None` when TLS is
+    /// not configured, which the machine should have known.
+    pub fn start_tls(&mut self, side: Side, tls: Option<Tls>, stage: &mut Stage<'_>) {
+        let (leg, outbox) = self.leg_and_outbox(side);
+        match tls {
+            Some(tls) if leg.tls.is_none() => {
+                leg.plain_left = outbox.len();
+                leg.tls = Some(Box::new(tls));
+            }
+            _ => {
+                let fault = Fault::new(side, FaultKind::Internal);
+                self.call(stage, |machine, stage| machine.handle_broken(fault, stage));
+            }
+        }
+    }
+
+    /// A socket for the target is being connected.
+    pub fn connecting(&mut self, stream: TcpStream) {
+        self.server = Leg { link: Link::Connecting(stream), ..Leg::default() };
+    }
+
+    /// The connection to the target is made; `false` if nobody needs it any more.
+    pub fn connected(&mut self) -> bool {
+        match std::mem::take(&mut self.server.link) {
+            Link::Connecting(stream) => self.server.link = Link::Open(stream),
+            other => self.server.link = other,
+        }
+        self.phase == Phase::Live
+    }
+
+    /// The connection to the target failed.
+    pub fn unconnected(&mut self) {
+        self.server = Leg::default();
+    }
+
+    /// Ends the session once everything is written.
+    pub fn close(&mut self, now_us: u64) {
+        if self.phase == Phase::Live {
+            self.phase = Phase::Closing { deadline_us: now_us + CLOSE_TIMEOUT_US };
+        }
+    }
+
+    /// Ends the session now; the kernel may still work for it.
+    pub fn kill(&mut self) {
+        if self.phase == Phase::Dead {
+            return;
+        }
+        self.phase = Phase::Dead;
+        for leg in [&mut self.client, &mut self.server] {
+            leg.rest = None;
+            if let Link::Open(stream) = &leg.link
+                && leg.is_busy()
+            {
+                // Completes what is with the kernel. An error means that the peer is gone.
+                let _gone = stream.shutdown(Shutdown::Both);
+            }
+        }
+    }
+
+    /// Whether the machine is still asked.
+    pub fn is_live(&self) -> bool {
+        self.phase == Phase::Live
+    }
+
+    /// Whether it can be dropped: it is over and nothing is with the kernel.
+    pub fn is_over(&self) -> bool {
+        self.phase == Phase::Dead && !self.client.is_busy() && !self.server.is_busy()
+    }
+
+    /// Whether a connection to the target is being made for nobody.
+    pub fn dials_in_vain(&self) -> bool {
+        self.phase != Phase::Live && matches!(self.server.link, Link::Connecting(_))
+    }
+
+    /// The socket of a side.
+    pub fn socket(&self, side: Side) -> Option<BorrowedFd<'_>> {
+        self.leg(side).stream().map(AsFd::as_fd)
+    }
+
+    /// The next bytes for `side`, to be sent as one piece. They count as in flight.
+    pub fn next_send(&mut self, side: Side, safe: Lsn, pool: &mut Pool) -> Option<Vec<u8>> {
+        if self.phase == Phase::Dead {
+            return None;
+        }
+        let (leg, outbox) = self.leg_and_outbox(side);
+        if !leg.is_open() || leg.in_flight.is_some() || leg.writing != Writing::Open {
+            return None;
+        }
+        let bytes = match leg.rest.take() {
+            Some(rest) => rest,
+            None => gather(leg, outbox, safe, pool)?,
+        };
+        assert!(!bytes.is_empty(), "nothing to send");
+        leg.in_flight = Some(bytes.len());
+        Some(bytes)
+    }
+
+    /// When a record counts as written for what is queued. Once a session has waited for the
+    /// disk it does so to its end, also for what it leaves behind when it closes.
+    pub fn durability(&mut self) -> Durability {
+        if self.machine.durability() == Durability::Sync {
+            self.durability = Durability::Sync;
+        }
+        self.durability
+    }
+
+    /// Whether `side` is to be read now, and how. It counts as being read.
+    pub fn next_receive(&mut self, side: Side) -> Option<(Size, bool)> {
+        let leg = self.leg(side);
+        if leg.receiving || leg.ended || !leg.is_open() {
+            return None;
+        }
+        let must = leg.writing == Writing::Broken
+            || leg.tls.as_ref().is_some_and(|tls| !tls.is_established());
+        let wanted = match self.phase {
+            Phase::Dead => false,
+            // Bytes of a closing session are thrown away, so that the peer gets to its end.
+            Phase::Closing { .. } => true,
+            Phase::Live => must || (self.machine.wants(side) && self.has_room(side.peer())),
+        };
+        if !wanted {
+            return None;
+        }
+        let leg = self.leg_mut(side);
+        leg.receiving = true;
+        Some((if leg.streams { Size::Large } else { Size::Small }, !leg.more))
+    }
+
+    /// After all that could be sent was handed to the kernel: shuts down what has been written,
+    /// and ends when both sides have. `true` when more can be sent (TLS says good-bye).
+    pub fn settle(&mut self, now_us: u64) -> bool {
+        let Phase::Closing { deadline_us } = self.phase else { return false };
+        let mut again = false;
+        for side in [Side::Client, Side::Server] {
+            again |= self.finish_writing(side);
+        }
+        if self.client.is_finished() && self.server.is_finished() {
+            self.kill();
+        } else if !again
+            && self.client.writing != Writing::Open
+            && (self.server.writing != Writing::Open || !self.server.is_open())
+        {
+            let linger_us = now_us + LINGER_TIMEOUT_US;
+            self.phase = Phase::Closing { deadline_us: deadline_us.min(linger_us) };
+        }
+        again
+    }
+
+    fn finish_writing(&mut self, side: Side) -> bool {
+        let (leg, outbox) = self.leg_and_outbox(side);
+        if leg.plain_left == 0 && leg.tls.as_ref().is_some_and(|tls| !tls.is_established()) {
+            // The handshake failed or is cut short: what the machine says cannot be sealed.
+            outbox.abandon();
+        }
+        let written = leg.in_flight.is_none() && leg.rest.is_none() && outbox.is_empty();
+        let Link::Open(stream) = &leg.link else { return false };
+        if !written || leg.writing != Writing::Open {
+            return false;
+        }
+        if let Some(mut tls) = leg.tls.take()
+            && tls.is_established()
+        {
+            tls.close();
+            let mut last = Vec::new();
+            tls.write_to(&mut last);
+            if !last.is_empty() {
+                leg.rest = Some(last);
+                return true;
+            }
+        }
+        leg.writing = match stream.shutdown(Shutdown::Write) {
+            Ok(()) => Writing::Shut,
+            Err(_) => Writing::Broken,
+        };
+        false
+    }
+
+    /// Lends outbox buffers before the machine is called.
+    pub fn lend(&mut self, pool: &mut Pool) {
+        for side in [Side::Client, Side::Server] {
+            let outbox = self.machine.outbox(side);
+            if !outbox.has_buffer() {
+                outbox.give_buffer(pool.take());
+            }
+        }
+    }
+
+    /// Takes back the buffers that were not needed.
+    pub fn reclaim(&mut self, pool: &mut Pool) {
+        for side in [Side::Client, Side::Server] {
+            if let Some(buffer) = self.machine.outbox(side).take_buffer() {
+                pool.give(buffer);
+            }
+        }
+    }
+
+    /// The record that the next waiting bytes of either side need.
+    pub fn awaited(&mut self) -> Option<Lsn> {
+        if self.phase == Phase::Dead {
+            return None;
+        }
+        let client = self.machine.outbox(Side::Client).awaited();
+        let server = self.machine.outbox(Side::Server).awaited();
+        match (client, server) {
+            (Some(client), Some(server)) => Some(client.min(server)),
+            (client, server) => client.or(server),
+        }
+    }
+
+    /// The disk did not take a record that bytes wait for: they are dropped, the session ends.
+    pub fn refuse_unrecorded(&mut self, stage: &mut Stage<'_>) {
+        self.machine.outbox(Side::Client).abandon();
+        self.machine.outbox(Side::Server).abandon();
+        let fault = Fault::new(Side::Server, FaultKind::Record(Refused::Disk));
+        self.call(stage, |machine, stage| machine.handle_broken(fault, stage));
+        self.close(stage.now.mono_us);
+    }
+
+    /// What a peer sends goes to the other one, so only that one's outbox holds it back. Were both
+    /// asked, a client that pipelines more than the target answers would stop its own answers.
+    fn has_room(&mut self, side: Side) -> bool {
+        let (leg, outbox) = self.leg_and_outbox(side);
+        leg.unsent() + outbox.len() < OUTBOX_BYTES_MAX
+    }
+
+    fn broken(&mut self, side: Side, stage: &mut Stage<'_>) {
+        let kind = match side {
+            Side::Client => FaultKind::Malformed(Malformed::Truncated),
+            Side::Server => FaultKind::Target(Target::Closed),
+        };
+        let fault = Fault::new(side, kind);
+        self.call(stage, |machine, stage| machine.handle_broken(fault, stage));
+    }
+
+    fn leg(&self, side: Side) -> &Leg {
+        match side {
+            Side::Client => &self.client,
+            Side::Server => &self.server,
+        }
+    }
+
+    fn leg_mut(&mut self, side: Side) -> &mut Leg {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        }
+    }
+
+    fn leg_and_outbox(&mut self, side: Side) -> (&mut Leg, &mut Outbox) {
+        let outbox = self.machine.outbox(side);
+        let leg = match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        };
+        (leg, outbox)
+    }
+}
+
+/// The next piece for a leg: in clear, or sealed. Only sendable bytes are sealed.
+fn gather(leg: &mut Leg, outbox: &mut Outbox, safe: Lsn, pool: &mut Pool) -> Option<Vec<u8>> {
+    let Some(tls) = &mut leg.tls else { return outbox.take(safe) };
+    if leg.plain_left > 0 {
+        let sendable = outbox.sendable(safe);
+        let plain = sendable.get(..leg.plain_left.min(sendable.len())).unwrap_or(&[]);
+        if plain.is_empty() {
+            return None;
+        }
+        let mut bytes = pool.take();
+        bytes.extend_from_slice(plain);
+        leg.plain_left -= bytes.len();
+        outbox.consume(bytes.len());
+        return Some(bytes);
+    }
+    if tls.is_established() {
+        let sealed = tls.seal(outbox.sendable(safe));
+        outbox.consume(sealed);
+    }
+    if !tls.wants_write() {
+        return None;
+    }
+    let mut bytes = pool.take();
+    tls.write_to(&mut bytes);
+    Some(bytes)
+}
+
+fn tls_fault(side: Side, error: &rustls::Error) -> FaultKind {
+    match (side, error) {
+        (Side::Server, rustls::Error::InvalidCertificate(_)) => {
+            FaultKind::Target(Target::Certificate)
+        }
+        _ => FaultKind::Malformed(Malformed::Tls),
+    }
+}

@@ -1,0 +1,148 @@
+//! What the control thread asks of a shard, and how a shard ends.
+//!
+//! In: messages, the deadline of a drain. Out: answers, calls into machines.
+//! Never: an answer that is waited for; a shard that outlives its drain.
+
+use std::rc::Rc;
+
+use super::clock;
+use super::core::{Accepting, Core, Drain, ShardJournal};
+use super::errand::Party;
+use super::mail::{SessionSummary, ToShard, Vote, VoteReply};
+use super::ring::Token;
+use crate::limits::LINGER_TIMEOUT_US;
+use crate::record::SessionId;
+use crate::session::Snapshot;
+use crate::session::drive::SessionMachine;
+
+impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
+    /// Takes one message.
+    pub(super) fn read(&mut self, message: ToShard) {
+        // An answer that nobody waits for any more is no error: the `_gone`s below.
+        match message {
+            ToShard::Snapshot(source) => {
+                self.tools.snapshot = Rc::new(Snapshot::build(&source));
+                self.each_session(|machine, stage| machine.handle_snapshot(stage));
+            }
+            ToShard::Tls(tls) => self.tls = tls,
+            ToShard::Vote(id, vote, answer) => {
+                let _gone = answer.send(self.vote(id, &vote));
+            }
+            ToShard::Kill(id, answer) => {
+                let _gone = answer.send(self.kill(id));
+            }
+            ToShard::Cancel(key) => {
+                self.cancel(&key);
+            }
+            ToShard::Sessions(answer) => {
+                let _gone = answer.send(self.summaries());
+            }
+            ToShard::Rotate => self.tools.journal.rotate(self.now),
+            ToShard::Drain { deadline_us } => self.start_drain(deadline_us),
+        }
+    }
+
+    /// Calls every session's machine; their outputs follow in this turn.
+    fn each_session(&mut self, call: impl Fn(&mut M, &mut crate::session::Stage<'_>) + Copy) {
+        for token in self.sessions.tokens() {
+            let Some(driver) = self.sessions.get_mut(token) else { continue };
+            driver.call(&mut self.tools.stage(self.now), |party, stage| {
+                if let Party::Session(machine) = party {
+                    call(machine, stage);
+                }
+            });
+            self.dirty.push(token);
+        }
+    }
+
+    fn vote(&mut self, id: SessionId, vote: &Vote) -> VoteReply {
+        let mut reply = VoteReply::Unknown;
+        if let Some(&token) = self.asks.get(&id)
+            && let Some(driver) = self.sessions.get_mut(token)
+        {
+            driver.call(&mut self.tools.stage(self.now), |party, stage| {
+                if let Party::Session(machine) = party {
+                    reply = machine.handle_vote(id, vote, stage);
+                }
+            });
+            self.dirty.push(token);
+        }
+        reply
+    }
+
+    fn kill(&mut self, id: SessionId) -> bool {
+        let found = self.session_tokens().into_iter().find(|&(_, ref it)| it.session_id == id);
+        let Some((token, _)) = found else { return false };
+        let Some(driver) = self.sessions.get_mut(token) else { return false };
+        driver.call(&mut self.tools.stage(self.now), |party, stage| {
+            if let Party::Session(machine) = party {
+                machine.handle_kill(stage);
+            }
+        });
+        self.dirty.push(token);
+        true
+    }
+
+    fn summaries(&mut self) -> Vec<SessionSummary> {
+        self.session_tokens().into_iter().map(|(_, summary)| summary).collect()
+    }
+
+    fn session_tokens(&mut self) -> Vec<(Token, SessionSummary)> {
+        let mut found = Vec::with_capacity(self.sessions.len());
+        let stage = self.tools.stage(self.now);
+        for token in self.sessions.tokens() {
+            if let Some(driver) = self.sessions.get_mut(token)
+                && let Party::Session(machine) = driver.machine()
+            {
+                found.push((token, machine.summary(&stage)));
+            }
+        }
+        found
+    }
+
+    fn start_drain(&mut self, deadline_us: u64) {
+        // Asked again: the deadline only comes nearer.
+        if let Drain::Until { deadline_us: first } = self.drain {
+            self.drain = Drain::Until { deadline_us: deadline_us.min(first) };
+        }
+        if self.drain != Drain::No {
+            return;
+        }
+        self.drain = Drain::Until { deadline_us };
+        if self.accepting == Accepting::Armed {
+            self.ring.cancel_accept();
+        } else {
+            self.listener = None;
+        }
+        self.accepting = Accepting::Stopped;
+        self.each_session(|machine, stage| machine.handle_drain(false, stage));
+    }
+
+    /// Follows a drain to its end.
+    pub(super) fn keep_draining(&mut self) {
+        let now_us = clock::mono_us();
+        match self.drain {
+            Drain::No | Drain::Done => return,
+            Drain::Until { deadline_us } if deadline_us <= now_us => {
+                self.drain = Drain::Last { cut_us: now_us + LINGER_TIMEOUT_US };
+                self.each_session(|machine, stage| machine.handle_drain(true, stage));
+            }
+            Drain::Last { cut_us } if cut_us <= now_us => {
+                self.drain = Drain::Last { cut_us: now_us + LINGER_TIMEOUT_US };
+                for token in self.sessions.tokens() {
+                    if let Some(driver) = self.sessions.get_mut(token) {
+                        driver.kill();
+                    }
+                    self.dirty.push(token);
+                }
+            }
+            Drain::Until { .. } | Drain::Last { .. } => {}
+        }
+        while let Some(token) = self.dirty.pop() {
+            self.settle(token);
+        }
+        if self.sessions.is_empty() && self.listener.is_none() && !self.is_syncing() {
+            self.drain = Drain::Done;
+        }
+    }
+}

@@ -1,0 +1,285 @@
+//! Connections that are no session: a CancelRequest carried to its target, and a client turned away.
+//!
+//! In: bytes of the one peer. Out: the request, or the refusal.
+//! Never: a record; what is carried was recorded by the session it belongs to.
+
+use std::net::SocketAddr;
+
+use crate::config::settings::{Durability, TargetTls};
+use crate::fault::{Fault, FaultKind, Limit, Malformed, Target, Unsupported};
+use crate::forward::Outbox;
+use crate::limits::DIAL_TIMEOUT_US;
+use crate::session::drive::Driven;
+use crate::session::machine::TlsFacts;
+use crate::session::{Output, Stage};
+use crate::wire::Side;
+
+/// `SSLRequest`: length 8, code 80877103 (PostgreSQL: pqcomm.h, NEGOTIATE_SSL_CODE).
+const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
+/// CANCEL_REQUEST_CODE of the same file.
+const CANCEL_REQUEST_CODE: u32 = 80_877_102;
+/// An `ErrorResponse` as PostgreSQL says it when its own limit is met.
+const TOO_MANY_CLIENTS: &[u8] = b"SFATAL\0VFATAL\0C53300\0Msorry, too many clients already\0\
+      DThis weir has reached its limit of connections.\0\0";
+
+/// Carries one CancelRequest to a target.
+#[derive(Debug)]
+pub struct CancelCall {
+    key: Vec<u8>,
+    tls: TargetTls,
+    outbox: Outbox,
+    nothing: Outbox,
+    state: Step,
+    output: Option<Output>,
+    deadline_us: u64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Step {
+    Dialling,
+    AskedForTls,
+    Handshaking,
+    Done,
+}
+
+impl CancelCall {
+    /// `key` is process id and secret as on the wire.
+    pub fn new(target: usize, tls: TargetTls, key: Vec<u8>, now_us: u64) -> CancelCall {
+        CancelCall {
+            key,
+            tls,
+            outbox: Outbox::default(),
+            nothing: Outbox::default(),
+            state: Step::Dialling,
+            output: Some(Output::Dial(target)),
+            deadline_us: now_us + DIAL_TIMEOUT_US,
+        }
+    }
+
+    fn request(&mut self) {
+        let length = (8 + self.key.len()) as u32;
+        self.outbox.say(&length.to_be_bytes());
+        self.outbox.say(&CANCEL_REQUEST_CODE.to_be_bytes());
+        self.outbox.say(&self.key);
+        self.end(None);
+    }
+
+    fn end(&mut self, fault: Option<Fault>) {
+        if self.state != Step::Done {
+            self.state = Step::Done;
+            self.output = Some(Output::Close(fault));
+        }
+    }
+
+    fn fail(&mut self, kind: FaultKind) {
+        self.end(Some(Fault::new(Side::Server, kind)));
+    }
+}
+
+impl Driven for CancelCall {
+    fn outbox(&mut self, side: Side) -> &mut Outbox {
+        match side {
+            Side::Client => &mut self.nothing,
+            Side::Server => &mut self.outbox,
+        }
+    }
+
+    fn handle_bytes(&mut self, _side: Side, bytes: &[u8], _stage: &mut Stage<'_>) {
+        if self.state != Step::AskedForTls {
+            return;
+        }
+        match (bytes, self.tls) {
+            (b"S", _) => {
+                self.state = Step::Handshaking;
+                self.output = Some(Output::StartTls(Side::Server));
+            }
+            (b"N", TargetTls::Prefer) => self.request(),
+            (b"N", _) => self.fail(FaultKind::Unsupported(Unsupported::TlsRequired)),
+            ([b'S', ..], _) => self.fail(FaultKind::Malformed(Malformed::BytesBeforeTls)),
+            _ => self.fail(FaultKind::Malformed(Malformed::MessageType)),
+        }
+    }
+
+    fn handle_eof(&mut self, _side: Side, _stage: &mut Stage<'_>) {
+        self.fail(FaultKind::Target(Target::Closed));
+    }
+
+    fn handle_tls(&mut self, _side: Side, _facts: TlsFacts, _stage: &mut Stage<'_>) {
+        self.request();
+    }
+
+    fn handle_broken(&mut self, fault: Fault, _stage: &mut Stage<'_>) {
+        self.end(Some(fault));
+    }
+
+    fn handle_dialed(&mut self, result: Result<SocketAddr, Target>, _stage: &mut Stage<'_>) {
+        match (result, self.tls) {
+            (Err(target), _) => self.fail(FaultKind::Target(target)),
+            (Ok(_), TargetTls::Disable) => self.request(),
+            (Ok(_), _) => {
+                self.state = Step::AskedForTls;
+                self.outbox.say(&SSL_REQUEST);
+            }
+        }
+    }
+
+    fn handle_timeout(&mut self, _stage: &mut Stage<'_>) {
+        self.fail(FaultKind::Target(Target::Timeout));
+    }
+
+    fn handle_panic(&mut self, _stage: &mut Stage<'_>) {
+        self.end(Some(Fault::new(Side::Server, FaultKind::Internal)));
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.output.take()
+    }
+
+    fn next_timeout(&self) -> Option<u64> {
+        Some(self.deadline_us)
+    }
+
+    fn wants(&self, side: Side) -> bool {
+        side == Side::Server
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Write
+    }
+
+    fn is_closed(&self) -> bool {
+        self.state == Step::Done
+    }
+}
+
+/// Tells a client that there is no room, in PostgreSQL's words.
+#[derive(Debug)]
+pub struct Refusal {
+    client: Outbox,
+    nothing: Outbox,
+    output: Option<Output>,
+}
+
+impl Default for Refusal {
+    fn default() -> Refusal {
+        let mut client = Outbox::default();
+        client.say(b"E");
+        client.say(&(TOO_MANY_CLIENTS.len() as u32 + 4).to_be_bytes());
+        client.say(TOO_MANY_CLIENTS);
+        let fault = Fault::new(Side::Client, FaultKind::Limit(Limit::Sessions));
+        Refusal { client, nothing: Outbox::default(), output: Some(Output::Close(Some(fault))) }
+    }
+}
+
+impl Driven for Refusal {
+    fn outbox(&mut self, side: Side) -> &mut Outbox {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.nothing,
+        }
+    }
+
+    fn handle_bytes(&mut self, _side: Side, _bytes: &[u8], _stage: &mut Stage<'_>) {}
+    fn handle_eof(&mut self, _side: Side, _stage: &mut Stage<'_>) {}
+    fn handle_tls(&mut self, _side: Side, _facts: TlsFacts, _stage: &mut Stage<'_>) {}
+    fn handle_broken(&mut self, _fault: Fault, _stage: &mut Stage<'_>) {}
+    fn handle_dialed(&mut self, _result: Result<SocketAddr, Target>, _stage: &mut Stage<'_>) {}
+    fn handle_timeout(&mut self, _stage: &mut Stage<'_>) {}
+    fn handle_panic(&mut self, _stage: &mut Stage<'_>) {}
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.output.take()
+    }
+
+    fn next_timeout(&self) -> Option<u64> {
+        None
+    }
+
+    fn wants(&self, _side: Side) -> bool {
+        false
+    }
+
+    fn durability(&self) -> Durability {
+        Durability::Write
+    }
+
+    fn is_closed(&self) -> bool {
+        true
+    }
+}
+
+/// Whatever lives in a slot of the shard.
+#[derive(Debug)]
+pub enum Party<M> {
+    /// A client's session.
+    Session(M),
+    /// A cancellation on its way.
+    Cancel(CancelCall),
+    /// A client that is turned away.
+    Refusal(Refusal),
+}
+
+/// Calls the same method on whichever party it is.
+macro_rules! each {
+    ($party:expr, $inner:ident => $call:expr) => {
+        match $party {
+            Party::Session($inner) => $call,
+            Party::Cancel($inner) => $call,
+            Party::Refusal($inner) => $call,
+        }
+    };
+}
+
+impl<M: Driven> Driven for Party<M> {
+    fn outbox(&mut self, side: Side) -> &mut Outbox {
+        each!(self, inner => inner.outbox(side))
+    }
+
+    fn handle_bytes(&mut self, side: Side, bytes: &[u8], stage: &mut Stage<'_>) {
+        each!(self, inner => inner.handle_bytes(side, bytes, stage));
+    }
+
+    fn handle_eof(&mut self, side: Side, stage: &mut Stage<'_>) {
+        each!(self, inner => inner.handle_eof(side, stage));
+    }
+
+    fn handle_tls(&mut self, side: Side, facts: TlsFacts, stage: &mut Stage<'_>) {
+        each!(self, inner => inner.handle_tls(side, facts, stage));
+    }
+
+    fn handle_broken(&mut self, fault: Fault, stage: &mut Stage<'_>) {
+        each!(self, inner => inner.handle_broken(fault, stage));
+    }
+
+    fn handle_dialed(&mut self, result: Result<SocketAddr, Target>, stage: &mut Stage<'_>) {
+        each!(self, inner => inner.handle_dialed(result, stage));
+    }
+
+    fn handle_timeout(&mut self, stage: &mut Stage<'_>) {
+        each!(self, inner => inner.handle_timeout(stage));
+    }
+
+    fn handle_panic(&mut self, stage: &mut Stage<'_>) {
+        each!(self, inner => inner.handle_panic(stage));
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        each!(self, inner => inner.poll_output())
+    }
+
+    fn next_timeout(&self) -> Option<u64> {
+        each!(self, inner => inner.next_timeout())
+    }
+
+    fn wants(&self, side: Side) -> bool {
+        each!(self, inner => inner.wants(side))
+    }
+
+    fn durability(&self) -> Durability {
+        each!(self, inner => inner.durability())
+    }
+
+    fn is_closed(&self) -> bool {
+        each!(self, inner => inner.is_closed())
+    }
+}

@@ -1,0 +1,169 @@
+//! The ends of the mailboxes between the control thread and a shard.
+//!
+//! In: messages. Out: messages, and an eventfd written for each. Never: a shard that waits.
+
+use std::collections::VecDeque;
+use std::io::Write;
+use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
+
+use super::mail::{ToControl, ToShard};
+use crate::accept::socket;
+use crate::limits::MAILBOX_MESSAGES_MAX;
+
+/// Why a message did not reach a shard.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub enum Undelivered {
+    /// The shard is behind; try again.
+    #[error("the shard's mailbox is full")]
+    Full,
+    /// The shard has stopped.
+    #[error("the shard has stopped")]
+    Stopped,
+}
+
+/// The control thread's end: sends messages to one shard. Never blocks.
+#[derive(Clone, Debug)]
+pub struct Mailbox {
+    messages: SyncSender<ToShard>,
+    eventfd: Arc<std::fs::File>,
+}
+
+impl Mailbox {
+    /// Sends a message and wakes the shard.
+    ///
+    /// # Errors
+    /// The shard is behind or gone; the message is dropped.
+    pub fn send(&self, message: ToShard) -> Result<(), Undelivered> {
+        self.messages.try_send(message).map_err(|e| match e {
+            TrySendError::Full(_) => Undelivered::Full,
+            TrySendError::Disconnected(_) => Undelivered::Stopped,
+        })?;
+        // The counter saturates long after the mailbox is full, so the write does not block.
+        (&*self.eventfd).write_all(&1u64.to_ne_bytes()).map_err(|_| Undelivered::Stopped)
+    }
+}
+
+/// The shard's end.
+#[derive(Debug)]
+pub struct Letters {
+    messages: Receiver<ToShard>,
+    eventfd: OwnedFd,
+}
+
+impl Letters {
+    /// The next message, if there is one.
+    pub fn next(&self) -> Option<ToShard> {
+        self.messages.try_recv().ok()
+    }
+
+    /// Written when a message came.
+    pub fn eventfd(&self) -> BorrowedFd<'_> {
+        self.eventfd.as_fd()
+    }
+}
+
+/// A mailbox for one shard.
+///
+/// # Errors
+/// No descriptor is left.
+pub fn mailbox() -> std::io::Result<(Mailbox, Letters)> {
+    let (sender, messages) = sync_channel(MAILBOX_MESSAGES_MAX);
+    let eventfd = socket::eventfd()?;
+    let writer = std::fs::File::from(eventfd.try_clone()?);
+    Ok((Mailbox { messages: sender, eventfd: Arc::new(writer) }, Letters { messages, eventfd }))
+}
+
+/// The shard's way to the control thread. What people wait for (approvals, cancellations, the
+/// end) is kept when the control thread is behind; hints are dropped.
+#[derive(Debug)]
+pub struct Reports {
+    channel: tokio::sync::mpsc::Sender<ToControl>,
+    kept: VecDeque<ToControl>,
+    lost: u64,
+}
+
+impl Reports {
+    /// Sends on this channel.
+    pub fn new(channel: tokio::sync::mpsc::Sender<ToControl>) -> Reports {
+        Reports { channel, kept: VecDeque::new(), lost: 0 }
+    }
+
+    /// Sends or keeps a message. Order is kept.
+    pub fn send(&mut self, message: ToControl) {
+        self.retry();
+        if self.kept.is_empty() {
+            match self.channel.try_send(message) {
+                Ok(()) => {}
+                Err(e) => self.keep(e.into_inner()),
+            }
+        } else {
+            self.keep(message);
+        }
+    }
+
+    /// Sends what was kept.
+    pub fn retry(&mut self) {
+        while let Some(message) = self.kept.pop_front() {
+            if let Err(e) = self.channel.try_send(message) {
+                self.kept.push_front(e.into_inner());
+                return;
+            }
+        }
+    }
+
+    /// Messages dropped so far.
+    pub fn lost(&self) -> u64 {
+        self.lost
+    }
+
+    /// Whether something waits to be sent again.
+    pub fn is_behind(&self) -> bool {
+        !self.kept.is_empty()
+    }
+
+    fn keep(&mut self, message: ToControl) {
+        let hint = matches!(message, ToControl::RefreshCatalog { .. });
+        if hint || self.kept.len() >= MAILBOX_MESSAGES_MAX || self.channel.is_closed() {
+            self.lost += 1;
+        } else {
+            self.kept.push_back(message);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_full_mailbox_says_so_and_a_stopped_shard_too() {
+        let (mailbox, letters) = mailbox().expect("an eventfd");
+        for _ in 0..MAILBOX_MESSAGES_MAX {
+            mailbox.send(ToShard::Rotate).expect("room");
+        }
+        assert_eq!(mailbox.send(ToShard::Rotate), Err(Undelivered::Full));
+        assert!(matches!(letters.next(), Some(ToShard::Rotate)));
+        assert_eq!(mailbox.send(ToShard::Rotate), Ok(()));
+        drop(letters);
+        assert_eq!(mailbox.send(ToShard::Rotate), Err(Undelivered::Stopped));
+    }
+
+    #[test]
+    fn what_people_wait_for_is_sent_later_and_hints_are_dropped() {
+        let (channel, mut receiver) = tokio::sync::mpsc::channel(1);
+        let mut reports = Reports::new(channel);
+        for shard in 0..3 {
+            reports.send(ToControl::Stopped { shard });
+            reports.send(ToControl::RefreshCatalog { target: shard });
+        }
+        assert_eq!(reports.lost(), 3);
+        for expect in 0..3 {
+            let got = receiver.try_recv();
+            assert!(matches!(got, Ok(ToControl::Stopped { shard }) if shard == expect));
+            reports.retry();
+        }
+        assert!(!reports.is_behind());
+    }
+}

@@ -1,0 +1,233 @@
+//! Who comes and goes: clients accepted, targets dialled, outputs of machines carried out.
+//!
+//! In: connections, outputs. Out: sessions in the slab, operations on the ring, messages.
+//! Never: more clients than descriptors allow; a spin when those are short.
+
+use std::io;
+use std::net::TcpStream;
+use std::os::fd::AsFd;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+
+use super::core::{Accepting, Core, Drain, ShardJournal};
+use super::errand::{CancelCall, Party, Refusal};
+use super::mail::ToControl;
+use super::ring::Token;
+use crate::accept::{TURNED_AWAY_MAX, socket};
+use crate::forward::dial::Dial;
+use crate::session::Output;
+use crate::session::drive::{Driven, Driver, SessionMachine};
+use crate::session::machine::{Accepted, new_id};
+use crate::wire::Side;
+
+/// After an accept failed for want of descriptors, the next one comes this much later.
+const ACCEPT_PAUSE_US: u64 = 100_000;
+
+impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
+    /// A client connected, or the attempt to accept one failed.
+    pub(super) fn accepted(&mut self, client: io::Result<TcpStream>, armed: bool) {
+        let mut pause = false;
+        match client {
+            Ok(client) => self.admit(client),
+            Err(e) if e.raw_os_error() == Some(libc::ECANCELED) => {}
+            Err(e) => {
+                self.counters.accept_errors.add(1);
+                pause = e.raw_os_error() != Some(libc::ECONNABORTED);
+            }
+        }
+        if armed {
+            return;
+        }
+        if self.accepting == Accepting::Stopped {
+            self.listener = None;
+        } else {
+            let delay_us = if pause { ACCEPT_PAUSE_US } else { 0 };
+            self.accepting = Accepting::Paused { until_us: self.now.mono_us + delay_us };
+        }
+    }
+
+    /// Accepts again once a pause is over.
+    pub(super) fn keep_accepting(&mut self) {
+        if let Accepting::Paused { until_us } = self.accepting
+            && until_us <= self.now.mono_us
+            && let Some(listener) = &self.listener
+        {
+            self.ring.accept(listener.as_fd());
+            self.accepting = Accepting::Armed;
+        }
+    }
+
+    fn admit(&mut self, client: TcpStream) {
+        // A client that is gone already has no address.
+        let Ok(client_addr) = client.peer_addr() else { return };
+        if self.drain != Drain::No {
+            self.counters.refused.add(1);
+            return;
+        }
+        if self.sessions.len() - self.turned_away >= self.sessions_max {
+            self.counters.refused.add(1);
+            if self.turned_away < TURNED_AWAY_MAX {
+                self.turned_away += 1;
+                self.insert(Party::Refusal(Refusal::default()), Some(client));
+            }
+            return;
+        }
+        self.counters.accepted.add(1);
+        let listen = &self.tools.snapshot.settings.postgres;
+        let tls_required = listen.tls.as_ref().is_some_and(|tls| tls.required);
+        let stage = &mut self.tools.stage(self.now);
+        let accepted = Accepted {
+            session_id: new_id(stage.now, stage.random),
+            client_addr,
+            tls_available: self.tls.accepts(),
+            tls_required,
+        };
+        match catch_unwind(AssertUnwindSafe(|| M::accept(accepted, stage))) {
+            Ok(machine) => self.insert(Party::Session(machine), Some(client)),
+            Err(_) => self.counters.panics.add(1),
+        }
+    }
+
+    fn insert(&mut self, party: Party<M>, client: Option<TcpStream>) {
+        let token = self.sessions.insert(Box::new(Driver::new(party, client)));
+        self.counters.connections.set(self.sessions.len() as u64);
+        self.settle(token);
+    }
+
+    /// Carries out what a machine asks for. `direct` is the side whose very first bytes are a TLS
+    /// handshake; `true` when TLS was started there.
+    pub(super) fn outputs(&mut self, token: Token, direct: Option<Side>) -> bool {
+        let mut started = false;
+        while let Some(driver) = self.sessions.get_mut(token)
+            && let Some(output) = driver.poll_output()
+        {
+            if let Output::StartTls(side) = output {
+                let tls = match side {
+                    Side::Client => self.tls.accept(),
+                    Side::Server => driver.target.and_then(|target| self.tls.connect(target)),
+                };
+                driver.start_tls(side, tls, &mut self.tools.stage(self.now));
+                started |= direct == Some(side);
+            } else {
+                self.carry_out(token, output);
+            }
+        }
+        if let Some(driver) = self.sessions.get_mut(token)
+            && driver.machine().is_closed()
+        {
+            driver.close(self.now.mono_us);
+        }
+        started
+    }
+
+    fn carry_out(&mut self, token: Token, output: Output) {
+        let shard = self.shard;
+        match output {
+            Output::StartTls(_) => unreachable!("handled by the caller"),
+            Output::Dial(target) => self.dial(token, target),
+            Output::AskOpened(ask) => {
+                self.asks.insert(ask.id, token);
+                self.reports.send(ToControl::AskOpened { shard, ask });
+            }
+            Output::AskClosed(id, event) => {
+                self.asks.remove(&id);
+                self.reports.send(ToControl::AskClosed { id, event });
+            }
+            Output::RefreshCatalog(target) => {
+                self.reports.send(ToControl::RefreshCatalog { target });
+            }
+            Output::CancelKey(key) => {
+                self.cancel_keys.insert(key, token);
+            }
+            Output::Cancel(key) => {
+                if !self.cancel(&key) {
+                    self.reports.send(ToControl::Cancel { shard, key });
+                }
+            }
+            Output::CancelAtTarget(target, key) => {
+                let settings = &self.tools.snapshot.settings;
+                if let Some(tls) = settings.targets.get(target).map(|target| target.tls) {
+                    let call = CancelCall::new(target, tls, key, self.now.mono_us);
+                    self.insert(Party::Cancel(call), None);
+                }
+            }
+            Output::Close(_) => {
+                if let Some(driver) = self.sessions.get_mut(token) {
+                    driver.close(self.now.mono_us);
+                }
+            }
+        }
+    }
+
+    /// Hands a CancelRequest to the session that owns the key; `false` if none does.
+    pub(super) fn cancel(&mut self, key: &[u8]) -> bool {
+        let Some(&token) = self.cancel_keys.get(key) else { return false };
+        let Some(driver) = self.sessions.get_mut(token) else { return false };
+        driver.call(&mut self.tools.stage(self.now), |party, stage| {
+            if let Party::Session(machine) = party {
+                machine.handle_cancel(key, stage);
+            }
+        });
+        self.dirty.push(token);
+        true
+    }
+
+    fn dial(&mut self, token: Token, target: usize) {
+        let addresses = self.tools.snapshot.addresses.get(target).cloned().unwrap_or_default();
+        if let Some(driver) = self.sessions.get_mut(token) {
+            driver.target = Some(target);
+            driver.dial = Some(Dial::new(target, addresses, self.now.mono_us));
+            self.dial_next(token);
+        }
+    }
+
+    fn dial_next(&mut self, token: Token) {
+        let Some(driver) = self.sessions.get_mut(token) else { return };
+        let Some(dial) = &mut driver.dial else { return };
+        let failure = loop {
+            match dial.next(self.now.mono_us) {
+                Err(failure) => break failure,
+                Ok(address) => match socket::stream(address) {
+                    Err(e) => dial.failed(&e),
+                    Ok(socket) => {
+                        self.ring.connect(token, socket.as_fd(), address);
+                        driver.connecting(TcpStream::from(socket));
+                        return;
+                    }
+                },
+            }
+        };
+        driver.dial = None;
+        driver.call(&mut self.tools.stage(self.now), |machine, stage| {
+            machine.handle_dialed(Err(failure), stage);
+        });
+    }
+
+    /// A connection to a target is made, or the attempt failed.
+    pub(super) fn connected(&mut self, token: Token, result: io::Result<()>) {
+        let Some(driver) = self.sessions.get_mut(token) else { return };
+        match result {
+            Ok(()) => {
+                let wanted = driver.connected();
+                let address = driver.dial.take().and_then(|dial| dial.address());
+                if wanted && let Some(address) = address {
+                    driver.lend(&mut self.pool);
+                    driver.call(&mut self.tools.stage(self.now), |machine, stage| {
+                        machine.handle_dialed(Ok(address), stage);
+                    });
+                }
+            }
+            Err(e) => {
+                let wanted = driver.is_live();
+                driver.unconnected();
+                match &mut driver.dial {
+                    Some(dial) if wanted => {
+                        dial.failed(&e);
+                        self.dial_next(token);
+                    }
+                    _ => driver.dial = None,
+                }
+            }
+        }
+        self.settle(token);
+    }
+}

@@ -1,0 +1,413 @@
+//! TLS without sockets: records in, plaintext out, in both roles.
+//!
+//! In: record bytes, plaintext. Out: plaintext, record bytes, facts of the handshake.
+//! Never: 0-RTT data; a target accepted by less than its mode asks for.
+
+use std::io::{Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use rustls::client::WebPkiServerVerifier;
+use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
+use rustls::pki_types::pem::PemObject;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::{
+    CertificateError, ClientConfig, ClientConnection, Connection, DigitallySignedStruct, Error,
+    ProtocolVersion, RootCertStore, ServerConfig, ServerConnection, SignatureScheme,
+};
+
+use crate::config::settings::{ListenTls, Settings, Target, TargetTls};
+use crate::session::machine::TlsFacts;
+
+/// The protocol name of PostgreSQL in ALPN.
+const ALPN: &[u8] = b"postgresql";
+/// Where systems keep the certificates they trust, for verifying targets without own roots.
+const SYSTEM_ROOTS: [&str; 3] =
+    ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
+
+/// Why TLS cannot be set up. Says which file, and what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum TlsProblem {
+    /// A PEM file cannot be read, or does not hold what it should.
+    #[error("{path}: cannot read a {what} in PEM form: {cause}")]
+    Pem {
+        /// The file.
+        path: PathBuf,
+        /// `certificate` or `private key`.
+        what: &'static str,
+        /// What the reader says.
+        cause: rustls::pki_types::pem::Error,
+    },
+    /// A file holds no certificate.
+    #[error("{0}: holds no certificate; give a PEM file with at least one")]
+    Empty(PathBuf),
+    /// Certificate and key do not fit, or rustls does not take them.
+    #[error("{path}: {cause}")]
+    Rejected {
+        /// The certificate or root file.
+        path: PathBuf,
+        /// What rustls says.
+        cause: Error,
+    },
+    /// The mode verifies certificates and there is nothing to verify with.
+    #[error(
+        "target {0}: its TLS mode verifies certificates, but it has no root certificates and \
+             this system keeps none; set root_certificates"
+    )]
+    NoRoots(String),
+    /// The host is neither a DNS name nor an address.
+    #[error("target {target}: {host} is no name that a certificate could be verified for")]
+    Name {
+        /// The target.
+        target: String,
+        /// Its host.
+        host: String,
+    },
+    /// The verifier cannot be built from these roots.
+    #[error("target {target}: {cause}")]
+    Verifier {
+        /// The target.
+        target: String,
+        /// What rustls says.
+        cause: rustls::client::VerifierBuilderError,
+    },
+}
+
+/// All TLS of a configuration. Built once, shared by all shards: session tickets of one shard are
+/// good at every other.
+#[derive(Debug)]
+pub struct TlsConfigs {
+    server: Option<Arc<ServerConfig>>,
+    targets: Vec<Option<TargetConfig>>,
+}
+
+#[derive(Clone, Debug)]
+struct TargetConfig {
+    config: Arc<ClientConfig>,
+    name: ServerName<'static>,
+}
+
+impl TlsConfigs {
+    /// Reads certificates, keys and roots.
+    ///
+    /// # Errors
+    /// The first file or name that is not usable.
+    pub fn load(settings: &Settings) -> Result<TlsConfigs, TlsProblem> {
+        let provider = Arc::new(ring::default_provider());
+        let server = match &settings.postgres.tls {
+            Some(tls) => Some(Arc::new(server_config(tls, &provider)?)),
+            None => None,
+        };
+        let targets = settings
+            .targets
+            .iter()
+            .map(|target| match target.tls {
+                TargetTls::Disable => Ok(None),
+                _ => target_config(target, &provider).map(Some),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
+        Ok(TlsConfigs { server, targets })
+    }
+
+    /// Whether there is a certificate for clients.
+    pub fn accepts(&self) -> bool {
+        self.server.is_some()
+    }
+
+    /// The server's side of TLS with a client.
+    pub fn accept(&self) -> Option<Tls> {
+        let connection = ServerConnection::new(Arc::clone(self.server.as_ref()?)).ok()?;
+        Some(Tls::new(Connection::Server(connection)))
+    }
+
+    /// The client's side of TLS with a target.
+    pub fn connect(&self, target: usize) -> Option<Tls> {
+        let TargetConfig { config, name } = self.targets.get(target)?.clone()?;
+        let connection = ClientConnection::new(config, name).ok()?;
+        Some(Tls::new(Connection::Client(connection)))
+    }
+}
+
+fn server_config(
+    tls: &ListenTls,
+    provider: &Arc<CryptoProvider>,
+) -> Result<ServerConfig, TlsProblem> {
+    let chain = certificates(&tls.certificate)?;
+    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|cause| TlsProblem::Pem {
+        path: tls.key.clone(),
+        what: "private key",
+        cause,
+    })?;
+    let rejected = |cause| TlsProblem::Rejected { path: tls.certificate.clone(), cause };
+    let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(rejected)?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(rejected)?;
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.ticketer = ring::Ticketer::new().map_err(rejected)?;
+    assert_eq!(config.max_early_data_size, 0, "0-RTT data can be replayed");
+    Ok(config)
+}
+
+/// What a client of this target speaks TLS with, and the name it verifies: for connections of weir
+/// outside of the shards.
+///
+/// # Errors
+/// The roots or the name are not usable.
+pub fn client(target: &Target) -> Result<(Arc<ClientConfig>, ServerName<'static>), TlsProblem> {
+    let TargetConfig { config, name } = target_config(target, &Arc::new(ring::default_provider()))?;
+    Ok((config, name))
+}
+
+fn target_config(
+    target: &Target,
+    provider: &Arc<CryptoProvider>,
+) -> Result<TargetConfig, TlsProblem> {
+    let name = ServerName::try_from(target.host.clone())
+        .map_err(|_| TlsProblem::Name { target: target.name.clone(), host: target.host.clone() })?;
+    let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
+        .with_safe_default_protocol_versions()
+        .map_err(|cause| TlsProblem::Rejected { path: PathBuf::from(&target.name), cause })?;
+    let verifier: Arc<dyn ServerCertVerifier> = match target.tls {
+        TargetTls::Disable | TargetTls::Prefer | TargetTls::Require => {
+            Arc::new(Unverified(Arc::clone(provider)))
+        }
+        TargetTls::VerifyCa => Arc::new(ChainOnly(verifier(target, provider)?)),
+        TargetTls::VerifyFull => verifier(target, provider)?,
+    };
+    let mut config =
+        builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    config.alpn_protocols = vec![ALPN.to_vec()];
+    Ok(TargetConfig { config: Arc::new(config), name })
+}
+
+fn verifier(
+    target: &Target,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<WebPkiServerVerifier>, TlsProblem> {
+    let path = match &target.root_certificates {
+        Some(path) => path.clone(),
+        None => SYSTEM_ROOTS
+            .iter()
+            .map(PathBuf::from)
+            .find(|path| path.exists())
+            .ok_or_else(|| TlsProblem::NoRoots(target.name.clone()))?,
+    };
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(&path)? {
+        let added = roots.add(certificate);
+        // One odd certificate among the system's must not make all others unusable; one that the
+        // user named must be usable.
+        if let (Err(cause), Some(_)) = (added, &target.root_certificates) {
+            return Err(TlsProblem::Rejected { path, cause });
+        }
+    }
+    WebPkiServerVerifier::builder_with_provider(Arc::new(roots), Arc::clone(provider))
+        .build()
+        .map_err(|cause| TlsProblem::Verifier { target: target.name.clone(), cause })
+}
+
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, TlsProblem> {
+    let problem = |cause| TlsProblem::Pem { path: path.to_owned(), what: "certificate", cause };
+    let chain = CertificateDer::pem_file_iter(path)
+        .map_err(problem)?
+        .collect::<Result<Vec<_>, _>>()
+        .map_err(problem)?;
+    if chain.is_empty() {
+        return Err(TlsProblem::Empty(path.to_owned()));
+    }
+    Ok(chain)
+}
+
+/// `prefer` and `require`: any certificate, as libpq does; the peer must still own its key.
+#[derive(Debug)]
+struct Unverified(Arc<CryptoProvider>);
+
+impl ServerCertVerifier for Unverified {
+    fn verify_server_cert(
+        &self,
+        _end_entity: &CertificateDer<'_>,
+        _intermediates: &[CertificateDer<'_>],
+        _server_name: &ServerName<'_>,
+        _ocsp_response: &[u8],
+        _now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        Ok(ServerCertVerified::assertion())
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls12_signature(message, certificate, signature, algorithms)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        let algorithms = &self.0.signature_verification_algorithms;
+        verify_tls13_signature(message, certificate, signature, algorithms)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+/// `verify-ca`: the chain must be good, the name may be any.
+#[derive(Debug)]
+struct ChainOnly(Arc<WebPkiServerVerifier>);
+
+impl ServerCertVerifier for ChainOnly {
+    fn verify_server_cert(
+        &self,
+        end_entity: &CertificateDer<'_>,
+        intermediates: &[CertificateDer<'_>],
+        server_name: &ServerName<'_>,
+        ocsp_response: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, Error> {
+        match self.0.verify_server_cert(end_entity, intermediates, server_name, ocsp_response, now)
+        {
+            // The chain is verified before the name, so only the name is wrong here.
+            Err(Error::InvalidCertificate(
+                CertificateError::NotValidForName | CertificateError::NotValidForNameContext { .. },
+            )) => Ok(ServerCertVerified::assertion()),
+            other => other,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls12_signature(message, certificate, signature)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signature: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, Error> {
+        self.0.verify_tls13_signature(message, certificate, signature)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.0.supported_verify_schemes()
+    }
+}
+
+/// What a piece of record bytes brought.
+#[derive(Debug, Default)]
+pub struct Received {
+    /// The handshake has just finished.
+    pub finished: Option<TlsFacts>,
+    /// The peer said that it sends no more.
+    pub closed: bool,
+}
+
+/// One TLS connection.
+#[derive(Debug)]
+pub struct Tls {
+    connection: Connection,
+    handshaking: bool,
+}
+
+impl Tls {
+    fn new(connection: Connection) -> Tls {
+        Tls { connection, handshaking: true }
+    }
+
+    /// Takes record bytes; plaintext is appended to `plain`.
+    ///
+    /// # Errors
+    /// The peer broke the protocol or is not who it should be. An alert for it is queued.
+    pub fn receive(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<Received, Error> {
+        let mut received = Received::default();
+        while !bytes.is_empty() {
+            let read = self.connection.read_tls(&mut bytes);
+            // It fails only when plaintext is left unread, and all is read below; it takes
+            // nothing after the peer's close_notify.
+            if !matches!(read, Ok(1..)) {
+                break;
+            }
+            let state = self.connection.process_new_packets()?;
+            if self.handshaking && !self.connection.is_handshaking() {
+                self.handshaking = false;
+                received.finished = Some(self.facts());
+            }
+            let ready = state.plaintext_bytes_to_read();
+            let before = plain.len();
+            plain.resize(before + ready, 0);
+            let target = plain.get_mut(before..).unwrap_or(&mut []);
+            self.connection
+                .reader()
+                .read_exact(target)
+                .map_err(|_| Error::General("plaintext is missing".to_owned()))?;
+            received.closed |= state.peer_has_closed();
+        }
+        Ok(received)
+    }
+
+    /// Whether plaintext can be sealed.
+    pub fn is_established(&self) -> bool {
+        !self.handshaking
+    }
+
+    /// Makes records of plaintext; how much of it was taken.
+    pub fn seal(&mut self, plain: &[u8]) -> usize {
+        assert!(!self.handshaking, "plaintext before the end of the handshake");
+        self.connection.writer().write(plain).unwrap_or(0)
+    }
+
+    /// Appends all record bytes that wait to `out`.
+    pub fn write_to(&mut self, out: &mut Vec<u8>) {
+        while self.connection.wants_write() {
+            if !matches!(self.connection.write_tls(out), Ok(1..)) {
+                break;
+            }
+        }
+    }
+
+    /// Whether record bytes wait.
+    pub fn wants_write(&self) -> bool {
+        self.connection.wants_write()
+    }
+
+    /// Says that nothing more will be sent.
+    pub fn close(&mut self) {
+        self.connection.send_close_notify();
+    }
+
+    fn facts(&self) -> TlsFacts {
+        TlsFacts {
+            version: match self.connection.protocol_version() {
+                Some(ProtocolVersion::TLSv1_3) => "TLSv1_3",
+                Some(ProtocolVersion::TLSv1_2) => "TLSv1_2",
+                _ => "",
+            },
+            server_name: match &self.connection {
+                Connection::Server(server) => server.server_name().map(str::to_owned),
+                Connection::Client(_) => None,
+            },
+            alpn: self.connection.alpn_protocol().map(<[u8]>::to_vec),
+            peer_certificate: self
+                .connection
+                .peer_certificates()
+                .and_then(|chain| chain.first())
+                .map(|leaf| leaf.to_vec()),
+        }
+    }
+}

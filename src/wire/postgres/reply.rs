@@ -1,0 +1,289 @@
+//! How weir speaks PostgreSQL: the messages it says itself.
+//!
+//! In: what to say. Out: message bytes. Never: text of a peer that was not masked before.
+
+use crate::fault::{Fault, FaultKind, Limit, Login, Malformed, Refused, Target, Unsupported};
+
+/// Appends a message: tag, length, and the body that `body` writes.
+pub fn message(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
+    out.push(tag);
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    body(out);
+    let length = (out.len() - start) as u32;
+    if let Some(slot) = out.get_mut(start..start + 4) {
+        slot.copy_from_slice(&length.to_be_bytes());
+    }
+}
+
+fn cstr(out: &mut Vec<u8>, text: &[u8]) {
+    // A zero byte inside would end the string early and shift every field behind it.
+    out.extend(text.iter().filter(|&&byte| byte != 0));
+    out.push(0);
+}
+
+/// What an ErrorResponse or NoticeResponse says.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Report<'t> {
+    /// `FATAL`, `ERROR`, `NOTICE`.
+    pub severity: &'t str,
+    /// SQLSTATE.
+    pub sqlstate: &'t str,
+    /// Message.
+    pub message: &'t str,
+    /// Detail, if not empty.
+    pub detail: &'t str,
+    /// Hint, if not empty.
+    pub hint: &'t str,
+}
+
+fn report(out: &mut Vec<u8>, tag: u8, report: &Report<'_>) {
+    let fields = [
+        (b'S', report.severity),
+        (b'V', report.severity),
+        (b'C', report.sqlstate),
+        (b'M', report.message),
+        (b'D', report.detail),
+        (b'H', report.hint),
+    ];
+    message(out, tag, |out| {
+        for (code, text) in fields.into_iter().filter(|(_, text)| !text.is_empty()) {
+            out.push(code);
+            cstr(out, text.as_bytes());
+        }
+        out.push(0);
+    });
+}
+
+/// An ErrorResponse.
+pub fn error(out: &mut Vec<u8>, text: &Report<'_>) {
+    report(out, b'E', text);
+}
+
+/// A NoticeResponse.
+pub fn notice(out: &mut Vec<u8>, text: &Report<'_>) {
+    report(out, b'N', text);
+}
+
+/// AuthenticationSASL offering the mechanisms.
+pub fn auth_sasl(out: &mut Vec<u8>, mechanisms: &[&str]) {
+    message(out, b'R', |out| {
+        out.extend_from_slice(&10u32.to_be_bytes());
+        for mechanism in mechanisms {
+            cstr(out, mechanism.as_bytes());
+        }
+        out.push(0);
+    });
+}
+
+/// AuthenticationSASLContinue (11) or AuthenticationSASLFinal (12) with its data.
+pub fn auth_sasl_data(out: &mut Vec<u8>, kind: u32, data: &[u8]) {
+    message(out, b'R', |out| {
+        out.extend_from_slice(&kind.to_be_bytes());
+        out.extend_from_slice(data);
+    });
+}
+
+/// AuthenticationOk.
+pub fn auth_ok(out: &mut Vec<u8>) {
+    auth_sasl_data(out, 0, &[]);
+}
+
+/// NegotiateProtocolVersion: the newest minor version, and the options weir does not know.
+pub fn negotiate(out: &mut Vec<u8>, minor: u16, unknown: &[&[u8]]) {
+    message(out, b'v', |out| {
+        out.extend_from_slice(&(0x0003_0000 | u32::from(minor)).to_be_bytes());
+        out.extend_from_slice(&(unknown.len() as u32).to_be_bytes());
+        for option in unknown {
+            cstr(out, option);
+        }
+    });
+}
+
+/// A StartupMessage of protocol 3.0.
+pub fn startup<'p>(out: &mut Vec<u8>, params: impl Iterator<Item = (&'p [u8], &'p [u8])>) {
+    let start = out.len();
+    out.extend_from_slice(&[0; 4]);
+    out.extend_from_slice(&0x0003_0000u32.to_be_bytes());
+    for (name, value) in params {
+        cstr(out, name);
+        cstr(out, value);
+    }
+    out.push(0);
+    let length = (out.len() - start) as u32;
+    if let Some(slot) = out.get_mut(start..start + 4) {
+        slot.copy_from_slice(&length.to_be_bytes());
+    }
+}
+
+/// A `p` message: password or SASL data.
+pub fn password(out: &mut Vec<u8>, data: &[u8]) {
+    message(out, b'p', |out| out.extend_from_slice(data));
+}
+
+/// A Query.
+pub fn query(out: &mut Vec<u8>, text: &str) {
+    message(out, b'Q', |out| cstr(out, text.as_bytes()));
+}
+
+/// Describe of a portal.
+pub fn describe_portal(out: &mut Vec<u8>, portal: &[u8]) {
+    message(out, b'D', |out| {
+        out.push(b'P');
+        cstr(out, portal);
+    });
+}
+
+/// Text that no server can parse. Sent in place of a refused command, it makes the target fail at
+/// just that place: an open transaction is aborted, a pipeline is skipped to its Sync, and the
+/// replies stay in step. The target's own error is swallowed and weir's is given instead.
+const REFUSED_TEXT: &str = "weir refused this command";
+
+/// What goes to the target in place of a refused Query or FunctionCall.
+pub fn refused_query(out: &mut Vec<u8>) {
+    query(out, REFUSED_TEXT);
+}
+
+/// What goes to the target in place of a refused Parse, Bind or Execute. It is named so that the
+/// client's unnamed statement stays as it is.
+pub fn refused_parse(out: &mut Vec<u8>) {
+    message(out, b'P', |out| {
+        cstr(out, REFUSED_TEXT.as_bytes());
+        cstr(out, REFUSED_TEXT.as_bytes());
+        out.extend_from_slice(&0u16.to_be_bytes());
+    });
+}
+
+/// SQLSTATE, message and hint for a fault. Total, and the only place where faults become words.
+pub fn words(fault: &Fault) -> (&'static str, &'static str, &'static str) {
+    match fault.kind {
+        FaultKind::Malformed(kind) => ("08P01", malformed(kind), ""),
+        FaultKind::Unsupported(kind) => unsupported(kind),
+        FaultKind::Limit(kind) => limit(kind),
+        FaultKind::Login(kind) => login(kind),
+        FaultKind::Target(kind) => target(kind),
+        FaultKind::Record(kind) => refused(kind),
+        FaultKind::Terminate => ("57P01", "the connection was closed", ""),
+        FaultKind::Drain => {
+            ("57P01", "weir is shutting down", "Connect again; another gateway may serve you.")
+        }
+        FaultKind::Killed => ("57P01", "the session was ended by an administrator of weir", ""),
+        FaultKind::Internal => ("XX000", "weir ended this session after an internal error", ""),
+    }
+}
+
+const fn malformed(kind: Malformed) -> &'static str {
+    match kind {
+        Malformed::StartupLength => "invalid length of startup packet",
+        Malformed::StartupContent => "invalid startup packet layout",
+        Malformed::MessageLength => "invalid message length",
+        Malformed::MessageType => "unexpected message type",
+        Malformed::MessageBody => "invalid message format",
+        Malformed::BytesBeforeTls => "received unencrypted data after SSL request",
+        Malformed::Tls => "TLS failed",
+        Malformed::Truncated => "the connection ended inside a message",
+    }
+}
+
+const fn unsupported(kind: Unsupported) -> (&'static str, &'static str, &'static str) {
+    match kind {
+        Unsupported::ProtocolVersion => {
+            ("0A000", "unsupported frontend protocol: weir speaks 3.0", "")
+        }
+        Unsupported::Replication => (
+            "0A000",
+            "replication connections do not pass through weir",
+            "Connect to the target directly for replication.",
+        ),
+        Unsupported::Authentication => (
+            "28000",
+            "the target asks for an authentication method that weir does not have",
+            "Use scram-sha-256, md5 or password for weir's role in the target's pg_hba.conf.",
+        ),
+        Unsupported::TlsRequired => (
+            "08001",
+            "the target does not offer TLS, which its configuration in weir asks for",
+            "Enable ssl at the target, or set tls = \"disable\" for it.",
+        ),
+        Unsupported::PlaintextClient => (
+            "28000",
+            "this gateway accepts TLS connections only",
+            "Connect with sslmode=require or stronger.",
+        ),
+    }
+}
+
+const fn limit(kind: Limit) -> (&'static str, &'static str, &'static str) {
+    match kind {
+        Limit::LoginTime => ("57P05", "canceling authentication due to timeout", ""),
+        Limit::MessageBytes => (
+            "54000",
+            "the message is larger than weir holds",
+            "Commands may have 16 MiB of text; send data as parameters or by COPY.",
+        ),
+        Limit::Statements => (
+            "54000",
+            "too many prepared statements or portals in this session",
+            "Close the ones that are no longer needed.",
+        ),
+        Limit::Sessions => ("53300", "too many connections at weir", ""),
+    }
+}
+
+const fn login(kind: Login) -> (&'static str, &'static str, &'static str) {
+    match kind {
+        Login::Credentials => ("28P01", "password authentication failed", ""),
+        Login::Sasl => ("08P01", "malformed SASL message", ""),
+        Login::UnknownTarget => (
+            "3D000",
+            "weir has no target of this name",
+            "The database in the connection string names the target.",
+        ),
+        Login::NoRole => (
+            "28000",
+            "no credential of the target is open to your groups",
+            "Ask for a [[target.credential]] that lists one of your groups.",
+        ),
+        Login::TargetCredentials => (
+            "28000",
+            "the target refused weir's own credential",
+            "An operator has to correct the [[target.credential]] in weir.",
+        ),
+    }
+}
+
+const fn target(kind: Target) -> (&'static str, &'static str, &'static str) {
+    match kind {
+        Target::Resolve => ("08001", "the target's name does not resolve", ""),
+        Target::Connect => ("08001", "the target refuses connections", "Is the server running?"),
+        Target::Timeout => ("08001", "the target did not answer in time", ""),
+        Target::Closed => ("08006", "the target closed the connection", ""),
+        Target::Certificate => (
+            "08001",
+            "the target's certificate cannot be verified",
+            "Check root_certificates and the name in the certificate.",
+        ),
+    }
+}
+
+const fn refused(kind: Refused) -> (&'static str, &'static str, &'static str) {
+    match kind {
+        Refused::Full => (
+            "53100",
+            "weir cannot record this command: its journal has no space",
+            "Free space in weir's data directory; the command was not sent.",
+        ),
+        Refused::Disk => (
+            "58030",
+            "weir cannot record this command: its journal's disk failed",
+            "The command was not sent.",
+        ),
+        Refused::TooLarge => ("54000", "weir cannot record this command: it is too large", ""),
+    }
+}
+
+/// A fault as an ErrorResponse of this severity.
+pub fn fault(out: &mut Vec<u8>, severity: &str, fault: &Fault) {
+    let (sqlstate, message, hint) = words(fault);
+    error(out, &Report { severity, sqlstate, message, hint, ..Report::default() });
+}

@@ -1,0 +1,13 @@
+//! The built weir between real clients and a real PostgreSQL.
+//!
+//! One binary, so that one server serves all tests; each test has a database and a weir of its own.
+
+mod support;
+
+mod approvals;
+mod badinput;
+mod crash;
+mod drivers;
+mod masking;
+mod postgres;
+mod records;

@@ -1,0 +1,89 @@
+//! A certificate authority and a server certificate for `localhost`, made with openssl.
+
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+
+use super::scratch::{Scratch, run};
+
+/// Paths of PEM files.
+#[derive(Debug)]
+pub struct Certificates {
+    pub authority: PathBuf,
+    pub certificate: PathBuf,
+    pub key: PathBuf,
+}
+
+const CURVE: [&str; 4] = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"];
+
+impl Certificates {
+    /// The ones that all tests of this process share.
+    pub fn shared() -> &'static Certificates {
+        static SHARED: OnceLock<Certificates> = OnceLock::new();
+        SHARED.get_or_init(Certificates::make)
+    }
+
+    fn make() -> Certificates {
+        let scratch = Scratch::new("certificates");
+        let folder = scratch.path().to_owned();
+        scratch.write("ext", "subjectAltName=DNS:localhost,IP:127.0.0.1\n");
+        let openssl = |arguments: &[&str]| {
+            run(Command::new("openssl").args(arguments).current_dir(&folder));
+        };
+        let authority: [&str; 11] = [
+            "-nodes",
+            "-days",
+            "30",
+            "-subj",
+            "/CN=weir test authority",
+            "-keyout",
+            "ca.key",
+            "-out",
+            "ca.pem",
+            "-addext",
+            "keyUsage=critical,keyCertSign",
+        ];
+        openssl(&[&["req", "-x509"][..], &CURVE, &authority].concat());
+        let request =
+            ["-nodes", "-subj", "/CN=localhost", "-keyout", "server.key", "-out", "server.csr"];
+        openssl(&[&["req"][..], &CURVE, &request].concat());
+        openssl(&[
+            "x509",
+            "-req",
+            "-in",
+            "server.csr",
+            "-CA",
+            "ca.pem",
+            "-CAkey",
+            "ca.key",
+            "-CAcreateserial",
+            "-days",
+            "30",
+            "-extfile",
+            "ext",
+            "-out",
+            "server.pem",
+        ]);
+        // Statics are never dropped, so the folder outlives the tests; it is a few kilobytes, and
+        // the reaper below removes it when the process ends.
+        std::mem::forget(scratch);
+        reap(&folder);
+        Certificates {
+            authority: folder.join("ca.pem"),
+            certificate: folder.join("server.pem"),
+            key: folder.join("server.key"),
+        }
+    }
+}
+
+/// Removes a folder when this process ends, however it ends: the shell waits on a pipe from it.
+fn reap(folder: &std::path::Path) {
+    let child = Command::new("sh")
+        .args(["-c", "cat >/dev/null; rm -rf \"$1\"", "reaper"])
+        .arg(folder)
+        .stdin(std::process::Stdio::piped())
+        .stdout(std::process::Stdio::null())
+        .spawn()
+        .expect("a shell");
+    std::mem::forget(child);
+}

@@ -1,0 +1,208 @@
+//! A throwaway PostgreSQL: one per test binary, a database per test.
+//!
+//! The server hangs on a pipe of this process: when the process ends, however it ends, the pipe
+//! closes, and the shell that holds its other end stops the server and removes its folder.
+
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::time::Duration;
+
+use super::scratch::{free_port, output, run, wait_until};
+use super::{Certificates, Endpoint};
+
+/// Password of every role.
+pub const PASSWORD: &str = "pw-of-the-target-9d1f";
+
+/// A running server.
+#[derive(Debug)]
+pub struct Postgres {
+    pub port: u16,
+    folder: PathBuf,
+    bin: PathBuf,
+    keeper: Child,
+}
+
+/// A database of its own for one test.
+#[derive(Debug)]
+pub struct Database {
+    pub name: String,
+    port: u16,
+    folder: PathBuf,
+    bin: PathBuf,
+}
+
+/// `$1` folder, `$2` bin folder, `$3` port. PostgreSQL refuses to run as root.
+const KEEPER: &str = r#"
+set -eu
+umask 077
+dir=$1 bin=$2 port=$3 as=
+if [ "$(id -u)" = 0 ]; then
+  chown -R postgres "$dir"
+  as="setpriv --reuid=postgres --regid=postgres --init-groups --"
+fi
+cd "$dir"
+$as "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C -N >initdb.log 2>&1
+$as cp pg_hba.conf data/pg_hba.conf
+$as sh -c 'cat extra.conf >>data/postgresql.conf'
+$as "$bin/postgres" -D "$dir/data" -k "$dir" -p "$port" >postgres.log 2>&1 &
+server=$!
+cat >/dev/null
+kill -INT "$server" || true
+wait "$server" || true
+rm -rf "$dir"
+"#;
+
+const HBA: &str = "\
+local all all trust
+hostssl all app_tls 127.0.0.1/32 scram-sha-256
+hostnossl all app_tls 127.0.0.1/32 reject
+host all app_md5 127.0.0.1/32 md5
+host all app_clear 127.0.0.1/32 password
+host all all 127.0.0.1/32 scram-sha-256
+";
+
+const CONF: &str = "\
+listen_addresses = '127.0.0.1'
+fsync = off
+synchronous_commit = off
+full_page_writes = off
+autovacuum = off
+max_connections = 400
+shared_buffers = 64MB
+log_statement = none
+password_encryption = 'scram-sha-256'
+ssl = on
+ssl_cert_file = 'server.pem'
+ssl_key_file = 'server.key'
+unix_socket_permissions = 0777
+";
+
+const ROLES: &str = "\
+CREATE ROLE app LOGIN PASSWORD 'PW';
+CREATE ROLE app_tls LOGIN PASSWORD 'PW';
+CREATE ROLE app_clear LOGIN PASSWORD 'PW';
+CREATE ROLE reader LOGIN PASSWORD 'PW';
+SET password_encryption = 'md5';
+CREATE ROLE app_md5 LOGIN PASSWORD 'PW';
+GRANT app TO app_tls, app_clear, app_md5;
+";
+
+impl Postgres {
+    /// The server that all tests of this process share.
+    pub fn shared() -> &'static Postgres {
+        static SHARED: OnceLock<Postgres> = OnceLock::new();
+        SHARED.get_or_init(Postgres::start)
+    }
+
+    /// A server of the caller's own, for tests that stop it.
+    pub fn start() -> Postgres {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let count = COUNT.fetch_add(1, Ordering::Relaxed);
+        let name = format!("weir-e2e-{}-pg{count}", std::process::id());
+        let folder = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&folder).expect("the server's folder");
+        let certificates = Certificates::shared();
+        let key = std::fs::read_to_string(&certificates.key).expect("the key");
+        let certificate = std::fs::read_to_string(&certificates.certificate).expect("the cert");
+        for (name, text) in [("server.pem", certificate), ("server.key", key)] {
+            std::fs::write(folder.join(name), text).expect("a file for the server");
+        }
+        std::fs::write(folder.join("pg_hba.conf"), HBA).expect("pg_hba.conf");
+        let conf = CONF.replace("'server.", &format!("'{}/server.", folder.display()));
+        std::fs::write(folder.join("extra.conf"), conf).expect("extra.conf");
+        // The key must belong to the server's user and be readable by nobody else.
+        run(Command::new("chmod").args(["0600"]).arg(folder.join("server.key")));
+        let (bin, port) = (bin(), free_port());
+        let keeper = Command::new("sh")
+            .args(["-c", KEEPER, "keeper"])
+            .arg(&folder)
+            .arg(&bin)
+            .arg(port.to_string())
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .spawn()
+            .expect("a shell");
+        let mut server = Postgres { port, folder, bin, keeper };
+        let mut ready = Command::new(server.bin.join("pg_isready"));
+        ready.args(["-q", "-h"]).arg(&server.folder).args(["-p", &port.to_string()]);
+        wait_until("PostgreSQL to start", Duration::from_secs(60), || {
+            let gone = server.keeper.try_wait().expect("the keeper");
+            assert!(gone.is_none(), "PostgreSQL did not start, see {}", server.folder.display());
+            output(&mut ready).status.success()
+        });
+        psql(&server.bin, &server.folder, port, "postgres", &ROLES.replace("PW", PASSWORD));
+        server
+    }
+
+    /// A new database, owned by `app`.
+    pub fn database(&self) -> Database {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("db{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        let sql = format!("CREATE DATABASE {name} OWNER app");
+        psql(&self.bin, &self.folder, self.port, "postgres", &sql);
+        let database =
+            Database { name, port: self.port, folder: self.folder.clone(), bin: self.bin.clone() };
+        database.sql("GRANT ALL ON SCHEMA public TO app, app_tls, app_clear, app_md5, reader");
+        database
+    }
+
+    /// Stops the server at once and for good.
+    pub fn stop(&mut self) {
+        drop(self.keeper.stdin.take());
+        let _ = self.keeper.wait();
+    }
+}
+
+impl Drop for Postgres {
+    fn drop(&mut self) {
+        self.stop();
+    }
+}
+
+impl Database {
+    /// Runs SQL as the superuser, past weir, and returns unaligned rows.
+    pub fn sql(&self, sql: &str) -> String {
+        psql(&self.bin, &self.folder, self.port, &self.name, sql)
+    }
+
+    /// How a client reaches this database without weir.
+    pub fn endpoint(&self) -> Endpoint {
+        Endpoint {
+            host: "127.0.0.1".to_owned(),
+            port: self.port,
+            user: "app".to_owned(),
+            password: PASSWORD.to_owned(),
+            dbname: self.name.clone(),
+            tls: false,
+        }
+    }
+}
+
+fn psql(bin: &Path, folder: &Path, port: u16, dbname: &str, sql: &str) -> String {
+    let mut command = Command::new(bin.join("psql"));
+    command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-U", "postgres", "-d", dbname]);
+    command.arg("-h").arg(folder).args(["-p", &port.to_string(), "-c", sql]);
+    run(&mut command).trim_end().to_owned()
+}
+
+/// The newest PostgreSQL installed the way Debian does it, else the one on the path.
+pub fn bin() -> PathBuf {
+    let mut found: Vec<(u32, PathBuf)> = Vec::new();
+    for entry in std::fs::read_dir("/usr/lib/postgresql").into_iter().flatten().flatten() {
+        let bin = entry.path().join("bin");
+        let version = entry.file_name().to_string_lossy().parse().unwrap_or(0);
+        if bin.join("initdb").exists() && bin.join("pgbench").exists() {
+            found.push((version, bin));
+        }
+    }
+    found.sort();
+    if let Some((_, bin)) = found.pop() {
+        return bin;
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    std::env::split_paths(&path)
+        .find(|folder| folder.join("initdb").exists())
+        .expect("PostgreSQL is not installed; tests/run installs it")
+}

@@ -1,0 +1,146 @@
+//! The fuzz harness with a seed instead of a search: mutations of good inputs, the same every time.
+//!
+//! `WEIR_FUZZ_SEED` starts from another seed, `WEIR_FUZZ_ROUNDS` does more rounds. For a search
+//! that learns from coverage see README.md in this folder.
+
+mod harness;
+
+/// splitmix64: enough to choose mutations, and the same on every machine.
+struct Random(u64);
+
+impl Random {
+    fn next(&mut self) -> u64 {
+        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
+        let mut x = self.0;
+        x = (x ^ (x >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
+        x = (x ^ (x >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
+        x ^ (x >> 31)
+    }
+
+    fn below(&mut self, bound: usize) -> usize {
+        (self.next() % bound.max(1) as u64) as usize
+    }
+
+    /// A byte that lengths and tags are made of, more often than chance has it.
+    fn byte(&mut self) -> u8 {
+        const LIKELY: &[u8] = b"\x00\x00\x00\x01\x04\x05\x7f\x80\xff\xffQPBEDSdCHXpRTZKASN,=rvnpc";
+        if self.below(2) == 0 { LIKELY[self.below(LIKELY.len())] } else { self.next() as u8 }
+    }
+}
+
+fn mutate(random: &mut Random, seeds: &[Vec<u8>]) -> Vec<u8> {
+    let mut bytes = seeds[random.below(seeds.len())].clone();
+    for _ in 0..random.below(8) {
+        let at = random.below(bytes.len());
+        match random.below(6) {
+            0 => bytes.truncate(at),
+            1 => bytes.insert(at, random.byte()),
+            2 if !bytes.is_empty() => drop(bytes.remove(at)),
+            3 => bytes.extend_from_slice(&seeds[random.below(seeds.len())]),
+            4 => (0..random.below(40)).for_each(|_| bytes.push(random.byte())),
+            _ if !bytes.is_empty() => bytes[at] = random.byte(),
+            _ => {}
+        }
+    }
+    bytes.truncate(4096);
+    bytes
+}
+
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
+}
+
+/// Runs `target` on mutated seeds. The input of a failure is printed as a byte string.
+fn smoke(target: fn(&[u8]), seeds: &[Vec<u8>]) {
+    for seed in seeds {
+        for end in 0..=seed.len() {
+            target(&seed[..end]);
+        }
+    }
+    let seed = number("WEIR_FUZZ_SEED", 1);
+    let mut random = Random(seed);
+    for round in 0..number("WEIR_FUZZ_ROUNDS", 30_000) {
+        let bytes = mutate(&mut random, seeds);
+        let result = std::panic::catch_unwind(|| target(&bytes));
+        if let Err(panic) = result {
+            eprintln!("WEIR_FUZZ_SEED={seed} round {round}: b\"{}\"", bytes.escape_ascii());
+            std::panic::resume_unwind(panic);
+        }
+    }
+}
+
+fn message(tag: u8, body: &[u8]) -> Vec<u8> {
+    let mut bytes = vec![tag];
+    bytes.extend((body.len() as u32 + 4).to_be_bytes());
+    bytes.extend(body);
+    bytes
+}
+
+fn packet(body: &[u8]) -> Vec<u8> {
+    [&(body.len() as u32 + 4).to_be_bytes()[..], body].concat()
+}
+
+#[test]
+fn startup_packets() {
+    smoke(
+        harness::startup,
+        &[
+            packet(b"\0\x03\0\0user\0alice\0database\0orders\0\0"),
+            packet(b"\0\x03\x27\x0fuser\0a\0_pq_.grease\0x\0\0"),
+            packet(b"\x04\xd2\x16\x2f"),
+            packet(b"\x04\xd2\x16\x2e\0\0\0\x01\0\0\0\x02"),
+        ],
+    );
+}
+
+#[test]
+fn client_frames() {
+    smoke(
+        harness::client,
+        &[
+            message(b'Q', b"SELECT 1\0"),
+            message(b'P', b"name\0SELECT $1\0\0\x01\0\0\0\x17"),
+            message(b'B', b"portal\0name\0\0\x01\0\0\0\x02\0\0\0\x01x\xff\xff\xff\xff\0\x01\0\x01"),
+            message(b'D', b"Sname\0"),
+            message(b'E', b"portal\0\0\0\0\x05"),
+            message(b'F', b"\0\0\x05\x75\0\x01\0\0\0\x01\0\0\0\x02-7\0\0"),
+            [message(b'd', &[b'x'; 300]), message(b'c', b""), message(b'S', b"")].concat(),
+        ],
+    );
+}
+
+#[test]
+fn server_frames() {
+    smoke(
+        harness::server,
+        &[
+            message(b'T', b"\0\x01name\0\0\0\x40\0\0\x02\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0"),
+            message(b'D', b"\0\x02\0\0\0\x03abc\xff\xff\xff\xff"),
+            message(b't', b"\0\x02\0\0\0\x17\0\0\0\x19"),
+            message(b'E', b"SERROR\0VERROR\0C42601\0Msyntax error\0P1\0\0"),
+            [message(b'C', b"INSERT 0 5\0"), message(b'Z', b"I")].concat(),
+            message(b'A', b"\0\0\x10\x10channel\0payload\0"),
+        ],
+    );
+}
+
+#[test]
+fn journal_segments() {
+    smoke(harness::journal, &[vec![0; 64], (0..=255).collect(), b"\x01\0\0\0\0\0\0\0".to_vec()]);
+}
+
+#[test]
+fn scram_messages() {
+    let good =
+        "n,,n=,r=abcdefghijc=biws,r=abcdefghij,p=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    let server = "r=nonceoftheclientX,s=MDEyMzQ1Njc4OWFiY2RlZg==,i=1";
+    let signature = "v=AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA=";
+    smoke(
+        harness::scram,
+        &[
+            good.as_bytes().to_vec(),
+            format!("{server:<60}{signature}").into_bytes(),
+            b"SCRAM-SHA-256$4096:MDEyMzQ1Njc4OWFiY2RlZg==$AAAA:AAAA".to_vec(),
+        ],
+    );
+}
