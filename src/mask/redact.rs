@@ -162,8 +162,8 @@ impl Statement<'_> {
                 Kind::Text | Kind::Dollar | Kind::Number if armed => self.hide(token),
                 Kind::Word | Kind::QuotedName => {
                     let name = self.name(token);
-                    // Everything in the parentheses is settled, so it is not read again: nested ones
-                    // would make the cost grow with the square.
+                    // Everything in the parentheses is settled, so it is not read again: nested
+                    // ones would make the cost grow with the square.
                     if opens && (takes_keys(&name) || (name == b"set_config" && self.names_one(at)))
                     {
                         at = self.hide_parentheses(at + 1);
@@ -271,9 +271,9 @@ impl Statement<'_> {
         list.end
     }
 
-    /// `(name, password) VALUES ('a', 'b'), ...` and `(name, password) = ('a', 'b')`: literals in the
-    /// places of credentials. After a list that a query fills, all literals. Returns where what such
-    /// a list governs ends.
+    /// `(name, password) VALUES ('a', 'b'), ...` and `(name, password) = ('a', 'b')`: literals in
+    /// the places of credentials. After a list that a query fills, all literals. Returns where what
+    /// such a list governs ends.
     fn column_list(&mut self, open: usize) -> Option<usize> {
         let mut places = Vec::new();
         let (mut place, mut at) = (0, open + 1);

@@ -105,9 +105,9 @@ pub(super) struct RelationMask<'c> {
 impl<'c> RelationMask<'c> {
     /// `None` when a relation it depends on is not in the catalog.
     ///
-    /// A column is masked if a rule names it, or names a column of the same name in a relation whose
-    /// values it may show (`Catalog::origins`). Columns of a view over masked relations are further
-    /// suspect, because `CREATE VIEW v AS SELECT ssn AS note` renames: one is taken for clean only
+    /// A column is masked if a rule names it, or names a column of the same name in a relation
+    /// whose values it may show (`Catalog::origins`). Columns of a view over masked relations are
+    /// further suspect, because `CREATE VIEW v AS SELECT ssn AS note` renames: one is taken for clean only
     /// if a table below the view has an unmasked column of that name and type, all others are
     /// unproven. A view that hides `ssn` under the name of another column of the same type is
     /// not seen through; a rule on the view's own column covers it.

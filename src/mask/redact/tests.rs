@@ -198,7 +198,8 @@ proptest! {
     /// Wherever the text is cut, the password is not in what is left.
     #[test]
     fn no_cut_shows_the_password(cut in 0_usize..90) {
-        let text = "CREATE ROLE a LOGIN; ALTER ROLE bob WITH PASSWORD 'hunter2!hunter2' VALID UNTIL 'x'";
+        let text = "CREATE ROLE a LOGIN; \
+                    ALTER ROLE bob WITH PASSWORD 'hunter2!hunter2' VALID UNTIL 'x'";
         let text = &text[..cut.min(text.len())];
         let redacted = command_text(text.as_bytes());
         prop_assert!(memchr::memmem::find(&redacted, b"hun").is_none());
