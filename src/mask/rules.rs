@@ -107,10 +107,10 @@ impl<'c> RelationMask<'c> {
     ///
     /// A column is masked if a rule names it, or names a column of the same name in a relation
     /// whose values it may show (`Catalog::origins`). Columns of a view over masked relations are
-    /// further suspect, because `CREATE VIEW v AS SELECT ssn AS note` renames: one is taken for clean only
-    /// if a table below the view has an unmasked column of that name and type, all others are
-    /// unproven. A view that hides `ssn` under the name of another column of the same type is
-    /// not seen through; a rule on the view's own column covers it.
+    /// further suspect, because `CREATE VIEW v AS SELECT ssn AS note` renames: one is taken for
+    /// clean only if a table below the view has an unmasked column of that name and type, all
+    /// others are unproven. A view that hides `ssn` under the name of another column of the same
+    /// type is not seen through; a rule on the view's own column covers it.
     pub fn build(
         rules: &[ColumnRule],
         catalog: &'c Catalog,
