@@ -41,13 +41,15 @@ pub fn run(args: &Tail) -> Result<(), Failure> {
     let first = Filter { limit: Some(args.lines), ..filter.clone() };
     let rows = lake.commands(&first).map_err(super::lake_failure)?;
     show(&mut out, &follower.fresh(rows))?;
-    while args.follow {
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         std::thread::sleep(LOOK_EVERY);
         let next = Filter { since_us: follower.since(filter.since_us), ..filter.clone() };
         let rows = lake.commands(&next).map_err(super::lake_failure)?;
         show(&mut out, &follower.fresh(rows))?;
     }
-    Ok(())
 }
 
 /// A line per command, flushed: the reader waits for it.
