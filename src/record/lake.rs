@@ -89,9 +89,7 @@ impl Lake {
     /// When a file cannot be read.
     pub fn commands(&self, filter: &Filter) -> Result<Vec<CommandRow>, LakeError> {
         let snapshot = Snapshot::take(&self.data_dir)?;
-        // A hold that is shown while it waits may already have its final row in the lake.
         let mut commands: Vec<CommandRow> = snapshot.scan(filter)?;
-        drop_superseded(&mut commands);
         let Some(first) = commands.first() else { return Ok(commands) };
         let wanted: HashSet<(String, i64)> =
             commands.iter().map(|row| (row.common.session_id.clone(), row.common.seq)).collect();
@@ -174,12 +172,9 @@ impl Lake {
     }
 }
 
-/// Keeps one row per execution: a `hold` only where nothing else is known.
-fn drop_superseded(commands: &mut Vec<CommandRow>) {
-    let key = |row: &CommandRow| (row.common.session_id.clone(), row.common.seq);
-    let mut seen: HashSet<(String, i64)> =
-        commands.iter().filter(|row| row.decision != "hold").map(key).collect();
-    commands.retain(|row| row.decision != "hold" || seen.insert(key(row)));
+/// What identifies an execution, as text.
+fn execution(row: &impl LakeRow) -> (String, i64) {
+    (row.common().session_id.clone(), row.common().seq)
 }
 
 /// The unsealed part of the journal at one moment, and which files it stands for.
@@ -205,14 +200,25 @@ impl Snapshot {
         let test = Test::compile(filter)?;
         let mut rows = Vec::new();
         self.live_rows(&test, &mut |row| rows.push(row))?;
+        let live = self.executions(&rows);
         for (day, paths) in self.files(T::TABLE, filter)?.into_iter().rev() {
             for path in paths {
-                read_file(&path, &test, &mut |row| rows.push(row))?;
+                let twice = self.is_live(&path);
+                read_file(&path, &test, &mut |row| {
+                    if !twice || !live.contains(&execution(&row)) {
+                        rows.push(row);
+                    }
+                })?;
             }
             let newer = rows.iter().filter(|row: &&T| row.common().ts_us >= day_start(&day));
             if filter.limit.is_some_and(|limit| newer.count() >= limit) {
                 break;
             }
+        }
+        if T::TABLE == Table::Commands {
+            // A hold that was waiting when the journal was read may have its final row in the lake.
+            let mut seen = self.executions(&rows);
+            rows.retain(|row| row.is_final() || seen.insert(execution(row)));
         }
         rows.sort_by_key(|row| {
             let common = row.common();
@@ -224,8 +230,17 @@ impl Snapshot {
         Ok(rows)
     }
 
-    /// The rows in no order, one at a time.
+    /// Executions that have their final row; only commands have any.
+    fn executions<T: LakeRow>(&self, rows: &[T]) -> HashSet<(String, i64)> {
+        if T::TABLE != Table::Commands {
+            return HashSet::new();
+        }
+        rows.iter().filter(|row| row.is_final()).map(execution).collect()
+    }
+
+    /// The rows in no order, one at a time; not for commands.
     fn each<T: LakeRow>(&self, filter: &Filter, mut take: impl FnMut(T)) -> Result<(), LakeError> {
+        assert!(T::TABLE != Table::Commands, "the rows of commands depend on each other");
         let test = Test::compile(filter)?;
         self.live_rows(&test, &mut take)?;
         for paths in self.files(T::TABLE, filter)?.into_values() {
@@ -234,6 +249,10 @@ impl Snapshot {
             }
         }
         Ok(())
+    }
+
+    fn is_live(&self, path: &Path) -> bool {
+        origin_of(path).is_some_and(|origin| self.origins.contains(origin))
     }
 
     fn live_rows<T: LakeRow>(
@@ -275,7 +294,8 @@ impl Snapshot {
         }
     }
 
-    /// The files of a table by day.
+    /// The files of a table by day, without those whose rows were read from the journal. Of
+    /// commands those stay: they may also hold the row of an older hold that ended there.
     fn files(
         &self,
         table: Table,
@@ -289,7 +309,7 @@ impl Snapshot {
                 && until.as_ref().is_none_or(|until| date <= until)
         });
         for paths in days.values_mut() {
-            paths.retain(|path| origin_of(path).is_none_or(|from| !self.origins.contains(from)));
+            paths.retain(|path| table == Table::Commands || !self.is_live(path));
             paths.sort();
         }
         Ok(days)

@@ -28,7 +28,7 @@ mod map;
 mod params;
 mod scratch;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 
 pub use crate::fault::Refused;
 pub use entry::{Entry, SessionContext, SessionId};

@@ -170,7 +170,10 @@ impl Login {
             let went_on = match &self.state {
                 State::FirstPacket => self.first_packet(core, stage)?,
                 State::Sasl { .. } => self.sasl(core, stage)?,
-                State::Handshake => return Err(malformed(CLIENT, Malformed::BytesBeforeTls)),
+                // The request itself is consumed; what follows it in clear is an attack.
+                State::Handshake if !self.buffer.is_empty() => {
+                    return Err(malformed(CLIENT, Malformed::BytesBeforeTls));
+                }
                 _ => return Ok(Progress::More),
             };
             match went_on {

@@ -631,7 +631,7 @@ impl Ready {
             };
             let catalog = stage.snapshot.catalogs.get(self.link.target).and_then(Option::as_deref);
             match self.link.view.copy(catalog, copy, statement) {
-                CopyPlanned::Masked(masker) => maskers.push_back(Some(masker)),
+                CopyPlanned::Masked(masker) => maskers.push_back(Some(*masker)),
                 CopyPlanned::Pass => maskers.push_back(None),
                 CopyPlanned::Refuse(message) => return Err(Refusal::mask(message)),
                 CopyPlanned::NeedCatalog => {

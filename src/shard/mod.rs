@@ -17,6 +17,8 @@ mod parties;
 pub mod pool;
 pub mod ring;
 pub mod slab;
+#[cfg(test)]
+mod tests;
 pub mod timer;
 pub mod tls;
 
@@ -125,6 +127,20 @@ where
     E: std::error::Error,
     F: Fn(usize) -> Result<J, E> + Clone + Send + 'static,
 {
+    start_capped::<M, J, E, F>(config, None)
+}
+
+/// `start` with a cap on sessions other than the one the descriptors give.
+fn start_capped<M, J, E, F>(
+    config: StartShards<F>,
+    cap: Option<usize>,
+) -> Result<Vec<ShardHandle>, StartError>
+where
+    M: SessionMachine,
+    J: ShardJournal,
+    E: std::error::Error,
+    F: Fn(usize) -> Result<J, E> + Clone + Send + 'static,
+{
     let _facts: KernelFacts = check::check()?;
     clock::mono_us();
     let settings = &config.source.settings;
@@ -133,7 +149,10 @@ where
     let problem =
         |shard| move |cause: io::Error| StartError::Shard { shard, cause: cause.to_string() };
     let cores = socket::cores().map_err(problem(0))?;
-    let sessions_max = accept::sessions_max(shards).map_err(problem(0))?;
+    let sessions_max = match cap {
+        Some(cap) => cap,
+        None => accept::sessions_max(shards).map_err(problem(0))?,
+    };
     let mut address = settings.postgres.address;
     let mut started = Started(Vec::with_capacity(shards));
     for shard in 0..shards {

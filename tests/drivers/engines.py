@@ -25,13 +25,13 @@ def count(lake):
 
     counts = {}
     for table in tables(lake):
-        query = f"select count(*) from read_parquet('{glob(lake, table)}', hive_partitioning = true)"
-        # Counting alone reads footers; a sum over all values reads the pages.
-        duckdb.sql(f"select md5(string_agg(t::text, '')) from read_parquet('{glob(lake, table)}') t")
+        source = f"read_parquet('{glob(lake, table)}', hive_partitioning = true)"
+        # Counting alone reads footers; a hash of all values reads the pages.
+        duckdb.sql(f"select md5(string_agg(t::text, '')) from {source} t").fetchone()
         dataset = pyarrow.dataset.dataset(lake / table, format="parquet", partitioning="hive")
         frame = polars.scan_parquet(glob(lake, table), hive_partitioning=True).collect()
         counts[table] = {
-            "duckdb": duckdb.sql(query).fetchone()[0],
+            "duckdb": duckdb.sql(f"select count(*) from {source}").fetchone()[0],
             "pyarrow": dataset.to_table().num_rows,
             "polars": frame.height,
         }

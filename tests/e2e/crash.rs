@@ -43,7 +43,7 @@ impl Ledger {
             let id = format!("id-{round}-{client}-{count}-x");
             let sql = format!("INSERT INTO ledger VALUES ('{id}')");
             // Half of the clients speak the extended protocol.
-            let bytes = if client % 2 == 0 { query(&sql) } else { extended_insert(&id) };
+            let bytes = if client < CLIENTS / 2 { query(&sql) } else { extended_insert(&id) };
             if raw.try_send(&bytes).is_err() || !committed(&mut raw) {
                 break;
             }

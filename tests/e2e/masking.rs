@@ -51,9 +51,9 @@ fn setup(database: &Database) -> Secrets {
     let secrets = Secrets { ssn: canary("sn"), email: canary("em"), card };
     let Secrets { ssn, email, card } = &secrets;
     database.sql(&format!(
-        "CREATE TABLE customers (id int PRIMARY KEY, ssn text UNIQUE NOT NULL, email text, note text,
-             CHECK (length(note) < 100));
-         INSERT INTO customers VALUES (1, '{ssn}', '{email}@example.com', 'pays with {card} always'),
+        "CREATE TABLE customers (id int PRIMARY KEY, ssn text UNIQUE NOT NULL, email text,
+             note text, CHECK (length(note) < 100));
+         INSERT INTO customers VALUES (1, '{ssn}', '{email}@example.com', 'pays with {card} now'),
              (2, 'two', 'x@example.com', 'nothing');
          CREATE VIEW people AS SELECT id, ssn AS number, upper(email) AS mail FROM customers;
          CREATE MATERIALIZED VIEW kept AS SELECT * FROM customers;

@@ -284,8 +284,9 @@ fn benched(mode: &str) {
     let lake = weir.lake();
     let commands = "SELECT count(*) FROM commands WHERE query_text LIKE '%pgbench_accounts%'";
     assert_eq!(duckdb(&lake, commands), done as i64, "{mode}: {report}");
-    let answered = "SELECT count(*) FROM commands c JOIN responses r ON r.session_id = c.session_id \
-                    AND r.command_seq = c.seq WHERE c.query_text LIKE '%pgbench_accounts%' \
+    let answered = "SELECT count(*) FROM commands c JOIN responses r \
+                    ON r.session_id = c.session_id AND r.command_seq = c.seq \
+                    WHERE c.query_text LIKE '%pgbench_accounts%' \
                     AND r.outcome = 'success' AND r.rows_returned = 1";
     assert_eq!(duckdb(&lake, answered), done as i64, "{mode}: {report}");
     let sessions = "SELECT count(DISTINCT session_id) FROM sessions WHERE phase = 'end'";

@@ -37,12 +37,11 @@ pub struct Spec {
 #[derive(Debug)]
 pub struct Weir {
     pub port: u16,
-    pub admin: u16,
     config: PathBuf,
     data_dir: PathBuf,
     log: PathBuf,
     child: Option<Child>,
-    scratch: Scratch,
+    _scratch: Scratch,
 }
 
 impl Spec {
@@ -158,7 +157,7 @@ impl Spec {
         );
         let config = self.scratch.write("weir.toml", &toml);
         let log = self.scratch.join("weir.log");
-        Weir { port, admin, config, data_dir, log, child: None, scratch: self.scratch }
+        Weir { port, config, data_dir, log, child: None, _scratch: self.scratch }
     }
 }
 
@@ -244,10 +243,6 @@ impl Weir {
 
     pub fn data_dir(&self) -> &std::path::Path {
         &self.data_dir
-    }
-
-    pub fn scratch(&self) -> &Scratch {
-        &self.scratch
     }
 
     pub fn pid(&self) -> u32 {

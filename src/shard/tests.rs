@@ -1,0 +1,945 @@
+//! The shard with real sockets, a real ring and a real journal; only the machine is a plain relay
+//! that does what the first byte of a client says.
+
+use std::collections::VecDeque;
+use std::io::{Read, Write};
+use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
+use std::sync::Arc;
+use std::sync::mpsc::Receiver as Sealed;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc::{Receiver, channel};
+use tokio::sync::oneshot;
+
+use super::mail::{SessionSummary, SnapshotSource, ToControl, ToShard, Vote, VoteReply};
+use super::{ShardHandle, StartShards};
+use crate::config::settings::{
+    Capture, Durability, JournalSettings, Listen, ListenTls, Settings, Target, TargetTls,
+};
+use crate::decide::Permit;
+use crate::fault::{self, Fault, FaultKind};
+use crate::forward::Outbox;
+use crate::record::entry::Event;
+use crate::record::pool::SegmentPool;
+use crate::record::spool::{SealedSegment, Spool, SpoolError};
+use crate::record::testing::Folder;
+use crate::record::{Entry, SessionContext, SessionId, SessionRef};
+use crate::session::drive::{Driven, SessionMachine};
+use crate::session::machine::{Accepted, TlsFacts};
+use crate::session::{Output, Stage};
+use crate::wire::{Protocol, Side};
+
+/// Dials target 0 at once and relays; the first byte of the client may ask for more.
+struct Relay {
+    client: Outbox,
+    server: Outbox,
+    outputs: VecDeque<Output>,
+    early: Vec<u8>,
+    dialed: bool,
+    closed: bool,
+    mode: Mode,
+    session: SessionRef,
+    seq: u64,
+    durability: Durability,
+    timer_us: Option<u64>,
+    id: SessionId,
+}
+
+#[derive(Clone, Copy, PartialEq)]
+enum Mode {
+    New,
+    Relay,
+}
+
+const PANIC: u8 = b'!';
+const TLS_CLIENT: u8 = b'S';
+const TLS_SERVER: u8 = b'T';
+const SYNC: u8 = b'D';
+const TIMER: u8 = b'W';
+const KEY: u8 = b'K';
+const CANCEL: u8 = b'C';
+
+impl Relay {
+    fn relay(&mut self, side: Side, bytes: &[u8], stage: &mut Stage<'_>) {
+        if side == Side::Client && !self.dialed {
+            self.early.extend_from_slice(bytes);
+            return;
+        }
+        self.seq += 1;
+        let event = Event { event: "relay", severity: "info", message: "", attrs: "{}" };
+        let entry = Entry::Event(event);
+        let receipt = stage.journal.append(self.session, self.seq, stage.now, &entry);
+        let receipt = receipt.expect("the journal has room");
+        let permit = Permit::housekeeping("relay");
+        self.outbox(side.peer()).forward(permit, receipt, bytes);
+    }
+
+    fn first(&mut self, bytes: &[u8], stage: &mut Stage<'_>) {
+        self.mode = Mode::Relay;
+        match bytes.first() {
+            Some(&PANIC) => panic!("a machine that is wrong"),
+            Some(&TLS_CLIENT) => {
+                self.client.say(b"S");
+                self.outputs.push_back(Output::StartTls(Side::Client));
+            }
+            Some(&0x16) => self.outputs.push_back(Output::StartTls(Side::Client)),
+            Some(&TLS_SERVER) => self.outputs.push_back(Output::StartTls(Side::Server)),
+            Some(&SYNC) => {
+                self.durability = Durability::Sync;
+                self.relay(Side::Client, &bytes[1..], stage);
+            }
+            Some(&TIMER) => self.timer_us = Some(stage.now.mono_us + 30_000),
+            Some(&KEY) => self.outputs.push_back(Output::CancelKey(bytes[1..].to_vec())),
+            Some(&CANCEL) => {
+                self.outputs.push_back(Output::Cancel(bytes[1..].to_vec()));
+                self.end(None);
+            }
+            _ => self.relay(Side::Client, bytes, stage),
+        }
+    }
+
+    fn end(&mut self, fault: Option<Fault>) {
+        if !std::mem::replace(&mut self.closed, true) {
+            self.outputs.push_back(Output::Close(fault));
+        }
+    }
+}
+
+impl Driven for Relay {
+    fn outbox(&mut self, side: Side) -> &mut Outbox {
+        match side {
+            Side::Client => &mut self.client,
+            Side::Server => &mut self.server,
+        }
+    }
+
+    fn handle_bytes(&mut self, side: Side, bytes: &[u8], stage: &mut Stage<'_>) {
+        if side == Side::Client && self.mode == Mode::New {
+            self.first(bytes, stage);
+        } else {
+            self.relay(side, bytes, stage);
+        }
+    }
+
+    fn handle_eof(&mut self, _side: Side, _stage: &mut Stage<'_>) {
+        self.end(None);
+    }
+
+    fn handle_tls(&mut self, side: Side, facts: TlsFacts, _stage: &mut Stage<'_>) {
+        assert!(facts.version.starts_with("TLSv1_"), "{facts:?}");
+        if side == Side::Server {
+            self.client.say(b"t");
+        }
+    }
+
+    fn handle_broken(&mut self, fault: Fault, _stage: &mut Stage<'_>) {
+        self.client.say(fault.label().as_bytes());
+        self.end(Some(fault));
+    }
+
+    fn handle_dialed(&mut self, result: Result<SocketAddr, fault::Target>, stage: &mut Stage<'_>) {
+        match result {
+            Ok(_) => {
+                self.dialed = true;
+                let early = std::mem::take(&mut self.early);
+                if !early.is_empty() {
+                    self.relay(Side::Client, &early, stage);
+                }
+            }
+            Err(target) => {
+                let fault = Fault::new(Side::Server, FaultKind::Target(target));
+                self.handle_broken(fault, stage);
+            }
+        }
+    }
+
+    fn handle_timeout(&mut self, _stage: &mut Stage<'_>) {
+        self.timer_us = None;
+        self.client.say(b"time");
+    }
+
+    fn handle_panic(&mut self, _stage: &mut Stage<'_>) {
+        self.client.say(b"internal");
+        self.end(Some(Fault::new(Side::Client, FaultKind::Internal)));
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.outputs.pop_front()
+    }
+
+    fn next_timeout(&self) -> Option<u64> {
+        self.timer_us
+    }
+
+    fn wants(&self, side: Side) -> bool {
+        !self.closed && (side == Side::Server || self.early.is_empty())
+    }
+
+    fn durability(&self) -> Durability {
+        if self.closed { Durability::Write } else { self.durability }
+    }
+
+    fn is_closed(&self) -> bool {
+        self.closed
+    }
+}
+
+impl SessionMachine for Relay {
+    fn accept(accepted: Accepted, stage: &mut Stage<'_>) -> Relay {
+        let session = stage.journal.open(&SessionContext {
+            session_id: accepted.session_id,
+            protocol: Protocol::Postgres.name(),
+            user_name: String::new(),
+            user_groups: Vec::new(),
+            auth_method: String::new(),
+            target: String::new(),
+            db_namespace: String::new(),
+            role: String::new(),
+            client_addr: accepted.client_addr.to_string(),
+            client_app: String::new(),
+            tls_version: String::new(),
+        });
+        Relay {
+            client: Outbox::default(),
+            server: Outbox::default(),
+            outputs: VecDeque::from([Output::Dial(0)]),
+            early: Vec::new(),
+            dialed: false,
+            closed: false,
+            mode: Mode::New,
+            session,
+            seq: 0,
+            durability: Durability::Write,
+            timer_us: None,
+            id: accepted.session_id,
+        }
+    }
+
+    fn handle_snapshot(&mut self, _stage: &mut Stage<'_>) {
+        self.client.say(b"snapshot");
+    }
+
+    fn handle_vote(&mut self, _id: SessionId, _vote: &Vote, _stage: &mut Stage<'_>) -> VoteReply {
+        VoteReply::Denied
+    }
+
+    fn handle_cancel(&mut self, key: &[u8], _stage: &mut Stage<'_>) {
+        self.outputs.push_back(Output::CancelAtTarget(0, key.to_vec()));
+    }
+
+    fn handle_kill(&mut self, _stage: &mut Stage<'_>) {
+        self.client.say(b"killed");
+        self.end(Some(Fault::new(Side::Client, FaultKind::Killed)));
+    }
+
+    fn handle_drain(&mut self, at_once: bool, _stage: &mut Stage<'_>) {
+        if at_once {
+            self.client.say(b"drained");
+            self.end(Some(Fault::new(Side::Client, FaultKind::Drain)));
+        }
+    }
+
+    fn summary(&self, _stage: &Stage<'_>) -> SessionSummary {
+        SessionSummary {
+            session_id: self.id,
+            user: String::new(),
+            target: String::new(),
+            role: String::new(),
+            client_addr: String::new(),
+            state: "idle",
+            started_us: 0,
+            commands: self.seq,
+        }
+    }
+}
+
+/// A running shard, its target, and its way out.
+struct Rig {
+    handle: Option<ShardHandle>,
+    target: TcpListener,
+    reports: Receiver<ToControl>,
+    _sealed: Sealed<SealedSegment>,
+    _folder: Folder,
+}
+
+#[derive(Clone, Copy)]
+struct Options {
+    target_tls: TargetTls,
+    client_tls: bool,
+    sessions_max: Option<usize>,
+    host: &'static str,
+}
+
+const PLAIN: Options = Options {
+    target_tls: TargetTls::Disable,
+    client_tls: false,
+    sessions_max: None,
+    host: "db.test",
+};
+
+fn testdata(name: &str) -> std::path::PathBuf {
+    std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("src/shard/testdata").join(name)
+}
+
+fn settings(options: Options) -> Settings {
+    let local = SocketAddr::from(([127, 0, 0, 1], 0));
+    Settings {
+        data_dir: std::path::PathBuf::new(),
+        shards: 1,
+        postgres: Listen {
+            address: local,
+            tls: options.client_tls.then(|| ListenTls {
+                certificate: testdata("server.pem"),
+                key: testdata("server.key"),
+                required: false,
+            }),
+        },
+        admin: local,
+        journal: JournalSettings { segment_bytes: 4 << 20, seal_after_us: 60_000_000 },
+        targets: vec![Target {
+            name: "orders".to_owned(),
+            host: options.host.to_owned(),
+            port: 5432,
+            database: "orders".to_owned(),
+            tls: options.target_tls,
+            root_certificates: Some(testdata("ca.pem")),
+            durability: Durability::Write,
+            capture: Capture::Summary,
+            credentials: Vec::new(),
+        }],
+        users: Vec::new(),
+        rules: Vec::new(),
+        masks: Vec::new(),
+    }
+}
+
+impl Rig {
+    fn start(options: Options) -> Rig {
+        let target = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let address = target.local_addr().expect("an address");
+        Rig::start_with(options, target, vec![address])
+    }
+
+    fn start_with(options: Options, target: TcpListener, addresses: Vec<SocketAddr>) -> Rig {
+        let folder = Folder::new();
+        let settings = settings(options);
+        let journal = settings.journal.clone();
+        let source = SnapshotSource {
+            settings: Arc::new(settings),
+            catalogs: vec![None],
+            addresses: vec![addresses],
+            mock_seed: [0; 32],
+        };
+        let (sealed, sealing) = std::sync::mpsc::channel();
+        let dir = folder.journal();
+        std::fs::create_dir_all(&dir).expect("a folder");
+        let pool = SegmentPool::start(&dir, &journal).expect("a pool");
+        let open = move |shard: usize| -> Result<Spool, SpoolError> {
+            Spool::open(&dir, "test", shard as u32, &journal, sealed.clone(), pool.clone())
+        };
+        let (to_control, reports) = channel(64);
+        let config = StartShards { source: Arc::new(source), journal: open, to_control };
+        let mut handles =
+            super::start_capped::<Relay, _, _, _>(config, options.sessions_max).expect("a shard");
+        let handle = handles.pop();
+        Rig { handle, target, reports, _sealed: sealing, _folder: folder }
+    }
+
+    fn shard(&self) -> &ShardHandle {
+        self.handle.as_ref().expect("a running shard")
+    }
+
+    fn connect(&self) -> TcpStream {
+        let client = TcpStream::connect(self.shard().address).expect("a listening shard");
+        client.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        client
+    }
+
+    fn accept(&self) -> TcpStream {
+        let (server, _) = self.target.accept().expect("the shard dials");
+        server.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
+        server
+    }
+
+    fn pair(&self) -> (TcpStream, TcpStream) {
+        let client = self.connect();
+        (client, self.accept())
+    }
+
+    fn send(&self, message: ToShard) {
+        self.shard().mailbox.send(message).expect("room in the mailbox");
+    }
+
+    fn sessions(&self) -> Vec<SessionSummary> {
+        let (answer, listed) = oneshot::channel();
+        self.send(ToShard::Sessions(answer));
+        listed.blocking_recv().expect("an answer")
+    }
+
+    fn drain(mut self, deadline_us: u64) {
+        self.send(ToShard::Drain { deadline_us });
+        self.handle.take().expect("a running shard").join().expect("an orderly end");
+        let last = std::iter::from_fn(|| self.reports.try_recv().ok()).last();
+        assert!(matches!(last, Some(ToControl::Stopped { shard: 0 })), "{last:?}");
+    }
+}
+
+impl Drop for Rig {
+    fn drop(&mut self) {
+        if let Some(handle) = self.handle.take() {
+            let _failing = handle.mailbox.send(ToShard::Drain { deadline_us: 0 });
+            let _failing = handle.join();
+        }
+    }
+}
+
+fn expect(stream: &mut impl Read, bytes: &[u8]) {
+    let mut got = vec![0; bytes.len()];
+    stream.read_exact(&mut got).expect("bytes");
+    assert_eq!(String::from_utf8_lossy(&got), String::from_utf8_lossy(bytes));
+}
+
+fn rest_bytes(stream: &mut impl Read) -> Vec<u8> {
+    let mut got = Vec::new();
+    stream.read_to_end(&mut got).expect("an orderly end");
+    got
+}
+
+fn rest(stream: &mut impl Read) -> String {
+    String::from_utf8_lossy(&rest_bytes(stream)).into_owned()
+}
+
+/// Bytes that no command of the relay begins with.
+fn pattern(length: usize, salt: usize) -> Vec<u8> {
+    (0..length).map(|i| ((i * 31 + i / 97 + salt) % 97 + 100) as u8).collect()
+}
+
+fn wait_for(what: &str, mut done: impl FnMut() -> bool) {
+    let start = Instant::now();
+    while !done() {
+        assert!(start.elapsed() < Duration::from_secs(20), "{what}");
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
+#[test]
+fn bytes_pass_both_ways_in_any_size() {
+    let rig = Rig::start(PLAIN);
+    let (mut client, mut server) = rig.pair();
+    for length in [1, 2, 100, 4095, 4096, 4097, 70_000, 300_000] {
+        let (request, answer) = (pattern(length, 1), pattern(length * 2, 2));
+        let (question, reply) = (request.clone(), answer.clone());
+        let (mut writer, mut other) =
+            (client.try_clone().expect("a dup"), server.try_clone().expect("a dup"));
+        let sending = thread::spawn(move || writer.write_all(&question).expect("written"));
+        let answering = thread::spawn(move || other.write_all(&reply).expect("written"));
+        let mut got = vec![0; length];
+        server.read_exact(&mut got).expect("the request");
+        assert!(got == request, "request of {length}");
+        let mut got = vec![0; length * 2];
+        client.read_exact(&mut got).expect("the answer");
+        assert!(got == answer, "answer of {length}");
+        sending.join().expect("sent");
+        answering.join().expect("answered");
+    }
+    drop(client);
+    assert_eq!(rest(&mut server), "");
+    wait_for("the session ends", || rig.shard().counters.connections.get() == 0);
+    rig.drain(0);
+}
+
+#[test]
+fn many_sessions_at_once_do_not_mix() {
+    let rig = Rig::start(PLAIN);
+    let listener = rig.target.try_clone().expect("a dup");
+    let echo = thread::spawn(move || {
+        let serve = |mut stream: TcpStream| {
+            thread::spawn(move || {
+                let mut buffer = [0; 10_000];
+                while let Ok(count @ 1..) = stream.read(&mut buffer) {
+                    stream.write_all(&buffer[..count]).expect("echoed");
+                }
+            })
+        };
+        let servers: Vec<_> = listener.incoming().take(50).flatten().map(serve).collect();
+        servers.into_iter().for_each(|server| server.join().expect("served"));
+    });
+    let talk = |number: usize| {
+        let mut client = rig.connect();
+        thread::spawn(move || {
+            for round in 0..30 {
+                let sent = pattern(1 + number * 97 + round * 13, number);
+                client.write_all(&sent).expect("sent");
+                let mut got = vec![0; sent.len()];
+                client.read_exact(&mut got).expect("echoed");
+                assert!(got == sent, "client {number} round {round}");
+            }
+        })
+    };
+    let clients: Vec<_> = (0..50).map(talk).collect();
+    clients.into_iter().for_each(|client| client.join().expect("a good end"));
+    echo.join().expect("all served");
+    assert_eq!(rig.shard().counters.accepted.get(), 50);
+    rig.drain(0);
+}
+
+#[test]
+fn a_slow_reader_stops_its_server_and_loses_nothing() {
+    const TOTAL: usize = 48 << 20;
+    let rig = Rig::start(PLAIN);
+    let (mut client, mut server) = rig.pair();
+    let sending = thread::spawn(move || {
+        let piece = pattern(1 << 20, 7);
+        for _ in 0..TOTAL >> 20 {
+            server.write_all(&piece).expect("sent");
+        }
+    });
+    thread::sleep(Duration::from_millis(300));
+    let received = rig.shard().counters.bytes_received.get();
+    thread::sleep(Duration::from_millis(200));
+    assert_eq!(received, rig.shard().counters.bytes_received.get(), "weir keeps reading");
+    let kernel = 12 << 20;
+    assert!(received < kernel, "{received} bytes taken for a client that reads none");
+    let piece = pattern(1 << 20, 7);
+    let mut got = vec![0; 1 << 20];
+    for number in 0..TOTAL >> 20 {
+        client.read_exact(&mut got).expect("all of it");
+        assert!(got == piece, "piece {number}");
+    }
+    sending.join().expect("sent");
+    assert_eq!(rest(&mut client), "");
+    rig.drain(0);
+}
+
+#[test]
+fn last_words_reach_the_client() {
+    let rig = Rig::start(PLAIN);
+    for _ in 0..20 {
+        let (mut client, mut server) = rig.pair();
+        client.write_all(b"never read by the server").expect("sent");
+        let words = pattern(200_000, 3);
+        server.write_all(&words).expect("sent");
+        server.shutdown(Shutdown::Write).expect("shut");
+        let mut got = Vec::new();
+        client.read_to_end(&mut got).expect("no reset");
+        assert!(got == words, "{} of {} bytes", got.len(), words.len());
+    }
+    rig.drain(0);
+}
+
+#[test]
+fn a_reset_server_is_told_to_the_client() {
+    let rig = Rig::start(PLAIN);
+    let (mut client, server) = rig.pair();
+    client.write_all(b"x").expect("sent");
+    wait_for("it arrives", || server.peek(&mut [0]).is_ok_and(|count| count == 1));
+    // Closing with unread bytes resets the connection.
+    drop(server);
+    assert_eq!(rest(&mut client), "target-closed");
+    rig.drain(0);
+}
+
+#[test]
+fn addresses_are_tried_in_turn_and_failure_is_told() {
+    let dead = TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a port");
+    let target = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let alive = target.local_addr().expect("an address");
+    let rig = Rig::start_with(PLAIN, target, vec![dead, alive]);
+    let (mut client, mut server) = rig.pair();
+    client.write_all(b"hello").expect("sent");
+    expect(&mut server, b"hello");
+    rig.drain(0);
+
+    let check = |addresses, expect: &str| {
+        let target = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let rig = Rig::start_with(PLAIN, target, addresses);
+        assert_eq!(rest(&mut rig.connect()), expect);
+        rig.drain(0);
+    };
+    check(vec![dead], "target-connect");
+    check(vec![], "target-resolve");
+}
+
+#[test]
+fn a_panic_ends_its_session_alone() {
+    let rig = Rig::start(PLAIN);
+    let (mut other, mut server) = rig.pair();
+    let (mut client, mut its_server) = rig.pair();
+    client.write_all(&[PANIC]).expect("sent");
+    assert_eq!(rest(&mut client), "internal");
+    assert_eq!(rest(&mut its_server), "", "nothing reaches the target");
+    drop((client, its_server));
+    wait_for("it is counted", || rig.shard().counters.panics.get() == 1);
+    other.write_all(b"still here").expect("sent");
+    expect(&mut server, b"still here");
+    rig.drain(0);
+}
+
+#[test]
+fn a_timer_comes_up_while_nothing_else_happens() {
+    let rig = Rig::start(PLAIN);
+    let (mut client, _server) = rig.pair();
+    let start = Instant::now();
+    client.write_all(&[TIMER]).expect("sent");
+    expect(&mut client, b"time");
+    let took = start.elapsed();
+    assert!(took >= Duration::from_millis(29) && took < Duration::from_secs(2), "{took:?}");
+    rig.drain(0);
+}
+
+#[test]
+fn an_idle_shard_sleeps() {
+    let rig = Rig::start(PLAIN);
+    let (_client, _server) = rig.pair();
+    thread::sleep(Duration::from_millis(100));
+    let before = rig.shard().counters.turns.get();
+    thread::sleep(Duration::from_secs(1));
+    let turns = rig.shard().counters.turns.get() - before;
+    assert!(turns < 60, "{turns} turns in a second without anything to do");
+    assert!(rig.shard().counters.parks.get() > 0);
+    rig.drain(0);
+}
+
+#[test]
+fn bytes_wait_for_the_disk_when_the_target_asks_for_it() {
+    let rig = Rig::start(PLAIN);
+    let (mut client, mut server) = rig.pair();
+    client.write_all(&[SYNC, b'1']).expect("sent");
+    expect(&mut server, b"1");
+    assert!(rig.shard().counters.syncs.get() >= 1, "forwarded without a sync");
+    for _ in 0..20 {
+        let before = rig.shard().counters.syncs.get();
+        client.write_all(b"2").expect("sent");
+        expect(&mut server, b"2");
+        assert!(rig.shard().counters.syncs.get() > before, "forwarded without a sync");
+    }
+    // The machine says `write` once it is closed; what it leaves must wait all the same.
+    let before = rig.shard().counters.syncs.get();
+    server.write_all(b"last").expect("sent");
+    server.shutdown(Shutdown::Write).expect("shut");
+    assert_eq!(rest(&mut client), "last");
+    assert!(rig.shard().counters.syncs.get() > before, "answered without a sync");
+    rig.drain(0);
+}
+
+#[test]
+fn in_write_mode_the_disk_follows_soon() {
+    let rig = Rig::start(PLAIN);
+    let (mut client, mut server) = rig.pair();
+    client.write_all(b"1").expect("sent");
+    expect(&mut server, b"1");
+    wait_for("a sync", || rig.shard().counters.syncs.get() >= 1);
+    rig.drain(0);
+}
+
+#[test]
+fn messages_are_answered() {
+    let rig = Rig::start(PLAIN);
+    let (mut client, _server) = rig.pair();
+    let (mut doomed, mut its_server) = rig.pair();
+    wait_for("both are listed", || rig.sessions().len() == 2);
+    let id = rig.sessions().last().expect("two sessions").session_id;
+    let kill = |id| {
+        let (answer, killed) = oneshot::channel();
+        rig.send(ToShard::Kill(id, answer));
+        killed.blocking_recv().expect("an answer")
+    };
+    assert!(kill(id));
+    assert_eq!(rest(&mut doomed), "killed");
+    assert_eq!(rest(&mut its_server), "");
+    drop((doomed, its_server));
+    wait_for("it is gone", || rig.sessions().len() == 1);
+    assert!(!kill(id));
+    let vote = Vote {
+        approver: "ann".to_owned(),
+        groups: Vec::new(),
+        approve: true,
+        reason: String::new(),
+    };
+    let (answer, voted) = oneshot::channel();
+    rig.send(ToShard::Vote(id, vote, answer));
+    assert_eq!(voted.blocking_recv(), Ok(VoteReply::Unknown));
+    let source = SnapshotSource {
+        settings: Arc::new(settings(PLAIN)),
+        catalogs: vec![None],
+        addresses: vec![vec![]],
+        mock_seed: [0; 32],
+    };
+    rig.send(ToShard::Snapshot(Arc::new(source)));
+    expect(&mut client, b"snapshot");
+    rig.drain(0);
+}
+
+#[test]
+fn a_drain_waits_for_its_deadline() {
+    let rig = Rig::start(PLAIN);
+    let (mut client, mut server) = rig.pair();
+    let address = rig.shard().address;
+    let start = Instant::now();
+    rig.send(ToShard::Drain { deadline_us: super::clock::mono_us() + 300_000 });
+    wait_for("the listener closes", || TcpStream::connect(address).is_err());
+    client.write_all(b"still served").expect("sent");
+    expect(&mut server, b"still served");
+    assert_eq!(rest(&mut client), "drained");
+    let took = start.elapsed();
+    assert!(took >= Duration::from_millis(300), "{took:?}");
+    drop((client, server));
+    rig.drain(0);
+}
+
+#[test]
+fn a_drain_ends_sessions_that_do_not_end() {
+    let rig = Rig::start(PLAIN);
+    let (mut client, _server) = rig.pair();
+    client.write_all(b"1").expect("sent");
+    let end = thread::spawn(move || rest(&mut client));
+    rig.drain(super::clock::mono_us() + 100_000);
+    assert_eq!(end.join().expect("an orderly end"), "drained");
+}
+
+#[test]
+fn clients_above_the_cap_are_told_so() {
+    let rig = Rig::start(Options { sessions_max: Some(2), ..PLAIN });
+    let (_first, _server) = rig.pair();
+    let (second, _its_server) = rig.pair();
+    let mut third = rig.connect();
+    third.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).expect("sent");
+    let refusal = rest(&mut third);
+    assert!(refusal.starts_with('E') && refusal.contains("C53300"), "{refusal}");
+    assert_eq!(rig.shard().counters.refused.get(), 1);
+    drop(second);
+    wait_for("there is room", || rig.shard().counters.connections.get() == 1);
+    let (mut fourth, mut server) = rig.pair();
+    fourth.write_all(b"in").expect("sent");
+    expect(&mut server, b"in");
+    rig.drain(0);
+}
+
+#[test]
+fn a_cancel_finds_its_session_and_travels_to_the_target() {
+    let key = b"12345678";
+    let packet = [&[0, 0, 0, 16, 4, 210, 22, 46], &key[..]].concat();
+    let owner_and_asker = |rig: &mut Rig| {
+        let (mut owner, its_server) = rig.pair();
+        owner.write_all(&[&[KEY], &key[..]].concat()).expect("sent");
+        wait_for("the session is known", || rig.sessions().len() == 1);
+        let (mut asker, nobody) = rig.pair();
+        asker.write_all(&[&[CANCEL], &key[..]].concat()).expect("sent");
+        assert_eq!(rest(&mut asker), "");
+        (owner, its_server, nobody)
+    };
+    let mut rig = Rig::start(PLAIN);
+    let _kept = owner_and_asker(&mut rig);
+    assert_eq!(rest_bytes(&mut rig.accept()), packet);
+
+    let mut rig = Rig::start(Options { target_tls: TargetTls::Prefer, ..PLAIN });
+    let _kept = owner_and_asker(&mut rig);
+    let mut carried = rig.accept();
+    let mut asked = [0; 8];
+    carried.read_exact(&mut asked).expect("a request for TLS");
+    assert_eq!(asked, [0, 0, 0, 8, 4, 210, 22, 47]);
+    carried.write_all(b"N").expect("sent");
+    assert_eq!(rest_bytes(&mut carried), packet);
+
+    let mut rig = Rig::start(Options { target_tls: TargetTls::Require, ..PLAIN });
+    let _kept = owner_and_asker(&mut rig);
+    let mut carried = rig.accept();
+    carried.read_exact(&mut asked).expect("a request for TLS");
+    carried.write_all(b"N").expect("sent");
+    assert_eq!(rest(&mut carried), "", "no key in clear");
+}
+
+#[test]
+fn a_cancel_for_another_shard_is_passed_on() {
+    let mut rig = Rig::start(PLAIN);
+    let (mut asker, _server) = rig.pair();
+    asker.write_all(&[&[CANCEL], &b"elsewhere"[..]].concat()).expect("sent");
+    assert_eq!(rest(&mut asker), "");
+    let report = rig.reports.blocking_recv();
+    assert!(
+        matches!(&report, Some(ToControl::Cancel { shard: 0, key }) if key == b"elsewhere"),
+        "{report:?}"
+    );
+}
+
+mod tls {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName};
+    use rustls::{
+        ClientConfig, ClientConnection, RootCertStore, ServerConfig, ServerConnection, StreamOwned,
+    };
+
+    use super::*;
+
+    const ENCRYPTED: Options = Options { client_tls: true, ..PLAIN };
+
+    fn client_config() -> Arc<ClientConfig> {
+        let mut roots = RootCertStore::empty();
+        roots
+            .add(CertificateDer::from_pem_file(testdata("ca.pem")).expect("a certificate"))
+            .expect("a root");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let mut config = ClientConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_root_certificates(roots)
+            .with_no_client_auth();
+        config.alpn_protocols = vec![b"postgresql".to_vec()];
+        Arc::new(config)
+    }
+
+    fn secure(
+        stream: TcpStream,
+        config: &Arc<ClientConfig>,
+    ) -> StreamOwned<ClientConnection, TcpStream> {
+        let name = ServerName::try_from("db.test").expect("a name");
+        let connection = ClientConnection::new(Arc::clone(config), name).expect("a client");
+        StreamOwned::new(connection, stream)
+    }
+
+    fn server(stream: TcpStream) -> StreamOwned<ServerConnection, TcpStream> {
+        let chain =
+            vec![CertificateDer::from_pem_file(testdata("server.pem")).expect("a certificate")];
+        let key = PrivateKeyDer::from_pem_file(testdata("server.key")).expect("a key");
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let config = ServerConfig::builder_with_provider(provider)
+            .with_safe_default_protocol_versions()
+            .expect("versions")
+            .with_no_client_auth()
+            .with_single_cert(chain, key)
+            .expect("a certificate and its key");
+        let connection = ServerConnection::new(Arc::new(config)).expect("a server");
+        StreamOwned::new(connection, stream)
+    }
+
+    fn talk(client: &mut (impl Read + Write), server: &mut (impl Read + Write)) {
+        for length in [1, 1000, 16_384, 100_000] {
+            let request = pattern(length, 1);
+            client.write_all(&request).expect("sent");
+            client.flush().expect("sent");
+            let mut got = vec![0; length];
+            server.read_exact(&mut got).expect("the request");
+            assert!(got == request, "request of {length}");
+            let answer = pattern(length, 2);
+            server.write_all(&answer).expect("sent");
+            server.flush().expect("sent");
+            client.read_exact(&mut got).expect("the answer");
+            assert!(got == answer, "answer of {length}");
+        }
+    }
+
+    #[test]
+    fn a_client_may_ask_for_tls_or_start_with_it() {
+        let rig = Rig::start(ENCRYPTED);
+        let config = client_config();
+        let (mut client, mut server) = rig.pair();
+        client.write_all(&[TLS_CLIENT]).expect("sent");
+        expect(&mut client, b"S");
+        let mut client = secure(client, &config);
+        talk(&mut client, &mut server);
+        server.write_all(b"last words").expect("sent");
+        drop(server);
+        // An end without close_notify would be an error here.
+        assert_eq!(rest(&mut client), "last words");
+
+        assert_eq!(client.conn.handshake_kind(), Some(rustls::HandshakeKind::Full));
+
+        let (client, mut server) = rig.pair();
+        let mut client = secure(client, &config);
+        talk(&mut client, &mut server);
+        // The ticket of the first connection is good here.
+        assert_eq!(client.conn.handshake_kind(), Some(rustls::HandshakeKind::Resumed));
+        client.conn.send_close_notify();
+        client.flush().expect("sent");
+        assert_eq!(rest(&mut server), "");
+        rig.drain(0);
+    }
+
+    #[test]
+    fn bytes_that_are_no_tls_end_the_session() {
+        let rig = Rig::start(ENCRYPTED);
+        let (mut client, _server) = rig.pair();
+        client.write_all(&[TLS_CLIENT]).expect("sent");
+        expect(&mut client, b"S");
+        client.write_all(&[b'?'; 200]).expect("sent");
+        let mut alert = Vec::new();
+        client.read_to_end(&mut alert).expect("an orderly end");
+        assert_eq!(alert.first(), Some(&21), "a TLS alert, and nothing in clear: {alert:?}");
+        rig.drain(0);
+    }
+
+    #[test]
+    fn targets_are_verified_as_their_mode_says() {
+        let check = |mode, host, good: bool| {
+            let rig = Rig::start(Options { target_tls: mode, host, ..PLAIN });
+            let (mut client, stream) = rig.pair();
+            client.write_all(&[TLS_SERVER]).expect("sent");
+            let mut server = server(stream);
+            if good {
+                server.conn.complete_io(&mut server.sock).expect("a handshake");
+                expect(&mut client, b"t");
+                talk(&mut client, &mut server);
+            } else {
+                let refused = server.conn.complete_io(&mut server.sock);
+                assert!(refused.is_err(), "{mode:?} took {host}");
+                assert_eq!(rest(&mut client), "target-certificate");
+            }
+            rig.drain(0);
+        };
+        check(TargetTls::Require, "other.test", true);
+        check(TargetTls::Prefer, "127.0.0.1", true);
+        check(TargetTls::VerifyCa, "other.test", true);
+        check(TargetTls::VerifyFull, "db.test", true);
+        check(TargetTls::VerifyFull, "other.test", false);
+    }
+
+    #[test]
+    fn a_certificate_of_another_authority_is_refused() {
+        let mut settings = settings(Options { target_tls: TargetTls::VerifyCa, ..PLAIN });
+        // The server's own certificate is no authority.
+        settings.targets[0].root_certificates = Some(testdata("server.pem"));
+        let configs = super::super::tls::TlsConfigs::load(&settings).expect("readable files");
+        let mut ours = configs.connect(0).expect("a target with TLS");
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let stream =
+            TcpStream::connect(listener.local_addr().expect("an address")).expect("connected");
+        let mut peer = server(stream);
+        let (mut socket, _) = listener.accept().expect("accepted");
+        let handshake =
+            thread::spawn(move || peer.conn.complete_io(&mut peer.sock).expect_err("a refusal"));
+        let (mut out, mut plain, mut buffer) = (Vec::new(), Vec::new(), [0; 16_384]);
+        ours.write_to(&mut out);
+        socket.write_all(&out).expect("sent");
+        let refused = loop {
+            let count = socket.read(&mut buffer).expect("records");
+            assert!(count > 0, "the peer gave up first");
+            if let Err(error) = ours.receive(&buffer[..count], &mut plain) {
+                break error;
+            }
+        };
+        assert!(matches!(refused, rustls::Error::InvalidCertificate(_)), "{refused}");
+        out.clear();
+        ours.write_to(&mut out);
+        socket.write_all(&out).expect("sent");
+        let told = handshake.join().expect("an end").to_string();
+        assert!(told.contains("received fatal alert"), "{told}");
+    }
+
+    #[test]
+    fn problems_name_the_file() {
+        let check = |certificate: &str, key: &str, expect: &str| {
+            let mut settings = settings(ENCRYPTED);
+            if let Some(tls) = &mut settings.postgres.tls {
+                tls.certificate = testdata(certificate);
+                tls.key = testdata(key);
+            }
+            let problem = super::super::tls::TlsConfigs::load(&settings).expect_err("a problem");
+            assert!(problem.to_string().contains(expect), "{problem}");
+        };
+        check("missing.pem", "server.key", "missing.pem");
+        check("server.key", "server.key", "holds no certificate");
+        check("server.pem", "server.pem", "private key");
+        check("ca.pem", "server.key", "ca.pem");
+    }
+}
