@@ -190,6 +190,8 @@ pub struct Ready {
     pub(super) pending_notice: Option<Vec<u8>>,
     pub(super) edits: Edits,
     pub(super) hits: Hits,
+    /// The target skips what it reads up to the next Sync, and no Sync was sent to it yet.
+    pub(super) skipping: bool,
     /// Hits in texts: errors, notices, settings.
     pub(super) text_hits: Hits,
     pub(super) scratch: Vec<u8>,
@@ -230,6 +232,7 @@ impl Ready {
             hits: Hits::default(),
             text_hits: Hits::default(),
             scratch: Vec::new(),
+            skipping: false,
             draining: false,
             leaving: false,
             last_seq: 0,
