@@ -29,7 +29,7 @@ pub const CATALOG_WAIT_US: u64 = 5_000_000;
 /// A row that has to be masked is held whole up to this size, refused above.
 pub const MASKED_ROW_BYTES_MAX: u32 = 16 << 20;
 /// A server message that must be understood (errors, descriptions) is held up to this size.
-pub const SERVER_HELD_BYTES_MAX: u32 = 4 << 20;
+pub const SERVER_HELD_BYTES_MAX: u32 = 64 << 20;
 /// Bytes waiting for one peer before the other one is no longer read.
 pub const OUTBOX_BYTES_MAX: usize = 256 << 10;
 /// Bytes of a client kept while its command is held or its target is dialled.

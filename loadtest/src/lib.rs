@@ -1,9 +1,34 @@
-//! The client's side of PostgreSQL's protocol, as small as a load generator can have it.
+//! An open-loop load generator for PostgreSQL endpoints, and the small client it is made of.
 //!
-//! In: an endpoint's URL. Out: logged-in connections, requests as bytes, answers counted.
-//! Never: a query parser, a pool, a driver; what is measured must not be this crate.
+//! In: an endpoint's URL, statements, a rate. Out: latencies counted from when a request should
+//! have started, not from when a busy connection let it. Never: a query parser, a pool, a driver;
+//! what is measured must not be this crate.
+//!
+//! ```text
+//! schedule --due--> drive --bytes--> endpoint     (one epoll loop per thread)
+//! plan -----text--/   \----latency--> outcome --> report, lake
+//! ```
 
 pub mod blocking;
 pub mod endpoint;
 pub mod login;
 pub mod wire;
+
+#[cfg(feature = "generator")]
+pub mod connection;
+#[cfg(feature = "generator")]
+pub mod drive;
+#[cfg(feature = "generator")]
+pub mod lake;
+#[cfg(feature = "generator")]
+pub mod null;
+#[cfg(feature = "generator")]
+pub mod outcome;
+#[cfg(feature = "generator")]
+pub mod plan;
+#[cfg(feature = "generator")]
+pub mod report;
+#[cfg(feature = "generator")]
+pub mod schedule;
+#[cfg(feature = "generator")]
+pub mod storm;

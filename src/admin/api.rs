@@ -6,7 +6,7 @@
 //!   GET  /v1/sessions                admin, own      live sessions
 //!   POST /v1/sessions/{id}/kill      admin, own      ends one
 //!   GET  /v1/approvals               admin, own, approver    commands that wait
-//!   POST /v1/approvals/{id}          approver        {"decision": "approve" | "deny", "reason": ""}
+//!   POST /v1/approvals/{id}          approver        {"decision": "approve" or "deny", "reason"}
 //!   POST /v1/rotate                  admin           closes segments, waits for Parquet
 //! ```
 //!

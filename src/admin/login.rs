@@ -6,16 +6,15 @@
 use std::fmt;
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};
-use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use ring::rand::{SecureRandom, SystemRandom};
-use rustls::pki_types::ServerName;
 
 use crate::config::settings::{Credential, Target, TargetTls};
 use crate::fault::{Fault, FaultKind};
 use crate::identify::scram::SaltedCache;
 use crate::limits;
+use crate::shard::tls;
 use crate::wire::Side;
 use crate::wire::postgres::login::{LoginStep, TargetLogin};
 use crate::wire::postgres::{message, reply};
@@ -113,10 +112,9 @@ impl Connection {
         }
         let Stream::Plain(socket) = &self.stream else { return Ok(()) };
         let socket = socket.try_clone().map_err(LoginError::Io)?;
-        let config = super::tls::client_config(target)?;
-        let name = ServerName::try_from(target.host.clone())
-            .map_err(|_| LoginError::Tls("the host is not a name that TLS can verify".into()))?;
-        let mut session = rustls::ClientConnection::new(Arc::new(config), name)
+        let (config, name) =
+            tls::client(target).map_err(|problem| LoginError::Tls(problem.to_string()))?;
+        let mut session = rustls::ClientConnection::new(config, name)
             .map_err(|error| LoginError::Tls(error.to_string()))?;
         self.arm()?;
         let mut socket = socket;
@@ -294,14 +292,6 @@ pub enum LoginError {
     /// The handshake failed.
     #[error("TLS failed: {0}")]
     Tls(String),
-    /// A certificate file.
-    #[error("cannot read the root certificates {path}: {reason}")]
-    Roots {
-        /// Where.
-        path: String,
-        /// Why.
-        reason: String,
-    },
     /// It answered with an error.
     #[error("it answers {sqlstate}: {message}")]
     Refused {

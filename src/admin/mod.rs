@@ -22,4 +22,3 @@ pub mod resolve;
 pub mod sealing;
 pub mod shape;
 pub mod state;
-pub mod tls;

@@ -61,3 +61,58 @@ pub fn merge(old: &Settings, new: Settings) -> Merged {
     assert!(settings.targets.len() >= old.targets.len(), "an index was lost");
     Merged { settings, notes, moved }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::path::Path;
+
+    /// A configuration of targets at `name@host`.
+    fn settings(targets: &[&str], more: &str) -> Settings {
+        let mut text =
+            format!("data_dir = 'd'\n[listen.postgres]\naddress = '127.0.0.1:1'\n{more}");
+        for target in targets {
+            let (name, host) = target.split_once('@').unwrap();
+            text.push_str(&format!(
+                "[[target]]\nname = '{name}'\nprotocol = 'postgres'\naddress = '{host}:5432'\n\
+                 tls = 'disable'\n[[target.credential]]\nrole = 'app'\npassword = {{ env = 'P' }}\n"
+            ));
+        }
+        crate::config::parse(&text, "t.toml", Path::new("."), &|_| Some("secret".into())).unwrap()
+    }
+
+    fn check(old: &[&str], new: &[&str], expect: &[(&str, bool)], moved: &[usize]) {
+        let merged = merge(&settings(old, ""), settings(new, ""));
+        let targets: Vec<_> = (merged.settings.targets.iter())
+            .map(|target| (target.name.as_str(), !target.credentials.is_empty()))
+            .collect();
+        assert_eq!(targets, expect, "{old:?} {new:?}");
+        assert_eq!(merged.moved, moved, "{old:?} {new:?}");
+    }
+
+    #[test]
+    fn a_target_keeps_its_index() {
+        check(&["a@x", "b@x"], &["b@x", "a@x"], &[("a", true), ("b", true)], &[]);
+        check(&["a@x"], &["c@x", "a@x"], &[("a", true), ("c", true)], &[]);
+        check(&["a@x", "b@x"], &["b@x"], &[("a", false), ("b", true)], &[]);
+        check(&["a@x", "b@x"], &["b@y", "a@x"], &[("a", true), ("b", true)], &[1]);
+    }
+
+    #[test]
+    fn a_removed_target_may_come_back() {
+        let without = merge(&settings(&["a@x", "b@x"], ""), settings(&["b@x"], ""));
+        assert_eq!(without.notes.len(), 1);
+        let still = merge(&without.settings, settings(&["b@x"], ""));
+        assert!(still.notes.is_empty(), "said once: {:?}", still.notes);
+        let again = merge(&still.settings, settings(&["a@x", "b@x"], ""));
+        assert!(again.settings.targets.iter().all(|target| !target.credentials.is_empty()));
+    }
+
+    #[test]
+    fn what_needs_a_restart_is_said_and_not_done() {
+        let old = settings(&["a@x"], "[admin]\naddress = '127.0.0.1:2'\n");
+        let merged = merge(&old, settings(&["a@x"], "[admin]\naddress = '127.0.0.1:3'\n"));
+        assert_eq!(merged.settings.admin, old.admin);
+        assert_eq!(merged.notes, ["admin changed in the file; it needs a restart"]);
+    }
+}

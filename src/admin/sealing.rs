@@ -9,4 +9,6 @@ use std::fmt::Debug;
 pub trait Sealing: Debug + Send + Sync {
     /// Segments that are closed and not yet Parquet.
     fn waiting(&self) -> usize;
+    /// Why nothing can be sealed or recorded now, if so.
+    fn trouble(&self) -> Option<String>;
 }

@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod approvals;
+pub mod check;
 pub mod fail;
 pub mod hash_password;
 pub mod kill;
@@ -12,10 +13,16 @@ pub mod output;
 pub mod place;
 pub mod policy;
 pub mod remote;
+pub mod run;
 pub mod seal;
+pub mod search;
+pub mod sessions;
+pub mod show;
 pub mod status;
+pub mod tail;
+mod words;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
@@ -23,6 +30,7 @@ use clap::{Parser, Subcommand};
 use crate::admin::{clock, shape};
 use crate::config::settings::Settings;
 use crate::config::units;
+use crate::record::lake::LakeError;
 use fail::{EXIT_CODES, EXIT_CONFIG, EXIT_NOT_FOUND, EXIT_USAGE, Failure};
 
 /// A gateway that records, decides and masks what passes to a database.
@@ -35,6 +43,18 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Run the gateway
+    Run(run::Run),
+    /// Say what a configuration means and whether weir can run with it
+    Check(check::Check),
+    /// List sessions that are recorded or live
+    Sessions(sessions::Sessions),
+    /// Show everything a session did
+    Show(show::Show),
+    /// Find commands by time, user, target, object and text
+    Search(search::Search),
+    /// Show the newest commands
+    Tail(tail::Tail),
     /// List, approve or deny commands that wait
     Approvals(approvals::Approvals),
     /// End a live session
@@ -52,6 +72,12 @@ enum Command {
 /// Reads the command line and does what it says.
 pub fn main() -> ExitCode {
     let outcome = match Cli::parse().command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::run(&args),
+        Command::Sessions(args) => sessions::run(&args),
+        Command::Show(args) => show::run(&args),
+        Command::Search(args) => search::run(&args),
+        Command::Tail(args) => tail::run(&args),
         Command::Approvals(args) => approvals::run(&args),
         Command::Kill(args) => kill::run(&args),
         Command::Policy(args) => policy::run(&args),
@@ -75,6 +101,24 @@ fn load(file: &Path) -> Result<Settings, Failure> {
             Ok(settings)
         }
         Err(errors) => Err(Failure::new(EXIT_CONFIG, errors.to_string())),
+    }
+}
+
+/// The data directory of a command that reads records; it must be there.
+fn existing(place: &place::Place) -> Result<PathBuf, Failure> {
+    let dir = place.data_dir()?;
+    if dir.is_dir() {
+        return Ok(dir);
+    }
+    Err(Failure::new(EXIT_NOT_FOUND, format!("there is no data directory {}", dir.display()))
+        .hint("give --data-dir, as printed by `weir run` or written in its configuration"))
+}
+
+fn lake_failure(error: LakeError) -> Failure {
+    match error {
+        LakeError::Grep(..) => Failure::new(EXIT_USAGE, error.to_string())
+            .hint("separate words by |, as in 'drop|truncate'"),
+        _ => Failure::because("the records cannot be read", error),
     }
 }
 

@@ -121,8 +121,8 @@ impl Table {
     }
 }
 
-/// Text of others for one cell of a terminal: line breaks and runs of blanks become one blank, other
-/// control characters and the marks that turn the direction of text are shown escaped.
+/// Text of others for one cell of a terminal: line breaks and runs of blanks become one blank,
+/// other control characters and the marks that turn the direction of text are shown escaped.
 pub fn clean(text: &str) -> String {
     let mut cleaned = String::with_capacity(text.len());
     let mut blank = false;
@@ -178,7 +178,10 @@ pub fn duration(us: i64) -> String {
 }
 
 fn push_visible(text: &mut String, character: char) {
-    let turns = matches!(character, '\u{200e}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}');
+    let turns = matches!(
+        character,
+        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+    );
     if character.is_control() || turns {
         text.extend(character.escape_default());
     } else {

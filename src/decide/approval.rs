@@ -1,4 +1,13 @@
 //! A hold: who may answer it, what they said, and when it is over.
+//!
+//! In: terms, votes, the time. Out: `Ballot`; a `Grant` once, when the quorum is reached.
+//! Never: a vote of the requester, of someone outside the approvers, of the same person twice, or
+//! after the end.
+//!
+//! ```text
+//!   open --vote--> Counted --vote--> Granted          one denial --> Denied
+//!                                                     deadline, cancel --> expired, canceled
+//! ```
 
 use super::{HoldTerms, Permit};
 use crate::record::SessionId;
@@ -19,6 +28,8 @@ pub struct Ask {
     pub expires_at_us: i64,
     /// Distinct approvers so far.
     pub approvals: Vec<String>,
+    /// Whether a vote has ended it.
+    over: bool,
 }
 
 /// What a vote does.
@@ -52,20 +63,58 @@ impl Grant {
 
 impl Ask {
     /// Opens an ask.
+    ///
+    /// # Panics
+    /// If the terms have no approvers or no quorum, which `config` refuses.
     pub fn open(id: SessionId, terms: HoldTerms, requester: &str, now: Now) -> Ask {
+        assert!(!terms.approvers.is_empty(), "a hold names who may approve it");
+        assert!(terms.quorum > 0, "a hold needs at least one approval");
+        let timeout_us = i64::try_from(terms.timeout_us).unwrap_or(i64::MAX);
         Ask {
             id,
-            deadline_us: now.mono_us + terms.timeout_us,
-            expires_at_us: now.wall_us + terms.timeout_us as i64,
+            deadline_us: now.mono_us.saturating_add(terms.timeout_us),
+            expires_at_us: now.wall_us.saturating_add(timeout_us),
             terms,
             requester: requester.to_owned(),
             approvals: Vec::new(),
+            over: false,
         }
     }
 
     /// Takes one vote.
-    pub fn vote(&mut self, _approver: &str, _groups: &[String], _approve: bool) -> Ballot {
-        Ballot::Refused("not built")
+    pub fn vote(&mut self, approver: &str, groups: &[String], approve: bool) -> Ballot {
+        if self.over {
+            return Ballot::Refused("this command no longer waits for approval");
+        }
+        if approver.is_empty() {
+            return Ballot::Refused("a vote needs a name");
+        }
+        if approver == self.requester {
+            return Ballot::Refused("who asks for a command cannot answer it");
+        }
+        if !groups.iter().any(|group| self.terms.approvers.contains(group)) {
+            return Ballot::Refused("only members of the rule's approvers may answer");
+        }
+        if !approve {
+            self.over = true;
+            return Ballot::Denied;
+        }
+        if self.approvals.iter().any(|earlier| earlier == approver) {
+            return Ballot::Refused("your approval is already counted");
+        }
+        self.approvals.push(approver.to_owned());
+        let given = u32::try_from(self.approvals.len()).unwrap_or(u32::MAX);
+        let missing = self.terms.quorum.saturating_sub(given);
+        if missing > 0 {
+            return Ballot::Counted { missing };
+        }
+        self.over = true;
+        Ballot::Granted(Grant { _made_by_decide: () })
+    }
+
+    /// Whether the time to answer is over. A vote that arrives later must not be taken.
+    pub fn is_expired(&self, now: Now) -> bool {
+        now.mono_us >= self.deadline_us
     }
 }
 
@@ -96,4 +145,112 @@ pub struct AskSummary {
     pub requested_at_us: i64,
     /// UTC microseconds.
     pub expires_at_us: i64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW: Now = Now { wall_us: 1_000, mono_us: 500 };
+
+    fn ask(quorum: u32) -> Ask {
+        let terms = HoldTerms {
+            rule: "r".into(),
+            approvers: vec!["dba".to_owned(), "leads".to_owned()],
+            quorum,
+            timeout_us: 100,
+        };
+        Ask::open(SessionId([1; 16]), terms, "alice", NOW)
+    }
+
+    /// A ballot as a word, with the approvals that are missing.
+    fn word(ballot: &Ballot) -> String {
+        match ballot {
+            Ballot::Counted { missing } => format!("counted {missing}"),
+            Ballot::Granted(_) => "granted".to_owned(),
+            Ballot::Denied => "denied".to_owned(),
+            Ballot::Refused(_) => "refused".to_owned(),
+        }
+    }
+
+    /// Votes as `name:group` with `-` in front of a denial.
+    fn check(quorum: u32, votes: &str, expect: &[&str]) {
+        let mut ask = ask(quorum);
+        let outcome: Vec<String> = votes
+            .split_whitespace()
+            .map(|vote| {
+                let (approve, vote) = match vote.strip_prefix('-') {
+                    Some(rest) => (false, rest),
+                    None => (true, vote),
+                };
+                let (name, group) = vote.split_once(':').unwrap();
+                word(&ask.vote(name, &[group.to_owned()], approve))
+            })
+            .collect();
+        assert_eq!(outcome, expect, "{votes}");
+    }
+
+    #[test]
+    fn votes() {
+        check(1, "bob:dba", &["granted"]);
+        check(1, "bob:leads", &["granted"]);
+        check(2, "bob:dba carol:dba", &["counted 1", "granted"]);
+        check(2, "bob:dba bob:dba carol:leads", &["counted 1", "refused", "granted"]);
+        check(1, "alice:dba bob:dba", &["refused", "granted"]);
+        check(1, "-alice:dba bob:dba", &["refused", "granted"]);
+        check(1, "bob:agents carol:dba", &["refused", "granted"]);
+        check(1, "-bob:agents carol:dba", &["refused", "granted"]);
+        check(2, "bob:dba -carol:dba dave:dba", &["counted 1", "denied", "refused"]);
+        check(2, "bob:dba -bob:dba", &["counted 1", "denied"]);
+        check(1, "bob:dba carol:dba -dave:dba", &["granted", "refused", "refused"]);
+        check(1, ":dba", &["refused"]);
+    }
+
+    /// Every sequence of five votes of four people, against the rules written down once more.
+    #[test]
+    fn all_short_sequences() {
+        const PEOPLE: [(&str, &str); 4] =
+            [("alice", "dba"), ("bob", "dba"), ("carol", "leads"), ("dave", "agents")];
+        let choices = PEOPLE.len() * 2;
+        for quorum in 1..=3 {
+            for sequence in 0..choices.pow(5) {
+                let mut ask = ask(quorum);
+                let (mut over, mut approved) = (false, std::collections::BTreeSet::new());
+                let mut rest = sequence;
+                for _ in 0..5 {
+                    let ((name, group), approve) =
+                        (PEOPLE[rest % choices / 2], (rest % choices).is_multiple_of(2));
+                    rest /= choices;
+                    let may = name != "alice" && group != "agents" && !over;
+                    let expect = if !may || (approve && approved.contains(name)) {
+                        "refused".to_owned()
+                    } else if !approve {
+                        over = true;
+                        "denied".to_owned()
+                    } else {
+                        approved.insert(name);
+                        over = approved.len() == quorum as usize;
+                        match quorum as usize - approved.len() {
+                            0 => "granted".to_owned(),
+                            missing => format!("counted {missing}"),
+                        }
+                    };
+                    let ballot = ask.vote(name, &[group.to_owned()], approve);
+                    assert_eq!(word(&ballot), expect, "{quorum} {sequence}");
+                }
+                assert_eq!(ask.approvals.len(), approved.len());
+            }
+        }
+    }
+
+    #[test]
+    fn the_time_ends() {
+        let ask = ask(1);
+        assert_eq!((ask.deadline_us, ask.expires_at_us), (600, 1_100));
+        assert!(!ask.is_expired(Now { mono_us: 599, ..NOW }));
+        assert!(ask.is_expired(Now { mono_us: 600, ..NOW }));
+        let terms = HoldTerms { timeout_us: u64::MAX, ..ask.terms };
+        let endless = Ask::open(SessionId([1; 16]), terms, "alice", NOW);
+        assert_eq!((endless.deadline_us, endless.expires_at_us), (u64::MAX, i64::MAX));
+    }
 }

@@ -5,14 +5,17 @@
 //! origins, so a shifted column would be a leak. Never: a query over masked columns, for the same
 //! reason: it is refused with the remedy.
 
-use std::borrow::Cow;
+mod dialect;
+#[cfg(test)]
+mod tests;
+
 use std::rc::Rc;
 
 use super::catalog::{Catalog, Relation};
 use super::detect::{Detectors, Scratch};
 use super::edits::Edits;
 use super::hits::{Cause, Hits};
-use super::operator::{self, Operator};
+use super::operator::Operator;
 use super::row::{Action, Column, Plan};
 use super::rules::{ColumnRule, RelationMask, Verdict};
 use super::text::{self, JsonReader};
@@ -20,6 +23,7 @@ use super::touch::{Touch, touch};
 use super::types::{self, Scan, Whole};
 use crate::decide::{Copy, CopyFormat, Statement};
 use crate::limits;
+use dialect::Dialect;
 
 /// What to do with the data of one COPY.
 #[derive(Debug)]
@@ -27,7 +31,7 @@ pub enum CopyPlanned {
     /// Nothing.
     Pass,
     /// Feed all payloads through this.
-    Masked(CopyMasker),
+    Masked(Box<CopyMasker>),
     /// The relation, or one it depends on, is not in the catalog: refresh it, then plan again; refuse
     /// the command if it is still not there.
     NeedCatalog,
@@ -66,12 +70,13 @@ pub(super) fn plan(
             }
         }
     };
-    let hides = |column: &Column| matches!(column.action, Action::Hide { .. });
-    let strict = columns.as_ref().is_some_and(|columns| columns.iter().any(hides));
+    let strict = columns.as_ref().is_some_and(|columns| columns.iter().any(Column::is_hidden));
     if !strict && detectors.is_empty() {
         return CopyPlanned::Pass;
     }
-    CopyPlanned::Masked(CopyMasker::new(copy.format.clone(), columns, strict, Rc::clone(detectors)))
+    let detectors = Rc::clone(detectors);
+    let masker = CopyMasker::new(&copy.format, columns, strict, detectors);
+    CopyPlanned::Masked(Box::new(masker))
 }
 
 /// Columns of a query are unknown; it passes the detectors if it touches no masked column.
@@ -161,7 +166,7 @@ const SCHEMA_REFUSED: &str = "weir: COPY of a masked table needs its schema, bec
 /// Masks the data of one COPY.
 #[derive(Debug)]
 pub struct CopyMasker {
-    format: CopyFormat,
+    dialect: Rc<Dialect>,
     /// `None`: unknown in number and type, all searched.
     columns: Option<Vec<Column>>,
     /// Some column is hidden, so the number of fields must be right.
@@ -200,17 +205,17 @@ struct Quotes {
 
 impl CopyMasker {
     fn new(
-        format: CopyFormat,
+        format: &CopyFormat,
         columns: Option<Vec<Column>>,
         strict: bool,
         detectors: Rc<Detectors>,
     ) -> CopyMasker {
-        let header = match &format {
+        let header = match format {
             CopyFormat::Text { header, .. } | CopyFormat::Csv { header, .. } => *header,
             CopyFormat::Binary => true,
         };
         CopyMasker {
-            format,
+            dialect: Rc::new(Dialect::of(format)),
             columns,
             strict,
             detectors,
@@ -263,9 +268,10 @@ impl CopyMasker {
         if held.is_empty() {
             return Ok(());
         }
-        let result = match self.format {
-            CopyFormat::Binary => Err(CopyFault::Malformed),
-            _ => self.line(&held, out, hits),
+        let result = if self.dialect.binary {
+            Err(CopyFault::Malformed)
+        } else {
+            self.line(&held, out, hits)
         };
         result.or_else(|fault| self.fail(fault))
     }
@@ -286,7 +292,7 @@ impl CopyMasker {
         let mut used = 0;
         loop {
             let rest = &held[used..];
-            let row = if matches!(self.format, CopyFormat::Binary) {
+            let row = if self.dialect.binary {
                 self.binary_row(rest, out, hits)?
             } else if let Some(end) = self.line_end(rest) {
                 self.line(&rest[..end], out, hits)?;
@@ -306,7 +312,7 @@ impl CopyMasker {
     /// The next line feed that ends a row. Only CSV has others, in quotes.
     fn line_end(&mut self, rest: &[u8]) -> Option<usize> {
         let from = self.seen.min(rest.len());
-        let CopyFormat::Csv { quote, escape, .. } = self.format else {
+        let Some((quote, escape)) = self.dialect.quote else {
             let end = memchr::memchr(b'\n', &rest[from..]).map(|at| from + at);
             self.seen = rest.len();
             return end;
@@ -337,8 +343,16 @@ impl CopyMasker {
             out.extend_from_slice(row);
             return Ok(());
         }
-        let dialect = Dialect::of(&self.format);
+        let dialect = Rc::clone(&self.dialect);
         if row == b"\\." && dialect.quote.is_none() {
+            out.extend_from_slice(row);
+            return Ok(());
+        }
+        // Most rows have no candidate. That holds for the values too, unless they are escaped, and a
+        // delimiter between two fields only adds candidates.
+        self.detectors.candidates(row, &mut self.scratch.blocks);
+        let search = !self.scratch.blocks.is_empty() || dialect.is_escaped(row);
+        if !search && !self.strict {
             out.extend_from_slice(row);
             return Ok(());
         }
@@ -349,7 +363,14 @@ impl CopyMasker {
             if index > 0 {
                 out.push(dialect.delimiter);
             }
-            self.field(index, &row[start..end], &dialect, (out, hits));
+            let raw = &row[start..end];
+            let column = self.columns.as_ref().and_then(|columns| columns.get(index));
+            let hidden = column.is_some_and(Column::is_hidden);
+            if search || hidden {
+                self.field(index, raw, &dialect, (out, hits));
+            } else {
+                out.extend_from_slice(raw);
+            }
         }
         Ok(())
     }
@@ -496,174 +517,3 @@ fn tuple_end(rest: &[u8], count: usize) -> Result<Option<usize>, CopyFault> {
 }
 
 const BINARY_SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
-
-/// How text and CSV write a value.
-struct Dialect {
-    delimiter: u8,
-    null: Vec<u8>,
-    /// Quote and escape of CSV.
-    quote: Option<(u8, u8)>,
-}
-
-impl Dialect {
-    fn of(format: &CopyFormat) -> Dialect {
-        match format {
-            CopyFormat::Text { delimiter, null, .. } => {
-                Dialect { delimiter: *delimiter, null: null.clone(), quote: None }
-            }
-            CopyFormat::Csv { delimiter, quote, escape, null, .. } => Dialect {
-                delimiter: *delimiter,
-                null: null.clone(),
-                quote: Some((*quote, *escape)),
-            },
-            CopyFormat::Binary => Dialect { delimiter: 0, null: Vec::new(), quote: None },
-        }
-    }
-
-    /// Spans of the fields of a row.
-    fn split(&self, row: &[u8]) -> Vec<(usize, usize)> {
-        let mut fields = Vec::new();
-        let (mut start, mut at, mut quoted) = (0, 0, false);
-        while at < row.len() {
-            let byte = row[at];
-            match self.quote {
-                None if byte == b'\\' => at += 1,
-                Some((quote, escape)) if quoted && byte == escape && escape != quote => at += 1,
-                Some((quote, _)) if byte == quote => quoted = !quoted,
-                _ if byte == self.delimiter && !quoted => {
-                    fields.push((start, at));
-                    start = at + 1;
-                }
-                _ => {}
-            }
-            at += 1;
-        }
-        fields.push((start, row.len()));
-        fields
-    }
-
-    /// The value that a field stands for.
-    fn read<'r>(&self, raw: &'r [u8]) -> Cow<'r, [u8]> {
-        match self.quote {
-            None => unescape(raw),
-            Some((quote, escape)) if raw.first() == Some(&quote) => unquote(raw, quote, escape),
-            Some(_) => Cow::Borrowed(raw),
-        }
-    }
-
-    /// Appends a value, so that it reads as itself.
-    fn write(&self, value: &[u8], out: &mut Vec<u8>) {
-        match self.quote {
-            None => value.iter().for_each(|&byte| self.escape(byte, out)),
-            Some((quote, escape)) => {
-                out.push(quote);
-                for &byte in value {
-                    if byte == quote || byte == escape {
-                        out.push(escape);
-                    }
-                    out.push(byte);
-                }
-                out.push(quote);
-            }
-        }
-    }
-
-    fn write_whole(&self, whole: Whole, value: &[u8], out: &mut Vec<u8>) {
-        match whole {
-            Whole::Null => out.extend_from_slice(&self.null),
-            Whole::Fixed(bytes) => self.write(bytes, out),
-            Whole::EmptyArray(_) => self.write(b"{}", out),
-            Whole::Text(operator) => {
-                let mut masked = Vec::with_capacity(value.len());
-                operator::whole_text(operator, value, &mut masked);
-                self.write(&masked, out);
-            }
-        }
-    }
-
-    fn escape(&self, byte: u8, out: &mut Vec<u8>) {
-        let letter = match byte {
-            0x08 => b'b',
-            0x0c => b'f',
-            b'\n' => b'n',
-            b'\r' => b'r',
-            b'\t' => b't',
-            0x0b => b'v',
-            b'\\' => b'\\',
-            byte if byte == self.delimiter => byte,
-            byte => return out.push(byte),
-        };
-        out.extend_from_slice(&[b'\\', letter]);
-    }
-}
-
-/// COPY's text format: a letter for a control character, up to three octal or two hexadecimal
-/// digits for a byte, any other byte for itself.
-fn unescape(raw: &[u8]) -> Cow<'_, [u8]> {
-    let Some(first) = memchr::memchr(b'\\', raw) else { return Cow::Borrowed(raw) };
-    let mut value = raw[..first].to_vec();
-    let mut at = first;
-    while let Some(&byte) = raw.get(at) {
-        at += 1;
-        if byte != b'\\' {
-            value.push(byte);
-            continue;
-        }
-        let Some(&letter) = raw.get(at) else {
-            value.push(b'\\');
-            break;
-        };
-        at += 1;
-        let digits = |radix: u32, from: usize, most: usize| {
-            let rest = raw.get(from..).unwrap_or_default();
-            let digit = |&byte: &u8| char::from(byte).to_digit(radix);
-            let digits = rest.iter().take(most).map_while(digit);
-            digits.fold((0_u32, 0), |(value, count), digit| (value * radix + digit, count + 1))
-        };
-        let (number, count) = match letter {
-            b'0'..=b'7' => digits(8, at - 1, 3),
-            b'x' => digits(16, at, 2),
-            _ => (0, 0),
-        };
-        let from = if letter == b'x' { at } else { at - 1 };
-        if count > 0 {
-            value.push((number & 0xff) as u8);
-            at = from + count;
-            continue;
-        }
-        value.push(match letter {
-            b'b' => 0x08,
-            b'f' => 0x0c,
-            b'n' => b'\n',
-            b'r' => b'\r',
-            b't' => b'\t',
-            b'v' => 0x0b,
-            letter => letter,
-        });
-    }
-    Cow::Owned(value)
-}
-
-/// A quoted CSV field, with or without its closing quote.
-fn unquote(raw: &[u8], quote: u8, escape: u8) -> Cow<'_, [u8]> {
-    let inner = raw.get(1..).unwrap_or_default();
-    let inner = inner.strip_suffix(&[quote]).unwrap_or(inner);
-    if memchr::memchr2(quote, escape, inner).is_none() {
-        return Cow::Borrowed(inner);
-    }
-    let mut value = Vec::with_capacity(inner.len());
-    let mut at = 0;
-    while let Some(&byte) = inner.get(at) {
-        let next = inner.get(at + 1);
-        if byte == escape && next.is_some_and(|&next| next == quote || next == escape) {
-            at += 1;
-        }
-        value.extend(inner.get(at));
-        at += 1;
-    }
-    Cow::Owned(value)
-}
-
-#[cfg(test)]
-#[path = "copy_tests.rs"]
-mod tests;

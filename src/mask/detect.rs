@@ -12,14 +12,16 @@
 mod card;
 mod email;
 mod iban;
+mod letters;
 mod literal;
+mod phone;
 mod secret;
 #[cfg(test)]
 mod tests;
 
 use std::sync::LazyLock;
 
-use super::matcher::{Block, Matcher, Wanted};
+use super::matcher::{Block, Kinds, Matcher, Wanted};
 use super::operator::Operator;
 pub(super) use card::is_card_number;
 use literal::Literals;
@@ -35,6 +37,22 @@ pub enum Detector {
     Iban,
     /// A US social security number with separators.
     UsSsn,
+    /// A US individual taxpayer number with separators.
+    UsItin,
+    /// A US Medicare beneficiary identifier.
+    UsMbi,
+    /// A US DEA registration number, with its check digit.
+    UsDea,
+    /// A UK national insurance number.
+    UkNino,
+    /// An Italian fiscal code, with its check letter.
+    ItFiscalCode,
+    /// An Indian permanent account number.
+    InPan,
+    /// A Chinese resident number, with its date and check digit.
+    CnResidentId,
+    /// A phone number in international form.
+    Phone,
     /// A JSON web token whose header is JSON with `alg`.
     Jwt,
     /// A private key in PEM, OpenSSH, PGP, PuTTY or age form, even when cut off.
@@ -53,6 +71,14 @@ pub const NAMES: [&str; Detector::ALL.len()] = [
     "credit-card",
     "iban",
     "us-ssn",
+    "us-itin",
+    "us-mbi",
+    "us-dea",
+    "uk-nino",
+    "it-fiscal-code",
+    "in-pan",
+    "cn-resident-id",
+    "phone",
     "jwt",
     "private-key",
     "token",
@@ -62,11 +88,19 @@ pub const NAMES: [&str; Detector::ALL.len()] = [
 
 impl Detector {
     /// Every detector.
-    pub const ALL: [Detector; 9] = [
+    pub const ALL: [Detector; 17] = [
         Detector::Email,
         Detector::CreditCard,
         Detector::Iban,
         Detector::UsSsn,
+        Detector::UsItin,
+        Detector::UsMbi,
+        Detector::UsDea,
+        Detector::UkNino,
+        Detector::ItFiscalCode,
+        Detector::InPan,
+        Detector::CnResidentId,
+        Detector::Phone,
         Detector::Jwt,
         Detector::PrivateKey,
         Detector::Token,
@@ -92,6 +126,14 @@ impl Detector {
             Detector::CreditCard => "[CREDIT_CARD]",
             Detector::Iban => "[IBAN]",
             Detector::UsSsn => "[US_SSN]",
+            Detector::UsItin => "[US_ITIN]",
+            Detector::UsMbi => "[US_MBI]",
+            Detector::UsDea => "[US_DEA]",
+            Detector::UkNino => "[UK_NINO]",
+            Detector::ItFiscalCode => "[IT_FISCAL_CODE]",
+            Detector::InPan => "[IN_PAN]",
+            Detector::CnResidentId => "[CN_RESIDENT_ID]",
+            Detector::Phone => "[PHONE]",
             Detector::Jwt => "[JWT]",
             Detector::PrivateKey => "[PRIVATE_KEY]",
             Detector::Token => "[TOKEN]",
@@ -102,14 +144,14 @@ impl Detector {
 
     /// Credentials: no part of them may be shown.
     pub const fn is_secret(self) -> bool {
-        match self {
-            Detector::Email | Detector::CreditCard | Detector::Iban | Detector::UsSsn => false,
+        matches!(
+            self,
             Detector::Jwt
-            | Detector::PrivateKey
-            | Detector::Token
-            | Detector::UrlPassword
-            | Detector::PasswordHash => true,
-        }
+                | Detector::PrivateKey
+                | Detector::Token
+                | Detector::UrlPassword
+                | Detector::PasswordHash
+        )
     }
 }
 
@@ -190,22 +232,26 @@ impl Detectors {
             let slot: &mut Option<Operator> = &mut operators[detector as usize];
             *slot = (*slot).max(Some(operator));
         }
-        let on = |detector: Detector| operators[detector as usize].is_some();
-        let bits = |on: bool| if on { u64::MAX } else { 0 };
-        let literals = [
-            Detector::Jwt,
-            Detector::PrivateKey,
-            Detector::Token,
-            Detector::UrlPassword,
-            Detector::PasswordHash,
-        ];
-        let wanted = Wanted {
-            email: bits(on(Detector::Email)),
-            digits: bits(on(Detector::CreditCard)),
-            ssn: bits(on(Detector::UsSsn)),
-            iban: bits(on(Detector::Iban)),
-            prefix: bits(literals.into_iter().any(on)),
+        let any = |of: &[Detector]| {
+            let on = of.iter().any(|&detector| operators[detector as usize].is_some());
+            if on { u64::MAX } else { 0 }
         };
+        let wanted = Wanted {
+            email: any(&[Detector::Email]),
+            digits: any(&[Detector::CreditCard, Detector::CnResidentId]),
+            ssn: any(&[Detector::UsSsn, Detector::UsItin]),
+            letters: any(&letters::DETECTORS),
+            phone: any(&[Detector::Phone]),
+            prefix: any(&[
+                Detector::Jwt,
+                Detector::PrivateKey,
+                Detector::Token,
+                Detector::UrlPassword,
+                Detector::PasswordHash,
+            ]),
+        };
+        // Built now, not while the first row waits.
+        LazyLock::force(&LITERALS);
         Detectors { operators, wanted, matcher: Matcher::detect() }
     }
 
@@ -249,38 +295,33 @@ impl Detectors {
         while any != 0 {
             let bit = any.trailing_zeros();
             any &= any - 1;
-            self.verify(value, block, bit, block.base + bit as usize, finds);
+            self.verify(value, block.kinds(bit), block.base + bit as usize, finds);
         }
     }
 
-    /// Stage two for one candidate: bit `bit` of `block`, at `at` in `value`.
-    pub(super) fn verify(
-        &self,
-        value: &[u8],
-        block: &Block,
-        bit: u32,
-        at: usize,
-        finds: &mut Finds,
-    ) {
-        let is = |mask: u64| mask >> bit & 1 != 0;
+    /// Stage two for the candidate at `at` in `value`.
+    pub(super) fn verify(&self, value: &[u8], is: Kinds, at: usize, finds: &mut Finds) {
         // There is one candidate per run, so it counts even where the run's start is settled.
-        if is(block.digits) {
-            card::verify_run(value, at.max(finds.floor), finds);
+        if is.digits {
+            card::verify_run(self, value, at.max(finds.floor), finds);
         }
         if at < finds.floor {
             return;
         }
-        if is(block.prefix) {
+        if is.prefix {
             LITERALS.verify(self, value, at, finds);
         }
-        if is(block.email) {
+        if is.email {
             email::verify(value, at, finds);
         }
-        if is(block.ssn) {
-            card::verify_ssn(value, at, finds);
+        if is.ssn {
+            card::verify_ssn(self, value, at, finds);
         }
-        if is(block.iban) {
-            iban::verify(value, at, finds);
+        if is.letters {
+            letters::verify(self, value, at, finds);
+        }
+        if is.phone {
+            phone::verify(value, at, finds);
         }
     }
 }
@@ -317,7 +358,7 @@ impl<'b> Cursor<'b> {
                 return;
             }
             if at >= start {
-                detectors.verify(value, &self.block, bit, at - start, finds);
+                detectors.verify(value, self.block.kinds(bit), at - start, finds);
             }
             self.left &= self.left - 1;
             self.refill();

@@ -16,7 +16,8 @@ pub fn scan(bytes: &[u8], tables: &PrefixTables, wanted: &Wanted) -> Vec<Block> 
             block.email |= wanted.email & set(is_email(bytes, at));
             block.digits |= wanted.digits & set(is_run_edge(bytes, at));
             block.ssn |= wanted.ssn & set(is_ssn(bytes, at));
-            block.iban |= wanted.iban & set(is_iban(bytes, at));
+            block.letters |= wanted.letters & set(is_letters(bytes, at));
+            block.phone |= wanted.phone & set(is_phone(bytes, at));
             block.prefix |= wanted.prefix & set(is_prefix(bytes, at, tables));
         }
         if block.any() != 0 {
@@ -61,11 +62,15 @@ fn is_ssn(bytes: &[u8], at: usize) -> bool {
         && is_separator(bytes, at, 7)
 }
 
-fn is_iban(bytes: &[u8], at: usize) -> bool {
+fn is_letters(bytes: &[u8], at: usize) -> bool {
     is_digit(bytes, at, 0)
         && is_digit(bytes, at, 1)
         && byte(bytes, at, 2).is_ascii_uppercase()
         && byte(bytes, at, 3).is_ascii_uppercase()
+}
+
+fn is_phone(bytes: &[u8], at: usize) -> bool {
+    byte(bytes, at, 1) == b'+' && is_digit(bytes, at, 0)
 }
 
 /// Some bucket has the nibbles of all three bytes; bytes after the end are 0.

@@ -25,7 +25,7 @@ use super::hits::{Cause, Hits};
 use super::operator::Operator;
 use super::row::{Action, Column};
 use super::rules::{ColumnRule, RelationMask, Verdict};
-use super::touch::{Touch, touch};
+use super::touch::{self, Touch, touch};
 use super::{text, types};
 use crate::config::settings::MaskSpec;
 use crate::decide::{Copy, Statement};
@@ -216,6 +216,20 @@ impl View {
         Column { action, type_oid: field.type_oid, binary }
     }
 
+    /// Whether statements carry a masked column to where its rules do not reach: another table (also
+    /// by CREATE TABLE AS and SELECT INTO), a file or a program at the server. The caller refuses
+    /// them for such a session; the sentence is for the person at the client.
+    pub fn carries_off(
+        &self,
+        catalog: Option<&Catalog>,
+        statements: &[Statement],
+    ) -> Option<&'static str> {
+        let empty = Catalog::default();
+        let catalog = catalog.unwrap_or(&empty);
+        let carries = |statement: &Statement| touch::carries_off(&self.rules, catalog, statement);
+        statements.iter().any(carries).then_some(CARRIED_OFF)
+    }
+
     /// What to do with the data of a COPY.
     pub fn copy(
         &self,
@@ -237,6 +251,9 @@ impl View {
         text::replace(&self.detectors, input, &mut Scratch::default(), out, hits)
     }
 }
+
+const CARRIED_OFF: &str = "weir: this statement copies a masked column to where it would not be \
+    masked; leave the column out, or ask for a group that may see it";
 
 /// What the server and the statements say about the columns of one answer.
 struct Witness<'a> {
@@ -299,5 +316,4 @@ impl Witness<'_> {
 }
 
 #[cfg(test)]
-#[path = "plan_tests.rs"]
 mod tests;

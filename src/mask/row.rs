@@ -45,6 +45,13 @@ pub(super) struct Column {
     pub binary: bool,
 }
 
+impl Column {
+    /// Whatever the value.
+    pub fn is_hidden(&self) -> bool {
+        matches!(self.action, Action::Hide { .. })
+    }
+}
+
 /// What to do with each column of one answer.
 #[derive(Clone, Debug, Default)]
 pub struct Plan {
@@ -355,5 +362,4 @@ fn read_u32(body: &[u8], at: usize) -> Result<u32, Malformed> {
 }
 
 #[cfg(test)]
-#[path = "row_tests.rs"]
 mod tests;

@@ -176,8 +176,7 @@ mod tests {
         );
         check_json(
             Operator::Redact,
-            r#"["-----BEGIN PRIVATE KEY-----
-MIIE"}", "bob@x.com"]"#,
+            r#"["-----BEGIN PRIVATE KEY-----\nMIIE\"}", "bob@x.com"]"#,
             r#"["[PRIVATE_KEY]}", "[EMAIL]"]"#,
         );
     }

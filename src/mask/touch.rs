@@ -59,6 +59,24 @@ fn one(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement) -> Touch 
     touches.max_by_key(|touch| severity(*touch)).unwrap_or(Touch::Clean)
 }
 
+/// Whether a statement reads a masked column and writes somewhere else. Inside of one table a value
+/// can still be moved to another column; the objects of a statement do not tell that apart from an
+/// ordinary UPDATE.
+pub(super) fn carries_off(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement) -> bool {
+    let outwards = match statement.class {
+        Class::CopyProgram | Class::CopyFile => true,
+        Class::Ddl => !SHAPE_ONLY.iter().any(|words| statement.operation.starts_with(words)),
+        _ => false,
+    };
+    let reads = |object: &Object| !object.write || outwards;
+    let read: Vec<&Object> = statement.objects.iter().filter(|object| reads(object)).collect();
+    let writes = outwards || statement.objects.iter().any(|object| object.write);
+    let masked = |object: &&Object| {
+        matches!(relation(rules, catalog, object, statement), Touch::Masked | Touch::Samples)
+    };
+    !rules.is_empty() && writes && read.iter().any(masked)
+}
+
 /// Its rows come from text that the classifier did not see.
 fn is_opaque(statement: &Statement) -> bool {
     matches!(statement.class, Class::Unknown | Class::Call | Class::FunctionCall)
@@ -93,6 +111,10 @@ fn is_system_name(object: &Object) -> bool {
         None => object.name.starts_with("pg_"),
     }
 }
+
+/// Data definition that names columns and moves no values out of their table.
+const SHAPE_ONLY: [&str; 6] =
+    ["ALTER", "DROP", "COMMENT", "CREATE INDEX", "CREATE STATISTICS", "CREATE UNIQUE INDEX"];
 
 /// Relations that hold values of other relations.
 const SAMPLES: [&str; 6] = [

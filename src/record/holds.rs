@@ -3,9 +3,9 @@
 //! In: the holds of a segment that is sealed. Out: small files that outlive it.
 //! Never: a hold that is in no file, no segment and no row.
 //!
-//! A file is a segment of its own: the header of the segment it came from, then the context and
-//! `Hold` frames, copied. It is written before the segment is recycled, and deleted when the final
-//! entries of all its holds are in the lake.
+//! There is a file per hold, a segment of its own: the header of the segment it came from, then the
+//! context and the `Hold` frame, copied. It is written before that segment is freed, and deleted
+//! before the segment is freed that holds the final entry.
 
 use std::collections::{HashMap, HashSet};
 use std::fs;
@@ -14,13 +14,14 @@ use std::path::{Path, PathBuf};
 
 use super::body::{Body, ContextView};
 use super::durable;
+use super::entry::SessionId;
 use super::journal::{self, Frame, HEADER_BYTES, Header};
 use super::rows::{Held, Key};
 
 const FOLDER: &str = "holds";
 const SUFFIX: &str = "hold";
 
-/// The files, and which execution waits in which.
+/// The executions that wait, each with its file.
 #[derive(Debug)]
 pub(in crate::record) struct Holds {
     dir: PathBuf,
@@ -32,7 +33,7 @@ impl Holds {
     pub fn load(journal: &Path) -> io::Result<Holds> {
         let dir = journal.join(FOLDER);
         let mut holds = Holds { dir, waiting: HashMap::new() };
-        for path in holds.paths()? {
+        for path in paths(&holds.dir)? {
             let file = HoldFile::read(&path)?;
             for held in file.held() {
                 holds.waiting.insert(key(&held.frame), path.clone());
@@ -41,42 +42,29 @@ impl Holds {
         Ok(holds)
     }
 
-    fn paths(&self) -> io::Result<Vec<PathBuf>> {
-        paths(&self.dir)
-    }
-
     /// Keeps the holds of a segment.
     pub fn keep(&mut self, header: &Header, segment: &[u8], held: &[Held<'_>]) -> io::Result<()> {
-        if held.is_empty() {
-            return Ok(());
-        }
-        let mut bytes = header.bytes().to_vec();
-        let mut contexts = HashSet::new();
         for hold in held {
-            if let Some(frame) = hold.context_frame.filter(|frame| contexts.insert(frame.offset)) {
-                bytes.extend_from_slice(raw(segment, &frame));
+            let mut bytes = header.bytes().to_vec();
+            if let Some(context) = &hold.context_frame {
+                bytes.extend_from_slice(raw(segment, context));
             }
             bytes.extend_from_slice(raw(segment, &hold.frame));
-        }
-        bytes.resize(bytes.len() + journal::END_BYTES, 0);
-        let path = self.dir.join(format!("{}.{SUFFIX}", header.origin()));
-        durable::write_file(&path, &bytes)?;
-        for hold in held {
-            self.waiting.insert(key(&hold.frame), path.clone());
+            bytes.resize(bytes.len() + journal::END_BYTES, 0);
+            let index = hold.frame.place.log_index;
+            let path = self.dir.join(format!("{}-{index}.{SUFFIX}", header.origin()));
+            durable::write_file(&path, &bytes)?;
+            self.waiting.insert(key(&hold.frame), path);
         }
         Ok(())
     }
 
-    /// The files that hold commands of these sessions.
-    pub fn of_sessions(&self, sessions: &HashSet<super::SessionId>) -> io::Result<Vec<HoldFile>> {
-        let mut paths: Vec<&PathBuf> = self
-            .waiting
-            .iter()
-            .filter(|((session, _), _)| sessions.contains(session))
-            .map(|(_, path)| path)
-            .collect();
+    /// The files of commands of these sessions.
+    pub fn of_sessions(&self, sessions: &HashSet<SessionId>) -> io::Result<Vec<HoldFile>> {
+        let of_sessions =
+            self.waiting.iter().filter(|((session, _), _)| sessions.contains(session));
+        let mut paths: Vec<&PathBuf> = of_sessions.map(|(_, path)| path).collect();
         paths.sort();
-        paths.dedup();
         paths.into_iter().map(|path| HoldFile::read(path)).collect()
     }
 
@@ -85,23 +73,20 @@ impl Holds {
         self.waiting.contains_key(key)
     }
 
-    /// Forgets executions whose rows are in the lake; deletes files that hold nothing else.
+    /// Deletes the files of executions whose rows are in the lake.
     pub fn settle(&mut self, keys: impl Iterator<Item = Key>) -> io::Result<()> {
-        let mut touched = HashSet::new();
         for key in keys {
-            if let Some(path) = self.waiting.remove(&key) {
-                touched.insert(path);
+            if let Some(path) = self.waiting.get(&key) {
+                durable::remove_file(path)?;
+                self.waiting.remove(&key);
             }
         }
-        for path in self.waiting.values() {
-            touched.remove(path);
-        }
-        touched.iter().try_for_each(|path| durable::remove_file(path))
+        Ok(())
     }
 }
 
 /// The paths of the hold files of a journal, in the order of their names.
-pub(in crate::record) fn paths(dir: &Path) -> io::Result<Vec<PathBuf>> {
+fn paths(dir: &Path) -> io::Result<Vec<PathBuf>> {
     let entries = match fs::read_dir(dir) {
         Ok(entries) => entries,
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),

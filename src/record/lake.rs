@@ -10,6 +10,7 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 
 use aho_corasick::AhoCorasick;
@@ -26,6 +27,7 @@ use super::parquet::{BATCH_ROWS, date_text};
 use super::rows::{Key, Sheet, uuid_text};
 use super::schema::{Columns, Table};
 
+pub use super::follow::{Follow, Happening};
 pub use super::lake_rows::{
     ApprovalRow, Cells, ChunkRow, CommandRow, Common, EventRow, LakeRow, MaskingRow, ResponseRow,
     SessionRow,
@@ -87,9 +89,7 @@ impl Lake {
     /// When a file cannot be read.
     pub fn commands(&self, filter: &Filter) -> Result<Vec<CommandRow>, LakeError> {
         let snapshot = Snapshot::take(&self.data_dir)?;
-        // A hold that is shown while it waits may already have its final row in the lake.
         let mut commands: Vec<CommandRow> = snapshot.scan(filter)?;
-        drop_superseded(&mut commands);
         let Some(first) = commands.first() else { return Ok(commands) };
         let wanted: HashSet<(String, i64)> =
             commands.iter().map(|row| (row.common.session_id.clone(), row.common.seq)).collect();
@@ -154,6 +154,15 @@ impl Lake {
         self.rows(filter)
     }
 
+    /// New rows from now on; `since_us`, `until_us` and `limit` of the filter do not count.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn follow(&self, filter: &Filter) -> Result<Follow, LakeError> {
+        let filter = Filter { since_us: None, until_us: None, limit: None, ..filter.clone() };
+        Follow::begin(&self.data_dir, Test::compile(&filter)?)
+    }
+
     /// Rows of any table.
     ///
     /// # Errors
@@ -163,12 +172,9 @@ impl Lake {
     }
 }
 
-/// Keeps one row per execution: a `hold` only where nothing else is known.
-fn drop_superseded(commands: &mut Vec<CommandRow>) {
-    let key = |row: &CommandRow| (row.common.session_id.clone(), row.common.seq);
-    let mut seen: HashSet<(String, i64)> =
-        commands.iter().filter(|row| row.decision != "hold").map(key).collect();
-    commands.retain(|row| row.decision != "hold" || seen.insert(key(row)));
+/// What identifies an execution, as text.
+fn execution(row: &impl LakeRow) -> (String, i64) {
+    (row.common().session_id.clone(), row.common().seq)
 }
 
 /// The unsealed part of the journal at one moment, and which files it stands for.
@@ -194,14 +200,25 @@ impl Snapshot {
         let test = Test::compile(filter)?;
         let mut rows = Vec::new();
         self.live_rows(&test, &mut |row| rows.push(row))?;
+        let live = self.executions(&rows);
         for (day, paths) in self.files(T::TABLE, filter)?.into_iter().rev() {
             for path in paths {
-                read_file(&path, &test, &mut |row| rows.push(row))?;
+                let twice = self.is_live(&path);
+                read_file(&path, &test, &mut |row| {
+                    if !twice || !live.contains(&execution(&row)) {
+                        rows.push(row);
+                    }
+                })?;
             }
             let newer = rows.iter().filter(|row: &&T| row.common().ts_us >= day_start(&day));
             if filter.limit.is_some_and(|limit| newer.count() >= limit) {
                 break;
             }
+        }
+        if T::TABLE == Table::Commands {
+            // A hold that was waiting when the journal was read may have its final row in the lake.
+            let mut seen = self.executions(&rows);
+            rows.retain(|row| row.is_final() || seen.insert(execution(row)));
         }
         rows.sort_by_key(|row| {
             let common = row.common();
@@ -213,8 +230,17 @@ impl Snapshot {
         Ok(rows)
     }
 
-    /// The rows in no order, one at a time.
+    /// Executions that have their final row; only commands have any.
+    fn executions<T: LakeRow>(&self, rows: &[T]) -> HashSet<(String, i64)> {
+        if T::TABLE != Table::Commands {
+            return HashSet::new();
+        }
+        rows.iter().filter(|row| row.is_final()).map(execution).collect()
+    }
+
+    /// The rows in no order, one at a time; not for commands.
     fn each<T: LakeRow>(&self, filter: &Filter, mut take: impl FnMut(T)) -> Result<(), LakeError> {
+        assert!(T::TABLE != Table::Commands, "the rows of commands depend on each other");
         let test = Test::compile(filter)?;
         self.live_rows(&test, &mut take)?;
         for paths in self.files(T::TABLE, filter)?.into_values() {
@@ -223,6 +249,10 @@ impl Snapshot {
             }
         }
         Ok(())
+    }
+
+    fn is_live(&self, path: &Path) -> bool {
+        origin_of(path).is_some_and(|origin| self.origins.contains(origin))
     }
 
     fn live_rows<T: LakeRow>(
@@ -264,7 +294,8 @@ impl Snapshot {
         }
     }
 
-    /// The files of a table by day.
+    /// The files of a table by day, without those whose rows were read from the journal. Of
+    /// commands those stay: they may also hold the row of an older hold that ended there.
     fn files(
         &self,
         table: Table,
@@ -278,7 +309,7 @@ impl Snapshot {
                 && until.as_ref().is_none_or(|until| date <= until)
         });
         for paths in days.values_mut() {
-            paths.retain(|path| origin_of(path).is_none_or(|from| !self.origins.contains(from)));
+            paths.retain(|path| table == Table::Commands || !self.is_live(path));
             paths.sort();
         }
         Ok(days)
@@ -286,7 +317,10 @@ impl Snapshot {
 }
 
 /// All files of a table by the date of their folder.
-fn files_of(data_dir: &Path, table: Table) -> Result<BTreeMap<String, Vec<PathBuf>>, LakeError> {
+pub(in crate::record) fn files_of(
+    data_dir: &Path,
+    table: Table,
+) -> Result<BTreeMap<String, Vec<PathBuf>>, LakeError> {
     let folder = data_dir.join("lake").join(table.name());
     let mut days = BTreeMap::new();
     for path in list(&folder)? {
@@ -330,7 +364,7 @@ fn day_start(date: &str) -> i64 {
     days * 86_400_000_000
 }
 
-fn sheet_rows<T: LakeRow>(
+pub(in crate::record) fn sheet_rows<T: LakeRow>(
     sheet: &Sheet<'_>,
     header: &Header,
     (columns, test): (&mut Columns, &Test),
@@ -355,7 +389,7 @@ fn batch_rows<T: LakeRow>(batch: &RecordBatch, test: &Test, take: &mut impl FnMu
 }
 
 /// The rows of one file that pass.
-fn read_file<T: LakeRow>(
+pub(in crate::record) fn read_file<T: LakeRow>(
     path: &Path,
     test: &Test,
     take: &mut impl FnMut(T),
@@ -415,8 +449,7 @@ pub(in crate::record) fn open_sessions(
 
 /// A filter, ready to be applied to many rows.
 pub(in crate::record) struct Test {
-    since_us: i64,
-    until_us: i64,
+    times: Range<i64>,
     session: Option<String>,
     user: Option<String>,
     target: Option<String>,
@@ -434,13 +467,13 @@ impl Test {
                 if parts.is_empty() {
                     return Err(bad("it holds no word".into()));
                 }
+                // Aho-Corasick, so that the cost of a text does not grow with the words.
                 let built = AhoCorasick::builder().ascii_case_insensitive(true).build(parts);
                 Some(built.map_err(|error| bad(error.to_string()))?)
             }
         };
         Ok(Test {
-            since_us: filter.since_us.unwrap_or(i64::MIN),
-            until_us: filter.until_us.unwrap_or(i64::MAX),
+            times: filter.since_us.unwrap_or(i64::MIN)..filter.until_us.unwrap_or(i64::MAX),
             session: filter.session.map(|id| uuid_text(&id, &mut [0; 36]).to_owned()),
             user: filter.user.clone(),
             target: filter.target.clone(),
@@ -454,8 +487,7 @@ impl Test {
             want.as_deref().is_none_or(|want| cells.text(name, row) == want)
         };
         let ts = cells.time("ts", row).unwrap_or(0);
-        self.since_us <= ts
-            && ts < self.until_us
+        self.times.contains(&ts)
             && is(&self.session, "session_id")
             && is(&self.user, "user_name")
             && is(&self.target, "target")
@@ -483,8 +515,8 @@ impl Test {
             let Some(statistics) = chunk.statistics() else { return true };
             match (chunk.column_path().string().as_str(), statistics) {
                 ("ts", Statistics::Int64(range)) => {
-                    range.max_opt().is_none_or(|max| *max >= self.since_us)
-                        && range.min_opt().is_none_or(|min| *min < self.until_us)
+                    range.max_opt().is_none_or(|max| *max >= self.times.start)
+                        && range.min_opt().is_none_or(|min| *min < self.times.end)
                 }
                 ("session_id", range) => within(self.session.as_deref(), range),
                 ("user_name", range) => within(self.user.as_deref(), range),

@@ -81,6 +81,10 @@ pub trait LakeRow: Sized {
     fn read(cells: &Cells<'_>, row: usize) -> Self;
     /// What every row has.
     fn common(&self) -> &Common;
+    /// Whether no later row of the same execution may take its place.
+    fn is_final(&self) -> bool {
+        true
+    }
 }
 
 /// What every row has.
@@ -263,6 +267,10 @@ impl LakeRow for CommandRow {
             approval_id: cells.maybe("approval_id", row),
             response: None,
         }
+    }
+
+    fn is_final(&self) -> bool {
+        self.decision != "hold"
     }
 
     fn common(&self) -> &Common {

@@ -8,7 +8,7 @@ use std::io;
 use std::os::unix::fs::FileExt;
 use std::path::Path;
 
-use super::journal::{END_BYTES, Frames, HEADER_BYTES, Header};
+use super::journal::{END_BYTES, Frame, HEADER_BYTES, Header};
 use super::recover::segment_paths;
 
 const FIRST_READ_BYTES: u64 = 256 << 10;
@@ -37,26 +37,44 @@ pub(in crate::record) fn read_all(journal: &Path) -> io::Result<Vec<LiveSegment>
 
 fn read_one(path: &Path) -> io::Result<Option<LiveSegment>> {
     let file = File::open(path)?;
-    let size = file.metadata()?.len();
-    let mut bytes = read_at(&file, 0, FIRST_READ_BYTES.min(size))?;
-    let Some(header) = Header::read(&bytes) else { return Ok(None) };
+    let head = read_at(&file, 0, HEADER_BYTES as u64)?;
+    let Some(header) = Header::read(&head) else { return Ok(None) };
+    let rest = read_from(&file, HEADER_BYTES as u64, &header)?;
+    Ok(rest.map(|rest| LiveSegment { bytes: [head, rest].concat(), header }))
+}
+
+/// Copies the frames from an offset on, as far as they are whole, and some bytes more. `None`: the
+/// segment has another life than `header` says.
+pub(in crate::record) fn read_from(
+    file: &File,
+    offset: u64,
+    header: &Header,
+) -> io::Result<Option<Vec<u8>>> {
+    let size = file.metadata()?.len().saturating_sub(offset);
+    let salt = header.salt();
+    let mut bytes = Vec::new();
+    let mut at = 0;
     loop {
-        let mut frames = Frames::live(&bytes, &header);
-        frames.by_ref().for_each(drop);
         let have = bytes.len() as u64;
-        if have >= size || !cut(&bytes, frames.offset()) {
+        let more = read_at(file, offset + have, have.max(FIRST_READ_BYTES).min(size - have))?;
+        if more.is_empty() {
             break;
         }
-        let more = read_at(&file, have, have.min(size - have))?;
         bytes.extend_from_slice(&more);
+        while let Some(frame) = Frame::read(&bytes, at, &salt) {
+            at = frame.end();
+        }
+        if bytes.len() as u64 >= size || !cut(&bytes, at) {
+            break;
+        }
     }
     // Freed meanwhile: its rows are in the lake, and what was read here may be of two lives.
-    let again = read_at(&file, 0, HEADER_BYTES as u64)?;
-    Ok((Header::read(&again).as_ref() == Some(&header)).then_some(LiveSegment { header, bytes }))
+    let again = read_at(file, 0, HEADER_BYTES as u64)?;
+    Ok((Header::read(&again).as_ref() == Some(header)).then_some(bytes))
 }
 
 /// Whether the copy, not the writer, is why no frame begins at `offset`.
-pub(in crate::record) fn cut(bytes: &[u8], offset: usize) -> bool {
+fn cut(bytes: &[u8], offset: usize) -> bool {
     let Some(head) = bytes.get(offset..).and_then(|rest| rest.first_chunk::<4>()) else {
         return true;
     };

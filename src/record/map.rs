@@ -1,6 +1,6 @@
 //! The few calls into libc that the journal needs; the only file of `record` with unsafe code.
 //!
-//! In: files. Out: memory that is the page cache of a file; a thread's priority.
+//! In: files. Out: memory that is the page cache of a file; free space; a thread's priority.
 //! Never: a mapping that outlives its unmapping.
 
 #![allow(unsafe_code)]
@@ -83,6 +83,22 @@ impl Drop for Map {
         let done = unsafe { libc::munmap(self.start.as_ptr().cast(), self.length) };
         debug_assert_eq!(done, 0);
     }
+}
+
+/// Bytes that this user may still write to the file system of an open file or directory.
+///
+/// # Errors
+/// What fstatvfs says.
+pub fn free_bytes(file: &File) -> io::Result<u64> {
+    let mut facts = std::mem::MaybeUninit::<libc::statvfs>::uninit();
+    // SAFETY: the call writes one `statvfs` to the address, or fails.
+    let done = unsafe { libc::fstatvfs(file.as_raw_fd(), facts.as_mut_ptr()) };
+    if done != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it succeeded, so all of it is written.
+    let facts = unsafe { facts.assume_init() };
+    Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
 }
 
 /// Lets every other thread run before this one. Best effort: the work is the same without it.

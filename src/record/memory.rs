@@ -132,3 +132,46 @@ impl Journal for MemoryJournal {
         assert!(closed.is_some(), "a session is closed twice");
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::entry::Event;
+    use super::super::testing::{command, context, now, response, session_id};
+    use super::*;
+
+    #[test]
+    fn entries_read_back_with_the_context_of_their_time() {
+        let mut journal = MemoryJournal::new();
+        let session = journal.open(&context(1));
+        let first = journal.append(session, 1, now(1), &response(0)).unwrap().lsn();
+        journal.identify(session, &context(2));
+        let entry = Entry::Command(command("SELECT 1", &[]));
+        let second = journal.append(session, 2, now(2), &entry).unwrap().lsn();
+        assert!(first < second && journal.covered(session).lsn() == second);
+        assert_eq!(journal.of(session_id(1)).count(), 1);
+        let written: Vec<_> = journal.of(session_id(2)).collect();
+        let Body::Command(read) = written[0].body() else { panic!("{written:?}") };
+        assert_eq!((read.text, written[0].seq), (&b"SELECT 1"[..], 2));
+        journal.close(session);
+        assert_eq!(journal.open_sessions(), 0);
+    }
+
+    #[test]
+    fn it_refuses_when_told_to() {
+        let mut journal = MemoryJournal::new();
+        let session = journal.open(&context(1));
+        journal.refuse_after(1, Refused::Full);
+        journal.append(session, 1, now(1), &response(0)).unwrap();
+        for _ in 0..2 {
+            let refused = journal.append(session, 2, now(2), &response(0));
+            assert_eq!(refused.unwrap_err(), Refused::Full);
+        }
+        journal.accept();
+        journal.append(session, 2, now(2), &response(0)).unwrap();
+        assert_eq!((journal.written.len(), journal.refused), (2, 2));
+        let attrs = "x".repeat(ENTRY_BYTES_MAX);
+        let event = Event { event: "", severity: "", message: "", attrs: &attrs };
+        let refused = journal.append(session, 3, now(3), &Entry::Event(event));
+        assert_eq!(refused.unwrap_err(), Refused::TooLarge);
+    }
+}

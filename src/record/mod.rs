@@ -20,6 +20,7 @@ pub mod sealer;
 pub mod lake;
 
 mod durable;
+mod follow;
 mod holds;
 mod lake_rows;
 mod live;

@@ -140,3 +140,7 @@ fn push_float(json: &mut String, finite: bool, number: impl std::fmt::Display) {
     };
     push_string(json, text);
 }
+
+#[cfg(test)]
+#[path = "params_tests.rs"]
+mod tests;

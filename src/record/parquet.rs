@@ -105,9 +105,10 @@ impl Writer {
             sheet.sort(table);
             let rows = sheet.rows(table);
             for day in rows.chunk_by(|a, b| a.day() == b.day()) {
-                self.write_day((table, day), header, origin, &mut written, |columns, row| {
+                let file = self.write_day((table, day), header, origin, |columns, row| {
                     sheet.fill(columns, header, table, row);
                 })?;
+                written.extend(file);
             }
         }
         Ok(written)
@@ -122,11 +123,13 @@ impl Writer {
     ) -> Result<(), SealError> {
         let touches = sheet.touches();
         for day in touches.rows.chunk_by(|(_, _, a), (_, _, b)| a.day() == b.day()) {
-            self.write_day((Table::Touches, day), header, origin, written, |columns, touch| {
-                let (name, write, row) = touch;
-                let object = &touches.text[name.clone()];
-                sheet.fill_touch(columns, header, row, (object, *write));
-            })?;
+            let file =
+                self.write_day((Table::Touches, day), header, origin, |columns, touch| {
+                    let (name, write, row) = touch;
+                    let object = &touches.text[name.clone()];
+                    sheet.fill_touch(columns, header, row, (object, *write));
+                })?;
+            written.extend(file);
         }
         Ok(())
     }
@@ -136,13 +139,12 @@ impl Writer {
         (table, rows): (Table, &[R]),
         header: &Header,
         origin: &str,
-        written: &mut Vec<Written>,
         mut fill: impl FnMut(&mut Columns, &R),
-    ) -> Result<(), SealError> {
-        let Some(first) = rows.first() else { return Ok(()) };
+    ) -> Result<Option<Written>, SealError> {
+        let Some(first) = rows.first() else { return Ok(None) };
         let path = file_path(&self.lake, table, first.day(), &header.node, origin);
         if path.exists() {
-            return Ok(());
+            return Ok(None);
         }
         let (draft, file) = Draft::begin(&path)?;
         let columns = &mut self.columns[table as usize];
@@ -158,8 +160,7 @@ impl Writer {
         }
         let file = writer.into_inner()?;
         draft.publish(&file)?;
-        written.push(Written { table, path, rows: rows.len() });
-        Ok(())
+        Ok(Some(Written { table, path, rows: rows.len() }))
     }
 }
 

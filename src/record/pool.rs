@@ -19,7 +19,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use super::journal::HEADER_BYTES;
-use super::map::Map;
+use super::map::{self, Map};
 use crate::config::settings::JournalSettings;
 
 /// The suffix of segment files.
@@ -318,8 +318,13 @@ pub(in crate::record) fn segment_name(path: &Path) -> Option<u64> {
 }
 
 /// Makes a file of zeros, every block written: a store into the map can then not meet a full disk,
-/// and a sync has no metadata to write.
+/// and a sync has no metadata to write. As much room again must stay: the sealer needs it for the
+/// Parquet that frees segments.
 fn create(path: &Path, bytes: u64) -> io::Result<File> {
+    let dir = File::open(path.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
+    if map::free_bytes(&dir)? < 2 * bytes {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
     let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
     let zeros = vec![0; FILL_BYTES];
     let mut at = 0;
@@ -330,4 +335,65 @@ fn create(path: &Path, bytes: u64) -> io::Result<File> {
     }
     file.sync_all()?;
     Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{Folder, settings, wait_until};
+    use super::*;
+
+    #[test]
+    fn a_disk_without_room_for_segment_and_parquet_gets_no_segment() {
+        let folder = Folder::new();
+        let path = folder.0.join("0.wal");
+        let free = map::free_bytes(&File::open(&folder.0).unwrap()).unwrap();
+        assert!(free > 0);
+        let error = create(&path, free / 2 + (1 << 30)).unwrap_err();
+        assert_eq!(error.kind(), io::ErrorKind::StorageFull);
+        assert!(!path.exists(), "nothing was begun");
+    }
+
+    #[test]
+    fn free_files_of_an_earlier_process_are_used_and_others_left() {
+        let folder = Folder::new();
+        let dir = folder.journal();
+        fs::create_dir_all(&dir).unwrap();
+        let bytes = settings().segment_bytes as usize;
+        fs::write(dir.join("3.wal"), vec![0; bytes]).unwrap();
+        fs::write(dir.join("5.wal"), vec![0; bytes / 2]).unwrap();
+        let mut used = vec![0; bytes];
+        used[0] = 1;
+        fs::write(dir.join("8.wal"), &used).unwrap();
+        let pool = SegmentPool::start(&dir, &settings()).unwrap();
+        let (want, ready) = mpsc::sync_channel(1);
+        pool.register();
+        let mut names = Vec::new();
+        for _ in 0..2 {
+            pool.want(&want);
+            let segment = ready.recv().unwrap();
+            assert!(segment.map.bytes().iter().all(|byte| *byte == 0));
+            names.push(segment_name(segment.file.path()).unwrap());
+        }
+        assert_eq!(names, [3, 9], "the free one, then one with a new name");
+        assert!(dir.join("8.wal").exists() && !dir.join("5.wal").exists());
+    }
+
+    #[test]
+    fn a_poisoned_file_is_deleted_and_others_come_back() {
+        let folder = Folder::new();
+        let pool = SegmentPool::start(&folder.journal(), &settings()).unwrap();
+        let (want, ready) = mpsc::sync_channel(1);
+        pool.register();
+        pool.want(&want);
+        let mut segment = ready.recv().unwrap();
+        segment.map.bytes_mut()[..2].fill(7);
+        let path = segment.file.path().to_owned();
+        pool.recycle(segment);
+        pool.want(&want);
+        let segment = ready.recv().unwrap();
+        assert_eq!((segment.file.path(), segment.map.bytes()[0]), (path.as_path(), 0));
+        segment.file.poison();
+        pool.recycle(segment);
+        wait_until("the deletion", || !path.exists());
+    }
 }

@@ -157,7 +157,7 @@ fn left_segments(journal: &Path, found: &mut Recovered) -> io::Result<Vec<(Heade
             }
         }
     }
-    left.sort_by_key(|(header, _)| (header.created_us, header.shard, header.number));
+    left.sort_by_key(|(header, _)| (header.shard, header.number));
     Ok(left)
 }
 

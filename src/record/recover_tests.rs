@@ -140,6 +140,25 @@ fn a_held_command_has_one_row_whatever_becomes_of_it() {
 }
 
 #[test]
+fn a_hold_that_ended_is_shown_while_its_segment_is_sealed_and_not_yet_free() {
+    let folder = Folder::new();
+    let (mut spool, inbox, pool) = spool(&folder, 0);
+    fates(&mut spool);
+    let mut seal = Seal::new(&folder.0).unwrap();
+    let lake = Lake::new(&folder.0);
+    for number in 0..2 {
+        let sealed = inbox.recv().unwrap();
+        seal.seal(&sealed.segment.map.bytes()[..sealed.bytes], &sealed.header).unwrap();
+        assert_eq!(decisions(&lake.commands(&Filter::default()).unwrap()), RECOVERED_FATES);
+        let path = sealed.segment.file.path().to_owned();
+        pool.recycle(sealed.segment);
+        wait_until("the free segment", || fs::read(&path).unwrap()[0] == 0);
+        let rows = lake.commands(&Filter::default()).unwrap();
+        assert_eq!(decisions(&rows), RECOVERED_FATES, "segment {number}");
+    }
+}
+
+#[test]
 fn recovery_cut_short_at_any_file_ends_with_the_same_rows() {
     let crashed = Folder::new();
     {

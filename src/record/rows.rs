@@ -100,6 +100,19 @@ impl<'a> Sheet<'a> {
         sheet
     }
 
+    /// Reads frames that stand one behind the other, whatever their log indexes are.
+    pub fn of_frames(bytes: &'a [u8], header: &Header) -> Sheet<'a> {
+        let salt = header.salt();
+        let mut sheet = Sheet { contexts: vec![ContextView::default()], ..Sheet::default() };
+        let (mut sessions, mut holds, mut offset) = (HashMap::new(), Vec::new(), 0);
+        while let Some(frame) = Frame::read(bytes, offset, &salt) {
+            offset = frame.end();
+            sheet.take(frame, &mut sessions, &mut holds);
+        }
+        sheet.place_holds(&holds, &sessions);
+        sheet
+    }
+
     fn take(
         &mut self,
         frame: Frame<'a>,

@@ -441,3 +441,41 @@ impl Builder {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn columns_have_names_of_their_own_and_files_are_sorted_by_some_of_them() {
+        for table in Table::ALL {
+            let names: Vec<&str> = table.columns().map(|column| column.name).collect();
+            let distinct: HashSet<&str> = names.iter().copied().collect();
+            assert_eq!(names.len(), distinct.len(), "{}", table.name());
+            assert!(!distinct.contains("date"), "the folder's name carries it");
+            for by in table.sorted_by() {
+                assert!(distinct.contains(by), "{} by {by}", table.name());
+            }
+        }
+    }
+
+    #[test]
+    fn content_never_has_statistics() {
+        for name in ["query_text", "query_raw", "params_json", "payload", "error_text", "attrs"] {
+            let columns = Table::ALL.iter().flat_map(|table| table.columns());
+            let mut found = columns.filter(|column| column.name == name).peekable();
+            assert!(found.peek().is_some(), "{name}");
+            assert!(found.all(|column| matches!(column.usage, Use::Content | Use::Blob)), "{name}");
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "a value for every column")]
+    fn a_row_with_too_few_values_is_our_bug() {
+        let mut columns = Columns::new(Table::Touches);
+        columns.time(Some(0));
+        columns.end_row();
+    }
+}

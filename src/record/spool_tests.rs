@@ -82,6 +82,63 @@ fn a_killed_process_loses_nothing_it_acknowledged() {
     assert_eq!(lake.commands(&Filter::default()).unwrap(), rows);
 }
 
+/// The folder in which `victim` writes until it is killed.
+const VICTIM: &str = "WEIR_TEST_VICTIM";
+
+/// Does nothing but as the child process of the next test.
+#[test]
+fn victim() {
+    use std::io::Write;
+    let Some(dir) = std::env::var_os(VICTIM).map(PathBuf::from) else { return };
+    let _lock = DataDirLock::take(&dir).unwrap();
+    let journal = dir.join(super::super::JOURNAL_FOLDER);
+    let pool = SegmentPool::start(&journal, &settings()).unwrap();
+    let (sealed, _sealer) = Sealer::start(&dir, pool.clone()).unwrap();
+    let mut spool = Spool::open(&journal, "node-1", 0, &settings(), sealed, pool).unwrap();
+    let session = spool.open(&context(1));
+    append(&mut spool, session, 0, &start());
+    let mut out = io::stdout();
+    for seq in 1.. {
+        append(&mut spool, session, seq, &response(seq));
+        out.write_all(format!("acknowledged {seq}\n").as_bytes()).unwrap();
+    }
+}
+
+#[test]
+fn kill_9_at_any_time_loses_no_acknowledged_entry() {
+    use std::io::{BufRead, BufReader};
+    for kill_after in [1, 100, 1500, 3000, 7001] {
+        let folder = Folder::new();
+        let mut child = std::process::Command::new(std::env::current_exe().unwrap())
+            .args(["--exact", "record::spool::tests::victim", "--nocapture"])
+            .env(VICTIM, &folder.0)
+            .stdout(std::process::Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut lines = BufReader::new(child.stdout.take().unwrap()).lines();
+        let mut last: i64 = 0;
+        let said = |line: io::Result<String>| -> Option<i64> {
+            line.ok()?.rsplit_once("acknowledged ")?.1.parse().ok()
+        };
+        while last < kill_after {
+            last = said(lines.next().unwrap()).unwrap_or(last);
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        // What it said before it died counts too; a line cut short was not said.
+        let rest: Vec<i64> = lines.filter_map(said).collect();
+        last = rest.iter().rev().nth(1).copied().unwrap_or(last);
+        let lock = DataDirLock::take(&folder.0).unwrap();
+        let found = recover(&lock, now(0)).unwrap();
+        assert_eq!((found.gaps, found.torn, found.sessions), (0, 0, 1));
+        let rows: Vec<super::super::lake::ResponseRow> =
+            Lake::new(&folder.0).rows(&Filter::default()).unwrap();
+        let seqs: Vec<i64> = rows.iter().map(|row| row.common.seq).collect();
+        assert!(seqs.len() as i64 >= last, "{} of {last} acknowledged", seqs.len());
+        assert_eq!(seqs, (1..=seqs.len() as i64).collect::<Vec<_>>());
+    }
+}
+
 #[test]
 fn log_indexes_go_on_after_a_restart() {
     let folder = Folder::new();

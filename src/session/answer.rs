@@ -151,12 +151,16 @@ impl Ready {
                 self.deliver(frame, core, stage)
             }
             b'1' | b'2' | b'3' => {
-                if self.current().is_some() {
-                    return Err(server_malformed(Malformed::MessageType));
+                let _drops_copy_ends = self.current();
+                match (tag, self.due.pop_front()) {
+                    (b'1', Some(Expect::ParseComplete(_)))
+                    | (b'2', Some(Expect::BindComplete(_)))
+                    | (b'3', Some(Expect::CloseStatement(_) | Expect::ClosePortal(_))) => {
+                        core.pass(Side::Client, "completion", frame, stage);
+                        Ok(())
+                    }
+                    _ => Err(server_malformed(Malformed::MessageType)),
                 }
-                self.due.pop_front();
-                core.pass(Side::Client, "completion", frame, stage);
-                Ok(())
             }
             b'C' | b'I' | b's' => self.command_end(tag, frame, core, stage),
             b'G' => self.copy_in_begins(frame, core, stage),
@@ -597,8 +601,12 @@ impl Ready {
         let permit = Permit::housekeeping("ReadyForQuery");
         core.send(Side::Client, permit, receipt, frame);
         self.plan = None;
-        if matches!(self.flow, Flow::Settling(_)) && self.due.is_empty() {
+        if matches!(self.flow, Flow::Settling(_)) {
+            // If its name is still in doubt, it waits again.
             self.after_settling(core, stage)?;
+        }
+        if self.leaving && self.due.is_empty() {
+            return Err(Fault::new(Side::Client, FaultKind::Terminate));
         }
         if self.draining && self.is_idle() {
             return Err(Fault::new(Side::Client, FaultKind::Drain));
@@ -636,7 +644,9 @@ impl Ready {
                 _ => return Err(server_malformed(Malformed::MessageType)),
             }
         }
-        Err(server_malformed(Malformed::MessageType))
+        // A COPY that failed before it read the Sync sent along with it: the target answers a
+        // Sync that `copy_in_begins` took for ignored.
+        Ok((core.covered(stage), self.oldest_epoch()))
     }
 
     /// The pipeline before the oldest one that is not answered.

@@ -200,6 +200,9 @@ pub fn unanswered(
     core.record(&Entry::Response(response), stage)
 }
 
+/// CopyData messages, whole or in parts.
+pub const COPY_ENCODING: &str = "pg-messages";
+
 /// Bytes a client sends after its command: COPY data, the values of a long Bind.
 #[derive(Debug)]
 pub struct Upload {
@@ -215,6 +218,11 @@ impl Upload {
     /// Bytes that belong to the command `seq`; the first `limit` are kept.
     pub fn new(seq: u64, encoding: &'static str, limit: u64) -> Upload {
         Upload { seq, encoding, limit, offset: 0, chunks: 0, buffer: Vec::new() }
+    }
+
+    /// Whether it keeps the COPY data of this command.
+    pub fn is_copy_of(&self, seq: u64) -> bool {
+        self.seq == seq && self.encoding == COPY_ENCODING
     }
 
     /// Keeps bytes.

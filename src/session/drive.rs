@@ -456,7 +456,7 @@ impl<D: Driven> Driver<D> {
             Phase::Dead => false,
             // Bytes of a closing session are thrown away, so that the peer gets to its end.
             Phase::Closing { .. } => true,
-            Phase::Live => must || (self.machine.wants(side) && self.has_room()),
+            Phase::Live => must || (self.machine.wants(side) && self.has_room(side.peer())),
         };
         wanted.then(|| self.leg_mut(side).receive())
     }
@@ -526,12 +526,11 @@ impl<D: Driven> Driver<D> {
         self.close(stage.now.mono_us);
     }
 
-    /// Neither peer has so much waiting that its answers should stop.
-    fn has_room(&mut self) -> bool {
-        [Side::Client, Side::Server].into_iter().all(|side| {
-            let (leg, outbox) = self.leg_and_outbox(side);
-            leg.unsent() + outbox.len() < OUTBOX_BYTES_MAX
-        })
+    /// What a peer sends goes to the other one, so only that one's outbox holds it back. Were both
+    /// asked, a client that pipelines more than the target answers would stop its own answers.
+    fn has_room(&mut self, side: Side) -> bool {
+        let (leg, outbox) = self.leg_and_outbox(side);
+        leg.unsent() + outbox.len() < OUTBOX_BYTES_MAX
     }
 
     fn broken(&mut self, side: Side, stage: &mut Stage<'_>) {

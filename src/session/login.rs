@@ -170,7 +170,10 @@ impl Login {
             let went_on = match &self.state {
                 State::FirstPacket => self.first_packet(core, stage)?,
                 State::Sasl { .. } => self.sasl(core, stage)?,
-                State::Handshake => return Err(malformed(CLIENT, Malformed::BytesBeforeTls)),
+                // The request itself is consumed; what follows it in clear is an attack.
+                State::Handshake if !self.buffer.is_empty() => {
+                    return Err(malformed(CLIENT, Malformed::BytesBeforeTls));
+                }
                 _ => return Ok(Progress::More),
             };
             match went_on {
@@ -579,8 +582,9 @@ impl Login {
             return Err(Fault::new(SERVER, FaultKind::Internal));
         };
         let server_version = parameters.get("server_version").map_or("", String::as_str);
-        let link = Link::new(visitor.target, visitor.identity, visitor.credential.role, stage)
-            .ok_or(Fault::new(CLIENT, FaultKind::Login(LoginFault::UnknownTarget)))?;
+        let link =
+            Link::new(visitor.target, visitor.identity, visitor.credential.role, core, stage)
+                .ok_or(Fault::new(CLIENT, FaultKind::Login(LoginFault::UnknownTarget)))?;
         let start = crate::record::entry::SessionStart {
             server_addr: &address,
             server_version,

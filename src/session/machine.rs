@@ -17,7 +17,7 @@ use crate::wire::postgres::reply;
 use super::core::Core;
 pub use super::core::{Accepted, TlsFacts, new_id};
 use super::login::{Login, Progress};
-use super::ready::Ready;
+use super::ready::{Ready, TERMINATE};
 use super::{Output, Stage};
 
 /// One session, from the accepted connection to its last record.
@@ -31,9 +31,6 @@ enum Phase {
     Ready(Box<Ready>),
     Closed,
 }
-
-/// A Terminate message.
-const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
 
 impl Machine {
     /// A connection that was just accepted.
@@ -79,7 +76,11 @@ impl Machine {
     pub fn handle_eof(&mut self, side: Side, stage: &mut Stage<'_>) {
         let kind = match (&self.phase, side) {
             (Phase::Closed, _) => return,
-            (_, Side::Client) => FaultKind::Terminate,
+            (Phase::Ready(_), Side::Client) => {
+                return self.in_ready(stage, |ready, core, stage| ready.client_eof(core, stage));
+            }
+            (Phase::Ready(ready), Side::Server) if ready.leaving => FaultKind::Terminate,
+            (Phase::Login(_), Side::Client) => FaultKind::Terminate,
             (_, Side::Server) => FaultKind::Target(fault::Target::Closed),
         };
         self.fail(Fault::new(side, kind), stage);
@@ -122,8 +123,7 @@ impl Machine {
     /// There is a new snapshot.
     pub fn handle_snapshot(&mut self, stage: &mut Stage<'_>) {
         self.in_ready(stage, |ready, core, stage| {
-            let groups = &ready.link.identity.groups;
-            ready.link.view = stage.snapshot.masks.view(&ready.link.target_name, groups);
+            ready.link.refresh(core, stage);
             ready.catalog_arrived(core, stage)
         });
     }
@@ -358,7 +358,7 @@ impl Machine {
         if !told && ready.may_interject() {
             core.say(|out| reply::fault(out, "FATAL", &fault));
         }
-        if fault.side == Side::Client {
+        if fault.side == Side::Client && !ready.leaving {
             core.server.say(&TERMINATE);
         }
     }

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use crate::config::settings::{Capture, Durability};
 use crate::decide::approval::Ask;
-use crate::decide::rules::Who;
+use crate::decide::rules::{Scope, Who};
 use crate::fault::{Fault, FaultKind, Malformed};
 use crate::identify::Identity;
 use crate::limits;
@@ -48,22 +48,39 @@ pub struct Link {
     pub capture_bytes: u64,
     /// What is masked for this client.
     pub view: View,
+    /// The rules that can match this client here.
+    pub scope: Scope,
 }
 
 impl Link {
     /// `None` when the settings no longer have the target.
-    pub fn new(target: usize, identity: Identity, role: String, stage: &Stage<'_>) -> Option<Link> {
+    pub fn new(
+        target: usize,
+        identity: Identity,
+        role: String,
+        core: &Core,
+        stage: &Stage<'_>,
+    ) -> Option<Link> {
         let settings = stage.snapshot.settings.targets.get(target)?;
         let capture: Capture = settings.capture;
-        Some(Link {
+        let mut link = Link {
             target,
             target_name: settings.name.clone(),
             durability: settings.durability,
             capture_bytes: capture.bytes(),
-            view: stage.snapshot.masks.view(&settings.name, &identity.groups),
+            view: View::default(),
+            scope: Scope::default(),
             identity,
             role,
-        })
+        };
+        link.refresh(core, stage);
+        Some(link)
+    }
+
+    /// Takes what the current snapshot says about this client.
+    pub fn refresh(&mut self, core: &Core, stage: &Stage<'_>) {
+        self.view = stage.snapshot.masks.view(&self.target_name, &self.identity.groups);
+        self.scope = stage.snapshot.rules.scope(&self.who(core, stage));
     }
 
     /// For the record.
@@ -177,6 +194,8 @@ pub struct Ready {
     pub(super) text_hits: Hits,
     pub(super) scratch: Vec<u8>,
     pub(super) draining: bool,
+    /// The client has said goodbye; what is under way is still answered.
+    pub(super) leaving: bool,
     pub(super) last_seq: u64,
 }
 
@@ -212,6 +231,7 @@ impl Ready {
             text_hits: Hits::default(),
             scratch: Vec::new(),
             draining: false,
+            leaving: false,
             last_seq: 0,
         }
     }
@@ -220,7 +240,8 @@ impl Ready {
     pub fn wants(&self, side: Side) -> bool {
         match side {
             Side::Client => {
-                self.client_backlog.len() < limits::BACKLOG_BYTES_MAX
+                !self.leaving
+                    && self.client_backlog.len() < limits::BACKLOG_BYTES_MAX
                     && self.due.len() < limits::PENDING_REPLIES_MAX
             }
             Side::Server => self.catalog_until_us.is_none(),
@@ -271,6 +292,19 @@ impl Ready {
             return Ok(());
         }
         self.run_client(core, stage, bytes)
+    }
+
+    /// The client closed its sending direction.
+    pub fn client_eof(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        if self.leaving {
+            return Ok(());
+        }
+        if !self.client_framer.is_between_messages() {
+            return Err(Fault::new(Side::Client, FaultKind::Malformed(Malformed::Truncated)));
+        }
+        // As if it had said goodbye; behind a hold nobody waits for any more.
+        self.client_bytes(core, stage, &TERMINATE)?;
+        self.cancel_hold(core, stage).map(drop)
     }
 
     pub(super) fn is_paused(&self) -> bool {
@@ -405,6 +439,9 @@ impl Ready {
         core.output(Output::RefreshCatalog(self.link.target));
     }
 }
+
+/// A Terminate message.
+pub(super) const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
 
 /// A fault of the target's bytes.
 pub(super) fn server_malformed(kind: Malformed) -> Fault {

@@ -19,7 +19,7 @@ use crate::wire::postgres::state::{Approved, Expect, Issued, Lookup, Portal, Pre
 
 use super::Stage;
 use super::admit::{Facts, Place, Refusal, Ruled, Ruling, record_command, refused_record};
-use super::capture::Upload;
+use super::capture::{COPY_ENCODING, Upload};
 use super::core::Core;
 use super::ready::{Body, Flow, Ready};
 
@@ -77,7 +77,12 @@ impl Ready {
             Some(ClientMessage::FunctionCall(oid)) => self.function(oid, frame, core, stage),
             Some(ClientMessage::Terminate) => {
                 core.pass(Side::Server, "Terminate", frame, stage);
-                Err(Fault::new(CLIENT, FaultKind::Terminate))
+                self.leaving = true;
+                // What is under way is still answered, as the target itself would.
+                if self.due.is_empty() {
+                    return Err(Fault::new(CLIENT, FaultKind::Terminate));
+                }
+                Ok(())
             }
             None if b"QPBDECSHXdcfF".contains(&tag) => Err(malformed(Malformed::MessageBody)),
             None => Err(malformed(Malformed::MessageType)),
@@ -546,9 +551,8 @@ impl Ready {
             frame,
         };
         let ruling = if self.link.view.is_empty() {
-            let snapshot = Rc::clone(stage.snapshot);
             let who = self.link.who(core, stage);
-            self.to_ruling(snapshot.rules.decide_class(&who, Class::FunctionCall))
+            self.to_ruling(self.link.scope.decide_class(&who, Class::FunctionCall))
         } else {
             Ruling::Refuse(Refusal::mask(
                 "the result of a function call message cannot be masked".into(),
@@ -573,9 +577,9 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        if self.upload.is_none() {
+        if self.upload.as_ref().is_none_or(|upload| !upload.is_copy_of(self.last_seq)) {
             let limit = self.link.capture_bytes;
-            self.upload = Some(Upload::new(self.last_seq, "pg-messages", limit));
+            self.upload = Some(Upload::new(self.last_seq, COPY_ENCODING, limit));
         }
         self.keep_upload(frame, core, stage)?;
         core.pass(Side::Server, "CopyData", frame, stage);
@@ -626,7 +630,7 @@ impl Ready {
             };
             let catalog = stage.snapshot.catalogs.get(self.link.target).and_then(Option::as_deref);
             match self.link.view.copy(catalog, copy, statement) {
-                CopyPlanned::Masked(masker) => maskers.push_back(Some(masker)),
+                CopyPlanned::Masked(masker) => maskers.push_back(Some(*masker)),
                 CopyPlanned::Pass => maskers.push_back(None),
                 CopyPlanned::Refuse(message) => return Err(Refusal::mask(message)),
                 CopyPlanned::NeedCatalog => {

@@ -102,6 +102,10 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     }
 
     fn start_drain(&mut self, deadline_us: u64) {
+        // Asked again: the deadline only comes nearer.
+        if let Drain::Until { deadline_us: first } = self.drain {
+            self.drain = Drain::Until { deadline_us: deadline_us.min(first) };
+        }
         if self.drain != Drain::No {
             return;
         }

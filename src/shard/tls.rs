@@ -152,6 +152,16 @@ fn server_config(
     Ok(config)
 }
 
+/// What a client of this target speaks TLS with, and the name it verifies: for connections of weir
+/// outside of the shards.
+///
+/// # Errors
+/// The roots or the name are not usable.
+pub fn client(target: &Target) -> Result<(Arc<ClientConfig>, ServerName<'static>), TlsProblem> {
+    let TargetConfig { config, name } = target_config(target, &Arc::new(ring::default_provider()))?;
+    Ok((config, name))
+}
+
 fn target_config(
     target: &Target,
     provider: &Arc<CryptoProvider>,

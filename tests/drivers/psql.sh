@@ -57,6 +57,7 @@ say settings "$(PGOPTIONS='-c work_mem=7MB' PGAPPNAME=the-app q -c 'show work_me
 say explain "$(q -c 'explain (costs off) select * from p where id = 3')"
 say large-object "$(q -c "select lo_from_bytea(4711, 'abc')" -c '\lo_export 4711 /dev/stdout' \
   -c '\lo_unlink 4711')"
+say clean-up "$(q -c 'drop table p')"
 
 # An interrupt from the keyboard makes psql send a CancelRequest on a connection of its own.
 out=$(mktemp)

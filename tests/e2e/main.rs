@@ -4,5 +4,10 @@
 
 mod support;
 
+mod approvals;
+mod badinput;
+mod crash;
 mod drivers;
+mod masking;
 mod postgres;
+mod records;

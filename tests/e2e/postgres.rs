@@ -153,24 +153,23 @@ fn copy_conversations() -> Vec<Conversation> {
     ]
 }
 
-fn extended_conversations() -> Vec<Conversation> {
-    let select = "SELECT id, name FROM conv WHERE id <= $1::int ORDER BY id";
-    let begin = || extended("BEGIN", &[]);
-    let commit = || extended("COMMIT", &[]);
+const SELECT: &str = "SELECT id, name FROM conv WHERE id <= $1::int ORDER BY id";
+
+fn pipeline_conversations() -> Vec<Conversation> {
     vec![
-        talk("extended", 1, &[extended(select, &[Some("3")]), sync()]),
-        talk("null parameter", 1, &[extended(select, &[None]), sync()]),
+        talk("extended", 1, &[extended(SELECT, &[Some("3")]), sync()]),
+        talk("null parameter", 1, &[extended(SELECT, &[None]), sync()]),
         talk("empty statement", 1, &[extended("", &[]), sync()]),
-        talk("binary", 1, &[parse("", select), bind_binary(&[0, 0, 0, 2]), execute("", 0), sync()]),
+        talk("binary", 1, &[parse("", SELECT), bind_binary(&[0, 0, 0, 2]), execute("", 0), sync()]),
         talk(
             "malformed binary",
             1,
-            &[parse("", select), bind_binary(&[1]), execute("", 0), sync()],
+            &[parse("", SELECT), bind_binary(&[1]), execute("", 0), sync()],
         ),
         talk(
             "a pipeline with one sync",
             1,
-            &[extended(select, &[Some("1")]), extended("SELECT 2", &[]), sync()],
+            &[extended(SELECT, &[Some("1")]), extended("SELECT 2", &[]), sync()],
         ),
         talk(
             "skipped up to the sync",
@@ -196,12 +195,20 @@ fn extended_conversations() -> Vec<Conversation> {
             ],
         ),
         talk("flush", 1, &[extended("SELECT 1", &[]), flush(), extended("SELECT 2", &[]), sync()]),
+        talk("nothing but syncs", 3, &[sync(), sync(), flush(), sync()]),
+        talk("a query between", 2, &[parse("", "SELECT 1"), query("SELECT 2"), sync()]),
+        talk("an error before its sync", 1, &[parse("", "SELECT no_such"), flush(), sync()]),
+    ]
+}
+
+fn statement_conversations() -> Vec<Conversation> {
+    vec![
         talk(
             "suspended portals, two at a time",
             1,
             &[
-                begin(),
-                parse("", select),
+                extended("BEGIN", &[]),
+                parse("", SELECT),
                 bind("one", "", &[Some("7")]),
                 bind("two", "", &[Some("9")]),
                 describe(b'P', "one"),
@@ -212,7 +219,7 @@ fn extended_conversations() -> Vec<Conversation> {
                 execute("two", 0),
                 execute("two", 0),
                 close(b'P', "one"),
-                commit(),
+                extended("COMMIT", &[]),
                 sync(),
             ],
         ),
@@ -220,7 +227,7 @@ fn extended_conversations() -> Vec<Conversation> {
             "named statements",
             3,
             &[
-                parse("s", select),
+                parse("s", SELECT),
                 describe(b'S', "s"),
                 bind("", "s", &[Some("1")]),
                 execute("", 0),
@@ -246,15 +253,8 @@ fn extended_conversations() -> Vec<Conversation> {
                 query("DEALLOCATE ALL"),
             ],
         ),
-        talk("a query between", 2, &[parse("", "SELECT 1"), query("SELECT 2"), sync()]),
-        talk("wrong count of parameters", 1, &[parse("", select), bind("", "", &[]), sync()]),
+        talk("wrong count of parameters", 1, &[parse("", SELECT), bind("", "", &[]), sync()]),
         talk("a portal that is not there", 1, &[execute("nowhere", 0), sync()]),
-        talk("nothing but syncs", 3, &[sync(), sync(), flush(), sync()]),
-        talk(
-            "an error is answered before the sync",
-            1,
-            &[parse("", "SELECT no_such_column"), flush(), sync()],
-        ),
     ]
 }
 
@@ -316,7 +316,12 @@ fn copies_are_answered_alike() {
 
 #[test]
 fn extended_queries_are_answered_alike() {
-    compare(extended_conversations());
+    compare(pipeline_conversations());
+}
+
+#[test]
+fn statements_and_portals_are_answered_alike() {
+    compare(statement_conversations());
 }
 
 /// The conversations themselves, against PostgreSQL alone: none waits for an answer that does not
@@ -325,7 +330,12 @@ fn extended_queries_are_answered_alike() {
 fn conversations_work_without_weir() {
     let database = Postgres::shared().database();
     database.sql(SETUP);
-    let all = [simple_conversations(), copy_conversations(), extended_conversations()];
+    let all = [
+        simple_conversations(),
+        copy_conversations(),
+        pipeline_conversations(),
+        statement_conversations(),
+    ];
     for conversation in all.into_iter().flatten() {
         let whole = answers(&database.endpoint(), &conversation, usize::MAX);
         let cut = answers(&database.endpoint(), &conversation, 1000);

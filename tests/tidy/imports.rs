@@ -104,6 +104,8 @@ const DIRECTION: [(&str, &[&str]); 15] = [
             "config",
             "metrics",
             "shard::mail",
+            // One way to verify a target's certificate, on a shard and beside it.
+            "shard::tls",
         ],
     ),
     (

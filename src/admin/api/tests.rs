@@ -31,6 +31,10 @@ impl Sealing for Sealer {
         *left = left.saturating_sub(1);
         *left
     }
+
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }
 
 /// A shard with one session of `alice` and one held command of `ci-bot`.
@@ -70,7 +74,8 @@ fn shard(votes: Arc<Mutex<Vec<mail::Vote>>>) -> Post {
 }
 
 fn settings() -> Settings {
-    let text = "data_dir = 'd'\n[listen.postgres]\naddress = '127.0.0.1:0'\n[[target]]\nname = 'orders'\nprotocol = 'postgres'\n\
+    let text = "data_dir = 'd'\n[listen.postgres]\naddress = '127.0.0.1:0'\n\
+                [[target]]\nname = 'orders'\nprotocol = 'postgres'\n\
                 address = 'db.internal:5432'\ntls = 'disable'\n\
                 [[target.credential]]\nrole = 'app'\npassword = { env = 'P' }\n";
     let env = |_: &str| Some("secret".to_owned());

@@ -10,20 +10,7 @@ use super::super::section::{At, Section, choose};
 use super::super::settings::{Effect, MaskSpec, RuleSpec, Target, User};
 use super::super::units;
 use crate::decide::Class;
-use crate::mask::Operator;
-
-/// Names of the detectors of `mask::detect`.
-const DETECTORS: [&str; 8] =
-    ["email", "credit-card", "iban", "us-ssn", "jwt", "private-key", "token", "url-password"];
-
-/// Names of the operators of `mask::operator`.
-const OPERATORS: [(&str, Operator); 5] = [
-    ("redact", Operator::Redact),
-    ("mask", Operator::Mask),
-    ("partial", Operator::Partial),
-    ("nullify", Operator::Nullify),
-    ("default", Operator::Default),
-];
+use crate::mask::{Operator, detect};
 
 /// A hold may wait this long at most.
 const HOLD_TIMEOUT_US_MAX: u64 = 7 * 86_400_000_000;
@@ -185,7 +172,9 @@ fn hold_terms(
 }
 
 fn mask(section: &mut Section<'_>, names: &Names<'_>, report: &mut Report<'_>) -> Option<MaskSpec> {
-    let detectors: Vec<(&str, &str)> = DETECTORS.iter().map(|&name| (name, name)).collect();
+    let detectors: Vec<(&str, &str)> = detect::NAMES.iter().map(|&name| (name, name)).collect();
+    let operators: Vec<(&str, Operator)> =
+        Operator::NAMES.iter().filter_map(|name| Some((*name, Operator::parse(name)?))).collect();
     let columns =
         section.words("columns", |text, report| formed(text, column, COLUMN_FORM, report), report);
     let detect = section.words(
@@ -198,9 +187,9 @@ fn mask(section: &mut Section<'_>, names: &Names<'_>, report: &mut Report<'_>) -
         report.error(section.span(), found, "one of them", "write two [[mask]] for both");
     }
     if !section.has("operator") {
-        section.missing("operator", &one_of(&OPERATORS.map(|(name, _)| name)), report);
+        section.missing("operator", &one_of(&Operator::NAMES), report);
     }
-    let operator = section.choice("operator", &OPERATORS, report);
+    let operator = section.choice("operator", &operators, report);
     let targets = section.words("targets", |text, report| target(text, names, report), report);
     let mut except_groups = Vec::new();
     if let Some(mut except) = section.section("except", "`except` of [[mask]]", report) {

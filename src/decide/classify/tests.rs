@@ -475,81 +475,20 @@ fn a_classifier_works_on_several_threads() {
 }
 
 /// Pieces of SQL from which many valid and many broken texts come.
+#[rustfmt::skip]
+const PIECES: &[&str] = &[
+    "SELECT", "INSERT INTO t", "UPDATE t SET a =", "DELETE FROM t", "WHERE", "FROM t", "a", "b",
+    "=", ",", "(", ")", "VALUES", "WITH x AS (", "*", "t.*", "AND", "OR", "IN", "LIMIT", "::",
+    "int", "float", "numeric(", "interval", "'", "''", "\\", "\"", "\"q\"", "$1", "$$", "$t$",
+    "--", "\n", "/*", "*/", ";", "E", "U&", "B", "-", "+", ".", "..", "1e5", "0x1", "float(",
+    "set_config(", "nextval(", "pg_read_file(", "RETURNING *", "EXPLAIN", "SET r =", "1a",
+    "\u{e9}", "[", "]", ":", "FETCH FIRST", "ROWS ONLY", "BETWEEN", "LIKE", "ESCAPE", "UNION",
+    "ORDER BY", "CURRENT OF c", "COLLATE", "AT TIME ZONE", "extract(", "TABLESAMPLE x(",
+];
+
 fn pieces() -> impl Strategy<Value = String> {
-    let words = prop::sample::select(vec![
-        "SELECT",
-        "INSERT INTO t",
-        "UPDATE t SET a =",
-        "DELETE FROM t",
-        "WHERE",
-        "FROM t",
-        "a",
-        "b",
-        "=",
-        ",",
-        "(",
-        ")",
-        "VALUES",
-        "WITH x AS (",
-        "*",
-        "t.*",
-        "AND",
-        "OR",
-        "IN",
-        "LIMIT",
-        "::",
-        "int",
-        "float",
-        "numeric(",
-        "interval",
-        "'",
-        "''",
-        "\\",
-        "\"",
-        "\"q\"",
-        "$1",
-        "$$",
-        "$t$",
-        "--",
-        "\n",
-        "/*",
-        "*/",
-        ";",
-        "E",
-        "U&",
-        "B",
-        "-",
-        "+",
-        ".",
-        "..",
-        "1e5",
-        "0x1",
-        "float(",
-        "set_config(",
-        "nextval(",
-        "pg_read_file(",
-        "RETURNING *",
-        "EXPLAIN",
-        "SET r =",
-        "1a",
-        "\u{e9}",
-        "[",
-        "]",
-        ":",
-        "FETCH FIRST",
-        "ROWS ONLY",
-        "BETWEEN",
-        "LIKE",
-        "ESCAPE",
-        "UNION",
-        "ORDER BY",
-        "CURRENT OF c",
-        "COLLATE",
-        "AT TIME ZONE",
-        "extract(",
-        "TABLESAMPLE x(",
-    ]);
-    prop_oneof![3 => words.prop_map(str::to_owned), 1 => literal()]
+    let words = prop::sample::select(PIECES);
+    prop_oneof![3 => words.prop_map(|word: &str| word.to_owned()), 1 => literal()]
 }
 
 fn literal() -> impl Strategy<Value = String> {
@@ -626,4 +565,80 @@ proptest! {
         let cached = classifier.classify(&bytes);
         prop_assert_eq!(&*cached, &classify_uncached(&bytes));
     }
+
+    #[test]
+    fn literals_where_the_grammar_or_a_function_looks_at_them(
+        template in prop::sample::select(TEMPLATES.to_vec()),
+        literals in prop::collection::vec(slot_literal(), 6),
+    ) {
+        let mut classifier = Classifier::new();
+        for literals in literals.chunks(2) {
+            let text = template.replacen('?', literals[0], 1).replacen('?', literals[1], 1);
+            let cached = classifier.classify(text.as_bytes());
+            prop_assert_eq!(&*cached, &classify_uncached(text.as_bytes()), "{}", text);
+        }
+    }
+}
+
+/// Places where a literal stands alone in the grammar, or decides a class.
+const TEMPLATES: [&str; 24] = [
+    "SELECT CAST(a AS float(?))",
+    "SELECT a::float ( ?)",
+    "SELECT a::\"float\"(?)",
+    "SELECT a::numeric(?, ?), b::char(?), c::bit(?)",
+    "SELECT interval(?) '1', ?",
+    "SELECT interval '1' second(?)",
+    "SELECT timestamp(?) 'now'",
+    "SELECT current_time(?)",
+    "SELECT a FROM t LIMIT ? OFFSET ?",
+    "SELECT a FROM t FETCH FIRST ? ROWS ONLY",
+    "SELECT a[?], b[?:?] FROM t",
+    "SELECT set_config(?, ?, true)",
+    "SELECT pg_catalog . \"set_config\"(?, ?, true)",
+    "SELECT nextval(?), lower(?)",
+    "DELETE FROM t WHERE ? = ?",
+    "UPDATE t SET a = ? WHERE ?",
+    "SELECT extract(? FROM b)",
+    "SELECT a LIKE ? ESCAPE ?",
+    "SELECT a FROM t TABLESAMPLE system(?) REPEATABLE (?)",
+    "SELECT sum(a) OVER (ORDER BY b ROWS ? PRECEDING)",
+    "SELECT a FROM t ORDER BY ?, ?",
+    "SELECT ?\n?",
+    "SELECT ? ?",
+    "SELECT ?/* x */?",
+];
+
+fn slot_literal() -> impl Strategy<Value = &'static str> {
+    prop::sample::select(vec![
+        "0",
+        "1",
+        "24",
+        "25",
+        "53",
+        "54",
+        "007",
+        "2147483647",
+        "2147483648",
+        "1.5",
+        "1.0",
+        ".5",
+        "9.",
+        "''",
+        "'1'",
+        "'role'",
+        "'x'",
+        "'standard_conforming_strings'",
+        "'off'",
+        "'on'",
+        "'it''s'",
+        "'day'",
+        "E'x'",
+        "U&'x'",
+        "1e3",
+        "0x10",
+        "$1",
+        "a",
+        "'a' -- x\n'b'",
+        "'\\'",
+    ])
 }

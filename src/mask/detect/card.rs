@@ -1,6 +1,6 @@
-//! Runs of digits: payment cards and US social security numbers.
+//! Runs of digits: payment cards, US social security and taxpayer numbers, Chinese resident numbers.
 
-use super::{Detector, Finds, alnum_at, alnum_before};
+use super::{Detector, Detectors, Finds, alnum_at, alnum_before};
 
 /// A group of digits inside a run, and the separator before it (0 for the first).
 #[derive(Clone, Copy, Default)]
@@ -12,7 +12,9 @@ struct Group {
 
 /// `at` lies in a run of digits with single separators. The run is taken whole: each window of
 /// groups that has the shape of a card is checked, from the left.
-pub(super) fn verify_run(value: &[u8], at: usize, finds: &mut Finds) {
+pub(super) fn verify_run(on: &Detectors, value: &[u8], at: usize, finds: &mut Finds) {
+    let cards = on.is_on(Detector::CreditCard);
+    let residents = on.is_on(Detector::CnResidentId);
     let member = |&byte: &u8| byte.is_ascii_digit() || is_separator(byte);
     if at < finds.run_floor || !value.get(at).is_some_and(member) {
         return;
@@ -24,9 +26,11 @@ pub(super) fn verify_run(value: &[u8], at: usize, finds: &mut Finds) {
         end = group.start + group.length;
         window.rotate_left(1);
         window[GROUPS_MAX - 1] = group;
-        if let Some(card) = card_at_end(value, &window, finds.floor) {
+        if cards && let Some(card) = card_at_end(value, &window, finds.floor) {
             finds.push(card, end, Detector::CreditCard);
             window = [Group::default(); GROUPS_MAX];
+        } else if residents && let Some(end) = resident_end(value, group, finds.floor) {
+            finds.push(group.start, end, Detector::CnResidentId);
         }
     }
     finds.spend(end.saturating_sub(start) + 1);
@@ -156,8 +160,30 @@ fn in_issuer_range(digits: &[u8], bare: bool) -> bool {
     }
 }
 
+/// The end of a resident number: region, date of birth, serial, and a check digit by ISO 7064
+/// mod 11-2 that may be X (GB 11643-1999).
+fn resident_end(value: &[u8], group: Group, floor: usize) -> Option<usize> {
+    let end = group.start + 18;
+    let number = value.get(group.start..end).filter(|_| group.start >= floor)?;
+    let whole = group.length == 18 || (group.length == 17 && matches!(number[17], b'X' | b'x'));
+    if !whole || is_part_of_word(value, group.start, end) {
+        return None;
+    }
+    let digit = |at: usize| u32::from(number[at] - b'0');
+    let two = |at: usize| digit(at) * 10 + digit(at + 1);
+    let born = (18..=20).contains(&two(6)) && (1..=12).contains(&two(10));
+    let region = (11..=91).contains(&two(0));
+    let sum = (0..17).fold(0, |sum, at| (sum + digit(at)) * 2 % 11);
+    let check = match number[17] {
+        b'X' | b'x' => 10,
+        byte => u32::from(byte - b'0'),
+    };
+    let holds = (sum + check) % 11 == 1;
+    (born && region && (1..=31).contains(&two(12)) && holds).then_some(end)
+}
+
 /// `at` is the last byte of a candidate ddd-dd-dddd.
-pub(super) fn verify_ssn(value: &[u8], at: usize, finds: &mut Finds) {
+pub(super) fn verify_ssn(on: &Detectors, value: &[u8], at: usize, finds: &mut Finds) {
     finds.spend(SSN_BYTES);
     let end = at + 1;
     let Some(start) = end.checked_sub(SSN_BYTES).filter(|&start| start >= finds.floor) else {
@@ -171,14 +197,24 @@ pub(super) fn verify_ssn(value: &[u8], at: usize, finds: &mut Finds) {
     if !separator || !digits || continues(value, start, end, s1) {
         return;
     }
+    if on.is_on(Detector::UsItin) && a == b'9' && is_itin_group(d, e) {
+        finds.push(start, end, Detector::UsItin);
+        return;
+    }
     let area = &[a, b, c];
     let assigned = area != b"000" && area != b"666" && a != b'9';
     let complete = [d, e] != *b"00" && serial != b"0000";
     // Two numbers that were printed in advertisements and are invalid since.
     let printed = matches!(&value[start..end], b"078-05-1120" | b"219-09-9999");
-    if assigned && complete && !printed {
+    if on.is_on(Detector::UsSsn) && assigned && complete && !printed {
         finds.push(start, end, Detector::UsSsn);
     }
+}
+
+/// The fourth and fifth digit of an ITIN (IRS Publication 1915).
+fn is_itin_group(tens: u8, ones: u8) -> bool {
+    let group = (tens - b'0') * 10 + (ones - b'0');
+    matches!(group, 50..=65 | 70..=88 | 90..=92 | 94..=99)
 }
 
 /// Whether a longer number goes on before or after: then it is something else.

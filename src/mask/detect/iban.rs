@@ -2,30 +2,25 @@
 
 use super::{Detector, Finds, alnum_at, alnum_before};
 
-/// `at` is the second check digit.
-pub(super) fn verify(value: &[u8], at: usize, finds: &mut Finds) {
-    let Some(start) = at.checked_sub(3).filter(|&start| start >= finds.floor) else {
-        return;
-    };
+/// `at` is the second check digit. Whether an IBAN starts three bytes before; it is in `finds` then.
+pub(super) fn verify(value: &[u8], at: usize, finds: &mut Finds) -> bool {
+    let Some((start, end)) = find(value, at, finds) else { return false };
+    finds.push(start, end, Detector::Iban);
+    true
+}
+
+fn find(value: &[u8], at: usize, finds: &mut Finds) -> Option<(usize, usize)> {
+    let start = at.checked_sub(3).filter(|&start| start >= finds.floor)?;
     finds.spend(4);
-    let Some(&[c1, c2, d1, d2, ..]) = value.get(start..) else {
-        return;
-    };
+    let &[c1, c2, d1, d2] = value.get(start..)?.first_chunk()?;
     if alnum_before(value, start) || !d1.is_ascii_digit() || !d2.is_ascii_digit() {
-        return;
+        return None;
     }
-    let Some(length) = country_length([c1, c2]) else {
-        return;
-    };
+    let length = country_length([c1, c2])?;
     let mut number = [0; LENGTH_MAX];
-    let Some(end) = collect(value, start, &mut number[..length]) else {
-        finds.spend(LENGTH_MAX);
-        return;
-    };
-    finds.spend(end - start);
-    if !alnum_at(value, end) && mod97(&number[..length]) == 1 {
-        finds.push(start, end, Detector::Iban);
-    }
+    finds.spend(length);
+    let end = collect(value, start, &mut number[..length])?;
+    (!alnum_at(value, end) && mod97(&number[..length]) == 1).then_some((start, end))
 }
 
 /// Fills `number` from `start` on, single spaces left out; returns where it ends.

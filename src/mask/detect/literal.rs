@@ -1,7 +1,8 @@
 //! Matches that begin with fixed bytes: keys, tokens, hashes, URLs.
 //!
-//! Each literal has a window of three bytes, the rarest of it, that the matcher looks for. Windows
-//! are spread over eight buckets such that each bucket's nibbles stay few.
+//! Each literal has a window of three bytes that the matcher looks for. A bucket lets every
+//! combination of its windows' nibbles through, so windows and buckets are chosen together, such that
+//! what passes by accident is as rare as can be in ordinary text.
 
 use super::super::matcher::{PREFIX_BUCKETS, PrefixTables};
 use super::{Detector, Detectors, Finds, secret};
@@ -83,16 +84,11 @@ pub(super) struct Literals {
 impl Literals {
     pub(super) fn build() -> Literals {
         let mut by_byte: Vec<Vec<(&Literal, usize)>> = vec![Vec::new(); 256];
-        let mut buckets = vec![Bucket::default(); PREFIX_BUCKETS];
-        for literal in LITERALS {
-            let offset = rarest_window(literal.text);
-            let window = &literal.text[offset..offset + 3];
-            by_byte[usize::from(window[0])].push((literal, offset));
-            place(&mut buckets, [window[0], window[1], window[2]]);
-        }
         let mut tables = PrefixTables::default();
-        for (number, bucket) in buckets.iter().enumerate() {
-            bucket.write(1 << number, &mut tables);
+        for (literal, place) in LITERALS.iter().zip(places()) {
+            let window = window(literal, place.offset);
+            by_byte[usize::from(window[0])].push((literal, place.offset));
+            Bucket::default().with(window).write(1 << place.bucket, &mut tables);
         }
         Literals { tables, by_byte }
     }
@@ -114,45 +110,78 @@ impl Literals {
     }
 }
 
-/// The most unusual three bytes: punctuation and capitals are rarer than small letters, and equal
-/// bytes (`---`) say little.
-fn rarest_window(text: &[u8]) -> usize {
-    let rarity = |window: &[u8]| -> u32 {
-        let distinct = window.iter().enumerate().filter(|(i, byte)| !window[..*i].contains(byte));
-        distinct
-            .map(|(_, byte)| match byte {
-                b'a'..=b'z' => 1,
-                b'A'..=b'Z' => 2,
-                b'0'..=b'9' => 2,
-                _ => 4,
-            })
-            .sum()
+/// Where a literal's window is, and in which bucket.
+#[derive(Clone, Copy)]
+struct Place {
+    offset: usize,
+    bucket: usize,
+}
+
+fn window(literal: &Literal, offset: usize) -> [u8; 3] {
+    let bytes = literal.text[offset..].first_chunk();
+    *bytes.expect("a literal has three bytes from each of its offsets on")
+}
+
+/// A place for each literal: greedily, then each again given all others, until it is no better.
+fn places() -> Vec<Place> {
+    let mut places: Vec<Option<Place>> = vec![None; LITERALS.len()];
+    for _ in 0..ROUNDS_MAX {
+        let mut moved = false;
+        for index in 0..LITERALS.len() {
+            let before = places[index].take();
+            let place = best_place(&places, index);
+            moved |=
+                before.is_none_or(|old| (old.offset, old.bucket) != (place.offset, place.bucket));
+            places[index] = Some(place);
+        }
+        if !moved {
+            break;
+        }
+    }
+    places.into_iter().flatten().collect()
+}
+
+fn best_place(places: &[Option<Place>], index: usize) -> Place {
+    let mut buckets = [Bucket::default(); PREFIX_BUCKETS];
+    for (literal, place) in LITERALS.iter().zip(places) {
+        if let Some(place) = place {
+            buckets[place.bucket] = buckets[place.bucket].with(window(literal, place.offset));
+        }
+    }
+    let literal = &LITERALS[index];
+    let offsets = 0..literal.text.len() - 2;
+    let all = offsets.flat_map(|offset| (0..PREFIX_BUCKETS).map(move |bucket| (offset, bucket)));
+    let grown = |&(offset, bucket): &(usize, usize)| {
+        let with = buckets[bucket].with(window(literal, offset));
+        with.frequency() - buckets[bucket].frequency()
     };
-    let windows = text.windows(3).enumerate();
-    windows.max_by_key(|&(index, window)| (rarity(window), usize::MAX - index)).map_or(0, |w| w.0)
+    let (offset, bucket) = all.min_by_key(grown).expect("there are eight buckets");
+    Place { offset, bucket }
 }
 
 /// Windows that share a bit; by position, the nibbles they have.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Copy, Debug, Default)]
 struct Bucket {
     low: [u16; 3],
     high: [u16; 3],
 }
 
 impl Bucket {
-    fn with(&self, window: [u8; 3]) -> Bucket {
-        let mut grown = self.clone();
+    fn with(mut self, window: [u8; 3]) -> Bucket {
         for (position, byte) in window.into_iter().enumerate() {
-            grown.low[position] |= 1 << (byte & 0x0f);
-            grown.high[position] |= 1 << (byte >> 4);
+            self.low[position] |= 1 << (byte & 0x0f);
+            self.high[position] |= 1 << (byte >> 4);
         }
-        grown
+        self
     }
 
-    /// Windows that the bucket lets through.
-    fn passes(&self) -> u64 {
-        let count = |bits: &u16| u64::from(bits.count_ones());
-        self.low.iter().chain(&self.high).map(count).product()
+    /// How often ordinary text passes, in units of no meaning.
+    fn frequency(&self) -> u64 {
+        let position = |(low, high): (&u16, &u16)| -> u64 {
+            let passes = |byte: &u8| low >> (byte & 0x0f) & high >> (byte >> 4) & 1 != 0;
+            (b' '..=b'~').filter(passes).map(weight).sum()
+        };
+        self.low.iter().zip(&self.high).map(position).product()
     }
 
     fn write(&self, bit: u8, tables: &mut PrefixTables) {
@@ -169,13 +198,21 @@ impl Bucket {
     }
 }
 
-/// Puts the window where it lets the fewest others through.
-fn place(buckets: &mut [Bucket], window: [u8; 3]) {
-    let grown = |bucket: &Bucket| bucket.with(window).passes() - bucket.passes();
-    let best = buckets.iter_mut().min_by_key(|bucket| grown(bucket));
-    let best = best.expect("there are eight buckets");
-    *best = best.with(window);
+/// How frequent a byte is in the texts of databases, roughly.
+fn weight(byte: u8) -> u64 {
+    match byte {
+        b' ' => 120,
+        b'e' | b't' | b'a' | b'o' | b'i' | b'n' | b's' | b'h' | b'r' | b'd' | b'l' | b'u' => 50,
+        b'a'..=b'z' => 20,
+        b'0'..=b'9' => 10,
+        b'_' | b'-' | b'.' | b'/' | b':' | b',' | b'"' => 8,
+        b'A'..=b'Z' => 4,
+        _ => 2,
+    }
 }
+
+/// It settles after three or four.
+const ROUNDS_MAX: usize = 8;
 
 const fn token(text: &'static [u8], rest: Rest) -> Literal {
     Literal { text, rest, detector: Detector::Token }

@@ -15,16 +15,18 @@ pub(super) fn verify(literal: &Literal, value: &[u8], start: usize, finds: &mut 
         Rest::Url => url_password(value, start, after, finds),
         _ if starts_inside_word(literal.text, value, start) => None,
         Rest::Run(alphabet, least) => {
-            run(value, after, alphabet, finds, |run| run.len() >= least).map(|end| (start, end))
+            run(value, after, (alphabet, least), finds, |_| true).map(|end| (start, end))
         }
         Rest::Random(alphabet, least) => {
-            let random = |run: &[u8]| run.len() >= least && is_random(run);
-            run(value, after, alphabet, finds, random).map(|end| (start, end))
+            run(value, after, (alphabet, least), finds, is_random).map(|end| (start, end))
         }
         Rest::Exact(alphabet, length) => {
-            let end = run(value, after, alphabet, finds, |run| run.len() == length);
-            let next = |end: usize| value.get(end).is_some_and(u8::is_ascii_alphanumeric);
-            end.filter(|&end| !next(end)).map(|end| (start, end))
+            let end = after + length;
+            finds.spend(length);
+            let body = value.get(after..end).unwrap_or_default();
+            let exact = body.len() == length && body.iter().all(|&byte| alphabet.has(byte));
+            let goes_on = value.get(end).is_some_and(u8::is_ascii_alphanumeric);
+            (exact && !goes_on).then_some((start, end))
         }
     };
     let Some((start, end)) = span else { return false };
@@ -37,29 +39,41 @@ fn starts_inside_word(text: &[u8], value: &[u8], start: usize) -> bool {
     text.first().is_some_and(u8::is_ascii_alphanumeric) && alnum_before(value, start)
 }
 
-/// The end of the run of the alphabet from `after`, if it is what is asked for.
+/// The end of the run of the alphabet from `after`, if its first `least` bytes are there and are
+/// accepted. Only then is the rest looked at: a run that is refused costs no more than `least`,
+/// however many literals stand in it.
 fn run(
     value: &[u8],
     after: usize,
-    alphabet: Alphabet,
+    (alphabet, least): (Alphabet, usize),
     finds: &mut Finds,
     accept: impl Fn(&[u8]) -> bool,
 ) -> Option<usize> {
     let rest = value.get(after..)?;
+    let head = rest.get(..least).unwrap_or(rest);
+    let known = head.iter().take_while(|&&byte| alphabet.has(byte)).count();
+    finds.spend(known);
+    if known < least || !accept(head) {
+        return None;
+    }
     let length = rest.iter().take_while(|&&byte| alphabet.has(byte)).count();
     finds.spend(length);
     // A token at the end of a sentence does not own the full stop.
     let run = rest[..length].strip_suffix(b".").unwrap_or(&rest[..length]);
-    accept(run).then_some(after + run.len())
+    Some(after + run.len())
 }
 
-/// Shannon entropy of at least three bits per byte, over the first bytes.
+/// Shannon entropy of at least three bits per byte.
 fn is_random(run: &[u8]) -> bool {
-    let run = &run[..run.len().min(64)];
-    let mut counts = [0_u32; 256];
-    run.iter().for_each(|&byte| counts[usize::from(byte)] += 1);
+    // Three bits need eight different bytes; most of what is refused is refused here.
+    let distinct = run.iter().fold(0_u128, |set, &byte| set | 1 << (byte & 0x7f));
+    if distinct.count_ones() < 8 {
+        return false;
+    }
+    let mut counts = [0_u8; 128];
+    run.iter().for_each(|&byte| counts[usize::from(byte & 0x7f)] += 1);
     let total = run.len() as f64;
-    let bits = |&count: &u32| {
+    let bits = |&count: &u8| {
         let share = f64::from(count) / total;
         -share * share.log2()
     };
@@ -113,14 +127,22 @@ fn pem(value: &[u8], start: usize, after: usize, finds: &mut Finds) -> Option<us
         }
         body = words + label[words..].iter().take_while(|&&byte| byte == b'-').count();
     }
-    let length = rest[body..].iter().take_while(|&&byte| is_pem(byte)).count();
-    finds.spend(length);
-    let block = &rest[body..body + length];
-    let end = memchr::memmem::find(block, b"-----END ").map_or(length, |end| {
-        let footer = &block[end + 9..];
-        let words = footer.iter().take_while(|b| b.is_ascii_uppercase() || **b == b' ').count();
-        end + 9 + words + footer[words..].iter().take(5).take_while(|&&b| b == b'-').count()
-    });
+    // Not beyond the END line: what follows it is none of this key's business, and looking at it
+    // again for the next key would make the cost grow with the square.
+    let rest = &rest[body..];
+    let mut end = 0;
+    while rest.get(end).is_some_and(|&byte| is_pem(byte)) {
+        if rest[end] == b'-' && rest[end..].starts_with(PEM_END) {
+            let footer = &rest[end + PEM_END.len()..];
+            let footer = &footer[..footer.len().min(PEM_LABEL_BYTES_MAX)];
+            let words = footer.iter().take_while(|b| b.is_ascii_uppercase() || **b == b' ').count();
+            let dashes = footer[words..].iter().take(5).take_while(|&&byte| byte == b'-').count();
+            end += PEM_END.len() + words + dashes;
+            break;
+        }
+        end += 1;
+    }
+    finds.spend(end);
     Some(after + body + end)
 }
 
@@ -167,6 +189,7 @@ fn ends_authority(byte: u8) -> bool {
 
 /// Longer headers are not decoded.
 const JWT_HEADER_BYTES_MAX: usize = 8192;
+const PEM_END: &[u8] = b"-----END ";
 const PEM_LABEL_BYTES_MAX: usize = 64;
 const URL_AUTHORITY_BYTES_MAX: usize = 1024;
 

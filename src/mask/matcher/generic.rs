@@ -49,6 +49,7 @@ const UPPER_A_TO_O: u8 = 1 << 3;
 const UPPER_P_TO_Z: u8 = 1 << 4;
 const LOWER_A_TO_O: u8 = 1 << 5;
 const LOWER_P_TO_Z: u8 = 1 << 6;
+const PLUS: u8 = 1 << 7;
 const UPPER: u8 = UPPER_A_TO_O | UPPER_P_TO_Z;
 const ALNUM: u8 = DIGIT | UPPER | LOWER_A_TO_O | LOWER_P_TO_Z;
 
@@ -66,6 +67,9 @@ const fn class_tables() -> ([u8; 16], [u8; 16]) {
         if nibble == 0x0 || nibble == 0xd {
             bits |= SEPARATOR;
         }
+        if nibble == 0xb {
+            bits |= PLUS;
+        }
         if nibble >= 1 {
             bits |= UPPER_A_TO_O | LOWER_A_TO_O;
         }
@@ -76,7 +80,7 @@ const fn class_tables() -> ([u8; 16], [u8; 16]) {
         nibble += 1;
     }
     let mut high = [0; 16];
-    high[0x2] = SEPARATOR;
+    high[0x2] = SEPARATOR | PLUS;
     high[0x3] = DIGIT;
     high[0x4] = AT | UPPER_A_TO_O;
     high[0x5] = UPPER_P_TO_Z;
@@ -138,6 +142,7 @@ struct Tables<V> {
     digit: V,
     at: V,
     separator: V,
+    plus: V,
     upper: V,
     alnum: V,
     all: V,
@@ -151,12 +156,22 @@ impl<V: Vector> Tables<V> {
             Tables {
                 class_low: V::table(&CLASSES.0),
                 class_high: V::table(&CLASSES.1),
-                low: prefixes.low.each_ref().map(|table| V::table(table)),
-                high: prefixes.high.each_ref().map(|table| V::table(table)),
+                // No closures here: they would not inherit the processor features.
+                low: [
+                    V::table(&prefixes.low[0]),
+                    V::table(&prefixes.low[1]),
+                    V::table(&prefixes.low[2]),
+                ],
+                high: [
+                    V::table(&prefixes.high[0]),
+                    V::table(&prefixes.high[1]),
+                    V::table(&prefixes.high[2]),
+                ],
                 nibble: V::splat(0x0f),
                 digit: V::splat(DIGIT),
                 at: V::splat(AT),
                 separator: V::splat(SEPARATOR),
+                plus: V::splat(PLUS),
                 upper: V::splat(UPPER),
                 alnum: V::splat(ALNUM),
                 all: V::splat(0xff),
@@ -178,6 +193,7 @@ impl<V: Vector> Tables<V> {
                 masks.digit |= class.test(self.digit) << from;
                 masks.at |= class.test(self.at) << from;
                 masks.separator |= class.test(self.separator) << from;
+                masks.plus |= class.test(self.plus) << from;
                 masks.upper |= class.test(self.upper) << from;
                 masks.alnum |= class.test(self.alnum) << from;
                 let first = self.nibbles(bytes, self.low[0], self.high[0]);
@@ -203,6 +219,7 @@ struct Masks {
     digit: u64,
     at: u64,
     separator: u64,
+    plus: u64,
     upper: u64,
     alnum: u64,
     prefix: u64,
@@ -215,6 +232,7 @@ struct Carry {
     digit2: u64,
     digit3: u64,
     separator: u64,
+    plus: u64,
     at: u64,
     upper: u64,
     member: u64,
@@ -256,10 +274,11 @@ impl Carry {
                 & later(digit2, self.digit2, 5)
                 & later(m.separator, self.separator, 7)
                 & later(digit3, self.digit3, 8),
-            iban: wanted.iban
+            letters: wanted.letters
                 & digit2
                 & later(m.upper, self.upper, 2)
                 & later(m.upper, self.upper, 3),
+            phone: wanted.phone & m.digit & later(m.plus, self.plus, 1),
             prefix: wanted.prefix & m.prefix,
         };
         *self = Carry {
@@ -267,6 +286,7 @@ impl Carry {
             digit2,
             digit3,
             separator: m.separator,
+            plus: m.plus,
             at: m.at,
             upper: m.upper,
             member,

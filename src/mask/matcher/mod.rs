@@ -39,7 +39,9 @@ pub struct Wanted {
     /// Three, two and four digits with separators.
     pub ssn: u64,
     /// Two capital letters and two digits.
-    pub iban: u64,
+    pub letters: u64,
+    /// `+` and a digit after it.
+    pub phone: u64,
     /// The window of a literal.
     pub prefix: u64,
 }
@@ -56,15 +58,47 @@ pub struct Block {
     /// The last byte of ddd-dd-dddd.
     pub ssn: u64,
     /// The second digit of AA00.
-    pub iban: u64,
+    pub letters: u64,
+    /// The byte after `+`.
+    pub phone: u64,
     /// The first byte of a literal's window.
     pub prefix: u64,
 }
 
+/// Kinds of one candidate, as in `Block`.
+#[derive(Clone, Copy, Debug)]
+pub struct Kinds {
+    /// An e-mail address may be here.
+    pub email: bool,
+    /// A run of digits is here.
+    pub digits: bool,
+    /// ddd-dd-dddd ends here.
+    pub ssn: bool,
+    /// AA00 ends here.
+    pub letters: bool,
+    /// An international phone number may start right before.
+    pub phone: bool,
+    /// The window of a literal may start here.
+    pub prefix: bool,
+}
+
 impl Block {
+    /// The kinds of the candidate at this bit.
+    pub fn kinds(&self, bit: u32) -> Kinds {
+        let is = |mask: u64| mask >> bit & 1 != 0;
+        Kinds {
+            email: is(self.email),
+            digits: is(self.digits),
+            ssn: is(self.ssn),
+            letters: is(self.letters),
+            phone: is(self.phone),
+            prefix: is(self.prefix),
+        }
+    }
+
     /// Bytes with a candidate of any kind.
     pub fn any(&self) -> u64 {
-        self.email | self.digits | self.ssn | self.iban | self.prefix
+        self.email | self.digits | self.ssn | self.letters | self.phone | self.prefix
     }
 }
 

@@ -141,6 +141,16 @@ fn a_name_changed_by_an_unanswered_pipeline_is_waited_for() {
 }
 
 #[test]
+fn a_name_is_waited_for_while_its_own_pipeline_has_begun() {
+    let mut bench = Bench::ready();
+    let second = [parse("t", "SELECT 2"), bind("", "s"), execute(""), sync()].concat();
+    bench.client(&[parse("s", "SELECT 1"), sync(), second].concat());
+    assert_eq!(bench.tags(Side::Server), "PSP");
+    bench.server(&[message(b'1', b""), ready_for_query(b'I')].concat());
+    assert_eq!(bench.tags(Side::Server), "BES");
+}
+
+#[test]
 fn copy_in_ignores_the_sync_that_came_with_it() {
     let mut bench = Bench::ready();
     let copy = "COPY t FROM STDIN";
@@ -244,16 +254,36 @@ fn a_full_journal_refuses_commands_and_keeps_the_session() {
 }
 
 #[test]
-fn a_client_that_leaves_aborts_its_commands_in_the_record() {
+fn a_client_that_says_goodbye_behind_a_query_still_gets_its_answer() {
     let mut bench = Bench::ready();
     bench.client(&query("SELECT 1"));
     bench.with(|m, s| m.handle_eof(Side::Client, s));
+    assert_eq!(bench.tags(Side::Server), "QX");
+    assert!(!bench.machine.is_closed());
+    bench.server(&[complete("SELECT 0"), ready_for_query(b'I')].concat());
+    assert_eq!(bench.tags(Side::Client), "CZ");
+    assert_eq!(record(&bench).last().map(String::as_str), Some("end terminate"));
+    assert_eq!(bench.journal.open_sessions(), 0);
+}
+
+#[test]
+fn a_connection_that_breaks_aborts_its_commands_in_the_record() {
+    let mut bench = Bench::ready();
+    bench.client(&query("SELECT 1"));
+    bench.with(|m, s| m.handle_kill(s));
     assert_eq!(
         record(&bench)[1..],
-        ["command SELECT 1 Allow", "response Aborted  rows 0", "end terminate"]
+        ["command SELECT 1 Allow", "response Aborted  rows 0", "end killed"]
     );
     assert_eq!(bench.journal.open_sessions(), 0);
-    assert!(bench.machine.is_closed());
+}
+
+#[test]
+fn a_client_that_leaves_while_its_command_is_held_gives_up() {
+    let (mut bench, _) = held();
+    bench.with(|m, s| m.handle_eof(Side::Client, s));
+    assert!(record(&bench).contains(&"approval canceled".to_owned()));
+    assert_eq!(bench.tags(Side::Server), "QQX", "the stand-in, what waited, goodbye");
 }
 
 #[test]

@@ -81,7 +81,7 @@ fn a_connection_cut_at_any_byte_ends_recorded() {
     for cut in 0..client.len() {
         let mut bench = Bench::ready();
         bench.client(&client[..cut]);
-        bench.with(|m, s| m.handle_eof(Side::Client, s));
+        bench.with(|m, s| m.handle_kill(s));
         assert!(bench.machine.is_closed());
         assert_eq!(bench.journal.open_sessions(), 0, "cut at {cut}");
     }
@@ -111,7 +111,7 @@ proptest! {
         for (client, bytes) in turns {
             if client { bench.client(&bytes) } else { bench.server(&bytes) }
         }
-        bench.with(|m, s| m.handle_eof(Side::Client, s));
+        bench.with(|m, s| m.handle_kill(s));
         prop_assert_eq!(bench.journal.open_sessions(), 0);
     }
 
@@ -119,7 +119,7 @@ proptest! {
     fn no_first_bytes_panic(bytes in prop::collection::vec(any::<u8>(), 0..80)) {
         let mut bench = Bench::accepted();
         bench.client(&bytes);
-        bench.with(|m, s| m.handle_eof(Side::Client, s));
+        bench.with(|m, s| m.handle_kill(s));
         prop_assert!(bench.machine.is_closed());
     }
 }

@@ -11,7 +11,7 @@ pub mod weir;
 pub use certificates::Certificates;
 pub use postgres::{Database, Postgres};
 pub use raw::Raw;
-pub use scratch::{canary, wait_until};
+pub use scratch::{Scratch, canary, wait_until};
 pub use weir::{Spec, Weir};
 
 use std::process::Command;

@@ -51,7 +51,7 @@ server=$!
 cat >/dev/null
 kill -INT "$server" || true
 wait "$server" || true
-[ -e "$dir/keep" ] || rm -rf "$dir"
+rm -rf "$dir"
 "#;
 
 const HBA: &str = "\
@@ -152,12 +152,6 @@ impl Postgres {
     pub fn stop(&mut self) {
         drop(self.keeper.stdin.take());
         let _ = self.keeper.wait();
-    }
-
-    /// Leaves the folder behind, because a test failed.
-    pub fn keep(&self) {
-        let _ = std::fs::write(self.folder.join("keep"), "");
-        eprintln!("kept for inspection: {}", self.folder.display());
     }
 }
 

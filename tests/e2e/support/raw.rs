@@ -27,8 +27,8 @@ impl std::fmt::Debug for Message {
 impl Message {
     /// A field of an ErrorResponse or NoticeResponse, empty when it is not there.
     pub fn field(&self, code: u8) -> String {
-        let fields = self.body.split(|byte| *byte == 0);
-        let found = fields.filter(|field| field.first() == Some(&code)).next();
+        let mut fields = self.body.split(|byte| *byte == 0);
+        let found = fields.find(|field| field.first() == Some(&code));
         found.map_or(String::new(), |field| String::from_utf8_lossy(&field[1..]).into_owned())
     }
 

@@ -24,7 +24,7 @@ pub const CLEAR: &str = "tls = \"disable\"";
 /// What a weir is started with.
 #[derive(Debug)]
 pub struct Spec {
-    head: String,
+    tail: String,
     users: String,
     targets: String,
     rules: String,
@@ -37,12 +37,11 @@ pub struct Spec {
 #[derive(Debug)]
 pub struct Weir {
     pub port: u16,
-    pub admin: u16,
     config: PathBuf,
     data_dir: PathBuf,
     log: PathBuf,
     child: Option<Child>,
-    scratch: Scratch,
+    _scratch: Scratch,
 }
 
 impl Spec {
@@ -57,7 +56,7 @@ impl Spec {
     /// No target, no rule, no user.
     pub fn bare(name: &str) -> Spec {
         Spec {
-            head: String::new(),
+            tail: String::new(),
             users: String::new(),
             targets: String::new(),
             rules: String::new(),
@@ -118,10 +117,9 @@ impl Spec {
         self
     }
 
-    /// Lines before the first table of the file.
-    pub fn head(mut self, toml: &str) -> Spec {
-        self.head += toml;
-        self.head.push('\n');
+    /// Tables of the file that have no method here.
+    pub fn tail(mut self, toml: &str) -> Spec {
+        self.tail += toml;
         self
     }
 
@@ -145,21 +143,21 @@ impl Spec {
         std::fs::create_dir_all(&data_dir).expect("the data directory");
         let tls = Certificates::shared();
         let toml = format!(
-            "data_dir = \"{}\"\n{}\n[listen.postgres]\naddress = \"127.0.0.1:{port}\"\n\
+            "data_dir = \"{}\"\n\n[listen.postgres]\naddress = \"127.0.0.1:{port}\"\n\
              tls = {{ certificate = \"{}\", key = \"{}\", required = false }}\n\n[admin]\n\
-             address = \"127.0.0.1:{admin}\"\n\n{}\n{}\n{}\n{}",
+             address = \"127.0.0.1:{admin}\"\n\n{}\n{}\n{}\n{}\n{}",
             data_dir.display(),
-            self.head,
             tls.certificate.display(),
             tls.key.display(),
             self.targets,
             self.users,
             self.rules,
-            self.masks
+            self.masks,
+            self.tail
         );
         let config = self.scratch.write("weir.toml", &toml);
         let log = self.scratch.join("weir.log");
-        Weir { port, admin, config, data_dir, log, child: None, scratch: self.scratch }
+        Weir { port, config, data_dir, log, child: None, _scratch: self.scratch }
     }
 }
 
@@ -245,10 +243,6 @@ impl Weir {
 
     pub fn data_dir(&self) -> &std::path::Path {
         &self.data_dir
-    }
-
-    pub fn scratch(&self) -> &Scratch {
-        &self.scratch
     }
 
     pub fn pid(&self) -> u32 {

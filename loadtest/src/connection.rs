@@ -1,0 +1,112 @@
+//! One non-blocking connection: bytes out, messages in.
+//!
+//! In: bytes to send. Out: messages of the server. Never: waiting.
+
+use std::io::{self, Read as _, Write as _};
+use std::net::SocketAddr;
+
+use mio::net::TcpStream;
+use mio::{Interest, Registry, Token};
+
+use crate::wire::{Message, Scanner};
+
+/// A socket with what waits to be sent on it.
+pub struct Connection {
+    stream: TcpStream,
+    scanner: Scanner,
+    /// Bytes to send; the first `sent` of them have left.
+    pub out: Vec<u8>,
+    sent: usize,
+}
+
+/// Why a connection is over.
+#[derive(Debug)]
+pub enum Gone {
+    /// The server closed it.
+    Closed,
+    /// The system says why.
+    Failed(io::Error),
+    /// What came is not PostgreSQL's protocol.
+    Foreign,
+}
+
+impl std::fmt::Display for Gone {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Gone::Closed => f.write_str("the server closed the connection"),
+            Gone::Failed(error) => error.fmt(f),
+            Gone::Foreign => f.write_str("the server does not speak PostgreSQL's protocol"),
+        }
+    }
+}
+
+impl Connection {
+    /// Starts to connect; writable when that is done.
+    ///
+    /// # Errors
+    /// No socket is to be had.
+    pub fn open(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Connection> {
+        let mut stream = TcpStream::connect(address)?;
+        registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
+        Ok(Connection { stream, scanner: Scanner::new(), out: vec![], sent: 0 })
+    }
+
+    /// The socket became writable for the first time: is it connected?
+    ///
+    /// # Errors
+    /// It is not, and will not be.
+    pub fn connected(&self) -> Result<bool, Gone> {
+        if let Some(error) = self.stream.take_error().map_err(Gone::Failed)? {
+            return Err(Gone::Failed(error));
+        }
+        match self.stream.peer_addr() {
+            Ok(_) => self.stream.set_nodelay(true).map(|()| true).map_err(Gone::Failed),
+            Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(false),
+            Err(error) => Err(Gone::Failed(error)),
+        }
+    }
+
+    /// Sends what the socket takes.
+    ///
+    /// # Errors
+    /// The connection is over.
+    pub fn flush(&mut self) -> Result<(), Gone> {
+        while self.sent < self.out.len() {
+            match self.stream.write(&self.out[self.sent..]) {
+                Ok(count) => self.sent += count,
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Gone::Failed(error)),
+            }
+        }
+        self.out.clear();
+        self.sent = 0;
+        Ok(())
+    }
+
+    /// Reads until the socket is empty; `each` sees every message that ends.
+    ///
+    /// # Errors
+    /// The connection is over; messages before that were seen.
+    pub fn receive(
+        &mut self,
+        buffer: &mut [u8],
+        mut each: impl FnMut(Message<'_>),
+    ) -> Result<(), Gone> {
+        loop {
+            match self.stream.read(buffer) {
+                Ok(0) => return Err(Gone::Closed),
+                Ok(count) => {
+                    self.scanner.scan(&buffer[..count], &mut each).map_err(|_| Gone::Foreign)?;
+                    // A short read emptied the socket; the next byte raises an edge of its own.
+                    if count < buffer.len() {
+                        return Ok(());
+                    }
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Gone::Failed(error)),
+            }
+        }
+    }
+}

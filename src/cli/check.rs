@@ -1,0 +1,271 @@
+//! `weir check`: whether weir could run with a configuration, and what it would do.
+//!
+//! In: a configuration. Out: its meaning in sentences, and one line per thing that was tried.
+//! Never: a change of the machine, except for a file that is written and removed at once.
+
+use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::time::Duration;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::fail::{EXIT_FAILURE, Failure};
+use super::output::{Output, clean};
+use super::words;
+use crate::admin::catalog;
+use crate::admin::login::Connection;
+use crate::config::settings::{Settings, Target};
+use crate::shard;
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct Check {
+    /// Configuration
+    #[arg(long, value_name = "FILE")]
+    config: PathBuf,
+    /// Do not connect to the targets
+    #[arg(long)]
+    offline: bool,
+    /// One JSON object per line
+    #[arg(long)]
+    json: bool,
+}
+
+/// How a trial went.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "lowercase")]
+enum Grade {
+    Ok,
+    Warn,
+    Fail,
+}
+
+/// One thing that was tried.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+struct Finding {
+    grade: Grade,
+    what: String,
+    message: String,
+    #[serde(skip_serializing_if = "String::is_empty")]
+    hint: String,
+}
+
+impl Finding {
+    fn new(grade: Grade, what: impl Into<String>, message: impl Into<String>) -> Finding {
+        let (what, message) = (what.into(), message.into());
+        Finding { grade, what, message, hint: String::new() }
+    }
+
+    fn hint(mut self, hint: impl Into<String>) -> Finding {
+        self.hint = hint.into();
+        self
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The configuration is not valid, or something weir needs does not work.
+pub fn run(args: &Check) -> Result<(), Failure> {
+    let settings = super::load(&args.config)?;
+    let mut out = Output::new(args.json);
+    if !args.json {
+        explain(&mut out, &settings)?;
+        out.flush()?;
+    }
+    let mut findings = vec![kernel(), open_files(), listener(&settings)];
+    findings.extend(data_dir(&settings));
+    if let Err(problem) = shard::tls::TlsConfigs::load(&settings) {
+        findings.push(Finding::new(Grade::Fail, "TLS", problem.to_string()));
+    }
+    tell(&mut out, &findings)?;
+    if !args.offline {
+        for target in &settings.targets {
+            let of_target = reach(&settings, target);
+            tell(&mut out, &of_target)?;
+            findings.extend(of_target);
+        }
+    }
+    let failed = findings.iter().filter(|finding| finding.grade == Grade::Fail).count();
+    match failed {
+        0 => Ok(()),
+        count => Err(Failure::new(EXIT_FAILURE, format!("{count} checks failed"))),
+    }
+}
+
+fn explain(out: &mut Output, settings: &Settings) -> std::io::Result<()> {
+    let tls = match &settings.postgres.tls {
+        None => "in clear",
+        Some(tls) if tls.required => "with TLS only",
+        Some(_) => "with TLS if they ask for it",
+    };
+    out.line(&format!("clients connect to {} {tls}", settings.postgres.address))?;
+    for target in &settings.targets {
+        out.line(&clean(&words::target(target)))?;
+    }
+    for rule in &settings.rules {
+        out.line(&clean(&words::rule(rule)))?;
+    }
+    out.line("deny beats hold beats allow; what no rule matches is denied")?;
+    for mask in &settings.masks {
+        out.line(&clean(&words::mask(mask)))?;
+    }
+    out.line("")
+}
+
+fn tell(out: &mut Output, findings: &[Finding]) -> Result<(), Failure> {
+    for finding in findings {
+        if out.is_json() {
+            out.object(finding)?;
+            continue;
+        }
+        let word = match finding.grade {
+            Grade::Ok => "ok   ",
+            Grade::Warn => "warn ",
+            Grade::Fail => "FAIL ",
+        };
+        out.line(&format!("{word} {}: {}", finding.what, clean(&finding.message)))?;
+        if !finding.hint.is_empty() {
+            out.line(&format!("      hint: {}", finding.hint))?;
+        }
+    }
+    Ok(out.flush()?)
+}
+
+fn kernel() -> Finding {
+    match shard::check::check() {
+        Ok(facts) => {
+            let memory = match facts.memlock_bytes {
+                None => "unlimited".to_owned(),
+                Some(bytes) => format!("{bytes} bytes"),
+            };
+            let message = format!("{}, io_uring works, locked memory {memory}", facts.release);
+            Finding::new(Grade::Ok, "kernel", message)
+        }
+        Err(problem) => Finding::new(Grade::Fail, "kernel", problem.to_string()),
+    }
+}
+
+/// The soft limit of open files, from `/proc/self/limits`.
+fn open_files() -> Finding {
+    let text = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
+    let limit = text.lines().find_map(|line| {
+        line.strip_prefix("Max open files")?.split_whitespace().next()?.parse::<u64>().ok()
+    });
+    match limit {
+        None => Finding::new(Grade::Warn, "open files", "their limit cannot be read"),
+        Some(limit) if limit < OPEN_FILES_MIN => {
+            let message = format!("at most {limit}, so about {} sessions", limit / 2);
+            Finding::new(Grade::Warn, "open files", message)
+                .hint("raise it: `ulimit -n 65536`, or LimitNOFILE=65536 in the service file")
+        }
+        Some(limit) => Finding::new(Grade::Ok, "open files", format!("at most {limit}")),
+    }
+}
+
+fn listener(settings: &Settings) -> Finding {
+    let mut taken = Vec::new();
+    for address in [settings.postgres.address, settings.admin] {
+        if let Err(error) = TcpListener::bind(address) {
+            taken.push(format!("{address}: {error}"));
+        }
+    }
+    if taken.is_empty() {
+        return Finding::new(Grade::Ok, "addresses", "free to listen on");
+    }
+    Finding::new(Grade::Warn, "addresses", taken.join("; "))
+        .hint("fine when this weir runs already; else another program has them")
+}
+
+fn data_dir(settings: &Settings) -> Vec<Finding> {
+    let dir = &settings.data_dir;
+    let shown = dir.display();
+    let Some(there) = dir.ancestors().find(|path| path.is_dir()) else {
+        let message = format!("{shown}: no part of the path is there");
+        return vec![Finding::new(Grade::Fail, "data directory", message)];
+    };
+    let probe = there.join(format!(".weir-check-{}", std::process::id()));
+    let written = std::fs::write(&probe, b"weir").and_then(|()| std::fs::remove_file(&probe));
+    let mut findings = vec![match written {
+        Ok(()) if there == dir => {
+            Finding::new(Grade::Ok, "data directory", format!("{shown} is writable"))
+        }
+        Ok(()) => Finding::new(Grade::Ok, "data directory", format!("{shown} will be made")),
+        Err(error) => {
+            let message = format!("{} cannot be written: {error}", there.display());
+            Finding::new(Grade::Fail, "data directory", message)
+                .hint("give it to the user that weir runs as")
+        }
+    }];
+    findings.push(disk(settings, there));
+    findings
+}
+
+/// Room for the journal: every shard writes one segment, has one ready and others at the sealer.
+fn disk(settings: &Settings, dir: &Path) -> Finding {
+    let shards = settings.shards as u64;
+    let needed = shards.saturating_mul(settings.journal.segment_bytes).saturating_mul(4);
+    let Some(free) = free_bytes(dir) else {
+        return Finding::new(Grade::Warn, "disk", "its free space cannot be read (no `df`)");
+    };
+    let message = format!("{} MiB free, the journal takes {} MiB", free >> 20, needed >> 20);
+    if free < needed {
+        return Finding::new(Grade::Fail, "disk", message)
+            .hint("free space, or set a smaller segment in [journal]");
+    }
+    let grade = if free < needed.saturating_mul(4) { Grade::Warn } else { Grade::Ok };
+    Finding::new(grade, "disk", message)
+}
+
+fn free_bytes(dir: &Path) -> Option<u64> {
+    let output = Command::new("df").arg("-Pk").arg(dir).output().ok()?;
+    let text = String::from_utf8(output.stdout).ok()?;
+    let kibibytes: u64 = text.lines().nth(1)?.split_whitespace().nth(3)?.parse().ok()?;
+    Some(kibibytes << 10)
+}
+
+/// Logs in with every credential of a target, and reads its catalog if a mask needs it.
+fn reach(settings: &Settings, target: &Target) -> Vec<Finding> {
+    let what = format!("target {}", target.name);
+    let resolved = (target.host.as_str(), target.port).to_socket_addrs();
+    let addresses: Vec<SocketAddr> = match resolved {
+        Ok(addresses) => addresses.collect(),
+        Err(error) => {
+            let message = format!("{} does not resolve: {error}", target.host);
+            return vec![Finding::new(Grade::Fail, what, message)];
+        }
+    };
+    let mut findings = Vec::new();
+    for credential in &target.credentials {
+        let opened = Connection::open(target, credential, &addresses, REACH_TIMEOUT);
+        findings.push(match opened {
+            Ok(connection) => {
+                let tls = connection.tls_version.as_deref().unwrap_or("in clear");
+                let message = format!(
+                    "{} logs in, PostgreSQL {}, {tls}",
+                    credential.role, connection.server_version
+                );
+                Finding::new(Grade::Ok, what.clone(), message)
+            }
+            Err(error) => {
+                let message = format!("{} cannot log in: {error}", credential.role);
+                Finding::new(Grade::Fail, what.clone(), message)
+            }
+        });
+    }
+    if catalog::is_needed(settings, target) && findings.iter().all(|it| it.grade == Grade::Ok) {
+        findings.push(match catalog::read(target, &addresses) {
+            Ok(catalog) => {
+                let message = format!("catalog of {} relations for masks", catalog.relations.len());
+                Finding::new(Grade::Ok, what, message)
+            }
+            Err(error) => Finding::new(Grade::Fail, what, format!("no catalog for masks: {error}")),
+        });
+    }
+    findings
+}
+
+const OPEN_FILES_MIN: u64 = 16_384;
+const REACH_TIMEOUT: Duration = Duration::from_secs(10);

@@ -1,0 +1,278 @@
+//! `weir run`: the gateway.
+//!
+//! In: a configuration file, or one target's URL. Out: a running gateway until a signal ends it.
+//! Never: a password on stderr; the generated login is printed on stdout, once per start.
+
+use std::io::IsTerminal;
+use std::net::SocketAddr;
+use std::os::unix::fs::DirBuilderExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use clap::Args;
+use tokio::sync::mpsc;
+
+use super::fail::{EXIT_CONFIG, EXIT_FAILURE, EXIT_USAGE, Failure};
+use super::output::{Output, note};
+use super::place::DATA_DIR_DEFAULT;
+use crate::admin::control::{self, Ended, Life, Serving, Shards};
+use crate::admin::mesh::{Delivery, Post};
+use crate::admin::sealing::Sealing;
+use crate::admin::{auth, log};
+use crate::config::settings::Settings;
+use crate::config::target_url;
+use crate::limits::MAILBOX_MESSAGES_MAX;
+use crate::record::JOURNAL_FOLDER;
+use crate::record::pool::SegmentPool;
+use crate::record::recover::{DataDirLock, Recovered, recover};
+use crate::record::sealer::{Progress, Sealer};
+use crate::record::spool::Spool;
+use crate::session::machine::Machine;
+use crate::shard::mail::{SnapshotSource, ToShard};
+use crate::shard::mailbox::{Mailbox, Undelivered};
+use crate::shard::tls::TlsConfigs;
+use crate::shard::{self, ShardHandle, StartShards};
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct Run {
+    /// Configuration
+    #[arg(long, value_name = "FILE", required_unless_present = "target")]
+    config: Option<PathBuf>,
+    /// One target instead: postgres://user:password@host/database
+    #[arg(long, value_name = "URL", conflicts_with = "config")]
+    target: Option<String>,
+    /// Where records are kept, with --target [default: $WEIR_DATA_DIR, or weir-data]
+    #[arg(long, value_name = "DIR", conflicts_with = "config")]
+    data_dir: Option<PathBuf>,
+    /// Where clients connect, with --target [default: 127.0.0.1:6432]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "config")]
+    listen: Option<SocketAddr>,
+    /// Where the admin API listens, with --target [default: 127.0.0.1:8620]
+    #[arg(long, value_name = "ADDRESS", conflicts_with = "config")]
+    admin: Option<SocketAddr>,
+}
+
+/// Runs the command, for as long as the gateway lives.
+///
+/// # Errors
+/// It cannot start, or a part of it broke.
+pub fn run(args: &Run) -> Result<(), Failure> {
+    let (settings, login) = match (&args.config, &args.target) {
+        (Some(file), _) => (super::load(file)?, None),
+        (None, Some(url)) => one_target(args, url).map(|(it, login)| (it, Some(login)))?,
+        (None, None) => return Err(Failure::new(EXIT_USAGE, "give --config or --target")),
+    };
+    shard::check::check().map_err(|problem| Failure::new(EXIT_FAILURE, problem.to_string()))?;
+    make_data_dir(&settings.data_dir)?;
+    let lock = DataDirLock::take(&settings.data_dir)
+        .map_err(|error| Failure::new(EXIT_FAILURE, error.to_string()))?;
+    bring_in(&lock)?;
+    let data_dir = settings.data_dir.clone();
+    let keeper = Arc::new(Keeper::default());
+    let life = Life {
+        load_again: args.config.clone().map(|file| -> control::LoadAgain {
+            Box::new(move || crate::config::load(&file).map_err(|errors| errors.to_string()))
+        }),
+        prepare: Box::new(prepare),
+        start_shards: Box::new({
+            let keeper = Arc::clone(&keeper);
+            move |source| start(&source, &keeper)
+        }),
+        serving: Box::new(move |serving| {
+            if let Some(login) = login {
+                // The gateway serves, whether somebody reads this or not.
+                let _ = greet(&login, serving, &data_dir);
+            }
+        }),
+        settings,
+    };
+    let ended = std::thread::Builder::new()
+        .name("weir-control".to_owned())
+        .spawn(move || control::run(life))
+        .map_err(|error| Failure::because("cannot start the control thread", error))?
+        .join();
+    let finished = keeper.finish(matches!(ended, Ok(Ok(Ended::Drained))));
+    drop(lock);
+    match ended {
+        Ok(Ok(Ended::Drained)) => {
+            log::info("everything recorded is in the lake, ended");
+            finished
+        }
+        Ok(Ok(Ended::Cut)) => {
+            Err(Failure::new(EXIT_FAILURE, "ended before all sessions and shards did")
+                .hint("nothing recorded is lost: the next start brings it into the lake"))
+        }
+        Ok(Err(error)) => Err(Failure::new(EXIT_FAILURE, error.to_string())),
+        Err(_) => Err(Failure::new(EXIT_FAILURE, "the control thread broke")),
+    }
+}
+
+/// Records hold what people typed and saw: a directory that weir makes is its owner's alone. One
+/// that is there keeps the rights it has.
+fn make_data_dir(dir: &Path) -> Result<(), Failure> {
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(dir)
+        .map_err(|error| Failure::because(&format!("cannot make {}", dir.display()), error))
+}
+
+/// The login that `--target` makes.
+struct Login {
+    password: String,
+    target: String,
+}
+
+fn one_target(args: &Run, url: &str) -> Result<(Settings, Login), Failure> {
+    let variable = std::env::var_os("WEIR_DATA_DIR").map(PathBuf::from);
+    let given = args.data_dir.clone().or(variable);
+    let data_dir = given.unwrap_or_else(|| PathBuf::from(DATA_DIR_DEFAULT));
+    make_data_dir(&data_dir)?;
+    let password = auth::load_or_make_password(&data_dir)
+        .map_err(|error| Failure::new(EXIT_FAILURE, error.to_string()))?;
+    let mut settings = crate::config::for_target_url(url, data_dir, &password)
+        .map_err(|error| Failure::new(EXIT_CONFIG, error.to_string()))?;
+    if let Some(address) = args.listen {
+        settings.postgres.address = address;
+    }
+    if let Some(address) = args.admin {
+        settings.admin = address;
+    }
+    let target = settings.targets.first().map(|target| target.name.clone()).unwrap_or_default();
+    Ok((settings, Login { password, target }))
+}
+
+fn greet(login: &Login, serving: Serving, data_dir: &Path) -> std::io::Result<()> {
+    let mut out = Output::new(false);
+    let Login { password, target } = login;
+    let (host, port) = (serving.postgres.ip(), serving.postgres.port());
+    let user = target_url::USER;
+    out.line(&format!(
+        "psql 'host={host} port={port} dbname={target} user={user} password={password}'"
+    ))?;
+    out.line(&format!("admin API: http://{}", serving.admin))?;
+    out.line(&format!("admin token: {}", auth::token_path(data_dir).display()))?;
+    out.flush()
+}
+
+/// Brings what an earlier life left in the journal into the lake.
+fn bring_in(lock: &DataDirLock) -> Result<(), Failure> {
+    let watched = std::io::stderr().is_terminal();
+    if watched {
+        note("weir: looking at the journal of the last run ..");
+    }
+    let found = recover(lock, shard::clock::now())
+        .map_err(|error| Failure::new(EXIT_FAILURE, error.to_string()))?;
+    if found != Recovered::default() {
+        log::info(&format!(
+            "the last run did not end in order: {} entries of {} segments are in the lake now, \
+             {} sessions had no end, {} commands waited for approval",
+            found.entries, found.segments, found.sessions, found.holds
+        ));
+    }
+    if found.gaps > 0 || found.missing > 0 || found.damaged > 0 || found.unreadable > 0 {
+        log::warn(&format!(
+            "the journal has {} gaps, {} entries missing, {} unreadable, {} damaged files; the \
+             lake records them as events",
+            found.gaps, found.missing, found.unreadable, found.damaged
+        ));
+    }
+    Ok(())
+}
+
+/// What outlives the control thread: the shards' threads and the sealer.
+#[derive(Debug, Default)]
+struct Keeper(std::sync::Mutex<Option<Kept>>);
+
+#[derive(Debug)]
+struct Kept {
+    shards: Vec<ShardHandle>,
+    sealer: Sealer,
+}
+
+impl Keeper {
+    /// Waits for the end of threads and sealer, if the shards have stopped in order.
+    fn finish(&self, drained: bool) -> Result<(), Failure> {
+        let kept = self.0.lock().map_or(None, |mut kept| kept.take());
+        let Some(Kept { shards, sealer }) = kept.filter(|_| drained) else { return Ok(()) };
+        for (index, handle) in shards.into_iter().enumerate() {
+            handle.join().map_err(|error| {
+                Failure::because(&format!("shard {index} did not end in order"), error)
+            })?;
+        }
+        sealer.finish();
+        Ok(())
+    }
+}
+
+/// What the control thread asks about the sealer.
+#[derive(Debug)]
+struct SealerView {
+    pool: SegmentPool,
+    progress: Arc<Progress>,
+}
+
+impl Sealing for SealerView {
+    fn waiting(&self) -> usize {
+        self.pool.waiting()
+    }
+
+    fn trouble(&self) -> Option<String> {
+        self.progress.trouble().or_else(|| self.pool.trouble())
+    }
+}
+
+/// New certificates go to the shards before the snapshot that names their targets.
+fn prepare(settings: &Settings) -> Result<Box<dyn Fn() -> ToShard + Send>, String> {
+    let tls = Arc::new(TlsConfigs::load(settings).map_err(|problem| problem.to_string())?);
+    Ok(Box::new(move || ToShard::Tls(Arc::clone(&tls))))
+}
+
+fn start(source: &Arc<SnapshotSource>, keeper: &Keeper) -> Result<Shards, String> {
+    let settings = Arc::clone(&source.settings);
+    let journal_dir = settings.data_dir.join(JOURNAL_FOLDER);
+    let pool = SegmentPool::start(&journal_dir, &settings.journal)
+        .map_err(|error| format!("{}: {error}", journal_dir.display()))?;
+    let (sealed, sealer) = Sealer::start(&settings.data_dir, pool.clone())
+        .map_err(|error| format!("the sealer does not start: {error}"))?;
+    let (to_control, inbox) = mpsc::channel(MAILBOX_MESSAGES_MAX);
+    let node = node();
+    let journal = {
+        let pool = pool.clone();
+        move |shard: usize| {
+            let shard = u32::try_from(shard).unwrap_or(u32::MAX);
+            let (sealed, pool) = (sealed.clone(), pool.clone());
+            Spool::open(&journal_dir, &node, shard, &settings.journal, sealed, pool)
+        }
+    };
+    let started = shard::start::<Machine, _, _, _>(StartShards {
+        source: Arc::clone(source),
+        journal,
+        to_control,
+    });
+    let shards = started.map_err(|error| error.to_string())?;
+    let address = shards.first().map(|handle| handle.address).ok_or("no shard was started")?;
+    let posts = shards.iter().map(|handle| post(handle.mailbox.clone())).collect();
+    let sealing = Arc::new(SealerView { pool, progress: sealer.progress() });
+    if let Ok(mut kept) = keeper.0.lock() {
+        *kept = Some(Kept { shards, sealer });
+    }
+    Ok(Shards { posts, inbox, mono_us: shard::clock::mono_us, sealing, address })
+}
+
+fn post(mailbox: Mailbox) -> Post {
+    Box::new(move |message| match mailbox.send(message) {
+        Ok(()) => Delivery::Taken,
+        Err(Undelivered::Full) => Delivery::Full,
+        Err(Undelivered::Stopped) => Delivery::Stopped,
+    })
+}
+
+/// The name of this gateway in records: the host's.
+fn node() -> String {
+    let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    let name: String =
+        name.trim().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();
+    if name.is_empty() { "weir".to_owned() } else { name }
+}

@@ -1,0 +1,150 @@
+//! `weir search`: commands by time, user, target, object and text.
+
+use clap::Args;
+
+use super::fail::{EXIT_USAGE, Failure};
+use super::output::{Output, Table, duration, note, short};
+use super::place::Place;
+use crate::admin::clock;
+use crate::record::lake::{CommandRow, Filter, Lake};
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct Search {
+    #[command(flatten)]
+    place: Place,
+    #[command(flatten)]
+    which: Which,
+    /// Commands that ended so: success, error, denied, skipped, suspended, aborted, held, running
+    #[arg(long)]
+    status: Option<String>,
+    /// The newest so many
+    #[arg(long, default_value_t = 1_000, value_name = "COUNT")]
+    limit: usize,
+    /// One JSON object per line
+    #[arg(long)]
+    json: bool,
+}
+
+/// Which commands; shared with `tail`.
+#[derive(Debug, Args)]
+pub struct Which {
+    /// Not before this: 1h ago, or 2026-03-01T12:00 in UTC
+    #[arg(long, value_name = "TIME")]
+    since: Option<String>,
+    /// Before this
+    #[arg(long, value_name = "TIME")]
+    until: Option<String>,
+    /// Of this user
+    #[arg(long)]
+    user: Option<String>,
+    /// At this target
+    #[arg(long)]
+    target: Option<String>,
+    /// Commands that touch this object: public.customers, customers, audit.*
+    #[arg(long, value_name = "OBJECT")]
+    touches: Option<String>,
+    /// Commands whose text or values hold one of these words: 'drop|truncate'
+    #[arg(long, value_name = "WORDS")]
+    grep: Option<String>,
+}
+
+impl Which {
+    /// As a filter of the lake.
+    ///
+    /// # Errors
+    /// A time that is none.
+    pub fn filter(&self) -> Result<Filter, Failure> {
+        Ok(Filter {
+            since_us: self.since.as_deref().map(super::time).transpose()?,
+            until_us: self.until.as_deref().map(super::time).transpose()?,
+            session: None,
+            user: self.user.clone(),
+            target: self.target.clone(),
+            touches: self.touches.clone(),
+            grep: self.grep.clone(),
+            limit: None,
+        })
+    }
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The records cannot be read.
+pub fn run(args: &Search) -> Result<(), Failure> {
+    let status = args.status.as_deref();
+    if let Some(word) = status.filter(|word| !STATUS_WORDS.contains(word)) {
+        return Err(Failure::new(EXIT_USAGE, format!("{word} is no status of a command"))
+            .hint(format!("one of: {}", STATUS_WORDS.join(", "))));
+    }
+    let mut filter = args.which.filter()?;
+    // With a status the newest rows may all be of another one, so the limit comes last.
+    filter.limit = status.is_none().then_some(args.limit);
+    let lake = Lake::new(&super::existing(&args.place)?);
+    let mut commands = lake.commands(&filter).map_err(super::lake_failure)?;
+    if let Some(wanted) = status {
+        commands.retain(|row| status_of(row) == wanted);
+    }
+    let found = commands.len();
+    commands.drain(..found.saturating_sub(args.limit));
+    let mut out = Output::new(args.json);
+    if args.json {
+        for row in &commands {
+            out.object(row)?;
+        }
+        return Ok(out.flush()?);
+    }
+    if commands.is_empty() {
+        note("no command matches");
+        return Ok(());
+    }
+    let mut table = Table::new(HEADING);
+    for row in &commands {
+        table.row(cells(row));
+    }
+    out.table(&table)?;
+    out.flush()?;
+    if commands.len() == args.limit {
+        note(&format!("the newest {} commands; --limit shows more", args.limit));
+    }
+    Ok(())
+}
+
+/// How a command ended, or what it does now, in one word.
+pub fn status_of(row: &CommandRow) -> &str {
+    match (&row.response, row.decision.as_str()) {
+        (Some(response), _) => &response.outcome,
+        (None, "hold") => "held",
+        (None, "deny") => "denied",
+        (None, _) => "running",
+    }
+}
+
+/// One line of a command.
+pub fn cells(row: &CommandRow) -> [String; 8] {
+    let response = row.response.as_deref();
+    let mut status = status_of(row).to_owned();
+    if let Some(code) = response.and_then(|it| it.status_code.as_deref()) {
+        status = format!("{status} {code}");
+    }
+    [
+        clock::to_column(row.common.ts_us),
+        row.common.session_id.clone(),
+        row.common.seq.to_string(),
+        row.common.user_name.clone(),
+        row.common.target.clone(),
+        status,
+        response.map_or_else(|| "-".to_owned(), |it| duration(it.duration_us)),
+        short(&row.query_text, TEXT_CHARACTERS_MAX),
+    ]
+}
+
+/// Heading of `cells`.
+pub const HEADING: [&str; 8] =
+    ["TIME (UTC)", "SESSION", "SEQ", "USER", "TARGET", "STATUS", "TOOK", "COMMAND"];
+
+/// `running` is a command whose answer is not recorded: it runs, or weir was cut off.
+const STATUS_WORDS: [&str; 8] =
+    ["success", "error", "denied", "skipped", "suspended", "aborted", "held", "running"];
+const TEXT_CHARACTERS_MAX: usize = 100;

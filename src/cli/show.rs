@@ -1,0 +1,250 @@
+//! `weir show`: everything a session did, in order.
+
+use std::collections::BTreeMap;
+
+use clap::Args;
+use serde::Serialize;
+
+use super::answer::{self, Part};
+use super::fail::{EXIT_NOT_FOUND, Failure};
+use super::output::{Output, Table, clean, clean_block, duration};
+use super::place::Place;
+use super::search::status_of;
+use super::sessions::{Session, join};
+use crate::admin::{clock, shape};
+use crate::record::lake::{ApprovalRow, ChunkRow, CommandRow, Filter, Lake, MaskingRow};
+
+/// Arguments.
+#[derive(Debug, Args)]
+pub struct Show {
+    /// Id of the session
+    id: String,
+    #[command(flatten)]
+    place: Place,
+    /// Show the answers too, as far as they were captured
+    #[arg(long)]
+    rows: bool,
+    /// Show at most so many rows of each answer
+    #[arg(long, default_value_t = 50, value_name = "COUNT")]
+    rows_max: usize,
+    /// One JSON object per line: the session, then its commands
+    #[arg(long)]
+    json: bool,
+}
+
+/// A command with all that belongs to it.
+#[derive(Debug, Serialize)]
+struct Story {
+    #[serde(flatten)]
+    command: CommandRow,
+    approvals: Vec<ApprovalRow>,
+    masking: Vec<MaskingRow>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    chunks: Vec<ChunkRow>,
+}
+
+/// Runs the command.
+///
+/// # Errors
+/// The records cannot be read, or hold no such session.
+pub fn run(args: &Show) -> Result<(), Failure> {
+    let id = super::session_id(&args.id)?;
+    let lake = Lake::new(&super::existing(&args.place)?);
+    let filter = Filter { session: shape::id_parse(&id), ..Filter::default() };
+    let session =
+        join(lake.sessions(&filter).map_err(super::lake_failure)?).pop().unwrap_or_default();
+    let stories = stories(&lake, &filter, args.rows)?;
+    if session.any().is_none() && stories.is_empty() {
+        return Err(Failure::new(EXIT_NOT_FOUND, format!("no session {id} is recorded there"))
+            .hint("`weir sessions` lists them"));
+    }
+    let mut out = Output::new(args.json);
+    if args.json {
+        out.object(&session)?;
+        for story in &stories {
+            out.object(story)?;
+        }
+        return Ok(out.flush()?);
+    }
+    tell_session(&mut out, &id, &session)?;
+    for story in &stories {
+        tell(&mut out, story, args)?;
+    }
+    Ok(out.flush()?)
+}
+
+fn stories(lake: &Lake, filter: &Filter, with_chunks: bool) -> Result<Vec<Story>, Failure> {
+    let commands = lake.commands(filter).map_err(super::lake_failure)?;
+    let mut stories: BTreeMap<i64, Story> = BTreeMap::new();
+    for command in commands {
+        let (approvals, masking, chunks) = Default::default();
+        stories.insert(command.common.seq, Story { command, approvals, masking, chunks });
+    }
+    for step in lake.approvals(filter).map_err(super::lake_failure)? {
+        if let Some(story) = stories.get_mut(&step.command_seq) {
+            story.approvals.push(step);
+        }
+    }
+    for hit in lake.masking(filter).map_err(super::lake_failure)? {
+        if let Some(story) = stories.get_mut(&hit.command_seq) {
+            story.masking.push(hit);
+        }
+    }
+    if with_chunks {
+        for chunk in lake.chunks(filter).map_err(super::lake_failure)? {
+            if let Some(story) = stories.get_mut(&chunk.command_seq) {
+                story.chunks.push(chunk);
+            }
+        }
+    }
+    let mut stories: Vec<_> = stories.into_values().collect();
+    for story in &mut stories {
+        story.chunks.sort_by_key(|chunk| (chunk.stream, chunk.chunk_no));
+    }
+    Ok(stories)
+}
+
+fn tell_session(out: &mut Output, id: &str, session: &Session) -> Result<(), Failure> {
+    out.line(&format!("session   {id}"))?;
+    if let Some(row) = session.any() {
+        let text = |value: &Option<String>| clean(value.as_deref().unwrap_or("-"));
+        let common = &row.common;
+        let groups = common.user_groups.join(", ");
+        out.line(&format!("user      {} ({})", clean(&common.user_name), clean(&groups)))?;
+        out.line(&format!(
+            "target    {} as {}, database {}",
+            clean(&common.target),
+            text(&common.role),
+            text(&common.db_namespace)
+        ))?;
+        out.line(&format!(
+            "client    {} ({}), proven by {}, TLS {}",
+            text(&common.client_addr),
+            text(&row.client_app),
+            text(&row.auth_method),
+            text(&row.tls_version)
+        ))?;
+    }
+    if let Some(start) = &session.start {
+        out.line(&format!("started   {}", clock::to_text(start.common.ts_us)))?;
+    }
+    match &session.end {
+        Some(end) => {
+            let reason = clean(end.end_reason.as_deref().unwrap_or("-"));
+            let at = clock::to_text(end.ended_us.unwrap_or(end.common.ts_us));
+            out.line(&format!("ended     {at} ({reason})"))?;
+        }
+        None => out.line("ended     no end is recorded: it lives, or weir was cut off")?,
+    }
+    Ok(())
+}
+
+fn tell(out: &mut Output, story: &Story, args: &Show) -> Result<(), Failure> {
+    let row = &story.command;
+    out.line("")?;
+    let mut head = format!(
+        "#{} {}  {} {} ({})",
+        row.common.seq,
+        clock::to_column(row.common.ts_us),
+        row.kind,
+        row.operation,
+        row.classes.join(", ")
+    );
+    if let Some(statement) = row.statement.as_deref().filter(|name| !name.is_empty()) {
+        head.push_str(&format!("  prepared as {statement}"));
+    }
+    out.line(&clean(&head))?;
+    out.line(&clean_block(&row.query_text, "    "))?;
+    if let Some(params) = row.params_json.as_deref().filter(|json| *json != "[]") {
+        out.line(&format!("  values    {}", clean(params)))?;
+    }
+    let rule = row.rule.as_deref().filter(|rule| !rule.is_empty()).unwrap_or("no rule matched");
+    out.line(&format!("  decision  {} ({})", row.decision, clean(rule)))?;
+    for step in &story.approvals {
+        let who = step.approver.as_deref().unwrap_or_default();
+        let why = step.reason.as_deref().unwrap_or_default();
+        let line = format!("{} {} {who} {why}", clock::to_column(step.common.ts_us), step.event);
+        out.line(&format!("  approval  {}", clean(&line)))?;
+    }
+    tell_outcome(out, story)?;
+    for hit in &story.masking {
+        let line = format!(
+            "{} values of {} by {} ({})",
+            hit.hit_count, hit.column, hit.operator, hit.detector
+        );
+        out.line(&format!("  masked    {}", clean(&line)))?;
+    }
+    if args.rows {
+        tell_answer(out, story, args.rows_max)?;
+    }
+    Ok(())
+}
+
+fn tell_outcome(out: &mut Output, story: &Story) -> Result<(), Failure> {
+    let row = &story.command;
+    let Some(response) = &row.response else {
+        return Ok(out.line(&format!("  outcome   {}, no answer is recorded", status_of(row)))?);
+    };
+    let mut line = format!("{} in {}", response.outcome, duration(response.duration_us));
+    if let Some(tag) = response.tag.as_deref().filter(|tag| !tag.is_empty()) {
+        line.push_str(&format!(", {tag}"));
+    }
+    line.push_str(&format!(", {} rows sent", response.rows_returned));
+    line.push_str(&format!(", {} bytes", response.total_bytes));
+    if response.captured_bytes < response.total_bytes {
+        line.push_str(&format!(" ({} captured)", response.captured_bytes));
+    }
+    out.line(&format!("  outcome   {}", clean(&line)))?;
+    if let Some(code) = response.status_code.as_deref().filter(|code| !code.is_empty()) {
+        let text = response.error_text.as_deref().unwrap_or_default();
+        out.line(&format!("  error     {} {}", clean(code), clean(text)))?;
+    }
+    Ok(())
+}
+
+fn tell_answer(out: &mut Output, story: &Story, rows_max: usize) -> Result<(), Failure> {
+    for encoding in ["pg-bind", "pg-copy", "pg-messages"] {
+        let mut bytes = Vec::new();
+        let chunks = story.chunks.iter().filter(|chunk| chunk.encoding == encoding);
+        chunks.for_each(|chunk| bytes.extend_from_slice(&chunk.payload));
+        if bytes.is_empty() {
+            continue;
+        }
+        if encoding == "pg-messages" {
+            tell_parts(out, answer::read(&bytes), rows_max)?;
+        } else {
+            out.line(&format!("  {encoding}: {} bytes", bytes.len()))?;
+            let lossy = String::from_utf8_lossy(&bytes);
+            let shown: Vec<&str> = lossy.lines().take(rows_max).collect();
+            out.line(&clean_block(&shown.join("\n"), "    "))?;
+        }
+    }
+    Ok(())
+}
+
+fn tell_parts(out: &mut Output, parts: Vec<Part>, rows_max: usize) -> Result<(), Failure> {
+    for part in parts {
+        match part {
+            Part::Rows { columns, rows } => {
+                let count = rows.len();
+                let heading: Vec<String> = match (columns.is_empty(), rows.first()) {
+                    (true, Some(row)) => (1..=row.len()).map(|n| format!("column {n}")).collect(),
+                    _ => columns,
+                };
+                let mut table = Table::new(heading).indented(4);
+                for row in rows.into_iter().take(rows_max) {
+                    table.row(row.into_iter().map(|cell| cell.unwrap_or_else(|| "NULL".into())));
+                }
+                out.table(&table)?;
+                if count > rows_max {
+                    out.line(&format!("    .. {} more rows, see --rows-max", count - rows_max))?;
+                }
+            }
+            Part::Tag(tag) => out.line(&format!("    {}", clean(&tag)))?,
+            Part::Message(text) => out.line(&format!("    {}", clean(&text)))?,
+            Part::Copy(data) => out.line(&clean_block(&data, "    "))?,
+            Part::Cut(_) => out.line("    .. the capture ends here")?,
+        }
+    }
+    Ok(())
+}

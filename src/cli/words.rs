@@ -1,0 +1,143 @@
+//! A configuration in sentences, for `weir check`.
+//!
+//! In: settings. Out: text. Never: a secret.
+
+use crate::config::settings::{Capture, Durability, Effect, MaskSpec, RuleSpec, Target, TargetTls};
+
+/// What a target is.
+pub fn target(target: &Target) -> String {
+    let tls = match target.tls {
+        TargetTls::Disable => "in clear",
+        TargetTls::Prefer => "with TLS if it offers it, unverified",
+        TargetTls::Require => "with TLS, unverified",
+        TargetTls::VerifyCa => "with TLS, its chain verified",
+        TargetTls::VerifyFull => "with TLS, chain and name verified",
+    };
+    let durability = match target.durability {
+        Durability::Sync => "a command is forwarded when its record is on the disk",
+        Durability::Write => "a command is forwarded when the kernel has its record",
+    };
+    let capture = match target.capture {
+        Capture::Summary => "of answers only counts and outcome are kept".to_owned(),
+        Capture::Head(bytes) => format!("the first {bytes} bytes of each answer are kept"),
+        Capture::Full => "answers are kept whole".to_owned(),
+    };
+    let credentials: Vec<String> = target
+        .credentials
+        .iter()
+        .map(|credential| match credential.groups.as_slice() {
+            [] => format!("{} for everybody", credential.role),
+            groups => format!("{} for {}", credential.role, groups.join(", ")),
+        })
+        .collect();
+    format!(
+        "target {}: database {} at {}:{} {tls}; {durability}; {capture}; roles: {}",
+        target.name,
+        target.database,
+        target.host,
+        target.port,
+        credentials.join("; ")
+    )
+}
+
+/// What a rule does.
+pub fn rule(rule: &RuleSpec) -> String {
+    let mut conditions = Vec::new();
+    let mut add = |words: &str, list: &[String]| {
+        if !list.is_empty() {
+            conditions.push(format!("{words} {}", list.join(" or ")));
+        }
+    };
+    add("the user is", &rule.users);
+    add("the user is in group", &rule.groups);
+    add("the target is", &rule.targets);
+    add("the role is", &rule.roles);
+    let sources: Vec<String> = rule
+        .sources
+        .iter()
+        .map(|network| format!("{}/{}", network.address, network.prefix))
+        .collect();
+    add("the client comes from", &sources);
+    let classes: Vec<String> = rule.commands.iter().map(|class| class.name().to_owned()).collect();
+    add("the command is of class", &classes);
+    add("it touches", &rule.touches);
+    if let Some((from, until)) = rule.minutes_utc {
+        let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
+        conditions.push(format!("it is between {} and {} UTC", clock(from), clock(until)));
+    }
+    let effect = match &rule.then {
+        Effect::Allow => "allow".to_owned(),
+        Effect::Deny(None) => "deny".to_owned(),
+        Effect::Deny(Some(text)) => format!("deny, saying: {text}"),
+        Effect::Hold { approvers, quorum, timeout_us } => format!(
+            "hold up to {} s for {quorum} of {}",
+            timeout_us / 1_000_000,
+            approvers.join(", ")
+        ),
+    };
+    match conditions.as_slice() {
+        [] => format!("rule {}: always {effect}", rule.name),
+        _ => format!("rule {}: when {}: {effect}", rule.name, conditions.join(" and ")),
+    }
+}
+
+/// What a mask hides.
+pub fn mask(mask: &MaskSpec) -> String {
+    let operator = format!("{:?}", mask.operator).to_lowercase();
+    let what = match (mask.columns.as_slice(), mask.detect.as_slice()) {
+        ([], detectors) => format!("what looks like {}", detectors.join(", ")),
+        (columns, []) => format!("columns {}", columns.join(", ")),
+        (columns, detectors) => {
+            format!("columns {} and what looks like {}", columns.join(", "), detectors.join(", "))
+        }
+    };
+    let mut text = format!("mask: {what}: {operator}");
+    if !mask.targets.is_empty() {
+        text.push_str(&format!(", at {}", mask.targets.join(", ")));
+    }
+    if !mask.except_groups.is_empty() {
+        text.push_str(&format!(", except for {}", mask.except_groups.join(", ")));
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::decide::Class;
+
+    fn empty(then: Effect) -> RuleSpec {
+        RuleSpec {
+            name: "r".into(),
+            users: vec![],
+            groups: vec![],
+            targets: vec![],
+            roles: vec![],
+            sources: vec![],
+            commands: vec![],
+            touches: vec![],
+            minutes_utc: None,
+            then,
+        }
+    }
+
+    #[test]
+    fn rules_read_as_sentences() {
+        assert_eq!(rule(&empty(Effect::Allow)), "rule r: always allow");
+        let held = RuleSpec {
+            groups: vec!["agents".into(), "bots".into()],
+            commands: vec![Class::Ddl],
+            minutes_utc: Some((540, 1_050)),
+            ..empty(Effect::Hold {
+                approvers: vec!["dba".into()],
+                quorum: 2,
+                timeout_us: 60_000_000,
+            })
+        };
+        assert_eq!(
+            rule(&held),
+            "rule r: when the user is in group agents or bots and the command is of class ddl \
+             and it is between 09:00 and 17:30 UTC: hold up to 60 s for 2 of dba"
+        );
+    }
+}

@@ -1,0 +1,293 @@
+use std::slice::from_ref;
+
+use super::super::classify::classify_uncached;
+use super::*;
+use crate::config::settings::Network;
+
+fn spec(name: &str, then: settings::Effect) -> RuleSpec {
+    RuleSpec {
+        name: name.to_owned(),
+        users: Vec::new(),
+        groups: Vec::new(),
+        targets: Vec::new(),
+        roles: Vec::new(),
+        sources: Vec::new(),
+        commands: Vec::new(),
+        touches: Vec::new(),
+        minutes_utc: None,
+        then,
+    }
+}
+
+fn allow(name: &str) -> RuleSpec {
+    spec(name, settings::Effect::Allow)
+}
+
+fn deny(name: &str) -> RuleSpec {
+    spec(name, settings::Effect::Deny(None))
+}
+
+fn hold(name: &str, quorum: u32) -> RuleSpec {
+    hold_for(name, quorum, &["leads", "dba"])
+}
+
+fn hold_for(name: &str, quorum: u32, approvers: &[&str]) -> RuleSpec {
+    let approvers = texts(approvers);
+    spec(name, settings::Effect::Hold { approvers, quorum, timeout_us: 60_000_000 })
+}
+
+fn texts(words: &[&str]) -> Vec<String> {
+    words.iter().map(|&word| word.to_owned()).collect()
+}
+
+fn identity() -> Identity {
+    Identity {
+        user: "ci-bot".to_owned(),
+        groups: texts(&["agents", "nightly"]),
+        method: "scram-sha-256",
+    }
+}
+
+fn who(identity: &Identity) -> Who<'_> {
+    let source = "10.1.2.3".parse().unwrap();
+    Who { identity, target: "orders", role: "app", source, wall_us: 12 * 3_600_000_000 }
+}
+
+fn shown(verdict: Verdict) -> String {
+    match verdict {
+        Verdict::Allow(_, rule) => format!("allow {rule}"),
+        Verdict::Deny(reason) => format!("deny {}", reason.rule),
+        Verdict::Hold(terms) => format!("hold {} {}", terms.rule, terms.quorum),
+    }
+}
+
+fn check(rules: &[RuleSpec], text: &str, expect: &str) {
+    let identity = identity();
+    let statements = classify_uncached(text.as_bytes()).statements;
+    let rules = Rules::compile(rules);
+    assert_eq!(shown(rules.decide(&who(&identity), &statements)), expect, "{text}");
+    let explained = rules.explain(&who(&identity), &statements);
+    let rule = expect.split(' ').nth(1).unwrap_or("");
+    assert_eq!((explained.verdict, &*explained.rule), (expect.split(' ').next().unwrap(), rule));
+}
+
+#[test]
+fn nothing_matched_means_deny() {
+    check(&[], "SELECT 1", "deny ");
+    check(&[], "BEGIN", "deny ");
+    check(&[], "", "deny ");
+    let reads = RuleSpec { commands: vec![Class::Read], ..allow("reads") };
+    check(&[reads], "DROP TABLE t", "deny ");
+    let identity = identity();
+    let verdict = Rules::compile(&[]).decide_class(&who(&identity), Class::FunctionCall);
+    let Verdict::Deny(reason) = verdict else { panic!("{verdict:?}") };
+    assert_eq!(
+        reason.message,
+        "no rule allows `function-call` to user \"ci-bot\" at target \"orders\"; \
+         `weir policy test` shows which rules were tried"
+    );
+}
+
+#[test]
+fn deny_beats_hold_beats_allow_in_any_order() {
+    let rules = [allow("a"), deny("d"), hold("h", 1)];
+    let orders = [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]];
+    for order in orders {
+        let ordered: Vec<RuleSpec> = order.iter().map(|&index| rules[index].clone()).collect();
+        check(&ordered, "SELECT 1", "deny d");
+        let without: Vec<RuleSpec> =
+            ordered.iter().filter(|rule| rule.name != "d").cloned().collect();
+        check(&without, "SELECT 1", "hold h 1");
+    }
+    check(&[allow("one"), allow("two")], "SELECT 1", "allow one");
+    check(&[hold("one", 1), hold("two", 1)], "SELECT 1", "hold one 1");
+    check(&[hold("one", 1), hold("two", 2)], "SELECT 1", "hold two 2");
+    check(&[hold("two", 2), hold("one", 1)], "SELECT 1", "hold two 2");
+}
+
+#[test]
+fn every_condition_can_miss() {
+    fn check_rule(rule: RuleSpec, matches: bool) {
+        let expect = if matches { "allow a" } else { "deny " };
+        check(&[rule], "SELECT * FROM public.t", expect);
+    }
+    let network = |address: &str, prefix| Network { address: address.parse().unwrap(), prefix };
+    check_rule(RuleSpec { users: texts(&["x", "ci-bot"]), ..allow("a") }, true);
+    check_rule(RuleSpec { users: texts(&["x"]), ..allow("a") }, false);
+    check_rule(RuleSpec { groups: texts(&["x", "nightly"]), ..allow("a") }, true);
+    check_rule(RuleSpec { groups: texts(&["x"]), ..allow("a") }, false);
+    check_rule(RuleSpec { targets: texts(&["orders"]), ..allow("a") }, true);
+    check_rule(RuleSpec { targets: texts(&["x"]), ..allow("a") }, false);
+    check_rule(RuleSpec { roles: texts(&["app"]), ..allow("a") }, true);
+    check_rule(RuleSpec { roles: texts(&["x"]), ..allow("a") }, false);
+    check_rule(RuleSpec { sources: vec![network("10.0.0.0", 8)], ..allow("a") }, true);
+    check_rule(RuleSpec { sources: vec![network("11.0.0.0", 8)], ..allow("a") }, false);
+    check_rule(RuleSpec { commands: vec![Class::Ddl, Class::Read], ..allow("a") }, true);
+    check_rule(RuleSpec { commands: vec![Class::Ddl], ..allow("a") }, false);
+    check_rule(RuleSpec { touches: texts(&["public.t"]), ..allow("a") }, true);
+    check_rule(RuleSpec { touches: texts(&["public.x"]), ..allow("a") }, false);
+    check_rule(RuleSpec { minutes_utc: Some((660, 780)), ..allow("a") }, true);
+    check_rule(RuleSpec { minutes_utc: Some((780, 660)), ..allow("a") }, false);
+}
+
+#[test]
+fn every_class_can_be_named() {
+    let identity = identity();
+    for class in Class::ALL {
+        let rules = Rules::compile(&[RuleSpec { commands: vec![class], ..deny("d") }, allow("a")]);
+        for other in Class::ALL {
+            let expect = if other == class { "deny d" } else { "allow a" };
+            assert_eq!(shown(rules.decide_class(&who(&identity), other)), expect, "{class:?}");
+        }
+    }
+}
+
+#[test]
+fn transactions_follow_any_allowance() {
+    let reads = RuleSpec {
+        commands: vec![Class::Read],
+        touches: texts(&["public.t"]),
+        minutes_utc: Some((0, 1)),
+        ..allow("reads")
+    };
+    check(from_ref(&reads), "BEGIN", "allow reads");
+    check(from_ref(&reads), "BEGIN; COMMIT", "allow reads");
+    check(from_ref(&reads), "BEGIN; SELECT * FROM t", "deny ");
+    check(from_ref(&reads), "SET a = 1", "deny ");
+    let other = RuleSpec { users: texts(&["x"]), ..reads.clone() };
+    check(from_ref(&other), "BEGIN", "deny ");
+    let no_transactions = RuleSpec { commands: vec![Class::Transaction], ..deny("no") };
+    check(&[reads, no_transactions], "BEGIN", "deny no");
+    check(&[hold("h", 1)], "BEGIN", "hold h 1");
+    check(&[deny("d")], "BEGIN", "deny d");
+}
+
+#[test]
+fn empty_commands_pass_where_anything_may() {
+    let reads = RuleSpec { commands: vec![Class::Read], ..allow("reads") };
+    check(&[deny("d"), reads.clone()], ";", "allow reads");
+    let other = RuleSpec { users: texts(&["x"]), ..reads };
+    check(from_ref(&other), ";", "deny ");
+    check(&[hold("h", 1)], ";", "deny ");
+}
+
+#[test]
+fn statements_of_one_command_are_combined() {
+    let rules = [
+        RuleSpec { commands: vec![Class::Read], ..allow("reads") },
+        RuleSpec { commands: vec![Class::Write], ..hold("writes", 1) },
+        RuleSpec { commands: vec![Class::Ddl], ..hold("ddl", 2) },
+        RuleSpec { commands: vec![Class::Grant], ..deny("grants") },
+    ];
+    let (read, write) = ("SELECT 1", "INSERT INTO t VALUES (1)");
+    let (ddl, grant) = ("DROP TABLE t", "GRANT a TO b");
+    check(&rules, &format!("{read};{read}"), "allow reads");
+    check(&rules, &format!("{read};{write}"), "hold writes 1");
+    check(&rules, &format!("{write};{read}"), "hold writes 1");
+    check(&rules, &format!("{write};{ddl}"), "hold ddl 2");
+    check(&rules, &format!("{ddl};{write}"), "hold ddl 2");
+    check(&rules, &format!("{ddl};{grant}"), "deny grants");
+    check(&rules, &format!("{grant};{ddl}"), "deny grants");
+    check(&rules, &format!("{read};VACUUM"), "deny ");
+    // Of two denials the first is told.
+    check(&rules, &format!("VACUUM;{grant}"), "deny ");
+}
+
+#[test]
+fn an_approval_of_one_statement_does_not_carry_another() {
+    let rules = |one: &[&str], two: &[&str]| {
+        let short = settings::Effect::Hold { approvers: texts(two), quorum: 2, timeout_us: 1 };
+        [
+            RuleSpec { commands: vec![Class::Write], ..hold_for("writes", 1, one) },
+            RuleSpec { commands: vec![Class::Ddl], ..spec("ddl", short) },
+        ]
+    };
+    let text = "INSERT INTO t VALUES (1); DROP TABLE t";
+    check(&rules(&["leads"], &["dba"]), text, "deny writes");
+    let identity = identity();
+    let statements = classify_uncached(text.as_bytes()).statements;
+    let rules = Rules::compile(&rules(&["leads", "dba"], &["dba", "chiefs"]));
+    let Verdict::Hold(terms) = rules.decide(&who(&identity), &statements) else { panic!("hold") };
+    assert_eq!(terms.approvers, ["dba"]);
+    assert_eq!((&*terms.rule, terms.quorum, terms.timeout_us), ("ddl", 2, 1));
+}
+
+#[test]
+fn allowances_need_every_object_and_denials_one() {
+    let allowed = RuleSpec { touches: texts(&["public.t", "s.*"]), ..allow("a") };
+    check(from_ref(&allowed), "SELECT * FROM t", "allow a");
+    check(from_ref(&allowed), "SELECT * FROM t, s.x", "allow a");
+    check(from_ref(&allowed), "SELECT * FROM t, u", "deny ");
+    check(from_ref(&allowed), "SELECT * FROM t, pg_authid", "deny ");
+    check(from_ref(&allowed), "SELECT version()", "deny ");
+    check(from_ref(&allowed), "DROP SCHEMA s", "allow a");
+    check(from_ref(&allowed), "DROP SCHEMA public", "deny ");
+    let denied = [allow("a"), RuleSpec { touches: texts(&["sales.secret"]), ..deny("d") }];
+    check(&denied, "SELECT * FROM t, sales.secret", "deny d");
+    check(&denied, "SELECT * FROM secret", "deny d");
+    check(&denied, "SELECT * FROM other.secret", "allow a");
+    check(&denied, "DROP SCHEMA sales", "deny d");
+    check(&denied, "SELECT (SELECT a FROM (SELECT * FROM sales.secret) x)", "deny d");
+    check(&denied, "WITH secret AS (SELECT 1) SELECT * FROM secret", "allow a");
+    check(&denied, "EXPLAIN SELECT * FROM sales.secret", "deny d");
+}
+
+#[test]
+fn a_scope_decides_as_the_rules_do() {
+    let identity = identity();
+    let rules = Rules::compile(&[
+        RuleSpec { users: texts(&["x"]), ..deny("other") },
+        RuleSpec { groups: texts(&["agents"]), ..allow("agents") },
+        RuleSpec { minutes_utc: Some((0, 60)), ..hold("night", 1) },
+    ]);
+    let scope = rules.scope(&who(&identity));
+    assert_eq!(scope.rules.len(), 2);
+    let statements = classify_uncached(b"SELECT 1").statements;
+    for hour in 0..24 {
+        let now = Who { wall_us: hour * 3_600_000_000, ..who(&identity) };
+        let expect = if hour == 0 { "hold night 1" } else { "allow agents" };
+        assert_eq!(shown(scope.decide(&now, &statements)), expect);
+        assert_eq!(shown(rules.decide(&now, &statements)), expect);
+        assert_eq!(shown(scope.decide_class(&now, Class::Unknown)), expect);
+    }
+}
+
+#[test]
+fn denials_carry_the_message_of_their_rule() {
+    let identity = identity();
+    let message = "ask in the morning".to_owned();
+    let rules = [spec("polite", settings::Effect::Deny(Some(message.clone())))];
+    let verdict = Rules::compile(&rules).decide_class(&who(&identity), Class::Read);
+    assert!(matches!(verdict, Verdict::Deny(reason) if reason.message == message));
+    let verdict = Rules::compile(&[deny("curt")]).decide_class(&who(&identity), Class::Read);
+    let expect = "rule \"curt\" denies `read`";
+    assert!(matches!(verdict, Verdict::Deny(reason) if reason.message == expect));
+}
+
+#[test]
+fn an_explanation_names_every_reason() {
+    let identity = identity();
+    let rules = Rules::compile(&[
+        RuleSpec { users: texts(&["x"]), ..allow("by user") },
+        RuleSpec { groups: texts(&["x"]), ..allow("by group") },
+        RuleSpec { targets: texts(&["x"]), ..allow("by target") },
+        RuleSpec { commands: vec![Class::Read], ..allow("reads") },
+        RuleSpec { touches: texts(&["public.u"]), ..allow("by object") },
+        RuleSpec { commands: vec![Class::UnboundedWrite], ..hold("dba", 2) },
+        RuleSpec { minutes_utc: Some((0, 1)), ..deny("night") },
+    ]);
+    let statements = classify_uncached(b"DELETE FROM public.t").statements;
+    let explanation = rules.explain(&who(&identity), &statements);
+    assert_eq!(
+        explanation.to_string(),
+        "statement 1: DELETE, class unbounded-write, touches public.t\n  \
+         allow does not match: by user: user ci-bot is not in users\n  \
+         allow does not match: by group: none of agents, nightly is in groups\n  \
+         allow does not match: by target: target orders is not in targets\n  \
+         allow does not match: reads: class unbounded-write is not in commands\n  \
+         allow does not match: by object: not every object is in touches\n  \
+         hold matches: dba\n  \
+         deny does not match: night: it is outside of hours_utc\n\
+         verdict: hold by rule \"dba\": 2 of leads, dba, within 60 s"
+    );
+}

@@ -1,0 +1,175 @@
+//! SQL as tokens, for text that need not parse.
+//!
+//! In: the text of a command. Out: tokens as spans.
+//! Never: a failure. What does not end runs to the end of the text and is marked so.
+
+/// A token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Token {
+    pub kind: Kind,
+    /// First byte.
+    pub start: usize,
+    /// After the last byte.
+    pub end: usize,
+    /// The quote or comment is closed.
+    pub closed: bool,
+}
+
+/// Kinds of tokens, as far as redaction tells them apart.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    /// A keyword or name.
+    Word,
+    /// A name in double quotes.
+    QuotedName,
+    /// '...', E'...', U&'...', B'...', X'...', N'...'.
+    Text,
+    /// $tag$...$tag$.
+    Dollar,
+    /// A number or parameter.
+    Number,
+    /// One other byte.
+    Sign(u8),
+    /// -- or nested /* */.
+    Comment,
+}
+
+/// All tokens of a text.
+pub(super) fn tokens(text: &[u8]) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    let mut at = 0;
+    while at < text.len() {
+        if text[at].is_ascii_whitespace() {
+            at += 1;
+            continue;
+        }
+        let token = token(text, at);
+        assert!(token.end > at, "a token must advance");
+        at = token.end;
+        tokens.push(token);
+    }
+    tokens
+}
+
+fn token(text: &[u8], start: usize) -> Token {
+    let next = |offset: usize| text.get(start + offset).copied().unwrap_or(0);
+    let first = text[start];
+    let (kind, (end, closed)) = match first {
+        b'\'' => (Kind::Text, quoted(text, start + 1, b'\'', false)),
+        b'"' => (Kind::QuotedName, quoted(text, start + 1, b'"', false)),
+        b'-' if next(1) == b'-' => (Kind::Comment, (line_end(text, start), true)),
+        b'/' if next(1) == b'*' => (Kind::Comment, block_comment(text, start)),
+        b'$' if let Some(tag) = dollar_tag(text, start) => (Kind::Dollar, dollar(text, start, tag)),
+        b'E' | b'e' if next(1) == b'\'' => (Kind::Text, quoted(text, start + 2, b'\'', true)),
+        b'B' | b'b' | b'X' | b'x' | b'N' | b'n' if next(1) == b'\'' => {
+            (Kind::Text, quoted(text, start + 2, b'\'', false))
+        }
+        b'U' | b'u' if next(1) == b'&' && next(2) == b'\'' => {
+            (Kind::Text, quoted(text, start + 3, b'\'', false))
+        }
+        b'0'..=b'9' => (Kind::Number, (run(text, start, is_number), true)),
+        b'$' if next(1).is_ascii_digit() => (Kind::Number, (run(text, start + 1, is_number), true)),
+        _ if is_word(first) => (Kind::Word, (run(text, start, is_word), true)),
+        _ => (Kind::Sign(first), (start + 1, true)),
+    };
+    Token { kind, start, end, closed }
+}
+
+/// To the closing quote; a doubled one stands for itself, a backslash escapes if it may.
+fn quoted(text: &[u8], from: usize, quote: u8, backslash: bool) -> (usize, bool) {
+    let mut at = from;
+    while let Some(&byte) = text.get(at) {
+        at += 1;
+        if backslash && byte == b'\\' {
+            at += 1;
+        } else if byte == quote {
+            if text.get(at) != Some(&quote) {
+                return (at, true);
+            }
+            at += 1;
+        }
+    }
+    (text.len(), false)
+}
+
+fn line_end(text: &[u8], from: usize) -> usize {
+    memchr::memchr2(b'\n', b'\r', &text[from..]).map_or(text.len(), |end| from + end)
+}
+
+/// PostgreSQL's comments nest.
+fn block_comment(text: &[u8], start: usize) -> (usize, bool) {
+    let (mut at, mut depth) = (start + 2, 1);
+    while at < text.len() {
+        if text[at..].starts_with(b"/*") {
+            depth += 1;
+            at += 2;
+        } else if text[at..].starts_with(b"*/") {
+            depth -= 1;
+            at += 2;
+            if depth == 0 {
+                return (at, true);
+            }
+        } else {
+            at += 1;
+        }
+    }
+    (text.len(), false)
+}
+
+/// The length of `$tag$`, if one starts here.
+fn dollar_tag(text: &[u8], start: usize) -> Option<usize> {
+    let rest = &text[start + 1..];
+    let name = rest.iter().take_while(|&&byte| is_word(byte) && byte != b'$').count();
+    let starts_well = !rest.first().is_some_and(u8::is_ascii_digit);
+    (starts_well && rest.get(name) == Some(&b'$')).then_some(name + 2)
+}
+
+fn dollar(text: &[u8], start: usize, tag: usize) -> (usize, bool) {
+    let body = start + tag;
+    match memchr::memmem::find(&text[body..], &text[start..body]) {
+        Some(end) => (body + end + tag, true),
+        None => (text.len(), false),
+    }
+}
+
+fn run(text: &[u8], start: usize, is_part: impl Fn(u8) -> bool) -> usize {
+    start + text[start..].iter().take_while(|&&byte| is_part(byte)).count()
+}
+
+fn is_number(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_')
+}
+
+fn is_word(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'_' | b'$') || !byte.is_ascii()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn check(text: &str, expect: &[&str]) {
+        let found = tokens(text.as_bytes());
+        let parts: Vec<_> = found.iter().map(|token| &text[token.start..token.end]).collect();
+        assert_eq!(parts, expect);
+    }
+
+    #[test]
+    fn quotes_end_where_postgres_ends_them() {
+        check("a 'b''c' d", &["a", "'b''c'", "d"]);
+        check(r"'b\' d", &[r"'b\'", "d"]);
+        check(r"E'b\'c' d", &[r"E'b\'c'", "d"]);
+        check("$x$ '$y$' $x$;", &["$x$ '$y$' $x$", ";"]);
+        check("a$b$c $1 $$z$$", &["a$b$c", "$1", "$$z$$"]);
+        check("\"a\"\"b\"--c\n/* /* */ */1.5e3", &["\"a\"\"b\"", "--c", "/* /* */ */", "1.5e3"]);
+    }
+
+    #[test]
+    fn what_does_not_end_is_marked() {
+        for text in ["'a", "\"a", "E'a\\", "$$a", "/* /* */", "U&'"] {
+            let found = tokens(text.as_bytes());
+            assert!(!found.last().unwrap().closed, "{text}");
+            assert_eq!(found.last().unwrap().end, text.len());
+        }
+    }
+}

@@ -1,0 +1,163 @@
+use proptest::prelude::*;
+
+use super::*;
+
+fn check(text: &str, expect: &str) {
+    let redacted = command_text(text.as_bytes());
+    assert_eq!(String::from_utf8_lossy(&redacted), expect, "of {text}");
+    assert!(may_hold_credential(text.as_bytes()) || text == expect);
+    let again = command_text(expect.as_bytes());
+    assert_eq!(String::from_utf8_lossy(&again), expect, "is not stable");
+}
+
+#[test]
+fn roles() {
+    check("ALTER ROLE bob PASSWORD 'x'", "ALTER ROLE bob PASSWORD '***'");
+    check(
+        "create user bob with login encrypted password E'a\\'b' valid until '2030-01-01'",
+        "create user bob with login encrypted password '***' valid until '2030-01-01'",
+    );
+    check("ALTER USER bob PASSWORD $$x$$;SELECT 'y'", "ALTER USER bob PASSWORD '***';SELECT 'y'");
+    check("ALTER ROLE bob PASSWORD NULL", "ALTER ROLE bob PASSWORD NULL");
+    check("ALTER ROLE b PASSWORD /* c */ U&'x'", "ALTER ROLE b PASSWORD /* c */ '***'");
+    check("CREATE USER b IDENTIFIED BY 'x'", "CREATE USER b IDENTIFIED BY '***'");
+}
+
+#[test]
+fn foreign_servers_and_subscriptions() {
+    check(
+        "CREATE USER MAPPING FOR u SERVER s OPTIONS (user 'u', password 'p')",
+        "CREATE USER MAPPING FOR u SERVER s OPTIONS (user 'u', password '***')",
+    );
+    check(
+        "ALTER SERVER s OPTIONS (SET host 'h', ADD mykey 'k')",
+        "ALTER SERVER s OPTIONS (SET host 'h', ADD mykey '***')",
+    );
+    check(
+        "CREATE SUBSCRIPTION s CONNECTION 'host=h password=p user=u' PUBLICATION q",
+        "CREATE SUBSCRIPTION s CONNECTION 'host=h password=*** user=u' PUBLICATION q",
+    );
+    check(
+        "SELECT dblink_connect('postgres://u:p@h/d')",
+        "SELECT dblink_connect('postgres://u:***@h/d')",
+    );
+    check(
+        "ALTER SYSTEM SET primary_conninfo = 'password=''a b'' host=h'",
+        "ALTER SYSTEM SET primary_conninfo = 'password=''***'' host=h'",
+    );
+}
+
+#[test]
+fn settings() {
+    check("SET my.password = hunter2", "SET my.password = '***'");
+    check("SET my.password TO 'a', 'b'", "SET my.password TO '***', '***'");
+    check("SET my.password TO DEFAULT", "SET my.password TO DEFAULT");
+    check("SELECT set_config('my.token', 'x', true)", "SELECT set_config('***', '***', true)");
+    check("SELECT set_config('my.name', 'x', true)", "SELECT set_config('my.name', 'x', true)");
+    check("SET password_encryption = 'md5'", "SET password_encryption = 'md5'");
+}
+
+#[test]
+fn functions_with_keys() {
+    check(
+        "SELECT pgp_sym_encrypt(a, 'k'), name FROM t WHERE x = 'y'",
+        "SELECT pgp_sym_encrypt(a, '***'), name FROM t WHERE x = 'y'",
+    );
+    check(
+        "SELECT aws_commons.create_aws_credentials('a', 'b', '')",
+        "SELECT aws_commons.create_aws_credentials('***', '***', '***')",
+    );
+    check(
+        "UPDATE t SET h = crypt('pw', gen_salt('bf'))",
+        "UPDATE t SET h = crypt('***', gen_salt('***'))",
+    );
+}
+
+#[test]
+fn columns() {
+    check(
+        "UPDATE users SET password = 'x', name = 'y' WHERE id = 1",
+        "UPDATE users SET password = '***', name = 'y' WHERE id = 1",
+    );
+    check(
+        "SELECT 1 FROM u WHERE api_key IN ('a', 'b')",
+        "SELECT 1 FROM u WHERE api_key IN ('***', '***')",
+    );
+    check(
+        "INSERT INTO users (name, \"Password\", n) VALUES ('a', 'p', 1), ('b', md5('q'), 2)",
+        "INSERT INTO users (name, \"Password\", n) VALUES ('a', '***', 1), ('b', md5('***'), 2)",
+    );
+    check(
+        "UPDATE u SET (name, secret) = ('a', 's') WHERE id = 3",
+        "UPDATE u SET (name, secret) = ('a', '***') WHERE id = 3",
+    );
+    check(
+        "INSERT INTO u (token) SELECT 'x' || y FROM z",
+        "INSERT INTO u (token) SELECT '***' || y FROM z",
+    );
+}
+
+#[test]
+fn bodies_strings_and_comments() {
+    check(
+        "DO $$ BEGIN EXECUTE 'ALTER ROLE b PASSWORD ''x'''; END $$",
+        "DO $$ BEGIN EXECUTE 'ALTER ROLE b PASSWORD ''***'''; END $$",
+    );
+    check("DO $a$ ALTER ROLE b PASSWORD $b$x$b$; $a$", "DO $a$ ALTER ROLE b PASSWORD '***'; $a$");
+    check("SELECT 1 -- password: hunter2 here", "SELECT 1 -- password: *** here");
+    check(
+        "SELECT '{\"password\": \"x y\", \"a\": 1}'::jsonb",
+        "SELECT '{\"password\": \"***\", \"a\": 1}'::jsonb",
+    );
+    check(
+        "COPY t FROM PROGRAM 'PGPASSWORD=x curl -H \"Authorization: Basic abc\" h'",
+        "COPY t FROM PROGRAM 'PGPASSWORD=*** curl -H \"Authorization: ***\" h'",
+    );
+    check(
+        "SELECT 'AKIAIOSFODNN7EXAMPLE' /* ghp_a8Kd0Zq1Lr7Xw3Vb9Nt5Ym2Cs6Hf4Gj8Pe1R */",
+        "SELECT '***' /* *** */",
+    );
+}
+
+#[test]
+fn what_does_not_parse_is_redacted_all_the_same() {
+    check("ALTER ROL bob PASWORD PASSWORD 'x' )(", "ALTER ROL bob PASWORD PASSWORD '***' )(");
+    check("ALTER ROLE bob PASSWORD 'never ends", "ALTER ROLE bob PASSWORD***");
+    check("SELECT 'password is x", "SELECT 'password***");
+}
+
+#[test]
+fn what_holds_no_credential_is_borrowed() {
+    for text in [
+        "SELECT * FROM orders WHERE name = 'bob'",
+        "SELECT password FROM users WHERE id = 'x'",
+        "INSERT INTO t (a, b) VALUES ('passenger', 'x')",
+        "SELECT token_count FROM t WHERE a = 'b'",
+        "",
+    ] {
+        assert!(matches!(command_text(text.as_bytes()), Cow::Borrowed(_)), "{text}");
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_text_is_fine(text in prop::collection::vec(prop::sample::select(vec![
+        "password", " ", "'", "''", "$$", "$a$", "(", ")", ",", "=", "x", "E'", "\\", "\"", "--",
+        "/*", "*/", "\n", ";", "insert into t (password) values", "options", "://a:b@c", "set",
+    ]), 0..40)) {
+        let text = text.concat();
+        let redacted = command_text(text.as_bytes());
+        if !may_hold_credential(text.as_bytes()) {
+            prop_assert_eq!(redacted.as_ref(), text.as_bytes());
+        }
+    }
+
+    /// Wherever the text is cut, the password is not in what is left.
+    #[test]
+    fn no_cut_shows_the_password(cut in 0_usize..90) {
+        let text = "CREATE ROLE a LOGIN; ALTER ROLE bob WITH PASSWORD 'hunter2!hunter2' VALID UNTIL 'x'";
+        let text = &text[..cut.min(text.len())];
+        let redacted = command_text(text.as_bytes());
+        prop_assert!(memchr::memmem::find(&redacted, b"hun").is_none());
+    }
+}

@@ -1,0 +1,297 @@
+use proptest::prelude::*;
+
+use super::*;
+
+const TEXT: u32 = 25;
+const NUMERIC: u32 = 1700;
+
+fn body(values: &[Option<&[u8]>]) -> Vec<u8> {
+    let mut body = u16::try_from(values.len()).unwrap().to_be_bytes().to_vec();
+    for value in values {
+        match value {
+            None => body.extend_from_slice(&[0xff; 4]),
+            Some(value) => {
+                body.extend_from_slice(&u32::try_from(value.len()).unwrap().to_be_bytes());
+                body.extend_from_slice(value);
+            }
+        }
+    }
+    body
+}
+
+fn values(body: &[u8]) -> Vec<Option<Vec<u8>>> {
+    let (count, mut at) = (read_u16(body, 0).unwrap(), 2);
+    let values = (0..count).map(|_| match value_at(body, at).unwrap() {
+        None => {
+            at += 4;
+            None
+        }
+        Some((start, end)) => {
+            at = end;
+            Some(body[start..end].to_vec())
+        }
+    });
+    let values = values.collect();
+    assert_eq!(at, body.len());
+    values
+}
+
+fn all(operator: Operator) -> Rc<Detectors> {
+    Rc::new(Detectors::new(Detector::ALL.map(|detector| (detector, operator))))
+}
+
+fn scanned(type_oid: u32, binary: bool) -> Column {
+    Column { action: Action::scan(types::scan(type_oid, binary)), type_oid, binary }
+}
+
+fn hidden(operator: Operator, type_oid: u32, binary: bool) -> Column {
+    let whole = types::whole(operator, type_oid, binary);
+    Column { action: Action::Hide { whole, operator, cause: Cause::Column }, type_oid, binary }
+}
+
+fn masked(plan: &Plan, body: &[u8]) -> (Vec<u8>, u64) {
+    let (mut edits, mut hits, mut out) = (Edits::default(), Hits::default(), Vec::new());
+    plan.row(body, &mut edits, &mut hits).unwrap();
+    edits.apply(body, &mut out);
+    (out, hits.total())
+}
+
+#[track_caller]
+fn check(columns: Vec<Column>, row: &[Option<&[u8]>], expect: &[Option<&[u8]>]) {
+    let plan = Plan::new(columns, all(Operator::Redact));
+    let (out, _) = masked(&plan, &body(row));
+    let expect: Vec<_> = expect.iter().map(|value| value.map(<[u8]>::to_vec)).collect();
+    assert_eq!(values(&out), expect);
+}
+
+#[test]
+fn a_row_is_hidden_and_scanned_at_once() {
+    check(
+        vec![
+            scanned(TEXT, false),
+            hidden(Operator::Partial, TEXT, false),
+            scanned(23, false),
+            hidden(Operator::Nullify, TEXT, false),
+            scanned(1043, true),
+            hidden(Operator::Redact, 23, true),
+        ],
+        &[
+            Some(b"mail bob@example.com, eve@example.com!"),
+            Some(b"123-45-6789"),
+            Some(b"42"),
+            Some(b"gone"),
+            Some(b"4111 1111 1111 1111"),
+            Some(&[0, 0, 0, 9]),
+        ],
+        &[
+            Some(b"mail [EMAIL], [EMAIL]!"),
+            Some(b"***-**-6789"),
+            Some(b"42"),
+            None,
+            Some(b"[CREDIT_CARD]"),
+            Some(&[0; 4]),
+        ],
+    );
+}
+
+#[test]
+fn null_and_empty_stay() {
+    let columns = vec![hidden(Operator::Mask, TEXT, false), scanned(TEXT, false)];
+    check(columns.clone(), &[None, None], &[None, None]);
+    check(columns, &[Some(b""), Some(b"")], &[Some(b""), Some(b"")]);
+}
+
+/// Lengths such as 49 are the digit `1` as a byte, 64 is `@`, 69 is `E`.
+#[test]
+fn length_fields_are_no_part_of_values() {
+    for length in 16..130 {
+        let mut value = b"4111111111111111".to_vec();
+        value.resize(length, b'.');
+        let mut expect = b"[CREDIT_CARD]".to_vec();
+        expect.resize(length - 3, b'.');
+        let columns = vec![scanned(TEXT, false); 2];
+        check(columns, &[Some(&value), Some(&value)], &[Some(&expect), Some(&expect)]);
+    }
+    // No match across a length field: 64 bytes and `bob`, then an at sign's neighbours.
+    let long = vec![b'b'; 64];
+    let columns = vec![scanned(TEXT, false); 2];
+    check(columns, &[Some(b"bob"), Some(&long)], &[Some(b"bob"), Some(&long)]);
+}
+
+#[test]
+fn numbers_that_are_cards() {
+    let card = 4_111_111_111_111_111_i64;
+    let id = 4_111_111_111_111_112_i64;
+    let int8 = |number: i64| number.to_be_bytes().to_vec();
+    let columns = vec![scanned(20, true), scanned(20, true), scanned(20, false)];
+    check(
+        columns,
+        &[Some(&int8(card)), Some(&int8(id)), Some(b"4111111111111111")],
+        &[Some(&[0; 8]), Some(&int8(id)), Some(b"0")],
+    );
+    // 4111_1111_1111_1111 in base 10000, weight 3; and 5000_0000_0000_0000 with zeros left out.
+    let numeric = |digits: &[u16], weight: u16| {
+        let mut value = Vec::new();
+        for word in [u16::try_from(digits.len()).unwrap(), weight, 0, 0].iter().chain(digits) {
+            value.extend_from_slice(&word.to_be_bytes());
+        }
+        value
+    };
+    let card = numeric(&[4111, 1111, 1111, 1111], 3);
+    let other = numeric(&[4111, 1111, 1111, 1112], 3);
+    let columns = vec![scanned(NUMERIC, true), scanned(NUMERIC, true), scanned(NUMERIC, false)];
+    check(
+        columns,
+        &[Some(&card), Some(&other), Some(b"4111111111111111.50")],
+        &[Some(&[0; 8]), Some(&other), Some(b"4111111111111111.50")],
+    );
+}
+
+fn array(elements: &[Option<&[u8]>]) -> Vec<u8> {
+    let mut value = Vec::new();
+    for word in [1, 0, TEXT, u32::try_from(elements.len()).unwrap(), 1] {
+        value.extend_from_slice(&word.to_be_bytes());
+    }
+    value.extend_from_slice(&body(elements)[2..]);
+    value
+}
+
+#[test]
+fn arrays_are_rebuilt() {
+    let before = array(&[Some(b"bob@example.com"), None, Some(b"x"), Some(b"eve@example.com")]);
+    let after = array(&[Some(b"[EMAIL]"), None, Some(b"x"), Some(b"[EMAIL]")]);
+    check(vec![scanned(1009, true)], &[Some(&before)], &[Some(&after)]);
+    check(
+        vec![hidden(Operator::Mask, 1009, true)],
+        &[Some(&before)],
+        &[Some(b"\0\0\0\0\0\0\0\0\0\0\0\x19")],
+    );
+    // An array that does not have the shape of one, and holds something: NULL.
+    check(vec![scanned(1009, true)], &[Some(b"bob@example.com")], &[None]);
+    check(
+        vec![scanned(1009, false)],
+        &[Some(b"{bob@example.com,\"a b\"}")],
+        &[Some(b"{[EMAIL],\"a b\"}")],
+    );
+}
+
+#[test]
+fn unknown_binary_types_are_nulled() {
+    check(vec![scanned(16_500, true)], &[Some(b"\0\0bob@example.com")], &[None]);
+    check(vec![scanned(16_500, true)], &[Some(b"\0\0bob")], &[Some(b"\0\0bob")]);
+    check(vec![scanned(3807, false)], &[Some(b"{bob@example.com}")], &[Some(b"{}")]);
+}
+
+#[test]
+fn jsonb_keeps_its_version() {
+    check(
+        vec![scanned(3802, true)],
+        &[Some(b"\x01{\"a\": \"bob@example.com\", \"b\": 4111111111111111}")],
+        &[Some(b"\x01{\"a\": \"[EMAIL]\", \"b\": 0}")],
+    );
+    check(vec![scanned(3802, true)], &[Some(b"")], &[Some(b"")]);
+}
+
+#[test]
+fn nullify_on_a_find_hides_the_value() {
+    let plan = Plan::new(vec![scanned(TEXT, false)], all(Operator::Nullify));
+    let (out, hits) = masked(&plan, &body(&[Some(b"a bob@example.com b")]));
+    assert_eq!((values(&out), hits), (vec![None], 1));
+}
+
+#[test]
+fn only_rows_of_the_planned_shape_pass() {
+    let plan = Plan::new(vec![hidden(Operator::Mask, TEXT, false); 2], all(Operator::Redact));
+    let good = body(&[Some(b"bob@example.com"), None]);
+    let mut edits = Edits::default();
+    for length in 0..good.len() {
+        let result = plan.row(&good[..length], &mut edits, &mut Hits::default());
+        assert_eq!(result, Err(Malformed::MessageBody), "cut at {length}");
+        assert!(edits.is_empty());
+    }
+    for bad in [body(&[None]), body(&[None, None, None]), [good.clone(), vec![0]].concat()] {
+        assert!(plan.row(&bad, &mut edits, &mut Hits::default()).is_err());
+    }
+    assert!(plan.row(b"\0\x02\xff\xff\xff\xfe", &mut edits, &mut Hits::default()).is_err());
+}
+
+#[test]
+fn plans_that_do_nothing_say_so() {
+    assert!(Plan::default().is_pass());
+    assert!(Plan::new(vec![scanned(23, false)], all(Operator::Mask)).is_pass());
+    assert!(!Plan::new(vec![scanned(TEXT, false)], all(Operator::Mask)).is_pass());
+    let jwt = Rc::new(Detectors::new([(Detector::Jwt, Operator::Mask)]));
+    assert!(Plan::new(vec![scanned(20, true)], jwt).is_pass());
+}
+
+fn any_value() -> impl Strategy<Value = Option<Vec<u8>>> {
+    let piece = prop::sample::select(vec![
+        "4111111111111111",
+        "bob@example.com",
+        "123-45-6789",
+        " ",
+        "-",
+        "1",
+        "x",
+        "@",
+        "\"",
+        "\\",
+        "{",
+        "}",
+        "-----BEGIN PRIVATE KEY-----",
+        "GB82WEST12345698765432",
+        "eyJ",
+        "\0",
+    ]);
+    let text = prop::collection::vec(piece, 0..8).prop_map(|pieces| pieces.concat().into_bytes());
+    prop::option::of(prop_oneof![text, prop::collection::vec(any::<u8>(), 0..80)])
+}
+
+proptest! {
+    /// The row as a whole gives what each value gives by itself, and no find is left over.
+    #[test]
+    fn a_row_is_the_sum_of_its_values(row in prop::collection::vec(any_value(), 0..8)) {
+        let plan = Plan::new(vec![scanned(TEXT, false); row.len()], all(Operator::Redact));
+        let row: Vec<Option<&[u8]>> = row.iter().map(Option::as_deref).collect();
+        let (out, _) = masked(&plan, &body(&row));
+        for (value, masked) in row.iter().zip(values(&out)) {
+            let expect = value.map(|value| {
+                let (mut scratch, mut text) = (Scratch::default(), Vec::new());
+                text::replace(&plan.detectors, value, &mut scratch, &mut text, &mut Hits::default());
+                text
+            });
+            prop_assert_eq!(&masked, &expect);
+        }
+    }
+
+    #[test]
+    fn any_body_is_fine(
+        bytes in prop::collection::vec(any::<u8>(), 0..120),
+        types in prop::collection::vec((prop::sample::select(vec![20, 25, 114, 1009, 1700, 3802,
+            16_500]), any::<bool>(), any::<bool>()), 0..4),
+    ) {
+        let column = |&(oid, binary, hide): &(u32, bool, bool)| {
+            if hide { hidden(Operator::Partial, oid, binary) } else { scanned(oid, binary) }
+        };
+        let plan = Plan::new(types.iter().map(column).collect(), all(Operator::Redact));
+        let mut bytes = bytes;
+        bytes.splice(0..0, u16::try_from(types.len()).unwrap().to_be_bytes());
+        let (mut edits, mut out) = (Edits::default(), Vec::new());
+        if plan.row(&bytes, &mut edits, &mut Hits::default()).is_ok() {
+            edits.apply(&bytes, &mut out);
+        }
+    }
+
+    #[test]
+    fn any_value_of_any_type_is_fine(
+        value in any_value(),
+        oid in prop::sample::select(vec![20, 25, 114, 199, 1009, 1700, 3802, 16_500]),
+        binary in any::<bool>(),
+    ) {
+        for operator in [Operator::Redact, Operator::Nullify, Operator::Partial] {
+            let plan = Plan::new(vec![scanned(oid, binary)], all(operator));
+            let (out, _) = masked(&plan, &body(&[value.as_deref()]));
+            prop_assert_eq!(values(&out).len(), 1);
+        }
+    }
+}

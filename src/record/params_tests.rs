@@ -1,0 +1,97 @@
+use proptest::prelude::*;
+
+use super::super::body::{self, Body, Kind};
+use super::super::entry::{Command, Decision, Entry, Params};
+use super::super::testing::command;
+use super::*;
+
+fn json_of(raw: &[u8], types: &[u32]) -> String {
+    let params = Some(Params { raw, types });
+    let entry = Entry::Command(Command { params, decision: Decision::Allow, ..command("", &[]) });
+    let mut bytes = Vec::new();
+    body::put_entry(&mut bytes, &entry);
+    let Some(Body::Command(command)) = body::read(Kind::Command, &bytes) else { panic!() };
+    to_json(&command.params.unwrap())
+}
+
+/// A Bind body: formats, then values.
+fn bind(formats: &[u16], values: &[Option<&[u8]>]) -> Vec<u8> {
+    let mut raw = (formats.len() as u16).to_be_bytes().to_vec();
+    raw.extend(formats.iter().flat_map(|format| format.to_be_bytes()));
+    raw.extend((values.len() as u16).to_be_bytes());
+    for value in values {
+        match value {
+            None => raw.extend((-1i32).to_be_bytes()),
+            Some(bytes) => {
+                raw.extend((bytes.len() as i32).to_be_bytes());
+                raw.extend_from_slice(bytes);
+            }
+        }
+    }
+    raw
+}
+
+#[test]
+fn text_values_are_strings() {
+    let check =
+        |values: &[Option<&[u8]>], expect| assert_eq!(json_of(&bind(&[], values), &[]), expect);
+    check(&[], "[]");
+    check(&[Some(b"a\"b\n"), None, Some(b"")], r#"["a\"b\n",null,""]"#);
+    check(&[Some(b"\xff\x00")], r#"[{"b64":"/wA="}]"#);
+}
+
+#[test]
+fn binary_values_are_what_their_type_says() {
+    let check = |oid, value: &[u8], expect: &str| {
+        assert_eq!(
+            json_of(&bind(&[1], &[Some(value)]), &[oid]),
+            format!("[{expect}]"),
+            "oid {oid}"
+        );
+    };
+    check(16, &[1], "true");
+    check(16, &[2], r#"{"b64":"Ag=="}"#);
+    check(21, &(-2i16).to_be_bytes(), "-2");
+    check(23, &(-70000i32).to_be_bytes(), "-70000");
+    check(23, &[0; 8], r#"{"b64":"AAAAAAAAAAA="}"#);
+    check(20, &i64::MIN.to_be_bytes(), "-9223372036854775808");
+    check(26, &u32::MAX.to_be_bytes(), "4294967295");
+    check(700, &1.5f32.to_be_bytes(), "1.5");
+    check(701, &(-0.25f64).to_be_bytes(), "-0.25");
+    check(701, &f64::NAN.to_be_bytes(), r#""NaN""#);
+    check(700, &f32::NEG_INFINITY.to_be_bytes(), r#""-Infinity""#);
+    check(25, b"text", r#""text""#);
+    check(2950, &[0x11; 16], r#""11111111-1111-1111-1111-111111111111""#);
+    check(17, b"\x00\x01", r#"{"b64":"AAE="}"#);
+    check(0, b"\x00\x01", r#"{"b64":"AAE="}"#);
+}
+
+#[test]
+fn formats_are_per_value_or_for_all() {
+    let one = 1i32.to_be_bytes();
+    let values: [Option<&[u8]>; 2] = [Some(&one), Some(b"x")];
+    assert_eq!(json_of(&bind(&[1, 0], &values), &[23, 25]), r#"[1,"x"]"#);
+    assert_eq!(json_of(&bind(&[1], &values), &[23, 25]), r#"[1,"x"]"#);
+}
+
+#[test]
+fn what_makes_no_sense_is_kept() {
+    let whole = bind(&[], &[Some(b"abc"), Some(b"def")]);
+    assert_eq!(json_of(&whole[..whole.len() - 1], &[]), r#"["abc",{"rest_b64":"AAAAA2Rl"}]"#);
+    assert_eq!(json_of(b"", &[]), r#"[{"rest_b64":""}]"#);
+    let mut longer = bind(&[], &[Some(b"abc")]);
+    longer.push(7);
+    assert_eq!(json_of(&longer, &[]), r#"["abc",{"rest_b64":"Bw=="}]"#);
+}
+
+proptest! {
+    #[test]
+    fn any_bytes_become_json(
+        raw in prop::collection::vec(any::<u8>(), 0..80),
+        types in prop::collection::vec(prop::sample::select(vec![0u32, 16, 20, 23, 25, 701, 2950]), 0..4),
+    ) {
+        let json = json_of(&raw, &types);
+        let parsed: Result<serde_json::Value, _> = serde_json::from_str(&json);
+        prop_assert!(parsed.is_ok_and(|value| value.is_array()), "{}", json);
+    }
+}

@@ -1,0 +1,255 @@
+//! `kill -9` while clients write: what a client was told, the record knows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::{Child, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use crate::support::lake::{Lake, Row, number, text};
+use crate::support::raw::{Raw, extended, query, sync};
+use crate::support::tools::{client, pgbench};
+use crate::support::weir::CLEAR;
+use crate::support::{Database, Endpoint, Postgres, Spec, Weir, short_or_long};
+
+/// Clients that insert ids one by one, and remember each that the server acknowledged.
+struct Ledger {
+    acknowledged: Mutex<Vec<String>>,
+    stop: AtomicBool,
+}
+
+const CLIENTS: usize = 6;
+
+impl Ledger {
+    fn new() -> Ledger {
+        Ledger { acknowledged: Mutex::new(Vec::new()), stop: AtomicBool::new(false) }
+    }
+
+    /// Inserts until the connection breaks or the ledger stops.
+    fn work(&self, endpoint: &Endpoint, client: usize, round: u32) {
+        // weir may have died already.
+        if std::net::TcpStream::connect(("127.0.0.1", endpoint.port)).is_err() {
+            return;
+        }
+        let (mut raw, greeting) = Raw::try_login(endpoint);
+        if greeting.last().is_none_or(|message| message.kind != b'Z') {
+            return;
+        }
+        let mut acknowledged = Vec::new();
+        for count in 0.. {
+            if self.stop.load(Ordering::Relaxed) {
+                break;
+            }
+            let id = format!("id-{round}-{client}-{count}-x");
+            let sql = format!("INSERT INTO ledger VALUES ('{id}')");
+            // Half of the clients speak the extended protocol.
+            let bytes = if client < CLIENTS / 2 { query(&sql) } else { extended_insert(&id) };
+            if raw.try_send(&bytes).is_err() || !committed(&mut raw) {
+                break;
+            }
+            acknowledged.push(id);
+        }
+        self.acknowledged.lock().expect("the ledger").extend(acknowledged);
+    }
+}
+
+fn extended_insert(id: &str) -> Vec<u8> {
+    [extended("INSERT INTO ledger VALUES ($1)", &[Some(id)]), sync()].concat()
+}
+
+/// Whether the server said that the statement is done and the transaction over.
+fn committed(raw: &mut Raw) -> bool {
+    let mut complete = false;
+    loop {
+        match raw.read() {
+            Ok(Some(message)) if message.kind == b'C' => complete = true,
+            Ok(Some(message)) if message.kind == b'Z' => return complete,
+            Ok(Some(message)) if message.kind == b'E' => return false,
+            Ok(Some(_)) => {}
+            Ok(None) | Err(_) => return false,
+        }
+    }
+}
+
+/// The id that a command inserts, if it is one of ours.
+fn id_of(command: &Row) -> Option<String> {
+    let said = text(command, "query_text") + &text(command, "params_json");
+    let start = said.find("id-")?;
+    let end = start + said[start..].find("-x")? + 2;
+    Some(said[start..end].to_owned())
+}
+
+/// Outcomes of the commands that inserted each id.
+fn outcomes(lake: &Lake) -> BTreeMap<String, Vec<String>> {
+    let mut responses = BTreeMap::new();
+    for row in lake.rows("responses") {
+        let key = (text(&row, "session_id"), number(&row, "command_seq"));
+        let before = responses.insert(key.clone(), text(&row, "outcome"));
+        assert!(before.is_none(), "two responses to {key:?}");
+    }
+    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for row in lake.rows("commands") {
+        if let Some(id) = id_of(&row) {
+            let key = (text(&row, "session_id"), number(&row, "seq"));
+            let outcome = responses.get(&key).cloned().unwrap_or_else(|| "none".to_owned());
+            found.entry(id).or_default().push(outcome);
+        }
+    }
+    found
+}
+
+fn setup() -> Database {
+    let database = Postgres::shared().database();
+    database.sql("CREATE TABLE ledger (id text PRIMARY KEY); GRANT ALL ON ledger TO app");
+    pgbench(&database.endpoint(), &["-i", "-q", "-s", "1"]);
+    database
+}
+
+/// A background load that does not care whether it is cut off.
+fn load(endpoint: &Endpoint) -> Child {
+    let mut command = client("pgbench");
+    endpoint.give_to(&mut command);
+    command.args(["-n", "-N", "-M", "prepared", "-c", "4", "-T", "30"]);
+    command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
+    command.spawn().expect("pgbench")
+}
+
+fn kill_rounds(weir: &mut Weir, rounds: u32) -> Vec<String> {
+    let ledger = Ledger::new();
+    for round in 0..rounds {
+        if round > 0 {
+            weir.start();
+        }
+        let endpoint = weir.endpoint();
+        let mut noise = load(&endpoint);
+        std::thread::scope(|scope| {
+            for client in 0..CLIENTS {
+                let (ledger, endpoint) = (&ledger, &endpoint);
+                scope.spawn(move || ledger.work(endpoint, client, round));
+            }
+            // Another moment in each round, so that the kill meets other states.
+            std::thread::sleep(Duration::from_millis(500 + u64::from(round * 137 % 700)));
+            weir.kill();
+        });
+        let _ = noise.kill();
+        let _ = noise.wait();
+    }
+    ledger.acknowledged.into_inner().expect("the ledger")
+}
+
+/// What `kill -9` may cost: nothing that a client was told, and nothing that the server did.
+fn survives(durability: &str, rounds: u32) {
+    let database = setup();
+    let settings = format!("{CLEAR}\ndurability = \"{durability}\"");
+    let mut weir = Spec::new(&database).target_settings(&database.endpoint(), &settings).start();
+    let acknowledged = kill_rounds(&mut weir, rounds);
+    assert!(acknowledged.len() > 20 * rounds as usize, "only {} in all", acknowledged.len());
+    weir.start();
+    let lake = weir.lake();
+    let found = outcomes(&lake);
+    let mut missing = Vec::new();
+    for id in &acknowledged {
+        match found.get(id).map(Vec::as_slice) {
+            Some([outcome]) if outcome == "success" => {}
+            other => missing.push(format!("{id}: {other:?}")),
+        }
+    }
+    let total = acknowledged.len();
+    assert!(missing.is_empty(), "{} of {total} acknowledged: {missing:#?}", missing.len());
+    // No byte of a command reached the server without a record, acknowledged or not.
+    let stored: BTreeSet<String> =
+        database.sql("SELECT id FROM ledger").lines().map(str::to_owned).collect();
+    let unrecorded: Vec<&String> = stored.iter().filter(|id| !found.contains_key(*id)).collect();
+    assert!(
+        unrecorded.is_empty(),
+        "{} of {} ran unrecorded: {unrecorded:?}",
+        unrecorded.len(),
+        stored.len()
+    );
+    for id in &acknowledged {
+        assert!(stored.contains(id), "{id} was acknowledged and is not in the table");
+    }
+    // Sessions that a crash cut off are closed by the recovery.
+    let sessions = lake.rows("sessions");
+    let of = |phase: &str| -> BTreeSet<String> {
+        let rows = sessions.iter().filter(|row| text(row, "phase") == phase);
+        rows.map(|row| text(row, "session_id")).collect()
+    };
+    let mut ended = of("end");
+    ended.extend(of("recovered"));
+    let open: Vec<String> = of("start").difference(&ended).cloned().collect();
+    assert!(open.is_empty(), "sessions without an end: {open:?}");
+    assert_eq!(lake.events("boot").len(), rounds as usize + 1);
+    assert!(lake.events("recovery").len() >= rounds as usize, "a crash without a recovery row");
+}
+
+#[test]
+fn kill_nine_loses_no_acknowledged_command() {
+    survives("write", short_or_long(5, 100));
+}
+
+#[test]
+fn kill_nine_in_sync_mode_loses_no_acknowledged_command() {
+    survives("sync", short_or_long(2, 20));
+}
+
+#[test]
+fn a_graceful_stop_under_load_loses_nothing() {
+    let database = setup();
+    let mut weir = Spec::new(&database).start();
+    let ledger = Ledger::new();
+    let endpoint = weir.endpoint();
+    std::thread::scope(|scope| {
+        for client in 0..CLIENTS {
+            let (ledger, endpoint) = (&ledger, &endpoint);
+            scope.spawn(move || ledger.work(endpoint, client, 0));
+        }
+        std::thread::sleep(Duration::from_secs(1));
+        let status = weir.stop();
+        ledger.stop.store(true, Ordering::Relaxed);
+        assert!(status.success(), "{status}\n{}", weir.log());
+    });
+    let found = outcomes(&weir.lake());
+    let acknowledged = ledger.acknowledged.into_inner().expect("the ledger");
+    assert!(!acknowledged.is_empty());
+    for id in &acknowledged {
+        assert_eq!(found.get(id).map(Vec::len), Some(1), "{id}");
+        assert_eq!(found[id][0], "success", "{id}");
+    }
+    for id in database.sql("SELECT id FROM ledger").lines() {
+        assert!(found.contains_key(id), "{id} ran unrecorded");
+    }
+}
+
+/// A second weir on the same data directory would write over the first one's journal.
+#[test]
+fn a_second_weir_on_the_same_data_is_refused() {
+    let database = Postgres::shared().database();
+    let weir = Spec::new(&database).start();
+    let second = Spec::new(&database).data_dir(weir.data_dir().to_owned()).prepare();
+    let mut command: Command = second.command(&["run"]);
+    let mut child = command
+        .stdin(Stdio::null())
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("weir");
+    let mut ended = None;
+    for _ in 0..100 {
+        ended = child.try_wait().expect("a child of ours");
+        if ended.is_some() {
+            break;
+        }
+        std::thread::sleep(Duration::from_millis(100));
+    }
+    if ended.is_none() {
+        let _ = child.kill();
+        let _ = child.wait();
+        panic!("a second weir runs on the same data directory");
+    }
+    let said = std::io::read_to_string(child.stderr.take().expect("stderr")).expect("text");
+    assert!(ended.is_some_and(|status| !status.success()));
+    assert!(said.contains(&weir.data_dir().display().to_string()), "{said}");
+    // The first one is not disturbed.
+    assert_eq!(crate::support::tools::psql(&weir.endpoint(), "SELECT 1"), "1");
+}

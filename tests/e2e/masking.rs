@@ -1,0 +1,309 @@
+//! Masked values leave weir on no channel: not to the client, not into the record.
+
+use std::path::Path;
+
+use crate::support::lake::{self, Lake, TABLES};
+use crate::support::raw::{
+    Message, Raw, bind, describe, execute, extended, message, parse, query, sync,
+};
+use crate::support::scratch::run;
+use crate::support::weir::USER_PASSWORD;
+use crate::support::{Database, Postgres, Spec, Weir, canary, tools};
+
+/// Values that no byte of an answer may hold.
+struct Secrets {
+    ssn: String,
+    email: String,
+    card: String,
+}
+
+impl Secrets {
+    /// Each whole, and a part of each that is still unmistakable.
+    fn words(&self) -> Vec<String> {
+        let part = |word: &str| word[2..12].to_owned();
+        vec![part(&self.ssn), part(&self.email), self.card.clone()]
+    }
+
+    fn find_in(&self, bytes: &[u8]) -> Option<String> {
+        self.words().into_iter().find(|word| contains(bytes, word.as_bytes()))
+    }
+}
+
+fn contains(bytes: &[u8], word: &[u8]) -> bool {
+    memchr::memmem::find(bytes, word).is_some()
+}
+
+const MASKS: &str = r#"
+[[mask]]
+columns = ["public.customers.ssn", "*.*.email"]
+operator = "redact"
+except = { groups = ["pii-readers"] }
+
+[[mask]]
+detect = ["credit-card"]
+operator = "redact"
+except = { groups = ["pii-readers"] }
+"#;
+
+fn setup(database: &Database) -> Secrets {
+    // A card number in an issued range whose check digit holds.
+    let card = "4539148803436467".to_owned();
+    let secrets = Secrets { ssn: canary("sn"), email: canary("em"), card };
+    let Secrets { ssn, email, card } = &secrets;
+    database.sql(&format!(
+        "CREATE TABLE customers (id int PRIMARY KEY, ssn text UNIQUE NOT NULL, email text,
+             note text, CHECK (length(note) < 100));
+         INSERT INTO customers VALUES (1, '{ssn}', '{email}@example.com', 'pays with {card} now'),
+             (2, 'two', 'x@example.com', 'nothing');
+         CREATE VIEW people AS SELECT id, ssn AS number, upper(email) AS mail FROM customers;
+         CREATE MATERIALIZED VIEW kept AS SELECT * FROM customers;
+         CREATE FUNCTION everybody() RETURNS SETOF customers LANGUAGE sql
+             AS 'SELECT * FROM customers';
+         CREATE FUNCTION loud() RETURNS void LANGUAGE plpgsql AS $$ DECLARE c customers; BEGIN
+             SELECT * INTO c FROM customers WHERE id = 1;
+             RAISE NOTICE 'card %', c.note; END $$;
+         CREATE TABLE parted (id int, ssn text, email text) PARTITION BY RANGE (id);
+         CREATE TABLE parted_1 PARTITION OF parted FOR VALUES FROM (0) TO (10);
+         INSERT INTO parted VALUES (1, 'p', '{email}@example.org');
+         GRANT ALL ON ALL TABLES IN SCHEMA public TO app"
+    ));
+    secrets
+}
+
+fn start(database: &Database) -> Weir {
+    Spec::new(database).masks(MASKS).user("petra", &["pii-readers"]).start()
+}
+
+/// Texts whose answers would hold a masked value if nobody masked.
+const READS: [&str; 33] = [
+    "SELECT * FROM customers",
+    "SELECT ssn FROM customers",
+    "SELECT ssn AS id, email AS harmless FROM customers",
+    "SELECT c.ssn FROM customers c",
+    "SELECT c FROM customers c",
+    "SELECT c.* FROM customers c",
+    "SELECT c::text FROM customers c",
+    "SELECT row(c.*) FROM customers c",
+    "SELECT row_to_json(c) FROM customers c",
+    "SELECT to_jsonb(c) -> 'ssn' FROM customers c",
+    "SELECT json_agg(customers) FROM customers",
+    "SELECT ssn || '' FROM customers",
+    "SELECT substr(ssn, 1, 14) FROM customers",
+    "SELECT 'x' || ssn || email FROM customers",
+    "SELECT string_agg(ssn, ',') FROM customers",
+    "SELECT array_agg(email) FROM customers",
+    "SELECT array[ssn, email] FROM customers",
+    "SELECT max(ssn) FROM customers WHERE id = 1",
+    "SELECT coalesce(ssn, 'none') FROM customers",
+    "SELECT CASE WHEN id = 1 THEN ssn ELSE 'x' END FROM customers",
+    "SELECT x.y FROM (SELECT ssn AS y FROM customers) x",
+    "WITH w AS (SELECT email AS e FROM customers) SELECT e FROM w",
+    "SELECT ssn FROM customers UNION ALL SELECT 'x'",
+    "SELECT (SELECT ssn FROM customers WHERE id = 1)",
+    "SELECT a.ssn FROM customers a JOIN customers b ON a.id = b.id",
+    "SELECT number, mail FROM people",
+    "SELECT lower(mail) FROM people",
+    "SELECT * FROM kept",
+    "SELECT * FROM everybody()",
+    "SELECT ssn FROM everybody()",
+    "SELECT note FROM customers",
+    "SELECT * FROM parted",
+    "SELECT email FROM parted_1",
+];
+
+/// Commands that carry values on other channels: notices, errors, notifications, settings, COPY.
+const OTHERS: [&str; 22] = [
+    "SELECT loud()",
+    "COPY customers TO STDOUT",
+    "COPY customers (id, ssn) TO STDOUT",
+    "COPY customers TO STDOUT (FORMAT csv, HEADER)",
+    "COPY customers TO STDOUT (FORMAT binary)",
+    "COPY (SELECT ssn, email FROM customers) TO STDOUT",
+    "COPY (SELECT note FROM customers) TO STDOUT (FORMAT csv)",
+    "COPY parted TO STDOUT",
+    "UPDATE customers SET id = id RETURNING ssn",
+    "UPDATE customers SET id = id RETURNING *",
+    "SELECT ssn::int FROM customers",
+    "INSERT INTO customers SELECT 9, ssn, email, 'x' FROM customers WHERE id = 1",
+    "INSERT INTO customers SELECT 9, ssn || 'x', email, repeat('x', 200) FROM customers",
+    "UPDATE customers SET ssn = NULL WHERE id = 1",
+    "SELECT set_config('application_name', email, false) FROM customers WHERE id = 1",
+    "LISTEN ch",
+    "SELECT pg_notify('ch', ssn) FROM customers WHERE id = 1",
+    "SELECT pg_notify('ch', note) FROM customers WHERE id = 1",
+    "DO $$ DECLARE v text; BEGIN SELECT note INTO v FROM customers WHERE id = 1; \
+     RAISE EXCEPTION 'found %', v; END $$",
+    "DO $$ BEGIN PERFORM ssn::int FROM customers; END $$",
+    "BEGIN; DECLARE c CURSOR FOR SELECT ssn, email FROM customers; FETCH ALL FROM c; COMMIT",
+    "PREPARE p AS SELECT ssn FROM customers; EXECUTE p; DEALLOCATE p",
+];
+
+fn bytes(messages: &[Message]) -> Vec<u8> {
+    messages.iter().flat_map(|message| message.body.iter().copied()).collect()
+}
+
+/// Everything the client hears: by simple query, by extended query with text and binary results.
+fn hear_all(raw: &mut Raw, sql: &str) -> Vec<(&'static str, Vec<u8>)> {
+    let mut heard = vec![("simple", bytes(&raw.query(sql)))];
+    if !sql.contains(';') {
+        raw.send(&[extended(sql, &[]), sync()].concat());
+        heard.push(("extended", bytes(&raw.read_ready(1))));
+        let binary = message(b'B', b"\0\0\0\0\0\0\0\x01\0\x01");
+        raw.send(&[parse("", sql), binary, execute("", 0), sync()].concat());
+        heard.push(("binary, never described", bytes(&raw.read_ready(1))));
+        raw.send(&[parse("s", sql), describe(b'S', "s"), sync()].concat());
+        raw.read_ready(1);
+        for _ in 0..2 {
+            raw.send(&[bind("p", "s", &[]), execute("p", 1), execute("p", 0), sync()].concat());
+            heard.push(("prepared and suspended", bytes(&raw.read_ready(1))));
+        }
+        raw.send(&[crate::support::raw::close(b'S', "s"), sync()].concat());
+        raw.read_ready(1);
+    }
+    heard
+}
+
+#[test]
+fn no_answer_holds_a_masked_value() {
+    let database = Postgres::shared().database();
+    let secrets = setup(&database);
+    let mut weir = start(&database);
+    let mut leaks = Vec::new();
+    for sql in READS.iter().chain(&OTHERS) {
+        let mut raw = Raw::login(&weir.endpoint());
+        for (way, heard) in hear_all(&mut raw, sql) {
+            if let Some(word) = secrets.find_in(&heard) {
+                leaks.push(format!("{way}: {sql}: {word}"));
+            }
+        }
+    }
+    assert!(leaks.is_empty(), "{} leaks:\n{}", leaks.len(), leaks.join("\n"));
+    let lake = weir.lake();
+    nowhere_on_disk(&lake, weir.data_dir(), &secrets.words());
+    assert!(!lake.rows("masking_hits").is_empty(), "masked, and no row says so");
+}
+
+#[test]
+fn the_same_answers_hold_the_values_for_who_may_see_them() {
+    let database = Postgres::shared().database();
+    let secrets = setup(&database);
+    let weir = start(&database);
+    let endpoint = weir.endpoint().with_user("petra", USER_PASSWORD);
+    let mut unmasked = 0;
+    for sql in READS {
+        let mut raw = Raw::login(&endpoint);
+        let heard = raw.query(sql);
+        unmasked += usize::from(secrets.find_in(&bytes(&heard)).is_some());
+    }
+    // `people.mail` is in capitals, so two of the texts cannot show the value as it was written.
+    assert!(unmasked >= READS.len() - 2, "only {unmasked} of {}", READS.len());
+}
+
+#[test]
+fn rows_stay_well_formed_under_every_operator() {
+    let database = Postgres::shared().database();
+    database.sql(
+        "CREATE TABLE v (t text, n int, b bigint, f numeric, d date, ts timestamptz, j jsonb, \
+         u uuid, y bytea, a text[], o bool); \
+         INSERT INTO v VALUES ('some text', 42, 43, 44.5, '2024-02-29', now(), '{\"a\": 1}', \
+         gen_random_uuid(), '\\x0102', '{x,y}', true), (NULL, NULL, NULL, NULL, NULL, NULL, NULL, \
+         NULL, NULL, NULL, NULL); GRANT ALL ON v TO app",
+    );
+    for operator in ["partial", "mask", "redact", "default", "nullify"] {
+        let masks = format!("[[mask]]\ncolumns = [\"public.v.*\"]\noperator = \"{operator}\"\n");
+        let weir = Spec::new(&database).masks(&masks).start();
+        // A driver decodes every value by its type; a value of the wrong form is its error.
+        let script = "import psycopg\n\
+                      c = psycopg.connect()\n\
+                      for binary in (False, True):\n    \
+                      rows = c.cursor(binary=binary).execute('select * from v').fetchall()\n    \
+                      assert len(rows) == 2 and len(rows[0]) == 11, rows\n    \
+                      assert rows[0][1] != 42 and rows[0][0] != 'some text', rows\n\
+                      print('ok')";
+        let mut command = tools::python();
+        weir.endpoint().give_to(&mut command);
+        let printed = run(command.args(["-c", script]));
+        assert_eq!(printed.trim(), "ok", "{operator}");
+        let script = "import asyncio, asyncpg, os\n\
+                      async def main():\n    \
+                      c = await asyncpg.connect(host='127.0.0.1', port=int(os.environ['PGPORT']), \
+                      ssl=False)\n    \
+                      rows = await c.fetch('select * from v')\n    \
+                      assert len(rows) == 2 and rows[0]['n'] != 42, rows\n    \
+                      print('ok')\n\
+                      asyncio.run(main())";
+        let mut command = tools::python();
+        weir.endpoint().give_to(&mut command);
+        command.env_remove("PGHOSTADDR").env_remove("PGGSSENCMODE");
+        let printed = run(command.args(["-c", script]));
+        assert_eq!(printed.trim(), "ok", "{operator}");
+    }
+}
+
+#[test]
+fn a_table_that_is_made_while_weir_runs_is_masked() {
+    let database = Postgres::shared().database();
+    let secrets = setup(&database);
+    let weir = start(&database);
+    let mut raw = Raw::login(&weir.endpoint());
+    raw.rows("SELECT 1");
+    database.sql(&format!(
+        "CREATE TABLE later (id int, email text); GRANT ALL ON later TO app; \
+         INSERT INTO later VALUES (1, '{}@example.net')",
+        secrets.email
+    ));
+    for sql in ["SELECT * FROM later", "SELECT email AS e FROM later", "COPY later TO STDOUT"] {
+        let heard = bytes(&raw.query(sql));
+        assert_eq!(secrets.find_in(&heard), None, "{sql}");
+    }
+    database.sql("ALTER TABLE customers RENAME COLUMN note TO remark");
+    database.sql("ALTER TABLE later ADD COLUMN ssn2 text; ALTER TABLE later DROP COLUMN id");
+    for sql in ["SELECT * FROM later", "SELECT * FROM customers", "COPY later TO STDOUT"] {
+        let heard = bytes(&raw.query(sql));
+        assert_eq!(secrets.find_in(&heard), None, "{sql}");
+    }
+}
+
+#[test]
+fn errors_of_bad_values_do_not_repeat_them() {
+    let database = Postgres::shared().database();
+    let secrets = setup(&database);
+    let mut weir = start(&database);
+    let mut raw = Raw::login(&weir.endpoint());
+    // The client sends the value itself here, so it may stand in the command; the error must not
+    // carry the *other* columns of the row.
+    let messages = raw.query("UPDATE customers SET note = repeat('x', 200) WHERE id = 1");
+    assert_eq!(messages[0].kind, b'E', "{messages:?}");
+    assert_eq!(secrets.find_in(&bytes(&messages)), None, "{messages:?}");
+    raw.send(&query("INSERT INTO customers (id, email, note) VALUES (3, 'e', 'n')"));
+    let messages = raw.read_ready(1);
+    assert_eq!(secrets.find_in(&bytes(&messages)), None, "{messages:?}");
+    drop(raw);
+    nowhere_on_disk(&weir.lake(), weir.data_dir(), &secrets.words());
+}
+
+/// Looks into every row of every table and every byte of every other file.
+pub fn nowhere_on_disk(lake: &Lake, data_dir: &Path, words: &[String]) {
+    let mut rows = 0;
+    for table in TABLES {
+        for row in lake.rows(table) {
+            rows += 1;
+            let mut shown = serde_json::to_string(&row).expect("a row as text").into_bytes();
+            for column in row.keys() {
+                shown.extend(lake::bytes(&row, column));
+            }
+            for word in words {
+                assert!(!contains(&shown, word.as_bytes()), "{word} in {table}: {row:#?}");
+            }
+        }
+    }
+    assert!(rows > 0, "nothing was recorded");
+    let mut files = Vec::new();
+    lake::collect(data_dir, &mut files);
+    for file in files {
+        let content = std::fs::read(&file).expect("a readable file");
+        for word in words {
+            assert!(!contains(&content, word.as_bytes()), "{word} in {}", file.display());
+        }
+    }
+}
