@@ -3,11 +3,13 @@
 //! In: flags. Out: tables on stdout, JSON and SVG files. Never: a number without its spread.
 
 mod compare;
+mod micro;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 weir-bench compare [flags]   weir against the rivals, with PostgreSQL behind all of them
+weir-bench micro [--test]    every stage of weir by itself
 weir-bench SUBCOMMAND --help";
 
 fn main() -> ExitCode {
@@ -18,6 +20,7 @@ fn main() -> ExitCode {
     };
     let done = match command {
         "compare" => compare::run(rest),
+        "micro" => micro::run(rest),
         "--help" | "-h" | "help" => {
             println!("{USAGE}");
             Ok(())

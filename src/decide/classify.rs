@@ -57,9 +57,12 @@ impl Classifier {
             return Rc::new(classified(vec![unknown()], true));
         }
         self.buffer.clear();
-        let (cache, key) = if shape::shape(text, &mut self.buffer) {
-            // Literals may hold a secret that the shape does not show.
-            self.buffer.push(u8::from(may_hold_credential(text)));
+        // Literals and comments may hold a secret that the shape does not show. The words do not
+        // contain quotes, so that the shape and what it hides can be looked at apart.
+        let mut secrets = false;
+        let mut hidden = |part: &[u8]| secrets = secrets || may_hold_credential(part);
+        let (cache, key) = if shape::shape(text, &mut self.buffer, &mut hidden) {
+            self.buffer.push(u8::from(secrets));
             (&mut self.shapes, self.buffer.as_slice())
         } else {
             (&mut self.texts, text)
@@ -78,8 +81,31 @@ pub fn classify_uncached(text: &[u8]) -> Classified {
     classified(parse(text).unwrap_or_else(|| vec![unknown()]), may_hold_credential(text))
 }
 
+/// Words, numbers, strings and signs of a text, never fewer than the parser sees.
+fn tokens(text: &[u8]) -> usize {
+    // Next to escapes, comments and dollar quotes the end of a string is not plain to see: then
+    // strings count by their words.
+    let has = |pair: &[u8]| memchr::memmem::find(text, pair).is_some();
+    let plain = !has(b"\\") && !has(b"--") && !has(b"/*") && !has(b"$");
+    let (mut count, mut in_word, mut quote) = (0, false, None);
+    for &byte in text {
+        if plain && matches!(byte, b'\'' | b'"') {
+            match quote {
+                None => quote = Some(byte),
+                Some(open) if open == byte => quote = None,
+                Some(_) => {}
+            }
+        }
+        let is_word = byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
+        let starts = quote.is_none() && !byte.is_ascii_whitespace() && !(is_word && in_word);
+        count += usize::from(starts);
+        in_word = is_word;
+    }
+    count
+}
+
 fn parse(text: &[u8]) -> Option<Vec<Statement>> {
-    if text.len() > limits::PARSED_TEXT_BYTES_MAX {
+    if text.len() > limits::PARSED_TEXT_BYTES_MAX || tokens(text) > limits::PARSED_TOKENS_MAX {
         return None;
     }
     let text = std::str::from_utf8(text).ok()?;
@@ -147,5 +173,5 @@ fn may_hold_credential(text: &[u8]) -> bool {
             .ok()
     });
     // Without the automaton every text is suspect.
-    WORDS.as_ref().is_none_or(|words| words.is_match(text))
+    text.len() >= 3 && WORDS.as_ref().is_none_or(|words| words.is_match(text))
 }

@@ -115,7 +115,7 @@ impl Ready {
             return Ruling::Refuse(refusal.clone());
         }
         let who = self.link.who(core, stage);
-        self.to_ruling(stage.snapshot.rules.decide(&who, statements))
+        self.to_ruling(self.link.scope.decide(&who, statements))
     }
 
     pub(super) fn to_ruling(&self, verdict: Verdict) -> Ruling {

@@ -554,10 +554,13 @@ impl Ready {
     /// The target skips everything up to the next Sync: so do the expectations.
     fn skip_pipeline(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
         let (mut statements, mut portals) = (Vec::new(), Vec::new());
+        // What the client sends before its Sync is skipped too; it is here when that is answered.
+        self.skipping = true;
         while let Some(due) = self.due.pop_front() {
             match due {
                 Expect::Sync(epoch) => {
                     self.due.push_front(Expect::Sync(epoch));
+                    self.skipping = false;
                     break;
                 }
                 Expect::ParseComplete(undo) => statements.extend(undo),
@@ -592,6 +595,9 @@ impl Ready {
             return Err(server_malformed(Malformed::MessageBody));
         };
         self.transaction = status;
+        if self.skipping {
+            self.skip_pipeline(core, stage)?;
+        }
         let (receipt, epoch) = self.end_of_pipeline(core, stage)?;
         self.names.statements.settle(epoch);
         self.names.portals.settle(epoch);

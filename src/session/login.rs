@@ -582,8 +582,9 @@ impl Login {
             return Err(Fault::new(SERVER, FaultKind::Internal));
         };
         let server_version = parameters.get("server_version").map_or("", String::as_str);
-        let link = Link::new(visitor.target, visitor.identity, visitor.credential.role, stage)
-            .ok_or(Fault::new(CLIENT, FaultKind::Login(LoginFault::UnknownTarget)))?;
+        let link =
+            Link::new(visitor.target, visitor.identity, visitor.credential.role, core, stage)
+                .ok_or(Fault::new(CLIENT, FaultKind::Login(LoginFault::UnknownTarget)))?;
         let start = crate::record::entry::SessionStart {
             server_addr: &address,
             server_version,

@@ -123,8 +123,7 @@ impl Machine {
     /// There is a new snapshot.
     pub fn handle_snapshot(&mut self, stage: &mut Stage<'_>) {
         self.in_ready(stage, |ready, core, stage| {
-            let groups = &ready.link.identity.groups;
-            ready.link.view = stage.snapshot.masks.view(&ready.link.target_name, groups);
+            ready.link.refresh(core, stage);
             ready.catalog_arrived(core, stage)
         });
     }

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use crate::config::settings::{Capture, Durability};
 use crate::decide::approval::Ask;
-use crate::decide::rules::Who;
+use crate::decide::rules::{Scope, Who};
 use crate::fault::{Fault, FaultKind, Malformed};
 use crate::identify::Identity;
 use crate::limits;
@@ -48,22 +48,39 @@ pub struct Link {
     pub capture_bytes: u64,
     /// What is masked for this client.
     pub view: View,
+    /// The rules that can match this client here.
+    pub scope: Scope,
 }
 
 impl Link {
     /// `None` when the settings no longer have the target.
-    pub fn new(target: usize, identity: Identity, role: String, stage: &Stage<'_>) -> Option<Link> {
+    pub fn new(
+        target: usize,
+        identity: Identity,
+        role: String,
+        core: &Core,
+        stage: &Stage<'_>,
+    ) -> Option<Link> {
         let settings = stage.snapshot.settings.targets.get(target)?;
         let capture: Capture = settings.capture;
-        Some(Link {
+        let mut link = Link {
             target,
             target_name: settings.name.clone(),
             durability: settings.durability,
             capture_bytes: capture.bytes(),
-            view: stage.snapshot.masks.view(&settings.name, &identity.groups),
+            view: View::default(),
+            scope: Scope::default(),
             identity,
             role,
-        })
+        };
+        link.refresh(core, stage);
+        Some(link)
+    }
+
+    /// Takes what the current snapshot says about this client.
+    pub fn refresh(&mut self, core: &Core, stage: &Stage<'_>) {
+        self.view = stage.snapshot.masks.view(&self.target_name, &self.identity.groups);
+        self.scope = stage.snapshot.rules.scope(&self.who(core, stage));
     }
 
     /// For the record.
@@ -173,6 +190,8 @@ pub struct Ready {
     pub(super) pending_notice: Option<Vec<u8>>,
     pub(super) edits: Edits,
     pub(super) hits: Hits,
+    /// The target skips what it reads up to the next Sync, and no Sync was sent to it yet.
+    pub(super) skipping: bool,
     /// Hits in texts: errors, notices, settings.
     pub(super) text_hits: Hits,
     pub(super) scratch: Vec<u8>,
@@ -213,6 +232,7 @@ impl Ready {
             hits: Hits::default(),
             text_hits: Hits::default(),
             scratch: Vec::new(),
+            skipping: false,
             draining: false,
             leaving: false,
             last_seq: 0,

@@ -551,9 +551,8 @@ impl Ready {
             frame,
         };
         let ruling = if self.link.view.is_empty() {
-            let snapshot = Rc::clone(stage.snapshot);
             let who = self.link.who(core, stage);
-            self.to_ruling(snapshot.rules.decide_class(&who, Class::FunctionCall))
+            self.to_ruling(self.link.scope.decide_class(&who, Class::FunctionCall))
         } else {
             Ruling::Refuse(Refusal::mask(
                 "the result of a function call message cannot be masked".into(),
