@@ -15,7 +15,7 @@ pub struct Search {
     place: Place,
     #[command(flatten)]
     which: Which,
-    /// Commands that ended so: success, error, denied, skipped, suspended, aborted, held, unanswered
+    /// Ended so: success, error, denied, skipped, suspended, aborted, held, unanswered
     #[arg(long)]
     status: Option<String>,
     /// The newest so many
