@@ -11,9 +11,9 @@
 //! ```
 //!
 //! `shape` makes one key of all texts that differ in plain literals only, so that
-//! `... WHERE id = 1` and `... WHERE id = 2` are parsed once. libpg_query keeps its state per thread
-//! and checks the depth of its stack; prost refuses trees deeper than 100 messages (some 50 nested
-//! operators or 100 UNIONs): such a text is `Unknown` too.
+//! `... WHERE id = 1` and `... WHERE id = 2` are parsed once. libpg_query keeps its state per
+//! thread and checks the depth of its stack; prost refuses trees deeper than 100 messages (some 50
+//! nested operators or 100 UNIONs): such a text is `Unknown` too.
 
 mod cache;
 mod copy;
@@ -30,6 +30,7 @@ use std::rc::Rc;
 
 use super::{Class, Classified, Effect, Statement};
 use crate::limits;
+use crate::mask::redact::may_hold_credential;
 use cache::Cache;
 
 pub use functions::changes_parsing;
@@ -57,12 +58,9 @@ impl Classifier {
             return Rc::new(classified(vec![unknown()], true));
         }
         self.buffer.clear();
-        // Literals and comments may hold a secret that the shape does not show. The words do not
-        // contain quotes, so that the shape and what it hides can be looked at apart.
-        let mut secrets = false;
-        let mut hidden = |part: &[u8]| secrets = secrets || may_hold_credential(part);
-        let (cache, key) = if shape::shape(text, &mut self.buffer, &mut hidden) {
-            self.buffer.push(u8::from(secrets));
+        let (cache, key) = if shape::shape(text, &mut self.buffer) {
+            // Literals and comments may hold a secret that the shape does not show.
+            self.buffer.push(u8::from(may_hold_credential(text)));
             (&mut self.shapes, self.buffer.as_slice())
         } else {
             (&mut self.texts, text)
@@ -142,36 +140,4 @@ fn classified(statements: Vec<Statement>, secrets: bool) -> Classified {
         objects,
         statements,
     }
-}
-
-/// Words near which credentials stand in commands; a cheap check that errs on the safe side.
-const CREDENTIAL_WORDS: [&str; 16] = [
-    "passw",
-    "pwd",
-    "secret",
-    "token",
-    "api_key",
-    "apikey",
-    "access_key",
-    "private key",
-    "bearer",
-    "credential",
-    "scram-sha-256",
-    "user mapping",
-    "options",
-    "connection",
-    "crypt",
-    "://",
-];
-
-fn may_hold_credential(text: &[u8]) -> bool {
-    use std::sync::LazyLock;
-    static WORDS: LazyLock<Option<aho_corasick::AhoCorasick>> = LazyLock::new(|| {
-        aho_corasick::AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .build(CREDENTIAL_WORDS)
-            .ok()
-    });
-    // Without the automaton every text is suspect.
-    text.len() >= 3 && WORDS.as_ref().is_none_or(|words| words.is_match(text))
 }

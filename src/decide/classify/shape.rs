@@ -5,10 +5,10 @@
 //! key would cost a decision.
 //!
 //! A mark stands for an integer that fits 32 bits, another number, a string, a comment. The
-//! grammar takes 32-bit integers where it takes no other number, so these two marks differ. It looks
-//! at the value of a literal in `float(n)` only, and `functions` only at those of `set_config`:
-//! texts with these words are declined, as is everything that is no query or DML, every escape,
-//! every second statement.
+//! grammar takes 32-bit integers where it takes no other number, so these two marks differ. It
+//! looks at the value of a literal in `float(n)` only, and `functions` only at those of
+//! `set_config`: texts with these words are declined, as is everything that is no query or DML,
+//! every escape, every second statement.
 
 const INTEGER: u8 = 1;
 const NUMBER: u8 = 2;
@@ -17,13 +17,13 @@ const BLOCK_COMMENT: u8 = 4;
 const LINE_COMMENT: u8 = 5;
 
 /// Writes the key of `text` to `key`, which is empty. `false` if the text has to be its own key;
-/// `key` then holds nothing of use. What the marks replace is shown to `hidden`, with its quotes.
-pub(super) fn shape(text: &[u8], key: &mut Vec<u8>, hidden: &mut dyn FnMut(&[u8])) -> bool {
+/// `key` then holds nothing of use.
+pub(super) fn shape(text: &[u8], key: &mut Vec<u8>) -> bool {
     if std::str::from_utf8(text).is_err() {
         return false;
     }
     key.reserve(text.len() + 1);
-    Lexer { text, at: 0, from: 0, key, hidden, first_word: true }.run().is_some()
+    Lexer { text, at: 0, from: 0, key, first_word: true }.run().is_some()
 }
 
 struct Lexer<'a> {
@@ -33,7 +33,6 @@ struct Lexer<'a> {
     /// Bytes from here up to `at` belong into the key as they are.
     from: usize,
     key: &'a mut Vec<u8>,
-    hidden: &'a mut dyn FnMut(&[u8]),
     first_word: bool,
 }
 
@@ -125,9 +124,6 @@ impl Lexer<'_> {
     fn mark(&mut self, mark: u8, length: usize) {
         self.flush();
         self.key.push(mark);
-        if mark >= STRING {
-            (self.hidden)(self.text.get(self.at..self.at + length).unwrap_or_default());
-        }
         self.at += length;
         self.from = self.at;
     }
@@ -266,7 +262,7 @@ mod tests {
 
     fn check(text: &str, expect: Option<&str>) {
         let mut key = Vec::new();
-        let shaped = shape(text.as_bytes(), &mut key, &mut |_| {});
+        let shaped = shape(text.as_bytes(), &mut key);
         let shown = String::from_utf8(key)
             .unwrap()
             .replace('\u{1}', "<i>")
@@ -346,6 +342,6 @@ mod tests {
     #[test]
     fn bytes_that_are_not_text_are_declined() {
         let mut key = Vec::new();
-        assert!(!shape(b"SELECT '\xff'", &mut key, &mut |_| {}));
+        assert!(!shape(b"SELECT '\xff'", &mut key));
     }
 }
