@@ -46,7 +46,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
             continue;
         }
         if count == 1 {
-            println!("{:16} {:>10} {:>10} {:>10}   {}", "stage", "ns/op", "least", "MB/s", "what");
+            println!("{:16} {:>10} {:>10} {:>10}   what", "stage", "ns/op", "least", "MB/s");
         }
         let mut samples =
             (0..SAMPLES).map(|_| sample(stage.name, &mut work)).collect::<Result<Vec<f64>>>()?;
