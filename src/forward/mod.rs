@@ -19,8 +19,8 @@ use crate::record::{Lsn, Receipt};
 /// ```
 ///
 /// Invariant: barriers are sorted by position and by lsn, none is before `sent` or behind the last
-/// byte, and `sent <= bytes.len()`. Sent bytes are dropped once they outweigh what waits, so a slow reader
-/// costs no more memory than twice what waits for it.
+/// byte, and `sent <= bytes.len()`. Sent bytes are dropped once they outweigh what waits, so a slow
+/// reader costs no more memory than twice what waits for it.
 #[derive(Debug, Default)]
 pub struct Outbox {
     bytes: Vec<u8>,
@@ -207,7 +207,9 @@ mod tests {
         /// Any mix of queueing, taking and consuming yields the same stream, and nothing leaves
         /// before its record.
         #[test]
-        fn the_stream_is_kept(steps in prop::collection::vec((0u8..4, 0usize..300, 0u64..20), 0..200)) {
+        fn the_stream_is_kept(
+            steps in prop::collection::vec((0u8..4, 0usize..300, 0u64..20), 0..200),
+        ) {
             let (mut outbox, mut lsn, mut safe) = (Outbox::default(), 0u64, 0u64);
             let (mut queued, mut left) = (Vec::<(u8, u64)>::new(), Vec::new());
             for (kind, size, step) in steps {

@@ -256,7 +256,7 @@ impl Ready {
             Some(portal) if !portal.result_formats.is_empty() => portal.result_format(index),
             _ => column.format,
         };
-        let mut fields: Vec<Field<'_>> = columns
+        let fields: Vec<Field<'_>> = columns
             .iter()
             .enumerate()
             .map(|(index, column)| Field {
@@ -280,14 +280,8 @@ impl Ready {
                 self.await_catalog(core, stage);
                 return None;
             }
-            // Still unknown: such columns are hidden as if they could be anything.
-            let relations = catalog.map(|catalog| &catalog.relations);
-            for field in &mut fields {
-                if !relations.is_some_and(|known| known.contains_key(&field.table_oid)) {
-                    (field.table_oid, field.attnum) = (0, 0);
-                }
-            }
-            planned = self.link.view.plan(catalog, &fields, None);
+            let plan = self.link.view.plan_closed(catalog, &fields, statements);
+            planned = Planned::Ready(plan);
         }
         self.catalog_asked = false;
         let text = |name| String::from_utf8_lossy(name).into_owned();

@@ -15,7 +15,7 @@
 //! write side is shut down and the peer's end awaited; `Dead` while the kernel still works for it.
 
 use std::io;
-use std::net::{Shutdown, SocketAddr, TcpStream};
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
@@ -28,6 +28,7 @@ use crate::record::{Lsn, SessionId};
 use crate::session::machine::{Accepted, Machine, TlsFacts};
 use crate::session::{Output, Stage};
 use crate::shard::buffer::{Lease, Size};
+use crate::shard::leg::{Leg, Sent};
 use crate::shard::mail::{SessionSummary, Vote, VoteReply};
 use crate::shard::pool::Pool;
 use crate::shard::tls::Tls;
@@ -191,89 +192,6 @@ enum Phase {
     Dead,
 }
 
-/// One of the two connections.
-#[derive(Debug, Default)]
-struct Leg {
-    link: Link,
-    tls: Option<Box<Tls>>,
-    /// Bytes of the outbox that leave in clear before TLS starts.
-    plain_left: usize,
-    /// A receive is with the kernel.
-    receiving: bool,
-    /// Bytes that are with the kernel to be sent.
-    in_flight: Option<usize>,
-    /// What a short send left over.
-    rest: Option<Vec<u8>>,
-    /// Nothing more will arrive.
-    ended: bool,
-    writing: Writing,
-    /// The last receive filled its buffer.
-    streams: bool,
-    /// The last receive left bytes in the socket.
-    more: bool,
-    /// Bytes have arrived.
-    touched: bool,
-}
-
-#[derive(Debug, Default)]
-enum Link {
-    #[default]
-    None,
-    Connecting(TcpStream),
-    Open(TcpStream),
-}
-
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-enum Writing {
-    #[default]
-    Open,
-    /// `shutdown` was called after the last byte.
-    Shut,
-    /// The peer takes no more.
-    Broken,
-}
-
-impl Leg {
-    fn open(stream: TcpStream) -> Leg {
-        Leg { link: Link::Open(stream), ..Leg::default() }
-    }
-
-    fn stream(&self) -> Option<&TcpStream> {
-        match &self.link {
-            Link::None => None,
-            Link::Connecting(stream) | Link::Open(stream) => Some(stream),
-        }
-    }
-
-    fn is_open(&self) -> bool {
-        matches!(self.link, Link::Open(_))
-    }
-
-    fn is_busy(&self) -> bool {
-        self.receiving || self.in_flight.is_some() || matches!(self.link, Link::Connecting(_))
-    }
-
-    /// Both directions are over, or there never were any.
-    fn is_finished(&self) -> bool {
-        match self.link {
-            Link::None => true,
-            Link::Connecting(_) => false,
-            Link::Open(_) => self.ended && self.writing != Writing::Open,
-        }
-    }
-
-    fn unsent(&self) -> usize {
-        self.in_flight.unwrap_or(0) + self.rest.as_ref().map_or(0, Vec::len)
-    }
-
-    fn give_up_writing(&mut self, outbox: &mut Outbox) {
-        self.writing = Writing::Broken;
-        self.rest = None;
-        self.plain_left = 0;
-        outbox.abandon();
-    }
-}
-
 impl<D: Driven> Driver<D> {
     /// A machine with a client, or without one (an errand of weir).
     pub fn new(machine: D, client: Option<TcpStream>) -> Driver<D> {
@@ -309,8 +227,8 @@ impl<D: Driven> Driver<D> {
         self.panicked = true;
         machine.outbox(Side::Client).abandon();
         machine.outbox(Side::Server).abandon();
-        self.client.plain_left = 0;
-        self.server.plain_left = 0;
+        self.client.forget_plain();
+        self.server.forget_plain();
         let last = catch_unwind(AssertUnwindSafe(|| machine.handle_panic(stage)));
         if last.is_err() {
             self.kill();
@@ -348,7 +266,7 @@ impl<D: Driven> Driver<D> {
         if self.phase != Phase::Live {
             return;
         }
-        let Some(tls) = self.leg_mut(side).tls.as_mut() else {
+        let Some(tls) = self.leg_mut(side).tls() else {
             self.call(stage, |machine, stage| machine.handle_bytes(side, bytes, stage));
             return;
         };
@@ -375,25 +293,19 @@ impl<D: Driven> Driver<D> {
 
     /// A receive of `side` completed with these bytes; `true` for the very first ones.
     pub fn note_received(&mut self, side: Side, lease: &Lease) -> bool {
+        self.leg_mut(side).received(lease)
+    }
+
+    /// No buffer was left for a receive of `side`; it is tried again. Says which kind was wanted.
+    pub fn unreceived(&mut self, side: Side) -> Size {
         let leg = self.leg_mut(side);
-        leg.receiving = false;
-        leg.more = lease.more;
-        leg.streams = lease.len() >= Size::Small.bytes();
-        !std::mem::replace(&mut leg.touched, true)
+        leg.received_nothing();
+        leg.buffer_size()
     }
 
     /// A receive of `side` completed without bytes: the end, or an error.
-    pub fn ended(&mut self, side: Side, error: Option<io::Error>, stage: &mut Stage<'_>) {
-        let leg = self.leg_mut(side);
-        leg.receiving = false;
-        if let Some(e) = &error
-            && matches!(e.raw_os_error(), Some(libc::ENOBUFS | libc::EINTR | libc::EAGAIN))
-        {
-            // All buffers were filled in this turn; they are back by its end.
-            return;
-        }
-        leg.ended = true;
-        leg.more = false;
+    pub fn ended(&mut self, side: Side, error: Option<&io::Error>, stage: &mut Stage<'_>) {
+        self.leg_mut(side).received_end();
         if self.phase != Phase::Live {
             return;
         }
@@ -403,7 +315,7 @@ impl<D: Driven> Driver<D> {
         }
     }
 
-    /// A send of `side` completed. `unsent` is what a short one left.
+    /// A send of `side` completed; a buffer that is free comes back.
     pub fn sent(
         &mut self,
         side: Side,
@@ -411,30 +323,12 @@ impl<D: Driven> Driver<D> {
         bytes: Vec<u8>,
         stage: &mut Stage<'_>,
     ) -> Option<Vec<u8>> {
-        let live = self.phase == Phase::Live;
         let (leg, outbox) = self.leg_and_outbox(side);
-        leg.in_flight = None;
-        match result {
-            Ok(count) if count == bytes.len() => return Some(bytes),
-            Ok(count) if count > 0 => {
-                let mut rest = bytes;
-                rest.drain(..count);
-                leg.rest = Some(rest);
-            }
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) => {
-                leg.rest = Some(bytes);
-            }
-            other => {
-                leg.give_up_writing(outbox);
-                // A reset peer may have said why: that is still in the socket, and its end
-                // follows. Other errors are seen by the sender alone.
-                let reset = other.is_err_and(|e| {
-                    matches!(e.raw_os_error(), Some(libc::EPIPE | libc::ECONNRESET))
-                });
-                if live && !reset {
-                    self.broken(side, stage);
-                }
-            }
+        match leg.sent(result, bytes, outbox) {
+            Sent::All(buffer) => return Some(buffer),
+            Sent::Again | Sent::Reset => {}
+            Sent::Failed if self.phase == Phase::Live => self.broken(side, stage),
+            Sent::Failed => {}
         }
         None
     }
@@ -470,29 +364,20 @@ impl<D: Driven> Driver<D> {
     /// not configured, which the machine should have known.
     pub fn start_tls(&mut self, side: Side, tls: Option<Tls>, stage: &mut Stage<'_>) {
         let (leg, outbox) = self.leg_and_outbox(side);
-        match tls {
-            Some(tls) if leg.tls.is_none() => {
-                leg.plain_left = outbox.len();
-                leg.tls = Some(Box::new(tls));
-            }
-            _ => {
-                let fault = Fault::new(side, FaultKind::Internal);
-                self.call(stage, |machine, stage| machine.handle_broken(fault, stage));
-            }
+        if !tls.is_some_and(|tls| leg.start_tls(tls, outbox)) {
+            let fault = Fault::new(side, FaultKind::Internal);
+            self.call(stage, |machine, stage| machine.handle_broken(fault, stage));
         }
     }
 
     /// A socket for the target is being connected.
     pub fn connecting(&mut self, stream: TcpStream) {
-        self.server = Leg { link: Link::Connecting(stream), ..Leg::default() };
+        self.server = Leg::connecting(stream);
     }
 
     /// The connection to the target is made; `false` if nobody needs it any more.
     pub fn connected(&mut self) -> bool {
-        match std::mem::take(&mut self.server.link) {
-            Link::Connecting(stream) => self.server.link = Link::Open(stream),
-            other => self.server.link = other,
-        }
+        self.server.connected();
         self.phase == Phase::Live
     }
 
@@ -514,15 +399,8 @@ impl<D: Driven> Driver<D> {
             return;
         }
         self.phase = Phase::Dead;
-        for leg in [&mut self.client, &mut self.server] {
-            leg.rest = None;
-            if let Link::Open(stream) = &leg.link
-                && leg.is_busy()
-            {
-                // Completes what is with the kernel. An error means that the peer is gone.
-                let _gone = stream.shutdown(Shutdown::Both);
-            }
-        }
+        self.client.cut();
+        self.server.cut();
     }
 
     /// Whether the machine is still asked.
@@ -537,12 +415,16 @@ impl<D: Driven> Driver<D> {
 
     /// Whether a connection to the target is being made for nobody.
     pub fn dials_in_vain(&self) -> bool {
-        self.phase != Phase::Live && matches!(self.server.link, Link::Connecting(_))
+        self.phase != Phase::Live && self.server.is_connecting()
     }
 
     /// The socket of a side.
     pub fn socket(&self, side: Side) -> Option<BorrowedFd<'_>> {
-        self.leg(side).stream().map(AsFd::as_fd)
+        match side {
+            Side::Client => self.client.stream(),
+            Side::Server => self.server.stream(),
+        }
+        .map(AsFd::as_fd)
     }
 
     /// The next bytes for `side`, to be sent as one piece. They count as in flight.
@@ -551,16 +433,7 @@ impl<D: Driven> Driver<D> {
             return None;
         }
         let (leg, outbox) = self.leg_and_outbox(side);
-        if !leg.is_open() || leg.in_flight.is_some() || leg.writing != Writing::Open {
-            return None;
-        }
-        let bytes = match leg.rest.take() {
-            Some(rest) => rest,
-            None => gather(leg, outbox, safe, pool)?,
-        };
-        assert!(!bytes.is_empty(), "nothing to send");
-        leg.in_flight = Some(bytes.len());
-        Some(bytes)
+        leg.send(outbox, safe, pool)
     }
 
     /// When a record counts as written for what is queued. Once a session has waited for the
@@ -574,24 +447,18 @@ impl<D: Driven> Driver<D> {
 
     /// Whether `side` is to be read now, and how. It counts as being read.
     pub fn next_receive(&mut self, side: Side) -> Option<(Size, bool)> {
-        let leg = self.leg(side);
-        if leg.receiving || leg.ended || !leg.is_open() {
+        let leg = self.leg_mut(side);
+        if !leg.can_receive() {
             return None;
         }
-        let must = leg.writing == Writing::Broken
-            || leg.tls.as_ref().is_some_and(|tls| !tls.is_established());
+        let must = leg.must_receive();
         let wanted = match self.phase {
             Phase::Dead => false,
             // Bytes of a closing session are thrown away, so that the peer gets to its end.
             Phase::Closing { .. } => true,
             Phase::Live => must || (self.machine.wants(side) && self.has_room(side.peer())),
         };
-        if !wanted {
-            return None;
-        }
-        let leg = self.leg_mut(side);
-        leg.receiving = true;
-        Some((if leg.streams { Size::Large } else { Size::Small }, !leg.more))
+        wanted.then(|| self.leg_mut(side).receive())
     }
 
     /// After all that could be sent was handed to the kernel: shuts down what has been written,
@@ -600,47 +467,22 @@ impl<D: Driven> Driver<D> {
         let Phase::Closing { deadline_us } = self.phase else { return false };
         let mut again = false;
         for side in [Side::Client, Side::Server] {
-            again |= self.finish_writing(side);
+            let (leg, outbox) = self.leg_and_outbox(side);
+            again |= leg.finish_writing(outbox);
         }
         if self.client.is_finished() && self.server.is_finished() {
             self.kill();
-        } else if !again
-            && self.client.writing != Writing::Open
-            && (self.server.writing != Writing::Open || !self.server.is_open())
-        {
+        } else if self.is_written() {
             let linger_us = now_us + LINGER_TIMEOUT_US;
             self.phase = Phase::Closing { deadline_us: deadline_us.min(linger_us) };
         }
         again
     }
 
-    fn finish_writing(&mut self, side: Side) -> bool {
-        let (leg, outbox) = self.leg_and_outbox(side);
-        if leg.plain_left == 0 && leg.tls.as_ref().is_some_and(|tls| !tls.is_established()) {
-            // The handshake failed or is cut short: what the machine says cannot be sealed.
-            outbox.abandon();
-        }
-        let written = leg.in_flight.is_none() && leg.rest.is_none() && outbox.is_empty();
-        let Link::Open(stream) = &leg.link else { return false };
-        if !written || leg.writing != Writing::Open {
-            return false;
-        }
-        if let Some(mut tls) = leg.tls.take()
-            && tls.is_established()
-        {
-            tls.close();
-            let mut last = Vec::new();
-            tls.write_to(&mut last);
-            if !last.is_empty() {
-                leg.rest = Some(last);
-                return true;
-            }
-        }
-        leg.writing = match stream.shutdown(Shutdown::Write) {
-            Ok(()) => Writing::Shut,
-            Err(_) => Writing::Broken,
-        };
-        false
+    /// Neither peer will be sent anything more.
+    fn is_written(&self) -> bool {
+        let over = |leg: &Leg| leg.is_written() || !leg.is_open();
+        over(&self.client) && over(&self.server)
     }
 
     /// Lends outbox buffers before the machine is called.
@@ -700,13 +542,6 @@ impl<D: Driven> Driver<D> {
         self.call(stage, |machine, stage| machine.handle_broken(fault, stage));
     }
 
-    fn leg(&self, side: Side) -> &Leg {
-        match side {
-            Side::Client => &self.client,
-            Side::Server => &self.server,
-        }
-    }
-
     fn leg_mut(&mut self, side: Side) -> &mut Leg {
         match side {
             Side::Client => &mut self.client,
@@ -722,33 +557,6 @@ impl<D: Driven> Driver<D> {
         };
         (leg, outbox)
     }
-}
-
-/// The next piece for a leg: in clear, or sealed. Only sendable bytes are sealed.
-fn gather(leg: &mut Leg, outbox: &mut Outbox, safe: Lsn, pool: &mut Pool) -> Option<Vec<u8>> {
-    let Some(tls) = &mut leg.tls else { return outbox.take(safe) };
-    if leg.plain_left > 0 {
-        let sendable = outbox.sendable(safe);
-        let plain = sendable.get(..leg.plain_left.min(sendable.len())).unwrap_or(&[]);
-        if plain.is_empty() {
-            return None;
-        }
-        let mut bytes = pool.take();
-        bytes.extend_from_slice(plain);
-        leg.plain_left -= bytes.len();
-        outbox.consume(bytes.len());
-        return Some(bytes);
-    }
-    if tls.is_established() {
-        let sealed = tls.seal(outbox.sendable(safe));
-        outbox.consume(sealed);
-    }
-    if !tls.wants_write() {
-        return None;
-    }
-    let mut bytes = pool.take();
-    tls.write_to(&mut bytes);
-    Some(bytes)
 }
 
 fn tls_fault(side: Side, error: &rustls::Error) -> FaultKind {

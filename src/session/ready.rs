@@ -196,6 +196,9 @@ pub struct Ready {
     pub(super) text_hits: Hits,
     pub(super) scratch: Vec<u8>,
     pub(super) draining: bool,
+    /// Settings the target reported under which it reads texts otherwise than weir does; while
+    /// there is one, every text is of class `unknown`.
+    pub(super) hazards: Vec<Vec<u8>>,
     /// The client has said goodbye; what is under way is still answered.
     pub(super) leaving: bool,
     pub(super) last_seq: u64,
@@ -234,6 +237,7 @@ impl Ready {
             scratch: Vec::new(),
             skipping: false,
             draining: false,
+            hazards: Vec::new(),
             leaving: false,
             last_seq: 0,
         }

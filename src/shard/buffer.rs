@@ -32,12 +32,21 @@ impl Size {
         }
     }
 
-    /// Buffers in the ring; a power of two. Each is given back within the turn that filled it, so
-    /// this bounds the receives that complete in one turn.
+    /// Buffers at most; a power of two. Each is given back within the turn that filled it, so this
+    /// bounds the receives that complete in one turn.
     const fn count(self) -> u16 {
         match self {
             Size::Small => 1024,
             Size::Large => 64,
+        }
+    }
+
+    /// Buffers to begin with. The kernel takes them in turn, so what is not needed would only
+    /// push other things out of the processor's caches.
+    const fn count_initial(self) -> u16 {
+        match self {
+            Size::Small => 64,
+            Size::Large => 4,
         }
     }
 
@@ -111,6 +120,14 @@ impl Buffers {
         }
     }
 
+    /// Receives found no buffer: hands more to the kernel, up to the maximum.
+    pub fn grow(&mut self, size: Size) {
+        match size {
+            Size::Small => self.small.grow(),
+            Size::Large => self.large.grow(),
+        }
+    }
+
     /// Never frees the memory.
     pub(super) fn leak(&mut self) {
         self.small.leaked = true;
@@ -132,6 +149,8 @@ struct BufferRing {
     buffers: Memory,
     size: Size,
     first_id: u16,
+    /// Buffers in use; the others are not touched yet.
+    used: u16,
     tail: u16,
     leaked: bool,
 }
@@ -146,11 +165,21 @@ impl BufferRing {
         // SAFETY: the entries are page-aligned, zeroed, and live until the ring is gone (`Ring`
         // drops its io_uring before its buffers, and leaks them if operations are outstanding).
         unsafe { submitter.register_buf_ring_with_flags(address, size.count(), size.group(), 0)? };
-        let mut ring = BufferRing { entries, buffers, size, first_id, tail: 0, leaked: false };
-        for offset in 0..size.count() {
-            ring.give(first_id + offset);
-        }
+        let mut ring =
+            BufferRing { entries, buffers, size, first_id, used: 0, tail: 0, leaked: false };
+        ring.extend_to(size.count_initial());
         Ok(ring)
+    }
+
+    fn grow(&mut self) {
+        self.extend_to(self.size.count().min(self.used * 2));
+    }
+
+    fn extend_to(&mut self, count: u16) {
+        for offset in self.used..count {
+            self.give(self.first_id + offset);
+        }
+        self.used = count;
     }
 
     fn bytes(&self, id: u16, filled: usize) -> &[u8] {

@@ -6,8 +6,9 @@
 use std::rc::Rc;
 
 use super::clock;
-use super::core::{Accepting, Core, Drain, ShardJournal};
+use super::core::{Accepting, Core, Drain};
 use super::errand::Party;
+use super::journal::ShardJournal;
 use super::mail::{SessionSummary, ToShard, Vote, VoteReply};
 use super::ring::Token;
 use crate::limits::LINGER_TIMEOUT_US;
@@ -71,7 +72,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     }
 
     fn kill(&mut self, id: SessionId) -> bool {
-        let found = self.session_tokens().into_iter().find(|&(_, ref it)| it.session_id == id);
+        let found = self.session_tokens().into_iter().find(|(_, it)| it.session_id == id);
         let Some((token, _)) = found else { return false };
         let Some(driver) = self.sessions.get_mut(token) else { return false };
         driver.call(&mut self.tools.stage(self.now), |party, stage| {

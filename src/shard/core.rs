@@ -11,7 +11,7 @@
 use std::collections::HashMap;
 use std::io;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, OwnedFd};
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,7 +19,7 @@ use std::time::Duration;
 use super::clock;
 use super::counters::Counters;
 use super::errand::Party;
-use super::mail::ToControl;
+use super::journal::ShardJournal;
 use super::mailbox::{Letters, Reports};
 use super::park::{Bell, Spin};
 use super::pool::Pool;
@@ -31,9 +31,7 @@ use crate::config::settings::Durability;
 use crate::decide::Classifier;
 use crate::identify::scram::SaltedCache;
 use crate::limits::SYNC_INTERVAL_US;
-use crate::record::entry::Event;
-use crate::record::spool::{Spool, SyncJob};
-use crate::record::{Journal, Lsn, SessionId};
+use crate::record::SessionId;
 use crate::session::drive::{Driver, SessionMachine};
 use crate::session::{Now, Snapshot, Stage};
 use crate::wire::Side;
@@ -44,32 +42,6 @@ const TICK_US: u64 = 1_000_000;
 const RING_WAIT_US: u64 = 5_000;
 /// The longest sleep in the executor.
 const PARK_US_MAX: u64 = 50_000;
-
-/// What a shard needs of its journal besides writing entries.
-pub trait ShardJournal: Journal + Sized + 'static {
-    /// A request to bring the journal to the disk.
-    type Job;
-    /// Where the journal ends.
-    fn written(&self) -> Lsn;
-    /// How much of it the disk has.
-    fn durable(&self) -> Lsn;
-    /// What has to be brought to the disk now; at most one at a time.
-    fn sync_job(&mut self) -> Option<Self::Job>;
-    /// The file of a job, open until the job is handed back.
-    fn job_file(job: &Self::Job) -> RawFd;
-    /// What became of a job.
-    fn synced(&mut self, job: Self::Job, result: io::Result<()>);
-    /// The first call.
-    fn begin(&mut self, now: Now);
-    /// Called about once a second.
-    fn tick(&mut self, now: Now);
-    /// Closes the open segment.
-    fn rotate(&mut self, now: Now);
-    /// Whether the entry at `lsn` may be missing on the disk although it counts as durable.
-    fn in_doubt(&self, lsn: Lsn) -> bool;
-    /// The last call.
-    fn finish(self, now: Now);
-}
 
 /// What machines are lent.
 pub(super) struct Tools<J> {
@@ -91,59 +63,6 @@ impl<J: ShardJournal> Tools<J> {
             now,
         }
     }
-}
-
-impl ShardJournal for Spool {
-    type Job = SyncJob;
-
-    fn written(&self) -> Lsn {
-        Spool::written(self)
-    }
-
-    fn durable(&self) -> Lsn {
-        Spool::durable(self)
-    }
-
-    fn sync_job(&mut self) -> Option<SyncJob> {
-        Spool::sync_job(self)
-    }
-
-    fn job_file(job: &SyncJob) -> RawFd {
-        job.fd
-    }
-
-    fn synced(&mut self, job: SyncJob, result: io::Result<()>) {
-        Spool::synced(self, job, result);
-    }
-
-    fn begin(&mut self, now: Now) {
-        // A fresh segment has room; should it not, the first command is refused and says why.
-        let _no_room = self.event(now, &life("boot", "the shard takes connections"));
-    }
-
-    fn tick(&mut self, now: Now) {
-        Spool::tick(self, now);
-    }
-
-    fn rotate(&mut self, now: Now) {
-        Spool::rotate(self, now);
-    }
-
-    fn in_doubt(&self, lsn: Lsn) -> bool {
-        Spool::in_doubt(self, lsn)
-    }
-
-    fn finish(mut self, now: Now) {
-        // Without room for it the end of the segment says the same.
-        let _no_room = self.event(now, &life("shutdown", "the shard stops; its sessions are over"));
-        Spool::finish(self, now);
-    }
-}
-
-/// A row on the life of the process: a start without a stop before it is a crash.
-fn life(event: &'static str, message: &'static str) -> Event<'static> {
-    const ATTRS: &str = concat!("{\"version\":\"", env!("CARGO_PKG_VERSION"), "\"}");
-    Event { event, severity: "info", message, attrs: ATTRS }
 }
 
 /// Whether new clients are let in.
@@ -305,14 +224,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                 self.ring.buffers.release(lease);
                 self.settle(token);
             }
-            Done::Received(side, result) => {
-                if let Some(driver) = self.sessions.get_mut(token) {
-                    let error = result.err();
-                    driver.lend(&mut self.pool);
-                    driver.ended(side, error, &mut self.tools.stage(self.now));
-                    self.settle(token);
-                }
-            }
+            Done::Received(side, result) => self.ended(token, side, result.err()),
             Done::Sent(side, result, bytes) => {
                 self.counters.bytes_sent.add(*result.as_ref().unwrap_or(&0) as u64);
                 if let Some(driver) = self.sessions.get_mut(token) {
@@ -347,6 +259,21 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             let bytes = self.ring.buffers.bytes(lease);
             driver.received(side, bytes, &mut self.scratch, &mut self.tools.stage(self.now));
         }
+    }
+
+    fn ended(&mut self, token: Token, side: Side, error: Option<io::Error>) {
+        let Some(driver) = self.sessions.get_mut(token) else { return };
+        let retry = error.as_ref().is_some_and(|e| {
+            matches!(e.raw_os_error(), Some(libc::ENOBUFS | libc::EINTR | libc::EAGAIN))
+        });
+        if retry {
+            // More receives completed at once than there were buffers.
+            self.ring.buffers.grow(driver.unreceived(side));
+        } else {
+            driver.lend(&mut self.pool);
+            driver.ended(side, error.as_ref(), &mut self.tools.stage(self.now));
+        }
+        self.settle(token);
     }
 
     /// Hands everything that can move to the ring, after a session was called.
@@ -566,7 +493,6 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             self.ring.collect(&mut completions);
         }
         self.tools.journal.finish(clock::now());
-        self.reports.send(ToControl::Stopped { shard: self.shard });
         Ok(())
     }
 }

@@ -1,4 +1,4 @@
-//! Connections that are no session: a CancelRequest carried to its target, and a client turned away.
+//! Connections that are no session: a CancelRequest on its way, and a client turned away.
 //!
 //! In: bytes of the one peer. Out: the request, or the refusal.
 //! Never: a record; what is carried was recorded by the session it belongs to.

@@ -75,10 +75,12 @@ pub fn mailbox() -> std::io::Result<(Mailbox, Letters)> {
     Ok((Mailbox { messages: sender, eventfd: Arc::new(writer) }, Letters { messages, eventfd }))
 }
 
-/// The shard's way to the control thread. What people wait for (approvals, cancellations, the
-/// end) is kept when the control thread is behind; hints are dropped.
+/// The shard's way to the control thread. What people wait for (approvals, cancellations) is kept
+/// when the control thread is behind; hints are dropped. When the shard ends, in whatever way, the
+/// last message says so.
 #[derive(Debug)]
 pub struct Reports {
+    shard: usize,
     channel: tokio::sync::mpsc::Sender<ToControl>,
     kept: VecDeque<ToControl>,
     lost: u64,
@@ -86,8 +88,8 @@ pub struct Reports {
 
 impl Reports {
     /// Sends on this channel.
-    pub fn new(channel: tokio::sync::mpsc::Sender<ToControl>) -> Reports {
-        Reports { channel, kept: VecDeque::new(), lost: 0 }
+    pub fn new(shard: usize, channel: tokio::sync::mpsc::Sender<ToControl>) -> Reports {
+        Reports { shard, channel, kept: VecDeque::new(), lost: 0 }
     }
 
     /// Sends or keeps a message. Order is kept.
@@ -133,6 +135,16 @@ impl Reports {
     }
 }
 
+impl Drop for Reports {
+    fn drop(&mut self) {
+        let shard = self.shard;
+        for message in self.kept.drain(..).chain([ToControl::Stopped { shard }]) {
+            // The shard ends and cannot wait; its thread's end is seen by `ShardHandle::join`.
+            let _behind = self.channel.try_send(message);
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -153,17 +165,19 @@ mod tests {
     #[test]
     fn what_people_wait_for_is_sent_later_and_hints_are_dropped() {
         let (channel, mut receiver) = tokio::sync::mpsc::channel(1);
-        let mut reports = Reports::new(channel);
+        let mut reports = Reports::new(9, channel);
         for shard in 0..3 {
-            reports.send(ToControl::Stopped { shard });
+            reports.send(ToControl::Cancel { shard, key: vec![] });
             reports.send(ToControl::RefreshCatalog { target: shard });
         }
         assert_eq!(reports.lost(), 3);
         for expect in 0..3 {
             let got = receiver.try_recv();
-            assert!(matches!(got, Ok(ToControl::Stopped { shard }) if shard == expect));
+            assert!(matches!(got, Ok(ToControl::Cancel { shard, .. }) if shard == expect));
             reports.retry();
         }
         assert!(!reports.is_behind());
+        drop(reports);
+        assert!(matches!(receiver.try_recv(), Ok(ToControl::Stopped { shard: 9 })));
     }
 }

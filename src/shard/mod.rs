@@ -10,6 +10,8 @@ mod control;
 pub mod core;
 pub mod counters;
 pub mod errand;
+pub mod journal;
+pub mod leg;
 pub mod mail;
 pub mod mailbox;
 mod park;
@@ -34,8 +36,9 @@ use crate::accept::{self, socket};
 use crate::session::Snapshot;
 use crate::session::drive::SessionMachine;
 use check::{KernelFacts, KernelProblem};
-use core::{Core, Parts, ShardJournal};
+use core::{Core, Parts};
 use counters::Counters;
+use journal::ShardJournal;
 use mail::{SnapshotSource, ToControl};
 use mailbox::{Letters, Mailbox, Reports};
 use tls::{TlsConfigs, TlsProblem};
@@ -168,7 +171,7 @@ where
             tls: Arc::clone(&tls),
             listener,
             letters,
-            reports: Reports::new(config.to_control.clone()),
+            reports: Reports::new(shard, config.to_control.clone()),
             counters: Arc::clone(&counters),
             sessions_max,
         };

@@ -8,8 +8,9 @@ use std::net::TcpStream;
 use std::os::fd::AsFd;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use super::core::{Accepting, Core, Drain, ShardJournal};
+use super::core::{Accepting, Core, Drain};
 use super::errand::{CancelCall, Party, Refusal};
+use super::journal::ShardJournal;
 use super::mail::ToControl;
 use super::ring::Token;
 use crate::accept::{TURNED_AWAY_MAX, socket};

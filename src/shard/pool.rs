@@ -1,9 +1,9 @@
 //! Buffers for bytes on their way out, shared by the sessions of a shard.
 //!
-//! In: buffers that nobody needs. Out: empty buffers. Never: more memory kept than the bounds below.
+//! In: buffers that nobody needs. Out: empty buffers. Never: more memory than the bounds below.
 
 /// Larger buffers are freed: they were needed for a burst.
-const BUFFER_BYTES_MAX: usize = 64 << 10;
+const BUFFER_BYTES_MAX: usize = 256 << 10;
 /// All buffers together.
 const POOL_BYTES_MAX: usize = 8 << 20;
 /// What a new buffer starts with: most answers fit.

@@ -1,0 +1,90 @@
+//! What a shard needs of its journal besides writing entries: where it ends, what the disk has.
+//!
+//! In: the spool. Out: sync jobs for the ring. Never: a system call of its own.
+
+use std::io;
+use std::os::fd::RawFd;
+
+use crate::record::entry::Event;
+use crate::record::spool::{Spool, SyncJob};
+use crate::record::{Journal, Lsn};
+use crate::session::Now;
+
+/// What a shard needs of its journal besides writing entries.
+pub trait ShardJournal: Journal + Sized + 'static {
+    /// A request to bring the journal to the disk.
+    type Job;
+    /// Where the journal ends.
+    fn written(&self) -> Lsn;
+    /// How much of it the disk has.
+    fn durable(&self) -> Lsn;
+    /// What has to be brought to the disk now; at most one at a time.
+    fn sync_job(&mut self) -> Option<Self::Job>;
+    /// The file of a job, open until the job is handed back.
+    fn job_file(job: &Self::Job) -> RawFd;
+    /// What became of a job.
+    fn synced(&mut self, job: Self::Job, result: io::Result<()>);
+    /// The first call.
+    fn begin(&mut self, now: Now);
+    /// Called about once a second.
+    fn tick(&mut self, now: Now);
+    /// Closes the open segment.
+    fn rotate(&mut self, now: Now);
+    /// Whether the entry at `lsn` may be missing on the disk although it counts as durable.
+    fn in_doubt(&self, lsn: Lsn) -> bool;
+    /// The last call.
+    fn finish(self, now: Now);
+}
+
+impl ShardJournal for Spool {
+    type Job = SyncJob;
+
+    fn written(&self) -> Lsn {
+        Spool::written(self)
+    }
+
+    fn durable(&self) -> Lsn {
+        Spool::durable(self)
+    }
+
+    fn sync_job(&mut self) -> Option<SyncJob> {
+        Spool::sync_job(self)
+    }
+
+    fn job_file(job: &SyncJob) -> RawFd {
+        job.fd
+    }
+
+    fn synced(&mut self, job: SyncJob, result: io::Result<()>) {
+        Spool::synced(self, job, result);
+    }
+
+    fn begin(&mut self, now: Now) {
+        // A fresh segment has room; should it not, the first command is refused and says why.
+        let _no_room = self.event(now, &life("boot", "the shard takes connections"));
+    }
+
+    fn tick(&mut self, now: Now) {
+        Spool::tick(self, now);
+    }
+
+    fn rotate(&mut self, now: Now) {
+        Spool::rotate(self, now);
+    }
+
+    fn in_doubt(&self, lsn: Lsn) -> bool {
+        Spool::in_doubt(self, lsn)
+    }
+
+    fn finish(mut self, now: Now) {
+        // Without room for it the end of the segment says the same.
+        let _no_room = self.event(now, &life("shutdown", "the shard stops; its sessions are over"));
+        Spool::finish(self, now);
+    }
+}
+
+/// A row on the life of the process: a start without a stop before it is a crash.
+fn life(event: &'static str, message: &'static str) -> Event<'static> {
+    const ATTRS: &str = concat!("{\"version\":\"", env!("CARGO_PKG_VERSION"), "\"}");
+    Event { event, severity: "info", message, attrs: ATTRS }
+}
