@@ -61,11 +61,9 @@ impl Answer {
     /// Names of the columns, for the response row.
     pub fn describe(&mut self, columns: &[Column<'_>]) {
         self.columns.clear();
-        for (index, column) in columns.iter().enumerate() {
-            if index > 0 {
-                self.columns.push(b',');
-            }
+        for column in columns {
             self.columns.extend_from_slice(column.name);
+            self.columns.push(0);
         }
     }
 
