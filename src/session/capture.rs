@@ -58,7 +58,8 @@ impl Answer {
         self.issued.map(|issued| issued.seq)
     }
 
-    /// Names of the columns, for the response row: each ends with a zero byte, as no name holds one.
+    /// Names of the columns, for the response row: each ends with a zero byte, as no name holds
+    /// one.
     pub fn describe(&mut self, columns: &[Column<'_>]) {
         self.columns.clear();
         for column in columns {
