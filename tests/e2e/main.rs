@@ -11,3 +11,4 @@ mod drivers;
 mod masking;
 mod postgres;
 mod records;
+mod tokio_driver;
