@@ -70,6 +70,8 @@ pub enum Unsupported {
     TlsRequired,
     /// The listener wants TLS and the client did not ask for it.
     PlaintextClient,
+    /// A start-up setting under which the target would read a text otherwise than weir does.
+    ParserSetting,
 }
 
 /// A bound of `limits` was met.
@@ -151,6 +153,7 @@ impl Fault {
                 Unsupported::Authentication => "target-authentication",
                 Unsupported::TlsRequired => "target-tls-required",
                 Unsupported::PlaintextClient => "plaintext-client",
+                Unsupported::ParserSetting => "parser-setting",
             },
             FaultKind::Limit(l) => match l {
                 Limit::LoginTime => "login-time",
@@ -177,7 +180,7 @@ impl Fault {
                 Refused::Disk => "journal-disk",
                 Refused::TooLarge => "journal-entry-size",
             },
-            FaultKind::Terminate => "terminate",
+            FaultKind::Terminate => "client-terminate",
             FaultKind::Drain => "drain",
             FaultKind::Killed => "killed",
             FaultKind::Internal => "internal",

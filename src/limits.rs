@@ -16,6 +16,8 @@ pub const CLOSE_TIMEOUT_US: u64 = 10_000_000;
 pub const LINGER_TIMEOUT_US: u64 = 2_000_000;
 /// SQL text longer than this is not parsed; its class is `unknown`.
 pub const PARSED_TEXT_BYTES_MAX: usize = 1 << 20;
+/// Text of more tokens is not parsed either: a parse tree takes about 1 KiB of memory per token.
+pub const PARSED_TOKENS_MAX: usize = 131_072;
 /// A command message (query text, statement text) is held whole up to this size, refused above.
 pub const COMMAND_HELD_BYTES_MAX: u32 = 16 << 20;
 /// A Bind longer than this is streamed, its values recorded in chunks.

@@ -3,11 +3,14 @@
 //! In: flags. Out: tables on stdout, JSON and SVG files. Never: a number without its spread.
 
 mod compare;
+#[cfg(feature = "micro")]
+mod micro;
 
 use std::process::ExitCode;
 
 const USAGE: &str = "\
 weir-bench compare [flags]   weir against the rivals, with PostgreSQL behind all of them
+weir-bench micro [--test]    every stage of weir by itself
 weir-bench SUBCOMMAND --help";
 
 fn main() -> ExitCode {
@@ -18,6 +21,10 @@ fn main() -> ExitCode {
     };
     let done = match command {
         "compare" => compare::run(rest),
+        #[cfg(feature = "micro")]
+        "micro" => micro::run(rest),
+        #[cfg(not(feature = "micro"))]
+        "micro" => Err("this build leaves the stages out; build with --features micro".to_owned()),
         "--help" | "-h" | "help" => {
             println!("{USAGE}");
             Ok(())

@@ -3,6 +3,7 @@
 //! ```text
 //!   GET  /v1/health                  anybody         alive or draining
 //!   GET  /v1/status                  admin           version, shards, targets, counters
+//!   GET  /v1/metrics                 admin           the counters, as Prometheus reads them
 //!   GET  /v1/sessions                admin, own      live sessions
 //!   POST /v1/sessions/{id}/kill      admin, own      ends one
 //!   GET  /v1/approvals               admin, own, approver    commands that wait
@@ -20,7 +21,9 @@ use std::time::Duration;
 
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Extension, Path, Request, State as Shared};
-use axum::http::header::{AUTHORIZATION, CACHE_CONTROL, HOST, ORIGIN, WWW_AUTHENTICATE};
+use axum::http::header::{
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE,
+};
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
@@ -32,6 +35,7 @@ use super::log;
 use super::sealing::Sealing;
 use super::shape::{self, Ballot, Decision, VoteReply};
 use super::state::{Counters, State};
+use crate::metrics;
 use crate::shard::mail::{self, ToShard};
 
 /// What the handlers share.
@@ -55,6 +59,7 @@ impl Api {
     pub fn router(self) -> Router {
         let proven = Router::new()
             .route("/v1/status", get(status))
+            .route("/v1/metrics", get(totals))
             .route("/v1/sessions", get(sessions))
             .route("/v1/sessions/{id}/kill", post(kill))
             .route("/v1/approvals", get(approvals))
@@ -182,7 +187,18 @@ async fn status(
     if !caller.is_admin() {
         return Err(Problem::not_admin());
     }
-    Ok(Json(api.state.status()))
+    Ok(Json(api.state.status(api.sealing.trouble())))
+}
+
+async fn totals(
+    Shared(api): Shared<Api>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Response, Problem> {
+    if !caller.is_admin() {
+        return Err(Problem::not_admin());
+    }
+    let kind = HeaderValue::from_static("text/plain; version=0.0.4");
+    Ok(([(CONTENT_TYPE, kind)], metrics::exposition(&api.state.totals())).into_response())
 }
 
 async fn sessions(

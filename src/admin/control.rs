@@ -25,7 +25,7 @@ use super::listen::Bounded;
 use super::mesh::{Mesh, Post};
 use super::place::Place;
 use super::sealing::Sealing;
-use super::state::{Counters, State, World};
+use super::state::{Counters, State, Totals, World};
 use super::{catalog, clock, log, reload, resolve};
 use crate::config::settings::Settings;
 use crate::shard::mail::{SnapshotSource, ToControl, ToShard};
@@ -40,6 +40,8 @@ pub struct Shards {
     pub mono_us: fn() -> u64,
     /// Progress of the sealer.
     pub sealing: Arc<dyn Sealing>,
+    /// Reads their totals.
+    pub totals: Totals,
     /// Where clients connect.
     pub address: std::net::SocketAddr,
 }
@@ -56,10 +58,12 @@ pub type StartShards = Box<dyn FnOnce(Arc<SnapshotSource>) -> Result<Shards, Str
 /// Reads the configuration again; an error is the report for the operator.
 pub type LoadAgain = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
 
-/// Makes the messages that must reach every shard before a snapshot of these settings does; an
-/// error is the report for the operator. Called once, the result once per shard.
-pub type Prepare =
-    Box<dyn Fn(&Settings) -> Result<Box<dyn Fn() -> ToShard + Send>, String> + Send + Sync>;
+/// Makes one message, once per shard.
+pub type Make = Box<dyn Fn() -> ToShard + Send>;
+
+/// Makes what must reach every shard before a snapshot of these settings does; an error is the
+/// report for the operator.
+pub type Prepare = Box<dyn Fn(&Settings) -> Result<Make, String> + Send + Sync>;
 
 /// What one life needs.
 pub struct Life {
@@ -154,11 +158,12 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
     let mut world = World::new(settings, auth::load_or_make_seed(&data_dir)?);
     look_around(&mut world).await;
     let shards = start_shards(world.snapshot()).map_err(LifeError::Shards)?;
-    let state = Arc::new(State::new(world, Mesh::new(shards.posts), gate));
+    let state = Arc::new(State::new(world, Mesh::new(shards.posts), gate, shards.totals));
     for index in 0..state.world().targets.len() {
         tokio::spawn(keep_catalog(state.clone(), index));
     }
     tokio::spawn(resolve::keep(state.clone()));
+    tokio::spawn(watch_sealer(shards.sealing.clone()));
     let api = Api::new(state.clone(), shards.sealing).router();
     tokio::spawn(async move { axum::serve(Bounded::new(listener), api).await });
     place(&data_dir, address, &state)?;
@@ -168,13 +173,28 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
         state,
         inbox: shards.inbox,
         mono_us: shards.mono_us,
-        load_again: load_again.map(Arc::from),
-        prepare: Arc::from(prepare),
+        load_again: load_again.map(Arc::new),
+        prepare: Arc::new(prepare),
         stopped: 0,
     };
     let ended = core.serve(&mut signals).await;
     Place::remove(&data_dir);
     ended
+}
+
+/// Says when recording or sealing gets into trouble, and when it is over.
+async fn watch_sealer(sealing: Arc<dyn Sealing>) {
+    let mut before = None;
+    loop {
+        tokio::time::sleep(WATCH_EVERY).await;
+        let now = sealing.trouble();
+        match &now {
+            _ if now == before => {}
+            Some(trouble) => log::error(&format!("records cannot reach the lake: {trouble}")),
+            None => log::info("records reach the lake again"),
+        }
+        before = now;
+    }
 }
 
 /// Addresses and catalogs before the first client comes, as far as they are quick to have.
@@ -289,9 +309,8 @@ struct Core {
     state: Arc<State>,
     inbox: mpsc::Receiver<ToControl>,
     mono_us: fn() -> u64,
-    load_again: Option<Arc<dyn Fn() -> Result<Settings, String> + Send + Sync>>,
-    prepare:
-        Arc<dyn Fn(&Settings) -> Result<Box<dyn Fn() -> ToShard + Send>, String> + Send + Sync>,
+    load_again: Option<Arc<LoadAgain>>,
+    prepare: Arc<Prepare>,
     stopped: usize,
 }
 
@@ -382,11 +401,13 @@ impl Core {
         let (merged, first) = work.await.map_err(|_| "reading the configuration failed")??;
         self.state.mesh.broadcast(first).await;
         let (known, count) = self.state.world().replace(merged.settings, &merged.moved);
+        resolve::resolve_all(&self.state).await;
+        self.state.publish().await;
         for index in known..count {
             tokio::spawn(keep_catalog(self.state.clone(), index));
         }
-        resolve::resolve_all(&self.state).await;
-        self.state.publish().await;
+        // Masks may need catalogs now that they did not need before.
+        self.state.world().targets.iter().for_each(|facts| facts.wanted.notify_one());
         Ok(merged.notes)
     }
 

@@ -190,7 +190,9 @@ pub struct Status {
     pub masks: usize,
     /// Targets.
     pub targets: Vec<TargetStatus>,
-    /// Counters of the control thread, by name.
+    /// Why nothing can be recorded or sealed now, empty if it can.
+    pub trouble: String,
+    /// Totals of the process, by name.
     pub counters: std::collections::BTreeMap<String, u64>,
 }
 

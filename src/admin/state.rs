@@ -3,7 +3,7 @@
 //! In: facts of the tasks of `control`. Out: snapshots to the shards, answers to `api`.
 //! Never: a lock held while waiting.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -16,11 +16,14 @@ use super::{catalog, clock, log, shape};
 use crate::config::settings::{Settings, Target};
 use crate::decide::approval::AskSummary;
 use crate::mask::catalog::Catalog;
+use crate::metrics::Total;
 use crate::record::SessionId;
 use crate::shard::mail::{SnapshotSource, ToShard};
 
+/// Reads the totals of all shards.
+pub type Totals = Box<dyn Fn() -> Vec<Total> + Send + Sync>;
+
 /// Shared by the tasks of the control thread.
-#[derive(Debug)]
 pub struct State {
     /// The shards.
     pub mesh: Mesh,
@@ -32,6 +35,8 @@ pub struct State {
     pub draining: AtomicBool,
     /// Counted events.
     pub counters: Counters,
+    /// Totals of the shards.
+    shard_totals: Totals,
     world: Mutex<World>,
     asks: Mutex<HashMap<SessionId, (usize, AskSummary)>>,
     /// One publisher at a time, so that no shard gets an older snapshot after a newer one.
@@ -91,19 +96,29 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn by_name(&self) -> BTreeMap<String, u64> {
+    fn totals(&self) -> [Total; 7] {
+        let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
-            ("api_refused", &self.api_refused),
-            ("approvals_opened", &self.approvals_opened),
-            ("votes", &self.votes),
-            ("catalogs_read", &self.catalogs_read),
-            ("catalogs_failed", &self.catalogs_failed),
-            ("snapshots_missed", &self.snapshots_missed),
-            ("reloads", &self.reloads),
+            Total::counter(
+                "api_refused",
+                "Calls of the API without a valid identity.",
+                now(&self.api_refused),
+            ),
+            Total::counter(
+                "approvals_opened",
+                "Commands that waited for approval.",
+                now(&self.approvals_opened),
+            ),
+            Total::counter("votes", "Votes delivered to a shard.", now(&self.votes)),
+            Total::counter("catalogs_read", "Catalogs read.", now(&self.catalogs_read)),
+            Total::counter("catalogs_failed", "Catalog reads failed.", now(&self.catalogs_failed)),
+            Total::counter(
+                "snapshots_missed",
+                "Snapshots that a shard did not take in time.",
+                now(&self.snapshots_missed),
+            ),
+            Total::counter("reloads", "Configurations loaded by SIGHUP.", now(&self.reloads)),
         ]
-        .into_iter()
-        .map(|(name, counter)| (name.to_owned(), counter.load(Ordering::Relaxed)))
-        .collect()
     }
 }
 
@@ -139,8 +154,6 @@ impl World {
             }
         }
         self.settings = Arc::new(settings);
-        // Masks may need catalogs now that they did not need before.
-        self.targets.iter().for_each(|facts| facts.wanted.notify_one());
         (known, count)
     }
 
@@ -226,15 +239,22 @@ impl World {
     }
 }
 
+impl std::fmt::Debug for State {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "State({:?}, {})", self.mesh, self.word())
+    }
+}
+
 impl State {
     /// The state of a process whose shards have just started.
-    pub fn new(world: World, mesh: Mesh, gate: Gate) -> State {
+    pub fn new(world: World, mesh: Mesh, gate: Gate, shard_totals: Totals) -> State {
         State {
             mesh,
             gate,
             started_us: clock::utc_us(),
             draining: AtomicBool::new(false),
             counters: Counters::default(),
+            shard_totals,
             world: Mutex::new(world),
             asks: Mutex::default(),
             publishing: tokio::sync::Mutex::default(),
@@ -295,12 +315,20 @@ impl State {
         if self.is_draining() { "draining" } else { "ok" }
     }
 
-    /// All of it, for `GET /v1/status`.
-    pub fn status(&self) -> shape::Status {
+    /// Numbers of the process.
+    pub fn totals(&self) -> Vec<Total> {
+        let mut totals = (self.shard_totals)();
+        totals.extend(self.counters.totals());
+        let waiting = self.asks().len() as u64;
+        totals.push(Total::gauge("approvals_waiting", "Commands that wait now.", waiting));
+        totals
+    }
+
+    /// All of it, for `GET /v1/status`; `trouble` is what the sealer complains of.
+    pub fn status(&self, trouble: Option<String>) -> shape::Status {
+        let totals = self.totals();
         let world = self.world();
         let settings = &world.settings;
-        let mut counters = self.counters.by_name();
-        counters.insert("approvals_waiting".into(), self.asks().len() as u64);
         shape::Status {
             version: env!("CARGO_PKG_VERSION").to_owned(),
             pid: std::process::id(),
@@ -313,7 +341,8 @@ impl State {
             targets: (settings.targets.iter().enumerate())
                 .map(|(index, target)| world.status(index, target))
                 .collect(),
-            counters,
+            trouble: trouble.unwrap_or_default(),
+            counters: totals.iter().map(|it| (it.name.to_owned(), it.value)).collect(),
         }
     }
 

@@ -139,3 +139,6 @@ fn session_id(text: &str) -> Result<String, Failure> {
             .hint("`weir sessions` lists them; an id is a full UUID")
     })
 }
+
+#[cfg(test)]
+mod tests;

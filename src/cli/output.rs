@@ -3,21 +3,31 @@
 //! In: values. Out: aligned columns for people, one JSON object per line for programs.
 //! Never: a control character of somebody's data on a terminal; colour.
 
-use std::io::{self, BufWriter, StdoutLock, Write};
+use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
 
 /// Buffered stdout of one command.
-#[derive(Debug)]
 pub struct Output {
-    stdout: BufWriter<StdoutLock<'static>>,
+    stdout: Box<dyn Write>,
     json: bool,
+}
+
+impl std::fmt::Debug for Output {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Output(json: {})", self.json)
+    }
 }
 
 impl Output {
     /// Output for people, or for programs.
     pub fn new(json: bool) -> Output {
-        Output { stdout: BufWriter::new(io::stdout().lock()), json }
+        Output::onto(Box::new(BufWriter::new(io::stdout().lock())), json)
+    }
+
+    /// Output that goes elsewhere.
+    pub fn onto(stdout: Box<dyn Write>, json: bool) -> Output {
+        Output { stdout, json }
     }
 
     /// Whether programs read it.
@@ -170,10 +180,12 @@ pub fn short(text: &str, characters_max: usize) -> String {
 
 /// `42us`, `3.1ms`, `2.50s`.
 pub fn duration(us: i64) -> String {
-    match us {
-        ..1_000 => format!("{us}us"),
-        ..1_000_000 => format!("{}.{}ms", us / 1_000, us % 1_000 / 100),
-        _ => format!("{}.{:02}s", us / 1_000_000, us % 1_000_000 / 10_000),
+    if us < 1_000 {
+        format!("{us}us")
+    } else if us < 1_000_000 {
+        format!("{}.{}ms", us / 1_000, us % 1_000 / 100)
+    } else {
+        format!("{}.{:02}s", us / 1_000_000, us % 1_000_000 / 10_000)
     }
 }
 

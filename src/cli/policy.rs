@@ -7,11 +7,11 @@ use clap::{Args, Subcommand};
 use serde::Serialize;
 
 use super::fail::{EXIT_HELD, EXIT_NOT_FOUND, EXIT_REFUSED, Failure};
-use super::output::{Output, clean, duration};
+use super::output::{Output, Table, clean};
 use crate::admin::clock;
 use crate::config::settings::{Credential, Settings, Target};
-use crate::decide::rules::Who;
-use crate::decide::{Classifier, Rules, Verdict};
+use crate::decide::rules::{Judgement, Who};
+use crate::decide::{Classifier, Rules};
 use crate::identify::Identity;
 
 /// Arguments.
@@ -56,20 +56,26 @@ struct Test {
 struct Answer {
     verdict: &'static str,
     rule: String,
-    reason: String,
+    detail: String,
     role: String,
     statements: Vec<Part>,
-    approvers: Vec<String>,
-    quorum: u32,
-    timeout_us: u64,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Part {
-    class: &'static str,
     operation: String,
-    reads: Vec<String>,
-    writes: Vec<String>,
+    class: &'static str,
+    objects: Vec<String>,
+    rules: Vec<Tried>,
+}
+
+/// A rule that was tried on a statement.
+#[derive(Debug, PartialEq, Eq, Serialize)]
+struct Tried {
+    rule: String,
+    effect: &'static str,
+    matches: bool,
+    why_not: String,
 }
 
 /// Runs the command. The exit code tells the verdict: 0 allow, 6 deny, 7 hold.
@@ -109,33 +115,11 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
     let identity =
         Identity { user: user.name.clone(), groups: user.groups.clone(), method: "scram-sha-256" };
     let classified = Classifier::new().classify(test.sql.as_bytes());
-    let statements = classified.statements.iter().map(|statement| {
-        let objects = |write: bool| {
-            let named = statement.objects.iter().filter(move |object| object.write == write);
-            named.map(object_name).collect()
-        };
-        Part {
-            class: statement.class.name(),
-            operation: statement.operation.clone(),
-            reads: objects(false),
-            writes: objects(true),
-        }
-    });
-    let mut answer = Answer {
-        verdict: "deny",
-        rule: String::new(),
-        reason: String::new(),
-        role: String::new(),
-        statements: statements.collect(),
-        approvers: Vec::new(),
-        quorum: 0,
-        timeout_us: 0,
-    };
     let Some(credential) = credential(target, &identity) else {
-        answer.reason = format!("no credential of {} is for this user's groups", target.name);
-        return Ok(answer);
+        let detail = format!("no credential of {} is for this user's groups", target.name);
+        let (rule, role, statements) = Default::default();
+        return Ok(Answer { verdict: "deny", rule, detail, role, statements });
     };
-    answer.role.clone_from(&credential.role);
     let who = Who {
         identity: &identity,
         target: &target.name,
@@ -143,54 +127,60 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
         source: test.from,
         wall_us: at,
     };
-    match Rules::compile(&settings.rules).decide(&who, &classified.statements) {
-        Verdict::Allow(_, rule) => {
-            answer.verdict = "allow";
-            answer.rule = rule.to_string();
-        }
-        Verdict::Deny(reason) => {
-            answer.rule = reason.rule.to_string();
-            answer.reason = reason.message;
-        }
-        Verdict::Hold(terms) => {
-            answer.verdict = "hold";
-            answer.rule = terms.rule.to_string();
-            answer.approvers = terms.approvers;
-            answer.quorum = terms.quorum;
-            answer.timeout_us = terms.timeout_us;
+    let explanation = Rules::compile(&settings.rules).explain(&who, &classified.statements);
+    Ok(Answer {
+        verdict: explanation.verdict,
+        rule: explanation.rule.to_string(),
+        detail: explanation.detail,
+        role: credential.role.clone(),
+        statements: explanation.statements.into_iter().map(Part::from).collect(),
+    })
+}
+
+impl From<Judgement> for Part {
+    fn from(judgement: Judgement) -> Part {
+        let tried = judgement.rules.into_iter().map(|(rule, effect, miss)| Tried {
+            rule: rule.to_string(),
+            effect,
+            matches: miss.is_none(),
+            why_not: miss.unwrap_or_default(),
+        });
+        Part {
+            operation: judgement.operation,
+            class: judgement.class.name(),
+            objects: judgement.objects,
+            rules: tried.collect(),
         }
     }
-    Ok(answer)
 }
 
 fn tell(out: &mut Output, answer: &Answer) -> std::io::Result<()> {
     for (index, part) in answer.statements.iter().enumerate() {
         let number = index + 1;
-        let mut line = format!("statement {number}: {} (class {})", part.operation, part.class);
-        for (word, objects) in [("reads", &part.reads), ("writes", &part.writes)] {
-            if !objects.is_empty() {
-                line.push_str(&format!(", {word} {}", objects.join(", ")));
-            }
+        let mut line = format!("statement {number}: {}, class {}", part.operation, part.class);
+        if !part.objects.is_empty() {
+            line.push_str(&format!(", touches {}", part.objects.join(", ")));
         }
         out.line(&clean(&line))?;
+        let mut table = Table::new(["RULE", "EFFECT", "MATCHES"]).indented(2);
+        for tried in &part.rules {
+            let matches = if tried.matches { "yes" } else { "no: " };
+            let matches = format!("{matches}{}", tried.why_not);
+            table.row([tried.rule.clone(), tried.effect.to_owned(), matches]);
+        }
+        if !table.is_empty() {
+            out.table(&table)?;
+        }
     }
     if !answer.role.is_empty() {
         out.line(&format!("role: {}", answer.role))?;
     }
-    let rule = match answer.rule.as_str() {
-        "" => "no rule matches".to_owned(),
-        rule => format!("rule: {rule}"),
-    };
-    out.line(&rule)?;
-    if !answer.reason.is_empty() {
-        out.line(&format!("reason: {}", answer.reason))?;
+    let rule = if answer.rule.is_empty() { "no rule" } else { &answer.rule };
+    out.line(&format!("verdict: {}, by {rule}", answer.verdict))?;
+    if !answer.detail.is_empty() {
+        out.line(&clean(&answer.detail))?;
     }
-    if answer.verdict == "hold" {
-        let wait = duration(i64::try_from(answer.timeout_us).unwrap_or(i64::MAX));
-        let groups = answer.approvers.join(", ");
-        out.line(&format!("waits up to {wait} for {} of {groups}", answer.quorum))?;
-    }
-    out.line(&format!("verdict: {}", answer.verdict))
+    Ok(())
 }
 
 /// The first credential whose groups match, as the session machine chooses it.
@@ -199,13 +189,6 @@ fn credential<'t>(target: &'t Target, identity: &Identity) -> Option<&'t Credent
         credential.groups.is_empty()
             || credential.groups.iter().any(|group| identity.groups.contains(group))
     })
-}
-
-fn object_name(object: &crate::decide::Object) -> String {
-    match &object.schema {
-        Some(schema) => format!("{schema}.{}", object.name),
-        None => object.name.clone(),
-    }
 }
 
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Failure {

@@ -18,16 +18,19 @@ use super::place::DATA_DIR_DEFAULT;
 use crate::admin::control::{self, Ended, Life, Serving, Shards};
 use crate::admin::mesh::{Delivery, Post};
 use crate::admin::sealing::Sealing;
+use crate::admin::state::Totals;
 use crate::admin::{auth, log};
 use crate::config::settings::Settings;
 use crate::config::target_url;
 use crate::limits::MAILBOX_MESSAGES_MAX;
+use crate::metrics::Total;
 use crate::record::JOURNAL_FOLDER;
 use crate::record::pool::SegmentPool;
 use crate::record::recover::{DataDirLock, Recovered, recover};
 use crate::record::sealer::{Progress, Sealer};
 use crate::record::spool::Spool;
 use crate::session::machine::Machine;
+use crate::shard::counters::{Counter, Counters};
 use crate::shard::mail::{SnapshotSource, ToShard};
 use crate::shard::mailbox::{Mailbox, Undelivered};
 use crate::shard::tls::TlsConfigs;
@@ -224,7 +227,7 @@ impl Sealing for SealerView {
 }
 
 /// New certificates go to the shards before the snapshot that names their targets.
-fn prepare(settings: &Settings) -> Result<Box<dyn Fn() -> ToShard + Send>, String> {
+fn prepare(settings: &Settings) -> Result<control::Make, String> {
     let tls = Arc::new(TlsConfigs::load(settings).map_err(|problem| problem.to_string())?);
     Ok(Box::new(move || ToShard::Tls(Arc::clone(&tls))))
 }
@@ -254,11 +257,12 @@ fn start(source: &Arc<SnapshotSource>, keeper: &Keeper) -> Result<Shards, String
     let shards = started.map_err(|error| error.to_string())?;
     let address = shards.first().map(|handle| handle.address).ok_or("no shard was started")?;
     let posts = shards.iter().map(|handle| post(handle.mailbox.clone())).collect();
+    let totals = totals(shards.iter().map(|handle| Arc::clone(&handle.counters)).collect());
     let sealing = Arc::new(SealerView { pool, progress: sealer.progress() });
     if let Ok(mut kept) = keeper.0.lock() {
         *kept = Some(Kept { shards, sealer });
     }
-    Ok(Shards { posts, inbox, mono_us: shard::clock::mono_us, sealing, address })
+    Ok(Shards { posts, inbox, mono_us: shard::clock::mono_us, sealing, totals, address })
 }
 
 fn post(mailbox: Mailbox) -> Post {
@@ -266,6 +270,30 @@ fn post(mailbox: Mailbox) -> Post {
         Ok(()) => Delivery::Taken,
         Err(Undelivered::Full) => Delivery::Full,
         Err(Undelivered::Stopped) => Delivery::Stopped,
+    })
+}
+
+/// The counters of all shards, added up.
+fn totals(shards: Vec<Arc<Counters>>) -> Totals {
+    type Pick = fn(&Counters) -> &Counter;
+    const COUNTERS: [(&str, &str, Pick); 8] = [
+        ("accepted", "Clients accepted.", |it| &it.accepted),
+        ("refused", "Clients turned away.", |it| &it.refused),
+        ("accept_errors", "Accepts that failed.", |it| &it.accept_errors),
+        ("panics", "Sessions ended by a panic.", |it| &it.panics),
+        ("reports_lost", "Messages to the control thread lost.", |it| &it.reports_lost),
+        ("received_bytes", "Bytes received.", |it| &it.bytes_received),
+        ("sent_bytes", "Bytes sent.", |it| &it.bytes_sent),
+        ("journal_syncs", "Flushes of the journal.", |it| &it.syncs),
+    ];
+    Box::new(move || {
+        let sum = |pick: Pick| shards.iter().map(|counters| pick(counters).get()).sum();
+        let connections = sum(|it| &it.connections);
+        let mut totals = vec![Total::gauge("connections", "Connections now.", connections)];
+        for (name, help, pick) in COUNTERS {
+            totals.push(Total::counter(name, help, sum(pick)));
+        }
+        totals
     })
 }
 

@@ -15,7 +15,7 @@ pub struct Search {
     place: Place,
     #[command(flatten)]
     which: Which,
-    /// Commands that ended so: success, error, denied, skipped, suspended, aborted, held, running
+    /// Ended so: success, error, denied, skipped, suspended, aborted, held, unanswered
     #[arg(long)]
     status: Option<String>,
     /// The newest so many
@@ -73,6 +73,13 @@ impl Which {
 /// # Errors
 /// The records cannot be read.
 pub fn run(args: &Search) -> Result<(), Failure> {
+    let mut out = Output::new(args.json);
+    find(args, &mut out)?;
+    Ok(out.flush()?)
+}
+
+/// Writes what is found.
+pub(super) fn find(args: &Search, out: &mut Output) -> Result<(), Failure> {
     let status = args.status.as_deref();
     if let Some(word) = status.filter(|word| !STATUS_WORDS.contains(word)) {
         return Err(Failure::new(EXIT_USAGE, format!("{word} is no status of a command"))
@@ -88,12 +95,11 @@ pub fn run(args: &Search) -> Result<(), Failure> {
     }
     let found = commands.len();
     commands.drain(..found.saturating_sub(args.limit));
-    let mut out = Output::new(args.json);
-    if args.json {
+    if out.is_json() {
         for row in &commands {
             out.object(row)?;
         }
-        return Ok(out.flush()?);
+        return Ok(());
     }
     if commands.is_empty() {
         note("no command matches");
@@ -104,7 +110,6 @@ pub fn run(args: &Search) -> Result<(), Failure> {
         table.row(cells(row));
     }
     out.table(&table)?;
-    out.flush()?;
     if commands.len() == args.limit {
         note(&format!("the newest {} commands; --limit shows more", args.limit));
     }
@@ -117,7 +122,7 @@ pub fn status_of(row: &CommandRow) -> &str {
         (Some(response), _) => &response.outcome,
         (None, "hold") => "held",
         (None, "deny") => "denied",
-        (None, _) => "running",
+        (None, _) => "unanswered",
     }
 }
 
@@ -144,7 +149,7 @@ pub fn cells(row: &CommandRow) -> [String; 8] {
 pub const HEADING: [&str; 8] =
     ["TIME (UTC)", "SESSION", "SEQ", "USER", "TARGET", "STATUS", "TOOK", "COMMAND"];
 
-/// `running` is a command whose answer is not recorded: it runs, or weir was cut off.
+/// `unanswered` is a command without a recorded answer: it runs, or weir was cut off.
 const STATUS_WORDS: [&str; 8] =
-    ["success", "error", "denied", "skipped", "suspended", "aborted", "held", "running"];
+    ["success", "error", "denied", "skipped", "suspended", "aborted", "held", "unanswered"];
 const TEXT_CHARACTERS_MAX: usize = 100;

@@ -107,7 +107,8 @@ fn live(args: &Sessions, out: &mut Output) -> Result<(), Failure> {
     Ok(out.table(&table)?)
 }
 
-fn recorded(args: &Sessions, out: &mut Output) -> Result<(), Failure> {
+/// Writes what is recorded.
+pub(super) fn recorded(args: &Sessions, out: &mut Output) -> Result<(), Failure> {
     let since = args.since.as_deref().map(super::time).transpose()?;
     let until = args.until.as_deref().map(super::time).transpose()?;
     let lake = Lake::new(&super::existing(&args.place)?);

@@ -48,6 +48,13 @@ struct Story {
 /// # Errors
 /// The records cannot be read, or hold no such session.
 pub fn run(args: &Show) -> Result<(), Failure> {
+    let mut out = Output::new(args.json);
+    write(args, &mut out)?;
+    Ok(out.flush()?)
+}
+
+/// Writes the session.
+pub(super) fn write(args: &Show, out: &mut Output) -> Result<(), Failure> {
     let id = super::session_id(&args.id)?;
     let lake = Lake::new(&super::existing(&args.place)?);
     let filter = Filter { session: shape::id_parse(&id), ..Filter::default() };
@@ -58,19 +65,18 @@ pub fn run(args: &Show) -> Result<(), Failure> {
         return Err(Failure::new(EXIT_NOT_FOUND, format!("no session {id} is recorded there"))
             .hint("`weir sessions` lists them"));
     }
-    let mut out = Output::new(args.json);
-    if args.json {
+    if out.is_json() {
         out.object(&session)?;
         for story in &stories {
             out.object(story)?;
         }
-        return Ok(out.flush()?);
+        return Ok(());
     }
-    tell_session(&mut out, &id, &session)?;
+    tell_session(out, &id, &session)?;
     for story in &stories {
-        tell(&mut out, story, args)?;
+        tell(out, story, args)?;
     }
-    Ok(out.flush()?)
+    Ok(())
 }
 
 fn stories(lake: &Lake, filter: &Filter, with_chunks: bool) -> Result<Vec<Story>, Failure> {

@@ -3,7 +3,7 @@
 use clap::Args;
 
 use super::fail::Failure;
-use super::output::{Output, Table};
+use super::output::{Output, Table, clean};
 use super::place::Place;
 use super::remote::Remote;
 use crate::admin::shape;
@@ -36,6 +36,9 @@ pub fn run(args: &Status) -> Result<(), Failure> {
         "shards    {}, rules {}, masks {}",
         status.shards, status.rules, status.masks
     ))?;
+    if !status.trouble.is_empty() {
+        out.line(&format!("TROUBLE   {}", clean(&status.trouble)))?;
+    }
     out.line("")?;
     let mut targets = Table::new(["TARGET", "ADDRESS", "RESOLVED", "CATALOG", "TROUBLE"]);
     for target in &status.targets {
@@ -54,7 +57,7 @@ pub fn run(args: &Status) -> Result<(), Failure> {
     }
     out.table(&targets)?;
     out.line("")?;
-    let mut counters = Table::new(["COUNTER", "SINCE START"]);
+    let mut counters = Table::new(["COUNTER", "VALUE"]);
     for (name, value) in &status.counters {
         counters.row([name.clone(), value.to_string()]);
     }

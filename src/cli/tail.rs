@@ -38,16 +38,20 @@ pub fn run(args: &Tail) -> Result<(), Failure> {
     let filter = args.which.filter()?;
     let mut out = Output::new(args.json);
     let mut follower = Follower::default();
-    let first = Filter { limit: Some(args.lines), ..filter.clone() };
-    let rows = lake.commands(&first).map_err(super::lake_failure)?;
-    show(&mut out, &follower.fresh(rows))?;
-    while args.follow {
+    // More than is shown: what is older must not look new at the next look.
+    let first = Filter { limit: Some(args.lines.max(FIRST_LOOK)), ..filter.clone() };
+    let rows = follower.fresh(lake.commands(&first).map_err(super::lake_failure)?);
+    let older = rows.len().saturating_sub(args.lines);
+    show(&mut out, rows.get(older..).unwrap_or_default())?;
+    if !args.follow {
+        return Ok(());
+    }
+    loop {
         std::thread::sleep(LOOK_EVERY);
         let next = Filter { since_us: follower.since(filter.since_us), ..filter.clone() };
         let rows = lake.commands(&next).map_err(super::lake_failure)?;
         show(&mut out, &follower.fresh(rows))?;
     }
-    Ok(())
 }
 
 /// A line per command, flushed: the reader waits for it.
@@ -96,3 +100,64 @@ impl Follower {
 
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const WINDOW_US: i64 = 60_000_000;
+const FIRST_LOOK: usize = 10_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::record::lake::Common;
+
+    fn row(seq: i64, ts_us: i64, decision: &str) -> CommandRow {
+        CommandRow {
+            common: Common {
+                ts_us,
+                session_id: "s".into(),
+                seq,
+                log_shard: 0,
+                log_index: 0,
+                node: String::new(),
+                user_name: String::new(),
+                user_groups: vec![],
+                target: String::new(),
+                protocol: String::new(),
+                db_namespace: None,
+                role: None,
+                client_addr: None,
+            },
+            kind: String::new(),
+            operation: String::new(),
+            classes: vec![],
+            objects: vec![],
+            query_text: String::new(),
+            query_raw: None,
+            query_sha256: None,
+            params_json: None,
+            statement: None,
+            decision: decision.into(),
+            rule: None,
+            approval_id: None,
+            response: None,
+        }
+    }
+
+    #[test]
+    fn a_command_is_shown_once_per_status() {
+        let mut follower = Follower::default();
+        let check = |follower: &mut Follower, rows: &[CommandRow], expect: &[i64]| {
+            let fresh: Vec<_> =
+                follower.fresh(rows.to_vec()).iter().map(|row| row.common.seq).collect();
+            assert_eq!(fresh, expect);
+        };
+        let day = 86_400_000_000;
+        let old = [row(1, day, "allow"), row(2, day + 1, "hold")];
+        check(&mut follower, &old, &[1, 2]);
+        check(&mut follower, &old, &[]);
+        let released = [row(1, day, "allow"), row(2, day + 1, "allow"), row(3, day + 2, "deny")];
+        check(&mut follower, &released, &[2, 3]);
+        assert_eq!(follower.since(None), Some(day + 2 - WINDOW_US));
+        assert_eq!(follower.since(Some(2 * day)), Some(2 * day));
+        let later = [row(4, 3 * day, "allow")];
+        check(&mut follower, &later, &[4]);
+        assert_eq!(follower.shown.len(), 1, "what is out of the window is forgotten");
+    }
+}

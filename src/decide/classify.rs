@@ -11,9 +11,9 @@
 //! ```
 //!
 //! `shape` makes one key of all texts that differ in plain literals only, so that
-//! `... WHERE id = 1` and `... WHERE id = 2` are parsed once. libpg_query keeps its state per thread
-//! and checks the depth of its stack; prost refuses trees deeper than 100 messages (some 50 nested
-//! operators or 100 UNIONs): such a text is `Unknown` too.
+//! `... WHERE id = 1` and `... WHERE id = 2` are parsed once. libpg_query keeps its state per
+//! thread and checks the depth of its stack; prost refuses trees deeper than 100 messages (some 50
+//! nested operators or 100 UNIONs): such a text is `Unknown` too.
 
 mod cache;
 mod copy;
@@ -30,6 +30,7 @@ use std::rc::Rc;
 
 use super::{Class, Classified, Effect, Statement};
 use crate::limits;
+use crate::mask::redact::may_hold_credential;
 use cache::Cache;
 
 pub use functions::changes_parsing;
@@ -58,7 +59,7 @@ impl Classifier {
         }
         self.buffer.clear();
         let (cache, key) = if shape::shape(text, &mut self.buffer) {
-            // Literals may hold a secret that the shape does not show.
+            // Literals and comments may hold a secret that the shape does not show.
             self.buffer.push(u8::from(may_hold_credential(text)));
             (&mut self.shapes, self.buffer.as_slice())
         } else {
@@ -78,8 +79,31 @@ pub fn classify_uncached(text: &[u8]) -> Classified {
     classified(parse(text).unwrap_or_else(|| vec![unknown()]), may_hold_credential(text))
 }
 
+/// Words, numbers, strings and signs of a text, never fewer than the parser sees.
+fn tokens(text: &[u8]) -> usize {
+    // Next to escapes, comments and dollar quotes the end of a string is not plain to see: then
+    // strings count by their words.
+    let has = |pair: &[u8]| memchr::memmem::find(text, pair).is_some();
+    let plain = !has(b"\\") && !has(b"--") && !has(b"/*") && !has(b"$");
+    let (mut count, mut in_word, mut quote) = (0, false, None);
+    for &byte in text {
+        if plain && matches!(byte, b'\'' | b'"') {
+            match quote {
+                None => quote = Some(byte),
+                Some(open) if open == byte => quote = None,
+                Some(_) => {}
+            }
+        }
+        let is_word = byte.is_ascii_alphanumeric() || byte == b'_' || byte >= 0x80;
+        let starts = quote.is_none() && !byte.is_ascii_whitespace() && !(is_word && in_word);
+        count += usize::from(starts);
+        in_word = is_word;
+    }
+    count
+}
+
 fn parse(text: &[u8]) -> Option<Vec<Statement>> {
-    if text.len() > limits::PARSED_TEXT_BYTES_MAX {
+    if text.len() > limits::PARSED_TEXT_BYTES_MAX || tokens(text) > limits::PARSED_TOKENS_MAX {
         return None;
     }
     let text = std::str::from_utf8(text).ok()?;
@@ -116,36 +140,4 @@ fn classified(statements: Vec<Statement>, secrets: bool) -> Classified {
         objects,
         statements,
     }
-}
-
-/// Words near which credentials stand in commands; a cheap check that errs on the safe side.
-const CREDENTIAL_WORDS: [&str; 16] = [
-    "passw",
-    "pwd",
-    "secret",
-    "token",
-    "api_key",
-    "apikey",
-    "access_key",
-    "private key",
-    "bearer",
-    "credential",
-    "scram-sha-256",
-    "user mapping",
-    "options",
-    "connection",
-    "crypt",
-    "://",
-];
-
-fn may_hold_credential(text: &[u8]) -> bool {
-    use std::sync::LazyLock;
-    static WORDS: LazyLock<Option<aho_corasick::AhoCorasick>> = LazyLock::new(|| {
-        aho_corasick::AhoCorasick::builder()
-            .ascii_case_insensitive(true)
-            .build(CREDENTIAL_WORDS)
-            .ok()
-    });
-    // Without the automaton every text is suspect.
-    WORDS.as_ref().is_none_or(|words| words.is_match(text))
 }

@@ -3,10 +3,10 @@
 //! In: who asks, classified statements. Out: a `Verdict`. Never: an allowance by silence: a
 //! statement that no rule matches is denied.
 //!
-//! Per statement, deny beats hold beats allow; of two holds the one with the larger quorum counts. Per
-//! command (all statements of one text), any denial denies, else any hold holds, else it is allowed;
-//! two holds are answered together, by groups that may approve both, or denied if there are none.
-//! What a rule matches:
+//! Per statement, deny beats hold beats allow; of two holds the one with the larger quorum counts.
+//! Per command (all statements of one text), any denial denies, else any hold holds, else it is
+//! allowed; two holds are answered together, by groups that may approve both, or denied if there
+//! are none. What a rule matches:
 //!
 //! | key of `when` | matches | empty list |
 //! |---|---|---|
@@ -17,19 +17,20 @@
 //! | `commands` | one of the classes; see `transaction` below | all classes |
 //! | `touches` | objects, see below | everything |
 //!
-//! **Transactions.** A rule that allows anything to an identity at a target allows `transaction` too,
-//! whatever its `commands`, `touches` and hours are: BEGIN and COMMIT by themselves touch nothing, and
-//! nobody could use a driver otherwise. A deny or hold rule that names `transaction` still applies.
-//! `session` (SET, SHOW, ...) does not follow: it has to be named, or `commands` left out.
+//! **Transactions.** A rule that allows anything to an identity at a target allows `transaction`
+//! too, whatever its `commands`, `touches` and hours are: BEGIN and COMMIT by themselves touch
+//! nothing, and nobody could use a driver otherwise. A deny or hold rule that names `transaction`
+//! still applies. `session` (SET, SHOW, ...) does not follow: it has to be named, or `commands`
+//! left out.
 //!
-//! **Touches.** A deny or hold rule matches when one object may be meant: an object without a schema
-//! is taken to be in any schema. An allow rule matches only when every object is meant: an object
-//! without a schema is taken to be in `public` (in `pg_catalog` if it begins with `pg_`), and a
-//! statement that names no object does not match. `search_path` can be changed by a session that may
-//! run the class `session`; where that matters, do not allow it.
+//! **Touches.** A deny or hold rule matches when one object may be meant: an object without a
+//! schema is taken to be in any schema. An allow rule matches only when every object is meant: an
+//! object without a schema is taken to be in `public` (in `pg_catalog` if it begins with `pg_`),
+//! and a statement that names no object does not match. `search_path` can be changed by a session
+//! that may run the class `session`; where that matters, do not allow it.
 //!
-//! **Empty commands** (`;`, a comment) do nothing; they are allowed if any rule allows this identity
-//! anything at this target.
+//! **Empty commands** (`;`, a comment) do nothing; they are allowed if any rule allows this
+//! identity anything at this target.
 
 mod explain;
 mod pattern;
@@ -213,9 +214,9 @@ impl Part {
     }
 }
 
-/// Two holds of one command: as many people as the stricter one asks for, of groups that may approve
-/// both, within the shorter time. Where no group may approve both, the command is denied: an
-/// approval of one statement must not carry the other.
+/// Two holds of one command: as many people as the stricter one asks for, of groups that may
+/// approve both, within the shorter time. Where no group may approve both, the command is denied:
+/// an approval of one statement must not carry the other.
 fn both_held(one: HoldTerms, two: HoldTerms) -> Part {
     let may_both = |group: &String| two.approvers.contains(group);
     let approvers: Vec<String> = one.approvers.iter().filter(|g| may_both(g)).cloned().collect();

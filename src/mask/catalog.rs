@@ -4,7 +4,7 @@
 //! name, and where the columns of a relation may come from.
 //! Never: an answer about a relation that was not read; the caller refreshes and asks again.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
 
 /// One column.
@@ -95,7 +95,7 @@ impl Catalog {
     /// from it (a scan of a parent returns rows of its children), what a view reads, transitively.
     /// `None` when one of them is not in the catalog.
     pub fn origins(&self, relation: &Relation) -> Option<Vec<&Relation>> {
-        let mut walk = Walk { catalog: self, seen: Vec::new(), complete: true };
+        let mut walk = Walk { catalog: self, seen: HashSet::new(), complete: true };
         walk.visit(relation.oid, Direction::Both);
         let mut oids: Vec<u32> = walk.seen.iter().map(|&(oid, _)| oid).collect();
         oids.sort_unstable();
@@ -125,7 +125,7 @@ impl Index {
 }
 
 /// Which way inheritance is followed; both ways at once would reach siblings.
-#[derive(Clone, Copy, PartialEq, Eq)]
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
 enum Direction {
     Both,
     Up,
@@ -134,17 +134,16 @@ enum Direction {
 
 struct Walk<'c> {
     catalog: &'c Catalog,
-    seen: Vec<(u32, Direction)>,
+    seen: HashSet<(u32, Direction)>,
     complete: bool,
 }
 
 impl Walk<'_> {
     /// Depth is bounded by the number of relations: each is entered once per direction.
     fn visit(&mut self, oid: u32, direction: Direction) {
-        if self.seen.contains(&(oid, direction)) {
+        if !self.seen.insert((oid, direction)) {
             return;
         }
-        self.seen.push((oid, direction));
         let catalog = self.catalog;
         let Some(relation) = catalog.relations.get(&oid) else {
             // System relations are read by views of extensions and carry no column masks.

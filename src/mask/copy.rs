@@ -32,8 +32,8 @@ pub enum CopyPlanned {
     Pass,
     /// Feed all payloads through this.
     Masked(Box<CopyMasker>),
-    /// The relation, or one it depends on, is not in the catalog: refresh it, then plan again; refuse
-    /// the command if it is still not there.
+    /// The relation, or one it depends on, is not in the catalog: refresh it, then plan again;
+    /// refuse the command if it is still not there.
     NeedCatalog,
     /// Do not forward the command; the sentence is for the person at the client.
     Refuse(String),
@@ -348,8 +348,8 @@ impl CopyMasker {
             out.extend_from_slice(row);
             return Ok(());
         }
-        // Most rows have no candidate. That holds for the values too, unless they are escaped, and a
-        // delimiter between two fields only adds candidates.
+        // Most rows have no candidate. That holds for the values too, unless they are escaped, and
+        // a delimiter between two fields only adds candidates.
         self.detectors.candidates(row, &mut self.scratch.blocks);
         let search = !self.scratch.blocks.is_empty() || dialect.is_escaped(row);
         if !search && !self.strict {

@@ -6,8 +6,8 @@
 //! what a verifier has consumed is not looked at again.
 //!
 //! False alarms, by design: bare nine-digit numbers, epoch times, timestamps, UUIDs, decimals and
-//! long ids are not matched; a bare 16-digit number is, if it is in a card range and its check digit
-//! holds (2.6 % of random ones).
+//! long ids are not matched; a bare 16-digit number is, if it is in a card range and its check
+//! digit holds (2.6 % of random ones).
 
 mod card;
 mod email;

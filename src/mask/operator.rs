@@ -7,7 +7,8 @@
 
 use super::detect::Detector;
 
-/// The operator of a mask. The order is the strength: of two that reach one column the greater wins.
+/// The operator of a mask. The order is the strength: of two that reach one column the
+/// greater wins.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Operator {
     /// Keep the last four (an e-mail: first letter and domain), separators kept.
@@ -85,8 +86,8 @@ fn stars(value: &[u8], out: &mut Vec<u8>) {
 }
 
 /// Keeps the last four letters or digits, if at least five others are hidden; keeps ASCII
-/// separators. An e-mail keeps its first letter and its domain. Other encodings than UTF-8 are hidden
-/// whole, because a kept byte could be half of a character.
+/// separators. An e-mail keeps its first letter and its domain. Other encodings than UTF-8 are
+/// hidden whole, because a kept byte could be half of a character.
 fn partial(value: &[u8], out: &mut Vec<u8>) {
     let Ok(text) = std::str::from_utf8(value) else {
         return stars(value, out);

@@ -47,8 +47,8 @@ struct Mask {
 }
 
 impl Policy {
-    /// Compiles the masks. Names and patterns are checked when the configuration is read; should one
-    /// be unknown here all the same, it is taken for all detectors or all columns.
+    /// Compiles the masks. Names and patterns are checked when the configuration is read; should
+    /// one be unknown here all the same, it is taken for all detectors or all columns.
     pub fn compile(specs: &[MaskSpec]) -> Policy {
         let compile = |spec: &MaskSpec| {
             let rule = |pattern: &String| ColumnRule::compile(pattern, spec.operator);
@@ -216,9 +216,9 @@ impl View {
         Column { action, type_oid: field.type_oid, binary }
     }
 
-    /// Whether statements carry a masked column to where its rules do not reach: another table (also
-    /// by CREATE TABLE AS and SELECT INTO), a file or a program at the server. The caller refuses
-    /// them for such a session; the sentence is for the person at the client.
+    /// Whether statements carry a masked column to where its rules do not reach: another table
+    /// (also by CREATE TABLE AS and SELECT INTO), a file or a program at the server. The caller
+    /// refuses them for such a session; the sentence is for the person at the client.
     pub fn carries_off(
         &self,
         catalog: Option<&Catalog>,
@@ -288,8 +288,8 @@ impl Witness<'_> {
         }
     }
 
-    /// Columns of system relations are clean, but for values that statistics sampled from tables and
-    /// the bytes of large objects.
+    /// Columns of system relations are clean, but for values that statistics sampled from tables
+    /// and the bytes of large objects.
     fn system(&mut self, field: &Field<'_>) -> Verdict {
         let telling = field.type_oid == types::ANYARRAY
             || (self.touched() == Touch::Samples && !types::is_plain_fact(field.type_oid));

@@ -36,7 +36,7 @@ pub fn command_text(text: &[u8]) -> Cow<'_, [u8]> {
     spans.apply(text)
 }
 
-/// Whether `command_text` might change the text: one pass without allocation, no false "no".
+/// Whether `command_text` might change the text. Reads it twice, tokenises nothing; no false "no".
 pub fn may_hold_credential(text: &[u8]) -> bool {
     STEMS.is_match(text) || !SECRETS.find(text, &mut Scratch::default()).is_empty()
 }
@@ -162,11 +162,15 @@ impl Statement<'_> {
                 Kind::Text | Kind::Dollar | Kind::Number if armed => self.hide(token),
                 Kind::Word | Kind::QuotedName => {
                     let name = self.name(token);
+                    // Everything in the parentheses is settled, so it is not read again: nested
+                    // ones would make the cost grow with the square.
                     if opens && (takes_keys(&name) || (name == b"set_config" && self.names_one(at)))
                     {
-                        self.hide_parentheses(at + 1);
+                        at = self.hide_parentheses(at + 1);
+                        continue;
                     } else if opens && name == b"options" {
-                        self.options(at + 1);
+                        at = self.options(at + 1);
+                        continue;
                     }
                     if is_credential(&name) {
                         armed = true;
@@ -180,6 +184,7 @@ impl Statement<'_> {
                     if let Some(end) = self.column_list(at) {
                         armed = false;
                         at = end;
+                        continue;
                     }
                 }
                 _ => {}
@@ -229,12 +234,15 @@ impl Statement<'_> {
         open + 1..self.tokens.len()
     }
 
-    fn hide_parentheses(&mut self, open: usize) {
-        for at in self.parentheses(open) {
+    /// Hides all literals of a list; returns where the list ends.
+    fn hide_parentheses(&mut self, open: usize) -> usize {
+        let list = self.parentheses(open);
+        for at in list.clone() {
             if matches!(self.tokens[at].kind, Kind::Text | Kind::Dollar) {
                 self.hide(self.tokens[at]);
             }
         }
+        list.end
     }
 
     /// `set_config('my.password', ...)`.
@@ -247,9 +255,10 @@ impl Statement<'_> {
     }
 
     /// `OPTIONS (host 'h', password 'p')`: values of options that are not known to be harmless.
-    fn options(&mut self, open: usize) {
+    fn options(&mut self, open: usize) -> usize {
         let mut harmless = false;
-        for at in self.parentheses(open) {
+        let list = self.parentheses(open);
+        for at in list.clone() {
             let token = self.tokens[at];
             match token.kind {
                 Kind::Word | Kind::QuotedName => {
@@ -259,66 +268,92 @@ impl Statement<'_> {
                 _ => {}
             }
         }
+        list.end
     }
 
-    /// `(name, password) VALUES ('a', 'b'), ...` and `(name, password) = ('a', 'b')`: literals in the
-    /// places of credentials. After a list that a query fills, all literals. Returns the closing
-    /// parenthesis of such a list.
+    /// `(name, password) VALUES ('a', 'b'), ...` and `(name, password) = ('a', 'b')`: literals in
+    /// the places of credentials. After a list that a query fills, all literals. Returns where what
+    /// such a list governs ends.
     fn column_list(&mut self, open: usize) -> Option<usize> {
-        let list = self.parentheses(open);
         let mut places = Vec::new();
-        let mut place = 0;
-        for at in list.clone() {
-            match self.tokens[at].kind {
+        let (mut place, mut at) = (0, open + 1);
+        loop {
+            let token = *self.tokens.get(at)?;
+            at += 1;
+            match token.kind {
                 Kind::Sign(b',') => place += 1,
-                Kind::Word | Kind::QuotedName => {
-                    if is_credential(&self.name(self.tokens[at])) {
-                        places.push(place);
-                    }
+                Kind::Word | Kind::QuotedName if is_credential(&self.name(token)) => {
+                    places.push(place);
                 }
-                Kind::Sign(b'.') => {}
+                Kind::Sign(b'.') | Kind::Word | Kind::QuotedName => {}
+                Kind::Sign(b')') => break,
                 _ => return None,
             }
         }
-        let after = self.tokens.get(list.end + 1)?;
-        let filled = match after.kind {
-            Kind::Sign(b'=') => {
-                let next = self.tokens.get(list.end + 2)?;
-                next.kind == Kind::Sign(b'(') || self.is(*next, b"row")
-            }
-            _ => [&b"values"[..], b"overriding", b"select", b"with", b"table"]
-                .iter()
-                .any(|word| self.is(*after, word)),
-        };
-        if places.is_empty() || !filled {
+        if places.is_empty() {
             return None;
         }
-        self.places(list.end + 1, &places);
-        Some(list.end)
+        let after = *self.tokens.get(at)?;
+        let next = self.tokens.get(at + 1).copied();
+        let is_row = |token: Token| token.kind == Kind::Sign(b'(') || self.is(token, b"row");
+        if after.kind == Kind::Sign(b'=') && next.is_some_and(is_row) {
+            return Some(self.places(at, &places, true));
+        }
+        let query = [&b"select"[..], b"with", b"table"];
+        if places.len() > PLACES_MAX || query.iter().any(|word| self.is(after, word)) {
+            return Some(self.hide_rest(at));
+        }
+        let values = self.is(after, b"values") || self.is(after, b"overriding");
+        values.then(|| self.places(at, &places, false))
     }
 
-    fn places(&mut self, from: usize, places: &[usize]) {
-        let rest = self.tokens.get(from..).unwrap_or_default();
-        let by_place = rest.first().is_some_and(|first| first.kind == Kind::Sign(b'='))
-            || rest.iter().any(|token| self.is(*token, b"values"));
-        let (mut depth, mut place) = (0_usize, 0);
-        for token in rest {
-            match token.kind {
-                Kind::Sign(b'(') => depth += 1,
-                Kind::Sign(b')') => depth = depth.saturating_sub(1),
-                Kind::Sign(b',') if depth == 1 => place += 1,
-                _ => {}
-            }
-            if depth == 0 {
-                place = 0;
-            }
-            let literal = matches!(token.kind, Kind::Text | Kind::Dollar | Kind::Number);
-            if literal && (!by_place || (depth > 0 && places.contains(&place))) {
-                self.spans.list.push((self.base + token.start, self.base + token.end, true));
+    /// Hides all literals from `from` on.
+    fn hide_rest(&mut self, from: usize) -> usize {
+        for at in from..self.tokens.len() {
+            if matches!(self.tokens[at].kind, Kind::Text | Kind::Dollar | Kind::Number) {
+                self.hide(self.tokens[at]);
             }
         }
+        self.tokens.len()
+    }
+
+    /// Hides the literals in these places of one row or of all; returns where the rows end.
+    fn places(&mut self, from: usize, places: &[usize], one_row: bool) -> usize {
+        let (mut depth, mut place) = (0_usize, 0);
+        for at in from..self.tokens.len() {
+            let token = self.tokens[at];
+            match token.kind {
+                Kind::Sign(b'(') => depth += 1,
+                Kind::Sign(b')') => {
+                    depth = depth.saturating_sub(1);
+                    if depth == 0 {
+                        place = 0;
+                        if one_row {
+                            return at;
+                        }
+                    }
+                }
+                Kind::Sign(b',') if depth == 1 => place += 1,
+                Kind::Text | Kind::Dollar | Kind::Number
+                    if depth > 0 && places.contains(&place) =>
+                {
+                    self.hide(token);
+                }
+                // What follows the rows is read by the other rules.
+                Kind::Word
+                    if depth == 0 && (self.is(token, b"on") || self.is(token, b"returning")) =>
+                {
+                    return at;
+                }
+                _ => {}
+            }
+        }
+        self.tokens.len()
     }
 }
+
+/// Tables have at most one credential or two; longer lists are hidden whole.
+const PLACES_MAX: usize = 16;
 
 /// A name that announces a credential.
 fn is_credential(name: &[u8]) -> bool {

@@ -82,7 +82,8 @@ impl Plan {
         !self.scans && !self.walks
     }
 
-    /// Plans the changes of one DataRow: its body without type and length. `edits` is cleared first.
+    /// Plans the changes of one DataRow: its body without type and length. `edits` is cleared
+    /// first.
     ///
     /// # Errors
     /// When the body is not a row of this plan's shape. Nothing of it may be forwarded then.

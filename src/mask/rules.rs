@@ -105,12 +105,12 @@ pub(super) struct RelationMask<'c> {
 impl<'c> RelationMask<'c> {
     /// `None` when a relation it depends on is not in the catalog.
     ///
-    /// A column is masked if a rule names it, or names a column of the same name in a relation whose
-    /// values it may show (`Catalog::origins`). Columns of a view over masked relations are further
-    /// suspect, because `CREATE VIEW v AS SELECT ssn AS note` renames: one is taken for clean only
-    /// if a table below the view has an unmasked column of that name and type, all others are
-    /// unproven. A view that hides `ssn` under the name of another column of the same type is
-    /// not seen through; a rule on the view's own column covers it.
+    /// A column is masked if a rule names it, or names a column of the same name in a relation
+    /// whose values it may show (`Catalog::origins`). Columns of a view over masked relations are
+    /// further suspect, because `CREATE VIEW v AS SELECT ssn AS note` renames: one is taken for
+    /// clean only if a table below the view has an unmasked column of that name and type, all
+    /// others are unproven. A view that hides `ssn` under the name of another column of the same
+    /// type is not seen through; a rule on the view's own column covers it.
     pub fn build(
         rules: &[ColumnRule],
         catalog: &'c Catalog,
@@ -162,6 +162,8 @@ fn strongest(
     origins: &[&Relation],
     column: &str,
 ) -> Option<Operator> {
+    // The name first: it settles most columns, and a partitioned table has many origins.
+    let named = rules.iter().filter(|rule| fits(&rule.pattern.column, column));
     let reaches = |rule: &&ColumnRule| {
         rule.pattern.is_on(relation, column)
             || origins.iter().any(|origin| {
@@ -169,7 +171,7 @@ fn strongest(
                     && origin.columns.iter().any(|known| known.name == column)
             })
     };
-    rules.iter().filter(reaches).map(|rule| rule.operator).max()
+    named.filter(reaches).map(|rule| rule.operator).max()
 }
 
 /// A table below has a column of this name and type.

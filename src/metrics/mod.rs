@@ -1,1 +1,77 @@
-//! Counters and histograms.
+//! Totals of the process by name, and the text that Prometheus reads.
+//!
+//! In: numbers of the shards and of the control thread. Out: named totals, one text.
+//! Never: a label with a value of a peer; names are a fixed set.
+
+use std::fmt::Write;
+
+/// How a number behaves.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// It only grows.
+    Counter,
+    /// It goes up and down.
+    Gauge,
+}
+
+/// One number of the process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Total {
+    /// Name, without the prefix `weir_`.
+    pub name: &'static str,
+    /// One sentence.
+    pub help: &'static str,
+    /// How it behaves.
+    pub kind: Kind,
+    /// Its value now.
+    pub value: u64,
+}
+
+impl Total {
+    /// A number that only grows.
+    pub const fn counter(name: &'static str, help: &'static str, value: u64) -> Total {
+        Total { name, help, kind: Kind::Counter, value }
+    }
+
+    /// A number that goes up and down.
+    pub const fn gauge(name: &'static str, help: &'static str, value: u64) -> Total {
+        Total { name, help, kind: Kind::Gauge, value }
+    }
+}
+
+/// The Prometheus text format, version 0.0.4. A counter's name ends in `_total` there.
+pub fn exposition(totals: &[Total]) -> String {
+    let mut text = String::new();
+    for total in totals {
+        let (suffix, kind) = match total.kind {
+            Kind::Counter => ("_total", "counter"),
+            Kind::Gauge => ("", "gauge"),
+        };
+        let name = format!("weir_{}{suffix}", total.name);
+        // Writing to a string does not fail.
+        let _ = writeln!(text, "# HELP {name} {}", total.help);
+        let _ = writeln!(text, "# TYPE {name} {kind}");
+        let _ = writeln!(text, "{name} {}", total.value);
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn totals_are_written_as_prometheus_reads_them() {
+        let totals = [
+            Total::counter("votes", "Votes delivered.", 3),
+            Total::gauge("connections", "Connections now.", 0),
+        ];
+        let expect = "# HELP weir_votes_total Votes delivered.\n\
+                      # TYPE weir_votes_total counter\n\
+                      weir_votes_total 3\n\
+                      # HELP weir_connections Connections now.\n\
+                      # TYPE weir_connections gauge\n\
+                      weir_connections 0\n";
+        assert_eq!(exposition(&totals), expect);
+    }
+}

@@ -2,6 +2,18 @@
 //!
 //! In: entries of sessions. Out: receipts; Parquet tables.
 //! Never: a receipt for an entry that is not in the journal.
+//!
+//! ```text
+//! entry --body, journal--> spool (mapped segments, made ahead by pool) --> Receipt
+//!                            | a full or old segment
+//!                            v
+//!                          sealer --rows, schema, parquet--> lake/<table>/date=.../*.parquet
+//! recover: the same for what a crash left           lake, follow: both, read as one
+//! ```
+//!
+//! Order at start: `recover::DataDirLock::take`, `recover::recover`, `pool::SegmentPool::start`,
+//! `sealer::Sealer::start`, then `spool::Spool::open` on each shard. At the end: `Spool::finish` on
+//! each shard, drop the sealer's channel, `Sealer::finish`, and the lock last.
 
 pub mod body;
 pub mod entry;

@@ -88,7 +88,10 @@ proptest! {
     #[test]
     fn any_bytes_become_json(
         raw in prop::collection::vec(any::<u8>(), 0..80),
-        types in prop::collection::vec(prop::sample::select(vec![0u32, 16, 20, 23, 25, 701, 2950]), 0..4),
+        types in prop::collection::vec(
+            prop::sample::select(vec![0u32, 16, 20, 23, 25, 701, 2950]),
+            0..4,
+        ),
     ) {
         let json = json_of(&raw, &types);
         let parsed: Result<serde_json::Value, _> = serde_json::from_str(&json);

@@ -30,7 +30,9 @@ const SEGMENTS_BASE: usize = 16;
 const SEGMENTS_PER_SPOOL: usize = 4;
 /// After a failure to make a file the next try waits so long.
 const RETRY: Duration = Duration::from_millis(200);
-const FILL_BYTES: usize = 1 << 20;
+/// One page at a time: the page cache of ext4 takes a larger write as one large folio, and then
+/// the first store into any page of it, and every sync, costs as much as the whole folio.
+const FILL_BYTES: usize = 4096;
 
 /// A segment file, shared by whoever may still sync it.
 #[derive(Debug)]

@@ -256,7 +256,7 @@ impl Ready {
             Some(portal) if !portal.result_formats.is_empty() => portal.result_format(index),
             _ => column.format,
         };
-        let mut fields: Vec<Field<'_>> = columns
+        let fields: Vec<Field<'_>> = columns
             .iter()
             .enumerate()
             .map(|(index, column)| Field {
@@ -280,14 +280,8 @@ impl Ready {
                 self.await_catalog(core, stage);
                 return None;
             }
-            // Still unknown: such columns are hidden as if they could be anything.
-            let relations = catalog.map(|catalog| &catalog.relations);
-            for field in &mut fields {
-                if !relations.is_some_and(|known| known.contains_key(&field.table_oid)) {
-                    (field.table_oid, field.attnum) = (0, 0);
-                }
-            }
-            planned = self.link.view.plan(catalog, &fields, None);
+            let plan = self.link.view.plan_closed(catalog, &fields, statements);
+            planned = Planned::Ready(plan);
         }
         self.catalog_asked = false;
         let text = |name| String::from_utf8_lossy(name).into_owned();
@@ -554,10 +548,13 @@ impl Ready {
     /// The target skips everything up to the next Sync: so do the expectations.
     fn skip_pipeline(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
         let (mut statements, mut portals) = (Vec::new(), Vec::new());
+        // What the client sends before its Sync is skipped too; it is here when that is answered.
+        self.skipping = true;
         while let Some(due) = self.due.pop_front() {
             match due {
                 Expect::Sync(epoch) => {
                     self.due.push_front(Expect::Sync(epoch));
+                    self.skipping = false;
                     break;
                 }
                 Expect::ParseComplete(undo) => statements.extend(undo),
@@ -592,6 +589,9 @@ impl Ready {
             return Err(server_malformed(Malformed::MessageBody));
         };
         self.transaction = status;
+        if self.skipping {
+            self.skip_pipeline(core, stage)?;
+        }
         let (receipt, epoch) = self.end_of_pipeline(core, stage)?;
         self.names.statements.settle(epoch);
         self.names.portals.settle(epoch);

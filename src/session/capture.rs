@@ -58,14 +58,13 @@ impl Answer {
         self.issued.map(|issued| issued.seq)
     }
 
-    /// Names of the columns, for the response row.
+    /// Names of the columns, for the response row: each ends with a zero byte, as no name holds
+    /// one.
     pub fn describe(&mut self, columns: &[Column<'_>]) {
         self.columns.clear();
-        for (index, column) in columns.iter().enumerate() {
-            if index > 0 {
-                self.columns.push(b',');
-            }
+        for column in columns {
             self.columns.extend_from_slice(column.name);
+            self.columns.push(0);
         }
     }
 

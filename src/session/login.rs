@@ -15,6 +15,7 @@
 use std::collections::HashMap;
 
 use crate::config::settings::{Credential, TargetTls};
+use crate::decide::classify::changes_parsing;
 use crate::fault::{self, Fault, FaultKind, Limit, Login as LoginFault, Malformed, Unsupported};
 use crate::identify::Identity;
 use crate::identify::scram::{ScramError, ServerExchange};
@@ -278,6 +279,9 @@ impl Login {
             .filter(|(name, _)| !own.contains(name) && !name.starts_with(b"_pq_."))
             .map(|(name, value)| (name.to_vec(), value.to_vec()))
             .collect();
+        if startup.params().any(|(name, value)| hides_commands(name, value)) {
+            return Err(client_fault(FaultKind::Unsupported(Unsupported::ParserSetting)));
+        }
         let mut nonce = [0u8; 18];
         (stage.random)(&mut nonce);
         let snapshot = stage.snapshot;
@@ -594,10 +598,13 @@ impl Login {
         let receipt = core
             .record(&Entry::SessionStart(start), stage)
             .map_err(|refused| Fault::new(CLIENT, FaultKind::Record(refused)))?;
-        let ready = [b'Z', 0, 0, 0, 5, b'I'];
+        let idle = [b'Z', 0, 0, 0, 5, b'I'];
         let permit = crate::decide::Permit::housekeeping("ReadyForQuery of the login");
-        core.send(CLIENT, permit, receipt, &ready);
-        Ok(Ready::new(link))
+        core.send(CLIENT, permit, receipt, &idle);
+        let mut ready = Ready::new(link);
+        let hazards = parameters.iter().filter(|(name, value)| changes_parsing(name, value));
+        ready.hazards = hazards.map(|(name, _)| name.clone().into_bytes()).collect();
+        Ok(ready)
     }
 
     /// The login took too long.
@@ -612,6 +619,20 @@ impl Login {
             }
         }
     }
+}
+
+/// Whether a start-up parameter changes how the target reads texts; `options` holds settings too,
+/// as `-c name=value` or `--name=value` (postgres.c, `process_postgres_switches`).
+fn hides_commands(name: &[u8], value: &[u8]) -> bool {
+    let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+    if name != "options" {
+        return changes_parsing(&name, &value);
+    }
+    let words = value.split(|c: char| c.is_ascii_whitespace() || c == '\\');
+    let settings = words.map(|word| word.trim_start_matches("-c").trim_start_matches("--"));
+    settings
+        .filter_map(|setting| setting.split_once('='))
+        .any(|(name, value)| changes_parsing(name, value))
 }
 
 /// The data of a SASLInitialResponse for SCRAM-SHA-256.

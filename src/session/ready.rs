@@ -190,10 +190,15 @@ pub struct Ready {
     pub(super) pending_notice: Option<Vec<u8>>,
     pub(super) edits: Edits,
     pub(super) hits: Hits,
+    /// The target skips what it reads up to the next Sync, and no Sync was sent to it yet.
+    pub(super) skipping: bool,
     /// Hits in texts: errors, notices, settings.
     pub(super) text_hits: Hits,
     pub(super) scratch: Vec<u8>,
     pub(super) draining: bool,
+    /// Settings the target reported under which it reads texts otherwise than weir does; while
+    /// there is one, every text is of class `unknown`.
+    pub(super) hazards: Vec<Vec<u8>>,
     /// The client has said goodbye; what is under way is still answered.
     pub(super) leaving: bool,
     pub(super) last_seq: u64,
@@ -230,7 +235,9 @@ impl Ready {
             hits: Hits::default(),
             text_hits: Hits::default(),
             scratch: Vec::new(),
+            skipping: false,
             draining: false,
+            hazards: Vec::new(),
             leaving: false,
             last_seq: 0,
         }

@@ -164,7 +164,7 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        let classified = stage.classifier.classify(text);
+        let classified = self.classify(text, stage);
         let Some(classified) = self.resolve(classified) else {
             self.settle_first(frame);
             return Ok(());
@@ -190,6 +190,14 @@ impl Ready {
         self.epoch += 1;
         core.send(Side::Server, permit, receipt, frame);
         Ok(())
+    }
+
+    fn classify(&self, text: &[u8], stage: &mut Stage<'_>) -> Rc<Classified> {
+        if self.hazards.is_empty() {
+            stage.classifier.classify(text)
+        } else {
+            stage.classifier.classify(UNREADABLE)
+        }
     }
 
     /// The statements an EXECUTE in SQL stands for, or `None` while a name is in doubt.
@@ -234,7 +242,7 @@ impl Ready {
             Lookup::Known(_) => !parse.name.is_empty(),
             Lookup::Absent | Lookup::Unsettled => false,
         };
-        let classified = stage.classifier.classify(parse.text);
+        let classified = self.classify(parse.text, stage);
         let recorded = recorded_text(parse.text, &classified);
         let name = String::from_utf8_lossy(parse.name);
         let facts = Facts {
@@ -615,6 +623,7 @@ impl Ready {
     }
 
     /// One masker for each COPY TO STDOUT of the text, in order; `None` where it passes as it is.
+    /// Refuses what would carry a masked column to where masks do not reach.
     fn copies(
         &self,
         classified: &Classified,
@@ -624,11 +633,14 @@ impl Ready {
         if self.link.view.is_empty() {
             return Ok(maskers);
         }
+        let catalog = stage.snapshot.catalogs.get(self.link.target).and_then(Option::as_deref);
+        if let Some(why) = self.link.view.carries_off(catalog, &classified.statements) {
+            return Err(Refusal::mask(why.into()));
+        }
         for statement in &classified.statements {
             let Effect::Copy(copy @ Copy { from_client: false, .. }) = &statement.effect else {
                 continue;
             };
-            let catalog = stage.snapshot.catalogs.get(self.link.target).and_then(Option::as_deref);
             match self.link.view.copy(catalog, copy, statement) {
                 CopyPlanned::Masked(masker) => maskers.push_back(Some(*masker)),
                 CopyPlanned::Pass => maskers.push_back(None),
@@ -643,6 +655,10 @@ impl Ready {
         Ok(maskers)
     }
 }
+
+/// A zero byte cannot stand in a statement's text, so this is of class unknown, and is taken to
+/// hold a secret.
+const UNREADABLE: &[u8] = b"\0";
 
 /// The text as it goes into the record.
 fn recorded_text(text: &[u8], classified: &Classified) -> Vec<u8> {
@@ -684,8 +700,7 @@ fn record_prepare(
 
 /// A statement that weir has not seen prepared: nothing is known of what it does.
 fn unknown_statement(name: &[u8], stage: &mut Stage<'_>) -> Rc<Prepared> {
-    // A zero byte cannot stand in a statement's text, so this classifies as unknown.
-    let classified = stage.classifier.classify(b"\0");
+    let classified = stage.classifier.classify(UNREADABLE);
     Rc::new(Prepared {
         name: String::from_utf8_lossy(name).into(),
         text: Rc::from(&b""[..]),

@@ -183,6 +183,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     pub async fn run(mut self, eventfd: OwnedFd) -> io::Result<()> {
         self.ring.register_eventfd(eventfd.as_fd())?;
         let mut bell = Bell::new(&eventfd)?;
+        self.tools.journal.begin(clock::now());
         while self.drain != Drain::Done {
             self.turn();
             breathe().await;

@@ -5,6 +5,7 @@
 use std::io;
 use std::os::fd::RawFd;
 
+use crate::record::entry::Event;
 use crate::record::spool::{Spool, SyncJob};
 use crate::record::{Journal, Lsn};
 use crate::session::Now;
@@ -23,6 +24,8 @@ pub trait ShardJournal: Journal + Sized + 'static {
     fn job_file(job: &Self::Job) -> RawFd;
     /// What became of a job.
     fn synced(&mut self, job: Self::Job, result: io::Result<()>);
+    /// The first call.
+    fn begin(&mut self, now: Now);
     /// Called about once a second.
     fn tick(&mut self, now: Now);
     /// Closes the open segment.
@@ -56,6 +59,11 @@ impl ShardJournal for Spool {
         Spool::synced(self, job, result);
     }
 
+    fn begin(&mut self, now: Now) {
+        // A fresh segment has room; should it not, the first command is refused and says why.
+        let _no_room = self.event(now, &life("boot", "the shard takes connections"));
+    }
+
     fn tick(&mut self, now: Now) {
         Spool::tick(self, now);
     }
@@ -68,7 +76,15 @@ impl ShardJournal for Spool {
         Spool::in_doubt(self, lsn)
     }
 
-    fn finish(self, now: Now) {
+    fn finish(mut self, now: Now) {
+        // Without room for it the end of the segment says the same.
+        let _no_room = self.event(now, &life("shutdown", "the shard stops; its sessions are over"));
         Spool::finish(self, now);
     }
+}
+
+/// A row on the life of the process: a start without a stop before it is a crash.
+fn life(event: &'static str, message: &'static str) -> Event<'static> {
+    const ATTRS: &str = concat!("{\"version\":\"", env!("CARGO_PKG_VERSION"), "\"}");
+    Event { event, severity: "info", message, attrs: ATTRS }
 }

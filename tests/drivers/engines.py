@@ -23,15 +23,16 @@ def count(lake):
     import polars
     import pyarrow.dataset
 
+    connection = duckdb.connect()
     counts = {}
     for table in tables(lake):
         source = f"read_parquet('{glob(lake, table)}', hive_partitioning = true)"
         # Counting alone reads footers; a hash of all values reads the pages.
-        duckdb.sql(f"select md5(string_agg(t::text, '')) from {source} t").fetchone()
+        connection.execute(f"select md5(string_agg(t::text, '')) from {source} t").fetchone()
         dataset = pyarrow.dataset.dataset(lake / table, format="parquet", partitioning="hive")
         frame = polars.scan_parquet(glob(lake, table), hive_partitioning=True).collect()
         counts[table] = {
-            "duckdb": duckdb.sql(f"select count(*) from {source}").fetchone()[0],
+            "duckdb": connection.execute(f"select count(*) from {source}").fetchone()[0],
             "pyarrow": dataset.to_table().num_rows,
             "polars": frame.height,
         }
@@ -39,12 +40,11 @@ def count(lake):
 
 
 def sql(lake, query):
+    connection = duckdb.connect()
     for table in tables(lake):
-        duckdb.sql(
-            f"create view {table} as select * from "
-            f"read_parquet('{glob(lake, table)}', hive_partitioning = true)"
-        )
-    print(duckdb.sql(query).fetchone()[0])
+        source = f"read_parquet('{glob(lake, table)}', hive_partitioning = true)"
+        connection.execute(f"create view {table} as select * from {source}")
+    print(connection.execute(query).fetchone()[0])
 
 
 if sys.argv[1] == "count":

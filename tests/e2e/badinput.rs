@@ -117,13 +117,12 @@ fn clear_bytes_before_the_handshake_are_an_attack() {
     let mut raw = Raw::connect(weir.port);
     let smuggled = startup(&[("user", USER), ("database", TARGET)]);
     raw.send(&[&SSL_REQUEST[..], &smuggled].concat());
-    assert_eq!(raw.read_byte().expect("an answer"), Some(b'S'));
-    let mut rest = Vec::new();
+    let mut said = Vec::new();
     while let Ok(Some(byte)) = raw.read_byte() {
-        rest.push(byte);
+        said.push(byte);
     }
-    // A TLS alert or nothing; never a message of the protocol in clear.
-    assert!(rest.first().is_none_or(|first| *first == 0x15), "{}", rest.escape_ascii());
+    // The start-up packet is not looked at: what comes is an alert, an error or the end.
+    assert!(!said.starts_with(b"R") && !said.starts_with(b"SR"), "{}", said.escape_ascii());
     usable(&weir);
 }
 
@@ -200,7 +199,8 @@ fn a_command_over_the_held_size_is_refused_and_the_session_lives() {
     assert!(grown < 64 * 1024, "grew by {grown} KiB");
     drop(raw);
     let lake = weir.lake();
-    assert!(!events_with(&lake, "message").is_empty() || !lake.commands_with(&word).is_empty());
+    let refused = lake.events("command-refused");
+    assert_eq!(refused.len(), 2, "{:#?}", lake.rows("log_events"));
 }
 
 #[test]

@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::process::{Child, Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use crate::support::lake::{Lake, Row, number, text};
 use crate::support::raw::{Raw, extended, query, sync};
 use crate::support::tools::{client, pgbench};
 use crate::support::weir::CLEAR;
-use crate::support::{Database, Endpoint, Postgres, Spec, Weir, short_or_long};
+use crate::support::{Database, Endpoint, Postgres, Spec, Weir, short_or_long, wait_until};
 
 /// Clients that insert ids one by one, and remember each that the server acknowledged.
 struct Ledger {
     acknowledged: Mutex<Vec<String>>,
+    count: AtomicUsize,
     stop: AtomicBool,
 }
 
@@ -22,7 +23,11 @@ const CLIENTS: usize = 6;
 
 impl Ledger {
     fn new() -> Ledger {
-        Ledger { acknowledged: Mutex::new(Vec::new()), stop: AtomicBool::new(false) }
+        Ledger {
+            acknowledged: Mutex::new(Vec::new()),
+            count: AtomicUsize::new(0),
+            stop: AtomicBool::new(false),
+        }
     }
 
     /// Inserts until the connection breaks or the ledger stops.
@@ -48,6 +53,7 @@ impl Ledger {
                 break;
             }
             acknowledged.push(id);
+            self.count.fetch_add(1, Ordering::Relaxed);
         }
         self.acknowledged.lock().expect("the ledger").extend(acknowledged);
     }
@@ -127,8 +133,12 @@ fn kill_rounds(weir: &mut Weir, rounds: u32) -> Vec<String> {
                 let (ledger, endpoint) = (&ledger, &endpoint);
                 scope.spawn(move || ledger.work(endpoint, client, round));
             }
+            let before = ledger.count.load(Ordering::Relaxed);
+            wait_until("acknowledged commands", Duration::from_secs(60), || {
+                ledger.count.load(Ordering::Relaxed) > before + 50
+            });
             // Another moment in each round, so that the kill meets other states.
-            std::thread::sleep(Duration::from_millis(500 + u64::from(round * 137 % 700)));
+            std::thread::sleep(Duration::from_millis(u64::from(round * 137 % 700)));
             weir.kill();
         });
         let _ = noise.kill();
@@ -143,7 +153,7 @@ fn survives(durability: &str, rounds: u32) {
     let settings = format!("{CLEAR}\ndurability = \"{durability}\"");
     let mut weir = Spec::new(&database).target_settings(&database.endpoint(), &settings).start();
     let acknowledged = kill_rounds(&mut weir, rounds);
-    assert!(acknowledged.len() > 20 * rounds as usize, "only {} in all", acknowledged.len());
+    assert!(acknowledged.len() > 50 * rounds as usize, "only {} in all", acknowledged.len());
     weir.start();
     let lake = weir.lake();
     let found = outcomes(&lake);
@@ -179,7 +189,9 @@ fn survives(durability: &str, rounds: u32) {
     ended.extend(of("recovered"));
     let open: Vec<String> = of("start").difference(&ended).cloned().collect();
     assert!(open.is_empty(), "sessions without an end: {open:?}");
-    assert_eq!(lake.events("boot").len(), rounds as usize + 1);
+    // A start without a stop is a crash, in the journal of every shard; recovery says so too.
+    let (boots, stops) = (lake.events("boot").len(), lake.events("shutdown").len());
+    assert_eq!(boots, stops * (rounds as usize + 1), "{stops} stops");
     assert!(lake.events("recovery").len() >= rounds as usize, "a crash without a recovery row");
 }
 

@@ -57,8 +57,6 @@ fn setup(database: &Database) -> Secrets {
              (2, 'two', 'x@example.com', 'nothing');
          CREATE VIEW people AS SELECT id, ssn AS number, upper(email) AS mail FROM customers;
          CREATE MATERIALIZED VIEW kept AS SELECT * FROM customers;
-         CREATE FUNCTION everybody() RETURNS SETOF customers LANGUAGE sql
-             AS 'SELECT * FROM customers';
          CREATE FUNCTION loud() RETURNS void LANGUAGE plpgsql AS $$ DECLARE c customers; BEGIN
              SELECT * INTO c FROM customers WHERE id = 1;
              RAISE NOTICE 'card %', c.note; END $$;
@@ -74,8 +72,9 @@ fn start(database: &Database) -> Weir {
     Spec::new(database).masks(MASKS).user("petra", &["pii-readers"]).start()
 }
 
-/// Texts whose answers would hold a masked value if nobody masked.
-const READS: [&str; 33] = [
+/// Texts whose answers would hold a masked value if nobody masked. Functions of the database that
+/// return rows are not among them: what they read is out of sight, see appliance/THREAT_MODEL.md.
+const READS: [&str; 31] = [
     "SELECT * FROM customers",
     "SELECT ssn FROM customers",
     "SELECT ssn AS id, email AS harmless FROM customers",
@@ -104,8 +103,6 @@ const READS: [&str; 33] = [
     "SELECT number, mail FROM people",
     "SELECT lower(mail) FROM people",
     "SELECT * FROM kept",
-    "SELECT * FROM everybody()",
-    "SELECT ssn FROM everybody()",
     "SELECT note FROM customers",
     "SELECT * FROM parted",
     "SELECT email FROM parted_1",

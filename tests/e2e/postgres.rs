@@ -118,8 +118,16 @@ fn copy_conversations() -> Vec<Conversation> {
         ),
         talk(
             "copy in, sync and flush are not looked at",
-            3,
-            &[copy(), sync(), flush(), copy_data(b"bad\n"), sync(), copy_done(), query("SELECT 1")],
+            2,
+            &[
+                copy(),
+                sync(),
+                flush(),
+                copy_data(b"9001\tx\t1\n"),
+                sync(),
+                copy_done(),
+                query("DELETE FROM conv WHERE id > 50"),
+            ],
         ),
         talk(
             "copy in by extended query",
@@ -322,6 +330,31 @@ fn extended_queries_are_answered_alike() {
 #[test]
 fn statements_and_portals_are_answered_alike() {
     compare(statement_conversations());
+}
+
+/// A failing part, heard before the rest of its pipeline is sent: the rest is skipped all the same.
+fn heard_before_the_sync(endpoint: &Endpoint) -> Vec<Message> {
+    let mut raw = Raw::login(endpoint);
+    raw.send(&[extended("SELECT 1/0", &[]), flush()].concat());
+    let mut messages = Vec::new();
+    while messages.last().is_none_or(|message: &Message| message.kind != b'E') {
+        messages.push(raw.read().expect("an answer").expect("no end of stream"));
+    }
+    raw.send(&[extended("SELECT 'skipped'", &[]), query("SELECT 'skipped too'")].concat());
+    std::thread::sleep(Duration::from_millis(100));
+    raw.send(&[parse("s", "SELECT 'skipped as well'"), sync()].concat());
+    messages.extend(raw.read_ready(1));
+    raw.send(&[bind("", "s", &[]), sync(), extended("SELECT 'runs'", &[]), sync()].concat());
+    messages.extend(raw.read_ready(2));
+    messages
+}
+
+#[test]
+fn what_comes_after_an_error_was_heard_is_skipped_alike() {
+    let database = Postgres::shared().database();
+    let weir = Spec::new(&database).start();
+    let expect = heard_before_the_sync(&database.endpoint());
+    assert_eq!(heard_before_the_sync(&weir.endpoint()), expect);
 }
 
 /// The conversations themselves, against PostgreSQL alone: none waits for an answer that does not

@@ -85,7 +85,7 @@ fn suspended_skipped_and_failed_executions_say_so() {
             describe(b'P', ""),
             execute("", 4),
             sync(),
-            extended("SELECT 1/0 AS failed_one", &[]),
+            extended("SELECT 1/i AS failed_one FROM generate_series(0, 1) i", &[]),
             extended("SELECT 1 AS skipped_one", &[]),
             sync(),
         ]
@@ -189,8 +189,10 @@ fn a_session_has_a_beginning_and_an_end() {
     assert!(text(&first, "client_addr").starts_with("127.0.0.1"), "{first:#?}");
     assert_eq!(text(&last, "end_reason"), "client-terminate");
     assert_eq!(number(&last, "commands"), 2);
-    assert_eq!(lake.events("boot").len(), 1);
-    assert_eq!(lake.events("shutdown").len(), 1);
+    // Each shard keeps a journal of its own, and says so in it.
+    let shards = lake.events("boot").len();
+    assert!(shards > 0, "{:#?}", lake.rows("log_events"));
+    assert_eq!(lake.events("shutdown").len(), shards);
 }
 
 #[test]
@@ -200,7 +202,7 @@ fn credentials_stand_in_no_record_and_no_log() {
     let words: Vec<String> = (0..5).map(|_| canary("pw")).collect();
     let texts = [
         format!("CREATE ROLE somebody LOGIN PASSWORD '{}'", words[0]),
-        format!("ALTER USER app WITH ENCRYPTED PASSWORD '{}'", words[1]),
+        format!("ALTER USER reader WITH ENCRYPTED PASSWORD '{}'", words[1]),
         format!("CREATE USER MAPPING FOR app SERVER s OPTIONS (password '{}')", words[2]),
         format!("CREATE SUBSCRIPTION s CONNECTION 'host=h password={}' PUBLICATION p", words[3]),
         format!("SELECT dblink_connect('postgres://u:{}@host/db')", words[4]),
@@ -282,11 +284,11 @@ fn benched(mode: &str) {
     assert_eq!(pgbench_number(&report, "number of failed transactions:"), 0, "{report}");
     assert!(done > 100, "{report}");
     let lake = weir.lake();
-    let commands = "SELECT count(*) FROM commands WHERE query_text LIKE '%pgbench_accounts%'";
+    let commands = "SELECT count(*) FROM commands WHERE query_text LIKE 'SELECT abalance %'";
     assert_eq!(duckdb(&lake, commands), done as i64, "{mode}: {report}");
     let answered = "SELECT count(*) FROM commands c JOIN responses r \
                     ON r.session_id = c.session_id AND r.command_seq = c.seq \
-                    WHERE c.query_text LIKE '%pgbench_accounts%' \
+                    WHERE c.query_text LIKE 'SELECT abalance %' \
                     AND r.outcome = 'success' AND r.rows_returned = 1";
     assert_eq!(duckdb(&lake, answered), done as i64, "{mode}: {report}");
     let sessions = "SELECT count(DISTINCT session_id) FROM sessions WHERE phase = 'end'";

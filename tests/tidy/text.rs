@@ -45,16 +45,31 @@ pub fn file_size(path: &str, text: &str) -> Vec<Violation> {
 
 pub fn line_width(path: &str, text: &str) -> Vec<Violation> {
     let mut found = Vec::new();
-    // A table of Markdown and a dependency of a manifest cannot be broken.
+    // A table of Markdown, a dependency of a manifest and a drawing cannot be broken.
     let table = |line: &str| path.ends_with(".md") && line.starts_with('|');
-    let judged = |line: &str| !path.ends_with("Cargo.toml") && !table(line);
+    let mut fenced = false;
     for (index, line) in text.lines().enumerate() {
-        let columns = line.chars().count();
-        if columns > LINE_COLUMNS_MAX && judged(line) {
+        fenced ^= line.trim_start_matches(['/', '!', ' ']).starts_with("```");
+        let columns = line.chars().count() - literal_columns(line);
+        let judged = !fenced && !path.ends_with("Cargo.toml") && !table(line);
+        if columns > LINE_COLUMNS_MAX && judged {
             found.push(Violation::new(index + 1, format!("{columns} columns")));
         }
     }
     found
+}
+
+/// Columns inside of double quotes: rustfmt does not break a literal, and a message to a person
+/// reads better whole.
+fn literal_columns(line: &str) -> usize {
+    let comment = line.trim_start().starts_with("//") || line.trim_start().starts_with('#');
+    if comment {
+        return 0;
+    }
+    if let Some((_, raw)) = line.split_once("r#\"") {
+        return raw.split("\"#").next().map_or(0, |inside| inside.chars().count());
+    }
+    line.split('"').skip(1).step_by(2).map(|inside| inside.chars().count()).sum()
 }
 
 pub fn ascii(path: &str, text: &str) -> Vec<Violation> {
@@ -139,6 +154,8 @@ mod tests {
         let line = "x".repeat(101);
         check(line_width, "src/wire/mod.rs", &format!("a\n{line}\n"), &[2]);
         check(line_width, "README.md", &format!("|{line}\n{line}"), &[2]);
+        check(line_width, "src/wire/mod.rs", &format!("//! ```text\n//! {line}\n//! ```"), &[]);
+        check(line_width, "src/wire/mod.rs", &format!("let a = \"{line}\";\n// \"{line}\""), &[2]);
     }
 
     #[test]

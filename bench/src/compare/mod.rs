@@ -53,26 +53,18 @@ pub fn run(arguments: &[String]) -> Result<()> {
     settle(&rig)?;
     let chosen: Vec<_> = WORKLOADS.iter().filter(|w| flags.wants(w.name)).collect();
     let mut samples = vec![];
+    let mut failed = vec![];
     for round in 0..flags.rounds {
-        for workload in &chosen {
-            if round > 0 && workload.once {
-                continue;
-            }
+        for workload in chosen.iter().filter(|w| round == 0 || !w.once) {
             for arm in 0..rig.arms.len() {
-                progress(&flags, round, workload.name, &rig.arms[arm].name);
-                let measured = workload.measure(&mut rig, arm, &flags)?;
-                if let Some((values, cost)) = measured {
-                    let kept = cost.steal_percent <= flags.steal_max
-                        && cost.foreign_percent <= flags.foreign_max;
-                    samples.push(Sample {
-                        workload: workload.name,
-                        arm: rig.arms[arm].name.clone(),
-                        round,
-                        values,
-                        steal_percent: cost.steal_percent,
-                        foreign_percent: cost.foreign_percent,
-                        kept,
-                    });
+                let name = rig.arms[arm].name.clone();
+                progress(&flags, round, workload.name, &name);
+                match workload.measure(&mut rig, arm, &flags) {
+                    Ok(Some(measured)) => {
+                        samples.push(sample(&flags, (round, workload.name, name), measured));
+                    }
+                    Ok(None) => {}
+                    Err(why) => failed.push(format!("{} through {name}: {why}", workload.name)),
                 }
                 std::thread::sleep(Duration::from_millis(100));
             }
@@ -95,7 +87,17 @@ pub fn run(arguments: &[String]) -> Result<()> {
             write(&folder.join(name), &svg)?;
         }
     }
-    Ok(())
+    if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
+}
+
+fn sample(
+    flags: &Flags,
+    (round, workload, arm): (usize, &'static str, String),
+    (values, cost): (BTreeMap<&'static str, f64>, proc::Cost),
+) -> Sample {
+    let (steal_percent, foreign_percent) = (cost.steal_percent, cost.foreign_percent);
+    let kept = steal_percent <= flags.steal_max && foreign_percent <= flags.foreign_max;
+    Sample { workload, arm, round, values, steal_percent, foreign_percent, kept }
 }
 
 /// Fills caches and lets the disk come to rest; what it gives is thrown away.

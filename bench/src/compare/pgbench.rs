@@ -13,8 +13,9 @@ use super::Result;
 use super::proc::{Cost, Moment};
 use super::rig::{Arm, Rig};
 
-/// Time for all clients to log in before the window opens.
-const WARM_UP: Duration = Duration::from_millis(1500);
+/// Time for all clients to log in before the window opens; the next one if that was too short.
+const WARM_UPS: [Duration; 3] =
+    [Duration::from_millis(1500), Duration::from_secs(5), Duration::from_secs(15)];
 
 /// What pgbench does.
 #[derive(Clone, Copy, Debug)]
@@ -36,8 +37,23 @@ pub struct Window {
 
 /// Runs pgbench for the warm-up, the window, and a little more.
 pub fn run(rig: &Rig, arm: &Arm, load: Load, rate: u32, seconds: f64) -> Result<Window> {
+    for warm_up in WARM_UPS {
+        if let Some(window) = run_once((rig, arm), load, rate, (warm_up, seconds))? {
+            return Ok(window);
+        }
+    }
+    Err("pgbench's clients were not logged in when the window opened".to_owned())
+}
+
+/// `None` when the window opened before all clients were logged in.
+fn run_once(
+    (rig, arm): (&Rig, &Arm),
+    load: Load,
+    rate: u32,
+    (warm_up, seconds): (Duration, f64),
+) -> Result<Option<Window>> {
     let folder = rig.scratch("pgbench")?;
-    let whole = (WARM_UP.as_secs_f64() + seconds + 0.5).ceil();
+    let whole = (warm_up.as_secs_f64() + seconds + 0.5).ceil();
     let mut command = rig.client_command("pgbench", arm);
     command.args(["-n", "-S", "-j", "1", "-M", load.mode]);
     command.args(["-c", &load.clients.to_string(), "-T", &whole.to_string(), "--log"]);
@@ -47,7 +63,7 @@ pub fn run(rig: &Rig, arm: &Arm, load: Load, rate: u32, seconds: f64) -> Result<
     }
     let child = command.arg(rig.database()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
     let child = child.map_err(|e| format!("pgbench: {e}"))?;
-    std::thread::sleep(WARM_UP);
+    std::thread::sleep(warm_up);
     let start = Moment::read(arm.pid())?;
     std::thread::sleep(Duration::from_secs_f64(seconds));
     let end = Moment::read(arm.pid())?;
@@ -57,13 +73,14 @@ pub fn run(rig: &Rig, arm: &Arm, load: Load, rate: u32, seconds: f64) -> Result<
     if !output.status.success() || !text.contains("number of failed transactions: 0 ") {
         return Err(format!("pgbench through {} failed:\n{text}{errors}", arm.name));
     }
-    let (transactions, latency) = read_logs(&folder, start.wall_us, end.wall_us)?;
+    let latency = read_logs(&folder, start.wall_us, end.wall_us)?;
     std::fs::remove_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
-    Ok(Window { transactions, latency, cost: start.cost_until(&end) })
+    let cost = start.cost_until(&end);
+    Ok(latency.map(|latency| Window { transactions: latency.len(), latency, cost }))
 }
 
-/// Counts what ended inside the window.
-fn read_logs(folder: &Path, from_us: u64, to_us: u64) -> Result<(u64, Histogram<u64>)> {
+/// The latencies of what ended inside the window; `None` if nothing ended before it.
+fn read_logs(folder: &Path, from_us: u64, to_us: u64) -> Result<Option<Histogram<u64>>> {
     let mut latency = Histogram::new(3).map_err(|e| e.to_string())?;
     let mut first_us = u64::MAX;
     for entry in std::fs::read_dir(folder).map_err(|e| e.to_string())?.flatten() {
@@ -76,10 +93,7 @@ fn read_logs(folder: &Path, from_us: u64, to_us: u64) -> Result<(u64, Histogram<
             }
         }
     }
-    if first_us > from_us {
-        return Err("pgbench's clients were not logged in when the window opened".to_owned());
-    }
-    Ok((latency.len(), latency))
+    Ok((first_us <= from_us).then_some(latency))
 }
 
 /// `client transaction latency script epoch_s epoch_us [lag]`: when it ended, how long it took.
@@ -94,7 +108,7 @@ fn log_line(line: &str) -> Option<(u64, u64)> {
 pub fn syscalls(rig: &Rig, arm: &Arm, load: Load, rate: u32) -> Result<Option<(f64, Cost)>> {
     let Some(pid) = arm.pid() else { return Ok(None) };
     let counting = std::thread::spawn(move || {
-        std::thread::sleep(WARM_UP);
+        std::thread::sleep(WARM_UPS[0]);
         Command::new("perf")
             .args(["stat", "-x,", "-e", "raw_syscalls:sys_enter", "-p", &pid.to_string()])
             .args(["--", "sleep", "2"])

@@ -15,6 +15,7 @@ use crate::admin::state::World;
 use crate::config::settings::{Settings, User};
 use crate::decide::approval::AskSummary;
 use crate::identify::scram::Verifier;
+use crate::metrics::Total;
 use crate::record::SessionId;
 use crate::shard::mail::SessionSummary;
 
@@ -100,8 +101,9 @@ struct Server {
 fn serve() -> Server {
     let votes = Arc::new(Mutex::new(Vec::new()));
     let mesh = Mesh::new(vec![shard(votes.clone())]);
-    let state =
-        Arc::new(State::new(World::new(settings(), [0; 32]), mesh, Gate::new(TOKEN).unwrap()));
+    let world = World::new(settings(), [0; 32]);
+    let totals = Box::new(|| vec![Total::counter("accepted", "Clients accepted.", 9)]);
+    let state = Arc::new(State::new(world, mesh, Gate::new(TOKEN).unwrap(), totals));
     state.open_ask(
         0,
         AskSummary {
@@ -181,6 +183,7 @@ fn only_health_is_told_to_strangers() {
     assert_eq!(server.call("GET", "/v1/health", "", None), (200, json!({"status": "ok"})));
     for (method, path) in [
         ("GET", "/v1/status"),
+        ("GET", "/v1/metrics"),
         ("GET", "/v1/sessions"),
         ("GET", "/v1/approvals"),
         ("POST", "/v1/rotate"),
@@ -224,6 +227,7 @@ fn status_tells_the_targets() {
     assert_eq!(body["targets"][0]["address"], "db.internal:5432");
     assert_eq!(body["targets"][0]["catalog"], "not needed");
     assert_eq!(body["counters"]["approvals_waiting"], 1);
+    assert_eq!(body["counters"]["accepted"], 9);
     assert!(!body.to_string().contains("secret"));
 }
 

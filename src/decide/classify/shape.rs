@@ -4,16 +4,17 @@
 //! that the parser would treat differently. In doubt it declines; declining costs a parse, a wrong
 //! key would cost a decision.
 //!
-//! A mark stands for an integer that fits 32 bits, another number, a string, a block comment. The
-//! grammar takes 32-bit integers where it takes no other number, so these two marks differ. It looks
-//! at the value of a literal in `float(n)` only, and `functions` only at those of `set_config`:
-//! texts with these words are declined, as is everything that is no query or DML, every escape,
-//! every second statement.
+//! A mark stands for an integer that fits 32 bits, another number, a string, a comment. The
+//! grammar takes 32-bit integers where it takes no other number, so these two marks differ. It
+//! looks at the value of a literal in `float(n)` only, and `functions` only at those of
+//! `set_config`: texts with these words are declined, as is everything that is no query or DML,
+//! every escape, every second statement.
 
 const INTEGER: u8 = 1;
 const NUMBER: u8 = 2;
 const STRING: u8 = 3;
-const COMMENT: u8 = 4;
+const BLOCK_COMMENT: u8 = 4;
+const LINE_COMMENT: u8 = 5;
 
 /// Writes the key of `text` to `key`, which is empty. `false` if the text has to be its own key;
 /// `key` then holds nothing of use.
@@ -22,24 +23,66 @@ pub(super) fn shape(text: &[u8], key: &mut Vec<u8>) -> bool {
         return false;
     }
     key.reserve(text.len() + 1);
-    let mut lexer = Lexer { text, at: 0, key, first_word: true };
-    lexer.run().is_some()
+    Lexer { text, at: 0, from: 0, key, first_word: true }.run().is_some()
 }
 
 struct Lexer<'a> {
     text: &'a [u8],
+    /// The next byte to look at.
     at: usize,
+    /// Bytes from here up to `at` belong into the key as they are.
+    from: usize,
     key: &'a mut Vec<u8>,
     first_word: bool,
 }
 
 /// Kinds of bytes, as PostgreSQL's scan.l sees them.
-fn starts_word(byte: u8) -> bool {
-    byte.is_ascii_alphabetic() || byte == b'_' || byte >= 0x80
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Kind {
+    /// Blanks, operators, brackets.
+    Plain,
+    Word,
+    Digit,
+    Dot,
+    Quote,
+    DoubleQuote,
+    Dollar,
+    Minus,
+    Slash,
+    Semicolon,
+    /// Control characters and the backslash.
+    Odd,
+}
+
+const KINDS: [Kind; 256] = {
+    let mut kinds = [Kind::Plain; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        kinds[byte] = match byte as u8 {
+            b'\t' | b'\n' | b'\r' | 0x0b | 0x0c => Kind::Plain,
+            0..b' ' | b'\\' => Kind::Odd,
+            b'a'..=b'z' | b'A'..=b'Z' | b'_' | 0x80.. => Kind::Word,
+            b'0'..=b'9' => Kind::Digit,
+            b'.' => Kind::Dot,
+            b'\'' => Kind::Quote,
+            b'"' => Kind::DoubleQuote,
+            b'$' => Kind::Dollar,
+            b'-' => Kind::Minus,
+            b'/' => Kind::Slash,
+            b';' => Kind::Semicolon,
+            _ => Kind::Plain,
+        };
+        byte += 1;
+    }
+    kinds
+};
+
+fn kind(byte: u8) -> Kind {
+    KINDS[usize::from(byte)]
 }
 
 fn continues_word(byte: u8) -> bool {
-    starts_word(byte) || byte.is_ascii_digit() || byte == b'$'
+    matches!(kind(byte), Kind::Word | Kind::Digit | Kind::Dollar)
 }
 
 fn is_space(byte: u8) -> bool {
@@ -47,50 +90,49 @@ fn is_space(byte: u8) -> bool {
 }
 
 impl Lexer<'_> {
-    fn peek(&self, ahead: usize) -> u8 {
-        // NUL stands for the end; a NUL inside the text is declined.
-        self.text.get(self.at + ahead).copied().unwrap_or(0)
-    }
-
     fn run(&mut self) -> Option<()> {
-        while self.at < self.text.len() {
-            let byte = self.peek(0);
-            match byte {
-                _ if starts_word(byte) => self.word()?,
-                b'0'..=b'9' => self.number()?,
-                b'.' if self.peek(1).is_ascii_digit() => self.number()?,
-                b'\'' => self.string()?,
-                b'"' => self.quoted_name()?,
-                b'$' => self.parameter()?,
-                b'-' if self.peek(1) == b'-' => self.line_comment()?,
-                b'/' if self.peek(1) == b'*' => self.block_comment()?,
-                b';' => return self.end(),
-                b'\\' => return None,
-                _ if is_space(byte) || byte >= b' ' => self.copy(1),
-                _ => return None,
+        while let Some(&byte) = self.text.get(self.at) {
+            let next = self.text.get(self.at + 1).copied();
+            match kind(byte) {
+                Kind::Plain => self.at += 1,
+                Kind::Word => self.word()?,
+                Kind::Digit => self.number()?,
+                Kind::Dot if next.is_some_and(|byte| byte.is_ascii_digit()) => self.number()?,
+                Kind::Quote => self.string()?,
+                Kind::DoubleQuote => self.quoted_name()?,
+                Kind::Dollar => self.parameter()?,
+                Kind::Minus if next == Some(b'-') => self.line_comment()?,
+                Kind::Slash if next == Some(b'*') => self.block_comment()?,
+                Kind::Dot | Kind::Minus | Kind::Slash => self.at += 1,
+                Kind::Semicolon => {
+                    self.end()?;
+                    break;
+                }
+                Kind::Odd => return None,
             }
         }
+        self.flush();
         // Nothing but blanks and comments is cheap to parse and needs no shape.
         (!self.first_word).then_some(())
     }
 
-    fn copy(&mut self, length: usize) {
-        let end = (self.at + length).min(self.text.len());
-        self.key.extend_from_slice(self.text.get(self.at..end).unwrap_or_default());
-        self.at = end;
+    fn flush(&mut self) {
+        self.key.extend_from_slice(self.text.get(self.from..self.at).unwrap_or_default());
     }
 
+    /// Replaces the next bytes by a mark.
     fn mark(&mut self, mark: u8, length: usize) {
+        self.flush();
         self.key.push(mark);
         self.at += length;
+        self.from = self.at;
     }
 
     fn word(&mut self) -> Option<()> {
         let rest = self.text.get(self.at..)?;
-        let length = rest.iter().take_while(|&&byte| continues_word(byte)).count();
-        let word = rest.get(..length)?;
+        let length = rest.iter().position(|&byte| !continues_word(byte)).unwrap_or(rest.len());
+        let (word, follows) = rest.split_at_checked(length)?;
         // E'..', B'..', X'..', N'..', U&'..', U&".."
-        let follows = rest.get(length..)?;
         if matches!(follows, [b'\'', ..] | [b'&', b'\'' | b'"', ..]) {
             return None;
         }
@@ -102,13 +144,13 @@ impl Lexer<'_> {
             }
             self.first_word = false;
         }
-        let value_matters = (length == 5 && word.eq_ignore_ascii_case(b"float"))
-            || (length == 10 && word.eq_ignore_ascii_case(b"set_config"));
-        if value_matters {
-            return None;
-        }
-        self.copy(length);
-        Some(())
+        let value_matters = match length {
+            5 => word.eq_ignore_ascii_case(b"float"),
+            10 => word.eq_ignore_ascii_case(b"set_config"),
+            _ => false,
+        };
+        self.at += length;
+        (!value_matters).then_some(())
     }
 
     /// `12`, `1.5`, `.5`, `5.`; exponents, other bases and separators are declined.
@@ -164,7 +206,7 @@ impl Lexer<'_> {
         if rest.get(end) != Some(&b'"') || text == b"set_config" {
             return None;
         }
-        self.copy(end + 2);
+        self.at += end + 2;
         Some(())
     }
 
@@ -175,7 +217,7 @@ impl Lexer<'_> {
         if length == 0 || rest.get(length).is_some_and(|&byte| continues_word(byte)) {
             return None;
         }
-        self.copy(length + 1);
+        self.at += length + 1;
         Some(())
     }
 
@@ -183,7 +225,7 @@ impl Lexer<'_> {
     fn line_comment(&mut self) -> Option<()> {
         let rest = self.text.get(self.at..)?;
         let length = memchr::memchr3(b'\n', b'\r', 0, rest).unwrap_or(rest.len());
-        self.mark(COMMENT, length);
+        self.mark(LINE_COMMENT, length);
         Some(())
     }
 
@@ -202,16 +244,15 @@ impl Lexer<'_> {
                 _ => length += 1,
             }
         }
-        self.mark(COMMENT, length);
+        self.mark(BLOCK_COMMENT, length);
         Some(())
     }
 
     /// After `;` only blanks may come.
     fn end(&mut self) -> Option<()> {
         let rest = self.text.get(self.at + 1..)?;
-        (!self.first_word && rest.iter().all(|&byte| is_space(byte) || byte == b';')).then(|| {
-            self.copy(rest.len() + 1);
-        })
+        self.at = self.text.len();
+        rest.iter().all(|&byte| is_space(byte) || byte == b';').then_some(())
     }
 }
 
@@ -227,7 +268,8 @@ mod tests {
             .replace('\u{1}', "<i>")
             .replace('\u{2}', "<n>")
             .replace('\u{3}', "<s>")
-            .replace('\u{4}', "<c>");
+            .replace('\u{4}', "<c>")
+            .replace('\u{5}', "<l>");
         assert_eq!(shaped.then_some(shown.as_str()), expect, "{text}");
     }
 
@@ -250,8 +292,8 @@ mod tests {
 
     #[test]
     fn comments_are_replaced() {
-        check("SELECT 1 -- it's", Some("SELECT <i> <c>"));
-        check("SELECT 1 -- x\n, 2", Some("SELECT <i> <c>\n, <i>"));
+        check("SELECT 1 -- it's", Some("SELECT <i> <l>"));
+        check("SELECT 1 -- x\n, 2", Some("SELECT <i> <l>\n, <i>"));
         check("/* a 'b' */ SELECT 1", Some("<c> SELECT <i>"));
         check("SELECT /* /* in */ 'x' */ 1", Some("SELECT <c> <i>"));
         check("SELECT 2*/* x */3", Some("SELECT <i>*<c><i>"));

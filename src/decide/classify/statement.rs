@@ -1,7 +1,7 @@
 //! One parsed statement to its class, operation and effect.
 //!
-//! In: a node. Out: a `Statement`. Never: a class by default: a kind of statement that is not listed
-//! here is `Unknown`.
+//! In: a node. Out: a `Statement`. Never: a class by default: a kind of statement that is not
+//! listed here is `Unknown`.
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
@@ -77,8 +77,8 @@ fn finish(node: &NodeEnum, kind: Kind, references: References) -> Statement {
     }
 }
 
-/// The class of a statement whose kind, inner queries and functions have classes of their own. Where
-/// no single class tells all of it, it is `Unknown`, so that no rule for one allows the other.
+/// The class of a statement whose kind, inner queries and functions have classes of their own.
+/// Where no single class tells all of it, it is `Unknown`: no rule for one allows the other.
 fn joined(kind: Class, queries: Option<Class>, functions: Option<Class>) -> Class {
     let inner = match (queries.unwrap_or(Class::Read), functions) {
         (queries, None) => queries,

@@ -282,6 +282,21 @@ fn text_that_is_not_understood() {
 }
 
 #[test]
+fn texts_of_very_many_tokens_are_not_parsed() {
+    let class = |text: String| classify_uncached(text.as_bytes()).classes;
+    let values = |count: usize| format!("SELECT 1{}", ",1".repeat(count));
+    assert_eq!(class(values(1_000)), ["read"]);
+    assert_eq!(class(values(limits::PARSED_TOKENS_MAX / 2 + 1)), ["unknown"]);
+    assert_eq!(class(format!("SELECT *{}", ",*".repeat(100_000))), ["unknown"]);
+    // Nothing hides tokens behind a quote that is none.
+    for start in ["E'\\''", "/* ' */ 1", "$$'$$", "\"'\"", "1 -- '\n"] {
+        assert_eq!(class(format!("SELECT {start}{}", ",1".repeat(100_000))), ["unknown"]);
+    }
+    let prose = "it is long, ".repeat(50_000);
+    assert_eq!(class(format!("SELECT '{prose}'")), ["read"]);
+}
+
+#[test]
 fn several_statements_and_none() {
     let classified = classify_uncached(b"BEGIN; DELETE FROM t; ; COMMIT;");
     assert_eq!(classified.classes, ["transaction", "unbounded-write", "transaction"]);
@@ -480,7 +495,8 @@ const PIECES: &[&str] = &[
     "SELECT", "INSERT INTO t", "UPDATE t SET a =", "DELETE FROM t", "WHERE", "FROM t", "a", "b",
     "=", ",", "(", ")", "VALUES", "WITH x AS (", "*", "t.*", "AND", "OR", "IN", "LIMIT", "::",
     "int", "float", "numeric(", "interval", "'", "''", "\\", "\"", "\"q\"", "$1", "$$", "$t$",
-    "--", "\n", "/*", "*/", ";", "E", "U&", "B", "-", "+", ".", "..", "1e5", "0x1", "float(",
+    "--", "\n", "/*", "*/", ";", "E", "U&", "B", "-", "+", ".", "..", "1e5", "0x1",
+    "passw", ":/", "'passw'", "pass/**/", "float(",
     "set_config(", "nextval(", "pg_read_file(", "RETURNING *", "EXPLAIN", "SET r =", "1a",
     "\u{e9}", "[", "]", ":", "FETCH FIRST", "ROWS ONLY", "BETWEEN", "LIKE", "ESCAPE", "UNION",
     "ORDER BY", "CURRENT OF c", "COLLATE", "AT TIME ZONE", "extract(", "TABLESAMPLE x(",
@@ -538,6 +554,7 @@ fn with_other_literals(text: &str, seed: u64) -> Option<String> {
                     [(number >> 33) as usize % 6]
             }
             '\u{4}' => other += "/* x ' */",
+            '\u{5}' => other += "-- y ' \"",
             other_character => other.push(other_character),
         }
     }
@@ -548,7 +565,10 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
     #[test]
-    fn the_cache_answers_as_the_parser_does(texts in prop::collection::vec(text(), 1..4), seed: u64) {
+    fn the_cache_answers_as_the_parser_does(
+        texts in prop::collection::vec(text(), 1..4),
+        seed: u64,
+    ) {
         let mut classifier = Classifier::new();
         for text in &texts {
             let cached = classifier.classify(text.as_bytes());

@@ -1,4 +1,5 @@
-//! Runs of digits: payment cards, US social security and taxpayer numbers, Chinese resident numbers.
+//! Runs of digits: payment cards, US social security and taxpayer numbers, Chinese resident
+//! numbers.
 
 use super::{Detector, Detectors, Finds, alnum_at, alnum_before};
 

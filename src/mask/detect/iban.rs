@@ -2,7 +2,8 @@
 
 use super::{Detector, Finds, alnum_at, alnum_before};
 
-/// `at` is the second check digit. Whether an IBAN starts three bytes before; it is in `finds` then.
+/// `at` is the second check digit. Whether an IBAN starts three bytes before; it is then in
+/// `finds`.
 pub(super) fn verify(value: &[u8], at: usize, finds: &mut Finds) -> bool {
     let Some((start, end)) = find(value, at, finds) else { return false };
     finds.push(start, end, Detector::Iban);

@@ -1,8 +1,8 @@
 //! Matches that begin with fixed bytes: keys, tokens, hashes, URLs.
 //!
 //! Each literal has a window of three bytes that the matcher looks for. A bucket lets every
-//! combination of its windows' nibbles through, so windows and buckets are chosen together, such that
-//! what passes by accident is as rare as can be in ordinary text.
+//! combination of its windows' nibbles through, so windows and buckets are chosen together, such
+//! that what passes by accident is as rare as can be in ordinary text.
 
 use super::super::matcher::{PREFIX_BUCKETS, PrefixTables};
 use super::{Detector, Detectors, Finds, secret};

@@ -186,7 +186,7 @@ impl<V: Vector> Tables<V> {
         let mut masks = Masks::default();
         let mut from = 0;
         while from < BLOCK {
-            // SAFETY: `from + AHEAD + V::BYTES <= BLOCK + AHEAD`, readable by this method's contract.
+            // SAFETY: `from + AHEAD + V::BYTES <= BLOCK + AHEAD`, readable by the contract.
             unsafe {
                 let bytes = V::load(at.add(from));
                 let class = self.nibbles(bytes, self.class_low, self.class_high);
@@ -252,8 +252,8 @@ impl Carry {
     /// Bit algebra without a branch. Every candidate looks only backwards, so a block needs nothing
     /// of the one after it. Each rule but the edge of `member14` only ANDs class masks, so a byte
     /// wrongly in a class (a length field between two cells) adds candidates, and never hides one.
-    /// The edge is safe because a length field holds a zero byte, which ends a run, and at most three
-    /// other bytes, fewer than a run needs.
+    /// The edge is safe because a length field holds a zero byte, which ends a run, and at most
+    /// three other bytes, fewer than a run needs.
     #[inline(always)]
     fn candidates(&mut self, m: &Masks, wanted: &Wanted, base: usize) -> Block {
         let digit2 = m.digit & later(m.digit, self.digit, 1);

@@ -257,7 +257,8 @@ proptest! {
         for (value, masked) in row.iter().zip(values(&out)) {
             let expect = value.map(|value| {
                 let (mut scratch, mut text) = (Scratch::default(), Vec::new());
-                text::replace(&plan.detectors, value, &mut scratch, &mut text, &mut Hits::default());
+                let mut hits = Hits::default();
+                text::replace(&plan.detectors, value, &mut scratch, &mut text, &mut hits);
                 text
             });
             prop_assert_eq!(&masked, &expect);

@@ -262,7 +262,7 @@ fn a_client_that_says_goodbye_behind_a_query_still_gets_its_answer() {
     assert!(!bench.machine.is_closed());
     bench.server(&[complete("SELECT 0"), ready_for_query(b'I')].concat());
     assert_eq!(bench.tags(Side::Client), "CZ");
-    assert_eq!(record(&bench).last().map(String::as_str), Some("end terminate"));
+    assert_eq!(record(&bench).last().map(String::as_str), Some("end client-terminate"));
     assert_eq!(bench.journal.open_sessions(), 0);
 }
 
@@ -317,6 +317,36 @@ fn a_text_too_large_to_hold_is_refused_without_being_kept() {
     assert_eq!(error_code(&said[0].1), "54000");
     bench.client(&query("SELECT 1"));
     assert_eq!(bench.take(Side::Server), query("SELECT 1"));
+}
+
+#[test]
+fn settings_that_let_the_target_read_texts_otherwise_make_them_unknown() {
+    for (name, value) in [
+        ("client_encoding", "SJIS"),
+        ("standard_conforming_strings", "off"),
+        ("options", "-c standard_conforming_strings=off"),
+        ("options", "-c geqo=off --client_encoding=big5"),
+    ] {
+        let mut bench = Bench::accepted();
+        let mut packet = Vec::new();
+        let params = [
+            (&b"user"[..], &b"bot"[..]),
+            (b"database", b"orders"),
+            (name.as_bytes(), value.as_bytes()),
+        ];
+        crate::wire::postgres::reply::startup(&mut packet, params.into_iter());
+        bench.client(&packet);
+        let said = messages(&bench.take(Side::Client));
+        assert_eq!(error_code(&said[0].1), "22023", "{name}={value}");
+    }
+    let mut bench = Bench::ready();
+    bench.server(&message(b'S', b"standard_conforming_strings\0off\0"));
+    bench.client(&query("SELECT 1"));
+    assert!(record(&bench).contains(&"command SELECT 1 Deny".to_owned()));
+    bench.server(&[server_error("42601"), ready_for_query(b'I')].concat());
+    bench.server(&message(b'S', b"standard_conforming_strings\0on\0"));
+    bench.client(&query("SELECT 1"));
+    assert!(record(&bench).contains(&"command SELECT 1 Allow".to_owned()));
 }
 
 #[test]

@@ -106,7 +106,9 @@ fn wild() -> impl Strategy<Value = Vec<u8>> {
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
-    fn no_bytes_of_either_side_panic(turns in prop::collection::vec((any::<bool>(), wild()), 1..8)) {
+    fn no_bytes_of_either_side_panic(
+        turns in prop::collection::vec((any::<bool>(), wild()), 1..8),
+    ) {
         let mut bench = Bench::ready();
         for (client, bytes) in turns {
             if client { bench.client(&bytes) } else { bench.server(&bytes) }

@@ -37,6 +37,7 @@ pub struct Spec {
 #[derive(Debug)]
 pub struct Weir {
     pub port: u16,
+    admin: u16,
     config: PathBuf,
     data_dir: PathBuf,
     log: PathBuf,
@@ -157,7 +158,7 @@ impl Spec {
         );
         let config = self.scratch.write("weir.toml", &toml);
         let log = self.scratch.join("weir.log");
-        Weir { port, config, data_dir, log, child: None, _scratch: self.scratch }
+        Weir { port, admin, config, data_dir, log, child: None, _scratch: self.scratch }
     }
 }
 
@@ -172,7 +173,8 @@ impl Weir {
         command.stdin(Stdio::null()).stdout(stdout).stderr(log);
         self.child = Some(command.spawn().expect("weir starts"));
         let start = Instant::now();
-        while std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err() {
+        let answers = |port: u16| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
+        while !(answers(self.port) && answers(self.admin)) {
             let child = self.child.as_mut().expect("just started");
             if let Some(status) = child.try_wait().expect("a child of ours") {
                 panic!("weir ended with {status} before it was ready:\n{}", self.log());

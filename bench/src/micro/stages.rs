@@ -1,0 +1,281 @@
+//! The stages, as data: what each works on, and what it must find.
+//!
+//! In: the corpus. Out: `Work`. Never: setting up inside a pass.
+
+use std::hint::black_box;
+
+use weir::config::settings::MaskSpec;
+use weir::decide::Classifier;
+use weir::decide::classify::classify_uncached;
+use weir::mask::plan::{Field, Planned};
+use weir::mask::{Edits, Hits, Operator, Plan, Policy};
+use weir::record::journal::{self, END_BYTES, Frames, Step as JournalStep};
+use weir::record::parquet::Writer;
+use weir::record::rows::Sheet;
+use weir::wire::postgres::frame::{Framer, Step, Treat};
+use weir::wire::postgres::message::ClientMessage;
+
+use super::corpus;
+
+/// One stage.
+pub struct Stage {
+    pub name: &'static str,
+    pub about: &'static str,
+    pub prepare: fn() -> Work,
+}
+
+/// What is repeated.
+pub struct Work {
+    /// Operations in one pass.
+    pub operations: u64,
+    /// Bytes that one pass works through.
+    pub bytes: u64,
+    /// What `pass` returns when it is right.
+    pub expect: u64,
+    pub pass: Box<dyn FnMut() -> u64>,
+}
+
+/// Every stage, in the order of the flow.
+pub const STAGES: [Stage; 10] = [
+    Stage {
+        name: "frame-decode",
+        about: "a prepared request: Bind, Describe, Execute, Sync",
+        prepare: frame_decode,
+    },
+    Stage { name: "frame-rows", about: "a DataRow of 1 KB, framed", prepare: frame_rows },
+    Stage { name: "classify-hit", about: "a text seen before", prepare: classify_hit },
+    Stage { name: "classify-miss", about: "a text never seen", prepare: classify_miss },
+    Stage {
+        name: "journal-write",
+        about: "a command and its response, encoded with their checksums",
+        prepare: journal_write,
+    },
+    Stage {
+        name: "journal-read",
+        about: "a command and its response, checked and decoded",
+        prepare: journal_read,
+    },
+    Stage {
+        name: "mask-clean",
+        about: "a row of 1 KB, e-mail and card detectors, nothing in it",
+        prepare: mask_clean,
+    },
+    Stage {
+        name: "mask-dense",
+        about: "a row of 1 KB with an e-mail address and a card number",
+        prepare: mask_dense,
+    },
+    Stage {
+        name: "mask-columns",
+        about: "a row of 1 KB, one column masked whole",
+        prepare: mask_columns,
+    },
+    Stage { name: "seal", about: "a command and its response into Parquet", prepare: seal },
+];
+
+fn frame_decode() -> Work {
+    const REQUESTS: u64 = 1000;
+    let stream = corpus::prepared_requests(REQUESTS as usize);
+    let bytes = stream.len() as u64;
+    let pass = move || {
+        let (mut framer, mut input, mut messages) = (Framer::default(), &stream[..], 0);
+        while let Ok(Step::Whole { tag, frame }) =
+            framer.next(&mut input, 1 << 20, |_, _| Treat::Hold)
+        {
+            messages += u64::from(black_box(ClientMessage::parse(tag, &frame[5..])).is_some());
+        }
+        messages
+    };
+    Work { operations: REQUESTS, bytes, expect: 4 * REQUESTS, pass: Box::new(pass) }
+}
+
+fn frame_rows() -> Work {
+    const ROWS: u64 = 1000;
+    let stream = corpus::row_messages(ROWS as usize);
+    let bytes = stream.len() as u64;
+    let pass = move || {
+        let (mut framer, mut input, mut found) = (Framer::default(), &stream[..], 0);
+        while let Ok(Step::Whole { frame, .. }) =
+            framer.next(&mut input, 1 << 20, |_, _| Treat::Hold)
+        {
+            found += black_box(frame).len() as u64;
+        }
+        found
+    };
+    Work { operations: ROWS, bytes, expect: bytes, pass: Box::new(pass) }
+}
+
+fn classify_hit() -> Work {
+    let texts = corpus::texts(100);
+    let bytes = texts.iter().map(Vec::len).sum::<usize>() as u64;
+    let mut classifier = Classifier::new();
+    let pass = move || {
+        let objects = texts.iter().map(|text| classifier.classify(text).objects.len());
+        objects.sum::<usize>() as u64
+    };
+    Work { operations: 100, bytes, expect: 200, pass: Box::new(pass) }
+}
+
+fn classify_miss() -> Work {
+    let texts = corpus::texts(100);
+    let bytes = texts.iter().map(Vec::len).sum::<usize>() as u64;
+    let pass = move || {
+        let objects = texts.iter().map(|text| classify_uncached(text).objects.len());
+        objects.sum::<usize>() as u64
+    };
+    Work { operations: 100, bytes, expect: 200, pass: Box::new(pass) }
+}
+
+fn journal_write() -> Work {
+    const PAIRS: u64 = 1000;
+    let texts = corpus::texts(64);
+    let objects = corpus::objects();
+    let salt = corpus::header().salt();
+    let mut segment = vec![0; corpus::segment(PAIRS).len() + END_BYTES];
+    let bytes = corpus::segment(PAIRS).len() as u64 - (journal::HEADER_BYTES + END_BYTES) as u64;
+    let pass = move || {
+        let mut at = 0;
+        for number in 0..PAIRS {
+            let text = &texts[number as usize % texts.len()];
+            let (asked, answered) = (2 * number, 2 * number + 1);
+            for (index, entry) in
+                [(asked, corpus::command(text, &objects)), (answered, corpus::response(asked))]
+            {
+                let body = journal::body_bytes(&entry);
+                let into = &mut segment[at..];
+                at += journal::write_entry(into, &salt, &corpus::place(index), &entry, body);
+            }
+        }
+        black_box(&segment);
+        at as u64
+    };
+    Work { operations: PAIRS, bytes, expect: bytes, pass: Box::new(pass) }
+}
+
+fn journal_read() -> Work {
+    const PAIRS: u64 = 1000;
+    let segment = corpus::segment(PAIRS);
+    let header = corpus::header();
+    let bytes = segment.len() as u64;
+    let pass = move || {
+        let whole = Frames::new(&segment, &header).filter(|step| match step {
+            JournalStep::Frame(frame) => black_box(frame.body()).is_some(),
+            JournalStep::Gap(_) => false,
+        });
+        whole.count() as u64
+    };
+    Work { operations: PAIRS, bytes, expect: 2 * PAIRS, pass: Box::new(pass) }
+}
+
+fn mask_clean() -> Work {
+    mask(detectors(), corpus::clean_row, 0)
+}
+
+fn mask_dense() -> Work {
+    mask(detectors(), corpus::dense_row, 2)
+}
+
+fn mask_columns() -> Work {
+    let columns = MaskSpec { columns: vec!["*.*.c3".into()], detect: vec![], ..detectors() };
+    mask(columns, corpus::clean_row, 1)
+}
+
+fn detectors() -> MaskSpec {
+    MaskSpec {
+        columns: vec![],
+        detect: vec!["email".into(), "credit-card".into()],
+        operator: Operator::Redact,
+        targets: vec![],
+        except_groups: vec![],
+    }
+}
+
+fn mask(spec: MaskSpec, row: fn(usize) -> Vec<u8>, hits_per_row: u64) -> Work {
+    const ROWS: u64 = 1000;
+    let rows: Vec<Vec<u8>> = (0..ROWS as usize).map(row).collect();
+    let bytes = rows.iter().map(Vec::len).sum::<usize>() as u64;
+    let plan = plan(spec);
+    let (mut edits, mut hits, mut out) = (Edits::default(), Hits::default(), Vec::new());
+    let pass = move || {
+        let mut walked = 0;
+        for body in &rows {
+            let planned = plan.row(body, &mut edits, &mut hits);
+            if !edits.is_empty() {
+                out.clear();
+                edits.apply(body, &mut out);
+                black_box(&out);
+            }
+            walked += u64::from(planned.is_ok());
+        }
+        let found = hits.total();
+        hits.drain();
+        walked + found
+    };
+    Work { operations: ROWS, bytes, expect: ROWS * (1 + hits_per_row), pass: Box::new(pass) }
+}
+
+/// A plan for eight text columns of one table, with a catalog that knows it.
+fn plan(spec: MaskSpec) -> Plan {
+    use weir::mask::catalog::{Catalog, Column, Relation};
+    const TABLE: u32 = 16_384;
+    const TEXT: u32 = 25;
+    let names: Vec<String> = (0..8).map(|n| format!("c{n}")).collect();
+    let numbered = || names.iter().zip(1_i16..);
+    let columns = numbered()
+        .map(|(name, attnum)| Column { attnum, name: name.clone(), type_oid: TEXT })
+        .collect();
+    let relation = Relation {
+        oid: TABLE,
+        schema: "public".into(),
+        name: "notes".into(),
+        kind: b'r',
+        sources: vec![],
+        columns,
+    };
+    let catalog = Catalog::new([relation]);
+    let fields: Vec<Field<'_>> = numbered()
+        .map(|(name, attnum)| Field {
+            name: name.as_bytes(),
+            table_oid: TABLE,
+            attnum,
+            type_oid: TEXT,
+            format: 0,
+        })
+        .collect();
+    match Policy::compile(&[spec]).view("bench", &[]).plan(Some(&catalog), &fields, Some(&[])) {
+        Planned::Ready(plan) => plan,
+        Planned::NeedCatalog => panic!("the catalog of the corpus lacks its table"),
+    }
+}
+
+/// A folder that goes away with the stage.
+struct Folder(std::path::PathBuf);
+
+impl Drop for Folder {
+    fn drop(&mut self) {
+        // It lies among the temporary files; what cannot be removed now is removed there later.
+        let _ = std::fs::remove_dir_all(&self.0);
+    }
+}
+
+fn seal() -> Work {
+    const PAIRS: u64 = 5000;
+    let segment = corpus::segment(PAIRS);
+    let header = corpus::header();
+    let bytes = segment.len() as u64;
+    let folder = std::env::temp_dir().join(format!("weir-bench-seal-{}", std::process::id()));
+    let folder = Folder(folder);
+    let mut writer = Writer::new(&folder.0);
+    let mut number = 0;
+    let pass = move || {
+        // A file that is there is not written again, so every pass has names of its own.
+        number += 1;
+        let mut sheet = Sheet::read(&segment, &header, false);
+        let written = writer.write(&mut sheet, &header, &format!("{number}"));
+        let rows = written.map_or(0, |files| files.iter().map(|file| file.rows).sum::<usize>());
+        drop(std::fs::remove_dir_all(folder.0.join("lake")));
+        rows as u64
+    };
+    // A row for each command, response and touched object.
+    Work { operations: PAIRS, bytes, expect: 3 * PAIRS, pass: Box::new(pass) }
+}
