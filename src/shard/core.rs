@@ -21,7 +21,7 @@ use super::counters::Counters;
 use super::errand::Party;
 use super::journal::ShardJournal;
 use super::mailbox::{Letters, Reports};
-use super::park::{Bell, Spin};
+use super::park::{Bell, Spin, breathe};
 use super::pool::Pool;
 use super::ring::{Completion, Done, Ring, Token};
 use super::slab::Slab;
@@ -43,8 +43,8 @@ const RING_WAIT_US: u64 = 5_000;
 /// The longest sleep in the ring while sends of the turn are not collected: one that a full socket
 /// keeps back is not waited for longer.
 const SEND_WAIT_US: u64 = 500;
-/// The longest sleep in the executor.
-const PARK_US_MAX: u64 = 50_000;
+/// The longest sleep in the executor, and so the longest that it sleeps by mistake (see `park`).
+const PARK_US_MAX: u64 = 100_000;
 
 /// What machines are lent.
 pub(super) struct Tools<J> {
@@ -189,9 +189,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         self.tools.journal.begin(clock::now());
         while self.drain != Drain::Done {
             self.turn();
-            if glommio::executor().need_preempt() {
-                glommio::yield_if_needed().await;
-            }
+            breathe().await;
             self.wait(&mut bell).await?;
         }
         self.leave()
