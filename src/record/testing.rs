@@ -35,7 +35,14 @@ impl Folder {
 
 impl Drop for Folder {
     fn drop(&mut self) {
-        let _ = fs::remove_dir_all(&self.0);
+        // A pool's thread may be making its last segment; without the folder it stops.
+        let gone = || fs::remove_dir_all(&self.0).is_ok() || !self.0.exists();
+        for _ in 0..1000 {
+            if gone() {
+                return;
+            }
+            std::thread::sleep(Duration::from_millis(1));
+        }
     }
 }
 

@@ -21,7 +21,7 @@ use super::counters::Counters;
 use super::errand::Party;
 use super::journal::ShardJournal;
 use super::mailbox::{Letters, Reports};
-use super::park::{Bell, Spin};
+use super::park::{Bell, Spin, breathe};
 use super::pool::Pool;
 use super::ring::{Completion, Done, Ring, Token};
 use super::slab::Slab;
@@ -40,8 +40,11 @@ use crate::wire::Side;
 const TICK_US: u64 = 1_000_000;
 /// The shard sleeps in its own ring for so long; when it stays quiet, in the executor.
 const RING_WAIT_US: u64 = 5_000;
-/// The longest sleep in the executor.
-const PARK_US_MAX: u64 = 50_000;
+/// The longest sleep in the ring while sends of the turn are not collected: one that a full socket
+/// keeps back is not waited for longer.
+const SEND_WAIT_US: u64 = 500;
+/// The longest sleep in the executor, and so the longest that it sleeps by mistake (see `park`).
+const PARK_US_MAX: u64 = 100_000;
 
 /// What machines are lent.
 pub(super) struct Tools<J> {
@@ -186,9 +189,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         self.tools.journal.begin(clock::now());
         while self.drain != Drain::Done {
             self.turn();
-            if glommio::executor().need_preempt() {
-                glommio::yield_if_needed().await;
-            }
+            breathe().await;
             self.wait(&mut bell).await?;
         }
         self.leave()
@@ -446,9 +447,13 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             return self.ring.enter(0);
         }
         self.counters.waits.add(1);
-        self.ring.enter(left_us.min(RING_WAIT_US))?;
+        let at_most_us = if self.ring.has_sends() { SEND_WAIT_US } else { RING_WAIT_US };
+        self.ring.enter(left_us.min(at_most_us))?;
         if self.ring.has_news() {
             self.spin.slept(clock::mono_us() - asleep_us);
+            return Ok(());
+        }
+        if self.ring.has_completions() || self.ring.has_sends() {
             return Ok(());
         }
         let left_us = self.next_deadline().saturating_sub(clock::mono_us());

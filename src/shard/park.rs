@@ -10,7 +10,7 @@
 use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::OwnedFd;
-use std::pin::Pin;
+use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Duration;
@@ -24,6 +24,9 @@ use super::ring;
 const SPIN_US_MAX: u64 = 20;
 /// Below this, looking is not worth reading the clock.
 const SPIN_US_MIN: u64 = 4;
+
+/// The longest that the executor sleeps by mistake while sessions are busy.
+const BREATH: Duration = Duration::from_millis(5);
 
 /// How long to look before sleeping.
 #[derive(Debug)]
@@ -112,6 +115,23 @@ impl Bell {
             None => self.ringing = Some(ringing),
         }
     }
+}
+
+/// Lets the executor do what it has to, when it asks for it. A timer runs meanwhile: glommio 0.9
+/// may go to sleep although this task can run, and nothing else would wake it.
+pub async fn breathe() {
+    if !glommio::executor().need_preempt() {
+        return;
+    }
+    let mut timer = Timer::new(BREATH);
+    let mut turn = pin!(glommio::yield_if_needed());
+    poll_fn(|context| {
+        if Pin::new(&mut timer).poll(context).is_ready() {
+            return Poll::Ready(());
+        }
+        turn.as_mut().poll(context)
+    })
+    .await;
 }
 
 #[cfg(test)]

@@ -143,6 +143,9 @@ pub struct Ring {
     wake_count: Box<u64>,
     /// Operations the kernel has not completed.
     outstanding: usize,
+    /// Sends queued since the last `collect`. Nearly all of them complete while they are
+    /// submitted, and that alone is no reason to wake up.
+    sends: usize,
 }
 
 impl std::fmt::Debug for Ring {
@@ -168,6 +171,7 @@ impl Ring {
             addresses: Vec::new(),
             wake_count: Box::new(0),
             outstanding: 0,
+            sends: 0,
         })
     }
 
@@ -212,6 +216,7 @@ impl Ring {
         let free = self.flights.get_mut(flight).expect("resized above");
         assert!(free.is_none(), "two sends on one side of a session");
         *free = Some(bytes);
+        self.sends += 1;
         // SAFETY: the bytes stay in `flights`, unmoved on the heap, until the completion.
         unsafe { self.push(Kind::send(side), token, entry) };
     }
@@ -281,10 +286,22 @@ impl Ring {
         !self.io.submission().is_empty()
     }
 
-    /// Whether the kernel has completions, or work that would make some. Costs no system call.
+    /// Whether something completed besides the sends of this turn, or would if the kernel were
+    /// entered. Costs no system call.
     pub fn has_news(&mut self) -> bool {
+        let sends = self.sends;
         let (_, submission, completion) = self.io.split();
-        submission.taskrun() || submission.cq_overflow() || !completion.is_empty()
+        submission.taskrun() || submission.cq_overflow() || completion.len() > sends
+    }
+
+    /// Whether there is anything to collect.
+    pub fn has_completions(&mut self) -> bool {
+        self.has_work() || !self.io.completion().is_empty()
+    }
+
+    /// Whether sends of this turn may still have to be collected.
+    pub fn has_sends(&self) -> bool {
+        self.sends > 0
     }
 
     /// Whether the kernel has work that only `enter` does.
@@ -294,7 +311,7 @@ impl Ring {
     }
 
     /// Submits what is queued, lets the kernel finish what it can, and waits up to `wait_us` for a
-    /// completion when there is none; zero does not wait.
+    /// completion besides the sends of this turn; zero does not wait.
     ///
     /// # Errors
     /// Only what cannot be repaired; interruptions and time-outs are not errors.
@@ -309,7 +326,9 @@ impl Ring {
             // SAFETY: no argument is passed; the entries' memory is the concern of `push`.
             unsafe { self.io.submitter().enter::<()>(queued, 0, GET_EVENTS, None) }
         } else {
-            self.io.submitter().submit_with_args(1, &SubmitArgs::new().timespec(&timeout))
+            let wanted = self.sends + 1;
+            let timeout = SubmitArgs::new().timespec(&timeout);
+            self.io.submitter().submit_with_args(wanted, &timeout)
         };
         match result {
             Ok(_) => {}
@@ -326,6 +345,7 @@ impl Ring {
 
     /// Moves completions into `out`.
     pub fn collect(&mut self, out: &mut Vec<Completion>) {
+        self.sends = 0;
         let Ring { io, buffers, flights, outstanding, .. } = self;
         for entry in io.completion() {
             if !cqueue::more(entry.flags()) {
