@@ -3,9 +3,28 @@
 //! Two drivers use these functions: `smoke.rs`, an ordinary test with a seed, and the cargo-fuzz
 //! targets beside it, which look for new paths for as long as they may run.
 
+use std::cell::RefCell;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use weir::config::load;
+use weir::config::settings::MaskSpec;
+use weir::decide::Classifier;
+use weir::decide::classify::classify_uncached;
 use weir::identify::scram::{ClientExchange, SaltedCache, ServerExchange, Verifier};
+use weir::mask::hits::Hits;
+use weir::mask::plan::Policy;
+use weir::mask::{Operator, detect, redact};
+use weir::record::SessionId;
 use weir::record::body::{self, Kind};
 use weir::record::journal::{Frames, HEADER_BYTES, Header, Step as JournalStep};
+use weir::record::memory::MemoryJournal;
+use weir::session::machine::{Accepted, Machine};
+use weir::session::{Now, Output, Snapshot, Stage};
+use weir::shard::mail::SnapshotSource;
+use weir::wire::Side;
 use weir::wire::postgres::frame::{Framer, Step, Treat};
 use weir::wire::postgres::message::{
     ClientMessage, FirstPacket, bind_names, cancel_packet, error_fields, first_packet_bytes,
@@ -21,9 +40,10 @@ pub fn startup(bytes: &[u8]) {
     }
     match FirstPacket::parse(bytes) {
         Some(FirstPacket::Startup(startup)) => {
-            let user = startup.param("user");
-            let named = startup.params().find(|(name, _)| *name == b"user");
-            assert_eq!(user, named.map(|(_, value)| value));
+            // Said twice, the last one counts, as it does in PostgreSQL: two readings would let a
+            // client be one user to the rules and another to the login.
+            let named = startup.params().filter(|(name, _)| *name == b"user").last();
+            assert_eq!(startup.param("user"), named.map(|(_, value)| value));
         }
         Some(FirstPacket::Cancel(key)) => {
             let again = cancel_packet(key);
@@ -166,4 +186,112 @@ pub fn scram(bytes: &[u8]) {
     if let Ok(text) = std::str::from_utf8(bytes) {
         let _ = Verifier::parse(text);
     }
+}
+
+/// The text of a command: one class per statement, whatever it is, and a redacted text that a
+/// record can hold.
+pub fn sql(bytes: &[u8]) {
+    let classified = classify_uncached(bytes);
+    assert_eq!(classified.classes.len(), classified.statements.len());
+    for statement in &classified.statements {
+        assert!(classified.classes.contains(&statement.class.name()));
+    }
+    let redacted = redact::command_text(bytes);
+    assert!(
+        redacted.len() <= 2 * bytes.len() + 64,
+        "{} bytes became {}",
+        bytes.len(),
+        redacted.len()
+    );
+}
+
+/// Detectors over any bytes: what they are made to find does not come through.
+pub fn mask(bytes: &[u8]) {
+    const CARD: &[u8] = b"4539148803436467";
+    let spec = MaskSpec {
+        columns: Vec::new(),
+        detect: detect::NAMES.iter().map(|name| (*name).to_owned()).collect(),
+        operator: Operator::Redact,
+        targets: Vec::new(),
+        except_groups: Vec::new(),
+    };
+    let view = Policy::compile(&[spec]).view("target", &[]);
+    let (before, after) = bytes.split_at(bytes.len() / 2);
+    let text = [before, b" ", CARD, b" ", after].concat();
+    let (mut out, mut hits) = (Vec::new(), Hits::default());
+    assert!(view.text(&text, &mut out, &mut hits), "nothing was found");
+    let planted = before.windows(CARD.len()).chain(after.windows(CARD.len())).any(|w| w == CARD);
+    let left = out.windows(CARD.len()).any(|window| window == CARD);
+    assert!(!left || planted, "the card came through");
+    let mut plain = Vec::new();
+    if !view.text(bytes, &mut plain, &mut hits) {
+        assert_eq!(plain, bytes, "changed without saying so");
+    }
+}
+
+/// A client that has not logged in, and then a server that answers a login nobody asked for: no
+/// byte of a command leaves, whatever they say.
+pub fn session(bytes: &[u8]) {
+    thread_local! {
+        static SNAPSHOT: Rc<Snapshot> = Rc::new(snapshot());
+        static DERIVED: RefCell<SaltedCache> = RefCell::new(SaltedCache::new());
+    }
+    let snapshot = SNAPSHOT.with(Rc::clone);
+    let (mut classifier, mut journal) = (Classifier::new(), MemoryJournal::new());
+    let mut salted = DERIVED.with(RefCell::take);
+    let mut stage = Stage {
+        snapshot: &snapshot,
+        classifier: &mut classifier,
+        salted: &mut salted,
+        journal: &mut journal,
+        random: &mut |bytes: &mut [u8]| bytes.fill(3),
+        now: Now { wall_us: 1_700_000_000_000_000, mono_us: 1_000 },
+    };
+    let accepted = Accepted {
+        session_id: SessionId([9; 16]),
+        client_addr: SocketAddr::from(([127, 0, 0, 1], 1)),
+        tls_available: bytes.first().is_some_and(|byte| byte % 2 == 0),
+        tls_required: false,
+    };
+    let mut machine = Machine::accept(accepted, &mut stage);
+    let (first, second) = bytes.split_at(bytes.len() / 3);
+    machine.handle_bytes(Side::Client, first, &mut stage);
+    machine.handle_bytes(Side::Client, second, &mut stage);
+    machine.handle_bytes(Side::Server, first, &mut stage);
+    while let Some(output) = machine.poll_output() {
+        assert!(!matches!(output, Output::Dial(_)), "dialled for a client that proved nothing");
+    }
+    assert!(machine.outbox(Side::Server).is_empty(), "bytes for a server nobody may use");
+    machine.handle_eof(Side::Client, &mut stage);
+    machine.handle_timeout(&mut stage);
+    DERIVED.with(|kept| kept.replace(salted));
+}
+
+fn snapshot() -> Snapshot {
+    const CONFIG: &str = r#"
+data_dir = "data"
+[listen.postgres]
+address = "127.0.0.1:0"
+[[target]]
+name = "orders"
+address = "127.0.0.1:5432"
+tls = "disable"
+[[target.credential]]
+role = "app"
+password = { env = "PASSWORD" }
+[[identity.user]]
+name = "alice"
+password = { env = "PASSWORD" }
+[[rule]]
+name = "all"
+then = "allow"
+"#;
+    let env = |_: &str| Some("a password".to_owned());
+    let settings = load::parse(CONFIG, "fuzz.toml", Path::new("."), &env).expect("a good file");
+    Snapshot::build(&SnapshotSource {
+        settings: Arc::new(settings),
+        catalogs: vec![None],
+        addresses: vec![Vec::new()],
+        mock_seed: [1; 32],
+    })
 }

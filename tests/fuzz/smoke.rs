@@ -52,6 +52,11 @@ fn number(name: &str, default: u64) -> u64 {
 
 /// Runs `target` on mutated seeds. The input of a failure is printed as a byte string.
 fn smoke(target: fn(&[u8]), seeds: &[Vec<u8>]) {
+    smoke_rounds(target, seeds, 30_000);
+}
+
+/// Slow targets do fewer rounds.
+fn smoke_rounds(target: fn(&[u8]), seeds: &[Vec<u8>], rounds: u64) {
     for seed in seeds {
         for end in 0..=seed.len() {
             target(&seed[..end]);
@@ -59,7 +64,7 @@ fn smoke(target: fn(&[u8]), seeds: &[Vec<u8>]) {
     }
     let seed = number("WEIR_FUZZ_SEED", 1);
     let mut random = Random(seed);
-    for round in 0..number("WEIR_FUZZ_ROUNDS", 30_000) {
+    for round in 0..number("WEIR_FUZZ_ROUNDS", rounds) {
         let bytes = mutate(&mut random, seeds);
         let result = std::panic::catch_unwind(|| target(&bytes));
         if let Err(panic) = result {
@@ -142,5 +147,42 @@ fn scram_messages() {
             format!("{server:<60}{signature}").into_bytes(),
             b"SCRAM-SHA-256$4096:MDEyMzQ1Njc4OWFiY2RlZg==$AAAA:AAAA".to_vec(),
         ],
+    );
+}
+
+#[test]
+fn command_texts() {
+    let texts = [
+        "SELECT * FROM public.customers c WHERE ssn = $1 AND x IN (1, 2)",
+        "UPDATE t SET a = 1; DELETE FROM t WHERE true; DROP TABLE t; COPY t TO STDOUT (FORMAT csv)",
+        "CREATE ROLE r LOGIN PASSWORD 'secret' VALID UNTIL 'infinity'",
+        "DO $body$ BEGIN PERFORM 1; END $body$; PREPARE p AS SELECT 1; EXECUTE p(1, 'x')",
+        "WITH w AS (INSERT INTO t VALUES (1) RETURNING *) SELECT E'\\'' || U&'\\0041' FROM w -- x",
+    ];
+    smoke_rounds(harness::sql, &texts.map(|text| text.as_bytes().to_vec()), 3_000);
+}
+
+#[test]
+fn masked_texts() {
+    let texts = [
+        "pays with 4111 1111 1111 1111, IBAN DE89 3704 0044 0532 0130 00, a@b.example",
+        "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0.c2ln ghp_0123456789abcdef0123456789abcdef0123",
+        "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY----- postgres://u:p@h/d 123-45-6789",
+    ];
+    smoke_rounds(harness::mask, &texts.map(|text| text.as_bytes().to_vec()), 5_000);
+}
+
+#[test]
+fn sessions_before_their_login() {
+    let startup = packet(b"\0\x03\0\0user\0alice\0database\0orders\0\0");
+    let sasl = message(b'p', b"SCRAM-SHA-256\0\0\0\0\x0bn,,n=,r=abc");
+    smoke_rounds(
+        harness::session,
+        &[
+            [startup.clone(), sasl.clone()].concat(),
+            [packet(b"\x04\xd2\x16\x2f"), startup.clone()].concat(),
+            [startup, message(b'Q', b"SELECT 1\0"), sasl, message(b'X', b"")].concat(),
+        ],
+        10_000,
     );
 }
