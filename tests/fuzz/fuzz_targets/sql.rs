@@ -1,7 +1,7 @@
 #![no_main]
 
 #[path = "../harness.rs"]
-#[allow(unused)]
+#[expect(dead_code, reason = "each target calls one function of the harness")]
 mod harness;
 
 libfuzzer_sys::fuzz_target!(|bytes: &[u8]| harness::sql(bytes));
