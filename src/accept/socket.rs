@@ -5,7 +5,7 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 /// Connections the kernel completes before we accept them.
 const BACKLOG: i32 = 4096;
@@ -137,4 +137,28 @@ pub fn raw_address(address: SocketAddr) -> (libc::sockaddr_storage, libc::sockle
         }
     };
     (storage, length as libc::socklen_t)
+}
+/// Takes what has arrived at `socket`, without waiting: `WouldBlock` if nothing has, zero at the
+/// end of the stream.
+///
+/// # Errors
+/// What recv(2) says.
+pub fn receive(socket: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
+    // SAFETY: the kernel writes at most `into.len()` bytes to `into`.
+    let count = unsafe {
+        libc::recv(socket.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT)
+    };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// Gives `socket` as many of `bytes` as it takes without waiting: `WouldBlock` if it is full.
+///
+/// # Errors
+/// What send(2) says; a broken connection raises no signal.
+pub fn send(socket: BorrowedFd<'_>, bytes: &[u8]) -> io::Result<usize> {
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the kernel reads at most `bytes.len()` bytes of `bytes`.
+    let count =
+        unsafe { libc::send(socket.as_raw_fd(), bytes.as_ptr().cast(), bytes.len(), flags) };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }

@@ -55,6 +55,12 @@ impl Outbox {
         self.bytes.get(self.sent..end).unwrap_or(&[])
     }
 
+    /// What `sendable` said last, for as long as nothing is queued and nothing has left.
+    pub fn released(&self) -> &[u8] {
+        let end = self.barriers.front().map_or(self.bytes.len(), |&(position, _)| position);
+        self.bytes.get(self.sent..end).unwrap_or(&[])
+    }
+
     /// The first `count` sendable bytes have left.
     pub fn consume(&mut self, count: usize) {
         self.sent += count;
@@ -70,21 +76,6 @@ impl Outbox {
         } else if self.sent >= self.bytes.len() - self.sent {
             self.drop_sent();
         }
-    }
-
-    /// Takes all sendable bytes away, so that they stay where they are while the kernel reads
-    /// them and new bytes are queued. Nothing is copied unless some bytes have to wait.
-    pub fn take(&mut self, safe: Lsn) -> Option<Vec<u8>> {
-        let end = self.sendable_end(safe);
-        if end == self.sent {
-            return None;
-        }
-        if end == self.bytes.len() && self.sent == 0 {
-            return Some(std::mem::take(&mut self.bytes));
-        }
-        let taken = self.sendable(safe).to_vec();
-        self.consume(taken.len());
-        Some(taken)
     }
 
     /// Drops everything, because the peer is gone.
@@ -163,6 +154,13 @@ mod tests {
         outbox.bytes.extend_from_slice(bytes);
     }
 
+    fn take(outbox: &mut Outbox, safe: u64) -> Vec<u8> {
+        let sendable = outbox.sendable(Lsn(safe)).to_vec();
+        assert_eq!(outbox.released(), sendable);
+        outbox.consume(sendable.len());
+        sendable
+    }
+
     #[test]
     fn bytes_wait_for_their_record_and_keep_their_order() {
         let mut outbox = Outbox::default();
@@ -171,12 +169,12 @@ mod tests {
         outbox.say(b"c");
         queue(&mut outbox, 9, b"dd");
         assert_eq!(outbox.sendable(Lsn(4)), b"a");
-        assert_eq!(outbox.take(Lsn(4)), Some(b"a".to_vec()));
-        assert_eq!(outbox.take(Lsn(4)), None);
+        assert_eq!(take(&mut outbox, 4), b"a");
+        assert_eq!(take(&mut outbox, 4), b"");
         assert_eq!(outbox.awaited(), Some(Lsn(5)));
-        assert_eq!(outbox.take(Lsn(8)), Some(b"bbc".to_vec()));
+        assert_eq!(take(&mut outbox, 8), b"bbc");
         assert_eq!(outbox.len(), 2);
-        assert_eq!(outbox.take(Lsn(9)), Some(b"dd".to_vec()));
+        assert_eq!(take(&mut outbox, 9), b"dd");
         assert_eq!(outbox.awaited(), None);
         assert!(outbox.is_empty());
     }
@@ -224,7 +222,7 @@ mod tests {
                         queued.extend(bytes.iter().map(|&b| (b, lsn.max(last))));
                     }
                     1 => safe = (safe + step).min(lsn),
-                    2 => left.extend(outbox.take(Lsn(safe)).unwrap_or_default()),
+                    2 => left.extend(take(&mut outbox, safe)),
                     _ => {
                         let count = outbox.sendable(Lsn(safe)).len().min(size);
                         left.extend_from_slice(&outbox.sendable(Lsn(safe))[..count]);

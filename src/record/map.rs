@@ -62,19 +62,6 @@ impl Map {
         // SAFETY: as for `bytes`; `&mut self` makes this the only reference.
         unsafe { std::slice::from_raw_parts_mut(self.start.as_ptr(), self.length) }
     }
-
-    /// Makes the pages present and writable without changing them, so that the first store to
-    /// each page does not stop for the file system.
-    ///
-    /// # Errors
-    /// What madvise says; kernels before 5.14 do not know how.
-    pub fn populate(&mut self) -> io::Result<()> {
-        // SAFETY: the range is exactly the mapping.
-        let done = unsafe {
-            libc::madvise(self.start.as_ptr().cast(), self.length, libc::MADV_POPULATE_WRITE)
-        };
-        if done == 0 { Ok(()) } else { Err(io::Error::last_os_error()) }
-    }
 }
 
 impl Drop for Map {
@@ -99,6 +86,20 @@ pub fn free_bytes(file: &File) -> io::Result<u64> {
     // SAFETY: it succeeded, so all of it is written.
     let facts = unsafe { facts.assume_init() };
     Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
+}
+
+/// Begins to read a range into the page cache, what of it is not there. Best effort: without it the
+/// first store into a page waits for the disk.
+pub fn will_need(file: &File, offset: u64, bytes: usize) {
+    // SAFETY: no memory is involved.
+    unsafe {
+        libc::posix_fadvise(
+            file.as_raw_fd(),
+            offset as libc::off_t,
+            bytes as libc::off_t,
+            libc::POSIX_FADV_WILLNEED,
+        );
+    }
 }
 
 /// Lets every other thread run before this one. Best effort: the work is the same without it.

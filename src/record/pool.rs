@@ -34,6 +34,9 @@ const RETRY: Duration = Duration::from_millis(200);
 /// the first store into any page of it, and every sync, costs as much as the whole folio.
 const FILL_BYTES: usize = 4096;
 
+/// What is kept in memory before the end of the journal; `Spool` asks for it twice as often.
+pub(in crate::record) const AHEAD_BYTES: usize = 8 << 20;
+
 /// A segment file, shared by whoever may still sync it.
 #[derive(Debug)]
 pub struct SegmentFile {
@@ -90,6 +93,7 @@ enum Message {
     Register,
     Want(SyncSender<Segment>),
     Recycle(Segment),
+    Ahead(Arc<SegmentFile>, u64),
 }
 
 impl SegmentPool {
@@ -170,6 +174,13 @@ impl SegmentPool {
         let _ = self.to_thread.send(Message::Want(to.clone()));
     }
 
+    /// Has the pages from this offset on in memory before they are written: the kernel may have
+    /// taken pages of zeros that lay unused, and the first store into one of them would wait for
+    /// the disk, and with it all sessions of the shard.
+    pub(in crate::record) fn ahead(&self, file: &Arc<SegmentFile>, offset: usize) {
+        let _ = self.to_thread.send(Message::Ahead(Arc::clone(file), offset as u64));
+    }
+
     /// Gives a segment back whose entries are in the lake.
     pub(in crate::record) fn recycle(&self, segment: Segment) {
         let _ = self.to_thread.send(Message::Recycle(segment));
@@ -201,6 +212,9 @@ impl Maker {
                 Ok(Message::Register) => self.spools += 1,
                 Ok(Message::Want(to)) => wishes.push_back(to),
                 Ok(Message::Recycle(segment)) => self.recycle(segment),
+                Ok(Message::Ahead(file, offset)) => {
+                    map::will_need(&file.file, offset, AHEAD_BYTES);
+                }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,
             }

@@ -26,7 +26,7 @@ use std::time::Duration;
 use super::body;
 use super::entry::{Entry, Event, SessionContext, SessionId};
 use super::journal::{self, END_BYTES, HEADER_BYTES, Header, Place, Salt, frame_bytes};
-use super::pool::{Segment, SegmentFile, SegmentPool};
+use super::pool::{AHEAD_BYTES, Segment, SegmentFile, SegmentPool};
 use super::{Journal, Lsn, Receipt, Refused, SessionRef};
 use crate::config::settings::JournalSettings;
 use crate::limits::ENTRY_BYTES_MAX;
@@ -88,6 +88,8 @@ pub struct Spool {
     pool: SegmentPool,
     want: SyncSender<Segment>,
     ready: Receiver<Segment>,
+    /// The segment after the open one, once it has come.
+    next: Option<Segment>,
     sealed: Sender<SealedSegment>,
     open: Open,
     sessions: Vec<Slot>,
@@ -189,6 +191,7 @@ impl Spool {
             pool,
             want,
             ready,
+            next: None,
             sealed,
             open: Open::begin(first, header),
             sessions: Vec::new(),
@@ -307,9 +310,15 @@ impl Spool {
         self.write(None, 0, now, &Entry::Event(event.clone()))
     }
 
-    /// Seals the open segment when it is old enough and another one is ready.
+    /// Seals the open segment when it is old enough and another one is ready. Has the pages that
+    /// are written next in memory.
     pub fn tick(&mut self, now: Now) {
         self.last_now = now;
+        self.fetch_next();
+        self.pool.ahead(&self.open.segment.file, self.open.at);
+        if let Some(next) = &self.next {
+            self.pool.ahead(&next.file, 0);
+        }
         let aged = self
             .open
             .first_entry_us
@@ -358,9 +367,16 @@ impl Spool {
         std::mem::forget(self.open);
     }
 
+    fn fetch_next(&mut self) {
+        if self.next.is_none() {
+            self.next = self.ready.try_recv().ok();
+        }
+    }
+
     /// Goes on in the next segment if one is ready, and sends the full one to the sealer.
     fn switch(&mut self, now: Now) -> bool {
-        let Ok(segment) = self.ready.try_recv() else {
+        self.fetch_next();
+        let Some(segment) = self.next.take() else {
             return false;
         };
         self.pool.want(&self.want);
@@ -458,6 +474,9 @@ impl Spool {
         let Open { segment, salt, at, first_entry_us, .. } = &mut self.open;
         let taken =
             journal::write_entry(&mut segment.map.bytes_mut()[*at..], salt, &place, entry, body);
+        if *at / (AHEAD_BYTES / 2) != (*at + taken) / (AHEAD_BYTES / 2) {
+            self.pool.ahead(&segment.file, *at);
+        }
         *at += taken;
         first_entry_us.get_or_insert(now.mono_us);
         self.next_index += 1;

@@ -175,6 +175,14 @@ impl Core {
         }
     }
 
+    /// The same, to be looked at.
+    pub fn pending(&self, side: Side) -> &Outbox {
+        match side {
+            Side::Client => &self.client,
+            Side::Server => &self.server,
+        }
+    }
+
     /// Queues an output.
     pub fn output(&mut self, output: Output) {
         self.outputs.push_back(output);

@@ -27,17 +27,27 @@ use crate::limits::{CLOSE_TIMEOUT_US, LINGER_TIMEOUT_US, OUTBOX_BYTES_MAX};
 use crate::record::{Lsn, SessionId};
 use crate::session::machine::{Accepted, Machine, TlsFacts};
 use crate::session::{Output, Stage};
-use crate::shard::buffer::{Lease, Size};
 use crate::shard::leg::{Leg, Sent};
 use crate::shard::mail::{SessionSummary, Vote, VoteReply};
 use crate::shard::pool::Pool;
 use crate::shard::tls::Tls;
 use crate::wire::Side;
 
+/// What the ring is to be told about a socket.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WatchOrder {
+    /// Report what arrives.
+    Start,
+    /// Report nothing more.
+    Stop,
+}
+
 /// What can be driven: bytes and answers in, two outboxes and outputs out.
 pub trait Driven {
     /// Bytes for a peer.
     fn outbox(&mut self, side: Side) -> &mut Outbox;
+    /// The same, to be looked at.
+    fn pending(&self, side: Side) -> &Outbox;
     /// Takes all bytes and keeps what it needs.
     fn handle_bytes(&mut self, side: Side, bytes: &[u8], stage: &mut Stage<'_>);
     /// The peer sends no more.
@@ -85,6 +95,10 @@ pub trait SessionMachine: Driven + Sized + 'static {
 impl Driven for Machine {
     fn outbox(&mut self, side: Side) -> &mut Outbox {
         Machine::outbox(self, side)
+    }
+
+    fn pending(&self, side: Side) -> &Outbox {
+        Machine::pending(self, side)
     }
 
     fn handle_bytes(&mut self, side: Side, bytes: &[u8], stage: &mut Stage<'_>) {
@@ -181,6 +195,12 @@ pub struct Driver<D> {
     pub scheduled_us: Option<u64>,
     /// The shard will pump it when the disk has caught up.
     pub awaits_disk: bool,
+    /// The shard will settle it at the end of the turn.
+    pub touched: bool,
+    /// Keys that a CancelRequest names this session by.
+    pub cancel_keys: Vec<Vec<u8>>,
+    /// Approvals this session waits for.
+    pub asks: Vec<SessionId>,
     durability: Durability,
     panicked: bool,
 }
@@ -204,6 +224,9 @@ impl<D: Driven> Driver<D> {
             target: None,
             scheduled_us: None,
             awaits_disk: false,
+            touched: false,
+            cancel_keys: Vec::new(),
+            asks: Vec::new(),
             durability: Durability::Write,
             panicked: false,
         }
@@ -291,19 +314,33 @@ impl<D: Driven> Driver<D> {
         }
     }
 
-    /// A receive of `side` completed with these bytes; `true` for the very first ones.
-    pub fn note_received(&mut self, side: Side, lease: &Lease) -> bool {
-        self.leg_mut(side).received(lease)
+    /// The kernel reports that `side` can be read; `last` if its end is among it.
+    pub fn readable(&mut self, side: Side, last: bool) {
+        self.leg_mut(side).readable(last);
     }
 
-    /// No buffer was left for a receive of `side`; it is tried again. Says which kind was wanted.
-    pub fn unreceived(&mut self, side: Side) -> Size {
-        let leg = self.leg_mut(side);
-        leg.received_nothing();
-        leg.buffer_size()
+    /// The kernel reports nothing more of `side`.
+    pub fn unwatched(&mut self, side: Side) {
+        self.leg_mut(side).unwatched();
     }
 
-    /// A receive of `side` completed without bytes: the end, or an error.
+    /// The shard comes to read `side`; `None` when nothing is wanted of it any more.
+    pub fn begin_receive(&mut self, side: Side) -> Option<BorrowedFd<'_>> {
+        let dead = self.phase == Phase::Dead;
+        self.leg_mut(side).unqueue().filter(|_| !dead).map(AsFd::as_fd)
+    }
+
+    /// Bytes of `side` were read, `all` that were there; `true` for the very first ones.
+    pub fn note_received(&mut self, side: Side, all: bool) -> bool {
+        self.leg_mut(side).received(all)
+    }
+
+    /// There was nothing to read at `side`.
+    pub fn note_nothing(&mut self, side: Side) {
+        self.leg_mut(side).received_nothing();
+    }
+
+    /// The end of `side` was read, or an error.
     pub fn ended(&mut self, side: Side, error: Option<&io::Error>, stage: &mut Stage<'_>) {
         self.leg_mut(side).received_end();
         if self.phase != Phase::Live {
@@ -315,22 +352,9 @@ impl<D: Driven> Driver<D> {
         }
     }
 
-    /// A send of `side` completed; a buffer that is free comes back.
-    pub fn sent(
-        &mut self,
-        side: Side,
-        result: io::Result<usize>,
-        bytes: Vec<u8>,
-        stage: &mut Stage<'_>,
-    ) -> Option<Vec<u8>> {
-        let (leg, outbox) = self.leg_and_outbox(side);
-        match leg.sent(result, bytes, outbox) {
-            Sent::All(buffer) => return Some(buffer),
-            Sent::Again | Sent::Reset => {}
-            Sent::Failed if self.phase == Phase::Live => self.broken(side, stage),
-            Sent::Failed => {}
-        }
-        None
+    /// The socket of `side` takes bytes again.
+    pub fn room(&mut self, side: Side) {
+        self.leg_mut(side).room();
     }
 
     /// The timer came up: says what is due.
@@ -427,13 +451,36 @@ impl<D: Driven> Driver<D> {
         .map(AsFd::as_fd)
     }
 
-    /// The next bytes for `side`, to be sent as one piece. They count as in flight.
-    pub fn next_send(&mut self, side: Side, safe: Lsn, pool: &mut Pool) -> Option<Vec<u8>> {
+    /// Makes ready what may leave at `side`: all before the first byte that waits for a record
+    /// after `safe`. `false` if nothing can be sent now.
+    pub fn prepare(&mut self, side: Side, safe: Lsn, pool: &mut Pool) -> bool {
         if self.phase == Phase::Dead {
-            return None;
+            return false;
         }
         let (leg, outbox) = self.leg_and_outbox(side);
-        leg.send(outbox, safe, pool)
+        leg.prepare(outbox, safe, pool)
+    }
+
+    /// What was made ready, and where it goes.
+    pub fn piece(&self, side: Side) -> Option<(BorrowedFd<'_>, &[u8])> {
+        let leg = match side {
+            Side::Client => &self.client,
+            Side::Server => &self.server,
+        };
+        leg.piece(self.machine.pending(side))
+    }
+
+    /// What became of it.
+    pub fn sent(&mut self, side: Side, result: io::Result<usize>, pool: &mut Pool) -> Sent {
+        let (leg, outbox) = self.leg_and_outbox(side);
+        leg.sent(result, outbox, pool)
+    }
+
+    /// Bytes for `side` were lost in a way that the machine does not learn otherwise.
+    pub fn unsent(&mut self, side: Side, stage: &mut Stage<'_>) {
+        if self.phase == Phase::Live {
+            self.broken(side, stage);
+        }
     }
 
     /// When a record counts as written for what is queued. Once a session has waited for the
@@ -445,11 +492,22 @@ impl<D: Driven> Driver<D> {
         self.durability
     }
 
-    /// Whether `side` is to be read now, and how. It counts as being read.
-    pub fn next_receive(&mut self, side: Side) -> Option<(Size, bool)> {
+    /// What the kernel is to be told about `side`: to report what arrives, or to stop it.
+    pub fn next_watch(&mut self, side: Side) -> Option<WatchOrder> {
+        let dead = self.phase == Phase::Dead;
+        let leg = self.leg_mut(side);
+        if dead {
+            leg.unwatch().then_some(WatchOrder::Stop)
+        } else {
+            leg.watch().then_some(WatchOrder::Start)
+        }
+    }
+
+    /// Whether `side` is to be read now. It counts as queued for that.
+    pub fn next_receive(&mut self, side: Side) -> bool {
         let leg = self.leg_mut(side);
         if !leg.can_receive() {
-            return None;
+            return false;
         }
         let must = leg.must_receive();
         let wanted = match self.phase {
@@ -458,7 +516,10 @@ impl<D: Driven> Driver<D> {
             Phase::Closing { .. } => true,
             Phase::Live => must || (self.machine.wants(side) && self.has_room(side.peer())),
         };
-        wanted.then(|| self.leg_mut(side).receive())
+        if wanted {
+            self.leg_mut(side).queue();
+        }
+        wanted
     }
 
     /// After all that could be sent was handed to the kernel: shuts down what has been written,

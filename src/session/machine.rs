@@ -228,6 +228,11 @@ impl Machine {
         self.core.outbox(side)
     }
 
+    /// The same, to be looked at.
+    pub fn pending(&self, side: Side) -> &Outbox {
+        self.core.pending(side)
+    }
+
     /// The session's id.
     pub fn session_id(&self) -> SessionId {
         self.core.accepted.session_id

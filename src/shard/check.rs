@@ -9,8 +9,7 @@ use std::io;
 use super::ring;
 
 /// io_uring operations that shards use: opcode, name, kernel that has it.
-const OPERATIONS: [(u8, &str); 8] = [
-    (io_uring::opcode::Recv::CODE, "RECV"),
+const OPERATIONS: [(u8, &str); 7] = [
     (io_uring::opcode::Send::CODE, "SEND"),
     (io_uring::opcode::Accept::CODE, "ACCEPT"),
     (io_uring::opcode::Connect::CODE, "CONNECT"),
@@ -89,17 +88,6 @@ pub enum KernelProblem {
         /// Its name.
         operation: &'static str,
     },
-    /// Provided buffer rings are missing.
-    #[error(
-        "this kernel ({release}) does not register buffer rings (errno {errno}). Use Linux \
-         {KERNEL_MIN} or later."
-    )]
-    BufferRings {
-        /// `uname -r`.
-        release: String,
-        /// What it said.
-        errno: i32,
-    },
     /// Something else.
     #[error("io_uring_setup fails with errno {errno} on this kernel ({release})")]
     Other {
@@ -131,10 +119,6 @@ pub fn check() -> Result<KernelFacts, KernelProblem> {
             return Err(KernelProblem::Operation { release: facts.release, operation });
         }
     }
-    super::buffer::Buffers::register(&ring).map_err(|e| KernelProblem::BufferRings {
-        release: facts.release.clone(),
-        errno: e.raw_os_error().unwrap_or(0),
-    })?;
     Ok(facts)
 }
 

@@ -3,6 +3,7 @@
 //! In: messages, the deadline of a drain. Out: answers, calls into machines.
 //! Never: an answer that is waited for; a shard that outlives its drain.
 
+use std::io;
 use std::rc::Rc;
 
 use super::clock;
@@ -18,7 +19,7 @@ use crate::session::drive::SessionMachine;
 
 impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     /// Takes one message.
-    pub(super) fn read(&mut self, message: ToShard) {
+    pub(super) fn open_letter(&mut self, message: ToShard) {
         // An answer that nobody waits for any more is no error: the `_gone`s below.
         match message {
             ToShard::Snapshot(source) => {
@@ -52,7 +53,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                     call(machine, stage);
                 }
             });
-            self.dirty.push(token);
+            self.touch(token);
         }
     }
 
@@ -66,7 +67,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                     reply = machine.handle_vote(id, vote, stage);
                 }
             });
-            self.dirty.push(token);
+            self.touch(token);
         }
         reply
     }
@@ -80,7 +81,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                 machine.handle_kill(stage);
             }
         });
-        self.dirty.push(token);
+        self.touch(token);
         true
     }
 
@@ -120,10 +121,13 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     }
 
     /// Follows a drain to its end.
-    pub(super) fn keep_draining(&mut self) {
+    ///
+    /// # Errors
+    /// The ring is unusable.
+    pub(super) fn keep_draining(&mut self) -> io::Result<()> {
         let now_us = clock::mono_us();
         match self.drain {
-            Drain::No | Drain::Done => return,
+            Drain::No | Drain::Done => return Ok(()),
             Drain::Until { deadline_us } if deadline_us <= now_us => {
                 self.drain = Drain::Last { cut_us: now_us + LINGER_TIMEOUT_US };
                 self.each_session(|machine, stage| machine.handle_drain(true, stage));
@@ -134,16 +138,15 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                     if let Some(driver) = self.sessions.get_mut(token) {
                         driver.kill();
                     }
-                    self.dirty.push(token);
+                    self.touch(token);
                 }
             }
             Drain::Until { .. } | Drain::Last { .. } => {}
         }
-        while let Some(token) = self.dirty.pop() {
-            self.settle(token);
-        }
+        self.settle_all()?;
         if self.sessions.is_empty() && self.listener.is_none() && !self.is_syncing() {
             self.drain = Drain::Done;
         }
+        Ok(())
     }
 }

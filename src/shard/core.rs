@@ -20,19 +20,21 @@ use super::clock;
 use super::counters::Counters;
 use super::errand::Party;
 use super::journal::ShardJournal;
+use super::leg::Sent;
 use super::mailbox::{Letters, Reports};
 use super::park::{Bell, Spin, breathe};
 use super::pool::Pool;
-use super::ring::{Completion, Done, Ring, Token};
+use super::ring::{Completion, Done, Readable, Ring, Token};
 use super::slab::Slab;
 use super::timer::Timers;
 use super::tls::TlsConfigs;
+use crate::accept::socket;
 use crate::config::settings::Durability;
 use crate::decide::Classifier;
 use crate::identify::scram::SaltedCache;
 use crate::limits::SYNC_INTERVAL_US;
 use crate::record::SessionId;
-use crate::session::drive::{Driver, SessionMachine};
+use crate::session::drive::{Driver, SessionMachine, WatchOrder};
 use crate::session::{Now, Snapshot, Stage};
 use crate::wire::Side;
 
@@ -40,11 +42,11 @@ use crate::wire::Side;
 const TICK_US: u64 = 1_000_000;
 /// The shard sleeps in its own ring for so long; when it stays quiet, in the executor.
 const RING_WAIT_US: u64 = 5_000;
-/// The longest sleep in the ring while sends of the turn are not collected: one that a full socket
-/// keeps back is not waited for longer.
-const SEND_WAIT_US: u64 = 500;
 /// The longest sleep in the executor, and so the longest that it sleeps by mistake (see `park`).
 const PARK_US_MAX: u64 = 100_000;
+
+/// Read from one connection in one turn at most, so that none keeps the others waiting.
+const INBOX_BYTES: usize = 64 << 10;
 
 /// What machines are lent.
 pub(super) struct Tools<J> {
@@ -128,17 +130,31 @@ pub(super) struct Core<M, J: ShardJournal> {
     pub cancel_keys: HashMap<Vec<u8>, Token>,
     /// Sessions by the approval they wait for.
     pub asks: HashMap<SessionId, Token>,
-    /// Sessions that something else changed in this turn.
-    pub dirty: Vec<Token>,
+    /// Sessions to settle in this turn.
+    dirty: Vec<Token>,
     pub now: Now,
     scratch: Vec<u8>,
+    /// Where every receive goes: the machines take all of it before the next one.
+    inbox: Box<[u8]>,
+    /// Connections to read in the next turn.
+    readable: Vec<(Token, Side)>,
     completions: Vec<Completion>,
+    /// What is being sent; empty between turns.
+    pieces: Vec<(Token, Side)>,
+    /// What became of it; empty between turns.
+    sent: Vec<io::Result<usize>>,
     /// Sessions with bytes that wait for the disk.
     awaiting_disk: Vec<Token>,
     job: Option<J::Job>,
     synced_us: u64,
     ticked_us: u64,
     spin: Spin,
+    /// The turn before the last sleep in the ring, if that was the last thing.
+    slept_us: Option<u64>,
+    /// When the ring's alarm rings, monotonic microseconds.
+    alarm_us: Option<u64>,
+    /// The last turn that had something to do.
+    busy_us: u64,
 }
 
 impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
@@ -173,12 +189,19 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             dirty: Vec::new(),
             now: clock::now(),
             scratch: Vec::new(),
+            inbox: vec![0; INBOX_BYTES].into_boxed_slice(),
+            readable: Vec::new(),
             completions: Vec::new(),
+            pieces: Vec::new(),
+            sent: Vec::new(),
             awaiting_disk: Vec::new(),
             job: None,
             synced_us: 0,
             ticked_us: 0,
             spin: Spin::default(),
+            slept_us: None,
+            alarm_us: None,
+            busy_us: 0,
         })
     }
 
@@ -188,52 +211,48 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         let mut bell = Bell::new(&eventfd)?;
         self.tools.journal.begin(clock::now());
         while self.drain != Drain::Done {
-            self.turn();
+            self.turn()?;
             breathe().await;
             self.wait(&mut bell).await?;
         }
         self.leave()
     }
 
-    fn turn(&mut self) {
+    fn turn(&mut self) -> io::Result<()> {
         self.now = clock::now();
+        if let Some(slept_us) = self.slept_us.take() {
+            self.spin.slept(self.now.mono_us.saturating_sub(slept_us));
+        }
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.collect(&mut completions);
         for completion in completions.drain(..) {
+            if !matches!(completion.done, Done::Alarm) {
+                self.busy_us = self.now.mono_us;
+            }
             self.dispatch(completion);
         }
         self.completions = completions;
+        self.read_all();
         self.run_timers();
+        self.settle_all()?;
         self.keep_journal();
-        while let Some(token) = self.dirty.pop() {
-            self.settle(token);
-        }
         self.keep_accepting();
-        self.keep_draining();
+        self.keep_draining()?;
         if self.reports.is_behind() {
             self.reports.retry();
         }
         self.counters.turns.add(1);
+        Ok(())
     }
 
     fn dispatch(&mut self, completion: Completion) {
         let Completion { token, done } = completion;
         match done {
-            Done::Received(side, Ok(Some(lease))) => {
-                self.counters.bytes_received.add(lease.len() as u64);
-                self.received(token, side, &lease);
-                self.ring.buffers.release(lease);
-                self.settle(token);
-            }
-            Done::Received(side, result) => self.ended(token, side, result.err()),
-            Done::Sent(side, result, bytes) => {
-                self.counters.bytes_sent.add(*result.as_ref().unwrap_or(&0) as u64);
+            Done::Readable(side, result) => self.readable(token, side, result),
+            Done::Room(side) => {
                 if let Some(driver) = self.sessions.get_mut(token) {
-                    let stage = &mut self.tools.stage(self.now);
-                    if let Some(buffer) = driver.sent(side, result, bytes, stage) {
-                        self.pool.give(buffer);
-                    }
-                    self.settle(token);
+                    driver.room(side);
+                    self.touch(token);
                 }
             }
             Done::Connected(result) => self.connected(token, result),
@@ -241,14 +260,68 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             Done::Woken(result) => self.woken(result),
             Done::Synced(result) => self.synced(result),
             Done::Canceled => {}
+            Done::Alarm => self.alarm_us = None,
         }
     }
 
-    fn received(&mut self, token: Token, side: Side, lease: &super::buffer::Lease) {
+    fn readable(&mut self, token: Token, side: Side, result: io::Result<Readable>) {
         let Some(driver) = self.sessions.get_mut(token) else { return };
-        let first = driver.note_received(side, lease);
+        match result {
+            // The usual case: nothing changes but that there is something to read.
+            Ok(Readable { armed: true, last }) => {
+                driver.readable(side, last);
+                if driver.next_receive(side) {
+                    self.readable.push((token, side));
+                }
+            }
+            Ok(Readable { armed: false, last }) => {
+                driver.unwatched(side);
+                driver.readable(side, last);
+                self.touch(token);
+            }
+            Err(error) => {
+                driver.unwatched(side);
+                if error.raw_os_error() != Some(libc::ECANCELED) {
+                    self.ended(token, side, Some(&error));
+                }
+                self.touch(token);
+            }
+        }
+    }
+
+    /// Reads each connection that was readable before this call once.
+    fn read_all(&mut self) {
+        let mut inbox = std::mem::take(&mut self.inbox);
+        let mut readable = std::mem::take(&mut self.readable);
+        for (token, side) in readable.drain(..) {
+            self.read(token, side, &mut inbox);
+        }
+        self.inbox = inbox;
+        // What became readable meanwhile waits for its turn.
+        readable.append(&mut self.readable);
+        self.readable = readable;
+    }
+
+    fn read(&mut self, token: Token, side: Side, inbox: &mut [u8]) {
+        let Some(driver) = self.sessions.get_mut(token) else { return };
+        let Some(stream) = driver.begin_receive(side) else { return };
+        match socket::receive(stream, inbox) {
+            Ok(0) => self.ended(token, side, None),
+            Ok(count) => {
+                let first = driver.note_received(side, count < inbox.len());
+                self.counters.bytes_received.add(count as u64);
+                self.received(token, side, inbox.get(..count).unwrap_or_default(), first);
+            }
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock) => driver.note_nothing(side),
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(e) => self.ended(token, side, Some(&e)),
+        }
+        self.touch(token);
+    }
+
+    fn received(&mut self, token: Token, side: Side, bytes: &[u8], first: bool) {
+        let Some(driver) = self.sessions.get_mut(token) else { return };
         driver.lend(&mut self.pool);
-        let bytes = self.ring.buffers.bytes(lease);
         // A machine that wants TLS at the very first bytes has left these to TLS.
         let direct = (first && bytes.first() == Some(&TLS_HANDSHAKE)).then_some(side);
         driver.received(side, bytes, &mut self.scratch, &mut self.tools.stage(self.now));
@@ -257,53 +330,127 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             && direct.is_some()
             && let Some(driver) = self.sessions.get_mut(token)
         {
-            let bytes = self.ring.buffers.bytes(lease);
             driver.received(side, bytes, &mut self.scratch, &mut self.tools.stage(self.now));
         }
     }
 
-    fn ended(&mut self, token: Token, side: Side, error: Option<io::Error>) {
-        let Some(driver) = self.sessions.get_mut(token) else { return };
-        let retry = error.as_ref().is_some_and(|e| {
-            matches!(e.raw_os_error(), Some(libc::ENOBUFS | libc::EINTR | libc::EAGAIN))
-        });
-        if retry {
-            // More receives completed at once than there were buffers.
-            self.ring.buffers.grow(driver.unreceived(side));
-        } else {
+    fn ended(&mut self, token: Token, side: Side, error: Option<&io::Error>) {
+        if let Some(driver) = self.sessions.get_mut(token) {
             driver.lend(&mut self.pool);
-            driver.ended(side, error.as_ref(), &mut self.tools.stage(self.now));
+            driver.ended(side, error, &mut self.tools.stage(self.now));
         }
-        self.settle(token);
     }
 
-    /// Hands everything that can move to the ring, after a session was called.
-    pub fn settle(&mut self, token: Token) {
-        self.outputs(token, None);
-        let Core { sessions, ring, pool, tools, timers, .. } = self;
-        let Some(driver) = sessions.get_mut(token) else { return };
-        let durability = driver.durability();
-        let safe = match durability {
+    /// Notes that something of a session may be able to move now.
+    pub fn touch(&mut self, token: Token) {
+        if let Some(driver) = self.sessions.get_mut(token)
+            && !std::mem::replace(&mut driver.touched, true)
+        {
+            self.dirty.push(token);
+        }
+    }
+
+    /// Settles all sessions that were touched, once each. At the end of the turn: what all of
+    /// them have to say leaves together.
+    ///
+    /// # Errors
+    /// The ring is unusable.
+    pub fn settle_all(&mut self) -> io::Result<()> {
+        while !self.dirty.is_empty() {
+            let mut dirty = std::mem::take(&mut self.dirty);
+            for &token in &dirty {
+                if let Some(driver) = self.sessions.get_mut(token) {
+                    driver.touched = false;
+                }
+                self.outputs(token, None);
+            }
+            self.send_all(&dirty)?;
+            for token in dirty.drain(..) {
+                self.settle(token);
+            }
+            if self.dirty.is_empty() {
+                self.dirty = dirty;
+            }
+        }
+        Ok(())
+    }
+
+    /// Sends what may leave of these sessions.
+    fn send_all(&mut self, tokens: &[Token]) -> io::Result<()> {
+        let mut pieces = std::mem::take(&mut self.pieces);
+        let sides = |&token| [(token, Side::Server), (token, Side::Client)];
+        pieces.extend(tokens.iter().flat_map(sides).filter(|&piece| self.prepare(piece)));
+        while !pieces.is_empty() {
+            let Core { sessions, ring, sent, .. } = self;
+            let mut ready = pieces.iter().map(|&(token, side)| {
+                let driver = sessions.get(token).expect("it was made ready");
+                driver.piece(side).expect("it was made ready")
+            });
+            // A single piece is cheaper in a call of its own.
+            match (pieces.len(), ready.next()) {
+                (1, Some((stream, bytes))) => sent.push(socket::send(stream, bytes)),
+                (_, first) => ring.send_all(first.into_iter().chain(ready), sent)?,
+            }
+            let mut sent = std::mem::take(&mut self.sent);
+            let mut results = sent.drain(..);
+            pieces.retain(|&(token, side)| {
+                let result = results.next().expect("a result for each piece");
+                self.sent(token, side, result) == Sent::More && self.prepare((token, side))
+            });
+            drop(results);
+            self.sent = sent;
+        }
+        self.pieces = pieces;
+        Ok(())
+    }
+
+    fn prepare(&mut self, (token, side): (Token, Side)) -> bool {
+        let Core { sessions, pool, tools, .. } = self;
+        let Some(driver) = sessions.get_mut(token) else { return false };
+        let safe = match driver.durability() {
             Durability::Write => tools.journal.written(),
             Durability::Sync => tools.journal.durable(),
         };
-        loop {
-            for side in [Side::Server, Side::Client] {
-                if let Some(bytes) = driver.next_send(side, safe, pool)
-                    && let Some(socket) = driver.socket(side)
-                {
-                    ring.send(token, side, socket, bytes);
+        driver.prepare(side, safe, pool)
+    }
+
+    fn sent(&mut self, token: Token, side: Side, result: io::Result<usize>) -> Sent {
+        self.counters.bytes_sent.add(*result.as_ref().unwrap_or(&0) as u64);
+        let Some(driver) = self.sessions.get_mut(token) else { return Sent::All };
+        let sent = driver.sent(side, result, &mut self.pool);
+        match sent {
+            Sent::All | Sent::More | Sent::Reset => {}
+            Sent::Blocked => {
+                if let Some(socket) = driver.socket(side) {
+                    self.ring.await_room(token, side, socket);
                 }
             }
-            if !driver.settle(self.now.mono_us) {
-                break;
+            Sent::Failed => {
+                driver.unsent(side, &mut self.tools.stage(self.now));
+                self.touch(token);
             }
         }
+        sent
+    }
+
+    /// Ends what is written, and asks the kernel for what comes next.
+    fn settle(&mut self, token: Token) {
+        let Core { sessions, ring, pool, timers, readable, .. } = self;
+        let Some(driver) = sessions.get_mut(token) else { return };
+        let more = driver.settle(self.now.mono_us);
+        let durability = driver.durability();
         for side in [Side::Server, Side::Client] {
-            if let Some(how) = driver.next_receive(side)
-                && let Some(socket) = driver.socket(side)
-            {
-                ring.receive(token, side, socket, how);
+            match driver.next_watch(side) {
+                Some(WatchOrder::Start) => {
+                    if let Some(socket) = driver.socket(side) {
+                        ring.watch(token, side, socket);
+                    }
+                }
+                Some(WatchOrder::Stop) => ring.unwatch(token, side),
+                None => {}
+            }
+            if driver.next_receive(side) {
+                readable.push((token, side));
             }
         }
         driver.reclaim(pool);
@@ -316,6 +463,8 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         }
         if driver.is_over() {
             self.remove(token);
+        } else if more {
+            self.touch(token);
         } else {
             let at_us = driver.next_timeout();
             timers.arm(token, at_us, &mut driver.scheduled_us);
@@ -329,8 +478,12 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         }
         match driver.machine() {
             Party::Session(_) => {
-                self.cancel_keys.retain(|_, owner| *owner != token);
-                self.asks.retain(|_, owner| *owner != token);
+                for key in &driver.cancel_keys {
+                    self.cancel_keys.remove(key);
+                }
+                for id in &driver.asks {
+                    self.asks.remove(id);
+                }
             }
             Party::Refusal(_) => self.turned_away -= 1,
             Party::Cancel(_) => {}
@@ -351,7 +504,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             }
             driver.lend(&mut self.pool);
             driver.due(&mut self.tools.stage(self.now));
-            self.settle(token);
+            self.touch(token);
         }
     }
 
@@ -386,13 +539,13 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             if driver.awaited().is_some_and(|lsn| self.tools.journal.in_doubt(lsn)) {
                 driver.refuse_unrecorded(&mut self.tools.stage(self.now));
             }
-            self.settle(token);
+            self.touch(token);
         }
     }
 
     fn woken(&mut self, result: io::Result<()>) {
         while let Some(message) = self.letters.next() {
-            self.read(message);
+            self.open_letter(message);
         }
         let canceled = result.is_err_and(|e| e.raw_os_error() == Some(libc::ECANCELED));
         if !canceled {
@@ -431,35 +584,45 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         if self.drain == Drain::Done {
             return Ok(());
         }
+        if !self.readable.is_empty() {
+            return self.ring.enter(false);
+        }
         let spin_us = self.spin.us();
         if spin_us > 0 {
-            self.ring.enter(0)?;
+            self.ring.enter(false)?;
             if self.ring.has_news() {
                 return Ok(());
             }
             if self.look(spin_us) {
-                return self.ring.enter(0);
+                return self.ring.enter(false);
             }
         }
-        let asleep_us = clock::mono_us();
-        let left_us = self.next_deadline().saturating_sub(asleep_us);
+        let now_us = self.now.mono_us;
+        let left_us = self.next_deadline().saturating_sub(now_us);
         if left_us == 0 {
-            return self.ring.enter(0);
+            return self.ring.enter(false);
+        }
+        if now_us.saturating_sub(self.busy_us) >= RING_WAIT_US {
+            return self.park(bell, left_us).await;
         }
         self.counters.waits.add(1);
-        let at_most_us = if self.ring.has_sends() { SEND_WAIT_US } else { RING_WAIT_US };
-        self.ring.enter(left_us.min(at_most_us))?;
-        if self.ring.has_news() {
-            self.spin.slept(clock::mono_us() - asleep_us);
-            return Ok(());
+        self.set_alarm(now_us + left_us.min(RING_WAIT_US));
+        self.ring.enter(true)?;
+        self.slept_us = Some(now_us);
+        Ok(())
+    }
+
+    /// Sets the ring's alarm unless it rings early enough.
+    fn set_alarm(&mut self, at_us: u64) {
+        if self.alarm_us.is_none_or(|rings_us| rings_us > at_us) {
+            self.alarm_us = Some(at_us);
+            self.ring.alarm(at_us - self.now.mono_us);
         }
-        if self.ring.has_completions() || self.ring.has_sends() {
-            return Ok(());
-        }
-        let left_us = self.next_deadline().saturating_sub(clock::mono_us());
-        if left_us == 0 {
-            return Ok(());
-        }
+    }
+
+    /// Sleeps in the executor: nothing has happened for a while.
+    async fn park(&mut self, bell: &mut Bell, left_us: u64) -> io::Result<()> {
+        self.ring.enter(false)?;
         self.ring.listen(true);
         // What came before the eventfd was listened to would not ring.
         if !self.ring.has_news() {
@@ -467,7 +630,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             bell.park(Duration::from_micros(left_us.min(PARK_US_MAX))).await;
         }
         self.ring.listen(false);
-        self.ring.enter(0)
+        self.ring.enter(false)
     }
 
     /// Looks for news without a system call.
@@ -493,7 +656,8 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         self.ring.cancel_wake();
         let until_us = clock::mono_us() + TICK_US;
         while self.ring.outstanding() > 0 && clock::mono_us() < until_us {
-            self.ring.enter(RING_WAIT_US)?;
+            self.ring.alarm(RING_WAIT_US);
+            self.ring.enter(true)?;
             let mut completions = Vec::new();
             self.ring.collect(&mut completions);
         }

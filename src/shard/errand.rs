@@ -84,6 +84,13 @@ impl Driven for CancelCall {
         }
     }
 
+    fn pending(&self, side: Side) -> &Outbox {
+        match side {
+            Side::Client => &self.nothing,
+            Side::Server => &self.outbox,
+        }
+    }
+
     fn handle_bytes(&mut self, _side: Side, bytes: &[u8], _stage: &mut Stage<'_>) {
         if self.state != Step::AskedForTls {
             return;
@@ -179,6 +186,13 @@ impl Driven for Refusal {
         }
     }
 
+    fn pending(&self, side: Side) -> &Outbox {
+        match side {
+            Side::Client => &self.client,
+            Side::Server => &self.nothing,
+        }
+    }
+
     fn handle_bytes(&mut self, _side: Side, _bytes: &[u8], _stage: &mut Stage<'_>) {}
     fn handle_eof(&mut self, _side: Side, _stage: &mut Stage<'_>) {}
     fn handle_tls(&mut self, _side: Side, _facts: TlsFacts, _stage: &mut Stage<'_>) {}
@@ -233,6 +247,10 @@ macro_rules! each {
 impl<M: Driven> Driven for Party<M> {
     fn outbox(&mut self, side: Side) -> &mut Outbox {
         each!(self, inner => inner.outbox(side))
+    }
+
+    fn pending(&self, side: Side) -> &Outbox {
+        each!(self, inner => inner.pending(side))
     }
 
     fn handle_bytes(&mut self, side: Side, bytes: &[u8], stage: &mut Stage<'_>) {

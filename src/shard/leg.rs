@@ -1,12 +1,12 @@
 //! One of the two connections of a session: what is with the kernel, what is left to be written.
 //!
-//! In: outboxes, completions. Out: pieces to send, the end of writing.
-//! Never: two sends at once; plaintext after TLS has started; a byte whose record is not safe.
+//! In: outboxes, completions. Out: bytes in the socket, the end of writing.
+//! Never: plaintext after TLS has started; a byte whose record is not safe; a wait.
 
 use std::io;
 use std::net::{Shutdown, TcpStream};
+use std::os::fd::{AsFd, BorrowedFd};
 
-use super::buffer::{Lease, Size};
 use super::pool::Pool;
 use super::tls::Tls;
 use crate::forward::Outbox;
@@ -19,19 +19,15 @@ pub struct Leg {
     tls: Option<Box<Tls>>,
     /// Bytes of the outbox that leave in clear before TLS starts.
     plain_left: usize,
-    /// A receive is with the kernel.
-    receiving: bool,
-    /// Bytes that are with the kernel to be sent.
-    in_flight: Option<usize>,
-    /// What a short send left over.
-    rest: Option<Vec<u8>>,
-    /// Nothing more will arrive.
-    ended: bool,
+    watch: Watch,
+    input: Input,
+    /// It is among those that the shard will read.
+    queued: bool,
+    /// The socket is full, and the kernel reports when it is not.
+    blocked: bool,
+    /// Sealed bytes that the socket has not taken yet.
+    sealed: Vec<u8>,
     writing: Writing,
-    /// The last receive filled a small buffer.
-    streams: bool,
-    /// The last receive left bytes in the socket.
-    more: bool,
     /// Bytes have arrived.
     touched: bool,
 }
@@ -44,6 +40,29 @@ enum Link {
     Open(TcpStream),
 }
 
+/// Whether the kernel reports what arrives.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Watch {
+    #[default]
+    No,
+    Armed,
+    Stopping,
+}
+
+/// What can be read.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Input {
+    /// Nothing, as far as is known.
+    #[default]
+    Empty,
+    /// Something.
+    Ready,
+    /// Something, and the end of the stream or an error behind it.
+    Last,
+    /// The end was read: nothing more will arrive.
+    Ended,
+}
+
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Writing {
     #[default]
@@ -54,13 +73,15 @@ enum Writing {
     Broken,
 }
 
-/// What became of a send.
-#[derive(Debug)]
+/// What became of an attempt to send.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Sent {
-    /// All of it left; the buffer is free.
-    All(Vec<u8>),
-    /// Some of it is sent again.
-    Again,
+    /// All of the piece has left.
+    All,
+    /// All of it has left, and there may be another one.
+    More,
+    /// The socket is full. `room` tells when to try again.
+    Blocked,
     /// The peer has closed or reset the connection. It may have said why: that is still in the
     /// socket, and its end follows.
     Reset,
@@ -107,7 +128,7 @@ impl Leg {
 
     /// Whether the kernel works for it.
     pub fn is_busy(&self) -> bool {
-        self.receiving || self.in_flight.is_some() || self.is_connecting()
+        self.watch != Watch::No || self.blocked || self.is_connecting()
     }
 
     /// Both directions are over, or there never were any.
@@ -115,7 +136,7 @@ impl Leg {
         match self.link {
             Link::None => true,
             Link::Connecting(_) => false,
-            Link::Open(_) => self.ended && self.is_written(),
+            Link::Open(_) => self.input == Input::Ended && self.is_written(),
         }
     }
 
@@ -124,9 +145,9 @@ impl Leg {
         self.writing != Writing::Open
     }
 
-    /// Bytes on their way out of weir.
+    /// Bytes that have left the outbox and not weir.
     pub fn unsent(&self) -> usize {
-        self.in_flight.unwrap_or(0) + self.rest.as_ref().map_or(0, Vec::len)
+        self.sealed.len()
     }
 
     // === TLS ===
@@ -157,9 +178,41 @@ impl Leg {
 
     // === receiving ===
 
-    /// Whether a receive may be given to the kernel.
+    /// Whether the kernel is to be told to report what arrives. It counts as told.
+    pub fn watch(&mut self) -> bool {
+        let wanted = self.is_open() && self.watch == Watch::No && self.input != Input::Ended;
+        if wanted {
+            self.watch = Watch::Armed;
+        }
+        wanted
+    }
+
+    /// Whether the kernel is to be told to stop. It counts as told.
+    pub fn unwatch(&mut self) -> bool {
+        let wanted = self.watch == Watch::Armed;
+        if wanted {
+            self.watch = Watch::Stopping;
+        }
+        wanted
+    }
+
+    /// The kernel reports something to read; `last` if the end is among it.
+    pub fn readable(&mut self, last: bool) {
+        self.input = match (self.input, last) {
+            (Input::Empty, false) => Input::Ready,
+            (Input::Empty | Input::Ready, true) => Input::Last,
+            (input, _) => input,
+        };
+    }
+
+    /// The kernel has stopped reporting.
+    pub fn unwatched(&mut self) {
+        self.watch = Watch::No;
+    }
+
+    /// Whether there is something to read that nobody was told to read yet.
     pub fn can_receive(&self) -> bool {
-        self.is_open() && !self.receiving && !self.ended
+        self.is_open() && !self.queued && matches!(self.input, Input::Ready | Input::Last)
     }
 
     /// Whether it is read even if the machine does not ask for bytes: a handshake goes on, or the
@@ -168,107 +221,126 @@ impl Leg {
         self.writing == Writing::Broken || self.is_handshaking()
     }
 
-    /// A receive is given to the kernel; says how: the size of the buffer, and whether to wait
-    /// before looking.
-    pub fn receive(&mut self) -> (Size, bool) {
-        assert!(self.can_receive(), "two receives on one side of a session");
-        self.receiving = true;
-        (self.buffer_size(), !self.more)
+    /// The shard will read it.
+    pub fn queue(&mut self) {
+        assert!(self.can_receive(), "a connection is queued twice to be read");
+        self.queued = true;
     }
 
-    /// The buffers this peer needs.
-    pub fn buffer_size(&self) -> Size {
-        if self.streams { Size::Large } else { Size::Small }
+    /// The shard reads it now; `None` when it has been closed meanwhile.
+    pub fn unqueue(&mut self) -> Option<&TcpStream> {
+        self.queued = false;
+        match &self.link {
+            Link::Open(stream) => Some(stream),
+            Link::None | Link::Connecting(_) => None,
+        }
     }
 
-    /// A receive completed with bytes; `true` for the very first ones.
-    pub fn received(&mut self, lease: &Lease) -> bool {
-        self.receiving = false;
-        self.more = lease.more;
-        self.streams = lease.len() >= Size::Small.bytes();
+    /// Bytes were read, `all` that were there; `true` for the very first ones.
+    pub fn received(&mut self, all: bool) -> bool {
+        if all && self.input == Input::Ready {
+            self.input = Input::Empty;
+        }
         !std::mem::replace(&mut self.touched, true)
     }
 
-    /// A receive completed without bytes, to be tried again.
+    /// There was nothing to read.
     pub fn received_nothing(&mut self) {
-        self.receiving = false;
+        self.input = Input::Empty;
     }
 
-    /// A receive completed at the end of the stream, or with an error.
+    /// The end of the stream was read, or an error.
     pub fn received_end(&mut self) {
-        self.receiving = false;
-        self.more = false;
-        self.ended = true;
+        self.input = Input::Ended;
     }
 
     // === sending ===
 
-    /// The next piece, if it may be sent now. It counts as in flight.
-    pub fn send(&mut self, outbox: &mut Outbox, safe: Lsn, pool: &mut Pool) -> Option<Vec<u8>> {
-        if !self.is_open() || self.in_flight.is_some() || self.is_written() {
-            return None;
+    /// Makes the next piece ready; `false` if nothing can be sent now. Only bytes that may leave
+    /// are sealed.
+    pub fn prepare(&mut self, outbox: &mut Outbox, safe: Lsn, pool: &mut Pool) -> bool {
+        if !self.is_open() || self.blocked || self.writing != Writing::Open {
+            return false;
         }
-        let bytes = match self.rest.take() {
-            Some(rest) => rest,
-            None => self.gather(outbox, safe, pool)?,
+        if !self.sealed.is_empty() {
+            return true;
+        }
+        let sendable = outbox.sendable(safe);
+        let Some(tls) = self.tls.as_mut().filter(|_| self.plain_left == 0) else {
+            return !sendable.is_empty();
         };
-        assert!(!bytes.is_empty(), "nothing to send");
-        self.in_flight = Some(bytes.len());
-        Some(bytes)
-    }
-
-    /// The next piece: in clear, or sealed. Only sendable bytes are sealed.
-    fn gather(&mut self, outbox: &mut Outbox, safe: Lsn, pool: &mut Pool) -> Option<Vec<u8>> {
-        let Some(tls) = &mut self.tls else { return outbox.take(safe) };
-        if self.plain_left > 0 {
-            let sendable = outbox.sendable(safe);
-            let plain = sendable.get(..self.plain_left.min(sendable.len())).unwrap_or(&[]);
-            if plain.is_empty() {
-                return None;
-            }
-            let mut bytes = pool.take();
-            bytes.extend_from_slice(plain);
-            self.plain_left -= bytes.len();
-            outbox.consume(bytes.len());
-            return Some(bytes);
-        }
         if tls.is_established() {
-            let sealed = tls.seal(outbox.sendable(safe));
-            outbox.consume(sealed);
+            let count = tls.seal(sendable);
+            outbox.consume(count);
         }
-        if !tls.wants_write() {
-            return None;
+        if tls.wants_write() {
+            self.sealed = pool.take();
+            tls.write_to(&mut self.sealed);
         }
-        let mut bytes = pool.take();
-        tls.write_to(&mut bytes);
-        Some(bytes)
+        !self.sealed.is_empty()
     }
 
-    /// A send completed.
-    pub fn sent(&mut self, result: io::Result<usize>, bytes: Vec<u8>, outbox: &mut Outbox) -> Sent {
-        self.in_flight = None;
-        match result {
-            Ok(count) if count == bytes.len() => Sent::All(bytes),
-            Ok(count) if count > 0 => {
-                let mut rest = bytes;
-                rest.drain(..count);
-                self.rest = Some(rest);
-                Sent::Again
-            }
-            Err(e) if matches!(e.raw_os_error(), Some(libc::EINTR | libc::EAGAIN)) => {
-                self.rest = Some(bytes);
-                Sent::Again
-            }
-            other => {
-                self.writing = Writing::Broken;
-                self.rest = None;
-                self.plain_left = 0;
-                outbox.abandon();
-                let reset =
-                    |e: io::Error| matches!(e.raw_os_error(), Some(libc::EPIPE | libc::ECONNRESET));
-                if other.is_err_and(reset) { Sent::Reset } else { Sent::Failed }
+    /// The piece that `prepare` made ready, and where it goes.
+    pub fn piece<'a>(&'a self, outbox: &'a Outbox) -> Option<(BorrowedFd<'a>, &'a [u8])> {
+        let Link::Open(stream) = &self.link else { return None };
+        let bytes = if !self.sealed.is_empty() {
+            &self.sealed
+        } else if self.plain_left > 0 {
+            let released = outbox.released();
+            released.get(..self.plain_left).unwrap_or(released)
+        } else {
+            outbox.released()
+        };
+        Some((stream.as_fd(), bytes))
+    }
+
+    /// So many bytes of the piece have left, or it failed.
+    pub fn sent(
+        &mut self,
+        result: io::Result<usize>,
+        outbox: &mut Outbox,
+        pool: &mut Pool,
+    ) -> Sent {
+        let piece = self.piece(outbox).map_or(0, |(_, bytes)| bytes.len());
+        let count = match result {
+            Ok(count) => count,
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => return Sent::More,
+            Err(e) if e.kind() == io::ErrorKind::WouldBlock => 0,
+            Err(e) => return self.broken(&e, outbox),
+        };
+        if self.sealed.is_empty() {
+            outbox.consume(count);
+            self.plain_left = self.plain_left.saturating_sub(count);
+        } else {
+            self.sealed.drain(..count);
+            if self.sealed.is_empty() {
+                pool.give(std::mem::take(&mut self.sealed));
             }
         }
+        if count < piece {
+            self.blocked = true;
+            Sent::Blocked
+        } else if self.tls.is_some() {
+            Sent::More
+        } else {
+            Sent::All
+        }
+    }
+
+    fn broken(&mut self, error: &io::Error, outbox: &mut Outbox) -> Sent {
+        self.writing = Writing::Broken;
+        self.sealed = Vec::new();
+        self.plain_left = 0;
+        outbox.abandon();
+        match error.raw_os_error() {
+            Some(libc::EPIPE | libc::ECONNRESET) => Sent::Reset,
+            _ => Sent::Failed,
+        }
+    }
+
+    /// The socket takes bytes again.
+    pub fn room(&mut self) {
+        self.blocked = false;
     }
 
     /// When all is written, shuts down the write side. `true` when TLS has a last word to send.
@@ -277,7 +349,7 @@ impl Leg {
             // The handshake failed or is cut short: what the machine says cannot be sealed.
             outbox.abandon();
         }
-        let written = self.in_flight.is_none() && self.rest.is_none() && outbox.is_empty();
+        let written = !self.blocked && self.sealed.is_empty() && outbox.is_empty();
         let Link::Open(stream) = &self.link else { return false };
         if !written || self.is_written() {
             return false;
@@ -286,10 +358,8 @@ impl Leg {
             && tls.is_established()
         {
             tls.close();
-            let mut last = Vec::new();
-            tls.write_to(&mut last);
-            if !last.is_empty() {
-                self.rest = Some(last);
+            tls.write_to(&mut self.sealed);
+            if !self.sealed.is_empty() {
                 return true;
             }
         }
@@ -302,7 +372,7 @@ impl Leg {
 
     /// Makes the kernel complete what it has, to no end.
     pub fn cut(&mut self) {
-        self.rest = None;
+        self.sealed = Vec::new();
         if let Link::Open(stream) = &self.link
             && self.is_busy()
         {

@@ -91,7 +91,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     fn insert(&mut self, party: Party<M>, client: Option<TcpStream>) {
         let token = self.sessions.insert(Box::new(Driver::new(party, client)));
         self.counters.connections.set(self.sessions.len() as u64);
-        self.settle(token);
+        self.touch(token);
     }
 
     /// Carries out what a machine asks for. `direct` is the side whose very first bytes are a TLS
@@ -126,10 +126,16 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             Output::StartTls(_) => unreachable!("handled by the caller"),
             Output::Dial(target) => self.dial(token, target),
             Output::AskOpened(ask) => {
+                if let Some(driver) = self.sessions.get_mut(token) {
+                    driver.asks.push(ask.id);
+                }
                 self.asks.insert(ask.id, token);
                 self.reports.send(ToControl::AskOpened { shard, ask });
             }
             Output::AskClosed(id, event) => {
+                if let Some(driver) = self.sessions.get_mut(token) {
+                    driver.asks.retain(|open| *open != id);
+                }
                 self.asks.remove(&id);
                 self.reports.send(ToControl::AskClosed { id, event });
             }
@@ -137,6 +143,9 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                 self.reports.send(ToControl::RefreshCatalog { target });
             }
             Output::CancelKey(key) => {
+                if let Some(driver) = self.sessions.get_mut(token) {
+                    driver.cancel_keys.push(key.clone());
+                }
                 self.cancel_keys.insert(key, token);
             }
             Output::Cancel(key) => {
@@ -168,7 +177,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                 machine.handle_cancel(key, stage);
             }
         });
-        self.dirty.push(token);
+        self.touch(token);
         true
     }
 
@@ -229,6 +238,6 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                 }
             }
         }
-        self.settle(token);
+        self.touch(token);
     }
 }

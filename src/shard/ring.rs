@@ -18,10 +18,9 @@ use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
 
 use glommio::io::BufferedFile;
 
-use io_uring::types::{Fd, FsyncFlags, SubmitArgs, Timespec};
+use io_uring::types::{Fd, FsyncFlags, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
-use super::buffer::{Buffers, Lease, Size};
 use crate::accept::socket;
 use crate::wire::Side;
 
@@ -31,8 +30,13 @@ const SUBMISSIONS: u32 = 1024;
 const COMPLETIONS: u32 = 8192;
 /// `IORING_ENTER_GETEVENTS`: also do the work that was deferred to this call.
 const GET_EVENTS: u32 = 1;
-/// `IORING_RECVSEND_POLL_FIRST`: do not try to receive before the socket says it has bytes.
-const POLL_FIRST: u16 = 1;
+/// What a watched socket reports: bytes, the end of the stream, errors.
+const READABLE: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
+/// Nothing more will arrive behind the bytes that are there, or it is an error.
+const LAST: i32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as i32;
+
+/// More than any socket takes at once, and a length that the kernel accepts.
+const SEND_BYTES_MAX: usize = 1 << 30;
 
 /// Who waits for an operation. A completion whose generation is not the slot's is stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -53,28 +57,32 @@ impl Token {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Kind {
-    ReceiveClient = 1,
-    ReceiveServer,
-    SendClient,
-    SendServer,
+    WatchClient = 1,
+    WatchServer,
+    RoomClient,
+    RoomServer,
     Connect,
     Accept,
     Wake,
     Sync,
     Cancel,
+    Alarm,
+    Send,
 }
 
 impl Kind {
-    const ALL: [Kind; 9] = [
-        Kind::ReceiveClient,
-        Kind::ReceiveServer,
-        Kind::SendClient,
-        Kind::SendServer,
+    const ALL: [Kind; 11] = [
+        Kind::WatchClient,
+        Kind::WatchServer,
+        Kind::RoomClient,
+        Kind::RoomServer,
         Kind::Connect,
         Kind::Accept,
         Kind::Wake,
         Kind::Sync,
         Kind::Cancel,
+        Kind::Alarm,
+        Kind::Send,
     ];
 
     const fn user_data(self, token: Token) -> u64 {
@@ -82,17 +90,17 @@ impl Kind {
         (self as u64) << 56 | generation << 32 | token.slot as u64
     }
 
-    const fn receive(side: Side) -> Kind {
+    const fn watch(side: Side) -> Kind {
         match side {
-            Side::Client => Kind::ReceiveClient,
-            Side::Server => Kind::ReceiveServer,
+            Side::Client => Kind::WatchClient,
+            Side::Server => Kind::WatchServer,
         }
     }
 
-    const fn send(side: Side) -> Kind {
+    const fn room(side: Side) -> Kind {
         match side {
-            Side::Client => Kind::SendClient,
-            Side::Server => Kind::SendServer,
+            Side::Client => Kind::RoomClient,
+            Side::Server => Kind::RoomServer,
         }
     }
 }
@@ -109,10 +117,10 @@ pub struct Completion {
 /// What became of an operation.
 #[derive(Debug)]
 pub enum Done {
-    /// Bytes arrived, none at the end of the stream.
-    Received(Side, io::Result<Option<Lease>>),
-    /// A buffer was sent; it comes back for reuse.
-    Sent(Side, io::Result<usize>, Vec<u8>),
+    /// A watched socket has something to read.
+    Readable(Side, io::Result<Readable>),
+    /// A full socket takes bytes again, or the next attempt says why not.
+    Room(Side),
     /// A connection is made or not.
     Connected(io::Result<()>),
     /// A client connected; `armed` tells whether more will follow without a new `accept`.
@@ -128,24 +136,33 @@ pub enum Done {
     Synced(io::Result<()>),
     /// A cancellation ended; the canceled operation completes on its own.
     Canceled,
+    /// An alarm rang.
+    Alarm,
+}
+
+/// What a watched socket reports.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Readable {
+    /// The end of the stream, or an error, is among what can be read.
+    pub last: bool,
+    /// Whether the socket is still watched.
+    pub armed: bool,
 }
 
 /// The ring and everything the kernel may touch through it.
 pub struct Ring {
     io: IoUring,
-    /// Receive buffers.
-    pub buffers: Buffers,
-    /// Buffers being sent, two per slot.
-    flights: Vec<Option<Vec<u8>>>,
     /// Addresses of CONNECTs that are queued but not submitted yet.
     #[expect(clippy::vec_box, reason = "the kernel gets their addresses")]
     addresses: Vec<Box<SocketAddress>>,
+    /// Times of alarms that are queued but not submitted yet.
+    #[expect(clippy::vec_box, reason = "the kernel gets their addresses")]
+    alarms: Vec<Box<Timespec>>,
     wake_count: Box<u64>,
+    /// Completions that were met while bytes were sent.
+    aside: Vec<Completion>,
     /// Operations the kernel has not completed.
     outstanding: usize,
-    /// Sends queued since the last `collect`. Nearly all of them complete while they are
-    /// submitted, and that alone is no reason to wake up.
-    sends: usize,
 }
 
 impl std::fmt::Debug for Ring {
@@ -163,15 +180,13 @@ impl Ring {
         let io = build(SUBMISSIONS, COMPLETIONS)?;
         // Saves a look-up per system call; kernels before 5.18 do without.
         let _registered = io.submitter().register_ring_fd();
-        let buffers = Buffers::register(&io)?;
         Ok(Ring {
             io,
-            buffers,
-            flights: Vec::new(),
             addresses: Vec::new(),
+            alarms: Vec::new(),
             wake_count: Box::new(0),
+            aside: Vec::new(),
             outstanding: 0,
-            sends: 0,
         })
     }
 
@@ -191,34 +206,69 @@ impl Ring {
         if on { queue.enable_eventfd() } else { queue.disable_eventfd() }
     }
 
-    /// Waits for bytes of `socket`. With `poll_first` the kernel does not look for bytes before
-    /// the socket reports some: cheaper when the last receive emptied it.
-    pub fn receive(&mut self, token: Token, side: Side, socket: BorrowedFd<'_>, how: (Size, bool)) {
-        let (size, poll_first) = how;
-        let entry = opcode::Recv::new(Fd(socket.as_raw_fd()), std::ptr::null_mut(), 0)
-            .buf_group(size.group())
-            .ioprio(if poll_first { POLL_FIRST } else { 0 })
-            .build()
-            .flags(squeue::Flags::BUFFER_SELECT);
-        // SAFETY: the kernel writes into a buffer of `self.buffers`, which outlives the ring.
-        unsafe { self.push(Kind::receive(side), token, entry) };
+    /// Reports each time that something arrives at `socket`, until `unwatch`: once per arrival, so
+    /// what is there has to be read to its end.
+    ///
+    /// Not a receive into a provided buffer: the kernel would do it while it wakes the shard, when
+    /// the sender still holds the lock of the socket. Spinning for that lock cost a tenth of the
+    /// shard's time in virtual machines (`bench/README.md`).
+    pub fn watch(&mut self, token: Token, side: Side, socket: BorrowedFd<'_>) {
+        let entry = opcode::PollAdd::new(Fd(socket.as_raw_fd()), READABLE).multi(true).build();
+        // SAFETY: no memory is involved.
+        unsafe { self.push(Kind::watch(side), token, entry) };
     }
 
-    /// Sends all of `bytes`; they come back with the completion. One at a time per side.
-    pub fn send(&mut self, token: Token, side: Side, socket: BorrowedFd<'_>, bytes: Vec<u8>) {
-        let flight = flight_index(token, side);
-        if self.flights.len() <= flight {
-            self.flights.resize_with(flight + 1, || None);
+    /// Stops `watch`, which then completes with an error.
+    pub fn unwatch(&mut self, token: Token, side: Side) {
+        let entry = opcode::AsyncCancel::new(Kind::watch(side).user_data(token)).build();
+        // SAFETY: no memory is involved.
+        unsafe { self.push(Kind::Cancel, token, entry) };
+    }
+
+    /// Sends pieces to their sockets in one system call, as far as these take them without
+    /// waiting; says for each in `sent` how much that was. In one call, because after a `send` of its own
+    /// the peer that it wakes may take the core from the shard.
+    ///
+    /// # Errors
+    /// As `enter`; what is wrong with one socket is said in its place.
+    pub fn send_all<'a>(
+        &mut self,
+        pieces: impl Iterator<Item = (BorrowedFd<'a>, &'a [u8])>,
+        sent: &mut Vec<io::Result<usize>>,
+    ) -> io::Result<()> {
+        for (index, (socket, bytes)) in pieces.enumerate() {
+            let length = bytes.len().min(SEND_BYTES_MAX);
+            let entry = opcode::Send::new(Fd(socket.as_raw_fd()), bytes.as_ptr(), length as u32)
+                .flags(libc::MSG_NOSIGNAL | libc::MSG_DONTWAIT | libc::MSG_WAITALL)
+                .build()
+                .flags(squeue::Flags::SKIP_SUCCESS);
+            let token = Token { slot: index as u32, generation: 0 };
+            sent.push(Ok(length));
+            // SAFETY: MSG_DONTWAIT ends the operation while it is submitted, which is before this
+            // function returns; until then the pieces are borrowed.
+            unsafe { self.push(Kind::Send, token, entry) };
+            // Only what falls short completes.
+            self.outstanding -= 1;
         }
-        let entry = opcode::Send::new(Fd(socket.as_raw_fd()), bytes.as_ptr(), bytes.len() as u32)
-            .flags(libc::MSG_NOSIGNAL | libc::MSG_WAITALL)
-            .build();
-        let free = self.flights.get_mut(flight).expect("resized above");
-        assert!(free.is_none(), "two sends on one side of a session");
-        *free = Some(bytes);
-        self.sends += 1;
-        // SAFETY: the bytes stay in `flights`, unmoved on the heap, until the completion.
-        unsafe { self.push(Kind::send(side), token, entry) };
+        self.enter(false)?;
+        assert!(self.io.submission().is_empty(), "bytes to send were not submitted");
+        let Ring { io, aside, outstanding, .. } = self;
+        for entry in io.completion() {
+            if entry.user_data() >> 56 == Kind::Send as u64 {
+                let place = sent.get_mut(entry.user_data() as u32 as usize);
+                *place.expect("a send completed that was not submitted") = outcome(entry.result());
+            } else {
+                take(&entry, outstanding, aside);
+            }
+        }
+        Ok(())
+    }
+
+    /// Reports once when `socket` takes bytes again, or never will.
+    pub fn await_room(&mut self, token: Token, side: Side, socket: BorrowedFd<'_>) {
+        let entry = opcode::PollAdd::new(Fd(socket.as_raw_fd()), libc::POLLOUT as u32).build();
+        // SAFETY: no memory is involved.
+        unsafe { self.push(Kind::room(side), token, entry) };
     }
 
     /// Connects `socket`.
@@ -276,6 +326,21 @@ impl Ring {
         unsafe { self.push(Kind::Sync, Token::SHARD, entry) };
     }
 
+    /// Ends the sleep in `enter` after so long. One timer in the kernel for many sleeps: to set one
+    /// per sleep costs a write to a register that leaves a virtual machine.
+    pub fn alarm(&mut self, after_us: u64) {
+        let time =
+            Timespec::new().sec(after_us / 1_000_000).nsec((after_us % 1_000_000) as u32 * 1000);
+        let time = Box::new(time);
+        let entry = opcode::Timeout::new(&raw const *time).build();
+        self.alarms.push(time);
+        // SAFETY: the kernel copies the time when the entry is submitted (FEAT_SUBMIT_STABLE);
+        // until then it is in `alarms`.
+        unsafe { self.push(Kind::Alarm, Token::SHARD, entry) };
+        // It touches no memory of ours, so nobody waits for it.
+        self.outstanding -= 1;
+    }
+
     /// Operations the kernel has not completed.
     pub fn outstanding(&self) -> usize {
         self.outstanding
@@ -286,22 +351,9 @@ impl Ring {
         !self.io.submission().is_empty()
     }
 
-    /// Whether something completed besides the sends of this turn, or would if the kernel were
-    /// entered. Costs no system call.
+    /// Whether something completed, or would if the kernel were entered. Costs no system call.
     pub fn has_news(&mut self) -> bool {
-        let sends = self.sends;
-        let (_, submission, completion) = self.io.split();
-        submission.taskrun() || submission.cq_overflow() || completion.len() > sends
-    }
-
-    /// Whether there is anything to collect.
-    pub fn has_completions(&mut self) -> bool {
-        self.has_work() || !self.io.completion().is_empty()
-    }
-
-    /// Whether sends of this turn may still have to be collected.
-    pub fn has_sends(&self) -> bool {
-        self.sends > 0
+        !self.aside.is_empty() || self.has_work() || !self.io.completion().is_empty()
     }
 
     /// Whether the kernel has work that only `enter` does.
@@ -310,50 +362,39 @@ impl Ring {
         submission.taskrun() || submission.cq_overflow()
     }
 
-    /// Submits what is queued, lets the kernel finish what it can, and waits up to `wait_us` for a
-    /// completion besides the sends of this turn; zero does not wait.
+    /// Submits what is queued, lets the kernel finish what it can, and sleeps until something
+    /// completes if `sleep`; an alarm must be set then.
     ///
     /// # Errors
-    /// Only what cannot be repaired; interruptions and time-outs are not errors.
-    pub fn enter(&mut self, wait_us: u64) -> io::Result<()> {
-        let timeout =
-            Timespec::new().sec(wait_us / 1_000_000).nsec((wait_us % 1_000_000) as u32 * 1000);
-        let result = if wait_us == 0 {
-            let queued = self.io.submission().len() as u32;
-            if queued == 0 && !self.has_work() {
-                return Ok(());
-            }
-            // SAFETY: no argument is passed; the entries' memory is the concern of `push`.
-            unsafe { self.io.submitter().enter::<()>(queued, 0, GET_EVENTS, None) }
-        } else {
-            let wanted = self.sends + 1;
-            let timeout = SubmitArgs::new().timespec(&timeout);
-            self.io.submitter().submit_with_args(wanted, &timeout)
-        };
+    /// Only what cannot be repaired; interruptions are not errors.
+    pub fn enter(&mut self, sleep: bool) -> io::Result<()> {
+        let queued = self.io.submission().len() as u32;
+        if !sleep && queued == 0 && !self.has_work() {
+            return Ok(());
+        }
+        // SAFETY: no argument is passed; the entries' memory is the concern of `push`.
+        let result =
+            unsafe { self.io.submitter().enter::<()>(queued, u32::from(sleep), GET_EVENTS, None) };
         match result {
             Ok(_) => {}
             Err(e) => match e.raw_os_error() {
-                Some(libc::ETIME | libc::EINTR | libc::EAGAIN | libc::EBUSY) => {}
+                Some(libc::EINTR | libc::EAGAIN | libc::EBUSY) => {}
                 _ => return Err(e),
             },
         }
         if self.io.submission().is_empty() {
             self.addresses.clear();
+            self.alarms.clear();
         }
         Ok(())
     }
 
     /// Moves completions into `out`.
     pub fn collect(&mut self, out: &mut Vec<Completion>) {
-        self.sends = 0;
-        let Ring { io, buffers, flights, outstanding, .. } = self;
+        let Ring { io, outstanding, aside, .. } = self;
+        out.append(aside);
         for entry in io.completion() {
-            if !cqueue::more(entry.flags()) {
-                *outstanding -= 1;
-            }
-            if let Some(completion) = typed(&entry, buffers, flights) {
-                out.push(completion);
-            }
+            take(&entry, outstanding, out);
         }
     }
 
@@ -380,9 +421,7 @@ impl Drop for Ring {
         if self.outstanding > 0 {
             // The kernel ends operations of a closed ring in its own time: what they may touch
             // must stay.
-            std::mem::forget(std::mem::take(&mut self.flights));
             std::mem::forget(std::mem::take(&mut self.wake_count));
-            self.buffers.leak();
         }
     }
 }
@@ -404,19 +443,19 @@ pub(super) fn probe() -> io::Result<IoUring> {
     build(8, 16)
 }
 
-fn flight_index(token: Token, side: Side) -> usize {
-    token.slot as usize * 2 + usize::from(side == Side::Server)
-}
-
 fn outcome(result: i32) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
 }
 
-fn typed(
-    entry: &cqueue::Entry,
-    buffers: &mut Buffers,
-    flights: &mut [Option<Vec<u8>>],
-) -> Option<Completion> {
+fn take(entry: &cqueue::Entry, outstanding: &mut usize, out: &mut Vec<Completion>) {
+    let Some(completion) = typed(entry) else { return };
+    if !cqueue::more(entry.flags()) && !matches!(completion.done, Done::Alarm) {
+        *outstanding -= 1;
+    }
+    out.push(completion);
+}
+
+fn typed(entry: &cqueue::Entry) -> Option<Completion> {
     let user_data = entry.user_data();
     let kind = *Kind::ALL.get(((user_data >> 56) as usize).wrapping_sub(1))?;
     let token = Token {
@@ -425,10 +464,10 @@ fn typed(
     };
     let result = outcome(entry.result());
     let done = match kind {
-        Kind::ReceiveClient => received(Side::Client, entry, result, buffers),
-        Kind::ReceiveServer => received(Side::Server, entry, result, buffers),
-        Kind::SendClient => sent(Side::Client, token, result, flights),
-        Kind::SendServer => sent(Side::Server, token, result, flights),
+        Kind::WatchClient => Done::Readable(Side::Client, readable(entry)),
+        Kind::WatchServer => Done::Readable(Side::Server, readable(entry)),
+        Kind::RoomClient => Done::Room(Side::Client),
+        Kind::RoomServer => Done::Room(Side::Server),
         Kind::Connect => Done::Connected(result.map(drop)),
         Kind::Accept => Done::Accepted {
             // SAFETY: the kernel made this descriptor for us, and nobody else knows it.
@@ -438,43 +477,15 @@ fn typed(
         Kind::Wake => Done::Woken(result.map(drop)),
         Kind::Sync => Done::Synced(result.map(drop)),
         Kind::Cancel => Done::Canceled,
+        Kind::Alarm => Done::Alarm,
+        Kind::Send => unreachable!("sends complete in `send_all`"),
     };
     Some(Completion { token, done })
 }
 
-fn received(
-    side: Side,
-    entry: &cqueue::Entry,
-    result: io::Result<usize>,
-    buffers: &mut Buffers,
-) -> Done {
-    let lease = cqueue::buffer_select(entry.flags()).map(|id| {
-        let filled = result.as_ref().map_or(0, |&count| count);
-        buffers.lease(id, filled, cqueue::sock_nonempty(entry.flags()))
-    });
-    Done::Received(
-        side,
-        match result {
-            Ok(0) => {
-                if let Some(lease) = lease {
-                    buffers.release(lease);
-                }
-                Ok(None)
-            }
-            Ok(_) => Ok(lease),
-            Err(e) => Err(e),
-        },
-    )
-}
-
-fn sent(
-    side: Side,
-    token: Token,
-    result: io::Result<usize>,
-    flights: &mut [Option<Vec<u8>>],
-) -> Done {
-    let bytes = flights.get_mut(flight_index(token, side)).and_then(Option::take);
-    Done::Sent(side, result, bytes.expect("a send completed that was not in flight"))
+fn readable(entry: &cqueue::Entry) -> io::Result<Readable> {
+    outcome(entry.result())?;
+    Ok(Readable { last: entry.result() & LAST != 0, armed: cqueue::more(entry.flags()) })
 }
 
 /// An address as the kernel wants it.

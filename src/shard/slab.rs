@@ -42,6 +42,12 @@ impl<T> Slab<T> {
         if slot.generation == token.generation { slot.value.as_mut() } else { None }
     }
 
+    /// The value of a token that is not stale.
+    pub fn get(&self, token: Token) -> Option<&T> {
+        let slot = self.slots.get(token.slot as usize)?;
+        if slot.generation == token.generation { slot.value.as_ref() } else { None }
+    }
+
     /// Takes the value out; its token is stale from now on.
     pub fn remove(&mut self, token: Token) -> Option<T> {
         let slot = self.slots.get_mut(token.slot as usize)?;

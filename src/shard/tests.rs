@@ -114,6 +114,13 @@ impl Driven for Relay {
         }
     }
 
+    fn pending(&self, side: Side) -> &Outbox {
+        match side {
+            Side::Client => &self.client,
+            Side::Server => &self.server,
+        }
+    }
+
     fn handle_bytes(&mut self, side: Side, bytes: &[u8], stage: &mut Stage<'_>) {
         if side == Side::Client && self.mode == Mode::New {
             self.first(bytes, stage);
