@@ -226,8 +226,8 @@ impl Ring {
     }
 
     /// Sends pieces to their sockets in one system call, as far as these take them without
-    /// waiting; says for each in `sent` how much that was. In one call, because after a `send` of its own
-    /// the peer that it wakes may take the core from the shard.
+    /// waiting; says for each in `sent` how much that was. In one call, because after a `send` of
+    /// its own the peer that it wakes may take the core from the shard.
     ///
     /// # Errors
     /// As `enter`; what is wrong with one socket is said in its place.
@@ -255,8 +255,9 @@ impl Ring {
         let Ring { io, aside, outstanding, .. } = self;
         for entry in io.completion() {
             if entry.user_data() >> 56 == Kind::Send as u64 {
-                let place = sent.get_mut(entry.user_data() as u32 as usize);
-                *place.expect("a send completed that was not submitted") = outcome(entry.result());
+                let index = entry.user_data() as u32 as usize;
+                let place = sent.get_mut(index).expect("a send that was not submitted");
+                *place = outcome(entry.result());
             } else {
                 take(&entry, outstanding, aside);
             }

@@ -113,6 +113,11 @@ fn pgbench_cannot_tell() {
 }
 
 #[test]
+fn pgbench_cannot_tell_with_tls() {
+    compare(bash("pgbench.sh"), true, 0);
+}
+
+#[test]
 fn psycopg_cannot_tell() {
     compare(python("psycopg_checks.py"), false, 3);
 }

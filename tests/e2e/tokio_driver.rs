@@ -1,27 +1,46 @@
 //! tokio-postgres: the driver of Rust programs, which pipelines whatever is asked at once.
 
 use std::future::poll_fn;
+use std::net::{IpAddr, Ipv4Addr};
 use std::pin::pin;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::mpsc;
 use tokio_postgres::binary_copy::BinaryCopyInWriter;
+use tokio_postgres::config::SslMode;
 use tokio_postgres::types::Type;
-use tokio_postgres::{AsyncMessage, Client, Config, Error, NoTls};
+use tokio_postgres::{AsyncMessage, Client, Config, Error};
+use tokio_postgres_rustls::MakeRustlsConnect;
 
-use crate::support::{Endpoint, Postgres, Spec};
+use crate::support::{Certificates, Endpoint, Postgres, Spec};
 
 type Lines = Vec<String>;
+
+/// Verifies the certificate as verify-full does; without TLS nobody asks it.
+fn tls() -> MakeRustlsConnect {
+    use rustls::pki_types::CertificateDer;
+    use rustls::pki_types::pem::PemObject;
+    let mut roots = rustls::RootCertStore::empty();
+    let authority = CertificateDer::from_pem_file(&Certificates::shared().authority);
+    roots.add(authority.expect("a certificate")).expect("an authority");
+    let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let builder = rustls::ClientConfig::builder_with_provider(provider);
+    let builder = builder.with_safe_default_protocol_versions().expect("versions");
+    MakeRustlsConnect::new(builder.with_root_certificates(roots).with_no_client_auth())
+}
 
 async fn connect(endpoint: &Endpoint) -> (Client, mpsc::UnboundedReceiver<String>) {
     let mut config = Config::new();
     config
         .host(&endpoint.host)
+        .hostaddr(IpAddr::V4(Ipv4Addr::LOCALHOST))
+        .ssl_mode(if endpoint.tls { SslMode::Require } else { SslMode::Disable })
         .port(endpoint.port)
         .user(&endpoint.user)
         .password(&endpoint.password)
         .dbname(&endpoint.dbname);
-    let (client, mut connection) = config.connect(NoTls).await.expect("a connection");
+    let (client, mut connection) = config.connect(tls()).await.expect("a connection");
     let (heard, hear) = mpsc::unbounded_channel();
     tokio::spawn(async move {
         while let Some(message) = poll_fn(|context| connection.poll_message(context)).await {
@@ -111,7 +130,7 @@ async fn script(endpoint: Endpoint) -> Result<Lines, Error> {
     let token = client.cancel_token();
     let later = async {
         tokio::time::sleep(Duration::from_millis(500)).await;
-        token.cancel_query(NoTls).await
+        token.cancel_query(tls()).await
     };
     let (slept, canceled) = tokio::join!(client.query("SELECT pg_sleep(60)", &[]), later);
     say("cancel", format!("{} {}", failure(slept), failure(canceled)));
@@ -128,11 +147,20 @@ fn run(endpoint: &Endpoint) -> Lines {
     done.expect("the script ends").expect("no error outside of the checks")
 }
 
-#[test]
-fn tokio_postgres_cannot_tell() {
+fn compare(pick: fn(Endpoint) -> Endpoint) {
     let database = Postgres::shared().database();
-    let direct = run(&database.endpoint());
+    let direct = run(&pick(database.endpoint()));
     assert_eq!(direct.len(), 18, "{direct:#?}");
     let weir = Spec::new(&database).start();
-    assert_eq!(run(&weir.endpoint()), direct);
+    assert_eq!(run(&pick(weir.endpoint())), direct);
+}
+
+#[test]
+fn tokio_postgres_cannot_tell() {
+    compare(|endpoint| endpoint);
+}
+
+#[test]
+fn tokio_postgres_cannot_tell_with_tls() {
+    compare(|endpoint| endpoint.with_tls());
 }
