@@ -5,6 +5,7 @@
 
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
+use std::hash::{BuildHasher, Hasher};
 use std::ops::Range;
 
 use super::body::{ApprovalView, Body, ChunkView, CommandView, ContextView, ObjectView};
@@ -17,6 +18,49 @@ use super::schema::{Columns, SCHEMA_VERSION, Table};
 /// Reason of a `SessionEnd` that recovery writes for a session without an end.
 pub const RECOVERED: &str = "recovered";
 const DAY_US: i64 = 86_400_000_000;
+
+/// Where the context of each session is, and the frame it was read from.
+type Sessions<'a> = HashMap<SessionId, (u32, Frame<'a>), ById>;
+
+/// Hashes what begins with a session's id. Most of its bits are random and weir's own, so nobody
+/// can choose them to collide, and a hash that resists that would be most of the work here.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct ById;
+
+impl BuildHasher for ById {
+    type Hasher = IdHasher;
+
+    fn build_hasher(&self) -> IdHasher {
+        IdHasher(0)
+    }
+}
+
+/// See `ById`.
+#[derive(Clone, Copy, Debug)]
+pub struct IdHasher(u64);
+
+impl Hasher for IdHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for part in bytes.rchunks(8) {
+            let mut word = [0; 8];
+            word[..part.len()].copy_from_slice(part);
+            self.write_u64(u64::from_le_bytes(word));
+        }
+    }
+
+    fn write_u64(&mut self, word: u64) {
+        // 2^64 divided by the golden ratio (Knuth, volume 3, 6.4).
+        self.0 = (self.0.rotate_left(29) ^ word).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    }
+
+    fn write_usize(&mut self, _length: usize) {
+        // The length of an id says nothing.
+    }
+}
 
 /// A row that will be: the frame it is made of, and what is known besides.
 #[derive(Clone, Copy, Debug)]
@@ -60,7 +104,7 @@ pub struct Sheet<'a> {
     /// Holds without a final entry, whose session goes on.
     pub held: Vec<Held<'a>>,
     /// Executions with a final entry here.
-    pub settled: HashSet<Key>,
+    pub settled: HashSet<Key, ById>,
     /// Sessions that end here.
     pub ended: HashSet<SessionId>,
     /// Holes.
@@ -71,8 +115,10 @@ pub struct Sheet<'a> {
     pub entries: u64,
     /// Log index after the last entry.
     pub next_index: u64,
-    /// The highest number in each session.
-    pub last_seq: HashMap<SessionId, u64>,
+    /// The highest number under each context.
+    last_seq: Vec<u64>,
+    /// The highest number in each session whose context is lost.
+    lost_seq: HashMap<SessionId, u64>,
     /// The latest time of an entry.
     pub last_us: i64,
     /// How the segment ended.
@@ -85,8 +131,8 @@ impl<'a> Sheet<'a> {
         let mut frames =
             if live { Frames::live(segment, header) } else { Frames::new(segment, header) };
         let mut sheet = Sheet { last_us: header.created_us, ..Sheet::default() };
-        let mut sessions = HashMap::new();
-        sheet.contexts.push(ContextView::default());
+        let mut sessions = Sessions::default();
+        sheet.add_context(ContextView::default());
         let mut holds = Vec::new();
         for step in &mut frames {
             match step {
@@ -103,8 +149,9 @@ impl<'a> Sheet<'a> {
     /// Reads frames that stand one behind the other, whatever their log indexes are.
     pub fn of_frames(bytes: &'a [u8], header: &Header) -> Sheet<'a> {
         let salt = header.salt();
-        let mut sheet = Sheet { contexts: vec![ContextView::default()], ..Sheet::default() };
-        let (mut sessions, mut holds, mut offset) = (HashMap::new(), Vec::new(), 0);
+        let mut sheet = Sheet::default();
+        sheet.add_context(ContextView::default());
+        let (mut sessions, mut holds, mut offset) = (Sessions::default(), Vec::new(), 0);
         while let Some(frame) = Frame::read(bytes, offset, &salt) {
             offset = frame.end();
             sheet.take(frame, &mut sessions, &mut holds);
@@ -113,27 +160,24 @@ impl<'a> Sheet<'a> {
         sheet
     }
 
-    fn take(
-        &mut self,
-        frame: Frame<'a>,
-        sessions: &mut HashMap<SessionId, (u32, Frame<'a>)>,
-        holds: &mut Vec<Row<'a>>,
-    ) {
+    fn take(&mut self, frame: Frame<'a>, sessions: &mut Sessions<'a>, holds: &mut Vec<Row<'a>>) {
         let Some(body) = frame.body() else {
             self.unreadable += 1;
             return;
         };
         if let Body::Context(context) = body {
-            sessions.insert(context.session_id, (self.contexts.len() as u32, frame));
-            self.contexts.push(context);
+            sessions.insert(context.session_id, (self.add_context(context), frame));
             return;
         }
         self.entries += 1;
         self.last_us = self.last_us.max(frame.place.wall_us);
         let session_id = frame.place.session_id;
-        let last_seq = self.last_seq.entry(session_id).or_default();
-        *last_seq = frame.place.seq.max(*last_seq);
         let context = sessions.get(&session_id).map_or(0, |(context, _)| *context);
+        let last_seq = match context {
+            0 => self.lost_seq.entry(session_id).or_default(),
+            known => &mut self.last_seq[known as usize],
+        };
+        *last_seq = frame.place.seq.max(*last_seq);
         let row = Row { frame, context, verdict: None };
         if let Body::SessionEnd(_) = body {
             self.ended.insert(session_id);
@@ -149,7 +193,7 @@ impl<'a> Sheet<'a> {
         self.rows[table_of(&body) as usize].push(row);
     }
 
-    fn place_holds(&mut self, holds: &[Row<'a>], sessions: &HashMap<SessionId, (u32, Frame<'a>)>) {
+    fn place_holds(&mut self, holds: &[Row<'a>], sessions: &Sessions<'a>) {
         for row in holds {
             let session_id = row.frame.place.session_id;
             if self.settled.contains(&(session_id, row.frame.place.seq)) {
@@ -173,20 +217,44 @@ impl<'a> Sheet<'a> {
     /// Adds the row of a command that was held and never came to a final entry.
     pub fn add_held(&mut self, held: &Held<'a>, verdict: &'static str) {
         if self.contexts.is_empty() {
-            self.contexts.push(ContextView::default());
+            self.add_context(ContextView::default());
         }
-        let context = self.contexts.len() as u32;
-        self.contexts.push(held.context);
+        let context = self.add_context(held.context);
         let row = Row { frame: held.frame, context, verdict: Some(verdict) };
         self.rows[Table::Commands as usize].push(row);
     }
 
+    fn add_context(&mut self, context: ContextView<'a>) -> u32 {
+        self.contexts.push(context);
+        self.last_seq.push(0);
+        (self.contexts.len() - 1) as u32
+    }
+
+    /// The highest number in each session.
+    pub fn last_seq(&mut self) -> HashMap<SessionId, u64> {
+        let mut last_seq = std::mem::take(&mut self.lost_seq);
+        for (context, &seq) in self.contexts.iter().zip(&self.last_seq).skip(1) {
+            let last = last_seq.entry(context.session_id).or_default();
+            *last = seq.max(*last);
+        }
+        last_seq
+    }
+
     /// Sorts the rows of a table as its files are: by day, session, order.
     pub fn sort(&mut self, table: Table) {
-        self.rows[table as usize].sort_unstable_by_key(|row| {
-            let place = &row.frame.place;
-            (row.day(), place.session_id, place.seq, place.log_index)
-        });
+        let rows = &mut self.rows[table as usize];
+        // Keys of a word or two are compared and moved, not rows of a hundred bytes.
+        let mut keys: Vec<_> = rows
+            .iter()
+            .enumerate()
+            .map(|(index, row)| {
+                let place = &row.frame.place;
+                let session = u128::from_be_bytes(place.session_id.0);
+                (row.day(), session, place.seq, place.log_index, index)
+            })
+            .collect();
+        keys.sort_unstable();
+        *rows = keys.iter().map(|&(.., index)| rows[index]).collect();
     }
 
     /// The rows of a table.

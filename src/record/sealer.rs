@@ -197,7 +197,7 @@ impl Seal {
             unreadable: sheet.unreadable,
             torn: sheet.end == Some(super::journal::End::Torn),
             gaps: std::mem::take(&mut sheet.gaps),
-            last_seq: std::mem::take(&mut sheet.last_seq),
+            last_seq: sheet.last_seq(),
         })
     }
 }

@@ -22,7 +22,7 @@ use crate::wire::postgres::state::{Epoch, Expect, Issued, Portal, Visible};
 
 use super::capture::unanswered;
 use super::core::Core;
-use super::ready::{Due, Flow, Ready, server_malformed};
+use super::ready::{Due, Flow, Ready, Skipping, server_malformed};
 use super::{Output, Stage};
 
 const SERVER: Side = Side::Server;
@@ -491,6 +491,7 @@ impl Ready {
                 }
                 // The stand-in of a refused Query is followed by its own ReadyForQuery.
                 if !matches!(self.due.front(), Some(Expect::Ready(_))) {
+                    self.skipping = Skipping::Yes(None);
                     self.skip_pipeline(core, stage)?;
                 }
                 Ok(())
@@ -518,10 +519,13 @@ impl Ready {
                 self.due.pop_front();
                 let permit = Permit::housekeeping("end of a recorded answer");
                 core.send(Side::Client, permit, receipt, frame);
+                self.skipping = Skipping::Yes(None);
                 self.skip_pipeline(core, stage)
             }
             Some(_) => {
                 core.pass(Side::Client, "error", frame, stage);
+                let text = |code| String::from_utf8_lossy(error_field(frame, code)).into_owned();
+                self.skipping = Skipping::Yes(Some((text(b'C'), text(b'M'))));
                 self.skip_pipeline(core, stage)
             }
         }
@@ -538,23 +542,18 @@ impl Ready {
     }
 
     fn note_error(&mut self, frame: &[u8]) {
-        let field = |wanted| {
-            let mut fields = error_fields(Step::body(frame));
-            fields.find(|(code, _)| *code == wanted).map_or(&b""[..], |(_, text)| text)
-        };
-        self.answer.failed(field(b'C'), field(b'M'));
+        self.answer.failed(error_field(frame, b'C'), error_field(frame, b'M'));
     }
 
     /// The target skips everything up to the next Sync: so do the expectations.
     fn skip_pipeline(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
         let (mut statements, mut portals) = (Vec::new(), Vec::new());
         // What the client sends before its Sync is skipped too; it is here when that is answered.
-        self.skipping = true;
         while let Some(due) = self.due.pop_front() {
             match due {
                 Expect::Sync(epoch) => {
                     self.due.push_front(Expect::Sync(epoch));
-                    self.skipping = false;
+                    self.skipping = Skipping::No;
                     break;
                 }
                 Expect::ParseComplete(undo) => statements.extend(undo),
@@ -564,7 +563,15 @@ impl Ready {
                 Expect::Query(issued, ..)
                 | Expect::Execute(issued, ..)
                 | Expect::FunctionCall(issued) => {
-                    unanswered(issued.seq, Outcome::Skipped, ("", ""), core, stage)
+                    let cause = match &mut self.skipping {
+                        Skipping::Yes(cause) => cause.take(),
+                        Skipping::No => None,
+                    };
+                    let (outcome, (code, text)) = match &cause {
+                        Some((code, text)) => (Outcome::Error, (code.as_str(), text.as_str())),
+                        None => (Outcome::Skipped, ("", "")),
+                    };
+                    unanswered(issued.seq, outcome, (code, text), core, stage)
                         .map_err(record_fault)?;
                 }
                 Expect::Refused { .. }
@@ -589,7 +596,7 @@ impl Ready {
             return Err(server_malformed(Malformed::MessageBody));
         };
         self.transaction = status;
-        if self.skipping {
+        if let Skipping::Yes(_) = self.skipping {
             self.skip_pipeline(core, stage)?;
         }
         let (receipt, epoch) = self.end_of_pipeline(core, stage)?;
@@ -718,3 +725,9 @@ fn issued(due: &Due) -> Option<u64> {
 }
 
 const _: () = assert!(limits::MASKED_ROW_BYTES_MAX <= u32::MAX - 1024);
+
+/// A field of an ErrorResponse; empty when it is not there.
+fn error_field(frame: &[u8], wanted: u8) -> &[u8] {
+    let mut fields = error_fields(Step::body(frame));
+    fields.find(|(code, _)| *code == wanted).map_or(&b""[..], |(_, text)| text)
+}

@@ -136,6 +136,16 @@ pub enum Flow {
     Settling(Vec<u8>),
 }
 
+/// Whether the target skips messages up to the next Sync.
+#[derive(Debug)]
+pub enum Skipping {
+    /// It does not.
+    No,
+    /// It does. The first execution among them failed for this SQLSTATE and message, unless the
+    /// failure is recorded already.
+    Yes(Option<(String, String)>),
+}
+
 /// What becomes of the streamed message that is coming in from the client.
 #[derive(Debug)]
 pub enum Body {
@@ -191,7 +201,7 @@ pub struct Ready {
     pub(super) edits: Edits,
     pub(super) hits: Hits,
     /// The target skips what it reads up to the next Sync, and no Sync was sent to it yet.
-    pub(super) skipping: bool,
+    pub(super) skipping: Skipping,
     /// Hits in texts: errors, notices, settings.
     pub(super) text_hits: Hits,
     pub(super) scratch: Vec<u8>,
@@ -235,7 +245,7 @@ impl Ready {
             hits: Hits::default(),
             text_hits: Hits::default(),
             scratch: Vec::new(),
-            skipping: false,
+            skipping: Skipping::No,
             draining: false,
             hazards: Vec::new(),
             leaving: false,

@@ -123,6 +123,21 @@ fn what_the_target_skips_is_recorded_as_skipped() {
 }
 
 #[test]
+fn an_execution_whose_parse_or_bind_fails_is_recorded_with_the_reason() {
+    let one = [parse("", "SELECT 1"), bind("", ""), execute("")].concat();
+    let before = [vec![], message(b'1', b"")];
+    for replies in before {
+        let mut bench = Bench::ready();
+        bench.client(&[one.clone(), one.clone(), sync()].concat());
+        bench.server(&[replies, server_error("42703")].concat());
+        bench.server(&ready_for_query(b'I'));
+        let rows = record(&bench);
+        assert!(rows.contains(&"response Error 42703 rows 0".to_owned()), "{rows:?}");
+        assert!(rows.contains(&"response Skipped  rows 0".to_owned()), "{rows:?}");
+    }
+}
+
+#[test]
 fn a_statement_parsed_ahead_is_an_event_and_its_execution_a_row() {
     let mut bench = Bench::ready();
     bench.client(&[parse("s", "SELECT 1"), sync()].concat());
