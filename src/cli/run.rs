@@ -276,8 +276,9 @@ fn post(mailbox: Mailbox) -> Post {
 /// The counters of all shards, added up.
 fn totals(shards: Vec<Arc<Counters>>) -> Totals {
     type Pick = fn(&Counters) -> &Counter;
-    const COUNTERS: [(&str, &str, Pick); 8] = [
+    const COUNTERS: [(&str, &str, Pick); 9] = [
         ("accepted", "Clients accepted.", |it| &it.accepted),
+        ("given", "Clients given to a shard that had fewer.", |it| &it.given),
         ("refused", "Clients turned away.", |it| &it.refused),
         ("accept_errors", "Accepts that failed.", |it| &it.accept_errors),
         ("panics", "Sessions ended by a panic.", |it| &it.panics),

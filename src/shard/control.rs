@@ -39,6 +39,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             ToShard::Sessions(answer) => {
                 let _gone = answer.send(self.summaries());
             }
+            ToShard::Adopt(client) => self.adopt(client),
             ToShard::Rotate => self.tools.journal.rotate(self.now),
             ToShard::Drain { deadline_us } => self.start_drain(deadline_us),
         }

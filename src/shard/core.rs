@@ -21,7 +21,7 @@ use super::counters::Counters;
 use super::errand::Party;
 use super::journal::ShardJournal;
 use super::leg::Sent;
-use super::mailbox::{Letters, Reports};
+use super::mailbox::{Letters, Peer, Reports};
 use super::park::{Bell, Spin, breathe};
 use super::pool::Pool;
 use super::ring::{Completion, Done, Readable, Ring, Token};
@@ -106,6 +106,7 @@ pub(super) struct Parts<J> {
     pub letters: Letters,
     pub reports: Reports,
     pub counters: Arc<Counters>,
+    pub peers: Arc<[Peer]>,
     pub sessions_max: usize,
 }
 
@@ -124,6 +125,8 @@ pub(super) struct Core<M, J: ShardJournal> {
     pub accepting: Accepting,
     pub drain: Drain,
     pub counters: Arc<Counters>,
+    /// All shards, by index.
+    pub peers: Arc<[Peer]>,
     pub sessions_max: usize,
     pub turned_away: usize,
     /// Sessions by the key a CancelRequest names.
@@ -182,6 +185,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             accepting: Accepting::Armed,
             drain: Drain::No,
             counters: parts.counters,
+            peers: parts.peers,
             sessions_max: parts.sessions_max,
             turned_away: 0,
             cancel_keys: HashMap::new(),

@@ -32,6 +32,8 @@ pub struct Counters {
     pub connections: Counter,
     /// Clients accepted.
     pub accepted: Counter,
+    /// Of these, clients given to a shard that has fewer.
+    pub given: Counter,
     /// Clients turned away, with or without a word.
     pub refused: Counter,
     /// Accepts that failed, usually for want of descriptors.

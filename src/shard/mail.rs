@@ -86,6 +86,8 @@ pub enum ToShard {
     Cancel(Vec<u8>),
     /// List live sessions.
     Sessions(tokio::sync::oneshot::Sender<Vec<SessionSummary>>),
+    /// Another shard has more clients than this one and gives one away.
+    Adopt(std::net::TcpStream),
     /// Close the open segment so that the sealer can make Parquet of it.
     Rotate,
     /// No new logins; end sessions when they are idle, all at the deadline (monotonic us).

@@ -4,10 +4,13 @@
 
 use std::collections::VecDeque;
 use std::io::Write;
+use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, TrySendError, sync_channel};
 
+use super::counters::Counters;
 use super::mail::{ToControl, ToShard};
 use crate::accept::socket;
 use crate::limits::MAILBOX_MESSAGES_MAX;
@@ -40,8 +43,59 @@ impl Mailbox {
             TrySendError::Full(_) => Undelivered::Full,
             TrySendError::Disconnected(_) => Undelivered::Stopped,
         })?;
+        if self.ring() { Ok(()) } else { Err(Undelivered::Stopped) }
+    }
+
+    fn ring(&self) -> bool {
         // The counter saturates long after the mailbox is full, so the write does not block.
-        (&*self.eventfd).write_all(&1u64.to_ne_bytes()).map_err(|_| Undelivered::Stopped)
+        (&*self.eventfd).write_all(&1u64.to_ne_bytes()).is_ok()
+    }
+}
+
+/// A shard as the others see it: how many clients it has, and the way to give it one more.
+#[derive(Clone, Debug)]
+pub struct Peer {
+    mailbox: Mailbox,
+    counters: Arc<Counters>,
+    /// Clients that are on their way to it.
+    coming: Arc<AtomicU64>,
+}
+
+impl Peer {
+    /// A shard, by its mailbox and what it counts.
+    pub fn new(mailbox: Mailbox, counters: Arc<Counters>) -> Peer {
+        Peer { mailbox, counters, coming: Arc::default() }
+    }
+
+    /// Connections it has, and those it will.
+    pub fn load(&self) -> u64 {
+        self.counters.connections.get() + self.coming.load(Ordering::Relaxed)
+    }
+
+    /// Gives it a client.
+    ///
+    /// # Errors
+    /// The client, when the shard is behind or gone.
+    pub fn give(&self, client: TcpStream) -> Result<(), TcpStream> {
+        self.coming.fetch_add(1, Ordering::Relaxed);
+        match self.mailbox.messages.try_send(ToShard::Adopt(client)) {
+            Ok(()) => {
+                self.mailbox.ring();
+                Ok(())
+            }
+            Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => {
+                self.arrived();
+                match message {
+                    ToShard::Adopt(client) => Err(client),
+                    _ => unreachable!("the message comes back as it was"),
+                }
+            }
+        }
+    }
+
+    /// The shard has taken one in.
+    pub fn arrived(&self) {
+        self.coming.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

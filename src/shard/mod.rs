@@ -39,7 +39,7 @@ use core::{Core, Parts};
 use counters::Counters;
 use journal::ShardJournal;
 use mail::{SnapshotSource, ToControl};
-use mailbox::{Letters, Mailbox, Reports};
+use mailbox::{Letters, Mailbox, Peer, Reports};
 use tls::{TlsConfigs, TlsProblem};
 
 /// Memory of each executor for file I/O, which shards do on their own ring.
@@ -157,12 +157,18 @@ where
     };
     let mut address = settings.postgres.address;
     let mut started = Started(Vec::with_capacity(shards));
+    let (mut peers, mut ends) = (Vec::new(), Vec::new());
     for shard in 0..shards {
+        let (mailbox, letters) = mailbox::mailbox().map_err(problem(shard))?;
+        let counters = Arc::new(Counters::default());
+        peers.push(Peer::new(mailbox.clone(), Arc::clone(&counters)));
+        ends.push((mailbox, letters, counters));
+    }
+    let peers: Arc<[Peer]> = peers.into();
+    for (shard, (mailbox, letters, counters)) in ends.into_iter().enumerate() {
         let listening = |cause| StartError::Listen { address, cause };
         let listener = socket::listen(address).map_err(listening)?;
         address = listener.local_addr().map_err(listening)?;
-        let (mailbox, letters) = mailbox::mailbox().map_err(problem(shard))?;
-        let counters = Arc::new(Counters::default());
         let seed = Seed {
             shard,
             core: cores.get(shard % cores.len().max(1)).copied().unwrap_or(0),
@@ -172,6 +178,7 @@ where
             letters,
             reports: Reports::new(shard, config.to_control.clone()),
             counters: Arc::clone(&counters),
+            peers: Arc::clone(&peers),
             sessions_max,
         };
         let thread = seed.grow::<M, J, E, F>(config.journal.clone())?;
@@ -203,6 +210,7 @@ struct Seed {
     letters: Letters,
     reports: Reports,
     counters: Arc<Counters>,
+    peers: Arc<[Peer]>,
     sessions_max: usize,
 }
 
@@ -264,6 +272,7 @@ impl Seed {
                 letters: self.letters,
                 reports: self.reports,
                 counters: self.counters,
+                peers: self.peers,
                 sessions_max: self.sessions_max,
             })
             .map_err(|e| StartError::Shard { shard, cause: e.to_string() })

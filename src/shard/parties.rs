@@ -12,6 +12,7 @@ use super::core::{Accepting, Core, Drain};
 use super::errand::{CancelCall, Party, Refusal};
 use super::journal::ShardJournal;
 use super::mail::ToControl;
+use super::mailbox::Peer;
 use super::ring::Token;
 use crate::accept::{TURNED_AWAY_MAX, socket};
 use crate::forward::dial::Dial;
@@ -23,12 +24,22 @@ use crate::wire::Side;
 /// After an accept failed for want of descriptors, the next one comes this much later.
 const ACCEPT_PAUSE_US: u64 = 100_000;
 
+/// A shard keeps its clients while it has at most so many more than another one ...
+const UNEVEN_MIN: u64 = 4;
+/// ... and besides at most this part (one in so many) of what the other one has.
+const UNEVEN_PART: u64 = 8;
+
 impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     /// A client connected, or the attempt to accept one failed.
     pub(super) fn accepted(&mut self, client: io::Result<TcpStream>, armed: bool) {
         let mut pause = false;
         match client {
-            Ok(client) => self.admit(client),
+            Ok(client) => {
+                self.counters.accepted.add(1);
+                if let Err(client) = self.give_away(client) {
+                    self.admit(client);
+                }
+            }
             Err(e) if e.raw_os_error() == Some(libc::ECANCELED) => {}
             Err(e) => {
                 self.counters.accept_errors.add(1);
@@ -57,6 +68,29 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         }
     }
 
+    /// Gives a client to the shard with the fewest, when this one has many more: the kernel spreads
+    /// connections by a hash of their addresses, which does not look at how many there are.
+    fn give_away(&mut self, client: TcpStream) -> Result<(), TcpStream> {
+        let Some(own) = self.peers.get(self.shard).map(Peer::load) else { return Err(client) };
+        let others = self.peers.iter().enumerate().filter(|(shard, _)| *shard != self.shard);
+        match others.map(|(_, peer)| peer).min_by_key(|peer| peer.load()) {
+            Some(peer) if own > peer.load() + UNEVEN_MIN + peer.load() / UNEVEN_PART => {
+                peer.give(client)?;
+                self.counters.given.add(1);
+                Ok(())
+            }
+            _ => Err(client),
+        }
+    }
+
+    /// Takes a client in that another shard gives away.
+    pub(super) fn adopt(&mut self, client: TcpStream) {
+        if let Some(own) = self.peers.get(self.shard) {
+            own.arrived();
+        }
+        self.admit(client);
+    }
+
     fn admit(&mut self, client: TcpStream) {
         // A client that is gone already has no address.
         let Ok(client_addr) = client.peer_addr() else { return };
@@ -72,7 +106,6 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             }
             return;
         }
-        self.counters.accepted.add(1);
         let listen = &self.tools.snapshot.settings.postgres;
         let tls_required = listen.tls.as_ref().is_some_and(|tls| tls.required);
         let stage = &mut self.tools.stage(self.now);

@@ -264,6 +264,7 @@ impl SessionMachine for Relay {
 /// A running shard, its target, and its way out.
 struct Rig {
     handle: Option<ShardHandle>,
+    others: Vec<ShardHandle>,
     target: TcpListener,
     reports: Receiver<ToControl>,
     _sealed: Sealed<SealedSegment>,
@@ -275,6 +276,7 @@ struct Options {
     target_tls: TargetTls,
     client_tls: bool,
     sessions_max: Option<usize>,
+    shards: usize,
     host: &'static str,
 }
 
@@ -282,6 +284,7 @@ const PLAIN: Options = Options {
     target_tls: TargetTls::Disable,
     client_tls: false,
     sessions_max: None,
+    shards: 1,
     host: "db.test",
 };
 
@@ -293,7 +296,7 @@ fn settings(options: Options) -> Settings {
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
     Settings {
         data_dir: std::path::PathBuf::new(),
-        shards: 1,
+        shards: options.shards,
         postgres: Listen {
             address: local,
             tls: options.client_tls.then(|| ListenTls {
@@ -349,8 +352,9 @@ impl Rig {
         let config = StartShards { source: Arc::new(source), journal: open, to_control };
         let mut handles =
             super::start_capped::<Relay, _, _, _>(config, options.sessions_max).expect("a shard");
+        let others = handles.split_off(1);
         let handle = handles.pop();
-        Rig { handle, target, reports, _sealed: sealing, _folder: folder }
+        Rig { handle, others, target, reports, _sealed: sealing, _folder: folder }
     }
 
     fn shard(&self) -> &ShardHandle {
@@ -394,7 +398,7 @@ impl Rig {
 
 impl Drop for Rig {
     fn drop(&mut self) {
-        if let Some(handle) = self.handle.take() {
+        for handle in self.handle.take().into_iter().chain(self.others.drain(..)) {
             let _failing = handle.mailbox.send(ToShard::Drain { deadline_us: 0 });
             let _failing = handle.join();
         }
@@ -489,6 +493,30 @@ fn many_sessions_at_once_do_not_mix() {
     echo.join().expect("all served");
     assert_eq!(rig.shard().counters.accepted.get(), 50);
     rig.drain(0);
+}
+
+#[test]
+fn shards_with_many_clients_give_some_away() {
+    const CLIENTS: u64 = 300;
+    let rig = Rig::start(Options { shards: 3, ..PLAIN });
+    let counters = || {
+        let all = rig.handle.iter().chain(&rig.others);
+        all.map(|shard| Arc::clone(&shard.counters)).collect::<Vec<_>>()
+    };
+    let loads = || counters().iter().map(|it| it.connections.get()).collect::<Vec<_>>();
+    let mut pairs = Vec::new();
+    for _ in 0..CLIENTS {
+        let (mut client, mut server) = rig.pair();
+        client.write_all(b"hello").expect("sent");
+        expect(&mut server, b"hello");
+        pairs.push((client, server));
+    }
+    assert_eq!(loads().iter().sum::<u64>(), CLIENTS);
+    let (most, least) = (loads().into_iter().max(), loads().into_iter().min());
+    let (most, least) = (most.expect("shards"), least.expect("shards"));
+    assert!(most <= least + 5 + least / 8, "{:?}", loads());
+    assert_eq!(counters().iter().map(|it| it.accepted.get()).sum::<u64>(), CLIENTS);
+    assert!(counters().iter().any(|it| it.given.get() > 0), "the kernel alone was even");
 }
 
 #[test]
