@@ -221,7 +221,9 @@ fn a_graceful_stop_under_load_loses_nothing() {
             let (ledger, endpoint) = (&ledger, &endpoint);
             scope.spawn(move || ledger.work(endpoint, client, 0));
         }
-        std::thread::sleep(Duration::from_secs(1));
+        wait_until("acknowledged commands", Duration::from_secs(60), || {
+            ledger.count.load(Ordering::Relaxed) > 200
+        });
         let status = weir.stop();
         ledger.stop.store(true, Ordering::Relaxed);
         assert!(status.success(), "{status}\n{}", weir.log());
