@@ -32,6 +32,7 @@ use std::sync::mpsc::{Sender, channel};
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
 use crate::accept::{self, socket};
+use crate::metrics::Meters;
 use crate::session::Snapshot;
 use crate::session::drive::SessionMachine;
 use check::{KernelFacts, KernelProblem};
@@ -103,6 +104,8 @@ pub struct ShardHandle {
     pub mailbox: Mailbox,
     /// What it counts.
     pub counters: Arc<Counters>,
+    /// What it measures of each target.
+    pub meters: Arc<Meters>,
     /// Where it listens; tells the port when the configuration says 0.
     pub address: SocketAddr,
     thread: ExecutorJoinHandle<io::Result<()>>,
@@ -163,6 +166,7 @@ where
         address = listener.local_addr().map_err(listening)?;
         let (mailbox, letters) = mailbox::mailbox().map_err(problem(shard))?;
         let counters = Arc::new(Counters::default());
+        let meters = Arc::new(Meters::new(clock::mono_ns));
         let seed = Seed {
             shard,
             core: cores.get(shard % cores.len().max(1)).copied().unwrap_or(0),
@@ -172,10 +176,11 @@ where
             letters,
             reports: Reports::new(shard, config.to_control.clone()),
             counters: Arc::clone(&counters),
+            meters: Arc::clone(&meters),
             sessions_max,
         };
         let thread = seed.grow::<M, J, E, F>(config.journal.clone())?;
-        started.0.push(ShardHandle { mailbox, counters, address, thread });
+        started.0.push(ShardHandle { mailbox, counters, meters, address, thread });
     }
     Ok(std::mem::take(&mut started.0))
 }
@@ -203,6 +208,7 @@ struct Seed {
     letters: Letters,
     reports: Reports,
     counters: Arc<Counters>,
+    meters: Arc<Meters>,
     sessions_max: usize,
 }
 
@@ -264,6 +270,7 @@ impl Seed {
                 letters: self.letters,
                 reports: self.reports,
                 counters: self.counters,
+                meters: self.meters,
                 sessions_max: self.sessions_max,
             })
             .map_err(|e| StartError::Shard { shard, cause: e.to_string() })
