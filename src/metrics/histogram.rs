@@ -14,9 +14,8 @@
 use hdrhistogram::Histogram as Hdr;
 
 use super::Counter;
+use crate::limits::DURATION_US_MAX;
 
-/// What takes longer counts as this: one hour.
-pub const DURATION_US_MAX: u64 = 3_600_000_000;
 /// Values below this have a bucket each.
 const EXACT_BITS: u32 = 8;
 /// Buckets of each doubling above.

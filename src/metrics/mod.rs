@@ -11,7 +11,7 @@ mod targets;
 use std::fmt::Write;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-pub use histogram::{DURATION_US_MAX, Histogram, Reading};
+pub use histogram::{Histogram, Reading};
 pub use meter::{
     Clock, Meters, Presence, SAMPLE_EVERY, SERIES, Sampler, Series, TargetMeter, Timed, Verdict,
 };

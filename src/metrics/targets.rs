@@ -6,9 +6,10 @@
 use std::fmt::Write;
 use std::sync::Arc;
 
-use super::histogram::{DURATION_US_MAX, Reading};
+use super::histogram::Reading;
 use super::meter::{Meters, SERIES, Series, TargetMeter, Timed, Verdict};
 use super::{Counter, Kind};
+use crate::limits::DURATION_US_MAX;
 
 /// One target at one time.
 #[derive(Clone, Debug, Default)]
