@@ -64,6 +64,8 @@ pub const SEGMENT_AGE_US: u64 = 60_000_000;
 pub const SYNC_INTERVAL_US: u64 = 10_000;
 /// Commands that wait for approval, per shard.
 pub const HELD_COMMANDS_MAX: usize = 1_024;
+/// A stage that takes longer than an hour is measured as an hour.
+pub const DURATION_US_MAX: u64 = 3_600_000_000;
 /// Messages waiting in one mailbox between a shard and the control thread.
 pub const MAILBOX_MESSAGES_MAX: usize = 4_096;
 

@@ -3,7 +3,8 @@
 //! ```text
 //!   GET  /v1/health                  anybody         alive or draining
 //!   GET  /v1/status                  admin           version, shards, targets, counters
-//!   GET  /v1/metrics                 admin           the counters, as Prometheus reads them
+//!   GET  /v1/metrics                 admin           counters and durations, as Prometheus reads them
+//!   GET  /v1/meters                  admin           the same by target, as `weir top` reads them
 //!   GET  /v1/sessions                admin, own      live sessions
 //!   POST /v1/sessions/{id}/kill      admin, own      ends one
 //!   GET  /v1/approvals               admin, own, approver    commands that wait
@@ -31,11 +32,11 @@ use axum::routing::{get, post};
 use axum::{Json, Router};
 
 use super::auth::Caller;
-use super::log;
 use super::sealing::Sealing;
 use super::shape::{self, Ballot, Decision, VoteReply};
 use super::state::{Counters, State};
-use crate::metrics;
+use super::{clock, log};
+use crate::metrics::{self, Total};
 use crate::shard::mail::{self, ToShard};
 
 /// What the handlers share.
@@ -60,6 +61,7 @@ impl Api {
         let proven = Router::new()
             .route("/v1/status", get(status))
             .route("/v1/metrics", get(totals))
+            .route("/v1/meters", get(meters))
             .route("/v1/sessions", get(sessions))
             .route("/v1/sessions/{id}/kill", post(kill))
             .route("/v1/approvals", get(approvals))
@@ -198,7 +200,32 @@ async fn totals(
         return Err(Problem::not_admin());
     }
     let kind = HeaderValue::from_static("text/plain; version=0.0.4");
-    Ok(([(CONTENT_TYPE, kind)], metrics::exposition(&api.state.totals())).into_response())
+    let mut totals = api.state.totals();
+    totals.push(Total::gauge("segments_waiting", SEGMENTS_WAITING, segments(&api)));
+    let mut text = metrics::exposition(&totals);
+    text.push_str(&metrics::exposition_of_targets(&api.state.readings()));
+    Ok(([(CONTENT_TYPE, kind)], text).into_response())
+}
+
+async fn meters(
+    Shared(api): Shared<Api>,
+    Extension(caller): Extension<Caller>,
+) -> Result<Json<shape::Meters>, Problem> {
+    if !caller.is_admin() {
+        return Err(Problem::not_admin());
+    }
+    let totals = api.state.totals();
+    let lag = totals.iter().find(|total| total.name == "journal_lag_bytes");
+    Ok(Json(shape::Meters {
+        started_at: clock::to_text(api.state.started_us),
+        journal_lag_bytes: lag.map_or(0, |total| total.value),
+        segments_waiting: segments(&api),
+        targets: api.state.readings().iter().map(shape::TargetMeters::from).collect(),
+    }))
+}
+
+fn segments(api: &Api) -> u64 {
+    u64::try_from(api.sealing.waiting()).unwrap_or(u64::MAX)
 }
 
 async fn sessions(
@@ -320,6 +347,7 @@ async fn rotate(
     }
 }
 
+const SEGMENTS_WAITING: &str = "Segments of the journal that are closed and not yet Parquet.";
 const BODY_BYTES_MAX: usize = 16 << 10;
 const REASON_BYTES_MAX: usize = 4_096;
 const CHECKS_MAX: usize = 2;

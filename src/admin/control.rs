@@ -25,7 +25,7 @@ use super::listen::Bounded;
 use super::mesh::{Mesh, Post};
 use super::place::Place;
 use super::sealing::Sealing;
-use super::state::{Counters, State, Totals, World};
+use super::state::{Counters, Instruments, State, World};
 use super::{catalog, clock, log, reload, resolve};
 use crate::config::settings::Settings;
 use crate::shard::mail::{SnapshotSource, ToControl, ToShard};
@@ -40,8 +40,8 @@ pub struct Shards {
     pub mono_us: fn() -> u64,
     /// Progress of the sealer.
     pub sealing: Arc<dyn Sealing>,
-    /// Reads their totals.
-    pub totals: Totals,
+    /// What they count and measure.
+    pub instruments: Instruments,
     /// Where clients connect.
     pub address: std::net::SocketAddr,
 }
@@ -158,7 +158,7 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
     let mut world = World::new(settings, auth::load_or_make_seed(&data_dir)?);
     look_around(&mut world).await;
     let shards = start_shards(world.snapshot()).map_err(LifeError::Shards)?;
-    let state = Arc::new(State::new(world, Mesh::new(shards.posts), gate, shards.totals));
+    let state = Arc::new(State::new(world, Mesh::new(shards.posts), gate, shards.instruments));
     for index in 0..state.world().targets.len() {
         tokio::spawn(keep_catalog(state.clone(), index));
     }

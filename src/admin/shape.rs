@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock;
 use crate::decide::approval::AskSummary;
+use crate::metrics::{SERIES, TargetReading, Verdict};
 use crate::record::SessionId;
 use crate::shard::mail;
 
@@ -215,6 +216,84 @@ pub struct TargetStatus {
     pub catalog_at: String,
     /// Why the last read failed, empty if it did not.
     pub catalog_error: String,
+}
+
+/// Answer of `GET /v1/meters`: numbers since the start of the process.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Meters {
+    /// Since when the process runs.
+    pub started_at: String,
+    /// Bytes of the journal that the disk may not have yet.
+    pub journal_lag_bytes: u64,
+    /// Segments that wait for the sealer.
+    pub segments_waiting: u64,
+    /// Targets of the configuration.
+    pub targets: Vec<TargetMeters>,
+}
+
+/// One target in `Meters`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct TargetMeters {
+    /// Name.
+    pub name: String,
+    /// Sessions logged in now.
+    pub connections: u64,
+    /// Commands that wait for people now.
+    pub held: u64,
+    /// Commands by verdict.
+    pub commands: Commands,
+    /// Bytes received from clients.
+    pub received_bytes: u64,
+    /// Bytes for clients.
+    pub sent_bytes: u64,
+    /// Durations of the stages.
+    pub durations: Vec<Durations>,
+}
+
+/// Commands by what the rules said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Commands {
+    /// They ran.
+    pub allow: u64,
+    /// They did not.
+    pub deny: u64,
+    /// People were asked.
+    pub hold: u64,
+}
+
+/// How long one stage took: the buckets that are not empty.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Durations {
+    /// `decide`, `target`, `journal_wait`, `mask` or `client_wait`.
+    pub stage: String,
+    /// `allow`, `deny` or `hold`, empty for a stage without a verdict.
+    pub verdict: String,
+    /// Sum, microseconds.
+    pub sum_us: u64,
+    /// The longest duration of a bucket in microseconds, and how many are in it.
+    pub buckets: Vec<(u64, u64)>,
+}
+
+impl From<&TargetReading> for TargetMeters {
+    fn from(reading: &TargetReading) -> TargetMeters {
+        let durations =
+            SERIES.into_iter().zip(&reading.durations).map(|((timed, verdict), it)| Durations {
+                stage: timed.name().to_owned(),
+                verdict: verdict.map_or("", Verdict::name).to_owned(),
+                sum_us: it.sum_us(),
+                buckets: it.buckets().collect(),
+            });
+        let [allow, deny, hold] = reading.commands;
+        TargetMeters {
+            name: reading.name.clone(),
+            connections: reading.connections,
+            held: reading.held,
+            commands: Commands { allow, deny, hold },
+            received_bytes: reading.bytes_in,
+            sent_bytes: reading.bytes_out,
+            durations: durations.collect(),
+        }
+    }
 }
 
 /// An error of the API.

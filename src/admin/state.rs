@@ -16,12 +16,26 @@ use super::{catalog, clock, log, shape};
 use crate::config::settings::{Settings, Target};
 use crate::decide::approval::AskSummary;
 use crate::mask::catalog::Catalog;
-use crate::metrics::Total;
+use crate::metrics::{Meters, TargetReading, Total};
 use crate::record::SessionId;
 use crate::shard::mail::{SnapshotSource, ToShard};
 
 /// Reads the totals of all shards.
 pub type Totals = Box<dyn Fn() -> Vec<Total> + Send + Sync>;
+
+/// What the shards count and measure, readable while they work.
+pub struct Instruments {
+    /// Totals of all shards.
+    pub totals: Totals,
+    /// By shard: what it measures of each target.
+    pub meters: Vec<Arc<Meters>>,
+}
+
+impl std::fmt::Debug for Instruments {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Instruments({} shards)", self.meters.len())
+    }
+}
 
 /// Shared by the tasks of the control thread.
 pub struct State {
@@ -35,8 +49,8 @@ pub struct State {
     pub draining: AtomicBool,
     /// Counted events.
     pub counters: Counters,
-    /// Totals of the shards.
-    shard_totals: Totals,
+    /// Numbers of the shards.
+    instruments: Instruments,
     world: Mutex<World>,
     asks: Mutex<HashMap<SessionId, (usize, AskSummary)>>,
     /// One publisher at a time, so that no shard gets an older snapshot after a newer one.
@@ -247,14 +261,14 @@ impl std::fmt::Debug for State {
 
 impl State {
     /// The state of a process whose shards have just started.
-    pub fn new(world: World, mesh: Mesh, gate: Gate, shard_totals: Totals) -> State {
+    pub fn new(world: World, mesh: Mesh, gate: Gate, instruments: Instruments) -> State {
         State {
             mesh,
             gate,
             started_us: clock::utc_us(),
             draining: AtomicBool::new(false),
             counters: Counters::default(),
-            shard_totals,
+            instruments,
             world: Mutex::new(world),
             asks: Mutex::default(),
             publishing: tokio::sync::Mutex::default(),
@@ -317,11 +331,20 @@ impl State {
 
     /// Numbers of the process.
     pub fn totals(&self) -> Vec<Total> {
-        let mut totals = (self.shard_totals)();
+        let mut totals = (self.instruments.totals)();
         totals.extend(self.counters.totals());
         let waiting = self.asks().len() as u64;
         totals.push(Total::gauge("approvals_waiting", "Commands that wait now.", waiting));
         totals
+    }
+
+    /// What the shards measured of each target of the configuration.
+    pub fn readings(&self) -> Vec<TargetReading> {
+        let settings = self.settings();
+        let read = |(index, target): (usize, &Target)| {
+            TargetReading::of(index, &target.name, &self.instruments.meters)
+        };
+        settings.targets.iter().enumerate().map(read).collect()
     }
 
     /// All of it, for `GET /v1/status`; `trouble` is what the sealer complains of.

@@ -20,6 +20,7 @@ pub mod sessions;
 pub mod show;
 pub mod status;
 pub mod tail;
+pub mod top;
 mod words;
 
 use std::path::{Path, PathBuf};
@@ -65,6 +66,8 @@ enum Command {
     Seal(seal::Seal),
     /// Show what a running weir says about itself
     Status(status::Status),
+    /// Show what a running weir does now: rates, latencies, held commands, lag
+    Top(top::Top),
     /// Turn a password on stdin into a verifier for the configuration
     HashPassword(hash_password::HashPassword),
 }
@@ -83,6 +86,7 @@ pub fn main() -> ExitCode {
         Command::Policy(args) => policy::run(&args),
         Command::Seal(args) => seal::run(&args),
         Command::Status(args) => status::run(&args),
+        Command::Top(args) => top::run(&args),
         Command::HashPassword(args) => hash_password::run(&args),
     };
     match outcome {

@@ -18,7 +18,7 @@ use super::place::DATA_DIR_DEFAULT;
 use crate::admin::control::{self, Ended, Life, Serving, Shards};
 use crate::admin::mesh::{Delivery, Post};
 use crate::admin::sealing::Sealing;
-use crate::admin::state::Totals;
+use crate::admin::state::{Instruments, Totals};
 use crate::admin::{auth, log};
 use crate::config::settings::Settings;
 use crate::config::target_url;
@@ -258,11 +258,13 @@ fn start(source: &Arc<SnapshotSource>, keeper: &Keeper) -> Result<Shards, String
     let address = shards.first().map(|handle| handle.address).ok_or("no shard was started")?;
     let posts = shards.iter().map(|handle| post(handle.mailbox.clone())).collect();
     let totals = totals(shards.iter().map(|handle| Arc::clone(&handle.counters)).collect());
+    let meters = shards.iter().map(|handle| Arc::clone(&handle.meters)).collect();
+    let instruments = Instruments { totals, meters };
     let sealing = Arc::new(SealerView { pool, progress: sealer.progress() });
     if let Ok(mut kept) = keeper.0.lock() {
         *kept = Some(Kept { shards, sealer });
     }
-    Ok(Shards { posts, inbox, mono_us: shard::clock::mono_us, sealing, totals, address })
+    Ok(Shards { posts, inbox, mono_us: shard::clock::mono_us, sealing, instruments, address })
 }
 
 fn post(mailbox: Mailbox) -> Post {
@@ -290,7 +292,11 @@ fn totals(shards: Vec<Arc<Counters>>) -> Totals {
     Box::new(move || {
         let sum = |pick: Pick| shards.iter().map(|counters| pick(counters).get()).sum();
         let connections = sum(|it| &it.connections);
-        let mut totals = vec![Total::gauge("connections", "Connections now.", connections)];
+        let lag = "Bytes of the journal that the disk may not have yet.";
+        let mut totals = vec![
+            Total::gauge("connections", "Connections now.", connections),
+            Total::gauge("journal_lag_bytes", lag, sum(|it| &it.journal_lag)),
+        ];
         for (name, help, pick) in COUNTERS {
             totals.push(Total::counter(name, help, sum(pick)));
         }

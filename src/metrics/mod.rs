@@ -1,9 +1,42 @@
-//! Totals of the process by name, and the text that Prometheus reads.
+//! Totals of the process by name, what is measured of each target, and the text that Prometheus
+//! reads.
 //!
 //! In: numbers of the shards and of the control thread. Out: named totals, one text.
 //! Never: a label with a value of a peer; names are a fixed set.
 
+mod histogram;
+mod meter;
+mod targets;
+
 use std::fmt::Write;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+pub use histogram::{Histogram, Reading};
+pub use meter::{
+    Clock, Meters, Presence, SAMPLE_EVERY, SERIES, Sampler, Series, TargetMeter, Timed, Verdict,
+};
+pub use targets::{TargetReading, exposition as exposition_of_targets};
+
+/// One total. Written by its shard alone, readable from other threads; never a locked instruction.
+#[derive(Debug, Default)]
+pub struct Counter(AtomicU64);
+
+impl Counter {
+    /// Adds, on the shard's thread.
+    pub fn add(&self, count: u64) {
+        self.set(self.get().wrapping_add(count));
+    }
+
+    /// Replaces, on the shard's thread.
+    pub fn set(&self, value: u64) {
+        self.0.store(value, Ordering::Relaxed);
+    }
+
+    /// Reads, on any thread.
+    pub fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
 
 /// How a number behaves.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -12,6 +45,16 @@ pub enum Kind {
     Counter,
     /// It goes up and down.
     Gauge,
+}
+
+impl Kind {
+    /// The end of the name and the type, as Prometheus wants them.
+    fn words(self) -> (&'static str, &'static str) {
+        match self {
+            Kind::Counter => ("_total", "counter"),
+            Kind::Gauge => ("", "gauge"),
+        }
+    }
 }
 
 /// One number of the process.
@@ -43,10 +86,7 @@ impl Total {
 pub fn exposition(totals: &[Total]) -> String {
     let mut text = String::new();
     for total in totals {
-        let (suffix, kind) = match total.kind {
-            Kind::Counter => ("_total", "counter"),
-            Kind::Gauge => ("", "gauge"),
-        };
+        let (suffix, kind) = total.kind.words();
         let name = format!("weir_{}{suffix}", total.name);
         // Writing to a string does not fail.
         let _ = writeln!(text, "# HELP {name} {}", total.help);

@@ -95,7 +95,8 @@ pub trait Journal {
         now: Now,
         entry: &Entry<'_>,
     ) -> Result<Receipt, Refused>;
-    /// A receipt for messages that are no commands (Sync, Flush): covers all entries so far.
+    /// A receipt for messages that are no commands (Sync, Flush): covers the session's entries so
+    /// far, and does not wait for those of others.
     fn covered(&mut self, session: SessionRef) -> Receipt;
     /// Forgets the session.
     fn close(&mut self, session: SessionRef);

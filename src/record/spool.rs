@@ -124,6 +124,8 @@ struct Slot {
     context: Vec<u8>,
     /// The segment that holds the context as it is now.
     in_segment: Option<u64>,
+    /// Its last entry.
+    last: Lsn,
     live: bool,
 }
 
@@ -481,6 +483,9 @@ impl Spool {
         first_entry_us.get_or_insert(now.mono_us);
         self.next_index += 1;
         self.written.0 += taken as u64;
+        if let Some(session) = session {
+            self.sessions[session.0 as usize].last = self.written;
+        }
         Ok(Receipt::new(self.written))
     }
 
@@ -525,11 +530,13 @@ impl Journal for Spool {
                 id: SessionId::default(),
                 context: Vec::new(),
                 in_segment: None,
+                last: Lsn::default(),
                 live: false,
             });
             (self.sessions.len() - 1) as u32
         });
         self.sessions[index as usize].live = true;
+        self.sessions[index as usize].last = Lsn::default();
         self.identify(SessionRef(index), context);
         SessionRef(index)
     }
@@ -553,8 +560,8 @@ impl Journal for Spool {
         self.write(Some(session), seq, now, entry)
     }
 
-    fn covered(&mut self, _session: SessionRef) -> Receipt {
-        Receipt::new(self.written)
+    fn covered(&mut self, session: SessionRef) -> Receipt {
+        Receipt::new(self.slot(session).last)
     }
 
     fn close(&mut self, session: SessionRef) {

@@ -324,3 +324,18 @@ fn recycled_segments_show_nothing_of_their_earlier_life() {
     let indexes: Vec<i64> = rows.iter().map(|row| row.common.log_index).collect();
     assert_eq!(indexes.len(), 20_000);
 }
+
+#[test]
+fn what_is_no_command_waits_for_the_entries_of_its_own_session_only() {
+    let folder = Folder::new();
+    let (mut spool, _inbox, _pool) = spool(&folder, 0);
+    let (one, two) = (spool.open(&context(1)), spool.open(&context(2)));
+    let own = spool.append(one, 1, now(1), &response(0)).unwrap().lsn();
+    let other = spool.append(two, 1, now(2), &response(0)).unwrap().lsn();
+    assert!(own < other);
+    assert_eq!(spool.covered(one).lsn(), own);
+    assert_eq!(spool.covered(two).lsn(), other);
+    spool.close(one);
+    let next = spool.open(&context(3));
+    assert_eq!(spool.covered(next).lsn(), Lsn(0), "nothing of the session before it");
+}

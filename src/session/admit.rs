@@ -5,6 +5,7 @@
 
 use crate::decide::{Classified, HoldTerms, Permit, RuleName, Statement, Verdict};
 use crate::fault::{Fault, FaultKind, Limit, Refused};
+use crate::metrics;
 use crate::record::entry::{Command, Decision, Outcome, Params};
 use crate::record::{Entry, Receipt, SessionId};
 use crate::wire::Side;
@@ -110,12 +111,23 @@ impl Ready {
         }
     }
 
-    pub(super) fn rule(&self, statements: &[Statement], core: &Core, stage: &Stage<'_>) -> Ruling {
+    pub(super) fn rule(
+        &self,
+        statements: &[Statement],
+        core: &mut Core,
+        stage: &Stage<'_>,
+    ) -> Ruling {
         if let Some((Resolution::Refused(refusal), _)) = &self.resolved {
             return Ruling::Refuse(refusal.clone());
         }
         let who = self.link.who(core, stage);
-        self.to_ruling(self.link.scope.decide(&who, statements))
+        let ruling = self.to_ruling(self.link.scope.decide(&who, statements));
+        core.end_decision(match ruling {
+            Ruling::Go(..) => metrics::Verdict::Allow,
+            Ruling::Refuse(_) => metrics::Verdict::Deny,
+            Ruling::Hold(_) => metrics::Verdict::Hold,
+        });
+        ruling
     }
 
     pub(super) fn to_ruling(&self, verdict: Verdict) -> Ruling {
@@ -166,7 +178,7 @@ impl Ready {
         match record_command(facts, &ruled, core, stage) {
             Ok(receipt) => {
                 self.last_seq = seq;
-                let issued = Issued { seq, at_us: stage.now.mono_us };
+                let issued = Issued { seq, at_us: stage.now.mono_us, held: approval.is_some() };
                 Ok(Some((permit, receipt, issued)))
             }
             Err(refused) => {
@@ -186,6 +198,9 @@ impl Ready {
     ) -> Result<(), Fault> {
         core.totals.denied += 1;
         let reserved = self.resolved.take().map(|(_, seq)| seq);
+        if reserved.is_none() {
+            core.count(metrics::Verdict::Deny);
+        }
         let seq = reserved.unwrap_or_else(|| core.take_seq());
         let ruled = Ruled { seq, decision: Decision::Deny, rule: &refusal.rule, approval_id: None };
         let recorded = record_command(facts, &ruled, core, stage).and_then(|_| {
@@ -249,6 +264,12 @@ pub(super) fn record_command(
     let receipt = core.record_at(ruled.seq, &Entry::Command(command), stage)?;
     if ruled.decision != Decision::Hold {
         core.totals.commands += 1;
+    }
+    match ruled.decision {
+        Decision::Hold => core.count(metrics::Verdict::Hold),
+        Decision::Allow if ruled.approval_id.is_none() => core.count(metrics::Verdict::Allow),
+        // Counted when it was held, or by `deny`, which knows whether it was.
+        _ => {}
     }
     Ok(receipt)
 }

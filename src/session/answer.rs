@@ -188,7 +188,9 @@ impl Ready {
         }
         let body = Step::body(frame);
         self.edits.clear();
+        let begun = self.answer.mask_time.begin(core);
         let masked = plan.row(body, &mut self.edits, &mut self.hits);
+        self.answer.mask_time.end(begun, core);
         masked.map_err(|_| server_malformed(Malformed::MessageBody))?;
         if self.edits.is_empty() {
             return self.deliver(frame, core, stage);
@@ -437,7 +439,9 @@ impl Ready {
             };
         };
         let mut out = Vec::new();
+        let begun = self.answer.mask_time.begin(core);
         let fed = masker.feed(Step::body(frame), &mut out, &mut self.hits);
+        self.answer.mask_time.end(begun, core);
         fed.map_err(|_| server_malformed(Malformed::MessageBody))?;
         self.deliver_copy(&out, core, stage)
     }

@@ -12,6 +12,7 @@ use crate::wire::postgres::state::Issued;
 
 use super::Stage;
 use super::core::Core;
+use super::meter::MaskTime;
 
 /// The answer that is coming in. One at a time: answers come in the order of the commands.
 #[derive(Debug, Default)]
@@ -20,6 +21,8 @@ pub struct Answer {
     first_byte_us: Option<u64>,
     /// Rows sent to the client.
     pub rows: u64,
+    /// Time spent on masking them.
+    pub mask_time: MaskTime,
     affected: u64,
     bytes: u64,
     captured: u64,
@@ -46,6 +49,7 @@ impl Answer {
         self.issued = None;
         self.first_byte_us = None;
         (self.rows, self.affected, self.bytes, self.captured, self.chunks) = (0, 0, 0, 0, 0);
+        self.mask_time = MaskTime::None;
         self.buffer.clear();
         self.tag.clear();
         self.columns.clear();
@@ -162,6 +166,10 @@ impl Answer {
             columns: &self.columns,
         };
         let receipt = core.record(&Entry::Response(response), stage)?;
+        if outcome != Outcome::Aborted {
+            core.answered(issued, stage);
+        }
+        self.mask_time.finish(core);
         self.clear();
         if self.buffer.capacity() > 2 * limits::CHUNK_BYTES_MAX {
             self.buffer = Vec::new();

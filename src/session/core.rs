@@ -12,6 +12,7 @@ use crate::record::entry::Event;
 use crate::record::{Entry, Receipt, SessionContext, SessionId, SessionRef};
 use crate::wire::{Protocol, Side};
 
+use super::meter::Gauge;
 use super::{Now, Output, Stage};
 
 /// What is known when a connection is accepted.
@@ -68,6 +69,8 @@ pub struct Core {
     pub started: Now,
     /// Counts.
     pub totals: Totals,
+    /// What the meters of the target are told.
+    pub gauge: Gauge,
     journal: SessionRef,
     next_seq: u64,
     outputs: VecDeque<Output>,
@@ -83,6 +86,7 @@ impl Core {
             accepted,
             started: stage.now,
             totals: Totals::default(),
+            gauge: Gauge::default(),
             journal,
             next_seq: 0,
             outputs: VecDeque::new(),

@@ -24,6 +24,7 @@ use crate::fault::{Fault, FaultKind, Malformed, Refused, Target};
 use crate::forward::Outbox;
 use crate::forward::dial::Dial;
 use crate::limits::{CLOSE_TIMEOUT_US, LINGER_TIMEOUT_US, OUTBOX_BYTES_MAX};
+use crate::metrics::{TargetMeter, Timed};
 use crate::record::{Lsn, SessionId};
 use crate::session::machine::{Accepted, Machine, TlsFacts};
 use crate::session::{Output, Stage};
@@ -72,6 +73,10 @@ pub trait Driven {
     fn durability(&self) -> Durability;
     /// Nothing more will be read; the outboxes may still hold bytes.
     fn is_closed(&self) -> bool;
+    /// What is measured of its target; nothing for what has none.
+    fn meter(&self) -> Option<&TargetMeter> {
+        None
+    }
 }
 
 /// A driven machine that is a client's session.
@@ -148,6 +153,10 @@ impl Driven for Machine {
     fn is_closed(&self) -> bool {
         Machine::is_closed(self)
     }
+
+    fn meter(&self) -> Option<&TargetMeter> {
+        Machine::meter(self)
+    }
 }
 
 impl SessionMachine for Machine {
@@ -203,6 +212,16 @@ pub struct Driver<D> {
     pub asks: Vec<SessionId>,
     durability: Durability,
     panicked: bool,
+    waits: Waits,
+}
+
+/// Since when what waits, monotonic microseconds.
+#[derive(Debug, Default)]
+struct Waits {
+    /// The record that the first waiting bytes need.
+    disk: Option<(Lsn, u64)>,
+    /// The client's socket is full.
+    client_us: Option<u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -229,6 +248,7 @@ impl<D: Driven> Driver<D> {
             asks: Vec::new(),
             durability: Durability::Write,
             panicked: false,
+            waits: Waits::default(),
         }
     }
 
@@ -353,8 +373,38 @@ impl<D: Driven> Driver<D> {
     }
 
     /// The socket of `side` takes bytes again.
-    pub fn room(&mut self, side: Side) {
+    pub fn room(&mut self, side: Side, now_us: u64) {
         self.leg_mut(side).room();
+        if side == Side::Client
+            && let Some(since_us) = self.waits.client_us.take()
+        {
+            self.measured(Timed::ClientWait, now_us.saturating_sub(since_us));
+        }
+    }
+
+    /// The socket of `side` takes no more bytes.
+    pub fn note_full(&mut self, side: Side, now_us: u64) {
+        if side == Side::Client {
+            self.waits.client_us = Some(now_us);
+        }
+    }
+
+    /// What the disk has is known: measures how long the first bytes that wait for it do.
+    pub fn note_disk(&mut self, safe: Lsn, now_us: u64) {
+        let awaited = self.awaited().filter(|lsn| *lsn > safe);
+        let waited = self.waits.disk.filter(|(lsn, _)| awaited != Some(*lsn));
+        if let Some((_, since_us)) = waited {
+            self.measured(Timed::JournalWait, now_us.saturating_sub(since_us));
+        }
+        if waited.is_some() || self.waits.disk.is_none() {
+            self.waits.disk = awaited.map(|lsn| (lsn, now_us));
+        }
+    }
+
+    fn measured(&self, timed: Timed, us: u64) {
+        if let Some(meter) = self.machine.meter() {
+            meter.record((timed, None), us);
+        }
     }
 
     /// The timer came up: says what is due.

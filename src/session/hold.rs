@@ -39,7 +39,12 @@ impl Ready {
     ) -> Result<(), Fault> {
         let id = new_id(stage.now, stage.random);
         let ask = Ask::open(id, terms, &self.link.identity.user, stage.now);
-        let held = Held { ask, frame: facts.frame.to_vec(), seq: core.take_seq() };
+        let held = Held {
+            ask,
+            frame: facts.frame.to_vec(),
+            seq: core.take_seq(),
+            _counted: core.waiting(),
+        };
         let ruled = Ruled {
             seq: held.seq,
             decision: Decision::Hold,

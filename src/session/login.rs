@@ -589,6 +589,7 @@ impl Login {
         let link =
             Link::new(visitor.target, visitor.identity, visitor.credential.role, core, stage)
                 .ok_or(Fault::new(CLIENT, FaultKind::Login(LoginFault::UnknownTarget)))?;
+        core.attach(link.target, stage);
         let start = crate::record::entry::SessionStart {
             server_addr: &address,
             server_version,

@@ -8,6 +8,7 @@ use std::net::SocketAddr;
 use crate::config::settings::Durability;
 use crate::fault::{self, Fault, FaultKind, Malformed};
 use crate::forward::Outbox;
+use crate::metrics::TargetMeter;
 use crate::record::entry::{Event, SessionEnd};
 use crate::record::{Entry, SessionId};
 use crate::shard::mail::{SessionSummary, Vote, VoteReply};
@@ -70,6 +71,7 @@ impl Machine {
             }
             Err(fault) => self.fail(fault, stage),
         }
+        self.core.count_bytes();
     }
 
     /// A peer closed its sending direction.
@@ -246,6 +248,11 @@ impl Machine {
         }
     }
 
+    /// The meter of the target, once somebody is logged in.
+    pub fn meter(&self) -> Option<&TargetMeter> {
+        self.core.meter()
+    }
+
     /// When a record of this session counts as written.
     pub fn durability(&self) -> Durability {
         match &self.phase {
@@ -315,6 +322,7 @@ impl Machine {
             Phase::Login(_) => self.login_failed(fault, stage),
             Phase::Ready(ready) => self.ready_failed(*ready, fault, stage),
         }
+        self.core.detach();
         self.core.close(stage);
         self.core.output(Output::Close(Some(fault)));
     }

@@ -11,6 +11,7 @@ mod hold;
 mod login;
 pub mod machine;
 mod masked;
+mod meter;
 mod ready;
 mod request;
 #[cfg(test)]
@@ -27,6 +28,7 @@ use crate::fault::Fault;
 use crate::identify::scram::SaltedCache;
 use crate::mask::Policy;
 use crate::mask::catalog::Catalog;
+use crate::metrics::Meters;
 use crate::record::{Journal, SessionId};
 use crate::shard::mail::SnapshotSource;
 use crate::wire::Side;
@@ -85,6 +87,8 @@ pub struct Stage<'a> {
     pub journal: &'a mut dyn Journal,
     /// Random bytes for nonces and ids: fills the slice.
     pub random: &'a mut dyn FnMut(&mut [u8]),
+    /// What the shard measures of each target.
+    pub meters: &'a Meters,
     /// The time of this turn.
     pub now: Now,
 }

@@ -22,6 +22,7 @@ use crate::mask::copy::CopyMasker;
 use crate::mask::hits::Hits;
 use crate::mask::plan::View;
 use crate::mask::{Edits, Plan};
+use crate::metrics::Presence;
 use crate::record::SessionId;
 use crate::wire::Side;
 use crate::wire::postgres::frame::{Framer, Step, Treat};
@@ -112,6 +113,8 @@ pub struct Held {
     pub frame: Vec<u8>,
     /// The command's `seq`.
     pub seq: u64,
+    /// It is among those that wait.
+    pub(super) _counted: Option<Presence>,
 }
 
 /// How a hold ended.

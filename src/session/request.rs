@@ -46,6 +46,7 @@ impl Ready {
                 _ => return Ok(()),
             }
         }
+        core.begin_decision(tag);
         match message {
             Some(ClientMessage::Query(text)) => self.query(text, frame, core, stage),
             Some(ClientMessage::Parse(parse)) => self.parse(&parse, frame, core, stage),
@@ -457,7 +458,7 @@ impl Ready {
         self.last_seq = seq;
         self.describe_first(name, &portal, core, stage);
         let copy = copies.unwrap_or_default().pop_front();
-        let issued = Issued { seq, at_us: stage.now.mono_us };
+        let issued = Issued { seq, at_us: stage.now.mono_us, held: approval.is_some() };
         self.due.push_back(Expect::Execute(issued, portal, copy));
         core.send(Side::Server, permit, receipt, frame);
         Ok(())

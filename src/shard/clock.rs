@@ -24,3 +24,9 @@ pub fn mono_us() -> u64 {
     let elapsed = START.get_or_init(Instant::now).elapsed();
     u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX)
 }
+
+/// Monotonic nanoseconds, for what is shorter than a turn.
+pub fn mono_ns() -> u64 {
+    let elapsed = START.get_or_init(Instant::now).elapsed();
+    u64::try_from(elapsed.as_nanos()).unwrap_or(u64::MAX)
+}

@@ -33,6 +33,7 @@ use crate::config::settings::Durability;
 use crate::decide::Classifier;
 use crate::identify::scram::SaltedCache;
 use crate::limits::SYNC_INTERVAL_US;
+use crate::metrics::Meters;
 use crate::record::SessionId;
 use crate::session::drive::{Driver, SessionMachine, WatchOrder};
 use crate::session::{Now, Snapshot, Stage};
@@ -55,6 +56,7 @@ pub(super) struct Tools<J> {
     pub salted: SaltedCache,
     pub journal: J,
     pub random: fn(&mut [u8]),
+    pub meters: Arc<Meters>,
 }
 
 impl<J: ShardJournal> Tools<J> {
@@ -65,6 +67,7 @@ impl<J: ShardJournal> Tools<J> {
             salted: &mut self.salted,
             journal: &mut self.journal,
             random: &mut self.random,
+            meters: &self.meters,
             now,
         }
     }
@@ -107,6 +110,7 @@ pub(super) struct Parts<J> {
     pub reports: Reports,
     pub counters: Arc<Counters>,
     pub peers: Arc<[Peer]>,
+    pub meters: Arc<Meters>,
     pub sessions_max: usize,
 }
 
@@ -177,6 +181,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                 salted: SaltedCache::default(),
                 journal: parts.journal,
                 random: fill_random,
+                meters: parts.meters,
             },
             tls: parts.tls,
             letters: parts.letters,
@@ -255,7 +260,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             Done::Readable(side, result) => self.readable(token, side, result),
             Done::Room(side) => {
                 if let Some(driver) = self.sessions.get_mut(token) {
-                    driver.room(side);
+                    driver.room(side, self.now.mono_us);
                     self.touch(token);
                 }
             }
@@ -425,6 +430,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         match sent {
             Sent::All | Sent::More | Sent::Reset => {}
             Sent::Blocked => {
+                driver.note_full(side, self.now.mono_us);
                 if let Some(socket) = driver.socket(side) {
                     self.ring.await_room(token, side, socket);
                 }
@@ -439,7 +445,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
 
     /// Ends what is written, and asks the kernel for what comes next.
     fn settle(&mut self, token: Token) {
-        let Core { sessions, ring, pool, timers, readable, .. } = self;
+        let Core { sessions, ring, pool, timers, readable, tools, .. } = self;
         let Some(driver) = sessions.get_mut(token) else { return };
         let more = driver.settle(self.now.mono_us);
         let durability = driver.durability();
@@ -461,9 +467,12 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         if driver.dials_in_vain() {
             ring.cancel_connect(token);
         }
-        if durability == Durability::Sync && !driver.awaits_disk && driver.awaited().is_some() {
-            driver.awaits_disk = true;
-            self.awaiting_disk.push(token);
+        if durability == Durability::Sync {
+            driver.note_disk(tools.journal.durable(), self.now.mono_us);
+            if !driver.awaits_disk && driver.awaited().is_some() {
+                driver.awaits_disk = true;
+                self.awaiting_disk.push(token);
+            }
         }
         if driver.is_over() {
             self.remove(token);
@@ -520,7 +529,9 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             journal.tick(self.now);
             self.counters.reports_lost.set(self.reports.lost());
         }
-        if self.job.is_some() || journal.written() <= journal.durable() {
+        let lag = journal.written().0.saturating_sub(journal.durable().0);
+        self.counters.journal_lag.set(lag);
+        if self.job.is_some() || lag == 0 {
             return;
         }
         if self.awaiting_disk.is_empty() && now_us < self.synced_us + SYNC_INTERVAL_US {

@@ -2,28 +2,7 @@
 //!
 //! In: events of one shard. Out: totals. Never: a locked instruction; only the shard writes.
 
-use std::sync::atomic::{AtomicU64, Ordering};
-
-/// One total. Written by its shard alone.
-#[derive(Debug, Default)]
-pub struct Counter(AtomicU64);
-
-impl Counter {
-    /// Adds, on the shard's thread.
-    pub fn add(&self, count: u64) {
-        self.set(self.get() + count);
-    }
-
-    /// Replaces, on the shard's thread.
-    pub fn set(&self, value: u64) {
-        self.0.store(value, Ordering::Relaxed);
-    }
-
-    /// Reads, on any thread.
-    pub fn get(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
-    }
-}
+pub use crate::metrics::Counter;
 
 /// All totals of a shard.
 #[derive(Debug, Default)]
@@ -46,6 +25,8 @@ pub struct Counters {
     pub bytes_received: Counter,
     /// Bytes sent to clients and targets.
     pub bytes_sent: Counter,
+    /// Bytes of the journal that the disk may not have yet.
+    pub journal_lag: Counter,
     /// fdatasync calls completed.
     pub syncs: Counter,
     /// Rounds of the loop.

@@ -9,6 +9,7 @@ use crate::config::settings::{Durability, TargetTls};
 use crate::fault::{Fault, FaultKind, Limit, Malformed, Target, Unsupported};
 use crate::forward::Outbox;
 use crate::limits::DIAL_TIMEOUT_US;
+use crate::metrics::TargetMeter;
 use crate::session::drive::Driven;
 use crate::session::machine::TlsFacts;
 use crate::session::{Output, Stage};
@@ -299,5 +300,9 @@ impl<M: Driven> Driven for Party<M> {
 
     fn is_closed(&self) -> bool {
         each!(self, inner => inner.is_closed())
+    }
+
+    fn meter(&self) -> Option<&TargetMeter> {
+        each!(self, inner => inner.meter())
     }
 }

@@ -32,6 +32,7 @@ use std::sync::mpsc::{Sender, channel};
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
 use crate::accept::{self, socket};
+use crate::metrics::Meters;
 use crate::session::Snapshot;
 use crate::session::drive::SessionMachine;
 use check::{KernelFacts, KernelProblem};
@@ -103,6 +104,8 @@ pub struct ShardHandle {
     pub mailbox: Mailbox,
     /// What it counts.
     pub counters: Arc<Counters>,
+    /// What it measures of each target.
+    pub meters: Arc<Meters>,
     /// Where it listens; tells the port when the configuration says 0.
     pub address: SocketAddr,
     thread: ExecutorJoinHandle<io::Result<()>>,
@@ -169,6 +172,7 @@ where
         let listening = |cause| StartError::Listen { address, cause };
         let listener = socket::listen(address).map_err(listening)?;
         address = listener.local_addr().map_err(listening)?;
+        let meters = Arc::new(Meters::new(clock::mono_ns));
         let seed = Seed {
             shard,
             core: cores.get(shard % cores.len().max(1)).copied().unwrap_or(0),
@@ -179,10 +183,11 @@ where
             reports: Reports::new(shard, config.to_control.clone()),
             counters: Arc::clone(&counters),
             peers: Arc::clone(&peers),
+            meters: Arc::clone(&meters),
             sessions_max,
         };
         let thread = seed.grow::<M, J, E, F>(config.journal.clone())?;
-        started.0.push(ShardHandle { mailbox, counters, address, thread });
+        started.0.push(ShardHandle { mailbox, counters, meters, address, thread });
     }
     Ok(std::mem::take(&mut started.0))
 }
@@ -211,6 +216,7 @@ struct Seed {
     reports: Reports,
     counters: Arc<Counters>,
     peers: Arc<[Peer]>,
+    meters: Arc<Meters>,
     sessions_max: usize,
 }
 
@@ -273,6 +279,7 @@ impl Seed {
                 reports: self.reports,
                 counters: self.counters,
                 peers: self.peers,
+                meters: self.meters,
                 sessions_max: self.sessions_max,
             })
             .map_err(|e| StartError::Shard { shard, cause: e.to_string() })

@@ -20,6 +20,7 @@ use crate::config::settings::{
 use crate::decide::Permit;
 use crate::fault::{self, Fault, FaultKind};
 use crate::forward::Outbox;
+use crate::metrics::{Reading, TargetMeter, Timed};
 use crate::record::entry::Event;
 use crate::record::pool::SegmentPool;
 use crate::record::spool::{SealedSegment, Spool, SpoolError};
@@ -44,6 +45,7 @@ struct Relay {
     durability: Durability,
     timer_us: Option<u64>,
     id: SessionId,
+    meter: Arc<TargetMeter>,
 }
 
 #[derive(Clone, Copy, PartialEq)]
@@ -190,6 +192,10 @@ impl Driven for Relay {
     fn is_closed(&self) -> bool {
         self.closed
     }
+
+    fn meter(&self) -> Option<&TargetMeter> {
+        Some(&self.meter)
+    }
 }
 
 impl SessionMachine for Relay {
@@ -210,6 +216,7 @@ impl SessionMachine for Relay {
         Relay {
             client: Outbox::default(),
             server: Outbox::default(),
+            meter: stage.meters.target(0),
             outputs: VecDeque::from([Output::Dial(0)]),
             early: Vec::new(),
             dialed: false,
@@ -359,6 +366,14 @@ impl Rig {
 
     fn shard(&self) -> &ShardHandle {
         self.handle.as_ref().expect("a running shard")
+    }
+
+    fn durations(&self, timed: Timed) -> Reading {
+        let mut reading = Reading::default();
+        if let Some(meter) = self.shard().meters.get(0) {
+            meter.histogram((timed, None)).into_iter().for_each(|it| reading.add(it));
+        }
+        reading
     }
 
     fn connect(&self) -> TcpStream {
@@ -544,6 +559,9 @@ fn a_slow_reader_stops_its_server_and_loses_nothing() {
     }
     sending.join().expect("sent");
     assert_eq!(rest(&mut client), "");
+    let waited = rig.durations(Timed::ClientWait);
+    assert!(waited.count() > 0, "a full socket is not measured");
+    assert!(waited.sum_us() >= 400_000, "{} us", waited.sum_us());
     rig.drain(0);
 }
 
@@ -649,6 +667,11 @@ fn bytes_wait_for_the_disk_when_the_target_asks_for_it() {
         expect(&mut server, b"2");
         assert!(rig.shard().counters.syncs.get() > before, "forwarded without a sync");
     }
+    // The last one is counted just after it has left.
+    wait_for("each is measured", || rig.durations(Timed::JournalWait).count() >= 21);
+    let waited = rig.durations(Timed::JournalWait);
+    assert_eq!(waited.count(), 21, "each piece waited once");
+    assert!(waited.sum_us() > 0);
     // The machine says `write` once it is closed; what it leaves must wait all the same.
     let before = rig.shard().counters.syncs.get();
     server.write_all(b"last").expect("sent");
@@ -665,6 +688,8 @@ fn in_write_mode_the_disk_follows_soon() {
     client.write_all(b"1").expect("sent");
     expect(&mut server, b"1");
     wait_for("a sync", || rig.shard().counters.syncs.get() >= 1);
+    wait_for("no lag", || rig.shard().counters.journal_lag.get() == 0);
+    assert_eq!(rig.durations(Timed::JournalWait).count(), 0, "nothing waits in this mode");
     rig.drain(0);
 }
 

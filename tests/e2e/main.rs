@@ -9,6 +9,7 @@ mod badinput;
 mod crash;
 mod drivers;
 mod masking;
+mod meters;
 mod postgres;
 mod records;
 mod tokio_driver;

@@ -239,12 +239,14 @@ pub fn session(bytes: &[u8]) {
     let snapshot = SNAPSHOT.with(Rc::clone);
     let (mut classifier, mut journal) = (Classifier::new(), MemoryJournal::new());
     let mut salted = DERIVED.with(RefCell::take);
+    let meters = weir::metrics::Meters::new(|| 0);
     let mut stage = Stage {
         snapshot: &snapshot,
         classifier: &mut classifier,
         salted: &mut salted,
         journal: &mut journal,
         random: &mut |bytes: &mut [u8]| bytes.fill(3),
+        meters: &meters,
         now: Now { wall_us: 1_700_000_000_000_000, mono_us: 1_000 },
     };
     let accepted = Accepted {

@@ -67,6 +67,8 @@ const DIRECTION: [(&str, &[&str]); 15] = [
             "mask",
             "forward",
             "config::settings",
+            // Counters that a session writes; the module knows of no other.
+            "metrics",
         ],
     ),
     ("accept", &["limits", "fault", "wire", "identify", "session", "forward", "config::settings"]),

@@ -11,11 +11,10 @@ use super::*;
 use crate::admin::auth::Gate;
 use crate::admin::listen::Bounded;
 use crate::admin::mesh::{Delivery, Mesh, Post};
-use crate::admin::state::World;
+use crate::admin::state::{Instruments, World};
 use crate::config::settings::{Settings, User};
 use crate::decide::approval::AskSummary;
 use crate::identify::scram::Verifier;
-use crate::metrics::Total;
 use crate::record::SessionId;
 use crate::shard::mail::SessionSummary;
 
@@ -103,7 +102,10 @@ fn serve() -> Server {
     let mesh = Mesh::new(vec![shard(votes.clone())]);
     let world = World::new(settings(), [0; 32]);
     let totals = Box::new(|| vec![Total::counter("accepted", "Clients accepted.", 9)]);
-    let state = Arc::new(State::new(world, mesh, Gate::new(TOKEN).unwrap(), totals));
+    let meters = vec![Arc::new(metrics::Meters::new(|| 0))];
+    meters[0].target(0).count(metrics::Verdict::Deny);
+    let instruments = Instruments { totals, meters };
+    let state = Arc::new(State::new(world, mesh, Gate::new(TOKEN).unwrap(), instruments));
     state.open_ask(
         0,
         AskSummary {
@@ -184,6 +186,7 @@ fn only_health_is_told_to_strangers() {
     for (method, path) in [
         ("GET", "/v1/status"),
         ("GET", "/v1/metrics"),
+        ("GET", "/v1/meters"),
         ("GET", "/v1/sessions"),
         ("GET", "/v1/approvals"),
         ("POST", "/v1/rotate"),
@@ -229,6 +232,18 @@ fn status_tells_the_targets() {
     assert_eq!(body["counters"]["approvals_waiting"], 1);
     assert_eq!(body["counters"]["accepted"], 9);
     assert!(!body.to_string().contains("secret"));
+}
+
+#[test]
+fn meters_are_for_administrators() {
+    let server = serve();
+    let (status, _) = server.call("GET", "/v1/meters", &basic("alice", "pw-a"), None);
+    assert_eq!(status, 403);
+    let (status, body) = server.call("GET", "/v1/meters", &bearer(), None);
+    assert_eq!(status, 200);
+    assert_eq!(body["segments_waiting"], 2);
+    assert_eq!(body["targets"][0]["name"], "orders");
+    assert_eq!(body["targets"][0]["commands"], json!({"allow": 0, "deny": 1, "hold": 0}));
 }
 
 #[test]

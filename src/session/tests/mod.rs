@@ -1,9 +1,10 @@
 //! Scripted peers around one machine: a client that logs in, a target that answers by script.
 
 mod behaviour;
+mod meters;
 mod splits;
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::path::Path;
 use std::rc::Rc;
@@ -12,6 +13,7 @@ use std::sync::Arc;
 use crate::config;
 use crate::decide::Classifier;
 use crate::identify::scram::{ClientExchange, SaltedCache};
+use crate::metrics::Meters;
 use crate::record::memory::MemoryJournal;
 use crate::record::{Lsn, SessionId};
 use crate::shard::mail::SnapshotSource;
@@ -68,6 +70,7 @@ pub struct Bench {
     classifier: Classifier,
     salted: SaltedCache,
     random: u8,
+    pub meters: Meters,
 }
 
 fn snapshot() -> Rc<Snapshot> {
@@ -86,6 +89,15 @@ fn snapshot() -> Rc<Snapshot> {
     }))
 }
 
+/// A clock that goes on by 5 us each time somebody reads it.
+fn nanoseconds() -> u64 {
+    thread_local!(static TIME: Cell<u64> = const { Cell::new(0) });
+    TIME.with(|time| {
+        time.set(time.get() + 5_000);
+        time.get()
+    })
+}
+
 fn target_address() -> SocketAddr {
     SocketAddr::from(([127, 0, 0, 1], 5432))
 }
@@ -101,6 +113,7 @@ macro_rules! stage {
                 $bench.random = $bench.random.wrapping_add(1);
                 bytes.fill($bench.random);
             },
+            meters: &$bench.meters,
             now: $bench.now,
         }
     };
@@ -118,17 +131,19 @@ impl Bench {
             tls_available: false,
             tls_required: false,
         };
+        let meters = Meters::new(nanoseconds);
         let mut stage = Stage {
             snapshot: &snapshot,
             classifier: &mut classifier,
             salted: &mut salted,
             journal: &mut journal,
             random: &mut |bytes: &mut [u8]| bytes.fill(3),
+            meters: &meters,
             now,
         };
         let machine = Machine::accept(accepted, &mut stage);
         let outputs = Vec::new();
-        Bench { machine, journal, outputs, now, snapshot, classifier, salted, random: 0 }
+        Bench { machine, journal, outputs, now, snapshot, classifier, salted, random: 0, meters }
     }
 
     /// A session whose login is done on both legs; both outboxes are empty.

@@ -90,6 +90,8 @@ pub struct Issued {
     pub seq: u64,
     /// When, monotonic microseconds.
     pub at_us: u64,
+    /// People had to approve it.
+    pub held: bool,
 }
 
 /// What the target still owes. `P` is a plan for rows, `C` a masker of a COPY.
