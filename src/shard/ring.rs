@@ -250,19 +250,23 @@ impl Ring {
             // Only what falls short completes.
             self.outstanding -= 1;
         }
-        self.enter(false)?;
-        assert!(self.io.submission().is_empty(), "bytes to send were not submitted");
-        let Ring { io, aside, outstanding, .. } = self;
-        for entry in io.completion() {
-            if entry.user_data() >> 56 == Kind::Send as u64 {
-                let index = entry.user_data() as u32 as usize;
-                let place = sent.get_mut(index).expect("a send that was not submitted");
-                *place = outcome(entry.result());
-            } else {
-                take(&entry, outstanding, aside);
+        loop {
+            self.enter(false)?;
+            let Ring { io, aside, outstanding, .. } = self;
+            for entry in io.completion() {
+                if entry.user_data() >> 56 == Kind::Send as u64 {
+                    let index = entry.user_data() as u32 as usize;
+                    let place = sent.get_mut(index).expect("a send that was not submitted");
+                    *place = outcome(entry.result());
+                } else {
+                    take(&entry, outstanding, aside);
+                }
+            }
+            // The kernel takes fewer when it is short of memory or of room for completions.
+            if io.submission().is_empty() {
+                return Ok(());
             }
         }
-        Ok(())
     }
 
     /// Reports once when `socket` takes bytes again, or never will.
@@ -510,4 +514,48 @@ impl SocketAddress {
 pub(super) fn glommio_file(descriptor: OwnedFd) -> BufferedFile {
     // SAFETY: ownership passes from `descriptor` to the file.
     unsafe { BufferedFile::from_raw_fd(descriptor.into_raw_fd()) }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::{TcpListener, TcpStream};
+    use std::os::fd::AsFd;
+
+    use super::*;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
+        let one = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
+        (one, listener.accept().expect("accepted").0)
+    }
+
+    #[test]
+    fn what_a_socket_does_not_take_is_said_in_its_place() {
+        let mut ring = Ring::new().expect("a ring");
+        let (small, mut reads) = pair();
+        let (large, _never_reads) = pair();
+        let (gone, closed) = pair();
+        drop(closed);
+        gone.shutdown(std::net::Shutdown::Both).expect("open until now");
+        let bytes = vec![7; 64 << 20];
+        let mut sent = Vec::new();
+        for round in 0..2 {
+            let pieces: [(&TcpStream, &[u8]); 3] =
+                [(&large, &bytes), (&small, b"hello"), (&gone, b"hello")];
+            let pieces = pieces.iter().map(|(stream, bytes)| (stream.as_fd(), *bytes));
+            ring.send_all(pieces, &mut sent).expect("a working ring");
+            match (round, &sent[0]) {
+                (0, Ok(count)) => assert!((1..bytes.len()).contains(count), "{count}"),
+                (_, Err(e)) => assert_eq!(e.kind(), io::ErrorKind::WouldBlock),
+                (_, Ok(count)) => panic!("a full socket took {count} bytes"),
+            }
+            assert!(matches!(sent[1], Ok(5)), "{sent:?}");
+            assert!(matches!(&sent[2], Err(e) if e.kind() == io::ErrorKind::BrokenPipe));
+            sent.clear();
+        }
+        let mut got = [0; 10];
+        std::io::Read::read_exact(&mut reads, &mut got).expect("both");
+        assert_eq!(&got, b"hellohello");
+        assert_eq!(ring.outstanding(), 0);
+    }
 }
