@@ -1,4 +1,5 @@
-//! `weir-bench`: what weir costs, against its rivals (`compare`) and stage by stage (`micro`).
+//! `weir-bench`: what weir costs, against its rivals (`compare`) and stage by stage
+//! (`micro`, `instructions`).
 //!
 //! In: flags. Out: tables on stdout, JSON and SVG files. Never: a number without its spread.
 
@@ -11,6 +12,7 @@ use std::process::ExitCode;
 const USAGE: &str = "\
 weir-bench compare [flags]   weir against the rivals, with PostgreSQL behind all of them
 weir-bench micro [--test]    every stage of weir by itself
+weir-bench instructions      the stages counted in instructions, beside the accepted counts
 weir-bench SUBCOMMAND --help";
 
 fn main() -> ExitCode {
@@ -23,8 +25,12 @@ fn main() -> ExitCode {
         "compare" => compare::run(rest),
         #[cfg(feature = "micro")]
         "micro" => micro::run(rest),
+        #[cfg(feature = "micro")]
+        "instructions" => micro::instructions::run(rest),
         #[cfg(not(feature = "micro"))]
-        "micro" => Err("this build leaves the stages out; build with --features micro".to_owned()),
+        "micro" | "instructions" => {
+            Err("this build leaves the stages out; build with --features micro".to_owned())
+        }
         "--help" | "-h" | "help" => {
             println!("{USAGE}");
             Ok(())

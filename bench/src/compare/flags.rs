@@ -12,9 +12,12 @@ weir-bench compare: weir, HAProxy (TCP) and pgbouncer (session) in front of one 
   --seconds N       seconds per measurement (default 5)
   --quick           2 rounds of 2 seconds and less data: does it run?
   --only A,B        workloads: fixed-simple fixed-extended fixed-prepared closed-simple
-                    closed-prepared lone copy-out select-wide connect syscalls idle
-  --arms A,B        direct haproxy pgbouncer weir haproxy-again (the last one shows the noise)
+                    closed-prepared lone sync-64 copy-out select-wide connect storm syscalls
+                    idle
+  --arms A,B        direct haproxy pgbouncer weir weir-sync (for lone and sync-64) haproxy-again
+                    (left out by default; it shows the noise)
   --rate N          transactions per second offered in the fixed-* workloads (default 4000)
+  --storm N         connections in the storm (default 10000)
   --weir PATH       weir's binary (default target/release/weir); the arm is left out without it
   --weir-config P   lines added to weir's configuration, e.g. masks
   --dir PATH        where the throwaway data goes (default: a fresh folder of the system's)
@@ -31,6 +34,7 @@ pub struct Flags {
     pub only: Vec<String>,
     pub arms: Vec<String>,
     pub rate: u32,
+    pub storm: u64,
     pub weir: PathBuf,
     pub weir_config: Option<PathBuf>,
     pub dir: Option<PathBuf>,
@@ -52,10 +56,13 @@ impl Flags {
                 || rest.next().cloned().ok_or_else(|| format!("{name} needs a value\n{USAGE}"));
             match name.as_str() {
                 "--help" | "-h" => return Ok(None),
-                "--quick" => (flags.quick, flags.rounds, flags.seconds) = (true, 2, 2.0),
+                "--quick" => {
+                    (flags.quick, flags.rounds, flags.seconds, flags.storm) = (true, 2, 2.0, 1000);
+                }
                 "--rounds" => flags.rounds = number(name, &value()?)?,
                 "--seconds" => flags.seconds = number(name, &value()?)?,
                 "--rate" => flags.rate = number(name, &value()?)?,
+                "--storm" => flags.storm = number(name, &value()?)?,
                 "--steal-max" => flags.steal_max = number(name, &value()?)?,
                 "--foreign-max" => flags.foreign_max = number(name, &value()?)?,
                 "--only" => flags.only = workloads(&value()?)?,
@@ -69,8 +76,8 @@ impl Flags {
                 other => return Err(format!("{other}: no such flag\n{USAGE}")),
             }
         }
-        if flags.rounds == 0 || flags.seconds < 0.5 {
-            return Err("at least one round of half a second".to_owned());
+        if flags.rounds == 0 || flags.seconds < 0.5 || flags.storm == 0 {
+            return Err("at least one round of half a second, one connection".to_owned());
         }
         Ok(Some(flags))
     }
@@ -86,8 +93,9 @@ impl Default for Flags {
             rounds: 5,
             seconds: 5.0,
             only: vec![],
-            arms: list("direct,haproxy,pgbouncer,weir"),
+            arms: list("direct,haproxy,pgbouncer,weir,weir-sync"),
             rate: 4000,
+            storm: 10_000,
             weir: "target/release/weir".into(),
             weir_config: None,
             dir: None,

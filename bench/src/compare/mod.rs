@@ -7,6 +7,7 @@
 //! rate is the number that a small shared machine can give honestly. Throughput there mostly
 //! measures the scheduler. Latency is taken from the open loop only.
 
+mod disk;
 mod flags;
 mod idle;
 mod pgbench;
@@ -15,6 +16,7 @@ mod proc;
 mod report;
 mod rig;
 mod sink;
+mod storm;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -58,9 +60,17 @@ pub fn run(arguments: &[String]) -> Result<()> {
         for workload in chosen.iter().filter(|w| round == 0 || !w.once) {
             for arm in 0..rig.arms.len() {
                 let name = rig.arms[arm].name.clone();
+                if !workload.is_for(&name) {
+                    continue;
+                }
                 progress(&flags, round, workload.name, &name);
                 match workload.measure(&mut rig, arm, &flags) {
                     Ok(Some(measured)) => {
+                        if let Some(errors) = measured.0.get("errors").filter(|count| **count > 0.0)
+                        {
+                            failed
+                                .push(format!("{} through {name}: {errors} errors", workload.name));
+                        }
                         samples.push(sample(&flags, (round, workload.name, name), measured));
                     }
                     Ok(None) => {}

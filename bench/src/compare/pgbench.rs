@@ -4,8 +4,8 @@
 //! Never: the start of the run. A login costs a thousand times what a transaction costs.
 
 use std::path::Path;
-use std::process::{Command, Stdio};
-use std::time::Duration;
+use std::process::{Child, Command, Output, Stdio};
+use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
 
@@ -16,6 +16,9 @@ use super::rig::{Arm, Rig};
 /// Time for all clients to log in before the window opens; the next one if that was too short.
 const WARM_UPS: [Duration; 3] =
     [Duration::from_millis(1500), Duration::from_secs(5), Duration::from_secs(15)];
+
+/// After its time pgbench waits for the last answers, so long at most.
+const SILENCE_MAX: Duration = Duration::from_secs(60);
 
 /// What pgbench does.
 #[derive(Clone, Copy, Debug)]
@@ -67,7 +70,7 @@ fn run_once(
     let start = Moment::read(arm.pid())?;
     std::thread::sleep(Duration::from_secs_f64(seconds));
     let end = Moment::read(arm.pid())?;
-    let output = child.wait_with_output().map_err(|e| format!("pgbench: {e}"))?;
+    let output = finish(child)?;
     let text = String::from_utf8_lossy(&output.stdout);
     let errors = String::from_utf8_lossy(&output.stderr);
     if !output.status.success() || !text.contains("number of failed transactions: 0 ") {
@@ -77,6 +80,21 @@ fn run_once(
     std::fs::remove_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
     let cost = start.cost_until(&end);
     Ok(latency.map(|latency| Window { transactions: latency.len(), latency, cost }))
+}
+
+/// An arm that has stopped answering fails its measurement, not all that come after it.
+fn finish(mut child: Child) -> Result<Output> {
+    let until = Instant::now() + SILENCE_MAX;
+    while matches!(child.try_wait(), Ok(None)) && Instant::now() < until {
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let hangs = matches!(child.try_wait(), Ok(None));
+    if hangs {
+        // It may end by itself just now.
+        let _ = child.kill();
+    }
+    let output = child.wait_with_output().map_err(|e| format!("pgbench: {e}"))?;
+    if hangs { Err("pgbench got no answer any more".to_owned()) } else { Ok(output) }
 }
 
 /// The latencies of what ended inside the window; `None` if nothing ended before it.

@@ -9,7 +9,8 @@ use serde_json::{Value, json};
 use super::Sample;
 use super::flags::Flags;
 use super::plot::{self, Bar};
-use super::workload::{METRICS, Metric, WORKLOADS, Workload};
+use super::rig::WEIR;
+use super::workload::{Arms, METRICS, Metric, WORKLOADS, Workload};
 
 /// Median and spread of one metric of one arm in one workload.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -99,6 +100,7 @@ impl Report {
                     "count": spread.count,
                     "x_haproxy": self.ratio(workload, arm, metric, &["haproxy"]),
                     "x_best_rival": self.ratio(workload, arm, metric, RIVALS),
+                    "x_weir": self.ratio(workload, arm, metric, &[WEIR]),
                 }))
             })
             .collect();
@@ -156,18 +158,18 @@ impl Report {
         let mut rows = vec![vec![format!("{}", workload.name)]];
         rows[0].extend(metrics.iter().map(|m| m.heading.to_owned()));
         let primary = METRICS.iter().find(|m| m.name == workload.primary);
+        let others = primary.map_or(vec![], |primary| self.others(workload, primary));
         if let Some(primary) = primary {
-            rows[0].push(format!("{} x haproxy", primary.heading));
-            rows[0].push("x best rival".to_owned());
+            rows[0].extend(others.iter().map(|(name, _)| format!("{} x {name}", primary.heading)));
         }
-        for arm in &self.arms {
+        for arm in self.arms.iter().filter(|arm| workload.is_for(arm)) {
             let mut row = vec![arm.clone()];
             for metric in &metrics {
                 let spread = self.spread(workload.name, arm, metric.name);
                 row.push(spread.map_or_else(|| "-".to_owned(), cell));
             }
             if let Some(primary) = primary {
-                for others in [&["haproxy"][..], RIVALS] {
+                for (_, others) in &others {
                     let ratio = self.ratio(workload, arm, primary, others);
                     row.push(ratio.map_or_else(|| "-".to_owned(), |r| format!("{r:.2}")));
                 }
@@ -175,6 +177,22 @@ impl Report {
             rows.push(row);
         }
         let _ = writeln!(out, "\n{}: {}\n{}", workload.name, workload.about, aligned(&rows));
+    }
+
+    /// Whom the arms are compared with: those that were measured. weir with itself only where it
+    /// has two durabilities.
+    fn others(
+        &self,
+        workload: &Workload,
+        primary: &Metric,
+    ) -> Vec<(&'static str, &'static [&'static str])> {
+        let mut others = vec![("haproxy", &["haproxy"][..]), ("best rival", RIVALS)];
+        if workload.arms != Arms::Usual {
+            others.push((WEIR, &[WEIR]));
+        }
+        let measured = |arm: &&str| self.spread(workload.name, arm, primary.name).is_some();
+        others.retain(|(_, arms)| arms.iter().any(&measured));
+        others
     }
 
     fn spread(&self, workload: &str, arm: &str, metric: &str) -> Option<Spread> {
@@ -222,18 +240,25 @@ impl Spread {
     }
 }
 
-/// The machine's busy time minus that of the direct arm in the same round.
+/// The machine's busy time minus that of the direct arm in the same round; of one client, its mean
+/// latency too.
 fn add_derived(samples: &mut [Sample]) {
-    let direct: Vec<_> = samples
-        .iter()
-        .filter(|s| s.arm == "direct" && s.kept)
-        .filter_map(|s| Some(((s.workload, s.round), *s.values.get("machine_us_per_txn")?)))
-        .collect();
-    for sample in samples.iter_mut().filter(|s| s.arm != "direct") {
-        let key = (sample.workload, sample.round);
-        let base = direct.iter().find(|(at, _)| *at == key).map(|(_, busy)| *busy);
-        if let (Some(base), Some(&busy)) = (base, sample.values.get("machine_us_per_txn")) {
-            sample.values.insert("added_us_per_txn", busy - base);
+    for (from, to, only) in [
+        ("machine_us_per_txn", "added_us_per_txn", None),
+        ("mean_us", "added_mean_us", Some("lone")),
+    ] {
+        let direct: Vec<_> = samples
+            .iter()
+            .filter(|s| s.arm == "direct" && s.kept)
+            .filter_map(|s| Some(((s.workload, s.round), *s.values.get(from)?)))
+            .collect();
+        let concerned = |s: &&mut Sample| s.arm != "direct" && only.is_none_or(|o| s.workload == o);
+        for sample in samples.iter_mut().filter(concerned) {
+            let key = (sample.workload, sample.round);
+            let base = direct.iter().find(|(at, _)| *at == key).map(|(_, value)| *value);
+            if let (Some(base), Some(&value)) = (base, sample.values.get(from)) {
+                sample.values.insert(to, value - base);
+            }
         }
     }
 }
@@ -346,5 +371,27 @@ mod tests {
         assert_eq!(ratio(&["haproxy"]), Some(0.75));
         assert_eq!(ratio(RIVALS), Some(1.5));
         assert!(report.text().contains("0.75"));
+    }
+
+    #[test]
+    fn sync_is_compared_with_write_and_latency_with_direct() {
+        let one = |workload, arm: &str, metric, value| Sample {
+            workload,
+            values: BTreeMap::from([(metric, value)]),
+            ..sample(arm, 0, 0.0, 0.0, true)
+        };
+        let samples = vec![
+            one("sync-64", "weir", "tps", 1000.0),
+            one("sync-64", "weir-sync", "tps", 250.0),
+            one("lone", "direct", "mean_us", 100.0),
+            one("lone", "weir-sync", "mean_us", 900.0),
+        ];
+        let arms = ["direct", "weir", "weir-sync"].map(str::to_owned).to_vec();
+        let report = Report::new(&Flags::default(), arms, vec![], samples);
+        let text = report.text();
+        assert!(text.contains("txn/s x weir") && text.contains("0.25"), "{text}");
+        assert!(!text.contains("x haproxy"), "nobody measured it: {text}");
+        let added = report.spread("lone", "weir-sync", "added_mean_us").map(|s| s.median);
+        assert_eq!(added, Some(800.0));
     }
 }

@@ -8,6 +8,7 @@
 //!                --> HAProxy    TCP, one thread -------+--> PostgreSQL, fsync off
 //!                --> pgbouncer  session, SCRAM twice --+
 //!                --> weir       one shard, SCRAM twice-+
+//!                --> weir-sync  the same, `sync` ------+
 //! ```
 
 use std::fs;
@@ -23,12 +24,18 @@ use weir_load::login::Salted;
 
 use super::Result;
 use super::flags::Flags;
+use super::workload::WORKLOADS;
 
 const ROLE: &str = "bench";
 const STARTUP_MAX: Duration = Duration::from_secs(30);
 /// 16 columns of 64 bytes: about 1 KB a row.
 const BULK_ROWS: u64 = 100_000;
 const BULK_ROWS_QUICK: u64 = 10_000;
+
+/// The arm of weir as it is by default.
+pub const WEIR: &str = "weir";
+/// The arm whose records are on the disk before anything is forwarded.
+pub const WEIR_SYNC: &str = "weir-sync";
 
 /// A way to PostgreSQL.
 pub struct Arm {
@@ -90,7 +97,10 @@ impl Rig {
         let arms = vec![];
         let mut rig = Rig { arms, bulk_rows, folder, password, postgres, postgres_port, programs };
         rig.fill(if flags.quick { 1 } else { 10 })?;
-        for name in &flags.arms {
+        let wanted = |arm: &&String| {
+            WORKLOADS.iter().any(|workload| flags.wants(workload.name) && workload.is_for(arm))
+        };
+        for name in flags.arms.iter().filter(wanted) {
             if let Some(arm) = rig.arm(name)? {
                 rig.arms.push(arm);
                 let last = rig.arms.len() - 1;
@@ -105,12 +115,12 @@ impl Rig {
             "direct" => Kind::Direct,
             "haproxy" | "haproxy-again" => Kind::Haproxy,
             "pgbouncer" => Kind::Pgbouncer,
-            "weir" => Kind::Weir,
+            WEIR | WEIR_SYNC => Kind::Weir,
             other => return Err(format!("{other}: no such arm")),
         };
         if kind == Kind::Weir && !self.programs.weir.exists() {
             let path = self.programs.weir.display();
-            eprintln!("weir is left out: {path} does not exist (cargo build --release)");
+            eprintln!("{name} is left out: {path} does not exist (cargo build --release)");
             return Ok(None);
         }
         let port = if kind == Kind::Direct { self.postgres_port } else { free_port()? };
@@ -191,20 +201,22 @@ impl Rig {
         Ok(command)
     }
 
-    /// The state of weir that the comparison is about: `write` durability, answers kept as by
-    /// default, one shard, every command allowed, and whatever `--weir-config` adds.
+    /// The state of weir that the comparison is about: `write` durability (but for the arm that
+    /// shows what `sync` costs), answers kept as by default, one shard, every command allowed, and
+    /// whatever `--weir-config` adds.
     fn weir(&self, arm: &Arm) -> Result<Command> {
-        let data = self.folder.join("weir");
+        let durability = if arm.name == WEIR_SYNC { "sync" } else { "write" };
+        let data = self.folder.join(&arm.name);
         fs::create_dir_all(&data).map_err(|e| format!("{}: {e}", data.display()))?;
         let secret = self.folder.join("weir.password");
         write(&secret, &self.password)?;
-        let path = self.folder.join("weir.toml");
+        let path = self.folder.join(format!("{}.toml", arm.name));
         let text = format!(
             "data_dir = {data:?}\nshards = 1\n\
              [listen.postgres]\naddress = \"127.0.0.1:{}\"\n\
              [admin]\naddress = \"127.0.0.1:{}\"\n\
              [[target]]\nname = \"{ROLE}\"\nprotocol = \"postgres\"\n\
-             address = \"127.0.0.1:{}\"\ntls = \"disable\"\ndurability = \"write\"\n\
+             address = \"127.0.0.1:{}\"\ntls = \"disable\"\ndurability = \"{durability}\"\n\
              [[target.credential]]\nrole = \"{ROLE}\"\npassword = {{ file = {secret:?} }}\n\
              [[identity.user]]\nname = \"{ROLE}\"\npassword = {{ file = {secret:?} }}\n\
              [[rule]]\nname = \"everything\"\nwhen = {{}}\nthen = \"allow\"\n{}",
@@ -278,6 +290,11 @@ impl Rig {
             password: self.password.clone(),
             database: ROLE.to_owned(),
         }
+    }
+
+    /// Where everything lies, weir's journals too.
+    pub fn folder(&self) -> &Path {
+        &self.folder
     }
 
     /// An empty folder for one measurement.

@@ -5,8 +5,8 @@ use std::collections::BTreeMap;
 use super::flags::Flags;
 use super::pgbench::{self, Load};
 use super::proc::Cost;
-use super::rig::Rig;
-use super::{Result, idle, sink};
+use super::rig::{Rig, WEIR, WEIR_SYNC};
+use super::{Result, disk, idle, sink, storm};
 
 /// A number that a workload gives.
 pub struct Metric {
@@ -25,14 +25,15 @@ const fn more(name: &'static str, heading: &'static str) -> Metric {
 }
 
 /// Every metric, in the order of the columns. `added_us_per_txn` is derived: the machine's busy
-/// time minus that of the direct arm in the same round.
-pub const METRICS: [Metric; 14] = [
+/// time minus that of the direct arm in the same round, `added_mean_us` likewise of one client.
+pub const METRICS: [Metric; 19] = [
     less("cpu_us_per_txn", "CPU us/txn"),
     less("machine_us_per_txn", "machine us/txn"),
     less("added_us_per_txn", "added us/txn"),
     less("switches_per_txn", "switches/txn"),
     more("tps", "txn/s"),
     less("mean_us", "mean us"),
+    less("added_mean_us", "added mean us"),
     less("p50_us", "p50 us"),
     less("p99_us", "p99 us"),
     less("cpu_s_per_gb", "CPU s/GB"),
@@ -41,6 +42,10 @@ pub const METRICS: [Metric; 14] = [
     more("logins_per_s", "logins/s"),
     less("syscalls_per_txn", "syscalls/txn"),
     less("kib_per_connection", "KiB/conn"),
+    less("errors", "errors"),
+    less("kib_before", "KiB before"),
+    less("kib_after", "KiB after"),
+    less("fdatasync_us", "fdatasync us"),
 ];
 
 /// What is done to an arm.
@@ -50,6 +55,18 @@ pub enum Kind {
     Logins,
     Syscalls(Load),
     Idle,
+    Storm,
+}
+
+/// The arms that a workload is for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Arms {
+    /// All but weir with `sync` durability.
+    Usual,
+    /// That one too.
+    All,
+    /// weir only, in `write` mode and in `sync` mode.
+    Weir,
 }
 
 /// A workload.
@@ -61,6 +78,7 @@ pub struct Workload {
     pub primary: &'static str,
     /// Measured in the first round only.
     pub once: bool,
+    pub arms: Arms,
 }
 
 const fn open(mode: &'static str) -> Kind {
@@ -77,11 +95,11 @@ const fn workload(
     primary: &'static str,
     kind: Kind,
 ) -> Workload {
-    Workload { name, about, kind, primary, once: false }
+    Workload { name, about, kind, primary, once: false, arms: Arms::Usual }
 }
 
 /// Every workload, in the order of the report.
-pub const WORKLOADS: [Workload; 11] = [
+pub const WORKLOADS: [Workload; 13] = [
     workload(
         "fixed-simple",
         "offered rate, 16 clients, simple protocol",
@@ -112,7 +130,19 @@ pub const WORKLOADS: [Workload; 11] = [
         "tps",
         closed("prepared", 32),
     ),
-    workload("lone", "one client, prepared statements", "mean_us", closed("prepared", 1)),
+    Workload {
+        arms: Arms::All,
+        ..workload("lone", "one client, prepared statements", "mean_us", closed("prepared", 1))
+    },
+    Workload {
+        arms: Arms::Weir,
+        ..workload(
+            "sync-64",
+            "as fast as it goes, 64 clients, every record on the disk first or not",
+            "tps",
+            closed("prepared", 64),
+        )
+    },
     workload(
         "copy-out",
         "COPY of 1 KB rows to a sink",
@@ -127,18 +157,31 @@ pub const WORKLOADS: [Workload; 11] = [
     ),
     workload("connect", "log in and leave, 4 at a time", "cpu_ms_per_login", Kind::Logins),
     Workload {
-        name: "syscalls",
-        about: "system calls at the offered rate, prepared statements",
-        kind: Kind::Syscalls(Load { mode: "prepared", clients: 16, open: true }),
-        primary: "syscalls_per_txn",
         once: true,
+        ..workload(
+            "storm",
+            "connections that log in, ask once and leave, 64 at a time",
+            "cpu_ms_per_login",
+            Kind::Storm,
+        )
     },
     Workload {
-        name: "idle",
-        about: "resident memory of an idle connection",
-        kind: Kind::Idle,
-        primary: "kib_per_connection",
         once: true,
+        ..workload(
+            "syscalls",
+            "system calls at the offered rate, prepared statements",
+            "syscalls_per_txn",
+            Kind::Syscalls(Load { mode: "prepared", clients: 16, open: true }),
+        )
+    },
+    Workload {
+        once: true,
+        ..workload(
+            "idle",
+            "resident memory of an idle connection",
+            "kib_per_connection",
+            Kind::Idle,
+        )
     },
 ];
 
@@ -146,6 +189,15 @@ pub const WORKLOADS: [Workload; 11] = [
 pub type Measured = Option<(BTreeMap<&'static str, f64>, Cost)>;
 
 impl Workload {
+    /// Whether the arm of this name is measured.
+    pub fn is_for(&self, arm: &str) -> bool {
+        match self.arms {
+            Arms::Usual => arm != WEIR_SYNC,
+            Arms::All => true,
+            Arms::Weir => arm == WEIR || arm == WEIR_SYNC,
+        }
+    }
+
     /// Measures one arm once. `None` where the arm has no such number.
     pub fn measure(&self, rig: &mut Rig, arm: usize, flags: &Flags) -> Result<Measured> {
         let one = |name: &'static str, found: Option<(f64, Cost)>| {
@@ -154,8 +206,13 @@ impl Workload {
         let is_proxy = rig.arms[arm].pid().is_some();
         match self.kind {
             Kind::Pgbench(load) => {
+                // Just before, so that the disk is as it is then.
+                let is_sync = rig.arms[arm].name == WEIR_SYNC;
+                let disk = is_sync.then(|| disk::fdatasync_us(rig.folder())).transpose()?;
                 let window = pgbench::run(rig, &rig.arms[arm], load, flags.rate, flags.seconds)?;
-                Ok(Some((transaction_values(&window, load, is_proxy), window.cost)))
+                let mut values = transaction_values(&window, load, is_proxy);
+                values.extend(disk.map(|latency| ("fdatasync_us", latency)));
+                Ok(Some((values, window.cost)))
             }
             Kind::Bulk(text) => {
                 let (bytes, cost) = sink::bulk(rig, &rig.arms[arm], text, flags.seconds)?;
@@ -176,6 +233,13 @@ impl Workload {
             Kind::Idle => {
                 let connections = if flags.quick { 200 } else { 1000 };
                 Ok(one(self.primary, idle::memory(rig, arm, connections)?))
+            }
+            Kind::Storm => {
+                let storm = storm::run(rig, arm, flags.storm)?;
+                if let Some(why) = &storm.first_error {
+                    eprintln!("the first of {} errors: {why}", storm.errors);
+                }
+                Ok(Some((storm_values(&storm), storm.cost)))
             }
         }
     }
@@ -208,6 +272,19 @@ fn bulk_values(bytes: u64, cost: &Cost, is_proxy: bool) -> BTreeMap<&'static str
     let mut values = BTreeMap::from([("mb_per_s", bytes as f64 / 1e6 / cost.seconds)]);
     if is_proxy {
         values.insert("cpu_s_per_gb", cost.cpu_us / 1e6 / (bytes as f64 / 1e9));
+    }
+    values
+}
+
+fn storm_values(storm: &storm::Storm) -> BTreeMap<&'static str, f64> {
+    let count = (storm.visits - storm.errors) as f64;
+    let mut values = BTreeMap::from([
+        ("errors", storm.errors as f64),
+        ("logins_per_s", count / storm.cost.seconds),
+    ]);
+    if let (Some(before), Some(after)) = (storm.kib_before, storm.kib_after) {
+        values.insert("cpu_ms_per_login", storm.cost.cpu_us / 1e3 / storm.visits as f64);
+        values.extend([("kib_before", before), ("kib_after", after)]);
     }
     values
 }

@@ -3,9 +3,11 @@
 //! In: counts. Out: bytes. Never: randomness; two runs measure the same thing.
 
 use weir::decide::Object;
+use weir::record::entry::SessionContext;
 use weir::record::entry::{Command, Decision, Outcome, Response};
 use weir::record::journal::{self, END_BYTES, HEADER_BYTES, Header, Place};
 use weir::record::{Entry, SessionId};
+use weir::session::Now;
 use weir_load::wire;
 
 /// Requests as a driver sends them for a prepared statement: Bind, Describe, Execute, Sync.
@@ -132,6 +134,30 @@ pub fn place(log_index: u64) -> Place {
         wall_us: STARTED_US + log_index as i64 * 50,
         session_id: SessionId(session),
     }
+}
+
+/// What the journal knows of a session.
+pub fn context(number: u8) -> SessionContext {
+    let mut session = [0; 16];
+    session[15] = number;
+    SessionContext {
+        session_id: SessionId(session),
+        protocol: "postgresql",
+        user_name: "bench".into(),
+        user_groups: vec!["engineers".into(), "agents".into()],
+        auth_method: "scram".into(),
+        target: "orders".into(),
+        db_namespace: "orders".into(),
+        role: "app".into(),
+        client_addr: "127.0.0.1:40000".into(),
+        client_app: "bench".into(),
+        tls_version: "TLSv1_3".into(),
+    }
+}
+
+/// When an entry is written, at the pace of `place`.
+pub fn now(seq: u64) -> Now {
+    Now { wall_us: STARTED_US + seq as i64 * 50, mono_us: seq * 50 }
 }
 
 /// A segment with this many commands, each with its response.

@@ -1,21 +1,21 @@
 //! The stages, as data: what each works on, and what it must find.
 //!
-//! In: the corpus. Out: `Work`. Never: setting up inside a pass.
+//! In: the corpus. Out: `Work`. Never: setting up inside a pass. The stages that need a folder
+//! stand in `disk`.
 
 use std::hint::black_box;
 
 use weir::config::settings::MaskSpec;
 use weir::decide::Classifier;
 use weir::decide::classify::classify_uncached;
+use weir::identify::scram::{ClientExchange, SaltedCache, ServerExchange, Verifier};
 use weir::mask::plan::{Field, Planned};
 use weir::mask::{Edits, Hits, Operator, Plan, Policy};
 use weir::record::journal::{self, END_BYTES, Frames, Step as JournalStep};
-use weir::record::parquet::Writer;
-use weir::record::rows::Sheet;
 use weir::wire::postgres::frame::{Framer, Step, Treat};
 use weir::wire::postgres::message::ClientMessage;
 
-use super::corpus;
+use super::{corpus, disk};
 
 /// One stage.
 pub struct Stage {
@@ -33,10 +33,28 @@ pub struct Work {
     /// What `pass` returns when it is right.
     pub expect: u64,
     pub pass: Box<dyn FnMut() -> u64>,
+    /// How often `pass` can be called before it has to be prepared anew.
+    pub passes_max: u64,
+}
+
+impl Work {
+    /// Work that can be repeated for ever.
+    pub fn new(
+        (operations, bytes): (u64, u64),
+        expect: u64,
+        pass: impl FnMut() -> u64 + 'static,
+    ) -> Work {
+        Work { operations, bytes, expect, pass: Box::new(pass), passes_max: u64::MAX }
+    }
 }
 
 /// Every stage, in the order of the flow.
-pub const STAGES: [Stage; 10] = [
+pub const STAGES: [Stage; 13] = [
+    Stage {
+        name: "login",
+        about: "SCRAM of a client and of a target, derived keys at hand",
+        prepare: login,
+    },
     Stage {
         name: "frame-decode",
         about: "a prepared request: Bind, Describe, Execute, Sync",
@@ -49,6 +67,11 @@ pub const STAGES: [Stage; 10] = [
         name: "journal-write",
         about: "a command and its response, encoded with their checksums",
         prepare: journal_write,
+    },
+    Stage {
+        name: "journal-commit",
+        about: "a command and its response into the mapped journal of a shard",
+        prepare: disk::journal_commit,
     },
     Stage {
         name: "journal-read",
@@ -70,8 +93,30 @@ pub const STAGES: [Stage; 10] = [
         about: "a row of 1 KB, one column masked whole",
         prepare: mask_columns,
     },
-    Stage { name: "seal", about: "a command and its response into Parquet", prepare: seal },
+    Stage { name: "seal", about: "a command and its response into Parquet", prepare: disk::seal },
+    Stage {
+        name: "search",
+        about: "a recorded command, its text searched for a word that one of 64 holds",
+        prepare: disk::search,
+    },
 ];
+
+fn login() -> Work {
+    const LOGINS: u64 = 100;
+    const PASSWORD: &str = "oak and stone";
+    let verifier = Verifier::from_password(PASSWORD, b"salt of the corpus", 4096);
+    let mut cache = SaltedCache::new();
+    let mut exchange = move |number: u64| {
+        let mut server = ServerExchange::new("bench", Some(&verifier), &[7; 32], &[9; 18]);
+        let mut client = ClientExchange::new(PASSWORD, &format!("nonce{number}"));
+        let first = server.client_first(&client.first())?;
+        let last = server.client_final(&client.server_first(&first, &mut cache)?)?;
+        client.server_final(&last)
+    };
+    let pass = move || (0..LOGINS).filter(|number| exchange(*number).is_ok()).count() as u64;
+    // The messages are short; their bytes are not what a login is measured by.
+    Work::new((LOGINS, 0), LOGINS, pass)
+}
 
 fn frame_decode() -> Work {
     const REQUESTS: u64 = 1000;
@@ -86,7 +131,7 @@ fn frame_decode() -> Work {
         }
         messages
     };
-    Work { operations: REQUESTS, bytes, expect: 4 * REQUESTS, pass: Box::new(pass) }
+    Work::new((REQUESTS, bytes), 4 * REQUESTS, pass)
 }
 
 fn frame_rows() -> Work {
@@ -102,7 +147,7 @@ fn frame_rows() -> Work {
         }
         found
     };
-    Work { operations: ROWS, bytes, expect: bytes, pass: Box::new(pass) }
+    Work::new((ROWS, bytes), bytes, pass)
 }
 
 fn classify_hit() -> Work {
@@ -113,7 +158,7 @@ fn classify_hit() -> Work {
         let objects = texts.iter().map(|text| classifier.classify(text).objects.len());
         objects.sum::<usize>() as u64
     };
-    Work { operations: 100, bytes, expect: 200, pass: Box::new(pass) }
+    Work::new((100, bytes), 200, pass)
 }
 
 fn classify_miss() -> Work {
@@ -123,7 +168,7 @@ fn classify_miss() -> Work {
         let objects = texts.iter().map(|text| classify_uncached(text).objects.len());
         objects.sum::<usize>() as u64
     };
-    Work { operations: 100, bytes, expect: 200, pass: Box::new(pass) }
+    Work::new((100, bytes), 200, pass)
 }
 
 fn journal_write() -> Work {
@@ -149,7 +194,7 @@ fn journal_write() -> Work {
         black_box(&segment);
         at as u64
     };
-    Work { operations: PAIRS, bytes, expect: bytes, pass: Box::new(pass) }
+    Work::new((PAIRS, bytes), bytes, pass)
 }
 
 fn journal_read() -> Work {
@@ -164,7 +209,7 @@ fn journal_read() -> Work {
         });
         whole.count() as u64
     };
-    Work { operations: PAIRS, bytes, expect: 2 * PAIRS, pass: Box::new(pass) }
+    Work::new((PAIRS, bytes), 2 * PAIRS, pass)
 }
 
 fn mask_clean() -> Work {
@@ -211,7 +256,7 @@ fn mask(spec: MaskSpec, row: fn(usize) -> Vec<u8>, hits_per_row: u64) -> Work {
         hits.drain();
         walked + found
     };
-    Work { operations: ROWS, bytes, expect: ROWS * (1 + hits_per_row), pass: Box::new(pass) }
+    Work::new((ROWS, bytes), ROWS * (1 + hits_per_row), pass)
 }
 
 /// A plan for eight text columns of one table, with a catalog that knows it.
@@ -246,36 +291,4 @@ fn plan(spec: MaskSpec) -> Plan {
         Planned::Ready(plan) => plan,
         Planned::NeedCatalog => panic!("the catalog of the corpus lacks its table"),
     }
-}
-
-/// A folder that goes away with the stage.
-struct Folder(std::path::PathBuf);
-
-impl Drop for Folder {
-    fn drop(&mut self) {
-        // It lies among the temporary files; what cannot be removed now is removed there later.
-        let _ = std::fs::remove_dir_all(&self.0);
-    }
-}
-
-fn seal() -> Work {
-    const PAIRS: u64 = 5000;
-    let segment = corpus::segment(PAIRS);
-    let header = corpus::header();
-    let bytes = segment.len() as u64;
-    let folder = std::env::temp_dir().join(format!("weir-bench-seal-{}", std::process::id()));
-    let folder = Folder(folder);
-    let mut writer = Writer::new(&folder.0);
-    let mut number = 0;
-    let pass = move || {
-        // A file that is there is not written again, so every pass has names of its own.
-        number += 1;
-        let mut sheet = Sheet::read(&segment, &header, false);
-        let written = writer.write(&mut sheet, &header, &format!("{number}"));
-        let rows = written.map_or(0, |files| files.iter().map(|file| file.rows).sum::<usize>());
-        drop(std::fs::remove_dir_all(folder.0.join("lake")));
-        rows as u64
-    };
-    // A row for each command, response and touched object.
-    Work { operations: PAIRS, bytes, expect: 3 * PAIRS, pass: Box::new(pass) }
 }
