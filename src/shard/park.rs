@@ -7,15 +7,15 @@
 //! Looking costs CPU and saves the way into and out of the kernel. It pays when the next bytes
 //! come within microseconds, so it is tried as long as that happens.
 
+use std::cell::{Cell, RefCell};
 use std::future::{Future, poll_fn};
 use std::io;
 use std::os::fd::OwnedFd;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::{Poll, Waker};
 use std::time::Duration;
 
-use glommio::io::BufferedFile;
 use glommio::timer::Timer;
 
 use super::ring;
@@ -68,15 +68,35 @@ impl Spin {
 }
 
 /// The eventfd that the ring writes, as glommio reads it.
+///
+/// A task of its own reads it. Were the read polled by each `park`, glommio 0.9 would keep a waker
+/// of each until the eventfd is written, and it counts the wakers of a task in 15 bits: a shard
+/// without work would panic after an hour.
 pub struct Bell {
-    file: Rc<BufferedFile>,
-    ringing: Option<Pin<Box<dyn Future<Output = bool>>>>,
-    broken: bool,
+    heard: Rc<Heard>,
+    _listener: glommio::Task<()>,
+}
+
+/// What the reading task tells the parked one.
+#[derive(Default)]
+struct Heard {
+    rung: Cell<bool>,
+    broken: Cell<bool>,
+    parked: RefCell<Option<Waker>>,
+}
+
+impl Heard {
+    fn tell(&self, what: &Cell<bool>) {
+        what.set(true);
+        if let Some(parked) = self.parked.take() {
+            parked.wake();
+        }
+    }
 }
 
 impl std::fmt::Debug for Bell {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Bell").field("broken", &self.broken).finish_non_exhaustive()
+        f.debug_struct("Bell").field("broken", &self.heard.broken).finish_non_exhaustive()
     }
 }
 
@@ -86,34 +106,31 @@ impl Bell {
     /// # Errors
     /// No descriptor is left.
     pub fn new(eventfd: &OwnedFd) -> io::Result<Bell> {
-        let file = Rc::new(ring::glommio_file(eventfd.try_clone()?));
-        Ok(Bell { file, ringing: None, broken: false })
+        let file = ring::glommio_file(eventfd.try_clone()?);
+        let heard = Rc::new(Heard::default());
+        let tells = Rc::clone(&heard);
+        let listener = glommio::spawn_local(async move {
+            while file.read_at(0, 8).await.is_ok() {
+                tells.tell(&tells.rung);
+            }
+            tells.tell(&tells.broken);
+        });
+        Ok(Bell { heard, _listener: listener })
     }
 
-    /// Sleeps in the executor until the bell rings or the time has passed. One read of the eventfd
-    /// is kept from park to park, so that no ring is swallowed by a read that was given up.
+    /// Sleeps in the executor until the bell rings or the time has passed. A ring that nobody
+    /// waited for ends the next sleep at once, so none is lost.
     pub async fn park(&mut self, at_most: Duration) {
-        if self.broken {
-            Timer::new(at_most).await;
-            return;
-        }
-        let file = &self.file;
-        let mut ringing = self.ringing.take().unwrap_or_else(|| {
-            let file = Rc::clone(file);
-            Box::pin(async move { file.read_at(0, 8).await.is_ok() })
-        });
         let mut timer = Timer::new(at_most);
-        let rung = poll_fn(|context| {
-            if let Poll::Ready(worked) = ringing.as_mut().poll(context) {
-                return Poll::Ready(Some(worked));
+        poll_fn(|context| {
+            if self.heard.rung.take() || Pin::new(&mut timer).poll(context).is_ready() {
+                return Poll::Ready(());
             }
-            Pin::new(&mut timer).poll(context).map(|_| None)
+            *self.heard.parked.borrow_mut() = Some(context.waker().clone());
+            Poll::Pending
         })
         .await;
-        match rung {
-            Some(worked) => self.broken = !worked,
-            None => self.ringing = Some(ringing),
-        }
+        self.heard.parked.take();
     }
 }
 
@@ -136,6 +153,9 @@ pub async fn breathe() {
 
 #[cfg(test)]
 mod tests {
+    use std::io::Write as _;
+    use std::time::Instant;
+
     use super::*;
 
     #[test]
@@ -153,5 +173,27 @@ mod tests {
             spin.paid();
         }
         assert_eq!(spin.us(), SPIN_US_MAX);
+    }
+
+    #[test]
+    fn a_quiet_shard_parks_for_ever_and_still_hears_the_bell() {
+        // More than glommio can count wakers of one task.
+        const PARKS: u32 = 40_000;
+        let executor = glommio::LocalExecutorBuilder::default().spawn(|| async {
+            let eventfd = crate::accept::socket::eventfd().expect("an eventfd");
+            let mut bell = Bell::new(&eventfd).expect("a descriptor");
+            for _ in 0..PARKS {
+                bell.park(Duration::from_micros(1)).await;
+            }
+            let mut ring = std::fs::File::from(eventfd);
+            for _ in 0..3 {
+                ring.write_all(&1_u64.to_ne_bytes()).expect("written");
+                let start = Instant::now();
+                bell.park(Duration::from_secs(20)).await;
+                assert!(start.elapsed() < Duration::from_secs(10), "the bell was not heard");
+            }
+            assert!(!bell.heard.broken.get());
+        });
+        executor.expect("an executor").join().expect("a good end");
     }
 }
