@@ -67,6 +67,7 @@ pub fn run(args: &Run) -> Result<(), Failure> {
         (None, None) => return Err(Failure::new(EXIT_USAGE, "give --config or --target")),
     };
     shard::check::check().map_err(|problem| Failure::new(EXIT_FAILURE, problem.to_string()))?;
+    shard::contain::end_process_with_a_shard();
     make_data_dir(&settings.data_dir)?;
     let lock = DataDirLock::take(&settings.data_dir)
         .map_err(|error| Failure::new(EXIT_FAILURE, error.to_string()))?;

@@ -17,7 +17,6 @@
 use std::io;
 use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use crate::config::settings::Durability;
 use crate::fault::{Fault, FaultKind, Malformed, Refused, Target};
@@ -28,6 +27,7 @@ use crate::metrics::{TargetMeter, Timed};
 use crate::record::{Lsn, SessionId};
 use crate::session::machine::{Accepted, Machine, TlsFacts};
 use crate::session::{Output, Stage};
+use crate::shard::contain::contain;
 use crate::shard::leg::{Leg, Sent};
 use crate::shard::mail::{SessionSummary, Vote, VoteReply};
 use crate::shard::pool::Pool;
@@ -264,7 +264,7 @@ impl<D: Driven> Driver<D> {
             return;
         }
         let machine = &mut self.machine;
-        if catch_unwind(AssertUnwindSafe(|| call(machine, stage))).is_ok() {
+        if contain(|| call(machine, stage)).is_ok() {
             return;
         }
         self.panicked = true;
@@ -272,7 +272,7 @@ impl<D: Driven> Driver<D> {
         machine.outbox(Side::Server).abandon();
         self.client.forget_plain();
         self.server.forget_plain();
-        let last = catch_unwind(AssertUnwindSafe(|| machine.handle_panic(stage)));
+        let last = contain(|| machine.handle_panic(stage));
         if last.is_err() {
             self.kill();
         } else {
@@ -288,7 +288,7 @@ impl<D: Driven> Driver<D> {
     /// The machine's next output.
     pub fn poll_output(&mut self) -> Option<Output> {
         let machine = &mut self.machine;
-        match catch_unwind(AssertUnwindSafe(|| machine.poll_output())) {
+        match contain(|| machine.poll_output()) {
             Ok(output) => output,
             Err(_) => {
                 self.panicked = true;

@@ -5,6 +5,7 @@
 
 pub mod check;
 pub mod clock;
+pub mod contain;
 mod control;
 pub mod core;
 pub mod counters;
@@ -43,6 +44,8 @@ use mail::{SnapshotSource, ToControl};
 use mailbox::{Letters, Mailbox, Peer, Reports};
 use tls::{TlsConfigs, TlsProblem};
 
+/// The names of the shards' threads begin so.
+const THREAD_NAME: &str = "weir-shard-";
 /// Memory of each executor for file I/O, which shards do on their own ring.
 const EXECUTOR_IO_BYTES: usize = 64 << 10;
 
@@ -233,7 +236,7 @@ impl Seed {
         let failed = move |cause: String| StartError::Shard { shard, cause };
         let (started, outcome) = channel();
         let thread = LocalExecutorBuilder::new(Placement::Fixed(self.core))
-            .name(&format!("weir-shard-{shard}"))
+            .name(&format!("{THREAD_NAME}{shard}"))
             .io_memory(EXECUTOR_IO_BYTES)
             .spawn(move || async move {
                 match self.core::<M, J, E, F>(journal, &started) {

@@ -6,8 +6,8 @@
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::AsFd;
-use std::panic::{AssertUnwindSafe, catch_unwind};
 
+use super::contain::contain;
 use super::core::{Accepting, Core, Drain};
 use super::errand::{CancelCall, Party, Refusal};
 use super::journal::ShardJournal;
@@ -115,7 +115,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             tls_available: self.tls.accepts(),
             tls_required,
         };
-        match catch_unwind(AssertUnwindSafe(|| M::accept(accepted, stage))) {
+        match contain(|| M::accept(accepted, stage)) {
             Ok(machine) => self.insert(Party::Session(machine), Some(client)),
             Err(_) => self.counters.panics.add(1),
         }
