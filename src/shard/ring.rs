@@ -374,6 +374,8 @@ impl Ring {
     /// Only what cannot be repaired; interruptions are not errors.
     pub fn enter(&mut self, sleep: bool) -> io::Result<()> {
         let queued = self.io.submission().len() as u32;
+        // What `send_all` put aside has happened already: nothing may come that ends the sleep.
+        let sleep = sleep && self.aside.is_empty();
         if !sleep && queued == 0 && !self.has_work() {
             return Ok(());
         }
@@ -527,6 +529,22 @@ mod tests {
         let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
         let one = TcpStream::connect(listener.local_addr().expect("bound")).expect("connected");
         (one, listener.accept().expect("accepted").0)
+    }
+
+    #[test]
+    fn nobody_sleeps_over_what_was_put_aside() {
+        let mut ring = Ring::new().expect("a ring");
+        let (one, _other) = pair();
+        ring.alarm(1);
+        ring.enter(false).expect("a working ring");
+        std::thread::sleep(std::time::Duration::from_millis(20));
+        let piece: (BorrowedFd<'_>, &[u8]) = (one.as_fd(), b"hello");
+        ring.send_all(std::iter::once(piece), &mut Vec::new()).expect("a working ring");
+        assert!(ring.has_news(), "the alarm rang while bytes were sent");
+        ring.alarm(10_000_000);
+        let start = std::time::Instant::now();
+        ring.enter(true).expect("a working ring");
+        assert!(start.elapsed().as_secs() < 5, "it slept until the second alarm");
     }
 
     #[test]
