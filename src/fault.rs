@@ -98,8 +98,51 @@ pub enum Login {
     UnknownTarget,
     /// The identity has no role at the target.
     NoRole,
+    /// The role that was asked for is not open to the identity's groups.
+    RoleClosed,
+    /// The client's token was not taken.
+    Token(Token),
     /// The target refused weir's own credential.
     TargetCredentials,
+}
+
+/// What is wrong with a client's token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token {
+    /// None was given: the client asked where tokens come from (OAUTHBEARER).
+    Discovery,
+    /// The connection is in clear, so weir does not ask for it.
+    Plaintext,
+    /// It is longer than `limits::TOKEN_BYTES_MAX`.
+    Size,
+    /// It is not a signed JSON Web Token.
+    Malformed,
+    /// It is signed by an algorithm that its issuer's tokens may not have, or with a key of
+    /// another kind; `none` and HMAC are such algorithms.
+    Algorithm,
+    /// It is a token for something else than a login, or says that it must be understood in a way
+    /// that weir does not know.
+    Kind,
+    /// No issuer of the configuration made it.
+    Issuer,
+    /// The keys of its issuer could not be read so far.
+    NoKeys,
+    /// Its issuer publishes no key of this id.
+    Key,
+    /// The signature is wrong.
+    Signature,
+    /// It is for somebody else than weir.
+    Audience,
+    /// Its time is over.
+    Expired,
+    /// Its time has not come.
+    NotYet,
+    /// It is bound to a key whose possession this protocol cannot prove.
+    Bound,
+    /// It does not say who its bearer is in the way the configuration asks for.
+    Identity,
+    /// Its bearer has the name of a user of the configuration.
+    NameTaken,
 }
 
 /// The target cannot be reached.
@@ -166,6 +209,8 @@ impl Fault {
                 Login::Sasl => "sasl",
                 Login::UnknownTarget => "unknown-target",
                 Login::NoRole => "no-role",
+                Login::RoleClosed => "role-closed",
+                Login::Token(token) => token.label(),
                 Login::TargetCredentials => "target-credentials",
             },
             FaultKind::Target(t) => match t {
@@ -184,6 +229,29 @@ impl Fault {
             FaultKind::Drain => "drain",
             FaultKind::Killed => "killed",
             FaultKind::Internal => "internal",
+        }
+    }
+}
+
+impl Token {
+    const fn label(self) -> &'static str {
+        match self {
+            Token::Discovery => "token-discovery",
+            Token::Plaintext => "token-plaintext",
+            Token::Size => "token-size",
+            Token::Malformed => "token-malformed",
+            Token::Algorithm => "token-algorithm",
+            Token::Kind => "token-kind",
+            Token::Issuer => "token-issuer",
+            Token::NoKeys => "token-no-keys",
+            Token::Key => "token-key",
+            Token::Signature => "token-signature",
+            Token::Audience => "token-audience",
+            Token::Expired => "token-expired",
+            Token::NotYet => "token-not-yet",
+            Token::Bound => "token-bound",
+            Token::Identity => "token-identity",
+            Token::NameTaken => "token-name-taken",
         }
     }
 }

@@ -1,9 +1,13 @@
 //! First bytes to protocol, and login to identity.
 //!
-//! In: prefix bytes, SASL messages, facts of the TLS handshake. Out: `Protocol`, `Identity`.
+//! In: prefix bytes, SASL messages, tokens, facts of TLS. Out: `Protocol`, `Identity`.
 //! Never: a guess; what is unknown is closed and recorded.
 
+mod json;
+pub mod jwk;
+pub mod oauthbearer;
 pub mod scram;
+pub mod token;
 
 /// Who sits at the client side of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
