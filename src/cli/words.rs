@@ -2,7 +2,9 @@
 //!
 //! In: settings. Out: text. Never: a secret.
 
-use crate::config::settings::{Capture, Durability, Effect, MaskSpec, RuleSpec, Target, TargetTls};
+use crate::config::settings::{
+    Capture, Durability, Effect, Issuer, MaskSpec, RuleSpec, Target, TargetTls, TokenLogin,
+};
 
 /// What a target is.
 pub fn target(target: &Target) -> String {
@@ -37,6 +39,19 @@ pub fn target(target: &Target) -> String {
         target.host,
         target.port,
         credentials.join("; ")
+    )
+}
+
+/// Whose tokens are taken, and how.
+pub fn issuer(issuer: &Issuer) -> String {
+    let policy = &issuer.policy;
+    let asked = match issuer.login {
+        TokenLogin::Password => "as the password",
+        TokenLogin::OauthBearer => "by OAUTHBEARER",
+    };
+    format!(
+        "issuer {}: tokens for {} are taken {asked}; the name is {}, the groups are {}",
+        policy.issuer, policy.audience, policy.username_claim, policy.groups_claim
     )
 }
 

@@ -3,6 +3,7 @@
 //! In: a `Section`. Out: its part of `Settings`; where a problem was reported, a filler that never
 //! leaves `load`. Never: a decision about another section; references are checked in `rules`.
 
+mod oidc;
 mod rules;
 pub(super) mod targets;
 
@@ -12,7 +13,7 @@ use std::path::{Path, PathBuf};
 use super::load::Source;
 use super::report::Report;
 use super::section::{At, Section};
-use super::settings::{JournalSettings, Listen, ListenTls, Settings, User};
+use super::settings::{Issuer, JournalSettings, Listen, ListenTls, Settings, User};
 use super::units;
 use crate::identify::scram::{ITERATIONS_DEFAULT, Verifier};
 use crate::limits;
@@ -35,8 +36,9 @@ pub(super) fn settings(
     let admin = admin(root, report);
     let journal = journal(root, report);
     let targets = targets::targets(root, source, report);
-    let users = users(root, source, report);
-    let (rules, masks) = rules::rules_and_masks(root, &targets, &users, report);
+    let (users, issuers) = identities(root, postgres.tls.is_some(), source, report);
+    let known = rules::Known { targets: &targets, users: &users, issuers: !issuers.is_empty() };
+    let (rules, masks) = rules::rules_and_masks(root, &known, report);
     Settings {
         data_dir: data_dir.map_or_else(PathBuf::new, |dir| source.path(dir.value)),
         shards: shards.map_or_else(shards_default, |count| count as usize),
@@ -45,6 +47,7 @@ pub(super) fn settings(
         journal,
         targets,
         users,
+        issuers,
         rules,
         masks,
     }
@@ -164,10 +167,22 @@ fn journal(root: &mut Section<'_>, report: &mut Report<'_>) -> JournalSettings {
     settings
 }
 
-fn users(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Vec<User> {
+fn identities(
+    root: &mut Section<'_>,
+    tls: bool,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> (Vec<User>, Vec<Issuer>) {
     let Some(mut identity) = root.section("identity", "[identity]", report) else {
-        return Vec::new();
+        return (Vec::new(), Vec::new());
     };
+    let users = users(&mut identity, source, report);
+    let issuers = oidc::issuers(&mut identity, tls, source, report);
+    identity.finish(report);
+    (users, issuers)
+}
+
+fn users(identity: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Vec<User> {
     let mut users: Vec<User> = Vec::new();
     for mut section in identity.sections("user", "[[identity.user]]", report) {
         let name = section.required_text("name", report);
@@ -185,15 +200,6 @@ fn users(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -
             users.push(User { name: name.value.to_owned(), verifier, groups });
         }
     }
-    if let Some(value) = identity.take("oidc") {
-        report.error(
-            value.span(),
-            "[[identity.oidc]]: login by OIDC is not built yet",
-            "",
-            "leave it out; users log in with SCRAM ([[identity.user]])",
-        );
-    }
-    identity.finish(report);
     users
 }
 
@@ -259,6 +265,6 @@ const SYSTEM_ROOTS: [&str; 4] = [
 ];
 
 /// The system's roots, for verify modes without roots of their own.
-pub(super) fn system_roots() -> Option<PathBuf> {
+pub fn system_roots() -> Option<PathBuf> {
     SYSTEM_ROOTS.iter().map(Path::new).find(|path| path.is_file()).map(Path::to_path_buf)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use crate::config::settings::Settings;
 use crate::decide::approval::AskSummary;
+use crate::identify::jwk::Published;
 use crate::mask::catalog::Catalog;
 use crate::record::SessionId;
 
@@ -17,6 +18,8 @@ pub struct SnapshotSource {
     pub catalogs: Vec<Option<Arc<Catalog>>>,
     /// Per target.
     pub addresses: Vec<Vec<SocketAddr>>,
+    /// Per issuer, in the order of `settings.issuers`.
+    pub keys: Vec<Published>,
     /// Makes salts for users that do not exist; made once per data directory.
     pub mock_seed: [u8; 32],
 }
@@ -118,6 +121,11 @@ pub enum ToControl {
     RefreshCatalog {
         /// Target index.
         target: usize,
+    },
+    /// A token is signed by a key that the published ones of this issuer do not hold.
+    RefreshKeys {
+        /// The issuer's name.
+        issuer: String,
     },
     /// A CancelRequest for a key this shard does not know: ask the others.
     Cancel {

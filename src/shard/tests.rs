@@ -326,6 +326,7 @@ fn settings(options: Options) -> Settings {
             credentials: Vec::new(),
         }],
         users: Vec::new(),
+        issuers: Vec::new(),
         rules: Vec::new(),
         masks: Vec::new(),
     }
@@ -346,6 +347,7 @@ impl Rig {
             settings: Arc::new(settings),
             catalogs: vec![None],
             addresses: vec![addresses],
+            keys: Vec::new(),
             mock_seed: [0; 32],
         };
         let (sealed, sealing) = std::sync::mpsc::channel();
@@ -665,6 +667,7 @@ fn messages_are_answered() {
         settings: Arc::new(settings(PLAIN)),
         catalogs: vec![None],
         addresses: vec![vec![]],
+        keys: Vec::new(),
         mock_seed: [0; 32],
     };
     rig.send(ToShard::Snapshot(Arc::new(source)));

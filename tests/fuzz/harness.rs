@@ -294,6 +294,7 @@ then = "allow"
         settings: Arc::new(settings),
         catalogs: vec![None],
         addresses: vec![Vec::new()],
+        keys: Vec::new(),
         mock_seed: [1; 32],
     })
 }

@@ -22,20 +22,30 @@ struct Names<'a> {
     users: Vec<&'a str>,
     roles: Vec<&'a str>,
     groups: Vec<&'a str>,
+    /// Issuers name people and groups that stand nowhere in the file.
+    issuers: bool,
+}
+
+/// The parts of the file that rules and masks refer to.
+pub(super) struct Known<'a> {
+    pub(super) targets: &'a [Target],
+    pub(super) users: &'a [User],
+    pub(super) issuers: bool,
 }
 
 pub(super) fn rules_and_masks(
     root: &mut Section<'_>,
-    targets: &[Target],
-    users: &[User],
+    known: &Known<'_>,
     report: &mut Report<'_>,
 ) -> (Vec<RuleSpec>, Vec<MaskSpec>) {
+    let Known { targets, users, issuers } = *known;
     let credentials = || targets.iter().flat_map(|target| &target.credentials);
     let names = Names {
         targets: targets.iter().map(|target| target.name.as_str()).collect(),
         users: users.iter().map(|user| user.name.as_str()).collect(),
         roles: unique(credentials().map(|credential| &credential.role)),
         groups: unique(users.iter().flat_map(|user| &user.groups)),
+        issuers,
     };
     if !root.has("rule") {
         let hint = "a [[rule]] with then = \"allow\" lets commands pass";
@@ -200,6 +210,9 @@ fn mask(section: &mut Section<'_>, names: &Names<'_>, report: &mut Report<'_>) -
 }
 
 fn user(text: &At<&str>, names: &Names<'_>, report: &mut Report<'_>) -> Option<String> {
+    if names.issuers {
+        return Some(text.value.to_owned());
+    }
     existing("user", "[[identity.user]]", text, &names.users, report)
 }
 
@@ -228,7 +241,7 @@ fn existing(
 
 /// Groups are not defined anywhere, only had: a group without a member is allowed, and said.
 fn group(text: &At<&str>, names: &Names<'_>, report: &mut Report<'_>) -> Option<String> {
-    if !names.groups.contains(&text.value) {
+    if !names.issuers && !names.groups.contains(&text.value) {
         let found = format!("no user is in group `{}`", text.value);
         report.warning(text.span.clone(), found, did_you_mean(text.value, &names.groups));
     }

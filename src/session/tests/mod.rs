@@ -85,6 +85,7 @@ fn snapshot() -> Rc<Snapshot> {
         settings: Arc::new(settings),
         catalogs: vec![None],
         addresses: vec![vec![target_address()]],
+        keys: Vec::new(),
         mock_seed: [1; 32],
     }))
 }
