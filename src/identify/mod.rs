@@ -3,9 +3,12 @@
 //! In: prefix bytes, SASL messages, tokens, facts of TLS. Out: `Protocol`, `Identity`.
 //! Never: a guess; what is unknown is closed and recorded.
 
+pub mod certificate;
+pub mod glob;
 mod json;
 pub mod jwk;
 pub mod oauthbearer;
+pub mod role;
 pub mod scram;
 pub mod token;
 
@@ -16,6 +19,40 @@ pub struct Identity {
     pub user: String,
     /// Groups, as the source of the identity states them.
     pub groups: Vec<String>,
-    /// How the identity was proven: `scram-sha-256`, `certificate`, `oidc`.
-    pub method: &'static str,
+    /// How the identity was proven.
+    pub method: Method,
+}
+
+/// How an identity was proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// A password that weir has a verifier of.
+    Scram,
+    /// A password that weir has a verifier of, bound to the TLS connection.
+    ScramPlus,
+    /// A certificate of the client.
+    Certificate,
+    /// A token of an issuer.
+    Oidc,
+}
+
+impl Method {
+    /// The word in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Method::Scram => "scram-sha-256",
+            Method::ScramPlus => "scram-sha-256-plus",
+            Method::Certificate => "certificate",
+            Method::Oidc => "oidc",
+        }
+    }
+
+    /// Whether the login says by itself who the client is, so that the `user` of the start-up
+    /// packet is free to ask for a role at the target.
+    pub const fn leaves_user_free(self) -> bool {
+        match self {
+            Method::Scram | Method::ScramPlus => false,
+            Method::Certificate | Method::Oidc => true,
+        }
+    }
 }

@@ -33,6 +33,7 @@ use crate::metrics::Meters;
 use crate::record::{Journal, SessionId};
 use crate::shard::mail::SnapshotSource;
 use crate::wire::Side;
+use crate::wire::postgres::login::KnownMinor;
 
 /// The time, given to every stage as an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -59,6 +60,8 @@ pub struct Snapshot {
     pub addresses: Vec<Vec<SocketAddr>>,
     /// Per issuer, in the order of `settings.issuers`: its keys as read by the control thread.
     pub keys: Vec<Published>,
+    /// Per target: the protocol version it is known to speak.
+    pub minors: Vec<Arc<KnownMinor>>,
     /// Makes salts for users that do not exist.
     pub mock_seed: [u8; 32],
 }
@@ -73,6 +76,7 @@ impl Snapshot {
             catalogs: source.catalogs.clone(),
             addresses: source.addresses.clone(),
             keys: source.keys.clone(),
+            minors: source.minors.clone(),
             mock_seed: source.mock_seed,
             settings,
         }

@@ -8,6 +8,7 @@ use crate::decide::approval::AskSummary;
 use crate::identify::jwk::Published;
 use crate::mask::catalog::Catalog;
 use crate::record::SessionId;
+use crate::wire::postgres::login::KnownMinor;
 
 /// What a shard builds its `session::Snapshot` from. Plain data, so it may cross threads.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct SnapshotSource {
     pub addresses: Vec<Vec<SocketAddr>>,
     /// Per issuer, in the order of `settings.issuers`.
     pub keys: Vec<Published>,
+    /// Per target.
+    pub minors: Vec<Arc<KnownMinor>>,
     /// Makes salts for users that do not exist; made once per data directory.
     pub mock_seed: [u8; 32],
 }
