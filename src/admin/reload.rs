@@ -16,7 +16,7 @@ pub struct Merged {
     pub moved: Vec<usize>,
 }
 
-/// Rules, masks, users, issuers and targets are taken from `new`; listeners, shards, journal and
+/// Rules, masks, identities and targets are taken from `new`; listeners, shards, journal and
 /// places stay as they are. Targets keep their index: a removed one stays without credentials, so
 /// that nobody logs in there any more while its sessions end in their own time.
 pub fn merge(old: &Settings, new: Settings) -> Merged {
@@ -56,8 +56,8 @@ pub fn merge(old: &Settings, new: Settings) -> Merged {
             notes.push(format!("{name} changed in the file; it needs a restart"));
         }
     }
-    let Settings { users, issuers, rules, masks, .. } = new;
-    let settings = Settings { targets, users, issuers, rules, masks, ..old.clone() };
+    let Settings { users, certificates, issuers, rules, masks, .. } = new;
+    let settings = Settings { targets, users, certificates, issuers, rules, masks, ..old.clone() };
     assert!(settings.targets.len() >= old.targets.len(), "an index was lost");
     Merged { settings, notes, moved }
 }

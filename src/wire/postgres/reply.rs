@@ -86,6 +86,11 @@ pub fn auth_sasl_data(out: &mut Vec<u8>, kind: u32, data: &[u8]) {
     });
 }
 
+/// AuthenticationCleartextPassword.
+pub fn auth_cleartext(out: &mut Vec<u8>) {
+    auth_sasl_data(out, 3, &[]);
+}
+
 /// AuthenticationOk.
 pub fn auth_ok(out: &mut Vec<u8>) {
     auth_sasl_data(out, 0, &[]);
