@@ -10,6 +10,7 @@ mod crash;
 mod drivers;
 mod masking;
 mod meters;
+mod oidc;
 mod postgres;
 mod records;
 mod tokio_driver;
