@@ -1,7 +1,7 @@
 //! When the journal goes to the disk: often enough, and for many sessions at once.
 //!
-//! In: how many sessions wait, what flushes took. Out: whether one begins now, or when to ask again.
-//! Never: a flush put off for longer than a flush takes.
+//! In: how many sessions wait, what flushes took. Out: whether one begins now, or when to ask
+//! again. Never: a flush put off for longer than a flush takes.
 //!
 //! A flush costs the same for one session and for a hundred. While one is under way others gather
 //! by themselves; when it ends, those it released come back one by one within a moment. Beginning
