@@ -10,6 +10,8 @@ pub mod jwk;
 pub mod oauthbearer;
 pub mod role;
 pub mod scram;
+#[cfg(test)]
+pub mod testing;
 pub mod token;
 
 /// Who sits at the client side of a session.

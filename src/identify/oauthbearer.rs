@@ -20,6 +20,7 @@ use crate::limits;
 pub const MECHANISM: &str = "OAUTHBEARER";
 /// Separates key/value pairs, and is the whole answer of a client to a failure.
 const SEPARATOR: u8 = 0x01;
+const CONFIGURATION_PATH: &str = "/.well-known/openid-configuration";
 
 /// A message that is not the mechanism's. What is wrong with it is of no use to a person; the
 /// driver is broken.
@@ -72,7 +73,9 @@ impl ServerExchange {
     pub fn new(issuer: &str, scope: &str) -> ServerExchange {
         let challenge = json!({
             "status": "invalid_token",
-            "openid-configuration": configuration_url(issuer),
+            // As PostgreSQL writes it, a slash at the end of the issuer included: libpq cuts the
+            // same from the end and compares what is left with its `oauth_issuer`.
+            "openid-configuration": format!("{issuer}{CONFIGURATION_PATH}"),
             "scope": scope,
         });
         ServerExchange { state: State::Initial, challenge: challenge.to_string().into_bytes() }
@@ -114,7 +117,7 @@ impl ServerExchange {
 
 /// Where an issuer describes itself (OpenID Connect Discovery 1.0, section 4.1).
 pub fn configuration_url(issuer: &str) -> String {
-    format!("{}/.well-known/openid-configuration", issuer.strip_suffix('/').unwrap_or(issuer))
+    format!("{}{CONFIGURATION_PATH}", issuer.strip_suffix('/').unwrap_or(issuer))
 }
 
 /// The value of `auth` in a client's response: `n,,\x01auth=...\x01\x01`.
