@@ -112,6 +112,15 @@ fn groups_open_roles() {
     assert_eq!(role("reader", &dora), "reader");
     assert_eq!(role("alice@example.com", &alice), "app");
     assert_eq!(role("single@example.com", &single), "app");
+    let policy = |who: &[&str]| {
+        let question =
+            [&["policy", "test", "SELECT 1", "--target", "orders", "--as"], who].concat();
+        run(&mut weir.command(&question))
+    };
+    assert!(policy(&["dora@example.com", "--groups", "dba,staff"]).contains("role: reader"));
+    assert!(
+        policy(&["dora@example.com", "--groups", "dba", "--role", "app"]).contains("role: app")
+    );
     let refused = refusal(&with_token(&weir, "reader", &alice));
     assert!(refused.contains("the role you ask for is not open to your groups"), "{refused}");
 }
@@ -205,6 +214,22 @@ fn an_issuer_that_comes_late_is_waited_for() {
     let check = output(&mut weir.command(&["check"]));
     let found = String::from_utf8_lossy(&check.stdout).into_owned();
     assert!(found.contains("`weir login` can ask it for tokens"), "{found}");
+}
+
+#[test]
+fn a_reload_changes_issuers() {
+    let (mut first, mut second) = (Oidc::start(), Oidc::start());
+    let (weir, _) = weir_of(&first, "");
+    let of_first = with_token(&weir, "somebody", &first.token("alice", WEIR));
+    let of_second = with_token(&weir, "somebody", &second.token("alice", WEIR));
+    assert_eq!(tools::psql(&of_first, "SELECT 1"), "1");
+    assert!(refusal(&of_second).contains("of an issuer that weir does not know"));
+    weir.reload(|text| text.replace(&first.name(), &second.name()));
+    assert!(refusal(&of_first).contains("of an issuer that weir does not know"));
+    assert_eq!(tools::psql(&of_second, "SELECT 2"), "2");
+    weir.reload(|text| format!("{text}{}", first.toml("")));
+    assert_eq!(tools::psql(&of_first, "SELECT 3"), "3");
+    assert_eq!(tools::psql(&of_second, "SELECT 4"), "4");
 }
 
 /// What libpq 18 prints, line by line.
