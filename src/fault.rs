@@ -151,6 +151,8 @@ pub enum Token {
     NotYet,
     /// It is bound to a key whose possession this protocol cannot prove.
     Bound,
+    /// A claim that the configuration asks for is missing or has another value.
+    Claims,
     /// It does not say who its bearer is in the way the configuration asks for.
     Identity,
     /// Its bearer has the name of a user of the configuration.
@@ -268,6 +270,7 @@ impl Token {
             Token::Expired => "token-expired",
             Token::NotYet => "token-not-yet",
             Token::Bound => "token-bound",
+            Token::Claims => "token-claims",
             Token::Identity => "token-identity",
             Token::NameTaken => "token-name-taken",
         }

@@ -36,6 +36,12 @@ pub struct Policy {
     pub username_claim: String,
     /// The claim that lists the groups, in the same form; a text alone is one group.
     pub groups_claim: String,
+    /// Put before each name, so that two issuers cannot name one person.
+    pub username_prefix: String,
+    /// Put before each group.
+    pub groups_prefix: String,
+    /// Claims that have to be these values, or lists that hold them.
+    pub required: Vec<(String, Value)>,
     /// How tokens may be signed.
     pub algorithms: Vec<Algorithm>,
     /// How far clocks may differ.
@@ -203,6 +209,13 @@ fn seconds(claims: &Map<String, Value>, name: &str) -> Result<Option<i64>, Fault
 }
 
 fn bearer(claims: &Map<String, Value>, policy: &Policy) -> Result<Bearer, Fault> {
+    let has = |(name, wanted): &(String, Value)| match claim(claims, name) {
+        Some(Value::Array(list)) => list.contains(wanted),
+        found => found == Some(wanted),
+    };
+    if !policy.required.iter().all(has) {
+        return Err(Fault::Claims);
+    }
     let user = claim(claims, &policy.username_claim).and_then(Value::as_str);
     let user = user.filter(|name| is_name(name)).ok_or(Fault::Identity)?;
     // Whoever can write any address into a profile would choose who they are.
@@ -223,7 +236,9 @@ fn bearer(claims: &Map<String, Value>, policy: &Policy) -> Result<Bearer, Fault>
     if !bounded || !groups.iter().all(|group| is_name(group)) {
         return Err(Fault::Identity);
     }
-    Ok(Bearer { user: user.to_owned(), groups })
+    let prefixed = |group: String| format!("{}{group}", policy.groups_prefix);
+    let user = format!("{}{user}", policy.username_prefix);
+    Ok(Bearer { user, groups: groups.into_iter().map(prefixed).collect() })
 }
 
 /// A claim by its name; one that starts with `/` may also be a path (RFC 6901).

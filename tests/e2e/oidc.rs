@@ -75,6 +75,24 @@ fn a_token_is_a_password() {
     let script =
         "import psycopg; print(psycopg.connect().execute(\"SELECT 'as psycopg'\").fetchone())";
     assert_eq!(run(python.args(["-c", script])).trim(), "('as psycopg',)");
+    let script = "import asyncio, asyncpg, os, ssl\n\
+        async def main():\n    \
+        tls = ssl.create_default_context(cafile=os.environ['PGSSLROOTCERT'])\n    \
+        connection = await asyncpg.connect(host='localhost', ssl=tls)\n    \
+        print(await connection.fetchval(\"SELECT 'as asyncpg'\"))\n\
+        asyncio.run(main())";
+    let mut python = tools::python();
+    endpoint.give_to(&mut python);
+    assert_eq!(run(python.args(["-c", script])).trim(), "as asyncpg");
+    let script = "const { Client } = require('pg');\n\
+        const ca = require('fs').readFileSync(process.env.PGSSLROOTCERT);\n\
+        delete process.env.PGSSLMODE; delete process.env.PGSSLROOTCERT;\n\
+        const client = new Client({ host: 'localhost', ssl: { ca } });\n\
+        client.connect().then(() => client.query(\"SELECT 'as node' AS who\"))\n\
+        .then((result) => { console.log(result.rows[0].who); return client.end(); });";
+    let mut node = tools::node();
+    endpoint.give_to(&mut node);
+    assert_eq!(run(node.args(["-e", script])).trim(), "as node");
     // Users of the configuration have their passwords as ever, with TLS and without.
     assert_eq!(tools::psql(&weir.endpoint(), "SELECT 'as ever'"), "as ever");
     assert_eq!(tools::psql(&weir.endpoint().with_tls(), "SELECT 'with tls'"), "with tls");
@@ -85,7 +103,7 @@ fn a_token_is_a_password() {
     let sessions = lake.rows("sessions");
     let of_alice: Vec<_> =
         sessions.iter().filter(|row| text(row, "user_name") == "alice@example.com").collect();
-    assert_eq!(of_alice.len(), 4, "two logins: {sessions:#?}");
+    assert_eq!(of_alice.len(), 8, "four logins: {sessions:#?}");
     for row in of_alice {
         assert_eq!(text(row, "auth_method"), "oidc");
         assert!(row["user_groups"].to_string().contains("staff"), "{row:#?}");

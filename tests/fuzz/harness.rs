@@ -206,6 +206,9 @@ pub fn token(bytes: &[u8]) {
         audience: "weir".to_owned(),
         username_claim: "sub".to_owned(),
         groups_claim: "/a/groups".to_owned(),
+        username_prefix: String::new(),
+        groups_prefix: String::new(),
+        required: Vec::new(),
         algorithms: ALGORITHMS.iter().map(|(_, algorithm)| *algorithm).collect(),
         leeway_s: 0,
     };

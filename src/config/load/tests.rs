@@ -305,7 +305,9 @@ fn an_issuer_has_its_defaults() {
     assert_eq!(issuer.policy.leeway_s, 30);
     assert_eq!((issuer.scope.as_str(), &issuer.client_id), ("openid", &None));
     assert_eq!((issuer.login, &issuer.root_certificates), (TokenLogin::Password, &None));
-    let more = "username_claim = \"email\"\ngroups_claim = \"/a/b\"\nscope = \"openid x\"\n\
+    let more = "username_prefix = \"ci:\"\ngroups_prefix = \"g:\"\n\
+        required_claims = { hd = \"example.com\", email_verified = true, tier = 2 }\n\
+        username_claim = \"email\"\ngroups_claim = \"/a/b\"\nscope = \"openid x\"\n\
         client_id = \"cli\"\nlogin = \"oauthbearer\"\nleeway = \"0s\"\n\
         algorithms = [\"ES256\", \"EdDSA\"]\n[[rule]]\nname = \"r\"\nthen = \"allow\"\n\
         when = { users = [\"alice@example.com\"], groups = [\"of the issuer\"] }\n";
@@ -313,6 +315,10 @@ fn an_issuer_has_its_defaults() {
     let issuer = &settings.issuers[0];
     assert_eq!(issuer.policy.algorithms, [Algorithm::Es256, Algorithm::EdDsa]);
     assert_eq!(issuer.policy.leeway_s, 0);
+    assert_eq!(issuer.policy.username_prefix, "ci:");
+    let required = format!("{:?}", issuer.policy.required);
+    assert!(required.contains("(\"tier\", Number(2))"), "{required}");
+    assert_eq!(issuer.policy.required.len(), 3);
     assert_eq!(issuer.login, TokenLogin::OauthBearer);
     // Names that an issuer gives stand nowhere in the file.
     assert!(warnings.is_empty(), "{warnings:?}");
@@ -335,6 +341,8 @@ fn an_issuer_that_cannot_be_trusted_is_refused() {
     }
     check(&format!("{LOCAL}algorithms = [\"HS256\"]\n"), "`algorithms` names `HS256`");
     check(&format!("{LOCAL}login = \"token\"\n"), "expected: `password` or `oauthbearer`");
+    check(&format!("{LOCAL}required_claims = 1\n"), "`required_claims` is 1");
+    check(&format!("{LOCAL}required_claims = {{ a = 1.5 }}\n"), "a claim is a number with a");
     check(&format!("{LOCAL}leeway = \"6m\"\n"), "`leeway` is out of range");
     check(&format!("{LOCAL}{LOCAL}"), "a second issuer `http://127.0.0.1:9/a`");
     let other = local("/a", "/b");
@@ -343,6 +351,13 @@ fn an_issuer_that_cannot_be_trusted_is_refused() {
     let secure = local("http://127.0.0.1:9", "https://127.0.0.1:9");
     check(&format!("{secure}root_certificates = \"none.pem\"\n"), "none.pem` cannot be read");
     check(&format!("{LOCAL}secret = \"x\"\n"), "unknown key `secret` in [[identity.oidc]]");
+    let other = local("/a", "/b");
+    let warned = |more: &str| read(&with_issuers(&format!("{LOCAL}{other}{more}"))).unwrap().1;
+    let about_names = |warnings: &[Problem]| {
+        warnings.iter().any(|warning| warning.found.contains("`username_prefix`"))
+    };
+    assert!(about_names(&warned("")));
+    assert!(!about_names(&warned("username_prefix = \"b:\"\n")));
     // Without a certificate a token would have to be sent in clear.
     let errors = read(&format!("{SHORT}{LOCAL}")).unwrap_err().to_string();
     assert!(errors.contains("[[identity.oidc]] without `tls` in [listen.postgres]"), "{errors}");

@@ -3,9 +3,12 @@
 //! In: the section `[identity]`. Out: `Issuer`s. Never: an issuer reached in clear beyond this
 //! machine; keys that came over such a connection could be anybody's.
 
+use serde_json::Value;
+use toml::de::DeValue;
+
 use super::super::load::Source;
 use super::super::report::Report;
-use super::super::section::{Section, choose};
+use super::super::section::{Section, choose, shown};
 use super::super::settings::{Issuer, TokenLogin};
 use super::super::units;
 use super::{existing_file, system_roots};
@@ -57,6 +60,12 @@ fn compare(issuer: &Issuer, before: &[Issuer], section: &Section<'_>, report: &m
             "",
         );
     }
+    let prefix = &issuer.policy.username_prefix;
+    if before.iter().any(|other| other.policy.username_prefix == *prefix) {
+        let found = "two issuers with the same `username_prefix`, or without one";
+        let hint = "whom one of them calls alice is then whom the other calls so";
+        report.warning(section.span(), found, hint);
+    }
     if before.first().is_some_and(|first| first.login != issuer.login) {
         let hint = "the token is asked for before anybody knows which issuer made it";
         report.error(section.span(), "`login` differs from that of the first issuer", "", hint);
@@ -75,6 +84,9 @@ fn issuer(
     let audience = section.required_text("audience", report);
     let username_claim = section.text("username_claim", report);
     let groups_claim = section.text("groups_claim", report);
+    let username_prefix = section.text("username_prefix", report);
+    let groups_prefix = section.text("groups_prefix", report);
+    let required = required_claims(section, report);
     let scope = section.text("scope", report);
     let client_id = section.text("client_id", report);
     let login = section.choice("login", &LOGINS, report).unwrap_or(TokenLogin::Password);
@@ -111,6 +123,9 @@ fn issuer(
             audience: audience?.value.to_owned(),
             username_claim: text(username_claim, "sub"),
             groups_claim: text(groups_claim, "groups"),
+            username_prefix: text(username_prefix, ""),
+            groups_prefix: text(groups_prefix, ""),
+            required,
             algorithms: match algorithms.as_slice() {
                 [] => all_algorithms(),
                 _ => algorithms,
@@ -122,6 +137,32 @@ fn issuer(
         root_certificates,
         login,
     })
+}
+
+/// `{ hd = "example.com", email_verified = true }`: what claims have to be.
+fn required_claims(section: &mut Section<'_>, report: &mut Report<'_>) -> Vec<(String, Value)> {
+    const FORM: &str = "a table of claims and the text, number or boolean each has to be";
+    let Some(value) = section.take("required_claims") else { return Vec::new() };
+    let Some(table) = value.get_ref().as_table() else {
+        report.error(value.span(), format!("`required_claims` is {}", shown(value)), FORM, "");
+        return Vec::new();
+    };
+    let mut required = Vec::new();
+    for (name, value) in table.iter() {
+        let wanted = match value.get_ref() {
+            DeValue::String(text) => Some(Value::from(text.as_ref())),
+            DeValue::Boolean(boolean) => Some(Value::from(*boolean)),
+            DeValue::Integer(integer) => {
+                i64::from_str_radix(integer.as_str(), integer.radix()).ok().map(Value::from)
+            }
+            _ => None,
+        };
+        match wanted {
+            Some(wanted) => required.push((name.get_ref().to_string(), wanted)),
+            None => report.error(value.span(), format!("a claim is {}", shown(value)), FORM, ""),
+        }
+    }
+    required
 }
 
 fn all_algorithms() -> Vec<Algorithm> {

@@ -38,6 +38,9 @@ fn policy() -> Policy {
         audience: "weir".to_owned(),
         username_claim: "email".to_owned(),
         groups_claim: "groups".to_owned(),
+        username_prefix: String::new(),
+        groups_prefix: String::new(),
+        required: Vec::new(),
         algorithms: ALGORITHMS.iter().map(|(_, algorithm)| *algorithm).collect(),
         leeway_s: 30,
     }
@@ -265,6 +268,41 @@ fn the_bearer_is_who_the_claims_say() {
     }
     let many = vec!["\"g\""; limits::TOKEN_GROUPS_MAX + 1].join(",");
     assert_eq!(with(named("email", "roles"), &format!(",\"roles\":[{many}]")), identity());
+}
+
+#[test]
+fn two_issuers_cannot_name_one_person() {
+    let policy =
+        Policy { username_prefix: "ci:".to_owned(), groups_prefix: "corp/".to_owned(), ..policy() };
+    let bearer = judge(&signed(HEADER, &claims("")), &policy, NOW_S).unwrap();
+    assert_eq!(bearer.user, "ci:alice@example.com");
+    assert_eq!(bearer.groups, ["corp/dba", "corp/staff"]);
+}
+
+#[test]
+fn claims_that_are_asked_for_have_to_be_there() {
+    let with = |name: &str, wanted: Value| {
+        let policy = Policy { required: vec![(name.to_owned(), wanted)], ..policy() };
+        let more = ",\"hd\":\"example.com\",\"n\":2,\"b\":true,\"o\":{\"p\":\"q\"}";
+        judge(&signed(HEADER, &claims(more)), &policy, NOW_S).map_err(|it| it.fault)
+    };
+    assert_eq!(with("hd", "example.com".into()), Ok(alice()));
+    assert_eq!(with("n", 2.into()), Ok(alice()));
+    assert_eq!(with("b", true.into()), Ok(alice()));
+    assert_eq!(with("/o/p", "q".into()), Ok(alice()));
+    assert_eq!(with("groups", "dba".into()), Ok(alice()));
+    for (name, wanted) in [
+        ("hd", Value::from("example.org")),
+        ("hd", Value::from(true)),
+        ("n", Value::from("2")),
+        ("b", Value::from(false)),
+        ("none", Value::from("x")),
+        ("none", Value::Null),
+        ("groups", Value::from("db")),
+        ("o", Value::from("q")),
+    ] {
+        assert_eq!(with(name, wanted), Err(Fault::Claims), "{name}");
+    }
 }
 
 #[test]

@@ -348,6 +348,10 @@ const fn token(kind: Token) -> (&'static str, &'static str, &'static str) {
             "the token is bound to a key that this protocol cannot show",
             "Get a plain bearer token, without DPoP or a client certificate.",
         ),
+        Token::Claims => (
+            "the token lacks a claim that weir asks for",
+            "An operator has set which in `required_claims` of [[identity.oidc]].",
+        ),
         Token::Identity => (
             "the token does not say who you are",
             "An operator has to compare the claims in [[identity.oidc]] with those of a token.",
