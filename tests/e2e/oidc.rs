@@ -5,6 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+
 use crate::support::lake::{self, text};
 use crate::support::oidc::{OTHER, Oidc, SHORT, WEIR};
 use crate::support::scratch::{output, run};
@@ -115,6 +118,19 @@ fn a_token_is_a_password() {
 }
 
 #[test]
+fn every_algorithm_of_an_issuer_is_understood() {
+    let mut issuer = Oidc::start();
+    let (weir, _) = weir_of(&issuer, "");
+    for name in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"] {
+        let token = issuer.token("alice", &format!("{WEIR}{name}"));
+        let header = BASE64URL.decode(token.split('.').next().unwrap_or_default());
+        let header = String::from_utf8(header.expect("base64")).expect("text");
+        assert!(header.contains(&format!("\"alg\":\"{name}\"")), "{header}");
+        assert_eq!(tools::psql(&with_token(&weir, "somebody", &token), "SELECT 1"), "1", "{name}");
+    }
+}
+
+#[test]
 fn groups_open_roles() {
     let mut issuer = Oidc::start();
     let (weir, _) = weir_of(&issuer, "");
@@ -212,7 +228,7 @@ fn keys_change_without_a_restart_and_outlive_their_issuer() {
     issuer.say("up");
     let check = output(&mut weir.command(&["check"]));
     let said = String::from_utf8_lossy(&check.stdout).into_owned();
-    assert!(said.contains(&format!("ok    issuer {}: 1 keys", issuer.name())), "{said}");
+    assert!(said.contains(&format!("ok    issuer {}: 4 keys", issuer.name())), "{said}");
 }
 
 #[test]
