@@ -28,6 +28,8 @@ const ca = fs.readFileSync(authority);
 const PEOPLE = {
   alice: { email: 'alice@example.com', email_verified: true, groups: ['staff'] },
   dora: { email: 'dora@example.com', email_verified: true, groups: ['dba', 'staff'] },
+  daniel: { email: 'daniel@example.com', groups: ['dba'] },
+  chief: { email: 'chief@example.com', groups: ['admin'] },
   single: { email: 'single@example.com', groups: 'staff' },
   nobody: { groups: ['staff'] },
   impostor: { email: 'ci-bot', groups: ['dba'] },
