@@ -358,7 +358,13 @@ impl Login {
         let visitor = Visitor { asked, identity, target, credential };
         core.identify(&self.context(core, &visitor, stage), stage);
         self.state = State::Dialing(Box::new(visitor));
-        core.output(Output::Dial(target));
+        let endpoints = stage.snapshot.addresses.get(target).cloned().unwrap_or_default();
+        core.output(Output::Dial(Box::new(crate::forward::dial::Dial::new(
+            target,
+            endpoints,
+            None,
+            stage.now.mono_us,
+        ))));
         Ok(())
     }
 
@@ -423,7 +429,7 @@ impl Login {
     /// The target is connected, or cannot be.
     pub fn dialed(
         &mut self,
-        result: Result<std::net::SocketAddr, fault::Target>,
+        result: Result<crate::forward::dial::Endpoint, fault::Target>,
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
@@ -431,7 +437,7 @@ impl Login {
             return Err(Fault::new(SERVER, FaultKind::Internal));
         };
         let address =
-            result.map_err(|kind| Fault::new(SERVER, FaultKind::Target(kind)))?.to_string();
+            result.map_err(|kind| Fault::new(SERVER, FaultKind::Target(kind)))?.address.to_string();
         let target = stage.snapshot.settings.targets.get(visitor.target);
         let tls = target.ok_or(Fault::new(SERVER, FaultKind::Login(LoginFault::UnknownTarget)))?;
         if tls.tls == TargetTls::Disable {
@@ -586,9 +592,20 @@ impl Login {
             return Err(Fault::new(SERVER, FaultKind::Internal));
         };
         let server_version = parameters.get("server_version").map_or("", String::as_str);
-        let link =
-            Link::new(visitor.target, visitor.identity, visitor.credential.role, core, stage)
-                .ok_or(Fault::new(CLIENT, FaultKind::Login(LoginFault::UnknownTarget)))?;
+        let link = Link::new(
+            (
+                visitor.target,
+                crate::forward::dial::Endpoint {
+                    host: "".into(),
+                    address: address.parse().unwrap(),
+                },
+            ),
+            visitor.identity,
+            visitor.credential.role,
+            core,
+            stage,
+        )
+        .ok_or(Fault::new(CLIENT, FaultKind::Login(LoginFault::UnknownTarget)))?;
         core.attach(link.target, stage);
         let start = crate::record::entry::SessionStart {
             server_addr: &address,

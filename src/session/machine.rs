@@ -3,11 +3,10 @@
 //! In: `handle_*`. Out: the two outboxes, and `poll_output` until `None` after each `handle_*`.
 //! Never: a socket, a clock, a wait.
 
-use std::net::SocketAddr;
-
 use crate::config::settings::Durability;
 use crate::fault::{self, Fault, FaultKind, Malformed};
 use crate::forward::Outbox;
+use crate::forward::dial::{Dial, Endpoint};
 use crate::metrics::TargetMeter;
 use crate::record::entry::{Event, SessionEnd};
 use crate::record::{Entry, SessionId};
@@ -110,7 +109,7 @@ impl Machine {
     /// The target is connected, or cannot be.
     pub fn handle_dialed(
         &mut self,
-        result: Result<SocketAddr, fault::Target>,
+        result: Result<Endpoint, fault::Target>,
         stage: &mut Stage<'_>,
     ) {
         let result = match &mut self.phase {
@@ -146,7 +145,9 @@ impl Machine {
     pub fn handle_cancel(&mut self, key: &[u8], stage: &mut Stage<'_>) {
         self.in_ready(stage, |ready, core, stage| {
             if !ready.cancel_hold(core, stage)? {
-                core.output(Output::CancelAtTarget(ready.link.target, key.to_vec()));
+                let (target, endpoint) = (ready.link.target, ready.link.endpoint.clone());
+                let dial = Dial::new(target, vec![endpoint], None, stage.now.mono_us);
+                core.output(Output::CancelAtTarget(Box::new(dial), key.to_vec()));
             }
             Ok(())
         });

@@ -1,10 +1,10 @@
 //! Messages between the shards and the control thread. Bounded; a shard never waits for one.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::config::settings::Settings;
 use crate::decide::approval::AskSummary;
+pub use crate::forward::dial::Endpoint;
 use crate::mask::catalog::Catalog;
 use crate::record::SessionId;
 
@@ -16,7 +16,7 @@ pub struct SnapshotSource {
     /// Per target.
     pub catalogs: Vec<Option<Arc<Catalog>>>,
     /// Per target.
-    pub addresses: Vec<Vec<SocketAddr>>,
+    pub addresses: Vec<Vec<Endpoint>>,
     /// Makes salts for users that do not exist; made once per data directory.
     pub mock_seed: [u8; 32],
 }
