@@ -12,4 +12,6 @@ mod masking;
 mod meters;
 mod postgres;
 mod records;
+mod rotation;
+mod servers;
 mod tokio_driver;

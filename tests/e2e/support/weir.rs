@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
@@ -25,6 +25,7 @@ pub const CLEAR: &str = "tls = \"disable\"";
 #[derive(Debug)]
 pub struct Spec {
     tail: String,
+    listen: String,
     users: String,
     targets: String,
     rules: String,
@@ -58,6 +59,7 @@ impl Spec {
     pub fn bare(name: &str) -> Spec {
         Spec {
             tail: String::new(),
+            listen: listen_tls(),
             users: String::new(),
             targets: String::new(),
             rules: String::new(),
@@ -65,6 +67,27 @@ impl Spec {
             data_dir: None,
             scratch: Scratch::new(name),
         }
+    }
+
+    /// These lines in [listen.postgres] instead of the usual certificate.
+    pub fn listen(mut self, lines: &str) -> Spec {
+        self.listen = lines.to_owned();
+        self
+    }
+
+    /// A target of several servers.
+    pub fn servers(mut self, name: &str, servers: &[Endpoint], settings: &str) -> Spec {
+        let first = servers.first().expect("a server");
+        let toml = self.target_toml(name, first, settings);
+        let one = format!("address = \"{}:{}\"", first.host, first.port);
+        let all: Vec<String> = servers.iter().map(|it| format!("{}:{}", it.host, it.port)).collect();
+        self.targets += &toml.replace(&one, &format!("addresses = {all:?}"));
+        self
+    }
+
+    /// Where the files of this test are.
+    pub fn folder(&self) -> &Path {
+        self.scratch.path()
     }
 
     fn target_toml(&self, name: &str, server: &Endpoint, settings: &str) -> String {
@@ -142,14 +165,11 @@ impl Spec {
         let (port, admin) = (free_port(), free_port());
         let data_dir = self.data_dir.unwrap_or_else(|| self.scratch.join("data"));
         std::fs::create_dir_all(&data_dir).expect("the data directory");
-        let tls = Certificates::shared();
         let toml = format!(
-            "data_dir = \"{}\"\n\n[listen.postgres]\naddress = \"127.0.0.1:{port}\"\n\
-             tls = {{ certificate = \"{}\", key = \"{}\", required = false }}\n\n[admin]\n\
-             address = \"127.0.0.1:{admin}\"\n\n{}\n{}\n{}\n{}\n{}",
+            "data_dir = \"{}\"\n\n[listen.postgres]\naddress = \"127.0.0.1:{port}\"\n{}\n\n\
+             [admin]\naddress = \"127.0.0.1:{admin}\"\n\n{}\n{}\n{}\n{}\n{}",
             data_dir.display(),
-            tls.certificate.display(),
-            tls.key.display(),
+            self.listen,
             self.targets,
             self.users,
             self.rules,
@@ -162,7 +182,18 @@ impl Spec {
     }
 }
 
+fn listen_tls() -> String {
+    let Certificates { certificate, key, .. } = Certificates::shared();
+    let (certificate, key) = (certificate.display(), key.display());
+    format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\", required = false }}")
+}
+
 impl Weir {
+    /// Has it read its configuration again.
+    pub fn reload(&self) {
+        signal(self.child.as_ref().expect("weir runs"), libc::SIGHUP);
+    }
+
     /// Starts the process and waits until it takes connections.
     pub fn start(&mut self) {
         assert!(self.child.is_none(), "weir runs already");
