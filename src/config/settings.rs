@@ -22,6 +22,8 @@ pub struct Settings {
     pub targets: Vec<Target>,
     /// Users of weir with SCRAM verifiers.
     pub users: Vec<User>,
+    /// Who the owners of client certificates are, in the order of the file.
+    pub certificates: Vec<CertificateSpec>,
     /// Rules, in the order of the file.
     pub rules: Vec<RuleSpec>,
     /// Masks, in the order of the file.
@@ -32,8 +34,11 @@ impl Settings {
     /// The files that TLS is made of.
     pub fn tls_files(&self) -> Vec<&Path> {
         let mut files: Vec<&Path> = Vec::new();
-        if let Some(ListenTls { certificate, key, required: _ }) = &self.postgres.tls {
+        if let Some(ListenTls { certificate, key, required: _, clients }) = &self.postgres.tls {
             files.extend([certificate.as_path(), key]);
+            let trust = clients.iter();
+            files.extend(trust.clone().map(|trust| trust.authorities.as_path()));
+            files.extend(trust.filter_map(|trust| trust.revoked.as_deref()));
         }
         for target in self.targets.iter().filter(|target| target.tls != TargetTls::Disable) {
             files.extend(target.root_certificates.as_deref());
@@ -107,6 +112,19 @@ pub struct ListenTls {
     /// PEM key.
     pub key: PathBuf,
     /// Refuse clients that do not ask for TLS.
+    pub required: bool,
+    /// How certificates of clients are verified, if they are asked for.
+    pub clients: Option<ClientTrust>,
+}
+
+/// How certificates of clients are verified.
+#[derive(Clone, Debug)]
+pub struct ClientTrust {
+    /// PEM roots.
+    pub authorities: PathBuf,
+    /// PEM revocation lists.
+    pub revoked: Option<PathBuf>,
+    /// Refuse clients without a certificate.
     pub required: bool,
 }
 
@@ -252,6 +270,17 @@ pub struct Reach {
     pub keepalive: KeepAlive,
 }
 
+/// Whether weir's login is bound to the TLS connection (libpq: `channel_binding`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// Never.
+    Disable,
+    /// When the target offers it.
+    Prefer,
+    /// A target that does not offer it is refused.
+    Require,
+}
+
 /// A database weir stands in front of.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -269,6 +298,10 @@ pub struct Target {
     pub root_certificates: Option<PathBuf>,
     /// What weir shows to servers that ask for a certificate.
     pub client_certificate: Option<KeyPair>,
+    /// Whether the login is bound to the TLS connection.
+    pub channel_binding: ChannelBinding,
+    /// Physical replication connections, which name no database, come here.
+    pub replication: bool,
     /// When a record counts as written.
     pub durability: Durability,
     /// How much of answers is kept.
@@ -297,6 +330,36 @@ pub struct User {
     pub verifier: crate::identify::scram::Verifier,
     /// Groups.
     pub groups: Vec<String>,
+}
+
+/// The owners of some client certificates.
+#[derive(Clone, Debug)]
+pub struct CertificateSpec {
+    /// Which name in the certificate is the identity.
+    pub name: CertificateName,
+    /// Patterns of that name; empty means any.
+    pub matches: Vec<String>,
+    /// Groups.
+    pub groups: Vec<String>,
+    /// The organizational units of the subject are groups too.
+    pub units_are_groups: bool,
+}
+
+/// A name in a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateName {
+    /// Common name of the subject.
+    Common,
+    /// The whole subject.
+    Distinguished,
+    /// A DNS name among the alternative names.
+    Dns,
+    /// A mail address among the alternative names.
+    Email,
+    /// A URI among the alternative names.
+    Uri,
+    /// The SPIFFE id.
+    Spiffe,
 }
 
 /// A secret that cannot be printed.

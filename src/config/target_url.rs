@@ -12,8 +12,8 @@ use super::sections::targets::{NEGOTIATIONS, PORT_DEFAULT, TLS_MODES};
 use super::sections::{ADMIN_DEFAULT, JOURNAL_DEFAULT};
 use super::sections::{listen_default, random_salt, shards_default, system_roots};
 use super::settings::{
-    Capture, Credential, Durability, Effect, Host, KeepAlive, KeyPair, Reach, RuleSpec, Secret,
-    SessionAttrs, Settings, Target, TargetTls, TlsNegotiation, User,
+    Capture, ChannelBinding, Credential, Durability, Effect, Host, KeepAlive, KeyPair, Reach,
+    RuleSpec, Secret, SessionAttrs, Settings, Target, TargetTls, TlsNegotiation, User,
 };
 use super::units;
 use crate::identify::scram::{ITERATIONS_DEFAULT, Verifier};
@@ -113,6 +113,7 @@ pub fn for_target_url(
         journal: JOURNAL_DEFAULT,
         targets: vec![target],
         users: vec![user],
+        certificates: Vec::new(),
         rules: vec![allow],
         masks: Vec::new(),
     })
@@ -161,6 +162,8 @@ fn target(url: &str) -> Result<Target, TargetUrlError> {
         negotiation,
         root_certificates: roots,
         client_certificate,
+        channel_binding: ChannelBinding::Prefer,
+        replication: true,
         durability: Durability::Write,
         capture: Capture::Head(limits::CAPTURE_BYTES_DEFAULT),
         credentials: vec![Credential {

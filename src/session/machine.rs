@@ -141,13 +141,14 @@ impl Machine {
         }
     }
 
-    /// The client of this session asked to cancel; `key` is the target's, as on the wire.
-    pub fn handle_cancel(&mut self, key: &[u8], stage: &mut Stage<'_>) {
+    /// The client of this session asked to cancel.
+    pub fn handle_cancel(&mut self, stage: &mut Stage<'_>) {
         self.in_ready(stage, |ready, core, stage| {
             if !ready.cancel_hold(core, stage)? {
                 let (target, endpoint) = (ready.link.target, ready.link.endpoint.clone());
                 let dial = Dial::new(target, vec![endpoint], None, stage.now.mono_us);
-                core.output(Output::CancelAtTarget(Box::new(dial), key.to_vec()));
+                let key = core.backend_key.clone();
+                core.output(Output::CancelAtTarget(Box::new(dial), key));
             }
             Ok(())
         });
@@ -318,6 +319,11 @@ impl Machine {
 
     /// Ends the session: what is under way is recorded, the client is told, both sides close.
     fn fail(&mut self, fault: Fault, stage: &mut Stage<'_>) {
+        if let (Phase::Login(login), FaultKind::Target(why)) = (&mut self.phase, fault.kind)
+            && login.try_next(why, &mut self.core)
+        {
+            return;
+        }
         match std::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Closed => return,
             Phase::Login(_) => self.login_failed(fault, stage),

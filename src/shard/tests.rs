@@ -15,8 +15,8 @@ use tokio::sync::oneshot;
 use super::mail::{SessionSummary, SnapshotSource, ToControl, ToShard, Vote, VoteReply};
 use super::{ShardHandle, StartShards};
 use crate::config::settings::{
-    Capture, Durability, Host, JournalSettings, KeepAlive, Listen, ListenTls, Reach, SessionAttrs,
-    Settings, Target, TargetTls, TlsNegotiation, UnprovenMax,
+    Capture, ChannelBinding, Durability, Host, JournalSettings, KeepAlive, Listen, ListenTls,
+    Reach, SessionAttrs, Settings, Target, TargetTls, TlsNegotiation, UnprovenMax,
 };
 use crate::decide::Permit;
 use crate::fault::{self, Fault, FaultKind};
@@ -46,6 +46,7 @@ struct Relay {
     seq: u64,
     durability: Durability,
     timer_us: Option<u64>,
+    key: Vec<u8>,
     id: SessionId,
     meter: Arc<TargetMeter>,
 }
@@ -103,7 +104,10 @@ impl Relay {
                 self.outputs.push_back(Output::DialNext(fault::Target::HotStandby));
             }
             Some(&TIMER) => self.timer_us = Some(stage.now.mono_us + 30_000),
-            Some(&KEY) => self.outputs.push_back(Output::CancelKey(bytes[1..].to_vec())),
+            Some(&KEY) => {
+                self.key = bytes[1..].to_vec();
+                self.outputs.push_back(Output::CancelKey(self.key.clone()));
+            }
             Some(&CANCEL) => {
                 self.outputs.push_back(Output::Cancel(bytes[1..].to_vec()));
                 self.end(None);
@@ -237,6 +241,7 @@ impl SessionMachine for Relay {
             seq: 0,
             durability: Durability::Write,
             timer_us: None,
+            key: Vec::new(),
             id: accepted.session_id,
         }
     }
@@ -249,10 +254,10 @@ impl SessionMachine for Relay {
         VoteReply::Denied
     }
 
-    fn handle_cancel(&mut self, key: &[u8], stage: &mut Stage<'_>) {
+    fn handle_cancel(&mut self, stage: &mut Stage<'_>) {
         let endpoint = self.endpoint.clone().expect("a server");
         let dial = Dial::new(0, vec![endpoint], None, stage.now.mono_us);
-        self.outputs.push_back(Output::CancelAtTarget(Box::new(dial), key.to_vec()));
+        self.outputs.push_back(Output::CancelAtTarget(Box::new(dial), self.key.clone()));
     }
 
     fn handle_kill(&mut self, _stage: &mut Stage<'_>) {
@@ -338,6 +343,7 @@ fn settings(options: Options) -> Settings {
                 certificate: testdata("server.pem"),
                 key: testdata("server.key"),
                 required: false,
+                clients: None,
             }),
             keepalive: KeepAlive::DEFAULT,
             unproven: options.unproven,
@@ -358,11 +364,14 @@ fn settings(options: Options) -> Settings {
             negotiation: TlsNegotiation::Postgres,
             client_certificate: None,
             root_certificates: Some(testdata("ca.pem")),
+            channel_binding: ChannelBinding::Prefer,
+            replication: false,
             durability: Durability::Write,
             capture: Capture::Summary,
             credentials: Vec::new(),
         }],
         users: Vec::new(),
+        certificates: Vec::new(),
         rules: Vec::new(),
         masks: Vec::new(),
     }
@@ -386,6 +395,7 @@ impl Rig {
             settings: Arc::new(settings),
             catalogs: vec![None],
             addresses: vec![endpoints],
+            minors: Vec::new(),
             mock_seed: [0; 32],
         };
         let (sealed, sealing) = std::sync::mpsc::channel();
@@ -711,6 +721,7 @@ fn messages_are_answered() {
         settings: Arc::new(settings(PLAIN)),
         catalogs: vec![None],
         addresses: vec![vec![]],
+        minors: Vec::new(),
         mock_seed: [0; 32],
     };
     rig.send(ToShard::Snapshot(Arc::new(source)));

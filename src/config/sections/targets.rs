@@ -7,7 +7,8 @@ use super::super::report::Report;
 use super::super::secret::SecretSource;
 use super::super::section::{At, Section, shown};
 use super::super::settings::{
-    Capture, Credential, Durability, KeyPair, Secret, Target, TargetTls, TlsNegotiation,
+    Capture, ChannelBinding, Credential, Durability, KeyPair, Secret, Target, TargetTls,
+    TlsNegotiation,
 };
 use super::super::units;
 use super::reach::{client_certificate, reach};
@@ -27,6 +28,12 @@ pub(in crate::config) const TLS_MODES: [(&str, TargetTls); 5] = [
 /// `sslnegotiation` of libpq 17.
 pub(in crate::config) const NEGOTIATIONS: [(&str, TlsNegotiation); 2] =
     [("postgres", TlsNegotiation::Postgres), ("direct", TlsNegotiation::Direct)];
+
+const CHANNEL_BINDINGS: [(&str, ChannelBinding); 3] = [
+    ("disable", ChannelBinding::Disable),
+    ("prefer", ChannelBinding::Prefer),
+    ("require", ChannelBinding::Require),
+];
 
 /// PostgreSQL's port.
 pub(in crate::config) const PORT_DEFAULT: u16 = 5432;
@@ -49,6 +56,11 @@ pub(super) fn targets(
             report.error(name.span.clone(), found, "names that differ", "");
         }
         let target = target(&mut section, name, source, report);
+        if targets.iter().chain(&target).filter(|target| target.replication).count() > 1 {
+            let found = "a second target with `replication = true`";
+            let hint = "physical replication connections name no database: one target gets them";
+            report.error(section.span(), found, "one such target", hint);
+        }
         section.finish(report);
         targets.extend(target);
     }
@@ -69,6 +81,8 @@ fn target(
     let negotiation = negotiation(section, tls, report);
     let client_certificate = own_certificate(section, tls, source, report);
     let roots = section.text("root_certificates", report);
+    let channel_binding = section.choice("channel_binding", &CHANNEL_BINDINGS, report);
+    let replication = section.boolean("replication", report).unwrap_or(false);
     let durability = durability(section, report);
     let capture = capture(section, report);
     let credentials = credentials(section, source, report);
@@ -92,6 +106,8 @@ fn target(
         negotiation,
         root_certificates,
         client_certificate,
+        channel_binding: channel_binding.unwrap_or(ChannelBinding::Prefer),
+        replication,
         durability,
         capture,
         credentials,

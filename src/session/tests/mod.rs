@@ -13,7 +13,7 @@ use std::sync::Arc;
 use crate::config;
 use crate::decide::Classifier;
 use crate::forward::dial::Endpoint;
-use crate::identify::scram::{ClientExchange, SaltedCache};
+use crate::identify::scram::{Binding, ClientExchange, SaltedCache};
 use crate::metrics::Meters;
 use crate::record::memory::MemoryJournal;
 use crate::record::{Lsn, SessionId};
@@ -86,6 +86,7 @@ fn snapshot() -> Rc<Snapshot> {
         settings: Arc::new(settings),
         catalogs: vec![None],
         addresses: vec![vec![endpoint(5432)]],
+        minors: vec![Arc::default()],
         mock_seed: [1; 32],
     }))
 }
@@ -163,7 +164,7 @@ impl Bench {
     }
 
     pub fn client_scram(&mut self, password: &str) {
-        let mut exchange = ClientExchange::new(password, "clientnonce");
+        let mut exchange = ClientExchange::new(password, "clientnonce", Binding::None);
         let first = exchange.first();
         let mut data = b"SCRAM-SHA-256\0".to_vec();
         data.extend_from_slice(&(first.len() as u32).to_be_bytes());
@@ -241,7 +242,7 @@ pub fn message(tag: u8, body: &[u8]) -> Vec<u8> {
 pub fn startup(user: &str, database: &str) -> Vec<u8> {
     let mut packet = Vec::new();
     let params = [(&b"user"[..], user.as_bytes()), (b"database", database.as_bytes())];
-    reply::startup(&mut packet, params.into_iter());
+    reply::startup(&mut packet, 0, params.into_iter());
     packet
 }
 

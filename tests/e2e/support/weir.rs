@@ -80,7 +80,8 @@ impl Spec {
         let first = servers.first().expect("a server");
         let toml = self.target_toml(name, first, settings);
         let one = format!("address = \"{}:{}\"", first.host, first.port);
-        let all: Vec<String> = servers.iter().map(|it| format!("{}:{}", it.host, it.port)).collect();
+        let all: Vec<String> =
+            servers.iter().map(|it| format!("{}:{}", it.host, it.port)).collect();
         self.targets += &toml.replace(&one, &format!("addresses = {all:?}"));
         self
     }
