@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod meters;
+mod servers;
 mod splits;
 
 use std::cell::{Cell, RefCell};

@@ -51,8 +51,13 @@ impl Spec {
     pub fn new(database: &Database) -> Spec {
         let mut spec = Spec::bare("weir");
         spec.targets = spec.target_toml(TARGET, &database.endpoint(), CLEAR);
-        spec.rules = "[[rule]]\nname = \"all\"\nwhen = {}\nthen = \"allow\"\n".to_owned();
-        spec.user(USER, &["staff"])
+        spec.everything_allowed()
+    }
+
+    /// The user `alice` of the group `staff` may do everything.
+    pub fn everything_allowed(mut self) -> Spec {
+        self.rules = "[[rule]]\nname = \"all\"\nwhen = {}\nthen = \"allow\"\n".to_owned();
+        self.user(USER, &["staff"])
     }
 
     /// No target, no rule, no user.
