@@ -97,10 +97,16 @@ fn clients_that_never_log_in_leave_room_for_others() {
     let database = Postgres::shared().database();
     let spec = Spec::new(&database).listen("unauthenticated = { per_address = 3 }");
     let mut weir = spec.start();
+    let connections = |count: f64| {
+        wait_until("connections", Duration::from_secs(5), || {
+            weir.data_dir().join("admin.json").exists()
+                && value(&metrics(&weir), "weir_connections") == count
+        });
+    };
+    // The one that saw that weir takes connections is gone.
+    connections(0.0);
     let mut idle: Vec<Raw> = (0..3).map(|_| Raw::connect(weir.port)).collect();
-    wait_until("they are in", Duration::from_secs(5), || {
-        value(&metrics(&weir), "weir_connections") >= 3.0
-    });
+    connections(3.0);
     let mut refused = Raw::connect(weir.port);
     let said = refused.read_to_end();
     let [error] = said.as_slice() else { panic!("{said:?}") };

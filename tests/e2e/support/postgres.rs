@@ -55,7 +55,7 @@ fi
 $as "$bin/postgres" -D "$dir/data" -k "$dir" -p "$port" >postgres.log 2>&1 &
 server=$!
 cat >/dev/null
-kill -INT "$server" || true
+kill -INT "$server" 2>/dev/null || true
 wait "$server" || true
 rm -rf "$dir"
 "#;
