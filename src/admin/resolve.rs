@@ -141,6 +141,6 @@ mod tests {
         let expect = ["a 192.0.2.1:5432", "a 192.0.2.2:5432", "b 192.0.2.8:5432"];
         assert_eq!(shown(&later), expect);
         assert_eq!(trouble, "a does not resolve (gone), 2 addresses kept");
-        assert_eq!(shown(&merge(vec![found("c", Err("gone"))], &first).0), [String::new(); 0]);
+        assert!(merge(vec![found("c", Err("gone"))], &first).0.is_empty());
     }
 }

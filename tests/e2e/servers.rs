@@ -58,7 +58,7 @@ fn sessions_get_the_server_that_target_session_attrs_asks_for() {
         .servers("prefer-standby", &reverse, &attrs("prefer-standby"))
         .servers("second-pass", &[dead.clone(), p.clone()], &attrs("prefer-standby"))
         .servers("no-standby", &[p.clone(), dead.clone()], &attrs("standby"))
-        .servers("no-primary", &[s.clone()], &attrs("read-write"));
+        .servers("no-primary", std::slice::from_ref(&s), &attrs("read-write"));
     let mut weir = spec.everything_allowed().start();
     let at = |target: &str| weir.endpoint().with_dbname(target);
     let expect = [

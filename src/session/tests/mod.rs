@@ -4,6 +4,7 @@ mod behaviour;
 mod meters;
 mod servers;
 mod splits;
+mod versions;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -125,7 +126,21 @@ macro_rules! stage {
 impl Bench {
     /// A connection that has said nothing.
     pub fn accepted() -> Bench {
-        let (snapshot, mut classifier) = (SNAPSHOT.with(Rc::clone), Classifier::new());
+        Bench::with_snapshot(SNAPSHOT.with(Rc::clone))
+    }
+
+    /// The same, with a target of which nothing is known yet.
+    pub fn fresh() -> Bench {
+        Bench::with_snapshot(snapshot())
+    }
+
+    /// Another connection to the same weir.
+    pub fn another(&self) -> Bench {
+        Bench::with_snapshot(Rc::clone(&self.snapshot))
+    }
+
+    fn with_snapshot(snapshot: Rc<Snapshot>) -> Bench {
+        let mut classifier = Classifier::new();
         let (mut salted, mut journal) = (SaltedCache::new(), MemoryJournal::new());
         let now = Now { wall_us: 1_700_000_000_000_000, mono_us: 1_000 };
         let accepted = Accepted {

@@ -69,6 +69,7 @@ hostnossl all app_tls 127.0.0.1/32 reject
 host all app_md5 127.0.0.1/32 md5
 host all app_clear 127.0.0.1/32 password
 host all all 127.0.0.1/32 scram-sha-256
+host replication streamer 127.0.0.1/32 scram-sha-256
 ";
 
 const CONF: &str = "\
@@ -85,6 +86,9 @@ ssl = on
 ssl_cert_file = 'server.pem'
 ssl_key_file = 'server.key'
 ssl_ca_file = 'server.ca.pem'
+wal_level = logical
+max_wal_senders = 20
+max_replication_slots = 20
 unix_socket_permissions = 0777
 ";
 
@@ -94,9 +98,10 @@ CREATE ROLE app_tls LOGIN PASSWORD 'PW';
 CREATE ROLE app_clear LOGIN PASSWORD 'PW';
 CREATE ROLE reader LOGIN PASSWORD 'PW';
 CREATE ROLE app_cert LOGIN PASSWORD 'PW';
+CREATE ROLE streamer LOGIN REPLICATION PASSWORD 'PW';
 SET password_encryption = 'md5';
 CREATE ROLE app_md5 LOGIN PASSWORD 'PW';
-GRANT app TO app_tls, app_clear, app_md5;
+GRANT app TO app_tls, app_clear, app_md5, streamer;
 ";
 
 impl Postgres {

@@ -25,7 +25,8 @@ pub const CLEAR: &str = "tls = \"disable\"";
 #[derive(Debug)]
 pub struct Spec {
     tail: String,
-    listen: String,
+    listen: Option<String>,
+    listen_tls: String,
     users: String,
     targets: String,
     rules: String,
@@ -64,7 +65,8 @@ impl Spec {
     pub fn bare(name: &str) -> Spec {
         Spec {
             tail: String::new(),
-            listen: listen_tls(),
+            listen: None,
+            listen_tls: String::new(),
             users: String::new(),
             targets: String::new(),
             rules: String::new(),
@@ -76,7 +78,7 @@ impl Spec {
 
     /// These lines in [listen.postgres] instead of the usual certificate.
     pub fn listen(mut self, lines: &str) -> Spec {
-        self.listen = lines.to_owned();
+        self.listen = Some(lines.to_owned());
         self
     }
 
@@ -94,6 +96,31 @@ impl Spec {
     /// Where the files of this test are.
     pub fn folder(&self) -> &Path {
         self.scratch.path()
+    }
+
+    /// A `[[target.credential]]` for these groups.
+    pub fn credential_toml(&self, role: &str, password: &str, groups: &[&str]) -> String {
+        let file = self.scratch.write(&format!("credential-{role}"), password);
+        format!(
+            "[[target.credential]]\nrole = \"{role}\"\ngroups = {groups:?}\n\
+             password = {{ file = \"{}\" }}\n",
+            file.display()
+        )
+    }
+
+    /// The first target again, with settings and credentials of its own.
+    pub fn target_with_credentials(
+        mut self,
+        server: &Endpoint,
+        settings: &str,
+        credentials: &str,
+    ) -> Spec {
+        self.targets = format!(
+            "[[target]]\nname = \"{TARGET}\"\naddress = \"{}:{}\"\ndatabase = \"{}\"\n\
+             {settings}\n{credentials}",
+            server.host, server.port, server.dbname
+        );
+        self
     }
 
     fn target_toml(&self, name: &str, server: &Endpoint, settings: &str) -> String {
@@ -147,6 +174,12 @@ impl Spec {
         self
     }
 
+    /// More keys of the listener's `tls`, each with a comma before it.
+    pub fn listen_tls(mut self, toml: &str) -> Spec {
+        self.listen_tls += toml;
+        self
+    }
+
     /// Tables of the file that have no method here.
     pub fn tail(mut self, toml: &str) -> Spec {
         self.tail += toml;
@@ -175,7 +208,7 @@ impl Spec {
             "data_dir = \"{}\"\n\n[listen.postgres]\naddress = \"127.0.0.1:{port}\"\n{}\n\n\
              [admin]\naddress = \"127.0.0.1:{admin}\"\n\n{}\n{}\n{}\n{}\n{}",
             data_dir.display(),
-            self.listen,
+            self.listen.unwrap_or_else(|| listen_tls(&self.listen_tls)),
             self.targets,
             self.users,
             self.rules,
@@ -188,10 +221,11 @@ impl Spec {
     }
 }
 
-fn listen_tls() -> String {
+/// The usual certificate, with `more` in its table.
+fn listen_tls(more: &str) -> String {
     let Certificates { certificate, key, .. } = Certificates::shared();
     let (certificate, key) = (certificate.display(), key.display());
-    format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\", required = false }}")
+    format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\", required = false{more} }}")
 }
 
 impl Weir {
