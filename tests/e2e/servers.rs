@@ -1,11 +1,13 @@
 //! Targets of several servers: a primary and its standby, and which of them sessions get.
 
-use std::process::Output;
+use std::collections::HashSet;
+use std::net::TcpListener;
+use std::process::{Command, Output, Stdio};
 use std::time::Duration;
 
 use crate::support::lake::text;
 use crate::support::raw::sqlstate;
-use crate::support::scratch::output;
+use crate::support::scratch::{free_port, output, run};
 use crate::support::weir::{CLEAR, TARGET};
 use crate::support::{Certificates, Endpoint, Postgres, Raw, Spec, Weir, tools, wait_until};
 
@@ -48,7 +50,13 @@ fn sessions_get_the_server_that_target_session_attrs_asks_for() {
     let [p, s] = [&primary, &standby].map(|server| server.endpoint("shop"));
     let (both, reverse) = ([s.clone(), p.clone()], [p.clone(), s.clone()]);
     let attrs = |word: &str| format!("{CLEAR}\ntarget_session_attrs = \"{word}\"");
-    let dead = Endpoint { port: crate::support::scratch::free_port(), ..p.clone() };
+    let dead = Endpoint { port: free_port(), ..p.clone() };
+    // The kernel takes connections for it, and nobody ever says a word.
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("an address").port();
+    let silent_one = Endpoint { port, ..p.clone() };
+    let patience = format!("{CLEAR}\nconnect_timeout = \"300ms\"");
+    let random = format!("{CLEAR}\nload_balance_hosts = \"random\"");
     let spec = Spec::bare("attrs")
         .servers("any", &both, CLEAR)
         .servers("read-write", &both, &attrs("read-write"))
@@ -57,6 +65,8 @@ fn sessions_get_the_server_that_target_session_attrs_asks_for() {
         .servers("standby", &reverse, &attrs("standby"))
         .servers("prefer-standby", &reverse, &attrs("prefer-standby"))
         .servers("second-pass", &[dead.clone(), p.clone()], &attrs("prefer-standby"))
+        .servers("after-silence", &[silent_one, p.clone()], &patience)
+        .servers("random", &both, &random)
         .servers("no-standby", &[p.clone(), dead.clone()], &attrs("standby"))
         .servers("no-primary", std::slice::from_ref(&s), &attrs("read-write"));
     let mut weir = spec.everything_allowed().start();
@@ -69,10 +79,16 @@ fn sessions_get_the_server_that_target_session_attrs_asks_for() {
         ("standby", "standby"),
         ("prefer-standby", "standby"),
         ("second-pass", "primary"),
+        ("after-silence", "primary"),
     ];
     for (target, role) in expect {
         assert_eq!(tools::psql(&at(target), ROLE), role, "{target}");
     }
+    let mut seen = HashSet::new();
+    wait_until("both servers", Duration::from_secs(10), || {
+        seen.insert(tools::psql(&at("random"), ROLE));
+        seen.len() == 2
+    });
     let error = refused(&at("no-standby"));
     assert!(error.contains("target_session_attrs=standby"), "{error}");
     assert!(error.contains("server is not in hot standby mode"), "{error}");
@@ -140,12 +156,15 @@ fn a_cancel_goes_to_the_server_of_its_session() {
         Spec::bare("cancel").servers(TARGET, &servers, &settings).everything_allowed().start();
     let mut command = tools::client("psql");
     weir.endpoint().give_to(&mut command);
-    // psql sends a CancelRequest at SIGINT.
-    let script = "timeout -s INT 1 \"$0\" -X -q -A -t -c 'SELECT pg_sleep(30)'";
-    let program = command.get_program().to_owned();
-    let mut shell = std::process::Command::new("sh");
-    weir.endpoint().give_to(&mut shell);
-    let output = output(shell.args(["-c", script]).arg(program));
+    command.args(["-X", "-q", "-A", "-t", "-c", "SELECT pg_sleep(30)"]);
+    let psql = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("psql");
+    let asleep = "SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep'";
+    wait_until("the statement to run", Duration::from_secs(10), || {
+        primary.sql("shop", asleep) == "1"
+    });
+    // psql sends a CancelRequest then.
+    run(Command::new("kill").args(["-INT", &psql.id().to_string()]));
+    let output = psql.wait_with_output().expect("a child of ours");
     let said = String::from_utf8_lossy(&output.stderr);
     assert!(said.contains("canceling statement due to user request"), "{said}");
 }
@@ -160,13 +179,12 @@ fn one_command_line_reaches_a_cluster() {
         p.password, s.port, p.port
     );
     let scratch = crate::support::Scratch::new("url");
-    let (listen, admin) =
-        (crate::support::scratch::free_port(), crate::support::scratch::free_port());
-    let mut command = std::process::Command::new(env!("CARGO_BIN_EXE_weir"));
+    let (listen, admin) = (free_port(), free_port());
+    let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
     command.args(["run", "--target", &url]).arg("--data-dir").arg(scratch.join("data"));
     command.args(["--listen", &format!("127.0.0.1:{listen}")]);
     command.args(["--admin", &format!("127.0.0.1:{admin}")]);
-    command.stdout(std::process::Stdio::piped()).stderr(std::process::Stdio::null());
+    command.stdout(Stdio::piped()).stderr(Stdio::null());
     let mut weir = command.spawn().expect("weir starts");
     let mut greeting = String::new();
     let stdout = weir.stdout.take().expect("a pipe");

@@ -11,7 +11,7 @@ use crate::fault::{self, Fault, FaultKind, Limit, Login as LoginFault, Malformed
 use crate::forward::dial::{Dial, Endpoint, patience_us, shuffle};
 use crate::limits;
 use crate::record::{Entry, entry::SessionStart};
-use crate::wire::postgres::frame::{Step, Treat};
+use crate::wire::postgres::frame::{Framer, Step, Treat};
 use crate::wire::postgres::login::{Channel, LoginStep, MINOR_MAX, TargetLogin};
 use crate::wire::postgres::message::{
     CANNOT_CONNECT_NOW, SSL_REQUEST_PACKET, error_fields, negotiated_minor,
@@ -29,6 +29,9 @@ use super::{CLIENT, Contact, Login, Progress, Replication, SERVER, State, Visito
 const SHORT_KEY_BYTES: usize = 8;
 /// Process id and the longest key of protocol 3.2.
 const LONG_KEY_BYTES: usize = 4 + 256;
+
+/// The dial ends by itself; this much later the session does.
+const GRACE_US: u64 = 1_000_000;
 
 /// What a server has said in its login. The client hears of it when the server is used.
 #[derive(Default)]
@@ -125,7 +128,8 @@ impl Login {
         let once_us = patience_us(endpoints.len(), reach.connect_timeout_us);
         let twice = reach.attrs == SessionAttrs::PreferStandby;
         let all_us = if twice { once_us.saturating_mul(2) } else { once_us };
-        self.deadline_us = stage.now.mono_us.saturating_add(all_us);
+        // The dial knows more than that it is late, so it is asked first.
+        self.deadline_us = stage.now.mono_us.saturating_add(all_us + GRACE_US);
         self.try_these(visitor, endpoints, core, stage);
         Ok(())
     }
@@ -169,7 +173,8 @@ impl Login {
         if why == fault::Target::NotStandby {
             self.tried.primaries.push(contact.endpoint);
         }
-        self.server = Default::default();
+        self.server = Framer::default();
+        core.backend_key.clear();
         self.state = State::Dialing(contact.visitor);
         core.output(Output::DialNext(why));
         true

@@ -39,7 +39,6 @@ pub struct Spec {
 #[derive(Debug)]
 pub struct Weir {
     pub port: u16,
-    admin: u16,
     config: PathBuf,
     data_dir: PathBuf,
     log: PathBuf,
@@ -217,7 +216,7 @@ impl Spec {
         );
         let config = self.scratch.write("weir.toml", &toml);
         let log = self.scratch.join("weir.log");
-        Weir { port, admin, config, data_dir, log, child: None, _scratch: self.scratch }
+        Weir { port, config, data_dir, log, child: None, _scratch: self.scratch }
     }
 }
 
@@ -245,7 +244,14 @@ impl Weir {
         self.child = Some(command.spawn().expect("weir starts"));
         let start = Instant::now();
         let answers = |port: u16| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
-        while !(answers(self.port) && answers(self.admin)) {
+        // The last thing that weir does before it serves: its commands find it from then on.
+        let pid = format!("\"pid\":{}", self.pid());
+        let place = self.data_dir.join("admin.json");
+        let placed = || {
+            let text = std::fs::read_to_string(&place).unwrap_or_default();
+            text.replace(char::is_whitespace, "").contains(&pid)
+        };
+        while !(answers(self.port) && placed()) {
             let child = self.child.as_mut().expect("just started");
             if let Some(status) = child.try_wait().expect("a child of ours") {
                 panic!("weir ended with {status} before it was ready:\n{}", self.log());
