@@ -172,6 +172,37 @@ pub enum Target {
     Closed,
     /// Its certificate cannot be verified.
     Certificate,
+    /// Its server does not accept sessions yet, or no longer.
+    Starting,
+    /// None of its servers is read-write.
+    ReadOnly,
+    /// None of its servers is read-only.
+    NotReadOnly,
+    /// None of its servers is a primary.
+    HotStandby,
+    /// None of its servers is a standby.
+    NotStandby,
+    /// Its server does not say which of these it is.
+    Unclear,
+}
+
+impl Target {
+    /// Whether a server answered and is not one of those that `target_session_attrs` asks for.
+    pub const fn is_misfit(self) -> bool {
+        match self {
+            Target::ReadOnly
+            | Target::NotReadOnly
+            | Target::HotStandby
+            | Target::NotStandby
+            | Target::Unclear => true,
+            Target::Resolve
+            | Target::Connect
+            | Target::Timeout
+            | Target::Closed
+            | Target::Certificate
+            | Target::Starting => false,
+        }
+    }
 }
 
 /// Why the journal refused an entry.
@@ -239,6 +270,12 @@ impl Fault {
                 Target::Timeout => "target-timeout",
                 Target::Closed => "target-closed",
                 Target::Certificate => "target-certificate",
+                Target::Starting => "target-starting",
+                Target::ReadOnly => "target-read-only",
+                Target::NotReadOnly => "target-not-read-only",
+                Target::HotStandby => "target-hot-standby",
+                Target::NotStandby => "target-not-standby",
+                Target::Unclear => "target-unclear",
             },
             FaultKind::Record(r) => match r {
                 Refused::Full => "journal-full",

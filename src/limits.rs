@@ -22,6 +22,13 @@ pub const CLIENT_MESSAGE_BYTES_MAX: u32 = 0x3fff_ffff;
 pub const LOGIN_TIMEOUT_US: u64 = 30_000_000;
 /// The target has this long to accept the connection and finish the login.
 pub const DIAL_TIMEOUT_US: u64 = 10_000_000;
+/// The longest `connect_timeout` of a target.
+pub const CONNECT_TIMEOUT_US_MAX: u64 = 300_000_000;
+/// Servers that one target may name.
+pub const TARGET_HOSTS_MAX: usize = 16;
+/// What a target says between its AuthenticationOk and its first ReadyForQuery is kept until it is
+/// clear that its server is used.
+pub const LOGIN_ANSWERS_BYTES_MAX: usize = 1 << 20;
 /// When a session ends, its last bytes have this long to be taken by the peers.
 pub const CLOSE_TIMEOUT_US: u64 = 10_000_000;
 /// A peer that has got everything has this long to close its side.

@@ -26,6 +26,7 @@ use super::mesh::{Mesh, Post};
 use super::place::Place;
 use super::sealing::Sealing;
 use super::state::{Counters, Instruments, State, World};
+use super::watch::{self, Looks};
 use super::{catalog, clock, keys, log, reload, resolve};
 use crate::config::settings::Settings;
 use crate::shard::mail::{SnapshotSource, ToControl, ToShard};
@@ -157,6 +158,9 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
     }
     let mut world = World::new(settings, auth::load_or_make_seed(&data_dir)?);
     look_around(&mut world).await;
+    // Before the shards read them.
+    let looks = Looks::of(&world.settings);
+    let prepare = Arc::new(prepare);
     let shards = start_shards(world.snapshot()).map_err(LifeError::Shards)?;
     let state = Arc::new(State::new(world, Mesh::new(shards.posts), gate, shards.instruments));
     for index in 0..state.world().targets.len() {
@@ -165,6 +169,7 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
     keys::keep_all(&state);
     tokio::spawn(resolve::keep(state.clone()));
     tokio::spawn(watch_sealer(shards.sealing.clone()));
+    tokio::spawn(watch::keep(state.clone(), prepare.clone(), looks));
     let api = Api::new(state.clone(), shards.sealing).router();
     tokio::spawn(async move { axum::serve(Bounded::new(listener), api).await });
     place(&data_dir, address, &state)?;
@@ -175,7 +180,7 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
         inbox: shards.inbox,
         mono_us: shards.mono_us,
         load_again: load_again.map(Arc::new),
-        prepare: Arc::new(prepare),
+        prepare,
         stopped: 0,
     };
     let ended = core.serve(&mut signals).await;
@@ -296,7 +301,7 @@ async fn refresh(state: &State, index: usize) -> bool {
         }
         (target.clone(), facts.addresses.clone())
     };
-    let place = (target.host.clone(), target.port, target.database.clone());
+    let place = (target.reach.hosts.clone(), target.database.clone());
     let read = tokio::task::spawn_blocking(move || catalog::read(&target, &addresses));
     let outcome = match read.await {
         Ok(outcome) => outcome.map_err(|error| error.to_string()),
@@ -309,10 +314,11 @@ async fn refresh(state: &State, index: usize) -> bool {
     Counters::count(counter);
     let mut world = state.world();
     // A reload may have moved the target meanwhile; the catalog is of the old place then.
-    let same = world.settings.targets.get(index).is_some_and(|now| {
-        (now.host.as_str(), now.port, now.database.as_str())
-            == (place.0.as_str(), place.1, place.2.as_str())
-    });
+    let same = world
+        .settings
+        .targets
+        .get(index)
+        .is_some_and(|now| (&now.reach.hosts, &now.database) == (&place.0, &place.1));
     same && world.take_catalog(index, outcome)
 }
 
@@ -404,6 +410,8 @@ impl Core {
     async fn try_reload(&mut self) -> Result<Vec<String>, String> {
         let load = self.load_again.clone().ok_or("there is no configuration file to read again")?;
         let prepare = self.prepare.clone();
+        let state = self.state.clone();
+        let _turn = state.reloading.lock().await;
         let old = self.state.settings();
         // Files, and commands that print passwords: not on this thread.
         let work = tokio::task::spawn_blocking(move || {

@@ -24,3 +24,4 @@ pub mod resolve;
 pub mod sealing;
 pub mod shape;
 pub mod state;
+pub mod watch;

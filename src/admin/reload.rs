@@ -35,19 +35,17 @@ pub fn merge(old: &Settings, new: Settings) -> Merged {
             continue;
         };
         let now = fresh.remove(at);
-        let same_place =
-            now.host == target.host && now.port == target.port && now.database == target.database;
+        let same_place = now.reach.hosts == target.reach.hosts && now.database == target.database;
         if !same_place {
             moved.push(index);
         }
         targets.push(now);
     }
     targets.extend(fresh);
-    let same_tls = format!("{:?}", old.postgres.tls) == format!("{:?}", new.postgres.tls);
     let kept = [
         ("data_dir", old.data_dir == new.data_dir),
         ("shards", old.shards == new.shards),
-        ("listen.postgres", old.postgres.address == new.postgres.address && same_tls),
+        ("listen.postgres", format!("{:?}", old.postgres) == format!("{:?}", new.postgres)),
         ("admin", old.admin == new.admin),
         ("journal", format!("{:?}", old.journal) == format!("{:?}", new.journal)),
     ];

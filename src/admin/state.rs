@@ -4,7 +4,6 @@
 //! Never: a lock held while waiting.
 
 use std::collections::{BTreeMap, HashMap};
-use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -13,14 +12,15 @@ use tokio::sync::Notify;
 use super::auth::{self, Caller, Gate};
 use super::keys::IssuerFacts;
 use super::mesh::Mesh;
+use super::resolve::{self, Found};
 use super::{catalog, clock, log, shape};
-use crate::config::settings::{Settings, Target};
+use crate::config::settings::{Host, Settings, Target};
 use crate::decide::approval::AskSummary;
 use crate::identify::token;
 use crate::mask::catalog::Catalog;
 use crate::metrics::{Meters, TargetReading, Total};
 use crate::record::SessionId;
-use crate::shard::mail::{SnapshotSource, ToShard};
+use crate::shard::mail::{Endpoint, SnapshotSource, ToShard};
 use crate::wire::postgres::login::KnownMinor;
 
 /// Reads the totals of all shards.
@@ -56,6 +56,11 @@ pub struct State {
     instruments: Instruments,
     world: Mutex<World>,
     asks: Mutex<HashMap<SessionId, (usize, AskSummary)>>,
+    /// One bringer of new settings or certificates at a time, so that older ones do not replace
+    /// newer ones.
+    pub reloading: tokio::sync::Mutex<()>,
+    /// Certificates have changed on the disk and cannot be used.
+    pub certificates_stale: AtomicBool,
     /// One publisher at a time, so that no shard gets an older snapshot after a newer one.
     publishing: tokio::sync::Mutex<()>,
 }
@@ -76,9 +81,9 @@ pub struct World {
 /// What is known of one target.
 #[derive(Debug, Default)]
 pub struct TargetFacts {
-    /// As resolved last; a name that fails keeps them.
-    pub addresses: Vec<SocketAddr>,
-    /// Why the last resolution failed, empty if it did not.
+    /// As resolved last; a name that fails keeps its own.
+    pub addresses: Vec<Endpoint>,
+    /// Which names failed to resolve last and why, empty if none did.
     pub resolve_error: String,
     /// As read last; a read that fails keeps it.
     pub catalog: Option<Arc<Catalog>>,
@@ -113,6 +118,10 @@ pub struct Counters {
     pub snapshots_missed: AtomicU64,
     /// Configurations loaded after the first.
     pub reloads: AtomicU64,
+    /// Certificates that changed on the disk and are in force.
+    pub certificates_loaded: AtomicU64,
+    /// Certificates that changed on the disk and cannot be used.
+    pub certificates_failed: AtomicU64,
 }
 
 impl Counters {
@@ -121,7 +130,7 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn totals(&self) -> [Total; 9] {
+    fn totals(&self) -> [Total; 11] {
         let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             Total::counter(
@@ -149,6 +158,16 @@ impl Counters {
                 now(&self.snapshots_missed),
             ),
             Total::counter("reloads", "Configurations loaded by SIGHUP.", now(&self.reloads)),
+            Total::counter(
+                "certificates_loaded",
+                "Certificates that changed on the disk and were brought into force.",
+                now(&self.certificates_loaded),
+            ),
+            Total::counter(
+                "certificates_failed",
+                "Certificates that changed on the disk and could not be used.",
+                now(&self.certificates_failed),
+            ),
         ]
     }
 }
@@ -195,34 +214,20 @@ impl World {
     }
 
     /// Takes a resolution; whether addresses changed.
-    pub fn take_addresses(
-        &mut self,
-        index: usize,
-        outcome: Result<Vec<SocketAddr>, String>,
-    ) -> bool {
+    pub fn take_addresses(&mut self, index: usize, found: Vec<Found>) -> bool {
         let name = self.settings.targets.get(index).map_or("", |target| target.name.as_str());
         let Some(facts) = self.targets.get_mut(index) else { return false };
-        match outcome {
-            Ok(addresses) => {
-                if !facts.resolve_error.is_empty() {
-                    log::info(&format!("target {name}: its name resolves again"));
-                    facts.resolve_error.clear();
-                }
-                let changed = facts.addresses != addresses;
-                facts.addresses = addresses;
-                changed
+        let (addresses, trouble) = resolve::merge(found, &facts.addresses);
+        if facts.resolve_error != trouble {
+            match trouble.as_str() {
+                "" => log::info(&format!("target {name}: its names resolve again")),
+                _ => log::warn(&format!("target {name}: {trouble}")),
             }
-            Err(reason) => {
-                if facts.resolve_error != reason {
-                    let kept = facts.addresses.len();
-                    log::warn(&format!(
-                        "target {name}: its name does not resolve ({reason}); {kept} addresses kept"
-                    ));
-                    facts.resolve_error = reason;
-                }
-                false
-            }
+            facts.resolve_error = trouble;
         }
+        let changed = facts.addresses != addresses;
+        facts.addresses = addresses;
+        changed
     }
 
     /// Takes a catalog, or the reason why there is none; whether the shards should hear of it.
@@ -279,8 +284,8 @@ impl World {
         let read_at = facts.catalog.as_ref().map(|_| clock::to_text(facts.catalog_us));
         shape::TargetStatus {
             name: target.name.clone(),
-            address: format!("{}:{}", target.host, target.port),
-            resolved: facts.addresses.iter().map(SocketAddr::to_string).collect(),
+            address: words(&target.reach.hosts),
+            resolved: facts.addresses.iter().map(|it| it.address.to_string()).collect(),
             resolve_error: facts.resolve_error.clone(),
             catalog: catalog.to_owned(),
             relations: facts.catalog.as_ref().map_or(0, |catalog| catalog.relations.len()),
@@ -288,6 +293,10 @@ impl World {
             catalog_error: facts.catalog_error.clone(),
         }
     }
+}
+
+fn words(hosts: &[Host]) -> String {
+    hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl std::fmt::Debug for State {
@@ -308,6 +317,8 @@ impl State {
             instruments,
             world: Mutex::new(world),
             asks: Mutex::default(),
+            reloading: tokio::sync::Mutex::default(),
+            certificates_stale: AtomicBool::new(false),
             publishing: tokio::sync::Mutex::default(),
         }
     }
@@ -393,6 +404,9 @@ impl State {
         totals.extend(self.counters.totals());
         let waiting = self.asks().len() as u64;
         totals.push(Total::gauge("approvals_waiting", "Commands that wait now.", waiting));
+        let stale = u64::from(self.certificates_stale.load(Ordering::Relaxed));
+        let help = "1 while certificates on the disk cannot be used and old ones are in force.";
+        totals.push(Total::gauge("certificates_stale", help, stale));
         totals
     }
 

@@ -3,7 +3,7 @@
 //! In: a configuration. Out: its meaning in sentences, and one line per thing that was tried.
 //! Never: a change of the machine, except for a file that is written and removed at once.
 
-use std::net::{SocketAddr, TcpListener, ToSocketAddrs};
+use std::net::{TcpListener, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
@@ -19,6 +19,7 @@ use crate::admin::issuer::{IssuerError, Provider, Web};
 use crate::admin::login::Connection;
 use crate::config::settings::{Issuer, Settings, Target};
 use crate::shard;
+use crate::shard::mail::Endpoint;
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -238,23 +239,31 @@ fn free_bytes(dir: &Path) -> Option<u64> {
 /// Logs in with every credential of a target, and reads its catalog if a mask needs it.
 fn reach(settings: &Settings, target: &Target) -> Vec<Finding> {
     let what = format!("target {}", target.name);
-    let resolved = (target.host.as_str(), target.port).to_socket_addrs();
-    let addresses: Vec<SocketAddr> = match resolved {
-        Ok(addresses) => addresses.collect(),
-        Err(error) => {
-            let message = format!("{} does not resolve: {error}", target.host);
-            return vec![Finding::new(Grade::Fail, what, message)];
-        }
-    };
     let mut findings = Vec::new();
+    let mut endpoints = Vec::new();
+    for host in &target.reach.hosts {
+        match (host.name.as_str(), host.port).to_socket_addrs() {
+            Ok(found) => endpoints.extend(found.map(|address| {
+                let host = host.name.as_str().into();
+                Endpoint { host, address }
+            })),
+            Err(error) => {
+                let message = format!("{} does not resolve: {error}", host.name);
+                findings.push(Finding::new(Grade::Fail, what.clone(), message));
+            }
+        }
+    }
+    if endpoints.is_empty() {
+        return findings;
+    }
     for credential in &target.credentials {
-        let opened = Connection::open(target, credential, &addresses, REACH_TIMEOUT);
+        let opened = Connection::open(target, credential, &endpoints, REACH_TIMEOUT);
         findings.push(match opened {
             Ok(connection) => {
                 let tls = connection.tls_version.as_deref().unwrap_or("in clear");
                 let message = format!(
-                    "{} logs in, PostgreSQL {}, {tls}",
-                    credential.role, connection.server_version
+                    "{} logs in at {}, PostgreSQL {}, {tls}",
+                    credential.role, connection.address, connection.server_version
                 );
                 Finding::new(Grade::Ok, what.clone(), message)
             }
@@ -265,7 +274,7 @@ fn reach(settings: &Settings, target: &Target) -> Vec<Finding> {
         });
     }
     if catalog::is_needed(settings, target) && findings.iter().all(|it| it.grade == Grade::Ok) {
-        findings.push(match catalog::read(target, &addresses) {
+        findings.push(match catalog::read(target, &endpoints) {
             Ok(catalog) => {
                 let message = format!("catalog of {} relations for masks", catalog.relations.len());
                 Finding::new(Grade::Ok, what, message)

@@ -3,7 +3,8 @@
 //! In: settings. Out: text. Never: a secret.
 
 use crate::config::settings::{
-    Capture, Durability, Effect, Issuer, MaskSpec, RuleSpec, Target, TargetTls, TokenLogin,
+    Capture, Durability, Effect, Host, Issuer, MaskSpec, Reach, RuleSpec, SessionAttrs, Target,
+    TargetTls, TokenLogin,
 };
 
 /// What a target is.
@@ -33,13 +34,26 @@ pub fn target(target: &Target) -> String {
         })
         .collect();
     format!(
-        "target {}: database {} at {}:{} {tls}; {durability}; {capture}; roles: {}",
+        "target {}: database {} at {} {tls}; {durability}; {capture}; roles: {}",
         target.name,
         target.database,
-        target.host,
-        target.port,
+        servers(&target.reach),
         credentials.join("; ")
     )
+}
+
+fn servers(reach: &Reach) -> String {
+    let hosts: Vec<String> = reach.hosts.iter().map(Host::to_string).collect();
+    let order = match (hosts.len(), reach.shuffled) {
+        (1, _) => String::new(),
+        (_, true) => ", in any order".to_owned(),
+        (_, false) => ", in this order".to_owned(),
+    };
+    let attrs = match reach.attrs {
+        SessionAttrs::Any => String::new(),
+        attrs => format!(", only {}", attrs.name()).replace("only prefer-", "rather a "),
+    };
+    format!("{}{order}{attrs}", hosts.join(" or "))
 }
 
 /// Whose tokens are taken, and how.

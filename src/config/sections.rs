@@ -4,6 +4,7 @@
 //! leaves `load`. Never: a decision about another section; references are checked in `rules`.
 
 mod oidc;
+pub(super) mod reach;
 mod rules;
 pub(super) mod targets;
 
@@ -14,8 +15,8 @@ use super::load::Source;
 use super::report::Report;
 use super::section::{At, Section};
 use super::settings::{
-    CertificateName, CertificateSpec, ClientTrust, Issuer, JournalSettings, Listen, ListenTls,
-    Settings, User,
+    CertificateName, CertificateSpec, ClientTrust, Issuer, JournalSettings, KeepAlive, Listen,
+    ListenTls, Settings, UnprovenMax, User,
 };
 use super::units;
 use crate::identify::scram::{ITERATIONS_DEFAULT, Verifier};
@@ -68,7 +69,7 @@ pub(super) const JOURNAL_DEFAULT: JournalSettings = JournalSettings {
 };
 
 fn listen(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Listen {
-    let mut postgres = Listen { address: ADMIN_DEFAULT, tls: None };
+    let mut postgres = listen_default(ADMIN_DEFAULT);
     let Some(mut section) = root.section("listen", "[listen]", report) else {
         root.missing("listen.postgres", "a table [listen.postgres] with an `address`", report);
         return postgres;
@@ -83,12 +84,37 @@ fn listen(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) 
         if let Some(tls) = listener.section("tls", "`tls` of [listen.postgres]", report) {
             postgres.tls = listen_tls(tls, source, report);
         }
+        let label = "`keepalive` of [listen.postgres]";
+        postgres.keepalive = reach::keep_alive(&mut listener, label, report);
+        postgres.unproven = unproven(&mut listener, report);
         listener.finish(report);
     } else if !section.has("postgres") {
         section.missing("postgres", "a table [listen.postgres] with an `address`", report);
     }
     section.finish(report);
     postgres
+}
+
+/// A listener without TLS.
+pub(super) const fn listen_default(address: SocketAddr) -> Listen {
+    let (keepalive, unproven) = (KeepAlive::DEFAULT, UnprovenMax::DEFAULT);
+    Listen { address, tls: None, keepalive, unproven }
+}
+
+fn unproven(listener: &mut Section<'_>, report: &mut Report<'_>) -> UnprovenMax {
+    let mut unproven = UnprovenMax::DEFAULT;
+    let label = "`unauthenticated` of [listen.postgres]";
+    let Some(mut section) = listener.section("unauthenticated", label, report) else {
+        return unproven;
+    };
+    if let Some(count) = section.integer("per_address", 1..=1_000_000, report) {
+        unproven.per_address = count as u32;
+    }
+    if let Some(count) = section.integer("total", 1..=10_000_000, report) {
+        unproven.total = Some(count as u32);
+    }
+    section.finish(report);
+    unproven
 }
 
 fn listen_tls(

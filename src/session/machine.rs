@@ -3,11 +3,10 @@
 //! In: `handle_*`. Out: the two outboxes, and `poll_output` until `None` after each `handle_*`.
 //! Never: a socket, a clock, a wait.
 
-use std::net::SocketAddr;
-
 use crate::config::settings::Durability;
 use crate::fault::{self, Fault, FaultKind, Login as LoginFault, Malformed, Token};
 use crate::forward::Outbox;
+use crate::forward::dial::{Dial, Endpoint};
 use crate::metrics::TargetMeter;
 use crate::record::entry::{Event, SessionEnd};
 use crate::record::{Entry, SessionId};
@@ -110,7 +109,7 @@ impl Machine {
     /// The target is connected, or cannot be.
     pub fn handle_dialed(
         &mut self,
-        result: Result<SocketAddr, fault::Target>,
+        result: Result<Endpoint, fault::Target>,
         stage: &mut Stage<'_>,
     ) {
         let result = match &mut self.phase {
@@ -152,8 +151,10 @@ impl Machine {
     pub fn handle_cancel(&mut self, stage: &mut Stage<'_>) {
         self.in_ready(stage, |ready, core, stage| {
             if !ready.cancel_hold(core, stage)? {
+                let (target, endpoint) = (ready.link.target, ready.link.endpoint.clone());
+                let dial = Dial::new(target, vec![endpoint], None, stage.now.mono_us);
                 let key = core.backend_key.clone();
-                core.output(Output::CancelAtTarget(ready.link.target, key));
+                core.output(Output::CancelAtTarget(Box::new(dial), key));
             }
             Ok(())
         });
@@ -324,6 +325,11 @@ impl Machine {
 
     /// Ends the session: what is under way is recorded, the client is told, both sides close.
     fn fail(&mut self, fault: Fault, stage: &mut Stage<'_>) {
+        if let (Phase::Login(login), FaultKind::Target(why)) = (&mut self.phase, fault.kind)
+            && login.try_next(why, &mut self.core)
+        {
+            return;
+        }
         match std::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Closed => return,
             Phase::Login(login) => {

@@ -1,10 +1,10 @@
 //! Messages between the shards and the control thread. Bounded; a shard never waits for one.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
 use crate::config::settings::Settings;
 use crate::decide::approval::AskSummary;
+pub use crate::forward::dial::Endpoint;
 use crate::identify::jwk::Published;
 use crate::mask::catalog::Catalog;
 use crate::record::SessionId;
@@ -18,7 +18,7 @@ pub struct SnapshotSource {
     /// Per target.
     pub catalogs: Vec<Option<Arc<Catalog>>>,
     /// Per target.
-    pub addresses: Vec<Vec<SocketAddr>>,
+    pub addresses: Vec<Vec<Endpoint>>,
     /// Per issuer, in the order of `settings.issuers`.
     pub keys: Vec<Published>,
     /// Per target.

@@ -15,4 +15,6 @@ mod oidc;
 mod postgres;
 mod records;
 mod replication;
+mod rotation;
+mod servers;
 mod tokio_driver;

@@ -1,7 +1,10 @@
 use std::net::IpAddr;
 
 use super::*;
-use crate::config::settings::{Capture, Durability, Effect, TargetTls, TokenLogin};
+use crate::config::settings::{
+    Capture, Durability, Effect, Host, KeepAlive, SessionAttrs, TargetTls, TlsNegotiation,
+    TokenLogin, UnprovenMax,
+};
 use crate::decide::Class;
 use crate::identify::jwk::Algorithm;
 use crate::identify::scram::Verifier;
@@ -130,7 +133,10 @@ fn the_file_of_the_design() {
     assert_eq!(settings.journal.segment_bytes, 128 << 20);
     assert_eq!(settings.journal.seal_after_us, 30_000_000);
     let target = &settings.targets[0];
-    assert_eq!((target.host.as_str(), target.port), ("db.internal", 6000));
+    let hosts = [Host { name: "db.internal".to_owned(), port: 6000 }];
+    assert_eq!(target.reach.hosts, hosts);
+    assert_eq!((target.reach.attrs, target.reach.shuffled), (SessionAttrs::Any, false));
+    assert_eq!(target.reach.keepalive, KeepAlive::DEFAULT);
     assert_eq!((target.name.as_str(), target.database.as_str()), ("orders", "shop"));
     assert_eq!((target.tls, target.durability), (TargetTls::Prefer, Durability::Sync));
     assert_eq!(target.capture, Capture::Head(2 << 20));
@@ -169,7 +175,8 @@ fn defaults_are_filled_in() {
     assert_eq!(settings.admin.to_string(), "127.0.0.1:8620");
     assert_eq!(settings.journal.segment_bytes, crate::limits::SEGMENT_BYTES_DEFAULT);
     let target = &settings.targets[0];
-    assert_eq!((target.port, target.database.as_str()), (5432, "orders"));
+    assert_eq!((target.reach.hosts[0].port, target.database.as_str()), (5432, "orders"));
+    assert_eq!(settings.postgres.unproven, UnprovenMax::DEFAULT);
     assert_eq!(target.durability, Durability::Write);
     assert_eq!(target.capture, Capture::Head(crate::limits::CAPTURE_BYTES_DEFAULT));
     assert_eq!(target.credentials[0].password.reveal(), "pencil");
@@ -210,6 +217,60 @@ fn unknown_words_are_refused_with_a_suggestion() {
         "[[rule]]\nname = \"r\"\nthen = \"alow\"\n",
         "`then` names `alow` | `allow` or `deny` | did you mean `allow`?",
     );
+}
+
+/// `SHORT` with other lines in place of the target's address.
+fn with_target(lines: &str) -> String {
+    SHORT.replace("address = \"db.internal\"", lines)
+}
+
+#[test]
+fn a_target_of_several_servers() {
+    let text = with_target(
+        "addresses = [\"a:6000\", \"b\", \"[::1]:7\"]\ntarget_session_attrs = \"read-write\"\n\
+         load_balance_hosts = \"random\"\nconnect_timeout = \"500ms\"\n\
+         tls_negotiation = \"direct\"\n\
+         keepalive = { idle = \"10s\", interval = \"5s\", count = 3, user_timeout = \"20s\" }",
+    );
+    let text = text.replace(
+        "address = \"127.0.0.1:5432\"",
+        "address = \"127.0.0.1:5432\"\nkeepalive = { idle = \"1m\" }\n\
+         unauthenticated = { per_address = 7, total = 70 }",
+    );
+    let (settings, _) = read(&text).unwrap_or_else(|errors| panic!("{errors}"));
+    let target = &settings.targets[0];
+    let hosts: Vec<String> = target.reach.hosts.iter().map(Host::to_string).collect();
+    assert_eq!(hosts, ["a:6000", "b:5432", "[::1]:7"]);
+    assert_eq!((target.reach.attrs, target.reach.shuffled), (SessionAttrs::ReadWrite, true));
+    assert_eq!(target.reach.connect_timeout_us, Some(500_000));
+    assert_eq!(target.negotiation, TlsNegotiation::Direct);
+    let user_timeout_ms = Some(20_000);
+    let expect = KeepAlive { idle_s: 10, interval_s: 5, count: 3, user_timeout_ms };
+    assert_eq!(target.reach.keepalive, expect);
+    assert_eq!(settings.postgres.keepalive, KeepAlive { idle_s: 60, ..KeepAlive::DEFAULT });
+    assert_eq!(settings.postgres.unproven, UnprovenMax { per_address: 7, total: Some(70) });
+}
+
+#[test]
+fn targets_that_cannot_be_reached_so() {
+    let check = |lines: &str, expect: &str| {
+        let errors = read(&with_target(lines)).expect_err(lines);
+        let found: Vec<&str> = errors.0.iter().map(|problem| problem.found.as_str()).collect();
+        assert_eq!(found, [expect], "{lines}");
+    };
+    check("", "`address` is missing in [[target]]");
+    check("address = \"a\"\naddresses = [\"b\"]", "both `address` and `addresses`");
+    check("addresses = [\"a\", \"b c\"]", "an address is \"b c\"");
+    check("addresses = [\"a\", \"a:5432\"]", "a:5432 is there twice");
+    check("addresses = []", "`addresses` is an empty list");
+    check("address = \"a\"\nconnect_timeout = \"1h\"", "`connect_timeout` is out of range");
+    let odd = "address = \"a\"\nkeepalive = { idle = \"1500ms\" }";
+    check(odd, "`idle` is out of range");
+    check("address = \"a\"\nclient_key = \"k\"", "`client_key` without `client_certificate`");
+    let text = with_target("address = \"a\"\ntls_negotiation = \"direct\"")
+        .replace("tls = \"require\"", "tls = \"prefer\"");
+    let errors = read(&text).unwrap_err().to_string();
+    assert!(errors.contains("`tls` of `require` or stronger"), "{errors}");
 }
 
 #[test]

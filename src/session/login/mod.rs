@@ -10,8 +10,9 @@
 //!     Proof --proven--+                                                  proof, token
 //!       | certificate |
 //!       +-------------+--> Dialing --connected--> [TargetSsl --'S'--> TargetHandshake]
-//!                                                             |                 target
-//!                                                             +--> Target --Z--> Ready
+//!                             ^                               |                 target
+//!                             |                               +--> Target --Z--> Ready
+//!                             +-- closed, late, not one that may be used --+
 //! ```
 
 mod first;
@@ -19,10 +20,9 @@ mod proof;
 mod target;
 mod token;
 
-use std::collections::HashMap;
-
 use crate::config::settings::Credential;
 use crate::fault::{self, Fault, FaultKind, Limit, Malformed};
+use crate::forward::dial::Endpoint;
 use crate::identify::Identity;
 use crate::limits;
 use crate::record::SessionContext;
@@ -34,6 +34,7 @@ use super::Stage;
 use super::core::{Core, TlsFacts};
 use super::ready::Ready;
 use proof::Proof;
+use target::{Answers, confirm};
 
 /// What the client asked for at start-up.
 #[derive(Debug, Default)]
@@ -76,10 +77,21 @@ struct Visitor {
     credential: Credential,
 }
 
-/// A visitor and the address of the target that answered.
+/// A visitor and the server of the target that answered.
 struct Contact {
     visitor: Box<Visitor>,
-    address: String,
+    endpoint: Endpoint,
+}
+
+/// What came of the servers that are not used.
+#[derive(Default)]
+struct Tried {
+    /// Primaries, while a standby is looked for.
+    primaries: Vec<Endpoint>,
+    /// No standby was found: a primary will do.
+    lenient: bool,
+    /// The last words of a server that takes no sessions now.
+    refusal: Vec<u8>,
 }
 
 /// Where the login stands.
@@ -90,7 +102,7 @@ enum State {
     Dialing(Box<Visitor>),
     TargetSsl(Contact),
     TargetHandshake(Contact),
-    Target(Contact, TargetLogin, HashMap<String, String>),
+    Target(Contact, TargetLogin, Box<Answers>),
     Over,
 }
 
@@ -104,7 +116,7 @@ pub struct Login {
     gss_asked: bool,
     direct_tls: bool,
     tls: Option<TlsFacts>,
-    backend_pid: i32,
+    tried: Tried,
     deadline_us: u64,
 }
 
@@ -140,7 +152,7 @@ impl Login {
             gss_asked: false,
             direct_tls: false,
             tls: None,
-            backend_pid: 0,
+            tried: Tried::default(),
             deadline_us: stage.now.mono_us + limits::LOGIN_TIMEOUT_US,
         }
     }
@@ -221,6 +233,7 @@ impl Login {
                 Ok(())
             }
             (SERVER, State::TargetHandshake(contact)) => {
+                confirm(&contact, &facts, stage)?;
                 self.greet_target(contact, Some(facts), core, stage);
                 Ok(())
             }

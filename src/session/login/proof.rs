@@ -11,8 +11,8 @@ use crate::wire::postgres::frame::{Framer, Step, Treat};
 use crate::wire::postgres::reply;
 use crate::wire::reader::Reader;
 
+use super::super::Stage;
 use super::super::core::Core;
-use super::super::{Output, Stage};
 use super::token::Waiting;
 use super::{Asked, CLIENT, Login, Progress, State, Visitor, client_fault, malformed};
 
@@ -164,12 +164,9 @@ impl Login {
             let kind = FaultKind::Unsupported(Unsupported::MaskedReplication);
             return Err(client_fault(kind));
         }
-        self.deadline_us = stage.now.mono_us + limits::DIAL_TIMEOUT_US;
         let visitor = Visitor { asked: *asked, identity, target, credential };
         core.identify(&self.context(core, &visitor, stage), stage);
-        self.state = State::Dialing(Box::new(visitor));
-        core.output(Output::Dial(target));
-        Ok(())
+        self.dial(Box::new(visitor), core, stage)
     }
 }
 

@@ -2,6 +2,7 @@
 
 mod behaviour;
 mod meters;
+mod servers;
 mod splits;
 mod tokens;
 mod versions;
@@ -14,6 +15,7 @@ use std::sync::Arc;
 
 use crate::config;
 use crate::decide::Classifier;
+use crate::forward::dial::Endpoint;
 use crate::identify::scram::{Binding, ClientExchange, SaltedCache};
 use crate::metrics::Meters;
 use crate::record::memory::MemoryJournal;
@@ -90,7 +92,7 @@ fn source() -> SnapshotSource {
     SnapshotSource {
         settings: Arc::new(settings),
         catalogs: vec![None],
-        addresses: vec![vec![target_address()]],
+        addresses: vec![vec![endpoint(5432)]],
         keys: Vec::new(),
         minors: vec![Arc::default()],
         mock_seed: [1; 32],
@@ -106,8 +108,8 @@ fn nanoseconds() -> u64 {
     })
 }
 
-fn target_address() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 5432))
+pub fn endpoint(port: u16) -> Endpoint {
+    Endpoint { host: "db".into(), address: SocketAddr::from(([127, 0, 0, 1], port)) }
 }
 
 macro_rules! stage {
@@ -178,7 +180,7 @@ impl Bench {
         bench.client(&startup("bot", "orders"));
         assert_eq!(bench.tags(Side::Client), "R");
         bench.client_scram("secret");
-        assert!(matches!(bench.outputs.as_slice(), [Output::Dial(0)]), "{:?}", bench.outputs);
+        assert!(matches!(bench.outputs.as_slice(), [Output::Dial(_)]), "{:?}", bench.outputs);
         bench.dialed();
         let _startup = bench.take(Side::Server);
         bench.server(&target_login());
@@ -216,7 +218,7 @@ impl Bench {
 
     pub fn dialed(&mut self) {
         let bench = self;
-        bench.machine.handle_dialed(Ok(target_address()), &mut stage!(bench));
+        bench.machine.handle_dialed(Ok(endpoint(5432)), &mut stage!(bench));
         bench.drain();
     }
 

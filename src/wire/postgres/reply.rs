@@ -377,6 +377,34 @@ const fn target(kind: Target) -> (&'static str, &'static str, &'static str) {
             "the target's certificate cannot be verified",
             "Check root_certificates and the name in the certificate.",
         ),
+        Target::Starting => ("57P03", "the target does not accept connections now", ""),
+        Target::ReadOnly => (
+            "08001",
+            "no server of the target has target_session_attrs=read-write: session is read-only",
+            "Is the primary among the target's addresses, and running?",
+        ),
+        Target::NotReadOnly => (
+            "08001",
+            "no server of the target has target_session_attrs=read-only: session is not read-only",
+            "Is a standby among the target's addresses, and running?",
+        ),
+        Target::HotStandby => (
+            "08001",
+            "no server of the target has target_session_attrs=primary: \
+             server is in hot standby mode",
+            "Is the primary among the target's addresses, and running?",
+        ),
+        Target::NotStandby => (
+            "08001",
+            "no server of the target has target_session_attrs=standby: \
+             server is not in hot standby mode",
+            "Is a standby among the target's addresses, and running?",
+        ),
+        Target::Unclear => (
+            "08001",
+            "no server of the target says whether it fits target_session_attrs",
+            "weir asks them for transaction_read_only or pg_is_in_recovery().",
+        ),
     }
 }
 
