@@ -43,7 +43,8 @@ const RESOURCES = {
 };
 
 // A resource per algorithm, so that each is seen signed by somebody else's library.
-const ALGORITHMS = ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'EdDSA'];
+const ALGORITHMS =
+  ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'EdDSA'];
 for (const alg of ALGORITHMS) {
   RESOURCES[`https://weir.test/${alg}`] = {
     audience: 'weir', accessTokenTTL: 600, jwt: { sign: { alg } },
