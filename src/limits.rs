@@ -1,7 +1,7 @@
 //! Every bound of the system, in one place. Units are the last word of a name.
 
-/// A start-up packet may not be longer (PostgreSQL: `MAX_STARTUP_PACKET_LENGTH`, pqcomm.h).
-pub const STARTUP_PACKET_BYTES_MAX: u32 = 10_000;
+/// A start-up packet with its length (PostgreSQL: `MAX_STARTUP_PACKET_LENGTH` without, pqcomm.h).
+pub const STARTUP_PACKET_BYTES_MAX: u32 = 10_004;
 /// A password or SASL message before authentication (OIDC tokens are larger than start-up packets).
 pub const AUTH_MESSAGE_BYTES_MAX: u32 = 65_536;
 /// A message of the frontend is at most this long (PostgreSQL: `PQ_LARGE_MESSAGE_LIMIT`).
@@ -24,8 +24,9 @@ pub const COMMAND_HELD_BYTES_MAX: u32 = 16 << 20;
 pub const BIND_HELD_BYTES_MAX: u32 = 1 << 20;
 /// Enough of a long Bind to read its portal and statement names.
 pub const BIND_PREFIX_BYTES: u32 = 4096;
-/// A message that carries but a name or a reason (Execute, Close, CopyFail) is at most this long.
-pub const NAME_MESSAGE_BYTES_MAX: u32 = 64 << 10;
+/// The body of a message that carries but a name or a reason (Execute, Close, CopyFail) is at most
+/// this long (PostgreSQL: `PQ_SMALL_MESSAGE_LIMIT` with the length, libpq.h).
+pub const NAME_MESSAGE_BYTES_MAX: u32 = 10_000 - 4;
 /// How long an answer waits for the catalog to learn of a relation before its columns are hidden.
 pub const CATALOG_WAIT_US: u64 = 5_000_000;
 /// A row that has to be masked is held whole up to this size, refused above.

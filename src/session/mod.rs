@@ -5,6 +5,7 @@
 mod admit;
 mod answer;
 mod capture;
+mod copy_in;
 mod core;
 pub mod drive;
 mod hold;

@@ -184,8 +184,10 @@ pub struct Ready {
     pub(super) epoch: Epoch,
     pub(super) body: Body,
     pub(super) upload: Option<Upload>,
-    /// The target is in COPY FROM STDIN until the client ends it.
+    /// The client's Syncs are COPY data: the target copies in and the client has not ended that.
     pub(super) copy_in: bool,
+    /// The target copies in and has not said how that ended.
+    pub(super) copying: bool,
     /// A COPY TO STDOUT under way; `None` inside when its data passes as it is.
     pub(super) copy_out: Option<Option<CopyMasker>>,
     /// Statements whose text is not in the record yet.
@@ -234,6 +236,7 @@ impl Ready {
             body: Body::Forward,
             upload: None,
             copy_in: false,
+            copying: false,
             copy_out: None,
             fresh: Vec::new(),
             resolved: None,
