@@ -62,10 +62,16 @@ pub enum Malformed {
 pub enum Unsupported {
     /// A protocol major version other than 3.
     ProtocolVersion,
-    /// A replication connection.
-    Replication,
+    /// A replication connection of somebody for whom columns of the target are masked.
+    MaskedReplication,
+    /// `replication` of the start-up packet is none of its values.
+    ReplicationValue,
     /// An authentication method of the target.
     Authentication,
+    /// The target does not bind its login to the TLS connection, which its configuration asks for.
+    ChannelBinding,
+    /// The target asks for the password in clear on a connection that is not encrypted.
+    PlaintextPassword,
     /// The target's TLS policy asks for what the target does not offer.
     TlsRequired,
     /// The listener wants TLS and the client did not ask for it.
@@ -98,6 +104,14 @@ pub enum Login {
     UnknownTarget,
     /// The identity has no role at the target.
     NoRole,
+    /// The role that the client asked for is not open to its groups.
+    RoleNotOpen,
+    /// The client's certificate is missing, not trusted, expired or revoked.
+    Certificate,
+    /// The client bound the login to another channel than this one.
+    ChannelBinding,
+    /// The client could bind the login to the channel and was told otherwise by somebody.
+    Downgrade,
     /// The target refused weir's own credential.
     TargetCredentials,
 }
@@ -149,8 +163,11 @@ impl Fault {
             },
             FaultKind::Unsupported(u) => match u {
                 Unsupported::ProtocolVersion => "protocol-version",
-                Unsupported::Replication => "replication",
+                Unsupported::MaskedReplication => "masked-replication",
+                Unsupported::ReplicationValue => "replication-value",
                 Unsupported::Authentication => "target-authentication",
+                Unsupported::ChannelBinding => "target-channel-binding",
+                Unsupported::PlaintextPassword => "target-plaintext-password",
                 Unsupported::TlsRequired => "target-tls-required",
                 Unsupported::PlaintextClient => "plaintext-client",
                 Unsupported::ParserSetting => "parser-setting",
@@ -166,6 +183,10 @@ impl Fault {
                 Login::Sasl => "sasl",
                 Login::UnknownTarget => "unknown-target",
                 Login::NoRole => "no-role",
+                Login::RoleNotOpen => "role-not-open",
+                Login::Certificate => "client-certificate",
+                Login::ChannelBinding => "channel-binding",
+                Login::Downgrade => "channel-binding-downgrade",
                 Login::TargetCredentials => "target-credentials",
             },
             FaultKind::Target(t) => match t {

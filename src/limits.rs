@@ -63,6 +63,8 @@ pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
 pub const SEGMENT_AGE_US: u64 = 60_000_000;
 /// In `write` mode the disk lags at most this far behind.
 pub const SYNC_INTERVAL_US: u64 = 10_000;
+/// Sessions that wait for the disk may wait this long for others to share the flush.
+pub const GATHER_US_MAX: u64 = 500;
 /// Commands that wait for approval, per shard.
 pub const HELD_COMMANDS_MAX: usize = 1_024;
 /// A stage that takes longer than an hour is measured as an hour.

@@ -14,7 +14,9 @@ use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::settings::User;
-use crate::identify::scram::{ClientExchange, SaltedCache, ServerExchange, Verifier};
+use crate::identify::scram::{
+    Binding, ClientExchange, MECHANISM, SaltedCache, ServerExchange, Verifier,
+};
 
 /// Somebody who proved who they are.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -98,9 +100,9 @@ impl Gate {
     fn knows(&self, name: &str, password: &str, verifier: Option<&Verifier>) -> Option<bool> {
         let mut nonce = [0; 24];
         self.random.fill(&mut nonce).ok()?;
-        let mut client = ClientExchange::new(password, &TOKEN_TEXT.encode(nonce));
+        let mut client = ClientExchange::new(password, &TOKEN_TEXT.encode(nonce), Binding::None);
         let mut server = ServerExchange::new(name, verifier, &self.mock_seed, &nonce);
-        let first = server.client_first(&client.first()).ok()?;
+        let first = server.begin(MECHANISM.as_bytes(), &client.first()).ok()?;
         let last = client.server_first(&first, &mut SaltedCache::new()).ok()?;
         Some(server.client_final(&last).is_ok())
     }

@@ -12,11 +12,12 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::settings::{Credential, Target, TargetTls};
 use crate::fault::{Fault, FaultKind};
+use crate::identify::certificate;
 use crate::identify::scram::SaltedCache;
 use crate::limits;
 use crate::shard::tls;
 use crate::wire::Side;
-use crate::wire::postgres::login::{LoginStep, TargetLogin};
+use crate::wire::postgres::login::{Channel, LoginStep, TargetLogin};
 use crate::wire::postgres::{message, reply};
 use crate::wire::reader::Reader;
 
@@ -139,11 +140,21 @@ impl Connection {
         ];
         reply::startup(
             &mut out,
+            0,
             parameters.iter().map(|(name, value)| (name.as_bytes(), value.as_bytes())),
         );
         self.write(&out)?;
         let password = credential.password.clone();
-        let mut login = TargetLogin::new(&credential.role, password, nonce()?);
+        let (encrypted, end_point) = match &self.stream {
+            Stream::Plain(_) => (false, None),
+            Stream::Tls(stream) => {
+                let chain = stream.conn.peer_certificates().unwrap_or_default();
+                (true, chain.first().and_then(|leaf| certificate::end_point(leaf)))
+            }
+        };
+        let (tls, binding) = (target.tls, target.channel_binding);
+        let channel = Channel { encrypted, end_point, tls, binding };
+        let mut login = TargetLogin::new(&credential.role, password, nonce()?, channel);
         let mut cache = SaltedCache::new();
         loop {
             let (kind, body) = self.receive()?;

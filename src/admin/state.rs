@@ -19,6 +19,7 @@ use crate::mask::catalog::Catalog;
 use crate::metrics::{Meters, TargetReading, Total};
 use crate::record::SessionId;
 use crate::shard::mail::{SnapshotSource, ToShard};
+use crate::wire::postgres::login::KnownMinor;
 
 /// Reads the totals of all shards.
 pub type Totals = Box<dyn Fn() -> Vec<Total> + Send + Sync>;
@@ -83,6 +84,8 @@ pub struct TargetFacts {
     pub catalog_error: String,
     /// Asks the target's catalog task for a new read.
     pub wanted: Arc<Notify>,
+    /// The protocol version it speaks, as the logins find out.
+    pub minor: Arc<KnownMinor>,
 }
 
 /// Counted events of the control thread.
@@ -150,6 +153,7 @@ impl World {
             settings: self.settings.clone(),
             catalogs: self.targets.iter().map(|facts| facts.catalog.clone()).collect(),
             addresses: self.targets.iter().map(|facts| facts.addresses.clone()).collect(),
+            minors: self.targets.iter().map(|facts| facts.minor.clone()).collect(),
             mock_seed: self.mock_seed,
         })
     }
@@ -165,6 +169,7 @@ impl World {
             if let Some(facts) = self.targets.get_mut(*index) {
                 facts.addresses.clear();
                 facts.catalog = None;
+                facts.minor = Arc::default();
             }
         }
         self.settings = Arc::new(settings);

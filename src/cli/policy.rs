@@ -12,7 +12,7 @@ use crate::admin::clock;
 use crate::config::settings::{Credential, Settings, Target};
 use crate::decide::rules::{Judgement, Who};
 use crate::decide::{Classifier, Rules};
-use crate::identify::Identity;
+use crate::identify::{Identity, Method};
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -113,7 +113,7 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
         unknown("target", &test.target, settings.targets.iter().map(|target| target.name.as_str()))
     })?;
     let identity =
-        Identity { user: user.name.clone(), groups: user.groups.clone(), method: "scram-sha-256" };
+        Identity { user: user.name.clone(), groups: user.groups.clone(), method: Method::Scram };
     let classified = Classifier::new().classify(test.sql.as_bytes());
     let Some(credential) = credential(target, &identity) else {
         let detail = format!("no credential of {} is for this user's groups", target.name);

@@ -12,7 +12,10 @@ use std::path::{Path, PathBuf};
 use super::load::Source;
 use super::report::Report;
 use super::section::{At, Section};
-use super::settings::{JournalSettings, Listen, ListenTls, Settings, User};
+use super::settings::{
+    CertificateName, CertificateSpec, ClientTrust, JournalSettings, Listen, ListenTls, Settings,
+    User,
+};
 use super::units;
 use crate::identify::scram::{ITERATIONS_DEFAULT, Verifier};
 use crate::limits;
@@ -35,8 +38,10 @@ pub(super) fn settings(
     let admin = admin(root, report);
     let journal = journal(root, report);
     let targets = targets::targets(root, source, report);
-    let users = users(root, source, report);
-    let (rules, masks) = rules::rules_and_masks(root, &targets, &users, report);
+    let trusts_clients = postgres.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
+    let identities = identities(root, trusts_clients, source, report);
+    let (rules, masks) = rules::rules_and_masks(root, &targets, &identities, report);
+    let Identities { users, certificates } = identities;
     Settings {
         data_dir: data_dir.map_or_else(PathBuf::new, |dir| source.path(dir.value)),
         shards: shards.map_or_else(shards_default, |count| count as usize),
@@ -45,6 +50,7 @@ pub(super) fn settings(
         journal,
         targets,
         users,
+        certificates,
         rules,
         masks,
     }
@@ -92,16 +98,31 @@ fn listen_tls(
     let certificate = existing_file(tls.required_text("certificate", report), source, report);
     let key = existing_file(tls.required_text("key", report), source, report);
     let required = tls.boolean("required", report).unwrap_or(true);
-    if let Some(value) = tls.take("client_ca") {
-        report.error(
-            value.span(),
-            "`client_ca`: login by client certificate is not built yet",
-            "",
-            "leave it out; users log in with SCRAM ([[identity.user]])",
+    let clients = client_trust(&mut tls, source, report);
+    tls.finish(report);
+    Some(ListenTls { certificate: certificate?, key: key?, required, clients })
+}
+
+fn client_trust(
+    tls: &mut Section<'_>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Option<ClientTrust> {
+    let authorities = existing_file(tls.text("client_ca", report), source, report);
+    let revoked = tls.text("client_crl", report);
+    let required = tls.boolean("client_certificate_required", report);
+    if authorities.is_none() && (revoked.is_some() || required.is_some()) {
+        tls.missing(
+            "client_ca",
+            "a PEM file of the roots that client certificates come from",
+            report,
         );
     }
-    tls.finish(report);
-    Some(ListenTls { certificate: certificate?, key: key?, required })
+    Some(ClientTrust {
+        authorities: authorities?,
+        revoked: existing_file(revoked, source, report),
+        required: required.unwrap_or(false),
+    })
 }
 
 /// A file that will be read later; that it is there is checked now.
@@ -164,10 +185,42 @@ fn journal(root: &mut Section<'_>, report: &mut Report<'_>) -> JournalSettings {
     settings
 }
 
-fn users(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Vec<User> {
+/// What `[identity]` holds.
+#[derive(Default)]
+struct Identities {
+    users: Vec<User>,
+    certificates: Vec<CertificateSpec>,
+}
+
+fn identities(
+    root: &mut Section<'_>,
+    trusts_clients: bool,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Identities {
     let Some(mut identity) = root.section("identity", "[identity]", report) else {
-        return Vec::new();
+        return Identities::default();
     };
+    let users = users(&mut identity, source, report);
+    let certificates = certificates(&mut identity, report);
+    if !certificates.is_empty() && !trusts_clients {
+        let found = "[[identity.certificate]], and no client is asked for a certificate";
+        let hint = "set `client_ca` in `tls` of [listen.postgres]";
+        report.error(identity.span(), found, "the roots that client certificates come from", hint);
+    }
+    if let Some(value) = identity.take("oidc") {
+        report.error(
+            value.span(),
+            "[[identity.oidc]]: login by OIDC is not built yet",
+            "",
+            "leave it out; users log in with SCRAM ([[identity.user]])",
+        );
+    }
+    identity.finish(report);
+    Identities { users, certificates }
+}
+
+fn users(identity: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Vec<User> {
     let mut users: Vec<User> = Vec::new();
     for mut section in identity.sections("user", "[[identity.user]]", report) {
         let name = section.required_text("name", report);
@@ -185,16 +238,35 @@ fn users(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -
             users.push(User { name: name.value.to_owned(), verifier, groups });
         }
     }
-    if let Some(value) = identity.take("oidc") {
-        report.error(
-            value.span(),
-            "[[identity.oidc]]: login by OIDC is not built yet",
-            "",
-            "leave it out; users log in with SCRAM ([[identity.user]])",
-        );
-    }
-    identity.finish(report);
     users
+}
+
+const CERTIFICATE_NAMES: [(&str, CertificateName); 6] = [
+    ("cn", CertificateName::Common),
+    ("dn", CertificateName::Distinguished),
+    ("dns", CertificateName::Dns),
+    ("email", CertificateName::Email),
+    ("uri", CertificateName::Uri),
+    ("spiffe", CertificateName::Spiffe),
+];
+
+fn certificates(identity: &mut Section<'_>, report: &mut Report<'_>) -> Vec<CertificateSpec> {
+    let mut specs = Vec::new();
+    for mut section in identity.sections("certificate", "[[identity.certificate]]", report) {
+        if !section.has("name") {
+            section.missing("name", "which name in the certificate is the identity", report);
+        }
+        let name = section.choice("name", &CERTIFICATE_NAMES, report);
+        let owned = |texts: Vec<At<&str>>| -> Vec<String> {
+            texts.iter().map(|text| text.value.to_owned()).collect()
+        };
+        let matches = owned(section.texts("matches", report));
+        let groups = owned(section.texts("groups", report));
+        let units_are_groups = section.boolean("units_are_groups", report).unwrap_or(false);
+        section.finish(report);
+        specs.extend(name.map(|name| CertificateSpec { name, matches, groups, units_are_groups }));
+    }
+    specs
 }
 
 fn verifier(

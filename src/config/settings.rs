@@ -22,6 +22,8 @@ pub struct Settings {
     pub targets: Vec<Target>,
     /// Users of weir with SCRAM verifiers.
     pub users: Vec<User>,
+    /// Who the owners of client certificates are, in the order of the file.
+    pub certificates: Vec<CertificateSpec>,
     /// Rules, in the order of the file.
     pub rules: Vec<RuleSpec>,
     /// Masks, in the order of the file.
@@ -45,6 +47,19 @@ pub struct ListenTls {
     /// PEM key.
     pub key: PathBuf,
     /// Refuse clients that do not ask for TLS.
+    pub required: bool,
+    /// How certificates of clients are verified, if they are asked for.
+    pub clients: Option<ClientTrust>,
+}
+
+/// How certificates of clients are verified.
+#[derive(Clone, Debug)]
+pub struct ClientTrust {
+    /// PEM roots.
+    pub authorities: PathBuf,
+    /// PEM revocation lists.
+    pub revoked: Option<PathBuf>,
+    /// Refuse clients without a certificate.
     pub required: bool,
 }
 
@@ -103,6 +118,17 @@ pub enum TargetTls {
     VerifyFull,
 }
 
+/// Whether weir's login is bound to the TLS connection (libpq: `channel_binding`).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum ChannelBinding {
+    /// Never.
+    Disable,
+    /// When the target offers it.
+    Prefer,
+    /// A target that does not offer it is refused.
+    Require,
+}
+
 /// A database weir stands in front of.
 #[derive(Clone, Debug)]
 pub struct Target {
@@ -118,6 +144,10 @@ pub struct Target {
     pub tls: TargetTls,
     /// PEM roots for the verify modes.
     pub root_certificates: Option<PathBuf>,
+    /// Whether the login is bound to the TLS connection.
+    pub channel_binding: ChannelBinding,
+    /// Physical replication connections, which name no database, come here.
+    pub replication: bool,
     /// When a record counts as written.
     pub durability: Durability,
     /// How much of answers is kept.
@@ -146,6 +176,36 @@ pub struct User {
     pub verifier: crate::identify::scram::Verifier,
     /// Groups.
     pub groups: Vec<String>,
+}
+
+/// The owners of some client certificates.
+#[derive(Clone, Debug)]
+pub struct CertificateSpec {
+    /// Which name in the certificate is the identity.
+    pub name: CertificateName,
+    /// Patterns of that name; empty means any.
+    pub matches: Vec<String>,
+    /// Groups.
+    pub groups: Vec<String>,
+    /// The organizational units of the subject are groups too.
+    pub units_are_groups: bool,
+}
+
+/// A name in a certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CertificateName {
+    /// Common name of the subject.
+    Common,
+    /// The whole subject.
+    Distinguished,
+    /// A DNS name among the alternative names.
+    Dns,
+    /// A mail address among the alternative names.
+    Email,
+    /// A URI among the alternative names.
+    Uri,
+    /// The SPIFFE id.
+    Spiffe,
 }
 
 /// A secret that cannot be printed.

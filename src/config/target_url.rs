@@ -10,8 +10,8 @@ use super::sections::targets::{PORT_DEFAULT, TLS_MODES};
 use super::sections::{ADMIN_DEFAULT, JOURNAL_DEFAULT};
 use super::sections::{random_salt, shards_default, system_roots};
 use super::settings::{
-    Capture, Credential, Durability, Effect, Listen, RuleSpec, Secret, Settings, Target, TargetTls,
-    User,
+    Capture, ChannelBinding, Credential, Durability, Effect, Listen, RuleSpec, Secret, Settings,
+    Target, TargetTls, User,
 };
 use super::units;
 use crate::identify::scram::{ITERATIONS_DEFAULT, Verifier};
@@ -92,6 +92,7 @@ pub fn for_target_url(
         journal: JOURNAL_DEFAULT,
         targets: vec![target],
         users: vec![user],
+        certificates: Vec::new(),
         rules: vec![allow],
         masks: Vec::new(),
     })
@@ -129,6 +130,8 @@ fn target(url: &str) -> Result<Target, TargetUrlError> {
         database,
         tls,
         root_certificates,
+        channel_binding: ChannelBinding::Prefer,
+        replication: true,
         durability: Durability::Write,
         capture: Capture::Head(limits::CAPTURE_BYTES_DEFAULT),
         credentials: vec![Credential {

@@ -19,6 +19,7 @@ mod cache;
 mod copy;
 mod functions;
 mod references;
+mod replication;
 mod shape;
 mod statement;
 mod tree;
@@ -34,6 +35,7 @@ use crate::mask::redact::may_hold_credential;
 use cache::Cache;
 
 pub use functions::changes_parsing;
+pub use replication::replication;
 
 /// The cache of one shard.
 #[derive(Debug, Default)]

@@ -14,7 +14,7 @@
 //! | `groups` | a group of the identity | everything |
 //! | `sources` | the client's address is in one of the networks | everything |
 //! | `hours_utc` | the time of day | always |
-//! | `commands` | one of the classes; see `transaction` below | all classes |
+//! | `commands` | one of the classes; see `transaction` below | all classes; see `replication` |
 //! | `touches` | objects, see below | everything |
 //!
 //! **Transactions.** A rule that allows anything to an identity at a target allows `transaction`
@@ -22,6 +22,9 @@
 //! nothing, and nobody could use a driver otherwise. A deny or hold rule that names `transaction`
 //! still applies. `session` (SET, SHOW, ...) does not follow: it has to be named, or `commands`
 //! left out.
+//!
+//! **Replication.** A stream of changes carries every table, past all masks and classes. A rule
+//! allows it only by naming `replication` in its `commands`.
 //!
 //! **Touches.** A deny or hold rule matches when one object may be meant: an object without a
 //! schema is taken to be in any schema. An allow rule matches only when every object is meant: an
@@ -267,6 +270,7 @@ impl Rule {
             roles: spec.roles.clone(),
             sources: spec.sources.iter().map(NetworkMask::new).collect(),
             commands: match spec.commands.as_slice() {
+                [] if matches!(spec.then, settings::Effect::Allow) => !bit(Class::Replication),
                 [] => u32::MAX,
                 classes => classes.iter().fold(0, |bits, class| bits | bit(*class)),
             },

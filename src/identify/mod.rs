@@ -3,6 +3,9 @@
 //! In: prefix bytes, SASL messages, facts of the TLS handshake. Out: `Protocol`, `Identity`.
 //! Never: a guess; what is unknown is closed and recorded.
 
+pub mod certificate;
+pub mod glob;
+pub mod role;
 pub mod scram;
 
 /// Who sits at the client side of a session.
@@ -12,6 +15,37 @@ pub struct Identity {
     pub user: String,
     /// Groups, as the source of the identity states them.
     pub groups: Vec<String>,
-    /// How the identity was proven: `scram-sha-256`, `certificate`, `oidc`.
-    pub method: &'static str,
+    /// How the identity was proven.
+    pub method: Method,
+}
+
+/// How an identity was proven.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Method {
+    /// A password that weir has a verifier of.
+    Scram,
+    /// A password that weir has a verifier of, bound to the TLS connection.
+    ScramPlus,
+    /// A certificate of the client.
+    Certificate,
+}
+
+impl Method {
+    /// The word in records.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Method::Scram => "scram-sha-256",
+            Method::ScramPlus => "scram-sha-256-plus",
+            Method::Certificate => "certificate",
+        }
+    }
+
+    /// Whether the login says by itself who the client is, so that the `user` of the start-up
+    /// packet is free to ask for a role at the target.
+    pub const fn leaves_user_free(self) -> bool {
+        match self {
+            Method::Scram | Method::ScramPlus => false,
+            Method::Certificate => true,
+        }
+    }
 }

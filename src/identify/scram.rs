@@ -6,9 +6,9 @@
 //!
 //! ```text
 //!   client                                                     server
-//!   n,,n=,r=<cn>                    --- client-first --->      ExpectClientFirst
+//!   <gs2>,n=,r=<cn>                 --- client-first --->      ExpectClientFirst
 //!   ExpectServerFirst           <--- server-first ----         r=<cn><sn>,s=<salt>,i=<count>
-//!   c=biws,r=<cn><sn>,p=<proof>     --- client-final --->      ExpectClientFinal
+//!   c=<cbind>,r=<cn><sn>,p=<proof>  --- client-final --->      ExpectClientFinal
 //!   ExpectServerFinal           <--- server-final ----         v=<signature>
 //! ```
 
@@ -145,9 +145,12 @@ pub enum ScramError {
     /// A message that the exchange does not expect now.
     #[error("SCRAM message out of order")]
     Order,
-    /// The client asks for channel binding, which was not offered.
-    #[error("channel binding was asked for but not offered")]
+    /// The client binds to another channel, or in another way than was offered.
+    #[error("SCRAM channel binding check failed")]
     ChannelBinding,
+    /// The client could bind and believes that this server cannot: somebody took it off the list.
+    #[error("the client was told that channel binding is not offered, but it is")]
+    Downgrade,
     /// The client asks to act as someone else.
     #[error("a SCRAM authorization identity is not supported")]
     AuthorizationId,
@@ -171,11 +174,21 @@ pub enum ScramError {
     ServerSignature,
 }
 
+/// The mechanism without channel binding.
+pub const MECHANISM: &str = "SCRAM-SHA-256";
+/// The mechanism with it.
+pub const MECHANISM_PLUS: &str = "SCRAM-SHA-256-PLUS";
+/// The one binding of TLS connections that PostgreSQL knows (RFC 5929, section 4).
+const END_POINT: &[u8] = b"p=tls-server-end-point";
+
 /// The server's half of one login.
 pub struct ServerExchange {
     verifier: Verifier,
     known: bool,
     server_nonce: String,
+    /// What a client that binds has to name: the hash of the server's certificate.
+    end_point: Option<Vec<u8>>,
+    is_bound: bool,
     state: ServerState,
 }
 
@@ -186,7 +199,8 @@ enum ServerState {
         signed: Vec<u8>,
         /// Client nonce followed by the server's.
         nonce: Vec<u8>,
-        /// Base64 of the gs2 header, which the client has to repeat.
+        /// Base64 of the gs2 header and, with channel binding, of what is bound to: the client has
+        /// to say the same.
         binding: String,
     },
     Done,
@@ -207,15 +221,52 @@ impl ServerExchange {
             known: verifier.is_some(),
             verifier: verifier.cloned().unwrap_or_else(|| Verifier::mock(mock_seed, user)),
             server_nonce: BASE64.encode(nonce),
+            end_point: None,
+            is_bound: false,
             state: ServerState::ExpectClientFirst,
         }
     }
 
-    /// Takes client-first, gives server-first.
+    /// The same on a TLS connection of which the server's certificate has this hash
+    /// (`certificate::end_point`): the client may bind to it.
+    #[must_use]
+    pub fn bound_to(mut self, end_point: Option<Vec<u8>>) -> ServerExchange {
+        self.end_point = end_point;
+        self
+    }
+
+    /// The mechanisms to offer, the better one first.
+    pub fn mechanisms(&self) -> &'static [&'static str] {
+        match self.end_point {
+            Some(_) => &[MECHANISM_PLUS, MECHANISM],
+            None => &[MECHANISM],
+        }
+    }
+
+    /// Whether the client bound itself to the channel.
+    pub fn is_bound(&self) -> bool {
+        self.is_bound
+    }
+
+    /// Takes the mechanism the client chose and client-first, gives server-first.
     ///
     /// # Errors
     /// The message is malformed or asks for what is not offered. The exchange is over then.
-    pub fn client_first(&mut self, message: &[u8]) -> Result<Vec<u8>, ScramError> {
+    pub fn begin(&mut self, mechanism: &[u8], message: &[u8]) -> Result<Vec<u8>, ScramError> {
+        let flag = message.split(|&byte| byte == b',').next().unwrap_or_default();
+        let offered = self.mechanisms().iter().any(|known| known.as_bytes() == mechanism);
+        match (mechanism == MECHANISM_PLUS.as_bytes(), flag) {
+            _ if !offered => Err(ScramError::Malformed),
+            (true, flag) if flag == END_POINT => self.client_first(message),
+            (true, _) => Err(ScramError::ChannelBinding),
+            (false, b"y") if self.end_point.is_some() => Err(ScramError::Downgrade),
+            (false, flag) if flag.starts_with(b"p=") => Err(ScramError::ChannelBinding),
+            (false, _) => self.client_first(message),
+        }
+    }
+
+    /// Takes client-first, gives server-first.
+    fn client_first(&mut self, message: &[u8]) -> Result<Vec<u8>, ScramError> {
         match std::mem::replace(&mut self.state, ServerState::Done) {
             ServerState::ExpectClientFirst => {}
             ServerState::ExpectClientFinal { .. } | ServerState::Done => {
@@ -230,10 +281,12 @@ impl ServerExchange {
         answer.extend_from_slice(b",s=");
         answer.extend_from_slice(BASE64.encode(&self.verifier.salt).as_bytes());
         answer.extend_from_slice(format!(",i={}", self.verifier.iterations).as_bytes());
+        self.is_bound = first.gs2_header.starts_with(END_POINT);
+        let bound = self.end_point.as_deref().filter(|_| self.is_bound).unwrap_or_default();
         self.state = ServerState::ExpectClientFinal {
             signed: [first.bare, b",", &answer].concat(),
             nonce,
-            binding: BASE64.encode(first.gs2_header),
+            binding: BASE64.encode([first.gs2_header, bound].concat()),
         };
         Ok(answer)
     }
@@ -278,9 +331,41 @@ impl fmt::Debug for ServerExchange {
     }
 }
 
+/// What a client says of the channel in its first message.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Binding {
+    /// It does not bind (`n`).
+    None,
+    /// It would, but the server does not offer it (`y`): should the server have offered it, the
+    /// server learns here that somebody took it off the list.
+    NotOffered,
+    /// It binds to the server's certificate, of which this is the hash.
+    EndPoint(Vec<u8>),
+}
+
+impl Binding {
+    fn gs2_header(&self) -> &'static [u8] {
+        match self {
+            Binding::None => b"n,,",
+            Binding::NotOffered => b"y,,",
+            Binding::EndPoint(_) => b"p=tls-server-end-point,,",
+        }
+    }
+
+    /// `cbind-input` of RFC 5802 in base64.
+    fn input(&self) -> String {
+        let data = match self {
+            Binding::None | Binding::NotOffered => &[][..],
+            Binding::EndPoint(hash) => hash,
+        };
+        BASE64.encode([self.gs2_header(), data].concat())
+    }
+}
+
 /// The client's half of one login: weir at a target.
 pub struct ClientExchange {
     password: String,
+    binding: Binding,
     first_bare: String,
     nonce: String,
     state: ClientState,
@@ -297,24 +382,25 @@ impl ClientExchange {
     ///
     /// # Panics
     /// If the nonce is empty or holds what a nonce may not, which is a mistake of the caller.
-    pub fn new(password: &str, nonce: &str) -> ClientExchange {
+    pub fn new(password: &str, nonce: &str, binding: Binding) -> ClientExchange {
         // The name stays empty: PostgreSQL takes the one of the start-up packet, as libpq knows.
-        ClientExchange::for_user("", password, nonce)
+        ClientExchange::for_user("", password, nonce, binding)
     }
 
-    fn for_user(user: &str, password: &str, nonce: &str) -> ClientExchange {
+    fn for_user(user: &str, password: &str, nonce: &str, binding: Binding) -> ClientExchange {
         assert!(is_nonce(nonce.as_bytes()), "a nonce is printable and has no comma");
         ClientExchange {
             password: password.to_owned(),
+            binding,
             first_bare: format!("n={user},r={nonce}"),
             nonce: nonce.to_owned(),
             state: ClientState::ExpectServerFirst,
         }
     }
 
-    /// The client-first message. weir's leg never binds the channel, and says so (`n`).
+    /// The client-first message.
     pub fn first(&self) -> Vec<u8> {
-        format!("n,,{}", self.first_bare).into_bytes()
+        [self.binding.gs2_header(), self.first_bare.as_bytes()].concat()
     }
 
     /// Takes server-first, gives client-final.
@@ -341,7 +427,8 @@ impl ClientExchange {
             return Err(ScramError::Iterations);
         }
         let keys = cache.keys(&self.password, &first.salt, first.iterations);
-        let mut answer = [b"c=biws,r=", first.nonce].concat();
+        let binding = self.binding.input();
+        let mut answer = [b"c=", binding.as_bytes(), b",r=", first.nonce].concat();
         let signed = [self.first_bare.as_bytes(), b",", message, b",", &answer].concat();
         let client_signature = hmac_sha256(&sha256(&keys.client_key), &signed);
         let proof = xor(&keys.client_key, &client_signature);
@@ -489,9 +576,8 @@ impl<'a> ClientFirst<'a> {
     fn parse(message: &'a [u8]) -> Result<ClientFirst<'a>, ScramError> {
         let mut rest = message;
         match take_until_comma(&mut rest)? {
-            // `y`: could bind and believes we cannot. True, as PLUS is never offered.
-            b"n" | b"y" => {}
-            flag if flag.starts_with(b"p=") => return Err(ScramError::ChannelBinding),
+            // Whether the flag fits the mechanism is checked by `begin`.
+            b"n" | b"y" | END_POINT => {}
             _ => return Err(ScramError::Malformed),
         }
         match take_until_comma(&mut rest)? {

@@ -391,7 +391,9 @@ impl Spool {
             first_index: self.next_index,
         };
         let full = std::mem::replace(&mut self.open, Open::begin(segment, header));
-        if !full.segment.file.is_poisoned() {
+        // One that is on the disk already would wait for a flush that nobody has to carry out, and
+        // keep those behind it from theirs.
+        if self.written > self.durable && !full.segment.file.is_poisoned() {
             self.unsynced.push_back(Unsynced {
                 file: Arc::clone(&full.segment.file),
                 number: full.header.number,

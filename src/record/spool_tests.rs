@@ -250,6 +250,23 @@ fn durable_follows_the_syncs_in_order() {
 }
 
 #[test]
+fn a_segment_closed_when_the_disk_had_it_all_does_not_stop_the_syncs() {
+    let folder = Folder::new();
+    let (mut spool, _inbox, _pool) = spool(&folder, 0);
+    let session = spool.open(&context(1));
+    for round in 0..3 {
+        let written = spool.append(session, round, now(round), &start()).unwrap();
+        let job = spool.sync_job().expect("a flush of what was just written");
+        spool.synced(job, Ok(()));
+        assert_eq!(spool.durable(), written.lsn());
+        wait_until("a rotation", || {
+            spool.rotate(now(round));
+            spool.open.header.number == round + 1
+        });
+    }
+}
+
+#[test]
 fn a_failed_sync_moves_on_and_a_second_one_stops() {
     let folder = Folder::new();
     let (mut spool, inbox, _pool) = spool(&folder, 0);

@@ -163,6 +163,7 @@ impl Ready {
             b'C' | b'I' | b's' => self.command_end(tag, frame, core, stage),
             b'G' => self.copy_in_begins(frame, core, stage),
             b'H' => self.copy_out_begins(frame, core, stage),
+            b'W' => self.copy_both_begins(frame, core, stage),
             b'd' => self.copy_out_data(frame, core, stage),
             b'c' => self.copy_out_ends(frame, core, stage),
             b'V' => self.deliver(frame, core, stage),
@@ -401,6 +402,22 @@ impl Ready {
         };
         self.columns.clear();
         self.copy_out = Some(masker);
+        self.deliver(frame, core, stage)
+    }
+
+    /// A stream of changes: both sides send until both have said that they are done.
+    fn copy_both_begins(
+        &mut self,
+        frame: &[u8],
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let asked = matches!(self.due.front(), Some(Expect::Query(..)));
+        if self.replication.is_none() || !asked || !self.link.view.is_empty() {
+            return Err(server_malformed(Malformed::MessageType));
+        }
+        self.copy_in = true;
+        self.copy_out = Some(None);
         self.deliver(frame, core, stage)
     }
 

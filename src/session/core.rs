@@ -39,6 +39,9 @@ pub struct TlsFacts {
     pub alpn: Option<Vec<u8>>,
     /// The peer's leaf certificate, DER.
     pub peer_certificate: Option<Vec<u8>>,
+    /// The hash of the server's leaf certificate, whichever side that is; a login can be bound to
+    /// it (`certificate::end_point`).
+    pub end_point: Option<Vec<u8>>,
 }
 
 /// Counts of a session.
@@ -71,6 +74,8 @@ pub struct Core {
     pub totals: Totals,
     /// What the meters of the target are told.
     pub gauge: Gauge,
+    /// Process id and secret that cancel at the target, as on the wire.
+    pub backend_key: Vec<u8>,
     journal: SessionRef,
     next_seq: u64,
     outputs: VecDeque<Output>,
@@ -87,6 +92,7 @@ impl Core {
             started: stage.now,
             totals: Totals::default(),
             gauge: Gauge::default(),
+            backend_key: Vec::new(),
             journal,
             next_seq: 0,
             outputs: VecDeque::new(),

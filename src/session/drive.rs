@@ -19,7 +19,7 @@ use std::net::{SocketAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use crate::config::settings::Durability;
-use crate::fault::{Fault, FaultKind, Malformed, Refused, Target};
+use crate::fault::{Fault, FaultKind, Login, Malformed, Refused, Target};
 use crate::forward::Outbox;
 use crate::forward::dial::Dial;
 use crate::limits::{CLOSE_TIMEOUT_US, LINGER_TIMEOUT_US, OUTBOX_BYTES_MAX};
@@ -88,7 +88,7 @@ pub trait SessionMachine: Driven + Sized + 'static {
     /// A vote on the held command.
     fn handle_vote(&mut self, id: SessionId, vote: &Vote, stage: &mut Stage<'_>) -> VoteReply;
     /// A CancelRequest with this session's key.
-    fn handle_cancel(&mut self, key: &[u8], stage: &mut Stage<'_>);
+    fn handle_cancel(&mut self, stage: &mut Stage<'_>);
     /// An administrator ends the session.
     fn handle_kill(&mut self, stage: &mut Stage<'_>);
     /// weir shuts down: end when idle, or at once.
@@ -172,8 +172,8 @@ impl SessionMachine for Machine {
         Machine::handle_vote(self, id, vote, stage)
     }
 
-    fn handle_cancel(&mut self, key: &[u8], stage: &mut Stage<'_>) {
-        Machine::handle_cancel(self, key, stage);
+    fn handle_cancel(&mut self, stage: &mut Stage<'_>) {
+        Machine::handle_cancel(self, stage);
     }
 
     fn handle_kill(&mut self, stage: &mut Stage<'_>) {
@@ -675,6 +675,12 @@ fn tls_fault(side: Side, error: &rustls::Error) -> FaultKind {
         (Side::Server, rustls::Error::InvalidCertificate(_)) => {
             FaultKind::Target(Target::Certificate)
         }
+        (
+            Side::Client,
+            rustls::Error::InvalidCertificate(_)
+            | rustls::Error::InvalidCertRevocationList(_)
+            | rustls::Error::NoCertificatesPresented,
+        ) => FaultKind::Login(Login::Certificate),
         _ => FaultKind::Malformed(Malformed::Tls),
     }
 }

@@ -142,11 +142,12 @@ impl Machine {
         }
     }
 
-    /// The client of this session asked to cancel; `key` is the target's, as on the wire.
-    pub fn handle_cancel(&mut self, key: &[u8], stage: &mut Stage<'_>) {
+    /// The client of this session asked to cancel.
+    pub fn handle_cancel(&mut self, stage: &mut Stage<'_>) {
         self.in_ready(stage, |ready, core, stage| {
             if !ready.cancel_hold(core, stage)? {
-                core.output(Output::CancelAtTarget(ready.link.target, key.to_vec()));
+                let key = core.backend_key.clone();
+                core.output(Output::CancelAtTarget(ready.link.target, key));
             }
             Ok(())
         });

@@ -33,6 +33,7 @@ use crate::metrics::Meters;
 use crate::record::{Journal, SessionId};
 use crate::shard::mail::SnapshotSource;
 use crate::wire::Side;
+use crate::wire::postgres::login::KnownMinor;
 
 /// The time, given to every stage as an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -57,6 +58,8 @@ pub struct Snapshot {
     pub catalogs: Vec<Option<Arc<Catalog>>>,
     /// Per target: addresses as resolved by the control thread.
     pub addresses: Vec<Vec<SocketAddr>>,
+    /// Per target: the protocol version it is known to speak.
+    pub minors: Vec<Arc<KnownMinor>>,
     /// Makes salts for users that do not exist.
     pub mock_seed: [u8; 32],
 }
@@ -70,6 +73,7 @@ impl Snapshot {
             masks: Policy::compile(&settings.masks),
             catalogs: source.catalogs.clone(),
             addresses: source.addresses.clone(),
+            minors: source.minors.clone(),
             mock_seed: source.mock_seed,
             settings,
         }

@@ -31,6 +31,7 @@ use crate::wire::postgres::state::{Approved, Epoch, Expect, Prepared, Registry};
 use super::admit::Refusal;
 use super::capture::{Answer, Upload};
 use super::core::Core;
+use super::login::Replication;
 use super::{Output, Stage};
 
 /// What a session is connected to, and as whom.
@@ -190,6 +191,8 @@ pub struct Ready {
     pub(super) copying: bool,
     /// A COPY TO STDOUT under way; `None` inside when its data passes as it is.
     pub(super) copy_out: Option<Option<CopyMasker>>,
+    /// It is a connection for replication.
+    pub(super) replication: Option<Replication>,
     /// Statements whose text is not in the record yet.
     pub(super) fresh: Vec<Rc<Prepared>>,
     /// What people said about the message handled now, and the `seq` it has.
@@ -238,6 +241,7 @@ impl Ready {
             copy_in: false,
             copying: false,
             copy_out: None,
+            replication: None,
             fresh: Vec::new(),
             resolved: None,
             catalog_asked: false,

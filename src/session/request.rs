@@ -6,6 +6,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::decide::classify::replication;
 use crate::decide::{Class, Classified, Copy, Effect, Permit, Statement};
 use crate::fault::{Fault, FaultKind, Limit, Malformed, Refused};
 use crate::mask::copy::{CopyMasker, CopyPlanned};
@@ -245,6 +246,11 @@ impl Ready {
     }
 
     fn classify(&self, text: &[u8], stage: &mut Stage<'_>) -> Rc<Classified> {
+        if self.replication.is_some()
+            && let Some(command) = replication(text)
+        {
+            return Rc::new(command);
+        }
         if self.hazards.is_empty() {
             stage.classifier.classify(text)
         } else {

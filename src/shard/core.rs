@@ -19,6 +19,7 @@ use std::time::Duration;
 use super::clock;
 use super::counters::Counters;
 use super::errand::Party;
+use super::flush::Flushes;
 use super::journal::ShardJournal;
 use super::leg::Sent;
 use super::mailbox::{Letters, Peer, Reports};
@@ -32,7 +33,6 @@ use crate::accept::socket;
 use crate::config::settings::Durability;
 use crate::decide::Classifier;
 use crate::identify::scram::SaltedCache;
-use crate::limits::SYNC_INTERVAL_US;
 use crate::metrics::Meters;
 use crate::record::SessionId;
 use crate::session::drive::{Driver, SessionMachine, WatchOrder};
@@ -153,7 +153,7 @@ pub(super) struct Core<M, J: ShardJournal> {
     /// Sessions with bytes that wait for the disk.
     awaiting_disk: Vec<Token>,
     job: Option<J::Job>,
-    synced_us: u64,
+    flushes: Flushes,
     ticked_us: u64,
     spin: Spin,
     /// The turn before the last sleep in the ring, if that was the last thing.
@@ -205,7 +205,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             sent: Vec::new(),
             awaiting_disk: Vec::new(),
             job: None,
-            synced_us: 0,
+            flushes: Flushes::default(),
             ticked_us: 0,
             spin: Spin::default(),
             slept_us: None,
@@ -534,10 +534,10 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         if self.job.is_some() || lag == 0 {
             return;
         }
-        if self.awaiting_disk.is_empty() && now_us < self.synced_us + SYNC_INTERVAL_US {
+        if !self.flushes.is_due(self.awaiting_disk.len(), now_us) {
             return;
         }
-        self.synced_us = now_us;
+        self.flushes.begin(now_us);
         if let Some(job) = journal.sync_job() {
             self.ring.sync(J::job_file(&job));
             self.job = Some(job);
@@ -547,6 +547,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     fn synced(&mut self, result: io::Result<()>) {
         let Some(job) = self.job.take() else { return };
         self.counters.syncs.add(1);
+        self.flushes.end(self.awaiting_disk.len(), self.now.mono_us);
         self.tools.journal.synced(job, result);
         for token in std::mem::take(&mut self.awaiting_disk) {
             let Some(driver) = self.sessions.get_mut(token) else { continue };
@@ -580,7 +581,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         earlier(self.timers.next_us());
         let journal = &self.tools.journal;
         if self.job.is_none() && journal.written() > journal.durable() {
-            earlier(Some(self.synced_us + SYNC_INTERVAL_US));
+            earlier(Some(self.flushes.next_us()));
         }
         match self.accepting {
             Accepting::Paused { until_us } => earlier(Some(until_us)),

@@ -7,6 +7,7 @@ use crate::config::settings::Settings;
 use crate::decide::approval::AskSummary;
 use crate::mask::catalog::Catalog;
 use crate::record::SessionId;
+use crate::wire::postgres::login::KnownMinor;
 
 /// What a shard builds its `session::Snapshot` from. Plain data, so it may cross threads.
 #[derive(Clone, Debug)]
@@ -17,6 +18,8 @@ pub struct SnapshotSource {
     pub catalogs: Vec<Option<Arc<Catalog>>>,
     /// Per target.
     pub addresses: Vec<Vec<SocketAddr>>,
+    /// Per target.
+    pub minors: Vec<Arc<KnownMinor>>,
     /// Makes salts for users that do not exist; made once per data directory.
     pub mock_seed: [u8; 32],
 }

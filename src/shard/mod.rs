@@ -10,6 +10,7 @@ mod control;
 pub mod core;
 pub mod counters;
 pub mod errand;
+mod flush;
 pub mod journal;
 pub mod leg;
 pub mod mail;

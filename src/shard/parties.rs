@@ -207,7 +207,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         let Some(driver) = self.sessions.get_mut(token) else { return false };
         driver.call(&mut self.tools.stage(self.now), |party, stage| {
             if let Party::Session(machine) = party {
-                machine.handle_cancel(key, stage);
+                machine.handle_cancel(stage);
             }
         });
         self.touch(token);

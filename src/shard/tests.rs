@@ -15,7 +15,8 @@ use tokio::sync::oneshot;
 use super::mail::{SessionSummary, SnapshotSource, ToControl, ToShard, Vote, VoteReply};
 use super::{ShardHandle, StartShards};
 use crate::config::settings::{
-    Capture, Durability, JournalSettings, Listen, ListenTls, Settings, Target, TargetTls,
+    Capture, ChannelBinding, Durability, JournalSettings, Listen, ListenTls, Settings, Target,
+    TargetTls,
 };
 use crate::decide::Permit;
 use crate::fault::{self, Fault, FaultKind};
@@ -44,6 +45,7 @@ struct Relay {
     seq: u64,
     durability: Durability,
     timer_us: Option<u64>,
+    key: Vec<u8>,
     id: SessionId,
     meter: Arc<TargetMeter>,
 }
@@ -92,7 +94,10 @@ impl Relay {
                 self.relay(Side::Client, &bytes[1..], stage);
             }
             Some(&TIMER) => self.timer_us = Some(stage.now.mono_us + 30_000),
-            Some(&KEY) => self.outputs.push_back(Output::CancelKey(bytes[1..].to_vec())),
+            Some(&KEY) => {
+                self.key = bytes[1..].to_vec();
+                self.outputs.push_back(Output::CancelKey(self.key.clone()));
+            }
             Some(&CANCEL) => {
                 self.outputs.push_back(Output::Cancel(bytes[1..].to_vec()));
                 self.end(None);
@@ -226,6 +231,7 @@ impl SessionMachine for Relay {
             seq: 0,
             durability: Durability::Write,
             timer_us: None,
+            key: Vec::new(),
             id: accepted.session_id,
         }
     }
@@ -238,8 +244,8 @@ impl SessionMachine for Relay {
         VoteReply::Denied
     }
 
-    fn handle_cancel(&mut self, key: &[u8], _stage: &mut Stage<'_>) {
-        self.outputs.push_back(Output::CancelAtTarget(0, key.to_vec()));
+    fn handle_cancel(&mut self, _stage: &mut Stage<'_>) {
+        self.outputs.push_back(Output::CancelAtTarget(0, self.key.clone()));
     }
 
     fn handle_kill(&mut self, _stage: &mut Stage<'_>) {
@@ -310,6 +316,7 @@ fn settings(options: Options) -> Settings {
                 certificate: testdata("server.pem"),
                 key: testdata("server.key"),
                 required: false,
+                clients: None,
             }),
         },
         admin: local,
@@ -321,11 +328,14 @@ fn settings(options: Options) -> Settings {
             database: "orders".to_owned(),
             tls: options.target_tls,
             root_certificates: Some(testdata("ca.pem")),
+            channel_binding: ChannelBinding::Prefer,
+            replication: false,
             durability: Durability::Write,
             capture: Capture::Summary,
             credentials: Vec::new(),
         }],
         users: Vec::new(),
+        certificates: Vec::new(),
         rules: Vec::new(),
         masks: Vec::new(),
     }
@@ -346,6 +356,7 @@ impl Rig {
             settings: Arc::new(settings),
             catalogs: vec![None],
             addresses: vec![addresses],
+            minors: Vec::new(),
             mock_seed: [0; 32],
         };
         let (sealed, sealing) = std::sync::mpsc::channel();
@@ -665,6 +676,7 @@ fn messages_are_answered() {
         settings: Arc::new(settings(PLAIN)),
         catalogs: vec![None],
         addresses: vec![vec![]],
+        minors: Vec::new(),
         mock_seed: [0; 32],
     };
     rig.send(ToShard::Snapshot(Arc::new(source)));

@@ -11,13 +11,18 @@ use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
-use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
+use rustls::pki_types::{
+    CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime,
+};
+use rustls::server::WebPkiClientVerifier;
+use rustls::server::danger::ClientCertVerifier;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, Connection, DigitallySignedStruct, Error,
     ProtocolVersion, RootCertStore, ServerConfig, ServerConnection, SignatureScheme,
 };
 
-use crate::config::settings::{ListenTls, Settings, Target, TargetTls};
+use crate::config::settings::{ClientTrust, ListenTls, Settings, Target, TargetTls};
+use crate::identify::certificate;
 use crate::session::machine::TlsFacts;
 
 /// The protocol name of PostgreSQL in ALPN.
@@ -64,6 +69,14 @@ pub enum TlsProblem {
         /// Its host.
         host: String,
     },
+    /// Certificates of clients cannot be verified with these roots and revocation lists.
+    #[error("{path}: {cause}")]
+    ClientVerifier {
+        /// The roots.
+        path: PathBuf,
+        /// What rustls says.
+        cause: rustls::server::VerifierBuilderError,
+    },
     /// The verifier cannot be built from these roots.
     #[error("target {target}: {cause}")]
     Verifier {
@@ -78,8 +91,15 @@ pub enum TlsProblem {
 /// good at every other.
 #[derive(Debug)]
 pub struct TlsConfigs {
-    server: Option<Arc<ServerConfig>>,
+    server: Option<ServerSide>,
     targets: Vec<Option<TargetConfig>>,
+}
+
+#[derive(Debug)]
+struct ServerSide {
+    config: Arc<ServerConfig>,
+    /// The hash of the certificate, for SCRAM with channel binding.
+    end_point: Option<Vec<u8>>,
 }
 
 #[derive(Clone, Debug)]
@@ -96,7 +116,7 @@ impl TlsConfigs {
     pub fn load(settings: &Settings) -> Result<TlsConfigs, TlsProblem> {
         let provider = Arc::new(ring::default_provider());
         let server = match &settings.postgres.tls {
-            Some(tls) => Some(Arc::new(server_config(tls, &provider)?)),
+            Some(tls) => Some(server_side(tls, &provider)?),
             None => None,
         };
         let targets = settings
@@ -117,22 +137,20 @@ impl TlsConfigs {
 
     /// The server's side of TLS with a client.
     pub fn accept(&self) -> Option<Tls> {
-        let connection = ServerConnection::new(Arc::clone(self.server.as_ref()?)).ok()?;
-        Some(Tls::new(Connection::Server(connection)))
+        let side = self.server.as_ref()?;
+        let connection = ServerConnection::new(Arc::clone(&side.config)).ok()?;
+        Some(Tls::new(Connection::Server(connection), side.end_point.clone()))
     }
 
     /// The client's side of TLS with a target.
     pub fn connect(&self, target: usize) -> Option<Tls> {
         let TargetConfig { config, name } = self.targets.get(target)?.clone()?;
         let connection = ClientConnection::new(config, name).ok()?;
-        Some(Tls::new(Connection::Client(connection)))
+        Some(Tls::new(Connection::Client(connection), None))
     }
 }
 
-fn server_config(
-    tls: &ListenTls,
-    provider: &Arc<CryptoProvider>,
-) -> Result<ServerConfig, TlsProblem> {
+fn server_side(tls: &ListenTls, provider: &Arc<CryptoProvider>) -> Result<ServerSide, TlsProblem> {
     let chain = certificates(&tls.certificate)?;
     let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|cause| TlsProblem::Pem {
         path: tls.key.clone(),
@@ -140,16 +158,53 @@ fn server_config(
         cause,
     })?;
     let rejected = |cause| TlsProblem::Rejected { path: tls.certificate.clone(), cause };
+    let end_point = chain.first().and_then(|leaf| certificate::end_point(leaf));
+    let clients = match &tls.clients {
+        Some(trust) => client_verifier(trust, provider)?,
+        None => WebPkiClientVerifier::no_client_auth(),
+    };
     let mut config = ServerConfig::builder_with_provider(Arc::clone(provider))
         .with_safe_default_protocol_versions()
         .map_err(rejected)?
-        .with_no_client_auth()
+        .with_client_cert_verifier(clients)
         .with_single_cert(chain, key)
         .map_err(rejected)?;
     config.alpn_protocols = vec![ALPN.to_vec()];
     config.ticketer = ring::Ticketer::new().map_err(rejected)?;
     assert_eq!(config.max_early_data_size, 0, "0-RTT data can be replayed");
-    Ok(config)
+    Ok(ServerSide { config: Arc::new(config), end_point })
+}
+
+/// A certificate that is shown must be good: a client with one that is not is turned away, it does
+/// not go on without.
+fn client_verifier(
+    trust: &ClientTrust,
+    provider: &Arc<CryptoProvider>,
+) -> Result<Arc<dyn ClientCertVerifier>, TlsProblem> {
+    let path = &trust.authorities;
+    let mut roots = RootCertStore::empty();
+    for certificate in certificates(path)? {
+        let rejected = |cause| TlsProblem::Rejected { path: path.clone(), cause };
+        roots.add(certificate).map_err(rejected)?;
+    }
+    let provider = Arc::clone(provider);
+    let mut builder = WebPkiClientVerifier::builder_with_provider(Arc::new(roots), provider);
+    if let Some(path) = &trust.revoked {
+        let problem =
+            |cause| TlsProblem::Pem { path: path.clone(), what: "revocation list", cause };
+        let lists = CertificateRevocationListDer::pem_file_iter(path)
+            .map_err(problem)?
+            .collect::<Result<Vec<_>, _>>()
+            .map_err(problem)?;
+        // As PostgreSQL with `ssl_crl_file`: the whole chain is looked up, an issuer without a list
+        // or with an old one makes nobody welcome.
+        builder = builder.with_crls(lists).enforce_revocation_expiration();
+    }
+    if !trust.required {
+        builder = builder.allow_unauthenticated();
+    }
+    let path = path.clone();
+    builder.build().map_err(|cause| TlsProblem::ClientVerifier { path, cause })
 }
 
 /// What a client of this target speaks TLS with, and the name it verifies: for connections of weir
@@ -323,11 +378,13 @@ pub struct Received {
 pub struct Tls {
     connection: Connection,
     handshaking: bool,
+    /// The hash of our certificate, in the server's role.
+    end_point: Option<Vec<u8>>,
 }
 
 impl Tls {
-    fn new(connection: Connection) -> Tls {
-        Tls { connection, handshaking: true }
+    fn new(connection: Connection, end_point: Option<Vec<u8>>) -> Tls {
+        Tls { connection, handshaking: true, end_point }
     }
 
     /// Takes record bytes; plaintext is appended to `plain`.
@@ -391,7 +448,13 @@ impl Tls {
         self.connection.send_close_notify();
     }
 
-    fn facts(&self) -> TlsFacts {
+    fn facts(&mut self) -> TlsFacts {
+        let leaf = self.connection.peer_certificates().and_then(|chain| chain.first());
+        let peer_certificate = leaf.map(|leaf| leaf.to_vec());
+        let end_point = match &self.connection {
+            Connection::Server(_) => self.end_point.take(),
+            Connection::Client(_) => peer_certificate.as_deref().and_then(certificate::end_point),
+        };
         TlsFacts {
             version: match self.connection.protocol_version() {
                 Some(ProtocolVersion::TLSv1_3) => "TLSv1_3",
@@ -403,11 +466,8 @@ impl Tls {
                 Connection::Client(_) => None,
             },
             alpn: self.connection.alpn_protocol().map(<[u8]>::to_vec),
-            peer_certificate: self
-                .connection
-                .peer_certificates()
-                .and_then(|chain| chain.first())
-                .map(|leaf| leaf.to_vec()),
+            peer_certificate,
+            end_point,
         }
     }
 }

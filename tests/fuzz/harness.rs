@@ -13,7 +13,9 @@ use weir::config::load;
 use weir::config::settings::MaskSpec;
 use weir::decide::Classifier;
 use weir::decide::classify::classify_uncached;
-use weir::identify::scram::{ClientExchange, SaltedCache, ServerExchange, Verifier};
+use weir::identify::scram::{
+    Binding, ClientExchange, MECHANISM, SaltedCache, ServerExchange, Verifier,
+};
 use weir::mask::hits::Hits;
 use weir::mask::plan::Policy;
 use weir::mask::{Operator, detect, redact};
@@ -174,10 +176,10 @@ pub fn scram(bytes: &[u8]) {
     let (first, last) = bytes.split_at(bytes.len() / 2);
     for known in [Some(&verifier), None] {
         let mut exchange = ServerExchange::new("user", known, &[3; 32], b"nonce of the server");
-        let _ = exchange.client_first(first);
+        let _ = exchange.begin(MECHANISM.as_bytes(), first);
         assert!(exchange.client_final(last).is_err(), "a client got in without the password");
     }
-    let mut client = ClientExchange::new("the right one", "nonceoftheclient");
+    let mut client = ClientExchange::new("the right one", "nonceoftheclient", Binding::None);
     let mut cache = SaltedCache::new();
     let answered = client.server_first(first, &mut cache).is_ok();
     let proved = client.server_final(last).is_ok();
@@ -294,6 +296,7 @@ then = "allow"
         settings: Arc::new(settings),
         catalogs: vec![None],
         addresses: vec![Vec::new()],
+        minors: vec![std::sync::Arc::default()],
         mock_seed: [1; 32],
     })
 }

@@ -10,7 +10,7 @@ const DIRECTION: [(&str, &[&str]); 15] = [
     // A fault says on which side it happened.
     ("fault", &["wire::Side"]),
     ("wire", &["limits", "fault", "session::Now"]),
-    ("identify", &["limits", "fault", "wire", "session::Now"]),
+    ("identify", &["limits", "fault", "wire", "session::Now", "config::settings"]),
     // An approval is a row and has a row's id.
     (
         "decide",
@@ -123,7 +123,7 @@ const DIRECTION: [(&str, &[&str]); 15] = [
 const EXCEPTIONS: [(&str, &str); 10] = [
     // The login at the target is part of the protocol, and SCRAM is SCRAM on both legs.
     ("src/wire/postgres/login.rs", "identify::scram"),
-    ("src/wire/postgres/login.rs", "config::settings::Secret"),
+    ("src/wire/postgres/login.rs", "config::settings"),
     // A prepared statement remembers what was found out about its text, and an approval of it.
     ("src/wire/postgres/state.rs", "decide::Classified"),
     ("src/wire/postgres/state.rs", "decide::approval::Grant"),

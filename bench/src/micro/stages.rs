@@ -8,7 +8,9 @@ use std::hint::black_box;
 use weir::config::settings::MaskSpec;
 use weir::decide::Classifier;
 use weir::decide::classify::classify_uncached;
-use weir::identify::scram::{ClientExchange, SaltedCache, ServerExchange, Verifier};
+use weir::identify::scram::{
+    Binding, ClientExchange, MECHANISM, SaltedCache, ServerExchange, Verifier,
+};
 use weir::mask::plan::{Field, Planned};
 use weir::mask::{Edits, Hits, Operator, Plan, Policy};
 use weir::record::journal::{self, END_BYTES, Frames, Step as JournalStep};
@@ -108,8 +110,8 @@ fn login() -> Work {
     let mut cache = SaltedCache::new();
     let mut exchange = move |number: u64| {
         let mut server = ServerExchange::new("bench", Some(&verifier), &[7; 32], &[9; 18]);
-        let mut client = ClientExchange::new(PASSWORD, &format!("nonce{number}"));
-        let first = server.client_first(&client.first())?;
+        let mut client = ClientExchange::new(PASSWORD, &format!("nonce{number}"), Binding::None);
+        let first = server.begin(MECHANISM.as_bytes(), &client.first())?;
         let last = server.client_final(&client.server_first(&first, &mut cache)?)?;
         client.server_final(&last)
     };

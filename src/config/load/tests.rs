@@ -267,13 +267,22 @@ fn what_is_not_built_says_so() {
     let text = SHORT.replace("tls = \"require\"", "durability = \"relaxed\"\ntls = \"require\"");
     let errors = read(&text).unwrap_err().to_string();
     assert!(errors.contains("the mode `relaxed` is not built yet"), "{errors}");
+}
+
+#[test]
+fn certificates_of_clients_need_roots_and_a_name() {
+    let spec = "[[identity.certificate]]\nname = \"cn\"\ngroups = [\"staff\"]\n";
+    let errors = read(&format!("{SHORT}{spec}")).unwrap_err().to_string();
+    assert!(errors.contains("no client is asked for a certificate"), "{errors}");
+    assert!(errors.contains("set `client_ca` in `tls`"), "{errors}");
+    let errors = read(&format!("{SHORT}[[identity.certificate]]\n")).unwrap_err().to_string();
+    assert!(errors.contains("`name` is missing in [[identity.certificate]]"), "{errors}");
     let text = SHORT.replace(
         "address = \"127.0.0.1:5432\"",
-        "address = \"127.0.0.1:5432\"\ntls = { client_ca = \"clients.pem\" }",
+        "address = \"127.0.0.1:5432\"\ntls = { certificate = \"c\", key = \"k\", client_crl = \"r\" }",
     );
     let errors = read(&text).unwrap_err().to_string();
-    assert!(errors.contains("login by client certificate is not built yet"), "{errors}");
-    assert!(errors.contains("`certificate` is missing in `tls` of [listen.postgres]"), "{errors}");
+    assert!(errors.contains("`client_ca` is missing"), "{errors}");
 }
 
 #[test]

@@ -7,8 +7,9 @@ use std::collections::BTreeSet;
 
 use super::super::report::{Report, did_you_mean, one_of};
 use super::super::section::{At, Section, choose};
-use super::super::settings::{Effect, MaskSpec, RuleSpec, Target, User};
+use super::super::settings::{Effect, MaskSpec, RuleSpec, Target};
 use super::super::units;
+use super::Identities;
 use crate::decide::Class;
 use crate::mask::{Operator, detect};
 
@@ -22,20 +23,29 @@ struct Names<'a> {
     users: Vec<&'a str>,
     roles: Vec<&'a str>,
     groups: Vec<&'a str>,
+    /// Certificates or tokens name people and groups that the file does not know.
+    more_people: bool,
+    more_groups: bool,
 }
 
 pub(super) fn rules_and_masks(
     root: &mut Section<'_>,
     targets: &[Target],
-    users: &[User],
+    identities: &Identities,
     report: &mut Report<'_>,
 ) -> (Vec<RuleSpec>, Vec<MaskSpec>) {
+    let Identities { users, certificates } = identities;
     let credentials = || targets.iter().flat_map(|target| &target.credentials);
     let names = Names {
         targets: targets.iter().map(|target| target.name.as_str()).collect(),
         users: users.iter().map(|user| user.name.as_str()).collect(),
         roles: unique(credentials().map(|credential| &credential.role)),
-        groups: unique(users.iter().flat_map(|user| &user.groups)),
+        groups: unique(
+            (users.iter().flat_map(|user| &user.groups))
+                .chain(certificates.iter().flat_map(|spec| &spec.groups)),
+        ),
+        more_people: !certificates.is_empty(),
+        more_groups: certificates.iter().any(|spec| spec.units_are_groups),
     };
     if !root.has("rule") {
         let hint = "a [[rule]] with then = \"allow\" lets commands pass";
@@ -200,6 +210,9 @@ fn mask(section: &mut Section<'_>, names: &Names<'_>, report: &mut Report<'_>) -
 }
 
 fn user(text: &At<&str>, names: &Names<'_>, report: &mut Report<'_>) -> Option<String> {
+    if names.more_people {
+        return Some(text.value.to_owned());
+    }
     existing("user", "[[identity.user]]", text, &names.users, report)
 }
 
@@ -228,7 +241,7 @@ fn existing(
 
 /// Groups are not defined anywhere, only had: a group without a member is allowed, and said.
 fn group(text: &At<&str>, names: &Names<'_>, report: &mut Report<'_>) -> Option<String> {
-    if !names.groups.contains(&text.value) {
+    if !names.more_groups && !names.groups.contains(&text.value) {
         let found = format!("no user is in group `{}`", text.value);
         report.warning(text.span.clone(), found, did_you_mean(text.value, &names.groups));
     }

@@ -6,7 +6,9 @@ use super::super::load::Source;
 use super::super::report::Report;
 use super::super::secret::SecretSource;
 use super::super::section::{At, Section, shown};
-use super::super::settings::{Capture, Credential, Durability, Secret, Target, TargetTls};
+use super::super::settings::{
+    Capture, ChannelBinding, Credential, Durability, Secret, Target, TargetTls,
+};
 use super::super::units;
 use super::{existing_file, system_roots};
 use crate::limits;
@@ -19,6 +21,12 @@ pub(in crate::config) const TLS_MODES: [(&str, TargetTls); 5] = [
     ("require", TargetTls::Require),
     ("verify-ca", TargetTls::VerifyCa),
     ("verify-full", TargetTls::VerifyFull),
+];
+
+const CHANNEL_BINDINGS: [(&str, ChannelBinding); 3] = [
+    ("disable", ChannelBinding::Disable),
+    ("prefer", ChannelBinding::Prefer),
+    ("require", ChannelBinding::Require),
 ];
 
 /// PostgreSQL's port.
@@ -42,6 +50,11 @@ pub(super) fn targets(
             report.error(name.span.clone(), found, "names that differ", "");
         }
         let target = target(&mut section, name, source, report);
+        if targets.iter().chain(&target).filter(|target| target.replication).count() > 1 {
+            let found = "a second target with `replication = true`";
+            let hint = "physical replication connections name no database: one target gets them";
+            report.error(section.span(), found, "one such target", hint);
+        }
         section.finish(report);
         targets.extend(target);
     }
@@ -64,6 +77,8 @@ fn target(
     // The credential crosses this connection: without a word in the file, the safest mode.
     let tls = section.choice("tls", &TLS_MODES, report).unwrap_or(TargetTls::VerifyFull);
     let roots = section.text("root_certificates", report);
+    let channel_binding = section.choice("channel_binding", &CHANNEL_BINDINGS, report);
+    let replication = section.boolean("replication", report).unwrap_or(false);
     let durability = durability(section, report);
     let capture = capture(section, report);
     let credentials = credentials(section, source, report);
@@ -86,6 +101,8 @@ fn target(
         port,
         tls,
         root_certificates,
+        channel_binding: channel_binding.unwrap_or(ChannelBinding::Prefer),
+        replication,
         durability,
         capture,
         credentials,

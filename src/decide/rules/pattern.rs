@@ -7,6 +7,7 @@ use std::net::IpAddr;
 
 use super::super::Object;
 use crate::config::settings::Network;
+use crate::identify::glob::glob;
 
 /// A compiled `touches` pattern.
 #[derive(Clone, Debug)]
@@ -36,22 +37,6 @@ impl Touch {
         // `*` as an object is every object of the schema: only a pattern for all of them covers it.
         glob(&self.schema, schema) && glob(&self.name, &object.name)
     }
-}
-
-/// `*` stands for any characters, also none.
-fn glob(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
-    let Some(mut text) = text.strip_prefix(head) else { return false };
-    let mut parts = rest.split('*').peekable();
-    while let Some(part) = parts.next() {
-        if parts.peek().is_none() {
-            return text.ends_with(part);
-        }
-        // The first place is the best one: it leaves the most for the parts that follow.
-        let Some((_, after)) = text.split_once(part) else { return false };
-        text = after;
-    }
-    true
 }
 
 /// A network as bits.
@@ -96,31 +81,6 @@ pub(super) fn in_hours((from, until): (u16, u16), wall_us: i64) -> bool {
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn globs() {
-        fn check(pattern: &str, text: &str, expect: bool) {
-            assert_eq!(glob(pattern, text), expect, "{pattern} {text}");
-        }
-        check("a", "a", true);
-        check("a", "ab", false);
-        check("a", "", false);
-        check("*", "", true);
-        check("*", "abc", true);
-        check("a*", "abc", true);
-        check("a*", "ba", false);
-        check("*c", "abc", true);
-        check("*c", "cb", false);
-        check("a*c", "abc", true);
-        check("a*c", "ac", true);
-        check("a*a", "a", false);
-        check("*b*", "abc", true);
-        check("*b*b*", "abc", false);
-        check("a*b*c", "axbxbxc", true);
-        check("**", "a", true);
-        check("", "", true);
-        check("", "a", false);
-    }
 
     #[test]
     fn touches() {

@@ -3,6 +3,7 @@ use std::slice::from_ref;
 use super::super::classify::classify_uncached;
 use super::*;
 use crate::config::settings::Network;
+use crate::identify::Method;
 
 fn spec(name: &str, then: settings::Effect) -> RuleSpec {
     RuleSpec {
@@ -44,7 +45,7 @@ fn identity() -> Identity {
     Identity {
         user: "ci-bot".to_owned(),
         groups: texts(&["agents", "nightly"]),
-        method: "scram-sha-256",
+        method: Method::Scram,
     }
 }
 
@@ -136,10 +137,28 @@ fn every_class_can_be_named() {
     for class in Class::ALL {
         let rules = Rules::compile(&[RuleSpec { commands: vec![class], ..deny("d") }, allow("a")]);
         for other in Class::ALL {
-            let expect = if other == class { "deny d" } else { "allow a" };
+            let expect = match other {
+                _ if other == class => "deny d",
+                // A stream that goes past all masks has to be named.
+                Class::Replication => "deny ",
+                _ => "allow a",
+            };
             assert_eq!(shown(rules.decide_class(&who(&identity), other)), expect, "{class:?}");
         }
     }
+}
+
+#[test]
+fn replication_is_allowed_by_name_only() {
+    let identity = identity();
+    let named = RuleSpec { commands: vec![Class::Replication], ..allow("r") };
+    let check = |rules: &[RuleSpec], expect: &str| {
+        let rules = Rules::compile(rules);
+        assert_eq!(shown(rules.decide_class(&who(&identity), Class::Replication)), expect);
+    };
+    check(&[allow("all")], "deny ");
+    check(&[allow("all"), named.clone()], "allow r");
+    check(&[deny("none"), named], "deny none");
 }
 
 #[test]

@@ -28,7 +28,7 @@ fn rfc_server() -> ServerExchange {
 }
 
 fn rfc_client() -> ClientExchange {
-    ClientExchange::for_user("user", "pencil", CLIENT_NONCE)
+    ClientExchange::for_user("user", "pencil", CLIENT_NONCE, Binding::None)
 }
 
 #[test]
@@ -78,23 +78,65 @@ fn every_truncation_is_refused_by_both_roles() {
 
 #[test]
 fn client_first_is_taken_or_refused_for_a_stated_reason() {
-    fn check(message: &str, expect: Result<(), ScramError>) {
-        let outcome = rfc_server().client_first(message.as_bytes()).map(drop);
-        assert_eq!(outcome, expect, "{message}");
+    fn check(mechanism: &str, message: &str, expect: Result<(), ScramError>) {
+        let outcome = rfc_server().begin(mechanism.as_bytes(), message.as_bytes()).map(drop);
+        assert_eq!(outcome, expect, "{mechanism} {message}");
     }
-    check("n,,n=,r=abc", Ok(()));
-    check("y,,n=,r=abc", Ok(()));
-    check("n,,n=,r=abc,x=later", Ok(()));
-    check("p=tls-server-end-point,,n=,r=abc", Err(ScramError::ChannelBinding));
-    check("n,a=other,n=,r=abc", Err(ScramError::AuthorizationId));
-    check("n,,m=must,n=,r=abc", Err(ScramError::Extension));
-    check("x,,n=,r=abc", Err(ScramError::Malformed));
-    check("n,b=x,n=,r=abc", Err(ScramError::Malformed));
-    check("n,,r=abc", Err(ScramError::Malformed));
-    check("n,,n=,r=", Err(ScramError::Malformed));
-    check("n,,n=,r=a b", Err(ScramError::Malformed));
-    check("n,,n=,r=abc,", Err(ScramError::Malformed));
-    check("n,,n=,r=abc,1=x", Err(ScramError::Malformed));
+    check(MECHANISM, "n,,n=,r=abc", Ok(()));
+    check(MECHANISM, "y,,n=,r=abc", Ok(()));
+    check(MECHANISM, "n,,n=,r=abc,x=later", Ok(()));
+    check(MECHANISM, "p=tls-server-end-point,,n=,r=abc", Err(ScramError::ChannelBinding));
+    check(MECHANISM, "n,a=other,n=,r=abc", Err(ScramError::AuthorizationId));
+    check(MECHANISM, "n,,m=must,n=,r=abc", Err(ScramError::Extension));
+    for message in [
+        "x,,n=,r=abc",
+        "n,b=x,n=,r=abc",
+        "n,,r=abc",
+        "n,,n=,r=",
+        "n,,n=,r=a b",
+        "n,,n=,r=abc,",
+        "n,,n=,r=abc,1=x",
+    ] {
+        check(MECHANISM, message, Err(ScramError::Malformed));
+    }
+    check("SCRAM-SHA-1", "n,,n=,r=abc", Err(ScramError::Malformed));
+    check(MECHANISM_PLUS, "p=tls-server-end-point,,n=,r=abc", Err(ScramError::Malformed));
+}
+
+#[test]
+fn with_a_channel_to_bind_to_a_client_that_could_must() {
+    fn check(mechanism: &str, message: &str, expect: Result<(), ScramError>) {
+        let mut server = rfc_server().bound_to(Some(vec![1; 32]));
+        assert_eq!(server.mechanisms(), [MECHANISM_PLUS, MECHANISM]);
+        let outcome = server.begin(mechanism.as_bytes(), message.as_bytes()).map(drop);
+        assert_eq!(outcome, expect, "{mechanism} {message}");
+    }
+    check(MECHANISM, "n,,n=,r=abc", Ok(()));
+    check(MECHANISM, "y,,n=,r=abc", Err(ScramError::Downgrade));
+    check(MECHANISM, "p=tls-server-end-point,,n=,r=abc", Err(ScramError::ChannelBinding));
+    check(MECHANISM_PLUS, "p=tls-server-end-point,,n=,r=abc", Ok(()));
+    check(MECHANISM_PLUS, "p=tls-unique,,n=,r=abc", Err(ScramError::ChannelBinding));
+    check(MECHANISM_PLUS, "n,,n=,r=abc", Err(ScramError::ChannelBinding));
+    check(MECHANISM_PLUS, "y,,n=,r=abc", Err(ScramError::ChannelBinding));
+}
+
+#[test]
+fn both_roles_bind_to_the_same_certificate_or_fail() {
+    fn check(theirs: &[u8], expect: Result<(), ScramError>) {
+        let mut server = rfc_server().bound_to(Some(vec![1; 32]));
+        let binding = Binding::EndPoint(theirs.to_vec());
+        let mut client = ClientExchange::new("pencil", "abc", binding);
+        let challenge = server.begin(MECHANISM_PLUS.as_bytes(), &client.first()).unwrap();
+        assert!(server.is_bound());
+        let mut cache = SaltedCache::new();
+        let last = client.server_first(&challenge, &mut cache).unwrap();
+        let outcome = server.client_final(&last);
+        let outcome = outcome.map(|signature| client.server_final(&signature).unwrap());
+        assert_eq!(outcome, expect);
+    }
+    check(&[1; 32], Ok(()));
+    check(&[2; 32], Err(ScramError::ChannelBinding));
+    check(&[], Err(ScramError::ChannelBinding));
 }
 
 #[test]
@@ -120,7 +162,7 @@ fn an_unknown_user_looks_like_a_wrong_password() {
     let seed = [7; 32];
     let answer = |user: &str, verifier: Option<&Verifier>| {
         let mut server = ServerExchange::new(user, verifier, &seed, &[1; 18]);
-        let mut client = ClientExchange::new("guess", "nonce");
+        let mut client = ClientExchange::new("guess", "nonce", Binding::None);
         let first = server.client_first(&client.first()).unwrap();
         let last = client.server_first(&first, &mut SaltedCache::new()).unwrap();
         (String::from_utf8(first).unwrap(), server.client_final(&last))
@@ -142,7 +184,7 @@ fn a_mock_verifier_never_lets_in() {
     let seed = [7; 32];
     let mut server = ServerExchange::new("nobody", None, &seed, &[1; 18]);
     server.verifier = verifier("pencil");
-    let mut client = ClientExchange::new("pencil", "nonce");
+    let mut client = ClientExchange::new("pencil", "nonce", Binding::None);
     let first = server.client_first(&client.first()).unwrap();
     let last = client.server_first(&first, &mut SaltedCache::new()).unwrap();
     assert_eq!(server.client_final(&last), Err(ScramError::Credentials));
@@ -271,7 +313,7 @@ proptest! {
         prop_assert_eq!(Verifier::parse(&verifier.to_string()), Ok(verifier.clone()));
         for attempt in [&password, &other] {
             let mut server = ServerExchange::new("u", Some(&verifier), &[0; 32], &[5; 18]);
-            let mut client = ClientExchange::new(attempt, "abcdef");
+            let mut client = ClientExchange::new(attempt, "abcdef", Binding::None);
             let first = server.client_first(&client.first()).unwrap();
             let last = client.server_first(&first, &mut SaltedCache::new()).unwrap();
             let outcome = server.client_final(&last);

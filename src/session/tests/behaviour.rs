@@ -236,7 +236,7 @@ fn a_hold_denied_canceled_or_expired_is_an_error_and_the_session_goes_on() {
             "denied" => bench.with(|m, s| {
                 assert_eq!(m.handle_vote(id, &vote("ann", "dba", false), s), VoteReply::Denied);
             }),
-            "canceled" => bench.with(|m, s| m.handle_cancel(b"key", s)),
+            "canceled" => bench.with(|m, s| m.handle_cancel(s)),
             _ => {
                 bench.now.mono_us = bench.machine.next_timeout().expect("a deadline");
                 bench.with(|m, s| m.handle_timeout(s));
@@ -349,7 +349,7 @@ fn settings_that_let_the_target_read_texts_otherwise_make_them_unknown() {
             (b"database", b"orders"),
             (name.as_bytes(), value.as_bytes()),
         ];
-        crate::wire::postgres::reply::startup(&mut packet, params.into_iter());
+        crate::wire::postgres::reply::startup(&mut packet, 0, params.into_iter());
         bench.client(&packet);
         let said = messages(&bench.take(Side::Client));
         assert_eq!(error_code(&said[0].1), "22023", "{name}={value}");

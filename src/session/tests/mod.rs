@@ -4,6 +4,7 @@ mod behaviour;
 mod copies;
 mod meters;
 mod splits;
+mod versions;
 
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
@@ -13,7 +14,7 @@ use std::sync::Arc;
 
 use crate::config;
 use crate::decide::Classifier;
-use crate::identify::scram::{ClientExchange, SaltedCache};
+use crate::identify::scram::{Binding, ClientExchange, SaltedCache};
 use crate::metrics::Meters;
 use crate::record::memory::MemoryJournal;
 use crate::record::{Lsn, SessionId};
@@ -86,6 +87,7 @@ fn snapshot() -> Rc<Snapshot> {
         settings: Arc::new(settings),
         catalogs: vec![None],
         addresses: vec![vec![target_address()]],
+        minors: vec![Arc::default()],
         mock_seed: [1; 32],
     }))
 }
@@ -123,7 +125,21 @@ macro_rules! stage {
 impl Bench {
     /// A connection that has said nothing.
     pub fn accepted() -> Bench {
-        let (snapshot, mut classifier) = (SNAPSHOT.with(Rc::clone), Classifier::new());
+        Bench::with_snapshot(SNAPSHOT.with(Rc::clone))
+    }
+
+    /// The same, with a target of which nothing is known yet.
+    pub fn fresh() -> Bench {
+        Bench::with_snapshot(snapshot())
+    }
+
+    /// Another connection to the same weir.
+    pub fn another(&self) -> Bench {
+        Bench::with_snapshot(Rc::clone(&self.snapshot))
+    }
+
+    fn with_snapshot(snapshot: Rc<Snapshot>) -> Bench {
+        let mut classifier = Classifier::new();
         let (mut salted, mut journal) = (SaltedCache::new(), MemoryJournal::new());
         let now = Now { wall_us: 1_700_000_000_000_000, mono_us: 1_000 };
         let accepted = Accepted {
@@ -163,7 +179,7 @@ impl Bench {
     }
 
     pub fn client_scram(&mut self, password: &str) {
-        let mut exchange = ClientExchange::new(password, "clientnonce");
+        let mut exchange = ClientExchange::new(password, "clientnonce", Binding::None);
         let first = exchange.first();
         let mut data = b"SCRAM-SHA-256\0".to_vec();
         data.extend_from_slice(&(first.len() as u32).to_be_bytes());
@@ -241,7 +257,7 @@ pub fn message(tag: u8, body: &[u8]) -> Vec<u8> {
 pub fn startup(user: &str, database: &str) -> Vec<u8> {
     let mut packet = Vec::new();
     let params = [(&b"user"[..], user.as_bytes()), (b"database", database.as_bytes())];
-    reply::startup(&mut packet, params.into_iter());
+    reply::startup(&mut packet, 0, params.into_iter());
     packet
 }
 

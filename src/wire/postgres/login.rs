@@ -4,19 +4,89 @@
 //! Never: the password in clear over a connection that is not encrypted, unless the target's
 //! configuration says `tls = "disable"` and the target asks for it.
 
-use crate::config::settings::Secret;
+use std::sync::atomic::{AtomicU16, Ordering};
+
+use crate::config::settings::{ChannelBinding, Secret, TargetTls};
 use crate::fault::{FaultKind, Login, Malformed, Unsupported};
-use crate::identify::scram::{ClientExchange, SaltedCache, md5_password};
+use crate::identify::scram::{
+    Binding, ClientExchange, MECHANISM, MECHANISM_PLUS, SaltedCache, md5_password,
+};
 use crate::wire::reader::Reader;
 
 use super::message::error_fields;
 use super::reply;
+
+/// The newest minor version of protocol 3 that weir speaks; its only difference to 3.0 is that
+/// cancel keys may be longer.
+pub const MINOR_MAX: u16 = 2;
+
+/// The newest minor version that a target is known to speak. Shared by all shards, learned from
+/// its logins; before the first one it is taken to be weir's own.
+#[derive(Debug)]
+pub struct KnownMinor(AtomicU16);
+
+impl Default for KnownMinor {
+    fn default() -> KnownMinor {
+        KnownMinor(AtomicU16::new(MINOR_MAX))
+    }
+}
+
+impl KnownMinor {
+    /// What a client may be told.
+    pub fn get(&self) -> u16 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    /// The target said so.
+    pub fn learn(&self, minor: u16) {
+        self.0.store(minor.min(MINOR_MAX), Ordering::Relaxed);
+    }
+}
+
+/// What the connection to the target is like.
+#[derive(Clone, Debug)]
+pub struct Channel {
+    /// It is encrypted.
+    pub encrypted: bool,
+    /// The hash of the target's certificate, if one can be made (`certificate::end_point`).
+    pub end_point: Option<Vec<u8>>,
+    /// What the configuration asks of it.
+    pub tls: TargetTls,
+    /// Whether the login has to be bound to it.
+    pub binding: ChannelBinding,
+}
+
+impl Channel {
+    /// How to log in when the target offers these mechanisms.
+    fn choose(&self, offered: &[&[u8]]) -> Result<(&'static str, Binding), FaultKind> {
+        let offers = |mechanism: &str| offered.contains(&mechanism.as_bytes());
+        let wanted = self.encrypted && self.binding != ChannelBinding::Disable;
+        match (&self.end_point, offers(MECHANISM_PLUS)) {
+            (Some(end_point), true) if wanted => {
+                Ok((MECHANISM_PLUS, Binding::EndPoint(end_point.clone())))
+            }
+            _ if self.binding == ChannelBinding::Require => {
+                Err(FaultKind::Unsupported(Unsupported::ChannelBinding))
+            }
+            _ if !offers(MECHANISM) => Err(FaultKind::Unsupported(Unsupported::Authentication)),
+            (Some(_), false) if wanted => Ok((MECHANISM, Binding::NotOffered)),
+            // `y` would be a lie where the target offers it and its certificate has no hash.
+            _ => Ok((MECHANISM, Binding::None)),
+        }
+    }
+
+    /// Whether a password may be sent as it is.
+    fn hides(&self) -> bool {
+        self.encrypted || self.tls == TargetTls::Disable
+    }
+}
 
 /// What weir logs in with, and where it stands.
 pub struct TargetLogin {
     role: String,
     password: Secret,
     nonce: String,
+    channel: Channel,
     state: State,
 }
 
@@ -39,8 +109,8 @@ pub enum LoginStep {
 
 impl TargetLogin {
     /// A login as `role`; `nonce` is random printable text without commas.
-    pub fn new(role: &str, password: Secret, nonce: String) -> TargetLogin {
-        TargetLogin { role: role.to_owned(), password, nonce, state: State::Request }
+    pub fn new(role: &str, password: Secret, nonce: String, channel: Channel) -> TargetLogin {
+        TargetLogin { role: role.to_owned(), password, nonce, channel, state: State::Request }
     }
 
     /// Takes a message, appends the answer to `out`.
@@ -82,7 +152,15 @@ impl TargetLogin {
         let kind = reader.u32().ok_or(malformed)?;
         let state = std::mem::replace(&mut self.state, State::Done);
         match (kind, state) {
-            (0, State::Request | State::Done) => Ok(LoginStep::Authenticated),
+            (0, State::Done) => Ok(LoginStep::Authenticated),
+            // What does not prove who the target is does not bind either.
+            (0 | 3 | 5, State::Request) if self.channel.binding == ChannelBinding::Require => {
+                Err(FaultKind::Unsupported(Unsupported::ChannelBinding))
+            }
+            (0, State::Request) => Ok(LoginStep::Authenticated),
+            (3, State::Request) if !self.channel.hides() => {
+                Err(FaultKind::Unsupported(Unsupported::PlaintextPassword))
+            }
             (3, State::Request) => {
                 reply::password(out, &zero_ended(self.password.reveal()));
                 Ok(LoginStep::More)
@@ -95,13 +173,11 @@ impl TargetLogin {
                 Ok(LoginStep::More)
             }
             (10, State::Request) => {
-                let offered = std::iter::from_fn(|| reader.cstr()).any(|m| m == b"SCRAM-SHA-256");
-                if !offered {
-                    return Err(FaultKind::Unsupported(Unsupported::Authentication));
-                }
-                let exchange = ClientExchange::new(self.password.reveal(), &self.nonce);
+                let offered: Vec<&[u8]> = std::iter::from_fn(|| reader.cstr()).collect();
+                let (mechanism, binding) = self.channel.choose(&offered)?;
+                let exchange = ClientExchange::new(self.password.reveal(), &self.nonce, binding);
                 let first = exchange.first();
-                let mut data = zero_ended("SCRAM-SHA-256");
+                let mut data = zero_ended(mechanism);
                 data.extend_from_slice(&(first.len() as u32).to_be_bytes());
                 data.extend_from_slice(&first);
                 reply::password(out, &data);

@@ -294,6 +294,12 @@ pub fn error_fields(body: &[u8]) -> impl Iterator<Item = (u8, &[u8])> {
     })
 }
 
+/// The minor version that a NegotiateProtocolVersion body offers, of protocol 3.
+pub fn negotiated_minor(body: &[u8]) -> Option<u16> {
+    let version = Reader::new(body).u32()?;
+    (version >> 16 == 3).then_some(version as u16)
+}
+
 /// The rows a command tag says were touched: `SELECT 3`, `INSERT 0 5`, `UPDATE 7`.
 pub fn tag_rows(tag: &[u8]) -> u64 {
     let digits = tag.rsplit(|&byte| byte == b' ').next().unwrap_or(&[]);

@@ -100,11 +100,15 @@ pub fn negotiate(out: &mut Vec<u8>, minor: u16, unknown: &[&[u8]]) {
     });
 }
 
-/// A StartupMessage of protocol 3.0.
-pub fn startup<'p>(out: &mut Vec<u8>, params: impl Iterator<Item = (&'p [u8], &'p [u8])>) {
+/// A StartupMessage of this minor version of protocol 3.
+pub fn startup<'p>(
+    out: &mut Vec<u8>,
+    minor: u16,
+    params: impl Iterator<Item = (&'p [u8], &'p [u8])>,
+) {
     let start = out.len();
     out.extend_from_slice(&[0; 4]);
-    out.extend_from_slice(&0x0003_0000u32.to_be_bytes());
+    out.extend_from_slice(&(0x0003_0000 | u32::from(minor)).to_be_bytes());
     for (name, value) in params {
         cstr(out, name);
         cstr(out, value);
@@ -188,17 +192,32 @@ const fn malformed(kind: Malformed) -> &'static str {
 const fn unsupported(kind: Unsupported) -> (&'static str, &'static str, &'static str) {
     match kind {
         Unsupported::ProtocolVersion => {
-            ("0A000", "unsupported frontend protocol: weir speaks 3.0", "")
+            ("0A000", "unsupported frontend protocol: weir speaks 3.0 to 3.2", "")
         }
-        Unsupported::Replication => (
+        Unsupported::MaskedReplication => (
             "0A000",
-            "replication connections do not pass through weir",
-            "Connect to the target directly for replication.",
+            "columns of this target are masked for you, and a replication stream cannot be masked",
+            "Ask for a group that the masks except.",
+        ),
+        Unsupported::ReplicationValue => (
+            "22023",
+            "invalid value for parameter \"replication\"",
+            "Valid values are: \"false\", 0, \"true\", 1, \"database\".",
         ),
         Unsupported::Authentication => (
             "28000",
             "the target asks for an authentication method that weir does not have",
             "Use scram-sha-256, md5 or password for weir's role in the target's pg_hba.conf.",
+        ),
+        Unsupported::ChannelBinding => (
+            "28000",
+            "the target does not offer channel binding, which its configuration in weir asks for",
+            "Use scram-sha-256 over TLS at the target, or set channel_binding = \"prefer\" for it.",
+        ),
+        Unsupported::PlaintextPassword => (
+            "28000",
+            "the target asks for the password in clear on a connection that is not encrypted",
+            "Use scram-sha-256 or TLS at the target, or set tls = \"disable\" for it.",
         ),
         Unsupported::TlsRequired => (
             "08001",
@@ -248,6 +267,26 @@ const fn login(kind: Login) -> (&'static str, &'static str, &'static str) {
             "28000",
             "no credential of the target is open to your groups",
             "Ask for a [[target.credential]] that lists one of your groups.",
+        ),
+        Login::RoleNotOpen => (
+            "28000",
+            "the role you ask for is not open to your groups",
+            "Connect as another user, or as yourself for the role that is yours by default.",
+        ),
+        Login::Certificate => (
+            "28000",
+            "the client's certificate is missing, not trusted, expired or revoked",
+            "Ask for a certificate of an authority that weir's client_ca names.",
+        ),
+        Login::ChannelBinding => (
+            "28000",
+            "SCRAM channel binding check failed",
+            "Somebody between the client and weir speaks TLS with a certificate that is not weir's.",
+        ),
+        Login::Downgrade => (
+            "28000",
+            "the client supports SCRAM channel binding but thinks the server does not",
+            "Somebody between the client and weir may have changed the list of mechanisms.",
         ),
         Login::TargetCredentials => (
             "28000",

@@ -104,7 +104,7 @@ fn first_packets() {
     assert_eq!(FirstPacket::parse(&super::message::cancel_packet(&[1; 7])), None);
     let mut packet = Vec::new();
     let params = [(&b"user"[..], &b"u"[..]), (b"database", b"d"), (b"user", b"v")];
-    reply::startup(&mut packet, params.into_iter());
+    reply::startup(&mut packet, 0, params.into_iter());
     let Some(FirstPacket::Startup(startup)) = FirstPacket::parse(&packet) else {
         panic!("not a start-up packet");
     };

@@ -23,6 +23,49 @@ impl Certificates {
         SHARED.get_or_init(Certificates::make)
     }
 
+    /// A certificate of the shared authority for a client, and its key.
+    pub fn client(name: &str, subject: &str, alternative: &str) -> (PathBuf, PathBuf) {
+        let folder = Certificates::shared().authority.with_file_name("");
+        let file = |suffix: &str| format!("{name}.{suffix}");
+        std::fs::write(folder.join(file("ext")), format!("subjectAltName={alternative}\n"))
+            .expect("the extensions");
+        let openssl = |arguments: &[&str]| {
+            run(Command::new("openssl").args(arguments).current_dir(&folder));
+        };
+        let (key, request) = (file("key"), file("csr"));
+        let new = ["-nodes", "-subj", subject, "-keyout", &key, "-out", &request];
+        openssl(&[&["req"][..], &CURVE, &new].concat());
+        let (ext, out) = (file("ext"), file("pem"));
+        let sign = ["-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "30"];
+        let files = ["-in", &request, "-extfile", &ext, "-out", &out];
+        openssl(&[&["x509", "-req"][..], &sign, &files].concat());
+        (folder.join(out), folder.join(key))
+    }
+
+    /// A list of the shared authority that revokes these certificates.
+    pub fn revoked(name: &str, certificates: &[&std::path::Path]) -> PathBuf {
+        let folder = Certificates::shared().authority.with_file_name("");
+        let conf = "[ca]\ndefault_ca = own\n[own]\ndatabase = NAME.db\ncertificate = ca.pem\n\
+                    private_key = ca.key\ndefault_md = sha256\ndefault_crl_days = 30\n\
+                    crlnumber = NAME.number\n[crl]\n"
+            .replace("NAME", name);
+        let (config, list) = (format!("{name}.cnf"), format!("{name}.crl"));
+        for (file, text) in [(config.as_str(), conf.as_str()), (&format!("{name}.db"), "")] {
+            std::fs::write(folder.join(file), text).expect("a file of the authority");
+        }
+        std::fs::write(folder.join(format!("{name}.number")), "01\n").expect("a number");
+        let ca = |arguments: &[&str]| {
+            let mut command = Command::new("openssl");
+            command.args(["ca", "-config", &config]).args(arguments).current_dir(&folder);
+            run(&mut command);
+        };
+        for certificate in certificates {
+            ca(&["-revoke", certificate.to_str().expect("a path in UTF-8")]);
+        }
+        ca(&["-gencrl", "-out", &list]);
+        folder.join(list)
+    }
+
     fn make() -> Certificates {
         let scratch = Scratch::new("certificates");
         let folder = scratch.path().to_owned();

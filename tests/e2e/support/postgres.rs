@@ -61,6 +61,7 @@ hostnossl all app_tls 127.0.0.1/32 reject
 host all app_md5 127.0.0.1/32 md5
 host all app_clear 127.0.0.1/32 password
 host all all 127.0.0.1/32 scram-sha-256
+host replication streamer 127.0.0.1/32 scram-sha-256
 ";
 
 const CONF: &str = "\
@@ -76,6 +77,9 @@ password_encryption = 'scram-sha-256'
 ssl = on
 ssl_cert_file = 'server.pem'
 ssl_key_file = 'server.key'
+wal_level = logical
+max_wal_senders = 20
+max_replication_slots = 20
 unix_socket_permissions = 0777
 ";
 
@@ -84,9 +88,10 @@ CREATE ROLE app LOGIN PASSWORD 'PW';
 CREATE ROLE app_tls LOGIN PASSWORD 'PW';
 CREATE ROLE app_clear LOGIN PASSWORD 'PW';
 CREATE ROLE reader LOGIN PASSWORD 'PW';
+CREATE ROLE streamer LOGIN REPLICATION PASSWORD 'PW';
 SET password_encryption = 'md5';
 CREATE ROLE app_md5 LOGIN PASSWORD 'PW';
-GRANT app TO app_tls, app_clear, app_md5;
+GRANT app TO app_tls, app_clear, app_md5, streamer;
 ";
 
 impl Postgres {

@@ -25,6 +25,7 @@ pub const CLEAR: &str = "tls = \"disable\"";
 #[derive(Debug)]
 pub struct Spec {
     tail: String,
+    listen_tls: String,
     users: String,
     targets: String,
     rules: String,
@@ -58,6 +59,7 @@ impl Spec {
     pub fn bare(name: &str) -> Spec {
         Spec {
             tail: String::new(),
+            listen_tls: String::new(),
             users: String::new(),
             targets: String::new(),
             rules: String::new(),
@@ -65,6 +67,31 @@ impl Spec {
             data_dir: None,
             scratch: Scratch::new(name),
         }
+    }
+
+    /// A `[[target.credential]]` for these groups.
+    pub fn credential_toml(&self, role: &str, password: &str, groups: &[&str]) -> String {
+        let file = self.scratch.write(&format!("credential-{role}"), password);
+        format!(
+            "[[target.credential]]\nrole = \"{role}\"\ngroups = {groups:?}\n\
+             password = {{ file = \"{}\" }}\n",
+            file.display()
+        )
+    }
+
+    /// The first target again, with settings and credentials of its own.
+    pub fn target_with_credentials(
+        mut self,
+        server: &Endpoint,
+        settings: &str,
+        credentials: &str,
+    ) -> Spec {
+        self.targets = format!(
+            "[[target]]\nname = \"{TARGET}\"\naddress = \"{}:{}\"\ndatabase = \"{}\"\n\
+             {settings}\n{credentials}",
+            server.host, server.port, server.dbname
+        );
+        self
     }
 
     fn target_toml(&self, name: &str, server: &Endpoint, settings: &str) -> String {
@@ -118,6 +145,12 @@ impl Spec {
         self
     }
 
+    /// More keys of the listener's `tls`, each with a comma before it.
+    pub fn listen_tls(mut self, toml: &str) -> Spec {
+        self.listen_tls += toml;
+        self
+    }
+
     /// Tables of the file that have no method here.
     pub fn tail(mut self, toml: &str) -> Spec {
         self.tail += toml;
@@ -145,11 +178,12 @@ impl Spec {
         let tls = Certificates::shared();
         let toml = format!(
             "data_dir = \"{}\"\n\n[listen.postgres]\naddress = \"127.0.0.1:{port}\"\n\
-             tls = {{ certificate = \"{}\", key = \"{}\", required = false }}\n\n[admin]\n\
+             tls = {{ certificate = \"{}\", key = \"{}\", required = false{} }}\n\n[admin]\n\
              address = \"127.0.0.1:{admin}\"\n\n{}\n{}\n{}\n{}\n{}",
             data_dir.display(),
             tls.certificate.display(),
             tls.key.display(),
+            self.listen_tls,
             self.targets,
             self.users,
             self.rules,

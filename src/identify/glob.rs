@@ -1,0 +1,76 @@
+//! Patterns with stars, of the configuration.
+//!
+//! In: a pattern, a text. Out: whether the one means the other. Never: more than linear time in
+//! the text, which a peer may choose.
+
+/// `*` stands for any characters, also none.
+pub fn glob(pattern: &str, text: &str) -> bool {
+    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    let Some(mut text) = text.strip_prefix(head) else { return false };
+    let mut parts = rest.split('*').peekable();
+    while let Some(part) = parts.next() {
+        if parts.peek().is_none() {
+            return text.ends_with(part);
+        }
+        // The first place is the best one: it leaves the most for the parts that follow.
+        let Some((_, after)) = text.split_once(part) else { return false };
+        text = after;
+    }
+    true
+}
+
+/// `*` stands for any characters but `/`: one star is at most one part of a path or URI.
+pub fn path_glob(pattern: &str, text: &str) -> bool {
+    let (mut patterns, mut texts) = (pattern.split('/'), text.split('/'));
+    loop {
+        match (patterns.next(), texts.next()) {
+            (None, None) => return true,
+            (Some(pattern), Some(text)) if glob(pattern, text) => {}
+            _ => return false,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn globs() {
+        fn check(pattern: &str, text: &str, expect: bool) {
+            assert_eq!(glob(pattern, text), expect, "{pattern} {text}");
+        }
+        check("a", "a", true);
+        check("a", "ab", false);
+        check("a", "", false);
+        check("*", "", true);
+        check("*", "abc", true);
+        check("a*", "abc", true);
+        check("a*", "ba", false);
+        check("*c", "abc", true);
+        check("*c", "cb", false);
+        check("a*c", "abc", true);
+        check("a*c", "ac", true);
+        check("a*a", "a", false);
+        check("*b*", "abc", true);
+        check("*b*b*", "abc", false);
+        check("a*b*c", "axbxbxc", true);
+        check("**", "a", true);
+        check("", "", true);
+        check("", "a", false);
+    }
+
+    #[test]
+    fn stars_stay_inside_a_part_of_a_path() {
+        fn check(pattern: &str, text: &str, expect: bool) {
+            assert_eq!(path_glob(pattern, text), expect, "{pattern} {text}");
+        }
+        check("spiffe://example.org/ns/*/sa/ci", "spiffe://example.org/ns/a/sa/ci", true);
+        check("spiffe://example.org/ns/*/sa/ci", "spiffe://example.org/ns/a/b/sa/ci", false);
+        check("spiffe://example.org/ns/*", "spiffe://example.org/ns/a/sa/ci", false);
+        check("spiffe://*", "spiffe://example.org/ns", false);
+        check("*@example.org", "ann@example.org", true);
+        check("*", "a/b", false);
+        check("a", "a/", false);
+    }
+}
