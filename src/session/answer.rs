@@ -65,6 +65,12 @@ impl Ready {
 
     fn expects_rows(&self) -> bool {
         matches!(self.due.front(), Some(Expect::Query(..) | Expect::Execute(..)))
+            && !self.is_skipping()
+    }
+
+    /// The target reads nothing but a Sync, so there is nothing that it could answer.
+    fn is_skipping(&self) -> bool {
+        matches!(self.skipping, Skipping::Yes(_))
     }
 
     /// The command whose answer is coming in.
@@ -109,7 +115,7 @@ impl Ready {
     ) -> Result<(), Fault> {
         let masked = !self.link.view.is_empty();
         match tag {
-            b'D' | b'd' | b'V' if !masked => {
+            b'D' | b'd' | b'V' if !masked && !self.is_skipping() => {
                 self.begin_answer(stage);
                 if tag == b'D' {
                     self.answer.rows += 1;
@@ -134,6 +140,7 @@ impl Ready {
             b'N' | b'S' | b'A' => return self.asynchronous(tag, frame, core, stage),
             b'E' => return self.error(frame, core, stage),
             b'Z' => return self.ready_for_query(frame, core, stage),
+            _ if self.is_skipping() => return Err(server_malformed(Malformed::MessageType)),
             _ => self.begin_answer(stage),
         }
         match tag {
@@ -157,7 +164,7 @@ impl Ready {
                         core.pass(Side::Client, "completion", frame, stage);
                         Ok(())
                     }
-                    _ => Err(server_malformed(Malformed::MessageType)),
+                    (_, other) => Err(self.unexpected(other)),
                 }
             }
             b'C' | b'I' | b's' => self.command_end(tag, frame, core, stage),
@@ -306,7 +313,7 @@ impl Ready {
                 core.pass(Side::Client, "no data", frame, stage);
                 Ok(())
             }
-            _ => Err(server_malformed(Malformed::MessageType)),
+            other => Err(self.unexpected(other)),
         }
     }
 
@@ -573,8 +580,12 @@ impl Ready {
                         Some((code, text)) => (Outcome::Error, (code.as_str(), text.as_str())),
                         None => (Outcome::Skipped, ("", "")),
                     };
-                    unanswered(issued.seq, outcome, (code, text), core, stage)
-                        .map_err(record_fault)?;
+                    if self.answer.seq() == Some(issued.seq) {
+                        self.finish(outcome, core, stage)?;
+                    } else {
+                        unanswered(issued.seq, outcome, (code, text), core, stage)
+                            .map_err(record_fault)?;
+                    }
                 }
                 Expect::Refused { .. }
                 | Expect::DescribeStatement(_)
@@ -656,11 +667,19 @@ impl Ready {
                 }
                 Expect::CopySync(_) | Expect::CopyEnd { .. } => {}
                 // The target answered less than it owes; nobody could say to which.
-                _ => return Err(server_malformed(Malformed::MessageType)),
+                other => return Err(self.unexpected(Some(other))),
             }
         }
         // Nobody asked; the client sees what it would see directly.
         Ok((core.covered(stage), self.oldest_epoch()))
+    }
+
+    /// An answer that is none to what is owed, which stays owed: its record says how it ended.
+    fn unexpected(&mut self, owed: Option<Due>) -> Fault {
+        if let Some(owed) = owed {
+            self.due.push_front(owed);
+        }
+        server_malformed(Malformed::MessageType)
     }
 
     /// The pipeline before the oldest one that is not answered.

@@ -342,7 +342,7 @@ impl Machine {
             // A journal that refuses says so itself; the connection ends all the same.
             let _refused_elsewhere = self.core.event(&event, stage);
         }
-        if fault.kind != FaultKind::Terminate {
+        if fault.kind != FaultKind::Terminate && !self.core.told_why {
             self.core.say(|out| reply::fault(out, "FATAL", &fault));
         }
     }

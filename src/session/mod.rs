@@ -14,6 +14,7 @@ pub mod machine;
 mod masked;
 mod meter;
 mod ready;
+mod reported;
 mod request;
 #[cfg(test)]
 mod tests;

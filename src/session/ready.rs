@@ -32,6 +32,7 @@ use super::admit::Refusal;
 use super::capture::{Answer, Upload};
 use super::core::Core;
 use super::login::Replication;
+use super::reported::Reported;
 use super::{Output, Stage};
 
 /// What a session is connected to, and as whom.
@@ -214,9 +215,8 @@ pub struct Ready {
     pub(super) text_hits: Hits,
     pub(super) scratch: Vec<u8>,
     pub(super) draining: bool,
-    /// Settings the target reported under which it reads texts otherwise than weir does; while
-    /// there is one, every text is of class `unknown`.
-    pub(super) hazards: Vec<Vec<u8>>,
+    /// Settings of the target; while they are not safe, every text is of class `unknown`.
+    pub(super) reported: Reported,
     /// The client has said goodbye; what is under way is still answered.
     pub(super) leaving: bool,
     pub(super) last_seq: u64,
@@ -257,7 +257,7 @@ impl Ready {
             scratch: Vec::new(),
             skipping: Skipping::No,
             draining: false,
-            hazards: Vec::new(),
+            reported: Reported::default(),
             leaving: false,
             last_seq: 0,
         }

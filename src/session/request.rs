@@ -251,7 +251,7 @@ impl Ready {
         {
             return Rc::new(command);
         }
-        if self.hazards.is_empty() {
+        if self.reported.is_safe() {
             stage.classifier.classify(text)
         } else {
             stage.classifier.classify(UNREADABLE)

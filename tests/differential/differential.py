@@ -7,6 +7,7 @@ of the login. The last line counts; the exit code is 1 when any case differs.
 """
 
 import argparse
+import concurrent.futures
 import pathlib
 import re
 import struct
@@ -208,7 +209,9 @@ def prepare(file, endpoint):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawTextHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawTextHelpFormatter
+    )
     parser.add_argument("--direct", required=True)
     parser.add_argument("--through", required=True)
     parser.add_argument("--ca", help="certificate authority: every case also runs over TLS")
@@ -216,33 +219,41 @@ def main():
     parser.add_argument("--scripts", type=pathlib.Path, default=SCRIPTS)
     parser.add_argument("cases", nargs="*", help="only cases whose file or name holds one of these")
     options = parser.parse_args()
-    direct, through = Endpoint(options.direct, options.ca), Endpoint(options.through, options.ca)
-    same, differ = 0, []
-    for path in sorted(options.scripts.glob("*.wire")):
-        file, begun = script.load(path), time.monotonic()
-        wanted = [
-            case
-            for case in file.cases
-            if not options.cases or any(word in f"{path.stem}: {case.name}" for word in options.cases)
-        ]
-        if not wanted:
-            continue
-        version = prepare(file, direct)
-        before = same
-        for case in wanted:
-            if version not in case.versions:
-                continue
-            if options.show:
-                print(f"{path.stem}: {case.name}\n    {shown(play(case, direct, None, False)['a'])}")
-            problem = trial(case, direct, through, bool(options.ca))
-            if problem:
-                differ.append(case.name)
-                print(f"DIFFERS {case.place} {case.name}: {problem}")
-            else:
-                same += 1
-        print(f"{path.stem}: {same - before} alike, {time.monotonic() - begun:.1f} s", flush=True)
-    print(f"{same} passed, {len(differ)} failed")
+    paths = sorted(options.scripts.glob("*.wire"))
+    # Files have tables and channels of their own, so they run side by side.
+    with concurrent.futures.ThreadPoolExecutor(len(paths)) as pool:
+        counts = list(pool.map(lambda path: run_file(path, options), paths))
+    same, differ = (sum(column) for column in zip(*counts))
+    print(f"{same} passed, {differ} failed")
     return 1 if differ or not same else 0
+
+
+def run_file(path, options):
+    """Plays one file's cases and returns how many were alike and how many were not."""
+    file, begun = script.load(path), time.monotonic()
+    direct, through = Endpoint(options.direct, options.ca), Endpoint(options.through, options.ca)
+
+    def wanted(case):
+        name = f"{path.stem}: {case.name}"
+        return not options.cases or any(word in name for word in options.cases)
+
+    cases = [case for case in file.cases if wanted(case)]
+    if not cases:
+        return 0, 0
+    version = prepare(file, direct)
+    same, lines = 0, []
+    cases = [case for case in cases if version in case.versions]
+    for case in cases:
+        if options.show:
+            heard = play(case, direct, None, False)["a"]
+            lines.append(f"{path.stem}: {case.name}\n    {shown(heard)}")
+        problem = trial(case, direct, through, bool(options.ca))
+        if problem:
+            lines.append(f"DIFFERS {case.place} {case.name}: {problem}")
+        same += not problem
+    lines.append(f"{path.stem}: {same} alike, {time.monotonic() - begun:.1f} s")
+    print("\n".join(lines), flush=True)
+    return same, len(cases) - same
 
 
 def trial(case, direct, through, tls):

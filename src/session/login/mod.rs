@@ -18,8 +18,6 @@ mod first;
 mod proof;
 mod target;
 
-use std::collections::HashMap;
-
 use crate::config::settings::Credential;
 use crate::fault::{self, Fault, FaultKind, Limit, Malformed};
 use crate::identify::Identity;
@@ -32,6 +30,7 @@ use crate::wire::postgres::login::TargetLogin;
 use super::Stage;
 use super::core::{Core, TlsFacts};
 use super::ready::Ready;
+use super::reported::Reported;
 use proof::Proof;
 
 /// What the client asked for at start-up.
@@ -89,7 +88,7 @@ enum State {
     Dialing(Box<Visitor>),
     TargetSsl(Contact),
     TargetHandshake(Contact),
-    Target(Contact, TargetLogin, HashMap<String, String>),
+    Target(Contact, TargetLogin, Reported),
     Over,
 }
 

@@ -3,10 +3,7 @@
 //! In: the outcome of the dial, the target's messages. Out: a `Ready`.
 //! Never: AuthenticationOk for the client before the target gave its own.
 
-use std::collections::HashMap;
-
 use crate::config::settings::{ChannelBinding, TargetTls};
-use crate::decide::classify::changes_parsing;
 use crate::fault::{self, Fault, FaultKind, Login as LoginFault, Malformed, Unsupported};
 use crate::limits;
 use crate::record::{Entry, entry::SessionStart};
@@ -18,6 +15,7 @@ use crate::wire::reader::Reader;
 
 use super::super::core::{Core, TlsFacts};
 use super::super::ready::{Link, Ready};
+use super::super::reported::Reported;
 use super::super::{Output, Stage};
 use super::{CLIENT, Contact, Login, Progress, Replication, SERVER, State, malformed};
 
@@ -86,7 +84,7 @@ impl Login {
             binding: target.map_or(ChannelBinding::Require, |t| t.channel_binding),
         };
         let login = TargetLogin::new(&credential.role, credential.password.clone(), nonce, channel);
-        self.state = State::Target(contact, login, HashMap::new());
+        self.state = State::Target(contact, login, Reported::default());
     }
 
     /// Bytes of the target. When the session is ready, the rest of `bytes` is what follows.
@@ -101,7 +99,7 @@ impl Login {
             self.ssl_answer(&mut input, core, stage)?;
         }
         let mut framer = std::mem::take(&mut self.server);
-        let max = limits::SERVER_HELD_BYTES_MAX;
+        let max = limits::LOGIN_MESSAGE_BYTES_MAX;
         loop {
             let step = framer.next(&mut input, max, |_, _| Treat::Hold);
             match step.map_err(|kind| malformed(SERVER, kind))? {
@@ -158,18 +156,14 @@ impl Login {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<bool, Fault> {
-        let State::Target(contact, login, parameters) = &mut self.state else {
+        let State::Target(contact, login, reported) = &mut self.state else {
             return Err(malformed(SERVER, Malformed::MessageType));
         };
         let body = Step::body(frame);
         match tag {
             b'K' => self.backend_key(body, core, stage)?,
             b'S' => {
-                let mut reader = Reader::new(body);
-                if let (Some(name), Some(value)) = (reader.cstr(), reader.cstr()) {
-                    let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-                    parameters.insert(text(name), text(value));
-                }
+                reported.note(body)?;
                 core.pass(CLIENT, "ParameterStatus", frame, stage);
             }
             b'v' => {
@@ -181,7 +175,8 @@ impl Login {
                 contact.visitor.asked.speaks = minor;
             }
             b'N' => core.pass(CLIENT, "NoticeResponse", frame, stage),
-            b'Z' => return Ok(true),
+            b'Z' if login.is_authenticated() => return Ok(true),
+            b'Z' => return Err(malformed(SERVER, Malformed::MessageType)),
             _ => {
                 let mut answer = Vec::new();
                 let step = login.handle(tag, body, stage.salted, &mut answer);
@@ -193,6 +188,7 @@ impl Login {
                         // The target refuses for a reason of its own: no such database, too many
                         // connections, starting up. The client sees it as it would directly.
                         core.pass(CLIENT, "ErrorResponse", frame, stage);
+                        core.told_why = true;
                         self.state = State::Over;
                         return Err(Fault::new(SERVER, FaultKind::Target(fault::Target::Closed)));
                     }
@@ -224,6 +220,9 @@ impl Login {
         }
         let told =
             if asked.agreed >= 2 { body } else { body.get(..SHORT_KEY_BYTES).ok_or(wrong)? };
+        if !core.backend_key.is_empty() {
+            return Err(malformed(SERVER, Malformed::MessageType));
+        }
         self.backend_pid = Reader::new(body).i32().ok_or(wrong)?;
         core.backend_key = body.to_vec();
         core.output(Output::CancelKey(told.to_vec()));
@@ -234,19 +233,18 @@ impl Login {
     }
 
     fn ready(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<Ready, Fault> {
-        let State::Target(contact, _, parameters) = std::mem::replace(&mut self.state, State::Over)
+        let State::Target(contact, _, reported) = std::mem::replace(&mut self.state, State::Over)
         else {
             return Err(Fault::new(SERVER, FaultKind::Internal));
         };
         let Contact { visitor, address } = contact;
-        let server_version = parameters.get("server_version").map_or("", String::as_str);
         let link =
             Link::new(visitor.target, visitor.identity, visitor.credential.role, core, stage)
                 .ok_or(Fault::new(CLIENT, FaultKind::Login(LoginFault::UnknownTarget)))?;
         core.attach(link.target, stage);
         let start = SessionStart {
             server_addr: &address,
-            server_version,
+            server_version: &reported.server_version,
             durability: link.durability_name(),
             backend_pid: self.backend_pid,
         };
@@ -257,8 +255,7 @@ impl Login {
         let permit = crate::decide::Permit::housekeeping("ReadyForQuery of the login");
         core.send(CLIENT, permit, receipt, &idle);
         let mut ready = Ready::new(link);
-        let hazards = parameters.iter().filter(|(name, value)| changes_parsing(name, value));
-        ready.hazards = hazards.map(|(name, _)| name.clone().into_bytes()).collect();
+        ready.reported = reported;
         ready.replication = visitor.asked.replication;
         Ok(ready)
     }
