@@ -4,8 +4,8 @@
 pub const STARTUP_PACKET_BYTES_MAX: u32 = 10_004;
 /// A password or SASL message before authentication (OIDC tokens are larger than start-up packets).
 pub const AUTH_MESSAGE_BYTES_MAX: u32 = 65_536;
-/// A message of the frontend is at most this long (PostgreSQL: `PQ_LARGE_MESSAGE_LIMIT`).
-pub const CLIENT_MESSAGE_BYTES_MAX: u32 = 0x3fff_ffff;
+/// The body of a client's message (PostgreSQL: `PQ_LARGE_MESSAGE_LIMIT` with the length, libpq.h).
+pub const CLIENT_MESSAGE_BYTES_MAX: u32 = 0x3fff_fffe - 4;
 /// A client has this long from `accept` to a finished login.
 pub const LOGIN_TIMEOUT_US: u64 = 30_000_000;
 /// The target has this long to accept the connection and finish the login.
@@ -47,6 +47,8 @@ pub const CHUNK_BYTES_MAX: usize = 64 << 10;
 pub const CAPTURE_BYTES_DEFAULT: u64 = 1 << 20;
 /// Replies outstanding in one session; beyond it the client is not read.
 pub const PENDING_REPLIES_MAX: usize = 65_536;
+/// Messages of one client handled in one turn; the next ones wait until others had theirs.
+pub const TURN_MESSAGES_MAX: u32 = 256;
 /// Prepared statements and portals one session may keep.
 pub const STATEMENTS_MAX: usize = 65_536;
 /// Bytes of statement texts one session may keep; beyond it a Parse is refused.

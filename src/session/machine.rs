@@ -188,6 +188,7 @@ impl Machine {
             Phase::Login(_) | Phase::Closed => {}
             Phase::Ready(_) => self.in_ready(stage, |ready, core, stage| {
                 ready.expire_hold(core, stage)?;
+                ready.next_share(core, stage)?;
                 if ready.catalog_overdue(now) { ready.catalog_arrived(core, stage) } else { Ok(()) }
             }),
         }

@@ -172,6 +172,8 @@ pub struct Ready {
     pub(super) server_framer: Framer,
     /// Bytes of the client that wait for `flow`.
     pub(super) client_backlog: Vec<u8>,
+    /// When `client_backlog` goes on: the client has had its share of a turn.
+    pub(super) client_again_us: Option<u64>,
     /// Bytes of the target that wait for a catalog.
     pub(super) server_backlog: Vec<u8>,
     /// When the target's direction stops waiting for a catalog.
@@ -231,6 +233,7 @@ impl Ready {
             client_framer: Framer::default(),
             server_framer: Framer::default(),
             client_backlog: Vec::new(),
+            client_again_us: None,
             server_backlog: Vec::new(),
             catalog_until_us: None,
             names: Registry::default(),
@@ -268,6 +271,7 @@ impl Ready {
         match side {
             Side::Client => {
                 !self.leaving
+                    && self.client_again_us.is_none()
                     && self.client_backlog.len() < limits::BACKLOG_BYTES_MAX
                     && self.due.len() < limits::PENDING_REPLIES_MAX
             }
@@ -296,7 +300,7 @@ impl Ready {
             Flow::Held(held) => Some(held.ask.deadline_us),
             _ => None,
         };
-        [hold, self.catalog_until_us].into_iter().flatten().min()
+        [hold, self.catalog_until_us, self.client_again_us].into_iter().flatten().min()
     }
 
     /// The hold, if a command waits.
@@ -344,8 +348,17 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
+        self.client_again_us = None;
         let backlog = std::mem::take(&mut self.client_backlog);
         self.run_client(core, stage, &backlog)
+    }
+
+    /// Gives the client its share of another turn, if it waits for one.
+    pub fn next_share(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        match self.client_again_us.take() {
+            Some(_) if !self.is_paused() => self.resume_client(core, stage),
+            _ => Ok(()),
+        }
     }
 
     fn run_client(
@@ -355,11 +368,20 @@ impl Ready {
         mut input: &[u8],
     ) -> Result<(), Fault> {
         let mut framer = std::mem::take(&mut self.client_framer);
+        let mut share = limits::TURN_MESSAGES_MAX;
         loop {
             if self.is_paused() {
                 self.client_backlog.extend_from_slice(input);
                 break;
             }
+            // Ten thousand of the smallest messages fit into what is read at once, and the other
+            // sessions of the shard would wait for all of them.
+            if share == 0 && !input.is_empty() {
+                self.client_backlog.extend_from_slice(input);
+                self.client_again_us = Some(stage.now.mono_us);
+                break;
+            }
+            share = share.saturating_sub(1);
             let step = framer
                 .next(&mut input, limits::CLIENT_MESSAGE_BYTES_MAX, client_treat)
                 .map_err(|kind| Fault::new(Side::Client, FaultKind::Malformed(kind)))?;
