@@ -58,8 +58,11 @@ say copy-back "$(q -c 'create temp table u (like dumped.t)' -c "\\copy u from '$
   -c "\\copy u from '$folder/text'" -c "select count(*), md5(string_agg(u::text, '|' order by id)) from u")"
 
 head -c 2000000 /dev/zero | tr '\0' 'l' >"$folder/object"
-say lo-import "$(q -c "\\lo_import '$folder/object'" | sed -E 's/[0-9]+/OID/')"
-say lo-export "$(q -c "select loid as oid from pg_largeobject group by 1 order by 1 desc limit 1 \\gset" \
-  -c "select lo_from_bytea(0, 'abc') as oid \\gset" -c "\\lo_export :oid $folder/exported" -c "\\lo_unlink :oid" |
-  sed -E 's/[0-9]+/OID/'; md5sum <"$folder/exported")"
+say large-object "$(q <<SQL
+\\lo_import '$folder/object'
+\\set oid :LASTOID
+\\lo_export :oid '$folder/exported'
+\\lo_unlink :oid
+SQL
+md5sum <"$folder/exported")"
 say clean-up "$(q -c 'drop schema dumped cascade' 2>&1 | grep -c ERROR)"
