@@ -3,6 +3,7 @@
 //! In: an address, limits of the process. Out: listening sockets, the cap on sessions.
 //! Never: a client that is dropped without being told why, unless descriptors are exhausted.
 
+pub mod door;
 pub mod socket;
 
 /// Descriptors that are not sessions': journal, rings, admin clients, the console.
@@ -30,7 +31,10 @@ fn sessions_for(descriptors: u64, shards: usize) -> usize {
 
 #[cfg(test)]
 mod tests {
+    use std::os::fd::AsFd as _;
+
     use super::*;
+    use crate::config::settings::KeepAlive;
 
     #[test]
     fn the_cap_leaves_descriptors_for_everything_else() {
@@ -45,15 +49,21 @@ mod tests {
 
     #[test]
     fn two_listeners_share_an_address() -> std::io::Result<()> {
-        let first = socket::listen("127.0.0.1:0".parse().expect("an address"))?;
+        let keepalive = KeepAlive { user_timeout_ms: Some(7_000), ..KeepAlive::DEFAULT };
+        let first = socket::listen("127.0.0.1:0".parse().expect("an address"), &keepalive)?;
         let address = first.local_addr()?;
-        let second = socket::listen(address)?;
+        let second = socket::listen(address, &keepalive)?;
         assert_eq!(second.local_addr()?, address);
         drop(first);
         let client = std::net::TcpStream::connect(address)?;
         let (accepted, peer) = second.accept()?;
         assert_eq!(peer, client.local_addr()?);
         assert!(accepted.nodelay()?, "accepted sockets inherit the listener's options");
+        let option = |name| socket::option(accepted.as_fd(), libc::IPPROTO_TCP, name);
+        assert_eq!(option(libc::TCP_KEEPIDLE)?, 60);
+        assert_eq!(option(libc::TCP_KEEPINTVL)?, 15);
+        assert_eq!(option(libc::TCP_KEEPCNT)?, 4);
+        assert_eq!(option(libc::TCP_USER_TIMEOUT)?, 7_000);
         Ok(())
     }
 }

@@ -5,22 +5,20 @@
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
+
+use crate::config::settings::KeepAlive;
 
 /// Connections the kernel completes before we accept them.
 const BACKLOG: i32 = 4096;
-/// A silent peer is asked for a sign of life after this long, this often, this many times.
-const KEEPALIVE_IDLE_S: i32 = 60;
-const KEEPALIVE_INTERVAL_S: i32 = 15;
-const KEEPALIVE_PROBES: i32 = 4;
 
 /// A listener that shares its address with those of the other shards; the kernel spreads clients.
 /// Accepted sockets inherit its options.
 ///
 /// # Errors
 /// What the kernel says: address in use, not ours, or a privileged port.
-pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
-    let socket = stream(address)?;
+pub fn listen(address: SocketAddr, keepalive: &KeepAlive) -> io::Result<TcpListener> {
+    let socket = stream(address, keepalive)?;
     let fd = socket.as_raw_fd();
     set(fd, libc::SOL_SOCKET, libc::SO_REUSEADDR, 1)?;
     set(fd, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1)?;
@@ -36,18 +34,32 @@ pub fn listen(address: SocketAddr) -> io::Result<TcpListener> {
 ///
 /// # Errors
 /// What the kernel says, usually that no descriptor is left.
-pub fn stream(address: SocketAddr) -> io::Result<OwnedFd> {
+pub fn stream(address: SocketAddr, keepalive: &KeepAlive) -> io::Result<OwnedFd> {
     let family = if address.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 };
     // SAFETY: no memory is involved.
     let fd = check(unsafe { libc::socket(family, libc::SOCK_STREAM | libc::SOCK_CLOEXEC, 0) })?;
     // SAFETY: the kernel made this descriptor for us, and nobody else knows it.
     let socket = unsafe { OwnedFd::from_raw_fd(fd) };
     set(fd, libc::IPPROTO_TCP, libc::TCP_NODELAY, 1)?;
-    set(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
-    set(fd, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, KEEPALIVE_IDLE_S)?;
-    set(fd, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, KEEPALIVE_INTERVAL_S)?;
-    set(fd, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, KEEPALIVE_PROBES)?;
+    keep_alive(socket.as_fd(), keepalive)?;
     Ok(socket)
+}
+
+/// Asks a silent peer for a sign of life, and gives it up when there is none.
+///
+/// # Errors
+/// What the kernel says.
+pub fn keep_alive(socket: BorrowedFd<'_>, keepalive: &KeepAlive) -> io::Result<()> {
+    let fd = socket.as_raw_fd();
+    let number = |count: u32| i32::try_from(count).unwrap_or(i32::MAX);
+    set(fd, libc::SOL_SOCKET, libc::SO_KEEPALIVE, 1)?;
+    set(fd, libc::IPPROTO_TCP, libc::TCP_KEEPIDLE, number(keepalive.idle_s))?;
+    set(fd, libc::IPPROTO_TCP, libc::TCP_KEEPINTVL, number(keepalive.interval_s))?;
+    set(fd, libc::IPPROTO_TCP, libc::TCP_KEEPCNT, number(keepalive.count))?;
+    match keepalive.user_timeout_ms {
+        Some(ms) => set(fd, libc::IPPROTO_TCP, libc::TCP_USER_TIMEOUT, number(ms)),
+        None => Ok(()),
+    }
 }
 
 /// An eventfd: a counter that can be waited for.
@@ -101,6 +113,21 @@ fn set(fd: RawFd, level: i32, name: i32, value: i32) -> io::Result<()> {
     // SAFETY: the pointer and size describe `value`, which lives through the call.
     check(unsafe { libc::setsockopt(fd, level, name, (&raw const value).cast(), size) })?;
     Ok(())
+}
+
+/// The value of a socket's option.
+///
+/// # Errors
+/// What the kernel says.
+#[cfg(test)]
+pub fn option(socket: BorrowedFd<'_>, level: i32, name: i32) -> io::Result<i32> {
+    let (mut value, mut size) = (0, size_of::<i32>() as libc::socklen_t);
+    // SAFETY: the pointers describe `value` and `size`, which live through the call.
+    check(unsafe {
+        let place = (&raw mut value).cast();
+        libc::getsockopt(socket.as_raw_fd(), level, name, place, &raw mut size)
+    })?;
+    Ok(value)
 }
 
 fn check(result: i32) -> io::Result<i32> {

@@ -3,13 +3,13 @@
 //! In: a target and its addresses. Out: `mask::catalog::Catalog`.
 //! Never: a guess; a catalog that was read half is no catalog.
 
-use std::net::SocketAddr;
 use std::time::Duration;
 
 use super::login::{Connection, LoginError, Value};
 use crate::config::settings::{Settings, Target};
 use crate::mask::Policy;
 use crate::mask::catalog::{Catalog, Column, Relation};
+use crate::shard::mail::Endpoint;
 
 /// Whether a mask of the configuration needs the catalog of this target.
 pub fn is_needed(settings: &Settings, target: &Target) -> bool {
@@ -20,11 +20,11 @@ pub fn is_needed(settings: &Settings, target: &Target) -> bool {
 ///
 /// # Errors
 /// The target cannot be used, or answers with rows of another shape.
-pub fn read(target: &Target, addresses: &[SocketAddr]) -> Result<Catalog, LoginError> {
+pub fn read(target: &Target, endpoints: &[Endpoint]) -> Result<Catalog, LoginError> {
     let Some(credential) = target.credentials.first() else {
         return Err(LoginError::Without("credential"));
     };
-    let mut connection = Connection::open(target, credential, addresses, READ_TIMEOUT)?;
+    let mut connection = Connection::open(target, credential, endpoints, READ_TIMEOUT)?;
     build(&connection.query(SHAPES)?)
 }
 

@@ -26,7 +26,8 @@ use super::mesh::{Mesh, Post};
 use super::place::Place;
 use super::sealing::Sealing;
 use super::state::{Counters, Instruments, State, World};
-use super::{catalog, clock, log, reload, resolve};
+use super::watch::{self, Looks};
+use super::{catalog, clock, keys, log, reload, resolve};
 use crate::config::settings::Settings;
 use crate::shard::mail::{SnapshotSource, ToControl, ToShard};
 
@@ -157,13 +158,18 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
     }
     let mut world = World::new(settings, auth::load_or_make_seed(&data_dir)?);
     look_around(&mut world).await;
+    // Before the shards read them.
+    let looks = Looks::of(&world.settings);
+    let prepare = Arc::new(prepare);
     let shards = start_shards(world.snapshot()).map_err(LifeError::Shards)?;
     let state = Arc::new(State::new(world, Mesh::new(shards.posts), gate, shards.instruments));
     for index in 0..state.world().targets.len() {
         tokio::spawn(keep_catalog(state.clone(), index));
     }
+    keys::keep_all(&state);
     tokio::spawn(resolve::keep(state.clone()));
     tokio::spawn(watch_sealer(shards.sealing.clone()));
+    tokio::spawn(watch::keep(state.clone(), prepare.clone(), looks));
     let api = Api::new(state.clone(), shards.sealing).router();
     tokio::spawn(async move { axum::serve(Bounded::new(listener), api).await });
     place(&data_dir, address, &state)?;
@@ -174,7 +180,7 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
         inbox: shards.inbox,
         mono_us: shards.mono_us,
         load_again: load_again.map(Arc::new),
-        prepare: Arc::new(prepare),
+        prepare,
         stopped: 0,
     };
     let ended = core.serve(&mut signals).await;
@@ -201,6 +207,11 @@ async fn watch_sealer(sealing: Arc<dyn Sealing>) {
 async fn look_around(world: &mut World) {
     let settings = world.settings.clone();
     let mut reads = tokio::task::JoinSet::new();
+    let mut issuers = tokio::task::JoinSet::new();
+    for issuer in settings.issuers.iter().cloned() {
+        let name = issuer.policy.issuer.clone();
+        issuers.spawn(async move { (name, keys::read(issuer).await) });
+    }
     for (index, target) in settings.targets.iter().enumerate() {
         let outcome = resolve::lookup(target).await;
         world.take_addresses(index, outcome);
@@ -216,8 +227,14 @@ async fn look_around(world: &mut World) {
                 world.take_catalog(index, outcome.map_err(|error| error.to_string()));
             }
         }
+        while let Some(done) = issuers.join_next().await {
+            if let Ok((name, outcome)) = done {
+                let facts = world.issuers.entry(name.clone()).or_default();
+                facts.take(&name, outcome);
+            }
+        }
     };
-    // A target that is down is no reason not to start; its sessions wait for the catalog.
+    // A target or an issuer that is down is no reason not to start; sessions wait for it.
     let _ = tokio::time::timeout(FIRST_CATALOGS_WAIT, all).await;
     reads.detach_all();
 }
@@ -284,7 +301,7 @@ async fn refresh(state: &State, index: usize) -> bool {
         }
         (target.clone(), facts.addresses.clone())
     };
-    let place = (target.host.clone(), target.port, target.database.clone());
+    let place = (target.reach.hosts.clone(), target.database.clone());
     let read = tokio::task::spawn_blocking(move || catalog::read(&target, &addresses));
     let outcome = match read.await {
         Ok(outcome) => outcome.map_err(|error| error.to_string()),
@@ -297,10 +314,11 @@ async fn refresh(state: &State, index: usize) -> bool {
     Counters::count(counter);
     let mut world = state.world();
     // A reload may have moved the target meanwhile; the catalog is of the old place then.
-    let same = world.settings.targets.get(index).is_some_and(|now| {
-        (now.host.as_str(), now.port, now.database.as_str())
-            == (place.0.as_str(), place.1, place.2.as_str())
-    });
+    let same = world
+        .settings
+        .targets
+        .get(index)
+        .is_some_and(|now| (&now.reach.hosts, &now.database) == (&place.0, &place.1));
     same && world.take_catalog(index, outcome)
 }
 
@@ -358,6 +376,7 @@ impl Core {
                     facts.wanted.notify_one();
                 }
             }
+            ToControl::RefreshKeys { issuer } => keys::want(&self.state, &issuer),
             ToControl::Cancel { shard, key } => {
                 let state = self.state.clone();
                 tokio::spawn(async move {
@@ -391,6 +410,8 @@ impl Core {
     async fn try_reload(&mut self) -> Result<Vec<String>, String> {
         let load = self.load_again.clone().ok_or("there is no configuration file to read again")?;
         let prepare = self.prepare.clone();
+        let state = self.state.clone();
+        let _turn = state.reloading.lock().await;
         let old = self.state.settings();
         // Files, and commands that print passwords: not on this thread.
         let work = tokio::task::spawn_blocking(move || {
@@ -408,6 +429,9 @@ impl Core {
         }
         // Masks may need catalogs now that they did not need before.
         self.state.world().targets.iter().for_each(|facts| facts.wanted.notify_one());
+        // An issuer may be reached otherwise now, or be new.
+        keys::keep_all(&self.state);
+        self.state.world().issuers.values().for_each(|facts| facts.wanted.notify_one());
         Ok(merged.notes)
     }
 

@@ -10,14 +10,16 @@ use std::time::{Duration, Instant};
 
 use ring::rand::{SecureRandom, SystemRandom};
 
-use crate::config::settings::{Credential, Target, TargetTls};
-use crate::fault::{Fault, FaultKind};
+use crate::config::settings::{Credential, SessionAttrs, Target, TargetTls, TlsNegotiation};
+use crate::fault::{self, Fault, FaultKind};
 use crate::identify::certificate;
 use crate::identify::scram::SaltedCache;
 use crate::limits;
+use crate::shard::mail::Endpoint;
 use crate::shard::tls;
 use crate::wire::Side;
 use crate::wire::postgres::login::{Channel, LoginStep, TargetLogin};
+use crate::wire::postgres::standing::{Fit, Standing};
 use crate::wire::postgres::{message, reply};
 use crate::wire::reader::Reader;
 
@@ -28,6 +30,9 @@ pub type Value = Option<String>;
 pub struct Connection {
     stream: Stream,
     deadline: Instant,
+    standing: Standing,
+    /// The server that was reached.
+    pub address: SocketAddr,
     /// `server_version` as the target reports it.
     pub server_version: String,
     /// Version of TLS, `None` in clear.
@@ -41,29 +46,84 @@ impl fmt::Debug for Connection {
 }
 
 impl Connection {
-    /// Connects to the first address that answers, and logs in. `timeout` bounds the whole life of
-    /// the connection.
+    /// Logs in to the first server that fits the target's settings, as a session would. `timeout`
+    /// bounds the whole life of the connection.
     ///
     /// # Errors
-    /// The target is unreachable, its TLS is not what the configuration asks for, or it refuses
-    /// the credential.
+    /// No server can be used; TLS is not what the configuration asks for, or the credential is
+    /// refused.
     pub fn open(
         target: &Target,
         credential: &Credential,
-        addresses: &[SocketAddr],
+        endpoints: &[Endpoint],
         timeout: Duration,
     ) -> Result<Connection, LoginError> {
         let deadline = Instant::now() + timeout;
-        let socket = connect(addresses, deadline)?;
+        let mut failure = LoginError::NoAddress;
+        // A primary, while a standby is looked for.
+        let mut spare = None;
+        for endpoint in endpoints {
+            let opened = Connection::attempt(target, credential, endpoint, deadline);
+            match opened.and_then(|it| it.measured(target.reach.attrs)) {
+                Ok(Measured::Fits(connection)) => return Ok(connection),
+                Ok(Measured::Spare(connection)) => {
+                    spare.get_or_insert(connection);
+                }
+                Err(error) if error.is_last() => return Err(error),
+                Err(error) => failure = error,
+            }
+        }
+        spare.ok_or(failure)
+    }
+
+    fn attempt(
+        target: &Target,
+        credential: &Credential,
+        endpoint: &Endpoint,
+        deadline: Instant,
+    ) -> Result<Connection, LoginError> {
+        let left = deadline.saturating_duration_since(Instant::now());
+        if left.is_zero() {
+            return Err(LoginError::Timeout);
+        }
+        let timeout_us = target.reach.connect_timeout_us.unwrap_or(limits::DIAL_TIMEOUT_US);
+        let patience = Duration::from_micros(timeout_us).min(left);
+        let address = endpoint.address;
+        let own = Instant::now() + patience;
+        let socket = TcpStream::connect_timeout(&address, patience)
+            .map_err(|source| LoginError::Connect { address, source })?;
+        socket.set_nodelay(true).map_err(LoginError::Io)?;
         let mut connection = Connection {
             stream: Stream::Plain(socket),
-            deadline,
+            deadline: own,
+            standing: Standing::default(),
+            address,
             server_version: String::new(),
             tls_version: None,
         };
-        connection.start_tls(target)?;
+        connection.start_tls(target, &endpoint.host)?;
         connection.log_in(target, credential)?;
+        connection.deadline = deadline;
         Ok(connection)
+    }
+
+    /// Whether this server is one that may be used.
+    fn measured(mut self, attrs: SessionAttrs) -> Result<Measured, LoginError> {
+        loop {
+            match self.standing.fit(attrs) {
+                Fit::Yes => return Ok(Measured::Fits(self)),
+                Fit::No(_) if attrs == SessionAttrs::PreferStandby => {
+                    return Ok(Measured::Spare(self));
+                }
+                Fit::No(why) => return Err(LoginError::Misfit(why)),
+                Fit::Ask(question) => {
+                    let rows = self.query(question)?;
+                    let value = rows.first().and_then(|row| row.first()).cloned().flatten();
+                    let value = value.as_deref().map(str::as_bytes);
+                    self.standing.answer(question, value).map_err(LoginError::Misfit)?;
+                }
+            }
+        }
     }
 
     /// Runs one simple query and gives its rows as text.
@@ -95,28 +155,31 @@ impl Connection {
         }
     }
 
-    fn start_tls(&mut self, target: &Target) -> Result<(), LoginError> {
-        if target.tls == TargetTls::Disable {
-            return Ok(());
+    /// Whether TLS may start: weir asks for it, unless it starts at once.
+    fn ask_for_tls(&mut self, target: &Target) -> Result<bool, LoginError> {
+        if target.tls == TargetTls::Disable || target.negotiation == TlsNegotiation::Direct {
+            return Ok(target.tls != TargetTls::Disable);
         }
         // SSLRequest: 1234 and 5679, in place of a protocol version.
         self.write(&[0, 0, 0, 8, 0x04, 0xd2, 0x16, 0x2f])?;
         let mut answer = [0];
         self.read(&mut answer)?;
         match answer {
-            [b'S'] => {}
-            [b'N'] if target.tls == TargetTls::Prefer => return Ok(()),
-            [b'N'] => return Err(LoginError::TlsRefused),
-            _ => {
-                return Err(LoginError::Protocol("the TLS request is answered by neither S nor N"));
-            }
+            [b'S'] => Ok(true),
+            [b'N'] if target.tls == TargetTls::Prefer => Ok(false),
+            [b'N'] => Err(LoginError::TlsRefused),
+            _ => Err(LoginError::Protocol("the TLS request is answered by neither S nor N")),
+        }
+    }
+
+    fn start_tls(&mut self, target: &Target, host: &str) -> Result<(), LoginError> {
+        if !self.ask_for_tls(target)? {
+            return Ok(());
         }
         let Stream::Plain(socket) = &self.stream else { return Ok(()) };
         let socket = socket.try_clone().map_err(LoginError::Io)?;
-        let (config, name) =
-            tls::client(target).map_err(|problem| LoginError::Tls(problem.to_string()))?;
-        let mut session = rustls::ClientConnection::new(config, name)
-            .map_err(|error| LoginError::Tls(error.to_string()))?;
+        let mut session =
+            tls::client(target, host).map_err(|problem| LoginError::Tls(problem.to_string()))?;
         self.arm()?;
         let mut socket = socket;
         while session.is_handshaking() {
@@ -124,6 +187,10 @@ impl Connection {
                 std::io::ErrorKind::InvalidData => LoginError::Tls(error.to_string()),
                 _ => LoginError::from(error),
             })?;
+        }
+        let agreed = session.alpn_protocol() == Some(tls::ALPN);
+        if target.negotiation == TlsNegotiation::Direct && !agreed {
+            return Err(LoginError::Tls("the server does not confirm the protocol".to_owned()));
         }
         self.tls_version = session.protocol_version().map(|version| format!("{version:?}"));
         self.stream = Stream::Tls(Box::new(rustls::StreamOwned::new(session, socket)));
@@ -188,9 +255,12 @@ impl Connection {
 
     fn take_parameter(&mut self, body: &[u8]) {
         let mut reader = Reader::new(body);
-        if reader.cstr() == Some(b"server_version") {
-            let version = reader.cstr().unwrap_or_default();
-            self.server_version = String::from_utf8_lossy(version).into_owned();
+        let mut text =
+            || reader.cstr().map(|text| String::from_utf8_lossy(text)).unwrap_or_default();
+        let (name, value) = (text(), text());
+        self.standing.report(&name, &value);
+        if name == "server_version" {
+            self.server_version = value.into_owned();
         }
     }
 
@@ -246,6 +316,13 @@ impl Drop for Connection {
         let _ = self.stream.write_all(&[b'X', 0, 0, 0, 4]);
         let _ = self.stream.flush();
     }
+}
+
+/// A connection, measured by what the target's settings ask for.
+enum Measured {
+    Fits(Connection),
+    /// It does not, and is used when none does.
+    Spare(Connection),
 }
 
 enum Stream {
@@ -317,6 +394,9 @@ pub enum LoginError {
     /// No credential is configured, or no random bytes are to be had.
     #[error("there is no {0} to log in with")]
     Without(&'static str),
+    /// None of its servers may be used; the words are those that clients read.
+    #[error("{}", reply::words(&Fault::new(Side::Server, FaultKind::Target(*.0))).1)]
+    Misfit(fault::Target),
     /// It broke the protocol.
     #[error("it does not speak the protocol: {0}")]
     Protocol(&'static str),
@@ -331,6 +411,27 @@ pub enum LoginError {
     Io(std::io::Error),
 }
 
+impl LoginError {
+    /// Whether no other server of the target is tried after this one: what is wrong is wrong at
+    /// all of them, or should not be passed over.
+    fn is_last(&self) -> bool {
+        match self {
+            LoginError::NoAddress
+            | LoginError::Connect { .. }
+            | LoginError::Misfit(_)
+            | LoginError::Closed
+            | LoginError::Timeout
+            | LoginError::Io(_) => false,
+            LoginError::Refused { sqlstate, .. } => sqlstate != message::CANNOT_CONNECT_NOW,
+            LoginError::TlsRefused
+            | LoginError::Tls(_)
+            | LoginError::Login(_)
+            | LoginError::Without(_)
+            | LoginError::Protocol(_) => true,
+        }
+    }
+}
+
 impl From<std::io::Error> for LoginError {
     fn from(error: std::io::Error) -> LoginError {
         match error.kind() {
@@ -341,25 +442,6 @@ impl From<std::io::Error> for LoginError {
             _ => LoginError::Io(error),
         }
     }
-}
-
-fn connect(addresses: &[SocketAddr], deadline: Instant) -> Result<TcpStream, LoginError> {
-    let mut failure = LoginError::NoAddress;
-    for address in addresses {
-        let left = deadline.saturating_duration_since(Instant::now());
-        if left.is_zero() {
-            return Err(LoginError::Timeout);
-        }
-        let dial = Duration::from_micros(limits::DIAL_TIMEOUT_US).min(left);
-        match TcpStream::connect_timeout(address, dial) {
-            Ok(socket) => {
-                socket.set_nodelay(true).map_err(LoginError::Io)?;
-                return Ok(socket);
-            }
-            Err(source) => failure = LoginError::Connect { address: *address, source },
-        }
-    }
-    Err(failure)
 }
 
 fn nonce() -> Result<String, LoginError> {

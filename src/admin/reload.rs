@@ -16,9 +16,9 @@ pub struct Merged {
     pub moved: Vec<usize>,
 }
 
-/// Rules, masks, users and targets are taken from `new`; listeners, shards, journal and places stay
-/// as they are. Targets keep their index: a removed one stays without credentials, so that nobody
-/// logs in there any more while its sessions end in their own time.
+/// Rules, masks, identities and targets are taken from `new`; listeners, shards, journal and
+/// places stay as they are. Targets keep their index: a removed one stays without credentials, so
+/// that nobody logs in there any more while its sessions end in their own time.
 pub fn merge(old: &Settings, new: Settings) -> Merged {
     let mut notes = Vec::new();
     let mut moved = Vec::new();
@@ -35,19 +35,17 @@ pub fn merge(old: &Settings, new: Settings) -> Merged {
             continue;
         };
         let now = fresh.remove(at);
-        let same_place =
-            now.host == target.host && now.port == target.port && now.database == target.database;
+        let same_place = now.reach.hosts == target.reach.hosts && now.database == target.database;
         if !same_place {
             moved.push(index);
         }
         targets.push(now);
     }
     targets.extend(fresh);
-    let same_tls = format!("{:?}", old.postgres.tls) == format!("{:?}", new.postgres.tls);
     let kept = [
         ("data_dir", old.data_dir == new.data_dir),
         ("shards", old.shards == new.shards),
-        ("listen.postgres", old.postgres.address == new.postgres.address && same_tls),
+        ("listen.postgres", format!("{:?}", old.postgres) == format!("{:?}", new.postgres)),
         ("admin", old.admin == new.admin),
         ("journal", format!("{:?}", old.journal) == format!("{:?}", new.journal)),
     ];
@@ -56,8 +54,8 @@ pub fn merge(old: &Settings, new: Settings) -> Merged {
             notes.push(format!("{name} changed in the file; it needs a restart"));
         }
     }
-    let settings =
-        Settings { targets, users: new.users, rules: new.rules, masks: new.masks, ..old.clone() };
+    let Settings { users, certificates, issuers, rules, masks, .. } = new;
+    let settings = Settings { targets, users, certificates, issuers, rules, masks, ..old.clone() };
     assert!(settings.targets.len() >= old.targets.len(), "an index was lost");
     Merged { settings, notes, moved }
 }

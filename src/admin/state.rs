@@ -3,22 +3,23 @@
 //! In: facts of the tasks of `control`. Out: snapshots to the shards, answers to `api`.
 //! Never: a lock held while waiting.
 
-use std::collections::HashMap;
-use std::net::SocketAddr;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::auth::Gate;
+use super::keys::IssuerFacts;
 use super::mesh::Mesh;
+use super::resolve::{self, Found};
 use super::{catalog, clock, log, shape};
-use crate::config::settings::{Settings, Target};
+use crate::config::settings::{Host, Settings, Target};
 use crate::decide::approval::AskSummary;
 use crate::mask::catalog::Catalog;
 use crate::metrics::{Meters, TargetReading, Total};
 use crate::record::SessionId;
-use crate::shard::mail::{SnapshotSource, ToShard};
+use crate::shard::mail::{Endpoint, SnapshotSource, ToShard};
 use crate::wire::postgres::login::KnownMinor;
 
 /// Reads the totals of all shards.
@@ -54,6 +55,11 @@ pub struct State {
     instruments: Instruments,
     world: Mutex<World>,
     asks: Mutex<HashMap<SessionId, (usize, AskSummary)>>,
+    /// One bringer of new settings or certificates at a time, so that older ones do not replace
+    /// newer ones.
+    pub reloading: tokio::sync::Mutex<()>,
+    /// Certificates have changed on the disk and cannot be used.
+    pub certificates_stale: AtomicBool,
     /// One publisher at a time, so that no shard gets an older snapshot after a newer one.
     publishing: tokio::sync::Mutex<()>,
 }
@@ -65,6 +71,8 @@ pub struct World {
     pub settings: Arc<Settings>,
     /// In the order of `settings.targets`.
     pub targets: Vec<TargetFacts>,
+    /// By the issuer's name.
+    pub issuers: BTreeMap<String, IssuerFacts>,
     /// Makes salts for users that do not exist.
     pub mock_seed: [u8; 32],
 }
@@ -72,9 +80,9 @@ pub struct World {
 /// What is known of one target.
 #[derive(Debug, Default)]
 pub struct TargetFacts {
-    /// As resolved last; a name that fails keeps them.
-    pub addresses: Vec<SocketAddr>,
-    /// Why the last resolution failed, empty if it did not.
+    /// As resolved last; a name that fails keeps its own.
+    pub addresses: Vec<Endpoint>,
+    /// Which names failed to resolve last and why, empty if none did.
     pub resolve_error: String,
     /// As read last; a read that fails keeps it.
     pub catalog: Option<Arc<Catalog>>,
@@ -101,10 +109,18 @@ pub struct Counters {
     pub catalogs_read: AtomicU64,
     /// Catalog reads that failed.
     pub catalogs_failed: AtomicU64,
+    /// Key sets of issuers read.
+    pub keys_read: AtomicU64,
+    /// Reads of key sets that failed.
+    pub keys_failed: AtomicU64,
     /// Snapshots that a shard did not take.
     pub snapshots_missed: AtomicU64,
     /// Configurations loaded after the first.
     pub reloads: AtomicU64,
+    /// Certificates that changed on the disk and are in force.
+    pub certificates_loaded: AtomicU64,
+    /// Certificates that changed on the disk and cannot be used.
+    pub certificates_failed: AtomicU64,
 }
 
 impl Counters {
@@ -113,7 +129,7 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn totals(&self) -> [Total; 7] {
+    fn totals(&self) -> [Total; 11] {
         let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             Total::counter(
@@ -129,12 +145,28 @@ impl Counters {
             Total::counter("votes", "Votes delivered to a shard.", now(&self.votes)),
             Total::counter("catalogs_read", "Catalogs read.", now(&self.catalogs_read)),
             Total::counter("catalogs_failed", "Catalog reads failed.", now(&self.catalogs_failed)),
+            Total::counter("keys_read", "Key sets of issuers read.", now(&self.keys_read)),
+            Total::counter(
+                "keys_failed",
+                "Reads of issuers' key sets that failed.",
+                now(&self.keys_failed),
+            ),
             Total::counter(
                 "snapshots_missed",
                 "Snapshots that a shard did not take in time.",
                 now(&self.snapshots_missed),
             ),
             Total::counter("reloads", "Configurations loaded by SIGHUP.", now(&self.reloads)),
+            Total::counter(
+                "certificates_loaded",
+                "Certificates that changed on the disk and were brought into force.",
+                now(&self.certificates_loaded),
+            ),
+            Total::counter(
+                "certificates_failed",
+                "Certificates that changed on the disk and could not be used.",
+                now(&self.certificates_failed),
+            ),
         ]
     }
 }
@@ -143,7 +175,7 @@ impl World {
     /// A world of targets of which nothing is known yet.
     pub fn new(settings: Settings, mock_seed: [u8; 32]) -> World {
         let targets = settings.targets.iter().map(|_| TargetFacts::default()).collect();
-        World { settings: Arc::new(settings), targets, mock_seed }
+        World { settings: Arc::new(settings), targets, issuers: BTreeMap::new(), mock_seed }
     }
 
     /// What the shards build their snapshots from.
@@ -153,6 +185,10 @@ impl World {
             settings: self.settings.clone(),
             catalogs: self.targets.iter().map(|facts| facts.catalog.clone()).collect(),
             addresses: self.targets.iter().map(|facts| facts.addresses.clone()).collect(),
+            keys: (self.settings.issuers.iter())
+                .map(|issuer| self.issuers.get(&issuer.policy.issuer))
+                .map(|facts| facts.map(|facts| facts.published.clone()).unwrap_or_default())
+                .collect(),
             minors: self.targets.iter().map(|facts| facts.minor.clone()).collect(),
             mock_seed: self.mock_seed,
         })
@@ -177,34 +213,20 @@ impl World {
     }
 
     /// Takes a resolution; whether addresses changed.
-    pub fn take_addresses(
-        &mut self,
-        index: usize,
-        outcome: Result<Vec<SocketAddr>, String>,
-    ) -> bool {
+    pub fn take_addresses(&mut self, index: usize, found: Vec<Found>) -> bool {
         let name = self.settings.targets.get(index).map_or("", |target| target.name.as_str());
         let Some(facts) = self.targets.get_mut(index) else { return false };
-        match outcome {
-            Ok(addresses) => {
-                if !facts.resolve_error.is_empty() {
-                    log::info(&format!("target {name}: its name resolves again"));
-                    facts.resolve_error.clear();
-                }
-                let changed = facts.addresses != addresses;
-                facts.addresses = addresses;
-                changed
+        let (addresses, trouble) = resolve::merge(found, &facts.addresses);
+        if facts.resolve_error != trouble {
+            match trouble.as_str() {
+                "" => log::info(&format!("target {name}: its names resolve again")),
+                _ => log::warn(&format!("target {name}: {trouble}")),
             }
-            Err(reason) => {
-                if facts.resolve_error != reason {
-                    let kept = facts.addresses.len();
-                    log::warn(&format!(
-                        "target {name}: its name does not resolve ({reason}); {kept} addresses kept"
-                    ));
-                    facts.resolve_error = reason;
-                }
-                false
-            }
+            facts.resolve_error = trouble;
         }
+        let changed = facts.addresses != addresses;
+        facts.addresses = addresses;
+        changed
     }
 
     /// Takes a catalog, or the reason why there is none; whether the shards should hear of it.
@@ -235,6 +257,20 @@ impl World {
         }
     }
 
+    fn issuer_status(&self, name: &str) -> shape::IssuerStatus {
+        let facts = self.issuers.get(name);
+        let keys = facts.and_then(|facts| facts.published.keys.as_ref());
+        shape::IssuerStatus {
+            issuer: name.to_owned(),
+            keys: keys.map_or(0, |keys| keys.len()),
+            read_at: match (facts, keys) {
+                (Some(facts), Some(_)) => clock::to_text(facts.read_us),
+                _ => String::new(),
+            },
+            error: facts.map(|facts| facts.error.clone()).unwrap_or_default(),
+        }
+    }
+
     fn status(&self, index: usize, target: &Target) -> shape::TargetStatus {
         let nothing = TargetFacts::default();
         let facts = self.targets.get(index).unwrap_or(&nothing);
@@ -247,8 +283,8 @@ impl World {
         let read_at = facts.catalog.as_ref().map(|_| clock::to_text(facts.catalog_us));
         shape::TargetStatus {
             name: target.name.clone(),
-            address: format!("{}:{}", target.host, target.port),
-            resolved: facts.addresses.iter().map(SocketAddr::to_string).collect(),
+            address: words(&target.reach.hosts),
+            resolved: facts.addresses.iter().map(|it| it.address.to_string()).collect(),
             resolve_error: facts.resolve_error.clone(),
             catalog: catalog.to_owned(),
             relations: facts.catalog.as_ref().map_or(0, |catalog| catalog.relations.len()),
@@ -256,6 +292,10 @@ impl World {
             catalog_error: facts.catalog_error.clone(),
         }
     }
+}
+
+fn words(hosts: &[Host]) -> String {
+    hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(", ")
 }
 
 impl std::fmt::Debug for State {
@@ -276,6 +316,8 @@ impl State {
             instruments,
             world: Mutex::new(world),
             asks: Mutex::default(),
+            reloading: tokio::sync::Mutex::default(),
+            certificates_stale: AtomicBool::new(false),
             publishing: tokio::sync::Mutex::default(),
         }
     }
@@ -340,6 +382,9 @@ impl State {
         totals.extend(self.counters.totals());
         let waiting = self.asks().len() as u64;
         totals.push(Total::gauge("approvals_waiting", "Commands that wait now.", waiting));
+        let stale = u64::from(self.certificates_stale.load(Ordering::Relaxed));
+        let help = "1 while certificates on the disk cannot be used and old ones are in force.";
+        totals.push(Total::gauge("certificates_stale", help, stale));
         totals
     }
 
@@ -368,6 +413,9 @@ impl State {
             masks: settings.masks.len(),
             targets: (settings.targets.iter().enumerate())
                 .map(|(index, target)| world.status(index, target))
+                .collect(),
+            issuers: (settings.issuers.iter())
+                .map(|issuer| world.issuer_status(&issuer.policy.issuer))
                 .collect(),
             trouble: trouble.unwrap_or_default(),
             counters: totals.iter().map(|it| (it.name.to_owned(), it.value)).collect(),

@@ -2,7 +2,10 @@
 //!
 //! In: settings. Out: text. Never: a secret.
 
-use crate::config::settings::{Capture, Durability, Effect, MaskSpec, RuleSpec, Target, TargetTls};
+use crate::config::settings::{
+    Capture, Durability, Effect, Host, Issuer, MaskSpec, Reach, RuleSpec, SessionAttrs, Target,
+    TargetTls, TokenLogin,
+};
 
 /// What a target is.
 pub fn target(target: &Target) -> String {
@@ -31,12 +34,38 @@ pub fn target(target: &Target) -> String {
         })
         .collect();
     format!(
-        "target {}: database {} at {}:{} {tls}; {durability}; {capture}; roles: {}",
+        "target {}: database {} at {} {tls}; {durability}; {capture}; roles: {}",
         target.name,
         target.database,
-        target.host,
-        target.port,
+        servers(&target.reach),
         credentials.join("; ")
+    )
+}
+
+fn servers(reach: &Reach) -> String {
+    let hosts: Vec<String> = reach.hosts.iter().map(Host::to_string).collect();
+    let order = match (hosts.len(), reach.shuffled) {
+        (1, _) => String::new(),
+        (_, true) => ", in any order".to_owned(),
+        (_, false) => ", in this order".to_owned(),
+    };
+    let attrs = match reach.attrs {
+        SessionAttrs::Any => String::new(),
+        attrs => format!(", only {}", attrs.name()).replace("only prefer-", "rather a "),
+    };
+    format!("{}{order}{attrs}", hosts.join(" or "))
+}
+
+/// Whose tokens are taken, and how.
+pub fn issuer(issuer: &Issuer) -> String {
+    let policy = &issuer.policy;
+    let asked = match issuer.login {
+        TokenLogin::Password => "as the password",
+        TokenLogin::OauthBearer => "by OAUTHBEARER",
+    };
+    format!(
+        "issuer {}: tokens for {} are taken {asked}; the name is {}, the groups are {}",
+        policy.issuer, policy.audience, policy.username_claim, policy.groups_claim
     )
 }
 

@@ -1,7 +1,7 @@
 //! Resolved settings: what the file means, every default filled in, every reference checked.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::decide::Class;
 
@@ -22,12 +22,34 @@ pub struct Settings {
     pub targets: Vec<Target>,
     /// Users of weir with SCRAM verifiers.
     pub users: Vec<User>,
+    /// Issuers of tokens, in the order of the file.
+    pub issuers: Vec<Issuer>,
     /// Who the owners of client certificates are, in the order of the file.
     pub certificates: Vec<CertificateSpec>,
     /// Rules, in the order of the file.
     pub rules: Vec<RuleSpec>,
     /// Masks, in the order of the file.
     pub masks: Vec<MaskSpec>,
+}
+
+impl Settings {
+    /// The files that TLS is made of.
+    pub fn tls_files(&self) -> Vec<&Path> {
+        let mut files: Vec<&Path> = Vec::new();
+        if let Some(ListenTls { certificate, key, required: _, clients }) = &self.postgres.tls {
+            files.extend([certificate.as_path(), key]);
+            let trust = clients.iter();
+            files.extend(trust.clone().map(|trust| trust.authorities.as_path()));
+            files.extend(trust.filter_map(|trust| trust.revoked.as_deref()));
+        }
+        for target in self.targets.iter().filter(|target| target.tls != TargetTls::Disable) {
+            files.extend(target.root_certificates.as_deref());
+            if let Some(KeyPair { certificate, key }) = &target.client_certificate {
+                files.extend([certificate.as_path(), key]);
+            }
+        }
+        files
+    }
 }
 
 /// A listener.
@@ -37,6 +59,51 @@ pub struct Listen {
     pub address: SocketAddr,
     /// TLS towards clients, if configured.
     pub tls: Option<ListenTls>,
+    /// When a silent client is given up.
+    pub keepalive: KeepAlive,
+    /// How many clients may be there that have not proven who they are.
+    pub unproven: UnprovenMax,
+}
+
+/// When TCP gives a silent peer up.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct KeepAlive {
+    /// Silence before the first probe, seconds.
+    pub idle_s: u32,
+    /// Between two probes, seconds.
+    pub interval_s: u32,
+    /// Probes without an answer that end the connection.
+    pub count: u32,
+    /// How long sent bytes may stay unacknowledged, milliseconds; `None` leaves it to the system.
+    pub user_timeout_ms: Option<u32>,
+}
+
+impl KeepAlive {
+    /// A peer that is gone is noticed after two minutes, before firewalls forget idle connections
+    /// (mostly after five, AWS after six).
+    pub const DEFAULT: KeepAlive =
+        KeepAlive { idle_s: 60, interval_s: 15, count: 4, user_timeout_ms: None };
+}
+
+impl Default for KeepAlive {
+    fn default() -> KeepAlive {
+        KeepAlive::DEFAULT
+    }
+}
+
+/// Bounds on clients that have not proven who they are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UnprovenMax {
+    /// From one address (one /64 network of IPv6).
+    pub per_address: u32,
+    /// From all; `None` is half of the sessions that the process has descriptors for.
+    pub total: Option<u32>,
+}
+
+impl UnprovenMax {
+    /// A host of pooled applications, or a NAT before many, reconnects all at once after a
+    /// failover; a login takes some milliseconds.
+    pub const DEFAULT: UnprovenMax = UnprovenMax { per_address: 1024, total: None };
 }
 
 /// TLS towards clients.
@@ -118,6 +185,93 @@ pub enum TargetTls {
     VerifyFull,
 }
 
+/// How TLS with a target begins, as libpq's `sslnegotiation` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TlsNegotiation {
+    /// With an SSLRequest.
+    Postgres,
+    /// At once (PostgreSQL 17).
+    Direct,
+}
+
+/// Which servers of a target may be used, as libpq's `target_session_attrs` names it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SessionAttrs {
+    /// All.
+    Any,
+    /// Sessions can write.
+    ReadWrite,
+    /// Sessions cannot.
+    ReadOnly,
+    /// Not in hot standby mode.
+    Primary,
+    /// In hot standby mode.
+    Standby,
+    /// In hot standby mode if there is one, else any.
+    PreferStandby,
+}
+
+impl SessionAttrs {
+    /// The words of libpq.
+    pub const NAMES: [(&str, SessionAttrs); 6] = [
+        ("any", SessionAttrs::Any),
+        ("read-write", SessionAttrs::ReadWrite),
+        ("read-only", SessionAttrs::ReadOnly),
+        ("primary", SessionAttrs::Primary),
+        ("standby", SessionAttrs::Standby),
+        ("prefer-standby", SessionAttrs::PreferStandby),
+    ];
+
+    /// The word.
+    pub fn name(self) -> &'static str {
+        let found = SessionAttrs::NAMES.iter().find(|(_, attrs)| *attrs == self);
+        found.map_or("any", |(name, _)| name)
+    }
+}
+
+/// A certificate and its key.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeyPair {
+    /// PEM chain.
+    pub certificate: PathBuf,
+    /// PEM key.
+    pub key: PathBuf,
+}
+
+/// A server of a target.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Host {
+    /// A name or an address; what its certificate is verified for.
+    pub name: String,
+    /// Port.
+    pub port: u16,
+}
+
+impl std::fmt::Display for Host {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.name.contains(':') {
+            true => write!(f, "[{}]:{}", self.name, self.port),
+            false => write!(f, "{}:{}", self.name, self.port),
+        }
+    }
+}
+
+/// How the servers of a target are reached, and which of them are used.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Reach {
+    /// Servers in the order in which they are tried; at least one.
+    pub hosts: Vec<Host>,
+    /// They are tried in another order each time (libpq: `load_balance_hosts=random`).
+    pub shuffled: bool,
+    /// Which of them may be used.
+    pub attrs: SessionAttrs,
+    /// From the first packet to the end of the login, for each address; `None`: all addresses
+    /// together have `limits::DIAL_TIMEOUT_US`.
+    pub connect_timeout_us: Option<u64>,
+    /// When a silent server is given up.
+    pub keepalive: KeepAlive,
+}
+
 /// Whether weir's login is bound to the TLS connection (libpq: `channel_binding`).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelBinding {
@@ -134,16 +288,18 @@ pub enum ChannelBinding {
 pub struct Target {
     /// What clients give as `dbname`.
     pub name: String,
-    /// `host:port` or a path of a Unix socket's directory is not supported: host and port.
-    pub host: String,
-    /// Port.
-    pub port: u16,
+    /// Its servers.
+    pub reach: Reach,
     /// The database at the target; default the name.
     pub database: String,
     /// TLS mode.
     pub tls: TargetTls,
+    /// How TLS begins.
+    pub negotiation: TlsNegotiation,
     /// PEM roots for the verify modes.
     pub root_certificates: Option<PathBuf>,
+    /// What weir shows to servers that ask for a certificate.
+    pub client_certificate: Option<KeyPair>,
     /// Whether the login is bound to the TLS connection.
     pub channel_binding: ChannelBinding,
     /// Physical replication connections, which name no database, come here.
@@ -176,6 +332,30 @@ pub struct User {
     pub verifier: crate::identify::scram::Verifier,
     /// Groups.
     pub groups: Vec<String>,
+}
+
+/// An issuer whose tokens say who a client is (OpenID Connect).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    /// What its tokens must be.
+    pub policy: crate::identify::token::Policy,
+    /// What a client asks the issuer for, as OAUTHBEARER tells it.
+    pub scope: String,
+    /// Whom `weir login` says it is.
+    pub client_id: Option<String>,
+    /// PEM roots to verify the issuer with; `None` for one reached in clear on this machine.
+    pub root_certificates: Option<PathBuf>,
+    /// How people are asked for their token; the same for all issuers.
+    pub login: TokenLogin,
+}
+
+/// How somebody without a password in weir is asked for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenLogin {
+    /// As a password, which every client can give.
+    Password,
+    /// By OAUTHBEARER, which libpq speaks since PostgreSQL 18.
+    OauthBearer,
 }
 
 /// The owners of some client certificates.

@@ -6,12 +6,14 @@
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
 
-use super::sections::targets::{PORT_DEFAULT, TLS_MODES};
+use super::report::one_of;
+use super::sections::reach::BALANCES;
+use super::sections::targets::{NEGOTIATIONS, PORT_DEFAULT, TLS_MODES};
 use super::sections::{ADMIN_DEFAULT, JOURNAL_DEFAULT};
-use super::sections::{random_salt, shards_default, system_roots};
+use super::sections::{listen_default, random_salt, shards_default, system_roots};
 use super::settings::{
-    Capture, ChannelBinding, Credential, Durability, Effect, Listen, RuleSpec, Secret, Settings,
-    Target, TargetTls, User,
+    Capture, ChannelBinding, Credential, Durability, Effect, Host, KeepAlive, KeyPair, Reach,
+    RuleSpec, Secret, SessionAttrs, Settings, Target, TargetTls, TlsNegotiation, User,
 };
 use super::units;
 use crate::identify::scram::{ITERATIONS_DEFAULT, Verifier};
@@ -35,15 +37,34 @@ pub enum TargetUrlError {
     /// No user.
     #[error("the target URL names no user: write postgres://USER:PASSWORD@host/database")]
     User,
-    /// No host, a socket path, or several hosts.
-    #[error("the target URL needs one host, as a name or an address: postgres://...@HOST:PORT/...")]
+    /// No host, or a socket path.
+    #[error("the target URL needs hosts, as names or addresses: postgres://...@HOST:PORT,.../...")]
     Host,
+    /// Too many.
+    #[error("the target URL names more than {0} hosts")]
+    Hosts(usize),
     /// More than one path segment.
     #[error("the target URL has a path of more than a database name")]
     Database,
     /// An unknown parameter.
-    #[error("parameter `{0}` is not supported in a target URL: use `sslmode` or `sslrootcert`")]
+    #[error(
+        "parameter `{0}` is not supported in a target URL: use `sslmode`, `sslrootcert`, \
+         `sslcert`, `sslkey`, `sslnegotiation`, `target_session_attrs`, `load_balance_hosts`, \
+         `connect_timeout`, `keepalives_...` or `tcp_user_timeout`"
+    )]
     Parameter(String),
+    /// A parameter that is none of its words.
+    #[error("parameter `{0}` of the target URL is one of {1}")]
+    Word(&'static str, String),
+    /// A parameter that is no number, or out of range.
+    #[error("parameter `{0}` of the target URL is a number from {1} to {2}")]
+    Number(&'static str, u32, u32),
+    /// A certificate without its key, or the other way round.
+    #[error("the target URL needs both `sslcert` and `sslkey`, or none of them")]
+    KeyPair,
+    /// Direct TLS with a mode that may end in clear.
+    #[error("sslnegotiation=direct needs an sslmode of `require` or stronger")]
+    Direct,
     /// An unknown mode.
     #[error("sslmode is one of disable, prefer, require, verify-ca and verify-full")]
     SslMode,
@@ -87,11 +108,12 @@ pub fn for_target_url(
     Ok(Settings {
         data_dir,
         shards: shards_default(),
-        postgres: Listen { address: LISTEN_DEFAULT, tls: None },
+        postgres: listen_default(LISTEN_DEFAULT),
         admin: ADMIN_DEFAULT,
         journal: JOURNAL_DEFAULT,
         targets: vec![target],
         users: vec![user],
+        issuers: Vec::new(),
         certificates: Vec::new(),
         rules: vec![allow],
         masks: Vec::new(),
@@ -115,21 +137,32 @@ fn target(url: &str) -> Result<Target, TargetUrlError> {
     if path.contains('/') {
         return Err(TargetUrlError::Database);
     }
-    let host = decode(host, "host")?;
-    let (host, port) = units::host_port(&host, Some(PORT_DEFAULT)).ok_or(TargetUrlError::Host)?;
+    let hosts = hosts(&decode(host, "host")?)?;
     let database = match decode(path, "database")? {
         // As libpq does.
         none if none.is_empty() => role.clone(),
         some => some,
     };
-    let (tls, root_certificates) = tls(parameters)?;
+    let Parameters { tls, negotiation, roots, certificate, key, attrs, shuffled, timeout, alive } =
+        Parameters::read(parameters)?;
+    let client_certificate = match (certificate, key) {
+        (None, None) => None,
+        (Some(certificate), Some(key)) => Some(KeyPair { certificate, key }),
+        _ => return Err(TargetUrlError::KeyPair),
+    };
+    let weak = matches!(tls, TargetTls::Disable | TargetTls::Prefer);
+    if weak && negotiation == TlsNegotiation::Direct {
+        return Err(TargetUrlError::Direct);
+    }
+    let reach = Reach { hosts, shuffled, attrs, connect_timeout_us: timeout, keepalive: alive };
     Ok(Target {
         name: database.clone(),
-        host,
-        port,
+        reach,
         database,
         tls,
-        root_certificates,
+        negotiation,
+        root_certificates: roots,
+        client_certificate,
         channel_binding: ChannelBinding::Prefer,
         replication: true,
         durability: Durability::Write,
@@ -142,26 +175,110 @@ fn target(url: &str) -> Result<Target, TargetUrlError> {
     })
 }
 
-fn tls(parameters: &str) -> Result<(TargetTls, Option<PathBuf>), TargetUrlError> {
-    // libpq's default.
-    let mut tls = TargetTls::Prefer;
-    let mut roots = None;
-    for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
-        let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
-        let value = decode(value, "parameter")?;
+/// `host1:5432,host2`.
+fn hosts(list: &str) -> Result<Vec<Host>, TargetUrlError> {
+    let hosts = list
+        .split(',')
+        .map(|text| units::host_port(text, Some(PORT_DEFAULT)))
+        .map(|host| host.map(|(name, port)| Host { name, port }).ok_or(TargetUrlError::Host))
+        .collect::<Result<Vec<_>, _>>()?;
+    if hosts.len() > limits::TARGET_HOSTS_MAX {
+        return Err(TargetUrlError::Hosts(limits::TARGET_HOSTS_MAX));
+    }
+    Ok(hosts)
+}
+
+/// What stands behind the question mark.
+struct Parameters {
+    tls: TargetTls,
+    negotiation: TlsNegotiation,
+    roots: Option<PathBuf>,
+    certificate: Option<PathBuf>,
+    key: Option<PathBuf>,
+    attrs: SessionAttrs,
+    shuffled: bool,
+    timeout: Option<u64>,
+    alive: KeepAlive,
+}
+
+impl Parameters {
+    fn read(text: &str) -> Result<Parameters, TargetUrlError> {
+        let mut read = Parameters {
+            // libpq's default.
+            tls: TargetTls::Prefer,
+            negotiation: TlsNegotiation::Postgres,
+            roots: None,
+            certificate: None,
+            key: None,
+            attrs: SessionAttrs::Any,
+            shuffled: false,
+            timeout: None,
+            alive: KeepAlive::DEFAULT,
+        };
+        for parameter in text.split('&').filter(|parameter| !parameter.is_empty()) {
+            let (name, value) = parameter.split_once('=').unwrap_or((parameter, ""));
+            read.take(name, &decode(value, "parameter")?)?;
+        }
+        let verifies = matches!(read.tls, TargetTls::VerifyCa | TargetTls::VerifyFull);
+        if read.roots.is_none() && verifies {
+            read.roots = Some(system_roots().ok_or(TargetUrlError::Roots)?);
+        }
+        Ok(read)
+    }
+
+    fn take(&mut self, name: &str, value: &str) -> Result<(), TargetUrlError> {
         match name {
-            "sslmode" => {
-                let mode = TLS_MODES.iter().find(|(mode, _)| *mode == value);
-                tls = mode.ok_or(TargetUrlError::SslMode)?.1;
+            "sslmode" => self.tls = choose(&TLS_MODES, value).ok_or(TargetUrlError::SslMode)?,
+            "sslnegotiation" => self.negotiation = word("sslnegotiation", &NEGOTIATIONS, value)?,
+            "sslrootcert" => self.roots = Some(PathBuf::from(value)),
+            "sslcert" => self.certificate = Some(PathBuf::from(value)),
+            "sslkey" => self.key = Some(PathBuf::from(value)),
+            "target_session_attrs" => {
+                self.attrs = word("target_session_attrs", &SessionAttrs::NAMES, value)?;
             }
-            "sslrootcert" => roots = Some(PathBuf::from(value)),
+            "load_balance_hosts" => self.shuffled = word("load_balance_hosts", &BALANCES, value)?,
+            "connect_timeout" => {
+                // Zero waits without end in libpq; weir has a bound of its own.
+                let seconds = number("connect_timeout", value, 0..=300)?;
+                self.timeout = (seconds > 0).then_some(u64::from(seconds) * 1_000_000);
+            }
+            "keepalives_idle" => {
+                self.alive.idle_s = number("keepalives_idle", value, 1..=32_767)?;
+            }
+            "keepalives_interval" => {
+                self.alive.interval_s = number("keepalives_interval", value, 1..=32_767)?;
+            }
+            "keepalives_count" => self.alive.count = number("keepalives_count", value, 1..=127)?,
+            "tcp_user_timeout" => {
+                let milliseconds = number("tcp_user_timeout", value, 0..=86_400_000)?;
+                self.alive.user_timeout_ms = Some(milliseconds).filter(|it| *it > 0);
+            }
             other => return Err(TargetUrlError::Parameter(other.to_owned())),
         }
+        Ok(())
     }
-    if roots.is_none() && matches!(tls, TargetTls::VerifyCa | TargetTls::VerifyFull) {
-        roots = Some(system_roots().ok_or(TargetUrlError::Roots)?);
-    }
-    Ok((tls, roots))
+}
+
+fn choose<T: Copy>(choices: &[(&str, T)], value: &str) -> Option<T> {
+    choices.iter().find(|(name, _)| *name == value).map(|(_, choice)| *choice)
+}
+
+fn word<T: Copy>(
+    name: &'static str,
+    choices: &[(&str, T)],
+    value: &str,
+) -> Result<T, TargetUrlError> {
+    let names: Vec<&str> = choices.iter().map(|(name, _)| *name).collect();
+    choose(choices, value).ok_or_else(|| TargetUrlError::Word(name, one_of(&names)))
+}
+
+fn number(
+    name: &'static str,
+    value: &str,
+    range: std::ops::RangeInclusive<u32>,
+) -> Result<u32, TargetUrlError> {
+    let parsed = value.parse().ok().filter(|number| range.contains(number));
+    parsed.ok_or(TargetUrlError::Number(name, *range.start(), *range.end()))
 }
 
 /// Percent-decoding; a `+` is a plus, as in libpq.
@@ -190,12 +307,12 @@ mod tests {
     fn check(url: &str, expect: Result<&str, TargetUrlError>) {
         let shown = target(url).map(|target| {
             let credential = &target.credentials[0];
+            let hosts: Vec<String> = target.reach.hosts.iter().map(Host::to_string).collect();
             format!(
-                "{}:{}@{}:{}/{} {:?}",
+                "{}:{}@{}/{} {:?}",
                 credential.role,
                 credential.password.reveal(),
-                target.host,
-                target.port,
+                hosts.join(","),
                 target.name,
                 target.tls,
             )
@@ -208,7 +325,7 @@ mod tests {
         check("postgres://app:secret@db/orders", Ok("app:secret@db:5432/orders Prefer"));
         check("postgresql://app:s@db:6000/o?sslmode=require", Ok("app:s@db:6000/o Require"));
         check("postgres://app@db", Ok("app:@db:5432/app Prefer"));
-        check("postgres://a%40b:p%3Aq%2F@[::1]:1/d%20b", Ok("a@b:p:q/@::1:1/d b Prefer"));
+        check("postgres://a%40b:p%3Aq%2F@[::1]:1/d%20b", Ok("a@b:p:q/@[::1]:1/d b Prefer"));
         check("postgres://a:p@q@db/d", Ok("a:p@q@db:5432/d Prefer"));
         check("postgres://a:p+q@db/d?sslmode=disable", Ok("a:p+q@db:5432/d Disable"));
         check(
@@ -224,7 +341,10 @@ mod tests {
         check("postgres://:p@db/d", Err(TargetUrlError::User));
         check("postgres://a:p@/d", Err(TargetUrlError::Host));
         check("postgres://a:p@%2Ftmp/d", Err(TargetUrlError::Host));
-        check("postgres://a:p@one,two/d", Err(TargetUrlError::Host));
+        check("postgres://a:p@one,/d", Err(TargetUrlError::Host));
+        check("postgres://a:p@,/d", Err(TargetUrlError::Host));
+        let many = ["h"; 17].join(",");
+        check(&format!("postgres://a:p@{many}/d"), Err(TargetUrlError::Hosts(16)));
         check("postgres://a:p@db:x/d", Err(TargetUrlError::Host));
         check("postgres://a:p@db/d/e", Err(TargetUrlError::Database));
         check("postgres://a:%zz@db/d", Err(TargetUrlError::Encoding("password")));
@@ -233,6 +353,33 @@ mod tests {
         check("postgres://a%00:p@db/d", Err(TargetUrlError::Encoding("user")));
         check("postgres://a:p@db/d?sslmode=allow", Err(TargetUrlError::SslMode));
         check("postgres://a:p@db/d?host=x", Err(TargetUrlError::Parameter("host".to_owned())));
+        check("postgres://a:p@db/d?sslcert=x.pem", Err(TargetUrlError::KeyPair));
+        check("postgres://a:p@db/d?sslnegotiation=direct", Err(TargetUrlError::Direct));
+        let number = TargetUrlError::Number("connect_timeout", 0, 300);
+        check("postgres://a:p@db/d?connect_timeout=x", Err(number));
+        let words = "`disable` or `random`".to_owned();
+        let word = TargetUrlError::Word("load_balance_hosts", words);
+        check("postgres://a:p@db/d?load_balance_hosts=yes", Err(word));
+    }
+
+    #[test]
+    fn several_hosts_and_how_they_are_used() {
+        check("postgres://a:p@one:1,two,[::1]:3/d", Ok("a:p@one:1,two:5432,[::1]:3/d Prefer"));
+        let url = "postgres://a:p@one,two/d?sslmode=require&sslcert=c.pem&sslkey=c.key&\
+            sslnegotiation=direct&target_session_attrs=prefer-standby&load_balance_hosts=random&\
+            connect_timeout=2&keepalives_idle=7&keepalives_interval=8&keepalives_count=9&\
+            tcp_user_timeout=3000";
+        let target = target(url).unwrap();
+        let Reach { hosts, shuffled, attrs, connect_timeout_us, keepalive } = target.reach;
+        assert_eq!((hosts.len(), shuffled, attrs), (2, true, SessionAttrs::PreferStandby));
+        assert_eq!(connect_timeout_us, Some(2_000_000));
+        let user_timeout_ms = Some(3000);
+        let expect = KeepAlive { idle_s: 7, interval_s: 8, count: 9, user_timeout_ms };
+        assert_eq!(keepalive, expect);
+        assert_eq!(target.negotiation, TlsNegotiation::Direct);
+        let (certificate, key) = ("c.pem".into(), "c.key".into());
+        assert_eq!(target.client_certificate, Some(KeyPair { certificate, key }));
+        assert_eq!(super::target("postgres://a:p@one/d").unwrap().reach.connect_timeout_us, None);
     }
 
     #[test]

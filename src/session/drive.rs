@@ -15,13 +15,15 @@
 //! write side is shut down and the peer's end awaited; `Dead` while the kernel still works for it.
 
 use std::io;
-use std::net::{SocketAddr, TcpStream};
+use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 
+use crate::accept::door::Visit;
+use crate::accept::socket;
 use crate::config::settings::Durability;
 use crate::fault::{Fault, FaultKind, Login, Malformed, Refused, Target};
 use crate::forward::Outbox;
-use crate::forward::dial::Dial;
+use crate::forward::dial::{Dial, Endpoint};
 use crate::limits::{CLOSE_TIMEOUT_US, LINGER_TIMEOUT_US, OUTBOX_BYTES_MAX};
 use crate::metrics::{TargetMeter, Timed};
 use crate::record::{Lsn, SessionId};
@@ -58,7 +60,7 @@ pub trait Driven {
     /// The connection is unusable.
     fn handle_broken(&mut self, fault: Fault, stage: &mut Stage<'_>);
     /// The answer to `Output::Dial`.
-    fn handle_dialed(&mut self, result: Result<SocketAddr, Target>, stage: &mut Stage<'_>);
+    fn handle_dialed(&mut self, result: Result<Endpoint, Target>, stage: &mut Stage<'_>);
     /// `next_timeout` has passed.
     fn handle_timeout(&mut self, stage: &mut Stage<'_>);
     /// One of the calls above panicked; only outputs are polled after this.
@@ -122,7 +124,7 @@ impl Driven for Machine {
         Machine::handle_broken(self, fault, stage);
     }
 
-    fn handle_dialed(&mut self, result: Result<SocketAddr, Target>, stage: &mut Stage<'_>) {
+    fn handle_dialed(&mut self, result: Result<Endpoint, Target>, stage: &mut Stage<'_>) {
         Machine::handle_dialed(self, result, stage);
     }
 
@@ -195,11 +197,13 @@ pub struct Driver<D> {
     machine: D,
     client: Leg,
     server: Leg,
+    /// The connection to the server is given up; the next one waits for its end.
+    leaving: bool,
     phase: Phase,
-    /// The attempt to reach the target, while it lasts.
-    pub dial: Option<Dial>,
-    /// The target this session dialled last.
-    pub target: Option<usize>,
+    /// The attempts to reach the target, until it is reached.
+    pub dial: Option<Box<Dial>>,
+    /// The client has not proven who it is.
+    pub visit: Option<Visit>,
     /// The earliest entry of this session in the shard's timers.
     pub scheduled_us: Option<u64>,
     /// The shard will pump it when the disk has caught up.
@@ -238,9 +242,10 @@ impl<D: Driven> Driver<D> {
             machine,
             client: client.map_or_else(Leg::default, Leg::open),
             server: Leg::default(),
+            leaving: false,
             phase: Phase::Live,
             dial: None,
-            target: None,
+            visit: None,
             scheduled_us: None,
             awaits_disk: false,
             touched: false,
@@ -346,7 +351,7 @@ impl<D: Driven> Driver<D> {
 
     /// The shard comes to read `side`; `None` when nothing is wanted of it any more.
     pub fn begin_receive(&mut self, side: Side) -> Option<BorrowedFd<'_>> {
-        let dead = self.phase == Phase::Dead;
+        let dead = self.is_cut(side);
         self.leg_mut(side).unqueue().filter(|_| !dead).map(AsFd::as_fd)
     }
 
@@ -363,7 +368,7 @@ impl<D: Driven> Driver<D> {
     /// The end of `side` was read, or an error.
     pub fn ended(&mut self, side: Side, error: Option<&io::Error>, stage: &mut Stage<'_>) {
         self.leg_mut(side).received_end();
-        if self.phase != Phase::Live {
+        if self.phase != Phase::Live || self.is_cut(side) {
             return;
         }
         match error {
@@ -422,7 +427,7 @@ impl<D: Driven> Driver<D> {
 
     /// When the timer has to come up next.
     pub fn next_timeout(&self) -> Option<u64> {
-        let dial = self.dial.as_ref().and_then(Dial::deadline_us);
+        let dial = self.dial.as_deref().and_then(Dial::deadline_us);
         let own = match self.phase {
             Phase::Live => self.machine.next_timeout(),
             Phase::Closing { deadline_us } => Some(deadline_us),
@@ -460,6 +465,42 @@ impl<D: Driven> Driver<D> {
         self.server = Leg::default();
     }
 
+    /// Gives the server up: it gets what is queued for it as far as it takes that at once.
+    pub fn leave_server(&mut self, safe: Lsn, pool: &mut Pool) {
+        while self.prepare(Side::Server, safe, pool)
+            && let Some((stream, bytes)) = self.piece(Side::Server)
+        {
+            let result = socket::send(stream, bytes);
+            match self.sent(Side::Server, result, pool) {
+                Sent::More => {}
+                // Nobody waits for room.
+                Sent::Blocked => {
+                    self.server.room();
+                    break;
+                }
+                Sent::All | Sent::Reset | Sent::Failed => break,
+            }
+        }
+        self.machine.outbox(Side::Server).abandon();
+        self.server.cut();
+        self.leaving = true;
+    }
+
+    /// Whether the server that was given up is gone, said once.
+    pub fn has_left_server(&mut self) -> bool {
+        let left = self.leaving && !self.server.is_busy();
+        if left {
+            self.leaving = false;
+            self.server = Leg::default();
+        }
+        left
+    }
+
+    /// Whether nothing more is read from a side.
+    fn is_cut(&self, side: Side) -> bool {
+        self.phase == Phase::Dead || (self.leaving && side == Side::Server)
+    }
+
     /// Ends the session once everything is written.
     pub fn close(&mut self, now_us: u64) {
         if self.phase == Phase::Live {
@@ -487,6 +528,11 @@ impl<D: Driven> Driver<D> {
         self.phase == Phase::Dead && !self.client.is_busy() && !self.server.is_busy()
     }
 
+    /// Whether a connection to the target is being made.
+    pub fn is_dialling(&self) -> bool {
+        self.server.is_connecting()
+    }
+
     /// Whether a connection to the target is being made for nobody.
     pub fn dials_in_vain(&self) -> bool {
         self.phase != Phase::Live && self.server.is_connecting()
@@ -504,7 +550,7 @@ impl<D: Driven> Driver<D> {
     /// Makes ready what may leave at `side`: all before the first byte that waits for a record
     /// after `safe`. `false` if nothing can be sent now.
     pub fn prepare(&mut self, side: Side, safe: Lsn, pool: &mut Pool) -> bool {
-        if self.phase == Phase::Dead {
+        if self.is_cut(side) {
             return false;
         }
         let (leg, outbox) = self.leg_and_outbox(side);
@@ -528,7 +574,7 @@ impl<D: Driven> Driver<D> {
 
     /// Bytes for `side` were lost in a way that the machine does not learn otherwise.
     pub fn unsent(&mut self, side: Side, stage: &mut Stage<'_>) {
-        if self.phase == Phase::Live {
+        if self.phase == Phase::Live && !self.is_cut(side) {
             self.broken(side, stage);
         }
     }
@@ -544,9 +590,9 @@ impl<D: Driven> Driver<D> {
 
     /// What the kernel is to be told about `side`: to report what arrives, or to stop it.
     pub fn next_watch(&mut self, side: Side) -> Option<WatchOrder> {
-        let dead = self.phase == Phase::Dead;
+        let cut = self.is_cut(side);
         let leg = self.leg_mut(side);
-        if dead {
+        if cut {
             leg.unwatch().then_some(WatchOrder::Stop)
         } else {
             leg.watch().then_some(WatchOrder::Start)
@@ -560,8 +606,10 @@ impl<D: Driven> Driver<D> {
             return false;
         }
         let must = leg.must_receive();
+        let cut = self.is_cut(side);
         let wanted = match self.phase {
             Phase::Dead => false,
+            _ if cut => false,
             // Bytes of a closing session are thrown away, so that the peer gets to its end.
             Phase::Closing { .. } => true,
             Phase::Live => must || (self.machine.wants(side) && self.has_room(side.peer())),

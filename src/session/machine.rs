@@ -3,11 +3,10 @@
 //! In: `handle_*`. Out: the two outboxes, and `poll_output` until `None` after each `handle_*`.
 //! Never: a socket, a clock, a wait.
 
-use std::net::SocketAddr;
-
 use crate::config::settings::Durability;
-use crate::fault::{self, Fault, FaultKind, Malformed};
+use crate::fault::{self, Fault, FaultKind, Login as LoginFault, Malformed, Token};
 use crate::forward::Outbox;
+use crate::forward::dial::{Dial, Endpoint};
 use crate::metrics::TargetMeter;
 use crate::record::entry::{Event, SessionEnd};
 use crate::record::{Entry, SessionId};
@@ -110,7 +109,7 @@ impl Machine {
     /// The target is connected, or cannot be.
     pub fn handle_dialed(
         &mut self,
-        result: Result<SocketAddr, fault::Target>,
+        result: Result<Endpoint, fault::Target>,
         stage: &mut Stage<'_>,
     ) {
         let result = match &mut self.phase {
@@ -124,6 +123,12 @@ impl Machine {
 
     /// There is a new snapshot.
     pub fn handle_snapshot(&mut self, stage: &mut Stage<'_>) {
+        if let Phase::Login(login) = &mut self.phase {
+            if let Err(fault) = login.snapshot_arrived(&mut self.core, stage) {
+                self.fail(fault, stage);
+            }
+            return;
+        }
         self.in_ready(stage, |ready, core, stage| {
             ready.link.refresh(core, stage);
             ready.catalog_arrived(core, stage)
@@ -146,8 +151,10 @@ impl Machine {
     pub fn handle_cancel(&mut self, stage: &mut Stage<'_>) {
         self.in_ready(stage, |ready, core, stage| {
             if !ready.cancel_hold(core, stage)? {
+                let (target, endpoint) = (ready.link.target, ready.link.endpoint.clone());
+                let dial = Dial::new(target, vec![endpoint], None, stage.now.mono_us);
                 let key = core.backend_key.clone();
-                core.output(Output::CancelAtTarget(ready.link.target, key));
+                core.output(Output::CancelAtTarget(Box::new(dial), key));
             }
             Ok(())
         });
@@ -319,9 +326,22 @@ impl Machine {
 
     /// Ends the session: what is under way is recorded, the client is told, both sides close.
     fn fail(&mut self, fault: Fault, stage: &mut Stage<'_>) {
+        if let (Phase::Login(login), FaultKind::Target(why)) = (&mut self.phase, fault.kind)
+            && login.try_next(why, &mut self.core)
+        {
+            return;
+        }
         match std::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Closed => return,
-            Phase::Login(_) => self.login_failed(fault, stage),
+            Phase::Login(login) => {
+                // A client that was refused leaves, breaks off or says nothing more: the refusal
+                // is why the login failed.
+                let left = matches!(
+                    fault.kind,
+                    FaultKind::Terminate | FaultKind::Malformed(_) | FaultKind::Limit(_)
+                );
+                self.login_failed(login.decided().filter(|_| left).unwrap_or(fault), stage);
+            }
             Phase::Ready(ready) => self.ready_failed(*ready, fault, stage),
         }
         self.core.detach();
@@ -334,6 +354,10 @@ impl Machine {
         let silent = fault.kind == FaultKind::Terminate && self.core.totals.bytes_in == 0;
         if !silent {
             let (event, severity) = match fault.kind {
+                // libpq asks so before it gets itself a token.
+                FaultKind::Login(LoginFault::Token(Token::Discovery)) => {
+                    ("token-discovery", "info")
+                }
                 FaultKind::Login(_) => ("login-failed", "warn"),
                 FaultKind::Terminate => ("connection-closed", "info"),
                 _ => ("connection-refused", "warn"),

@@ -19,14 +19,15 @@ mod request;
 #[cfg(test)]
 mod tests;
 
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::settings::Settings;
 use crate::decide::approval::AskSummary;
 use crate::decide::{Classifier, Rules};
-use crate::fault::Fault;
+use crate::fault::{self, Fault};
+use crate::forward::dial::{Dial, Endpoint};
+use crate::identify::jwk::Published;
 use crate::identify::scram::SaltedCache;
 use crate::mask::Policy;
 use crate::mask::catalog::Catalog;
@@ -58,7 +59,9 @@ pub struct Snapshot {
     /// Per target, in the order of `settings.targets`: table and column shapes, if masks need them.
     pub catalogs: Vec<Option<Arc<Catalog>>>,
     /// Per target: addresses as resolved by the control thread.
-    pub addresses: Vec<Vec<SocketAddr>>,
+    pub addresses: Vec<Vec<Endpoint>>,
+    /// Per issuer, in the order of `settings.issuers`: its keys as read by the control thread.
+    pub keys: Vec<Published>,
     /// Per target: the protocol version it is known to speak.
     pub minors: Vec<Arc<KnownMinor>>,
     /// Makes salts for users that do not exist.
@@ -74,6 +77,7 @@ impl Snapshot {
             masks: Policy::compile(&settings.masks),
             catalogs: source.catalogs.clone(),
             addresses: source.addresses.clone(),
+            keys: source.keys.clone(),
             minors: source.minors.clone(),
             mock_seed: source.mock_seed,
             settings,
@@ -105,20 +109,27 @@ pub enum Output {
     /// After the outbox of this side is written, speak TLS with it (server role towards the
     /// client, client role towards the target). Bytes received from then on are records.
     StartTls(Side),
-    /// Connect to this target (index in `settings.targets`); answer with `handle_dialed`.
-    Dial(usize),
+    /// Connect to a target for a client that has proven who it is; `handle_dialed` answers.
+    Dial(Box<Dial>),
+    /// The server that was reached is of no use: once it has what is queued for it, try the next
+    /// one; `handle_dialed` answers.
+    DialNext(fault::Target),
+    /// The server that was reached is the one: no other will be tried.
+    LoggedIn,
     /// A command waits for approval: tell the control thread.
     AskOpened(AskSummary),
     /// It no longer waits; the final event (`approved`, `denied`, `expired`, `canceled`).
     AskClosed(SessionId, &'static str),
     /// The catalog of this target lacks a relation or may be stale; `handle_snapshot` follows.
     RefreshCatalog(usize),
+    /// A token is signed by a key of this issuer that is not known; `handle_snapshot` follows.
+    RefreshKeys(String),
     /// A client sent a CancelRequest with this key (process id and secret as on the wire).
     Cancel(Vec<u8>),
     /// The target gave this session this cancel key; remember it for `Output::Cancel`.
     CancelKey(Vec<u8>),
-    /// Send this CancelRequest key to the session's target on a connection of its own.
-    CancelAtTarget(usize, Vec<u8>),
+    /// Send this CancelRequest key to the session's server on a connection of its own.
+    CancelAtTarget(Box<Dial>, Vec<u8>),
     /// Close both connections after the outboxes are written.
     Close(Option<Fault>),
 }

@@ -16,6 +16,7 @@ use crate::config::settings::{Capture, Durability};
 use crate::decide::approval::Ask;
 use crate::decide::rules::{Scope, Who};
 use crate::fault::{Fault, FaultKind, Malformed};
+use crate::forward::dial::Endpoint;
 use crate::identify::Identity;
 use crate::limits;
 use crate::mask::copy::CopyMasker;
@@ -41,6 +42,8 @@ pub struct Link {
     pub target: usize,
     /// Its name.
     pub target_name: String,
+    /// Which of its servers.
+    pub endpoint: Endpoint,
     /// The client.
     pub identity: Identity,
     /// The role at the target.
@@ -58,7 +61,7 @@ pub struct Link {
 impl Link {
     /// `None` when the settings no longer have the target.
     pub fn new(
-        target: usize,
+        (target, endpoint): (usize, Endpoint),
         identity: Identity,
         role: String,
         core: &Core,
@@ -69,6 +72,7 @@ impl Link {
         let mut link = Link {
             target,
             target_name: settings.name.clone(),
+            endpoint,
             durability: settings.durability,
             capture_bytes: capture.bytes(),
             view: View::default(),

@@ -25,10 +25,12 @@ use super::leg::Sent;
 use super::mailbox::{Letters, Peer, Reports};
 use super::park::{Bell, Spin, breathe};
 use super::pool::Pool;
+use super::refusal::ShutOut;
 use super::ring::{Completion, Done, Readable, Ring, Token};
 use super::slab::Slab;
 use super::timer::Timers;
 use super::tls::TlsConfigs;
+use crate::accept::door::Door;
 use crate::accept::socket;
 use crate::config::settings::Durability;
 use crate::decide::Classifier;
@@ -112,6 +114,7 @@ pub(super) struct Parts<J> {
     pub peers: Arc<[Peer]>,
     pub meters: Arc<Meters>,
     pub sessions_max: usize,
+    pub door: Arc<Door>,
 }
 
 /// One shard.
@@ -133,6 +136,9 @@ pub(super) struct Core<M, J: ShardJournal> {
     pub peers: Arc<[Peer]>,
     pub sessions_max: usize,
     pub turned_away: usize,
+    /// Where clients wait that have not proven who they are; all shards share it.
+    pub door: Arc<Door>,
+    pub shut_out: ShutOut,
     /// Sessions by the key a CancelRequest names.
     pub cancel_keys: HashMap<Vec<u8>, Token>,
     /// Sessions by the approval they wait for.
@@ -193,6 +199,8 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             peers: parts.peers,
             sessions_max: parts.sessions_max,
             turned_away: 0,
+            door: parts.door,
+            shut_out: ShutOut::default(),
             cancel_keys: HashMap::new(),
             asks: HashMap::new(),
             dirty: Vec::new(),
@@ -463,6 +471,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                 readable.push((token, side));
             }
         }
+        let left = driver.has_left_server();
         driver.reclaim(pool);
         if driver.dials_in_vain() {
             ring.cancel_connect(token);
@@ -476,6 +485,9 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         }
         if driver.is_over() {
             self.remove(token);
+        } else if left {
+            self.dial_next(token);
+            self.touch(token);
         } else if more {
             self.touch(token);
         } else {
@@ -510,11 +522,10 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             if driver.scheduled_us == Some(at_us) {
                 driver.scheduled_us = None;
             }
-            if let Some(dial) = &mut driver.dial
-                && dial.expire(self.now.mono_us)
-            {
-                self.ring.cancel_connect(token);
+            if driver.dial.is_some() {
+                self.dial_expired(token);
             }
+            let Some(driver) = self.sessions.get_mut(token) else { continue };
             driver.lend(&mut self.pool);
             driver.due(&mut self.tools.stage(self.now));
             self.touch(token);

@@ -15,6 +15,8 @@ pub struct Counters {
     pub given: Counter,
     /// Clients turned away, with or without a word.
     pub refused: Counter,
+    /// Of these, clients for whom there was no room among those that have not logged in yet.
+    pub shut_out: Counter,
     /// Accepts that failed, usually for want of descriptors.
     pub accept_errors: Counter,
     /// Sessions ended by a panic.

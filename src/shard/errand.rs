@@ -1,13 +1,13 @@
-//! Connections that are no session: a CancelRequest on its way, and a client turned away.
+//! A connection that is no session: a CancelRequest on its way.
 //!
-//! In: bytes of the one peer. Out: the request, or the refusal.
+//! In: bytes of the target. Out: the request.
 //! Never: a record; what is carried was recorded by the session it belongs to.
 
-use std::net::SocketAddr;
-
-use crate::config::settings::{Durability, TargetTls};
-use crate::fault::{Fault, FaultKind, Limit, Malformed, Target, Unsupported};
+use super::refusal::Refusal;
+use crate::config::settings::{Durability, TargetTls, TlsNegotiation};
+use crate::fault::{Fault, FaultKind, Malformed, Target, Unsupported};
 use crate::forward::Outbox;
+use crate::forward::dial::{Dial, Endpoint};
 use crate::limits::DIAL_TIMEOUT_US;
 use crate::metrics::TargetMeter;
 use crate::session::drive::Driven;
@@ -19,15 +19,11 @@ use crate::wire::Side;
 const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
 /// CANCEL_REQUEST_CODE of the same file.
 const CANCEL_REQUEST_CODE: u32 = 80_877_102;
-/// An `ErrorResponse` as PostgreSQL says it when its own limit is met.
-const TOO_MANY_CLIENTS: &[u8] = b"SFATAL\0VFATAL\0C53300\0Msorry, too many clients already\0\
-      DThis weir has reached its limit of connections.\0\0";
-
 /// Carries one CancelRequest to a target.
 #[derive(Debug)]
 pub struct CancelCall {
     key: Vec<u8>,
-    tls: TargetTls,
+    tls: (TargetTls, TlsNegotiation),
     outbox: Outbox,
     nothing: Outbox,
     state: Step,
@@ -44,15 +40,20 @@ enum Step {
 }
 
 impl CancelCall {
-    /// `key` is process id and secret as on the wire.
-    pub fn new(target: usize, tls: TargetTls, key: Vec<u8>, now_us: u64) -> CancelCall {
+    /// `key` is process id and secret as on the wire; `dial` leads to the server that has it.
+    pub fn new(
+        dial: Box<Dial>,
+        tls: (TargetTls, TlsNegotiation),
+        key: Vec<u8>,
+        now_us: u64,
+    ) -> CancelCall {
         CancelCall {
             key,
             tls,
             outbox: Outbox::default(),
             nothing: Outbox::default(),
             state: Step::Dialling,
-            output: Some(Output::Dial(target)),
+            output: Some(Output::Dial(dial)),
             deadline_us: now_us + DIAL_TIMEOUT_US,
         }
     }
@@ -63,6 +64,11 @@ impl CancelCall {
         self.outbox.say(&CANCEL_REQUEST_CODE.to_be_bytes());
         self.outbox.say(&self.key);
         self.end(None);
+    }
+
+    fn start_tls(&mut self) {
+        self.state = Step::Handshaking;
+        self.output = Some(Output::StartTls(Side::Server));
     }
 
     fn end(&mut self, fault: Option<Fault>) {
@@ -96,11 +102,8 @@ impl Driven for CancelCall {
         if self.state != Step::AskedForTls {
             return;
         }
-        match (bytes, self.tls) {
-            (b"S", _) => {
-                self.state = Step::Handshaking;
-                self.output = Some(Output::StartTls(Side::Server));
-            }
+        match (bytes, self.tls.0) {
+            (b"S", _) => self.start_tls(),
             (b"N", TargetTls::Prefer) => self.request(),
             (b"N", _) => self.fail(FaultKind::Unsupported(Unsupported::TlsRequired)),
             ([b'S', ..], _) => self.fail(FaultKind::Malformed(Malformed::BytesBeforeTls)),
@@ -120,11 +123,12 @@ impl Driven for CancelCall {
         self.end(Some(fault));
     }
 
-    fn handle_dialed(&mut self, result: Result<SocketAddr, Target>, _stage: &mut Stage<'_>) {
+    fn handle_dialed(&mut self, result: Result<Endpoint, Target>, _stage: &mut Stage<'_>) {
         match (result, self.tls) {
             (Err(target), _) => self.fail(FaultKind::Target(target)),
-            (Ok(_), TargetTls::Disable) => self.request(),
-            (Ok(_), _) => {
+            (Ok(_), (TargetTls::Disable, _)) => self.request(),
+            (Ok(_), (_, TlsNegotiation::Direct)) => self.start_tls(),
+            (Ok(_), (_, TlsNegotiation::Postgres)) => {
                 self.state = Step::AskedForTls;
                 self.outbox.say(&SSL_REQUEST);
             }
@@ -157,69 +161,6 @@ impl Driven for CancelCall {
 
     fn is_closed(&self) -> bool {
         self.state == Step::Done
-    }
-}
-
-/// Tells a client that there is no room, in PostgreSQL's words.
-#[derive(Debug)]
-pub struct Refusal {
-    client: Outbox,
-    nothing: Outbox,
-    output: Option<Output>,
-}
-
-impl Default for Refusal {
-    fn default() -> Refusal {
-        let mut client = Outbox::default();
-        client.say(b"E");
-        client.say(&(TOO_MANY_CLIENTS.len() as u32 + 4).to_be_bytes());
-        client.say(TOO_MANY_CLIENTS);
-        let fault = Fault::new(Side::Client, FaultKind::Limit(Limit::Sessions));
-        Refusal { client, nothing: Outbox::default(), output: Some(Output::Close(Some(fault))) }
-    }
-}
-
-impl Driven for Refusal {
-    fn outbox(&mut self, side: Side) -> &mut Outbox {
-        match side {
-            Side::Client => &mut self.client,
-            Side::Server => &mut self.nothing,
-        }
-    }
-
-    fn pending(&self, side: Side) -> &Outbox {
-        match side {
-            Side::Client => &self.client,
-            Side::Server => &self.nothing,
-        }
-    }
-
-    fn handle_bytes(&mut self, _side: Side, _bytes: &[u8], _stage: &mut Stage<'_>) {}
-    fn handle_eof(&mut self, _side: Side, _stage: &mut Stage<'_>) {}
-    fn handle_tls(&mut self, _side: Side, _facts: TlsFacts, _stage: &mut Stage<'_>) {}
-    fn handle_broken(&mut self, _fault: Fault, _stage: &mut Stage<'_>) {}
-    fn handle_dialed(&mut self, _result: Result<SocketAddr, Target>, _stage: &mut Stage<'_>) {}
-    fn handle_timeout(&mut self, _stage: &mut Stage<'_>) {}
-    fn handle_panic(&mut self, _stage: &mut Stage<'_>) {}
-
-    fn poll_output(&mut self) -> Option<Output> {
-        self.output.take()
-    }
-
-    fn next_timeout(&self) -> Option<u64> {
-        None
-    }
-
-    fn wants(&self, _side: Side) -> bool {
-        false
-    }
-
-    fn durability(&self) -> Durability {
-        Durability::Write
-    }
-
-    fn is_closed(&self) -> bool {
-        true
     }
 }
 
@@ -270,7 +211,7 @@ impl<M: Driven> Driven for Party<M> {
         each!(self, inner => inner.handle_broken(fault, stage));
     }
 
-    fn handle_dialed(&mut self, result: Result<SocketAddr, Target>, stage: &mut Stage<'_>) {
+    fn handle_dialed(&mut self, result: Result<Endpoint, Target>, stage: &mut Stage<'_>) {
         each!(self, inner => inner.handle_dialed(result, stage));
     }
 

@@ -18,6 +18,7 @@ pub mod mailbox;
 mod park;
 mod parties;
 pub mod pool;
+mod refusal;
 pub mod ring;
 pub mod slab;
 #[cfg(test)]
@@ -33,6 +34,7 @@ use std::sync::mpsc::{Sender, channel};
 
 use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
+use crate::accept::door::Door;
 use crate::accept::{self, socket};
 use crate::metrics::Meters;
 use crate::session::Snapshot;
@@ -172,9 +174,13 @@ where
         ends.push((mailbox, letters, counters));
     }
     let peers: Arc<[Peer]> = peers.into();
+    let unproven = settings.postgres.unproven;
+    // Those that never log in must leave room for those that do.
+    let half = u32::try_from(sessions_max.saturating_mul(shards) / 2).unwrap_or(u32::MAX).max(1);
+    let door = Door::new(unproven.per_address, unproven.total.unwrap_or(half));
     for (shard, (mailbox, letters, counters)) in ends.into_iter().enumerate() {
         let listening = |cause| StartError::Listen { address, cause };
-        let listener = socket::listen(address).map_err(listening)?;
+        let listener = socket::listen(address, &settings.postgres.keepalive).map_err(listening)?;
         address = listener.local_addr().map_err(listening)?;
         let meters = Arc::new(Meters::new(clock::mono_ns));
         let seed = Seed {
@@ -189,6 +195,7 @@ where
             peers: Arc::clone(&peers),
             meters: Arc::clone(&meters),
             sessions_max,
+            door: Arc::clone(&door),
         };
         let thread = seed.grow::<M, J, E, F>(config.journal.clone())?;
         started.0.push(ShardHandle { mailbox, counters, meters, address, thread });
@@ -222,6 +229,7 @@ struct Seed {
     peers: Arc<[Peer]>,
     meters: Arc<Meters>,
     sessions_max: usize,
+    door: Arc<Door>,
 }
 
 impl Seed {
@@ -285,6 +293,7 @@ impl Seed {
                 peers: self.peers,
                 meters: self.meters,
                 sessions_max: self.sessions_max,
+                door: self.door,
             })
             .map_err(|e| StartError::Shard { shard, cause: e.to_string() })
         });

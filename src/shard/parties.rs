@@ -4,18 +4,20 @@
 //! Never: more clients than descriptors allow; a spin when those are short.
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::os::fd::AsFd;
 
 use super::contain::contain;
 use super::core::{Accepting, Core, Drain};
-use super::errand::{CancelCall, Party, Refusal};
+use super::errand::{CancelCall, Party};
 use super::journal::ShardJournal;
 use super::mail::ToControl;
 use super::mailbox::Peer;
+use super::refusal::{self, Refusal, Words};
 use super::ring::Token;
+use crate::accept::door::Shut;
 use crate::accept::{TURNED_AWAY_MAX, socket};
-use crate::forward::dial::Dial;
+use crate::fault::{Fault, FaultKind, Target};
 use crate::session::Output;
 use crate::session::drive::{Driven, Driver, SessionMachine};
 use crate::session::machine::{Accepted, new_id};
@@ -99,13 +101,12 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             return;
         }
         if self.sessions.len() - self.turned_away >= self.sessions_max {
-            self.counters.refused.add(1);
-            if self.turned_away < TURNED_AWAY_MAX {
-                self.turned_away += 1;
-                self.insert(Party::Refusal(Refusal::default()), Some(client));
-            }
-            return;
+            return self.turn_away(client, refusal::CLIENTS);
         }
+        let visit = match self.door.enter(client_addr.ip()) {
+            Ok(visit) => visit,
+            Err(shut) => return self.shut_door(client, client_addr, shut),
+        };
         let listen = &self.tools.snapshot.settings.postgres;
         let tls_required = listen.tls.as_ref().is_some_and(|tls| tls.required);
         let stage = &mut self.tools.stage(self.now);
@@ -116,15 +117,44 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             tls_required,
         };
         match contain(|| M::accept(accepted, stage)) {
-            Ok(machine) => self.insert(Party::Session(machine), Some(client)),
+            Ok(machine) => {
+                let mut driver = Driver::new(Party::Session(machine), Some(client));
+                driver.visit = Some(visit);
+                self.insert_driver(driver);
+            }
             Err(_) => self.counters.panics.add(1),
         }
     }
 
     fn insert(&mut self, party: Party<M>, client: Option<TcpStream>) {
-        let token = self.sessions.insert(Box::new(Driver::new(party, client)));
+        self.insert_driver(Driver::new(party, client));
+    }
+
+    fn insert_driver(&mut self, driver: Driver<Party<M>>) {
+        let token = self.sessions.insert(Box::new(driver));
         self.counters.connections.set(self.sessions.len() as u64);
         self.touch(token);
+    }
+
+    fn turn_away(&mut self, client: TcpStream, words: Words) {
+        self.counters.refused.add(1);
+        if self.turned_away < TURNED_AWAY_MAX {
+            self.turned_away += 1;
+            self.insert(Party::Refusal(Refusal::new(words)), Some(client));
+        }
+    }
+
+    /// Too many clients wait at the door.
+    fn shut_door(&mut self, client: TcpStream, client_addr: SocketAddr, shut: Shut) {
+        self.counters.shut_out.add(1);
+        let words = match shut {
+            Shut::Address => refusal::FROM_ADDRESS,
+            Shut::Total => refusal::UNPROVEN,
+        };
+        if let Some(count) = self.shut_out.count(self.now.mono_us) {
+            refusal::record(client_addr, (words, count), &mut self.tools.stage(self.now));
+        }
+        self.turn_away(client, words);
     }
 
     /// Carries out what a machine asks for. `direct` is the side whose very first bytes are a TLS
@@ -137,7 +167,9 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             if let Output::StartTls(side) = output {
                 let tls = match side {
                     Side::Client => self.tls.accept(),
-                    Side::Server => driver.target.and_then(|target| self.tls.connect(target)),
+                    Side::Server => driver.dial.as_ref().and_then(|dial| {
+                        dial.endpoint().and_then(|to| self.tls.connect(dial.target, &to.host))
+                    }),
                 };
                 driver.start_tls(side, tls, &mut self.tools.stage(self.now));
                 started |= direct == Some(side);
@@ -157,7 +189,19 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         let shard = self.shard;
         match output {
             Output::StartTls(_) => unreachable!("handled by the caller"),
-            Output::Dial(target) => self.dial(token, target),
+            Output::Dial(dial) => {
+                if let Some(driver) = self.sessions.get_mut(token) {
+                    driver.visit = None;
+                    driver.dial = Some(dial);
+                    self.dial_next(token);
+                }
+            }
+            Output::DialNext(why) => self.leave_server(token, why),
+            Output::LoggedIn => {
+                if let Some(driver) = self.sessions.get_mut(token) {
+                    driver.dial = None;
+                }
+            }
             Output::AskOpened(ask) => {
                 if let Some(driver) = self.sessions.get_mut(token) {
                     driver.asks.push(ask.id);
@@ -175,6 +219,9 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             Output::RefreshCatalog(target) => {
                 self.reports.send(ToControl::RefreshCatalog { target });
             }
+            Output::RefreshKeys(issuer) => {
+                self.reports.send(ToControl::RefreshKeys { issuer });
+            }
             Output::CancelKey(key) => {
                 if let Some(driver) = self.sessions.get_mut(token) {
                     driver.cancel_keys.push(key.clone());
@@ -186,10 +233,11 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                     self.reports.send(ToControl::Cancel { shard, key });
                 }
             }
-            Output::CancelAtTarget(target, key) => {
+            Output::CancelAtTarget(dial, key) => {
                 let settings = &self.tools.snapshot.settings;
-                if let Some(tls) = settings.targets.get(target).map(|target| target.tls) {
-                    let call = CancelCall::new(target, tls, key, self.now.mono_us);
+                if let Some(target) = settings.targets.get(dial.target) {
+                    let tls = (target.tls, target.negotiation);
+                    let call = CancelCall::new(dial, tls, key, self.now.mono_us);
                     self.insert(Party::Cancel(call), None);
                 }
             }
@@ -214,23 +262,30 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         true
     }
 
-    fn dial(&mut self, token: Token, target: usize) {
-        let addresses = self.tools.snapshot.addresses.get(target).cloned().unwrap_or_default();
-        if let Some(driver) = self.sessions.get_mut(token) {
-            driver.target = Some(target);
-            driver.dial = Some(Dial::new(target, addresses, self.now.mono_us));
-            self.dial_next(token);
+    /// The server that was reached is of no use; the next one is dialled when this one is gone.
+    fn leave_server(&mut self, token: Token, why: Target) {
+        let Core { sessions, tools, pool, .. } = self;
+        let Some(driver) = sessions.get_mut(token) else { return };
+        if let Some(dial) = &mut driver.dial {
+            dial.failed(why);
         }
+        driver.leave_server(tools.journal.written(), pool);
+        self.touch(token);
     }
 
-    fn dial_next(&mut self, token: Token) {
-        let Some(driver) = self.sessions.get_mut(token) else { return };
+    /// Dials the next address of the session's target, if it still wants one.
+    pub(super) fn dial_next(&mut self, token: Token) {
+        let Some(driver) = self.sessions.get_mut(token).filter(|driver| driver.is_live()) else {
+            return;
+        };
         let Some(dial) = &mut driver.dial else { return };
+        let targets = &self.tools.snapshot.settings.targets;
+        let keepalive = targets.get(dial.target).map(|target| target.reach.keepalive);
         let failure = loop {
             match dial.next(self.now.mono_us) {
                 Err(failure) => break failure,
-                Ok(address) => match socket::stream(address) {
-                    Err(e) => dial.failed(&e),
+                Ok(address) => match socket::stream(address, &keepalive.unwrap_or_default()) {
+                    Err(e) => dial.unconnected(&e),
                     Ok(socket) => {
                         self.ring.connect(token, socket.as_fd(), address);
                         driver.connecting(TcpStream::from(socket));
@@ -251,11 +306,11 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         match result {
             Ok(()) => {
                 let wanted = driver.connected();
-                let address = driver.dial.take().and_then(|dial| dial.address());
-                if wanted && let Some(address) = address {
+                let endpoint = driver.dial.as_ref().and_then(|dial| dial.endpoint().cloned());
+                if wanted && let Some(endpoint) = endpoint {
                     driver.lend(&mut self.pool);
                     driver.call(&mut self.tools.stage(self.now), |machine, stage| {
-                        machine.handle_dialed(Ok(address), stage);
+                        machine.handle_dialed(Ok(endpoint), stage);
                     });
                 }
             }
@@ -264,7 +319,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                 driver.unconnected();
                 match &mut driver.dial {
                     Some(dial) if wanted => {
-                        dial.failed(&e);
+                        dial.unconnected(&e);
                         self.dial_next(token);
                     }
                     _ => driver.dial = None,
@@ -272,5 +327,22 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             }
         }
         self.touch(token);
+    }
+
+    /// The time of an attempt is over: the connection, or the login behind it, took too long.
+    pub(super) fn dial_expired(&mut self, token: Token) {
+        let Some(driver) = self.sessions.get_mut(token) else { return };
+        if !driver.dial.as_mut().is_some_and(|dial| dial.expire(self.now.mono_us)) {
+            return;
+        }
+        if driver.is_dialling() {
+            self.ring.cancel_connect(token);
+        } else if driver.is_live() {
+            driver.lend(&mut self.pool);
+            driver.call(&mut self.tools.stage(self.now), |machine, stage| {
+                let fault = Fault::new(Side::Server, FaultKind::Target(Target::Timeout));
+                machine.handle_broken(fault, stage);
+            });
+        }
     }
 }

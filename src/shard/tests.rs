@@ -15,12 +15,13 @@ use tokio::sync::oneshot;
 use super::mail::{SessionSummary, SnapshotSource, ToControl, ToShard, Vote, VoteReply};
 use super::{ShardHandle, StartShards};
 use crate::config::settings::{
-    Capture, ChannelBinding, Durability, JournalSettings, Listen, ListenTls, Settings, Target,
-    TargetTls,
+    Capture, ChannelBinding, Durability, Host, JournalSettings, KeepAlive, Listen, ListenTls,
+    Reach, SessionAttrs, Settings, Target, TargetTls, TlsNegotiation, UnprovenMax,
 };
 use crate::decide::Permit;
 use crate::fault::{self, Fault, FaultKind};
 use crate::forward::Outbox;
+use crate::forward::dial::{Dial, Endpoint};
 use crate::metrics::{Reading, TargetMeter, Timed};
 use crate::record::entry::Event;
 use crate::record::pool::SegmentPool;
@@ -38,7 +39,7 @@ struct Relay {
     server: Outbox,
     outputs: VecDeque<Output>,
     early: Vec<u8>,
-    dialed: bool,
+    endpoint: Option<Endpoint>,
     closed: bool,
     mode: Mode,
     session: SessionRef,
@@ -63,10 +64,12 @@ const SYNC: u8 = b'D';
 const TIMER: u8 = b'W';
 const KEY: u8 = b'K';
 const CANCEL: u8 = b'C';
+const DIAL: u8 = b'L';
+const NEXT: u8 = b'N';
 
 impl Relay {
     fn relay(&mut self, side: Side, bytes: &[u8], stage: &mut Stage<'_>) {
-        if side == Side::Client && !self.dialed {
+        if side == Side::Client && self.endpoint.is_none() {
             self.early.extend_from_slice(bytes);
             return;
         }
@@ -92,6 +95,13 @@ impl Relay {
             Some(&SYNC) => {
                 self.durability = Durability::Sync;
                 self.relay(Side::Client, &bytes[1..], stage);
+            }
+            Some(&DIAL) => self.outputs.push_back(dial(stage)),
+            Some(&NEXT) => {
+                self.endpoint = None;
+                self.mode = Mode::New;
+                self.server.say(b"bye");
+                self.outputs.push_back(Output::DialNext(fault::Target::HotStandby));
             }
             Some(&TIMER) => self.timer_us = Some(stage.now.mono_us + 30_000),
             Some(&KEY) => {
@@ -152,10 +162,10 @@ impl Driven for Relay {
         self.end(Some(fault));
     }
 
-    fn handle_dialed(&mut self, result: Result<SocketAddr, fault::Target>, stage: &mut Stage<'_>) {
+    fn handle_dialed(&mut self, result: Result<Endpoint, fault::Target>, stage: &mut Stage<'_>) {
         match result {
-            Ok(_) => {
-                self.dialed = true;
+            Ok(endpoint) => {
+                self.endpoint = Some(endpoint);
                 let early = std::mem::take(&mut self.early);
                 if !early.is_empty() {
                     self.relay(Side::Client, &early, stage);
@@ -222,9 +232,9 @@ impl SessionMachine for Relay {
             client: Outbox::default(),
             server: Outbox::default(),
             meter: stage.meters.target(0),
-            outputs: VecDeque::from([Output::Dial(0)]),
+            outputs: (!is_shy(stage)).then(|| dial(stage)).into_iter().collect(),
             early: Vec::new(),
-            dialed: false,
+            endpoint: None,
             closed: false,
             mode: Mode::New,
             session,
@@ -244,8 +254,10 @@ impl SessionMachine for Relay {
         VoteReply::Denied
     }
 
-    fn handle_cancel(&mut self, _stage: &mut Stage<'_>) {
-        self.outputs.push_back(Output::CancelAtTarget(0, self.key.clone()));
+    fn handle_cancel(&mut self, stage: &mut Stage<'_>) {
+        let endpoint = self.endpoint.clone().expect("a server");
+        let dial = Dial::new(0, vec![endpoint], None, stage.now.mono_us);
+        self.outputs.push_back(Output::CancelAtTarget(Box::new(dial), self.key.clone()));
     }
 
     fn handle_kill(&mut self, _stage: &mut Stage<'_>) {
@@ -274,6 +286,17 @@ impl SessionMachine for Relay {
     }
 }
 
+/// Whether clients have to ask for the dial, as if they had to log in first.
+fn is_shy(stage: &Stage<'_>) -> bool {
+    stage.snapshot.settings.postgres.unproven != UnprovenMax::DEFAULT
+}
+
+fn dial(stage: &Stage<'_>) -> Output {
+    let endpoints = stage.snapshot.addresses.first().cloned().unwrap_or_default();
+    let timeout_us = stage.snapshot.settings.targets[0].reach.connect_timeout_us;
+    Output::Dial(Box::new(Dial::new(0, endpoints, timeout_us, stage.now.mono_us)))
+}
+
 /// A running shard, its target, and its way out.
 struct Rig {
     handle: Option<ShardHandle>,
@@ -291,6 +314,8 @@ struct Options {
     sessions_max: Option<usize>,
     shards: usize,
     host: &'static str,
+    unproven: UnprovenMax,
+    connect_timeout_us: Option<u64>,
 }
 
 const PLAIN: Options = Options {
@@ -299,6 +324,8 @@ const PLAIN: Options = Options {
     sessions_max: None,
     shards: 1,
     host: "db.test",
+    unproven: UnprovenMax::DEFAULT,
+    connect_timeout_us: None,
 };
 
 fn testdata(name: &str) -> std::path::PathBuf {
@@ -318,15 +345,24 @@ fn settings(options: Options) -> Settings {
                 required: false,
                 clients: None,
             }),
+            keepalive: KeepAlive::DEFAULT,
+            unproven: options.unproven,
         },
         admin: local,
         journal: JournalSettings { segment_bytes: 4 << 20, seal_after_us: 60_000_000 },
         targets: vec![Target {
             name: "orders".to_owned(),
-            host: options.host.to_owned(),
-            port: 5432,
+            reach: Reach {
+                hosts: vec![Host { name: options.host.to_owned(), port: 5432 }],
+                shuffled: false,
+                attrs: SessionAttrs::Any,
+                connect_timeout_us: options.connect_timeout_us,
+                keepalive: KeepAlive::DEFAULT,
+            },
             database: "orders".to_owned(),
             tls: options.target_tls,
+            negotiation: TlsNegotiation::Postgres,
+            client_certificate: None,
             root_certificates: Some(testdata("ca.pem")),
             channel_binding: ChannelBinding::Prefer,
             replication: false,
@@ -335,6 +371,7 @@ fn settings(options: Options) -> Settings {
             credentials: Vec::new(),
         }],
         users: Vec::new(),
+        issuers: Vec::new(),
         certificates: Vec::new(),
         rules: Vec::new(),
         masks: Vec::new(),
@@ -351,11 +388,15 @@ impl Rig {
     fn start_with(options: Options, target: TcpListener, addresses: Vec<SocketAddr>) -> Rig {
         let folder = Folder::new();
         let settings = settings(options);
+        let host = || options.host.into();
+        let endpoints =
+            addresses.into_iter().map(|address| Endpoint { host: host(), address }).collect();
         let journal = settings.journal.clone();
         let source = SnapshotSource {
             settings: Arc::new(settings),
             catalogs: vec![None],
-            addresses: vec![addresses],
+            addresses: vec![endpoints],
+            keys: Vec::new(),
             minors: Vec::new(),
             mock_seed: [0; 32],
         };
@@ -385,6 +426,12 @@ impl Rig {
             meter.histogram((timed, None)).into_iter().for_each(|it| reading.add(it));
         }
         reading
+    }
+
+    /// Clients that all shards have accepted.
+    fn accepted(&self) -> u64 {
+        let handles = self.handle.iter().chain(&self.others);
+        handles.map(|handle| handle.counters.accepted.get()).sum()
     }
 
     fn connect(&self) -> TcpStream {
@@ -676,6 +723,7 @@ fn messages_are_answered() {
         settings: Arc::new(settings(PLAIN)),
         catalogs: vec![None],
         addresses: vec![vec![]],
+        keys: Vec::new(),
         minors: Vec::new(),
         mock_seed: [0; 32],
     };
@@ -776,5 +824,6 @@ fn a_cancel_for_another_shard_is_passed_on() {
     );
 }
 
+mod dial;
 mod many;
 mod tls;

@@ -26,7 +26,7 @@ use crate::identify::certificate;
 use crate::session::machine::TlsFacts;
 
 /// The protocol name of PostgreSQL in ALPN.
-const ALPN: &[u8] = b"postgresql";
+pub const ALPN: &[u8] = b"postgresql";
 /// Where systems keep the certificates they trust, for verifying targets without own roots.
 const SYSTEM_ROOTS: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
@@ -92,7 +92,7 @@ pub enum TlsProblem {
 #[derive(Debug)]
 pub struct TlsConfigs {
     server: Option<ServerSide>,
-    targets: Vec<Option<TargetConfig>>,
+    targets: Vec<Option<Arc<ClientConfig>>>,
 }
 
 #[derive(Debug)]
@@ -100,12 +100,6 @@ struct ServerSide {
     config: Arc<ServerConfig>,
     /// The hash of the certificate, for SCRAM with channel binding.
     end_point: Option<Vec<u8>>,
-}
-
-#[derive(Clone, Debug)]
-struct TargetConfig {
-    config: Arc<ClientConfig>,
-    name: ServerName<'static>,
 }
 
 impl TlsConfigs {
@@ -142,21 +136,17 @@ impl TlsConfigs {
         Some(Tls::new(Connection::Server(connection), side.end_point.clone()))
     }
 
-    /// The client's side of TLS with a target.
-    pub fn connect(&self, target: usize) -> Option<Tls> {
-        let TargetConfig { config, name } = self.targets.get(target)?.clone()?;
+    /// The client's side of TLS with a server of a target, which is verified for the name `host`.
+    pub fn connect(&self, target: usize, host: &str) -> Option<Tls> {
+        let config = self.targets.get(target)?.clone()?;
+        let name = ServerName::try_from(host.to_owned()).ok()?;
         let connection = ClientConnection::new(config, name).ok()?;
         Some(Tls::new(Connection::Client(connection), None))
     }
 }
 
 fn server_side(tls: &ListenTls, provider: &Arc<CryptoProvider>) -> Result<ServerSide, TlsProblem> {
-    let chain = certificates(&tls.certificate)?;
-    let key = PrivateKeyDer::from_pem_file(&tls.key).map_err(|cause| TlsProblem::Pem {
-        path: tls.key.clone(),
-        what: "private key",
-        cause,
-    })?;
+    let (chain, key) = key_pair(&tls.certificate, &tls.key)?;
     let rejected = |cause| TlsProblem::Rejected { path: tls.certificate.clone(), cause };
     let end_point = chain.first().and_then(|leaf| certificate::end_point(leaf));
     let clients = match &tls.clients {
@@ -207,22 +197,38 @@ fn client_verifier(
     builder.build().map_err(|cause| TlsProblem::ClientVerifier { path, cause })
 }
 
-/// What a client of this target speaks TLS with, and the name it verifies: for connections of weir
-/// outside of the shards.
+fn key_pair(
+    certificate: &Path,
+    key: &Path,
+) -> Result<(Vec<CertificateDer<'static>>, PrivateKeyDer<'static>), TlsProblem> {
+    let chain = certificates(certificate)?;
+    let problem = |cause| TlsProblem::Pem { path: key.to_owned(), what: "private key", cause };
+    Ok((chain, PrivateKeyDer::from_pem_file(key).map_err(problem)?))
+}
+
+/// The client's side of TLS with the server `host` of a target: for connections of weir outside of
+/// the shards.
 ///
 /// # Errors
-/// The roots or the name are not usable.
-pub fn client(target: &Target) -> Result<(Arc<ClientConfig>, ServerName<'static>), TlsProblem> {
-    let TargetConfig { config, name } = target_config(target, &Arc::new(ring::default_provider()))?;
-    Ok((config, name))
+/// The roots, the certificate or the name are not usable.
+pub fn client(target: &Target, host: &str) -> Result<ClientConnection, TlsProblem> {
+    let config = target_config(target, &Arc::new(ring::default_provider()))?;
+    ClientConnection::new(config, server_name(target, host)?)
+        .map_err(|cause| TlsProblem::Rejected { path: PathBuf::from(&target.name), cause })
+}
+
+fn server_name(target: &Target, host: &str) -> Result<ServerName<'static>, TlsProblem> {
+    ServerName::try_from(host.to_owned())
+        .map_err(|_| TlsProblem::Name { target: target.name.clone(), host: host.to_owned() })
 }
 
 fn target_config(
     target: &Target,
     provider: &Arc<CryptoProvider>,
-) -> Result<TargetConfig, TlsProblem> {
-    let name = ServerName::try_from(target.host.clone())
-        .map_err(|_| TlsProblem::Name { target: target.name.clone(), host: target.host.clone() })?;
+) -> Result<Arc<ClientConfig>, TlsProblem> {
+    for host in &target.reach.hosts {
+        server_name(target, &host.name)?;
+    }
     let builder = ClientConfig::builder_with_provider(Arc::clone(provider))
         .with_safe_default_protocol_versions()
         .map_err(|cause| TlsProblem::Rejected { path: PathBuf::from(&target.name), cause })?;
@@ -233,10 +239,17 @@ fn target_config(
         TargetTls::VerifyCa => Arc::new(ChainOnly(verifier(target, provider)?)),
         TargetTls::VerifyFull => verifier(target, provider)?,
     };
-    let mut config =
-        builder.dangerous().with_custom_certificate_verifier(verifier).with_no_client_auth();
+    let builder = builder.dangerous().with_custom_certificate_verifier(verifier);
+    let mut config = match &target.client_certificate {
+        None => builder.with_no_client_auth(),
+        Some(pair) => {
+            let (chain, key) = key_pair(&pair.certificate, &pair.key)?;
+            let rejected = |cause| TlsProblem::Rejected { path: pair.certificate.clone(), cause };
+            builder.with_client_auth_cert(chain, key).map_err(rejected)?
+        }
+    };
     config.alpn_protocols = vec![ALPN.to_vec()];
-    Ok(TargetConfig { config: Arc::new(config), name })
+    Ok(Arc::new(config))
 }
 
 fn verifier(

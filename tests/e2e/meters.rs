@@ -45,7 +45,7 @@ fn start(database: &Database) -> Weir {
 }
 
 /// `GET /v1/metrics` as Prometheus asks for it.
-fn metrics(weir: &Weir) -> String {
+pub fn metrics(weir: &Weir) -> String {
     let data_dir = weir.data_dir();
     let token = std::fs::read_to_string(data_dir.join("admin.token")).expect("the token");
     let place = std::fs::read_to_string(data_dir.join("admin.json")).expect("the place");
@@ -65,7 +65,7 @@ fn metrics(weir: &Weir) -> String {
 }
 
 /// The value of one line; 0 if it is not there would hide a wrong name, so it must be.
-fn value(text: &str, name: &str) -> f64 {
+pub fn value(text: &str, name: &str) -> f64 {
     let line = text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix(' '));
     line.unwrap_or_else(|| panic!("no {name} in\n{text}")).parse().expect("a number")
 }

@@ -15,6 +15,7 @@ use std::sync::Arc;
 use weir::config::load;
 use weir::decide::Classifier;
 use weir::fault::Refused;
+use weir::forward::dial::Endpoint;
 use weir::identify::scram::{Binding, ClientExchange, SaltedCache};
 use weir::metrics::Meters;
 use weir::record::body::Body;
@@ -75,13 +76,18 @@ thread_local! {
     static DERIVED: RefCell<SaltedCache> = RefCell::new(SaltedCache::new());
 }
 
+fn target() -> Endpoint {
+    Endpoint { host: "127.0.0.1".into(), address: SocketAddr::from(([127, 0, 0, 1], 5432)) }
+}
+
 fn snapshot(config: &str) -> Snapshot {
     let env = |_: &str| Some(PASSWORD.to_owned());
     let settings = load::parse(config, "fuzz.toml", Path::new("."), &env).expect("a good file");
     Snapshot::build(&SnapshotSource {
         settings: Arc::new(settings),
         catalogs: vec![None],
-        addresses: vec![Vec::new()],
+        addresses: vec![vec![target()]],
+        keys: Vec::new(),
         minors: vec![Arc::default()],
         mock_seed: [1; 32],
     })
@@ -295,8 +301,7 @@ impl Table {
         let last = exchange.server_first(&challenge[9..], &mut self.salted);
         self.bytes(Side::Client, &message(b'p', &[&last.expect("the server's first message")]));
         let table = self;
-        let target = SocketAddr::from(([127, 0, 0, 1], 5432));
-        table.machine.handle_dialed(Ok(target), &mut stage!(table));
+        table.machine.handle_dialed(Ok(target()), &mut stage!(table));
         table.outputs();
         table.said(Side::Server);
         let hello = [

@@ -120,7 +120,9 @@ const DIRECTION: [(&str, &[&str]); 15] = [
 ];
 
 /// What single files take from later stages besides, and why.
-const EXCEPTIONS: [(&str, &str); 10] = [
+const EXCEPTIONS: [(&str, &str); 11] = [
+    // Which server may be used is the target's setting, and what a server is it says at its login.
+    ("src/wire/postgres/standing.rs", "config::settings::SessionAttrs"),
     // The login at the target is part of the protocol, and SCRAM is SCRAM on both legs.
     ("src/wire/postgres/login.rs", "identify::scram"),
     ("src/wire/postgres/login.rs", "config::settings"),

@@ -7,9 +7,11 @@ use super::super::report::Report;
 use super::super::secret::SecretSource;
 use super::super::section::{At, Section, shown};
 use super::super::settings::{
-    Capture, ChannelBinding, Credential, Durability, Secret, Target, TargetTls,
+    Capture, ChannelBinding, Credential, Durability, KeyPair, Secret, Target, TargetTls,
+    TlsNegotiation,
 };
 use super::super::units;
+use super::reach::{client_certificate, reach};
 use super::{existing_file, system_roots};
 use crate::limits;
 
@@ -22,6 +24,10 @@ pub(in crate::config) const TLS_MODES: [(&str, TargetTls); 5] = [
     ("verify-ca", TargetTls::VerifyCa),
     ("verify-full", TargetTls::VerifyFull),
 ];
+
+/// `sslnegotiation` of libpq 17.
+pub(in crate::config) const NEGOTIATIONS: [(&str, TlsNegotiation); 2] =
+    [("postgres", TlsNegotiation::Postgres), ("direct", TlsNegotiation::Direct)];
 
 const CHANNEL_BINDINGS: [(&str, ChannelBinding); 3] = [
     ("disable", ChannelBinding::Disable),
@@ -68,14 +74,12 @@ fn target(
     report: &mut Report<'_>,
 ) -> Option<Target> {
     section.choice("protocol", &[("postgres", ())], report);
-    if !section.has("address") {
-        section.missing("address", units::HOST_FORM, report);
-    }
-    let host_port = |text: &str| units::host_port(text, Some(PORT_DEFAULT));
-    let address = section.form("address", (host_port, units::HOST_FORM), report);
+    let reach = reach(section, report);
     let database = section.text("database", report);
     // The credential crosses this connection: without a word in the file, the safest mode.
     let tls = section.choice("tls", &TLS_MODES, report).unwrap_or(TargetTls::VerifyFull);
+    let negotiation = negotiation(section, tls, report);
+    let client_certificate = own_certificate(section, tls, source, report);
     let roots = section.text("root_certificates", report);
     let channel_binding = section.choice("channel_binding", &CHANNEL_BINDINGS, report);
     let replication = section.boolean("replication", report).unwrap_or(false);
@@ -93,20 +97,51 @@ fn target(
         }
         (None, TargetTls::Disable | TargetTls::Prefer | TargetTls::Require) => None,
     };
-    let (name, (host, port)) = (name?.value.to_owned(), address?.value);
+    let name = name?.value.to_owned();
     Some(Target {
         database: database.map_or_else(|| name.clone(), |database| database.value.to_owned()),
         name,
-        host,
-        port,
+        reach: reach?,
         tls,
+        negotiation,
         root_certificates,
+        client_certificate,
         channel_binding: channel_binding.unwrap_or(ChannelBinding::Prefer),
         replication,
         durability,
         capture,
         credentials,
     })
+}
+
+fn negotiation(
+    section: &mut Section<'_>,
+    tls: TargetTls,
+    report: &mut Report<'_>,
+) -> TlsNegotiation {
+    let negotiation = section.choice("tls_negotiation", &NEGOTIATIONS, report);
+    let weak = matches!(tls, TargetTls::Disable | TargetTls::Prefer);
+    if negotiation == Some(TlsNegotiation::Direct) && weak {
+        // As libpq: a server that does not know it hangs up, and there is no way back to clear.
+        let found = "`tls_negotiation = \"direct\"` with a `tls` that does not ask for TLS";
+        report.error(section.span(), found, "`tls` of `require` or stronger", "");
+    }
+    negotiation.unwrap_or(TlsNegotiation::Postgres)
+}
+
+fn own_certificate(
+    section: &mut Section<'_>,
+    tls: TargetTls,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Option<KeyPair> {
+    // A problem was reported, so that the target is never used without it.
+    let pair = client_certificate(section, source, report).unwrap_or_default();
+    if pair.is_some() && tls == TargetTls::Disable {
+        let found = "`client_certificate` with `tls = \"disable\"`";
+        report.error(section.span(), found, "another `tls`", "or leave the certificate out");
+    }
+    pair
 }
 
 fn durability(section: &mut Section<'_>, report: &mut Report<'_>) -> Durability {

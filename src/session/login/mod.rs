@@ -7,19 +7,22 @@
 //!   FirstPacket --SSLRequest/0x16--> Handshake --done--> FirstPacket            first
 //!       | StartupMessage
 //!       v
-//!     Proof --proven--+                                                         proof
+//!     Proof --proven--+                                                  proof, token
 //!       | certificate |
 //!       +-------------+--> Dialing --connected--> [TargetSsl --'S'--> TargetHandshake]
-//!                                                             |                 target
-//!                                                             +--> Target --Z--> Ready
+//!                             ^                               |                 target
+//!                             |                               +--> Target --Z--> Ready
+//!                             +-- closed, late, not one that may be used --+
 //! ```
 
 mod first;
 mod proof;
 mod target;
+mod token;
 
 use crate::config::settings::Credential;
 use crate::fault::{self, Fault, FaultKind, Limit, Malformed};
+use crate::forward::dial::Endpoint;
 use crate::identify::Identity;
 use crate::limits;
 use crate::record::SessionContext;
@@ -30,8 +33,8 @@ use crate::wire::postgres::login::TargetLogin;
 use super::Stage;
 use super::core::{Core, TlsFacts};
 use super::ready::Ready;
-use super::reported::Reported;
 use proof::Proof;
+use target::{Answers, confirm};
 
 /// What the client asked for at start-up.
 #[derive(Debug, Default)]
@@ -74,10 +77,21 @@ struct Visitor {
     credential: Credential,
 }
 
-/// A visitor and the address of the target that answered.
+/// A visitor and the server of the target that answered.
 struct Contact {
     visitor: Box<Visitor>,
-    address: String,
+    endpoint: Endpoint,
+}
+
+/// What came of the servers that are not used.
+#[derive(Default)]
+struct Tried {
+    /// Primaries, while a standby is looked for.
+    primaries: Vec<Endpoint>,
+    /// No standby was found: a primary will do.
+    lenient: bool,
+    /// The last words of a server that takes no sessions now.
+    refusal: Vec<u8>,
 }
 
 /// Where the login stands.
@@ -88,7 +102,7 @@ enum State {
     Dialing(Box<Visitor>),
     TargetSsl(Contact),
     TargetHandshake(Contact),
-    Target(Contact, TargetLogin, Reported),
+    Target(Contact, TargetLogin, Box<Answers>),
     Over,
 }
 
@@ -102,7 +116,7 @@ pub struct Login {
     gss_asked: bool,
     direct_tls: bool,
     tls: Option<TlsFacts>,
-    backend_pid: i32,
+    tried: Tried,
     deadline_us: u64,
 }
 
@@ -138,7 +152,7 @@ impl Login {
             gss_asked: false,
             direct_tls: false,
             tls: None,
-            backend_pid: 0,
+            tried: Tried::default(),
             deadline_us: stage.now.mono_us + limits::LOGIN_TIMEOUT_US,
         }
     }
@@ -183,6 +197,8 @@ impl Login {
         loop {
             let went_on = match &self.state {
                 State::FirstPacket => self.first_packet(core, stage)?,
+                // The client has nothing to say until its token is judged.
+                State::Proof(_, Proof::Keys(_)) => return Ok(Progress::More),
                 State::Proof(..) => self.proof(core, stage)?,
                 // The request itself is consumed; what follows it in clear is an attack.
                 State::Handshake if !self.buffer.is_empty() => {
@@ -217,6 +233,7 @@ impl Login {
                 Ok(())
             }
             (SERVER, State::TargetHandshake(contact)) => {
+                confirm(&contact, &facts, stage)?;
                 self.greet_target(contact, Some(facts), core, stage);
                 Ok(())
             }

@@ -3,7 +3,9 @@
 mod behaviour;
 mod copies;
 mod meters;
+mod servers;
 mod splits;
+mod tokens;
 mod versions;
 
 use std::cell::{Cell, RefCell};
@@ -14,6 +16,7 @@ use std::sync::Arc;
 
 use crate::config;
 use crate::decide::Classifier;
+use crate::forward::dial::Endpoint;
 use crate::identify::scram::{Binding, ClientExchange, SaltedCache};
 use crate::metrics::Meters;
 use crate::record::memory::MemoryJournal;
@@ -76,6 +79,10 @@ pub struct Bench {
 }
 
 fn snapshot() -> Rc<Snapshot> {
+    Rc::new(Snapshot::build(&source()))
+}
+
+fn source() -> SnapshotSource {
     let env = |name: &str| match name {
         "BOT" => Some("secret".to_owned()),
         "TARGET" => Some("hidden".to_owned()),
@@ -83,13 +90,14 @@ fn snapshot() -> Rc<Snapshot> {
     };
     let settings = config::load::parse(CONFIG, "test.toml", Path::new("."), &env);
     let settings = settings.unwrap_or_else(|errors| panic!("{errors}"));
-    Rc::new(Snapshot::build(&SnapshotSource {
+    SnapshotSource {
         settings: Arc::new(settings),
         catalogs: vec![None],
-        addresses: vec![vec![target_address()]],
+        addresses: vec![vec![endpoint(5432)]],
+        keys: Vec::new(),
         minors: vec![Arc::default()],
         mock_seed: [1; 32],
-    }))
+    }
 }
 
 /// A clock that goes on by 5 us each time somebody reads it.
@@ -101,8 +109,8 @@ fn nanoseconds() -> u64 {
     })
 }
 
-fn target_address() -> SocketAddr {
-    SocketAddr::from(([127, 0, 0, 1], 5432))
+pub fn endpoint(port: u16) -> Endpoint {
+    Endpoint { host: "db".into(), address: SocketAddr::from(([127, 0, 0, 1], port)) }
 }
 
 macro_rules! stage {
@@ -139,13 +147,17 @@ impl Bench {
     }
 
     fn with_snapshot(snapshot: Rc<Snapshot>) -> Bench {
+        Bench::connected(snapshot, false)
+    }
+
+    fn connected(snapshot: Rc<Snapshot>, tls_available: bool) -> Bench {
         let mut classifier = Classifier::new();
         let (mut salted, mut journal) = (SaltedCache::new(), MemoryJournal::new());
         let now = Now { wall_us: 1_700_000_000_000_000, mono_us: 1_000 };
         let accepted = Accepted {
             session_id: SessionId([9; 16]),
             client_addr: SocketAddr::from(([127, 0, 0, 9], 40_000)),
-            tls_available: false,
+            tls_available,
             tls_required: false,
         };
         let meters = Meters::new(nanoseconds);
@@ -169,7 +181,7 @@ impl Bench {
         bench.client(&startup("bot", "orders"));
         assert_eq!(bench.tags(Side::Client), "R");
         bench.client_scram("secret");
-        assert!(matches!(bench.outputs.as_slice(), [Output::Dial(0)]), "{:?}", bench.outputs);
+        assert!(matches!(bench.outputs.as_slice(), [Output::Dial(_)]), "{:?}", bench.outputs);
         bench.dialed();
         let _startup = bench.take(Side::Server);
         bench.server(&target_login());
@@ -207,7 +219,7 @@ impl Bench {
 
     pub fn dialed(&mut self) {
         let bench = self;
-        bench.machine.handle_dialed(Ok(target_address()), &mut stage!(bench));
+        bench.machine.handle_dialed(Ok(endpoint(5432)), &mut stage!(bench));
         bench.drain();
     }
 

@@ -135,7 +135,7 @@ fn a_certificate_of_another_authority_is_refused() {
     // The server's own certificate is no authority.
     settings.targets[0].root_certificates = Some(testdata("server.pem"));
     let configs = super::super::tls::TlsConfigs::load(&settings).expect("readable files");
-    let mut ours = configs.connect(0).expect("a target with TLS");
+    let mut ours = configs.connect(0, "db.test").expect("a target with TLS");
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let stream = TcpStream::connect(listener.local_addr().expect("an address")).expect("connected");
     let mut peer = server(stream);

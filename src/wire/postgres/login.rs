@@ -114,11 +114,6 @@ impl TargetLogin {
         TargetLogin { role: role.to_owned(), password, nonce, channel, state: State::Request }
     }
 
-    /// Whether the target has said that it is satisfied; a session may not begin before.
-    pub fn is_authenticated(&self) -> bool {
-        matches!(self.state, State::Authenticated)
-    }
-
     /// Takes a message, appends the answer to `out`.
     ///
     /// # Errors

@@ -107,6 +107,9 @@ pub const SSL_REQUEST_PACKET: [u8; 8] = {
     [0, 0, 0, 8, a, b, c, d]
 };
 
+/// SQLSTATE of a server that starts, stops or recovers (PostgreSQL: ERRCODE_CANNOT_CONNECT_NOW).
+pub const CANNOT_CONNECT_NOW: &str = "57P03";
+
 /// A CancelRequest packet for this key.
 pub fn cancel_packet(key: &[u8]) -> Vec<u8> {
     let mut packet = Vec::with_capacity(8 + key.len());

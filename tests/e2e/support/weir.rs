@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 use std::os::unix::process::ExitStatusExt as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::time::{Duration, Instant};
 
 use super::lake::Lake;
 use super::postgres::PASSWORD;
-use super::scratch::{Scratch, free_port};
+use super::scratch::{Scratch, free_port, wait_until};
 use super::{Certificates, Database, Endpoint, short_or_long};
 
 /// The user that tests log in as, unless they say otherwise.
@@ -25,6 +25,7 @@ pub const CLEAR: &str = "tls = \"disable\"";
 #[derive(Debug)]
 pub struct Spec {
     tail: String,
+    listen: Option<String>,
     listen_tls: String,
     users: String,
     targets: String,
@@ -38,7 +39,6 @@ pub struct Spec {
 #[derive(Debug)]
 pub struct Weir {
     pub port: u16,
-    admin: u16,
     config: PathBuf,
     data_dir: PathBuf,
     log: PathBuf,
@@ -51,14 +51,20 @@ impl Spec {
     pub fn new(database: &Database) -> Spec {
         let mut spec = Spec::bare("weir");
         spec.targets = spec.target_toml(TARGET, &database.endpoint(), CLEAR);
-        spec.rules = "[[rule]]\nname = \"all\"\nwhen = {}\nthen = \"allow\"\n".to_owned();
-        spec.user(USER, &["staff"])
+        spec.everything_allowed()
+    }
+
+    /// The user `alice` of the group `staff` may do everything.
+    pub fn everything_allowed(mut self) -> Spec {
+        self.rules = "[[rule]]\nname = \"all\"\nwhen = {}\nthen = \"allow\"\n".to_owned();
+        self.user(USER, &["staff"])
     }
 
     /// No target, no rule, no user.
     pub fn bare(name: &str) -> Spec {
         Spec {
             tail: String::new(),
+            listen: None,
             listen_tls: String::new(),
             users: String::new(),
             targets: String::new(),
@@ -67,6 +73,28 @@ impl Spec {
             data_dir: None,
             scratch: Scratch::new(name),
         }
+    }
+
+    /// These lines in [listen.postgres] instead of the usual certificate.
+    pub fn listen(mut self, lines: &str) -> Spec {
+        self.listen = Some(lines.to_owned());
+        self
+    }
+
+    /// A target of several servers.
+    pub fn servers(mut self, name: &str, servers: &[Endpoint], settings: &str) -> Spec {
+        let first = servers.first().expect("a server");
+        let toml = self.target_toml(name, first, settings);
+        let one = format!("address = \"{}:{}\"", first.host, first.port);
+        let all: Vec<String> =
+            servers.iter().map(|it| format!("{}:{}", it.host, it.port)).collect();
+        self.targets += &toml.replace(&one, &format!("addresses = {all:?}"));
+        self
+    }
+
+    /// Where the files of this test are.
+    pub fn folder(&self) -> &Path {
+        self.scratch.path()
     }
 
     /// A `[[target.credential]]` for these groups.
@@ -175,15 +203,11 @@ impl Spec {
         let (port, admin) = (free_port(), free_port());
         let data_dir = self.data_dir.unwrap_or_else(|| self.scratch.join("data"));
         std::fs::create_dir_all(&data_dir).expect("the data directory");
-        let tls = Certificates::shared();
         let toml = format!(
-            "data_dir = \"{}\"\n\n[listen.postgres]\naddress = \"127.0.0.1:{port}\"\n\
-             tls = {{ certificate = \"{}\", key = \"{}\", required = false{} }}\n\n[admin]\n\
-             address = \"127.0.0.1:{admin}\"\n\n{}\n{}\n{}\n{}\n{}",
+            "data_dir = \"{}\"\n\n[listen.postgres]\naddress = \"127.0.0.1:{port}\"\n{}\n\n\
+             [admin]\naddress = \"127.0.0.1:{admin}\"\n\n{}\n{}\n{}\n{}\n{}",
             data_dir.display(),
-            tls.certificate.display(),
-            tls.key.display(),
-            self.listen_tls,
+            self.listen.unwrap_or_else(|| listen_tls(&self.listen_tls)),
             self.targets,
             self.users,
             self.rules,
@@ -192,11 +216,23 @@ impl Spec {
         );
         let config = self.scratch.write("weir.toml", &toml);
         let log = self.scratch.join("weir.log");
-        Weir { port, admin, config, data_dir, log, child: None, _scratch: self.scratch }
+        Weir { port, config, data_dir, log, child: None, _scratch: self.scratch }
     }
 }
 
+/// The usual certificate, with `more` in its table.
+fn listen_tls(more: &str) -> String {
+    let Certificates { certificate, key, .. } = Certificates::shared();
+    let (certificate, key) = (certificate.display(), key.display());
+    format!("tls = {{ certificate = \"{certificate}\", key = \"{key}\", required = false{more} }}")
+}
+
 impl Weir {
+    /// Has it read its configuration again, and does not wait for what comes of it.
+    pub fn hang_up(&self) {
+        signal(self.child.as_ref().expect("weir runs"), libc::SIGHUP);
+    }
+
     /// Starts the process and waits until it takes connections.
     pub fn start(&mut self) {
         assert!(self.child.is_none(), "weir runs already");
@@ -208,7 +244,14 @@ impl Weir {
         self.child = Some(command.spawn().expect("weir starts"));
         let start = Instant::now();
         let answers = |port: u16| std::net::TcpStream::connect(("127.0.0.1", port)).is_ok();
-        while !(answers(self.port) && answers(self.admin)) {
+        // The last thing that weir does before it serves: its commands find it from then on.
+        let pid = format!("\"pid\":{}", self.pid());
+        let place = self.data_dir.join("admin.json");
+        let placed = || {
+            let text = std::fs::read_to_string(&place).unwrap_or_default();
+            text.replace(char::is_whitespace, "").contains(&pid)
+        };
+        while !(answers(self.port) && placed()) {
             let child = self.child.as_mut().expect("just started");
             if let Some(status) = child.try_wait().expect("a child of ours") {
                 panic!("weir ended with {status} before it was ready:\n{}", self.log());
@@ -253,6 +296,16 @@ impl Weir {
             assert!(start.elapsed() < limit, "weir does not end after {limit:?}:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Puts another configuration into force by SIGHUP.
+    pub fn reload(&self, change: impl FnOnce(&str) -> String) {
+        let before = std::fs::read_to_string(&self.config).expect("the configuration");
+        std::fs::write(&self.config, change(&before)).expect("another configuration");
+        let done = || self.log().matches("SIGHUP: the configuration is in force").count();
+        let reloads = done();
+        signal(self.child.as_ref().expect("weir runs"), libc::SIGHUP);
+        wait_until("the new configuration", Duration::from_secs(20), || done() > reloads);
     }
 
     /// `kill -9`, in the middle of whatever it does.
