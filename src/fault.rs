@@ -112,8 +112,51 @@ pub enum Login {
     ChannelBinding,
     /// The client could bind the login to the channel and was told otherwise by somebody.
     Downgrade,
+    /// The client's token was not taken.
+    Token(Token),
     /// The target refused weir's own credential.
     TargetCredentials,
+}
+
+/// What is wrong with a client's token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Token {
+    /// None was given: the client asked where tokens come from (OAUTHBEARER).
+    Discovery,
+    /// The connection is in clear, so weir does not ask for it.
+    Plaintext,
+    /// It is longer than `limits::TOKEN_BYTES_MAX`.
+    Size,
+    /// It is not a signed JSON Web Token.
+    Malformed,
+    /// It is signed by an algorithm that its issuer's tokens may not have, or with a key of
+    /// another kind; `none` and HMAC are such algorithms.
+    Algorithm,
+    /// It is a token for something else than a login, or says that it must be understood in a way
+    /// that weir does not know.
+    Kind,
+    /// No issuer of the configuration made it.
+    Issuer,
+    /// The keys of its issuer could not be read so far.
+    NoKeys,
+    /// Its issuer publishes no key of this id.
+    Key,
+    /// The signature is wrong.
+    Signature,
+    /// It is for somebody else than weir.
+    Audience,
+    /// Its time is over.
+    Expired,
+    /// Its time has not come.
+    NotYet,
+    /// It is bound to a key whose possession this protocol cannot prove.
+    Bound,
+    /// A claim that the configuration asks for is missing or has another value.
+    Claims,
+    /// It does not say who its bearer is in the way the configuration asks for.
+    Identity,
+    /// Its bearer has the name of a user of the configuration.
+    NameTaken,
 }
 
 /// The target cannot be reached.
@@ -218,6 +261,7 @@ impl Fault {
                 Login::Certificate => "client-certificate",
                 Login::ChannelBinding => "channel-binding",
                 Login::Downgrade => "channel-binding-downgrade",
+                Login::Token(token) => token.label(),
                 Login::TargetCredentials => "target-credentials",
             },
             FaultKind::Target(t) => match t {
@@ -242,6 +286,30 @@ impl Fault {
             FaultKind::Drain => "drain",
             FaultKind::Killed => "killed",
             FaultKind::Internal => "internal",
+        }
+    }
+}
+
+impl Token {
+    const fn label(self) -> &'static str {
+        match self {
+            Token::Discovery => "token-discovery",
+            Token::Plaintext => "token-plaintext",
+            Token::Size => "token-size",
+            Token::Malformed => "token-malformed",
+            Token::Algorithm => "token-algorithm",
+            Token::Kind => "token-kind",
+            Token::Issuer => "token-issuer",
+            Token::NoKeys => "token-no-keys",
+            Token::Key => "token-key",
+            Token::Signature => "token-signature",
+            Token::Audience => "token-audience",
+            Token::Expired => "token-expired",
+            Token::NotYet => "token-not-yet",
+            Token::Bound => "token-bound",
+            Token::Claims => "token-claims",
+            Token::Identity => "token-identity",
+            Token::NameTaken => "token-name-taken",
         }
     }
 }

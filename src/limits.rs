@@ -4,6 +4,18 @@
 pub const STARTUP_PACKET_BYTES_MAX: u32 = 10_000;
 /// A password or SASL message before authentication (OIDC tokens are larger than start-up packets).
 pub const AUTH_MESSAGE_BYTES_MAX: u32 = 65_536;
+/// A token of an issuer, inside of one such message.
+pub const TOKEN_BYTES_MAX: usize = 65_000;
+/// Groups that a token may name; they are part of every record of the session.
+pub const TOKEN_GROUPS_MAX: usize = 256;
+/// A name of a person or a group in a token.
+pub const NAME_BYTES_MAX: usize = 256;
+/// Keys of one issuer.
+pub const ISSUER_KEYS_MAX: usize = 64;
+/// A discovery document, a key set or a token answer of an issuer.
+pub const ISSUER_ANSWER_BYTES_MAX: u64 = 1 << 20;
+/// A token signed by a key that weir does not know waits this long for newer keys.
+pub const KEYS_WAIT_US: u64 = 8_000_000;
 /// A message of the frontend is at most this long (PostgreSQL: `PQ_LARGE_MESSAGE_LIMIT`).
 pub const CLIENT_MESSAGE_BYTES_MAX: u32 = 0x3fff_ffff;
 /// A client has this long from `accept` to a finished login.
@@ -79,4 +91,6 @@ pub const DURATION_US_MAX: u64 = 3_600_000_000;
 pub const MAILBOX_MESSAGES_MAX: usize = 4_096;
 
 const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize + 65_536 < ENTRY_BYTES_MAX);
+const _: () = assert!(TOKEN_BYTES_MAX < AUTH_MESSAGE_BYTES_MAX as usize);
+const _: () = assert!(KEYS_WAIT_US < LOGIN_TIMEOUT_US);
 const _: () = assert!(PARSED_TEXT_BYTES_MAX <= COMMAND_HELD_BYTES_MAX as usize);

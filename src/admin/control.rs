@@ -27,7 +27,7 @@ use super::place::Place;
 use super::sealing::Sealing;
 use super::state::{Counters, Instruments, State, World};
 use super::watch::{self, Looks};
-use super::{catalog, clock, log, reload, resolve};
+use super::{catalog, clock, keys, log, reload, resolve};
 use crate::config::settings::Settings;
 use crate::shard::mail::{SnapshotSource, ToControl, ToShard};
 
@@ -166,6 +166,7 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
     for index in 0..state.world().targets.len() {
         tokio::spawn(keep_catalog(state.clone(), index));
     }
+    keys::keep_all(&state);
     tokio::spawn(resolve::keep(state.clone()));
     tokio::spawn(watch_sealer(shards.sealing.clone()));
     tokio::spawn(watch::keep(state.clone(), prepare.clone(), looks));
@@ -206,6 +207,11 @@ async fn watch_sealer(sealing: Arc<dyn Sealing>) {
 async fn look_around(world: &mut World) {
     let settings = world.settings.clone();
     let mut reads = tokio::task::JoinSet::new();
+    let mut issuers = tokio::task::JoinSet::new();
+    for issuer in settings.issuers.iter().cloned() {
+        let name = issuer.policy.issuer.clone();
+        issuers.spawn(async move { (name, keys::read(issuer).await) });
+    }
     for (index, target) in settings.targets.iter().enumerate() {
         let outcome = resolve::lookup(target).await;
         world.take_addresses(index, outcome);
@@ -221,8 +227,14 @@ async fn look_around(world: &mut World) {
                 world.take_catalog(index, outcome.map_err(|error| error.to_string()));
             }
         }
+        while let Some(done) = issuers.join_next().await {
+            if let Ok((name, outcome)) = done {
+                let facts = world.issuers.entry(name.clone()).or_default();
+                facts.take(&name, outcome);
+            }
+        }
     };
-    // A target that is down is no reason not to start; its sessions wait for the catalog.
+    // A target or an issuer that is down is no reason not to start; sessions wait for it.
     let _ = tokio::time::timeout(FIRST_CATALOGS_WAIT, all).await;
     reads.detach_all();
 }
@@ -364,6 +376,7 @@ impl Core {
                     facts.wanted.notify_one();
                 }
             }
+            ToControl::RefreshKeys { issuer } => keys::want(&self.state, &issuer),
             ToControl::Cancel { shard, key } => {
                 let state = self.state.clone();
                 tokio::spawn(async move {
@@ -416,6 +429,9 @@ impl Core {
         }
         // Masks may need catalogs now that they did not need before.
         self.state.world().targets.iter().for_each(|facts| facts.wanted.notify_one());
+        // An issuer may be reached otherwise now, or be new.
+        keys::keep_all(&self.state);
+        self.state.world().issuers.values().for_each(|facts| facts.wanted.notify_one());
         Ok(merged.notes)
     }
 

@@ -12,6 +12,8 @@ pub mod auth;
 pub mod catalog;
 pub mod clock;
 pub mod control;
+pub mod issuer;
+pub mod keys;
 pub mod listen;
 pub mod log;
 pub mod login;

@@ -16,9 +16,9 @@ pub struct Merged {
     pub moved: Vec<usize>,
 }
 
-/// Rules, masks, users and targets are taken from `new`; listeners, shards, journal and places stay
-/// as they are. Targets keep their index: a removed one stays without credentials, so that nobody
-/// logs in there any more while its sessions end in their own time.
+/// Rules, masks, identities and targets are taken from `new`; listeners, shards, journal and
+/// places stay as they are. Targets keep their index: a removed one stays without credentials, so
+/// that nobody logs in there any more while its sessions end in their own time.
 pub fn merge(old: &Settings, new: Settings) -> Merged {
     let mut notes = Vec::new();
     let mut moved = Vec::new();
@@ -54,8 +54,8 @@ pub fn merge(old: &Settings, new: Settings) -> Merged {
             notes.push(format!("{name} changed in the file; it needs a restart"));
         }
     }
-    let settings =
-        Settings { targets, users: new.users, rules: new.rules, masks: new.masks, ..old.clone() };
+    let Settings { users, certificates, issuers, rules, masks, .. } = new;
+    let settings = Settings { targets, users, certificates, issuers, rules, masks, ..old.clone() };
     assert!(settings.targets.len() >= old.targets.len(), "an index was lost");
     Merged { settings, notes, moved }
 }

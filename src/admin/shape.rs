@@ -191,6 +191,9 @@ pub struct Status {
     pub masks: usize,
     /// Targets.
     pub targets: Vec<TargetStatus>,
+    /// Issuers of tokens.
+    #[serde(default)]
+    pub issuers: Vec<IssuerStatus>,
     /// Why nothing can be recorded or sealed now, empty if it can.
     pub trouble: String,
     /// Totals of the process, by name.
@@ -216,6 +219,19 @@ pub struct TargetStatus {
     pub catalog_at: String,
     /// Why the last read failed, empty if it did not.
     pub catalog_error: String,
+}
+
+/// One issuer in `Status`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct IssuerStatus {
+    /// Its name, an address.
+    pub issuer: String,
+    /// Keys that tokens are verified with.
+    pub keys: usize,
+    /// When they were read last, empty if never.
+    pub read_at: String,
+    /// Why the last read failed, empty if it did not.
+    pub error: String,
 }
 
 /// Answer of `GET /v1/meters`: numbers since the start of the process.

@@ -3,13 +3,14 @@
 //! In: facts of the tasks of `control`. Out: snapshots to the shards, answers to `api`.
 //! Never: a lock held while waiting.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::auth::Gate;
+use super::keys::IssuerFacts;
 use super::mesh::Mesh;
 use super::resolve::{self, Found};
 use super::{catalog, clock, log, shape};
@@ -70,6 +71,8 @@ pub struct World {
     pub settings: Arc<Settings>,
     /// In the order of `settings.targets`.
     pub targets: Vec<TargetFacts>,
+    /// By the issuer's name.
+    pub issuers: BTreeMap<String, IssuerFacts>,
     /// Makes salts for users that do not exist.
     pub mock_seed: [u8; 32],
 }
@@ -106,6 +109,10 @@ pub struct Counters {
     pub catalogs_read: AtomicU64,
     /// Catalog reads that failed.
     pub catalogs_failed: AtomicU64,
+    /// Key sets of issuers read.
+    pub keys_read: AtomicU64,
+    /// Reads of key sets that failed.
+    pub keys_failed: AtomicU64,
     /// Snapshots that a shard did not take.
     pub snapshots_missed: AtomicU64,
     /// Configurations loaded after the first.
@@ -122,7 +129,7 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn totals(&self) -> [Total; 9] {
+    fn totals(&self) -> [Total; 11] {
         let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             Total::counter(
@@ -138,6 +145,12 @@ impl Counters {
             Total::counter("votes", "Votes delivered to a shard.", now(&self.votes)),
             Total::counter("catalogs_read", "Catalogs read.", now(&self.catalogs_read)),
             Total::counter("catalogs_failed", "Catalog reads failed.", now(&self.catalogs_failed)),
+            Total::counter("keys_read", "Key sets of issuers read.", now(&self.keys_read)),
+            Total::counter(
+                "keys_failed",
+                "Reads of issuers' key sets that failed.",
+                now(&self.keys_failed),
+            ),
             Total::counter(
                 "snapshots_missed",
                 "Snapshots that a shard did not take in time.",
@@ -162,7 +175,7 @@ impl World {
     /// A world of targets of which nothing is known yet.
     pub fn new(settings: Settings, mock_seed: [u8; 32]) -> World {
         let targets = settings.targets.iter().map(|_| TargetFacts::default()).collect();
-        World { settings: Arc::new(settings), targets, mock_seed }
+        World { settings: Arc::new(settings), targets, issuers: BTreeMap::new(), mock_seed }
     }
 
     /// What the shards build their snapshots from.
@@ -172,6 +185,10 @@ impl World {
             settings: self.settings.clone(),
             catalogs: self.targets.iter().map(|facts| facts.catalog.clone()).collect(),
             addresses: self.targets.iter().map(|facts| facts.addresses.clone()).collect(),
+            keys: (self.settings.issuers.iter())
+                .map(|issuer| self.issuers.get(&issuer.policy.issuer))
+                .map(|facts| facts.map(|facts| facts.published.clone()).unwrap_or_default())
+                .collect(),
             minors: self.targets.iter().map(|facts| facts.minor.clone()).collect(),
             mock_seed: self.mock_seed,
         })
@@ -237,6 +254,20 @@ impl World {
                 }
                 false
             }
+        }
+    }
+
+    fn issuer_status(&self, name: &str) -> shape::IssuerStatus {
+        let facts = self.issuers.get(name);
+        let keys = facts.and_then(|facts| facts.published.keys.as_ref());
+        shape::IssuerStatus {
+            issuer: name.to_owned(),
+            keys: keys.map_or(0, |keys| keys.len()),
+            read_at: match (facts, keys) {
+                (Some(facts), Some(_)) => clock::to_text(facts.read_us),
+                _ => String::new(),
+            },
+            error: facts.map(|facts| facts.error.clone()).unwrap_or_default(),
         }
     }
 
@@ -382,6 +413,9 @@ impl State {
             masks: settings.masks.len(),
             targets: (settings.targets.iter().enumerate())
                 .map(|(index, target)| world.status(index, target))
+                .collect(),
+            issuers: (settings.issuers.iter())
+                .map(|issuer| world.issuer_status(&issuer.policy.issuer))
                 .collect(),
             trouble: trouble.unwrap_or_default(),
             counters: totals.iter().map(|it| (it.name.to_owned(), it.value)).collect(),

@@ -15,8 +15,9 @@ use super::fail::{EXIT_FAILURE, Failure};
 use super::output::{Output, clean};
 use super::words;
 use crate::admin::catalog;
+use crate::admin::issuer::{IssuerError, Provider, Web};
 use crate::admin::login::Connection;
-use crate::config::settings::{Settings, Target};
+use crate::config::settings::{Issuer, Settings, Target};
 use crate::shard;
 use crate::shard::mail::Endpoint;
 
@@ -26,7 +27,7 @@ pub struct Check {
     /// Configuration
     #[arg(long, value_name = "FILE")]
     config: PathBuf,
-    /// Do not connect to the targets
+    /// Do not connect to targets and issuers
     #[arg(long)]
     offline: bool,
     /// One JSON object per line
@@ -88,6 +89,11 @@ pub fn run(args: &Check) -> Result<(), Failure> {
             tell(&mut out, &of_target)?;
             findings.extend(of_target);
         }
+        for issuer in &settings.issuers {
+            let of_issuer = ask(issuer);
+            tell(&mut out, &of_issuer)?;
+            findings.extend(of_issuer);
+        }
     }
     let failed = findings.iter().filter(|finding| finding.grade == Grade::Fail).count();
     match failed {
@@ -105,6 +111,9 @@ fn explain(out: &mut Output, settings: &Settings) -> std::io::Result<()> {
     out.line(&format!("clients connect to {} {tls}", settings.postgres.address))?;
     for target in &settings.targets {
         out.line(&clean(&words::target(target)))?;
+    }
+    for issuer in &settings.issuers {
+        out.line(&clean(&words::issuer(issuer)))?;
     }
     for rule in &settings.rules {
         out.line(&clean(&words::rule(rule)))?;
@@ -274,6 +283,52 @@ fn reach(settings: &Settings, target: &Target) -> Vec<Finding> {
         });
     }
     findings
+}
+
+/// Reads what an issuer says about itself, and its keys.
+fn ask(issuer: &Issuer) -> Vec<Finding> {
+    let name = &issuer.policy.issuer;
+    let what = format!("issuer {name}");
+    let asked = Web::new(name, issuer.root_certificates.as_deref()).and_then(|web| {
+        let provider = web.discover(name)?;
+        let keys = web.keys(&provider)?;
+        Ok((provider, keys))
+    });
+    let (provider, keys) = match asked {
+        Ok(answers) => answers,
+        Err(error) => {
+            let finding = Finding::new(Grade::Fail, what, error.to_string());
+            return vec![match error {
+                IssuerError::OtherIssuer { .. } => {
+                    finding.hint("write `issuer` as the issuer itself does")
+                }
+                IssuerError::Unreachable { .. } if issuer.root_certificates.is_some() => {
+                    finding.hint("for a certificate of your own give root_certificates")
+                }
+                _ => finding,
+            }];
+        }
+    };
+    let mut message = format!("{} keys that verify tokens", keys.len());
+    if keys.ignored() > 0 {
+        message.push_str(&format!(", {} for other things", keys.ignored()));
+    }
+    let mut findings = vec![Finding::new(Grade::Ok, what.clone(), message)];
+    findings.extend(device_login(issuer, &provider, what));
+    findings
+}
+
+/// Whether `weir login` can work, if the file gives it a client id.
+fn device_login(issuer: &Issuer, provider: &Provider, what: String) -> Option<Finding> {
+    issuer.client_id.as_ref()?;
+    let offered =
+        provider.device_authorization_endpoint.is_some() && provider.token_endpoint.is_some();
+    Some(if offered {
+        Finding::new(Grade::Ok, what, "`weir login` can ask it for tokens")
+    } else {
+        Finding::new(Grade::Warn, what, "it does not let devices log in, so `weir login` cannot")
+            .hint("people have to get their tokens in another way")
+    })
 }
 
 const OPEN_FILES_MIN: u64 = 16_384;

@@ -9,6 +9,7 @@ pub mod check;
 pub mod fail;
 pub mod hash_password;
 pub mod kill;
+pub mod login;
 pub mod output;
 pub mod place;
 pub mod policy;
@@ -68,6 +69,8 @@ enum Command {
     Status(status::Status),
     /// Show what a running weir does now: rates, latencies, held commands, lag
     Top(top::Top),
+    /// Get a token to log in to weir's targets with
+    Login(login::Login),
     /// Turn a password on stdin into a verifier for the configuration
     HashPassword(hash_password::HashPassword),
 }
@@ -87,6 +90,7 @@ pub fn main() -> ExitCode {
         Command::Seal(args) => seal::run(&args),
         Command::Status(args) => status::run(&args),
         Command::Top(args) => top::run(&args),
+        Command::Login(args) => login::run(&args),
         Command::HashPassword(args) => hash_password::run(&args),
     };
     match outcome {

@@ -6,13 +6,13 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
-use super::fail::{EXIT_HELD, EXIT_NOT_FOUND, EXIT_REFUSED, Failure};
+use super::fail::{EXIT_HELD, EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_USAGE, Failure};
 use super::output::{Output, Table, clean};
 use crate::admin::clock;
-use crate::config::settings::{Credential, Settings, Target};
+use crate::config::settings::Settings;
 use crate::decide::rules::{Judgement, Who};
 use crate::decide::{Classifier, Rules};
-use crate::identify::{Identity, Method};
+use crate::identify::{Identity, Method, role};
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -34,6 +34,12 @@ struct Test {
     /// User of weir who would send it
     #[arg(long = "as", value_name = "USER")]
     user: String,
+    /// Groups of somebody whom a token or a certificate names, by commas
+    #[arg(long, value_name = "GROUPS", value_delimiter = ',')]
+    groups: Vec<String>,
+    /// Role such a person would ask for [default: the first that is open to the groups]
+    #[arg(long, value_name = "ROLE")]
+    role: Option<String>,
     /// Target it would be sent to
     #[arg(long)]
     target: String,
@@ -105,18 +111,19 @@ pub fn run(args: &Policy) -> Result<(), Failure> {
 }
 
 fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> {
-    let user = settings.users.iter().find(|user| user.name == test.user).ok_or_else(|| {
-        unknown("user", &test.user, settings.users.iter().map(|user| user.name.as_str()))
-    })?;
+    let identity = identity(settings, test)?;
     let target = settings.targets.iter().find(|target| target.name == test.target);
     let target = target.ok_or_else(|| {
         unknown("target", &test.target, settings.targets.iter().map(|target| target.name.as_str()))
     })?;
-    let identity =
-        Identity { user: user.name.clone(), groups: user.groups.clone(), method: Method::Scram };
     let classified = Classifier::new().classify(test.sql.as_bytes());
-    let Some(credential) = credential(target, &identity) else {
-        let detail = format!("no credential of {} is for this user's groups", target.name);
+    // As the session machine chooses it.
+    let asked = test.role.as_ref().unwrap_or(&identity.user);
+    let Ok(credential) = role::credential(&target.credentials, &identity, asked) else {
+        let detail = match &test.role {
+            None => format!("no credential of {} is for this user's groups", target.name),
+            Some(role) => format!("the role {role} of {} is not for these groups", target.name),
+        };
         let (rule, role, statements) = Default::default();
         return Ok(Answer { verdict: "deny", rule, detail, role, statements });
     };
@@ -183,12 +190,31 @@ fn tell(out: &mut Output, answer: &Answer) -> std::io::Result<()> {
     Ok(())
 }
 
-/// The first credential whose groups match, as the session machine chooses it.
-fn credential<'t>(target: &'t Target, identity: &Identity) -> Option<&'t Credential> {
-    target.credentials.iter().find(|credential| {
-        credential.groups.is_empty()
-            || credential.groups.iter().any(|group| identity.groups.contains(group))
-    })
+/// A user of the configuration, or somebody whom it learns of by a token or a certificate only.
+fn identity(settings: &Settings, test: &Test) -> Result<Identity, Failure> {
+    let user = settings.users.iter().find(|user| user.name == test.user);
+    let from_outside = !settings.issuers.is_empty() || !settings.certificates.is_empty();
+    match user {
+        Some(_) if !test.groups.is_empty() || test.role.is_some() => {
+            let message =
+                format!("{} is a user of the configuration, which says it all", test.user);
+            Err(Failure::new(EXIT_USAGE, message).hint("leave out --groups and --role"))
+        }
+        Some(user) => Ok(Identity {
+            user: user.name.clone(),
+            groups: user.groups.clone(),
+            method: Method::Scram,
+        }),
+        None if from_outside => Ok(Identity {
+            user: test.user.clone(),
+            groups: test.groups.clone(),
+            method: Method::Oidc,
+        }),
+        None => {
+            let users = settings.users.iter().map(|user| user.name.as_str());
+            Err(unknown("user", &test.user, users))
+        }
+    }
 }
 
 fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> Failure {

@@ -57,6 +57,15 @@ pub fn run(args: &Status) -> Result<(), Failure> {
     }
     out.table(&targets)?;
     out.line("")?;
+    if !status.issuers.is_empty() {
+        let mut issuers = Table::new(["ISSUER", "KEYS", "READ", "TROUBLE"]);
+        for issuer in &status.issuers {
+            let keys = issuer.keys.to_string();
+            issuers.row([&issuer.issuer, &keys, &issuer.read_at, &issuer.error].map(Clone::clone));
+        }
+        out.table(&issuers)?;
+        out.line("")?;
+    }
     let mut counters = Table::new(["COUNTER", "VALUE"]);
     for (name, value) in &status.counters {
         counters.row([name.clone(), value.to_string()]);

@@ -3,7 +3,8 @@
 //! In: settings. Out: text. Never: a secret.
 
 use crate::config::settings::{
-    Capture, Durability, Effect, Host, MaskSpec, Reach, RuleSpec, SessionAttrs, Target, TargetTls,
+    Capture, Durability, Effect, Host, Issuer, MaskSpec, Reach, RuleSpec, SessionAttrs, Target,
+    TargetTls, TokenLogin,
 };
 
 /// What a target is.
@@ -53,6 +54,19 @@ fn servers(reach: &Reach) -> String {
         attrs => format!(", only {}", attrs.name()).replace("only prefer-", "rather a "),
     };
     format!("{}{order}{attrs}", hosts.join(" or "))
+}
+
+/// Whose tokens are taken, and how.
+pub fn issuer(issuer: &Issuer) -> String {
+    let policy = &issuer.policy;
+    let asked = match issuer.login {
+        TokenLogin::Password => "as the password",
+        TokenLogin::OauthBearer => "by OAUTHBEARER",
+    };
+    format!(
+        "issuer {}: tokens for {} are taken {asked}; the name is {}, the groups are {}",
+        policy.issuer, policy.audience, policy.username_claim, policy.groups_claim
+    )
 }
 
 /// What a rule does.

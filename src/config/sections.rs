@@ -3,6 +3,7 @@
 //! In: a `Section`. Out: its part of `Settings`; where a problem was reported, a filler that never
 //! leaves `load`. Never: a decision about another section; references are checked in `rules`.
 
+mod oidc;
 pub(super) mod reach;
 mod rules;
 pub(super) mod targets;
@@ -14,8 +15,8 @@ use super::load::Source;
 use super::report::Report;
 use super::section::{At, Section};
 use super::settings::{
-    CertificateName, CertificateSpec, ClientTrust, JournalSettings, KeepAlive, Listen, ListenTls,
-    Settings, UnprovenMax, User,
+    CertificateName, CertificateSpec, ClientTrust, Issuer, JournalSettings, KeepAlive, Listen,
+    ListenTls, Settings, UnprovenMax, User,
 };
 use super::units;
 use crate::identify::scram::{ITERATIONS_DEFAULT, Verifier};
@@ -39,10 +40,9 @@ pub(super) fn settings(
     let admin = admin(root, report);
     let journal = journal(root, report);
     let targets = targets::targets(root, source, report);
-    let trusts_clients = postgres.tls.as_ref().is_some_and(|tls| tls.clients.is_some());
-    let identities = identities(root, trusts_clients, source, report);
+    let identities = identities(root, postgres.tls.as_ref(), source, report);
     let (rules, masks) = rules::rules_and_masks(root, &targets, &identities, report);
-    let Identities { users, certificates } = identities;
+    let Identities { users, certificates, issuers } = identities;
     Settings {
         data_dir: data_dir.map_or_else(PathBuf::new, |dir| source.path(dir.value)),
         shards: shards.map_or_else(shards_default, |count| count as usize),
@@ -52,6 +52,7 @@ pub(super) fn settings(
         targets,
         users,
         certificates,
+        issuers,
         rules,
         masks,
     }
@@ -216,11 +217,12 @@ fn journal(root: &mut Section<'_>, report: &mut Report<'_>) -> JournalSettings {
 struct Identities {
     users: Vec<User>,
     certificates: Vec<CertificateSpec>,
+    issuers: Vec<Issuer>,
 }
 
 fn identities(
     root: &mut Section<'_>,
-    trusts_clients: bool,
+    tls: Option<&ListenTls>,
     source: &Source<'_>,
     report: &mut Report<'_>,
 ) -> Identities {
@@ -229,21 +231,14 @@ fn identities(
     };
     let users = users(&mut identity, source, report);
     let certificates = certificates(&mut identity, report);
-    if !certificates.is_empty() && !trusts_clients {
+    if !certificates.is_empty() && tls.is_none_or(|tls| tls.clients.is_none()) {
         let found = "[[identity.certificate]], and no client is asked for a certificate";
         let hint = "set `client_ca` in `tls` of [listen.postgres]";
         report.error(identity.span(), found, "the roots that client certificates come from", hint);
     }
-    if let Some(value) = identity.take("oidc") {
-        report.error(
-            value.span(),
-            "[[identity.oidc]]: login by OIDC is not built yet",
-            "",
-            "leave it out; users log in with SCRAM ([[identity.user]])",
-        );
-    }
+    let issuers = oidc::issuers(&mut identity, tls.is_some(), source, report);
     identity.finish(report);
-    Identities { users, certificates }
+    Identities { users, certificates, issuers }
 }
 
 fn users(identity: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Vec<User> {
@@ -357,6 +352,6 @@ const SYSTEM_ROOTS: [&str; 4] = [
 ];
 
 /// The system's roots, for verify modes without roots of their own.
-pub(super) fn system_roots() -> Option<PathBuf> {
+pub fn system_roots() -> Option<PathBuf> {
     SYSTEM_ROOTS.iter().map(Path::new).find(|path| path.is_file()).map(Path::to_path_buf)
 }

@@ -22,6 +22,8 @@ pub struct Settings {
     pub targets: Vec<Target>,
     /// Users of weir with SCRAM verifiers.
     pub users: Vec<User>,
+    /// Issuers of tokens, in the order of the file.
+    pub issuers: Vec<Issuer>,
     /// Who the owners of client certificates are, in the order of the file.
     pub certificates: Vec<CertificateSpec>,
     /// Rules, in the order of the file.
@@ -330,6 +332,30 @@ pub struct User {
     pub verifier: crate::identify::scram::Verifier,
     /// Groups.
     pub groups: Vec<String>,
+}
+
+/// An issuer whose tokens say who a client is (OpenID Connect).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Issuer {
+    /// What its tokens must be.
+    pub policy: crate::identify::token::Policy,
+    /// What a client asks the issuer for, as OAUTHBEARER tells it.
+    pub scope: String,
+    /// Whom `weir login` says it is.
+    pub client_id: Option<String>,
+    /// PEM roots to verify the issuer with; `None` for one reached in clear on this machine.
+    pub root_certificates: Option<PathBuf>,
+    /// How people are asked for their token; the same for all issuers.
+    pub login: TokenLogin,
+}
+
+/// How somebody without a password in weir is asked for a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum TokenLogin {
+    /// As a password, which every client can give.
+    Password,
+    /// By OAUTHBEARER, which libpq speaks since PostgreSQL 18.
+    OauthBearer,
 }
 
 /// The owners of some client certificates.

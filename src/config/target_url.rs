@@ -113,6 +113,7 @@ pub fn for_target_url(
         journal: JOURNAL_DEFAULT,
         targets: vec![target],
         users: vec![user],
+        issuers: Vec::new(),
         certificates: Vec::new(),
         rules: vec![allow],
         masks: Vec::new(),

@@ -15,6 +15,9 @@ pub const DURATION_FORM: &str = "a duration such as \"30s\", \"10m\" or \"2h\"";
 pub const HOURS_FORM: &str = "hours such as \"08:00-18:00\"";
 /// `10.0.0.0/8`.
 pub const NETWORK_FORM: &str = "a network such as \"10.0.0.0/8\" or an address";
+/// `https://id.example.com/tenant`.
+pub const ISSUER_FORM: &str =
+    "an address such as \"https://id.example.com\"; http:// for this machine's loopback only";
 /// `db.internal:5432`.
 pub const HOST_FORM: &str = "a host and port such as \"db.internal:5432\" or \"[::1]:5432\"";
 
@@ -91,6 +94,37 @@ pub fn network(text: &str) -> Option<Network> {
     (prefix <= bits).then_some(Network { address, prefix })
 }
 
+/// The name of an issuer: an address without query and fragment (OpenID Connect Discovery 1.0,
+/// section 3). It is kept byte for byte.
+pub fn issuer(text: &str) -> Option<String> {
+    (is_trusted_address(text) && !text.contains(['?', '#'])).then(|| text.to_owned())
+}
+
+/// Whether what comes from this address is its owner's: `https`, or `http` that does not leave the
+/// machine.
+pub fn is_trusted_address(text: &str) -> bool {
+    if !text.bytes().all(|byte| byte.is_ascii_graphic()) {
+        return false;
+    }
+    let (secure, rest) = match (text.strip_prefix("https://"), text.strip_prefix("http://")) {
+        (Some(rest), _) => (true, rest),
+        (None, Some(rest)) => (false, rest),
+        (None, None) => return false,
+    };
+    let authority = rest.split(['/', '?', '#']).next().unwrap_or_default();
+    match host_port(authority, Some(443)) {
+        // A user in an address is there to deceive somebody, or holds a password.
+        Some((host, _)) => !host.contains(['@', '\\']) && (secure || is_loopback(&host)),
+        None => false,
+    }
+}
+
+/// Whether a host is this machine, without asking anybody.
+pub fn is_loopback(host: &str) -> bool {
+    let address = host.parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
 /// Host and port; an IPv6 address in brackets. The port may be left out if there is a default.
 pub fn host_port(text: &str, default: Option<u16>) -> Option<(String, u16)> {
     let (host, port) = if let Some(rest) = text.strip_prefix('[') {
@@ -119,6 +153,34 @@ pub fn host_port(text: &str, default: Option<u16>) -> Option<(String, u16)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn addresses_that_are_trusted() {
+        fn check(text: &str, trusted: bool, name: bool) {
+            assert_eq!(is_trusted_address(text), trusted, "{text}");
+            assert_eq!(issuer(text).is_some(), name, "{text}");
+        }
+        check("https://id.example.com", true, true);
+        check("https://id.example.com:8443/realms/a/", true, true);
+        check("https://[2001:db8::1]/x", true, true);
+        check("http://localhost:3000", true, true);
+        check("http://127.9.9.9", true, true);
+        check("http://[::1]:80/a", true, true);
+        check("https://id.example.com/keys?v=1", true, false);
+        check("https://id.example.com#x", true, false);
+        check("http://id.example.com", false, false);
+        check("http://localhost.example.com", false, false);
+        check("http://127.0.0.1.example.com", false, false);
+        check("http://127.0.0.1@id.example.com", false, false);
+        check("https://user:pw@id.example.com", false, false);
+        check("https://a\\@b", false, false);
+        check("https://", false, false);
+        check("https:///x", false, false);
+        check("ftp://127.0.0.1", false, false);
+        check("HTTPS://id.example.com", false, false);
+        check("https://id.example.com/a b", false, false);
+        check("https://id.example.com/\u{e9}", false, false);
+    }
 
     #[test]
     fn sizes() {

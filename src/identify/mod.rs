@@ -1,12 +1,18 @@
 //! First bytes to protocol, and login to identity.
 //!
-//! In: prefix bytes, SASL messages, facts of the TLS handshake. Out: `Protocol`, `Identity`.
+//! In: prefix bytes, SASL messages, tokens, facts of TLS. Out: `Protocol`, `Identity`.
 //! Never: a guess; what is unknown is closed and recorded.
 
 pub mod certificate;
 pub mod glob;
+mod json;
+pub mod jwk;
+pub mod oauthbearer;
 pub mod role;
 pub mod scram;
+#[cfg(test)]
+pub mod testing;
+pub mod token;
 
 /// Who sits at the client side of a session.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -28,6 +34,8 @@ pub enum Method {
     ScramPlus,
     /// A certificate of the client.
     Certificate,
+    /// A token of an issuer.
+    Oidc,
 }
 
 impl Method {
@@ -37,6 +45,7 @@ impl Method {
             Method::Scram => "scram-sha-256",
             Method::ScramPlus => "scram-sha-256-plus",
             Method::Certificate => "certificate",
+            Method::Oidc => "oidc",
         }
     }
 
@@ -45,7 +54,7 @@ impl Method {
     pub const fn leaves_user_free(self) -> bool {
         match self {
             Method::Scram | Method::ScramPlus => false,
-            Method::Certificate => true,
+            Method::Certificate | Method::Oidc => true,
         }
     }
 }

@@ -4,7 +4,7 @@
 //! Never: a socket, a clock, a wait.
 
 use crate::config::settings::Durability;
-use crate::fault::{self, Fault, FaultKind, Malformed};
+use crate::fault::{self, Fault, FaultKind, Login as LoginFault, Malformed, Token};
 use crate::forward::Outbox;
 use crate::forward::dial::{Dial, Endpoint};
 use crate::metrics::TargetMeter;
@@ -123,6 +123,12 @@ impl Machine {
 
     /// There is a new snapshot.
     pub fn handle_snapshot(&mut self, stage: &mut Stage<'_>) {
+        if let Phase::Login(login) = &mut self.phase {
+            if let Err(fault) = login.snapshot_arrived(&mut self.core, stage) {
+                self.fail(fault, stage);
+            }
+            return;
+        }
         self.in_ready(stage, |ready, core, stage| {
             ready.link.refresh(core, stage);
             ready.catalog_arrived(core, stage)
@@ -326,7 +332,15 @@ impl Machine {
         }
         match std::mem::replace(&mut self.phase, Phase::Closed) {
             Phase::Closed => return,
-            Phase::Login(_) => self.login_failed(fault, stage),
+            Phase::Login(login) => {
+                // A client that was refused leaves, breaks off or says nothing more: the refusal
+                // is why the login failed.
+                let left = matches!(
+                    fault.kind,
+                    FaultKind::Terminate | FaultKind::Malformed(_) | FaultKind::Limit(_)
+                );
+                self.login_failed(login.decided().filter(|_| left).unwrap_or(fault), stage);
+            }
             Phase::Ready(ready) => self.ready_failed(*ready, fault, stage),
         }
         self.core.detach();
@@ -339,6 +353,10 @@ impl Machine {
         let silent = fault.kind == FaultKind::Terminate && self.core.totals.bytes_in == 0;
         if !silent {
             let (event, severity) = match fault.kind {
+                // libpq asks so before it gets itself a token.
+                FaultKind::Login(LoginFault::Token(Token::Discovery)) => {
+                    ("token-discovery", "info")
+                }
                 FaultKind::Login(_) => ("login-failed", "warn"),
                 FaultKind::Terminate => ("connection-closed", "info"),
                 _ => ("connection-refused", "warn"),

@@ -25,6 +25,7 @@ use crate::decide::approval::AskSummary;
 use crate::decide::{Classifier, Rules};
 use crate::fault::{self, Fault};
 use crate::forward::dial::{Dial, Endpoint};
+use crate::identify::jwk::Published;
 use crate::identify::scram::SaltedCache;
 use crate::mask::Policy;
 use crate::mask::catalog::Catalog;
@@ -57,6 +58,8 @@ pub struct Snapshot {
     pub catalogs: Vec<Option<Arc<Catalog>>>,
     /// Per target: addresses as resolved by the control thread.
     pub addresses: Vec<Vec<Endpoint>>,
+    /// Per issuer, in the order of `settings.issuers`: its keys as read by the control thread.
+    pub keys: Vec<Published>,
     /// Per target: the protocol version it is known to speak.
     pub minors: Vec<Arc<KnownMinor>>,
     /// Makes salts for users that do not exist.
@@ -72,6 +75,7 @@ impl Snapshot {
             masks: Policy::compile(&settings.masks),
             catalogs: source.catalogs.clone(),
             addresses: source.addresses.clone(),
+            keys: source.keys.clone(),
             minors: source.minors.clone(),
             mock_seed: source.mock_seed,
             settings,
@@ -116,6 +120,8 @@ pub enum Output {
     AskClosed(SessionId, &'static str),
     /// The catalog of this target lacks a relation or may be stale; `handle_snapshot` follows.
     RefreshCatalog(usize),
+    /// A token is signed by a key of this issuer that is not known; `handle_snapshot` follows.
+    RefreshKeys(String),
     /// A client sent a CancelRequest with this key (process id and secret as on the wire).
     Cancel(Vec<u8>),
     /// The target gave this session this cancel key; remember it for `Output::Cancel`.

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use crate::config::settings::Settings;
 use crate::decide::approval::AskSummary;
 pub use crate::forward::dial::Endpoint;
+use crate::identify::jwk::Published;
 use crate::mask::catalog::Catalog;
 use crate::record::SessionId;
 use crate::wire::postgres::login::KnownMinor;
@@ -18,6 +19,8 @@ pub struct SnapshotSource {
     pub catalogs: Vec<Option<Arc<Catalog>>>,
     /// Per target.
     pub addresses: Vec<Vec<Endpoint>>,
+    /// Per issuer, in the order of `settings.issuers`.
+    pub keys: Vec<Published>,
     /// Per target.
     pub minors: Vec<Arc<KnownMinor>>,
     /// Makes salts for users that do not exist; made once per data directory.
@@ -121,6 +124,11 @@ pub enum ToControl {
     RefreshCatalog {
         /// Target index.
         target: usize,
+    },
+    /// A token is signed by a key that the published ones of this issuer do not hold.
+    RefreshKeys {
+        /// The issuer's name.
+        issuer: String,
     },
     /// A CancelRequest for a key this shard does not know: ask the others.
     Cancel {

@@ -180,7 +180,8 @@ impl Reports {
     }
 
     fn keep(&mut self, message: ToControl) {
-        let hint = matches!(message, ToControl::RefreshCatalog { .. });
+        let hint =
+            matches!(message, ToControl::RefreshCatalog { .. } | ToControl::RefreshKeys { .. });
         if hint || self.kept.len() >= MAILBOX_MESSAGES_MAX || self.channel.is_closed() {
             self.lost += 1;
         } else {

@@ -219,6 +219,9 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             Output::RefreshCatalog(target) => {
                 self.reports.send(ToControl::RefreshCatalog { target });
             }
+            Output::RefreshKeys(issuer) => {
+                self.reports.send(ToControl::RefreshKeys { issuer });
+            }
             Output::CancelKey(key) => {
                 if let Some(driver) = self.sessions.get_mut(token) {
                     driver.cancel_keys.push(key.clone());

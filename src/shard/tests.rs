@@ -371,6 +371,7 @@ fn settings(options: Options) -> Settings {
             credentials: Vec::new(),
         }],
         users: Vec::new(),
+        issuers: Vec::new(),
         certificates: Vec::new(),
         rules: Vec::new(),
         masks: Vec::new(),
@@ -395,6 +396,7 @@ impl Rig {
             settings: Arc::new(settings),
             catalogs: vec![None],
             addresses: vec![endpoints],
+            keys: Vec::new(),
             minors: Vec::new(),
             mock_seed: [0; 32],
         };
@@ -721,6 +723,7 @@ fn messages_are_answered() {
         settings: Arc::new(settings(PLAIN)),
         catalogs: vec![None],
         addresses: vec![vec![]],
+        keys: Vec::new(),
         minors: Vec::new(),
         mock_seed: [0; 32],
     };

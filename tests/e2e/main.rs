@@ -11,6 +11,7 @@ mod drivers;
 mod identity;
 mod masking;
 mod meters;
+mod oidc;
 mod postgres;
 mod records;
 mod replication;

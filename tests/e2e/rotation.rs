@@ -53,7 +53,7 @@ fn certificates_are_replaced_without_a_restart() {
     wait_until("it is noticed", Duration::from_secs(12), || stale() == 1.0);
     assert!(weir.log().contains("the old ones stay in force"), "{}", weir.log());
     assert_eq!(served(&weir), second);
-    weir.reload();
+    weir.hang_up();
     wait_until("the reload is refused", Duration::from_secs(5), || {
         weir.log().contains("the old configuration stays in force")
     });
@@ -62,7 +62,7 @@ fn certificates_are_replaced_without_a_restart() {
     let (third, third_key) = issue("third");
     std::fs::copy(&third_key, &key).expect("a new key");
     std::fs::copy(&third, &certificate).expect("a new certificate");
-    weir.reload();
+    weir.hang_up();
     let third = serial(&third);
     wait_until("the reload", Duration::from_secs(5), || served(&weir) == third);
     wait_until("all is well", Duration::from_secs(12), || stale() == 0.0);

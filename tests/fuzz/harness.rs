@@ -9,13 +9,18 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use weir::config::load;
 use weir::config::settings::MaskSpec;
 use weir::decide::Classifier;
 use weir::decide::classify::classify_uncached;
+use weir::identify::jwk::{ALGORITHMS, KeySet};
+use weir::identify::oauthbearer;
 use weir::identify::scram::{
     Binding, ClientExchange, MECHANISM, SaltedCache, ServerExchange, Verifier,
 };
+use weir::identify::token::{self, Issuer};
 use weir::mask::hits::Hits;
 use weir::mask::plan::Policy;
 use weir::mask::{Operator, detect, redact};
@@ -190,6 +195,41 @@ pub fn scram(bytes: &[u8]) {
     }
 }
 
+/// A token, the parts of one, a key set, OAUTHBEARER: nobody is let in by a key that nobody has.
+pub fn token(bytes: &[u8]) {
+    // The public key of RFC 8037, appendix A.
+    const KEYS: &[u8] = br#"{"keys":[{"kty":"OKP","crv":"Ed25519","kid":"a",
+        "x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}"#;
+    let keys = KeySet::parse(KEYS).unwrap_or_else(|error| panic!("{error}"));
+    let policy = token::Policy {
+        issuer: "https://id".to_owned(),
+        audience: "weir".to_owned(),
+        username_claim: "sub".to_owned(),
+        groups_claim: "/a/groups".to_owned(),
+        username_prefix: String::new(),
+        groups_prefix: String::new(),
+        required: Vec::new(),
+        algorithms: ALGORITHMS.iter().map(|(_, algorithm)| *algorithm).collect(),
+        leeway_s: 0,
+    };
+    let issuers = [Issuer { policy: &policy, keys: Some(&keys) }];
+    let now_us = 1_700_000_000_000_000;
+    assert!(token::verify(bytes, &issuers, now_us).is_err(), "a token was forged");
+    let (header, rest) = bytes.split_at(bytes.len() / 3);
+    let (claims, signature) = rest.split_at(rest.len() / 2);
+    let parts = [header, claims, signature].map(|part| URL_SAFE_NO_PAD.encode(part));
+    let whole = parts.join(".");
+    assert!(token::verify(whole.as_bytes(), &issuers, now_us).is_err(), "a token was forged");
+    if let Ok(set) = KeySet::parse(bytes) {
+        assert!(!set.is_empty(), "a set without keys is none");
+    }
+    let mut exchange = oauthbearer::ServerExchange::new("https://id", "openid");
+    if let Ok(oauthbearer::Step::Token(token)) = exchange.handle(Some(bytes)) {
+        assert!(token.len() < bytes.len() && !token.contains(&1), "more than a token was taken");
+        assert!(!exchange.refuse().is_empty());
+    }
+}
+
 /// The text of a command: one class per statement, whatever it is, and a redacted text that a
 /// record can hold.
 pub fn sql(bytes: &[u8]) {
@@ -296,6 +336,7 @@ then = "allow"
         settings: Arc::new(settings),
         catalogs: vec![None],
         addresses: vec![Vec::new()],
+        keys: Vec::new(),
         minors: vec![std::sync::Arc::default()],
         mock_seed: [1; 32],
     })

@@ -5,6 +5,9 @@
 
 mod harness;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+
 /// splitmix64: enough to choose mutations, and the same on every machine.
 struct Random(u64);
 
@@ -146,6 +149,25 @@ fn scram_messages() {
             good.as_bytes().to_vec(),
             format!("{server:<60}{signature}").into_bytes(),
             b"SCRAM-SHA-256$4096:MDEyMzQ1Njc4OWFiY2RlZg==$AAAA:AAAA".to_vec(),
+        ],
+    );
+}
+
+#[test]
+fn tokens() {
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let header = r#"{"alg":"EdDSA","kid":"a","typ":"at+jwt"}"#;
+    let claims =
+        r#"{"iss":"https://id","aud":"weir","exp":1700000060,"sub":"x","a":{"groups":["g"]}}"#;
+    let signature = "A".repeat(86);
+    let thirds = format!("{header:<90}{claims:<90}{:<90}", "signature");
+    smoke(
+        harness::token,
+        &[
+            format!("{}.{}.{signature}", part(header), part(claims)).into_bytes(),
+            thirds.into_bytes(),
+            br#"{"keys":[{"kty":"RSA","n":"AQ","e":"AQAB"},{"kty":"EC","crv":"P-256"}]}"#.to_vec(),
+            b"n,,\x01auth=Bearer a.b.c\x01host=x\x01\x01".to_vec(),
         ],
     );
 }

@@ -3,9 +3,10 @@ use std::net::IpAddr;
 use super::*;
 use crate::config::settings::{
     Capture, Durability, Effect, Host, KeepAlive, SessionAttrs, TargetTls, TlsNegotiation,
-    UnprovenMax,
+    TokenLogin, UnprovenMax,
 };
 use crate::decide::Class;
+use crate::identify::jwk::Algorithm;
 use crate::identify::scram::Verifier;
 use crate::mask::Operator;
 
@@ -320,11 +321,6 @@ fn names_have_to_differ() {
 
 #[test]
 fn what_is_not_built_says_so() {
-    check(
-        "[[identity.oidc]]\nissuer = \"https://id.example.com\"\n",
-        "[[identity.oidc]]: login by OIDC is not built yet | leave it out; users log in with \
-        SCRAM ([[identity.user]])",
-    );
     let text = SHORT.replace("tls = \"require\"", "durability = \"relaxed\"\ntls = \"require\"");
     let errors = read(&text).unwrap_err().to_string();
     assert!(errors.contains("the mode `relaxed` is not built yet"), "{errors}");
@@ -344,6 +340,88 @@ fn certificates_of_clients_need_roots_and_a_name() {
     );
     let errors = read(&text).unwrap_err().to_string();
     assert!(errors.contains("`client_ca` is missing"), "{errors}");
+}
+
+/// `SHORT` with a certificate for clients, and issuers.
+fn with_issuers(issuers: &str) -> String {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/shard/testdata");
+    let tls = format!(
+        "address = \"127.0.0.1:5432\"\ntls = {{ certificate = \"{0}/server.pem\", \
+        key = \"{0}/server.key\" }}",
+        folder.display()
+    );
+    format!("{}{issuers}", SHORT.replacen("address = \"127.0.0.1:5432\"", &tls, 1))
+}
+
+const LOCAL: &str = "[[identity.oidc]]\nissuer = \"http://127.0.0.1:9/a\"\naudience = \"weir\"\n";
+
+#[test]
+fn an_issuer_has_its_defaults() {
+    let (settings, _) = read(&with_issuers(LOCAL)).unwrap();
+    let [issuer] = settings.issuers.as_slice() else { panic!("{:?}", settings.issuers) };
+    assert_eq!(issuer.policy.issuer, "http://127.0.0.1:9/a");
+    assert_eq!(issuer.policy.username_claim, "sub");
+    assert_eq!(issuer.policy.groups_claim, "groups");
+    assert_eq!(issuer.policy.algorithms.len(), 9);
+    assert_eq!(issuer.policy.leeway_s, 30);
+    assert_eq!((issuer.scope.as_str(), &issuer.client_id), ("openid", &None));
+    assert_eq!((issuer.login, &issuer.root_certificates), (TokenLogin::Password, &None));
+    let more = "username_prefix = \"ci:\"\ngroups_prefix = \"g:\"\n\
+        required_claims = { hd = \"example.com\", email_verified = true, tier = 2 }\n\
+        username_claim = \"email\"\ngroups_claim = \"/a/b\"\nscope = \"openid x\"\n\
+        client_id = \"cli\"\nlogin = \"oauthbearer\"\nleeway = \"0s\"\n\
+        algorithms = [\"ES256\", \"EdDSA\"]\n[[rule]]\nname = \"r\"\nthen = \"allow\"\n\
+        when = { users = [\"alice@example.com\"], groups = [\"of the issuer\"] }\n";
+    let (settings, warnings) = read(&with_issuers(&format!("{LOCAL}{more}"))).unwrap();
+    let issuer = &settings.issuers[0];
+    assert_eq!(issuer.policy.algorithms, [Algorithm::Es256, Algorithm::EdDsa]);
+    assert_eq!(issuer.policy.leeway_s, 0);
+    assert_eq!(issuer.policy.username_prefix, "ci:");
+    let required = format!("{:?}", issuer.policy.required);
+    assert!(required.contains("(\"tier\", Number(2))"), "{required}");
+    assert_eq!(issuer.policy.required.len(), 3);
+    assert_eq!(issuer.login, TokenLogin::OauthBearer);
+    // Names that an issuer gives stand nowhere in the file.
+    assert!(warnings.is_empty(), "{warnings:?}");
+}
+
+#[test]
+fn an_issuer_that_cannot_be_trusted_is_refused() {
+    fn check(issuers: &str, expect: &str) {
+        let errors = read(&with_issuers(issuers)).unwrap_err().to_string();
+        assert!(errors.contains(expect), "{issuers}\n{errors}");
+        assert!(errors.starts_with("weir.toml:"), "{errors}");
+    }
+    let local = |from: &str, to: &str| LOCAL.replace(from, to);
+    check("[[identity.oidc]]\n", "`issuer` is missing in [[identity.oidc]]");
+    check("[[identity.oidc]]\n", "`audience` is missing in [[identity.oidc]]");
+    let far = local("http://127.0.0.1:9", "http://id.example.com");
+    check(&far, "`issuer` is \"http://id.example.com/a\"\n  expected: an address such as");
+    for odd in ["https://a b", "https://x@id.example.com", "https://id?x=1", "https://id#x", "id"] {
+        check(&local("http://127.0.0.1:9/a", odd), &format!("`issuer` is \"{odd}\""));
+    }
+    check(&format!("{LOCAL}algorithms = [\"HS256\"]\n"), "`algorithms` names `HS256`");
+    check(&format!("{LOCAL}login = \"token\"\n"), "expected: `password` or `oauthbearer`");
+    check(&format!("{LOCAL}required_claims = 1\n"), "`required_claims` is 1");
+    check(&format!("{LOCAL}required_claims = {{ a = 1.5 }}\n"), "a claim is a number with a");
+    check(&format!("{LOCAL}leeway = \"6m\"\n"), "`leeway` is out of range");
+    check(&format!("{LOCAL}{LOCAL}"), "a second issuer `http://127.0.0.1:9/a`");
+    let other = local("/a", "/b");
+    check(&format!("{LOCAL}{other}login = \"oauthbearer\"\n"), "`login` differs from that of");
+    check(&format!("{LOCAL}root_certificates = \"x\"\n"), "that is reached in clear");
+    let secure = local("http://127.0.0.1:9", "https://127.0.0.1:9");
+    check(&format!("{secure}root_certificates = \"none.pem\"\n"), "none.pem` cannot be read");
+    check(&format!("{LOCAL}secret = \"x\"\n"), "unknown key `secret` in [[identity.oidc]]");
+    let other = local("/a", "/b");
+    let warned = |more: &str| read(&with_issuers(&format!("{LOCAL}{other}{more}"))).unwrap().1;
+    let about_names = |warnings: &[Problem]| {
+        warnings.iter().any(|warning| warning.found.contains("`username_prefix`"))
+    };
+    assert!(about_names(&warned("")));
+    assert!(!about_names(&warned("username_prefix = \"b:\"\n")));
+    // Without a certificate a token would have to be sent in clear.
+    let errors = read(&format!("{SHORT}{LOCAL}")).unwrap_err().to_string();
+    assert!(errors.contains("[[identity.oidc]] without `tls` in [listen.postgres]"), "{errors}");
 }
 
 #[test]

@@ -34,7 +34,7 @@ pub(super) fn rules_and_masks(
     identities: &Identities,
     report: &mut Report<'_>,
 ) -> (Vec<RuleSpec>, Vec<MaskSpec>) {
-    let Identities { users, certificates } = identities;
+    let Identities { users, certificates, issuers } = identities;
     let credentials = || targets.iter().flat_map(|target| &target.credentials);
     let names = Names {
         targets: targets.iter().map(|target| target.name.as_str()).collect(),
@@ -44,8 +44,8 @@ pub(super) fn rules_and_masks(
             (users.iter().flat_map(|user| &user.groups))
                 .chain(certificates.iter().flat_map(|spec| &spec.groups)),
         ),
-        more_people: !certificates.is_empty(),
-        more_groups: certificates.iter().any(|spec| spec.units_are_groups),
+        more_people: !(certificates.is_empty() && issuers.is_empty()),
+        more_groups: !issuers.is_empty() || certificates.iter().any(|spec| spec.units_are_groups),
     };
     if !root.has("rule") {
         let hint = "a [[rule]] with then = \"allow\" lets commands pass";

@@ -7,7 +7,7 @@
 //!   FirstPacket --SSLRequest/0x16--> Handshake --done--> FirstPacket            first
 //!       | StartupMessage
 //!       v
-//!     Proof --proven--+                                                         proof
+//!     Proof --proven--+                                                  proof, token
 //!       | certificate |
 //!       +-------------+--> Dialing --connected--> [TargetSsl --'S'--> TargetHandshake]
 //!                             ^                               |                 target
@@ -18,6 +18,7 @@
 mod first;
 mod proof;
 mod target;
+mod token;
 
 use crate::config::settings::Credential;
 use crate::fault::{self, Fault, FaultKind, Limit, Malformed};
@@ -196,6 +197,8 @@ impl Login {
         loop {
             let went_on = match &self.state {
                 State::FirstPacket => self.first_packet(core, stage)?,
+                // The client has nothing to say until its token is judged.
+                State::Proof(_, Proof::Keys(_)) => return Ok(Progress::More),
                 State::Proof(..) => self.proof(core, stage)?,
                 // The request itself is consumed; what follows it in clear is an attack.
                 State::Handshake if !self.buffer.is_empty() => {

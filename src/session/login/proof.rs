@@ -1,11 +1,11 @@
 //! How a client proves who it is.
 //!
 //! In: facts of the TLS handshake, `p` messages. Out: an identity and its way to a target.
-//! Never: a difference between an unknown user and a wrong password.
+//! Never: a difference between an unknown user and a wrong password, where there are no tokens.
 
-use crate::fault::{Fault, FaultKind, Login as LoginFault, Malformed, Unsupported};
+use crate::fault::{Fault, FaultKind, Login as LoginFault, Malformed, Token, Unsupported};
 use crate::identify::scram::{ScramError, ServerExchange};
-use crate::identify::{Identity, Method, certificate, role};
+use crate::identify::{Identity, Method, certificate, oauthbearer, role};
 use crate::limits;
 use crate::wire::postgres::frame::{Framer, Step, Treat};
 use crate::wire::postgres::reply;
@@ -13,6 +13,7 @@ use crate::wire::reader::Reader;
 
 use super::super::Stage;
 use super::super::core::Core;
+use super::token::Waiting;
 use super::{Asked, CLIENT, Login, Progress, State, Visitor, client_fault, malformed};
 
 /// What is awaited of the client.
@@ -21,13 +22,23 @@ pub enum Proof {
     ScramFirst(ServerExchange),
     /// SASLResponse.
     ScramFinal(ServerExchange),
+    /// A token as the password.
+    Password,
+    /// SASLInitialResponse of OAUTHBEARER.
+    OauthFirst(oauthbearer::ServerExchange),
+    /// SASLResponse of OAUTHBEARER. With a fault, the exchange has failed, and the client has yet
+    /// to take note.
+    Oauth(oauthbearer::ServerExchange, Option<Token>),
+    /// Nothing: newer keys of the token's issuer are.
+    Keys(Waiting),
 }
 
 impl Login {
-    /// A certificate that names somebody is proof enough; everybody else is asked for a password.
+    /// A certificate that names somebody is proof enough. A user of the configuration is asked for
+    /// the password; everybody else for a token, if there are issuers.
     pub(super) fn begin_proof(
         &mut self,
-        asked: Box<Asked>,
+        mut asked: Box<Asked>,
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
@@ -36,6 +47,10 @@ impl Login {
         let owner = leaf.and_then(|leaf| certificate::identity(&settings.certificates, leaf));
         if let Some(identity) = owner {
             return self.admit(asked, identity, core, stage);
+        }
+        let is_known = settings.users.iter().any(|user| user.name == asked.user);
+        if !is_known && self.ask_for_token(&mut asked, core, stage)? {
+            return Ok(());
         }
         let mut nonce = [0u8; 18];
         (stage.random)(&mut nonce);
@@ -78,6 +93,13 @@ impl Login {
             State::Proof(asked, Proof::ScramFinal(exchange)) => {
                 self.scram_final((asked, exchange), body, core, stage)?;
             }
+            State::Proof(asked, Proof::Password) => self.password(asked, body, core, stage)?,
+            State::Proof(asked, Proof::OauthFirst(exchange)) => {
+                self.oauth_first(asked, exchange, body, (core, stage))?;
+            }
+            State::Proof(asked, Proof::Oauth(exchange, ends)) => {
+                self.oauth((asked, exchange, ends), Some(body), core, stage)?;
+            }
             _ => return Err(client_fault(FaultKind::Internal)),
         }
         Ok(Some(Progress::More))
@@ -90,7 +112,7 @@ impl Login {
         body: &[u8],
         core: &mut Core,
     ) -> Result<(), Fault> {
-        let initial = initial_response(body);
+        let initial = initial_response(body).and_then(|(name, data)| Some((name, data?)));
         let (mechanism, message) =
             initial.ok_or(client_fault(FaultKind::Login(LoginFault::Sasl)))?;
         let answer = exchange.begin(mechanism, message).map_err(scram_fault)?;
@@ -122,7 +144,7 @@ impl Login {
     }
 
     /// The client proved who it is: find its target and role, and dial.
-    fn admit(
+    pub(super) fn admit(
         &mut self,
         asked: Box<Asked>,
         identity: Identity,
@@ -148,11 +170,11 @@ impl Login {
     }
 }
 
-/// Mechanism and data of a SASLInitialResponse.
-fn initial_response(body: &[u8]) -> Option<(&[u8], &[u8])> {
+/// Mechanism and data of a SASLInitialResponse; the data may be absent.
+pub(super) fn initial_response(body: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     let mut reader = Reader::new(body);
     let mechanism = reader.cstr()?;
-    let data = reader.value()??;
+    let data = reader.value()?;
     reader.is_empty().then_some((mechanism, data))
 }
 

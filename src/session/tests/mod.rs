@@ -4,6 +4,7 @@ mod behaviour;
 mod meters;
 mod servers;
 mod splits;
+mod tokens;
 mod versions;
 
 use std::cell::{Cell, RefCell};
@@ -77,6 +78,10 @@ pub struct Bench {
 }
 
 fn snapshot() -> Rc<Snapshot> {
+    Rc::new(Snapshot::build(&source()))
+}
+
+fn source() -> SnapshotSource {
     let env = |name: &str| match name {
         "BOT" => Some("secret".to_owned()),
         "TARGET" => Some("hidden".to_owned()),
@@ -84,13 +89,14 @@ fn snapshot() -> Rc<Snapshot> {
     };
     let settings = config::load::parse(CONFIG, "test.toml", Path::new("."), &env);
     let settings = settings.unwrap_or_else(|errors| panic!("{errors}"));
-    Rc::new(Snapshot::build(&SnapshotSource {
+    SnapshotSource {
         settings: Arc::new(settings),
         catalogs: vec![None],
         addresses: vec![vec![endpoint(5432)]],
+        keys: Vec::new(),
         minors: vec![Arc::default()],
         mock_seed: [1; 32],
-    }))
+    }
 }
 
 /// A clock that goes on by 5 us each time somebody reads it.
@@ -140,13 +146,17 @@ impl Bench {
     }
 
     fn with_snapshot(snapshot: Rc<Snapshot>) -> Bench {
+        Bench::connected(snapshot, false)
+    }
+
+    fn connected(snapshot: Rc<Snapshot>, tls_available: bool) -> Bench {
         let mut classifier = Classifier::new();
         let (mut salted, mut journal) = (SaltedCache::new(), MemoryJournal::new());
         let now = Now { wall_us: 1_700_000_000_000_000, mono_us: 1_000 };
         let accepted = Accepted {
             session_id: SessionId([9; 16]),
             client_addr: SocketAddr::from(([127, 0, 0, 9], 40_000)),
-            tls_available: false,
+            tls_available,
             tls_required: false,
         };
         let meters = Meters::new(nanoseconds);

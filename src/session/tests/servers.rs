@@ -14,6 +14,7 @@ fn dialling(attrs: SessionAttrs) -> Bench {
         settings: Arc::new(settings),
         catalogs: vec![None],
         addresses: vec![vec![endpoint(1), endpoint(2)]],
+        keys: Vec::new(),
         minors: vec![Arc::default()],
         mock_seed: [1; 32],
     }));

@@ -2,7 +2,9 @@
 //!
 //! In: what to say. Out: message bytes. Never: text of a peer that was not masked before.
 
-use crate::fault::{Fault, FaultKind, Limit, Login, Malformed, Refused, Target, Unsupported};
+use crate::fault::{
+    Fault, FaultKind, Limit, Login, Malformed, Refused, Target, Token, Unsupported,
+};
 
 /// Appends a message: tag, length, and the body that `body` writes.
 pub fn message(out: &mut Vec<u8>, tag: u8, body: impl FnOnce(&mut Vec<u8>)) {
@@ -82,6 +84,11 @@ pub fn auth_sasl_data(out: &mut Vec<u8>, kind: u32, data: &[u8]) {
         out.extend_from_slice(&kind.to_be_bytes());
         out.extend_from_slice(data);
     });
+}
+
+/// AuthenticationCleartextPassword.
+pub fn auth_cleartext(out: &mut Vec<u8>) {
+    auth_sasl_data(out, 3, &[]);
 }
 
 /// AuthenticationOk.
@@ -288,6 +295,7 @@ const fn login(kind: Login) -> (&'static str, &'static str, &'static str) {
             "the client supports SCRAM channel binding but thinks the server does not",
             "Somebody between the client and weir may have changed the list of mechanisms.",
         ),
+        Login::Token(kind) => token(kind),
         Login::TargetCredentials => (
             "28000",
             "the target refused weir's own credential",
@@ -295,6 +303,68 @@ const fn login(kind: Login) -> (&'static str, &'static str, &'static str) {
         ),
     }
 }
+
+/// One SQLSTATE for all: the password was not wrong, the authorization was.
+const fn token(kind: Token) -> (&'static str, &'static str, &'static str) {
+    let (message, hint) = match kind {
+        Token::Discovery => ("a token is needed to log in", NEW_TOKEN),
+        Token::Plaintext => (
+            "this user logs in with a token, and a token is taken over TLS only",
+            "Connect with sslmode=require or stronger, or check the user's name.",
+        ),
+        Token::Size => ("the token is larger than weir takes", "Have fewer claims put into it."),
+        Token::Malformed => (
+            "this user has no password in weir, and what was given is no token",
+            "Check the user's name, or give a token as the password: `weir login` prints one.",
+        ),
+        Token::Algorithm => (
+            "the token is signed by an algorithm that weir does not take from its issuer",
+            "An operator can see which in `algorithms` of [[identity.oidc]] in weir.",
+        ),
+        Token::Kind => (
+            "the token is not one to log in with",
+            "Give an access token or an ID token that expires.",
+        ),
+        Token::Issuer => (
+            "the token is of an issuer that weir does not know",
+            "Get one from the issuer that an operator has set in [[identity.oidc]].",
+        ),
+        Token::NoKeys => (
+            "weir could not read the keys of the token's issuer yet",
+            "Try again in a moment; an operator finds the reason in `weir status`.",
+        ),
+        Token::Key => ("the token is signed by a key that its issuer does not publish", NEW_TOKEN),
+        Token::Signature => ("the token's signature is wrong", NEW_TOKEN),
+        Token::Audience => (
+            "the token is meant for somebody else",
+            "Get one for the audience that an operator has set in [[identity.oidc]].",
+        ),
+        Token::Expired => ("the token has expired", NEW_TOKEN),
+        Token::NotYet => (
+            "the token is not valid yet",
+            "The clocks of weir and of the token's issuer differ, or it was made for later.",
+        ),
+        Token::Bound => (
+            "the token is bound to a key that this protocol cannot show",
+            "Get a plain bearer token, without DPoP or a client certificate.",
+        ),
+        Token::Claims => (
+            "the token lacks a claim that weir asks for",
+            "An operator has set which in `required_claims` of [[identity.oidc]].",
+        ),
+        Token::Identity => (
+            "the token does not say who you are",
+            "An operator has to compare the claims in [[identity.oidc]] with those of a token.",
+        ),
+        Token::NameTaken => (
+            "the token's name is that of a user with a password in weir",
+            "An operator has to rename one of the two.",
+        ),
+    };
+    ("28000", message, hint)
+}
+
+const NEW_TOKEN: &str = "Get a new token: `weir login` does.";
 
 const fn target(kind: Target) -> (&'static str, &'static str, &'static str) {
     match kind {

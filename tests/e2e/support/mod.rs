@@ -2,6 +2,7 @@
 
 pub mod certificates;
 pub mod lake;
+pub mod oidc;
 pub mod postgres;
 pub mod raw;
 pub mod scratch;

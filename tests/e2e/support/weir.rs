@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use super::lake::Lake;
 use super::postgres::PASSWORD;
-use super::scratch::{Scratch, free_port};
+use super::scratch::{Scratch, free_port, wait_until};
 use super::{Certificates, Database, Endpoint, short_or_long};
 
 /// The user that tests log in as, unless they say otherwise.
@@ -228,8 +228,8 @@ fn listen_tls(more: &str) -> String {
 }
 
 impl Weir {
-    /// Has it read its configuration again.
-    pub fn reload(&self) {
+    /// Has it read its configuration again, and does not wait for what comes of it.
+    pub fn hang_up(&self) {
         signal(self.child.as_ref().expect("weir runs"), libc::SIGHUP);
     }
 
@@ -296,6 +296,16 @@ impl Weir {
             assert!(start.elapsed() < limit, "weir does not end after {limit:?}:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// Puts another configuration into force by SIGHUP.
+    pub fn reload(&self, change: impl FnOnce(&str) -> String) {
+        let before = std::fs::read_to_string(&self.config).expect("the configuration");
+        std::fs::write(&self.config, change(&before)).expect("another configuration");
+        let done = || self.log().matches("SIGHUP: the configuration is in force").count();
+        let reloads = done();
+        signal(self.child.as_ref().expect("weir runs"), libc::SIGHUP);
+        wait_until("the new configuration", Duration::from_secs(20), || done() > reloads);
     }
 
     /// `kill -9`, in the middle of whatever it does.
