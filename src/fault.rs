@@ -96,6 +96,8 @@ pub enum Limit {
 /// The peer did not prove who it is, or weir could not log in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Login {
+    /// The start-up packet names no user.
+    NoUser,
     /// Unknown user or wrong password; deliberately one value.
     Credentials,
     /// The SASL exchange is malformed.
@@ -253,6 +255,7 @@ impl Fault {
                 Limit::Sessions => "sessions",
             },
             FaultKind::Login(l) => match l {
+                Login::NoUser => "no-user",
                 Login::Credentials => "credentials",
                 Login::Sasl => "sasl",
                 Login::UnknownTarget => "unknown-target",

@@ -1,7 +1,7 @@
 //! Every bound of the system, in one place. Units are the last word of a name.
 
-/// A start-up packet may not be longer (PostgreSQL: `MAX_STARTUP_PACKET_LENGTH`, pqcomm.h).
-pub const STARTUP_PACKET_BYTES_MAX: u32 = 10_000;
+/// A start-up packet with its length (PostgreSQL: `MAX_STARTUP_PACKET_LENGTH` without, pqcomm.h).
+pub const STARTUP_PACKET_BYTES_MAX: u32 = 10_004;
 /// A password or SASL message before authentication (OIDC tokens are larger than start-up packets).
 pub const AUTH_MESSAGE_BYTES_MAX: u32 = 65_536;
 /// A token of an issuer, inside of one such message.
@@ -16,8 +16,8 @@ pub const ISSUER_KEYS_MAX: usize = 64;
 pub const ISSUER_ANSWER_BYTES_MAX: u64 = 1 << 20;
 /// A token signed by a key that weir does not know waits this long for newer keys.
 pub const KEYS_WAIT_US: u64 = 8_000_000;
-/// A message of the frontend is at most this long (PostgreSQL: `PQ_LARGE_MESSAGE_LIMIT`).
-pub const CLIENT_MESSAGE_BYTES_MAX: u32 = 0x3fff_ffff;
+/// The body of a client's message (PostgreSQL: `PQ_LARGE_MESSAGE_LIMIT` with the length, libpq.h).
+pub const CLIENT_MESSAGE_BYTES_MAX: u32 = 0x3fff_fffe - 4;
 /// A client has this long from `accept` to a finished login.
 pub const LOGIN_TIMEOUT_US: u64 = 30_000_000;
 /// The target has this long to accept the connection and finish the login.
@@ -43,14 +43,19 @@ pub const COMMAND_HELD_BYTES_MAX: u32 = 16 << 20;
 pub const BIND_HELD_BYTES_MAX: u32 = 1 << 20;
 /// Enough of a long Bind to read its portal and statement names.
 pub const BIND_PREFIX_BYTES: u32 = 4096;
-/// A message that carries but a name or a reason (Execute, Close, CopyFail) is at most this long.
-pub const NAME_MESSAGE_BYTES_MAX: u32 = 64 << 10;
+/// The body of a message that carries but a name or a reason (Execute, Close, CopyFail) is at most
+/// this long (PostgreSQL: `PQ_SMALL_MESSAGE_LIMIT` with the length, libpq.h).
+pub const NAME_MESSAGE_BYTES_MAX: u32 = 10_000 - 4;
 /// How long an answer waits for the catalog to learn of a relation before its columns are hidden.
 pub const CATALOG_WAIT_US: u64 = 5_000_000;
 /// A row that has to be masked is held whole up to this size, refused above.
 pub const MASKED_ROW_BYTES_MAX: u32 = 16 << 20;
 /// A server message that must be understood (errors, descriptions) is held up to this size.
 pub const SERVER_HELD_BYTES_MAX: u32 = 64 << 20;
+/// A message of the target before its first ReadyForQuery is held up to this size.
+pub const LOGIN_MESSAGE_BYTES_MAX: u32 = 64 << 10;
+/// Settings that change how texts are read, reported by a target: there are two, in one spelling.
+pub const REPORTED_HAZARDS_MAX: usize = 8;
 /// Bytes waiting for one peer before the other one is no longer read.
 pub const OUTBOX_BYTES_MAX: usize = 256 << 10;
 /// Bytes of a client kept while its command is held or its target is dialled.
@@ -61,6 +66,8 @@ pub const CHUNK_BYTES_MAX: usize = 64 << 10;
 pub const CAPTURE_BYTES_DEFAULT: u64 = 1 << 20;
 /// Replies outstanding in one session; beyond it the client is not read.
 pub const PENDING_REPLIES_MAX: usize = 65_536;
+/// Messages of one client handled in one turn; the next ones wait until others had theirs.
+pub const TURN_MESSAGES_MAX: u32 = 256;
 /// Prepared statements and portals one session may keep.
 pub const STATEMENTS_MAX: usize = 65_536;
 /// Bytes of statement texts one session may keep; beyond it a Parse is refused.
@@ -83,6 +90,9 @@ pub const SEGMENT_AGE_US: u64 = 60_000_000;
 pub const SYNC_INTERVAL_US: u64 = 10_000;
 /// Sessions that wait for the disk may wait this long for others to share the flush.
 pub const GATHER_US_MAX: u64 = 500;
+/// CancelRequests for sessions of other gateways that one shard hands on in a second, counted by
+/// connections to targets.
+pub const CANCELS_ABROAD_MAX: usize = 64;
 /// Commands that wait for approval, per shard.
 pub const HELD_COMMANDS_MAX: usize = 1_024;
 /// A stage that takes longer than an hour is measured as an hour.

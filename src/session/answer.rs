@@ -65,13 +65,17 @@ impl Ready {
 
     fn expects_rows(&self) -> bool {
         matches!(self.due.front(), Some(Expect::Query(..) | Expect::Execute(..)))
+            && !self.is_skipping()
+    }
+
+    /// The target reads nothing but a Sync, so there is nothing that it could answer.
+    fn is_skipping(&self) -> bool {
+        matches!(self.skipping, Skipping::Yes(_))
     }
 
     /// The command whose answer is coming in.
     fn current(&mut self) -> Option<Issued> {
-        while matches!(self.due.front(), Some(Expect::CopyEnd)) {
-            self.due.pop_front();
-        }
+        self.drop_leftovers();
         match self.due.front() {
             Some(
                 Expect::Query(issued, ..)
@@ -111,7 +115,7 @@ impl Ready {
     ) -> Result<(), Fault> {
         let masked = !self.link.view.is_empty();
         match tag {
-            b'D' | b'd' | b'V' if !masked => {
+            b'D' | b'd' | b'V' if !masked && !self.is_skipping() => {
                 self.begin_answer(stage);
                 if tag == b'D' {
                     self.answer.rows += 1;
@@ -136,6 +140,7 @@ impl Ready {
             b'N' | b'S' | b'A' => return self.asynchronous(tag, frame, core, stage),
             b'E' => return self.error(frame, core, stage),
             b'Z' => return self.ready_for_query(frame, core, stage),
+            _ if self.is_skipping() => return Err(server_malformed(Malformed::MessageType)),
             _ => self.begin_answer(stage),
         }
         match tag {
@@ -159,7 +164,7 @@ impl Ready {
                         core.pass(Side::Client, "completion", frame, stage);
                         Ok(())
                     }
-                    _ => Err(server_malformed(Malformed::MessageType)),
+                    (_, other) => Err(self.unexpected(other)),
                 }
             }
             b'C' | b'I' | b's' => self.command_end(tag, frame, core, stage),
@@ -308,7 +313,7 @@ impl Ready {
                 core.pass(Side::Client, "no data", frame, stage);
                 Ok(())
             }
-            _ => Err(server_malformed(Malformed::MessageType)),
+            other => Err(self.unexpected(other)),
         }
     }
 
@@ -325,9 +330,12 @@ impl Ready {
             self.answer.complete(text);
         }
         self.copy_out = None;
-        self.copy_in = false;
+        let copied = self.copy_in_succeeded();
         match self.due.front() {
-            Some(Expect::Query(..)) => self.deliver(frame, core, stage),
+            Some(Expect::Query(..)) => {
+                self.deliver(frame, core, stage)?;
+                self.after_copy(copied, core, stage)
+            }
             Some(Expect::Execute(..)) => {
                 let limit = self.link.capture_bytes;
                 self.answer.take(frame, limit, core, stage).map_err(record_fault)?;
@@ -342,7 +350,7 @@ impl Ready {
                 }
                 let permit = Permit::housekeeping("end of a recorded answer");
                 core.send(Side::Client, permit, receipt, frame);
-                Ok(())
+                self.after_copy(copied, core, stage)
             }
             _ => Err(server_malformed(Malformed::MessageType)),
         }
@@ -382,28 +390,6 @@ impl Ready {
             core.record(&Entry::MaskingHit(entry), stage).map_err(record_fault)?;
         }
         Ok(())
-    }
-
-    fn copy_in_begins(
-        &mut self,
-        frame: &[u8],
-        core: &mut Core,
-        stage: &mut Stage<'_>,
-    ) -> Result<(), Fault> {
-        if !self.expects_rows() {
-            return Err(server_malformed(Malformed::MessageType));
-        }
-        // In COPY FROM STDIN the target ignores every Sync until the client ends its data.
-        let end = self.due.iter().position(|due| matches!(due, Expect::CopyEnd));
-        let mut index = 0;
-        let until = end.unwrap_or(self.due.len());
-        self.due.retain(|due| {
-            let ignored = index < until && matches!(due, Expect::Sync(_));
-            index += 1;
-            !ignored
-        });
-        self.copy_in = end.is_none();
-        self.deliver(frame, core, stage)
     }
 
     fn copy_out_begins(
@@ -495,7 +481,7 @@ impl Ready {
     fn error(&mut self, frame: &[u8], core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
         self.begin_answer(stage);
         self.copy_out = None;
-        self.copy_in = false;
+        let copied = self.copy_in_failed();
         let severity = error_fields(Step::body(frame)).find(|(code, _)| *code == b'V');
         self.server_fatal |= severity.is_some_and(|(_, s)| s == b"FATAL" || s == b"PANIC");
         let masked;
@@ -541,7 +527,8 @@ impl Ready {
                 let permit = Permit::housekeeping("end of a recorded answer");
                 core.send(Side::Client, permit, receipt, frame);
                 self.skipping = Skipping::Yes(None);
-                self.skip_pipeline(core, stage)
+                self.skip_pipeline(core, stage)?;
+                self.after_copy(copied, core, stage)
             }
             Some(_) => {
                 core.pass(Side::Client, "error", frame, stage);
@@ -569,6 +556,7 @@ impl Ready {
     /// The target skips everything up to the next Sync: so do the expectations.
     fn skip_pipeline(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
         let (mut statements, mut portals) = (Vec::new(), Vec::new());
+        let mut leftovers = Vec::new();
         // What the client sends before its Sync is skipped too; it is here when that is answered.
         while let Some(due) = self.due.pop_front() {
             match due {
@@ -578,9 +566,9 @@ impl Ready {
                     break;
                 }
                 Expect::ParseComplete(undo) => statements.extend(undo),
-                Expect::CloseStatement(undo) => statements.push(undo),
+                Expect::CloseStatement(undo) => statements.extend(undo),
                 Expect::BindComplete(undo) => portals.extend(undo),
-                Expect::ClosePortal(undo) => portals.push(undo),
+                Expect::ClosePortal(undo) => portals.extend(undo),
                 Expect::Query(issued, ..)
                 | Expect::Execute(issued, ..)
                 | Expect::FunctionCall(issued) => {
@@ -592,15 +580,22 @@ impl Ready {
                         Some((code, text)) => (Outcome::Error, (code.as_str(), text.as_str())),
                         None => (Outcome::Skipped, ("", "")),
                     };
-                    unanswered(issued.seq, outcome, (code, text), core, stage)
-                        .map_err(record_fault)?;
+                    if self.answer.seq() == Some(issued.seq) {
+                        self.finish(outcome, core, stage)?;
+                    } else {
+                        unanswered(issued.seq, outcome, (code, text), core, stage)
+                            .map_err(record_fault)?;
+                    }
                 }
                 Expect::Refused { .. }
                 | Expect::DescribeStatement(_)
                 | Expect::DescribePortal(..)
-                | Expect::CopyEnd
                 | Expect::Ready(_) => {}
+                Expect::CopySync(_) | Expect::CopyEnd { .. } => leftovers.push(due),
             }
+        }
+        for due in leftovers.into_iter().rev() {
+            self.due.push_front(due);
         }
         self.names.statements.undo(statements);
         self.names.portals.undo(portals);
@@ -648,6 +643,9 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(Receipt, Epoch), Fault> {
+        if let Some(epoch) = self.answered_copy_sync() {
+            return Ok((core.covered(stage), epoch));
+        }
         while let Some(due) = self.due.pop_front() {
             match due {
                 Expect::Query(issued, _, classified) => {
@@ -667,18 +665,25 @@ impl Ready {
                 Expect::Sync(epoch) | Expect::Ready(epoch) => {
                     return Ok((core.covered(stage), epoch));
                 }
-                Expect::CopyEnd => {}
+                Expect::CopySync(_) | Expect::CopyEnd { .. } => {}
                 // The target answered less than it owes; nobody could say to which.
-                _ => return Err(server_malformed(Malformed::MessageType)),
+                other => return Err(self.unexpected(Some(other))),
             }
         }
-        // A COPY that failed before it read the Sync sent along with it: the target answers a
-        // Sync that `copy_in_begins` took for ignored.
+        // Nobody asked; the client sees what it would see directly.
         Ok((core.covered(stage), self.oldest_epoch()))
     }
 
+    /// An answer that is none to what is owed, which stays owed: its record says how it ended.
+    fn unexpected(&mut self, owed: Option<Due>) -> Fault {
+        if let Some(owed) = owed {
+            self.due.push_front(owed);
+        }
+        server_malformed(Malformed::MessageType)
+    }
+
     /// The pipeline before the oldest one that is not answered.
-    fn oldest_epoch(&self) -> Epoch {
+    pub(super) fn oldest_epoch(&self) -> Epoch {
         let unanswered = self
             .due
             .iter()
@@ -711,7 +716,7 @@ impl Ready {
 
     /// Nothing is under way.
     pub(super) fn is_idle(&self) -> bool {
-        self.due.is_empty()
+        self.leftovers() == self.due.len()
             && self.transaction == b'I'
             && matches!(self.flow, Flow::Normal)
             && self.client_framer.is_between_messages()

@@ -74,6 +74,8 @@ pub struct Core {
     pub totals: Totals,
     /// What the meters of the target are told.
     pub gauge: Gauge,
+    /// The target has told the client itself why the login fails.
+    pub told_why: bool,
     /// Process id and secret that cancel at the target, as on the wire.
     pub backend_key: Vec<u8>,
     journal: SessionRef,
@@ -92,6 +94,7 @@ impl Core {
             started: stage.now,
             totals: Totals::default(),
             gauge: Gauge::default(),
+            told_why: false,
             backend_key: Vec::new(),
             journal,
             next_seq: 0,

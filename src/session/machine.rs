@@ -195,6 +195,7 @@ impl Machine {
             Phase::Login(_) | Phase::Closed => {}
             Phase::Ready(_) => self.in_ready(stage, |ready, core, stage| {
                 ready.expire_hold(core, stage)?;
+                ready.next_share(core, stage)?;
                 if ready.catalog_overdue(now) { ready.catalog_arrived(core, stage) } else { Ok(()) }
             }),
         }
@@ -366,7 +367,7 @@ impl Machine {
             // A journal that refuses says so itself; the connection ends all the same.
             let _refused_elsewhere = self.core.event(&event, stage);
         }
-        if fault.kind != FaultKind::Terminate {
+        if fault.kind != FaultKind::Terminate && !self.core.told_why {
             self.core.say(|out| reply::fault(out, "FATAL", &fault));
         }
     }

@@ -4,7 +4,6 @@
 //! In: such a message. Out: the same with its texts masked. Never: a field it does not know
 //! dropped from a message that needs no mask.
 
-use crate::decide::classify::changes_parsing;
 use crate::fault::{Fault, Malformed};
 use crate::wire::Side;
 use crate::wire::postgres::frame::Step;
@@ -48,7 +47,7 @@ impl Ready {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if tag == b'S' {
-            self.note_setting(Step::body(frame));
+            self.reported.note(Step::body(frame))?;
         }
         if self.link.view.is_empty() {
             core.pass(Side::Client, "asynchronous message", frame, stage);
@@ -63,16 +62,6 @@ impl Ready {
         core.pass(Side::Client, "asynchronous message", &message, stage);
         let seq = self.answer.seq().unwrap_or(self.last_seq);
         self.record_hits(seq, core, stage)
-    }
-
-    /// Keeps in mind whether the target still reads texts as weir does.
-    fn note_setting(&mut self, body: &[u8]) {
-        let mut reader = Reader::new(body);
-        let (Some(name), Some(value)) = (reader.cstr(), reader.cstr()) else { return };
-        self.hazards.retain(|known| known != name);
-        if changes_parsing(&String::from_utf8_lossy(name), &String::from_utf8_lossy(value)) {
-            self.hazards.push(name.to_vec());
-        }
     }
 
     fn masked_text(&mut self, text: &[u8]) -> Vec<u8> {

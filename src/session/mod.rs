@@ -5,6 +5,7 @@
 mod admit;
 mod answer;
 mod capture;
+mod copy_in;
 mod core;
 pub mod drive;
 mod hold;
@@ -13,6 +14,7 @@ pub mod machine;
 mod masked;
 mod meter;
 mod ready;
+mod reported;
 mod request;
 #[cfg(test)]
 mod tests;

@@ -33,6 +33,7 @@ use super::admit::Refusal;
 use super::capture::{Answer, Upload};
 use super::core::Core;
 use super::login::Replication;
+use super::reported::Reported;
 use super::{Output, Stage};
 
 /// What a session is connected to, and as whom.
@@ -175,6 +176,8 @@ pub struct Ready {
     pub(super) server_framer: Framer,
     /// Bytes of the client that wait for `flow`.
     pub(super) client_backlog: Vec<u8>,
+    /// When `client_backlog` goes on: the client has had its share of a turn.
+    pub(super) client_again_us: Option<u64>,
     /// Bytes of the target that wait for a catalog.
     pub(super) server_backlog: Vec<u8>,
     /// When the target's direction stops waiting for a catalog.
@@ -189,8 +192,10 @@ pub struct Ready {
     pub(super) epoch: Epoch,
     pub(super) body: Body,
     pub(super) upload: Option<Upload>,
-    /// The target is in COPY FROM STDIN until the client ends it.
+    /// The client's Syncs are COPY data: the target copies in and the client has not ended that.
     pub(super) copy_in: bool,
+    /// The target copies in and has not said how that ended.
+    pub(super) copying: bool,
     /// A COPY TO STDOUT under way; `None` inside when its data passes as it is.
     pub(super) copy_out: Option<Option<CopyMasker>>,
     /// It is a connection for replication.
@@ -216,9 +221,8 @@ pub struct Ready {
     pub(super) text_hits: Hits,
     pub(super) scratch: Vec<u8>,
     pub(super) draining: bool,
-    /// Settings the target reported under which it reads texts otherwise than weir does; while
-    /// there is one, every text is of class `unknown`.
-    pub(super) hazards: Vec<Vec<u8>>,
+    /// Settings of the target; while they are not safe, every text is of class `unknown`.
+    pub(super) reported: Reported,
     /// The client has said goodbye; what is under way is still answered.
     pub(super) leaving: bool,
     pub(super) last_seq: u64,
@@ -233,6 +237,7 @@ impl Ready {
             client_framer: Framer::default(),
             server_framer: Framer::default(),
             client_backlog: Vec::new(),
+            client_again_us: None,
             server_backlog: Vec::new(),
             catalog_until_us: None,
             names: Registry::default(),
@@ -241,6 +246,7 @@ impl Ready {
             body: Body::Forward,
             upload: None,
             copy_in: false,
+            copying: false,
             copy_out: None,
             replication: None,
             fresh: Vec::new(),
@@ -258,7 +264,7 @@ impl Ready {
             scratch: Vec::new(),
             skipping: Skipping::No,
             draining: false,
-            hazards: Vec::new(),
+            reported: Reported::default(),
             leaving: false,
             last_seq: 0,
         }
@@ -269,6 +275,7 @@ impl Ready {
         match side {
             Side::Client => {
                 !self.leaving
+                    && self.client_again_us.is_none()
                     && self.client_backlog.len() < limits::BACKLOG_BYTES_MAX
                     && self.due.len() < limits::PENDING_REPLIES_MAX
             }
@@ -297,7 +304,7 @@ impl Ready {
             Flow::Held(held) => Some(held.ask.deadline_us),
             _ => None,
         };
-        [hold, self.catalog_until_us].into_iter().flatten().min()
+        [hold, self.catalog_until_us, self.client_again_us].into_iter().flatten().min()
     }
 
     /// The hold, if a command waits.
@@ -345,8 +352,17 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
+        self.client_again_us = None;
         let backlog = std::mem::take(&mut self.client_backlog);
         self.run_client(core, stage, &backlog)
+    }
+
+    /// Gives the client its share of another turn, if it waits for one.
+    pub fn next_share(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        match self.client_again_us.take() {
+            Some(_) if !self.is_paused() => self.resume_client(core, stage),
+            _ => Ok(()),
+        }
     }
 
     fn run_client(
@@ -356,11 +372,20 @@ impl Ready {
         mut input: &[u8],
     ) -> Result<(), Fault> {
         let mut framer = std::mem::take(&mut self.client_framer);
+        let mut share = limits::TURN_MESSAGES_MAX;
         loop {
             if self.is_paused() {
                 self.client_backlog.extend_from_slice(input);
                 break;
             }
+            // Ten thousand of the smallest messages fit into what is read at once, and the other
+            // sessions of the shard would wait for all of them.
+            if share == 0 && !input.is_empty() {
+                self.client_backlog.extend_from_slice(input);
+                self.client_again_us = Some(stage.now.mono_us);
+                break;
+            }
+            share = share.saturating_sub(1);
             let step = framer
                 .next(&mut input, limits::CLIENT_MESSAGE_BYTES_MAX, client_treat)
                 .map_err(|kind| Fault::new(Side::Client, FaultKind::Malformed(kind)))?;

@@ -21,10 +21,20 @@ use crate::wire::postgres::state::{Approved, Expect, Issued, Lookup, Portal, Pre
 use super::Stage;
 use super::admit::{Facts, Place, Refusal, Ruled, Ruling, record_command, refused_record};
 use super::capture::{COPY_ENCODING, Upload};
+use super::copy_in::Turn;
 use super::core::Core;
 use super::ready::{Body, Flow, Ready};
 
 const CLIENT: Side = Side::Client;
+
+/// Every message type of a logged-in client.
+const KNOWN_TAGS: &[u8] = b"QPBDECSHXdcfF";
+/// Those that may be larger than is held.
+const STREAMED_TAGS: &[u8] = b"QPBFd";
+/// Those that the target cannot take while it copies in.
+const COMMAND_TAGS: &[u8] = b"QPBDECF";
+/// A Flush message.
+const FLUSH: [u8; 5] = [b'H', 0, 0, 0, 4];
 
 fn malformed(kind: Malformed) -> Fault {
     Fault::new(CLIENT, FaultKind::Malformed(kind))
@@ -44,8 +54,17 @@ impl Ready {
             match message {
                 Some(ClientMessage::Sync) => self.flow = Flow::Normal,
                 Some(ClientMessage::Terminate) => {}
+                None if !KNOWN_TAGS.contains(&tag) => {
+                    return Err(malformed(Malformed::MessageType));
+                }
                 _ => return Ok(()),
             }
+        }
+        if COMMAND_TAGS.contains(&tag) && self.turn()? == Turn::Later {
+            self.settle_first(frame);
+            // The target keeps the end of an extended COPY to itself until it is told to flush.
+            core.server.say(&FLUSH);
+            return Ok(());
         }
         core.begin_decision(tag);
         match message {
@@ -56,10 +75,7 @@ impl Ready {
             Some(ClientMessage::Execute(portal, _)) => self.execute(portal, frame, core, stage),
             Some(ClientMessage::Close(named)) => self.close(named, frame, core, stage),
             Some(ClientMessage::Sync) => {
-                if !self.copy_in {
-                    self.due.push_back(Expect::Sync(self.epoch));
-                    self.epoch += 1;
-                }
+                self.sync_sent();
                 core.pass(Side::Server, "Sync", frame, stage);
                 Ok(())
             }
@@ -69,10 +85,9 @@ impl Ready {
             }
             Some(ClientMessage::CopyData) => self.copy_data(frame, core, stage),
             Some(ClientMessage::CopyDone | ClientMessage::CopyFail) => {
-                self.copy_in = false;
                 self.flush_upload(core, stage)?;
                 self.upload = None;
-                self.due.push_back(Expect::CopyEnd);
+                self.copy_data_ended();
                 core.pass(Side::Server, "end of COPY data", frame, stage);
                 Ok(())
             }
@@ -86,9 +101,38 @@ impl Ready {
                 }
                 Ok(())
             }
-            None if b"QPBDECSHXdcfF".contains(&tag) => Err(malformed(Malformed::MessageBody)),
-            None => Err(malformed(Malformed::MessageType)),
+            None => self.misshapen(tag, frame, core, stage),
         }
+    }
+
+    /// A message whose body has another shape than its type's. The target would answer with an
+    /// error and go on, so it gets what fails in its place.
+    fn misshapen(
+        &mut self,
+        tag: u8,
+        frame: &[u8],
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let place = match tag {
+            b'S' | b'H' if self.copy_in => {
+                // Data for the target, whatever their bodies.
+                core.pass(Side::Server, "Sync or Flush among COPY data", frame, stage);
+                return Ok(());
+            }
+            b'Q' | b'F' | b'S' => Place::Simple,
+            b'P' | b'B' | b'D' | b'E' | b'C' | b'H' => Place::Pipeline,
+            _ => return Err(malformed(Malformed::MessageType)),
+        };
+        let refusal = Refusal::of(FaultKind::Malformed(Malformed::MessageBody));
+        self.refuse(place, None, &refusal, core);
+        let event = Event {
+            event: "command-refused",
+            severity: "warn",
+            message: "a message does not have the shape of its type",
+            attrs: "{}",
+        };
+        core.event(&event, stage)
     }
 
     /// The start of a message that is streamed.
@@ -100,9 +144,16 @@ impl Ready {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         self.body = Body::Forward;
+        if !STREAMED_TAGS.contains(&tag) {
+            return Err(malformed(Malformed::MessageLength));
+        }
         if let Flow::SkipToSync = self.flow {
             self.body = Body::Drop;
             return Ok(());
+        }
+        if COMMAND_TAGS.contains(&tag) && self.turn()? == Turn::Later {
+            // It would have to be held until the COPY has ended, and is too large for that.
+            return Err(Fault::new(CLIENT, FaultKind::Limit(Limit::MessageBytes)));
         }
         match tag {
             b'd' => self.copy_data(frame, core, stage),
@@ -200,7 +251,7 @@ impl Ready {
         {
             return Rc::new(command);
         }
-        if self.hazards.is_empty() {
+        if self.reported.is_safe() {
             stage.classifier.classify(text)
         } else {
             stage.classifier.classify(UNREADABLE)
@@ -531,11 +582,10 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
+        let (names, epoch) = (&mut self.names, self.epoch);
         let expect = match named {
-            Named::Statement(name) => {
-                Expect::CloseStatement(self.names.statements.remove(name, self.epoch))
-            }
-            Named::Portal(name) => Expect::ClosePortal(self.names.portals.remove(name, self.epoch)),
+            Named::Statement(name) => Expect::CloseStatement(names.statements.close(name, epoch)),
+            Named::Portal(name) => Expect::ClosePortal(names.portals.close(name, epoch)),
         };
         self.due.push_back(expect);
         core.pass(Side::Server, "Close", frame, stage);

@@ -32,6 +32,7 @@ def failure(run):
 
 def main():
     conn = psycopg.connect(autocommit=True)
+    say("libpq", psycopg.pq.version() // 10000)
     say("tls", conn.pgconn.ssl_in_use)
     say("server", conn.info.parameter_status("client_encoding"), conn.info.server_version)
     conn.execute("create temp table t (id int primary key, name text, data bytea, at timestamptz)")
@@ -64,6 +65,7 @@ def main():
         pipeline.sync()
         say("pipeline", sum(cursor.fetchone()[0] for cursor in cursors))
     say("pipeline-error", pipeline_error(conn))
+    say("pipeline-deep", pipeline_deep(conn))
     say("after-pipeline", conn.execute("select 1").fetchone())
 
     with conn.cursor() as cursor:
@@ -77,6 +79,13 @@ def main():
             "copy (select id, name from t order by id) to stdout (format binary)"
         ) as copy:
             say("copy-out-binary", digest(b"".join(copy)))
+        cursor.execute("create temp table b (id int, name text, data bytea)")
+        with cursor.copy("copy b from stdin (format binary)") as copy:
+            copy.set_types(["int4", "text", "bytea"])
+            for i in range(5000):
+                copy.write_row((i, f"name {i}", bytes([0, 255, i % 256])))
+        cursor.execute("select count(*), md5(string_agg(b::text, '|' order by id)) from b")
+        say("copy-in-binary", cursor.fetchone())
         say("copy-fail", failure(lambda: copy_fail(cursor)))
     say("after-copy", conn.execute("select count(*) from t").fetchone())
 
@@ -137,6 +146,20 @@ def pipeline_error(conn):
     except psycopg.Error as error:
         return f"{error.sqlstate} after {len(done)}"
     return f"no error, {done}"
+
+
+def pipeline_deep(conn):
+    """More in flight than any buffer holds, prepared, with rows, changes and syncs among them."""
+    with conn.pipeline() as pipeline:
+        cursors = []
+        for i in range(3000):
+            row = conn.execute("select %s::int, repeat('x', %s)", (i, i % 500), prepare=True)
+            cursors.append(row)
+            if i % 700 == 0:
+                conn.execute("update t set name = name where id = %s", (i,))
+                pipeline.sync()
+        rows = [cursor.fetchone() for cursor in cursors]
+    return sum(row[0] for row in rows), sum(len(row[1]) for row in rows)
 
 
 def copy_fail(cursor):

@@ -23,10 +23,23 @@ then = "allow"
 
 /// Runs one script against the server itself and through weir and compares line by line.
 fn compare(script: impl Fn() -> Command, tls: bool, denials: usize) {
-    let database = Postgres::shared().database();
+    compare_at(Postgres::shared(), script, tls, denials);
+}
+
+/// The same with the newest server, over TLS.
+fn compare_newest(script: impl Fn() -> Command, denials: usize) {
+    if let Some(server) = Postgres::newest() {
+        compare_at(server, script, true, denials);
+    }
+}
+
+fn compare_at(server: &Postgres, script: impl Fn() -> Command, tls: bool, denials: usize) {
+    let database = server.database();
     let direct = lines(&script, &pick(database.endpoint(), tls), None);
     assert!(direct.len() > 9, "only {direct:#?}");
-    let weir = Spec::new(&database).rules(DENYING_RULES).start();
+    let spec = Spec::new(&database);
+    let spec = if denials > 0 { spec.rules(DENYING_RULES) } else { spec };
+    let weir = spec.start();
     let through = lines(&script, &pick(weir.endpoint(), tls), Some(DENIED));
     for (expect, found) in direct.iter().zip(&through) {
         assert_eq!(found, expect, "through weir, then direct\nlog:\n{}", weir.log());
@@ -97,6 +110,12 @@ fn node() -> Command {
     command
 }
 
+fn java() -> Command {
+    let mut command = tools::java();
+    command.arg(tools::script("JdbcChecks.java"));
+    command
+}
+
 #[test]
 fn psql_cannot_tell() {
     compare(bash("psql.sh"), false, 1);
@@ -135,6 +154,56 @@ fn asyncpg_cannot_tell() {
 #[test]
 fn asyncpg_cannot_tell_with_tls() {
     compare(python("asyncpg_checks.py"), true, 2);
+}
+
+#[test]
+fn jdbc_cannot_tell() {
+    compare(java, false, 1);
+}
+
+#[test]
+fn jdbc_cannot_tell_with_tls() {
+    compare(java, true, 1);
+}
+
+#[test]
+fn dumps_and_copies_come_back_the_same() {
+    compare(bash("dump.sh"), false, 0);
+}
+
+#[test]
+fn dumps_and_copies_come_back_the_same_with_tls() {
+    compare(bash("dump.sh"), true, 0);
+}
+
+#[test]
+fn psql_cannot_tell_the_newest_server() {
+    compare_newest(bash("psql.sh"), 1);
+}
+
+#[test]
+fn pgbench_cannot_tell_the_newest_server() {
+    compare_newest(bash("pgbench.sh"), 0);
+}
+
+#[test]
+fn psycopg_cannot_tell_the_newest_server() {
+    compare_newest(python("psycopg_checks.py"), 3);
+}
+
+#[test]
+fn asyncpg_cannot_tell_the_newest_server() {
+    compare_newest(python("asyncpg_checks.py"), 2);
+}
+
+#[test]
+fn jdbc_cannot_tell_the_newest_server() {
+    compare_newest(java, 1);
+}
+
+#[test]
+fn node_postgres_cannot_tell_the_newest_server() {
+    compare_newest(node, 2);
 }
 
 #[test]

@@ -43,7 +43,7 @@ pub fn startup(bytes: &[u8]) {
     let Some((length, _)) = bytes.split_first_chunk::<4>() else { return };
     let stated = first_packet_bytes(*length);
     if let Some(stated) = stated {
-        assert!((8..=10_000).contains(&stated), "a length of {stated} was taken");
+        assert!((8..=10_004).contains(&stated), "a length of {stated} was taken");
     }
     match FirstPacket::parse(bytes) {
         Some(FirstPacket::Startup(startup)) => {

@@ -3,6 +3,7 @@
 //! `WEIR_FUZZ_SEED` starts from another seed, `WEIR_FUZZ_ROUNDS` does more rounds. For a search
 //! that learns from coverage see README.md in this folder.
 
+mod conversation;
 mod harness;
 
 use base64::Engine as _;
@@ -206,5 +207,18 @@ fn sessions_before_their_login() {
             [startup, message(b'Q', b"SELECT 1\0"), sasl, message(b'X', b"")].concat(),
         ],
         10_000,
+    );
+}
+
+#[test]
+fn sessions_after_their_login() {
+    // Programs of `conversation.rs`: bytes below 100 are the client's messages, then the target's.
+    let extended = b"\x00\x01\x00\x01\x02\x00\x00\x05\x00\x08\x64\x65\x6f\x0a\x0b\x67\x01\x68";
+    let simple = b"\x00\x00\x01\x6f\x0a\x08\x0a\x0b\x00\x00\x6a\x68\x68\x6b\x6c\x67\x00\x68";
+    let held = b"\x01\x00\x04\x00\x00\xf4\x68\x67\x03\x68\x68\xf0\xf8\xf9";
+    smoke_rounds(
+        conversation::conversation,
+        &[extended.to_vec(), simple.to_vec(), held.to_vec(), (0..=255).collect()],
+        4_000,
     );
 }

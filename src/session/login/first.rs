@@ -5,7 +5,7 @@
 
 use crate::config::settings::{Settings, Target};
 use crate::decide::classify::changes_parsing;
-use crate::fault::{Fault, FaultKind, Malformed, Unsupported};
+use crate::fault::{Fault, FaultKind, Login as LoginFault, Malformed, Unsupported};
 use crate::wire::postgres::login::MINOR_MAX;
 use crate::wire::postgres::message::{FirstPacket, Startup, first_packet_bytes};
 use crate::wire::postgres::reply;
@@ -117,7 +117,7 @@ fn asked(startup: &Startup<'_>, stage: &Stage<'_>) -> Result<Asked, Fault> {
     let text = |name| String::from_utf8_lossy(startup.param(name).unwrap_or_default()).into_owned();
     let user = text("user");
     if user.is_empty() {
-        return Err(malformed(CLIENT, Malformed::StartupContent));
+        return Err(client_fault(FaultKind::Login(LoginFault::NoUser)));
     }
     let replication = replication(startup.param("replication"))?;
     let mut database = Some(text("database")).filter(|d| !d.is_empty()).unwrap_or(user.clone());

@@ -3,10 +3,7 @@
 //! In: the outcome of the dial, the target's messages. Out: a `Ready`, or the next server.
 //! Never: AuthenticationOk for the client before a server that may be used gave its own.
 
-use std::collections::HashMap;
-
 use crate::config::settings::{ChannelBinding, SessionAttrs, TargetTls, TlsNegotiation};
-use crate::decide::classify::changes_parsing;
 use crate::fault::{self, Fault, FaultKind, Limit, Login as LoginFault, Malformed, Unsupported};
 use crate::forward::dial::{Dial, Endpoint, patience_us, shuffle};
 use crate::limits;
@@ -22,6 +19,7 @@ use crate::wire::reader::Reader;
 
 use super::super::core::{Core, TlsFacts};
 use super::super::ready::{Link, Ready, TERMINATE};
+use super::super::reported::Reported;
 use super::super::{Output, Stage};
 use super::{CLIENT, Contact, Login, Progress, Replication, SERVER, State, Visitor, malformed};
 
@@ -40,7 +38,7 @@ pub(super) struct Answers {
     authenticated: bool,
     /// For the client.
     frames: Vec<u8>,
-    parameters: HashMap<String, String>,
+    reported: Reported,
     standing: Standing,
     /// What it is asked about itself, and what it has answered.
     question: Option<(&'static str, Option<Vec<u8>>)>,
@@ -62,10 +60,9 @@ impl Answers {
         let mut reader = Reader::new(Step::body(frame));
         if let (Some(name), Some(value)) = (reader.cstr(), reader.cstr()) {
             let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-            let (name, value) = (text(name), text(value));
-            self.standing.report(&name, &value);
-            self.parameters.insert(name, value);
+            self.standing.report(&text(name), &text(value));
         }
+        self.reported.note(Step::body(frame))?;
         self.keep(frame)
     }
 
@@ -284,7 +281,7 @@ impl Login {
             self.ssl_answer(&mut input, core, stage)?;
         }
         let mut framer = std::mem::take(&mut self.server);
-        let max = limits::SERVER_HELD_BYTES_MAX;
+        let max = limits::LOGIN_MESSAGE_BYTES_MAX;
         loop {
             let step = framer.next(&mut input, max, |_, _| Treat::Hold);
             match step.map_err(|kind| malformed(SERVER, kind))? {
@@ -357,6 +354,9 @@ impl Login {
                 contact.visitor.asked.speaks = minor;
             }
             b'N' => answers.keep(frame)?,
+            b'Z' if !answers.authenticated => {
+                return Err(malformed(SERVER, Malformed::MessageType));
+            }
             b'Z' => return self.measure(core, stage),
             _ if answers.question.is_some() => answers.answer(tag, body)?,
             _ => {
@@ -389,6 +389,7 @@ impl Login {
             core.pass(CLIENT, "answers of the login", &answers.frames, stage);
         }
         core.pass(CLIENT, "ErrorResponse", frame, stage);
+        core.told_why = true;
         Fault::new(SERVER, FaultKind::Target(fault::Target::Closed))
     }
 
@@ -422,15 +423,13 @@ impl Login {
         };
         let Contact { visitor, endpoint } = contact;
         let address = endpoint.address.to_string();
-        let parameters = &answers.parameters;
-        let server_version = parameters.get("server_version").map_or("", String::as_str);
         let role = visitor.credential.role;
         let link = Link::new((visitor.target, endpoint), visitor.identity, role, core, stage)
             .ok_or(Fault::new(CLIENT, FaultKind::Login(LoginFault::UnknownTarget)))?;
         core.attach(link.target, stage);
         let start = SessionStart {
             server_addr: &address,
-            server_version,
+            server_version: &answers.reported.server_version,
             durability: link.durability_name(),
             backend_pid: answers.backend_pid,
         };
@@ -447,8 +446,7 @@ impl Login {
         let permit = crate::decide::Permit::housekeeping("ReadyForQuery of the login");
         core.send(CLIENT, permit, receipt, &idle);
         let mut ready = Ready::new(link);
-        let hazards = parameters.iter().filter(|(name, value)| changes_parsing(name, value));
-        ready.hazards = hazards.map(|(name, _)| name.clone().into_bytes()).collect();
+        ready.reported = answers.reported;
         ready.replication = visitor.asked.replication;
         Ok(ready)
     }

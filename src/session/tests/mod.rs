@@ -1,6 +1,7 @@
 //! Scripted peers around one machine: a client that logs in, a target that answers by script.
 
 mod behaviour;
+mod copies;
 mod meters;
 mod servers;
 mod splits;

@@ -96,6 +96,7 @@ enum State {
     SaslContinue(ClientExchange),
     SaslFinal(ClientExchange),
     Done,
+    Authenticated,
 }
 
 /// What a message of the target means for the login.
@@ -152,12 +153,14 @@ impl TargetLogin {
         let kind = reader.u32().ok_or(malformed)?;
         let state = std::mem::replace(&mut self.state, State::Done);
         match (kind, state) {
-            (0, State::Done) => Ok(LoginStep::Authenticated),
             // What does not prove who the target is does not bind either.
             (0 | 3 | 5, State::Request) if self.channel.binding == ChannelBinding::Require => {
                 Err(FaultKind::Unsupported(Unsupported::ChannelBinding))
             }
-            (0, State::Request) => Ok(LoginStep::Authenticated),
+            (0, State::Request | State::Done) => {
+                self.state = State::Authenticated;
+                Ok(LoginStep::Authenticated)
+            }
             (3, State::Request) if !self.channel.hides() => {
                 Err(FaultKind::Unsupported(Unsupported::PlaintextPassword))
             }

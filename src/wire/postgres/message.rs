@@ -232,9 +232,10 @@ impl<'b> ClientMessage<'b> {
             b'E' => ClientMessage::Execute(reader.cstr()?, reader.u32()?),
             b'S' => ClientMessage::Sync,
             b'H' => ClientMessage::Flush,
-            b'X' => ClientMessage::Terminate,
+            // The target does not look into these.
+            b'X' => return Some(ClientMessage::Terminate),
             b'd' => return Some(ClientMessage::CopyData),
-            b'c' => ClientMessage::CopyDone,
+            b'c' => return Some(ClientMessage::CopyDone),
             b'f' => return Some(ClientMessage::CopyFail),
             b'F' => return reader.u32().map(ClientMessage::FunctionCall),
             _ => return None,

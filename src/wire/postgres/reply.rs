@@ -263,6 +263,7 @@ const fn limit(kind: Limit) -> (&'static str, &'static str, &'static str) {
 
 const fn login(kind: Login) -> (&'static str, &'static str, &'static str) {
     match kind {
+        Login::NoUser => ("28000", "no PostgreSQL user name specified in startup packet", ""),
         Login::Credentials => ("28P01", "password authentication failed", ""),
         Login::Sasl => ("08P01", "malformed SASL message", ""),
         Login::UnknownTarget => (

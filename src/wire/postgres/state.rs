@@ -113,17 +113,24 @@ pub enum Expect<P, C> {
     /// BindComplete.
     BindComplete(Option<Undo<Rc<Portal<P>>>>),
     /// CloseComplete of a statement.
-    CloseStatement(Undo<Rc<Prepared>>),
+    CloseStatement(Option<Undo<Rc<Prepared>>>),
     /// CloseComplete of a portal.
-    ClosePortal(Undo<Rc<Portal<P>>>),
+    ClosePortal(Option<Undo<Rc<Portal<P>>>>),
     /// ParameterDescription, then RowDescription or NoData.
     DescribeStatement(Option<Rc<Prepared>>),
     /// RowDescription or NoData; hidden if weir asked, not the client.
     DescribePortal(Rc<Portal<P>>, Visible),
     /// Rows and their end.
     Execute(Issued, Rc<Portal<P>>, Option<C>),
-    /// No reply: the client ended its COPY data here.
-    CopyEnd,
+    /// No reply: the client ended its COPY data here, so many times.
+    CopyEnd {
+        /// CopyDone and CopyFail in a row.
+        count: u32,
+        /// Right behind a Sync, which may have been data.
+        doubtful: bool,
+    },
+    /// So many Syncs among COPY data: no reply, or a ReadyForQuery each if the COPY failed before.
+    CopySync(u32),
     /// ReadyForQuery of this pipeline.
     Sync(Epoch),
     /// ReadyForQuery after a refused Query: unlike a Sync, it does not end a failed pipeline.
@@ -196,6 +203,8 @@ pub struct Undo<T> {
 struct Slot<T> {
     value: Option<T>,
     epoch: Epoch,
+    /// The name is in `removed`.
+    listed: bool,
 }
 
 /// Names and what they mean, changed before the target confirms it, and taken back when a
@@ -234,14 +243,27 @@ impl<T> Names<T> {
         self.change(name, Some(value), now)
     }
 
-    /// Takes the meaning of `name` away.
+    /// Takes the meaning of `name` away, if it has or may have one. Names that were never given
+    /// leave no trace, however many of them a client closes.
+    pub fn close(&mut self, name: &[u8], now: Epoch) -> Option<Undo<T>> {
+        let absent = matches!(self.get(name, now), Lookup::Absent);
+        (!absent).then(|| self.remove(name, now))
+    }
+
+    /// Takes the meaning of `name` away, whatever it is.
     pub fn remove(&mut self, name: &[u8], now: Epoch) -> Undo<T> {
-        self.removed.push(name.into());
-        self.change(name, None, now)
+        let undo = self.change(name, None, now);
+        if let Some(slot) = self.slots.get_mut(name)
+            && !std::mem::replace(&mut slot.listed, true)
+        {
+            self.removed.push(name.into());
+        }
+        undo
     }
 
     fn change(&mut self, name: &[u8], value: Option<T>, epoch: Epoch) -> Undo<T> {
-        let slot = Slot { value, epoch };
+        let listed = self.slots.get(name).is_some_and(|slot| slot.listed);
+        let slot = Slot { value, epoch, listed };
         // The unnamed statement changes with every command of some drivers: no new key for it.
         let previous = match self.slots.get_mut(name) {
             Some(current) => Some(std::mem::replace(current, slot)),
@@ -253,12 +275,12 @@ impl<T> Names<T> {
     /// Takes changes back that the target skipped, given in the order they were made.
     pub fn undo(&mut self, undos: Vec<Undo<T>>) {
         for undo in undos.into_iter().rev() {
-            let is_current = self.slots.get(&undo.name).is_some_and(|s| s.epoch == undo.epoch);
-            if !is_current {
+            let current = self.slots.get(&undo.name).filter(|slot| slot.epoch == undo.epoch);
+            let Some(listed) = current.map(|slot| slot.listed) else {
                 // A later pipeline changed it again, on top of a change that never was.
                 self.undone.push((undo.name, undo.epoch));
                 continue;
-            }
+            };
             match undo.previous {
                 Some(mut slot) => {
                     let never_was = self
@@ -268,6 +290,7 @@ impl<T> Names<T> {
                     if never_was {
                         slot.value = None;
                     }
+                    slot.listed = listed;
                     self.slots.insert(undo.name, slot);
                 }
                 None => {
@@ -287,13 +310,17 @@ impl<T> Names<T> {
         if self.removed.is_empty() {
             return;
         }
-        self.removed.retain(|name| match self.slots.get(name) {
-            Some(Slot { value: None, epoch: removed }) if *removed <= epoch => {
+        self.removed.retain(|name| match self.slots.get_mut(name) {
+            Some(Slot { value: None, epoch: removed, .. }) if *removed <= epoch => {
                 self.slots.remove(name);
                 false
             }
             Some(Slot { value: None, .. }) => true,
-            _ => false,
+            Some(slot) => {
+                slot.listed = false;
+                false
+            }
+            None => false,
         });
     }
 
@@ -367,5 +394,24 @@ mod tests {
         assert_eq!(names.get(b"s", 0), Lookup::Absent);
         names.settle(0);
         assert!(names.is_empty());
+    }
+
+    #[test]
+    fn names_closed_without_end_are_remembered_once() {
+        let mut names: Names<char> = Names::default();
+        for n in 0..100u32 {
+            assert!(names.close(&n.to_be_bytes(), 0).is_none());
+            let _ = names.set(b"s", 'a', 0);
+            assert!(names.close(b"s", 0).is_some());
+        }
+        assert_eq!((names.len(), names.removed.len()), (1, 1));
+        names.settle(0);
+        assert!(names.is_empty() && names.removed.is_empty());
+        let _ = names.set(b"s", 'b', 1);
+        names.settle(1);
+        let again = names.close(b"s", 2).expect("a name to take away");
+        names.undo(vec![again]);
+        names.settle(2);
+        assert_eq!(names.get(b"s", 3), Lookup::Known(&'b'));
     }
 }

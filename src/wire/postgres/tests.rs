@@ -116,7 +116,7 @@ fn first_packets() {
     }
     assert_eq!(first_packet_bytes(7u32.to_be_bytes()), None);
     assert_eq!(first_packet_bytes(10_000u32.to_be_bytes()), Some(10_000));
-    assert_eq!(first_packet_bytes(10_001u32.to_be_bytes()), None);
+    assert_eq!(first_packet_bytes(10_005u32.to_be_bytes()), None);
     assert_eq!(first_packet_bytes(0x4745_5420u32.to_be_bytes()), None, "GET of HTTP");
 }
 

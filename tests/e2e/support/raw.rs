@@ -90,6 +90,21 @@ impl Raw {
         }
     }
 
+    /// Logs in at weir without waiting for the target: what it says is left to be read, or not.
+    pub fn try_login_quietly(endpoint: &Endpoint) -> Raw {
+        let mut raw = Raw::connect(endpoint.port);
+        raw.send(&startup(&[("user", &endpoint.user), ("database", &endpoint.dbname)]));
+        let asked = raw.read().expect("an answer");
+        assert!(asked.is_some_and(|message| message.kind == b'R'), "no request to prove oneself");
+        raw.scram(&endpoint.password, &mut Vec::new());
+        raw
+    }
+
+    /// The connection itself.
+    pub fn stream(&self) -> &TcpStream {
+        &self.stream
+    }
+
     /// SCRAM-SHA-256 as RFC 5802 has it, without channel binding; checks the server's proof too.
     fn scram(&mut self, password: &str, messages: &mut Vec<Message>) {
         let first = format!("n=,r={}", super::scratch::canary("n"));

@@ -21,6 +21,15 @@ pub fn python() -> Command {
     command
 }
 
+/// Java with the JDBC driver as Debian packages it; runs a source file.
+pub fn java() -> Command {
+    let driver = "/usr/share/java/postgresql.jar";
+    assert!(PathBuf::from(driver).exists(), "no JDBC driver; `tests/run --tools` installs it");
+    let mut command = Command::new("java");
+    command.args(["-XX:TieredStopAtLevel=1", "-cp", driver]);
+    command
+}
+
 /// Node with node-postgres.
 pub fn node() -> Command {
     let modules = folder().join("node_modules");
