@@ -57,8 +57,8 @@ enum Mode {
     Relay,
 }
 
-/// Nobody listens here, and nobody without the rights of root can while a test runs; a port that was
-/// free a moment ago may be somebody's.
+/// Nobody listens here, and nobody without the rights of root can; a port that was free a moment
+/// ago may be somebody's.
 const DEAD: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(std::net::Ipv4Addr::LOCALHOST), 1);
 
 const PANIC: u8 = b'!';
