@@ -90,7 +90,8 @@ impl Answer {
         self.error = String::from_utf8_lossy(message).into_owned();
     }
 
-    /// Bytes of the answer. Keeps the first `limit` of them.
+    /// Bytes of the answer. Keeps the first `limit` of them. What answers no command (the
+    /// description of a statement) is not kept: no row would ever take it.
     ///
     /// # Errors
     /// A full chunk could not be recorded.
@@ -101,6 +102,9 @@ impl Answer {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Refused> {
+        if self.issued.is_none() {
+            return Ok(());
+        }
         self.bytes += bytes.len() as u64;
         let room = limit.saturating_sub(self.captured + self.buffer.len() as u64);
         let keep = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());

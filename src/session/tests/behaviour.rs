@@ -402,3 +402,23 @@ fn bytes_behind_an_ssl_request_and_odd_first_packets_are_refused() {
     slow.with(|m, s| m.handle_timeout(s));
     assert_eq!(error_code(&messages(&slow.take(Side::Client))[0].1), "57P05");
 }
+
+#[test]
+fn descriptions_that_belong_to_no_execution_are_not_kept_and_have_no_limit() {
+    let mut bench = Bench::ready();
+    let describe = message(b'D', b"Ss\0");
+    bench.client(&[parse("s", "SELECT 1"), describe, sync()].concat());
+    bench.take(Side::Server);
+    let parameters = 30_000u16;
+    let types = [0, 0, 0, 23].repeat(usize::from(parameters));
+    let described = message(b't', &[&parameters.to_be_bytes()[..], &types].concat());
+    let columns = message(b'T', b"\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0");
+    let answer = [message(b'1', b""), described, columns, ready_for_query(b'I')].concat();
+    bench.server(&answer);
+    assert_eq!(bench.take(Side::Client), answer);
+    bench.client(&[bind("", "s"), execute(""), sync()].concat());
+    let answer = [message(b'2', b""), row(b"1"), complete("SELECT 1"), ready_for_query(b'I')];
+    bench.server(&answer.concat());
+    let kept = row(b"1").len() + complete("SELECT 1").len();
+    assert!(record(&bench).contains(&format!("chunk {kept} of 1")), "{:?}", record(&bench));
+}
