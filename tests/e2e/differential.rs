@@ -29,7 +29,6 @@ fn play(server: &Postgres) {
     let said = String::from_utf8_lossy(&played.stdout);
     let errors = String::from_utf8_lossy(&played.stderr);
     assert!(played.status.success(), "{said}{errors}");
-    println!("{said}");
 }
 
 #[test]
