@@ -90,6 +90,9 @@ pub const SEGMENT_AGE_US: u64 = 60_000_000;
 pub const SYNC_INTERVAL_US: u64 = 10_000;
 /// Sessions that wait for the disk may wait this long for others to share the flush.
 pub const GATHER_US_MAX: u64 = 500;
+/// CancelRequests for sessions of other gateways that one shard hands on in a second, counted by
+/// connections to targets.
+pub const CANCELS_ABROAD_MAX: usize = 64;
 /// Commands that wait for approval, per shard.
 pub const HELD_COMMANDS_MAX: usize = 1_024;
 /// A stage that takes longer than an hour is measured as an hour.

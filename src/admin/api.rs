@@ -31,7 +31,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, Router};
 
-use super::auth::Caller;
+use super::auth::{self, Caller};
 use super::sealing::Sealing;
 use super::shape::{self, Ballot, Decision, VoteReply};
 use super::state::{Counters, State};
@@ -174,7 +174,11 @@ async fn caller(api: &Api, header: String) -> Option<Caller> {
     }
     let _place = api.checks.acquire().await.ok()?;
     let state = api.state.clone();
-    let check = move || state.gate.caller(&header, &state.settings().users);
+    let check = move || {
+        let settings = state.settings();
+        let known = state.gate.caller(&header, &settings.users);
+        known.or_else(|| auth::token(&header, &settings.users).and_then(|it| state.bearer(&it)))
+    };
     tokio::task::spawn_blocking(check).await.ok().flatten()
 }
 

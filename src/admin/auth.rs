@@ -108,6 +108,28 @@ impl Gate {
     }
 }
 
+/// A token of an issuer in a header, and the name it was given for: as bearer, or as the password
+/// of somebody who is no user of the configuration.
+pub fn token(header: &str, users: &[User]) -> Option<Given> {
+    let (scheme, value) = header.split_once(' ')?;
+    let value = value.trim();
+    if scheme.eq_ignore_ascii_case("bearer") {
+        return Some(Given { name: None, token: value.as_bytes().to_vec() });
+    }
+    let pair = String::from_utf8(BASE64.decode(value).ok()?).ok()?;
+    let (name, token) = pair.split_once(':').filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let known = users.iter().any(|user| user.name == name);
+    (!known).then(|| Given { name: Some(name.to_owned()), token: token.as_bytes().to_vec() })
+}
+
+/// What `token` found. Not proven yet.
+pub struct Given {
+    /// Whom the caller claims to be, if it does.
+    pub name: Option<String>,
+    /// The token.
+    pub token: Vec<u8>,
+}
+
 /// Where the token of a data directory lies.
 pub fn token_path(data_dir: &Path) -> PathBuf {
     data_dir.join("admin.token")

@@ -379,11 +379,7 @@ impl Core {
             ToControl::RefreshKeys { issuer } => keys::want(&self.state, &issuer),
             ToControl::Cancel { shard, key } => {
                 let state = self.state.clone();
-                tokio::spawn(async move {
-                    for other in (0..state.mesh.len()).filter(|other| *other != shard) {
-                        state.mesh.send(other, || ToShard::Cancel(key.clone())).await;
-                    }
-                });
+                tokio::spawn(async move { state.mesh.cancel(shard, key).await });
             }
             ToControl::Stopped { shard } => {
                 log::info(&format!("shard {shard} has stopped"));

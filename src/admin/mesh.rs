@@ -119,6 +119,18 @@ impl Mesh {
         (!silent).then_some(false)
     }
 
+    /// Hands a CancelRequest that reached `shard` to the one that has its session, else to the
+    /// targets.
+    pub async fn cancel(&self, shard: usize, key: Vec<u8>) {
+        for other in (0..self.posts.len()).filter(|other| *other != shard) {
+            let answer = self.ask(other, |reply| ToShard::Cancel(key.clone(), reply)).await;
+            if within(answer).await == Some(true) {
+                return;
+            }
+        }
+        self.send(shard, || ToShard::CancelAbroad(key.clone())).await;
+    }
+
     async fn ask_all<T>(
         &self,
         mut make: impl FnMut(oneshot::Sender<T>) -> ToShard,

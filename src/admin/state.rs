@@ -9,13 +9,14 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
-use super::auth::Gate;
+use super::auth::{self, Caller, Gate};
 use super::keys::IssuerFacts;
 use super::mesh::Mesh;
 use super::resolve::{self, Found};
 use super::{catalog, clock, log, shape};
 use crate::config::settings::{Host, Settings, Target};
 use crate::decide::approval::AskSummary;
+use crate::identify::token;
 use crate::mask::catalog::Catalog;
 use crate::metrics::{Meters, TargetReading, Total};
 use crate::record::SessionId;
@@ -325,6 +326,27 @@ impl State {
     /// The configuration in force.
     pub fn settings(&self) -> Arc<Settings> {
         self.world().settings.clone()
+    }
+
+    /// Who the bearer of an issuer's token is. Nobody becomes weir's administrator by it: who is in
+    /// a group that is called so elsewhere decides somebody else.
+    pub fn bearer(&self, given: &auth::Given) -> Option<Caller> {
+        let snapshot = self.world().snapshot();
+        let settings = &snapshot.settings;
+        let issuers = settings.issuers.iter().enumerate().map(|(index, issuer)| {
+            let keys = snapshot.keys.get(index).and_then(|published| published.keys.as_deref());
+            token::Issuer { policy: &issuer.policy, keys }
+        });
+        let issuers: Vec<_> = issuers.collect();
+        let bearer = token::verify(&given.token, &issuers, clock::utc_us()).ok()?;
+        let own = settings.users.iter().any(|user| user.name == bearer.user);
+        let other = given.name.as_ref().is_some_and(|name| *name != bearer.user);
+        if own || other || bearer.user == auth::ADMIN {
+            return None;
+        }
+        let mut groups = bearer.groups;
+        groups.retain(|group| group != auth::ADMIN);
+        Some(Caller { name: bearer.user, groups })
     }
 
     /// Configuration and targets, for as long as the guard lives; never across an await.

@@ -202,9 +202,9 @@ pub struct KeySet {
 pub struct Published {
     /// As read last; `None` until the first read that worked.
     pub keys: Option<Arc<KeySet>>,
-    /// How often they were read so far, or could not be: who waits for newer keys sees by it that
-    /// there are none.
-    pub reads: u64,
+    /// How often somebody asked for newer ones and they were read, or could not be: who waits sees
+    /// by it that there are none.
+    pub answers: u64,
 }
 
 /// Why a text is no key set.

@@ -33,9 +33,10 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             ToShard::Kill(id, answer) => {
                 let _gone = answer.send(self.kill(id));
             }
-            ToShard::Cancel(key) => {
-                self.cancel(&key);
+            ToShard::Cancel(key, answer) => {
+                let _gone = answer.send(self.cancel(&key));
             }
+            ToShard::CancelAbroad(key) => self.cancel_abroad(&key),
             ToShard::Sessions(answer) => {
                 let _gone = answer.send(self.summaries());
             }

@@ -16,6 +16,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::abroad::Abroad;
 use super::clock;
 use super::counters::Counters;
 use super::errand::Party;
@@ -160,6 +161,7 @@ pub(super) struct Core<M, J: ShardJournal> {
     awaiting_disk: Vec<Token>,
     job: Option<J::Job>,
     flushes: Flushes,
+    pub(super) abroad: Abroad,
     ticked_us: u64,
     spin: Spin,
     /// The turn before the last sleep in the ring, if that was the last thing.
@@ -214,6 +216,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             awaiting_disk: Vec::new(),
             job: None,
             flushes: Flushes::default(),
+            abroad: Abroad::default(),
             ticked_us: 0,
             spin: Spin::default(),
             slept_us: None,

@@ -17,6 +17,10 @@ pub struct Counters {
     pub refused: Counter,
     /// Of these, clients for whom there was no room among those that have not logged in yet.
     pub shut_out: Counter,
+    /// CancelRequests sent to targets for sessions that are not here.
+    pub cancels_abroad: Counter,
+    /// CancelRequests for such sessions that were one too many.
+    pub cancels_dropped: Counter,
     /// Accepts that failed, usually for want of descriptors.
     pub accept_errors: Counter,
     /// Sessions ended by a panic.

@@ -88,8 +88,10 @@ pub enum ToShard {
     Vote(SessionId, Vote, tokio::sync::oneshot::Sender<VoteReply>),
     /// End a session; answers whether it was found here.
     Kill(SessionId, tokio::sync::oneshot::Sender<bool>),
-    /// A CancelRequest arrived at another shard.
-    Cancel(Vec<u8>),
+    /// A CancelRequest arrived at another shard; answers whether its session is here.
+    Cancel(Vec<u8>, tokio::sync::oneshot::Sender<bool>),
+    /// No shard has the session of this CancelRequest: hand it to the targets.
+    CancelAbroad(Vec<u8>),
     /// List live sessions.
     Sessions(tokio::sync::oneshot::Sender<Vec<SessionSummary>>),
     /// Another shard has more clients than this one and gives one away.

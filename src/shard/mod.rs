@@ -3,6 +3,7 @@
 //! In: settings, a journal per shard. Out: running shards, one OS thread each, and their mailboxes.
 //! Never: a lock or a wait between shards; a client lives and dies on the shard that accepted it.
 
+mod abroad;
 pub mod check;
 pub mod clock;
 pub mod contain;

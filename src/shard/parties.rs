@@ -126,7 +126,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         }
     }
 
-    fn insert(&mut self, party: Party<M>, client: Option<TcpStream>) {
+    pub(super) fn insert(&mut self, party: Party<M>, client: Option<TcpStream>) {
         self.insert_driver(Driver::new(party, client));
     }
 

@@ -6,7 +6,7 @@
 //   token CLIENT RESOURCE   a token by the client credentials grant, through its token endpoint
 //   approve CODE PERSON     walks through the pages a person would, with cookies
 //   deny CODE PERSON        the same, up to the button that refuses
-//   rotate                  signs with a new key from now on and publishes only that
+//   rotate                  signs with new keys from now on and publishes only those
 //   revoke                  takes back what the last refresh token was granted
 //   down, up                closes the port, opens it again
 //   asked                   how often the key set was read
@@ -28,6 +28,8 @@ const ca = fs.readFileSync(authority);
 const PEOPLE = {
   alice: { email: 'alice@example.com', email_verified: true, groups: ['staff'] },
   dora: { email: 'dora@example.com', email_verified: true, groups: ['dba', 'staff'] },
+  daniel: { email: 'daniel@example.com', groups: ['dba'] },
+  chief: { email: 'chief@example.com', groups: ['admin'] },
   single: { email: 'single@example.com', groups: 'staff' },
   nobody: { groups: ['staff'] },
   impostor: { email: 'ci-bot', groups: ['dba'] },
@@ -40,10 +42,26 @@ const RESOURCES = {
   'https://other.test/': { audience: 'other', accessTokenTTL: 600 },
 };
 
-function signingKey() {
-  const { privateKey } = crypto.generateKeyPairSync('ec', { namedCurve: 'P-256' });
-  const jwk = privateKey.export({ format: 'jwk' });
-  return { ...jwk, kid: crypto.randomUUID(), use: 'sig', alg: 'ES256' };
+// A resource per algorithm, so that each is seen signed by somebody else's library.
+const ALGORITHMS =
+  ['RS256', 'RS384', 'RS512', 'PS256', 'PS384', 'PS512', 'ES256', 'ES384', 'EdDSA'];
+for (const alg of ALGORITHMS) {
+  RESOURCES[`https://weir.test/${alg}`] = {
+    audience: 'weir', accessTokenTTL: 600, jwt: { sign: { alg } },
+  };
+}
+
+function signingKeys() {
+  const kinds = [
+    ['ec', { namedCurve: 'P-256' }],
+    ['ec', { namedCurve: 'P-384' }],
+    ['rsa', { modulusLength: 2048 }],
+    ['ed25519', {}],
+  ];
+  return kinds.map(([kind, options]) => {
+    const { privateKey } = crypto.generateKeyPairSync(kind, options);
+    return { ...privateKey.export({ format: 'jwk' }), kid: crypto.randomUUID(), use: 'sig' };
+  });
 }
 
 function configuration() {
@@ -66,7 +84,7 @@ function configuration() {
   };
   return {
     clients: [...people, device],
-    jwks: { keys: [signingKey()] },
+    jwks: { keys: signingKeys() },
     cookies: { keys: ['a cookie key of the test'] },
     scopes: ['openid', 'offline_access'],
     findAccount: (ctx, id) => ({ accountId: id, claims: () => ({ sub: id, ...PEOPLE[id] }) }),

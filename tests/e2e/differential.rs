@@ -29,6 +29,7 @@ fn play(server: &Postgres) {
     let said = String::from_utf8_lossy(&played.stdout);
     let errors = String::from_utf8_lossy(&played.stderr);
     assert!(played.status.success(), "{said}{errors}");
+    eprintln!("{said}");
 }
 
 #[test]

@@ -5,6 +5,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
+
 use crate::support::lake::{self, text};
 use crate::support::oidc::{OTHER, Oidc, SHORT, WEIR};
 use crate::support::scratch::{output, run};
@@ -114,6 +117,87 @@ fn a_token_is_a_password() {
     }
 }
 
+const HOLDING_RULES: &str = r#"
+[[rule]]
+name = "tables need a DBA"
+when = { commands = ["ddl"] }
+then = { hold = { approvers = ["dba"], quorum = 1, timeout = "1m" } }
+
+[[rule]]
+name = "the rest"
+when = { commands = ["read", "session"] }
+then = "allow"
+"#;
+
+/// `weir approvals` as the bearer of a token: whether it worked, and what it printed.
+fn approvals(weir: &Weir, who: (&str, &str), arguments: &[&str]) -> (bool, String) {
+    let (name, token) = who;
+    let mut command = weir.command(&[&["approvals"], arguments, &["--as", name]].concat());
+    let result = output(command.env("WEIR_PASSWORD", token));
+    let printed = [result.stdout, result.stderr].concat();
+    (result.status.success(), String::from_utf8_lossy(&printed).into_owned())
+}
+
+#[test]
+fn the_bearer_of_a_token_approves() {
+    let mut issuer = Oidc::start();
+    let database = Postgres::shared().database();
+    let mut weir = Spec::new(&database)
+        .user("ci-bot", &["agents"])
+        .rules(HOLDING_RULES)
+        .tail(&issuer.toml(""))
+        .start();
+    let alice = ("alice@example.com", &*issuer.token("alice", WEIR));
+    let dora = ("dora@example.com", &*issuer.token("dora", WEIR));
+    let mut psql = tools::client("psql");
+    with_token(&weir, dora.0, dora.1).give_to(&mut psql);
+    psql.args(["-X", "-q", "-c", "CREATE TABLE held_by_dora (id int)"]).stdin(Stdio::null());
+    let mut held = psql.spawn().expect("psql");
+    let mut id = String::new();
+    wait_until("a command that is held", Duration::from_secs(20), || {
+        let (_, printed) = approvals(&weir, dora, &["list", "--json"]);
+        let row: serde_json::Value = serde_json::from_str(&printed).unwrap_or_default();
+        id = row["id"].as_str().unwrap_or_default().to_owned();
+        !id.is_empty()
+    });
+    let vote = ["approve", &id, "--reason", "seen"];
+    // Not of the group, not for oneself, not under another name, not by a token of others.
+    assert!(!approvals(&weir, alice, &vote).0, "alice is no DBA");
+    let (done, said) = approvals(&weir, dora, &vote);
+    assert!(!done && said.contains("does not count"), "{said}");
+    assert!(!approvals(&weir, ("root@example.com", dora.1), &vote).0, "another name");
+    let other = issuer.token("dora", OTHER);
+    assert!(!approvals(&weir, (dora.0, &other), &vote).0, "another audience");
+    assert!(
+        !approvals(&weir, ("ci-bot", &issuer.token("impostor", WEIR)), &vote).0,
+        "a taken name"
+    );
+    assert!(held.try_wait().expect("psql").is_none(), "nothing of this released the command");
+    let second = ("daniel@example.com", &*issuer.token("daniel", WEIR));
+    let (done, said) = approvals(&weir, second, &vote);
+    assert!(done, "{said}");
+    assert!(held.wait().expect("psql").success());
+    // Being in a group `admin` elsewhere makes nobody weir's administrator.
+    let chief = ("chief@example.com", &*issuer.token("chief", WEIR));
+    let (done, said) = approvals(&weir, chief, &["list"]);
+    assert!(done && said.contains("no command waits"), "{said}");
+    let approver = weir.lake().rows("approvals");
+    assert!(approver.iter().any(|row| text(row, "approver") == second.0), "{approver:#?}");
+}
+
+#[test]
+fn every_algorithm_of_an_issuer_is_understood() {
+    let mut issuer = Oidc::start();
+    let (weir, _) = weir_of(&issuer, "");
+    for name in ["RS256", "RS384", "RS512", "PS256", "PS384", "PS512", "ES256", "ES384", "EdDSA"] {
+        let token = issuer.token("alice", &format!("{WEIR}{name}"));
+        let header = BASE64URL.decode(token.split('.').next().unwrap_or_default());
+        let header = String::from_utf8(header.expect("base64")).expect("text");
+        assert!(header.contains(&format!("\"alg\":\"{name}\"")), "{header}");
+        assert_eq!(tools::psql(&with_token(&weir, "somebody", &token), "SELECT 1"), "1", "{name}");
+    }
+}
+
 #[test]
 fn groups_open_roles() {
     let mut issuer = Oidc::start();
@@ -212,7 +296,7 @@ fn keys_change_without_a_restart_and_outlive_their_issuer() {
     issuer.say("up");
     let check = output(&mut weir.command(&["check"]));
     let said = String::from_utf8_lossy(&check.stdout).into_owned();
-    assert!(said.contains(&format!("ok    issuer {}: 1 keys", issuer.name())), "{said}");
+    assert!(said.contains(&format!("ok    issuer {}: 4 keys", issuer.name())), "{said}");
 }
 
 #[test]

@@ -7,7 +7,7 @@ use crate::support::raw::{
     parse, query, sqlstate, startup, sync, terminate,
 };
 use crate::support::weir::{CLEAR, TARGET};
-use crate::support::{Certificates, Database, Endpoint, Postgres, Spec, tools};
+use crate::support::{Certificates, Database, Endpoint, Postgres, Spec, tools, wait_until};
 
 /// Bytes of a client after login, and how many ReadyForQuery answer them.
 struct Conversation {
@@ -474,6 +474,25 @@ fn a_cancel_request_reaches_the_right_backend() {
     assert_eq!(sqlstate(&sleeper.read_ready(1)).as_deref(), Some("57014"));
     assert!(start.elapsed() < Duration::from_secs(20), "{:?}", start.elapsed());
     assert_eq!(sqlstate(&other.read_ready(1)), None);
+    assert_eq!(sleeper.rows("SELECT 1"), [[Some("1".to_owned())]]);
+}
+
+#[test]
+fn a_cancel_request_finds_its_session_from_another_weir() {
+    let database = Postgres::shared().database();
+    let (weir, elsewhere) = (Spec::new(&database).start(), Spec::new(&database).start());
+    let (mut sleeper, greeting) = Raw::try_login(&weir.endpoint());
+    let key = greeting.iter().find(|message| message.kind == b'K').expect("a key");
+    sleeper.send(&query("SELECT pg_sleep(60)"));
+    wait_until("the statement to run", Duration::from_secs(20), || {
+        let sleeping = "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(6%' \
+                        AND datname = current_database() AND state = 'active'";
+        database.sql(sleeping) == "1"
+    });
+    let mut request = Raw::connect(elsewhere.port);
+    request.send(&packet(&[&80_877_102u32.to_be_bytes()[..], &key.body].concat()));
+    assert!(request.read_to_end().is_empty(), "a CancelRequest has no answer");
+    assert_eq!(sqlstate(&sleeper.read_ready(1)).as_deref(), Some("57014"));
     assert_eq!(sleeper.rows("SELECT 1"), [[Some("1".to_owned())]]);
 }
 

@@ -364,7 +364,7 @@ impl Table {
                 self.with(|machine, stage| machine.handle_timeout(stage));
             }
             240..=242 => self.with(|machine, stage| machine.handle_cancel(stage)),
-            243..=246 => self.vote(word % 2 == 0),
+            243..=246 => self.vote(word.is_multiple_of(2)),
             247 => self.with(|machine, stage| machine.handle_snapshot(stage)),
             248 => self.with(|machine, stage| machine.handle_drain(false, stage)),
             249 => self.with(|machine, stage| machine.handle_eof(Side::Client, stage)),

@@ -24,9 +24,11 @@ pub struct Moment {
     foreign_ns: u64,
 }
 
-#[derive(Clone, Copy, Default)]
+#[derive(Default)]
 struct Usage {
     cpu_ns: u64,
+    /// By thread id.
+    threads_ns: HashMap<u32, u64>,
     voluntary: u64,
 }
 
@@ -43,12 +45,22 @@ pub struct Cost {
     pub seconds: f64,
     /// Of the watched process tree.
     pub cpu_us: f64,
+    /// Of its busiest thread: the one that carries the traffic.
+    pub busiest_us: f64,
     /// Voluntary context switches of the watched process tree.
     pub switches: f64,
     /// Of the whole machine, steal excluded.
     pub busy_us: f64,
     pub steal_percent: f64,
     pub foreign_percent: f64,
+}
+
+impl Usage {
+    fn busiest_since(&self, before: &Usage) -> u64 {
+        let earlier = |tid: &u32| before.threads_ns.get(tid).copied().unwrap_or(0);
+        let spent = self.threads_ns.iter().map(|(tid, ns)| ns.saturating_sub(earlier(tid)));
+        spent.max().unwrap_or(0)
+    }
 }
 
 impl Moment {
@@ -72,6 +84,7 @@ impl Moment {
         let foreign_ns = end.foreign_ns.saturating_sub(self.foreign_ns) as f64;
         Cost {
             seconds,
+            busiest_us: end.usage.busiest_since(&self.usage) as f64 / 1e3,
             cpu_us: end.usage.cpu_ns.saturating_sub(self.usage.cpu_ns) as f64 / 1e3,
             switches: end.usage.voluntary.saturating_sub(self.usage.voluntary) as f64,
             busy_us: (total - idle - steal).max(0.0) * TICK_NS as f64 / 1e3,
@@ -134,8 +147,11 @@ fn usage(processes: &HashMap<u32, Process>, root: u32) -> Usage {
         for task in fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten() {
             let read = |name: &str| fs::read_to_string(task.path().join(name)).unwrap_or_default();
             let schedstat = read("schedstat");
-            exact_ns +=
+            let thread_ns =
                 schedstat.split_whitespace().next().and_then(|t| t.parse().ok()).unwrap_or(0);
+            exact_ns += thread_ns;
+            let tid = task.file_name().to_str().and_then(|name| name.parse().ok());
+            sum.threads_ns.extend(tid.map(|tid: u32| (tid, thread_ns)));
             sum.voluntary += status_field(&read("status"), "voluntary_ctxt_switches:");
         }
         let (own, children) =
@@ -188,6 +204,7 @@ mod tests {
         assert!(cost.cpu_us > 30_000.0, "{cost:?}");
         assert!(cost.cpu_us < cost.seconds * 1.2e6, "{cost:?}");
         assert!(cost.busy_us > 0.0, "{cost:?}");
+        assert!((cost.busiest_us - cost.cpu_us).abs() < 20_000.0, "one thread: {cost:?}");
     }
 
     #[test]

@@ -26,8 +26,9 @@ const fn more(name: &'static str, heading: &'static str) -> Metric {
 
 /// Every metric, in the order of the columns. `added_us_per_txn` is derived: the machine's busy
 /// time minus that of the direct arm in the same round, `added_mean_us` likewise of one client.
-pub const METRICS: [Metric; 19] = [
+pub const METRICS: [Metric; 20] = [
     less("cpu_us_per_txn", "CPU us/txn"),
+    less("busiest_us_per_txn", "busiest thread"),
     less("machine_us_per_txn", "machine us/txn"),
     less("added_us_per_txn", "added us/txn"),
     less("switches_per_txn", "switches/txn"),
@@ -258,6 +259,7 @@ fn transaction_values(
     ]);
     if is_proxy {
         values.insert("cpu_us_per_txn", cost.cpu_us / count);
+        values.insert("busiest_us_per_txn", cost.busiest_us / count);
         values.insert("switches_per_txn", cost.switches / count);
     }
     // Percentiles of a closed loop leave out what they claim to show: the waiting it never did.

@@ -36,8 +36,8 @@ pub struct Waiting {
     offer: Offer,
     /// What is said when they do not come, or do not help.
     fault: Token,
-    /// How often the issuer's keys had been read when the wait began.
-    reads: u64,
+    /// How many such questions had been answered when the wait began.
+    answers: u64,
     /// The deadline of the login as a whole.
     deadline_us: u64,
 }
@@ -174,7 +174,7 @@ impl Login {
         let waiting = Waiting {
             offer,
             fault: refused.fault,
-            reads: snapshot.keys.get(index).map_or(0, |published| published.reads),
+            answers: snapshot.keys.get(index).map_or(0, |published| published.answers),
             deadline_us: self.deadline_us,
         };
         self.deadline_us = self.deadline_us.min(stage.now.mono_us + limits::KEYS_WAIT_US);
@@ -195,7 +195,7 @@ impl Login {
             Err(refused) => refused,
         };
         let published = refused.stale.and_then(|index| stage.snapshot.keys.get(index));
-        if published.is_some_and(|published| published.reads <= waiting.reads) {
+        if published.is_some_and(|published| published.answers <= waiting.answers) {
             self.deadline_us = until_us;
             self.state = State::Proof(asked, Proof::Keys(waiting));
             return Ok(());

@@ -32,7 +32,7 @@ fn issuer(login: TokenLogin) -> Issuer {
 }
 
 /// `reader` is for the group `dba`, `app` for everybody.
-fn snapshot_of(login: TokenLogin, keys: Option<KeySet>, reads: u64) -> Rc<Snapshot> {
+fn snapshot_of(login: TokenLogin, keys: Option<KeySet>, answers: u64) -> Rc<Snapshot> {
     let mut source = source();
     let settings = Arc::get_mut(&mut source.settings).expect("nobody else has them");
     settings.issuers = vec![issuer(login)];
@@ -42,7 +42,7 @@ fn snapshot_of(login: TokenLogin, keys: Option<KeySet>, reads: u64) -> Rc<Snapsh
         groups: vec!["dba".to_owned()],
     };
     settings.targets[0].credentials.insert(0, reader);
-    source.keys = vec![Published { keys: keys.map(Arc::new), reads }];
+    source.keys = vec![Published { keys: keys.map(Arc::new), answers }];
     Rc::new(Snapshot::build(&source))
 }
 
