@@ -151,7 +151,8 @@ fn the_bearer_of_a_token_approves() {
     let dora = ("dora@example.com", &*issuer.token("dora", WEIR));
     let mut psql = tools::client("psql");
     with_token(&weir, dora.0, dora.1).give_to(&mut psql);
-    psql.args(["-X", "-q", "-c", "CREATE TABLE held_by_dora (id int)"]).stdin(Stdio::null());
+    psql.args(["-X", "-q", "-c", "CREATE TABLE held_by_dora (id int)"]);
+    psql.stdin(Stdio::null()).stderr(Stdio::null());
     let mut held = psql.spawn().expect("psql");
     let mut id = String::new();
     wait_until("a command that is held", Duration::from_secs(20), || {

@@ -27,8 +27,7 @@ fn a_server_that_does_not_fit_is_left_for_the_next_one() {
 #[test]
 fn a_target_without_a_server_that_fits_says_so() {
     let ((first, one), (second, other)) = (listener(), listener());
-    let (_, dead) = listener();
-    let rig = Rig::start_with(PLAIN, first, vec![one, other, dead]);
+    let rig = Rig::start_with(PLAIN, first, vec![one, other, DEAD]);
     let (mut client, mut server) = rig.pair();
     client.write_all(&[NEXT]).expect("sent");
     assert_eq!(rest(&mut server), "bye");
