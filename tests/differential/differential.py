@@ -102,7 +102,7 @@ def end(case, connection):
         raise Trouble(f"does not end behind\n    {shown(connection.heard[-5:])}")
 
 
-# --- what must differ ------------------------------------------------------------------------------
+# --- what must differ -----------------------------------------------------------------------------
 
 
 def normal(case, connection, endpoint):
@@ -148,7 +148,7 @@ def report(case, body, endpoint):
     return b"\0".join(code + VOLATILE.sub(rb"\1?", text) for code, text in fields)
 
 
-# --- comparing -------------------------------------------------------------------------------------
+# --- comparing ------------------------------------------------------------------------------------
 
 
 def shown(heard, most=40):

@@ -202,9 +202,22 @@ def option(case, word, arguments):
     return True
 
 
+def lines(content):
+    """Numbered lines; one that ends in a backslash goes on in the next."""
+    begun, whole = 0, ""
+    for number, line in enumerate(content.splitlines(), 1):
+        begun = begun if whole else number
+        whole += line.lstrip() if whole else line
+        if whole.endswith("\\"):
+            whole = whole[:-1]
+            continue
+        yield begun, whole
+        whole = ""
+
+
 def load(path):
     setup, cases = [], []
-    for number, line in enumerate(path.read_text().splitlines(), 1):
+    for number, line in lines(path.read_text()):
         place = f"{path.name}:{number}"
         if not line.strip() or line.lstrip().startswith("#"):
             continue

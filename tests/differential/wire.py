@@ -90,10 +90,10 @@ class Connection:
         self.ended = None
         self.key = b""
 
-    # --- bytes ----------------------------------------------------------------------------------
+    # --- bytes ------------------------------------------------------------------------------------
 
     def send(self, data, piece=None):
-        """Sends in pieces of so many bytes and hears meanwhile, as a peer that is not read stops."""
+        """Sends in pieces of so many bytes, and hears meanwhile: a peer that is not read stops."""
         size = piece or max(len(data), 1)
         for start in range(0, len(data), size):
             part = data[start : start + size]
@@ -199,7 +199,7 @@ class Connection:
     def close(self):
         self.socket.close()
 
-    # --- logins ---------------------------------------------------------------------------------
+    # --- logins -----------------------------------------------------------------------------------
 
     def start_tls(self):
         tls = Tls(self.endpoint.tls(), "localhost")
@@ -277,7 +277,8 @@ class Connection:
     def cancel(self):
         """Asks for a cancel as libpq does: a connection of its own, heard to its end."""
         request = struct.pack("!ii", 8 + len(self.key), CANCEL_CODE) + self.key
-        with socket.create_connection((self.endpoint.host, self.endpoint.port), PATIENCE_S) as other:
+        place = (self.endpoint.host, self.endpoint.port)
+        with socket.create_connection(place, PATIENCE_S) as other:
             other.sendall(request)
             while other.recv(1024):
                 pass

@@ -11,8 +11,11 @@ trap 'rm -rf "$folder"' EXIT
 q -c 'drop schema if exists dumped cascade' >/dev/null
 say create "$(q <<'SQL'
 create schema dumped;
-create table dumped.t (id int primary key, name text not null, n numeric, at timestamptz, data bytea, tags text[]);
-insert into dumped.t select i, 'name ' || i || E'\t\\x', i / 7.0, '2026-01-01'::timestamptz + i * interval '1 minute',
+create table dumped.t (
+  id int primary key, name text not null, n numeric, at timestamptz, data bytea, tags text[]
+);
+insert into dumped.t select i, 'name ' || i || E'\t\\x', i / 7.0,
+  '2026-01-01'::timestamptz + i * interval '1 minute',
   decode(md5(i::text), 'hex'), array['a', null, i::text] from generate_series(1, 20000) i;
 create index on dumped.t (name);
 create view dumped.v as select id, upper(name) as name from dumped.t;
@@ -54,8 +57,9 @@ fi
 say copy-out "$(q -c "\\copy dumped.t to '$folder/text'" && md5sum <"$folder/text")"
 say copy-binary "$(q -c "\\copy dumped.t to '$folder/binary' with (format binary)" &&
   md5sum <"$folder/binary")"
-say copy-back "$(q -c 'create temp table u (like dumped.t)' -c "\\copy u from '$folder/binary' with (format binary)" \
-  -c "\\copy u from '$folder/text'" -c "select count(*), md5(string_agg(u::text, '|' order by id)) from u")"
+say copy-back "$(q -c 'create temp table u (like dumped.t)' \
+  -c "\\copy u from '$folder/binary' with (format binary)" -c "\\copy u from '$folder/text'" \
+  -c "select count(*), md5(string_agg(u::text, '|' order by id)) from u")"
 
 head -c 2000000 /dev/zero | tr '\0' 'l' >"$folder/object"
 say large-object "$(q <<SQL
