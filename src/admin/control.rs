@@ -377,9 +377,9 @@ impl Core {
                 }
             }
             ToControl::RefreshKeys { issuer } => keys::want(&self.state, &issuer),
-            ToControl::Cancel { shard, key } => {
+            ToControl::Cancel { shard, key, client } => {
                 let state = self.state.clone();
-                tokio::spawn(async move { state.mesh.cancel(shard, key).await });
+                tokio::spawn(async move { state.mesh.cancel(shard, key, client).await });
             }
             ToControl::Stopped { shard } => {
                 log::info(&format!("shard {shard} has stopped"));

@@ -9,7 +9,7 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::record::SessionId;
-use crate::shard::mail::{SessionSummary, ToShard, Vote, VoteReply};
+use crate::shard::mail::{Canceller, SessionSummary, ToShard, Vote, VoteReply};
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,14 +121,15 @@ impl Mesh {
 
     /// Hands a CancelRequest that reached `shard` to the one that has its session, else to the
     /// targets.
-    pub async fn cancel(&self, shard: usize, key: Vec<u8>) {
+    pub async fn cancel(&self, shard: usize, key: Vec<u8>, client: Option<Canceller>) {
         for other in (0..self.posts.len()).filter(|other| *other != shard) {
-            let answer = self.ask(other, |reply| ToShard::Cancel(key.clone(), reply)).await;
+            let answer =
+                self.ask(other, |reply| ToShard::Cancel(key.clone(), client.clone(), reply)).await;
             if within(answer).await == Some(true) {
                 return;
             }
         }
-        self.send(shard, || ToShard::CancelAbroad(key.clone())).await;
+        self.send(shard, || ToShard::CancelAbroad(key.clone(), client.clone())).await;
     }
 
     async fn ask_all<T>(

@@ -17,6 +17,7 @@
 use std::io;
 use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
+use std::sync::Arc;
 
 use crate::accept::door::Visit;
 use crate::accept::socket;
@@ -31,7 +32,7 @@ use crate::session::machine::{Accepted, Machine, TlsFacts};
 use crate::session::{Output, Stage};
 use crate::shard::contain::contain;
 use crate::shard::leg::{Leg, Sent};
-use crate::shard::mail::{SessionSummary, Vote, VoteReply};
+use crate::shard::mail::{Canceller, SessionSummary, Vote, VoteReply};
 use crate::shard::pool::Pool;
 use crate::shard::tls::Tls;
 use crate::wire::Side;
@@ -204,6 +205,9 @@ pub struct Driver<D> {
     pub dial: Option<Box<Dial>>,
     /// The client has not proven who it is.
     pub visit: Option<Visit>,
+    /// Clients whose CancelRequest this session or errand is about: they see the end of their
+    /// connection when the target has taken it, as they would directly.
+    pub cancellers: Vec<Canceller>,
     /// The earliest entry of this session in the shard's timers.
     pub scheduled_us: Option<u64>,
     /// The shard will pump it when the disk has caught up.
@@ -246,6 +250,7 @@ impl<D: Driven> Driver<D> {
             phase: Phase::Live,
             dial: None,
             visit: None,
+            cancellers: Vec::new(),
             scheduled_us: None,
             awaits_disk: false,
             touched: false,
@@ -506,6 +511,14 @@ impl<D: Driven> Driver<D> {
         if self.phase == Phase::Live {
             self.phase = Phase::Closing { deadline_us: now_us + CLOSE_TIMEOUT_US };
         }
+    }
+
+    /// Gives the client's connection away, open, and ends without it.
+    pub fn part_with_client(&mut self) -> Option<Canceller> {
+        // Without a descriptor to spare the client sees its end a little early.
+        let client = self.client.stream().and_then(|stream| stream.try_clone().ok());
+        self.phase = Phase::Dead;
+        client.map(Arc::new)
     }
 
     /// Ends the session now; the kernel may still work for it.

@@ -14,8 +14,9 @@ use crate::limits::CANCELS_ABROAD_MAX;
 use crate::session::drive::SessionMachine;
 
 use super::core::Core;
-use super::errand::{CancelCall, Party};
+use super::errand::CancelCall;
 use super::journal::ShardJournal;
+use super::mail::Canceller;
 
 const SECOND_US: u64 = 1_000_000;
 
@@ -42,7 +43,7 @@ impl Abroad {
 
 impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     /// Hands a CancelRequest to all servers of all targets.
-    pub(super) fn cancel_abroad(&mut self, key: &[u8]) {
+    pub(super) fn cancel_abroad(&mut self, key: &[u8], client: Option<Canceller>) {
         let now_us = self.now.mono_us;
         let snapshot = &self.tools.snapshot;
         let targets = snapshot.settings.targets.iter().zip(&snapshot.addresses).enumerate();
@@ -66,7 +67,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         for (target, tls, endpoint) in servers {
             let dial = Box::new(Dial::new(target, vec![endpoint], None, now_us));
             let call = CancelCall::new(dial, tls, key.to_vec(), now_us);
-            self.insert(Party::Cancel(call), None);
+            self.insert_cancel(call, client.iter().cloned().collect());
             self.counters.cancels_abroad.add(1);
         }
     }

@@ -33,10 +33,10 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             ToShard::Kill(id, answer) => {
                 let _gone = answer.send(self.kill(id));
             }
-            ToShard::Cancel(key, answer) => {
-                let _gone = answer.send(self.cancel(&key));
+            ToShard::Cancel(key, client, answer) => {
+                let _gone = answer.send(self.cancel(&key, client).is_ok());
             }
-            ToShard::CancelAbroad(key) => self.cancel_abroad(&key),
+            ToShard::CancelAbroad(key, client) => self.cancel_abroad(&key, client),
             ToShard::Sessions(answer) => {
                 let _gone = answer.send(self.summaries());
             }

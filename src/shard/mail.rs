@@ -27,6 +27,10 @@ pub struct SnapshotSource {
     pub mock_seed: [u8; 32],
 }
 
+/// The connection of a client that sent a CancelRequest. It ends when nobody holds it any more:
+/// the target has taken the request by then, so that it cannot hit what the client does next.
+pub type Canceller = Arc<std::net::TcpStream>;
+
 /// One approver's word on a held command.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Vote {
@@ -89,9 +93,9 @@ pub enum ToShard {
     /// End a session; answers whether it was found here.
     Kill(SessionId, tokio::sync::oneshot::Sender<bool>),
     /// A CancelRequest arrived at another shard; answers whether its session is here.
-    Cancel(Vec<u8>, tokio::sync::oneshot::Sender<bool>),
+    Cancel(Vec<u8>, Option<Canceller>, tokio::sync::oneshot::Sender<bool>),
     /// No shard has the session of this CancelRequest: hand it to the targets.
-    CancelAbroad(Vec<u8>),
+    CancelAbroad(Vec<u8>, Option<Canceller>),
     /// List live sessions.
     Sessions(tokio::sync::oneshot::Sender<Vec<SessionSummary>>),
     /// Another shard has more clients than this one and gives one away.
@@ -138,6 +142,8 @@ pub enum ToControl {
         shard: usize,
         /// Process id and secret as on the wire.
         key: Vec<u8>,
+        /// Who waits for it.
+        client: Option<Canceller>,
     },
     /// The shard is drained; its journal is closed.
     Stopped {

@@ -222,7 +222,7 @@ mod tests {
         let (channel, mut receiver) = tokio::sync::mpsc::channel(1);
         let mut reports = Reports::new(9, channel);
         for shard in 0..3 {
-            reports.send(ToControl::Cancel { shard, key: vec![] });
+            reports.send(ToControl::Cancel { shard, key: vec![], client: None });
             reports.send(ToControl::RefreshCatalog { target: shard });
         }
         assert_eq!(reports.lost(), 3);

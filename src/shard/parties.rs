@@ -11,7 +11,7 @@ use super::contain::contain;
 use super::core::{Accepting, Core, Drain};
 use super::errand::{CancelCall, Party};
 use super::journal::ShardJournal;
-use super::mail::ToControl;
+use super::mail::{Canceller, ToControl};
 use super::mailbox::Peer;
 use super::refusal::{self, Refusal, Words};
 use super::ring::Token;
@@ -126,8 +126,14 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         }
     }
 
-    pub(super) fn insert(&mut self, party: Party<M>, client: Option<TcpStream>) {
+    fn insert(&mut self, party: Party<M>, client: Option<TcpStream>) {
         self.insert_driver(Driver::new(party, client));
+    }
+
+    pub(super) fn insert_cancel(&mut self, call: CancelCall, cancellers: Vec<Canceller>) {
+        let mut driver = Driver::new(Party::Cancel(call), None);
+        driver.cancellers = cancellers;
+        self.insert_driver(driver);
     }
 
     fn insert_driver(&mut self, driver: Driver<Party<M>>) {
@@ -177,10 +183,14 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                 self.carry_out(token, output);
             }
         }
-        if let Some(driver) = self.sessions.get_mut(token)
-            && driver.machine().is_closed()
-        {
-            driver.close(self.now.mono_us);
+        if let Some(driver) = self.sessions.get_mut(token) {
+            if let Party::Session(_) = driver.machine() {
+                // Nothing was there to cancel at the target.
+                driver.cancellers.clear();
+            }
+            if driver.machine().is_closed() {
+                driver.close(self.now.mono_us);
+            }
         }
         started
     }
@@ -229,8 +239,10 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                 self.cancel_keys.insert(key, token);
             }
             Output::Cancel(key) => {
-                if !self.cancel(&key) {
-                    self.reports.send(ToControl::Cancel { shard, key });
+                let driver = self.sessions.get_mut(token);
+                let client = driver.and_then(|driver| driver.part_with_client());
+                if let Err(client) = self.cancel(&key, client) {
+                    self.reports.send(ToControl::Cancel { shard, key, client });
                 }
             }
             Output::CancelAtTarget(dial, key) => {
@@ -238,7 +250,9 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                 if let Some(target) = settings.targets.get(dial.target) {
                     let tls = (target.tls, target.negotiation);
                     let call = CancelCall::new(dial, tls, key, self.now.mono_us);
-                    self.insert(Party::Cancel(call), None);
+                    let driver = self.sessions.get_mut(token);
+                    let cancellers = driver.map(|driver| std::mem::take(&mut driver.cancellers));
+                    self.insert_cancel(call, cancellers.unwrap_or_default());
                 }
             }
             Output::Close(_) => {
@@ -249,17 +263,25 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         }
     }
 
-    /// Hands a CancelRequest to the session that owns the key; `false` if none does.
-    pub(super) fn cancel(&mut self, key: &[u8]) -> bool {
-        let Some(&token) = self.cancel_keys.get(key) else { return false };
-        let Some(driver) = self.sessions.get_mut(token) else { return false };
+    /// Hands a CancelRequest to the session that owns the key.
+    ///
+    /// # Errors
+    /// None does: the client is given back.
+    pub(super) fn cancel(
+        &mut self,
+        key: &[u8],
+        client: Option<Canceller>,
+    ) -> Result<(), Option<Canceller>> {
+        let Some(&token) = self.cancel_keys.get(key) else { return Err(client) };
+        let Some(driver) = self.sessions.get_mut(token) else { return Err(client) };
+        driver.cancellers.extend(client);
         driver.call(&mut self.tools.stage(self.now), |party, stage| {
             if let Party::Session(machine) = party {
                 machine.handle_cancel(stage);
             }
         });
         self.touch(token);
-        true
+        Ok(())
     }
 
     /// The server that was reached is of no use; the next one is dialled when this one is gone.

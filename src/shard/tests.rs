@@ -790,21 +790,30 @@ fn a_cancel_finds_its_session_and_travels_to_the_target() {
         wait_for("the session is known", || rig.sessions().len() == 1);
         let (mut asker, nobody) = rig.pair();
         asker.write_all(&[&[CANCEL], &key[..]].concat()).expect("sent");
-        assert_eq!(rest(&mut asker), "");
-        (owner, its_server, nobody)
+        (asker, owner, its_server, nobody)
     };
     let mut rig = Rig::start(PLAIN);
-    let _kept = owner_and_asker(&mut rig);
-    assert_eq!(rest_bytes(&mut rig.accept()), packet);
+    let (mut asker, ..) = owner_and_asker(&mut rig);
+    let mut carried = rig.accept();
+    assert_eq!(rest_bytes(&mut carried), packet);
+    // The asker hears nothing before the target has taken the request.
+    asker.set_read_timeout(Some(Duration::from_millis(300))).expect("a timeout");
+    let early = asker.read(&mut [0]).map_err(|error| error.kind());
+    assert_eq!(early, Err(std::io::ErrorKind::WouldBlock));
+    asker.set_read_timeout(Some(Duration::from_secs(10))).expect("a timeout");
+    drop(carried);
+    assert_eq!(rest(&mut asker), "");
 
     let mut rig = Rig::start(Options { target_tls: TargetTls::Prefer, ..PLAIN });
-    let _kept = owner_and_asker(&mut rig);
+    let (mut asker, ..) = owner_and_asker(&mut rig);
     let mut carried = rig.accept();
     let mut asked = [0; 8];
     carried.read_exact(&mut asked).expect("a request for TLS");
     assert_eq!(asked, [0, 0, 0, 8, 4, 210, 22, 47]);
     carried.write_all(b"N").expect("sent");
     assert_eq!(rest_bytes(&mut carried), packet);
+    drop(carried);
+    assert_eq!(rest(&mut asker), "");
 
     let mut rig = Rig::start(Options { target_tls: TargetTls::Require, ..PLAIN });
     let _kept = owner_and_asker(&mut rig);
@@ -819,12 +828,13 @@ fn a_cancel_for_another_shard_is_passed_on() {
     let mut rig = Rig::start(PLAIN);
     let (mut asker, _server) = rig.pair();
     asker.write_all(&[&[CANCEL], &b"elsewhere"[..]].concat()).expect("sent");
-    assert_eq!(rest(&mut asker), "");
     let report = rig.reports.blocking_recv();
     assert!(
-        matches!(&report, Some(ToControl::Cancel { shard: 0, key }) if key == b"elsewhere"),
+        matches!(&report, Some(ToControl::Cancel { shard: 0, key, .. }) if key == b"elsewhere"),
         "{report:?}"
     );
+    drop(report);
+    assert_eq!(rest(&mut asker), "", "nobody holds it any more");
 }
 
 mod dial;
