@@ -46,7 +46,6 @@ const SIGNATURE_HASHES: [(ObjectIdentifier, &digest::Algorithm); 9] = [
 ];
 
 const COMMON_NAME: ObjectIdentifier = oid("2.5.4.3");
-const ORGANIZATION: ObjectIdentifier = oid("2.5.4.10");
 const ORGANIZATIONAL_UNIT: ObjectIdentifier = oid("2.5.4.11");
 
 /// The names in a certificate, in its order.
@@ -56,8 +55,6 @@ pub struct Names {
     pub distinguished: String,
     /// CN.
     pub common: Vec<String>,
-    /// O.
-    pub organizations: Vec<String>,
     /// OU.
     pub units: Vec<String>,
     /// SAN, dNSName.
@@ -76,7 +73,6 @@ impl Names {
         let mut names = Names {
             distinguished: subject.to_string(),
             common: attributes(subject, COMMON_NAME),
-            organizations: attributes(subject, ORGANIZATION),
             units: attributes(subject, ORGANIZATIONAL_UNIT),
             ..Names::default()
         };

@@ -14,11 +14,8 @@ use crate::session::drive::Driven;
 use crate::session::machine::TlsFacts;
 use crate::session::{Output, Stage};
 use crate::wire::Side;
+use crate::wire::postgres::message::{SSL_REQUEST_PACKET, cancel_packet};
 
-/// `SSLRequest`: length 8, code 80877103 (PostgreSQL: pqcomm.h, NEGOTIATE_SSL_CODE).
-const SSL_REQUEST: [u8; 8] = [0, 0, 0, 8, 4, 210, 22, 47];
-/// CANCEL_REQUEST_CODE of the same file.
-const CANCEL_REQUEST_CODE: u32 = 80_877_102;
 /// Carries one CancelRequest to a target.
 #[derive(Debug)]
 pub struct CancelCall {
@@ -59,10 +56,7 @@ impl CancelCall {
     }
 
     fn request(&mut self) {
-        let length = (8 + self.key.len()) as u32;
-        self.outbox.say(&length.to_be_bytes());
-        self.outbox.say(&CANCEL_REQUEST_CODE.to_be_bytes());
-        self.outbox.say(&self.key);
+        self.outbox.say(&cancel_packet(&self.key));
         self.end(None);
     }
 
@@ -130,7 +124,7 @@ impl Driven for CancelCall {
             (Ok(_), (_, TlsNegotiation::Direct)) => self.start_tls(),
             (Ok(_), (_, TlsNegotiation::Postgres)) => {
                 self.state = Step::AskedForTls;
-                self.outbox.say(&SSL_REQUEST);
+                self.outbox.say(&SSL_REQUEST_PACKET);
             }
         }
     }

@@ -38,7 +38,6 @@ fn all_names_of_a_certificate_are_read() {
     let expect = Names {
         distinguished: "CN=ci-bot,OU=night shift,OU=agents,O=Example".to_owned(),
         common: texts(&["ci-bot"]),
-        organizations: texts(&["Example"]),
         units: texts(&["agents", "night shift"]),
         dns: texts(&["ci.example.org"]),
         email: texts(&["ci@example.org"]),
