@@ -2,7 +2,7 @@
 //! that does what the first byte of a client says.
 
 use std::collections::VecDeque;
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Shutdown, SocketAddr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::mpsc::Receiver as Sealed;
@@ -496,6 +496,16 @@ fn rest_bytes(stream: &mut impl Read) -> Vec<u8> {
 
 fn rest(stream: &mut impl Read) -> String {
     String::from_utf8_lossy(&rest_bytes(stream)).into_owned()
+}
+
+/// Whether nothing arrives within `limit`, not even the end. A read with a timeout would not do:
+/// it fails with `Interrupted` when the process is stopped and goes on.
+fn is_silent(stream: &TcpStream, limit: Duration) -> bool {
+    thread::sleep(limit);
+    stream.set_nonblocking(true).expect("a socket");
+    let heard = stream.peek(&mut [0]);
+    stream.set_nonblocking(false).expect("a socket");
+    heard.is_err_and(|error| error.kind() == ErrorKind::WouldBlock)
 }
 
 /// Bytes that no command of the relay begins with.

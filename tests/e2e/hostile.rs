@@ -1,7 +1,7 @@
 //! Peers that mean harm, on either side: nothing they send or withhold crashes weir, holds another
 //! session up, or makes its memory grow without a bound.
 
-use std::io::{Read, Write};
+use std::io::{ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -65,7 +65,8 @@ fn pour(stream: &TcpStream, bytes: &[u8], times: usize, limit: Duration) -> usiz
             match (&mut &*stream).write(rest) {
                 Ok(0) => return sent,
                 Ok(count) => rest = &rest[count..],
-                Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+                Err(error)
+                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
                 Err(_) => return sent,
             }
         }
@@ -321,7 +322,7 @@ fn swallow(raw: &mut Raw, limit: Duration) {
         match raw.read() {
             Ok(Some(_)) => {}
             Ok(None) => return,
-            Err(error) if error.kind() == std::io::ErrorKind::WouldBlock => {}
+            Err(error) if error.kind() == ErrorKind::WouldBlock => {}
             Err(_) => return,
         }
     }

@@ -175,7 +175,17 @@ impl Raw {
     /// One byte, for the answer to SSLRequest.
     pub fn read_byte(&mut self) -> io::Result<Option<u8>> {
         let mut byte = [0u8];
-        Ok((self.stream.read(&mut byte)? == 1).then_some(byte[0]))
+        Ok((self.read_some(&mut byte)? == 1).then_some(byte[0]))
+    }
+
+    /// A read with a timeout fails when the process was stopped and goes on; that is no answer.
+    fn read_some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            match self.stream.read(buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                other => return other,
+            }
+        }
     }
 
     /// The next message; `None` at the end of the stream.
@@ -192,7 +202,7 @@ impl Raw {
                 }
             }
             let mut piece = [0u8; 65536];
-            match self.stream.read(&mut piece)? {
+            match self.read_some(&mut piece)? {
                 0 if self.buffer.is_empty() => return Ok(None),
                 0 => return Err(ErrorKind::UnexpectedEof.into()),
                 count => self.buffer.extend_from_slice(&piece[..count]),
