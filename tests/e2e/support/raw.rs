@@ -2,7 +2,7 @@
 
 use std::io::{self, ErrorKind, Read, Write};
 use std::net::{Ipv4Addr, TcpStream};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;
@@ -180,9 +180,13 @@ impl Raw {
 
     /// A read with a timeout fails when the process was stopped and goes on; that is no answer.
     fn read_some(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let limit = self.stream.read_timeout()?;
+        let begun = Instant::now();
         loop {
             match self.stream.read(buffer) {
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                Err(error)
+                    if error.kind() == ErrorKind::Interrupted
+                        && limit.is_none_or(|limit| begun.elapsed() < limit) => {}
                 other => return other,
             }
         }
