@@ -191,8 +191,8 @@ fn pgbench_cannot_tell_the_newest_server() {
     compare_newest(bash("pgbench.sh"), 0);
 }
 
-/// PostgreSQL's own programs of that version, which speak protocol 3.2 where they are asked to. They
-/// come without TLS.
+/// PostgreSQL's own programs of that version, with the protocol they prefer and with the newest
+/// they know. They come without TLS.
 fn compare_newest_clients(name: &'static str, denials: usize) {
     if let Some(server) = Postgres::newest() {
         compare_at(server, bash_with(server.bin.clone(), name), false, denials);
