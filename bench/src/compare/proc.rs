@@ -1,6 +1,6 @@
 //! What the kernel knows about CPU time: of a process tree, of the machine, of everybody else.
 //!
-//! In: process ids. Out: `Cost` of a window of time. Never: sampling; these are the counters.
+//! In: process ids. Out: `Cost` of a window of time. Never: sampling of its own; these are counters.
 //!
 //! `/proc/PID/task/*/schedstat` counts nanoseconds and is what is used; `/proc/PID/stat` counts
 //! ticks of 10 ms and is the fallback for threads and children that ended inside the window.
@@ -27,6 +27,7 @@ pub struct Moment {
 #[derive(Default)]
 struct Usage {
     cpu_ns: u64,
+    kernel_ns: u64,
     /// By thread id.
     threads_ns: HashMap<u32, u64>,
     voluntary: u64,
@@ -45,6 +46,8 @@ pub struct Cost {
     pub seconds: f64,
     /// Of the watched process tree.
     pub cpu_us: f64,
+    /// What of that was spent in the kernel, by ticks of the scheduler: a sample.
+    pub kernel_us: f64,
     /// Of its busiest thread: the one that carries the traffic.
     pub busiest_us: f64,
     /// Voluntary context switches of the watched process tree.
@@ -86,6 +89,7 @@ impl Moment {
             seconds,
             busiest_us: end.usage.busiest_since(&self.usage) as f64 / 1e3,
             cpu_us: end.usage.cpu_ns.saturating_sub(self.usage.cpu_ns) as f64 / 1e3,
+            kernel_us: end.usage.kernel_ns.saturating_sub(self.usage.kernel_ns) as f64 / 1e3,
             switches: end.usage.voluntary.saturating_sub(self.usage.voluntary) as f64,
             busy_us: (total - idle - steal).max(0.0) * TICK_NS as f64 / 1e3,
             steal_percent: if total > 0.0 { 100.0 * steal / total } else { 0.0 },
@@ -107,6 +111,8 @@ struct Process {
     parent: u32,
     /// utime + stime.
     own_ticks: u64,
+    /// stime + cstime.
+    kernel_ticks: u64,
     /// cutime + cstime: children that were waited for.
     children_ticks: u64,
 }
@@ -126,6 +132,7 @@ fn process(pid: u32) -> Option<Process> {
     Some(Process {
         parent: number(1)? as u32,
         own_ticks: number(11)? + number(12)?,
+        kernel_ticks: number(12)? + number(14)?,
         children_ticks: number(13)? + number(14)?,
     })
 }
@@ -154,9 +161,10 @@ fn usage(processes: &HashMap<u32, Process>, root: u32) -> Usage {
             sum.threads_ns.extend(tid.map(|tid: u32| (tid, thread_ns)));
             sum.voluntary += status_field(&read("status"), "voluntary_ctxt_switches:");
         }
-        let (own, children) =
-            processes.get(&pid).map_or((0, 0), |p| (p.own_ticks, p.children_ticks));
+        let process = processes.get(&pid);
+        let (own, children) = process.map_or((0, 0), |p| (p.own_ticks, p.children_ticks));
         sum.cpu_ns += exact_ns.max(own * TICK_NS) + children * TICK_NS;
+        sum.kernel_ns += process.map_or(0, |p| p.kernel_ticks) * TICK_NS;
     }
     sum
 }

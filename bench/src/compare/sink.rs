@@ -12,18 +12,20 @@ use weir_load::login::Salted;
 use super::Result;
 use super::proc::{Cost, Moment};
 use super::rig::{Arm, Rig};
+use super::workload::Bulk;
 
-/// Reads the answer of `text` again and again for at least `seconds`.
-pub fn bulk(rig: &Rig, arm: &Arm, text: &str, seconds: f64) -> Result<(u64, Cost)> {
+/// Reads the same answer again and again for at least `seconds`.
+pub fn bulk(rig: &Rig, arm: &Arm, bulk: Bulk, seconds: f64) -> Result<(u64, Cost)> {
     let mut client = Client::connect(&Rc::new(rig.endpoint(arm)), &Salted::default())?;
     let mut buffer = sink_buffer();
     let start = Moment::read(arm.pid())?;
     let began = Instant::now();
     let mut bytes = 0;
     while began.elapsed().as_secs_f64() < seconds {
-        let counts = client.query(text, &mut buffer)?;
-        if counts.rows < rig.bulk_rows {
-            return Err(format!("{text}: {} rows of {}", counts.rows, rig.bulk_rows));
+        let counts = client.query(bulk.text, &mut buffer)?;
+        let expected = bulk.rows.unwrap_or(rig.bulk_rows);
+        if counts.rows < expected {
+            return Err(format!("{}: {} rows of {expected}", bulk.text, counts.rows));
         }
         bytes += counts.bytes;
     }

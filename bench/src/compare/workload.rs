@@ -26,8 +26,9 @@ const fn more(name: &'static str, heading: &'static str) -> Metric {
 
 /// Every metric, in the order of the columns. `added_us_per_txn` is derived: the machine's busy
 /// time minus that of the direct arm in the same round, `added_mean_us` likewise of one client.
-pub const METRICS: [Metric; 20] = [
+pub const METRICS: [Metric; 21] = [
     less("cpu_us_per_txn", "CPU us/txn"),
+    less("kernel_us_per_txn", "in the kernel"),
     less("busiest_us_per_txn", "busiest thread"),
     less("machine_us_per_txn", "machine us/txn"),
     less("added_us_per_txn", "added us/txn"),
@@ -52,11 +53,19 @@ pub const METRICS: [Metric; 20] = [
 /// What is done to an arm.
 pub enum Kind {
     Pgbench(Load),
-    Bulk(&'static str),
+    Bulk(Bulk),
     Logins,
     Syscalls(Load),
     Idle,
     Storm,
+}
+
+/// A large answer.
+#[derive(Clone, Copy)]
+pub struct Bulk {
+    pub text: &'static str,
+    /// How many rows must come; else as many as the table has.
+    pub rows: Option<u64>,
 }
 
 /// The arms that a workload is for.
@@ -90,6 +99,10 @@ const fn closed(mode: &'static str, clients: u32) -> Kind {
     Kind::Pgbench(Load { mode, clients, open: false })
 }
 
+const fn bulk(text: &'static str, rows: Option<u64>) -> Kind {
+    Kind::Bulk(Bulk { text, rows })
+}
+
 const fn workload(
     name: &'static str,
     about: &'static str,
@@ -100,7 +113,7 @@ const fn workload(
 }
 
 /// Every workload, in the order of the report.
-pub const WORKLOADS: [Workload; 13] = [
+pub const WORKLOADS: [Workload; 15] = [
     workload(
         "fixed-simple",
         "offered rate, 16 clients, simple protocol",
@@ -148,13 +161,25 @@ pub const WORKLOADS: [Workload; 13] = [
         "copy-out",
         "COPY of 1 KB rows to a sink",
         "cpu_s_per_gb",
-        Kind::Bulk("COPY bulk TO STDOUT"),
+        bulk("COPY bulk TO STDOUT", None),
     ),
     workload(
         "select-wide",
         "SELECT of 1 KB rows, 17 columns, to a sink",
         "cpu_s_per_gb",
-        Kind::Bulk("SELECT * FROM bulk"),
+        bulk("SELECT * FROM bulk", None),
+    ),
+    workload(
+        "select-200b",
+        "SELECT of rows of 200 bytes to a sink",
+        "cpu_s_per_gb",
+        bulk("SELECT repeat('x', 200) FROM bulk", None),
+    ),
+    workload(
+        "select-64k",
+        "SELECT of rows of 64 KiB to a sink",
+        "cpu_s_per_gb",
+        bulk("SELECT repeat('x', 65536) FROM generate_series(1, 2000)", Some(2000)),
     ),
     workload("connect", "log in and leave, 4 at a time", "cpu_ms_per_login", Kind::Logins),
     Workload {
@@ -215,8 +240,8 @@ impl Workload {
                 values.extend(disk.map(|latency| ("fdatasync_us", latency)));
                 Ok(Some((values, window.cost)))
             }
-            Kind::Bulk(text) => {
-                let (bytes, cost) = sink::bulk(rig, &rig.arms[arm], text, flags.seconds)?;
+            Kind::Bulk(bulk) => {
+                let (bytes, cost) = sink::bulk(rig, &rig.arms[arm], bulk, flags.seconds)?;
                 Ok(Some((bulk_values(bytes, &cost, is_proxy), cost)))
             }
             Kind::Logins => {
@@ -259,6 +284,7 @@ fn transaction_values(
     ]);
     if is_proxy {
         values.insert("cpu_us_per_txn", cost.cpu_us / count);
+        values.insert("kernel_us_per_txn", cost.kernel_us / count);
         values.insert("busiest_us_per_txn", cost.busiest_us / count);
         values.insert("switches_per_txn", cost.switches / count);
     }
