@@ -1,6 +1,6 @@
 //! What the kernel knows about CPU time: of a process tree, of the machine, of everybody else.
 //!
-//! In: process ids. Out: `Cost` of a window of time. Never: sampling of its own; these are counters.
+//! In: process ids. Out: `Cost` of a window of time. Never: samples of its own; these are counters.
 //!
 //! `/proc/PID/task/*/schedstat` counts nanoseconds and is what is used; `/proc/PID/stat` counts
 //! ticks of 10 ms and is the fallback for threads and children that ended inside the window.
