@@ -47,10 +47,20 @@ impl Drop for Scratch {
     }
 }
 
-/// A port that was free a moment ago.
+/// A port that is free and is handed to no other test of this process. It lies below the range
+/// the kernel chooses from (`ip_local_port_range`), so no outgoing connection takes it either:
+/// whoever needs a port where nobody listens may rely on it.
 pub fn free_port() -> u16 {
-    let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a free port");
-    listener.local_addr().expect("a bound address").port()
+    const PORTS: std::ops::Range<u32> = 12_000..32_000;
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    // Test programs that run beside this one begin elsewhere.
+    let first = std::process::id().wrapping_mul(997);
+    let span = PORTS.end - PORTS.start;
+    (0..span)
+        .map(|_| PORTS.start + first.wrapping_add(COUNT.fetch_add(1, Ordering::Relaxed)) % span)
+        .map(|port| u16::try_from(port).expect("a port of the range"))
+        .find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok())
+        .expect("a free port")
 }
 
 /// Runs a command to its end and returns what it printed; anything but success fails the test.
