@@ -90,6 +90,8 @@ pub const SEGMENT_AGE_US: u64 = 60_000_000;
 pub const SYNC_INTERVAL_US: u64 = 10_000;
 /// Sessions that wait for the disk may wait this long for others to share the flush.
 pub const GATHER_US_MAX: u64 = 500;
+/// Fewer bytes than this wait for those behind them that the disk is about to release.
+pub const SEND_TOGETHER_BYTES: usize = 16 << 10;
 /// CancelRequests for sessions of other gateways that one shard hands on in a second, counted by
 /// connections to targets.
 pub const CANCELS_ABROAD_MAX: usize = 64;

@@ -8,6 +8,7 @@ pub mod dial;
 use std::collections::VecDeque;
 
 use crate::decide::Permit;
+use crate::limits::SEND_TOGETHER_BYTES;
 use crate::record::{Lsn, Receipt};
 
 /// Bytes for one peer. A prefix of them may leave: all before the first barrier whose record is
@@ -53,6 +54,15 @@ impl Outbox {
     pub fn sendable(&mut self, safe: Lsn) -> &[u8] {
         let end = self.sendable_end(safe);
         self.bytes.get(self.sent..end).unwrap_or(&[])
+    }
+
+    /// As `sendable`, but a little that stands before bytes which wait for the disk leaves with
+    /// them: one send, and a peer that is woken once. Mostly these are the rows of a short answer,
+    /// whose end alone waits for its record. A long answer is not kept.
+    pub fn sendable_together(&mut self, safe: Lsn) -> &[u8] {
+        let end = self.sendable_end(safe);
+        let keep = !self.barriers.is_empty() && end - self.sent < SEND_TOGETHER_BYTES;
+        self.bytes.get(self.sent..end).filter(|_| !keep).unwrap_or(&[])
     }
 
     /// What `sendable` said last, for as long as nothing is queued and nothing has left.
@@ -177,6 +187,23 @@ mod tests {
         assert_eq!(take(&mut outbox, 9), b"dd");
         assert_eq!(outbox.awaited(), None);
         assert!(outbox.is_empty());
+    }
+
+    #[test]
+    fn a_little_leaves_with_what_waits_behind_it() {
+        let mut outbox = Outbox::default();
+        outbox.say(b"rows");
+        assert_eq!(outbox.sendable_together(Lsn(4)), b"rows", "nothing waits");
+        queue(&mut outbox, 5, b"end");
+        assert_eq!(outbox.sendable_together(Lsn(4)), b"");
+        assert_eq!(outbox.sendable_together(Lsn(5)), b"rowsend");
+        outbox.say(&[7; SEND_TOGETHER_BYTES]);
+        queue(&mut outbox, 6, b"end");
+        assert_eq!(
+            outbox.sendable_together(Lsn(5)).len(),
+            SEND_TOGETHER_BYTES + 7,
+            "much does not"
+        );
     }
 
     #[test]
