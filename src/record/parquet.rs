@@ -19,7 +19,7 @@ use parquet::schema::types::ColumnPath;
 
 use super::durable::Draft;
 use super::journal::Header;
-use super::rows::{Row, Sheet};
+use super::rows::{self, OfFrame, Sheet};
 use super::schema::{Columns, Table, Type, Use};
 
 /// Rows of a row group: engines that skip by row group alone still skip well.
@@ -134,7 +134,7 @@ impl Writer {
         Ok(())
     }
 
-    fn write_day<R: Dated>(
+    fn write_day<R: OfFrame>(
         &mut self,
         (table, rows): (Table, &[R]),
         header: &Header,
@@ -142,14 +142,14 @@ impl Writer {
         mut fill: impl FnMut(&mut Columns, &R),
     ) -> Result<Option<Written>, SealError> {
         let Some(first) = rows.first() else { return Ok(None) };
-        let path = file_path(&self.lake, table, first.day(), &header.node, origin);
+        let path = file_path(&self.lake, table, first.row().day(), &header.node, origin);
         if path.exists() {
             return Ok(None);
         }
         let (draft, file) = Draft::begin(&path)?;
         let columns = &mut self.columns[table as usize];
         let mut writer = writer(file, table, &self.properties[table as usize])?;
-        for row in rows {
+        for row in rows::ahead(rows) {
             fill(columns, row);
             if columns.rows() >= BATCH_ROWS || columns.bytes() >= BATCH_BYTES {
                 writer.write(&columns.finish()?)?;
@@ -161,22 +161,6 @@ impl Writer {
         let file = writer.into_inner()?;
         draft.publish(&file)?;
         Ok(Some(Written { table, path, rows: rows.len() }))
-    }
-}
-
-trait Dated {
-    fn day(&self) -> i64;
-}
-
-impl Dated for Row<'_> {
-    fn day(&self) -> i64 {
-        Row::day(self)
-    }
-}
-
-impl<A, B> Dated for (A, B, Row<'_>) {
-    fn day(&self) -> i64 {
-        self.2.day()
     }
 }
 
@@ -246,7 +230,9 @@ fn properties(table: Table) -> WriterProperties {
             Use::Content | Use::Blob => EnabledStatistics::None,
         };
         builder = builder.set_column_statistics_enabled(path.clone(), statistics);
-        if column.usage == Use::Count {
+        // A dictionary costs a hash and a comparison per value; differences of equal numbers are
+        // no bits at all.
+        if matches!(column.kind, Type::Int | Type::Long | Type::Time) {
             builder = builder
                 .set_column_dictionary_enabled(path.clone(), false)
                 .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);

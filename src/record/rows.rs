@@ -12,6 +12,7 @@ use super::body::{ApprovalView, Body, ChunkView, CommandView, ContextView, Objec
 use super::entry::SessionStart;
 use super::entry::{Decision, Event, MaskingHit, Outcome, Response, SessionEnd, SessionId};
 use super::journal::{End, Frame, Frames, Gap, Header, Step};
+use super::map;
 use super::params;
 use super::schema::{Columns, SCHEMA_VERSION, Table};
 
@@ -78,6 +79,36 @@ impl Row<'_> {
     pub fn day(&self) -> i64 {
         self.frame.place.wall_us.div_euclid(DAY_US)
     }
+}
+
+/// What is made of a frame.
+pub trait OfFrame {
+    /// The row of that frame.
+    fn row(&self) -> &Row<'_>;
+}
+
+impl OfFrame for Row<'_> {
+    fn row(&self) -> &Row<'_> {
+        self
+    }
+}
+
+impl<A, B> OfFrame for (A, B, Row<'_>) {
+    fn row(&self) -> &Row<'_> {
+        &self.2
+    }
+}
+
+/// The rows, in their order. Sorted rows stand anywhere in a segment that no cache holds, so the
+/// frames of those to come are asked for.
+pub fn ahead<R: OfFrame>(rows: &[R]) -> impl Iterator<Item = &R> {
+    const ROWS: usize = 8;
+    rows.iter().enumerate().map(|(at, row)| {
+        if let Some(soon) = rows.get(at + ROWS) {
+            map::prefetch(soon.row().frame.bytes);
+        }
+        row
+    })
 }
 
 /// A command that waits, with the context of its session.
@@ -265,7 +296,7 @@ impl<'a> Sheet<'a> {
     /// The rows of `touches`, sorted by day, object, time.
     pub fn touches(&self) -> Touches<'a> {
         let mut touches = Touches { text: String::new(), rows: Vec::new() };
-        for row in &self.rows[Table::Commands as usize] {
+        for row in ahead(&self.rows[Table::Commands as usize]) {
             if let Some(Body::Command(command)) = row.frame.body() {
                 for object in command.objects.iter() {
                     let start = touches.text.len();

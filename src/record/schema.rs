@@ -118,12 +118,12 @@ pub enum Type {
     Texts,
 }
 
-/// What readers may skip by, and how a column is encoded.
+/// What readers may skip by, and how texts and bytes are encoded; numbers are deltas.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Use {
     /// Filters and joins use it: statistics per page.
     Key,
-    /// A growing number: statistics per page, delta encoding.
+    /// A growing number: statistics per page.
     Count,
     /// Few distinct values: statistics per column chunk.
     Label,
