@@ -24,6 +24,8 @@ weir-bench compare: weir, HAProxy (TCP) and pgbouncer (session) in front of one 
   --pg-bin PATH     PostgreSQL's binaries (default: the newest of /usr/lib/postgresql)
   --json FILE       everything measured, raw samples included
   --plots DIR       SVG plots (default bench/results; 'none' for none)
+  --profile DIR     samples every proxy with perf and says where its time goes; the recordings stay
+                    in DIR. What is measured beside it is slower
   --steal-max PCT   discard measurements with more steal time than this (default 1)
   --foreign-max PCT discard measurements while other programs used more than this share of one
                     core (default 10)";
@@ -41,6 +43,7 @@ pub struct Flags {
     pub pg_bin: Option<PathBuf>,
     pub json: Option<PathBuf>,
     pub plots: Option<PathBuf>,
+    pub profile: Option<PathBuf>,
     pub steal_max: f64,
     pub foreign_max: f64,
     pub quick: bool,
@@ -73,6 +76,7 @@ impl Flags {
                 "--pg-bin" => flags.pg_bin = Some(value()?.into()),
                 "--json" => flags.json = Some(value()?.into()),
                 "--plots" => flags.plots = Some(value()?.into()).filter(|p| p != "none"),
+                "--profile" => flags.profile = Some(value()?.into()),
                 other => return Err(format!("{other}: no such flag\n{USAGE}")),
             }
         }
@@ -102,6 +106,7 @@ impl Default for Flags {
             pg_bin: None,
             json: None,
             plots: Some("bench/results".into()),
+            profile: None,
             steal_max: 1.0,
             foreign_max: 10.0,
             quick: false,

@@ -13,6 +13,7 @@ mod idle;
 mod pgbench;
 mod plot;
 mod proc;
+mod profile;
 mod report;
 mod rig;
 mod sink;
@@ -56,6 +57,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
     let chosen: Vec<_> = WORKLOADS.iter().filter(|w| flags.wants(w.name)).collect();
     let mut samples = vec![];
     let mut failed = vec![];
+    let mut profiles = profile::Profiles::default();
     for round in 0..flags.rounds {
         for workload in chosen.iter().filter(|w| round == 0 || !w.once) {
             for arm in 0..rig.arms.len() {
@@ -64,7 +66,12 @@ pub fn run(arguments: &[String]) -> Result<()> {
                     continue;
                 }
                 progress(&flags, round, workload.name, &name);
-                match workload.measure(&mut rig, arm, &flags) {
+                let recording = record(&flags, workload, &rig.arms[arm])?;
+                let measured = workload.measure(&mut rig, arm, &flags);
+                if let Some(recording) = recording {
+                    profiles.add(workload.name, &name, &recording.finish()?);
+                }
+                match measured {
                     Ok(Some(measured)) => {
                         if let Some(errors) = measured.0.get("errors").filter(|count| **count > 0.0)
                         {
@@ -87,7 +94,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         eprintln!();
     }
     let report = report::Report::new(&flags, names, versions, samples);
-    print!("{}", report.text());
+    print!("{}{}", report.text(), profiles.text());
     if let Some(path) = &flags.json {
         write(path, &report.json())?;
     }
@@ -98,6 +105,18 @@ pub fn run(arguments: &[String]) -> Result<()> {
         }
     }
     if failed.is_empty() { Ok(()) } else { Err(failed.join("\n")) }
+}
+
+/// Begins to sample an arm, if asked to. What is measured once starts its process anew.
+fn record(
+    flags: &Flags,
+    workload: &workload::Workload,
+    arm: &rig::Arm,
+) -> Result<Option<profile::Recording>> {
+    let (Some(folder), Some(pid), false) = (&flags.profile, arm.pid(), workload.once) else {
+        return Ok(None);
+    };
+    profile::Recording::start(folder, &format!("{}-{}", workload.name, arm.name), pid).map(Some)
 }
 
 fn sample(
