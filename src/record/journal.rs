@@ -255,7 +255,8 @@ impl<'a> Frame<'a> {
         if length < FRAME_BYTES || field::<6>(rest, 10)? != salt.mark {
             return None;
         }
-        let frame = rest.get(..length)?;
+        // With its padding: what stands behind a frame is taken to be there by whoever reads on.
+        let frame = rest.get(..length.next_multiple_of(8))?.get(..length)?;
         if u32::from_le_bytes(field(frame, 4)?) != salt.checksum(frame.get(8..)?) {
             return None;
         }
@@ -374,7 +375,7 @@ impl<'a> Frames<'a> {
     fn advance(&mut self, frame: &Frame<'a>) {
         self.offset = frame.end();
         if frame.kind != Kind::Context {
-            self.next_index = frame.place.log_index + 1;
+            self.next_index = frame.place.log_index.saturating_add(1);
         }
     }
 }

@@ -26,7 +26,9 @@ use weir::mask::plan::Policy;
 use weir::mask::{Operator, detect, redact};
 use weir::record::SessionId;
 use weir::record::body::{self, Kind};
-use weir::record::journal::{Frames, HEADER_BYTES, Header, Step as JournalStep};
+use weir::record::journal::{
+    END_BYTES, Frames, HEADER_BYTES, Header, Place, Step as JournalStep, frame_bytes, write_context,
+};
 use weir::record::memory::MemoryJournal;
 use weir::session::machine::{Accepted, Machine};
 use weir::session::{Now, Output, Snapshot, Stage};
@@ -142,14 +144,7 @@ fn frames(
 
 /// A journal segment with damage, and each kind of entry from bytes that no checksum protects.
 pub fn journal(bytes: &[u8]) {
-    let header = Header {
-        node: "n".to_owned(),
-        shard: 0,
-        number: 1,
-        boot: [7; 16],
-        created_us: 0,
-        first_index: 0,
-    };
+    let header = journal_header();
     let mut segment = header.bytes().to_vec();
     segment.extend_from_slice(bytes);
     let mut frames = Frames::new(&segment, &header);
@@ -173,6 +168,25 @@ pub fn journal(bytes: &[u8]) {
     if let Some(kind) = Kind::from_byte(first % 10) {
         let _ = body::read(kind, rest);
     }
+}
+
+fn journal_header() -> Header {
+    Header {
+        node: "n".to_owned(),
+        shard: 0,
+        number: 1,
+        boot: [7; 16],
+        created_us: 0,
+        first_index: 0,
+    }
+}
+
+/// A frame that `journal` finds whole, and the mark of a segment's end.
+pub fn journal_frame(body: usize) -> Vec<u8> {
+    let mut bytes = vec![0; frame_bytes(body) + END_BYTES];
+    let place = Place { log_index: 0, seq: 0, wall_us: 0, session_id: SessionId([1; 16]) };
+    write_context(&mut bytes, &journal_header().salt(), &place, &vec![1; body]);
+    bytes
 }
 
 /// SCRAM in both roles: nobody without the password gets in.

@@ -8,6 +8,7 @@ mod harness;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use weir::record::journal::END_BYTES;
 
 /// splitmix64: enough to choose mutations, and the same on every machine.
 struct Random(u64);
@@ -135,7 +136,10 @@ fn server_frames() {
 
 #[test]
 fn journal_segments() {
-    smoke(harness::journal, &[vec![0; 64], (0..=255).collect(), b"\x01\0\0\0\0\0\0\0".to_vec()]);
+    let bytes = [vec![0; 64], (0..=255).collect(), b"\x01\0\0\0\0\0\0\0".to_vec()];
+    let frames = [3, 8].map(harness::journal_frame);
+    let cut = frames.clone().map(|frame| frame[..frame.len() - END_BYTES - 2].to_vec());
+    smoke(harness::journal, &[&bytes[..], &frames, &cut].concat());
 }
 
 #[test]
