@@ -265,7 +265,7 @@ impl Leg {
         if !self.sealed.is_empty() {
             return true;
         }
-        let sendable = outbox.sendable_together(safe);
+        let sendable = outbox.sendable(safe);
         let Some(tls) = self.tls.as_mut().filter(|_| self.plain_left == 0) else {
             return !sendable.is_empty();
         };
