@@ -35,7 +35,7 @@ start_server() {
     -k $folder -c listen_addresses=127.0.0.1 -c fsync=off ${*/#/-c }" >/dev/null
 }
 
-# start_weir DATABASE...: each is a target
+# start_weir DATABASE...: each is a target; physical replication goes to `postgres`
 start_weir() {
   weir_port=$(free_port)
   install -m 600 "$folder/password" "$folder/weir.password"
@@ -46,12 +46,15 @@ start_weir() {
     for database in "$@"; do
       printf '[[target]]\nname = "%s"\nprotocol = "postgres"\naddress = "127.0.0.1:%s"\n' \
         "$database" "$server_port"
+      if [ "$database" = postgres ]; then printf 'replication = true\n'; fi
       printf 'tls = "disable"\n[[target.credential]]\nrole = "postgres"\n'
       printf 'password = { file = "%s" }\n' "$folder/weir.password"
     done
     printf '[[identity.user]]\nname = "postgres"\npassword = { file = "%s" }\n' \
       "$folder/weir.password"
     printf '[[rule]]\nname = "everything"\nwhen = {}\nthen = "allow"\n'
+    printf '[[rule]]\nname = "replication"\nwhen = { commands = ["replication"] }\n'
+    printf 'then = "allow"\n'
   } >"$folder/weir.toml"
   : >"$folder/weir.log"
   "$weir" run --config "$folder/weir.toml" >"$folder/weir.log" 2>&1 &
