@@ -65,7 +65,9 @@ pub const CHUNK_BYTES_MAX: usize = 64 << 10;
 /// What one answer keeps, unless the target says otherwise.
 pub const CAPTURE_BYTES_DEFAULT: u64 = 1 << 20;
 /// Replies outstanding in one session; beyond it the client is not read.
-pub const PENDING_REPLIES_MAX: usize = 65_536;
+pub const PENDING_REPLIES_MAX: usize = 16_384;
+/// Room for replies that an idle session keeps.
+pub const PENDING_REPLIES_KEPT: usize = 256;
 /// Messages of one client handled in one turn; the next ones wait until others had theirs.
 pub const TURN_MESSAGES_MAX: u32 = 256;
 /// Prepared statements and portals one session may keep.

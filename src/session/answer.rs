@@ -554,7 +554,11 @@ impl Ready {
     }
 
     /// The target skips everything up to the next Sync: so do the expectations.
-    fn skip_pipeline(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+    pub(super) fn skip_pipeline(
+        &mut self,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
         let (mut statements, mut portals) = (Vec::new(), Vec::new());
         let mut leftovers = Vec::new();
         // What the client sends before its Sync is skipped too; it is here when that is answered.
@@ -624,6 +628,9 @@ impl Ready {
         let permit = Permit::housekeeping("ReadyForQuery");
         core.send(Side::Client, permit, receipt, frame);
         self.plan = None;
+        if self.due.is_empty() && self.due.capacity() > limits::PENDING_REPLIES_KEPT {
+            self.due.shrink_to(0);
+        }
         if matches!(self.flow, Flow::Settling(_)) {
             // If its name is still in doubt, it waits again.
             self.after_settling(core, stage)?;

@@ -155,6 +155,17 @@ pub enum Skipping {
     Yes(Option<(String, String)>),
 }
 
+/// Whether what the client has sent is read on.
+#[derive(Debug)]
+pub enum Share {
+    /// It is.
+    Open,
+    /// It had its share of a turn; the rest is due at this time, monotonic microseconds.
+    Again(u64),
+    /// The target owes as many replies as may be outstanding; the rest waits for some.
+    Replies,
+}
+
 /// What becomes of the streamed message that is coming in from the client.
 #[derive(Debug)]
 pub enum Body {
@@ -165,7 +176,10 @@ pub enum Body {
 }
 
 /// Expectations of a PostgreSQL session.
-pub type Due = Expect<Plan, Option<CopyMasker>>;
+pub type Due = Expect<Plan, Option<Box<CopyMasker>>>;
+
+/// A client fills the queue with what it may at any time, so what is large and rare is boxed.
+const _: () = assert!(size_of::<Due>() <= 80);
 
 /// A logged-in session.
 pub struct Ready {
@@ -176,8 +190,7 @@ pub struct Ready {
     pub(super) server_framer: Framer,
     /// Bytes of the client that wait for `flow`.
     pub(super) client_backlog: Vec<u8>,
-    /// When `client_backlog` goes on: the client has had its share of a turn.
-    pub(super) client_again_us: Option<u64>,
+    pub(super) share: Share,
     /// Bytes of the target that wait for a catalog.
     pub(super) server_backlog: Vec<u8>,
     /// When the target's direction stops waiting for a catalog.
@@ -197,7 +210,7 @@ pub struct Ready {
     /// The target copies in and has not said how that ended.
     pub(super) copying: bool,
     /// A COPY TO STDOUT under way; `None` inside when its data passes as it is.
-    pub(super) copy_out: Option<Option<CopyMasker>>,
+    pub(super) copy_out: Option<Option<Box<CopyMasker>>>,
     /// It is a connection for replication.
     pub(super) replication: Option<Replication>,
     /// Statements whose text is not in the record yet.
@@ -237,7 +250,7 @@ impl Ready {
             client_framer: Framer::default(),
             server_framer: Framer::default(),
             client_backlog: Vec::new(),
-            client_again_us: None,
+            share: Share::Open,
             server_backlog: Vec::new(),
             catalog_until_us: None,
             names: Registry::default(),
@@ -275,7 +288,7 @@ impl Ready {
         match side {
             Side::Client => {
                 !self.leaving
-                    && self.client_again_us.is_none()
+                    && matches!(self.share, Share::Open)
                     && self.client_backlog.len() < limits::BACKLOG_BYTES_MAX
                     && self.due.len() < limits::PENDING_REPLIES_MAX
             }
@@ -304,7 +317,11 @@ impl Ready {
             Flow::Held(held) => Some(held.ask.deadline_us),
             _ => None,
         };
-        [hold, self.catalog_until_us, self.client_again_us].into_iter().flatten().min()
+        let share = match self.share {
+            Share::Again(at_us) => Some(at_us),
+            Share::Open | Share::Replies => None,
+        };
+        [hold, self.catalog_until_us, share].into_iter().flatten().min()
     }
 
     /// The hold, if a command waits.
@@ -352,17 +369,19 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        self.client_again_us = None;
+        self.share = Share::Open;
         let backlog = std::mem::take(&mut self.client_backlog);
         self.run_client(core, stage, &backlog)
     }
 
     /// Gives the client its share of another turn, if it waits for one.
     pub fn next_share(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
-        match self.client_again_us.take() {
-            Some(_) if !self.is_paused() => self.resume_client(core, stage),
-            _ => Ok(()),
+        match self.share {
+            Share::Again(_) if self.is_paused() => self.share = Share::Open,
+            Share::Again(_) => self.resume_client(core, stage)?,
+            Share::Open | Share::Replies => {}
         }
+        Ok(())
     }
 
     fn run_client(
@@ -382,7 +401,7 @@ impl Ready {
             // sessions of the shard would wait for all of them.
             if share == 0 && !input.is_empty() {
                 self.client_backlog.extend_from_slice(input);
-                self.client_again_us = Some(stage.now.mono_us);
+                self.share = Share::Again(stage.now.mono_us);
                 break;
             }
             share = share.saturating_sub(1);
@@ -397,7 +416,23 @@ impl Ready {
             }
         }
         self.client_framer = framer;
+        self.await_replies(core, stage)?;
         self.before_leaving(core, stage)
+    }
+
+    /// Lets a client that is far ahead of its target wait.
+    fn await_replies(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        if self.due.len() < limits::PENDING_REPLIES_MAX {
+            return Ok(());
+        }
+        if let Skipping::Yes(_) = self.skipping {
+            // The target answers nothing before the Sync, which the client could not send.
+            return self.skip_pipeline(core, stage);
+        }
+        if let Share::Again(_) = self.share {
+            self.share = Share::Replies;
+        }
+        Ok(())
     }
 
     /// Bytes of the target.
@@ -450,6 +485,9 @@ impl Ready {
             }
         }
         self.server_framer = framer;
+        if matches!(self.share, Share::Replies) && self.due.len() < limits::PENDING_REPLIES_MAX {
+            self.share = Share::Again(stage.now.mono_us);
+        }
         self.interject(core);
         Ok(())
     }

@@ -685,7 +685,7 @@ impl Ready {
         &self,
         classified: &Classified,
         stage: &Stage<'_>,
-    ) -> Result<VecDeque<Option<CopyMasker>>, Refusal> {
+    ) -> Result<VecDeque<Option<Box<CopyMasker>>>, Refusal> {
         let mut maskers = VecDeque::new();
         if self.link.view.is_empty() {
             return Ok(maskers);
@@ -699,7 +699,7 @@ impl Ready {
                 continue;
             };
             match self.link.view.copy(catalog, copy, statement) {
-                CopyPlanned::Masked(masker) => maskers.push_back(Some(*masker)),
+                CopyPlanned::Masked(masker) => maskers.push_back(Some(masker)),
                 CopyPlanned::Pass => maskers.push_back(None),
                 CopyPlanned::Refuse(message) => return Err(Refusal::mask(message)),
                 CopyPlanned::NeedCatalog => {

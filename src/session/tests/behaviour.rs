@@ -2,6 +2,7 @@
 
 use super::*;
 use crate::fault::{FaultKind, Refused};
+use crate::limits;
 use crate::record::body::Body;
 use crate::shard::mail::{Vote, VoteReply};
 
@@ -421,4 +422,48 @@ fn descriptions_that_belong_to_no_execution_are_not_kept_and_have_no_limit() {
     bench.server(&answer.concat());
     let kept = row(b"1").len() + complete("SELECT 1").len();
     assert!(record(&bench).contains(&format!("chunk {kept} of 1")), "{:?}", record(&bench));
+}
+
+#[test]
+fn a_client_far_ahead_of_its_target_waits_and_goes_on() {
+    let mut bench = Bench::ready();
+    let syncs = limits::PENDING_REPLIES_MAX + 1000;
+    bench.client(&sync().repeat(syncs));
+    let mut sent = bench.take(Side::Server).len() / sync().len();
+    for now in 1..200 {
+        bench.at(now);
+        sent += bench.take(Side::Server).len() / sync().len();
+    }
+    let turn = limits::TURN_MESSAGES_MAX as usize;
+    assert!(sent >= limits::PENDING_REPLIES_MAX, "{sent}");
+    assert!(sent < limits::PENDING_REPLIES_MAX + turn, "{sent}");
+    bench.with(|machine, _| assert!(!machine.wants(Side::Client)));
+    bench.server(&ready_for_query(b'I').repeat(sent));
+    for now in 200..400 {
+        bench.at(now);
+        sent += bench.take(Side::Server).len() / sync().len();
+    }
+    assert_eq!(sent, syncs);
+    bench.with(|machine, _| assert!(machine.wants(Side::Client)));
+}
+
+#[test]
+fn a_failed_pipeline_of_any_length_is_skipped_to_its_sync() {
+    let mut bench = Bench::ready();
+    bench.client(&[parse("s", "SELECT 1"), sync()].concat());
+    bench.server(&[message(b'1', b""), ready_for_query(b'I')].concat());
+    bench.client(&parse("", "SELECT nothing"));
+    bench.server(&server_error("42703"));
+    let executions = limits::PENDING_REPLIES_MAX * 2;
+    bench.client(&[bind("", "s"), execute("")].concat().repeat(executions));
+    bench.client(&sync());
+    for now in 1..400 {
+        bench.at(now);
+    }
+    assert!(bench.take(Side::Server).ends_with(&sync()), "the Sync reaches the target");
+    bench.server(&ready_for_query(b'I'));
+    assert_eq!(bench.tags(Side::Client), "1ZEZ");
+    let rows = record(&bench);
+    let said = |what: &str| rows.iter().filter(|row| row.starts_with(what)).count();
+    assert_eq!((said("response Error"), said("response Skipped")), (1, executions - 1));
 }

@@ -223,6 +223,12 @@ impl Bench {
         bench.drain();
     }
 
+    /// Another turn, so many microseconds after the first.
+    pub fn at(&mut self, mono_us: u64) {
+        self.now.mono_us = 1_000 + mono_us;
+        self.with(|machine, stage| machine.handle_timeout(stage));
+    }
+
     pub fn with(&mut self, act: impl FnOnce(&mut Machine, &mut Stage<'_>)) {
         let bench = self;
         act(&mut bench.machine, &mut stage!(bench));
