@@ -20,7 +20,7 @@ use super::lake::{self, LakeError, LakeRow, Test};
 use super::lake_rows::{ApprovalRow, CommandRow, EventRow, MaskingRow, ResponseRow, SessionRow};
 use super::live;
 use super::recover::segment_paths;
-use super::rows::Sheet;
+use super::rows::{Sheet, Verdict};
 use super::schema::{Columns, Table};
 
 /// A row of any table but the captured bytes.
@@ -231,7 +231,7 @@ fn frames_news(
 ) -> Result<(), LakeError> {
     let mut sheet = Sheet::of_frames(bytes, header);
     for held in std::mem::take(&mut sheet.held) {
-        sheet.add_held(&held, "hold");
+        sheet.add_held(&held, Verdict::Hold);
     }
     let sheet = &sheet;
     rows_of(sheet, header, test, &mut |row| news.push(Happening::Sessions(row)))?;

@@ -16,7 +16,7 @@ use super::body::{Body, ContextView};
 use super::durable;
 use super::entry::SessionId;
 use super::journal::{self, Frame, HEADER_BYTES, Header};
-use super::rows::{Held, Key};
+use super::rows::{ById, Held, Key, key};
 
 const FOLDER: &str = "holds";
 const SUFFIX: &str = "hold";
@@ -36,7 +36,7 @@ impl Holds {
         for path in paths(&holds.dir)? {
             let file = HoldFile::read(&path)?;
             for held in file.held() {
-                holds.waiting.insert(key(&held.frame), path.clone());
+                holds.waiting.insert(key(&held.frame.place), path.clone());
             }
         }
         Ok(holds)
@@ -54,7 +54,7 @@ impl Holds {
             let index = hold.frame.place.log_index;
             let path = self.dir.join(format!("{}-{index}.{SUFFIX}", header.origin()));
             durable::write_file(&path, &bytes)?;
-            self.waiting.insert(key(&hold.frame), path);
+            self.waiting.insert(key(&hold.frame.place), path);
         }
         Ok(())
     }
@@ -68,9 +68,9 @@ impl Holds {
         paths.into_iter().map(|path| HoldFile::read(path)).collect()
     }
 
-    /// Whether this execution waits in a file.
-    pub fn contains(&self, key: &Key) -> bool {
-        self.waiting.contains_key(key)
+    /// The executions that wait in files.
+    pub fn waiting(&self) -> HashSet<Key, ById> {
+        self.waiting.keys().copied().collect()
     }
 
     /// Deletes the files of executions whose rows are in the lake.
@@ -155,11 +155,6 @@ impl HoldFile {
         }
         held
     }
-}
-
-/// What identifies the execution of a frame.
-pub(in crate::record) fn key(frame: &Frame<'_>) -> Key {
-    (frame.place.session_id, frame.place.seq)
 }
 
 fn raw<'a>(segment: &'a [u8], frame: &Frame<'_>) -> &'a [u8] {

@@ -238,14 +238,56 @@ pub struct Frame<'a> {
     pub kind: Kind,
     /// Its place.
     pub place: Place,
-    /// Its body's bytes.
-    pub bytes: &'a [u8],
+    /// Its bytes.
+    pub raw: Raw<'a>,
+}
+
+/// The bytes of a whole frame, without its padding. A sixth of what a `Frame` takes, which can be
+/// had of it again: for those who keep one for each entry of a segment.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Raw<'a>(&'a [u8]);
+
+impl<'a> Raw<'a> {
+    /// All of it.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.0
+    }
+
+    /// Its place.
+    pub fn place(&self) -> Place {
+        Place {
+            log_index: u64::from_le_bytes(self.field(16)),
+            seq: u64::from_le_bytes(self.field(24)),
+            wall_us: i64::from_le_bytes(self.field(32)),
+            session_id: SessionId(self.field(40)),
+        }
+    }
+
+    /// The bytes of the body.
+    pub fn body_bytes(&self) -> &'a [u8] {
+        &self.0[FRAME_BYTES..]
+    }
+
+    /// The body; `None` when a frame of a right checksum holds what this version cannot read.
+    pub fn body(&self) -> Option<Body<'a>> {
+        body::read(self.kind()?, self.body_bytes())
+    }
+
+    fn kind(&self) -> Option<Kind> {
+        let [kind] = self.field(8);
+        Kind::from_byte(kind)
+    }
+
+    fn field<const N: usize>(&self, at: usize) -> [u8; N] {
+        let Some(field) = field(self.0, at) else { unreachable!("a frame has its head") };
+        field
+    }
 }
 
 impl<'a> Frame<'a> {
-    /// The body; `None` when a frame of a right checksum holds what this version cannot read.
+    /// See `Raw::body`.
     pub fn body(&self) -> Option<Body<'a>> {
-        body::read(self.kind, self.bytes)
+        body::read(self.kind, self.raw.body_bytes())
     }
 
     /// Reads the frame at `offset`. `None`: no whole frame of this life begins there.
@@ -260,19 +302,13 @@ impl<'a> Frame<'a> {
         if u32::from_le_bytes(field(frame, 4)?) != salt.checksum(frame.get(8..)?) {
             return None;
         }
-        let place = Place {
-            log_index: u64::from_le_bytes(field(frame, 16)?),
-            seq: u64::from_le_bytes(field(frame, 24)?),
-            wall_us: i64::from_le_bytes(field(frame, 32)?),
-            session_id: SessionId(field(frame, 40)?),
-        };
-        let kind = Kind::from_byte(*frame.get(8)?)?;
-        Some(Frame { offset, kind, place, bytes: frame.get(FRAME_BYTES..)? })
+        let raw = Raw(frame);
+        Some(Frame { offset, kind: raw.kind()?, place: raw.place(), raw })
     }
 
     /// Where the next frame begins.
     pub fn end(&self) -> usize {
-        self.offset + frame_bytes(self.bytes.len())
+        self.offset + self.raw.0.len().next_multiple_of(8)
     }
 }
 

@@ -209,7 +209,7 @@ fn every_flipped_bit_is_detected_or_in_padding() {
     let (all, _, _) = read_all(&scratch.bytes, &header);
     let kinds: Vec<(u64, Kind)> = all.iter().map(|f| (f.place.log_index, f.kind)).collect();
     let hit = |at: usize| {
-        all.iter().position(|f| (f.offset..f.offset + FRAME_BYTES + f.bytes.len()).contains(&at))
+        all.iter().position(|f| (f.offset..f.offset + f.raw.bytes().len()).contains(&at))
     };
     let hits: Vec<Option<usize>> = (0..scratch.bytes.len()).map(hit).collect();
     drop(all);
@@ -294,9 +294,9 @@ proptest! {
         let scratch = segment();
         let (frames, _, _) = read_all(&scratch.bytes, &scratch.header);
         for frame in frames {
-            let at = cut.index(frame.bytes.len());
-            prop_assert!(body::read(frame.kind, &frame.bytes[..at]).is_none());
-            let mut longer = frame.bytes.to_vec();
+            let at = cut.index(frame.raw.body_bytes().len());
+            prop_assert!(body::read(frame.kind, &frame.raw.body_bytes()[..at]).is_none());
+            let mut longer = frame.raw.body_bytes().to_vec();
             longer.push(more);
             prop_assert!(body::read(frame.kind, &longer).is_none());
         }

@@ -24,7 +24,7 @@ use super::holds::{self, HoldFile};
 use super::journal::{Header, boot_text};
 use super::live::{self, LiveSegment};
 use super::parquet::{BATCH_ROWS, date_text};
-use super::rows::{Key, Sheet, uuid_text};
+use super::rows::{self, Key, Sheet, Verdict, uuid_text};
 use super::schema::{Columns, Table};
 
 pub use super::follow::{Follow, Happening};
@@ -277,18 +277,21 @@ impl Snapshot {
 
     /// Rows for commands that wait, or whose wait ended without a final entry.
     fn place_holds<'a>(&'a self, sheets: &mut Vec<(Sheet<'a>, &'a Header)>) {
+        sheets.extend(self.holds.iter().map(|file| (Sheet::of_held(file.held()), &file.header)));
+        let held = sheets.iter().flat_map(|(sheet, _)| &sheet.held);
+        let waiting = held.map(|held| rows::key(&held.frame.place)).collect();
         let mut settled: HashSet<Key> = HashSet::new();
         let mut ended: HashSet<SessionId> = HashSet::new();
         for (sheet, _) in &*sheets {
-            settled.extend(&sheet.settled);
+            settled.extend(sheet.settled(&waiting));
             ended.extend(&sheet.ended);
         }
-        sheets.extend(self.holds.iter().map(|file| (Sheet::of_held(file.held()), &file.header)));
         for (sheet, _) in sheets {
             for held in std::mem::take(&mut sheet.held) {
-                let key = holds::key(&held.frame);
+                let key = rows::key(&held.frame.place);
                 if settled.insert(key) {
-                    sheet.add_held(&held, if ended.contains(&key.0) { "deny" } else { "hold" });
+                    let over = ended.contains(&key.0);
+                    sheet.add_held(&held, if over { Verdict::Deny } else { Verdict::Hold });
                 }
             }
         }

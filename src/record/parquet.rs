@@ -104,7 +104,7 @@ impl Writer {
             }
             sheet.sort(table);
             let rows = sheet.rows(table);
-            for day in rows.chunk_by(|a, b| a.day() == b.day()) {
+            for day in rows::days(rows) {
                 let file = self.write_day((table, day), header, origin, |columns, row| {
                     sheet.fill(columns, header, table, row);
                 })?;
@@ -122,7 +122,7 @@ impl Writer {
         written: &mut Vec<Written>,
     ) -> Result<(), SealError> {
         let touches = sheet.touches();
-        for day in touches.rows.chunk_by(|(_, _, a), (_, _, b)| a.day() == b.day()) {
+        for day in rows::days(&touches.rows) {
             let file =
                 self.write_day((Table::Touches, day), header, origin, |columns, touch| {
                     let (name, write, row) = touch;

@@ -25,7 +25,7 @@ use super::journal::{Gap, HEADER_BYTES, Header, boot_text};
 use super::lake::{LakeError, SessionRow, open_sessions};
 use super::parquet::{SealError, date_text};
 use super::pool::segment_name;
-use super::rows::{RECOVERED, Sheet};
+use super::rows::{self, RECOVERED, Sheet, Verdict};
 use super::schema::Table;
 use super::scratch::Scratch;
 use super::sealer::{Seal, Summary};
@@ -239,7 +239,7 @@ impl Boot {
         let waiting: Vec<_> =
             waiting.iter().filter(|file| file.header.boot == self.header.boot).collect();
         let holds: Vec<_> = waiting.iter().flat_map(|file| file.held()).collect();
-        let settled = holds.iter().map(|held| holds::key(&held.frame));
+        let settled = holds.iter().map(|held| rows::key(&held.frame.place));
         if done.exists() {
             // Cut short behind the event: everything is written, only the rest has to be done.
             let rows = super::lake::file_rows(&done)?;
@@ -260,7 +260,7 @@ impl Boot {
         self.tell(&mut scratch, now, (open.len(), holds.len()));
         let mut sheet = Sheet::read(&scratch.bytes, &scratch.header, false);
         for held in &holds {
-            sheet.add_held(held, "hold");
+            sheet.add_held(held, Verdict::Hold);
         }
         // The writer puts `log_events` last: it marks that all the others are there.
         seal.writer.write(&mut sheet, &scratch.header, &origin)?;

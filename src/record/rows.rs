@@ -11,7 +11,7 @@ use std::ops::Range;
 use super::body::{ApprovalView, Body, ChunkView, CommandView, ContextView, ObjectView};
 use super::entry::SessionStart;
 use super::entry::{Decision, Event, MaskingHit, Outcome, Response, SessionEnd, SessionId};
-use super::journal::{End, Frame, Frames, Gap, Header, Step};
+use super::journal::{End, Frame, Frames, Gap, Header, Place, Raw, Step};
 use super::map;
 use super::params;
 use super::schema::{Columns, SCHEMA_VERSION, Table};
@@ -63,22 +63,47 @@ impl Hasher for IdHasher {
     }
 }
 
-/// A row that will be: the frame it is made of, and what is known besides.
+/// A row that will be: the entry it is made of, and what is known besides. A segment can have
+/// hundreds of thousands, so a row is 24 bytes and looks up in the segment what it says.
 #[derive(Clone, Copy, Debug)]
 pub struct Row<'a> {
-    /// The entry.
-    pub frame: Frame<'a>,
+    frame: Raw<'a>,
     /// Index into `Sheet::contexts`.
     context: u32,
     /// What a `Hold` came to, where no final entry says it.
-    verdict: Option<&'static str>,
+    verdict: Option<Verdict>,
+}
+
+const _: () = assert!(size_of::<Row<'_>>() == 24);
+
+/// What a hold without a final entry came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Verdict {
+    /// It waits, or nobody knows.
+    Hold,
+    /// Its session ended.
+    Deny,
 }
 
 impl Row<'_> {
     /// Days since 1970, UTC.
     pub fn day(&self) -> i64 {
-        self.frame.place.wall_us.div_euclid(DAY_US)
+        day_of(&self.frame.place())
     }
+}
+
+fn day_of(place: &Place) -> i64 {
+    place.wall_us.div_euclid(DAY_US)
+}
+
+/// Sorted rows, day by day.
+pub fn days<R: OfFrame>(mut rows: &[R]) -> impl Iterator<Item = &[R]> {
+    std::iter::from_fn(move || {
+        let day = rows.first()?.row().day();
+        let (of_day, rest) = rows.split_at(rows.partition_point(|row| row.row().day() <= day));
+        rows = rest;
+        Some(of_day)
+    })
 }
 
 /// What is made of a frame.
@@ -105,7 +130,7 @@ pub fn ahead<R: OfFrame>(rows: &[R]) -> impl Iterator<Item = &R> {
     const ROWS: usize = 8;
     rows.iter().enumerate().map(|(at, row)| {
         if let Some(soon) = rows.get(at + ROWS) {
-            map::prefetch(soon.row().frame.bytes);
+            map::prefetch(soon.row().frame.bytes());
         }
         row
     })
@@ -125,6 +150,11 @@ pub struct Held<'a> {
 /// What identifies an execution.
 pub type Key = (SessionId, u64);
 
+/// The execution that an entry at this place belongs to.
+pub fn key(place: &Place) -> Key {
+    (place.session_id, place.seq)
+}
+
 /// All rows of a segment.
 #[derive(Debug, Default)]
 pub struct Sheet<'a> {
@@ -134,8 +164,6 @@ pub struct Sheet<'a> {
     rows: [Vec<Row<'a>>; 8],
     /// Holds without a final entry, whose session goes on.
     pub held: Vec<Held<'a>>,
-    /// Executions with a final entry here.
-    pub settled: HashSet<Key, ById>,
     /// Sessions that end here.
     pub ended: HashSet<SessionId>,
     /// Holes.
@@ -191,7 +219,12 @@ impl<'a> Sheet<'a> {
         sheet
     }
 
-    fn take(&mut self, frame: Frame<'a>, sessions: &mut Sessions<'a>, holds: &mut Vec<Row<'a>>) {
+    fn take(
+        &mut self,
+        frame: Frame<'a>,
+        sessions: &mut Sessions<'a>,
+        holds: &mut Vec<(Frame<'a>, u32)>,
+    ) {
         let Some(body) = frame.body() else {
             self.unreadable += 1;
             return;
@@ -209,35 +242,46 @@ impl<'a> Sheet<'a> {
             known => &mut self.last_seq[known as usize],
         };
         *last_seq = frame.place.seq.max(*last_seq);
-        let row = Row { frame, context, verdict: None };
         if let Body::SessionEnd(_) = body {
             self.ended.insert(session_id);
         }
-        if let Body::Command(command) = &body {
-            if command.decision == Decision::Hold {
-                holds.push(row);
-                self.rows[Table::LogEvents as usize].push(row);
-                return;
+        let table = match &body {
+            Body::Command(command) if command.decision == Decision::Hold => {
+                holds.push((frame, context));
+                Table::LogEvents
             }
-            self.settled.insert((session_id, frame.place.seq));
-        }
-        self.rows[table_of(&body) as usize].push(row);
+            body => table_of(body),
+        };
+        self.rows[table as usize].push(Row { frame: frame.raw, context, verdict: None });
     }
 
-    fn place_holds(&mut self, holds: &[Row<'a>], sessions: &Sessions<'a>) {
-        for row in holds {
-            let session_id = row.frame.place.session_id;
-            if self.settled.contains(&(session_id, row.frame.place.seq)) {
+    fn place_holds(&mut self, holds: &[(Frame<'a>, u32)], sessions: &Sessions<'a>) {
+        let waiting = holds.iter().map(|(frame, _)| key(&frame.place)).collect();
+        let settled = self.settled(&waiting);
+        for &(frame, context) in holds {
+            if settled.contains(&key(&frame.place)) {
                 continue;
             }
+            let session_id = frame.place.session_id;
             if self.ended.contains(&session_id) {
-                self.rows[Table::Commands as usize].push(Row { verdict: Some("deny"), ..*row });
+                let row = Row { frame: frame.raw, context, verdict: Some(Verdict::Deny) };
+                self.rows[Table::Commands as usize].push(row);
                 continue;
             }
             let context_frame = sessions.get(&session_id).map(|(_, frame)| *frame);
-            let context = self.contexts[row.context as usize];
-            self.held.push(Held { frame: row.frame, context, context_frame });
+            let context = self.contexts[context as usize];
+            self.held.push(Held { frame, context, context_frame });
         }
+    }
+
+    /// Which of these executions have their final entry here.
+    pub fn settled(&self, waiting: &HashSet<Key, ById>) -> HashSet<Key, ById> {
+        if waiting.is_empty() {
+            return HashSet::default();
+        }
+        let commands = self.rows[Table::Commands as usize].iter();
+        let last = commands.filter(|row| row.verdict.is_none());
+        last.map(|row| key(&row.frame.place())).filter(|key| waiting.contains(key)).collect()
     }
 
     /// A sheet of holds that were kept aside; they are not rows yet.
@@ -246,12 +290,12 @@ impl<'a> Sheet<'a> {
     }
 
     /// Adds the row of a command that was held and never came to a final entry.
-    pub fn add_held(&mut self, held: &Held<'a>, verdict: &'static str) {
+    pub fn add_held(&mut self, held: &Held<'a>, verdict: Verdict) {
         if self.contexts.is_empty() {
             self.add_context(ContextView::default());
         }
         let context = self.add_context(held.context);
-        let row = Row { frame: held.frame, context, verdict: Some(verdict) };
+        let row = Row { frame: held.frame.raw, context, verdict: Some(verdict) };
         self.rows[Table::Commands as usize].push(row);
     }
 
@@ -273,19 +317,13 @@ impl<'a> Sheet<'a> {
 
     /// Sorts the rows of a table as its files are: by day, session, order.
     pub fn sort(&mut self, table: Table) {
-        let rows = &mut self.rows[table as usize];
-        // Keys of a word or two are compared and moved, not rows of a hundred bytes.
-        let mut keys: Vec<_> = rows
-            .iter()
-            .enumerate()
-            .map(|(index, row)| {
-                let place = &row.frame.place;
-                let session = u128::from_be_bytes(place.session_id.0);
-                (row.day(), session, place.seq, place.log_index, index)
-            })
-            .collect();
-        keys.sort_unstable();
-        *rows = keys.iter().map(|&(.., index)| rows[index]).collect();
+        self.rows[table as usize].sort_by_cached_key(|row| {
+            let place = row.frame.place();
+            let session = u128::from_be_bytes(place.session_id.0);
+            // In halves: the alignment of a whole one would make the key a third longer.
+            let (high, low) = ((session >> 64) as u64, session as u64);
+            (day_of(&place), high, low, place.seq, place.log_index)
+        });
     }
 
     /// The rows of a table.
@@ -306,14 +344,9 @@ impl<'a> Sheet<'a> {
             }
         }
         let Touches { text, rows } = &mut touches;
-        rows.sort_unstable_by(|(a, _, left), (b, _, right)| {
-            let (l, r) = (&left.frame.place, &right.frame.place);
-            (left.day(), &text[a.clone()], l.wall_us, l.log_index).cmp(&(
-                right.day(),
-                &text[b.clone()],
-                r.wall_us,
-                r.log_index,
-            ))
+        rows.sort_by_cached_key(|(name, _, row)| {
+            let place = row.frame.place();
+            (day_of(&place), &text[name.clone()], place.wall_us, place.log_index)
         });
         touches
     }
@@ -323,7 +356,7 @@ impl<'a> Sheet<'a> {
         let Some(body) = row.frame.body() else { return };
         self.common(columns, header, row);
         let context = &self.contexts[row.context as usize];
-        let wall_us = row.frame.place.wall_us;
+        let wall_us = row.frame.place().wall_us;
         match body {
             Body::SessionStart(start) => session_start(columns, context, &start, wall_us),
             Body::SessionEnd(end) => session_end(columns, context, &end, row),
@@ -355,7 +388,7 @@ impl<'a> Sheet<'a> {
 
     fn common(&self, columns: &mut Columns, header: &Header, row: &Row<'a>) {
         let context = &self.contexts[row.context as usize];
-        let place = &row.frame.place;
+        let place = row.frame.place();
         columns.time(Some(place.wall_us));
         columns.text(uuid_text(&place.session_id, &mut [0; 36]));
         columns.long(place.seq);
@@ -454,11 +487,12 @@ fn session_end(
             columns.long(count);
         }
     }
-    columns.time(started_us(&row.frame.place.session_id));
-    columns.time(Some(row.frame.place.wall_us));
+    let place = row.frame.place();
+    columns.time(started_us(&place.session_id));
+    columns.time(Some(place.wall_us));
 }
 
-fn command(columns: &mut Columns, command: &CommandView<'_>, verdict: Option<&'static str>) {
+fn command(columns: &mut Columns, command: &CommandView<'_>, verdict: Option<Verdict>) {
     columns.text(command.kind);
     columns.int(OCSF_DATASTORE_ACTIVITY);
     columns.int(ocsf_activity(command));
@@ -489,11 +523,11 @@ fn command(columns: &mut Columns, command: &CommandView<'_>, verdict: Option<&'s
         None => columns.nulls(1),
     }
     columns.text_or_null(command.statement);
-    columns.text(verdict.unwrap_or(match command.decision {
-        Decision::Allow => "allow",
-        Decision::Deny => "deny",
-        Decision::Hold => "hold",
-    }));
+    columns.text(match (verdict, command.decision) {
+        (Some(Verdict::Deny), _) | (None, Decision::Deny) => "deny",
+        (Some(Verdict::Hold), _) | (None, Decision::Hold) => "hold",
+        (None, Decision::Allow) => "allow",
+    });
     columns.text_or_null(command.rule);
     match &command.approval_id {
         Some(id) => columns.text(uuid_text(id, &mut [0; 36])),

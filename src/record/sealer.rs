@@ -20,12 +20,12 @@ use std::thread::JoinHandle;
 use std::time::Duration;
 
 use super::entry::SessionId;
-use super::holds::{self, HoldFile, Holds};
+use super::holds::{HoldFile, Holds};
 use super::journal::Header;
 use super::map;
 use super::parquet::{SealError, Writer};
 use super::pool::SegmentPool;
-use super::rows::{Key, Sheet};
+use super::rows::{self, Sheet, Verdict};
 use super::spool::{Position, SealedSegment};
 
 /// After a failure the next try waits so long.
@@ -176,13 +176,13 @@ impl Seal {
     pub fn seal(&mut self, segment: &[u8], header: &Header) -> Result<Summary, SealError> {
         let mut sheet = Sheet::read(segment, header, false);
         let files = self.holds.of_sessions(&sheet.ended)?;
-        let mut settled: Vec<Key> = sheet.settled.iter().copied().collect();
+        let waiting = self.holds.waiting();
+        let mut settled = sheet.settled(&waiting);
         for held in files.iter().flat_map(HoldFile::held) {
-            let key = holds::key(&held.frame);
-            let over = sheet.ended.contains(&key.0) && !sheet.settled.contains(&key);
-            if over && self.holds.contains(&key) {
-                sheet.add_held(&held, "deny");
-                settled.push(key);
+            let key = rows::key(&held.frame.place);
+            let over = sheet.ended.contains(&key.0) && waiting.contains(&key);
+            if over && settled.insert(key) {
+                sheet.add_held(&held, Verdict::Deny);
             }
         }
         self.writer.write(&mut sheet, header, &header.origin())?;
