@@ -279,7 +279,10 @@ impl<'a> Raw<'a> {
     }
 
     fn field<const N: usize>(&self, at: usize) -> [u8; N] {
-        let Some(field) = field(self.0, at) else { unreachable!("a frame has its head") };
+        let head: Option<&[u8; FRAME_BYTES]> = self.0.first_chunk();
+        let Some(field) = head.and_then(|head| field(head, at)) else {
+            unreachable!("a frame has its head")
+        };
         field
     }
 }
@@ -287,7 +290,7 @@ impl<'a> Raw<'a> {
 impl<'a> Frame<'a> {
     /// See `Raw::body`.
     pub fn body(&self) -> Option<Body<'a>> {
-        body::read(self.kind, self.raw.body_bytes())
+        self.raw.body()
     }
 
     /// Reads the frame at `offset`. `None`: no whole frame of this life begins there.
