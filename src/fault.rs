@@ -76,8 +76,6 @@ pub enum Unsupported {
     TlsRequired,
     /// The listener wants TLS and the client did not ask for it.
     PlaintextClient,
-    /// A start-up setting under which the target would read a text otherwise than weir does.
-    ParserSetting,
 }
 
 /// A bound of `limits` was met.
@@ -224,6 +222,18 @@ impl Fault {
         Fault { side, kind }
     }
 
+    /// Whether the connection ends without a word, as PostgreSQL ends it: the client has left, or
+    /// what it sends has no more boundaries (elog.h, `COMMERROR`: for the log alone).
+    pub fn is_silent(&self) -> bool {
+        match self.kind {
+            FaultKind::Terminate => true,
+            FaultKind::Malformed(
+                Malformed::StartupLength | Malformed::MessageLength | Malformed::Truncated,
+            ) => self.side == Side::Client,
+            _ => false,
+        }
+    }
+
     /// A fixed word for metrics and records.
     pub const fn label(&self) -> &'static str {
         match self.kind {
@@ -246,7 +256,6 @@ impl Fault {
                 Unsupported::PlaintextPassword => "target-plaintext-password",
                 Unsupported::TlsRequired => "target-tls-required",
                 Unsupported::PlaintextClient => "plaintext-client",
-                Unsupported::ParserSetting => "parser-setting",
             },
             FaultKind::Limit(l) => match l {
                 Limit::LoginTime => "login-time",

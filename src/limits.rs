@@ -54,8 +54,6 @@ pub const MASKED_ROW_BYTES_MAX: u32 = 16 << 20;
 pub const SERVER_HELD_BYTES_MAX: u32 = 64 << 20;
 /// A message of the target before its first ReadyForQuery is held up to this size.
 pub const LOGIN_MESSAGE_BYTES_MAX: u32 = 64 << 10;
-/// Settings that change how texts are read, reported by a target: there are two, in one spelling.
-pub const REPORTED_HAZARDS_MAX: usize = 8;
 /// Bytes waiting for one peer before the other one is no longer read.
 pub const OUTBOX_BYTES_MAX: usize = 256 << 10;
 /// Bytes of a client kept while its command is held or its target is dialled.

@@ -5,9 +5,9 @@
 //! business), a result that depends on a literal other than those of `set_config`.
 //!
 //! ```text
-//!   text --shape--> key --cache--> Classified
-//!                    |               ^
-//!                    +-- miss: parse | tree, statement, references
+//!   text --recent, shape--> key --cache--> Classified
+//!                            |               ^
+//!                            +-- miss: parse | tree, statement, references
 //! ```
 //!
 //! `shape` makes one key of all texts that differ in plain literals only, so that
@@ -32,14 +32,16 @@ use std::rc::Rc;
 use super::{Class, Classified, Effect, Statement};
 use crate::limits;
 use crate::mask::redact::may_hold_credential;
-use cache::Cache;
+use cache::{Cache, Recent};
 
-pub use functions::changes_parsing;
+pub use functions::{Misread, misread};
 pub use replication::replication;
 
 /// The cache of one shard.
 #[derive(Debug, Default)]
 pub struct Classifier {
+    /// By text, those without literals.
+    recent: Recent,
     /// By shape: literals replaced.
     shapes: Cache,
     /// By text, where `shape` declines.
@@ -59,20 +61,28 @@ impl Classifier {
         if text.len() > limits::PARSED_TEXT_BYTES_MAX {
             return Rc::new(classified(vec![unknown()], true));
         }
+        if let Some(known) = self.recent.find(text) {
+            return known;
+        }
         self.buffer.clear();
-        let (cache, key) = if shape::shape(text, &mut self.buffer) {
+        let shaped = shape::shape(text, &mut self.buffer);
+        let repeats = shaped && self.buffer == text;
+        let (cache, key) = if shaped {
             // Literals and comments may hold a secret that the shape does not show.
             self.buffer.push(u8::from(may_hold_credential(text)));
             (&mut self.shapes, self.buffer.as_slice())
         } else {
             (&mut self.texts, text)
         };
-        if let Some(known) = cache.find(key) {
-            return known;
+        let known = cache.find(key).unwrap_or_else(|| {
+            let fresh = Rc::new(classify_uncached(text));
+            cache.insert(key, &fresh);
+            fresh
+        });
+        if repeats {
+            self.recent.insert(text, &known);
         }
-        let fresh = Rc::new(classify_uncached(text));
-        cache.insert(key, &fresh);
-        fresh
+        known
     }
 }
 

@@ -136,7 +136,9 @@ impl Ready {
             Verdict::Hold(terms) => Ruling::Hold(terms),
             Verdict::Deny(reason) => Ruling::Refuse(Refusal {
                 sqlstate: "42501",
-                hint: if reason.rule.is_empty() {
+                hint: if !self.reported.is_safe() {
+                    UNREAD.into()
+                } else if reason.rule.is_empty() {
                     String::new()
                 } else {
                     format!("Denied by the rule \"{}\" of weir.", reason.rule)
@@ -241,6 +243,11 @@ impl Ready {
         core.server.say(&stand_in);
     }
 }
+
+/// Why every command of a session is of class `unknown`.
+const UNREAD: &str = "With this client_encoding, or with standard_conforming_strings off, weir \
+                      cannot read commands, so each is of class `unknown`. Use UTF8 and leave the \
+                      other one on.";
 
 /// Writes the command's row.
 pub(super) fn record_command(

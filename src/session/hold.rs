@@ -10,6 +10,7 @@ use crate::record::entry::{Approval, Decision};
 use crate::record::{Entry, SessionId};
 use crate::shard::mail::{Vote, VoteReply};
 use crate::wire::Side;
+use crate::wire::postgres::frame::Step;
 use crate::wire::postgres::reply::{self, Report};
 use crate::wire::postgres::state::Approved;
 
@@ -210,11 +211,15 @@ impl Ready {
         self.resume_client(core, stage)
     }
 
-    /// Handles a message again that had to wait.
+    /// Handles a message again that had to wait, or the start of one that is streamed.
     fn again(&mut self, frame: &[u8], core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
         let tag = frame.first().copied();
         let tag = tag.ok_or(Fault::new(Side::Client, FaultKind::Internal))?;
-        self.client_frame(tag, frame, core, stage)
+        if Step::is_whole(frame) {
+            self.client_frame(tag, frame, core, stage)
+        } else {
+            self.client_begin(tag, frame, core, stage)
+        }
     }
 
     /// The names are settled: the message that waited for them is handled.

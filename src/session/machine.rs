@@ -367,7 +367,7 @@ impl Machine {
             // A journal that refuses says so itself; the connection ends all the same.
             let _refused_elsewhere = self.core.event(&event, stage);
         }
-        if fault.kind != FaultKind::Terminate && !self.core.told_why {
+        if !fault.is_silent() && !self.core.told_why {
             self.core.say(|out| reply::fault(out, "FATAL", &fault));
         }
     }
@@ -392,7 +392,7 @@ impl Machine {
             masked: totals.masked,
         };
         let _refused_elsewhere = core.record(&Entry::SessionEnd(end), stage);
-        let told = fault.kind == FaultKind::Terminate
+        let told = fault.is_silent()
             || (ready.server_fatal && fault.kind == FaultKind::Target(fault::Target::Closed));
         if !told && ready.may_interject() {
             core.say(|out| reply::fault(out, "FATAL", &fault));

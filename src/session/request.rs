@@ -61,9 +61,7 @@ impl Ready {
             }
         }
         if COMMAND_TAGS.contains(&tag) && self.turn()? == Turn::Later {
-            self.settle_first(frame);
-            // The target keeps the end of an extended COPY to itself until it is told to flush.
-            core.server.say(&FLUSH);
+            self.wait_for_copy(frame, core);
             return Ok(());
         }
         core.begin_decision(tag);
@@ -152,8 +150,8 @@ impl Ready {
             return Ok(());
         }
         if COMMAND_TAGS.contains(&tag) && self.turn()? == Turn::Later {
-            // It would have to be held until the COPY has ended, and is too large for that.
-            return Err(Fault::new(CLIENT, FaultKind::Limit(Limit::MessageBytes)));
+            self.wait_for_copy(frame, core);
+            return Ok(());
         }
         match tag {
             b'd' => self.copy_data(frame, core, stage),
@@ -417,8 +415,7 @@ impl Ready {
         let names = bind_names(Step::body(frame)).ok_or(malformed(Malformed::MessageBody))?;
         let (portal_name, statement_name) = names;
         let Some(statement) = self.statement(statement_name, stage) else {
-            let refusal = Refusal::limit(Limit::MessageBytes);
-            self.refuse(Place::Pipeline, None, &refusal, core);
+            self.settle_first(frame);
             return Ok(());
         };
         let ruling = self.rule(&statement.classified.statements, core, stage);
@@ -677,6 +674,12 @@ impl Ready {
 
     fn settle_first(&mut self, frame: &[u8]) {
         self.flow = Flow::Settling(frame.to_vec());
+    }
+
+    fn wait_for_copy(&mut self, frame: &[u8], core: &mut Core) {
+        self.settle_first(frame);
+        // The target keeps the end of an extended COPY to itself until it is told to flush.
+        core.server.say(&FLUSH);
     }
 
     /// One masker for each COPY TO STDOUT of the text, in order; `None` where it passes as it is.

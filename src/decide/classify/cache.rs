@@ -70,6 +70,52 @@ impl Cache {
     }
 }
 
+/// Texts of one shard that stand for themselves, looked up without reading them: drivers send a
+/// text with parameters again and again, byte for byte.
+///
+/// A slot holds the last text that came with its number, so looking costs one comparison and
+/// keeping costs no order. Whole texts are compared: a slot found by chance is no match.
+#[derive(Debug)]
+pub(super) struct Recent {
+    slots: Vec<Option<(Box<[u8]>, Rc<Classified>)>>,
+    seed: Seed,
+}
+
+/// A power of two.
+const RECENT_SLOTS: usize = 64;
+/// Longer texts are not kept: with their classification that is 256 KiB and more.
+const RECENT_BYTES_MAX: usize = 4096;
+
+impl Default for Recent {
+    fn default() -> Recent {
+        let seed = Seed(RandomState::new().hash_one(0_u8));
+        Recent { slots: vec![None; RECENT_SLOTS], seed }
+    }
+}
+
+impl Recent {
+    pub(super) fn find(&self, text: &[u8]) -> Option<Rc<Classified>> {
+        let (known, classified) = self.slots.get(self.slot(text)?)?.as_ref()?;
+        (**known == *text).then(|| Rc::clone(classified))
+    }
+
+    pub(super) fn insert(&mut self, text: &[u8], classified: &Rc<Classified>) {
+        let slot = self.slot(text).and_then(|slot| self.slots.get_mut(slot));
+        if let Some(slot) = slot.filter(|_| text.len() <= RECENT_BYTES_MAX) {
+            *slot = Some((text.into(), Rc::clone(classified)));
+        }
+    }
+
+    /// By the length and the middle, where texts differ that begin and end alike.
+    fn slot(&self, text: &[u8]) -> Option<usize> {
+        let middle = text.get(text.len() / 2..)?.first_chunk::<8>()?;
+        let mut folded = self.seed.build_hasher();
+        folded.fold(u64::from_le_bytes(*middle));
+        folded.fold(text.len() as u64);
+        Some(folded.finish() as usize % RECENT_SLOTS)
+    }
+}
+
 /// Bytes that an entry keeps, roughly.
 fn cost(key: &[u8], classified: &Classified) -> usize {
     let per_object = 2 * size_of::<super::super::Object>() + 32;
@@ -160,6 +206,26 @@ mod tests {
         let huge = vec![b'y'; BYTES_MAX];
         cache.insert(&huge, &value);
         assert!(cache.find(&huge).is_none());
+    }
+
+    #[test]
+    fn a_recent_text_is_found_by_all_of_its_bytes() {
+        let mut recent = Recent::default();
+        let text = b"SELECT name FROM people WHERE id = $1".to_vec();
+        assert!(recent.find(&text).is_none());
+        recent.insert(&text, &classified());
+        assert!(recent.find(&text).is_some());
+        for at in 0..text.len() {
+            let mut other = text.clone();
+            other[at] ^= 1;
+            assert!(recent.find(&other).is_none(), "byte {at}");
+        }
+        assert!(recent.find(&text[..text.len() - 1]).is_none());
+        for length in [0, 7, 15, RECENT_BYTES_MAX + 1] {
+            let text = vec![b'x'; length];
+            recent.insert(&text, &classified());
+            assert_eq!(recent.find(&text).is_some(), length == 15, "length {length}");
+        }
     }
 
     #[test]

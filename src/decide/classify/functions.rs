@@ -128,23 +128,40 @@ pub(super) fn is_role(setting: &str) -> bool {
     ["role", "session_authorization"].iter().any(|name| setting.eq_ignore_ascii_case(name))
 }
 
-/// Whether a setting makes the target read command text in another way than the parser here:
-/// strings in which a backslash escapes, or an encoding in which the second byte of a character may
-/// be an ASCII one. A session that allowed it could be shown one command and run another. Also for
-/// the settings of a start-up packet.
-pub fn changes_parsing(setting: &str, value: &str) -> bool {
+/// How a target may read command text otherwise than the parser here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Misread {
+    /// A backslash escapes in every string (`standard_conforming_strings`).
+    Strings,
+    /// The second byte of a character may be an ASCII one (`client_encoding`).
+    Encoding,
+}
+
+/// Which misreading a setting governs, in any spelling, and whether this value brings it about.
+/// `None` for all other settings. A session that allowed it could be shown one command and run
+/// another.
+pub fn misread(setting: &str, value: &str) -> Option<(Misread, bool)> {
     let plain = |text: &str| {
         let letters = text.chars().filter(char::is_ascii_alphanumeric);
         letters.map(|letter| letter.to_ascii_lowercase()).collect::<String>()
     };
     match plain(setting).as_str() {
-        "standardconformingstrings" => !["on", "true", "t", "tr", "tru", "yes", "y", "ye", "1"]
-            .contains(&plain(value).as_str()),
-        "clientencoding" | "names" => !SAFE_ENCODINGS
-            .iter()
-            .any(|safe| plain(value).strip_prefix(safe).is_some_and(is_number_or_empty)),
-        _ => false,
+        "standardconformingstrings" => {
+            let on = ["on", "true", "t", "tr", "tru", "yes", "y", "ye", "1"];
+            Some((Misread::Strings, !on.contains(&plain(value).as_str())))
+        }
+        "clientencoding" | "names" => {
+            let value = plain(value);
+            let is_safe = |safe: &&str| value.strip_prefix(*safe).is_some_and(is_number_or_empty);
+            Some((Misread::Encoding, !SAFE_ENCODINGS.iter().any(is_safe)))
+        }
+        _ => None,
     }
+}
+
+/// Whether a setting makes the target read command text otherwise than the parser here.
+pub fn changes_parsing(setting: &str, value: &str) -> bool {
+    misread(setting, value).is_some_and(|(_, wrong)| wrong)
 }
 
 fn is_number_or_empty(text: &str) -> bool {

@@ -3,8 +3,9 @@
 //! In: bytes before any authentication. Out: `Asked`, and the first word of the proof.
 //! Never: a packet whose length was not checked; bytes in clear after a TLS request.
 
+use std::ops::RangeInclusive;
+
 use crate::config::settings::{Settings, Target};
-use crate::decide::classify::changes_parsing;
 use crate::fault::{Fault, FaultKind, Login as LoginFault, Malformed, Unsupported};
 use crate::wire::postgres::login::MINOR_MAX;
 use crate::wire::postgres::message::{FirstPacket, Startup, first_packet_bytes};
@@ -13,6 +14,9 @@ use crate::wire::postgres::reply;
 use super::super::core::Core;
 use super::super::{Output, Stage};
 use super::{Asked, CLIENT, Login, Progress, Replication, State, client_fault, malformed};
+
+/// Process id and key of a CancelRequest (protocol 3.2; 8 bytes before).
+const CANCEL_KEY_BYTES: RangeInclusive<usize> = 8..=260;
 
 impl Login {
     /// Whether these bytes are a TLS ClientHello instead of a packet (PostgreSQL 17,
@@ -55,6 +59,9 @@ impl Login {
                 }
                 core.client.say(b"N");
                 Ok(Some(Progress::More))
+            }
+            Some(FirstPacket::Cancel(key)) if !CANCEL_KEY_BYTES.contains(&key.len()) => {
+                Err(malformed(CLIENT, Malformed::StartupLength))
             }
             Some(FirstPacket::Cancel(key)) => {
                 self.state = State::Over;
@@ -103,9 +110,6 @@ impl Login {
             startup.params().map(|(name, _)| name).filter(|n| n.starts_with(b"_pq_.")).collect();
         if startup.minor > asked.agreed || !unknown.is_empty() {
             core.say(|out| reply::negotiate(out, asked.agreed, &unknown));
-        }
-        if startup.params().any(|(name, value)| hides_commands(name, value)) {
-            return Err(client_fault(FaultKind::Unsupported(Unsupported::ParserSetting)));
         }
         self.begin_proof(Box::new(asked), core, stage)
     }
@@ -165,20 +169,6 @@ fn replication(value: Option<&[u8]>) -> Result<Option<Replication>, Fault> {
     } else {
         Err(client_fault(FaultKind::Unsupported(Unsupported::ReplicationValue)))
     }
-}
-
-/// Whether a start-up parameter changes how the target reads texts; `options` holds settings too,
-/// as `-c name=value` or `--name=value` (postgres.c, `process_postgres_switches`).
-fn hides_commands(name: &[u8], value: &[u8]) -> bool {
-    let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
-    if name != "options" {
-        return changes_parsing(&name, &value);
-    }
-    let words = value.split(|c: char| c.is_ascii_whitespace() || c == '\\');
-    let settings = words.map(|word| word.trim_start_matches("-c").trim_start_matches("--"));
-    settings
-        .filter_map(|setting| setting.split_once('='))
-        .any(|(name, value)| changes_parsing(name, value))
 }
 
 #[cfg(test)]

@@ -56,6 +56,11 @@ impl Asked {
         let name = self.params.iter().find(|(name, _)| name == b"application_name");
         name.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
     }
+
+    /// What is handed to the target.
+    fn settings(&self) -> impl Iterator<Item = (&[u8], &[u8])> {
+        self.params.iter().map(|(name, value)| (name.as_slice(), value.as_slice()))
+    }
 }
 
 /// Which kind of replication connection (PostgreSQL: `replication` of the start-up packet).

@@ -251,10 +251,9 @@ impl Login {
             Some(Replication::Physical) => own.push((b"replication", b"true")),
             Some(Replication::Logical) => own.push((b"replication", b"database")),
         }
-        let theirs = asked.params.iter().map(|(n, v)| (n.as_slice(), v.as_slice()));
         let mut packet = Vec::new();
         let minor = asked.speaks.min(MINOR_MAX);
-        reply::startup(&mut packet, minor, own.into_iter().chain(theirs));
+        reply::startup(&mut packet, minor, own.into_iter().chain(asked.settings()));
         core.server.say(&packet);
         let mut nonce = [0u8; 18];
         (stage.random)(&mut nonce);
@@ -266,7 +265,9 @@ impl Login {
             binding: target.map_or(ChannelBinding::Require, |t| t.channel_binding),
         };
         let login = TargetLogin::new(&credential.role, credential.password.clone(), nonce, channel);
-        self.state = State::Target(contact, login, Box::default());
+        let reported = Reported::asked(contact.visitor.asked.settings());
+        let answers = Answers { reported, ..Answers::default() };
+        self.state = State::Target(contact, login, Box::new(answers));
     }
 
     /// Bytes of the target. When the session is ready, the rest of `bytes` is what follows.

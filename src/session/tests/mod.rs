@@ -177,8 +177,17 @@ impl Bench {
 
     /// A session whose login is done on both legs; both outboxes are empty.
     pub fn ready() -> Bench {
+        Bench::ready_with(&[])
+    }
+
+    /// The same, with settings of the client.
+    pub fn ready_with(settings: &[(&str, &str)]) -> Bench {
         let mut bench = Bench::accepted();
-        bench.client(&startup("bot", "orders"));
+        let mut packet = Vec::new();
+        let params = [("user", "bot"), ("database", "orders")].iter().chain(settings);
+        let params = params.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
+        reply::startup(&mut packet, 0, params);
+        bench.client(&packet);
         assert_eq!(bench.tags(Side::Client), "R");
         bench.client_scram("secret");
         assert!(matches!(bench.outputs.as_slice(), [Output::Dial(_)]), "{:?}", bench.outputs);

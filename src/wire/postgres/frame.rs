@@ -61,6 +61,12 @@ impl<'b> Step<'b> {
     pub fn body(frame: &'b [u8]) -> &'b [u8] {
         frame.get(HEAD_BYTES..).unwrap_or(&[])
     }
+
+    /// Whether a frame is as long as its head says, or the start of a streamed message.
+    pub fn is_whole(frame: &[u8]) -> bool {
+        let length = frame.get(1..).and_then(|rest| rest.first_chunk());
+        length.is_some_and(|length| frame.len() > u32::from_be_bytes(*length) as usize)
+    }
 }
 
 /// Tag and body length of a head, if it is possible.

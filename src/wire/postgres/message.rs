@@ -67,10 +67,7 @@ impl<'b> FirstPacket<'b> {
         match reader.u32()? {
             SSL_REQUEST => reader.is_empty().then_some(FirstPacket::Ssl),
             GSSENC_REQUEST => reader.is_empty().then_some(FirstPacket::GssEnc),
-            CANCEL_REQUEST => {
-                let key = reader.rest();
-                (8..=260).contains(&key.len()).then_some(FirstPacket::Cancel(key))
-            }
+            CANCEL_REQUEST => Some(FirstPacket::Cancel(reader.rest())),
             version => {
                 let startup = Startup {
                     major: (version >> 16) as u16,

@@ -231,11 +231,6 @@ const fn unsupported(kind: Unsupported) -> (&'static str, &'static str, &'static
             "the target does not offer TLS, which its configuration in weir asks for",
             "Enable ssl at the target, or set tls = \"disable\" for it.",
         ),
-        Unsupported::ParserSetting => (
-            "22023",
-            "this start-up setting would let the target read commands otherwise than weir",
-            "Leave standard_conforming_strings on and use a client_encoding such as UTF8.",
-        ),
         Unsupported::PlaintextClient => (
             "28000",
             "this gateway accepts TLS connections only",
