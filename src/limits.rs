@@ -33,12 +33,12 @@ pub const LOGIN_ANSWERS_BYTES_MAX: usize = 1 << 20;
 pub const CLOSE_TIMEOUT_US: u64 = 10_000_000;
 /// A peer that has got everything has this long to close its side.
 pub const LINGER_TIMEOUT_US: u64 = 2_000_000;
-/// SQL text longer than this is not parsed; its class is `unknown`.
+/// SQL text longer than this without its literals is not parsed; its class is `unknown`.
 pub const PARSED_TEXT_BYTES_MAX: usize = 1 << 20;
 /// Text of more tokens is not parsed either: a parse tree takes about 1 KiB of memory per token.
 pub const PARSED_TOKENS_MAX: usize = 131_072;
 /// A command message (query text, statement text) is held whole up to this size, refused above.
-pub const COMMAND_HELD_BYTES_MAX: u32 = 16 << 20;
+pub const COMMAND_HELD_BYTES_MAX: u32 = 48 << 20;
 /// A Bind longer than this is streamed, its values recorded in chunks.
 pub const BIND_HELD_BYTES_MAX: u32 = 1 << 20;
 /// Enough of a long Bind to read its portal and statement names.
@@ -72,6 +72,8 @@ pub const TURN_MESSAGES_MAX: u32 = 256;
 pub const STATEMENTS_MAX: usize = 65_536;
 /// Bytes of statement texts one session may keep; beyond it a Parse is refused.
 pub const STATEMENT_TEXT_BYTES_MAX: usize = 64 << 20;
+/// Bytes of values that the named portals of one session may keep; beyond it a Bind is refused.
+pub const PORTAL_VALUE_BYTES_MAX: usize = 64 << 20;
 /// Classified texts one shard remembers.
 pub const CLASSIFIED_TEXTS_MAX: usize = 16_384;
 /// Bytes of classified texts one shard remembers.
@@ -80,8 +82,11 @@ pub const CLASSIFIED_BYTES_MAX: usize = 32 << 20;
 pub const SCRAM_ITERATIONS_MAX: u32 = 600_000;
 /// Derived SCRAM keys one shard remembers: one per target role, and room for changed passwords.
 pub const SALTED_KEYS_MAX: usize = 256;
-/// Largest journal segment entry; larger content is chunked before.
-pub const ENTRY_BYTES_MAX: usize = 17 << 20;
+/// Largest journal segment entry; larger content is chunked before. A segment that is smaller than
+/// the default may take less.
+pub const ENTRY_BYTES_MAX: usize = 49 << 20;
+/// The smallest segment that a configuration may ask for.
+pub const SEGMENT_BYTES_MIN: u64 = 18 << 20;
 /// Size of one journal segment unless the configuration says otherwise.
 pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
 /// A segment with entries is sealed at the latest after this time.
@@ -103,6 +108,8 @@ pub const DURATION_US_MAX: u64 = 3_600_000_000;
 pub const MAILBOX_MESSAGES_MAX: usize = 4_096;
 
 const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize + 65_536 < ENTRY_BYTES_MAX);
+const _: () = assert!((ENTRY_BYTES_MAX as u64) + (1 << 20) < SEGMENT_BYTES_DEFAULT);
+const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize <= STATEMENT_TEXT_BYTES_MAX);
 const _: () = assert!(TOKEN_BYTES_MAX < AUTH_MESSAGE_BYTES_MAX as usize);
 const _: () = assert!(KEYS_WAIT_US < LOGIN_TIMEOUT_US);
 const _: () = assert!(PARSED_TEXT_BYTES_MAX <= COMMAND_HELD_BYTES_MAX as usize);

@@ -192,10 +192,9 @@ fn journal(root: &mut Section<'_>, report: &mut Report<'_>) -> JournalSettings {
         return settings;
     };
     if let Some(size) = section.form("segment", (units::size_bytes, units::SIZE_FORM), report) {
-        // A segment has to hold the largest entry and its own frame.
-        let range = (limits::ENTRY_BYTES_MAX as u64 + (1 << 20))..=(4 << 30);
+        let range = limits::SEGMENT_BYTES_MIN..=(4 << 30);
         if !range.contains(&size.value) {
-            let expected = "a size from 18MiB (the largest entry) to 4GiB";
+            let expected = "a size from 18MiB to 4GiB";
             report.error(size.span, "`segment` is out of range", expected, "");
         }
         settings.segment_bytes = size.value;

@@ -58,14 +58,16 @@ impl Classifier {
 
     /// Classifies a text. Never fails: what does not parse is one statement of class `Unknown`.
     pub fn classify(&mut self, text: &[u8]) -> Rc<Classified> {
-        if text.len() > limits::PARSED_TEXT_BYTES_MAX {
-            return Rc::new(classified(vec![unknown()], true));
-        }
         if let Some(known) = self.recent.find(text) {
             return known;
         }
         self.buffer.clear();
         let shaped = shape::shape(text, &mut self.buffer);
+        let length = if shaped { self.buffer.len() } else { text.len() };
+        if length > limits::PARSED_TEXT_BYTES_MAX {
+            self.buffer = Vec::new();
+            return Rc::new(classified(vec![unknown()], true));
+        }
         let repeats = shaped && self.buffer == text;
         let (cache, key) = if shaped {
             // Literals and comments may hold a secret that the shape does not show.
@@ -88,7 +90,13 @@ impl Classifier {
 
 /// Classifies a text without a cache: for tools, and the truth that the cache is tested against.
 pub fn classify_uncached(text: &[u8]) -> Classified {
-    classified(parse(text).unwrap_or_else(|| vec![unknown()]), may_hold_credential(text))
+    let statements = if text.len() <= limits::PARSED_TEXT_BYTES_MAX {
+        parse(text)
+    } else {
+        let mut key = Vec::new();
+        shape::shape(text, &mut key).then(|| shape::example(&key)).and_then(|small| parse(&small))
+    };
+    classified(statements.unwrap_or_else(|| vec![unknown()]), may_hold_credential(text))
 }
 
 /// Words, numbers, strings and signs of a text, never fewer than the parser sees.

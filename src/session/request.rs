@@ -309,7 +309,7 @@ impl Ready {
             statement: &name,
             frame,
         };
-        if !self.names.has_room(recorded.len()) {
+        if !self.names.has_statement_room(parse.name, recorded.len()) {
             let refusal = Refusal::limit(Limit::Statements);
             return self.deny(refusal, &facts, core, stage);
         }
@@ -321,7 +321,6 @@ impl Ready {
             // Nothing runs and nothing is planned before Bind, and that is where the hold is.
             Ruling::Hold(_) => Permit::housekeeping("Parse of what is held when it is bound"),
         };
-        let recorded_bytes = if parse.name.is_empty() { 0 } else { recorded.len() };
         let statement = Rc::new(Prepared {
             name: name.into(),
             text: recorded.into(),
@@ -336,7 +335,6 @@ impl Ready {
             statement.recorded.set(true);
             record_prepare(&statement, core, stage)?;
         }
-        self.names.text_bytes += recorded_bytes;
         // A name in use makes the target answer with an error and keep what it had.
         let undo = (!known).then(|| self.names.statements.set(parse.name, statement, self.epoch));
         self.due.push_back(Expect::ParseComplete(undo));
@@ -356,10 +354,9 @@ impl Ready {
             self.settle_first(frame);
             return Ok(());
         };
-        if !self.names.has_room(0) {
-            let refusal = Refusal::limit(Limit::Statements);
-            self.refuse(Place::Pipeline, None, &refusal, core);
-            return Ok(());
+        if !self.names.has_portal_room(bind.portal, bind.values.len()) {
+            let facts = execute_facts(&statement, None, frame);
+            return self.deny(Refusal::limit(Limit::Statements), &facts, core, stage);
         }
         let (approved, reserved) = match self.take_grant() {
             Some((approved, seq)) => (Some(approved), Some(seq)),
@@ -420,6 +417,9 @@ impl Ready {
         };
         let ruling = self.rule(&statement.classified.statements, core, stage);
         let facts = execute_facts(&statement, None, frame);
+        if !self.names.has_portal_room(portal_name, 0) {
+            return self.deny(Refusal::limit(Limit::Statements), &facts, core, stage);
+        }
         let permit = match ruling {
             Ruling::Go(permit, _) => permit,
             Ruling::Refuse(refusal) => {

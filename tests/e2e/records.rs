@@ -135,6 +135,23 @@ fn long_texts_and_values_are_recorded_whole() {
     assert!(found, "the value is not whole in the record");
 }
 
+/// What psycopg2 sends for a file of ten megabytes.
+#[test]
+fn a_command_with_a_large_literal_is_understood_and_recorded_whole() {
+    let mut weir = start();
+    let mut raw = Raw::login(&weir.endpoint());
+    raw.query("CREATE TABLE files (data bytea)");
+    let hex = "00ff".repeat(5 << 20);
+    let insert = format!("INSERT INTO files VALUES ('\\x{hex}'::bytea)");
+    raw.query(&insert);
+    assert_eq!(raw.rows("SELECT length(data) FROM files"), [[Some((10 << 20).to_string())]]);
+    drop(raw);
+    let command = weir.lake().commands_with("INSERT INTO files").remove(0);
+    assert_eq!(command["classes"], Value::from(vec!["write"]));
+    assert_eq!(objects(&command), ["files"]);
+    assert!(text(&command, "query_text") == insert, "the text is not whole in the record");
+}
+
 #[test]
 fn the_answer_is_recorded_as_the_client_saw_it() {
     let database = Postgres::shared().database();

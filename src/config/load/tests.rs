@@ -488,7 +488,7 @@ fn effects_and_masks_are_whole() {
     );
     check(
         "[journal]\nsegment = \"1MiB\"\n",
-        "`segment` is out of range | a size from 18MiB (the largest entry) to 4GiB",
+        "`segment` is out of range | a size from 18MiB to 4GiB",
     );
 }
 

@@ -262,11 +262,12 @@ fn text_that_is_not_understood() {
     let deep_parens = format!("SELECT {}1{}", "(".repeat(5_000), ")".repeat(5_000));
     let deep_calls = format!("SELECT {}1{}", "f(".repeat(100_000), ")".repeat(100_000));
     let deep_arrays = format!("SELECT {}1{}", "ARRAY[".repeat(50_000), "]".repeat(50_000));
-    let long = format!("SELECT '{}'", "x".repeat(limits::PARSED_TEXT_BYTES_MAX));
+    let long = format!("SELECT {}", "x".repeat(limits::PARSED_TEXT_BYTES_MAX));
+    let long_escape = format!("SELECT E'{}'", "x".repeat(limits::PARSED_TEXT_BYTES_MAX));
     let unions = vec!["SELECT 1"; 5_000].join(" UNION ALL ");
     let sums = vec!["a"; 20_000].join("+");
     let texts = ["SELEC 1", "SELECT 'open", "START_REPLICATION 0/0", &deep_calls, &deep_arrays];
-    for text in texts.into_iter().chain([long.as_str(), &unions, &sums]) {
+    for text in texts.into_iter().chain([long.as_str(), &long_escape, &unions, &sums]) {
         let statement = one(text);
         let shown = text.get(..20).unwrap_or(text);
         assert_eq!(statement.class, Class::Unknown, "{shown}");
@@ -294,6 +295,25 @@ fn texts_of_very_many_tokens_are_not_parsed() {
     }
     let prose = "it is long, ".repeat(50_000);
     assert_eq!(class(format!("SELECT '{prose}'")), ["read"]);
+}
+
+#[test]
+fn large_literals_are_no_reason_not_to_read_a_text() {
+    let large = r"\x00ff''".repeat(limits::PARSED_TEXT_BYTES_MAX / 4);
+    for (text, class) in [
+        (format!("INSERT INTO files VALUES (1, '{large}'::bytea)"), Class::Write),
+        (format!("DELETE FROM files /* {large} */"), Class::UnboundedWrite),
+        (format!("UPDATE files SET data = '{large}' WHERE id = 7"), Class::Write),
+        (format!("SELECT set_config('role', '{large}', true) FROM files"), Class::Unknown),
+    ] {
+        let statement = one(&text);
+        assert_eq!(statement.class, class, "{}", &text[..30]);
+        let cached = Classifier::new().classify(text.as_bytes());
+        assert_eq!(cached.statements, [statement]);
+        if class != Class::Unknown {
+            assert_eq!(cached.objects.len(), 1);
+        }
+    }
 }
 
 #[test]

@@ -245,11 +245,11 @@ const fn limit(kind: Limit) -> (&'static str, &'static str, &'static str) {
         Limit::MessageBytes => (
             "54000",
             "the message is larger than weir holds",
-            "Commands may have 16 MiB of text; send data as parameters or by COPY.",
+            "Commands may have 48 MiB of text; send data as parameters or by COPY.",
         ),
         Limit::Statements => (
             "54000",
-            "too many prepared statements or portals in this session",
+            "too many or too large prepared statements or portals in this session",
             "Close the ones that are no longer needed.",
         ),
         Limit::Sessions => ("53300", "too many connections at weir", ""),
@@ -416,7 +416,11 @@ const fn refused(kind: Refused) -> (&'static str, &'static str, &'static str) {
             "weir cannot record this command: its journal's disk failed",
             "The command was not sent.",
         ),
-        Refused::TooLarge => ("54000", "weir cannot record this command: it is too large", ""),
+        Refused::TooLarge => (
+            "54000",
+            "weir cannot record this command: it is larger than a segment of its journal",
+            "Send data as parameters or by COPY, or raise `segment` in [journal] to the default.",
+        ),
     }
 }
 

@@ -153,26 +153,30 @@ pub struct Registry<P> {
     pub statements: Names<Rc<Prepared>>,
     /// Portals.
     pub portals: Names<Rc<Portal<P>>>,
-    /// Bytes of the texts of statements; an upper bound, counted anew when it meets the limit.
-    pub text_bytes: usize,
+    /// Bytes of the texts of named statements; an upper bound, counted anew when it meets the limit.
+    text_bytes: usize,
+    /// The same of the values of named portals.
+    value_bytes: usize,
 }
 
 impl<P> Default for Registry<P> {
     fn default() -> Self {
-        Registry { statements: Names::default(), portals: Names::default(), text_bytes: 0 }
+        let (statements, portals) = (Names::default(), Names::default());
+        Registry { statements, portals, text_bytes: 0, value_bytes: 0 }
     }
 }
 
 impl<P> Registry<P> {
-    /// Whether one more name fits the limits, with a text of this length.
-    pub fn has_room(&mut self, text_bytes: usize) -> bool {
-        if self.text_bytes + text_bytes > limits::STATEMENT_TEXT_BYTES_MAX {
-            // Texts that were closed, or taken back, have not been subtracted yet.
-            self.text_bytes = self.statements.iter().map(|(_, s)| s.text.len()).sum();
-        }
-        self.statements.len() < limits::STATEMENTS_MAX
-            && self.portals.len() < limits::STATEMENTS_MAX
-            && self.text_bytes + text_bytes <= limits::STATEMENT_TEXT_BYTES_MAX
+    /// Whether a statement fits the limits. There is one without a name at a time, so it does.
+    pub fn has_statement_room(&mut self, name: &[u8], text_bytes: usize) -> bool {
+        let (kept, most) = (&mut self.text_bytes, limits::STATEMENT_TEXT_BYTES_MAX);
+        name.is_empty() || self.statements.fits(kept, text_bytes, most, |it| it.text.len())
+    }
+
+    /// Whether a portal fits the limits.
+    pub fn has_portal_room(&mut self, name: &[u8], value_bytes: usize) -> bool {
+        let (kept, most) = (&mut self.value_bytes, limits::PORTAL_VALUE_BYTES_MAX);
+        name.is_empty() || self.portals.fits(kept, value_bytes, most, |it| it.values.len())
     }
 }
 
@@ -329,6 +333,20 @@ impl<T> Names<T> {
         self.slots.retain(|_, slot| slot.epoch > epoch);
     }
 
+    /// Whether one more meaning of `more` bytes fits, and counts it if it does. What `kept` counts
+    /// of meanings that were closed, or taken back, is found out when it matters.
+    fn fits(&self, kept: &mut usize, more: usize, most: usize, size: impl Fn(&T) -> usize) -> bool {
+        if *kept + more > most {
+            let named = self.iter().filter(|(name, _)| !name.is_empty());
+            *kept = named.map(|(_, value)| size(value)).sum();
+        }
+        let fits = self.len() < limits::STATEMENTS_MAX && *kept + more <= most;
+        if fits {
+            *kept += more;
+        }
+        fits
+    }
+
     /// How many names there are.
     pub fn len(&self) -> usize {
         self.slots.len()
@@ -394,6 +412,32 @@ mod tests {
         assert_eq!(names.get(b"s", 0), Lookup::Absent);
         names.settle(0);
         assert!(names.is_empty());
+    }
+
+    #[test]
+    fn limits_are_for_what_has_a_name() {
+        let mut names: Registry<()> = Registry::default();
+        for n in 0..limits::STATEMENTS_MAX as u32 {
+            let name = n.to_be_bytes();
+            assert!(names.has_statement_room(&name, 1) && names.has_portal_room(&name, 0), "{n}");
+            let text = Rc::from(&b"x"[..]);
+            let statement = Prepared {
+                name: "".into(),
+                text,
+                classified: Rc::new(crate::decide::classify::classify_uncached(b"")),
+                types: RefCell::default(),
+                recorded: Cell::new(true),
+            };
+            let _ = names.statements.set(&name, Rc::new(statement), 0);
+        }
+        assert!(!names.has_statement_room(b"more", 1));
+        assert!(names.has_statement_room(b"", 1), "the unnamed one");
+        assert!(names.has_portal_room(b"p", 1) && names.has_portal_room(b"", usize::MAX));
+        let _ = names.statements.remove(&7_u32.to_be_bytes(), 0);
+        names.statements.settle(0);
+        assert!(names.has_statement_room(b"more", 1), "one was closed");
+        assert!(!names.has_statement_room(b"large", limits::STATEMENT_TEXT_BYTES_MAX));
+        assert!(!names.has_portal_room(b"q", limits::PORTAL_VALUE_BYTES_MAX + 1));
     }
 
     #[test]
