@@ -11,6 +11,7 @@
 //! keys, tokens, hashes and URL passwords anywhere, proven by `detect`.
 
 mod lexer;
+mod stems;
 #[cfg(test)]
 mod tests;
 
@@ -38,31 +39,12 @@ pub fn command_text(text: &[u8]) -> Cow<'_, [u8]> {
 
 /// Whether `command_text` might change the text. Reads it twice, tokenises nothing; no false "no".
 pub fn may_hold_credential(text: &[u8]) -> bool {
-    STEMS.is_match(text) || !SECRETS.find(text, &mut Scratch::default()).is_empty()
+    stems::holds_stem(text) || !SECRETS.find(text, &mut Scratch::default()).is_empty()
 }
 
-/// Every name or word that a rule below looks for contains one of these.
+/// Where the stems are.
 static STEMS: LazyLock<AhoCorasick> = LazyLock::new(|| {
-    let stems = [
-        "pass",
-        "pwd",
-        "secret",
-        "token",
-        "apikey",
-        "api_key",
-        "access_key",
-        "accesskey",
-        "private_key",
-        "privatekey",
-        "credential",
-        "authorization",
-        "options",
-        "identified",
-        "pgp_",
-        "crypt",
-        "hmac",
-    ];
-    let builder = AhoCorasick::builder().ascii_case_insensitive(true).build(stems);
+    let builder = AhoCorasick::builder().ascii_case_insensitive(true).build(stems::stems());
     builder.expect("seventeen short words compile")
 });
 
