@@ -91,7 +91,7 @@ pub const SALTED_KEYS_MAX: usize = 256;
 /// the default may take less.
 pub const ENTRY_BYTES_MAX: usize = 49 << 20;
 /// The smallest segment that a configuration may ask for.
-pub const SEGMENT_BYTES_MIN: u64 = 18 << 20;
+pub const SEGMENT_SETTING_BYTES_MIN: u64 = 18 << 20;
 /// Size of one journal segment unless the configuration says otherwise.
 pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
 /// A segment with entries is sealed at the latest after this time.

@@ -192,7 +192,7 @@ fn journal(root: &mut Section<'_>, report: &mut Report<'_>) -> JournalSettings {
         return settings;
     };
     if let Some(size) = section.form("segment", (units::size_bytes, units::SIZE_FORM), report) {
-        let range = limits::SEGMENT_BYTES_MIN..=(4 << 30);
+        let range = limits::SEGMENT_SETTING_BYTES_MIN..=(4 << 30);
         if !range.contains(&size.value) {
             let expected = "a size from 18MiB to 4GiB";
             report.error(size.span, "`segment` is out of range", expected, "");
