@@ -581,6 +581,15 @@ fn with_other_literals(text: &str, seed: u64) -> Option<String> {
     Some(other)
 }
 
+/// What stands in for a text with large literals is classified as the text is.
+fn check_example(text: &str) {
+    let mut key = Vec::new();
+    if shape::shape(text.as_bytes(), &mut key) {
+        let example = parse(&shape::example(&key)).unwrap_or_else(|| vec![unknown()]);
+        assert_eq!(example, classify_uncached(text.as_bytes()).statements, "{text}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(2_000))]
 
@@ -593,6 +602,7 @@ proptest! {
         for text in &texts {
             let cached = classifier.classify(text.as_bytes());
             prop_assert_eq!(&*cached, &classify_uncached(text.as_bytes()), "{}", text);
+            check_example(text);
             let Some(other) = with_other_literals(text, seed) else { continue };
             let cached = classifier.classify(other.as_bytes());
             prop_assert_eq!(&*cached, &classify_uncached(other.as_bytes()), "{} | {}", text, other);
@@ -616,6 +626,7 @@ proptest! {
             let text = template.replacen('?', literals[0], 1).replacen('?', literals[1], 1);
             let cached = classifier.classify(text.as_bytes());
             prop_assert_eq!(&*cached, &classify_uncached(text.as_bytes()), "{}", text);
+            check_example(&text);
         }
     }
 }

@@ -3,7 +3,7 @@
 //! In: a text. Out: yes or no. Never: a miss; memory in proportion to the text.
 //!
 //! The vectors of `matcher` look for the first three letters of a stem in either case; what passes
-//! is compared. An automaton reads byte by byte and takes ten times as long.
+//! is compared. An automaton would look at every byte.
 
 use std::sync::LazyLock;
 
