@@ -77,14 +77,8 @@ impl Cache {
 /// keeping costs no order. Whole texts are compared: a slot found by chance is no match.
 #[derive(Debug)]
 pub(super) struct Recent {
-    slots: Vec<Option<Seen>>,
+    slots: Vec<Option<(Box<[u8]>, Rc<Classified>)>>,
     seed: Seed,
-}
-
-#[derive(Clone, Debug)]
-struct Seen {
-    text: Box<[u8]>,
-    classified: Rc<Classified>,
 }
 
 /// A power of two.
@@ -101,14 +95,14 @@ impl Default for Recent {
 
 impl Recent {
     pub(super) fn find(&self, text: &[u8]) -> Option<Rc<Classified>> {
-        let seen = self.slots.get(self.slot(text)?)?.as_ref()?;
-        (*seen.text == *text).then(|| Rc::clone(&seen.classified))
+        let (known, classified) = self.slots.get(self.slot(text)?)?.as_ref()?;
+        (**known == *text).then(|| Rc::clone(classified))
     }
 
     pub(super) fn insert(&mut self, text: &[u8], classified: &Rc<Classified>) {
         let slot = self.slot(text).and_then(|slot| self.slots.get_mut(slot));
         if let Some(slot) = slot.filter(|_| text.len() <= RECENT_BYTES_MAX) {
-            *slot = Some(Seen { text: text.into(), classified: Rc::clone(classified) });
+            *slot = Some((text.into(), Rc::clone(classified)));
         }
     }
 

@@ -27,7 +27,7 @@ use crate::wire::postgres::frame::{Framer, HEAD_BYTES, Step, Treat};
 use crate::wire::postgres::reply;
 
 use super::machine::{Accepted, Machine};
-use super::{Now, Output, Room, Snapshot, Stage};
+use super::{Now, Output, Snapshot, Stage};
 
 const CONFIG: &str = r#"
 data_dir = "data"
@@ -75,7 +75,6 @@ pub struct Bench {
     classifier: Classifier,
     salted: SaltedCache,
     random: u8,
-    pub room: Room,
     pub meters: Meters,
 }
 
@@ -125,7 +124,6 @@ macro_rules! stage {
                 $bench.random = $bench.random.wrapping_add(1);
                 bytes.fill($bench.random);
             },
-            room: &$bench.room,
             meters: &$bench.meters,
             now: $bench.now,
         }
@@ -162,31 +160,19 @@ impl Bench {
             tls_available,
             tls_required: false,
         };
-        let (meters, room) = (Meters::new(nanoseconds), Room::default());
+        let meters = Meters::new(nanoseconds);
         let mut stage = Stage {
             snapshot: &snapshot,
             classifier: &mut classifier,
             salted: &mut salted,
             journal: &mut journal,
             random: &mut |bytes: &mut [u8]| bytes.fill(3),
-            room: &room,
             meters: &meters,
             now,
         };
         let machine = Machine::accept(accepted, &mut stage);
         let outputs = Vec::new();
-        Bench {
-            machine,
-            journal,
-            outputs,
-            now,
-            snapshot,
-            classifier,
-            salted,
-            random: 0,
-            room,
-            meters,
-        }
+        Bench { machine, journal, outputs, now, snapshot, classifier, salted, random: 0, meters }
     }
 
     /// A session whose login is done on both legs; both outboxes are empty.

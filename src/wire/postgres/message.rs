@@ -65,9 +65,8 @@ impl<'b> FirstPacket<'b> {
         let mut reader = Reader::new(packet);
         let _length = reader.u32()?;
         match reader.u32()? {
-            // PostgreSQL does not look at what may follow either of these codes.
-            SSL_REQUEST => Some(FirstPacket::Ssl),
-            GSSENC_REQUEST => Some(FirstPacket::GssEnc),
+            SSL_REQUEST => reader.is_empty().then_some(FirstPacket::Ssl),
+            GSSENC_REQUEST => reader.is_empty().then_some(FirstPacket::GssEnc),
             CANCEL_REQUEST => Some(FirstPacket::Cancel(reader.rest())),
             version => {
                 let startup = Startup {
