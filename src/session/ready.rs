@@ -141,8 +141,8 @@ pub enum Flow {
     SkipToSync,
     /// A command waits for people.
     Held(Box<Held>),
-    /// A message, or the start of one that is streamed, refers to a name that an unanswered pipeline
-    /// changed; it waits for the answer.
+    /// A message, or the start of one that is streamed, refers to a name that an unanswered
+    /// pipeline changed; it waits for the answer.
     Settling(Vec<u8>),
 }
 

@@ -77,8 +77,14 @@ impl Cache {
 /// keeping costs no order. Whole texts are compared: a slot found by chance is no match.
 #[derive(Debug)]
 pub(super) struct Recent {
-    slots: Vec<Option<(Box<[u8]>, Rc<Classified>)>>,
+    slots: Vec<Option<Seen>>,
     seed: Seed,
+}
+
+#[derive(Clone, Debug)]
+struct Seen {
+    text: Box<[u8]>,
+    classified: Rc<Classified>,
 }
 
 /// A power of two.
@@ -95,14 +101,14 @@ impl Default for Recent {
 
 impl Recent {
     pub(super) fn find(&self, text: &[u8]) -> Option<Rc<Classified>> {
-        let (known, classified) = self.slots.get(self.slot(text)?)?.as_ref()?;
-        (**known == *text).then(|| Rc::clone(classified))
+        let seen = self.slots.get(self.slot(text)?)?.as_ref()?;
+        (*seen.text == *text).then(|| Rc::clone(&seen.classified))
     }
 
     pub(super) fn insert(&mut self, text: &[u8], classified: &Rc<Classified>) {
         let slot = self.slot(text).and_then(|slot| self.slots.get_mut(slot));
         if let Some(slot) = slot.filter(|_| text.len() <= RECENT_BYTES_MAX) {
-            *slot = Some((text.into(), Rc::clone(classified)));
+            *slot = Some(Seen { text: text.into(), classified: Rc::clone(classified) });
         }
     }
 

@@ -153,7 +153,8 @@ pub struct Registry<P> {
     pub statements: Names<Rc<Prepared>>,
     /// Portals.
     pub portals: Names<Rc<Portal<P>>>,
-    /// Bytes of the texts of named statements; an upper bound, counted anew when it meets the limit.
+    /// Bytes of the texts of named statements; an upper bound, counted anew when it meets the
+    /// limit.
     text_bytes: usize,
     /// The same of the values of named portals.
     value_bytes: usize,
