@@ -39,6 +39,11 @@ pub const PARSED_TEXT_BYTES_MAX: usize = 1 << 20;
 pub const PARSED_TOKENS_MAX: usize = 131_072;
 /// A command message (query text, statement text) is held whole up to this size, refused above.
 pub const COMMAND_HELD_BYTES_MAX: u32 = 48 << 20;
+/// Large messages that all sessions of a shard hold together, counted once; beyond it a command is
+/// refused.
+pub const LARGE_BYTES_MAX: usize = 256 << 20;
+/// A session that holds no more than this holds nothing large.
+pub const SMALL_BYTES_MAX: usize = 2 << 20;
 /// A Bind longer than this is streamed, its values recorded in chunks.
 pub const BIND_HELD_BYTES_MAX: u32 = 1 << 20;
 /// Enough of a long Bind to read its portal and statement names.

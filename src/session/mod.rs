@@ -16,6 +16,7 @@ mod meter;
 mod ready;
 mod reported;
 mod request;
+mod room;
 #[cfg(test)]
 mod tests;
 
@@ -36,6 +37,8 @@ use crate::record::{Journal, SessionId};
 use crate::shard::mail::SnapshotSource;
 use crate::wire::Side;
 use crate::wire::postgres::login::KnownMinor;
+
+pub use room::Room;
 
 /// The time, given to every stage as an argument.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
@@ -97,6 +100,8 @@ pub struct Stage<'a> {
     pub journal: &'a mut dyn Journal,
     /// Random bytes for nonces and ids: fills the slice.
     pub random: &'a mut dyn FnMut(&mut [u8]),
+    /// What the shard's sessions may hold of large messages.
+    pub room: &'a Room,
     /// What the shard measures of each target.
     pub meters: &'a Meters,
     /// The time of this turn.

@@ -15,7 +15,7 @@ use std::rc::Rc;
 use crate::config::settings::{Capture, Durability};
 use crate::decide::approval::Ask;
 use crate::decide::rules::{Scope, Who};
-use crate::fault::{Fault, FaultKind, Malformed};
+use crate::fault::{Fault, FaultKind, Limit, Malformed};
 use crate::forward::dial::Endpoint;
 use crate::identify::Identity;
 use crate::limits;
@@ -34,6 +34,7 @@ use super::capture::{Answer, Upload};
 use super::core::Core;
 use super::login::Replication;
 use super::reported::Reported;
+use super::room::Lease;
 use super::{Output, Stage};
 
 /// What a session is connected to, and as whom.
@@ -233,6 +234,8 @@ pub struct Ready {
     pub(super) skipping: Skipping,
     /// Hits in texts: errors, notices, settings.
     pub(super) text_hits: Hits,
+    /// Room for what is held of large messages.
+    lease: Option<Lease>,
     pub(super) scratch: Vec<u8>,
     pub(super) draining: bool,
     /// Settings of the target; while they are not safe, every text is of class `unknown`.
@@ -275,6 +278,7 @@ impl Ready {
             edits: Edits::default(),
             hits: Hits::default(),
             text_hits: Hits::default(),
+            lease: None,
             scratch: Vec::new(),
             skipping: Skipping::No,
             draining: false,
@@ -417,6 +421,13 @@ impl Ready {
             }
         }
         self.client_framer = framer;
+        if !self.has_room(core, stage)
+            && self.client_framer.held() > limits::SMALL_BYTES_MAX
+            && let Some(head) = self.client_framer.give_up()
+        {
+            // Nothing but a text is held at this size, and none that is streamed is taken.
+            self.client_begin(head[0], &head, core, stage)?;
+        }
         self.await_replies(core, stage)?;
         self.before_leaving(core, stage)
     }
@@ -486,11 +497,31 @@ impl Ready {
             }
         }
         self.server_framer = framer;
+        if !self.has_room(core, stage) && self.server_framer.held() > limits::SMALL_BYTES_MAX {
+            return Err(Fault::new(Side::Server, FaultKind::Limit(Limit::MessageBytes)));
+        }
         if matches!(self.share, Share::Replies) && self.due.len() < limits::PENDING_REPLIES_MAX {
             self.share = Share::Again(stage.now.mono_us);
         }
         self.interject(core);
         Ok(())
+    }
+
+    /// Whether what this session holds of large messages fits the room of its shard.
+    fn has_room(&mut self, core: &Core, stage: &Stage<'_>) -> bool {
+        let waits = match &self.flow {
+            Flow::Held(held) => held.frame.len(),
+            Flow::Settling(frame) => frame.len(),
+            Flow::Normal | Flow::SkipToSync => 0,
+        };
+        let framed = self.client_framer.held() + self.server_framer.held();
+        let queued = core.server.len() + core.client.len();
+        let held = waits + framed + queued;
+        if held <= limits::SMALL_BYTES_MAX {
+            self.lease = None;
+            return true;
+        }
+        self.lease.get_or_insert_with(|| stage.room.lease()).resize(held)
     }
 
     /// Nobody brought the catalog in time.

@@ -39,7 +39,7 @@ use crate::identify::scram::SaltedCache;
 use crate::metrics::Meters;
 use crate::record::SessionId;
 use crate::session::drive::{Driver, SessionMachine, WatchOrder};
-use crate::session::{Now, Snapshot, Stage};
+use crate::session::{Now, Room, Snapshot, Stage};
 use crate::wire::Side;
 
 /// The journal looks after its age this often.
@@ -59,6 +59,7 @@ pub(super) struct Tools<J> {
     pub salted: SaltedCache,
     pub journal: J,
     pub random: fn(&mut [u8]),
+    pub room: Room,
     pub meters: Arc<Meters>,
 }
 
@@ -70,6 +71,7 @@ impl<J: ShardJournal> Tools<J> {
             salted: &mut self.salted,
             journal: &mut self.journal,
             random: &mut self.random,
+            room: &self.room,
             meters: &self.meters,
             now,
         }
@@ -189,6 +191,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                 salted: SaltedCache::default(),
                 journal: parts.journal,
                 random: fill_random,
+                room: Room::default(),
                 meters: parts.meters,
             },
             tls: parts.tls,

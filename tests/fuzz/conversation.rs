@@ -23,7 +23,7 @@ use weir::record::entry::Decision;
 use weir::record::memory::MemoryJournal;
 use weir::record::{Lsn, SessionId};
 use weir::session::machine::{Accepted, Machine};
-use weir::session::{Now, Output, Snapshot, Stage};
+use weir::session::{Now, Output, Room, Snapshot, Stage};
 use weir::shard::mail::{SnapshotSource, Vote};
 use weir::wire::Side;
 use weir::wire::postgres::frame::{Framer, Step, Treat};
@@ -139,6 +139,7 @@ struct Table {
     journal: MemoryJournal,
     classifier: Classifier,
     salted: SaltedCache,
+    room: Room,
     meters: Meters,
     snapshot: Rc<Snapshot>,
     now: Now,
@@ -162,6 +163,7 @@ macro_rules! stage {
                 $table.random = $table.random.wrapping_add(1);
                 bytes.fill($table.random);
             },
+            room: &$table.room,
             meters: &$table.meters,
             now: $table.now,
         }
@@ -252,6 +254,7 @@ impl Table {
         let snapshot = if masked { MASKED.with(Rc::clone) } else { PLAIN.with(Rc::clone) };
         let (mut journal, mut classifier) = (MemoryJournal::new(), Classifier::new());
         let (mut salted, meters) = (DERIVED.with(RefCell::take), Meters::new(|| 0));
+        let room = Room::default();
         let now = Now { wall_us: 1_700_000_000_000_000, mono_us: 1_000 };
         let accepted = Accepted {
             session_id: SessionId([9; 16]),
@@ -266,6 +269,7 @@ impl Table {
                 salted: &mut salted,
                 journal: &mut journal,
                 random: &mut |bytes: &mut [u8]| bytes.fill(3),
+                room: &room,
                 meters: &meters,
                 now,
             };
@@ -276,6 +280,7 @@ impl Table {
             journal,
             classifier,
             salted,
+            room,
             meters,
             snapshot,
             now,

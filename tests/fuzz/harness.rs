@@ -31,7 +31,7 @@ use weir::record::journal::{
 };
 use weir::record::memory::MemoryJournal;
 use weir::session::machine::{Accepted, Machine};
-use weir::session::{Now, Output, Snapshot, Stage};
+use weir::session::{Now, Output, Room, Snapshot, Stage};
 use weir::shard::mail::SnapshotSource;
 use weir::wire::Side;
 use weir::wire::postgres::frame::{Framer, Step, Treat};
@@ -302,6 +302,7 @@ pub fn session(bytes: &[u8]) {
         salted: &mut salted,
         journal: &mut journal,
         random: &mut |bytes: &mut [u8]| bytes.fill(3),
+        room: &Room::default(),
         meters: &meters,
         now: Now { wall_us: 1_700_000_000_000_000, mono_us: 1_000 },
     };

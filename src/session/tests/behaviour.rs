@@ -340,6 +340,35 @@ fn a_long_bind_waits_for_its_statement() {
     }
 }
 
+/// Many sessions that each send most of a large command: together they hold what the shard has room
+/// for, the others are refused and go on, and what is held is given back.
+#[test]
+fn large_commands_share_the_room_of_the_shard() {
+    let large = query(&"x".repeat(40 << 20));
+    let (most, rest) = large.split_at(large.len() - 1);
+    let (mut room, mut holding, mut refused) = (Room::default(), Vec::new(), Vec::new());
+    for _ in 0..8 {
+        let mut bench = Bench::ready();
+        std::mem::swap(&mut bench.room, &mut room);
+        most.chunks(1 << 20).for_each(|part| bench.client(part));
+        std::mem::swap(&mut bench.room, &mut room);
+        match bench.tags(Side::Server).as_str() {
+            "" => holding.push(bench),
+            _ => refused.push(bench),
+        }
+    }
+    assert_eq!(holding.len(), crate::limits::LARGE_BYTES_MAX / large.len());
+    for bench in &mut refused {
+        bench.client(&[rest, &query("SELECT 1")].concat());
+        assert_eq!(bench.take(Side::Server), query("SELECT 1"));
+        bench.server(&[server_error("42601"), ready_for_query(b'I')].concat());
+        assert_eq!(error_code(&messages(&bench.take(Side::Client))[0].1), "54000");
+    }
+    assert!(!room.lease().resize(crate::limits::LARGE_BYTES_MAX));
+    drop(holding);
+    assert!(room.lease().resize(crate::limits::LARGE_BYTES_MAX), "all of it is given back");
+}
+
 #[test]
 fn a_text_too_large_to_hold_is_refused_without_being_kept() {
     let mut bench = Bench::ready();

@@ -27,7 +27,7 @@ use crate::wire::postgres::frame::{Framer, HEAD_BYTES, Step, Treat};
 use crate::wire::postgres::reply;
 
 use super::machine::{Accepted, Machine};
-use super::{Now, Output, Snapshot, Stage};
+use super::{Now, Output, Room, Snapshot, Stage};
 
 const CONFIG: &str = r#"
 data_dir = "data"
@@ -75,6 +75,7 @@ pub struct Bench {
     classifier: Classifier,
     salted: SaltedCache,
     random: u8,
+    pub room: Room,
     pub meters: Meters,
 }
 
@@ -124,6 +125,7 @@ macro_rules! stage {
                 $bench.random = $bench.random.wrapping_add(1);
                 bytes.fill($bench.random);
             },
+            room: &$bench.room,
             meters: &$bench.meters,
             now: $bench.now,
         }
@@ -160,19 +162,31 @@ impl Bench {
             tls_available,
             tls_required: false,
         };
-        let meters = Meters::new(nanoseconds);
+        let (meters, room) = (Meters::new(nanoseconds), Room::default());
         let mut stage = Stage {
             snapshot: &snapshot,
             classifier: &mut classifier,
             salted: &mut salted,
             journal: &mut journal,
             random: &mut |bytes: &mut [u8]| bytes.fill(3),
+            room: &room,
             meters: &meters,
             now,
         };
         let machine = Machine::accept(accepted, &mut stage);
         let outputs = Vec::new();
-        Bench { machine, journal, outputs, now, snapshot, classifier, salted, random: 0, meters }
+        Bench {
+            machine,
+            journal,
+            outputs,
+            now,
+            snapshot,
+            classifier,
+            salted,
+            random: 0,
+            room,
+            meters,
+        }
     }
 
     /// A session whose login is done on both legs; both outboxes are empty.

@@ -98,6 +98,24 @@ impl Framer {
         self.left > 0
     }
 
+    /// Bytes of the message that is held.
+    pub fn held(&self) -> usize {
+        if self.spent { 0 } else { self.carry.len() }
+    }
+
+    /// Drops what is held of a message, of which only the head is left: its rest will be handed out
+    /// in parts. `None` if none is held.
+    pub fn give_up(&mut self) -> Option<[u8; HEAD_BYTES]> {
+        let head = self.carry.first_chunk::<HEAD_BYTES>().filter(|_| !self.spent)?;
+        let [_, length @ ..] = *head;
+        let whole = 1 + u32::from_be_bytes(length) as usize;
+        let head = *head;
+        assert!(self.carry.len() < whole, "a whole message was held");
+        self.left = (whole - self.carry.len()) as u32;
+        self.carry = Vec::new();
+        Some(head)
+    }
+
     /// Takes the next step from `input`, moving its start. `treat` chooses by tag and body length.
     ///
     /// # Errors

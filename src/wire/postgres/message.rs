@@ -65,8 +65,9 @@ impl<'b> FirstPacket<'b> {
         let mut reader = Reader::new(packet);
         let _length = reader.u32()?;
         match reader.u32()? {
-            SSL_REQUEST => reader.is_empty().then_some(FirstPacket::Ssl),
-            GSSENC_REQUEST => reader.is_empty().then_some(FirstPacket::GssEnc),
+            // PostgreSQL does not look at what may follow either of these codes.
+            SSL_REQUEST => Some(FirstPacket::Ssl),
+            GSSENC_REQUEST => Some(FirstPacket::GssEnc),
             CANCEL_REQUEST => Some(FirstPacket::Cancel(reader.rest())),
             version => {
                 let startup = Startup {
