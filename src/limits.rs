@@ -37,8 +37,9 @@ pub const LINGER_TIMEOUT_US: u64 = 2_000_000;
 pub const PARSED_TEXT_BYTES_MAX: usize = 1 << 20;
 /// Text of more tokens is not parsed either: a parse tree takes about 1 KiB of memory per token.
 pub const PARSED_TOKENS_MAX: usize = 131_072;
-/// A command message (query text, statement text) is held whole up to this size, refused above.
-pub const COMMAND_HELD_BYTES_MAX: u32 = 48 << 20;
+/// A command message (query text, statement text) is held whole up to this size, refused above: one
+/// row of the record holds its text, and a segment of the default size such a row.
+pub const COMMAND_HELD_BYTES_MAX: u32 = 60 << 20;
 /// Large messages that all sessions of a shard hold together, counted once; beyond it a command is
 /// refused.
 pub const LARGE_BYTES_MAX: usize = 256 << 20;
@@ -89,7 +90,7 @@ pub const SCRAM_ITERATIONS_MAX: u32 = 600_000;
 pub const SALTED_KEYS_MAX: usize = 256;
 /// Largest journal segment entry; larger content is chunked before. A segment that is smaller than
 /// the default may take less.
-pub const ENTRY_BYTES_MAX: usize = 49 << 20;
+pub const ENTRY_BYTES_MAX: usize = 61 << 20;
 /// The smallest segment that a configuration may ask for.
 pub const SEGMENT_SETTING_BYTES_MIN: u64 = 18 << 20;
 /// Size of one journal segment unless the configuration says otherwise.

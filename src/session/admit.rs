@@ -9,14 +9,14 @@ use crate::metrics;
 use crate::record::entry::{Command, Decision, Outcome, Params};
 use crate::record::{Entry, Receipt, SessionId};
 use crate::wire::Side;
+use crate::wire::postgres::frame::Step;
 use crate::wire::postgres::reply::{self, Report};
 use crate::wire::postgres::state::{Approved, Expect, Issued};
 
 use super::Stage;
 use super::capture::unanswered;
 use super::core::Core;
-use super::hold::place_of;
-use super::ready::{Flow, Ready, Resolution};
+use super::ready::{Body, Flow, Ready, Resolution};
 
 /// What the rules and the approvals say to one message.
 pub(super) enum Ruling {
@@ -73,11 +73,29 @@ impl Refusal {
 
 /// Which kind of message is refused: what stands in for it, and what follows, differ.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Place {
-    /// Query or FunctionCall: answered by an error and ReadyForQuery.
+enum Place {
+    /// Query, FunctionCall or Sync: answered by an error and ReadyForQuery.
     Simple,
     /// Parse, Bind or Execute: an error, then nothing until Sync.
     Pipeline,
+}
+
+/// Whether a refusal of this message is followed by ReadyForQuery of its own.
+fn place_of(frame: &[u8]) -> Place {
+    match frame.first() {
+        Some(b'Q' | b'F' | b'S') => Place::Simple,
+        _ => Place::Pipeline,
+    }
+}
+
+/// What takes the place of a refused message.
+#[derive(Debug)]
+pub struct StandIn {
+    place: Place,
+    /// Of the command, if it is recorded.
+    seq: Option<u64>,
+    /// The answer.
+    error: Vec<u8>,
 }
 
 /// A command as it goes into the record.
@@ -184,7 +202,7 @@ impl Ready {
                 Ok(Some((permit, receipt, issued)))
             }
             Err(refused) => {
-                self.refuse(place_of(facts.frame), None, &refused_record(refused), core);
+                self.refuse(facts.frame, None, &refused_record(refused), core);
                 Ok(None)
             }
         }
@@ -210,37 +228,47 @@ impl Ready {
             unanswered(seq, Outcome::Denied, words, core, stage)
         });
         match recorded {
-            Ok(_) => self.refuse(place_of(facts.frame), Some(seq), &refusal, core),
+            Ok(_) => self.refuse(facts.frame, Some(seq), &refusal, core),
             Err(refused) => {
-                self.refuse(place_of(facts.frame), None, &refused_record(refused), core);
+                self.refuse(facts.frame, None, &refused_record(refused), core);
             }
         }
         Ok(())
     }
 
-    /// Sends the target what fails in the refused command's place, and remembers what to say.
+    /// Refuses the command of `frame`: once it is whole, the target gets what fails in its place.
     pub(super) fn refuse(
         &mut self,
-        place: Place,
+        frame: &[u8],
         seq: Option<u64>,
         refusal: &Refusal,
         core: &mut Core,
     ) {
         self.resolved = None;
-        self.due.push_back(Expect::Refused { seq, error: refusal.error() });
-        let mut stand_in = Vec::new();
-        match place {
+        let stand_in = StandIn { place: place_of(frame), seq, error: refusal.error() };
+        if Step::is_whole(frame) {
+            self.stand_in(stand_in, core);
+        } else {
+            self.body = Body::Refused(Box::new(stand_in));
+        }
+    }
+
+    /// Sends the target what fails in the refused command's place, and remembers what to say.
+    pub(super) fn stand_in(&mut self, stand_in: StandIn, core: &mut Core) {
+        self.due.push_back(Expect::Refused { seq: stand_in.seq, error: stand_in.error });
+        let mut message = Vec::new();
+        match stand_in.place {
             Place::Simple => {
-                reply::refused_query(&mut stand_in);
+                reply::refused_query(&mut message);
                 self.due.push_back(Expect::Ready(self.epoch));
                 self.epoch += 1;
             }
             Place::Pipeline => {
-                reply::refused_parse(&mut stand_in);
+                reply::refused_parse(&mut message);
                 self.flow = Flow::SkipToSync;
             }
         }
-        core.server.say(&stand_in);
+        core.server.say(&message);
     }
 }
 

@@ -14,7 +14,7 @@ use crate::wire::postgres::frame::Step;
 use crate::wire::postgres::reply::{self, Report};
 use crate::wire::postgres::state::Approved;
 
-use super::admit::{Facts, Place, Refusal, Ruled, record_command};
+use super::admit::{Facts, Refusal, Ruled, record_command};
 use super::core::{Core, new_id};
 use super::ready::{Flow, Held, Ready, Resolution};
 use super::{Output, Stage};
@@ -56,7 +56,7 @@ impl Ready {
             .and_then(|_| record_step(&held, "requested", ("", ""), core, stage));
         if let Err(refused) = recorded {
             let refusal = Refusal::of(FaultKind::Record(refused));
-            self.refuse(place_of(facts.frame), None, &refusal, core);
+            self.refuse(facts.frame, None, &refusal, core);
             return Ok(());
         }
         core.output(Output::AskOpened(self.summary(&held, facts, core, stage)));
@@ -274,14 +274,6 @@ fn record_step(
         expires_at_us: ask.expires_at_us,
     };
     core.record(&Entry::Approval(approval), stage).map(drop)
-}
-
-/// Whether a refusal of this message is followed by ReadyForQuery of its own.
-pub(super) fn place_of(frame: &[u8]) -> Place {
-    match frame.first() {
-        Some(b'Q' | b'F') => Place::Simple,
-        _ => Place::Pipeline,
-    }
 }
 
 fn record_fault(refused: Refused) -> Fault {

@@ -29,7 +29,7 @@ use crate::wire::Side;
 use crate::wire::postgres::frame::{Framer, Step, Treat};
 use crate::wire::postgres::state::{Approved, Epoch, Expect, Prepared, Registry};
 
-use super::admit::Refusal;
+use super::admit::{Refusal, StandIn};
 use super::capture::{Answer, Upload};
 use super::core::Core;
 use super::login::Replication;
@@ -173,8 +173,11 @@ pub enum Share {
 pub enum Body {
     /// It is handed on, and kept by the upload if there is one.
     Forward,
-    /// It was refused.
+    /// Nobody waits for an answer to it.
     Drop,
+    /// It is dropped too. The refusal takes its place at its end: a client that is answered while
+    /// it still sends may take the answer in with what it sends next, and wait for it for ever.
+    Refused(Box<StandIn>),
 }
 
 /// Expectations of a PostgreSQL session.
@@ -260,7 +263,7 @@ impl Ready {
             names: Registry::default(),
             due: VecDeque::new(),
             epoch: 0,
-            body: Body::Forward,
+            body: Body::Drop,
             upload: None,
             copy_in: false,
             copying: false,
@@ -417,7 +420,7 @@ impl Ready {
                 Step::Need => break,
                 Step::Whole { tag, frame } => self.client_frame(tag, frame, core, stage)?,
                 Step::Begin { tag, frame, .. } => self.client_begin(tag, frame, core, stage)?,
-                Step::Part { bytes, .. } => self.client_part(bytes, core, stage)?,
+                Step::Part { bytes, last } => self.client_part(bytes, last, core, stage)?,
             }
         }
         self.client_framer = framer;

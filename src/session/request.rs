@@ -19,7 +19,7 @@ use crate::wire::postgres::reply::{self};
 use crate::wire::postgres::state::{Approved, Expect, Issued, Lookup, Portal, Prepared, Visible};
 
 use super::Stage;
-use super::admit::{Facts, Place, Refusal, Ruled, Ruling, record_command, refused_record};
+use super::admit::{Facts, Refusal, Ruled, Ruling, record_command, refused_record};
 use super::capture::{COPY_ENCODING, Upload};
 use super::copy_in::Turn;
 use super::core::Core;
@@ -112,18 +112,17 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        let place = match tag {
+        match tag {
             b'S' | b'H' if self.copy_in => {
                 // Data for the target, whatever their bodies.
                 core.pass(Side::Server, "Sync or Flush among COPY data", frame, stage);
                 return Ok(());
             }
-            b'Q' | b'F' | b'S' => Place::Simple,
-            b'P' | b'B' | b'D' | b'E' | b'C' | b'H' => Place::Pipeline,
+            b'Q' | b'F' | b'S' | b'P' | b'B' | b'D' | b'E' | b'C' | b'H' => {}
             _ => return Err(malformed(Malformed::MessageType)),
-        };
+        }
         let refusal = Refusal::of(FaultKind::Malformed(Malformed::MessageBody));
-        self.refuse(place, None, &refusal, core);
+        self.refuse(frame, None, &refusal, core);
         let event = Event {
             event: "command-refused",
             severity: "warn",
@@ -141,12 +140,11 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        self.body = Body::Forward;
+        self.body = Body::Drop;
         if !STREAMED_TAGS.contains(&tag) {
             return Err(malformed(Malformed::MessageLength));
         }
         if let Flow::SkipToSync = self.flow {
-            self.body = Body::Drop;
             return Ok(());
         }
         if COMMAND_TAGS.contains(&tag) && self.turn()? == Turn::Later {
@@ -154,16 +152,17 @@ impl Ready {
             return Ok(());
         }
         match tag {
-            b'd' => self.copy_data(frame, core, stage),
+            b'd' => {
+                self.body = Body::Forward;
+                self.copy_data(frame, core, stage)
+            }
             b'B' => self.long_bind(frame, core, stage),
             b'F' => {
                 let oid = Step::body(frame).first_chunk().map(|oid| u32::from_be_bytes(*oid));
                 self.function(oid.unwrap_or(0), frame, core, stage)
             }
             b'Q' | b'P' => {
-                self.body = Body::Drop;
-                let place = if tag == b'Q' { Place::Simple } else { Place::Pipeline };
-                self.refuse(place, None, &Refusal::limit(Limit::MessageBytes), core);
+                self.refuse(frame, None, &Refusal::limit(Limit::MessageBytes), core);
                 let event = Event {
                     event: "command-refused",
                     severity: "warn",
@@ -180,12 +179,22 @@ impl Ready {
     pub(super) fn client_part(
         &mut self,
         bytes: &[u8],
+        last: bool,
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        match self.body {
+        match std::mem::replace(&mut self.body, Body::Drop) {
             Body::Drop => Ok(()),
+            Body::Refused(stand_in) if last => {
+                self.stand_in(*stand_in, core);
+                Ok(())
+            }
+            refused @ Body::Refused(_) => {
+                self.body = refused;
+                Ok(())
+            }
             Body::Forward => {
+                self.body = Body::Forward;
                 self.keep_upload(bytes, core, stage)?;
                 self.flush_upload(core, stage)?;
                 core.pass(Side::Server, "rest of a message", bytes, stage);
@@ -408,7 +417,6 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        self.body = Body::Drop;
         let names = bind_names(Step::body(frame)).ok_or(malformed(Malformed::MessageBody))?;
         let (portal_name, statement_name) = names;
         let Some(statement) = self.statement(statement_name, stage) else {
@@ -503,7 +511,7 @@ impl Ready {
         let receipt = match recorded {
             Ok(receipt) => receipt,
             Err(refused) => {
-                self.refuse(Place::Pipeline, None, &refused_record(refused), core);
+                self.refuse(frame, None, &refused_record(refused), core);
                 return Ok(());
             }
         };
@@ -621,10 +629,8 @@ impl Ready {
             ))
         };
         let admitted = self.admit(ruling, &facts, core, stage)?;
-        let Some((permit, receipt, issued)) = admitted else {
-            self.body = Body::Drop;
-            return Ok(());
-        };
+        let Some((permit, receipt, issued)) = admitted else { return Ok(()) };
+        self.body = Body::Forward;
         self.upload = Some(Upload::new(issued.seq, "pg-function-call", u64::MAX));
         self.keep_upload(frame, core, stage)?;
         self.due.push_back(Expect::FunctionCall(issued));

@@ -352,15 +352,16 @@ fn large_commands_share_the_room_of_the_shard() {
         std::mem::swap(&mut bench.room, &mut room);
         most.chunks(1 << 20).for_each(|part| bench.client(part));
         std::mem::swap(&mut bench.room, &mut room);
-        match bench.tags(Side::Server).as_str() {
-            "" => holding.push(bench),
-            _ => refused.push(bench),
+        match record(&bench).contains(&"event command-refused".to_owned()) {
+            false => holding.push(bench),
+            true => refused.push(bench),
         }
     }
     assert_eq!(holding.len(), crate::limits::LARGE_BYTES_MAX / large.len());
     for bench in &mut refused {
+        assert_eq!(bench.tags(Side::Server), "", "the refusal waits for the end");
         bench.client(&[rest, &query("SELECT 1")].concat());
-        assert_eq!(bench.take(Side::Server), query("SELECT 1"));
+        assert_eq!(bench.tags(Side::Server), "QQ", "the stand-in and the next command");
         bench.server(&[server_error("42601"), ready_for_query(b'I')].concat());
         assert_eq!(error_code(&messages(&bench.take(Side::Client))[0].1), "54000");
     }
@@ -377,6 +378,7 @@ fn a_text_too_large_to_hold_is_refused_without_being_kept() {
     bench.client(&head);
     let mut left = (64usize << 20) - 4;
     while left > 0 {
+        assert_eq!(bench.tags(Side::Server), "", "no answer to what is not asked yet");
         let part = left.min(1 << 20);
         bench.client(&vec![b' '; part]);
         left -= part;
@@ -387,6 +389,28 @@ fn a_text_too_large_to_hold_is_refused_without_being_kept() {
     assert_eq!(error_code(&said[0].1), "54000");
     bench.client(&query("SELECT 1"));
     assert_eq!(bench.take(Side::Server), query("SELECT 1"));
+}
+
+/// A Bind that is refused when it begins gets its answer when it ends, as from the target.
+#[test]
+fn a_long_bind_is_refused_at_its_end() {
+    let mut bench = Bench::ready();
+    bench.client(&[parse("s", "DELETE FROM t"), sync()].concat());
+    bench.server(&[message(b'1', b""), ready_for_query(b'I')].concat());
+    bench.take(Side::Server);
+    bench.take(Side::Client);
+    let value = vec![b'v'; 2 << 20];
+    let length = (value.len() as u32).to_be_bytes();
+    let bind = message(b'B', &[&b"\0s\0\0\0\0\x01"[..], &length, &value, b"\0\0"].concat());
+    let (most, rest) = bind.split_at(bind.len() - 1);
+    most.chunks(60_000).for_each(|part| bench.client(part));
+    assert!(record(&bench).contains(&"command DELETE FROM t Deny".to_owned()));
+    assert_eq!(bench.tags(Side::Server), "");
+    bench.client(&[rest, &execute(""), &sync()].concat());
+    assert_eq!(bench.tags(Side::Server), "PS", "the stand-in, and no Execute");
+    bench.server(&[server_error("42601"), ready_for_query(b'I')].concat());
+    let said = messages(&bench.take(Side::Client));
+    assert_eq!((error_code(&said[0].1), said[1].0), ("54000".into(), b'Z'));
 }
 
 #[test]

@@ -245,7 +245,7 @@ const fn limit(kind: Limit) -> (&'static str, &'static str, &'static str) {
         Limit::MessageBytes => (
             "54000",
             "the message is larger than weir holds",
-            "Commands may have 48 MiB of text, less while others are as large; send data as \
+            "Commands may have 60 MiB of text, less while others are as large; send data as \
              parameters or by COPY.",
         ),
         Limit::Statements => (
