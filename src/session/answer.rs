@@ -32,22 +32,24 @@ fn record_fault(refused: Refused) -> Fault {
 }
 
 impl Ready {
-    /// Takes whole rows that pass as they are off the front of `input`, many at a time.
+    /// Takes whole rows that pass as they are off the front of `input`, many at a time: those of a
+    /// query, or of a COPY, where the target says how many there were.
     pub(super) fn rows(
         &mut self,
         input: &mut &[u8],
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        if !self.link.view.is_empty() || input.first() != Some(&b'D') || !self.expects_rows() {
+        let Some(tag @ (b'D' | b'd')) = input.first().copied() else { return Ok(()) };
+        if !self.link.view.is_empty() || !self.expects_rows() {
             return Ok(());
         }
         let (mut end, mut rows) = (0usize, 0u64);
-        while let Some([b'D', length @ ..]) =
+        while let Some([next, length @ ..]) =
             input.get(end..).and_then(|rest| rest.first_chunk::<HEAD_BYTES>())
         {
             let length = u32::from_be_bytes(*length) as usize;
-            if length < 4 || input.len() - end < 1 + length {
+            if *next != tag || length < 4 || input.len() - end < 1 + length {
                 break;
             }
             end += 1 + length;
@@ -58,7 +60,9 @@ impl Ready {
         };
         self.begin_answer(stage);
         self.deliver(run, core, stage)?;
-        self.answer.rows += rows;
+        if tag == b'D' {
+            self.answer.rows += rows;
+        }
         *input = rest;
         Ok(())
     }
