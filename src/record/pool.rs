@@ -94,6 +94,7 @@ enum Message {
     Want(SyncSender<Segment>),
     Recycle(Segment),
     Ahead(Arc<SegmentFile>, u64),
+    Settle(SyncSender<()>),
 }
 
 impl SegmentPool {
@@ -185,6 +186,15 @@ impl SegmentPool {
     pub(in crate::record) fn recycle(&self, segment: Segment) {
         let _ = self.to_thread.send(Message::Recycle(segment));
     }
+
+    /// Waits until what was given back before is free on the disk, or the thread is gone.
+    pub(in crate::record) fn settle(&self) {
+        let (settled, done) = mpsc::sync_channel(1);
+        if self.to_thread.send(Message::Settle(settled)).is_ok() {
+            // An error is the end of the thread.
+            let _ = done.recv();
+        }
+    }
 }
 
 /// The thread's state.
@@ -214,6 +224,9 @@ impl Maker {
                 Ok(Message::Recycle(segment)) => self.recycle(segment),
                 Ok(Message::Ahead(file, offset)) => {
                     map::will_need(&file.file, offset, AHEAD_BYTES);
+                }
+                Ok(Message::Settle(settled)) => {
+                    let _nobody_waits = settled.send(());
                 }
                 Err(RecvTimeoutError::Timeout) => {}
                 Err(RecvTimeoutError::Disconnected) => return,

@@ -58,6 +58,7 @@ impl Progress {
 #[derive(Debug)]
 pub struct Sealer {
     thread: JoinHandle<()>,
+    pool: SegmentPool,
     stopping: Arc<AtomicBool>,
     progress: Arc<Progress>,
 }
@@ -76,14 +77,14 @@ impl Sealer {
         let progress = Arc::new(Progress::default());
         let work = Work {
             seal: Seal::new(data_dir)?,
-            pool,
+            pool: pool.clone(),
             stopping: Arc::clone(&stopping),
             progress: Arc::clone(&progress),
         };
         let thread = std::thread::Builder::new()
             .name("weir-sealer".into())
             .spawn(move || work.run(&inbox))?;
-        Ok((sender, Sealer { thread, stopping, progress }))
+        Ok((sender, Sealer { thread, pool, stopping, progress }))
     }
 
     /// What it has done.
@@ -91,12 +92,14 @@ impl Sealer {
         Arc::clone(&self.progress)
     }
 
-    /// Waits until everything sent is sealed, after all senders are gone. A segment that cannot be
-    /// sealed now stays in the journal; recovery seals it at the next start.
+    /// Waits until everything sent is sealed and its segments are free, after all senders are gone:
+    /// a segment that is not free tells the next start of a crash. One that cannot be sealed now
+    /// stays in the journal; recovery seals it at the next start.
     pub fn finish(self) {
         self.stopping.store(true, Ordering::Relaxed);
         // A panic of the thread has left its segment in the journal too.
         let _ = self.thread.join();
+        self.pool.settle();
     }
 }
 
@@ -205,6 +208,7 @@ impl Seal {
 #[cfg(test)]
 mod tests {
     use super::super::Journal;
+    use super::super::journal::HEADER_BYTES;
     use super::super::lake::{Filter, Lake};
     use super::super::testing::{
         Folder, context, files, now, response, settings, spool_into, wait_until,
@@ -232,6 +236,35 @@ mod tests {
         let rows: Vec<super::super::lake::ResponseRow> =
             Lake::new(&folder.0).rows(&Filter::default()).unwrap();
         assert_eq!(rows.len(), 1);
+    }
+
+    /// Making a segment takes its time, and the one that was sealed is to be free all the same when
+    /// the end is told.
+    #[test]
+    fn the_end_waits_until_the_segments_are_free() {
+        let folder = Folder::new();
+        let slow = |path: &Path, bytes: u64| {
+            std::thread::sleep(Duration::from_millis(100));
+            let file = std::fs::File::options();
+            let file = file.clone().read(true).write(true).create_new(true).open(path)?;
+            file.set_len(bytes)?;
+            Ok(file)
+        };
+        let pool = SegmentPool::start_with(&folder.journal(), &settings(), slow).unwrap();
+        let (sealed, sealer) = Sealer::start(&folder.0, pool.clone()).unwrap();
+        let mut spool = spool_into(&folder, 0, sealed, pool);
+        let session = spool.open(&context(1));
+        spool.append(session, 1, now(1), &response(0)).unwrap();
+        spool.finish(now(2));
+        sealer.finish();
+        assert_eq!(files(&folder.0, "responses").len(), 1);
+        for segment in std::fs::read_dir(folder.journal()).unwrap() {
+            let path = segment.unwrap().path();
+            if path.extension().is_some_and(|suffix| suffix == super::super::pool::SUFFIX) {
+                let bytes = std::fs::read(&path).unwrap();
+                assert!(bytes[..HEADER_BYTES].iter().all(|byte| *byte == 0), "{path:?}");
+            }
+        }
     }
 
     #[test]
