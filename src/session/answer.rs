@@ -13,7 +13,7 @@ use crate::mask::plan::{Field, Planned};
 use crate::record::Receipt;
 use crate::record::entry::{Entry, MaskingHit, Outcome};
 use crate::wire::Side;
-use crate::wire::postgres::frame::{HEAD_BYTES, Step};
+use crate::wire::postgres::frame::{HEAD_BYTES, Step, run_of};
 use crate::wire::postgres::message::{
     Column, error_fields, parameter_description, row_description,
 };
@@ -44,26 +44,15 @@ impl Ready {
         if !self.link.view.is_empty() || !self.expects_rows() {
             return Ok(());
         }
-        let (mut end, mut rows) = (0usize, 0u64);
-        while let Some([next, length @ ..]) =
-            input.get(end..).and_then(|rest| rest.first_chunk::<HEAD_BYTES>())
-        {
-            let length = u32::from_be_bytes(*length) as usize;
-            if *next != tag || length < 4 || input.len() - end < 1 + length {
-                break;
-            }
-            end += 1 + length;
-            rows += 1;
-        }
-        let Some((run, rest)) = input.split_at_checked(end).filter(|_| rows > 0) else {
+        let (run, rows) = run_of(input, tag);
+        if rows == 0 {
             return Ok(());
-        };
+        }
         self.begin_answer(stage);
         self.deliver(run, core, stage)?;
         if tag == b'D' {
             self.answer.rows += rows;
         }
-        *input = rest;
         Ok(())
     }
 

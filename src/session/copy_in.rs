@@ -17,6 +17,7 @@
 
 use crate::fault::{Fault, FaultKind, Malformed};
 use crate::wire::Side;
+use crate::wire::postgres::frame::run_of;
 use crate::wire::postgres::state::{Epoch, Expect};
 
 use super::Stage;
@@ -33,6 +34,23 @@ pub(super) enum Turn {
 }
 
 impl Ready {
+    /// Takes whole CopyData messages off the front of `input`, many at a time: some clients send
+    /// one for each row.
+    pub(super) fn copy_rows(
+        &mut self,
+        input: &mut &[u8],
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        if !matches!(self.flow, Flow::Normal) {
+            return Ok(());
+        }
+        match run_of(input, b'd') {
+            (_, 0) => Ok(()),
+            (rows, _) => self.copy_data(rows, core, stage),
+        }
+    }
+
     /// A Sync of the client.
     pub(super) fn sync_sent(&mut self) {
         if !self.copy_in {

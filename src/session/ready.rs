@@ -413,6 +413,9 @@ impl Ready {
                 break;
             }
             share = share.saturating_sub(1);
+            if framer.is_between_messages() {
+                self.copy_rows(&mut input, core, stage)?;
+            }
             let step = framer
                 .next(&mut input, limits::CLIENT_MESSAGE_BYTES_MAX, client_treat)
                 .map_err(|kind| Fault::new(Side::Client, FaultKind::Malformed(kind)))?;

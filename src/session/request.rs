@@ -639,7 +639,7 @@ impl Ready {
         Ok(())
     }
 
-    fn copy_data(
+    pub(super) fn copy_data(
         &mut self,
         frame: &[u8],
         core: &mut Core,

@@ -76,6 +76,23 @@ fn parse_head(head: &[u8; HEAD_BYTES], body_max: u32) -> Result<(u8, u32), Malfo
     if body > body_max { Err(Malformed::MessageLength) } else { Ok((tag, body)) }
 }
 
+/// Takes the whole messages of type `tag` off the front of `input`, and says how many there are. It
+/// is for bytes that begin with a message, where nobody looks into these.
+pub fn run_of<'b>(input: &mut &'b [u8], tag: u8) -> (&'b [u8], u64) {
+    let (mut end, mut messages) = (0usize, 0u64);
+    while let Some([next, length @ ..]) =
+        input.get(end..).and_then(|rest| rest.first_chunk::<HEAD_BYTES>())
+    {
+        let length = u32::from_be_bytes(*length) as usize;
+        if *next != tag || length < 4 || input.len() - end < 1 + length {
+            break;
+        }
+        end += 1 + length;
+        messages += 1;
+    }
+    (take(input, end), messages)
+}
+
 /// Cuts one direction into messages.
 ///
 /// Invariant: `carry` is empty while `left > 0`.

@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::frame::{Framer, HEAD_BYTES, Step, Treat};
+use super::frame::{Framer, HEAD_BYTES, Step, Treat, run_of};
 use super::message::{
     ClientMessage, FirstPacket, error_fields, first_packet_bytes, parameter_description,
     row_description, tag_rows,
@@ -48,6 +48,28 @@ fn hold(_: u8, _: u32) -> Treat {
 
 fn stream(tag: u8, _: u32) -> Treat {
     if tag == b'd' { Treat::Stream { prefix: 8 } } else { Treat::Hold }
+}
+
+#[test]
+fn a_run_ends_where_a_message_is_not_whole_or_another_one() {
+    let mut rows = Vec::new();
+    for bytes in [300, 0, 5] {
+        reply::message(&mut rows, b'd', |out| out.extend_from_slice(&vec![7; bytes]));
+    }
+    let bytes = [&rows[..], &conversation()].concat();
+    for end in 0..=bytes.len() {
+        let mut input = &bytes[..end];
+        let (run, messages) = run_of(&mut input, b'd');
+        let whole = [305, 310, 320].into_iter().take_while(|whole| *whole <= end);
+        assert_eq!(
+            (run.len(), messages),
+            (whole.clone().last().unwrap_or(0), whole.count() as u64)
+        );
+        assert_eq!([run, input].concat(), &bytes[..end]);
+    }
+    let mut lying = &b"d\0\0\0\x03"[..];
+    assert_eq!(run_of(&mut lying, b'd'), (&b""[..], 0), "a length below four is no message");
+    assert_eq!(lying.len(), HEAD_BYTES);
 }
 
 #[test]
