@@ -46,8 +46,8 @@ impl Drop for Folder {
 }
 
 /// The journal of one shard, which never fills its segment: switching is not what is measured.
-struct Shard {
-    spool: Spool,
+pub struct Shard {
+    pub spool: Spool,
     /// Where a full segment would go.
     _sealed: Receiver<SealedSegment>,
     /// Goes last.
@@ -55,7 +55,7 @@ struct Shard {
 }
 
 impl Shard {
-    fn open(segment_bytes: u64) -> Result<Shard, String> {
+    pub fn open(segment_bytes: u64) -> Result<Shard, String> {
         let folder = Folder::new("journal");
         let journal = folder.0.join(JOURNAL_FOLDER);
         let settings = JournalSettings { segment_bytes, seal_after_us: u64::MAX };

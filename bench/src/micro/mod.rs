@@ -7,6 +7,7 @@
 mod corpus;
 mod disk;
 pub mod instructions;
+mod session;
 mod stages;
 
 use std::time::{Duration, Instant};

@@ -18,7 +18,7 @@ use weir::record::journal::{self, END_BYTES, Frames, Step as JournalStep};
 use weir::wire::postgres::frame::{Framer, Step, Treat};
 use weir::wire::postgres::message::ClientMessage;
 
-use super::{corpus, disk};
+use super::{corpus, disk, session};
 
 /// One stage.
 pub struct Stage {
@@ -52,7 +52,7 @@ impl Work {
 }
 
 /// Every stage, in the order of the flow.
-pub const STAGES: [Stage; 13] = [
+pub const STAGES: [Stage; 16] = [
     Stage {
         name: "login",
         about: "SCRAM of a client and of a target, derived keys at hand",
@@ -63,6 +63,17 @@ pub const STAGES: [Stage; 13] = [
         about: "a prepared request: Bind, Describe, Execute, Sync",
         prepare: frame_decode,
     },
+    Stage {
+        name: "session-simple",
+        about: "a SELECT of one row through a session and its journal, each text another one",
+        prepare: session::simple,
+    },
+    Stage {
+        name: "session-extended",
+        about: "the same by Parse, Bind, Describe, Execute, Sync",
+        prepare: session::extended,
+    },
+    Stage { name: "session-prepared", about: "the same without Parse", prepare: session::prepared },
     Stage { name: "frame-rows", about: "a DataRow of 1 KB, framed", prepare: frame_rows },
     Stage { name: "classify-hit", about: "a text seen before", prepare: classify_hit },
     Stage { name: "classify-miss", about: "a text never seen", prepare: classify_miss },

@@ -16,7 +16,6 @@
 //! ```
 
 use std::cell::{Cell, RefCell};
-use std::collections::HashMap;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -24,6 +23,8 @@ use crate::decide::Classified;
 use crate::decide::approval::Grant;
 use crate::limits;
 use crate::record::SessionId;
+
+use super::slots::Slots;
 
 /// A prepared statement.
 #[derive(Debug)]
@@ -217,7 +218,7 @@ struct Slot<T> {
 /// ran, so a name that is in doubt is `Unsettled`.
 #[derive(Debug)]
 pub struct Names<T> {
-    slots: HashMap<Box<[u8]>, Slot<T>>,
+    slots: Slots<Slot<T>>,
     removed: Vec<Box<[u8]>>,
     /// Changes that were taken back after a later pipeline had built on them.
     undone: Vec<(Box<[u8]>, Epoch)>,
@@ -226,7 +227,7 @@ pub struct Names<T> {
 
 impl<T> Default for Names<T> {
     fn default() -> Self {
-        Names { slots: HashMap::new(), removed: Vec::new(), undone: Vec::new(), settled: None }
+        Names { slots: Slots::default(), removed: Vec::new(), undone: Vec::new(), settled: None }
     }
 }
 
@@ -267,12 +268,12 @@ impl<T> Names<T> {
     }
 
     fn change(&mut self, name: &[u8], value: Option<T>, epoch: Epoch) -> Undo<T> {
-        let listed = self.slots.get(name).is_some_and(|slot| slot.listed);
-        let slot = Slot { value, epoch, listed };
-        // The unnamed statement changes with every command of some drivers: no new key for it.
         let previous = match self.slots.get_mut(name) {
-            Some(current) => Some(std::mem::replace(current, slot)),
-            None => self.slots.insert(name.into(), slot),
+            Some(current) => {
+                let slot = Slot { value, epoch, listed: current.listed };
+                Some(std::mem::replace(current, slot))
+            }
+            None => self.slots.insert(name.into(), Slot { value, epoch, listed: false }),
         };
         Undo { name: name.into(), previous, epoch }
     }
@@ -331,7 +332,7 @@ impl<T> Names<T> {
 
     /// Forgets every named meaning that a pipeline up to `epoch` gave.
     pub fn end(&mut self, epoch: Epoch) {
-        self.slots.retain(|_, slot| slot.epoch > epoch);
+        self.slots.retain(|slot| slot.epoch > epoch);
     }
 
     /// Whether one more meaning of `more` bytes fits, and counts it if it does. What `kept` counts
@@ -355,12 +356,12 @@ impl<T> Names<T> {
 
     /// Whether there is none.
     pub fn is_empty(&self) -> bool {
-        self.slots.is_empty()
+        self.len() == 0
     }
 
     /// All names and meanings, settled or not.
     pub fn iter(&self) -> impl Iterator<Item = (&[u8], &T)> {
-        self.slots.iter().filter_map(|(name, slot)| Some((&**name, slot.value.as_ref()?)))
+        self.slots.iter().filter_map(|(name, slot)| Some((name, slot.value.as_ref()?)))
     }
 }
 
