@@ -86,25 +86,61 @@ impl Client {
     /// # Errors
     /// The server's error, or the connection's.
     pub fn query(&mut self, text: &str, buffer: &mut [u8]) -> Result<Counts, String> {
+        self.ask(text)?;
+        self.answer(b"Z", buffer).map(|(counts, _)| counts)
+    }
+
+    /// Sends `data`, whole CopyData messages, so many times as the rows of a COPY FROM STDIN.
+    ///
+    /// # Errors
+    /// The server's error, or the connection's; or the text was no such COPY.
+    pub fn copy_in(
+        &mut self,
+        text: &str,
+        (data, times): (&[u8], usize),
+        buffer: &mut [u8],
+    ) -> Result<(), String> {
+        self.ask(text)?;
+        if self.answer(b"GZ", buffer)?.1 != b'G' {
+            return Err(format!("{text}: it copies nothing in"));
+        }
+        let mut done = vec![];
+        wire::copy_done(&mut done);
+        let pieces = std::iter::repeat_n(data, times).chain([&done[..]]);
+        for piece in pieces {
+            self.stream.write_all(piece).map_err(|e| e.to_string())?;
+        }
+        self.answer(b"Z", buffer).map(drop)
+    }
+
+    fn ask(&mut self, text: &str) -> Result<(), String> {
         let mut out = vec![];
         wire::query(&mut out, text);
-        self.stream.write_all(&out).map_err(|e| e.to_string())?;
+        self.stream.write_all(&out).map_err(|e| e.to_string())
+    }
+
+    /// Reads up to one of these messages; returns which.
+    fn answer(&mut self, last: &[u8], buffer: &mut [u8]) -> Result<(Counts, u8), String> {
         let mut counts = Counts::default();
         let mut failed = None;
-        let mut ready = false;
-        while !ready {
+        let mut ended = None;
+        loop {
             let count = self.receive(buffer)?;
             let each = |message: wire::Message<'_>| {
                 counts.bytes += message.bytes as u64;
                 counts.rows += u64::from(matches!(message.kind, b'D' | b'd'));
-                ready |= message.kind == b'Z';
+                if last.contains(&message.kind) {
+                    ended = Some(message.kind);
+                }
                 if message.kind == b'E' {
                     failed = Some(wire::error_text(message.body));
                 }
             };
             self.scanner.scan(&buffer[..count], each).map_err(|_| "not PostgreSQL")?;
+            if let Some(kind) = ended {
+                return failed.map_or(Ok((counts, kind)), Err);
+            }
         }
-        failed.map_or(Ok(counts), Err)
     }
 
     /// Says goodbye; the server closes.

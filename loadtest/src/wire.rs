@@ -83,6 +83,16 @@ pub fn sync(out: &mut Vec<u8>) {
     message(out, b'S', |_| {});
 }
 
+/// `CopyData`: bytes of a COPY, here a row with its end.
+pub fn copy_data(out: &mut Vec<u8>, row: &[u8]) {
+    message(out, b'd', |out| out.extend_from_slice(row));
+}
+
+/// `CopyDone`.
+pub fn copy_done(out: &mut Vec<u8>) {
+    message(out, b'c', |_| {});
+}
+
 /// `Terminate`.
 pub fn terminate(out: &mut Vec<u8>) {
     message(out, b'X', |_| {});

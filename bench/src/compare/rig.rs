@@ -252,7 +252,8 @@ impl Rig {
             self.bulk_rows
         );
         let mut client = Client::connect(&Rc::new(self.endpoint(&direct)), &Salted::default())?;
-        for text in [&*text, "VACUUM ANALYZE bulk"] {
+        let sunk = "CREATE UNLOGGED TABLE sunk (line text)";
+        for text in [&*text, "VACUUM ANALYZE bulk", sunk] {
             client.query(text, &mut sink_buffer())?;
         }
         client.terminate();

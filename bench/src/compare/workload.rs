@@ -54,6 +54,7 @@ pub const METRICS: [Metric; 21] = [
 pub enum Kind {
     Pgbench(Load),
     Bulk(Bulk),
+    CopyIn(&'static str),
     Logins,
     Syscalls(Load),
     Idle,
@@ -113,7 +114,7 @@ const fn workload(
 }
 
 /// Every workload, in the order of the report.
-pub const WORKLOADS: [Workload; 15] = [
+pub const WORKLOADS: [Workload; 16] = [
     workload(
         "fixed-simple",
         "offered rate, 16 clients, simple protocol",
@@ -162,6 +163,12 @@ pub const WORKLOADS: [Workload; 15] = [
         "COPY of 1 KB rows to a sink",
         "cpu_s_per_gb",
         bulk("COPY bulk TO STDOUT", None),
+    ),
+    workload(
+        "copy-in",
+        "COPY of rows of 100 bytes, a message each, into nothing",
+        "cpu_s_per_gb",
+        Kind::CopyIn("COPY sunk FROM STDIN WHERE false"),
     ),
     workload(
         "select-wide",
@@ -242,6 +249,10 @@ impl Workload {
             }
             Kind::Bulk(bulk) => {
                 let (bytes, cost) = sink::bulk(rig, &rig.arms[arm], bulk, flags.seconds)?;
+                Ok(Some((bulk_values(bytes, &cost, is_proxy), cost)))
+            }
+            Kind::CopyIn(text) => {
+                let (bytes, cost) = sink::copy_in(rig, &rig.arms[arm], text, flags.seconds)?;
                 Ok(Some((bulk_values(bytes, &cost, is_proxy), cost)))
             }
             Kind::Logins => {
