@@ -433,6 +433,8 @@ impl Ready {
         {
             // Nothing but a text is held at this size, and none that is streamed is taken.
             self.client_begin(head[0], &head, core, stage)?;
+            // What was given up is room for others at once, whenever this client goes on.
+            self.has_room(core, stage);
         }
         self.await_replies(core, stage)?;
         self.before_leaving(core, stage)

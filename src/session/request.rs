@@ -183,24 +183,14 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        match std::mem::replace(&mut self.body, Body::Drop) {
-            Body::Drop => Ok(()),
-            Body::Refused(stand_in) if last => {
-                self.stand_in(*stand_in, core);
-                Ok(())
-            }
-            refused @ Body::Refused(_) => {
-                self.body = refused;
-                Ok(())
-            }
-            Body::Forward => {
-                self.body = Body::Forward;
-                self.keep_upload(bytes, core, stage)?;
-                self.flush_upload(core, stage)?;
-                core.pass(Side::Server, "rest of a message", bytes, stage);
-                Ok(())
-            }
+        if let Body::Forward = self.body {
+            self.keep_upload(bytes, core, stage)?;
+            self.flush_upload(core, stage)?;
+            core.pass(Side::Server, "rest of a message", bytes, stage);
+        } else if last && let Body::Refused(it) = std::mem::replace(&mut self.body, Body::Drop) {
+            self.stand_in(*it, core);
         }
+        Ok(())
     }
 
     /// Called when the bytes handled so far are about to leave: what they need in the record.

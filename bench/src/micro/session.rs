@@ -114,31 +114,37 @@ fn transactions(mut session: Session, ask: fn(&mut Vec<u8>, u64), answer: &[Vec<
     Work { passes_max, ..Work::new((TRANSACTIONS, bytes), TRANSACTIONS, pass) }
 }
 
-/// A session that is logged in, and what a shard lends it.
+/// A session that is logged in.
 struct Session {
     machine: Machine,
+    lent: Lent,
+}
+
+/// What a shard lends it.
+struct Lent {
     shard: Shard,
     classifier: Classifier,
     salted: SaltedCache,
+    random: fn(&mut [u8]),
     room: Room,
     meters: Meters,
     snapshot: Rc<Snapshot>,
     now: Now,
 }
 
-macro_rules! stage {
-    ($session:ident) => {
+impl Lent {
+    fn stage(&mut self) -> Stage<'_> {
         Stage {
-            snapshot: &$session.snapshot,
-            classifier: &mut $session.classifier,
-            salted: &mut $session.salted,
-            journal: &mut $session.shard.spool,
-            random: &mut |bytes: &mut [u8]| bytes.fill(3),
-            room: &$session.room,
-            meters: &$session.meters,
-            now: $session.now,
+            snapshot: &self.snapshot,
+            classifier: &mut self.classifier,
+            salted: &mut self.salted,
+            journal: &mut self.shard.spool,
+            random: &mut self.random,
+            room: &self.room,
+            meters: &self.meters,
+            now: self.now,
         }
-    };
+    }
 }
 
 fn target() -> Endpoint {
@@ -166,29 +172,22 @@ impl Session {
             tls_available: false,
             tls_required: false,
         };
-        let mut shard = match Shard::open(SEGMENT_BYTES) {
+        let shard = match Shard::open(SEGMENT_BYTES) {
             Ok(shard) => shard,
             Err(why) => panic!("no journal can be opened among the temporary files: {why}"),
         };
-        let (mut classifier, mut salted) = (Classifier::new(), SaltedCache::new());
-        let (room, meters) = (Room::default(), Meters::new(|| 0));
-        let snapshot = Rc::new(snapshot());
-        let now = Now { wall_us: 1_700_000_000_000_000, mono_us: 1_000 };
-        let machine = {
-            let mut stage = Stage {
-                snapshot: &snapshot,
-                classifier: &mut classifier,
-                salted: &mut salted,
-                journal: &mut shard.spool,
-                random: &mut |bytes: &mut [u8]| bytes.fill(3),
-                room: &room,
-                meters: &meters,
-                now,
-            };
-            Machine::accept(accepted, &mut stage)
+        let mut lent = Lent {
+            shard,
+            classifier: Classifier::new(),
+            salted: SaltedCache::new(),
+            random: |bytes| bytes.fill(3),
+            room: Room::default(),
+            meters: Meters::new(|| 0),
+            snapshot: Rc::new(snapshot()),
+            now: Now { wall_us: 1_700_000_000_000_000, mono_us: 1_000 },
         };
-        let mut session =
-            Session { machine, shard, classifier, salted, room, meters, snapshot, now };
+        let machine = Machine::accept(accepted, &mut lent.stage());
+        let mut session = Session { machine, lent };
         session.prove();
         session
     }
@@ -205,28 +204,26 @@ impl Session {
         self.bytes(Side::Client, &message(b'p', &parts));
         let challenge = self.machine.outbox(Side::Client).sendable(Lsn(u64::MAX)).to_vec();
         self.sent(Side::Client);
-        let last = exchange.server_first(&challenge[9..], &mut self.salted);
+        let last = exchange.server_first(&challenge[9..], &mut self.lent.salted);
         let last = last.expect("the session answers the first message of SCRAM");
         self.bytes(Side::Client, &message(b'p', &last));
-        let session = self;
-        session.machine.handle_dialed(Ok(target()), &mut stage!(session));
-        session.sent(Side::Server);
+        self.machine.handle_dialed(Ok(target()), &mut self.lent.stage());
+        self.sent(Side::Server);
         let hello = [
             message(b'R', &[0; 4]),
             message(b'S', b"server_version\x0018.0\0"),
             message(b'K', b"\0\0\0\x07key!"),
             ready(),
         ];
-        session.bytes(Side::Server, &hello.concat());
-        session.sent(Side::Client);
+        self.bytes(Side::Server, &hello.concat());
+        self.sent(Side::Client);
     }
 
     fn bytes(&mut self, side: Side, bytes: &[u8]) {
-        let session = self;
-        session.now.mono_us += 50;
-        session.now.wall_us += 50;
-        session.machine.handle_bytes(side, bytes, &mut stage!(session));
-        while session.machine.poll_output().is_some() {}
+        self.lent.now.mono_us += 50;
+        self.lent.now.wall_us += 50;
+        self.machine.handle_bytes(side, bytes, &mut self.lent.stage());
+        while self.machine.poll_output().is_some() {}
     }
 
     /// Sends what may leave to a side; returns how much that was.
