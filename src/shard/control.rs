@@ -6,7 +6,6 @@
 use std::io;
 use std::rc::Rc;
 
-use super::clock;
 use super::core::{Accepting, Core, Drain};
 use super::errand::Party;
 use super::journal::ShardJournal;
@@ -127,7 +126,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     /// # Errors
     /// The ring is unusable.
     pub(super) fn keep_draining(&mut self) -> io::Result<()> {
-        let now_us = clock::mono_us();
+        let now_us = self.now.mono_us;
         match self.drain {
             Drain::No | Drain::Done => return Ok(()),
             Drain::Until { deadline_us } if deadline_us <= now_us => {

@@ -17,7 +17,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::abroad::Abroad;
-use super::clock;
+use super::clock::{self, Clock};
 use super::counters::Counters;
 use super::errand::Party;
 use super::flush::Flushes;
@@ -148,6 +148,7 @@ pub(super) struct Core<M, J: ShardJournal> {
     pub asks: HashMap<SessionId, Token>,
     /// Sessions to settle in this turn.
     dirty: Vec<Token>,
+    clock: Clock,
     pub now: Now,
     scratch: Vec<u8>,
     /// Where every receive goes: the machines take all of it before the next one.
@@ -209,6 +210,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             cancel_keys: HashMap::new(),
             asks: HashMap::new(),
             dirty: Vec::new(),
+            clock: Clock::default(),
             now: clock::now(),
             scratch: Vec::new(),
             inbox: vec![0; INBOX_BYTES].into_boxed_slice(),
@@ -242,7 +244,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     }
 
     fn turn(&mut self) -> io::Result<()> {
-        self.now = clock::now();
+        self.now = self.clock.now();
         if let Some(slept_us) = self.slept_us.take() {
             self.spin.slept(self.now.mono_us.saturating_sub(slept_us));
         }
