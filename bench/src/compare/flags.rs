@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 
 use super::Result;
+use super::rig::WEIR_PROFILED;
 use super::workload::WORKLOADS;
 
 pub const USAGE: &str = "\
@@ -19,6 +20,7 @@ weir-bench compare: weir, HAProxy (TCP) and pgbouncer (session) in front of one 
   --rate N          transactions per second offered in the fixed-* workloads (default 4000)
   --storm N         connections in the storm (default 10000)
   --weir PATH       weir's binary (default target/release/weir); the arm is left out without it
+  --profiled PATH   another binary of weir, as the arm weir-profiled: what appliance/build made
   --weir-config P   lines added to weir's configuration, e.g. masks
   --dir PATH        where the throwaway data goes (default: a fresh folder of the system's)
   --pg-bin PATH     PostgreSQL's binaries (default: the newest of /usr/lib/postgresql)
@@ -38,6 +40,7 @@ pub struct Flags {
     pub rate: u32,
     pub storm: u64,
     pub weir: PathBuf,
+    pub profiled: Option<PathBuf>,
     pub weir_config: Option<PathBuf>,
     pub dir: Option<PathBuf>,
     pub pg_bin: Option<PathBuf>,
@@ -71,6 +74,7 @@ impl Flags {
                 "--only" => flags.only = workloads(&value()?)?,
                 "--arms" => flags.arms = list(&value()?),
                 "--weir" => flags.weir = value()?.into(),
+                "--profiled" => flags.profiled = Some(value()?.into()),
                 "--weir-config" => flags.weir_config = Some(value()?.into()),
                 "--dir" => flags.dir = Some(value()?.into()),
                 "--pg-bin" => flags.pg_bin = Some(value()?.into()),
@@ -79,6 +83,9 @@ impl Flags {
                 "--profile" => flags.profile = Some(value()?.into()),
                 other => return Err(format!("{other}: no such flag\n{USAGE}")),
             }
+        }
+        if flags.profiled.is_some() && !flags.arms.iter().any(|arm| arm == WEIR_PROFILED) {
+            flags.arms.push(WEIR_PROFILED.to_owned());
         }
         if flags.rounds == 0 || flags.seconds < 0.5 || flags.storm == 0 {
             return Err("at least one round of half a second, one connection".to_owned());
@@ -101,6 +108,7 @@ impl Default for Flags {
             rate: 4000,
             storm: 10_000,
             weir: "target/release/weir".into(),
+            profiled: None,
             weir_config: None,
             dir: None,
             pg_bin: None,

@@ -36,6 +36,8 @@ const BULK_ROWS_QUICK: u64 = 10_000;
 pub const WEIR: &str = "weir";
 /// The arm whose records are on the disk before anything is forwarded.
 pub const WEIR_SYNC: &str = "weir-sync";
+/// The arm of weir as `appliance/build` makes it.
+pub const WEIR_PROFILED: &str = "weir-profiled";
 
 /// A way to PostgreSQL.
 pub struct Arm {
@@ -74,6 +76,7 @@ pub struct Rig {
 struct Programs {
     pg_bin: PathBuf,
     weir: PathBuf,
+    profiled: PathBuf,
     weir_config: String,
     as_postgres: bool,
 }
@@ -88,7 +91,9 @@ impl Rig {
             Some(path) => read(path)?,
             None => String::new(),
         };
-        let programs = Programs { pg_bin, weir: flags.weir.clone(), weir_config, as_postgres };
+        let weir = flags.weir.clone();
+        let profiled = flags.profiled.clone().unwrap_or_default();
+        let programs = Programs { pg_bin, weir, profiled, weir_config, as_postgres };
         let password = random_word()?;
         let postgres_port = free_port()?;
         eprintln!("starting PostgreSQL in {}", folder.display());
@@ -115,11 +120,11 @@ impl Rig {
             "direct" => Kind::Direct,
             "haproxy" | "haproxy-again" => Kind::Haproxy,
             "pgbouncer" => Kind::Pgbouncer,
-            WEIR | WEIR_SYNC => Kind::Weir,
+            WEIR | WEIR_SYNC | WEIR_PROFILED => Kind::Weir,
             other => return Err(format!("{other}: no such arm")),
         };
-        if kind == Kind::Weir && !self.programs.weir.exists() {
-            let path = self.programs.weir.display();
+        if kind == Kind::Weir && !self.programs.weir_of(name).exists() {
+            let path = self.programs.weir_of(name).display();
             eprintln!("{name} is left out: {path} does not exist (cargo build --release)");
             return Ok(None);
         }
@@ -226,7 +231,7 @@ impl Rig {
             self.programs.weir_config,
         );
         write(&path, &text)?;
-        let mut command = bound(self.programs.weir.to_string_lossy().as_ref());
+        let mut command = bound(self.programs.weir_of(&arm.name).to_string_lossy().as_ref());
         command.args(["run", "--config"]).arg(path);
         Ok(command)
     }
@@ -348,6 +353,11 @@ impl Drop for Rig {
 }
 
 impl Programs {
+    /// The binary of one of weir's arms.
+    fn weir_of(&self, arm: &str) -> &Path {
+        if arm == WEIR_PROFILED { &self.profiled } else { &self.weir }
+    }
+
     fn tool(&self, name: &str) -> String {
         self.pg_bin.join(name).to_string_lossy().into_owned()
     }
