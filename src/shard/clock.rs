@@ -18,7 +18,7 @@ const WALL_KEPT_US: u64 = 100_000;
 /// The clock of a shard, which reads one of the kernel's two clocks a turn.
 #[derive(Debug, Default)]
 pub struct Clock {
-    /// Monotonic microseconds when both were read; never yet.
+    /// Monotonic microseconds when both were read; `None` before the first time.
     both_read_us: Option<u64>,
     /// UTC when the monotonic clock was at zero.
     zero_wall_us: i64,

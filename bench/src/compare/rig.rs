@@ -91,8 +91,7 @@ impl Rig {
             Some(path) => read(path)?,
             None => String::new(),
         };
-        let weir = flags.weir.clone();
-        let profiled = flags.profiled.clone().unwrap_or_default();
+        let (weir, profiled) = (flags.weir.clone(), flags.profiled.clone());
         let programs = Programs { pg_bin, weir, profiled, weir_config, as_postgres };
         let password = random_word()?;
         let postgres_port = free_port()?;
@@ -123,9 +122,11 @@ impl Rig {
             WEIR | WEIR_SYNC | WEIR_PROFILED => Kind::Weir,
             other => return Err(format!("{other}: no such arm")),
         };
-        if kind == Kind::Weir && !self.programs.weir_of(name).exists() {
-            let path = self.programs.weir_of(name).display();
-            eprintln!("{name} is left out: {path} does not exist (cargo build --release)");
+        let path = self.programs.weir_of(name);
+        if kind == Kind::Weir && !path.exists() {
+            let made_by =
+                if name == WEIR_PROFILED { "appliance/build" } else { "cargo build --release" };
+            eprintln!("{name} is left out: {} does not exist ({made_by})", path.display());
             return Ok(None);
         }
         let port = if kind == Kind::Direct { self.postgres_port } else { free_port()? };
