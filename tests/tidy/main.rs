@@ -41,7 +41,8 @@ const RULES: [Rule; 11] = [
 ];
 
 /// What the project consists of. Build output and whatever lies beside it is not looked at.
-const ROOTS: [&str; 12] = [
+const ROOTS: [&str; 13] = [
+    ".cargo",
     ".ci",
     ".clippy.toml",
     ".deny.toml",

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use super::Result;
-use super::rig::WEIR_PROFILED;
+use super::rig::WEIR_OTHER;
 use super::workload::WORKLOADS;
 
 pub const USAGE: &str = "\
@@ -20,8 +20,8 @@ weir-bench compare: weir, HAProxy (TCP) and pgbouncer (session) in front of one 
   --rate N          transactions per second offered in the fixed-* workloads (default 4000)
   --storm N         connections in the storm (default 10000)
   --weir PATH       weir's binary (default target/release/weir); the arm is left out without it
-  --profiled PATH   another binary of weir (default target/profiled/weir, as appliance/build makes
-                    it), and its arm weir-profiled, which is left out otherwise
+  --other PATH      another binary of weir, of another commit or made otherwise: its arm is
+                    weir-other
   --weir-config P   lines added to weir's configuration, e.g. masks
   --dir PATH        where the throwaway data goes (default: a fresh folder of the system's)
   --pg-bin PATH     PostgreSQL's binaries (default: the newest of /usr/lib/postgresql)
@@ -41,7 +41,7 @@ pub struct Flags {
     pub rate: u32,
     pub storm: u64,
     pub weir: PathBuf,
-    pub profiled: PathBuf,
+    pub other: Option<PathBuf>,
     pub weir_config: Option<PathBuf>,
     pub dir: Option<PathBuf>,
     pub pg_bin: Option<PathBuf>,
@@ -57,7 +57,6 @@ impl Flags {
     /// `None` when help was asked for.
     pub fn parse(arguments: &[String]) -> Result<Option<Flags>> {
         let mut flags = Flags::default();
-        let mut profiled = false;
         let mut rest = arguments.iter();
         while let Some(name) = rest.next() {
             let mut value =
@@ -76,7 +75,7 @@ impl Flags {
                 "--only" => flags.only = workloads(&value()?)?,
                 "--arms" => flags.arms = list(&value()?),
                 "--weir" => flags.weir = value()?.into(),
-                "--profiled" => (flags.profiled, profiled) = (value()?.into(), true),
+                "--other" => flags.other = Some(value()?.into()),
                 "--weir-config" => flags.weir_config = Some(value()?.into()),
                 "--dir" => flags.dir = Some(value()?.into()),
                 "--pg-bin" => flags.pg_bin = Some(value()?.into()),
@@ -86,8 +85,10 @@ impl Flags {
                 other => return Err(format!("{other}: no such flag\n{USAGE}")),
             }
         }
-        if profiled && !flags.arms.iter().any(|arm| arm == WEIR_PROFILED) {
-            flags.arms.push(WEIR_PROFILED.to_owned());
+        match (&flags.other, flags.arms.iter().any(|arm| arm == WEIR_OTHER)) {
+            (Some(_), false) => flags.arms.push(WEIR_OTHER.to_owned()),
+            (None, true) => return Err(format!("{WEIR_OTHER}: needs --other PATH")),
+            (Some(_), true) | (None, false) => {}
         }
         if flags.rounds == 0 || flags.seconds < 0.5 || flags.storm == 0 {
             return Err("at least one round of half a second, one connection".to_owned());
@@ -110,7 +111,7 @@ impl Default for Flags {
             rate: 4000,
             storm: 10_000,
             weir: "target/release/weir".into(),
-            profiled: "target/profiled/weir".into(),
+            other: None,
             weir_config: None,
             dir: None,
             pg_bin: None,

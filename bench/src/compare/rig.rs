@@ -36,8 +36,8 @@ const BULK_ROWS_QUICK: u64 = 10_000;
 pub const WEIR: &str = "weir";
 /// The arm whose records are on the disk before anything is forwarded.
 pub const WEIR_SYNC: &str = "weir-sync";
-/// The arm of weir as `appliance/build` makes it.
-pub const WEIR_PROFILED: &str = "weir-profiled";
+/// The arm of another binary of weir.
+pub const WEIR_OTHER: &str = "weir-other";
 
 /// A way to PostgreSQL.
 pub struct Arm {
@@ -76,7 +76,7 @@ pub struct Rig {
 struct Programs {
     pg_bin: PathBuf,
     weir: PathBuf,
-    profiled: PathBuf,
+    other: Option<PathBuf>,
     weir_config: String,
     as_postgres: bool,
 }
@@ -91,8 +91,8 @@ impl Rig {
             Some(path) => read(path)?,
             None => String::new(),
         };
-        let (weir, profiled) = (flags.weir.clone(), flags.profiled.clone());
-        let programs = Programs { pg_bin, weir, profiled, weir_config, as_postgres };
+        let (weir, other) = (flags.weir.clone(), flags.other.clone());
+        let programs = Programs { pg_bin, weir, other, weir_config, as_postgres };
         let password = random_word()?;
         let postgres_port = free_port()?;
         eprintln!("starting PostgreSQL in {}", folder.display());
@@ -119,14 +119,12 @@ impl Rig {
             "direct" => Kind::Direct,
             "haproxy" | "haproxy-again" => Kind::Haproxy,
             "pgbouncer" => Kind::Pgbouncer,
-            WEIR | WEIR_SYNC | WEIR_PROFILED => Kind::Weir,
+            WEIR | WEIR_SYNC | WEIR_OTHER => Kind::Weir,
             other => return Err(format!("{other}: no such arm")),
         };
         let path = self.programs.weir_of(name);
         if kind == Kind::Weir && !path.exists() {
-            let made_by =
-                if name == WEIR_PROFILED { "appliance/build" } else { "cargo build --release" };
-            eprintln!("{name} is left out: {} does not exist ({made_by})", path.display());
+            eprintln!("{name} is left out: {} does not exist", path.display());
             return Ok(None);
         }
         let port = if kind == Kind::Direct { self.postgres_port } else { free_port()? };
@@ -356,7 +354,10 @@ impl Drop for Rig {
 impl Programs {
     /// The binary of one of weir's arms.
     fn weir_of(&self, arm: &str) -> &Path {
-        if arm == WEIR_PROFILED { &self.profiled } else { &self.weir }
+        match &self.other {
+            Some(other) if arm == WEIR_OTHER => other,
+            _ => &self.weir,
+        }
     }
 
     fn tool(&self, name: &str) -> String {

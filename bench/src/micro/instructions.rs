@@ -25,6 +25,9 @@ weir-bench instructions [flags] [NAME...]   all stages, or those whose name hold
 const TABLE: &str = "bench/instructions.tsv";
 const HEADING: &str = "stage\tinstructions_per_operation\tcounted_with";
 const PERCENT: f64 = 3.0;
+/// A profile says less with every edit, and would make the counts of what was edited grow.
+const COMMAND: &str = "cargo run --release -p weir-bench --no-default-features --features micro -- \
+                       instructions";
 
 struct Flags {
     accept: bool,
@@ -62,9 +65,10 @@ pub fn run(arguments: &[String]) -> Result<()> {
         return Ok(());
     };
     if cfg!(debug_assertions) {
-        return Err("this build is not optimised, its counts mean nothing: cargo run --release \
-                    -p weir-bench -- instructions"
-            .to_owned());
+        return Err(format!("this build is not optimised, its counts mean nothing: {COMMAND}"));
+    }
+    if cfg!(feature = "profile") {
+        return Err(format!("this build follows a profile, its counts move with that: {COMMAND}"));
     }
     let accepted = if flags.table.exists() { read_table(&flags.table)? } else { vec![] };
     let names: Vec<&str> = chosen(&flags.names)?.iter().map(|stage| stage.name).collect();
@@ -86,7 +90,8 @@ pub fn run(arguments: &[String]) -> Result<()> {
     }
     Err(format!(
         "{}\nIf it is worth it, accept it and say why in the commit:\n  \
-         cargo run --release -p weir-bench -- instructions --accept",
+         cargo run --release -p weir-bench --no-default-features --features micro -- \
+         instructions --accept",
         failures.join("\n")
     ))
 }
