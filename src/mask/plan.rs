@@ -77,10 +77,9 @@ impl Policy {
         let masks = self.masks.iter().filter(|mask| mask.is_for(target) && !excepted(mask));
         let masks: Vec<&Mask> = masks.collect();
         let detectors = masks.iter().flat_map(|mask| mask.detectors.iter().copied());
-        View {
-            rules: masks.iter().flat_map(|mask| mask.columns.iter().cloned()).collect(),
-            detectors: Rc::new(Detectors::new(detectors)),
-        }
+        let detectors = Rc::new(Detectors::new(detectors));
+        let rules: Vec<_> = masks.iter().flat_map(|mask| mask.columns.iter().cloned()).collect();
+        View { masks: !rules.is_empty() || !detectors.is_empty(), rules, detectors }
     }
 }
 
@@ -95,6 +94,8 @@ impl Mask {
 pub struct View {
     rules: Vec<ColumnRule>,
     detectors: Rc<Detectors>,
+    /// There is a rule or a detector: asked of each message, so found out once.
+    masks: bool,
 }
 
 /// One column of a RowDescription, its format already overridden by the Bind's result formats.
@@ -126,7 +127,7 @@ pub enum Planned {
 impl View {
     /// Nothing is masked for this session.
     pub fn is_empty(&self) -> bool {
-        self.rules.is_empty() && self.detectors.is_empty()
+        !self.masks
     }
 
     /// Column masks exist for this session.

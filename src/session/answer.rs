@@ -208,16 +208,21 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        let body = Step::body(frame);
-        let columns = row_description(body).ok_or(server_malformed(Malformed::MessageBody))?;
+        let columns =
+            || row_description(Step::body(frame)).ok_or(server_malformed(Malformed::MessageBody));
+        let unmasked = self.link.view.is_empty();
         match self.due.front() {
-            Some(Expect::DescribeStatement(_)) => {
+            // Nobody here needs to know the columns.
+            Some(due)
+                if matches!(due, Expect::DescribeStatement(_))
+                    || matches!(due, Expect::DescribePortal(_, Visible::Shown)) && unmasked =>
+            {
                 self.due.pop_front();
                 core.pass(Side::Client, "description", frame, stage);
             }
             Some(Expect::DescribePortal(portal, visible)) => {
                 let (portal, visible) = (Rc::clone(portal), *visible);
-                let Some(plan) = self.plan_for(&columns, Some(&portal), core, stage) else {
+                let Some(plan) = self.plan_for(&columns()?, Some(&portal), core, stage) else {
                     return Ok(());
                 };
                 *portal.plan.borrow_mut() = plan;
@@ -227,6 +232,7 @@ impl Ready {
                 }
             }
             Some(Expect::Query(..)) => {
+                let columns = columns()?;
                 let Some(plan) = self.plan_for(&columns, None, core, stage) else {
                     return Ok(());
                 };
@@ -356,7 +362,8 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<Receipt, Fault> {
-        if let Some(seq) = self.answer.seq() {
+        let masked = !self.hits.is_empty() || !self.text_hits.is_empty();
+        if let Some(seq) = self.answer.seq().filter(|_| masked) {
             self.record_hits(seq, core, stage)?;
         }
         let finished = self.answer.finish(outcome, core, stage).map_err(record_fault)?;
