@@ -4,7 +4,7 @@
 //! rustc, which `.cargo/rustc` adds, since cargo lets no build script give a flag of this kind.
 //! Never: a build that fails for want of a profile. One without says so.
 //!
-//! A profile names functions with a hash of the compiler and of the features, so each version of
+//! A profile names functions with a hash of the compiler and of the features, so each build of
 //! rustc has its own. A function that was edited since is compiled as if there were none.
 #![allow(clippy::print_stdout)]
 
@@ -20,10 +20,10 @@ fn main() {
     if !wanted {
         return;
     }
-    let version = rustc_version();
-    let profile = format!("{}/appliance/rustc-{version}.profdata", variable("CARGO_MANIFEST_DIR"));
+    let rustc = rustc_version();
+    let profile = format!("{}/appliance/{rustc}.profdata", variable("CARGO_MANIFEST_DIR"));
     if !Path::new(&profile).exists() {
-        warn(&format!("appliance/profile makes one for rustc {version}"));
+        warn(&format!("appliance/profile makes one for {rustc}"));
         return;
     }
     println!("cargo::rerun-if-changed={profile}");
@@ -47,9 +47,9 @@ fn variable(name: &str) -> String {
     env::var(name).unwrap_or_default()
 }
 
-/// `1.95.0` of `rustc 1.95.0 (0123abcde 2026-04-14)`.
+/// `rustc-1.95.0-0123abcde-2026-04-14` of `rustc 1.95.0 (0123abcde 2026-04-14)`.
 fn rustc_version() -> String {
     let output = Command::new(variable("RUSTC")).arg("--version").output();
     let words = output.map(|output| String::from_utf8_lossy(&output.stdout).into_owned());
-    words.unwrap_or_default().split(' ').nth(1).unwrap_or_default().to_owned()
+    words.unwrap_or_default().trim().replace(['(', ')'], "").replace(' ', "-")
 }

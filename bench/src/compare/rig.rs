@@ -124,7 +124,10 @@ impl Rig {
         };
         let path = self.programs.weir_of(name);
         if kind == Kind::Weir && !path.exists() {
-            eprintln!("{name} is left out: {} does not exist", path.display());
+            eprintln!(
+                "{name} is left out: {} does not exist (cargo build --release)",
+                path.display()
+            );
             return Ok(None);
         }
         let port = if kind == Kind::Direct { self.postgres_port } else { free_port()? };

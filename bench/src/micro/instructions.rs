@@ -89,9 +89,7 @@ pub fn run(arguments: &[String]) -> Result<()> {
         return Ok(());
     }
     Err(format!(
-        "{}\nIf it is worth it, accept it and say why in the commit:\n  \
-         cargo run --release -p weir-bench --no-default-features --features micro -- \
-         instructions --accept",
+        "{}\nIf it is worth it, accept it and say why in the commit:\n  {COMMAND} --accept",
         failures.join("\n")
     ))
 }
