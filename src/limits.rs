@@ -103,6 +103,18 @@ pub const SYNC_INTERVAL_US: u64 = 10_000;
 pub const GATHER_US_MAX: u64 = 500;
 /// Fewer bytes than this wait for those behind them that the disk is about to release.
 pub const SEND_TOGETHER_BYTES: usize = 16 << 10;
+/// What is handed on is sent from where it was received if it is this long; less is copied, and
+/// leaves with what other sessions send.
+pub const LOAN_BYTES_MIN: usize = 16 << 10;
+/// A peer streams once it has said this much while the other one said nothing.
+pub const STREAM_BYTES_MIN: usize = 512 << 10;
+/// What arrives of a stream is read in pieces of this size.
+pub const STREAM_PIECE_BYTES: usize = 48 << 10;
+/// Receives of fewer bytes are no part of a stream.
+pub const STREAM_PIECE_BYTES_MIN: usize = 4 << 10;
+/// The end of a stream waits for at most this long, or an eighth of how long the stream is if that
+/// is less.
+pub const STREAM_WAIT_US_MAX: u64 = 500;
 /// CancelRequests for sessions of other gateways that one shard hands on in a second, counted by
 /// connections to targets.
 pub const CANCELS_ABROAD_MAX: usize = 64;

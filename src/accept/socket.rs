@@ -3,7 +3,7 @@
 //! In: addresses. Out: configured sockets. Never: an inherited descriptor (all are CLOEXEC).
 #![allow(unsafe_code)]
 
-use std::io;
+use std::io::{self, IoSlice};
 use std::net::{SocketAddr, TcpListener};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
@@ -165,6 +165,16 @@ pub fn raw_address(address: SocketAddr) -> (libc::sockaddr_storage, libc::sockle
     };
     (storage, length as libc::socklen_t)
 }
+
+/// `socket` counts as readable once so many bytes have arrived, or the end of the stream.
+///
+/// # Errors
+/// What setsockopt(2) says.
+pub fn report_from(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
+    let bytes = i32::try_from(bytes).map_err(io::Error::other)?;
+    set(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVLOWAT, bytes)
+}
+
 /// Takes what has arrived at `socket`, without waiting: `WouldBlock` if nothing has, zero at the
 /// end of the stream.
 ///
@@ -175,6 +185,23 @@ pub fn receive(socket: BorrowedFd<'_>, into: &mut [u8]) -> io::Result<usize> {
     let count = unsafe {
         libc::recv(socket.as_raw_fd(), into.as_mut_ptr().cast(), into.len(), libc::MSG_DONTWAIT)
     };
+    usize::try_from(count).map_err(|_| io::Error::last_os_error())
+}
+
+/// As `send`, of several pieces in a row.
+///
+/// # Errors
+/// As `send`.
+pub fn send_pieces(socket: BorrowedFd<'_>, pieces: &[&[u8]; 3]) -> io::Result<usize> {
+    let mut slices = pieces.map(IoSlice::new);
+    // SAFETY: all zeroes is a message without an address, data or control data.
+    let mut message: libc::msghdr = unsafe { std::mem::zeroed() };
+    // An `IoSlice` is laid out as an iovec.
+    message.msg_iov = slices.as_mut_ptr().cast();
+    message.msg_iovlen = slices.len();
+    let flags = libc::MSG_DONTWAIT | libc::MSG_NOSIGNAL;
+    // SAFETY: the kernel reads the message and the pieces that it names, all of them borrowed.
+    let count = unsafe { libc::sendmsg(socket.as_raw_fd(), &raw const message, flags) };
     usize::try_from(count).map_err(|_| io::Error::last_os_error())
 }
 

@@ -4,12 +4,15 @@
 //! shell that connects to a target.
 
 pub mod dial;
+mod loan;
 
 use std::collections::VecDeque;
 
 use crate::decide::Permit;
 use crate::limits::SEND_TOGETHER_BYTES;
 use crate::record::{Lsn, Receipt};
+
+use loan::Loan;
 
 /// Bytes for one peer. A prefix of them may leave: all before the first barrier whose record is
 /// not safe yet.
@@ -20,14 +23,20 @@ use crate::record::{Lsn, Receipt};
 /// ```
 ///
 /// Invariant: barriers are sorted by position and by lsn, none is before `sent` or behind the last
-/// byte, and `sent <= bytes.len()`. Sent bytes are dropped once they outweigh what waits, so a slow
-/// reader costs no more memory than twice what waits for it.
+/// byte, and `sent` is no more than all bytes. Sent bytes are dropped once they outweigh what
+/// waits, so a slow reader costs no more memory than twice what waits for it.
+///
+/// What is forwarded is copied, because it waits for the end of the turn and for its record. A
+/// large piece need not be: from `lend` to `keep` one may stay where it is in the input, and what
+/// can leave meanwhile leaves from there (`pieces`).
 #[derive(Debug, Default)]
 pub struct Outbox {
     bytes: Vec<u8>,
     sent: usize,
     /// `(position, lsn)`: bytes from `position` on wait until `lsn` is safe.
     barriers: VecDeque<(usize, Lsn)>,
+    /// A piece that belongs among `bytes` and was not copied. Positions count it.
+    loan: Option<Loan>,
 }
 
 impl Outbox {
@@ -38,9 +47,16 @@ impl Outbox {
             return;
         }
         if self.barriers.back().is_none_or(|&(_, last)| last < lsn) {
-            self.barriers.push_back((self.bytes.len(), lsn));
+            self.barriers.push_back((self.end(), lsn));
         }
-        self.bytes.extend_from_slice(bytes);
+        self.append(bytes);
+    }
+
+    fn append(&mut self, bytes: &[u8]) {
+        let own = self.bytes.len();
+        if !self.loan.as_mut().is_some_and(|loan| loan.takes(bytes, own)) {
+            self.bytes.extend_from_slice(bytes);
+        }
     }
 
     /// Queues bytes that weir itself says to a peer: login messages, notices, refusals.
@@ -55,34 +71,71 @@ impl Outbox {
     /// once. Mostly these are the rows of a short answer, whose end alone waits for its record. A
     /// long answer is not kept.
     pub fn sendable(&mut self, safe: Lsn) -> &[u8] {
+        if self.may_leave(safe) { self.released() } else { &[] }
+    }
+
+    fn may_leave(&mut self, safe: Lsn) -> bool {
         while self.barriers.front().is_some_and(|&(_, lsn)| lsn <= safe) {
             self.barriers.pop_front();
         }
-        let released = self.released();
-        let keep = !self.barriers.is_empty() && released.len() < SEND_TOGETHER_BYTES;
-        if keep { &[] } else { released }
+        self.barriers.is_empty() || self.released_len() >= SEND_TOGETHER_BYTES
     }
 
     /// What `sendable` said last if it was not empty, for as long as nothing is queued and nothing
     /// has left.
     pub fn released(&self) -> &[u8] {
-        let end = self.barriers.front().map_or(self.bytes.len(), |&(position, _)| position);
-        self.bytes.get(self.sent..end).unwrap_or(&[])
+        assert!(self.loan.is_none(), "a piece of the input stands among these");
+        self.bytes.get(self.sent..self.sent + self.released_len()).unwrap_or(&[])
+    }
+
+    /// Length of what may leave, as `sendable` or `pieces` said last.
+    pub fn released_len(&self) -> usize {
+        self.barriers.front().map_or(self.end(), |&(position, _)| position) - self.sent
+    }
+
+    /// Until `keep`, a large piece of `input` that is forwarded is not copied.
+    pub fn lend(&mut self, input: &[u8]) {
+        self.loan = Some(Loan::of(input));
+    }
+
+    /// What may leave when everything up to `safe` is recorded, in order, with the piece of `input`
+    /// in the middle. `None` if there is no such piece, or nothing may leave.
+    pub fn pieces<'a>(&'a mut self, input: &'a [u8], safe: Lsn) -> Option<[&'a [u8]; 3]> {
+        if self.loan.as_ref()?.len() == 0 || !self.may_leave(safe) {
+            return None;
+        }
+        let loan = self.loan.as_ref()?;
+        let (own, piece) = (self.bytes.split_at(loan.at), loan.piece(input));
+        let mut left = self.released_len();
+        let mut pieces = [own.0.get(self.sent..).unwrap_or(&[]), piece, own.1];
+        for piece in &mut pieces {
+            *piece = piece.get(..left).unwrap_or(piece);
+            left -= piece.len();
+        }
+        (self.released_len() > 0).then_some(pieces)
+    }
+
+    /// `input` is needed again: what is left of its piece is copied.
+    pub fn keep(&mut self, input: &[u8]) {
+        let Some(loan) = self.loan.take() else { return };
+        if loan.len() > 0 {
+            self.bytes.splice(loan.at..loan.at, loan.piece(input).iter().copied());
+            self.drop_sent();
+        }
     }
 
     /// The first `count` sendable bytes have left.
     pub fn consume(&mut self, count: usize) {
         self.sent += count;
-        assert!(self.sent <= self.bytes.len(), "consumed more than was queued");
+        assert!(self.sent <= self.end(), "consumed more than was queued");
         assert!(
             self.barriers.front().is_none_or(|&(position, _)| self.sent <= position),
             "sent past a barrier"
         );
-        if self.sent == self.bytes.len() {
+        if self.sent == self.end() {
             assert!(self.barriers.is_empty(), "a barrier before no bytes");
-            self.bytes.clear();
-            self.sent = 0;
-        } else if self.sent >= self.bytes.len() - self.sent {
+            self.abandon();
+        } else if self.loan.is_none() && self.sent >= self.bytes.len() - self.sent {
             self.drop_sent();
         }
     }
@@ -92,6 +145,9 @@ impl Outbox {
         self.barriers.clear();
         self.bytes.clear();
         self.sent = 0;
+        if let Some(loan) = &mut self.loan {
+            loan.forget();
+        }
     }
 
     /// Takes the buffer away when it is empty, so that an idle session holds none.
@@ -113,7 +169,11 @@ impl Outbox {
 
     /// Bytes not sent yet.
     pub fn len(&self) -> usize {
-        self.bytes.len() - self.sent
+        self.end() - self.sent
+    }
+
+    fn end(&self) -> usize {
+        self.bytes.len() + self.loan.as_ref().map_or(0, Loan::len)
     }
 
     /// Nothing waits.
@@ -146,14 +206,15 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::limits::LOAN_BYTES_MIN;
 
     /// A barrier without a journal: receipts are made by `record` alone, so the test places them
     /// where `forward` would.
     fn queue(outbox: &mut Outbox, lsn: u64, bytes: &[u8]) {
         if outbox.barriers.back().is_none_or(|&(_, last)| last < Lsn(lsn)) {
-            outbox.barriers.push_back((outbox.bytes.len(), Lsn(lsn)));
+            outbox.barriers.push_back((outbox.end(), Lsn(lsn)));
         }
-        outbox.bytes.extend_from_slice(bytes);
+        outbox.append(bytes);
     }
 
     fn take(outbox: &mut Outbox, safe: u64) -> Vec<u8> {
@@ -217,12 +278,69 @@ mod tests {
         outbox.consume(7);
     }
 
+    /// What a peer that takes at most `room` bytes gets of `input`, and of what was queued before.
+    fn pass(outbox: &mut Outbox, input: &[u8], safe: u64, room: usize) -> Vec<u8> {
+        let pieces = outbox.pieces(input, Lsn(safe)).map(|pieces| pieces.concat());
+        let mut left = pieces.unwrap_or_default();
+        assert!(left.is_empty() || left.len() == outbox.released_len());
+        left.truncate(room);
+        if !left.is_empty() {
+            outbox.consume(left.len());
+        }
+        outbox.keep(input);
+        left
+    }
+
+    #[test]
+    fn a_large_piece_of_the_input_leaves_without_a_copy() {
+        let input: Vec<u8> = (0..LOAN_BYTES_MIN + 100).map(|i| i as u8).collect();
+        let (row, rest) = input.split_at(50);
+        let (piece, end) = rest.split_at(LOAN_BYTES_MIN);
+        let mut outbox = Outbox::default();
+        outbox.say(b"before");
+        outbox.lend(&input);
+        for bytes in [row, &piece[..LOAN_BYTES_MIN], end, b"behind"] {
+            queue(&mut outbox, 5, bytes);
+        }
+        assert_eq!(outbox.bytes.len(), 6 + 50 + 6, "what is small was copied, and nothing else");
+        assert!(outbox.pieces(&input, Lsn(4)).is_none(), "its record is not safe");
+        let all = [b"before", &input[..], b"behind"].concat();
+        assert_eq!(outbox.pieces(&input, Lsn(5)).expect("a piece").concat(), all);
+        outbox.consume(6 + 50 + 10);
+        outbox.keep(&input);
+        assert_eq!(outbox.sendable(Lsn(5)), &all[66..], "what did not leave was kept");
+    }
+
+    #[test]
+    fn nothing_of_a_loan_is_left_when_the_peer_is_gone() {
+        let input = vec![7; LOAN_BYTES_MIN];
+        let mut outbox = Outbox::default();
+        outbox.lend(&input);
+        queue(&mut outbox, 5, &input);
+        outbox.abandon();
+        assert!(outbox.pieces(&input, Lsn(5)).is_none());
+        outbox.keep(&input);
+        assert!(outbox.is_empty());
+        queue(&mut outbox, 6, b"next");
+        assert_eq!(take(&mut outbox, 6), b"next");
+    }
+
+    #[test]
+    #[should_panic(expected = "another input was lent")]
+    fn a_loan_is_of_one_input() {
+        let input = vec![7; LOAN_BYTES_MIN + 1];
+        let mut outbox = Outbox::default();
+        outbox.lend(&input);
+        queue(&mut outbox, 5, &input);
+        outbox.keep(&input[1..]);
+    }
+
     proptest! {
         /// Any mix of queueing, taking and consuming yields the same stream, and nothing leaves
         /// before its record.
         #[test]
         fn the_stream_is_kept(
-            steps in prop::collection::vec((0u8..4, 0usize..9000, 0u64..20), 0..60),
+            steps in prop::collection::vec((0u8..5, 0usize..24_000, 0u64..20), 0..40),
         ) {
             let (mut outbox, mut lsn, mut safe) = (Outbox::default(), 0u64, 0u64);
             let (mut queued, mut left) = (Vec::<(u8, u64)>::new(), Vec::new());
@@ -238,6 +356,27 @@ mod tests {
                         queued.extend(bytes.iter().map(|&b| (b, lsn.max(last))));
                     }
                     1 => safe = (safe + step).min(lsn),
+                    4 => {
+                        let input: Vec<u8> =
+                            (0..size).map(|i| (i * 7 + queued.len()) as u8).collect();
+                        outbox.lend(&input);
+                        // Parts of the input, some of them put together elsewhere, and between
+                        // them what weir says.
+                        let part_bytes = size * (step as usize + 1) / 20 + 1;
+                        for (index, part) in (step..).zip(input.chunks(part_bytes)) {
+                            lsn += step % 2;
+                            let last = queued.last().map_or(0, |&(_, lsn)| lsn);
+                            let (said, own) = (index % 4 == 1, part.to_vec());
+                            match index % 4 {
+                                0 => queue(&mut outbox, lsn, own.as_slice()),
+                                1 => outbox.say(part),
+                                _ => queue(&mut outbox, lsn, part),
+                            }
+                            let needs = if said { last } else { lsn.max(last) };
+                            queued.extend(part.iter().map(|&b| (b, needs)));
+                        }
+                        left.extend(pass(&mut outbox, &input, safe, size * step as usize / 20));
+                    }
                     2 => left.extend(take(&mut outbox, safe)),
                     _ => {
                         let count = outbox.sendable(Lsn(safe)).len().min(size);

@@ -25,7 +25,7 @@ use crate::config::settings::Durability;
 use crate::fault::{Fault, FaultKind, Login, Malformed, Refused, Target};
 use crate::forward::Outbox;
 use crate::forward::dial::{Dial, Endpoint};
-use crate::limits::{CLOSE_TIMEOUT_US, LINGER_TIMEOUT_US, OUTBOX_BYTES_MAX};
+use crate::limits::{CLOSE_TIMEOUT_US, LINGER_TIMEOUT_US, LOAN_BYTES_MIN, OUTBOX_BYTES_MAX};
 use crate::metrics::{TargetMeter, Timed};
 use crate::record::{Lsn, SessionId};
 use crate::session::machine::{Accepted, Machine, TlsFacts};
@@ -352,14 +352,15 @@ impl<D: Driven> Driver<D> {
         self.leg_mut(side).unqueue().filter(|_| !dead).map(AsFd::as_fd)
     }
 
-    /// Bytes of `side` were read, `all` that were there; `true` for the very first ones.
-    pub fn note_received(&mut self, side: Side, all: bool) -> bool {
-        self.leg_mut(side).received(all)
+    /// So many bytes of `side` were read, `all` that were there; `true` for the very first ones.
+    pub fn note_received(&mut self, side: Side, count: usize, all: bool, now_us: u64) -> bool {
+        self.leg_mut(side.peer()).interrupted();
+        self.leg_mut(side).received(count, all, now_us)
     }
 
     /// There was nothing to read at `side`.
-    pub fn note_nothing(&mut self, side: Side) {
-        self.leg_mut(side).received_nothing();
+    pub fn note_nothing(&mut self, side: Side, now_us: u64) {
+        self.leg_mut(side).received_nothing(now_us);
     }
 
     /// The end of `side` was read, or an error.
@@ -420,6 +421,8 @@ impl<D: Driven> Driver<D> {
         if self.phase == Phase::Live && self.machine.next_timeout().is_some_and(|at| at <= now_us) {
             self.call(stage, |machine, stage| machine.handle_timeout(stage));
         }
+        self.client.due(now_us);
+        self.server.due(now_us);
     }
 
     /// When the timer has to come up next.
@@ -430,10 +433,8 @@ impl<D: Driven> Driver<D> {
             Phase::Closing { deadline_us } => Some(deadline_us),
             Phase::Dead => None,
         };
-        match (own, dial) {
-            (Some(own), Some(dial)) => Some(own.min(dial)),
-            (own, dial) => own.or(dial),
-        }
+        let streams = [self.client.due_us(), self.server.due_us()];
+        [own, dial].into_iter().chain(streams).flatten().min()
     }
 
     /// Speaks TLS with `side` once what is queued for it has left in clear. `None` when TLS is
@@ -569,6 +570,39 @@ impl<D: Driven> Driver<D> {
             Side::Server => &self.server,
         };
         leg.piece(self.machine.pending(side))
+    }
+
+    /// Whether `input`, which the machine is called with next, is lent to it until `keep`: a large
+    /// piece of it that can go to `side` at once needs no copy.
+    pub fn lend_input(&mut self, side: Side, input: &[u8]) -> bool {
+        if input.len() < LOAN_BYTES_MIN {
+            return false;
+        }
+        let (leg, outbox) = self.leg_and_outbox(side);
+        let lent = leg.direct().is_some();
+        if lent {
+            outbox.lend(input);
+        }
+        lent
+    }
+
+    /// What can go to `side` at once, and to where, if a piece of `input` is among it.
+    pub fn pieces<'a>(
+        &'a mut self,
+        side: Side,
+        input: &'a [u8],
+        safe: Lsn,
+    ) -> Option<(BorrowedFd<'a>, [&'a [u8]; 3])> {
+        if self.is_cut(side) {
+            return None;
+        }
+        let (leg, outbox) = self.leg_and_outbox(side);
+        Some((leg.direct()?, outbox.pieces(input, safe)?))
+    }
+
+    /// Nothing of `input` is needed any more.
+    pub fn keep(&mut self, side: Side, input: &[u8]) {
+        self.machine.outbox(side).keep(input);
     }
 
     /// What became of it.

@@ -37,7 +37,7 @@ use crate::config::settings::Durability;
 use crate::decide::Classifier;
 use crate::identify::scram::SaltedCache;
 use crate::metrics::Meters;
-use crate::record::SessionId;
+use crate::record::{Lsn, SessionId};
 use crate::session::drive::{Driver, SessionMachine, WatchOrder};
 use crate::session::{Now, Room, Snapshot, Stage};
 use crate::wire::Side;
@@ -74,6 +74,14 @@ impl<J: ShardJournal> Tools<J> {
             room: &self.room,
             meters: &self.meters,
             now,
+        }
+    }
+
+    /// The last record that counts as written.
+    fn safe(&self, durability: Durability) -> Lsn {
+        match durability {
+            Durability::Write => self.journal.written(),
+            Durability::Sync => self.journal.durable(),
         }
     }
 }
@@ -330,14 +338,17 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     fn read(&mut self, token: Token, side: Side, inbox: &mut [u8]) {
         let Some(driver) = self.sessions.get_mut(token) else { return };
         let Some(stream) = driver.begin_receive(side) else { return };
+        let now_us = self.now.mono_us;
         match socket::receive(stream, inbox) {
             Ok(0) => self.ended(token, side, None),
             Ok(count) => {
-                let first = driver.note_received(side, count < inbox.len());
+                let first = driver.note_received(side, count, count < inbox.len(), now_us);
                 self.counters.bytes_received.add(count as u64);
                 self.received(token, side, inbox.get(..count).unwrap_or_default(), first);
             }
-            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock) => driver.note_nothing(side),
+            Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock) => {
+                driver.note_nothing(side, now_us);
+            }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(e) => self.ended(token, side, Some(&e)),
         }
@@ -349,13 +360,31 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         driver.lend(&mut self.pool);
         // A machine that wants TLS at the very first bytes has left these to TLS.
         let direct = (first && bytes.first() == Some(&TLS_HANDSHAKE)).then_some(side);
+        let lent = driver.lend_input(side.peer(), bytes);
         driver.received(side, bytes, &mut self.scratch, &mut self.tools.stage(self.now));
+        if lent {
+            self.pass_on(token, side.peer(), bytes);
+        }
         let started = self.outputs(token, direct);
         if started
             && direct.is_some()
             && let Some(driver) = self.sessions.get_mut(token)
         {
             driver.received(side, bytes, &mut self.scratch, &mut self.tools.stage(self.now));
+        }
+    }
+
+    /// Sends what was handed on of `input` from where it is, and keeps what does not leave now.
+    fn pass_on(&mut self, token: Token, side: Side, input: &[u8]) {
+        let Core { sessions, tools, .. } = self;
+        let Some(driver) = sessions.get_mut(token) else { return };
+        let safe = tools.safe(driver.durability());
+        let pieces = driver.pieces(side, input, safe);
+        if let Some(result) = pieces.map(|(stream, pieces)| socket::send_pieces(stream, &pieces)) {
+            self.sent(token, side, result);
+        }
+        if let Some(driver) = self.sessions.get_mut(token) {
+            driver.keep(side, input);
         }
     }
 
@@ -432,10 +461,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     fn prepare(&mut self, (token, side): (Token, Side)) -> bool {
         let Core { sessions, pool, tools, .. } = self;
         let Some(driver) = sessions.get_mut(token) else { return false };
-        let safe = match driver.durability() {
-            Durability::Write => tools.journal.written(),
-            Durability::Sync => tools.journal.durable(),
-        };
+        let safe = tools.safe(driver.durability());
         driver.prepare(side, safe, pool)
     }
 

@@ -8,7 +8,9 @@ use std::net::{Shutdown, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 
 use super::pool::Pool;
+use super::stream::{Report, Stream};
 use super::tls::Tls;
+use crate::accept::socket;
 use crate::forward::Outbox;
 use crate::record::Lsn;
 
@@ -21,6 +23,7 @@ pub struct Leg {
     plain_left: usize,
     watch: Watch,
     input: Input,
+    stream: Stream,
     /// It is among those that the shard will read.
     queued: bool,
     /// The socket is full, and the kernel reports when it is not.
@@ -236,17 +239,47 @@ impl Leg {
         }
     }
 
-    /// Bytes were read, `all` that were there; `true` for the very first ones.
-    pub fn received(&mut self, all: bool) -> bool {
+    /// So many bytes were read, `all` that were there; `true` for the very first ones.
+    pub fn received(&mut self, count: usize, all: bool, now_us: u64) -> bool {
         if all && self.input == Input::Ready {
             self.input = Input::Empty;
         }
+        let report = self.stream.received(count, all, now_us);
+        self.report(report);
         !std::mem::replace(&mut self.touched, true)
     }
 
     /// There was nothing to read.
-    pub fn received_nothing(&mut self) {
+    pub fn received_nothing(&mut self, now_us: u64) {
         self.input = Input::Empty;
+        let report = self.stream.received(0, true, now_us);
+        self.report(report);
+    }
+
+    /// The other peer has said something.
+    pub fn interrupted(&mut self) {
+        let report = self.stream.interrupted();
+        self.report(report);
+    }
+
+    fn report(&mut self, report: Option<Report>) {
+        if let (Some(report), Link::Open(stream)) = (report, &self.link)
+            && socket::report_from(stream.as_fd(), report.bytes()).is_err()
+        {
+            self.stream.failed(report);
+        }
+    }
+
+    /// When it is read even if the kernel reports nothing, monotonic microseconds.
+    pub fn due_us(&self) -> Option<u64> {
+        self.stream.due_us()
+    }
+
+    /// Time has passed.
+    pub fn due(&mut self, now_us: u64) {
+        if self.stream.due(now_us) {
+            self.readable(false);
+        }
     }
 
     /// The end of the stream was read, or an error.
@@ -294,6 +327,13 @@ impl Leg {
         Some((stream.as_fd(), bytes))
     }
 
+    /// Where bytes of the outbox can go at once, as they are.
+    pub fn direct(&self) -> Option<BorrowedFd<'_>> {
+        let Link::Open(stream) = &self.link else { return None };
+        let clear = self.tls.is_none() && !self.blocked && self.writing == Writing::Open;
+        clear.then(|| stream.as_fd())
+    }
+
     /// So many bytes of the piece have left, or it failed.
     pub fn sent(
         &mut self,
@@ -301,7 +341,11 @@ impl Leg {
         outbox: &mut Outbox,
         pool: &mut Pool,
     ) -> Sent {
-        let piece = self.piece(outbox).map_or(0, |(_, bytes)| bytes.len());
+        let piece = match (self.sealed.len(), self.plain_left) {
+            (0, 0) => outbox.released_len(),
+            (0, plain) => outbox.released_len().min(plain),
+            (sealed, _) => sealed,
+        };
         let count = match result {
             Ok(count) => count,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return Sent::More,

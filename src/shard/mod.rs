@@ -22,6 +22,7 @@ pub mod pool;
 mod refusal;
 pub mod ring;
 pub mod slab;
+mod stream;
 #[cfg(test)]
 mod tests;
 pub mod timer;

@@ -793,4 +793,5 @@ fn clients_above_the_cap_are_told_so() {
 mod cancel;
 mod dial;
 mod many;
+mod stream;
 mod tls;
