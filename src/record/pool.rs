@@ -51,6 +51,14 @@ impl SegmentFile {
         self.file.as_raw_fd()
     }
 
+    /// Writes into the page cache, as a store into the mapping does.
+    ///
+    /// # Errors
+    /// What pwrite says.
+    pub(in crate::record) fn write(&self, bytes: &[u8], offset: u64) -> io::Result<()> {
+        self.file.write_all_at(bytes, offset)
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path

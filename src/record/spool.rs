@@ -1,8 +1,9 @@
 //! The journal of one shard: appends into a mapped segment, and switches segments.
 //!
 //! In: entries. Out: receipts, sync jobs for the shard's ring, sealed segments for the sealer.
-//! Never: a system call or an allocation on append, except where a segment is switched; a receipt
-//! for an entry that is not in the page cache; a `durable` beyond what a sync has confirmed.
+//! Never: a system call or an allocation on append, except where a segment is switched and for a
+//! large entry; a receipt for an entry that is not in the page cache; a `durable` beyond what a sync
+//! has confirmed.
 //!
 //! ```text
 //!            none ready                    one ready: an Event `gap` says how many were refused
@@ -29,11 +30,17 @@ use super::journal::{self, END_BYTES, HEADER_BYTES, Header, Place, Salt, frame_b
 use super::pool::{AHEAD_BYTES, Segment, SegmentFile, SegmentPool};
 use super::{Journal, Lsn, Receipt, Refused, SessionRef};
 use crate::config::settings::JournalSettings;
-use crate::limits::ENTRY_BYTES_MAX;
+use crate::limits::{CHUNK_BYTES_MAX, ENTRY_BYTES_MAX};
 use crate::session::Now;
 
 /// The end of a segment that only session ends and events may use.
 const RESERVE_BYTES: usize = 64 << 10;
+/// Entries of this size are written by a system call. A store into a page that is mapped and clean
+/// is a fault, 4 us each here, and 17 of them for a chunk of an answer; writing all of it takes as
+/// long as two or three.
+const CALL_BYTES_MIN: usize = 8 << 10;
+/// Larger ones are stored all the same, so that no shard keeps a buffer of their size.
+const CALL_BYTES_MAX: usize = CHUNK_BYTES_MAX + 1024;
 /// A smaller segment has no room for an entry besides its reserve.
 pub const SEGMENT_BYTES_MIN: u64 = 256 << 10;
 /// How long `open` waits for its first segment.
@@ -106,6 +113,8 @@ pub struct Spool {
     doubt_untold: Option<String>,
     health: Health,
     last_now: Now,
+    /// Where a large entry is put together.
+    scratch: Vec<u8>,
 }
 
 /// The segment that takes entries.
@@ -208,6 +217,7 @@ impl Spool {
             doubt_untold: None,
             health: Health::Sound,
             last_now: Now::default(),
+            scratch: Vec::new(),
         })
     }
 
@@ -475,9 +485,8 @@ impl Spool {
         }
         let session_id = session.map_or(SessionId::default(), |session| self.slot(session).id);
         let place = Place { log_index: self.next_index, seq, wall_us: now.wall_us, session_id };
-        let Open { segment, salt, at, first_entry_us, .. } = &mut self.open;
-        let taken =
-            journal::write_entry(&mut segment.map.bytes_mut()[*at..], salt, &place, entry, body);
+        let taken = self.place(&place, entry, body)?;
+        let Open { segment, at, first_entry_us, .. } = &mut self.open;
         if *at / (AHEAD_BYTES / 2) != (*at + taken) / (AHEAD_BYTES / 2) {
             self.pool.ahead(&segment.file, *at);
         }
@@ -489,6 +498,23 @@ impl Spool {
             self.sessions[session.0 as usize].last = self.written;
         }
         Ok(Receipt::new(self.written))
+    }
+
+    /// Writes the entry at the end of the open segment, and says how many bytes it takes.
+    fn place(&mut self, place: &Place, entry: &Entry<'_>, body: usize) -> Result<usize, Refused> {
+        let Open { segment, salt, at, .. } = &mut self.open;
+        if !(CALL_BYTES_MIN..=CALL_BYTES_MAX).contains(&body) {
+            let into = &mut segment.map.bytes_mut()[*at..];
+            return Ok(journal::write_entry(into, salt, place, entry, body));
+        }
+        self.scratch.resize(frame_bytes(body) + END_BYTES, 0);
+        let taken = journal::write_entry(&mut self.scratch, salt, place, entry, body);
+        // Its length and CRC come last, in the place of the end mark: as with stores, whoever looks
+        // before sees the end.
+        let (head, rest) = self.scratch.split_at(END_BYTES);
+        let written = segment.file.write(rest, (*at + END_BYTES) as u64);
+        written.and_then(|()| segment.file.write(head, *at as u64)).map_err(|_| Refused::Disk)?;
+        Ok(taken)
     }
 
     fn fits(&self, bytes: usize, urgent: bool) -> bool {

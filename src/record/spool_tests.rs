@@ -2,7 +2,9 @@ use std::io;
 use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 
-use super::super::entry::{SessionEnd, SessionStart};
+use super::super::body::Body;
+use super::super::entry::{Chunk, SessionEnd, SessionStart};
+use super::super::journal::{Frames, Step};
 use super::super::lake::{Filter, Lake};
 use super::super::recover::{DataDirLock, recover};
 use super::super::sealer::Sealer;
@@ -23,6 +25,17 @@ fn end() -> Entry<'static> {
         reason: "client-terminate",
         commands: 3,
         ..SessionEnd::default()
+    })
+}
+
+fn chunk(seq: u64, payload: &[u8]) -> Entry<'_> {
+    Entry::Chunk(Chunk {
+        command_seq: seq,
+        stream: 1,
+        chunk_no: 0,
+        byte_offset: 0,
+        encoding: "pg-messages",
+        payload,
     })
 }
 
@@ -98,7 +111,11 @@ fn victim() {
     let session = spool.open(&context(1));
     append(&mut spool, session, 0, &start());
     let mut out = io::stdout();
+    let payload = vec![7; 3 * CALL_BYTES_MIN];
     for seq in 1.. {
+        if seq % 8 == 0 {
+            append(&mut spool, session, seq, &chunk(seq, &payload));
+        }
         append(&mut spool, session, seq, &response(seq));
         out.write_all(format!("acknowledged {seq}\n").as_bytes()).unwrap();
     }
@@ -222,6 +239,38 @@ fn an_entry_that_fits_no_segment_is_too_large() {
     let refused = spool.append(session, 1, now(1), &Entry::Command(command(&text, &[])));
     assert_eq!(refused.unwrap_err(), Refused::TooLarge);
     spool.append(session, 1, now(1), &start()).unwrap();
+}
+
+/// What is stored and what is written by a call stand in the journal alike, in their order.
+#[test]
+fn entries_of_any_size_are_read_back() {
+    let folder = Folder::new();
+    let settings = JournalSettings { segment_bytes: 4 << 20, ..settings() };
+    let pool = SegmentPool::start(&folder.journal(), &settings).unwrap();
+    let (sealed, inbox) = mpsc::channel();
+    let mut spool = Spool::open(&folder.journal(), "node-1", 0, &settings, sealed, pool).unwrap();
+    let session = spool.open(&context(1));
+    let near = |bytes: usize| [bytes - 100, bytes - 56, bytes - 40, bytes, bytes + 100];
+    let mut sizes: Vec<usize> = [CALL_BYTES_MIN, CALL_BYTES_MAX].map(near).concat();
+    sizes.extend([0, 1, 4096, CHUNK_BYTES_MAX, 1 << 20]);
+    let payloads: Vec<Vec<u8>> =
+        sizes.iter().map(|&size| (0..size).map(|i| (i * 31 + size) as u8).collect()).collect();
+    for (seq, payload) in (1..).zip(&payloads) {
+        spool.append(session, seq, now(seq), &chunk(seq, payload)).unwrap();
+        spool.append(session, seq, now(seq), &response(seq)).unwrap();
+    }
+    assert!(spool.scratch.capacity() < 4 * CALL_BYTES_MAX, "a large one leaves no buffer");
+    spool.finish(now(0));
+    let segment = inbox.recv().unwrap();
+    let frames = Frames::new(segment.segment.map.bytes(), &segment.header);
+    let mut read = Vec::new();
+    for step in frames {
+        let Step::Frame(frame) = step else { panic!("{step:?}") };
+        if let Some(Body::Chunk(chunk)) = frame.body() {
+            read.push(chunk.payload.to_vec());
+        }
+    }
+    assert!(read == payloads);
 }
 
 #[test]
