@@ -362,20 +362,23 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<Receipt, Fault> {
-        let masked = !self.hits.is_empty() || !self.text_hits.is_empty();
-        if let Some(seq) = self.answer.seq().filter(|_| masked) {
+        if let Some(seq) = self.answer.seq() {
             self.record_hits(seq, core, stage)?;
         }
         let finished = self.answer.finish(outcome, core, stage).map_err(record_fault)?;
         Ok(finished.unwrap_or_else(|| core.covered(stage)))
     }
 
+    /// Writes what was masked since the last call, mostly nothing.
     pub(super) fn record_hits(
         &mut self,
         seq: u64,
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
+        if self.hits.is_empty() && self.text_hits.is_empty() {
+            return Ok(());
+        }
         let rows = self.hits.drain().map(|hit| (self.columns.get(usize::from(hit.column)), hit));
         let texts = self.text_hits.drain().map(|hit| (None, hit));
         for (column, hit) in rows.chain(texts) {
