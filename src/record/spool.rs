@@ -1,9 +1,9 @@
 //! The journal of one shard: appends into a mapped segment, and switches segments.
 //!
 //! In: entries. Out: receipts, sync jobs for the shard's ring, sealed segments for the sealer.
-//! Never: a system call or an allocation on append, except for a large entry and where a segment is
-//! switched; a receipt for an entry that is not in the page cache; a `durable` beyond what a sync has
-//! confirmed.
+//! Never: a system call or an allocation on append, except for a large entry and where a segment
+//! is switched; a receipt for an entry that is not in the page cache; a `durable` beyond what a
+//! sync has confirmed.
 //!
 //! ```text
 //!            none ready                    one ready: an Event `gap` says how many were refused
