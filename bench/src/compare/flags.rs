@@ -13,8 +13,8 @@ weir-bench compare: weir, HAProxy (TCP) and pgbouncer (session) in front of one 
   --seconds N       seconds per measurement (default 5)
   --quick           2 rounds of 2 seconds and less data: does it run?
   --only A,B        workloads: fixed-simple fixed-extended fixed-prepared closed-simple
-                    closed-prepared lone sync-64 copy-out copy-in select-wide select-200b
-                    select-64k connect storm syscalls idle
+                    closed-prepared lone sync-64 answers copy-out copy-in select-wide
+                    select-200b select-64k connect storm syscalls idle
   --arms A,B        direct haproxy pgbouncer weir weir-sync (for lone and sync-64) haproxy-again
                     (left out by default; it shows the noise)
   --rate N          transactions per second offered in the fixed-* workloads (default 4000)

@@ -28,6 +28,8 @@ pub struct Load {
     pub clients: u32,
     /// Offered at `Flags::rate` (Poisson), or as fast as it goes.
     pub open: bool,
+    /// What is asked; without it one row by its key, as `pgbench -S` does.
+    pub text: Option<&'static str>,
 }
 
 /// What the window held.
@@ -58,7 +60,14 @@ fn run_once(
     let folder = rig.scratch("pgbench")?;
     let whole = (warm_up.as_secs_f64() + seconds + 0.5).ceil();
     let mut command = rig.client_command("pgbench", arm);
-    command.args(["-n", "-S", "-j", "1", "-M", load.mode]);
+    command.args(["-n", "-j", "1", "-M", load.mode]);
+    if let Some(text) = load.text {
+        let script = rig.scratch("script")?.join("text.sql");
+        std::fs::write(&script, text).map_err(|e| format!("{}: {e}", script.display()))?;
+        command.arg("-f").arg(script);
+    } else {
+        command.arg("-S");
+    }
     command.args(["-c", &load.clients.to_string(), "-T", &whole.to_string(), "--log"]);
     command.arg(format!("--log-prefix={}/log", folder.display()));
     if load.open {

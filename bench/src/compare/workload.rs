@@ -93,11 +93,11 @@ pub struct Workload {
 }
 
 const fn open(mode: &'static str) -> Kind {
-    Kind::Pgbench(Load { mode, clients: 16, open: true })
+    Kind::Pgbench(Load { mode, clients: 16, open: true, text: None })
 }
 
 const fn closed(mode: &'static str, clients: u32) -> Kind {
-    Kind::Pgbench(Load { mode, clients, open: false })
+    Kind::Pgbench(Load { mode, clients, open: false, text: None })
 }
 
 const fn bulk(text: &'static str, rows: Option<u64>) -> Kind {
@@ -114,7 +114,7 @@ const fn workload(
 }
 
 /// Every workload, in the order of the report.
-pub const WORKLOADS: [Workload; 16] = [
+pub const WORKLOADS: [Workload; 17] = [
     workload(
         "fixed-simple",
         "offered rate, 16 clients, simple protocol",
@@ -158,6 +158,17 @@ pub const WORKLOADS: [Workload; 16] = [
             closed("prepared", 64),
         )
     },
+    workload(
+        "answers",
+        "one client, answers of 200 KB, kept whole in the record",
+        "cpu_us_per_txn",
+        Kind::Pgbench(Load {
+            mode: "simple",
+            clients: 1,
+            open: false,
+            text: Some("SELECT * FROM bulk LIMIT 200;\n"),
+        }),
+    ),
     workload(
         "copy-out",
         "COPY of 1 KB rows to a sink",
@@ -204,7 +215,7 @@ pub const WORKLOADS: [Workload; 16] = [
             "syscalls",
             "system calls at the offered rate, prepared statements",
             "syscalls_per_txn",
-            Kind::Syscalls(Load { mode: "prepared", clients: 16, open: true }),
+            Kind::Syscalls(Load { mode: "prepared", clients: 16, open: true, text: None }),
         )
     },
     Workload {
