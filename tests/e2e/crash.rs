@@ -41,14 +41,20 @@ impl Ledger {
             return;
         }
         let mut acknowledged = Vec::new();
+        let large = format!(" RETURNING repeat('x', 30000) /* {} */", "y".repeat(10_000));
         for count in 0.. {
             if self.stop.load(Ordering::Relaxed) {
                 break;
             }
             let id = format!("id-{round}-{client}-{count}-x");
-            let sql = format!("INSERT INTO ledger VALUES ('{id}')");
+            // Some are large, and so are their answers: they are written to the journal otherwise.
+            let rest = if count % 4 == 3 { &*large } else { "" };
             // Half of the clients speak the extended protocol.
-            let bytes = if client < CLIENTS / 2 { query(&sql) } else { extended_insert(&id) };
+            let bytes = if client < CLIENTS / 2 {
+                query(&format!("INSERT INTO ledger VALUES ('{id}'){rest}"))
+            } else {
+                extended_insert(&id, rest)
+            };
             if raw.try_send(&bytes).is_err() || !committed(&mut raw) {
                 break;
             }
@@ -59,8 +65,8 @@ impl Ledger {
     }
 }
 
-fn extended_insert(id: &str) -> Vec<u8> {
-    [extended("INSERT INTO ledger VALUES ($1)", &[Some(id)]), sync()].concat()
+fn extended_insert(id: &str, rest: &str) -> Vec<u8> {
+    [extended(&format!("INSERT INTO ledger VALUES ($1){rest}"), &[Some(id)]), sync()].concat()
 }
 
 /// Whether the server said that the statement is done and the transaction over.
@@ -85,11 +91,18 @@ fn id_of(command: &Row) -> Option<String> {
     Some(said[start..end].to_owned())
 }
 
-/// Outcomes of the commands that inserted each id.
+/// Outcomes of the commands that inserted each id. What a response says it kept must be there.
 fn outcomes(lake: &Lake) -> BTreeMap<String, Vec<String>> {
+    let mut kept: BTreeMap<(String, i64), i64> = BTreeMap::new();
+    for row in lake.rows("stream_chunks") {
+        let key = (text(&row, "session_id"), number(&row, "command_seq"));
+        *kept.entry(key).or_default() += number(&row, "raw_len");
+    }
     let mut responses = BTreeMap::new();
     for row in lake.rows("responses") {
         let key = (text(&row, "session_id"), number(&row, "command_seq"));
+        let captured = number(&row, "captured_bytes");
+        assert_eq!(kept.get(&key).copied().unwrap_or(0), captured, "kept of {key:?}");
         let before = responses.insert(key.clone(), text(&row, "outcome"));
         assert!(before.is_none(), "two responses to {key:?}");
     }
@@ -157,6 +170,8 @@ fn survives(durability: &str, rounds: u32) {
     weir.start();
     let lake = weir.lake();
     let found = outcomes(&lake);
+    let large = lake.rows("stream_chunks").iter().any(|row| number(row, "raw_len") > 30_000);
+    assert!(large, "no large answer was kept");
     let mut missing = Vec::new();
     for id in &acknowledged {
         match found.get(id).map(Vec::as_slice) {
