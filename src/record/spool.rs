@@ -36,8 +36,8 @@ use crate::session::Now;
 /// The end of a segment that only session ends and events may use.
 const RESERVE_BYTES: usize = 64 << 10;
 /// Entries of this size are written by a system call. A store into a page that is mapped and clean
-/// is a fault, 4 us each here, and 17 of them for a chunk of an answer; writing all of it takes as
-/// long as two or three.
+/// is a fault, some 4 us each here, and 17 of them for a chunk of an answer; a call takes half of
+/// that.
 const CALL_BYTES_MIN: usize = 8 << 10;
 /// Larger ones are stored all the same, so that no shard keeps a buffer of their size.
 const CALL_BYTES_MAX: usize = CHUNK_BYTES_MAX + 1024;

@@ -5,7 +5,7 @@ use std::os::fd::AsFd;
 use super::super::leg::Leg;
 use super::*;
 use crate::accept::socket;
-use crate::limits::{STREAM_BYTES_MIN, STREAM_PIECE_BYTES, STREAM_WAIT_US_MAX};
+use crate::limits::{LOAN_BYTES_MIN, STREAM_BYTES_MIN, STREAM_PIECE_BYTES, STREAM_WAIT_US_MAX};
 
 fn read(client: &mut TcpStream, expected: &[u8], what: &str) {
     let mut got = vec![0; expected.len()];
@@ -70,6 +70,13 @@ fn a_stream_waits_for_its_record_and_for_its_reader() {
     let (mut client, mut server) = rig.pair();
     client.write_all(&[SYNC, b'1']).expect("sent");
     expect(&mut server, b"1");
+    let request = pattern(4 * LOAN_BYTES_MIN, 8);
+    for _ in 0..20 {
+        let before = rig.shard().counters.syncs.get();
+        client.write_all(&request).expect("sent");
+        read(&mut server, &request, "a large request");
+        assert!(rig.shard().counters.syncs.get() > before, "forwarded without a sync");
+    }
     let stream = pattern(32 << 20, 9);
     thread::scope(|scope| {
         scope.spawn(|| server.write_all(&stream).expect("sent"));
