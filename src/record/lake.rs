@@ -23,7 +23,7 @@ use super::entry::SessionId;
 use super::holds::{self, HoldFile};
 use super::journal::{Header, boot_text};
 use super::live::{self, LiveSegment};
-use super::parquet::{BATCH_ROWS, date_text};
+use super::parquet::date_text;
 use super::rows::{self, Key, Sheet, Verdict, uuid_text};
 use super::schema::{Columns, Table};
 
@@ -70,6 +70,9 @@ pub struct Filter {
     /// The newest so many.
     pub limit: Option<usize>,
 }
+
+/// Rows of one batch.
+const BATCH_ROWS: usize = 8_192;
 
 /// A data directory, to read.
 #[derive(Clone, Debug)]

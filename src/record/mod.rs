@@ -7,7 +7,7 @@
 //! entry --body, journal--> spool (mapped segments, made ahead by pool) --> Receipt
 //!                            | a full or old segment
 //!                            v
-//!                          sealer --rows, schema, parquet--> lake/<table>/date=.../*.parquet
+//!                          sealer --rows, column, parquet--> lake/<table>/date=.../*.parquet
 //! recover: the same for what a crash left           lake, follow: both, read as one
 //! ```
 //!
@@ -31,6 +31,7 @@ pub mod sealer;
 
 pub mod lake;
 
+mod column;
 mod durable;
 mod follow;
 mod holds;

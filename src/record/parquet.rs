@@ -6,30 +6,19 @@
 //! Names are made of where the rows come from, so sealing a segment twice makes the same names; a
 //! file that is there already is whole (it was renamed into place) and stays as it is.
 
-use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use parquet::arrow::ArrowWriter;
-use parquet::arrow::arrow_writer::ArrowWriterOptions;
-use parquet::basic::{Compression, Encoding, ZstdLevel};
 use parquet::file::metadata::SortingColumn;
-use parquet::file::properties::{EnabledStatistics, WriterProperties, WriterVersion};
-use parquet::schema::types::ColumnPath;
+use parquet::file::properties::{WriterProperties, WriterPropertiesPtr, WriterVersion};
+use parquet::file::writer::SerializedFileWriter;
 
+use super::column::{RowGroup, Zstd};
 use super::durable::Draft;
 use super::journal::Header;
 use super::rows::{self, OfFrame, Sheet};
-use super::schema::{Columns, Table, Type, Use};
-
-/// Rows of a row group: engines that skip by row group alone still skip well.
-const ROW_GROUP_ROWS: usize = 131_072;
-/// Rows of one batch handed to the writer.
-pub(in crate::record) const BATCH_ROWS: usize = 8_192;
-/// Bytes after which a batch is handed over early.
-const BATCH_BYTES: usize = 8 << 20;
-const ROW_GROUP_BYTES: usize = 128 << 20;
-const PAGE_BYTES: usize = 1 << 20;
+use super::schema::Table;
 
 /// Order in which the files of a sheet appear.
 const ORDER: [Table; 8] = [
@@ -53,9 +42,6 @@ pub enum SealError {
     /// The writer.
     #[error("cannot write Parquet: {0}")]
     Parquet(#[from] parquet::errors::ParquetError),
-    /// The batch.
-    #[error("cannot write a batch: {0}")]
-    Arrow(#[from] arrow_schema::ArrowError),
 }
 
 /// A file that was written.
@@ -69,21 +55,26 @@ pub struct Written {
     pub rows: usize,
 }
 
-/// Writes sheets; keeps its builders from one to the next.
+/// Writes sheets; keeps its buffers from one to the next.
 pub struct Writer {
     lake: PathBuf,
-    columns: [Columns; 8],
-    properties: [WriterProperties; 8],
+    tables: [(RowGroup, WriterPropertiesPtr); 8],
+    zstd: Zstd,
 }
 
 impl Writer {
     /// A writer into `data_dir/lake`.
-    pub fn new(data_dir: &Path) -> Writer {
-        Writer {
-            lake: data_dir.join("lake"),
-            columns: Table::ALL.map(Columns::new),
-            properties: Table::ALL.map(properties),
-        }
+    ///
+    /// # Errors
+    /// When there is no memory to compress in.
+    pub fn new(data_dir: &Path) -> io::Result<Writer> {
+        // A table whose columns Parquet does not know is our mistake, and of every start.
+        let of = |table| match RowGroup::new(table) {
+            Ok(group) => (group, Arc::new(properties(table))),
+            Err(why) => unreachable!("no schema of {}: {why}", table.name()),
+        };
+        let zstd = Zstd::new()?;
+        Ok(Writer { lake: data_dir.join("lake"), tables: Table::ALL.map(of), zstd })
     }
 
     /// Writes every table and day of a sheet. `origin` ends the file names.
@@ -105,8 +96,8 @@ impl Writer {
             sheet.sort(table);
             let rows = sheet.rows(table);
             for day in rows::days(rows) {
-                let file = self.write_day((table, day), header, origin, |columns, row| {
-                    sheet.fill(columns, header, table, row);
+                let file = self.write_day((table, day), header, origin, |group, row| {
+                    sheet.fill(group, header, table, row);
                 })?;
                 written.extend(file);
             }
@@ -123,12 +114,11 @@ impl Writer {
     ) -> Result<(), SealError> {
         let touches = sheet.touches();
         for day in rows::days(&touches.rows) {
-            let file =
-                self.write_day((Table::Touches, day), header, origin, |columns, touch| {
-                    let (name, write, row) = touch;
-                    let object = &touches.text[name.clone()];
-                    sheet.fill_touch(columns, header, row, (object, *write));
-                })?;
+            let file = self.write_day((Table::Touches, day), header, origin, |group, touch| {
+                let (name, write, row) = touch;
+                let object = &touches.text[name.clone()];
+                sheet.fill_touch(group, header, row, (object, *write));
+            })?;
             written.extend(file);
         }
         Ok(())
@@ -139,7 +129,7 @@ impl Writer {
         (table, rows): (Table, &[R]),
         header: &Header,
         origin: &str,
-        mut fill: impl FnMut(&mut Columns, &R),
+        mut fill: impl FnMut(&mut RowGroup, &R),
     ) -> Result<Option<Written>, SealError> {
         let Some(first) = rows.first() else { return Ok(None) };
         let path = file_path(&self.lake, table, first.row().day(), &header.node, origin);
@@ -147,33 +137,22 @@ impl Writer {
             return Ok(None);
         }
         let (draft, file) = Draft::begin(&path)?;
-        let columns = &mut self.columns[table as usize];
-        let mut writer = writer(file, table, &self.properties[table as usize])?;
+        let (group, properties) = &mut self.tables[table as usize];
+        group.clear();
+        let mut file = SerializedFileWriter::new(file, group.schema(), Arc::clone(properties))?;
         for row in rows::ahead(rows) {
-            fill(columns, row);
-            if columns.rows() >= BATCH_ROWS || columns.bytes() >= BATCH_BYTES {
-                writer.write(&columns.finish()?)?;
+            fill(group, row);
+            if group.cut(&mut self.zstd)? {
+                group.write(&mut file, &mut self.zstd)?;
             }
         }
-        if columns.rows() > 0 {
-            writer.write(&columns.finish()?)?;
+        if !group.is_empty() {
+            group.write(&mut file, &mut self.zstd)?;
         }
-        let file = writer.into_inner()?;
+        let file = file.into_inner()?;
         draft.publish(&file)?;
         Ok(Some(Written { table, path, rows: rows.len() }))
     }
-}
-
-fn writer(
-    file: File,
-    table: Table,
-    properties: &WriterProperties,
-) -> Result<ArrowWriter<File>, SealError> {
-    // Without the Arrow schema in the footer every reader sees the Parquet types alone.
-    let options = ArrowWriterOptions::new()
-        .with_properties(properties.clone())
-        .with_skip_arrow_metadata(true);
-    Ok(ArrowWriter::try_new_with_options(file, table.schema(), options)?)
 }
 
 /// Where the rows of a day of a table stand.
@@ -204,43 +183,13 @@ pub fn date_text(day: i64) -> String {
     format!("{year:04}-{month:02}-{day_of_month:02}")
 }
 
+/// What the footer says of the file; `column` decides what the chunks are.
 fn properties(table: Table) -> WriterProperties {
-    let zstd = ZstdLevel::try_new(1).unwrap_or_default();
-    let mut builder = WriterProperties::builder()
+    WriterProperties::builder()
         .set_writer_version(WriterVersion::PARQUET_1_0)
-        .set_compression(Compression::ZSTD(zstd))
-        .set_statistics_enabled(EnabledStatistics::Chunk)
-        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS))
-        .set_max_row_group_bytes(Some(ROW_GROUP_BYTES))
-        .set_data_page_size_limit(PAGE_BYTES)
         .set_created_by(concat!("weir ", env!("CARGO_PKG_VERSION")).to_owned())
-        .set_sorting_columns(Some(sorting(table)));
-    for column in table.columns() {
-        let path = match column.kind {
-            Type::Texts => ColumnPath::from(vec![
-                column.name.to_owned(),
-                "list".to_owned(),
-                "element".to_owned(),
-            ]),
-            _ => ColumnPath::from(column.name),
-        };
-        let statistics = match column.usage {
-            Use::Key | Use::Count => EnabledStatistics::Page,
-            Use::Label => EnabledStatistics::Chunk,
-            Use::Content | Use::Blob => EnabledStatistics::None,
-        };
-        builder = builder.set_column_statistics_enabled(path.clone(), statistics);
-        // A dictionary costs a hash and a comparison per value; differences of equal numbers are
-        // no bits at all.
-        if matches!(column.kind, Type::Int | Type::Long | Type::Time) {
-            builder = builder
-                .set_column_dictionary_enabled(path.clone(), false)
-                .set_column_encoding(path, Encoding::DELTA_BINARY_PACKED);
-        } else if column.usage == Use::Blob {
-            builder = builder.set_column_dictionary_enabled(path, false);
-        }
-    }
-    builder.build()
+        .set_sorting_columns(Some(sorting(table)))
+        .build()
 }
 
 /// Leaf positions: a list is one leaf, so they are the positions of the columns.

@@ -14,7 +14,7 @@ use super::entry::{Decision, Event, MaskingHit, Outcome, Response, SessionEnd, S
 use super::journal::{End, Frame, Frames, Gap, Header, Place, Raw, Step};
 use super::map;
 use super::params;
-use super::schema::{Columns, SCHEMA_VERSION, Table};
+use super::schema::{SCHEMA_VERSION, Sink, Table};
 
 /// Reason of a `SessionEnd` that recovery writes for a session without an end.
 pub const RECOVERED: &str = "recovered";
@@ -352,7 +352,13 @@ impl<'a> Sheet<'a> {
     }
 
     /// Appends a row to its table's columns.
-    pub fn fill(&self, columns: &mut Columns, header: &Header, table: Table, row: &Row<'a>) {
+    pub(in crate::record) fn fill(
+        &self,
+        columns: &mut impl Sink,
+        header: &Header,
+        table: Table,
+        row: &Row<'a>,
+    ) {
         let Some(body) = row.frame.body() else { return };
         self.common(columns, header, row);
         let context = &self.contexts[row.context as usize];
@@ -373,9 +379,9 @@ impl<'a> Sheet<'a> {
     }
 
     /// Appends a row of `touches`.
-    pub fn fill_touch(
+    pub(in crate::record) fn fill_touch(
         &self,
-        columns: &mut Columns,
+        columns: &mut impl Sink,
         header: &Header,
         row: &Row<'a>,
         (object, write): (&str, bool),
@@ -386,7 +392,7 @@ impl<'a> Sheet<'a> {
         columns.end_row();
     }
 
-    fn common(&self, columns: &mut Columns, header: &Header, row: &Row<'a>) {
+    fn common(&self, columns: &mut impl Sink, header: &Header, row: &Row<'a>) {
         let context = &self.contexts[row.context as usize];
         let place = row.frame.place();
         columns.time(Some(place.wall_us));
@@ -449,7 +455,7 @@ fn push_object(text: &mut String, object: &ObjectView<'_>) {
 }
 
 fn session_start(
-    columns: &mut Columns,
+    columns: &mut impl Sink,
     context: &ContextView<'_>,
     start: &SessionStart<'_>,
     wall_us: i64,
@@ -468,7 +474,7 @@ fn session_start(
 }
 
 fn session_end(
-    columns: &mut Columns,
+    columns: &mut impl Sink,
     context: &ContextView<'_>,
     end: &SessionEnd<'_>,
     row: &Row<'_>,
@@ -492,7 +498,7 @@ fn session_end(
     columns.time(Some(place.wall_us));
 }
 
-fn command(columns: &mut Columns, command: &CommandView<'_>, verdict: Option<Verdict>) {
+fn command(columns: &mut impl Sink, command: &CommandView<'_>, verdict: Option<Verdict>) {
     columns.text(command.kind);
     columns.int(OCSF_DATASTORE_ACTIVITY);
     columns.int(ocsf_activity(command));
@@ -554,7 +560,7 @@ fn ocsf_activity(command: &CommandView<'_>) -> i32 {
     }
 }
 
-fn held_event(columns: &mut Columns, command: &CommandView<'_>) {
+fn held_event(columns: &mut impl Sink, command: &CommandView<'_>) {
     columns.text("hold");
     columns.text("info");
     columns.text("A command waits for approval");
@@ -579,7 +585,7 @@ pub const fn outcome_name(outcome: Outcome) -> &'static str {
     }
 }
 
-fn response(columns: &mut Columns, response: &Response<'_>) {
+fn response(columns: &mut impl Sink, response: &Response<'_>) {
     columns.long(response.command_seq);
     columns.text(outcome_name(response.outcome));
     columns.text_or_null(response.sqlstate);
@@ -601,7 +607,7 @@ fn response(columns: &mut Columns, response: &Response<'_>) {
     columns.texts(names.strip_suffix('\0').unwrap_or(&names).split('\0').take(count));
 }
 
-fn chunk(columns: &mut Columns, chunk: &ChunkView<'_>) {
+fn chunk(columns: &mut impl Sink, chunk: &ChunkView<'_>) {
     columns.long(chunk.command_seq);
     columns.int(i32::from(chunk.stream));
     columns.int(chunk.chunk_no as i32);
@@ -611,7 +617,7 @@ fn chunk(columns: &mut Columns, chunk: &ChunkView<'_>) {
     columns.blob(Some(chunk.payload));
 }
 
-fn approval(columns: &mut Columns, step: &ApprovalView<'_>) {
+fn approval(columns: &mut impl Sink, step: &ApprovalView<'_>) {
     columns.text(uuid_text(&step.approval_id, &mut [0; 36]));
     columns.long(step.command_seq);
     columns.text(step.event);
@@ -621,7 +627,7 @@ fn approval(columns: &mut Columns, step: &ApprovalView<'_>) {
     columns.time(Some(step.expires_at_us));
 }
 
-fn masking_hit(columns: &mut Columns, hit: &MaskingHit<'_>) {
+fn masking_hit(columns: &mut impl Sink, hit: &MaskingHit<'_>) {
     columns.long(hit.command_seq);
     columns.text(hit.column);
     columns.text(hit.detector);
@@ -629,7 +635,7 @@ fn masking_hit(columns: &mut Columns, hit: &MaskingHit<'_>) {
     columns.long(hit.hits);
 }
 
-fn event(columns: &mut Columns, event: &Event<'_>) {
+fn event(columns: &mut impl Sink, event: &Event<'_>) {
     columns.text(event.event);
     columns.text(event.severity);
     columns.text(event.message);

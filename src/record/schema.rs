@@ -1,6 +1,6 @@
 //! The tables of the lake: their columns, and how an entry becomes a row.
 //!
-//! In: frames with the context of their session. Out: Arrow record batches.
+//! In: frames with the context of their session. Out: values for a sink; Arrow record batches.
 //! Never: a type that one of DuckDB, Spark, Trino, pandas or polars reads differently.
 //!
 //! Columns are only ever appended, and then nullable; a column is never renamed or retyped. Every
@@ -142,7 +142,8 @@ pub struct Column {
     pub kind: Type,
     /// How it is used.
     pub usage: Use,
-    nullable: bool,
+    /// Whether it may have none.
+    pub nullable: bool,
 }
 
 const fn need(name: &'static str, kind: Type, usage: Use) -> Column {
@@ -280,14 +281,48 @@ const LOG_EVENTS: &[Column] = &[
 const TOUCHES: &[Column] =
     &[need("object", Type::Text, Use::Key), need("action", Type::Text, Use::Label)];
 
-/// Columns of a table being filled, row by row and in the order of the schema; reused from batch
-/// to batch.
+/// Takes the values of rows, in the order of their table's columns.
+pub(in crate::record) trait Sink {
+    /// A text.
+    fn text(&mut self, value: &str);
+
+    /// A text; empty means unknown: NULL.
+    fn text_or_null(&mut self, value: &str) {
+        if value.is_empty() {
+            self.nulls(1);
+        } else {
+            self.text(value);
+        }
+    }
+
+    /// Bytes or NULL.
+    fn blob(&mut self, value: Option<&[u8]>);
+
+    /// INT32.
+    fn int(&mut self, value: i32);
+
+    /// INT64; what is more than it holds is its greatest.
+    fn long(&mut self, value: u64);
+
+    /// Microseconds since 1970, UTC, or NULL.
+    fn time(&mut self, value: Option<i64>);
+
+    /// A list.
+    fn texts<'a>(&mut self, values: impl Iterator<Item = &'a str>);
+
+    /// NULL for so many columns.
+    fn nulls(&mut self, count: usize);
+
+    /// All columns have their value.
+    fn end_row(&mut self);
+}
+
+/// Arrow columns of a table being filled, for readers of what is not sealed; reused from batch to
+/// batch.
 pub struct Columns {
     schema: SchemaRef,
     builders: Vec<Builder>,
     next: usize,
-    rows: usize,
-    bytes: usize,
 }
 
 enum Builder {
@@ -317,17 +352,7 @@ impl Columns {
                 ),
             })
             .collect();
-        Columns { schema: table.schema(), builders, next: 0, rows: 0, bytes: 0 }
-    }
-
-    /// Rows since the last batch.
-    pub fn rows(&self) -> usize {
-        self.rows
-    }
-
-    /// Bytes of texts and blobs since the last batch.
-    pub fn bytes(&self) -> usize {
-        self.bytes
+        Columns { schema: table.schema(), builders, next: 0 }
     }
 
     /// The columns as a batch; empties them.
@@ -335,7 +360,6 @@ impl Columns {
     /// # Errors
     /// Never for rows that `rows` made; Arrow checks lengths and nulls once more.
     pub fn finish(&mut self) -> Result<RecordBatch, arrow_schema::ArrowError> {
-        (self.rows, self.bytes) = (0, 0);
         let arrays: Vec<ArrayRef> = self.builders.iter_mut().map(Builder::finish).collect();
         RecordBatch::try_new(Arc::clone(&self.schema), arrays)
     }
@@ -345,71 +369,57 @@ impl Columns {
         self.next += 1;
         &mut self.builders[at]
     }
+}
 
-    pub(in crate::record) fn text(&mut self, value: &str) {
-        self.bytes += value.len();
+impl Sink for Columns {
+    fn text(&mut self, value: &str) {
         match self.take() {
             Builder::Text(builder) => builder.append_value(value),
             _ => unreachable!("the row does not follow its table's columns"),
         }
     }
 
-    /// Empty means unknown: NULL.
-    pub(in crate::record) fn text_or_null(&mut self, value: &str) {
-        self.bytes += value.len();
-        match self.take() {
-            Builder::Text(builder) if value.is_empty() => builder.append_null(),
-            Builder::Text(builder) => builder.append_value(value),
-            _ => unreachable!("the row does not follow its table's columns"),
-        }
-    }
-
-    pub(in crate::record) fn blob(&mut self, value: Option<&[u8]>) {
-        self.bytes += value.map_or(0, <[u8]>::len);
+    fn blob(&mut self, value: Option<&[u8]>) {
         match self.take() {
             Builder::Bytes(builder) => builder.append_option(value),
             _ => unreachable!("the row does not follow its table's columns"),
         }
     }
 
-    pub(in crate::record) fn int(&mut self, value: i32) {
+    fn int(&mut self, value: i32) {
         match self.take() {
             Builder::Int(builder) => builder.append_value(value),
             _ => unreachable!("the row does not follow its table's columns"),
         }
     }
 
-    pub(in crate::record) fn long(&mut self, value: u64) {
+    fn long(&mut self, value: u64) {
         match self.take() {
             Builder::Long(builder) => builder.append_value(value.min(i64::MAX as u64) as i64),
             _ => unreachable!("the row does not follow its table's columns"),
         }
     }
 
-    pub(in crate::record) fn time(&mut self, value: Option<i64>) {
+    fn time(&mut self, value: Option<i64>) {
         match self.take() {
             Builder::Time(builder) => builder.append_option(value),
             _ => unreachable!("the row does not follow its table's columns"),
         }
     }
 
-    pub(in crate::record) fn texts<'a>(&mut self, values: impl Iterator<Item = &'a str>) {
-        let mut bytes = 0;
+    fn texts<'a>(&mut self, values: impl Iterator<Item = &'a str>) {
         match self.take() {
             Builder::Texts(builder) => {
                 for value in values {
-                    bytes += value.len();
                     builder.values().append_value(value);
                 }
                 builder.append(true);
             }
             _ => unreachable!("the row does not follow its table's columns"),
         }
-        self.bytes += bytes;
     }
 
-    /// Nulls for the rest of a group of columns.
-    pub(in crate::record) fn nulls(&mut self, count: usize) {
+    fn nulls(&mut self, count: usize) {
         for _ in 0..count {
             match self.take() {
                 Builder::Text(builder) => builder.append_null(),
@@ -422,10 +432,9 @@ impl Columns {
         }
     }
 
-    pub(in crate::record) fn end_row(&mut self) {
+    fn end_row(&mut self) {
         assert_eq!(self.next, self.builders.len(), "a row has a value for every column");
         self.next = 0;
-        self.rows += 1;
     }
 }
 

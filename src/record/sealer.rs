@@ -173,7 +173,7 @@ impl Seal {
     pub fn new(data_dir: &Path) -> io::Result<Seal> {
         let journal = data_dir.join(super::JOURNAL_FOLDER);
         let holds = Holds::load(&journal)?;
-        Ok(Seal { journal, writer: Writer::new(data_dir), holds })
+        Ok(Seal { journal, writer: Writer::new(data_dir)?, holds })
     }
 
     pub fn seal(&mut self, segment: &[u8], header: &Header) -> Result<Summary, SealError> {

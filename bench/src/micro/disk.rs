@@ -112,13 +112,20 @@ pub fn journal_commit() -> Work {
     Work { passes_max, ..Work::new((PAIRS, bytes), 2 * PAIRS, pass) }
 }
 
+fn new_writer(folder: &Folder) -> Writer {
+    match Writer::new(&folder.0) {
+        Ok(writer) => writer,
+        Err(why) => panic!("nothing can be compressed: {why}"),
+    }
+}
+
 pub fn seal() -> Work {
     const PAIRS: u64 = 5000;
     let segment = corpus::segment(PAIRS);
     let header = corpus::header();
     let bytes = segment.len() as u64;
     let folder = Folder::new("seal");
-    let mut writer = Writer::new(&folder.0);
+    let mut writer = new_writer(&folder);
     let mut number = 0;
     let pass = move || {
         // A file that is there is not written again, so every pass has names of its own.
@@ -140,7 +147,7 @@ pub fn search() -> Work {
     let header = corpus::header();
     let folder = Folder::new("search");
     let mut sheet = Sheet::read(&segment, &header, false);
-    if let Err(why) = Writer::new(&folder.0).write(&mut sheet, &header, "1") {
+    if let Err(why) = new_writer(&folder).write(&mut sheet, &header, "1") {
         panic!("no lake can be written among the temporary files: {why}");
     }
     let lake = Lake::new(&folder.0);

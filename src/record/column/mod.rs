@@ -1,0 +1,281 @@
+//! Rows into the column chunks of a Parquet row group.
+//!
+//! In: the values of rows. Out: encoded, compressed pages; what the footer says of them.
+//! Never: a row whose values are cut between two pages; a value that is not read back as it came.
+//!
+//! Headers, footer and page index are written by the `parquet` crate; what stands between them is
+//! encoded here, since most values of a row are those of the row before (see `texts`).
+//!
+//! ```text
+//! values -> levels, texts | numbers -> hybrid, delta -> pages -> parquet::file::writer
+//!                            bounds ---------------------^
+//! ```
+
+mod bounds;
+mod delta;
+mod hybrid;
+mod levels;
+mod numbers;
+mod pages;
+mod texts;
+
+use std::io::Write;
+
+use parquet::arrow::ArrowSchemaConverter;
+use parquet::errors::Result;
+use parquet::file::writer::SerializedFileWriter;
+use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor, TypePtr};
+
+use super::schema::{Column, Sink, Table, Type};
+use hybrid::Runs;
+use levels::Levels;
+use numbers::Numbers;
+use texts::Texts;
+
+pub use pages::Zstd;
+
+/// Rows of a row group: engines that skip by row group alone still skip well.
+const ROW_GROUP_ROWS: usize = 131_072;
+/// Bytes of a row group, before compression: it is in memory until it is written.
+const ROW_GROUP_BYTES: usize = 128 << 20;
+/// Rows of a page: engines that skip by page skip well, and open few rows too many.
+const PAGE_ROWS: usize = 20_000;
+/// Bytes of a page of texts, before compression. The last value may exceed it.
+const PAGE_BYTES: usize = 1 << 20;
+/// Bytes of a dictionary. One that is larger is not worth its look-ups, for weir or a reader.
+const DICTIONARY_BYTES: usize = 1 << 20;
+
+/// The column chunks of a row group being filled, row by row and in the order of the schema; reused
+/// from one to the next.
+pub struct RowGroup {
+    schema: TypePtr,
+    chunks: Vec<Chunk>,
+    /// Column of the next value.
+    next: usize,
+    rows: usize,
+    /// Rows since all pages were cut.
+    page_rows: usize,
+    /// Bytes of texts and blobs.
+    bytes: usize,
+    /// A chunk has a page that is full.
+    is_due: bool,
+    /// A page before it is compressed.
+    body: Vec<u8>,
+}
+
+enum Chunk {
+    Texts(Texts),
+    Numbers(Numbers),
+}
+
+impl Chunk {
+    fn new(column: &Column, leaf: ColumnDescPtr) -> Chunk {
+        let levels = match (column.kind, column.nullable) {
+            (Type::Texts, _) => {
+                Levels::List { repetition: Runs::default(), definition: Runs::default() }
+            }
+            (_, true) => Levels::Nullable(Runs::default()),
+            (_, false) => Levels::Required { rows: 0 },
+        };
+        match column.kind {
+            Type::Text | Type::Bytes | Type::Texts => {
+                Chunk::Texts(Texts::new(column.usage, leaf, levels))
+            }
+            Type::Int | Type::Long | Type::Time => {
+                Chunk::Numbers(Numbers::new(column.usage, leaf, levels))
+            }
+        }
+    }
+
+    fn is_full(&self) -> bool {
+        match self {
+            Chunk::Texts(texts) => texts.is_full(),
+            Chunk::Numbers(_) => false,
+        }
+    }
+
+    fn cut(&mut self, body: &mut Vec<u8>, zstd: &mut Zstd) -> Result<()> {
+        match self {
+            Chunk::Texts(texts) => texts.cut(body, zstd),
+            Chunk::Numbers(numbers) => numbers.cut(body, zstd),
+        }
+    }
+
+    fn clear(&mut self) {
+        match self {
+            Chunk::Texts(texts) => texts.clear(),
+            Chunk::Numbers(numbers) => numbers.clear(),
+        }
+    }
+
+    fn close(&mut self, zstd: &mut Zstd) -> Result<pages::Chunk> {
+        match self {
+            Chunk::Texts(texts) => texts.close(zstd),
+            Chunk::Numbers(numbers) => numbers.close(zstd),
+        }
+    }
+}
+
+impl RowGroup {
+    /// An empty row group of a table.
+    ///
+    /// # Errors
+    /// When Parquet has no type for one of its columns.
+    pub fn new(table: Table) -> Result<RowGroup> {
+        let columns: Vec<&Column> = table.columns().collect();
+        RowGroup::of(&columns, &table.schema())
+    }
+
+    fn of(columns: &[&Column], schema: &arrow_schema::Schema) -> Result<RowGroup> {
+        let schema = ArrowSchemaConverter::new().convert(schema)?.root_schema_ptr();
+        let leaves = SchemaDescriptor::new(schema.clone());
+        let of_leaf = |(at, column): (usize, &&Column)| Chunk::new(column, leaves.column(at));
+        Ok(RowGroup {
+            chunks: columns.iter().enumerate().map(of_leaf).collect(),
+            schema,
+            next: 0,
+            rows: 0,
+            page_rows: 0,
+            bytes: 0,
+            is_due: false,
+            body: Vec::new(),
+        })
+    }
+
+    /// The Parquet schema of the file.
+    pub fn schema(&self) -> TypePtr {
+        TypePtr::clone(&self.schema)
+    }
+
+    /// Whether it has no row.
+    pub fn is_empty(&self) -> bool {
+        self.rows == 0
+    }
+
+    /// Ends pages that are full; asked for between two rows. Tells whether the row group is full.
+    ///
+    /// # Errors
+    /// When a page cannot be compressed.
+    pub fn cut(&mut self, zstd: &mut Zstd) -> Result<bool> {
+        if self.page_rows == PAGE_ROWS {
+            self.cut_all(zstd)?;
+        } else if self.is_due {
+            for chunk in self.chunks.iter_mut().filter(|chunk| chunk.is_full()) {
+                chunk.cut(&mut self.body, zstd)?;
+            }
+        }
+        self.is_due = false;
+        Ok(self.rows == ROW_GROUP_ROWS || self.bytes >= ROW_GROUP_BYTES)
+    }
+
+    fn cut_all(&mut self, zstd: &mut Zstd) -> Result<()> {
+        self.page_rows = 0;
+        self.chunks.iter_mut().try_for_each(|chunk| chunk.cut(&mut self.body, zstd))
+    }
+
+    /// Writes the row group; it is empty then.
+    ///
+    /// # Errors
+    /// When a page cannot be compressed or the file cannot be written.
+    pub fn write<W: Write + Send>(
+        &mut self,
+        file: &mut SerializedFileWriter<W>,
+        zstd: &mut Zstd,
+    ) -> Result<()> {
+        self.cut_all(zstd)?;
+        let mut group = file.next_row_group()?;
+        for chunk in &mut self.chunks {
+            let (bytes, close) = chunk.close(zstd)?;
+            group.append_column(&bytes, close)?;
+        }
+        group.close()?;
+        self.clear();
+        Ok(())
+    }
+
+    /// No row. For the next file after one that failed.
+    pub fn clear(&mut self) {
+        self.chunks.iter_mut().for_each(Chunk::clear);
+        (self.next, self.rows, self.page_rows, self.bytes) = (0, 0, 0, 0);
+        self.is_due = false;
+        // One large text is no reason to keep so much.
+        self.body.clear();
+        self.body.shrink_to(PAGE_BYTES);
+    }
+
+    fn take(&mut self) -> &mut Chunk {
+        let at = self.next;
+        self.next += 1;
+        &mut self.chunks[at]
+    }
+
+    fn put_text(&mut self, value: Option<&[u8]>) {
+        self.bytes += value.map_or(0, <[u8]>::len);
+        let Chunk::Texts(texts) = self.take() else { unreachable!("{ORDER}") };
+        match value {
+            Some(value) => texts.put(value),
+            None => texts.null(),
+        }
+        let is_full = texts.is_full();
+        self.is_due |= is_full;
+    }
+
+    fn put_number(&mut self, value: Option<i64>) {
+        match (self.take(), value) {
+            (Chunk::Numbers(numbers), Some(value)) => numbers.put(value),
+            (Chunk::Numbers(numbers), None) => numbers.null(),
+            (Chunk::Texts(_), _) => unreachable!("{ORDER}"),
+        }
+    }
+}
+
+const ORDER: &str = "the row does not follow its table's columns";
+
+impl Sink for RowGroup {
+    fn text(&mut self, value: &str) {
+        self.put_text(Some(value.as_bytes()));
+    }
+
+    fn blob(&mut self, value: Option<&[u8]>) {
+        self.put_text(value);
+    }
+
+    fn int(&mut self, value: i32) {
+        self.put_number(Some(i64::from(value)));
+    }
+
+    fn long(&mut self, value: u64) {
+        self.put_number(Some(value.min(i64::MAX as u64) as i64));
+    }
+
+    fn time(&mut self, value: Option<i64>) {
+        self.put_number(value);
+    }
+
+    fn texts<'a>(&mut self, values: impl Iterator<Item = &'a str>) {
+        let Chunk::Texts(texts) = self.take() else { unreachable!("{ORDER}") };
+        let bytes = texts.list(values);
+        let is_full = texts.is_full();
+        self.is_due |= is_full;
+        self.bytes += bytes;
+    }
+
+    fn nulls(&mut self, count: usize) {
+        for _ in 0..count {
+            match self.take() {
+                Chunk::Texts(texts) => texts.null(),
+                Chunk::Numbers(numbers) => numbers.null(),
+            }
+        }
+    }
+
+    fn end_row(&mut self) {
+        assert_eq!(self.next, self.chunks.len(), "a row has a value for every column");
+        self.next = 0;
+        self.rows += 1;
+        self.page_rows += 1;
+    }
+}
+
+#[cfg(test)]
+mod tests;
