@@ -116,7 +116,7 @@ impl Writer {
         for day in rows::days(&touches.rows) {
             let file = self.write_day((Table::Touches, day), header, origin, |group, touch| {
                 let (name, write, row) = touch;
-                let object = &touches.text[name.clone()];
+                let object = &touches.names[*name as usize];
                 sheet.fill_touch(group, header, row, (object, *write));
             })?;
             written.extend(file);
@@ -199,4 +199,64 @@ fn sorting(table: Table) -> Vec<SortingColumn> {
         .filter_map(|name| table.columns().position(|column| column.name == *name))
         .map(|at| SortingColumn { column_idx: at as i32, descending: false, nulls_first: false })
         .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+
+    use super::super::Journal as _;
+    use super::super::entry::Entry;
+    use super::super::lake_rows::Cells;
+    use super::super::testing::{Folder, command, context, files, now, object, spool};
+    use super::*;
+
+    #[test]
+    fn touches_are_sorted_by_object_and_then_by_time() {
+        let folder = Folder::new();
+        let (mut spool, inbox, _pool) = spool(&folder, 0);
+        let sessions = [spool.open(&context(2)), spool.open(&context(1))];
+        let objects = [
+            object(Some("public"), "orders", false),
+            object(None, "orders", true),
+            object(Some("public"), "accounts", true),
+        ];
+        for seq in 0..6 {
+            let one = &objects[seq % 3..=seq % 3];
+            let two = [one, &objects[..1]].concat();
+            let touched = if seq == 5 { &two[..] } else { one };
+            let entry = Entry::Command(command("SELECT 1", touched));
+            spool.append(sessions[seq % 2], seq as u64, now(seq as u64), &entry).unwrap();
+        }
+        spool.finish(now(9));
+        let sealed = inbox.recv().unwrap();
+        let bytes = &sealed.segment.map.bytes()[..sealed.bytes];
+        let mut sheet = Sheet::read(bytes, &sealed.header, false);
+        let mut writer = Writer::new(&folder.0).unwrap();
+        writer.write(&mut sheet, &sealed.header, "origin").unwrap();
+        let file = std::fs::File::open(&files(&folder.0, "touches")[0]).unwrap();
+        let mut reader = ParquetRecordBatchReaderBuilder::try_new(file).unwrap().build().unwrap();
+        let batch = reader.next().unwrap().unwrap();
+        let cells = Cells::new(&batch);
+        let rows: Vec<_> = (0..batch.num_rows())
+            .map(|row| {
+                let user = cells.text("user_name", row).to_owned();
+                (cells.text("object", row), cells.text("action", row), user, cells.time("ts", row))
+            })
+            .collect();
+        let row = |object, action, seq: u64| {
+            let user = if seq.is_multiple_of(2) { "user2" } else { "user1" };
+            (object, action, user.to_owned(), Some(now(seq).wall_us))
+        };
+        let expect = [
+            row("orders", "write", 1),
+            row("orders", "write", 4),
+            row("public.accounts", "write", 2),
+            row("public.accounts", "write", 5),
+            row("public.orders", "read", 0),
+            row("public.orders", "read", 3),
+            row("public.orders", "read", 5),
+        ];
+        assert_eq!(rows, expect);
+    }
 }

@@ -6,7 +6,7 @@
 use std::collections::{HashMap, HashSet};
 use std::fmt::Write;
 use std::hash::{BuildHasher, Hasher};
-use std::ops::Range;
+use std::num::NonZeroU32;
 
 use super::body::{ApprovalView, Body, ChunkView, CommandView, ContextView, ObjectView};
 use super::entry::SessionStart;
@@ -158,7 +158,7 @@ pub fn key(place: &Place) -> Key {
 /// All rows of a segment.
 #[derive(Debug, Default)]
 pub struct Sheet<'a> {
-    /// Contexts that rows refer to.
+    /// Contexts that rows refer to. The first one is of sessions of which none is known.
     contexts: Vec<ContextView<'a>>,
     /// Rows by table; those of `Touches` stay empty.
     rows: [Vec<Row<'a>>; 8],
@@ -333,22 +333,23 @@ impl<'a> Sheet<'a> {
 
     /// The rows of `touches`, sorted by day, object, time.
     pub fn touches(&self) -> Touches<'a> {
-        let mut touches = Touches { text: String::new(), rows: Vec::new() };
+        let (mut names, mut rows) = (Names::default(), Vec::new());
         for row in ahead(&self.rows[Table::Commands as usize]) {
             if let Some(Body::Command(command)) = row.frame.body() {
                 for object in command.objects.iter() {
-                    let start = touches.text.len();
-                    push_object(&mut touches.text, &object);
-                    touches.rows.push((start..touches.text.len(), object.write, *row));
+                    rows.push((names.number(&object), object.write, *row));
                 }
             }
         }
-        let Touches { text, rows } = &mut touches;
+        let (names, ranks) = names.sorted();
+        for (name, ..) in &mut rows {
+            *name = ranks[*name as usize];
+        }
         rows.sort_by_cached_key(|(name, _, row)| {
             let place = row.frame.place();
-            (day_of(&place), &text[name.clone()], place.wall_us, place.log_index)
+            (day_of(&place), *name, place.wall_us, place.log_index)
         });
-        touches
+        Touches { names, rows }
     }
 
     /// Appends a row to its table's columns.
@@ -395,30 +396,64 @@ impl<'a> Sheet<'a> {
     fn common(&self, columns: &mut impl Sink, header: &Header, row: &Row<'a>) {
         let context = &self.contexts[row.context as usize];
         let place = row.frame.place();
+        let known = |text: &'a str| (!text.is_empty()).then_some(text);
+        columns.begin_row(NonZeroU32::new(row.context));
         columns.time(Some(place.wall_us));
-        columns.text(uuid_text(&place.session_id, &mut [0; 36]));
+        columns.session_id(&place.session_id);
         columns.long(place.seq);
         columns.int(header.shard as i32);
         columns.long(place.log_index);
-        columns.text(&header.node);
-        columns.text(context.user_name);
+        columns.context_text(Some(&header.node));
+        columns.context_text(Some(context.user_name));
         columns.texts(context.user_groups.iter());
-        columns.text(context.target);
-        columns.text(context.protocol);
-        columns.text_or_null(context.db_namespace);
-        columns.text_or_null(context.role);
-        columns.text_or_null(context.client_addr);
+        columns.context_text(Some(context.target));
+        columns.context_text(Some(context.protocol));
+        columns.context_text(known(context.db_namespace));
+        columns.context_text(known(context.role));
+        columns.context_text(known(context.client_addr));
         columns.int(SCHEMA_VERSION);
     }
 }
 
-/// Rows of `touches`: where the object's name is, whether it is written, and the command.
+/// Rows of `touches`.
 #[derive(Debug)]
 pub struct Touches<'a> {
-    /// The names.
-    pub text: String,
-    /// The rows, sorted.
-    pub rows: Vec<(Range<usize>, bool, Row<'a>)>,
+    /// Names of objects, sorted.
+    pub names: Vec<String>,
+    /// The object's place in `names`, whether it is written, and the command; sorted.
+    pub rows: Vec<(u32, bool, Row<'a>)>,
+}
+
+/// Names of objects. There are few, and rows are sorted by numbers sooner than by texts.
+#[derive(Default)]
+struct Names {
+    numbers: HashMap<String, u32, ahash::RandomState>,
+    name: String,
+}
+
+impl Names {
+    /// The number of a name, in the order of the first ones.
+    fn number(&mut self, object: &ObjectView<'_>) -> u32 {
+        self.name.clear();
+        push_object(&mut self.name, object);
+        if let Some(number) = self.numbers.get(&self.name) {
+            return *number;
+        }
+        let number = self.numbers.len() as u32;
+        self.numbers.insert(self.name.clone(), number);
+        number
+    }
+
+    /// The names, sorted, and by number the place of each.
+    fn sorted(self) -> (Vec<String>, Vec<u32>) {
+        let mut named: Vec<(String, u32)> = self.numbers.into_iter().collect();
+        named.sort_unstable();
+        let mut ranks = vec![0; named.len()];
+        for (rank, (_, number)) in named.iter().enumerate() {
+            ranks[*number as usize] = rank as u32;
+        }
+        (named.into_iter().map(|(name, _)| name).collect(), ranks)
+    }
 }
 
 /// Where an entry becomes a row.
@@ -523,7 +558,7 @@ fn command(columns: &mut impl Sink, command: &CommandView<'_>, verdict: Option<V
         }
     }
     columns.long(command.text.len() as u64);
-    columns.blob(Some(ring::digest::digest(&ring::digest::SHA256, command.text).as_ref()));
+    columns.digest(command.text);
     match &command.params {
         Some(view) => columns.text(&params::to_json(view)),
         None => columns.nulls(1),

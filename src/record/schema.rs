@@ -8,6 +8,7 @@
 //! `touches` is derived from `commands`, and a `Hold` is mirrored as an event `hold` in
 //! `log_events`, since the row of a held command is made of its final entry.
 
+use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use arrow_array::builder::{
@@ -16,6 +17,9 @@ use arrow_array::builder::{
 };
 use arrow_array::{ArrayRef, RecordBatch};
 use arrow_schema::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+use super::SessionId;
+use super::rows::uuid_text;
 
 /// Version of the column set, in every row.
 pub const SCHEMA_VERSION: i32 = 1;
@@ -281,8 +285,38 @@ const LOG_EVENTS: &[Column] = &[
 const TOUCHES: &[Column] =
     &[need("object", Type::Text, Use::Key), need("action", Type::Text, Use::Label)];
 
+/// SHA-256.
+pub(in crate::record) fn sha256(text: &[u8]) -> [u8; 32] {
+    let digest = ring::digest::digest(&ring::digest::SHA256, text);
+    match digest.as_ref().try_into() {
+        Ok(digest) => digest,
+        Err(_) => unreachable!("SHA-256 has 32 bytes"),
+    }
+}
+
 /// Takes the values of rows, in the order of their table's columns.
 pub(in crate::record) trait Sink {
+    /// A row begins. `context` numbers what all rows of a session have in common, if that is known.
+    fn begin_row(&mut self, _context: Option<NonZeroU32>) {}
+
+    /// The id of the row's session.
+    fn session_id(&mut self, id: &SessionId) {
+        self.text(uuid_text(id, &mut [0; 36]));
+    }
+
+    /// A text or NULL that follows from the row's context.
+    fn context_text(&mut self, value: Option<&str>) {
+        match value {
+            Some(value) => self.text(value),
+            None => self.nulls(1),
+        }
+    }
+
+    /// SHA-256 of a text.
+    fn digest(&mut self, text: &[u8]) {
+        self.blob(Some(&sha256(text)));
+    }
+
     /// A text.
     fn text(&mut self, value: &str);
 

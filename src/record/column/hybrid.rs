@@ -30,9 +30,9 @@ impl Runs {
         }
     }
 
-    /// The run that the next number may lengthen.
-    pub fn last_mut(&mut self) -> Option<&mut Run> {
-        self.0.last_mut()
+    /// The run of the last number.
+    pub fn last(&self) -> Option<&Run> {
+        self.0.last()
     }
 
     /// The runs, in order.

@@ -47,6 +47,15 @@ impl Levels {
         }
     }
 
+    /// Whether the row before has NULL; `None` when none is before it.
+    pub fn is_null(&self) -> Option<bool> {
+        match self {
+            Levels::Required { rows } => (*rows > 0).then_some(false),
+            Levels::Nullable(definition) => definition.last().map(|run| run.value == 0),
+            Levels::List { .. } => unreachable!("a list has elements"),
+        }
+    }
+
     /// The next value of a list, which may be the `first` one of its row.
     pub fn element(&mut self, first: bool) {
         let Levels::List { repetition, definition } = self else {

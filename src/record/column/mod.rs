@@ -19,14 +19,18 @@ mod numbers;
 mod pages;
 mod texts;
 
+use std::collections::HashMap;
 use std::io::Write;
+use std::num::NonZeroU32;
 
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::errors::Result;
 use parquet::file::writer::SerializedFileWriter;
 use parquet::schema::types::{ColumnDescPtr, SchemaDescriptor, TypePtr};
 
-use super::schema::{Column, Sink, Table, Type};
+use super::SessionId;
+use super::rows::uuid_text;
+use super::schema::{Column, Sink, Table, Type, sha256};
 use hybrid::Runs;
 use levels::Levels;
 use numbers::Numbers;
@@ -44,6 +48,8 @@ const PAGE_ROWS: usize = 20_000;
 const PAGE_BYTES: usize = 1 << 20;
 /// Bytes of a dictionary. One that is larger is not worth its look-ups, for weir or a reader.
 const DICTIONARY_BYTES: usize = 1 << 20;
+/// Bytes of texts whose digests are remembered.
+const DIGESTED_BYTES: usize = 1 << 20;
 
 /// The column chunks of a row group being filled, row by row and in the order of the schema; reused
 /// from one to the next.
@@ -59,8 +65,39 @@ pub struct RowGroup {
     bytes: usize,
     /// A chunk has a page that is full.
     is_due: bool,
+    /// Context of the row.
+    context: Option<NonZeroU32>,
+    /// The row before has the same.
+    is_same: bool,
+    digests: Digests,
     /// A page before it is compressed.
     body: Vec<u8>,
+}
+
+/// Digests of the texts seen last. Programs run the same few texts again and again, and to find a
+/// text costs a tenth of what it costs to digest it.
+#[derive(Default)]
+struct Digests {
+    known: HashMap<Box<[u8]>, [u8; 32], ahash::RandomState>,
+    bytes: usize,
+}
+
+impl Digests {
+    fn of(&mut self, text: &[u8]) -> [u8; 32] {
+        if let Some(digest) = self.known.get(text) {
+            return *digest;
+        }
+        let digest = sha256(text);
+        if self.bytes >= DIGESTED_BYTES {
+            self.known.clear();
+            self.bytes = 0;
+        }
+        if text.len() <= DIGESTED_BYTES / 64 {
+            self.known.insert(text.into(), digest);
+            self.bytes += text.len();
+        }
+        digest
+    }
 }
 
 enum Chunk {
@@ -138,6 +175,9 @@ impl RowGroup {
             page_rows: 0,
             bytes: 0,
             is_due: false,
+            context: None,
+            is_same: false,
+            digests: Digests::default(),
             body: Vec::new(),
         })
     }
@@ -160,16 +200,17 @@ impl RowGroup {
         if self.page_rows == PAGE_ROWS {
             self.cut_all(zstd)?;
         } else if self.is_due {
+            self.is_due = false;
             for chunk in self.chunks.iter_mut().filter(|chunk| chunk.is_full()) {
                 chunk.cut(&mut self.body, zstd)?;
             }
         }
-        self.is_due = false;
         Ok(self.rows == ROW_GROUP_ROWS || self.bytes >= ROW_GROUP_BYTES)
     }
 
     fn cut_all(&mut self, zstd: &mut Zstd) -> Result<()> {
         self.page_rows = 0;
+        self.is_due = false;
         self.chunks.iter_mut().try_for_each(|chunk| chunk.cut(&mut self.body, zstd))
     }
 
@@ -198,6 +239,7 @@ impl RowGroup {
         self.chunks.iter_mut().for_each(Chunk::clear);
         (self.next, self.rows, self.page_rows, self.bytes) = (0, 0, 0, 0);
         self.is_due = false;
+        self.context = None;
         // One large text is no reason to keep so much.
         self.body.clear();
         self.body.shrink_to(PAGE_BYTES);
@@ -209,15 +251,26 @@ impl RowGroup {
         &mut self.chunks[at]
     }
 
+    /// Takes the value of the row before, if it is known to be that of this one.
+    fn repeat(&mut self) -> bool {
+        if !self.is_same {
+            return false;
+        }
+        let Chunk::Texts(texts) = &mut self.chunks[self.next] else { unreachable!("{ORDER}") };
+        let is_taken = texts.repeat().is_some();
+        self.next += usize::from(is_taken);
+        is_taken
+    }
+
     fn put_text(&mut self, value: Option<&[u8]>) {
         self.bytes += value.map_or(0, <[u8]>::len);
         let Chunk::Texts(texts) = self.take() else { unreachable!("{ORDER}") };
-        match value {
-            Some(value) => texts.put(value),
-            None => texts.null(),
+        if let Some(value) = value {
+            let is_full = texts.put(value);
+            self.is_due |= is_full;
+        } else {
+            texts.null();
         }
-        let is_full = texts.is_full();
-        self.is_due |= is_full;
     }
 
     fn put_number(&mut self, value: Option<i64>) {
@@ -232,6 +285,28 @@ impl RowGroup {
 const ORDER: &str = "the row does not follow its table's columns";
 
 impl Sink for RowGroup {
+    fn begin_row(&mut self, context: Option<NonZeroU32>) {
+        self.is_same = context.is_some() && context == self.context;
+        self.context = context;
+    }
+
+    fn session_id(&mut self, id: &SessionId) {
+        if !self.repeat() {
+            self.text(uuid_text(id, &mut [0; 36]));
+        }
+    }
+
+    fn context_text(&mut self, value: Option<&str>) {
+        if !self.repeat() {
+            self.put_text(value.map(str::as_bytes));
+        }
+    }
+
+    fn digest(&mut self, text: &[u8]) {
+        let digest = self.digests.of(text);
+        self.blob(Some(&digest));
+    }
+
     fn text(&mut self, value: &str) {
         self.put_text(Some(value.as_bytes()));
     }
@@ -254,8 +329,7 @@ impl Sink for RowGroup {
 
     fn texts<'a>(&mut self, values: impl Iterator<Item = &'a str>) {
         let Chunk::Texts(texts) = self.take() else { unreachable!("{ORDER}") };
-        let bytes = texts.list(values);
-        let is_full = texts.is_full();
+        let (bytes, is_full) = texts.list(values);
         self.is_due |= is_full;
         self.bytes += bytes;
     }

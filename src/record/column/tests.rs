@@ -1,6 +1,7 @@
 //! What is written is read back, by Arrow's reader; what the footer says is what Arrow's writer
 //! says of the same rows.
 
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
 use arrow_array::RecordBatch;
@@ -20,8 +21,12 @@ use proptest::prelude::*;
 use super::super::schema::{Columns, Use};
 use super::*;
 
+/// Columns whose values follow from a row's context.
+const OF_CONTEXT: [&str; 7] =
+    ["node", "user_name", "target", "protocol", "db_namespace", "role", "client_addr"];
+
 /// A value of any column.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Hash)]
 enum Value {
     Null,
     Text(String),
@@ -32,6 +37,12 @@ enum Value {
 /// Tells a value to a sink, as what its column takes.
 fn put(sink: &mut impl Sink, column: &Column, value: &Value) {
     match (column.kind, value) {
+        (Type::Text, value) if OF_CONTEXT.contains(&column.name) => {
+            sink.context_text(match value {
+                Value::Text(text) => Some(text),
+                _ => None,
+            })
+        }
         (_, Value::Null) => sink.nulls(1),
         (Type::Text, Value::Text(text)) => sink.text(text),
         (Type::Bytes, Value::Text(text)) => sink.blob(Some(text.as_bytes())),
@@ -54,6 +65,13 @@ fn batch(table: Table, rows: &[Row]) -> RecordBatch {
 
 fn fill(sink: &mut impl Sink, table: Table, rows: &[Row]) {
     for row in rows {
+        let mut context = DefaultHasher::new();
+        for (column, value) in table.columns().zip(row) {
+            if OF_CONTEXT.contains(&column.name) {
+                value.hash(&mut context);
+            }
+        }
+        sink.begin_row(NonZeroU32::new(context.finish() as u32));
         table.columns().zip(row).for_each(|(column, value)| put(sink, column, value));
         sink.end_row();
     }
@@ -338,6 +356,20 @@ fn row_groups_are_bounded_by_rows_and_by_bytes() {
     let sizes: Vec<i64> =
         metadata(&file).row_groups().iter().map(|group| group.num_rows()).collect();
     assert_eq!(sizes, [128, 2]);
+}
+
+#[test]
+fn digests_are_those_of_the_texts() {
+    let mut digests = Digests::default();
+    let long = "x".repeat(DIGESTED_BYTES / 64);
+    for at in 0..200 {
+        for text in [format!("SELECT {}", at % 7), format!("{long}{at}"), format!("{long}{at}")] {
+            assert_eq!(digests.of(text.as_bytes()), sha256(text.as_bytes()));
+        }
+        let shorter = &long.as_bytes()[at..];
+        assert_eq!(digests.of(shorter), sha256(shorter));
+        assert!(digests.bytes <= DIGESTED_BYTES + DIGESTED_BYTES / 64, "no more is remembered");
+    }
 }
 
 /// A file that could not be written leaves nothing for the next one.

@@ -36,7 +36,12 @@ pub struct Texts {
 /// The values of a page.
 enum Values {
     /// By their place in the dictionary.
-    Indexes(Runs),
+    Indexes {
+        /// The places.
+        runs: Runs,
+        /// Those of the row before, by place in its list; rows often repeat.
+        before: Vec<u32>,
+    },
     /// PLAIN.
     Plain(Vec<u8>),
 }
@@ -86,7 +91,9 @@ impl Values {
     fn new(usage: Use) -> Values {
         match usage {
             Use::Blob => Values::Plain(Vec::new()),
-            Use::Key | Use::Count | Use::Label | Use::Content => Values::Indexes(Runs::default()),
+            Use::Key | Use::Count | Use::Label | Use::Content => {
+                Values::Indexes { runs: Runs::default(), before: Vec::new() }
+            }
         }
     }
 
@@ -98,7 +105,10 @@ impl Values {
                 bytes.shrink_to(PAGE_BYTES);
             }
             (Values::Plain(_), _) => *self = Values::new(usage),
-            (Values::Indexes(indexes), _) => indexes.clear(),
+            (Values::Indexes { runs, before }, _) => {
+                runs.clear();
+                before.clear();
+            }
         }
     }
 }
@@ -116,10 +126,23 @@ impl Texts {
         }
     }
 
-    /// The next row's value.
-    pub fn put(&mut self, value: &[u8]) {
+    /// The next row's value. Tells whether the page is to be cut before the row after it.
+    pub fn put(&mut self, value: &[u8]) -> bool {
         self.levels.value();
-        self.keep(value);
+        self.keep(value, 0)
+    }
+
+    /// The next row's value is that of the row before, which is of the same page. `None` where that
+    /// is not known any more.
+    pub fn repeat(&mut self) -> Option<()> {
+        if self.levels.is_null()? {
+            self.levels.null();
+            return Some(());
+        }
+        let Values::Indexes { runs, before } = &mut self.values else { return None };
+        runs.push(*before.first()?);
+        self.levels.value();
+        Some(())
     }
 
     /// The next row has none.
@@ -127,31 +150,37 @@ impl Texts {
         self.levels.null();
     }
 
-    /// The next row's list; its bytes are told.
-    pub fn list<'v>(&mut self, values: impl Iterator<Item = &'v str>) -> usize {
-        let (mut is_empty, mut bytes) = (true, 0);
+    /// The next row's list. Tells its bytes, and the same as `put`.
+    pub fn list<'v>(&mut self, values: impl Iterator<Item = &'v str>) -> (usize, bool) {
+        let (mut count, mut bytes, mut is_full) = (0, 0, false);
         for value in values {
-            self.levels.element(is_empty);
-            is_empty = false;
-            self.keep(value.as_bytes());
+            self.levels.element(count == 0);
+            is_full |= self.keep(value.as_bytes(), count);
+            count += 1;
             bytes += value.len();
         }
-        if is_empty {
+        if count == 0 {
             self.levels.empty_list();
         }
-        bytes
+        (bytes, is_full)
     }
 
-    fn keep(&mut self, value: &[u8]) {
+    /// Keeps the value that is `at` this place of its row's list.
+    fn keep(&mut self, value: &[u8], at: usize) -> bool {
         match &mut self.values {
-            Values::Indexes(indexes) => {
-                if let Some(run) = indexes.last_mut()
-                    && self.dictionary.value(run.value) == value
+            Values::Indexes { runs, before } => {
+                if let Some(place) = before.get(at)
+                    && self.dictionary.value(*place) == value
                 {
-                    run.count += 1;
-                    return;
+                    runs.push(*place);
+                    return false;
                 }
-                indexes.push(self.dictionary.place(value));
+                let place = self.dictionary.place(value);
+                runs.push(place);
+                match before.get_mut(at) {
+                    Some(before) => *before = place,
+                    None => before.push(place),
+                }
             }
             Values::Plain(bytes) => {
                 push_plain(bytes, value);
@@ -160,12 +189,13 @@ impl Texts {
                 }
             }
         }
+        self.is_full()
     }
 
     /// Whether the page is to be cut before the next row.
     pub fn is_full(&self) -> bool {
         match &self.values {
-            Values::Indexes(_) => self.dictionary.bytes.len() >= DICTIONARY_BYTES,
+            Values::Indexes { .. } => self.dictionary.bytes.len() >= DICTIONARY_BYTES,
             Values::Plain(bytes) => bytes.len() >= PAGE_BYTES,
         }
     }
@@ -181,15 +211,15 @@ impl Texts {
         body.clear();
         self.levels.encode(body);
         let (encoding, text_bytes) = match &mut self.values {
-            Values::Indexes(indexes) => {
+            Values::Indexes { runs, .. } => {
                 let width = width_of(self.dictionary.ends.len().saturating_sub(1) as u64);
                 body.push(width as u8);
-                indexes.encode(width, body);
-                let text_bytes = text_bytes(indexes, &self.dictionary);
+                runs.encode(width, body);
+                let text_bytes = text_bytes(runs, &self.dictionary);
                 if has_bounds(self.usage) {
-                    add_bounds(&mut self.bounds, indexes, &self.dictionary);
+                    add_bounds(&mut self.bounds, runs, &self.dictionary);
                 }
-                indexes.clear();
+                runs.clear();
                 (Encoding::RLE_DICTIONARY, text_bytes)
             }
             Values::Plain(bytes) => {
@@ -210,7 +240,7 @@ impl Texts {
         };
         self.pages.push(body, content, zstd)?;
         self.levels.clear();
-        if matches!(self.values, Values::Indexes(_)) && self.is_full() {
+        if matches!(self.values, Values::Indexes { .. }) && self.is_full() {
             self.values = Values::Plain(Vec::new());
         }
         Ok(())
@@ -268,14 +298,14 @@ fn has_bounds(usage: Use) -> bool {
     }
 }
 
-fn text_bytes(indexes: &Runs, dictionary: &Dictionary) -> usize {
-    indexes.iter().map(|run| run.count as usize * dictionary.value(run.value).len()).sum()
+fn text_bytes(places: &Runs, dictionary: &Dictionary) -> usize {
+    places.iter().map(|run| run.count as usize * dictionary.value(run.value).len()).sum()
 }
 
 /// Compares each value of the page once.
-fn add_bounds(bounds: &mut Bounds<Vec<u8>>, indexes: &Runs, dictionary: &Dictionary) {
+fn add_bounds(bounds: &mut Bounds<Vec<u8>>, places: &Runs, dictionary: &Dictionary) {
     let mut is_added = vec![false; dictionary.ends.len()];
-    for run in indexes.iter() {
+    for run in places.iter() {
         if !std::mem::replace(&mut is_added[run.value as usize], true) {
             bounds.add(dictionary.value(run.value));
         }
