@@ -40,6 +40,11 @@ impl Runs {
         self.0.iter()
     }
 
+    /// Bytes of memory that the runs take.
+    pub fn bytes(&self) -> usize {
+        self.0.len() * size_of::<Run>()
+    }
+
     /// How many numbers.
     pub fn count(&self) -> usize {
         self.0.iter().map(|run| run.count as usize).sum()

@@ -44,11 +44,12 @@ const ROW_GROUP_ROWS: usize = 131_072;
 const ROW_GROUP_BYTES: usize = 128 << 20;
 /// Rows of a page: engines that skip by page skip well, and open few rows too many.
 const PAGE_ROWS: usize = 20_000;
-/// Bytes of a page of texts, before compression. The last value may exceed it.
+/// Bytes of a page of texts, before compression, or of the places of its values in memory. The last
+/// row may exceed it.
 const PAGE_BYTES: usize = 1 << 20;
 /// Bytes of a dictionary. One that is larger is not worth its look-ups, for weir or a reader.
 const DICTIONARY_BYTES: usize = 1 << 20;
-/// Bytes of texts whose digests are remembered.
+/// Bytes of texts whose digests are remembered, and of their entries.
 const DIGESTED_BYTES: usize = 1 << 20;
 
 /// The column chunks of a row group being filled, row by row and in the order of the schema; reused
@@ -94,7 +95,7 @@ impl Digests {
         }
         if text.len() <= DIGESTED_BYTES / 64 {
             self.known.insert(text.into(), digest);
-            self.bytes += text.len();
+            self.bytes += text.len() + size_of::<(Box<[u8]>, [u8; 32])>();
         }
         digest
     }
@@ -159,16 +160,11 @@ impl RowGroup {
     /// # Errors
     /// When Parquet has no type for one of its columns.
     pub fn new(table: Table) -> Result<RowGroup> {
-        let columns: Vec<&Column> = table.columns().collect();
-        RowGroup::of(&columns, &table.schema())
-    }
-
-    fn of(columns: &[&Column], schema: &arrow_schema::Schema) -> Result<RowGroup> {
-        let schema = ArrowSchemaConverter::new().convert(schema)?.root_schema_ptr();
+        let schema = ArrowSchemaConverter::new().convert(&table.schema())?.root_schema_ptr();
         let leaves = SchemaDescriptor::new(schema.clone());
-        let of_leaf = |(at, column): (usize, &&Column)| Chunk::new(column, leaves.column(at));
+        let of_leaf = |(at, column): (usize, &Column)| Chunk::new(column, leaves.column(at));
         Ok(RowGroup {
-            chunks: columns.iter().enumerate().map(of_leaf).collect(),
+            chunks: table.columns().enumerate().map(of_leaf).collect(),
             schema,
             next: 0,
             rows: 0,

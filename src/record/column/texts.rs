@@ -75,7 +75,15 @@ impl Dictionary {
         place
     }
 
+    fn is_full(&self) -> bool {
+        self.bytes.len() >= DICTIONARY_BYTES
+    }
+
     fn clear(&mut self) {
+        if self.is_full() {
+            // One that was large is no reason to keep so much.
+            *self = Dictionary::default();
+        }
         self.bytes.clear();
         self.ends.clear();
         self.places.clear();
@@ -152,20 +160,21 @@ impl Texts {
 
     /// The next row's list. Tells its bytes, and the same as `put`.
     pub fn list<'v>(&mut self, values: impl Iterator<Item = &'v str>) -> (usize, bool) {
-        let (mut count, mut bytes, mut is_full) = (0, 0, false);
+        let (mut count, mut bytes) = (0, 0);
         for value in values {
             self.levels.element(count == 0);
-            is_full |= self.keep(value.as_bytes(), count);
+            self.keep(value.as_bytes(), count);
             count += 1;
             bytes += value.len();
         }
         if count == 0 {
             self.levels.empty_list();
         }
-        (bytes, is_full)
+        (bytes, self.is_full())
     }
 
-    /// Keeps the value that is `at` this place of its row's list.
+    /// Keeps the value that is `at` this place of its row's list. Tells whether the page is full,
+    /// but not of a value that the row before had there: one that repeats fills no page.
     fn keep(&mut self, value: &[u8], at: usize) -> bool {
         match &mut self.values {
             Values::Indexes { runs, before } => {
@@ -195,7 +204,7 @@ impl Texts {
     /// Whether the page is to be cut before the next row.
     pub fn is_full(&self) -> bool {
         match &self.values {
-            Values::Indexes { .. } => self.dictionary.bytes.len() >= DICTIONARY_BYTES,
+            Values::Indexes { runs, .. } => self.dictionary.is_full() || runs.bytes() >= PAGE_BYTES,
             Values::Plain(bytes) => bytes.len() >= PAGE_BYTES,
         }
     }
@@ -240,7 +249,7 @@ impl Texts {
         };
         self.pages.push(body, content, zstd)?;
         self.levels.clear();
-        if matches!(self.values, Values::Indexes { .. }) && self.is_full() {
+        if matches!(self.values, Values::Indexes { .. }) && self.dictionary.is_full() {
             self.values = Values::Plain(Vec::new());
         }
         Ok(())
