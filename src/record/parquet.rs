@@ -21,7 +21,7 @@ use super::rows::{self, OfFrame, Sheet};
 use super::schema::Table;
 
 /// Order in which the files of a sheet appear.
-const ORDER: [Table; 8] = [
+pub(in crate::record) const ORDER: [Table; 8] = [
     Table::Sessions,
     Table::Commands,
     Table::Touches,

@@ -2,7 +2,8 @@ use std::collections::HashSet;
 use std::time::SystemTime;
 
 use super::super::entry::{Approval, Command, Decision, SessionStart};
-use super::super::lake::{CommandRow, EventRow, Filter, Lake};
+use super::super::lake::{CommandRow, EventRow, Filter, Lake, origin_of};
+use super::super::parquet::ORDER;
 use super::super::sealer::Sealer;
 use super::super::spool::Spool;
 use super::super::testing::*;
@@ -171,17 +172,12 @@ fn recovery_cut_short_at_any_file_ends_with_the_same_rows() {
     recover(&DataDirLock::take(&whole.0).unwrap(), now(1000)).unwrap();
     let expect = all_rows(&whole.0);
     assert!(expect.len() > 20);
-    let mut published: Vec<(SystemTime, PathBuf)> = Table::ALL
-        .iter()
-        .flat_map(|table| files(&whole.0, table.name()))
-        .map(|path| (path.metadata().unwrap().modified().unwrap(), path))
-        .collect();
-    published.sort();
+    let published = published(&whole.0);
     for count in 0..=published.len() {
         let kept: HashSet<PathBuf> = published
             .iter()
             .take(count)
-            .map(|(_, path)| path.strip_prefix(&whole.0).unwrap().to_owned())
+            .map(|path| path.strip_prefix(&whole.0).unwrap().to_owned())
             .collect();
         let cut = Folder::new();
         copy(&crashed.0, &cut.0, |_| true);
@@ -194,6 +190,22 @@ fn recovery_cut_short_at_any_file_ends_with_the_same_rows() {
         recover(&DataDirLock::take(&cut.0).unwrap(), now(3000)).unwrap();
         assert_eq!(all_rows(&cut.0), rows, "again after {count} files");
     }
+}
+
+/// Files of the lake in the order that they came: origin by origin, and of each as the writer has
+/// it. Times alone do not tell, since several files come within a tick of the file system's clock.
+fn published(data_dir: &Path) -> Vec<PathBuf> {
+    let mut origins: BTreeMap<String, (SystemTime, Vec<PathBuf>)> = BTreeMap::new();
+    for path in ORDER.iter().flat_map(|table| files(data_dir, table.name())) {
+        let time = path.metadata().unwrap().modified().unwrap();
+        let origin = origin_of(&path).unwrap().to_owned();
+        let (first, paths) = origins.entry(origin).or_insert((time, Vec::new()));
+        *first = time.min(*first);
+        paths.push(path);
+    }
+    let mut origins: Vec<_> = origins.into_values().collect();
+    origins.sort();
+    origins.into_iter().flat_map(|(_, paths)| paths).collect()
 }
 
 fn copy(from: &Path, to: &Path, keep: impl Fn(&Path) -> bool + Copy) {
