@@ -4,11 +4,10 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::rc::Rc;
 use std::time::Duration;
 
-use crate::endpoint::Endpoint;
-use crate::login::{Login, Salted};
+use crate::channel::Channel;
+use crate::login::{Caller, Login};
 use crate::wire::{self, Scanner};
 
 /// A server that says nothing for this long is broken.
@@ -19,7 +18,11 @@ const RECEIVE_BYTES: usize = 256 << 10;
 /// A logged-in connection.
 pub struct Client {
     stream: TcpStream,
+    channel: Channel,
     scanner: Scanner,
+    /// Bytes to send, and the same as they go over the wire. Kept for their memory.
+    out: Vec<u8>,
+    raw: Vec<u8>,
 }
 
 /// What an answer held.
@@ -41,44 +44,63 @@ impl Client {
     ///
     /// # Errors
     /// A sentence: where, and what went wrong.
-    pub fn connect(endpoint: &Rc<Endpoint>, salted: &Salted) -> Result<Client, String> {
+    pub fn connect(caller: &Caller) -> Result<Client, String> {
+        let endpoint = caller.endpoint();
         let place = (endpoint.host.as_str(), endpoint.port);
         let fail = |what: &str, why: String| format!("{endpoint:?}: {what}: {why}");
         let stream = TcpStream::connect(place).map_err(|e| fail("connect", e.to_string()))?;
         stream.set_nodelay(true).map_err(|e| fail("nodelay", e.to_string()))?;
         stream.set_read_timeout(Some(SILENCE_MAX)).map_err(|e| fail("timeout", e.to_string()))?;
-        let mut client = Client { stream, scanner: Scanner::new() };
-        client.login(endpoint, salted).map_err(|why| fail("login", why))?;
+        let channel = caller.channel()?;
+        let scanner = Scanner::new();
+        let mut client = Client { stream, channel, scanner, out: vec![], raw: vec![] };
+        client.login(caller).map_err(|why| fail("login", why))?;
         Ok(client)
     }
 
-    fn login(&mut self, endpoint: &Rc<Endpoint>, salted: &Salted) -> Result<(), String> {
-        let mut out = vec![];
-        let mut login = Login::start(endpoint.clone(), salted.clone(), &mut out);
+    fn login(&mut self, caller: &Caller) -> Result<(), String> {
+        let mut login = Login::start(caller, &mut self.out);
         let mut buffer = [0; 4096];
+        let mut replies = vec![];
         loop {
-            self.stream.write_all(&out).map_err(|e| e.to_string())?;
-            out.clear();
-            let count = self.receive(&mut buffer)?;
+            self.send()?;
             let mut step = Ok(false);
-            let each = |message: wire::Message<'_>| {
+            self.receive(&mut buffer, |message| {
                 if step == Ok(false) {
-                    step = login.handle(&message, &mut out);
+                    step = login.handle(&message, &mut replies);
                 }
-            };
-            self.scanner.scan(&buffer[..count], each).map_err(|_| "not PostgreSQL")?;
+            })?;
             if step? {
                 return Ok(());
             }
+            self.out.append(&mut replies);
         }
     }
 
-    fn receive(&mut self, buffer: &mut [u8]) -> Result<usize, String> {
-        match self.stream.read(buffer) {
-            Ok(0) => Err("the server closed the connection".to_owned()),
-            Ok(count) => Ok(count),
-            Err(error) => Err(error.to_string()),
-        }
+    /// Sends what may leave: all, but for what waits for the end of a TLS handshake.
+    fn send(&mut self) -> Result<(), String> {
+        self.channel.seal(&mut self.out, &mut self.raw)?;
+        self.stream.write_all(&self.raw).map_err(|e| e.to_string())?;
+        self.raw.clear();
+        Ok(())
+    }
+
+    /// Reads once.
+    fn receive(
+        &mut self,
+        buffer: &mut [u8],
+        mut each: impl FnMut(wire::Message<'_>),
+    ) -> Result<(), String> {
+        let count = match self.stream.read(buffer) {
+            Ok(0) => return Err("the server closed the connection".to_owned()),
+            Ok(count) => count,
+            Err(error) => return Err(error.to_string()),
+        };
+        let mut scanned = Ok(());
+        self.channel.open(&buffer[..count], |plain| {
+            scanned = scanned.and_then(|()| self.scanner.scan(plain, &mut each));
+        })?;
+        scanned.map_err(|_| "not PostgreSQL".to_owned())
     }
 
     /// Sends a text as a simple query and reads its answer into nothing.
@@ -108,15 +130,15 @@ impl Client {
         wire::copy_done(&mut done);
         let pieces = std::iter::repeat_n(data, times).chain([&done[..]]);
         for piece in pieces {
-            self.stream.write_all(piece).map_err(|e| e.to_string())?;
+            self.out.extend_from_slice(piece);
+            self.send()?;
         }
         self.answer(b"Z", buffer).map(drop)
     }
 
     fn ask(&mut self, text: &str) -> Result<(), String> {
-        let mut out = vec![];
-        wire::query(&mut out, text);
-        self.stream.write_all(&out).map_err(|e| e.to_string())
+        wire::query(&mut self.out, text);
+        self.send()
     }
 
     /// Reads up to one of these messages; returns which.
@@ -125,8 +147,7 @@ impl Client {
         let mut failed = None;
         let mut ended = None;
         loop {
-            let count = self.receive(buffer)?;
-            let each = |message: wire::Message<'_>| {
+            self.receive(buffer, |message| {
                 counts.bytes += message.bytes as u64;
                 counts.rows += u64::from(matches!(message.kind, b'D' | b'd'));
                 if last.contains(&message.kind) {
@@ -135,8 +156,7 @@ impl Client {
                 if message.kind == b'E' {
                     failed = Some(wire::error_text(message.body));
                 }
-            };
-            self.scanner.scan(&buffer[..count], each).map_err(|_| "not PostgreSQL")?;
+            })?;
             if let Some(kind) = ended {
                 return failed.map_or(Ok((counts, kind)), Err);
             }
@@ -145,9 +165,8 @@ impl Client {
 
     /// Says goodbye; the server closes.
     pub fn terminate(mut self) {
-        let mut out = vec![];
-        wire::terminate(&mut out);
+        wire::terminate(&mut self.out);
         // A server that is gone already has nothing to be told.
-        let _ = self.stream.write_all(&out);
+        let _ = self.send();
     }
 }

@@ -8,14 +8,19 @@ use std::net::SocketAddr;
 use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
+use crate::channel::Channel;
+use crate::login::Caller;
 use crate::wire::{Message, Scanner};
 
 /// A socket with what waits to be sent on it.
 pub struct Connection {
     stream: TcpStream,
+    channel: Channel,
     scanner: Scanner,
-    /// Bytes to send; the first `sent` of them have left.
+    /// Bytes to send.
     pub out: Vec<u8>,
+    /// The same as they go over the wire; the first `sent` of them have left.
+    raw: Vec<u8>,
     sent: usize,
 }
 
@@ -28,6 +33,8 @@ pub enum Gone {
     Failed(io::Error),
     /// What came is not PostgreSQL's protocol.
     Foreign,
+    /// It cannot be encrypted; why.
+    Insecure(String),
 }
 
 impl std::fmt::Display for Gone {
@@ -36,6 +43,7 @@ impl std::fmt::Display for Gone {
             Gone::Closed => f.write_str("the server closed the connection"),
             Gone::Failed(error) => error.fmt(f),
             Gone::Foreign => f.write_str("the server does not speak PostgreSQL's protocol"),
+            Gone::Insecure(why) => f.write_str(why),
         }
     }
 }
@@ -45,10 +53,17 @@ impl Connection {
     ///
     /// # Errors
     /// No socket is to be had.
-    pub fn open(address: SocketAddr, registry: &Registry, token: Token) -> io::Result<Connection> {
+    pub fn open(
+        caller: &Caller,
+        address: SocketAddr,
+        registry: &Registry,
+        token: Token,
+    ) -> io::Result<Connection> {
+        let channel = caller.channel().map_err(io::Error::other)?;
         let mut stream = TcpStream::connect(address)?;
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        Ok(Connection { stream, scanner: Scanner::new(), out: vec![], sent: 0 })
+        let scanner = Scanner::new();
+        Ok(Connection { stream, channel, scanner, out: vec![], raw: vec![], sent: 0 })
     }
 
     /// The socket became writable for the first time: is it connected?
@@ -71,17 +86,22 @@ impl Connection {
     /// # Errors
     /// The connection is over.
     pub fn flush(&mut self) -> Result<(), Gone> {
-        while self.sent < self.out.len() {
-            match self.stream.write(&self.out[self.sent..]) {
+        loop {
+            if self.sent == self.raw.len() {
+                self.raw.clear();
+                self.sent = 0;
+                self.channel.seal(&mut self.out, &mut self.raw).map_err(Gone::Insecure)?;
+                if self.raw.is_empty() {
+                    return Ok(());
+                }
+            }
+            match self.stream.write(&self.raw[self.sent..]) {
                 Ok(count) => self.sent += count,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(()),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
                 Err(error) => return Err(Gone::Failed(error)),
             }
         }
-        self.out.clear();
-        self.sent = 0;
-        Ok(())
     }
 
     /// Reads until the socket is empty; `each` sees every message that ends.
@@ -97,7 +117,12 @@ impl Connection {
             match self.stream.read(buffer) {
                 Ok(0) => return Err(Gone::Closed),
                 Ok(count) => {
-                    self.scanner.scan(&buffer[..count], &mut each).map_err(|_| Gone::Foreign)?;
+                    let mut scanned = Ok(());
+                    let opened = self.channel.open(&buffer[..count], |plain| {
+                        scanned = scanned.and_then(|()| self.scanner.scan(plain, &mut each));
+                    });
+                    opened.map_err(Gone::Insecure)?;
+                    scanned.map_err(|_| Gone::Foreign)?;
                     // A short read emptied the socket; the next byte raises an edge of its own.
                     if count < buffer.len() {
                         return Ok(());

@@ -12,7 +12,6 @@ use std::collections::VecDeque;
 use std::io;
 use std::net::SocketAddr;
 use std::os::fd::AsRawFd as _;
-use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Barrier};
 use std::time::{Duration, Instant};
@@ -27,7 +26,7 @@ use rustix::time::{
 
 use crate::connection::{Connection, Gone};
 use crate::endpoint::Endpoint;
-use crate::login::{Login, Salted};
+use crate::login::{Caller, Login};
 use crate::outcome::{Finished, Outcome, record};
 use crate::plan::{Mode, Plan};
 use crate::schedule::{Arrivals, Random, Schedule};
@@ -176,19 +175,18 @@ impl<'a> Worker<'a> {
             start: Instant::now(),
             buffer: vec![0; RECEIVE_BYTES],
         };
-        let endpoint = Rc::new(settings.endpoint.clone());
-        let salted = Salted::default();
+        let caller = Caller::new(&settings.endpoint)?;
         let mut events = Events::with_capacity(256);
         let until = Instant::now() + OPENING_TIME_MAX;
         while worker.free.len() < count {
             while worker.peers.len() < count && worker.peers.len() - worker.free.len() < OPENING_MAX
             {
-                worker.start_opening()?;
+                worker.start_opening(&caller)?;
             }
             poll_events(&mut worker.poll, &mut events, Some(Duration::from_secs(1)))?;
             for event in events.iter().filter(|event| event.token() != TIMER) {
                 let peer = event.token().0;
-                worker.go_on_opening(peer, &endpoint, &salted)?;
+                worker.go_on_opening(peer, &caller)?;
             }
             if Instant::now() > until {
                 return Err(format!("{} of {count} connections opened in time", worker.free.len()));
@@ -197,28 +195,23 @@ impl<'a> Worker<'a> {
         Ok(worker)
     }
 
-    fn start_opening(&mut self) -> Result<(), String> {
-        let token = Token(self.peers.len());
-        let connection = Connection::open(self.settings.address, self.poll.registry(), token);
+    fn start_opening(&mut self, caller: &Caller) -> Result<(), String> {
+        let (token, registry) = (Token(self.peers.len()), self.poll.registry());
+        let connection = Connection::open(caller, self.settings.address, registry, token);
         let connection = connection.map_err(|e| format!("{}: {e}", self.settings.address))?;
         self.peers.push(Peer { connection, phase: Phase::Opening, flights: VecDeque::new() });
         Ok(())
     }
 
-    fn go_on_opening(
-        &mut self,
-        index: usize,
-        endpoint: &Rc<Endpoint>,
-        salted: &Salted,
-    ) -> Result<(), String> {
+    fn go_on_opening(&mut self, index: usize, caller: &Caller) -> Result<(), String> {
         let peer = &mut self.peers[index];
+        let endpoint = caller.endpoint();
         let fail = |gone: Gone| format!("{endpoint:?}: {gone}");
         if matches!(peer.phase, Phase::Opening) {
             if !peer.connection.connected().map_err(fail)? {
                 return Ok(());
             }
-            let out = &mut peer.connection.out;
-            peer.phase = Phase::Login(Login::start(endpoint.clone(), salted.clone(), out));
+            peer.phase = Phase::Login(Login::start(caller, &mut peer.connection.out));
         }
         let mut replies = vec![];
         let mut step = Ok(());

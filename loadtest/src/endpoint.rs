@@ -1,6 +1,9 @@
-//! Where to connect and as whom: `postgres://user:password@host:port/database`.
+//! Where to connect and as whom: `postgres://user:password@host:port/database?sslmode=require`.
 //!
-//! In: text. Out: `Endpoint`, or a sentence that says what is wrong. Never: name resolution.
+//! In: text. Out: `Endpoint`, or a sentence that says what is wrong. Never: name resolution; a
+//! parameter that is passed over, since it may be the one that asks for TLS.
+
+use std::path::PathBuf;
 
 /// A place to connect to, and who connects.
 #[derive(Clone, PartialEq, Eq)]
@@ -15,6 +18,18 @@ pub struct Endpoint {
     pub password: String,
     /// Database.
     pub database: String,
+    /// `None`: the connection is in clear.
+    pub tls: Option<Tls>,
+}
+
+/// TLS as an endpoint is to be asked for it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Tls {
+    /// A PEM file: the certificate must come from one of these and name the host (libpq's
+    /// `verify-full`). Without it any certificate will do (`require`).
+    pub roots: Option<PathBuf>,
+    /// The handshake begins at once, without asking first (`sslnegotiation=direct`).
+    pub direct: bool,
 }
 
 impl std::fmt::Debug for Endpoint {
@@ -35,7 +50,8 @@ impl Endpoint {
             .ok_or_else(|| {
                 format!("{url}: expected postgres://user:password@host:port/database")
             })?;
-        let (authority, path) = rest.split_once('/').unwrap_or((rest, ""));
+        let (place, parameters) = rest.split_once('?').unwrap_or((rest, ""));
+        let (authority, database) = place.split_once('/').unwrap_or((place, ""));
         let (login, place) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
         let (host, port) = split_port(place)?;
@@ -45,9 +61,47 @@ impl Endpoint {
             given if given.is_empty() => std::env::var("PGPASSWORD").unwrap_or_default(),
             given => given,
         };
-        let database = path.split('?').next().unwrap_or("");
         let database = if database.is_empty() { user.clone() } else { unescape(database)? };
-        Ok(Endpoint { host, port, user, password, database })
+        let tls = read_tls(parameters)?;
+        Ok(Endpoint { host, port, user, password, database, tls })
+    }
+}
+
+/// libpq's parameters of the same names. `allow` and `prefer` are left out: what is measured must
+/// not depend on what the server happens to offer.
+fn read_tls(parameters: &str) -> Result<Option<Tls>, String> {
+    let (mut mode, mut roots, mut direct) = ("disable", None, false);
+    for parameter in parameters.split('&').filter(|parameter| !parameter.is_empty()) {
+        match parameter.split_once('=').unwrap_or((parameter, "")) {
+            ("sslmode", value @ ("disable" | "require" | "verify-full")) => mode = value,
+            ("sslmode", _) => {
+                return Err(format!("{parameter}: expected disable, require or verify-full"));
+            }
+            ("sslrootcert", path) => roots = Some(PathBuf::from(unescape(path)?)),
+            ("sslnegotiation", "postgres") => direct = false,
+            ("sslnegotiation", "direct") => direct = true,
+            ("sslnegotiation", _) => {
+                return Err(format!("{parameter}: expected postgres or direct"));
+            }
+            _ => {
+                return Err(format!(
+                    "{parameter}: expected sslmode, sslrootcert or sslnegotiation"
+                ));
+            }
+        }
+    }
+    match (mode, roots) {
+        ("disable", None) if !direct => Ok(None),
+        ("disable", _) => {
+            Err("sslrootcert and sslnegotiation=direct need sslmode=verify-full or require".into())
+        }
+        ("require", Some(_)) => {
+            Err("sslrootcert: sslmode=require takes any certificate; use verify-full".into())
+        }
+        ("verify-full", None) => {
+            Err("sslmode=verify-full needs sslrootcert, a PEM file of the roots".into())
+        }
+        (_, roots) => Ok(Some(Tls { roots, direct })),
     }
 }
 
@@ -100,13 +154,40 @@ mod tests {
         check("postgresql://u:p@h/d?sslmode=disable", ("u", "p", "h", 5432, "d"));
         check("postgres://u:a%40b@[::1]:7/d%2f", ("u", "a@b", "::1", 7, "d/"));
         check("postgres://u:x@h", ("u", "x", "h", 5432, "u"));
+        check("postgres://u:x@h?sslmode=disable", ("u", "x", "h", 5432, "u"));
     }
 
     #[test]
     fn names_what_is_wrong() {
-        for url in ["mysql://h/d", "postgres://h:port/d", "postgres://u:%zz@h/d"] {
+        for url in [
+            "mysql://h/d",
+            "postgres://h:port/d",
+            "postgres://u:%zz@h/d",
+            "postgres://h/d?sslmode=prefer",
+            "postgres://h/d?sslmode",
+            "postgres://h/d?application_name=x",
+            "postgres://h/d?sslmode=verify-full",
+            "postgres://h/d?sslmode=require&sslrootcert=r.pem",
+            "postgres://h/d?sslrootcert=r.pem",
+            "postgres://h/d?sslnegotiation=direct",
+            "postgres://h/d?sslmode=require&sslnegotiation=later",
+        ] {
             assert!(Endpoint::parse(url).is_err(), "{url}");
         }
+    }
+
+    #[test]
+    fn reads_what_it_says_of_tls() {
+        for (query, roots, direct) in [
+            ("sslmode=require", None, false),
+            ("sslnegotiation=direct&sslmode=require", None, true),
+            ("sslmode=verify-full&sslrootcert=a%20b.pem", Some("a b.pem"), false),
+        ] {
+            let endpoint = Endpoint::parse(&format!("postgres://h/d?{query}")).unwrap();
+            let expect = Tls { roots: roots.map(PathBuf::from), direct };
+            assert_eq!((endpoint.database.as_str(), endpoint.tls), ("d", Some(expect)), "{query}");
+        }
+        assert_eq!(Endpoint::parse("postgres://h/d?").unwrap().tls, None);
     }
 
     #[test]

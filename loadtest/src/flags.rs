@@ -14,6 +14,8 @@ weir-load                     the canonical workload against a null backend of i
                               transactions per second, and the p99 at half of them
 weir-load URL                 the same against postgres://user:password@host:port/database
 weir-load URL FLAGS           a run of your own
+                              the URL may end with ?sslmode=require (TLS, any certificate) or
+                              ?sslmode=verify-full&sslrootcert=FILE, and &sslnegotiation=direct
 weir-load null [--listen 127.0.0.1:6543] [--rows 1] [--row-bytes 100]
                               a backend that answers every statement with the same rows
 

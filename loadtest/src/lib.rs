@@ -10,6 +10,7 @@
 //! ```
 
 pub mod blocking;
+pub mod channel;
 pub mod endpoint;
 pub mod login;
 pub mod wire;

@@ -19,25 +19,56 @@ use md5::{Digest as _, Md5};
 use ring::rand::SecureRandom as _;
 use ring::{digest, hmac, pbkdf2};
 
+use crate::channel::{Channel, Security};
 use crate::endpoint::Endpoint;
 use crate::wire::{self, Message};
 
 /// Iterations a server may ask for.
 const ITERATIONS_MAX: u32 = 1_000_000;
 
-/// Salted passwords by salt and iteration count, shared by all connections of a thread.
-#[derive(Clone, Default)]
-pub struct Salted(Rc<RefCell<BySalt>>);
+/// Who connects, and what all connections of a thread share.
+#[derive(Clone)]
+pub struct Caller(Rc<Shared>);
 
+struct Shared {
+    endpoint: Endpoint,
+    security: Option<Security>,
+    salted: RefCell<BySalt>,
+}
+
+/// Salted passwords by salt and iteration count.
 type BySalt = HashMap<(Vec<u8>, u32), [u8; 32]>;
 
-impl Salted {
-    fn password(&self, password: &str, salt: &[u8], iterations: NonZeroU32) -> [u8; 32] {
+impl Caller {
+    /// The caller of an endpoint.
+    ///
+    /// # Errors
+    /// A sentence: what it says of TLS is of no use.
+    pub fn new(endpoint: &Endpoint) -> Result<Caller, String> {
+        let security = Security::new(endpoint)?;
+        let endpoint = endpoint.clone();
+        Ok(Caller(Rc::new(Shared { endpoint, security, salted: RefCell::default() })))
+    }
+
+    /// Where to, and as whom.
+    pub fn endpoint(&self) -> &Endpoint {
+        &self.0.endpoint
+    }
+
+    /// The way of one new connection.
+    ///
+    /// # Errors
+    /// TLS has no randomness.
+    pub fn channel(&self) -> Result<Channel, String> {
+        Channel::new(self.0.security.as_ref())
+    }
+
+    fn salted_password(&self, salt: &[u8], iterations: NonZeroU32) -> [u8; 32] {
         let key = (salt.to_vec(), iterations.get());
-        *self.0.borrow_mut().entry(key).or_insert_with(|| {
-            let mut salted = [0; 32];
+        *self.0.salted.borrow_mut().entry(key).or_insert_with(|| {
+            let (mut salted, password) = ([0; 32], self.0.endpoint.password.as_bytes());
             let algorithm = pbkdf2::PBKDF2_HMAC_SHA256;
-            pbkdf2::derive(algorithm, iterations, salt, password.as_bytes(), &mut salted);
+            pbkdf2::derive(algorithm, iterations, salt, password, &mut salted);
             salted
         })
     }
@@ -54,16 +85,16 @@ enum State {
 
 /// One login.
 pub struct Login {
-    endpoint: Rc<Endpoint>,
-    salted: Salted,
+    caller: Caller,
     state: State,
 }
 
 impl Login {
     /// Starts a login: the start-up packet is in `out`.
-    pub fn start(endpoint: Rc<Endpoint>, salted: Salted, out: &mut Vec<u8>) -> Login {
+    pub fn start(caller: &Caller, out: &mut Vec<u8>) -> Login {
+        let endpoint = caller.endpoint();
         wire::startup(out, &endpoint.user, &endpoint.database);
-        Login { endpoint, salted, state: State::ExpectAuth }
+        Login { caller: caller.clone(), state: State::ExpectAuth }
     }
 
     /// Takes a message of the server; `Ok(true)` when it is ready for queries.
@@ -100,11 +131,11 @@ impl Login {
 
     fn answer(&self, body: &[u8], out: &mut Vec<u8>) -> Result<State, String> {
         let (code, rest) = auth_code(body)?;
-        let password = &self.endpoint.password;
+        let Endpoint { user, password, .. } = self.caller.endpoint();
         match code {
             0 => return Ok(State::ExpectReady),
             3 => send_password(out, password),
-            5 => send_password(out, &md5_response(&self.endpoint.user, password, rest)),
+            5 => send_password(out, &md5_response(user, password, rest)),
             10 => {
                 if !rest.split(|&byte| byte == 0).any(|name| name == b"SCRAM-SHA-256") {
                     return Err("the server does not offer SCRAM-SHA-256".to_owned());
@@ -140,7 +171,7 @@ impl Login {
         let iterations = field("i=")?.parse::<u32>().ok().filter(|&i| i <= ITERATIONS_MAX);
         let iterations =
             iterations.and_then(NonZeroU32::new).ok_or("SCRAM: bad iteration count")?;
-        let salted = self.salted.password(&self.endpoint.password, &salt, iterations);
+        let salted = self.caller.salted_password(&salt, iterations);
         let client_key = mac(&salted, b"Client Key");
         let stored_key = digest::digest(&digest::SHA256, client_key.as_ref());
         let without_proof = format!("c=biws,r={combined}");
@@ -206,8 +237,9 @@ mod tests {
             user: "user".into(),
             password: password.into(),
             database: "d".into(),
+            tls: None,
         };
-        Login::start(Rc::new(endpoint), Salted::default(), &mut vec![])
+        Login::start(&Caller::new(&endpoint).unwrap(), &mut vec![])
     }
 
     fn auth(code: u32, rest: &[u8]) -> Vec<u8> {

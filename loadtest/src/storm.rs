@@ -4,7 +4,6 @@
 //! Never: a retry; a refused client is a result.
 
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use hdrhistogram::Histogram;
@@ -12,7 +11,7 @@ use mio::{Events, Poll, Token};
 
 use crate::connection::Connection;
 use crate::endpoint::Endpoint;
-use crate::login::{Login, Salted};
+use crate::login::{Caller, Login};
 use crate::outcome::{histogram, record};
 
 /// A client that is not logged in by then counts as refused.
@@ -43,12 +42,11 @@ struct Visitor {
 /// No socket is to be had; see `ulimit -n`.
 pub fn run(endpoint: &Endpoint, address: SocketAddr, count: usize) -> Result<Storm, String> {
     let mut poll = Poll::new().map_err(|e| format!("epoll: {e}"))?;
-    let endpoint = Rc::new(endpoint.clone());
-    let salted = Salted::default();
+    let caller = Caller::new(endpoint)?;
     let start = Instant::now();
     let mut visitors = Vec::with_capacity(count);
     for index in 0..count {
-        let connection = Connection::open(address, poll.registry(), Token(index))
+        let connection = Connection::open(&caller, address, poll.registry(), Token(index))
             .map_err(|e| format!("connection {index}: {e} (see `ulimit -n`)"))?;
         visitors.push(Visitor { connection, login: None, done: false });
     }
@@ -67,7 +65,7 @@ pub fn run(endpoint: &Endpoint, address: SocketAddr, count: usize) -> Result<Sto
             let Some(visitor) = visitors.get_mut(event.token().0).filter(|v| !v.done) else {
                 continue;
             };
-            let step = visitor.go_on(&endpoint, &salted, &mut buffer);
+            let step = visitor.go_on(&caller, &mut buffer);
             visitor.done = !matches!(step, Ok(false));
             left -= usize::from(visitor.done);
             match step {
@@ -86,18 +84,12 @@ pub fn run(endpoint: &Endpoint, address: SocketAddr, count: usize) -> Result<Sto
 }
 
 impl Visitor {
-    fn go_on(
-        &mut self,
-        endpoint: &Rc<Endpoint>,
-        salted: &Salted,
-        buffer: &mut [u8],
-    ) -> Result<bool, String> {
+    fn go_on(&mut self, caller: &Caller, buffer: &mut [u8]) -> Result<bool, String> {
         if self.login.is_none() {
             if !self.connection.connected().map_err(|gone| gone.to_string())? {
                 return Ok(false);
             }
-            let out = &mut self.connection.out;
-            self.login = Some(Login::start(endpoint.clone(), salted.clone(), out));
+            self.login = Some(Login::start(caller, &mut self.connection.out));
         }
         let Some(login) = self.login.as_mut() else { return Ok(false) };
         let mut replies = vec![];

@@ -9,6 +9,12 @@ pub type Parameters<'a> = &'a [&'a str];
 /// A body that is looked at may not be longer; everything else is skipped.
 const HELD_BYTES_MAX: usize = 64 << 10;
 
+/// `SSLRequest`: does the server offer TLS? It says so with one byte.
+pub fn ssl_request(out: &mut Vec<u8>) {
+    out.extend_from_slice(&8_u32.to_be_bytes());
+    out.extend_from_slice(&80_877_103_u32.to_be_bytes());
+}
+
 /// The start-up packet of protocol 3.0.
 pub fn startup(out: &mut Vec<u8>, user: &str, database: &str) {
     let start = out.len();

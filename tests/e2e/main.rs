@@ -11,6 +11,7 @@ mod differential;
 mod drivers;
 mod hostile;
 mod identity;
+mod load;
 mod masking;
 mod meters;
 mod oidc;
