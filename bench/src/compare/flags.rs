@@ -14,9 +14,11 @@ weir-bench compare: weir, HAProxy (TCP) and pgbouncer (session) in front of one 
   --quick           2 rounds of 2 seconds and less data: does it run?
   --only A,B        workloads: fixed-simple fixed-extended fixed-prepared closed-simple
                     closed-prepared lone sync-64 answers copy-out copy-in select-wide
-                    select-200b select-64k connect storm syscalls idle
+                    select-200b select-64k connect tls-prepared tls-closed tls-copy-out
+                    tls-connect storm syscalls idle
   --arms A,B        direct haproxy pgbouncer weir weir-sync (for lone and sync-64) haproxy-again
-                    (left out by default; it shows the noise)
+                    (left out by default; it shows the noise); the tls-* workloads have TLS on both
+                    legs of these
   --rate N          transactions per second offered in the fixed-* workloads (default 4000)
   --storm N         connections in the storm (default 10000)
   --weir PATH       weir's binary (default target/release/weir); the arm is left out without it

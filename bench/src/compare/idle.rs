@@ -3,11 +3,9 @@
 //! In: an arm. Out: KiB of resident memory per connection. Never: a proxy that has grown before;
 //! memory it keeps for later would hide the growth.
 
-use std::rc::Rc;
 use std::time::Duration;
 
 use weir_load::blocking::{Client, sink_buffer};
-use weir_load::login::Salted;
 
 use super::Result;
 use super::proc::{Cost, Moment, resident_kib};
@@ -23,12 +21,11 @@ pub fn memory(rig: &mut Rig, arm: usize, count: usize) -> Result<Option<(f64, Co
     }
     rig.restart(arm)?;
     let arm = &rig.arms[arm];
-    let endpoint = Rc::new(rig.endpoint(arm));
-    let salted = Salted::default();
+    let caller = rig.caller(arm)?;
     let mut buffer = sink_buffer();
     let mut open = |count: usize| -> Result<Vec<Client>> {
         let one = |_| {
-            let mut client = Client::connect(&endpoint, &salted)?;
+            let mut client = Client::connect(&caller)?;
             client.query("SELECT 1", &mut buffer)?;
             Ok(client)
         };

@@ -186,8 +186,8 @@ impl Report {
         workload: &Workload,
         primary: &Metric,
     ) -> Vec<(&'static str, &'static [&'static str])> {
-        let mut others = vec![("haproxy", &["haproxy"][..]), ("best rival", RIVALS)];
-        if workload.arms != Arms::Usual {
+        let mut others = vec![("haproxy", HAPROXY), ("best rival", RIVALS)];
+        if matches!(workload.arms, Arms::All | Arms::Weir) {
             others.push((WEIR, &[WEIR]));
         }
         let measured = |arm: &&str| self.spread(workload.name, arm, primary.name).is_some();
@@ -225,7 +225,9 @@ impl Report {
     }
 }
 
-const RIVALS: &[&str] = &["haproxy", "pgbouncer"];
+/// Those of one workload have TLS, or have not.
+const HAPROXY: &[&str] = &["haproxy", "haproxy-tls"];
+const RIVALS: &[&str] = &["haproxy", "haproxy-tls", "pgbouncer", "pgbouncer-tls"];
 
 impl Spread {
     fn of(mut values: Vec<f64>) -> Option<Spread> {
@@ -240,6 +242,10 @@ impl Spread {
     }
 }
 
+fn is_direct(sample: &Sample) -> bool {
+    sample.arm.starts_with("direct")
+}
+
 /// The machine's busy time minus that of the direct arm in the same round; of one client, its mean
 /// latency too.
 fn add_derived(samples: &mut [Sample]) {
@@ -249,10 +255,10 @@ fn add_derived(samples: &mut [Sample]) {
     ] {
         let direct: Vec<_> = samples
             .iter()
-            .filter(|s| s.arm == "direct" && s.kept)
+            .filter(|s| is_direct(s) && s.kept)
             .filter_map(|s| Some(((s.workload, s.round), *s.values.get(from)?)))
             .collect();
-        let concerned = |s: &&mut Sample| s.arm != "direct" && only.is_none_or(|o| s.workload == o);
+        let concerned = |s: &&mut Sample| !is_direct(s) && only.is_none_or(|o| s.workload == o);
         for sample in samples.iter_mut().filter(concerned) {
             let key = (sample.workload, sample.round);
             let base = direct.iter().find(|(at, _)| *at == key).map(|(_, value)| *value);

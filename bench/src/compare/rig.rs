@@ -10,17 +10,20 @@
 //!                --> weir       one shard, SCRAM twice-+
 //!                --> weir-sync  the same, `sync` ------+
 //! ```
+//!
+//! The arms of the TLS workloads, `direct-tls` and so on, are the same with TLS on both legs;
+//! HAProxy passes it through.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use weir_load::blocking::{Client, sink_buffer};
-use weir_load::endpoint::Endpoint;
-use weir_load::login::Salted;
+use weir_load::endpoint::{Endpoint, Tls};
+use weir_load::login::Caller;
 
 use super::Result;
 use super::flags::Flags;
@@ -38,6 +41,8 @@ pub const WEIR: &str = "weir";
 pub const WEIR_SYNC: &str = "weir-sync";
 /// The arm of another binary of weir.
 pub const WEIR_OTHER: &str = "weir-other";
+/// What the names of arms with TLS end with.
+pub const TLS: &str = "-tls";
 
 /// A way to PostgreSQL.
 pub struct Arm {
@@ -56,6 +61,11 @@ enum Kind {
 }
 
 impl Arm {
+    /// Whether clients and the server are spoken to over TLS.
+    fn has_tls(&self) -> bool {
+        self.name.ends_with(TLS)
+    }
+
     /// The process whose CPU is counted; `None` for the direct arm.
     pub fn pid(&self) -> Option<u32> {
         self.process.as_ref().map(Child::id)
@@ -104,7 +114,9 @@ impl Rig {
         let wanted = |arm: &&String| {
             WORKLOADS.iter().any(|workload| flags.wants(workload.name) && workload.is_for(arm))
         };
-        for name in flags.arms.iter().filter(wanted) {
+        let with_tls = flags.arms.iter().map(|name| format!("{name}{TLS}"));
+        let names: Vec<String> = flags.arms.iter().cloned().chain(with_tls).collect();
+        for name in names.iter().filter(wanted) {
             if let Some(arm) = rig.arm(name)? {
                 rig.arms.push(arm);
                 let last = rig.arms.len() - 1;
@@ -115,7 +127,7 @@ impl Rig {
     }
 
     fn arm(&self, name: &str) -> Result<Option<Arm>> {
-        let kind = match name {
+        let kind = match name.trim_end_matches(TLS) {
             "direct" => Kind::Direct,
             "haproxy" | "haproxy-again" => Kind::Haproxy,
             "pgbouncer" => Kind::Pgbouncer,
@@ -156,10 +168,10 @@ impl Rig {
 
     /// Asks again until the arm answers a query.
     fn await_login(&mut self, index: usize, log: &Path) -> Result<()> {
-        let endpoint = Rc::new(self.endpoint(&self.arms[index]));
+        let caller = self.caller(&self.arms[index])?;
         let until = Instant::now() + STARTUP_MAX;
         loop {
-            let tried = Client::connect(&endpoint, &Salted::default())
+            let tried = Client::connect(&caller)
                 .and_then(|mut client| client.query("SELECT 1", &mut sink_buffer()));
             let arm = &mut self.arms[index];
             let ended = arm.process.as_mut().is_some_and(|p| !matches!(p.try_wait(), Ok(None)));
@@ -191,13 +203,22 @@ impl Rig {
     fn pgbouncer(&self, arm: &Arm) -> Result<Command> {
         let users = self.folder.join("pgbouncer.users");
         write(&users, &format!("\"{ROLE}\" \"{}\"\n", self.password))?;
-        let path = self.folder.join("pgbouncer.ini");
+        let path = self.folder.join(format!("{}.ini", arm.name));
+        let tls = match arm.has_tls() {
+            false => "server_tls_sslmode = disable\n".to_owned(),
+            true => format!(
+                "server_tls_sslmode = require\nclient_tls_sslmode = require\n\
+                 client_tls_cert_file = {}\nclient_tls_key_file = {}\n",
+                self.certificate().display(),
+                self.key().display()
+            ),
+        };
         let text = format!(
             "[databases]\n{ROLE} = host=127.0.0.1 port={} dbname={ROLE}\n\
              [pgbouncer]\nlisten_addr = 127.0.0.1\nlisten_port = {}\nunix_socket_dir =\n\
              auth_type = scram-sha-256\nauth_file = {}\npool_mode = session\n\
              max_client_conn = 5000\ndefault_pool_size = 2000\nserver_idle_timeout = 5\n\
-             log_connections = 0\nlog_disconnections = 0\n",
+             log_connections = 0\nlog_disconnections = 0\n{tls}",
             self.postgres_port,
             arm.port,
             users.display()
@@ -218,12 +239,23 @@ impl Rig {
         let secret = self.folder.join("weir.password");
         write(&secret, &self.password)?;
         let path = self.folder.join(format!("{}.toml", arm.name));
+        let (listen_tls, target_tls) = match arm.has_tls() {
+            false => (String::new(), "disable"),
+            true => (
+                format!(
+                    "tls = {{ certificate = {:?}, key = {:?} }}\n",
+                    self.certificate(),
+                    self.key()
+                ),
+                "require",
+            ),
+        };
         let text = format!(
             "data_dir = {data:?}\nshards = 1\n\
-             [listen.postgres]\naddress = \"127.0.0.1:{}\"\n\
+             [listen.postgres]\naddress = \"127.0.0.1:{}\"\n{listen_tls}\
              [admin]\naddress = \"127.0.0.1:{}\"\n\
              [[target]]\nname = \"{ROLE}\"\nprotocol = \"postgres\"\n\
-             address = \"127.0.0.1:{}\"\ntls = \"disable\"\ndurability = \"{durability}\"\n\
+             address = \"127.0.0.1:{}\"\ntls = \"{target_tls}\"\ndurability = \"{durability}\"\n\
              [[target.credential]]\nrole = \"{ROLE}\"\npassword = {{ file = {secret:?} }}\n\
              [[identity.user]]\nname = \"{ROLE}\"\npassword = {{ file = {secret:?} }}\n\
              [[rule]]\nname = \"everything\"\nwhen = {{}}\nthen = \"allow\"\n{}",
@@ -258,7 +290,7 @@ impl Rig {
             columns.join(", "),
             self.bulk_rows
         );
-        let mut client = Client::connect(&Rc::new(self.endpoint(&direct)), &Salted::default())?;
+        let mut client = Client::connect(&self.caller(&direct)?)?;
         let sunk = "CREATE UNLOGGED TABLE sunk (line text)";
         for text in [&*text, "VACUUM ANALYZE bulk", sunk] {
             client.query(text, &mut sink_buffer())?;
@@ -279,7 +311,8 @@ impl Rig {
     pub fn client_command(&self, name: &str, arm: &Arm) -> Command {
         let mut command = bound(&self.programs.tool(name));
         command.args(["-h", "127.0.0.1", "-p", &arm.port.to_string(), "-U", ROLE]);
-        command.env("PGPASSWORD", &self.password).env("PGSSLMODE", "disable");
+        let mode = if arm.has_tls() { "require" } else { "disable" };
+        command.env("PGPASSWORD", &self.password).env("PGSSLMODE", mode);
         command.env("PGGSSENCMODE", "disable");
         command
     }
@@ -297,7 +330,21 @@ impl Rig {
             user: ROLE.to_owned(),
             password: self.password.clone(),
             database: ROLE.to_owned(),
+            tls: arm.has_tls().then_some(Tls { roots: None, direct: false }),
         }
+    }
+
+    /// A client of this arm; of one thread.
+    pub fn caller(&self, arm: &Arm) -> Result<Caller> {
+        Caller::new(&self.endpoint(arm))
+    }
+
+    fn certificate(&self) -> PathBuf {
+        self.folder.join(CERTIFICATE)
+    }
+
+    fn key(&self) -> PathBuf {
+        self.folder.join(KEY)
     }
 
     /// Where everything lies, weir's journals too.
@@ -332,9 +379,9 @@ impl Rig {
             let text = String::from_utf8_lossy(&output.stdout).into_owned();
             text.lines().next().map(str::to_owned)
         };
-        let mut lines: Vec<String> = programs.into_iter().filter_map(first_line).collect();
-        lines.dedup();
-        lines
+        let mut seen = BTreeSet::new();
+        let lines = programs.into_iter().filter_map(first_line);
+        lines.filter(|line| seen.insert(line.clone())).collect()
     }
 
     fn bound_as_postgres(&self, program: impl AsRef<str>) -> Command {
@@ -358,7 +405,7 @@ impl Programs {
     /// The binary of one of weir's arms.
     fn weir_of(&self, arm: &str) -> &Path {
         match &self.other {
-            Some(other) if arm == WEIR_OTHER => other,
+            Some(other) if arm.trim_end_matches(TLS) == WEIR_OTHER => other,
             _ => &self.weir,
         }
     }
@@ -368,11 +415,23 @@ impl Programs {
     }
 }
 
+const CERTIFICATE: &str = "server.pem";
+const KEY: &str = "server.key";
+
+/// One certificate for whoever speaks TLS. PostgreSQL wants the key to be its own.
+fn make_certificate(folder: &Path) -> Result<()> {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["req", "-x509", "-nodes", "-days", "2", "-subj", "/CN=127.0.0.1"]);
+    openssl.args(["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1"]);
+    finish(openssl.args(["-keyout", KEY, "-out", CERTIFICATE]).current_dir(folder))
+}
+
 fn start_postgres(programs: &Programs, folder: &Path, port: u16) -> Result<Child> {
     let data = folder.join("postgres");
     fs::create_dir_all(&data).map_err(|e| format!("{}: {e}", data.display()))?;
+    make_certificate(folder)?;
     if programs.as_postgres {
-        finish(Command::new("chown").arg("postgres").arg(folder).arg(&data))?;
+        finish(Command::new("chown").arg("postgres").arg(folder).arg(&data).arg(folder.join(KEY)))?;
     }
     let mut init = as_postgres(programs.as_postgres, &programs.tool("initdb"));
     init.args(["-N", "-E", "UTF8", "--locale=C", "-U", "postgres", "-A", "trust", "-D"]);
@@ -382,8 +441,10 @@ fn start_postgres(programs: &Programs, folder: &Path, port: u16) -> Result<Child
         "listen_addresses = '127.0.0.1'\nport = {port}\nunix_socket_directories = '{}'\n\
          max_connections = 2500\nshared_buffers = 256MB\nfsync = off\nsynchronous_commit = off\n\
          full_page_writes = off\nwal_level = minimal\nmax_wal_senders = 0\nautovacuum = off\n\
-         jit = off\n",
-        data.display()
+         jit = off\nssl = on\nssl_cert_file = '{}'\nssl_key_file = '{}'\n",
+        data.display(),
+        folder.join(CERTIFICATE).display(),
+        folder.join(KEY).display()
     );
     write(&data.join("data/pg_hba.conf"), hba)?;
     write(&data.join("data/postgresql.conf"), &settings)?;

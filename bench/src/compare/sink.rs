@@ -3,11 +3,10 @@
 //! In: an arm, a time. Out: bytes or logins, and what they cost. Never: psql; it would be what is
 //! measured.
 
-use std::rc::Rc;
 use std::time::{Duration, Instant};
 
 use weir_load::blocking::{Client, sink_buffer};
-use weir_load::login::Salted;
+use weir_load::login::Caller;
 use weir_load::wire;
 
 use super::Result;
@@ -17,7 +16,7 @@ use super::workload::Bulk;
 
 /// Reads the same answer again and again for at least `seconds`.
 pub fn bulk(rig: &Rig, arm: &Arm, bulk: Bulk, seconds: f64) -> Result<(u64, Cost)> {
-    let mut client = Client::connect(&Rc::new(rig.endpoint(arm)), &Salted::default())?;
+    let mut client = Client::connect(&rig.caller(arm)?)?;
     let mut buffer = sink_buffer();
     let start = Moment::read(arm.pid())?;
     let began = Instant::now();
@@ -44,7 +43,7 @@ const ROWS_PER_BULK_ROW: usize = 10;
 /// Copies rows in, a CopyData message each, again and again for at least `seconds`. The server
 /// reads all of them and keeps none.
 pub fn copy_in(rig: &Rig, arm: &Arm, text: &str, seconds: f64) -> Result<(u64, Cost)> {
-    let mut client = Client::connect(&Rc::new(rig.endpoint(arm)), &Salted::default())?;
+    let mut client = Client::connect(&rig.caller(arm)?)?;
     let mut buffer = sink_buffer();
     let mut row = vec![b'x'; ROW_BYTES];
     row[ROW_BYTES - 1] = b'\n';
@@ -77,10 +76,10 @@ pub fn logins(rig: &Rig, arm: &Arm, seconds: f64) -> Result<(u64, Cost)> {
         .map(|_| {
             let endpoint = endpoint.clone();
             std::thread::spawn(move || -> Result<u64> {
-                let (endpoint, salted) = (Rc::new(endpoint), Salted::default());
+                let caller = Caller::new(&endpoint)?;
                 let mut count = 0;
                 while Instant::now() < until {
-                    Client::connect(&endpoint, &salted)?.terminate();
+                    Client::connect(&caller)?.terminate();
                     count += 1;
                 }
                 Ok(count)

@@ -4,13 +4,12 @@
 //! Never: a retry; a connection that was turned away is a result. A proxy that has grown before;
 //! memory it keeps for later would hide a leak.
 
-use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use weir_load::blocking::{Client, sink_buffer};
 use weir_load::endpoint::Endpoint;
-use weir_load::login::Salted;
+use weir_load::login::Caller;
 
 use super::Result;
 use super::proc::{Cost, Moment, resident_kib};
@@ -61,12 +60,11 @@ pub fn run(rig: &mut Rig, arm: usize, visits: u64) -> Result<Storm> {
 fn visit(endpoint: &Endpoint, visits: u64) -> Result<(u64, Option<String>)> {
     let left = AtomicU64::new(visits);
     let take = |left: u64| left.checked_sub(1);
-    let visitor = || {
-        let (endpoint, salted, mut buffer) =
-            (Rc::new(endpoint.clone()), Salted::default(), sink_buffer());
+    let visitor = || -> Result<(u64, Option<String>)> {
+        let (caller, mut buffer) = (Caller::new(endpoint)?, sink_buffer());
         let (mut errors, mut first_error) = (0, None);
         while left.fetch_update(Ordering::Relaxed, Ordering::Relaxed, take).is_ok() {
-            let visited = Client::connect(&endpoint, &salted).and_then(|mut client| {
+            let visited = Client::connect(&caller).and_then(|mut client| {
                 client.query("SELECT 1", &mut buffer)?;
                 client.terminate();
                 Ok(())
@@ -76,13 +74,13 @@ fn visit(endpoint: &Endpoint, visits: u64) -> Result<(u64, Option<String>)> {
                 first_error.get_or_insert(why);
             }
         }
-        (errors, first_error)
+        Ok((errors, first_error))
     };
     std::thread::scope(|scope| {
         let running: Vec<_> = (0..THREADS).map(|_| scope.spawn(visitor)).collect();
         let mut sum = (0, None);
         for thread in running {
-            let (errors, why) = thread.join().map_err(|_| "a visitor panicked".to_owned())?;
+            let (errors, why) = thread.join().map_err(|_| "a visitor panicked".to_owned())??;
             sum = (sum.0 + errors, sum.1.or(why));
         }
         Ok(sum)

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::flags::Flags;
 use super::pgbench::{self, Load};
 use super::proc::Cost;
-use super::rig::{Rig, WEIR, WEIR_SYNC};
+use super::rig::{Rig, TLS, WEIR, WEIR_SYNC};
 use super::{Result, disk, idle, sink, storm};
 
 /// A number that a workload gives.
@@ -78,6 +78,8 @@ pub enum Arms {
     All,
     /// weir only, in `write` mode and in `sync` mode.
     Weir,
+    /// The usual ones, with TLS on both legs.
+    Tls,
 }
 
 /// A workload.
@@ -113,8 +115,17 @@ const fn workload(
     Workload { name, about, kind, primary, once: false, arms: Arms::Usual }
 }
 
+const fn over_tls(
+    name: &'static str,
+    about: &'static str,
+    primary: &'static str,
+    kind: Kind,
+) -> Workload {
+    Workload { name, about, kind, primary, once: false, arms: Arms::Tls }
+}
+
 /// Every workload, in the order of the report.
-pub const WORKLOADS: [Workload; 17] = [
+pub const WORKLOADS: [Workload; 21] = [
     workload(
         "fixed-simple",
         "offered rate, 16 clients, simple protocol",
@@ -200,6 +211,30 @@ pub const WORKLOADS: [Workload; 17] = [
         bulk("SELECT repeat('x', 65536) FROM generate_series(1, 2000)", Some(2000)),
     ),
     workload("connect", "log in and leave, 4 at a time", "cpu_ms_per_login", Kind::Logins),
+    over_tls(
+        "tls-prepared",
+        "over TLS: offered rate, 16 clients, prepared statements",
+        "cpu_us_per_txn",
+        open("prepared"),
+    ),
+    over_tls(
+        "tls-closed",
+        "over TLS: as fast as it goes, 32 clients, prepared statements",
+        "tps",
+        closed("prepared", 32),
+    ),
+    over_tls(
+        "tls-copy-out",
+        "over TLS: COPY of 1 KB rows to a sink",
+        "cpu_s_per_gb",
+        bulk("COPY bulk TO STDOUT", None),
+    ),
+    over_tls(
+        "tls-connect",
+        "over TLS: log in and leave, 4 at a time, no session is resumed",
+        "cpu_ms_per_login",
+        Kind::Logins,
+    ),
     Workload {
         once: true,
         ..workload(
@@ -235,10 +270,12 @@ pub type Measured = Option<(BTreeMap<&'static str, f64>, Cost)>;
 impl Workload {
     /// Whether the arm of this name is measured.
     pub fn is_for(&self, arm: &str) -> bool {
+        let (base, tls) = arm.strip_suffix(TLS).map_or((arm, false), |base| (base, true));
         match self.arms {
-            Arms::Usual => arm != WEIR_SYNC,
-            Arms::All => true,
-            Arms::Weir => arm == WEIR || arm == WEIR_SYNC,
+            Arms::Usual => !tls && base != WEIR_SYNC,
+            Arms::All => !tls,
+            Arms::Weir => !tls && (base == WEIR || base == WEIR_SYNC),
+            Arms::Tls => tls && base != WEIR_SYNC,
         }
     }
 
