@@ -64,6 +64,13 @@ impl SegmentFile {
         &self.path
     }
 
+    /// The same file, which takes no writes.
+    #[cfg(test)]
+    pub(in crate::record) fn read_only(&self) -> io::Result<SegmentFile> {
+        let (file, path) = (File::open(&self.path)?, self.path.clone());
+        Ok(SegmentFile { file, path, poisoned: AtomicBool::new(false) })
+    }
+
     /// After a failed sync the kernel may believe its pages clean: the file is never used again.
     pub fn poison(&self) {
         self.poisoned.store(true, Ordering::Relaxed);

@@ -111,6 +111,8 @@ pub struct Spool {
     refusing: Option<Refusing>,
     /// Facts of a failed sync that no entry tells yet.
     doubt_untold: Option<String>,
+    /// The last large entry could not be written, which was told.
+    write_failing: bool,
     health: Health,
     last_now: Now,
     /// Where a large entry is put together.
@@ -215,6 +217,7 @@ impl Spool {
             rotate_wanted: false,
             refusing: None,
             doubt_untold: None,
+            write_failing: false,
             health: Health::Sound,
             last_now: Now::default(),
             scratch: Vec::new(),
@@ -485,7 +488,10 @@ impl Spool {
         }
         let session_id = session.map_or(SessionId::default(), |session| self.slot(session).id);
         let place = Place { log_index: self.next_index, seq, wall_us: now.wall_us, session_id };
-        let taken = self.place(&place, entry, body)?;
+        let taken = match self.place(&place, entry, body) {
+            Ok(taken) => taken,
+            Err(error) => return Err(self.write_failed(now, &error)),
+        };
         let Open { segment, at, first_entry_us, .. } = &mut self.open;
         if *at / (AHEAD_BYTES / 2) != (*at + taken) / (AHEAD_BYTES / 2) {
             self.pool.ahead(&segment.file, *at);
@@ -501,7 +507,7 @@ impl Spool {
     }
 
     /// Writes the entry at the end of the open segment, and says how many bytes it takes.
-    fn place(&mut self, place: &Place, entry: &Entry<'_>, body: usize) -> Result<usize, Refused> {
+    fn place(&mut self, place: &Place, entry: &Entry<'_>, body: usize) -> io::Result<usize> {
         let Open { segment, salt, at, .. } = &mut self.open;
         if !(CALL_BYTES_MIN..=CALL_BYTES_MAX).contains(&body) {
             let into = &mut segment.map.bytes_mut()[*at..];
@@ -512,9 +518,29 @@ impl Spool {
         // Its length and CRC come last, in the place of the end mark: as with stores, whoever looks
         // before sees the end.
         let (head, rest) = self.scratch.split_at(END_BYTES);
-        let written = segment.file.write(rest, (*at + END_BYTES) as u64);
-        written.and_then(|()| segment.file.write(head, *at as u64)).map_err(|_| Refused::Disk)?;
+        segment.file.write(rest, (*at + END_BYTES) as u64)?;
+        segment.file.write(head, *at as u64)?;
+        self.write_failing = false;
         Ok(taken)
+    }
+
+    /// Small entries need no call and may still be taken, so one of them says why large ones are
+    /// not; of many in a row the first.
+    fn write_failed(&mut self, now: Now, error: &io::Error) -> Refused {
+        if !std::mem::replace(&mut self.write_failing, true) {
+            let attrs = format!(
+                r#"{{"segment":{},"os_error":{}}}"#,
+                self.open.header.number,
+                error.raw_os_error().unwrap_or(0)
+            );
+            let message = "The journal could not be written: an entry was refused, and with it \
+                           the command it was of";
+            let event =
+                Event { event: "disk-error", severity: "error", message, attrs: attrs.as_str() };
+            // Without room for it, what is refused next says why by itself.
+            let _ = self.event(now, &event);
+        }
+        Refused::Disk
     }
 
     fn fits(&self, bytes: usize, urgent: bool) -> bool {

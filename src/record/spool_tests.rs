@@ -274,6 +274,32 @@ fn entries_of_any_size_are_read_back() {
 }
 
 #[test]
+fn an_entry_that_cannot_be_written_is_refused_and_told() {
+    let folder = Folder::new();
+    let (mut spool, inbox, _pool) = spool(&folder, 0);
+    let session = spool.open(&context(1));
+    append(&mut spool, session, 0, &start());
+    let sound = Arc::clone(&spool.open.segment.file);
+    spool.open.segment.file = Arc::new(sound.read_only().unwrap());
+    let large = vec![7; CALL_BYTES_MIN];
+    for seq in 1..4 {
+        let refused = spool.append(session, seq, now(seq), &chunk(seq, &large));
+        assert_eq!(refused.unwrap_err(), Refused::Disk);
+    }
+    append(&mut spool, session, 4, &response(4));
+    spool.open.segment.file = sound;
+    append(&mut spool, session, 5, &chunk(5, &large));
+    drop(spool);
+    drop(inbox);
+    let lake = Lake::new(&folder.0);
+    let events = lake.events(&Filter::default()).unwrap();
+    let told: Vec<_> = events.iter().map(|row| row.event.as_str()).collect();
+    assert_eq!(told, ["disk-error"], "one of three in a row");
+    let attrs: serde_json::Value = serde_json::from_str(&events[0].attrs).unwrap();
+    assert_eq!(attrs["os_error"], i64::from(libc::EBADF));
+}
+
+#[test]
 fn durable_follows_the_syncs_in_order() {
     let folder = Folder::new();
     let (mut spool, inbox, _pool) = spool(&folder, 0);
