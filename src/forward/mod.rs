@@ -134,7 +134,7 @@ impl Outbox {
         );
         if self.sent == self.end() {
             assert!(self.barriers.is_empty(), "a barrier before no bytes");
-            self.abandon();
+            self.clear();
         } else if self.loan.is_none() && self.sent >= self.bytes.len() - self.sent {
             self.drop_sent();
         }
@@ -142,6 +142,10 @@ impl Outbox {
 
     /// Drops everything, because the peer is gone.
     pub fn abandon(&mut self) {
+        self.clear();
+    }
+
+    fn clear(&mut self) {
         self.barriers.clear();
         self.bytes.clear();
         self.sent = 0;

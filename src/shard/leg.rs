@@ -316,15 +316,16 @@ impl Leg {
     /// The piece that `prepare` made ready, and where it goes.
     pub fn piece<'a>(&'a self, outbox: &'a Outbox) -> Option<(BorrowedFd<'a>, &'a [u8])> {
         let Link::Open(stream) = &self.link else { return None };
-        let bytes = if !self.sealed.is_empty() {
-            &self.sealed
-        } else if self.plain_left > 0 {
-            let released = outbox.released();
-            released.get(..self.plain_left).unwrap_or(released)
-        } else {
-            outbox.released()
-        };
-        Some((stream.as_fd(), bytes))
+        let bytes = if self.sealed.is_empty() { outbox.released() } else { &self.sealed };
+        Some((stream.as_fd(), bytes.get(..self.piece_len(outbox)).unwrap_or(bytes)))
+    }
+
+    fn piece_len(&self, outbox: &Outbox) -> usize {
+        match (self.sealed.len(), self.plain_left) {
+            (0, 0) => outbox.released_len(),
+            (0, plain) => outbox.released_len().min(plain),
+            (sealed, _) => sealed,
+        }
     }
 
     /// Where bytes of the outbox can go at once, as they are.
@@ -341,11 +342,7 @@ impl Leg {
         outbox: &mut Outbox,
         pool: &mut Pool,
     ) -> Sent {
-        let piece = match (self.sealed.len(), self.plain_left) {
-            (0, 0) => outbox.released_len(),
-            (0, plain) => outbox.released_len().min(plain),
-            (sealed, _) => sealed,
-        };
+        let piece = self.piece_len(outbox);
         let count = match result {
             Ok(count) => count,
             Err(e) if e.kind() == io::ErrorKind::Interrupted => return Sent::More,

@@ -3,7 +3,7 @@
 //! In: record bytes, plaintext. Out: plaintext, record bytes, facts of the handshake.
 //! Never: 0-RTT data; a target accepted by less than its mode asks for.
 
-use std::io::{Read, Write};
+use std::io::{BufRead as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -418,15 +418,14 @@ impl Tls {
                 self.handshaking = false;
                 received.finished = Some(self.facts());
             }
-            let ready = state.plaintext_bytes_to_read();
-            let before = plain.len();
-            plain.resize(before + ready, 0);
-            let target = plain.get_mut(before..).unwrap_or(&mut []);
-            self.connection
-                .reader()
-                .read_exact(target)
-                .map_err(|_| Error::General("plaintext is missing".to_owned()))?;
             received.closed |= state.peer_has_closed();
+            let mut reader = self.connection.reader();
+            // An error says that there is nothing to read, now or ever.
+            while let Ok(chunk @ [_, ..]) = reader.fill_buf() {
+                plain.extend_from_slice(chunk);
+                let count = chunk.len();
+                reader.consume(count);
+            }
         }
         Ok(received)
     }
