@@ -16,7 +16,7 @@
 
 use std::collections::BTreeSet;
 use std::fs;
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
+use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
@@ -453,7 +453,10 @@ fn start_postgres(programs: &Programs, folder: &Path, port: u16) -> Result<Child
     let log = folder.join("postgres.log");
     let mut child = spawn(command, &log)?;
     let until = Instant::now() + STARTUP_MAX;
-    while TcpStream::connect((Ipv4Addr::LOCALHOST, port)).is_err() {
+    // It listens before it lets anybody in.
+    let mut ready = Command::new(programs.tool("pg_isready"));
+    ready.arg("-q").arg("-h").arg(&data).args(["-p", &port.to_string()]);
+    while !ready.status().is_ok_and(|status| status.success()) {
         let ended = !matches!(child.try_wait(), Ok(None));
         if ended || Instant::now() > until {
             return Err(format!("PostgreSQL does not start:\n{}", read(&log)?));
