@@ -15,7 +15,7 @@ weir-bench compare: weir, HAProxy (TCP) and pgbouncer (session) in front of one 
   --only A,B        workloads: fixed-simple fixed-extended fixed-prepared closed-simple
                     closed-prepared lone sync-64 answers copy-out copy-in select-wide
                     select-200b select-64k connect tls-prepared tls-closed tls-copy-out
-                    tls-connect storm syscalls idle
+                    tls-connect storm syscalls idle tls-idle
   --arms A,B        direct haproxy pgbouncer weir weir-sync (for lone and sync-64) haproxy-again
                     (left out by default; it shows the noise); the tls-* workloads have TLS on both
                     legs of these

@@ -125,7 +125,7 @@ const fn over_tls(
 }
 
 /// Every workload, in the order of the report.
-pub const WORKLOADS: [Workload; 21] = [
+pub const WORKLOADS: [Workload; 22] = [
     workload(
         "fixed-simple",
         "offered rate, 16 clients, simple protocol",
@@ -258,6 +258,15 @@ pub const WORKLOADS: [Workload; 21] = [
         ..workload(
             "idle",
             "resident memory of an idle connection",
+            "kib_per_connection",
+            Kind::Idle,
+        )
+    },
+    Workload {
+        once: true,
+        ..over_tls(
+            "tls-idle",
+            "over TLS: resident memory of an idle connection",
             "kib_per_connection",
             Kind::Idle,
         )
