@@ -33,8 +33,6 @@ pub struct Accepted {
 pub struct TlsFacts {
     /// `TLSv1_3` and so on.
     pub version: &'static str,
-    /// Name the client asked for.
-    pub server_name: Option<String>,
     /// The protocol agreed by ALPN.
     pub alpn: Option<Vec<u8>>,
     /// The peer's leaf certificate, DER.

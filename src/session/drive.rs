@@ -300,11 +300,12 @@ impl<D: Driven> Driver<D> {
         self.machine.poll_output()
     }
 
-    /// Bytes arrived at `side`. Plaintext of TLS passes through `scratch`.
+    /// Bytes arrived at `side`. Records of TLS are opened where they are, and what they hold passes
+    /// through `scratch`.
     pub fn received(
         &mut self,
         side: Side,
-        bytes: &[u8],
+        bytes: &mut [u8],
         scratch: &mut Vec<u8>,
         stage: &mut Stage<'_>,
     ) {

@@ -344,7 +344,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             Ok(count) => {
                 let first = driver.note_received(side, count, count < inbox.len(), now_us);
                 self.counters.bytes_received.add(count as u64);
-                self.received(token, side, inbox.get(..count).unwrap_or_default(), first);
+                self.received(token, side, inbox.get_mut(..count).unwrap_or_default(), first);
             }
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock) => {
                 driver.note_nothing(side, now_us);
@@ -355,7 +355,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         self.touch(token);
     }
 
-    fn received(&mut self, token: Token, side: Side, bytes: &[u8], first: bool) {
+    fn received(&mut self, token: Token, side: Side, bytes: &mut [u8], first: bool) {
         let Some(driver) = self.sessions.get_mut(token) else { return };
         driver.lend(&mut self.pool);
         // A machine that wants TLS at the very first bytes has left these to TLS.

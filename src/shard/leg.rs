@@ -302,13 +302,16 @@ impl Leg {
         let Some(tls) = self.tls.as_mut().filter(|_| self.plain_left == 0) else {
             return !sendable.is_empty();
         };
-        if tls.is_established() {
-            let count = tls.seal(sendable);
-            outbox.consume(count);
+        let seals = tls.is_established() && !sendable.is_empty();
+        if !seals && !tls.wants_write() {
+            return false;
         }
-        if tls.wants_write() {
-            self.sealed = pool.take();
-            tls.write_to(&mut self.sealed);
+        self.sealed = pool.take();
+        if seals {
+            let count = tls.seal(sendable, &mut self.sealed);
+            outbox.consume(count);
+        } else {
+            tls.write_own(&mut self.sealed);
         }
         !self.sealed.is_empty()
     }
@@ -398,8 +401,7 @@ impl Leg {
         if let Some(mut tls) = self.tls.take()
             && tls.is_established()
         {
-            tls.close();
-            tls.write_to(&mut self.sealed);
+            tls.close(&mut self.sealed);
             if !self.sealed.is_empty() {
                 return true;
             }

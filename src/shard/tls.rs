@@ -1,29 +1,31 @@
-//! TLS without sockets: records in, plaintext out, in both roles.
+//! TLS without sockets: what a configuration makes of it, and its connections in both roles.
 //!
-//! In: record bytes, plaintext. Out: plaintext, record bytes, facts of the handshake.
-//! Never: 0-RTT data; a target accepted by less than its mode asks for.
+//! In: settings and their files. Out: connections. Never: 0-RTT data; a target accepted by less
+//! than its mode asks for.
 
-use std::io::{BufRead as _, Write as _};
+mod connection;
+
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use rustls::client::WebPkiServerVerifier;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{UnbufferedClientConnection, WebPkiServerVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime,
 };
-use rustls::server::WebPkiClientVerifier;
 use rustls::server::danger::ClientCertVerifier;
+use rustls::server::{UnbufferedServerConnection, WebPkiClientVerifier};
 use rustls::{
-    CertificateError, ClientConfig, ClientConnection, Connection, DigitallySignedStruct, Error,
-    ProtocolVersion, RootCertStore, ServerConfig, ServerConnection, SignatureScheme,
+    CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore,
+    ServerConfig, SignatureScheme,
 };
 
 use crate::config::settings::{ClientTrust, ListenTls, Settings, Target, TargetTls};
 use crate::identify::certificate;
-use crate::session::machine::TlsFacts;
+
+pub use connection::{Received, Tls};
 
 /// The protocol name of PostgreSQL in ALPN.
 pub const ALPN: &[u8] = b"postgresql";
@@ -132,16 +134,16 @@ impl TlsConfigs {
     /// The server's side of TLS with a client.
     pub fn accept(&self) -> Option<Tls> {
         let side = self.server.as_ref()?;
-        let connection = ServerConnection::new(Arc::clone(&side.config)).ok()?;
-        Some(Tls::new(Connection::Server(connection), side.end_point.clone()))
+        let connection = UnbufferedServerConnection::new(Arc::clone(&side.config)).ok()?;
+        Some(Tls::server(connection, side.end_point.clone()))
     }
 
     /// The client's side of TLS with a server of a target, which is verified for the name `host`.
     pub fn connect(&self, target: usize, host: &str) -> Option<Tls> {
         let config = self.targets.get(target)?.clone()?;
         let name = ServerName::try_from(host.to_owned()).ok()?;
-        let connection = ClientConnection::new(config, name).ok()?;
-        Some(Tls::new(Connection::Client(connection), None))
+        let connection = UnbufferedClientConnection::new(config, name).ok()?;
+        Tls::client(connection).ok()
     }
 }
 
@@ -374,112 +376,5 @@ impl ServerCertVerifier for ChainOnly {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.supported_verify_schemes()
-    }
-}
-
-/// What a piece of record bytes brought.
-#[derive(Debug, Default)]
-pub struct Received {
-    /// The handshake has just finished.
-    pub finished: Option<TlsFacts>,
-    /// The peer said that it sends no more.
-    pub closed: bool,
-}
-
-/// One TLS connection.
-#[derive(Debug)]
-pub struct Tls {
-    connection: Connection,
-    handshaking: bool,
-    /// The hash of our certificate, in the server's role.
-    end_point: Option<Vec<u8>>,
-}
-
-impl Tls {
-    fn new(connection: Connection, end_point: Option<Vec<u8>>) -> Tls {
-        Tls { connection, handshaking: true, end_point }
-    }
-
-    /// Takes record bytes; plaintext is appended to `plain`.
-    ///
-    /// # Errors
-    /// The peer broke the protocol or is not who it should be. An alert for it is queued.
-    pub fn receive(&mut self, mut bytes: &[u8], plain: &mut Vec<u8>) -> Result<Received, Error> {
-        let mut received = Received::default();
-        while !bytes.is_empty() {
-            let read = self.connection.read_tls(&mut bytes);
-            // It fails only when plaintext is left unread, and all is read below; it takes
-            // nothing after the peer's close_notify.
-            if !matches!(read, Ok(1..)) {
-                break;
-            }
-            let state = self.connection.process_new_packets()?;
-            if self.handshaking && !self.connection.is_handshaking() {
-                self.handshaking = false;
-                received.finished = Some(self.facts());
-            }
-            received.closed |= state.peer_has_closed();
-            let mut reader = self.connection.reader();
-            // An error says that there is nothing to read, now or ever.
-            while let Ok(chunk @ [_, ..]) = reader.fill_buf() {
-                plain.extend_from_slice(chunk);
-                let count = chunk.len();
-                reader.consume(count);
-            }
-        }
-        Ok(received)
-    }
-
-    /// Whether plaintext can be sealed.
-    pub fn is_established(&self) -> bool {
-        !self.handshaking
-    }
-
-    /// Makes records of plaintext; how much of it was taken.
-    pub fn seal(&mut self, plain: &[u8]) -> usize {
-        assert!(!self.handshaking, "plaintext before the end of the handshake");
-        self.connection.writer().write(plain).unwrap_or(0)
-    }
-
-    /// Appends all record bytes that wait to `out`.
-    pub fn write_to(&mut self, out: &mut Vec<u8>) {
-        while self.connection.wants_write() {
-            if !matches!(self.connection.write_tls(out), Ok(1..)) {
-                break;
-            }
-        }
-    }
-
-    /// Whether record bytes wait.
-    pub fn wants_write(&self) -> bool {
-        self.connection.wants_write()
-    }
-
-    /// Says that nothing more will be sent.
-    pub fn close(&mut self) {
-        self.connection.send_close_notify();
-    }
-
-    fn facts(&mut self) -> TlsFacts {
-        let leaf = self.connection.peer_certificates().and_then(|chain| chain.first());
-        let peer_certificate = leaf.map(|leaf| leaf.to_vec());
-        let end_point = match &self.connection {
-            Connection::Server(_) => self.end_point.take(),
-            Connection::Client(_) => peer_certificate.as_deref().and_then(certificate::end_point),
-        };
-        TlsFacts {
-            version: match self.connection.protocol_version() {
-                Some(ProtocolVersion::TLSv1_3) => "TLSv1_3",
-                Some(ProtocolVersion::TLSv1_2) => "TLSv1_2",
-                _ => "",
-            },
-            server_name: match &self.connection {
-                Connection::Server(server) => server.server_name().map(str::to_owned),
-                Connection::Client(_) => None,
-            },
-            alpn: self.connection.alpn_protocol().map(<[u8]>::to_vec),
-            peer_certificate,
-            end_point,
-        }
     }
 }
