@@ -9,10 +9,11 @@ mod dialect;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::catalog::{Catalog, Relation};
-use super::detect::{Detectors, Scratch};
+use super::detect::{Cursor, Detectors, Found, Scratch};
 use super::edits::Edits;
 use super::hits::{Cause, Hits};
 use super::operator::Operator;
@@ -178,7 +179,12 @@ pub struct CopyMasker {
     seen: usize,
     quotes: Quotes,
     place: Place,
-    scratch: Scratch,
+    /// Spans of the fields of a row. Kept for its memory.
+    fields: Vec<(usize, usize)>,
+    /// Candidates of a row.
+    row: Scratch,
+    /// Candidates of a value that is written otherwise than it reads.
+    value: Scratch,
     edits: Edits,
 }
 
@@ -223,7 +229,9 @@ impl CopyMasker {
             seen: 0,
             quotes: Quotes::default(),
             place: if header { Place::Header } else { Place::Rows },
-            scratch: Scratch::default(),
+            fields: Vec::new(),
+            row: Scratch::default(),
+            value: Scratch::default(),
             edits: Edits::default(),
         }
     }
@@ -242,15 +250,22 @@ impl CopyMasker {
             return Err(fault);
         }
         let mut held = std::mem::take(&mut self.held);
-        held.extend_from_slice(data);
-        let result = self.rows(&held, out, hits);
-        match result {
-            Ok(used) => {
-                held.drain(..used);
-                let too_long = held.len() > limits::MASKED_ROW_BYTES_MAX as usize;
-                self.held = held;
-                if too_long { self.fail(CopyFault::RowTooLong) } else { Ok(()) }
-            }
+        // PostgreSQL sends a row at a time, so mostly nothing is held.
+        let used = if held.is_empty() {
+            let used = self.rows(data, out, hits);
+            held.extend_from_slice(data.get(used.unwrap_or(0)..).unwrap_or_default());
+            used
+        } else {
+            held.extend_from_slice(data);
+            let used = self.rows(&held, out, hits);
+            held.drain(..used.unwrap_or(0));
+            used
+        };
+        let too_long = held.len() > limits::MASKED_ROW_BYTES_MAX as usize;
+        self.held = held;
+        match used {
+            Ok(_) if too_long => self.fail(CopyFault::RowTooLong),
+            Ok(_) => Ok(()),
             Err(fault) => self.fail(fault),
         }
     }
@@ -350,91 +365,87 @@ impl CopyMasker {
         }
         // Most rows have no candidate. That holds for the values too, unless they are escaped, and
         // a delimiter between two fields only adds candidates.
-        self.detectors.candidates(row, &mut self.scratch.blocks);
-        let search = !self.scratch.blocks.is_empty() || dialect.is_escaped(row);
-        if !search && !self.strict {
+        let mut scratch = std::mem::take(&mut self.row);
+        self.detectors.candidates(row, &mut scratch.blocks);
+        let is_escaped = dialect.is_escaped(row);
+        let done = if self.strict || is_escaped || !scratch.blocks.is_empty() {
+            let mut fields = std::mem::take(&mut self.fields);
+            dialect.split(row, is_escaped, &mut fields);
+            let done = self.walk(row, (&fields, is_escaped), &mut scratch, (out, hits));
+            self.fields = fields;
+            done
+        } else {
             out.extend_from_slice(row);
-            return Ok(());
-        }
-        let Some(fields) = self.fields(row, &dialect) else {
-            return Err(CopyFault::FieldCount);
+            Ok(())
         };
-        for (index, (start, end)) in fields.into_iter().enumerate() {
-            if index > 0 {
-                out.push(dialect.delimiter);
-            }
-            let raw = &row[start..end];
-            let column = self.columns.as_ref().and_then(|columns| columns.get(index));
-            let hidden = column.is_some_and(Column::is_hidden);
-            if search || hidden {
-                self.field(index, raw, &dialect, (out, hits));
-            } else {
-                out.extend_from_slice(raw);
-            }
-        }
-        Ok(())
+        self.row = scratch;
+        done
     }
 
-    /// Spans of the fields, if they are as many as planned.
-    fn fields(&self, row: &[u8], dialect: &Dialect) -> Option<Vec<(usize, usize)>> {
-        let fields = dialect.split(row);
+    /// Masks one field after the other; what lies between those that change is copied in one piece.
+    fn walk(
+        &mut self,
+        row: &[u8],
+        (fields, is_escaped): (&[(usize, usize)], bool),
+        Scratch { blocks, finds }: &mut Scratch,
+        (out, hits): (&mut Vec<u8>, &mut Hits),
+    ) -> Result<(), CopyFault> {
         let planned = self.columns.as_ref().map(Vec::len);
         // A table without columns sends empty lines.
-        let right = planned == Some(fields.len()) || (planned == Some(0) && row.is_empty());
-        (right || !self.strict).then_some(fields)
-    }
-
-    fn field(
-        &mut self,
-        index: usize,
-        raw: &[u8],
-        dialect: &Dialect,
-        (out, hits): (&mut Vec<u8>, &mut Hits),
-    ) {
-        let known = self.columns.as_ref().and_then(|columns| columns.get(index));
-        let action = known.map_or(Action::Scan(Scan::Text), |column| column.action);
-        if raw == dialect.null || action == Action::Pass {
-            out.extend_from_slice(raw);
-            return;
+        let fits = planned == Some(fields.len()) || (planned == Some(0) && row.is_empty());
+        if self.strict && !fits {
+            return Err(CopyFault::FieldCount);
         }
-        let number = u16::try_from(index).unwrap_or(u16::MAX);
-        match action {
-            Action::Pass => {}
-            Action::Hide { whole, operator, cause } => {
-                hits.add(number, cause, operator);
-                let value = dialect.read(raw);
-                dialect.write_whole(whole, &value, out);
+        let dialect = Rc::clone(&self.dialect);
+        let search = is_escaped || !blocks.is_empty();
+        let mut cursor = Cursor::new(blocks);
+        let mut copied = 0;
+        for (index, &(start, end)) in fields.iter().enumerate() {
+            let raw = &row[start..end];
+            let known = self.columns.as_ref().and_then(|columns| columns.get(index));
+            let (action, type_oid) = known
+                .map_or((Action::Scan(Scan::Text), 0), |column| (column.action, column.type_oid));
+            let passes = match action {
+                Action::Pass => true,
+                Action::Scan(_) => !search,
+                Action::Hide { .. } => false,
+            };
+            if passes || raw == dialect.null {
+                continue;
             }
-            Action::Scan(scan) => {
-                let value = dialect.read(raw);
-                let finds = self.detectors.find(&value, &mut self.scratch);
-                if finds.is_empty() {
-                    out.extend_from_slice(raw);
-                    return;
+            let value = dialect.read(raw);
+            let number = u16::try_from(index).unwrap_or(u16::MAX);
+            match action {
+                Action::Pass => {}
+                Action::Hide { whole, operator, cause } => {
+                    hits.add(number, cause, operator);
+                    out.extend_from_slice(&row[copied..start]);
+                    dialect.write_whole(whole, &value, out);
+                    copied = end;
                 }
-                text::count(&self.detectors, finds, number, hits);
-                let type_oid = known.map_or(0, |column| column.type_oid);
-                if text::nullifies(&self.detectors, finds) {
-                    dialect.write_whole(Whole::Null, &value, out);
-                } else if matches!(scan, Scan::Digits | Scan::Opaque) {
-                    dialect.write_whole(types::failsafe(type_oid, false), &value, out);
-                } else {
-                    let mut json = JsonReader::default();
-                    let (mut masked, mut kept) = (Vec::new(), 0);
-                    for found in finds {
-                        let part = match scan {
-                            Scan::Json(_) => json.part(&self.detectors, &value, found),
-                            _ => text::plain_part(&self.detectors, found),
-                        };
-                        masked.extend_from_slice(&value[kept..part.start]);
-                        part.write(&value, &mut masked);
-                        kept = part.end;
+                Action::Scan(scan) => {
+                    let found: &[Found] = match &value {
+                        Cow::Borrowed(part) if dialect.apart => {
+                            // Behind the quote, if there is one.
+                            let from = start + usize::from(part.len() < raw.len());
+                            let span = (from, from + part.len());
+                            cursor.find(&self.detectors, row, span, finds);
+                            &finds.list
+                        }
+                        value => self.detectors.find(value, &mut self.value),
+                    };
+                    if !found.is_empty() {
+                        text::count(&self.detectors, found, number, hits);
+                        out.extend_from_slice(&row[copied..start]);
+                        let column = (scan, type_oid);
+                        write_found(&self.detectors, column, (&value, found), &dialect, out);
+                        copied = end;
                     }
-                    masked.extend_from_slice(&value[kept..]);
-                    dialect.write(&masked, out);
                 }
             }
         }
+        out.extend_from_slice(&row[copied..]);
+        Ok(())
     }
 
     /// One tuple of the binary format, which is laid out as a DataRow; 0 when it is not complete.
@@ -495,6 +506,35 @@ impl CopyMasker {
         };
         Ok(Plan::new(columns, Rc::clone(&self.detectors)))
     }
+}
+
+/// Appends a value in which something was found.
+fn write_found(
+    detectors: &Detectors,
+    (scan, type_oid): (Scan, u32),
+    (value, finds): (&[u8], &[Found]),
+    dialect: &Dialect,
+    out: &mut Vec<u8>,
+) {
+    if text::nullifies(detectors, finds) {
+        return dialect.write_whole(Whole::Null, value, out);
+    }
+    if matches!(scan, Scan::Digits | Scan::Opaque) {
+        return dialect.write_whole(types::failsafe(type_oid, false), value, out);
+    }
+    let mut json = JsonReader::default();
+    let (mut masked, mut kept) = (Vec::new(), 0);
+    for found in finds {
+        let part = match scan {
+            Scan::Json(_) => json.part(detectors, value, found),
+            _ => text::plain_part(detectors, found),
+        };
+        masked.extend_from_slice(&value[kept..part.start]);
+        part.write(value, &mut masked);
+        kept = part.end;
+    }
+    masked.extend_from_slice(&value[kept..]);
+    dialect.write(&masked, out);
 }
 
 /// Where the tuple at the front ends; `None` when it is not complete.

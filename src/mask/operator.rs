@@ -89,20 +89,39 @@ fn stars(value: &[u8], out: &mut Vec<u8>) {
 /// separators. An e-mail keeps its first letter and its domain. Other encodings than UTF-8 are
 /// hidden whole, because a kept byte could be half of a character.
 fn partial(value: &[u8], out: &mut Vec<u8>) {
-    let Ok(text) = std::str::from_utf8(value) else {
-        return stars(value, out);
-    };
-    if let Some((local, domain)) = text.split_once('@')
+    let at_sign = memchr::memchr(b'@', value);
+    if let Some((local, domain)) = at_sign.map(|at| (&value[..at], &value[at + 1..]))
         && is_plain_email(local, domain)
     {
-        for (index, c) in local.chars().enumerate() {
-            out.push(if index == 0 && local.len() > 1 { c as u8 } else { b'*' });
-        }
-        out.push(b'@');
-        out.extend_from_slice(domain.as_bytes());
+        let shown = usize::from(local.len() > 1);
+        out.extend_from_slice(&local[..shown]);
+        out.resize(out.len() + local.len() - shown, b'*');
+        out.extend_from_slice(&value[local.len()..]);
         return;
     }
-    let is_separator = |c: char| matches!(c, ' ' | '-' | '.' | '/' | '_' | '(' | ')' | ',' | ':');
+    match std::str::from_utf8(value) {
+        Ok(_) if value.is_ascii() => partial_ascii(value, out),
+        Ok(text) => partial_text(text, out),
+        Err(_) => stars(value, out),
+    }
+}
+
+/// A byte is a character.
+fn partial_ascii(value: &[u8], out: &mut Vec<u8>) {
+    let counted = value.iter().filter(|byte| !is_separator(**byte)).count();
+    let mut kept = if counted >= KEPT + HIDDEN_MIN { KEPT } else { 0 };
+    let mut hidden = value.len();
+    while kept > 0 && hidden > 0 {
+        hidden -= 1;
+        kept -= usize::from(!is_separator(value[hidden]));
+    }
+    let (hidden, shown) = value.split_at(hidden);
+    out.extend(hidden.iter().map(|&byte| if is_separator(byte) { byte } else { b'*' }));
+    out.extend_from_slice(shown);
+}
+
+fn partial_text(text: &str, out: &mut Vec<u8>) {
+    let is_separator = |c: char| u8::try_from(c).is_ok_and(is_separator);
     let counted = text.chars().filter(|&c| !is_separator(c)).count();
     let hidden = if counted >= KEPT + HIDDEN_MIN { counted - KEPT } else { counted };
     let mut seen = 0;
@@ -120,12 +139,16 @@ fn partial(value: &[u8], out: &mut Vec<u8>) {
     }
 }
 
+fn is_separator(byte: u8) -> bool {
+    matches!(byte, b' ' | b'-' | b'.' | b'/' | b'_' | b'(' | b')' | b',' | b':')
+}
+
 /// Whether the value is one e-mail address and nothing else, so that its domain may be shown.
-fn is_plain_email(local: &str, domain: &str) -> bool {
+fn is_plain_email(local: &[u8], domain: &[u8]) -> bool {
     let local_ok = !local.is_empty()
-        && local.bytes().all(|b| b.is_ascii_alphanumeric() || b"._%+-".contains(&b));
-    let domain_ok = domain.contains('.')
-        && domain.bytes().all(|b| b.is_ascii_alphanumeric() || b".-".contains(&b));
+        && local.iter().all(|b| b.is_ascii_alphanumeric() || b"._%+-".contains(b));
+    let domain_ok = domain.contains(&b'.')
+        && domain.iter().all(|b| b.is_ascii_alphanumeric() || b".-".contains(b));
     local_ok && domain_ok
 }
 
@@ -136,6 +159,8 @@ const HIDDEN_MIN: usize = 5;
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn check(operator: Operator, value: &str, expect: &str) {
@@ -166,6 +191,17 @@ mod tests {
         check(Operator::Partial, "123456789", "*****6789");
         check(Operator::Partial, "", "");
         check(Operator::Partial, "Zo\u{eb} Fuchs", "*** *****");
+    }
+
+    proptest! {
+        /// The way for ASCII is the way for text.
+        #[test]
+        fn partial_is_the_same_for_bytes_and_characters(text in "[ -~]{0,40}|[a-c.-]{0,12}") {
+            let (mut bytes, mut characters) = (Vec::new(), Vec::new());
+            partial_ascii(text.as_bytes(), &mut bytes);
+            partial_text(&text, &mut characters);
+            prop_assert_eq!(bytes, characters);
+        }
     }
 
     #[test]

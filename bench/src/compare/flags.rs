@@ -16,9 +16,9 @@ weir-bench compare: weir, HAProxy (TCP) and pgbouncer (session) in front of one 
                     closed-prepared lone sync-64 answers copy-out copy-in select-wide
                     select-200b select-64k connect tls-prepared tls-closed tls-copy-out
                     tls-connect storm syscalls idle tls-idle
-  --arms A,B        direct haproxy pgbouncer weir weir-sync (for lone and sync-64) haproxy-again
-                    (left out by default; it shows the noise); the tls-* workloads have TLS on both
-                    legs of these
+  --arms A,B        direct haproxy pgbouncer weir weir-masks (for fixed-prepared, copy-out and
+                    select-wide) weir-sync (for lone and sync-64) haproxy-again (left out by
+                    default; it shows the noise); the tls-* workloads have TLS on both legs
   --rate N          transactions per second offered in the fixed-* workloads (default 4000)
   --storm N         connections in the storm (default 10000)
   --weir PATH       weir's binary (default target/release/weir); the arm is left out without it
@@ -109,7 +109,7 @@ impl Default for Flags {
             rounds: 5,
             seconds: 5.0,
             only: vec![],
-            arms: list("direct,haproxy,pgbouncer,weir,weir-sync"),
+            arms: list("direct,haproxy,pgbouncer,weir,weir-masks,weir-sync"),
             rate: 4000,
             storm: 10_000,
             weir: "target/release/weir".into(),

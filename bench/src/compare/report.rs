@@ -180,14 +180,14 @@ impl Report {
     }
 
     /// Whom the arms are compared with: those that were measured. weir with itself only where it
-    /// has two durabilities.
+    /// has two durabilities, or masks and none.
     fn others(
         &self,
         workload: &Workload,
         primary: &Metric,
     ) -> Vec<(&'static str, &'static [&'static str])> {
         let mut others = vec![("haproxy", HAPROXY), ("best rival", RIVALS)];
-        if matches!(workload.arms, Arms::All | Arms::Weir) {
+        if matches!(workload.arms, Arms::Synced | Arms::Masked | Arms::Weir) {
             others.push((WEIR, &[WEIR]));
         }
         let measured = |arm: &&str| self.spread(workload.name, arm, primary.name).is_some();

@@ -9,6 +9,7 @@
 //!                --> pgbouncer  session, SCRAM twice --+
 //!                --> weir       one shard, SCRAM twice-+
 //!                --> weir-sync  the same, `sync` ------+
+//!                --> weir-masks the same, with masks --+
 //! ```
 //!
 //! The arms of the TLS workloads, `direct-tls` and so on, are the same with TLS on both legs;
@@ -30,6 +31,15 @@ use super::flags::Flags;
 use super::workload::WORKLOADS;
 
 const ROLE: &str = "bench";
+/// One column of 16 is hidden but for its end; all values are searched.
+const MASKS: &str = "\
+[[mask]]
+columns = [\"public.bulk.c03\"]
+operator = \"partial\"
+[[mask]]
+detect = [\"credit-card\", \"iban\", \"private-key\", \"jwt\"]
+operator = \"redact\"
+";
 const STARTUP_MAX: Duration = Duration::from_secs(30);
 /// 16 columns of 64 bytes: about 1 KB a row.
 const BULK_ROWS: u64 = 100_000;
@@ -41,6 +51,8 @@ pub const WEIR: &str = "weir";
 pub const WEIR_SYNC: &str = "weir-sync";
 /// The arm of another binary of weir.
 pub const WEIR_OTHER: &str = "weir-other";
+/// The arm that masks what it passes.
+pub const WEIR_MASKS: &str = "weir-masks";
 /// What the names of arms with TLS end with.
 pub const TLS: &str = "-tls";
 
@@ -131,7 +143,7 @@ impl Rig {
             "direct" => Kind::Direct,
             "haproxy" | "haproxy-again" => Kind::Haproxy,
             "pgbouncer" => Kind::Pgbouncer,
-            WEIR | WEIR_SYNC | WEIR_OTHER => Kind::Weir,
+            WEIR | WEIR_SYNC | WEIR_MASKS | WEIR_OTHER => Kind::Weir,
             other => return Err(format!("{other}: no such arm")),
         };
         let path = self.programs.weir_of(name);
@@ -239,6 +251,7 @@ impl Rig {
         let secret = self.folder.join("weir.password");
         write(&secret, &self.password)?;
         let path = self.folder.join(format!("{}.toml", arm.name));
+        let masks = if arm.name == WEIR_MASKS { MASKS } else { "" };
         let (listen_tls, target_tls) = match arm.has_tls() {
             false => (String::new(), "disable"),
             true => (
@@ -258,7 +271,7 @@ impl Rig {
              address = \"127.0.0.1:{}\"\ntls = \"{target_tls}\"\ndurability = \"{durability}\"\n\
              [[target.credential]]\nrole = \"{ROLE}\"\npassword = {{ file = {secret:?} }}\n\
              [[identity.user]]\nname = \"{ROLE}\"\npassword = {{ file = {secret:?} }}\n\
-             [[rule]]\nname = \"everything\"\nwhen = {{}}\nthen = \"allow\"\n{}",
+             [[rule]]\nname = \"everything\"\nwhen = {{}}\nthen = \"allow\"\n{}{masks}",
             arm.port,
             free_port()?,
             self.postgres_port,

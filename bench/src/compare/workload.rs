@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use super::flags::Flags;
 use super::pgbench::{self, Load};
 use super::proc::Cost;
-use super::rig::{Rig, TLS, WEIR, WEIR_SYNC};
+use super::rig::{Rig, TLS, WEIR, WEIR_MASKS, WEIR_SYNC};
 use super::{Result, disk, idle, sink, storm};
 
 /// A number that a workload gives.
@@ -72,10 +72,12 @@ pub struct Bulk {
 /// The arms that a workload is for.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub enum Arms {
-    /// All but weir with `sync` durability.
+    /// Neither weir with `sync` durability nor with masks.
     Usual,
-    /// That one too.
-    All,
+    /// With `sync` durability, too.
+    Synced,
+    /// With masks, too.
+    Masked,
     /// weir only, in `write` mode and in `sync` mode.
     Weir,
     /// The usual ones, with TLS on both legs.
@@ -115,6 +117,10 @@ const fn workload(
     Workload { name, about, kind, primary, once: false, arms: Arms::Usual }
 }
 
+const fn masked(workload: Workload) -> Workload {
+    Workload { arms: Arms::Masked, ..workload }
+}
+
 const fn over_tls(
     name: &'static str,
     about: &'static str,
@@ -138,12 +144,12 @@ pub const WORKLOADS: [Workload; 22] = [
         "cpu_us_per_txn",
         open("extended"),
     ),
-    workload(
+    masked(workload(
         "fixed-prepared",
         "offered rate, 16 clients, prepared statements",
         "cpu_us_per_txn",
         open("prepared"),
-    ),
+    )),
     workload(
         "closed-simple",
         "as fast as it goes, 32 clients, simple protocol",
@@ -157,7 +163,7 @@ pub const WORKLOADS: [Workload; 22] = [
         closed("prepared", 32),
     ),
     Workload {
-        arms: Arms::All,
+        arms: Arms::Synced,
         ..workload("lone", "one client, prepared statements", "mean_us", closed("prepared", 1))
     },
     Workload {
@@ -180,24 +186,24 @@ pub const WORKLOADS: [Workload; 22] = [
             text: Some("SELECT * FROM bulk LIMIT 200;\n"),
         }),
     ),
-    workload(
+    masked(workload(
         "copy-out",
         "COPY of 1 KB rows to a sink",
         "cpu_s_per_gb",
         bulk("COPY bulk TO STDOUT", None),
-    ),
+    )),
     workload(
         "copy-in",
         "COPY of rows of 100 bytes, a message each, into nothing",
         "cpu_s_per_gb",
         Kind::CopyIn("COPY sunk FROM STDIN WHERE false"),
     ),
-    workload(
+    masked(workload(
         "select-wide",
         "SELECT of 1 KB rows, 17 columns, to a sink",
         "cpu_s_per_gb",
         bulk("SELECT * FROM bulk", None),
-    ),
+    )),
     workload(
         "select-200b",
         "SELECT of rows of 200 bytes to a sink",
@@ -281,10 +287,11 @@ impl Workload {
     pub fn is_for(&self, arm: &str) -> bool {
         let (base, tls) = arm.strip_suffix(TLS).map_or((arm, false), |base| (base, true));
         match self.arms {
-            Arms::Usual => !tls && base != WEIR_SYNC,
-            Arms::All => !tls,
+            Arms::Usual => !tls && base != WEIR_SYNC && base != WEIR_MASKS,
+            Arms::Synced => !tls && base != WEIR_MASKS,
+            Arms::Masked => !tls && base != WEIR_SYNC,
             Arms::Weir => !tls && (base == WEIR || base == WEIR_SYNC),
-            Arms::Tls => tls && base != WEIR_SYNC,
+            Arms::Tls => tls && base != WEIR_SYNC && base != WEIR_MASKS,
         }
     }
 

@@ -45,9 +45,18 @@ pub fn row(values: &[String]) -> Vec<u8> {
 
 /// 1 KB of prose in eight columns, nothing to find in it.
 pub fn clean_row(number: usize) -> Vec<u8> {
+    row(&clean_columns(number))
+}
+
+/// The same as COPY writes it.
+pub fn clean_line(number: usize) -> Vec<u8> {
+    (clean_columns(number).join("\t") + "\n").into_bytes()
+}
+
+fn clean_columns(number: usize) -> Vec<String> {
     let words = "the weir was built of oak and stone below the mill and holds the river back in dry years; ";
     let column = |n: usize| words.chars().cycle().skip(number * 7 + n * 13).take(126).collect();
-    row(&(0..8).map(column).collect::<Vec<String>>())
+    (0..8).map(column).collect()
 }
 
 /// The same with an e-mail address and a card number in two of the columns.

@@ -6,12 +6,14 @@
 use std::hint::black_box;
 
 use weir::config::settings::MaskSpec;
-use weir::decide::Classifier;
 use weir::decide::classify::classify_uncached;
+use weir::decide::{Classifier, Effect, Statement};
 use weir::fault::Malformed;
 use weir::identify::scram::{
     Binding, ClientExchange, MECHANISM, SaltedCache, ServerExchange, Verifier,
 };
+use weir::mask::catalog::{Catalog, Column, Relation};
+use weir::mask::copy::CopyPlanned;
 use weir::mask::plan::{Field, Planned};
 use weir::mask::{Edits, Hits, Operator, Plan, Policy};
 use weir::record::journal::{self, END_BYTES, Frames, Step as JournalStep};
@@ -52,7 +54,7 @@ impl Work {
 }
 
 /// Every stage, in the order of the flow.
-pub const STAGES: [Stage; 16] = [
+pub const STAGES: [Stage; 17] = [
     Stage {
         name: "login",
         about: "SCRAM of a client and of a target, derived keys at hand",
@@ -106,6 +108,11 @@ pub const STAGES: [Stage; 16] = [
         name: "mask-columns",
         about: "a row of 1 KB, one column masked whole",
         prepare: mask_columns,
+    },
+    Stage {
+        name: "mask-copy",
+        about: "a line of COPY of 1 KB, one column masked in part, the others searched",
+        prepare: mask_copy,
     },
     Stage { name: "seal", about: "a command and its response into Parquet", prepare: disk::seal },
     Stage {
@@ -279,15 +286,47 @@ fn mask(spec: MaskSpec, row: fn(usize) -> Vec<u8>, hits_per_row: u64) -> Work {
     Work::new((ROWS, bytes), ROWS * (1 + hits_per_row), pass)
 }
 
-/// A plan for eight text columns of one table, with a catalog that knows it.
-fn plan(spec: MaskSpec) -> Plan {
-    use weir::mask::catalog::{Catalog, Column, Relation};
-    const TABLE: u32 = 16_384;
-    const TEXT: u32 = 25;
-    let names: Vec<String> = (0..8).map(|n| format!("c{n}")).collect();
-    let numbered = || names.iter().zip(1_i16..);
-    let columns = numbered()
-        .map(|(name, attnum)| Column { attnum, name: name.clone(), type_oid: TEXT })
+fn mask_copy() -> Work {
+    const ROWS: u64 = 1000;
+    let rows: Vec<Vec<u8>> = (0..ROWS as usize).map(corpus::clean_line).collect();
+    let bytes = rows.iter().map(Vec::len).sum::<usize>() as u64;
+    let columns = vec!["*.*.c3".into()];
+    let view = Policy::compile(&[MaskSpec { columns, operator: Operator::Partial, ..detectors() }])
+        .view("bench", &[]);
+    let classified = classify_uncached(b"COPY notes TO STDOUT");
+    let [Statement { effect: Effect::Copy(copy), .. }] = &classified.statements[..] else {
+        panic!("COPY is one statement");
+    };
+    let planned = view.copy(Some(&catalog()), copy, &classified.statements[0]);
+    let CopyPlanned::Masked(mut masker) = planned else { panic!("{planned:?}") };
+    let (mut hits, mut out) = (Hits::default(), Vec::new());
+    let pass = move || {
+        let mut fed = 0;
+        for line in &rows {
+            out.clear();
+            fed += u64::from(masker.feed(line, &mut out, &mut hits).is_ok());
+            black_box(&out);
+        }
+        let found = hits.total();
+        hits.drain();
+        fed + found
+    };
+    Work::new((ROWS, bytes), 2 * ROWS, pass)
+}
+
+const TABLE: u32 = 16_384;
+const TEXT: u32 = 25;
+
+fn column_names() -> Vec<String> {
+    (0..8).map(|n| format!("c{n}")).collect()
+}
+
+/// Of one table with eight text columns.
+fn catalog() -> Catalog {
+    let columns = column_names()
+        .into_iter()
+        .zip(1_i16..)
+        .map(|(name, attnum)| Column { attnum, name, type_oid: TEXT })
         .collect();
     let relation = Relation {
         oid: TABLE,
@@ -297,8 +336,15 @@ fn plan(spec: MaskSpec) -> Plan {
         sources: vec![],
         columns,
     };
-    let catalog = Catalog::new([relation]);
-    let fields: Vec<Field<'_>> = numbered()
+    Catalog::new([relation])
+}
+
+/// A plan for the columns of that table.
+fn plan(spec: MaskSpec) -> Plan {
+    let (names, catalog) = (column_names(), catalog());
+    let fields: Vec<Field<'_>> = names
+        .iter()
+        .zip(1_i16..)
         .map(|(name, attnum)| Field {
             name: name.as_bytes(),
             table_oid: TABLE,

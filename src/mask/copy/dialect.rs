@@ -18,24 +18,23 @@ pub(super) struct Dialect {
     pub quote: Option<(u8, u8)>,
     /// Neither text nor CSV: the rest says nothing.
     pub binary: bool,
+    /// Whether a candidate in the row is one of its field: only the end of a run of digits depends
+    /// on what stands before the run.
+    pub apart: bool,
 }
 
 impl Dialect {
     pub fn of(format: &CopyFormat) -> Dialect {
-        match format {
-            CopyFormat::Text { delimiter, null, .. } => {
-                Dialect { delimiter: *delimiter, null: null.clone(), quote: None, binary: false }
+        let (delimiter, null, quote, binary) = match format {
+            CopyFormat::Text { delimiter, null, .. } => (*delimiter, null.clone(), None, false),
+            CopyFormat::Csv { delimiter, quote, escape, null, .. } => {
+                (*delimiter, null.clone(), Some((*quote, *escape)), false)
             }
-            CopyFormat::Csv { delimiter, quote, escape, null, .. } => Dialect {
-                delimiter: *delimiter,
-                null: null.clone(),
-                quote: Some((*quote, *escape)),
-                binary: false,
-            },
-            CopyFormat::Binary => {
-                Dialect { delimiter: 0, null: Vec::new(), quote: None, binary: true }
-            }
-        }
+            CopyFormat::Binary => (0, Vec::new(), None, true),
+        };
+        let joins = |byte: u8| byte.is_ascii_digit() || matches!(byte, b' ' | b'-');
+        let apart = !joins(delimiter) && quote.is_none_or(|(quote, _)| !joins(quote));
+        Dialect { delimiter, null, quote, binary, apart }
     }
 
     /// Whether some value of the row may not be the bytes of its field.
@@ -47,10 +46,18 @@ impl Dialect {
         }
     }
 
-    /// Spans of the fields of a row.
-    pub fn split(&self, row: &[u8]) -> Vec<(usize, usize)> {
-        let mut fields = Vec::new();
-        let (mut start, mut at, mut quoted) = (0, 0, false);
+    /// Spans of the fields of a row, into `fields`.
+    pub fn split(&self, row: &[u8], is_escaped: bool, fields: &mut Vec<(usize, usize)>) {
+        fields.clear();
+        let mut start = 0;
+        if !is_escaped {
+            for at in memchr::memchr_iter(self.delimiter, row) {
+                fields.push((start, at));
+                start = at + 1;
+            }
+            return fields.push((start, row.len()));
+        }
+        let (mut at, mut quoted) = (0, false);
         while at < row.len() {
             let byte = row[at];
             match self.quote {
@@ -66,7 +73,6 @@ impl Dialect {
             at += 1;
         }
         fields.push((start, row.len()));
-        fields
     }
 
     /// The value that a field stands for.
@@ -80,19 +86,7 @@ impl Dialect {
 
     /// Appends a value, so that it reads as itself.
     pub fn write(&self, value: &[u8], out: &mut Vec<u8>) {
-        match self.quote {
-            None => value.iter().for_each(|&byte| self.escape(byte, out)),
-            Some((quote, escape)) => {
-                out.push(quote);
-                for &byte in value {
-                    if byte == quote || byte == escape {
-                        out.push(escape);
-                    }
-                    out.push(byte);
-                }
-                out.push(quote);
-            }
-        }
+        self.write_with(out, |out| out.extend_from_slice(value));
     }
 
     pub fn write_whole(&self, whole: Whole, value: &[u8], out: &mut Vec<u8>) {
@@ -101,14 +95,36 @@ impl Dialect {
             Whole::Fixed(bytes) => self.write(bytes, out),
             Whole::EmptyArray(_) => self.write(b"{}", out),
             Whole::Text(operator) => {
-                let mut masked = Vec::with_capacity(value.len());
-                operator::whole_text(operator, value, &mut masked);
-                self.write(&masked, out);
+                self.write_with(out, |out| operator::whole_text(operator, value, out));
             }
         }
     }
 
-    fn escape(&self, byte: u8, out: &mut Vec<u8>) {
+    /// Appends the value that `put` appends, so that it reads as itself. Most hold nothing that has
+    /// to be escaped, and stay where they were put.
+    fn write_with(&self, out: &mut Vec<u8>, put: impl FnOnce(&mut Vec<u8>)) {
+        let quote = self.quote.map(|(quote, _)| quote);
+        out.extend(quote);
+        let start = out.len();
+        put(out);
+        let value = out.get(start..).unwrap_or_default();
+        if value.iter().any(|&byte| self.escape(byte).is_some()) {
+            let value = out.split_off(start);
+            for byte in value {
+                match self.escape(byte) {
+                    Some(escaped) => out.extend_from_slice(&escaped),
+                    None => out.push(byte),
+                }
+            }
+        }
+        out.extend(quote);
+    }
+
+    /// What stands for a byte that does not stand for itself.
+    fn escape(&self, byte: u8) -> Option<[u8; 2]> {
+        if let Some((quote, escape)) = self.quote {
+            return (byte == quote || byte == escape).then_some([escape, byte]);
+        }
         let letter = match byte {
             0x08 => b'b',
             0x0c => b'f',
@@ -118,9 +134,9 @@ impl Dialect {
             0x0b => b'v',
             b'\\' => b'\\',
             byte if byte == self.delimiter => byte,
-            byte => return out.push(byte),
+            _ => return None,
         };
-        out.extend_from_slice(&[b'\\', letter]);
+        Some([b'\\', letter])
     }
 }
 

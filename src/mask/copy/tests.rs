@@ -221,8 +221,51 @@ proptest! {
             dialect.write(&value, &mut raw);
             let read = dialect.read(&raw);
             prop_assert_eq!(read.as_ref(), value.as_slice());
-            prop_assert_eq!(dialect.split(&raw), vec![(0, raw.len())]);
+            let mut fields = vec![];
+            dialect.split(&raw, true, &mut fields);
+            prop_assert_eq!(fields, vec![(0, raw.len())]);
         }
+    }
+
+    /// Fields are searched with the candidates of the whole row: as if each were searched alone,
+    /// whatever stands between them.
+    #[test]
+    fn fields_are_searched_as_by_themselves(
+        row in "(4111111111111111[ \\-,\t]?){1,4}|[0-9 \\-\t,|D]{0,60}|[a-cD@.\t,|\"\\\\]{0,40}|\
+                (DE89370400440532013000|4111 1111 1111 1111|\t|,|-| |\"|a@b.cd|[0-9]){0,9}",
+        delimiter in prop::sample::select(&b"\t,|D -"[..]),
+        quote in prop::sample::select(&b"\"-|"[..]),
+        is_csv: bool,
+    ) {
+        let format = if is_csv {
+            let null = Vec::new();
+            CopyFormat::Csv { delimiter, quote, escape: quote, null, header: false }
+        } else {
+            CopyFormat::Text { delimiter, null: b"\\N".to_vec(), header: false }
+        };
+        prop_assume!(!is_csv || delimiter != quote);
+        let row = row.as_bytes();
+        let on = [Detector::Email, Detector::CreditCard, Detector::Iban, Detector::UsSsn];
+        let detectors = Detectors::new(on.map(|detector| (detector, Operator::Redact)));
+        let mut masker = CopyMasker::new(&format, None, false, Rc::new(detectors));
+        let (mut expect, mut fields) = (Vec::new(), Vec::new());
+        let (dialect, mut scratch) = (Rc::clone(&masker.dialect), Scratch::default());
+        dialect.split(row, true, &mut fields);
+        for (index, &(start, end)) in fields.iter().enumerate() {
+            expect.extend((index > 0).then_some(delimiter));
+            let raw = &row[start..end];
+            let value = dialect.read(raw);
+            let finds = masker.detectors.find(&value, &mut scratch);
+            if raw == dialect.null || finds.is_empty() {
+                expect.extend_from_slice(raw);
+            } else {
+                let column = (Scan::Text, 0);
+                write_found(&masker.detectors, column, (&value, finds), &dialect, &mut expect);
+            }
+        }
+        let (mut out, mut hits) = (Vec::new(), Hits::default());
+        masker.line(row, &mut out, &mut hits).expect("a row");
+        prop_assert_eq!(String::from_utf8_lossy(&out), String::from_utf8_lossy(&expect));
     }
 
     #[test]
