@@ -107,8 +107,7 @@ impl Dialect {
         out.extend(quote);
         let start = out.len();
         put(out);
-        let value = out.get(start..).unwrap_or_default();
-        if value.iter().any(|&byte| self.escape(byte).is_some()) {
+        if self.may_escape(out.get(start..).unwrap_or_default()) {
             let value = out.split_off(start);
             for byte in value {
                 match self.escape(byte) {
@@ -118,6 +117,17 @@ impl Dialect {
             }
         }
         out.extend(quote);
+    }
+
+    /// Whether some byte may not stand for itself. Without a branch, so that many are compared at
+    /// once.
+    fn may_escape(&self, value: &[u8]) -> bool {
+        let (low, others) = match self.quote {
+            None => (b' ', (b'\\', self.delimiter)),
+            Some(others) => (0, others),
+        };
+        let may = |byte: u8| (byte < low) | (byte == others.0) | (byte == others.1);
+        value.iter().fold(false, |is, &byte| is | may(byte))
     }
 
     /// What stands for a byte that does not stand for itself.
