@@ -7,6 +7,7 @@
 //! ```text
 //! Clear
 //! Unasked --SSLRequest--> Asked --S--> Tls        (sslnegotiation=direct begins with Tls)
+//!                           \--N, ?--> Failed <--/
 //! ```
 
 use std::io::{BufRead as _, Write as _};
@@ -74,6 +75,8 @@ enum State {
     Unasked(Box<ClientConnection>),
     Asked(Box<ClientConnection>),
     Tls(Box<ClientConnection>),
+    /// Nothing more may leave.
+    Failed,
 }
 
 impl Channel {
@@ -99,7 +102,7 @@ impl Channel {
     /// # Errors
     /// TLS has failed.
     pub fn seal(&mut self, out: &mut Vec<u8>, raw: &mut Vec<u8>) -> Result<(), String> {
-        self.0 = match std::mem::replace(&mut self.0, State::Clear) {
+        self.0 = match std::mem::replace(&mut self.0, State::Failed) {
             State::Clear if raw.is_empty() => {
                 std::mem::swap(out, raw);
                 State::Clear
@@ -113,6 +116,7 @@ impl Channel {
                 State::Asked(connection)
             }
             State::Asked(connection) => State::Asked(connection),
+            State::Failed => return Err(said(&"it has failed before")),
             State::Tls(mut connection) => {
                 if !connection.is_handshaking() {
                     connection.writer().write_all(out).map_err(|e| said(&e))?;
@@ -133,7 +137,7 @@ impl Channel {
     /// # Errors
     /// The server does not do TLS, or not as it should.
     pub fn open(&mut self, mut bytes: &[u8], mut each: impl FnMut(&[u8])) -> Result<(), String> {
-        self.0 = match (std::mem::replace(&mut self.0, State::Clear), bytes) {
+        self.0 = match (std::mem::replace(&mut self.0, State::Failed), bytes) {
             (State::Clear, _) => {
                 each(bytes);
                 State::Clear
@@ -145,6 +149,7 @@ impl Channel {
             (State::Asked(_) | State::Unasked(_), _) => {
                 return Err(said(&"the server does not answer whether it offers it"));
             }
+            (State::Failed, _) => return Err(said(&"it has failed before")),
             (State::Tls(mut connection), _) => {
                 // After the other side's close_notify nothing is taken any more.
                 while connection.read_tls(&mut bytes).map_err(|e| said(&e))? > 0 {
@@ -263,6 +268,8 @@ mod tests {
             sealed(&mut channel, b"");
             let why = channel.open(answer, |_| panic!("bytes in clear")).unwrap_err();
             assert!(why.contains(expect), "{why}");
+            let (mut out, mut raw) = (b"text".to_vec(), vec![]);
+            assert!(channel.seal(&mut out, &mut raw).is_err() && raw.is_empty());
         }
     }
 

@@ -421,6 +421,9 @@ impl<'a> Worker<'a> {
 
     fn lose(&mut self, index: usize, gone: &Gone) {
         let peer = &mut self.peers[index];
+        if matches!(peer.phase, Phase::Gone) {
+            return;
+        }
         peer.phase = Phase::Gone;
         self.outcome.lost += 1;
         self.outcome.first_error.get_or_insert_with(|| gone.to_string());
