@@ -287,14 +287,17 @@ fn an_entry_that_cannot_be_written_is_refused_and_told() {
         assert_eq!(refused.unwrap_err(), Refused::Disk);
     }
     append(&mut spool, session, 4, &response(4));
-    spool.open.segment.file = sound;
+    let unsound = std::mem::replace(&mut spool.open.segment.file, Arc::clone(&sound));
     append(&mut spool, session, 5, &chunk(5, &large));
+    spool.open.segment.file = unsound;
+    spool.append(session, 6, now(6), &chunk(6, &large)).unwrap_err();
+    spool.open.segment.file = sound;
     drop(spool);
     drop(inbox);
     let lake = Lake::new(&folder.0);
     let events = lake.events(&Filter::default()).unwrap();
     let told: Vec<_> = events.iter().map(|row| row.event.as_str()).collect();
-    assert_eq!(told, ["disk-error"], "one of three in a row");
+    assert_eq!(told, ["disk-error"; 2], "one of three in a row, and one after a success");
     let attrs: serde_json::Value = serde_json::from_str(&events[0].attrs).unwrap();
     assert_eq!(attrs["os_error"], i64::from(libc::EBADF));
 }
