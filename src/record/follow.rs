@@ -7,7 +7,6 @@
 //! followed in segments that are gone is in the lake under their names.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
-use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
@@ -106,7 +105,7 @@ impl Follow {
         let journal = self.data_dir.join(super::JOURNAL_FOLDER);
         let mut segments = Segments::new();
         for path in segment_paths(&journal).map_err(|e| LakeError::Io(journal.clone(), e))? {
-            let Ok(file) = File::open(&path) else { continue };
+            let Ok(file) = live::open(&path) else { continue };
             let head = live::read_at(&file, 0, HEADER_BYTES as u64)
                 .map_err(|error| LakeError::Io(path.clone(), error))?;
             if let Some(header) = Header::read(&head) {
@@ -187,7 +186,7 @@ enum Found {
 
 /// The whole frames behind the place, and moves it. `None`: the segment has another life now.
 fn read_fresh(place: &mut Place, header: &Header, path: &Path) -> std::io::Result<Option<Vec<u8>>> {
-    let Ok(file) = File::open(path) else { return Ok(None) };
+    let Ok(file) = live::open(path) else { return Ok(None) };
     let bytes = live::read_from(&file, place.offset as u64, header)?;
     let Some(bytes) = bytes else { return Ok(None) };
     let salt = header.salt();

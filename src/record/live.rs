@@ -9,6 +9,7 @@ use std::os::unix::fs::FileExt;
 use std::path::Path;
 
 use super::journal::{END_BYTES, Frame, HEADER_BYTES, Header};
+use super::map;
 use super::recover::segment_paths;
 
 const FIRST_READ_BYTES: u64 = 256 << 10;
@@ -35,8 +36,16 @@ pub(in crate::record) fn read_all(journal: &Path) -> io::Result<Vec<LiveSegment>
     Ok(live)
 }
 
-fn read_one(path: &Path) -> io::Result<Option<LiveSegment>> {
+/// Opens a segment so that reading it is not felt by the shard that writes it: the page cache takes
+/// what is not there in pages, as `pool::FILL_BYTES` has it.
+pub(in crate::record) fn open(path: &Path) -> io::Result<File> {
     let file = File::open(path)?;
+    map::read_by_page(&file);
+    Ok(file)
+}
+
+fn read_one(path: &Path) -> io::Result<Option<LiveSegment>> {
+    let file = open(path)?;
     let head = read_at(&file, 0, HEADER_BYTES as u64)?;
     let Some(header) = Header::read(&head) else { return Ok(None) };
     let rest = read_from(&file, HEADER_BYTES as u64, &header)?;

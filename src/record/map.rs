@@ -46,6 +46,10 @@ impl Map {
         if start == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
+        // A fault reads its page alone: read-ahead would fill the page cache with large folios, and
+        // later each store into one of them makes all of it dirty. `will_need` reads in pages.
+        // SAFETY: the range is the mapping, whose bytes the advice does not change.
+        unsafe { libc::madvise(start, length, libc::MADV_RANDOM) };
         let start = NonNull::new(start.cast()).ok_or(io::ErrorKind::OutOfMemory)?;
         Ok(Map { start, length })
     }
@@ -88,8 +92,8 @@ pub fn free_bytes(file: &File) -> io::Result<u64> {
     Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
 }
 
-/// Begins to read a range into the page cache, what of it is not there. Best effort: without it the
-/// first store into a page waits for the disk.
+/// Begins to read a range into the page cache, page by page, what of it is not there. Best effort:
+/// without it the first use of a page waits for the disk.
 pub fn will_need(file: &File, offset: u64, bytes: usize) {
     // SAFETY: no memory is involved.
     unsafe {
@@ -99,6 +103,22 @@ pub fn will_need(file: &File, offset: u64, bytes: usize) {
             bytes as libc::off_t,
             libc::POSIX_FADV_WILLNEED,
         );
+    }
+}
+
+/// Has a file read into the page cache page by page, wherever this handle reads it. Best effort.
+pub fn read_by_page(file: &File) {
+    // SAFETY: no memory is involved.
+    unsafe {
+        libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_RANDOM);
+    }
+}
+
+/// Drops what the page cache holds of a file, as far as it is on the disk. Best effort.
+pub fn forget(file: &File) {
+    // SAFETY: no memory is involved.
+    unsafe {
+        libc::posix_fadvise(file.as_raw_fd(), 0, 0, libc::POSIX_FADV_DONTNEED);
     }
 }
 

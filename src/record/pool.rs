@@ -59,6 +59,11 @@ impl SegmentFile {
         self.file.write_all_at(bytes, offset)
     }
 
+    /// Begins to read a range that the kernel may have taken from the page cache.
+    pub(in crate::record) fn will_need(&self, offset: u64, bytes: usize) {
+        map::will_need(&self.file, offset, bytes);
+    }
+
     /// Where it is.
     pub fn path(&self) -> &Path {
         &self.path
@@ -237,9 +242,7 @@ impl Maker {
                 Ok(Message::Register) => self.spools += 1,
                 Ok(Message::Want(to)) => wishes.push_back(to),
                 Ok(Message::Recycle(segment)) => self.recycle(segment),
-                Ok(Message::Ahead(file, offset)) => {
-                    map::will_need(&file.file, offset, AHEAD_BYTES);
-                }
+                Ok(Message::Ahead(file, offset)) => file.will_need(offset, AHEAD_BYTES),
                 Ok(Message::Settle(settled)) => {
                     let _nobody_waits = settled.send(());
                 }
@@ -335,6 +338,9 @@ impl Maker {
                 continue; // Not ours to judge: recovery reads it.
             }
             if file.metadata()?.len() == self.segment_bytes {
+                // Recovery has read it whole, so it lies in the page cache in large folios, of
+                // which `FILL_BYTES` says what they cost. `ahead` has it read page by page.
+                map::forget(&file);
                 let segment = self.map(file, &path)?;
                 self.free.push(segment);
                 self.files += 1;
@@ -383,6 +389,7 @@ fn create(path: &Path, bytes: u64) -> io::Result<File> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::live;
     use super::super::testing::{Folder, settings, wait_until};
     use super::*;
 
@@ -420,6 +427,49 @@ mod tests {
         }
         assert_eq!(names, [3, 9], "the free one, then one with a new name");
         assert!(dir.join("8.wal").exists() && !dir.join("5.wal").exists());
+    }
+
+    /// Bytes that this thread made dirty in page caches: what the next syncs write.
+    fn dirtied() -> u64 {
+        let counts = fs::read_to_string("/proc/thread-self/io").unwrap();
+        let count = counts.lines().find_map(|line| line.strip_prefix("write_bytes: "));
+        count.unwrap().parse().unwrap()
+    }
+
+    /// Where the page cache has no large folios this holds by itself.
+    #[test]
+    fn a_store_makes_one_page_dirty_whoever_read_the_file_before() {
+        let folder = Folder::new();
+        let dir = folder.journal();
+        fs::create_dir_all(&dir).unwrap();
+        let path = dir.join("3.wal");
+        // The longer the kernel reads on, the larger are the folios that it reads into.
+        let settings = JournalSettings { segment_bytes: 32 << 20, ..settings() };
+        create(&path, settings.segment_bytes).unwrap();
+        map::forget(&File::open(&path).unwrap());
+        let bytes = fs::read(&path).unwrap();
+        assert!(bytes.iter().all(|byte| *byte == 0));
+        let pool = SegmentPool::start(&dir, &settings).unwrap();
+        let (want, ready) = mpsc::sync_channel(1);
+        pool.want(&want);
+        let mut segment = ready.recv().unwrap();
+        assert_eq!(segment.file.path(), path);
+        let store = |segment: &mut Segment, reader, at: usize| {
+            pool.ahead(&segment.file, at);
+            pool.settle();
+            let before = dirtied();
+            segment.map.bytes_mut()[at] = 1;
+            let dirty = dirtied() - before;
+            assert!(dirty <= FILL_BYTES as u64, "after {reader}: {dirty} bytes");
+            segment.file.file.sync_data().unwrap();
+            map::forget(&segment.file.file);
+        };
+        store(&mut segment, "recovery", 30 << 20);
+        let file = live::open(&path).unwrap();
+        assert!(live::read_at(&file, 0, settings.segment_bytes).unwrap().contains(&1));
+        store(&mut segment, "search", 29 << 20);
+        assert!(segment.map.bytes().contains(&1));
+        store(&mut segment, "the sealer", 28 << 20);
     }
 
     #[test]

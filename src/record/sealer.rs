@@ -119,6 +119,7 @@ impl Work {
     }
 
     fn one(&mut self, sealed: SealedSegment) {
+        sealed.fetch();
         loop {
             let bytes = sealed.segment.map.bytes();
             match self.seal.seal(&bytes[..sealed.bytes], &sealed.header) {

@@ -43,6 +43,8 @@ const CALL_BYTES_MIN: usize = 8 << 10;
 const CALL_BYTES_MAX: usize = CHUNK_BYTES_MAX + 1024;
 /// A smaller segment has no room for an entry besides its reserve.
 pub const SEGMENT_BYTES_MIN: u64 = 256 << 10;
+/// What is read at once of a sealed segment that is not in memory.
+const FETCH_BYTES: usize = 1 << 20;
 /// How long `open` waits for its first segment.
 const FIRST_SEGMENT: Duration = Duration::from_secs(60);
 
@@ -71,6 +73,19 @@ pub struct SealedSegment {
     pub next_index: u64,
     /// Bytes used.
     pub bytes: usize,
+}
+
+impl SealedSegment {
+    /// Has it in memory, whole; the kernel may have taken it. A part at a time, so that the shards
+    /// do not wait for the disk behind all of it.
+    pub(in crate::record) fn fetch(&self) {
+        for (number, part) in self.segment.map.bytes()[..self.bytes].chunks(FETCH_BYTES).enumerate()
+        {
+            self.segment.file.will_need((number * FETCH_BYTES) as u64, part.len());
+            // Waits for the part.
+            std::hint::black_box(part.last().copied());
+        }
+    }
 }
 
 /// A flush that the shard's ring carries out. Holds the file open until it is handed back.

@@ -232,10 +232,11 @@ impl Texts {
                 (Encoding::RLE_DICTIONARY, text_bytes)
             }
             Values::Plain(bytes) => {
-                body.extend_from_slice(bytes);
                 let lengths = 4 * (self.levels.values() - self.levels.nulls());
                 let text_bytes = bytes.len() - lengths;
-                bytes.clear();
+                // A column that is never NULL has no levels, so nothing is moved or copied.
+                bytes.splice(..0, body.drain(..));
+                std::mem::swap(bytes, body);
                 (Encoding::PLAIN, text_bytes)
             }
         };
