@@ -7,6 +7,7 @@ use super::pgbench::{self, Load};
 use super::proc::Cost;
 use super::rig::{Rig, TLS, WEIR, WEIR_MASKS, WEIR_SYNC};
 use super::{Result, disk, idle, sink, storm};
+use std::time::Duration;
 
 /// A number that a workload gives.
 pub struct Metric {
@@ -26,7 +27,7 @@ const fn more(name: &'static str, heading: &'static str) -> Metric {
 
 /// Every metric, in the order of the columns. `added_us_per_txn` is derived: the machine's busy
 /// time minus that of the direct arm in the same round, `added_mean_us` likewise of one client.
-pub const METRICS: [Metric; 21] = [
+pub const METRICS: [Metric; 22] = [
     less("cpu_us_per_txn", "CPU us/txn"),
     less("kernel_us_per_txn", "in the kernel"),
     less("busiest_us_per_txn", "busiest thread"),
@@ -48,6 +49,7 @@ pub const METRICS: [Metric; 21] = [
     less("kib_before", "KiB before"),
     less("kib_after", "KiB after"),
     less("fdatasync_us", "fdatasync us"),
+    less("fdatasync_paused_us", "after a pause"),
 ];
 
 /// What is done to an arm.
@@ -305,10 +307,10 @@ impl Workload {
             Kind::Pgbench(load) => {
                 // Just before, so that the disk is as it is then.
                 let is_sync = rig.arms[arm].name == WEIR_SYNC;
-                let disk = is_sync.then(|| disk::fdatasync_us(rig.folder())).transpose()?;
+                let disk = is_sync.then(|| disk_values(rig)).transpose()?;
                 let window = pgbench::run(rig, &rig.arms[arm], load, flags.rate, flags.seconds)?;
                 let mut values = transaction_values(&window, load, is_proxy);
-                values.extend(disk.map(|latency| ("fdatasync_us", latency)));
+                values.extend(disk.into_iter().flatten());
                 Ok(Some((values, window.cost)))
             }
             Kind::Bulk(bulk) => {
@@ -344,6 +346,15 @@ impl Workload {
             }
         }
     }
+}
+
+/// What the disk takes by itself, beside what `sync` adds.
+fn disk_values(rig: &Rig) -> Result<[(&'static str, f64); 2]> {
+    let at_once = disk::fdatasync_us(rig.folder(), Duration::ZERO)?;
+    Ok([
+        ("fdatasync_us", at_once),
+        ("fdatasync_paused_us", disk::fdatasync_us(rig.folder(), disk::PAUSE)?),
+    ])
 }
 
 fn transaction_values(
