@@ -436,6 +436,13 @@ mod tests {
         count.unwrap().parse().unwrap()
     }
 
+    fn page_bytes() -> u64 {
+        let maps = fs::read_to_string("/proc/self/smaps").unwrap();
+        let size = maps.lines().find_map(|line| line.strip_prefix("KernelPageSize:"));
+        let kib: u64 = size.unwrap().trim().strip_suffix(" kB").unwrap().parse().unwrap();
+        kib << 10
+    }
+
     /// In a file system whose page cache has no large folios this holds by itself.
     #[test]
     fn a_store_makes_one_page_dirty_whoever_read_the_file_before() {
@@ -460,8 +467,7 @@ mod tests {
             let before = dirtied();
             segment.map.bytes_mut()[at] = 1;
             let dirty = dirtied() - before;
-            // Pages of Linux have 4 to 64 KiB.
-            assert!(dirty <= 64 << 10, "after {reader}: {dirty} bytes");
+            assert!(dirty <= page_bytes(), "after {reader}: {dirty} bytes");
             segment.file.file.sync_data().unwrap();
             map::forget(&segment.file.file);
         };
