@@ -131,3 +131,8 @@ const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize <= STATEMENT_TEXT_BYTES_MA
 const _: () = assert!(TOKEN_BYTES_MAX < AUTH_MESSAGE_BYTES_MAX as usize);
 const _: () = assert!(KEYS_WAIT_US < LOGIN_TIMEOUT_US);
 const _: () = assert!(PARSED_TEXT_BYTES_MAX <= COMMAND_HELD_BYTES_MAX as usize);
+
+/// Rules of a configuration: a verdict says by a bit for each which of them matched.
+pub const RULES_MAX: usize = 512;
+
+const _: () = assert!(RULES_MAX.is_multiple_of(64));

@@ -16,6 +16,7 @@ use super::settings::{
     RuleSpec, Secret, SessionAttrs, Settings, Target, TargetTls, TlsNegotiation, User,
 };
 use super::units;
+use crate::decide::Commands;
 use crate::identify::scram::{ITERATIONS_DEFAULT, Verifier};
 use crate::limits;
 
@@ -95,8 +96,9 @@ pub fn for_target_url(
         targets: Vec::new(),
         roles: Vec::new(),
         sources: Vec::new(),
-        commands: Vec::new(),
+        commands: Commands::default(),
         touches: Vec::new(),
+        facts: Vec::new(),
         minutes_utc: None,
         then: Effect::Allow,
     };
