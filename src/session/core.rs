@@ -21,6 +21,10 @@ use crate::clock::Now;
 pub struct Accepted {
     /// The session's id, UUIDv7.
     pub session_id: SessionId,
+    /// Index of the listener in the settings.
+    pub listener: usize,
+    /// What is spoken there.
+    pub protocol: Protocol,
     /// The client's address.
     pub client_addr: SocketAddr,
     /// The listener has a certificate.
@@ -209,7 +213,7 @@ impl Core {
 fn anonymous(accepted: &Accepted) -> SessionContext {
     SessionContext {
         session_id: accepted.session_id,
-        protocol: Protocol::Postgres.name(),
+        protocol: accepted.protocol.name(),
         user_name: String::new(),
         user_groups: Vec::new(),
         auth_method: String::new(),
