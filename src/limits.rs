@@ -131,3 +131,13 @@ const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize <= STATEMENT_TEXT_BYTES_MA
 const _: () = assert!(TOKEN_BYTES_MAX < AUTH_MESSAGE_BYTES_MAX as usize);
 const _: () = assert!(KEYS_WAIT_US < LOGIN_TIMEOUT_US);
 const _: () = assert!(PARSED_TEXT_BYTES_MAX <= COMMAND_HELD_BYTES_MAX as usize);
+
+/// Fields of one head; each crumb of a cookie counts.
+pub const HTTP_FIELDS_MAX: usize = 128;
+/// A head: of HTTP/2 with 32 bytes for each field besides its name and its value.
+pub const HTTP_HEAD_BYTES_MAX: usize = 64 << 10;
+
+/// HTTP/2: the table that a decoder learns (SETTINGS_HEADER_TABLE_SIZE, RFC 9113 6.5.2).
+pub const HPACK_TABLE_BYTES_MAX: u32 = 4 << 10;
+/// A field block as it is encoded, all its fragments together.
+pub const H2_BLOCK_BYTES_MAX: usize = 64 << 10;
