@@ -125,17 +125,38 @@ pub const DURATION_US_MAX: u64 = 3_600_000_000;
 /// Messages waiting in one mailbox between a shard and the control thread.
 pub const MAILBOX_MESSAGES_MAX: usize = 4_096;
 
+// HTTP.
+/// The request line (RFC 9112 3 asks for 8,000 at least).
+pub const HTTP_LINE_BYTES_MAX: usize = 8 << 10;
+/// A head with its line, or what it is decoded to.
+pub const HTTP_HEAD_BYTES_MAX: usize = 64 << 10;
+/// Fields of one head; in HTTP/2 the crumbs of a cookie are counted each.
+pub const HTTP_FIELDS_MAX: usize = 128;
+/// The value of one field.
+pub const HTTP_VALUE_BYTES_MAX: usize = 32 << 10;
+/// A method.
+pub const HTTP_METHOD_BYTES_MAX: usize = 32;
+/// Interim answers (1xx) before one answer.
+pub const HTTP_INTERIM_MAX: u32 = 16;
+/// Extensions of one chunk.
+pub const HTTP_CHUNK_EXTENSION_BYTES_MAX: usize = 256;
+/// Extensions of all chunks of one body.
+pub const HTTP_EXTENSIONS_BYTES_MAX: usize = 16 << 10;
+/// Trailers of one body.
+pub const HTTP_TRAILERS_MAX: usize = 16;
+/// Trailers of one body, together.
+pub const HTTP_TRAILER_BYTES_MAX: usize = 8 << 10;
+/// An event of a stream of server-sent events.
+pub const SSE_EVENT_BYTES_MAX: usize = 1 << 20;
+/// A message of a WebSocket that is held whole.
+pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1 << 20;
+
 const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize + 65_536 < ENTRY_BYTES_MAX);
 const _: () = assert!((ENTRY_BYTES_MAX as u64) + (1 << 20) < SEGMENT_BYTES_DEFAULT);
 const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize <= STATEMENT_TEXT_BYTES_MAX);
 const _: () = assert!(TOKEN_BYTES_MAX < AUTH_MESSAGE_BYTES_MAX as usize);
 const _: () = assert!(KEYS_WAIT_US < LOGIN_TIMEOUT_US);
 const _: () = assert!(PARSED_TEXT_BYTES_MAX <= COMMAND_HELD_BYTES_MAX as usize);
-
-/// Fields of one head; each crumb of a cookie counts.
-pub const HTTP_FIELDS_MAX: usize = 128;
-/// A head: of HTTP/2 with 32 bytes for each field besides its name and its value.
-pub const HTTP_HEAD_BYTES_MAX: usize = 64 << 10;
 
 /// HTTP/2: the table that a decoder learns (SETTINGS_HEADER_TABLE_SIZE, RFC 9113 6.5.2).
 pub const HPACK_TABLE_BYTES_MAX: u32 = 4 << 10;

@@ -1,3 +1,21 @@
-//! HTTP.
+//! HTTP/1.1 (RFC 9112), HTTP/2 (RFC 9113), WebSocket (RFC 6455) and server-sent events.
+//!
+//! In: bytes of either side in any split. Out: heads, pieces of bodies, messages, replies.
+//! Never: sockets, clocks, decisions; a repaired message; a panic or unbounded memory on peer bytes.
+//!
+//! ```text
+//!   h2        HTTP/2: frames, fields, streams and their windows
+//!   head      one message head, whichever version it came in: spans into one buffer
+//!   name      the field names that weir cares about, and what becomes of each
+//!   check     what every head must be, whichever version it came in
+//!   refused   the closed list of reasons for which a message is refused
+//! ```
 
+pub mod check;
 pub mod h2;
+pub mod head;
+pub mod name;
+pub mod refused;
+
+pub use head::Head;
+pub use refused::Refused;
