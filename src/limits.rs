@@ -158,7 +158,29 @@ const _: () = assert!(TOKEN_BYTES_MAX < AUTH_MESSAGE_BYTES_MAX as usize);
 const _: () = assert!(KEYS_WAIT_US < LOGIN_TIMEOUT_US);
 const _: () = assert!(PARSED_TEXT_BYTES_MAX <= COMMAND_HELD_BYTES_MAX as usize);
 
-/// HTTP/2: the table that a decoder learns (SETTINGS_HEADER_TABLE_SIZE, RFC 9113 6.5.2).
+// HTTP/2 (RFC 9113), per connection.
+/// The table that a decoder learns (SETTINGS_HEADER_TABLE_SIZE).
 pub const HPACK_TABLE_BYTES_MAX: u32 = 4 << 10;
+/// The payload of a frame (SETTINGS_MAX_FRAME_SIZE): the least that may be announced.
+pub const H2_FRAME_BYTES_MAX: u32 = 16 << 10;
 /// A field block as it is encoded, all its fragments together.
 pub const H2_BLOCK_BYTES_MAX: usize = 64 << 10;
+/// CONTINUATION frames of one field block (RUSTSEC-2024-0332).
+pub const H2_CONTINUATIONS_MAX: u32 = 8;
+/// Streams at a time; one that was reset counts until its work at the target has stopped.
+pub const H2_STREAMS_MAX: usize = 100;
+/// What a peer may send on one stream before weir has handed it on.
+pub const H2_STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// What a peer may send on all streams of a connection before weir has handed it on.
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+/// The time over which floods are counted.
+pub const H2_FLOOD_US: u64 = 10_000_000;
+/// Streams that the peer resets or has weir reset in that time (CVE-2023-44487, CVE-2025-8671), if
+/// they are half of all streams.
+pub const H2_RESETS_MAX: u32 = 100;
+/// Frames in that time that bring nothing forward.
+pub const H2_IDLE_FRAMES_MAX: u32 = 1_000;
+/// Acknowledgements that wait to be sent (RUSTSEC-2026-0258).
+pub const H2_ACKS_MAX: u32 = 16;
+/// Streams that weir has reset, of which frames may still be on their way.
+pub const H2_RESETS_REMEMBERED: usize = 128;

@@ -63,7 +63,9 @@ impl Fields {
     /// Forgets the block and keeps the room.
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.bytes.shrink_to(4 << 10);
         self.lines.clear();
+        self.lines.shrink_to(32);
         self.over = false;
     }
 
