@@ -184,3 +184,11 @@ pub const H2_IDLE_FRAMES_MAX: u32 = 1_000;
 pub const H2_ACKS_MAX: u32 = 16;
 /// Streams that weir has reset, of which frames may still be on their way.
 pub const H2_RESETS_REMEMBERED: usize = 128;
+
+// JSON.
+/// Levels of objects and arrays.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// A key, with its quotes, as it is written.
+pub const JSON_KEY_BYTES_MAX: usize = 4 << 10;
+/// Segments of a pattern of paths.
+pub const JSON_PATTERN_SEGMENTS_MAX: usize = 32;

@@ -8,12 +8,14 @@
 //!   head      one message head, whichever version it came in: spans into one buffer
 //!   name      the field names that weir cares about, and what becomes of each
 //!   check     what every head must be, whichever version it came in
+//!   json      where each value of a JSON text stands, and on which path
 //!   refused   the closed list of reasons for which a message is refused
 //! ```
 
 pub mod check;
 pub mod h2;
 pub mod head;
+pub mod json;
 pub mod name;
 pub mod refused;
 
