@@ -192,3 +192,8 @@ pub const JSON_DEPTH_MAX: usize = 64;
 pub const JSON_KEY_BYTES_MAX: usize = 4 << 10;
 /// Segments of a pattern of paths.
 pub const JSON_PATTERN_SEGMENTS_MAX: usize = 32;
+
+/// Messages of one JSON-RPC batch.
+pub const JSONRPC_BATCH_MAX: usize = 64;
+/// The longest time that a client of gRPC waits.
+pub const GRPC_TIMEOUT_US_MAX: u64 = 24 * 3_600_000_000;

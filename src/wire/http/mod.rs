@@ -9,13 +9,19 @@
 //!   name      the field names that weir cares about, and what becomes of each
 //!   check     what every head must be, whichever version it came in
 //!   json      where each value of a JSON text stands, and on which path
+//!   jsonrpc   messages of JSON-RPC and what weir answers to them
+//!   mcp       tools, resources and prompts, headers that mirror them, lists of tools
+//!   grpc      methods, times, messages and refusals of gRPC
 //!   refused   the closed list of reasons for which a message is refused
 //! ```
 
 pub mod check;
+pub mod grpc;
 pub mod h2;
 pub mod head;
 pub mod json;
+pub mod jsonrpc;
+pub mod mcp;
 pub mod name;
 pub mod refused;
 
