@@ -8,12 +8,22 @@
 //!   name      the field names that weir cares about, and what becomes of each
 //!   check     what every head must be, whichever version it came in
 //!   refused   the closed list of reasons for which a message is refused
+//!   pass      which fields go on, in either direction
+//!   reply     what weir says itself
+//!   sse       events of a stream of server-sent events
+//!   ws/       WebSocket: frames of both roles, its handshake
+//!   h1/       heads, bodies and chunks of HTTP/1.1, read and written
 //! ```
 
 pub mod check;
+pub mod h1;
 pub mod head;
 pub mod name;
+pub mod pass;
 pub mod refused;
+pub mod reply;
+pub mod sse;
+pub mod ws;
 
 pub use head::Head;
 pub use refused::Refused;
