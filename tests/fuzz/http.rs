@@ -17,8 +17,11 @@ struct Message {
     whole: bool,
 }
 
+/// Fields, how the body ends, content, whether it is whole.
+type Summary<'m> = (Vec<(Vec<u8>, Vec<u8>)>, Option<Framing>, &'m [u8], bool);
+
 impl Message {
-    fn summary(&self) -> (Vec<(Vec<u8>, Vec<u8>)>, Option<Framing>, &[u8], bool) {
+    fn summary(&self) -> Summary<'_> {
         let fields = if self.framing.is_some() { self.head.named().collect() } else { Vec::new() };
         let owned = fields.into_iter().map(|(_, n, v)| (n.to_vec(), v.to_vec())).collect();
         (owned, self.framing, &self.content, self.whole)

@@ -6,6 +6,7 @@
 //! ```text
 //!   head      one message head, whichever version it came in: spans into one buffer
 //!   name      the field names that weir cares about, and what becomes of each
+//!   auth      what a client says of who it is
 //!   check     what every head must be, whichever version it came in
 //!   refused   the closed list of reasons for which a message is refused
 //!   pass      which fields go on, in either direction
@@ -15,6 +16,7 @@
 //!   h1/       heads, bodies and chunks of HTTP/1.1, read and written
 //! ```
 
+pub mod auth;
 pub mod check;
 pub mod h1;
 pub mod head;
