@@ -76,6 +76,7 @@ pub struct Head {
     arena: Vec<u8>,
     fields: Vec<Field>,
     line: Line,
+    reason: Span,
     version: Version,
 }
 
@@ -85,6 +86,7 @@ impl Default for Head {
             arena: Vec::new(),
             fields: Vec::new(),
             line: Line::Trailers,
+            reason: Span::default(),
             version: Version::Http11,
         }
     }
@@ -97,6 +99,12 @@ impl Head {
         self.arena.clear();
         self.fields.clear();
         self.line = Line::Trailers;
+        self.reason = Span::default();
+        self.version = version;
+    }
+
+    /// Sets the version, which HTTP/1 says behind the target.
+    pub(super) fn set_version(&mut self, version: Version) {
         self.version = version;
     }
 
@@ -189,6 +197,19 @@ impl Head {
     pub fn set_status(&mut self, status: u16) {
         self.line = Line::Status(status);
     }
+
+    /// The words behind a status of HTTP/1.
+    pub(super) fn set_reason(&mut self, reason: Span) {
+        self.reason = reason;
+    }
+
+    /// Adds fields that a parser has checked: names that are tokens, values without controls.
+    pub(super) fn push_parsed(
+        &mut self,
+        parse: impl FnOnce(&[u8], &mut Vec<Field>) -> Result<(), Refused>,
+    ) -> Result<(), Refused> {
+        parse(&self.arena, &mut self.fields)
+    }
 }
 
 /// Reading.
@@ -262,6 +283,11 @@ impl Head {
             Line::Status(status) => Some(status),
             Line::Request { .. } | Line::Trailers => None,
         }
+    }
+
+    /// The words behind a status of HTTP/1, for people.
+    pub fn reason(&self) -> &[u8] {
+        self.bytes(self.reason)
     }
 
     /// All fields, in the order they were received.
