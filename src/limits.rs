@@ -125,6 +125,11 @@ pub const DURATION_US_MAX: u64 = 3_600_000_000;
 /// Messages waiting in one mailbox between a shard and the control thread.
 pub const MAILBOX_MESSAGES_MAX: usize = 4_096;
 
+// Kubernetes.
+
+/// Parameters of one request: Go reads none of more (net/url, `defaultMaxParams`).
+pub const KUBERNETES_PARAMETERS_MAX: usize = 10_000;
+
 const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize + 65_536 < ENTRY_BYTES_MAX);
 const _: () = assert!((ENTRY_BYTES_MAX as u64) + (1 << 20) < SEGMENT_BYTES_DEFAULT);
 const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize <= STATEMENT_TEXT_BYTES_MAX);

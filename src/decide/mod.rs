@@ -5,6 +5,7 @@
 
 pub mod approval;
 pub mod classify;
+pub mod kubernetes;
 pub mod rules;
 
 pub use approval::Ask;

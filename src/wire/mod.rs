@@ -3,6 +3,7 @@
 //! In: bytes of one side, in any split. Out: frames as spans, typed views, replies.
 //! Never: sockets, clocks, decisions.
 
+pub mod kubernetes;
 pub mod postgres;
 pub mod reader;
 
