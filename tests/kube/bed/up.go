@@ -220,7 +220,10 @@ func (u *up) certificates() error {
 		ca.issue(u.folder, leaf{"kubelet", "bed", nil, []string{nodeAddress, "127.0.0.1", "bed"}}),
 		ca.issue(u.folder, leaf{"kubelet-client", "kube-apiserver-kubelet-client", []string{"system:masters"}, nil}),
 		ca.issue(u.folder, leaf{"admin", "admin", []string{"system:masters"}, nil}),
-		ca.issue(u.folder, leaf{"controllers", "system:kube-controller-manager", nil, nil}),
+		// With one identity for all controllers, which needs the rights of all of them.
+		ca.issue(u.folder, leaf{
+			"controllers", "system:kube-controller-manager", []string{"system:masters"}, nil,
+		}),
 		front.issue(u.folder, leaf{"front", "front", nil, nil}),
 		newSigner(u.folder, "sa"),
 	)
