@@ -155,6 +155,10 @@ pub const HTTP_TRAILER_BYTES_MAX: usize = 8 << 10;
 pub const SSE_EVENT_BYTES_MAX: usize = 1 << 20;
 /// A message of a WebSocket that is held whole.
 pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1 << 20;
+// Kubernetes.
+
+/// Parameters of one request: Go reads none of more (net/url, `defaultMaxParams`).
+pub const KUBERNETES_PARAMETERS_MAX: usize = 10_000;
 
 const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize + 65_536 < ENTRY_BYTES_MAX);
 const _: () = assert!((ENTRY_BYTES_MAX as u64) + (1 << 20) < SEGMENT_BYTES_DEFAULT);

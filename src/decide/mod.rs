@@ -4,6 +4,7 @@
 //! Never: waiting. A hold is a value, answered later by votes.
 
 pub mod approval;
+pub mod kubernetes;
 pub mod rules;
 pub mod sql;
 

@@ -4,6 +4,7 @@
 //! Never: sockets, clocks, decisions.
 
 pub mod http;
+pub mod kubernetes;
 pub mod postgres;
 pub mod reader;
 
