@@ -3,7 +3,7 @@
 //! A machine is pure: bytes, time and answers in; outputs out. `shard::drive` moves the bytes.
 
 mod capture;
-mod core;
+pub mod desk;
 mod meter;
 pub mod postgres;
 mod room;
@@ -22,7 +22,7 @@ use crate::metrics::{Meters, TargetMeter};
 use crate::record::Journal;
 use crate::wire::{End, Protocol};
 
-pub use core::{Accepted, TlsFacts, new_id};
+pub use desk::{Accepted, Desk, Pass, TlsFacts, new_id};
 pub use room::Room;
 pub use seam::{After, Driven, Event, Lease, Leased, Output, Refresh, Reuse};
 pub use snapshot::{Snapshot, SnapshotSource};
@@ -72,7 +72,7 @@ impl Session {
         match accepted.protocol {
             Protocol::Postgres => Session::Postgres(postgres::Machine::accept(accepted, stage)),
             Protocol::Http | Protocol::Ssh | Protocol::Kubernetes => {
-                unreachable!("the configuration has no listener of this protocol")
+                unreachable!("the configuration has no listener of {}", accepted.protocol.name())
             }
         }
     }

@@ -22,7 +22,7 @@ use crate::wire::postgres::reply;
 
 use super::ready::{Due, Flow, Ready, Skipping, server_malformed};
 use crate::session::capture::unanswered;
-use crate::session::core::Core;
+use crate::session::postgres::core::Core;
 use crate::session::{Output, Refresh, Stage};
 
 const SERVER: Side = Side::Server;

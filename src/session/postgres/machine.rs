@@ -16,7 +16,8 @@ use crate::wire::{End, Side};
 
 use super::login::{Login, Progress};
 use super::ready::{Ready, TERMINATE};
-use crate::session::core::{Accepted, Core, TlsFacts};
+use crate::session::desk::{Accepted, TlsFacts};
+use crate::session::postgres::core::Core;
 
 /// One session, from the accepted connection to its last record.
 pub struct Machine {

@@ -5,6 +5,7 @@
 mod admit;
 mod answer;
 mod copy_in;
+mod core;
 mod hold;
 mod login;
 mod machine;

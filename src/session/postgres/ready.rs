@@ -33,7 +33,7 @@ use super::admit::{Refusal, StandIn};
 use super::login::Replication;
 use super::reported::Reported;
 use crate::session::capture::{Answer, Upload};
-use crate::session::core::Core;
+use crate::session::postgres::core::Core;
 use crate::session::room::Lease;
 use crate::session::{Output, Refresh, Stage};
 

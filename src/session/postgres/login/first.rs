@@ -12,7 +12,7 @@ use crate::wire::postgres::message::{FirstPacket, Startup, first_packet_bytes};
 use crate::wire::postgres::reply;
 
 use super::{Asked, CLIENT, Login, Progress, Replication, State, client_fault, malformed};
-use crate::session::core::Core;
+use crate::session::postgres::core::Core;
 use crate::session::{Output, Stage};
 use crate::wire::End;
 

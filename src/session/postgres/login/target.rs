@@ -20,8 +20,9 @@ use crate::wire::reader::Reader;
 use super::super::ready::{Link, Ready, TERMINATE};
 use super::super::reported::Reported;
 use super::{CLIENT, Contact, Login, Progress, Replication, SERVER, State, Visitor, malformed};
-use crate::session::core::{Core, TlsFacts};
+use crate::session::desk::TlsFacts;
 use crate::session::postgres::TARGET;
+use crate::session::postgres::core::Core;
 use crate::session::{Lease, Output, Stage};
 use crate::wire::LegId;
 

@@ -22,7 +22,7 @@ use crate::wire::postgres::reply;
 
 use super::proof::{Proof, initial_response};
 use super::{Asked, CLIENT, Login, State, client_fault, malformed};
-use crate::session::core::Core;
+use crate::session::postgres::core::Core;
 use crate::session::{Output, Refresh, Stage};
 
 /// A token that was given, and the exchange it came in, if that has to be told of a refusal.
