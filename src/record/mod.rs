@@ -20,6 +20,8 @@ pub mod entry;
 pub mod journal;
 pub mod memory;
 
+pub mod pty_events;
+
 pub mod pool;
 pub mod spool;
 
@@ -39,6 +41,8 @@ mod lake_rows;
 mod live;
 mod map;
 mod params;
+#[cfg(test)]
+mod schema_tests;
 mod scratch;
 #[cfg(test)]
 pub(crate) mod testing;
