@@ -191,9 +191,13 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
 
 /// Says when recording or sealing gets into trouble, and when it is over.
 async fn watch_sealer(sealing: Arc<dyn Sealing>) {
+    let changed = Arc::new(tokio::sync::Notify::new());
+    sealing.on_trouble(Arc::new({
+        let changed = changed.clone();
+        move || changed.notify_one()
+    }));
     let mut before = None;
     loop {
-        tokio::time::sleep(WATCH_EVERY).await;
         let now = sealing.trouble();
         match &now {
             _ if now == before => {}
@@ -201,6 +205,7 @@ async fn watch_sealer(sealing: Arc<dyn Sealing>) {
             None => log::info("records reach the lake again"),
         }
         before = now;
+        changed.notified().await;
     }
 }
 
@@ -335,11 +340,17 @@ struct Core {
 
 impl Core {
     async fn serve(&mut self, signals: &mut Signals) -> Result<Ended, LifeError> {
+        // A shard that ends says so; this finds one whose last word had no room.
         let mut watch = tokio::time::interval(WATCH_EVERY);
         loop {
             tokio::select! {
                 message = self.inbox.recv() => match message {
-                    Some(message) => self.take(message),
+                    Some(message) => {
+                        self.take(message);
+                        if self.stopped > 0 {
+                            return Err(LifeError::ShardLost);
+                        }
+                    }
                     None => return Err(LifeError::ShardLost),
                 },
                 name = end(&mut signals.terminate, &mut signals.interrupt) => {
@@ -348,7 +359,7 @@ impl Core {
                 }
                 _ = signals.hangup.recv() => self.reload().await,
                 _ = watch.tick() => {
-                    if self.stopped > 0 || self.state.mesh.is_broken() {
+                    if self.state.mesh.is_broken() {
                         return Err(LifeError::ShardLost);
                     }
                 }
@@ -503,4 +514,4 @@ const CATALOG_EVERY: Duration = Duration::from_secs(60);
 const CATALOG_RETRY: Duration = Duration::from_secs(5);
 /// Between two reads of one target, whoever asks: temporary tables ask often.
 const CATALOG_PAUSE: Duration = Duration::from_millis(100);
-const WATCH_EVERY: Duration = Duration::from_millis(500);
+const WATCH_EVERY: Duration = Duration::from_secs(30);

@@ -4,6 +4,7 @@
 //! Never: a wait; whoever needs one asks again.
 
 use std::fmt::Debug;
+use std::sync::Arc;
 
 /// Progress of the sealer.
 pub trait Sealing: Debug + Send + Sync {
@@ -11,4 +12,6 @@ pub trait Sealing: Debug + Send + Sync {
     fn waiting(&self) -> usize;
     /// Why nothing can be sealed or recorded now, if so.
     fn trouble(&self) -> Option<String>;
+    /// Has one listener hear when that changes.
+    fn on_trouble(&self, listener: Arc<dyn Fn() + Send + Sync>);
 }

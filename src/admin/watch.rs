@@ -39,7 +39,8 @@ fn stamp(path: &Path) -> Option<Stamp> {
 /// Watches; `seen` is from before the files were read that are in force.
 pub async fn keep(state: Arc<State>, prepare: Arc<Prepare>, mut seen: Looks) {
     loop {
-        tokio::time::sleep(WATCH_EVERY).await;
+        let files = !state.settings().tls_files().is_empty();
+        tokio::time::sleep(if files { WATCH_EVERY } else { RELOAD_EVERY }).await;
         // A reload of the configuration brings files of its own into force.
         let _turn = state.reloading.lock().await;
         let settings = state.settings();
@@ -76,6 +77,8 @@ async fn take(state: &State, outcome: Result<Make, String>) {
 }
 
 const WATCH_EVERY: Duration = Duration::from_secs(3);
+/// Without files there is nothing to look at; a reload may bring some, which it reads itself.
+const RELOAD_EVERY: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

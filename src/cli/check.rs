@@ -109,6 +109,7 @@ fn explain(out: &mut Output, settings: &Settings) -> std::io::Result<()> {
         Some(_) => "with TLS if they ask for it",
     };
     out.line(&format!("clients connect to {} {tls}", settings.postgres.address))?;
+    out.line(&words::flush(settings.journal.flush_us))?;
     for target in &settings.targets {
         out.line(&clean(&words::target(target)))?;
     }

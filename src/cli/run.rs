@@ -226,6 +226,11 @@ impl Sealing for SealerView {
     fn trouble(&self) -> Option<String> {
         self.progress.trouble().or_else(|| self.pool.trouble())
     }
+
+    fn on_trouble(&self, listener: Arc<dyn Fn() + Send + Sync>) {
+        self.progress.on_trouble(listener.clone());
+        self.pool.on_trouble(listener);
+    }
 }
 
 /// New certificates go to the shards before the snapshot that names their targets.
@@ -280,7 +285,7 @@ fn post(mailbox: Mailbox) -> Post {
 /// The counters of all shards, added up.
 fn totals(shards: Vec<Arc<Counters>>) -> Totals {
     type Pick = fn(&Counters) -> &Counter;
-    const COUNTERS: [(&str, &str, Pick); 12] = [
+    const COUNTERS: [(&str, &str, Pick); 13] = [
         ("accepted", "Clients accepted.", |it| &it.accepted),
         ("given", "Clients given to a shard that had fewer.", |it| &it.given),
         ("refused", "Clients turned away.", |it| &it.refused),
@@ -293,6 +298,7 @@ fn totals(shards: Vec<Arc<Counters>>) -> Totals {
         ("received_bytes", "Bytes received.", |it| &it.bytes_received),
         ("sent_bytes", "Bytes sent.", |it| &it.bytes_sent),
         ("journal_syncs", "Flushes of the journal.", |it| &it.syncs),
+        ("reads_put_off", "Reads that waited for room in the journal.", |it| &it.reads_put_off),
     ];
     Box::new(move || {
         let sum = |pick: Pick| shards.iter().map(|counters| pick(counters).get()).sum();
@@ -301,12 +307,21 @@ fn totals(shards: Vec<Arc<Counters>>) -> Totals {
         let mut totals = vec![
             Total::gauge("connections", "Connections now.", connections),
             Total::gauge("journal_lag_bytes", lag, sum(|it| &it.journal_lag)),
+            Total::gauge("journal_lag_milliseconds", LAG_AGE, age_ms(&shards)),
         ];
         for (name, help, pick) in COUNTERS {
             totals.push(Total::counter(name, help, sum(pick)));
         }
         totals
     })
+}
+
+const LAG_AGE: &str = "How long the oldest record waits that the disk may not have yet.";
+
+/// How long the oldest record of all shards is not on the disk.
+fn age_ms(shards: &[Arc<Counters>]) -> u64 {
+    let since = shards.iter().map(|counters| counters.unflushed_since.get()).filter(|us| *us > 0);
+    since.min().map_or(0, |us| shard::clock::mono_us().saturating_sub(us) / 1_000)
 }
 
 /// The name of this gateway in records: the host's.

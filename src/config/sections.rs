@@ -63,9 +63,12 @@ pub(super) fn shards_default() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+const FLUSH_FORM: &str = "a duration from \"5ms\" to \"10s\"";
+
 pub(super) const JOURNAL_DEFAULT: JournalSettings = JournalSettings {
     segment_bytes: limits::SEGMENT_BYTES_DEFAULT,
     seal_after_us: limits::SEGMENT_AGE_US,
+    flush_us: limits::FLUSH_US_DEFAULT,
 };
 
 fn listen(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Listen {
@@ -206,6 +209,13 @@ fn journal(root: &mut Section<'_>, report: &mut Report<'_>) -> JournalSettings {
             report.error(after.span, "`seal_after` is out of range", expected, "");
         }
         settings.seal_after_us = after.value;
+    }
+    let flush = section.form("flush", (units::duration_us, FLUSH_FORM), report);
+    if let Some(flush) = flush {
+        if !limits::FLUSH_US.contains(&flush.value) {
+            report.error(flush.span, "`flush` is out of range", FLUSH_FORM, "");
+        }
+        settings.flush_us = flush.value;
     }
     section.finish(report);
     settings

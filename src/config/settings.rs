@@ -137,6 +137,9 @@ pub struct JournalSettings {
     pub segment_bytes: u64,
     /// A segment with entries is sealed at the latest after this time.
     pub seal_after_us: u64,
+    /// What is written is on the disk after this time at the latest: the most that a power cut
+    /// takes in `write` mode.
+    pub flush_us: u64,
 }
 
 /// How safe a record is before what it describes happens.

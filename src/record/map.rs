@@ -23,6 +23,9 @@ pub struct Map {
 // SAFETY: the mapping belongs to this value alone; nothing about it is tied to a thread.
 unsafe impl Send for Map {}
 
+// SAFETY: through a shared reference its bytes are only read.
+unsafe impl Sync for Map {}
+
 impl Map {
     /// Maps the first `length` bytes of the file, which has at least as many.
     ///
@@ -81,6 +84,20 @@ impl Drop for Map {
 /// # Errors
 /// What fstatvfs says.
 pub fn free_bytes(file: &File) -> io::Result<u64> {
+    let facts = facts(file)?;
+    Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
+}
+
+/// Whether a quarter of the file system of an open file or directory is free.
+///
+/// # Errors
+/// What fstatvfs says.
+pub fn is_quarter_free(file: &File) -> io::Result<bool> {
+    let facts = facts(file)?;
+    Ok(facts.f_bavail >= facts.f_blocks / 4)
+}
+
+fn facts(file: &File) -> io::Result<libc::statvfs> {
     let mut facts = std::mem::MaybeUninit::<libc::statvfs>::uninit();
     // SAFETY: the call writes one `statvfs` to the address, or fails.
     let done = unsafe { libc::fstatvfs(file.as_raw_fd(), facts.as_mut_ptr()) };
@@ -88,8 +105,7 @@ pub fn free_bytes(file: &File) -> io::Result<u64> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: it succeeded, so all of it is written.
-    let facts = unsafe { facts.assume_init() };
-    Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
+    Ok(unsafe { facts.assume_init() })
 }
 
 /// Begins to read a range into the page cache, page by page, what of it is not there. Best effort:

@@ -21,7 +21,9 @@ pub mod journal;
 pub mod memory;
 
 pub mod pool;
+pub mod quarantine;
 pub mod spool;
+pub mod trouble;
 
 pub mod parquet;
 pub mod recover;

@@ -31,7 +31,7 @@ use super::pool::{AHEAD_BYTES, Segment, SegmentFile, SegmentPool};
 use super::{Journal, Lsn, Receipt, Refused, SessionRef};
 use crate::clock::Now;
 use crate::config::settings::JournalSettings;
-use crate::limits::{CHUNK_BYTES_MAX, ENTRY_BYTES_MAX};
+use crate::limits::{CHUNK_BYTES_MAX, ENTRY_BYTES_MAX, JOURNAL_WAIT_US_MAX};
 
 /// The end of a segment that only session ends and events may use.
 const RESERVE_BYTES: usize = 64 << 10;
@@ -45,6 +45,12 @@ const CALL_BYTES_MAX: usize = CHUNK_BYTES_MAX + 1024;
 pub const SEGMENT_BYTES_MIN: u64 = 256 << 10;
 /// What is read at once of a sealed segment that is not in memory.
 const FETCH_BYTES: usize = 1 << 20;
+/// How often the pages that are written next are asked for, beside every `AHEAD_BYTES / 2`.
+const FETCH_EVERY_US: u64 = 4_000_000;
+/// With less than this left, peers wait until the next segment has come.
+const SHORT_BYTES: usize = 8 << 20;
+/// How often somebody looks for a segment that is not there yet.
+const TRY_AGAIN_US: u64 = 1_000_000;
 /// How long `open` waits for its first segment.
 const FIRST_SEGMENT: Duration = Duration::from_secs(60);
 
@@ -106,7 +112,11 @@ pub struct Spool {
     node: String,
     shard: u32,
     seal_after_us: u64,
-    segment_bytes: usize,
+    flush_us: u64,
+    /// When the pages that are written next were last asked for.
+    fetched_us: Option<u64>,
+    /// Where the copy of the header begins: frames end before.
+    frames_end: usize,
     pool: SegmentPool,
     want: SyncSender<Segment>,
     ready: Receiver<Segment>,
@@ -124,6 +134,8 @@ pub struct Spool {
     in_flight: bool,
     rotate_wanted: bool,
     refusing: Option<Refusing>,
+    /// Since when little room is left and no segment has come.
+    short_since_us: Option<u64>,
     /// Facts of a failed sync that no entry tells yet.
     doubt_untold: Option<String>,
     /// The last large entry could not be written, which was told.
@@ -211,11 +223,14 @@ impl Spool {
             created_us: 0,
             first_index: position.next_index,
         };
+        pool.opened(&header);
         Ok(Spool {
             node: node.to_owned(),
             shard,
             seal_after_us: settings.seal_after_us,
-            segment_bytes: settings.segment_bytes as usize,
+            flush_us: settings.flush_us,
+            fetched_us: None,
+            frames_end: settings.segment_bytes as usize - HEADER_BYTES,
             pool,
             want,
             ready,
@@ -231,6 +246,7 @@ impl Spool {
             in_flight: false,
             rotate_wanted: false,
             refusing: None,
+            short_since_us: None,
             doubt_untold: None,
             write_failing: false,
             health: Health::Sound,
@@ -262,6 +278,11 @@ impl Spool {
             Health::Doubt(after, to) => after < lsn && lsn <= to,
             Health::Dead(after) => after < lsn,
         }
+    }
+
+    /// Whether a segment that is closed waits for its flush.
+    pub fn closed_unsynced(&self) -> bool {
+        !self.unsynced.is_empty()
     }
 
     /// The next flush to carry out, if there is something to flush and none is under way.
@@ -345,9 +366,12 @@ impl Spool {
     pub fn tick(&mut self, now: Now) {
         self.last_now = now;
         self.fetch_next();
-        self.pool.ahead(&self.open.segment.file, self.open.at);
-        if let Some(next) = &self.next {
-            self.pool.ahead(&next.file, 0);
+        if self.fetched_us.is_none_or(|at| now.mono_us >= at + FETCH_EVERY_US) {
+            self.fetched_us = Some(now.mono_us);
+            self.pool.ahead(&self.open.segment.file, self.open.at);
+            if let Some(next) = &self.next {
+                self.pool.ahead(&next.file, 0);
+            }
         }
         let aged = self
             .open
@@ -358,6 +382,38 @@ impl Spool {
         } else if self.refusing.is_some() && self.switch(now) {
             self.tell(now);
         }
+    }
+
+    /// Whether peers should not be read now: little room is left and the next segment is about to
+    /// come, since the sealer is behind or the segment is being made. Not for longer than
+    /// `JOURNAL_WAIT_US_MAX`, and not where the disk is full: then entries are refused.
+    pub fn is_short(&mut self, now: Now) -> bool {
+        let left = self.frames_end.saturating_sub(self.open.at);
+        if left > SHORT_BYTES.min(self.frames_end / 2) {
+            self.short_since_us = None;
+            return false;
+        }
+        self.fetch_next();
+        if self.next.is_some() || self.refusing.is_some() || self.pool.is_in_trouble() {
+            self.short_since_us = None;
+            return false;
+        }
+        let since_us = *self.short_since_us.get_or_insert(now.mono_us);
+        now.mono_us < since_us + JOURNAL_WAIT_US_MAX
+    }
+
+    /// When `tick` has something to do if nothing is written until then: nobody waits for a tick
+    /// otherwise, and a shard that sleeps is not to be woken.
+    pub fn tick_at_us(&self) -> Option<u64> {
+        if self.rotate_wanted || self.refusing.is_some() || self.doubt_untold.is_some() {
+            return Some(self.last_now.mono_us + TRY_AGAIN_US);
+        }
+        self.open.first_entry_us.map(|first| first.saturating_add(self.seal_after_us))
+    }
+
+    /// The longest that an entry may not be on the disk, as far as the disk is fast enough.
+    pub fn flush_us(&self) -> u64 {
+        self.flush_us
     }
 
     /// Seals the open segment if it holds entries: now if another one is ready, else at a later
@@ -418,6 +474,7 @@ impl Spool {
             created_us: now.wall_us,
             first_index: self.next_index,
         };
+        self.pool.opened(&header);
         let full = std::mem::replace(&mut self.open, Open::begin(segment, header));
         // One that is on the disk already would wait for a flush that nobody has to carry out, and
         // keep those behind it from theirs.
@@ -484,7 +541,7 @@ impl Spool {
         let body = journal::body_bytes(entry);
         let context = session.map_or(0, |session| self.slot(session).context.len());
         let both = frame_bytes(body) + frame_bytes(context);
-        if body > ENTRY_BYTES_MAX || both > self.segment_bytes - HEADER_BYTES - RESERVE_BYTES {
+        if body > ENTRY_BYTES_MAX || both > self.frames_end - HEADER_BYTES - RESERVE_BYTES {
             return Err(Refused::TooLarge);
         }
         let urgent = matches!(entry, Entry::SessionEnd(_) | Entry::Event(_));
@@ -561,7 +618,7 @@ impl Spool {
     fn fits(&self, bytes: usize, urgent: bool) -> bool {
         let reserve = if urgent { 0 } else { RESERVE_BYTES };
         !self.open.segment.file.is_poisoned()
-            && self.open.at + bytes + END_BYTES + reserve <= self.segment_bytes
+            && self.open.at + bytes + END_BYTES + reserve <= self.frames_end
     }
 
     /// The context of a session, unless the open segment has it.
@@ -647,6 +704,10 @@ impl Open {
         // The end mark before the header: a reader never meets an earlier life's frames as torn.
         bytes[HEADER_BYTES..HEADER_BYTES + END_BYTES].fill(0);
         bytes[..HEADER_BYTES].copy_from_slice(&header.bytes());
+        // Should the header be hurt, its copy still tells which frames are of this life.
+        if let Some(copy) = bytes.last_chunk_mut::<HEADER_BYTES>() {
+            *copy = header.bytes();
+        }
         let salt = header.salt();
         Open { segment, header, salt, at: HEADER_BYTES, first_entry_us: None }
     }
@@ -669,7 +730,8 @@ pub struct Position {
 }
 
 impl Position {
-    fn path(dir: &Path, shard: u32) -> PathBuf {
+    /// Where the position of a shard stands.
+    pub(in crate::record) fn path(dir: &Path, shard: u32) -> PathBuf {
         dir.join(format!("shard-{shard}.position"))
     }
 
@@ -707,6 +769,45 @@ impl Position {
         }
         let text = format!("{} {}\n", next.next_index, next.next_segment);
         super::durable::write_file(&Position::path(dir, shard), text.as_bytes())
+    }
+}
+
+/// The segment that a shard opened last: should its file be gone at the next start, something is
+/// missing. Written by the thread that makes segments, soon after the segment is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Number of the segment.
+    pub number: u64,
+    /// Log index of its first entry.
+    pub first_index: u64,
+}
+
+impl Opened {
+    fn path(dir: &Path, shard: u32) -> PathBuf {
+        dir.join(format!("shard-{shard}.opened"))
+    }
+
+    /// Reads which one it was; `None` when nobody can tell.
+    ///
+    /// # Errors
+    /// When the file is there and the disk does not give it.
+    pub fn read(dir: &Path, shard: u32) -> io::Result<Option<Opened>> {
+        let text = match fs::read(Opened::path(dir, shard)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let text = String::from_utf8_lossy(&text);
+        let mut numbers = text.split_whitespace().map(str::parse);
+        Ok(match (numbers.next(), numbers.next()) {
+            (Some(Ok(number)), Some(Ok(first_index))) => Some(Opened { number, first_index }),
+            _ => None,
+        })
+    }
+
+    pub(in crate::record) fn write(self, dir: &Path, shard: u32) -> io::Result<()> {
+        let text = format!("{} {}\n", self.number, self.first_index);
+        super::durable::write_file(&Opened::path(dir, shard), text.as_bytes())
     }
 }
 

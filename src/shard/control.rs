@@ -9,10 +9,11 @@ use std::rc::Rc;
 use super::core::{Accepting, Core, Drain};
 use super::errand::Party;
 use super::journal::ShardJournal;
-use super::mail::ToShard;
+use super::mail::{Note, ToShard};
 use super::ring::Token;
 use crate::limits::LINGER_TIMEOUT_US;
 use crate::record::SessionId;
+use crate::record::entry::Event;
 use crate::session::Snapshot;
 use crate::session::{SessionSummary, Vote, VoteReply};
 use crate::shard::drive::SessionMachine;
@@ -42,6 +43,11 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             }
             ToShard::Adopt(client) => self.adopt(client),
             ToShard::Rotate => self.tools.journal.rotate(self.now),
+            ToShard::Note(note) => {
+                let Note { event, severity, message, attrs } = &*note;
+                let event = Event { event, severity, message, attrs };
+                self.tools.journal.note(self.now, &event);
+            }
             ToShard::Drain { deadline_us } => self.start_drain(deadline_us),
         }
     }

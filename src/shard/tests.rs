@@ -354,7 +354,11 @@ fn settings(options: Options) -> Settings {
             unproven: options.unproven,
         },
         admin: local,
-        journal: JournalSettings { segment_bytes: 4 << 20, seal_after_us: 60_000_000 },
+        journal: JournalSettings {
+            segment_bytes: 4 << 20,
+            seal_after_us: 60_000_000,
+            flush_us: 100_000,
+        },
         targets: vec![Target {
             name: "orders".to_owned(),
             reach: Reach {
@@ -662,8 +666,7 @@ fn an_idle_shard_sleeps() {
     let before = rig.shard().counters.turns.get();
     thread::sleep(Duration::from_secs(1));
     let turns = rig.shard().counters.turns.get() - before;
-    assert!(turns < 40, "{turns} turns in a second without anything to do");
-    assert!(rig.shard().counters.parks.get() > 0);
+    assert!(turns <= 1, "{turns} turns in a second without anything to do");
     rig.drain(0);
 }
 

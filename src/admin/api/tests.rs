@@ -35,6 +35,8 @@ impl Sealing for Sealer {
     fn trouble(&self) -> Option<String> {
         None
     }
+
+    fn on_trouble(&self, _listener: Arc<dyn Fn() + Send + Sync>) {}
 }
 
 /// A shard with one session of `alice` and one held command of `ci-bot`.

@@ -68,6 +68,7 @@ address = "127.0.0.1:8621"
 [journal]
 segment = "128MiB"
 seal_after = "30s"
+flush = "250ms"
 
 [[target]]
 name = "orders"
@@ -132,6 +133,7 @@ fn the_file_of_the_design() {
     assert_eq!(settings.admin.to_string(), "127.0.0.1:8621");
     assert_eq!(settings.journal.segment_bytes, 128 << 20);
     assert_eq!(settings.journal.seal_after_us, 30_000_000);
+    assert_eq!(settings.journal.flush_us, 250_000);
     let target = &settings.targets[0];
     let hosts = [Host { name: "db.internal".to_owned(), port: 6000 }];
     assert_eq!(target.reach.hosts, hosts);
