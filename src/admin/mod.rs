@@ -18,6 +18,7 @@ pub mod listen;
 pub mod log;
 pub mod login;
 pub mod mesh;
+pub mod notify;
 pub mod place;
 pub mod reload;
 pub mod resolve;

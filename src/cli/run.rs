@@ -26,13 +26,13 @@ use crate::limits::MAILBOX_MESSAGES_MAX;
 use crate::metrics::Total;
 use crate::record::JOURNAL_FOLDER;
 use crate::record::pool::SegmentPool;
-use crate::record::recover::{DataDirLock, Recovered, recover};
+use crate::record::quarantine;
+use crate::record::recover::{DataDirLock, Notice, Recovered, recover};
 use crate::record::sealer::{Progress, Sealer};
 use crate::record::spool::Spool;
 use crate::session::SnapshotSource;
-use crate::session::postgres::Machine;
 use crate::shard::counters::{Counter, Counters};
-use crate::shard::mail::ToShard;
+use crate::shard::mail::{Note, ToShard};
 use crate::shard::mailbox::{Mailbox, Undelivered};
 use crate::shard::tls::TlsConfigs;
 use crate::shard::{self, ShardHandle, StartShards};
@@ -72,7 +72,7 @@ pub fn run(args: &Run) -> Result<(), Failure> {
     make_data_dir(&settings.data_dir)?;
     let lock = DataDirLock::take(&settings.data_dir)
         .map_err(|error| Failure::new(EXIT_FAILURE, error.to_string()))?;
-    bring_in(&lock)?;
+    let found = bring_in(&lock)?;
     let data_dir = settings.data_dir.clone();
     let keeper = Arc::new(Keeper::default());
     let life = Life {
@@ -82,7 +82,7 @@ pub fn run(args: &Run) -> Result<(), Failure> {
         prepare: Box::new(prepare),
         start_shards: Box::new({
             let keeper = Arc::clone(&keeper);
-            move |source| start(&source, &keeper)
+            move |source| start(&source, found, &keeper)
         }),
         serving: Box::new(move |serving| {
             if let Some(login) = login {
@@ -138,8 +138,8 @@ fn one_target(args: &Run, url: &str) -> Result<(Settings, Login), Failure> {
         .map_err(|error| Failure::new(EXIT_FAILURE, error.to_string()))?;
     let mut settings = crate::config::for_target_url(url, data_dir, &password)
         .map_err(|error| Failure::new(EXIT_CONFIG, error.to_string()))?;
-    if let Some(address) = args.listen {
-        settings.postgres.address = address;
+    if let (Some(address), Some(listen)) = (args.listen, settings.listeners.first_mut()) {
+        listen.address = address;
     }
     if let Some(address) = args.admin {
         settings.admin = address;
@@ -151,7 +151,8 @@ fn one_target(args: &Run, url: &str) -> Result<(Settings, Login), Failure> {
 fn greet(login: &Login, serving: Serving, data_dir: &Path) -> std::io::Result<()> {
     let mut out = Output::new(false);
     let Login { password, target } = login;
-    let (host, port) = (serving.postgres.ip(), serving.postgres.port());
+    let Some(address) = serving.listeners.first() else { return Ok(()) };
+    let (host, port) = (address.ip(), address.port());
     let user = target_url::USER;
     out.line(&format!(
         "psql 'host={host} port={port} dbname={target} user={user} password={password}'"
@@ -162,13 +163,14 @@ fn greet(login: &Login, serving: Serving, data_dir: &Path) -> std::io::Result<()
 }
 
 /// Brings what an earlier life left in the journal into the lake.
-fn bring_in(lock: &DataDirLock) -> Result<(), Failure> {
+fn bring_in(lock: &DataDirLock) -> Result<Vec<Notice>, Failure> {
     let watched = std::io::stderr().is_terminal();
     if watched {
         note("weir: looking at the journal of the last run ..");
     }
-    let found = recover(lock, shard::clock::now())
+    let mut found = recover(lock, shard::clock::now())
         .map_err(|error| Failure::new(EXIT_FAILURE, error.to_string()))?;
+    let notices = std::mem::take(&mut found.notices);
     if found != Recovered::default() {
         log::info(&format!(
             "the last run did not end in order: {} entries of {} segments are in the lake now, \
@@ -183,7 +185,7 @@ fn bring_in(lock: &DataDirLock) -> Result<(), Failure> {
             found.gaps, found.missing, found.unreadable, found.damaged
         ));
     }
-    Ok(())
+    Ok(notices)
 }
 
 /// What outlives the control thread: the shards' threads and the sealer.
@@ -216,6 +218,9 @@ impl Keeper {
 struct SealerView {
     pool: SegmentPool,
     progress: Arc<Progress>,
+    journal: PathBuf,
+    /// What recovery found.
+    found: std::sync::Mutex<Vec<Notice>>,
 }
 
 impl Sealing for SealerView {
@@ -225,6 +230,24 @@ impl Sealing for SealerView {
 
     fn trouble(&self) -> Option<String> {
         self.progress.trouble().or_else(|| self.pool.trouble())
+    }
+
+    fn notes(&self) -> Vec<Note> {
+        let found = self.found.lock().map(|mut found| std::mem::take(&mut *found));
+        let aside = self.progress.take_put_aside().into_iter().map(Notice::from);
+        let notices = found.unwrap_or_default().into_iter().chain(aside);
+        notices
+            .map(|Notice { event, message, attrs }| Note {
+                event,
+                severity: "error",
+                message,
+                attrs,
+            })
+            .collect()
+    }
+
+    fn quarantined(&self) -> usize {
+        quarantine::count(&self.journal)
     }
 
     fn on_trouble(&self, listener: Arc<dyn Fn() + Send + Sync>) {
@@ -239,7 +262,11 @@ fn prepare(settings: &Settings) -> Result<control::Make, String> {
     Ok(Box::new(move || ToShard::Tls(Arc::clone(&tls))))
 }
 
-fn start(source: &Arc<SnapshotSource>, keeper: &Keeper) -> Result<Shards, String> {
+fn start(
+    source: &Arc<SnapshotSource>,
+    found: Vec<Notice>,
+    keeper: &Keeper,
+) -> Result<Shards, String> {
     let settings = Arc::clone(&source.settings);
     let journal_dir = settings.data_dir.join(JOURNAL_FOLDER);
     let pool = SegmentPool::start(&journal_dir, &settings.journal)
@@ -247,7 +274,7 @@ fn start(source: &Arc<SnapshotSource>, keeper: &Keeper) -> Result<Shards, String
     let (sealed, sealer) = Sealer::start(&settings.data_dir, pool.clone())
         .map_err(|error| format!("the sealer does not start: {error}"))?;
     let (to_control, inbox) = mpsc::channel(MAILBOX_MESSAGES_MAX);
-    let node = node();
+    let node = settings.node.clone().unwrap_or_else(host_name);
     let journal = {
         let pool = pool.clone();
         move |shard: usize| {
@@ -256,22 +283,24 @@ fn start(source: &Arc<SnapshotSource>, keeper: &Keeper) -> Result<Shards, String
             Spool::open(&journal_dir, &node, shard, &settings.journal, sealed, pool)
         }
     };
-    let started = shard::start::<Machine, _, _, _>(StartShards {
-        source: Arc::clone(source),
-        journal,
-        to_control,
-    });
+    let started = shard::start(StartShards { source: Arc::clone(source), journal, to_control });
     let shards = started.map_err(|error| error.to_string())?;
-    let address = shards.first().map(|handle| handle.address).ok_or("no shard was started")?;
+    let first = shards.first().ok_or("no shard was started")?;
+    let addresses = first.addresses.clone();
     let posts = shards.iter().map(|handle| post(handle.mailbox.clone())).collect();
     let totals = totals(shards.iter().map(|handle| Arc::clone(&handle.counters)).collect());
     let meters = shards.iter().map(|handle| Arc::clone(&handle.meters)).collect();
     let instruments = Instruments { totals, meters };
-    let sealing = Arc::new(SealerView { pool, progress: sealer.progress() });
+    let sealing = Arc::new(SealerView {
+        pool,
+        progress: sealer.progress(),
+        journal: source.settings.data_dir.join(JOURNAL_FOLDER),
+        found: std::sync::Mutex::new(found),
+    });
     if let Ok(mut kept) = keeper.0.lock() {
         *kept = Some(Kept { shards, sealer });
     }
-    Ok(Shards { posts, inbox, mono_us: shard::clock::mono_us, sealing, instruments, address })
+    Ok(Shards { posts, inbox, mono_us: shard::clock::mono_us, sealing, instruments, addresses })
 }
 
 fn post(mailbox: Mailbox) -> Post {
@@ -324,8 +353,8 @@ fn age_ms(shards: &[Arc<Counters>]) -> u64 {
     since.min().map_or(0, |us| shard::clock::mono_us().saturating_sub(us) / 1_000)
 }
 
-/// The name of this gateway in records: the host's.
-fn node() -> String {
+/// The name of this gateway in records, unless the configuration has one: the host's.
+fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name: String =
         name.trim().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();

@@ -36,6 +36,14 @@ impl Sealing for Sealer {
         None
     }
 
+    fn notes(&self) -> Vec<crate::shard::mail::Note> {
+        Vec::new()
+    }
+
+    fn quarantined(&self) -> usize {
+        2
+    }
+
     fn on_trouble(&self, _listener: Arc<dyn Fn() + Send + Sync>) {}
 }
 
