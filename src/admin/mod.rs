@@ -12,6 +12,7 @@ pub mod auth;
 pub mod catalog;
 pub mod clock;
 pub mod control;
+pub mod exclusive;
 pub mod issuer;
 pub mod keys;
 pub mod listen;

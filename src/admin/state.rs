@@ -552,3 +552,56 @@ impl State {
         self.asks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::admin::mesh::Delivery;
+
+    /// A shard that takes nothing until it is told to; certificates are a `Rotate` here.
+    #[test]
+    fn what_a_shard_missed_comes_later_in_order_and_nobody_is_ready_before() {
+        let text = "data_dir = 'd'\n[listen.postgres]\naddress = '127.0.0.1:1'\n[[target]]\n\
+                    name = 'a'\nprotocol = 'postgres'\naddress = 'h:5432'\ntls = 'disable'\n\
+                    [[target.credential]]\nrole = 'app'\npassword = { env = 'P' }\n";
+        let secret = |_: &str| Some("secret".to_owned());
+        let settings = crate::config::parse(text, "t.toml", Path::new("."), &secret).unwrap();
+        let takes = Arc::new(AtomicBool::new(false));
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let post: super::super::mesh::Post = Box::new({
+            let (takes, taken) = (takes.clone(), taken.clone());
+            move |message| {
+                if !takes.load(Ordering::Relaxed) {
+                    return Delivery::Stopped;
+                }
+                taken.lock().unwrap().push(match message {
+                    ToShard::Snapshot(_) => "snapshot",
+                    _ => "certificates",
+                });
+                Delivery::Taken
+            }
+        });
+        let world = World::new(settings, [0; 32]);
+        let instruments = Instruments { totals: Box::new(Vec::new), meters: Vec::new() };
+        let gate = Gate::new("0123456789abcdef0123456789abcdef").unwrap();
+        let state = State::new(world, Mesh::new(vec![post]), gate, instruments);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            assert_eq!((state.shards_behind(), state.unready(false)), (0, vec![]));
+            state.prepare(Box::new(|| ToShard::Rotate));
+            state.publish().await;
+            assert_eq!(state.shards_behind(), 1);
+            assert_eq!(state.unready(true).len(), 2, "{:?}", state.unready(true));
+            takes.store(true, Ordering::Relaxed);
+            assert_eq!(state.deliver().await, 0);
+            assert_eq!((state.shards_behind(), state.unready(false)), (0, vec![]));
+            assert_eq!(*taken.lock().unwrap(), ["certificates", "snapshot"]);
+            assert_eq!(state.deliver().await, 0);
+            assert_eq!(taken.lock().unwrap().len(), 2, "what was taken is not sent again");
+            state.publish().await;
+            assert_eq!(taken.lock().unwrap().len(), 3, "certificates are sent once");
+        });
+    }
+}

@@ -16,6 +16,7 @@ use super::fail::{EXIT_CONFIG, EXIT_FAILURE, EXIT_USAGE, Failure};
 use super::output::{Output, note};
 use super::place::DATA_DIR_DEFAULT;
 use crate::admin::control::{self, Ended, Life, Serving, Shards};
+use crate::admin::exclusive::Exclusive;
 use crate::admin::mesh::{Delivery, Post};
 use crate::admin::sealing::Sealing;
 use crate::admin::state::{Instruments, Totals};
@@ -25,7 +26,7 @@ use crate::config::target_url;
 use crate::limits::MAILBOX_MESSAGES_MAX;
 use crate::metrics::Total;
 use crate::record::JOURNAL_FOLDER;
-use crate::record::pool::SegmentPool;
+use crate::record::pool::{SegmentPool, check_room};
 use crate::record::quarantine;
 use crate::record::recover::{DataDirLock, Notice, Recovered, recover};
 use crate::record::sealer::{Progress, Sealer};
@@ -72,7 +73,18 @@ pub fn run(args: &Run) -> Result<(), Failure> {
     make_data_dir(&settings.data_dir)?;
     let lock = DataDirLock::take(&settings.data_dir)
         .map_err(|error| Failure::new(EXIT_FAILURE, error.to_string()))?;
+    let _own = Exclusive::take(settings.listeners.iter().map(|listen| listen.address)).map_err(
+        |(address, error)| match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                let message = format!("another weir on this machine listens on {address}");
+                Failure::new(EXIT_FAILURE, message)
+                    .hint("stop it, or give this one an address of its own")
+            }
+            _ => Failure::because(&format!("cannot lock the address {address}"), error),
+        },
+    )?;
     let found = bring_in(&lock)?;
+    room_for_journal(&settings)?;
     let data_dir = settings.data_dir.clone();
     let keeper = Arc::new(Keeper::default());
     let life = Life {
@@ -111,6 +123,23 @@ pub fn run(args: &Run) -> Result<(), Failure> {
         Ok(Err(error)) => Err(Failure::new(EXIT_FAILURE, error.to_string())),
         Err(_) => Err(Failure::new(EXIT_FAILURE, "the control thread broke")),
     }
+}
+
+/// Without room for its first segments no shard starts: said at once, in numbers.
+fn room_for_journal(settings: &Settings) -> Result<(), Failure> {
+    let dir = settings.data_dir.join(JOURNAL_FOLDER);
+    let room = check_room(&dir, settings.journal.segment_bytes, settings.shards)
+        .map_err(|error| Failure::because(&format!("cannot read {}", dir.display()), error))?;
+    room.map_err(|(free, needed)| {
+        let message = format!(
+            "the disk of {} has {} MiB free, the journal needs {} MiB to start",
+            dir.display(),
+            free >> 20,
+            needed >> 20
+        );
+        Failure::new(EXIT_FAILURE, message)
+            .hint("free space, or set a smaller segment in [journal]")
+    })
 }
 
 /// Records hold what people typed and saw: a directory that weir makes is its owner's alone. One

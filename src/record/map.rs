@@ -97,6 +97,27 @@ pub fn is_quarter_free(file: &File) -> io::Result<bool> {
     Ok(facts.f_bavail >= facts.f_blocks / 4)
 }
 
+/// Whether the file system of an open file or directory may need room for a store into a page that
+/// has its block already: it copies blocks when they are written (btrfs, ZFS, bcachefs), or the
+/// file is of another one below it (overlay). Without room such a store is a SIGBUS.
+///
+/// # Errors
+/// What fstatfs says.
+pub fn copies_on_write(file: &File) -> io::Result<bool> {
+    let mut facts = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the call writes one `statfs` to the address, or fails.
+    let done = unsafe { libc::fstatfs(file.as_raw_fd(), facts.as_mut_ptr()) };
+    if done != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it succeeded, so all of it is written.
+    let kind = unsafe { facts.assume_init() }.f_type;
+    Ok(COPYING.contains(&(kind as u32)))
+}
+
+/// Magic numbers of btrfs, bcachefs, ZFS and overlay (statfs(2)).
+const COPYING: [u32; 4] = [0x9123_683e, 0xca45_1a4e, 0x2fc1_2fc1, 0x794c_7630];
+
 fn facts(file: &File) -> io::Result<libc::statvfs> {
     let mut facts = std::mem::MaybeUninit::<libc::statvfs>::uninit();
     // SAFETY: the call writes one `statvfs` to the address, or fails.

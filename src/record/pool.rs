@@ -109,6 +109,8 @@ pub type Create = fn(&Path, u64) -> io::Result<File>;
 pub struct SegmentPool {
     to_thread: Sender<Message>,
     boot: [u8; 16],
+    /// Whether entries are written by calls instead of stores.
+    pub(in crate::record) by_calls: bool,
     trouble: Arc<Trouble>,
     waiting: Arc<AtomicUsize>,
 }
@@ -163,7 +165,8 @@ impl SegmentPool {
         std::thread::Builder::new()
             .name("weir-segments".into())
             .spawn(move || maker.run(&inbox))?;
-        Ok(SegmentPool { to_thread, boot, trouble, waiting: Arc::default() })
+        let by_calls = map::copies_on_write(&File::open(dir)?)?;
+        Ok(SegmentPool { to_thread, boot, by_calls, trouble, waiting: Arc::default() })
     }
 
     /// The random id of this process in the journal.
@@ -369,9 +372,9 @@ impl Maker {
     }
 
     /// Its header becomes zeros, on the disk, before anybody may use it again.
-    fn recycle(&mut self, mut segment: Segment) {
+    fn recycle(&mut self, segment: Segment) {
         let keep = !segment.file.is_poisoned() && self.free.len() <= self.spools;
-        if keep && clear(&mut segment).is_ok() {
+        if keep && clear(&segment).is_ok() {
             self.free.push(segment);
             return;
         }
@@ -411,15 +414,43 @@ impl Maker {
 }
 
 /// The copy of the header first: one without the other tells of damage.
-fn clear(segment: &mut Segment) -> io::Result<()> {
-    if let Some(copy) = segment.map.bytes_mut().last_chunk_mut::<HEADER_BYTES>() {
-        copy.fill(0);
+fn clear(segment: &Segment) -> io::Result<()> {
+    let file = &segment.file.file;
+    let end = segment.map.bytes().len().checked_sub(HEADER_BYTES);
+    for at in [end.ok_or(io::ErrorKind::InvalidInput)?, 0] {
+        file.write_all_at(&[0; HEADER_BYTES], at as u64)?;
+        file.sync_data()?;
     }
-    segment.file.file.sync_data()?;
-    if let Some(header) = segment.map.bytes_mut().first_chunk_mut::<HEADER_BYTES>() {
-        header.fill(0);
+    Ok(())
+}
+
+/// Whether the file system of a folder copies on write, so that entries are written by calls.
+///
+/// # Errors
+/// What the disk says.
+pub fn copies_on_write(dir: &Path) -> io::Result<bool> {
+    map::copies_on_write(&File::open(dir)?)
+}
+
+/// Whether the disk has room for the first segments of so many shards.
+///
+/// # Errors
+/// How many bytes are free and how many are needed, or what the disk says.
+pub fn check_room(dir: &Path, bytes: u64, shards: usize) -> io::Result<Result<(), (u64, u64)>> {
+    let mut missing = shards as u64;
+    for path in super::recover::segment_paths(dir)? {
+        if fs::metadata(&path)?.len() == bytes {
+            missing = missing.saturating_sub(1);
+        }
     }
-    segment.file.file.sync_data()
+    if missing == 0 {
+        return Ok(Ok(()));
+    }
+    // As much again as a segment takes has to stay free, see `create`.
+    let needed = (missing + 1).saturating_mul(bytes);
+    let there = dir.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
+    let free = map::free_bytes(&File::open(there)?)?;
+    Ok(if free < needed { Err((free, needed)) } else { Ok(()) })
 }
 
 /// The number in `<n>.wal`.
@@ -465,6 +496,20 @@ mod tests {
         let error = create(&path, free / 2 + (1 << 30)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert!(!path.exists(), "nothing was begun");
+    }
+
+    #[test]
+    fn a_start_needs_room_for_the_segments_that_are_not_there() {
+        let folder = Folder::new();
+        let dir = folder.journal();
+        let free = map::free_bytes(&File::open(&folder.0).unwrap()).unwrap();
+        let check = |bytes, shards| check_room(&dir, bytes, shards).unwrap();
+        assert_eq!(check(4096, 2), Ok(()), "no folder yet");
+        assert!(check(free / 2 + (1 << 30), 1).is_err());
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("0.wal"), [0; 4096]).unwrap();
+        assert_eq!(check(4096, 1), Ok(()));
+        assert!(check_room(&dir, free, 2).unwrap().is_err());
     }
 
     #[test]

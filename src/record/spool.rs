@@ -53,6 +53,8 @@ const SHORT_BYTES: usize = 8 << 20;
 const TRY_AGAIN_US: u64 = 1_000_000;
 /// How long `open` waits for its first segment.
 const FIRST_SEGMENT: Duration = Duration::from_secs(60);
+/// It gives up when the disk has said no for so long.
+const FIRST_TROUBLE: Duration = Duration::from_secs(3);
 
 /// Why a spool cannot open.
 #[derive(Debug, thiserror::Error)]
@@ -211,9 +213,7 @@ impl Spool {
         let (want, ready) = mpsc::sync_channel(1);
         pool.register();
         pool.want(&want);
-        let first = ready.recv_timeout(FIRST_SEGMENT).map_err(|_| {
-            SpoolError::NoSegment(pool.trouble().unwrap_or_else(|| "it takes too long".into()))
-        })?;
+        let first = first_segment(&ready, &pool)?;
         pool.want(&want);
         let header = Header {
             node: node.to_owned(),
@@ -555,8 +555,10 @@ impl Spool {
                 return Err(Refused::Full);
             }
         }
-        if let Some(session) = session {
-            self.write_context(session, seq, now);
+        if let Some(session) = session
+            && let Err(error) = self.write_context(session, seq, now)
+        {
+            return Err(self.write_failed(now, &error));
         }
         let session_id = session.map_or(SessionId::default(), |session| self.slot(session).id);
         let place = Place { log_index: self.next_index, seq, wall_us: now.wall_us, session_id };
@@ -580,18 +582,16 @@ impl Spool {
 
     /// Writes the entry at the end of the open segment, and says how many bytes it takes.
     fn place(&mut self, place: &Place, entry: &Entry<'_>, body: usize) -> io::Result<usize> {
+        let large = (CALL_BYTES_MIN..=CALL_BYTES_MAX).contains(&body);
         let Open { segment, salt, at, .. } = &mut self.open;
-        if !(CALL_BYTES_MIN..=CALL_BYTES_MAX).contains(&body) {
+        if !large && !self.pool.by_calls {
             let into = &mut segment.map.bytes_mut()[*at..];
             return Ok(journal::write_entry(into, salt, place, entry, body));
         }
         self.scratch.resize(frame_bytes(body) + END_BYTES, 0);
         let taken = journal::write_entry(&mut self.scratch, salt, place, entry, body);
-        // Its length and CRC come last, in the place of the end mark: as with stores, whoever looks
-        // before sees the end.
-        let (head, rest) = self.scratch.split_at(END_BYTES);
-        segment.file.write(rest, (*at + END_BYTES) as u64)?;
-        segment.file.write(head, *at as u64)?;
+        write_frame(&segment.file, &self.scratch, *at)?;
+        self.scratch.shrink_to(CALL_BYTES_MAX);
         self.write_failing = false;
         Ok(taken)
     }
@@ -622,24 +622,28 @@ impl Spool {
     }
 
     /// The context of a session, unless the open segment has it.
-    fn write_context(&mut self, session: SessionRef, seq: u64, now: Now) {
+    fn write_context(&mut self, session: SessionRef, seq: u64, now: Now) -> io::Result<()> {
         let slot = &mut self.sessions[session.0 as usize];
         let number = self.open.header.number;
         if slot.in_segment == Some(number) {
-            return;
+            return Ok(());
         }
-        slot.in_segment = Some(number);
         let place =
             Place { log_index: self.next_index, seq, wall_us: now.wall_us, session_id: slot.id };
         let Open { segment, salt, at, .. } = &mut self.open;
-        let taken = journal::write_context(
-            &mut segment.map.bytes_mut()[*at..],
-            salt,
-            &place,
-            &slot.context,
-        );
+        let taken = if self.pool.by_calls {
+            self.scratch.resize(frame_bytes(slot.context.len()) + END_BYTES, 0);
+            let taken = journal::write_context(&mut self.scratch, salt, &place, &slot.context);
+            write_frame(&segment.file, &self.scratch, *at)?;
+            taken
+        } else {
+            let into = &mut segment.map.bytes_mut()[*at..];
+            journal::write_context(into, salt, &place, &slot.context)
+        };
+        slot.in_segment = Some(number);
         *at += taken;
         self.written.0 += taken as u64;
+        Ok(())
     }
 
     fn slot(&self, session: SessionRef) -> &Slot {
@@ -698,15 +702,34 @@ impl Journal for Spool {
     }
 }
 
+fn first_segment(ready: &Receiver<Segment>, pool: &SegmentPool) -> Result<Segment, SpoolError> {
+    if let Ok(segment) = ready.recv_timeout(FIRST_TROUBLE) {
+        return Ok(segment);
+    }
+    let left = if pool.is_in_trouble() { Duration::ZERO } else { FIRST_SEGMENT - FIRST_TROUBLE };
+    ready.recv_timeout(left).map_err(|_| {
+        SpoolError::NoSegment(pool.trouble().unwrap_or_else(|| "it takes too long".into()))
+    })
+}
+
+/// Its length and CRC come last, in the place of the end mark: as with stores, whoever looks before
+/// sees the end.
+fn write_frame(file: &SegmentFile, frame: &[u8], at: usize) -> io::Result<()> {
+    let (head, rest) = frame.split_at(END_BYTES);
+    file.write(rest, (at + END_BYTES) as u64)?;
+    file.write(head, at as u64)
+}
+
 impl Open {
-    fn begin(mut segment: Segment, header: Header) -> Open {
-        let bytes = segment.map.bytes_mut();
+    fn begin(segment: Segment, header: Header) -> Open {
+        let bytes = header.bytes();
+        let end = segment.map.bytes().len() - HEADER_BYTES;
         // The end mark before the header: a reader never meets an earlier life's frames as torn.
-        bytes[HEADER_BYTES..HEADER_BYTES + END_BYTES].fill(0);
-        bytes[..HEADER_BYTES].copy_from_slice(&header.bytes());
         // Should the header be hurt, its copy still tells which frames are of this life.
-        if let Some(copy) = bytes.last_chunk_mut::<HEADER_BYTES>() {
-            *copy = header.bytes();
+        let parts = [(HEADER_BYTES, &[0; END_BYTES][..]), (0, &bytes), (end, &bytes)];
+        if parts.iter().any(|(at, part)| segment.file.write(part, *at as u64).is_err()) {
+            // It takes no entries, and what has to be recorded is refused.
+            segment.file.poison();
         }
         let salt = header.salt();
         Open { segment, header, salt, at: HEADER_BYTES, first_entry_us: None }

@@ -475,3 +475,33 @@ fn peers_wait_for_a_segment_that_is_about_to_come() {
     assert!(spool.segment_number() > 1);
     spool.forget();
 }
+
+/// On a file system that copies on write no page of the mapping is stored to.
+#[test]
+fn by_calls_the_journal_is_the_same() {
+    let read = |by_calls: bool| {
+        let folder = Folder::new();
+        let mut pool = SegmentPool::start(&folder.journal(), &settings()).unwrap();
+        pool.by_calls = by_calls;
+        let (sealed, inbox) = mpsc::channel();
+        let mut spool = spool_into(&folder, 0, sealed, pool);
+        let session = spool.open(&context(1));
+        let text = "x".repeat(20_000);
+        append(&mut spool, session, 1, &Entry::Command(command(&text, &[])));
+        append(&mut spool, session, 2, &response(1));
+        append(&mut spool, session, 3, &end());
+        spool.finish(now(4));
+        let sealed = inbox.recv().unwrap();
+        let bytes = &sealed.segment.map.bytes()[..sealed.bytes];
+        let (mut at, mut found) = (HEADER_BYTES, Vec::new());
+        while let Some(frame) = journal::Frame::read(bytes, at, &sealed.header.salt()) {
+            at = frame.end();
+            found.push((frame.kind, frame.place, frame.raw.body_bytes().to_vec()));
+        }
+        assert_eq!(at, sealed.bytes, "all of it is read back");
+        found
+    };
+    let stores = read(false);
+    assert_eq!(stores.len(), 4, "a context and three entries");
+    assert_eq!(read(true), stores);
+}
