@@ -519,6 +519,7 @@ impl State {
     /// All of it, for `GET /v1/status`.
     pub fn status(&self, sealing: &dyn Sealing) -> shape::Status {
         let trouble = sealing.trouble();
+        let unready = self.unready(trouble.is_some());
         let totals = self.totals();
         let world = self.world();
         let settings = &world.settings;
@@ -534,7 +535,7 @@ impl State {
             generation: self.generation.load(Ordering::Relaxed),
             shards_behind: self.shards_behind(),
             quarantined: sealing.quarantined(),
-            unready: self.unready(trouble.is_some()).into_iter().map(str::to_owned).collect(),
+            unready: unready.into_iter().map(str::to_owned).collect(),
             rules: settings.rules.len(),
             masks: settings.masks.len(),
             targets: (settings.targets.iter().enumerate())

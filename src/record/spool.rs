@@ -24,9 +24,11 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::Duration;
 
-use super::body;
+use super::body::{self, Sink};
 use super::entry::{Entry, Event, SessionContext, SessionId};
-use super::journal::{self, END_BYTES, HEADER_BYTES, Header, Place, Salt, frame_bytes};
+use super::journal::{
+    self, END_BYTES, FRAME_BYTES, HEADER_BYTES, Head, Header, Place, Salt, frame_bytes,
+};
 use super::pool::{AHEAD_BYTES, Segment, SegmentFile, SegmentPool};
 use super::{Journal, Lsn, Receipt, Refused, SessionRef};
 use crate::clock::Now;
@@ -39,7 +41,8 @@ const RESERVE_BYTES: usize = 64 << 10;
 /// is a fault, some 4 us each here, and 17 of them for a chunk of an answer; a call takes half of
 /// that.
 const CALL_BYTES_MIN: usize = 8 << 10;
-/// Larger ones are stored all the same, so that no shard keeps a buffer of their size.
+/// Larger ones are written in parts from where they are: a copy would be as large again, and so
+/// would be the pages of a mapping that they are stored to.
 const CALL_BYTES_MAX: usize = CHUNK_BYTES_MAX + 1024;
 /// A smaller segment has no room for an entry besides its reserve.
 pub const SEGMENT_BYTES_MIN: u64 = 256 << 10;
@@ -582,16 +585,21 @@ impl Spool {
 
     /// Writes the entry at the end of the open segment, and says how many bytes it takes.
     fn place(&mut self, place: &Place, entry: &Entry<'_>, body: usize) -> io::Result<usize> {
-        let large = (CALL_BYTES_MIN..=CALL_BYTES_MAX).contains(&body);
         let Open { segment, salt, at, .. } = &mut self.open;
-        if !large && !self.pool.by_calls {
+        if body > CALL_BYTES_MAX {
+            let head = Head::new(salt, place, entry, body);
+            let parts = Parts::new(&segment.file, *at, head, &mut self.scratch);
+            let taken = parts.write(entry, body)?;
+            self.write_failing = false;
+            return Ok(taken);
+        }
+        if body < CALL_BYTES_MIN && !self.pool.by_calls {
             let into = &mut segment.map.bytes_mut()[*at..];
             return Ok(journal::write_entry(into, salt, place, entry, body));
         }
         self.scratch.resize(frame_bytes(body) + END_BYTES, 0);
         let taken = journal::write_entry(&mut self.scratch, salt, place, entry, body);
         write_frame(&segment.file, &self.scratch, *at)?;
-        self.scratch.shrink_to(CALL_BYTES_MAX);
         self.write_failing = false;
         Ok(taken)
     }
@@ -710,6 +718,71 @@ fn first_segment(ready: &Receiver<Segment>, pool: &SegmentPool) -> Result<Segmen
     ready.recv_timeout(left).map_err(|_| {
         SpoolError::NoSegment(pool.trouble().unwrap_or_else(|| "it takes too long".into()))
     })
+}
+
+/// An entry on its way into a file, in parts.
+struct Parts<'a> {
+    file: &'a SegmentFile,
+    /// Where its frame begins, and where the next part goes.
+    frame: u64,
+    at: u64,
+    head: Head,
+    /// Small parts, gathered.
+    small: &'a mut Vec<u8>,
+    failed: Option<io::Error>,
+}
+
+impl<'a> Parts<'a> {
+    fn new(file: &'a SegmentFile, at: usize, head: Head, small: &'a mut Vec<u8>) -> Parts<'a> {
+        small.clear();
+        let frame = at as u64;
+        Parts { file, frame, at: frame + FRAME_BYTES as u64, head, small, failed: None }
+    }
+
+    /// Writes the body, the end mark behind it, the head; its length and CRC last, as `write_frame`.
+    fn write(mut self, entry: &Entry<'_>, body: usize) -> io::Result<usize> {
+        body::put_entry(&mut self, entry);
+        let taken = frame_bytes(body);
+        self.small.resize(self.small.len() + taken - FRAME_BYTES - body + END_BYTES, 0);
+        self.flush();
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let head = self.head.finish();
+        let (length, rest) = head.split_at(END_BYTES);
+        self.file.write(rest, self.frame + END_BYTES as u64)?;
+        self.file.write(length, self.frame)?;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) {
+        let small = std::mem::take(self.small);
+        self.send(&small);
+        *self.small = small;
+        self.small.clear();
+    }
+
+    fn send(&mut self, part: &[u8]) {
+        if self.failed.is_none() {
+            self.failed = self.file.write(part, self.at).err();
+            self.at += part.len() as u64;
+        }
+    }
+}
+
+impl Sink for Parts<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.head.sum(bytes);
+        if bytes.len() < CALL_BYTES_MIN {
+            self.small.extend_from_slice(bytes);
+        }
+        if bytes.len() >= CALL_BYTES_MIN || self.small.len() >= CHUNK_BYTES_MAX {
+            self.flush();
+        }
+        if bytes.len() >= CALL_BYTES_MIN {
+            self.send(bytes);
+        }
+    }
 }
 
 /// Its length and CRC come last, in the place of the end mark: as with stores, whoever looks before
