@@ -214,7 +214,49 @@ fn write_frame(
     into[padded..padded + END_BYTES].fill(0);
     into[length..padded].fill(0);
     fill(&mut into[FRAME_BYTES..length]);
-    let head = &mut into[8..FRAME_BYTES];
+    put_place(&mut into[8..FRAME_BYTES], salt, place, kind);
+    let crc = salt.checksum(&into[8..length]);
+    into[4..8].copy_from_slice(&crc.to_le_bytes());
+    // A reader in another process may look at any time; the CRC would tell it, this spares it.
+    fence(Ordering::Release);
+    into[..4].copy_from_slice(&(length as u32).to_le_bytes());
+    padded
+}
+
+/// The head of a frame whose body is written in parts. Its bytes come last, its length and CRC at
+/// the very end.
+#[derive(Debug)]
+pub(in crate::record) struct Head {
+    bytes: [u8; FRAME_BYTES],
+    hasher: crc32fast::Hasher,
+    length: usize,
+}
+
+impl Head {
+    /// Of an entry whose body takes `body` bytes.
+    pub fn new(salt: &Salt, place: &Place, entry: &Entry<'_>, body: usize) -> Head {
+        let mut bytes = [0; FRAME_BYTES];
+        put_place(&mut bytes[8..], salt, place, Kind::of(entry));
+        let mut hasher = crc32fast::Hasher::new_with_initial(salt.crc);
+        hasher.update(&bytes[8..]);
+        Head { bytes, hasher, length: FRAME_BYTES + body }
+    }
+
+    /// A part of the body, in order.
+    pub fn sum(&mut self, part: &[u8]) {
+        self.hasher.update(part);
+    }
+
+    /// All of the head.
+    pub fn finish(self) -> [u8; FRAME_BYTES] {
+        let Head { mut bytes, hasher, length } = self;
+        bytes[..4].copy_from_slice(&(length as u32).to_le_bytes());
+        bytes[4..8].copy_from_slice(&hasher.finalize().to_le_bytes());
+        bytes
+    }
+}
+
+fn put_place(head: &mut [u8], salt: &Salt, place: &Place, kind: Kind) {
     head[0] = kind as u8;
     head[1] = body::VERSION;
     head[2..8].copy_from_slice(&salt.mark);
@@ -222,12 +264,6 @@ fn write_frame(
     head[16..24].copy_from_slice(&place.seq.to_le_bytes());
     head[24..32].copy_from_slice(&place.wall_us.to_le_bytes());
     head[32..48].copy_from_slice(&place.session_id.0);
-    let crc = salt.checksum(&into[8..length]);
-    into[4..8].copy_from_slice(&crc.to_le_bytes());
-    // A reader in another process may look at any time; the CRC would tell it, this spares it.
-    fence(Ordering::Release);
-    into[..4].copy_from_slice(&(length as u32).to_le_bytes());
-    padded
 }
 
 /// A whole frame.

@@ -23,7 +23,9 @@ pub mod memory;
 pub mod pty_events;
 
 pub mod pool;
+pub mod quarantine;
 pub mod spool;
+pub mod trouble;
 
 pub mod parquet;
 pub mod recover;

@@ -47,7 +47,11 @@ impl Drop for Folder {
 }
 
 pub fn settings() -> JournalSettings {
-    JournalSettings { segment_bytes: SEGMENT_BYTES_MIN, seal_after_us: 60_000_000 }
+    JournalSettings {
+        segment_bytes: SEGMENT_BYTES_MIN,
+        seal_after_us: 60_000_000,
+        flush_us: 100_000,
+    }
 }
 
 pub fn now(step: u64) -> Now {
