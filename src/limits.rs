@@ -29,6 +29,11 @@ pub const TARGET_HOSTS_MAX: usize = 16;
 /// What a target says between its AuthenticationOk and its first ReadyForQuery is kept until it is
 /// clear that its server is used.
 pub const LOGIN_ANSWERS_BYTES_MAX: usize = 1 << 20;
+/// Connections to a target of the same terms that a shard keeps for the next session.
+pub const IDLE_LEGS_MAX: usize = 64;
+/// A connection that nobody uses is closed after this time: before the target closes it (nginx,
+/// Node and most balancers: 60 s and more).
+pub const IDLE_LEG_US: u64 = 50_000_000;
 /// When a session ends, its last bytes have this long to be taken by the peers.
 pub const CLOSE_TIMEOUT_US: u64 = 10_000_000;
 /// A peer that has got everything has this long to close its side.
@@ -150,6 +155,10 @@ pub const HTTP_TRAILER_BYTES_MAX: usize = 8 << 10;
 pub const SSE_EVENT_BYTES_MAX: usize = 1 << 20;
 /// A message of a WebSocket that is held whole.
 pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1 << 20;
+// Kubernetes.
+
+/// Parameters of one request: Go reads none of more (net/url, `defaultMaxParams`).
+pub const KUBERNETES_PARAMETERS_MAX: usize = 10_000;
 
 const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize + 65_536 < ENTRY_BYTES_MAX);
 const _: () = assert!((ENTRY_BYTES_MAX as u64) + (1 << 20) < SEGMENT_BYTES_DEFAULT);
@@ -211,3 +220,8 @@ pub const MASK_WORDS_BYTES: usize = 128;
 pub const MASK_CONTEXT_BYTES: usize = 64;
 /// What is held and longer than this is looked at again only when it has grown by an eighth.
 pub const MASK_REREAD_BYTES: usize = 4 << 10;
+
+/// Rules of a configuration: a verdict says by a bit for each which of them matched.
+pub const RULES_MAX: usize = 512;
+
+const _: () = assert!(RULES_MAX.is_multiple_of(64));
