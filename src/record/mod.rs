@@ -42,7 +42,7 @@ mod holds;
 mod lake_rows;
 mod live;
 mod map;
-mod params;
+pub mod params;
 #[cfg(test)]
 mod schema_tests;
 mod scratch;
