@@ -20,7 +20,9 @@ pub mod entry;
 pub mod journal;
 pub mod memory;
 
+mod parts;
 pub mod pool;
+pub mod position;
 pub mod quarantine;
 pub mod spool;
 pub mod trouble;

@@ -27,9 +27,10 @@ use super::journal::Header;
 use super::map;
 use super::parquet::{SealError, Writer};
 use super::pool::SegmentPool;
+use super::position::Position;
 use super::quarantine::{self, PutAside};
 use super::rows::{self, Sheet, Verdict};
-use super::spool::{Position, SealedSegment};
+use super::spool::SealedSegment;
 use super::trouble::{Listener, Trouble};
 
 /// After a failure the next try waits so long.
