@@ -368,7 +368,7 @@ mod tests {
             assert_eq!((aside.len(), told.load(Ordering::Relaxed)), (2, 2), "{aside:?}");
             assert!(aside[0].why.starts_with("a panic: "), "{aside:?}");
             assert!(aside.iter().all(|put| put.file.exists() && put.entries.is_some()));
-            assert_eq!(pool.waiting(), usize::from(hurried));
+            wait_until("the count", || pool.waiting() == usize::from(hurried));
             sealer.finish();
             assert!(!files(&folder.0, "responses").is_empty());
         }
