@@ -215,6 +215,21 @@ pub const JSON_PATTERN_SEGMENTS_MAX: usize = 32;
 pub const JSONRPC_BATCH_MAX: usize = 64;
 /// The longest time that a client of gRPC waits.
 pub const GRPC_TIMEOUT_US_MAX: u64 = 24 * 3_600_000_000;
+
+// Masks in bodies.
+/// A token of JSON, a pair of a form, or a find, that is held until it is whole.
+pub const MASK_TOKEN_BYTES_MAX: usize = 64 << 10;
+/// A text within JSON that is JSON itself, held until it is whole.
+pub const MASK_EMBEDDED_BYTES_MAX: usize = 1 << 20;
+/// What is held back of a word without an end: the header of a token is decoded up to 8 KiB.
+pub const MASK_WINDOW_BYTES: usize = 9 << 10;
+/// What is held back of words: numbers in groups, the first line of a key.
+pub const MASK_WORDS_BYTES: usize = 128;
+/// What is looked at again of what has left, to know whether a word begins.
+pub const MASK_CONTEXT_BYTES: usize = 64;
+/// What is held and longer than this is looked at again only when it has grown by an eighth.
+pub const MASK_REREAD_BYTES: usize = 4 << 10;
+
 /// Rules of a configuration: a verdict says by a bit for each which of them matched.
 pub const RULES_MAX: usize = 512;
 

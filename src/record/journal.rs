@@ -19,9 +19,10 @@
 //! ```text
 //! 0        4        8      9       10          16           24       32         40              56
 //! +--------+--------+------+-------+-----------+------------+--------+----------+---------------+------
-//! | length | CRC-32 | kind | flags | mark (6)  | log index  | seq    | wall us  | session (16)  | body
+//! | length | CRC-32 | kind | body  | mark (6)  | log index  | seq    | wall us  | session (16)  | body
 //! +--------+--------+------+-------+-----------+------------+--------+----------+---------------+------
 //!   length: header and body, without padding; 0 ends the segment
+//!   byte 9: version of the body, see `body`
 //! ```
 //!
 //! The CRC begins with the boot id and the segment number, so bytes left by an earlier life never
@@ -257,7 +258,7 @@ impl Head {
 
 fn put_place(head: &mut [u8], salt: &Salt, place: &Place, kind: Kind) {
     head[0] = kind as u8;
-    head[1] = 0;
+    head[1] = body::VERSION;
     head[2..8].copy_from_slice(&salt.mark);
     head[8..16].copy_from_slice(&place.log_index.to_le_bytes());
     head[16..24].copy_from_slice(&place.seq.to_le_bytes());
@@ -306,7 +307,13 @@ impl<'a> Raw<'a> {
 
     /// The body; `None` when a frame of a right checksum holds what this version cannot read.
     pub fn body(&self) -> Option<Body<'a>> {
-        body::read(self.kind()?, self.body_bytes())
+        body::read(self.kind()?, self.version(), self.body_bytes())
+    }
+
+    /// Version of the body.
+    pub fn version(&self) -> u8 {
+        let [version] = self.field(9);
+        version
     }
 
     fn kind(&self) -> Option<Kind> {

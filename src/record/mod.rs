@@ -20,6 +20,8 @@ pub mod entry;
 pub mod journal;
 pub mod memory;
 
+pub mod pty_events;
+
 mod parts;
 pub mod pool;
 pub mod position;
@@ -43,6 +45,8 @@ mod lake_rows;
 mod live;
 mod map;
 mod params;
+#[cfg(test)]
+mod schema_tests;
 mod scratch;
 #[cfg(test)]
 pub(crate) mod testing;

@@ -62,6 +62,7 @@ fn fates(spool: &mut Spool) {
         reason: "",
         quorum: 1,
         expires_at_us: START_US,
+        ..Approval::default()
     };
     step(spool, sessions[0], 2, &Entry::Approval(asked));
     last(spool, 1, Decision::Allow);

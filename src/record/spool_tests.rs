@@ -17,6 +17,7 @@ fn start() -> Entry<'static> {
         server_version: "17.2",
         durability: "write",
         backend_pid: 77,
+        ..SessionStart::default()
     })
 }
 
@@ -36,6 +37,7 @@ fn chunk(seq: u64, payload: &[u8]) -> Entry<'_> {
         byte_offset: 0,
         encoding: "pg-messages",
         payload,
+        ..Chunk::default()
     })
 }
 
