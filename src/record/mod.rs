@@ -22,7 +22,9 @@ pub mod memory;
 
 pub mod pty_events;
 
+mod parts;
 pub mod pool;
+pub mod position;
 pub mod quarantine;
 pub mod spool;
 pub mod trouble;
