@@ -17,11 +17,12 @@ use super::{catalog, clock, log, shape};
 use crate::config::settings::{Host, Settings, Target};
 use crate::decide::approval::AskSummary;
 use crate::identify::token;
-use crate::mask::catalog::Catalog;
+use crate::mask::sql::catalog::Catalog;
 use crate::metrics::{Meters, TargetReading, Total};
 use crate::record::SessionId;
-use crate::shard::mail::{Endpoint, SnapshotSource, ToShard};
-use crate::wire::postgres::login::KnownMinor;
+use crate::session::SnapshotSource;
+use crate::session::postgres::target_login::KnownMinor;
+use crate::shard::mail::{Endpoint, ToShard};
 
 /// Reads the totals of all shards.
 pub type Totals = Box<dyn Fn() -> Vec<Total> + Send + Sync>;
@@ -429,7 +430,9 @@ impl State {
             pid: std::process::id(),
             started_at: clock::to_text(self.started_us),
             status: self.word().to_owned(),
-            postgres: settings.postgres.address.to_string(),
+            listeners: (settings.listeners.iter())
+                .map(|listen| format!("{} {}", listen.protocol.name(), listen.address))
+                .collect(),
             shards: self.mesh.len(),
             rules: settings.rules.len(),
             masks: settings.masks.len(),
