@@ -105,7 +105,8 @@ impl Offer {
         let mut offer = Offer::default();
         for name in values.flat_map(|value| value.split(',')).map(|name| name.trim_matches(' ')) {
             // RFC 6455 section 11.3.4: tokens of RFC 9110. Kubernetes' own tunnel has a slash.
-            let token = |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-./^_`|~".contains(&byte);
+            let token =
+                |byte: u8| byte.is_ascii_alphanumeric() || b"!#$%&'*+-./^_`|~".contains(&byte);
             if name.is_empty() || !name.bytes().all(token) {
                 return Err(Refused::Offer);
             }

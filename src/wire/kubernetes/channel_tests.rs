@@ -99,7 +99,8 @@ fn the_status_says_how_the_command_ended() {
         "reason":"NonZeroExitCode","details":{"causes":[{"reason":"ExitCode","message":"3"}]}}"#;
     assert_eq!(exit(4, success), Exit::Success);
     assert_eq!(exit(5, three), Exit::Code(3));
-    let internal = br#"{"status":"Failure","message":"no such container","reason":"InternalError"}"#;
+    let internal =
+        br#"{"status":"Failure","message":"no such container","reason":"InternalError"}"#;
     assert_eq!(exit(4, internal), Exit::Failure("no such container".to_owned()));
     assert_eq!(exit(4, b""), Exit::Failure(String::new()));
     assert_eq!(exit(4, b"oops"), Exit::Failure("oops".to_owned()));

@@ -5,6 +5,7 @@
 //! Never: a repair. What two readers could read differently is refused.
 
 pub mod channel;
+pub mod proto;
 pub mod query;
 pub mod request;
 pub mod selector;
