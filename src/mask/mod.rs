@@ -9,6 +9,7 @@
 pub mod detect;
 pub mod edits;
 pub mod hits;
+pub mod kubernetes;
 pub mod matcher;
 pub mod naive;
 pub mod operator;
