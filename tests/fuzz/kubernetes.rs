@@ -31,7 +31,7 @@ pub fn request(bytes: &[u8]) {
     assert!(!exec || classified.classes.has(Class::Exec), "{request:?}");
 }
 
-/// Messages of each protocol of channels, whole and cut in two: the same bytes of the same channels.
+/// Messages of each protocol of channels, whole and cut in two: the same bytes of the same.
 pub fn channel(bytes: &[u8]) {
     let Some((choice, message)) = bytes.split_first() else { return };
     const NAMES: [&str; 3] = ["v5.channel.k8s.io", "v4.channel.k8s.io", "base64.channel.k8s.io"];

@@ -42,7 +42,7 @@ pub enum Class {
     UnboundedWrite,
     /// The body has the spec of pods.
     Workload,
-    /// And that asks for the node's rights: privileged, host namespaces, host paths, a node by name.
+    /// And asks for the node's rights: privileged, host namespaces and paths, a node by name.
     WorkloadPrivileged,
     /// Tokens of service accounts, and their reviews.
     Token,

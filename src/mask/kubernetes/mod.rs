@@ -130,8 +130,8 @@ pub fn environment(kind: &str) -> Vec<(String, Form)> {
 pub const PLACEHOLDER: &str = "weir-masked-";
 const PLACEHOLDER_BASE64: &str = "d2Vpci1tYXNrZWQt";
 
-/// What takes the place of a value. `mark` is a keyed hash of it, so that equal values of one object
-/// show as equal.
+/// What takes the place of a value. `mark` is a keyed hash of it, so that equal values of one
+/// object show as equal.
 pub fn placeholder(mark: u64, form: Form) -> String {
     use base64::Engine as _;
     let text = format!("{PLACEHOLDER}{mark:016x}");
@@ -149,8 +149,8 @@ pub fn brings_back(body: &[u8]) -> bool {
 }
 
 /// Whether a JSON Patch `test`, `copy` or `move` of this pointer (RFC 6901) could tell what stands
-/// at a path: the pointer is on it, above it or below it. `path` is relative to the object. A pointer
-/// that is none could mean anything.
+/// at a path: the pointer is on it, above it or below it. `path` is relative to the object. A
+/// pointer that is none could mean anything.
 pub fn pointer_tells(pointer: &str, path: &str) -> bool {
     if pointer.is_empty() {
         return true;

@@ -1,8 +1,8 @@
 //! Kubernetes' protobuf: the envelope of an object, the frames of a watch, and fields by number.
 //!
 //! In: a body of `application/vnd.kubernetes.protobuf`. Out: which kind it is, and the bytes of the
-//! fields that a table names. Never: two readings: a field that decides and comes twice, a wire type
-//! that it does not have, a group, a length that lies is refused.
+//! fields that a table names. Never: two readings: a field that decides and comes twice, a wire
+//! type that it does not have, a group, a length that lies is refused.
 //!
 //! ```text
 //!   body     6b 38 73 00, then Unknown { 1 TypeMeta { 1 apiVersion, 2 kind }, 2 raw,

@@ -1,6 +1,6 @@
 use super::*;
 
-/// Everything a direction says, in pieces of `piece` bytes: controls as they are, data put together.
+/// Everything a direction says, in pieces of `piece` bytes: controls as they are, data joined.
 fn read(bytes: &[u8], piece: usize) -> Result<Vec<String>, Refused> {
     let mut framer = Framer::default();
     let mut found: Vec<String> = Vec::new();

@@ -1,7 +1,7 @@
 //! Header blocks: one zlib stream per direction, with SPDY's dictionary.
 //!
-//! In: blocks of one direction, all of them and in order. Out: names and values; blocks for the next
-//! peer. Never: more than a bound of inflated bytes per block, whatever the block's length.
+//! In: blocks of one direction, all of them and in order. Out: names and values; blocks for the
+//! next peer. Never: more than a bound of inflated bytes per block, whatever the block's length.
 //!
 //! ```text
 //!   count (4), then for each: length (4), name, length (4), value     inflated

@@ -1,8 +1,8 @@
 //! SPDY/3.1 as Kubernetes speaks it: exec of older clients, and port-forward of all.
 //!
-//! In: bytes of one direction, in any split. Out: frames; header blocks inflated, and deflated anew.
-//! Never: a frame dropped from the middle of a direction without its headers deflated anew: there is
-//! one zlib stream per direction for the whole connection, so each block depends on those before.
+//! In: bytes of one direction, in any split. Out: frames; header blocks inflated, and made anew.
+//! Never: a frame dropped from the middle of a direction without its headers deflated anew: there
+//! is one zlib stream per direction for the whole connection, so each block depends on those before.
 //!
 //! ```text
 //!    0                   1                   2                   3
