@@ -1,5 +1,5 @@
-//! Channels of exec, attach and port-forward over WebSocket: names of protocols, messages, the status
-//! at the end.
+//! Channels of exec, attach and port-forward over WebSocket: names of protocols, messages, the
+//! status at the end.
 //!
 //! In: the offered subprotocols; messages in pieces, as their frames arrive. Out: which protocol it
 //! is; bytes of a channel, half closes. Never: a piece under the channel of another message: only

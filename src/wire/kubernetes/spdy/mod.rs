@@ -2,7 +2,7 @@
 //!
 //! In: bytes of one direction, in any split. Out: frames; header blocks inflated, and made anew.
 //! Never: a frame dropped from the middle of a direction without its headers deflated anew: there
-//! is one zlib stream per direction for the whole connection, so each block depends on those before.
+//! is one zlib stream per direction for the whole connection, so a block depends on those before.
 //!
 //! ```text
 //!    0                   1                   2                   3
