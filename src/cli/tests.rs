@@ -62,6 +62,7 @@ fn command<'a>(text: &'a str, objects: &'a [Object], decision: Decision) -> Cmd<
         decision,
         rule: "reads",
         approval_id: None,
+        ..Cmd::default()
     }
 }
 
@@ -72,14 +73,15 @@ fn response(seq: u64, outcome: Outcome, sqlstate: &'static str) -> Entry<'static
         sqlstate,
         error_text: if sqlstate.is_empty() { "" } else { "relation does not exist" },
         tag: "SELECT 1",
-        rows_returned: 1,
-        rows_affected: 0,
+        rows_returned: Some(1),
+        rows_affected: Some(0),
         duration_us: 1_500,
         first_byte_us: 100,
         bytes: 64,
         captured_bytes: 64,
         chunks: 1,
-        columns: b"id\0name\0",
+        columns: Some(b"id\0name\0"),
+        ..Response::default()
     })
 }
 
@@ -91,8 +93,7 @@ D\0\0\0\x13\0\x02\0\0\0\x01\x37\0\0\0\x04a***C\0\0\0\x0dSELECT 1\0";
 /// Two sessions: alice's is whole, the bot's has a held command and no end.
 fn entries(spool: &mut Spool) {
     let now = |step: u64| Now { wall_us: START_US + step as i64 * 1_000_000, mono_us: step };
-    let customers =
-        [Object { schema: Some("public".into()), name: "customers".into(), write: false }];
+    let customers = [Object::within("public", "customers", false)];
     let start = SessionStart { server_version: "17.1", durability: "write", ..Default::default() };
     let mut add = |id: SessionId, user: &str, list: Vec<(u64, Entry<'_>)>| {
         let session = spool.open(&context(id, user, "orders"));
@@ -108,6 +109,7 @@ fn entries(spool: &mut Spool) {
         byte_offset: 0,
         encoding: "pg-messages",
         payload: ANSWER,
+        ..Chunk::default()
     };
     let hit = MaskingHit {
         command_seq: 1,
@@ -115,6 +117,7 @@ fn entries(spool: &mut Spool) {
         detector: "column",
         operator: "partial",
         hits: 1,
+        ..MaskingHit::default()
     };
     let missing = command("SELECT * FROM missing\n\x1b[31m", &[], Decision::Allow);
     add(
@@ -140,6 +143,7 @@ fn entries(spool: &mut Spool) {
         reason: "",
         quorum: 1,
         expires_at_us: START_US,
+        ..Approval::default()
     };
     add(
         BOT,
@@ -161,7 +165,8 @@ fn data_dir(name: &str, sealed: bool) -> Folder {
     let dir = std::env::temp_dir().join(format!("weir-cli-{name}-{}", std::process::id()));
     let folder = Folder(dir.clone());
     let journal = dir.join(JOURNAL_FOLDER);
-    let settings = JournalSettings { segment_bytes: 256 << 10, seal_after_us: 60_000_000 };
+    let settings =
+        JournalSettings { segment_bytes: 256 << 10, seal_after_us: 60_000_000, flush_us: 100_000 };
     std::fs::create_dir_all(&journal).unwrap();
     let pool = SegmentPool::start(&journal, &settings).unwrap();
     let (sender, _kept) = channel::<SealedSegment>();

@@ -42,6 +42,14 @@ pub fn target(target: &Target) -> String {
     )
 }
 
+/// What a power cut may take.
+pub fn flush(flush_us: u64) -> String {
+    format!(
+        "a power cut takes at most the last {} ms of what targets with durability write record",
+        flush_us / 1_000
+    )
+}
+
 fn servers(reach: &Reach) -> String {
     let hosts: Vec<String> = reach.hosts.iter().map(Host::to_string).collect();
     let order = match (hosts.len(), reach.shuffled) {
@@ -87,9 +95,11 @@ pub fn rule(rule: &RuleSpec) -> String {
         .map(|network| format!("{}/{}", network.address, network.prefix))
         .collect();
     add("the client comes from", &sources);
-    let classes: Vec<String> = rule.commands.iter().map(|class| class.name().to_owned()).collect();
-    add("the command is of class", &classes);
+    add("the command is of class", rule.commands.words());
     add("it touches", &rule.touches);
+    for (kind, patterns) in &rule.facts {
+        add(&format!("{} are", kind.key()), patterns);
+    }
     if let Some((from, until)) = rule.minutes_utc {
         let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
         conditions.push(format!("it is between {} and {} UTC", clock(from), clock(until)));
@@ -133,7 +143,7 @@ pub fn mask(mask: &MaskSpec) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::Class;
+    use crate::decide::Commands;
 
     fn empty(then: Effect) -> RuleSpec {
         RuleSpec {
@@ -143,8 +153,9 @@ mod tests {
             targets: vec![],
             roles: vec![],
             sources: vec![],
-            commands: vec![],
+            commands: Commands::default(),
             touches: vec![],
+            facts: vec![],
             minutes_utc: None,
             then,
         }
@@ -153,9 +164,11 @@ mod tests {
     #[test]
     fn rules_read_as_sentences() {
         assert_eq!(rule(&empty(Effect::Allow)), "rule r: always allow");
+        let mut commands = Commands::default();
+        commands.add("ddl").unwrap();
         let held = RuleSpec {
             groups: vec!["agents".into(), "bots".into()],
-            commands: vec![Class::Ddl],
+            commands,
             minutes_utc: Some((540, 1_050)),
             ..empty(Effect::Hold {
                 approvers: vec!["dba".into()],

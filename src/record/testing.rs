@@ -47,7 +47,11 @@ impl Drop for Folder {
 }
 
 pub fn settings() -> JournalSettings {
-    JournalSettings { segment_bytes: SEGMENT_BYTES_MIN, seal_after_us: 60_000_000 }
+    JournalSettings {
+        segment_bytes: SEGMENT_BYTES_MIN,
+        seal_after_us: 60_000_000,
+        flush_us: 100_000,
+    }
 }
 
 pub fn now(step: u64) -> Now {
@@ -82,7 +86,8 @@ pub fn context(number: u8) -> SessionContext {
 }
 
 pub fn object(schema: Option<&str>, name: &str, write: bool) -> Object {
-    Object { schema: schema.map(str::to_owned), name: name.to_owned(), write }
+    let namespace = schema.map(str::to_owned).into_iter().collect();
+    Object { namespace, name: name.to_owned(), write }
 }
 
 pub fn command<'a>(text: &'a str, objects: &'a [Object]) -> Command<'a> {
@@ -97,6 +102,7 @@ pub fn command<'a>(text: &'a str, objects: &'a [Object]) -> Command<'a> {
         decision: Decision::Allow,
         rule: "readers",
         approval_id: None,
+        ..Command::default()
     }
 }
 
@@ -107,14 +113,15 @@ pub fn response(command_seq: u64) -> Entry<'static> {
         sqlstate: "",
         error_text: "",
         tag: "SELECT 1",
-        rows_returned: 1,
-        rows_affected: 0,
+        rows_returned: Some(1),
+        rows_affected: Some(0),
         duration_us: 120,
         first_byte_us: 100,
         bytes: 42,
         captured_bytes: 42,
         chunks: 1,
-        columns: b"id\0name\0",
+        columns: Some(b"id\0name\0"),
+        ..Response::default()
     })
 }
 
