@@ -168,6 +168,16 @@ pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// Parameters of one request: Go reads none of more (net/url, `defaultMaxParams`).
 pub const KUBERNETES_PARAMETERS_MAX: usize = 10_000;
+/// Subprotocols that one client may offer.
+pub const KUBERNETES_SUBPROTOCOLS_MAX: usize = 16;
+/// Bytes of a SPDY control frame; data frames are streamed.
+pub const SPDY_CONTROL_BYTES_MAX: u32 = 64 << 10;
+/// Bytes that the headers of one SPDY frame may inflate to.
+pub const SPDY_HEADERS_BYTES_MAX: usize = 64 << 10;
+/// Headers of one SPDY frame; Kubernetes sends three.
+pub const SPDY_HEADERS_MAX: u32 = 64;
+/// Bytes of one event of a watch in protobuf: twice the largest object (etcd takes 1.5 MiB).
+pub const KUBERNETES_EVENT_BYTES_MAX: u32 = 3 << 20;
 
 const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize + 65_536 < ENTRY_BYTES_MAX);
 const _: () = assert!((ENTRY_BYTES_MAX as u64) + (1 << 20) < SEGMENT_BYTES_DEFAULT);
