@@ -169,7 +169,9 @@ pub fn journal(bytes: &[u8]) {
     assert!(frames.end().is_some(), "stopped without an end");
     let Some((first, rest)) = bytes.split_first() else { return };
     if let Some(kind) = Kind::from_byte(first % 10) {
-        let _ = body::read(kind, rest);
+        for version in 0..=body::VERSION {
+            let _ = body::read(kind, version, rest);
+        }
     }
 }
 
