@@ -5,6 +5,7 @@
 
 pub mod postgres;
 pub mod reader;
+pub mod ssh;
 
 /// Which peer of a session: the one that connected to weir, or the target weir connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
