@@ -174,3 +174,6 @@ impl UserGrant<'_> {
         Ok(out)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -338,3 +338,68 @@ pub fn blob_of_line(line: &str) -> Option<Vec<u8>> {
     let named = Fields::new(&blob).string().ok()? == kind.as_bytes();
     named.then_some(blob)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::super::signer::Signer;
+    use super::*;
+
+    /// What a security key with the key of `signer` would answer.
+    fn security_key(signer: &Signer, flags: u8, message: &[u8]) -> (PublicKey, Vec<u8>) {
+        let PublicKey::Ed25519(key) = PublicKey::parse(signer.blob()).expect("a key") else {
+            panic!("another kind")
+        };
+        let application = "ssh:".to_owned();
+        let mut signed = digest(&SHA256, application.as_bytes()).as_ref().to_vec();
+        signed.put_u8(flags).put_u32(9).put_bytes(digest(&SHA256, message).as_ref());
+        let plain = signer.sign(SignatureAlgorithm::Ed25519, &signed).expect("a signature");
+        let mut fields = Fields::new(&plain);
+        let _name = fields.string();
+        let mut out = Vec::new();
+        out.put_string(SignatureAlgorithm::SkEd25519.name().as_bytes());
+        out.put_string(fields.string().expect("a signature")).put_u8(flags).put_u32(9);
+        (PublicKey::SkEd25519 { key, application }, out)
+    }
+
+    #[test]
+    fn the_flags_of_a_security_key_are_told_and_signed() {
+        let signer = Signer::generate().expect("random bytes");
+        let algorithm = SignatureAlgorithm::SkEd25519;
+        for flags in [0, FLAG_PRESENT, FLAG_VERIFIED, FLAG_PRESENT | FLAG_VERIFIED] {
+            let (key, signature) = security_key(&signer, flags, b"message");
+            let proof = key.verify(algorithm, b"message", &signature).expect("its signature");
+            assert_eq!(proof.present, flags & FLAG_PRESENT != 0);
+            assert_eq!(proof.verified, flags & FLAG_VERIFIED != 0);
+            assert!(key.verify(algorithm, b"massage", &signature).is_err());
+            let mut raised = signature.clone();
+            let at = raised.len() - 5;
+            raised[at] ^= FLAG_PRESENT;
+            assert!(key.verify(algorithm, b"message", &raised).is_err(), "flags are signed");
+            assert!(key.verify(SignatureAlgorithm::Ed25519, b"message", &signature).is_err());
+        }
+    }
+
+    #[test]
+    fn names_of_algorithms_lead_back_to_them() {
+        for signature in SignatureAlgorithm::ALL {
+            for certified in [false, true] {
+                let algorithm = Algorithm { signature, certified };
+                assert_eq!(Algorithm::of(algorithm.name().as_bytes()), Some(algorithm));
+            }
+        }
+        for other in ["ssh-rsa", "ssh-dss", "ecdsa-sha2-nistp521", ""] {
+            assert_eq!(Algorithm::of(other.as_bytes()), None);
+        }
+    }
+
+    #[test]
+    fn lines_and_fingerprints_are_those_of_openssh() {
+        let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICL9Ffr6p6E+3HzjICO1RjrmHFXDFSk7gsKzSN6heiLU";
+        let blob = blob_of_line(line).expect("a line");
+        assert_eq!(fingerprint(&blob), "SHA256:VLJHrF8zwoDfI4UkbYomVneUCPkxc7MqqwLhRoY6UyI");
+        assert!(PublicKey::parse(&blob).is_ok());
+        for bad in ["", "ssh-ed25519", "ssh-rsa AAAAC3NzaC1lZDI1NTE5", "ssh-ed25519 !!!"] {
+            assert_eq!(blob_of_line(bad), None, "{bad}");
+        }
+    }
+}

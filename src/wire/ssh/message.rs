@@ -377,3 +377,103 @@ impl<'b> Open<'b> {
         Ok(Some(found))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn samples() -> Vec<Vec<u8>> {
+        let open = Open { kind: b"session", sender: 3, window: 4, packet_max: 5, rest: b"" };
+        [
+            Message::GlobalRequest { name: b"keepalive@openssh.com", want_reply: true, rest: b"x" },
+            Message::RequestSuccess(b"port"),
+            Message::RequestFailure,
+            Message::ChannelOpen(open),
+            Message::OpenConfirmation {
+                recipient: 1,
+                sender: 2,
+                window: 3,
+                packet_max: 4,
+                rest: b"",
+            },
+            Message::OpenFailure { recipient: 1, code: OPEN_PROHIBITED, text: b"no" },
+            Message::WindowAdjust { recipient: 1, bytes: 2 },
+            Message::Data { recipient: 1, bytes: b"data" },
+            Message::ExtendedData { recipient: 1, stream: STDERR, bytes: b"error" },
+            Message::Eof { recipient: 1 },
+            Message::Close { recipient: 1 },
+            Message::ChannelRequest {
+                recipient: 1,
+                name: b"exec",
+                want_reply: true,
+                rest: b"\0\0\0\x02ls",
+            },
+            Message::ChannelSuccess { recipient: 1 },
+            Message::ChannelFailure { recipient: 1 },
+        ]
+        .iter()
+        .map(Message::write)
+        .collect()
+    }
+
+    #[test]
+    fn a_message_is_read_as_it_was_written_and_not_when_it_is_cut() {
+        for payload in samples() {
+            let read = Message::parse(&payload).expect("a message of weir's");
+            assert_eq!(read.write(), payload);
+            // The rest of these is theirs to read.
+            let open_end = matches!(
+                read,
+                Message::GlobalRequest { .. }
+                    | Message::RequestSuccess(_)
+                    | Message::ChannelOpen(_)
+                    | Message::OpenConfirmation { .. }
+                    | Message::ChannelRequest { .. }
+            );
+            if open_end {
+                continue;
+            }
+            for cut in 0..payload.len() {
+                assert!(Message::parse(&payload[..cut]).is_err(), "{read:?} cut at {cut}");
+            }
+            let longer = [&payload[..], &[0]].concat();
+            assert!(Message::parse(&longer).is_err(), "{read:?} with one byte more");
+        }
+        assert_eq!(Message::parse(&[127]), Ok(Message::Unknown(127)));
+        assert_eq!(Message::parse(&[]), Err(Broken::Fields));
+    }
+
+    #[test]
+    fn requests_are_known_by_name() {
+        let mut pty = Vec::new();
+        pty.put_string(b"xterm").put_u32(80).put_u32(24).put_u32(0).put_u32(0);
+        pty.put_string(&[53, 0, 0, 0, 1, 0]);
+        let read = ChannelAsk::parse(b"pty-req", &pty).expect("a pty-req");
+        let ChannelAsk::Pty(found) = read else { panic!("{read:?}") };
+        assert_eq!((found.term, found.columns, found.rows), (&b"xterm"[..], 80, 24));
+        assert_eq!(ChannelAsk::echoes(found.modes), Some(true));
+        assert_eq!(ChannelAsk::echoes(&[1, 0, 0, 0, 1, 53, 0, 0, 0, 0, 0]), Some(false));
+        assert_eq!(ChannelAsk::echoes(&[1, 0, 0]), None);
+        for cut in 0..pty.len() {
+            assert!(ChannelAsk::parse(b"pty-req", &pty[..cut]).is_err(), "cut at {cut}");
+        }
+        let exec = ChannelAsk::parse(b"exec", b"\0\0\0\x02\xff\n");
+        assert_eq!(exec, Ok(ChannelAsk::Exec(b"\xff\n")));
+        assert_eq!(ChannelAsk::parse(b"exec", b"\0\0\0\x02ls!"), Err(Broken::Fields));
+        assert_eq!(ChannelAsk::parse(b"shell", b""), Ok(ChannelAsk::Shell));
+        assert_eq!(ChannelAsk::parse(b"exit-status", &[0, 0, 0, 7]), Ok(ChannelAsk::ExitStatus(7)));
+        assert_eq!(ChannelAsk::parse(b"new@example.com", b"?"), Ok(ChannelAsk::Unknown));
+    }
+
+    #[test]
+    fn forwards_say_where_they_lead() {
+        let mut rest = Vec::new();
+        rest.put_string(b"db").put_u32(5432).put_string(b"127.0.0.1").put_u32(1);
+        let kind = b"direct-tcpip";
+        let open = Open { kind, sender: 0, window: 0, packet_max: 0, rest: &rest };
+        assert_eq!(open.destination(), Ok(Some(Destination::Tcp(b"db", 5432))));
+        let short = Open { rest: &rest[..9], ..open };
+        assert_eq!(short.destination(), Err(Broken::Fields));
+        assert_eq!(Open { kind: b"session", ..open }.destination(), Ok(None));
+    }
+}

@@ -22,9 +22,13 @@ pub mod fields;
 pub mod kex;
 pub mod kexinit;
 pub mod key;
+pub mod ledger;
 pub mod message;
 pub mod packet;
 pub mod signer;
+pub mod slots;
+#[cfg(test)]
+mod testing;
 pub mod transport;
 pub mod userauth;
 pub mod version;

@@ -213,7 +213,38 @@ fn remainder(value: &[u8], divisor: &[u8]) -> Vec<u8> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::key::PublicKey;
+    use super::super::testing::{key_text, signer};
     use super::*;
+
+    #[test]
+    fn every_key_verifies_what_it_signed_and_nothing_else() {
+        for name in ["user", "rsa", "p256", "p384"] {
+            let signer = signer(name);
+            let public = PublicKey::parse(signer.blob()).expect("a public key");
+            assert_eq!(public.kind(), signer.kind());
+            for algorithm in signer.algorithms() {
+                let signature = signer.sign(algorithm, b"message").expect("a signature");
+                assert!(public.verify(algorithm, b"message", &signature).is_ok(), "{name}");
+                assert!(public.verify(algorithm, b"massage", &signature).is_err(), "{name}");
+                for cut in 0..signature.len() {
+                    let cut = &signature[..cut];
+                    assert!(public.verify(algorithm, b"message", cut).is_err(), "{name}");
+                }
+            }
+            let other = signer.sign(SignatureAlgorithm::SkEd25519, b"message");
+            assert_eq!(other, Err(Broken::Own));
+        }
+    }
+
+    #[test]
+    fn files_that_hold_no_key_for_weir_say_why() {
+        let error = |text: &str| Signer::from_openssh(text).err();
+        assert_eq!(error(key_text("sealed")), Some(KeyFileError::Encrypted));
+        assert_eq!(error(key_text("p521")), Some(KeyFileError::Kind));
+        assert_eq!(error("no key"), Some(KeyFileError::Format));
+        assert_eq!(error(&key_text("user").replace('A', "B")), Some(KeyFileError::Format));
+    }
 
     #[test]
     fn remainders_are_those_of_the_machine() {

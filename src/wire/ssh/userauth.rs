@@ -372,3 +372,6 @@ pub mod request {
         Ok(out)
     }
 }
+
+#[cfg(test)]
+mod tests;
