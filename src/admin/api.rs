@@ -37,7 +37,7 @@ use super::shape::{self, Ballot, Decision, VoteReply};
 use super::state::{Counters, State};
 use super::{clock, log};
 use crate::metrics::{self, Total};
-use crate::shard::mail::{self, ToShard};
+use crate::shard::mail::ToShard;
 
 /// What the handlers share.
 #[derive(Clone, Debug)]
@@ -240,7 +240,8 @@ async fn sessions(
     if silent > 0 {
         return Err(Problem::silent());
     }
-    let seen = |session: &mail::SessionSummary| caller.is_admin() || session.user == caller.name;
+    let seen =
+        |session: &crate::session::SessionSummary| caller.is_admin() || session.user == caller.name;
     Ok(Json(list.into_iter().filter(seen).map(shape::Session::from).collect()))
 }
 
@@ -254,7 +255,7 @@ async fn kill(
     let id = shape::id_parse(&id).ok_or_else(absent)?;
     if !caller.is_admin() {
         let (list, _) = api.state.mesh.sessions().await;
-        let own = |session: &mail::SessionSummary| {
+        let own = |session: &crate::session::SessionSummary| {
             session.session_id == id && session.user == caller.name
         };
         if !list.iter().any(own) {
@@ -302,7 +303,7 @@ async fn vote(
     let Some(id) = shape::id_parse(&id) else { return unknown };
     let Some((shard, _)) = api.state.ask(id) else { return unknown };
     let approve = ballot.decision == Decision::Approve;
-    let vote = mail::Vote {
+    let vote = crate::session::Vote {
         approver: caller.name.clone(),
         groups: caller.groups,
         approve,
@@ -312,10 +313,10 @@ async fn vote(
     let reply = api.state.mesh.vote(shard, id, vote).await.ok_or_else(Problem::silent)?;
     Counters::count(&api.state.counters.votes);
     let (code, word) = match &reply {
-        mail::VoteReply::Counted { .. } => (StatusCode::OK, "counts"),
-        mail::VoteReply::Denied => (StatusCode::OK, "ends the hold"),
-        mail::VoteReply::Refused(_) => (StatusCode::FORBIDDEN, "is refused"),
-        mail::VoteReply::Unknown => (StatusCode::NOT_FOUND, "comes too late"),
+        crate::session::VoteReply::Counted { .. } => (StatusCode::OK, "counts"),
+        crate::session::VoteReply::Denied => (StatusCode::OK, "ends the hold"),
+        crate::session::VoteReply::Refused(_) => (StatusCode::FORBIDDEN, "is refused"),
+        crate::session::VoteReply::Unknown => (StatusCode::NOT_FOUND, "comes too late"),
     };
     let decision = if approve { "approve" } else { "deny" };
     log::info(&format!(

@@ -8,7 +8,7 @@ use std::time::Duration;
 use super::login::{Connection, LoginError, Value};
 use crate::config::settings::{Settings, Target};
 use crate::mask::Policy;
-use crate::mask::catalog::{Catalog, Column, Relation};
+use crate::mask::sql::catalog::{Catalog, Column, Relation};
 use crate::shard::mail::Endpoint;
 
 /// Whether a mask of the configuration needs the catalog of this target.

@@ -29,7 +29,8 @@ use super::state::{Counters, Instruments, State, World};
 use super::watch::{self, Looks};
 use super::{catalog, clock, keys, log, reload, resolve};
 use crate::config::settings::Settings;
-use crate::shard::mail::{SnapshotSource, ToControl, ToShard};
+use crate::session::SnapshotSource;
+use crate::shard::mail::{ToControl, ToShard};
 
 /// Running shards, as whoever started them hands them over.
 pub struct Shards {

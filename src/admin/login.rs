@@ -15,11 +15,11 @@ use crate::fault::{self, Fault, FaultKind};
 use crate::identify::certificate;
 use crate::identify::scram::SaltedCache;
 use crate::limits;
+use crate::session::postgres::standing::{Fit, Standing};
+use crate::session::postgres::target_login::{Channel, LoginStep, TargetLogin};
 use crate::shard::mail::Endpoint;
 use crate::shard::tls;
 use crate::wire::Side;
-use crate::wire::postgres::login::{Channel, LoginStep, TargetLogin};
-use crate::wire::postgres::standing::{Fit, Standing};
 use crate::wire::postgres::{message, reply};
 use crate::wire::reader::Reader;
 

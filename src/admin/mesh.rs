@@ -9,7 +9,8 @@ use std::time::Duration;
 use tokio::sync::oneshot;
 
 use crate::record::SessionId;
-use crate::shard::mail::{Canceller, SessionSummary, ToShard, Vote, VoteReply};
+use crate::session::{SessionSummary, Vote, VoteReply};
+use crate::shard::mail::{Canceller, ToShard};
 
 /// What became of a message.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

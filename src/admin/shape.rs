@@ -9,7 +9,6 @@ use super::clock;
 use crate::decide::approval::AskSummary;
 use crate::metrics::{SERIES, TargetReading, Verdict};
 use crate::record::SessionId;
-use crate::shard::mail;
 
 /// A live session, `GET /v1/sessions`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -32,8 +31,8 @@ pub struct Session {
     pub commands: u64,
 }
 
-impl From<mail::SessionSummary> for Session {
-    fn from(summary: mail::SessionSummary) -> Session {
+impl From<crate::session::SessionSummary> for Session {
+    fn from(summary: crate::session::SessionSummary) -> Session {
         Session {
             session_id: id_text(summary.session_id),
             user: summary.user,
@@ -136,13 +135,13 @@ pub enum VoteReply {
     Unknown,
 }
 
-impl From<mail::VoteReply> for VoteReply {
-    fn from(reply: mail::VoteReply) -> VoteReply {
+impl From<crate::session::VoteReply> for VoteReply {
+    fn from(reply: crate::session::VoteReply) -> VoteReply {
         match reply {
-            mail::VoteReply::Counted { missing } => VoteReply::Counted { missing },
-            mail::VoteReply::Denied => VoteReply::Denied,
-            mail::VoteReply::Refused(message) => VoteReply::Refused { message },
-            mail::VoteReply::Unknown => VoteReply::Unknown,
+            crate::session::VoteReply::Counted { missing } => VoteReply::Counted { missing },
+            crate::session::VoteReply::Denied => VoteReply::Denied,
+            crate::session::VoteReply::Refused(message) => VoteReply::Refused { message },
+            crate::session::VoteReply::Unknown => VoteReply::Unknown,
         }
     }
 }
@@ -337,14 +336,20 @@ mod tests {
 
     #[test]
     fn replies_are_tagged() {
-        let check = |reply: mail::VoteReply, expect: &str| {
+        let check = |reply: crate::session::VoteReply, expect: &str| {
             let text = serde_json::to_string(&VoteReply::from(reply)).unwrap();
             assert_eq!(text, expect);
         };
-        check(mail::VoteReply::Counted { missing: 1 }, r#"{"result":"counted","missing":1}"#);
-        check(mail::VoteReply::Denied, r#"{"result":"denied"}"#);
-        check(mail::VoteReply::Refused("no".into()), r#"{"result":"refused","message":"no"}"#);
-        check(mail::VoteReply::Unknown, r#"{"result":"unknown"}"#);
+        check(
+            crate::session::VoteReply::Counted { missing: 1 },
+            r#"{"result":"counted","missing":1}"#,
+        );
+        check(crate::session::VoteReply::Denied, r#"{"result":"denied"}"#);
+        check(
+            crate::session::VoteReply::Refused("no".into()),
+            r#"{"result":"refused","message":"no"}"#,
+        );
+        check(crate::session::VoteReply::Unknown, r#"{"result":"unknown"}"#);
     }
 
     #[test]

@@ -17,11 +17,12 @@ use super::{catalog, clock, log, shape};
 use crate::config::settings::{Host, Settings, Target};
 use crate::decide::approval::AskSummary;
 use crate::identify::token;
-use crate::mask::catalog::Catalog;
+use crate::mask::sql::catalog::Catalog;
 use crate::metrics::{Meters, TargetReading, Total};
 use crate::record::SessionId;
-use crate::shard::mail::{Endpoint, SnapshotSource, ToShard};
-use crate::wire::postgres::login::KnownMinor;
+use crate::session::SnapshotSource;
+use crate::session::postgres::target_login::KnownMinor;
+use crate::shard::mail::{Endpoint, ToShard};
 
 /// Reads the totals of all shards.
 pub type Totals = Box<dyn Fn() -> Vec<Total> + Send + Sync>;

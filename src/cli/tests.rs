@@ -7,6 +7,7 @@ use std::rc::Rc;
 use std::sync::mpsc::channel;
 
 use super::*;
+use crate::clock::Now;
 use crate::config::settings::JournalSettings;
 use crate::decide::Object;
 use crate::record::entry::{
@@ -17,7 +18,6 @@ use crate::record::pool::SegmentPool;
 use crate::record::recover::{DataDirLock, recover};
 use crate::record::spool::{SealedSegment, Spool};
 use crate::record::{Entry, JOURNAL_FOLDER, Journal, SessionContext, SessionId};
-use crate::session::Now;
 use output::Output;
 
 /// 2026-03-01T12:00:00Z.

@@ -10,8 +10,8 @@
 //! ```
 
 use super::{HoldTerms, Permit};
+use crate::clock::Now;
 use crate::record::SessionId;
-use crate::session::Now;
 
 /// A command that waits.
 #[derive(Debug)]

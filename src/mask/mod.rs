@@ -2,24 +2,20 @@
 //!
 //! In: descriptions and bodies of answers. Out: `Edits`, hits.
 //! Never: a value that a plan says to hide, on any channel.
+//!
+//! What a value is and what takes its place is neutral; `sql` says where values stand in the
+//! answers of a database.
 
-pub mod catalog;
-pub mod copy;
 pub mod detect;
 pub mod edits;
 pub mod hits;
 pub mod matcher;
 pub mod naive;
 pub mod operator;
-pub mod plan;
-pub mod redact;
-pub mod row;
-pub mod rules;
+pub mod sql;
 pub mod text;
-mod touch;
-mod types;
 
 pub use edits::Edits;
 pub use hits::Hits;
 pub use operator::Operator;
-pub use plan::{Plan, Policy};
+pub use sql::plan::{Plan, Policy};

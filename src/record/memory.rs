@@ -9,8 +9,8 @@
 use super::body::{self, Body, Kind};
 use super::entry::{Entry, SessionContext, SessionId};
 use super::{Journal, Lsn, Receipt, Refused, SessionRef, journal};
+use crate::clock::Now;
 use crate::limits::ENTRY_BYTES_MAX;
-use crate::session::Now;
 
 /// A journal in memory.
 #[derive(Debug, Default)]

@@ -46,7 +46,7 @@ pub(crate) mod testing;
 pub use crate::fault::Refused;
 pub use entry::{Entry, SessionContext, SessionId};
 
-use crate::session::Now;
+use crate::clock::Now;
 
 /// The folder of the journal inside the data directory.
 pub const JOURNAL_FOLDER: &str = "journal";

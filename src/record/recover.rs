@@ -30,7 +30,7 @@ use super::schema::Table;
 use super::scratch::Scratch;
 use super::sealer::{Seal, Summary};
 use super::spool::Position;
-use crate::session::Now;
+use crate::clock::Now;
 
 /// Gaps that get an event each; all are counted.
 const GAP_EVENTS_MAX: usize = 1000;

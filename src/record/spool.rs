@@ -29,9 +29,9 @@ use super::entry::{Entry, Event, SessionContext, SessionId};
 use super::journal::{self, END_BYTES, HEADER_BYTES, Header, Place, Salt, frame_bytes};
 use super::pool::{AHEAD_BYTES, Segment, SegmentFile, SegmentPool};
 use super::{Journal, Lsn, Receipt, Refused, SessionRef};
+use crate::clock::Now;
 use crate::config::settings::JournalSettings;
 use crate::limits::{CHUNK_BYTES_MAX, ENTRY_BYTES_MAX};
-use crate::session::Now;
 
 /// The end of a segment that only session ends and events may use.
 const RESERVE_BYTES: usize = 64 << 10;

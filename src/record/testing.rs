@@ -9,9 +9,9 @@ use std::time::{Duration, Instant};
 use super::entry::{Command, Decision, Entry, Outcome, Response, SessionContext, SessionId};
 use super::pool::SegmentPool;
 use super::spool::{SEGMENT_BYTES_MIN, SealedSegment, Spool};
+use crate::clock::Now;
 use crate::config::settings::JournalSettings;
 use crate::decide::Object;
-use crate::session::Now;
 
 /// 2026-08-22T10:00:00Z.
 pub const START_US: i64 = 1_787_392_800_000_000;

@@ -7,8 +7,8 @@ use crate::fault::Refused;
 use crate::limits;
 use crate::record::entry::{Chunk, Outcome, Response};
 use crate::record::{Entry, Receipt};
+use crate::session::postgres::state::Issued;
 use crate::wire::postgres::message::{Column, tag_rows};
-use crate::wire::postgres::state::Issued;
 
 use super::Stage;
 use super::core::Core;

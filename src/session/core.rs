@@ -13,7 +13,8 @@ use crate::record::{Entry, Receipt, SessionContext, SessionId, SessionRef};
 use crate::wire::{Protocol, Side};
 
 use super::meter::Gauge;
-use super::{Now, Output, Stage};
+use super::{Output, Stage};
+use crate::clock::Now;
 
 /// What is known when a connection is accepted.
 #[derive(Clone, Debug)]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::metrics::{Presence, TargetMeter, Timed, Verdict};
-use crate::wire::postgres::state::Issued;
+use crate::session::postgres::state::Issued;
 
 use super::Stage;
 use super::core::Core;

@@ -1,92 +1,31 @@
 //! One session: the stages composed, without a socket or a clock.
 //!
-//! `machine` is pure: bytes, time and answers in; outputs out. `drive` (a shell) moves the bytes.
+//! A machine is pure: bytes, time and answers in; outputs out. `shard::drive` moves the bytes.
 
-mod admit;
-mod answer;
 mod capture;
-mod copy_in;
 mod core;
-pub mod drive;
-mod hold;
-mod login;
-pub mod machine;
-mod masked;
 mod meter;
-mod ready;
-mod reported;
-mod request;
+pub mod postgres;
 mod room;
-#[cfg(test)]
-mod tests;
+mod snapshot;
+mod vote;
 
 use std::rc::Rc;
-use std::sync::Arc;
 
-use crate::config::settings::Settings;
+use crate::clock::Now;
+use crate::decide::Classifier;
 use crate::decide::approval::AskSummary;
-use crate::decide::{Classifier, Rules};
 use crate::fault::{self, Fault};
-use crate::forward::dial::{Dial, Endpoint};
-use crate::identify::jwk::Published;
+use crate::forward::dial::Dial;
 use crate::identify::scram::SaltedCache;
-use crate::mask::Policy;
-use crate::mask::catalog::Catalog;
 use crate::metrics::Meters;
 use crate::record::{Journal, SessionId};
-use crate::shard::mail::SnapshotSource;
 use crate::wire::Side;
-use crate::wire::postgres::login::KnownMinor;
 
+pub use core::{Accepted, TlsFacts, new_id};
 pub use room::Room;
-
-/// The time, given to every stage as an argument.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Now {
-    /// UTC, microseconds since 1970.
-    pub wall_us: i64,
-    /// Monotonic, microseconds since the process started.
-    pub mono_us: u64,
-}
-
-/// What all sessions of a shard read; replaced as a whole when the configuration or a target's
-/// catalog changes. A session keeps the one it took at its last command.
-#[derive(Debug)]
-pub struct Snapshot {
-    /// The configuration.
-    pub settings: Arc<Settings>,
-    /// Compiled rules.
-    pub rules: Rules,
-    /// Compiled masks.
-    pub masks: Policy,
-    /// Per target, in the order of `settings.targets`: table and column shapes, if masks need them.
-    pub catalogs: Vec<Option<Arc<Catalog>>>,
-    /// Per target: addresses as resolved by the control thread.
-    pub addresses: Vec<Vec<Endpoint>>,
-    /// Per issuer, in the order of `settings.issuers`: its keys as read by the control thread.
-    pub keys: Vec<Published>,
-    /// Per target: the protocol version it is known to speak.
-    pub minors: Vec<Arc<KnownMinor>>,
-    /// Makes salts for users that do not exist.
-    pub mock_seed: [u8; 32],
-}
-
-impl Snapshot {
-    /// Compiles what the control thread sent.
-    pub fn build(source: &SnapshotSource) -> Snapshot {
-        let settings = Arc::clone(&source.settings);
-        Snapshot {
-            rules: Rules::compile(&settings.rules),
-            masks: Policy::compile(&settings.masks),
-            catalogs: source.catalogs.clone(),
-            addresses: source.addresses.clone(),
-            keys: source.keys.clone(),
-            minors: source.minors.clone(),
-            mock_seed: source.mock_seed,
-            settings,
-        }
-    }
-}
+pub use snapshot::{Snapshot, SnapshotSource};
+pub use vote::{SessionSummary, Vote, VoteReply};
 
 /// What a call into the machine may use. Owned by the shard, lent for one call.
 pub struct Stage<'a> {

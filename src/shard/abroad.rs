@@ -11,7 +11,7 @@
 
 use crate::forward::dial::Dial;
 use crate::limits::CANCELS_ABROAD_MAX;
-use crate::session::drive::SessionMachine;
+use crate::shard::drive::SessionMachine;
 
 use super::core::Core;
 use super::errand::CancelCall;

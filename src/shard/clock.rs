@@ -7,7 +7,7 @@
 use std::sync::OnceLock;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-use crate::session::Now;
+use crate::clock::Now;
 
 static START: OnceLock<Instant> = OnceLock::new();
 

@@ -9,12 +9,13 @@ use std::rc::Rc;
 use super::core::{Accepting, Core, Drain};
 use super::errand::Party;
 use super::journal::ShardJournal;
-use super::mail::{SessionSummary, ToShard, Vote, VoteReply};
+use super::mail::ToShard;
 use super::ring::Token;
 use crate::limits::LINGER_TIMEOUT_US;
 use crate::record::SessionId;
 use crate::session::Snapshot;
-use crate::session::drive::SessionMachine;
+use crate::session::{SessionSummary, Vote, VoteReply};
+use crate::shard::drive::SessionMachine;
 
 impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     /// Takes one message.

@@ -33,13 +33,14 @@ use super::timer::Timers;
 use super::tls::TlsConfigs;
 use crate::accept::door::Door;
 use crate::accept::socket;
+use crate::clock::Now;
 use crate::config::settings::Durability;
 use crate::decide::Classifier;
 use crate::identify::scram::SaltedCache;
 use crate::metrics::Meters;
 use crate::record::{Lsn, SessionId};
-use crate::session::drive::{Driver, SessionMachine, WatchOrder};
-use crate::session::{Now, Room, Snapshot, Stage};
+use crate::session::{Room, Snapshot, Stage};
+use crate::shard::drive::{Driver, SessionMachine, WatchOrder};
 use crate::wire::Side;
 
 /// The journal looks after its age this often.

@@ -10,9 +10,9 @@ use crate::forward::Outbox;
 use crate::forward::dial::{Dial, Endpoint};
 use crate::limits::DIAL_TIMEOUT_US;
 use crate::metrics::TargetMeter;
-use crate::session::drive::Driven;
-use crate::session::machine::TlsFacts;
+use crate::session::TlsFacts;
 use crate::session::{Output, Stage};
+use crate::shard::drive::Driven;
 use crate::wire::Side;
 use crate::wire::postgres::message::{SSL_REQUEST_PACKET, cancel_packet};
 

@@ -5,10 +5,10 @@
 use std::io;
 use std::os::fd::RawFd;
 
+use crate::clock::Now;
 use crate::record::entry::Event;
 use crate::record::spool::{Spool, SyncJob};
 use crate::record::{Journal, Lsn};
-use crate::session::Now;
 
 /// What a shard needs of its journal besides writing entries.
 pub trait ShardJournal: Journal + Sized + 'static {

@@ -2,84 +2,14 @@
 
 use std::sync::Arc;
 
-use crate::config::settings::Settings;
 use crate::decide::approval::AskSummary;
 pub use crate::forward::dial::Endpoint;
-use crate::identify::jwk::Published;
-use crate::mask::catalog::Catalog;
 use crate::record::SessionId;
-use crate::wire::postgres::login::KnownMinor;
-
-/// What a shard builds its `session::Snapshot` from. Plain data, so it may cross threads.
-#[derive(Clone, Debug)]
-pub struct SnapshotSource {
-    /// The configuration.
-    pub settings: Arc<Settings>,
-    /// Per target.
-    pub catalogs: Vec<Option<Arc<Catalog>>>,
-    /// Per target.
-    pub addresses: Vec<Vec<Endpoint>>,
-    /// Per issuer, in the order of `settings.issuers`.
-    pub keys: Vec<Published>,
-    /// Per target.
-    pub minors: Vec<Arc<KnownMinor>>,
-    /// Makes salts for users that do not exist; made once per data directory.
-    pub mock_seed: [u8; 32],
-}
+use crate::session::{SessionSummary, SnapshotSource, Vote, VoteReply};
 
 /// The connection of a client that sent a CancelRequest. It ends when nobody holds it any more:
 /// the target has taken the request by then, so that it cannot hit what the client does next.
 pub type Canceller = Arc<std::net::TcpStream>;
-
-/// One approver's word on a held command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vote {
-    /// Who.
-    pub approver: String,
-    /// Groups of the approver.
-    pub groups: Vec<String>,
-    /// Approve or deny.
-    pub approve: bool,
-    /// Why.
-    pub reason: String,
-}
-
-/// What became of a vote: a sentence for the approver.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum VoteReply {
-    /// It counts; this many more approvals are needed (0: the command is released).
-    Counted {
-        /// Approvals still missing.
-        missing: u32,
-    },
-    /// It ends the hold with a denial.
-    Denied,
-    /// It does not count, with the reason.
-    Refused(String),
-    /// No such command waits.
-    Unknown,
-}
-
-/// A session as `weir sessions` and the console show it while it lives.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SessionSummary {
-    /// Id.
-    pub session_id: SessionId,
-    /// Identity, empty before login.
-    pub user: String,
-    /// Target name.
-    pub target: String,
-    /// Role at the target.
-    pub role: String,
-    /// Client address.
-    pub client_addr: String,
-    /// `login`, `idle`, `active`, `held`, `closing`.
-    pub state: &'static str,
-    /// Start, UTC microseconds.
-    pub started_us: i64,
-    /// Commands so far.
-    pub commands: u64,
-}
 
 /// To a shard.
 #[derive(Debug)]

@@ -19,8 +19,8 @@ use crate::accept::door::Shut;
 use crate::accept::{TURNED_AWAY_MAX, socket};
 use crate::fault::{Fault, FaultKind, Target};
 use crate::session::Output;
-use crate::session::drive::{Driven, Driver, SessionMachine};
-use crate::session::machine::{Accepted, new_id};
+use crate::session::{Accepted, new_id};
+use crate::shard::drive::{Driven, Driver, SessionMachine};
 use crate::wire::Side;
 
 /// After an accept failed for want of descriptors, the next one comes this much later.

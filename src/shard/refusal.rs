@@ -11,9 +11,9 @@ use crate::forward::Outbox;
 use crate::forward::dial::Endpoint;
 use crate::record::entry::Event;
 use crate::record::{Entry, SessionContext};
-use crate::session::drive::Driven;
-use crate::session::machine::{TlsFacts, new_id};
 use crate::session::{Output, Stage};
+use crate::session::{TlsFacts, new_id};
+use crate::shard::drive::Driven;
 use crate::wire::postgres::reply::{self, Report};
 use crate::wire::{Protocol, Side};
 

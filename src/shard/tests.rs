@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::mpsc::{Receiver, channel};
 use tokio::sync::oneshot;
 
-use super::mail::{SessionSummary, SnapshotSource, ToControl, ToShard, Vote, VoteReply};
+use super::mail::{ToControl, ToShard};
 use super::{ShardHandle, StartShards};
 use crate::config::settings::{
     Capture, ChannelBinding, Durability, Host, JournalSettings, KeepAlive, Listen, ListenTls,
@@ -28,9 +28,10 @@ use crate::record::pool::SegmentPool;
 use crate::record::spool::{SealedSegment, Spool, SpoolError};
 use crate::record::testing::Folder;
 use crate::record::{Entry, SessionContext, SessionId, SessionRef};
-use crate::session::drive::{Driven, SessionMachine};
-use crate::session::machine::{Accepted, TlsFacts};
+use crate::session::{Accepted, TlsFacts};
 use crate::session::{Output, Stage};
+use crate::session::{SessionSummary, SnapshotSource, Vote, VoteReply};
+use crate::shard::drive::{Driven, SessionMachine};
 use crate::wire::{Protocol, Side};
 
 /// Dials target 0 at once and relays; the first byte of the client may ask for more.

@@ -12,6 +12,7 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use weir::clock::Now;
 use weir::config::load;
 use weir::decide::Classifier;
 use weir::fault::Refused;
@@ -22,9 +23,10 @@ use weir::record::body::Body;
 use weir::record::entry::Decision;
 use weir::record::memory::MemoryJournal;
 use weir::record::{Lsn, SessionId};
-use weir::session::machine::{Accepted, Machine};
-use weir::session::{Now, Output, Room, Snapshot, Stage};
-use weir::shard::mail::{SnapshotSource, Vote};
+use weir::session::Accepted;
+use weir::session::postgres::Machine;
+use weir::session::{Output, Room, Snapshot, Stage};
+use weir::session::{SnapshotSource, Vote};
 use weir::wire::Side;
 use weir::wire::postgres::frame::{Framer, Step, Treat};
 

@@ -11,10 +11,11 @@ use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use weir::clock::Now;
 use weir::config::load;
 use weir::config::settings::MaskSpec;
 use weir::decide::Classifier;
-use weir::decide::classify::classify_uncached;
+use weir::decide::sql::classify::classify_uncached;
 use weir::identify::jwk::{ALGORITHMS, KeySet};
 use weir::identify::oauthbearer;
 use weir::identify::scram::{
@@ -22,17 +23,19 @@ use weir::identify::scram::{
 };
 use weir::identify::token::{self, Issuer};
 use weir::mask::hits::Hits;
-use weir::mask::plan::Policy;
-use weir::mask::{Operator, detect, redact};
+use weir::mask::sql::plan::Policy;
+use weir::mask::sql::redact;
+use weir::mask::{Operator, detect};
 use weir::record::SessionId;
 use weir::record::body::{self, Kind};
 use weir::record::journal::{
     END_BYTES, Frames, HEADER_BYTES, Header, Place, Step as JournalStep, frame_bytes, write_context,
 };
 use weir::record::memory::MemoryJournal;
-use weir::session::machine::{Accepted, Machine};
-use weir::session::{Now, Output, Room, Snapshot, Stage};
-use weir::shard::mail::SnapshotSource;
+use weir::session::Accepted;
+use weir::session::SnapshotSource;
+use weir::session::postgres::Machine;
+use weir::session::{Output, Room, Snapshot, Stage};
 use weir::wire::Side;
 use weir::wire::postgres::frame::{Framer, Step, Treat};
 use weir::wire::postgres::message::{

@@ -2,12 +2,12 @@
 //!
 //! In: counts. Out: bytes. Never: randomness; two runs measure the same thing.
 
+use weir::clock::Now;
 use weir::decide::Object;
 use weir::record::entry::SessionContext;
 use weir::record::entry::{Command, Decision, Outcome, Response};
 use weir::record::journal::{self, END_BYTES, HEADER_BYTES, Header, Place};
 use weir::record::{Entry, SessionId};
-use weir::session::Now;
 use weir_load::wire;
 
 /// Requests as a driver sends them for a prepared statement: Bind, Describe, Execute, Sync.

@@ -8,15 +8,16 @@ use std::path::Path;
 use std::rc::Rc;
 use std::sync::Arc;
 
+use weir::clock::Now;
 use weir::config::load;
 use weir::decide::Classifier;
 use weir::forward::dial::Endpoint;
 use weir::identify::scram::{Binding, ClientExchange, SaltedCache};
 use weir::metrics::Meters;
 use weir::record::{Lsn, SessionId};
-use weir::session::machine::{Accepted, Machine};
-use weir::session::{Now, Room, Snapshot, Stage};
-use weir::shard::mail::SnapshotSource;
+use weir::session::SnapshotSource;
+use weir::session::{Accepted, Machine};
+use weir::session::{Room, Snapshot, Stage};
 use weir::wire::Side;
 use weir_load::wire;
 

@@ -6,15 +6,15 @@
 use std::hint::black_box;
 
 use weir::config::settings::MaskSpec;
-use weir::decide::classify::classify_uncached;
+use weir::decide::sql::classify::classify_uncached;
 use weir::decide::{Classifier, Effect, Statement};
 use weir::fault::Malformed;
 use weir::identify::scram::{
     Binding, ClientExchange, MECHANISM, SaltedCache, ServerExchange, Verifier,
 };
-use weir::mask::catalog::{Catalog, Column, Relation};
-use weir::mask::copy::CopyPlanned;
-use weir::mask::plan::{Field, Planned};
+use weir::mask::sql::catalog::{Catalog, Column, Relation};
+use weir::mask::sql::copy::CopyPlanned;
+use weir::mask::sql::plan::{Field, Planned};
 use weir::mask::{Edits, Hits, Operator, Plan, Policy};
 use weir::record::journal::{self, END_BYTES, Frames, Step as JournalStep};
 use weir::wire::postgres::frame::{Framer, Step, Treat};

@@ -16,7 +16,7 @@ use crate::config::settings::{Settings, User};
 use crate::decide::approval::AskSummary;
 use crate::identify::scram::Verifier;
 use crate::record::SessionId;
-use crate::shard::mail::SessionSummary;
+use crate::session::SessionSummary;
 
 const TOKEN: &str = "0123456789abcdef0123456789abcdef";
 const SESSION: SessionId = SessionId([0x11; 16]);
@@ -38,7 +38,7 @@ impl Sealing for Sealer {
 }
 
 /// A shard with one session of `alice` and one held command of `ci-bot`.
-fn shard(votes: Arc<Mutex<Vec<mail::Vote>>>) -> Post {
+fn shard(votes: Arc<Mutex<Vec<crate::session::Vote>>>) -> Post {
     Box::new(move |message| {
         match message {
             ToShard::Sessions(reply) => {
@@ -57,12 +57,12 @@ fn shard(votes: Arc<Mutex<Vec<mail::Vote>>>) -> Post {
             ToShard::Kill(id, reply) => reply.send(id == SESSION).unwrap(),
             ToShard::Vote(id, vote, reply) => {
                 let answer = match () {
-                    () if id != ASK => mail::VoteReply::Unknown,
+                    () if id != ASK => crate::session::VoteReply::Unknown,
                     () if !vote.groups.contains(&"dba".to_owned()) => {
-                        mail::VoteReply::Refused("not an approver".into())
+                        crate::session::VoteReply::Refused("not an approver".into())
                     }
-                    () if vote.approve => mail::VoteReply::Counted { missing: 0 },
-                    () => mail::VoteReply::Denied,
+                    () if vote.approve => crate::session::VoteReply::Counted { missing: 0 },
+                    () => crate::session::VoteReply::Denied,
                 };
                 votes.lock().unwrap().push(vote);
                 reply.send(answer).unwrap();
@@ -93,7 +93,7 @@ fn settings() -> Settings {
 
 struct Server {
     address: SocketAddr,
-    votes: Arc<Mutex<Vec<mail::Vote>>>,
+    votes: Arc<Mutex<Vec<crate::session::Vote>>>,
     _stop: tokio::sync::oneshot::Sender<()>,
 }
 

@@ -1,6 +1,6 @@
 use std::slice::from_ref;
 
-use super::super::classify::classify_uncached;
+use super::super::sql::classify::classify_uncached;
 use super::*;
 use crate::config::settings::Network;
 use crate::identify::Method;

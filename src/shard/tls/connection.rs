@@ -20,7 +20,7 @@ use rustls::unbuffered::{
 use rustls::{CommonState, Error, ProtocolVersion};
 
 use crate::identify::certificate;
-use crate::session::machine::TlsFacts;
+use crate::session::TlsFacts;
 
 /// Plaintext that is sealed at once.
 const SEAL_BYTES_MAX: usize = 64 << 10;

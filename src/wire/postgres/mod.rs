@@ -6,10 +6,6 @@
 //! ```text
 //!   frame     where a message starts and ends, which are held whole and which are streamed
 //!   message   typed views over one whole message, of both sides
-//!   state     what a session owes: replies outstanding, prepared statements, portals
-//!   slots     names of statements and portals; the empty one has its own place
-//!   login     weir's own login at the target
-//!   standing  whether a server is one of those that the target's settings ask for
 //!   reply     how weir speaks: errors, notices, authentication, refusals
 //! ```
 //!
@@ -27,12 +23,8 @@
 //! ```
 
 pub mod frame;
-pub mod login;
 pub mod message;
 pub mod reply;
-mod slots;
-pub mod standing;
-pub mod state;
 
 #[cfg(test)]
 mod tests;

@@ -1,0 +1,559 @@
+//! COPY TO STDOUT, masked by position.
+//!
+//! In: payloads of CopyData in any split. Out: the same rows, masked, whole rows at a time.
+//! Never: a row whose number of fields is not what the masks were planned for; COPY data carries no
+//! origins, so a shifted column would be a leak. Never: a query over masked columns, for the same
+//! reason: it is refused with the remedy.
+
+mod dialect;
+#[cfg(test)]
+mod tests;
+
+use std::borrow::Cow;
+use std::rc::Rc;
+
+use super::catalog::{Catalog, Relation};
+use super::row::{Action, Column, Plan};
+use super::rules::{ColumnRule, RelationMask, Verdict};
+use super::touch::{Touch, touch};
+use super::types::{self, Scan, Whole};
+use crate::decide::{Copy, CopyFormat, Statement};
+use crate::limits;
+use crate::mask::detect::{Cursor, Detectors, Found, Scratch};
+use crate::mask::edits::Edits;
+use crate::mask::hits::{Cause, Hits};
+use crate::mask::operator::Operator;
+use crate::mask::text::{self, JsonReader};
+use dialect::Dialect;
+
+/// What to do with the data of one COPY.
+#[derive(Debug)]
+pub enum CopyPlanned {
+    /// Nothing.
+    Pass,
+    /// Feed all payloads through this.
+    Masked(Box<CopyMasker>),
+    /// The relation, or one it depends on, is not in the catalog: refresh it, then plan again;
+    /// refuse the command if it is still not there.
+    NeedCatalog,
+    /// Do not forward the command; the sentence is for the person at the client.
+    Refuse(String),
+}
+
+/// Why data cannot be masked; nothing more of it may be forwarded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum CopyFault {
+    /// A row is larger than `limits::MASKED_ROW_BYTES_MAX`.
+    RowTooLong,
+    /// A row does not have the planned number of fields.
+    FieldCount,
+    /// Not the announced format.
+    Malformed,
+}
+
+/// Plans a COPY TO STDOUT; some mask applies to the session.
+pub(super) fn plan(
+    rules: &[ColumnRule],
+    detectors: &Rc<Detectors>,
+    catalog: &Catalog,
+    (copy, statement): (&Copy, &Statement),
+) -> CopyPlanned {
+    let columns = match &copy.relation {
+        None => match query_columns(rules, catalog, statement) {
+            Ok(columns) => columns,
+            Err(planned) => return planned,
+        },
+        Some(object) => {
+            let named = catalog.named(object.schema.as_deref(), &object.name);
+            match relation_columns(rules, catalog, copy, named.collect()) {
+                Ok(columns) => columns,
+                Err(planned) => return planned,
+            }
+        }
+    };
+    let strict = columns.as_ref().is_some_and(|columns| columns.iter().any(Column::is_hidden));
+    if !strict && detectors.is_empty() {
+        return CopyPlanned::Pass;
+    }
+    let detectors = Rc::clone(detectors);
+    let masker = CopyMasker::new(&copy.format, columns, strict, detectors);
+    CopyPlanned::Masked(Box::new(masker))
+}
+
+/// Columns of a query are unknown; it passes the detectors if it touches no masked column.
+fn query_columns(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    statement: &Statement,
+) -> Result<Option<Vec<Column>>, CopyPlanned> {
+    match touch(rules, catalog, Some(std::slice::from_ref(statement))) {
+        Touch::Clean => Ok(None),
+        Touch::Unknown => Err(CopyPlanned::NeedCatalog),
+        Touch::Masked | Touch::Samples => Err(CopyPlanned::Refuse(QUERY_REFUSED.to_owned())),
+    }
+}
+
+/// Columns of a relation in the order that COPY sends them.
+fn relation_columns(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    copy: &Copy,
+    candidates: Vec<&Relation>,
+) -> Result<Option<Vec<Column>>, CopyPlanned> {
+    let [relation] = candidates.as_slice() else {
+        return without_relation(rules, catalog, copy, &candidates);
+    };
+    let mask = RelationMask::build(rules, catalog, relation).ok_or(CopyPlanned::NeedCatalog)?;
+    let column = |known: &super::catalog::Column| {
+        let verdict = mask.named(&known.name).unwrap_or(Verdict::Unproven);
+        column(verdict, known.type_oid, copy.format == CopyFormat::Binary)
+    };
+    if copy.columns.is_empty() {
+        return Ok(Some(relation.columns.iter().map(column).collect()));
+    }
+    let listed = copy.columns.iter().map(|name| {
+        let known = relation.columns.iter().find(|known| known.name == *name);
+        known.map(column).ok_or(CopyPlanned::NeedCatalog)
+    });
+    listed.collect::<Result<Vec<_>, _>>().map(Some)
+}
+
+/// The name fits no relation, or several and it is not known which the search path picks.
+fn without_relation(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    copy: &Copy,
+    candidates: &[&Relation],
+) -> Result<Option<Vec<Column>>, CopyPlanned> {
+    if rules.is_empty() {
+        return Ok(None);
+    }
+    if candidates.is_empty() {
+        let name = copy.relation.as_ref().map_or("", |object| object.name.as_str());
+        return if name.starts_with("pg_") { Ok(None) } else { Err(CopyPlanned::NeedCatalog) };
+    }
+    for relation in candidates {
+        match RelationMask::build(rules, catalog, relation) {
+            None => return Err(CopyPlanned::NeedCatalog),
+            Some(mask) if mask.is_clean() => {}
+            Some(_) => return Err(CopyPlanned::Refuse(SCHEMA_REFUSED.to_owned())),
+        }
+    }
+    Ok(None)
+}
+
+fn column(verdict: Verdict, type_oid: u32, binary: bool) -> Column {
+    let action = match verdict {
+        Verdict::Clean => Action::scan(types::scan(type_oid, binary)),
+        Verdict::Masked(operator) => Action::Hide {
+            whole: types::whole(operator, type_oid, binary),
+            operator,
+            cause: Cause::Column,
+        },
+        Verdict::Unproven => Action::Hide {
+            whole: types::failsafe(type_oid, binary),
+            operator: Operator::Default,
+            cause: Cause::Unproven,
+        },
+    };
+    Column { action, type_oid, binary }
+}
+
+const QUERY_REFUSED: &str = "weir: COPY of a query cannot be masked and this one reads a masked \
+    column; use COPY table (columns) TO STDOUT, or run the query itself";
+const SCHEMA_REFUSED: &str = "weir: COPY of a masked table needs its schema, because several \
+    tables have this name; use COPY schema.table TO STDOUT";
+
+/// Masks the data of one COPY.
+#[derive(Debug)]
+pub struct CopyMasker {
+    dialect: Rc<Dialect>,
+    /// `None`: unknown in number and type, all searched.
+    columns: Option<Vec<Column>>,
+    /// Some column is hidden, so the number of fields must be right.
+    strict: bool,
+    detectors: Rc<Detectors>,
+    /// A row that is not complete yet.
+    held: Vec<u8>,
+    /// Bytes of `held` that are known to hold no end of a row.
+    seen: usize,
+    quotes: Quotes,
+    place: Place,
+    /// Spans of the fields of a row. Kept for its memory.
+    fields: Vec<(usize, usize)>,
+    /// Candidates of a row.
+    row: Scratch,
+    /// Candidates of a value that is written otherwise than it reads.
+    value: Scratch,
+    edits: Edits,
+}
+
+/// Where in the data the next byte is.
+#[derive(Clone, Debug)]
+enum Place {
+    /// A header line or a binary header is next.
+    Header,
+    /// Rows.
+    Rows,
+    /// After the trailer of the binary format.
+    Trailer,
+    /// A fault was reported; nothing more is accepted.
+    Failed(CopyFault),
+}
+
+/// Whether the end of `CopyMasker::seen` is inside of a quoted CSV field.
+#[derive(Clone, Copy, Debug, Default)]
+struct Quotes {
+    open: bool,
+    /// The next byte is escaped.
+    escaped: bool,
+}
+
+impl CopyMasker {
+    fn new(
+        format: &CopyFormat,
+        columns: Option<Vec<Column>>,
+        strict: bool,
+        detectors: Rc<Detectors>,
+    ) -> CopyMasker {
+        let header = match format {
+            CopyFormat::Text { header, .. } | CopyFormat::Csv { header, .. } => *header,
+            CopyFormat::Binary => true,
+        };
+        CopyMasker {
+            dialect: Rc::new(Dialect::of(format)),
+            columns,
+            strict,
+            detectors,
+            held: Vec::new(),
+            seen: 0,
+            quotes: Quotes::default(),
+            place: if header { Place::Header } else { Place::Rows },
+            fields: Vec::new(),
+            row: Scratch::default(),
+            value: Scratch::default(),
+            edits: Edits::default(),
+        }
+    }
+
+    /// Appends all rows that `data` completes, masked.
+    ///
+    /// # Errors
+    /// When a row cannot be masked. What is in `out` by then may be forwarded, nothing after it.
+    pub fn feed(
+        &mut self,
+        data: &[u8],
+        out: &mut Vec<u8>,
+        hits: &mut Hits,
+    ) -> Result<(), CopyFault> {
+        if let Place::Failed(fault) = self.place {
+            return Err(fault);
+        }
+        let mut held = std::mem::take(&mut self.held);
+        // PostgreSQL sends a row at a time, so mostly nothing is held.
+        let used = if held.is_empty() {
+            let used = self.rows(data, out, hits);
+            held.extend_from_slice(data.get(used.unwrap_or(0)..).unwrap_or_default());
+            used
+        } else {
+            held.extend_from_slice(data);
+            let used = self.rows(&held, out, hits);
+            held.drain(..used.unwrap_or(0));
+            used
+        };
+        let too_long = held.len() > limits::MASKED_ROW_BYTES_MAX as usize;
+        self.held = held;
+        match used {
+            Ok(_) if too_long => self.fail(CopyFault::RowTooLong),
+            Ok(_) => Ok(()),
+            Err(fault) => self.fail(fault),
+        }
+    }
+
+    /// The data is over: a last row without a line end is masked too.
+    ///
+    /// # Errors
+    /// When the data ended inside of a binary row, or the last row cannot be masked.
+    pub fn finish(&mut self, out: &mut Vec<u8>, hits: &mut Hits) -> Result<(), CopyFault> {
+        if let Place::Failed(fault) = self.place {
+            return Err(fault);
+        }
+        let held = std::mem::take(&mut self.held);
+        self.seen = 0;
+        if held.is_empty() {
+            return Ok(());
+        }
+        let result = if self.dialect.binary {
+            Err(CopyFault::Malformed)
+        } else {
+            self.line(&held, out, hits)
+        };
+        result.or_else(|fault| self.fail(fault))
+    }
+
+    fn fail(&mut self, fault: CopyFault) -> Result<(), CopyFault> {
+        self.held = Vec::new();
+        self.place = Place::Failed(fault);
+        Err(fault)
+    }
+
+    /// Masks the complete rows of `held`; returns how many bytes they are.
+    fn rows(
+        &mut self,
+        held: &[u8],
+        out: &mut Vec<u8>,
+        hits: &mut Hits,
+    ) -> Result<usize, CopyFault> {
+        let mut used = 0;
+        loop {
+            let rest = &held[used..];
+            let row = if self.dialect.binary {
+                self.binary_row(rest, out, hits)?
+            } else if let Some(end) = self.line_end(rest) {
+                self.line(&rest[..end], out, hits)?;
+                out.push(b'\n');
+                end + 1
+            } else {
+                0
+            };
+            if row == 0 {
+                return Ok(used);
+            }
+            used += row;
+            self.seen = 0;
+        }
+    }
+
+    /// The next line feed that ends a row. Only CSV has others, in quotes.
+    fn line_end(&mut self, rest: &[u8]) -> Option<usize> {
+        let from = self.seen.min(rest.len());
+        let Some((quote, escape)) = self.dialect.quote else {
+            let end = memchr::memchr(b'\n', &rest[from..]).map(|at| from + at);
+            self.seen = rest.len();
+            return end;
+        };
+        let Quotes { mut open, mut escaped } = self.quotes;
+        for (at, &byte) in rest.iter().enumerate().skip(from) {
+            match byte {
+                _ if escaped => escaped = false,
+                // A doubled quote closes and opens again.
+                _ if open && byte == escape && escape != quote => escaped = true,
+                _ if byte == quote => open = !open,
+                b'\n' if !open => {
+                    self.quotes = Quotes::default();
+                    return Some(at);
+                }
+                _ => {}
+            }
+        }
+        self.quotes = Quotes { open, escaped };
+        self.seen = rest.len();
+        None
+    }
+
+    /// One row of text or CSV, without its line end.
+    fn line(&mut self, row: &[u8], out: &mut Vec<u8>, hits: &mut Hits) -> Result<(), CopyFault> {
+        if matches!(self.place, Place::Header) {
+            self.place = Place::Rows;
+            out.extend_from_slice(row);
+            return Ok(());
+        }
+        let dialect = Rc::clone(&self.dialect);
+        if row == b"\\." && dialect.quote.is_none() {
+            out.extend_from_slice(row);
+            return Ok(());
+        }
+        // Most rows have no candidate. That holds for the values too, unless they are escaped, and
+        // a delimiter between two fields only adds candidates.
+        let mut scratch = std::mem::take(&mut self.row);
+        self.detectors.candidates(row, &mut scratch.blocks);
+        let is_escaped = dialect.is_escaped(row);
+        let done = if self.strict || is_escaped || !scratch.blocks.is_empty() {
+            let mut fields = std::mem::take(&mut self.fields);
+            dialect.split(row, is_escaped, &mut fields);
+            let done = self.walk(row, (&fields, is_escaped), &mut scratch, (out, hits));
+            self.fields = fields;
+            done
+        } else {
+            out.extend_from_slice(row);
+            Ok(())
+        };
+        self.row = scratch;
+        done
+    }
+
+    /// Masks one field after the other; what lies between those that change is copied in one piece.
+    fn walk(
+        &mut self,
+        row: &[u8],
+        (fields, is_escaped): (&[(usize, usize)], bool),
+        Scratch { blocks, finds }: &mut Scratch,
+        (out, hits): (&mut Vec<u8>, &mut Hits),
+    ) -> Result<(), CopyFault> {
+        let planned = self.columns.as_ref().map(Vec::len);
+        // A table without columns sends empty lines.
+        let fits = planned == Some(fields.len()) || (planned == Some(0) && row.is_empty());
+        if self.strict && !fits {
+            return Err(CopyFault::FieldCount);
+        }
+        let dialect = Rc::clone(&self.dialect);
+        let search = is_escaped || !blocks.is_empty();
+        let mut cursor = Cursor::new(blocks);
+        let mut copied = 0;
+        for (index, &(start, end)) in fields.iter().enumerate() {
+            let raw = &row[start..end];
+            let known = self.columns.as_ref().and_then(|columns| columns.get(index));
+            let (action, type_oid) = known
+                .map_or((Action::Scan(Scan::Text), 0), |column| (column.action, column.type_oid));
+            let passes = match action {
+                Action::Pass => true,
+                Action::Scan(_) => !search,
+                Action::Hide { .. } => false,
+            };
+            if passes || raw == dialect.null {
+                continue;
+            }
+            let value = dialect.read(raw);
+            let number = u16::try_from(index).unwrap_or(u16::MAX);
+            match action {
+                Action::Pass => {}
+                Action::Hide { whole, operator, cause } => {
+                    hits.add(number, cause, operator);
+                    out.extend_from_slice(&row[copied..start]);
+                    dialect.write_whole(whole, &value, out);
+                    copied = end;
+                }
+                Action::Scan(scan) => {
+                    let found: &[Found] = match &value {
+                        Cow::Borrowed(part) if dialect.apart => {
+                            // Behind the quote, if there is one.
+                            let from = start + usize::from(part.len() < raw.len());
+                            let span = (from, from + part.len());
+                            cursor.find(&self.detectors, row, span, finds);
+                            &finds.list
+                        }
+                        value => self.detectors.find(value, &mut self.value),
+                    };
+                    if !found.is_empty() {
+                        text::count(&self.detectors, found, number, hits);
+                        out.extend_from_slice(&row[copied..start]);
+                        let column = (scan, type_oid);
+                        write_found(&self.detectors, column, (&value, found), &dialect, out);
+                        copied = end;
+                    }
+                }
+            }
+        }
+        out.extend_from_slice(&row[copied..]);
+        Ok(())
+    }
+
+    /// One tuple of the binary format, which is laid out as a DataRow; 0 when it is not complete.
+    fn binary_row(
+        &mut self,
+        rest: &[u8],
+        out: &mut Vec<u8>,
+        hits: &mut Hits,
+    ) -> Result<usize, CopyFault> {
+        match self.place {
+            Place::Header => return self.binary_header(rest, out),
+            Place::Trailer => {
+                return if rest.is_empty() { Ok(0) } else { Err(CopyFault::Malformed) };
+            }
+            Place::Rows | Place::Failed(_) => {}
+        }
+        let Some(&count) = rest.first_chunk() else { return Ok(0) };
+        let count = i16::from_be_bytes(count);
+        if count == -1 {
+            self.place = Place::Trailer;
+            out.extend_from_slice(&rest[..2]);
+            return Ok(2);
+        }
+        let count = usize::try_from(count).map_err(|_| CopyFault::Malformed)?;
+        let Some(end) = tuple_end(rest, count)? else { return Ok(0) };
+        let plan = self.tuple_plan(count)?;
+        let tuple = &rest[..end];
+        plan.row(tuple, &mut self.edits, hits).map_err(|_| CopyFault::Malformed)?;
+        self.edits.apply(tuple, out);
+        Ok(end)
+    }
+
+    /// Signature, flags, length of an extension, the extension.
+    fn binary_header(&mut self, rest: &[u8], out: &mut Vec<u8>) -> Result<usize, CopyFault> {
+        let Some(head) = rest.get(..BINARY_SIGNATURE.len() + 8) else { return Ok(0) };
+        let (signature, fields) = head.split_at(BINARY_SIGNATURE.len());
+        // Flags 16 to 31 say that the layout is another one.
+        if signature != BINARY_SIGNATURE || fields[..2] != [0, 0] {
+            return Err(CopyFault::Malformed);
+        }
+        let extension =
+            fields[4..8].iter().fold(0_usize, |length, &b| length << 8 | usize::from(b));
+        if extension > limits::MASKED_ROW_BYTES_MAX as usize {
+            return Err(CopyFault::Malformed);
+        }
+        let end = head.len() + extension;
+        let Some(header) = rest.get(..end) else { return Ok(0) };
+        out.extend_from_slice(header);
+        self.place = Place::Rows;
+        Ok(end)
+    }
+
+    fn tuple_plan(&self, count: usize) -> Result<Plan, CopyFault> {
+        let columns = match &self.columns {
+            Some(columns) if columns.len() == count => columns.clone(),
+            _ if self.strict => return Err(CopyFault::FieldCount),
+            _ => vec![column(Verdict::Clean, 0, true); count],
+        };
+        Ok(Plan::new(columns, Rc::clone(&self.detectors)))
+    }
+}
+
+/// Appends a value in which something was found.
+fn write_found(
+    detectors: &Detectors,
+    (scan, type_oid): (Scan, u32),
+    (value, finds): (&[u8], &[Found]),
+    dialect: &Dialect,
+    out: &mut Vec<u8>,
+) {
+    if text::nullifies(detectors, finds) {
+        return dialect.write_whole(Whole::Null, value, out);
+    }
+    if matches!(scan, Scan::Digits | Scan::Opaque) {
+        return dialect.write_whole(types::failsafe(type_oid, false), value, out);
+    }
+    let mut json = JsonReader::default();
+    let (mut masked, mut kept) = (Vec::new(), 0);
+    for found in finds {
+        let part = match scan {
+            Scan::Json(_) => json.part(detectors, value, found),
+            _ => text::plain_part(detectors, found),
+        };
+        masked.extend_from_slice(&value[kept..part.start]);
+        part.write(value, &mut masked);
+        kept = part.end;
+    }
+    masked.extend_from_slice(&value[kept..]);
+    dialect.write(&masked, out);
+}
+
+/// Where the tuple at the front ends; `None` when it is not complete.
+fn tuple_end(rest: &[u8], count: usize) -> Result<Option<usize>, CopyFault> {
+    let mut at = 2_usize;
+    for _ in 0..count {
+        let Some(&length) = rest.get(at..).and_then(|rest| rest.first_chunk()) else {
+            return Ok(None);
+        };
+        at += 4;
+        match i32::from_be_bytes(length) {
+            -1 => {}
+            length => at += usize::try_from(length).map_err(|_| CopyFault::Malformed)?,
+        }
+        if at > limits::MASKED_ROW_BYTES_MAX as usize {
+            return Err(CopyFault::RowTooLong);
+        }
+    }
+    Ok((at <= rest.len()).then_some(at))
+}
+
+const BINARY_SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";

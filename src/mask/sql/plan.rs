@@ -1,0 +1,321 @@
+//! What to do with each column of an answer.
+//!
+//! In: the configuration's masks; who asks; the catalog; the description of the answer and the
+//! statements that caused it. Out: a plan for its rows, or the word that the catalog is stale.
+//! Never: a guess. Two witnesses speak for a column: the server's (table OID, attribute number),
+//! which no alias changes, and, where the server gives none, what the statement touches.
+//!
+//! ```text
+//! table OID | attribute          | verdict
+//! ----------+--------------------+---------------------------------------------------------
+//! known     | masked             | the rule's operator
+//! known     | clean              | detectors
+//! known     | 0 (whole row)      | hidden, if any column of the relation is
+//! known     | not in the catalog | stale: NeedCatalog
+//! unknown   | any                | stale: NeedCatalog (system relations: detectors)
+//! 0         | an expression      | hidden, if the statements touch a masked column; detectors
+//! ```
+
+use std::rc::Rc;
+
+use super::catalog::{self, Catalog};
+use super::copy::{self, CopyPlanned};
+use super::row::{Action, Column};
+use super::rules::{ColumnRule, RelationMask, Verdict};
+use super::touch::{self, Touch, touch};
+use super::types;
+use crate::config::settings::MaskSpec;
+use crate::decide::{Copy, Statement};
+use crate::mask::detect::{Detector, Detectors, Scratch};
+use crate::mask::hits::{Cause, Hits};
+use crate::mask::operator::Operator;
+use crate::mask::text;
+
+pub use super::row::Plan;
+
+/// All masks of the configuration, compiled.
+#[derive(Debug, Default)]
+pub struct Policy {
+    masks: Vec<Mask>,
+}
+
+#[derive(Debug)]
+struct Mask {
+    targets: Vec<String>,
+    except_groups: Vec<String>,
+    columns: Vec<ColumnRule>,
+    detectors: Vec<(Detector, Operator)>,
+}
+
+impl Policy {
+    /// Compiles the masks. Names and patterns are checked when the configuration is read; should
+    /// one be unknown here all the same, it is taken for all detectors or all columns.
+    pub fn compile(specs: &[MaskSpec]) -> Policy {
+        let compile = |spec: &MaskSpec| {
+            let rule = |pattern: &String| ColumnRule::compile(pattern, spec.operator);
+            let detectors = spec.detect.iter().flat_map(|name| match Detector::parse(name) {
+                Some(detector) => vec![detector],
+                None => Detector::ALL.to_vec(),
+            });
+            Mask {
+                targets: spec.targets.clone(),
+                except_groups: spec.except_groups.clone(),
+                columns: spec.columns.iter().map(rule).collect(),
+                detectors: detectors.map(|detector| (detector, spec.operator)).collect(),
+            }
+        };
+        Policy { masks: specs.iter().map(compile).collect() }
+    }
+
+    /// Whether a column mask applies to the target, so that its catalog has to be read.
+    pub fn needs_catalog(&self, target: &str) -> bool {
+        self.masks.iter().any(|mask| mask.is_for(target) && !mask.columns.is_empty())
+    }
+
+    /// What applies to a session at this target whose identity is in these groups.
+    pub fn view(&self, target: &str, groups: &[String]) -> View {
+        let excepted = |mask: &Mask| mask.except_groups.iter().any(|group| groups.contains(group));
+        let masks = self.masks.iter().filter(|mask| mask.is_for(target) && !excepted(mask));
+        let masks: Vec<&Mask> = masks.collect();
+        let detectors = masks.iter().flat_map(|mask| mask.detectors.iter().copied());
+        let detectors = Rc::new(Detectors::new(detectors));
+        let rules: Vec<_> = masks.iter().flat_map(|mask| mask.columns.iter().cloned()).collect();
+        View { masks: !rules.is_empty() || !detectors.is_empty(), rules, detectors }
+    }
+}
+
+impl Mask {
+    fn is_for(&self, target: &str) -> bool {
+        self.targets.is_empty() || self.targets.iter().any(|known| known == target)
+    }
+}
+
+/// The masks of one session.
+#[derive(Clone, Debug, Default)]
+pub struct View {
+    rules: Vec<ColumnRule>,
+    detectors: Rc<Detectors>,
+    /// There is a rule or a detector: asked of each message, so found out once.
+    masks: bool,
+}
+
+/// One column of a RowDescription, its format already overridden by the Bind's result formats.
+#[derive(Clone, Copy, Debug)]
+pub struct Field<'a> {
+    /// Name in the result; never used to decide.
+    pub name: &'a [u8],
+    /// `pg_class.oid`, or 0.
+    pub table_oid: u32,
+    /// `pg_attribute.attnum`, or 0.
+    pub attnum: i16,
+    /// `pg_type.oid`.
+    pub type_oid: u32,
+    /// 0 text, 1 binary.
+    pub format: i16,
+}
+
+/// A plan, or what it takes to make one.
+#[derive(Debug)]
+pub enum Planned {
+    /// For the rows of this description.
+    Ready(Plan),
+    /// A relation is not in the catalog, or one of its columns: refresh it, then plan again. Should
+    /// the second attempt say so too (a temporary table inside of a transaction), use
+    /// `View::plan_closed`.
+    NeedCatalog,
+}
+
+impl View {
+    /// Nothing is masked for this session.
+    pub fn is_empty(&self) -> bool {
+        !self.masks
+    }
+
+    /// Column masks exist for this session.
+    pub fn masks_columns(&self) -> bool {
+        !self.rules.is_empty()
+    }
+
+    /// Texts of the server (message, detail, hint, where, internal query) may quote a masked value:
+    /// the caller replaces them.
+    pub fn scrub_errors(&self) -> bool {
+        self.masks_columns()
+    }
+
+    /// The detectors of this session.
+    pub fn detectors(&self) -> &Detectors {
+        &self.detectors
+    }
+
+    /// A plan for rows of this shape. `statements` is `None` when it is not known what caused them.
+    pub fn plan(
+        &self,
+        catalog: Option<&Catalog>,
+        fields: &[Field<'_>],
+        statements: Option<&[Statement]>,
+    ) -> Planned {
+        match self.try_plan(catalog, fields, statements, None) {
+            Some(plan) => Planned::Ready(plan),
+            None => Planned::NeedCatalog,
+        }
+    }
+
+    /// A plan that hides whatever the catalog cannot answer for.
+    pub fn plan_closed(
+        &self,
+        catalog: Option<&Catalog>,
+        fields: &[Field<'_>],
+        statements: Option<&[Statement]>,
+    ) -> Plan {
+        self.try_plan(catalog, fields, statements, Some(Verdict::Unproven))
+            .expect("with a verdict for the unknown there is always a plan")
+    }
+
+    /// `unknown` is the verdict for what the catalog cannot answer for.
+    fn try_plan(
+        &self,
+        catalog: Option<&Catalog>,
+        fields: &[Field<'_>],
+        statements: Option<&[Statement]>,
+        unknown: Option<Verdict>,
+    ) -> Option<Plan> {
+        let empty = Catalog::default();
+        let mut witness = Witness {
+            rules: &self.rules,
+            catalog: catalog.unwrap_or(&empty),
+            statements,
+            relations: Vec::new(),
+            touched: None,
+        };
+        let mut columns = Vec::with_capacity(fields.len());
+        for field in fields {
+            let verdict = if self.rules.is_empty() {
+                Verdict::Clean
+            } else {
+                witness.verdict(field).or(unknown)?
+            };
+            columns.push(self.column(field, verdict));
+        }
+        Some(Plan::new(columns, Rc::clone(&self.detectors)))
+    }
+
+    fn column(&self, field: &Field<'_>, verdict: Verdict) -> Column {
+        let binary = field.format != 0;
+        let action = match verdict {
+            Verdict::Clean if self.detectors.is_empty() => Action::Pass,
+            Verdict::Clean => Action::scan(types::scan(field.type_oid, binary)),
+            Verdict::Masked(operator) => Action::Hide {
+                whole: types::whole(operator, field.type_oid, binary),
+                operator,
+                cause: Cause::Column,
+            },
+            Verdict::Unproven => Action::Hide {
+                whole: types::failsafe(field.type_oid, binary),
+                operator: Operator::Default,
+                cause: Cause::Unproven,
+            },
+        };
+        Column { action, type_oid: field.type_oid, binary }
+    }
+
+    /// Whether statements carry a masked column to where its rules do not reach: another table
+    /// (also by CREATE TABLE AS and SELECT INTO), a file or a program at the server. The caller
+    /// refuses them for such a session; the sentence is for the person at the client.
+    pub fn carries_off(
+        &self,
+        catalog: Option<&Catalog>,
+        statements: &[Statement],
+    ) -> Option<&'static str> {
+        let empty = Catalog::default();
+        let catalog = catalog.unwrap_or(&empty);
+        let carries = |statement: &Statement| touch::carries_off(&self.rules, catalog, statement);
+        statements.iter().any(carries).then_some(CARRIED_OFF)
+    }
+
+    /// What to do with the data of a COPY.
+    pub fn copy(
+        &self,
+        catalog: Option<&Catalog>,
+        copy: &Copy,
+        statement: &Statement,
+    ) -> CopyPlanned {
+        if copy.from_client || self.is_empty() {
+            return CopyPlanned::Pass;
+        }
+        let empty = Catalog::default();
+        let catalog = catalog.unwrap_or(&empty);
+        copy::plan(&self.rules, &self.detectors, catalog, (copy, statement))
+    }
+
+    /// Appends a text that is no row (error, notice, notification, parameter status) with what the
+    /// detectors find replaced. Whether anything was.
+    pub fn text(&self, input: &[u8], out: &mut Vec<u8>, hits: &mut Hits) -> bool {
+        text::replace(&self.detectors, input, &mut Scratch::default(), out, hits)
+    }
+}
+
+const CARRIED_OFF: &str = "weir: this statement copies a masked column to where it would not be \
+    masked; leave the column out, or ask for a group that may see it";
+
+/// What the server and the statements say about the columns of one answer.
+struct Witness<'a> {
+    rules: &'a [ColumnRule],
+    catalog: &'a Catalog,
+    statements: Option<&'a [Statement]>,
+    /// Relations looked up so far: answers name few.
+    relations: Vec<RelationMask<'a>>,
+    touched: Option<Touch>,
+}
+
+impl Witness<'_> {
+    /// `None` when the catalog cannot answer.
+    fn verdict(&mut self, field: &Field<'_>) -> Option<Verdict> {
+        if field.table_oid == 0 {
+            return match self.touched() {
+                Touch::Clean => Some(Verdict::Clean),
+                Touch::Masked | Touch::Samples => Some(Verdict::Unproven),
+                Touch::Unknown => None,
+            };
+        }
+        if !self.catalog.relations.contains_key(&field.table_oid) {
+            return catalog::is_system(field.table_oid).then(|| self.system(field));
+        }
+        let mask = self.relation(field.table_oid)?;
+        match field.attnum {
+            0 if mask.is_clean() => Some(Verdict::Clean),
+            0 => Some(Verdict::Unproven),
+            // ctid, xmin, tableoid.
+            ..0 => Some(Verdict::Clean),
+            attnum => mask.attribute(attnum),
+        }
+    }
+
+    /// Columns of system relations are clean, but for values that statistics sampled from tables
+    /// and the bytes of large objects.
+    fn system(&mut self, field: &Field<'_>) -> Verdict {
+        let telling = field.type_oid == types::ANYARRAY
+            || (self.touched() == Touch::Samples && !types::is_plain_fact(field.type_oid));
+        if telling { Verdict::Unproven } else { Verdict::Clean }
+    }
+
+    fn touched(&mut self) -> Touch {
+        let (rules, catalog, statements) = (self.rules, self.catalog, self.statements);
+        *self.touched.get_or_insert_with(|| touch(rules, catalog, statements))
+    }
+
+    fn relation(&mut self, oid: u32) -> Option<&RelationMask<'_>> {
+        let known = self.relations.iter().position(|mask| mask.relation.oid == oid);
+        let index = match known {
+            Some(index) => index,
+            None => {
+                let relation = self.catalog.relations.get(&oid)?;
+                self.relations.push(RelationMask::build(self.rules, self.catalog, relation)?);
+                self.relations.len() - 1
+            }
+        };
+        self.relations.get(index)
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,252 @@
+use super::super::catalog::{Column as Known, Relation};
+use super::*;
+use crate::decide::{Class, Effect, Object};
+use crate::mask::edits::Edits;
+
+const PEOPLE: u32 = 20_001;
+const PEOPLE_VIEW: u32 = 20_002;
+const ORDERS: u32 = 20_003;
+const PEOPLE_ROW: u32 = 20_004;
+
+fn catalog() -> Catalog {
+    let column = |attnum, name: &str, type_oid| Known { attnum, name: name.into(), type_oid };
+    let relation = |oid, name: &str, kind, sources: &[u32], columns: Vec<Known>| Relation {
+        oid,
+        schema: "public".into(),
+        name: name.into(),
+        kind,
+        sources: sources.to_vec(),
+        columns,
+    };
+    Catalog::new([
+        relation(
+            PEOPLE,
+            "people",
+            b'r',
+            &[],
+            vec![column(1, "id", 23), column(3, "ssn", 25), column(4, "pay", 1700)],
+        ),
+        relation(
+            PEOPLE_VIEW,
+            "people_view",
+            b'v',
+            &[PEOPLE],
+            vec![column(1, "id", 23), column(2, "tax_no", 25)],
+        ),
+        relation(ORDERS, "orders", b'r', &[], vec![column(1, "note", 25)]),
+    ])
+}
+
+fn spec(columns: &[&str], detect: &[&str], operator: Operator) -> MaskSpec {
+    let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
+    MaskSpec {
+        columns: owned(columns),
+        detect: owned(detect),
+        operator,
+        targets: Vec::new(),
+        except_groups: owned(&["pii-readers"]),
+    }
+}
+
+fn policy() -> Policy {
+    Policy::compile(&[
+        spec(&["public.people.ssn", "public.people.pay"], &[], Operator::Partial),
+        spec(&[], &["email"], Operator::Redact),
+    ])
+}
+
+fn view() -> View {
+    policy().view("any", &["agents".to_owned()])
+}
+
+fn field(table_oid: u32, attnum: i16, type_oid: u32) -> Field<'static> {
+    Field { name: b"x", table_oid, attnum, type_oid, format: 0 }
+}
+
+fn statement(objects: &[&str], columns: &[&str], whole_rows: bool) -> Statement {
+    let object = |name: &&str| Object { schema: None, name: (*name).into(), write: false };
+    Statement {
+        class: Class::Read,
+        operation: "SELECT".into(),
+        objects: objects.iter().map(object).collect(),
+        columns: columns.iter().map(|name| (*name).into()).collect(),
+        whole_rows,
+        effect: Effect::None,
+    }
+}
+
+/// What the client sees of a row whose only value is `value`; `None` for NULL.
+fn shown(plan: &Plan, value: &str) -> Option<String> {
+    let mut body = vec![0, 1];
+    body.extend_from_slice(&u32::try_from(value.len()).unwrap().to_be_bytes());
+    body.extend_from_slice(value.as_bytes());
+    let (mut edits, mut hits, mut out) = (Edits::default(), Hits::default(), Vec::new());
+    plan.row(&body, &mut edits, &mut hits).unwrap();
+    edits.apply(&body, &mut out);
+    let length = i32::from_be_bytes(out[2..6].try_into().unwrap());
+    (length >= 0).then(|| {
+        assert_eq!(out.len(), 6 + usize::try_from(length).unwrap());
+        String::from_utf8(out.split_off(6)).unwrap()
+    })
+}
+
+const SSN: &str = "123-45-6789";
+
+#[track_caller]
+fn check(field: Field<'_>, statements: Option<&[Statement]>, expect: Result<Option<&str>, ()>) {
+    let catalog = catalog();
+    let planned = match view().plan(Some(&catalog), &[field], statements) {
+        Planned::Ready(plan) => Ok(shown(&plan, SSN)),
+        Planned::NeedCatalog => {
+            let closed = view().plan_closed(Some(&catalog), &[field], statements);
+            assert_ne!(shown(&closed, SSN).as_deref(), Some(SSN), "a closed plan shows nothing");
+            Err(())
+        }
+    };
+    assert_eq!(planned, expect.map(|shown| shown.map(str::to_owned)));
+}
+
+#[test]
+fn the_servers_witness() {
+    let clean = &[statement(&[], &[], false)][..];
+    check(field(PEOPLE, 3, 25), Some(clean), Ok(Some("***-**-6789")));
+    check(field(PEOPLE, 4, 1700), Some(clean), Ok(Some("0")));
+    check(field(PEOPLE, 1, 25), Some(clean), Ok(Some(SSN)));
+    check(field(PEOPLE, -1, 25), Some(clean), Ok(Some(SSN)));
+    check(field(ORDERS, 1, 25), Some(clean), Ok(Some(SSN)));
+    // Whole rows: a composite value of a masked relation is NULL, of another it is scanned.
+    check(field(PEOPLE, 0, PEOPLE_ROW), Some(clean), Ok(None));
+    check(field(ORDERS, 0, PEOPLE_ROW), Some(clean), Ok(Some(SSN)));
+    // A view's column of unknown origin.
+    check(field(PEOPLE_VIEW, 2, 25), Some(clean), Ok(Some("***")));
+    // Stale: an unknown relation, an unknown column. System relations are no reason to ask.
+    check(field(30_000, 1, 25), Some(clean), Err(()));
+    check(field(PEOPLE, 9, 25), Some(clean), Err(()));
+    check(field(1259, 2, 25), Some(clean), Ok(Some(SSN)));
+    check(field(12_345, 2, types::ANYARRAY), Some(clean), Ok(None));
+}
+
+#[test]
+fn the_statements_witness() {
+    let expression = field(0, 0, 25);
+    let number = field(0, 0, 20);
+    for (statement, touched) in [
+        (statement(&["people"], &["ssn"], false), true),
+        (statement(&["people"], &[], true), true),
+        (statement(&["people"], &["id"], false), false),
+        (statement(&["people_view"], &["tax_no"], false), true),
+        (statement(&["orders"], &["ssn"], true), false),
+        (statement(&["orders", "people"], &["note", "pay"], false), true),
+        (statement(&["pg_class"], &["relname"], true), false),
+        (statement(&["pg_stats"], &["most_common_vals"], false), true),
+        (statement(&[], &[], true), false),
+    ] {
+        let statements = &[statement][..];
+        let hidden = if touched { "***" } else { SSN };
+        check(expression, Some(statements), Ok(Some(hidden)));
+        check(number, Some(statements), Ok(Some(if touched { "0" } else { SSN })));
+    }
+    check(expression, None, Ok(Some("***")));
+    check(expression, Some(&[statement(&["created_since"], &[], false)]), Err(()));
+    for (class, operation) in [
+        (Class::Unknown, "EXECUTE"),
+        (Class::Read, "FETCH"),
+        (Class::Call, "CALL"),
+        (Class::FunctionCall, ""),
+    ] {
+        let mut opaque = statement(&[], &[], false);
+        opaque.class = class;
+        opaque.operation = operation.into();
+        check(expression, Some(&[opaque]), Ok(Some("***")));
+    }
+}
+
+#[test]
+fn names_in_the_result_decide_nothing() {
+    let catalog = catalog();
+    let fields = [Field { name: b"ssn", table_oid: ORDERS, attnum: 1, type_oid: 25, format: 0 }];
+    let Planned::Ready(plan) = view().plan(Some(&catalog), &fields, Some(&[])) else {
+        panic!("the catalog has it");
+    };
+    assert_eq!(shown(&plan, SSN).as_deref(), Some(SSN));
+}
+
+#[test]
+fn detectors_work_without_a_catalog() {
+    let policy = Policy::compile(&[spec(&[], &["email"], Operator::Redact)]);
+    assert!(!policy.needs_catalog("any"));
+    let view = policy.view("any", &[]);
+    assert!(!view.is_empty() && !view.masks_columns() && !view.scrub_errors());
+    let Planned::Ready(plan) = view.plan(None, &[field(30_000, 1, 25)], None) else {
+        panic!("no column mask, no catalog");
+    };
+    assert_eq!(shown(&plan, "to bob@example.com").as_deref(), Some("to [EMAIL]"));
+}
+
+#[test]
+fn column_masks_ask_for_a_catalog() {
+    assert!(policy().needs_catalog("any"));
+    let planned = view().plan(None, &[field(PEOPLE, 3, 25)], None);
+    assert!(matches!(planned, Planned::NeedCatalog));
+}
+
+#[test]
+fn masks_are_for_their_targets_and_groups() {
+    let mut mask = spec(&["*.*.ssn"], &[], Operator::Redact);
+    mask.targets = vec!["orders".into()];
+    let policy = Policy::compile(&[mask]);
+    assert!(policy.needs_catalog("orders") && !policy.needs_catalog("other"));
+    assert!(policy.view("other", &[]).is_empty());
+    assert!(policy.view("orders", &["pii-readers".to_owned()]).is_empty());
+    assert!(!policy.view("orders", &["agents".to_owned()]).is_empty());
+}
+
+#[test]
+fn what_the_configuration_should_have_refused_hides_all() {
+    let policy = Policy::compile(&[spec(&["a.b.c.d"], &["shoe-size"], Operator::Mask)]);
+    let view = policy.view("any", &[]);
+    assert!(!view.is_empty() && view.masks_columns());
+    let catalog = catalog();
+    let Planned::Ready(plan) = view.plan(Some(&catalog), &[field(ORDERS, 1, 25)], None) else {
+        panic!("the catalog has it");
+    };
+    assert_eq!(shown(&plan, SSN).as_deref(), Some("***********"));
+}
+
+#[test]
+fn texts_are_scanned() {
+    let (mut out, mut hits) = (Vec::new(), Hits::default());
+    assert!(view().text(b"no bob@example.com", &mut out, &mut hits));
+    assert_eq!(out, b"no [EMAIL]");
+    assert_eq!(hits.total(), 1);
+    out.clear();
+    assert!(!view().text(b"nothing here", &mut out, &mut hits));
+    assert_eq!(out, b"nothing here");
+}
+
+#[test]
+fn masked_columns_are_not_carried_off() {
+    let check = |class: Class, writes: &[&str], reads: &[&str], column: &str, expect: bool| {
+        let mut statement = statement(reads, &[column], false);
+        statement.class = class;
+        statement.objects.extend(writes.iter().map(|name| Object {
+            schema: None,
+            name: (*name).into(),
+            write: true,
+        }));
+        let refused = view().carries_off(Some(&catalog()), &[statement]).is_some();
+        assert_eq!(refused, expect, "{class:?} {writes:?} {reads:?} {column}");
+    };
+    check(Class::Write, &["orders"], &["people"], "ssn", true);
+    check(Class::Write, &["orders"], &["people"], "id", false);
+    check(Class::Write, &["people"], &[], "ssn", false);
+    check(Class::Write, &["people"], &["orders"], "ssn", false);
+    check(Class::Ddl, &["copy"], &["people"], "ssn", true);
+    let mut index = statement(&["people"], &["ssn"], false);
+    (index.class, index.operation) = (Class::Ddl, "CREATE INDEX".into());
+    assert!(view().carries_off(Some(&catalog()), &[index]).is_none());
+    check(Class::CopyProgram, &[], &["people"], "ssn", true);
+    check(Class::CopyFile, &["people"], &[], "ssn", true);
+    check(Class::Read, &[], &["people"], "ssn", false);
+    assert!(View::default().carries_off(None, &[statement(&["people"], &["ssn"], true)]).is_none());
+}

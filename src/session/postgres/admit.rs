@@ -1,0 +1,314 @@
+//! From a command to its permit and receipt, or to its refusal in the right place.
+//!
+//! In: verdicts, approvals, what the record says. Out: permits with receipts; refusals.
+//! Never: a permit for a command whose row the journal refused.
+
+use crate::decide::{Classified, HoldTerms, Permit, RuleName, Statement, Verdict};
+use crate::fault::{Fault, FaultKind, Limit, Refused};
+use crate::metrics;
+use crate::record::entry::{Command, Decision, Outcome, Params};
+use crate::record::{Entry, Receipt, SessionId};
+use crate::session::postgres::state::{Approved, Expect, Issued};
+use crate::wire::Side;
+use crate::wire::postgres::frame::Step;
+use crate::wire::postgres::reply::{self, Report};
+
+use super::ready::{Body, Flow, Ready, Resolution};
+use crate::session::Stage;
+use crate::session::capture::unanswered;
+use crate::session::core::Core;
+
+/// What the rules and the approvals say to one message.
+pub(super) enum Ruling {
+    Go(Permit, RuleName),
+    Refuse(Refusal),
+    Hold(HoldTerms),
+}
+
+/// Why a command is not forwarded, as the client reads it.
+#[derive(Clone, Debug)]
+pub struct Refusal {
+    /// SQLSTATE.
+    pub sqlstate: &'static str,
+    /// One sentence.
+    pub message: String,
+    /// What to do, or which rule it was.
+    pub hint: String,
+    /// The rule, for the record.
+    pub rule: RuleName,
+}
+
+impl Refusal {
+    pub(super) fn limit(kind: Limit) -> Refusal {
+        Refusal::of(FaultKind::Limit(kind))
+    }
+
+    pub(super) fn of(kind: FaultKind) -> Refusal {
+        let (sqlstate, message, hint) = reply::words(&Fault::new(Side::Client, kind));
+        Refusal { sqlstate, message: message.into(), hint: hint.into(), rule: "".into() }
+    }
+
+    pub(super) fn mask(message: String) -> Refusal {
+        Refusal {
+            sqlstate: "42501",
+            message,
+            hint: "Columns of this target are masked for you.".into(),
+            rule: "mask".into(),
+        }
+    }
+
+    fn error(&self) -> Vec<u8> {
+        let mut error = Vec::new();
+        let report = Report {
+            severity: "ERROR",
+            sqlstate: self.sqlstate,
+            message: &self.message,
+            hint: &self.hint,
+            ..Report::default()
+        };
+        reply::error(&mut error, &report);
+        error
+    }
+}
+
+/// Which kind of message is refused: what stands in for it, and what follows, differ.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Query, FunctionCall or Sync: answered by an error and ReadyForQuery.
+    Simple,
+    /// Parse, Bind or Execute: an error, then nothing until Sync.
+    Pipeline,
+}
+
+/// Whether a refusal of this message is followed by ReadyForQuery of its own.
+fn place_of(frame: &[u8]) -> Place {
+    match frame.first() {
+        Some(b'Q' | b'F' | b'S') => Place::Simple,
+        _ => Place::Pipeline,
+    }
+}
+
+/// What takes the place of a refused message.
+#[derive(Debug)]
+pub struct StandIn {
+    place: Place,
+    /// Of the command, if it is recorded.
+    seq: Option<u64>,
+    /// The answer.
+    error: Vec<u8>,
+}
+
+/// A command as it goes into the record.
+pub(super) struct Facts<'c> {
+    pub kind: &'static str,
+    pub text: &'c [u8],
+    pub classified: &'c Classified,
+    pub params: Option<Params<'c>>,
+    pub statement: &'c str,
+    /// The message that carries it.
+    pub frame: &'c [u8],
+}
+
+/// How a command is written down.
+pub(super) struct Ruled<'r> {
+    pub seq: u64,
+    pub decision: Decision,
+    pub rule: &'r str,
+    pub approval_id: Option<SessionId>,
+}
+
+impl Ready {
+    /// The approval of the message handled now, with the `seq` it was given.
+    pub(super) fn take_grant(&mut self) -> Option<(Approved, u64)> {
+        match self.resolved.take() {
+            Some((Resolution::Granted(approved), seq)) => Some((approved, seq)),
+            other => {
+                self.resolved = other;
+                None
+            }
+        }
+    }
+
+    pub(super) fn rule(
+        &self,
+        statements: &[Statement],
+        core: &mut Core,
+        stage: &Stage<'_>,
+    ) -> Ruling {
+        if let Some((Resolution::Refused(refusal), _)) = &self.resolved {
+            return Ruling::Refuse(refusal.clone());
+        }
+        let who = self.link.who(core, stage);
+        let ruling = self.to_ruling(self.link.scope.decide(&who, statements));
+        core.end_decision(match ruling {
+            Ruling::Go(..) => metrics::Verdict::Allow,
+            Ruling::Refuse(_) => metrics::Verdict::Deny,
+            Ruling::Hold(_) => metrics::Verdict::Hold,
+        });
+        ruling
+    }
+
+    pub(super) fn to_ruling(&self, verdict: Verdict) -> Ruling {
+        match verdict {
+            Verdict::Allow(permit, rule) => Ruling::Go(permit, rule),
+            Verdict::Hold(terms) => Ruling::Hold(terms),
+            Verdict::Deny(reason) => Ruling::Refuse(Refusal {
+                sqlstate: "42501",
+                hint: if !self.reported.is_safe() {
+                    UNREAD.into()
+                } else if reason.rule.is_empty() {
+                    String::new()
+                } else {
+                    format!("Denied by the rule \"{}\" of weir.", reason.rule)
+                },
+                message: reason.message,
+                rule: reason.rule,
+            }),
+        }
+    }
+
+    /// Records and permits a command of the simple protocol, or refuses or holds it.
+    pub(super) fn admit(
+        &mut self,
+        ruling: Ruling,
+        facts: &Facts<'_>,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<Option<(Permit, Receipt, Issued)>, Fault> {
+        if let Ruling::Refuse(refusal) = ruling {
+            self.deny(refusal, facts, core, stage)?;
+            return Ok(None);
+        }
+        let (permit, rule, approval, reserved) = match (ruling, self.take_grant()) {
+            (Ruling::Hold(terms), Some((approved, seq))) => {
+                (approved.grant.permit(), terms.rule, Some(approved.id), Some(seq))
+            }
+            (Ruling::Go(permit, rule), Some((approved, seq))) => {
+                (permit, rule, Some(approved.id), Some(seq))
+            }
+            (Ruling::Go(permit, rule), None) => (permit, rule, None, None),
+            (Ruling::Hold(terms), None) => {
+                self.hold(terms, facts, core, stage)?;
+                return Ok(None);
+            }
+            (Ruling::Refuse(_), _) => return Ok(None),
+        };
+        let seq = reserved.unwrap_or_else(|| core.take_seq());
+        let ruled = Ruled { seq, decision: Decision::Allow, rule: &rule, approval_id: approval };
+        match record_command(facts, &ruled, core, stage) {
+            Ok(receipt) => {
+                self.last_seq = seq;
+                let issued = Issued { seq, at_us: stage.now.mono_us, held: approval.is_some() };
+                Ok(Some((permit, receipt, issued)))
+            }
+            Err(refused) => {
+                self.refuse(facts.frame, None, &refused_record(refused), core);
+                Ok(None)
+            }
+        }
+    }
+
+    /// Records a denied command and refuses it.
+    pub(super) fn deny(
+        &mut self,
+        refusal: Refusal,
+        facts: &Facts<'_>,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        core.totals.denied += 1;
+        let reserved = self.resolved.take().map(|(_, seq)| seq);
+        if reserved.is_none() {
+            core.count(metrics::Verdict::Deny);
+        }
+        let seq = reserved.unwrap_or_else(|| core.take_seq());
+        let ruled = Ruled { seq, decision: Decision::Deny, rule: &refusal.rule, approval_id: None };
+        let recorded = record_command(facts, &ruled, core, stage).and_then(|_| {
+            let words = (refusal.sqlstate, refusal.message.as_str());
+            unanswered(seq, Outcome::Denied, words, core, stage)
+        });
+        match recorded {
+            Ok(_) => self.refuse(facts.frame, Some(seq), &refusal, core),
+            Err(refused) => {
+                self.refuse(facts.frame, None, &refused_record(refused), core);
+            }
+        }
+        Ok(())
+    }
+
+    /// Refuses the command of `frame`: once it is whole, the target gets what fails in its place.
+    pub(super) fn refuse(
+        &mut self,
+        frame: &[u8],
+        seq: Option<u64>,
+        refusal: &Refusal,
+        core: &mut Core,
+    ) {
+        self.resolved = None;
+        let stand_in = StandIn { place: place_of(frame), seq, error: refusal.error() };
+        if Step::is_whole(frame) {
+            self.stand_in(stand_in, core);
+        } else {
+            self.body = Body::Refused(Box::new(stand_in));
+        }
+    }
+
+    /// Sends the target what fails in the refused command's place, and remembers what to say.
+    pub(super) fn stand_in(&mut self, stand_in: StandIn, core: &mut Core) {
+        self.due.push_back(Expect::Refused { seq: stand_in.seq, error: stand_in.error });
+        let mut message = Vec::new();
+        match stand_in.place {
+            Place::Simple => {
+                reply::refused_query(&mut message);
+                self.due.push_back(Expect::Ready(self.epoch));
+                self.epoch += 1;
+            }
+            Place::Pipeline => {
+                reply::refused_parse(&mut message);
+                self.flow = Flow::SkipToSync;
+            }
+        }
+        core.server.say(&message);
+    }
+}
+
+/// Why every command of a session is of class `unknown`.
+const UNREAD: &str = "With this client_encoding, or with standard_conforming_strings off, weir \
+                      cannot read commands, so each is of class `unknown`. Use UTF8 and leave the \
+                      other one on.";
+
+/// Writes the command's row.
+pub(super) fn record_command(
+    facts: &Facts<'_>,
+    ruled: &Ruled<'_>,
+    core: &mut Core,
+    stage: &mut Stage<'_>,
+) -> Result<Receipt, Refused> {
+    let command = Command {
+        kind: facts.kind,
+        text: facts.text,
+        operation: &facts.classified.operation,
+        classes: &facts.classified.classes,
+        objects: &facts.classified.objects,
+        params: facts.params,
+        statement: facts.statement,
+        decision: ruled.decision,
+        rule: ruled.rule,
+        approval_id: ruled.approval_id,
+    };
+    let receipt = core.record_at(ruled.seq, &Entry::Command(command), stage)?;
+    if ruled.decision != Decision::Hold {
+        core.totals.commands += 1;
+    }
+    match ruled.decision {
+        Decision::Hold => core.count(metrics::Verdict::Hold),
+        Decision::Allow if ruled.approval_id.is_none() => core.count(metrics::Verdict::Allow),
+        // Counted when it was held, or by `deny`, which knows whether it was.
+        _ => {}
+    }
+    Ok(receipt)
+}
+
+pub(super) fn refused_record(refused: Refused) -> Refusal {
+    Refusal::of(FaultKind::Record(refused))
+}

@@ -1,0 +1,281 @@
+//! Commands that wait for people.
+//!
+//! In: hold terms, votes, cancels, time. Out: the command again with a grant, or its refusal.
+//! Never: a wait that blocks another session; a release without a recorded approval.
+
+use crate::decide::HoldTerms;
+use crate::decide::approval::{Ask, AskSummary, Ballot};
+use crate::fault::{Fault, FaultKind, Refused};
+use crate::record::entry::{Approval, Decision};
+use crate::record::{Entry, SessionId};
+use crate::session::postgres::state::Approved;
+use crate::session::{Vote, VoteReply};
+use crate::wire::Side;
+use crate::wire::postgres::frame::Step;
+use crate::wire::postgres::reply::{self, Report};
+
+use super::admit::{Facts, Refusal, Ruled, record_command};
+use super::ready::{Flow, Held, Ready, Resolution};
+use crate::session::core::{Core, new_id};
+use crate::session::{Output, Stage};
+
+/// How a hold ends without a grant.
+struct Ending {
+    event: &'static str,
+    sqlstate: &'static str,
+    message: String,
+}
+
+/// Text of a held command shown to approvers.
+const SHOWN_BYTES_MAX: usize = 64 << 10;
+
+impl Ready {
+    /// Records that the command waits, tells the client and the control thread.
+    pub(super) fn hold(
+        &mut self,
+        terms: HoldTerms,
+        facts: &Facts<'_>,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let id = new_id(stage.now, stage.random);
+        let ask = Ask::open(id, terms, &self.link.identity.user, stage.now);
+        let held = Held {
+            ask,
+            frame: facts.frame.to_vec(),
+            seq: core.take_seq(),
+            _counted: core.waiting(),
+        };
+        let ruled = Ruled {
+            seq: held.seq,
+            decision: Decision::Hold,
+            rule: &held.ask.terms.rule,
+            approval_id: Some(id),
+        };
+        let recorded = record_command(facts, &ruled, core, stage)
+            .and_then(|_| record_step(&held, "requested", ("", ""), core, stage));
+        if let Err(refused) = recorded {
+            let refusal = Refusal::of(FaultKind::Record(refused));
+            self.refuse(facts.frame, None, &refusal, core);
+            return Ok(());
+        }
+        core.output(Output::AskOpened(self.summary(&held, facts, core, stage)));
+        self.say_when_possible(notice(&held.ask), core);
+        self.flow = Flow::Held(Box::new(held));
+        Ok(())
+    }
+
+    fn summary(
+        &self,
+        held: &Held,
+        facts: &Facts<'_>,
+        core: &Core,
+        stage: &Stage<'_>,
+    ) -> AskSummary {
+        let ask = &held.ask;
+        let shown = facts.text.get(..SHOWN_BYTES_MAX).unwrap_or(facts.text);
+        AskSummary {
+            id: ask.id,
+            session_id: core.accepted.session_id,
+            command_seq: held.seq,
+            user: self.link.identity.user.clone(),
+            target: self.link.target_name.clone(),
+            role: self.link.role.clone(),
+            rule: ask.terms.rule.to_string(),
+            text: String::from_utf8_lossy(shown).into_owned(),
+            approvers: ask.terms.approvers.clone(),
+            quorum: ask.terms.quorum,
+            requested_at_us: stage.now.wall_us,
+            expires_at_us: ask.expires_at_us,
+        }
+    }
+
+    /// One approver's word.
+    pub fn vote(
+        &mut self,
+        id: SessionId,
+        vote: &Vote,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<VoteReply, Fault> {
+        let Flow::Held(held) = &mut self.flow else { return Ok(VoteReply::Unknown) };
+        if held.ask.id != id {
+            return Ok(VoteReply::Unknown);
+        }
+        let ballot = held.ask.vote(&vote.approver, &vote.groups, vote.approve);
+        let who = (vote.approver.as_str(), vote.reason.as_str());
+        match ballot {
+            Ballot::Refused(why) => Ok(VoteReply::Refused(why.to_owned())),
+            Ballot::Counted { missing } => {
+                self.step("vote-approve", who, core, stage)?;
+                Ok(VoteReply::Counted { missing })
+            }
+            Ballot::Granted(grant) => {
+                self.step("vote-approve", who, core, stage)?;
+                self.step("approved", ("", ""), core, stage)?;
+                self.release(Approved { grant, id }, core, stage)?;
+                Ok(VoteReply::Counted { missing: 0 })
+            }
+            Ballot::Denied => {
+                self.step("vote-deny", who, core, stage)?;
+                let message = format!("denied by {}: {}", vote.approver, vote.reason);
+                self.end_hold(Ending { event: "denied", sqlstate: "42501", message }, core, stage)?;
+                Ok(VoteReply::Denied)
+            }
+        }
+    }
+
+    /// The client's CancelRequest; false when nothing is held and the target has to be asked.
+    pub fn cancel_hold(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<bool, Fault> {
+        if self.held().is_none() {
+            return Ok(false);
+        }
+        let message = "canceling statement due to user request".to_owned();
+        self.end_hold(Ending { event: "canceled", sqlstate: "57014", message }, core, stage)?;
+        Ok(true)
+    }
+
+    /// The time of the hold is over.
+    pub(super) fn expire_hold(
+        &mut self,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let Flow::Held(held) = &self.flow else { return Ok(()) };
+        if stage.now.mono_us < held.ask.deadline_us {
+            return Ok(());
+        }
+        let message = "nobody approved this command in time".to_owned();
+        self.end_hold(Ending { event: "expired", sqlstate: "57014", message }, core, stage)
+    }
+
+    /// The session ends while a command waits.
+    pub(super) fn abandon_hold(
+        &mut self,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let Flow::Held(held) = std::mem::replace(&mut self.flow, Flow::Normal) else {
+            return Ok(());
+        };
+        let why = ("", "the session ended");
+        record_step(&held, "canceled", why, core, stage).map_err(record_fault)?;
+        core.output(Output::AskClosed(held.ask.id, "canceled"));
+        Ok(())
+    }
+
+    fn step(
+        &mut self,
+        event: &'static str,
+        who: (&str, &str),
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let Flow::Held(held) = &self.flow else { return Ok(()) };
+        record_step(held, event, who, core, stage).map_err(record_fault)
+    }
+
+    fn release(
+        &mut self,
+        approved: Approved,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let Flow::Held(held) = std::mem::replace(&mut self.flow, Flow::Normal) else {
+            return Ok(());
+        };
+        core.output(Output::AskClosed(held.ask.id, "approved"));
+        self.resolved = Some((Resolution::Granted(approved), held.seq));
+        self.again(&held.frame, core, stage)?;
+        self.resolved = None;
+        self.resume_client(core, stage)
+    }
+
+    fn end_hold(
+        &mut self,
+        ending: Ending,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let Flow::Held(held) = std::mem::replace(&mut self.flow, Flow::Normal) else {
+            return Ok(());
+        };
+        record_step(&held, ending.event, ("", ""), core, stage).map_err(record_fault)?;
+        core.output(Output::AskClosed(held.ask.id, ending.event));
+        let rule = held.ask.terms.rule.clone();
+        let hint = format!("Held by the rule \"{rule}\" of weir.");
+        let refusal = Refusal { sqlstate: ending.sqlstate, message: ending.message, hint, rule };
+        self.resolved = Some((Resolution::Refused(refusal), held.seq));
+        self.again(&held.frame, core, stage)?;
+        self.resolved = None;
+        self.resume_client(core, stage)
+    }
+
+    /// Handles a message again that had to wait, or the start of one that is streamed.
+    fn again(&mut self, frame: &[u8], core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        let tag = frame.first().copied();
+        let tag = tag.ok_or(Fault::new(Side::Client, FaultKind::Internal))?;
+        if Step::is_whole(frame) {
+            self.client_frame(tag, frame, core, stage)
+        } else {
+            self.client_begin(tag, frame, core, stage)
+        }
+    }
+
+    /// The names are settled: the message that waited for them is handled.
+    pub(super) fn after_settling(
+        &mut self,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let Flow::Settling(frame) = std::mem::replace(&mut self.flow, Flow::Normal) else {
+            return Ok(());
+        };
+        self.again(&frame, core, stage)?;
+        self.resume_client(core, stage)
+    }
+}
+
+/// What the client reads while it waits.
+fn notice(ask: &Ask) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let id = uuid::Uuid::from_bytes(ask.id.0);
+    let report = Report {
+        severity: "NOTICE",
+        sqlstate: "00000",
+        message: &format!("weir holds this command for approval {id}"),
+        detail: &format!(
+            "Rule \"{}\" asks for {} of: {}.",
+            ask.terms.rule,
+            ask.terms.quorum,
+            ask.terms.approvers.join(", ")
+        ),
+        hint: "It goes on when approved; cancel it as any statement to give up.",
+    };
+    reply::notice(&mut bytes, &report);
+    bytes
+}
+
+fn record_step(
+    held: &Held,
+    event: &'static str,
+    (approver, reason): (&str, &str),
+    core: &mut Core,
+    stage: &mut Stage<'_>,
+) -> Result<(), Refused> {
+    let ask = &held.ask;
+    let approval = Approval {
+        approval_id: ask.id,
+        command_seq: held.seq,
+        event,
+        approver,
+        reason,
+        quorum: ask.terms.quorum,
+        expires_at_us: ask.expires_at_us,
+    };
+    core.record(&Entry::Approval(approval), stage).map(drop)
+}
+
+fn record_fault(refused: Refused) -> Fault {
+    Fault::new(Side::Client, FaultKind::Record(refused))
+}

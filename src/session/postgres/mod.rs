@@ -1,0 +1,22 @@
+//! A session of PostgreSQL's frontend/backend protocol 3: the machine and its parts.
+//!
+//! In: bytes of both ends. Out: the two outboxes, outputs. Never: a socket, a clock, a wait.
+
+mod admit;
+mod answer;
+mod copy_in;
+mod hold;
+mod login;
+mod machine;
+mod masked;
+mod ready;
+mod reported;
+mod request;
+mod slots;
+pub mod standing;
+pub mod state;
+pub mod target_login;
+#[cfg(test)]
+mod tests;
+
+pub use machine::Machine;

@@ -1,0 +1,605 @@
+//! A logged-in session: what its two directions share.
+//!
+//! In: bytes of either side. Out: forwarded messages, replies, records.
+//! Never: a message of a client past a hold, a refusal out of its place.
+//!
+//! ```text
+//!            +--------- refused ---------> SkipToSync --Sync--+
+//!   Normal --+--------- held ------------> Held --answer------+--> Normal
+//!            +--------- name in doubt ---> Settling --Z-------+
+//! ```
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use crate::config::settings::{Capture, Durability};
+use crate::decide::approval::Ask;
+use crate::decide::rules::{Scope, Who};
+use crate::fault::{Fault, FaultKind, Limit, Malformed};
+use crate::forward::dial::Endpoint;
+use crate::identify::Identity;
+use crate::limits;
+use crate::mask::hits::Hits;
+use crate::mask::sql::copy::CopyMasker;
+use crate::mask::sql::plan::View;
+use crate::mask::{Edits, Plan};
+use crate::metrics::Presence;
+use crate::record::SessionId;
+use crate::session::postgres::state::{Approved, Epoch, Expect, Prepared, Registry};
+use crate::wire::Side;
+use crate::wire::postgres::frame::{Framer, Step, Treat};
+
+use super::admit::{Refusal, StandIn};
+use super::login::Replication;
+use super::reported::Reported;
+use crate::session::capture::{Answer, Upload};
+use crate::session::core::Core;
+use crate::session::room::Lease;
+use crate::session::{Output, Stage};
+
+/// What a session is connected to, and as whom.
+pub struct Link {
+    /// Index in the settings' targets.
+    pub target: usize,
+    /// Its name.
+    pub target_name: String,
+    /// Which of its servers.
+    pub endpoint: Endpoint,
+    /// The client.
+    pub identity: Identity,
+    /// The role at the target.
+    pub role: String,
+    /// When a record counts as written.
+    pub durability: Durability,
+    /// Bytes kept of an answer.
+    pub capture_bytes: u64,
+    /// What is masked for this client.
+    pub view: View,
+    /// The rules that can match this client here.
+    pub scope: Scope,
+}
+
+impl Link {
+    /// `None` when the settings no longer have the target.
+    pub fn new(
+        (target, endpoint): (usize, Endpoint),
+        identity: Identity,
+        role: String,
+        core: &Core,
+        stage: &Stage<'_>,
+    ) -> Option<Link> {
+        let settings = stage.snapshot.settings.targets.get(target)?;
+        let capture: Capture = settings.capture;
+        let mut link = Link {
+            target,
+            target_name: settings.name.clone(),
+            endpoint,
+            durability: settings.durability,
+            capture_bytes: capture.bytes(),
+            view: View::default(),
+            scope: Scope::default(),
+            identity,
+            role,
+        };
+        link.refresh(core, stage);
+        Some(link)
+    }
+
+    /// Takes what the current snapshot says about this client.
+    pub fn refresh(&mut self, core: &Core, stage: &Stage<'_>) {
+        self.view = stage.snapshot.masks.view(&self.target_name, &self.identity.groups);
+        self.scope = stage.snapshot.rules.scope(&self.who(core, stage));
+    }
+
+    /// For the record.
+    pub fn durability_name(&self) -> &'static str {
+        match self.durability {
+            Durability::Sync => "sync",
+            Durability::Write => "write",
+        }
+    }
+
+    /// Who asks, for the rules.
+    pub fn who<'w>(&'w self, core: &Core, stage: &Stage<'_>) -> Who<'w> {
+        Who {
+            identity: &self.identity,
+            target: &self.target_name,
+            role: &self.role,
+            source: core.accepted.client_addr.ip(),
+            wall_us: stage.now.wall_us,
+        }
+    }
+}
+
+/// A command that waits for people.
+#[derive(Debug)]
+pub struct Held {
+    /// The vote so far.
+    pub ask: Ask,
+    /// The message that waits: it is handled again when the hold ends.
+    pub frame: Vec<u8>,
+    /// The command's `seq`.
+    pub seq: u64,
+    /// It is among those that wait.
+    pub(super) _counted: Option<Presence>,
+}
+
+/// How a hold ended.
+#[derive(Debug)]
+pub enum Resolution {
+    /// Enough people approved.
+    Granted(Approved),
+    /// Somebody denied, or nobody answered, or the client gave up.
+    Refused(Refusal),
+}
+
+/// What the client's direction is doing.
+#[derive(Debug)]
+pub enum Flow {
+    /// Messages are handled as they come.
+    Normal,
+    /// A message was refused: all up to Sync is dropped, as the target would.
+    SkipToSync,
+    /// A command waits for people.
+    Held(Box<Held>),
+    /// A message, or the start of one that is streamed, refers to a name that an unanswered
+    /// pipeline changed; it waits for the answer.
+    Settling(Vec<u8>),
+}
+
+/// Whether the target skips messages up to the next Sync.
+#[derive(Debug)]
+pub enum Skipping {
+    /// It does not.
+    No,
+    /// It does. The first execution among them failed for this SQLSTATE and message, unless the
+    /// failure is recorded already.
+    Yes(Option<(String, String)>),
+}
+
+/// Whether what the client has sent is read on.
+#[derive(Debug)]
+pub enum Share {
+    /// It is.
+    Open,
+    /// It had its share of a turn; the rest is due at this time, monotonic microseconds.
+    Again(u64),
+    /// The target owes as many replies as may be outstanding; the rest waits for some.
+    Replies,
+}
+
+/// What becomes of the streamed message that is coming in from the client.
+#[derive(Debug)]
+pub enum Body {
+    /// It is handed on, and kept by the upload if there is one.
+    Forward,
+    /// Nobody waits for an answer to it.
+    Drop,
+    /// It is dropped too. The refusal takes its place at its end: a client that is answered while
+    /// it still sends may take the answer in with what it sends next, and wait for it for ever.
+    Refused(Box<StandIn>),
+}
+
+/// Expectations of a PostgreSQL session.
+pub type Due = Expect<Plan, Option<Box<CopyMasker>>>;
+
+/// A client fills the queue with what it may at any time, so what is large and rare is boxed.
+const _: () = assert!(size_of::<Due>() <= 80);
+
+/// A logged-in session.
+pub struct Ready {
+    /// The target and the client.
+    pub link: Link,
+    pub(super) flow: Flow,
+    pub(super) client_framer: Framer,
+    pub(super) server_framer: Framer,
+    /// Bytes of the client that wait for `flow`.
+    pub(super) client_backlog: Vec<u8>,
+    pub(super) share: Share,
+    /// Bytes of the target that wait for a catalog.
+    pub(super) server_backlog: Vec<u8>,
+    /// When the target's direction stops waiting for a catalog.
+    pub(super) catalog_until_us: Option<u64>,
+    /// The catalog was asked for once for the description handled now.
+    pub(super) catalog_asked: bool,
+    /// The target said why it ends the session.
+    pub(super) server_fatal: bool,
+    pub(super) names: Registry<Plan>,
+    pub(super) due: VecDeque<Due>,
+    /// The pipeline that the client is sending.
+    pub(super) epoch: Epoch,
+    pub(super) body: Body,
+    pub(super) upload: Option<Upload>,
+    /// The client's Syncs are COPY data: the target copies in and the client has not ended that.
+    pub(super) copy_in: bool,
+    /// The target copies in and has not said how that ended.
+    pub(super) copying: bool,
+    /// A COPY TO STDOUT under way; `None` inside when its data passes as it is.
+    pub(super) copy_out: Option<Option<Box<CopyMasker>>>,
+    /// It is a connection for replication.
+    pub(super) replication: Option<Replication>,
+    /// Statements whose text is not in the record yet.
+    pub(super) fresh: Vec<Rc<Prepared>>,
+    /// What people said about the message handled now, and the `seq` it has.
+    pub(super) resolved: Option<(Resolution, u64)>,
+    pub(super) answer: Answer,
+    /// The plan for the rows that are coming in.
+    pub(super) plan: Option<Rc<Plan>>,
+    /// Names of the columns that are coming in, for masking hits.
+    pub(super) columns: Vec<String>,
+    /// `I`, `T` or `E`, of the last ReadyForQuery.
+    pub(super) transaction: u8,
+    /// Notices that wait for the end of a streamed message.
+    pub(super) pending_notice: Option<Vec<u8>>,
+    pub(super) edits: Edits,
+    pub(super) hits: Hits,
+    /// The target skips what it reads up to the next Sync, and no Sync was sent to it yet.
+    pub(super) skipping: Skipping,
+    /// Hits in texts: errors, notices, settings.
+    pub(super) text_hits: Hits,
+    /// Room for what is held of large messages.
+    lease: Option<Lease>,
+    pub(super) scratch: Vec<u8>,
+    pub(super) draining: bool,
+    /// Settings of the target; while they are not safe, every text is of class `unknown`.
+    pub(super) reported: Reported,
+    /// The client has said goodbye; what is under way is still answered.
+    pub(super) leaving: bool,
+    pub(super) last_seq: u64,
+}
+
+impl Ready {
+    /// A session right after its first ReadyForQuery.
+    pub fn new(link: Link) -> Ready {
+        Ready {
+            link,
+            flow: Flow::Normal,
+            client_framer: Framer::default(),
+            server_framer: Framer::default(),
+            client_backlog: Vec::new(),
+            share: Share::Open,
+            server_backlog: Vec::new(),
+            catalog_until_us: None,
+            names: Registry::default(),
+            due: VecDeque::new(),
+            epoch: 0,
+            body: Body::Drop,
+            upload: None,
+            copy_in: false,
+            copying: false,
+            copy_out: None,
+            replication: None,
+            fresh: Vec::new(),
+            resolved: None,
+            catalog_asked: false,
+            server_fatal: false,
+            answer: Answer::default(),
+            plan: None,
+            columns: Vec::new(),
+            transaction: b'I',
+            pending_notice: None,
+            edits: Edits::default(),
+            hits: Hits::default(),
+            text_hits: Hits::default(),
+            lease: None,
+            scratch: Vec::new(),
+            skipping: Skipping::No,
+            draining: false,
+            reported: Reported::default(),
+            leaving: false,
+            last_seq: 0,
+        }
+    }
+
+    /// Whether this side should be read.
+    pub fn wants(&self, side: Side) -> bool {
+        match side {
+            Side::Client => {
+                !self.leaving
+                    && matches!(self.share, Share::Open)
+                    && self.client_backlog.len() < limits::BACKLOG_BYTES_MAX
+                    && self.due.len() < limits::PENDING_REPLIES_MAX
+            }
+            Side::Server => self.catalog_until_us.is_none(),
+        }
+    }
+
+    /// For `weir sessions`.
+    pub fn state(&self) -> &'static str {
+        match self.flow {
+            Flow::Held(_) => "held",
+            _ if self.due.is_empty() && self.transaction == b'I' => "idle",
+            _ if self.due.is_empty() => "idle-in-transaction",
+            _ => "active",
+        }
+    }
+
+    /// Whether a message to the client may be put in now: not inside one that is streamed.
+    pub fn may_interject(&self) -> bool {
+        !self.server_framer.is_streaming()
+    }
+
+    /// When something has to happen without a peer.
+    pub fn next_timeout(&self) -> Option<u64> {
+        let hold = match &self.flow {
+            Flow::Held(held) => Some(held.ask.deadline_us),
+            _ => None,
+        };
+        let share = match self.share {
+            Share::Again(at_us) => Some(at_us),
+            Share::Open | Share::Replies => None,
+        };
+        [hold, self.catalog_until_us, share].into_iter().flatten().min()
+    }
+
+    /// The hold, if a command waits.
+    pub fn held(&self) -> Option<SessionId> {
+        match &self.flow {
+            Flow::Held(held) => Some(held.ask.id),
+            _ => None,
+        }
+    }
+
+    /// Bytes of the client.
+    pub fn client_bytes(
+        &mut self,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+        bytes: &[u8],
+    ) -> Result<(), Fault> {
+        if self.is_paused() || !self.client_backlog.is_empty() {
+            self.client_backlog.extend_from_slice(bytes);
+            return Ok(());
+        }
+        self.run_client(core, stage, bytes)
+    }
+
+    /// The client closed its sending direction.
+    pub fn client_eof(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        if self.leaving {
+            return Ok(());
+        }
+        if !self.client_framer.is_between_messages() {
+            return Err(Fault::new(Side::Client, FaultKind::Malformed(Malformed::Truncated)));
+        }
+        // As if it had said goodbye; behind a hold nobody waits for any more.
+        self.client_bytes(core, stage, &TERMINATE)?;
+        self.cancel_hold(core, stage).map(drop)
+    }
+
+    pub(super) fn is_paused(&self) -> bool {
+        matches!(self.flow, Flow::Held(_) | Flow::Settling(_))
+    }
+
+    /// Goes on with what waited.
+    pub(super) fn resume_client(
+        &mut self,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        self.share = Share::Open;
+        let backlog = std::mem::take(&mut self.client_backlog);
+        self.run_client(core, stage, &backlog)
+    }
+
+    /// Gives the client its share of another turn, if it waits for one.
+    pub fn next_share(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        match self.share {
+            Share::Again(_) if self.is_paused() => self.share = Share::Open,
+            Share::Again(_) => self.resume_client(core, stage)?,
+            Share::Open | Share::Replies => {}
+        }
+        Ok(())
+    }
+
+    fn run_client(
+        &mut self,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+        mut input: &[u8],
+    ) -> Result<(), Fault> {
+        let mut framer = std::mem::take(&mut self.client_framer);
+        let mut share = limits::TURN_MESSAGES_MAX;
+        loop {
+            if self.is_paused() {
+                self.client_backlog.extend_from_slice(input);
+                break;
+            }
+            // Ten thousand of the smallest messages fit into what is read at once, and the other
+            // sessions of the shard would wait for all of them.
+            if share == 0 && !input.is_empty() {
+                self.client_backlog.extend_from_slice(input);
+                self.share = Share::Again(stage.now.mono_us);
+                break;
+            }
+            share = share.saturating_sub(1);
+            if framer.is_between_messages() {
+                self.copy_rows(&mut input, core, stage)?;
+            }
+            let step = framer
+                .next(&mut input, limits::CLIENT_MESSAGE_BYTES_MAX, client_treat)
+                .map_err(|kind| Fault::new(Side::Client, FaultKind::Malformed(kind)))?;
+            match step {
+                Step::Need => break,
+                Step::Whole { tag, frame } => self.client_frame(tag, frame, core, stage)?,
+                Step::Begin { tag, frame, .. } => self.client_begin(tag, frame, core, stage)?,
+                Step::Part { bytes, last } => self.client_part(bytes, last, core, stage)?,
+            }
+        }
+        self.client_framer = framer;
+        if !self.has_room(core, stage)
+            && self.client_framer.held() > limits::SMALL_BYTES_MAX
+            && let Some(head) = self.client_framer.give_up()
+        {
+            // Nothing but a text is held at this size, and none that is streamed is taken.
+            self.client_begin(head[0], &head, core, stage)?;
+            // What was given up is room for others at once, whenever this client goes on.
+            self.has_room(core, stage);
+        }
+        self.await_replies(core, stage)?;
+        self.before_leaving(core, stage)
+    }
+
+    /// Lets a client that is far ahead of its target wait.
+    fn await_replies(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        if self.due.len() < limits::PENDING_REPLIES_MAX {
+            return Ok(());
+        }
+        if let Skipping::Yes(_) = self.skipping {
+            // The target answers nothing before the Sync, which the client could not send.
+            return self.skip_pipeline(core, stage);
+        }
+        if let Share::Again(_) = self.share {
+            self.share = Share::Replies;
+        }
+        Ok(())
+    }
+
+    /// Bytes of the target.
+    pub fn server_bytes(
+        &mut self,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+        bytes: &[u8],
+    ) -> Result<(), Fault> {
+        if self.catalog_until_us.is_some() || !self.server_backlog.is_empty() {
+            self.server_backlog.extend_from_slice(bytes);
+            return Ok(());
+        }
+        self.run_server(core, stage, bytes)
+    }
+
+    fn run_server(
+        &mut self,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+        mut input: &[u8],
+    ) -> Result<(), Fault> {
+        let mut framer = std::mem::take(&mut self.server_framer);
+        let masked = !self.link.view.is_empty();
+        loop {
+            if framer.is_between_messages() {
+                self.rows(&mut input, core, stage)?;
+            }
+            let before = input;
+            let step = framer
+                .next(&mut input, u32::MAX, |tag, body| server_treat(tag, body, masked))
+                .map_err(|kind| Fault::new(Side::Server, FaultKind::Malformed(kind)))?;
+            match step {
+                Step::Need => break,
+                Step::Whole { tag, frame } => {
+                    self.server_frame(tag, frame, core, stage)?;
+                    if self.catalog_until_us.is_some() {
+                        // The frame is handled again when the catalog is there. It may have been
+                        // put together from the carry, so it is kept, not a place in the input.
+                        self.server_backlog.extend_from_slice(frame);
+                        self.server_backlog.extend_from_slice(input);
+                        break;
+                    }
+                }
+                Step::Begin { tag, frame, .. } => self.server_begin(tag, frame, core, stage)?,
+                Step::Part { bytes, .. } => self.deliver(bytes, core, stage)?,
+            }
+            if before.len() == input.len() && before.is_empty() {
+                break;
+            }
+        }
+        self.server_framer = framer;
+        if !self.has_room(core, stage) && self.server_framer.held() > limits::SMALL_BYTES_MAX {
+            return Err(Fault::new(Side::Server, FaultKind::Limit(Limit::MessageBytes)));
+        }
+        if matches!(self.share, Share::Replies) && self.due.len() < limits::PENDING_REPLIES_MAX {
+            self.share = Share::Again(stage.now.mono_us);
+        }
+        self.interject(core);
+        Ok(())
+    }
+
+    /// Whether what this session holds of large messages fits the room of its shard.
+    fn has_room(&mut self, core: &Core, stage: &Stage<'_>) -> bool {
+        let waits = match &self.flow {
+            Flow::Held(held) => held.frame.len(),
+            Flow::Settling(frame) => frame.len(),
+            Flow::Normal | Flow::SkipToSync => 0,
+        };
+        let framed = self.client_framer.held() + self.server_framer.held();
+        let queued = core.server.len() + core.client.len();
+        let held = waits + framed + queued;
+        if held <= limits::SMALL_BYTES_MAX {
+            self.lease = None;
+            return true;
+        }
+        self.lease.get_or_insert_with(|| stage.room.lease()).resize(held)
+    }
+
+    /// Nobody brought the catalog in time.
+    pub fn catalog_overdue(&self, now_us: u64) -> bool {
+        self.catalog_until_us.is_some_and(|until| until <= now_us)
+    }
+
+    /// A new snapshot is there: the target's direction may go on.
+    pub fn catalog_arrived(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        if self.catalog_until_us.is_none() {
+            return Ok(());
+        }
+        self.catalog_until_us = None;
+        let backlog = std::mem::take(&mut self.server_backlog);
+        // What waits is a whole frame and what followed it; if the catalog still lacks the
+        // relation, the second look hides its columns instead of waiting again.
+        self.run_server(core, stage, &backlog)
+    }
+
+    /// Says what could not be said inside a streamed message.
+    pub(super) fn interject(&mut self, core: &mut Core) {
+        if self.may_interject()
+            && let Some(notice) = self.pending_notice.take()
+        {
+            core.say(|out| out.extend_from_slice(&notice));
+        }
+    }
+
+    /// Text to the client as soon as it may be put in.
+    pub(super) fn say_when_possible(&mut self, bytes: Vec<u8>, core: &mut Core) {
+        self.pending_notice.get_or_insert_default().extend_from_slice(&bytes);
+        self.interject(core);
+    }
+
+    /// Asks for a fresh catalog and stops the target's direction until it is there.
+    pub(super) fn await_catalog(&mut self, core: &mut Core, stage: &Stage<'_>) {
+        self.catalog_until_us = Some(stage.now.mono_us + limits::CATALOG_WAIT_US);
+        core.output(Output::RefreshCatalog(self.link.target));
+    }
+}
+
+/// A Terminate message.
+pub(super) const TERMINATE: [u8; 5] = [b'X', 0, 0, 0, 4];
+
+/// A fault of the target's bytes.
+pub(super) fn server_malformed(kind: Malformed) -> Fault {
+    Fault::new(Side::Server, FaultKind::Malformed(kind))
+}
+
+/// Commands are held whole, data is streamed. What is larger than its limit is streamed too, and
+/// refused when it begins.
+fn client_treat(tag: u8, body: u32) -> Treat {
+    match tag {
+        b'd' => Treat::Stream { prefix: 0 },
+        b'B' | b'F' if body > limits::BIND_HELD_BYTES_MAX => {
+            Treat::Stream { prefix: limits::BIND_PREFIX_BYTES }
+        }
+        b'Q' | b'P' if body > limits::COMMAND_HELD_BYTES_MAX => Treat::Stream { prefix: 0 },
+        b'Q' | b'P' | b'B' | b'F' => Treat::Hold,
+        _ if body > limits::NAME_MESSAGE_BYTES_MAX => Treat::Stream { prefix: 0 },
+        _ => Treat::Hold,
+    }
+}
+
+/// Rows are streamed unless they have to be masked; everything else has to be understood.
+fn server_treat(tag: u8, body: u32, masked: bool) -> Treat {
+    match tag {
+        b'D' | b'd' if masked && body <= limits::MASKED_ROW_BYTES_MAX => Treat::Hold,
+        b'D' | b'd' | b'V' => Treat::Stream { prefix: 0 },
+        _ if body > limits::SERVER_HELD_BYTES_MAX => Treat::Stream { prefix: 0 },
+        _ => Treat::Hold,
+    }
+}

@@ -1,0 +1,69 @@
+//! What all sessions of a shard read: the configuration, compiled, and what was found out.
+//!
+//! In: what the control thread sent. Out: one immutable value. Never: a change in place.
+
+use std::sync::Arc;
+
+use crate::config::settings::Settings;
+use crate::decide::Rules;
+use crate::forward::dial::Endpoint;
+use crate::identify::jwk::Published;
+use crate::mask::Policy;
+use crate::mask::sql::catalog::Catalog;
+use crate::session::postgres::target_login::KnownMinor;
+
+/// What a shard builds its `session::Snapshot` from. Plain data, so it may cross threads.
+#[derive(Clone, Debug)]
+pub struct SnapshotSource {
+    /// The configuration.
+    pub settings: Arc<Settings>,
+    /// Per target.
+    pub catalogs: Vec<Option<Arc<Catalog>>>,
+    /// Per target.
+    pub addresses: Vec<Vec<Endpoint>>,
+    /// Per issuer, in the order of `settings.issuers`.
+    pub keys: Vec<Published>,
+    /// Per target.
+    pub minors: Vec<Arc<KnownMinor>>,
+    /// Makes salts for users that do not exist; made once per data directory.
+    pub mock_seed: [u8; 32],
+}
+
+/// What all sessions of a shard read; replaced as a whole when the configuration or a target's
+/// catalog changes. A session keeps the one it took at its last command.
+#[derive(Debug)]
+pub struct Snapshot {
+    /// The configuration.
+    pub settings: Arc<Settings>,
+    /// Compiled rules.
+    pub rules: Rules,
+    /// Compiled masks.
+    pub masks: Policy,
+    /// Per target, in the order of `settings.targets`: table and column shapes, if masks need them.
+    pub catalogs: Vec<Option<Arc<Catalog>>>,
+    /// Per target: addresses as resolved by the control thread.
+    pub addresses: Vec<Vec<Endpoint>>,
+    /// Per issuer, in the order of `settings.issuers`: its keys as read by the control thread.
+    pub keys: Vec<Published>,
+    /// Per target: the protocol version it is known to speak.
+    pub minors: Vec<Arc<KnownMinor>>,
+    /// Makes salts for users that do not exist.
+    pub mock_seed: [u8; 32],
+}
+
+impl Snapshot {
+    /// Compiles what the control thread sent.
+    pub fn build(source: &SnapshotSource) -> Snapshot {
+        let settings = Arc::clone(&source.settings);
+        Snapshot {
+            rules: Rules::compile(&settings.rules),
+            masks: Policy::compile(&settings.masks),
+            catalogs: source.catalogs.clone(),
+            addresses: source.addresses.clone(),
+            keys: source.keys.clone(),
+            minors: source.minors.clone(),
+            mock_seed: source.mock_seed,
+            settings,
+        }
+    }
+}
