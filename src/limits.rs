@@ -160,3 +160,13 @@ pub const SSH_USER_BYTES_MAX: usize = 256;
 pub const SSH_PROBES_MAX: u32 = 32;
 /// Proofs of a client that may fail.
 pub const SSH_FAILURES_MAX: u32 = 6;
+/// Channels of one connection.
+pub const SSH_CHANNELS_MAX: usize = 256;
+/// Channels that wait to be confirmed.
+pub const SSH_OPENING_MAX: usize = 64;
+/// Requests that wait for replies, of one channel or of the connection.
+pub const SSH_REPLIES_MAX: usize = 64;
+/// Variables that a client may send for one channel.
+pub const SSH_ENVIRONMENT_MAX: usize = 64;
+/// What a client may send behind a command that is held.
+pub const SSH_HELD_BYTES_MAX: usize = 256 << 10;
