@@ -29,6 +29,11 @@ pub const TARGET_HOSTS_MAX: usize = 16;
 /// What a target says between its AuthenticationOk and its first ReadyForQuery is kept until it is
 /// clear that its server is used.
 pub const LOGIN_ANSWERS_BYTES_MAX: usize = 1 << 20;
+/// Connections to a target of the same terms that a shard keeps for the next session.
+pub const IDLE_LEGS_MAX: usize = 64;
+/// A connection that nobody uses is closed after this time: before the target closes it (nginx,
+/// Node and most balancers: 60 s and more).
+pub const IDLE_LEG_US: u64 = 50_000_000;
 /// When a session ends, its last bytes have this long to be taken by the peers.
 pub const CLOSE_TIMEOUT_US: u64 = 10_000_000;
 /// A peer that has got everything has this long to close its side.

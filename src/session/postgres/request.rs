@@ -25,7 +25,7 @@ use super::copy_in::Turn;
 use super::ready::{Body, Flow, Ready};
 use crate::session::Stage;
 use crate::session::capture::{COPY_ENCODING, Upload};
-use crate::session::core::Core;
+use crate::session::postgres::core::Core;
 
 const CLIENT: Side = Side::Client;
 
