@@ -175,3 +175,7 @@ pub const SSH_REPLIES_MAX: usize = 64;
 pub const SSH_ENVIRONMENT_MAX: usize = 64;
 /// What a client may send behind a command that is held.
 pub const SSH_HELD_BYTES_MAX: usize = 256 << 10;
+/// Rules of a configuration: a verdict says by a bit for each which of them matched.
+pub const RULES_MAX: usize = 512;
+
+const _: () = assert!(RULES_MAX.is_multiple_of(64));
