@@ -6,6 +6,7 @@
 mod oidc;
 pub(super) mod reach;
 mod rules;
+mod ssh;
 pub(super) mod targets;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -70,7 +71,8 @@ pub(super) const JOURNAL_DEFAULT: JournalSettings = JournalSettings {
 };
 
 /// The listeners that a file may have: `[listen.NAME]`, or `[[listen.NAME]]` for several.
-const LISTENERS: [(&str, Protocol); 1] = [("postgres", Protocol::Postgres)];
+const LISTENERS: [(&str, Protocol); 2] =
+    [("postgres", Protocol::Postgres), ("ssh", Protocol::Ssh)];
 
 fn listeners(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Vec<Listen> {
     let mut found = Vec::new();
@@ -105,7 +107,9 @@ fn listen(
     if let Some(address) = section.form("address", (address, ADDRESS_FORM), report) {
         listen.address = address.value;
     }
-    if let Some(tls) = section.section("tls", &format!("`tls` of {label}"), report) {
+    if protocol == Protocol::Ssh {
+        listen.host_keys = ssh::host_keys(&mut section, source, report);
+    } else if let Some(tls) = section.section("tls", &format!("`tls` of {label}"), report) {
         listen.tls = listen_tls(tls, source, report);
     }
     let keepalive = format!("`keepalive` of {label}");
@@ -124,7 +128,7 @@ fn asks_for_tls(listeners: &[Listen]) -> Option<&ListenTls> {
 /// A listener without TLS.
 pub(super) const fn listen_default(protocol: Protocol, address: SocketAddr) -> Listen {
     let (keepalive, unproven) = (KeepAlive::DEFAULT, UnprovenMax::DEFAULT);
-    Listen { protocol, address, tls: None, keepalive, unproven }
+    Listen { protocol, address, host_keys: Vec::new(), tls: None, keepalive, unproven }
 }
 
 fn unproven(listener: &mut Section<'_>, label: &str, report: &mut Report<'_>) -> UnprovenMax {
@@ -271,7 +275,18 @@ fn users(identity: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_
     for mut section in identity.sections("user", "[[identity.user]]", report) {
         let name = section.required_text("name", report);
         let groups = section.texts("groups", report);
-        let verifier = verifier(&mut section, source, report);
+        let keys = ssh::user_keys(&mut section, report);
+        let by_password = section.has("scram") || section.has("password");
+        // A user who has keys need not have a password, but no user has neither.
+        let verifier = match by_password || keys.is_empty() {
+            true => verifier(&mut section, source, report),
+            false => None,
+        };
+        if let Some(owner) = users.iter().find(|user| user.keys.iter().any(|key| keys.contains(key)))
+        {
+            let found = format!("a key of `{}` again", owner.name);
+            report.error(section.span(), found, "keys that belong to one user", "");
+        }
         if let Some(name) = &name
             && users.iter().any(|user| user.name == name.value)
         {
@@ -279,9 +294,9 @@ fn users(identity: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_
             report.error(name.span.clone(), found, "names that differ", "");
         }
         section.finish(report);
-        if let (Some(name), Some(verifier)) = (name, verifier) {
+        if let Some(name) = name.filter(|_| verifier.is_some() || !keys.is_empty()) {
             let groups = groups.iter().map(|group| group.value.to_owned()).collect();
-            users.push(User { name: name.value.to_owned(), verifier, groups });
+            users.push(User { name: name.value.to_owned(), verifier, keys, groups });
         }
     }
     users

@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::decide::{Commands, FactKind};
 use crate::wire::Protocol;
+use crate::wire::ssh::signer::Signer;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug)]
@@ -66,6 +68,8 @@ pub struct Listen {
     pub protocol: Protocol,
     /// Address and port.
     pub address: SocketAddr,
+    /// Keys of an SSH listener, in the order in which they are offered.
+    pub host_keys: Vec<Arc<Signer>>,
     /// TLS towards clients, if configured.
     pub tls: Option<ListenTls>,
     /// When a silent client is given up.
@@ -319,6 +323,8 @@ pub struct Target {
     pub durability: Durability,
     /// How much of answers is kept.
     pub capture: Capture,
+    /// Keys of an SSH target, as they stand in messages: the only ones that are trusted.
+    pub host_keys: Vec<Vec<u8>>,
     /// Credentials, in the order of the file: the first whose groups match is used.
     pub credentials: Vec<Credential>,
 }
@@ -328,10 +334,26 @@ pub struct Target {
 pub struct Credential {
     /// Role at the target.
     pub role: String,
-    /// Password.
+    /// Password; empty if there is another proof.
     pub password: Secret,
+    /// What an SSH target is shown instead of a password.
+    pub proof: Option<SshProof>,
     /// Groups that may use it; empty means everybody.
     pub groups: Vec<String>,
+}
+
+/// What weir proves itself with at an SSH target.
+#[derive(Clone, Debug)]
+pub enum SshProof {
+    /// A key.
+    Key(Arc<Signer>),
+    /// A certificate, made for each session by this CA.
+    Authority {
+        /// The CA's key.
+        key: Arc<Signer>,
+        /// How long a certificate is valid, seconds.
+        ttl_s: u64,
+    },
 }
 
 /// A user of weir.
@@ -339,8 +361,11 @@ pub struct Credential {
 pub struct User {
     /// Name.
     pub name: String,
-    /// Verifier, made from the password at load if the file gives a password.
-    pub verifier: crate::identify::scram::Verifier,
+    /// Verifier, made from the password at load if the file gives a password. A user with keys
+    /// need not have one.
+    pub verifier: Option<crate::identify::scram::Verifier>,
+    /// SSH keys, as they stand in messages.
+    pub keys: Vec<Vec<u8>>,
     /// Groups.
     pub groups: Vec<String>,
 }

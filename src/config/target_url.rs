@@ -105,7 +105,12 @@ pub fn for_target_url(
     };
     let user = User {
         name: USER.to_owned(),
-        verifier: Verifier::from_password(password_for_user, &salt, ITERATIONS_DEFAULT),
+        verifier: Some(Verifier::from_password(
+            password_for_user,
+            &salt,
+            ITERATIONS_DEFAULT,
+        )),
+        keys: Vec::new(),
         groups: Vec::new(),
     };
     Ok(Settings {
@@ -162,6 +167,7 @@ fn target(url: &str) -> Result<Target, TargetUrlError> {
         protocol: Protocol::Postgres,
         name: database.clone(),
         reach,
+        host_keys: Vec::new(),
         database,
         tls,
         negotiation,
@@ -174,6 +180,7 @@ fn target(url: &str) -> Result<Target, TargetUrlError> {
         credentials: vec![Credential {
             role,
             password: Secret::new(decode(password, "password")?),
+            proof: None,
             groups: Vec::new(),
         }],
     })

@@ -36,6 +36,8 @@ pub enum Method {
     Certificate,
     /// A token of an issuer.
     Oidc,
+    /// An SSH key.
+    SshKey,
 }
 
 impl Method {
@@ -46,6 +48,7 @@ impl Method {
             Method::ScramPlus => "scram-sha-256-plus",
             Method::Certificate => "certificate",
             Method::Oidc => "oidc",
+            Method::SshKey => "ssh-key",
         }
     }
 
@@ -54,7 +57,7 @@ impl Method {
     pub const fn leaves_user_free(self) -> bool {
         match self {
             Method::Scram | Method::ScramPlus => false,
-            Method::Certificate | Method::Oidc => true,
+            Method::Certificate | Method::Oidc | Method::SshKey => true,
         }
     }
 }

@@ -6,6 +6,7 @@ mod capture;
 pub mod desk;
 mod meter;
 pub mod postgres;
+pub mod ssh;
 mod room;
 mod seam;
 mod snapshot;
@@ -52,6 +53,8 @@ pub struct Stage<'a> {
 pub enum Session {
     /// PostgreSQL's frontend/backend protocol.
     Postgres(postgres::Machine),
+    /// SSH.
+    Ssh(Box<ssh::Machine>),
     /// What a test of the shard says.
     #[cfg(test)]
     Scripted(Box<dyn Driven>),
@@ -71,6 +74,8 @@ impl Session {
         }
         match accepted.protocol {
             Protocol::Postgres => Session::Postgres(postgres::Machine::accept(accepted, stage)),
+            Protocol::Ssh => Session::Ssh(Box::new(ssh::Machine::accept(accepted, stage))),
+            Protocol::Http | Protocol::Kubernetes => unreachable!("there is no such listener"),
         }
     }
 
@@ -78,6 +83,8 @@ impl Session {
     pub fn turned_away(protocol: Protocol, detail: &str) -> Vec<u8> {
         match protocol {
             Protocol::Postgres => postgres::voice::turned_away(detail),
+            Protocol::Ssh => ssh::voice::turned_away(),
+            Protocol::Http | Protocol::Kubernetes => unreachable!("there is no such listener"),
         }
     }
 }
@@ -87,6 +94,7 @@ macro_rules! each {
     ($session:expr, $inner:ident => $call:expr) => {
         match $session {
             Session::Postgres($inner) => $call,
+            Session::Ssh($inner) => $call,
             #[cfg(test)]
             Session::Scripted($inner) => $call,
         }

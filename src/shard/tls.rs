@@ -32,6 +32,7 @@ pub use connection::{Received, Tls};
 fn alpn(protocol: Protocol) -> Vec<Vec<u8>> {
     match protocol {
         Protocol::Postgres => vec![b"postgresql".to_vec()],
+        Protocol::Http | Protocol::Ssh | Protocol::Kubernetes => Vec::new(),
     }
 }
 

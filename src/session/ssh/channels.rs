@@ -210,6 +210,12 @@ impl Channels {
         self.channels.iter().map(|channel| channel.key)
     }
 
+    /// The channel that the client means by the target's number.
+    pub fn key_at_target(&self, number: u32) -> Option<ChannelKey> {
+        let channel = self.channels.iter().find(|channel| channel.target == Some(number));
+        channel.map(|channel| channel.key)
+    }
+
     /// What is known of a channel.
     pub fn facts(&self, key: ChannelKey) -> Option<&Facts> {
         self.channels.iter().find(|channel| channel.key == key).map(|channel| &channel.facts)

@@ -11,12 +11,14 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use crate::decide::Permit;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, Limit, Malformed, Target, Unsupported};
 use crate::record::Receipt;
-use crate::session::core::Core;
+
 use crate::wire::Side;
 use crate::wire::ssh::transport::{Step, Terms, Transport};
 use crate::wire::ssh::Broken;
+
+use super::core::Core;
 
 /// One connection.
 #[derive(Debug)]
@@ -108,7 +110,7 @@ impl Leg {
             let sealed = self.transport.take_output();
             match proof {
                 Some((permit, receipt)) => core.send(self.side, permit, receipt, &sealed),
-                None => core.outbox(self.side).say(&sealed),
+                None => core.say(self.side, &sealed),
             }
         }
     }
@@ -116,7 +118,7 @@ impl Leg {
     fn flush_own(&mut self, core: &mut Core) {
         if !self.transport.output().is_empty() {
             let sealed = self.transport.take_output();
-            core.outbox(self.side).say(&sealed);
+            core.say(self.side, &sealed);
         }
     }
 
@@ -143,5 +145,18 @@ impl Leg {
 
 /// A fault of a peer's transport.
 pub(super) fn broken(side: Side, why: Broken) -> Fault {
-    Fault::new(side, FaultKind::Ssh(why))
+    let kind = match why {
+        Broken::Version => FaultKind::Unsupported(Unsupported::ProtocolVersion),
+        Broken::PacketBytes | Broken::PacketShape => FaultKind::Malformed(Malformed::MessageLength),
+        Broken::Integrity | Broken::Share | Broken::HostKey => FaultKind::Malformed(Malformed::Packet),
+        Broken::Fields => FaultKind::Malformed(Malformed::MessageBody),
+        Broken::Order => FaultKind::Malformed(Malformed::MessageType),
+        Broken::Negotiation(_) | Broken::NotStrict => {
+            FaultKind::Unsupported(Unsupported::Algorithms)
+        }
+        Broken::Untrusted => FaultKind::Target(Target::HostKey),
+        Broken::Flood | Broken::Exhausted => FaultKind::Limit(Limit::Requests),
+        Broken::Own => FaultKind::Internal,
+    };
+    Fault::new(side, kind)
 }

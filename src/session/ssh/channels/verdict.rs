@@ -67,6 +67,23 @@ impl Channels {
         self.end_refused(index)
     }
 
+    /// A subsystem is refused: the client is told so on standard error, and by a failure. The
+    /// channel is the client's to close.
+    ///
+    /// # Errors
+    /// As for `allow`.
+    pub fn refuse_subsystem(
+        &mut self,
+        key: ChannelKey,
+        want_reply: bool,
+        words: &str,
+    ) -> Result<(), Broken> {
+        let (index, channel) = self.find(key).ok_or(Broken::Order)?;
+        channel.state = State::Idle;
+        self.tell(key, words)?;
+        self.answer(index, want_reply, false)
+    }
+
     /// The command waits for people, and so does what the client sends after it. Words to it are
     /// said on standard error, before any reply.
     ///
