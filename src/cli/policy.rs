@@ -170,7 +170,8 @@ impl From<Judgement> for Part {
 fn tell(out: &mut Output, answer: &Answer) -> std::io::Result<()> {
     for (index, part) in answer.statements.iter().enumerate() {
         let number = index + 1;
-        let mut line = format!("statement {number}: {}, class {}", part.operation, part.classes.join(", "));
+        let mut line =
+            format!("statement {number}: {}, class {}", part.operation, part.classes.join(", "));
         if !part.objects.is_empty() {
             line.push_str(&format!(", touches {}", part.objects.join(", ")));
         }

@@ -71,8 +71,7 @@ pub(super) const JOURNAL_DEFAULT: JournalSettings = JournalSettings {
 };
 
 /// The listeners that a file may have: `[listen.NAME]`, or `[[listen.NAME]]` for several.
-const LISTENERS: [(&str, Protocol); 2] =
-    [("postgres", Protocol::Postgres), ("ssh", Protocol::Ssh)];
+const LISTENERS: [(&str, Protocol); 2] = [("postgres", Protocol::Postgres), ("ssh", Protocol::Ssh)];
 
 fn listeners(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Vec<Listen> {
     let mut found = Vec::new();
@@ -282,7 +281,8 @@ fn users(identity: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_
             true => verifier(&mut section, source, report),
             false => None,
         };
-        if let Some(owner) = users.iter().find(|user| user.keys.iter().any(|key| keys.contains(key)))
+        if let Some(owner) =
+            users.iter().find(|user| user.keys.iter().any(|key| keys.contains(key)))
         {
             let found = format!("a key of `{}` again", owner.name);
             report.error(section.span(), found, "keys that belong to one user", "");

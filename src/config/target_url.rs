@@ -105,11 +105,7 @@ pub fn for_target_url(
     };
     let user = User {
         name: USER.to_owned(),
-        verifier: Some(Verifier::from_password(
-            password_for_user,
-            &salt,
-            ITERATIONS_DEFAULT,
-        )),
+        verifier: Some(Verifier::from_password(password_for_user, &salt, ITERATIONS_DEFAULT)),
         keys: Vec::new(),
         groups: Vec::new(),
     };

@@ -172,11 +172,7 @@ pub struct Act {
 impl Act {
     /// An act of which nothing but its classes is known.
     pub fn of(classes: impl Into<ClassSet>, operation: &'static str) -> Act {
-        Act {
-            classes: classes.into(),
-            operation: Cow::Borrowed(operation),
-            ..Act::default()
-        }
+        Act { classes: classes.into(), operation: Cow::Borrowed(operation), ..Act::default() }
     }
 }
 

@@ -81,7 +81,9 @@ impl Ask {
         Ask {
             id,
             deadline_us: now.mono_us.saturating_add(timeout_us),
-            expires_at_us: now.wall_us.saturating_add(i64::try_from(timeout_us).unwrap_or(i64::MAX)),
+            expires_at_us: now
+                .wall_us
+                .saturating_add(i64::try_from(timeout_us).unwrap_or(i64::MAX)),
             given: vec![0; terms.parts.len()],
             terms,
             requester: requester.to_owned(),
@@ -276,9 +278,10 @@ mod tests {
         check("bob:dba+leads carol:chiefs", &["counted 1", "granted"]);
         check("bob:leads+chiefs carol:dba", &["counted 1", "counted 1"]);
         check("bob:dba bob:leads carol:leads", &["counted 2", "refused", "counted 1"]);
-        check("bob:dba carol:leads -dave:chiefs erin:leads", &[
-            "counted 2", "counted 1", "denied", "refused",
-        ]);
+        check(
+            "bob:dba carol:leads -dave:chiefs erin:leads",
+            &["counted 2", "counted 1", "denied", "refused"],
+        );
         check("bob:agents", &["refused"]);
         let both = ask_of(&[("dba", 1, 100), ("dba", 2, 50)]);
         assert_eq!((both.deadline_us, both.terms.quorum()), (550, 2));

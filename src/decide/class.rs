@@ -267,7 +267,9 @@ mod tests {
                 assert!(name.bytes().all(|byte| plain(byte) || byte.is_ascii_digit()), "{name}");
             }
             assert_eq!(ClassSet::all(protocol).names(protocol).collect::<Vec<_>>(), names);
-            assert!(ClassSet::following(protocol).common(ClassSet::to_be_named(protocol)).is_empty());
+            assert!(
+                ClassSet::following(protocol).common(ClassSet::to_be_named(protocol)).is_empty()
+            );
         }
         for &class in sql::Class::ALL {
             let names: Vec<_> = class.only().names(Protocol::Postgres).collect();
@@ -290,7 +292,8 @@ mod tests {
         check("exec", Some(["", "", "exec", "exec"]));
         check("ssh:exec", Some(["", "", "exec", ""]));
         check("ddl", Some(["ddl", "", "", ""]));
-        for unknown in ["reads", "ssh:ddl", "postgresql:read", "", ":", "postgres:", "ssh:ssh:exec"] {
+        for unknown in ["reads", "ssh:ddl", "postgresql:read", "", ":", "postgres:", "ssh:ssh:exec"]
+        {
             check(unknown, None);
         }
         let mut commands = Commands::default();

@@ -103,7 +103,11 @@ impl Matched {
         let matches = |rule: &usize| {
             self.bits.get(rule / 64).is_some_and(|word| word & (1 << (rule % 64)) != 0)
         };
-        self.names.iter().enumerate().filter(move |(rule, _)| matches(rule)).map(|(_, name)| &**name)
+        self.names
+            .iter()
+            .enumerate()
+            .filter(move |(rule, _)| matches(rule))
+            .map(|(_, name)| &**name)
     }
 }
 

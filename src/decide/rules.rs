@@ -219,7 +219,9 @@ impl Scope {
         mut matched: Matched,
     ) -> Reason {
         let (rule, classes) = match denied {
-            Denied::ByRule(index, classes) => (self.rules.get(index).map(|rule| (index, rule)), classes),
+            Denied::ByRule(index, classes) => {
+                (self.rules.get(index).map(|rule| (index, rule)), classes)
+            }
             Denied::NotAllowed(classes) => (None, classes),
         };
         let Some((index, rule)) = rule else {

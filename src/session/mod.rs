@@ -6,10 +6,10 @@ mod capture;
 pub mod desk;
 mod meter;
 pub mod postgres;
-pub mod ssh;
 mod room;
 mod seam;
 mod snapshot;
+pub mod ssh;
 mod vote;
 
 use std::rc::Rc;

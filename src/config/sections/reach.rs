@@ -44,11 +44,7 @@ pub(super) fn reach(
     })
 }
 
-fn hosts(
-    section: &mut Section<'_>,
-    port: u16,
-    report: &mut Report<'_>,
-) -> Option<Vec<Host>> {
+fn hosts(section: &mut Section<'_>, port: u16, report: &mut Report<'_>) -> Option<Vec<Host>> {
     let one = section.text("address", report);
     let several = section.texts("addresses", report);
     let texts = match (one, section.has("addresses")) {

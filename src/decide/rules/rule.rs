@@ -70,12 +70,11 @@ impl Rule {
         let allows = matches!(then, Effect::Allow);
         let commands = Protocol::ALL.map(|protocol| match spec.commands.is_empty() {
             false => spec.commands.of(protocol),
-            true if allows => {
-                ClassSet::all(protocol).without(ClassSet::to_be_named(protocol))
-            }
+            true if allows => ClassSet::all(protocol).without(ClassSet::to_be_named(protocol)),
             true => ClassSet::all(protocol),
         });
-        let facts: Vec<_> = spec.facts.iter().filter(|(_, values)| !values.is_empty()).cloned().collect();
+        let facts: Vec<_> =
+            spec.facts.iter().filter(|(_, values)| !values.is_empty()).cloned().collect();
         let speaks_of = |protocol: Protocol| {
             let commands = commands.get(protocol as usize).copied().unwrap_or_default();
             !commands.is_empty() && facts.iter().all(|(kind, _)| kind.is_of(protocol))

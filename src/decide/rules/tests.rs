@@ -3,8 +3,8 @@ use std::slice::from_ref;
 use super::super::sql::classify::classify_uncached;
 use super::*;
 use crate::config::settings;
-use crate::decide::{Class, Commands, Fact, FactKind, Object, ssh};
 use crate::config::settings::Network;
+use crate::decide::{Class, Commands, Fact, FactKind, Object, ssh};
 use crate::identify::Method;
 
 fn spec(name: &str, then: settings::Effect) -> RuleSpec {
@@ -92,7 +92,8 @@ fn nothing_matched_means_deny() {
     let reads = RuleSpec { commands: commands(&["read"]), ..allow("reads") };
     check(&[reads], "DROP TABLE t", "deny ");
     let identity = identity();
-    let verdict = Rules::compile(&[]).decide_class(&who(&identity), Protocol::Postgres, Class::FunctionCall);
+    let verdict =
+        Rules::compile(&[]).decide_class(&who(&identity), Protocol::Postgres, Class::FunctionCall);
     let Verdict::Deny(reason) = verdict else { panic!("{verdict:?}") };
     assert_eq!(
         reason.message,
@@ -147,7 +148,10 @@ fn every_condition_can_miss() {
 fn every_class_can_be_named() {
     let identity = identity();
     for &class in Class::ALL {
-        let rules = Rules::compile(&[RuleSpec { commands: commands(&[class.name()]), ..deny("d") }, allow("a")]);
+        let rules = Rules::compile(&[
+            RuleSpec { commands: commands(&[class.name()]), ..deny("d") },
+            allow("a"),
+        ]);
         for &other in Class::ALL {
             let expect = match other {
                 _ if other == class => "deny d",
@@ -155,7 +159,11 @@ fn every_class_can_be_named() {
                 Class::Replication => "deny ",
                 _ => "allow a",
             };
-            assert_eq!(shown(rules.decide_class(&who(&identity), Protocol::Postgres, other)), expect, "{class:?}");
+            assert_eq!(
+                shown(rules.decide_class(&who(&identity), Protocol::Postgres, other)),
+                expect,
+                "{class:?}"
+            );
         }
     }
 }
@@ -166,7 +174,10 @@ fn replication_is_allowed_by_name_only() {
     let named = RuleSpec { commands: commands(&["replication"]), ..allow("r") };
     let check = |rules: &[RuleSpec], expect: &str| {
         let rules = Rules::compile(rules);
-        assert_eq!(shown(rules.decide_class(&who(&identity), Protocol::Postgres, Class::Replication)), expect);
+        assert_eq!(
+            shown(rules.decide_class(&who(&identity), Protocol::Postgres, Class::Replication)),
+            expect
+        );
     };
     check(&[allow("all")], "deny ");
     check(&[allow("all"), named.clone()], "allow r");
@@ -288,9 +299,14 @@ fn denials_carry_the_message_of_their_rule() {
     let identity = identity();
     let message = "ask in the morning".to_owned();
     let rules = [spec("polite", settings::Effect::Deny(Some(message.clone())))];
-    let verdict = Rules::compile(&rules).decide_class(&who(&identity), Protocol::Postgres, Class::Read);
+    let verdict =
+        Rules::compile(&rules).decide_class(&who(&identity), Protocol::Postgres, Class::Read);
     assert!(matches!(verdict, Verdict::Deny(reason) if reason.message == message));
-    let verdict = Rules::compile(&[deny("curt")]).decide_class(&who(&identity), Protocol::Postgres, Class::Read);
+    let verdict = Rules::compile(&[deny("curt")]).decide_class(
+        &who(&identity),
+        Protocol::Postgres,
+        Class::Read,
+    );
     let expect = "rule \"curt\" denies `read`";
     assert!(matches!(verdict, Verdict::Deny(reason) if reason.message == expect));
 }
@@ -397,9 +413,11 @@ fn verdicts_name_every_rule_that_matched() {
     let mut rules: Vec<RuleSpec> = Vec::new();
     for number in 0..130 {
         let name = format!("r{number}");
-        rules.push(if number % 2 == 0 { allow(&name) } else { RuleSpec {
-            commands: commands(&["ddl"]), ..hold(&name, 1)
-        } });
+        rules.push(if number % 2 == 0 {
+            allow(&name)
+        } else {
+            RuleSpec { commands: commands(&["ddl"]), ..hold(&name, 1) }
+        });
     }
     let action = classify_uncached(b"SELECT 1").action;
     let Verdict::Allow(_, matched) = Rules::compile(&rules).decide(&who(&identity()), &action)

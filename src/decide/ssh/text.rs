@@ -159,10 +159,33 @@ mod tests {
     #[test]
     fn what_a_shell_could_read_otherwise_is_compound() {
         for text in [
-            "ls; rm -rf /", "a|b", "a&", "echo $HOME", "echo `id`", "(a)", "a<b", "a>b", "ls *",
-            "ls ?", "ls [a]", "echo {a,b}", "ls ~", "a #b", "X=1 a", "a =b", "a\\b", "a\nb", "'a", "\"a",
-            "\"$(id)\"", "\"`id`\"", "scp -t x;id", "scp -t $(id)", "git-receive-pack 'a';id",
-            "'a\\'b'", "a\0b",
+            "ls; rm -rf /",
+            "a|b",
+            "a&",
+            "echo $HOME",
+            "echo `id`",
+            "(a)",
+            "a<b",
+            "a>b",
+            "ls *",
+            "ls ?",
+            "ls [a]",
+            "echo {a,b}",
+            "ls ~",
+            "a #b",
+            "X=1 a",
+            "a =b",
+            "a\\b",
+            "a\nb",
+            "'a",
+            "\"a",
+            "\"$(id)\"",
+            "\"`id`\"",
+            "scp -t x;id",
+            "scp -t $(id)",
+            "git-receive-pack 'a';id",
+            "'a\\'b'",
+            "a\0b",
         ] {
             assert_eq!(program(text.as_bytes()), Program::Compound, "{text:?}");
         }
@@ -172,7 +195,10 @@ mod tests {
     fn words_are_split_as_a_shell_splits_them() {
         let words = |text: &str| {
             plain_words(text.as_bytes()).map(|words| {
-                words.iter().map(|word| String::from_utf8_lossy(word).into_owned()).collect::<Vec<_>>()
+                words
+                    .iter()
+                    .map(|word| String::from_utf8_lossy(word).into_owned())
+                    .collect::<Vec<_>>()
             })
         };
         assert_eq!(words("  a\t b ").expect("plain"), ["a", "b"]);

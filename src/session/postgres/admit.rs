@@ -129,12 +129,7 @@ impl Ready {
         }
     }
 
-    pub(super) fn rule(
-        &self,
-        action: &Action,
-        core: &mut Core,
-        stage: &Stage<'_>,
-    ) -> Ruling {
+    pub(super) fn rule(&self, action: &Action, core: &mut Core, stage: &Stage<'_>) -> Ruling {
         if let Some((Resolution::Refused(refusal), _)) = &self.resolved {
             return Ruling::Refuse(refusal.clone());
         }

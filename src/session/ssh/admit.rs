@@ -257,8 +257,7 @@ impl Machine {
         let ask = Ask::open(id, terms, &open.link.identity.user, stage.now);
         let held = Held { ask, wanted, seq, _counted: core.waiting() };
         let rule = held.ask.terms.rule();
-        let ruled =
-            Ruled { seq, decision: Decision::Hold, rule: &rule, approval_id: Some(id) };
+        let ruled = Ruled { seq, decision: Decision::Hold, rule: &rule, approval_id: Some(id) };
         let recorded = record_command(&held.wanted, &ruled, core, stage)
             .and_then(|_| record_step(&held, "requested", ("", ""), core, stage));
         if let Err(refused) = recorded {
@@ -315,12 +314,7 @@ impl Machine {
         Ok(reply)
     }
 
-    fn granted(
-        &mut self,
-        held: Held,
-        permit: Permit,
-        stage: &mut Stage<'_>,
-    ) -> Result<(), Fault> {
+    fn granted(&mut self, held: Held, permit: Permit, stage: &mut Stage<'_>) -> Result<(), Fault> {
         self.core.output(Output::AskClosed(held.ask.id, "approved"));
         let channel = held.wanted.channel();
         let messages = match (&mut self.phase, channel) {

@@ -20,9 +20,7 @@ mod verdict;
 
 use std::collections::VecDeque;
 
-use crate::limits::{
-    SSH_CHANNELS_MAX, SSH_ENVIRONMENT_MAX, SSH_OPENING_MAX, SSH_REPLIES_MAX,
-};
+use crate::limits::{SSH_CHANNELS_MAX, SSH_ENVIRONMENT_MAX, SSH_OPENING_MAX, SSH_REPLIES_MAX};
 use crate::wire::Side;
 use crate::wire::ssh::Broken;
 use crate::wire::ssh::ledger::Flow;
@@ -141,7 +139,10 @@ enum State {
     Idle,
     Asking,
     Running,
-    Held { messages: Vec<Vec<u8>>, bytes: usize },
+    Held {
+        messages: Vec<Vec<u8>>,
+        bytes: usize,
+    },
     /// Words, and whether they go to a terminal.
     Refusing(String),
     /// Weir has closed the channel on both sides; what is still said is dropped.
@@ -205,11 +206,6 @@ impl Channels {
         self.channels.len()
     }
 
-    /// Their keys.
-    pub fn keys(&self) -> impl Iterator<Item = ChannelKey> {
-        self.channels.iter().map(|channel| channel.key)
-    }
-
     /// The channel that the client means by the target's number.
     pub fn key_at_target(&self, number: u32) -> Option<ChannelKey> {
         let channel = self.channels.iter().find(|channel| channel.target == Some(number));
@@ -230,11 +226,14 @@ impl Channels {
             Message::GlobalRequest { name, want_reply, rest } => {
                 self.global(from, name, (want_reply, rest))
             }
-            Message::RequestSuccess(_) | Message::RequestFailure => self.global_reply(from, payload),
+            Message::RequestSuccess(_) | Message::RequestFailure => {
+                self.global_reply(from, payload)
+            }
             Message::ChannelOpen(open) => self.open(from, open),
             Message::OpenConfirmation { recipient, sender, window, packet_max, rest } => {
                 let window = self.confirmed(from, recipient, (sender, window))?;
-                let message = Message::OpenConfirmation { recipient, sender, window, packet_max, rest };
+                let message =
+                    Message::OpenConfirmation { recipient, sender, window, packet_max, rest };
                 self.say(from.peer(), message.write());
                 Ok(Turn::Taken)
             }
@@ -510,8 +509,11 @@ impl Channels {
                 Ok(Turn::Data { channel: key, stderr: stream == STDERR, bytes })
             }
             Message::Eof { .. } => {
-                let eof =
-                    if from == Side::Client { &mut channel.eof.client } else { &mut channel.eof.target };
+                let eof = if from == Side::Client {
+                    &mut channel.eof.client
+                } else {
+                    &mut channel.eof.target
+                };
                 if std::mem::replace(eof, true) { Err(Broken::Order) } else { Ok(Turn::Eof(key)) }
             }
             Message::Close { .. } => self.close(from, index),
@@ -538,12 +540,7 @@ impl Channels {
         Ok(Turn::Pass)
     }
 
-    fn adjusted<'b>(
-        &mut self,
-        from: Side,
-        index: usize,
-        bytes: u32,
-    ) -> Result<Turn<'b>, Broken> {
+    fn adjusted<'b>(&mut self, from: Side, index: usize, bytes: u32) -> Result<Turn<'b>, Broken> {
         let channel = self.at(index)?;
         let flow = if from == Side::Client { &mut channel.output } else { &mut channel.input };
         flow.grant(bytes)?;

@@ -15,8 +15,8 @@ use crate::fault::{Fault, FaultKind, Limit, Malformed, Target, Unsupported};
 use crate::record::Receipt;
 
 use crate::wire::Side;
-use crate::wire::ssh::transport::{Step, Terms, Transport};
 use crate::wire::ssh::Broken;
+use crate::wire::ssh::transport::{Step, Terms, Transport};
 
 use super::core::Core;
 
@@ -39,12 +39,7 @@ struct Waiting {
 
 impl Leg {
     /// Opens a connection: weir's first bytes are queued.
-    pub fn new(
-        side: Side,
-        terms: Arc<Terms>,
-        now_us: u64,
-        core: &mut Core,
-    ) -> Result<Leg, Fault> {
+    pub fn new(side: Side, terms: Arc<Terms>, now_us: u64, core: &mut Core) -> Result<Leg, Fault> {
         let transport = Transport::new(terms, now_us).map_err(|why| broken(side, why))?;
         let mut leg = Leg { side, transport, waiting: VecDeque::new(), waiting_bytes: 0 };
         leg.flush_own(core);
@@ -148,7 +143,9 @@ pub(super) fn broken(side: Side, why: Broken) -> Fault {
     let kind = match why {
         Broken::Version => FaultKind::Unsupported(Unsupported::ProtocolVersion),
         Broken::PacketBytes | Broken::PacketShape => FaultKind::Malformed(Malformed::MessageLength),
-        Broken::Integrity | Broken::Share | Broken::HostKey => FaultKind::Malformed(Malformed::Packet),
+        Broken::Integrity | Broken::Share | Broken::HostKey => {
+            FaultKind::Malformed(Malformed::Packet)
+        }
         Broken::Fields => FaultKind::Malformed(Malformed::MessageBody),
         Broken::Order => FaultKind::Malformed(Malformed::MessageType),
         Broken::Negotiation(_) | Broken::NotStrict => {

@@ -109,9 +109,8 @@ pub(super) fn client_terms(listener: usize, stage: &Stage<'_>) -> Arc<Terms> {
 fn target_terms(target: &TargetSettings) -> Arc<Terms> {
     let keys: Vec<PublicKey> =
         target.host_keys.iter().filter_map(|blob| PublicKey::parse(blob).ok()).collect();
-    let known = |algorithm: &SignatureAlgorithm| {
-        keys.iter().any(|key| key.kind() == algorithm.kind())
-    };
+    let known =
+        |algorithm: &SignatureAlgorithm| keys.iter().any(|key| key.kind() == algorithm.kind());
     let algorithms = SignatureAlgorithm::ALL.into_iter().filter(known).map(Algorithm::plain);
     let ciphers = [
         Cipher::Aes128Gcm,
@@ -165,8 +164,7 @@ impl Machine {
                 Ok(())
             }
             Some(number::USERAUTH_REQUEST) if proof.service => {
-                let asked =
-                    Request::parse(message).map_err(|why| broken(Side::Client, why))?;
+                let asked = Request::parse(message).map_err(|why| broken(Side::Client, why))?;
                 self.asked(&asked, stage)
             }
             _ => Err(out_of_order(Side::Client)),
@@ -182,7 +180,8 @@ impl Machine {
         match &asked.method {
             Method::Probe(offered) => {
                 proof.probes += 1;
-                if proof.probes <= SSH_PROBES_MAX && owner(offered.blob).is_some()
+                if proof.probes <= SSH_PROBES_MAX
+                    && owner(offered.blob).is_some()
                     && offered.read().is_ok()
                 {
                     self.client.say(&reply::key_is_ok(offered), &mut self.core);
@@ -191,8 +190,7 @@ impl Machine {
             }
             Method::Signed(offered, signed) => {
                 let transport = &self.client.transport;
-                let proven =
-                    signed.verify(offered, transport.session_id(), transport.host_key());
+                let proven = signed.verify(offered, transport.session_id(), transport.host_key());
                 // Security keys have to be touched; certificates have no CA here yet.
                 if let Ok(Proven::Key { blob, proof }) = proven
                     && proof.present
@@ -241,9 +239,10 @@ impl Machine {
         };
         self.core.identify(&context, stage);
         let targets = &stage.snapshot.settings.targets;
-        let found = targets.iter().enumerate().find(|(_, target)| {
-            target.name == target_name && target.protocol == Protocol::Ssh
-        });
+        let found = targets
+            .iter()
+            .enumerate()
+            .find(|(_, target)| target.name == target_name && target.protocol == Protocol::Ssh);
         let (target, settings) = found.ok_or(refused(LoginFault::UnknownTarget))?;
         if !asked.is_empty() && !settings.credentials.iter().any(|own| own.role == asked) {
             return Err(refused(LoginFault::RoleNotOpen));
@@ -293,8 +292,7 @@ impl Machine {
             TargetLogin { visitor, endpoint: leased.endpoint, rounds: 0, asked_questions: false };
         self.phase = Phase::Target(Box::new(login));
         let terms = terms.ok_or(target_fault(FaultKind::Internal))?;
-        self.target =
-            Some(Leg::new(Side::Server, terms, stage.now.mono_us, &mut self.core)?);
+        self.target = Some(Leg::new(Side::Server, terms, stage.now.mono_us, &mut self.core)?);
         Ok(())
     }
 

@@ -8,8 +8,8 @@ use std::ops::Range;
 
 use crate::config::settings::{Capture, Durability};
 use crate::decide::Permit;
-use crate::decide::ssh::Plumbing;
 use crate::decide::rules::{Scope, Who};
+use crate::decide::ssh::Plumbing;
 use crate::fault::{self, Fault, FaultKind, Refused};
 use crate::identify::Identity;
 use crate::record::Receipt;
@@ -193,7 +193,9 @@ impl Open {
 /// A request of a channel that passes.
 fn note(run: &mut Run, from: Side, ask: &ChannelAsk<'_>, now_us: u64) {
     match (from, ask) {
-        (Side::Client, ChannelAsk::WindowChange(columns, rows)) => run.size(*columns, *rows, now_us),
+        (Side::Client, ChannelAsk::WindowChange(columns, rows)) => {
+            run.size(*columns, *rows, now_us)
+        }
         (Side::Client, ChannelAsk::Signal(name)) => {
             run.event(Kind::Signal, name.get(..32).unwrap_or(name), now_us);
         }

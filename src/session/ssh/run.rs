@@ -13,7 +13,6 @@ use crate::session::Stage;
 
 use super::core::Core;
 
-
 /// The encoding of its chunks.
 pub(super) const ENCODING: &str = "pty-events";
 

@@ -328,6 +328,13 @@ pub fn fingerprint(blob: &[u8]) -> String {
     format!("SHA256:{}", base64::engine::general_purpose::STANDARD_NO_PAD.encode(hash.as_ref()))
 }
 
+/// A key as a line of files: `type base64`; `None` for bytes that are none.
+pub fn line_of_blob(blob: &[u8]) -> Option<String> {
+    use base64::Engine as _;
+    let kind = Fields::new(blob).text().ok()?;
+    Some(format!("{kind} {}", base64::engine::general_purpose::STANDARD.encode(blob)))
+}
+
 /// The blob of a line of an `authorized_keys` or `.pub` file, without options: `type base64
 /// [comment]`.
 pub fn blob_of_line(line: &str) -> Option<Vec<u8>> {
@@ -394,7 +401,8 @@ mod tests {
 
     #[test]
     fn lines_and_fingerprints_are_those_of_openssh() {
-        let line = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICL9Ffr6p6E+3HzjICO1RjrmHFXDFSk7gsKzSN6heiLU";
+        let line =
+            "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAICL9Ffr6p6E+3HzjICO1RjrmHFXDFSk7gsKzSN6heiLU";
         let blob = blob_of_line(line).expect("a line");
         assert_eq!(fingerprint(&blob), "SHA256:VLJHrF8zwoDfI4UkbYomVneUCPkxc7MqqwLhRoY6UyI");
         assert!(PublicKey::parse(&blob).is_ok());

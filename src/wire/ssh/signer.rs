@@ -189,9 +189,12 @@ fn remainder(value: &[u8], divisor: &[u8]) -> Vec<u8> {
     if divisor.iter().all(|byte| *byte == 0) {
         return Vec::new();
     }
-    for bit in (0..8).rev().cycle().take(8 * value.len()).zip(
-        value.iter().flat_map(|byte| std::iter::repeat_n(*byte, 8)),
-    ) {
+    for bit in (0..8)
+        .rev()
+        .cycle()
+        .take(8 * value.len())
+        .zip(value.iter().flat_map(|byte| std::iter::repeat_n(*byte, 8)))
+    {
         let mut carry = (bit.1 >> bit.0) & 1;
         for byte in rest.iter_mut().rev() {
             let next = *byte >> 7;

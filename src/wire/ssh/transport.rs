@@ -396,8 +396,8 @@ impl Transport {
 impl Transport {
     fn take(&mut self, place: Range<usize>, now_us: u64) -> Result<Option<Step>, Broken> {
         let message = *self.message(&place).first().ok_or(Broken::PacketShape)?;
-        let first = self.session_id.is_none()
-            || matches!(self.stage, Stage::Switching { first: true, .. });
+        let first =
+            self.session_id.is_none() || matches!(self.stage, Stage::Switching { first: true, .. });
         match message {
             number::DISCONNECT => Ok(Some(Step::Message(place))),
             number::IGNORE | number::DEBUG | number::UNIMPLEMENTED => {
@@ -438,7 +438,8 @@ impl Transport {
             if self.strict && self.inbound.last_sequence() != 0 {
                 return Err(Broken::Order);
             }
-            let exposed = chosen.from_client.is_truncatable() || chosen.from_server.is_truncatable();
+            let exposed =
+                chosen.from_client.is_truncatable() || chosen.from_server.is_truncatable();
             if terms.strict_required && !self.strict && exposed {
                 return Err(Broken::NotStrict);
             }
@@ -477,11 +478,7 @@ impl Transport {
         Ok(())
     }
 
-    fn take_exchange(
-        &mut self,
-        place: &Range<usize>,
-        now_us: u64,
-    ) -> Result<Option<Step>, Broken> {
+    fn take_exchange(&mut self, place: &Range<usize>, now_us: u64) -> Result<Option<Step>, Broken> {
         let payload = self.message(place).to_vec();
         let message = payload.first().copied();
         match std::mem::replace(&mut self.stage, Stage::Closed(Broken::Order)) {

@@ -8,8 +8,8 @@ use pg_query::protobuf::a_const::Val;
 use pg_query::protobuf::{CopyStmt, DefElem, Node};
 
 use super::super::{Class, Copy, CopyFormat, Effect};
-use crate::decide::Object;
 use super::functions::changes_parsing;
+use crate::decide::Object;
 
 pub(super) fn copy(copy: &CopyStmt) -> (Class, Effect) {
     if copy.is_program {

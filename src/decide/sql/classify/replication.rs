@@ -50,7 +50,11 @@ mod tests {
     fn commands_of_the_walsender_are_told_from_sql() {
         let check = |text: &str, expect: Option<&str>| {
             let found = replication(text.as_bytes());
-            assert_eq!(found.as_ref().map(|found| found.action.operation.as_str()), expect, "{text}");
+            assert_eq!(
+                found.as_ref().map(|found| found.action.operation.as_str()),
+                expect,
+                "{text}"
+            );
         };
         check("IDENTIFY_SYSTEM", Some("IDENTIFY_SYSTEM"));
         check(" \n start_replication SLOT s PHYSICAL 0/0", Some("START_REPLICATION"));

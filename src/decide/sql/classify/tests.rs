@@ -334,9 +334,7 @@ fn objects(text: &str) -> String {
     let mut shown: Vec<String> = one(text)
         .objects
         .iter()
-        .map(|object| {
-            format!("{}{}", object.path(), if object.write { "!" } else { "" })
-        })
+        .map(|object| format!("{}{}", object.path(), if object.write { "!" } else { "" }))
         .collect();
     shown.sort();
     shown.join(" ")

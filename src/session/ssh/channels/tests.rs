@@ -79,7 +79,8 @@ impl Script {
     /// A session channel: 3 for the client, 70 for the target.
     fn opened() -> Script {
         let mut script = Script::default();
-        let open = Open { kind: b"session", sender: 3, window: 100_000, packet_max: 32_768, rest: b"" };
+        let open =
+            Open { kind: b"session", sender: 3, window: 100_000, packet_max: 32_768, rest: b"" };
         assert_eq!(script.take(Side::Client, &Message::ChannelOpen(open)), "taken");
         let confirm = Message::OpenConfirmation {
             recipient: 3,
@@ -103,11 +104,12 @@ impl Script {
     }
 
     fn key(&self) -> ChannelKey {
-        self.channels.keys().next().expect("a channel")
+        self.channels.key_at_target(70).expect("a channel")
     }
 }
 
-const PTY: &[u8] = &[0, 0, 0, 2, b'v', b't', 0, 0, 0, 80, 0, 0, 0, 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+const PTY: &[u8] =
+    &[0, 0, 0, 2, b'v', b't', 0, 0, 0, 80, 0, 0, 0, 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
 
 #[test]
 fn an_allowed_command_runs_and_ends() {

@@ -48,12 +48,7 @@ impl Channels {
     ///
     /// # Errors
     /// As for `allow`.
-    pub fn refuse(
-        &mut self,
-        key: ChannelKey,
-        want_reply: bool,
-        words: &str,
-    ) -> Result<(), Broken> {
+    pub fn refuse(&mut self, key: ChannelKey, want_reply: bool, words: &str) -> Result<(), Broken> {
         let (index, channel) = self.find(key).ok_or(Broken::Order)?;
         if want_reply {
             channel.asked.answer(true)?;
@@ -206,7 +201,8 @@ impl Channels {
         if !due || !matches!(channel.state, State::Refusing(_)) {
             return Ok(());
         }
-        let State::Refusing(words) = std::mem::replace(&mut channel.state, State::Swallowing) else {
+        let State::Refusing(words) = std::mem::replace(&mut channel.state, State::Swallowing)
+        else {
             return Ok(());
         };
         let (key, client) = (channel.key, channel.client);

@@ -17,9 +17,11 @@ fn a_certificate_says_what_ssh_keygen_put_into_it() {
     assert!(read.permits("permit-pty") && !read.permits("permit-X11-forwarding"));
     assert_eq!(read.authority_blob, signer("ca").blob());
     assert_eq!(read.key_blob, signer("user").blob());
-    for (name, kind, user) in
-        [("p256", KeyKind::EcdsaP256, false), ("p384", KeyKind::EcdsaP384, true), ("rsa", KeyKind::Rsa, true)]
-    {
+    for (name, kind, user) in [
+        ("p256", KeyKind::EcdsaP256, false),
+        ("p384", KeyKind::EcdsaP384, true),
+        ("rsa", KeyKind::Rsa, true),
+    ] {
         let read = Certificate::parse(&certificate(name)).expect("a certificate");
         assert_eq!((read.key.kind(), read.user), (kind, user));
         assert_eq!(read.key_blob, signer(name).blob());

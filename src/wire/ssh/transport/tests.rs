@@ -65,8 +65,12 @@ fn every_pair_of_algorithms_speaks_with_itself() {
         for cipher in Cipher::ALL {
             let macs = if cipher.is_aead() { &Mac::ALL[..1] } else { &Mac::ALL[..] };
             for mac in macs {
-                let offer =
-                    Offer { methods: vec![method], ciphers: vec![cipher], macs: vec![*mac], ..offer() };
+                let offer = Offer {
+                    methods: vec![method],
+                    ciphers: vec![cipher],
+                    macs: vec![*mac],
+                    ..offer()
+                };
                 let mut pair = pair(&offer, &key, SSH_REKEY_BYTES);
                 settle(&mut pair, usize::MAX);
                 for length in [1usize, 2, 7, 8, 9, 15, 16, 17, 255, 256, 4096, 35_000] {
@@ -74,7 +78,11 @@ fn every_pair_of_algorithms_speaks_with_itself() {
                     for from in 0..2 {
                         pair[from].send(&message);
                         let got = settle(&mut pair, usize::MAX);
-                        assert_eq!(got[1 - from], [message.clone()], "{method:?} {cipher:?} {mac:?}");
+                        assert_eq!(
+                            got[1 - from],
+                            [message.clone()],
+                            "{method:?} {cipher:?} {mac:?}"
+                        );
                     }
                 }
                 assert_eq!(pair[0].session_id(), pair[1].session_id());
