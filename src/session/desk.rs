@@ -1,4 +1,4 @@
-//! The one road of a command: its verdict, its row, its permit. And what else every session records.
+//! The one road of a command: its row, its permit; and what else every session records.
 //!
 //! In: actions, entries, answers of people. Out: `Pass`es, receipts, outputs. Never: a permit
 //! without a receipt of the same command; a protocol's word.

@@ -75,7 +75,9 @@ impl Session {
         match accepted.protocol {
             Protocol::Postgres => Session::Postgres(postgres::Machine::accept(accepted, stage)),
             Protocol::Ssh => Session::Ssh(Box::new(ssh::Machine::accept(accepted, stage))),
-            Protocol::Http | Protocol::Kubernetes => unreachable!("there is no such listener"),
+            Protocol::Http | Protocol::Kubernetes => {
+                unreachable!("the configuration has no listener of {}", accepted.protocol.name())
+            }
         }
     }
 
@@ -84,7 +86,7 @@ impl Session {
         match protocol {
             Protocol::Postgres => postgres::voice::turned_away(detail),
             Protocol::Ssh => ssh::voice::turned_away(),
-            Protocol::Http | Protocol::Kubernetes => unreachable!("there is no such listener"),
+            Protocol::Http | Protocol::Kubernetes => Vec::new(),
         }
     }
 }

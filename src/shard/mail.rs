@@ -28,7 +28,7 @@ pub enum ToShard {
     CancelAbroad(Vec<u8>, Option<Canceller>),
     /// List live sessions.
     Sessions(tokio::sync::oneshot::Sender<Vec<SessionSummary>>),
-    /// Another shard has more clients than this one and gives one away, of the listener of this index.
+    /// Another shard has more clients and gives one away; the index is its listener's.
     Adopt(usize, std::net::TcpStream),
     /// Close the open segment so that the sealer can make Parquet of it.
     Rotate,

@@ -3,6 +3,8 @@
 //! In: bytes of one side, in any split. Out: frames as spans, typed views, replies.
 //! Never: sockets, clocks, decisions.
 
+pub mod http;
+pub mod kubernetes;
 pub mod postgres;
 pub mod reader;
 pub mod ssh;

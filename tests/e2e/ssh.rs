@@ -205,7 +205,7 @@ fn a_command_runs_and_is_recorded_with_its_answer() {
     assert_eq!(text(&command, "role"), "root");
     assert_eq!(text(&command, "decision"), "allow");
     assert_eq!(text(&command, "rule"), "all");
-    assert_eq!(text(&response, "command_tag"), "exit 7");
+    assert_eq!(text(&response, "tag"), "exit 7");
     assert_eq!(number(&response, "bytes"), 8);
     let chunks = lake.rows("stream_chunks");
     assert!(chunks.iter().all(|chunk| text(chunk, "encoding") == "pty-events"));
@@ -338,7 +338,7 @@ fn files_pass_by_scp_and_sftp_both_ways_and_at_once() {
     assert!(echoed.stdout == bytes, "both directions at once");
     let lake = gate.weir.lake();
     let kinds: Vec<Value> =
-        lake.rows("commands").iter().map(|row| row["command_class"].clone()).collect();
+        lake.rows("commands").iter().map(|row| row["classes"].clone()).collect();
     for class in ["scp-upload", "scp-download", "subsystem", "exec"] {
         assert!(format!("{kinds:?}").contains(class), "{class} in {kinds:?}");
     }

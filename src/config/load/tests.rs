@@ -5,7 +5,6 @@ use crate::config::settings::{
     Capture, Durability, Effect, Host, KeepAlive, SessionAttrs, TargetTls, TlsNegotiation,
     TokenLogin, UnprovenMax,
 };
-use crate::decide::Class;
 use crate::identify::jwk::Algorithm;
 use crate::identify::scram::Verifier;
 use crate::mask::Operator;
