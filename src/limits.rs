@@ -203,6 +203,8 @@ pub const SSH_OPENING_MAX: usize = 64;
 pub const SSH_REPLIES_MAX: usize = 64;
 /// Variables that a client may send for one channel.
 pub const SSH_ENVIRONMENT_MAX: usize = 64;
+/// Requests of one connection that wait for approval.
+pub const SSH_HOLDS_MAX: usize = 64;
 /// What a client may send behind a command that is held.
 pub const SSH_HELD_BYTES_MAX: usize = 256 << 10;
 

@@ -7,6 +7,7 @@
 use crate::decide::approval::{AskSummary, Ballot};
 use crate::decide::{Action, Ask, HoldTerms, Permit, Verdict, ssh};
 use crate::fault::{Fault, Refused};
+use crate::limits::SSH_HOLDS_MAX;
 use crate::metrics::{self, Presence};
 use crate::record::entry::{Approval, Command, Decision, Outcome, Response};
 use crate::record::{Entry, Receipt, SessionId};
@@ -182,7 +183,7 @@ impl Machine {
                     return Err(client_broken(Broken::Fields));
                 };
                 // The window is another one: the open itself is among the posts.
-                open.channels.allow_open(&message);
+                open.channels.allow_open(&message).map_err(client_broken)?;
                 self.posts(stage);
                 return Ok(());
             }
@@ -247,9 +248,19 @@ impl Machine {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let seq = self.core.take_seq();
-        if matches!(wanted.place, Place::Beside { .. } | Place::Global { .. }) {
+        let waiting = match &self.phase {
+            Phase::Open(open) => open.holds.len(),
+            _ => 0,
+        };
+        let words = if matches!(wanted.place, Place::Beside { .. } | Place::Global { .. }) {
             // Replies to these are due in their order, and others would wait with them.
-            let words = "weir: denied: requests of this kind cannot wait for approval";
+            Some("weir: denied: requests of this kind cannot wait for approval")
+        } else if waiting >= SSH_HOLDS_MAX {
+            Some("weir: denied: too many requests of this connection wait for approval")
+        } else {
+            None
+        };
+        if let Some(words) = words {
             return self.deny(&wanted, (seq, &terms.rule(), None), words, stage);
         }
         let id = new_id(stage.now, stage.random);

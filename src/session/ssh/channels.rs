@@ -123,6 +123,8 @@ struct Channel {
     asked: Slots<bool>,
     asked_back: Slots<bool>,
     facts: Facts,
+    /// A request of the channel was refused, and the client may not know it yet.
+    refused: bool,
     eof: Sides,
     closed: Sides,
 }
@@ -169,6 +171,8 @@ pub struct Channels {
     of_target: Slots<Vec<u8>>,
     /// Channels that the target may open, because the client was allowed to ask for them.
     pub opens_back: OpensBack,
+    /// Whether the client's certificate permits terminals; a plain key does.
+    pub may_have_terminals: bool,
 }
 
 /// Which channels the target may open.
@@ -191,6 +195,7 @@ impl Default for Channels {
             of_client: Slots::new(SSH_REPLIES_MAX),
             of_target: Slots::new(SSH_REPLIES_MAX),
             opens_back: OpensBack::default(),
+            may_have_terminals: true,
         }
     }
 }
@@ -275,11 +280,7 @@ impl Channels {
 /// Opening channels.
 impl Channels {
     fn open<'b>(&mut self, from: Side, open: Open<'b>) -> Result<Turn<'b>, Broken> {
-        let taken = |channel: &Channel| match from {
-            Side::Client => channel.client == Some(open.sender),
-            Side::Server => channel.target == Some(open.sender),
-        };
-        if self.channels.iter().any(taken) {
+        if self.is_taken(from, open.sender) {
             return Err(Broken::Order);
         }
         let opening = |channel: &&Channel| matches!(channel.state, State::Opening);
@@ -308,6 +309,14 @@ impl Channels {
         Ok(Turn::Taken)
     }
 
+    /// Whether a peer uses a number for one of its channels.
+    fn is_taken(&self, side: Side, number: u32) -> bool {
+        self.channels.iter().any(|channel| match side {
+            Side::Client => channel.client == Some(number),
+            Side::Server => channel.target == Some(number),
+        })
+    }
+
     /// Passes an open on, with the window that the other side may use.
     fn opened(&mut self, from: Side, open: &Open<'_>) {
         let session = open.kind == b"session";
@@ -329,6 +338,7 @@ impl Channels {
             asked: Slots::new(SSH_REPLIES_MAX),
             asked_back: Slots::new(SSH_REPLIES_MAX),
             facts: Facts::default(),
+            refused: false,
             eof: Sides::default(),
             closed: Sides::default(),
         });
@@ -350,11 +360,7 @@ impl Channels {
         (sender, window): (u32, u32),
     ) -> Result<u32, Broken> {
         let index = self.index_of(from, recipient)?;
-        let same = |channel: &Channel| match from {
-            Side::Client => channel.client == Some(sender),
-            Side::Server => channel.target == Some(sender),
-        };
-        let taken = self.channels.iter().any(same);
+        let taken = self.is_taken(from, sender);
         let channel = self.at(index)?;
         if taken || channel.opener == from || !matches!(channel.state, State::Opening) {
             return Err(Broken::Order);
@@ -372,9 +378,15 @@ impl Channels {
     }
 
     /// The verdict on an open of the client's is yes.
-    pub fn allow_open(&mut self, open: &Open<'_>) -> ChannelKey {
+    ///
+    /// # Errors
+    /// `Order` if its number was taken while it waited.
+    pub fn allow_open(&mut self, open: &Open<'_>) -> Result<(), Broken> {
+        if self.is_taken(Side::Client, open.sender) {
+            return Err(Broken::Order);
+        }
         self.opened(Side::Client, open);
-        ChannelKey(self.next_key - 1)
+        Ok(())
     }
 
     /// It is no.
@@ -494,12 +506,20 @@ impl Channels {
         let channel = self.at(index)?;
         let key = channel.key;
         let data = matches!(message, Message::Data { .. } | Message::ExtendedData { .. });
+        let undecided = matches!(channel.state, State::Idle | State::Asking);
         // Nothing of a client reaches a program that was not asked for yet.
-        if data && from == Side::Client && matches!(channel.state, State::Idle | State::Asking) {
+        if data && from == Side::Client && undecided && !channel.refused {
             return Err(Broken::Order);
         }
         let flow = if from == Side::Client { &mut channel.input } else { &mut channel.output };
         match message {
+            // It was sent before the client knew that its request was refused.
+            Message::Data { bytes, .. } | Message::ExtendedData { bytes, .. }
+                if from == Side::Client && undecided =>
+            {
+                flow.swallow(bytes.len())?;
+                Ok(Turn::Taken)
+            }
             Message::Data { bytes, .. } => {
                 flow.pass(bytes.len())?;
                 Ok(Turn::Data { channel: key, stderr: false, bytes })
@@ -571,6 +591,7 @@ impl Channels {
         index: usize,
         (name, want_reply, rest): (&'b [u8], bool, &'b [u8]),
     ) -> Result<Turn<'b>, Broken> {
+        let terminals = self.may_have_terminals;
         let ask = ChannelAsk::parse(name, rest)?;
         let channel = self.at(index)?;
         let key = channel.key;
@@ -598,6 +619,10 @@ impl Channels {
                     channel.facts.environment.push((variable.to_vec(), value.to_vec()));
                     return self.pass_request(index, want_reply, key, ask);
                 }
+                self.answer(index, want_reply, false)?;
+                Ok(Turn::Taken)
+            }
+            ChannelAsk::Pty(_) if !terminals => {
                 self.answer(index, want_reply, false)?;
                 Ok(Turn::Taken)
             }

@@ -105,7 +105,12 @@ impl Machine {
     /// Writes what is kept of the commands that run.
     fn settle(&mut self, stage: &mut Stage<'_>) -> Result<(), Fault> {
         let Machine { core, phase, .. } = self;
-        if let Phase::Open(open) = phase { open.flush(core, stage) } else { Ok(()) }
+        let Phase::Open(open) = phase else { return Ok(()) };
+        open.flush(core, stage)?;
+        match open.draining && open.is_idle() {
+            true => Err(Fault::new(Side::Client, FaultKind::Drain)),
+            false => Ok(()),
+        }
     }
 
     fn ended(&mut self, done: Result<(), Fault>, stage: &mut Stage<'_>) {
@@ -317,9 +322,10 @@ impl Driven for Machine {
         match &self.phase {
             Phase::Closed => false,
             Phase::Open(_) => {
-                // A peer is not read while the other one is behind, or does not take what is said
-                // to itself (PONG, replies).
-                both(Side::Client) < OUTBOX_BYTES_MAX && both(Side::Server) < OUTBOX_BYTES_MAX
+                // A peer is not read while the other one is behind; nor while it does not take
+                // what its own messages are answered with (PONG, replies), but that much later:
+                // two peers that wait for each other must not wait for weir.
+                both(side.peer()) < OUTBOX_BYTES_MAX && both(side) < 4 * OUTBOX_BYTES_MAX
             }
             Phase::Proof(_) => both(side) < OUTBOX_BYTES_MAX,
             Phase::Dialing(_) | Phase::Target(_) => side == Side::Server,

@@ -34,7 +34,7 @@ pub struct Outbound {
 }
 
 /// A buffer that holds no more than this when it is empty keeps its memory.
-const BUFFER_KEPT_BYTES: usize = 64 << 10;
+const BUFFER_KEPT_BYTES: usize = 16 << 10;
 
 impl Default for Inbound {
     fn default() -> Inbound {
@@ -62,9 +62,6 @@ impl Inbound {
         if self.start == self.buffer.len() {
             self.buffer.clear();
             self.start = 0;
-            if self.buffer.capacity() > BUFFER_KEPT_BYTES {
-                self.buffer = Vec::new();
-            }
         } else if self.start > 0 {
             self.buffer.drain(..self.start);
             self.start = 0;
@@ -87,11 +84,15 @@ impl Inbound {
         self.buffer.get(place.clone()).unwrap_or(&[])
     }
 
-    /// Opens the next packet if all of it is there; the payload stays until the next feed.
+    /// Opens the next packet if all of it is there; the payload stays until the next call.
     ///
     /// # Errors
     /// What is wrong with the packet; nothing is to be read afterwards.
     pub fn next(&mut self, packet_bytes_max: u32) -> Result<Option<Range<usize>>, Broken> {
+        if self.start == self.buffer.len() && self.buffer.capacity() > BUFFER_KEPT_BYTES {
+            self.buffer = Vec::new();
+            self.start = 0;
+        }
         let length = match self.length {
             Some(length) => length,
             None => {

@@ -219,7 +219,7 @@ impl Transport {
         }
     }
 
-    /// The message of a step; it stays until the next feed.
+    /// The message of a step; it stays until the next step.
     pub fn message(&self, place: &Range<usize>) -> &[u8] {
         self.inbound.payload(place)
     }

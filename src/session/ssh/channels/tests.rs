@@ -358,3 +358,28 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn a_refused_subsystem_is_a_failure_and_what_was_sent_for_it_is_dropped() {
+    let mut script = Script::opened();
+    assert_eq!(script.request("subsystem", b"\0\0\0\x04sftp"), "asks");
+    let key = script.key();
+    script.channels.refuse_subsystem(key, true, "weir: no").expect("a channel");
+    script.drain();
+    assert_eq!(script.said(), "Client stderr 3 weir: no\n\nClient failure 3");
+    assert_eq!(
+        script.take(Side::Client, &Message::Data { recipient: 70, bytes: b"early" }),
+        "taken"
+    );
+    assert_eq!(script.said(), "");
+    assert_eq!(script.take(Side::Client, &Message::Close { recipient: 70 }), "pass");
+    assert_eq!(script.take(Side::Server, &Message::Close { recipient: 3 }), "over");
+}
+
+#[test]
+fn a_client_without_leave_gets_no_terminal() {
+    let mut script = Script::opened();
+    script.channels.may_have_terminals = false;
+    assert_eq!(script.request("pty-req", PTY), "taken");
+    assert_eq!(script.said(), "Client failure 3");
+}

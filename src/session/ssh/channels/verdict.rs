@@ -75,6 +75,7 @@ impl Channels {
     ) -> Result<(), Broken> {
         let (index, channel) = self.find(key).ok_or(Broken::Order)?;
         channel.state = State::Idle;
+        channel.refused = true;
         self.tell(key, words)?;
         self.answer(index, want_reply, false)
     }
