@@ -17,7 +17,7 @@ use super::report::Report;
 use super::section::{At, Section};
 use super::settings::{
     CertificateName, CertificateSpec, ClientTrust, Issuer, JournalSettings, KeepAlive, Listen,
-    ListenTls, Settings, UnprovenMax, User,
+    ListenTls, Settings, SshAuthority, UnprovenMax, User,
 };
 use super::units;
 use crate::identify::scram::{ITERATIONS_DEFAULT, Verifier};
@@ -44,7 +44,7 @@ pub(super) fn settings(
     let targets = targets::targets(root, source, report);
     let identities = identities(root, asks_for_tls(&listeners), source, report);
     let (rules, masks) = rules::rules_and_masks(root, &targets, &identities, report);
-    let Identities { users, certificates, issuers } = identities;
+    let Identities { users, certificates, issuers, ssh_authorities } = identities;
     Settings {
         data_dir: data_dir.map_or_else(PathBuf::new, |dir| source.path(dir.value)),
         shards: shards.map_or_else(shards_default, |count| count as usize),
@@ -55,6 +55,7 @@ pub(super) fn settings(
         users,
         certificates,
         issuers,
+        ssh_authorities,
         rules,
         masks,
     }
@@ -246,6 +247,7 @@ struct Identities {
     users: Vec<User>,
     certificates: Vec<CertificateSpec>,
     issuers: Vec<Issuer>,
+    ssh_authorities: Vec<SshAuthority>,
 }
 
 fn identities(
@@ -265,8 +267,9 @@ fn identities(
         report.error(identity.span(), found, "the roots that client certificates come from", hint);
     }
     let issuers = oidc::issuers(&mut identity, tls.is_some(), source, report);
+    let ssh_authorities = ssh::authorities(&mut identity, report);
     identity.finish(report);
-    Identities { users, certificates, issuers }
+    Identities { users, certificates, issuers, ssh_authorities }
 }
 
 fn users(identity: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Vec<User> {

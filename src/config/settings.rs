@@ -27,6 +27,8 @@ pub struct Settings {
     pub users: Vec<User>,
     /// Issuers of tokens, in the order of the file.
     pub issuers: Vec<Issuer>,
+    /// CAs of SSH clients, in the order of the file.
+    pub ssh_authorities: Vec<SshAuthority>,
     /// Who the owners of client certificates are, in the order of the file.
     pub certificates: Vec<CertificateSpec>,
     /// Rules, in the order of the file.
@@ -340,6 +342,26 @@ pub struct Credential {
     pub proof: Option<SshProof>,
     /// Groups that may use it; empty means everybody.
     pub groups: Vec<String>,
+}
+
+/// A CA whose certificates say who an SSH client is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SshAuthority {
+    /// Its keys, as they stand in messages.
+    pub keys: Vec<Vec<u8>>,
+    /// Which name in the certificate is the identity.
+    pub name: SshName,
+    /// Groups of everybody it certifies.
+    pub groups: Vec<String>,
+}
+
+/// A name in an OpenSSH certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SshName {
+    /// The key id.
+    KeyId,
+    /// The first principal.
+    Principal,
 }
 
 /// What weir proves itself with at an SSH target.

@@ -118,6 +118,7 @@ pub fn for_target_url(
         targets: vec![target],
         users: vec![user],
         issuers: Vec::new(),
+        ssh_authorities: Vec::new(),
         certificates: Vec::new(),
         rules: vec![allow],
         masks: Vec::new(),

@@ -10,6 +10,7 @@ pub mod jwk;
 pub mod oauthbearer;
 pub mod role;
 pub mod scram;
+pub mod ssh_ca;
 #[cfg(test)]
 pub mod testing;
 pub mod token;
@@ -38,6 +39,8 @@ pub enum Method {
     Oidc,
     /// An SSH key.
     SshKey,
+    /// An OpenSSH certificate.
+    SshCertificate,
 }
 
 impl Method {
@@ -49,6 +52,7 @@ impl Method {
             Method::Certificate => "certificate",
             Method::Oidc => "oidc",
             Method::SshKey => "ssh-key",
+            Method::SshCertificate => "ssh-certificate",
         }
     }
 
@@ -57,7 +61,7 @@ impl Method {
     pub const fn leaves_user_free(self) -> bool {
         match self {
             Method::Scram | Method::ScramPlus => false,
-            Method::Certificate | Method::Oidc | Method::SshKey => true,
+            Method::Certificate | Method::Oidc | Method::SshKey | Method::SshCertificate => true,
         }
     }
 }

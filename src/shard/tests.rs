@@ -387,6 +387,7 @@ fn settings(options: Options) -> Settings {
         }],
         users: Vec::new(),
         issuers: Vec::new(),
+        ssh_authorities: Vec::new(),
         certificates: Vec::new(),
         rules: Vec::new(),
         masks: Vec::new(),

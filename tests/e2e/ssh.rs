@@ -28,6 +28,7 @@ impl Sshd {
             keygen(&scratch, name, kind);
         }
         keygen(&scratch, "alice", "ecdsa");
+        keygen(&scratch, "ca", "ed25519");
         keygen(&scratch, "bob", "rsa");
         std::fs::create_dir_all("/run/sshd").expect("root runs the tests of a terminal");
         let port = free_port();
@@ -36,7 +37,7 @@ impl Sshd {
         let folder = scratch.path().display();
         let config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\n\
-             AuthorizedKeysFile {folder}/authorized\nStrictModes no\nUsePAM no\n\
+             AuthorizedKeysFile {folder}/authorized\nTrustedUserCAKeys {folder}/ca.pub\nStrictModes no\nUsePAM no\n\
              PermitRootLogin yes\nMaxStartups 100:30:200\nMaxSessions 100\n\
              Subsystem sftp /usr/lib/openssh/sftp-server\n"
         );
@@ -64,6 +65,12 @@ impl Sshd {
 
     /// A weir in front of it, with these rules.
     fn gate(&self, rules: &str) -> Gate {
+        let own = format!("key = {{ file = \"{}\" }}", self.private("own").display());
+        self.gate_with(rules, &own, "")
+    }
+
+    /// The same with another proof for the target, and more tables.
+    fn gate_with(&self, rules: &str, proof: &str, more: &str) -> Gate {
         let port = free_port();
         let file = |name: &str| self.private(name).display().to_string();
         let mut tail = String::new();
@@ -72,11 +79,10 @@ impl Sshd {
             "[listen.ssh]\naddress = \"127.0.0.1:{port}\"\nhost_keys = [\"{}\"]\n\
              [[target]]\nname = \"web-1\"\nprotocol = \"ssh\"\naddress = \"127.0.0.1:{}\"\n\
              host_key = [\"{}\"]\n[[target.credential]]\nrole = \"root\"\n\
-             key = {{ file = \"{}\" }}\n",
+             {proof}\n{more}\n",
             file("gate"),
             self.port,
             self.public("host"),
-            file("own"),
         );
         for (name, group) in [("alice", "sre"), ("bob", "dev")] {
             let _ = write!(
@@ -325,7 +331,7 @@ fn files_pass_by_scp_and_sftp_both_ways_and_at_once() {
         let remote = sshd.scratch.join(&format!("remote-{index}"));
         let back = sshd.scratch.join(&format!("back-{index}"));
         let there = format!("root@web-1@127.0.0.1:{}", remote.display());
-        let mut scp = |from: &str, to: &str| {
+        let scp = |from: &str, to: &str| {
             let mut command = Command::new("scp");
             command.args(gate.options(&gate.alice)).args(flags).args(["-q", "-P", &port, from, to]);
             run(&mut command);
@@ -446,4 +452,33 @@ fn git_and_rsync_are_known_by_name() {
     git(&work, &["push", "-q", &remote, "HEAD:refs/heads/main"]);
     git(&work, &["fetch", "-q", &remote, "main"]);
     assert_eq!(gate.exec("ls").2, Some(126));
+}
+
+#[test]
+fn certificates_prove_clients_to_weir_and_weir_to_the_target() {
+    let sshd = Sshd::start();
+    let ca = sshd.private("ca");
+    let proof = format!("certificate = {{ ca = {{ file = \"{}\" }}, ttl = \"1m\" }}", ca.display());
+    let people =
+        format!("[[identity.ssh_ca]]\nkeys = [\"{}\"]\ngroups = [\"people\"]\n", sshd.public("ca"));
+    let gate = sshd.gate_with(EVERYTHING, &proof, &people);
+    let attempt = |options: &[&str]| {
+        let (key, port) = (sshd.private("carol"), gate.port.to_string());
+        let _ = std::fs::remove_file(&key);
+        keygen(&sshd.scratch, "carol", "ed25519");
+        let mut sign = Command::new("ssh-keygen");
+        sign.args(["-q", "-I", "carol"]).args(options).arg("-s").arg(&ca);
+        run(sign.arg(sshd.private("carol.pub")));
+        let mut command = Command::new("ssh");
+        command.args(gate.options(&key)).args(["-p", &port, "root@web-1@127.0.0.1", "echo in"]);
+        ended(&output(&mut command)).0
+    };
+    assert_eq!(attempt(&["-n", "root", "-V", "-1m:+5m"]), "in\n");
+    assert_eq!(attempt(&["-n", "root", "-V", "-5m:-1m"]), "", "its time is over");
+    assert_eq!(attempt(&["-V", "-1m:+5m"]), "", "for everybody");
+    assert_eq!(attempt(&["-h", "-n", "root", "-V", "-1m:+5m"]), "", "a host's");
+    let elsewhere = ["-n", "root", "-V", "-1m:+5m", "-O", "source-address=192.0.2.0/24"];
+    assert_eq!(attempt(&elsewhere), "", "another address");
+    let logged = std::fs::read_to_string(sshd.scratch.join("sshd.log")).expect("the log of sshd");
+    assert!(logged.contains("ID weir:") && logged.contains(":carol"), "{logged}");
 }

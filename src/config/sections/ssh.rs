@@ -9,7 +9,8 @@ use super::super::load::Source;
 use super::super::report::Report;
 use super::super::section::{At, Section};
 use super::super::settings::{
-    ChannelBinding, Credential, Secret, SshProof, Target, TargetTls, TlsNegotiation,
+    ChannelBinding, Credential, Secret, SshAuthority, SshName, SshProof, Target, TargetTls,
+    TlsNegotiation,
 };
 use super::super::units;
 use super::reach::reach;
@@ -52,6 +53,28 @@ pub(super) fn host_keys(
 /// `keys` of a user.
 pub(super) fn user_keys(section: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Vec<u8>> {
     public_keys(section.texts("keys", report), report)
+}
+
+/// `[[identity.ssh_ca]]`.
+pub(super) fn authorities(
+    identity: &mut Section<'_>,
+    report: &mut Report<'_>,
+) -> Vec<SshAuthority> {
+    const NAMES: [(&str, SshName); 2] =
+        [("key-id", SshName::KeyId), ("principal", SshName::Principal)];
+    let mut authorities = Vec::new();
+    for mut section in identity.sections("ssh_ca", "[[identity.ssh_ca]]", report) {
+        if !section.has("keys") {
+            section.missing("keys", "a list of the CA's keys", report);
+        }
+        let keys = public_keys(section.texts("keys", report), report);
+        let name = section.choice("username", &NAMES, report).unwrap_or(SshName::KeyId);
+        let groups = section.texts("groups", report);
+        let groups = groups.iter().map(|group| group.value.to_owned()).collect();
+        section.finish(report);
+        authorities.push(SshAuthority { keys, name, groups });
+    }
+    authorities
 }
 
 fn public_keys(texts: Vec<At<&str>>, report: &mut Report<'_>) -> Vec<Vec<u8>> {

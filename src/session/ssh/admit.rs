@@ -7,6 +7,7 @@
 use crate::decide::approval::{AskSummary, Ballot};
 use crate::decide::{Action, Ask, HoldTerms, Permit, Verdict, ssh};
 use crate::fault::{Fault, Refused};
+use crate::identify::ssh_ca::Grants;
 use crate::limits::SSH_HOLDS_MAX;
 use crate::metrics::{self, Presence};
 use crate::record::entry::{Approval, Command, Decision, Outcome, Response};
@@ -98,6 +99,16 @@ impl Wanted {
         Ok(Wanted { message, place, action, kind, text })
     }
 
+    /// Whether the client's certificate lets it ask for this at all.
+    fn is_granted(&self, grants: &Grants) -> bool {
+        match self.kind {
+            "agent" => grants.agent,
+            "x11" => grants.x11,
+            "open" | "forward" => grants.forwards,
+            _ => true,
+        }
+    }
+
     fn channel(&self) -> Option<ChannelKey> {
         match self.place {
             Place::Command { channel, .. } | Place::Beside { channel, .. } => Some(channel),
@@ -123,6 +134,12 @@ impl Machine {
     ) -> Result<(), Fault> {
         let Phase::Open(open) = &mut self.phase else { return Ok(()) };
         let wanted = Wanted::of(message, open).map_err(client_broken)?;
+        if !wanted.is_granted(&open.link.grants) {
+            let seq = self.core.take_seq();
+            self.core.count(metrics::Verdict::Deny);
+            let words = "weir: denied: your certificate does not permit it";
+            return self.deny(&wanted, (seq, "", None), words, stage);
+        }
         let who = open.who(&self.core, stage);
         match open.scope.decide(&who, &wanted.action) {
             Verdict::Allow(permit, matched) => {

@@ -6,22 +6,23 @@
 
 use std::sync::Arc;
 
-use crate::config::settings::{Credential, SshProof, Target as TargetSettings};
+use crate::config::settings::{Credential, SshProof, Target as TargetSettings, User};
 use crate::decide::Permit;
 use crate::decide::ssh::Plumbing;
 use crate::fault::{self, Fault, FaultKind, Login as LoginFault, Malformed, Unsupported};
 use crate::forward::dial::{Dial, Endpoint, patience_us, shuffle};
+use crate::identify::ssh_ca::{self, Circumstances, Grants};
 use crate::identify::{Identity, Method as IdentityMethod, role};
 use crate::limits::{SSH_FAILURES_MAX, SSH_PROBES_MAX, SSH_REKEY_BYTES};
 use crate::record::entry::SessionStart;
 use crate::record::{Entry, SessionContext};
 use crate::session::{Lease, Leased, Output, Stage};
-use crate::wire::ssh::certificate::UserGrant;
+use crate::wire::ssh::certificate::{Certificate, UserGrant};
 use crate::wire::ssh::cipher::{Cipher, Mac};
 use crate::wire::ssh::fields::Fields;
 use crate::wire::ssh::kex;
 use crate::wire::ssh::kexinit::Offer;
-use crate::wire::ssh::key::{Algorithm, PublicKey, SignatureAlgorithm};
+use crate::wire::ssh::key::{self, Algorithm, PublicKey, SignatureAlgorithm};
 use crate::wire::ssh::signer::Signer;
 use crate::wire::ssh::transport::{Step, Terms};
 use crate::wire::ssh::userauth::{self, Answer, Method, Proven, Request, reply, request};
@@ -51,6 +52,7 @@ pub(super) struct Proof {
 #[derive(Debug)]
 pub(super) struct Visitor {
     identity: Identity,
+    grants: Grants,
     target: usize,
     credential: Credential,
 }
@@ -133,6 +135,27 @@ fn target_terms(target: &TargetSettings) -> Arc<Terms> {
     })
 }
 
+/// The user of the configuration that a key belongs to.
+fn of_key(user: &User) -> (Identity, Grants) {
+    let (user, groups) = (user.name.clone(), user.groups.clone());
+    (Identity { user, groups, method: IdentityMethod::SshKey }, Grants::ALL)
+}
+
+/// Whoever a certificate names, unless that is a user of the configuration, who proves a key.
+fn of_certificate(
+    certificate: &Certificate,
+    proof: key::Proof,
+    source: std::net::IpAddr,
+    stage: &Stage<'_>,
+) -> Option<(Identity, Grants)> {
+    let settings = &stage.snapshot.settings;
+    let now_s = u64::try_from(stage.now.wall_us / 1_000_000).unwrap_or(0);
+    let there = Circumstances { proof, source, now_s };
+    let found = ssh_ca::identity(&settings.ssh_authorities, certificate, &there)?;
+    let taken = settings.users.iter().any(|user| user.name == found.0.user);
+    (!taken).then_some(found)
+}
+
 /// The client's proof.
 impl Machine {
     pub(super) fn proof_messages(&mut self, stage: &mut Stage<'_>) -> Result<(), Fault> {
@@ -180,10 +203,14 @@ impl Machine {
         match &asked.method {
             Method::Probe(offered) => {
                 proof.probes += 1;
-                if proof.probes <= SSH_PROBES_MAX
-                    && owner(offered.blob).is_some()
-                    && offered.read().is_ok()
-                {
+                let authorities = &settings.ssh_authorities;
+                let known = |read: &(_, _, Option<Box<Certificate>>)| match &read.2 {
+                    None => owner(offered.blob).is_some(),
+                    Some(certificate) => authorities
+                        .iter()
+                        .any(|authority| authority.keys.contains(&certificate.authority_blob)),
+                };
+                if proof.probes <= SSH_PROBES_MAX && offered.read().is_ok_and(|read| known(&read)) {
                     self.client.say(&reply::key_is_ok(offered), &mut self.core);
                     return Ok(());
                 }
@@ -191,17 +218,19 @@ impl Machine {
             Method::Signed(offered, signed) => {
                 let transport = &self.client.transport;
                 let proven = signed.verify(offered, transport.session_id(), transport.host_key());
-                // Security keys have to be touched; certificates have no CA here yet.
-                if let Ok(Proven::Key { blob, proof }) = proven
-                    && proof.present
-                    && let Some(user) = owner(&blob)
-                {
-                    let identity = Identity {
-                        user: user.name.clone(),
-                        groups: user.groups.clone(),
-                        method: IdentityMethod::SshKey,
-                    };
-                    return self.admit(asked.user, identity, stage);
+                let found = match &proven {
+                    // A security key has to be touched.
+                    Ok(Proven::Key { blob, proof }) => {
+                        owner(blob).filter(|_| proof.present).map(of_key)
+                    }
+                    Ok(Proven::Certificate { certificate, proof }) => {
+                        let source = self.core.accepted.client_addr.ip();
+                        of_certificate(certificate, *proof, source, stage)
+                    }
+                    Err(_) => None,
+                };
+                if let Some(found) = found {
+                    return self.admit(asked.user, found, stage);
                 }
                 proof.failures += 1;
             }
@@ -222,7 +251,7 @@ impl Machine {
     fn admit(
         &mut self,
         name: &[u8],
-        identity: Identity,
+        (identity, grants): (Identity, Grants),
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let refused = |fault| client_fault(FaultKind::Login(fault));
@@ -252,7 +281,7 @@ impl Machine {
             role::credential(&settings.credentials, &identity, asked).map_err(refused)?.clone();
         let context = SessionContext { role: credential.role.clone(), ..context };
         self.core.identify(&context, stage);
-        self.dial(Box::new(Visitor { identity, target, credential }), stage)
+        self.dial(Box::new(Visitor { identity, grants, target, credential }), stage)
     }
 
     fn dial(&mut self, visitor: Box<Visitor>, stage: &mut Stage<'_>) -> Result<(), Fault> {
@@ -380,8 +409,8 @@ impl Machine {
             return Err(target_fault(FaultKind::Internal));
         };
         let TargetLogin { visitor, endpoint, .. } = *login;
-        let Visitor { identity, target: index, credential } = *visitor;
-        let link = Link { identity, target: index, role: credential.role };
+        let Visitor { identity, grants, target: index, credential } = *visitor;
+        let link = Link { identity, grants, target: index, role: credential.role };
         let open = Open::new(link, &self.core, stage);
         let open = open.ok_or(client_fault(FaultKind::Login(LoginFault::UnknownTarget)))?;
         self.core.attach(index, stage);

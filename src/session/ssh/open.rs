@@ -12,6 +12,7 @@ use crate::decide::rules::{Scope, Who};
 use crate::decide::ssh::Plumbing;
 use crate::fault::{self, Fault, FaultKind, Refused};
 use crate::identify::Identity;
+use crate::identify::ssh_ca::Grants;
 use crate::record::Receipt;
 use crate::record::pty_events::Kind;
 use crate::session::Stage;
@@ -32,6 +33,8 @@ use super::{Machine, Phase};
 #[derive(Debug)]
 pub(super) struct Link {
     pub identity: Identity,
+    /// What its certificate permits.
+    pub grants: Grants,
     /// Index in the settings' targets.
     pub target: usize,
     pub role: String,
@@ -66,6 +69,7 @@ impl Open {
             draining: false,
             link,
         };
+        open.channels.may_have_terminals = open.link.grants.terminal;
         open.refresh(core, stage);
         Some(open)
     }
