@@ -19,6 +19,7 @@ pub mod body;
 pub mod entry;
 pub mod journal;
 pub mod memory;
+pub mod pty_events;
 
 pub mod pty_events;
 

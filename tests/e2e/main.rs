@@ -20,4 +20,5 @@ mod records;
 mod replication;
 mod rotation;
 mod servers;
+mod ssh;
 mod tokio_driver;
