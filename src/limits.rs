@@ -29,6 +29,11 @@ pub const TARGET_HOSTS_MAX: usize = 16;
 /// What a target says between its AuthenticationOk and its first ReadyForQuery is kept until it is
 /// clear that its server is used.
 pub const LOGIN_ANSWERS_BYTES_MAX: usize = 1 << 20;
+/// Connections to a target of the same terms that a shard keeps for the next session.
+pub const IDLE_LEGS_MAX: usize = 64;
+/// A connection that nobody uses is closed after this time: before the target closes it (nginx,
+/// Node and most balancers: 60 s and more).
+pub const IDLE_LEG_US: u64 = 50_000_000;
 /// When a session ends, its last bytes have this long to be taken by the peers.
 pub const CLOSE_TIMEOUT_US: u64 = 10_000_000;
 /// A peer that has got everything has this long to close its side.
@@ -166,6 +171,10 @@ pub const WEBSOCKET_IDLE_US: u64 = 600_000_000;
 pub const SSE_EVENT_BYTES_MAX: usize = 1 << 20;
 /// A message of a WebSocket that is held whole.
 pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1 << 20;
+// Kubernetes.
+
+/// Parameters of one request: Go reads none of more (net/url, `defaultMaxParams`).
+pub const KUBERNETES_PARAMETERS_MAX: usize = 10_000;
 
 const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize + 65_536 < ENTRY_BYTES_MAX);
 const _: () = assert!((ENTRY_BYTES_MAX as u64) + (1 << 20) < SEGMENT_BYTES_DEFAULT);
@@ -173,3 +182,47 @@ const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize <= STATEMENT_TEXT_BYTES_MA
 const _: () = assert!(TOKEN_BYTES_MAX < AUTH_MESSAGE_BYTES_MAX as usize);
 const _: () = assert!(KEYS_WAIT_US < LOGIN_TIMEOUT_US);
 const _: () = assert!(PARSED_TEXT_BYTES_MAX <= COMMAND_HELD_BYTES_MAX as usize);
+
+// HTTP/2 (RFC 9113), per connection.
+/// The table that a decoder learns (SETTINGS_HEADER_TABLE_SIZE).
+pub const HPACK_TABLE_BYTES_MAX: u32 = 4 << 10;
+/// The payload of a frame (SETTINGS_MAX_FRAME_SIZE): the least that may be announced.
+pub const H2_FRAME_BYTES_MAX: u32 = 16 << 10;
+/// A field block as it is encoded, all its fragments together.
+pub const H2_BLOCK_BYTES_MAX: usize = 64 << 10;
+/// CONTINUATION frames of one field block (RUSTSEC-2024-0332).
+pub const H2_CONTINUATIONS_MAX: u32 = 8;
+/// Streams at a time; one that was reset counts until its work at the target has stopped.
+pub const H2_STREAMS_MAX: usize = 100;
+/// What a peer may send on one stream before weir has handed it on.
+pub const H2_STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// What a peer may send on all streams of a connection before weir has handed it on.
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+/// The time over which floods are counted.
+pub const H2_FLOOD_US: u64 = 10_000_000;
+/// Streams that the peer resets or has weir reset in that time (CVE-2023-44487, CVE-2025-8671), if
+/// they are half of all streams.
+pub const H2_RESETS_MAX: u32 = 100;
+/// Frames in that time that bring nothing forward.
+pub const H2_IDLE_FRAMES_MAX: u32 = 1_000;
+/// Acknowledgements that wait to be sent (RUSTSEC-2026-0258).
+pub const H2_ACKS_MAX: u32 = 16;
+/// Streams that weir has reset, of which frames may still be on their way.
+pub const H2_RESETS_REMEMBERED: usize = 128;
+
+// JSON.
+/// Levels of objects and arrays.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// A key, with its quotes, as it is written.
+pub const JSON_KEY_BYTES_MAX: usize = 4 << 10;
+/// Segments of a pattern of paths.
+pub const JSON_PATTERN_SEGMENTS_MAX: usize = 32;
+
+/// Messages of one JSON-RPC batch.
+pub const JSONRPC_BATCH_MAX: usize = 64;
+/// The longest time that a client of gRPC waits.
+pub const GRPC_TIMEOUT_US_MAX: u64 = 24 * 3_600_000_000;
+/// Rules of a configuration: a verdict says by a bit for each which of them matched.
+pub const RULES_MAX: usize = 512;
+
+const _: () = assert!(RULES_MAX.is_multiple_of(64));

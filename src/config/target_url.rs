@@ -16,8 +16,10 @@ use super::settings::{
     RuleSpec, Secret, SessionAttrs, Settings, Target, TargetTls, TlsNegotiation, User,
 };
 use super::units;
+use crate::decide::Commands;
 use crate::identify::scram::{ITERATIONS_DEFAULT, Verifier};
 use crate::limits;
+use crate::wire::Protocol;
 
 /// The user that `for_target_url` makes.
 pub const USER: &str = "weir";
@@ -95,8 +97,9 @@ pub fn for_target_url(
         targets: Vec::new(),
         roles: Vec::new(),
         sources: Vec::new(),
-        commands: Vec::new(),
+        commands: Commands::default(),
         touches: Vec::new(),
+        facts: Vec::new(),
         minutes_utc: None,
         then: Effect::Allow,
     };
@@ -108,7 +111,7 @@ pub fn for_target_url(
     Ok(Settings {
         data_dir,
         shards: shards_default(),
-        postgres: listen_default(LISTEN_DEFAULT),
+        listeners: vec![listen_default(Protocol::Postgres, LISTEN_DEFAULT)],
         admin: ADMIN_DEFAULT,
         journal: JOURNAL_DEFAULT,
         targets: vec![target],
@@ -156,6 +159,7 @@ fn target(url: &str) -> Result<Target, TargetUrlError> {
     }
     let reach = Reach { hosts, shuffled, attrs, connect_timeout_us: timeout, keepalive: alive };
     Ok(Target {
+        protocol: Protocol::Postgres,
         name: database.clone(),
         reach,
         database,

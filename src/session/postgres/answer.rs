@@ -22,8 +22,8 @@ use crate::wire::postgres::reply;
 
 use super::ready::{Due, Flow, Ready, Skipping, server_malformed};
 use crate::session::capture::unanswered;
-use crate::session::core::Core;
-use crate::session::{Output, Stage};
+use crate::session::postgres::core::Core;
+use crate::session::{Output, Refresh, Stage};
 
 const SERVER: Side = Side::Server;
 
@@ -345,7 +345,7 @@ impl Ready {
                     && statement.classified.statements.iter().any(|s| s.effect == Effect::Catalog)
                     && self.link.view.masks_columns()
                 {
-                    core.output(Output::RefreshCatalog(self.link.target));
+                    core.output(Output::Refresh(Refresh::Catalog(self.link.target)));
                 }
                 let permit = Permit::housekeeping("end of a recorded answer");
                 core.send(Side::Client, permit, receipt, frame);
@@ -662,7 +662,7 @@ impl Ready {
                     self.answer.begin(issued, stage.now.mono_us);
                     let changed = |s: &Statement| s.effect == Effect::Catalog;
                     if classified.statements.iter().any(changed) && self.link.view.masks_columns() {
-                        core.output(Output::RefreshCatalog(self.link.target));
+                        core.output(Output::Refresh(Refresh::Catalog(self.link.target)));
                     }
                     let receipt = self.finish(Outcome::Success, core, stage)?;
                     return Ok((receipt, self.settled_by_query(&classified)));

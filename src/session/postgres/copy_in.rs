@@ -22,7 +22,7 @@ use crate::wire::postgres::frame::run_of;
 
 use super::ready::{Due, Flow, Ready, Skipping, server_malformed};
 use crate::session::Stage;
-use crate::session::core::Core;
+use crate::session::postgres::core::Core;
 
 /// Whether a message may be handed on, as far as a COPY before it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -5,6 +5,7 @@
 mod admit;
 mod answer;
 mod copy_in;
+mod core;
 mod hold;
 mod login;
 mod machine;
@@ -18,5 +19,11 @@ pub mod state;
 pub mod target_login;
 #[cfg(test)]
 mod tests;
+pub mod voice;
+
+use crate::wire::{End, LegId};
 
 pub use machine::Machine;
+
+/// A session of PostgreSQL has one connection to a target, from its login to its end.
+const TARGET: End = End::Target(LegId::FIRST);

@@ -25,7 +25,7 @@ use super::copy_in::Turn;
 use super::ready::{Body, Flow, Ready};
 use crate::session::Stage;
 use crate::session::capture::{COPY_ENCODING, Upload};
-use crate::session::core::Core;
+use crate::session::postgres::core::Core;
 
 const CLIENT: Side = Side::Client;
 
@@ -233,7 +233,7 @@ impl Ready {
         let copies = self.copies(&classified, stage);
         let ruling = match copies {
             Err(ref refusal) => Ruling::Refuse(refusal.clone()),
-            Ok(_) => self.rule(&classified.statements, core, stage),
+            Ok(_) => self.rule(&classified.action, core, stage),
         };
         let Some((permit, receipt, issued)) = self.admit(ruling, &facts, core, stage)? else {
             return Ok(());
@@ -263,25 +263,21 @@ impl Ready {
         if !classified.statements.iter().any(is_execute) {
             return Some(classified);
         }
-        let mut resolved = (*classified).clone();
-        let mut statements = Vec::with_capacity(resolved.statements.len());
-        for statement in resolved.statements {
+        let mut statements = Vec::with_capacity(classified.statements.len());
+        for statement in &classified.statements {
             let Effect::Execute(name) = &statement.effect else {
-                statements.push(statement);
+                statements.push(statement.clone());
                 continue;
             };
             match self.names.statements.get(name.as_bytes(), self.epoch) {
                 Lookup::Known(prepared) => {
                     statements.extend(prepared.classified.statements.iter().cloned());
                 }
-                Lookup::Absent => statements.push(statement),
+                Lookup::Absent => statements.push(statement.clone()),
                 Lookup::Unsettled => return None,
             }
         }
-        resolved.classes = statements.iter().map(|s| s.class.name()).collect();
-        resolved.objects = statements.iter().flat_map(|s| s.objects.iter().cloned()).collect();
-        resolved.statements = statements;
-        Some(Rc::new(resolved))
+        Some(Rc::new(Classified::new(statements, classified.secrets)))
     }
 
     fn parse(
@@ -314,7 +310,7 @@ impl Ready {
             let refusal = Refusal::limit(Limit::Statements);
             return self.deny(refusal, &facts, core, stage);
         }
-        let permit = match self.rule(&classified.statements, core, stage) {
+        let permit = match self.rule(&classified.action, core, stage) {
             Ruling::Go(permit, _) => permit,
             Ruling::Refuse(refusal) => {
                 return self.deny(refusal, &facts, core, stage);
@@ -366,7 +362,7 @@ impl Ready {
         let permit = match &approved {
             Some(approved) => approved.grant.permit(),
             None => {
-                let ruling = self.rule(&statement.classified.statements, core, stage);
+                let ruling = self.rule(&statement.classified.action, core, stage);
                 let types = statement.types.borrow();
                 let facts = execute_facts(&statement, Some((bind.values, &types)), frame);
                 match ruling {
@@ -415,7 +411,7 @@ impl Ready {
             self.settle_first(frame);
             return Ok(());
         };
-        let ruling = self.rule(&statement.classified.statements, core, stage);
+        let ruling = self.rule(&statement.classified.action, core, stage);
         let facts = execute_facts(&statement, None, frame);
         if !self.names.has_portal_room(portal_name, 0) {
             return self.deny(Refusal::limit(Limit::Statements), &facts, core, stage);
@@ -431,7 +427,7 @@ impl Ready {
                     message: "a command with more than 1 MiB of values cannot be held".into(),
                     hint: "Send the values in smaller commands, or ask for a rule that allows it."
                         .into(),
-                    rule: terms.rule,
+                    rule: terms.rule(),
                 };
                 return self.deny(refusal, &facts, core, stage);
             }
@@ -478,7 +474,7 @@ impl Ready {
         let ruling = match (&copies, &portal.approved) {
             (Err(refusal), _) => Ruling::Refuse(refusal.clone()),
             (Ok(_), Some(approved)) => Ruling::Go(approved.grant.permit(), "".into()),
-            (Ok(_), None) => self.rule(&statement.classified.statements, core, stage),
+            (Ok(_), None) => self.rule(&statement.classified.action, core, stage),
         };
         let approval = portal.approved.as_ref().map(|approved| approved.id);
         let types = statement.types.borrow();
@@ -491,7 +487,7 @@ impl Ready {
             Ruling::Hold(terms) if self.resolved.is_none() => {
                 return self.hold(terms, &facts, core, stage);
             }
-            Ruling::Hold(terms) => (Permit::housekeeping("replaced below"), terms.rule),
+            Ruling::Hold(terms) => (Permit::housekeeping("replaced below"), terms.rule()),
         };
         let (permit, approval, reserved) = match self.take_grant() {
             Some((approved, seq)) => (approved.grant.permit(), Some(approved.id), Some(seq)),
@@ -597,13 +593,7 @@ impl Ready {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let text = format!("function call {oid}");
-        let classified = Classified {
-            statements: Vec::new(),
-            secrets: false,
-            operation: "FUNCTION CALL".into(),
-            classes: vec![Class::FunctionCall.name()],
-            objects: Vec::new(),
-        };
+        let classified = Classified::of(Class::FunctionCall, "FUNCTION CALL");
         let facts = Facts {
             kind: "function-call",
             text: text.as_bytes(),
@@ -614,7 +604,7 @@ impl Ready {
         };
         let ruling = if self.link.view.is_empty() {
             let who = self.link.who(core, stage);
-            self.to_ruling(self.link.scope.decide_class(&who, Class::FunctionCall))
+            self.to_ruling(self.link.scope.decide(&who, &classified.action))
         } else {
             Ruling::Refuse(Refusal::mask(
                 "the result of a function call message cannot be masked".into(),
@@ -745,7 +735,7 @@ fn record_prepare(
 ) -> Result<(), Fault> {
     let attrs = serde_json::json!({
         "statement": &*statement.name,
-        "classes": statement.classified.classes,
+        "classes": statement.classified.action.classes,
     });
     let event = Event {
         event: "prepare",
