@@ -3,6 +3,7 @@
 //! In: a `Section`. Out: its part of `Settings`; where a problem was reported, a filler that never
 //! leaves `load`. Never: a decision about another section; references are checked in `rules`.
 
+mod http;
 mod oidc;
 pub(super) mod reach;
 mod rules;
@@ -70,7 +71,8 @@ pub(super) const JOURNAL_DEFAULT: JournalSettings = JournalSettings {
 };
 
 /// The listeners that a file may have: `[listen.NAME]`, or `[[listen.NAME]]` for several.
-const LISTENERS: [(&str, Protocol); 1] = [("postgres", Protocol::Postgres)];
+const LISTENERS: [(&str, Protocol); 2] =
+    [("postgres", Protocol::Postgres), ("http", Protocol::Http)];
 
 fn listeners(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Vec<Listen> {
     let mut found = Vec::new();

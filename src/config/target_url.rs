@@ -174,8 +174,10 @@ fn target(url: &str) -> Result<Target, TargetUrlError> {
         credentials: vec![Credential {
             role,
             password: Secret::new(decode(password, "password")?),
+            header: None,
             groups: Vec::new(),
         }],
+        http: None,
     })
 }
 

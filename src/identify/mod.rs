@@ -32,6 +32,8 @@ pub enum Method {
     Scram,
     /// A password that weir has a verifier of, bound to the TLS connection.
     ScramPlus,
+    /// A password that weir has a verifier of, as HTTP gives it.
+    Basic,
     /// A certificate of the client.
     Certificate,
     /// A token of an issuer.
@@ -44,6 +46,7 @@ impl Method {
         match self {
             Method::Scram => "scram-sha-256",
             Method::ScramPlus => "scram-sha-256-plus",
+            Method::Basic => "basic",
             Method::Certificate => "certificate",
             Method::Oidc => "oidc",
         }
@@ -53,7 +56,7 @@ impl Method {
     /// packet is free to ask for a role at the target.
     pub const fn leaves_user_free(self) -> bool {
         match self {
-            Method::Scram | Method::ScramPlus => false,
+            Method::Scram | Method::ScramPlus | Method::Basic => false,
             Method::Certificate | Method::Oidc => true,
         }
     }

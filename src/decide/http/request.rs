@@ -19,12 +19,8 @@ pub fn action(head: &Head, opens: bool) -> Action {
         Err(_) => Fact::unclear(FactKind::Path),
     };
     let facts = vec![Fact::is(FactKind::Method, head.method()), path];
-    let act = Act {
-        classes: class.into(),
-        operation: Cow::Owned(operation),
-        facts,
-        ..Act::default()
-    };
+    let act =
+        Act { classes: class.into(), operation: Cow::Owned(operation), facts, ..Act::default() };
     Action::new(Protocol::Http, vec![act])
 }
 
@@ -74,7 +70,8 @@ fn is_id(segment: &[u8]) -> bool {
             8 | 13 | 18 | 23 => *byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         });
-    let mail = segment.contains(&b'@') || segment.windows(3).any(|w| w.eq_ignore_ascii_case(b"%40"));
+    let mail =
+        segment.contains(&b'@') || segment.windows(3).any(|w| w.eq_ignore_ascii_case(b"%40"));
     let base64 = segment.len() >= 22
         && segment.iter().any(u8::is_ascii_digit)
         && segment.iter().any(u8::is_ascii_uppercase)
@@ -94,7 +91,10 @@ mod tests {
             ("/orders/7", "GET /orders/{id}"),
             ("/orders/7/lines/", "GET /orders/{id}/lines/"),
             ("/u/0192d3a4-0000-7000-8000-00000000abcd", "GET /u/{id}"),
-            ("/u/0192d3a4-0000-7000-8000-00000000abcg", "GET /u/0192d3a4-0000-7000-8000-00000000abcg"),
+            (
+                "/u/0192d3a4-0000-7000-8000-00000000abcg",
+                "GET /u/0192d3a4-0000-7000-8000-00000000abcg",
+            ),
             ("/c/0123456789abcdef", "GET /c/{id}"),
             ("/c/deadbeef", "GET /c/deadbeef"),
             ("/m/a@b.example", "GET /m/{id}"),

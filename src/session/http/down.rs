@@ -4,12 +4,14 @@
 //! Never: the end of an answer before its row; framing as the target wrote it.
 
 use crate::decide::Permit;
+use crate::decide::http::Part;
 use crate::fault::{Fault, FaultKind, Target};
 use crate::limits;
 use crate::metrics::{Timed, Verdict};
 use crate::record::entry::{Outcome, Response};
 use crate::record::{Entry, Receipt};
 use crate::session::Stage;
+use crate::wire::LegId;
 use crate::wire::http::Refused;
 use crate::wire::http::h1::read::Kind;
 use crate::wire::http::h1::write::{self, Backward};
@@ -18,7 +20,6 @@ use crate::wire::http::head::{Head, Version};
 use crate::wire::http::pass::Pass;
 use crate::wire::http::reply::Manner;
 use crate::wire::http::ws::handshake::Asked;
-use crate::wire::LegId;
 
 use super::exchange::{Down, Exchange, Up};
 use super::tenure::Trouble;
@@ -119,7 +120,7 @@ impl Session {
         let backward = Backward { version, framing, pass, added: &[], close: false };
         write::answer(&mut out, head, &backward);
         let receipt = tenure.ledger.covered(stage);
-        self.link.forward(Permit::housekeeping("interim answer"), receipt, &out);
+        self.link.forward(Permit::plumbing(Part::Interim), receipt, &out);
     }
 
     /// The head goes to the client, with the framing that it can read.
@@ -144,9 +145,8 @@ impl Session {
             (framing, _) => framing,
         };
         // Content that still comes of a request that is answered already is not waited for.
-        self.link.closing |= !matches!(exchange.up, Up::Sent)
-            || for_client == Framing::UntilClose
-            || self.draining;
+        self.link.closing |=
+            !matches!(exchange.up, Up::Sent) || for_client == Framing::UntilClose || self.draining;
         let target = tenure.snapshot.settings.targets.get(tenure.target);
         let changed = match target.and_then(|target| target.http.as_ref()) {
             Some(http) if !http.sends_client_host => {
@@ -171,7 +171,7 @@ impl Session {
             return self.finish(&out, stage);
         }
         let receipt = tenure.ledger.covered(stage);
-        self.link.forward(Permit::housekeeping("head of an answer"), receipt, &out);
+        self.link.forward(Permit::plumbing(Part::Answer), receipt, &out);
         exchange.down = Down::Content {
             body: Body::new(framing),
             trailers: Head::default(),
@@ -196,7 +196,7 @@ impl Session {
             self.link.say(|out| write::chunk_head(out, data.len()));
         }
         let receipt = tenure.ledger.covered(stage);
-        self.link.forward(Permit::housekeeping("content of an answer"), receipt, data);
+        self.link.forward(Permit::plumbing(Part::Answer), receipt, data);
         if is_chunked {
             self.link.say(|out| out.extend_from_slice(write::CHUNK_END));
         }
@@ -229,7 +229,7 @@ impl Session {
             let kind = FaultKind::Record(crate::fault::Refused::Full);
             return self.close(Some(Fault::new(crate::wire::Side::Client, kind)), stage);
         };
-        self.link.forward(Permit::housekeeping("end of an answer"), receipt, last);
+        self.link.forward(Permit::plumbing(Part::Answer), receipt, last);
         self.release(|back| back.after(is_whole));
         self.next_request(stage);
         if !matches!(self.phase, Phase::Closed) {
@@ -350,7 +350,7 @@ impl Session {
         exchange.again = true;
         exchange.down = Down::Silent;
         let receipt = tenure.ledger.covered(stage);
-        exchange.up = Up::Waiting(Permit::housekeeping("request sent again"), receipt);
+        exchange.up = Up::Waiting(Permit::plumbing(Part::Again), receipt);
         self.release(|_| crate::session::After::Close);
         self.lease(false, stage);
         true

@@ -47,7 +47,7 @@ impl Session {
         let mut exchange = Box::new(Exchange::new(request, tenure, stage));
         match verdict {
             Verdict::Allow(permit, rule) => {
-                exchange.rule = rule;
+                exchange.rule = rule.rule();
                 self.admit(exchange, permit, stage);
             }
             Verdict::Deny(reason) => {
@@ -87,12 +87,7 @@ impl Session {
     }
 
     /// Nothing of what cannot be recorded goes on.
-    fn not_recorded(
-        &mut self,
-        exchange: Exchange,
-        refused: JournalRefused,
-        stage: &mut Stage<'_>,
-    ) {
+    fn not_recorded(&mut self, exchange: Exchange, refused: JournalRefused, stage: &mut Stage<'_>) {
         self.turn_away(Trouble::Record(refused), Some(exchange.request), stage);
     }
 
@@ -130,7 +125,7 @@ impl Session {
     fn gather(&mut self, mut exchange: Box<Exchange>, terms: HoldTerms, stage: &mut Stage<'_>) {
         let too_long = exchange.request.framing.length();
         if too_long.is_some_and(|length| length > limits::HTTP_HELD_BYTES_MAX as u64) {
-            exchange.rule = terms.rule;
+            exchange.rule = terms.rule();
             return self.refuse_large(exchange, stage);
         }
         if exchange.request.expects {
@@ -170,15 +165,16 @@ impl Session {
     ) {
         let id = new_id(stage.now, stage.random);
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
-        exchange.rule = RuleName::clone(&terms.rule);
+        exchange.rule = terms.rule();
         exchange.approval = Some(id);
         let ask = Ask::open(id, terms, &tenure.identity.user, stage.now);
         let counted = Presence::new(tenure.meter().clone(), |it| &it.held);
         let held = Held { ask, seq: exchange.seq, _counted: counted };
+        let terms_rule = held.ask.terms.rule();
         let ruled = Ruled {
             seq: held.seq,
             decision: Decision::Hold,
-            rule: &held.ask.terms.rule,
+            rule: &terms_rule,
             approval: Some(id),
         };
         let recorded = record(&exchange, &ruled, tenure, stage)
@@ -337,12 +333,7 @@ fn row_text(exchange: &Exchange) -> Vec<u8> {
     shown
 }
 
-fn summary(
-    exchange: &Exchange,
-    held: &Held,
-    tenure: &Tenure,
-    stage: &Stage<'_>,
-) -> AskSummary {
+fn summary(exchange: &Exchange, held: &Held, tenure: &Tenure, stage: &Stage<'_>) -> AskSummary {
     let text = row_text(exchange);
     let ask = &held.ask;
     let shown = text.get(..SHOWN_BYTES_MAX).unwrap_or(&text);
@@ -353,10 +344,11 @@ fn summary(
         user: tenure.identity.user.clone(),
         target: tenure.target_name.clone(),
         role: tenure.credential.role.clone(),
-        rule: ask.terms.rule.to_string(),
+        rule: ask.terms.rule().to_string(),
         text: String::from_utf8_lossy(shown).into_owned(),
-        approvers: ask.terms.approvers.clone(),
-        quorum: ask.terms.quorum,
+        approvers: ask.terms.approvers(),
+        quorum: ask.terms.quorum(),
+        parts: ask.parts(),
         requested_at_us: stage.now.wall_us,
         expires_at_us: ask.expires_at_us,
     }
@@ -375,7 +367,7 @@ fn step(
         event,
         approver,
         reason,
-        quorum: held.ask.terms.quorum,
+        quorum: held.ask.terms.quorum(),
         expires_at_us: held.ask.expires_at_us,
     };
     tenure.ledger.record(&Entry::Approval(approval), stage).map(drop)

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use crate::config::settings::{Credential, Durability};
 use crate::decide::rules::{Scope, Who};
-use crate::fault::{Fault, Login, Refused};
+use crate::fault::{Login, Refused};
 use crate::identify::{Identity, role};
 use crate::metrics::{Presence, TargetMeter};
 use crate::record::entry::{SessionEnd, SessionStart};
@@ -119,9 +119,8 @@ impl Tenure {
         let snapshot = Rc::clone(stage.snapshot);
         let settings = snapshot.settings.targets.get(target);
         let settings = settings.ok_or(Trouble::Login(Login::UnknownTarget))?;
-        let credential = role::credential(&settings.credentials, &identity, "")
-            .map_err(Trouble::Login)?
-            .clone();
+        let credential =
+            role::credential(&settings.credentials, &identity, "").map_err(Trouble::Login)?.clone();
         let who = Who {
             identity: &identity,
             target: &settings.name,
@@ -170,9 +169,7 @@ impl Tenure {
 
     /// Whether it is this identity's at this target, under this snapshot.
     pub fn is(&self, identity: &Identity, target: usize, snapshot: &Rc<Snapshot>) -> bool {
-        self.target == target
-            && self.identity == *identity
-            && Rc::ptr_eq(&self.snapshot, snapshot)
+        self.target == target && self.identity == *identity && Rc::ptr_eq(&self.snapshot, snapshot)
     }
 
     /// The rules that can match.
@@ -232,6 +229,4 @@ pub(super) enum Trouble {
     Refused(crate::wire::http::Refused),
     /// The target cannot be reached, or stopped in the middle.
     Target(crate::fault::Target),
-    /// The connection has a fault of its own.
-    Fault(Fault),
 }

@@ -4,6 +4,7 @@
 //! client that reach the target before its 101.
 
 use crate::decide::Permit;
+use crate::decide::http::Part;
 use crate::fault::{Fault, FaultKind};
 use crate::limits;
 use crate::record::entry::Outcome;
@@ -111,7 +112,7 @@ impl Session {
         };
         write::answer(&mut out, head, &backward);
         let receipt = tenure.ledger.covered(stage);
-        self.link.forward(Permit::housekeeping("answer to an upgrade"), receipt, &out);
+        self.link.forward(Permit::plumbing(Part::Answer), receipt, &out);
         let Phase::Busy(exchange) = std::mem::replace(&mut self.phase, Phase::Closed) else {
             return;
         };
@@ -197,7 +198,7 @@ impl Session {
         let Phase::Tunnel(tunnel) = &mut self.phase else { return };
         let mut out = Vec::with_capacity(data.len() + 14);
         let receipt = tenure.ledger.covered(stage);
-        let permit = Permit::housekeeping("frame of a WebSocket");
+        let permit = Permit::plumbing(Part::Frame);
         match side {
             Side::Client => {
                 let mut key = [0; 4];

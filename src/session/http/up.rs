@@ -4,13 +4,14 @@
 //! Never: content that leaves before its chunk; a request sent twice that may run twice.
 
 use crate::decide::Permit;
+use crate::decide::http::Part;
 use crate::fault::{Fault, FaultKind, Login, Target};
 use crate::forward::dial::Dial;
 use crate::limits;
 use crate::record::entry::{Event as Noted, Outcome};
 use crate::session::{After, Lease, Leased, Output, Stage};
-use crate::wire::http::h1::{Body, Framing, Piece, write};
 use crate::wire::http::h1::write::Onward;
+use crate::wire::http::h1::{Body, Framing, Piece, write};
 use crate::wire::http::head::Head;
 use crate::wire::http::pass::Pass;
 use crate::wire::http::reply::{Manner, Reply};
@@ -104,8 +105,7 @@ impl Session {
         if unknown != Unknown::Missing {
             let attrs = serde_json::json!({ "reason": unknown.label() }).to_string();
             let message = "a request came with credentials of nobody whom weir knows";
-            let event =
-                Noted { event: "login-failed", severity: "warn", message, attrs: &attrs };
+            let event = Noted { event: "login-failed", severity: "warn", message, attrs: &attrs };
             self.link.event(&event, stage);
         }
         let takes_tokens = !stage.snapshot.settings.issuers.is_empty();
@@ -125,7 +125,6 @@ impl Session {
             Trouble::Login(_) => "no-access",
             Trouble::Record(_) => "not-recordable",
             Trouble::Target(_) => "target",
-            Trouble::Fault(fault) => fault.label(),
         };
         if !matches!(trouble, Trouble::Record(_)) {
             let attrs = serde_json::json!({ "reason": label }).to_string();
@@ -158,12 +157,7 @@ impl Session {
     }
 
     /// A reply in the place of a request's answer.
-    pub(super) fn answer_self(
-        &mut self,
-        reply: &Reply,
-        exchange: Exchange,
-        stage: &mut Stage<'_>,
-    ) {
+    pub(super) fn answer_self(&mut self, reply: &Reply, exchange: Exchange, stage: &mut Stage<'_>) {
         let request = &exchange.request;
         let is_head = request.is_head();
         let left = self.drop_limit(request);
@@ -303,7 +297,7 @@ impl Session {
         let is_over = matches!(framing, Framing::None | Framing::Length(0));
         if !exchange.content.is_empty() {
             let receipt = tenure.ledger.covered(stage);
-            let permit = Permit::housekeeping("content of a request that was held");
+            let permit = Permit::plumbing(Part::Content);
             back.outbox.forward(permit, receipt, &exchange.content);
         } else if !is_over {
             if request.expects && !exchange.again {
@@ -384,7 +378,7 @@ impl Session {
 
     fn too_much(&mut self, stage: &mut Stage<'_>) {
         let Some((mut exchange, terms)) = self.take_gathering() else { return };
-        exchange.rule = terms.rule;
+        exchange.rule = terms.rule();
         exchange.request.expects = true;
         self.refuse_large(exchange, stage);
     }
@@ -423,7 +417,7 @@ impl Session {
             back.outbox.say(&head);
         }
         let receipt = tenure.ledger.covered(stage);
-        back.outbox.forward(Permit::housekeeping("content of a request"), receipt, data);
+        back.outbox.forward(Permit::plumbing(Part::Content), receipt, data);
         if is_chunked {
             back.outbox.say(write::CHUNK_END);
         }
@@ -440,7 +434,7 @@ impl Session {
             let mut end = Vec::new();
             write::last_chunk(&mut end, Some(&trailers));
             let receipt = tenure.ledger.covered(stage);
-            back.outbox.forward(Permit::housekeeping("end of a request"), receipt, &end);
+            back.outbox.forward(Permit::plumbing(Part::Content), receipt, &end);
         }
         exchange.deadline_us = stage.now.mono_us + limits::HTTP_FIRST_BYTE_US;
     }
@@ -531,7 +525,8 @@ impl Tenure {
         let target = self.snapshot.settings.targets.get(self.target);
         let Some(http) = target.and_then(|target| target.http.as_ref()) else { return };
         let path = [http.path.as_bytes(), head.target()].concat();
-        let host = if http.sends_client_host { head.authority() } else { http.authority.as_bytes() };
+        let host =
+            if http.sends_client_host { head.authority() } else { http.authority.as_bytes() };
         let peer = link.accepted.client_addr.ip().to_string();
         let scheme = if link.tls.is_some() { "https" } else { "http" };
         let forwarded = forwarded(&peer, head.authority(), scheme);

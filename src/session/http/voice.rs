@@ -17,16 +17,7 @@ fn problem(status: u16, kind: &'static str, words: [&'static str; 2]) -> Problem
         504 => "connection_timeout",
         _ => "http_request_denied",
     };
-    Problem {
-        status,
-        kind,
-        title,
-        detail,
-        instance: None,
-        rule: None,
-        error,
-        retry_after_s: None,
-    }
+    Problem { status, kind, title, detail, instance: None, rule: None, error, retry_after_s: None }
 }
 
 /// For what cannot go on.
@@ -67,9 +58,6 @@ pub(super) fn trouble(trouble: Trouble) -> Problem<'static> {
             "target-closed",
             ["The target is gone", "the target closed the connection before its answer was over"],
         ),
-        Trouble::Fault(_) => {
-            problem(500, "internal", ["Internal error", "weir could not handle this request"])
-        }
     }
 }
 
@@ -84,7 +72,8 @@ pub(super) fn bad_answer(label: &'static str) -> Problem<'static> {
 
 /// For a request whose content is needed whole and is not small enough.
 pub(super) fn too_large() -> Problem<'static> {
-    let words = ["Too large", "a person has to see this request whole, and it is too large for that"];
+    let words =
+        ["Too large", "a person has to see this request whole, and it is too large for that"];
     problem(413, "held-content", words)
 }
 
