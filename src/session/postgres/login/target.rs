@@ -437,6 +437,7 @@ impl Login {
             server_version: &answers.reported.server_version,
             durability: link.durability_name(),
             backend_pid: answers.backend_pid,
+            ..SessionStart::default()
         };
         let receipt = core
             .record(&Entry::SessionStart(start), stage)
