@@ -128,6 +128,11 @@ fn listen(
     if let Some(tls) = section.section("tls", &format!("`tls` of {label}"), report) {
         listen.tls = listen_tls(tls, source, report);
     }
+    if protocol == Protocol::Http && listen.tls.is_none() && !listen.address.ip().is_loopback() {
+        let found = format!("{label} takes passwords and tokens in clear from the network");
+        let hint = "or bind it to 127.0.0.1 or [::1]";
+        report.error(section.span(), found, "`tls = { certificate = ..., key = ... }`", hint);
+    }
     let keepalive = format!("`keepalive` of {label}");
     listen.keepalive = reach::keep_alive(&mut section, &keepalive, report);
     listen.unproven = unproven(&mut section, label, report);

@@ -8,7 +8,7 @@ use crate::decide::http::Part;
 use crate::fault::{Fault, FaultKind, Target};
 use crate::limits;
 use crate::metrics::{Timed, Verdict};
-use crate::record::entry::{Outcome, Response};
+use crate::record::entry::{Outcome, Response, ResponseExtra};
 use crate::record::{Entry, Receipt};
 use crate::session::Stage;
 use crate::wire::LegId;
@@ -248,24 +248,31 @@ impl Session {
         let tenure = self.tenures.get_mut(self.current)?;
         exchange.answered.flush(tenure, stage).ok()?;
         let status = match exchange.told.status {
-            0 => String::new(),
-            status => status.to_string(),
+            0 => None,
+            status => Some(i32::from(status)),
         };
+        let answered = &exchange.answered;
+        let digest = answered.digest();
+        let attrs = exchange.sent.attrs();
         let spent_us = stage.now.mono_us.saturating_sub(exchange.at_us);
         let response = Response {
             command_seq: exchange.seq,
             outcome,
-            sqlstate: "",
             error_text,
-            tag: &status,
-            rows_returned: 0,
-            rows_affected: 0,
             duration_us: spent_us,
             first_byte_us: exchange.told.first_byte_us,
-            bytes: exchange.answered.bytes,
-            captured_bytes: exchange.answered.captured,
-            chunks: exchange.answered.chunks,
-            columns: b"",
+            bytes: answered.bytes,
+            captured_bytes: answered.captured,
+            chunks: answered.chunks,
+            extra: ResponseExtra {
+                status,
+                truncated: Some(answered.captured < answered.bytes),
+                body_len: Some(answered.bytes),
+                body_sha256: Some(&digest),
+                attrs: &attrs,
+                ..ResponseExtra::default()
+            },
+            ..Response::default()
         };
         let receipt = tenure.ledger.record(&Entry::Response(response), stage).ok()?;
         if outcome != Outcome::Aborted {
@@ -288,7 +295,7 @@ impl Session {
         self.release(|_| crate::session::After::Close);
         let Phase::Busy(exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
         if let Some(tenure) = self.tenures.get_mut(self.current) {
-            let words = ("502", refused.label());
+            let words = (502, refused.label());
             // A journal that refuses says so itself.
             let _refused_elsewhere =
                 super::gate::unanswered(exchange.seq, Outcome::Aborted, words, tenure, stage);

@@ -9,7 +9,9 @@ use crate::decide::{HoldTerms, Permit, RuleName, Verdict, http};
 use crate::fault::Refused as JournalRefused;
 use crate::limits;
 use crate::metrics::{self, Presence};
-use crate::record::entry::{Approval, Command, Decision, Outcome, Response};
+use crate::record::entry::{
+    Approval, Command, CommandExtra, Decision, Ocsf, Outcome, Response, ResponseExtra,
+};
 use crate::record::{Entry, Receipt, SessionId};
 use crate::session::{Output, Stage, Vote, VoteReply, new_id};
 use crate::wire::http::h1::write;
@@ -17,6 +19,7 @@ use crate::wire::http::reply::{Manner, Problem};
 use crate::wire::http::ws::handshake::Asked;
 
 use super::exchange::{Exchange, Held, Request, Up};
+use super::kept::sha256;
 use super::tenure::{Tenure, Trouble};
 use super::{Phase, Session, text, voice};
 
@@ -98,7 +101,7 @@ impl Session {
         let (seq, approval) = (exchange.seq, exchange.approval);
         let ruled = Ruled { seq, decision: Decision::Deny, rule: &rule, approval };
         let recorded = record(&exchange, &ruled, tenure, stage)
-            .and_then(|_| unanswered(seq, Outcome::Denied, ("403", detail), tenure, stage));
+            .and_then(|_| unanswered(seq, Outcome::Denied, (403, detail), tenure, stage));
         if let Err(refused) = recorded {
             return self.not_recorded(*exchange, refused, stage);
         }
@@ -144,7 +147,7 @@ impl Session {
         let seq = exchange.seq;
         let ruled = Ruled { seq, decision: Decision::Deny, rule: &rule, approval: None };
         let recorded = record(&exchange, &ruled, tenure, stage)
-            .and_then(|_| unanswered(seq, Outcome::Denied, ("413", "too large"), tenure, stage));
+            .and_then(|_| unanswered(seq, Outcome::Denied, (413, "too large"), tenure, stage));
         match recorded {
             Ok(_) => {
                 tenure.totals.denied += 1;
@@ -304,23 +307,48 @@ fn record(
     let request = &exchange.request;
     let action = http::action(&request.head, request.asks == Asked::Websocket);
     let text = row_text(exchange);
+    let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (verb, resource) = (words(request.head.method()), words(request.head.path()));
+    let digest = (!exchange.content.is_empty()).then(|| sha256(&exchange.content));
     let command = Command {
         kind: if request.asks == Asked::Websocket { "websocket" } else { "http" },
         text: &text,
         operation: &action.operation,
         classes: &action.classes,
         objects: &action.objects,
-        params: None,
-        statement: "",
         decision: ruled.decision,
         rule: ruled.rule,
         approval_id: ruled.approval,
+        extra: CommandExtra {
+            ocsf: Some(activity(request.head.method())),
+            verb: &verb,
+            resource: &resource,
+            name: &action.operation,
+            body_len: digest.map(|_| exchange.content.len() as u64),
+            body_sha256: digest.as_ref(),
+            ..CommandExtra::default()
+        },
+        ..Command::default()
     };
     let receipt = tenure.ledger.record_at(ruled.seq, &Entry::Command(command), stage)?;
     if ruled.decision != Decision::Hold {
         tenure.totals.commands += 1;
     }
     Ok(receipt)
+}
+
+/// HTTP Activity of OCSF.
+const fn activity(method: &[u8]) -> Ocsf {
+    let activity_id = match method {
+        b"DELETE" => 2,
+        b"GET" => 3,
+        b"HEAD" => 4,
+        b"OPTIONS" => 5,
+        b"POST" => 6,
+        b"PUT" => 7,
+        _ => 99,
+    };
+    Ocsf { class_uid: 4002, activity_id }
 }
 
 /// The head as received, and the content if it was gathered and fits.
@@ -369,6 +397,7 @@ fn step(
         reason,
         quorum: held.ask.terms.quorum(),
         expires_at_us: held.ask.expires_at_us,
+        ..Approval::default()
     };
     tenure.ledger.record(&Entry::Approval(approval), stage).map(drop)
 }
@@ -377,24 +406,17 @@ fn step(
 pub(super) fn unanswered(
     seq: u64,
     outcome: Outcome,
-    (status, error_text): (&str, &str),
+    (status, error_text): (u16, &str),
     tenure: &mut Tenure,
     stage: &mut Stage<'_>,
 ) -> Result<Receipt, JournalRefused> {
+    let status = Some(i32::from(status));
     let response = Response {
         command_seq: seq,
         outcome,
-        sqlstate: "",
         error_text,
-        tag: status,
-        rows_returned: 0,
-        rows_affected: 0,
-        duration_us: 0,
-        first_byte_us: 0,
-        bytes: 0,
-        captured_bytes: 0,
-        chunks: 0,
-        columns: b"",
+        extra: ResponseExtra { status, ..ResponseExtra::default() },
+        ..Response::default()
     };
     tenure.ledger.record(&Entry::Response(response), stage)
 }

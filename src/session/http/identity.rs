@@ -3,17 +3,17 @@
 //! In: a request's credentials, facts of TLS, the snapshot. Out: an identity, or a challenge.
 //! Never: a difference between an unknown user and a wrong password; a password or token kept.
 
-use std::rc::Rc;
+use std::sync::Arc;
 
-use ring::digest::{SHA256, digest};
-
+use crate::config::settings::Settings;
 use crate::fault::Token;
 use crate::identify::{Identity, Method, certificate, token};
-use crate::session::{Snapshot, Stage};
+use crate::session::Stage;
 use crate::wire::http::auth::{Credentials, credentials};
 use crate::wire::http::head::Head;
 use crate::wire::http::name::Name;
 
+use super::kept::sha256;
 use super::link::Link;
 
 /// What the last request of the connection proved: the next one mostly says the same.
@@ -27,7 +27,7 @@ struct Proof {
     /// SHA-256 of the field's value.
     digest: [u8; 32],
     identity: Identity,
-    snapshot: Rc<Snapshot>,
+    settings: Arc<Settings>,
     /// UTC microseconds; a token ends.
     until_us: i64,
 }
@@ -73,7 +73,7 @@ impl Proven {
         let hash = sha256(value);
         if let Some(proof) = &self.last
             && proof.digest == hash
-            && Rc::ptr_eq(&proof.snapshot, stage.snapshot)
+            && Arc::ptr_eq(&proof.settings, &stage.snapshot.settings)
             && stage.now.wall_us < proof.until_us
         {
             return Ok(proof.identity.clone());
@@ -84,18 +84,10 @@ impl Proven {
             Credentials::Bearer(token) => by_token(token, stage)?,
             Credentials::Other => return Err(Unknown::Wrong),
         };
-        let snapshot = Rc::clone(stage.snapshot);
-        self.last = Some(Proof { digest: hash, identity: identity.clone(), snapshot, until_us });
+        let settings = Arc::clone(&stage.snapshot.settings);
+        self.last = Some(Proof { digest: hash, identity: identity.clone(), settings, until_us });
         Ok(identity)
     }
-}
-
-fn sha256(bytes: &[u8]) -> [u8; 32] {
-    let mut hash = [0; 32];
-    for (to, from) in hash.iter_mut().zip(digest(&SHA256, bytes).as_ref()) {
-        *to = *from;
-    }
-    hash
 }
 
 fn by_certificate(link: &Link, stage: &Stage<'_>) -> Option<Identity> {

@@ -33,6 +33,8 @@ mod tunnel;
 mod up;
 mod voice;
 
+use std::sync::Arc;
+
 use crate::config::settings::Durability;
 use crate::fault::{Fault, FaultKind};
 use crate::forward::Outbox;
@@ -263,11 +265,15 @@ impl Session {
     }
 
     fn snapshot_changed(&mut self, stage: &mut Stage<'_>) {
-        // Tenures of older snapshots end when nothing of theirs is under way.
-        if matches!(self.phase, Phase::Idle | Phase::Handshake) {
-            for tenure in self.tenures.drain(..) {
-                tenure.end("reload", stage);
-            }
+        // Tenures of older settings end when nothing of theirs is under way.
+        if !matches!(self.phase, Phase::Idle | Phase::Handshake) {
+            return;
+        }
+        let settings = &stage.snapshot.settings;
+        let is_old = |tenure: &mut Tenure| !Arc::ptr_eq(&tenure.snapshot.settings, settings);
+        let old: Vec<Tenure> = self.tenures.extract_if(.., is_old).collect();
+        for tenure in old {
+            tenure.end("reload", stage);
         }
     }
 }
@@ -294,6 +300,11 @@ impl Driven for Session {
 
     fn handle(&mut self, event: Event<'_>, stage: &mut Stage<'_>) {
         if matches!(self.phase, Phase::Closed) {
+            if matches!(event, Event::Panic) {
+                // The call that panicked had taken the phase out of its place.
+                let fault = Fault::new(Side::Client, FaultKind::Internal);
+                self.link.output(Output::Close(Some(fault)));
+            }
             return;
         }
         match event {

@@ -167,9 +167,11 @@ impl Tenure {
         })
     }
 
-    /// Whether it is this identity's at this target, under this snapshot.
+    /// Whether it is this identity's at this target, under the settings of this snapshot.
     pub fn is(&self, identity: &Identity, target: usize, snapshot: &Rc<Snapshot>) -> bool {
-        self.target == target && self.identity == *identity && Rc::ptr_eq(&self.snapshot, snapshot)
+        self.target == target
+            && self.identity == *identity
+            && Arc::ptr_eq(&self.snapshot.settings, &snapshot.settings)
     }
 
     /// The rules that can match.

@@ -9,7 +9,7 @@ use crate::fault::{Fault, FaultKind, Login, Target};
 use crate::forward::dial::Dial;
 use crate::limits;
 use crate::record::entry::{Event as Noted, Outcome};
-use crate::session::{After, Lease, Leased, Output, Stage};
+use crate::session::{After, Lease, Leased, Output, Refresh, Stage};
 use crate::wire::http::h1::write::Onward;
 use crate::wire::http::h1::{Body, Framing, Piece, write};
 use crate::wire::http::head::Head;
@@ -107,6 +107,12 @@ impl Session {
             let message = "a request came with credentials of nobody whom weir knows";
             let event = Noted { event: "login-failed", severity: "warn", message, attrs: &attrs };
             self.link.event(&event, stage);
+        }
+        if let Unknown::Keys(index, _) = unknown
+            && let Some(issuer) = stage.snapshot.settings.issuers.get(index)
+        {
+            // The client asks again; by then its issuer's newer keys may be there.
+            self.link.output(Output::Refresh(Refresh::Keys(issuer.policy.issuer.clone())));
         }
         let takes_tokens = !stage.snapshot.settings.issuers.is_empty();
         let reply = voice::unknown(unknown, Manner::of(&request.head), takes_tokens);
@@ -445,8 +451,7 @@ impl Session {
         let Phase::Busy(exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let problem = voice::trouble(trouble);
-        let status = problem.status.to_string();
-        let words = (status.as_str(), problem.kind);
+        let words = (problem.status, problem.kind);
         // A journal that refuses says so itself; nothing of a target's is said here.
         let _refused_elsewhere =
             gate::unanswered(exchange.seq, Outcome::Aborted, words, tenure, stage);
