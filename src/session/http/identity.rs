@@ -81,7 +81,7 @@ impl Proven {
         self.last = None;
         let (identity, until_us) = match credentials(value) {
             Credentials::Basic { user, password } => by_password(&user, &password, link, stage)?,
-            Credentials::Bearer(token) => by_token(token, stage)?,
+            Credentials::Bearer(token) => by_token(token, link, stage)?,
             Credentials::Other => return Err(Unknown::Wrong),
         };
         let settings = Arc::clone(&stage.snapshot.settings);
@@ -99,13 +99,13 @@ fn by_certificate(link: &Link, stage: &Stage<'_>) -> Option<Identity> {
 fn by_password(
     user: &str,
     password: &str,
-    _link: &Link,
+    link: &Link,
     stage: &mut Stage<'_>,
 ) -> Result<(Identity, i64), Unknown> {
     let snapshot = stage.snapshot;
     let known = snapshot.settings.users.iter().find(|known| known.name == user);
     if known.is_none() && password.starts_with("ey") && password.contains('.') {
-        return by_token(password.as_bytes(), stage);
+        return by_token(password.as_bytes(), link, stage);
     }
     let verifier = known.map(|known| &known.verifier);
     let seed = &snapshot.mock_seed;
@@ -119,7 +119,11 @@ fn by_password(
     }
 }
 
-fn by_token(token: &[u8], stage: &Stage<'_>) -> Result<(Identity, i64), Unknown> {
+fn by_token(token: &[u8], link: &Link, stage: &Stage<'_>) -> Result<(Identity, i64), Unknown> {
+    // As with PostgreSQL: whoever reads it on its way could use it everywhere.
+    if link.tls.is_none() {
+        return Err(Unknown::Token(Token::Plaintext));
+    }
     let snapshot = stage.snapshot;
     let known = snapshot.settings.issuers.iter().enumerate().map(|(index, issuer)| {
         let keys = snapshot.keys.get(index).and_then(|published| published.keys.as_deref());

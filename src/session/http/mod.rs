@@ -406,3 +406,6 @@ impl Driven for Session {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

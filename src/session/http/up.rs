@@ -114,7 +114,7 @@ impl Session {
             // The client asks again; by then its issuer's newer keys may be there.
             self.link.output(Output::Refresh(Refresh::Keys(issuer.policy.issuer.clone())));
         }
-        let takes_tokens = !stage.snapshot.settings.issuers.is_empty();
+        let takes_tokens = self.link.tls.is_some() && !stage.snapshot.settings.issuers.is_empty();
         let reply = voice::unknown(unknown, Manner::of(&request.head), takes_tokens);
         self.reply_only(&reply, request, stage);
     }
