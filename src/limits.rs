@@ -160,6 +160,22 @@ pub const HTTP_EXTENSIONS_BYTES_MAX: usize = 16 << 10;
 pub const HTTP_TRAILERS_MAX: usize = 16;
 /// Trailers of one body, together.
 pub const HTTP_TRAILER_BYTES_MAX: usize = 8 << 10;
+/// A head has this long from its first byte, and a new connection until one.
+pub const HTTP_HEAD_US: u64 = 10_000_000;
+/// A client may be silent for this long between two requests.
+pub const HTTP_IDLE_US: u64 = 60_000_000;
+/// Between two pieces of content.
+pub const HTTP_PIECE_US: u64 = 60_000_000;
+/// From the end of a request to the first byte of its answer.
+pub const HTTP_FIRST_BYTE_US: u64 = 60_000_000;
+/// Content that is held whole, because a person or a rule has to see it.
+pub const HTTP_HELD_BYTES_MAX: usize = 1 << 20;
+/// Content of a request that was answered already, read and dropped so that the connection lives.
+pub const HTTP_DROPPED_BYTES_MAX: usize = 64 << 10;
+/// Identities and targets of one connection, of which each is a session in the record.
+pub const HTTP_TENURES_MAX: usize = 16;
+/// A WebSocket may be silent for this long.
+pub const WEBSOCKET_IDLE_US: u64 = 600_000_000;
 /// An event of a stream of server-sent events.
 pub const SSE_EVENT_BYTES_MAX: usize = 1 << 20;
 /// A message of a WebSocket that is held whole.

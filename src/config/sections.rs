@@ -3,6 +3,7 @@
 //! In: a `Section`. Out: its part of `Settings`; where a problem was reported, a filler that never
 //! leaves `load`. Never: a decision about another section; references are checked in `rules`.
 
+mod http;
 mod oidc;
 pub(super) mod reach;
 mod rules;
@@ -90,7 +91,8 @@ pub(super) const JOURNAL_DEFAULT: JournalSettings = JournalSettings {
 };
 
 /// The listeners that a file may have: `[listen.NAME]`, or `[[listen.NAME]]` for several.
-const LISTENERS: [(&str, Protocol); 2] = [("postgres", Protocol::Postgres), ("ssh", Protocol::Ssh)];
+const LISTENERS: [(&str, Protocol); 3] =
+    [("postgres", Protocol::Postgres), ("http", Protocol::Http), ("ssh", Protocol::Ssh)];
 
 fn listeners(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Vec<Listen> {
     let mut found = Vec::new();
@@ -129,6 +131,11 @@ fn listen(
         listen.host_keys = ssh::host_keys(&mut section, source, report);
     } else if let Some(tls) = section.section("tls", &format!("`tls` of {label}"), report) {
         listen.tls = listen_tls(tls, source, report);
+    }
+    if protocol == Protocol::Http && listen.tls.is_none() && !listen.address.ip().is_loopback() {
+        let found = format!("{label} takes passwords and tokens in clear from the network");
+        let hint = "or bind it to 127.0.0.1 or [::1]";
+        report.error(section.span(), found, "`tls = { certificate = ..., key = ... }`", hint);
     }
     let keepalive = format!("`keepalive` of {label}");
     listen.keepalive = reach::keep_alive(&mut section, &keepalive, report);

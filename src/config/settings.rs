@@ -334,6 +334,23 @@ pub struct Target {
     pub host_keys: Vec<Vec<u8>>,
     /// Credentials, in the order of the file: the first whose groups match is used.
     pub credentials: Vec<Credential>,
+    /// What only targets of HTTP have.
+    pub http: Option<HttpTarget>,
+}
+
+/// How a target of HTTP is named.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpTarget {
+    /// The host that clients ask for.
+    pub host: String,
+    /// The host and port of `address`.
+    pub authority: String,
+    /// The path of `address`, without a slash at its end.
+    pub path: String,
+    /// The target gets the client's `Host`, and not its own authority.
+    pub sends_client_host: bool,
+    /// It is reached by `https`.
+    pub is_tls: bool,
 }
 
 /// What weir logs in with.
@@ -345,6 +362,8 @@ pub struct Credential {
     pub password: Secret,
     /// What an SSH target is shown instead of a password.
     pub proof: Option<SshProof>,
+    /// A field of HTTP.
+    pub header: Option<Header>,
     /// Groups that may use it; empty means everybody.
     pub groups: Vec<String>,
 }
@@ -381,6 +400,15 @@ pub enum SshProof {
         /// How long a certificate is valid, seconds.
         ttl_s: u64,
     },
+}
+
+/// A field that weir adds to what it sends to a target.
+#[derive(Clone, Debug)]
+pub struct Header {
+    /// Its name.
+    pub name: String,
+    /// Its value.
+    pub value: Secret,
 }
 
 /// A user of weir.

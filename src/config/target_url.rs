@@ -179,8 +179,10 @@ fn target(url: &str) -> Result<Target, TargetUrlError> {
             role,
             password: Secret::new(decode(password, "password")?),
             proof: None,
+            header: None,
             groups: Vec::new(),
         }],
+        http: None,
     })
 }
 

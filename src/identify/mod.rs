@@ -33,6 +33,8 @@ pub enum Method {
     Scram,
     /// A password that weir has a verifier of, bound to the TLS connection.
     ScramPlus,
+    /// A password that weir has a verifier of, as HTTP gives it.
+    Basic,
     /// A certificate of the client.
     Certificate,
     /// A token of an issuer.
@@ -49,6 +51,7 @@ impl Method {
         match self {
             Method::Scram => "scram-sha-256",
             Method::ScramPlus => "scram-sha-256-plus",
+            Method::Basic => "basic",
             Method::Certificate => "certificate",
             Method::Oidc => "oidc",
             Method::SshKey => "ssh-key",
@@ -60,7 +63,7 @@ impl Method {
     /// packet is free to ask for a role at the target.
     pub const fn leaves_user_free(self) -> bool {
         match self {
-            Method::Scram | Method::ScramPlus => false,
+            Method::Scram | Method::ScramPlus | Method::Basic => false,
             Method::Certificate | Method::Oidc | Method::SshKey | Method::SshCertificate => true,
         }
     }

@@ -42,6 +42,7 @@ mod tests {
             role: role.to_owned(),
             password: Secret::new(String::new()),
             proof: None,
+            header: None,
             groups: groups.iter().map(|&group| group.to_owned()).collect(),
         };
         vec![

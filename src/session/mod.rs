@@ -4,6 +4,7 @@
 
 mod capture;
 pub mod desk;
+pub mod http;
 mod meter;
 pub mod postgres;
 mod room;
@@ -55,6 +56,8 @@ pub enum Session {
     Postgres(postgres::Machine),
     /// SSH.
     Ssh(Box<ssh::Machine>),
+    /// HTTP.
+    Http(Box<http::Session>),
     /// What a test of the shard says.
     #[cfg(test)]
     Scripted(Box<dyn Driven>),
@@ -74,8 +77,9 @@ impl Session {
         }
         match accepted.protocol {
             Protocol::Postgres => Session::Postgres(postgres::Machine::accept(accepted, stage)),
+            Protocol::Http => Session::Http(Box::new(http::Session::accept(accepted, stage))),
             Protocol::Ssh => Session::Ssh(Box::new(ssh::Machine::accept(accepted, stage))),
-            Protocol::Http | Protocol::Kubernetes => {
+            Protocol::Kubernetes => {
                 unreachable!("the configuration has no listener of {}", accepted.protocol.name())
             }
         }
@@ -85,8 +89,9 @@ impl Session {
     pub fn turned_away(protocol: Protocol, detail: &str) -> Vec<u8> {
         match protocol {
             Protocol::Postgres => postgres::voice::turned_away(detail),
+            Protocol::Http => http::turned_away(detail),
             Protocol::Ssh => ssh::voice::turned_away(),
-            Protocol::Http | Protocol::Kubernetes => Vec::new(),
+            Protocol::Kubernetes => Vec::new(),
         }
     }
 }
@@ -97,6 +102,7 @@ macro_rules! each {
         match $session {
             Session::Postgres($inner) => $call,
             Session::Ssh($inner) => $call,
+            Session::Http($inner) => $call,
             #[cfg(test)]
             Session::Scripted($inner) => $call,
         }

@@ -389,6 +389,7 @@ fn settings(options: Options) -> Settings {
             durability: Durability::Write,
             capture: Capture::Summary,
             credentials: Vec::new(),
+            http: None,
         }],
         users: Vec::new(),
         issuers: Vec::new(),

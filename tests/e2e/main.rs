@@ -10,6 +10,7 @@ mod crash;
 mod differential;
 mod drivers;
 mod hostile;
+mod http;
 mod identity;
 mod load;
 mod masking;

@@ -186,6 +186,7 @@ fn credentials(
             role: role.value.to_owned(),
             password: password.unwrap_or_else(|| Secret::new(String::new())),
             proof,
+            header: None,
             groups: groups.iter().map(|group| group.value.to_owned()).collect(),
         });
     }

@@ -424,11 +424,11 @@ impl Open {
 fn summary(held: &Held, open: &Open, core: &Core, stage: &Stage<'_>) -> AskSummary {
     let ask = &held.ask;
     let text = &held.wanted.text;
-    let shown = text.get(..SHOWN_BYTES_MAX).unwrap_or(text);
     let shown = match held.wanted.kind {
-        "exec" => String::from_utf8_lossy(shown).into_owned(),
-        kind => format!("{kind} {}", String::from_utf8_lossy(shown)).trim_end().to_owned(),
+        "exec" => String::from_utf8_lossy(text).into_owned(),
+        kind => format!("{kind} {}", String::from_utf8_lossy(text)).trim_end().to_owned(),
     };
+    let action = &held.wanted.action;
     AskSummary {
         id: ask.id,
         session_id: core.accepted.session_id,
@@ -438,6 +438,9 @@ fn summary(held: &Held, open: &Open, core: &Core, stage: &Stage<'_>) -> AskSumma
         role: open.link.role.clone(),
         rule: ask.terms.rule().to_string(),
         text: shown,
+        params: String::new(),
+        classes: action.classes.iter().map(ToString::to_string).collect(),
+        objects: action.objects.iter().map(Object::marked).collect(),
         approvers: ask.terms.approvers(),
         quorum: ask.terms.quorum(),
         parts: ask.parts(),
@@ -462,6 +465,7 @@ fn command<'c>(wanted: &'c Wanted, ruled: &Ruled<'c>) -> Command<'c> {
         decision: ruled.decision,
         rule: ruled.rule,
         approval_id: ruled.approval_id,
+        ..Command::default()
     }
 }
 
@@ -489,17 +493,8 @@ fn record_denial(
     let response = Response {
         command_seq: seq,
         outcome: Outcome::Denied,
-        sqlstate: "",
         error_text: words,
-        tag: "",
-        rows_returned: 0,
-        rows_affected: 0,
-        duration_us: 0,
-        first_byte_us: 0,
-        bytes: 0,
-        captured_bytes: 0,
-        chunks: 0,
-        columns: b"",
+        ..Response::default()
     };
     core.record(&Entry::Response(response), stage)
 }
@@ -520,6 +515,7 @@ fn record_step(
         reason,
         quorum: ask.terms.quorum(),
         expires_at_us: ask.expires_at_us,
+        ..Approval::default()
     };
     core.record(&Entry::Approval(approval), stage).map(drop)
 }

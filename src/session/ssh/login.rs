@@ -419,7 +419,7 @@ impl Machine {
             server_addr: &address,
             server_version: target.transport.their_version(),
             durability: open.durability_name(),
-            backend_pid: 0,
+            ..SessionStart::default()
         };
         let recorded = self.core.record(&Entry::SessionStart(start), stage);
         let receipt = recorded.map_err(|why| client_fault(FaultKind::Record(why)))?;

@@ -6,7 +6,7 @@
 use crate::config::settings::Durability;
 use crate::fault::Refused;
 use crate::limits::CHUNK_BYTES_MAX;
-use crate::record::entry::{Chunk, Outcome, Response};
+use crate::record::entry::{Chunk, Outcome, Response, ResponseExtra};
 use crate::record::pty_events::{Kind, Writer, put_varint};
 use crate::record::{Entry, Receipt};
 use crate::session::Stage;
@@ -134,6 +134,7 @@ impl Run {
             byte_offset: self.offset,
             encoding: ENCODING,
             payload: &payload,
+            at_us: None,
         };
         let receipt = core.record(&Entry::Chunk(chunk), stage)?;
         self.chunks += 1;
@@ -168,17 +169,18 @@ impl Run {
         let response = Response {
             command_seq: self.seq,
             outcome,
-            sqlstate: "",
-            error_text: "",
             tag: &tag,
-            rows_returned: 0,
-            rows_affected: 0,
             duration_us: now_us.saturating_sub(self.started_us),
             first_byte_us: self.first_byte_us.unwrap_or_default(),
             bytes: self.bytes,
             captured_bytes: self.captured,
             chunks: self.chunks,
-            columns: b"",
+            extra: ResponseExtra {
+                status: self.status.and_then(|status| i32::try_from(status).ok()),
+                signal: &self.signal,
+                ..ResponseExtra::default()
+            },
+            ..Response::default()
         };
         core.record(&Entry::Response(response), stage)
     }

@@ -41,6 +41,7 @@ fn snapshot_of(login: TokenLogin, keys: Option<KeySet>, answers: u64) -> Rc<Snap
         proof: None,
         role: "reader".to_owned(),
         password: Secret::new("hidden".to_owned()),
+        header: None,
         groups: vec!["dba".to_owned()],
     };
     settings.targets[0].credentials.insert(0, reader);
