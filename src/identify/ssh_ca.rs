@@ -2,8 +2,8 @@
 //!
 //! In: a certificate whose own signature and whose key's proof are right, the authorities of the
 //! configuration, the address and the time. Out: an identity, and what the certificate grants.
-//! Never: a certificate of a host, without principals, outside of its time or its addresses, of a CA
-//! that is not configured, or with a critical option that weir does not know.
+//! Never: a certificate of a host, without principals, outside of its time or its addresses, of a
+//! CA that is not configured, or with a critical option that weir does not know.
 
 use std::net::IpAddr;
 
@@ -79,8 +79,8 @@ pub fn identity(
     Some((Identity { user, groups, method: Method::SshCertificate }, grants))
 }
 
-/// Whether a critical option is one of weir's, and met. `force-command` is not: it would replace what
-/// the rules were asked about.
+/// Whether a critical option is one of weir's, and met. `force-command` is not: it would replace
+/// what the rules were asked about.
 fn is_met((name, value): &(String, String), circumstances: &Circumstances) -> bool {
     match name.as_str() {
         "source-address" => value.split(',').any(|network| is_in(network, circumstances.source)),

@@ -12,8 +12,8 @@
 //!   varint: seven bits each byte, low ones first, the high bit set on all bytes but the last
 //! ```
 //!
-//! The first event of a stream counts from the start of its row. A chunk begins where the one before
-//! it ended: what is known of the time at its start is the sum of all before it.
+//! The first event of a stream counts from the start of its row. A chunk begins where the one
+//! before it ended: what is known of the time at its start is the sum of all before it.
 
 /// Kinds of events; the numbers stand in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -33,8 +33,8 @@ pub enum Kind {
     InputEof = 6,
     /// No more output.
     OutputEof = 7,
-    /// The end: an exit status as a varint, or a signal's name. The first byte tells them apart: `0`
-    /// or `1`.
+    /// The end: an exit status as a varint, or a signal's name. The first byte tells them apart:
+    /// `0` or `1`.
     Exit = 8,
     /// Words of weir's to the client.
     Notice = 9,

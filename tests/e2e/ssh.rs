@@ -37,7 +37,8 @@ impl Sshd {
         let folder = scratch.path().display();
         let config = format!(
             "Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\n\
-             AuthorizedKeysFile {folder}/authorized\nTrustedUserCAKeys {folder}/ca.pub\nStrictModes no\nUsePAM no\n\
+             AuthorizedKeysFile {folder}/authorized\nTrustedUserCAKeys {folder}/ca.pub\n\
+             StrictModes no\nUsePAM no\n\
              PermitRootLogin yes\nMaxStartups 100:30:200\nMaxSessions 100\n\
              Subsystem sftp /usr/lib/openssh/sftp-server\n"
         );

@@ -1,7 +1,7 @@
 //! What the text of an exec request is: a command, a transfer, a repository; plain words or code.
 //!
-//! In: the text, as bytes. Out: `Program`. Never: a guess about code: a text that a shell could read
-//! in another way than as plain words is compound, whatever it begins with.
+//! In: the text, as bytes. Out: `Program`. Never: a guess about code: a text that a shell could
+//! read in another way than as plain words is compound, whatever it begins with.
 //!
 //! | text | program |
 //! |---|---|

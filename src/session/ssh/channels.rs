@@ -9,11 +9,11 @@
 //!
 //! ```text
 //!                     confirmed            asked             allowed
-//!   Opening --------------------> Idle ------------> Asking ---------> Running --both CLOSE--> gone
-//!      | refused                                       | refused or held
-//!      '--> gone                                       |
-//!                   Refusing <-------------------------+--> Held (messages of the client wait)
-//!                      '- replies before it are due, then words, status 126, EOF, CLOSE --> Swallowing
+//!   Opening ---------------> Idle ---------> Asking ---------> Running --both CLOSE--> gone
+//!      | refused                               | refused or held
+//!      '--> gone                               |
+//!               Refusing <---------------------+--> Held (messages of the client wait)
+//!                  '- what is due before it, words, status 126, EOF, CLOSE --> Swallowing
 //! ```
 
 mod verdict;

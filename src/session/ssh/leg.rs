@@ -1,10 +1,11 @@
 //! One connection of a session: its transport, and the messages that wait for its keys.
 //!
 //! In: bytes of the peer; messages with their permits and receipts. Out: messages; sealed bytes in
-//! the outbox. Never: a message sealed before its permit and its receipt are there, or out of order.
+//! the outbox. Never: a message sealed before its permit and its receipt are there, or out of
+//! order.
 //!
-//! A message is sealed when it is queued, because packets are numbered: what the outbox holds may be
-//! cut anywhere, and leaves when its record is safe.
+//! A message is sealed when it is queued, because packets are numbered: what the outbox holds may
+//! be cut anywhere, and leaves when its record is safe.
 
 use std::collections::VecDeque;
 use std::ops::Range;

@@ -1,8 +1,8 @@
 //! OpenSSH certificates: read and verified, and made for targets (PROTOCOL.certkeys).
 //!
 //! In: a blob of a peer; what a certificate of weir's is to say. Out: what a certificate says, once
-//! the signature in it is right; a blob. Never: a verdict on the CA, the time, the principals or the
-//! options, which are the owner's; a CA that is a certificate itself.
+//! the signature in it is right; a blob. Never: a verdict on the CA, the time, the principals or
+//! the options, which are the owner's; a CA that is a certificate itself.
 
 use super::Broken;
 use super::fields::{Fields, Write};

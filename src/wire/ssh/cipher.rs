@@ -8,7 +8,8 @@
 //!   +------------+-------------+---------+---------+-----+
 //!   | length (4) | padding (1) | payload | padding | tag |     length counts padding(1) to padding
 //!   +------------+-------------+---------+---------+-----+
-//!     chacha20: sealed by its own key      aes-gcm, -etm: in clear, authenticated      aes-ctr: sealed
+//!     length: chacha20 seals it by a key of its own; aes-gcm and -etm authenticate it in clear;
+//!     aes-ctr seals it with the rest
 //! ```
 
 use aes::cipher::{KeyIvInit, StreamCipher};

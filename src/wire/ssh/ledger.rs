@@ -5,8 +5,8 @@
 //! than it granted.
 //!
 //! In: first window and adjusts of the receiver, bytes of the sender, bytes to the receiver. Out:
-//! what the sender is told. Never: more to the receiver than it granted, or to the sender than there
-//! is room for.
+//! what the sender is told. Never: more to the receiver than it granted, or to the sender than
+//! there is room for.
 //!
 //! ```text
 //!   receiver --granted--> [ sent | room: ....... reserve ] --lent--> sender

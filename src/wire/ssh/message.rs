@@ -269,8 +269,8 @@ pub enum ChannelAsk<'b> {
     Agent,
     /// The screen of the client is lent to the target.
     X11,
-    /// Requests that change nothing a rule could be about, by their names: end of write, break, flow
-    /// control, keepalive.
+    /// Requests that change nothing a rule could be about, by their names: end of write, break,
+    /// flow control, keepalive.
     Passing,
     /// Any other.
     Unknown,

@@ -4,8 +4,8 @@
 //! peer, typed views. Never: sockets, clocks, threads; what a rule, a record or a user is.
 //!
 //! Weir is a peer of its own on each leg: server for the client, client for the target. What is
-//! transport (keys, packets, PING, EXT_INFO) ends at the leg; what is connection protocol (RFC 4254)
-//! passes from one leg to the other, packet by packet.
+//! transport (keys, packets, PING, EXT_INFO) ends at the leg; what is connection protocol (RFC
+//! 4254) passes from one leg to the other, packet by packet.
 //!
 //! ```text
 //!   version -> transport ----------------------------> userauth | login -> message

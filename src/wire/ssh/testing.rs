@@ -24,11 +24,14 @@ pub(super) fn key_text(name: &str) -> &'static str {
 /// A certificate: `user` for alice, by `ca`; `p256` of a host, by `ca`; `p384` by `rsa`, `rsa` by
 /// `p256`, both for bob.
 pub(super) fn certificate(name: &str) -> Vec<u8> {
-    let line = match name {
-        "p256" => include_str!("testdata/p256-cert.pub"),
-        "p384" => include_str!("testdata/p384-cert.pub"),
-        "rsa" => include_str!("testdata/rsa-cert.pub"),
-        _ => include_str!("testdata/user-cert.pub"),
+    let text = match name {
+        "p256" => include_str!("testdata/p256.cert"),
+        "p384" => include_str!("testdata/p384.cert"),
+        "rsa" => include_str!("testdata/rsa.cert"),
+        _ => include_str!("testdata/user.cert"),
     };
-    blob_of_line(line).expect("a line of ssh-keygen")
+    // A line of ssh-keygen, folded.
+    let (kind, folded) = text.split_once('\n').expect("a kind and a key");
+    let line = format!("{kind} {}", folded.split_whitespace().collect::<String>());
+    blob_of_line(&line).expect("a line of ssh-keygen")
 }

@@ -98,8 +98,8 @@ impl<'b> Request<'b> {
     /// Reads a payload, its number included.
     ///
     /// # Errors
-    /// `Fields` if it is none, or asks for a service but the connection protocol, or for a name that
-    /// is too long.
+    /// `Fields` if it is none, or asks for a service but the connection protocol, or for a name
+    /// that is too long.
     pub fn parse(payload: &'b [u8]) -> Result<Request<'b>, Broken> {
         let mut fields = Fields::new(payload);
         if fields.u8()? != number::USERAUTH_REQUEST {

@@ -315,7 +315,9 @@ proptest! {
     /// Whatever two peers say about three channels, nothing panics, and what weir tells each of
     /// them fits the channels that it has.
     #[test]
-    fn any_talk_ends_in_order(acts in proptest::collection::vec((0u8..16, 0u32..3, 0u32..5000), 0..200)) {
+    fn any_talk_ends_in_order(
+        acts in proptest::collection::vec((0u8..16, 0u32..3, 0u32..5000), 0..200)
+    ) {
         let mut channels = Channels::default();
         channels.opens_back = OpensBack { agent: true, x11: true, forwards: true };
         for (act, number, amount) in acts {
@@ -330,7 +332,10 @@ proptest! {
                     let kind = if client { &b"session"[..] } else { b"x11" };
                     Message::ChannelOpen(Open { kind, sender, window, packet_max: 9, rest: b"" })
                 }
-                1 => Message::OpenConfirmation { recipient, sender, window, packet_max: 9, rest: b"" },
+                1 => {
+                    let (packet_max, rest) = (9, &b""[..]);
+                    Message::OpenConfirmation { recipient, sender, window, packet_max, rest }
+                }
                 2 => Message::Data { recipient, bytes: &data },
                 3 => Message::WindowAdjust { recipient, bytes: amount },
                 4 => Message::Close { recipient },

@@ -1,7 +1,7 @@
 //! Verdicts on the requests of channels, and what a client is told that waits or is refused.
 //!
-//! In: allowed, refused, held. Out: replies in their turn, words, the end of a channel. Never: words
-//! beyond a window, a reply before those that are due.
+//! In: allowed, refused, held. Out: replies in their turn, words, the end of a channel. Never:
+//! words beyond a window, a reply before those that are due.
 
 use super::{ChannelKey, Channels, State, Turn};
 use crate::limits::SSH_HELD_BYTES_MAX;
