@@ -36,7 +36,7 @@ pub mod sealer;
 pub mod lake;
 
 mod column;
-mod durable;
+pub mod durable;
 mod follow;
 mod holds;
 mod lake_rows;

@@ -17,6 +17,7 @@ mod meters;
 mod oidc;
 mod postgres;
 mod records;
+mod replay;
 mod replication;
 mod rotation;
 mod servers;
