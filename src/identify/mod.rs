@@ -10,6 +10,7 @@ pub mod jwk;
 pub mod oauthbearer;
 pub mod role;
 pub mod scram;
+pub mod ssh_ca;
 #[cfg(test)]
 pub mod testing;
 pub mod token;
@@ -36,6 +37,10 @@ pub enum Method {
     Certificate,
     /// A token of an issuer.
     Oidc,
+    /// An SSH key.
+    SshKey,
+    /// An OpenSSH certificate.
+    SshCertificate,
 }
 
 impl Method {
@@ -46,6 +51,8 @@ impl Method {
             Method::ScramPlus => "scram-sha-256-plus",
             Method::Certificate => "certificate",
             Method::Oidc => "oidc",
+            Method::SshKey => "ssh-key",
+            Method::SshCertificate => "ssh-certificate",
         }
     }
 
@@ -54,7 +61,7 @@ impl Method {
     pub const fn leaves_user_free(self) -> bool {
         match self {
             Method::Scram | Method::ScramPlus => false,
-            Method::Certificate | Method::Oidc => true,
+            Method::Certificate | Method::Oidc | Method::SshKey | Method::SshCertificate => true,
         }
     }
 }

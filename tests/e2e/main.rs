@@ -21,4 +21,5 @@ mod replay;
 mod replication;
 mod rotation;
 mod servers;
+mod ssh;
 mod tokio_driver;

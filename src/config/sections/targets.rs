@@ -12,7 +12,7 @@ use super::super::settings::{
 };
 use super::super::units;
 use super::reach::{client_certificate, reach};
-use super::{existing_file, system_roots};
+use super::{existing_file, ssh, system_roots};
 use crate::limits;
 use crate::wire::Protocol;
 
@@ -74,9 +74,12 @@ fn target(
     source: &Source<'_>,
     report: &mut Report<'_>,
 ) -> Option<Target> {
-    let protocols = [("postgres", Protocol::Postgres)];
+    let protocols = [("postgres", Protocol::Postgres), ("ssh", Protocol::Ssh)];
     let protocol = section.choice("protocol", &protocols, report).unwrap_or(Protocol::Postgres);
-    let reach = reach(section, report);
+    if protocol == Protocol::Ssh {
+        return ssh::target(section, name, source, report);
+    }
+    let reach = reach(section, PORT_DEFAULT, report);
     let database = section.text("database", report);
     // The credential crosses this connection: without a word in the file, the safest mode.
     let tls = section.choice("tls", &TLS_MODES, report).unwrap_or(TargetTls::VerifyFull);
@@ -110,6 +113,7 @@ fn target(
         root_certificates,
         client_certificate,
         channel_binding: channel_binding.unwrap_or(ChannelBinding::Prefer),
+        host_keys: Vec::new(),
         replication,
         durability,
         capture,
@@ -147,7 +151,7 @@ fn own_certificate(
     pair
 }
 
-fn durability(section: &mut Section<'_>, report: &mut Report<'_>) -> Durability {
+pub(super) fn durability(section: &mut Section<'_>, report: &mut Report<'_>) -> Durability {
     let Some(text) = section.text("durability", report) else { return Durability::Write };
     if text.value == "relaxed" {
         let found = "`durability`: the mode `relaxed` is not built yet";
@@ -159,7 +163,7 @@ fn durability(section: &mut Section<'_>, report: &mut Report<'_>) -> Durability 
         .unwrap_or(Durability::Write)
 }
 
-fn capture(target: &mut Section<'_>, report: &mut Report<'_>) -> Capture {
+pub(super) fn capture(target: &mut Section<'_>, report: &mut Report<'_>) -> Capture {
     let default = Capture::Head(limits::CAPTURE_BYTES_DEFAULT);
     let Some(mut section) = target.section("capture", "`capture` of [[target]]", report) else {
         return default;
@@ -201,7 +205,8 @@ fn credentials(
         section.finish(report);
         if let (Some(role), Some(password)) = (role, password) {
             let groups = groups.iter().map(|group| group.value.to_owned()).collect();
-            credentials.push(Credential { role: role.value.to_owned(), password, groups });
+            let role = role.value.to_owned();
+            credentials.push(Credential { role, password, proof: None, groups });
         }
     }
     credentials
