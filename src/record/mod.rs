@@ -21,8 +21,6 @@ pub mod journal;
 pub mod memory;
 pub mod pty_events;
 
-pub mod pty_events;
-
 mod parts;
 pub mod pool;
 pub mod position;
@@ -38,8 +36,9 @@ pub mod sealer;
 
 pub mod lake;
 
-mod column;
 pub mod durable;
+
+mod column;
 mod follow;
 mod holds;
 mod lake_rows;
