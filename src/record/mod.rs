@@ -37,8 +37,9 @@ pub mod sealer;
 
 pub mod lake;
 
+pub mod durable;
+
 mod column;
-mod durable;
 mod follow;
 mod holds;
 mod lake_rows;

@@ -18,6 +18,7 @@ mod meters;
 mod oidc;
 mod postgres;
 mod records;
+mod replay;
 mod replication;
 mod rotation;
 mod servers;
