@@ -458,7 +458,13 @@ impl References {
                 self.object(tree.field("object").text(), EVERYTHING, true);
             }
             "CreateSchemaStmt" => self.object(tree.field("schemaname").text(), EVERYTHING, true),
-            // They go through all that a role owns, or through the whole database.
+            _ => self.whole_databases(kind, tree),
+        }
+    }
+
+    /// Statements that go through all that a role owns, or through a schema or the whole database.
+    fn whole_databases(&mut self, kind: &str, tree: &Tree) {
+        match kind {
             "DropOwnedStmt"
             | "ReassignOwnedStmt"
             | "AlterDefaultPrivilegesStmt"
