@@ -6,6 +6,7 @@ mod support;
 
 mod approvals;
 mod badinput;
+mod classes;
 mod crash;
 mod differential;
 mod drivers;
