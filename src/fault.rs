@@ -55,6 +55,8 @@ pub enum Malformed {
     Tls,
     /// The connection ended inside a message.
     Truncated,
+    /// What a target says cannot be if it is as its earlier answers say.
+    Contradiction,
 }
 
 /// Correct bytes that ask for what weir does not do.
@@ -246,6 +248,7 @@ impl Fault {
                 Malformed::BytesBeforeTls => "bytes-before-tls",
                 Malformed::Tls => "tls",
                 Malformed::Truncated => "truncated",
+                Malformed::Contradiction => "contradiction",
             },
             FaultKind::Unsupported(u) => match u {
                 Unsupported::ProtocolVersion => "protocol-version",

@@ -16,6 +16,7 @@
 //! nested operators or 100 UNIONs): such a text is `Unknown` too.
 
 mod cache;
+mod change;
 mod copy;
 mod functions;
 mod references;

@@ -193,6 +193,7 @@ const fn malformed(kind: Malformed) -> &'static str {
         Malformed::BytesBeforeTls => "received unencrypted data after SSL request",
         Malformed::Tls => "TLS failed",
         Malformed::Truncated => "the connection ended inside a message",
+        Malformed::Contradiction => "the target is not as its earlier answers say",
     }
 }
 

@@ -151,9 +151,7 @@ pub fn misread(setting: &str, value: &str) -> Option<(Misread, bool)> {
             Some((Misread::Strings, !on.contains(&plain(value).as_str())))
         }
         "clientencoding" | "names" => {
-            let value = plain(value);
-            let is_safe = |safe: &&str| value.strip_prefix(*safe).is_some_and(is_number_or_empty);
-            Some((Misread::Encoding, !SAFE_ENCODINGS.iter().any(is_safe)))
+            Some((Misread::Encoding, !SAFE_ENCODINGS.contains(&plain(value).as_str())))
         }
         _ => None,
     }
@@ -164,15 +162,74 @@ pub fn changes_parsing(setting: &str, value: &str) -> bool {
     misread(setting, value).is_some_and(|(_, wrong)| wrong)
 }
 
-fn is_number_or_empty(text: &str) -> bool {
-    text.bytes().all(|byte| byte.is_ascii_digit())
-}
-
-/// Encodings in which ASCII bytes are always ASCII characters. Not among them: SJIS, BIG5, GBK,
-/// UHC, GB18030, JOHAB, and all that is not known.
-const SAFE_ENCODINGS: [&str; 15] = [
-    "utf", "unicode", "sqlascii", "latin", "iso8859", "win", "windows", "koi8", "koi8r", "koi8u",
-    "euccn", "eucjp", "euckr", "euctw", "alt",
+/// The names of encodings in which ASCII bytes are always ASCII characters, as PostgreSQL compares
+/// them: letters and digits, in small (encnames.c, `pg_encname_tbl`, `clean_encoding_name`). Not among
+/// them: SJIS, BIG5, GBK, UHC, GB18030, JOHAB and their aliases (`win932` is SJIS), and all that is not
+/// known.
+const SAFE_ENCODINGS: [&str; 63] = [
+    "sqlascii",
+    "utf8",
+    "unicode",
+    "latin1",
+    "latin2",
+    "latin3",
+    "latin4",
+    "latin5",
+    "latin6",
+    "latin7",
+    "latin8",
+    "latin9",
+    "latin10",
+    "iso88591",
+    "iso88592",
+    "iso88593",
+    "iso88594",
+    "iso88595",
+    "iso88596",
+    "iso88597",
+    "iso88598",
+    "iso88599",
+    "iso885910",
+    "iso885913",
+    "iso885914",
+    "iso885915",
+    "iso885916",
+    "win",
+    "win866",
+    "win874",
+    "win1250",
+    "win1251",
+    "win1252",
+    "win1253",
+    "win1254",
+    "win1255",
+    "win1256",
+    "win1257",
+    "win1258",
+    "windows866",
+    "windows874",
+    "windows1250",
+    "windows1251",
+    "windows1252",
+    "windows1253",
+    "windows1254",
+    "windows1255",
+    "windows1256",
+    "windows1257",
+    "windows1258",
+    "alt",
+    "abc",
+    "tcvn",
+    "tcvn5712",
+    "vscii",
+    "koi8",
+    "koi8r",
+    "koi8u",
+    "euccn",
+    "eucjp",
+    "eucjis2004",
+    "euckr",
+    "euctw",
 ];
 
 #[cfg(test)]
@@ -193,6 +250,10 @@ mod tests {
         check("client_encoding", "SQL_ASCII", false);
         check("client_encoding", "SJIS", true);
         check("client_encoding", "gb18030", true);
+        check("client_encoding", "WIN932", true);
+        check("client_encoding", "windows-949", true);
+        check("client_encoding", "WIN1252", false);
+        check("client_encoding", "auto", true);
         check("client_encoding", "", true);
         check("search_path", "x", false);
         check("role", "x", false);

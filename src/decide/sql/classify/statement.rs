@@ -11,7 +11,7 @@ use pg_query::protobuf::{
 };
 
 use super::super::{Class, Effect, Statement};
-use super::copy;
+use super::{change, copy};
 use super::functions::{changes_parsing, is_role};
 use super::references::{References, stronger};
 use super::tree::Tree;
@@ -61,6 +61,7 @@ fn finish(node: &NodeEnum, kind: Kind, references: References) -> Statement {
         (Effect::None, Class::Ddl) => Effect::Catalog,
         // Its options are not understood: nothing may be derived from them.
         (Effect::Copy(_), Class::Unknown) => Effect::None,
+        (Effect::None, _) => change::effect(node),
         (effect, _) => effect,
     };
     let operation = match (kind.operation, class) {
@@ -109,6 +110,10 @@ fn explain(explain: &ExplainStmt) -> Option<Statement> {
         name == "analyze" && copy::is_on(&value)
     });
     inner.operation = "EXPLAIN".to_owned();
+    if let Effect::Declare { .. } = inner.effect {
+        // The query of the cursor is explained, and run if so asked; no cursor comes of it.
+        inner.effect = Effect::None;
+    }
     if !analyze {
         inner.class = Class::Read;
         inner.effect = Effect::None;
