@@ -29,6 +29,11 @@ pub const TARGET_HOSTS_MAX: usize = 16;
 /// What a target says between its AuthenticationOk and its first ReadyForQuery is kept until it is
 /// clear that its server is used.
 pub const LOGIN_ANSWERS_BYTES_MAX: usize = 1 << 20;
+/// Connections to a target of the same terms that a shard keeps for the next session.
+pub const IDLE_LEGS_MAX: usize = 64;
+/// A connection that nobody uses is closed after this time: before the target closes it (nginx,
+/// Node and most balancers: 60 s and more).
+pub const IDLE_LEG_US: u64 = 50_000_000;
 /// When a session ends, its last bytes have this long to be taken by the peers.
 pub const CLOSE_TIMEOUT_US: u64 = 10_000_000;
 /// A peer that has got everything has this long to close its side.
@@ -125,9 +130,79 @@ pub const DURATION_US_MAX: u64 = 3_600_000_000;
 /// Messages waiting in one mailbox between a shard and the control thread.
 pub const MAILBOX_MESSAGES_MAX: usize = 4_096;
 
+// HTTP.
+/// The request line (RFC 9112 3 asks for 8,000 at least).
+pub const HTTP_LINE_BYTES_MAX: usize = 8 << 10;
+/// A head with its line, or what it is decoded to.
+pub const HTTP_HEAD_BYTES_MAX: usize = 64 << 10;
+/// Fields of one head; in HTTP/2 the crumbs of a cookie are counted each.
+pub const HTTP_FIELDS_MAX: usize = 128;
+/// The value of one field.
+pub const HTTP_VALUE_BYTES_MAX: usize = 32 << 10;
+/// A method.
+pub const HTTP_METHOD_BYTES_MAX: usize = 32;
+/// Interim answers (1xx) before one answer.
+pub const HTTP_INTERIM_MAX: u32 = 16;
+/// Extensions of one chunk.
+pub const HTTP_CHUNK_EXTENSION_BYTES_MAX: usize = 256;
+/// Extensions of all chunks of one body.
+pub const HTTP_EXTENSIONS_BYTES_MAX: usize = 16 << 10;
+/// Trailers of one body.
+pub const HTTP_TRAILERS_MAX: usize = 16;
+/// Trailers of one body, together.
+pub const HTTP_TRAILER_BYTES_MAX: usize = 8 << 10;
+/// An event of a stream of server-sent events.
+pub const SSE_EVENT_BYTES_MAX: usize = 1 << 20;
+/// A message of a WebSocket that is held whole.
+pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1 << 20;
+// Kubernetes.
+
+/// Parameters of one request: Go reads none of more (net/url, `defaultMaxParams`).
+pub const KUBERNETES_PARAMETERS_MAX: usize = 10_000;
+
 const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize + 65_536 < ENTRY_BYTES_MAX);
 const _: () = assert!((ENTRY_BYTES_MAX as u64) + (1 << 20) < SEGMENT_BYTES_DEFAULT);
 const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize <= STATEMENT_TEXT_BYTES_MAX);
 const _: () = assert!(TOKEN_BYTES_MAX < AUTH_MESSAGE_BYTES_MAX as usize);
 const _: () = assert!(KEYS_WAIT_US < LOGIN_TIMEOUT_US);
 const _: () = assert!(PARSED_TEXT_BYTES_MAX <= COMMAND_HELD_BYTES_MAX as usize);
+
+// HTTP/2 (RFC 9113), per connection.
+/// The table that a decoder learns (SETTINGS_HEADER_TABLE_SIZE).
+pub const HPACK_TABLE_BYTES_MAX: u32 = 4 << 10;
+/// The payload of a frame (SETTINGS_MAX_FRAME_SIZE): the least that may be announced.
+pub const H2_FRAME_BYTES_MAX: u32 = 16 << 10;
+/// A field block as it is encoded, all its fragments together.
+pub const H2_BLOCK_BYTES_MAX: usize = 64 << 10;
+/// CONTINUATION frames of one field block (RUSTSEC-2024-0332).
+pub const H2_CONTINUATIONS_MAX: u32 = 8;
+/// Streams at a time; one that was reset counts until its work at the target has stopped.
+pub const H2_STREAMS_MAX: usize = 100;
+/// What a peer may send on one stream before weir has handed it on.
+pub const H2_STREAM_WINDOW_BYTES: u32 = 256 << 10;
+/// What a peer may send on all streams of a connection before weir has handed it on.
+pub const H2_CONNECTION_WINDOW_BYTES: u32 = 1 << 20;
+/// The time over which floods are counted.
+pub const H2_FLOOD_US: u64 = 10_000_000;
+/// Streams that the peer resets or has weir reset in that time (CVE-2023-44487, CVE-2025-8671), if
+/// they are half of all streams.
+pub const H2_RESETS_MAX: u32 = 100;
+/// Frames in that time that bring nothing forward.
+pub const H2_IDLE_FRAMES_MAX: u32 = 1_000;
+/// Acknowledgements that wait to be sent (RUSTSEC-2026-0258).
+pub const H2_ACKS_MAX: u32 = 16;
+/// Streams that weir has reset, of which frames may still be on their way.
+pub const H2_RESETS_REMEMBERED: usize = 128;
+
+// JSON.
+/// Levels of objects and arrays.
+pub const JSON_DEPTH_MAX: usize = 64;
+/// A key, with its quotes, as it is written.
+pub const JSON_KEY_BYTES_MAX: usize = 4 << 10;
+/// Segments of a pattern of paths.
+pub const JSON_PATTERN_SEGMENTS_MAX: usize = 32;
+
+/// Messages of one JSON-RPC batch.
+pub const JSONRPC_BATCH_MAX: usize = 64;
+/// The longest time that a client of gRPC waits.
+pub const GRPC_TIMEOUT_US_MAX: u64 = 24 * 3_600_000_000;

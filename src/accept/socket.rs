@@ -4,7 +4,7 @@
 #![allow(unsafe_code)]
 
 use std::io::{self, IoSlice};
-use std::net::{SocketAddr, TcpListener};
+use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::os::fd::{AsFd, AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use crate::config::settings::KeepAlive;
@@ -173,6 +173,15 @@ pub fn raw_address(address: SocketAddr) -> (libc::sockaddr_storage, libc::sockle
 pub fn report_from(socket: BorrowedFd<'_>, bytes: usize) -> io::Result<()> {
     let bytes = i32::try_from(bytes).map_err(io::Error::other)?;
     set(socket.as_raw_fd(), libc::SOL_SOCKET, libc::SO_RCVLOWAT, bytes)
+}
+
+/// Whether a connection stands and its peer has said nothing that was not read.
+pub fn is_quiet(socket: &TcpStream) -> bool {
+    let mut byte = 0u8;
+    let flags = libc::MSG_PEEK | libc::MSG_DONTWAIT;
+    // SAFETY: the pointer and length describe `byte`, which lives through the call.
+    let count = unsafe { libc::recv(socket.as_raw_fd(), (&raw mut byte).cast(), 1, flags) };
+    count < 0 && io::Error::last_os_error().kind() == io::ErrorKind::WouldBlock
 }
 
 /// Takes what has arrived at `socket`, without waiting: `WouldBlock` if nothing has, zero at the

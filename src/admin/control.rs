@@ -45,7 +45,7 @@ pub struct Shards {
     /// What they count and measure.
     pub instruments: Instruments,
     /// Where clients connect.
-    pub address: std::net::SocketAddr,
+    pub addresses: Vec<std::net::SocketAddr>,
 }
 
 impl std::fmt::Debug for Shards {
@@ -88,12 +88,12 @@ impl std::fmt::Debug for Life {
 }
 
 /// Where everything serves.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Serving {
     /// The admin API.
     pub admin: std::net::SocketAddr,
     /// Clients of PostgreSQL.
-    pub postgres: std::net::SocketAddr,
+    pub listeners: Vec<std::net::SocketAddr>,
 }
 
 /// How a life ended.
@@ -174,8 +174,9 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
     let api = Api::new(state.clone(), shards.sealing).router();
     tokio::spawn(async move { axum::serve(Bounded::new(listener), api).await });
     place(&data_dir, address, &state)?;
-    log::info(&format!("clients on {}, admin API on http://{address}", shards.address));
-    serving(Serving { admin: address, postgres: shards.address });
+    let listeners: Vec<_> = shards.addresses.iter().map(ToString::to_string).collect();
+    log::info(&format!("clients on {}, admin API on http://{address}", listeners.join(", ")));
+    serving(Serving { admin: address, listeners: shards.addresses });
     let mut core = Core {
         state,
         inbox: shards.inbox,

@@ -188,7 +188,7 @@ impl Connection {
                 _ => LoginError::from(error),
             })?;
         }
-        let agreed = session.alpn_protocol() == Some(tls::ALPN);
+        let agreed = session.alpn_protocol() == Some(b"postgresql".as_slice());
         if target.negotiation == TlsNegotiation::Direct && !agreed {
             return Err(LoginError::Tls("the server does not confirm the protocol".to_owned()));
         }

@@ -45,7 +45,7 @@ pub fn merge(old: &Settings, new: Settings) -> Merged {
     let kept = [
         ("data_dir", old.data_dir == new.data_dir),
         ("shards", old.shards == new.shards),
-        ("listen.postgres", format!("{:?}", old.postgres) == format!("{:?}", new.postgres)),
+        ("listen", format!("{:?}", old.listeners) == format!("{:?}", new.listeners)),
         ("admin", old.admin == new.admin),
         ("journal", format!("{:?}", old.journal) == format!("{:?}", new.journal)),
     ];

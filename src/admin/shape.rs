@@ -181,7 +181,7 @@ pub struct Status {
     /// `ok` or `draining`.
     pub status: String,
     /// Where clients connect.
-    pub postgres: String,
+    pub listeners: Vec<String>,
     /// Shards.
     pub shards: usize,
     /// Rules in force.

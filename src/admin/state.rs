@@ -430,7 +430,9 @@ impl State {
             pid: std::process::id(),
             started_at: clock::to_text(self.started_us),
             status: self.word().to_owned(),
-            postgres: settings.postgres.address.to_string(),
+            listeners: (settings.listeners.iter())
+                .map(|listen| format!("{} {}", listen.protocol.name(), listen.address))
+                .collect(),
             shards: self.mesh.len(),
             rules: settings.rules.len(),
             masks: settings.masks.len(),

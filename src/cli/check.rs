@@ -103,12 +103,15 @@ pub fn run(args: &Check) -> Result<(), Failure> {
 }
 
 fn explain(out: &mut Output, settings: &Settings) -> std::io::Result<()> {
-    let tls = match &settings.postgres.tls {
-        None => "in clear",
-        Some(tls) if tls.required => "with TLS only",
-        Some(_) => "with TLS if they ask for it",
-    };
-    out.line(&format!("clients connect to {} {tls}", settings.postgres.address))?;
+    for listen in &settings.listeners {
+        let tls = match &listen.tls {
+            None => "in clear",
+            Some(tls) if tls.required => "with TLS only",
+            Some(_) => "with TLS if they ask for it",
+        };
+        let (protocol, address) = (listen.protocol.name(), listen.address);
+        out.line(&format!("clients of {protocol} connect to {address} {tls}"))?;
+    }
     for target in &settings.targets {
         out.line(&clean(&words::target(target)))?;
     }
@@ -177,7 +180,8 @@ fn open_files() -> Finding {
 
 fn listener(settings: &Settings) -> Finding {
     let mut taken = Vec::new();
-    for address in [settings.postgres.address, settings.admin] {
+    let listeners = settings.listeners.iter().map(|listen| listen.address);
+    for address in listeners.chain([settings.admin]) {
         if let Err(error) = TcpListener::bind(address) {
             taken.push(format!("{address}: {error}"));
         }

@@ -30,7 +30,6 @@ use crate::record::recover::{DataDirLock, Recovered, recover};
 use crate::record::sealer::{Progress, Sealer};
 use crate::record::spool::Spool;
 use crate::session::SnapshotSource;
-use crate::session::postgres::Machine;
 use crate::shard::counters::{Counter, Counters};
 use crate::shard::mail::ToShard;
 use crate::shard::mailbox::{Mailbox, Undelivered};
@@ -138,8 +137,8 @@ fn one_target(args: &Run, url: &str) -> Result<(Settings, Login), Failure> {
         .map_err(|error| Failure::new(EXIT_FAILURE, error.to_string()))?;
     let mut settings = crate::config::for_target_url(url, data_dir, &password)
         .map_err(|error| Failure::new(EXIT_CONFIG, error.to_string()))?;
-    if let Some(address) = args.listen {
-        settings.postgres.address = address;
+    if let (Some(address), Some(listen)) = (args.listen, settings.listeners.first_mut()) {
+        listen.address = address;
     }
     if let Some(address) = args.admin {
         settings.admin = address;
@@ -151,7 +150,8 @@ fn one_target(args: &Run, url: &str) -> Result<(Settings, Login), Failure> {
 fn greet(login: &Login, serving: Serving, data_dir: &Path) -> std::io::Result<()> {
     let mut out = Output::new(false);
     let Login { password, target } = login;
-    let (host, port) = (serving.postgres.ip(), serving.postgres.port());
+    let Some(address) = serving.listeners.first() else { return Ok(()) };
+    let (host, port) = (address.ip(), address.port());
     let user = target_url::USER;
     out.line(&format!(
         "psql 'host={host} port={port} dbname={target} user={user} password={password}'"
@@ -251,13 +251,10 @@ fn start(source: &Arc<SnapshotSource>, keeper: &Keeper) -> Result<Shards, String
             Spool::open(&journal_dir, &node, shard, &settings.journal, sealed, pool)
         }
     };
-    let started = shard::start::<Machine, _, _, _>(StartShards {
-        source: Arc::clone(source),
-        journal,
-        to_control,
-    });
+    let started = shard::start(StartShards { source: Arc::clone(source), journal, to_control });
     let shards = started.map_err(|error| error.to_string())?;
-    let address = shards.first().map(|handle| handle.address).ok_or("no shard was started")?;
+    let first = shards.first().ok_or("no shard was started")?;
+    let addresses = first.addresses.clone();
     let posts = shards.iter().map(|handle| post(handle.mailbox.clone())).collect();
     let totals = totals(shards.iter().map(|handle| Arc::clone(&handle.counters)).collect());
     let meters = shards.iter().map(|handle| Arc::clone(&handle.meters)).collect();
@@ -266,7 +263,7 @@ fn start(source: &Arc<SnapshotSource>, keeper: &Keeper) -> Result<Shards, String
     if let Ok(mut kept) = keeper.0.lock() {
         *kept = Some(Kept { shards, sealer });
     }
-    Ok(Shards { posts, inbox, mono_us: shard::clock::mono_us, sealing, instruments, address })
+    Ok(Shards { posts, inbox, mono_us: shard::clock::mono_us, sealing, instruments, addresses })
 }
 
 fn post(mailbox: Mailbox) -> Post {

@@ -31,7 +31,9 @@ pub fn run(args: &Status) -> Result<(), Failure> {
     }
     out.line(&format!("weir {} (process {}), {}", status.version, status.pid, status.status))?;
     out.line(&format!("started   {}", status.started_at))?;
-    out.line(&format!("clients   {}", status.postgres))?;
+    for listener in &status.listeners {
+        out.line(&format!("clients   {}", clean(listener)))?;
+    }
     out.line(&format!(
         "shards    {}, rules {}, masks {}",
         status.shards, status.rules, status.masks

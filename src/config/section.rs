@@ -189,6 +189,20 @@ impl<'t> Section<'t> {
     }
 
     /// Reports every key that was not asked for.
+    /// A table, or an array of tables.
+    pub(super) fn one_or_more(
+        &mut self,
+        key: &'static str,
+        label: &str,
+        report: &mut Report<'_>,
+    ) -> Vec<Section<'t>> {
+        let is_array = self.table.get(key).is_some_and(|value| value.get_ref().is_array());
+        match is_array {
+            true => self.sections(key, label, report),
+            false => self.section(key, label, report).into_iter().collect(),
+        }
+    }
+
     pub(super) fn finish(self, report: &mut Report<'_>) {
         for (key, _) in self.table.iter() {
             let name: &str = key.get_ref();

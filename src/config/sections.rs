@@ -21,6 +21,7 @@ use super::settings::{
 use super::units;
 use crate::identify::scram::{ITERATIONS_DEFAULT, Verifier};
 use crate::limits;
+use crate::wire::Protocol;
 
 /// Shards a file may ask for; more than any machine has cores.
 const SHARDS_MAX: i64 = 1024;
@@ -36,17 +37,17 @@ pub(super) fn settings(
 ) -> Settings {
     let data_dir = root.required_text("data_dir", report);
     let shards = root.integer("shards", 1..=SHARDS_MAX, report);
-    let postgres = listen(root, source, report);
+    let listeners = listeners(root, source, report);
     let admin = admin(root, report);
     let journal = journal(root, report);
     let targets = targets::targets(root, source, report);
-    let identities = identities(root, postgres.tls.as_ref(), source, report);
+    let identities = identities(root, asks_for_tls(&listeners), source, report);
     let (rules, masks) = rules::rules_and_masks(root, &targets, &identities, report);
     let Identities { users, certificates, issuers } = identities;
     Settings {
         data_dir: data_dir.map_or_else(PathBuf::new, |dir| source.path(dir.value)),
         shards: shards.map_or_else(shards_default, |count| count as usize),
-        postgres,
+        listeners,
         admin,
         journal,
         targets,
@@ -68,43 +69,68 @@ pub(super) const JOURNAL_DEFAULT: JournalSettings = JournalSettings {
     seal_after_us: limits::SEGMENT_AGE_US,
 };
 
-fn listen(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Listen {
-    let mut postgres = listen_default(ADMIN_DEFAULT);
+/// The listeners that a file may have: `[listen.NAME]`, or `[[listen.NAME]]` for several.
+const LISTENERS: [(&str, Protocol); 1] = [("postgres", Protocol::Postgres)];
+
+fn listeners(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Vec<Listen> {
+    let mut found = Vec::new();
+    let expected = "a table [listen.postgres] with an `address`";
     let Some(mut section) = root.section("listen", "[listen]", report) else {
-        root.missing("listen.postgres", "a table [listen.postgres] with an `address`", report);
-        return postgres;
+        root.missing("listen.postgres", expected, report);
+        return found;
     };
-    if let Some(mut listener) = section.section("postgres", "[listen.postgres]", report) {
-        if !listener.has("address") {
-            listener.missing("address", ADDRESS_FORM, report);
+    if !LISTENERS.iter().any(|(name, _)| section.has(name)) {
+        section.missing("postgres", expected, report);
+    }
+    for (name, protocol) in LISTENERS {
+        let label = format!("[listen.{name}]");
+        for listener in section.one_or_more(name, &label, report) {
+            found.push(listen(protocol, (listener, &label), source, report));
         }
-        if let Some(address) = listener.form("address", (address, ADDRESS_FORM), report) {
-            postgres.address = address.value;
-        }
-        if let Some(tls) = listener.section("tls", "`tls` of [listen.postgres]", report) {
-            postgres.tls = listen_tls(tls, source, report);
-        }
-        let label = "`keepalive` of [listen.postgres]";
-        postgres.keepalive = reach::keep_alive(&mut listener, label, report);
-        postgres.unproven = unproven(&mut listener, report);
-        listener.finish(report);
-    } else if !section.has("postgres") {
-        section.missing("postgres", "a table [listen.postgres] with an `address`", report);
     }
     section.finish(report);
-    postgres
+    found
+}
+
+fn listen(
+    protocol: Protocol,
+    (mut section, label): (Section<'_>, &str),
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Listen {
+    let mut listen = listen_default(protocol, ADMIN_DEFAULT);
+    if !section.has("address") {
+        section.missing("address", ADDRESS_FORM, report);
+    }
+    if let Some(address) = section.form("address", (address, ADDRESS_FORM), report) {
+        listen.address = address.value;
+    }
+    if let Some(tls) = section.section("tls", &format!("`tls` of {label}"), report) {
+        listen.tls = listen_tls(tls, source, report);
+    }
+    let keepalive = format!("`keepalive` of {label}");
+    listen.keepalive = reach::keep_alive(&mut section, &keepalive, report);
+    listen.unproven = unproven(&mut section, label, report);
+    section.finish(report);
+    listen
+}
+
+/// The TLS of a listener, if there is one: certificates and tokens need it.
+fn asks_for_tls(listeners: &[Listen]) -> Option<&ListenTls> {
+    let mut tls = listeners.iter().filter_map(|listen| listen.tls.as_ref());
+    tls.clone().find(|tls| tls.clients.is_some()).or_else(|| tls.next())
 }
 
 /// A listener without TLS.
-pub(super) const fn listen_default(address: SocketAddr) -> Listen {
+pub(super) const fn listen_default(protocol: Protocol, address: SocketAddr) -> Listen {
     let (keepalive, unproven) = (KeepAlive::DEFAULT, UnprovenMax::DEFAULT);
-    Listen { address, tls: None, keepalive, unproven }
+    Listen { protocol, address, tls: None, keepalive, unproven }
 }
 
-fn unproven(listener: &mut Section<'_>, report: &mut Report<'_>) -> UnprovenMax {
+fn unproven(listener: &mut Section<'_>, label: &str, report: &mut Report<'_>) -> UnprovenMax {
     let mut unproven = UnprovenMax::DEFAULT;
-    let label = "`unauthenticated` of [listen.postgres]";
-    let Some(mut section) = listener.section("unauthenticated", label, report) else {
+    let label = format!("`unauthenticated` of {label}");
+    let Some(mut section) = listener.section("unauthenticated", &label, report) else {
         return unproven;
     };
     if let Some(count) = section.integer("per_address", 1..=1_000_000, report) {

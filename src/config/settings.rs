@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
 use crate::decide::Class;
+use crate::wire::Protocol;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug)]
@@ -12,8 +13,8 @@ pub struct Settings {
     pub data_dir: PathBuf,
     /// Shards; default one per core.
     pub shards: usize,
-    /// The PostgreSQL listener.
-    pub postgres: Listen,
+    /// Where clients connect, in the order of the file; the index is used everywhere.
+    pub listeners: Vec<Listen>,
     /// The admin API's address; loopback unless the file says otherwise.
     pub admin: SocketAddr,
     /// Journal segments.
@@ -33,10 +34,16 @@ pub struct Settings {
 }
 
 impl Settings {
+    /// The first listener of a protocol.
+    pub fn listener(&self, protocol: Protocol) -> Option<&Listen> {
+        self.listeners.iter().find(|listen| listen.protocol == protocol)
+    }
+
     /// The files that TLS is made of.
     pub fn tls_files(&self) -> Vec<&Path> {
         let mut files: Vec<&Path> = Vec::new();
-        if let Some(ListenTls { certificate, key, required: _, clients }) = &self.postgres.tls {
+        for tls in self.listeners.iter().filter_map(|listen| listen.tls.as_ref()) {
+            let ListenTls { certificate, key, required: _, clients } = tls;
             files.extend([certificate.as_path(), key]);
             let trust = clients.iter();
             files.extend(trust.clone().map(|trust| trust.authorities.as_path()));
@@ -55,6 +62,8 @@ impl Settings {
 /// A listener.
 #[derive(Clone, Debug)]
 pub struct Listen {
+    /// What is spoken there.
+    pub protocol: Protocol,
     /// Address and port.
     pub address: SocketAddr,
     /// TLS towards clients, if configured.
@@ -283,9 +292,11 @@ pub enum ChannelBinding {
     Require,
 }
 
-/// A database weir stands in front of.
+/// A server, or several of one kind, that weir stands in front of.
 #[derive(Clone, Debug)]
 pub struct Target {
+    /// What it speaks.
+    pub protocol: Protocol,
     /// What clients give as `dbname`.
     pub name: String,
     /// Its servers.

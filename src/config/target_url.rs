@@ -18,6 +18,7 @@ use super::settings::{
 use super::units;
 use crate::identify::scram::{ITERATIONS_DEFAULT, Verifier};
 use crate::limits;
+use crate::wire::Protocol;
 
 /// The user that `for_target_url` makes.
 pub const USER: &str = "weir";
@@ -108,7 +109,7 @@ pub fn for_target_url(
     Ok(Settings {
         data_dir,
         shards: shards_default(),
-        postgres: listen_default(LISTEN_DEFAULT),
+        listeners: vec![listen_default(Protocol::Postgres, LISTEN_DEFAULT)],
         admin: ADMIN_DEFAULT,
         journal: JOURNAL_DEFAULT,
         targets: vec![target],
@@ -156,6 +157,7 @@ fn target(url: &str) -> Result<Target, TargetUrlError> {
     }
     let reach = Reach { hosts, shuffled, attrs, connect_timeout_us: timeout, keepalive: alive };
     Ok(Target {
+        protocol: Protocol::Postgres,
         name: database.clone(),
         reach,
         database,

@@ -4,6 +4,7 @@
 //! Never: waiting. A hold is a value, answered later by votes.
 
 pub mod approval;
+pub mod kubernetes;
 pub mod rules;
 pub mod sql;
 
@@ -23,6 +24,12 @@ impl Permit {
         Permit { _made_by_decide: () }
     }
 
+    /// For messages that are no commands and reveal no data of another's command. Which these are
+    /// is a closed set of each protocol.
+    pub fn plumbing(_message: impl Plumbing) -> Permit {
+        Permit::new()
+    }
+
     /// For protocol messages that carry no command and reveal no data of another's command:
     /// Sync, Flush, Close, Describe, Terminate, CopyData of a permitted COPY, the login itself,
     /// and answers to permitted commands. The argument names the message, for the reader.
@@ -30,6 +37,10 @@ impl Permit {
         Permit::new()
     }
 }
+
+/// A kind of message of a protocol that is no command. Each protocol has one closed enum of them,
+/// in its folder here.
+pub trait Plumbing: std::fmt::Debug {}
 
 /// What the rules say.
 #[derive(Debug)]

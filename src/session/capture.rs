@@ -11,7 +11,7 @@ use crate::session::postgres::state::Issued;
 use crate::wire::postgres::message::{Column, tag_rows};
 
 use super::Stage;
-use super::core::Core;
+use super::desk::Desk;
 use super::meter::MaskTime;
 
 /// The answer that is coming in. One at a time: answers come in the order of the commands.
@@ -99,7 +99,7 @@ impl Answer {
         &mut self,
         bytes: &[u8],
         limit: u64,
-        core: &mut Core,
+        core: &mut Desk,
         stage: &mut Stage<'_>,
     ) -> Result<(), Refused> {
         if self.issued.is_none() {
@@ -119,7 +119,7 @@ impl Answer {
         Ok(())
     }
 
-    fn flush(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Refused> {
+    fn flush(&mut self, core: &mut Desk, stage: &mut Stage<'_>) -> Result<(), Refused> {
         let Some(issued) = self.issued.filter(|_| !self.buffer.is_empty()) else { return Ok(()) };
         let chunk = Chunk {
             command_seq: issued.seq,
@@ -144,7 +144,7 @@ impl Answer {
     pub fn finish(
         &mut self,
         outcome: Outcome,
-        core: &mut Core,
+        core: &mut Desk,
         stage: &mut Stage<'_>,
     ) -> Result<Option<Receipt>, Refused> {
         let Some(issued) = self.issued else { return Ok(None) };
@@ -190,7 +190,7 @@ pub fn unanswered(
     seq: u64,
     outcome: Outcome,
     words: (&str, &str),
-    core: &mut Core,
+    core: &mut Desk,
     stage: &mut Stage<'_>,
 ) -> Result<Receipt, Refused> {
     let response = Response {
@@ -243,7 +243,7 @@ impl Upload {
     pub fn take(
         &mut self,
         mut bytes: &[u8],
-        core: &mut Core,
+        core: &mut Desk,
         stage: &mut Stage<'_>,
     ) -> Result<(), Refused> {
         let room = self.limit.saturating_sub(self.offset + self.buffer.len() as u64);
@@ -262,7 +262,7 @@ impl Upload {
     ///
     /// # Errors
     /// The journal refused.
-    pub fn flush(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Refused> {
+    pub fn flush(&mut self, core: &mut Desk, stage: &mut Stage<'_>) -> Result<(), Refused> {
         if self.buffer.is_empty() {
             return Ok(());
         }

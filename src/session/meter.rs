@@ -9,7 +9,7 @@ use crate::metrics::{Presence, TargetMeter, Timed, Verdict};
 use crate::session::postgres::state::Issued;
 
 use super::Stage;
-use super::core::Core;
+use super::desk::Desk;
 
 /// The session's part of the meters. Before the login, and after the end, there is no target.
 #[derive(Debug, Default)]
@@ -22,7 +22,7 @@ pub struct Gauge {
     bytes_out: u64,
 }
 
-impl Core {
+impl Desk {
     /// Somebody is logged in at this target.
     pub(super) fn attach(&mut self, target: usize, stage: &Stage<'_>) {
         let meter = stage.meters.target(target);
@@ -107,7 +107,7 @@ pub enum MaskTime {
 
 impl MaskTime {
     /// Something is about to be masked.
-    pub fn begin(&mut self, core: &Core) -> Option<u64> {
+    pub fn begin(&mut self, core: &Desk) -> Option<u64> {
         let meter = core.meter()?;
         if *self == MaskTime::None {
             let due = meter.masked.is_due();
@@ -117,7 +117,7 @@ impl MaskTime {
     }
 
     /// It is masked.
-    pub fn end(&mut self, begun_ns: Option<u64>, core: &Core) {
+    pub fn end(&mut self, begun_ns: Option<u64>, core: &Desk) {
         if let (MaskTime::Spent(spent_ns), Some(begun_ns)) = (self, begun_ns)
             && let Some(meter) = core.meter()
         {
@@ -126,7 +126,7 @@ impl MaskTime {
     }
 
     /// The answer has ended.
-    pub fn finish(&mut self, core: &Core) {
+    pub fn finish(&mut self, core: &Desk) {
         if let (MaskTime::Spent(spent_ns), Some(meter)) = (std::mem::take(self), core.meter()) {
             meter.record((Timed::Mask, None), spent_ns / 1_000);
         }

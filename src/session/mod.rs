@@ -3,27 +3,28 @@
 //! A machine is pure: bytes, time and answers in; outputs out. `shard::drive` moves the bytes.
 
 mod capture;
-mod core;
+pub mod desk;
 mod meter;
 pub mod postgres;
 mod room;
+mod seam;
 mod snapshot;
 mod vote;
 
 use std::rc::Rc;
 
 use crate::clock::Now;
+use crate::config::settings::Durability;
 use crate::decide::Classifier;
-use crate::decide::approval::AskSummary;
-use crate::fault::{self, Fault};
-use crate::forward::dial::Dial;
+use crate::forward::Outbox;
 use crate::identify::scram::SaltedCache;
-use crate::metrics::Meters;
-use crate::record::{Journal, SessionId};
-use crate::wire::Side;
+use crate::metrics::{Meters, TargetMeter};
+use crate::record::Journal;
+use crate::wire::{End, Protocol};
 
-pub use core::{Accepted, TlsFacts, new_id};
+pub use desk::{Accepted, Desk, Pass, TlsFacts, new_id};
 pub use room::Room;
+pub use seam::{After, Driven, Event, Lease, Leased, Output, Refresh, Reuse};
 pub use snapshot::{Snapshot, SnapshotSource};
 pub use vote::{SessionSummary, Vote, VoteReply};
 
@@ -47,33 +48,89 @@ pub struct Stage<'a> {
     pub now: Now,
 }
 
-/// What the machine wants done besides moving the bytes of its two outboxes.
-#[derive(Debug)]
-pub enum Output {
-    /// After the outbox of this side is written, speak TLS with it (server role towards the
-    /// client, client role towards the target). Bytes received from then on are records.
-    StartTls(Side),
-    /// Connect to a target for a client that has proven who it is; `handle_dialed` answers.
-    Dial(Box<Dial>),
-    /// The server that was reached is of no use: once it has what is queued for it, try the next
-    /// one; `handle_dialed` answers.
-    DialNext(fault::Target),
-    /// The server that was reached is the one: no other will be tried.
-    LoggedIn,
-    /// A command waits for approval: tell the control thread.
-    AskOpened(AskSummary),
-    /// It no longer waits; the final event (`approved`, `denied`, `expired`, `canceled`).
-    AskClosed(SessionId, &'static str),
-    /// The catalog of this target lacks a relation or may be stale; `handle_snapshot` follows.
-    RefreshCatalog(usize),
-    /// A token is signed by a key of this issuer that is not known; `handle_snapshot` follows.
-    RefreshKeys(String),
-    /// A client sent a CancelRequest with this key (process id and secret as on the wire).
-    Cancel(Vec<u8>),
-    /// The target gave this session this cancel key; remember it for `Output::Cancel`.
-    CancelKey(Vec<u8>),
-    /// Send this CancelRequest key to the session's server on a connection of its own.
-    CancelAtTarget(Box<Dial>, Vec<u8>),
-    /// Close both connections after the outboxes are written.
-    Close(Option<Fault>),
+/// A session of any protocol.
+pub enum Session {
+    /// PostgreSQL's frontend/backend protocol.
+    Postgres(postgres::Machine),
+    /// What a test of the shard says.
+    #[cfg(test)]
+    Scripted(Box<dyn Driven>),
+}
+
+/// What `Session::accept` makes in tests of the shard, which are about sockets and no protocol.
+#[cfg(test)]
+pub static SCRIPT: std::sync::OnceLock<fn(Accepted, &mut Stage<'_>) -> Box<dyn Driven>> =
+    std::sync::OnceLock::new();
+
+impl Session {
+    /// A client connected.
+    pub fn accept(accepted: Accepted, stage: &mut Stage<'_>) -> Session {
+        #[cfg(test)]
+        if let Some(script) = SCRIPT.get() {
+            return Session::Scripted(script(accepted, stage));
+        }
+        match accepted.protocol {
+            Protocol::Postgres => Session::Postgres(postgres::Machine::accept(accepted, stage)),
+        }
+    }
+
+    /// What a client is told that is turned away for want of room.
+    pub fn turned_away(protocol: Protocol, detail: &str) -> Vec<u8> {
+        match protocol {
+            Protocol::Postgres => postgres::voice::turned_away(detail),
+        }
+    }
+}
+
+/// Calls the same method of whichever session it is.
+macro_rules! each {
+    ($session:expr, $inner:ident => $call:expr) => {
+        match $session {
+            Session::Postgres($inner) => $call,
+            #[cfg(test)]
+            Session::Scripted($inner) => $call,
+        }
+    };
+}
+
+impl Driven for Session {
+    fn outbox(&mut self, end: End) -> Option<&mut Outbox> {
+        each!(self, inner => inner.outbox(end))
+    }
+
+    fn pending(&self, end: End) -> Option<&Outbox> {
+        each!(self, inner => inner.pending(end))
+    }
+
+    fn handle(&mut self, event: Event<'_>, stage: &mut Stage<'_>) {
+        each!(self, inner => inner.handle(event, stage));
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        each!(self, inner => inner.poll_output())
+    }
+
+    fn next_timeout(&self) -> Option<u64> {
+        each!(self, inner => inner.next_timeout())
+    }
+
+    fn wants(&self, end: End) -> bool {
+        each!(self, inner => inner.wants(end))
+    }
+
+    fn durability(&self) -> Durability {
+        each!(self, inner => inner.durability())
+    }
+
+    fn is_closed(&self) -> bool {
+        each!(self, inner => inner.is_closed())
+    }
+
+    fn meter(&self) -> Option<&TargetMeter> {
+        each!(self, inner => inner.meter())
+    }
+
+    fn summary(&self, stage: &Stage<'_>) -> Option<SessionSummary> {
+        each!(self, inner => inner.summary(stage))
+    }
 }

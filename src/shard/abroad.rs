@@ -11,7 +11,6 @@
 
 use crate::forward::dial::Dial;
 use crate::limits::CANCELS_ABROAD_MAX;
-use crate::shard::drive::SessionMachine;
 
 use super::core::Core;
 use super::errand::CancelCall;
@@ -41,7 +40,7 @@ impl Abroad {
     }
 }
 
-impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
+impl<J: ShardJournal> Core<J> {
     /// Hands a CancelRequest to all servers of all targets.
     pub(super) fn cancel_abroad(&mut self, key: &[u8], client: Option<Canceller>) {
         let now_us = self.now.mono_us;

@@ -6,27 +6,28 @@
 use std::io;
 use std::rc::Rc;
 
-use super::core::{Accepting, Core, Drain};
-use super::errand::Party;
+use super::core::{Core, Drain};
 use super::journal::ShardJournal;
 use super::mail::ToShard;
 use super::ring::Token;
 use crate::limits::LINGER_TIMEOUT_US;
 use crate::record::SessionId;
-use crate::session::Snapshot;
-use crate::session::{SessionSummary, Vote, VoteReply};
-use crate::shard::drive::SessionMachine;
+use crate::session::{Driven, Event, SessionSummary, Snapshot, Vote, VoteReply};
 
-impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
+impl<J: ShardJournal> Core<J> {
     /// Takes one message.
     pub(super) fn open_letter(&mut self, message: ToShard) {
         // An answer that nobody waits for any more is no error: the `_gone`s below.
         match message {
             ToShard::Snapshot(source) => {
                 self.tools.snapshot = Rc::new(Snapshot::build(&source));
-                self.each_session(|machine, stage| machine.handle_snapshot(stage));
+                self.idle.clear();
+                self.each_session(|| Event::Snapshot);
             }
-            ToShard::Tls(tls) => self.tls = tls,
+            ToShard::Tls(tls) => {
+                self.tls = tls;
+                self.idle.clear();
+            }
             ToShard::Vote(id, vote, answer) => {
                 let _gone = answer.send(self.vote(id, &vote));
             }
@@ -40,21 +41,17 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             ToShard::Sessions(answer) => {
                 let _gone = answer.send(self.summaries());
             }
-            ToShard::Adopt(client) => self.adopt(client),
+            ToShard::Adopt(listener, client) => self.adopt(listener, client),
             ToShard::Rotate => self.tools.journal.rotate(self.now),
             ToShard::Drain { deadline_us } => self.start_drain(deadline_us),
         }
     }
 
-    /// Calls every session's machine; their outputs follow in this turn.
-    fn each_session(&mut self, call: impl Fn(&mut M, &mut crate::session::Stage<'_>) + Copy) {
+    /// Tells every session; their outputs follow in this turn.
+    fn each_session(&mut self, event: impl Fn() -> Event<'static>) {
         for token in self.sessions.tokens() {
             let Some(driver) = self.sessions.get_mut(token) else { continue };
-            driver.call(&mut self.tools.stage(self.now), |party, stage| {
-                if let Party::Session(machine) = party {
-                    call(machine, stage);
-                }
-            });
+            driver.tell(event(), &mut self.tools.stage(self.now));
             self.touch(token);
         }
     }
@@ -64,11 +61,8 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         if let Some(&token) = self.asks.get(&id)
             && let Some(driver) = self.sessions.get_mut(token)
         {
-            driver.call(&mut self.tools.stage(self.now), |party, stage| {
-                if let Party::Session(machine) = party {
-                    reply = machine.handle_vote(id, vote, stage);
-                }
-            });
+            let event = Event::Vote(id, vote, &mut reply);
+            driver.tell(event, &mut self.tools.stage(self.now));
             self.touch(token);
         }
         reply
@@ -78,11 +72,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         let found = self.session_tokens().into_iter().find(|(_, it)| it.session_id == id);
         let Some((token, _)) = found else { return false };
         let Some(driver) = self.sessions.get_mut(token) else { return false };
-        driver.call(&mut self.tools.stage(self.now), |party, stage| {
-            if let Party::Session(machine) = party {
-                machine.handle_kill(stage);
-            }
-        });
+        driver.tell(Event::Kill, &mut self.tools.stage(self.now));
         self.touch(token);
         true
     }
@@ -96,9 +86,9 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         let stage = self.tools.stage(self.now);
         for token in self.sessions.tokens() {
             if let Some(driver) = self.sessions.get_mut(token)
-                && let Party::Session(machine) = driver.machine()
+                && let Some(summary) = driver.party().summary(&stage)
             {
-                found.push((token, machine.summary(&stage)));
+                found.push((token, summary));
             }
         }
         found
@@ -113,13 +103,8 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             return;
         }
         self.drain = Drain::Until { deadline_us };
-        if self.accepting == Accepting::Armed {
-            self.ring.cancel_accept();
-        } else {
-            self.listener = None;
-        }
-        self.accepting = Accepting::Stopped;
-        self.each_session(|machine, stage| machine.handle_drain(false, stage));
+        self.stop_accepting();
+        self.each_session(|| Event::Drain { at_once: false });
     }
 
     /// Follows a drain to its end.
@@ -132,7 +117,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             Drain::No | Drain::Done => return Ok(()),
             Drain::Until { deadline_us } if deadline_us <= now_us => {
                 self.drain = Drain::Last { cut_us: now_us + LINGER_TIMEOUT_US };
-                self.each_session(|machine, stage| machine.handle_drain(true, stage));
+                self.each_session(|| Event::Drain { at_once: true });
             }
             Drain::Last { cut_us } if cut_us <= now_us => {
                 self.drain = Drain::Last { cut_us: now_us + LINGER_TIMEOUT_US };
@@ -146,7 +131,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             Drain::Until { .. } | Drain::Last { .. } => {}
         }
         self.settle_all()?;
-        if self.sessions.is_empty() && self.listener.is_none() && !self.is_syncing() {
+        if self.sessions.is_empty() && self.has_stopped_accepting() && !self.is_syncing() {
             self.drain = Drain::Done;
         }
         Ok(())

@@ -19,8 +19,10 @@ use std::time::Duration;
 use super::abroad::Abroad;
 use super::clock::{self, Clock};
 use super::counters::Counters;
+use super::drive::{Driver, WatchOrder};
 use super::errand::Party;
 use super::flush::Flushes;
+use super::idle::Idle;
 use super::journal::ShardJournal;
 use super::leg::Sent;
 use super::mailbox::{Letters, Peer, Reports};
@@ -40,8 +42,7 @@ use crate::identify::scram::SaltedCache;
 use crate::metrics::Meters;
 use crate::record::{Lsn, SessionId};
 use crate::session::{Room, Snapshot, Stage};
-use crate::shard::drive::{Driver, SessionMachine, WatchOrder};
-use crate::wire::Side;
+use crate::wire::{End, Protocol};
 
 /// The journal looks after its age this often.
 const TICK_US: u64 = 1_000_000;
@@ -113,46 +114,54 @@ pub(super) enum Drain {
     Done,
 }
 
+/// Where clients of one listener come in.
+pub(super) struct Doorway {
+    pub listener: Option<TcpListener>,
+    pub accepting: Accepting,
+    pub protocol: Protocol,
+    /// Where clients wait that have not proven who they are; all shards share it.
+    pub door: Arc<Door>,
+}
+
 /// What a core is made of.
 pub(super) struct Parts<J> {
     pub shard: usize,
     pub snapshot: Rc<Snapshot>,
     pub journal: J,
     pub tls: Arc<TlsConfigs>,
-    pub listener: TcpListener,
+    pub doorways: Vec<Doorway>,
     pub letters: Letters,
     pub reports: Reports,
     pub counters: Arc<Counters>,
     pub peers: Arc<[Peer]>,
     pub meters: Arc<Meters>,
     pub sessions_max: usize,
-    pub door: Arc<Door>,
 }
 
 /// One shard.
-pub(super) struct Core<M, J: ShardJournal> {
+pub(super) struct Core<J: ShardJournal> {
     pub shard: usize,
     pub ring: Ring,
-    pub sessions: Slab<Box<Driver<Party<M>>>>,
+    pub sessions: Slab<Box<Driver>>,
     pub timers: Timers,
     pub pool: Pool,
     pub tools: Tools<J>,
     pub tls: Arc<TlsConfigs>,
     pub letters: Letters,
     pub reports: Reports,
-    pub listener: Option<TcpListener>,
-    pub accepting: Accepting,
+    /// By the index of the listener in the settings.
+    pub doorways: Vec<Doorway>,
     pub drain: Drain,
     pub counters: Arc<Counters>,
     /// All shards, by index.
     pub peers: Arc<[Peer]>,
     pub sessions_max: usize,
     pub turned_away: usize,
-    /// Where clients wait that have not proven who they are; all shards share it.
-    pub door: Arc<Door>,
     pub shut_out: ShutOut,
-    /// Sessions by the key a CancelRequest names.
-    pub cancel_keys: HashMap<Vec<u8>, Token>,
+    /// Sessions by the names that they may be asked by to stop.
+    pub names: HashMap<Vec<u8>, Token>,
+    /// Connections to targets that no session has now.
+    pub idle: Idle,
     /// Sessions by the approval they wait for.
     pub asks: HashMap<SessionId, Token>,
     /// Sessions to settle in this turn.
@@ -163,10 +172,10 @@ pub(super) struct Core<M, J: ShardJournal> {
     /// Where every receive goes: the machines take all of it before the next one.
     inbox: Box<[u8]>,
     /// Connections to read in the next turn.
-    readable: Vec<(Token, Side)>,
+    readable: Vec<(Token, End)>,
     completions: Vec<Completion>,
     /// What is being sent; empty between turns.
-    pieces: Vec<(Token, Side)>,
+    pieces: Vec<(Token, End)>,
     /// What became of it; empty between turns.
     sent: Vec<io::Result<usize>>,
     /// Sessions with bytes that wait for the disk.
@@ -184,11 +193,15 @@ pub(super) struct Core<M, J: ShardJournal> {
     busy_us: u64,
 }
 
-impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
-    pub fn new(parts: Parts<J>) -> io::Result<Core<M, J>> {
+impl<J: ShardJournal> Core<J> {
+    pub fn new(parts: Parts<J>) -> io::Result<Core<J>> {
         let mut ring = Ring::new()?;
         ring.wake(parts.letters.eventfd());
-        ring.accept(parts.listener.as_fd());
+        for (index, doorway) in parts.doorways.iter().enumerate() {
+            if let Some(listener) = &doorway.listener {
+                ring.accept(index, listener.as_fd());
+            }
+        }
         Ok(Core {
             shard: parts.shard,
             ring,
@@ -207,16 +220,15 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             tls: parts.tls,
             letters: parts.letters,
             reports: parts.reports,
-            listener: Some(parts.listener),
-            accepting: Accepting::Armed,
+            doorways: parts.doorways,
             drain: Drain::No,
             counters: parts.counters,
             peers: parts.peers,
             sessions_max: parts.sessions_max,
             turned_away: 0,
-            door: parts.door,
             shut_out: ShutOut::default(),
-            cancel_keys: HashMap::new(),
+            names: HashMap::new(),
+            idle: Idle::default(),
             asks: HashMap::new(),
             dirty: Vec::new(),
             clock: Clock::default(),
@@ -282,15 +294,17 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     fn dispatch(&mut self, completion: Completion) {
         let Completion { token, done } = completion;
         match done {
-            Done::Readable(side, result) => self.readable(token, side, result),
-            Done::Room(side) => {
+            Done::Readable(end, result) => self.readable(token, end, result),
+            Done::Room(end) => {
                 if let Some(driver) = self.sessions.get_mut(token) {
-                    driver.room(side, self.now.mono_us);
+                    driver.room(end, self.now.mono_us);
                     self.touch(token);
                 }
             }
-            Done::Connected(result) => self.connected(token, result),
-            Done::Accepted { socket, armed } => self.accepted(socket.map(TcpStream::from), armed),
+            Done::Connected(end, result) => self.connected(token, end, result),
+            Done::Accepted { listener, socket, armed } => {
+                self.accepted(listener, socket.map(TcpStream::from), armed);
+            }
             Done::Woken(result) => self.woken(result),
             Done::Synced(result) => self.synced(result),
             Done::Canceled => {}
@@ -298,25 +312,25 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         }
     }
 
-    fn readable(&mut self, token: Token, side: Side, result: io::Result<Readable>) {
+    fn readable(&mut self, token: Token, end: End, result: io::Result<Readable>) {
         let Some(driver) = self.sessions.get_mut(token) else { return };
         match result {
             // The usual case: nothing changes but that there is something to read.
             Ok(Readable { armed: true, last }) => {
-                driver.readable(side, last);
-                if driver.next_receive(side) {
-                    self.readable.push((token, side));
+                driver.readable(end, last);
+                if driver.next_receive(end) {
+                    self.readable.push((token, end));
                 }
             }
             Ok(Readable { armed: false, last }) => {
-                driver.unwatched(side);
-                driver.readable(side, last);
+                driver.unwatched(end);
+                driver.readable(end, last);
                 self.touch(token);
             }
             Err(error) => {
-                driver.unwatched(side);
+                driver.unwatched(end);
                 if error.raw_os_error() != Some(libc::ECANCELED) {
-                    self.ended(token, side, Some(&error));
+                    self.ended(token, end, Some(&error));
                 }
                 self.touch(token);
             }
@@ -327,8 +341,8 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     fn read_all(&mut self) {
         let mut inbox = std::mem::take(&mut self.inbox);
         let mut readable = std::mem::take(&mut self.readable);
-        for (token, side) in readable.drain(..) {
-            self.read(token, side, &mut inbox);
+        for (token, end) in readable.drain(..) {
+            self.read(token, end, &mut inbox);
         }
         self.inbox = inbox;
         // What became readable meanwhile waits for its turn.
@@ -336,63 +350,63 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         self.readable = readable;
     }
 
-    fn read(&mut self, token: Token, side: Side, inbox: &mut [u8]) {
+    fn read(&mut self, token: Token, end: End, inbox: &mut [u8]) {
         let Some(driver) = self.sessions.get_mut(token) else { return };
-        let Some(stream) = driver.begin_receive(side) else { return };
+        let Some(stream) = driver.begin_receive(end) else { return };
         let now_us = self.now.mono_us;
         match socket::receive(stream, inbox) {
-            Ok(0) => self.ended(token, side, None),
+            Ok(0) => self.ended(token, end, None),
             Ok(count) => {
-                let first = driver.note_received(side, count, count < inbox.len(), now_us);
+                let first = driver.note_received(end, count, count < inbox.len(), now_us);
                 self.counters.bytes_received.add(count as u64);
-                self.received(token, side, inbox.get_mut(..count).unwrap_or_default(), first);
+                self.received(token, end, inbox.get_mut(..count).unwrap_or_default(), first);
             }
             Err(e) if matches!(e.kind(), io::ErrorKind::WouldBlock) => {
-                driver.note_nothing(side, now_us);
+                driver.note_nothing(end, now_us);
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-            Err(e) => self.ended(token, side, Some(&e)),
+            Err(e) => self.ended(token, end, Some(&e)),
         }
         self.touch(token);
     }
 
-    fn received(&mut self, token: Token, side: Side, bytes: &mut [u8], first: bool) {
+    fn received(&mut self, token: Token, end: End, bytes: &mut [u8], first: bool) {
         let Some(driver) = self.sessions.get_mut(token) else { return };
         driver.lend(&mut self.pool);
         // A machine that wants TLS at the very first bytes has left these to TLS.
-        let direct = (first && bytes.first() == Some(&TLS_HANDSHAKE)).then_some(side);
-        let lent = driver.lend_input(side.peer(), bytes);
-        driver.received(side, bytes, &mut self.scratch, &mut self.tools.stage(self.now));
-        if lent {
-            self.pass_on(token, side.peer(), bytes);
+        let direct = (first && bytes.first() == Some(&TLS_HANDSHAKE)).then_some(end);
+        let peer = driver.peer(end).filter(|&peer| driver.lend_input(peer, bytes));
+        driver.received(end, bytes, &mut self.scratch, &mut self.tools.stage(self.now));
+        if let Some(peer) = peer {
+            self.pass_on(token, peer, bytes);
         }
         let started = self.outputs(token, direct);
         if started
             && direct.is_some()
             && let Some(driver) = self.sessions.get_mut(token)
         {
-            driver.received(side, bytes, &mut self.scratch, &mut self.tools.stage(self.now));
+            driver.received(end, bytes, &mut self.scratch, &mut self.tools.stage(self.now));
         }
     }
 
     /// Sends what was handed on of `input` from where it is, and keeps what does not leave now.
-    fn pass_on(&mut self, token: Token, side: Side, input: &[u8]) {
+    fn pass_on(&mut self, token: Token, end: End, input: &[u8]) {
         let Core { sessions, tools, .. } = self;
         let Some(driver) = sessions.get_mut(token) else { return };
         let safe = tools.safe(driver.durability());
-        let pieces = driver.pieces(side, input, safe);
+        let pieces = driver.pieces(end, input, safe);
         if let Some(result) = pieces.map(|(stream, pieces)| socket::send_pieces(stream, &pieces)) {
-            self.sent(token, side, result);
+            self.sent(token, end, result);
         }
         if let Some(driver) = self.sessions.get_mut(token) {
-            driver.keep(side, input);
+            driver.keep(end, input);
         }
     }
 
-    fn ended(&mut self, token: Token, side: Side, error: Option<&io::Error>) {
+    fn ended(&mut self, token: Token, end: End, error: Option<&io::Error>) {
         if let Some(driver) = self.sessions.get_mut(token) {
             driver.lend(&mut self.pool);
-            driver.ended(side, error, &mut self.tools.stage(self.now));
+            driver.ended(end, error, &mut self.tools.stage(self.now));
         }
     }
 
@@ -430,16 +444,21 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         Ok(())
     }
 
-    /// Sends what may leave of these sessions.
+    /// Sends what may leave of these sessions: to targets first, so that they work meanwhile.
     fn send_all(&mut self, tokens: &[Token]) -> io::Result<()> {
         let mut pieces = std::mem::take(&mut self.pieces);
-        let sides = |&token| [(token, Side::Server), (token, Side::Client)];
-        pieces.extend(tokens.iter().flat_map(sides).filter(|&piece| self.prepare(piece)));
+        for &token in tokens {
+            let ends = self.sessions.get_mut(token).map_or(0, |driver| driver.ends());
+            for place in (0..ends).rev() {
+                let end = self.sessions.get_mut(token).and_then(|driver| driver.end_at(place));
+                pieces.extend(end.map(|end| (token, end)).filter(|&piece| self.prepare(piece)));
+            }
+        }
         while !pieces.is_empty() {
             let Core { sessions, ring, sent, .. } = self;
-            let mut ready = pieces.iter().map(|&(token, side)| {
+            let mut ready = pieces.iter().map(|&(token, end)| {
                 let driver = sessions.get(token).expect("it was made ready");
-                driver.piece(side).expect("it was made ready")
+                driver.piece(end).expect("it was made ready")
             });
             // A single piece is cheaper in a call of its own.
             match (pieces.len(), ready.next()) {
@@ -448,9 +467,9 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             }
             let mut sent = std::mem::take(&mut self.sent);
             let mut results = sent.drain(..);
-            pieces.retain(|&(token, side)| {
+            pieces.retain(|&(token, end)| {
                 let result = results.next().expect("a result for each piece");
-                self.sent(token, side, result) == Sent::More && self.prepare((token, side))
+                self.sent(token, end, result) == Sent::More && self.prepare((token, end))
             });
             drop(results);
             self.sent = sent;
@@ -459,27 +478,27 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         Ok(())
     }
 
-    fn prepare(&mut self, (token, side): (Token, Side)) -> bool {
+    fn prepare(&mut self, (token, end): (Token, End)) -> bool {
         let Core { sessions, pool, tools, .. } = self;
         let Some(driver) = sessions.get_mut(token) else { return false };
         let safe = tools.safe(driver.durability());
-        driver.prepare(side, safe, pool)
+        driver.prepare(end, safe, pool)
     }
 
-    fn sent(&mut self, token: Token, side: Side, result: io::Result<usize>) -> Sent {
+    fn sent(&mut self, token: Token, end: End, result: io::Result<usize>) -> Sent {
         self.counters.bytes_sent.add(*result.as_ref().unwrap_or(&0) as u64);
         let Some(driver) = self.sessions.get_mut(token) else { return Sent::All };
-        let sent = driver.sent(side, result, &mut self.pool);
+        let sent = driver.sent(end, result, &mut self.pool);
         match sent {
             Sent::All | Sent::More | Sent::Reset => {}
             Sent::Blocked => {
-                driver.note_full(side, self.now.mono_us);
-                if let Some(socket) = driver.socket(side) {
-                    self.ring.await_room(token, side, socket);
+                driver.note_full(end, self.now.mono_us);
+                if let Some(socket) = driver.socket(end) {
+                    self.ring.await_room(token, end, socket);
                 }
             }
             Sent::Failed => {
-                driver.unsent(side, &mut self.tools.stage(self.now));
+                driver.unsent(end, &mut self.tools.stage(self.now));
                 self.touch(token);
             }
         }
@@ -492,24 +511,24 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         let Some(driver) = sessions.get_mut(token) else { return };
         let more = driver.settle(self.now.mono_us);
         let durability = driver.durability();
-        for side in [Side::Server, Side::Client] {
-            match driver.next_watch(side) {
+        for place in (0..driver.ends()).rev() {
+            let Some(end) = driver.end_at(place) else { continue };
+            match driver.next_watch(end) {
                 Some(WatchOrder::Start) => {
-                    if let Some(socket) = driver.socket(side) {
-                        ring.watch(token, side, socket);
+                    if let Some(socket) = driver.socket(end) {
+                        ring.watch(token, end, socket);
                     }
                 }
-                Some(WatchOrder::Stop) => ring.unwatch(token, side),
+                Some(WatchOrder::Stop) => ring.unwatch(token, end),
                 None => {}
             }
-            if driver.next_receive(side) {
-                readable.push((token, side));
+            if driver.next_receive(end) {
+                readable.push((token, end));
             }
         }
-        let left = driver.has_left_server();
         driver.reclaim(pool);
-        if driver.dials_in_vain() {
-            ring.cancel_connect(token);
+        if let Some(leg) = driver.dials_in_vain() {
+            ring.cancel_connect(token, End::Target(leg));
         }
         if durability == Durability::Sync {
             driver.note_disk(tools.journal.durable(), self.now.mono_us);
@@ -519,15 +538,12 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             }
         }
         if driver.is_over() {
-            self.remove(token);
-        } else if left {
-            self.dial_next(token);
+            return self.remove(token);
+        }
+        let at_us = driver.next_timeout();
+        timers.arm(token, at_us, &mut driver.scheduled_us);
+        if self.follow_legs(token) || more {
             self.touch(token);
-        } else if more {
-            self.touch(token);
-        } else {
-            let at_us = driver.next_timeout();
-            timers.arm(token, at_us, &mut driver.scheduled_us);
         }
     }
 
@@ -536,10 +552,10 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         if driver.has_panicked() {
             self.counters.panics.add(1);
         }
-        match driver.machine() {
+        match driver.party() {
             Party::Session(_) => {
-                for key in &driver.cancel_keys {
-                    self.cancel_keys.remove(key);
+                for name in &driver.names {
+                    self.names.remove(name);
                 }
                 for id in &driver.asks {
                     self.asks.remove(id);
@@ -557,8 +573,10 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             if driver.scheduled_us == Some(at_us) {
                 driver.scheduled_us = None;
             }
-            if driver.dial.is_some() {
-                self.dial_expired(token);
+            while let Some(driver) = self.sessions.get_mut(token)
+                && let Some(leg) = driver.expired(self.now.mono_us)
+            {
+                self.dial_expired(token, leg);
             }
             let Some(driver) = self.sessions.get_mut(token) else { continue };
             driver.lend(&mut self.pool);
@@ -574,6 +592,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
             self.ticked_us = now_us;
             journal.tick(self.now);
             self.counters.reports_lost.set(self.reports.lost());
+            self.idle.sweep(now_us);
         }
         let lag = journal.written().0.saturating_sub(journal.durable().0);
         self.counters.journal_lag.set(lag);
@@ -629,9 +648,11 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         if self.job.is_none() && journal.written() > journal.durable() {
             earlier(Some(self.flushes.next_us()));
         }
-        match self.accepting {
-            Accepting::Paused { until_us } => earlier(Some(until_us)),
-            Accepting::Armed | Accepting::Stopped => {}
+        for doorway in &self.doorways {
+            match doorway.accepting {
+                Accepting::Paused { until_us } => earlier(Some(until_us)),
+                Accepting::Armed | Accepting::Stopped => {}
+            }
         }
         match self.drain {
             Drain::Until { deadline_us } => earlier(Some(deadline_us)),

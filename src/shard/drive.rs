@@ -5,8 +5,8 @@
 //! again after it panicked.
 //!
 //! ```text
-//!            received                 handle_bytes
-//!   socket ------------> [rustls] ------------------> machine
+//!            received                 Event::Bytes
+//!   socket ------------> [rustls] ------------------> session
 //!   socket <------------ [rustls] <------ outbox <------'
 //!             send                 sendable(safe)
 //! ```
@@ -19,6 +19,13 @@ use std::net::TcpStream;
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
+use super::contain::contain;
+use super::errand::Party;
+use super::leg::{Leg, Sent};
+use super::legs::{Legs, State};
+use super::mail::Canceller;
+use super::pool::Pool;
+use super::tls::Tls;
 use crate::accept::door::Visit;
 use crate::accept::socket;
 use crate::config::settings::Durability;
@@ -26,18 +33,10 @@ use crate::fault::{Fault, FaultKind, Login, Malformed, Refused, Target};
 use crate::forward::Outbox;
 use crate::forward::dial::{Dial, Endpoint};
 use crate::limits::{CLOSE_TIMEOUT_US, LINGER_TIMEOUT_US, LOAN_BYTES_MIN, OUTBOX_BYTES_MAX};
-use crate::metrics::{TargetMeter, Timed};
+use crate::metrics::Timed;
 use crate::record::{Lsn, SessionId};
-use crate::session::postgres::Machine;
-use crate::session::{Accepted, TlsFacts};
-use crate::session::{Output, Stage};
-use crate::session::{SessionSummary, Vote, VoteReply};
-use crate::shard::contain::contain;
-use crate::shard::leg::{Leg, Sent};
-use crate::shard::mail::Canceller;
-use crate::shard::pool::Pool;
-use crate::shard::tls::Tls;
-use crate::wire::Side;
+use crate::session::{After, Driven, Event, Lease, Leased, Output, Stage};
+use crate::wire::{End, LegId, Side};
 
 /// What the ring is to be told about a socket.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -48,163 +47,12 @@ pub enum WatchOrder {
     Stop,
 }
 
-/// What can be driven: bytes and answers in, two outboxes and outputs out.
-pub trait Driven {
-    /// Bytes for a peer.
-    fn outbox(&mut self, side: Side) -> &mut Outbox;
-    /// The same, to be looked at.
-    fn pending(&self, side: Side) -> &Outbox;
-    /// Takes all bytes and keeps what it needs.
-    fn handle_bytes(&mut self, side: Side, bytes: &[u8], stage: &mut Stage<'_>);
-    /// The peer sends no more.
-    fn handle_eof(&mut self, side: Side, stage: &mut Stage<'_>);
-    /// The TLS handshake of this side has finished.
-    fn handle_tls(&mut self, side: Side, facts: TlsFacts, stage: &mut Stage<'_>);
-    /// The connection is unusable.
-    fn handle_broken(&mut self, fault: Fault, stage: &mut Stage<'_>);
-    /// The answer to `Output::Dial`.
-    fn handle_dialed(&mut self, result: Result<Endpoint, Target>, stage: &mut Stage<'_>);
-    /// `next_timeout` has passed.
-    fn handle_timeout(&mut self, stage: &mut Stage<'_>);
-    /// One of the calls above panicked; only outputs are polled after this.
-    fn handle_panic(&mut self, stage: &mut Stage<'_>);
-    /// The next output, until there is none.
-    fn poll_output(&mut self) -> Option<Output>;
-    /// When `handle_timeout` is due, monotonic microseconds.
-    fn next_timeout(&self) -> Option<u64>;
-    /// Whether this side should be read now.
-    fn wants(&self, side: Side) -> bool;
-    /// When a record counts as written.
-    fn durability(&self) -> Durability;
-    /// Nothing more will be read; the outboxes may still hold bytes.
-    fn is_closed(&self) -> bool;
-    /// What is measured of its target; nothing for what has none.
-    fn meter(&self) -> Option<&TargetMeter> {
-        None
-    }
-}
-
-/// A driven machine that is a client's session.
-pub trait SessionMachine: Driven + Sized + 'static {
-    /// A client connected.
-    fn accept(accepted: Accepted, stage: &mut Stage<'_>) -> Self;
-    /// The stage's snapshot is a new one.
-    fn handle_snapshot(&mut self, stage: &mut Stage<'_>);
-    /// A vote on the held command.
-    fn handle_vote(&mut self, id: SessionId, vote: &Vote, stage: &mut Stage<'_>) -> VoteReply;
-    /// A CancelRequest with this session's key.
-    fn handle_cancel(&mut self, stage: &mut Stage<'_>);
-    /// An administrator ends the session.
-    fn handle_kill(&mut self, stage: &mut Stage<'_>);
-    /// weir shuts down: end when idle, or at once.
-    fn handle_drain(&mut self, at_once: bool, stage: &mut Stage<'_>);
-    /// What people see of it.
-    fn summary(&self, stage: &Stage<'_>) -> SessionSummary;
-}
-
-impl Driven for Machine {
-    fn outbox(&mut self, side: Side) -> &mut Outbox {
-        Machine::outbox(self, side)
-    }
-
-    fn pending(&self, side: Side) -> &Outbox {
-        Machine::pending(self, side)
-    }
-
-    fn handle_bytes(&mut self, side: Side, bytes: &[u8], stage: &mut Stage<'_>) {
-        Machine::handle_bytes(self, side, bytes, stage);
-    }
-
-    fn handle_eof(&mut self, side: Side, stage: &mut Stage<'_>) {
-        Machine::handle_eof(self, side, stage);
-    }
-
-    fn handle_tls(&mut self, side: Side, facts: TlsFacts, stage: &mut Stage<'_>) {
-        Machine::handle_tls(self, side, facts, stage);
-    }
-
-    fn handle_broken(&mut self, fault: Fault, stage: &mut Stage<'_>) {
-        Machine::handle_broken(self, fault, stage);
-    }
-
-    fn handle_dialed(&mut self, result: Result<Endpoint, Target>, stage: &mut Stage<'_>) {
-        Machine::handle_dialed(self, result, stage);
-    }
-
-    fn handle_timeout(&mut self, stage: &mut Stage<'_>) {
-        Machine::handle_timeout(self, stage);
-    }
-
-    fn handle_panic(&mut self, stage: &mut Stage<'_>) {
-        Machine::handle_panic(self, stage);
-    }
-
-    fn poll_output(&mut self) -> Option<Output> {
-        Machine::poll_output(self)
-    }
-
-    fn next_timeout(&self) -> Option<u64> {
-        Machine::next_timeout(self)
-    }
-
-    fn wants(&self, side: Side) -> bool {
-        Machine::wants(self, side)
-    }
-
-    fn durability(&self) -> Durability {
-        Machine::durability(self)
-    }
-
-    fn is_closed(&self) -> bool {
-        Machine::is_closed(self)
-    }
-
-    fn meter(&self) -> Option<&TargetMeter> {
-        Machine::meter(self)
-    }
-}
-
-impl SessionMachine for Machine {
-    fn accept(accepted: Accepted, stage: &mut Stage<'_>) -> Machine {
-        Machine::accept(accepted, stage)
-    }
-
-    fn handle_snapshot(&mut self, stage: &mut Stage<'_>) {
-        Machine::handle_snapshot(self, stage);
-    }
-
-    fn handle_vote(&mut self, id: SessionId, vote: &Vote, stage: &mut Stage<'_>) -> VoteReply {
-        Machine::handle_vote(self, id, vote, stage)
-    }
-
-    fn handle_cancel(&mut self, stage: &mut Stage<'_>) {
-        Machine::handle_cancel(self, stage);
-    }
-
-    fn handle_kill(&mut self, stage: &mut Stage<'_>) {
-        Machine::handle_kill(self, stage);
-    }
-
-    fn handle_drain(&mut self, at_once: bool, stage: &mut Stage<'_>) {
-        Machine::handle_drain(self, at_once, stage);
-    }
-
-    fn summary(&self, stage: &Stage<'_>) -> SessionSummary {
-        Machine::summary(self, stage)
-    }
-}
-
-/// A machine and its connections.
-#[derive(Debug)]
-pub struct Driver<D> {
-    machine: D,
+/// A session, or an errand of weir, and its connections.
+pub struct Driver {
+    party: Party,
     client: Leg,
-    server: Leg,
-    /// The connection to the server is given up; the next one waits for its end.
-    leaving: bool,
+    legs: Legs,
     phase: Phase,
-    /// The attempts to reach the target, until it is reached.
-    pub dial: Option<Box<Dial>>,
     /// The client has not proven who it is.
     pub visit: Option<Visit>,
     /// Clients whose CancelRequest this session or errand is about: they see the end of their
@@ -216,10 +64,12 @@ pub struct Driver<D> {
     pub awaits_disk: bool,
     /// The shard will settle it at the end of the turn.
     pub touched: bool,
-    /// Keys that a CancelRequest names this session by.
-    pub cancel_keys: Vec<Vec<u8>>,
+    /// Names by which others may ask this session to stop.
+    pub names: Vec<Vec<u8>>,
     /// Approvals this session waits for.
     pub asks: Vec<SessionId>,
+    /// Index of the listener that accepted its client.
+    pub listener: usize,
     durability: Durability,
     panicked: bool,
     waits: Waits,
@@ -241,50 +91,49 @@ enum Phase {
     Dead,
 }
 
-impl<D: Driven> Driver<D> {
-    /// A machine with a client, or without one (an errand of weir).
-    pub fn new(machine: D, client: Option<TcpStream>) -> Driver<D> {
+impl Driver {
+    /// A session with a client, or an errand of weir without one.
+    pub fn new(party: Party, client: Option<TcpStream>) -> Driver {
         Driver {
-            machine,
+            party,
             client: client.map_or_else(Leg::default, Leg::open),
-            server: Leg::default(),
-            leaving: false,
+            legs: Legs::default(),
             phase: Phase::Live,
-            dial: None,
             visit: None,
             cancellers: Vec::new(),
             scheduled_us: None,
             awaits_disk: false,
             touched: false,
-            cancel_keys: Vec::new(),
+            names: Vec::new(),
             asks: Vec::new(),
+            listener: 0,
             durability: Durability::Write,
             panicked: false,
             waits: Waits::default(),
         }
     }
 
-    /// The machine, to be looked at.
-    pub fn machine(&self) -> &D {
-        &self.machine
+    /// The session, to be looked at.
+    pub fn party(&self) -> &Party {
+        &self.party
     }
 
-    /// Calls the machine, unless it is over. A panic ends the session: what it had queued is
-    /// dropped, because nobody knows what it is.
-    pub fn call(&mut self, stage: &mut Stage<'_>, call: impl FnOnce(&mut D, &mut Stage<'_>)) {
+    /// Tells the session, unless it is over. A panic ends it: what it had queued is dropped,
+    /// because nobody knows what it is.
+    pub fn tell(&mut self, event: Event<'_>, stage: &mut Stage<'_>) {
         if self.panicked || self.phase == Phase::Dead {
             return;
         }
-        let machine = &mut self.machine;
-        if contain(|| call(machine, stage)).is_ok() {
+        let party = &mut self.party;
+        if contain(|| party.handle(event, stage)).is_ok() {
             return;
         }
         self.panicked = true;
-        machine.outbox(Side::Client).abandon();
-        machine.outbox(Side::Server).abandon();
+        self.abandon();
         self.client.forget_plain();
-        self.server.forget_plain();
-        let last = contain(|| machine.handle_panic(stage));
+        self.legs.iter_mut().for_each(|held| held.leg.forget_plain());
+        let party = &mut self.party;
+        let last = contain(|| party.handle(Event::Panic, stage));
         if last.is_err() {
             self.kill();
         } else {
@@ -292,21 +141,32 @@ impl<D: Driven> Driver<D> {
         }
     }
 
-    /// Whether the machine has panicked.
+    /// Drops what is queued for everybody.
+    fn abandon(&mut self) {
+        let Driver { party, legs, .. } = self;
+        let ends = legs.iter().map(|held| End::Target(held.id));
+        for end in [End::Client].into_iter().chain(ends) {
+            if let Some(outbox) = party.outbox(end) {
+                outbox.abandon();
+            }
+        }
+    }
+
+    /// Whether the session has panicked.
     pub fn has_panicked(&self) -> bool {
         self.panicked
     }
 
-    /// The machine's next output: it is taken from a queue, in which nothing can be wrong.
+    /// The session's next output: it is taken from a queue, in which nothing can be wrong.
     pub fn poll_output(&mut self) -> Option<Output> {
-        self.machine.poll_output()
+        self.party.poll_output()
     }
 
-    /// Bytes arrived at `side`. Records of TLS are opened where they are, and what they hold passes
+    /// Bytes arrived at `end`. Records of TLS are opened where they are, and what they hold passes
     /// through `scratch`.
     pub fn received(
         &mut self,
-        side: Side,
+        end: End,
         bytes: &mut [u8],
         scratch: &mut Vec<u8>,
         stage: &mut Stage<'_>,
@@ -314,83 +174,95 @@ impl<D: Driven> Driver<D> {
         if self.phase != Phase::Live {
             return;
         }
-        let Some(tls) = self.leg_mut(side).tls() else {
-            self.call(stage, |machine, stage| machine.handle_bytes(side, bytes, stage));
+        let Some(tls) = self.leg_mut(end).and_then(Leg::tls) else {
+            self.tell(Event::Bytes(end, bytes), stage);
             return;
         };
         scratch.clear();
         let outcome = tls.receive(bytes, scratch);
         match outcome {
             Err(error) => {
-                let fault = Fault::new(side, tls_fault(side, &error));
-                self.call(stage, |machine, stage| machine.handle_broken(fault, stage));
+                let fault = Fault::new(end.side(), tls_fault(end.side(), &error));
+                self.tell(Event::Broken(end, fault), stage);
             }
             Ok(news) => {
                 if let Some(facts) = news.finished {
-                    self.call(stage, |machine, stage| machine.handle_tls(side, facts, stage));
+                    self.tell(Event::Tls(end, facts), stage);
                 }
                 if !scratch.is_empty() {
-                    self.call(stage, |machine, stage| machine.handle_bytes(side, scratch, stage));
+                    self.tell(Event::Bytes(end, scratch), stage);
                 }
                 if news.closed {
-                    self.call(stage, |machine, stage| machine.handle_eof(side, stage));
+                    self.tell(Event::Eof(end), stage);
                 }
             }
         }
     }
 
-    /// The kernel reports that `side` can be read; `last` if its end is among it.
-    pub fn readable(&mut self, side: Side, last: bool) {
-        self.leg_mut(side).readable(last);
+    /// The kernel reports that `end` can be read; `last` if its end is among it.
+    pub fn readable(&mut self, end: End, last: bool) {
+        if let Some(leg) = self.leg_mut(end) {
+            leg.readable(last);
+        }
     }
 
-    /// The kernel reports nothing more of `side`.
-    pub fn unwatched(&mut self, side: Side) {
-        self.leg_mut(side).unwatched();
+    /// The kernel reports nothing more of `end`.
+    pub fn unwatched(&mut self, end: End) {
+        if let Some(leg) = self.leg_mut(end) {
+            leg.unwatched();
+        }
     }
 
-    /// The shard comes to read `side`; `None` when nothing is wanted of it any more.
-    pub fn begin_receive(&mut self, side: Side) -> Option<BorrowedFd<'_>> {
-        let dead = self.is_cut(side);
-        self.leg_mut(side).unqueue().filter(|_| !dead).map(AsFd::as_fd)
+    /// The shard comes to read `end`; `None` when nothing is wanted of it any more.
+    pub fn begin_receive(&mut self, end: End) -> Option<BorrowedFd<'_>> {
+        let dead = self.is_cut(end);
+        self.leg_mut(end)?.unqueue().filter(|_| !dead).map(AsFd::as_fd)
     }
 
-    /// So many bytes of `side` were read, `all` that were there; `true` for the very first ones.
-    pub fn note_received(&mut self, side: Side, count: usize, all: bool, now_us: u64) -> bool {
-        self.leg_mut(side.peer()).interrupted();
-        self.leg_mut(side).received(count, all, now_us)
+    /// So many bytes of `end` were read, `all` that were there; `true` for the very first ones.
+    pub fn note_received(&mut self, end: End, count: usize, all: bool, now_us: u64) -> bool {
+        if let Some(leg) = self.peer(end).and_then(|peer| self.leg_mut(peer)) {
+            leg.interrupted();
+        }
+        self.leg_mut(end).is_some_and(|leg| leg.received(count, all, now_us))
     }
 
-    /// There was nothing to read at `side`.
-    pub fn note_nothing(&mut self, side: Side, now_us: u64) {
-        self.leg_mut(side).received_nothing(now_us);
+    /// There was nothing to read at `end`.
+    pub fn note_nothing(&mut self, end: End, now_us: u64) {
+        if let Some(leg) = self.leg_mut(end) {
+            leg.received_nothing(now_us);
+        }
     }
 
-    /// The end of `side` was read, or an error.
-    pub fn ended(&mut self, side: Side, error: Option<&io::Error>, stage: &mut Stage<'_>) {
-        self.leg_mut(side).received_end();
-        if self.phase != Phase::Live || self.is_cut(side) {
+    /// The end of what `end` sends was read, or an error.
+    pub fn ended(&mut self, end: End, error: Option<&io::Error>, stage: &mut Stage<'_>) {
+        if let Some(leg) = self.leg_mut(end) {
+            leg.received_end();
+        }
+        if self.phase != Phase::Live || self.is_cut(end) {
             return;
         }
         match error {
-            None => self.call(stage, |machine, stage| machine.handle_eof(side, stage)),
-            Some(_) => self.broken(side, stage),
+            None => self.tell(Event::Eof(end), stage),
+            Some(_) => self.broken(end, stage),
         }
     }
 
-    /// The socket of `side` takes bytes again.
-    pub fn room(&mut self, side: Side, now_us: u64) {
-        self.leg_mut(side).room();
-        if side == Side::Client
+    /// The socket of `end` takes bytes again.
+    pub fn room(&mut self, end: End, now_us: u64) {
+        if let Some(leg) = self.leg_mut(end) {
+            leg.room();
+        }
+        if end == End::Client
             && let Some(since_us) = self.waits.client_us.take()
         {
             self.measured(Timed::ClientWait, now_us.saturating_sub(since_us));
         }
     }
 
-    /// The socket of `side` takes no more bytes.
-    pub fn note_full(&mut self, side: Side, now_us: u64) {
-        if side == Side::Client {
+    /// The socket of `end` takes no more bytes.
+    pub fn note_full(&mut self, end: End, now_us: u64) {
+        if end == End::Client {
             self.waits.client_us = Some(now_us);
         }
     }
@@ -408,7 +280,7 @@ impl<D: Driven> Driver<D> {
     }
 
     fn measured(&self, timed: Timed, us: u64) {
-        if let Some(meter) = self.machine.meter() {
+        if let Some(meter) = self.party.meter() {
             meter.record((timed, None), us);
         }
     }
@@ -421,86 +293,187 @@ impl<D: Driven> Driver<D> {
         {
             self.kill();
         }
-        if self.phase == Phase::Live && self.machine.next_timeout().is_some_and(|at| at <= now_us) {
-            self.call(stage, |machine, stage| machine.handle_timeout(stage));
+        if self.phase == Phase::Live && self.party.next_timeout().is_some_and(|at| at <= now_us) {
+            self.tell(Event::Timeout, stage);
         }
         self.client.due(now_us);
-        self.server.due(now_us);
+        self.legs.iter_mut().for_each(|held| held.leg.due(now_us));
     }
 
     /// When the timer has to come up next.
     pub fn next_timeout(&self) -> Option<u64> {
-        let dial = self.dial.as_deref().and_then(Dial::deadline_us);
         let own = match self.phase {
-            Phase::Live => self.machine.next_timeout(),
+            Phase::Live => self.party.next_timeout(),
             Phase::Closing { deadline_us } => Some(deadline_us),
             Phase::Dead => None,
         };
-        let streams = [self.client.due_us(), self.server.due_us()];
-        [own, dial].into_iter().chain(streams).flatten().min()
+        let legs = self
+            .legs
+            .iter()
+            .flat_map(|held| [held.dial.as_deref().and_then(Dial::deadline_us), held.leg.due_us()]);
+        [own, self.client.due_us()].into_iter().chain(legs).flatten().min()
     }
 
-    /// Speaks TLS with `side` once what is queued for it has left in clear. `None` when TLS is
-    /// not configured, which the machine should have known.
-    pub fn start_tls(&mut self, side: Side, tls: Option<Tls>, stage: &mut Stage<'_>) {
-        let (leg, outbox) = self.leg_and_outbox(side);
-        if !tls.is_some_and(|tls| leg.start_tls(tls, outbox)) {
-            let fault = Fault::new(side, FaultKind::Internal);
-            self.call(stage, |machine, stage| machine.handle_broken(fault, stage));
+    /// Speaks TLS with `end` once what is queued for it has left in clear. `None` when TLS is
+    /// not configured, which the session should have known.
+    pub fn start_tls(&mut self, end: End, tls: Option<Tls>, stage: &mut Stage<'_>) {
+        let started = match (tls, self.leg_and_outbox(end)) {
+            (Some(tls), Some((leg, outbox))) => leg.start_tls(tls, outbox),
+            _ => false,
+        };
+        if !started {
+            let fault = Fault::new(end.side(), FaultKind::Internal);
+            self.tell(Event::Broken(end, fault), stage);
         }
     }
 
-    /// A socket for the target is being connected.
-    pub fn connecting(&mut self, stream: TcpStream) {
-        self.server = Leg::connecting(stream);
+    // === connections to targets ===
+
+    /// The session asks for a connection; `false` if it has one of this number.
+    pub fn lease(&mut self, lease: Lease) -> bool {
+        self.legs.lease(lease)
     }
 
-    /// The connection to the target is made; `false` if nobody needs it any more.
-    pub fn connected(&mut self) -> bool {
-        self.server.connected();
-        self.phase == Phase::Live
+    /// The attempts to reach the target of a leg, until it is settled.
+    pub fn dial(&mut self, id: LegId) -> Option<&mut Dial> {
+        self.legs.find_mut(id).and_then(|held| held.dial.as_deref_mut())
     }
 
-    /// The connection to the target failed.
-    pub fn unconnected(&mut self) {
-        self.server = Leg::default();
+    /// The numbers of the legs whose attempts have had their time; each is said once.
+    pub fn expired(&mut self, now_us: u64) -> Option<LegId> {
+        let expired = |dial: &mut Box<Dial>| dial.expire(now_us);
+        self.legs
+            .iter_mut()
+            .find_map(|held| held.dial.as_mut().is_some_and(expired).then_some(held.id))
     }
 
-    /// Gives the server up: it gets what is queued for it as far as it takes that at once.
-    pub fn leave_server(&mut self, safe: Lsn, pool: &mut Pool) {
-        while self.prepare(Side::Server, safe, pool)
-            && let Some((stream, bytes)) = self.piece(Side::Server)
+    /// No other server will be tried.
+    pub fn settled(&mut self, id: LegId) {
+        if let Some(held) = self.legs.find_mut(id) {
+            held.dial = None;
+        }
+    }
+
+    /// There is no server left to try.
+    pub fn unreached(&mut self, id: LegId, why: Target, stage: &mut Stage<'_>) {
+        if let Some(held) = self.legs.find_mut(id) {
+            held.state = State::Parting(After::Close);
+        }
+        self.tell(Event::Leg(id, Err(why)), stage);
+    }
+
+    /// A connection that was given back serves again.
+    pub fn reuse(&mut self, id: LegId, leg: Leg, leased: Leased, stage: &mut Stage<'_>) {
+        if let Some(held) = self.legs.find_mut(id) {
+            held.leg = leg;
+            held.endpoint = Some(leased.endpoint.clone());
+        }
+        self.tell(Event::Leg(id, Ok(leased)), stage);
+    }
+
+    /// A socket for a target is being connected.
+    pub fn connecting(&mut self, id: LegId, stream: TcpStream) {
+        if let Some(held) = self.legs.find_mut(id) {
+            held.leg = Leg::connecting(stream);
+        }
+    }
+
+    /// A connection is made; `false` if nobody needs it any more.
+    pub fn connected(&mut self, id: LegId) -> bool {
+        let Some(held) = self.legs.find_mut(id) else { return false };
+        held.leg.connected();
+        self.phase == Phase::Live && held.state == State::Held
+    }
+
+    /// The server that the current attempt of a leg has reached.
+    pub fn reached(&mut self, id: LegId) -> Option<Endpoint> {
+        let held = self.legs.find_mut(id)?;
+        held.endpoint = held.dial.as_ref().and_then(|dial| dial.endpoint().cloned());
+        held.endpoint.clone()
+    }
+
+    /// The attempt to connect failed; `false` if nobody needs it any more.
+    pub fn unconnected(&mut self, id: LegId) -> bool {
+        let Some(held) = self.legs.find_mut(id) else { return false };
+        held.leg = Leg::default();
+        self.phase == Phase::Live && held.state == State::Held
+    }
+
+    /// Gives a server up: it gets what is queued for it as far as it takes that at once.
+    pub fn leave(&mut self, id: LegId, safe: Lsn, pool: &mut Pool) {
+        let end = End::Target(id);
+        while self.prepare(end, safe, pool)
+            && let Some((stream, bytes)) = self.piece(end)
         {
             let result = socket::send(stream, bytes);
-            match self.sent(Side::Server, result, pool) {
+            match self.sent(end, result, pool) {
                 Sent::More => {}
                 // Nobody waits for room.
                 Sent::Blocked => {
-                    self.server.room();
+                    self.room(end, 0);
                     break;
                 }
                 Sent::All | Sent::Reset | Sent::Failed => break,
             }
         }
-        self.machine.outbox(Side::Server).abandon();
-        self.server.cut();
-        self.leaving = true;
-    }
-
-    /// Whether the server that was given up is gone, said once.
-    pub fn has_left_server(&mut self) -> bool {
-        let left = self.leaving && !self.server.is_busy();
-        if left {
-            self.leaving = false;
-            self.server = Leg::default();
+        if let Some(outbox) = self.party.outbox(end) {
+            outbox.abandon();
         }
-        left
+        self.part(id, State::Leaving);
     }
 
-    /// Whether nothing more is read from a side.
-    fn is_cut(&self, side: Side) -> bool {
-        self.phase == Phase::Dead || (self.leaving && side == Side::Server)
+    /// The session is done with a leg.
+    pub fn release(&mut self, id: LegId, after: After) {
+        self.part(id, State::Parting(after));
     }
+
+    fn part(&mut self, id: LegId, state: State) {
+        let Some(held) = self.legs.find_mut(id) else { return };
+        // What is kept is whole: no byte of it waits on either side.
+        let kept = matches!(state, State::Parting(After::Keep(_))) && held.leg.is_whole();
+        held.state = match state {
+            State::Parting(After::Keep(_)) if !kept => State::Parting(After::Close),
+            state => state,
+        };
+        if !kept {
+            held.leg.cut();
+        }
+    }
+
+    /// A leg whose server was given up and is gone, said once.
+    pub fn left(&mut self) -> Option<LegId> {
+        self.legs.left()
+    }
+
+    /// A leg that the session has released and the kernel is done with.
+    pub fn take_parted(&mut self) -> Option<super::legs::Held> {
+        self.legs.take_parted()
+    }
+
+    /// A connection that is being made for nobody.
+    pub fn dials_in_vain(&self) -> Option<LegId> {
+        let over = self.phase != Phase::Live;
+        let vain = |held: &&super::legs::Held| {
+            held.leg.is_connecting() && (over || held.state != State::Held)
+        };
+        self.legs.iter().find(vain).map(|held| held.id)
+    }
+
+    /// Whether the connection of a leg is being made.
+    pub fn is_dialling(&self, id: LegId) -> bool {
+        self.legs.find(id).is_some_and(|held| held.leg.is_connecting())
+    }
+
+    /// Whether nothing more is read from an end or sent to it.
+    fn is_cut(&self, end: End) -> bool {
+        self.phase == Phase::Dead
+            || match end {
+                End::Client => false,
+                End::Target(id) => self.legs.find(id).is_none_or(|held| held.is_cut()),
+            }
+    }
+
+    // === the end ===
 
     /// Ends the session once everything is written.
     pub fn close(&mut self, now_us: u64) {
@@ -524,64 +497,52 @@ impl<D: Driven> Driver<D> {
         }
         self.phase = Phase::Dead;
         self.client.cut();
-        self.server.cut();
+        self.legs.iter_mut().for_each(|held| held.leg.cut());
     }
 
-    /// Whether the machine is still asked.
+    /// Whether the session is still asked.
     pub fn is_live(&self) -> bool {
         self.phase == Phase::Live
     }
 
     /// Whether it can be dropped: it is over and nothing is with the kernel.
     pub fn is_over(&self) -> bool {
-        self.phase == Phase::Dead && !self.client.is_busy() && !self.server.is_busy()
+        self.phase == Phase::Dead
+            && !self.client.is_busy()
+            && self.legs.iter().all(|held| !held.leg.is_busy())
     }
 
-    /// Whether a connection to the target is being made.
-    pub fn is_dialling(&self) -> bool {
-        self.server.is_connecting()
+    /// The socket of an end.
+    pub fn socket(&self, end: End) -> Option<BorrowedFd<'_>> {
+        self.leg(end)?.stream().map(AsFd::as_fd)
     }
 
-    /// Whether a connection to the target is being made for nobody.
-    pub fn dials_in_vain(&self) -> bool {
-        self.phase != Phase::Live && self.server.is_connecting()
-    }
+    // === sending and reading ===
 
-    /// The socket of a side.
-    pub fn socket(&self, side: Side) -> Option<BorrowedFd<'_>> {
-        match side {
-            Side::Client => self.client.stream(),
-            Side::Server => self.server.stream(),
-        }
-        .map(AsFd::as_fd)
-    }
-
-    /// Makes ready what may leave at `side`: all before the first byte that waits for a record
+    /// Makes ready what may leave at `end`: all before the first byte that waits for a record
     /// after `safe`. `false` if nothing can be sent now.
-    pub fn prepare(&mut self, side: Side, safe: Lsn, pool: &mut Pool) -> bool {
-        if self.is_cut(side) {
+    pub fn prepare(&mut self, end: End, safe: Lsn, pool: &mut Pool) -> bool {
+        if self.is_cut(end) {
             return false;
         }
-        let (leg, outbox) = self.leg_and_outbox(side);
-        leg.prepare(outbox, safe, pool)
+        match self.leg_and_outbox(end) {
+            Some((leg, outbox)) => leg.prepare(outbox, safe, pool),
+            None => false,
+        }
     }
 
     /// What was made ready, and where it goes.
-    pub fn piece(&self, side: Side) -> Option<(BorrowedFd<'_>, &[u8])> {
-        let leg = match side {
-            Side::Client => &self.client,
-            Side::Server => &self.server,
-        };
-        leg.piece(self.machine.pending(side))
+    pub fn piece(&self, end: End) -> Option<(BorrowedFd<'_>, &[u8])> {
+        self.leg(end)?.piece(self.party.pending(end)?)
     }
 
-    /// Whether `input`, which the machine is called with next, is lent to it until `keep`: a large
-    /// piece of it that can go to `side` at once needs no copy.
-    pub fn lend_input(&mut self, side: Side, input: &[u8]) -> bool {
+    /// Whether `input`, which the session is told next, is lent to it until `keep`: a large
+    /// piece of it that can go to `end` at once needs no copy.
+    pub fn lend_input(&mut self, end: End, input: &[u8]) -> bool {
         if input.len() < LOAN_BYTES_MIN {
             return false;
         }
-        let (leg, outbox) = self.leg_and_outbox(side);
+        let Some((leg, outbox)) = self.leg_and_outbox(end) else { return false };
         let lent = leg.direct().is_some();
         if lent {
             outbox.lend(input);
@@ -589,51 +550,69 @@ impl<D: Driven> Driver<D> {
         lent
     }
 
-    /// What can go to `side` at once, and to where, if a piece of `input` is among it.
+    /// What can go to `end` at once, and to where, if a piece of `input` is among it.
     pub fn pieces<'a>(
         &'a mut self,
-        side: Side,
+        end: End,
         input: &'a [u8],
         safe: Lsn,
     ) -> Option<(BorrowedFd<'a>, [&'a [u8]; 3])> {
-        if self.is_cut(side) {
+        if self.is_cut(end) {
             return None;
         }
-        let (leg, outbox) = self.leg_and_outbox(side);
+        let (leg, outbox) = self.leg_and_outbox(end)?;
         Some((leg.direct()?, outbox.pieces(input, safe)?))
     }
 
     /// Nothing of `input` is needed any more.
-    pub fn keep(&mut self, side: Side, input: &[u8]) {
-        self.machine.outbox(side).keep(input);
+    pub fn keep(&mut self, end: End, input: &[u8]) {
+        if let Some(outbox) = self.party.outbox(end) {
+            outbox.keep(input);
+        }
     }
 
     /// What became of it.
-    pub fn sent(&mut self, side: Side, result: io::Result<usize>, pool: &mut Pool) -> Sent {
-        let (leg, outbox) = self.leg_and_outbox(side);
-        leg.sent(result, outbox, pool)
+    pub fn sent(&mut self, end: End, result: io::Result<usize>, pool: &mut Pool) -> Sent {
+        match self.leg_and_outbox(end) {
+            Some((leg, outbox)) => leg.sent(result, outbox, pool),
+            None => Sent::All,
+        }
     }
 
-    /// Bytes for `side` were lost in a way that the machine does not learn otherwise.
-    pub fn unsent(&mut self, side: Side, stage: &mut Stage<'_>) {
-        if self.phase == Phase::Live && !self.is_cut(side) {
-            self.broken(side, stage);
+    /// Bytes for `end` were lost in a way that the session does not learn otherwise.
+    pub fn unsent(&mut self, end: End, stage: &mut Stage<'_>) {
+        if self.phase == Phase::Live && !self.is_cut(end) {
+            self.broken(end, stage);
         }
     }
 
     /// When a record counts as written for what is queued. Once a session has waited for the
     /// disk it does so to its end, also for what it leaves behind when it closes.
     pub fn durability(&mut self) -> Durability {
-        if self.machine.durability() == Durability::Sync {
+        if self.party.durability() == Durability::Sync {
             self.durability = Durability::Sync;
         }
         self.durability
     }
 
-    /// What the kernel is to be told about `side`: to report what arrives, or to stop it.
-    pub fn next_watch(&mut self, side: Side) -> Option<WatchOrder> {
-        let cut = self.is_cut(side);
-        let leg = self.leg_mut(side);
+    /// The ends that have a connection, by place: the client's, then those to targets. `None`
+    /// behind the last one.
+    pub fn end_at(&self, place: usize) -> Option<End> {
+        match place {
+            0 => Some(End::Client),
+            place => self.legs.at(place - 1).map(|held| End::Target(held.id)),
+        }
+    }
+
+    /// How many places there are.
+    pub fn ends(&self) -> usize {
+        1 + self.legs.len()
+    }
+
+    /// What the kernel is to be told about `end`: to report what arrives, or to stop it.
+    pub fn next_watch(&mut self, end: End) -> Option<WatchOrder> {
+        let cut = self.is_cut(end);
+        let leg = self.leg_mut(end)?;
         if cut {
             leg.unwatch().then_some(WatchOrder::Stop)
         } else {
@@ -641,56 +620,60 @@ impl<D: Driven> Driver<D> {
         }
     }
 
-    /// Whether `side` is to be read now. It counts as queued for that.
-    pub fn next_receive(&mut self, side: Side) -> bool {
-        let leg = self.leg_mut(side);
+    /// Whether `end` is to be read now. It counts as queued for that.
+    pub fn next_receive(&mut self, end: End) -> bool {
+        let Some(leg) = self.leg_mut(end) else { return false };
         if !leg.can_receive() {
             return false;
         }
         let must = leg.must_receive();
-        let cut = self.is_cut(side);
+        let cut = self.is_cut(end);
         let wanted = match self.phase {
             Phase::Dead => false,
             _ if cut => false,
             // Bytes of a closing session are thrown away, so that the peer gets to its end.
             Phase::Closing { .. } => true,
-            Phase::Live => must || (self.machine.wants(side) && self.has_room(side.peer())),
+            Phase::Live => must || (self.party.wants(end) && self.has_room(end)),
         };
-        if wanted {
-            self.leg_mut(side).queue();
+        if wanted && let Some(leg) = self.leg_mut(end) {
+            leg.queue();
         }
         wanted
     }
 
     /// After all that could be sent was handed to the kernel: shuts down what has been written,
-    /// and ends when both sides have. `true` when more can be sent (TLS says good-bye).
+    /// and ends when all ends have. `true` when more can be sent (TLS says good-bye).
     pub fn settle(&mut self, now_us: u64) -> bool {
         let Phase::Closing { deadline_us } = self.phase else { return false };
         let mut again = false;
-        for side in [Side::Client, Side::Server] {
-            let (leg, outbox) = self.leg_and_outbox(side);
-            again |= leg.finish_writing(outbox);
+        for place in 0..self.ends() {
+            let end = self.end_at(place);
+            if let Some((leg, outbox)) = end.and_then(|end| self.leg_and_outbox(end)) {
+                again |= leg.finish_writing(outbox);
+            }
         }
-        if self.client.is_finished() && self.server.is_finished() {
+        if self.every_leg(Leg::is_finished) {
             self.kill();
-        } else if self.is_written() {
+        } else if self.every_leg(|leg| leg.is_written() || !leg.is_open()) {
             let linger_us = now_us + LINGER_TIMEOUT_US;
             self.phase = Phase::Closing { deadline_us: deadline_us.min(linger_us) };
         }
         again
     }
 
-    /// Neither peer will be sent anything more.
-    fn is_written(&self) -> bool {
-        let over = |leg: &Leg| leg.is_written() || !leg.is_open();
-        over(&self.client) && over(&self.server)
+    /// Whether something is true of all connections but those that are parting.
+    fn every_leg(&self, is: impl Fn(&Leg) -> bool) -> bool {
+        let held = self.legs.iter().filter(|held| held.state == State::Held);
+        is(&self.client) && held.map(|held| &held.leg).all(is)
     }
 
-    /// Lends outbox buffers before the machine is called.
+    /// Lends outbox buffers before the session is told.
     pub fn lend(&mut self, pool: &mut Pool) {
-        for side in [Side::Client, Side::Server] {
-            let outbox = self.machine.outbox(side);
-            if !outbox.has_buffer() {
+        for place in 0..self.ends() {
+            let end = self.end_at(place);
+            if let Some(outbox) = end.and_then(|end| self.party.outbox(end))
+                && !outbox.has_buffer()
+            {
                 outbox.give_buffer(pool.take());
             }
         }
@@ -698,65 +681,83 @@ impl<D: Driven> Driver<D> {
 
     /// Takes back the buffers that were not needed.
     pub fn reclaim(&mut self, pool: &mut Pool) {
-        for side in [Side::Client, Side::Server] {
-            if let Some(buffer) = self.machine.outbox(side).take_buffer() {
+        for place in 0..self.ends() {
+            let end = self.end_at(place);
+            if let Some(outbox) = end.and_then(|end| self.party.outbox(end))
+                && let Some(buffer) = outbox.take_buffer()
+            {
                 pool.give(buffer);
             }
         }
     }
 
-    /// The record that the next waiting bytes of either side need.
-    pub fn awaited(&mut self) -> Option<Lsn> {
+    /// The record that the next waiting bytes of any end need.
+    pub fn awaited(&self) -> Option<Lsn> {
         if self.phase == Phase::Dead {
             return None;
         }
-        let client = self.machine.outbox(Side::Client).awaited();
-        let server = self.machine.outbox(Side::Server).awaited();
-        match (client, server) {
-            (Some(client), Some(server)) => Some(client.min(server)),
-            (client, server) => client.or(server),
-        }
+        let legs = self.legs.iter().map(|held| End::Target(held.id));
+        let ends = [End::Client].into_iter().chain(legs);
+        ends.filter_map(|end| self.party.pending(end)?.awaited()).min()
     }
 
     /// The disk did not take a record that bytes wait for: they are dropped, the session ends.
     pub fn refuse_unrecorded(&mut self, stage: &mut Stage<'_>) {
-        self.machine.outbox(Side::Client).abandon();
-        self.machine.outbox(Side::Server).abandon();
+        self.abandon();
+        let end = self.end_at(1).unwrap_or(End::Client);
         let fault = Fault::new(Side::Server, FaultKind::Record(Refused::Disk));
-        self.call(stage, |machine, stage| machine.handle_broken(fault, stage));
+        self.tell(Event::Broken(end, fault), stage);
         self.close(stage.now.mono_us);
     }
 
     /// What a peer sends goes to the other one, so only that one's outbox holds it back. Were both
     /// asked, a client that pipelines more than the target answers would stop its own answers.
-    fn has_room(&mut self, side: Side) -> bool {
-        let (leg, outbox) = self.leg_and_outbox(side);
-        leg.unsent() + outbox.len() < OUTBOX_BYTES_MAX
-    }
-
-    fn broken(&mut self, side: Side, stage: &mut Stage<'_>) {
-        let kind = match side {
-            Side::Client => FaultKind::Malformed(Malformed::Truncated),
-            Side::Server => FaultKind::Target(Target::Closed),
-        };
-        let fault = Fault::new(side, kind);
-        self.call(stage, |machine, stage| machine.handle_broken(fault, stage));
-    }
-
-    fn leg_mut(&mut self, side: Side) -> &mut Leg {
-        match side {
-            Side::Client => &mut self.client,
-            Side::Server => &mut self.server,
+    /// What a client with several legs sends, its session holds back by itself.
+    fn has_room(&mut self, end: End) -> bool {
+        match self.peer(end).and_then(|peer| self.leg_and_outbox(peer)) {
+            Some((leg, outbox)) => leg.unsent() + outbox.len() < OUTBOX_BYTES_MAX,
+            None => true,
         }
     }
 
-    fn leg_and_outbox(&mut self, side: Side) -> (&mut Leg, &mut Outbox) {
-        let outbox = self.machine.outbox(side);
-        let leg = match side {
-            Side::Client => &mut self.client,
-            Side::Server => &mut self.server,
+    /// Where bytes of an end go, if that is clear without asking the session.
+    pub fn peer(&self, end: End) -> Option<End> {
+        match end {
+            End::Target(_) => Some(End::Client),
+            End::Client => self.legs.sole().map(End::Target),
+        }
+    }
+
+    fn broken(&mut self, end: End, stage: &mut Stage<'_>) {
+        let kind = match end {
+            End::Client => FaultKind::Malformed(Malformed::Truncated),
+            End::Target(_) => FaultKind::Target(Target::Closed),
         };
-        (leg, outbox)
+        let fault = Fault::new(end.side(), kind);
+        self.tell(Event::Broken(end, fault), stage);
+    }
+
+    fn leg(&self, end: End) -> Option<&Leg> {
+        match end {
+            End::Client => Some(&self.client),
+            End::Target(id) => self.legs.find(id).map(|held| &held.leg),
+        }
+    }
+
+    fn leg_mut(&mut self, end: End) -> Option<&mut Leg> {
+        match end {
+            End::Client => Some(&mut self.client),
+            End::Target(id) => self.legs.find_mut(id).map(|held| &mut held.leg),
+        }
+    }
+
+    fn leg_and_outbox(&mut self, end: End) -> Option<(&mut Leg, &mut Outbox)> {
+        let Driver { party, client, legs, .. } = self;
+        let leg = match end {
+            End::Client => client,
+            End::Target(id) => &mut legs.find_mut(id)?.leg,
+        };
+        Some((leg, party.outbox(end)?))
     }
 }
 

@@ -7,14 +7,15 @@ use super::refusal::Refusal;
 use crate::config::settings::{Durability, TargetTls, TlsNegotiation};
 use crate::fault::{Fault, FaultKind, Malformed, Target, Unsupported};
 use crate::forward::Outbox;
-use crate::forward::dial::{Dial, Endpoint};
+use crate::forward::dial::Dial;
 use crate::limits::DIAL_TIMEOUT_US;
 use crate::metrics::TargetMeter;
-use crate::session::TlsFacts;
-use crate::session::{Output, Stage};
-use crate::shard::drive::Driven;
-use crate::wire::Side;
+use crate::session::{Driven, Event, Lease, Output, Session, SessionSummary, Stage};
 use crate::wire::postgres::message::{SSL_REQUEST_PACKET, cancel_packet};
+use crate::wire::{End, LegId, Side};
+
+/// The server that the request goes to.
+const SERVER: End = End::Target(LegId::FIRST);
 
 /// Carries one CancelRequest to a target.
 #[derive(Debug)]
@@ -22,7 +23,6 @@ pub struct CancelCall {
     key: Vec<u8>,
     tls: (TargetTls, TlsNegotiation),
     outbox: Outbox,
-    nothing: Outbox,
     state: Step,
     output: Option<Output>,
     deadline_us: u64,
@@ -48,9 +48,8 @@ impl CancelCall {
             key,
             tls,
             outbox: Outbox::default(),
-            nothing: Outbox::default(),
             state: Step::Dialling,
-            output: Some(Output::Dial(dial)),
+            output: Some(Output::Lease(Lease { leg: LegId::FIRST, dial, reuse: None })),
             deadline_us: now_us + DIAL_TIMEOUT_US,
         }
     }
@@ -62,7 +61,32 @@ impl CancelCall {
 
     fn start_tls(&mut self) {
         self.state = Step::Handshaking;
-        self.output = Some(Output::StartTls(Side::Server));
+        self.output = Some(Output::StartTls(SERVER));
+    }
+
+    fn answered(&mut self, bytes: &[u8]) {
+        if self.state != Step::AskedForTls {
+            return;
+        }
+        match (bytes, self.tls.0) {
+            (b"S", _) => self.start_tls(),
+            (b"N", TargetTls::Prefer) => self.request(),
+            (b"N", _) => self.fail(FaultKind::Unsupported(Unsupported::TlsRequired)),
+            ([b'S', ..], _) => self.fail(FaultKind::Malformed(Malformed::BytesBeforeTls)),
+            _ => self.fail(FaultKind::Malformed(Malformed::MessageType)),
+        }
+    }
+
+    fn dialed(&mut self, result: Result<(), Target>) {
+        match (result, self.tls) {
+            (Err(target), _) => self.fail(FaultKind::Target(target)),
+            (Ok(()), (TargetTls::Disable, _)) => self.request(),
+            (Ok(()), (_, TlsNegotiation::Direct)) => self.start_tls(),
+            (Ok(()), (_, TlsNegotiation::Postgres)) => {
+                self.state = Step::AskedForTls;
+                self.outbox.say(&SSL_REQUEST_PACKET);
+            }
+        }
     }
 
     fn end(&mut self, fault: Option<Fault>) {
@@ -78,63 +102,30 @@ impl CancelCall {
 }
 
 impl Driven for CancelCall {
-    fn outbox(&mut self, side: Side) -> &mut Outbox {
-        match side {
-            Side::Client => &mut self.nothing,
-            Side::Server => &mut self.outbox,
+    fn outbox(&mut self, end: End) -> Option<&mut Outbox> {
+        (end == SERVER).then_some(&mut self.outbox)
+    }
+
+    fn pending(&self, end: End) -> Option<&Outbox> {
+        (end == SERVER).then_some(&self.outbox)
+    }
+
+    fn handle(&mut self, event: Event<'_>, _stage: &mut Stage<'_>) {
+        match event {
+            Event::Bytes(_, bytes) => self.answered(bytes),
+            Event::Eof(_) => self.fail(FaultKind::Target(Target::Closed)),
+            Event::Tls(..) => self.request(),
+            Event::Broken(_, fault) => self.end(Some(fault)),
+            Event::Leg(_, result) => self.dialed(result.map(drop)),
+            Event::Timeout => self.fail(FaultKind::Target(Target::Timeout)),
+            Event::Panic => self.fail(FaultKind::Internal),
+            // It belongs to no client.
+            Event::Snapshot
+            | Event::Vote(..)
+            | Event::Signal
+            | Event::Kill
+            | Event::Drain { .. } => {}
         }
-    }
-
-    fn pending(&self, side: Side) -> &Outbox {
-        match side {
-            Side::Client => &self.nothing,
-            Side::Server => &self.outbox,
-        }
-    }
-
-    fn handle_bytes(&mut self, _side: Side, bytes: &[u8], _stage: &mut Stage<'_>) {
-        if self.state != Step::AskedForTls {
-            return;
-        }
-        match (bytes, self.tls.0) {
-            (b"S", _) => self.start_tls(),
-            (b"N", TargetTls::Prefer) => self.request(),
-            (b"N", _) => self.fail(FaultKind::Unsupported(Unsupported::TlsRequired)),
-            ([b'S', ..], _) => self.fail(FaultKind::Malformed(Malformed::BytesBeforeTls)),
-            _ => self.fail(FaultKind::Malformed(Malformed::MessageType)),
-        }
-    }
-
-    fn handle_eof(&mut self, _side: Side, _stage: &mut Stage<'_>) {
-        self.fail(FaultKind::Target(Target::Closed));
-    }
-
-    fn handle_tls(&mut self, _side: Side, _facts: TlsFacts, _stage: &mut Stage<'_>) {
-        self.request();
-    }
-
-    fn handle_broken(&mut self, fault: Fault, _stage: &mut Stage<'_>) {
-        self.end(Some(fault));
-    }
-
-    fn handle_dialed(&mut self, result: Result<Endpoint, Target>, _stage: &mut Stage<'_>) {
-        match (result, self.tls) {
-            (Err(target), _) => self.fail(FaultKind::Target(target)),
-            (Ok(_), (TargetTls::Disable, _)) => self.request(),
-            (Ok(_), (_, TlsNegotiation::Direct)) => self.start_tls(),
-            (Ok(_), (_, TlsNegotiation::Postgres)) => {
-                self.state = Step::AskedForTls;
-                self.outbox.say(&SSL_REQUEST_PACKET);
-            }
-        }
-    }
-
-    fn handle_timeout(&mut self, _stage: &mut Stage<'_>) {
-        self.fail(FaultKind::Target(Target::Timeout));
-    }
-
-    fn handle_panic(&mut self, _stage: &mut Stage<'_>) {
-        self.end(Some(Fault::new(Side::Server, FaultKind::Internal)));
     }
 
     fn poll_output(&mut self) -> Option<Output> {
@@ -145,8 +136,8 @@ impl Driven for CancelCall {
         Some(self.deadline_us)
     }
 
-    fn wants(&self, side: Side) -> bool {
-        side == Side::Server
+    fn wants(&self, end: End) -> bool {
+        end == SERVER
     }
 
     fn durability(&self) -> Durability {
@@ -156,20 +147,27 @@ impl Driven for CancelCall {
     fn is_closed(&self) -> bool {
         self.state == Step::Done
     }
+
+    fn meter(&self) -> Option<&TargetMeter> {
+        None
+    }
+
+    fn summary(&self, _stage: &Stage<'_>) -> Option<SessionSummary> {
+        None
+    }
 }
 
 /// Whatever lives in a slot of the shard.
-#[derive(Debug)]
-pub enum Party<M> {
+pub enum Party {
     /// A client's session.
-    Session(M),
+    Session(Session),
     /// A cancellation on its way.
     Cancel(CancelCall),
     /// A client that is turned away.
     Refusal(Refusal),
 }
 
-/// Calls the same method on whichever party it is.
+/// Calls the same method of whichever party it is.
 macro_rules! each {
     ($party:expr, $inner:ident => $call:expr) => {
         match $party {
@@ -180,41 +178,17 @@ macro_rules! each {
     };
 }
 
-impl<M: Driven> Driven for Party<M> {
-    fn outbox(&mut self, side: Side) -> &mut Outbox {
-        each!(self, inner => inner.outbox(side))
+impl Driven for Party {
+    fn outbox(&mut self, end: End) -> Option<&mut Outbox> {
+        each!(self, inner => inner.outbox(end))
     }
 
-    fn pending(&self, side: Side) -> &Outbox {
-        each!(self, inner => inner.pending(side))
+    fn pending(&self, end: End) -> Option<&Outbox> {
+        each!(self, inner => inner.pending(end))
     }
 
-    fn handle_bytes(&mut self, side: Side, bytes: &[u8], stage: &mut Stage<'_>) {
-        each!(self, inner => inner.handle_bytes(side, bytes, stage));
-    }
-
-    fn handle_eof(&mut self, side: Side, stage: &mut Stage<'_>) {
-        each!(self, inner => inner.handle_eof(side, stage));
-    }
-
-    fn handle_tls(&mut self, side: Side, facts: TlsFacts, stage: &mut Stage<'_>) {
-        each!(self, inner => inner.handle_tls(side, facts, stage));
-    }
-
-    fn handle_broken(&mut self, fault: Fault, stage: &mut Stage<'_>) {
-        each!(self, inner => inner.handle_broken(fault, stage));
-    }
-
-    fn handle_dialed(&mut self, result: Result<Endpoint, Target>, stage: &mut Stage<'_>) {
-        each!(self, inner => inner.handle_dialed(result, stage));
-    }
-
-    fn handle_timeout(&mut self, stage: &mut Stage<'_>) {
-        each!(self, inner => inner.handle_timeout(stage));
-    }
-
-    fn handle_panic(&mut self, stage: &mut Stage<'_>) {
-        each!(self, inner => inner.handle_panic(stage));
+    fn handle(&mut self, event: Event<'_>, stage: &mut Stage<'_>) {
+        each!(self, inner => inner.handle(event, stage));
     }
 
     fn poll_output(&mut self) -> Option<Output> {
@@ -225,8 +199,8 @@ impl<M: Driven> Driven for Party<M> {
         each!(self, inner => inner.next_timeout())
     }
 
-    fn wants(&self, side: Side) -> bool {
-        each!(self, inner => inner.wants(side))
+    fn wants(&self, end: End) -> bool {
+        each!(self, inner => inner.wants(end))
     }
 
     fn durability(&self) -> Durability {
@@ -239,5 +213,9 @@ impl<M: Driven> Driven for Party<M> {
 
     fn meter(&self) -> Option<&TargetMeter> {
         each!(self, inner => inner.meter())
+    }
+
+    fn summary(&self, stage: &Stage<'_>) -> Option<SessionSummary> {
+        each!(self, inner => inner.summary(stage))
     }
 }

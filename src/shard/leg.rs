@@ -143,6 +143,12 @@ impl Leg {
         }
     }
 
+    /// It is open both ways and no byte waits: somebody else may use it.
+    pub fn is_whole(&self) -> bool {
+        let quiet = self.input == Input::Empty && self.writing == Writing::Open && !self.blocked;
+        self.is_open() && quiet && self.sealed.is_empty() && !self.is_handshaking()
+    }
+
     /// Nothing more will be sent.
     pub fn is_written(&self) -> bool {
         self.writing != Writing::Open

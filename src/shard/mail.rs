@@ -28,8 +28,8 @@ pub enum ToShard {
     CancelAbroad(Vec<u8>, Option<Canceller>),
     /// List live sessions.
     Sessions(tokio::sync::oneshot::Sender<Vec<SessionSummary>>),
-    /// Another shard has more clients than this one and gives one away.
-    Adopt(std::net::TcpStream),
+    /// Another shard has more clients and gives one away; the index is its listener's.
+    Adopt(usize, std::net::TcpStream),
     /// Close the open segment so that the sealer can make Parquet of it.
     Rotate,
     /// No new logins; end sessions when they are idle, all at the deadline (monotonic us).

@@ -76,9 +76,9 @@ impl Peer {
     ///
     /// # Errors
     /// The client, when the shard is behind or gone.
-    pub fn give(&self, client: TcpStream) -> Result<(), TcpStream> {
+    pub fn give(&self, listener: usize, client: TcpStream) -> Result<(), TcpStream> {
         self.coming.fetch_add(1, Ordering::Relaxed);
-        match self.mailbox.messages.try_send(ToShard::Adopt(client)) {
+        match self.mailbox.messages.try_send(ToShard::Adopt(listener, client)) {
             Ok(()) => {
                 self.mailbox.ring();
                 Ok(())
@@ -86,7 +86,7 @@ impl Peer {
             Err(TrySendError::Full(message) | TrySendError::Disconnected(message)) => {
                 self.arrived();
                 match message {
-                    ToShard::Adopt(client) => Err(client),
+                    ToShard::Adopt(_, client) => Err(client),
                     _ => unreachable!("the message comes back as it was"),
                 }
             }

@@ -13,8 +13,10 @@ pub mod counters;
 pub mod drive;
 pub mod errand;
 mod flush;
+mod idle;
 pub mod journal;
 pub mod leg;
+mod legs;
 pub mod mail;
 pub mod mailbox;
 mod park;
@@ -30,7 +32,7 @@ pub mod timer;
 pub mod tls;
 
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::mpsc::{Sender, channel};
@@ -39,12 +41,12 @@ use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 
 use crate::accept::door::Door;
 use crate::accept::{self, socket};
+use crate::config::settings::{Listen, UnprovenMax};
 use crate::metrics::Meters;
 use crate::session::Snapshot;
 use crate::session::SnapshotSource;
-use crate::shard::drive::SessionMachine;
 use check::{KernelFacts, KernelProblem};
-use core::{Core, Parts};
+use core::{Accepting, Core, Doorway, Parts};
 use counters::Counters;
 use journal::ShardJournal;
 use mail::ToControl;
@@ -116,8 +118,8 @@ pub struct ShardHandle {
     pub counters: Arc<Counters>,
     /// What it measures of each target.
     pub meters: Arc<Meters>,
-    /// Where it listens; tells the port when the configuration says 0.
-    pub address: SocketAddr,
+    /// Where it listens, in the order of the configuration; tells the port when that says 0.
+    pub addresses: Vec<SocketAddr>,
     thread: ExecutorJoinHandle<io::Result<()>>,
 }
 
@@ -135,23 +137,21 @@ impl ShardHandle {
 ///
 /// # Errors
 /// The first thing that does not work, in words for the person who starts weir.
-pub fn start<M, J, E, F>(config: StartShards<F>) -> Result<Vec<ShardHandle>, StartError>
+pub fn start<J, E, F>(config: StartShards<F>) -> Result<Vec<ShardHandle>, StartError>
 where
-    M: SessionMachine,
     J: ShardJournal,
     E: std::error::Error,
     F: Fn(usize) -> Result<J, E> + Clone + Send + 'static,
 {
-    start_capped::<M, J, E, F>(config, None)
+    start_capped::<J, E, F>(config, None)
 }
 
 /// `start` with a cap on sessions other than the one the descriptors give.
-fn start_capped<M, J, E, F>(
+fn start_capped<J, E, F>(
     config: StartShards<F>,
     cap: Option<usize>,
 ) -> Result<Vec<ShardHandle>, StartError>
 where
-    M: SessionMachine,
     J: ShardJournal,
     E: std::error::Error,
     F: Fn(usize) -> Result<J, E> + Clone + Send + 'static,
@@ -168,7 +168,7 @@ where
         Some(cap) => cap,
         None => accept::sessions_max(shards).map_err(problem(0))?,
     };
-    let mut address = settings.postgres.address;
+    let mut addresses: Vec<_> = settings.listeners.iter().map(|it| it.address).collect();
     let mut started = Started(Vec::with_capacity(shards));
     let (mut peers, mut ends) = (Vec::new(), Vec::new());
     for shard in 0..shards {
@@ -178,33 +178,60 @@ where
         ends.push((mailbox, letters, counters));
     }
     let peers: Arc<[Peer]> = peers.into();
-    let unproven = settings.postgres.unproven;
     // Those that never log in must leave room for those that do.
     let half = u32::try_from(sessions_max.saturating_mul(shards) / 2).unwrap_or(u32::MAX).max(1);
-    let door = Door::new(unproven.per_address, unproven.total.unwrap_or(half));
+    let door = |listen: &Listen| {
+        let UnprovenMax { per_address, total } = listen.unproven;
+        Door::new(per_address, total.unwrap_or(half))
+    };
+    let doors: Vec<_> = settings.listeners.iter().map(door).collect();
     for (shard, (mailbox, letters, counters)) in ends.into_iter().enumerate() {
-        let listening = |cause| StartError::Listen { address, cause };
-        let listener = socket::listen(address, &settings.postgres.keepalive).map_err(listening)?;
-        address = listener.local_addr().map_err(listening)?;
+        let mut doorways = Vec::new();
+        let places = settings.listeners.iter().zip(&mut addresses).zip(&doors);
+        for ((listen, address), door) in places {
+            doorways.push(doorway(listen, address, door)?);
+        }
         let meters = Arc::new(Meters::new(clock::mono_ns));
         let seed = Seed {
             shard,
             core: cores.get(shard % cores.len().max(1)).copied().unwrap_or(0),
             source: Arc::clone(&config.source),
             tls: Arc::clone(&tls),
-            listener,
+            doorways,
             letters,
             reports: Reports::new(shard, config.to_control.clone()),
             counters: Arc::clone(&counters),
             peers: Arc::clone(&peers),
             meters: Arc::clone(&meters),
             sessions_max,
-            door: Arc::clone(&door),
         };
-        let thread = seed.grow::<M, J, E, F>(config.journal.clone())?;
-        started.0.push(ShardHandle { mailbox, counters, meters, address, thread });
+        let thread = seed.grow::<J, E, F>(config.journal.clone())?;
+        started.0.push(ShardHandle {
+            mailbox,
+            counters,
+            meters,
+            addresses: addresses.clone(),
+            thread,
+        });
     }
     Ok(std::mem::take(&mut started.0))
+}
+
+/// Listens at one address. The shards after the first one take the port that this one got.
+fn doorway(
+    listen: &Listen,
+    address: &mut SocketAddr,
+    door: &Arc<Door>,
+) -> Result<Doorway, StartError> {
+    let listening = |cause| StartError::Listen { address: listen.address, cause };
+    let listener = socket::listen(*address, &listen.keepalive).map_err(listening)?;
+    *address = listener.local_addr().map_err(listening)?;
+    Ok(Doorway {
+        listener: Some(listener),
+        accepting: Accepting::Armed,
+        protocol: listen.protocol,
+        door: Arc::clone(door),
+    })
 }
 
 /// Shards that run already while others are started; they end when one of those does not.
@@ -226,21 +253,19 @@ struct Seed {
     core: usize,
     source: Arc<SnapshotSource>,
     tls: Arc<TlsConfigs>,
-    listener: TcpListener,
+    doorways: Vec<Doorway>,
     letters: Letters,
     reports: Reports,
     counters: Arc<Counters>,
     peers: Arc<[Peer]>,
     meters: Arc<Meters>,
     sessions_max: usize,
-    door: Arc<Door>,
 }
 
 impl Seed {
     /// Starts the thread, and waits until the shard accepts clients.
-    fn grow<M, J, E, F>(self, journal: F) -> Result<ExecutorJoinHandle<io::Result<()>>, StartError>
+    fn grow<J, E, F>(self, journal: F) -> Result<ExecutorJoinHandle<io::Result<()>>, StartError>
     where
-        M: SessionMachine,
         J: ShardJournal,
         E: std::error::Error,
         F: Fn(usize) -> Result<J, E> + Send + 'static,
@@ -252,7 +277,7 @@ impl Seed {
             .name(&format!("{THREAD_NAME}{shard}"))
             .io_memory(EXECUTOR_IO_BYTES)
             .spawn(move || async move {
-                match self.core::<M, J, E, F>(journal, &started) {
+                match self.core::<J, E, F>(journal, &started) {
                     Some(core) => {
                         let eventfd = socket::eventfd()?;
                         // The starter waits for this, or has given up with an error of its own.
@@ -270,13 +295,8 @@ impl Seed {
         }
     }
 
-    fn core<M, J, E, F>(
-        self,
-        journal: F,
-        started: &Sender<Result<(), StartError>>,
-    ) -> Option<Core<M, J>>
+    fn core<J, E, F>(self, journal: F, started: &Sender<Result<(), StartError>>) -> Option<Core<J>>
     where
-        M: SessionMachine,
         J: ShardJournal,
         E: std::error::Error,
         F: Fn(usize) -> Result<J, E>,
@@ -290,14 +310,13 @@ impl Seed {
                 snapshot: Rc::new(Snapshot::build(&self.source)),
                 journal,
                 tls: self.tls,
-                listener: self.listener,
+                doorways: self.doorways,
                 letters: self.letters,
                 reports: self.reports,
                 counters: self.counters,
                 peers: self.peers,
                 meters: self.meters,
                 sessions_max: self.sessions_max,
-                door: self.door,
             })
             .map_err(|e| StartError::Shard { shard, cause: e.to_string() })
         });

@@ -9,8 +9,10 @@ use std::os::fd::AsFd;
 
 use super::contain::contain;
 use super::core::{Accepting, Core, Drain};
+use super::drive::Driver;
 use super::errand::{CancelCall, Party};
 use super::journal::ShardJournal;
+use super::legs::State;
 use super::mail::{Canceller, ToControl};
 use super::mailbox::Peer;
 use super::refusal::{self, Refusal, Words};
@@ -18,10 +20,11 @@ use super::ring::Token;
 use crate::accept::door::Shut;
 use crate::accept::{TURNED_AWAY_MAX, socket};
 use crate::fault::{Fault, FaultKind, Target};
-use crate::session::Output;
-use crate::session::{Accepted, new_id};
-use crate::shard::drive::{Driven, Driver, SessionMachine};
-use crate::wire::Side;
+use crate::forward::dial::Dial;
+use crate::session::{
+    Accepted, After, Driven, Event, Lease, Leased, Output, Refresh, Session, new_id,
+};
+use crate::wire::{End, LegId, Protocol};
 
 /// After an accept failed for want of descriptors, the next one comes this much later.
 const ACCEPT_PAUSE_US: u64 = 100_000;
@@ -31,15 +34,15 @@ const UNEVEN_MIN: u64 = 4;
 /// ... and besides at most this part (one in so many) of what the other one has.
 const UNEVEN_PART: u64 = 8;
 
-impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
-    /// A client connected, or the attempt to accept one failed.
-    pub(super) fn accepted(&mut self, client: io::Result<TcpStream>, armed: bool) {
+impl<J: ShardJournal> Core<J> {
+    /// A client of a listener connected, or the attempt to accept one failed.
+    pub(super) fn accepted(&mut self, listener: usize, client: io::Result<TcpStream>, armed: bool) {
         let mut pause = false;
         match client {
             Ok(client) => {
                 self.counters.accepted.add(1);
-                if let Err(client) = self.give_away(client) {
-                    self.admit(client);
+                if let Err(client) = self.give_away(listener, client) {
+                    self.admit(listener, client);
                 }
             }
             Err(e) if e.raw_os_error() == Some(libc::ECANCELED) => {}
@@ -48,36 +51,53 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                 pause = e.raw_os_error() != Some(libc::ECONNABORTED);
             }
         }
-        if armed {
-            return;
-        }
-        if self.accepting == Accepting::Stopped {
-            self.listener = None;
+        let Some(doorway) = self.doorways.get_mut(listener).filter(|_| !armed) else { return };
+        if doorway.accepting == Accepting::Stopped {
+            doorway.listener = None;
         } else {
             let delay_us = if pause { ACCEPT_PAUSE_US } else { 0 };
-            self.accepting = Accepting::Paused { until_us: self.now.mono_us + delay_us };
+            doorway.accepting = Accepting::Paused { until_us: self.now.mono_us + delay_us };
         }
     }
 
     /// Accepts again once a pause is over.
     pub(super) fn keep_accepting(&mut self) {
-        if let Accepting::Paused { until_us } = self.accepting
-            && until_us <= self.now.mono_us
-            && let Some(listener) = &self.listener
-        {
-            self.ring.accept(listener.as_fd());
-            self.accepting = Accepting::Armed;
+        for (index, doorway) in self.doorways.iter_mut().enumerate() {
+            if let Accepting::Paused { until_us } = doorway.accepting
+                && until_us <= self.now.mono_us
+                && let Some(listener) = &doorway.listener
+            {
+                self.ring.accept(index, listener.as_fd());
+                doorway.accepting = Accepting::Armed;
+            }
         }
+    }
+
+    /// Lets nobody in any more.
+    pub(super) fn stop_accepting(&mut self) {
+        for (index, doorway) in self.doorways.iter_mut().enumerate() {
+            if doorway.accepting == Accepting::Armed {
+                self.ring.cancel_accept(index);
+            } else {
+                doorway.listener = None;
+            }
+            doorway.accepting = Accepting::Stopped;
+        }
+    }
+
+    /// Whether the kernel, too, lets nobody in any more.
+    pub(super) fn has_stopped_accepting(&self) -> bool {
+        self.doorways.iter().all(|doorway| doorway.listener.is_none())
     }
 
     /// Gives a client to the shard with the fewest, when this one has many more: the kernel spreads
     /// connections by a hash of their addresses, which does not look at how many there are.
-    fn give_away(&mut self, client: TcpStream) -> Result<(), TcpStream> {
+    fn give_away(&mut self, listener: usize, client: TcpStream) -> Result<(), TcpStream> {
         let Some(own) = self.peers.get(self.shard).map(Peer::load) else { return Err(client) };
         let others = self.peers.iter().enumerate().filter(|(shard, _)| *shard != self.shard);
         match others.map(|(_, peer)| peer).min_by_key(|peer| peer.load()) {
             Some(peer) if own > peer.load() + UNEVEN_MIN + peer.load() / UNEVEN_PART => {
-                peer.give(client)?;
+                peer.give(listener, client)?;
                 self.counters.given.add(1);
                 Ok(())
             }
@@ -86,47 +106,53 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     }
 
     /// Takes a client in that another shard gives away.
-    pub(super) fn adopt(&mut self, client: TcpStream) {
+    pub(super) fn adopt(&mut self, listener: usize, client: TcpStream) {
         if let Some(own) = self.peers.get(self.shard) {
             own.arrived();
         }
-        self.admit(client);
+        self.admit(listener, client);
     }
 
-    fn admit(&mut self, client: TcpStream) {
+    fn admit(&mut self, listener: usize, client: TcpStream) {
         // A client that is gone already has no address.
         let Ok(client_addr) = client.peer_addr() else { return };
+        let Some(doorway) = self.doorways.get(listener) else { return };
+        let protocol = doorway.protocol;
         if self.drain != Drain::No {
             self.counters.refused.add(1);
             return;
         }
         if self.sessions.len() - self.turned_away >= self.sessions_max {
-            return self.turn_away(client, refusal::CLIENTS);
+            return self.turn_away(protocol, client, refusal::CLIENTS);
         }
-        let visit = match self.door.enter(client_addr.ip()) {
+        let visit = match doorway.door.enter(client_addr.ip()) {
             Ok(visit) => visit,
-            Err(shut) => return self.shut_door(client, client_addr, shut),
+            Err(shut) => return self.shut_door(protocol, (client, client_addr), shut),
         };
-        let listen = &self.tools.snapshot.settings.postgres;
-        let tls_required = listen.tls.as_ref().is_some_and(|tls| tls.required);
+        let listen = self.tools.snapshot.settings.listeners.get(listener);
+        let tls = listen.and_then(|listen| listen.tls.as_ref());
+        let tls_required = tls.is_some_and(|tls| tls.required);
         let stage = &mut self.tools.stage(self.now);
         let accepted = Accepted {
             session_id: new_id(stage.now, stage.random),
+            listener,
+            protocol,
             client_addr,
-            tls_available: self.tls.accepts(),
+            tls_available: self.tls.accepts(listener),
             tls_required,
         };
-        match contain(|| M::accept(accepted, stage)) {
-            Ok(machine) => {
-                let mut driver = Driver::new(Party::Session(machine), Some(client));
+        match contain(|| Session::accept(accepted, stage)) {
+            Ok(session) => {
+                let mut driver = Driver::new(Party::Session(session), Some(client));
                 driver.visit = Some(visit);
+                driver.listener = listener;
                 self.insert_driver(driver);
             }
             Err(_) => self.counters.panics.add(1),
         }
     }
 
-    fn insert(&mut self, party: Party<M>, client: Option<TcpStream>) {
+    fn insert(&mut self, party: Party, client: Option<TcpStream>) {
         self.insert_driver(Driver::new(party, client));
     }
 
@@ -136,59 +162,65 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         self.insert_driver(driver);
     }
 
-    fn insert_driver(&mut self, driver: Driver<Party<M>>) {
+    fn insert_driver(&mut self, driver: Driver) {
         let token = self.sessions.insert(Box::new(driver));
         self.counters.connections.set(self.sessions.len() as u64);
         self.touch(token);
     }
 
-    fn turn_away(&mut self, client: TcpStream, words: Words) {
+    fn turn_away(&mut self, protocol: Protocol, client: TcpStream, words: Words) {
         self.counters.refused.add(1);
         if self.turned_away < TURNED_AWAY_MAX {
             self.turned_away += 1;
-            self.insert(Party::Refusal(Refusal::new(words)), Some(client));
+            self.insert(Party::Refusal(Refusal::new(protocol, words)), Some(client));
         }
     }
 
     /// Too many clients wait at the door.
-    fn shut_door(&mut self, client: TcpStream, client_addr: SocketAddr, shut: Shut) {
+    fn shut_door(
+        &mut self,
+        protocol: Protocol,
+        (client, client_addr): (TcpStream, SocketAddr),
+        shut: Shut,
+    ) {
         self.counters.shut_out.add(1);
         let words = match shut {
             Shut::Address => refusal::FROM_ADDRESS,
             Shut::Total => refusal::UNPROVEN,
         };
         if let Some(count) = self.shut_out.count(self.now.mono_us) {
-            refusal::record(client_addr, (words, count), &mut self.tools.stage(self.now));
+            let stage = &mut self.tools.stage(self.now);
+            refusal::record((protocol, client_addr), (words, count), stage);
         }
-        self.turn_away(client, words);
+        self.turn_away(protocol, client, words);
     }
 
-    /// Carries out what a machine asks for. `direct` is the side whose very first bytes are a TLS
+    /// Carries out what a session asks for. `direct` is the end whose very first bytes are a TLS
     /// handshake; `true` when TLS was started there.
-    pub(super) fn outputs(&mut self, token: Token, direct: Option<Side>) -> bool {
+    pub(super) fn outputs(&mut self, token: Token, direct: Option<End>) -> bool {
         let mut started = false;
         while let Some(driver) = self.sessions.get_mut(token)
             && let Some(output) = driver.poll_output()
         {
-            if let Output::StartTls(side) = output {
-                let tls = match side {
-                    Side::Client => self.tls.accept(),
-                    Side::Server => driver.dial.as_ref().and_then(|dial| {
+            if let Output::StartTls(end) = output {
+                let tls = match end {
+                    End::Client => self.tls.accept(driver.listener),
+                    End::Target(leg) => driver.dial(leg).and_then(|dial| {
                         dial.endpoint().and_then(|to| self.tls.connect(dial.target, &to.host))
                     }),
                 };
-                driver.start_tls(side, tls, &mut self.tools.stage(self.now));
-                started |= direct == Some(side);
+                driver.start_tls(end, tls, &mut self.tools.stage(self.now));
+                started |= direct == Some(end);
             } else {
                 self.carry_out(token, output);
             }
         }
         if let Some(driver) = self.sessions.get_mut(token) {
-            if let Party::Session(_) = driver.machine() {
+            if let Party::Session(_) = driver.party() {
                 // Nothing was there to cancel at the target.
                 driver.cancellers.clear();
             }
-            if driver.machine().is_closed() {
+            if driver.party().is_closed() {
                 driver.close(self.now.mono_us);
             }
         }
@@ -196,20 +228,19 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     }
 
     fn carry_out(&mut self, token: Token, output: Output) {
-        let shard = self.shard;
         match output {
             Output::StartTls(_) => unreachable!("handled by the caller"),
-            Output::Dial(dial) => {
+            Output::Lease(lease) => self.lease(token, lease),
+            Output::Next(leg, why) => self.leave_server(token, leg, why),
+            Output::Settled(leg) => {
                 if let Some(driver) = self.sessions.get_mut(token) {
-                    driver.visit = None;
-                    driver.dial = Some(dial);
-                    self.dial_next(token);
+                    driver.settled(leg);
                 }
             }
-            Output::DialNext(why) => self.leave_server(token, why),
-            Output::LoggedIn => {
+            Output::Release(leg, after) => {
                 if let Some(driver) = self.sessions.get_mut(token) {
-                    driver.dial = None;
+                    driver.release(leg, after);
+                    self.touch(token);
                 }
             }
             Output::AskOpened(ask) => {
@@ -217,7 +248,7 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                     driver.asks.push(ask.id);
                 }
                 self.asks.insert(ask.id, token);
-                self.reports.send(ToControl::AskOpened { shard, ask });
+                self.reports.send(ToControl::AskOpened { shard: self.shard, ask });
             }
             Output::AskClosed(id, event) => {
                 if let Some(driver) = self.sessions.get_mut(token) {
@@ -226,41 +257,86 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
                 self.asks.remove(&id);
                 self.reports.send(ToControl::AskClosed { id, event });
             }
-            Output::RefreshCatalog(target) => {
+            Output::Refresh(Refresh::Catalog(target)) => {
                 self.reports.send(ToControl::RefreshCatalog { target });
             }
-            Output::RefreshKeys(issuer) => {
+            Output::Refresh(Refresh::Keys(issuer)) => {
                 self.reports.send(ToControl::RefreshKeys { issuer });
             }
-            Output::CancelKey(key) => {
+            Output::Named(name) => {
                 if let Some(driver) = self.sessions.get_mut(token) {
-                    driver.cancel_keys.push(key.clone());
+                    driver.names.push(name.clone());
                 }
-                self.cancel_keys.insert(key, token);
+                self.names.insert(name, token);
             }
-            Output::Cancel(key) => {
-                let driver = self.sessions.get_mut(token);
-                let client = driver.and_then(|driver| driver.part_with_client());
-                if let Err(client) = self.cancel(&key, client) {
-                    self.reports.send(ToControl::Cancel { shard, key, client });
-                }
-            }
-            Output::CancelAtTarget(dial, key) => {
-                let settings = &self.tools.snapshot.settings;
-                if let Some(target) = settings.targets.get(dial.target) {
-                    let tls = (target.tls, target.negotiation);
-                    let call = CancelCall::new(dial, tls, key, self.now.mono_us);
-                    let driver = self.sessions.get_mut(token);
-                    let cancellers = driver.map(|driver| std::mem::take(&mut driver.cancellers));
-                    self.insert_cancel(call, cancellers.unwrap_or_default());
-                }
-            }
+            Output::Signal(name) => self.signal(token, name),
+            Output::Errand(dial, key) => self.errand(token, dial, key),
             Output::Close(_) => {
                 if let Some(driver) = self.sessions.get_mut(token) {
                     driver.close(self.now.mono_us);
                 }
             }
         }
+    }
+
+    /// A connection that was given back, if one of the same terms stands; else a new one.
+    fn lease(&mut self, token: Token, lease: Lease) {
+        let Some(driver) = self.sessions.get_mut(token) else { return };
+        driver.visit = None;
+        let leg = lease.leg;
+        let now_us = self.now.mono_us;
+        let idle = lease.reuse.as_ref().and_then(|terms| self.idle.take(terms, now_us));
+        let stage = &mut self.tools.stage(self.now);
+        if !driver.lease(lease) {
+            return driver.tell(Event::Leg(leg, Err(Target::Closed)), stage);
+        }
+        match idle {
+            Some((connection, endpoint)) => {
+                let leased = Leased { endpoint, reused: true };
+                driver.reuse(leg, connection, leased, stage);
+                self.touch(token);
+            }
+            None => self.dial_next(token, leg),
+        }
+    }
+
+    /// Looks after the connections that a session has left or released; `true` when something
+    /// may be able to move.
+    pub(super) fn follow_legs(&mut self, token: Token) -> bool {
+        let mut moved = false;
+        while let Some(driver) = self.sessions.get_mut(token)
+            && let Some(parted) = driver.take_parted()
+        {
+            moved = true;
+            if let State::Parting(After::Keep(terms)) = parted.state
+                && let Some(endpoint) = parted.endpoint
+            {
+                self.idle.give(terms, parted.leg, endpoint, self.now.mono_us);
+            }
+        }
+        while let Some(driver) = self.sessions.get_mut(token)
+            && let Some(leg) = driver.left()
+        {
+            moved = true;
+            self.dial_next(token, leg);
+        }
+        moved
+    }
+
+    fn signal(&mut self, token: Token, name: Vec<u8>) {
+        let driver = self.sessions.get_mut(token);
+        let client = driver.and_then(|driver| driver.part_with_client());
+        if let Err(client) = self.cancel(&name, client) {
+            self.reports.send(ToControl::Cancel { shard: self.shard, key: name, client });
+        }
+    }
+
+    fn errand(&mut self, token: Token, dial: Box<Dial>, key: Vec<u8>) {
+        let Some(target) = self.tools.snapshot.settings.targets.get(dial.target) else { return };
+        let call = CancelCall::new(dial, (target.tls, target.negotiation), key, self.now.mono_us);
+        let driver = self.sessions.get_mut(token);
+        let cancellers = driver.map(|driver| std::mem::take(&mut driver.cancellers));
+        self.insert_cancel(call, cancellers.unwrap_or_default());
     }
 
     /// Hands a CancelRequest to the session that owns the key.
@@ -272,79 +348,72 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
         key: &[u8],
         client: Option<Canceller>,
     ) -> Result<(), Option<Canceller>> {
-        let Some(&token) = self.cancel_keys.get(key) else { return Err(client) };
+        let Some(&token) = self.names.get(key) else { return Err(client) };
         let Some(driver) = self.sessions.get_mut(token) else { return Err(client) };
         driver.cancellers.extend(client);
-        driver.call(&mut self.tools.stage(self.now), |party, stage| {
-            if let Party::Session(machine) = party {
-                machine.handle_cancel(stage);
-            }
-        });
+        driver.tell(Event::Signal, &mut self.tools.stage(self.now));
         self.touch(token);
         Ok(())
     }
 
     /// The server that was reached is of no use; the next one is dialled when this one is gone.
-    fn leave_server(&mut self, token: Token, why: Target) {
+    fn leave_server(&mut self, token: Token, leg: LegId, why: Target) {
         let Core { sessions, tools, pool, .. } = self;
         let Some(driver) = sessions.get_mut(token) else { return };
-        if let Some(dial) = &mut driver.dial {
+        if let Some(dial) = driver.dial(leg) {
             dial.failed(why);
         }
-        driver.leave_server(tools.journal.written(), pool);
+        driver.leave(leg, tools.journal.written(), pool);
         self.touch(token);
     }
 
-    /// Dials the next address of the session's target, if it still wants one.
-    pub(super) fn dial_next(&mut self, token: Token) {
+    /// Dials the next address of a leg's target, if the session still wants one.
+    fn dial_next(&mut self, token: Token, leg: LegId) {
+        let now_us = self.now.mono_us;
         let Some(driver) = self.sessions.get_mut(token).filter(|driver| driver.is_live()) else {
             return;
         };
-        let Some(dial) = &mut driver.dial else { return };
+        let Some(dial) = driver.dial(leg) else { return };
         let targets = &self.tools.snapshot.settings.targets;
         let keepalive = targets.get(dial.target).map(|target| target.reach.keepalive);
         let failure = loop {
-            match dial.next(self.now.mono_us) {
+            match dial.next(now_us) {
                 Err(failure) => break failure,
                 Ok(address) => match socket::stream(address, &keepalive.unwrap_or_default()) {
                     Err(e) => dial.unconnected(&e),
                     Ok(socket) => {
-                        self.ring.connect(token, socket.as_fd(), address);
-                        driver.connecting(TcpStream::from(socket));
+                        self.ring.connect((token, End::Target(leg)), socket.as_fd(), address);
+                        driver.connecting(leg, TcpStream::from(socket));
                         return;
                     }
                 },
             }
         };
-        driver.dial = None;
-        driver.call(&mut self.tools.stage(self.now), |machine, stage| {
-            machine.handle_dialed(Err(failure), stage);
-        });
+        driver.unreached(leg, failure, &mut self.tools.stage(self.now));
+        self.touch(token);
     }
 
     /// A connection to a target is made, or the attempt failed.
-    pub(super) fn connected(&mut self, token: Token, result: io::Result<()>) {
+    pub(super) fn connected(&mut self, token: Token, end: End, result: io::Result<()>) {
+        let End::Target(leg) = end else { return };
         let Some(driver) = self.sessions.get_mut(token) else { return };
         match result {
             Ok(()) => {
-                let wanted = driver.connected();
-                let endpoint = driver.dial.as_ref().and_then(|dial| dial.endpoint().cloned());
+                let wanted = driver.connected(leg);
+                let endpoint = driver.reached(leg);
                 if wanted && let Some(endpoint) = endpoint {
                     driver.lend(&mut self.pool);
-                    driver.call(&mut self.tools.stage(self.now), |machine, stage| {
-                        machine.handle_dialed(Ok(endpoint), stage);
-                    });
+                    let leased = Leased { endpoint, reused: false };
+                    let stage = &mut self.tools.stage(self.now);
+                    driver.tell(Event::Leg(leg, Ok(leased)), stage);
                 }
             }
             Err(e) => {
-                let wanted = driver.is_live();
-                driver.unconnected();
-                match &mut driver.dial {
-                    Some(dial) if wanted => {
-                        dial.unconnected(&e);
-                        self.dial_next(token);
-                    }
-                    _ => driver.dial = None,
+                if driver.unconnected(leg)
+                    && let Some(dial) = driver.dial(leg)
+                {
+                    dial.unconnected(&e);
+                    self.dial_next(token, leg);
                 }
             }
         }
@@ -352,19 +421,15 @@ impl<M: SessionMachine, J: ShardJournal> Core<M, J> {
     }
 
     /// The time of an attempt is over: the connection, or the login behind it, took too long.
-    pub(super) fn dial_expired(&mut self, token: Token) {
+    pub(super) fn dial_expired(&mut self, token: Token, leg: LegId) {
         let Some(driver) = self.sessions.get_mut(token) else { return };
-        if !driver.dial.as_mut().is_some_and(|dial| dial.expire(self.now.mono_us)) {
-            return;
-        }
-        if driver.is_dialling() {
-            self.ring.cancel_connect(token);
+        let end = End::Target(leg);
+        if driver.is_dialling(leg) {
+            self.ring.cancel_connect(token, end);
         } else if driver.is_live() {
             driver.lend(&mut self.pool);
-            driver.call(&mut self.tools.stage(self.now), |machine, stage| {
-                let fault = Fault::new(Side::Server, FaultKind::Target(Target::Timeout));
-                machine.handle_broken(fault, stage);
-            });
+            let fault = Fault::new(end.side(), FaultKind::Target(Target::Timeout));
+            driver.tell(Event::Broken(end, fault), &mut self.tools.stage(self.now));
         }
     }
 }

@@ -1,21 +1,18 @@
-//! A client that is turned away, in PostgreSQL's words.
+//! A client that is turned away, in the words of what it speaks.
 //!
-//! In: why. Out: an ErrorResponse, and a row once in a while.
+//! In: why. Out: its protocol's refusal, and a row once in a while.
 //! Never: a look at what the client says.
 
 use std::net::SocketAddr;
 
 use crate::config::settings::Durability;
-use crate::fault::{Fault, FaultKind, Limit, Target};
+use crate::fault::{Fault, FaultKind, Limit};
 use crate::forward::Outbox;
-use crate::forward::dial::Endpoint;
+use crate::metrics::TargetMeter;
 use crate::record::entry::Event;
 use crate::record::{Entry, SessionContext};
-use crate::session::{Output, Stage};
-use crate::session::{TlsFacts, new_id};
-use crate::shard::drive::Driven;
-use crate::wire::postgres::reply::{self, Report};
-use crate::wire::{Protocol, Side};
+use crate::session::{Driven, Event as Happening, Output, Session, SessionSummary, Stage, new_id};
+use crate::wire::{End, Protocol, Side};
 
 /// Between two records of clients that are shut out, by shard: a flood of connections must not
 /// become a flood of records.
@@ -46,26 +43,16 @@ pub const UNPROVEN: Words = Words {
 #[derive(Debug)]
 pub struct Refusal {
     client: Outbox,
-    nothing: Outbox,
     output: Option<Output>,
 }
 
 impl Refusal {
-    /// As PostgreSQL says it when its own limit is met.
-    pub fn new(words: Words) -> Refusal {
-        let mut bytes = Vec::new();
-        let report = Report {
-            severity: "FATAL",
-            sqlstate: "53300",
-            message: "sorry, too many clients already",
-            detail: words.detail,
-            hint: "",
-        };
-        reply::error(&mut bytes, &report);
+    /// In the words of what the client speaks.
+    pub fn new(protocol: Protocol, words: Words) -> Refusal {
         let mut client = Outbox::default();
-        client.say(&bytes);
+        client.say(&Session::turned_away(protocol, words.detail));
         let fault = Fault::new(Side::Client, FaultKind::Limit(Limit::Sessions));
-        Refusal { client, nothing: Outbox::default(), output: Some(Output::Close(Some(fault))) }
+        Refusal { client, output: Some(Output::Close(Some(fault))) }
     }
 }
 
@@ -89,10 +76,14 @@ impl ShutOut {
 }
 
 /// Records that clients were shut out, the last one of them by its address.
-pub fn record(client_addr: SocketAddr, (words, count): (Words, u64), stage: &mut Stage<'_>) {
+pub fn record(
+    (protocol, client_addr): (Protocol, SocketAddr),
+    (words, count): (Words, u64),
+    stage: &mut Stage<'_>,
+) {
     let session = stage.journal.open(&SessionContext {
         session_id: new_id(stage.now, stage.random),
-        protocol: Protocol::Postgres.name(),
+        protocol: protocol.name(),
         user_name: String::new(),
         user_groups: Vec::new(),
         auth_method: String::new(),
@@ -116,27 +107,15 @@ pub fn record(client_addr: SocketAddr, (words, count): (Words, u64), stage: &mut
 }
 
 impl Driven for Refusal {
-    fn outbox(&mut self, side: Side) -> &mut Outbox {
-        match side {
-            Side::Client => &mut self.client,
-            Side::Server => &mut self.nothing,
-        }
+    fn outbox(&mut self, end: End) -> Option<&mut Outbox> {
+        (end == End::Client).then_some(&mut self.client)
     }
 
-    fn pending(&self, side: Side) -> &Outbox {
-        match side {
-            Side::Client => &self.client,
-            Side::Server => &self.nothing,
-        }
+    fn pending(&self, end: End) -> Option<&Outbox> {
+        (end == End::Client).then_some(&self.client)
     }
 
-    fn handle_bytes(&mut self, _side: Side, _bytes: &[u8], _stage: &mut Stage<'_>) {}
-    fn handle_eof(&mut self, _side: Side, _stage: &mut Stage<'_>) {}
-    fn handle_tls(&mut self, _side: Side, _facts: TlsFacts, _stage: &mut Stage<'_>) {}
-    fn handle_broken(&mut self, _fault: Fault, _stage: &mut Stage<'_>) {}
-    fn handle_dialed(&mut self, _result: Result<Endpoint, Target>, _stage: &mut Stage<'_>) {}
-    fn handle_timeout(&mut self, _stage: &mut Stage<'_>) {}
-    fn handle_panic(&mut self, _stage: &mut Stage<'_>) {}
+    fn handle(&mut self, _event: Happening<'_>, _stage: &mut Stage<'_>) {}
 
     fn poll_output(&mut self) -> Option<Output> {
         self.output.take()
@@ -146,7 +125,7 @@ impl Driven for Refusal {
         None
     }
 
-    fn wants(&self, _side: Side) -> bool {
+    fn wants(&self, _end: End) -> bool {
         false
     }
 
@@ -156,5 +135,13 @@ impl Driven for Refusal {
 
     fn is_closed(&self) -> bool {
         true
+    }
+
+    fn meter(&self) -> Option<&TargetMeter> {
+        None
+    }
+
+    fn summary(&self, _stage: &Stage<'_>) -> Option<SessionSummary> {
+        None
     }
 }

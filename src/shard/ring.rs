@@ -7,8 +7,10 @@
 //! a look-up:
 //!
 //! ```text
-//!   63      56 55              32 31                      0
-//!   |  kind   |   generation     |          slot           |
+//!   63  60 59       48 47          28 27                  0
+//!   | kind |    end    |  generation  |       slot         |
+//!
+//! `end` is 0 for the client's connection and a leg's number plus one for the others.
 //! ```
 #![allow(unsafe_code)]
 
@@ -22,7 +24,7 @@ use io_uring::types::{Fd, FsyncFlags, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
 
 use crate::accept::socket;
-use crate::wire::Side;
+use crate::wire::{End, LegId};
 
 /// Submission queue: one turn rarely needs more; a full queue is submitted early.
 const SUBMISSIONS: u32 = 1024;
@@ -41,9 +43,9 @@ const SEND_BYTES_MAX: usize = 1 << 30;
 /// Who waits for an operation. A completion whose generation is not the slot's is stale.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Token {
-    /// Index in the shard's slab.
+    /// Index in the shard's slab, 28 bits.
     pub slot: u32,
-    /// Uses of that index so far, 24 bits.
+    /// Uses of that index so far, 20 bits.
     pub generation: u32,
 }
 
@@ -51,16 +53,14 @@ impl Token {
     /// For operations of the shard itself.
     pub const SHARD: Token = Token { slot: 0, generation: 0 };
     /// Bits of `generation` that travel with an operation.
-    pub const GENERATION_MASK: u32 = 0x00ff_ffff;
+    pub const GENERATION_MASK: u32 = 0x000f_ffff;
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 enum Kind {
-    WatchClient = 1,
-    WatchServer,
-    RoomClient,
-    RoomServer,
+    Watch = 1,
+    Room,
     Connect,
     Accept,
     Wake,
@@ -71,11 +71,9 @@ enum Kind {
 }
 
 impl Kind {
-    const ALL: [Kind; 11] = [
-        Kind::WatchClient,
-        Kind::WatchServer,
-        Kind::RoomClient,
-        Kind::RoomServer,
+    const ALL: [Kind; 9] = [
+        Kind::Watch,
+        Kind::Room,
         Kind::Connect,
         Kind::Accept,
         Kind::Wake,
@@ -85,23 +83,29 @@ impl Kind {
         Kind::Send,
     ];
 
-    const fn user_data(self, token: Token) -> u64 {
+    const fn user_data(self, token: Token, end: End) -> u64 {
         let generation = (token.generation & Token::GENERATION_MASK) as u64;
-        (self as u64) << 56 | generation << 32 | token.slot as u64
+        let slot = (token.slot & SLOT_MASK) as u64;
+        (self as u64) << 60 | encode(end) << 48 | generation << 28 | slot
     }
+}
 
-    const fn watch(side: Side) -> Kind {
-        match side {
-            Side::Client => Kind::WatchClient,
-            Side::Server => Kind::WatchServer,
-        }
+/// Bits of `slot` that travel with an operation: more sessions than there can be descriptors.
+const SLOT_MASK: u32 = 0x0fff_ffff;
+const END_MASK: u64 = 0x0fff;
+const _: () = assert!(LegId::COUNT as u64 == END_MASK);
+
+const fn encode(end: End) -> u64 {
+    match end {
+        End::Client => 0,
+        End::Target(leg) => leg.number() as u64 + 1,
     }
+}
 
-    const fn room(side: Side) -> Kind {
-        match side {
-            Side::Client => Kind::RoomClient,
-            Side::Server => Kind::RoomServer,
-        }
+const fn decode(bits: u64) -> End {
+    match bits & END_MASK {
+        0 => End::Client,
+        number => End::Target(LegId::new((number - 1) as u16)),
     }
 }
 
@@ -118,13 +122,15 @@ pub struct Completion {
 #[derive(Debug)]
 pub enum Done {
     /// A watched socket has something to read.
-    Readable(Side, io::Result<Readable>),
+    Readable(End, io::Result<Readable>),
     /// A full socket takes bytes again, or the next attempt says why not.
-    Room(Side),
+    Room(End),
     /// A connection is made or not.
-    Connected(io::Result<()>),
+    Connected(End, io::Result<()>),
     /// A client connected; `armed` tells whether more will follow without a new `accept`.
     Accepted {
+        /// Which of the shard's listeners.
+        listener: usize,
         /// The connection.
         socket: io::Result<OwnedFd>,
         /// Whether the operation goes on.
@@ -212,17 +218,17 @@ impl Ring {
     /// Not a receive into a provided buffer: the kernel would do it while it wakes the shard, when
     /// the sender still holds the lock of the socket. Spinning for that lock cost a tenth of the
     /// shard's time in virtual machines (`bench/README.md`).
-    pub fn watch(&mut self, token: Token, side: Side, socket: BorrowedFd<'_>) {
+    pub fn watch(&mut self, token: Token, end: End, socket: BorrowedFd<'_>) {
         let entry = opcode::PollAdd::new(Fd(socket.as_raw_fd()), READABLE).multi(true).build();
         // SAFETY: no memory is involved.
-        unsafe { self.push(Kind::watch(side), token, entry) };
+        unsafe { self.push(Kind::Watch, (token, end), entry) };
     }
 
     /// Stops `watch`, which then completes with an error.
-    pub fn unwatch(&mut self, token: Token, side: Side) {
-        let entry = opcode::AsyncCancel::new(Kind::watch(side).user_data(token)).build();
+    pub fn unwatch(&mut self, token: Token, end: End) {
+        let entry = opcode::AsyncCancel::new(Kind::Watch.user_data(token, end)).build();
         // SAFETY: no memory is involved.
-        unsafe { self.push(Kind::Cancel, token, entry) };
+        unsafe { self.push(Kind::Cancel, (token, End::Client), entry) };
     }
 
     /// Sends pieces to their sockets in one system call, as far as these take them without
@@ -246,7 +252,7 @@ impl Ring {
             sent.push(Ok(length));
             // SAFETY: MSG_DONTWAIT ends the operation while it is submitted, which is before this
             // function returns; until then the pieces are borrowed.
-            unsafe { self.push(Kind::Send, token, entry) };
+            unsafe { self.push(Kind::Send, (token, End::Client), entry) };
             // Only what falls short completes.
             self.outstanding -= 1;
         }
@@ -254,8 +260,8 @@ impl Ring {
             self.enter(false)?;
             let Ring { io, aside, outstanding, .. } = self;
             for entry in io.completion() {
-                if entry.user_data() >> 56 == Kind::Send as u64 {
-                    let index = entry.user_data() as u32 as usize;
+                if entry.user_data() >> 60 == Kind::Send as u64 {
+                    let index = (entry.user_data() as u32 & SLOT_MASK) as usize;
                     let place = sent.get_mut(index).expect("a send that was not submitted");
                     *place = outcome(entry.result());
                 } else {
@@ -270,43 +276,50 @@ impl Ring {
     }
 
     /// Reports once when `socket` takes bytes again, or never will.
-    pub fn await_room(&mut self, token: Token, side: Side, socket: BorrowedFd<'_>) {
+    pub fn await_room(&mut self, token: Token, end: End, socket: BorrowedFd<'_>) {
         let entry = opcode::PollAdd::new(Fd(socket.as_raw_fd()), libc::POLLOUT as u32).build();
         // SAFETY: no memory is involved.
-        unsafe { self.push(Kind::room(side), token, entry) };
+        unsafe { self.push(Kind::Room, (token, end), entry) };
     }
 
     /// Connects `socket`.
-    pub fn connect(&mut self, token: Token, socket: BorrowedFd<'_>, address: SocketAddr) {
+    pub fn connect(
+        &mut self,
+        (token, end): (Token, End),
+        socket: BorrowedFd<'_>,
+        address: SocketAddr,
+    ) {
         let address = Box::new(SocketAddress::new(address));
         let (pointer, length) = address.as_raw();
         let entry = opcode::Connect::new(Fd(socket.as_raw_fd()), pointer, length).build();
         self.addresses.push(address);
         // SAFETY: the kernel copies the address when the entry is submitted
         // (FEAT_SUBMIT_STABLE); until then it is in `addresses`.
-        unsafe { self.push(Kind::Connect, token, entry) };
+        unsafe { self.push(Kind::Connect, (token, end), entry) };
     }
 
     /// Asks the kernel to give up a CONNECT, which then completes with an error.
-    pub fn cancel_connect(&mut self, token: Token) {
-        let entry = opcode::AsyncCancel::new(Kind::Connect.user_data(token)).build();
+    pub fn cancel_connect(&mut self, token: Token, end: End) {
+        let entry = opcode::AsyncCancel::new(Kind::Connect.user_data(token, end)).build();
         // SAFETY: no memory is involved.
-        unsafe { self.push(Kind::Cancel, token, entry) };
+        unsafe { self.push(Kind::Cancel, (token, End::Client), entry) };
     }
 
-    /// Accepts connections until told otherwise.
-    pub fn accept(&mut self, listener: BorrowedFd<'_>) {
+    /// Accepts connections of the shard's listener `index` until told otherwise.
+    pub fn accept(&mut self, index: usize, listener: BorrowedFd<'_>) {
         let entry =
             opcode::AcceptMulti::new(Fd(listener.as_raw_fd())).flags(libc::SOCK_CLOEXEC).build();
         // SAFETY: no memory is involved.
-        unsafe { self.push(Kind::Accept, Token::SHARD, entry) };
+        unsafe { self.push(Kind::Accept, (listener_token(index), End::Client), entry) };
     }
 
     /// Stops `accept`.
-    pub fn cancel_accept(&mut self) {
-        let entry = opcode::AsyncCancel::new(Kind::Accept.user_data(Token::SHARD)).build();
+    pub fn cancel_accept(&mut self, index: usize) {
+        let entry =
+            opcode::AsyncCancel::new(Kind::Accept.user_data(listener_token(index), End::Client))
+                .build();
         // SAFETY: no memory is involved.
-        unsafe { self.push(Kind::Cancel, Token::SHARD, entry) };
+        unsafe { self.push(Kind::Cancel, (Token::SHARD, End::Client), entry) };
     }
 
     /// Waits for a write to an eventfd.
@@ -314,21 +327,22 @@ impl Ring {
         let pointer: *mut u64 = &mut *self.wake_count;
         let entry = opcode::Read::new(Fd(eventfd.as_raw_fd()), pointer.cast(), 8).build();
         // SAFETY: `wake_count` is on the heap for as long as the ring; nobody reads it.
-        unsafe { self.push(Kind::Wake, Token::SHARD, entry) };
+        unsafe { self.push(Kind::Wake, (Token::SHARD, End::Client), entry) };
     }
 
     /// Stops `wake`.
     pub fn cancel_wake(&mut self) {
-        let entry = opcode::AsyncCancel::new(Kind::Wake.user_data(Token::SHARD)).build();
+        let entry =
+            opcode::AsyncCancel::new(Kind::Wake.user_data(Token::SHARD, End::Client)).build();
         // SAFETY: no memory is involved.
-        unsafe { self.push(Kind::Cancel, Token::SHARD, entry) };
+        unsafe { self.push(Kind::Cancel, (Token::SHARD, End::Client), entry) };
     }
 
     /// Brings written data of `file` to the disk.
     pub fn sync(&mut self, file: RawFd) {
         let entry = opcode::Fsync::new(Fd(file)).flags(FsyncFlags::DATASYNC).build();
         // SAFETY: no memory is involved.
-        unsafe { self.push(Kind::Sync, Token::SHARD, entry) };
+        unsafe { self.push(Kind::Sync, (Token::SHARD, End::Client), entry) };
     }
 
     /// Ends the sleep in `enter` after so long. One timer in the kernel for many sleeps: to set one
@@ -341,7 +355,7 @@ impl Ring {
         self.alarms.push(time);
         // SAFETY: the kernel copies the time when the entry is submitted (FEAT_SUBMIT_STABLE);
         // until then it is in `alarms`.
-        unsafe { self.push(Kind::Alarm, Token::SHARD, entry) };
+        unsafe { self.push(Kind::Alarm, (Token::SHARD, End::Client), entry) };
         // It touches no memory of ours, so nobody waits for it.
         self.outstanding -= 1;
     }
@@ -409,8 +423,8 @@ impl Ring {
     ///
     /// # Safety
     /// The memory that `entry` names must stay valid until its completion.
-    unsafe fn push(&mut self, kind: Kind, token: Token, entry: squeue::Entry) {
-        let entry = entry.user_data(kind.user_data(token));
+    unsafe fn push(&mut self, kind: Kind, (token, end): (Token, End), entry: squeue::Entry) {
+        let entry = entry.user_data(kind.user_data(token, end));
         self.outstanding += 1;
         // SAFETY: the caller's promise.
         while unsafe { self.io.submission().push(&entry) }.is_err() {
@@ -450,6 +464,10 @@ pub(super) fn probe() -> io::Result<IoUring> {
     build(8, 16)
 }
 
+fn listener_token(index: usize) -> Token {
+    Token { slot: index as u32, ..Token::SHARD }
+}
+
 fn outcome(result: i32) -> io::Result<usize> {
     usize::try_from(result).map_err(|_| io::Error::from_raw_os_error(-result))
 }
@@ -464,19 +482,19 @@ fn take(entry: &cqueue::Entry, outstanding: &mut usize, out: &mut Vec<Completion
 
 fn typed(entry: &cqueue::Entry) -> Option<Completion> {
     let user_data = entry.user_data();
-    let kind = *Kind::ALL.get(((user_data >> 56) as usize).wrapping_sub(1))?;
+    let kind = *Kind::ALL.get(((user_data >> 60) as usize).wrapping_sub(1))?;
     let token = Token {
-        slot: user_data as u32,
-        generation: (user_data >> 32) as u32 & Token::GENERATION_MASK,
+        slot: user_data as u32 & SLOT_MASK,
+        generation: (user_data >> 28) as u32 & Token::GENERATION_MASK,
     };
+    let end = decode(user_data >> 48);
     let result = outcome(entry.result());
     let done = match kind {
-        Kind::WatchClient => Done::Readable(Side::Client, readable(entry)),
-        Kind::WatchServer => Done::Readable(Side::Server, readable(entry)),
-        Kind::RoomClient => Done::Room(Side::Client),
-        Kind::RoomServer => Done::Room(Side::Server),
-        Kind::Connect => Done::Connected(result.map(drop)),
+        Kind::Watch => Done::Readable(end, readable(entry)),
+        Kind::Room => Done::Room(end),
+        Kind::Connect => Done::Connected(end, result.map(drop)),
         Kind::Accept => Done::Accepted {
+            listener: token.slot as usize,
             // SAFETY: the kernel made this descriptor for us, and nobody else knows it.
             socket: result.map(|fd| unsafe { OwnedFd::from_raw_fd(fd as i32) }),
             armed: cqueue::more(entry.flags()),

@@ -29,10 +29,9 @@ use crate::record::spool::{SealedSegment, Spool, SpoolError};
 use crate::record::testing::Folder;
 use crate::record::{Entry, SessionContext, SessionId, SessionRef};
 use crate::session::{Accepted, TlsFacts};
-use crate::session::{Output, Stage};
+use crate::session::{Driven, Event as Happening, Lease, Output, SCRIPT, Stage};
 use crate::session::{SessionSummary, SnapshotSource, Vote, VoteReply};
-use crate::shard::drive::{Driven, SessionMachine};
-use crate::wire::{Protocol, Side};
+use crate::wire::{End, LegId, Protocol, Side};
 
 /// Dials target 0 at once and relays; the first byte of the client may ask for more.
 struct Relay {
@@ -84,7 +83,7 @@ impl Relay {
         let receipt = stage.journal.append(self.session, self.seq, stage.now, &entry);
         let receipt = receipt.expect("the journal has room");
         let permit = Permit::housekeeping("relay");
-        self.outbox(side.peer()).forward(permit, receipt, bytes);
+        self.outbox_of(side.peer()).forward(permit, receipt, bytes);
     }
 
     fn first(&mut self, bytes: &[u8], stage: &mut Stage<'_>) {
@@ -93,10 +92,12 @@ impl Relay {
             Some(&PANIC) => panic!("a machine that is wrong"),
             Some(&TLS_CLIENT) => {
                 self.client.say(b"S");
-                self.outputs.push_back(Output::StartTls(Side::Client));
+                self.outputs.push_back(Output::StartTls(End::Client));
             }
-            Some(&0x16) => self.outputs.push_back(Output::StartTls(Side::Client)),
-            Some(&TLS_SERVER) => self.outputs.push_back(Output::StartTls(Side::Server)),
+            Some(&0x16) => self.outputs.push_back(Output::StartTls(End::Client)),
+            Some(&TLS_SERVER) => {
+                self.outputs.push_back(Output::StartTls(End::Target(LegId::FIRST)))
+            }
             Some(&SYNC) => {
                 self.durability = Durability::Sync;
                 self.relay(Side::Client, &bytes[1..], stage);
@@ -106,15 +107,15 @@ impl Relay {
                 self.endpoint = None;
                 self.mode = Mode::New;
                 self.server.say(b"bye");
-                self.outputs.push_back(Output::DialNext(fault::Target::HotStandby));
+                self.outputs.push_back(Output::Next(LegId::FIRST, fault::Target::HotStandby));
             }
             Some(&TIMER) => self.timer_us = Some(stage.now.mono_us + 30_000),
             Some(&KEY) => {
                 self.key = bytes[1..].to_vec();
-                self.outputs.push_back(Output::CancelKey(self.key.clone()));
+                self.outputs.push_back(Output::Named(self.key.clone()));
             }
             Some(&CANCEL) => {
-                self.outputs.push_back(Output::Cancel(bytes[1..].to_vec()));
+                self.outputs.push_back(Output::Signal(bytes[1..].to_vec()));
                 self.end(None);
             }
             _ => self.relay(Side::Client, bytes, stage),
@@ -128,18 +129,11 @@ impl Relay {
     }
 }
 
-impl Driven for Relay {
-    fn outbox(&mut self, side: Side) -> &mut Outbox {
+impl Relay {
+    fn outbox_of(&mut self, side: Side) -> &mut Outbox {
         match side {
             Side::Client => &mut self.client,
             Side::Server => &mut self.server,
-        }
-    }
-
-    fn pending(&self, side: Side) -> &Outbox {
-        match side {
-            Side::Client => &self.client,
-            Side::Server => &self.server,
         }
     }
 
@@ -151,18 +145,14 @@ impl Driven for Relay {
         }
     }
 
-    fn handle_eof(&mut self, _side: Side, _stage: &mut Stage<'_>) {
-        self.end(None);
-    }
-
-    fn handle_tls(&mut self, side: Side, facts: TlsFacts, _stage: &mut Stage<'_>) {
+    fn handle_tls(&mut self, side: Side, facts: &TlsFacts) {
         assert!(facts.version.starts_with("TLSv1_"), "{facts:?}");
         if side == Side::Server {
             self.client.say(b"t");
         }
     }
 
-    fn handle_broken(&mut self, fault: Fault, _stage: &mut Stage<'_>) {
+    fn handle_broken(&mut self, fault: Fault) {
         self.client.say(fault.label().as_bytes());
         self.end(Some(fault));
     }
@@ -177,20 +167,63 @@ impl Driven for Relay {
                 }
             }
             Err(target) => {
-                let fault = Fault::new(Side::Server, FaultKind::Target(target));
-                self.handle_broken(fault, stage);
+                self.handle_broken(Fault::new(Side::Server, FaultKind::Target(target)));
             }
         }
     }
 
-    fn handle_timeout(&mut self, _stage: &mut Stage<'_>) {
-        self.timer_us = None;
-        self.client.say(b"time");
+    fn handle_signal(&mut self, stage: &mut Stage<'_>) {
+        let endpoint = self.endpoint.clone().expect("a server");
+        let dial = Dial::new(0, vec![endpoint], None, stage.now.mono_us);
+        self.outputs.push_back(Output::Errand(Box::new(dial), self.key.clone()));
     }
 
-    fn handle_panic(&mut self, _stage: &mut Stage<'_>) {
-        self.client.say(b"internal");
-        self.end(Some(Fault::new(Side::Client, FaultKind::Internal)));
+    fn handle_drain(&mut self, at_once: bool) {
+        if at_once {
+            self.client.say(b"drained");
+            self.end(Some(Fault::new(Side::Client, FaultKind::Drain)));
+        }
+    }
+}
+
+impl Driven for Relay {
+    fn outbox(&mut self, end: End) -> Option<&mut Outbox> {
+        Some(self.outbox_of(end.side()))
+    }
+
+    fn pending(&self, end: End) -> Option<&Outbox> {
+        match end.side() {
+            Side::Client => Some(&self.client),
+            Side::Server => Some(&self.server),
+        }
+    }
+
+    fn handle(&mut self, event: Happening<'_>, stage: &mut Stage<'_>) {
+        match event {
+            Happening::Bytes(end, bytes) => self.handle_bytes(end.side(), bytes, stage),
+            Happening::Eof(_) => self.end(None),
+            Happening::Tls(end, facts) => self.handle_tls(end.side(), &facts),
+            Happening::Broken(_, fault) => self.handle_broken(fault),
+            Happening::Leg(_, result) => {
+                self.handle_dialed(result.map(|leased| leased.endpoint), stage);
+            }
+            Happening::Timeout => {
+                self.timer_us = None;
+                self.client.say(b"time");
+            }
+            Happening::Panic => {
+                self.client.say(b"internal");
+                self.end(Some(Fault::new(Side::Client, FaultKind::Internal)));
+            }
+            Happening::Snapshot => self.client.say(b"snapshot"),
+            Happening::Vote(_, _, reply) => *reply = VoteReply::Denied,
+            Happening::Signal => self.handle_signal(stage),
+            Happening::Kill => {
+                self.client.say(b"killed");
+                self.end(Some(Fault::new(Side::Client, FaultKind::Killed)));
+            }
+            Happening::Drain { at_once } => self.handle_drain(at_once),
+        }
     }
 
     fn poll_output(&mut self) -> Option<Output> {
@@ -201,8 +234,8 @@ impl Driven for Relay {
         self.timer_us
     }
 
-    fn wants(&self, side: Side) -> bool {
-        !self.closed && (side == Side::Server || self.early.is_empty())
+    fn wants(&self, end: End) -> bool {
+        !self.closed && (end != End::Client || self.early.is_empty())
     }
 
     fn durability(&self) -> Durability {
@@ -216,69 +249,9 @@ impl Driven for Relay {
     fn meter(&self) -> Option<&TargetMeter> {
         Some(&self.meter)
     }
-}
 
-impl SessionMachine for Relay {
-    fn accept(accepted: Accepted, stage: &mut Stage<'_>) -> Relay {
-        let session = stage.journal.open(&SessionContext {
-            session_id: accepted.session_id,
-            protocol: Protocol::Postgres.name(),
-            user_name: String::new(),
-            user_groups: Vec::new(),
-            auth_method: String::new(),
-            target: String::new(),
-            db_namespace: String::new(),
-            role: String::new(),
-            client_addr: accepted.client_addr.to_string(),
-            client_app: String::new(),
-            tls_version: String::new(),
-        });
-        Relay {
-            client: Outbox::default(),
-            server: Outbox::default(),
-            meter: stage.meters.target(0),
-            outputs: (!is_shy(stage)).then(|| dial(stage)).into_iter().collect(),
-            early: Vec::new(),
-            endpoint: None,
-            closed: false,
-            mode: Mode::New,
-            session,
-            seq: 0,
-            durability: Durability::Write,
-            timer_us: None,
-            key: Vec::new(),
-            id: accepted.session_id,
-        }
-    }
-
-    fn handle_snapshot(&mut self, _stage: &mut Stage<'_>) {
-        self.client.say(b"snapshot");
-    }
-
-    fn handle_vote(&mut self, _id: SessionId, _vote: &Vote, _stage: &mut Stage<'_>) -> VoteReply {
-        VoteReply::Denied
-    }
-
-    fn handle_cancel(&mut self, stage: &mut Stage<'_>) {
-        let endpoint = self.endpoint.clone().expect("a server");
-        let dial = Dial::new(0, vec![endpoint], None, stage.now.mono_us);
-        self.outputs.push_back(Output::CancelAtTarget(Box::new(dial), self.key.clone()));
-    }
-
-    fn handle_kill(&mut self, _stage: &mut Stage<'_>) {
-        self.client.say(b"killed");
-        self.end(Some(Fault::new(Side::Client, FaultKind::Killed)));
-    }
-
-    fn handle_drain(&mut self, at_once: bool, _stage: &mut Stage<'_>) {
-        if at_once {
-            self.client.say(b"drained");
-            self.end(Some(Fault::new(Side::Client, FaultKind::Drain)));
-        }
-    }
-
-    fn summary(&self, _stage: &Stage<'_>) -> SessionSummary {
-        SessionSummary {
+    fn summary(&self, _stage: &Stage<'_>) -> Option<SessionSummary> {
+        Some(SessionSummary {
             session_id: self.id,
             user: String::new(),
             target: String::new(),
@@ -287,19 +260,52 @@ impl SessionMachine for Relay {
             state: "idle",
             started_us: 0,
             commands: self.seq,
-        }
+        })
     }
+}
+
+fn accept(accepted: Accepted, stage: &mut Stage<'_>) -> Box<dyn Driven> {
+    let session = stage.journal.open(&SessionContext {
+        session_id: accepted.session_id,
+        protocol: Protocol::Postgres.name(),
+        user_name: String::new(),
+        user_groups: Vec::new(),
+        auth_method: String::new(),
+        target: String::new(),
+        db_namespace: String::new(),
+        role: String::new(),
+        client_addr: accepted.client_addr.to_string(),
+        client_app: String::new(),
+        tls_version: String::new(),
+    });
+    Box::new(Relay {
+        client: Outbox::default(),
+        server: Outbox::default(),
+        meter: stage.meters.target(0),
+        outputs: (!is_shy(stage)).then(|| dial(stage)).into_iter().collect(),
+        early: Vec::new(),
+        endpoint: None,
+        closed: false,
+        mode: Mode::New,
+        session,
+        seq: 0,
+        durability: Durability::Write,
+        timer_us: None,
+        key: Vec::new(),
+        id: accepted.session_id,
+    })
 }
 
 /// Whether clients have to ask for the dial, as if they had to log in first.
 fn is_shy(stage: &Stage<'_>) -> bool {
-    stage.snapshot.settings.postgres.unproven != UnprovenMax::DEFAULT
+    stage.snapshot.settings.listeners[0].unproven != UnprovenMax::DEFAULT
 }
 
 fn dial(stage: &Stage<'_>) -> Output {
     let endpoints = stage.snapshot.addresses.first().cloned().unwrap_or_default();
     let timeout_us = stage.snapshot.settings.targets[0].reach.connect_timeout_us;
-    Output::Dial(Box::new(Dial::new(0, endpoints, timeout_us, stage.now.mono_us)))
+    let dial = Box::new(Dial::new(0, endpoints, timeout_us, stage.now.mono_us));
+    Output::Lease(Lease { leg: LegId::FIRST, dial, reuse: None })
 }
 
 /// A running shard, its target, and its way out.
@@ -342,7 +348,8 @@ fn settings(options: Options) -> Settings {
     Settings {
         data_dir: std::path::PathBuf::new(),
         shards: options.shards,
-        postgres: Listen {
+        listeners: vec![Listen {
+            protocol: Protocol::Postgres,
             address: local,
             tls: options.client_tls.then(|| ListenTls {
                 certificate: testdata("server.pem"),
@@ -352,10 +359,11 @@ fn settings(options: Options) -> Settings {
             }),
             keepalive: KeepAlive::DEFAULT,
             unproven: options.unproven,
-        },
+        }],
         admin: local,
         journal: JournalSettings { segment_bytes: 4 << 20, seal_after_us: 60_000_000 },
         targets: vec![Target {
+            protocol: Protocol::Postgres,
             name: "orders".to_owned(),
             reach: Reach {
                 hosts: vec![Host { name: options.host.to_owned(), port: 5432 }],
@@ -413,9 +421,9 @@ impl Rig {
             Spool::open(&dir, "test", shard as u32, &journal, sealed.clone(), pool.clone())
         };
         let (to_control, reports) = channel(64);
+        SCRIPT.get_or_init(|| accept);
         let config = StartShards { source: Arc::new(source), journal: open, to_control };
-        let mut handles =
-            super::start_capped::<Relay, _, _, _>(config, options.sessions_max).expect("a shard");
+        let mut handles = super::start_capped(config, options.sessions_max).expect("a shard");
         let others = handles.split_off(1);
         let handle = handles.pop();
         Rig { handle, others, target, reports, _sealed: sealing, _folder: folder }
@@ -440,7 +448,7 @@ impl Rig {
     }
 
     fn connect(&self) -> TcpStream {
-        let client = TcpStream::connect(self.shard().address).expect("a listening shard");
+        let client = TcpStream::connect(self.shard().addresses[0]).expect("a listening shard");
         client.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
         client
     }
@@ -750,7 +758,7 @@ fn messages_are_answered() {
 fn a_drain_waits_for_its_deadline() {
     let rig = Rig::start(PLAIN);
     let (mut client, mut server) = rig.pair();
-    let address = rig.shard().address;
+    let address = rig.shard().addresses[0];
     let start = Instant::now();
     rig.send(ToShard::Drain { deadline_us: super::clock::mono_us() + 300_000 });
     wait_for("the listener closes", || TcpStream::connect(address).is_err());

@@ -24,11 +24,17 @@ use rustls::{
 
 use crate::config::settings::{ClientTrust, ListenTls, Settings, Target, TargetTls};
 use crate::identify::certificate;
+use crate::wire::Protocol;
 
 pub use connection::{Received, Tls};
 
-/// The protocol name of PostgreSQL in ALPN.
-pub const ALPN: &[u8] = b"postgresql";
+/// What is offered or accepted in ALPN, by the registry of IANA.
+fn alpn(protocol: Protocol) -> Vec<Vec<u8>> {
+    match protocol {
+        Protocol::Postgres => vec![b"postgresql".to_vec()],
+    }
+}
+
 /// Where systems keep the certificates they trust, for verifying targets without own roots.
 const SYSTEM_ROOTS: [&str; 3] =
     ["/etc/ssl/certs/ca-certificates.crt", "/etc/pki/tls/certs/ca-bundle.crt", "/etc/ssl/cert.pem"];
@@ -93,7 +99,8 @@ pub enum TlsProblem {
 /// good at every other.
 #[derive(Debug)]
 pub struct TlsConfigs {
-    server: Option<ServerSide>,
+    /// By the index of the listener.
+    listeners: Vec<Option<ServerSide>>,
     targets: Vec<Option<Arc<ClientConfig>>>,
 }
 
@@ -111,10 +118,14 @@ impl TlsConfigs {
     /// The first file or name that is not usable.
     pub fn load(settings: &Settings) -> Result<TlsConfigs, TlsProblem> {
         let provider = Arc::new(ring::default_provider());
-        let server = match &settings.postgres.tls {
-            Some(tls) => Some(server_side(tls, &provider)?),
-            None => None,
-        };
+        let listeners = settings
+            .listeners
+            .iter()
+            .map(|listen| match &listen.tls {
+                Some(tls) => server_side(listen.protocol, tls, &provider).map(Some),
+                None => Ok(None),
+            })
+            .collect::<Result<Vec<_>, _>>()?;
         let targets = settings
             .targets
             .iter()
@@ -123,17 +134,17 @@ impl TlsConfigs {
                 _ => target_config(target, &provider).map(Some),
             })
             .collect::<Result<Vec<_>, _>>()?;
-        Ok(TlsConfigs { server, targets })
+        Ok(TlsConfigs { listeners, targets })
     }
 
     /// Whether there is a certificate for clients.
-    pub fn accepts(&self) -> bool {
-        self.server.is_some()
+    pub fn accepts(&self, listener: usize) -> bool {
+        self.listeners.get(listener).is_some_and(Option::is_some)
     }
 
     /// The server's side of TLS with a client.
-    pub fn accept(&self) -> Option<Tls> {
-        let side = self.server.as_ref()?;
+    pub fn accept(&self, listener: usize) -> Option<Tls> {
+        let side = self.listeners.get(listener)?.as_ref()?;
         let connection = UnbufferedServerConnection::new(Arc::clone(&side.config)).ok()?;
         Some(Tls::server(connection, side.end_point.clone()))
     }
@@ -147,7 +158,11 @@ impl TlsConfigs {
     }
 }
 
-fn server_side(tls: &ListenTls, provider: &Arc<CryptoProvider>) -> Result<ServerSide, TlsProblem> {
+fn server_side(
+    protocol: Protocol,
+    tls: &ListenTls,
+    provider: &Arc<CryptoProvider>,
+) -> Result<ServerSide, TlsProblem> {
     let (chain, key) = key_pair(&tls.certificate, &tls.key)?;
     let rejected = |cause| TlsProblem::Rejected { path: tls.certificate.clone(), cause };
     let end_point = chain.first().and_then(|leaf| certificate::end_point(leaf));
@@ -161,7 +176,7 @@ fn server_side(tls: &ListenTls, provider: &Arc<CryptoProvider>) -> Result<Server
         .with_client_cert_verifier(clients)
         .with_single_cert(chain, key)
         .map_err(rejected)?;
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = alpn(protocol);
     config.ticketer = ring::Ticketer::new().map_err(rejected)?;
     assert_eq!(config.max_early_data_size, 0, "0-RTT data can be replayed");
     Ok(ServerSide { config: Arc::new(config), end_point })
@@ -250,7 +265,7 @@ fn target_config(
             builder.with_client_auth_cert(chain, key).map_err(rejected)?
         }
     };
-    config.alpn_protocols = vec![ALPN.to_vec()];
+    config.alpn_protocols = alpn(target.protocol);
     Ok(Arc::new(config))
 }
 

@@ -3,6 +3,8 @@
 //! In: bytes of one side, in any split. Out: frames as spans, typed views, replies.
 //! Never: sockets, clocks, decisions.
 
+pub mod http;
+pub mod kubernetes;
 pub mod postgres;
 pub mod reader;
 
@@ -22,6 +24,61 @@ impl Side {
             Side::Client => Side::Server,
             Side::Server => Side::Client,
         }
+    }
+}
+
+/// One connection of a session: its client's, or one of those that it has to targets.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum End {
+    /// The client's.
+    Client,
+    /// One to a target.
+    Target(LegId),
+}
+
+impl End {
+    /// Whose connection it is.
+    pub const fn side(self) -> Side {
+        match self {
+            End::Client => Side::Client,
+            End::Target(_) => Side::Server,
+        }
+    }
+}
+
+impl From<Side> for End {
+    /// The end of a session that has one connection to a target.
+    fn from(side: Side) -> End {
+        match side {
+            Side::Client => End::Client,
+            Side::Server => End::Target(LegId::FIRST),
+        }
+    }
+}
+
+/// Names one of a session's connections to targets. The session gives the numbers out, and gives
+/// none out again before its shard has said that the connection of that number is gone.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct LegId(u16);
+
+impl LegId {
+    /// The only one of a session that has one.
+    pub const FIRST: LegId = LegId(0);
+    /// One more than the largest number: it travels with each operation of the ring.
+    pub const COUNT: u16 = 4095;
+
+    /// The leg of this number.
+    ///
+    /// # Panics
+    /// If there is none, which is our mistake.
+    pub const fn new(number: u16) -> LegId {
+        assert!(number < LegId::COUNT, "a leg's number fits into an operation");
+        LegId(number)
+    }
+
+    /// Its number.
+    pub const fn number(self) -> u16 {
+        self.0
     }
 }
 

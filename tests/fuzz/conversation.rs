@@ -23,8 +23,8 @@ use weir::record::body::Body;
 use weir::record::entry::Decision;
 use weir::record::memory::MemoryJournal;
 use weir::record::{Lsn, SessionId};
-use weir::session::Accepted;
 use weir::session::postgres::Machine;
+use weir::session::{Accepted, Driven};
 use weir::session::{Output, Room, Snapshot, Stage};
 use weir::session::{SnapshotSource, Vote};
 use weir::wire::Side;
@@ -259,6 +259,8 @@ impl Table {
         let room = Room::default();
         let now = Now { wall_us: 1_700_000_000_000_000, mono_us: 1_000 };
         let accepted = Accepted {
+            listener: 0,
+            protocol: weir::wire::Protocol::Postgres,
             session_id: SessionId([9; 16]),
             client_addr: SocketAddr::from(([127, 0, 0, 1], 1)),
             tls_available: false,
@@ -344,7 +346,7 @@ impl Table {
 
     /// Takes what is queued for a side.
     fn said(&mut self, side: Side) -> Vec<u8> {
-        let outbox = self.machine.outbox(side);
+        let outbox = self.machine.outbox(side.into()).expect("it has one");
         let bytes = outbox.sendable(Lsn(u64::MAX)).to_vec();
         outbox.consume(bytes.len());
         bytes

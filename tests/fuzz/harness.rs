@@ -32,9 +32,9 @@ use weir::record::journal::{
     END_BYTES, Frames, HEADER_BYTES, Header, Place, Step as JournalStep, frame_bytes, write_context,
 };
 use weir::record::memory::MemoryJournal;
-use weir::session::Accepted;
 use weir::session::SnapshotSource;
 use weir::session::postgres::Machine;
+use weir::session::{Accepted, Driven};
 use weir::session::{Output, Room, Snapshot, Stage};
 use weir::wire::Side;
 use weir::wire::postgres::frame::{Framer, Step, Treat};
@@ -310,6 +310,8 @@ pub fn session(bytes: &[u8]) {
         now: Now { wall_us: 1_700_000_000_000_000, mono_us: 1_000 },
     };
     let accepted = Accepted {
+        listener: 0,
+        protocol: weir::wire::Protocol::Postgres,
         session_id: SessionId([9; 16]),
         client_addr: SocketAddr::from(([127, 0, 0, 1], 1)),
         tls_available: bytes.first().is_some_and(|byte| byte % 2 == 0),
@@ -321,9 +323,12 @@ pub fn session(bytes: &[u8]) {
     machine.handle_bytes(Side::Client, second, &mut stage);
     machine.handle_bytes(Side::Server, first, &mut stage);
     while let Some(output) = machine.poll_output() {
-        assert!(!matches!(output, Output::Dial(_)), "dialled for a client that proved nothing");
+        assert!(!matches!(output, Output::Lease(_)), "dialled for a client that proved nothing");
     }
-    assert!(machine.outbox(Side::Server).is_empty(), "bytes for a server nobody may use");
+    assert!(
+        machine.outbox(Side::Server.into()).expect("it has one").is_empty(),
+        "bytes for a server nobody may use"
+    );
     machine.handle_eof(Side::Client, &mut stage);
     machine.handle_timeout(&mut stage);
     DERIVED.with(|kept| kept.replace(salted));

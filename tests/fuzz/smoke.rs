@@ -5,6 +5,7 @@
 
 mod conversation;
 mod harness;
+mod http;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -225,4 +226,43 @@ fn sessions_after_their_login() {
         &[extended.to_vec(), simple.to_vec(), held.to_vec(), (0..=255).collect()],
         4_000,
     );
+}
+
+#[test]
+fn http_requests() {
+    let texts = [
+        "GET /a?b=c HTTP/1.1\r\nHost: x.y:80\r\nX-A: b\r\nCookie: c=d\r\nConnection: close, x-a\r\n\r\n",
+        "POST http://a/b HTTP/1.1\r\nHost: a\r\nContent-Length: 5\r\nExpect: 100-continue\r\n\r\nhelloGET",
+        "POST /%2f;a/../ HTTP/1.1\r\nHost: [::1]:8\r\nTransfer-Encoding: chunked\r\nTE: trailers\r\n\r\n3;a=\"b\\\"\"\r\nabc\r\nA\r\n0123456789\r\n0\r\nX: y\r\n\r\n",
+        "\r\nOPTIONS * HTTP/1.0\r\nhOST: a_b.\r\nUpgrade: websocket\r\nConnection: upgrade\r\n\r\n",
+    ];
+    smoke(http::request, &texts.map(|text| text.as_bytes().to_vec()));
+}
+
+#[test]
+fn http_answers() {
+    let texts = [
+        "HTTP/1.1 200 OK\r\nContent-Length: 5\r\nSet-Cookie: a=b\r\n\r\nhello",
+        "HTTP/1.1 200\r\nTransfer-Encoding: chunked\r\nTrailer: T\r\n\r\n5;x\r\nhello\r\n0\r\nT: v\r\n\r\n",
+        "HTTP/1.0 404 Not Found\r\nConnection: keep-alive\r\n\r\nuntil the end",
+    ];
+    smoke(http::answer, &texts.map(|text| text.as_bytes().to_vec()));
+}
+
+#[test]
+fn websocket_frames() {
+    smoke(
+        http::websocket,
+        &[
+            b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58".to_vec(),
+            b"\x01\x03Hel\x89\x05Hello\x80\x02lo\x88\x04\x03\xe8ok".to_vec(),
+            [b"\x82\x7e\x01\x00".to_vec(), vec![b'x'; 256]].concat(),
+        ],
+    );
+}
+
+#[test]
+fn streams_of_events() {
+    let texts = ["data: a\ndata: b\n\n: c\n\n", "event: x\r\ndata\r\n\r\n", "id: 1\rdata: y\r\r\n"];
+    smoke(http::events, &texts.map(|text| text.as_bytes().to_vec()));
 }

@@ -128,7 +128,7 @@ fn the_file_of_the_design() {
     let (settings, warnings) = read(&text).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(settings.data_dir, Path::new("/var/lib/weir"));
     assert_eq!(settings.shards, 3);
-    assert_eq!(settings.postgres.address.to_string(), "0.0.0.0:5432");
+    assert_eq!(settings.listeners[0].address.to_string(), "0.0.0.0:5432");
     assert_eq!(settings.admin.to_string(), "127.0.0.1:8621");
     assert_eq!(settings.journal.segment_bytes, 128 << 20);
     assert_eq!(settings.journal.seal_after_us, 30_000_000);
@@ -176,7 +176,7 @@ fn defaults_are_filled_in() {
     assert_eq!(settings.journal.segment_bytes, crate::limits::SEGMENT_BYTES_DEFAULT);
     let target = &settings.targets[0];
     assert_eq!((target.reach.hosts[0].port, target.database.as_str()), (5432, "orders"));
-    assert_eq!(settings.postgres.unproven, UnprovenMax::DEFAULT);
+    assert_eq!(settings.listeners[0].unproven, UnprovenMax::DEFAULT);
     assert_eq!(target.durability, Durability::Write);
     assert_eq!(target.capture, Capture::Head(crate::limits::CAPTURE_BYTES_DEFAULT));
     assert_eq!(target.credentials[0].password.reveal(), "pencil");
@@ -247,8 +247,8 @@ fn a_target_of_several_servers() {
     let user_timeout_ms = Some(20_000);
     let expect = KeepAlive { idle_s: 10, interval_s: 5, count: 3, user_timeout_ms };
     assert_eq!(target.reach.keepalive, expect);
-    assert_eq!(settings.postgres.keepalive, KeepAlive { idle_s: 60, ..KeepAlive::DEFAULT });
-    assert_eq!(settings.postgres.unproven, UnprovenMax { per_address: 7, total: Some(70) });
+    assert_eq!(settings.listeners[0].keepalive, KeepAlive { idle_s: 60, ..KeepAlive::DEFAULT });
+    assert_eq!(settings.listeners[0].unproven, UnprovenMax { per_address: 7, total: Some(70) });
 }
 
 #[test]

@@ -14,6 +14,7 @@ use super::super::units;
 use super::reach::{client_certificate, reach};
 use super::{existing_file, system_roots};
 use crate::limits;
+use crate::wire::Protocol;
 
 /// The modes of libpq's `sslmode` that weir speaks. `allow` is not among them: it tries in clear
 /// first.
@@ -73,7 +74,8 @@ fn target(
     source: &Source<'_>,
     report: &mut Report<'_>,
 ) -> Option<Target> {
-    section.choice("protocol", &[("postgres", ())], report);
+    let protocols = [("postgres", Protocol::Postgres)];
+    let protocol = section.choice("protocol", &protocols, report).unwrap_or(Protocol::Postgres);
     let reach = reach(section, report);
     let database = section.text("database", report);
     // The credential crosses this connection: without a word in the file, the safest mode.
@@ -99,6 +101,7 @@ fn target(
     };
     let name = name?.value.to_owned();
     Some(Target {
+        protocol,
         database: database.map_or_else(|| name.clone(), |database| database.value.to_owned()),
         name,
         reach: reach?,

@@ -17,7 +17,7 @@ use super::beliefs::Message;
 use super::ready::{Body, Flow, Ready, Resolution};
 use crate::session::Stage;
 use crate::session::capture::unanswered;
-use crate::session::core::Core;
+use crate::session::postgres::core::Core;
 
 /// What the rules and the approvals say to one message.
 pub(super) enum Ruling {

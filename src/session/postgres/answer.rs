@@ -23,8 +23,8 @@ use crate::wire::postgres::reply;
 use super::beliefs::{Answer, Described, FailedMessage, Meaning, Owed};
 use super::ready::{Flow, Ready, server_malformed};
 use crate::session::capture::unanswered;
-use crate::session::core::Core;
-use crate::session::{Output, Stage};
+use crate::session::postgres::core::Core;
+use crate::session::{Output, Refresh, Stage};
 
 const SERVER: Side = Side::Server;
 
@@ -344,7 +344,7 @@ impl Ready {
     fn refresh_catalog(&self, classified: &Classified, core: &mut Core) {
         let changed = classified.statements.iter().any(|s| s.effect == Effect::Catalog);
         if changed && self.link.view.masks_columns() {
-            core.output(Output::RefreshCatalog(self.link.target));
+            core.output(Output::Refresh(Refresh::Catalog(self.link.target)));
         }
     }
 

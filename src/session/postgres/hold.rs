@@ -16,7 +16,8 @@ use crate::wire::postgres::reply::{self, Report};
 
 use super::admit::{Facts, Refusal, Ruled, record_command};
 use super::ready::{Flow, Held, Ready, Resolution};
-use crate::session::core::{Core, new_id};
+use crate::session::desk::new_id;
+use crate::session::postgres::core::Core;
 use crate::session::{Output, Stage};
 
 /// How a hold ends without a grant.
@@ -59,7 +60,8 @@ impl Ready {
             self.refuse(facts.frame, None, &refusal, core);
             return Ok(());
         }
-        core.output(Output::AskOpened(self.summary(&held, facts, core, stage)));
+        let summary = self.summary(&held, facts, core, stage);
+        core.output(Output::AskOpened(summary));
         self.say_when_possible(notice(&held.ask), core);
         self.flow = Flow::Held(Box::new(held));
         Ok(())

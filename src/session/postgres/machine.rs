@@ -1,6 +1,6 @@
 //! The session as its driver sees it: bytes, time and answers in; outboxes and outputs out.
 //!
-//! In: `handle_*`. Out: the two outboxes, and `poll_output` until `None` after each `handle_*`.
+//! In: events. Out: the two outboxes, and outputs until `None` after each event.
 //! Never: a socket, a clock, a wait.
 
 use crate::config::settings::Durability;
@@ -8,17 +8,16 @@ use crate::fault::{self, Fault, FaultKind, Login as LoginFault, Malformed, Token
 use crate::forward::Outbox;
 use crate::forward::dial::{Dial, Endpoint};
 use crate::metrics::TargetMeter;
-use crate::record::entry::{Event, SessionEnd};
+use crate::record::entry::{self, SessionEnd};
 use crate::record::{Entry, SessionId};
-use crate::session::{SessionSummary, Vote, VoteReply};
-use crate::wire::Side;
+use crate::session::{Driven, Event, Output, SessionSummary, Stage, Vote, VoteReply};
 use crate::wire::postgres::reply;
+use crate::wire::{End, Side};
 
 use super::login::{Login, Progress};
 use super::ready::{Ready, TERMINATE};
-use crate::session::core::Core;
-use crate::session::core::{Accepted, TlsFacts};
-use crate::session::{Output, Stage};
+use crate::session::desk::{Accepted, TlsFacts};
+use crate::session::postgres::core::Core;
 
 /// One session, from the accepted connection to its last record.
 pub struct Machine {
@@ -154,7 +153,7 @@ impl Machine {
                 let (target, endpoint) = (ready.link.target, ready.link.endpoint.clone());
                 let dial = Dial::new(target, vec![endpoint], None, stage.now.mono_us);
                 let key = core.backend_key.clone();
-                core.output(Output::CancelAtTarget(Box::new(dial), key));
+                core.output(Output::Errand(Box::new(dial), key));
             }
             Ok(())
         });
@@ -211,39 +210,6 @@ impl Machine {
         self.fail(Fault::new(Side::Client, FaultKind::Internal), stage);
     }
 
-    /// The next thing to be done, until `None`.
-    pub fn poll_output(&mut self) -> Option<Output> {
-        self.core.poll_output()
-    }
-
-    /// When `handle_timeout` is due, monotonic microseconds.
-    pub fn next_timeout(&self) -> Option<u64> {
-        match &self.phase {
-            Phase::Login(login) => Some(login.deadline_us()),
-            Phase::Ready(ready) => ready.next_timeout(),
-            Phase::Closed => None,
-        }
-    }
-
-    /// Whether this side should be read now.
-    pub fn wants(&self, side: Side) -> bool {
-        match &self.phase {
-            Phase::Login(login) => login.wants(side),
-            Phase::Ready(ready) => ready.wants(side),
-            Phase::Closed => false,
-        }
-    }
-
-    /// Bytes for this side.
-    pub fn outbox(&mut self, side: Side) -> &mut Outbox {
-        self.core.outbox(side)
-    }
-
-    /// The same, to be looked at.
-    pub fn pending(&self, side: Side) -> &Outbox {
-        self.core.pending(side)
-    }
-
     /// The session's id.
     pub fn session_id(&self) -> SessionId {
         self.core.accepted.session_id
@@ -257,26 +223,7 @@ impl Machine {
         }
     }
 
-    /// The meter of the target, once somebody is logged in.
-    pub fn meter(&self) -> Option<&TargetMeter> {
-        self.core.meter()
-    }
-
-    /// When a record of this session counts as written.
-    pub fn durability(&self) -> Durability {
-        match &self.phase {
-            Phase::Ready(ready) => ready.link.durability,
-            Phase::Login(_) | Phase::Closed => Durability::Write,
-        }
-    }
-
-    /// Nothing more will be read; the outboxes may still hold bytes.
-    pub fn is_closed(&self) -> bool {
-        matches!(self.phase, Phase::Closed)
-    }
-
-    /// For `weir sessions` and the console.
-    pub fn summary(&self, stage: &Stage<'_>) -> SessionSummary {
+    fn seen(&self, stage: &Stage<'_>) -> SessionSummary {
         let target_name = |index: usize| {
             let target = stage.snapshot.settings.targets.get(index);
             target.map(|target| target.name.clone()).unwrap_or_default()
@@ -363,7 +310,7 @@ impl Machine {
                 _ => ("connection-refused", "warn"),
             };
             let attrs = serde_json::json!({ "reason": fault.label() }).to_string();
-            let event = Event { event, severity, message, attrs: &attrs };
+            let event = entry::Event { event, severity, message, attrs: &attrs };
             // A journal that refuses says so itself; the connection ends all the same.
             let _refused_elsewhere = self.core.event(&event, stage);
         }
@@ -400,5 +347,73 @@ impl Machine {
         if fault.side == Side::Client && !ready.leaving {
             core.server.say(&TERMINATE);
         }
+    }
+}
+
+impl Driven for Machine {
+    fn outbox(&mut self, end: End) -> Option<&mut Outbox> {
+        Some(self.core.outbox(end.side()))
+    }
+
+    fn pending(&self, end: End) -> Option<&Outbox> {
+        Some(self.core.pending(end.side()))
+    }
+
+    fn handle(&mut self, event: Event<'_>, stage: &mut Stage<'_>) {
+        match event {
+            Event::Bytes(end, bytes) => self.handle_bytes(end.side(), bytes, stage),
+            Event::Eof(end) => self.handle_eof(end.side(), stage),
+            Event::Tls(end, facts) => self.handle_tls(end.side(), facts, stage),
+            Event::Broken(_, fault) => self.handle_broken(fault, stage),
+            Event::Leg(_, result) => {
+                self.handle_dialed(result.map(|leased| leased.endpoint), stage);
+            }
+            Event::Timeout => self.handle_timeout(stage),
+            Event::Panic => self.handle_panic(stage),
+            Event::Snapshot => self.handle_snapshot(stage),
+            Event::Vote(id, vote, reply) => *reply = self.handle_vote(id, vote, stage),
+            Event::Signal => self.handle_cancel(stage),
+            Event::Kill => self.handle_kill(stage),
+            Event::Drain { at_once } => self.handle_drain(at_once, stage),
+        }
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.core.poll_output()
+    }
+
+    fn next_timeout(&self) -> Option<u64> {
+        match &self.phase {
+            Phase::Login(login) => Some(login.deadline_us()),
+            Phase::Ready(ready) => ready.next_timeout(),
+            Phase::Closed => None,
+        }
+    }
+
+    fn wants(&self, end: End) -> bool {
+        match &self.phase {
+            Phase::Login(login) => login.wants(end.side()),
+            Phase::Ready(ready) => ready.wants(end.side()),
+            Phase::Closed => false,
+        }
+    }
+
+    fn durability(&self) -> Durability {
+        match &self.phase {
+            Phase::Ready(ready) => ready.link.durability,
+            Phase::Login(_) | Phase::Closed => Durability::Write,
+        }
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    fn meter(&self) -> Option<&TargetMeter> {
+        self.core.meter()
+    }
+
+    fn summary(&self, stage: &Stage<'_>) -> Option<SessionSummary> {
+        Some(self.seen(stage))
     }
 }

@@ -14,7 +14,7 @@ use crate::wire::reader::Reader;
 use super::beliefs::Answer;
 use super::ready::{Ready, server_malformed};
 use crate::session::Stage;
-use crate::session::core::Core;
+use crate::session::postgres::core::Core;
 
 /// Settings whose reported values come from the server's configuration or a fixed list, so they
 /// cannot carry a value of a table (postgresql.org/docs/current/protocol-flow.html).

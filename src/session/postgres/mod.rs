@@ -5,6 +5,7 @@
 mod admit;
 mod answer;
 pub mod beliefs;
+mod core;
 mod hold;
 mod login;
 mod machine;
@@ -17,5 +18,11 @@ pub mod target_login;
 #[cfg(test)]
 mod tests;
 mod texts;
+pub mod voice;
+
+use crate::wire::{End, LegId};
 
 pub use machine::Machine;
+
+/// A session of PostgreSQL has one connection to a target, from its login to its end.
+const TARGET: End = End::Target(LegId::FIRST);

@@ -33,9 +33,9 @@ use super::beliefs::Beliefs;
 use super::beliefs::reading::Reading;
 use super::login::Replication;
 use crate::session::capture::{Answer, Upload};
-use crate::session::core::Core;
+use crate::session::postgres::core::Core;
 use crate::session::room::Lease;
-use crate::session::{Output, Stage};
+use crate::session::{Output, Refresh, Stage};
 
 /// What a session is connected to, and as whom.
 pub struct Link {
@@ -537,7 +537,7 @@ impl Ready {
     /// Asks for a fresh catalog and stops the target's direction until it is there.
     pub(super) fn await_catalog(&mut self, core: &mut Core, stage: &Stage<'_>) {
         self.catalog_until_us = Some(stage.now.mono_us + limits::CATALOG_WAIT_US);
-        core.output(Output::RefreshCatalog(self.link.target));
+        core.output(Output::Refresh(Refresh::Catalog(self.link.target)));
     }
 }
 

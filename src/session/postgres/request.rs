@@ -24,7 +24,7 @@ use super::ready::{Body, Flow, Ready};
 use super::texts::{keeps_names, recorded_text, unknown_statement};
 use crate::session::Stage;
 use crate::session::capture::{COPY_ENCODING, Upload};
-use crate::session::core::Core;
+use crate::session::postgres::core::Core;
 
 const CLIENT: Side = Side::Client;
 

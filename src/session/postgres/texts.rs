@@ -12,7 +12,7 @@ use crate::fault::Fault;
 use crate::mask::sql::redact;
 use crate::record::entry::Event;
 use crate::session::Stage;
-use crate::session::core::Core;
+use crate::session::postgres::core::Core;
 use crate::session::postgres::state::{Portal, Prepared};
 use crate::wire::postgres::message::{ClientMessage, Named};
 

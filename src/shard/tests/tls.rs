@@ -176,7 +176,7 @@ fn a_certificate_of_another_authority_is_refused() {
 fn problems_name_the_file() {
     let check = |certificate: &str, key: &str, expect: &str| {
         let mut settings = settings(ENCRYPTED);
-        if let Some(tls) = &mut settings.postgres.tls {
+        if let Some(tls) = &mut settings.listeners[0].tls {
             tls.certificate = testdata(certificate);
             tls.key = testdata(key);
         }
@@ -299,7 +299,7 @@ fn exchange(
         config.max_fragment_size = fragment;
         let name = ServerName::try_from(host).expect("a name");
         let peer = ClientConnection::new(Arc::new(config), name).expect("a client");
-        (configs.accept().expect("a certificate"), peer.into())
+        (configs.accept(0).expect("a certificate"), peer.into())
     } else {
         let mut config = server_config(versions);
         config.max_fragment_size = fragment;
@@ -350,7 +350,7 @@ fn after_an_error_the_peer_is_told_and_no_more() {
     let configs = TlsConfigs::load(&settings(ENCRYPTED)).expect("readable files");
     let name = ServerName::try_from("db.test").expect("a name");
     let peer = ClientConnection::new(client_config(), name).expect("a client");
-    let mut it = Exchange::new(configs.accept().expect("a certificate"), peer.into(), vec![9]);
+    let mut it = Exchange::new(configs.accept(0).expect("a certificate"), peer.into(), vec![9]);
     it.run();
     it.talk();
     it.peer.writer().write_all(b"a record").expect("taken");
@@ -376,7 +376,7 @@ fn after_an_error_the_peer_is_told_and_no_more() {
 #[test]
 fn a_message_of_a_handshake_has_a_bound() {
     let configs = TlsConfigs::load(&settings(ENCRYPTED)).expect("readable files");
-    let mut ours = configs.accept().expect("a certificate");
+    let mut ours = configs.accept(0).expect("a certificate");
     // A ClientHello of 16 MiB, 8 bytes a record.
     let mut hello = vec![22, 3, 1, 0, 8, 1, 255, 255, 255];
     hello.extend_from_slice(&[0; 4]);

@@ -12,8 +12,9 @@ use crate::wire::postgres::message::{FirstPacket, Startup, first_packet_bytes};
 use crate::wire::postgres::reply;
 
 use super::{Asked, CLIENT, Login, Progress, Replication, State, client_fault, malformed};
-use crate::session::core::Core;
+use crate::session::postgres::core::Core;
 use crate::session::{Output, Stage};
+use crate::wire::End;
 
 /// Process id and key of a CancelRequest (protocol 3.2; 8 bytes before).
 const CANCEL_KEY_BYTES: RangeInclusive<usize> = 8..=260;
@@ -32,7 +33,7 @@ impl Login {
         if starts {
             self.state = State::Handshake;
             self.direct_tls = true;
-            core.output(Output::StartTls(CLIENT));
+            core.output(Output::StartTls(End::Client));
         }
         starts
     }
@@ -65,7 +66,7 @@ impl Login {
             }
             Some(FirstPacket::Cancel(key)) => {
                 self.state = State::Over;
-                core.output(Output::Cancel(key.to_vec()));
+                core.output(Output::Signal(key.to_vec()));
                 core.output(Output::Close(None));
                 Ok(Some(Progress::Over))
             }
@@ -88,7 +89,7 @@ impl Login {
             return Err(malformed(CLIENT, Malformed::BytesBeforeTls));
         }
         core.client.say(b"S");
-        core.output(Output::StartTls(CLIENT));
+        core.output(Output::StartTls(End::Client));
         self.state = State::Handshake;
         Ok(Some(Progress::More))
     }

@@ -32,7 +32,8 @@ use crate::wire::postgres::frame::Framer;
 
 use super::ready::Ready;
 use crate::session::Stage;
-use crate::session::core::{Core, TlsFacts};
+use crate::session::desk::TlsFacts;
+use crate::session::postgres::core::Core;
 use proof::Proof;
 use target::{Answers, confirm};
 

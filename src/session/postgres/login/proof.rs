@@ -14,7 +14,7 @@ use crate::wire::reader::Reader;
 use super::token::Waiting;
 use super::{Asked, CLIENT, Login, Progress, State, Visitor, client_fault, malformed};
 use crate::session::Stage;
-use crate::session::core::Core;
+use crate::session::postgres::core::Core;
 
 /// What is awaited of the client.
 pub enum Proof {
@@ -165,7 +165,8 @@ impl Login {
             return Err(client_fault(kind));
         }
         let visitor = Visitor { asked: *asked, identity, target, credential };
-        core.identify(&self.context(core, &visitor, stage), stage);
+        let context = self.context(core, &visitor, stage);
+        core.identify(&context, stage);
         self.dial(Box::new(visitor), core, stage)
     }
 }

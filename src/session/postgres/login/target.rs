@@ -21,8 +21,11 @@ use super::super::ready::{Link, Ready, TERMINATE};
 use super::super::beliefs::reading::Reading;
 use super::super::beliefs::startup;
 use super::{CLIENT, Contact, Login, Progress, Replication, SERVER, State, Visitor, malformed};
-use crate::session::core::{Core, TlsFacts};
-use crate::session::{Output, Stage};
+use crate::session::desk::TlsFacts;
+use crate::session::postgres::TARGET;
+use crate::session::postgres::core::Core;
+use crate::session::{Lease, Output, Stage};
+use crate::wire::LegId;
 
 /// Process id and the shortest key: what protocol 3.0 has.
 const SHORT_KEY_BYTES: usize = 8;
@@ -149,7 +152,8 @@ impl Login {
         let target = stage.snapshot.settings.targets.get(visitor.target);
         let timeout_us = target.and_then(|target| target.reach.connect_timeout_us);
         let dial = Dial::new(visitor.target, endpoints, timeout_us, stage.now.mono_us);
-        core.output(Output::Dial(Box::new(dial)));
+        let lease = Lease { leg: LegId::FIRST, dial: Box::new(dial), reuse: None };
+        core.output(Output::Lease(lease));
         self.state = State::Dialing(visitor);
     }
 
@@ -181,7 +185,7 @@ impl Login {
         self.server = Framer::default();
         core.backend_key.clear();
         self.state = State::Dialing(contact.visitor);
-        core.output(Output::DialNext(why));
+        core.output(Output::Next(LegId::FIRST, why));
         true
     }
 
@@ -207,7 +211,7 @@ impl Login {
             (TargetTls::Disable, _) => self.greet_target(contact, None, core, stage),
             (_, TlsNegotiation::Direct) => {
                 self.state = State::TargetHandshake(contact);
-                core.output(Output::StartTls(SERVER));
+                core.output(Output::StartTls(TARGET));
             }
             (_, TlsNegotiation::Postgres) => {
                 core.server.say(&SSL_REQUEST_PACKET);
@@ -327,7 +331,7 @@ impl Login {
         match answer {
             b'S' if rest.is_empty() => {
                 self.state = State::TargetHandshake(contact);
-                core.output(Output::StartTls(SERVER));
+                core.output(Output::StartTls(TARGET));
                 Ok(())
             }
             b'S' => Err(malformed(SERVER, Malformed::BytesBeforeTls)),
@@ -446,9 +450,9 @@ impl Login {
         let receipt = core
             .record(&Entry::SessionStart(start), stage)
             .map_err(|refused| Fault::new(CLIENT, FaultKind::Record(refused)))?;
-        core.output(Output::LoggedIn);
+        core.output(Output::Settled(LegId::FIRST));
         if !answers.key.is_empty() {
-            core.output(Output::CancelKey(answers.key));
+            core.output(Output::Named(answers.key));
         }
         core.say(reply::auth_ok);
         core.pass(CLIENT, "answers of the login", &answers.frames, stage);

@@ -22,8 +22,8 @@ use crate::wire::postgres::reply;
 
 use super::proof::{Proof, initial_response};
 use super::{Asked, CLIENT, Login, State, client_fault, malformed};
-use crate::session::core::Core;
-use crate::session::{Output, Stage};
+use crate::session::postgres::core::Core;
+use crate::session::{Output, Refresh, Stage};
 
 /// A token that was given, and the exchange it came in, if that has to be told of a refusal.
 pub struct Offer {
@@ -170,7 +170,7 @@ impl Login {
         let issuer = snapshot.settings.issuers.get(index);
         let name = issuer.map(|issuer| issuer.policy.issuer.clone()).unwrap_or_default();
         self.name(&asked, (&asked.user, ""), core, stage);
-        core.output(Output::RefreshKeys(name));
+        core.output(Output::Refresh(Refresh::Keys(name)));
         let waiting = Waiting {
             offer,
             fault: refused.fault,

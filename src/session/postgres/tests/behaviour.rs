@@ -512,14 +512,14 @@ fn a_client_far_ahead_of_its_target_waits_and_goes_on() {
     let turn = limits::TURN_MESSAGES_MAX as usize;
     assert!(sent >= limits::PENDING_REPLIES_MAX, "{sent}");
     assert!(sent < limits::PENDING_REPLIES_MAX + turn, "{sent}");
-    bench.with(|machine, _| assert!(!machine.wants(Side::Client)));
+    bench.with(|machine, _| assert!(!machine.wants(Side::Client.into())));
     bench.server(&ready_for_query(b'I').repeat(sent));
     for now in 200..400 {
         bench.at(now);
         sent += bench.take(Side::Server).len() / sync().len();
     }
     assert_eq!(sent, syncs);
-    bench.with(|machine, _| assert!(machine.wants(Side::Client)));
+    bench.with(|machine, _| assert!(machine.wants(Side::Client.into())));
 }
 
 #[test]

@@ -133,7 +133,7 @@ fn ends_of_data_that_nobody_asked_for_are_counted_once() {
         bench.client(&done().repeat(100));
         bench.take(Side::Server);
     }
-    bench.with(|machine, _| assert!(machine.wants(Side::Client)));
+    bench.with(|machine, _| assert!(machine.wants(Side::Client.into())));
 }
 
 #[test]

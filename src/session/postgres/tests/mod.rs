@@ -22,13 +22,13 @@ use crate::metrics::Meters;
 use crate::record::memory::MemoryJournal;
 use crate::record::{Lsn, SessionId};
 use crate::session::SnapshotSource;
-use crate::wire::Side;
 use crate::wire::postgres::frame::{Framer, HEAD_BYTES, Step, Treat};
 use crate::wire::postgres::reply;
+use crate::wire::{Protocol, Side};
 
 use super::machine::Machine;
 use crate::clock::Now;
-use crate::session::{Accepted, Output, Room, Snapshot, Stage};
+use crate::session::{Accepted, Driven, Output, Room, Snapshot, Stage};
 
 const CONFIG: &str = r#"
 data_dir = "data"
@@ -158,6 +158,8 @@ impl Bench {
         let (mut salted, mut journal) = (SaltedCache::new(), MemoryJournal::new());
         let now = Now { wall_us: 1_700_000_000_000_000, mono_us: 1_000 };
         let accepted = Accepted {
+            listener: 0,
+            protocol: Protocol::Postgres,
             session_id: SessionId([9; 16]),
             client_addr: SocketAddr::from(([127, 0, 0, 9], 40_000)),
             tls_available,
@@ -205,7 +207,7 @@ impl Bench {
         bench.client(&packet);
         assert_eq!(bench.tags(Side::Client), "R");
         bench.client_scram("secret");
-        assert!(matches!(bench.outputs.as_slice(), [Output::Dial(_)]), "{:?}", bench.outputs);
+        assert!(matches!(bench.outputs.as_slice(), [Output::Lease(_)]), "{:?}", bench.outputs);
         bench.dialed();
         let _startup = bench.take(Side::Server);
         bench.server(&target_login());
@@ -221,11 +223,19 @@ impl Bench {
         data.extend_from_slice(&(first.len() as u32).to_be_bytes());
         data.extend_from_slice(&first);
         self.client(&message(b'p', &data));
-        let challenge = self.machine.outbox(Side::Client).sendable(Lsn(u64::MAX)).to_vec();
+        let challenge = self
+            .machine
+            .outbox(Side::Client.into())
+            .expect("it has one")
+            .sendable(Lsn(u64::MAX))
+            .to_vec();
         let last = DERIVED.with_borrow_mut(|cache| exchange.server_first(&challenge[9..], cache));
         self.take(Side::Client);
         // Keep the request that was answered out of what the caller looks at.
-        self.machine.outbox(Side::Client).say(&message(b'R', &[0, 0, 0, 11]));
+        self.machine
+            .outbox(Side::Client.into())
+            .expect("it has one")
+            .say(&message(b'R', &[0, 0, 0, 11]));
         self.client(&message(b'p', &last.expect("server-first")));
     }
 
@@ -267,7 +277,7 @@ impl Bench {
 
     /// Everything queued for a side.
     pub fn take(&mut self, side: Side) -> Vec<u8> {
-        let outbox = self.machine.outbox(side);
+        let outbox = self.machine.outbox(side.into()).expect("it has one");
         let bytes = outbox.sendable(Lsn(u64::MAX)).to_vec();
         outbox.consume(bytes.len());
         bytes

@@ -3,6 +3,8 @@
 use super::*;
 use crate::config::settings::{SessionAttrs, Settings};
 use crate::fault;
+use crate::session::Lease;
+use crate::wire::LegId;
 use crate::wire::postgres::message::error_fields;
 
 /// A client that has proven who it is, before a server of a target with these attributes answers.
@@ -28,13 +30,15 @@ fn dialling(attrs: SessionAttrs) -> Bench {
 
 /// The ports of the dial that was asked for.
 fn ports(bench: &mut Bench) -> Vec<u16> {
-    let Some(Output::Dial(mut dial)) = bench.outputs.pop() else { panic!("no dial") };
+    let Some(Output::Lease(Lease { mut dial, .. })) = bench.outputs.pop() else {
+        panic!("no dial")
+    };
     std::iter::from_fn(|| dial.next(bench.now.mono_us).ok()).map(|it| it.port()).collect()
 }
 
 fn next(bench: &mut Bench) -> Option<fault::Target> {
     match bench.outputs.pop() {
-        Some(Output::DialNext(why)) => Some(why),
+        Some(Output::Next(LegId::FIRST, why)) => Some(why),
         None => None,
         other => panic!("{other:?}"),
     }
@@ -85,7 +89,7 @@ fn the_client_hears_of_the_server_that_is_used_and_of_no_other() {
     bench.reaches(2);
     bench.server(&login("off", "off"));
     assert_eq!(bench.tags(Side::Client), "RSSKZ");
-    assert!(matches!(bench.outputs.as_slice(), [Output::LoggedIn, Output::CancelKey(_)]));
+    assert!(matches!(bench.outputs.as_slice(), [Output::Settled(LegId::FIRST), Output::Named(_)]));
     bench.client(&query("SELECT 1"));
     assert_eq!(bench.tags(Side::Server), "Q");
 }

@@ -6,6 +6,7 @@ use crate::fault::{FaultKind, Login, Token};
 use crate::identify::jwk::{ALGORITHMS, KeySet, Published};
 use crate::identify::testing::{Keys, encoded};
 use crate::identify::token::Policy;
+use crate::session::Refresh;
 use crate::session::TlsFacts;
 use crate::wire::postgres::message::SSL_REQUEST_PACKET;
 
@@ -92,7 +93,7 @@ fn bearer(token: &str) -> String {
 #[track_caller]
 fn assert_dialing(bench: &mut Bench, role: &str) {
     assert_eq!(bench.tags(Side::Client), "", "nothing is said before the target is there");
-    assert!(matches!(bench.outputs.last(), Some(Output::Dial(_))), "{:?}", bench.outputs);
+    assert!(matches!(bench.outputs.last(), Some(Output::Lease(_))), "{:?}", bench.outputs);
     bench.dialed();
     let packet = bench.take(Side::Server);
     let text = String::from_utf8_lossy(&packet).into_owned();
@@ -124,7 +125,7 @@ fn assert_recorded(bench: &mut Bench, fault: Token) {
     let fault = crate::fault::Fault::new(Side::Client, FaultKind::Login(Login::Token(fault)));
     let record = recorded(bench);
     assert!(record.contains(fault.label()), "{} in {record}", fault.label());
-    assert!(!bench.outputs.iter().any(|output| matches!(output, Output::Dial(_))));
+    assert!(!bench.outputs.iter().any(|output| matches!(output, Output::Lease(_))));
 }
 
 #[test]
@@ -150,7 +151,7 @@ fn a_user_of_the_configuration_has_a_password() {
         assert_eq!(said[0].1[..4], [0, 0, 0, 10]);
         assert!(said[0].1.starts_with(b"\0\0\0\x0aSCRAM-SHA-256"), "{said:?}");
         bench.client_scram("secret");
-        assert!(matches!(bench.outputs.last(), Some(Output::Dial(_))), "{:?}", bench.outputs);
+        assert!(matches!(bench.outputs.last(), Some(Output::Lease(_))), "{:?}", bench.outputs);
     }
 }
 
@@ -265,7 +266,7 @@ fn oauthbearer_of_another_shape_is_refused() {
         bench.client(&bytes);
         assert_eq!(bench.tags(Side::Client), "E");
         assert!(bench.machine.is_closed());
-        assert!(!bench.outputs.iter().any(|output| matches!(output, Output::Dial(_))));
+        assert!(!bench.outputs.iter().any(|output| matches!(output, Output::Lease(_))));
     }
 }
 
@@ -287,7 +288,7 @@ fn an_unknown_key_is_waited_for() {
     let mut bench = secure(before(), "ann@example.com");
     bench.take(Side::Client);
     bench.client(&password(&good()));
-    let [Output::RefreshKeys(name)] = bench.outputs.as_slice() else {
+    let [Output::Refresh(Refresh::Keys(name))] = bench.outputs.as_slice() else {
         panic!("{:?}", bench.outputs);
     };
     assert_eq!(name, NAME);
@@ -298,7 +299,7 @@ fn an_unknown_key_is_waited_for() {
     bench.client(&query("SELECT 1"));
     assert_eq!((bench.machine.next_timeout(), bench.tags(Side::Client)), (deadline, String::new()));
     publish(&mut bench, snapshot_of(TokenLogin::Password, Some(Keys::shared().set()), 5));
-    assert!(matches!(bench.outputs.last(), Some(Output::Dial(_))), "{:?}", bench.outputs);
+    assert!(matches!(bench.outputs.last(), Some(Output::Lease(_))), "{:?}", bench.outputs);
 }
 
 #[test]
@@ -310,7 +311,7 @@ fn an_unknown_key_is_not_waited_for_in_vain() {
             TokenLogin::Password => bench.client(&password(&good())),
             TokenLogin::OauthBearer => bench.client(&initial(Some(&bearer(&good())))),
         }
-        assert!(matches!(bench.outputs.as_slice(), [Output::RefreshKeys(_)]));
+        assert!(matches!(bench.outputs.as_slice(), [Output::Refresh(Refresh::Keys(_))]));
         bench
     };
     // Read once more, and the key is not among them.

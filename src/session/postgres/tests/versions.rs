@@ -39,7 +39,7 @@ fn key_at_target(bench: &mut Bench) -> Vec<u8> {
     bench.outputs.clear();
     bench.with(|m, s| m.handle_cancel(s));
     match bench.outputs.as_slice() {
-        [Output::CancelAtTarget(_, key)] => key.clone(),
+        [Output::Errand(_, key)] => key.clone(),
         other => panic!("{other:?}"),
     }
 }

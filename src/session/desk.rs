@@ -1,26 +1,30 @@
-//! What every part of a session uses: the two outboxes, the record, the outputs.
+//! The one road of a command: its row, its permit; and what else every session records.
 //!
-//! In: entries, messages. Out: receipts, outputs. Never: a protocol decision.
+//! In: actions, entries, answers of people. Out: `Pass`es, receipts, outputs. Never: a permit
+//! without a receipt of the same command; a protocol's word.
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
 
+use crate::clock::Now;
 use crate::decide::Permit;
 use crate::fault::{Fault, FaultKind, Refused};
-use crate::forward::Outbox;
-use crate::record::entry::Event;
+use crate::record::entry::{Command, Event};
 use crate::record::{Entry, Receipt, SessionContext, SessionId, SessionRef};
 use crate::wire::{Protocol, Side};
 
 use super::meter::Gauge;
 use super::{Output, Stage};
-use crate::clock::Now;
 
 /// What is known when a connection is accepted.
 #[derive(Clone, Debug)]
 pub struct Accepted {
     /// The session's id, UUIDv7.
     pub session_id: SessionId,
+    /// Index of the listener in the settings.
+    pub listener: usize,
+    /// What is spoken there.
+    pub protocol: Protocol,
     /// The client's address.
     pub client_addr: SocketAddr,
     /// The listener has a certificate.
@@ -58,13 +62,20 @@ pub struct Totals {
     pub masked: u64,
 }
 
-/// The parts of a session that all its phases share.
+/// Leave to forward one command: a permit and a receipt of the same one, made together.
 #[derive(Debug)]
-pub struct Core {
-    /// Bytes for the client.
-    pub client: Outbox,
-    /// Bytes for the target.
-    pub server: Outbox,
+pub struct Pass {
+    /// From `decide`.
+    pub permit: Permit,
+    /// From `record`.
+    pub receipt: Receipt,
+    /// The command's number in its session.
+    pub seq: u64,
+}
+
+/// What a session of any protocol has beside its bytes.
+#[derive(Debug)]
+pub struct Desk {
     /// What is known since the connection was accepted.
     pub accepted: Accepted,
     /// When it was.
@@ -73,28 +84,20 @@ pub struct Core {
     pub totals: Totals,
     /// What the meters of the target are told.
     pub gauge: Gauge,
-    /// The target has told the client itself why the login fails.
-    pub told_why: bool,
-    /// Process id and secret that cancel at the target, as on the wire.
-    pub backend_key: Vec<u8>,
     journal: SessionRef,
     next_seq: u64,
     outputs: VecDeque<Output>,
 }
 
-impl Core {
+impl Desk {
     /// Opens the session's record.
-    pub fn open(accepted: Accepted, stage: &mut Stage<'_>) -> Core {
+    pub fn open(accepted: Accepted, stage: &mut Stage<'_>) -> Desk {
         let journal = stage.journal.open(&anonymous(&accepted));
-        Core {
-            client: Outbox::default(),
-            server: Outbox::default(),
+        Desk {
             accepted,
             started: stage.now,
             totals: Totals::default(),
             gauge: Gauge::default(),
-            told_why: false,
-            backend_key: Vec::new(),
             journal,
             next_seq: 0,
             outputs: VecDeque::new(),
@@ -121,6 +124,21 @@ impl Core {
         let seq = self.next_seq;
         self.next_seq += 1;
         seq
+    }
+
+    /// Writes down an allowed command, and gives leave to forward it.
+    ///
+    /// # Errors
+    /// The journal refused it: so is the command.
+    pub fn admit(
+        &mut self,
+        (permit, seq): (Permit, u64),
+        command: Command<'_>,
+        stage: &mut Stage<'_>,
+    ) -> Result<Pass, Refused> {
+        let receipt = self.record_at(seq, &Entry::Command(command), stage)?;
+        self.totals.commands += 1;
+        Ok(Pass { permit, receipt, seq })
     }
 
     /// Records an entry under a new number.
@@ -151,48 +169,13 @@ impl Core {
     }
 
     /// Records an event. A journal that refuses it refuses commands too, and says so itself.
+    ///
+    /// # Errors
+    /// The journal refused it.
     pub fn event(&mut self, event: &Event<'_>, stage: &mut Stage<'_>) -> Result<(), Fault> {
         self.record(&Entry::Event(event.clone()), stage)
             .map(drop)
             .map_err(|refused| Fault::new(Side::Client, FaultKind::Record(refused)))
-    }
-
-    /// Hands on a message that is no command: Sync, CopyData of a permitted COPY.
-    pub fn pass(&mut self, side: Side, what: &'static str, bytes: &[u8], stage: &mut Stage<'_>) {
-        let receipt = self.covered(stage);
-        self.send(side, Permit::housekeeping(what), receipt, bytes);
-    }
-
-    /// Hands on bytes under a permit and a receipt.
-    pub fn send(&mut self, side: Side, permit: Permit, receipt: Receipt, bytes: &[u8]) {
-        if side == Side::Client {
-            self.totals.bytes_out += bytes.len() as u64;
-        }
-        self.outbox(side).forward(permit, receipt, bytes);
-    }
-
-    /// weir's own words to the client.
-    pub fn say(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
-        let mut bytes = Vec::new();
-        write(&mut bytes);
-        self.totals.bytes_out += bytes.len() as u64;
-        self.client.say(&bytes);
-    }
-
-    /// The outbox towards a side.
-    pub fn outbox(&mut self, side: Side) -> &mut Outbox {
-        match side {
-            Side::Client => &mut self.client,
-            Side::Server => &mut self.server,
-        }
-    }
-
-    /// The same, to be looked at.
-    pub fn pending(&self, side: Side) -> &Outbox {
-        match side {
-            Side::Client => &self.client,
-            Side::Server => &self.server,
-        }
     }
 
     /// Queues an output.
@@ -209,7 +192,7 @@ impl Core {
 fn anonymous(accepted: &Accepted) -> SessionContext {
     SessionContext {
         session_id: accepted.session_id,
-        protocol: Protocol::Postgres.name(),
+        protocol: accepted.protocol.name(),
         user_name: String::new(),
         user_groups: Vec::new(),
         auth_method: String::new(),

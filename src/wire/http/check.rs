@@ -1,0 +1,263 @@
+//! What every head must be, whichever version of HTTP it came in.
+//!
+//! In: the parts of a head. Out: nothing, or the reason for which it is refused.
+//! Never: a repair: what is ambiguous is refused, what is not is left as it is.
+
+use super::refused::Refused;
+use crate::limits::HTTP_METHOD_BYTES_MAX;
+
+const fn is_token_byte(byte: u8) -> bool {
+    // RFC 9110 5.6.2, tchar.
+    byte.is_ascii_alphanumeric()
+        || matches!(
+            byte,
+            b'!' | b'#' | b'$' | b'%' | b'&' | b'\'' | b'*' | b'+' | b'-' | b'.' | b'^' | b'_'
+        )
+        || matches!(byte, b'`' | b'|' | b'~')
+}
+
+static TOKEN: [bool; 256] = table(Table::Token);
+static URI: [bool; 256] = table(Table::Uri);
+
+#[derive(Clone, Copy)]
+enum Table {
+    Token,
+    Uri,
+}
+
+const fn table(which: Table) -> [bool; 256] {
+    let mut all = [false; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        let b = byte as u8;
+        all[byte] = match which {
+            Table::Token => is_token_byte(b),
+            Table::Uri => b > 0x20 && b < 0x7f && !matches!(b, b'#' | b'"' | b'<' | b'>'),
+        };
+        byte += 1;
+    }
+    all
+}
+
+fn all(bytes: &[u8], table: &[bool; 256]) -> bool {
+    bytes.iter().all(|byte| table.get(usize::from(*byte)).is_some_and(|is| *is))
+}
+
+/// Whether it is a token (RFC 9110 5.6.2): names of fields, methods, protocols.
+pub fn is_token(bytes: &[u8]) -> bool {
+    !bytes.is_empty() && all(bytes, &TOKEN)
+}
+
+/// The value of a field: no control character but the tab.
+///
+/// # Errors
+/// `Value`.
+pub fn value(bytes: &[u8]) -> Result<(), Refused> {
+    // RFC 9110 5.5: visible characters, blanks, and bytes that are not ASCII. Without a way out of
+    // the inner loop, it looks at many bytes at once.
+    let good = |byte: &u8| (*byte >= 0x20 && *byte != 0x7f) || *byte == b'\t';
+    let run = |run: &[u8]| run.iter().fold(true, |all, byte| all & good(byte));
+    if bytes.chunks(64).all(run) { Ok(()) } else { Err(Refused::Value) }
+}
+
+/// A method that may be asked for. Methods are case-sensitive (RFC 9110 9.1): `get` is another one
+/// than `GET`, and no rule about `GET` speaks of it.
+///
+/// # Errors
+/// `Method`, `Trace`, `Connect`, `Preface`. The extended CONNECT of HTTP/2 is looked at before.
+pub fn method(method: &[u8]) -> Result<(), Refused> {
+    match method {
+        b"TRACE" => Err(Refused::Trace),
+        b"CONNECT" => Err(Refused::Connect),
+        b"PRI" => Err(Refused::Preface),
+        _ if method.len() <= HTTP_METHOD_BYTES_MAX && is_token(method) => Ok(()),
+        _ => Err(Refused::Method),
+    }
+}
+
+/// A path with an optional query, as it goes on in the line of a request: origin-form, or `*` of
+/// OPTIONS (RFC 9112 3.2).
+///
+/// # Errors
+/// `Target`, `MethodOverride`.
+pub fn target(method: &[u8], target: &[u8]) -> Result<(), Refused> {
+    if target == b"*" {
+        return if method == b"OPTIONS" { Ok(()) } else { Err(Refused::Target) };
+    }
+    if target.first() != Some(&b'/') || !all(target, &URI) {
+        return Err(Refused::Target);
+    }
+    let (path, query) = split_target(target);
+    // A backslash is a slash to some servers, and none in a URI.
+    if path.contains(&b'\\') {
+        return Err(Refused::Target);
+    }
+    match query {
+        Some(query) if has_method_override(query) => Err(Refused::MethodOverride),
+        _ => Ok(()),
+    }
+}
+
+/// The path and what stands behind its question mark.
+pub fn split_target(target: &[u8]) -> (&[u8], Option<&[u8]>) {
+    match memchr::memchr(b'?', target).and_then(|at| target.split_at_checked(at)) {
+        Some((path, query)) => (path, query.get(1..)),
+        None => (target, None),
+    }
+}
+
+/// Whether a parameter is named `_method` once its name is decoded.
+fn has_method_override(query: &[u8]) -> bool {
+    query.split(|byte| matches!(byte, b'&' | b';')).any(|pair| {
+        let name = pair.split(|byte| *byte == b'=').next().unwrap_or(&[]);
+        // The name is seven bytes, of which each may be written as three.
+        name.len() <= 21 && decode(name).is_some_and(|name| name.eq_ignore_ascii_case(b"_method"))
+    })
+}
+
+/// Escapes decoded once; `None` if one of them is malformed.
+pub fn decode(bytes: &[u8]) -> Option<Vec<u8>> {
+    let mut decoded = Vec::with_capacity(bytes.len());
+    let mut rest = bytes.iter();
+    while let Some(&byte) = rest.next() {
+        if byte != b'%' {
+            decoded.push(byte);
+            continue;
+        }
+        let high = hex(*rest.next()?)?;
+        let low = hex(*rest.next()?)?;
+        decoded.push(high << 4 | low);
+    }
+    Some(decoded)
+}
+
+/// The value of a hexadecimal digit.
+pub const fn hex(digit: u8) -> Option<u8> {
+    match digit {
+        b'0'..=b'9' => Some(digit - b'0'),
+        b'a'..=b'f' => Some(digit - b'a' + 10),
+        b'A'..=b'F' => Some(digit - b'A' + 10),
+        _ => None,
+    }
+}
+
+/// A host with an optional port, as `Host` and `:authority` have it (RFC 9110 7.2). Servers differ
+/// on everything else that RFC 3986 would let stand here: no userinfo, no escapes, no lists.
+///
+/// # Errors
+/// `Host`.
+pub fn authority(authority: &[u8]) -> Result<(), Refused> {
+    let (host, port) = split_authority(authority).ok_or(Refused::Host)?;
+    let port_is_good = match port {
+        None => true,
+        Some(port) => {
+            let digits = !port.is_empty() && port.iter().all(u8::is_ascii_digit);
+            let number = std::str::from_utf8(port).ok().and_then(|port| port.parse::<u16>().ok());
+            digits && port.len() <= 5 && number.is_some_and(|number| number != 0)
+        }
+    };
+    let host_is_good = match host {
+        [b'[', address @ .., b']'] => std::str::from_utf8(address)
+            .is_ok_and(|address| address.parse::<std::net::Ipv6Addr>().is_ok()),
+        _ => host.len() <= 255 && is_name(host),
+    };
+    if port_is_good && host_is_good { Ok(()) } else { Err(Refused::Host) }
+}
+
+/// Labels of letters, digits, `-` and `_`; one dot may end them.
+fn is_name(host: &[u8]) -> bool {
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    let plain = |byte: &u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_');
+    host.split(|byte| *byte == b'.').all(|label| !label.is_empty() && label.iter().all(plain))
+}
+
+/// The host and the port of an authority; a host in brackets keeps them.
+pub fn split_authority(authority: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
+    let host_end = match authority.first()? {
+        b'[' => memchr::memchr(b']', authority)? + 1,
+        _ => memchr::memchr(b':', authority).unwrap_or(authority.len()),
+    };
+    let (host, rest) = authority.split_at_checked(host_end)?;
+    match rest.split_first() {
+        None => Some((host, None)),
+        Some((b':', port)) => Some((host, Some(port))),
+        Some(_) => None,
+    }
+}
+
+/// A path that every server reads alike, decoded once. It is asked for where a rule names paths.
+///
+/// # Errors
+/// `PathEscape`, `PathSeparator`, `PathDots`, `PathEmpty`, `PathParameter`.
+pub fn strict_path(path: &[u8]) -> Result<Vec<u8>, Refused> {
+    let mut raw = path.iter();
+    while let Some(&byte) = raw.next() {
+        match byte {
+            b';' => return Err(Refused::PathParameter),
+            b'%' => {
+                let digits = [raw.next(), raw.next()].map(|digit| digit.and_then(|d| hex(*d)));
+                let [Some(high), Some(low)] = digits else { return Err(Refused::PathEscape) };
+                match high << 4 | low {
+                    0 => return Err(Refused::PathEscape),
+                    b'/' | b'\\' => return Err(Refused::PathSeparator),
+                    b';' => return Err(Refused::PathParameter),
+                    _ => {}
+                }
+            }
+            _ => {}
+        }
+    }
+    let decoded = decode(path).ok_or(Refused::PathEscape)?;
+    // Overlong forms and surrogates are no UTF-8; a second layer of escapes would be decoded by a
+    // target that decodes twice.
+    let text = std::str::from_utf8(&decoded).map_err(|_| Refused::PathEscape)?;
+    if text.contains(|letter: char| letter.is_control()) {
+        return Err(Refused::PathEscape);
+    }
+    let mut segments = text.split('/').skip(1).peekable();
+    while let Some(segment) = segments.next() {
+        match segment {
+            "." | ".." => return Err(Refused::PathDots),
+            "" if segments.peek().is_some() => return Err(Refused::PathEmpty),
+            _ => {}
+        }
+    }
+    Ok(decoded)
+}
+
+/// The number of a `Content-Length` (RFC 9112 6.3): digits, nothing else, below 2^63.
+///
+/// # Errors
+/// `ContentLength`.
+pub fn content_length(value: &[u8]) -> Result<u64, Refused> {
+    let plain = match value {
+        [b'0'] => true,
+        [b'0', ..] | [] => false,
+        _ => value.len() <= 19 && value.iter().all(u8::is_ascii_digit),
+    };
+    if !plain {
+        return Err(Refused::ContentLength);
+    }
+    let number =
+        value.iter().fold(0u64, |number, digit| number * 10 + u64::from(digit.wrapping_sub(b'0')));
+    if number < 1 << 63 { Ok(number) } else { Err(Refused::ContentLength) }
+}
+
+/// A status: three digits, from 100 to 599.
+///
+/// # Errors
+/// `Status`.
+pub fn status(digits: &[u8]) -> Result<u16, Refused> {
+    let [hundreds @ b'1'..=b'5', tens, ones] = digits else { return Err(Refused::Status) };
+    if !tens.is_ascii_digit() || !ones.is_ascii_digit() {
+        return Err(Refused::Status);
+    }
+    let digit = |byte: &u8| u16::from(byte.wrapping_sub(b'0'));
+    Ok(digit(hundreds) * 100 + digit(tens) * 10 + digit(ones))
+}
+
+/// The elements of a comma-separated list without blanks around them; empty ones are left out
+/// (RFC 9110 5.6.1.2).
+pub fn list(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(<[u8]>::trim_ascii).filter(|element| !element.is_empty())
+}

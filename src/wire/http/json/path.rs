@@ -1,0 +1,219 @@
+//! Patterns of paths: `customer.ssn`, `items.*.price`, `**.password`.
+//!
+//! A segment is a key or a place in an array; `*` stands for any one, `**` for any number of them.
+//! A pattern that fits a container fits all that is in it. Dots in keys are written `\.`, a star that
+//! is a key `\*`. A leading `$.` is allowed and means nothing.
+//!
+//! The patterns are followed as the walk goes down: what was found out at a level is kept there.
+
+use super::{Segment, Token, Walk};
+use crate::limits::JSON_PATTERN_SEGMENTS_MAX;
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Part {
+    Key(String),
+    Any,
+    AnyDepth,
+}
+
+/// One pattern.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Pattern {
+    parts: Vec<Part>,
+}
+
+impl Pattern {
+    /// Reads a pattern.
+    ///
+    /// # Errors
+    /// A sentence for the person who wrote it.
+    pub fn parse(text: &str) -> Result<Pattern, String> {
+        let body = text.strip_prefix("$.").unwrap_or(text);
+        let (mut parts, mut part, mut plain) = (Vec::new(), String::new(), true);
+        let mut letters = body.chars();
+        loop {
+            match letters.next() {
+                Some('\\') => {
+                    let escaped =
+                        letters.next().ok_or(format!("{text:?} ends with a backslash"))?;
+                    part.push(escaped);
+                    plain = false;
+                }
+                Some(letter) if letter != '.' => part.push(letter),
+                end => {
+                    parts.push(match part.as_str() {
+                        "" => return Err(format!("{text:?} has an empty segment")),
+                        "*" if plain => Part::Any,
+                        "**" if plain => Part::AnyDepth,
+                        _ => Part::Key(std::mem::take(&mut part)),
+                    });
+                    (part, plain) = (String::new(), true);
+                    if end.is_none() {
+                        break;
+                    }
+                }
+            }
+        }
+        if parts.len() > JSON_PATTERN_SEGMENTS_MAX {
+            return Err(format!("{text:?} has more than {JSON_PATTERN_SEGMENTS_MAX} segments"));
+        }
+        Ok(Pattern { parts })
+    }
+
+    /// States before anything was read: bit n means that n parts were met.
+    fn start(&self) -> u64 {
+        self.skip(1)
+    }
+
+    /// `**` may stand for nothing.
+    fn skip(&self, mut states: u64) -> u64 {
+        for (at, part) in self.parts.iter().enumerate() {
+            if *part == Part::AnyDepth && states >> at & 1 != 0 {
+                states |= 1 << (at + 1);
+            }
+        }
+        states
+    }
+
+    fn is_met(&self, states: u64) -> bool {
+        states >> self.parts.len() & 1 != 0
+    }
+
+    fn step(&self, states: u64, segment: Segment<'_>) -> u64 {
+        // What is within a match is matched.
+        let mut next = states & 1 << self.parts.len();
+        for (at, part) in self.parts.iter().enumerate() {
+            if states >> at & 1 == 0 {
+                continue;
+            }
+            match part {
+                Part::AnyDepth => next |= 1 << at | 1 << (at + 1),
+                Part::Any => next |= 1 << (at + 1),
+                Part::Key(key) if is_segment(key, segment) => next |= 1 << (at + 1),
+                Part::Key(_) => {}
+            }
+        }
+        self.skip(next)
+    }
+}
+
+fn is_segment(key: &str, segment: Segment<'_>) -> bool {
+    match segment {
+        Segment::Key(name) => name == key.as_bytes(),
+        Segment::Index(index) => key.parse() == Ok(index),
+    }
+}
+
+/// Several patterns that are followed together.
+#[derive(Clone, Debug, Default)]
+pub struct Patterns {
+    patterns: Vec<Pattern>,
+}
+
+impl Patterns {
+    /// These.
+    pub fn new(patterns: Vec<Pattern>) -> Patterns {
+        Patterns { patterns }
+    }
+
+    /// There are none.
+    pub fn is_empty(&self) -> bool {
+        self.patterns.is_empty()
+    }
+}
+
+/// Where the patterns are on the way to one value.
+///
+/// `rows` has, for the root and each level below it, the states of each pattern; the last row is
+/// that of the value that was told last.
+#[derive(Clone, Debug, Default)]
+pub struct Follow {
+    rows: Vec<u64>,
+}
+
+impl Follow {
+    /// Takes in what the walk has told; it wants to know of every token.
+    pub fn tell(&mut self, patterns: &Patterns, walk: &Walk, token: Token) {
+        let width = patterns.patterns.len();
+        let depth = match token {
+            Token::Object | Token::Array => walk.depth() - 1,
+            Token::ObjectEnd | Token::ArrayEnd => return,
+            _ => walk.depth(),
+        };
+        self.rows.truncate(width * depth);
+        let Some(segment) = depth.checked_sub(1).and_then(|last| walk.path().nth(last)) else {
+            return self.rows.extend(patterns.patterns.iter().map(Pattern::start));
+        };
+        let above = self.rows.len() - width;
+        for (at, pattern) in patterns.patterns.iter().enumerate() {
+            let states = self.rows.get(above + at).copied().unwrap_or(0);
+            self.rows.push(pattern.step(states, segment));
+        }
+    }
+
+    /// The numbers of the patterns that fit the value that was told last; the end of a container is
+    /// not told.
+    pub fn met<'f>(&'f self, patterns: &'f Patterns) -> impl Iterator<Item = usize> + 'f {
+        let row = self.rows.len().saturating_sub(patterns.patterns.len());
+        let states = self.rows.get(row..).unwrap_or(&[]);
+        let pairs = patterns.patterns.iter().zip(states).enumerate();
+        pairs.filter(|(_, (pattern, states))| pattern.is_met(**states)).map(|(at, _)| at)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::{Wrong, walk};
+    use super::*;
+
+    /// The paths of the values that a pattern fits, containers included.
+    fn fits(pattern: &str, document: &str) -> Vec<String> {
+        let patterns = Patterns::new(vec![Pattern::parse(pattern).unwrap()]);
+        let (mut follow, mut found) = (Follow::default(), Vec::new());
+        walk::<Wrong>(&mut Walk::new(), document.as_bytes(), |walk, token, _| {
+            follow.tell(&patterns, walk, token);
+            let is_end = matches!(token, Token::ObjectEnd | Token::ArrayEnd | Token::Key);
+            if !is_end && follow.met(&patterns).next().is_some() {
+                let is_open = matches!(token, Token::Object | Token::Array);
+                let segments: Vec<String> = walk
+                    .path()
+                    .map(|segment| match segment {
+                        Segment::Key(key) => String::from_utf8(key.to_vec()).unwrap(),
+                        Segment::Index(index) => index.to_string(),
+                    })
+                    .collect();
+                found.push(segments[..segments.len() - usize::from(is_open)].join("."));
+            }
+            Ok(())
+        })
+        .unwrap();
+        found
+    }
+
+    const DOCUMENT: &str = r#"{"a": {"x": 1, "y": [10, {"x": 2}]}, "b": {"x": [3]}, "a.x": 4}"#;
+
+    #[test]
+    fn patterns_fit_values_and_what_is_in_them() {
+        assert_eq!(fits("a.x", DOCUMENT), ["a.x"]);
+        assert_eq!(fits("$.a.x", DOCUMENT), ["a.x"]);
+        assert_eq!(fits("*.x", DOCUMENT), ["a.x", "b.x", "b.x.0"]);
+        assert_eq!(fits("a.y.*", DOCUMENT), ["a.y.0", "a.y.1", "a.y.1.x"]);
+        assert_eq!(fits("a.y.0", DOCUMENT), ["a.y.0"]);
+        assert_eq!(fits("a.y.1.x", DOCUMENT), ["a.y.1.x"]);
+        assert_eq!(fits("**.x", DOCUMENT), ["a.x", "a.y.1.x", "b.x", "b.x.0"]);
+        assert_eq!(fits("**", "[1]"), ["", "0"]);
+        assert_eq!(fits("a.**.x", DOCUMENT), ["a.x", "a.y.1.x"]);
+        assert_eq!(fits(r"a\.x", DOCUMENT), ["a.x"]);
+        assert_eq!(fits("c", DOCUMENT), [""; 0]);
+        assert_eq!(fits("a", r#"{"a": {}, "b": 1}"#), ["a"]);
+    }
+
+    #[test]
+    fn what_is_no_pattern() {
+        for text in ["", ".", "a.", "a..b", "a\\", "$."] {
+            assert!(Pattern::parse(text).is_err(), "{text:?}");
+        }
+        assert!(Pattern::parse(&["a"; 33].join(".")).is_err());
+        assert_eq!(Pattern::parse(r"\*").unwrap().parts, [Part::Key("*".into())]);
+    }
+}

@@ -1,0 +1,5 @@
+//! weir's reading of Kubernetes against Kubernetes itself: the programs of `bed/`, which
+//! `tests/kube/build` makes. Without them these tests fail.
+
+mod bed;
+mod requests;
