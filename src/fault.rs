@@ -116,6 +116,8 @@ pub enum Login {
     Downgrade,
     /// The client's token was not taken.
     Token(Token),
+    /// No rule allows the settings that the client wants to begin with.
+    Settings,
     /// The target refused weir's own credential.
     TargetCredentials,
 }
@@ -277,6 +279,7 @@ impl Fault {
                 Login::ChannelBinding => "channel-binding",
                 Login::Downgrade => "channel-binding-downgrade",
                 Login::Token(token) => token.label(),
+                Login::Settings => "startup-settings",
                 Login::TargetCredentials => "target-credentials",
             },
             FaultKind::Target(t) => match t {

@@ -206,3 +206,7 @@ pub const JSON_PATTERN_SEGMENTS_MAX: usize = 32;
 pub const JSONRPC_BATCH_MAX: usize = 64;
 /// The longest time that a client of gRPC waits.
 pub const GRPC_TIMEOUT_US_MAX: u64 = 24 * 3_600_000_000;
+/// Rules of a configuration: a verdict says by a bit for each which of them matched.
+pub const RULES_MAX: usize = 512;
+
+const _: () = assert!(RULES_MAX.is_multiple_of(64));

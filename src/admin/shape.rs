@@ -6,7 +6,7 @@
 use serde::{Deserialize, Serialize};
 
 use super::clock;
-use crate::decide::approval::AskSummary;
+use crate::decide::approval::{AskPart, AskSummary};
 use crate::metrics::{SERIES, TargetReading, Verdict};
 use crate::record::SessionId;
 
@@ -61,14 +61,16 @@ pub struct Approval {
     pub target: String,
     /// Role at the target.
     pub role: String,
-    /// The rule that holds it.
+    /// The first rule that holds it.
     pub rule: String,
     /// Text, credentials redacted.
     pub text: String,
-    /// Groups whose members may approve.
+    /// Groups whose members may have a say.
     pub approvers: Vec<String>,
-    /// Distinct approvers needed.
+    /// Fewer people than this cannot release it.
     pub quorum: u32,
+    /// What each rule that holds it asks for; all have to be answered.
+    pub parts: Vec<ApprovalPart>,
     /// Since when it waits.
     pub requested_at: String,
     /// Until when it waits.
@@ -88,9 +90,28 @@ impl From<&AskSummary> for Approval {
             text: ask.text.clone(),
             approvers: ask.approvers.clone(),
             quorum: ask.quorum,
+            parts: ask.parts.iter().map(ApprovalPart::from).collect(),
             requested_at: clock::to_text(ask.requested_at_us),
             expires_at: clock::to_text(ask.expires_at_us),
         }
+    }
+}
+
+/// What one rule asks for.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ApprovalPart {
+    /// The rule.
+    pub rule: String,
+    /// Groups whose members may approve.
+    pub approvers: Vec<String>,
+    /// Distinct approvers needed.
+    pub quorum: u32,
+}
+
+impl From<&AskPart> for ApprovalPart {
+    fn from(part: &AskPart) -> ApprovalPart {
+        let AskPart { rule, approvers, quorum, given: _ } = part.clone();
+        ApprovalPart { rule, approvers, quorum }
     }
 }
 

@@ -9,7 +9,7 @@ use super::fail::{EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_USAGE, Failure};
 use super::output::{Output, Table, note, short};
 use super::place::Place;
 use super::remote::Remote;
-use crate::admin::shape::{Approval, Ballot, Decision, VoteReply};
+use crate::admin::shape::{Approval, ApprovalPart, Ballot, Decision, VoteReply};
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -87,12 +87,19 @@ fn list(common: &Common) -> Result<(), Failure> {
             expires.replace('T', " "),
             approval.user.clone(),
             approval.target.clone(),
-            format!("{} of {}", approval.quorum, approval.approvers.join(", ")),
+            asked(&approval.parts),
             short(&approval.text, TEXT_CHARACTERS_MAX),
         ]);
     }
     out.table(&table)?;
     Ok(out.flush()?)
+}
+
+/// Who has to approve: `1 of dba and 2 of leads`.
+fn asked(parts: &[ApprovalPart]) -> String {
+    let words =
+        parts.iter().map(|part| format!("{} of {}", part.quorum, part.approvers.join(", ")));
+    words.collect::<Vec<_>>().join(" and ")
 }
 
 fn cast(vote: &Vote, decision: Decision) -> Result<(), Failure> {

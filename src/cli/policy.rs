@@ -64,14 +64,18 @@ struct Answer {
     rule: String,
     detail: String,
     role: String,
+    /// All rules that matched.
+    rules: Vec<String>,
     statements: Vec<Part>,
 }
 
 #[derive(Debug, PartialEq, Eq, Serialize)]
 struct Part {
     operation: String,
-    class: &'static str,
+    classes: Vec<&'static str>,
     objects: Vec<String>,
+    /// Which function or setting gave which class.
+    causes: Vec<String>,
     rules: Vec<Tried>,
 }
 
@@ -124,8 +128,8 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
             None => format!("no credential of {} is for this user's groups", target.name),
             Some(role) => format!("the role {role} of {} is not for these groups", target.name),
         };
-        let (rule, role, statements) = Default::default();
-        return Ok(Answer { verdict: "deny", rule, detail, role, statements });
+        let (rule, role, rules, statements) = Default::default();
+        return Ok(Answer { verdict: "deny", rule, detail, role, rules, statements });
     };
     let who = Who {
         identity: &identity,
@@ -134,28 +138,30 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
         source: test.from,
         wall_us: at,
     };
-    let explanation = Rules::compile(&settings.rules).explain(&who, &classified.statements);
+    let explanation = Rules::compile(&settings.rules).explain(&who, &classified.action);
     Ok(Answer {
         verdict: explanation.verdict,
         rule: explanation.rule.to_string(),
         detail: explanation.detail,
         role: credential.role.clone(),
-        statements: explanation.statements.into_iter().map(Part::from).collect(),
+        rules: explanation.matched,
+        statements: explanation.acts.into_iter().map(Part::from).collect(),
     })
 }
 
 impl From<Judgement> for Part {
     fn from(judgement: Judgement) -> Part {
-        let tried = judgement.rules.into_iter().map(|(rule, effect, miss)| Tried {
-            rule: rule.to_string(),
-            effect,
-            matches: miss.is_none(),
-            why_not: miss.unwrap_or_default(),
+        let tried = judgement.rules.into_iter().map(|tried| Tried {
+            rule: tried.rule.to_string(),
+            effect: tried.effect,
+            matches: tried.speaks.is_ok(),
+            why_not: tried.speaks.err().unwrap_or_default(),
         });
         Part {
             operation: judgement.operation,
-            class: judgement.class.name(),
+            classes: judgement.classes,
             objects: judgement.objects,
+            causes: judgement.causes,
             rules: tried.collect(),
         }
     }
@@ -164,11 +170,15 @@ impl From<Judgement> for Part {
 fn tell(out: &mut Output, answer: &Answer) -> std::io::Result<()> {
     for (index, part) in answer.statements.iter().enumerate() {
         let number = index + 1;
-        let mut line = format!("statement {number}: {}, class {}", part.operation, part.class);
+        let mut line =
+            format!("statement {number}: {}, class {}", part.operation, part.classes.join(", "));
         if !part.objects.is_empty() {
             line.push_str(&format!(", touches {}", part.objects.join(", ")));
         }
         out.line(&clean(&line))?;
+        for cause in &part.causes {
+            out.line(&clean(&format!("  because of {cause}")))?;
+        }
         let mut table = Table::new(["RULE", "EFFECT", "MATCHES"]).indented(2);
         for tried in &part.rules {
             let matches = if tried.matches { "yes" } else { "no: " };

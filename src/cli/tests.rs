@@ -91,8 +91,7 @@ D\0\0\0\x13\0\x02\0\0\0\x01\x37\0\0\0\x04a***C\0\0\0\x0dSELECT 1\0";
 /// Two sessions: alice's is whole, the bot's has a held command and no end.
 fn entries(spool: &mut Spool) {
     let now = |step: u64| Now { wall_us: START_US + step as i64 * 1_000_000, mono_us: step };
-    let customers =
-        [Object { schema: Some("public".into()), name: "customers".into(), write: false }];
+    let customers = [Object::within("public", "customers", false)];
     let start = SessionStart { server_version: "17.1", durability: "write", ..Default::default() };
     let mut add = |id: SessionId, user: &str, list: Vec<(u64, Entry<'_>)>| {
         let session = spool.open(&context(id, user, "orders"));

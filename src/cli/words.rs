@@ -87,9 +87,11 @@ pub fn rule(rule: &RuleSpec) -> String {
         .map(|network| format!("{}/{}", network.address, network.prefix))
         .collect();
     add("the client comes from", &sources);
-    let classes: Vec<String> = rule.commands.iter().map(|class| class.name().to_owned()).collect();
-    add("the command is of class", &classes);
+    add("the command is of class", rule.commands.words());
     add("it touches", &rule.touches);
+    for (kind, patterns) in &rule.facts {
+        add(&format!("{} are", kind.key()), patterns);
+    }
     if let Some((from, until)) = rule.minutes_utc {
         let clock = |minute: u16| format!("{:02}:{:02}", minute / 60, minute % 60);
         conditions.push(format!("it is between {} and {} UTC", clock(from), clock(until)));
@@ -133,7 +135,7 @@ pub fn mask(mask: &MaskSpec) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::Class;
+    use crate::decide::Commands;
 
     fn empty(then: Effect) -> RuleSpec {
         RuleSpec {
@@ -143,8 +145,9 @@ mod tests {
             targets: vec![],
             roles: vec![],
             sources: vec![],
-            commands: vec![],
+            commands: Commands::default(),
             touches: vec![],
+            facts: vec![],
             minutes_utc: None,
             then,
         }
@@ -153,9 +156,11 @@ mod tests {
     #[test]
     fn rules_read_as_sentences() {
         assert_eq!(rule(&empty(Effect::Allow)), "rule r: always allow");
+        let mut commands = Commands::default();
+        commands.add("ddl").unwrap();
         let held = RuleSpec {
             groups: vec!["agents".into(), "bots".into()],
-            commands: vec![Class::Ddl],
+            commands,
             minutes_utc: Some((540, 1_050)),
             ..empty(Effect::Hold {
                 approvers: vec!["dba".into()],

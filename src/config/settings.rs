@@ -3,7 +3,7 @@
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
-use crate::decide::Class;
+use crate::decide::{Commands, FactKind};
 use crate::wire::Protocol;
 
 /// Everything that can be configured.
@@ -437,9 +437,11 @@ pub struct RuleSpec {
     /// Source networks as `address/prefix`.
     pub sources: Vec<Network>,
     /// Command classes.
-    pub commands: Vec<Class>,
+    pub commands: Commands,
     /// Objects as `schema.name` patterns, `*` for any.
     pub touches: Vec<String>,
+    /// Patterns of what a protocol adds, `*` for any; a kind that is not here matches everything.
+    pub facts: Vec<(FactKind, Vec<String>)>,
     /// Hours of the day in UTC, `from` inclusive to `until` exclusive in minutes; wraps midnight.
     pub minutes_utc: Option<(u16, u16)>,
     /// The effect.

@@ -16,6 +16,7 @@ use super::settings::{
     RuleSpec, Secret, SessionAttrs, Settings, Target, TargetTls, TlsNegotiation, User,
 };
 use super::units;
+use crate::decide::Commands;
 use crate::identify::scram::{ITERATIONS_DEFAULT, Verifier};
 use crate::limits;
 use crate::wire::Protocol;
@@ -96,8 +97,9 @@ pub fn for_target_url(
         targets: Vec::new(),
         roles: Vec::new(),
         sources: Vec::new(),
-        commands: Vec::new(),
+        commands: Commands::default(),
         touches: Vec::new(),
+        facts: Vec::new(),
         minutes_utc: None,
         then: Effect::Allow,
     };

@@ -1,15 +1,18 @@
 //! A hold: who may answer it, what they said, and when it is over.
 //!
-//! In: terms, votes, the time. Out: `Ballot`; a `Grant` once, when the quorum is reached.
+//! In: terms, votes, the time. Out: `Ballot`; a `Grant` once, when every part has its quorum.
 //! Never: a vote of the requester, of someone outside the approvers, of the same person twice, or
 //! after the end.
+//!
+//! A command that several rules hold has a part for each. A vote counts for every part whose
+//! approvers its voter belongs to, once in each; one denial by anybody who may vote ends it.
 //!
 //! ```text
 //!   open --vote--> Counted --vote--> Granted          one denial --> Denied
 //!                                                     deadline, cancel --> expired, canceled
 //! ```
 
-use super::{HoldTerms, Permit};
+use super::{HoldPart, HoldTerms, Permit};
 use crate::clock::Now;
 use crate::record::SessionId;
 
@@ -28,6 +31,8 @@ pub struct Ask {
     pub expires_at_us: i64,
     /// Distinct approvers so far.
     pub approvals: Vec<String>,
+    /// How many of them each part of the terms has.
+    given: Vec<u32>,
     /// Whether a vote has ended it.
     over: bool,
 }
@@ -37,10 +42,10 @@ pub struct Ask {
 pub enum Ballot {
     /// It counts; more are needed.
     Counted {
-        /// Approvals still missing.
+        /// Fewer approvals than this cannot release it.
         missing: u32,
     },
-    /// The quorum is reached.
+    /// Every part has its quorum.
     Granted(Grant),
     /// One approver denied; the hold is over.
     Denied,
@@ -65,15 +70,21 @@ impl Ask {
     /// Opens an ask.
     ///
     /// # Panics
-    /// If the terms have no approvers or no quorum, which `config` refuses.
+    /// If the terms have no part, or one without approvers or quorum, which `config` refuses.
     pub fn open(id: SessionId, terms: HoldTerms, requester: &str, now: Now) -> Ask {
-        assert!(!terms.approvers.is_empty(), "a hold names who may approve it");
-        assert!(terms.quorum > 0, "a hold needs at least one approval");
-        let timeout_us = i64::try_from(terms.timeout_us).unwrap_or(i64::MAX);
+        assert!(!terms.parts.is_empty(), "a hold is asked for by a rule");
+        for part in &terms.parts {
+            assert!(!part.approvers.is_empty(), "a hold names who may approve it");
+            assert!(part.quorum > 0, "a hold needs at least one approval");
+        }
+        let timeout_us = terms.timeout_us();
         Ask {
             id,
-            deadline_us: now.mono_us.saturating_add(terms.timeout_us),
-            expires_at_us: now.wall_us.saturating_add(timeout_us),
+            deadline_us: now.mono_us.saturating_add(timeout_us),
+            expires_at_us: now
+                .wall_us
+                .saturating_add(i64::try_from(timeout_us).unwrap_or(i64::MAX)),
+            given: vec![0; terms.parts.len()],
             terms,
             requester: requester.to_owned(),
             approvals: Vec::new(),
@@ -92,7 +103,8 @@ impl Ask {
         if approver == self.requester {
             return Ballot::Refused("who asks for a command cannot answer it");
         }
-        if !groups.iter().any(|group| self.terms.approvers.contains(group)) {
+        let belongs = |part: &HoldPart| groups.iter().any(|group| part.approvers.contains(group));
+        if !self.terms.parts.iter().any(|part| belongs(part)) {
             return Ballot::Refused("only members of the rule's approvers may answer");
         }
         if !approve {
@@ -103,13 +115,33 @@ impl Ask {
             return Ballot::Refused("your approval is already counted");
         }
         self.approvals.push(approver.to_owned());
-        let given = u32::try_from(self.approvals.len()).unwrap_or(u32::MAX);
-        let missing = self.terms.quorum.saturating_sub(given);
+        for (part, given) in self.terms.parts.iter().zip(&mut self.given) {
+            *given += u32::from(belongs(part));
+        }
+        let missing = self.missing();
         if missing > 0 {
             return Ballot::Counted { missing };
         }
         self.over = true;
         Ballot::Granted(Grant { _made_by_decide: () })
+    }
+
+    /// Fewer approvals than this cannot release it: what the part that lacks most lacks.
+    pub fn missing(&self) -> u32 {
+        let parts = self.terms.parts.iter().zip(&self.given);
+        parts.map(|(part, given)| part.quorum.saturating_sub(*given)).max().unwrap_or(1)
+    }
+
+    /// Each part of the terms as people see it.
+    pub fn parts(&self) -> Vec<AskPart> {
+        let parts = self.terms.parts.iter().zip(&self.given);
+        let shown = parts.map(|(part, given)| AskPart {
+            rule: part.rule.to_string(),
+            approvers: part.approvers.clone(),
+            quorum: part.quorum,
+            given: *given,
+        });
+        shown.collect()
     }
 
     /// Whether the time to answer is over. A vote that arrives later must not be taken.
@@ -133,32 +165,57 @@ pub struct AskSummary {
     pub target: String,
     /// Role at the target.
     pub role: String,
-    /// The rule that holds it.
+    /// The first rule that holds it.
     pub rule: String,
     /// Text, credentials redacted, lossy UTF-8, at most 64 KiB.
     pub text: String,
-    /// Groups whose members may approve.
+    /// Groups whose members may have a say: of all parts.
     pub approvers: Vec<String>,
-    /// Distinct approvers needed.
+    /// Fewer people than this cannot release it.
     pub quorum: u32,
+    /// What each rule that holds it asks for.
+    pub parts: Vec<AskPart>,
     /// UTC microseconds.
     pub requested_at_us: i64,
     /// UTC microseconds.
     pub expires_at_us: i64,
 }
 
+/// What one rule asks for, and what it has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AskPart {
+    /// The rule.
+    pub rule: String,
+    /// Groups whose members may approve.
+    pub approvers: Vec<String>,
+    /// Distinct approvers needed.
+    pub quorum: u32,
+    /// Approvals so far.
+    pub given: u32,
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decide::Matched;
 
     const NOW: Now = Now { wall_us: 1_000, mono_us: 500 };
 
     fn ask(quorum: u32) -> Ask {
-        let terms = HoldTerms {
-            rule: "r".into(),
-            approvers: vec!["dba".to_owned(), "leads".to_owned()],
+        ask_of(&[("dba leads", quorum, 100)])
+    }
+
+    /// Parts as approvers, quorum and timeout.
+    fn ask_of(parts: &[(&str, u32, u64)]) -> Ask {
+        let part = |&(approvers, quorum, timeout_us): &(&str, u32, u64)| HoldPart {
+            rule: approvers.into(),
+            approvers: approvers.split(' ').map(str::to_owned).collect(),
             quorum,
-            timeout_us: 100,
+            timeout_us,
+        };
+        let terms = HoldTerms {
+            parts: parts.iter().map(|it| part(it).into()).collect(),
+            matched: Matched::none(&Vec::new().into()),
         };
         Ask::open(SessionId([1; 16]), terms, "alice", NOW)
     }
@@ -175,7 +232,10 @@ mod tests {
 
     /// Votes as `name:group` with `-` in front of a denial.
     fn check(quorum: u32, votes: &str, expect: &[&str]) {
-        let mut ask = ask(quorum);
+        check_votes(ask(quorum), votes, expect);
+    }
+
+    fn check_votes(mut ask: Ask, votes: &str, expect: &[&str]) {
         let outcome: Vec<String> = votes
             .split_whitespace()
             .map(|vote| {
@@ -183,8 +243,9 @@ mod tests {
                     Some(rest) => (false, rest),
                     None => (true, vote),
                 };
-                let (name, group) = vote.split_once(':').unwrap();
-                word(&ask.vote(name, &[group.to_owned()], approve))
+                let (name, groups) = vote.split_once(':').unwrap();
+                let groups: Vec<String> = groups.split('+').map(str::to_owned).collect();
+                word(&ask.vote(name, &groups, approve))
             })
             .collect();
         assert_eq!(outcome, expect, "{votes}");
@@ -204,6 +265,28 @@ mod tests {
         check(2, "bob:dba -bob:dba", &["counted 1", "denied"]);
         check(1, "bob:dba carol:dba -dave:dba", &["granted", "refused", "refused"]);
         check(1, ":dba", &["refused"]);
+    }
+
+    #[test]
+    fn every_part_has_its_quorum() {
+        let check = |votes: &str, expect: &[&str]| {
+            check_votes(ask_of(&[("dba", 1, 100), ("leads chiefs", 2, 50)]), votes, expect);
+        };
+        check("bob:dba carol:leads dave:chiefs", &["counted 2", "counted 1", "granted"]);
+        check("carol:leads dave:chiefs bob:dba", &["counted 1", "counted 1", "granted"]);
+        // Who belongs to both counts once in each.
+        check("bob:dba+leads carol:chiefs", &["counted 1", "granted"]);
+        check("bob:leads+chiefs carol:dba", &["counted 1", "counted 1"]);
+        check("bob:dba bob:leads carol:leads", &["counted 2", "refused", "counted 1"]);
+        check(
+            "bob:dba carol:leads -dave:chiefs erin:leads",
+            &["counted 2", "counted 1", "denied", "refused"],
+        );
+        check("bob:agents", &["refused"]);
+        let both = ask_of(&[("dba", 1, 100), ("dba", 2, 50)]);
+        assert_eq!((both.deadline_us, both.terms.quorum()), (550, 2));
+        assert_eq!(both.terms.words(), "1 of dba and 2 of dba");
+        assert_eq!(both.terms.approvers(), ["dba"]);
     }
 
     /// Every sequence of five votes of four people, against the rules written down once more.
@@ -249,8 +332,7 @@ mod tests {
         assert_eq!((ask.deadline_us, ask.expires_at_us), (600, 1_100));
         assert!(!ask.is_expired(Now { mono_us: 599, ..NOW }));
         assert!(ask.is_expired(Now { mono_us: 600, ..NOW }));
-        let terms = HoldTerms { timeout_us: u64::MAX, ..ask.terms };
-        let endless = Ask::open(SessionId([1; 16]), terms, "alice", NOW);
+        let endless = ask_of(&[("dba", 1, u64::MAX)]);
         assert_eq!((endless.deadline_us, endless.expires_at_us), (u64::MAX, i64::MAX));
     }
 }

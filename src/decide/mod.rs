@@ -1,16 +1,29 @@
 //! An action and an identity in, a verdict out.
 //!
-//! In: classified statements, who, where, when. Out: `Verdict`; the only maker of `Permit`.
+//! In: actions, who, where, when. Out: `Verdict`; the only maker of `Permit`.
 //! Never: waiting. A hold is a value, answered later by votes.
+//!
+//! `class`, `action`, `rules` and `approval` are neutral; `sql`, `http`, `ssh` and `kubernetes` say
+//! what an action is in their protocol, each with its own table of classes.
 
+pub mod action;
 pub mod approval;
+pub mod class;
+pub mod http;
 pub mod kubernetes;
 pub mod rules;
 pub mod sql;
+pub mod ssh;
 
+pub use action::{Act, Action, Cause, Fact, FactKind, Object, Reading};
 pub use approval::Ask;
+pub use class::{ClassRow, ClassSet, Commands};
 pub use rules::Rules;
-pub use sql::{Class, Classified, Classifier, Copy, CopyFormat, Effect, Object, Statement};
+pub use sql::{Class, Classified, Classifier, Copy, CopyFormat, Effect, Statement};
+
+use std::rc::Rc;
+
+use crate::limits;
 
 /// Proof that the rules let these bytes pass. Made here only; moved, never copied.
 #[derive(Debug)]
@@ -46,15 +59,73 @@ pub trait Plumbing: std::fmt::Debug {}
 #[derive(Debug)]
 pub enum Verdict {
     /// Forward.
-    Allow(Permit, RuleName),
+    Allow(Permit, Matched),
     /// Answer with an error that states the reason.
     Deny(Reason),
     /// Wait for people.
     Hold(HoldTerms),
 }
 
-/// Name of the rule that decided; shared, because every command carries it.
-pub type RuleName = std::rc::Rc<str>;
+/// Name of a rule; shared, because every command carries it.
+pub type RuleName = Rc<str>;
+
+/// The rules that matched a command, and the one that decided. Small and without a list of its
+/// own: every command has one.
+#[derive(Clone)]
+pub struct Matched {
+    /// Of all rules of the session, in the order of the file.
+    names: Rc<[RuleName]>,
+    /// A bit per name.
+    bits: [u64; limits::RULES_MAX / 64],
+    /// `None` when nothing matched.
+    first: Option<usize>,
+}
+
+impl Matched {
+    fn none(names: &Rc<[RuleName]>) -> Matched {
+        Matched { names: Rc::clone(names), bits: [0; limits::RULES_MAX / 64], first: None }
+    }
+
+    fn add(&mut self, rule: usize) {
+        if let Some(word) = self.bits.get_mut(rule / 64) {
+            *word |= 1 << (rule % 64);
+        }
+    }
+
+    /// The rule that decided; empty when nothing matched.
+    pub fn rule(&self) -> RuleName {
+        let first = self.first.and_then(|rule| self.names.get(rule));
+        first.map_or_else(|| Rc::from(""), Rc::clone)
+    }
+
+    /// All rules that matched, whatever their effect, in the order of the file.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        let matches = |rule: &usize| {
+            self.bits.get(rule / 64).is_some_and(|word| word & (1 << (rule % 64)) != 0)
+        };
+        self.names
+            .iter()
+            .enumerate()
+            .filter(move |(rule, _)| matches(rule))
+            .map(|(_, name)| &**name)
+    }
+}
+
+impl std::fmt::Debug for Matched {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{:?} of ", self.rule())?;
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+/// Two are the same if they say the same.
+impl PartialEq for Matched {
+    fn eq(&self, other: &Matched) -> bool {
+        self.rule() == other.rule() && self.names().eq(other.names())
+    }
+}
+
+impl Eq for Matched {}
 
 /// Why a command is denied.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,11 +134,22 @@ pub struct Reason {
     pub rule: RuleName,
     /// One sentence for the person at the client.
     pub message: String,
+    /// All rules that matched.
+    pub matched: Matched,
 }
 
-/// What a hold asks for; `approval::Ask` is made of it.
+/// What a hold asks for; `approval::Ask` is made of it. All parts have to be answered.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HoldTerms {
+    /// One per rule that holds the command, in the order of the file; at least one.
+    pub parts: Vec<Rc<HoldPart>>,
+    /// All rules that matched.
+    pub matched: Matched,
+}
+
+/// What one rule asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HoldPart {
     /// The rule.
     pub rule: RuleName,
     /// Groups whose members may approve.
@@ -76,4 +158,39 @@ pub struct HoldTerms {
     pub quorum: u32,
     /// How long it may take.
     pub timeout_us: u64,
+}
+
+impl HoldTerms {
+    /// The first rule that holds the command.
+    pub fn rule(&self) -> RuleName {
+        self.parts.first().map_or_else(|| Rc::from(""), |part| Rc::clone(&part.rule))
+    }
+
+    /// Everybody who may have a say: groups of all parts.
+    pub fn approvers(&self) -> Vec<String> {
+        let mut all: Vec<String> = Vec::new();
+        for group in self.parts.iter().flat_map(|part| &part.approvers) {
+            if !all.contains(group) {
+                all.push(group.clone());
+            }
+        }
+        all
+    }
+
+    /// Fewer people than this cannot answer it.
+    pub fn quorum(&self) -> u32 {
+        self.parts.iter().map(|part| part.quorum).max().unwrap_or(1)
+    }
+
+    /// The shortest time of the parts: all are answered in it.
+    pub fn timeout_us(&self) -> u64 {
+        self.parts.iter().map(|part| part.timeout_us).min().unwrap_or(0)
+    }
+
+    /// For people: `1 of dba and 2 of leads, security`.
+    pub fn words(&self) -> String {
+        let parts = self.parts.iter();
+        let words = parts.map(|part| format!("{} of {}", part.quorum, part.approvers.join(", ")));
+        words.collect::<Vec<_>>().join(" and ")
+    }
 }

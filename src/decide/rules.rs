@@ -1,12 +1,13 @@
 //! The rule table.
 //!
-//! In: who asks, classified statements. Out: a `Verdict`. Never: an allowance by silence: a
-//! statement that no rule matches is denied.
+//! In: who asks, an action. Out: a `Verdict`. Never: an allowance by silence: what no rule
+//! matches is denied.
 //!
-//! Per statement, deny beats hold beats allow; of two holds the one with the larger quorum counts.
-//! Per command (all statements of one text), any denial denies, else any hold holds, else it is
-//! allowed; two holds are answered together, by groups that may approve both, or denied if there
-//! are none. What a rule matches:
+//! An act (a statement, a request) has classes. A deny or hold rule matches it by any of them; to be
+//! allowed, each of them has to be allowed by a rule that matches, or held by one: people who
+//! approve see all classes. Deny beats hold beats allow. All acts of a command run together or not
+//! at all: any denial denies the command, else any hold holds it, and **all** holds that matched are
+//! asked for, each with its own approvers and quorum. What a rule matches:
 //!
 //! | key of `when` | matches | empty list |
 //! |---|---|---|
@@ -14,29 +15,42 @@
 //! | `groups` | a group of the identity | everything |
 //! | `sources` | the client's address is in one of the networks | everything |
 //! | `hours_utc` | the time of day | always |
-//! | `commands` | one of the classes; see `transaction` below | all classes; see `replication` |
+//! | `commands` | classes, see `decide::class` | all; to allow, without those that must be named |
 //! | `touches` | objects, see below | everything |
+//! | `methods`, `paths`, `tools`, `text`, `verbs`, `resources`, `namespaces`, `settings` | facts, see below | everything |
 //!
-//! **Transactions.** A rule that allows anything to an identity at a target allows `transaction`
-//! too, whatever its `commands`, `touches` and hours are: BEGIN and COMMIT by themselves touch
-//! nothing, and nobody could use a driver otherwise. A deny or hold rule that names `transaction`
-//! still applies. `session` (SET, SHOW, ...) does not follow: it has to be named, or `commands`
-//! left out.
+//! **What follows any allow.** A rule that may allow anything to an identity at a target allows the
+//! classes that follow too (`transaction` of SQL), whatever its `commands`, `touches` and hours are:
+//! BEGIN and COMMIT by themselves touch nothing, and nobody could use a driver otherwise. A deny or
+//! hold rule that names such a class still applies.
 //!
-//! **Replication.** A stream of changes carries every table, past all masks and classes. A rule
-//! allows it only by naming `replication` in its `commands`.
+//! **What must be named.** A stream of changes carries every table, past all masks and classes; a
+//! tunnel goes past the record. A rule allows such a class only by naming it in its `commands`.
 //!
 //! **Touches.** A deny or hold rule matches when one object may be meant: an object without a
 //! schema is taken to be in any schema. An allow rule matches only when every object is meant: an
 //! object without a schema is taken to be in `public` (in `pg_catalog` if it begins with `pg_`),
-//! and a statement that names no object does not match. `search_path` can be changed by a session
-//! that may run the class `session`; where that matters, do not allow it.
+//! and an act that names no object does not match. `search_path` can be changed by a session
+//! that may run the class `session`; where that matters, do not allow it, or deny it by
+//! `settings = ["search_path"]`.
 //!
-//! **Empty commands** (`;`, a comment) do nothing; they are allowed if any rule allows this
+//! **Facts** are what a protocol adds. An act has none, one or several of a kind (two settings, the
+//! methods of a batch), or one that is unclear (what a shell makes of a text):
+//!
+//! | the act has | allow | deny, hold |
+//! |---|---|---|
+//! | values, all of which match | matches | matches |
+//! | values, some of which match | does not | matches |
+//! | one that is unclear | does not | matches |
+//! | values, none of which match | does not | does not |
+//! | none | does not | does not |
+//!
+//! **Empty commands** (`;`, a comment) do nothing; they are allowed if any rule may allow this
 //! identity anything at this target.
 
 mod explain;
 mod pattern;
+mod rule;
 
 #[cfg(test)]
 mod tests;
@@ -44,12 +58,15 @@ mod tests;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::{Class, HoldTerms, Object, Permit, Reason, RuleName, Statement, Verdict};
-use crate::config::settings::{self, RuleSpec};
+use super::{
+    Act, Action, ClassSet, HoldPart, HoldTerms, Matched, Permit, Reason, RuleName, Verdict,
+};
+use crate::config::settings::RuleSpec;
 use crate::identify::Identity;
-use pattern::{NetworkMask, Touch};
+use crate::wire::Protocol;
+use rule::{Effect, Rule};
 
-pub use explain::{Explanation, Judgement};
+pub use explain::{Explanation, Judgement, Tried};
 
 /// Who asks, from where, for which target, when.
 #[derive(Clone, Copy, Debug)]
@@ -73,33 +90,11 @@ pub struct Rules {
 }
 
 /// The rules that can match one session: identity, target, role and source do not change in it, so
-/// that a command looks at classes, objects and the time only.
+/// that a command looks at classes, objects, facts and the time only.
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
     rules: Vec<Rc<Rule>>,
-}
-
-#[derive(Debug)]
-struct Rule {
-    name: RuleName,
-    users: Vec<String>,
-    groups: Vec<String>,
-    targets: Vec<String>,
-    roles: Vec<String>,
-    sources: Vec<NetworkMask>,
-    /// A bit per class, in the order of `Class::ALL`.
-    commands: u32,
-    touches: Vec<Touch>,
-    minutes_utc: Option<(u16, u16)>,
-    then: Effect,
-}
-
-/// What a rule does. Terms and texts are shared: a verdict is made per command.
-#[derive(Clone, Debug)]
-enum Effect {
-    Allow,
-    Deny(Option<String>),
-    Hold(HoldTerms),
+    names: Rc<[RuleName]>,
 }
 
 impl Rules {
@@ -111,134 +106,161 @@ impl Rules {
     /// The rules for one session. The time in `who` does not matter here.
     pub fn scope(&self, who: &Who<'_>) -> Scope {
         let matching = self.rules.iter().filter(|rule| rule.mismatch(who).is_none());
-        Scope { rules: matching.cloned().collect() }
+        let rules: Vec<Rc<Rule>> = matching.cloned().collect();
+        Scope { names: rules.iter().map(|rule| Rc::clone(&rule.name)).collect(), rules }
     }
 
-    /// Decides a command: each statement on its own; deny beats hold beats allow; a statement that
-    /// no rule matches is denied.
-    pub fn decide(&self, who: &Who<'_>, statements: &[Statement]) -> Verdict {
-        self.scope(who).decide(who, statements)
+    /// Decides a command; for a session, `scope` does most of the work once.
+    pub fn decide(&self, who: &Who<'_>, action: &Action) -> Verdict {
+        self.scope(who).decide(who, action)
     }
 
-    /// Decides what has no statements: a function call, a replication connection, unparsed text.
-    pub fn decide_class(&self, who: &Who<'_>, class: Class) -> Verdict {
-        self.scope(who).decide_class(who, class)
+    /// Decides what is known by its class only.
+    pub fn decide_class(
+        &self,
+        who: &Who<'_>,
+        protocol: Protocol,
+        class: impl Into<ClassSet>,
+    ) -> Verdict {
+        self.scope(who).decide_class(who, protocol, class)
     }
+}
+
+/// What was found out about a command so far.
+struct Finding {
+    matched: Matched,
+    /// Why it is denied: the first act that is.
+    denied: Option<Denied>,
+    /// Rules that hold it, in the order they were found.
+    holds: Vec<usize>,
+}
+
+enum Denied {
+    ByRule(usize, ClassSet),
+    NotAllowed(ClassSet),
 }
 
 impl Scope {
-    /// As `Rules::decide`; `who` is the one that the scope was made for, at the present time.
-    pub fn decide(&self, who: &Who<'_>, statements: &[Statement]) -> Verdict {
-        let [first, rest @ ..] = statements else { return self.decide_empty(who) };
-        let mut verdict = self.decide_part(who, first.class, &first.objects);
-        for statement in rest {
-            if let Part::Deny(_) = verdict {
-                break;
-            }
-            verdict = verdict.and(self.decide_part(who, statement.class, &statement.objects));
-        }
-        verdict.verdict()
+    /// Decides a command of a session; `who` is the one that the scope was made for, at the present
+    /// time.
+    pub fn decide(&self, who: &Who<'_>, action: &Action) -> Verdict {
+        self.decide_acts(who, action.protocol, &action.acts)
     }
 
-    /// As `Rules::decide_class`.
-    pub fn decide_class(&self, who: &Who<'_>, class: Class) -> Verdict {
-        self.decide_part(who, class, &[]).verdict()
+    /// Decides what is known by its class only: a function call, a replication connection.
+    pub fn decide_class(
+        &self,
+        who: &Who<'_>,
+        protocol: Protocol,
+        class: impl Into<ClassSet>,
+    ) -> Verdict {
+        self.decide_acts(who, protocol, &[Act::of(class, "")])
     }
 
-    fn decide_empty(&self, who: &Who<'_>) -> Verdict {
-        let allow = self.rules.iter().find(|rule| matches!(rule.then, Effect::Allow));
-        match allow {
-            Some(rule) => Verdict::Allow(Permit::new(), rule.name.clone()),
-            None => Part::Deny(nothing_matched(who, "an empty command")).verdict(),
+    fn decide_acts(&self, who: &Who<'_>, protocol: Protocol, acts: &[Act]) -> Verdict {
+        if acts.is_empty() {
+            return self.decide_empty(who, protocol);
+        }
+        let mut finding =
+            Finding { matched: Matched::none(&self.names), denied: None, holds: Vec::new() };
+        for act in acts {
+            self.judge(who, protocol, act, &mut finding);
+        }
+        let Finding { mut matched, denied, mut holds } = finding;
+        match denied {
+            Some(denied) => Verdict::Deny(self.reason(who, protocol, denied, matched)),
+            None if !holds.is_empty() => {
+                holds.sort_unstable();
+                matched.first = holds.first().copied();
+                let rules = holds.iter().filter_map(|&rule| self.rules.get(rule));
+                let parts: Vec<Rc<HoldPart>> = rules.filter_map(|rule| rule.part()).collect();
+                Verdict::Hold(HoldTerms { parts, matched })
+            }
+            None => Verdict::Allow(Permit::new(), matched),
         }
     }
 
-    fn decide_part(&self, who: &Who<'_>, class: Class, objects: &[Object]) -> Part {
-        let mut part: Option<Part> = None;
-        for rule in &self.rules {
-            if rule.misses(who, class, objects).is_some() {
-                continue;
-            }
-            let matched = rule.part(class);
-            part = Some(match part {
-                Some(earlier) => earlier.or(matched),
-                None => matched,
-            });
-            if let Some(Part::Deny(_)) = part {
-                break;
+    /// One act against every rule.
+    fn judge(&self, who: &Who<'_>, protocol: Protocol, act: &Act, finding: &mut Finding) {
+        let mut covered = ClassSet::NONE;
+        let mut denied = None;
+        for (index, rule) in self.rules.iter().enumerate() {
+            let Ok(classes) = rule.matches(who, protocol, act) else { continue };
+            finding.matched.add(index);
+            match rule.then {
+                Effect::Allow => {
+                    covered = covered.and(classes);
+                    let first = finding.matched.first.get_or_insert(index);
+                    *first = index.min(*first);
+                }
+                Effect::Hold(_) => {
+                    covered = covered.and(classes);
+                    if !finding.holds.contains(&index) {
+                        finding.holds.push(index);
+                    }
+                }
+                Effect::Deny(_) => denied = denied.or(Some(Denied::ByRule(index, classes))),
             }
         }
-        part.unwrap_or_else(|| Part::Deny(nothing_matched(who, &format!("`{}`", class.name()))))
+        let left = act.classes.without(covered);
+        if denied.is_none() && (!left.is_empty() || act.classes.is_empty()) {
+            denied = Some(Denied::NotAllowed(left));
+        }
+        if finding.denied.is_none() {
+            finding.denied = denied;
+        }
+    }
+
+    fn reason(
+        &self,
+        who: &Who<'_>,
+        protocol: Protocol,
+        denied: Denied,
+        mut matched: Matched,
+    ) -> Reason {
+        let (rule, classes) = match denied {
+            Denied::ByRule(index, classes) => {
+                (self.rules.get(index).map(|rule| (index, rule)), classes)
+            }
+            Denied::NotAllowed(classes) => (None, classes),
+        };
+        let Some((index, rule)) = rule else {
+            matched.first = None;
+            return nothing_matched(who, &quoted(classes, protocol), matched);
+        };
+        matched.first = Some(index);
+        let message = match &rule.then {
+            Effect::Deny(Some(message)) => message.clone(),
+            _ => format!("rule \"{}\" denies {}", rule.name, quoted(classes, protocol)),
+        };
+        Reason { rule: Rc::clone(&rule.name), message, matched }
+    }
+
+    fn decide_empty(&self, who: &Who<'_>, protocol: Protocol) -> Verdict {
+        let mut matched = Matched::none(&self.names);
+        let allows = |rule: &Rc<Rule>| rule.may_allow(protocol);
+        match self.rules.iter().position(allows) {
+            Some(index) => {
+                matched.add(index);
+                matched.first = Some(index);
+                Verdict::Allow(Permit::new(), matched)
+            }
+            None => Verdict::Deny(nothing_matched(who, "an empty command", matched)),
+        }
     }
 }
 
-/// The answer for one statement; becomes a verdict at the end, so that a permit is made once.
-#[derive(Clone, Debug)]
-enum Part {
-    Allow(RuleName),
-    Hold(HoldTerms),
-    Deny(Reason),
-}
-
-impl Part {
-    fn rank(&self) -> u8 {
-        match self {
-            Part::Allow(_) => 0,
-            Part::Hold(_) => 1,
-            Part::Deny(_) => 2,
-        }
+/// Classes as a sentence names them.
+fn quoted(classes: ClassSet, protocol: Protocol) -> String {
+    let names: Vec<String> = classes.names(protocol).map(|name| format!("`{name}`")).collect();
+    match names.as_slice() {
+        [] => "a command of no class".to_owned(),
+        names => names.join(", "),
     }
-
-    /// The answer for two statements of one command: they run together or not at all.
-    fn and(self, other: Part) -> Part {
-        match (self, other) {
-            (Part::Hold(one), Part::Hold(two)) => both_held(one, two),
-            (one, two) if two.rank() > one.rank() => two,
-            (one, _) => one,
-        }
-    }
-
-    /// The answer of two rules for one statement: the strongest effect, of two holds the one that
-    /// asks for more people, of equals the first of the file.
-    fn or(self, other: Part) -> Part {
-        match (&self, &other) {
-            (Part::Hold(one), Part::Hold(two)) if two.quorum > one.quorum => other,
-            _ if other.rank() > self.rank() => other,
-            _ => self,
-        }
-    }
-
-    fn verdict(self) -> Verdict {
-        match self {
-            Part::Allow(rule) => Verdict::Allow(Permit::new(), rule),
-            Part::Hold(terms) => Verdict::Hold(terms),
-            Part::Deny(reason) => Verdict::Deny(reason),
-        }
-    }
-}
-
-/// Two holds of one command: as many people as the stricter one asks for, of groups that may
-/// approve both, within the shorter time. Where no group may approve both, the command is denied:
-/// an approval of one statement must not carry the other.
-fn both_held(one: HoldTerms, two: HoldTerms) -> Part {
-    let may_both = |group: &String| two.approvers.contains(group);
-    let approvers: Vec<String> = one.approvers.iter().filter(|g| may_both(g)).cloned().collect();
-    if approvers.is_empty() {
-        let message = format!(
-            "rules \"{}\" and \"{}\" hold statements of this command for different approvers; \
-             send the statements one by one",
-            one.rule, two.rule
-        );
-        return Part::Deny(Reason { rule: one.rule, message });
-    }
-    let quorum = one.quorum.max(two.quorum);
-    let timeout_us = one.timeout_us.min(two.timeout_us);
-    let rule = if two.quorum > one.quorum { two.rule } else { one.rule };
-    Part::Hold(HoldTerms { rule, approvers, quorum, timeout_us })
 }
 
 /// The sentence for the person whose command no rule allows.
-fn nothing_matched(who: &Who<'_>, what: &str) -> Reason {
+fn nothing_matched(who: &Who<'_>, what: &str, matched: Matched) -> Reason {
     let (user, target) = (&who.identity.user, who.target);
     Reason {
         rule: "".into(),
@@ -246,120 +268,6 @@ fn nothing_matched(who: &Who<'_>, what: &str) -> Reason {
             "no rule allows {what} to user \"{user}\" at target \"{target}\"; \
              `weir policy test` shows which rules were tried"
         ),
+        matched,
     }
-}
-
-impl Rule {
-    fn compile(spec: &RuleSpec) -> Rule {
-        let name: RuleName = spec.name.as_str().into();
-        let then = match &spec.then {
-            settings::Effect::Allow => Effect::Allow,
-            settings::Effect::Deny(message) => Effect::Deny(message.clone()),
-            settings::Effect::Hold { approvers, quorum, timeout_us } => Effect::Hold(HoldTerms {
-                rule: name.clone(),
-                approvers: approvers.clone(),
-                quorum: (*quorum).max(1),
-                timeout_us: *timeout_us,
-            }),
-        };
-        Rule {
-            name,
-            users: spec.users.clone(),
-            groups: spec.groups.clone(),
-            targets: spec.targets.clone(),
-            roles: spec.roles.clone(),
-            sources: spec.sources.iter().map(NetworkMask::new).collect(),
-            commands: match spec.commands.as_slice() {
-                [] if matches!(spec.then, settings::Effect::Allow) => !bit(Class::Replication),
-                [] => u32::MAX,
-                classes => classes.iter().fold(0, |bits, class| bits | bit(*class)),
-            },
-            touches: spec.touches.iter().map(|pattern| Touch::new(pattern)).collect(),
-            minutes_utc: spec.minutes_utc,
-            then,
-        }
-    }
-
-    /// Why the rule is not for this session; `None` if it is.
-    fn mismatch(&self, who: &Who<'_>) -> Option<Miss> {
-        let names = |list: &[String], name: &str| list.is_empty() || list.iter().any(|n| n == name);
-        if !names(&self.users, &who.identity.user) {
-            return Some(Miss::User);
-        }
-        let member = |group: &String| who.identity.groups.contains(group);
-        if !self.groups.is_empty() && !self.groups.iter().any(member) {
-            return Some(Miss::Group);
-        }
-        if !names(&self.targets, who.target) {
-            return Some(Miss::Target);
-        }
-        if !names(&self.roles, who.role) {
-            return Some(Miss::Role);
-        }
-        let within = |network: &NetworkMask| network.contains(who.source);
-        if !self.sources.is_empty() && !self.sources.iter().any(within) {
-            return Some(Miss::Source);
-        }
-        None
-    }
-
-    /// Why a rule of the session does not match a statement; `None` if it does.
-    fn misses(&self, who: &Who<'_>, class: Class, objects: &[Object]) -> Option<Miss> {
-        let allows = matches!(self.then, Effect::Allow);
-        if allows && class == Class::Transaction {
-            return None;
-        }
-        if self.commands & bit(class) == 0 {
-            return Some(Miss::Class);
-        }
-        if !self.touches.is_empty() {
-            let touched = if allows {
-                let meant = |object| self.touches.iter().any(|touch| touch.covers(object));
-                !objects.is_empty() && objects.iter().all(meant)
-            } else {
-                let meant = |object| self.touches.iter().any(|touch| touch.meets(object));
-                objects.iter().any(meant)
-            };
-            if !touched {
-                return Some(Miss::Touches);
-            }
-        }
-        match self.minutes_utc {
-            Some(hours) if !pattern::in_hours(hours, who.wall_us) => Some(Miss::Hours),
-            Some(_) | None => None,
-        }
-    }
-
-    fn part(&self, class: Class) -> Part {
-        match &self.then {
-            Effect::Allow => Part::Allow(self.name.clone()),
-            Effect::Hold(terms) => Part::Hold(terms.clone()),
-            Effect::Deny(message) => Part::Deny(Reason {
-                rule: self.name.clone(),
-                message: match message {
-                    Some(message) => message.clone(),
-                    None => format!("rule \"{}\" denies `{}`", self.name, class.name()),
-                },
-            }),
-        }
-    }
-}
-
-/// The part of a rule that does not match.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Miss {
-    User,
-    Group,
-    Target,
-    Role,
-    Source,
-    Class,
-    Touches,
-    Hours,
-}
-
-fn bit(class: Class) -> u32 {
-    let index = Class::ALL.iter().position(|known| *known == class);
-    // `ALL` has every class, see the test beside it; none would mean: no rule names it.
-    index.map_or(0, |index| 1 << index)
 }

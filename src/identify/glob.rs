@@ -5,16 +5,25 @@
 
 /// `*` stands for any characters, also none.
 pub fn glob(pattern: &str, text: &str) -> bool {
-    let Some((head, rest)) = pattern.split_once('*') else { return pattern == text };
+    glob_bytes(pattern.as_bytes(), text.as_bytes())
+}
+
+/// `glob` of a text that need not be UTF-8: `*` stands for any bytes.
+pub fn glob_bytes(pattern: &[u8], text: &[u8]) -> bool {
+    let mut parts = pattern.split(|&byte| byte == b'*');
+    let head = parts.next().unwrap_or_default();
     let Some(mut text) = text.strip_prefix(head) else { return false };
-    let mut parts = rest.split('*').peekable();
+    let mut parts = parts.peekable();
+    if parts.peek().is_none() {
+        return text.is_empty();
+    }
     while let Some(part) = parts.next() {
         if parts.peek().is_none() {
             return text.ends_with(part);
         }
         // The first place is the best one: it leaves the most for the parts that follow.
-        let Some((_, after)) = text.split_once(part) else { return false };
-        text = after;
+        let Some(at) = memchr::memmem::find(text, part) else { return false };
+        text = text.get(at + part.len()..).unwrap_or_default();
     }
     true
 }

@@ -279,9 +279,10 @@ fn put_command(sink: &mut impl Sink, command: &Command<'_>) {
 
 fn put_object(sink: &mut impl Sink, object: &Object) {
     sink.u8(u8::from(object.write));
-    sink.u8(u8::from(object.schema.is_some()));
-    if let Some(schema) = &object.schema {
-        sink.text(schema);
+    let place = object.place();
+    sink.u8(u8::from(place.is_some()));
+    if let Some(place) = &place {
+        sink.text(place);
     }
     sink.text(&object.name);
 }

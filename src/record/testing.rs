@@ -82,7 +82,8 @@ pub fn context(number: u8) -> SessionContext {
 }
 
 pub fn object(schema: Option<&str>, name: &str, write: bool) -> Object {
-    Object { schema: schema.map(str::to_owned), name: name.to_owned(), write }
+    let namespace = schema.map(str::to_owned).into_iter().collect();
+    Object { namespace, name: name.to_owned(), write }
 }
 
 pub fn command<'a>(text: &'a str, objects: &'a [Object]) -> Command<'a> {

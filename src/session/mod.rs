@@ -71,6 +71,9 @@ impl Session {
         }
         match accepted.protocol {
             Protocol::Postgres => Session::Postgres(postgres::Machine::accept(accepted, stage)),
+            Protocol::Http | Protocol::Ssh | Protocol::Kubernetes => {
+                unreachable!("the configuration has no listener of {}", accepted.protocol.name())
+            }
         }
     }
 
@@ -78,6 +81,7 @@ impl Session {
     pub fn turned_away(protocol: Protocol, detail: &str) -> Vec<u8> {
         match protocol {
             Protocol::Postgres => postgres::voice::turned_away(detail),
+            Protocol::Http | Protocol::Ssh | Protocol::Kubernetes => Vec::new(),
         }
     }
 }

@@ -87,13 +87,36 @@ impl LegId {
 pub enum Protocol {
     /// PostgreSQL frontend/backend protocol 3.
     Postgres,
+    /// HTTP/1.1 and HTTP/2, and MCP over them.
+    Http,
+    /// SSH 2.
+    Ssh,
+    /// The API of Kubernetes, which is HTTP with streams of its own.
+    Kubernetes,
 }
 
 impl Protocol {
-    /// The name used in records and metrics (OpenTelemetry `db.system.name`).
+    /// Every protocol, in the order of the enum.
+    pub const ALL: [Protocol; 4] =
+        [Protocol::Postgres, Protocol::Http, Protocol::Ssh, Protocol::Kubernetes];
+
+    /// The name used in records and metrics (OpenTelemetry `db.system.name` for databases).
     pub const fn name(self) -> &'static str {
         match self {
             Protocol::Postgres => "postgresql",
+            Protocol::Http => "http",
+            Protocol::Ssh => "ssh",
+            Protocol::Kubernetes => "kubernetes",
+        }
+    }
+
+    /// The word for it in the configuration and in rules.
+    pub const fn word(self) -> &'static str {
+        match self {
+            Protocol::Postgres => "postgres",
+            Protocol::Http => "http",
+            Protocol::Ssh => "ssh",
+            Protocol::Kubernetes => "kubernetes",
         }
     }
 }

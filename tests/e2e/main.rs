@@ -6,6 +6,7 @@ mod support;
 
 mod approvals;
 mod badinput;
+mod beliefs;
 mod crash;
 mod differential;
 mod drivers;

@@ -81,7 +81,7 @@ pub fn row_messages(count: usize) -> Vec<u8> {
 
 /// The objects that the recorded command touches.
 pub fn objects() -> Vec<Object> {
-    vec![Object { schema: Some("public".into()), name: "orders".into(), write: false }]
+    vec![Object::within("public", "orders", false)]
 }
 
 /// A command as it is recorded before it is forwarded.

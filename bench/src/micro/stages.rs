@@ -182,7 +182,7 @@ fn classify_hit() -> Work {
     let bytes = texts.iter().map(Vec::len).sum::<usize>() as u64;
     let mut classifier = Classifier::new();
     let pass = move || {
-        let objects = texts.iter().map(|text| classifier.classify(text).objects.len());
+        let objects = texts.iter().map(|text| classifier.classify(text).action.objects.len());
         objects.sum::<usize>() as u64
     };
     Work::new((100, bytes), 200, pass)
@@ -192,7 +192,7 @@ fn classify_miss() -> Work {
     let texts = corpus::texts(100);
     let bytes = texts.iter().map(Vec::len).sum::<usize>() as u64;
     let pass = move || {
-        let objects = texts.iter().map(|text| classify_uncached(text).objects.len());
+        let objects = texts.iter().map(|text| classify_uncached(text).action.objects.len());
         objects.sum::<usize>() as u64
     };
     Work::new((100, bytes), 200, pass)

@@ -119,6 +119,7 @@ fn serve() -> Server {
             text: "DROP TABLE t".into(),
             approvers: vec!["dba".into()],
             quorum: 1,
+            parts: Vec::new(),
             requested_at_us: 0,
             expires_at_us: 1,
         },

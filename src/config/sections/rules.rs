@@ -10,7 +10,8 @@ use super::super::section::{At, Section, choose};
 use super::super::settings::{Effect, MaskSpec, RuleSpec, Target};
 use super::super::units;
 use super::Identities;
-use crate::decide::Class;
+use crate::decide::{Commands, FactKind};
+use crate::limits;
 use crate::mask::{Operator, detect};
 
 /// A hold may wait this long at most.
@@ -64,6 +65,11 @@ pub(super) fn rules_and_masks(
         section.finish(report);
         rules.extend(rule);
     }
+    if rules.len() > limits::RULES_MAX {
+        let found = format!("there are {} [[rule]]", rules.len());
+        let most = format!("at most {}", limits::RULES_MAX);
+        report.error(root.span(), found, most, "rules may name several groups, targets, classes");
+    }
     let mut masks = Vec::new();
     for mut section in root.sections("mask", "[[mask]]", report) {
         masks.extend(mask(&mut section, &names, report));
@@ -89,8 +95,9 @@ fn rule(
         targets: Vec::new(),
         roles: Vec::new(),
         sources: Vec::new(),
-        commands: Vec::new(),
+        commands: Commands::default(),
         touches: Vec::new(),
+        facts: Vec::new(),
         minutes_utc: None,
         then: Effect::Deny(None),
     };
@@ -112,8 +119,6 @@ fn conditions(
     names: &Names<'_>,
     report: &mut Report<'_>,
 ) {
-    let classes: Vec<(&str, Class)> =
-        Class::ALL.iter().map(|class| (class.name(), *class)).collect();
     rule.users = when.words("users", |text, report| user(text, names, report), report);
     rule.groups = when.words("groups", |text, report| group(text, names, report), report);
     rule.targets = when.words("targets", |text, report| target(text, names, report), report);
@@ -123,12 +128,35 @@ fn conditions(
         |text, report| formed(text, units::network, units::NETWORK_FORM, report),
         report,
     );
-    rule.commands =
-        when.words("commands", |text, report| choose("commands", text, &classes, report), report);
+    for text in when.words("commands", |text, _| Some(text.clone()), report) {
+        command(&mut rule.commands, &text, report);
+    }
     rule.touches =
         when.words("touches", |text, report| formed(text, touch, TOUCH_FORM, report), report);
+    for kind in FactKind::ALL {
+        let key = kind.key();
+        let patterns = when.words(key, |text, report| pattern(text, report), report);
+        if !patterns.is_empty() {
+            rule.facts.push((kind, patterns));
+        }
+    }
     let hours = when.form("hours_utc", (units::hours_minutes, units::HOURS_FORM), report);
     rule.minutes_utc = hours.map(|hours| hours.value);
+}
+
+/// A class of the rule, or what could stand there.
+fn command(commands: &mut Commands, text: &At<&str>, report: &mut Report<'_>) {
+    if let Err(known) = commands.add(text.value) {
+        let known: Vec<&str> = known.iter().map(String::as_str).collect();
+        let found = format!("`commands` names `{}`", text.value);
+        let hint = did_you_mean(text.value, &known);
+        report.error(text.span.clone(), found, one_of(&known), hint);
+    }
+}
+
+fn pattern(text: &At<&str>, report: &mut Report<'_>) -> Option<String> {
+    let form = "a pattern, `*` for any characters";
+    formed(text, |text| (!text.is_empty()).then(|| text.to_owned()), form, report)
 }
 
 const THEN_FORM: &str = "`\"allow\"`, `\"deny\"`, `{ deny = \"what to do instead\" }` or \

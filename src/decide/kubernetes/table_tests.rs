@@ -1,4 +1,4 @@
-use super::super::CLASSES;
+use super::super::Class as EveryClass;
 use super::*;
 
 fn classified(line: &str) -> Classified {
@@ -189,5 +189,5 @@ fn every_request_has_a_class() {
             }
         }
     }
-    assert_eq!(CLASSES.len(), 20);
+    assert_eq!(EveryClass::ALL.len(), 20);
 }

@@ -19,13 +19,13 @@ pub(super) struct Touch {
 impl Touch {
     /// `schema.name`; without a dot, any schema.
     pub(super) fn new(pattern: &str) -> Touch {
-        let (schema, name) = pattern.split_once('.').unwrap_or(("*", pattern));
+        let (schema, name) = pattern.rsplit_once('.').unwrap_or(("*", pattern));
         Touch { schema: schema.to_owned(), name: name.to_owned() }
     }
 
     /// Whether the object may be one that the pattern means.
     pub(super) fn meets(&self, object: &Object) -> bool {
-        let schema = object.schema.as_ref().is_none_or(|schema| glob(&self.schema, schema));
+        let schema = object.place().is_none_or(|place| glob(&self.schema, &place));
         // A statement on a whole schema touches each object of it.
         schema && (object.name == "*" || glob(&self.name, &object.name))
     }
@@ -33,7 +33,8 @@ impl Touch {
     /// Whether the object is one that the pattern means.
     pub(super) fn covers(&self, object: &Object) -> bool {
         let implied = if object.name.starts_with("pg_") { "pg_catalog" } else { "public" };
-        let schema = object.schema.as_deref().unwrap_or(implied);
+        let place = object.place();
+        let schema = place.as_deref().unwrap_or(implied);
         // `*` as an object is every object of the schema: only a pattern for all of them covers it.
         glob(&self.schema, schema) && glob(&self.name, &object.name)
     }
@@ -85,11 +86,10 @@ mod tests {
     #[test]
     fn touches() {
         fn check(pattern: &str, object: &str, meets: bool, covers: bool) {
-            let (schema, name) = match object.split_once('.') {
-                Some((schema, name)) => (Some(schema.to_owned()), name),
-                None => (None, object),
+            let object = match object.split_once('.') {
+                Some((schema, name)) => Object::within(schema, name, false),
+                None => Object::bare(object, false),
             };
-            let object = Object { schema, name: name.to_owned(), write: false };
             let touch = Touch::new(pattern);
             let outcome = (touch.meets(&object), touch.covers(&object));
             assert_eq!(outcome, (meets, covers), "{pattern} {object:?}");

@@ -2,7 +2,9 @@ use std::slice::from_ref;
 
 use super::super::sql::classify::classify_uncached;
 use super::*;
+use crate::config::settings;
 use crate::config::settings::Network;
+use crate::decide::{Class, Commands, Fact, FactKind, Object, ssh};
 use crate::identify::Method;
 
 fn spec(name: &str, then: settings::Effect) -> RuleSpec {
@@ -13,8 +15,9 @@ fn spec(name: &str, then: settings::Effect) -> RuleSpec {
         targets: Vec::new(),
         roles: Vec::new(),
         sources: Vec::new(),
-        commands: Vec::new(),
+        commands: Commands::default(),
         touches: Vec::new(),
+        facts: Vec::new(),
         minutes_utc: None,
         then,
     }
@@ -37,6 +40,12 @@ fn hold_for(name: &str, quorum: u32, approvers: &[&str]) -> RuleSpec {
     spec(name, settings::Effect::Hold { approvers, quorum, timeout_us: 60_000_000 })
 }
 
+fn commands(words: &[&str]) -> Commands {
+    let mut commands = Commands::default();
+    words.iter().for_each(|word| commands.add(word).unwrap());
+    commands
+}
+
 fn texts(words: &[&str]) -> Vec<String> {
     words.iter().map(|&word| word.to_owned()).collect()
 }
@@ -56,18 +65,21 @@ fn who(identity: &Identity) -> Who<'_> {
 
 fn shown(verdict: Verdict) -> String {
     match verdict {
-        Verdict::Allow(_, rule) => format!("allow {rule}"),
+        Verdict::Allow(_, matched) => format!("allow {}", matched.rule()),
         Verdict::Deny(reason) => format!("deny {}", reason.rule),
-        Verdict::Hold(terms) => format!("hold {} {}", terms.rule, terms.quorum),
+        Verdict::Hold(terms) => {
+            let parts = terms.parts.iter().map(|part| format!(" {} {}", part.rule, part.quorum));
+            format!("hold{}", parts.collect::<String>())
+        }
     }
 }
 
 fn check(rules: &[RuleSpec], text: &str, expect: &str) {
     let identity = identity();
-    let statements = classify_uncached(text.as_bytes()).statements;
+    let action = classify_uncached(text.as_bytes()).action;
     let rules = Rules::compile(rules);
-    assert_eq!(shown(rules.decide(&who(&identity), &statements)), expect, "{text}");
-    let explained = rules.explain(&who(&identity), &statements);
+    assert_eq!(shown(rules.decide(&who(&identity), &action)), expect, "{text}");
+    let explained = rules.explain(&who(&identity), &action);
     let rule = expect.split(' ').nth(1).unwrap_or("");
     assert_eq!((explained.verdict, &*explained.rule), (expect.split(' ').next().unwrap(), rule));
 }
@@ -77,10 +89,11 @@ fn nothing_matched_means_deny() {
     check(&[], "SELECT 1", "deny ");
     check(&[], "BEGIN", "deny ");
     check(&[], "", "deny ");
-    let reads = RuleSpec { commands: vec![Class::Read], ..allow("reads") };
+    let reads = RuleSpec { commands: commands(&["read"]), ..allow("reads") };
     check(&[reads], "DROP TABLE t", "deny ");
     let identity = identity();
-    let verdict = Rules::compile(&[]).decide_class(&who(&identity), Class::FunctionCall);
+    let verdict =
+        Rules::compile(&[]).decide_class(&who(&identity), Protocol::Postgres, Class::FunctionCall);
     let Verdict::Deny(reason) = verdict else { panic!("{verdict:?}") };
     assert_eq!(
         reason.message,
@@ -101,9 +114,9 @@ fn deny_beats_hold_beats_allow_in_any_order() {
         check(&without, "SELECT 1", "hold h 1");
     }
     check(&[allow("one"), allow("two")], "SELECT 1", "allow one");
-    check(&[hold("one", 1), hold("two", 1)], "SELECT 1", "hold one 1");
-    check(&[hold("one", 1), hold("two", 2)], "SELECT 1", "hold two 2");
-    check(&[hold("two", 2), hold("one", 1)], "SELECT 1", "hold two 2");
+    // All holds that match are asked for.
+    check(&[hold("one", 1), hold("two", 1)], "SELECT 1", "hold one 1 two 1");
+    check(&[hold("two", 2), allow("a"), hold("one", 1)], "SELECT 1", "hold two 2 one 1");
 }
 
 #[test]
@@ -123,8 +136,8 @@ fn every_condition_can_miss() {
     check_rule(RuleSpec { roles: texts(&["x"]), ..allow("a") }, false);
     check_rule(RuleSpec { sources: vec![network("10.0.0.0", 8)], ..allow("a") }, true);
     check_rule(RuleSpec { sources: vec![network("11.0.0.0", 8)], ..allow("a") }, false);
-    check_rule(RuleSpec { commands: vec![Class::Ddl, Class::Read], ..allow("a") }, true);
-    check_rule(RuleSpec { commands: vec![Class::Ddl], ..allow("a") }, false);
+    check_rule(RuleSpec { commands: commands(&["ddl", "read"]), ..allow("a") }, true);
+    check_rule(RuleSpec { commands: commands(&["ddl"]), ..allow("a") }, false);
     check_rule(RuleSpec { touches: texts(&["public.t"]), ..allow("a") }, true);
     check_rule(RuleSpec { touches: texts(&["public.x"]), ..allow("a") }, false);
     check_rule(RuleSpec { minutes_utc: Some((660, 780)), ..allow("a") }, true);
@@ -134,16 +147,23 @@ fn every_condition_can_miss() {
 #[test]
 fn every_class_can_be_named() {
     let identity = identity();
-    for class in Class::ALL {
-        let rules = Rules::compile(&[RuleSpec { commands: vec![class], ..deny("d") }, allow("a")]);
-        for other in Class::ALL {
+    for &class in Class::ALL {
+        let rules = Rules::compile(&[
+            RuleSpec { commands: commands(&[class.name()]), ..deny("d") },
+            allow("a"),
+        ]);
+        for &other in Class::ALL {
             let expect = match other {
                 _ if other == class => "deny d",
                 // A stream that goes past all masks has to be named.
                 Class::Replication => "deny ",
                 _ => "allow a",
             };
-            assert_eq!(shown(rules.decide_class(&who(&identity), other)), expect, "{class:?}");
+            assert_eq!(
+                shown(rules.decide_class(&who(&identity), Protocol::Postgres, other)),
+                expect,
+                "{class:?}"
+            );
         }
     }
 }
@@ -151,10 +171,13 @@ fn every_class_can_be_named() {
 #[test]
 fn replication_is_allowed_by_name_only() {
     let identity = identity();
-    let named = RuleSpec { commands: vec![Class::Replication], ..allow("r") };
+    let named = RuleSpec { commands: commands(&["replication"]), ..allow("r") };
     let check = |rules: &[RuleSpec], expect: &str| {
         let rules = Rules::compile(rules);
-        assert_eq!(shown(rules.decide_class(&who(&identity), Class::Replication)), expect);
+        assert_eq!(
+            shown(rules.decide_class(&who(&identity), Protocol::Postgres, Class::Replication)),
+            expect
+        );
     };
     check(&[allow("all")], "deny ");
     check(&[allow("all"), named.clone()], "allow r");
@@ -164,7 +187,7 @@ fn replication_is_allowed_by_name_only() {
 #[test]
 fn transactions_follow_any_allowance() {
     let reads = RuleSpec {
-        commands: vec![Class::Read],
+        commands: commands(&["read"]),
         touches: texts(&["public.t"]),
         minutes_utc: Some((0, 1)),
         ..allow("reads")
@@ -175,7 +198,7 @@ fn transactions_follow_any_allowance() {
     check(from_ref(&reads), "SET a = 1", "deny ");
     let other = RuleSpec { users: texts(&["x"]), ..reads.clone() };
     check(from_ref(&other), "BEGIN", "deny ");
-    let no_transactions = RuleSpec { commands: vec![Class::Transaction], ..deny("no") };
+    let no_transactions = RuleSpec { commands: commands(&["transaction"]), ..deny("no") };
     check(&[reads, no_transactions], "BEGIN", "deny no");
     check(&[hold("h", 1)], "BEGIN", "hold h 1");
     check(&[deny("d")], "BEGIN", "deny d");
@@ -183,7 +206,7 @@ fn transactions_follow_any_allowance() {
 
 #[test]
 fn empty_commands_pass_where_anything_may() {
-    let reads = RuleSpec { commands: vec![Class::Read], ..allow("reads") };
+    let reads = RuleSpec { commands: commands(&["read"]), ..allow("reads") };
     check(&[deny("d"), reads.clone()], ";", "allow reads");
     let other = RuleSpec { users: texts(&["x"]), ..reads };
     check(from_ref(&other), ";", "deny ");
@@ -193,18 +216,18 @@ fn empty_commands_pass_where_anything_may() {
 #[test]
 fn statements_of_one_command_are_combined() {
     let rules = [
-        RuleSpec { commands: vec![Class::Read], ..allow("reads") },
-        RuleSpec { commands: vec![Class::Write], ..hold("writes", 1) },
-        RuleSpec { commands: vec![Class::Ddl], ..hold("ddl", 2) },
-        RuleSpec { commands: vec![Class::Grant], ..deny("grants") },
+        RuleSpec { commands: commands(&["read"]), ..allow("reads") },
+        RuleSpec { commands: commands(&["write"]), ..hold("writes", 1) },
+        RuleSpec { commands: commands(&["ddl"]), ..hold("ddl", 2) },
+        RuleSpec { commands: commands(&["grant"]), ..deny("grants") },
     ];
     let (read, write) = ("SELECT 1", "INSERT INTO t VALUES (1)");
     let (ddl, grant) = ("DROP TABLE t", "GRANT a TO b");
     check(&rules, &format!("{read};{read}"), "allow reads");
     check(&rules, &format!("{read};{write}"), "hold writes 1");
     check(&rules, &format!("{write};{read}"), "hold writes 1");
-    check(&rules, &format!("{write};{ddl}"), "hold ddl 2");
-    check(&rules, &format!("{ddl};{write}"), "hold ddl 2");
+    check(&rules, &format!("{write};{ddl}"), "hold writes 1 ddl 2");
+    check(&rules, &format!("{ddl};{write}"), "hold writes 1 ddl 2");
     check(&rules, &format!("{ddl};{grant}"), "deny grants");
     check(&rules, &format!("{grant};{ddl}"), "deny grants");
     check(&rules, &format!("{read};VACUUM"), "deny ");
@@ -214,21 +237,21 @@ fn statements_of_one_command_are_combined() {
 
 #[test]
 fn an_approval_of_one_statement_does_not_carry_another() {
-    let rules = |one: &[&str], two: &[&str]| {
-        let short = settings::Effect::Hold { approvers: texts(two), quorum: 2, timeout_us: 1 };
-        [
-            RuleSpec { commands: vec![Class::Write], ..hold_for("writes", 1, one) },
-            RuleSpec { commands: vec![Class::Ddl], ..spec("ddl", short) },
-        ]
-    };
-    let text = "INSERT INTO t VALUES (1); DROP TABLE t";
-    check(&rules(&["leads"], &["dba"]), text, "deny writes");
+    let short = settings::Effect::Hold { approvers: texts(&["dba"]), quorum: 2, timeout_us: 1 };
+    let rules = [
+        RuleSpec { commands: commands(&["write"]), ..hold_for("writes", 1, &["leads"]) },
+        RuleSpec { commands: commands(&["ddl"]), ..spec("ddl", short) },
+        RuleSpec { commands: commands(&["grant"]), ..allow("grants") },
+    ];
+    let text = "INSERT INTO t VALUES (1); DROP TABLE t; INSERT INTO t VALUES (2); GRANT a TO b";
+    check(&rules, text, "hold writes 1 ddl 2");
     let identity = identity();
-    let statements = classify_uncached(text.as_bytes()).statements;
-    let rules = Rules::compile(&rules(&["leads", "dba"], &["dba", "chiefs"]));
-    let Verdict::Hold(terms) = rules.decide(&who(&identity), &statements) else { panic!("hold") };
-    assert_eq!(terms.approvers, ["dba"]);
-    assert_eq!((&*terms.rule, terms.quorum, terms.timeout_us), ("ddl", 2, 1));
+    let action = classify_uncached(text.as_bytes()).action;
+    let rules = Rules::compile(&rules);
+    let Verdict::Hold(terms) = rules.decide(&who(&identity), &action) else { panic!("hold") };
+    assert_eq!(terms.words(), "1 of leads and 2 of dba");
+    assert_eq!((terms.quorum(), terms.timeout_us()), (2, 1));
+    assert_eq!(terms.matched.names().collect::<Vec<_>>(), ["writes", "ddl", "grants"]);
 }
 
 #[test]
@@ -261,13 +284,13 @@ fn a_scope_decides_as_the_rules_do() {
     ]);
     let scope = rules.scope(&who(&identity));
     assert_eq!(scope.rules.len(), 2);
-    let statements = classify_uncached(b"SELECT 1").statements;
+    let action = classify_uncached(b"SELECT 1").action;
     for hour in 0..24 {
         let now = Who { wall_us: hour * 3_600_000_000, ..who(&identity) };
         let expect = if hour == 0 { "hold night 1" } else { "allow agents" };
-        assert_eq!(shown(scope.decide(&now, &statements)), expect);
-        assert_eq!(shown(rules.decide(&now, &statements)), expect);
-        assert_eq!(shown(scope.decide_class(&now, Class::Unknown)), expect);
+        assert_eq!(shown(scope.decide(&now, &action)), expect);
+        assert_eq!(shown(rules.decide(&now, &action)), expect);
+        assert_eq!(shown(scope.decide_class(&now, Protocol::Postgres, Class::Unknown)), expect);
     }
 }
 
@@ -276,9 +299,14 @@ fn denials_carry_the_message_of_their_rule() {
     let identity = identity();
     let message = "ask in the morning".to_owned();
     let rules = [spec("polite", settings::Effect::Deny(Some(message.clone())))];
-    let verdict = Rules::compile(&rules).decide_class(&who(&identity), Class::Read);
+    let verdict =
+        Rules::compile(&rules).decide_class(&who(&identity), Protocol::Postgres, Class::Read);
     assert!(matches!(verdict, Verdict::Deny(reason) if reason.message == message));
-    let verdict = Rules::compile(&[deny("curt")]).decide_class(&who(&identity), Class::Read);
+    let verdict = Rules::compile(&[deny("curt")]).decide_class(
+        &who(&identity),
+        Protocol::Postgres,
+        Class::Read,
+    );
     let expect = "rule \"curt\" denies `read`";
     assert!(matches!(verdict, Verdict::Deny(reason) if reason.message == expect));
 }
@@ -290,13 +318,13 @@ fn an_explanation_names_every_reason() {
         RuleSpec { users: texts(&["x"]), ..allow("by user") },
         RuleSpec { groups: texts(&["x"]), ..allow("by group") },
         RuleSpec { targets: texts(&["x"]), ..allow("by target") },
-        RuleSpec { commands: vec![Class::Read], ..allow("reads") },
+        RuleSpec { commands: commands(&["read"]), ..allow("reads") },
         RuleSpec { touches: texts(&["public.u"]), ..allow("by object") },
-        RuleSpec { commands: vec![Class::UnboundedWrite], ..hold("dba", 2) },
+        RuleSpec { commands: commands(&["unbounded-write"]), ..hold("dba", 2) },
         RuleSpec { minutes_utc: Some((0, 1)), ..deny("night") },
     ]);
-    let statements = classify_uncached(b"DELETE FROM public.t").statements;
-    let explanation = rules.explain(&who(&identity), &statements);
+    let action = classify_uncached(b"DELETE FROM public.t").action;
+    let explanation = rules.explain(&who(&identity), &action);
     assert_eq!(
         explanation.to_string(),
         "statement 1: DELETE, class unbounded-write, touches public.t\n  \
@@ -309,4 +337,109 @@ fn an_explanation_names_every_reason() {
          deny does not match: night: it is outside of hours_utc\n\
          verdict: hold by rule \"dba\": 2 of leads, dba, within 60 s"
     );
+}
+
+/// An act of SSH with these classes and facts.
+fn ssh_action(classes: ClassSet, facts: Vec<Fact>) -> Action {
+    Action::new(Protocol::Ssh, vec![Act { facts, ..Act::of(classes, "exec") }])
+}
+
+fn check_action(rules: &[RuleSpec], action: &Action, expect: &str) {
+    let verdict = Rules::compile(rules).decide(&who(&identity()), action);
+    assert_eq!(shown(verdict), expect, "{rules:?} {action:?}");
+}
+
+#[test]
+fn several_classes_need_an_allowance_each_and_a_denial_one() {
+    let both = ssh_action(ssh::Class::Exec.only().and(ssh::Class::ExecCompound.only()), vec![]);
+    let exec = RuleSpec { commands: commands(&["ssh:exec"]), ..allow("exec") };
+    let compound = RuleSpec { commands: commands(&["exec-compound"]), ..allow("compound") };
+    check_action(from_ref(&exec), &both, "deny ");
+    check_action(&[exec.clone(), compound.clone()], &both, "allow exec");
+    check_action(&[allow("all")], &both, "allow all");
+    let no = RuleSpec { commands: commands(&["exec-compound"]), ..deny("no") };
+    check_action(&[exec.clone(), compound, no], &both, "deny no");
+    // People who approve see all classes; what they are not asked about still needs a rule.
+    let held = RuleSpec { commands: commands(&["exec-compound"]), ..hold("h", 1) };
+    check_action(from_ref(&held), &both, "deny ");
+    check_action(&[held, exec], &both, "hold h 1");
+    check_action(&[allow("all")], &ssh_action(ClassSet::NONE, vec![]), "deny ");
+}
+
+#[test]
+fn a_class_is_one_of_its_protocol() {
+    let sql = RuleSpec { commands: commands(&["postgres:call", "ssh:exec"]), ..allow("a") };
+    check(from_ref(&sql), "CALL p()", "allow a");
+    check(from_ref(&sql), "BEGIN", "allow a");
+    check_action(from_ref(&sql), &ssh_action(ssh::Class::Exec.only(), vec![]), "allow a");
+    check_action(from_ref(&sql), &ssh_action(ssh::Class::Shell.only(), vec![]), "deny ");
+    // A rule for another protocol allows nothing here, not even what follows.
+    let exec = RuleSpec { commands: commands(&["ssh:exec"]), ..allow("a") };
+    check(from_ref(&exec), "BEGIN", "deny ");
+    check(from_ref(&exec), ";", "deny ");
+    let tools = RuleSpec { facts: vec![(FactKind::Tool, texts(&["*"]))], ..allow("a") };
+    check(from_ref(&tools), "BEGIN", "deny ");
+    check_action(&[allow("a")], &ssh_action(ssh::Class::Agent.only(), vec![]), "deny ");
+    let named = RuleSpec { commands: commands(&["ssh:agent"]), ..allow("a") };
+    check_action(&[named], &ssh_action(ssh::Class::Agent.only(), vec![]), "allow a");
+}
+
+#[test]
+fn facts_are_certain_for_an_allowance_and_possible_for_a_denial() {
+    fn check(facts: &[Option<&str>], allows: bool, denies: bool) {
+        let fact = |fact: &Option<&str>| match fact {
+            Some(text) => Fact::is(FactKind::Text, text),
+            None => Fact::unclear(FactKind::Text),
+        };
+        let action = ssh_action(ssh::Class::Exec.only(), facts.iter().map(fact).collect());
+        let conditions = vec![(FactKind::Text, texts(&["ls *", "id"]))];
+        let allowed = RuleSpec { facts: conditions.clone(), ..allow("a") };
+        check_action(&[allowed], &action, if allows { "allow a" } else { "deny " });
+        let denied = RuleSpec { facts: conditions, ..deny("d") };
+        let expect = if denies { "deny d" } else { "allow a" };
+        check_action(&[denied, allow("a")], &action, expect);
+    }
+    check(&[Some("id")], true, true);
+    check(&[Some("ls -l"), Some("id")], true, true);
+    check(&[Some("ls -l"), Some("rm x")], false, true);
+    check(&[Some("rm x")], false, false);
+    check(&[None], false, true);
+    check(&[Some("id"), None], false, true);
+    check(&[], false, false);
+}
+
+#[test]
+fn verdicts_name_every_rule_that_matched() {
+    let mut rules: Vec<RuleSpec> = Vec::new();
+    for number in 0..130 {
+        let name = format!("r{number}");
+        rules.push(if number % 2 == 0 {
+            allow(&name)
+        } else {
+            RuleSpec { commands: commands(&["ddl"]), ..hold(&name, 1) }
+        });
+    }
+    let action = classify_uncached(b"SELECT 1").action;
+    let Verdict::Allow(_, matched) = Rules::compile(&rules).decide(&who(&identity()), &action)
+    else {
+        panic!("allowed")
+    };
+    let expect: Vec<String> = (0..65).map(|number| format!("r{}", number * 2)).collect();
+    assert_eq!(matched.names().collect::<Vec<_>>(), expect);
+    rules.push(deny("no"));
+    let Verdict::Deny(reason) = Rules::compile(&rules).decide(&who(&identity()), &action) else {
+        panic!("denied")
+    };
+    assert_eq!((&*reason.rule, reason.matched.names().count()), ("no", 66));
+}
+
+#[test]
+fn an_object_may_have_a_namespace_of_several_parts() {
+    let object = Object { namespace: texts(&["prod", "pods"]), name: "web-1".into(), write: false };
+    let act = Act { objects: [object].into(), ..Act::of(ssh::Class::Exec, "exec") };
+    let action = Action::new(Protocol::Ssh, vec![act]);
+    let touches = |pattern: &str| RuleSpec { touches: texts(&[pattern]), ..allow("a") };
+    check_action(&[touches("prod.pods.web-*")], &action, "allow a");
+    check_action(&[touches("prod.*.web-1")], &action, "allow a");
+    check_action(&[touches("test.*")], &action, "deny ");
 }

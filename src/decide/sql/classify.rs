@@ -137,28 +137,17 @@ fn parse(text: &[u8]) -> Option<Vec<Statement>> {
 
 fn unknown() -> Statement {
     Statement {
-        class: Class::Unknown,
+        classes: Class::Unknown.only(),
         operation: "UNKNOWN".to_owned(),
-        objects: Vec::new(),
+        objects: Rc::default(),
         columns: Vec::new(),
         whole_rows: true,
         effect: Effect::Catalog,
+        facts: Vec::new(),
+        causes: Vec::new(),
     }
 }
 
 fn classified(statements: Vec<Statement>, secrets: bool) -> Classified {
-    let mut objects = Vec::new();
-    for object in statements.iter().flat_map(|statement| &statement.objects) {
-        if statements.len() == 1 || !objects.contains(object) {
-            objects.push(object.clone());
-        }
-    }
-    let operations: Vec<&str> = statements.iter().map(|s| s.operation.as_str()).collect();
-    Classified {
-        operation: operations.join(";"),
-        classes: statements.iter().map(|statement| statement.class.name()).collect(),
-        secrets,
-        objects,
-        statements,
-    }
+    Classified::new(statements, secrets)
 }

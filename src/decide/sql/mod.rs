@@ -4,94 +4,51 @@
 
 pub mod classify;
 
+use std::rc::Rc;
+
+use super::class::classes;
+use super::{Act, Action, Cause, ClassSet, Fact, Object};
+use crate::wire::Protocol;
+
 pub use classify::Classifier;
 
-/// What kind of command a statement is. Names in rules and records are `Class::name`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub enum Class {
-    /// SELECT, COPY TO STDOUT, FETCH, SHOW of data, EXPLAIN without ANALYZE.
-    Read,
-    /// INSERT, bounded UPDATE and DELETE, MERGE, COPY FROM STDIN.
-    Write,
-    /// UPDATE or DELETE whose WHERE is absent or names no column; TRUNCATE.
-    UnboundedWrite,
-    /// CREATE, ALTER, DROP, COMMENT, SELECT INTO, CREATE TABLE AS.
-    Ddl,
-    /// GRANT, REVOKE, roles, policies, default privileges, ownership.
-    Grant,
-    /// COPY from or to a program at the server.
-    CopyProgram,
-    /// COPY from or to a file at the server.
-    CopyFile,
-    /// BEGIN, COMMIT, ROLLBACK, SAVEPOINT, PREPARE TRANSACTION.
-    Transaction,
-    /// SET, RESET, SHOW, DISCARD, LISTEN, NOTIFY, DEALLOCATE, CLOSE.
-    Session,
-    /// SET ROLE, SET SESSION AUTHORIZATION.
-    SetRole,
-    /// DO and CALL.
-    Call,
-    /// FunctionCall messages (the fast path, large objects of drivers).
-    FunctionCall,
-    /// VACUUM, ANALYZE, REINDEX, CLUSTER, CHECKPOINT, LOAD.
-    Maintenance,
-    /// A replication connection or command.
-    Replication,
-    /// Text that does not parse, is too long to parse, or is of a kind not in this list.
-    Unknown,
-}
-
-impl Class {
-    /// Every class, for the configuration's error message and for tests.
-    pub const ALL: [Class; 15] = [
-        Class::Read,
-        Class::Write,
-        Class::UnboundedWrite,
-        Class::Ddl,
-        Class::Grant,
-        Class::CopyProgram,
-        Class::CopyFile,
-        Class::Transaction,
-        Class::Session,
-        Class::SetRole,
-        Class::Call,
-        Class::FunctionCall,
-        Class::Maintenance,
-        Class::Replication,
-        Class::Unknown,
-    ];
-
-    /// The name in rules and records.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Class::Read => "read",
-            Class::Write => "write",
-            Class::UnboundedWrite => "unbounded-write",
-            Class::Ddl => "ddl",
-            Class::Grant => "grant",
-            Class::CopyProgram => "copy-program",
-            Class::CopyFile => "copy-file",
-            Class::Transaction => "transaction",
-            Class::Session => "session",
-            Class::SetRole => "set-role",
-            Class::Call => "call",
-            Class::FunctionCall => "function-call",
-            Class::Maintenance => "maintenance",
-            Class::Replication => "replication",
-            Class::Unknown => "unknown",
-        }
+classes! {
+    /// What a statement does; it may do several things. Names in rules and records are
+    /// `Class::name`.
+    pub enum Class {
+        /// Answers with data of relations, or computes.
+        Read = plain("read"),
+        /// INSERT, bounded UPDATE and DELETE, MERGE, COPY FROM STDIN, sequences, row locks.
+        Write = plain("write"),
+        /// UPDATE or DELETE that no column of the target bounds; TRUNCATE.
+        UnboundedWrite = plain("unbounded-write"),
+        /// CREATE, ALTER, DROP, COMMENT, SELECT INTO, CREATE TABLE AS.
+        Ddl = plain("ddl"),
+        /// GRANT, REVOKE, roles, policies, default privileges, ownership.
+        Grant = plain("grant"),
+        /// COPY from or to a program at the server.
+        CopyProgram = plain("copy-program"),
+        /// Files at the server, by COPY or by functions.
+        CopyFile = plain("copy-file"),
+        /// BEGIN, COMMIT, ROLLBACK, SAVEPOINT.
+        Transaction = follows("transaction"),
+        /// PREPARE TRANSACTION, COMMIT PREPARED, ROLLBACK PREPARED: of any session.
+        PreparedTransaction = plain("prepared-transaction"),
+        /// SET, RESET, SHOW, DISCARD, LISTEN, NOTIFY, DEALLOCATE, CLOSE.
+        Session = plain("session"),
+        /// SET ROLE, SET SESSION AUTHORIZATION.
+        SetRole = plain("set-role"),
+        /// DO, CALL, functions of users and of extensions.
+        Call = plain("call"),
+        /// FunctionCall messages (the fast path, large objects of drivers).
+        FunctionCall = plain("function-call"),
+        /// VACUUM, ANALYZE, REINDEX, CLUSTER, CHECKPOINT, LOAD; other sessions and the server.
+        Maintenance = plain("maintenance"),
+        /// A replication connection or command: every table, past all masks and classes.
+        Replication = named("replication"),
+        /// Text that does not parse, is too long to parse, or is of a kind not in this list.
+        Unknown = plain("unknown"),
     }
-}
-
-/// A relation or other object a statement names.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
-pub struct Object {
-    /// Schema, if the text states one.
-    pub schema: Option<String>,
-    /// Name, folded as PostgreSQL folds it.
-    pub name: String,
-    /// Whether the statement changes it.
-    pub write: bool,
 }
 
 /// A COPY statement, as far as masking needs it.
@@ -173,18 +130,34 @@ pub enum Effect {
 /// One statement of a command text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
-    /// Its class.
-    pub class: Class,
+    /// What it does.
+    pub classes: ClassSet,
     /// `SELECT`, `CREATE TABLE`: the command tag's words.
     pub operation: String,
     /// Objects it names.
-    pub objects: Vec<Object>,
+    pub objects: Rc<[Object]>,
     /// Column names it refers to anywhere, folded, without duplicates.
     pub columns: Vec<String>,
     /// Whether it refers to whole rows: `*`, `t.*`, or a range variable used as a value.
     pub whole_rows: bool,
     /// What the session must do besides forwarding it.
     pub effect: Effect,
+    /// Settings it changes.
+    pub facts: Vec<Fact>,
+    /// Functions and settings that its classes come from.
+    pub causes: Vec<Cause>,
+}
+
+impl Statement {
+    fn act(&self) -> Act {
+        Act {
+            classes: self.classes,
+            operation: self.operation.clone().into(),
+            objects: Rc::clone(&self.objects),
+            facts: self.facts.clone(),
+            causes: self.causes.clone(),
+        }
+    }
 }
 
 /// A classified command text. Cached by text, so it holds nothing that a literal could change.
@@ -192,12 +165,23 @@ pub struct Statement {
 pub struct Classified {
     /// Statements in order; an empty text has none.
     pub statements: Vec<Statement>,
+    /// What they are to rules and records.
+    pub action: Action,
     /// Whether the text may hold a credential, so that the record needs redaction.
     pub secrets: bool,
-    /// Operations joined by `;`, for the record.
-    pub operation: String,
-    /// Class names, one per statement, for the record.
-    pub classes: Vec<&'static str>,
-    /// Objects of all statements, for the record.
-    pub objects: Vec<Object>,
+}
+
+impl Classified {
+    /// Of these statements; `secrets` tells whether their text may hold a credential.
+    pub fn new(statements: Vec<Statement>, secrets: bool) -> Classified {
+        let acts = statements.iter().map(Statement::act).collect();
+        Classified { action: Action::new(Protocol::Postgres, acts), statements, secrets }
+    }
+
+    /// Of something that is no text.
+    pub fn of(class: Class, operation: &'static str) -> Classified {
+        let acts = vec![Act::of(class, operation)];
+        let action = Action::new(Protocol::Postgres, acts);
+        Classified { statements: Vec::new(), action, secrets: false }
+    }
 }

@@ -64,7 +64,8 @@ pub(super) fn plan(
             Err(planned) => return planned,
         },
         Some(object) => {
-            let named = catalog.named(object.schema.as_deref(), &object.name);
+            let place = object.place();
+            let named = catalog.named(place.as_deref(), &object.name);
             match relation_columns(rules, catalog, copy, named.collect()) {
                 Ok(columns) => columns,
                 Err(planned) => return planned,

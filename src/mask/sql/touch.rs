@@ -63,11 +63,11 @@ fn one(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement) -> Touch 
 /// can still be moved to another column; the objects of a statement do not tell that apart from an
 /// ordinary UPDATE.
 pub(super) fn carries_off(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement) -> bool {
-    let outwards = match statement.class {
-        Class::CopyProgram | Class::CopyFile => true,
-        Class::Ddl => !SHAPE_ONLY.iter().any(|words| statement.operation.starts_with(words)),
-        _ => false,
-    };
+    let shape_only = || SHAPE_ONLY.iter().any(|words| statement.operation.starts_with(words));
+    let classes = statement.classes;
+    let outwards = classes.has(Class::CopyProgram)
+        || classes.has(Class::CopyFile)
+        || (classes.has(Class::Ddl) && !shape_only());
     let reads = |object: &Object| !object.write || outwards;
     let read: Vec<&Object> = statement.objects.iter().filter(|object| reads(object)).collect();
     let writes = outwards || statement.objects.iter().any(|object| object.write);
@@ -79,7 +79,8 @@ pub(super) fn carries_off(rules: &[ColumnRule], catalog: &Catalog, statement: &S
 
 /// Its rows come from text that the classifier did not see.
 fn is_opaque(statement: &Statement) -> bool {
-    matches!(statement.class, Class::Unknown | Class::Call | Class::FunctionCall)
+    let opaque = [Class::Unknown, Class::Call, Class::FunctionCall];
+    opaque.into_iter().any(|class| statement.classes.has(class))
         || matches!(statement.operation.as_str(), "FETCH" | "EXECUTE")
 }
 
@@ -91,7 +92,7 @@ fn relation(
     statement: &Statement,
 ) -> Touch {
     let mut known = false;
-    for relation in catalog.named(object.schema.as_deref(), &object.name) {
+    for relation in catalog.named(object.place().as_deref(), &object.name) {
         known = true;
         let Some(mask) = RelationMask::build(rules, catalog, relation) else {
             return Touch::Unknown;
@@ -106,7 +107,7 @@ fn relation(
 
 /// System relations are not in the catalog and hold no masked column.
 fn is_system_name(object: &Object) -> bool {
-    match object.schema.as_deref() {
+    match object.place().as_deref() {
         Some(schema) => matches!(schema, "pg_catalog" | "information_schema"),
         None => object.name.starts_with("pg_"),
     }

@@ -3,7 +3,7 @@
 //! In: verdicts, approvals, what the record says. Out: permits with receipts; refusals.
 //! Never: a permit for a command whose row the journal refused.
 
-use crate::decide::{Classified, HoldTerms, Permit, RuleName, Statement, Verdict};
+use crate::decide::{Action, Classified, HoldTerms, Permit, RuleName, Verdict};
 use crate::fault::{Fault, FaultKind, Limit, Refused};
 use crate::metrics;
 use crate::record::entry::{Command, Decision, Outcome, Params};
@@ -141,17 +141,12 @@ impl Ready {
         }
     }
 
-    pub(super) fn rule(
-        &self,
-        statements: &[Statement],
-        core: &mut Core,
-        stage: &Stage<'_>,
-    ) -> Ruling {
+    pub(super) fn rule(&self, action: &Action, core: &mut Core, stage: &Stage<'_>) -> Ruling {
         if let Some((Resolution::Refused(refusal), _)) = &self.resolved {
             return Ruling::Refuse(refusal.clone());
         }
         let who = self.link.who(core, stage);
-        let ruling = self.to_ruling(self.link.scope.decide(&who, statements));
+        let ruling = self.to_ruling(self.link.scope.decide(&who, action));
         core.end_decision(match ruling {
             Ruling::Go(..) => metrics::Verdict::Allow,
             Ruling::Refuse(_) => metrics::Verdict::Deny,
@@ -162,7 +157,7 @@ impl Ready {
 
     pub(super) fn to_ruling(&self, verdict: Verdict) -> Ruling {
         match verdict {
-            Verdict::Allow(permit, rule) => Ruling::Go(permit, rule),
+            Verdict::Allow(permit, matched) => Ruling::Go(permit, matched.rule()),
             Verdict::Hold(terms) => Ruling::Hold(terms),
             Verdict::Deny(reason) => Ruling::Refuse(Refusal {
                 sqlstate: "42501",
@@ -193,7 +188,7 @@ impl Ready {
         }
         let (permit, rule, approval, reserved) = match (ruling, self.take_grant()) {
             (Ruling::Hold(terms), Some((approved, seq))) => {
-                (approved.grant.permit(), terms.rule, Some(approved.id), Some(seq))
+                (approved.grant.permit(), terms.rule(), Some(approved.id), Some(seq))
             }
             (Ruling::Go(permit, rule), Some((approved, seq))) => {
                 (permit, rule, Some(approved.id), Some(seq))
@@ -299,9 +294,9 @@ pub(super) fn record_command(
     let command = Command {
         kind: facts.kind,
         text: facts.text,
-        operation: &facts.classified.operation,
-        classes: &facts.classified.classes,
-        objects: &facts.classified.objects,
+        operation: &facts.classified.action.operation,
+        classes: &facts.classified.action.classes,
+        objects: &facts.classified.action.objects,
         params: facts.params,
         statement: facts.statement,
         decision: ruled.decision,

@@ -116,7 +116,9 @@ impl Ready {
             b'N' | b'S' | b'A' => return self.asynchronous(tag, frame, core, stage),
             b'E' => return self.error(frame, core, stage),
             b'Z' => return self.ready_for_query(frame, core, stage),
-            _ if self.beliefs.is_skipping() => return Err(server_malformed(Malformed::MessageType)),
+            _ if self.beliefs.is_skipping() => {
+                return Err(server_malformed(Malformed::MessageType));
+            }
             _ => self.begin_answer(stage),
         }
         match tag {
@@ -550,8 +552,7 @@ impl Ready {
             if self.answer.seq() == Some(issued.seq) {
                 self.finish(outcome, core, stage)?;
             } else {
-                unanswered(issued.seq, outcome, (code, text), core, stage)
-                    .map_err(record_fault)?;
+                unanswered(issued.seq, outcome, (code, text), core, stage).map_err(record_fault)?;
             }
         }
         if self.beliefs.is_skipping() && matches!(self.flow, Flow::Settling(_)) {

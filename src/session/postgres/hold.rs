@@ -50,7 +50,7 @@ impl Ready {
         let ruled = Ruled {
             seq: held.seq,
             decision: Decision::Hold,
-            rule: &held.ask.terms.rule,
+            rule: &held.ask.terms.rule(),
             approval_id: Some(id),
         };
         let recorded = record_command(facts, &ruled, core, stage)
@@ -83,10 +83,11 @@ impl Ready {
             user: self.link.identity.user.clone(),
             target: self.link.target_name.clone(),
             role: self.link.role.clone(),
-            rule: ask.terms.rule.to_string(),
+            rule: ask.terms.rule().to_string(),
             text: String::from_utf8_lossy(shown).into_owned(),
-            approvers: ask.terms.approvers.clone(),
-            quorum: ask.terms.quorum,
+            approvers: ask.terms.approvers(),
+            quorum: ask.terms.quorum(),
+            parts: ask.parts(),
             requested_at_us: stage.now.wall_us,
             expires_at_us: ask.expires_at_us,
         }
@@ -204,7 +205,7 @@ impl Ready {
         };
         record_step(&held, ending.event, ("", ""), core, stage).map_err(record_fault)?;
         core.output(Output::AskClosed(held.ask.id, ending.event));
-        let rule = held.ask.terms.rule.clone();
+        let rule = held.ask.terms.rule();
         let hint = format!("Held by the rule \"{rule}\" of weir.");
         let refusal = Refusal { sqlstate: ending.sqlstate, message: ending.message, hint, rule };
         self.resolved = Some((Resolution::Refused(refusal), held.seq));
@@ -246,16 +247,20 @@ fn notice(ask: &Ask) -> Vec<u8> {
         severity: "NOTICE",
         sqlstate: "00000",
         message: &format!("weir holds this command for approval {id}"),
-        detail: &format!(
-            "Rule \"{}\" asks for {} of: {}.",
-            ask.terms.rule,
-            ask.terms.quorum,
-            ask.terms.approvers.join(", ")
-        ),
+        detail: &asked(&ask.terms),
         hint: "It goes on when approved; cancel it as any statement to give up.",
     };
     reply::notice(&mut bytes, &report);
     bytes
+}
+
+/// Who has to approve, by rule.
+fn asked(terms: &HoldTerms) -> String {
+    let parts = terms.parts.iter().map(|part| {
+        let approvers = part.approvers.join(", ");
+        format!("Rule \"{}\" asks for {} of: {approvers}.", part.rule, part.quorum)
+    });
+    parts.collect::<Vec<_>>().join(" ")
 }
 
 fn record_step(
@@ -272,7 +277,7 @@ fn record_step(
         event,
         approver,
         reason,
-        quorum: ask.terms.quorum,
+        quorum: ask.terms.quorum(),
         expires_at_us: ask.expires_at_us,
     };
     core.record(&Entry::Approval(approval), stage).map(drop)

@@ -478,7 +478,8 @@ impl Ready {
         if !self.has_room(core, stage) && self.server_framer.held() > limits::SMALL_BYTES_MAX {
             return Err(Fault::new(Side::Server, FaultKind::Limit(Limit::MessageBytes)));
         }
-        if matches!(self.share, Share::Replies) && self.beliefs.owed() < limits::PENDING_REPLIES_MAX {
+        if matches!(self.share, Share::Replies) && self.beliefs.owed() < limits::PENDING_REPLIES_MAX
+        {
             self.share = Share::Again(stage.now.mono_us);
         }
         self.interject(core);

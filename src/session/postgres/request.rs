@@ -13,8 +13,8 @@ use crate::record::entry::{Decision, Event, Params};
 use crate::session::postgres::state::{Issued, Portal, Prepared, Visible};
 use crate::wire::Side;
 use crate::wire::postgres::frame::Step;
-use crate::wire::postgres::message::{Bind, ClientMessage, Named, Parse, bind_names};
 use crate::wire::postgres::frame::run_of;
+use crate::wire::postgres::message::{Bind, ClientMessage, Named, Parse, bind_names};
 use crate::wire::postgres::reply::{self};
 
 use super::admit::{Facts, Refusal, Ruled, Ruling, record_command, refused_record};
@@ -241,7 +241,7 @@ impl Ready {
         let ruling = match copies {
             _ if unclear => Ruling::Refuse(Refusal::name()),
             Err(ref refusal) => Ruling::Refuse(refusal.clone()),
-            Ok(_) => self.rule(&classified.statements, core, stage),
+            Ok(_) => self.rule(&classified.action, core, stage),
         };
         let Some((permit, receipt, issued)) = self.admit(ruling, &facts, core, stage)? else {
             return Ok(());
@@ -293,7 +293,7 @@ impl Ready {
             let refusal = Refusal::limit(Limit::Statements);
             return self.deny(refusal, &facts, core, stage);
         }
-        let permit = match self.rule(&runs.statements, core, stage) {
+        let permit = match self.rule(&runs.action, core, stage) {
             Ruling::Go(permit, _) => permit,
             Ruling::Refuse(refusal) => {
                 return self.deny(refusal, &facts, core, stage);
@@ -344,7 +344,7 @@ impl Ready {
         let permit = match &approved {
             Some(approved) => approved.grant.permit(),
             None => {
-                let ruling = self.rule(&statement.classified.statements, core, stage);
+                let ruling = self.rule(&statement.classified.action, core, stage);
                 let types = statement.types.borrow();
                 let facts = execute_facts(&statement, Some((bind.values, &types)), frame);
                 match ruling {
@@ -388,7 +388,7 @@ impl Ready {
             self.settle_first(frame);
             return Ok(());
         };
-        let ruling = self.rule(&statement.classified.statements, core, stage);
+        let ruling = self.rule(&statement.classified.action, core, stage);
         let facts = execute_facts(&statement, None, frame);
         if !self.beliefs.has_portal_room(portal_name, 0) {
             return self.deny(Refusal::limit(Limit::Statements), &facts, core, stage);
@@ -404,7 +404,7 @@ impl Ready {
                     message: "a command with more than 1 MiB of values cannot be held".into(),
                     hint: "Send the values in smaller commands, or ask for a rule that allows it."
                         .into(),
-                    rule: terms.rule,
+                    rule: terms.rule(),
                 };
                 return self.deny(refusal, &facts, core, stage);
             }
@@ -441,7 +441,7 @@ impl Ready {
         let ruling = match (&copies, &portal.approved) {
             (Err(refusal), _) => Ruling::Refuse(refusal.clone()),
             (Ok(_), Some(approved)) => Ruling::Go(approved.grant.permit(), "".into()),
-            (Ok(_), None) => self.rule(&statement.classified.statements, core, stage),
+            (Ok(_), None) => self.rule(&statement.classified.action, core, stage),
         };
         let approval = portal.approved.as_ref().map(|approved| approved.id);
         let types = statement.types.borrow();
@@ -454,7 +454,7 @@ impl Ready {
             Ruling::Hold(terms) if self.resolved.is_none() => {
                 return self.hold(terms, &facts, core, stage);
             }
-            Ruling::Hold(terms) => (Permit::housekeeping("replaced below"), terms.rule),
+            Ruling::Hold(terms) => (Permit::housekeeping("replaced below"), terms.rule()),
         };
         let (permit, approval, reserved) = match self.take_grant() {
             Some((approved, seq)) => (approved.grant.permit(), Some(approved.id), Some(seq)),
@@ -538,6 +538,16 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
+        let waits = match named {
+            Named::Statement(name) => {
+                !name.is_empty() && matches!(self.beliefs.statement(name), Lookup::Unsettled)
+            }
+            Named::Portal(name) => self.waits_for_portal(name),
+        };
+        if waits {
+            self.settle_first(frame);
+            return Ok(());
+        }
         self.beliefs.sent(match named {
             Named::Statement(name) => Message::CloseStatement(name),
             Named::Portal(name) => Message::ClosePortal(name),
@@ -554,13 +564,7 @@ impl Ready {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let text = format!("function call {oid}");
-        let classified = Classified {
-            statements: Vec::new(),
-            secrets: false,
-            operation: "FUNCTION CALL".into(),
-            classes: vec![Class::FunctionCall.name()],
-            objects: Vec::new(),
-        };
+        let classified = Classified::of(Class::FunctionCall, "FUNCTION CALL");
         let facts = Facts {
             kind: "function-call",
             text: text.as_bytes(),
@@ -571,7 +575,7 @@ impl Ready {
         };
         let ruling = if self.link.view.is_empty() {
             let who = self.link.who(core, stage);
-            self.to_ruling(self.link.scope.decide_class(&who, Class::FunctionCall))
+            self.to_ruling(self.link.scope.decide(&who, &classified.action))
         } else {
             Ruling::Refuse(Refusal::mask(
                 "the result of a function call message cannot be masked".into(),
@@ -622,12 +626,7 @@ impl Ready {
     }
 
     /// Whether a COPY before it has to end before this message may follow; then it waits.
-    fn is_out_of_turn(
-        &mut self,
-        tag: u8,
-        frame: &[u8],
-        core: &mut Core,
-    ) -> Result<bool, Fault> {
+    fn is_out_of_turn(&mut self, tag: u8, frame: &[u8], core: &mut Core) -> Result<bool, Fault> {
         if !COMMAND_TAGS.contains(&tag) {
             return Ok(false);
         }
@@ -720,7 +719,7 @@ fn record_prepare(
 ) -> Result<(), Fault> {
     let attrs = serde_json::json!({
         "statement": &*statement.name,
-        "classes": statement.classified.classes,
+        "classes": statement.classified.action.classes,
     });
     let event = Event {
         event: "prepare",

@@ -294,6 +294,11 @@ const fn login(kind: Login) -> (&'static str, &'static str, &'static str) {
             "Somebody between the client and weir may have changed the list of mechanisms.",
         ),
         Login::Token(kind) => token(kind),
+        Login::Settings => (
+            "42501",
+            "no rule of weir allows you the settings you want to begin with",
+            "Leave out `role`, `search_path` and the like in the connection string or `options`.",
+        ),
         Login::TargetCredentials => (
             "28000",
             "the target refused weir's own credential",

@@ -124,10 +124,13 @@ impl Recent {
 
 /// Bytes that an entry keeps, roughly.
 fn cost(key: &[u8], classified: &Classified) -> usize {
-    let per_object = 2 * size_of::<super::super::Object>() + 32;
+    // Objects and operations stand in the action once more if there are several statements.
+    let per_object = 2 * size_of::<super::super::Object>() + 64;
     let statements = classified.statements.iter().map(|statement| {
         let columns: usize = statement.columns.iter().map(|column| column.len() + 32).sum();
-        size_of_val(statement) + columns + statement.objects.len() * per_object
+        let act = size_of::<super::super::Act>() + 2 * statement.operation.len();
+        let why = (statement.facts.len() + statement.causes.len()) * 2 * 64;
+        size_of_val(statement) + act + why + columns + statement.objects.len() * per_object
     });
     key.len() + size_of::<Classified>() + statements.sum::<usize>() + 64
 }

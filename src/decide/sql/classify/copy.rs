@@ -7,8 +7,9 @@ use pg_query::NodeEnum;
 use pg_query::protobuf::a_const::Val;
 use pg_query::protobuf::{CopyStmt, DefElem, Node};
 
-use super::super::{Class, Copy, CopyFormat, Effect, Object};
+use super::super::{Class, Copy, CopyFormat, Effect};
 use super::functions::changes_parsing;
+use crate::decide::Object;
 
 pub(super) fn copy(copy: &CopyStmt) -> (Class, Effect) {
     if copy.is_program {
@@ -18,10 +19,9 @@ pub(super) fn copy(copy: &CopyStmt) -> (Class, Effect) {
         return (Class::CopyFile, Effect::None);
     }
     let Some(format) = format(copy) else { return (Class::Unknown, Effect::None) };
-    let relation = copy.relation.as_ref().map(|relation| Object {
-        schema: (!relation.schemaname.is_empty()).then(|| relation.schemaname.clone()),
-        name: relation.relname.clone(),
-        write: copy.is_from,
+    let relation = copy.relation.as_ref().map(|relation| match relation.schemaname.as_str() {
+        "" => Object::bare(&*relation.relname, copy.is_from),
+        schema => Object::within(schema, &*relation.relname, copy.is_from),
     });
     let columns = copy.attlist.iter().filter_map(|name| match &name.node {
         Some(NodeEnum::String(name)) => Some(name.sval.clone()),

@@ -45,7 +45,7 @@ pub(super) struct References {
     /// The strongest of the functions called.
     pub(super) functions: Option<Class>,
     known_columns: HashSet<String>,
-    known_objects: HashSet<(Option<String>, String)>,
+    known_objects: HashSet<Object>,
     /// Column references of one part: columns, or rows.
     bare: HashSet<String>,
     /// Names that are rows.
@@ -174,13 +174,17 @@ impl References {
     }
 
     fn object(&mut self, schema: &str, name: &str, write: bool) {
-        let schema = (!schema.is_empty()).then(|| schema.to_owned());
-        let key = (schema.clone(), name.to_owned());
-        if self.known_objects.insert(key) {
-            self.objects.push(Object { schema, name: name.to_owned(), write });
+        let mut object = Object::bare(name, false);
+        if !schema.is_empty() {
+            object.namespace.push(schema.to_owned());
+        }
+        if self.known_objects.insert(object.clone()) {
+            self.objects.push(Object { write, ..object });
         } else if write {
-            let known = self.objects.iter_mut().find(|o| o.schema == schema && o.name == name);
-            known.into_iter().for_each(|object| object.write = true);
+            let same = |known: &&mut Object| {
+                known.namespace == object.namespace && known.name == object.name
+            };
+            self.objects.iter_mut().find(same).into_iter().for_each(|object| object.write = true);
         }
     }
 

@@ -30,12 +30,14 @@ pub fn replication(text: &[u8]) -> Option<Classified> {
     let word = text.get(..length)?;
     let command = COMMANDS.iter().find(|command| word.eq_ignore_ascii_case(command.as_bytes()))?;
     let statement = Statement {
-        class: Class::Replication,
+        classes: Class::Replication.only(),
         operation: (*command).to_owned(),
-        objects: Vec::new(),
+        objects: Vec::new().into(),
         columns: Vec::new(),
         whole_rows: true,
         effect: Effect::None,
+        facts: Vec::new(),
+        causes: Vec::new(),
     };
     Some(classified(vec![statement], false))
 }
@@ -48,7 +50,11 @@ mod tests {
     fn commands_of_the_walsender_are_told_from_sql() {
         let check = |text: &str, expect: Option<&str>| {
             let found = replication(text.as_bytes());
-            assert_eq!(found.as_ref().map(|found| found.operation.as_str()), expect, "{text}");
+            assert_eq!(
+                found.as_ref().map(|found| found.action.operation.as_str()),
+                expect,
+                "{text}"
+            );
         };
         check("IDENTIFY_SYSTEM", Some("IDENTIFY_SYSTEM"));
         check(" \n start_replication SLOT s PHYSICAL 0/0", Some("START_REPLICATION"));

@@ -10,11 +10,11 @@ use pg_query::protobuf::{
     VariableSetStmt,
 };
 
-use super::super::{Class, Effect, Statement};
-use super::{change, copy};
+use super::super::{Class, Effect, Object, Statement};
 use super::functions::{changes_parsing, is_role};
 use super::references::{References, stronger};
 use super::tree::Tree;
+use super::{change, copy};
 
 /// What the kind of a statement says, before looking inside.
 struct Kind {
@@ -69,12 +69,14 @@ fn finish(node: &NodeEnum, kind: Kind, references: References) -> Statement {
         (operation, _) => operation,
     };
     Statement {
-        class,
+        classes: class.only(),
         operation: operation.to_owned(),
-        objects: references.objects,
+        objects: references.objects.into(),
         columns: references.columns,
         whole_rows,
         effect,
+        facts: Vec::new(),
+        causes: Vec::new(),
     }
 }
 
@@ -115,9 +117,10 @@ fn explain(explain: &ExplainStmt) -> Option<Statement> {
         inner.effect = Effect::None;
     }
     if !analyze {
-        inner.class = Class::Read;
+        inner.classes = Class::Read.only();
         inner.effect = Effect::None;
-        inner.objects.iter_mut().for_each(|object| object.write = false);
+        let read = inner.objects.iter().map(|object| Object { write: false, ..object.clone() });
+        inner.objects = read.collect();
     }
     Some(inner)
 }
@@ -135,12 +138,14 @@ fn execute(node: &NodeEnum, execute: &ExecuteStmt) -> Option<Statement> {
     let references = References::of(&Tree::of(node)?, false);
     let plain = joined(Class::Read, references.queries, references.functions) == Class::Read;
     Some(Statement {
-        class: Class::Unknown,
+        classes: Class::Unknown.only(),
         operation: "EXECUTE".to_owned(),
-        objects: references.objects,
+        objects: references.objects.into(),
         columns: references.columns,
         whole_rows: true,
         effect: if plain { Effect::Execute(execute.name.clone()) } else { Effect::None },
+        facts: Vec::new(),
+        causes: Vec::new(),
     })
 }
 

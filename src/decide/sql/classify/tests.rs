@@ -2,6 +2,7 @@ use proptest::prelude::*;
 
 use super::*;
 use crate::decide::{Copy, CopyFormat, Object};
+use crate::wire::Protocol;
 
 fn one(text: &str) -> Statement {
     let classified = classify_uncached(text.as_bytes());
@@ -12,7 +13,8 @@ fn one(text: &str) -> Statement {
 /// Class and operation.
 fn check(text: &str, class: Class, operation: &str) {
     let statement = one(text);
-    assert_eq!((statement.class, statement.operation.as_str()), (class, operation), "{text}");
+    let classes: Vec<_> = statement.classes.names(Protocol::Postgres).collect();
+    assert_eq!((classes, statement.operation.as_str()), (vec![class.name()], operation), "{text}");
 }
 
 #[test]
@@ -248,7 +250,7 @@ fn copy_statements() {
         assert_eq!(one(&statement).effect, Effect::None, "{statement}");
     }
     let columns = one("COPY s.t (a, \"B\") TO STDOUT");
-    let relation = Object { schema: Some("s".to_owned()), name: "t".to_owned(), write: false };
+    let relation = Object::within("s", "t", false);
     let Effect::Copy(Copy { relation: named, columns: list, .. }) = &columns.effect else {
         panic!("{columns:?}")
     };
@@ -270,21 +272,21 @@ fn text_that_is_not_understood() {
     for text in texts.into_iter().chain([long.as_str(), &long_escape, &unions, &sums]) {
         let statement = one(text);
         let shown = text.get(..20).unwrap_or(text);
-        assert_eq!(statement.class, Class::Unknown, "{shown}");
+        assert_eq!(statement.classes, Class::Unknown.only(), "{shown}");
         assert!(statement.whole_rows, "{shown}");
     }
     // Parentheses leave nothing in the tree: whether they pass is up to the parser's stack.
-    let class = one(&deep_parens).class;
-    assert!(matches!(class, Class::Read | Class::Unknown), "{class:?}");
+    let classes = one(&deep_parens).classes;
+    assert!(classes.is_only(Class::Read) || classes.is_only(Class::Unknown), "{classes:?}");
     for bytes in [&b"SELECT '\xff'"[..], b"SELECT 1\0", b"\0"] {
         let classified = classify_uncached(bytes);
-        assert_eq!(classified.classes, ["unknown"], "{bytes:?}");
+        assert_eq!(classified.action.classes, ["unknown"], "{bytes:?}");
     }
 }
 
 #[test]
 fn texts_of_very_many_tokens_are_not_parsed() {
-    let class = |text: String| classify_uncached(text.as_bytes()).classes;
+    let class = |text: String| classify_uncached(text.as_bytes()).action.classes;
     let values = |count: usize| format!("SELECT 1{}", ",1".repeat(count));
     assert_eq!(class(values(1_000)), ["read"]);
     assert_eq!(class(values(limits::PARSED_TOKENS_MAX / 2 + 1)), ["unknown"]);
@@ -307,11 +309,11 @@ fn large_literals_are_no_reason_not_to_read_a_text() {
         (format!("SELECT set_config('role', '{large}', true) FROM files"), Class::Unknown),
     ] {
         let statement = one(&text);
-        assert_eq!(statement.class, class, "{}", &text[..30]);
+        assert_eq!(statement.classes, class.only(), "{}", &text[..30]);
         let cached = Classifier::new().classify(text.as_bytes());
         assert_eq!(cached.statements, [statement]);
         if class != Class::Unknown {
-            assert_eq!(cached.objects.len(), 1);
+            assert_eq!(cached.action.objects.len(), 1);
         }
     }
 }
@@ -319,9 +321,9 @@ fn large_literals_are_no_reason_not_to_read_a_text() {
 #[test]
 fn several_statements_and_none() {
     let classified = classify_uncached(b"BEGIN; DELETE FROM t; ; COMMIT;");
-    assert_eq!(classified.classes, ["transaction", "unbounded-write", "transaction"]);
-    assert_eq!(classified.operation, "BEGIN;DELETE;COMMIT");
-    assert_eq!(classified.objects.len(), 1);
+    assert_eq!(classified.action.classes, ["transaction", "unbounded-write", "transaction"]);
+    assert_eq!(classified.action.operation, "BEGIN;DELETE;COMMIT");
+    assert_eq!(classified.action.objects.len(), 1);
     for empty in ["", "  ", ";;", "-- x", "/* x */"] {
         assert!(classify_uncached(empty.as_bytes()).statements.is_empty(), "{empty}");
     }
@@ -332,11 +334,7 @@ fn objects(text: &str) -> String {
     let mut shown: Vec<String> = one(text)
         .objects
         .iter()
-        .map(|object| {
-            let schema =
-                object.schema.as_ref().map_or(String::new(), |schema| format!("{schema}."));
-            format!("{schema}{}{}", object.name, if object.write { "!" } else { "" })
-        })
+        .map(|object| format!("{}{}", object.path(), if object.write { "!" } else { "" }))
         .collect();
     shown.sort();
     shown.join(" ")
@@ -487,7 +485,7 @@ fn texts_that_differ_in_literals_are_parsed_once() {
     let exact = classifier.classify(b"SET a = 1");
     assert!(Rc::ptr_eq(&exact, &classifier.classify(b"SET a = 1")));
     assert!(!Rc::ptr_eq(&exact, &classifier.classify(b"SET a = 2")));
-    assert_eq!(classifier.classify(b"SET a = 1").classes, ["session"]);
+    assert_eq!(classifier.classify(b"SET a = 1").action.classes, ["session"]);
 }
 
 #[test]
@@ -498,10 +496,10 @@ fn a_classifier_works_on_several_threads() {
                 let mut classifier = Classifier::new();
                 for index in 0..200 {
                     let text = format!("SELECT c{thread}, c{index} FROM t{index} WHERE");
-                    assert_eq!(classifier.classify(text.as_bytes()).classes, ["unknown"]);
+                    assert_eq!(classifier.classify(text.as_bytes()).action.classes, ["unknown"]);
                     let text = format!("SELECT c{thread} FROM t{index}");
                     let classified = classifier.classify(text.as_bytes());
-                    assert_eq!(classified.objects[0].name, format!("t{index}"));
+                    assert_eq!(classified.action.objects[0].name, format!("t{index}"));
                 }
             })
         })

@@ -38,7 +38,8 @@ fn csv() -> CopyFormat {
 fn planned(relation: Option<&str>, columns: &[&str], format: CopyFormat) -> CopyPlanned {
     let object = |name: &str| {
         let (schema, name) = name.split_once('.').map_or((None, name), |(s, n)| (Some(s), n));
-        Object { schema: schema.map(str::to_owned), name: name.to_owned(), write: false }
+        let namespace = schema.map(str::to_owned).into_iter().collect();
+        Object { namespace, name: name.to_owned(), write: false }
     };
     let copy = Copy {
         from_client: false,
@@ -47,12 +48,14 @@ fn planned(relation: Option<&str>, columns: &[&str], format: CopyFormat) -> Copy
         format,
     };
     let statement = Statement {
-        class: Class::Read,
+        classes: Class::Read.only(),
         operation: "COPY".into(),
-        objects: vec![object(relation.unwrap_or("people"))],
+        objects: [object(relation.unwrap_or("people"))].into(),
         columns: columns.iter().map(|name| (*name).to_owned()).collect(),
         whole_rows: false,
         effect: Effect::Copy(copy.clone()),
+        facts: Vec::new(),
+        causes: Vec::new(),
     };
     let rules = [ColumnRule::compile("*.*.ssn", Operator::Partial)];
     let detectors = Detectors::new([(Detector::Email, Operator::Redact)]);

@@ -64,14 +64,16 @@ fn field(table_oid: u32, attnum: i16, type_oid: u32) -> Field<'static> {
 }
 
 fn statement(objects: &[&str], columns: &[&str], whole_rows: bool) -> Statement {
-    let object = |name: &&str| Object { schema: None, name: (*name).into(), write: false };
+    let object = |name: &&str| Object::bare(*name, false);
     Statement {
-        class: Class::Read,
+        classes: Class::Read.only(),
         operation: "SELECT".into(),
         objects: objects.iter().map(object).collect(),
         columns: columns.iter().map(|name| (*name).into()).collect(),
         whole_rows,
         effect: Effect::None,
+        facts: Vec::new(),
+        causes: Vec::new(),
     }
 }
 
@@ -155,7 +157,7 @@ fn the_statements_witness() {
         (Class::FunctionCall, ""),
     ] {
         let mut opaque = statement(&[], &[], false);
-        opaque.class = class;
+        opaque.classes = class.only();
         opaque.operation = operation.into();
         check(expression, Some(&[opaque]), Ok(Some("***")));
     }
@@ -228,12 +230,9 @@ fn texts_are_scanned() {
 fn masked_columns_are_not_carried_off() {
     let check = |class: Class, writes: &[&str], reads: &[&str], column: &str, expect: bool| {
         let mut statement = statement(reads, &[column], false);
-        statement.class = class;
-        statement.objects.extend(writes.iter().map(|name| Object {
-            schema: None,
-            name: (*name).into(),
-            write: true,
-        }));
+        statement.classes = class.only();
+        let written = writes.iter().map(|name| Object::bare(*name, true));
+        statement.objects = statement.objects.iter().cloned().chain(written).collect();
         let refused = view().carries_off(Some(&catalog()), &[statement]).is_some();
         assert_eq!(refused, expect, "{class:?} {writes:?} {reads:?} {column}");
     };
@@ -243,7 +242,7 @@ fn masked_columns_are_not_carried_off() {
     check(Class::Write, &["people"], &["orders"], "ssn", false);
     check(Class::Ddl, &["copy"], &["people"], "ssn", true);
     let mut index = statement(&["people"], &["ssn"], false);
-    (index.class, index.operation) = (Class::Ddl, "CREATE INDEX".into());
+    (index.classes, index.operation) = (Class::Ddl.only(), "CREATE INDEX".into());
     assert!(view().carries_off(Some(&catalog()), &[index]).is_none());
     check(Class::CopyProgram, &[], &["people"], "ssn", true);
     check(Class::CopyFile, &["people"], &[], "ssn", true);

@@ -150,7 +150,7 @@ impl Beliefs {
             self.due.remove(doubt);
         }
         // Answered, it has ended the failed pipeline.
-        self.skipping = false;
+        (self.skipping, self.skip_ends) = (false, false);
         Some(self.oldest_epoch())
     }
 }

@@ -51,9 +51,7 @@ impl Beliefs {
                 Effect::Execute(name) => self.executed(name, &statements),
                 Effect::Fetch(name) => self.fetched(name, &statements),
                 Effect::Prepare(name) => settled(&self.statement(name.as_bytes())),
-                Effect::Declare { name, .. } => {
-                    settled(&self.portal(name.as_bytes()))
-                }
+                Effect::Declare { name, .. } => settled(&self.portal(name.as_bytes())),
                 _ => Found::Nothing,
             };
             statements.push(match found {
@@ -62,12 +60,7 @@ impl Beliefs {
                 Found::Unsettled => return Resolved::Unsettled,
             });
         }
-        let resolved = Classified {
-            classes: statements.iter().map(|s| s.class.name()).collect(),
-            objects: statements.iter().flat_map(|s| s.objects.iter().cloned()).collect(),
-            statements,
-            ..(**classified).clone()
-        };
+        let resolved = Classified::new(statements, classified.secrets);
         Resolved::Is(Rc::new(resolved))
     }
 
@@ -91,7 +84,9 @@ impl Beliefs {
         };
         match statement {
             // It stands for yet another name, which may have changed since.
-            Some(statement) if refers(statement) => Found::Nothing,
+            Some(statement) if refers(statement) => {
+                Found::Is(doubted(&inner(statement, "EXECUTE")))
+            }
             Some(statement) if suspect => Found::Is(doubted(statement)),
             Some(statement) => Found::Is(statement.clone()),
             None => Found::Nothing,
@@ -127,7 +122,10 @@ impl Beliefs {
     }
 
     /// Execute: what it changes of names holds for the rest of its pipeline, if that is run.
-    pub(super) fn execution_sent(&mut self, portal: &PortalRef) -> Option<Box<Change<crate::mask::Plan>>> {
+    pub(super) fn execution_sent(
+        &mut self,
+        portal: &PortalRef,
+    ) -> Option<Box<Change<crate::mask::Plan>>> {
         let prepared = portal.statement.as_ref()?;
         // A Parse of several statements fails (postgres.c, `exec_parse_message`).
         let statement = only(&prepared.classified)?;
@@ -255,6 +253,7 @@ impl Beliefs {
                 let name = name.as_bytes();
                 if self.has_statement_room(name, meaning.text.len()) {
                     let _for_good = self.statements.set(name, meaning, epoch);
+                    self.statements.date(name, ticks.0);
                 } else {
                     let _for_good = self.statements.close(name, epoch);
                 }
@@ -263,6 +262,7 @@ impl Beliefs {
                 let name = name.as_bytes();
                 if self.has_portal_room(name, 0) {
                     let _for_good = self.portals.set(name, cursor(meaning, *hold), epoch);
+                    self.portals.date(name, ticks.1);
                 } else {
                     let _for_good = self.portals.close(name, epoch);
                 }
@@ -309,9 +309,11 @@ impl Beliefs {
 const NOT_RUN: [&[u8]; 8] =
     [b"25P02", b"26000", b"42P05", b"42601", b"25001", b"34000", b"42P03", b"25P01"];
 
-/// DO, and what is not understood. Functions of the database are its owner's code.
+/// DO, and what is not understood. Functions of the database are its owner's code, and what EXECUTE
+/// runs can be a query only.
 fn is_unreadable(statement: &Statement) -> bool {
-    statement.class == Class::Unknown || statement.operation == "DO"
+    let executes = matches!(statement.effect, Effect::Execute(_));
+    statement.operation == "DO" || statement.classes.has(Class::Unknown) && !executes
 }
 
 fn refers(statement: &Statement) -> bool {
@@ -371,25 +373,23 @@ pub fn doubt(prepared: &StatementRef) -> StatementRef {
         prepared.classified.statements.iter().map(doubted).collect();
     if statements.is_empty() {
         statements.push(Statement {
-            class: Class::Unknown,
+            classes: Class::Unknown.only(),
             operation: "UNKNOWN".to_owned(),
-            objects: Vec::new(),
+            objects: Rc::default(),
             columns: Vec::new(),
             whole_rows: true,
             effect: Effect::None,
+            facts: Vec::new(),
+            causes: Vec::new(),
         });
     }
-    let classified = Classified {
-        classes: statements.iter().map(|statement| statement.class.name()).collect(),
-        statements,
-        ..(*prepared.classified).clone()
-    };
-    Rc::new(Prepared { classified: Rc::new(classified), ..prepared.copy() })
+    let classified = Rc::new(Classified::new(statements, prepared.classified.secrets));
+    Rc::new(Prepared { classified, ..prepared.copy() })
 }
 
 /// A statement that may be another one by now.
 fn doubted(statement: &Statement) -> Statement {
-    Statement { class: Class::Unknown, whole_rows: true, ..statement.clone() }
+    Statement { classes: Class::Unknown.only(), whole_rows: true, ..statement.clone() }
 }
 
 fn named(statement: &Statement, text: &Rc<[u8]>, name: &str) -> StatementRef {
@@ -397,13 +397,7 @@ fn named(statement: &Statement, text: &Rc<[u8]>, name: &str) -> StatementRef {
     Rc::new(Prepared {
         name: name.into(),
         text: Rc::clone(text),
-        classified: Rc::new(Classified {
-            secrets: false,
-            operation: statement.operation.clone(),
-            classes: vec![statement.class.name()],
-            objects: statement.objects.clone(),
-            statements: vec![statement],
-        }),
+        classified: Rc::new(Classified::new(vec![statement], false)),
         types: Vec::new().into(),
         recorded: true.into(),
     })

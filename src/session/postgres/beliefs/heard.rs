@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use crate::decide::{Class, Classified, Effect};
+use crate::decide::{Class, Classified, Effect, Statement};
 use crate::session::postgres::state::{Epoch, Expect, Issued, Visible};
 
 use super::{Beliefs, Contradiction, Due, Masker, PortalRef, StatementRef};
@@ -151,9 +151,7 @@ impl Beliefs {
             | (Answer::Closed, Some(Expect::CloseStatement(_) | Expect::ClosePortal(_)))
             | (
                 Answer::NoData | Answer::Description,
-                Some(
-                    Expect::DescribeStatement(_) | Expect::DescribePortal(_, Visible::Shown),
-                ),
+                Some(Expect::DescribeStatement(_) | Expect::DescribePortal(_, Visible::Shown)),
             ) => Meaning::Answered(Visible::Shown),
             (Answer::NoData | Answer::Description, Some(Expect::DescribePortal(..))) => {
                 Meaning::Answered(Visible::Hidden)
@@ -241,8 +239,9 @@ impl Beliefs {
         let at = (place, running.epoch, running.ticks);
         let classified = Rc::clone(classified);
         // What is not understood, and commands of replication, may say this more than once.
-        let counted = |class| !matches!(class, Class::Unknown | Class::Replication);
-        let countable = classified.statements.iter().all(|statement| counted(statement.class));
+        let uncounted =
+            |it: &Statement| it.classes.has(Class::Unknown) || it.classes.has(Class::Replication);
+        let countable = !classified.statements.iter().any(uncounted);
         if countable && place >= classified.statements.len() {
             return Err(Contradiction::Count);
         }
@@ -331,7 +330,7 @@ impl Beliefs {
             match due {
                 Expect::Sync(epoch) => {
                     self.due.push_front(Expect::Sync(epoch));
-                    self.skipping = false;
+                    (self.skipping, self.skip_ends) = (false, false);
                     break;
                 }
                 Expect::ParseComplete(undo) | Expect::CloseStatement(undo) => {

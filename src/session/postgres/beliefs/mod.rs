@@ -27,14 +27,12 @@ mod tests;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::decide::{Classified, Effect, Statement};
+use crate::decide::{Class, Classified, Effect, Statement};
 use crate::fault::{Fault, FaultKind, Malformed};
 use crate::limits;
 use crate::mask::Plan;
 use crate::mask::sql::copy::CopyMasker;
-use crate::session::postgres::state::{
-    Epoch, Expect, Issued, Portal, Prepared, Visible,
-};
+use crate::session::postgres::state::{Epoch, Expect, Issued, Portal, Prepared, Visible};
 use crate::wire::Side;
 
 pub use copy_in::Turn;
@@ -127,8 +125,10 @@ pub struct Beliefs {
     epoch: Epoch,
     /// Pipelines up to this one are answered.
     settled: Option<Epoch>,
-    /// The target skips what it reads up to the next Sync, and no Sync was sent to it yet.
+    /// The target skips what it reads up to the next Sync, and had read none when it last spoke.
     skipping: bool,
+    /// The Sync that ends this was sent.
+    skip_ends: bool,
     /// The client's Syncs are COPY data: the target copies in and the client has not ended that.
     copy_in: bool,
     /// The target copies in and has not said how that ended.
@@ -152,6 +152,7 @@ impl Beliefs {
             epoch: 0,
             settled: None,
             skipping: false,
+            skip_ends: false,
             copy_in: false,
             copying: false,
             transaction: b'I',
@@ -163,7 +164,7 @@ impl Beliefs {
     /// the answer would come behind the Sync, which comes behind the message.
     pub fn statement(&self, name: &[u8]) -> Lookup<'_, StatementRef> {
         match self.statements.get(name, self.epoch) {
-            Lookup::Unsettled if self.skipping => Lookup::Absent,
+            Lookup::Unsettled if self.is_skipped() => Lookup::Absent,
             found => found,
         }
     }
@@ -171,7 +172,7 @@ impl Beliefs {
     /// What a portal's name means to the next message.
     pub fn portal(&self, name: &[u8]) -> Lookup<'_, PortalRef> {
         match self.portals.get(name, self.epoch) {
-            Lookup::Unsettled if self.skipping => Lookup::Absent,
+            Lookup::Unsettled if self.is_skipped() => Lookup::Absent,
             found => found,
         }
     }
@@ -179,7 +180,7 @@ impl Beliefs {
     /// How a text would be read that is the next message.
     pub fn reads(&mut self, text: &[u8]) -> Reads {
         match self.reading.reads(text, self.epoch, self.settled) {
-            Reads::Unsettled if self.skipping => Reads::Otherwise,
+            Reads::Unsettled if self.is_skipped() => Reads::Otherwise,
             reads => reads,
         }
     }
@@ -226,6 +227,11 @@ impl Beliefs {
         self.skipping
     }
 
+    /// The next message is skipped by the target.
+    fn is_skipped(&self) -> bool {
+        self.skipping && !self.skip_ends
+    }
+
     /// Whether what the client sends now is COPY data, if it looks like a Sync.
     pub fn copies_in(&self) -> bool {
         self.copy_in
@@ -261,7 +267,10 @@ impl Beliefs {
                 self.epoch += 1;
                 Expect::FunctionCall(issued)
             }
-            Message::Sync => return self.sync_sent(),
+            Message::Sync => {
+                self.skip_ends = self.skipping;
+                return self.sync_sent();
+            }
             Message::CopyEnd => return self.copy_data_ended(),
             Message::RefusedInPipeline(seq, error) => Expect::Refused { seq, error },
             Message::RefusedSimple(seq, error) => {
@@ -287,8 +296,8 @@ impl Beliefs {
         }
     }
 
-    /// The names that weir believes the target has, with their texts: for tests that ask the target.
-    #[cfg(test)]
+    /// The names that weir believes the target has, statements with their texts: for whoever wants
+    /// to compare them with what the target says.
     pub fn believed(&self) -> (Vec<(String, String)>, Vec<String>) {
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
         let named = |(name, it): (&[u8], &StatementRef)| (text(name), text(&it.text));
@@ -315,27 +324,31 @@ impl Due {
 /// Whether running a statement may change the settings that texts are read by: what weir cannot
 /// look into may.
 fn may_change_reading(statement: &Statement, may_return: bool) -> bool {
-    use crate::decide::Class;
-    match (statement.class, &statement.effect) {
-        (Class::Unknown | Class::Call | Class::FunctionCall, _)
-        | (_, Effect::Reset | Effect::Discard) => true,
-        (_, Effect::EndTransaction) => may_return,
-        // Set by their own statement they were judged by it; set by a function, they are hidden in
-        // a query.
-        (Class::Session | Class::SetRole, _) => statement.operation != "SET" && !is_plain(statement),
-        (Class::Transaction, _) => may_return,
-        _ => false,
+    let has = |class: Class| statement.classes.has(class);
+    // Set by their own statement they were judged by it; set by a function, they are hidden in a
+    // query.
+    let sets = has(Class::Session) || has(Class::SetRole);
+    match &statement.effect {
+        Effect::Reset | Effect::Discard => true,
+        Effect::EndTransaction => may_return,
+        _ if has(Class::Unknown) || has(Class::Call) || has(Class::FunctionCall) => true,
+        _ if has(Class::Transaction) => may_return,
+        _ => sets && !PLAIN.contains(&statement.operation.as_str()),
     }
 }
 
-/// Statements of class `session` that set nothing.
-fn is_plain(statement: &Statement) -> bool {
-    matches!(
-        statement.operation.as_str(),
-        "RESET" | "SHOW" | "DISCARD" | "LISTEN" | "UNLISTEN" | "NOTIFY" | "CLOSE CURSOR"
-            | "DEALLOCATE"
-    )
-}
+/// Statements of class `session` that change neither setting, or were judged by the value.
+const PLAIN: [&str; 9] = [
+    "SET",
+    "RESET",
+    "SHOW",
+    "DISCARD",
+    "LISTEN",
+    "UNLISTEN",
+    "NOTIFY",
+    "CLOSE CURSOR",
+    "DEALLOCATE",
+];
 
 /// The longest name that PostgreSQL keeps whole (pg_config_manual.h, `NAMEDATALEN`; dynahash.c takes
 /// the first 63 bytes of a longer one for statements and portals).

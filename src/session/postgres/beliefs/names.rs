@@ -158,12 +158,20 @@ impl<T: Meaning> Names<T> {
         self.change(name, Some(value), now)
     }
 
+    /// What `name` means now it means since `tick`.
+    pub fn date(&mut self, name: &[u8], tick: Tick) {
+        if let Some(slot) = self.slots.get_mut(name) {
+            slot.tick = tick;
+        }
+    }
+
     /// Takes the meaning of `name` away, if it has or may have one. Names that were never given
     /// leave no trace, however many of them a client closes.
     pub fn close(&mut self, name: &[u8], now: Epoch) -> Option<Undo<T>> {
-        self.slots.get(name).is_some_and(|slot| slot.value.is_some() || slot.epoch != now).then(
-            || self.remove(name, now),
-        )
+        self.slots
+            .get(name)
+            .is_some_and(|slot| slot.value.is_some() || slot.epoch != now)
+            .then(|| self.remove(name, now))
     }
 
     /// Takes the meaning of `name` away, whatever it is.
@@ -215,8 +223,8 @@ impl<T: Meaning> Names<T> {
     /// Whether nothing has ended what the slot says.
     fn lives(&self, slot: &Slot<T>) -> bool {
         let outlives = slot.value.as_ref().is_some_and(Meaning::outlives);
-        let in_transaction = slot.tick > self.ended && self.over.is_none_or(|o| o < slot.epoch);
-        slot.tick > self.wiped && (outlives || in_transaction)
+        let in_transaction = slot.tick >= self.ended && self.over.is_none_or(|o| o < slot.epoch);
+        slot.tick >= self.wiped && (outlives || in_transaction)
     }
 
     /// The pipelines up to `epoch` are answered.
@@ -246,9 +254,8 @@ impl<T: Meaning> Names<T> {
     /// A transaction has ended, and with it what was made before `tick` and does not outlive it.
     pub fn end(&mut self, tick: Tick) {
         self.ended = self.ended.max(tick);
-        self.slots.retain(|slot| {
-            slot.tick > tick || slot.value.as_ref().is_some_and(Meaning::outlives)
-        });
+        self.slots
+            .retain(|slot| slot.tick > tick || slot.value.as_ref().is_some_and(Meaning::outlives));
     }
 
     /// The transactions of the pipelines up to `epoch` are over.

@@ -78,6 +78,12 @@ pub fn settings<'p>(params: impl Iterator<Item = (&'p [u8], &'p [u8])>) -> Vec<S
     settings
 }
 
+/// Settings as JSON, for the record.
+pub fn json(settings: &[&Setting]) -> String {
+    let pairs = settings.iter().map(|it| serde_json::json!([it.name, it.value]));
+    serde_json::Value::Array(pairs.collect()).to_string()
+}
+
 /// The words of `options` (postinit.c, `pg_split_opts`): blanks separate them, a backslash takes the
 /// next character as it is.
 fn words(options: &str) -> Vec<String> {
@@ -137,17 +143,13 @@ mod tests {
         check("", &[]);
         check("  ", &[]);
         check("-c geqo=off", &[("geqo", "off", None)]);
-        check("-cgeqo=off --search-path=evil,public", &[
-            ("geqo", "off", None),
-            ("search_path", "evil,public", session),
-        ]);
+        check(
+            "-cgeqo=off --search-path=evil,public",
+            &[("geqo", "off", None), ("search_path", "evil,public", session)],
+        );
         check("-c role=boss", &[("role", "boss", Some(Class::SetRole))]);
         check("-c ROLE=boss", &[("ROLE", "boss", Some(Class::SetRole))]);
-        check("--session-authorization=x", &[(
-            "session_authorization",
-            "x",
-            Some(Class::SetRole),
-        )]);
+        check("--session-authorization=x", &[("session_authorization", "x", Some(Class::SetRole))]);
         check("-c\\ role=boss", &[(" role", "boss", session)]);
         check("-c search_path=a\\ b\\\\", &[("search_path", "a b\\", session)]);
         check("-c work_mem=1=2", &[("work_mem", "1=2", session)]);

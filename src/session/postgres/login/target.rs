@@ -17,9 +17,9 @@ use crate::wire::postgres::message::{
 use crate::wire::postgres::reply;
 use crate::wire::reader::Reader;
 
-use super::super::ready::{Link, Ready, TERMINATE};
 use super::super::beliefs::reading::Reading;
 use super::super::beliefs::startup;
+use super::super::ready::{Link, Ready, TERMINATE};
 use super::{CLIENT, Contact, Login, Progress, Replication, SERVER, State, Visitor, malformed};
 use crate::session::desk::TlsFacts;
 use crate::session::postgres::TARGET;

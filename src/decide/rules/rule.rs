@@ -1,0 +1,201 @@
+//! One rule: what it matches.
+//!
+//! In: who asks, an act. Out: the classes for which the rule speaks, or why it does not.
+//! Never: an allocation: this runs for every command.
+
+use std::rc::Rc;
+
+use super::super::{Act, ClassSet, FactKind, HoldPart, Reading, RuleName};
+use super::Who;
+use super::pattern::{self, NetworkMask, Touch};
+use crate::config::settings::{self, RuleSpec};
+use crate::identify::glob::glob_bytes;
+use crate::wire::Protocol;
+
+/// A compiled rule.
+#[derive(Debug)]
+pub(super) struct Rule {
+    pub(super) name: RuleName,
+    users: Vec<String>,
+    groups: Vec<String>,
+    targets: Vec<String>,
+    roles: Vec<String>,
+    sources: Vec<NetworkMask>,
+    commands: [ClassSet; Protocol::ALL.len()],
+    /// Classes that it allows without naming them.
+    follows: [ClassSet; Protocol::ALL.len()],
+    touches: Vec<Touch>,
+    facts: Vec<(FactKind, Vec<String>)>,
+    minutes_utc: Option<(u16, u16)>,
+    pub(super) then: Effect,
+}
+
+/// What a rule does. Terms are shared: a verdict is made per command.
+#[derive(Debug)]
+pub(super) enum Effect {
+    Allow,
+    Deny(Option<String>),
+    Hold(Rc<HoldPart>),
+}
+
+/// The part of a rule that does not match.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Miss {
+    User,
+    Group,
+    Target,
+    Role,
+    Source,
+    Class,
+    Touches,
+    Fact(FactKind),
+    Hours,
+}
+
+impl Rule {
+    pub(super) fn compile(spec: &RuleSpec) -> Rule {
+        let name: RuleName = spec.name.as_str().into();
+        let then = match &spec.then {
+            settings::Effect::Allow => Effect::Allow,
+            settings::Effect::Deny(message) => Effect::Deny(message.clone()),
+            settings::Effect::Hold { approvers, quorum, timeout_us } => {
+                Effect::Hold(Rc::new(HoldPart {
+                    rule: Rc::clone(&name),
+                    approvers: approvers.clone(),
+                    quorum: (*quorum).max(1),
+                    timeout_us: *timeout_us,
+                }))
+            }
+        };
+        let allows = matches!(then, Effect::Allow);
+        let commands = Protocol::ALL.map(|protocol| match spec.commands.is_empty() {
+            false => spec.commands.of(protocol),
+            true if allows => ClassSet::all(protocol).without(ClassSet::to_be_named(protocol)),
+            true => ClassSet::all(protocol),
+        });
+        let facts: Vec<_> =
+            spec.facts.iter().filter(|(_, values)| !values.is_empty()).cloned().collect();
+        let speaks_of = |protocol: Protocol| {
+            let commands = commands.get(protocol as usize).copied().unwrap_or_default();
+            !commands.is_empty() && facts.iter().all(|(kind, _)| kind.is_of(protocol))
+        };
+        let follows = Protocol::ALL.map(|protocol| match allows && speaks_of(protocol) {
+            true => ClassSet::following(protocol),
+            false => ClassSet::NONE,
+        });
+        Rule {
+            name,
+            users: spec.users.clone(),
+            groups: spec.groups.clone(),
+            targets: spec.targets.clone(),
+            roles: spec.roles.clone(),
+            sources: spec.sources.iter().map(NetworkMask::new).collect(),
+            touches: spec.touches.iter().map(|pattern| Touch::new(pattern)).collect(),
+            minutes_utc: spec.minutes_utc,
+            commands,
+            follows,
+            facts,
+            then,
+        }
+    }
+
+    /// Why the rule is not for this session; `None` if it is.
+    pub(super) fn mismatch(&self, who: &Who<'_>) -> Option<Miss> {
+        let names = |list: &[String], name: &str| list.is_empty() || list.iter().any(|n| n == name);
+        if !names(&self.users, &who.identity.user) {
+            return Some(Miss::User);
+        }
+        let member = |group: &String| who.identity.groups.contains(group);
+        if !self.groups.is_empty() && !self.groups.iter().any(member) {
+            return Some(Miss::Group);
+        }
+        if !names(&self.targets, who.target) {
+            return Some(Miss::Target);
+        }
+        if !names(&self.roles, who.role) {
+            return Some(Miss::Role);
+        }
+        let within = |network: &NetworkMask| network.contains(who.source);
+        if !self.sources.is_empty() && !self.sources.iter().any(within) {
+            return Some(Miss::Source);
+        }
+        None
+    }
+
+    /// The classes of an act for which a rule of the session speaks, or why it does not.
+    pub(super) fn matches(
+        &self,
+        who: &Who<'_>,
+        protocol: Protocol,
+        act: &Act,
+    ) -> Result<ClassSet, Miss> {
+        let of = |sets: &[ClassSet]| sets.get(protocol as usize).copied().unwrap_or_default();
+        let named = act.classes.common(of(&self.commands));
+        let followed = act.classes.common(of(&self.follows));
+        match self.misses(who, named, act) {
+            None => Ok(named.and(followed)),
+            Some(_) if !followed.is_empty() => Ok(followed),
+            Some(miss) => Err(miss),
+        }
+    }
+
+    fn misses(&self, who: &Who<'_>, named: ClassSet, act: &Act) -> Option<Miss> {
+        let allows = matches!(self.then, Effect::Allow);
+        if named.is_empty() {
+            return Some(Miss::Class);
+        }
+        if !self.touches.is_empty() {
+            let objects = &act.objects;
+            let touched = if allows {
+                let meant = |object| self.touches.iter().any(|touch| touch.covers(object));
+                !objects.is_empty() && objects.iter().all(meant)
+            } else {
+                let meant = |object| self.touches.iter().any(|touch| touch.meets(object));
+                objects.iter().any(meant)
+            };
+            if !touched {
+                return Some(Miss::Touches);
+            }
+        }
+        let fact = self.facts.iter().find(|(kind, patterns)| !says(act, *kind, patterns, allows));
+        if let Some((kind, _)) = fact {
+            return Some(Miss::Fact(*kind));
+        }
+        match self.minutes_utc {
+            Some(hours) if !pattern::in_hours(hours, who.wall_us) => Some(Miss::Hours),
+            Some(_) | None => None,
+        }
+    }
+
+    /// Whether the rule may allow anything in a protocol.
+    pub(super) fn may_allow(&self, protocol: Protocol) -> bool {
+        let commands = self.commands.get(protocol as usize).copied().unwrap_or_default();
+        matches!(self.then, Effect::Allow)
+            && !commands.is_empty()
+            && self.facts.iter().all(|(kind, _)| kind.is_of(protocol))
+    }
+
+    /// What it asks for, if it holds.
+    pub(super) fn part(&self) -> Option<Rc<HoldPart>> {
+        match &self.then {
+            Effect::Hold(part) => Some(Rc::clone(part)),
+            Effect::Allow | Effect::Deny(_) => None,
+        }
+    }
+}
+
+/// Whether a condition on facts of one kind holds; see the table of `rules`.
+fn says(act: &Act, kind: FactKind, patterns: &[String], allows: bool) -> bool {
+    let meant = |reading: &Reading| match reading {
+        Reading::Is(value) => patterns.iter().any(|pattern| glob_bytes(pattern.as_bytes(), value)),
+        Reading::Unclear => !allows,
+    };
+    let mut readings = act.facts.iter().filter(|fact| fact.kind == kind).map(|fact| &fact.reading);
+    match allows {
+        true => {
+            let any = readings.clone().next().is_some();
+            any && readings.all(meant)
+        }
+        false => readings.any(meant),
+    }
+}
