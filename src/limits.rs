@@ -102,8 +102,17 @@ pub const SEGMENT_SETTING_BYTES_MIN: u64 = 18 << 20;
 pub const SEGMENT_BYTES_DEFAULT: u64 = 64 << 20;
 /// A segment with entries is sealed at the latest after this time.
 pub const SEGMENT_AGE_US: u64 = 60_000_000;
-/// In `write` mode the disk lags at most this far behind.
-pub const SYNC_INTERVAL_US: u64 = 10_000;
+/// In `write` mode the disk has an entry after this time at the latest, unless the configuration
+/// says otherwise.
+pub const FLUSH_US_DEFAULT: u64 = 100_000;
+/// What a configuration may say instead.
+pub const FLUSH_US: std::ops::RangeInclusive<u64> = 5_000..=10_000_000;
+/// The name of a gateway in the configuration, as long as a host's label (RFC 1035, 2.3.4).
+pub const NODE_BYTES_MAX: usize = 63;
+/// Peers wait so long for a segment of the journal before what they say is refused.
+pub const JOURNAL_WAIT_US_MAX: u64 = 10_000_000;
+/// A flush begins at once when this much was written since the last one.
+pub const FLUSH_BYTES: u64 = 8 << 20;
 /// Sessions that wait for the disk may wait this long for others to share the flush.
 pub const GATHER_US_MAX: u64 = 500;
 /// Fewer bytes than this wait for those behind them that the disk is about to release.
@@ -206,6 +215,21 @@ pub const JSON_PATTERN_SEGMENTS_MAX: usize = 32;
 pub const JSONRPC_BATCH_MAX: usize = 64;
 /// The longest time that a client of gRPC waits.
 pub const GRPC_TIMEOUT_US_MAX: u64 = 24 * 3_600_000_000;
+
+// Masks in bodies.
+/// A token of JSON, a pair of a form, or a find, that is held until it is whole.
+pub const MASK_TOKEN_BYTES_MAX: usize = 64 << 10;
+/// A text within JSON that is JSON itself, held until it is whole.
+pub const MASK_EMBEDDED_BYTES_MAX: usize = 1 << 20;
+/// What is held back of a word without an end: the header of a token is decoded up to 8 KiB.
+pub const MASK_WINDOW_BYTES: usize = 9 << 10;
+/// What is held back of words: numbers in groups, the first line of a key.
+pub const MASK_WORDS_BYTES: usize = 128;
+/// What is looked at again of what has left, to know whether a word begins.
+pub const MASK_CONTEXT_BYTES: usize = 64;
+/// What is held and longer than this is looked at again only when it has grown by an eighth.
+pub const MASK_REREAD_BYTES: usize = 4 << 10;
+
 /// Rules of a configuration: a verdict says by a bit for each which of them matched.
 pub const RULES_MAX: usize = 512;
 

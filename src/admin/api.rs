@@ -2,6 +2,8 @@
 //!
 //! ```text
 //!   GET  /v1/health                  anybody         alive or draining
+//!   GET  /healthz                    anybody         the same
+//!   GET  /readyz                     anybody         200: send clients here; 503: not, and why
 //!   GET  /v1/status                  admin           version, shards, targets, counters
 //!   GET  /v1/metrics                 admin           counters and durations, as Prometheus reads them
 //!   GET  /v1/meters                  admin           the same by target, as `weir top` reads them
@@ -14,7 +16,7 @@
 //!
 //! In: HTTP requests with a bearer token or a user's password. Out: JSON; errors are
 //! `{error, hint}`.
-//! Never: an answer without a proven caller, except to `health`; a change asked for by another
+//! Never: an answer without a proven caller, except to `health` and `ready`; a change asked for by another
 //! site's page.
 
 use std::sync::Arc;
@@ -70,6 +72,8 @@ impl Api {
             .layer(from_fn_with_state(self.clone(), prove));
         Router::new()
             .route("/v1/health", get(health))
+            .route("/healthz", get(health))
+            .route("/readyz", get(ready))
             .merge(proven)
             .fallback(async || {
                 Problem::new(StatusCode::NOT_FOUND, "no such page", "the API begins at /v1/status")
@@ -186,6 +190,15 @@ async fn health(Shared(api): Shared<Api>) -> Json<shape::Health> {
     Json(shape::Health { status: api.state.word().to_owned() })
 }
 
+/// 200 when clients should be sent here, 503 when not.
+async fn ready(Shared(api): Shared<Api>) -> (StatusCode, Json<shape::Ready>) {
+    let reasons = api.state.unready(api.sealing.trouble().is_some());
+    let ready = reasons.is_empty();
+    let code = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    let reasons = reasons.into_iter().map(str::to_owned).collect();
+    (code, Json(shape::Ready { ready, reasons }))
+}
+
 async fn status(
     Shared(api): Shared<Api>,
     Extension(caller): Extension<Caller>,
@@ -193,7 +206,7 @@ async fn status(
     if !caller.is_admin() {
         return Err(Problem::not_admin());
     }
-    Ok(Json(api.state.status(api.sealing.trouble())))
+    Ok(Json(api.state.status(&*api.sealing)))
 }
 
 async fn totals(
@@ -265,7 +278,8 @@ async fn kill(
     match api.state.mesh.kill(id).await {
         Some(true) => {
             let text = shape::id_text(id);
-            log::info(&format!("session {text} is ended by {}", caller.name));
+            let message = format!("session {text} is ended by {}", caller.name);
+            log::tell(log::Level::Info, "kill", &message);
             Ok(Json(shape::Killed { session_id: text }))
         }
         Some(false) => Err(absent()),
@@ -319,11 +333,9 @@ async fn vote(
         crate::session::VoteReply::Unknown => (StatusCode::NOT_FOUND, "comes too late"),
     };
     let decision = if approve { "approve" } else { "deny" };
-    log::info(&format!(
-        "approval {}: the vote of {} to {decision} {word}",
-        shape::id_text(id),
-        caller.name
-    ));
+    let text = shape::id_text(id);
+    let message = format!("approval {text}: the vote of {} to {decision} {word}", caller.name);
+    log::tell(log::Level::Info, "vote", &message);
     Ok((code, Json(reply.into())))
 }
 

@@ -27,7 +27,7 @@ use super::place::Place;
 use super::sealing::Sealing;
 use super::state::{Counters, Instruments, State, World};
 use super::watch::{self, Looks};
-use super::{catalog, clock, keys, log, reload, resolve};
+use super::{catalog, clock, keys, log, notify, reload, resolve};
 use crate::config::settings::Settings;
 use crate::session::SnapshotSource;
 use crate::shard::mail::{ToControl, ToShard};
@@ -61,7 +61,7 @@ pub type StartShards = Box<dyn FnOnce(Arc<SnapshotSource>) -> Result<Shards, Str
 pub type LoadAgain = Box<dyn Fn() -> Result<Settings, String> + Send + Sync>;
 
 /// Makes one message, once per shard.
-pub type Make = Box<dyn Fn() -> ToShard + Send>;
+pub type Make = Box<dyn Fn() -> ToShard + Send + Sync>;
 
 /// Makes what must reach every shard before a snapshot of these settings does; an error is the
 /// report for the operator.
@@ -169,7 +169,11 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
     }
     keys::keep_all(&state);
     tokio::spawn(resolve::keep(state.clone()));
-    tokio::spawn(watch_sealer(shards.sealing.clone()));
+    tokio::spawn(watch_sealer(state.clone(), shards.sealing.clone()));
+    tokio::spawn({
+        let state = state.clone();
+        async move { state.keep_publishing().await }
+    });
     tokio::spawn(watch::keep(state.clone(), prepare.clone(), looks));
     let api = Api::new(state.clone(), shards.sealing).router();
     tokio::spawn(async move { axum::serve(Bounded::new(listener), api).await });
@@ -177,6 +181,15 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
     let listeners: Vec<_> = shards.addresses.iter().map(ToString::to_string).collect();
     log::info(&format!("clients on {}, admin API on http://{address}", listeners.join(", ")));
     serving(Serving { admin: address, listeners: shards.addresses });
+    notify::tell("READY=1");
+    if let Some(every) = notify::watchdog() {
+        tokio::spawn(async move {
+            loop {
+                notify::tell("WATCHDOG=1");
+                tokio::time::sleep(every).await;
+            }
+        });
+    }
     let mut core = Core {
         state,
         inbox: shards.inbox,
@@ -191,10 +204,14 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
 }
 
 /// Says when recording or sealing gets into trouble, and when it is over.
-async fn watch_sealer(sealing: Arc<dyn Sealing>) {
+async fn watch_sealer(state: Arc<State>, sealing: Arc<dyn Sealing>) {
+    let changed = Arc::new(tokio::sync::Notify::new());
+    sealing.on_trouble(Arc::new({
+        let changed = changed.clone();
+        move || changed.notify_one()
+    }));
     let mut before = None;
     loop {
-        tokio::time::sleep(WATCH_EVERY).await;
         let now = sealing.trouble();
         match &now {
             _ if now == before => {}
@@ -202,6 +219,14 @@ async fn watch_sealer(sealing: Arc<dyn Sealing>) {
             None => log::info("records reach the lake again"),
         }
         before = now;
+        for note in sealing.notes() {
+            log::tell(log::Level::Error, note.event, &note.message);
+            let note = Box::new(note);
+            if !state.mesh.send(0, || ToShard::Note(note.clone())).await {
+                log::error("this could not be recorded");
+            }
+        }
+        changed.notified().await;
     }
 }
 
@@ -226,7 +251,7 @@ async fn look_around(world: &mut World) {
     let all = async {
         while let Some(done) = reads.join_next().await {
             if let Ok((index, outcome)) = done {
-                world.take_catalog(index, outcome.map_err(|error| error.to_string()));
+                world.take_catalog(index, outcome.map(Arc::new).map_err(|error| error.to_string()));
             }
         }
         while let Some(done) = issuers.join_next().await {
@@ -268,12 +293,13 @@ async fn keep_catalog(state: Arc<State>, index: usize) {
             }
             Some(pause) => tokio::time::timeout(pause, wanted.notified()).await.is_ok(),
         };
+        let start = Instant::now();
         let changed = refresh(&state, index).await;
         // A shard that asked waits for the answer, even when nothing changed.
         if asked || changed {
             state.publish().await;
         }
-        tokio::time::sleep(CATALOG_PAUSE).await;
+        tokio::time::sleep(catalog_pause(start.elapsed())).await;
     }
 }
 
@@ -306,7 +332,7 @@ async fn refresh(state: &State, index: usize) -> bool {
     let place = (target.reach.hosts.clone(), target.database.clone());
     let read = tokio::task::spawn_blocking(move || catalog::read(&target, &addresses));
     let outcome = match read.await {
-        Ok(outcome) => outcome.map_err(|error| error.to_string()),
+        Ok(outcome) => outcome.map(Arc::new).map_err(|error| error.to_string()),
         Err(_) => Err("the reader failed".to_owned()),
     };
     let counter = match outcome {
@@ -315,13 +341,37 @@ async fn refresh(state: &State, index: usize) -> bool {
     };
     Counters::count(counter);
     let mut world = state.world();
-    // A reload may have moved the target meanwhile; the catalog is of the old place then.
-    let same = world
-        .settings
-        .targets
-        .get(index)
-        .is_some_and(|now| (&now.reach.hosts, &now.database) == (&place.0, &place.1));
-    same && world.take_catalog(index, outcome)
+    // Other targets may be the same database; and a reload may have moved this one meanwhile, the
+    // catalog is of the old place then.
+    let settings = world.settings.clone();
+    let mut changed = false;
+    for (other, now) in settings.targets.iter().enumerate() {
+        let same = (&now.reach.hosts, &now.database) == (&place.0, &place.1);
+        let takes = other == index || (outcome.is_ok() && catalog::is_needed(&settings, now));
+        if same && takes {
+            changed |= world.take_catalog(other, outcome.clone());
+        }
+    }
+    changed
+}
+
+/// Ends the sessions of users who may no longer have them.
+async fn end_sessions(state: &State, users: &[String]) {
+    if users.is_empty() {
+        return;
+    }
+    let (sessions, silent) = state.mesh.sessions().await;
+    if silent > 0 {
+        log::error(&format!("{silent} shards did not say whose sessions they have"));
+    }
+    for session in sessions.iter().filter(|session| users.contains(&session.user)) {
+        let id = super::shape::id_text(session.session_id);
+        let message = format!("session {id} of {} ends: the reload took what it had", session.user);
+        match state.mesh.kill(session.session_id).await {
+            Some(_) => log::tell(log::Level::Info, "kill", &message),
+            None => log::error(&format!("session {id} could not be ended: a shard is silent")),
+        }
+    }
 }
 
 /// The loop that listens to shards and signals.
@@ -336,20 +386,31 @@ struct Core {
 
 impl Core {
     async fn serve(&mut self, signals: &mut Signals) -> Result<Ended, LifeError> {
+        // A shard that ends says so; this finds one whose last word had no room.
         let mut watch = tokio::time::interval(WATCH_EVERY);
         loop {
             tokio::select! {
                 message = self.inbox.recv() => match message {
-                    Some(message) => self.take(message),
+                    Some(message) => {
+                        self.take(message);
+                        if self.stopped > 0 {
+                            return Err(LifeError::ShardLost);
+                        }
+                    }
                     None => return Err(LifeError::ShardLost),
                 },
                 name = end(&mut signals.terminate, &mut signals.interrupt) => {
                     log::info(&format!("{name}: no new logins, running statements may finish"));
+                    notify::tell("STOPPING=1");
                     return Ok(self.drain(signals).await);
                 }
-                _ = signals.hangup.recv() => self.reload().await,
+                _ = signals.hangup.recv() => {
+                    notify::tell(&notify::reloading(notify::uptime_us()));
+                    self.reload().await;
+                    notify::tell("READY=1");
+                }
                 _ = watch.tick() => {
-                    if self.stopped > 0 || self.state.mesh.is_broken() {
+                    if self.state.mesh.is_broken() {
                         return Err(LifeError::ShardLost);
                     }
                 }
@@ -418,10 +479,14 @@ impl Core {
             Ok::<_, String>((merged, first))
         });
         let (merged, first) = work.await.map_err(|_| "reading the configuration failed")??;
-        self.state.mesh.broadcast(first).await;
+        let ended = reload::ended(&self.state.settings(), &merged.settings);
+        self.state.prepare(first);
         let (known, count) = self.state.world().replace(merged.settings, &merged.moved);
-        resolve::resolve_all(&self.state).await;
+        // New rules do not wait for names: twenty that do not resolve take minutes.
         self.state.publish().await;
+        end_sessions(&self.state, &ended).await;
+        let state = self.state.clone();
+        tokio::spawn(async move { resolve::resolve_all(&state).await });
         for index in known..count {
             tokio::spawn(keep_catalog(self.state.clone(), index));
         }
@@ -504,4 +569,13 @@ const CATALOG_EVERY: Duration = Duration::from_secs(60);
 const CATALOG_RETRY: Duration = Duration::from_secs(5);
 /// Between two reads of one target, whoever asks: temporary tables ask often.
 const CATALOG_PAUSE: Duration = Duration::from_millis(100);
-const WATCH_EVERY: Duration = Duration::from_millis(500);
+/// Shorter than an answer waits for a catalog.
+const CATALOG_PAUSE_MAX: Duration = Duration::from_secs(2);
+
+/// A client cannot keep a target busy with readings of its catalog: they take a tenth of the time.
+fn catalog_pause(took: Duration) -> Duration {
+    (took * 9).clamp(CATALOG_PAUSE, CATALOG_PAUSE_MAX)
+}
+
+const _: () = assert!(CATALOG_PAUSE_MAX.as_micros() < crate::limits::CATALOG_WAIT_US as u128);
+const WATCH_EVERY: Duration = Duration::from_secs(30);

@@ -3,7 +3,7 @@
 //! In: the settings in force and the new ones. Out: merged settings, notes for the operator.
 //! Never: a target under another index; sessions know their target by it.
 
-use crate::config::settings::Settings;
+use crate::config::settings::{Settings, User};
 
 /// The result of a reload.
 #[derive(Debug)]
@@ -44,6 +44,7 @@ pub fn merge(old: &Settings, new: Settings) -> Merged {
     targets.extend(fresh);
     let kept = [
         ("data_dir", old.data_dir == new.data_dir),
+        ("node", old.node == new.node),
         ("shards", old.shards == new.shards),
         ("listen", format!("{:?}", old.listeners) == format!("{:?}", new.listeners)),
         ("admin", old.admin == new.admin),
@@ -58,6 +59,16 @@ pub fn merge(old: &Settings, new: Settings) -> Merged {
     let settings = Settings { targets, users, certificates, issuers, rules, masks, ..old.clone() };
     assert!(settings.targets.len() >= old.targets.len(), "an index was lost");
     Merged { settings, notes, moved }
+}
+
+/// Users who were configured and are no longer, or lost a group: what their sessions may do was
+/// decided by what is gone, so these end.
+pub fn ended(old: &Settings, new: &Settings) -> Vec<String> {
+    let stays = |user: &User| {
+        let now = new.users.iter().find(|now| now.name == user.name);
+        now.is_some_and(|now| user.groups.iter().all(|group| now.groups.contains(group)))
+    };
+    old.users.iter().filter(|user| !stays(user)).map(|user| user.name.clone()).collect()
 }
 
 #[cfg(test)]
@@ -104,6 +115,24 @@ mod tests {
         assert!(still.notes.is_empty(), "said once: {:?}", still.notes);
         let again = merge(&still.settings, settings(&["a@x", "b@x"], ""));
         assert!(again.settings.targets.iter().all(|target| !target.credentials.is_empty()));
+    }
+
+    #[test]
+    fn who_is_removed_or_loses_a_group_is_ended() {
+        let users = |list: &[(&str, &[&str])]| {
+            let mut it = settings(&["a@x"], "");
+            for (name, groups) in list {
+                let verifier =
+                    crate::identify::scram::Verifier::from_password("p", b"0123456789", 4096);
+                let groups = groups.iter().map(|group| (*group).to_owned()).collect();
+                it.users.push(User { name: (*name).to_owned(), verifier, groups });
+            }
+            it
+        };
+        let old = users(&[("ann", &["dba", "ops"]), ("bob", &["ops"]), ("cid", &[])]);
+        let new = users(&[("ann", &["ops"]), ("cid", &["ops"]), ("dan", &[])]);
+        assert_eq!(ended(&old, &new), ["ann", "bob"]);
+        assert!(ended(&new, &new).is_empty());
     }
 
     #[test]

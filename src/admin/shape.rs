@@ -190,6 +190,15 @@ pub struct Health {
     pub status: String,
 }
 
+/// Answer of `GET /readyz`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Ready {
+    /// Whether clients should be sent here.
+    pub ready: bool,
+    /// Why not.
+    pub reasons: Vec<String>,
+}
+
 /// Answer of `GET /v1/status`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Status {
@@ -205,6 +214,18 @@ pub struct Status {
     pub listeners: Vec<String>,
     /// Shards.
     pub shards: usize,
+    /// Which snapshot of configuration and targets is in force, counted from the start.
+    #[serde(default)]
+    pub generation: u64,
+    /// Shards that do not have it yet.
+    #[serde(default)]
+    pub shards_behind: usize,
+    /// Files of the journal that were put aside.
+    #[serde(default)]
+    pub quarantined: usize,
+    /// Why no client should be sent here, empty when all is well.
+    #[serde(default)]
+    pub unready: Vec<String>,
     /// Rules in force.
     pub rules: usize,
     /// Masks in force.

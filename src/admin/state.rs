@@ -10,9 +10,11 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use tokio::sync::Notify;
 
 use super::auth::{self, Caller, Gate};
+use super::control::Make;
 use super::keys::IssuerFacts;
 use super::mesh::Mesh;
 use super::resolve::{self, Found};
+use super::sealing::Sealing;
 use super::{catalog, clock, log, shape};
 use crate::config::settings::{Host, Settings, Target};
 use crate::decide::approval::AskSummary;
@@ -64,6 +66,14 @@ pub struct State {
     pub certificates_stale: AtomicBool,
     /// One publisher at a time, so that no shard gets an older snapshot after a newer one.
     publishing: tokio::sync::Mutex<()>,
+    /// Which snapshot is in force, counted from 1 at the start.
+    generation: AtomicU64,
+    /// Certificates that have to reach a shard before a snapshot does, and their count.
+    certificates: Mutex<(u64, Option<Arc<Make>>)>,
+    /// What each shard has taken: certificates and snapshot.
+    taken: Vec<(AtomicU64, AtomicU64)>,
+    /// A shard did not take something.
+    behind: Notify,
 }
 
 /// Configuration and targets: what a snapshot is made of.
@@ -232,7 +242,7 @@ impl World {
     }
 
     /// Takes a catalog, or the reason why there is none; whether the shards should hear of it.
-    pub fn take_catalog(&mut self, index: usize, outcome: Result<Catalog, String>) -> bool {
+    pub fn take_catalog(&mut self, index: usize, outcome: Result<Arc<Catalog>, String>) -> bool {
         let name = self.settings.targets.get(index).map_or("", |target| target.name.as_str());
         let Some(facts) = self.targets.get_mut(index) else { return false };
         match outcome {
@@ -243,9 +253,9 @@ impl World {
                 }
                 facts.catalog_error.clear();
                 facts.catalog_us = clock::utc_us();
-                let changed = facts.catalog.as_deref() != Some(&catalog);
+                let changed = facts.catalog.as_ref() != Some(&catalog);
                 if changed {
-                    facts.catalog = Some(Arc::new(catalog));
+                    facts.catalog = Some(catalog);
                 }
                 changed
             }
@@ -296,6 +306,9 @@ impl World {
     }
 }
 
+/// A shard that was too busy for a snapshot is asked again after so long.
+const DELIVER_AGAIN: std::time::Duration = std::time::Duration::from_secs(1);
+
 fn words(hosts: &[Host]) -> String {
     hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(", ")
 }
@@ -310,6 +323,10 @@ impl State {
     /// The state of a process whose shards have just started.
     pub fn new(world: World, mesh: Mesh, gate: Gate, instruments: Instruments) -> State {
         State {
+            generation: AtomicU64::new(1),
+            certificates: Mutex::default(),
+            taken: (0..mesh.len()).map(|_| (AtomicU64::new(0), AtomicU64::new(1))).collect(),
+            behind: Notify::new(),
             mesh,
             gate,
             started_us: clock::utc_us(),
@@ -355,15 +372,94 @@ impl State {
         self.world.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Sends the current snapshot to every shard.
+    /// Certificates that every shard takes before the next snapshot.
+    pub fn prepare(&self, make: Make) {
+        let mut certificates = self.certificates.lock().unwrap_or_else(PoisonError::into_inner);
+        *certificates = (certificates.0 + 1, Some(Arc::new(make)));
+    }
+
+    /// Sends the current snapshot to every shard; one that does not take it gets it later.
     pub async fn publish(&self) {
         let _turn = self.publishing.lock().await;
-        let snapshot = self.world().snapshot();
-        let missed = self.mesh.broadcast(|| ToShard::Snapshot(snapshot.clone())).await;
+        self.generation.fetch_add(1, Ordering::Relaxed);
+        let missed = self.deliver().await;
         if missed > 0 {
             Counters::count(&self.counters.snapshots_missed);
             log::error(&format!("{missed} shards did not take a new snapshot in time"));
+            self.behind.notify_one();
         }
+    }
+
+    /// Brings what shards did not take to them, until they have. Runs for ever.
+    pub async fn keep_publishing(&self) {
+        loop {
+            self.behind.notified().await;
+            loop {
+                tokio::time::sleep(DELIVER_AGAIN).await;
+                let _turn = self.publishing.lock().await;
+                if self.deliver().await == 0 {
+                    log::info("all shards have the snapshot in force");
+                    break;
+                }
+            }
+        }
+    }
+
+    /// Sends what is in force to the shards that do not have it; how many did not take it.
+    async fn deliver(&self) -> usize {
+        let snapshot = self.world().snapshot();
+        let generation = self.generation.load(Ordering::Relaxed);
+        let (count, certificates) =
+            self.certificates.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let mut missed = 0;
+        for (shard, (first, second)) in self.taken.iter().enumerate() {
+            if let Some(make) = certificates.as_ref()
+                && first.load(Ordering::Relaxed) < count
+            {
+                if !self.mesh.send(shard, || make()).await {
+                    missed += 1;
+                    continue;
+                }
+                first.store(count, Ordering::Relaxed);
+            }
+            if second.load(Ordering::Relaxed) < generation {
+                if !self.mesh.send(shard, || ToShard::Snapshot(snapshot.clone())).await {
+                    missed += 1;
+                    continue;
+                }
+                second.store(generation, Ordering::Relaxed);
+            }
+        }
+        missed
+    }
+
+    /// Shards that do not have the snapshot in force.
+    pub fn shards_behind(&self) -> usize {
+        let generation = self.generation.load(Ordering::Relaxed);
+        self.taken.iter().filter(|(_, taken)| taken.load(Ordering::Relaxed) < generation).count()
+    }
+
+    /// Why no client should be sent here now, in words without names; empty when all is well.
+    pub fn unready(&self, trouble: bool) -> Vec<&'static str> {
+        let world = self.world();
+        let settings = &world.settings;
+        let catalog = (settings.targets.iter().zip(&world.targets)).any(|(target, facts)| {
+            let used = !target.credentials.is_empty() && catalog::is_needed(settings, target);
+            used && facts.catalog.is_none()
+        });
+        let keys = settings.issuers.iter().any(|issuer| {
+            let facts = world.issuers.get(&issuer.policy.issuer);
+            facts.is_none_or(|facts| facts.published.keys.is_none())
+        });
+        drop(world);
+        let reasons = [
+            (self.is_draining(), "it ends"),
+            (self.shards_behind() > 0, "a shard does not have the snapshot in force"),
+            (trouble, "records cannot reach the lake"),
+            (catalog, "a catalog that masks need has not been read"),
+            (keys, "the keys of an issuer have not been read"),
+        ];
+        reasons.into_iter().filter(|(is, _)| *is).map(|(_, reason)| reason).collect()
     }
 
     /// A command began to wait.
@@ -420,8 +516,10 @@ impl State {
         settings.targets.iter().enumerate().map(read).collect()
     }
 
-    /// All of it, for `GET /v1/status`; `trouble` is what the sealer complains of.
-    pub fn status(&self, trouble: Option<String>) -> shape::Status {
+    /// All of it, for `GET /v1/status`.
+    pub fn status(&self, sealing: &dyn Sealing) -> shape::Status {
+        let trouble = sealing.trouble();
+        let unready = self.unready(trouble.is_some());
         let totals = self.totals();
         let world = self.world();
         let settings = &world.settings;
@@ -434,6 +532,10 @@ impl State {
                 .map(|listen| format!("{} {}", listen.protocol.name(), listen.address))
                 .collect(),
             shards: self.mesh.len(),
+            generation: self.generation.load(Ordering::Relaxed),
+            shards_behind: self.shards_behind(),
+            quarantined: sealing.quarantined(),
+            unready: unready.into_iter().map(str::to_owned).collect(),
             rules: settings.rules.len(),
             masks: settings.masks.len(),
             targets: (settings.targets.iter().enumerate())
@@ -449,5 +551,58 @@ impl State {
 
     fn asks(&self) -> MutexGuard<'_, HashMap<SessionId, (usize, AskSummary)>> {
         self.asks.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::admin::mesh::Delivery;
+
+    /// A shard that takes nothing until it is told to; certificates are a `Rotate` here.
+    #[test]
+    fn what_a_shard_missed_comes_later_in_order_and_nobody_is_ready_before() {
+        let text = "data_dir = 'd'\n[listen.postgres]\naddress = '127.0.0.1:1'\n[[target]]\n\
+                    name = 'a'\nprotocol = 'postgres'\naddress = 'h:5432'\ntls = 'disable'\n\
+                    [[target.credential]]\nrole = 'app'\npassword = { env = 'P' }\n";
+        let secret = |_: &str| Some("secret".to_owned());
+        let settings = crate::config::parse(text, "t.toml", Path::new("."), &secret).unwrap();
+        let takes = Arc::new(AtomicBool::new(false));
+        let taken = Arc::new(Mutex::new(Vec::new()));
+        let post: super::super::mesh::Post = Box::new({
+            let (takes, taken) = (takes.clone(), taken.clone());
+            move |message| {
+                if !takes.load(Ordering::Relaxed) {
+                    return Delivery::Stopped;
+                }
+                taken.lock().unwrap().push(match message {
+                    ToShard::Snapshot(_) => "snapshot",
+                    _ => "certificates",
+                });
+                Delivery::Taken
+            }
+        });
+        let world = World::new(settings, [0; 32]);
+        let instruments = Instruments { totals: Box::new(Vec::new), meters: Vec::new() };
+        let gate = Gate::new("0123456789abcdef0123456789abcdef").unwrap();
+        let state = State::new(world, Mesh::new(vec![post]), gate, instruments);
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            assert_eq!((state.shards_behind(), state.unready(false)), (0, vec![]));
+            state.prepare(Box::new(|| ToShard::Rotate));
+            state.publish().await;
+            assert_eq!(state.shards_behind(), 1);
+            assert_eq!(state.unready(true).len(), 2, "{:?}", state.unready(true));
+            takes.store(true, Ordering::Relaxed);
+            assert_eq!(state.deliver().await, 0);
+            assert_eq!((state.shards_behind(), state.unready(false)), (0, vec![]));
+            assert_eq!(*taken.lock().unwrap(), ["certificates", "snapshot"]);
+            assert_eq!(state.deliver().await, 0);
+            assert_eq!(taken.lock().unwrap().len(), 2, "what was taken is not sent again");
+            state.publish().await;
+            assert_eq!(taken.lock().unwrap().len(), 3, "certificates are sent once");
+        });
     }
 }

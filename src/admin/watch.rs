@@ -39,7 +39,8 @@ fn stamp(path: &Path) -> Option<Stamp> {
 /// Watches; `seen` is from before the files were read that are in force.
 pub async fn keep(state: Arc<State>, prepare: Arc<Prepare>, mut seen: Looks) {
     loop {
-        tokio::time::sleep(WATCH_EVERY).await;
+        let files = !state.settings().tls_files().is_empty();
+        tokio::time::sleep(if files { WATCH_EVERY } else { RELOAD_EVERY }).await;
         // A reload of the configuration brings files of its own into force.
         let _turn = state.reloading.lock().await;
         let settings = state.settings();
@@ -60,12 +61,10 @@ async fn take(state: &State, outcome: Result<Make, String>) {
     state.certificates_stale.store(outcome.is_err(), Ordering::Relaxed);
     match outcome {
         Ok(make) => {
-            let missed = state.mesh.broadcast(make).await;
+            state.prepare(make);
+            state.publish().await;
             Counters::count(&state.counters.certificates_loaded);
             log::info("certificates have changed: new connections use them");
-            if missed > 0 {
-                log::error(&format!("{missed} shards did not take new certificates in time"));
-            }
         }
         Err(problem) => {
             Counters::count(&state.counters.certificates_failed);
@@ -76,6 +75,8 @@ async fn take(state: &State, outcome: Result<Make, String>) {
 }
 
 const WATCH_EVERY: Duration = Duration::from_secs(3);
+/// Without files there is nothing to look at; a reload may bring some, which it reads itself.
+const RELOAD_EVERY: Duration = Duration::from_secs(30);
 
 #[cfg(test)]
 mod tests {

@@ -14,10 +14,12 @@ use serde::Serialize;
 use super::fail::{EXIT_FAILURE, Failure};
 use super::output::{Output, clean};
 use super::words;
+use crate::accept;
 use crate::admin::catalog;
 use crate::admin::issuer::{IssuerError, Provider, Web};
 use crate::admin::login::Connection;
 use crate::config::settings::{Issuer, Settings, Target};
+use crate::record::pool;
 use crate::shard;
 use crate::shard::mail::Endpoint;
 
@@ -77,7 +79,7 @@ pub fn run(args: &Check) -> Result<(), Failure> {
         explain(&mut out, &settings)?;
         out.flush()?;
     }
-    let mut findings = vec![kernel(), open_files(), listener(&settings)];
+    let mut findings = vec![kernel(), open_files(&settings), listener(&settings)];
     findings.extend(data_dir(&settings));
     if let Err(problem) = shard::tls::TlsConfigs::load(&settings) {
         findings.push(Finding::new(Grade::Fail, "TLS", problem.to_string()));
@@ -98,6 +100,7 @@ pub fn run(args: &Check) -> Result<(), Failure> {
     let failed = findings.iter().filter(|finding| finding.grade == Grade::Fail).count();
     match failed {
         0 => Ok(()),
+        1 => Err(Failure::new(EXIT_FAILURE, "1 check failed")),
         count => Err(Failure::new(EXIT_FAILURE, format!("{count} checks failed"))),
     }
 }
@@ -112,6 +115,7 @@ fn explain(out: &mut Output, settings: &Settings) -> std::io::Result<()> {
         let (protocol, address) = (listen.protocol.name(), listen.address);
         out.line(&format!("clients of {protocol} connect to {address} {tls}"))?;
     }
+    out.line(&words::flush(settings.journal.flush_us))?;
     for target in &settings.targets {
         out.line(&clean(&words::target(target)))?;
     }
@@ -161,21 +165,22 @@ fn kernel() -> Finding {
     }
 }
 
-/// The soft limit of open files, from `/proc/self/limits`.
-fn open_files() -> Finding {
-    let text = std::fs::read_to_string("/proc/self/limits").unwrap_or_default();
-    let limit = text.lines().find_map(|line| {
-        line.strip_prefix("Max open files")?.split_whitespace().next()?.parse::<u64>().ok()
-    });
-    match limit {
-        None => Finding::new(Grade::Warn, "open files", "their limit cannot be read"),
-        Some(limit) if limit < OPEN_FILES_MIN => {
-            let message = format!("at most {limit}, so about {} sessions", limit / 2);
-            Finding::new(Grade::Warn, "open files", message)
-                .hint("raise it: `ulimit -n 65536`, or LimitNOFILE=65536 in the service file")
+/// How many sessions the descriptors allow; weir raises the soft limit to the hard one itself.
+fn open_files(settings: &Settings) -> Finding {
+    let shards = settings.shards.max(1);
+    let sessions = match accept::sessions_max(shards) {
+        Ok(of_shard) => of_shard.saturating_mul(shards),
+        Err(error) => {
+            let message = format!("their limit cannot be read: {error}");
+            return Finding::new(Grade::Warn, "open files", message);
         }
-        Some(limit) => Finding::new(Grade::Ok, "open files", format!("at most {limit}")),
+    };
+    let message = format!("enough for {sessions} sessions");
+    if sessions < SESSIONS_MIN {
+        return Finding::new(Grade::Warn, "open files", message)
+            .hint("raise it: `ulimit -n 65536`, or LimitNOFILE=65536 in the service file");
     }
+    Finding::new(Grade::Ok, "open files", message)
 }
 
 fn listener(settings: &Settings) -> Finding {
@@ -214,6 +219,13 @@ fn data_dir(settings: &Settings) -> Vec<Finding> {
         }
     }];
     findings.push(disk(settings, there));
+    if pool::copies_on_write(there).unwrap_or_default() {
+        let message = "it copies on write (btrfs, ZFS, overlay): each record is written by a call";
+        findings.push(
+            Finding::new(Grade::Warn, "file system", message)
+                .hint("ext4 and XFS take records by a store, which costs less"),
+        );
+    }
     findings
 }
 
@@ -335,5 +347,5 @@ fn device_login(issuer: &Issuer, provider: &Provider, what: String) -> Option<Fi
     })
 }
 
-const OPEN_FILES_MIN: u64 = 16_384;
+const SESSIONS_MIN: usize = 8_000;
 const REACH_TIMEOUT: Duration = Duration::from_secs(10);

@@ -16,6 +16,7 @@ use super::fail::{EXIT_CONFIG, EXIT_FAILURE, EXIT_USAGE, Failure};
 use super::output::{Output, note};
 use super::place::DATA_DIR_DEFAULT;
 use crate::admin::control::{self, Ended, Life, Serving, Shards};
+use crate::admin::exclusive::Exclusive;
 use crate::admin::mesh::{Delivery, Post};
 use crate::admin::sealing::Sealing;
 use crate::admin::state::{Instruments, Totals};
@@ -25,13 +26,14 @@ use crate::config::target_url;
 use crate::limits::MAILBOX_MESSAGES_MAX;
 use crate::metrics::Total;
 use crate::record::JOURNAL_FOLDER;
-use crate::record::pool::SegmentPool;
-use crate::record::recover::{DataDirLock, Recovered, recover};
+use crate::record::pool::{SegmentPool, check_room};
+use crate::record::quarantine;
+use crate::record::recover::{DataDirLock, Notice, Recovered, recover};
 use crate::record::sealer::{Progress, Sealer};
 use crate::record::spool::Spool;
 use crate::session::SnapshotSource;
 use crate::shard::counters::{Counter, Counters};
-use crate::shard::mail::ToShard;
+use crate::shard::mail::{Note, ToShard};
 use crate::shard::mailbox::{Mailbox, Undelivered};
 use crate::shard::tls::TlsConfigs;
 use crate::shard::{self, ShardHandle, StartShards};
@@ -71,7 +73,18 @@ pub fn run(args: &Run) -> Result<(), Failure> {
     make_data_dir(&settings.data_dir)?;
     let lock = DataDirLock::take(&settings.data_dir)
         .map_err(|error| Failure::new(EXIT_FAILURE, error.to_string()))?;
-    bring_in(&lock)?;
+    let _own = Exclusive::take(settings.listeners.iter().map(|listen| listen.address)).map_err(
+        |(address, error)| match error.kind() {
+            std::io::ErrorKind::AddrInUse => {
+                let message = format!("another weir on this machine listens on {address}");
+                Failure::new(EXIT_FAILURE, message)
+                    .hint("stop it, or give this one an address of its own")
+            }
+            _ => Failure::because(&format!("cannot lock the address {address}"), error),
+        },
+    )?;
+    let found = bring_in(&lock)?;
+    room_for_journal(&settings)?;
     let data_dir = settings.data_dir.clone();
     let keeper = Arc::new(Keeper::default());
     let life = Life {
@@ -81,7 +94,7 @@ pub fn run(args: &Run) -> Result<(), Failure> {
         prepare: Box::new(prepare),
         start_shards: Box::new({
             let keeper = Arc::clone(&keeper);
-            move |source| start(&source, &keeper)
+            move |source| start(&source, found, &keeper)
         }),
         serving: Box::new(move |serving| {
             if let Some(login) = login {
@@ -110,6 +123,23 @@ pub fn run(args: &Run) -> Result<(), Failure> {
         Ok(Err(error)) => Err(Failure::new(EXIT_FAILURE, error.to_string())),
         Err(_) => Err(Failure::new(EXIT_FAILURE, "the control thread broke")),
     }
+}
+
+/// Without room for its first segments no shard starts: said at once, in numbers.
+fn room_for_journal(settings: &Settings) -> Result<(), Failure> {
+    let dir = settings.data_dir.join(JOURNAL_FOLDER);
+    let room = check_room(&dir, settings.journal.segment_bytes, settings.shards)
+        .map_err(|error| Failure::because(&format!("cannot read {}", dir.display()), error))?;
+    room.map_err(|(free, needed)| {
+        let message = format!(
+            "the disk of {} has {} MiB free, the journal needs {} MiB to start",
+            dir.display(),
+            free >> 20,
+            needed >> 20
+        );
+        Failure::new(EXIT_FAILURE, message)
+            .hint("free space, or set a smaller segment in [journal]")
+    })
 }
 
 /// Records hold what people typed and saw: a directory that weir makes is its owner's alone. One
@@ -162,13 +192,14 @@ fn greet(login: &Login, serving: Serving, data_dir: &Path) -> std::io::Result<()
 }
 
 /// Brings what an earlier life left in the journal into the lake.
-fn bring_in(lock: &DataDirLock) -> Result<(), Failure> {
+fn bring_in(lock: &DataDirLock) -> Result<Vec<Notice>, Failure> {
     let watched = std::io::stderr().is_terminal();
     if watched {
         note("weir: looking at the journal of the last run ..");
     }
-    let found = recover(lock, shard::clock::now())
+    let mut found = recover(lock, shard::clock::now())
         .map_err(|error| Failure::new(EXIT_FAILURE, error.to_string()))?;
+    let notices = std::mem::take(&mut found.notices);
     if found != Recovered::default() {
         log::info(&format!(
             "the last run did not end in order: {} entries of {} segments are in the lake now, \
@@ -183,7 +214,7 @@ fn bring_in(lock: &DataDirLock) -> Result<(), Failure> {
             found.gaps, found.missing, found.unreadable, found.damaged
         ));
     }
-    Ok(())
+    Ok(notices)
 }
 
 /// What outlives the control thread: the shards' threads and the sealer.
@@ -216,6 +247,9 @@ impl Keeper {
 struct SealerView {
     pool: SegmentPool,
     progress: Arc<Progress>,
+    journal: PathBuf,
+    /// What recovery found.
+    found: std::sync::Mutex<Vec<Notice>>,
 }
 
 impl Sealing for SealerView {
@@ -226,6 +260,29 @@ impl Sealing for SealerView {
     fn trouble(&self) -> Option<String> {
         self.progress.trouble().or_else(|| self.pool.trouble())
     }
+
+    fn notes(&self) -> Vec<Note> {
+        let found = self.found.lock().map(|mut found| std::mem::take(&mut *found));
+        let aside = self.progress.take_put_aside().into_iter().map(Notice::from);
+        let notices = found.unwrap_or_default().into_iter().chain(aside);
+        notices
+            .map(|Notice { event, message, attrs }| Note {
+                event,
+                severity: "error",
+                message,
+                attrs,
+            })
+            .collect()
+    }
+
+    fn quarantined(&self) -> usize {
+        quarantine::count(&self.journal)
+    }
+
+    fn on_trouble(&self, listener: Arc<dyn Fn() + Send + Sync>) {
+        self.progress.on_trouble(listener.clone());
+        self.pool.on_trouble(listener);
+    }
 }
 
 /// New certificates go to the shards before the snapshot that names their targets.
@@ -234,7 +291,11 @@ fn prepare(settings: &Settings) -> Result<control::Make, String> {
     Ok(Box::new(move || ToShard::Tls(Arc::clone(&tls))))
 }
 
-fn start(source: &Arc<SnapshotSource>, keeper: &Keeper) -> Result<Shards, String> {
+fn start(
+    source: &Arc<SnapshotSource>,
+    found: Vec<Notice>,
+    keeper: &Keeper,
+) -> Result<Shards, String> {
     let settings = Arc::clone(&source.settings);
     let journal_dir = settings.data_dir.join(JOURNAL_FOLDER);
     let pool = SegmentPool::start(&journal_dir, &settings.journal)
@@ -242,7 +303,7 @@ fn start(source: &Arc<SnapshotSource>, keeper: &Keeper) -> Result<Shards, String
     let (sealed, sealer) = Sealer::start(&settings.data_dir, pool.clone())
         .map_err(|error| format!("the sealer does not start: {error}"))?;
     let (to_control, inbox) = mpsc::channel(MAILBOX_MESSAGES_MAX);
-    let node = node();
+    let node = settings.node.clone().unwrap_or_else(host_name);
     let journal = {
         let pool = pool.clone();
         move |shard: usize| {
@@ -259,7 +320,12 @@ fn start(source: &Arc<SnapshotSource>, keeper: &Keeper) -> Result<Shards, String
     let totals = totals(shards.iter().map(|handle| Arc::clone(&handle.counters)).collect());
     let meters = shards.iter().map(|handle| Arc::clone(&handle.meters)).collect();
     let instruments = Instruments { totals, meters };
-    let sealing = Arc::new(SealerView { pool, progress: sealer.progress() });
+    let sealing = Arc::new(SealerView {
+        pool,
+        progress: sealer.progress(),
+        journal: source.settings.data_dir.join(JOURNAL_FOLDER),
+        found: std::sync::Mutex::new(found),
+    });
     if let Ok(mut kept) = keeper.0.lock() {
         *kept = Some(Kept { shards, sealer });
     }
@@ -277,7 +343,7 @@ fn post(mailbox: Mailbox) -> Post {
 /// The counters of all shards, added up.
 fn totals(shards: Vec<Arc<Counters>>) -> Totals {
     type Pick = fn(&Counters) -> &Counter;
-    const COUNTERS: [(&str, &str, Pick); 12] = [
+    const COUNTERS: [(&str, &str, Pick); 13] = [
         ("accepted", "Clients accepted.", |it| &it.accepted),
         ("given", "Clients given to a shard that had fewer.", |it| &it.given),
         ("refused", "Clients turned away.", |it| &it.refused),
@@ -290,6 +356,7 @@ fn totals(shards: Vec<Arc<Counters>>) -> Totals {
         ("received_bytes", "Bytes received.", |it| &it.bytes_received),
         ("sent_bytes", "Bytes sent.", |it| &it.bytes_sent),
         ("journal_syncs", "Flushes of the journal.", |it| &it.syncs),
+        ("reads_put_off", "Reads that waited for room in the journal.", |it| &it.reads_put_off),
     ];
     Box::new(move || {
         let sum = |pick: Pick| shards.iter().map(|counters| pick(counters).get()).sum();
@@ -298,6 +365,7 @@ fn totals(shards: Vec<Arc<Counters>>) -> Totals {
         let mut totals = vec![
             Total::gauge("connections", "Connections now.", connections),
             Total::gauge("journal_lag_bytes", lag, sum(|it| &it.journal_lag)),
+            Total::gauge("journal_lag_milliseconds", LAG_AGE, age_ms(&shards)),
         ];
         for (name, help, pick) in COUNTERS {
             totals.push(Total::counter(name, help, sum(pick)));
@@ -306,8 +374,16 @@ fn totals(shards: Vec<Arc<Counters>>) -> Totals {
     })
 }
 
-/// The name of this gateway in records: the host's.
-fn node() -> String {
+const LAG_AGE: &str = "How long the oldest record waits that the disk may not have yet.";
+
+/// How long the oldest record of all shards is not on the disk.
+fn age_ms(shards: &[Arc<Counters>]) -> u64 {
+    let since = shards.iter().map(|counters| counters.unflushed_since.get()).filter(|us| *us > 0);
+    since.min().map_or(0, |us| shard::clock::mono_us().saturating_sub(us) / 1_000)
+}
+
+/// The name of this gateway in records, unless the configuration has one: the host's.
+fn host_name() -> String {
     let name = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     let name: String =
         name.trim().chars().map(|c| if c.is_ascii_alphanumeric() { c } else { '_' }).collect();

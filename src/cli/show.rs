@@ -195,7 +195,9 @@ fn tell_outcome(out: &mut Output, story: &Story) -> Result<(), Failure> {
     if let Some(tag) = response.tag.as_deref().filter(|tag| !tag.is_empty()) {
         line.push_str(&format!(", {tag}"));
     }
-    line.push_str(&format!(", {} rows sent", response.rows_returned));
+    if let Some(rows) = response.rows_returned {
+        line.push_str(&format!(", {rows} rows sent"));
+    }
     line.push_str(&format!(", {} bytes", response.total_bytes));
     if response.captured_bytes < response.total_bytes {
         line.push_str(&format!(" ({} captured)", response.captured_bytes));

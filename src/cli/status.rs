@@ -38,6 +38,19 @@ pub fn run(args: &Status) -> Result<(), Failure> {
         "shards    {}, rules {}, masks {}",
         status.shards, status.rules, status.masks
     ))?;
+    let generation = status.generation;
+    match status.shards_behind {
+        0 => out.line(&format!("snapshot  {generation}, taken by all shards"))?,
+        count => out.line(&format!("snapshot  {generation}, NOT TAKEN by {count} shards"))?,
+    }
+    match status.unready.as_slice() {
+        [] => out.line("ready     yes")?,
+        reasons => out.line(&format!("ready     NO: {}", reasons.join("; ")))?,
+    }
+    if status.quarantined > 0 {
+        let files = status.quarantined;
+        out.line(&format!("ASIDE     {files} damaged files in journal/quarantine"))?;
+    }
     if !status.trouble.is_empty() {
         out.line(&format!("TROUBLE   {}", clean(&status.trouble)))?;
     }

@@ -109,34 +109,9 @@ mod tests {
 
     fn row(seq: i64, ts_us: i64, decision: &str) -> CommandRow {
         CommandRow {
-            common: Common {
-                ts_us,
-                session_id: "s".into(),
-                seq,
-                log_shard: 0,
-                log_index: 0,
-                node: String::new(),
-                user_name: String::new(),
-                user_groups: vec![],
-                target: String::new(),
-                protocol: String::new(),
-                db_namespace: None,
-                role: None,
-                client_addr: None,
-            },
-            kind: String::new(),
-            operation: String::new(),
-            classes: vec![],
-            objects: vec![],
-            query_text: String::new(),
-            query_raw: None,
-            query_sha256: None,
-            params_json: None,
-            statement: None,
+            common: Common { ts_us, session_id: "s".into(), seq, ..Common::default() },
             decision: decision.into(),
-            rule: None,
-            approval_id: None,
-            response: None,
+            ..CommandRow::default()
         }
     }
 

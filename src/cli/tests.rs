@@ -62,6 +62,7 @@ fn command<'a>(text: &'a str, objects: &'a [Object], decision: Decision) -> Cmd<
         decision,
         rule: "reads",
         approval_id: None,
+        ..Cmd::default()
     }
 }
 
@@ -72,14 +73,15 @@ fn response(seq: u64, outcome: Outcome, sqlstate: &'static str) -> Entry<'static
         sqlstate,
         error_text: if sqlstate.is_empty() { "" } else { "relation does not exist" },
         tag: "SELECT 1",
-        rows_returned: 1,
-        rows_affected: 0,
+        rows_returned: Some(1),
+        rows_affected: Some(0),
         duration_us: 1_500,
         first_byte_us: 100,
         bytes: 64,
         captured_bytes: 64,
         chunks: 1,
-        columns: b"id\0name\0",
+        columns: Some(b"id\0name\0"),
+        ..Response::default()
     })
 }
 
@@ -107,6 +109,7 @@ fn entries(spool: &mut Spool) {
         byte_offset: 0,
         encoding: "pg-messages",
         payload: ANSWER,
+        ..Chunk::default()
     };
     let hit = MaskingHit {
         command_seq: 1,
@@ -114,6 +117,7 @@ fn entries(spool: &mut Spool) {
         detector: "column",
         operator: "partial",
         hits: 1,
+        ..MaskingHit::default()
     };
     let missing = command("SELECT * FROM missing\n\x1b[31m", &[], Decision::Allow);
     add(
@@ -139,6 +143,7 @@ fn entries(spool: &mut Spool) {
         reason: "",
         quorum: 1,
         expires_at_us: START_US,
+        ..Approval::default()
     };
     add(
         BOT,
@@ -160,7 +165,8 @@ fn data_dir(name: &str, sealed: bool) -> Folder {
     let dir = std::env::temp_dir().join(format!("weir-cli-{name}-{}", std::process::id()));
     let folder = Folder(dir.clone());
     let journal = dir.join(JOURNAL_FOLDER);
-    let settings = JournalSettings { segment_bytes: 256 << 10, seal_after_us: 60_000_000 };
+    let settings =
+        JournalSettings { segment_bytes: 256 << 10, seal_after_us: 60_000_000, flush_us: 100_000 };
     std::fs::create_dir_all(&journal).unwrap();
     let pool = SegmentPool::start(&journal, &settings).unwrap();
     let (sender, _kept) = channel::<SealedSegment>();

@@ -42,6 +42,14 @@ pub fn target(target: &Target) -> String {
     )
 }
 
+/// What a power cut may take.
+pub fn flush(flush_us: u64) -> String {
+    format!(
+        "a power cut takes at most the last {} ms of what targets with durability write record",
+        flush_us / 1_000
+    )
+}
+
 fn servers(reach: &Reach) -> String {
     let hosts: Vec<String> = reach.hosts.iter().map(Host::to_string).collect();
     let order = match (hosts.len(), reach.shuffled) {

@@ -36,6 +36,7 @@ pub(super) fn settings(
     report: &mut Report<'_>,
 ) -> Settings {
     let data_dir = root.required_text("data_dir", report);
+    let node = node(root, report);
     let shards = root.integer("shards", 1..=SHARDS_MAX, report);
     let listeners = listeners(root, source, report);
     let admin = admin(root, report);
@@ -46,6 +47,7 @@ pub(super) fn settings(
     let Identities { users, certificates, issuers } = identities;
     Settings {
         data_dir: data_dir.map_or_else(PathBuf::new, |dir| source.path(dir.value)),
+        node,
         shards: shards.map_or_else(shards_default, |count| count as usize),
         listeners,
         admin,
@@ -59,14 +61,30 @@ pub(super) fn settings(
     }
 }
 
+/// The name stands in file names.
+fn node(root: &mut Section<'_>, report: &mut Report<'_>) -> Option<String> {
+    let name = root.text("node", report)?;
+    let fits = name.value.len() <= limits::NODE_BYTES_MAX
+        && name.value.starts_with(|c: char| c.is_ascii_alphanumeric())
+        && name.value.chars().all(|c| c.is_ascii_alphanumeric() || "-_.".contains(c));
+    if !fits {
+        let expected = "at most 63 letters, digits, `-`, `_` and `.`, a letter or digit first";
+        report.error(name.span, "`node` cannot be a name", expected, "");
+    }
+    Some(name.value.to_owned())
+}
+
 /// One shard per core that this process may use.
 pub(super) fn shards_default() -> usize {
     std::thread::available_parallelism().map_or(1, usize::from)
 }
 
+const FLUSH_FORM: &str = "a duration from \"5ms\" to \"10s\"";
+
 pub(super) const JOURNAL_DEFAULT: JournalSettings = JournalSettings {
     segment_bytes: limits::SEGMENT_BYTES_DEFAULT,
     seal_after_us: limits::SEGMENT_AGE_US,
+    flush_us: limits::FLUSH_US_DEFAULT,
 };
 
 /// The listeners that a file may have: `[listen.NAME]`, or `[[listen.NAME]]` for several.
@@ -232,6 +250,13 @@ fn journal(root: &mut Section<'_>, report: &mut Report<'_>) -> JournalSettings {
             report.error(after.span, "`seal_after` is out of range", expected, "");
         }
         settings.seal_after_us = after.value;
+    }
+    let flush = section.form("flush", (units::duration_us, FLUSH_FORM), report);
+    if let Some(flush) = flush {
+        if !limits::FLUSH_US.contains(&flush.value) {
+            report.error(flush.span, "`flush` is out of range", FLUSH_FORM, "");
+        }
+        settings.flush_us = flush.value;
     }
     section.finish(report);
     settings

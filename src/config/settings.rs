@@ -11,6 +11,8 @@ use crate::wire::Protocol;
 pub struct Settings {
     /// Where journal, lake and tokens live.
     pub data_dir: PathBuf,
+    /// Name of this gateway in records; the host's if there is none.
+    pub node: Option<String>,
     /// Shards; default one per core.
     pub shards: usize,
     /// Where clients connect, in the order of the file; the index is used everywhere.
@@ -146,6 +148,9 @@ pub struct JournalSettings {
     pub segment_bytes: u64,
     /// A segment with entries is sealed at the latest after this time.
     pub seal_after_us: u64,
+    /// What is written is on the disk after this time at the latest: the most that a power cut
+    /// takes in `write` mode.
+    pub flush_us: u64,
 }
 
 /// How safe a record is before what it describes happens.

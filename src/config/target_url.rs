@@ -110,6 +110,7 @@ pub fn for_target_url(
     };
     Ok(Settings {
         data_dir,
+        node: None,
         shards: shards_default(),
         listeners: vec![listen_default(Protocol::Postgres, LISTEN_DEFAULT)],
         admin: ADMIN_DEFAULT,

@@ -68,11 +68,13 @@ pub enum FactKind {
     Namespace,
     /// `settings`: what SET and its kin change.
     Setting,
+    /// `functions`: those that PostgreSQL itself does not have, which are `call`.
+    Function,
 }
 
 impl FactKind {
     /// Every kind.
-    pub const ALL: [FactKind; 8] = [
+    pub const ALL: [FactKind; 9] = [
         FactKind::Method,
         FactKind::Path,
         FactKind::Tool,
@@ -81,6 +83,7 @@ impl FactKind {
         FactKind::Resource,
         FactKind::Namespace,
         FactKind::Setting,
+        FactKind::Function,
     ];
 
     /// The key of `when`.
@@ -94,13 +97,14 @@ impl FactKind {
             FactKind::Resource => "resources",
             FactKind::Namespace => "namespaces",
             FactKind::Setting => "settings",
+            FactKind::Function => "functions",
         }
     }
 
     /// Whether commands of a protocol can have it.
     pub const fn is_of(self, protocol: Protocol) -> bool {
         match protocol {
-            Protocol::Postgres => matches!(self, FactKind::Setting),
+            Protocol::Postgres => matches!(self, FactKind::Setting | FactKind::Function),
             Protocol::Http => matches!(self, FactKind::Method | FactKind::Path | FactKind::Tool),
             Protocol::Ssh => matches!(self, FactKind::Text | FactKind::Path),
             Protocol::Kubernetes => matches!(

@@ -17,7 +17,7 @@
 //! | `hours_utc` | the time of day | always |
 //! | `commands` | classes, see `decide::class` | all; to allow, without those that must be named |
 //! | `touches` | objects, see below | everything |
-//! | `methods`, `paths`, `tools`, `text`, `verbs`, `resources`, `namespaces`, `settings` | facts, see below | everything |
+//! | `methods`, `paths`, `tools`, `text`, `verbs`, `resources`, `namespaces`, `settings`, `functions` | facts, see below | everything |
 //!
 //! **What follows any allow.** A rule that may allow anything to an identity at a target allows the
 //! classes that follow too (`transaction` of SQL), whatever its `commands`, `touches` and hours are:

@@ -11,6 +11,8 @@ use super::operator::Operator;
 pub enum Cause {
     /// A rule for its column.
     Column,
+    /// A rule for its path.
+    Path,
     /// Its origin is not proven, and the command touches a masked column.
     Unproven,
     /// A detector found something in it.
@@ -22,6 +24,7 @@ impl Cause {
     pub const fn name(self) -> &'static str {
         match self {
             Cause::Column => "column",
+            Cause::Path => "path",
             Cause::Unproven => "unproven",
             Cause::Detector(detector) => detector.name(),
         }

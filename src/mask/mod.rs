@@ -4,8 +4,9 @@
 //! Never: a value that a plan says to hide, on any channel.
 //!
 //! What a value is and what takes its place is neutral; `sql` says where values stand in the
-//! answers of a database.
+//! answers of a database, `body` where they stand in the bodies of HTTP.
 
+pub mod body;
 pub mod detect;
 pub mod edits;
 pub mod hits;

@@ -1,33 +1,58 @@
 //! The bodies of journal frames: entries to bytes and back.
 //!
-//! In: `Entry`, `SessionContext`. Out: bytes; borrowed views of them.
+//! In: `Entry`, `SessionContext`. Out: bytes; borrowed views of them (`view`).
 //! Never: an allocation while writing, a panic while reading, whatever the bytes are.
 //!
 //! Numbers are little-endian and of fixed width. `text` and `bytes` are a `u32` length and that
-//! many bytes; a list is a `u32` count and its items. Bodies by kind:
+//! many bytes; a list is a `u32` count and its items. A frame says the version of its body; this is
+//! version 1, and what a later field is called stands in brackets with its bit: such a field is
+//! there if its bit is set, so one that is absent costs a bit. Version 0 had none of them. By kind:
 //!
 //! ```text
 //! context        session_id 16 | protocol text | user text | groups list<text> | auth text | target text
 //!                | db_namespace text | role text | client_addr text | client_app text | tls text
 //! session-start  backend_pid i32 | server_addr text | server_version text | durability text
+//!                | bits u8 [0 listener, 1 settings, 2 auth_detail, 3 server_session text]
 //! session-end    commands, bytes_in, bytes_out, denied, masked u64 | reason text
-//! command        decision u8 | has approval u8, id 16 | has params u8 | kind text | statement text
+//! command        decision u8 | has approval u8, id 16 | params u8 | kind text | statement text
 //!                | rule text | operation text | classes list<text>
 //!                | objects list<write u8, has schema u8, [schema text], name text>
 //!                | [types list<u32>, raw bytes] | query bytes
+//!                | bits u16 [0 ocsf u16 u16, 1 parent_seq, 2 stream_id u64, 3 verb, 4 resource,
+//!                  5 subresource, 6 name, 7 namespace, 8 attrs text, 9 body_len u64,
+//!                  10 body_sha256 32, 11 policy_version text, 12 rules list<text>]
 //! response       command_seq, rows_returned, rows_affected, duration_us, first_byte_us, bytes,
 //!                captured u64 | chunks u32 | outcome u8 | sqlstate, error, tag text | columns bytes
-//! chunk          command_seq u64 | byte_offset u64 | chunk_no u32 | stream u8 | encoding text | payload bytes
+//!                | bits u16 [0 status i32, 1 signal text, 2 truncated is known, 3 it is,
+//!                  4 body_len u64, 5 body_sha256 32, 6 attrs text, 7 no rows_returned,
+//!                  8 no rows_affected, 9 no columns]
+//! chunk          command_seq u64 | byte_offset u64 | chunk_no u32 | stream u8 | encoding text
+//!                | payload bytes | bits u8 [0 at_us i64]
 //! approval       id 16 | command_seq u64 | expires_at i64 | quorum u32 | event, approver, reason text
-//! masking-hit    command_seq u64 | hits u64 | column, detector, operator text
+//!                | bits u8 [0 digest 32, 1 scope, 2 approver_auth, 3 channel text]
+//! masking-hit    command_seq u64 | hits u64 | column, detector, operator text | bits u8 [0 path text]
 //! event          event, severity, message, attrs text
 //! ```
+//!
+//! `params` is 0 for none, else a `ParamsEncoding`. In `raw` the length of a secret is -2, and its
+//! bytes are not there.
+
+mod view;
+
+pub use view::{
+    ApprovalView, Body, ChunkView, CommandView, ContextView, ObjectView, Objects, ParamsView,
+    Texts, read,
+};
 
 use super::entry::{
-    Approval, Command, Decision, Entry, Event, MaskingHit, Outcome, Response, SessionContext,
-    SessionEnd, SessionId, SessionStart,
+    Approval, Command, CommandExtra, Decision, Entry, Outcome, Params, Response, ResponseExtra,
+    SessionContext, SessionId,
 };
+use super::params;
 use crate::decide::Object;
+
+/// Version of the bodies written.
+pub const VERSION: u8 = 1;
 
 /// What a frame holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -92,6 +117,9 @@ pub(in crate::record) trait Sink {
     fn u8(&mut self, value: u8) {
         self.put(&[value]);
     }
+    fn u16(&mut self, value: u16) {
+        self.put(&value.to_le_bytes());
+    }
     fn u32(&mut self, value: u32) {
         self.put(&value.to_le_bytes());
     }
@@ -108,6 +136,19 @@ pub(in crate::record) trait Sink {
     fn text(&mut self, text: &str) {
         self.bytes(text.as_bytes());
     }
+    /// Texts whose bits say which are there.
+    fn present(&mut self, texts: &[&str]) {
+        texts.iter().filter(|text| !text.is_empty()).for_each(|text| self.text(text));
+    }
+}
+
+/// A bit for each thing that is there, the first one the lowest.
+fn bits(present: impl IntoIterator<Item = bool>) -> u16 {
+    present.into_iter().enumerate().fold(0, |bits, (at, there)| bits | u16::from(there) << at)
+}
+
+fn bits_of(texts: &[&str]) -> u8 {
+    bits(texts.iter().map(|text| !text.is_empty())) as u8
 }
 
 /// Counts.
@@ -213,6 +254,9 @@ pub(in crate::record) fn put_entry(sink: &mut impl Sink, entry: &Entry<'_>) {
             sink.text(start.server_addr);
             sink.text(start.server_version);
             sink.text(start.durability);
+            let texts = [start.listener, start.settings, start.auth_detail, start.server_session];
+            sink.u8(bits_of(&texts));
+            sink.present(&texts);
         }
         Entry::SessionEnd(end) => {
             for n in [end.commands, end.bytes_in, end.bytes_out, end.denied, end.masked] {
@@ -229,6 +273,10 @@ pub(in crate::record) fn put_entry(sink: &mut impl Sink, entry: &Entry<'_>) {
             sink.u8(chunk.stream);
             sink.text(chunk.encoding);
             sink.bytes(chunk.payload);
+            sink.u8(u8::from(chunk.at_us.is_some()));
+            if let Some(at_us) = chunk.at_us {
+                sink.i64(at_us);
+            }
         }
         Entry::Approval(step) => put_approval(sink, step),
         Entry::MaskingHit(hit) => {
@@ -237,6 +285,8 @@ pub(in crate::record) fn put_entry(sink: &mut impl Sink, entry: &Entry<'_>) {
             sink.text(hit.column);
             sink.text(hit.detector);
             sink.text(hit.operator);
+            sink.u8(bits_of(&[hit.path]));
+            sink.present(&[hit.path]);
         }
         Entry::Event(event) => {
             for text in [event.event, event.severity, event.message, event.attrs] {
@@ -254,7 +304,7 @@ fn put_command(sink: &mut impl Sink, command: &Command<'_>) {
     });
     sink.u8(u8::from(command.approval_id.is_some()));
     sink.put(&command.approval_id.map_or([0; 16], |id| id.0));
-    sink.u8(u8::from(command.params.is_some()));
+    sink.u8(command.params.map_or(0, |params| params.encoding as u8));
     sink.text(command.kind);
     sink.text(command.statement);
     sink.text(command.rule);
@@ -267,14 +317,57 @@ fn put_command(sink: &mut impl Sink, command: &Command<'_>) {
     for object in command.objects {
         put_object(sink, object);
     }
-    if let Some(params) = command.params {
-        sink.u32(params.types.len() as u32);
-        for oid in params.types {
-            sink.u32(*oid);
-        }
-        sink.bytes(params.raw);
+    if let Some(params) = &command.params {
+        put_params(sink, params);
     }
     sink.bytes(command.text);
+    put_command_extra(sink, &command.extra);
+}
+
+fn put_params(sink: &mut impl Sink, params: &Params<'_>) {
+    sink.u32(params.types.len() as u32);
+    for oid in params.types {
+        sink.u32(*oid);
+    }
+    if params.secrets.is_empty() {
+        sink.bytes(params.raw);
+        return;
+    }
+    let mut length = Count::default();
+    params::hide_secrets(params, &mut length);
+    sink.u32(length.0 as u32);
+    params::hide_secrets(params, sink);
+}
+
+fn put_command_extra(sink: &mut impl Sink, extra: &CommandExtra<'_>) {
+    let texts =
+        [extra.verb, extra.resource, extra.subresource, extra.name, extra.namespace, extra.attrs];
+    let first = [extra.ocsf.is_some(), extra.parent_seq.is_some(), extra.stream_id.is_some()];
+    let last = [
+        extra.body_len.is_some(),
+        extra.body_sha256.is_some(),
+        !extra.policy_version.is_empty(),
+        !extra.rules.is_empty(),
+    ];
+    let middle = texts.map(|text| !text.is_empty());
+    sink.u16(bits(first.into_iter().chain(middle).chain(last)));
+    if let Some(ocsf) = extra.ocsf {
+        sink.u16(ocsf.class_uid);
+        sink.u16(ocsf.activity_id);
+    }
+    [extra.parent_seq, extra.stream_id].into_iter().flatten().for_each(|number| sink.u64(number));
+    sink.present(&texts);
+    if let Some(length) = extra.body_len {
+        sink.u64(length);
+    }
+    if let Some(digest) = extra.body_sha256 {
+        sink.put(digest);
+    }
+    sink.present(&[extra.policy_version]);
+    if !extra.rules.is_empty() {
+        sink.u32(extra.rules.len() as u32);
+        extra.rules.iter().for_each(|rule| sink.text(rule));
+    }
 }
 
 fn put_object(sink: &mut impl Sink, object: &Object) {
@@ -290,8 +383,8 @@ fn put_object(sink: &mut impl Sink, object: &Object) {
 fn put_response(sink: &mut impl Sink, response: &Response<'_>) {
     for n in [
         response.command_seq,
-        response.rows_returned,
-        response.rows_affected,
+        response.rows_returned.unwrap_or(0),
+        response.rows_affected.unwrap_or(0),
         response.duration_us,
         response.first_byte_us,
         response.bytes,
@@ -311,7 +404,35 @@ fn put_response(sink: &mut impl Sink, response: &Response<'_>) {
     sink.text(response.sqlstate);
     sink.text(response.error_text);
     sink.text(response.tag);
-    sink.bytes(response.columns);
+    sink.bytes(response.columns.unwrap_or_default());
+    put_response_extra(sink, response);
+}
+
+fn put_response_extra(sink: &mut impl Sink, response: &Response<'_>) {
+    let ResponseExtra { status, signal, truncated, body_len, body_sha256, attrs } = response.extra;
+    sink.u16(bits([
+        status.is_some(),
+        !signal.is_empty(),
+        truncated.is_some(),
+        truncated == Some(true),
+        body_len.is_some(),
+        body_sha256.is_some(),
+        !attrs.is_empty(),
+        response.rows_returned.is_none(),
+        response.rows_affected.is_none(),
+        response.columns.is_none(),
+    ]));
+    if let Some(status) = status {
+        sink.u32(status as u32);
+    }
+    sink.present(&[signal]);
+    if let Some(length) = body_len {
+        sink.u64(length);
+    }
+    if let Some(digest) = body_sha256 {
+        sink.put(digest);
+    }
+    sink.present(&[attrs]);
 }
 
 fn put_approval(sink: &mut impl Sink, step: &Approval<'_>) {
@@ -322,380 +443,11 @@ fn put_approval(sink: &mut impl Sink, step: &Approval<'_>) {
     sink.text(step.event);
     sink.text(step.approver);
     sink.text(step.reason);
-}
-
-/// A body, read in place.
-#[derive(Clone, Debug, PartialEq)]
-pub enum Body<'a> {
-    /// The context of the session from here on.
-    Context(ContextView<'a>),
-    /// A session begins.
-    SessionStart(SessionStart<'a>),
-    /// A session ends.
-    SessionEnd(SessionEnd<'a>),
-    /// A command.
-    Command(CommandView<'a>),
-    /// The outcome of a command.
-    Response(Response<'a>),
-    /// Captured bytes.
-    Chunk(ChunkView<'a>),
-    /// A step of an approval.
-    Approval(ApprovalView<'a>),
-    /// What masking did.
-    MaskingHit(MaskingHit<'a>),
-    /// Anything else.
-    Event(Event<'a>),
-}
-
-/// `SessionContext`, read in place.
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
-pub struct ContextView<'a> {
-    /// The session's id.
-    pub session_id: SessionId,
-    /// Protocol name.
-    pub protocol: &'a str,
-    /// Identity.
-    pub user_name: &'a str,
-    /// Its groups.
-    pub user_groups: Texts<'a>,
-    /// How it was proven.
-    pub auth_method: &'a str,
-    /// Target name.
-    pub target: &'a str,
-    /// Database at the target.
-    pub db_namespace: &'a str,
-    /// Role at the target.
-    pub role: &'a str,
-    /// Client address and port.
-    pub client_addr: &'a str,
-    /// `application_name`.
-    pub client_app: &'a str,
-    /// TLS version or empty.
-    pub tls_version: &'a str,
-}
-
-/// `Command`, read in place.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct CommandView<'a> {
-    /// See `Command::kind`.
-    pub kind: &'a str,
-    /// See `Command::text`.
-    pub text: &'a [u8],
-    /// See `Command::operation`.
-    pub operation: &'a str,
-    /// Class names.
-    pub classes: Texts<'a>,
-    /// Objects touched.
-    pub objects: Objects<'a>,
-    /// Bind values.
-    pub params: Option<ParamsView<'a>>,
-    /// Name of the prepared statement.
-    pub statement: &'a str,
-    /// The decision.
-    pub decision: Decision,
-    /// The rule that decided.
-    pub rule: &'a str,
-    /// The approval that released or ended it.
-    pub approval_id: Option<SessionId>,
-}
-
-/// `Params`, read in place.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ParamsView<'a> {
-    /// See `Params::raw`.
-    pub raw: &'a [u8],
-    types: &'a [u8],
-}
-
-impl<'a> ParamsView<'a> {
-    /// The type OIDs.
-    pub fn types(&self) -> impl Iterator<Item = u32> + 'a {
-        self.types.as_chunks::<4>().0.iter().map(|four| u32::from_le_bytes(*four))
+    let texts = [step.scope, step.approver_auth, step.channel];
+    let has_digest = std::iter::once(step.digest.is_some());
+    sink.u8(bits(has_digest.chain(texts.iter().map(|text| !text.is_empty()))) as u8);
+    if let Some(digest) = step.digest {
+        sink.put(digest);
     }
-}
-
-/// `Chunk`, read in place.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ChunkView<'a> {
-    /// `seq` of the command.
-    pub command_seq: u64,
-    /// 0 client to server, 1 server to client.
-    pub stream: u8,
-    /// Number in its stream and command.
-    pub chunk_no: u32,
-    /// Offset of its first byte.
-    pub byte_offset: u64,
-    /// See `Chunk::encoding`.
-    pub encoding: &'a str,
-    /// The bytes.
-    pub payload: &'a [u8],
-}
-
-/// `Approval`, read in place.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ApprovalView<'a> {
-    /// Id of the approval.
-    pub approval_id: SessionId,
-    /// `seq` of the held command.
-    pub command_seq: u64,
-    /// See `Approval::event`.
-    pub event: &'a str,
-    /// Who voted.
-    pub approver: &'a str,
-    /// Why.
-    pub reason: &'a str,
-    /// Distinct approvers needed.
-    pub quorum: u32,
-    /// When it expires, UTC microseconds.
-    pub expires_at_us: i64,
-}
-
-/// A list of texts, checked when the body was read.
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
-pub struct Texts<'a> {
-    bytes: &'a [u8],
-}
-
-impl<'a> Texts<'a> {
-    /// The texts.
-    pub fn iter(&self) -> impl Iterator<Item = &'a str> + use<'a> {
-        let mut reader = Reader { rest: self.bytes };
-        std::iter::from_fn(move || reader.text())
-    }
-}
-
-/// An object a command names.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct ObjectView<'a> {
-    /// Schema, if stated.
-    pub schema: Option<&'a str>,
-    /// Name.
-    pub name: &'a str,
-    /// Whether the command changes it.
-    pub write: bool,
-}
-
-/// A list of objects, checked when the body was read.
-#[derive(Clone, Copy, Debug, PartialEq, Default)]
-pub struct Objects<'a> {
-    bytes: &'a [u8],
-}
-
-impl<'a> Objects<'a> {
-    /// The objects.
-    pub fn iter(&self) -> impl Iterator<Item = ObjectView<'a>> + use<'a> {
-        let mut reader = Reader { rest: self.bytes };
-        std::iter::from_fn(move || reader.object())
-    }
-}
-
-/// Reads a body; `None` when the bytes are not one.
-pub fn read(kind: Kind, bytes: &[u8]) -> Option<Body<'_>> {
-    let mut r = Reader { rest: bytes };
-    let body = match kind {
-        Kind::Context => Body::Context(r.context()?),
-        Kind::SessionStart => {
-            let backend_pid = r.u32()? as i32;
-            let (server_addr, server_version) = (r.text()?, r.text()?);
-            let durability = r.text()?;
-            Body::SessionStart(SessionStart {
-                server_addr,
-                server_version,
-                durability,
-                backend_pid,
-            })
-        }
-        Kind::SessionEnd => {
-            let (commands, bytes_in, bytes_out) = (r.u64()?, r.u64()?, r.u64()?);
-            let (denied, masked, reason) = (r.u64()?, r.u64()?, r.text()?);
-            Body::SessionEnd(SessionEnd { reason, commands, bytes_in, bytes_out, denied, masked })
-        }
-        Kind::Command => Body::Command(r.command()?),
-        Kind::Response => Body::Response(r.response()?),
-        Kind::Chunk => {
-            let (command_seq, byte_offset, chunk_no) = (r.u64()?, r.u64()?, r.u32()?);
-            let (stream, encoding, payload) = (r.u8()?, r.text()?, r.bytes()?);
-            Body::Chunk(ChunkView { command_seq, stream, chunk_no, byte_offset, encoding, payload })
-        }
-        Kind::Approval => {
-            let (id, command_seq) = (r.id()?, r.u64()?);
-            let (expires_at_us, quorum) = (r.u64()? as i64, r.u32()?);
-            let (event, approver, reason) = (r.text()?, r.text()?, r.text()?);
-            let approval_id = id;
-            Body::Approval(ApprovalView {
-                approval_id,
-                command_seq,
-                event,
-                approver,
-                reason,
-                quorum,
-                expires_at_us,
-            })
-        }
-        Kind::MaskingHit => {
-            let (command_seq, hits) = (r.u64()?, r.u64()?);
-            let (column, detector, operator) = (r.text()?, r.text()?, r.text()?);
-            Body::MaskingHit(MaskingHit { command_seq, column, detector, operator, hits })
-        }
-        Kind::Event => {
-            let (event, severity) = (r.text()?, r.text()?);
-            let (message, attrs) = (r.text()?, r.text()?);
-            Body::Event(Event { event, severity, message, attrs })
-        }
-    };
-    r.rest.is_empty().then_some(body)
-}
-
-struct Reader<'a> {
-    rest: &'a [u8],
-}
-
-impl<'a> Reader<'a> {
-    fn take(&mut self, count: usize) -> Option<&'a [u8]> {
-        let (here, rest) = self.rest.split_at_checked(count)?;
-        self.rest = rest;
-        Some(here)
-    }
-
-    fn array<const N: usize>(&mut self) -> Option<[u8; N]> {
-        let (here, rest) = self.rest.split_first_chunk::<N>()?;
-        self.rest = rest;
-        Some(*here)
-    }
-
-    fn u8(&mut self) -> Option<u8> {
-        self.array::<1>().map(|[byte]| byte)
-    }
-
-    fn flag(&mut self) -> Option<bool> {
-        match self.u8()? {
-            0 => Some(false),
-            1 => Some(true),
-            _ => None,
-        }
-    }
-
-    fn u32(&mut self) -> Option<u32> {
-        self.array().map(u32::from_le_bytes)
-    }
-
-    fn u64(&mut self) -> Option<u64> {
-        self.array().map(u64::from_le_bytes)
-    }
-
-    fn id(&mut self) -> Option<SessionId> {
-        self.array().map(SessionId)
-    }
-
-    fn bytes(&mut self) -> Option<&'a [u8]> {
-        let length = self.u32()?;
-        self.take(length as usize)
-    }
-
-    fn text(&mut self) -> Option<&'a str> {
-        std::str::from_utf8(self.bytes()?).ok()
-    }
-
-    /// A count and that many items; keeps the items' bytes. A count that lies ends at the first
-    /// item that is not there, so it costs no more than the bytes that are.
-    fn list(&mut self, mut item: impl FnMut(&mut Reader<'a>) -> Option<()>) -> Option<&'a [u8]> {
-        let count = self.u32()?;
-        let start = self.rest;
-        for _ in 0..count {
-            item(self)?;
-        }
-        start.get(..start.len() - self.rest.len())
-    }
-
-    fn texts(&mut self) -> Option<Texts<'a>> {
-        self.list(|r| r.text().map(drop)).map(|bytes| Texts { bytes })
-    }
-
-    fn object(&mut self) -> Option<ObjectView<'a>> {
-        let write = self.flag()?;
-        let schema = if self.flag()? { Some(self.text()?) } else { None };
-        Some(ObjectView { schema, name: self.text()?, write })
-    }
-
-    fn context(&mut self) -> Option<ContextView<'a>> {
-        Some(ContextView {
-            session_id: self.id()?,
-            protocol: self.text()?,
-            user_name: self.text()?,
-            user_groups: self.texts()?,
-            auth_method: self.text()?,
-            target: self.text()?,
-            db_namespace: self.text()?,
-            role: self.text()?,
-            client_addr: self.text()?,
-            client_app: self.text()?,
-            tls_version: self.text()?,
-        })
-    }
-
-    fn command(&mut self) -> Option<CommandView<'a>> {
-        let decision = match self.u8()? {
-            0 => Decision::Allow,
-            1 => Decision::Deny,
-            2 => Decision::Hold,
-            _ => return None,
-        };
-        let (released, id) = (self.flag()?, self.id()?);
-        let has_params = self.flag()?;
-        let (kind, statement, rule) = (self.text()?, self.text()?, self.text()?);
-        let (operation, classes) = (self.text()?, self.texts()?);
-        let objects = Objects { bytes: self.list(|r| r.object().map(drop))? };
-        let params = if has_params {
-            let types = self.list(|r| r.u32().map(drop))?;
-            Some(ParamsView { types, raw: self.bytes()? })
-        } else {
-            None
-        };
-        let text = self.bytes()?;
-        let approval_id = released.then_some(id);
-        Some(CommandView {
-            kind,
-            text,
-            operation,
-            classes,
-            objects,
-            params,
-            statement,
-            decision,
-            rule,
-            approval_id,
-        })
-    }
-
-    fn response(&mut self) -> Option<Response<'a>> {
-        let (command_seq, rows_returned, rows_affected) = (self.u64()?, self.u64()?, self.u64()?);
-        let (duration_us, first_byte_us) = (self.u64()?, self.u64()?);
-        let (bytes, captured_bytes, chunks) = (self.u64()?, self.u64()?, self.u32()?);
-        let outcome = match self.u8()? {
-            0 => Outcome::Success,
-            1 => Outcome::Error,
-            2 => Outcome::Denied,
-            3 => Outcome::Skipped,
-            4 => Outcome::Suspended,
-            5 => Outcome::Aborted,
-            _ => return None,
-        };
-        let (sqlstate, error_text) = (self.text()?, self.text()?);
-        let (tag, columns) = (self.text()?, self.bytes()?);
-        Some(Response {
-            command_seq,
-            outcome,
-            sqlstate,
-            error_text,
-            tag,
-            rows_returned,
-            rows_affected,
-            duration_us,
-            first_byte_us,
-            bytes,
-            captured_bytes,
-            chunks,
-            columns,
-        })
-    }
+    sink.present(&texts);
 }

@@ -47,6 +47,14 @@ pub(in crate::record) fn write_file(path: &Path, content: &[u8]) -> io::Result<(
     draft.publish(&file)
 }
 
+/// Moves a file, durably; makes the directories of its new place.
+pub(in crate::record) fn move_file(path: &Path, place: &Path) -> io::Result<()> {
+    make_directories(place.parent().ok_or(io::ErrorKind::InvalidInput)?)?;
+    fs::rename(path, place)?;
+    sync_parent(place)?;
+    sync_parent(path)
+}
+
 /// Deletes a file, durably; one that is not there is deleted.
 pub(in crate::record) fn remove_file(path: &Path) -> io::Result<()> {
     match fs::remove_file(path) {

@@ -9,6 +9,8 @@
 //! command waited, the row is made of the `Hold`: decision `deny` when an `Approval` step or the
 //! session's end shows that it was over, `hold` when weir stopped. It was not forwarded in either.
 
+use crate::decide::RuleName;
+
 /// UUIDv7, big-endian bytes. Its text form orders by time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
 pub struct SessionId(pub [u8; 16]);
@@ -61,7 +63,7 @@ pub enum Entry<'a> {
     Event(Event<'a>),
 }
 
-/// Facts known once the target accepted the login.
+/// Facts known once the target accepted the login. An empty text is none.
 #[derive(Clone, Debug, PartialEq, Default)]
 pub struct SessionStart<'a> {
     /// Address of the target.
@@ -72,6 +74,14 @@ pub struct SessionStart<'a> {
     pub durability: &'a str,
     /// Process id of the backend, to find it in the target's own log.
     pub backend_pid: i32,
+    /// The listener that accepted the client.
+    pub listener: &'a str,
+    /// Settings the session begins with (PostgreSQL's start-up parameters), JSON text.
+    pub settings: &'a str,
+    /// Facts of the proof: key or certificate, token's issuer, JSON text.
+    pub auth_detail: &'a str,
+    /// The target's own id of the session, where it tells one that is no process id.
+    pub server_session: &'a str,
 }
 
 /// Totals of a session.
@@ -92,28 +102,101 @@ pub struct SessionEnd<'a> {
 }
 
 /// What became of a command before it was forwarded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Decision {
     /// Forwarded.
     Allow,
     /// Answered with an error.
+    #[default]
     Deny,
     /// Waits for approval; recorded once more under its own `seq` when it no longer waits, with
     /// `Allow` or `Deny` and the approval's id.
     Hold,
 }
 
-/// Bind values as they came on the wire: for each, its format and bytes, `None` for NULL.
-#[derive(Clone, Copy, Debug, PartialEq)]
+/// How the bytes of parameters are to be read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+#[repr(u8)]
+pub enum ParamsEncoding {
+    /// The part of a PostgreSQL Bind or FunctionCall body from the count of format codes to the
+    /// last value.
+    #[default]
+    PgBind = 1,
+    /// JSON text.
+    Json = 2,
+    /// Words, each ended by a zero byte: the arguments of a program.
+    Words = 3,
+}
+
+impl ParamsEncoding {
+    /// Its name in the column `params_encoding`.
+    pub const fn name(self) -> &'static str {
+        match self {
+            ParamsEncoding::PgBind => "pg-bind",
+            ParamsEncoding::Json => "json",
+            ParamsEncoding::Words => "words",
+        }
+    }
+}
+
+/// Parameters as they came on the wire.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
 pub struct Params<'a> {
-    /// The part of a PostgreSQL Bind body from the count of format codes to the last value.
+    /// How `raw` is to be read.
+    pub encoding: ParamsEncoding,
+    /// The parameters, with their secrets.
     pub raw: &'a [u8],
-    /// Parameter type OIDs as known, big-endian `u32`s; may be shorter than the values.
+    /// Of `PgBind`: parameter type OIDs as known; may be shorter than the values.
     pub types: &'a [u32],
+    /// Of `PgBind`: numbers of the parameters that are secrets, as in `$1`, ascending. Their
+    /// values are not written to the journal.
+    pub secrets: &'a [u16],
+}
+
+/// A class and an activity of OCSF.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Ocsf {
+    /// `class_uid`: 4002 HTTP Activity, 4007 SSH Activity, 6003 API Activity, 6005 Datastore
+    /// Activity.
+    pub class_uid: u16,
+    /// `activity_id` in that class.
+    pub activity_id: u16,
+}
+
+/// What commands of some protocols have and those of others lack. An empty text or list is none,
+/// and costs nothing in the journal.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct CommandExtra<'a, Rules = &'a [RuleName]> {
+    /// Class and activity. None: a command of a database, and its operation says which.
+    pub ocsf: Option<Ocsf>,
+    /// `seq` of the command that this one is part of.
+    pub parent_seq: Option<u64>,
+    /// Number of the stream or channel.
+    pub stream_id: Option<u64>,
+    /// Method of HTTP, JSON-RPC method of MCP, verb of Kubernetes.
+    pub verb: &'a str,
+    /// Resource of Kubernetes, path of HTTP, SFTP and the like.
+    pub resource: &'a str,
+    /// Subresource of Kubernetes.
+    pub subresource: &'a str,
+    /// Name of the object, operation, tool or function.
+    pub name: &'a str,
+    /// Namespace of Kubernetes.
+    pub namespace: &'a str,
+    /// Other facts, JSON text.
+    pub attrs: &'a str,
+    /// Bytes of the body.
+    pub body_len: Option<u64>,
+    /// SHA-256 of the body.
+    pub body_sha256: Option<&'a [u8; 32]>,
+    /// Which rules were in force.
+    pub policy_version: &'a str,
+    /// Every rule that matched, in the order of the configuration.
+    pub rules: Rules,
 }
 
 /// A command, before it is forwarded.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Command<'a> {
     /// `query`, `execute`, `function-call`, `prepare`.
     pub kind: &'static str,
@@ -135,10 +218,12 @@ pub struct Command<'a> {
     pub rule: &'a str,
     /// The approval that released the command.
     pub approval_id: Option<SessionId>,
+    /// What only some protocols have.
+    pub extra: CommandExtra<'a>,
 }
 
 /// How a command ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
 pub enum Outcome {
     /// Completed.
     Success,
@@ -151,11 +236,12 @@ pub enum Outcome {
     /// The portal was suspended; rows remain.
     Suspended,
     /// The session ended before the answer did.
+    #[default]
     Aborted,
 }
 
 /// The outcome of a command, before its end reaches the client.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Response<'a> {
     /// `seq` of the command.
     pub command_seq: u64,
@@ -167,10 +253,10 @@ pub struct Response<'a> {
     pub error_text: &'a str,
     /// Command tags, joined by `;`.
     pub tag: &'a str,
-    /// Rows sent to the client.
-    pub rows_returned: u64,
+    /// Rows sent to the client; none where answers have no rows.
+    pub rows_returned: Option<u64>,
     /// Rows the tags say were touched.
-    pub rows_affected: u64,
+    pub rows_affected: Option<u64>,
     /// From recording the command to the end of the answer.
     pub duration_us: u64,
     /// From recording the command to the first byte of the answer.
@@ -181,29 +267,53 @@ pub struct Response<'a> {
     pub captured_bytes: u64,
     /// Chunks in `stream_chunks`.
     pub chunks: u32,
-    /// Names of the result columns of the last row description, each ended by a zero byte.
-    pub columns: &'a [u8],
+    /// Names of the result columns of the last row description, each ended by a zero byte; none
+    /// where answers have no columns.
+    pub columns: Option<&'a [u8]>,
+    /// What only some protocols have.
+    pub extra: ResponseExtra<'a>,
+}
+
+/// What answers of some protocols have and those of others lack. An empty text is none.
+#[derive(Clone, Copy, Debug, PartialEq, Default)]
+pub struct ResponseExtra<'a> {
+    /// Status of HTTP, exit status of a program.
+    pub status: Option<i32>,
+    /// Signal that ended a program, such as `TERM`.
+    pub signal: &'a str,
+    /// Whether the record holds less than the client got; none where nobody asked.
+    pub truncated: Option<bool>,
+    /// Bytes of the body.
+    pub body_len: Option<u64>,
+    /// SHA-256 of the body.
+    pub body_sha256: Option<&'a [u8; 32]>,
+    /// Other facts, JSON text.
+    pub attrs: &'a str,
 }
 
 /// Captured bytes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Chunk<'a> {
     /// `seq` of the command.
     pub command_seq: u64,
-    /// Direction: 0 client to server, 1 server to client.
+    /// 0 client to server, 1 server to client, 2 server to client on its stream of errors,
+    /// 3 control: sizes, signals, frames of a protocol that are no data.
     pub stream: u8,
     /// Number of the chunk in its stream and command, from 0.
     pub chunk_no: u32,
     /// Offset of its first byte in the stream of this command.
     pub byte_offset: u64,
-    /// `pg-messages`: whole or partial protocol messages, in order; `pg-bind`; `pg-copy`.
+    /// `pg-messages`: whole or partial protocol messages, in order; `pg-bind`; `pty-events`; `raw`.
     pub encoding: &'static str,
     /// The bytes, masked.
     pub payload: &'a [u8],
+    /// When its first byte passed, UTC microseconds; the entry itself is written when it is full
+    /// or the answer ends. None: then.
+    pub at_us: Option<i64>,
 }
 
 /// A step of an approval.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct Approval<'a> {
     /// Id of the approval.
     pub approval_id: SessionId,
@@ -219,10 +329,18 @@ pub struct Approval<'a> {
     pub quorum: u32,
     /// When it expires, UTC microseconds.
     pub expires_at_us: i64,
+    /// SHA-256 of all that was shown to the approver.
+    pub digest: Option<&'a [u8; 32]>,
+    /// For what else than this execution it holds, JSON text; empty: for nothing.
+    pub scope: &'a str,
+    /// How the approver proved who it is; empty for steps that nobody took.
+    pub approver_auth: &'a str,
+    /// Where the step was taken: `cli`, `console`, `api`, `webhook`; empty: by weir.
+    pub channel: &'a str,
 }
 
 /// What masking did to one column of one answer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Default)]
 pub struct MaskingHit<'a> {
     /// `seq` of the command.
     pub command_seq: u64,
@@ -234,6 +352,8 @@ pub struct MaskingHit<'a> {
     pub operator: &'a str,
     /// Values changed.
     pub hits: u64,
+    /// Where in a body the value stood, as a path of JSON; empty: the column says it.
+    pub path: &'a str,
 }
 
 /// Anything else worth a row.

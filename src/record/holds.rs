@@ -16,6 +16,7 @@ use super::body::{Body, ContextView};
 use super::durable;
 use super::entry::SessionId;
 use super::journal::{self, Frame, HEADER_BYTES, Header};
+use super::quarantine::{self, PutAside};
 use super::rows::{ById, Held, Key, key};
 
 const FOLDER: &str = "holds";
@@ -26,15 +27,30 @@ const SUFFIX: &str = "hold";
 pub(in crate::record) struct Holds {
     dir: PathBuf,
     waiting: HashMap<Key, PathBuf>,
+    /// Files that were damaged.
+    pub aside: Vec<PutAside>,
 }
 
 impl Holds {
-    /// Reads what is there.
+    /// Reads what is there. A damaged file is put aside.
     pub fn load(journal: &Path) -> io::Result<Holds> {
         let dir = journal.join(FOLDER);
-        let mut holds = Holds { dir, waiting: HashMap::new() };
+        let mut holds = Holds { dir, waiting: HashMap::new(), aside: Vec::new() };
         for path in paths(&holds.dir)? {
-            let file = HoldFile::read(&path)?;
+            let file = match HoldFile::read(&path) {
+                Ok(file) if !file.held().is_empty() => file,
+                Err(error) if error.kind() != io::ErrorKind::InvalidData => return Err(error),
+                Ok(_) | Err(_) => {
+                    let name = path.file_stem().unwrap_or_default().to_string_lossy();
+                    holds.aside.push(PutAside {
+                        origin: name.into_owned(),
+                        file: quarantine::put(journal, &path)?,
+                        entries: Some(1),
+                        why: "a command that waits for approval cannot be read".into(),
+                    });
+                    continue;
+                }
+            };
             for held in file.held() {
                 holds.waiting.insert(key(&held.frame.place), path.clone());
             }
@@ -65,7 +81,16 @@ impl Holds {
             self.waiting.iter().filter(|((session, _), _)| sessions.contains(session));
         let mut paths: Vec<&PathBuf> = of_sessions.map(|(_, path)| path).collect();
         paths.sort();
-        paths.into_iter().map(|path| HoldFile::read(path)).collect()
+        let mut files = Vec::new();
+        for path in paths {
+            match HoldFile::read(path) {
+                Ok(file) => files.push(file),
+                // Hurt since it was read: the next start puts it aside.
+                Err(error) if error.kind() == io::ErrorKind::InvalidData => {}
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(files)
     }
 
     /// The executions that wait in files.
@@ -109,8 +134,10 @@ pub(in crate::record) fn read_all(journal: &Path) -> io::Result<Vec<HoldFile>> {
     for path in paths(&journal.join(FOLDER))? {
         match HoldFile::read(&path) {
             Ok(file) => files.push(file),
-            // Settled while we looked.
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+            // Settled while we looked, or damaged: whoever writes here puts it aside.
+            Err(error)
+                if matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::InvalidData) => {
+            }
             Err(error) => return Err(error),
         }
     }

@@ -19,9 +19,10 @@
 //! ```text
 //! 0        4        8      9       10          16           24       32         40              56
 //! +--------+--------+------+-------+-----------+------------+--------+----------+---------------+------
-//! | length | CRC-32 | kind | flags | mark (6)  | log index  | seq    | wall us  | session (16)  | body
+//! | length | CRC-32 | kind | body  | mark (6)  | log index  | seq    | wall us  | session (16)  | body
 //! +--------+--------+------+-------+-----------+------------+--------+----------+---------------+------
 //!   length: header and body, without padding; 0 ends the segment
+//!   byte 9: version of the body, see `body`
 //! ```
 //!
 //! The CRC begins with the boot id and the segment number, so bytes left by an earlier life never
@@ -213,20 +214,56 @@ fn write_frame(
     into[padded..padded + END_BYTES].fill(0);
     into[length..padded].fill(0);
     fill(&mut into[FRAME_BYTES..length]);
-    let head = &mut into[8..FRAME_BYTES];
-    head[0] = kind as u8;
-    head[1] = 0;
-    head[2..8].copy_from_slice(&salt.mark);
-    head[8..16].copy_from_slice(&place.log_index.to_le_bytes());
-    head[16..24].copy_from_slice(&place.seq.to_le_bytes());
-    head[24..32].copy_from_slice(&place.wall_us.to_le_bytes());
-    head[32..48].copy_from_slice(&place.session_id.0);
+    put_place(&mut into[8..FRAME_BYTES], salt, place, kind);
     let crc = salt.checksum(&into[8..length]);
     into[4..8].copy_from_slice(&crc.to_le_bytes());
     // A reader in another process may look at any time; the CRC would tell it, this spares it.
     fence(Ordering::Release);
     into[..4].copy_from_slice(&(length as u32).to_le_bytes());
     padded
+}
+
+/// The head of a frame whose body is written in parts. Its bytes come last, its length and CRC at
+/// the very end.
+#[derive(Debug)]
+pub(in crate::record) struct Head {
+    bytes: [u8; FRAME_BYTES],
+    hasher: crc32fast::Hasher,
+    length: usize,
+}
+
+impl Head {
+    /// Of an entry whose body takes `body` bytes.
+    pub fn new(salt: &Salt, place: &Place, entry: &Entry<'_>, body: usize) -> Head {
+        let mut bytes = [0; FRAME_BYTES];
+        put_place(&mut bytes[8..], salt, place, Kind::of(entry));
+        let mut hasher = crc32fast::Hasher::new_with_initial(salt.crc);
+        hasher.update(&bytes[8..]);
+        Head { bytes, hasher, length: FRAME_BYTES + body }
+    }
+
+    /// A part of the body, in order.
+    pub fn sum(&mut self, part: &[u8]) {
+        self.hasher.update(part);
+    }
+
+    /// All of the head.
+    pub fn finish(self) -> [u8; FRAME_BYTES] {
+        let Head { mut bytes, hasher, length } = self;
+        bytes[..4].copy_from_slice(&(length as u32).to_le_bytes());
+        bytes[4..8].copy_from_slice(&hasher.finalize().to_le_bytes());
+        bytes
+    }
+}
+
+fn put_place(head: &mut [u8], salt: &Salt, place: &Place, kind: Kind) {
+    head[0] = kind as u8;
+    head[1] = body::VERSION;
+    head[2..8].copy_from_slice(&salt.mark);
+    head[8..16].copy_from_slice(&place.log_index.to_le_bytes());
+    head[16..24].copy_from_slice(&place.seq.to_le_bytes());
+    head[24..32].copy_from_slice(&place.wall_us.to_le_bytes());
+    head[32..48].copy_from_slice(&place.session_id.0);
 }
 
 /// A whole frame.
@@ -270,7 +307,13 @@ impl<'a> Raw<'a> {
 
     /// The body; `None` when a frame of a right checksum holds what this version cannot read.
     pub fn body(&self) -> Option<Body<'a>> {
-        body::read(self.kind()?, self.body_bytes())
+        body::read(self.kind()?, self.version(), self.body_bytes())
+    }
+
+    /// Version of the body.
+    pub fn version(&self) -> u8 {
+        let [version] = self.field(9);
+        version
     }
 
     fn kind(&self) -> Option<Kind> {

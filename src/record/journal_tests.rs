@@ -1,9 +1,9 @@
 use proptest::prelude::*;
 
-use super::super::body::ContextFields;
+use super::super::body::{ContextFields, Texts};
 use super::super::entry::{
-    Approval, Chunk, Command, Decision, Event, MaskingHit, Outcome, Params, Response, SessionEnd,
-    SessionStart,
+    Approval, Chunk, Command, CommandExtra, Decision, Event, MaskingHit, Ocsf, Outcome, Params,
+    Response, ResponseExtra, SessionEnd, SessionStart,
 };
 use super::super::scratch::Scratch;
 use super::super::testing::{START_US, context, object, session_id};
@@ -21,18 +21,24 @@ fn header() -> Header {
 }
 
 fn params() -> Params<'static> {
-    Params { raw: b"\0\0\0\x01\0\0\0\x01x", types: &[25, 23] }
+    Params { raw: b"\0\0\0\x01\0\0\0\x01x", types: &[25, 23], ..Params::default() }
 }
 
 /// One entry of every kind, with every optional part.
 fn with_samples<T>(look: impl FnOnce(&[Entry<'_>]) -> T) -> T {
     let objects = [object(Some("public"), "customers", true), object(None, "t", false)];
+    let rules = ["ask".into(), "log".into()];
+    let digest = [7; 32];
     look(&[
         Entry::SessionStart(SessionStart {
             server_addr: "10.0.0.1:5432",
             server_version: "17.2",
             durability: "sync",
             backend_pid: -1,
+            listener: "postgres-2",
+            settings: r#"{"role":"app"}"#,
+            auth_detail: r#"{"serial":"01"}"#,
+            server_session: "abc",
         }),
         Entry::Command(Command {
             kind: "execute",
@@ -45,6 +51,21 @@ fn with_samples<T>(look: impl FnOnce(&[Entry<'_>]) -> T) -> T {
             decision: Decision::Hold,
             rule: "ask",
             approval_id: Some(session_id(9)),
+            extra: CommandExtra {
+                ocsf: Some(Ocsf { class_uid: 6003, activity_id: 1 }),
+                parent_seq: Some(4),
+                stream_id: Some(7),
+                verb: "create",
+                resource: "pods",
+                subresource: "exec",
+                name: "web-0",
+                namespace: "prod",
+                attrs: r#"{"tty":true}"#,
+                body_len: Some(0),
+                body_sha256: Some(&digest),
+                policy_version: "v9",
+                rules: &rules,
+            },
         }),
         Entry::Response(Response {
             command_seq: 1,
@@ -52,14 +73,22 @@ fn with_samples<T>(look: impl FnOnce(&[Entry<'_>]) -> T) -> T {
             sqlstate: "42P01",
             error_text: "no such table",
             tag: "",
-            rows_returned: 1,
-            rows_affected: 2,
+            rows_returned: Some(1),
+            rows_affected: Some(2),
             duration_us: 3,
             first_byte_us: 4,
             bytes: 5,
             captured_bytes: 6,
             chunks: 7,
-            columns: b"a\0b\0",
+            columns: Some(b"a\0b\0"),
+            extra: ResponseExtra {
+                status: Some(-1),
+                signal: "TERM",
+                truncated: Some(true),
+                body_len: Some(u64::MAX),
+                body_sha256: Some(&digest),
+                attrs: "{}",
+            },
         }),
         Entry::Chunk(Chunk {
             command_seq: 1,
@@ -68,6 +97,7 @@ fn with_samples<T>(look: impl FnOnce(&[Entry<'_>]) -> T) -> T {
             byte_offset: 3,
             encoding: "pg-messages",
             payload: &[0, 1, 2, 3, 4],
+            at_us: Some(-2),
         }),
         Entry::Approval(Approval {
             approval_id: session_id(9),
@@ -77,6 +107,10 @@ fn with_samples<T>(look: impl FnOnce(&[Entry<'_>]) -> T) -> T {
             reason: "looked at it",
             quorum: 2,
             expires_at_us: -5,
+            digest: Some(&digest),
+            scope: r#"{"times":3}"#,
+            approver_auth: "oidc",
+            channel: "console",
         }),
         Entry::MaskingHit(MaskingHit {
             command_seq: 1,
@@ -84,6 +118,7 @@ fn with_samples<T>(look: impl FnOnce(&[Entry<'_>]) -> T) -> T {
             detector: "column",
             operator: "partial",
             hits: 8,
+            path: "$.a",
         }),
         Entry::Event(Event { event: "boot", severity: "info", message: "m", attrs: "{}" }),
         Entry::SessionEnd(SessionEnd {
@@ -95,6 +130,40 @@ fn with_samples<T>(look: impl FnOnce(&[Entry<'_>]) -> T) -> T {
             masked: 5,
         }),
     ])
+}
+
+/// What was read, but for the rules.
+fn no_rules<'a>(read: &CommandExtra<'a, Texts<'a>>) -> CommandExtra<'a> {
+    let CommandExtra {
+        ocsf,
+        parent_seq,
+        stream_id,
+        verb,
+        resource,
+        subresource,
+        name,
+        namespace,
+        attrs,
+        body_len,
+        body_sha256,
+        policy_version,
+        rules: _,
+    } = *read;
+    CommandExtra {
+        ocsf,
+        parent_seq,
+        stream_id,
+        verb,
+        resource,
+        subresource,
+        name,
+        namespace,
+        attrs,
+        body_len,
+        body_sha256,
+        policy_version,
+        rules: &[],
+    }
 }
 
 fn segment() -> Scratch {
@@ -141,6 +210,12 @@ fn every_entry_reads_back_as_it_was_written() {
     assert_eq!(command.params.unwrap().types().collect::<Vec<_>>(), [25, 23]);
     assert_eq!(command.params.unwrap().raw, params().raw);
     assert_eq!((command.decision, command.approval_id), (Decision::Hold, Some(session_id(9))));
+    assert_eq!(command.extra.rules.iter().collect::<Vec<_>>(), ["ask", "log"]);
+    with_samples(|entries| {
+        let Entry::Command(wrote) = &entries[1] else { panic!("{:?}", entries[1]) };
+        let read = CommandExtra { rules: wrote.extra.rules, ..no_rules(&command.extra) };
+        assert_eq!(read, wrote.extra);
+    });
     with_samples(|entries| {
         for (entry, body) in entries.iter().zip(&bodies[1..]) {
             match (entry, body) {
@@ -261,6 +336,7 @@ fn a_frame_inside_the_content_of_another_is_not_found() {
             byte_offset: 0,
             encoding: "pg-messages",
             payload: &inner.bytes[HEADER_BYTES..],
+            ..Chunk::default()
         };
         for _ in 0..10 {
             outer.entry(session_id(1), seq, START_US, &Entry::Chunk(chunk.clone()));
@@ -284,7 +360,9 @@ proptest! {
         let _ = Header::read(&bytes);
         for kind in 0..=10 {
             if let Some(kind) = Kind::from_byte(kind) {
-                let _ = body::read(kind, &bytes);
+                for version in 0..=body::VERSION + 1 {
+                    let _ = body::read(kind, version, &bytes);
+                }
             }
         }
     }
@@ -294,11 +372,12 @@ proptest! {
         let scratch = segment();
         let (frames, _, _) = read_all(&scratch.bytes, &scratch.header);
         for frame in frames {
+            let version = frame.raw.version();
             let at = cut.index(frame.raw.body_bytes().len());
-            prop_assert!(body::read(frame.kind, &frame.raw.body_bytes()[..at]).is_none());
+            prop_assert!(body::read(frame.kind, version, &frame.raw.body_bytes()[..at]).is_none());
             let mut longer = frame.raw.body_bytes().to_vec();
             longer.push(more);
-            prop_assert!(body::read(frame.kind, &longer).is_none());
+            prop_assert!(body::read(frame.kind, version, &longer).is_none());
         }
     }
 
@@ -315,8 +394,10 @@ proptest! {
                 .collect();
         let command = Command {
             kind: "query", text: &text, operation: "", classes: &[], objects: &objects,
-            params: Some(Params { raw: &raw, types: &types }), statement: &statement,
+            params: Some(Params { raw: &raw, types: &types, ..Params::default() }),
+            statement: &statement,
             decision: Decision::Deny, rule: "", approval_id: None,
+            ..Command::default()
         };
         let mut scratch = Scratch::new(header());
         scratch.entry(session_id(1), 1, START_US, &Entry::Command(command));

@@ -426,12 +426,14 @@ pub(in crate::record) fn file_rows(path: &Path) -> Result<Vec<EventRow>, LakeErr
     Ok(rows)
 }
 
-/// Sessions of a boot that have a start in the lake and no end.
+/// Sessions of a boot that have a start in the lake and no end, and the files that could not be
+/// read.
 pub(in crate::record) fn open_sessions(
     data_dir: &Path,
     boot: &[u8; 16],
-) -> Result<Vec<SessionRow>, LakeError> {
+) -> Result<(Vec<SessionRow>, Vec<PathBuf>), LakeError> {
     let of_boot = boot_text(boot);
+    let mut unread = Vec::new();
     let test = Test::compile(&Filter::default())?;
     let mut open: BTreeMap<String, SessionRow> = BTreeMap::new();
     let mut ended = HashSet::new();
@@ -439,7 +441,7 @@ pub(in crate::record) fn open_sessions(
         if !origin_of(&path).is_some_and(|origin| origin.ends_with(&of_boot)) {
             continue;
         }
-        read_file(&path, &test, &mut |row: SessionRow| match row.phase.as_str() {
+        let outcome = read_file(&path, &test, &mut |row: SessionRow| match row.phase.as_str() {
             "start" => {
                 open.insert(row.common.session_id.clone(), row);
             }
@@ -448,9 +450,13 @@ pub(in crate::record) fn open_sessions(
             }
             // What an earlier try of recovery wrote: it is about to be written again.
             _ => {}
-        })?;
+        });
+        if outcome.is_err() {
+            unread.push(path);
+        }
     }
-    Ok(open.into_values().filter(|row| !ended.contains(&row.common.session_id)).collect())
+    let open = open.into_values().filter(|row| !ended.contains(&row.common.session_id)).collect();
+    Ok((open, unread))
 }
 
 /// A filter, ready to be applied to many rows.

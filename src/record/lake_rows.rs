@@ -59,6 +59,10 @@ impl<'a> Cells<'a> {
         Some(column.value(row).to_vec())
     }
 
+    fn flag(&self, name: &str, row: usize) -> Option<bool> {
+        Some(self.column(name, row)?.as_boolean_opt()?.value(row))
+    }
+
     fn long(&self, name: &str, row: usize) -> Option<i64> {
         Some(self.column(name, row)?.as_primitive_opt::<Int64Type>()?.value(row))
     }
@@ -88,7 +92,7 @@ pub trait LakeRow: Sized {
 }
 
 /// What every row has.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct Common {
     /// UTC microseconds; in JSON RFC 3339 with six digits.
     #[serde(rename = "ts", serialize_with = "rfc3339")]
@@ -140,7 +144,7 @@ impl Common {
 }
 
 /// Table `sessions`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct SessionRow {
     /// What every row has.
     #[serde(flatten)]
@@ -179,6 +183,14 @@ pub struct SessionRow {
     /// When it ended.
     #[serde(rename = "ended_at", serialize_with = "rfc3339_or_null")]
     pub ended_us: Option<i64>,
+    /// The listener that accepted the client.
+    pub listener: Option<String>,
+    /// Settings it began with, JSON text.
+    pub settings: Option<String>,
+    /// Facts of the proof, JSON text.
+    pub auth_detail: Option<String>,
+    /// The target's own id of the session.
+    pub server_session: Option<String>,
 }
 
 impl LakeRow for SessionRow {
@@ -203,6 +215,10 @@ impl LakeRow for SessionRow {
             masked: cells.long("masked", row),
             started_us: cells.time("started_at", row),
             ended_us: cells.time("ended_at", row),
+            listener: cells.maybe("listener", row),
+            settings: cells.maybe("settings", row),
+            auth_detail: cells.maybe("auth_detail", row),
+            server_session: cells.maybe("server_session", row),
         }
     }
 
@@ -212,7 +228,7 @@ impl LakeRow for SessionRow {
 }
 
 /// Table `commands`, with the row of `responses` that answers it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct CommandRow {
     /// What every row has.
     #[serde(flatten)]
@@ -243,6 +259,37 @@ pub struct CommandRow {
     pub rule: Option<String>,
     /// The approval.
     pub approval_id: Option<String>,
+    /// OCSF class.
+    pub ocsf_class_uid: i32,
+    /// OCSF activity.
+    pub ocsf_activity_id: i32,
+    /// The command that it is part of.
+    pub parent_seq: Option<i64>,
+    /// Stream or channel.
+    pub stream_id: Option<i64>,
+    /// Method or verb.
+    pub verb: Option<String>,
+    /// Resource or path.
+    pub resource: Option<String>,
+    /// Subresource.
+    pub subresource: Option<String>,
+    /// Name of the object, operation, tool or function.
+    pub name: Option<String>,
+    /// Namespace.
+    pub namespace: Option<String>,
+    /// Other facts, JSON text.
+    pub attrs: Option<String>,
+    /// Bytes of the body.
+    pub body_len: Option<i64>,
+    /// SHA-256 of the body; in JSON base64.
+    #[serde(serialize_with = "base64_or_null")]
+    pub body_sha256: Option<Vec<u8>>,
+    /// How the parameters came.
+    pub params_encoding: Option<String>,
+    /// Which rules were in force.
+    pub policy_version: Option<String>,
+    /// Every rule that matched.
+    pub rules: Vec<String>,
     /// How it ended, once it did.
     pub response: Option<Box<ResponseRow>>,
 }
@@ -265,6 +312,21 @@ impl LakeRow for CommandRow {
             decision: cells.owned("decision", row),
             rule: cells.maybe("rule", row),
             approval_id: cells.maybe("approval_id", row),
+            ocsf_class_uid: cells.int("ocsf_class_uid", row).unwrap_or(0),
+            ocsf_activity_id: cells.int("ocsf_activity_id", row).unwrap_or(0),
+            parent_seq: cells.long("parent_seq", row),
+            stream_id: cells.long("stream_id", row),
+            verb: cells.maybe("verb", row),
+            resource: cells.maybe("resource", row),
+            subresource: cells.maybe("subresource", row),
+            name: cells.maybe("name", row),
+            namespace: cells.maybe("namespace", row),
+            attrs: cells.maybe("attrs", row),
+            body_len: cells.long("body_len", row),
+            body_sha256: cells.bytes("body_sha256", row),
+            params_encoding: cells.maybe("params_encoding", row),
+            policy_version: cells.maybe("policy_version", row),
+            rules: cells.texts("rules", row),
             response: None,
         }
     }
@@ -279,7 +341,7 @@ impl LakeRow for CommandRow {
 }
 
 /// Table `responses`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ResponseRow {
     /// What every row has.
     #[serde(flatten)]
@@ -295,9 +357,9 @@ pub struct ResponseRow {
     /// Command tags.
     pub tag: Option<String>,
     /// Rows sent.
-    pub rows_returned: i64,
+    pub rows_returned: Option<i64>,
     /// Rows touched.
-    pub rows_affected: i64,
+    pub rows_affected: Option<i64>,
     /// Duration.
     pub duration_us: i64,
     /// Time to the first byte.
@@ -310,6 +372,19 @@ pub struct ResponseRow {
     pub chunk_count: i32,
     /// Names of the result columns.
     pub columns: Vec<String>,
+    /// Status of HTTP, exit status of a program.
+    pub status: Option<i32>,
+    /// Signal that ended a program.
+    pub signal: Option<String>,
+    /// Whether the record holds less than the client got.
+    pub truncated: Option<bool>,
+    /// Bytes of the body.
+    pub body_len: Option<i64>,
+    /// SHA-256 of the body; in JSON base64.
+    #[serde(serialize_with = "base64_or_null")]
+    pub body_sha256: Option<Vec<u8>>,
+    /// Other facts, JSON text.
+    pub attrs: Option<String>,
 }
 
 impl LakeRow for ResponseRow {
@@ -324,14 +399,20 @@ impl LakeRow for ResponseRow {
             status_code: cells.maybe("status_code", row),
             error_text: cells.maybe("error_text", row),
             tag: cells.maybe("tag", row),
-            rows_returned: long("rows_returned"),
-            rows_affected: long("rows_affected"),
+            rows_returned: cells.long("rows_returned", row),
+            rows_affected: cells.long("rows_affected", row),
             duration_us: long("duration_us"),
             ttfb_us: long("ttfb_us"),
             total_bytes: long("total_bytes"),
             captured_bytes: long("captured_bytes"),
             chunk_count: cells.int("chunk_count", row).unwrap_or(0),
             columns: cells.texts("columns", row),
+            status: cells.int("status", row),
+            signal: cells.maybe("signal", row),
+            truncated: cells.flag("truncated", row),
+            body_len: cells.long("body_len", row),
+            body_sha256: cells.bytes("body_sha256", row),
+            attrs: cells.maybe("attrs", row),
         }
     }
 
@@ -341,14 +422,14 @@ impl LakeRow for ResponseRow {
 }
 
 /// Table `stream_chunks`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ChunkRow {
     /// What every row has.
     #[serde(flatten)]
     pub common: Common,
     /// `seq` of the command.
     pub command_seq: i64,
-    /// 0 client to server, 1 server to client.
+    /// 0 client to server, 1 server to client, 2 its stream of errors, 3 control.
     pub stream: i32,
     /// Number in its stream and command.
     pub chunk_no: i32,
@@ -359,6 +440,8 @@ pub struct ChunkRow {
     /// The bytes; in JSON base64.
     #[serde(serialize_with = "base64")]
     pub payload: Vec<u8>,
+    /// When the first of them passed, UTC microseconds.
+    pub at_us: Option<i64>,
 }
 
 impl LakeRow for ChunkRow {
@@ -373,6 +456,7 @@ impl LakeRow for ChunkRow {
             byte_offset: cells.long("byte_offset", row).unwrap_or(0),
             encoding: cells.owned("encoding", row),
             payload: cells.bytes("payload", row).unwrap_or_default(),
+            at_us: cells.long("at_us", row),
         }
     }
 
@@ -382,7 +466,7 @@ impl LakeRow for ChunkRow {
 }
 
 /// Table `approvals`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct ApprovalRow {
     /// What every row has.
     #[serde(flatten)]
@@ -402,6 +486,15 @@ pub struct ApprovalRow {
     /// When it expires.
     #[serde(rename = "expires_at", serialize_with = "rfc3339")]
     pub expires_us: i64,
+    /// SHA-256 of what was shown; in JSON base64.
+    #[serde(serialize_with = "base64_or_null")]
+    pub digest: Option<Vec<u8>>,
+    /// For what else it holds, JSON text.
+    pub scope: Option<String>,
+    /// How the approver proved who it is.
+    pub approver_auth: Option<String>,
+    /// Where the step was taken.
+    pub channel: Option<String>,
 }
 
 impl LakeRow for ApprovalRow {
@@ -417,6 +510,10 @@ impl LakeRow for ApprovalRow {
             reason: cells.maybe("reason", row),
             quorum: cells.int("quorum", row).unwrap_or(0),
             expires_us: cells.time("expires_at", row).unwrap_or(0),
+            digest: cells.bytes("digest", row),
+            scope: cells.maybe("scope", row),
+            approver_auth: cells.maybe("approver_auth", row),
+            channel: cells.maybe("channel", row),
         }
     }
 
@@ -426,7 +523,7 @@ impl LakeRow for ApprovalRow {
 }
 
 /// Table `masking_hits`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct MaskingRow {
     /// What every row has.
     #[serde(flatten)]
@@ -441,6 +538,8 @@ pub struct MaskingRow {
     pub operator: String,
     /// Values changed.
     pub hit_count: i64,
+    /// Where in a body the values stood.
+    pub path: Option<String>,
 }
 
 impl LakeRow for MaskingRow {
@@ -454,6 +553,7 @@ impl LakeRow for MaskingRow {
             detector: cells.owned("detector", row),
             operator: cells.owned("operator", row),
             hit_count: cells.long("hit_count", row).unwrap_or(0),
+            path: cells.maybe("path", row),
         }
     }
 
@@ -463,7 +563,7 @@ impl LakeRow for MaskingRow {
 }
 
 /// Table `log_events`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EventRow {
     /// What every row has.
     #[serde(flatten)]

@@ -50,6 +50,7 @@ fn three_days(folder: &Folder) -> (Spool, Sealer) {
             byte_offset: 0,
             encoding: "pg-messages",
             payload: &payload,
+            ..Chunk::default()
         };
         step(&mut spool, session, 4, at + 4, &Entry::Chunk(chunk));
         let hit = MaskingHit {
@@ -58,6 +59,7 @@ fn three_days(folder: &Folder) -> (Spool, Sealer) {
             detector: "column",
             operator: "partial",
             hits: 3,
+            ..MaskingHit::default()
         };
         step(&mut spool, session, 5, at + 5, &Entry::MaskingHit(hit));
         if day < 2 {

@@ -23,6 +23,9 @@ pub struct Map {
 // SAFETY: the mapping belongs to this value alone; nothing about it is tied to a thread.
 unsafe impl Send for Map {}
 
+// SAFETY: through a shared reference its bytes are only read.
+unsafe impl Sync for Map {}
+
 impl Map {
     /// Maps the first `length` bytes of the file, which has at least as many.
     ///
@@ -81,6 +84,41 @@ impl Drop for Map {
 /// # Errors
 /// What fstatvfs says.
 pub fn free_bytes(file: &File) -> io::Result<u64> {
+    let facts = facts(file)?;
+    Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
+}
+
+/// Whether a quarter of the file system of an open file or directory is free.
+///
+/// # Errors
+/// What fstatvfs says.
+pub fn is_quarter_free(file: &File) -> io::Result<bool> {
+    let facts = facts(file)?;
+    Ok(facts.f_bavail >= facts.f_blocks / 4)
+}
+
+/// Whether the file system of an open file or directory may need room for a store into a page that
+/// has its block already: it copies blocks when they are written (btrfs, ZFS, bcachefs), or the
+/// file is of another one below it (overlay). Without room such a store is a SIGBUS.
+///
+/// # Errors
+/// What fstatfs says.
+pub fn copies_on_write(file: &File) -> io::Result<bool> {
+    let mut facts = std::mem::MaybeUninit::<libc::statfs>::uninit();
+    // SAFETY: the call writes one `statfs` to the address, or fails.
+    let done = unsafe { libc::fstatfs(file.as_raw_fd(), facts.as_mut_ptr()) };
+    if done != 0 {
+        return Err(io::Error::last_os_error());
+    }
+    // SAFETY: it succeeded, so all of it is written.
+    let kind = unsafe { facts.assume_init() }.f_type;
+    Ok(COPYING.contains(&(kind as u32)))
+}
+
+/// Magic numbers of btrfs, bcachefs, ZFS and overlay (statfs(2)).
+const COPYING: [u32; 4] = [0x9123_683e, 0xca45_1a4e, 0x2fc1_2fc1, 0x794c_7630];
+
+fn facts(file: &File) -> io::Result<libc::statvfs> {
     let mut facts = std::mem::MaybeUninit::<libc::statvfs>::uninit();
     // SAFETY: the call writes one `statvfs` to the address, or fails.
     let done = unsafe { libc::fstatvfs(file.as_raw_fd(), facts.as_mut_ptr()) };
@@ -88,8 +126,7 @@ pub fn free_bytes(file: &File) -> io::Result<u64> {
         return Err(io::Error::last_os_error());
     }
     // SAFETY: it succeeded, so all of it is written.
-    let facts = unsafe { facts.assume_init() };
-    Ok(facts.f_bavail.saturating_mul(facts.f_frsize))
+    Ok(unsafe { facts.assume_init() })
 }
 
 /// Begins to read a range into the page cache, page by page, what of it is not there. Best effort:

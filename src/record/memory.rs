@@ -46,7 +46,8 @@ impl Written {
 
     /// The entry.
     pub fn body(&self) -> Body<'_> {
-        body::read(self.kind, &self.bytes).expect("a body reads back as it was written")
+        body::read(self.kind, body::VERSION, &self.bytes)
+            .expect("a body reads back as it was written")
     }
 }
 

@@ -20,8 +20,12 @@ pub mod entry;
 pub mod journal;
 pub mod memory;
 
+pub mod pty_events;
+
 pub mod pool;
+pub mod quarantine;
 pub mod spool;
+pub mod trouble;
 
 pub mod parquet;
 pub mod recover;
@@ -39,6 +43,8 @@ mod lake_rows;
 mod live;
 mod map;
 mod params;
+#[cfg(test)]
+mod schema_tests;
 mod scratch;
 #[cfg(test)]
 pub(crate) mod testing;

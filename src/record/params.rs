@@ -1,21 +1,76 @@
-//! Bind values as JSON.
+//! Parameters as JSON, and parameters without their secrets.
 //!
-//! In: the part of a Bind body from the count of format codes to the last value; type OIDs.
-//! Out: a JSON array with one item per value. Never: a panic or a value that is silently left out.
+//! In: parameters as they came on the wire (`ParamsEncoding`). Out: JSON text; what the journal may
+//! hold. Never: a panic, a secret, or a value that is silently left out.
 //!
-//! Text is a string, NULL is null. Binary values of known types are what they mean; others, and
-//! text that is not UTF-8, are `{"b64": ".."}`. Bytes after the point where the body stops making
-//! sense are the last item, `{"rest_b64": ".."}`.
+//! Of Bind values each is an item of an array. Text is a string, NULL is null. Binary values of
+//! known types are what they mean; others, and text that is not UTF-8, are `{"b64": ".."}`; one that
+//! is a secret is `{"secret": true}`. Bytes after the point where the body stops making sense are
+//! the last item, `{"rest_b64": ".."}`.
 
 use std::fmt::Write;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
-use super::body::ParamsView;
+use super::body::{ParamsView, Sink};
+use super::entry::{Params, ParamsEncoding};
 
-/// The values as JSON text.
+/// Length of a value that is a secret, in the journal; that of NULL is -1.
+const SECRET: i32 = -2;
+
+/// The parameters as JSON text.
 pub fn to_json(params: &ParamsView<'_>) -> String {
+    match params.encoding {
+        ParamsEncoding::PgBind => bind_to_json(params),
+        ParamsEncoding::Json => match std::str::from_utf8(params.raw) {
+            Ok(text) => text.to_owned(),
+            Err(_) => opaque(params.raw),
+        },
+        ParamsEncoding::Words => words_to_json(params.raw),
+    }
+}
+
+fn words_to_json(raw: &[u8]) -> String {
+    let mut json = String::from("[");
+    for word in raw.split_inclusive(|byte| *byte == 0) {
+        separate(&mut json);
+        push_text(&mut json, word.strip_suffix(&[0]).unwrap_or(word));
+    }
+    json.push(']');
+    json
+}
+
+/// Writes Bind values as the journal may hold them. Behind the point where the body stops making
+/// sense nobody knows what is a secret, so nothing of that is written.
+pub(in crate::record) fn hide_secrets(params: &Params<'_>, sink: &mut impl Sink) {
+    let Some((head, count, mut rest)) = split_head(params.raw) else { return };
+    sink.put(head);
+    for number in 1..=count {
+        let Some((length, after)) = rest.split_first_chunk::<4>() else { return };
+        let size = usize::try_from(i32::from_be_bytes(*length)).ok();
+        let Some((value, after)) = after.split_at_checked(size.unwrap_or(0)) else { return };
+        rest = after;
+        if size.is_some() && params.secrets.contains(&number) {
+            sink.put(&SECRET.to_be_bytes());
+        } else {
+            sink.put(length);
+            sink.put(value);
+        }
+    }
+}
+
+/// The format codes with the count of values, that count, and the values.
+fn split_head(raw: &[u8]) -> Option<(&[u8], u16, &[u8])> {
+    let (formats, after) = raw.split_first_chunk::<2>()?;
+    let formats = usize::from(u16::from_be_bytes(*formats));
+    let (count, _) = after.get(formats * 2..)?.split_first_chunk::<2>()?;
+    let (head, values) = raw.split_at_checked(formats * 2 + 4)?;
+    Some((head, u16::from_be_bytes(*count), values))
+}
+
+/// Bind values as a JSON array.
+fn bind_to_json(params: &ParamsView<'_>) -> String {
     let mut json = String::from("[");
     let mut rest = params.raw;
     if values(params, &mut rest, &mut json).is_none() || !rest.is_empty() {
@@ -51,6 +106,12 @@ fn values(params: &ParamsView<'_>, rest: &mut &[u8], json: &mut String) -> Optio
         let oid = types.next().unwrap_or(0);
         let (length, after) = rest.split_first_chunk::<4>()?;
         let length = i32::from_be_bytes(*length);
+        if length == SECRET {
+            *rest = after;
+            separate(json);
+            json.push_str(r#"{"secret":true}"#);
+            continue;
+        }
         let (value, after) = if length < 0 {
             (None, after)
         } else {
@@ -81,7 +142,11 @@ fn push_string(json: &mut String, text: &str) {
 }
 
 fn push_opaque(json: &mut String, value: &[u8]) {
-    let _ = write!(json, r#"{{"b64":"{}"}}"#, STANDARD.encode(value));
+    json.push_str(&opaque(value));
+}
+
+fn opaque(value: &[u8]) -> String {
+    format!(r#"{{"b64":"{}"}}"#, STANDARD.encode(value))
 }
 
 fn push_binary(json: &mut String, oid: u32, value: &[u8]) {

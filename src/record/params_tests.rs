@@ -6,12 +6,82 @@ use super::super::testing::command;
 use super::*;
 
 fn json_of(raw: &[u8], types: &[u32]) -> String {
-    let params = Some(Params { raw, types });
+    let params = Some(Params { raw, types, ..Params::default() });
     let entry = Entry::Command(Command { params, decision: Decision::Allow, ..command("", &[]) });
     let mut bytes = Vec::new();
     body::put_entry(&mut bytes, &entry);
-    let Some(Body::Command(command)) = body::read(Kind::Command, &bytes) else { panic!() };
+    let Some(Body::Command(command)) = body::read(Kind::Command, body::VERSION, &bytes) else {
+        panic!()
+    };
     to_json(&command.params.unwrap())
+}
+
+fn json_without(raw: &[u8], secrets: &[u16]) -> (Vec<u8>, String) {
+    let params = Some(Params { raw, secrets, ..Params::default() });
+    let entry = Entry::Command(Command { params, ..command("", &[]) });
+    let mut bytes = Vec::new();
+    body::put_entry(&mut bytes, &entry);
+    let read = body::read(Kind::Command, body::VERSION, &bytes);
+    let Some(Body::Command(command)) = read else { panic!("{bytes:?}") };
+    let json = to_json(&command.params.unwrap());
+    (bytes, json)
+}
+
+#[test]
+fn secrets_are_not_written() {
+    let raw = bind(&[], &[Some(b"alice"), Some(b"hunter2"), None, Some(b"x")]);
+    let (bytes, json) = json_without(&raw, &[2, 3, 9]);
+    assert_eq!(json, r#"["alice",{"secret":true},null,"x"]"#);
+    assert!(!bytes.windows(7).any(|seven| seven == b"hunter2"));
+    // Where the body makes no sense any more, nothing is known to be no secret.
+    let mut torn = bind(&[], &[Some(b"alice"), Some(b"hunter2")]);
+    let value_at = torn.len() - 11;
+    torn[value_at + 3] = 200;
+    let (bytes, json) = json_without(&torn, &[1]);
+    assert_eq!(json, r#"[{"secret":true},{"rest_b64":""}]"#);
+    assert!(!bytes.windows(7).any(|seven| seven == b"hunter2"));
+}
+
+#[test]
+fn other_encodings_are_json_too() {
+    let json = |encoding, raw: &[u8]| {
+        let params = Some(Params { encoding, raw, ..Params::default() });
+        let entry = Entry::Command(Command { params, ..command("", &[]) });
+        let mut bytes = Vec::new();
+        body::put_entry(&mut bytes, &entry);
+        let read = body::read(Kind::Command, body::VERSION, &bytes);
+        let Some(Body::Command(command)) = read else { panic!("{bytes:?}") };
+        to_json(&command.params.unwrap())
+    };
+    assert_eq!(json(ParamsEncoding::Json, br#"{"a":1}"#), r#"{"a":1}"#);
+    assert_eq!(json(ParamsEncoding::Json, b"\xff"), r#"{"b64":"/w=="}"#);
+    assert_eq!(json(ParamsEncoding::Words, b"ls\0-l\0\xff\0"), r#"["ls","-l",{"b64":"/w=="}]"#);
+    assert_eq!(json(ParamsEncoding::Words, b"\0"), r#"[""]"#);
+    assert_eq!(json(ParamsEncoding::Words, b""), "[]");
+}
+
+proptest! {
+    /// Only the values of secrets differ, whatever is hidden.
+    #[test]
+    fn what_is_no_secret_stays(
+        values in prop::collection::vec(prop::option::of(prop::collection::vec(any::<u8>(), 0..9)), 0..6),
+        secrets in prop::collection::btree_set(1u16..8, 0..4),
+    ) {
+        let values: Vec<Option<&[u8]>> = values.iter().map(Option::as_deref).collect();
+        let secrets: Vec<u16> = secrets.into_iter().collect();
+        let raw = bind(&[], &values);
+        let whole: Vec<serde_json::Value> = serde_json::from_str(&json_of(&raw, &[])).unwrap();
+        let (_, json) = json_without(&raw, &secrets);
+        let read: Vec<serde_json::Value> = serde_json::from_str(&json).unwrap();
+        prop_assert_eq!(read.len(), whole.len());
+        for (at, (read, whole)) in read.iter().zip(&whole).enumerate() {
+            if secrets.contains(&(at as u16 + 1)) && !whole.is_null() {
+                prop_assert_eq!(read, &serde_json::json!({ "secret": true }));
+            } else {
+                prop_assert_eq!(read, whole);
+            }
+        }
+    }
 }
 
 /// A Bind body: formats, then values.

@@ -13,21 +13,26 @@ use std::io;
 use std::os::fd::{AsRawFd, RawFd};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError};
-use std::sync::{Arc, Mutex};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use super::journal::HEADER_BYTES;
+use super::journal::{HEADER_BYTES, Header};
 use super::map::{self, Map};
+use super::spool::Opened;
+use super::trouble::{Listener, Trouble};
 use crate::config::settings::JournalSettings;
 
 /// The suffix of segment files.
 pub const SUFFIX: &str = "wal";
-/// Segments beyond which no file is made: these, and four per spool. The spools refuse entries
-/// when the sealer falls so far behind.
+/// As many files are made whatever the disk has besides: these, and four per spool.
 const SEGMENTS_BASE: usize = 16;
 const SEGMENTS_PER_SPOOL: usize = 4;
+/// Beyond those, files are made while a quarter of the disk is free, up to so many.
+const SEGMENTS_MAX: usize = 256;
+/// The sealer may be so far behind for so long before it is trouble that somebody should hear of.
+const BEHIND: Duration = Duration::from_secs(5);
 /// After a failure to make a file the next try waits so long.
 const RETRY: Duration = Duration::from_millis(200);
 /// One page at a time: the page cache of ext4 takes a larger write as one large folio, and then
@@ -104,7 +109,9 @@ pub type Create = fn(&Path, u64) -> io::Result<File>;
 pub struct SegmentPool {
     to_thread: Sender<Message>,
     boot: [u8; 16],
-    trouble: Arc<Mutex<Option<String>>>,
+    /// Whether entries are written by calls instead of stores.
+    pub(in crate::record) by_calls: bool,
+    trouble: Arc<Trouble>,
     waiting: Arc<AtomicUsize>,
 }
 
@@ -113,6 +120,8 @@ enum Message {
     Register,
     Want(SyncSender<Segment>),
     Recycle(Segment),
+    Forget,
+    Opened(u32, Opened),
     Ahead(Arc<SegmentFile>, u64),
     Settle(SyncSender<()>),
 }
@@ -139,7 +148,7 @@ impl SegmentPool {
         let mut boot = [0; 16];
         ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut boot)
             .map_err(|_| io::Error::other("no random bytes from the system"))?;
-        let trouble = Arc::new(Mutex::new(None));
+        let trouble = Arc::new(Trouble::default());
         let mut maker = Maker {
             dir: dir.to_owned(),
             segment_bytes: settings.segment_bytes,
@@ -149,13 +158,15 @@ impl SegmentPool {
             next_name: 0,
             spools: 0,
             trouble: Arc::clone(&trouble),
+            behind: None,
         };
         maker.adopt()?;
         let (to_thread, inbox) = mpsc::channel();
         std::thread::Builder::new()
             .name("weir-segments".into())
             .spawn(move || maker.run(&inbox))?;
-        Ok(SegmentPool { to_thread, boot, trouble, waiting: Arc::default() })
+        let by_calls = map::copies_on_write(&File::open(dir)?)?;
+        Ok(SegmentPool { to_thread, boot, by_calls, trouble, waiting: Arc::default() })
     }
 
     /// The random id of this process in the journal.
@@ -165,7 +176,12 @@ impl SegmentPool {
 
     /// Why no segment could be made lately, if so.
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().map_or(None, |trouble| trouble.clone())
+        self.trouble.now()
+    }
+
+    /// Has one listener hear when that changes.
+    pub fn on_trouble(&self, listener: Listener) {
+        self.trouble.listen(listener);
     }
 
     /// Segments that are to be Parquet and are not yet: sent to the sealer, or about to be.
@@ -207,6 +223,22 @@ impl SegmentPool {
         let _ = self.to_thread.send(Message::Recycle(segment));
     }
 
+    /// Remembers which segment a shard has opened, in case that its file is lost.
+    pub(in crate::record) fn opened(&self, header: &Header) {
+        let opened = Opened { number: header.number, first_index: header.first_index };
+        let _ = self.to_thread.send(Message::Opened(header.shard, opened));
+    }
+
+    /// One segment will not come back: its file was put aside.
+    pub(in crate::record) fn forget(&self) {
+        let _ = self.to_thread.send(Message::Forget);
+    }
+
+    /// Whether somebody could tell why no segment can be made.
+    pub(in crate::record) fn is_in_trouble(&self) -> bool {
+        self.trouble.is_some()
+    }
+
     /// Waits until what was given back before is free on the disk, or the thread is gone.
     pub(in crate::record) fn settle(&self) {
         let (settled, done) = mpsc::sync_channel(1);
@@ -226,7 +258,23 @@ struct Maker {
     files: usize,
     next_name: u64,
     spools: usize,
-    trouble: Arc<Mutex<Option<String>>>,
+    trouble: Arc<Trouble>,
+    /// Since when a segment is wanted and all wait for the sealer.
+    behind: Option<Instant>,
+}
+
+/// Why there is no segment.
+enum Shortage {
+    /// All wait to be sealed.
+    Behind,
+    /// The disk.
+    Disk(io::Error),
+}
+
+impl From<io::Error> for Shortage {
+    fn from(error: io::Error) -> Shortage {
+        Shortage::Disk(error)
+    }
 }
 
 impl Maker {
@@ -242,6 +290,11 @@ impl Maker {
                 Ok(Message::Register) => self.spools += 1,
                 Ok(Message::Want(to)) => wishes.push_back(to),
                 Ok(Message::Recycle(segment)) => self.recycle(segment),
+                Ok(Message::Opened(shard, opened)) => {
+                    // Without it nobody can tell later that the segment is gone; it is not.
+                    let _ = opened.write(&self.dir, shard);
+                }
+                Ok(Message::Forget) => self.files = self.files.saturating_sub(1),
                 Ok(Message::Ahead(file, offset)) => file.will_need(offset, AHEAD_BYTES),
                 Ok(Message::Settle(settled)) => {
                     let _nobody_waits = settled.send(());
@@ -252,12 +305,17 @@ impl Maker {
             while let Some(to) = wishes.front() {
                 match self.obtain() {
                     Ok(segment) => {
-                        self.say(None);
+                        self.behind = None;
+                        self.trouble.say(None);
                         self.deliver(to, segment);
                         wishes.pop_front();
                     }
-                    Err(error) => {
-                        self.say(Some(error.to_string()));
+                    Err(Shortage::Behind) => {
+                        self.say_behind();
+                        break;
+                    }
+                    Err(Shortage::Disk(error)) => {
+                        self.trouble.say(Some(error.to_string()));
                         break;
                     }
                 }
@@ -275,21 +333,24 @@ impl Maker {
         }
     }
 
-    fn say(&self, trouble: Option<String>) {
-        if let Ok(mut said) = self.trouble.lock() {
-            *said = trouble;
-        }
-    }
-
-    fn obtain(&mut self) -> io::Result<Segment> {
-        if let Some(segment) = self.free.pop() {
-            return Ok(segment);
-        }
-        if self.files >= SEGMENTS_BASE + SEGMENTS_PER_SPOOL * self.spools {
-            return Err(io::Error::other(format!(
+    /// Shards wait for the sealer meanwhile; it is trouble only when that takes long.
+    fn say_behind(&mut self) {
+        if self.behind.get_or_insert_with(Instant::now).elapsed() >= BEHIND {
+            self.trouble.say(Some(format!(
                 "{} journal segments wait to be sealed; no more are made",
                 self.files
             )));
+        }
+    }
+
+    fn obtain(&mut self) -> Result<Segment, Shortage> {
+        if let Some(segment) = self.free.pop() {
+            return Ok(segment);
+        }
+        let always = SEGMENTS_BASE + SEGMENTS_PER_SPOOL * self.spools;
+        let room = || File::open(&self.dir).and_then(|dir| map::is_quarter_free(&dir));
+        if self.files >= always && (self.files >= SEGMENTS_MAX.max(always) || !room()?) {
+            return Err(Shortage::Behind);
         }
         let path = self.dir.join(format!("{}.{SUFFIX}", self.next_name));
         self.next_name += 1;
@@ -311,9 +372,9 @@ impl Maker {
     }
 
     /// Its header becomes zeros, on the disk, before anybody may use it again.
-    fn recycle(&mut self, mut segment: Segment) {
+    fn recycle(&mut self, segment: Segment) {
         let keep = !segment.file.is_poisoned() && self.free.len() <= self.spools;
-        if keep && clear(&mut segment).is_ok() {
+        if keep && clear(&segment).is_ok() {
             self.free.push(segment);
             return;
         }
@@ -352,11 +413,44 @@ impl Maker {
     }
 }
 
-fn clear(segment: &mut Segment) -> io::Result<()> {
-    if let Some(header) = segment.map.bytes_mut().first_chunk_mut::<HEADER_BYTES>() {
-        header.fill(0);
+/// The copy of the header first: one without the other tells of damage.
+fn clear(segment: &Segment) -> io::Result<()> {
+    let file = &segment.file.file;
+    let end = segment.map.bytes().len().checked_sub(HEADER_BYTES);
+    for at in [end.ok_or(io::ErrorKind::InvalidInput)?, 0] {
+        file.write_all_at(&[0; HEADER_BYTES], at as u64)?;
+        file.sync_data()?;
     }
-    segment.file.file.sync_data()
+    Ok(())
+}
+
+/// Whether the file system of a folder copies on write, so that entries are written by calls.
+///
+/// # Errors
+/// What the disk says.
+pub fn copies_on_write(dir: &Path) -> io::Result<bool> {
+    map::copies_on_write(&File::open(dir)?)
+}
+
+/// Whether the disk has room for the first segments of so many shards.
+///
+/// # Errors
+/// How many bytes are free and how many are needed, or what the disk says.
+pub fn check_room(dir: &Path, bytes: u64, shards: usize) -> io::Result<Result<(), (u64, u64)>> {
+    let mut missing = shards as u64;
+    for path in super::recover::segment_paths(dir)? {
+        if fs::metadata(&path)?.len() == bytes {
+            missing = missing.saturating_sub(1);
+        }
+    }
+    if missing == 0 {
+        return Ok(Ok(()));
+    }
+    // As much again as a segment takes has to stay free, see `create`.
+    let needed = (missing + 1).saturating_mul(bytes);
+    let there = dir.ancestors().find(|path| path.is_dir()).unwrap_or(Path::new("/"));
+    let free = map::free_bytes(&File::open(there)?)?;
+    Ok(if free < needed { Err((free, needed)) } else { Ok(()) })
 }
 
 /// The number in `<n>.wal`.
@@ -402,6 +496,20 @@ mod tests {
         let error = create(&path, free / 2 + (1 << 30)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert!(!path.exists(), "nothing was begun");
+    }
+
+    #[test]
+    fn a_start_needs_room_for_the_segments_that_are_not_there() {
+        let folder = Folder::new();
+        let dir = folder.journal();
+        let free = map::free_bytes(&File::open(&folder.0).unwrap()).unwrap();
+        let check = |bytes, shards| check_room(&dir, bytes, shards).unwrap();
+        assert_eq!(check(4096, 2), Ok(()), "no folder yet");
+        assert!(check(free / 2 + (1 << 30), 1).is_err());
+        fs::create_dir_all(&dir).unwrap();
+        fs::write(dir.join("0.wal"), [0; 4096]).unwrap();
+        assert_eq!(check(4096, 1), Ok(()));
+        assert!(check_room(&dir, free, 2).unwrap().is_err());
     }
 
     #[test]

@@ -9,31 +9,36 @@
 //!      -> free the segments
 //! ```
 //!
+//! What stands in the way is put aside (`quarantine`), told, and does not keep weir from starting.
 //! No segment is freed before the rows of its boot are written, so a second run sees the same
 //! segments, computes the same rows with the same times, and finds its files in place.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use super::body::ContextFields;
 use super::entry::{Entry, Event, SessionEnd, SessionId};
-use super::holds;
+use super::holds::{self, HoldFile};
 use super::journal::{Gap, HEADER_BYTES, Header, boot_text};
 use super::lake::{LakeError, SessionRow, open_sessions};
 use super::parquet::{SealError, date_text};
 use super::pool::segment_name;
-use super::rows::{self, RECOVERED, Sheet, Verdict};
+use super::quarantine::{self, PutAside};
+use super::rows::{self, Held, RECOVERED, Sheet, Verdict};
 use super::schema::Table;
 use super::scratch::Scratch;
-use super::sealer::{Seal, Summary};
-use super::spool::Position;
+use super::sealer::{Seal, Summary, panic_text};
+use super::spool::{Opened, Position};
 use crate::clock::Now;
 
 /// Gaps that get an event each; all are counted.
 const GAP_EVENTS_MAX: usize = 1000;
+/// Shards that an earlier configuration can have had.
+const SHARDS_MAX: u32 = 1024;
 
 /// Why the data directory cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -97,8 +102,27 @@ pub struct Recovered {
     pub sessions: u64,
     /// Commands that waited for approval.
     pub holds: u64,
-    /// Files whose header is damaged; they were put aside.
+    /// Files that are damaged: put aside, or read all the same where that is possible.
     pub damaged: u64,
+    /// What was not as it should be and no entry tells: to be recorded by the process that starts.
+    pub notices: Vec<Notice>,
+}
+
+/// Something that recovery found.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Notice {
+    /// Stable name of the event.
+    pub event: &'static str,
+    /// A sentence.
+    pub message: String,
+    /// Facts as JSON.
+    pub attrs: String,
+}
+
+impl From<PutAside> for Notice {
+    fn from(put: PutAside) -> Notice {
+        Notice { event: "quarantine", message: put.message(), attrs: put.attrs() }
+    }
 }
 
 /// Recovers the locked data directory.
@@ -110,26 +134,117 @@ pub fn recover(lock: &DataDirLock, now: Now) -> Result<Recovered, RecoverError> 
     let journal = data_dir.join(super::JOURNAL_FOLDER);
     let at = |error| RecoverError::Io(journal.clone(), error);
     let mut found = Recovered::default();
+    positions_in_order(&journal, now, &mut found).map_err(at)?;
     let left = left_segments(&journal, &mut found).map_err(at)?;
+    missing_segments(&journal, &left, now, &mut found).map_err(at)?;
     let mut seal = Seal::new(data_dir).map_err(at)?;
+    found.aside(std::mem::take(&mut seal.holds.aside));
     let mut boots: BTreeMap<[u8; 16], Boot> = BTreeMap::new();
+    let mut sealed = Vec::new();
     for (header, path) in &left {
         let bytes = fs::read(path).map_err(at)?;
-        let summary = seal.seal(&bytes, header)?;
-        found.add(&summary);
-        let boot = boots.entry(header.boot).or_insert_with(|| Boot::new(header.clone()));
-        boot.add(header, summary);
+        match catch_unwind(AssertUnwindSafe(|| seal.seal(&bytes, header))) {
+            Ok(summary) => {
+                let summary = summary?;
+                found.add(&summary);
+                let boot = boots.entry(header.boot).or_insert_with(|| Boot::new(header.clone()));
+                boot.add(header, summary);
+                sealed.push(path);
+            }
+            Err(panic) => {
+                // What was in the middle of it is begun anew.
+                seal = Seal::new(data_dir).map_err(at)?;
+                let why = panic_text(panic.as_ref());
+                let file = quarantine::put(&journal, path).map_err(at)?;
+                skip(&journal, header.shard, header.number, now).map_err(at)?;
+                found.aside(vec![PutAside { file, origin: header.origin(), entries: None, why }]);
+            }
+        }
     }
     for boot in boots.values() {
         boot.close(data_dir, &mut seal, now, &mut found)?;
     }
-    for (_, path) in &left {
+    for path in sealed {
         free(path).map_err(at)?;
     }
     Ok(found)
 }
 
+/// Goes on behind all numbers that a lost segment can have had: a shard gives fewer than one log
+/// index a microsecond, so the time is above all of them.
+fn skip(journal: &Path, shard: u32, number: u64, now: Now) -> io::Result<()> {
+    let next_index = u64::try_from(now.wall_us).unwrap_or_default();
+    Position { next_index, next_segment: number + 1 }.advance(journal, shard)
+}
+
+/// Puts positions aside that cannot be read; their shards go on where no number was given.
+fn positions_in_order(journal: &Path, now: Now, found: &mut Recovered) -> io::Result<()> {
+    for shard in 0..SHARDS_MAX {
+        let path = Position::path(journal, shard);
+        if !path.exists() {
+            continue;
+        }
+        match Position::read(journal, shard) {
+            Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+                let file = quarantine::put(journal, &path)?;
+                let number = u64::try_from(now.wall_us).unwrap_or_default();
+                skip(journal, shard, number, now)?;
+                let (origin, why) = (format!("shard {shard}"), "it is no position".into());
+                found.aside(vec![PutAside { file, origin, entries: None, why }]);
+            }
+            Ok(_) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(())
+}
+
+/// Tells of segments that were open and are gone: deleted, emptied, or of zeros.
+fn missing_segments(
+    journal: &Path,
+    left: &[(Header, PathBuf)],
+    now: Now,
+    found: &mut Recovered,
+) -> io::Result<()> {
+    for shard in 0..SHARDS_MAX {
+        let Some(opened) = Opened::read(journal, shard)? else { continue };
+        let position = Position::read(journal, shard)?;
+        let there =
+            left.iter().any(|(header, _)| (header.shard, header.number) == (shard, opened.number));
+        if there || position.next_segment > opened.number {
+            continue;
+        }
+        skip(journal, shard, opened.number, now)?;
+        found.gaps += 1;
+        found.notices.push(Notice {
+            event: "gap",
+            message: "A segment of the journal is gone, and with it the entries it had".into(),
+            attrs: format!(
+                r#"{{"shard":{shard},"segment":{},"from_log_index":{},"entries":null}}"#,
+                opened.number, opened.first_index
+            ),
+        });
+    }
+    Ok(())
+}
+
 impl Recovered {
+    /// A file of the lake that cannot be read stays where it is.
+    fn unread(&mut self, path: &Path) {
+        self.damaged += 1;
+        let file = path.to_string_lossy();
+        self.notices.push(Notice {
+            event: "lake-damaged",
+            message: format!("{file} is damaged: sessions in it may have no end in the record"),
+            attrs: serde_json::json!({ "file": file }).to_string(),
+        });
+    }
+
+    fn aside(&mut self, put: Vec<PutAside>) {
+        self.damaged += put.len() as u64;
+        self.notices.extend(put.into_iter().map(Notice::from));
+    }
+
     fn add(&mut self, summary: &Summary) {
         self.segments += 1;
         self.entries += summary.entries;
@@ -145,15 +260,34 @@ fn left_segments(journal: &Path, found: &mut Recovered) -> io::Result<Vec<(Heade
     let mut left = Vec::new();
     for path in segment_paths(journal)? {
         let file = File::open(&path)?;
-        let mut bytes = [0; HEADER_BYTES];
-        if file.read_exact_at(&mut bytes, 0).is_err() || bytes.iter().all(|byte| *byte == 0) {
+        let mut head = [0; HEADER_BYTES];
+        let end = file.metadata()?.len().checked_sub(HEADER_BYTES as u64);
+        let Some(end) = end.filter(|_| file.read_exact_at(&mut head, 0).is_ok()) else { continue };
+        if let Some(header) = Header::read(&head) {
+            left.push((header, path));
             continue;
         }
-        match Header::read(&bytes) {
-            Some(header) => left.push((header, path)),
-            None => {
+        // The end holds a copy of the header until the segment is free.
+        let mut copy = [0; HEADER_BYTES];
+        file.read_exact_at(&mut copy, end)?;
+        match Header::read(&copy) {
+            Some(header) => {
                 found.damaged += 1;
-                fs::rename(&path, path.with_extension("damaged"))?;
+                found.notices.push(Notice {
+                    event: "header-damaged",
+                    message: "The header of a journal segment was damaged; its entries were read \
+                              by the copy of it"
+                        .into(),
+                    attrs: format!(r#"{{"origin":"{}"}}"#, header.origin()),
+                });
+                left.push((header, path));
+            }
+            None if head.iter().all(|byte| *byte == 0) => {}
+            None => {
+                let origin = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+                let file = quarantine::put(journal, &path)?;
+                let why = "neither its header nor the copy of it can be read".into();
+                found.aside(vec![PutAside { file, origin, entries: None, why }]);
             }
         }
     }
@@ -180,8 +314,18 @@ pub(in crate::record) fn segment_paths(journal: &Path) -> io::Result<Vec<PathBuf
 
 fn free(path: &Path) -> io::Result<()> {
     let file = OpenOptions::new().write(true).open(path)?;
+    // The copy first: one without the other tells of damage.
+    if let Some(end) = file.metadata()?.len().checked_sub(HEADER_BYTES as u64) {
+        file.write_all_at(&[0; HEADER_BYTES], end)?;
+        file.sync_data()?;
+    }
     file.write_all_at(&[0; HEADER_BYTES], 0)?;
     file.sync_data()
+}
+
+/// The commands that wait in the logs of some shards.
+fn of_shard<'a>(files: &[&'a HoldFile], is: impl Fn(u32) -> bool) -> Vec<Held<'a>> {
+    files.iter().filter(|file| is(file.header.shard)).flat_map(|file| file.held()).collect()
 }
 
 /// A process that ended without sealing its segments.
@@ -242,14 +386,20 @@ impl Boot {
         let settled = holds.iter().map(|held| rows::key(&held.frame.place));
         if done.exists() {
             // Cut short behind the event: everything is written, only the rest has to be done.
-            let rows = super::lake::file_rows(&done)?;
+            // A damaged one has no numbers to go on from: the position has them, or the time does.
+            let Ok(rows) = super::lake::file_rows(&done) else {
+                skip(&journal, self.header.shard, position.next_segment, now).map_err(at)?;
+                found.unread(&done);
+                return seal.holds.settle(settled).map_err(at);
+            };
             let last = rows.iter().map(|row| row.common.log_index).max().unwrap_or(-1);
             let next_index = (last + 1) as u64;
             let position = Position { next_index, ..position };
             position.advance(&journal, self.header.shard).map_err(at)?;
             return seal.holds.settle(settled).map_err(at);
         }
-        let open = open_sessions(data_dir, &self.header.boot)?;
+        let (open, unread) = open_sessions(data_dir, &self.header.boot)?;
+        unread.iter().for_each(|path| found.unread(path));
         let mut scratch =
             Scratch::new(Header { first_index: position.next_index, ..self.header.clone() });
         for session in &open {
@@ -258,8 +408,22 @@ impl Boot {
         found.sessions += open.len() as u64;
         found.holds += holds.len() as u64;
         self.tell(&mut scratch, now, (open.len(), holds.len()));
+        // The log of another shard has numbers of its own: its rows stand under its name.
+        let others: BTreeSet<u32> = (waiting.iter().map(|file| file.header.shard))
+            .filter(|shard| *shard != self.header.shard)
+            .collect();
+        for shard in others {
+            let log = Scratch::new(Header { shard, ..self.header.clone() });
+            let mut sheet = Sheet::read(&log.bytes, &log.header, false);
+            for held in of_shard(&waiting, |other| other == shard) {
+                sheet.add_held(&held, Verdict::Hold);
+            }
+            let origin = format!("{shard}-recovery-{}", boot_text(&self.header.boot));
+            seal.writer.write(&mut sheet, &log.header, &origin)?;
+        }
         let mut sheet = Sheet::read(&scratch.bytes, &scratch.header, false);
-        for held in &holds {
+        let own = of_shard(&waiting, |shard| shard == self.header.shard);
+        for held in &own {
             sheet.add_held(held, Verdict::Hold);
         }
         // The writer puts `log_events` last: it marks that all the others are there.
@@ -329,3 +493,7 @@ impl Boot {
 #[cfg(test)]
 #[path = "recover_tests.rs"]
 mod tests;
+
+#[cfg(test)]
+#[path = "damage_tests.rs"]
+mod damage_tests;

@@ -62,6 +62,7 @@ fn fates(spool: &mut Spool) {
         reason: "",
         quorum: 1,
         expires_at_us: START_US,
+        ..Approval::default()
     };
     step(spool, sessions[0], 2, &Entry::Approval(asked));
     last(spool, 1, Decision::Allow);
@@ -275,7 +276,7 @@ fn a_segment_with_a_damaged_header_is_put_aside() {
     fs::write(folder.journal().join("7.wal"), [7; 4096]).unwrap();
     let lock = DataDirLock::take(&folder.0).unwrap();
     assert_eq!(recover(&lock, now(0)).unwrap().damaged, 1);
-    assert!(folder.journal().join("7.damaged").exists());
+    assert!(folder.journal().join("quarantine/7.wal").exists());
     let (spool, _inbox, _pool) = spool(&folder, 0);
     drop(spool);
 }

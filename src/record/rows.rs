@@ -9,8 +9,9 @@ use std::hash::{BuildHasher, Hasher};
 use std::num::NonZeroU32;
 
 use super::body::{ApprovalView, Body, ChunkView, CommandView, ContextView, ObjectView};
-use super::entry::SessionStart;
-use super::entry::{Decision, Event, MaskingHit, Outcome, Response, SessionEnd, SessionId};
+use super::entry::{
+    Decision, Event, MaskingHit, Ocsf, Outcome, Response, SessionEnd, SessionId, SessionStart,
+};
 use super::journal::{End, Frame, Frames, Gap, Header, Place, Raw, Step};
 use super::map;
 use super::params;
@@ -506,6 +507,10 @@ fn session_start(
     columns.nulls(6);
     columns.time(Some(wall_us));
     columns.nulls(1);
+    columns.text_or_null(start.listener);
+    columns.text_or_null(start.settings);
+    columns.text_or_null(start.auth_detail);
+    columns.text_or_null(start.server_session);
 }
 
 fn session_end(
@@ -531,12 +536,14 @@ fn session_end(
     let place = row.frame.place();
     columns.time(started_us(&place.session_id));
     columns.time(Some(place.wall_us));
+    columns.nulls(4); // Facts of the start.
 }
 
 fn command(columns: &mut impl Sink, command: &CommandView<'_>, verdict: Option<Verdict>) {
     columns.text(command.kind);
-    columns.int(OCSF_DATASTORE_ACTIVITY);
-    columns.int(ocsf_activity(command));
+    let ocsf = command.extra.ocsf.unwrap_or_else(|| ocsf_of_database(command));
+    columns.int(i32::from(ocsf.class_uid));
+    columns.int(i32::from(ocsf.activity_id));
     columns.text(command.operation);
     columns.texts(command.classes.iter());
     let mut names = String::new();
@@ -574,16 +581,35 @@ fn command(columns: &mut impl Sink, command: &CommandView<'_>, verdict: Option<V
         Some(id) => columns.text(uuid_text(id, &mut [0; 36])),
         None => columns.nulls(1),
     }
+    command_extra(columns, command);
 }
 
-/// OCSF class 6005, Datastore Activity.
-const OCSF_DATASTORE_ACTIVITY: i32 = 6005;
+fn command_extra(columns: &mut impl Sink, command: &CommandView<'_>) {
+    let extra = &command.extra;
+    columns.long_or_null(extra.parent_seq);
+    columns.long_or_null(extra.stream_id);
+    columns.text_or_null(extra.verb);
+    columns.text_or_null(extra.resource);
+    columns.text_or_null(extra.subresource);
+    columns.text_or_null(extra.name);
+    columns.text_or_null(extra.namespace);
+    columns.text_or_null(extra.attrs);
+    columns.long_or_null(extra.body_len);
+    columns.blob(extra.body_sha256.map(<[u8; 32]>::as_slice));
+    columns.text_or_null(command.params.map_or("", |params| params.encoding.name()));
+    columns.text_or_null(extra.policy_version);
+    if extra.rules.is_empty() {
+        columns.nulls(1);
+    } else {
+        columns.texts(extra.rules.iter());
+    }
+}
 
-/// OCSF activity of the first statement: 1 read, 2 update, 4 query, 5 write, 6 create, 7 delete,
-/// 99 other, 0 unknown.
-fn ocsf_activity(command: &CommandView<'_>) -> i32 {
+/// OCSF class 6005, Datastore Activity, with the activity of the first statement: 1 read, 2 update,
+/// 4 query, 5 write, 6 create, 7 delete, 99 other, 0 unknown.
+fn ocsf_of_database(command: &CommandView<'_>) -> Ocsf {
     let first = command.operation.split([';', ' ']).next().unwrap_or_default();
-    match first {
+    let activity_id = match first {
         "" => 0,
         "SELECT" | "VALUES" | "TABLE" | "FETCH" | "EXPLAIN" | "SHOW" => 4,
         "COPY" if command.classes.iter().next() == Some("read") => 1,
@@ -592,7 +618,8 @@ fn ocsf_activity(command: &CommandView<'_>) -> i32 {
         "CREATE" => 6,
         "DELETE" | "TRUNCATE" | "DROP" => 7,
         _ => 99,
-    }
+    };
+    Ocsf { class_uid: 6005, activity_id }
 }
 
 fn held_event(columns: &mut impl Sink, command: &CommandView<'_>) {
@@ -626,20 +653,32 @@ fn response(columns: &mut impl Sink, response: &Response<'_>) {
     columns.text_or_null(response.sqlstate);
     columns.text_or_null(response.error_text);
     columns.text_or_null(response.tag);
-    for count in [
-        response.rows_returned,
-        response.rows_affected,
-        response.duration_us,
-        response.first_byte_us,
-        response.bytes,
-        response.captured_bytes,
-    ] {
+    columns.long_or_null(response.rows_returned);
+    columns.long_or_null(response.rows_affected);
+    for count in
+        [response.duration_us, response.first_byte_us, response.bytes, response.captured_bytes]
+    {
         columns.long(count);
     }
     columns.int(response.chunks as i32);
-    let names = String::from_utf8_lossy(response.columns);
-    let count = if names.is_empty() { 0 } else { usize::MAX };
-    columns.texts(names.strip_suffix('\0').unwrap_or(&names).split('\0').take(count));
+    match response.columns {
+        None => columns.nulls(1),
+        Some(names) => {
+            let names = String::from_utf8_lossy(names);
+            let count = if names.is_empty() { 0 } else { usize::MAX };
+            columns.texts(names.strip_suffix('\0').unwrap_or(&names).split('\0').take(count));
+        }
+    }
+    let extra = &response.extra;
+    columns.int_or_null(extra.status);
+    columns.text_or_null(extra.signal);
+    match extra.truncated {
+        Some(truncated) => columns.flag(truncated),
+        None => columns.nulls(1),
+    }
+    columns.long_or_null(extra.body_len);
+    columns.blob(extra.body_sha256.map(<[u8; 32]>::as_slice));
+    columns.text_or_null(extra.attrs);
 }
 
 fn chunk(columns: &mut impl Sink, chunk: &ChunkView<'_>) {
@@ -650,6 +689,7 @@ fn chunk(columns: &mut impl Sink, chunk: &ChunkView<'_>) {
     columns.int(chunk.payload.len() as i32);
     columns.text(chunk.encoding);
     columns.blob(Some(chunk.payload));
+    columns.long_or_null(chunk.at_us.and_then(|at_us| u64::try_from(at_us).ok()));
 }
 
 fn approval(columns: &mut impl Sink, step: &ApprovalView<'_>) {
@@ -660,6 +700,10 @@ fn approval(columns: &mut impl Sink, step: &ApprovalView<'_>) {
     columns.text_or_null(step.reason);
     columns.int(step.quorum as i32);
     columns.time(Some(step.expires_at_us));
+    columns.blob(step.digest.map(<[u8; 32]>::as_slice));
+    columns.text_or_null(step.scope);
+    columns.text_or_null(step.approver_auth);
+    columns.text_or_null(step.channel);
 }
 
 fn masking_hit(columns: &mut impl Sink, hit: &MaskingHit<'_>) {
@@ -668,6 +712,7 @@ fn masking_hit(columns: &mut impl Sink, hit: &MaskingHit<'_>) {
     columns.text(hit.detector);
     columns.text(hit.operator);
     columns.long(hit.hits);
+    columns.text_or_null(hit.path);
 }
 
 fn event(columns: &mut impl Sink, event: &Event<'_>) {

@@ -3,7 +3,8 @@
 //! In: frames with the context of their session. Out: values for a sink; Arrow record batches.
 //! Never: a type that one of DuckDB, Spark, Trino, pandas or polars reads differently.
 //!
-//! Columns are only ever appended, and then nullable; a column is never renamed or retyped. Every
+//! Columns are only ever appended, and then nullable; a column is never renamed or retyped, but one
+//! that always had a value may become nullable (`responses` of version 2). Every
 //! entry is one row of one table and carries its log index there. Two things stand beside that:
 //! `touches` is derived from `commands`, and a `Hold` is mirrored as an event `hold` in
 //! `log_events`, since the row of a held command is made of its final entry.
@@ -12,7 +13,7 @@ use std::num::NonZeroU32;
 use std::sync::Arc;
 
 use arrow_array::builder::{
-    BinaryBuilder, Int32Builder, Int64Builder, ListBuilder, StringBuilder,
+    BinaryBuilder, BooleanBuilder, Int32Builder, Int64Builder, ListBuilder, StringBuilder,
     TimestampMicrosecondBuilder,
 };
 use arrow_array::{ArrayRef, RecordBatch};
@@ -22,7 +23,7 @@ use super::SessionId;
 use super::rows::uuid_text;
 
 /// Version of the column set, in every row.
-pub const SCHEMA_VERSION: i32 = 1;
+pub const SCHEMA_VERSION: i32 = 2;
 
 /// A table of the lake.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -120,6 +121,8 @@ pub enum Type {
     Time,
     /// LIST<STRING>.
     Texts,
+    /// BOOLEAN.
+    Flag,
 }
 
 /// What readers may skip by, and how texts and bytes are encoded; numbers are deltas.
@@ -167,6 +170,7 @@ impl Column {
             Type::Long => DataType::Int64,
             Type::Time => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             Type::Texts => DataType::List(Arc::new(element())),
+            Type::Flag => DataType::Boolean,
         };
         Field::new(self.name, kind, self.nullable)
     }
@@ -211,6 +215,10 @@ const SESSIONS: &[Column] = &[
     may("masked", Type::Long, Use::Label),
     may("started_at", Type::Time, Use::Count),
     may("ended_at", Type::Time, Use::Count),
+    may("listener", Type::Text, Use::Label),
+    may("settings", Type::Text, Use::Content),
+    may("auth_detail", Type::Text, Use::Content),
+    may("server_session", Type::Text, Use::Label),
 ];
 
 const COMMANDS: &[Column] = &[
@@ -229,6 +237,19 @@ const COMMANDS: &[Column] = &[
     need("decision", Type::Text, Use::Label),
     may("rule", Type::Text, Use::Label),
     may("approval_id", Type::Text, Use::Label),
+    may("parent_seq", Type::Long, Use::Label),
+    may("stream_id", Type::Long, Use::Label),
+    may("verb", Type::Text, Use::Label),
+    may("resource", Type::Text, Use::Content),
+    may("subresource", Type::Text, Use::Label),
+    may("name", Type::Text, Use::Label),
+    may("namespace", Type::Text, Use::Label),
+    may("attrs", Type::Text, Use::Blob),
+    may("body_len", Type::Long, Use::Label),
+    may("body_sha256", Type::Bytes, Use::Content),
+    may("params_encoding", Type::Text, Use::Label),
+    may("policy_version", Type::Text, Use::Label),
+    may("rules", Type::Texts, Use::Label),
 ];
 
 const RESPONSES: &[Column] = &[
@@ -237,14 +258,20 @@ const RESPONSES: &[Column] = &[
     may("status_code", Type::Text, Use::Label),
     may("error_text", Type::Text, Use::Content),
     may("tag", Type::Text, Use::Label),
-    need("rows_returned", Type::Long, Use::Label),
-    need("rows_affected", Type::Long, Use::Label),
+    may("rows_returned", Type::Long, Use::Label),
+    may("rows_affected", Type::Long, Use::Label),
     need("duration_us", Type::Long, Use::Label),
     need("ttfb_us", Type::Long, Use::Label),
     need("total_bytes", Type::Long, Use::Label),
     need("captured_bytes", Type::Long, Use::Label),
     need("chunk_count", Type::Int, Use::Label),
-    need("columns", Type::Texts, Use::Label),
+    may("columns", Type::Texts, Use::Label),
+    may("status", Type::Int, Use::Label),
+    may("signal", Type::Text, Use::Label),
+    may("truncated", Type::Flag, Use::Label),
+    may("body_len", Type::Long, Use::Label),
+    may("body_sha256", Type::Bytes, Use::Content),
+    may("attrs", Type::Text, Use::Blob),
 ];
 
 const STREAM_CHUNKS: &[Column] = &[
@@ -255,6 +282,7 @@ const STREAM_CHUNKS: &[Column] = &[
     need("raw_len", Type::Int, Use::Label),
     need("encoding", Type::Text, Use::Label),
     need("payload", Type::Bytes, Use::Blob),
+    may("at_us", Type::Long, Use::Label),
 ];
 
 const APPROVALS: &[Column] = &[
@@ -265,6 +293,10 @@ const APPROVALS: &[Column] = &[
     may("reason", Type::Text, Use::Content),
     need("quorum", Type::Int, Use::Label),
     need("expires_at", Type::Time, Use::Count),
+    may("digest", Type::Bytes, Use::Content),
+    may("scope", Type::Text, Use::Content),
+    may("approver_auth", Type::Text, Use::Label),
+    may("channel", Type::Text, Use::Label),
 ];
 
 const MASKING_HITS: &[Column] = &[
@@ -273,6 +305,7 @@ const MASKING_HITS: &[Column] = &[
     need("detector", Type::Text, Use::Label),
     need("operator", Type::Text, Use::Label),
     need("hit_count", Type::Long, Use::Label),
+    may("path", Type::Text, Use::Label),
 ];
 
 const LOG_EVENTS: &[Column] = &[
@@ -335,8 +368,27 @@ pub(in crate::record) trait Sink {
     /// INT32.
     fn int(&mut self, value: i32);
 
+    /// INT32 or NULL.
+    fn int_or_null(&mut self, value: Option<i32>) {
+        match value {
+            Some(value) => self.int(value),
+            None => self.nulls(1),
+        }
+    }
+
     /// INT64; what is more than it holds is its greatest.
     fn long(&mut self, value: u64);
+
+    /// INT64 or NULL.
+    fn long_or_null(&mut self, value: Option<u64>) {
+        match value {
+            Some(value) => self.long(value),
+            None => self.nulls(1),
+        }
+    }
+
+    /// BOOLEAN.
+    fn flag(&mut self, value: bool);
 
     /// Microseconds since 1970, UTC, or NULL.
     fn time(&mut self, value: Option<i64>);
@@ -366,6 +418,7 @@ enum Builder {
     Long(Int64Builder),
     Time(TimestampMicrosecondBuilder),
     Texts(ListBuilder<StringBuilder>),
+    Flag(BooleanBuilder),
 }
 
 impl Columns {
@@ -384,6 +437,7 @@ impl Columns {
                 Type::Texts => Builder::Texts(
                     ListBuilder::new(StringBuilder::new()).with_field(Arc::new(element())),
                 ),
+                Type::Flag => Builder::Flag(BooleanBuilder::new()),
             })
             .collect();
         Columns { schema: table.schema(), builders, next: 0 }
@@ -434,6 +488,13 @@ impl Sink for Columns {
         }
     }
 
+    fn flag(&mut self, value: bool) {
+        match self.take() {
+            Builder::Flag(builder) => builder.append_value(value),
+            _ => unreachable!("the row does not follow its table's columns"),
+        }
+    }
+
     fn time(&mut self, value: Option<i64>) {
         match self.take() {
             Builder::Time(builder) => builder.append_option(value),
@@ -462,6 +523,7 @@ impl Sink for Columns {
                 Builder::Long(builder) => builder.append_null(),
                 Builder::Time(builder) => builder.append_null(),
                 Builder::Texts(builder) => builder.append(false),
+                Builder::Flag(builder) => builder.append_null(),
             }
         }
     }
@@ -481,6 +543,7 @@ impl Builder {
             Builder::Long(builder) => Arc::new(builder.finish()),
             Builder::Time(builder) => Arc::new(builder.finish()),
             Builder::Texts(builder) => Arc::new(builder.finish()),
+            Builder::Flag(builder) => Arc::new(builder.finish()),
         }
     }
 }
@@ -506,7 +569,18 @@ mod tests {
 
     #[test]
     fn content_never_has_statistics() {
-        for name in ["query_text", "query_raw", "params_json", "payload", "error_text", "attrs"] {
+        for name in [
+            "query_text",
+            "query_raw",
+            "params_json",
+            "payload",
+            "error_text",
+            "attrs",
+            "settings",
+            "auth_detail",
+            "resource",
+            "scope",
+        ] {
             let columns = Table::ALL.iter().flat_map(|table| table.columns());
             let mut found = columns.filter(|column| column.name == name).peekable();
             assert!(found.peek().is_some(), "{name}");

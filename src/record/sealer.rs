@@ -1,7 +1,8 @@
 //! Turns sealed segments into Parquet, on a thread of its own at low priority.
 //!
 //! In: sealed segments. Out: Parquet files; the segments, free again.
-//! Never: a segment given back before its rows are on the disk in the lake.
+//! Never: a segment given back before its rows are on the disk in the lake; an end of the thread
+//! because of one segment. One that makes it panic is put aside (`quarantine`) and told.
 //!
 //! Each step may be the last before a crash; recovery then does them again:
 //!
@@ -12,10 +13,11 @@
 
 use std::collections::HashMap;
 use std::io;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
 use std::time::Duration;
 
@@ -25,11 +27,15 @@ use super::journal::Header;
 use super::map;
 use super::parquet::{SealError, Writer};
 use super::pool::SegmentPool;
+use super::quarantine::{self, PutAside};
 use super::rows::{self, Sheet, Verdict};
 use super::spool::{Position, SealedSegment};
+use super::trouble::{Listener, Trouble};
 
 /// After a failure the next try waits so long.
 const RETRY: Duration = Duration::from_millis(500);
+/// With so many segments waiting, the sealer competes with the shards: they wait for it.
+const HURRY_SEGMENTS: usize = 3;
 
 /// What the sealer has done.
 #[derive(Debug, Default)]
@@ -38,19 +44,34 @@ pub struct Progress {
     pub segments: AtomicU64,
     /// Rows written, without `touches`' rows counted apart.
     pub rows: AtomicU64,
-    trouble: Mutex<Option<String>>,
+    trouble: Trouble,
+    /// Files put aside since the control thread last asked.
+    aside: Mutex<Vec<PutAside>>,
 }
 
 impl Progress {
+    /// Files that were put aside since the last call.
+    pub fn take_put_aside(&self) -> Vec<PutAside> {
+        std::mem::take(&mut *self.aside.lock().unwrap_or_else(PoisonError::into_inner))
+    }
+
+    fn put_aside(&self, put: PutAside) {
+        self.aside.lock().unwrap_or_else(PoisonError::into_inner).push(put);
+        self.trouble.tell();
+    }
+
     /// Why the last try failed; `None` when it did not.
     pub fn trouble(&self) -> Option<String> {
-        self.trouble.lock().map_or(None, |trouble| trouble.clone())
+        self.trouble.now()
+    }
+
+    /// Has one listener hear when that changes.
+    pub fn on_trouble(&self, listener: Listener) {
+        self.trouble.listen(listener);
     }
 
     fn say(&self, trouble: Option<String>) {
-        if let Ok(mut said) = self.trouble.lock() {
-            *said = trouble;
-        }
+        self.trouble.say(trouble);
     }
 }
 
@@ -76,6 +97,7 @@ impl Sealer {
         let stopping = Arc::new(AtomicBool::new(false));
         let progress = Arc::new(Progress::default());
         let work = Work {
+            data_dir: data_dir.to_owned(),
             seal: Seal::new(data_dir)?,
             pool: pool.clone(),
             stopping: Arc::clone(&stopping),
@@ -97,43 +119,46 @@ impl Sealer {
     /// stays in the journal; recovery seals it at the next start.
     pub fn finish(self) {
         self.stopping.store(true, Ordering::Relaxed);
-        // A panic of the thread has left its segment in the journal too.
+        // Its panics are caught where they belong to a segment.
         let _ = self.thread.join();
         self.pool.settle();
     }
 }
 
 struct Work {
+    data_dir: PathBuf,
     seal: Seal,
     pool: SegmentPool,
     stopping: Arc<AtomicBool>,
     progress: Arc<Progress>,
 }
 
+/// How one try to seal a segment ended.
+enum Try {
+    Sealed(Summary),
+    Failed(String),
+    Panicked(String),
+}
+
 impl Work {
     fn run(mut self, inbox: &Receiver<SealedSegment>) {
-        map::lower_priority();
         while let Ok(sealed) = inbox.recv() {
             self.one(sealed);
         }
     }
 
     fn one(&mut self, sealed: SealedSegment) {
-        sealed.fetch();
         loop {
-            let bytes = sealed.segment.map.bytes();
-            match self.seal.seal(&bytes[..sealed.bytes], &sealed.header) {
-                Ok(summary) if summary.next_index != sealed.next_index => {
+            match self.attempt(&sealed) {
+                Try::Sealed(summary) if summary.next_index != sealed.next_index => {
                     // Memory or disk changed what was written. The segment stays as it is.
-                    self.progress.say(Some(format!(
-                        "segment {} reads back to entry {} although {} were written",
-                        sealed.header.origin(),
-                        summary.next_index,
-                        sealed.next_index
-                    )));
-                    panic!("the journal contradicts itself");
+                    let why = format!(
+                        "it reads back to entry {} although {} were written",
+                        summary.next_index, sealed.next_index
+                    );
+                    return self.put_aside(sealed, why);
                 }
-                Ok(summary) => {
+                Try::Sealed(summary) => {
                     self.progress.say(None);
                     self.progress.segments.fetch_add(1, Ordering::Relaxed);
                     self.progress.rows.fetch_add(summary.entries, Ordering::Relaxed);
@@ -141,7 +166,8 @@ impl Work {
                     self.pool.wait_less();
                     return;
                 }
-                Err(error) => self.progress.say(Some(error.to_string())),
+                Try::Panicked(why) => return self.put_aside(sealed, why),
+                Try::Failed(why) => self.progress.say(Some(why)),
             }
             if self.stopping.load(Ordering::Relaxed) {
                 return;
@@ -149,6 +175,71 @@ impl Work {
             std::thread::sleep(RETRY);
         }
     }
+
+    /// Seals on a thread of its own at low priority; on this one, which has the priority of a
+    /// shard, when others wait already. A thread cannot raise its priority again.
+    fn attempt(&mut self, sealed: &SealedSegment) -> Try {
+        let hurried = self.pool.waiting() >= HURRY_SEGMENTS;
+        let seal = &mut self.seal;
+        let work = AssertUnwindSafe(|| {
+            if !hurried {
+                map::lower_priority();
+            }
+            sealed.fetch();
+            let bytes = sealed.segment.map.bytes();
+            seal.seal(&bytes[..sealed.bytes], &sealed.header)
+        });
+        let outcome = if hurried {
+            catch_unwind(work)
+        } else {
+            std::thread::scope(|scope| {
+                let thread = std::thread::Builder::new().name("weir-sealing".into());
+                match thread.spawn_scoped(scope, work) {
+                    Ok(thread) => thread.join(),
+                    Err(error) => Ok(Err(SealError::Io(error))),
+                }
+            })
+        };
+        match outcome {
+            Ok(Ok(summary)) => Try::Sealed(summary),
+            Ok(Err(error)) => Try::Failed(error.to_string()),
+            Err(panic) => Try::Panicked(panic_text(panic.as_ref())),
+        }
+    }
+
+    /// A segment that cannot be sealed keeps no other one from the lake. Its file is kept for
+    /// people to look at, and what was in the middle of it is begun anew.
+    fn put_aside(&mut self, sealed: SealedSegment, why: String) {
+        let origin = sealed.header.origin();
+        let path = sealed.segment.file.path().to_owned();
+        let journal = self.data_dir.join(super::JOURNAL_FOLDER);
+        // Its next index and its number are not given again.
+        let position =
+            Position { next_index: sealed.next_index, next_segment: sealed.header.number + 1 };
+        let moved = position
+            .advance(&journal, sealed.header.shard)
+            .and_then(|()| quarantine::put(&journal, &path));
+        match (moved, Seal::new(&self.data_dir)) {
+            (Ok(file), Ok(seal)) => {
+                self.seal = seal;
+                let entries = sealed.next_index.saturating_sub(sealed.header.first_index);
+                self.progress.put_aside(PutAside { file, origin, entries: Some(entries), why });
+                self.pool.forget();
+                self.pool.wait_less();
+            }
+            (Err(error), _) | (_, Err(error)) => {
+                // It stays where it is, and counts as waiting: the next start reads it.
+                self.progress.say(Some(format!("segment {origin}: {why}; {error}")));
+            }
+        }
+    }
+}
+
+/// What a panic says.
+pub(in crate::record) fn panic_text(panic: &(dyn std::any::Any + Send)) -> String {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    let text = text.or_else(|| panic.downcast_ref::<&str>().copied());
+    format!("a panic: {}", text.unwrap_or("without words"))
 }
 
 /// What a segment held.
@@ -237,6 +328,49 @@ mod tests {
         let rows: Vec<super::super::lake::ResponseRow> =
             Lake::new(&folder.0).rows(&Filter::default()).unwrap();
         assert_eq!(rows.len(), 1);
+    }
+
+    #[test]
+    fn a_segment_that_makes_the_sealer_panic_is_put_aside_and_the_next_one_is_sealed() {
+        for hurried in [false, true] {
+            let folder = Folder::new();
+            let pool = SegmentPool::start(&folder.journal(), &settings()).unwrap();
+            let (to_test, inbox) = mpsc::channel();
+            for shard in 0..3 {
+                let mut spool = spool_into(&folder, shard, to_test.clone(), pool.clone());
+                let session = spool.open(&context(shard as u8 + 1));
+                spool.append(session, 1, now(1), &response(0)).unwrap();
+                spool.finish(now(2));
+            }
+            let [mut panics, mut lies, sound] = [0; 3].map(|_| inbox.recv().unwrap());
+            // As if memory had changed: there are no such bytes, and no such entry.
+            panics.bytes = usize::MAX;
+            lies.next_index += 1;
+            if hurried {
+                pool.wait_more();
+            }
+            let (sealed, sealer) = Sealer::start(&folder.0, pool.clone()).unwrap();
+            let progress = sealer.progress();
+            let told = Arc::new(AtomicU64::new(0));
+            progress.on_trouble(Arc::new({
+                let told = told.clone();
+                move || {
+                    told.fetch_add(1, Ordering::Relaxed);
+                }
+            }));
+            for segment in [panics, lies, sound] {
+                sealed.send(segment).unwrap();
+            }
+            drop(sealed);
+            wait_until("the sound one", || progress.segments.load(Ordering::Relaxed) == 1);
+            let aside = progress.take_put_aside();
+            assert_eq!((aside.len(), told.load(Ordering::Relaxed)), (2, 2), "{aside:?}");
+            assert!(aside[0].why.starts_with("a panic: "), "{aside:?}");
+            assert!(aside.iter().all(|put| put.file.exists() && put.entries.is_some()));
+            assert_eq!(pool.waiting(), usize::from(hurried));
+            sealer.finish();
+            assert!(!files(&folder.0, "responses").is_empty());
+        }
     }
 
     /// Making a segment takes its time, and the one that was sealed is to be free all the same when

@@ -24,14 +24,16 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::Duration;
 
-use super::body;
+use super::body::{self, Sink};
 use super::entry::{Entry, Event, SessionContext, SessionId};
-use super::journal::{self, END_BYTES, HEADER_BYTES, Header, Place, Salt, frame_bytes};
+use super::journal::{
+    self, END_BYTES, FRAME_BYTES, HEADER_BYTES, Head, Header, Place, Salt, frame_bytes,
+};
 use super::pool::{AHEAD_BYTES, Segment, SegmentFile, SegmentPool};
 use super::{Journal, Lsn, Receipt, Refused, SessionRef};
 use crate::clock::Now;
 use crate::config::settings::JournalSettings;
-use crate::limits::{CHUNK_BYTES_MAX, ENTRY_BYTES_MAX};
+use crate::limits::{CHUNK_BYTES_MAX, ENTRY_BYTES_MAX, JOURNAL_WAIT_US_MAX};
 
 /// The end of a segment that only session ends and events may use.
 const RESERVE_BYTES: usize = 64 << 10;
@@ -39,14 +41,23 @@ const RESERVE_BYTES: usize = 64 << 10;
 /// is a fault, some 4 us each here, and 17 of them for a chunk of an answer; a call takes half of
 /// that.
 const CALL_BYTES_MIN: usize = 8 << 10;
-/// Larger ones are stored all the same, so that no shard keeps a buffer of their size.
+/// Larger ones are written in parts from where they are: a copy would be as large again, and so
+/// would be the pages of a mapping that they are stored to.
 const CALL_BYTES_MAX: usize = CHUNK_BYTES_MAX + 1024;
 /// A smaller segment has no room for an entry besides its reserve.
 pub const SEGMENT_BYTES_MIN: u64 = 256 << 10;
 /// What is read at once of a sealed segment that is not in memory.
 const FETCH_BYTES: usize = 1 << 20;
+/// How often the pages that are written next are asked for, beside every `AHEAD_BYTES / 2`.
+const FETCH_EVERY_US: u64 = 4_000_000;
+/// With less than this left, peers wait until the next segment has come.
+const SHORT_BYTES: usize = 8 << 20;
+/// How often somebody looks for a segment that is not there yet.
+const TRY_AGAIN_US: u64 = 1_000_000;
 /// How long `open` waits for its first segment.
 const FIRST_SEGMENT: Duration = Duration::from_secs(60);
+/// It gives up when the disk has said no for so long.
+const FIRST_TROUBLE: Duration = Duration::from_secs(3);
 
 /// Why a spool cannot open.
 #[derive(Debug, thiserror::Error)]
@@ -106,7 +117,11 @@ pub struct Spool {
     node: String,
     shard: u32,
     seal_after_us: u64,
-    segment_bytes: usize,
+    flush_us: u64,
+    /// When the pages that are written next were last asked for.
+    fetched_us: Option<u64>,
+    /// Where the copy of the header begins: frames end before.
+    frames_end: usize,
     pool: SegmentPool,
     want: SyncSender<Segment>,
     ready: Receiver<Segment>,
@@ -124,6 +139,8 @@ pub struct Spool {
     in_flight: bool,
     rotate_wanted: bool,
     refusing: Option<Refusing>,
+    /// Since when little room is left and no segment has come.
+    short_since_us: Option<u64>,
     /// Facts of a failed sync that no entry tells yet.
     doubt_untold: Option<String>,
     /// The last large entry could not be written, which was told.
@@ -199,9 +216,7 @@ impl Spool {
         let (want, ready) = mpsc::sync_channel(1);
         pool.register();
         pool.want(&want);
-        let first = ready.recv_timeout(FIRST_SEGMENT).map_err(|_| {
-            SpoolError::NoSegment(pool.trouble().unwrap_or_else(|| "it takes too long".into()))
-        })?;
+        let first = first_segment(&ready, &pool)?;
         pool.want(&want);
         let header = Header {
             node: node.to_owned(),
@@ -211,11 +226,14 @@ impl Spool {
             created_us: 0,
             first_index: position.next_index,
         };
+        pool.opened(&header);
         Ok(Spool {
             node: node.to_owned(),
             shard,
             seal_after_us: settings.seal_after_us,
-            segment_bytes: settings.segment_bytes as usize,
+            flush_us: settings.flush_us,
+            fetched_us: None,
+            frames_end: settings.segment_bytes as usize - HEADER_BYTES,
             pool,
             want,
             ready,
@@ -231,6 +249,7 @@ impl Spool {
             in_flight: false,
             rotate_wanted: false,
             refusing: None,
+            short_since_us: None,
             doubt_untold: None,
             write_failing: false,
             health: Health::Sound,
@@ -262,6 +281,11 @@ impl Spool {
             Health::Doubt(after, to) => after < lsn && lsn <= to,
             Health::Dead(after) => after < lsn,
         }
+    }
+
+    /// Whether a segment that is closed waits for its flush.
+    pub fn closed_unsynced(&self) -> bool {
+        !self.unsynced.is_empty()
     }
 
     /// The next flush to carry out, if there is something to flush and none is under way.
@@ -345,9 +369,12 @@ impl Spool {
     pub fn tick(&mut self, now: Now) {
         self.last_now = now;
         self.fetch_next();
-        self.pool.ahead(&self.open.segment.file, self.open.at);
-        if let Some(next) = &self.next {
-            self.pool.ahead(&next.file, 0);
+        if self.fetched_us.is_none_or(|at| now.mono_us >= at + FETCH_EVERY_US) {
+            self.fetched_us = Some(now.mono_us);
+            self.pool.ahead(&self.open.segment.file, self.open.at);
+            if let Some(next) = &self.next {
+                self.pool.ahead(&next.file, 0);
+            }
         }
         let aged = self
             .open
@@ -358,6 +385,38 @@ impl Spool {
         } else if self.refusing.is_some() && self.switch(now) {
             self.tell(now);
         }
+    }
+
+    /// Whether peers should not be read now: little room is left and the next segment is about to
+    /// come, since the sealer is behind or the segment is being made. Not for longer than
+    /// `JOURNAL_WAIT_US_MAX`, and not where the disk is full: then entries are refused.
+    pub fn is_short(&mut self, now: Now) -> bool {
+        let left = self.frames_end.saturating_sub(self.open.at);
+        if left > SHORT_BYTES.min(self.frames_end / 2) {
+            self.short_since_us = None;
+            return false;
+        }
+        self.fetch_next();
+        if self.next.is_some() || self.refusing.is_some() || self.pool.is_in_trouble() {
+            self.short_since_us = None;
+            return false;
+        }
+        let since_us = *self.short_since_us.get_or_insert(now.mono_us);
+        now.mono_us < since_us + JOURNAL_WAIT_US_MAX
+    }
+
+    /// When `tick` has something to do if nothing is written until then: nobody waits for a tick
+    /// otherwise, and a shard that sleeps is not to be woken.
+    pub fn tick_at_us(&self) -> Option<u64> {
+        if self.rotate_wanted || self.refusing.is_some() || self.doubt_untold.is_some() {
+            return Some(self.last_now.mono_us + TRY_AGAIN_US);
+        }
+        self.open.first_entry_us.map(|first| first.saturating_add(self.seal_after_us))
+    }
+
+    /// The longest that an entry may not be on the disk, as far as the disk is fast enough.
+    pub fn flush_us(&self) -> u64 {
+        self.flush_us
     }
 
     /// Seals the open segment if it holds entries: now if another one is ready, else at a later
@@ -418,6 +477,7 @@ impl Spool {
             created_us: now.wall_us,
             first_index: self.next_index,
         };
+        self.pool.opened(&header);
         let full = std::mem::replace(&mut self.open, Open::begin(segment, header));
         // One that is on the disk already would wait for a flush that nobody has to carry out, and
         // keep those behind it from theirs.
@@ -484,7 +544,7 @@ impl Spool {
         let body = journal::body_bytes(entry);
         let context = session.map_or(0, |session| self.slot(session).context.len());
         let both = frame_bytes(body) + frame_bytes(context);
-        if body > ENTRY_BYTES_MAX || both > self.segment_bytes - HEADER_BYTES - RESERVE_BYTES {
+        if body > ENTRY_BYTES_MAX || both > self.frames_end - HEADER_BYTES - RESERVE_BYTES {
             return Err(Refused::TooLarge);
         }
         let urgent = matches!(entry, Entry::SessionEnd(_) | Entry::Event(_));
@@ -498,8 +558,10 @@ impl Spool {
                 return Err(Refused::Full);
             }
         }
-        if let Some(session) = session {
-            self.write_context(session, seq, now);
+        if let Some(session) = session
+            && let Err(error) = self.write_context(session, seq, now)
+        {
+            return Err(self.write_failed(now, &error));
         }
         let session_id = session.map_or(SessionId::default(), |session| self.slot(session).id);
         let place = Place { log_index: self.next_index, seq, wall_us: now.wall_us, session_id };
@@ -524,17 +586,20 @@ impl Spool {
     /// Writes the entry at the end of the open segment, and says how many bytes it takes.
     fn place(&mut self, place: &Place, entry: &Entry<'_>, body: usize) -> io::Result<usize> {
         let Open { segment, salt, at, .. } = &mut self.open;
-        if !(CALL_BYTES_MIN..=CALL_BYTES_MAX).contains(&body) {
+        if body > CALL_BYTES_MAX {
+            let head = Head::new(salt, place, entry, body);
+            let parts = Parts::new(&segment.file, *at, head, &mut self.scratch);
+            let taken = parts.write(entry, body)?;
+            self.write_failing = false;
+            return Ok(taken);
+        }
+        if body < CALL_BYTES_MIN && !self.pool.by_calls {
             let into = &mut segment.map.bytes_mut()[*at..];
             return Ok(journal::write_entry(into, salt, place, entry, body));
         }
         self.scratch.resize(frame_bytes(body) + END_BYTES, 0);
         let taken = journal::write_entry(&mut self.scratch, salt, place, entry, body);
-        // Its length and CRC come last, in the place of the end mark: as with stores, whoever looks
-        // before sees the end.
-        let (head, rest) = self.scratch.split_at(END_BYTES);
-        segment.file.write(rest, (*at + END_BYTES) as u64)?;
-        segment.file.write(head, *at as u64)?;
+        write_frame(&segment.file, &self.scratch, *at)?;
         self.write_failing = false;
         Ok(taken)
     }
@@ -561,28 +626,32 @@ impl Spool {
     fn fits(&self, bytes: usize, urgent: bool) -> bool {
         let reserve = if urgent { 0 } else { RESERVE_BYTES };
         !self.open.segment.file.is_poisoned()
-            && self.open.at + bytes + END_BYTES + reserve <= self.segment_bytes
+            && self.open.at + bytes + END_BYTES + reserve <= self.frames_end
     }
 
     /// The context of a session, unless the open segment has it.
-    fn write_context(&mut self, session: SessionRef, seq: u64, now: Now) {
+    fn write_context(&mut self, session: SessionRef, seq: u64, now: Now) -> io::Result<()> {
         let slot = &mut self.sessions[session.0 as usize];
         let number = self.open.header.number;
         if slot.in_segment == Some(number) {
-            return;
+            return Ok(());
         }
-        slot.in_segment = Some(number);
         let place =
             Place { log_index: self.next_index, seq, wall_us: now.wall_us, session_id: slot.id };
         let Open { segment, salt, at, .. } = &mut self.open;
-        let taken = journal::write_context(
-            &mut segment.map.bytes_mut()[*at..],
-            salt,
-            &place,
-            &slot.context,
-        );
+        let taken = if self.pool.by_calls {
+            self.scratch.resize(frame_bytes(slot.context.len()) + END_BYTES, 0);
+            let taken = journal::write_context(&mut self.scratch, salt, &place, &slot.context);
+            write_frame(&segment.file, &self.scratch, *at)?;
+            taken
+        } else {
+            let into = &mut segment.map.bytes_mut()[*at..];
+            journal::write_context(into, salt, &place, &slot.context)
+        };
+        slot.in_segment = Some(number);
         *at += taken;
         self.written.0 += taken as u64;
+        Ok(())
     }
 
     fn slot(&self, session: SessionRef) -> &Slot {
@@ -641,12 +710,100 @@ impl Journal for Spool {
     }
 }
 
+fn first_segment(ready: &Receiver<Segment>, pool: &SegmentPool) -> Result<Segment, SpoolError> {
+    if let Ok(segment) = ready.recv_timeout(FIRST_TROUBLE) {
+        return Ok(segment);
+    }
+    let left = if pool.is_in_trouble() { Duration::ZERO } else { FIRST_SEGMENT - FIRST_TROUBLE };
+    ready.recv_timeout(left).map_err(|_| {
+        SpoolError::NoSegment(pool.trouble().unwrap_or_else(|| "it takes too long".into()))
+    })
+}
+
+/// An entry on its way into a file, in parts.
+struct Parts<'a> {
+    file: &'a SegmentFile,
+    /// Where its frame begins, and where the next part goes.
+    frame: u64,
+    at: u64,
+    head: Head,
+    /// Small parts, gathered.
+    small: &'a mut Vec<u8>,
+    failed: Option<io::Error>,
+}
+
+impl<'a> Parts<'a> {
+    fn new(file: &'a SegmentFile, at: usize, head: Head, small: &'a mut Vec<u8>) -> Parts<'a> {
+        small.clear();
+        let frame = at as u64;
+        Parts { file, frame, at: frame + FRAME_BYTES as u64, head, small, failed: None }
+    }
+
+    /// Writes the body, the end mark behind it, the head; its length and CRC last, as `write_frame`.
+    fn write(mut self, entry: &Entry<'_>, body: usize) -> io::Result<usize> {
+        body::put_entry(&mut self, entry);
+        let taken = frame_bytes(body);
+        self.small.resize(self.small.len() + taken - FRAME_BYTES - body + END_BYTES, 0);
+        self.flush();
+        if let Some(error) = self.failed {
+            return Err(error);
+        }
+        let head = self.head.finish();
+        let (length, rest) = head.split_at(END_BYTES);
+        self.file.write(rest, self.frame + END_BYTES as u64)?;
+        self.file.write(length, self.frame)?;
+        Ok(taken)
+    }
+
+    fn flush(&mut self) {
+        let small = std::mem::take(self.small);
+        self.send(&small);
+        *self.small = small;
+        self.small.clear();
+    }
+
+    fn send(&mut self, part: &[u8]) {
+        if self.failed.is_none() {
+            self.failed = self.file.write(part, self.at).err();
+            self.at += part.len() as u64;
+        }
+    }
+}
+
+impl Sink for Parts<'_> {
+    fn put(&mut self, bytes: &[u8]) {
+        self.head.sum(bytes);
+        if bytes.len() < CALL_BYTES_MIN {
+            self.small.extend_from_slice(bytes);
+        }
+        if bytes.len() >= CALL_BYTES_MIN || self.small.len() >= CHUNK_BYTES_MAX {
+            self.flush();
+        }
+        if bytes.len() >= CALL_BYTES_MIN {
+            self.send(bytes);
+        }
+    }
+}
+
+/// Its length and CRC come last, in the place of the end mark: as with stores, whoever looks before
+/// sees the end.
+fn write_frame(file: &SegmentFile, frame: &[u8], at: usize) -> io::Result<()> {
+    let (head, rest) = frame.split_at(END_BYTES);
+    file.write(rest, (at + END_BYTES) as u64)?;
+    file.write(head, at as u64)
+}
+
 impl Open {
-    fn begin(mut segment: Segment, header: Header) -> Open {
-        let bytes = segment.map.bytes_mut();
+    fn begin(segment: Segment, header: Header) -> Open {
+        let bytes = header.bytes();
+        let end = segment.map.bytes().len() - HEADER_BYTES;
         // The end mark before the header: a reader never meets an earlier life's frames as torn.
-        bytes[HEADER_BYTES..HEADER_BYTES + END_BYTES].fill(0);
-        bytes[..HEADER_BYTES].copy_from_slice(&header.bytes());
+        // Should the header be hurt, its copy still tells which frames are of this life.
+        let parts = [(HEADER_BYTES, &[0; END_BYTES][..]), (0, &bytes), (end, &bytes)];
+        if parts.iter().any(|(at, part)| segment.file.write(part, *at as u64).is_err()) {
+            // It takes no entries, and what has to be recorded is refused.
+            segment.file.poison();
+        }
         let salt = header.salt();
         Open { segment, header, salt, at: HEADER_BYTES, first_entry_us: None }
     }
@@ -669,7 +826,8 @@ pub struct Position {
 }
 
 impl Position {
-    fn path(dir: &Path, shard: u32) -> PathBuf {
+    /// Where the position of a shard stands.
+    pub(in crate::record) fn path(dir: &Path, shard: u32) -> PathBuf {
         dir.join(format!("shard-{shard}.position"))
     }
 
@@ -707,6 +865,45 @@ impl Position {
         }
         let text = format!("{} {}\n", next.next_index, next.next_segment);
         super::durable::write_file(&Position::path(dir, shard), text.as_bytes())
+    }
+}
+
+/// The segment that a shard opened last: should its file be gone at the next start, something is
+/// missing. Written by the thread that makes segments, soon after the segment is begun.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Opened {
+    /// Number of the segment.
+    pub number: u64,
+    /// Log index of its first entry.
+    pub first_index: u64,
+}
+
+impl Opened {
+    fn path(dir: &Path, shard: u32) -> PathBuf {
+        dir.join(format!("shard-{shard}.opened"))
+    }
+
+    /// Reads which one it was; `None` when nobody can tell.
+    ///
+    /// # Errors
+    /// When the file is there and the disk does not give it.
+    pub fn read(dir: &Path, shard: u32) -> io::Result<Option<Opened>> {
+        let text = match fs::read(Opened::path(dir, shard)) {
+            Ok(text) => text,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error),
+        };
+        let text = String::from_utf8_lossy(&text);
+        let mut numbers = text.split_whitespace().map(str::parse);
+        Ok(match (numbers.next(), numbers.next()) {
+            (Some(Ok(number)), Some(Ok(first_index))) => Some(Opened { number, first_index }),
+            _ => None,
+        })
+    }
+
+    pub(in crate::record) fn write(self, dir: &Path, shard: u32) -> io::Result<()> {
+        let text = format!("{} {}\n", self.number, self.first_index);
+        super::durable::write_file(&Opened::path(dir, shard), text.as_bytes())
     }
 }
 

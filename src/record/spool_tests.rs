@@ -17,6 +17,7 @@ fn start() -> Entry<'static> {
         server_version: "17.2",
         durability: "write",
         backend_pid: 77,
+        ..SessionStart::default()
     })
 }
 
@@ -36,6 +37,7 @@ fn chunk(seq: u64, payload: &[u8]) -> Entry<'_> {
         byte_offset: 0,
         encoding: "pg-messages",
         payload,
+        ..Chunk::default()
     })
 }
 
@@ -433,4 +435,75 @@ fn what_is_no_command_waits_for_the_entries_of_its_own_session_only() {
     spool.close(one);
     let next = spool.open(&context(3));
     assert_eq!(spool.covered(next).lsn(), Lsn(0), "nothing of the session before it");
+}
+
+/// Peers wait while the next segment is about to come, and not for ever; nobody waits while there
+/// is room.
+#[test]
+fn peers_wait_for_a_segment_that_is_about_to_come() {
+    fn third_waits(path: &Path, bytes: u64) -> io::Result<std::fs::File> {
+        let third = path.file_stem().is_some_and(|stem| stem == "2");
+        let go = path.with_file_name("go");
+        wait_until("the word to go on", || !third || go.exists());
+        let file = std::fs::File::options().read(true).write(true).create_new(true).open(path)?;
+        file.set_len(bytes)?;
+        Ok(file)
+    }
+    let folder = Folder::new();
+    let pool = SegmentPool::start_with(&folder.journal(), &settings(), third_waits).unwrap();
+    let (sealed, _inbox) = mpsc::channel();
+    let mut spool = spool_into(&folder, 0, sealed, pool);
+    let session = spool.open(&context(1));
+    let text = "x".repeat(4_000);
+    let entry = Entry::Command(command(&text, &[]));
+    assert!(!spool.is_short(now(0)), "there is room");
+    let mut seq = 0;
+    while spool.segment_number() == 0 {
+        seq += 1;
+        append(&mut spool, session, seq, &entry);
+    }
+    while !spool.is_short(now(seq)) {
+        seq += 1;
+        spool.append(session, seq, now(seq), &entry).expect("not refused before it is short");
+    }
+    assert!(spool.is_short(now(seq + JOURNAL_WAIT_US_MAX - 1)));
+    assert!(!spool.is_short(now(seq + JOURNAL_WAIT_US_MAX)), "not for ever");
+    std::fs::write(folder.journal().join("go"), "").unwrap();
+    wait_until("room", || !spool.is_short(now(seq)));
+    for _ in 0..60 {
+        seq += 1;
+        append(&mut spool, session, seq, &entry);
+    }
+    assert!(spool.segment_number() > 1);
+    spool.forget();
+}
+
+/// On a file system that copies on write no page of the mapping is stored to.
+#[test]
+fn by_calls_the_journal_is_the_same() {
+    let read = |by_calls: bool| {
+        let folder = Folder::new();
+        let mut pool = SegmentPool::start(&folder.journal(), &settings()).unwrap();
+        pool.by_calls = by_calls;
+        let (sealed, inbox) = mpsc::channel();
+        let mut spool = spool_into(&folder, 0, sealed, pool);
+        let session = spool.open(&context(1));
+        let text = "x".repeat(20_000);
+        append(&mut spool, session, 1, &Entry::Command(command(&text, &[])));
+        append(&mut spool, session, 2, &response(1));
+        append(&mut spool, session, 3, &end());
+        spool.finish(now(4));
+        let sealed = inbox.recv().unwrap();
+        let bytes = &sealed.segment.map.bytes()[..sealed.bytes];
+        let (mut at, mut found) = (HEADER_BYTES, Vec::new());
+        while let Some(frame) = journal::Frame::read(bytes, at, &sealed.header.salt()) {
+            at = frame.end();
+            found.push((frame.kind, frame.place, frame.raw.body_bytes().to_vec()));
+        }
+        assert_eq!(at, sealed.bytes, "all of it is read back");
+        found
+    };
+    let stores = read(false);
+    assert_eq!(stores.len(), 4, "a context and three entries");
+    assert_eq!(read(true), stores);
 }

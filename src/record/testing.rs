@@ -47,7 +47,11 @@ impl Drop for Folder {
 }
 
 pub fn settings() -> JournalSettings {
-    JournalSettings { segment_bytes: SEGMENT_BYTES_MIN, seal_after_us: 60_000_000 }
+    JournalSettings {
+        segment_bytes: SEGMENT_BYTES_MIN,
+        seal_after_us: 60_000_000,
+        flush_us: 100_000,
+    }
 }
 
 pub fn now(step: u64) -> Now {
@@ -98,6 +102,7 @@ pub fn command<'a>(text: &'a str, objects: &'a [Object]) -> Command<'a> {
         decision: Decision::Allow,
         rule: "readers",
         approval_id: None,
+        ..Command::default()
     }
 }
 
@@ -108,14 +113,15 @@ pub fn response(command_seq: u64) -> Entry<'static> {
         sqlstate: "",
         error_text: "",
         tag: "SELECT 1",
-        rows_returned: 1,
-        rows_affected: 0,
+        rows_returned: Some(1),
+        rows_affected: Some(0),
         duration_us: 120,
         first_byte_us: 100,
         bytes: 42,
         captured_bytes: 42,
         chunks: 1,
-        columns: b"id\0name\0",
+        columns: Some(b"id\0name\0"),
+        ..Response::default()
     })
 }
 

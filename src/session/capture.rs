@@ -5,7 +5,7 @@
 
 use crate::fault::Refused;
 use crate::limits;
-use crate::record::entry::{Chunk, Outcome, Response};
+use crate::record::entry::{Chunk, Outcome, Response, ResponseExtra};
 use crate::record::{Entry, Receipt};
 use crate::session::postgres::state::Issued;
 use crate::wire::postgres::message::{Column, tag_rows};
@@ -28,6 +28,8 @@ pub struct Answer {
     captured: u64,
     chunks: u32,
     buffer: Vec<u8>,
+    /// When the first byte of `buffer` passed, UTC.
+    buffer_from_us: i64,
     tag: Vec<u8>,
     columns: Vec<u8>,
     sqlstate: String,
@@ -109,11 +111,15 @@ impl Answer {
         let room = limit.saturating_sub(self.captured + self.buffer.len() as u64);
         let keep = usize::try_from(room).unwrap_or(usize::MAX).min(bytes.len());
         let Some(mut kept) = bytes.get(..keep) else { return Ok(()) };
+        if self.buffer.is_empty() {
+            self.buffer_from_us = stage.now.wall_us;
+        }
         while self.buffer.len() + kept.len() >= limits::CHUNK_BYTES_MAX {
             let (head, rest) = kept.split_at(limits::CHUNK_BYTES_MAX - self.buffer.len());
             self.buffer.extend_from_slice(head);
             kept = rest;
             self.flush(core, stage)?;
+            self.buffer_from_us = stage.now.wall_us;
         }
         self.buffer.extend_from_slice(kept);
         Ok(())
@@ -128,6 +134,7 @@ impl Answer {
             byte_offset: self.captured,
             encoding: "pg-messages",
             payload: &self.buffer,
+            at_us: Some(self.buffer_from_us),
         };
         core.record(&Entry::Chunk(chunk), stage)?;
         self.chunks += 1;
@@ -160,14 +167,18 @@ impl Answer {
             sqlstate: &self.sqlstate,
             error_text: &self.error,
             tag: &tag,
-            rows_returned: self.rows,
-            rows_affected: self.affected,
+            rows_returned: Some(self.rows),
+            rows_affected: Some(self.affected),
             duration_us: stage.now.mono_us.saturating_sub(issued.at_us),
             first_byte_us: self.first_byte_us.unwrap_or(0),
             bytes: self.bytes,
             captured_bytes: self.captured,
             chunks: self.chunks,
-            columns: &self.columns,
+            columns: Some(&self.columns),
+            extra: ResponseExtra {
+                truncated: Some(self.captured < self.bytes),
+                ..ResponseExtra::default()
+            },
         };
         let receipt = core.record(&Entry::Response(response), stage)?;
         if outcome != Outcome::Aborted {
@@ -198,15 +209,10 @@ pub fn unanswered(
         outcome,
         sqlstate: words.0,
         error_text: words.1,
-        tag: "",
-        rows_returned: 0,
-        rows_affected: 0,
-        duration_us: 0,
-        first_byte_us: 0,
-        bytes: 0,
-        captured_bytes: 0,
-        chunks: 0,
-        columns: b"",
+        rows_returned: Some(0),
+        rows_affected: Some(0),
+        columns: Some(b""),
+        ..Response::default()
     };
     core.record(&Entry::Response(response), stage)
 }
@@ -223,12 +229,15 @@ pub struct Upload {
     offset: u64,
     chunks: u32,
     buffer: Vec<u8>,
+    /// When the first byte of `buffer` came, UTC.
+    buffer_from_us: i64,
 }
 
 impl Upload {
     /// Bytes that belong to the command `seq`; the first `limit` are kept.
     pub fn new(seq: u64, encoding: &'static str, limit: u64) -> Upload {
-        Upload { seq, encoding, limit, offset: 0, chunks: 0, buffer: Vec::new() }
+        let (offset, chunks, buffer_from_us) = (0, 0, 0);
+        Upload { seq, encoding, limit, offset, chunks, buffer: Vec::new(), buffer_from_us }
     }
 
     /// Whether it keeps the COPY data of this command.
@@ -248,11 +257,15 @@ impl Upload {
     ) -> Result<(), Refused> {
         let room = self.limit.saturating_sub(self.offset + self.buffer.len() as u64);
         bytes = bytes.get(..usize::try_from(room).unwrap_or(usize::MAX)).unwrap_or(bytes);
+        if self.buffer.is_empty() {
+            self.buffer_from_us = stage.now.wall_us;
+        }
         while self.buffer.len() + bytes.len() >= limits::CHUNK_BYTES_MAX {
             let (head, rest) = bytes.split_at(limits::CHUNK_BYTES_MAX - self.buffer.len());
             self.buffer.extend_from_slice(head);
             bytes = rest;
             self.flush(core, stage)?;
+            self.buffer_from_us = stage.now.wall_us;
         }
         self.buffer.extend_from_slice(bytes);
         Ok(())
@@ -273,6 +286,7 @@ impl Upload {
             byte_offset: self.offset,
             encoding: self.encoding,
             payload: &self.buffer,
+            at_us: Some(self.buffer_from_us),
         };
         core.record(&Entry::Chunk(chunk), stage)?;
         self.chunks += 1;

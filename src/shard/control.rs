@@ -8,10 +8,11 @@ use std::rc::Rc;
 
 use super::core::{Core, Drain};
 use super::journal::ShardJournal;
-use super::mail::ToShard;
+use super::mail::{Note, ToShard};
 use super::ring::Token;
 use crate::limits::LINGER_TIMEOUT_US;
 use crate::record::SessionId;
+use crate::record::entry;
 use crate::session::{Driven, Event, SessionSummary, Snapshot, Vote, VoteReply};
 
 impl<J: ShardJournal> Core<J> {
@@ -43,6 +44,11 @@ impl<J: ShardJournal> Core<J> {
             }
             ToShard::Adopt(listener, client) => self.adopt(listener, client),
             ToShard::Rotate => self.tools.journal.rotate(self.now),
+            ToShard::Note(note) => {
+                let Note { event, severity, message, attrs } = &*note;
+                let event = entry::Event { event, severity, message, attrs };
+                self.tools.journal.note(self.now, &event);
+            }
             ToShard::Drain { deadline_us } => self.start_drain(deadline_us),
         }
     }

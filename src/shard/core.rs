@@ -5,16 +5,15 @@
 //!
 //! ```text
 //!   turn:  collect completions -> machines -> outputs -> sends and receives -> submit
-//!   wait:  look a moment -> sleep in the ring -> sleep in the executor
+//!   wait:  look a moment -> sleep in the ring until something happens or is due
 //! ```
 
 use std::collections::HashMap;
 use std::io;
 use std::net::{TcpListener, TcpStream};
-use std::os::fd::{AsFd, OwnedFd};
+use std::os::fd::AsFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::time::Duration;
 
 use super::abroad::Abroad;
 use super::clock::{self, Clock};
@@ -26,7 +25,7 @@ use super::idle::Idle;
 use super::journal::ShardJournal;
 use super::leg::Sent;
 use super::mailbox::{Letters, Peer, Reports};
-use super::park::{Bell, Spin, breathe};
+use super::park::Spin;
 use super::pool::Pool;
 use super::refusal::ShutOut;
 use super::ring::{Completion, Done, Readable, Ring, Token};
@@ -44,12 +43,14 @@ use crate::record::{Lsn, SessionId};
 use crate::session::{Room, Snapshot, Stage};
 use crate::wire::{End, Protocol};
 
-/// The journal looks after its age this often.
+/// The journal is told the time this often while something happens.
 const TICK_US: u64 = 1_000_000;
-/// The shard sleeps in its own ring for so long; when it stays quiet, in the executor.
-const RING_WAIT_US: u64 = 5_000;
-/// The longest sleep in the executor, and so the longest that it sleeps by mistake (see `park`).
-const PARK_US_MAX: u64 = 100_000;
+/// Reports that the control thread had no room for are sent again after so long.
+const REPORT_AGAIN_US: u64 = 10_000;
+/// How often a shard without room in its journal looks for some.
+const READ_AGAIN_US: u64 = 2_000;
+/// How often a shard that ends looks whether the kernel is done.
+const LEAVE_US: u64 = 5_000;
 
 /// Read from one connection in one turn at most, so that none keeps the others waiting.
 const INBOX_BYTES: usize = 64 << 10;
@@ -173,6 +174,8 @@ pub(super) struct Core<J: ShardJournal> {
     inbox: Box<[u8]>,
     /// Connections to read in the next turn.
     readable: Vec<(Token, End)>,
+    /// Connections to read once the journal has room for what they say.
+    put_off: Vec<(Token, End)>,
     completions: Vec<Completion>,
     /// What is being sent; empty between turns.
     pieces: Vec<(Token, End)>,
@@ -189,13 +192,12 @@ pub(super) struct Core<J: ShardJournal> {
     slept_us: Option<u64>,
     /// When the ring's alarm rings, monotonic microseconds.
     alarm_us: Option<u64>,
-    /// The last turn that had something to do.
-    busy_us: u64,
 }
 
 impl<J: ShardJournal> Core<J> {
     pub fn new(parts: Parts<J>) -> io::Result<Core<J>> {
         let mut ring = Ring::new()?;
+        let flushes = Flushes::new(parts.journal.flush_us());
         ring.wake(parts.letters.eventfd());
         for (index, doorway) in parts.doorways.iter().enumerate() {
             if let Some(listener) = &doorway.listener {
@@ -236,30 +238,28 @@ impl<J: ShardJournal> Core<J> {
             scratch: Vec::new(),
             inbox: vec![0; INBOX_BYTES].into_boxed_slice(),
             readable: Vec::new(),
+            put_off: Vec::new(),
             completions: Vec::new(),
             pieces: Vec::new(),
             sent: Vec::new(),
             awaiting_disk: Vec::new(),
             job: None,
-            flushes: Flushes::default(),
+            flushes,
             abroad: Abroad::default(),
             ticked_us: 0,
             spin: Spin::default(),
             slept_us: None,
             alarm_us: None,
-            busy_us: 0,
         })
     }
 
-    /// The loop. Ends when the shard is drained.
-    pub async fn run(mut self, eventfd: OwnedFd) -> io::Result<()> {
-        self.ring.register_eventfd(eventfd.as_fd())?;
-        let mut bell = Bell::new(&eventfd)?;
+    /// The loop. Ends when the shard is drained. Nothing else runs on the executor of its thread
+    /// (`park`), so it does not yield.
+    pub fn run(mut self) -> io::Result<()> {
         self.tools.journal.begin(clock::now());
         while self.drain != Drain::Done {
             self.turn()?;
-            breathe().await;
-            self.wait(&mut bell).await?;
+            self.wait()?;
         }
         self.leave()
     }
@@ -272,9 +272,6 @@ impl<J: ShardJournal> Core<J> {
         let mut completions = std::mem::take(&mut self.completions);
         self.ring.collect(&mut completions);
         for completion in completions.drain(..) {
-            if !matches!(completion.done, Done::Alarm) {
-                self.busy_us = self.now.mono_us;
-            }
             self.dispatch(completion);
         }
         self.completions = completions;
@@ -345,12 +342,20 @@ impl<J: ShardJournal> Core<J> {
             self.read(token, end, &mut inbox);
         }
         self.inbox = inbox;
+        if !self.put_off.is_empty() && !self.tools.journal.is_short(self.now) {
+            readable.append(&mut self.put_off);
+        }
         // What became readable meanwhile waits for its turn.
         readable.append(&mut self.readable);
         self.readable = readable;
     }
 
     fn read(&mut self, token: Token, end: End, inbox: &mut [u8]) {
+        if self.tools.journal.is_short(self.now) {
+            self.put_off.push((token, end));
+            self.counters.reads_put_off.add(1);
+            return;
+        }
         let Some(driver) = self.sessions.get_mut(token) else { return };
         let Some(stream) = driver.begin_receive(end) else { return };
         let now_us = self.now.mono_us;
@@ -591,22 +596,20 @@ impl<J: ShardJournal> Core<J> {
         if now_us >= self.ticked_us + TICK_US {
             self.ticked_us = now_us;
             journal.tick(self.now);
-            self.counters.reports_lost.set(self.reports.lost());
             self.idle.sweep(now_us);
+        }
+        self.counters.reports_lost.set(self.reports.lost());
+        if self.job.is_none() {
+            self.job = self.flushes.next_job(journal, self.awaiting_disk.len(), now_us);
+            if let Some(job) = &self.job {
+                self.ring.sync(J::job_file(job));
+            }
+        } else {
+            self.flushes.look(journal.written().0, journal.durable().0, now_us);
         }
         let lag = journal.written().0.saturating_sub(journal.durable().0);
         self.counters.journal_lag.set(lag);
-        if self.job.is_some() || lag == 0 {
-            return;
-        }
-        if !self.flushes.is_due(self.awaiting_disk.len(), now_us) {
-            return;
-        }
-        self.flushes.begin(now_us);
-        if let Some(job) = journal.sync_job() {
-            self.ring.sync(J::job_file(&job));
-            self.job = Some(job);
-        }
+        self.counters.unflushed_since.set(self.flushes.oldest_us().unwrap_or(0));
     }
 
     fn synced(&mut self, result: io::Result<()>) {
@@ -639,31 +642,36 @@ impl<J: ShardJournal> Core<J> {
         self.job.is_some()
     }
 
-    /// When something has to be done even if nothing happens, monotonic microseconds.
-    fn next_deadline(&self) -> u64 {
-        let mut at_us = self.ticked_us + TICK_US;
-        let mut earlier = |candidate: Option<u64>| at_us = at_us.min(candidate.unwrap_or(at_us));
-        earlier(self.timers.next_us());
+    /// When something has to be done even if nothing happens, monotonic microseconds. `None`: never,
+    /// the shard sleeps until somebody wants something of it.
+    fn next_deadline(&self) -> Option<u64> {
         let journal = &self.tools.journal;
-        if self.job.is_none() && journal.written() > journal.durable() {
-            earlier(Some(self.flushes.next_us()));
-        }
-        for doorway in &self.doorways {
-            match doorway.accepting {
-                Accepting::Paused { until_us } => earlier(Some(until_us)),
-                Accepting::Armed | Accepting::Stopped => {}
-            }
-        }
-        match self.drain {
-            Drain::Until { deadline_us } => earlier(Some(deadline_us)),
-            Drain::Last { cut_us } => earlier(Some(cut_us)),
-            Drain::No | Drain::Done => {}
-        }
-        at_us
+        let flush = self.job.is_none() && journal.written() > journal.durable();
+        let accept = self.doorways.iter().filter_map(|doorway| match doorway.accepting {
+            Accepting::Paused { until_us } => Some(until_us),
+            Accepting::Armed | Accepting::Stopped => None,
+        });
+        let drain = match self.drain {
+            Drain::Until { deadline_us } => Some(deadline_us),
+            Drain::Last { cut_us } => Some(cut_us),
+            Drain::No | Drain::Done => None,
+        };
+        let sleepy = self.ticked_us + TICK_US;
+        let deadlines = [
+            self.timers.next_us(),
+            journal.tick_at_us().map(|at_us| at_us.max(sleepy)),
+            self.idle.next_us().map(|at_us| at_us.max(sleepy)),
+            self.flushes.next_us().filter(|_| flush),
+            (!self.put_off.is_empty()).then_some(self.now.mono_us + READ_AGAIN_US),
+            self.reports.is_behind().then_some(self.now.mono_us + REPORT_AGAIN_US),
+            accept.min(),
+            drain,
+        ];
+        deadlines.into_iter().flatten().min()
     }
 
     /// Submits, and waits for the next completion or deadline.
-    async fn wait(&mut self, bell: &mut Bell) -> io::Result<()> {
+    fn wait(&mut self) -> io::Result<()> {
         if self.drain == Drain::Done {
             return Ok(());
         }
@@ -680,18 +688,15 @@ impl<J: ShardJournal> Core<J> {
                 return self.ring.enter(false);
             }
         }
-        let now_us = self.now.mono_us;
-        let left_us = self.next_deadline().saturating_sub(now_us);
-        if left_us == 0 {
-            return self.ring.enter(false);
-        }
-        if now_us.saturating_sub(self.busy_us) >= RING_WAIT_US {
-            return self.park(bell, left_us).await;
+        if let Some(at_us) = self.next_deadline() {
+            if at_us <= self.now.mono_us {
+                return self.ring.enter(false);
+            }
+            self.set_alarm(at_us);
         }
         self.counters.waits.add(1);
-        self.set_alarm(now_us + left_us.min(RING_WAIT_US));
         self.ring.enter(true)?;
-        self.slept_us = Some(now_us);
+        self.slept_us = Some(self.now.mono_us);
         Ok(())
     }
 
@@ -701,19 +706,6 @@ impl<J: ShardJournal> Core<J> {
             self.alarm_us = Some(at_us);
             self.ring.alarm(at_us - self.now.mono_us);
         }
-    }
-
-    /// Sleeps in the executor: nothing has happened for a while.
-    async fn park(&mut self, bell: &mut Bell, left_us: u64) -> io::Result<()> {
-        self.ring.enter(false)?;
-        self.ring.listen(true);
-        // What came before the eventfd was listened to would not ring.
-        if !self.ring.has_news() {
-            self.counters.parks.add(1);
-            bell.park(Duration::from_micros(left_us.min(PARK_US_MAX))).await;
-        }
-        self.ring.listen(false);
-        self.ring.enter(false)
     }
 
     /// Looks for news without a system call.
@@ -739,7 +731,7 @@ impl<J: ShardJournal> Core<J> {
         self.ring.cancel_wake();
         let until_us = clock::mono_us() + TICK_US;
         while self.ring.outstanding() > 0 && clock::mono_us() < until_us {
-            self.ring.alarm(RING_WAIT_US);
+            self.ring.alarm(LEAVE_US);
             self.ring.enter(true)?;
             let mut completions = Vec::new();
             self.ring.collect(&mut completions);

@@ -33,12 +33,14 @@ pub struct Counters {
     pub bytes_sent: Counter,
     /// Bytes of the journal that the disk may not have yet.
     pub journal_lag: Counter,
+    /// Since when the oldest of them waits, monotonic microseconds; 0 when the disk has all.
+    pub unflushed_since: Counter,
+    /// Times that a peer was not read because its journal had no room for what it says.
+    pub reads_put_off: Counter,
     /// fdatasync calls completed.
     pub syncs: Counter,
     /// Rounds of the loop.
     pub turns: Counter,
     /// Times the shard slept in the kernel.
     pub waits: Counter,
-    /// Times it went to sleep in the executor.
-    pub parks: Counter,
 }

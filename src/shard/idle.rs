@@ -59,6 +59,12 @@ impl Idle {
         self.by_terms.retain(|_, waiting| !waiting.is_empty());
     }
 
+    /// When the next one has waited too long.
+    pub fn next_us(&self) -> Option<u64> {
+        let oldest = self.by_terms.values().filter_map(VecDeque::front);
+        oldest.map(|first| first.since_us + IDLE_LEG_US).min()
+    }
+
     /// Closes all: what they were agreed on is no longer configured.
     pub fn clear(&mut self) {
         self.by_terms.clear();

@@ -20,14 +20,26 @@ pub trait ShardJournal: Journal + Sized + 'static {
     fn durable(&self) -> Lsn;
     /// What has to be brought to the disk now; at most one at a time.
     fn sync_job(&mut self) -> Option<Self::Job>;
+    /// Whether a segment that is closed is not on the disk.
+    fn has_closed(&self) -> bool;
     /// The file of a job, open until the job is handed back.
     fn job_file(job: &Self::Job) -> RawFd;
+    /// What is durable when a job succeeds.
+    fn job_end(job: &Self::Job) -> Lsn;
+    /// Whether peers should not be read now: what they say could find no room.
+    fn is_short(&mut self, now: Now) -> bool;
+    /// Writes an event of the gateway, if there is room.
+    fn note(&mut self, now: Now, event: &Event<'_>);
+    /// The longest that an entry may not be on the disk.
+    fn flush_us(&self) -> u64;
     /// What became of a job.
     fn synced(&mut self, job: Self::Job, result: io::Result<()>);
     /// The first call.
     fn begin(&mut self, now: Now);
-    /// Called about once a second.
+    /// Called about once a second while something happens, and then at `tick_at_us`.
     fn tick(&mut self, now: Now);
+    /// When `tick` has something to do although nothing happens.
+    fn tick_at_us(&self) -> Option<u64>;
     /// Closes the open segment.
     fn rotate(&mut self, now: Now);
     /// Whether the entry at `lsn` may be missing on the disk although it counts as durable.
@@ -51,8 +63,29 @@ impl ShardJournal for Spool {
         Spool::sync_job(self)
     }
 
+    fn has_closed(&self) -> bool {
+        self.closed_unsynced()
+    }
+
     fn job_file(job: &SyncJob) -> RawFd {
         job.fd
+    }
+
+    fn job_end(job: &SyncJob) -> Lsn {
+        job.lsn
+    }
+
+    fn is_short(&mut self, now: Now) -> bool {
+        Spool::is_short(self, now)
+    }
+
+    fn note(&mut self, now: Now, event: &Event<'_>) {
+        // Without room the log of the process has it.
+        let _no_room = self.event(now, event);
+    }
+
+    fn flush_us(&self) -> u64 {
+        Spool::flush_us(self)
     }
 
     fn synced(&mut self, job: SyncJob, result: io::Result<()>) {
@@ -66,6 +99,10 @@ impl ShardJournal for Spool {
 
     fn tick(&mut self, now: Now) {
         Spool::tick(self, now);
+    }
+
+    fn tick_at_us(&self) -> Option<u64> {
+        Spool::tick_at_us(self)
     }
 
     fn rotate(&mut self, now: Now) {

@@ -32,11 +32,26 @@ pub enum ToShard {
     Adopt(usize, std::net::TcpStream),
     /// Close the open segment so that the sealer can make Parquet of it.
     Rotate,
+    /// Write this into the journal.
+    Note(Box<Note>),
     /// No new logins; end sessions when they are idle, all at the deadline (monotonic us).
     Drain {
         /// When to end those that are not idle.
         deadline_us: u64,
     },
+}
+
+/// Something about the gateway that belongs into the record.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// Its stable name.
+    pub event: &'static str,
+    /// `info`, `warn` or `error`.
+    pub severity: &'static str,
+    /// A sentence.
+    pub message: String,
+    /// Facts as JSON.
+    pub attrs: String,
 }
 
 /// To the control thread.

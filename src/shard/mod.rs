@@ -279,10 +279,9 @@ impl Seed {
             .spawn(move || async move {
                 match self.core::<J, E, F>(journal, &started) {
                     Some(core) => {
-                        let eventfd = socket::eventfd()?;
                         // The starter waits for this, or has given up with an error of its own.
                         let _gone = started.send(Ok(()));
-                        core.run(eventfd).await
+                        core.run()
                     }
                     None => Ok(()),
                 }

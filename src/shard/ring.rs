@@ -16,9 +16,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, IntoRawFd, OwnedFd, RawFd};
-
-use glommio::io::BufferedFile;
+use std::os::fd::{AsRawFd, BorrowedFd, FromRawFd, OwnedFd, RawFd};
 
 use io_uring::types::{Fd, FsyncFlags, Timespec};
 use io_uring::{IoUring, cqueue, opcode, squeue};
@@ -196,22 +194,6 @@ impl Ring {
         })
     }
 
-    /// Writes `eventfd` for completions while `listen` is on.
-    ///
-    /// # Errors
-    /// What the kernel says.
-    pub fn register_eventfd(&mut self, eventfd: BorrowedFd<'_>) -> io::Result<()> {
-        self.io.submitter().register_eventfd(eventfd.as_raw_fd())?;
-        self.listen(false);
-        Ok(())
-    }
-
-    /// Whether completions write the eventfd. Off while the shard runs, so that load costs nothing.
-    pub fn listen(&mut self, on: bool) {
-        let queue = self.io.completion();
-        if on { queue.enable_eventfd() } else { queue.disable_eventfd() }
-    }
-
     /// Reports each time that something arrives at `socket`, until `unwatch`: once per arrival, so
     /// what is there has to be read to its end.
     ///
@@ -382,7 +364,7 @@ impl Ring {
     }
 
     /// Submits what is queued, lets the kernel finish what it can, and sleeps until something
-    /// completes if `sleep`; an alarm must be set then.
+    /// completes if `sleep`: whoever has to be awake by a time sets an alarm before.
     ///
     /// # Errors
     /// Only what cannot be repaired; interruptions are not errors.
@@ -528,12 +510,6 @@ impl SocketAddress {
     fn as_raw(&self) -> (*const libc::sockaddr, libc::socklen_t) {
         ((&raw const self.storage).cast(), self.length)
     }
-}
-
-/// A descriptor as a file of glommio, which has no other way in than a raw descriptor.
-pub(super) fn glommio_file(descriptor: OwnedFd) -> BufferedFile {
-    // SAFETY: ownership passes from `descriptor` to the file.
-    unsafe { BufferedFile::from_raw_fd(descriptor.into_raw_fd()) }
 }
 
 #[cfg(test)]

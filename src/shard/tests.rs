@@ -347,6 +347,7 @@ fn settings(options: Options) -> Settings {
     let local = SocketAddr::from(([127, 0, 0, 1], 0));
     Settings {
         data_dir: std::path::PathBuf::new(),
+        node: None,
         shards: options.shards,
         listeners: vec![Listen {
             protocol: Protocol::Postgres,
@@ -361,7 +362,11 @@ fn settings(options: Options) -> Settings {
             unproven: options.unproven,
         }],
         admin: local,
-        journal: JournalSettings { segment_bytes: 4 << 20, seal_after_us: 60_000_000 },
+        journal: JournalSettings {
+            segment_bytes: 4 << 20,
+            seal_after_us: 60_000_000,
+            flush_us: 100_000,
+        },
         targets: vec![Target {
             protocol: Protocol::Postgres,
             name: "orders".to_owned(),
@@ -666,12 +671,12 @@ fn a_timer_comes_up_while_nothing_else_happens() {
 fn an_idle_shard_sleeps() {
     let rig = Rig::start(PLAIN);
     let (_client, _server) = rig.pair();
-    thread::sleep(Duration::from_millis(100));
+    // The start is on the disk by then.
+    thread::sleep(Duration::from_millis(500));
     let before = rig.shard().counters.turns.get();
     thread::sleep(Duration::from_secs(1));
     let turns = rig.shard().counters.turns.get() - before;
-    assert!(turns < 40, "{turns} turns in a second without anything to do");
-    assert!(rig.shard().counters.parks.get() > 0);
+    assert!(turns <= 1, "{turns} turns in a second without anything to do");
     rig.drain(0);
 }
 

@@ -19,7 +19,7 @@ use rustls::server::danger::ClientCertVerifier;
 use rustls::server::{UnbufferedServerConnection, WebPkiClientVerifier};
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore,
-    ServerConfig, SignatureScheme,
+    ServerConfig, SignatureScheme, server::NoServerSessionStorage,
 };
 
 use crate::config::settings::{ClientTrust, ListenTls, Settings, Target, TargetTls};
@@ -179,7 +179,14 @@ fn server_side(
         .with_single_cert(chain, key)
         .map_err(rejected)?;
     config.alpn_protocols = alpn(protocol);
-    config.ticketer = ring::Ticketer::new().map_err(rejected)?;
+    if tls.clients.is_some() {
+        // A resumed session keeps the certificate that began it, whether it still stands or not: a
+        // login by certificate is a whole handshake, each time.
+        config.session_storage = Arc::new(NoServerSessionStorage {});
+        config.send_tls13_tickets = 0;
+    } else {
+        config.ticketer = ring::Ticketer::new().map_err(rejected)?;
+    }
     assert_eq!(config.max_early_data_size, 0, "0-RTT data can be replayed");
     Ok(ServerSide { config: Arc::new(config), end_point })
 }

@@ -169,7 +169,9 @@ pub fn journal(bytes: &[u8]) {
     assert!(frames.end().is_some(), "stopped without an end");
     let Some((first, rest)) = bytes.split_first() else { return };
     if let Some(kind) = Kind::from_byte(first % 10) {
-        let _ = body::read(kind, rest);
+        for version in 0..=body::VERSION {
+            let _ = body::read(kind, version, rest);
+        }
     }
 }
 
@@ -247,13 +249,12 @@ pub fn token(bytes: &[u8]) {
     }
 }
 
-/// The text of a command: one class per statement, whatever it is, and a redacted text that a
+/// The text of a command: a class for each statement, whatever it is, and a redacted text that a
 /// record can hold.
 pub fn sql(bytes: &[u8]) {
     let classified = classify_uncached(bytes);
-    assert_eq!(classified.classes.len(), classified.statements.len());
     for statement in &classified.statements {
-        assert!(classified.classes.contains(&statement.class.name()));
+        assert!(!statement.classes.is_empty());
     }
     let redacted = redact::command_text(bytes);
     assert!(

@@ -4,6 +4,7 @@
 //! that learns from coverage see README.md in this folder.
 
 mod conversation;
+mod h2;
 mod harness;
 mod http;
 
@@ -265,4 +266,90 @@ fn websocket_frames() {
 fn streams_of_events() {
     let texts = ["data: a\ndata: b\n\n: c\n\n", "event: x\r\ndata\r\n\r\n", "id: 1\rdata: y\r\r\n"];
     smoke(http::events, &texts.map(|text| text.as_bytes().to_vec()));
+}
+
+fn h2_frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {
+    let length = payload.len() as u8;
+    [&[0, 0, length, kind, flags, 0, 0, 0, stream][..], payload].concat()
+}
+
+#[test]
+fn field_blocks() {
+    smoke_rounds(
+        h2::hpack,
+        &[
+            b"\x82\x86\x84\x41\x8c\xf1\xe3\xc2\xe5\xf2\x3a\x6b\xa0\xab\x90\xf4\xff".to_vec(),
+            b"\x20\x3f\xe1\x1f\x40\x0acustom-key\x0dcustom-header\xbe\x10\x08password\x06secret"
+                .to_vec(),
+            b"\x04\x0c/sample/path\x00\x01a\x01b\x7f\x00\x01c".to_vec(),
+        ],
+        20_000,
+    );
+}
+
+#[test]
+fn h2_connections() {
+    let get = b"\x82\x87\x84\x41\x03a.b";
+    let settings = h2_frame(4, 0, 0, b"\x00\x04\x00\x00\x00\x10");
+    let hello = [&b"\x01PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"[..], &settings].concat();
+    let asked = [
+        hello.clone(),
+        h2_frame(1, 4, 1, get),
+        h2_frame(0, 0, 1, b"hello"),
+        h2_frame(0, 9, 1, b"\x02body\0\0"),
+        h2_frame(8, 0, 0, b"\x00\x00\x00\x10"),
+        h2_frame(6, 0, 0, b"12345678"),
+        h2_frame(1, 5, 3, get),
+        h2_frame(3, 0, 3, b"\x00\x00\x00\x08"),
+    ];
+    let pieces = [
+        hello,
+        h2_frame(1, 0, 1, &get[..4]),
+        h2_frame(9, 4, 1, &get[4..]),
+        h2_frame(1, 5, 1, b"\x00\x01x\x01y"),
+        h2_frame(2, 0, 5, b"\x00\x00\x00\x01\x00"),
+        h2_frame(7, 0, 0, b"\x00\x00\x00\x01\x00\x00\x00\x00"),
+    ];
+    let answered = [
+        vec![0],
+        settings,
+        h2_frame(1, 4, 1, b"\x08\x03103"),
+        h2_frame(1, 4, 1, b"\x88\x0f\x0d\x015"),
+        h2_frame(0, 0, 1, b"hello"),
+        h2_frame(1, 5, 1, b"\x00\x01x\x01y"),
+    ];
+    smoke_rounds(h2::h2, &[asked.concat(), pieces.concat(), answered.concat()], 10_000);
+}
+
+const JSON: [&str; 4] = [
+    r#"{"a":[1,-2.5e+3,true,null,"x\u00e9\"\n"],"b":{"c":"bob@example.com"},"hidden":{"d":4}}"#,
+    r#"[{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"x","arguments":{}}}]"#,
+    r#"{"jsonrpc":"2.0","id":"a","result":{"tools":[{"name":"x","title":"y"},{"name":"zz"}]}}"#,
+    r#"{"result":{"content":[{"text":"{\"hidden\":1}"}],"structuredContent":{"hidden":1}}}"#,
+];
+
+#[test]
+fn json_texts() {
+    smoke_rounds(h2::json, &JSON.map(|text| text.as_bytes().to_vec()), 20_000);
+}
+
+#[test]
+fn mcp_bodies() {
+    smoke_rounds(h2::mcp, &JSON.map(|text| text.as_bytes().to_vec()), 10_000);
+}
+
+#[test]
+fn bodies_under_masks() {
+    let texts = [
+        "data: {\"hidden\":1,\ndata: \"b\":2}\r\n\r\n: bob@example.com\n\n",
+        "hidden=1&mail=bob%40example.com&c=4111111111111111",
+        "a line of bob@example.com\nand 4111 1111 1111 1111 or ghp_0123456789abcdefghijABCDEFGHIJ012345",
+        "{\"hidden\":1}\n{\"hidden\":\"x\"}\n",
+    ];
+    let mut seeds: Vec<Vec<u8>> = Vec::new();
+    for (at, text) in texts.iter().chain(&JSON).enumerate() {
+        let shape = [2, 3, 4, 1, 0, 0, 0, 0][at];
+        seeds.push([&[shape][..], text.as_bytes()].concat());
+    }
+    smoke_rounds(h2::body, &seeds, 4_000);
 }

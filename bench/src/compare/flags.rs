@@ -12,7 +12,8 @@ weir-bench compare: weir, HAProxy (TCP) and pgbouncer (session) in front of one 
   --rounds N        rounds, each visits every arm (default 5)
   --seconds N       seconds per measurement (default 5)
   --quick           2 rounds of 2 seconds and less data: does it run?
-  --only A,B        workloads: fixed-simple fixed-extended fixed-prepared closed-simple
+  --only A,B        workloads: fixed-simple fixed-extended fixed-prepared quiet-20
+                    quiet-200 quiet-500 closed-simple
                     closed-prepared lone sync-64 answers copy-out copy-in select-wide
                     select-200b select-64k connect tls-prepared tls-closed tls-copy-out
                     tls-connect storm syscalls idle tls-idle

@@ -131,7 +131,7 @@ fn sample(
 
 /// Fills caches and lets the disk come to rest; what it gives is thrown away.
 fn settle(rig: &Rig) -> Result<()> {
-    let load = pgbench::Load { mode: "simple", clients: 4, open: false, text: None };
+    let load = pgbench::Load { mode: "simple", clients: 4, open: false, at: None, text: None };
     for arm in &rig.arms {
         pgbench::run(rig, arm, load, 0, 0.5)?;
     }

@@ -28,6 +28,8 @@ pub struct Load {
     pub clients: u32,
     /// Offered at `Flags::rate` (Poisson), or as fast as it goes.
     pub open: bool,
+    /// A rate of its own instead of `Flags::rate`.
+    pub at: Option<u32>,
     /// What is asked; without it one row by its key, as `pgbench -S` does.
     pub text: Option<&'static str>,
 }

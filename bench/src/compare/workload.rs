@@ -99,11 +99,16 @@ pub struct Workload {
 }
 
 const fn open(mode: &'static str) -> Kind {
-    Kind::Pgbench(Load { mode, clients: 16, open: true, text: None })
+    Kind::Pgbench(Load { mode, clients: 16, open: true, at: None, text: None })
+}
+
+/// What most databases do: a few statements a second, prepared.
+const fn quiet(rate: u32) -> Kind {
+    Kind::Pgbench(Load { mode: "prepared", clients: 16, open: true, at: Some(rate), text: None })
 }
 
 const fn closed(mode: &'static str, clients: u32) -> Kind {
-    Kind::Pgbench(Load { mode, clients, open: false, text: None })
+    Kind::Pgbench(Load { mode, clients, open: false, at: None, text: None })
 }
 
 const fn bulk(text: &'static str, rows: Option<u64>) -> Kind {
@@ -133,7 +138,7 @@ const fn over_tls(
 }
 
 /// Every workload, in the order of the report.
-pub const WORKLOADS: [Workload; 22] = [
+pub const WORKLOADS: [Workload; 25] = [
     workload(
         "fixed-simple",
         "offered rate, 16 clients, simple protocol",
@@ -152,6 +157,24 @@ pub const WORKLOADS: [Workload; 22] = [
         "cpu_us_per_txn",
         open("prepared"),
     )),
+    workload(
+        "quiet-20",
+        "20 transactions a second, 16 clients, prepared statements",
+        "cpu_us_per_txn",
+        quiet(20),
+    ),
+    workload(
+        "quiet-200",
+        "200 transactions a second, 16 clients, prepared statements",
+        "cpu_us_per_txn",
+        quiet(200),
+    ),
+    workload(
+        "quiet-500",
+        "500 transactions a second, 16 clients, prepared statements",
+        "cpu_us_per_txn",
+        quiet(500),
+    ),
     workload(
         "closed-simple",
         "as fast as it goes, 32 clients, simple protocol",
@@ -185,6 +208,7 @@ pub const WORKLOADS: [Workload; 22] = [
             mode: "simple",
             clients: 1,
             open: false,
+            at: None,
             text: Some("SELECT * FROM bulk LIMIT 200;\n"),
         }),
     ),
@@ -258,7 +282,13 @@ pub const WORKLOADS: [Workload; 22] = [
             "syscalls",
             "system calls at the offered rate, prepared statements",
             "syscalls_per_txn",
-            Kind::Syscalls(Load { mode: "prepared", clients: 16, open: true, text: None }),
+            Kind::Syscalls(Load {
+                mode: "prepared",
+                clients: 16,
+                open: true,
+                at: None,
+                text: None,
+            }),
         )
     },
     Workload {
@@ -308,7 +338,8 @@ impl Workload {
                 // Just before, so that the disk is as it is then.
                 let is_sync = rig.arms[arm].name == WEIR_SYNC;
                 let disk = is_sync.then(|| disk_values(rig)).transpose()?;
-                let window = pgbench::run(rig, &rig.arms[arm], load, flags.rate, flags.seconds)?;
+                let rate = load.at.unwrap_or(flags.rate);
+                let window = pgbench::run(rig, &rig.arms[arm], load, rate, flags.seconds)?;
                 let mut values = transaction_values(&window, load, is_proxy);
                 values.extend(disk.into_iter().flatten());
                 Ok(Some((values, window.cost)))

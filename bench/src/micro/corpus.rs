@@ -97,6 +97,7 @@ pub fn command<'a>(text: &'a [u8], objects: &'a [Object]) -> Entry<'a> {
         decision: Decision::Allow,
         rule: "everything",
         approval_id: None,
+        ..Command::default()
     })
 }
 
@@ -108,14 +109,15 @@ pub fn response(command_seq: u64) -> Entry<'static> {
         sqlstate: "",
         error_text: "",
         tag: "SELECT 1",
-        rows_returned: 1,
-        rows_affected: 1,
+        rows_returned: Some(1),
+        rows_affected: Some(1),
         duration_us: 130,
         first_byte_us: 120,
         bytes: 400,
         captured_bytes: 0,
         chunks: 0,
-        columns: b"id\0total\0name\0",
+        columns: Some(b"id\0total\0name\0"),
+        ..Response::default()
     })
 }
 

@@ -35,6 +35,16 @@ impl Sealing for Sealer {
     fn trouble(&self) -> Option<String> {
         None
     }
+
+    fn notes(&self) -> Vec<crate::shard::mail::Note> {
+        Vec::new()
+    }
+
+    fn quarantined(&self) -> usize {
+        2
+    }
+
+    fn on_trouble(&self, _listener: Arc<dyn Fn() + Send + Sync>) {}
 }
 
 /// A shard with one session of `alice` and one held command of `ci-bot`.
@@ -184,6 +194,9 @@ fn basic(name: &str, password: &str) -> String {
 fn only_health_is_told_to_strangers() {
     let server = serve();
     assert_eq!(server.call("GET", "/v1/health", "", None), (200, json!({"status": "ok"})));
+    assert_eq!(server.call("GET", "/healthz", "", None), (200, json!({"status": "ok"})));
+    let ready = json!({"ready": true, "reasons": []});
+    assert_eq!(server.call("GET", "/readyz", "", None), (200, ready));
     for (method, path) in [
         ("GET", "/v1/status"),
         ("GET", "/v1/metrics"),

@@ -5,7 +5,6 @@ use crate::config::settings::{
     Capture, Durability, Effect, Host, KeepAlive, SessionAttrs, TargetTls, TlsNegotiation,
     TokenLogin, UnprovenMax,
 };
-use crate::decide::Class;
 use crate::identify::jwk::Algorithm;
 use crate::identify::scram::Verifier;
 use crate::mask::Operator;
@@ -57,6 +56,7 @@ fn check(addition: &str, expect: &str) {
 
 const DESIGN: &str = r#"
 data_dir = "/var/lib/weir"
+node = "edge-1"
 shards = 3
 
 [listen.postgres]
@@ -68,6 +68,7 @@ address = "127.0.0.1:8621"
 [journal]
 segment = "128MiB"
 seal_after = "30s"
+flush = "250ms"
 
 [[target]]
 name = "orders"
@@ -127,11 +128,13 @@ fn the_file_of_the_design() {
     let text = DESIGN.replace("VERIFIER", &verifier.to_string());
     let (settings, warnings) = read(&text).unwrap_or_else(|errors| panic!("{errors}"));
     assert_eq!(settings.data_dir, Path::new("/var/lib/weir"));
+    assert_eq!(settings.node.as_deref(), Some("edge-1"));
     assert_eq!(settings.shards, 3);
     assert_eq!(settings.listeners[0].address.to_string(), "0.0.0.0:5432");
     assert_eq!(settings.admin.to_string(), "127.0.0.1:8621");
     assert_eq!(settings.journal.segment_bytes, 128 << 20);
     assert_eq!(settings.journal.seal_after_us, 30_000_000);
+    assert_eq!(settings.journal.flush_us, 250_000);
     let target = &settings.targets[0];
     let hosts = [Host { name: "db.internal".to_owned(), port: 6000 }];
     assert_eq!(target.reach.hosts, hosts);

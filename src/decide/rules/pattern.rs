@@ -25,7 +25,7 @@ impl Touch {
 
     /// Whether the object may be one that the pattern means.
     pub(super) fn meets(&self, object: &Object) -> bool {
-        let schema = object.place().is_none_or(|place| glob(&self.schema, &place));
+        let schema = object.place().is_none_or(|place| place == "*" || glob(&self.schema, &place));
         // A statement on a whole schema touches each object of it.
         schema && (object.name == "*" || glob(&self.name, &object.name))
     }
@@ -108,6 +108,9 @@ mod tests {
         check("public.customers", "public.*", true, false);
         check("public.*", "public.*", true, true);
         check("sales.customers", "public.*", false, false);
+        check("sales.customers", "*.*", true, false);
+        check("public.*", "*.*", true, false);
+        check("*.*", "*.*", true, true);
     }
 
     #[test]

@@ -15,7 +15,9 @@
 //! thread and checks the depth of its stack; prost refuses trees deeper than 100 messages (some 50
 //! nested operators or 100 UNIONs): such a text is `Unknown` too.
 
+mod bounds;
 mod cache;
+mod catalog;
 mod change;
 mod copy;
 mod functions;
@@ -25,6 +27,8 @@ mod shape;
 mod statement;
 mod tree;
 
+#[cfg(test)]
+mod table_tests;
 #[cfg(test)]
 mod tests;
 

@@ -3,8 +3,8 @@
 //! In: values, NULLs and lists as they come. Out: the levels before the values of a page.
 //! Never: a level that the column's definition has no use for.
 //!
-//! A column of weir has at most one level of each kind (`Dremel`, section 4.1): a text may be NULL,
-//! a list may be empty, and neither may be both.
+//! A column of weir has at most one level of repetition (`Dremel`, section 4.1): a text may be NULL,
+//! a list may be empty, and some lists may be NULL besides.
 
 use super::hybrid::Runs;
 
@@ -22,8 +22,10 @@ pub enum Levels {
     List {
         /// 0 begins a row, 1 goes on with it.
         repetition: Runs,
-        /// 1 is a value, 0 an empty list.
+        /// `value_level` is a value, one less an empty list, and 0 NULL, where lists may be NULL.
         definition: Runs,
+        /// 2 where lists may be NULL, else 1.
+        value_level: u32,
     },
 }
 
@@ -41,6 +43,10 @@ impl Levels {
     pub fn null(&mut self) {
         match self {
             Levels::Nullable(definition) => definition.push(0),
+            Levels::List { repetition, definition, value_level: 2 } => {
+                repetition.push(0);
+                definition.push(0);
+            }
             Levels::Required { .. } | Levels::List { .. } => {
                 unreachable!("NULL in a column that has none")
             }
@@ -58,20 +64,20 @@ impl Levels {
 
     /// The next value of a list, which may be the `first` one of its row.
     pub fn element(&mut self, first: bool) {
-        let Levels::List { repetition, definition } = self else {
+        let Levels::List { repetition, definition, value_level } = self else {
             unreachable!("a list in a column of single values")
         };
         repetition.push(u32::from(!first));
-        definition.push(1);
+        definition.push(*value_level);
     }
 
     /// A row whose list is empty.
     pub fn empty_list(&mut self) {
-        let Levels::List { repetition, definition } = self else {
+        let Levels::List { repetition, definition, value_level } = self else {
             unreachable!("a list in a column of single values")
         };
         repetition.push(0);
-        definition.push(0);
+        definition.push(*value_level - 1);
     }
 
     /// Rows since the last `clear`.
@@ -95,8 +101,9 @@ impl Levels {
     pub fn nulls(&self) -> usize {
         match self {
             Levels::Required { .. } => 0,
-            Levels::Nullable(definition) | Levels::List { definition, .. } => {
-                definition.count_of(0)
+            Levels::Nullable(definition) => definition.count_of(0),
+            Levels::List { definition, value_level, .. } => {
+                definition.count() - definition.count_of(*value_level)
             }
         }
     }
@@ -105,10 +112,10 @@ impl Levels {
     pub fn encode(&self, out: &mut Vec<u8>) {
         match self {
             Levels::Required { .. } => {}
-            Levels::Nullable(definition) => encode(definition, out),
-            Levels::List { repetition, definition } => {
-                encode(repetition, out);
-                encode(definition, out);
+            Levels::Nullable(definition) => encode(definition, 1, out),
+            Levels::List { repetition, definition, value_level } => {
+                encode(repetition, 1, out);
+                encode(definition, *value_level, out);
             }
         }
     }
@@ -118,7 +125,7 @@ impl Levels {
         match self {
             Levels::Required { rows } => *rows = 0,
             Levels::Nullable(definition) => definition.clear(),
-            Levels::List { repetition, definition } => {
+            Levels::List { repetition, definition, .. } => {
                 repetition.clear();
                 definition.clear();
             }
@@ -126,11 +133,11 @@ impl Levels {
     }
 }
 
-/// Levels of one bit, after how many bytes they are.
-fn encode(levels: &Runs, out: &mut Vec<u8>) {
+/// Levels of so many bits, after how many bytes they are.
+fn encode(levels: &Runs, bits: u32, out: &mut Vec<u8>) {
     let length_at = out.len();
     out.extend_from_slice(&[0; 4]);
-    levels.encode(1, out);
+    levels.encode(bits, out);
     let length = (out.len() - length_at - 4) as u32;
     out[length_at..length_at + 4].copy_from_slice(&length.to_le_bytes());
 }

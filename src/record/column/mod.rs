@@ -109,9 +109,11 @@ enum Chunk {
 impl Chunk {
     fn new(column: &Column, leaf: ColumnDescPtr) -> Chunk {
         let levels = match (column.kind, column.nullable) {
-            (Type::Texts, _) => {
-                Levels::List { repetition: Runs::default(), definition: Runs::default() }
-            }
+            (Type::Texts, nullable) => Levels::List {
+                repetition: Runs::default(),
+                definition: Runs::default(),
+                value_level: if nullable { 2 } else { 1 },
+            },
             (_, true) => Levels::Nullable(Runs::default()),
             (_, false) => Levels::Required { rows: 0 },
         };
@@ -119,7 +121,7 @@ impl Chunk {
             Type::Text | Type::Bytes | Type::Texts => {
                 Chunk::Texts(Texts::new(column.usage, leaf, levels))
             }
-            Type::Int | Type::Long | Type::Time => {
+            Type::Int | Type::Long | Type::Time | Type::Flag => {
                 Chunk::Numbers(Numbers::new(column.usage, leaf, levels))
             }
         }
@@ -321,6 +323,10 @@ impl Sink for RowGroup {
 
     fn time(&mut self, value: Option<i64>) {
         self.put_number(value);
+    }
+
+    fn flag(&mut self, value: bool) {
+        self.put_number(Some(i64::from(value)));
     }
 
     fn texts<'a>(&mut self, values: impl Iterator<Item = &'a str>) {

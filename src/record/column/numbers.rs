@@ -1,6 +1,6 @@
-//! A column chunk of whole numbers.
+//! A column chunk of whole numbers, or of flags.
 //!
-//! In: numbers and NULLs, row by row. Out: pages of differences.
+//! In: numbers and NULLs, row by row; flags are 0 and 1. Out: pages of differences, or of bits.
 //! Never: a dictionary, which would cost a hash and a comparison per value; differences of equal
 //! numbers are no bits at all.
 
@@ -18,11 +18,18 @@ use super::pages::{Chunk, Content, Index, Pages, Zstd};
 /// A column chunk being filled.
 pub struct Numbers {
     usage: Use,
-    size: Size,
+    shape: Shape,
     levels: Levels,
     page: Vec<i64>,
     bounds: Bounds<i64>,
     pages: Pages,
+}
+
+/// What a value is in the file.
+#[derive(Clone, Copy, Debug)]
+enum Shape {
+    Number(Size),
+    Flag,
 }
 
 impl Numbers {
@@ -30,7 +37,11 @@ impl Numbers {
     pub fn new(usage: Use, leaf: ColumnDescPtr, levels: Levels) -> Numbers {
         Numbers {
             usage,
-            size: if leaf.physical_type() == Physical::INT32 { Size::Int } else { Size::Long },
+            shape: match leaf.physical_type() {
+                Physical::BOOLEAN => Shape::Flag,
+                Physical::INT32 => Shape::Number(Size::Int),
+                _ => Shape::Number(Size::Long),
+            },
             levels,
             page: Vec::new(),
             bounds: Bounds::default(),
@@ -59,7 +70,16 @@ impl Numbers {
         }
         body.clear();
         self.levels.encode(body);
-        delta::encode(&self.page, self.size, body);
+        let encoding = match self.shape {
+            Shape::Number(size) => {
+                delta::encode(&self.page, size, body);
+                Encoding::DELTA_BINARY_PACKED
+            }
+            Shape::Flag => {
+                pack(&self.page, body);
+                Encoding::PLAIN
+            }
+        };
         for bound in [self.page.iter().min(), self.page.iter().max()].into_iter().flatten() {
             self.bounds.add(bound);
         }
@@ -68,7 +88,7 @@ impl Numbers {
             rows: self.levels.rows(),
             values: self.levels.values(),
             nulls: self.levels.nulls(),
-            encoding: Encoding::DELTA_BINARY_PACKED,
+            encoding,
             text_bytes: None,
         };
         self.pages.push(body, content, zstd)?;
@@ -107,11 +127,17 @@ impl Numbers {
         let (least, greatest) = bounds::of_all(pages).unzip();
         let nulls = Some(self.pages.nulls() as u64);
         // Signed numbers have the same order in the fields that older readers know.
-        match self.size {
-            Size::Long => ValueStatistics::new(least, greatest, None, nulls, false)
+        match self.shape {
+            Shape::Flag => {
+                let flag = |bound: Option<i64>| bound.map(|bound| bound != 0);
+                ValueStatistics::new(flag(least), flag(greatest), None, nulls, false)
+                    .with_backwards_compatible_min_max(true)
+                    .into()
+            }
+            Shape::Number(Size::Long) => ValueStatistics::new(least, greatest, None, nulls, false)
                 .with_backwards_compatible_min_max(true)
                 .into(),
-            Size::Int => {
+            Shape::Number(Size::Int) => {
                 let int = |bound: Option<i64>| bound.map(|bound| bound as i32);
                 ValueStatistics::new(int(least), int(greatest), None, nulls, false)
                     .with_backwards_compatible_min_max(true)
@@ -121,9 +147,18 @@ impl Numbers {
     }
 
     fn encode(&self, bound: i64) -> Vec<u8> {
-        match self.size {
-            Size::Int => (bound as i32).to_le_bytes().to_vec(),
-            Size::Long => bound.to_le_bytes().to_vec(),
+        match self.shape {
+            Shape::Flag => vec![bound as u8],
+            Shape::Number(Size::Int) => (bound as i32).to_le_bytes().to_vec(),
+            Shape::Number(Size::Long) => bound.to_le_bytes().to_vec(),
         }
+    }
+}
+
+/// Flags as PLAIN has them: a bit each, the first one the lowest of its byte.
+fn pack(flags: &[i64], out: &mut Vec<u8>) {
+    for eight in flags.chunks(8) {
+        let bits = eight.iter().rev().fold(0, |bits, flag| bits << 1 | u8::from(*flag != 0));
+        out.push(bits);
     }
 }

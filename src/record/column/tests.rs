@@ -49,6 +49,7 @@ fn put(sink: &mut impl Sink, column: &Column, value: &Value) {
         (Type::Int, Value::Number(number)) => sink.int(*number as i32),
         (Type::Long, Value::Number(number)) => sink.long(number.unsigned_abs()),
         (Type::Time, Value::Number(number)) => sink.time(Some(*number)),
+        (Type::Flag, Value::Number(number)) => sink.flag(number % 2 == 0),
         (Type::Texts, Value::List(texts)) => sink.texts(texts.iter().map(String::as_str)),
         (kind, value) => unreachable!("{value:?} in a column of {kind:?}"),
     }
@@ -181,7 +182,7 @@ fn value(column: &Column, seed: u32) -> Value {
         _ if column.nullable && seed.is_multiple_of(3) => Value::Null,
         Type::Text | Type::Bytes => Value::Text(text(small)),
         Type::Texts => Value::List((0..small).map(text).collect()),
-        Type::Int | Type::Long | Type::Time => Value::Number(match shape % 3 {
+        Type::Int | Type::Long | Type::Time | Type::Flag => Value::Number(match shape % 3 {
             0 => i64::from(seed),
             1 => -i64::from(small),
             _ => i64::from(seed).wrapping_mul(0x9e37_79b9_7f4a),
@@ -261,7 +262,7 @@ fn plain(column: &Column) -> Value {
         _ if column.nullable => Value::Null,
         Type::Text | Type::Bytes => Value::Text(column.name.to_owned()),
         Type::Texts => Value::List(Vec::new()),
-        Type::Int | Type::Long | Type::Time => Value::Number(7),
+        Type::Int | Type::Long | Type::Time | Type::Flag => Value::Number(7),
     }
 }
 

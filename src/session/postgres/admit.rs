@@ -6,7 +6,7 @@
 use crate::decide::{Action, Classified, HoldTerms, Permit, RuleName, Verdict};
 use crate::fault::{Fault, FaultKind, Limit, Refused};
 use crate::metrics;
-use crate::record::entry::{Command, Decision, Outcome, Params};
+use crate::record::entry::{Command, CommandExtra, Decision, Outcome, Params};
 use crate::record::{Entry, Receipt, SessionId};
 use crate::session::postgres::state::{Approved, Issued};
 use crate::wire::Side;
@@ -302,6 +302,7 @@ pub(super) fn record_command(
         decision: ruled.decision,
         rule: ruled.rule,
         approval_id: ruled.approval_id,
+        extra: CommandExtra::default(),
     };
     let receipt = core.record_at(ruled.seq, &Entry::Command(command), stage)?;
     if ruled.decision != Decision::Hold {

@@ -397,6 +397,7 @@ impl Ready {
                 detector: hit.cause.name(),
                 operator: hit.operator.name(),
                 hits: hit.count,
+                path: "",
             };
             core.record(&Entry::MaskingHit(entry), stage).map_err(record_fault)?;
         }

@@ -279,6 +279,7 @@ fn record_step(
         reason,
         quorum: ask.terms.quorum(),
         expires_at_us: ask.expires_at_us,
+        ..Approval::default()
     };
     core.record(&Entry::Approval(approval), stage).map(drop)
 }

@@ -706,7 +706,11 @@ fn execute_facts<'c>(
         kind: "execute",
         text: &statement.text,
         classified: &statement.classified,
-        params: values.filter(|v| !v.0.is_empty()).map(|(raw, types)| Params { raw, types }),
+        params: values.filter(|values| !values.0.is_empty()).map(|(raw, types)| Params {
+            raw,
+            types,
+            ..Params::default()
+        }),
         statement: &statement.name,
         frame,
     }

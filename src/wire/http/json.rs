@@ -208,6 +208,22 @@ impl Walk {
             && self.path().zip(keys).all(|(segment, key)| segment == Segment::Key(key))
     }
 
+    /// Whether the document has ended.
+    pub fn is_over(&self) -> bool {
+        self.expect == Expect::End
+    }
+
+    /// Whether what comes next is a value, and not a key.
+    pub fn wants_value(&self) -> bool {
+        let is_object = self.levels.last().is_some_and(|level| level.is_object);
+        self.expect == Expect::Value || (self.expect == Expect::First && !is_object)
+    }
+
+    /// A string that was too long to be told was a value and has ended (`text::part`).
+    pub fn end_text(&mut self) {
+        self.value_ended();
+    }
+
     /// The key that was told last, unescaped.
     pub fn key(&self) -> &[u8] {
         match self.path().next_back() {

@@ -1,15 +1,25 @@
-//! Functions of PostgreSQL and its usual extensions that do more than compute.
+//! What a function call in a statement does.
 //!
-//! In: the name and arguments of a call. Out: the class of the work it hides in a query.
-//! Never: a promise. Functions that users define are not looked into; who may create or call them
-//! is the target's business.
+//! In: the name and arguments of a call. Out: the classes of the work that it hides in a query.
+//! Never: `read` for what is not known to change nothing.
+//!
+//! | name | classes |
+//! |---|---|
+//! | in `EFFECTS` | those of the table, whatever its schema |
+//! | of `pg_catalog`, immutable or stable in every version | none: it computes |
+//! | of `pg_catalog`, volatile, in `HARMLESS` | none |
+//! | anything else: of users, of extensions, of versions to come | `call` |
+//!
+//! Only names are looked at. A function of a user that has a harmless name and fits the arguments
+//! better passes for the harmless one: who may create functions is the target's business, and DDL.
 
-use super::super::Class;
+use super::super::{Class, ClassSet};
+use super::catalog::{self, Volatility};
 use super::tree::Tree;
 
 /// Names by class; a name ending in `*` stands for all names that begin so.
-const TABLE: [(Class, &[&str]); 5] = [
-    // They run text that the parser does not see.
+const EFFECTS: &[(Class, &[&str])] = &[
+    // They run text that the parser does not see, or read relations that it does not name.
     (
         Class::Unknown,
         &[
@@ -24,6 +34,7 @@ const TABLE: [(Class, &[&str]); 5] = [
             "crosstab*",
             "connectby",
             "xpath_table",
+            "currtid2",
         ],
     ),
     (
@@ -38,8 +49,13 @@ const TABLE: [(Class, &[&str]); 5] = [
             "lo_import",
             "lo_export",
             "pg_current_logfile",
+            "pg_hba_file_rules",
+            "pg_ident_file_mappings",
+            "pg_show_all_file_settings",
+            "pg_config",
         ],
     ),
+    // Other sessions, and the server.
     (
         Class::Maintenance,
         &[
@@ -51,13 +67,25 @@ const TABLE: [(Class, &[&str]); 5] = [
             "pg_create_restore_point",
             "pg_promote",
             "pg_backup_*",
+            "pg_start_backup",
+            "pg_stop_backup",
             "pg_wal_replay_*",
             "pg_stat_reset*",
             "pg_stat_statements_reset",
             "pg_prewarm",
             "pg_import_system_collations",
+            "pg_log_backend_memory_contexts",
+            "pg_log_standby_snapshot",
+            "pg_restore_attribute_stats",
+            "pg_restore_relation_stats",
+            "pg_clear_attribute_stats",
+            "pg_clear_relation_stats",
+            "pg_nextoid",
+            "pg_stop_making_pinned_objects",
             "brin_*",
             "gin_clean_pending_list",
+            "amvalidate",
+            "plpgsql_validator",
         ],
     ),
     (
@@ -69,7 +97,8 @@ const TABLE: [(Class, &[&str]); 5] = [
             "pg_drop_replication_slot",
             "pg_copy_physical_replication_slot",
             "pg_copy_logical_replication_slot",
-            "pg_replication_*",
+            "pg_replication_origin_*",
+            "pg_replication_slot_*",
             "pg_sync_replication_slots",
         ],
     ),
@@ -88,39 +117,181 @@ const TABLE: [(Class, &[&str]); 5] = [
             "lowrite",
         ],
     ),
+    (Class::Ddl, &["pg_extension_config_dump", "binary_upgrade_*"]),
+    // As NOTIFY; locks that other sessions see.
+    (
+        Class::Session,
+        &[
+            "pg_notify",
+            "pg_advisory_lock*",
+            "pg_advisory_unlock*",
+            "pg_advisory_xact_lock*",
+            "pg_try_advisory_*",
+        ],
+    ),
+    (Class::Call, &["pg_isolation_test_session_is_blocked"]),
 ];
 
-/// The class of the work that a call hides; `None` if it only computes.
-pub(super) fn class(name: &str, arguments: &[Tree]) -> Option<Class> {
-    if name == "set_config" {
-        return set_config(arguments);
-    }
+/// Volatile functions of PostgreSQL that change nothing: clocks, random numbers, sizes, the state of
+/// the server and of other sessions as the views of statistics show it, waiting.
+const HARMLESS: &[&str] = &[
+    "array_sample",
+    "array_shuffle",
+    "clock_timestamp",
+    "current_query",
+    "currval",
+    "gen_random_uuid",
+    "lastval",
+    "lo_close",
+    "lo_get",
+    "lo_lseek",
+    "lo_lseek64",
+    "lo_tell",
+    "lo_tell64",
+    "loread",
+    "pg_available_wal_summaries",
+    "pg_blocking_pids",
+    "pg_collation_actual_version",
+    "pg_control_checkpoint",
+    "pg_control_init",
+    "pg_control_recovery",
+    "pg_control_system",
+    "pg_current_wal_flush_lsn",
+    "pg_current_wal_insert_lsn",
+    "pg_current_wal_lsn",
+    "pg_database_collation_actual_version",
+    "pg_database_size",
+    "pg_export_snapshot",
+    "pg_get_aios",
+    "pg_get_backend_memory_contexts",
+    "pg_get_loaded_modules",
+    "pg_get_multixact_members",
+    "pg_get_sequence_data",
+    "pg_get_shmem_allocations",
+    "pg_get_shmem_allocations_numa",
+    "pg_get_wait_events",
+    "pg_get_wal_replay_pause_state",
+    "pg_get_wal_resource_managers",
+    "pg_get_wal_summarizer_state",
+    "pg_indexes_size",
+    "pg_is_in_recovery",
+    "pg_is_wal_replay_paused",
+    "pg_jit_available",
+    "pg_last_committed_xact",
+    "pg_last_wal_receive_lsn",
+    "pg_last_wal_replay_lsn",
+    "pg_last_xact_replay_timestamp",
+    "pg_lock_status",
+    "pg_notification_queue_usage",
+    "pg_partition_ancestors",
+    "pg_partition_tree",
+    "pg_prepared_xact",
+    "pg_relation_size",
+    "pg_safe_snapshot_blocking_pids",
+    "pg_sequence_last_value",
+    "pg_show_replication_origin_status",
+    "pg_sleep",
+    "pg_sleep_for",
+    "pg_sleep_until",
+    "pg_stat_clear_snapshot",
+    "pg_stat_force_next_flush",
+    "pg_stat_get_backend_io",
+    "pg_stat_get_backend_wal",
+    "pg_stat_get_io",
+    "pg_stat_get_recovery_prefetch",
+    "pg_stat_get_xact_blocks_fetched",
+    "pg_stat_get_xact_blocks_hit",
+    "pg_stat_get_xact_function_calls",
+    "pg_stat_get_xact_function_self_time",
+    "pg_stat_get_xact_function_total_time",
+    "pg_stat_get_xact_numscans",
+    "pg_stat_get_xact_tuples_deleted",
+    "pg_stat_get_xact_tuples_fetched",
+    "pg_stat_get_xact_tuples_hot_updated",
+    "pg_stat_get_xact_tuples_inserted",
+    "pg_stat_get_xact_tuples_newpage_updated",
+    "pg_stat_get_xact_tuples_returned",
+    "pg_stat_get_xact_tuples_updated",
+    "pg_stat_have_stats",
+    "pg_table_size",
+    "pg_tablespace_size",
+    "pg_total_relation_size",
+    "pg_wal_summary_contents",
+    "pg_xact_commit_timestamp",
+    "pg_xact_commit_timestamp_origin",
+    "pg_xact_status",
+    "random",
+    "random_normal",
+    "setseed",
+    "timeofday",
+    "txid_status",
+    "uuidv4",
+    "uuidv7",
+];
+
+/// What is known of a name that is called.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Known {
+    /// It computes.
+    Harmless,
+    /// It does this.
+    Does(Class),
+    /// `set_config`: its arguments say.
+    Sets,
+    /// PostgreSQL has no such function, or nobody has said what it does.
+    Foreign,
+}
+
+/// What a name means that is called as a function.
+pub(super) fn known(schema: &str, name: &str) -> Known {
     let matches = |pattern: &str| match pattern.strip_suffix('*') {
         Some(start) => name.starts_with(start),
         None => name == pattern,
     };
-    let row = TABLE.iter().find(|(_, names)| names.iter().any(|pattern| matches(pattern)));
-    row.map(|(class, _)| *class)
+    if name == "set_config" {
+        return Known::Sets;
+    }
+    let row = EFFECTS.iter().find(|(_, names)| names.iter().any(|pattern| matches(pattern)));
+    if let Some((class, _)) = row {
+        return Known::Does(*class);
+    }
+    // `_pg_expandarray` and others: what the views of that schema use; JDBC does too.
+    if schema == "information_schema" && name.starts_with("_pg_") {
+        return Known::Harmless;
+    }
+    if !matches!(schema, "" | "pg_catalog") {
+        return Known::Foreign;
+    }
+    match catalog::function(name) {
+        Some(Volatility::Settled) => Known::Harmless,
+        Some(Volatility::Volatile) if HARMLESS.contains(&name) => Known::Harmless,
+        Some(Volatility::Volatile) | None => Known::Foreign,
+    }
 }
 
-/// Two kinds of hidden work in one statement: no single class tells both.
-pub(super) fn both(a: Class, b: Class) -> Class {
-    if a == b { a } else { Class::Unknown }
-}
-
-/// `set_config(name, value, is_local)` is SET as a function.
-fn set_config(arguments: &[Tree]) -> Option<Class> {
+/// `set_config(name, value, is_local)` is SET as a function: its classes, and the setting if the
+/// text states it.
+pub(super) fn set_config(arguments: &[Tree]) -> (ClassSet, Option<String>) {
     let constant = |index: usize| {
         let argument = arguments.get(index)?;
         let is_text = argument.kind() == "AConst" && argument.field("val").kind() == "String";
         is_text.then(|| argument.field("val").text())
     };
-    match (constant(0), constant(1)) {
-        (Some(name), _) if is_role(name) => Some(Class::SetRole),
-        (Some(name), value) if changes_parsing(name, value.unwrap_or("")) => Some(Class::Unknown),
-        (Some(_), _) => None,
-        (None, _) => Some(Class::Unknown),
+    // A value that is not stated may change how later texts are read.
+    let value = constant(1).unwrap_or("");
+    match constant(0) {
+        Some(name) if is_role(name) => (Class::SetRole.only(), Some(name.to_lowercase())),
+        Some(name) if changes_parsing(name, value) => {
+            (Class::Unknown.only(), Some(name.to_lowercase()))
+        }
+        Some(name) => (Class::Session.only(), Some(name.to_lowercase())),
+        None => (any_setting(), None),
     }
+}
+
+/// Classes of what may set anything: the role, and how texts are read.
+pub(super) fn any_setting() -> ClassSet {
+    Class::Session.only().and(Class::SetRole.only()).and(Class::Unknown.only())
 }
 
 /// Settings that change who the session is.
@@ -162,25 +333,23 @@ pub fn changes_parsing(setting: &str, value: &str) -> bool {
     misread(setting, value).is_some_and(|(_, wrong)| wrong)
 }
 
-/// The names of encodings in which ASCII bytes are always ASCII characters, as PostgreSQL compares
-/// them: letters and digits, in small (encnames.c, `pg_encname_tbl`, `clean_encoding_name`). Not among
-/// them: SJIS, BIG5, GBK, UHC, GB18030, JOHAB and their aliases (`win932` is SJIS), and all that is not
-/// known.
-const SAFE_ENCODINGS: [&str; 63] = [
-    "sqlascii",
-    "utf8",
-    "unicode",
-    "latin1",
-    "latin2",
-    "latin3",
-    "latin4",
-    "latin5",
-    "latin6",
-    "latin7",
-    "latin8",
-    "latin9",
-    "latin10",
+/// Encodings in which ASCII bytes are always ASCII characters, by every name that PostgreSQL has for
+/// them, letters and digits only (encnames.c, `pg_encname_tbl`). Not among them: SJIS (WIN932), BIG5
+/// (WIN950), GBK (WIN936), UHC (WIN949), GB18030, JOHAB, SHIFT_JIS_2004, and all that is not known.
+const SAFE_ENCODINGS: &[&str] = &[
+    "abc",
+    "alt",
+    "eucjis2004",
+    "euccn",
+    "eucjp",
+    "euckr",
+    "euctw",
     "iso88591",
+    "iso885910",
+    "iso885913",
+    "iso885914",
+    "iso885915",
+    "iso885916",
     "iso88592",
     "iso88593",
     "iso88594",
@@ -189,14 +358,27 @@ const SAFE_ENCODINGS: [&str; 63] = [
     "iso88597",
     "iso88598",
     "iso88599",
-    "iso885910",
-    "iso885913",
-    "iso885914",
-    "iso885915",
-    "iso885916",
+    "koi8",
+    "koi8r",
+    "koi8u",
+    "latin1",
+    "latin10",
+    "latin2",
+    "latin3",
+    "latin4",
+    "latin5",
+    "latin6",
+    "latin7",
+    "latin8",
+    "latin9",
+    "muleinternal",
+    "sqlascii",
+    "tcvn",
+    "tcvn5712",
+    "unicode",
+    "utf8",
+    "vscii",
     "win",
-    "win866",
-    "win874",
     "win1250",
     "win1251",
     "win1252",
@@ -206,8 +388,8 @@ const SAFE_ENCODINGS: [&str; 63] = [
     "win1256",
     "win1257",
     "win1258",
-    "windows866",
-    "windows874",
+    "win866",
+    "win874",
     "windows1250",
     "windows1251",
     "windows1252",
@@ -217,24 +399,36 @@ const SAFE_ENCODINGS: [&str; 63] = [
     "windows1256",
     "windows1257",
     "windows1258",
-    "alt",
-    "abc",
-    "tcvn",
-    "tcvn5712",
-    "vscii",
-    "koi8",
-    "koi8r",
-    "koi8u",
-    "euccn",
-    "eucjp",
-    "eucjis2004",
-    "euckr",
-    "euctw",
+    "windows866",
+    "windows874",
 ];
 
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn every_volatile_function_has_a_class() {
+        for name in catalog::volatile() {
+            assert_ne!(known("", name), Known::Foreign, "{name} is volatile and on no list");
+        }
+        for name in HARMLESS {
+            assert_eq!(known("pg_catalog", name), Known::Harmless, "{name}");
+            assert_eq!(catalog::function(name), Some(Volatility::Volatile), "{name}");
+        }
+    }
+
+    #[test]
+    fn names_that_are_called() {
+        assert_eq!(known("", "lower"), Known::Harmless);
+        assert_eq!(known("pg_catalog", "uuid"), Known::Harmless);
+        assert_eq!(known("sales", "lower"), Known::Foreign);
+        assert_eq!(known("", "no_such_function"), Known::Foreign);
+        assert_eq!(known("information_schema", "_pg_expandarray"), Known::Harmless);
+        assert_eq!(known("ext", "dblink_exec"), Known::Does(Class::Unknown));
+        assert_eq!(known("", "nextval"), Known::Does(Class::Write));
+        assert_eq!(known("", "set_config"), Known::Sets);
+    }
 
     #[test]
     fn settings_that_change_parsing() {
@@ -249,10 +443,11 @@ mod tests {
         check("client_encoding", "'LATIN1'", false);
         check("client_encoding", "SQL_ASCII", false);
         check("client_encoding", "SJIS", true);
-        check("client_encoding", "gb18030", true);
         check("client_encoding", "WIN932", true);
-        check("client_encoding", "windows-949", true);
-        check("client_encoding", "WIN1252", false);
+        check("client_encoding", "WIN950", true);
+        check("client_encoding", "Windows949", true);
+        check("client_encoding", "win1252", false);
+        check("client_encoding", "gb18030", true);
         check("client_encoding", "auto", true);
         check("client_encoding", "", true);
         check("search_path", "x", false);

@@ -6,11 +6,16 @@
 
 use std::collections::HashSet;
 
-use pg_query::protobuf::{GrantTargetType, ObjectType};
+use pg_query::protobuf::{
+    CmdType, GrantTargetType, MergeMatchKind, ObjectType, OnConflictAction, ReindexObjectType,
+};
 
-use super::super::{Class, Object};
-use super::functions;
+use super::super::{Cause, Class, ClassSet, Fact, Object};
+use super::bounds::{Target, bounds};
+use super::catalog;
+use super::functions::{self, Known};
 use super::tree::Tree;
+use crate::decide::FactKind;
 
 /// An object name that stands for all objects of its schema.
 const EVERYTHING: &str = "*";
@@ -19,20 +24,35 @@ const EVERYTHING: &str = "*";
 /// CONFLICT has `excluded`.
 const ROW_NAMES: [&str; 3] = ["old", "new", "excluded"];
 
-/// Functions that PostgreSQL also takes as a "column" of a row: `c.row_to_json`.
-const ROW_FUNCTIONS: [&str; 12] = [
+/// Functions of a row that PostgreSQL also takes as a "column" of it, `c.row_to_json`, and that show
+/// the whole row (`pg_proc`: one argument of any type; the result is not a plain number).
+const ROW_FUNCTIONS: [&str; 26] = [
+    "any_out",
+    "any_value",
+    "anycompatible_out",
+    "anycompatiblenonarray_out",
+    "anyelement_out",
+    "anynonarray_out",
+    "array_agg",
+    "concat",
+    "format",
+    "hash_record",
+    "hstore",
+    "json_agg",
+    "json_agg_strict",
+    "json_build_array",
+    "json_build_object",
+    "jsonb_agg",
+    "jsonb_agg_strict",
+    "jsonb_build_array",
+    "jsonb_build_object",
+    "quote_literal",
+    "quote_nullable",
+    "record_out",
+    "record_send",
     "row_to_json",
     "to_json",
     "to_jsonb",
-    "json_agg",
-    "jsonb_agg",
-    "array_agg",
-    "json_build_array",
-    "jsonb_build_array",
-    "record_out",
-    "record_send",
-    "hstore",
-    "concat",
 ];
 
 #[derive(Debug, Default)]
@@ -40,10 +60,14 @@ pub(super) struct References {
     pub(super) objects: Vec<Object>,
     pub(super) columns: Vec<String>,
     pub(super) whole_rows: bool,
-    /// The strongest of the queries and DML inside: `Read` to `Ddl`.
-    pub(super) queries: Option<Class>,
-    /// The strongest of the functions called.
-    pub(super) functions: Option<Class>,
+    /// What queries and DML inside do besides reading.
+    pub(super) queries: ClassSet,
+    /// What functions that are called do.
+    pub(super) functions: ClassSet,
+    /// Settings and functions for rules.
+    pub(super) facts: Vec<Fact>,
+    /// Where classes come from.
+    pub(super) causes: Vec<Cause>,
     known_columns: HashSet<String>,
     known_objects: HashSet<Object>,
     /// Column references of one part: columns, or rows.
@@ -87,8 +111,13 @@ impl References {
                 self.relation(tree.field("rel"), &Scope::new(), true);
                 return;
             }
-            // It names aliases of the query around it.
-            "LockingClause" => return,
+            // It names aliases of the query around it. PostgreSQL refuses it in a transaction that
+            // is read-only.
+            "LockingClause" => {
+                self.queries = self.queries.and(Class::Write.only());
+                self.because(Class::Write.only(), "row locks".to_owned());
+                return;
+            }
             "ColumnRef" => return self.column_ref(tree),
             "AIndirection" => self.indirection(tree),
             "FuncCall" => self.call(tree),
@@ -134,16 +163,11 @@ impl References {
             }
         }
         let target = tree.field("relation");
-        let class = match kind {
-            "SelectStmt" if *tree.field("into_clause") == Tree::Nothing => Class::Read,
-            "SelectStmt" => Class::Ddl,
-            "UpdateStmt" | "DeleteStmt" => match names_column(tree.field("where_clause"), target) {
-                true => Class::Write,
-                false => Class::UnboundedWrite,
-            },
-            _ => Class::Write,
-        };
-        self.queries = Some(self.queries.map_or(class, |known| stronger(known, class)));
+        if kind != "SelectStmt" {
+            self.written(target);
+        }
+        self.queries =
+            self.queries.and(query_class(kind, tree).map_or(ClassSet::NONE, Class::only));
         // The target of DML is never a common table expression.
         self.walk(target, &Scope::new(), true);
         match kind {
@@ -201,35 +225,119 @@ impl References {
         }
     }
 
-    /// The last part of something with dots before it.
+    /// The last part of something with dots before it. It is a column, or a function of the row:
+    /// `c.nextval` calls it where no column has that name.
     fn part(&mut self, part: &Tree) {
         if part.kind() == "AStar" {
             self.whole_rows = true;
-        } else {
-            self.whole_rows |= ROW_FUNCTIONS.contains(&part.text());
-            self.column(part.text());
+            return;
+        }
+        let name = part.text();
+        self.whole_rows |= ROW_FUNCTIONS.contains(&name);
+        self.column(name);
+        if let Known::Does(class) = functions::known("", name) {
+            self.does(class.only(), name);
         }
     }
 
-    /// `(expression).a`, `(expression).*`.
+    /// `(expression).a`, `(expression).*`: a name that is no column of a function of PostgreSQL may
+    /// be a function of anybody.
     fn indirection(&mut self, tree: &Tree) {
         let steps = tree.field("indirection").items();
-        let named = steps.iter().filter(|step| matches!(step.kind(), "String" | "AStar"));
-        named.for_each(|step| self.part(step));
+        for step in steps.iter().filter(|step| matches!(step.kind(), "String" | "AStar")) {
+            self.part(step);
+            let name = step.text();
+            let foreign = functions::known("", name) == Known::Foreign;
+            if step.kind() == "String" && foreign && !catalog::is_field(name) {
+                self.whole_rows = true;
+                self.calls(name.to_owned());
+            }
+        }
     }
 
     /// `f(x)`, which may also be the column `f` of the row `x`.
     fn call(&mut self, tree: &Tree) {
         let names = tree.field("funcname").items();
         let arguments = tree.field("args").items();
-        let Some(name) = names.last().map(Tree::text) else { return };
+        let (schema, name) = match names {
+            [] => return,
+            [name] => ("", name.text()),
+            [.., schema, name] => (schema.text(), name.text()),
+        };
         if arguments.len() == 1 {
             self.column(name);
         }
-        if let Some(class) = functions::class(name, arguments) {
-            self.functions = Some(self.functions.map_or(class, |known| {
-                if known == class { class } else { functions::both(known, class) }
-            }));
+        match functions::known(schema, name) {
+            Known::Harmless => {}
+            Known::Does(class) => self.does(class.only(), name),
+            Known::Foreign if schema.is_empty() => self.calls(name.to_owned()),
+            Known::Foreign => self.calls(format!("{schema}.{name}")),
+            Known::Sets => {
+                let (classes, setting) = functions::set_config(arguments);
+                self.setting(classes, setting);
+            }
+        }
+    }
+
+    /// A function of PostgreSQL that does more than compute.
+    fn does(&mut self, classes: ClassSet, name: &str) {
+        self.functions = self.functions.and(classes);
+        self.because(classes, format!("function {name}"));
+    }
+
+    /// A function that PostgreSQL does not have.
+    fn calls(&mut self, name: String) {
+        self.functions = self.functions.and(Class::Call.only());
+        self.fact(Fact::is(FactKind::Function, &name));
+        self.because(Class::Call.only(), format!("function {name}"));
+    }
+
+    /// A setting is changed; `None` if the text does not say which one.
+    pub(super) fn setting(&mut self, classes: ClassSet, name: Option<String>) {
+        self.functions = self.functions.and(classes);
+        match name {
+            Some(name) => {
+                self.fact(Fact::is(FactKind::Setting, &name));
+                self.because(classes, format!("setting {name}"));
+            }
+            None => {
+                self.fact(Fact::unclear(FactKind::Setting));
+                self.because(classes, "a setting that the text does not name".to_owned());
+            }
+        }
+    }
+
+    fn fact(&mut self, fact: Fact) {
+        if !self.facts.contains(&fact) {
+            self.facts.push(fact);
+        }
+    }
+
+    fn because(&mut self, classes: ClassSet, name: String) {
+        let cause = Cause { classes, name: name.into() };
+        if !self.causes.contains(&cause) {
+            self.causes.push(cause);
+        }
+    }
+
+    /// What it means that DML writes this relation, besides writing.
+    fn written(&mut self, target: &Tree) {
+        let (schema, name) = (target.field("schemaname").text(), target.field("relname").text());
+        let system = match schema {
+            "" => name.starts_with("pg_"),
+            schema => schema == "pg_catalog",
+        };
+        if !system {
+            return;
+        }
+        if name == "pg_settings" {
+            // Its rule is `set_config`, open to everybody.
+            self.setting(functions::any_setting(), None);
+        } else {
+            // A catalog holds definitions and rights.
+            let classes = Class::Ddl.only().and(Class::Grant.only());
+            self.queries = self.queries.and(classes);
+            self.because(classes, format!("system catalog {name}"));
         }
     }
 
@@ -321,8 +429,33 @@ impl References {
                 self.object(tree.field("object").text(), EVERYTHING, true);
             }
             "CreateSchemaStmt" => self.object(tree.field("schemaname").text(), EVERYTHING, true),
+            // They go through all that a role owns, or through the whole database.
+            "DropOwnedStmt"
+            | "ReassignOwnedStmt"
+            | "AlterDefaultPrivilegesStmt"
+            | "DropdbStmt"
+            | "AlterTableMoveAllStmt" => self.everything(),
+            "VacuumStmt" if tree.field("rels").items().is_empty() => self.everything(),
+            "ClusterStmt" if *tree.field("relation") == Tree::Nothing => self.everything(),
+            "CreatePublicationStmt" | "AlterPublicationStmt"
+                if tree.field("for_all_tables").number() != 0 =>
+            {
+                self.everything();
+            }
+            "ReindexStmt" => {
+                let is = |kind: ReindexObjectType| tree.field("kind").number() == kind as i64;
+                if is(ReindexObjectType::ReindexObjectSchema) {
+                    self.object(tree.field("name").text(), EVERYTHING, true);
+                } else if *tree.field("relation") == Tree::Nothing {
+                    self.everything();
+                }
+            }
             _ => {}
         }
+    }
+
+    fn everything(&mut self) {
+        self.object(EVERYTHING, EVERYTHING, true);
     }
 
     fn dotted(&mut self, names: &[Tree]) {
@@ -357,33 +490,41 @@ fn renames(alias: &Tree) -> bool {
     !alias.field("colnames").items().is_empty()
 }
 
-/// The classes of queries, weakest first.
-pub(super) fn stronger(a: Class, b: Class) -> Class {
-    const ORDER: [Class; 4] = [Class::Read, Class::Write, Class::UnboundedWrite, Class::Ddl];
-    let rank = |class: Class| ORDER.iter().position(|&known| known == class);
-    if rank(a) >= rank(b) { a } else { b }
-}
-
-/// Whether a condition names a column of its own statement: any column outside of sub-selects, or
-/// inside one a column of the target by its name. Constants do not bound anything.
-fn names_column(condition: &Tree, target: &Tree) -> bool {
-    let alias = target.field("alias").field("aliasname").text();
-    let name = if alias.is_empty() { target.field("relname").text() } else { alias };
-    column_of(condition, name, false)
-}
-
-fn column_of(tree: &Tree, target: &str, inside: bool) -> bool {
-    match tree {
-        Tree::List(items) => items.iter().any(|item| column_of(item, target, inside)),
-        Tree::Node { kind: "ColumnRef", .. } => match tree.field("fields").items() {
-            [.., qualifier, _] => !inside || qualifier.text() == target,
-            _ => !inside,
-        },
-        Tree::Node { kind: "CurrentOfExpr", .. } => true,
-        Tree::Node { kind, fields } => fields.iter().any(|(name, child)| {
-            let inside = inside || (*kind == "SubLink" && *name == "subselect");
-            column_of(child, target, inside)
-        }),
-        Tree::Text(_) | Tree::Number(_) | Tree::Nothing => false,
+/// What a query does besides reading.
+fn query_class(kind: &str, tree: &Tree) -> Option<Class> {
+    let is_there = |name: &str| *tree.field(name) != Tree::Nothing;
+    let target = tree.field("relation");
+    let bounded =
+        |others: &str| bounds(tree.field("where_clause"), Target::new(target, tree.field(others)));
+    let write = |bounded| if bounded { Class::Write } else { Class::UnboundedWrite };
+    match kind {
+        "SelectStmt" => is_there("into_clause").then_some(Class::Ddl),
+        "UpdateStmt" => Some(write(bounded("from_clause"))),
+        "DeleteStmt" => Some(write(bounded("using_clause"))),
+        "InsertStmt" => {
+            // As many rows are changed as the query has, of those that are there.
+            let conflict = tree.field("on_conflict_clause");
+            let updates =
+                conflict.field("action").number() == OnConflictAction::OnconflictUpdate as i64;
+            let values = tree.field("select_stmt").field("values_lists").items();
+            let narrowed = bounds(conflict.field("where_clause"), Target::new(target, target));
+            Some(write(!updates || !values.is_empty() || narrowed))
+        }
+        "MergeStmt" => Some(write(merge_is_bounded(tree))),
+        _ => Some(Class::Write),
     }
+}
+
+/// Whether each clause of MERGE that changes rows of the target is bounded: by the join or by its
+/// own condition. Rows without a source are bounded by the latter only.
+fn merge_is_bounded(tree: &Tree) -> bool {
+    let target = Target::new(tree.field("relation"), tree.field("source_relation"));
+    let joined = bounds(tree.field("join_condition"), target);
+    tree.field("merge_when_clauses").items().iter().all(|clause| {
+        let changes = [CmdType::CmdUpdate as i64, CmdType::CmdDelete as i64]
+            .contains(&clause.field("command_type").number());
+        let by_source = clause.field("match_kind").number()
+            == MergeMatchKind::MergeWhenNotMatchedBySource as i64;
+        !changes || (joined && !by_source) || bounds(clause.field("condition"), target)
+    })
 }

@@ -10,15 +10,16 @@ use pg_query::protobuf::{
     VariableSetStmt,
 };
 
-use super::super::{Class, Effect, Object, Statement};
+use super::super::{Class, ClassSet, Effect, Object, Statement};
 use super::functions::{changes_parsing, is_role};
-use super::references::{References, stronger};
+use super::references::References;
 use super::tree::Tree;
 use super::{change, copy};
 
 /// What the kind of a statement says, before looking inside.
 struct Kind {
-    class: Class,
+    /// `None`: what is inside says it.
+    class: Option<Class>,
     operation: &'static str,
     effect: Effect,
 }
@@ -30,7 +31,12 @@ impl Kind {
             Class::Ddl | Class::Call => Effect::Catalog,
             _ => Effect::None,
         };
-        Kind { class, operation, effect }
+        Kind { class: Some(class), operation, effect }
+    }
+
+    /// Of a statement that is what its queries are.
+    fn query(operation: &'static str) -> Kind {
+        Kind { class: None, operation, effect: Effect::None }
     }
 }
 
@@ -43,12 +49,22 @@ pub(super) fn statement(node: &NodeEnum) -> Option<Statement> {
         _ => {}
     }
     let Some(kind) = kind(node) else { return Some(super::unknown()) };
-    let references = References::of(&Tree::of(node)?, changes_relations(&kind));
+    let mut references = References::of(&Tree::of(node)?, changes_relations(node, &kind));
+    if let Some(class) = kind.class {
+        settings(node, class, &mut references);
+    }
     Some(finish(node, kind, references))
 }
 
 fn finish(node: &NodeEnum, kind: Kind, references: References) -> Statement {
-    let class = joined(kind.class, references.queries, references.functions);
+    let own = kind.class.map_or(ClassSet::NONE, Class::only);
+    let mut classes = own.and(references.queries).and(references.functions);
+    // To read is what a statement does that does nothing else, or that names what it does not write.
+    let reads = references.objects.iter().any(|object| !object.write);
+    // Of what is not known at all nothing more is told.
+    if classes.is_empty() || (reads && !own.has(Class::Unknown)) {
+        classes = classes.and(Class::Read.only());
+    }
     let whole_rows = references.whole_rows
         || match node {
             // Rows of a query that was declared before.
@@ -56,57 +72,46 @@ fn finish(node: &NodeEnum, kind: Kind, references: References) -> Statement {
             NodeEnum::CopyStmt(copy) => copy.query.is_none() && copy.attlist.is_empty(),
             _ => false,
         };
-    let effect = match (kind.effect, class) {
+    let into = references.queries.has(Class::Ddl);
+    let effect = match kind.effect {
         // SELECT INTO.
-        (Effect::None, Class::Ddl) => Effect::Catalog,
-        // Its options are not understood: nothing may be derived from them.
-        (Effect::Copy(_), Class::Unknown) => Effect::None,
-        (Effect::None, _) => change::effect(node),
-        (effect, _) => effect,
+        Effect::None if into => Effect::Catalog,
+        // What is not understood has no layout that anything may be derived from.
+        Effect::Copy(_) if classes.has(Class::Unknown) => Effect::None,
+        Effect::None => change::effect(node),
+        effect => effect,
     };
-    let operation = match (kind.operation, class) {
-        ("SELECT", Class::Ddl) => "SELECT INTO",
-        (operation, _) => operation,
+    let operation = match kind.operation {
+        "SELECT" if into => "SELECT INTO",
+        operation => operation,
     };
     Statement {
-        classes: class.only(),
+        classes,
         operation: operation.to_owned(),
         objects: references.objects.into(),
         columns: references.columns,
         whole_rows,
         effect,
-        facts: Vec::new(),
-        causes: Vec::new(),
-    }
-}
-
-/// The class of a statement whose kind, inner queries and functions have classes of their own.
-/// Where no single class tells all of it, it is `Unknown`: no rule for one allows the other.
-fn joined(kind: Class, queries: Option<Class>, functions: Option<Class>) -> Class {
-    let inner = match (queries.unwrap_or(Class::Read), functions) {
-        (queries, None) => queries,
-        (queries, Some(Class::Write)) => stronger(queries, Class::Write),
-        (Class::Read, Some(functions)) => functions,
-        (_, Some(_)) => Class::Unknown,
-    };
-    let query = [Class::Write, Class::UnboundedWrite, Class::Ddl];
-    match (kind, inner) {
-        (kind, Class::Read) => kind,
-        (Class::Read, inner) => inner,
-        (kind, inner) if kind == inner => kind,
-        (kind, inner) if query.contains(&kind) && query.contains(&inner) => stronger(kind, inner),
-        _ => Class::Unknown,
+        facts: references.facts,
+        causes: references.causes,
     }
 }
 
 /// Whether relations that the statement names outside of queries are changed by it.
-fn changes_relations(kind: &Kind) -> bool {
-    !matches!(kind.class, Class::Read | Class::Transaction | Class::Session)
+fn changes_relations(node: &NodeEnum, kind: &Kind) -> bool {
+    let reads = [Class::Read, Class::Transaction, Class::PreparedTransaction, Class::Session];
+    match (node, kind.class) {
+        (NodeEnum::CopyStmt(copy), _) => copy.is_from,
+        (_, None) => false,
+        (_, Some(class)) => !reads.contains(&class),
+    }
 }
 
-/// EXPLAIN runs nothing unless it is told to ANALYZE.
+/// EXPLAIN runs nothing unless it is told to ANALYZE; but to plan a statement is to run those of its
+/// functions that are not volatile. So it has the classes of the functions in any case.
 fn explain(explain: &ExplainStmt) -> Option<Statement> {
-    let mut inner = statement(inner_node(explain.query.as_deref())?)?;
+    let query = inner_node(explain.query.as_deref())?;
+    let mut inner = statement(query)?;
     let analyze = explain.options.iter().filter_map(copy::option).any(|(name, value)| {
         // SERIALIZE, WAL and TIMING need ANALYZE; they do not imply it.
         name == "analyze" && copy::is_on(&value)
@@ -116,8 +121,10 @@ fn explain(explain: &ExplainStmt) -> Option<Statement> {
         // The query of the cursor is explained, and run if so asked; no cursor comes of it.
         inner.effect = Effect::None;
     }
-    if !analyze {
-        inner.classes = Class::Read.only();
+    // What an EXECUTE stands for is known to the session.
+    if !analyze && !matches!(inner.effect, Effect::Execute(_)) && inner.operation != "UNKNOWN" {
+        let functions = References::of(&Tree::of(query)?, false).functions;
+        inner.classes = functions.and(Class::Read.only());
         inner.effect = Effect::None;
         let read = inner.objects.iter().map(|object| Object { write: false, ..object.clone() });
         inner.objects = read.collect();
@@ -136,7 +143,7 @@ fn prepare(prepare: &PrepareStmt) -> Option<Statement> {
 /// that is more than reading, the name is not resolved and the statement stays unknown.
 fn execute(node: &NodeEnum, execute: &ExecuteStmt) -> Option<Statement> {
     let references = References::of(&Tree::of(node)?, false);
-    let plain = joined(Class::Read, references.queries, references.functions) == Class::Read;
+    let plain = references.queries.and(references.functions).is_empty();
     Some(Statement {
         classes: Class::Unknown.only(),
         operation: "EXECUTE".to_owned(),
@@ -144,8 +151,8 @@ fn execute(node: &NodeEnum, execute: &ExecuteStmt) -> Option<Statement> {
         columns: references.columns,
         whole_rows: true,
         effect: if plain { Effect::Execute(execute.name.clone()) } else { Effect::None },
-        facts: Vec::new(),
-        causes: Vec::new(),
+        facts: references.facts,
+        causes: references.causes,
     })
 }
 
@@ -158,20 +165,29 @@ fn kind(node: &NodeEnum) -> Option<Kind> {
     let fixed = |class, operation| Some(Kind::new(class, operation));
     match node {
         // The class of queries and DML comes from what is inside.
-        NodeEnum::SelectStmt(_) => fixed(Class::Read, "SELECT"),
-        NodeEnum::InsertStmt(_) => fixed(Class::Read, "INSERT"),
-        NodeEnum::UpdateStmt(_) => fixed(Class::Read, "UPDATE"),
-        NodeEnum::DeleteStmt(_) => fixed(Class::Read, "DELETE"),
-        NodeEnum::MergeStmt(_) => fixed(Class::Read, "MERGE"),
-        NodeEnum::DeclareCursorStmt(_) => fixed(Class::Read, "DECLARE CURSOR"),
+        NodeEnum::SelectStmt(_) => Some(Kind::query("SELECT")),
+        NodeEnum::InsertStmt(_) => Some(Kind::query("INSERT")),
+        NodeEnum::UpdateStmt(_) => Some(Kind::query("UPDATE")),
+        NodeEnum::DeleteStmt(_) => Some(Kind::query("DELETE")),
+        NodeEnum::MergeStmt(_) => Some(Kind::query("MERGE")),
+        NodeEnum::DeclareCursorStmt(_) => Some(Kind::query("DECLARE CURSOR")),
         NodeEnum::FetchStmt(fetch) => fixed(Class::Read, fetch_operation(fetch)),
         NodeEnum::TruncateStmt(_) => fixed(Class::UnboundedWrite, "TRUNCATE TABLE"),
         NodeEnum::CopyStmt(copy) => {
             let (class, effect) = copy::copy(copy);
+            // COPY TO reads what it names, or does what its query does.
+            let class = (class != Class::Read).then_some(class);
             Some(Kind { class, operation: "COPY", effect })
         }
         NodeEnum::TransactionStmt(transaction) => {
-            fixed(Class::Transaction, transaction_operation(transaction.kind()))
+            let class = match transaction.kind() {
+                // Of any session, also of one that wrote under another role.
+                TransactionStmtKind::TransStmtPrepare
+                | TransactionStmtKind::TransStmtCommitPrepared
+                | TransactionStmtKind::TransStmtRollbackPrepared => Class::PreparedTransaction,
+                _ => Class::Transaction,
+            };
+            fixed(class, transaction_operation(transaction.kind()))
         }
         NodeEnum::ConstraintsSetStmt(_) => fixed(Class::Transaction, "SET CONSTRAINTS"),
         NodeEnum::VariableSetStmt(set) => Some(set_kind(set)),
@@ -182,7 +198,7 @@ fn kind(node: &NodeEnum) -> Option<Kind> {
         NodeEnum::NotifyStmt(_) => fixed(Class::Session, "NOTIFY"),
         NodeEnum::ClosePortalStmt(_) => fixed(Class::Session, "CLOSE CURSOR"),
         NodeEnum::DeallocateStmt(deallocate) => Some(Kind {
-            class: Class::Session,
+            class: Some(Class::Session),
             operation: "DEALLOCATE",
             effect: Effect::Deallocate((!deallocate.isall).then(|| deallocate.name.clone())),
         }),
@@ -195,7 +211,7 @@ fn kind(node: &NodeEnum) -> Option<Kind> {
         NodeEnum::ClusterStmt(_) => fixed(Class::Maintenance, "CLUSTER"),
         NodeEnum::CheckPointStmt(_) => fixed(Class::Maintenance, "CHECKPOINT"),
         NodeEnum::LoadStmt(_) => fixed(Class::Maintenance, "LOAD"),
-        NodeEnum::LockStmt(_) => fixed(Class::Maintenance, "LOCK TABLE"),
+        NodeEnum::LockStmt(_) => fixed(Class::Write, "LOCK TABLE"),
         NodeEnum::RefreshMatViewStmt(_) => fixed(Class::Maintenance, "REFRESH MATERIALIZED VIEW"),
         NodeEnum::CreateTableAsStmt(create) => {
             // CREATE TABLE AS EXECUTE runs what only the session knows.
@@ -242,7 +258,7 @@ fn grant(node: &NodeEnum) -> Option<Kind> {
         _ => return None,
     };
     // Table shapes change with DROP OWNED, and with whatever else is in the same ALTER TABLE.
-    Some(Kind { class: Class::Grant, operation, effect: Effect::Catalog })
+    Some(Kind { class: Some(Class::Grant), operation, effect: Effect::Catalog })
 }
 
 fn changes_rights(alter: &AlterTableStmt) -> bool {
@@ -267,7 +283,7 @@ fn gives_rights(create: &CreateSchemaStmt) -> bool {
 
 /// Whether an `ALTER ... SET` leaves the target reading commands as the parser here does.
 fn parses_the_same(set: Option<&VariableSetStmt>) -> bool {
-    set.is_some_and(|set| set_kind(set).class != Class::Unknown)
+    set.is_some_and(|set| set_kind(set).class != Some(Class::Unknown))
 }
 
 /// Definitions. ALTER SYSTEM is not among them: it configures the server, and some settings of it
@@ -399,6 +415,28 @@ fn transaction_operation(kind: TransactionStmtKind) -> &'static str {
         TransactionStmtKind::TransStmtCommitPrepared => "COMMIT PREPARED",
         TransactionStmtKind::TransStmtRollbackPrepared => "ROLLBACK PREPARED",
         TransactionStmtKind::Undefined => "TRANSACTION",
+    }
+}
+
+/// Settings that a statement names, for rules.
+fn settings(node: &NodeEnum, class: Class, references: &mut References) {
+    let set = match node {
+        NodeEnum::VariableSetStmt(set) => set,
+        NodeEnum::AlterRoleSetStmt(alter) => match &alter.setstmt {
+            Some(set) => set,
+            None => return,
+        },
+        NodeEnum::AlterDatabaseSetStmt(alter) => match &alter.setstmt {
+            Some(set) => set,
+            None => return,
+        },
+        _ => return,
+    };
+    match set.kind() {
+        // SET TRANSACTION, SET SESSION CHARACTERISTICS.
+        VariableSetKind::VarSetMulti => {}
+        VariableSetKind::VarResetAll => references.setting(class.only(), None),
+        _ => references.setting(class.only(), Some(set.name.to_lowercase())),
     }
 }
 

@@ -50,8 +50,12 @@ impl Beliefs {
             let found = match &statement.effect {
                 Effect::Execute(name) => self.executed(name, &statements),
                 Effect::Fetch(name) => self.fetched(name, &statements),
-                Effect::Prepare(name) => settled(&self.statement(name.as_bytes())),
-                Effect::Declare { name, .. } => settled(&self.portal(name.as_bytes())),
+                Effect::Prepare(name) | Effect::Deallocate(Some(name)) => {
+                    settled(&self.statement(name.as_bytes()))
+                }
+                Effect::Declare { name, .. } | Effect::CloseCursor(Some(name)) => {
+                    settled(&self.portal(name.as_bytes()))
+                }
                 _ => Found::Nothing,
             };
             statements.push(match found {

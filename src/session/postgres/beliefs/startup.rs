@@ -78,8 +78,11 @@ pub fn settings<'p>(params: impl Iterator<Item = (&'p [u8], &'p [u8])>) -> Vec<S
     settings
 }
 
-/// Settings as JSON, for the record.
-pub fn json(settings: &[&Setting]) -> String {
+/// Settings as JSON, for the record: names and values in their order. Empty where there are none.
+pub fn json(settings: &[Setting]) -> String {
+    if settings.is_empty() {
+        return String::new();
+    }
     let pairs = settings.iter().map(|it| serde_json::json!([it.name, it.value]));
     serde_json::Value::Array(pairs.collect()).to_string()
 }

@@ -26,8 +26,8 @@ pub(super) fn judge(
     let Some((first, rest)) = judged.split_first() else { return Ok(()) };
     let classes = rest.iter().fold(first.1.only(), |all, (_, class)| all.and(class.only()));
     let allowed = is_allowed(visitor, classes, core, stage);
-    let named: Vec<&Setting> = judged.iter().map(|(setting, _)| *setting).collect();
-    let attrs = startup::json(&named);
+    let named: Vec<Setting> = judged.iter().map(|(setting, _)| (*setting).clone()).collect();
+    let attrs = serde_json::json!({ "settings": startup::json(&named) }).to_string();
     let event = Event {
         event: if allowed { "startup-settings" } else { "startup-settings-denied" },
         severity: if allowed { "info" } else { "warn" },

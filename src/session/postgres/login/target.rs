@@ -441,11 +441,14 @@ impl Login {
         let link = Link::new((visitor.target, endpoint), visitor.identity, role, core, stage)
             .ok_or(Fault::new(CLIENT, FaultKind::Login(LoginFault::UnknownTarget)))?;
         core.attach(link.target, stage);
+        let settings = startup::json(&startup::settings(visitor.asked.settings()));
         let start = SessionStart {
+            settings: &settings,
             server_addr: &address,
             server_version: &answers.server_version,
             durability: link.durability_name(),
             backend_pid: answers.backend_pid,
+            ..SessionStart::default()
         };
         let receipt = core
             .record(&Entry::SessionStart(start), stage)

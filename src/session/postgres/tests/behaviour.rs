@@ -13,7 +13,7 @@ pub(super) fn record(bench: &Bench) -> Vec<String> {
             format!("command {} {:?}", String::from_utf8_lossy(c.text), c.decision)
         }
         Body::Response(r) => {
-            format!("response {:?} {} rows {}", r.outcome, r.sqlstate, r.rows_returned)
+            format!("response {:?} {} rows {}", r.outcome, r.sqlstate, r.rows_returned.unwrap())
         }
         Body::Approval(a) => format!("approval {}", a.event),
         Body::Event(e) => format!("event {}", e.event),

@@ -60,6 +60,17 @@ impl Pattern {
         Ok(Pattern { parts })
     }
 
+    /// The same pattern for what stands below a place, which is a pattern itself.
+    ///
+    /// # Panics
+    /// If `place` is none; it is written in the code.
+    #[must_use]
+    pub fn below(&self, place: &'static str) -> Pattern {
+        let mut parts = Pattern::parse(place).expect("a place is a pattern").parts;
+        parts.extend(self.parts.iter().cloned());
+        Pattern { parts }
+    }
+
     /// States before anything was read: bit n means that n parts were met.
     fn start(&self) -> u64 {
         self.skip(1)
@@ -119,6 +130,14 @@ impl Patterns {
     /// There are none.
     pub fn is_empty(&self) -> bool {
         self.patterns.is_empty()
+    }
+
+    /// The numbers of the patterns that fit a name which is a path of one segment.
+    pub fn met_name<'f>(&'f self, name: &'f [u8]) -> impl Iterator<Item = usize> + 'f {
+        let met = move |pattern: &Pattern| {
+            pattern.is_met(pattern.step(pattern.start(), Segment::Key(name)))
+        };
+        (0..).zip(&self.patterns).filter(move |(_, pattern)| met(pattern)).map(|(at, _)| at)
     }
 }
 

@@ -29,6 +29,38 @@ pub(super) fn find(bytes: &[u8], at: usize, ends: bool) -> Result<Option<Span>, 
     Ok(Some(Span { start: at as u32, len: end as u32 + 2 }))
 }
 
+/// How many bytes of the inside of a string, of which more may come, are whole characters and
+/// escapes, and whether its quote follows them.
+///
+/// # Errors
+/// What is wrong with it.
+pub fn part(bytes: &[u8], ends: bool) -> Result<(usize, bool), Wrong> {
+    let mut end = 0;
+    let ended = loop {
+        let rest = bytes.get(end..).unwrap_or(&[]);
+        end += rest.iter().position(|&byte| is_special(byte)).unwrap_or(rest.len());
+        match bytes.get(end) {
+            None => break false,
+            Some(b'"') => break true,
+            Some(b'\\') => match escape_bytes(bytes.get(end..).unwrap_or(&[]))? {
+                Some(escape) => end += escape,
+                None => break false,
+            },
+            Some(_) => return Err(Wrong::Control),
+        }
+    };
+    if ends && !ended {
+        return Err(Wrong::Truncated);
+    }
+    match std::str::from_utf8(bytes.get(..end).unwrap_or(&[])) {
+        Ok(_) => Ok((end, ended)),
+        Err(error) if error.error_len().is_none() && end == bytes.len() => {
+            Ok((error.valid_up_to(), false))
+        }
+        Err(_) => Err(Wrong::Utf8),
+    }
+}
+
 const fn is_special(byte: u8) -> bool {
     byte < 0x20 || byte == b'"' || byte == b'\\'
 }
@@ -93,6 +125,31 @@ pub fn unescape(inner: &[u8], out: &mut Vec<u8>) {
         rest = escape.get(bytes..).unwrap_or(&[]);
     }
     out.extend_from_slice(rest);
+}
+
+/// The same, and for each byte of what it says where it is written, its end included. The map is
+/// left empty if it is written as it is said.
+pub fn unescape_mapped(inner: &[u8], out: &mut Vec<u8>, map: &mut Vec<u32>) {
+    if is_plain(inner) {
+        return out.extend_from_slice(inner);
+    }
+    let mut at = 0;
+    while let Some(&byte) = inner.get(at) {
+        if byte != b'\\' {
+            out.push(byte);
+            map.push(at as u32);
+            at += 1;
+            continue;
+        }
+        let (letter, bytes) = unescaped(inner.get(at..).unwrap_or(&[]));
+        let mut utf8 = [0; 4];
+        for byte in letter.encode_utf8(&mut utf8).bytes() {
+            out.push(byte);
+            map.push(at as u32);
+        }
+        at += bytes;
+    }
+    map.push(at as u32);
 }
 
 /// The character of the escape at the front, and its length in bytes.

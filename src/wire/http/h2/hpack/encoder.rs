@@ -56,13 +56,13 @@ impl Encoder {
         let found = fixed::find(name, value);
         let never = keep == Keep::Never || NEVER.contains(&name);
         if never {
-            return literal(0x10, 4, found, name, value, out);
+            return literal(0x10, found, (name, value), out);
         }
         if let Match::Whole(index) = found {
             return integer(0x80, 7, index, out);
         }
         if value.len() > LEARNED_BYTES_MAX || !LEARNED.contains(&name) {
-            return literal(0, 4, found, name, value, out);
+            return literal(0, found, (name, value), out);
         }
         if let Some(index) = self.learned(name, value) {
             return integer(0x80, 7, index, out);
@@ -93,9 +93,9 @@ impl Encoder {
 }
 
 /// A field that no table learns.
-fn literal(kind: u8, bits: u32, found: Match, name: &[u8], value: &[u8], out: &mut Vec<u8>) {
+fn literal(kind: u8, found: Match, (name, value): (&[u8], &[u8]), out: &mut Vec<u8>) {
     match found {
-        Match::Whole(index) | Match::Name(index) => integer(kind, bits, index, out),
+        Match::Whole(index) | Match::Name(index) => integer(kind, 4, index, out),
         Match::None => {
             out.push(kind);
             plain(name, out);

@@ -214,9 +214,9 @@ mod tests {
 
     /// One bit after another against the list of codes.
     fn naive(coded: &[u8]) -> Option<Vec<u8>> {
-        let mut bits = coded.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1));
+        let bits = coded.iter().flat_map(|byte| (0..8).rev().map(move |bit| byte >> bit & 1));
         let (mut out, mut code, mut count) = (Vec::new(), 0u32, 0u8);
-        while let Some(bit) = bits.next() {
+        for bit in bits {
             code = code << 1 | u32::from(bit);
             count += 1;
             if (code, count) == (0x3fff_ffff, 30) {

@@ -1,0 +1,96 @@
+//! Server-sent events: the data of each is masked as a whole, and written in the lines it had.
+//!
+//! An event leaves when it is complete, which is when a client acts on it. One whose data did not
+//! change leaves as it came, byte for byte.
+
+use super::json::Json;
+use super::{Unmaskable, Work, whole_text};
+use crate::wire::http::sse::{Splitter, field, lines};
+
+/// Masks one stream of events.
+#[derive(Debug, Default)]
+pub(super) struct Events {
+    splitter: Splitter,
+}
+
+impl Events {
+    pub(super) fn feed(
+        &mut self,
+        bytes: &[u8],
+        ends: bool,
+        work: &mut Work<'_>,
+    ) -> Result<(), Unmaskable> {
+        let mut input = bytes;
+        while let Some(event) = self.splitter.next(&mut input).map_err(|_| Unmaskable::TooLong)? {
+            mask(event, work)?;
+        }
+        if ends {
+            // No client takes it for an event, but it is not shown either unless it is masked.
+            let rest = self.splitter.rest().to_vec();
+            mask(&rest, work)?;
+        }
+        Ok(())
+    }
+}
+
+fn mask(event: &[u8], work: &mut Work<'_>) -> Result<(), Unmaskable> {
+    std::str::from_utf8(event).map_err(|_| Unmaskable::Coding)?;
+    let mut data: Option<Vec<u8>> = None;
+    for (_, line) in lines(event) {
+        if let Some((b"data", _, value)) = field(line) {
+            let data = match &mut data {
+                None => data.insert(Vec::new()),
+                Some(data) => {
+                    data.push(b'\n');
+                    data
+                }
+            };
+            data.extend_from_slice(value);
+        }
+    }
+    let masked = match &data {
+        None => None,
+        Some(data) => masked(data, work)?.filter(|masked| masked != data),
+    };
+    let mut written = masked.as_deref();
+    let mut starts = lines(event).map(|(start, _)| start).skip(1).chain([event.len()]);
+    for (start, line) in lines(event) {
+        let end = starts.next().unwrap_or(event.len());
+        let whole = event.get(start..end).unwrap_or(&[]);
+        let line_end = whole.get(line.len()..).unwrap_or(&[]);
+        match (field(line), &masked) {
+            (Some((b"data", prefix, _)), Some(_)) => {
+                let Some(said) = written.take() else { continue };
+                let prefix = line.get(..prefix).unwrap_or(&[]);
+                // A line of the data is a line of the event.
+                for said in said.split(|byte| *byte == b'\n') {
+                    let colon: &[u8] = if prefix.ends_with(b"data") { b":" } else { b"" };
+                    work.out.extend_from_slice(&[prefix, colon, said, line_end].concat());
+                }
+            }
+            (Some((b"data", ..)), None) => work.out.extend_from_slice(whole),
+            // Comments, names and ids are text like any other.
+            _ => match whole_text(line, work) {
+                Some(masked) => work.out.extend_from_slice(&[&masked, line_end].concat()),
+                None => work.out.extend_from_slice(whole),
+            },
+        }
+    }
+    Ok(())
+}
+
+/// Data that looks like JSON is masked as JSON.
+fn masked(data: &[u8], work: &mut Work<'_>) -> Result<Option<Vec<u8>>, Unmaskable> {
+    let first = data.iter().find(|byte| !byte.is_ascii_whitespace());
+    if !matches!(first, Some(b'{' | b'[' | b'"')) {
+        return Ok(whole_text(data, work));
+    }
+    let mut out = Vec::new();
+    let mut within =
+        Work { rules: work.rules, scratch: work.scratch, out: &mut out, hits: work.hits };
+    match Json::new(true).feed(data, true, &mut within) {
+        Ok(()) => Ok(Some(out)),
+        Err(_) if work.rules.paths.is_empty() => Ok(whole_text(data, work)),
+        Err(wrong) => Err(wrong),
+    }
+}

@@ -1,0 +1,89 @@
+//! Forms: the value of each pair, by its name as a path and by what is in it.
+
+use super::{Unmaskable, Work, hidden, whole_text};
+use crate::limits::MASK_TOKEN_BYTES_MAX;
+use crate::mask::hits::Cause;
+use crate::mask::operator::{HIDDEN, Operator};
+use crate::wire::http::check;
+
+/// Masks one form.
+#[derive(Debug, Default)]
+pub(super) struct Form {
+    held: Vec<u8>,
+}
+
+impl Form {
+    pub(super) fn feed(
+        &mut self,
+        bytes: &[u8],
+        ends: bool,
+        work: &mut Work<'_>,
+    ) -> Result<(), Unmaskable> {
+        self.held.extend_from_slice(bytes);
+        let held = std::mem::take(&mut self.held);
+        let mut rest = held.as_slice();
+        while let Some(at) = memchr::memchr(b'&', rest) {
+            let (head, tail) = rest.split_at(at);
+            pair(head, work)?;
+            work.out.push(b'&');
+            rest = tail.get(1..).unwrap_or(&[]);
+        }
+        if rest.len() > MASK_TOKEN_BYTES_MAX {
+            return Err(Unmaskable::TooLong);
+        }
+        if ends {
+            return pair(rest, work);
+        }
+        self.held = rest.to_vec();
+        Ok(())
+    }
+}
+
+fn pair(pair: &[u8], work: &mut Work<'_>) -> Result<(), Unmaskable> {
+    let at = memchr::memchr(b'=', pair);
+    let (name, value) = match at.and_then(|at| pair.split_at_checked(at)) {
+        Some((name, value)) => (name, value.get(1..)),
+        None => (pair, None),
+    };
+    let said_name = decoded(name)?;
+    match whole_text(&said_name, work) {
+        Some(masked) => encode(&masked, work.out),
+        None => work.out.extend_from_slice(name),
+    }
+    let Some(value) = value else { return Ok(()) };
+    work.out.push(b'=');
+    let said = decoded(value)?;
+    let met = work.rules.paths.met_name(&said_name);
+    let operator = met.filter_map(|at| work.rules.operators.get(at).copied()).max();
+    let masked = match operator {
+        Some(operator) => {
+            work.hits.add(0, Cause::Path, operator);
+            // A form has no null.
+            let is_null = operator == Operator::Nullify;
+            Some(if is_null { HIDDEN.to_vec() } else { hidden(operator, &said) })
+        }
+        None => whole_text(&said, work),
+    };
+    match masked {
+        Some(masked) => encode(&masked, work.out),
+        None => work.out.extend_from_slice(value),
+    }
+    Ok(())
+}
+
+fn decoded(coded: &[u8]) -> Result<Vec<u8>, Unmaskable> {
+    let spaced: Vec<u8> = coded.iter().map(|b| if *b == b'+' { b' ' } else { *b }).collect();
+    let said = check::decode(&spaced).ok_or(Unmaskable::Form)?;
+    std::str::from_utf8(&said).map_err(|_| Unmaskable::Coding)?;
+    Ok(said)
+}
+
+fn encode(said: &[u8], out: &mut Vec<u8>) {
+    for &byte in said {
+        match byte {
+            b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => out.push(byte),
+            b' ' => out.push(b'+'),
+            _ => out.extend_from_slice(format!("%{byte:02X}").as_bytes()),
+        }
+    }
+}

@@ -1,0 +1,457 @@
+//! JSON: values by path and by what is in them, as edits of the spans where they stand.
+//!
+//! A token is kept until it is whole. A string that does not end within `MASK_TOKEN_BYTES_MAX` is
+//! worked on in parts: hidden if its path is, else searched through a window as text is.
+//!
+//! ```text
+//!   Walk --token--> path masked?  --yes--> the operator, as a value of the same type or null
+//!                        | no
+//!                   a text that is JSON itself (MCP)? --yes--> the same again, escaped again
+//!                        | no
+//!                   detectors, over what the string says --> parts replaced where they are written
+//! ```
+
+use super::window::{Cut, cut};
+use super::{Rules, Unmaskable, Work, again, hidden, whole_text};
+use crate::limits::{MASK_CONTEXT_BYTES, MASK_EMBEDDED_BYTES_MAX, MASK_TOKEN_BYTES_MAX};
+use crate::mask::detect::{Cursor, Finds, Found};
+use crate::mask::hits::Cause;
+use crate::mask::matcher::Block;
+use crate::mask::operator::{self, HIDDEN, Operator};
+use crate::wire::http::head::Span;
+use crate::wire::http::json::path::{Follow, Patterns};
+use crate::wire::http::json::{Step, Token, Walk, text};
+
+/// Masks one JSON text, or one after another.
+#[derive(Debug)]
+pub(super) struct Json {
+    /// Texts may follow each other.
+    is_sequence: bool,
+    walk: Walk,
+    paths: Follow,
+    embedded: Follow,
+    /// What was received and has not left.
+    held: Vec<u8>,
+    /// It is looked at again once it is so long.
+    wait: usize,
+    long: Long,
+    /// Something but blanks came.
+    started: bool,
+    blocks: Vec<Block>,
+    finds: Finds,
+}
+
+/// A string that is worked on in parts.
+#[derive(Debug)]
+enum Long {
+    No,
+    /// It stays as it is.
+    Pass,
+    /// The rest of it is dropped; `close` says that its quote is still to be written.
+    Skip {
+        close: bool,
+    },
+    /// It is searched; what it said last, of what has left.
+    Search {
+        context: Vec<u8>,
+    },
+}
+
+/// A buffer and how much of it has left.
+struct Buffer<'b> {
+    bytes: &'b [u8],
+    kept: usize,
+}
+
+impl Buffer<'_> {
+    fn pass(&mut self, until: usize, out: &mut Vec<u8>) {
+        out.extend_from_slice(self.bytes.get(self.kept..until).unwrap_or(&[]));
+        self.kept = self.kept.max(until);
+    }
+}
+
+impl Json {
+    pub(super) fn new(is_sequence: bool) -> Json {
+        Json {
+            is_sequence,
+            walk: Walk::new(),
+            paths: Follow::default(),
+            embedded: Follow::default(),
+            held: Vec::new(),
+            wait: 0,
+            long: Long::No,
+            started: false,
+            blocks: Vec::new(),
+            finds: Finds::default(),
+        }
+    }
+
+    /// What has not left, when the text turned out to be none.
+    pub(super) fn give_up(self) -> Vec<u8> {
+        self.held
+    }
+
+    /// Whether what has left ends within a string.
+    pub(super) fn is_within(&self) -> bool {
+        !matches!(self.long, Long::No)
+    }
+
+    pub(super) fn feed(
+        &mut self,
+        bytes: &[u8],
+        ends: bool,
+        work: &mut Work<'_>,
+    ) -> Result<(), Unmaskable> {
+        let mut held = std::mem::take(&mut self.held);
+        let bytes = if held.is_empty() {
+            bytes
+        } else {
+            held.extend_from_slice(bytes);
+            if !ends && held.len() < self.wait {
+                self.held = held;
+                return Ok(());
+            }
+            &held
+        };
+        let mut buffer = Buffer { bytes, kept: 0 };
+        let result = self.run(&mut buffer, ends, work);
+        self.held = bytes.get(buffer.kept..).unwrap_or(&[]).to_vec();
+        self.wait = again(self.held.len());
+        result
+    }
+
+    fn run(
+        &mut self,
+        buffer: &mut Buffer<'_>,
+        ends: bool,
+        work: &mut Work<'_>,
+    ) -> Result<(), Unmaskable> {
+        let bytes = buffer.bytes;
+        // Where something may be, looked for at once: most values have nothing.
+        let mut blocks = std::mem::take(&mut self.blocks);
+        work.rules.detectors.candidates(bytes, &mut blocks);
+        let mut cursor = Cursor::new(&blocks);
+        let mut at = 0;
+        let result = loop {
+            if self.is_within() {
+                match self.long(buffer, ends, work) {
+                    Ok(true) => at = buffer.kept,
+                    Ok(false) => break Ok(()),
+                    Err(wrong) => break Err(wrong),
+                }
+            }
+            let rest = bytes.get(at..).unwrap_or(&[]);
+            let is_blank = rest.iter().all(u8::is_ascii_whitespace);
+            self.started |= !is_blank;
+            if is_blank && (!ends || !self.started || self.walk.is_over()) {
+                buffer.pass(bytes.len(), work.out);
+                break Ok(());
+            }
+            if self.is_sequence && self.walk.is_over() {
+                self.walk.restart();
+            }
+            match self.walk.next(bytes, &mut at, ends) {
+                Ok(Step::Token(token, span)) => {
+                    if let Some(replacement) = self.token(token, (bytes, span), &mut cursor, work) {
+                        buffer.pass(span.start as usize, work.out);
+                        work.out.extend_from_slice(&replacement);
+                        buffer.kept = (span.start + span.len) as usize;
+                    }
+                }
+                Ok(Step::End) => {}
+                Ok(Step::Need(from)) => {
+                    buffer.pass(from, work.out);
+                    match self.is_too_long(bytes.get(from..).unwrap_or(&[]), work) {
+                        Ok(true) => self.begin_long(buffer, work),
+                        Ok(false) => break Ok(()),
+                        Err(wrong) => break Err(wrong),
+                    }
+                }
+                Err(wrong) => {
+                    // Tokens that were let pass stand before the one that is wrong.
+                    break Err(wrong.into());
+                }
+            }
+        };
+        self.blocks = blocks;
+        result
+    }
+
+    /// Whether a token that is not whole is a string that has to be worked on in parts.
+    fn is_too_long(&mut self, token: &[u8], work: &Work<'_>) -> Result<bool, Unmaskable> {
+        if token.len() <= MASK_TOKEN_BYTES_MAX {
+            return Ok(false);
+        }
+        if token.first() != Some(&b'"') || !self.walk.wants_value() {
+            return Err(Unmaskable::TooLong);
+        }
+        self.tell(Token::Text, work.rules);
+        let waits = self.is_embedded(work.rules) && self.operator(work.rules).is_none();
+        Ok(!waits || token.len() > MASK_EMBEDDED_BYTES_MAX)
+    }
+
+    fn begin_long(&mut self, buffer: &mut Buffer<'_>, work: &mut Work<'_>) {
+        // The quote is taken here, in either case.
+        buffer.kept += 1;
+        let operator = match self.operator(work.rules) {
+            Some(operator) => Some(operator),
+            None if self.is_embedded(work.rules) => Some(Operator::Redact),
+            None => None,
+        };
+        if let Some(operator) = operator {
+            work.hits.add(0, Cause::Path, operator);
+            let is_null = operator == Operator::Nullify;
+            work.out.extend_from_slice(if is_null { b"null" } else { b"\"***\"" });
+            self.long = Long::Skip { close: false };
+            return;
+        }
+        work.out.push(b'"');
+        self.long = match work.rules.detectors.is_empty() {
+            true => Long::Pass,
+            false => Long::Search { context: Vec::new() },
+        };
+    }
+
+    /// Goes on with a long string; true if it ended.
+    fn long(
+        &mut self,
+        buffer: &mut Buffer<'_>,
+        ends: bool,
+        work: &mut Work<'_>,
+    ) -> Result<bool, Unmaskable> {
+        let rest = buffer.bytes.get(buffer.kept..).unwrap_or(&[]);
+        let (length, ended) = text::part(rest, ends)?;
+        let part = rest.get(..length).unwrap_or(&[]);
+        let (used, close) = match &mut self.long {
+            Long::No => return Ok(true),
+            Long::Pass => {
+                work.out.extend_from_slice(part);
+                (length, true)
+            }
+            Long::Skip { close } => (length, *close),
+            Long::Search { context } => {
+                let (used, swallowed) = search(context, part, ended, work);
+                if swallowed {
+                    self.long = Long::Skip { close: true };
+                }
+                (used, true)
+            }
+        };
+        buffer.kept += used;
+        if !ended {
+            return Ok(false);
+        }
+        assert!(used == length, "a string ended and was not taken whole");
+        buffer.kept += 1;
+        if close {
+            work.out.push(b'"');
+        }
+        self.long = Long::No;
+        self.walk.end_text();
+        Ok(true)
+    }
+
+    fn tell(&mut self, token: Token, rules: &Rules) {
+        if !rules.paths.is_empty() {
+            self.paths.tell(&rules.paths, &self.walk, token);
+        }
+        if !rules.embedded.is_empty() {
+            self.embedded.tell(&rules.embedded, &self.walk, token);
+        }
+    }
+
+    /// What the paths say of the value that was told last; of several the strongest.
+    fn operator(&self, rules: &Rules) -> Option<Operator> {
+        met(&self.paths, &rules.paths).filter_map(|at| rules.operators.get(at).copied()).max()
+    }
+
+    fn is_embedded(&self, rules: &Rules) -> bool {
+        met(&self.embedded, &rules.embedded).next().is_some()
+    }
+
+    /// What takes the place of a token, if it does not stay.
+    fn token(
+        &mut self,
+        token: Token,
+        (bytes, span): (&[u8], Span),
+        cursor: &mut Cursor<'_>,
+        work: &mut Work<'_>,
+    ) -> Option<Vec<u8>> {
+        let rules = work.rules;
+        self.tell(token, rules);
+        let is_value = matches!(token, Token::Text | Token::Number | Token::True | Token::False);
+        if is_value && let Some(operator) = self.operator(rules) {
+            work.hits.add(0, Cause::Path, operator);
+            return Some(hide(token, operator, text::inner(bytes, span)));
+        }
+        match token {
+            Token::Text if self.is_embedded(rules) => {
+                let mut said = Vec::new();
+                text::unescape(text::inner(bytes, span), &mut said);
+                match embedded(&said, work) {
+                    Embedded::Stays => None,
+                    Embedded::Becomes(masked) => Some(quoted(&masked)),
+                    Embedded::IsNone => self.search(token, (bytes, span), cursor, work),
+                }
+            }
+            Token::Key | Token::Text => self.search(token, (bytes, span), cursor, work),
+            Token::Number => {
+                let ends = (span.start as usize, (span.start + span.len) as usize);
+                cursor.find(&rules.detectors, bytes, ends, &mut self.finds);
+                let strongest = self.finds.list.iter().map(|found| rules.operator(found)).max()?;
+                rules.count(&self.finds.list, work.hits);
+                Some(hide(token, strongest, &[]))
+            }
+            _ => None,
+        }
+    }
+
+    /// What detectors find in a string, replaced where it is written.
+    fn search(
+        &mut self,
+        token: Token,
+        (bytes, span): (&[u8], Span),
+        cursor: &mut Cursor<'_>,
+        work: &mut Work<'_>,
+    ) -> Option<Vec<u8>> {
+        let rules = work.rules;
+        if rules.detectors.is_empty() {
+            return None;
+        }
+        let inner = text::inner(bytes, span);
+        let start = span.start as usize + 1;
+        let (mut said, mut map) = (Vec::new(), Vec::new());
+        let finds: &[Found] = if text::is_plain(inner) {
+            cursor.find(&rules.detectors, bytes, (start, start + inner.len()), &mut self.finds);
+            &self.finds.list
+        } else {
+            text::unescape_mapped(inner, &mut said, &mut map);
+            rules.detectors.find(&said, work.scratch)
+        };
+        if finds.is_empty() {
+            return None;
+        }
+        rules.count(finds, work.hits);
+        let is_null = finds.iter().any(|found| rules.operator(found) == Operator::Nullify);
+        if is_null && token == Token::Text {
+            return Some(b"null".to_vec());
+        }
+        let said = if map.is_empty() { inner } else { &said };
+        let mut out = vec![b'"'];
+        let kept = replace(rules, (inner, said, &map), finds, &mut out);
+        out.extend_from_slice(inner.get(kept..).unwrap_or(&[]));
+        out.push(b'"');
+        Some(out)
+    }
+}
+
+fn met<'f>(follow: &'f Follow, patterns: &'f Patterns) -> impl Iterator<Item = usize> + 'f {
+    let some = (!patterns.is_empty()).then(|| follow.met(patterns));
+    some.into_iter().flatten()
+}
+
+/// Where byte `at` of what a string says is written; without a map it is written as it is.
+fn raw_at(map: &[u32], at: usize) -> usize {
+    if map.is_empty() { at } else { map.get(at).copied().unwrap_or(0) as usize }
+}
+
+/// Appends the string up to its last find, the finds replaced; returns up to where. `inner` is how
+/// it is written, `said` what it says.
+fn replace(
+    rules: &Rules,
+    (inner, said, map): (&[u8], &[u8], &[u32]),
+    finds: &[Found],
+    out: &mut Vec<u8>,
+) -> usize {
+    let mut kept = 0;
+    for found in finds {
+        let (start, end) = (raw_at(map, found.start), raw_at(map, found.end));
+        out.extend_from_slice(inner.get(kept..start).unwrap_or(&[]));
+        let part = said.get(found.start..found.end).unwrap_or(&[]);
+        let mut becomes = Vec::new();
+        operator::found_text(rules.operator(found), found.detector, part, &mut becomes);
+        text::escape(&becomes, out);
+        kept = end;
+    }
+    kept
+}
+
+/// What a value becomes whose path is masked. It keeps its type, or is null.
+fn hide(token: Token, operator: Operator, inner: &[u8]) -> Vec<u8> {
+    if operator == Operator::Nullify {
+        return b"null".to_vec();
+    }
+    match token {
+        Token::Text => {
+            let mut said = Vec::new();
+            text::unescape(inner, &mut said);
+            quoted(&hidden(operator, &said))
+        }
+        Token::Number => b"0".to_vec(),
+        _ => b"false".to_vec(),
+    }
+}
+
+fn quoted(said: &[u8]) -> Vec<u8> {
+    let mut out = vec![b'"'];
+    text::escape(said, &mut out);
+    out.push(b'"');
+    out
+}
+
+/// What becomes of a text that may be JSON itself.
+enum Embedded {
+    /// It is JSON, and nothing in it is masked.
+    Stays,
+    Becomes(Vec<u8>),
+    /// It is no JSON.
+    IsNone,
+}
+
+fn embedded(said: &[u8], work: &mut Work<'_>) -> Embedded {
+    let first = said.iter().find(|byte| !byte.is_ascii_whitespace());
+    let inner = work.rules.inner.clone();
+    let (Some(rules), Some(b'{' | b'[')) = (inner, first) else { return Embedded::IsNone };
+    let mut out = Vec::new();
+    let mut within = Work { rules: &rules, scratch: work.scratch, out: &mut out, hits: work.hits };
+    match Json::new(false).feed(said, true, &mut within) {
+        Ok(()) if out == said => Embedded::Stays,
+        Ok(()) => Embedded::Becomes(out),
+        // It looks like what a path is for and cannot be read.
+        Err(_) if !rules.paths.is_empty() => {
+            work.hits.add(0, Cause::Path, Operator::Redact);
+            Embedded::Becomes(HIDDEN.to_vec())
+        }
+        Err(_) => match whole_text(said, work) {
+            Some(masked) => Embedded::Becomes(masked),
+            None => Embedded::Stays,
+        },
+    }
+}
+
+/// Searches a part of a long string. Returns how much of it was taken, and whether a find hides
+/// what is left of the string.
+fn search(context: &mut Vec<u8>, part: &[u8], ended: bool, work: &mut Work<'_>) -> (usize, bool) {
+    let seen = context.len();
+    let (mut map, mut finds) = (Vec::new(), Vec::new());
+    text::unescape_mapped(part, context, &mut map);
+    let place = cut(work.rules, (context, seen), ended, work.scratch, &mut finds);
+    let end = match place {
+        Cut::At(end) => end,
+        Cut::Swallow => context.len(),
+    };
+    work.rules.count(&finds, work.hits);
+    for found in &mut finds {
+        (found.start, found.end) = (found.start - seen, found.end - seen);
+    }
+    let said = context.get(seen..).unwrap_or(&[]);
+    let kept = replace(work.rules, (part, said, &map), &finds, work.out);
+    if place == Cut::Swallow {
+        return (part.len(), true);
+    }
+    let used = raw_at(&map, end - seen);
+    work.out.extend_from_slice(part.get(kept..used).unwrap_or(&[]));
+    context.truncate(end);
+    context.drain(..end.saturating_sub(MASK_CONTEXT_BYTES));
+    (used, false)
+}

@@ -1,0 +1,304 @@
+//! Bodies of HTTP: JSON, lines of JSON, events, forms, text, masked as they pass.
+//!
+//! In: the content of one message in any split, decoded. Out: the same with masked values changed,
+//! and what was done. Never: a byte of a value that a rule hides or a detector finds, whatever the
+//! split; a body that is written anew: what is not masked stays as it was, byte for byte; bytes that
+//! cannot be understood while a mask applies.
+//!
+//! ```text
+//!   plan        when                                          what becomes of the body
+//!   ---------   -------------------------------------------   -------------------------------------
+//!   Pass        no mask applies                               not looked at
+//!   Scan        detectors apply                               values or text are searched
+//!   Paths       a path is masked, too                         values are found by path, the others
+//!                                                             searched
+//!   Opaque      a mask applies to what is no text             not delivered, unless allowed so
+//!
+//!   json     values by path and by what is in them            form    pairs of a form
+//!   text     text that is not known to be anything else       events  server-sent events
+//!   window   what of a text may leave before the rest came
+//! ```
+//!
+//! A failure after bytes have left is a cut: the caller ends the message in a way that nobody takes
+//! for its end.
+
+mod events;
+mod form;
+mod json;
+#[cfg(test)]
+mod tests;
+mod text;
+mod window;
+
+use std::rc::Rc;
+
+use super::detect::{Detectors, Found, Scratch};
+use super::hits::{Cause, Hits};
+use super::operator::{self, Operator};
+use crate::limits::MASK_REREAD_BYTES;
+use crate::wire::http::json::Wrong;
+use crate::wire::http::json::path::{Pattern, Patterns};
+
+/// What a body holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// One JSON text.
+    Json,
+    /// JSON texts, one behind the other.
+    JsonLines,
+    /// Server-sent events.
+    Events,
+    /// `application/x-www-form-urlencoded`.
+    Form,
+    /// Text, or bytes that do not say what they are.
+    Text,
+    /// No text, or text in another coding than UTF-8.
+    Opaque,
+}
+
+impl Shape {
+    /// By `Content-Type`. What does not say what it is is taken for text, and looked at.
+    pub fn of(content_type: Option<&[u8]>) -> Shape {
+        let Some(value) = content_type else { return Shape::Text };
+        let lower = value.to_ascii_lowercase();
+        let mut parts = lower.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+        let kind = parts.next().unwrap_or(&[]);
+        let is_utf8 = parts.all(|part| match part.strip_prefix(b"charset=") {
+            Some(charset) => {
+                matches!(charset.trim_ascii(), b"utf-8" | b"\"utf-8\"" | b"utf8" | b"us-ascii")
+            }
+            None => true,
+        });
+        if !is_utf8 {
+            return Shape::Opaque;
+        }
+        match kind {
+            b"application/json" | b"text/json" => Shape::Json,
+            b"application/x-ndjson" | b"application/jsonl" | b"application/x-jsonlines" => {
+                Shape::JsonLines
+            }
+            b"text/event-stream" => Shape::Events,
+            b"application/x-www-form-urlencoded" => Shape::Form,
+            b"" | b"application/javascript" | b"application/xml" | b"application/yaml" => {
+                Shape::Text
+            }
+            _ if kind.ends_with(b"+json") => Shape::Json,
+            _ if kind.ends_with(b"+xml") || kind.ends_with(b"+yaml") => Shape::Text,
+            _ if kind.starts_with(b"text/") => Shape::Text,
+            _ => Shape::Opaque,
+        }
+    }
+}
+
+/// What becomes of a body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plan {
+    /// Streamed, untouched.
+    Pass,
+    /// Searched.
+    Scan,
+    /// Values by path, the others searched.
+    Paths,
+    /// It cannot be masked.
+    Opaque,
+}
+
+/// Why a body cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unmaskable {
+    /// It is not the JSON that it says to be.
+    Json(Wrong),
+    /// It is not UTF-8.
+    Coding,
+    /// Something that must be whole to be masked is longer than the limits allow.
+    TooLong,
+    /// A form that is none.
+    Form,
+}
+
+impl From<Wrong> for Unmaskable {
+    fn from(wrong: Wrong) -> Unmaskable {
+        Unmaskable::Json(wrong)
+    }
+}
+
+impl Unmaskable {
+    /// A fixed word for metrics and records.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Unmaskable::Json(wrong) => wrong.label(),
+            Unmaskable::Coding => "mask-coding",
+            Unmaskable::TooLong => "mask-too-long",
+            Unmaskable::Form => "mask-form",
+        }
+    }
+}
+
+/// The masks that apply to the bodies of one session at one target.
+#[derive(Clone, Debug, Default)]
+pub struct Rules {
+    paths: Patterns,
+    operators: Vec<Operator>,
+    detectors: Rc<Detectors>,
+    /// Where texts stand that may be JSON themselves, and what is masked in these.
+    embedded: Patterns,
+    inner: Option<Rc<Rules>>,
+}
+
+impl Rules {
+    /// Values on these paths, and what the detectors find in all others.
+    pub fn new(paths: Vec<(Pattern, Operator)>, detectors: Rc<Detectors>) -> Rules {
+        let (patterns, operators) = paths.into_iter().unzip();
+        let (paths, embedded) = (Patterns::new(patterns), Patterns::default());
+        Rules { paths, operators, detectors, embedded, inner: None }
+    }
+
+    /// For MCP. Paths start in `structuredContent`, whose values servers repeat as JSON in
+    /// `content[].text`: there they are masked, too, and the text is escaped again.
+    pub fn mcp(paths: Vec<(Pattern, Operator)>, detectors: Rc<Detectors>) -> Rules {
+        let inner = Rules::new(paths.clone(), Rc::clone(&detectors));
+        let outer = |(pattern, operator): (Pattern, Operator)| {
+            (pattern.below("**.structuredContent"), operator)
+        };
+        let mut rules = Rules::new(paths.into_iter().map(outer).collect(), detectors);
+        let places =
+            ["**.content.*.text", "**.content.text", "**.contents.*.text", "**.resource.text"];
+        let texts = places.into_iter().filter_map(|place| Pattern::parse(place).ok());
+        rules.embedded = Patterns::new(texts.collect());
+        rules.inner = Some(Rc::new(inner));
+        rules
+    }
+
+    /// Nothing is masked.
+    pub fn is_empty(&self) -> bool {
+        self.paths.is_empty() && self.detectors.is_empty()
+    }
+
+    /// What becomes of a body of this shape.
+    pub fn plan(&self, shape: Shape) -> Plan {
+        match shape {
+            _ if self.is_empty() => Plan::Pass,
+            Shape::Opaque => Plan::Opaque,
+            _ if self.paths.is_empty() => Plan::Scan,
+            _ => Plan::Paths,
+        }
+    }
+
+    fn operator(&self, found: &Found) -> Operator {
+        self.detectors.operator(found.detector).unwrap_or(Operator::Redact)
+    }
+
+    fn count(&self, finds: &[Found], hits: &mut Hits) {
+        for found in finds {
+            hits.add(0, Cause::Detector(found.detector), self.operator(found));
+        }
+    }
+}
+
+/// Masks one body.
+#[derive(Debug)]
+pub struct Masker {
+    rules: Rc<Rules>,
+    kind: Kind,
+    scratch: Scratch,
+}
+
+#[derive(Debug)]
+enum Kind {
+    Json(json::Json),
+    Events(events::Events),
+    Form(form::Form),
+    Text(text::Text),
+}
+
+/// What the parts of a masker share while they work.
+struct Work<'w> {
+    rules: &'w Rules,
+    scratch: &'w mut Scratch,
+    out: &'w mut Vec<u8>,
+    hits: &'w mut Hits,
+}
+
+impl Masker {
+    /// For a body whose plan is `Scan` or `Paths`. `None` for an opaque one.
+    pub fn new(rules: Rc<Rules>, shape: Shape) -> Option<Masker> {
+        let kind = match shape {
+            Shape::Json => Kind::Json(json::Json::new(false)),
+            Shape::JsonLines => Kind::Json(json::Json::new(true)),
+            Shape::Events => Kind::Events(events::Events::default()),
+            Shape::Form => Kind::Form(form::Form::default()),
+            Shape::Text => Kind::Text(text::Text::default()),
+            Shape::Opaque => return None,
+        };
+        Some(Masker { rules, kind, scratch: Scratch::default() })
+    }
+
+    /// Takes in bytes of the body and appends what may leave.
+    ///
+    /// # Errors
+    /// Nothing more of the body may leave.
+    pub fn push(
+        &mut self,
+        bytes: &[u8],
+        out: &mut Vec<u8>,
+        hits: &mut Hits,
+    ) -> Result<(), Unmaskable> {
+        self.feed(bytes, false, out, hits)
+    }
+
+    /// The body has ended: appends the rest.
+    ///
+    /// # Errors
+    /// The rest must not leave: it is cut off, and so is the message.
+    pub fn finish(&mut self, out: &mut Vec<u8>, hits: &mut Hits) -> Result<(), Unmaskable> {
+        self.feed(&[], true, out, hits)
+    }
+
+    fn feed(
+        &mut self,
+        bytes: &[u8],
+        ends: bool,
+        out: &mut Vec<u8>,
+        hits: &mut Hits,
+    ) -> Result<(), Unmaskable> {
+        let mut work = Work { rules: &self.rules, scratch: &mut self.scratch, out, hits };
+        match &mut self.kind {
+            Kind::Json(json) => json.feed(bytes, ends, &mut work),
+            Kind::Events(events) => events.feed(bytes, ends, &mut work),
+            Kind::Form(form) => form.feed(bytes, ends, &mut work),
+            Kind::Text(text) => text.feed(bytes, ends, &mut work),
+        }
+    }
+}
+
+/// How long what is held must be before it is looked at again: a body in pieces of a byte must not
+/// have each of them pay for all that is held.
+fn again(held: usize) -> usize {
+    if held > MASK_REREAD_BYTES { held + held / 8 } else { 0 }
+}
+
+/// What takes the place of a text that is hidden whole, or of a part that was found.
+fn hidden(operator: Operator, said: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    operator::whole_text(operator, said, &mut out);
+    out
+}
+
+/// Masks a value that is there as a whole and is no JSON. `None`: nothing was found.
+fn whole_text(said: &[u8], work: &mut Work<'_>) -> Option<Vec<u8>> {
+    let rules = work.rules;
+    let finds = rules.detectors.find(said, work.scratch);
+    if finds.is_empty() {
+        return None;
+    }
+    rules.count(finds, work.hits);
+    let (mut out, mut kept) = (Vec::new(), 0);
+    for found in finds {
+        out.extend_from_slice(said.get(kept..found.start).unwrap_or(&[]));
+        let part = said.get(found.start..found.end).unwrap_or(&[]);
+        operator::found_text(rules.operator(found), found.detector, part, &mut out);
+        kept = found.end;
+    }
+    out.extend_from_slice(said.get(kept..).unwrap_or(&[]));
+    Some(out)
+}

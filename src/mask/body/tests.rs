@@ -1,0 +1,395 @@
+//! What is masked never leaves, in any split; what is not stays as it was.
+
+use proptest::prelude::*;
+use serde_json::Value;
+
+use super::*;
+use crate::limits::MASK_TOKEN_BYTES_MAX;
+use crate::mask::detect::Detector;
+
+fn rules(paths: &[(&str, Operator)], detectors: &[(Detector, Operator)]) -> Rc<Rules> {
+    let path = |(text, operator): &(&str, Operator)| (Pattern::parse(text).unwrap(), *operator);
+    let detectors = Rc::new(Detectors::new(detectors.iter().copied()));
+    Rc::new(Rules::new(paths.iter().map(path).collect(), detectors))
+}
+
+fn redact_all() -> Rc<Rules> {
+    rules(&[], &Detector::ALL.map(|detector| (detector, Operator::Redact)))
+}
+
+/// The whole result, or how far it came and why not farther.
+fn mask(
+    rules: &Rc<Rules>,
+    shape: Shape,
+    bytes: &[u8],
+    piece: usize,
+) -> (Vec<u8>, Option<Unmaskable>) {
+    let mut masker = Masker::new(Rc::clone(rules), shape).unwrap();
+    let (mut out, mut hits) = (Vec::new(), Hits::default());
+    for part in bytes.chunks(piece.max(1)) {
+        if let Err(wrong) = masker.push(part, &mut out, &mut hits) {
+            return (out, Some(wrong));
+        }
+    }
+    let result = masker.finish(&mut out, &mut hits);
+    (out, result.err())
+}
+
+fn check(rules: &Rc<Rules>, shape: Shape, body: &str, expect: &str) {
+    for piece in [usize::MAX, 1, 2, 3, 5, 17] {
+        let (out, wrong) = mask(rules, shape, body.as_bytes(), piece);
+        let out = String::from_utf8(out).unwrap();
+        assert_eq!((out.as_str(), wrong), (expect, None), "in pieces of {piece}");
+    }
+}
+
+#[test]
+fn shapes_and_plans() {
+    for (kind, shape) in [
+        ("application/json", Shape::Json),
+        ("Application/JSON; charset=UTF-8", Shape::Json),
+        ("application/problem+json", Shape::Json),
+        ("application/x-ndjson", Shape::JsonLines),
+        ("text/event-stream; charset=utf-8", Shape::Events),
+        ("application/x-www-form-urlencoded", Shape::Form),
+        ("text/html; charset=\"utf-8\"", Shape::Text),
+        ("image/svg+xml", Shape::Text),
+        ("", Shape::Text),
+        ("application/json; charset=utf-16", Shape::Opaque),
+        ("text/html; charset=iso-8859-1", Shape::Opaque),
+        ("image/png", Shape::Opaque),
+        ("application/octet-stream", Shape::Opaque),
+        ("application/grpc", Shape::Opaque),
+        ("multipart/form-data; boundary=x", Shape::Opaque),
+    ] {
+        assert_eq!(Shape::of(Some(kind.as_bytes())), shape, "{kind}");
+    }
+    assert_eq!(Shape::of(None), Shape::Text);
+    let none = rules(&[], &[]);
+    assert_eq!(none.plan(Shape::Opaque), Plan::Pass);
+    assert_eq!(redact_all().plan(Shape::Json), Plan::Scan);
+    assert_eq!(redact_all().plan(Shape::Opaque), Plan::Opaque);
+    assert_eq!(rules(&[("a", Operator::Mask)], &[]).plan(Shape::Json), Plan::Paths);
+    assert!(Masker::new(none, Shape::Opaque).is_none());
+}
+
+#[test]
+fn values_by_path() {
+    let rules = rules(
+        &[
+            ("customer.ssn", Operator::Partial),
+            ("customer.note", Operator::Redact),
+            ("items.*.price", Operator::Default),
+            ("secret", Operator::Nullify),
+            ("**.password", Operator::Mask),
+            ("tree", Operator::Redact),
+        ],
+        &[],
+    );
+    let one = |body: &str, expect: &str| check(&rules, Shape::Json, body, expect);
+    one(r#"{"customer": {"ssn":"123-45-6789"}}"#, r#"{"customer": {"ssn":"***-**-6789"}}"#);
+    one(r#"{"customer":{"s\u0073n":"123456789"}}"#, r#"{"customer":{"s\u0073n":"*****6789"}}"#);
+    one(r#"{"customer":{"note":"a\"b","x":"c"}}"#, r#"{"customer":{"note":"***","x":"c"}}"#);
+    one(r#"{"items":[{"price":12.5},{"price":-1e3}]}"#, r#"{"items":[{"price":0},{"price":0}]}"#);
+    one(r#"{"secret":[1,"x",true,null]}"#, r#"{"secret":[null,null,null,null]}"#);
+    one(r#" [ {"a":[{"password":"p\u00e9w"}]} ] "#, r#" [ {"a":[{"password":"***"}]} ] "#);
+    one(
+        r#"{"tree":{"a":{"b":["x",1,true]},"c":null}}"#,
+        r#"{"tree":{"a":{"b":["***",0,false]},"c":null}}"#,
+    );
+    // Of names that are there twice every one.
+    one(r#"{"secret":1,"secret":"two"}"#, r#"{"secret":null,"secret":null}"#);
+    one(r#"{"Secret":1,"x":{"secret":2}}"#, r#"{"Secret":1,"x":{"secret":2}}"#);
+    one("", "");
+    one("  \n", "  \n");
+    check(
+        &rules,
+        Shape::JsonLines,
+        "{\"secret\":1}\n{\"secret\":\"x\"}\n\n",
+        "{\"secret\":null}\n{\"secret\":null}\n\n",
+    );
+}
+
+#[test]
+fn values_by_what_is_in_them() {
+    let rules = redact_all();
+    let one = |body: &str, expect: &str| check(&rules, Shape::Json, body, expect);
+    one(r#"{"a":"write to bob@example.com!"}"#, r#"{"a":"write to [EMAIL]!"}"#);
+    one(r#"{"a":"bob\u0040example.com \"x\""}"#, r#"{"a":"[EMAIL] \"x\""}"#);
+    one(r#"{"a":"\u00fc\\bob@example.com\n"}"#, r#"{"a":"\u00fc\\[EMAIL]\n"}"#);
+    one(r#"{"bob@example.com":[4111111111111111, 5]}"#, r#"{"[EMAIL]":[0, 5]}"#);
+    one(r#"["4111 1111 1111 1111","\/"]"#, r#"["[CREDIT_CARD]","\/"]"#);
+    let null = super::tests::rules(&[], &[(Detector::Email, Operator::Nullify)]);
+    check(
+        &null,
+        Shape::Json,
+        r#"{"a@example.com":"b@example.com","c":"d"}"#,
+        r#"{"***":null,"c":"d"}"#,
+    );
+}
+
+#[test]
+fn what_is_no_json_does_not_leave() {
+    let rules = rules(&[("a", Operator::Redact)], &[]);
+    for body in [
+        r#"{"a":"secret""#,
+        r#"{"a":"secret"#,
+        r#"{"a":"secret\x"}"#,
+        "{\"a\":\"sec\u{1}ret\"}",
+        r#"{'a':'secret'}"#,
+        r#"{"x":1} {"a":"secret"}"#,
+        "\u{feff}{\"a\":\"secret\"}",
+    ] {
+        for piece in [usize::MAX, 1, 4] {
+            let (out, wrong) = mask(&rules, Shape::Json, body.as_bytes(), piece);
+            assert!(matches!(wrong, Some(Unmaskable::Json(_))), "{body}");
+            assert!(!String::from_utf8_lossy(&out).contains("secret"), "{body}");
+        }
+    }
+    let (_, wrong) = mask(&rules, Shape::Json, b"{\"a\":\"\xff\"}", 3);
+    assert_eq!(wrong, Some(Unmaskable::Json(Wrong::Utf8)));
+}
+
+#[test]
+fn a_wrong_type_evades_nothing() {
+    let by_path = rules(&[("ssn", Operator::Redact)], &[(Detector::Email, Operator::Redact)]);
+    check(&by_path, Shape::Text, "\n {\"ssn\":\"1\"}", "\n {\"ssn\":\"***\"}");
+    let (out, wrong) = mask(&by_path, Shape::Text, br#"{"ssn":"1",,"#, 1);
+    assert!(wrong.is_some() && !out.ends_with(b"1"));
+    let scan = redact_all();
+    check(&scan, Shape::Text, r#"{"a":"bob\u0040example.com"}"#, r#"{"a":"[EMAIL]"}"#);
+    // A log is no JSON, and goes on.
+    check(
+        &scan,
+        Shape::Text,
+        "[2026-07-01] bob@example.com\n\"x\" alice@example.com",
+        "[2026-07-01] [EMAIL]\n\"x\" [EMAIL]",
+    );
+    for bytes in [&b"b\0o\0b\0"[..], b"\xff\xfeb", b"bob \xe9"] {
+        assert_eq!(mask(&scan, Shape::Text, bytes, 1).1, Some(Unmaskable::Coding));
+    }
+}
+
+#[test]
+fn events_keep_their_lines() {
+    let rules = rules(&[("ssn", Operator::Redact)], &[(Detector::Email, Operator::Redact)]);
+    let one = |body: &str, expect: &str| check(&rules, Shape::Events, body, expect);
+    one(
+        "event: message\nid: 1\ndata: {\"ssn\":\"1\",\ndata:  \"b\": 2}\n\n: hi\n\n",
+        "event: message\nid: 1\ndata: {\"ssn\":\"***\",\ndata:  \"b\": 2}\n\n: hi\n\n",
+    );
+    one("data:a bob@example.com\r\n\r\n", "data:a [EMAIL]\r\n\r\n");
+    one("data: x\n\ndata: y@example.com\n\n", "data: x\n\ndata: [EMAIL]\n\n");
+    one(": bob@example.com\ndata\ndata: x\n\n", ": [EMAIL]\ndata\ndata: x\n\n");
+    one("data: {\"a\":1}\n\ndata: rest@example.com", "data: {\"a\":1}\n\ndata: [EMAIL]");
+    let (out, wrong) = mask(&rules, Shape::Events, b"data: {\"ssn\":\"1\"\n\n", 1);
+    assert!(matches!(wrong, Some(Unmaskable::Json(_))));
+    assert_eq!(out, b"");
+}
+
+#[test]
+fn forms() {
+    let rules = rules(&[("ssn", Operator::Partial)], &[(Detector::Email, Operator::Redact)]);
+    let one = |body: &str, expect: &str| check(&rules, Shape::Form, body, expect);
+    one("a=1&ssn=123456789&b=x+y%26", "a=1&ssn=*****6789&b=x+y%26");
+    one("s%73n=123456789", "s%73n=*****6789");
+    one("mail=bob%40example.com&c", "mail=%5BEMAIL%5D&c");
+    one("", "");
+    assert_eq!(mask(&rules, Shape::Form, b"a=%4", 1).1, Some(Unmaskable::Form));
+}
+
+/// Servers of MCP repeat their structured content as text.
+#[test]
+fn json_within_json() {
+    let path = |text: &str| (Pattern::parse(text).unwrap(), Operator::Redact);
+    let detectors = Rc::new(Detectors::new([(Detector::Email, Operator::Redact)]));
+    let rules = Rc::new(Rules::mcp(vec![path("customer.ssn")], detectors));
+    let text = |inner: &str| {
+        let mut out = Vec::new();
+        crate::wire::http::json::text::escape(inner.as_bytes(), &mut out);
+        let text = String::from_utf8(out).unwrap();
+        format!(
+            r#"{{"result":{{"content":[{{"type":"text","text":"{text}"}}],"structuredContent":{inner}}}}}"#
+        )
+    };
+    let one = |inner: &str, expect: &str| check(&rules, Shape::Json, &text(inner), &text(expect));
+    one(
+        r#"{"customer": {"ssn": "123", "mail": "bob@example.com \"x\""}}"#,
+        r#"{"customer": {"ssn": "***", "mail": "[EMAIL] \"x\""}}"#,
+    );
+    one(r#"{"other":{"ssn":"1"}}"#, r#"{"other":{"ssn":"1"}}"#);
+    let plain = r#"{"result":{"content":[{"type":"text","text":"to bob@example.com"}]}}"#;
+    check(&rules, Shape::Json, plain, &plain.replace("bob@example.com", "[EMAIL]"));
+    let damaged = r#"{"result":{"content":[{"text":"{\"customer\":{\"ssn\":\"12"}]}}"#;
+    check(&rules, Shape::Json, damaged, r#"{"result":{"content":[{"text":"***"}]}}"#);
+    // Too long to be held: hidden.
+    let long = format!("{{\\\"customer\\\":\\\"{}\\\"}}", "x".repeat(2 << 20));
+    let long = format!(r#"{{"result":{{"content":[{{"text":"{long}"}}]}}}}"#);
+    let (out, wrong) = mask(&rules, Shape::Json, long.as_bytes(), 100_000);
+    assert_eq!(wrong, None);
+    assert_eq!(out, br#"{"result":{"content":[{"text":"***"}]}}"#);
+}
+
+const CARD: &str = "4111 1111 1111 1111";
+const EMAIL: &str = "jane.doe+tag@mail.example.com";
+const JWT: &str = "eyJhbGciOiJIUzI1NiIsInR5cCI6IkpXVCJ9.eyJzdWIiOiIxMjM0NTY3ODkwIn0.dBjftJeZ4CVPmB92K27uhbUJU1p1r_wW1gFWFOEjXk";
+const TOKEN: &str = "ghp_0123456789abcdefghijABCDEFGHIJ012345";
+const URL: &str = "postgres://app:hunter22@db.internal/orders";
+const SECRETS: [(&str, &str); 5] = [
+    (CARD, CARD),
+    (EMAIL, "jane.doe+tag"),
+    (JWT, "dBjftJeZ"),
+    (TOKEN, "ABCDEFGHIJ"),
+    (URL, "hunter22"),
+];
+
+fn pem() -> String {
+    let line = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7SECRETKEYLINE\n";
+    format!("-----BEGIN PRIVATE KEY-----\n{}-----END PRIVATE KEY-----\n", line.repeat(26))
+}
+
+/// Text with secrets in it, and parts of these that must not be seen.
+fn planted() -> impl Strategy<Value = (String, Vec<String>)> {
+    let piece = prop_oneof![
+        6 => "[a-z \u{e9}\u{1f600}.,\n\\\\\"/]{0,80}".prop_map(|text| (text, None)),
+        1 => (1usize..30_000).prop_map(|length| ("longword".repeat(length / 8 + 1), None)),
+        3 => prop::sample::select(SECRETS.to_vec())
+            .prop_map(|(text, part)| (text.to_owned(), Some(part.to_owned()))),
+        1 => Just(()).prop_map(|()| (pem(), Some("SECRETKEYLINE".to_owned()))),
+    ];
+    prop::collection::vec(piece, 1..12).prop_map(|pieces| {
+        // A letter before a secret makes it part of a word.
+        let text: Vec<String> = pieces.iter().map(|(text, _)| format!("{text} ; ")).collect();
+        (text.concat(), pieces.into_iter().filter_map(|(_, part)| part).collect())
+    })
+}
+
+fn pieces() -> impl Strategy<Value = usize> {
+    prop_oneof![1usize..8, 8usize..2_000, 2_000usize..100_000]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    #[test]
+    fn no_secret_leaves_a_text((text, parts) in planted(), piece in pieces()) {
+        let (out, wrong) = mask(&redact_all(), Shape::Text, text.as_bytes(), piece);
+        prop_assert_eq!(wrong, None);
+        let out = String::from_utf8(out).unwrap();
+        for part in parts {
+            prop_assert!(!out.contains(&part), "{part} in {out}");
+        }
+        prop_assert_eq!(out.matches("longword").count(), text.matches("longword").count());
+    }
+
+    #[test]
+    fn no_secret_leaves_a_string((said, parts) in planted(), piece in pieces(), long in any::<bool>()) {
+        let said = if long { format!("{}{said}", "word ".repeat(20_000)) } else { said };
+        let body = serde_json::json!({"a": [said], "b": "bob@example.com", "c": 5}).to_string();
+        let (out, wrong) = mask(&redact_all(), Shape::Json, body.as_bytes(), piece);
+        prop_assert_eq!(wrong, None);
+        let value: Value = serde_json::from_slice(&out).unwrap();
+        let text = value["a"][0].as_str().unwrap();
+        for part in parts {
+            prop_assert!(!text.contains(&part), "{part} in {text}");
+        }
+        prop_assert_eq!(text.matches("word").count(), said.matches("word").count());
+        prop_assert_eq!(&value["b"], "[EMAIL]");
+        prop_assert_eq!(&value["c"], 5);
+    }
+
+    #[test]
+    fn no_masked_path_leaves(
+        values in prop::collection::vec("[a-z\"\\\\\u{e9}\n]{0,20}", 1..6),
+        piece in pieces(),
+        operator in prop::sample::select(vec![
+            Operator::Mask, Operator::Redact, Operator::Default, Operator::Nullify,
+        ]),
+    ) {
+        let marked: Vec<String> = values.iter().map(|value| format!("SECRET{value}")).collect();
+        let body = serde_json::json!({
+            "open": values, "hidden": {"list": marked, "n": 17_171_717, "b": true},
+        });
+        let rules = rules(&[("hidden", operator)], &[]);
+        for text in [body.to_string(), serde_json::to_string_pretty(&body).unwrap()] {
+            let (out, wrong) = mask(&rules, Shape::Json, text.as_bytes(), piece);
+            prop_assert_eq!(wrong, None);
+            let value: Value = serde_json::from_slice(&out).unwrap();
+            prop_assert_eq!(&value["open"], &body["open"]);
+            let text = String::from_utf8(out).unwrap();
+            for secret in ["SECRET", "17171717", "true"] {
+                prop_assert!(!text.contains(secret), "{text}");
+            }
+            prop_assert_eq!(value["hidden"]["list"].as_array().unwrap().len(), values.len());
+        }
+    }
+
+    /// What no mask applies to is the same, byte for byte.
+    #[test]
+    fn clean_bodies_stay(text in "[a-z \n\\\\\"\u{e9}/{}\\[\\]:,0-9]{0,200}", piece in 1usize..20) {
+        let rules = redact_all();
+        let body = format!("{{ \"a\\/\" : {} , \"b\":[1e5,-0.0]}}", serde_json::to_string(&text).unwrap());
+        let numbers = text.bytes().filter(u8::is_ascii_digit).count();
+        prop_assume!(numbers < 9);
+        let (out, wrong) = mask(&rules, Shape::Json, body.as_bytes(), piece);
+        prop_assert_eq!((String::from_utf8(out).unwrap(), wrong), (body, None));
+        let (out, wrong) = mask(&rules, Shape::Text, text.as_bytes(), piece);
+        prop_assert_eq!((String::from_utf8(out).unwrap(), wrong), (text.clone(), None));
+        let event = format!("data: {}\n\n", text.replace('\n', "\ndata: "));
+        let (out, wrong) = mask(&rules, Shape::Events, event.as_bytes(), piece);
+        prop_assert_eq!((String::from_utf8(out).unwrap(), wrong), (event, None));
+    }
+}
+
+#[test]
+fn a_long_string_on_a_masked_path() {
+    let rules = rules(&[("a", Operator::Partial)], &[]);
+    let long = "SECRET".repeat(MASK_TOKEN_BYTES_MAX);
+    let body = format!(r#"{{"b":"{long}","a":"{long}","c":1}}"#);
+    let (out, wrong) = mask(&rules, Shape::Json, body.as_bytes(), 40_000);
+    assert_eq!(wrong, None);
+    assert_eq!(out, format!(r#"{{"b":"{long}","a":"***","c":1}}"#).as_bytes());
+}
+
+/// A key without an end takes what follows with it.
+#[test]
+fn a_find_without_an_end() {
+    let long = format!("-----BEGIN PRIVATE KEY-----\n{}", "SECRETKEYLINE".repeat(20_000));
+    let (out, wrong) = mask(&redact_all(), Shape::Text, long.as_bytes(), 1_000);
+    assert_eq!((out.as_slice(), wrong), (&b"[PRIVATE_KEY]"[..], None));
+    let body = serde_json::json!({"a": long, "b": 2}).to_string();
+    let (out, wrong) = mask(&redact_all(), Shape::Json, body.as_bytes(), 1_000);
+    assert_eq!((out.as_slice(), wrong), (&br#"{"a":"[PRIVATE_KEY]","b":2}"#[..], None));
+}
+
+/// A peer that sends byte by byte does not make weir read all that is held for each of them.
+#[test]
+fn many_small_pieces() {
+    let said = format!("bob@example.com {}", "word".repeat(30_000));
+    let (out, _) = mask(&redact_all(), Shape::Text, said.as_bytes(), 1);
+    assert!(out.starts_with(b"[EMAIL] wordword") && out.len() == said.len() - 8);
+    let body = serde_json::json!([said]).to_string();
+    let (out, _) = mask(&redact_all(), Shape::Json, body.as_bytes(), 1);
+    assert!(out.starts_with(b"[\"[EMAIL] wordword") && out.len() == body.len() - 8);
+}
+
+/// Text leaves line by line, so that a log can be followed.
+#[test]
+fn lines_are_not_held_back() {
+    let mut masker = Masker::new(redact_all(), Shape::Text).unwrap();
+    let (mut out, mut hits) = (Vec::new(), Hits::default());
+    masker.push(b"started by bob@example.com\nnext li", &mut out, &mut hits).unwrap();
+    assert_eq!(out, b"started by [EMAIL]\n");
+    assert_eq!(hits.total(), 1);
+}
+
+#[test]
+fn tokens_that_are_no_strings_have_a_bound() {
+    let rules = redact_all();
+    let number = format!("[{}]", "1".repeat(2 * MASK_TOKEN_BYTES_MAX));
+    assert_eq!(mask(&rules, Shape::Json, number.as_bytes(), 9_999).1, Some(Unmaskable::TooLong));
+    let key = format!("{{\"{}", "k".repeat(MASK_TOKEN_BYTES_MAX + 2));
+    assert!(mask(&rules, Shape::Json, key.as_bytes(), 9_999).1.is_some());
+    let pair = format!("a={}", "x".repeat(MASK_TOKEN_BYTES_MAX));
+    assert_eq!(mask(&rules, Shape::Form, pair.as_bytes(), 9_999).1, Some(Unmaskable::TooLong));
+}
