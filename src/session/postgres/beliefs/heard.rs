@@ -279,49 +279,51 @@ impl Beliefs {
                 Some(Expect::Refused { error, .. }) => FailedMessage::Refused(error),
                 _ => FailedMessage::Nothing,
             },
-            Some(Expect::Execute(..)) => {
-                self.execution_failed(sqlstate);
-                FailedMessage::Execute
-            }
+            Some(Expect::Execute(..)) => FailedMessage::Execute,
             Some(_) => FailedMessage::Other,
         };
         // The stand-in of a refused Query is followed by its own ReadyForQuery.
         let alone = matches!(self.due.front(), Some(Expect::Ready(_)));
         let skips = match what {
             FailedMessage::Refused(_) => !alone,
-            FailedMessage::Execute | FailedMessage::Other => true,
-            FailedMessage::Simple | FailedMessage::Nothing => false,
+            FailedMessage::Other => true,
+            FailedMessage::Execute | FailedMessage::Simple | FailedMessage::Nothing => false,
         };
-        let skipped = if skips {
-            self.skipping = true;
-            self.skip()
-        } else {
-            Vec::new()
+        let skipped = match what {
+            FailedMessage::Execute => self.execution_failed(sqlstate),
+            _ if skips => self.skip(),
+            _ => Vec::new(),
         };
         Failed { what, copied, skipped }
     }
 
-    /// An Execute failed; what it would have changed of names has not happened.
-    fn execution_failed(&mut self, sqlstate: &[u8]) {
-        let Some(Expect::Execute(_, portal, _, Some(change))) = self.due.pop_front() else {
-            return;
+    /// An Execute failed. What it would have changed of names is taken back last, behind the changes
+    /// of what is skipped, which were made on top of it.
+    fn execution_failed(&mut self, sqlstate: &[u8]) -> Vec<Issued> {
+        let Some(Expect::Execute(_, portal, _, change)) = self.due.front() else {
+            return Vec::new();
         };
-        let change = *change;
-        self.statements.undo(change.statement.into_iter().collect());
-        self.portals.undo(change.portal.into_iter().collect());
+        let (portal, ended) = (Rc::clone(portal), change.as_ref().map(|change| change.portals));
+        let mut skipped = self.skip();
+        if !skipped.is_empty() {
+            // The first is the one that failed, which has a row of its own.
+            skipped.remove(0);
+        }
         let statement = portal.statement.as_ref().and_then(|it| it.classified.statements.first());
-        if let Some(statement) = statement {
+        if let (Some(statement), Some(ended)) = (statement, ended) {
             if let Effect::EndTransaction = statement.effect {
                 // Whatever failed at the end of a transaction has aborted it.
-                self.portals.end(change.portals);
+                self.portals.end(ended);
             }
             self.statement_failed(&statement.effect, sqlstate, self.oldest_epoch() + 1);
         }
+        skipped
     }
 
     /// The target skips everything up to the next Sync: so do the expectations. Returns the
     /// commands among them.
     pub fn skip(&mut self) -> Vec<Issued> {
+        self.skipping = true;
         let (mut statements, mut portals) = (Vec::new(), Vec::new());
         let (mut leftovers, mut skipped) = (Vec::new(), Vec::new());
         // What the client sends before its Sync is skipped too; it is here when that is answered.

@@ -61,8 +61,9 @@ pub trait Meaning {
 pub struct Names<T> {
     slots: Slots<Slot<T>>,
     removed: Vec<Box<[u8]>>,
-    /// Changes that were taken back after a later pipeline had built on them.
-    undone: Vec<(Box<[u8]>, Epoch)>,
+    /// Changes that were taken back after a later pipeline had built on them, and the newest of
+    /// those that had.
+    undone: Vec<(Box<[u8]>, Epoch, Epoch)>,
     settled: Option<Epoch>,
     clock: Tick,
     /// Meanings of before that outlive nothing are gone; all meanings of before are.
@@ -200,18 +201,20 @@ impl<T: Meaning> Names<T> {
     /// Takes changes back that the target skipped, given in the order they were made.
     pub fn undo(&mut self, undos: Vec<Undo<T>>) {
         for undo in undos.into_iter().rev() {
-            let current = self.slots.get(&undo.name).filter(|slot| slot.epoch == undo.epoch);
-            let Some(listed) = current.map(|slot| slot.listed) else {
+            let Some(current) = self.slots.get(&undo.name) else { continue };
+            let listed = current.listed;
+            if current.epoch != undo.epoch {
                 // A later pipeline changed it again, on top of a change that never was.
-                self.undone.push((undo.name, undo.epoch));
+                self.undone.push((undo.name, undo.epoch, current.epoch));
                 continue;
-            };
+            }
             let Some(mut slot) = undo.previous else {
                 self.slots.remove(&undo.name);
                 continue;
             };
             let mut undone = self.undone.iter();
-            let never_was = undone.any(|(name, epoch)| *name == undo.name && *epoch == slot.epoch);
+            let never_was =
+                undone.any(|(name, epoch, _)| *name == undo.name && *epoch == slot.epoch);
             if never_was || !self.lives(&slot) {
                 slot.value = None;
             }
@@ -231,8 +234,8 @@ impl<T: Meaning> Names<T> {
     pub fn settle(&mut self, epoch: Epoch) {
         self.settled = Some(epoch);
         if !self.undone.is_empty() {
-            // The pipeline right behind may still take its own change back.
-            self.undone.retain(|(_, undone)| epoch <= undone + 1);
+            // Those that had built on it may still take their own change back.
+            self.undone.retain(|(_, _, until)| *until > epoch);
         }
         if self.removed.is_empty() {
             return;
@@ -348,6 +351,19 @@ mod tests {
         names.undo(vec![second]);
         names.settle(2);
         assert_eq!(names.get(b"", 3), Lookup::Absent);
+    }
+
+    #[test]
+    fn a_change_that_never_was_is_remembered_while_anything_builds_on_it() {
+        let mut names = Names::default();
+        let first = names.set(b"", 'a', 0);
+        let later = names.set(b"", 'b', 3);
+        names.undo(vec![first]);
+        (0..3).for_each(|epoch| names.settle(epoch));
+        names.undo(vec![later]);
+        names.settle(3);
+        assert_eq!(names.get(b"", 4), Lookup::Absent);
+        assert!(names.undone.is_empty());
     }
 
     #[test]

@@ -245,7 +245,12 @@ impl Server {
             }
             Effect::Execute(name) => {
                 let inner = self.statements.get(known(name)).ok_or("26000")?.clone();
-                if inner.statement.effect == Effect::None { Ok("SELECT 1") } else { Err("0A000") }
+                match inner.statement.effect {
+                    Effect::None => Ok("SELECT 1"),
+                    // Nothing that a driver does, and no rule of ours either.
+                    Effect::Execute(_) | Effect::EndTransaction => Err("0A000"),
+                    _ => self.run(&inner, at),
+                }
             }
             Effect::Deallocate(Some(name)) => {
                 self.statements.remove(known(name)).ok_or("26000")?;
