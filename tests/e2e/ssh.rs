@@ -213,7 +213,7 @@ fn a_command_runs_and_is_recorded_with_its_answer() {
     assert_eq!(text(&command, "decision"), "allow");
     assert_eq!(text(&command, "rule"), "all");
     assert_eq!(text(&response, "tag"), "exit 7");
-    assert_eq!(number(&response, "bytes"), 8);
+    assert_eq!(number(&response, "total_bytes"), 8);
     let chunks = lake.rows("stream_chunks");
     assert!(chunks.iter().all(|chunk| text(chunk, "encoding") == "pty-events"));
     assert!(!chunks.is_empty());

@@ -104,10 +104,15 @@ fn tail(blob: &[u8]) -> Result<Tail<'_>, Broken> {
         fields.string()?;
     }
     // Serial, type, key id, principals, after, before, critical options, extensions, reserved.
-    (fields.u64()?, fields.u32()?);
-    (fields.string()?, fields.string()?);
-    (fields.u64()?, fields.u64()?);
-    (fields.string()?, fields.string()?, fields.string()?);
+    fields.u64()?;
+    fields.u32()?;
+    fields.string()?;
+    fields.string()?;
+    fields.u64()?;
+    fields.u64()?;
+    fields.string()?;
+    fields.string()?;
+    fields.string()?;
     let authority = fields.string()?;
     let signed = blob.get(..blob.len() - fields.rest().len()).ok_or(Broken::Fields)?;
     let signature = fields.string()?;

@@ -178,7 +178,8 @@ impl<'b> KexInit<'b> {
             compressions: Pair { client: list()?, server: list()? },
             guess_follows: {
                 // Languages are of no use to weir.
-                (list()?, list()?);
+                list()?;
+                list()?;
                 fields.bool()?
             },
         };

@@ -299,12 +299,14 @@ impl<'b> ChannelAsk<'b> {
         let ask = match name {
             b"pty-req" => {
                 let (term, columns, rows) = (fields.string()?, fields.u32()?, fields.u32()?);
-                (fields.u32()?, fields.u32()?);
+                fields.u32()?;
+                fields.u32()?;
                 ChannelAsk::Pty(Pty { term, columns, rows, modes: fields.string()? })
             }
             b"window-change" => {
                 let (columns, rows) = (fields.u32()?, fields.u32()?);
-                (fields.u32()?, fields.u32()?);
+                fields.u32()?;
+                fields.u32()?;
                 ChannelAsk::WindowChange(columns, rows)
             }
             b"env" => ChannelAsk::Env(fields.string()?, fields.string()?),
@@ -315,7 +317,9 @@ impl<'b> ChannelAsk<'b> {
             b"exit-status" => ChannelAsk::ExitStatus(fields.u32()?),
             b"exit-signal" => {
                 let signal = fields.string()?;
-                (fields.bool()?, fields.string()?, fields.string()?);
+                fields.bool()?;
+                fields.string()?;
+                fields.string()?;
                 ChannelAsk::ExitSignal(signal)
             }
             b"auth-agent-req@openssh.com" => ChannelAsk::Agent,
@@ -363,12 +367,14 @@ impl<'b> Open<'b> {
         let found = match self.kind {
             b"direct-tcpip" => {
                 let (host, port) = (fields.string()?, fields.u32()?);
-                (fields.string()?, fields.u32()?);
+                fields.string()?;
+                fields.u32()?;
                 Destination::Tcp(host, port)
             }
             b"direct-streamlocal@openssh.com" => {
                 let path = fields.string()?;
-                (fields.string()?, fields.u32()?);
+                fields.string()?;
+                fields.u32()?;
                 Destination::Unix(path)
             }
             _ => return Ok(None),

@@ -287,7 +287,9 @@ impl<'b> Answer<'b> {
                 Answer::Banner(text)
             }
             number::USERAUTH_INFO_REQUEST => {
-                (fields.string()?, fields.string()?, fields.string()?);
+                fields.string()?;
+                fields.string()?;
+                fields.string()?;
                 let count = fields.u32()?;
                 if count > QUESTIONS_MAX {
                     return Err(Broken::Fields);
