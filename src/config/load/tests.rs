@@ -5,6 +5,7 @@ use crate::config::settings::{
     Capture, Durability, Effect, Host, KeepAlive, SessionAttrs, TargetTls, TlsNegotiation,
     TokenLogin, UnprovenMax,
 };
+use crate::decide::{Commands, FactKind};
 use crate::identify::jwk::Algorithm;
 use crate::identify::scram::Verifier;
 use crate::mask::Operator;
@@ -187,24 +188,55 @@ fn defaults_are_filled_in() {
     assert!(!secret.contains("pencil"), "{secret}");
 }
 
+/// What could stand in `commands` instead of a word that is no class.
+fn classes(word: &str) -> String {
+    let known = Commands::default().add(word).expect_err(word);
+    crate::config::report::one_of(&known.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+#[test]
+fn conditions_of_every_protocol() {
+    let text = format!(
+        "{SHORT}\n[[rule]]\nname = \"sre look\"\nthen = \"allow\"\nwhen = {{ commands = [\"read\", \
+         \"ssh:exec\"], text = [\"systemctl status *\"], settings = [\"search_path\"] }}\n"
+    );
+    let (settings, _) = read(&text).unwrap_or_else(|errors| panic!("{errors}"));
+    let rule = settings.rules.last().expect("the rule");
+    assert_eq!(rule.commands.words(), ["read", "ssh:exec"]);
+    let facts = [
+        (FactKind::Text, vec!["systemctl status *".to_owned()]),
+        (FactKind::Setting, vec!["search_path".to_owned()]),
+    ];
+    assert_eq!(rule.facts, facts);
+}
+
 #[test]
 fn unknown_words_are_refused_with_a_suggestion() {
     check(
         "[jurnal]\n",
         "unknown key `jurnal` in the file | `data_dir`, `node`, `shards`, \
-        `listen`, `admin`, `journal`, `target`, `identity`, `rule` or `mask` | did you mean `journal`?",
+        `listen`, `admin`, `journal`, `target`, `identity`, `rule` or `mask` \
+        | did you mean `journal`?",
     );
     check(
         "[[rule]]\nname = \"r\"\nwhen = { comands = [\"read\"] }\nthen = \"allow\"\n",
         "unknown key `comands` in `when` of [[rule]] | `users`, `groups`, `targets`, `roles`, \
-        `sources`, `commands`, `touches` or `hours_utc` | did you mean `commands`?",
+        `sources`, `commands`, `touches`, `methods`, `paths`, `tools`, `text`, `verbs`, \
+        `resources`, `namespaces`, `settings`, `functions` or `hours_utc` | did you mean `commands`?",
     );
     check(
         "[[rule]]\nname = \"r\"\nwhen = { commands = [\"unbounded_write\"] }\nthen = \"deny\"\n",
-        "`commands` names `unbounded_write` | `read`, `write`, `unbounded-write`, `ddl`, `grant`, \
-        `copy-program`, `copy-file`, `transaction`, `session`, `set-role`, `call`, \
-        `function-call`, `maintenance`, `replication` or `unknown` | did you mean \
-        `unbounded-write`?",
+        &format!(
+            "`commands` names `unbounded_write` | {} | did you mean `unbounded-write`?",
+            classes("unbounded_write")
+        ),
+    );
+    check(
+        "[[rule]]\nname = \"r\"\nwhen = { commands = [\"ssh:exce\"] }\nthen = \"deny\"\n",
+        &format!(
+            "`commands` names `ssh:exce` | {} | did you mean `ssh:exec`?",
+            classes("ssh:exce")
+        ),
     );
     let detectors = crate::config::report::one_of(&crate::mask::detect::NAMES);
     check(
