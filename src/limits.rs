@@ -160,6 +160,22 @@ pub const HTTP_EXTENSIONS_BYTES_MAX: usize = 16 << 10;
 pub const HTTP_TRAILERS_MAX: usize = 16;
 /// Trailers of one body, together.
 pub const HTTP_TRAILER_BYTES_MAX: usize = 8 << 10;
+/// A head has this long from its first byte, and a new connection until one.
+pub const HTTP_HEAD_US: u64 = 10_000_000;
+/// A client may be silent for this long between two requests.
+pub const HTTP_IDLE_US: u64 = 60_000_000;
+/// Between two pieces of content.
+pub const HTTP_PIECE_US: u64 = 60_000_000;
+/// From the end of a request to the first byte of its answer.
+pub const HTTP_FIRST_BYTE_US: u64 = 60_000_000;
+/// Content that is held whole, because a person or a rule has to see it.
+pub const HTTP_HELD_BYTES_MAX: usize = 1 << 20;
+/// Content of a request that was answered already, read and dropped so that the connection lives.
+pub const HTTP_DROPPED_BYTES_MAX: usize = 64 << 10;
+/// Identities and targets of one connection, of which each is a session in the record.
+pub const HTTP_TENURES_MAX: usize = 16;
+/// A WebSocket may be silent for this long.
+pub const WEBSOCKET_IDLE_US: u64 = 600_000_000;
 /// An event of a stream of server-sent events.
 pub const SSE_EVENT_BYTES_MAX: usize = 1 << 20;
 /// A message of a WebSocket that is held whole.
@@ -168,6 +184,16 @@ pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// Parameters of one request: Go reads none of more (net/url, `defaultMaxParams`).
 pub const KUBERNETES_PARAMETERS_MAX: usize = 10_000;
+/// Subprotocols that one client may offer.
+pub const KUBERNETES_SUBPROTOCOLS_MAX: usize = 16;
+/// Bytes of a SPDY control frame; data frames are streamed.
+pub const SPDY_CONTROL_BYTES_MAX: u32 = 64 << 10;
+/// Bytes that the headers of one SPDY frame may inflate to.
+pub const SPDY_HEADERS_BYTES_MAX: usize = 64 << 10;
+/// Headers of one SPDY frame; Kubernetes sends three.
+pub const SPDY_HEADERS_MAX: u32 = 64;
+/// Bytes of one event of a watch in protobuf: twice the largest object (etcd takes 1.5 MiB).
+pub const KUBERNETES_EVENT_BYTES_MAX: u32 = 3 << 20;
 
 const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize + 65_536 < ENTRY_BYTES_MAX);
 const _: () = assert!((ENTRY_BYTES_MAX as u64) + (1 << 20) < SEGMENT_BYTES_DEFAULT);
@@ -175,6 +201,47 @@ const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize <= STATEMENT_TEXT_BYTES_MA
 const _: () = assert!(TOKEN_BYTES_MAX < AUTH_MESSAGE_BYTES_MAX as usize);
 const _: () = assert!(KEYS_WAIT_US < LOGIN_TIMEOUT_US);
 const _: () = assert!(PARSED_TEXT_BYTES_MAX <= COMMAND_HELD_BYTES_MAX as usize);
+
+// SSH.
+
+/// A list of names in a KEXINIT.
+pub const SSH_NAME_LIST_BYTES_MAX: usize = 8 << 10;
+/// A packet before the login is over.
+pub const SSH_LOGIN_PACKET_BYTES_MAX: u32 = 64 << 10;
+/// A packet afterwards (OpenSSH: `PACKET_MAX_SIZE`, packet.c; RFC 4253 section 6.1 asks for 35000).
+pub const SSH_PACKET_BYTES_MAX: u32 = 256 << 10;
+/// A key exchange that was begun has this long.
+pub const SSH_EXCHANGE_TIMEOUT_US: u64 = 30_000_000;
+/// Keys are renewed after this time.
+pub const SSH_REKEY_AGE_US: u64 = 3_600_000_000;
+/// Keys are renewed after this many packets: sequence numbers, which are nonces, have 32 bits.
+pub const SSH_REKEY_PACKETS: u64 = 1 << 31;
+/// Keys are renewed after this many bytes (RFC 4253 section 9).
+pub const SSH_REKEY_BYTES: u64 = 1 << 30;
+/// A peer that moved this many bytes since the last exchange may ask for the next one.
+pub const SSH_REKEY_FREE_BYTES: u64 = 16 << 10;
+/// Exchanges that a peer may ask for without having moved bytes; one more each second.
+pub const SSH_EXCHANGES_BURST: u32 = 3;
+/// Answers to PINGs that wait for the end of an exchange.
+pub const SSH_PONGS_BYTES_MAX: usize = 64 << 10;
+/// The name that a client logs in with.
+pub const SSH_USER_BYTES_MAX: usize = 256;
+/// Keys that a client may ask about without a signature.
+pub const SSH_PROBES_MAX: u32 = 32;
+/// Proofs of a client that may fail.
+pub const SSH_FAILURES_MAX: u32 = 6;
+/// Channels of one connection.
+pub const SSH_CHANNELS_MAX: usize = 256;
+/// Channels that wait to be confirmed.
+pub const SSH_OPENING_MAX: usize = 64;
+/// Requests that wait for replies, of one channel or of the connection.
+pub const SSH_REPLIES_MAX: usize = 64;
+/// Variables that a client may send for one channel.
+pub const SSH_ENVIRONMENT_MAX: usize = 64;
+/// Requests of one connection that wait for approval.
+pub const SSH_HOLDS_MAX: usize = 64;
+/// What a client may send behind a command that is held.
+pub const SSH_HELD_BYTES_MAX: usize = 256 << 10;
 
 // HTTP/2 (RFC 9113), per connection.
 /// The table that a decoder learns (SETTINGS_HEADER_TABLE_SIZE).
@@ -215,6 +282,8 @@ pub const JSON_PATTERN_SEGMENTS_MAX: usize = 32;
 pub const JSONRPC_BATCH_MAX: usize = 64;
 /// The longest time that a client of gRPC waits.
 pub const GRPC_TIMEOUT_US_MAX: u64 = 24 * 3_600_000_000;
+/// Lists of a text stay whole in its shape up to this length of the shape.
+pub const LISTS_WHOLE_BYTES_MAX: usize = 4 << 10;
 
 // Masks in bodies.
 /// A token of JSON, a pair of a form, or a find, that is held until it is whole.

@@ -10,10 +10,12 @@ use crate::config::settings::{Settings, Target};
 use crate::mask::Policy;
 use crate::mask::sql::catalog::{Catalog, Column, Relation};
 use crate::shard::mail::Endpoint;
+use crate::wire::Protocol;
 
 /// Whether a mask of the configuration needs the catalog of this target.
 pub fn is_needed(settings: &Settings, target: &Target) -> bool {
-    Policy::compile(&settings.masks).needs_catalog(&target.name)
+    target.protocol == Protocol::Postgres
+        && Policy::compile(&settings.masks).needs_catalog(&target.name)
 }
 
 /// Logs in with the target's first credential and reads its catalog. Blocks.

@@ -10,6 +10,7 @@ pub mod jwk;
 pub mod oauthbearer;
 pub mod role;
 pub mod scram;
+pub mod ssh_ca;
 #[cfg(test)]
 pub mod testing;
 pub mod token;
@@ -32,10 +33,16 @@ pub enum Method {
     Scram,
     /// A password that weir has a verifier of, bound to the TLS connection.
     ScramPlus,
+    /// A password that weir has a verifier of, as HTTP gives it.
+    Basic,
     /// A certificate of the client.
     Certificate,
     /// A token of an issuer.
     Oidc,
+    /// An SSH key.
+    SshKey,
+    /// An OpenSSH certificate.
+    SshCertificate,
 }
 
 impl Method {
@@ -44,8 +51,11 @@ impl Method {
         match self {
             Method::Scram => "scram-sha-256",
             Method::ScramPlus => "scram-sha-256-plus",
+            Method::Basic => "basic",
             Method::Certificate => "certificate",
             Method::Oidc => "oidc",
+            Method::SshKey => "ssh-key",
+            Method::SshCertificate => "ssh-certificate",
         }
     }
 
@@ -53,8 +63,8 @@ impl Method {
     /// packet is free to ask for a role at the target.
     pub const fn leaves_user_free(self) -> bool {
         match self {
-            Method::Scram | Method::ScramPlus => false,
-            Method::Certificate | Method::Oidc => true,
+            Method::Scram | Method::ScramPlus | Method::Basic => false,
+            Method::Certificate | Method::Oidc | Method::SshKey | Method::SshCertificate => true,
         }
     }
 }

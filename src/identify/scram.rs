@@ -471,6 +471,21 @@ impl fmt::Debug for ClientExchange {
     }
 }
 
+/// Whether `password` is the one of `user`. Whoever has no verifier takes as long as who has one.
+pub fn proves(
+    user: &str,
+    password: &str,
+    verifier: Option<&Verifier>,
+    mock_seed: &[u8; 32],
+) -> bool {
+    let mock = Verifier::mock(mock_seed, user);
+    let known = verifier.unwrap_or(&mock);
+    let Some(iterations) = NonZeroU32::new(known.iterations) else { return false };
+    let keys = Keys::derive(password, &known.salt, iterations);
+    let fits = same(&sha256(&keys.client_key), &known.stored_key);
+    fits && verifier.is_some()
+}
+
 /// Derived keys by (password, salt, iterations), so that a shard runs PBKDF2 once per target role
 /// and not once per connection: 4096 iterations are about a millisecond.
 #[derive(Default)]

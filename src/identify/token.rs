@@ -64,6 +64,8 @@ pub struct Bearer {
     pub user: String,
     /// The groups, of `Policy::groups_claim`.
     pub groups: Vec<String>,
+    /// When the token is over, UTC microseconds.
+    pub until_us: i64,
 }
 
 /// Why a token is not taken.
@@ -238,7 +240,9 @@ fn bearer(claims: &Map<String, Value>, policy: &Policy) -> Result<Bearer, Fault>
     }
     let prefixed = |group: String| format!("{}{group}", policy.groups_prefix);
     let user = format!("{}{user}", policy.username_prefix);
-    Ok(Bearer { user, groups: groups.into_iter().map(prefixed).collect() })
+    let expires = seconds(claims, "exp")?.unwrap_or(0);
+    let until_us = expires.saturating_add(policy.leeway_s.into()).saturating_mul(1_000_000);
+    Ok(Bearer { user, groups: groups.into_iter().map(prefixed).collect(), until_us })
 }
 
 /// A claim by its name; one that starts with `/` may also be a path (RFC 6901).

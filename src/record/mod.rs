@@ -19,10 +19,12 @@ pub mod body;
 pub mod entry;
 pub mod journal;
 pub mod memory;
-
 pub mod pty_events;
 
+
+mod parts;
 pub mod pool;
+pub mod position;
 pub mod quarantine;
 pub mod spool;
 pub mod trouble;
@@ -35,14 +37,15 @@ pub mod sealer;
 
 pub mod lake;
 
+pub mod durable;
+
 mod column;
-mod durable;
 mod follow;
 mod holds;
 mod lake_rows;
 mod live;
 mod map;
-mod params;
+pub mod params;
 #[cfg(test)]
 mod schema_tests;
 mod scratch;

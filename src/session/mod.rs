@@ -4,11 +4,13 @@
 
 mod capture;
 pub mod desk;
+pub mod http;
 mod meter;
 pub mod postgres;
 mod room;
 mod seam;
 mod snapshot;
+pub mod ssh;
 mod vote;
 
 use std::rc::Rc;
@@ -52,6 +54,10 @@ pub struct Stage<'a> {
 pub enum Session {
     /// PostgreSQL's frontend/backend protocol.
     Postgres(postgres::Machine),
+    /// SSH.
+    Ssh(Box<ssh::Machine>),
+    /// HTTP.
+    Http(Box<http::Session>),
     /// What a test of the shard says.
     #[cfg(test)]
     Scripted(Box<dyn Driven>),
@@ -71,7 +77,9 @@ impl Session {
         }
         match accepted.protocol {
             Protocol::Postgres => Session::Postgres(postgres::Machine::accept(accepted, stage)),
-            Protocol::Http | Protocol::Ssh | Protocol::Kubernetes => {
+            Protocol::Http => Session::Http(Box::new(http::Session::accept(accepted, stage))),
+            Protocol::Ssh => Session::Ssh(Box::new(ssh::Machine::accept(accepted, stage))),
+            Protocol::Kubernetes => {
                 unreachable!("the configuration has no listener of {}", accepted.protocol.name())
             }
         }
@@ -81,7 +89,9 @@ impl Session {
     pub fn turned_away(protocol: Protocol, detail: &str) -> Vec<u8> {
         match protocol {
             Protocol::Postgres => postgres::voice::turned_away(detail),
-            Protocol::Http | Protocol::Ssh | Protocol::Kubernetes => Vec::new(),
+            Protocol::Http => http::turned_away(detail),
+            Protocol::Ssh => ssh::voice::turned_away(),
+            Protocol::Kubernetes => Vec::new(),
         }
     }
 }
@@ -91,6 +101,8 @@ macro_rules! each {
     ($session:expr, $inner:ident => $call:expr) => {
         match $session {
             Session::Postgres($inner) => $call,
+            Session::Ssh($inner) => $call,
+            Session::Http($inner) => $call,
             #[cfg(test)]
             Session::Scripted($inner) => $call,
         }

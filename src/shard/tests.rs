@@ -352,6 +352,7 @@ fn settings(options: Options) -> Settings {
         listeners: vec![Listen {
             protocol: Protocol::Postgres,
             address: local,
+            host_keys: Vec::new(),
             tls: options.client_tls.then(|| ListenTls {
                 certificate: testdata("server.pem"),
                 key: testdata("server.key"),
@@ -370,6 +371,7 @@ fn settings(options: Options) -> Settings {
         targets: vec![Target {
             protocol: Protocol::Postgres,
             name: "orders".to_owned(),
+            host_keys: Vec::new(),
             reach: Reach {
                 hosts: vec![Host { name: options.host.to_owned(), port: 5432 }],
                 shuffled: false,
@@ -387,9 +389,11 @@ fn settings(options: Options) -> Settings {
             durability: Durability::Write,
             capture: Capture::Summary,
             credentials: Vec::new(),
+            http: None,
         }],
         users: Vec::new(),
         issuers: Vec::new(),
+        ssh_authorities: Vec::new(),
         certificates: Vec::new(),
         rules: Vec::new(),
         masks: Vec::new(),
@@ -742,6 +746,7 @@ fn messages_are_answered() {
         groups: Vec::new(),
         approve: true,
         reason: String::new(),
+        digest: None,
     };
     let (answer, voted) = oneshot::channel();
     rig.send(ToShard::Vote(id, vote, answer));

@@ -32,7 +32,7 @@ pub use connection::{Received, Tls};
 fn alpn(protocol: Protocol) -> Vec<Vec<u8>> {
     match protocol {
         Protocol::Postgres => vec![b"postgresql".to_vec()],
-        Protocol::Http | Protocol::Kubernetes => vec![b"h2".to_vec(), b"http/1.1".to_vec()],
+        Protocol::Http | Protocol::Kubernetes => vec![b"http/1.1".to_vec()],
         Protocol::Ssh => Vec::new(),
     }
 }

@@ -145,7 +145,7 @@ fn the_file_of_the_design() {
     assert_eq!(target.capture, Capture::Head(2 << 20));
     assert_eq!(target.credentials[0].password.reveal(), "secret");
     assert_eq!(target.credentials[0].groups, ["engineers", "agents"]);
-    assert_eq!(settings.users[0].verifier, verifier);
+    assert_eq!(settings.users[0].verifier, Some(verifier));
     assert_rules(&settings);
     let groups: Vec<&str> = warnings.iter().map(|warning| warning.found.as_str()).collect();
     assert_eq!(groups, ["no user is in group `dba`", "no user is in group `pii-readers`"]);
@@ -191,8 +191,8 @@ fn defaults_are_filled_in() {
 fn unknown_words_are_refused_with_a_suggestion() {
     check(
         "[jurnal]\n",
-        "unknown key `jurnal` in the file | `data_dir`, `shards`, `listen`, \
-        `admin`, `journal`, `target`, `identity`, `rule` or `mask` | did you mean `journal`?",
+        "unknown key `jurnal` in the file | `data_dir`, `node`, `shards`, \
+        `listen`, `admin`, `journal`, `target`, `identity`, `rule` or `mask` | did you mean `journal`?",
     );
     check(
         "[[rule]]\nname = \"r\"\nwhen = { comands = [\"read\"] }\nthen = \"allow\"\n",

@@ -2,6 +2,8 @@
 //!
 //! In: a section. Out: `Target`s. Never: a password that stands in the file itself.
 
+use std::path::PathBuf;
+
 use super::super::load::Source;
 use super::super::report::Report;
 use super::super::secret::SecretSource;
@@ -12,7 +14,7 @@ use super::super::settings::{
 };
 use super::super::units;
 use super::reach::{client_certificate, reach};
-use super::{existing_file, system_roots};
+use super::{existing_file, ssh, system_roots};
 use crate::limits;
 use crate::wire::Protocol;
 
@@ -74,31 +76,26 @@ fn target(
     source: &Source<'_>,
     report: &mut Report<'_>,
 ) -> Option<Target> {
-    let protocols = [("postgres", Protocol::Postgres)];
+    let protocols =
+        [("postgres", Protocol::Postgres), ("http", Protocol::Http), ("ssh", Protocol::Ssh)];
     let protocol = section.choice("protocol", &protocols, report).unwrap_or(Protocol::Postgres);
-    let reach = reach(section, report);
+    match protocol {
+        Protocol::Ssh => return ssh::target(section, name, source, report),
+        Protocol::Http => return super::http::target(section, name, source, report),
+        Protocol::Postgres | Protocol::Kubernetes => {}
+    }
+    let reach = reach(section, PORT_DEFAULT, report);
     let database = section.text("database", report);
     // The credential crosses this connection: without a word in the file, the safest mode.
     let tls = section.choice("tls", &TLS_MODES, report).unwrap_or(TargetTls::VerifyFull);
     let negotiation = negotiation(section, tls, report);
     let client_certificate = own_certificate(section, tls, source, report);
-    let roots = section.text("root_certificates", report);
+    let root_certificates = roots_of(section, tls, source, report)?;
     let channel_binding = section.choice("channel_binding", &CHANNEL_BINDINGS, report);
     let replication = section.boolean("replication", report).unwrap_or(false);
     let durability = durability(section, report);
     let capture = capture(section, report);
     let credentials = credentials(section, source, report);
-    let root_certificates = match (roots, tls) {
-        (Some(roots), _) => Some(existing_file(Some(roots), source, report)?),
-        (None, TargetTls::VerifyCa | TargetTls::VerifyFull) => {
-            let system = system_roots();
-            if system.is_none() {
-                section.missing("root_certificates", "a PEM file of the roots to trust", report);
-            }
-            system
-        }
-        (None, TargetTls::Disable | TargetTls::Prefer | TargetTls::Require) => None,
-    };
     let name = name?.value.to_owned();
     Some(Target {
         protocol,
@@ -110,11 +107,34 @@ fn target(
         root_certificates,
         client_certificate,
         channel_binding: channel_binding.unwrap_or(ChannelBinding::Prefer),
+        host_keys: Vec::new(),
         replication,
         durability,
         capture,
         credentials,
+        http: None,
     })
+}
+
+/// The roots that a target's certificate is verified with; `None` when a problem was reported.
+pub(super) fn roots_of(
+    section: &mut Section<'_>,
+    tls: TargetTls,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Option<Option<PathBuf>> {
+    let roots = section.text("root_certificates", report);
+    match (roots, tls) {
+        (Some(roots), _) => existing_file(Some(roots), source, report).map(Some),
+        (None, TargetTls::VerifyCa | TargetTls::VerifyFull) => {
+            let system = system_roots();
+            if system.is_none() {
+                section.missing("root_certificates", "a PEM file of the roots to trust", report);
+            }
+            Some(system)
+        }
+        (None, TargetTls::Disable | TargetTls::Prefer | TargetTls::Require) => Some(None),
+    }
 }
 
 fn negotiation(
@@ -132,7 +152,7 @@ fn negotiation(
     negotiation.unwrap_or(TlsNegotiation::Postgres)
 }
 
-fn own_certificate(
+pub(super) fn own_certificate(
     section: &mut Section<'_>,
     tls: TargetTls,
     source: &Source<'_>,
@@ -147,7 +167,7 @@ fn own_certificate(
     pair
 }
 
-fn durability(section: &mut Section<'_>, report: &mut Report<'_>) -> Durability {
+pub(super) fn durability(section: &mut Section<'_>, report: &mut Report<'_>) -> Durability {
     let Some(text) = section.text("durability", report) else { return Durability::Write };
     if text.value == "relaxed" {
         let found = "`durability`: the mode `relaxed` is not built yet";
@@ -159,7 +179,7 @@ fn durability(section: &mut Section<'_>, report: &mut Report<'_>) -> Durability 
         .unwrap_or(Durability::Write)
 }
 
-fn capture(target: &mut Section<'_>, report: &mut Report<'_>) -> Capture {
+pub(super) fn capture(target: &mut Section<'_>, report: &mut Report<'_>) -> Capture {
     let default = Capture::Head(limits::CAPTURE_BYTES_DEFAULT);
     let Some(mut section) = target.section("capture", "`capture` of [[target]]", report) else {
         return default;
@@ -201,7 +221,8 @@ fn credentials(
         section.finish(report);
         if let (Some(role), Some(password)) = (role, password) {
             let groups = groups.iter().map(|group| group.value.to_owned()).collect();
-            credentials.push(Credential { role: role.value.to_owned(), password, groups });
+            let role = role.value.to_owned();
+            credentials.push(Credential { role, password, proof: None, header: None, groups });
         }
     }
     credentials
@@ -216,13 +237,23 @@ pub(super) fn password(
     source: &Source<'_>,
     report: &mut Report<'_>,
 ) -> Option<Secret> {
-    let value = section.take("password")?;
+    secret(section, "password", source, report)
+}
+
+/// A secret under `key`, fetched.
+pub(super) fn secret(
+    section: &mut Section<'_>,
+    key: &'static str,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Option<Secret> {
+    let value = section.take(key)?;
     let Some(table) = value.get_ref().as_table() else {
-        let hint = "a password does not belong into the configuration file";
-        report.error(value.span(), format!("`password` is {}", shown(value)), PASSWORD_FORM, hint);
+        let hint = "a secret does not belong into the configuration file";
+        report.error(value.span(), format!("`{key}` is {}", shown(value)), PASSWORD_FORM, hint);
         return None;
     };
-    let mut fields = Section::new(table, value.span(), "`password`");
+    let mut fields = Section::new(table, value.span(), &format!("`{key}`"));
     let file = fields.text("file", report);
     let env = fields.text("env", report);
     let command = fields.texts("command", report);
@@ -234,7 +265,7 @@ pub(super) fn password(
             SecretSource::Command(command.iter().map(|word| word.value.to_owned()).collect())
         }
         _ => {
-            report.error(value.span(), "`password` has no single source", PASSWORD_FORM, "");
+            report.error(value.span(), format!("`{key}` has no single source"), PASSWORD_FORM, "");
             return None;
         }
     };

@@ -2,7 +2,29 @@
 //!
 //! In: requests. Out: `Class`. Never: a class by guess; what is not known is `Unknown`.
 
+mod request;
+
+use super::Plumbing;
 use super::class::classes;
+
+pub use request::{action, operation};
+
+/// What passes under the permit of a request that was decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Part {
+    /// Content of a request, or its end.
+    Content,
+    /// The same request once more, on a fresh connection.
+    Again,
+    /// An interim answer.
+    Interim,
+    /// The head of an answer, its content or its end.
+    Answer,
+    /// A frame of a WebSocket that was opened.
+    Frame,
+}
+
+impl Plumbing for Part {}
 
 classes! {
     /// What kind of request it is. Names in rules and records are `Class::name`.

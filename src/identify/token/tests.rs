@@ -55,7 +55,8 @@ fn judge(token: &str, policy: &Policy, now_s: i64) -> Result<Bearer, Refused> {
 
 fn alice() -> Bearer {
     let groups = vec!["dba".to_owned(), "staff".to_owned()];
-    Bearer { user: "alice@example.com".to_owned(), groups }
+    let until_us = (NOW_S + 600 + 30) * 1_000_000;
+    Bearer { user: "alice@example.com".to_owned(), groups, until_us }
 }
 
 #[track_caller]

@@ -228,7 +228,7 @@ impl Ready {
                 return Ok(());
             }
         };
-        let recorded = recorded_text(text, &classified);
+        let (recorded, _) = recorded_text(text, &classified);
         let facts = Facts {
             kind: "query",
             text: &recorded,
@@ -276,7 +276,7 @@ impl Ready {
                 return Ok(());
             }
         };
-        let recorded = recorded_text(parse.text, &classified);
+        let (recorded, secrets) = recorded_text(parse.text, &classified);
         let name = String::from_utf8_lossy(parse.name);
         let facts = Facts {
             kind: "prepare",
@@ -304,6 +304,7 @@ impl Ready {
         let statement = Rc::new(Prepared {
             name: name.into(),
             text: recorded.into(),
+            secrets: secrets.into(),
             classified,
             types: parse.types().collect::<Vec<u32>>().into(),
             recorded: false.into(),
@@ -411,11 +412,13 @@ impl Ready {
         };
         self.body = Body::Forward;
         let seq = core.take_seq();
-        self.upload = Some(Upload::new(seq, "pg-bind", u64::MAX));
+        // The chunks hold values as they came, so none is kept where one of them is a credential.
+        let limit = if statement.secrets.is_empty() { u64::MAX } else { 0 };
+        self.upload = Some(Upload::new(seq, "pg-bind", limit));
         self.keep_upload(frame, core, stage)?;
         self.flush_upload(core, stage)?;
-        // The formats stand at the end of the message and are not known. Rows of a session with masks
-        // are described by the target with the formats it uses.
+        // The formats stand at the end of the message and are not known. Rows of a session with
+        // masks are described by the target with the formats it uses.
         let portal =
             Portal { says, reserved_seq: Some(seq).into(), ..Portal::of(Rc::clone(&statement)) };
         self.beliefs.sent(Message::Bind(portal_name, Rc::new(portal)));
@@ -709,6 +712,7 @@ fn execute_facts<'c>(
         params: values.filter(|values| !values.0.is_empty()).map(|(raw, types)| Params {
             raw,
             types,
+            secrets: &statement.secrets,
             ..Params::default()
         }),
         statement: &statement.name,

@@ -32,6 +32,8 @@ pub struct Prepared {
     pub name: Box<str>,
     /// Text as recorded: credentials redacted.
     pub text: Rc<[u8]>,
+    /// Numbers of the parameters that are credentials, as in `$2`.
+    pub secrets: Box<[u16]>,
     /// What it is.
     pub classified: Rc<Classified>,
     /// Parameter types: the client's, later the target's.
@@ -46,6 +48,7 @@ impl Prepared {
         Prepared {
             name: self.name.clone(),
             text: Rc::clone(&self.text),
+            secrets: self.secrets.clone(),
             classified: Rc::clone(&self.classified),
             types: self.types.clone(),
             recorded: self.recorded.clone(),
@@ -67,8 +70,8 @@ pub struct Approved {
 pub struct Portal<P> {
     /// What it runs; `None` for a cursor declared in SQL that Execute names.
     pub statement: Option<Rc<Prepared>>,
-    /// What its text says, if that stands for something else: EXECUTE and FETCH. Then `statement` is
-    /// what it stood for at Bind.
+    /// What its text says, if that stands for something else: EXECUTE and FETCH. Then `statement`
+    /// is what it stood for at Bind.
     pub says: Option<Rc<Classified>>,
     /// Bind values as recorded: from the count of format codes to the last value.
     pub values: Vec<u8>,

@@ -128,9 +128,13 @@ pub(super) fn keeps_names(message: &ClientMessage<'_>) -> bool {
     }
 }
 
-/// The text as it goes into the record.
-pub(super) fn recorded_text(text: &[u8], classified: &Classified) -> Vec<u8> {
-    if classified.secrets { redact::command_text(text).into_owned() } else { text.to_vec() }
+/// The text as it goes into the record, and the numbers of the parameters that are credentials.
+pub(super) fn recorded_text(text: &[u8], classified: &Classified) -> (Vec<u8>, Vec<u16>) {
+    if !classified.secrets {
+        return (text.to_vec(), Vec::new());
+    }
+    let redacted = redact::command(text);
+    (redacted.text.into_owned(), redacted.parameters)
 }
 
 /// A statement that weir has not seen prepared: nothing is known of what it does.
@@ -139,6 +143,7 @@ pub(super) fn unknown_statement(name: &[u8], stage: &mut Stage<'_>) -> Statement
     Rc::new(Prepared {
         name: String::from_utf8_lossy(name).into(),
         text: Rc::from(&b""[..]),
+        secrets: Box::default(),
         classified,
         types: Vec::new().into(),
         recorded: true.into(),

@@ -1,7 +1,8 @@
 //! HTTP/1.1 (RFC 9112), HTTP/2 (RFC 9113), WebSocket (RFC 6455) and server-sent events.
 //!
 //! In: bytes of either side in any split. Out: heads, pieces of bodies, messages, replies.
-//! Never: sockets, clocks, decisions; a repaired message; a panic or unbounded memory on peer bytes.
+//! Never: sockets, clocks, decisions; a repaired message; a panic or unbounded memory on what a
+//! peer sends.
 //!
 //! ```text
 //!   head      one message head, whichever version it came in: spans into one buffer

@@ -147,8 +147,8 @@ impl Name {
     /// The row of `name`, which is a token.
     ///
     /// # Errors
-    /// `Alias`: CGI, WSGI and PHP fold `_` and `.` to what they fold `-` to. A name that becomes one
-    /// of the table so, which is not spelt as in the table, would be weir's own to a target.
+    /// `Alias`: CGI, WSGI and PHP fold `_` and `.` to what they fold `-` to. A name that so becomes
+    /// one of the table, which is not spelt as in the table, would be weir's own to a target.
     pub fn read(name: &[u8]) -> Result<Name, Refused> {
         let plain = |byte: &u8| byte.is_ascii_alphanumeric() || *byte == b'-';
         if name.iter().all(plain) {

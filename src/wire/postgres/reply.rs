@@ -194,6 +194,7 @@ const fn malformed(kind: Malformed) -> &'static str {
         Malformed::Tls => "TLS failed",
         Malformed::Truncated => "the connection ended inside a message",
         Malformed::Contradiction => "the target is not as its earlier answers say",
+        Malformed::Packet => "invalid packet",
     }
 }
 
@@ -237,6 +238,7 @@ const fn unsupported(kind: Unsupported) -> (&'static str, &'static str, &'static
             "this gateway accepts TLS connections only",
             "Connect with sslmode=require or stronger.",
         ),
+        Unsupported::Algorithms => ("08001", "no algorithm that both sides have", ""),
     }
 }
 
@@ -255,6 +257,7 @@ const fn limit(kind: Limit) -> (&'static str, &'static str, &'static str) {
             "Close the ones that are no longer needed.",
         ),
         Limit::Sessions => ("53300", "too many connections at weir", ""),
+        Limit::Requests => ("53400", "too many requests at a time", ""),
     }
 }
 
@@ -380,6 +383,7 @@ const fn target(kind: Target) -> (&'static str, &'static str, &'static str) {
             "the target's certificate cannot be verified",
             "Check root_certificates and the name in the certificate.",
         ),
+        Target::HostKey => ("08001", "the target's host key is not the configured one", ""),
         Target::Starting => ("57P03", "the target does not accept connections now", ""),
         Target::ReadOnly => (
             "08001",

@@ -216,7 +216,7 @@ impl Login {
         if users.iter().any(|user| user.name == bearer.user) {
             return self.refuse(asked, offer, Token::NameTaken, (core, stage));
         }
-        let token::Bearer { user, groups } = bearer;
+        let token::Bearer { user, groups, until_us: _ } = bearer;
         self.admit(asked, Identity { user, groups, method: Method::Oidc }, core, stage)
     }
 

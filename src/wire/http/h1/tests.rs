@@ -652,11 +652,12 @@ fn head_of(bytes: &[u8], kind: Kind) -> Head {
 #[test]
 fn a_request_goes_on_with_a_line_and_framing_of_weirs_own() {
     let head = head_of(
-        b"POST http://client/a?b HTTP/1.1\r\nX-First: 1\r\nHost: client\r\nConnection: x-mine, close\r\n\
-          X-Mine: drop\r\nKeep-Alive: 5\r\nAuthorization: Bearer secret\r\nX-Forwarded-For: liar\r\n\
-          X-Real-Ip: liar\r\nProxy-Authorization: x\r\nTransfer-Encoding: chunked\r\nTE: trailers\r\n\
-          Cookie: a=b\r\nx-lower: kept\r\nAccept-Encoding: gzip\r\nX-Key: secret\r\nUpgrade: a\r\n\
-          Connection: upgrade\r\n\r\n",
+        b"POST http://client/a?b HTTP/1.1\r\nX-First: 1\r\nHost: client\r\n\
+          Connection: x-mine, close\r\nX-Mine: drop\r\nKeep-Alive: 5\r\n\
+          Authorization: Bearer secret\r\nX-Forwarded-For: liar\r\nX-Real-Ip: liar\r\n\
+          Proxy-Authorization: x\r\nTransfer-Encoding: chunked\r\nTE: trailers\r\n\
+          Cookie: a=b\r\nx-lower: kept\r\nAccept-Encoding: gzip\r\nX-Key: secret\r\n\
+          Upgrade: a\r\nConnection: upgrade\r\n\r\n",
         Kind::Request,
     );
     let mut out = Vec::new();

@@ -1,6 +1,7 @@
 //! What a request for a WebSocket has to say, and its answer (RFC 6455 4).
 //!
-//! In: heads of either side. Out: whether they open a WebSocket. Never: an upgrade to anything else.
+//! In: heads of either side. Out: whether they open a WebSocket. Never: an upgrade to something
+//! else.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;

@@ -165,6 +165,7 @@ impl Client {
         let statement = Rc::new(Prepared {
             name: name.into(),
             text: Rc::from(text.as_bytes()),
+            secrets: Box::default(),
             classified,
             types: Vec::new().into(),
             recorded: true.into(),
@@ -197,6 +198,7 @@ impl Client {
         let statement = Prepared {
             name: "".into(),
             text: Rc::from(&b""[..]),
+            secrets: Box::default(),
             classified,
             types: Vec::new().into(),
             recorded: true.into(),

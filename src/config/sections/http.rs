@@ -1,0 +1,208 @@
+//! A target that speaks HTTP: its URL, the name that clients use, what weir shows it.
+//!
+//! In: a `[[target]]` with `protocol = "http"`. Out: `Target`.
+//! Never: a credential from the file itself; a default that sends one in clear unasked.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::super::load::Source;
+use super::super::report::Report;
+use super::super::section::{At, Section};
+use super::super::settings::{
+    ChannelBinding, Credential, Header, Host, HttpTarget, Reach, Secret, SessionAttrs, Target,
+    TargetTls, TlsNegotiation,
+};
+use super::super::units;
+use super::reach::keep_alive;
+use super::targets::{TLS_MODES, capture, durability, own_certificate, roots_of, secret};
+use crate::wire::Protocol;
+use crate::wire::http::check;
+
+const ADDRESS_FORM: &str = "a URL such as \"https://billing.internal:8443\"";
+/// Fields that weir writes itself, or that are the client's.
+const NOT_A_CREDENTIAL: &str = "a field that weir does not write itself";
+
+/// A target of HTTP; `None` when a part that it cannot do without is missing.
+pub(super) fn target(
+    section: &mut Section<'_>,
+    name: Option<At<&str>>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Option<Target> {
+    let url = section.required_text("address", report);
+    let host = section.text("host", report);
+    let sends = section.choice("send_host", &[("target", false), ("client", true)], report);
+    let duration = (units::duration_us, units::DURATION_FORM);
+    let timeout = section.form("connect_timeout", duration, report);
+    let keepalive = keep_alive(section, "`keepalive` of [[target]]", report);
+    let place = url.and_then(|url| place(&url, report));
+    let is_tls = place.as_ref().is_some_and(|place| place.is_tls);
+    let tls = section.choice("tls", &TLS_MODES, report);
+    let tls = match (is_tls, tls) {
+        (false, _) => TargetTls::Disable,
+        (true, None | Some(TargetTls::Disable | TargetTls::Prefer)) => TargetTls::VerifyFull,
+        (true, Some(tls)) => tls,
+    };
+    let client_certificate = own_certificate(section, tls, source, report);
+    let root_certificates = roots_of(section, tls, source, report)?;
+    let durability = durability(section, report);
+    let capture = capture(section, report);
+    let credentials = credentials(section, source, report);
+    let name = name?.value.to_owned();
+    let Place { host: server, authority, path, is_tls } = place?;
+    let known_as = match host {
+        Some(host) if check::authority(host.value.as_bytes()).is_err() => {
+            let found = format!("`host` is \"{}\"", host.value);
+            report.error(host.span, found, "a name such as \"billing.example.com\"", "");
+            return None;
+        }
+        Some(host) => host.value.to_ascii_lowercase(),
+        None => name.to_ascii_lowercase(),
+    };
+    Some(Target {
+        protocol: Protocol::Http,
+        database: String::new(),
+        name,
+        reach: Reach {
+            hosts: vec![server],
+            shuffled: false,
+            attrs: SessionAttrs::Any,
+            connect_timeout_us: timeout.map(|timeout| timeout.value),
+            keepalive,
+        },
+        tls,
+        negotiation: TlsNegotiation::Direct,
+        root_certificates,
+        client_certificate,
+        channel_binding: ChannelBinding::Disable,
+        replication: false,
+        durability,
+        capture,
+        host_keys: Vec::new(),
+        credentials,
+        http: Some(HttpTarget {
+            host: known_as,
+            authority,
+            path,
+            sends_client_host: sends.unwrap_or(false),
+            is_tls,
+        }),
+    })
+}
+
+/// What a URL says.
+struct Place {
+    host: Host,
+    authority: String,
+    path: String,
+    is_tls: bool,
+}
+
+fn place(url: &At<&str>, report: &mut Report<'_>) -> Option<Place> {
+    let text = url.value;
+    let read = || {
+        let (is_tls, rest) = match text.split_once("://")? {
+            ("http", rest) => (false, rest),
+            ("https", rest) => (true, rest),
+            _ => return None,
+        };
+        let (authority, path) = match rest.find('/') {
+            Some(at) => rest.split_at(at),
+            None => (rest, ""),
+        };
+        check::authority(authority.as_bytes()).ok()?;
+        let path = path.trim_end_matches('/');
+        if !path.is_empty() {
+            check::target(b"GET", path.as_bytes()).ok()?;
+        }
+        if path.contains('?') {
+            return None;
+        }
+        let (name, port) = units::host_port(authority, Some(if is_tls { 443 } else { 80 }))?;
+        let (authority, path) = (authority.to_ascii_lowercase(), path.to_owned());
+        Some(Place { host: Host { name, port }, authority, path, is_tls })
+    };
+    let place = read();
+    if place.is_none() {
+        report.error(url.span.clone(), format!("`address` is \"{text}\""), ADDRESS_FORM, "");
+    }
+    place
+}
+
+fn credentials(
+    target: &mut Section<'_>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Vec<Credential> {
+    let mut credentials = Vec::new();
+    for mut section in target.sections("credential", "[[target.credential]]", report) {
+        let role = section.required_text("role", report);
+        let header = header(&mut section, source, report);
+        let groups = section.texts("groups", report);
+        section.finish(report);
+        if let Some(role) = role {
+            let groups = groups.iter().map(|group| group.value.to_owned()).collect();
+            let password = Secret::new(String::new());
+            let role = role.value.to_owned();
+            credentials.push(Credential { role, password, proof: None, header, groups });
+        }
+    }
+    if credentials.is_empty() {
+        // A target that asks for nothing has one role, which everybody has.
+        credentials.push(Credential {
+            role: String::new(),
+            password: Secret::new(String::new()),
+            proof: None,
+            header: None,
+            groups: Vec::new(),
+        });
+    }
+    credentials
+}
+
+/// `header = { name, value }`, `basic = { user, password }` or `bearer = { file = ... }`.
+fn header(
+    section: &mut Section<'_>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Option<Header> {
+    let authorization =
+        |value: String| Header { name: "Authorization".into(), value: Secret::new(value) };
+    if section.has("bearer") {
+        let token = secret(section, "bearer", source, report)?;
+        return checked(authorization(format!("Bearer {}", token.reveal())), section, report);
+    }
+    if let Some(mut basic) = section.section("basic", "`basic`", report) {
+        let user = basic.required_text("user", report);
+        let password = secret(&mut basic, "password", source, report);
+        basic.finish(report);
+        let pair = format!("{}:{}", user?.value, password?.reveal());
+        return Some(authorization(format!("Basic {}", STANDARD.encode(pair))));
+    }
+    let mut given = section.section("header", "`header`", report)?;
+    let name = given.required_text("name", report);
+    let value = secret(&mut given, "value", source, report);
+    given.finish(report);
+    let header = Header { name: name?.value.to_owned(), value: value? };
+    checked(header, section, report)
+}
+
+fn checked(header: Header, section: &Section<'_>, report: &mut Report<'_>) -> Option<Header> {
+    use crate::wire::http::name::{Fate, Name};
+    let name = header.name.as_bytes();
+    let known = Name::read(name);
+    let is_free = known.is_ok_and(|known| {
+        known == Name::Authorization || (known.in_request() == Fate::Pass && !known.is_hop_by_hop())
+    });
+    if !check::is_token(name) || !is_free {
+        let found = format!("a credential in the field \"{}\"", header.name);
+        report.error(section.span(), found, NOT_A_CREDENTIAL, "");
+        return None;
+    }
+    if check::value(header.value.reveal().as_bytes()).is_err() || header.value.reveal().is_empty() {
+        report.error(section.span(), "a credential that no field can hold", "one line of text", "");
+        return None;
+    }
+    Some(header)
+}

@@ -1,0 +1,365 @@
+//! An answer on its way to the client.
+//!
+//! In: bytes of a leg. Out: bytes for the client, the row of the answer.
+//! Never: the end of an answer before its row; framing as the target wrote it.
+
+use crate::decide::Permit;
+use crate::decide::http::Part;
+use crate::fault::{Fault, FaultKind, Target};
+use crate::limits;
+use crate::metrics::{Timed, Verdict};
+use crate::record::entry::{Outcome, Response, ResponseExtra};
+use crate::record::{Entry, Receipt};
+use crate::session::Stage;
+use crate::wire::LegId;
+use crate::wire::http::Refused;
+use crate::wire::http::h1::read::Kind;
+use crate::wire::http::h1::write::{self, Backward};
+use crate::wire::http::h1::{Body, Framing, Piece, Role};
+use crate::wire::http::head::{Head, Version};
+use crate::wire::http::pass::Pass;
+use crate::wire::http::reply::Manner;
+use crate::wire::http::ws::handshake::Asked;
+
+use super::exchange::{Down, Exchange, Up};
+use super::tenure::Trouble;
+use super::{Phase, Session, voice};
+
+impl Session {
+    /// Bytes of a target.
+    pub(super) fn leg_bytes(&mut self, id: LegId, bytes: &[u8], stage: &mut Stage<'_>) {
+        let Some(back) = self.back(id) else { return };
+        back.heard = true;
+        let mut input = bytes;
+        while self.leg_step(&mut input, stage) {}
+        if let Some(back) = self.back(id)
+            && !input.is_empty()
+        {
+            // Nobody asked for these: RFC 9112 9.2.
+            back.keeps = false;
+        }
+    }
+
+    fn leg_step(&mut self, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
+        if matches!(self.phase, Phase::Tunnel(_)) {
+            return self.target_frames(input, stage);
+        }
+        let Phase::Busy(exchange) = &mut self.phase else { return false };
+        match &mut exchange.down {
+            Down::Head { reader, head, .. } => match reader.next(input, head, Kind::Answer) {
+                Ok(false) => false,
+                Ok(true) => {
+                    self.answer_head(stage);
+                    true
+                }
+                Err(refused) => {
+                    self.refuse_answer(refused, stage);
+                    false
+                }
+            },
+            Down::Content { body, trailers, .. } => match body.next(input, trailers) {
+                Ok(Piece::Need) => false,
+                Ok(Piece::Data(data)) => {
+                    let is_last = matches!(body, Body::Left(0));
+                    self.answer_data(data, is_last, stage);
+                    true
+                }
+                Ok(Piece::End) => {
+                    self.answer_end(stage);
+                    true
+                }
+                Err(refused) => {
+                    self.refuse_answer(refused, stage);
+                    false
+                }
+            },
+            Down::Silent | Down::Over => {
+                if let Some(back) = &mut exchange.back {
+                    back.keeps = false;
+                }
+                false
+            }
+        }
+    }
+
+    /// The head of an answer is whole.
+    fn answer_head(&mut self, stage: &mut Stage<'_>) {
+        let Phase::Busy(exchange) = &mut self.phase else { return };
+        let Down::Head { head, interim, .. } = &mut exchange.down else { return };
+        let status = head.status().unwrap_or(0);
+        if status == 101 {
+            return self.switch(stage);
+        }
+        if status < 200 {
+            *interim += 1;
+            let is_too_much = *interim > limits::HTTP_INTERIM_MAX;
+            if is_too_much {
+                return self.refuse_answer(Refused::Interim, stage);
+            }
+            return self.pass_interim(stage);
+        }
+        let role = Role::Answer { to_head: exchange.request.is_head() };
+        match Framing::of(head, role) {
+            Ok(framing) => self.pass_head(framing, stage),
+            Err(refused) => self.refuse_answer(refused, stage),
+        }
+    }
+
+    /// An interim answer; 100 was said by weir already, and HTTP/1.0 knows none.
+    fn pass_interim(&mut self, stage: &mut Stage<'_>) {
+        let Some(tenure) = self.tenures.get(self.current) else { return };
+        let Phase::Busy(exchange) = &mut self.phase else { return };
+        let Down::Head { head, .. } = &exchange.down else { return };
+        let version = exchange.request.head.version();
+        if head.status() == Some(100) || version == Version::Http10 {
+            return;
+        }
+        let mut out = Vec::new();
+        let pass = Pass::default();
+        let framing = Framing::None;
+        let backward = Backward { version, framing, pass, added: &[], close: false };
+        write::answer(&mut out, head, &backward);
+        let receipt = tenure.ledger.covered(stage);
+        self.link.forward(Permit::plumbing(Part::Interim), receipt, &out);
+    }
+
+    /// The head goes to the client, with the framing that it can read.
+    fn pass_head(&mut self, framing: Framing, stage: &mut Stage<'_>) {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let Phase::Busy(exchange) = &mut self.phase else { return };
+        let Down::Head { head, .. } = std::mem::replace(&mut exchange.down, Down::Over) else {
+            return;
+        };
+        let now_us = stage.now.mono_us;
+        exchange.told.status = head.status().unwrap_or(0);
+        exchange.told.first_byte_us = now_us.saturating_sub(exchange.at_us);
+        exchange.deadline_us = now_us + limits::HTTP_PIECE_US;
+        let version = exchange.request.head.version();
+        let keeps = head.version() == Version::Http11 && !head.connection_says(b"close");
+        if let Some(back) = &mut exchange.back {
+            back.keeps &= keeps && framing != Framing::UntilClose;
+        }
+        let for_client = match (framing, version) {
+            (Framing::Chunked | Framing::UntilClose, Version::Http10) => Framing::UntilClose,
+            (Framing::UntilClose, _) => Framing::Chunked,
+            (framing, _) => framing,
+        };
+        // Content that still comes of a request that is answered already is not waited for.
+        self.link.closing |=
+            !matches!(exchange.up, Up::Sent) || for_client == Framing::UntilClose || self.draining;
+        let target = tenure.snapshot.settings.targets.get(tenure.target);
+        let changed = match target.and_then(|target| target.http.as_ref()) {
+            Some(http) if !http.sends_client_host => {
+                let scheme = if self.link.tls.is_some() { "https" } else { "http" };
+                super::moved::moved(&head, http, (scheme, exchange.request.head.authority()))
+            }
+            _ => Vec::new(),
+        };
+        let without: Vec<&[u8]> = changed.iter().map(|(name, _)| *name).collect();
+        let added: Vec<(&[u8], &[u8])> =
+            changed.iter().map(|(name, value)| (*name, value.as_slice())).collect();
+        let backward = Backward {
+            version,
+            framing: for_client,
+            pass: Pass { credentials: false, without: &without },
+            added: &added,
+            close: self.link.closing,
+        };
+        let mut out = Vec::with_capacity(head.arena().len() + 64);
+        write::answer(&mut out, &head, &backward);
+        if matches!(framing, Framing::None | Framing::Length(0)) {
+            return self.finish(&out, stage);
+        }
+        let receipt = tenure.ledger.covered(stage);
+        self.link.forward(Permit::plumbing(Part::Answer), receipt, &out);
+        exchange.down = Down::Content {
+            body: Body::new(framing),
+            trailers: Head::default(),
+            framing: for_client,
+        };
+    }
+
+    /// A piece of content; the last one waits for the row.
+    fn answer_data(&mut self, data: &[u8], is_last: bool, stage: &mut Stage<'_>) {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let Phase::Busy(exchange) = &mut self.phase else { return };
+        let Down::Content { framing, .. } = &exchange.down else { return };
+        let is_chunked = *framing == Framing::Chunked;
+        if let Err(refused) = exchange.answered.take(data, tenure, stage) {
+            return self.fail(Trouble::Record(refused), stage);
+        }
+        exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
+        if is_last {
+            return self.finish(data, stage);
+        }
+        if is_chunked {
+            self.link.say(|out| write::chunk_head(out, data.len()));
+        }
+        let receipt = tenure.ledger.covered(stage);
+        self.link.forward(Permit::plumbing(Part::Answer), receipt, data);
+        if is_chunked {
+            self.link.say(|out| out.extend_from_slice(write::CHUNK_END));
+        }
+    }
+
+    /// The content is over: chunks end with a chunk of their own.
+    fn answer_end(&mut self, stage: &mut Stage<'_>) {
+        let Phase::Busy(exchange) = &mut self.phase else { return };
+        let Down::Content { trailers, framing, .. } = &exchange.down else { return };
+        let mut end = Vec::new();
+        if *framing == Framing::Chunked {
+            write::last_chunk(&mut end, Some(trailers));
+        }
+        self.finish(&end, stage);
+    }
+
+    /// The row of the answer, then its last bytes; then the next request.
+    fn finish(&mut self, last: &[u8], stage: &mut Stage<'_>) {
+        let Phase::Busy(mut exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else {
+            return;
+        };
+        let outcome = match exchange.told.status {
+            400.. => Outcome::Error,
+            _ => Outcome::Success,
+        };
+        let receipt = self.record_answer(&mut exchange, outcome, "", stage);
+        let is_whole = matches!(exchange.up, Up::Sent);
+        self.phase = Phase::Busy(exchange);
+        let Some(receipt) = receipt else {
+            let kind = FaultKind::Record(crate::fault::Refused::Full);
+            return self.close(Some(Fault::new(crate::wire::Side::Client, kind)), stage);
+        };
+        self.link.forward(Permit::plumbing(Part::Answer), receipt, last);
+        self.release(|back| back.after(is_whole));
+        self.next_request(stage);
+        if !matches!(self.phase, Phase::Closed) {
+            self.resume(stage);
+        }
+    }
+
+    /// Writes the row of an answer.
+    pub(super) fn record_answer(
+        &mut self,
+        exchange: &mut Exchange,
+        outcome: Outcome,
+        error_text: &str,
+        stage: &mut Stage<'_>,
+    ) -> Option<Receipt> {
+        let tenure = self.tenures.get_mut(self.current)?;
+        exchange.answered.flush(tenure, stage).ok()?;
+        let status = match exchange.told.status {
+            0 => None,
+            status => Some(i32::from(status)),
+        };
+        let answered = &exchange.answered;
+        let digest = answered.digest();
+        let attrs = exchange.sent.attrs();
+        let spent_us = stage.now.mono_us.saturating_sub(exchange.at_us);
+        let response = Response {
+            command_seq: exchange.seq,
+            outcome,
+            error_text,
+            duration_us: spent_us,
+            first_byte_us: exchange.told.first_byte_us,
+            bytes: answered.bytes,
+            captured_bytes: answered.captured,
+            chunks: answered.chunks,
+            extra: ResponseExtra {
+                status,
+                truncated: Some(answered.captured < answered.bytes),
+                body_len: Some(answered.bytes),
+                body_sha256: Some(&digest),
+                attrs: &attrs,
+                ..ResponseExtra::default()
+            },
+            ..Response::default()
+        };
+        let receipt = tenure.ledger.record(&Entry::Response(response), stage).ok()?;
+        if outcome != Outcome::Aborted {
+            let held = exchange.approval.is_some();
+            let verdict = if held { Verdict::Hold } else { Verdict::Allow };
+            tenure.meter().record((Timed::Target, Some(verdict)), spent_us);
+        }
+        Some(receipt)
+    }
+
+    /// An answer that is not clear is not passed on.
+    pub(super) fn refuse_answer(&mut self, refused: Refused, stage: &mut Stage<'_>) {
+        let Phase::Busy(exchange) = &self.phase else {
+            let kind = FaultKind::Target(Target::Closed);
+            return self.close(Some(Fault::new(crate::wire::Side::Server, kind)), stage);
+        };
+        if exchange.down.has_begun() {
+            return self.fail(Trouble::Target(Target::Closed), stage);
+        }
+        self.release(|_| crate::session::After::Close);
+        let Phase::Busy(exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
+        if let Some(tenure) = self.tenures.get_mut(self.current) {
+            let words = (502, refused.label());
+            // A journal that refuses says so itself.
+            let _refused_elsewhere =
+                super::gate::unanswered(exchange.seq, Outcome::Aborted, words, tenure, stage);
+        }
+        let problem = voice::bad_answer(refused.label());
+        let reply = problem.reply(Manner::of(&exchange.request.head));
+        self.answer_self(&reply, *exchange, stage);
+    }
+
+    /// A target sends no more.
+    pub(super) fn leg_ended(&mut self, id: LegId, stage: &mut Stage<'_>) {
+        if self.back(id).is_none() {
+            return;
+        }
+        if matches!(self.phase, Phase::Tunnel(_)) {
+            return self.tunnel_ended(stage);
+        }
+        let Phase::Busy(exchange) = &mut self.phase else { return };
+        if let Down::Content { body, .. } = &exchange.down
+            && body.end().is_ok()
+        {
+            return self.answer_end(stage);
+        }
+        if self.send_again(stage) {
+            return;
+        }
+        self.fail(Trouble::Target(Target::Closed), stage);
+    }
+
+    /// The connection to a target cannot be used any more.
+    pub(super) fn leg_broken(&mut self, id: LegId, fault: Fault, stage: &mut Stage<'_>) {
+        if self.back(id).is_none() {
+            return;
+        }
+        if matches!(self.phase, Phase::Tunnel(_)) {
+            return self.tunnel_ended(stage);
+        }
+        if self.send_again(stage) {
+            return;
+        }
+        let why = match fault.kind {
+            FaultKind::Target(why) => why,
+            _ => Target::Closed,
+        };
+        self.fail(Trouble::Target(why), stage);
+    }
+
+    /// A connection that was kept was closed before it answered: the request is sent once more,
+    /// if it may run twice (RFC 9110 9.2.2) and all of it is still here.
+    fn send_again(&mut self, stage: &mut Stage<'_>) -> bool {
+        let Some(tenure) = self.tenures.get(self.current) else { return false };
+        let Phase::Busy(exchange) = &mut self.phase else { return false };
+        let silent = exchange.back.as_ref().is_some_and(|back| back.reused && !back.heard);
+        let is_here = exchange.request.framing == Framing::None || !exchange.content.is_empty();
+        let may = exchange.request.is_idempotent() && exchange.request.asks == Asked::Nothing;
+        if !silent || !is_here || !may || exchange.again || !matches!(exchange.up, Up::Sent) {
+            return false;
+        }
+        exchange.again = true;
+        exchange.down = Down::Silent;
+        let receipt = tenure.ledger.covered(stage);
+        exchange.up = Up::Waiting(Permit::plumbing(Part::Again), receipt);
+        self.release(|_| crate::session::After::Close);
+        self.lease(false, stage);
+        true
+    }
+}

@@ -1,0 +1,163 @@
+//! One request and its answer: what is known of it, and how far either direction is.
+//!
+//! In: a head that was read. Out: an exchange, or the reason for which there is none.
+//! Never: two states of one direction at a time.
+//!
+//! ```text
+//!   Up (the request)                                     Down (the answer)
+//!   Gathering --> Held --granted--+                      Silent --head sent--> Head --> Content
+//!       '------ allowed ----------+--> Waiting --leg-->     |                   |  1xx     |
+//!   Gathering: the content decides                 Content -'                   '----------+-> Over
+//!                                                     '--> Sent
+//! ```
+
+use crate::decide::approval::Ask;
+use crate::decide::{Permit, RuleName};
+use crate::metrics::Presence;
+use crate::record::{Receipt, SessionId};
+use crate::wire::http::h1::{Body, Framing, HeadReader, Role};
+use crate::wire::http::head::{Head, Version};
+use crate::wire::http::ws::handshake::{self, Asked};
+use crate::wire::http::{Refused, pass};
+
+use super::back::Back;
+use super::kept::Kept;
+
+/// A request as it was read.
+#[derive(Debug)]
+pub(super) struct Request {
+    /// Its head.
+    pub head: Head,
+    /// How its body ends.
+    pub framing: Framing,
+    /// What it asks for besides an answer.
+    pub asks: Asked,
+    /// The client waits for 100 before it sends the body.
+    pub expects: bool,
+}
+
+impl Request {
+    /// Checks what the head alone does not say.
+    pub fn check(head: Head) -> Result<Request, (Head, Refused)> {
+        let checked = || {
+            let framing = Framing::of(&head, Role::Request)?;
+            let asks = handshake::asked(&head)?;
+            // A body behind the head would be the first bytes of the WebSocket to somebody.
+            if asks == Asked::Websocket && framing != Framing::None {
+                return Err(Refused::Upgrade);
+            }
+            let expects = head.expects_continue()? && head.version() != Version::Http10;
+            Ok((framing, asks, expects))
+        };
+        match checked() {
+            Ok((framing, asks, expects)) => Ok(Request { head, framing, asks, expects }),
+            Err(refused) => Err((head, refused)),
+        }
+    }
+
+    /// Whether it has been here before.
+    pub fn is_loop(&self) -> bool {
+        pass::is_loop(&self.head)
+    }
+
+    /// Whether the answer has no body whatever it says.
+    pub fn is_head(&self) -> bool {
+        self.head.method() == b"HEAD"
+    }
+
+    /// Whether the client's connection ends behind the answer.
+    pub fn closes(&self) -> bool {
+        self.head.version() == Version::Http10 || self.head.connection_says(b"close")
+    }
+
+    /// Whether it may be sent twice (RFC 9110 9.2.2).
+    pub fn is_idempotent(&self) -> bool {
+        matches!(self.head.method(), b"GET" | b"HEAD" | b"OPTIONS" | b"PUT" | b"DELETE")
+    }
+}
+
+/// The way of a request to its target.
+#[derive(Debug)]
+pub(super) enum Up {
+    /// The content is needed before anybody decides.
+    Gathering { body: Body, trailers: Head, terms: crate::decide::HoldTerms },
+    /// People are asked.
+    Held(Box<Held>),
+    /// It may pass, and waits for a connection.
+    Waiting(Permit, Receipt),
+    /// Content passes as it comes.
+    Content { body: Body, trailers: Head },
+    /// All of it was handed on.
+    Sent,
+    /// It will not be done: what still comes is dropped.
+    Never,
+}
+
+/// A request that waits for people.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub ask: Ask,
+    pub seq: u64,
+    /// Counts it among those that wait.
+    pub _counted: Presence,
+}
+
+/// The way of the answer to the client.
+#[derive(Debug)]
+pub(super) enum Down {
+    /// None is due.
+    Silent,
+    /// The head is read.
+    Head { reader: HeadReader, head: Head, interim: u32 },
+    /// The content is read; `framing` is the client's.
+    Content { body: Body, trailers: Head, framing: Framing },
+    /// It is with the client.
+    Over,
+}
+
+impl Down {
+    /// The head of an answer is due.
+    pub fn head() -> Down {
+        Down::Head { reader: HeadReader::default(), head: Head::default(), interim: 0 }
+    }
+
+    /// Whether the client has been told a status.
+    pub fn has_begun(&self) -> bool {
+        matches!(self, Down::Content { .. } | Down::Over)
+    }
+}
+
+/// What the row of the answer will say.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Told {
+    pub status: u16,
+    pub first_byte_us: u64,
+}
+
+/// A request and its answer.
+#[derive(Debug)]
+pub(super) struct Exchange {
+    pub request: Request,
+    /// Its number in the tenure's order.
+    pub seq: u64,
+    /// When it was recorded, monotonic microseconds.
+    pub at_us: u64,
+    /// The approval that released it.
+    pub approval: Option<SessionId>,
+    /// The rule that decided.
+    pub rule: RuleName,
+    pub up: Up,
+    pub down: Down,
+    pub told: Told,
+    /// Content that was gathered.
+    pub content: Vec<u8>,
+    /// What is kept of the request's content.
+    pub sent: Kept,
+    /// What is kept of the answer's.
+    pub answered: Kept,
+    pub back: Option<Back>,
+    /// It was sent again on a fresh connection.
+    pub again: bool,
+    /// When something must have happened, monotonic microseconds.
+    pub deadline_us: u64,
+}

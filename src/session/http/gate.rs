@@ -1,0 +1,425 @@
+//! From a request to its permit and receipt, to its refusal, or to the people who are asked.
+//!
+//! In: verdicts, votes, time. Out: permits with receipts; replies.
+//! Never: a permit for a request whose row the journal refused; a release without a recorded
+//! approval.
+
+use crate::decide::approval::{Ask, AskSummary, Ballot};
+use crate::decide::{HoldTerms, Permit, RuleName, Verdict, http};
+use crate::fault::Refused as JournalRefused;
+use crate::limits;
+use crate::metrics::{self, Presence};
+use crate::record::entry::{
+    Approval, Command, CommandExtra, Decision, Ocsf, Outcome, Response, ResponseExtra,
+};
+use crate::record::{Entry, Receipt, SessionId};
+use crate::session::{Output, Stage, Vote, VoteReply, new_id};
+use crate::wire::http::h1::write;
+use crate::wire::http::reply::{Manner, Problem};
+use crate::wire::http::ws::handshake::Asked;
+
+use super::exchange::{Exchange, Held, Request, Up};
+use super::kept::sha256;
+use super::tenure::{Tenure, Trouble};
+use super::{Phase, Session, text, voice};
+
+/// Text of a held request shown to approvers.
+const SHOWN_BYTES_MAX: usize = 64 << 10;
+
+/// How a request is written down.
+struct Ruled<'r> {
+    seq: u64,
+    decision: Decision,
+    rule: &'r str,
+    approval: Option<SessionId>,
+}
+
+/// How a hold ends without a grant.
+pub(super) struct Ending {
+    event: &'static str,
+    detail: String,
+}
+
+impl Session {
+    /// Asks the rules about a request that somebody known sends to a known target.
+    pub(super) fn decide(&mut self, request: Request, stage: &mut Stage<'_>) {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let opens = request.asks == Asked::Websocket;
+        let action = http::action(&request.head, opens);
+        let verdict = tenure.scope().decide(&tenure.who(&self.link, stage), &action);
+        let mut exchange = Box::new(Exchange::new(request, tenure, stage));
+        match verdict {
+            Verdict::Allow(permit, rule) => {
+                exchange.rule = rule.rule();
+                self.admit(exchange, permit, stage);
+            }
+            Verdict::Deny(reason) => {
+                exchange.rule = reason.rule;
+                self.deny(exchange, &reason.message, stage);
+            }
+            Verdict::Hold(terms) => self.gather(exchange, terms, stage),
+        }
+    }
+
+    /// Records a request that may pass, and asks for a connection.
+    pub(super) fn admit(
+        &mut self,
+        mut exchange: Box<Exchange>,
+        permit: Permit,
+        stage: &mut Stage<'_>,
+    ) {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let rule = RuleName::clone(&exchange.rule);
+        let ruled = Ruled {
+            seq: exchange.seq,
+            decision: Decision::Allow,
+            rule: &rule,
+            approval: exchange.approval,
+        };
+        match record(&exchange, &ruled, tenure, stage) {
+            Ok(receipt) => {
+                if exchange.approval.is_none() {
+                    tenure.meter().count(metrics::Verdict::Allow);
+                }
+                exchange.up = Up::Waiting(permit, receipt);
+                self.phase = Phase::Busy(exchange);
+                self.lease(true, stage);
+            }
+            Err(refused) => self.not_recorded(*exchange, refused, stage),
+        }
+    }
+
+    /// Nothing of what cannot be recorded goes on.
+    fn not_recorded(&mut self, exchange: Exchange, refused: JournalRefused, stage: &mut Stage<'_>) {
+        self.turn_away(Trouble::Record(refused), Some(exchange.request), stage);
+    }
+
+    /// Records a request that is denied, and says so.
+    pub(super) fn deny(&mut self, exchange: Box<Exchange>, detail: &str, stage: &mut Stage<'_>) {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let rule = RuleName::clone(&exchange.rule);
+        let (seq, approval) = (exchange.seq, exchange.approval);
+        let ruled = Ruled { seq, decision: Decision::Deny, rule: &rule, approval };
+        let recorded = record(&exchange, &ruled, tenure, stage)
+            .and_then(|_| unanswered(seq, Outcome::Denied, (403, detail), tenure, stage));
+        if let Err(refused) = recorded {
+            return self.not_recorded(*exchange, refused, stage);
+        }
+        tenure.totals.denied += 1;
+        if exchange.approval.is_none() {
+            tenure.meter().count(metrics::Verdict::Deny);
+        }
+        let instance = format!("{}:{seq}", uuid::Uuid::from_bytes(tenure.ledger.id.0));
+        let problem = Problem {
+            status: 403,
+            kind: "denied",
+            title: "Denied",
+            detail,
+            instance: Some(&instance),
+            rule: (!rule.is_empty()).then_some(&*rule),
+            error: "http_request_denied",
+            retry_after_s: None,
+        };
+        let reply = problem.reply(Manner::of(&exchange.request.head));
+        self.answer_self(&reply, *exchange, stage);
+    }
+
+    /// A request that people are asked about is read whole first: they see what will run.
+    fn gather(&mut self, mut exchange: Box<Exchange>, terms: HoldTerms, stage: &mut Stage<'_>) {
+        let too_long = exchange.request.framing.length();
+        if too_long.is_some_and(|length| length > limits::HTTP_HELD_BYTES_MAX as u64) {
+            exchange.rule = terms.rule();
+            return self.refuse_large(exchange, stage);
+        }
+        if exchange.request.expects {
+            self.link.say(|out| out.extend_from_slice(write::CONTINUE));
+        }
+        let (body, trailers) = exchange.request.body();
+        exchange.up = Up::Gathering { body, trailers, terms };
+        exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
+        self.phase = Phase::Busy(exchange);
+    }
+
+    /// A request that cannot be shown whole is denied.
+    pub(super) fn refuse_large(&mut self, exchange: Box<Exchange>, stage: &mut Stage<'_>) {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let rule = RuleName::clone(&exchange.rule);
+        let seq = exchange.seq;
+        let ruled = Ruled { seq, decision: Decision::Deny, rule: &rule, approval: None };
+        let recorded = record(&exchange, &ruled, tenure, stage)
+            .and_then(|_| unanswered(seq, Outcome::Denied, (413, "too large"), tenure, stage));
+        match recorded {
+            Ok(_) => {
+                tenure.totals.denied += 1;
+                tenure.meter().count(metrics::Verdict::Deny);
+                let reply = voice::too_large().reply(Manner::of(&exchange.request.head));
+                self.answer_self(&reply, *exchange, stage);
+            }
+            Err(refused) => self.not_recorded(*exchange, refused, stage),
+        }
+    }
+
+    /// All of the content is there: people are asked.
+    pub(super) fn hold(
+        &mut self,
+        mut exchange: Box<Exchange>,
+        terms: HoldTerms,
+        stage: &mut Stage<'_>,
+    ) {
+        let id = new_id(stage.now, stage.random);
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        exchange.rule = terms.rule();
+        exchange.approval = Some(id);
+        let ask = Ask::open(id, terms, &tenure.identity.user, stage.now);
+        let counted = Presence::new(tenure.meter().clone(), |it| &it.held);
+        let held = Held { ask, seq: exchange.seq, _counted: counted };
+        let terms_rule = held.ask.terms.rule();
+        let ruled = Ruled {
+            seq: held.seq,
+            decision: Decision::Hold,
+            rule: &terms_rule,
+            approval: Some(id),
+        };
+        let recorded = record(&exchange, &ruled, tenure, stage)
+            .and_then(|_| step(&held, "requested", ("", ""), tenure, stage));
+        if let Err(refused) = recorded {
+            return self.not_recorded(*exchange, refused, stage);
+        }
+        tenure.meter().count(metrics::Verdict::Hold);
+        self.link.output(Output::AskOpened(summary(&exchange, &held, tenure, stage)));
+        exchange.deadline_us = held.ask.deadline_us;
+        exchange.up = Up::Held(Box::new(held));
+        self.phase = Phase::Busy(exchange);
+    }
+
+    /// The request that waits for people, taken out of its place.
+    fn take_held(&mut self) -> Option<(Box<Exchange>, Box<Held>)> {
+        match std::mem::replace(&mut self.phase, Phase::Idle) {
+            Phase::Busy(mut exchange) => match std::mem::replace(&mut exchange.up, Up::Never) {
+                Up::Held(held) => Some((exchange, held)),
+                up => {
+                    exchange.up = up;
+                    self.phase = Phase::Busy(exchange);
+                    None
+                }
+            },
+            phase => {
+                self.phase = phase;
+                None
+            }
+        }
+    }
+
+    /// One approver's word.
+    pub(super) fn vote(&mut self, id: SessionId, vote: &Vote, stage: &mut Stage<'_>) -> VoteReply {
+        let Some((mut exchange, mut held)) = self.take_held() else { return VoteReply::Unknown };
+        let Some(tenure) = self.tenures.get_mut(self.current).filter(|_| held.ask.id == id) else {
+            exchange.up = Up::Held(held);
+            self.phase = Phase::Busy(exchange);
+            return VoteReply::Unknown;
+        };
+        let ballot = held.ask.vote(&vote.approver, &vote.groups, vote.approve);
+        let who = (vote.approver.as_str(), vote.reason.as_str());
+        let event = match ballot {
+            Ballot::Refused(_) => None,
+            Ballot::Counted { .. } | Ballot::Granted(_) => Some("vote-approve"),
+            Ballot::Denied => Some("vote-deny"),
+        };
+        let recorded = match (event, &ballot) {
+            (None, _) => Ok(()),
+            (Some(event), Ballot::Granted(_)) => step(&held, event, who, tenure, stage)
+                .and_then(|()| step(&held, "approved", ("", ""), tenure, stage)),
+            (Some(event), _) => step(&held, event, who, tenure, stage),
+        };
+        if let Err(refused) = recorded {
+            self.link.output(Output::AskClosed(id, "canceled"));
+            self.not_recorded(*exchange, refused, stage);
+            return VoteReply::Refused("the vote could not be recorded".into());
+        }
+        match ballot {
+            Ballot::Refused(why) => {
+                exchange.up = Up::Held(held);
+                self.phase = Phase::Busy(exchange);
+                VoteReply::Refused(why.to_owned())
+            }
+            Ballot::Counted { missing } => {
+                exchange.up = Up::Held(held);
+                self.phase = Phase::Busy(exchange);
+                VoteReply::Counted { missing }
+            }
+            Ballot::Granted(grant) => {
+                self.link.output(Output::AskClosed(id, "approved"));
+                self.admit(exchange, grant.permit(), stage);
+                VoteReply::Counted { missing: 0 }
+            }
+            Ballot::Denied => {
+                let detail = format!("denied by {}: {}", vote.approver, vote.reason);
+                self.end_hold(exchange, &held, Ending { event: "denied", detail }, stage);
+                VoteReply::Denied
+            }
+        }
+    }
+
+    /// Nobody answered in time.
+    pub(super) fn expire_hold(&mut self, stage: &mut Stage<'_>) {
+        let Some((exchange, held)) = self.take_held() else { return };
+        let detail = "nobody approved this request in time".to_owned();
+        self.end_hold(exchange, &held, Ending { event: "expired", detail }, stage);
+    }
+
+    fn end_hold(
+        &mut self,
+        exchange: Box<Exchange>,
+        held: &Held,
+        ending: Ending,
+        stage: &mut Stage<'_>,
+    ) {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let recorded = step(held, ending.event, ("", ""), tenure, stage);
+        self.link.output(Output::AskClosed(held.ask.id, ending.event));
+        match recorded {
+            Ok(()) => self.deny(exchange, &ending.detail, stage),
+            Err(refused) => self.not_recorded(*exchange, refused, stage),
+        }
+    }
+
+    /// The connection ends while people are asked.
+    pub(super) fn cancel_hold(&mut self, exchange: &mut Exchange, stage: &mut Stage<'_>) {
+        let Up::Held(held) = std::mem::replace(&mut exchange.up, Up::Never) else { return };
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let rule = RuleName::clone(&exchange.rule);
+        let (seq, approval) = (exchange.seq, exchange.approval);
+        let ruled = Ruled { seq, decision: Decision::Deny, rule: &rule, approval };
+        // A journal that refuses says so itself; the connection ends all the same.
+        let _refused_elsewhere = step(&held, "canceled", ("", "the client left"), tenure, stage)
+            .and_then(|()| record(exchange, &ruled, tenure, stage));
+        self.link.output(Output::AskClosed(held.ask.id, "canceled"));
+    }
+}
+
+/// Writes the request's row.
+fn record(
+    exchange: &Exchange,
+    ruled: &Ruled<'_>,
+    tenure: &mut Tenure,
+    stage: &mut Stage<'_>,
+) -> Result<Receipt, JournalRefused> {
+    let request = &exchange.request;
+    let action = http::action(&request.head, request.asks == Asked::Websocket);
+    let text = row_text(exchange);
+    let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (verb, resource) = (words(request.head.method()), words(request.head.path()));
+    let digest = (!exchange.content.is_empty()).then(|| sha256(&exchange.content));
+    let command = Command {
+        kind: if request.asks == Asked::Websocket { "websocket" } else { "http" },
+        text: &text,
+        operation: &action.operation,
+        classes: &action.classes,
+        objects: &action.objects,
+        decision: ruled.decision,
+        rule: ruled.rule,
+        approval_id: ruled.approval,
+        extra: CommandExtra {
+            ocsf: Some(activity(request.head.method())),
+            verb: &verb,
+            resource: &resource,
+            name: &action.operation,
+            body_len: digest.map(|_| exchange.content.len() as u64),
+            body_sha256: digest.as_ref(),
+            ..CommandExtra::default()
+        },
+        ..Command::default()
+    };
+    let receipt = tenure.ledger.record_at(ruled.seq, &Entry::Command(command), stage)?;
+    if ruled.decision != Decision::Hold {
+        tenure.totals.commands += 1;
+    }
+    Ok(receipt)
+}
+
+/// HTTP Activity of OCSF.
+const fn activity(method: &[u8]) -> Ocsf {
+    let activity_id = match method {
+        b"DELETE" => 2,
+        b"GET" => 3,
+        b"HEAD" => 4,
+        b"OPTIONS" => 5,
+        b"POST" => 6,
+        b"PUT" => 7,
+        _ => 99,
+    };
+    Ocsf { class_uid: 4002, activity_id }
+}
+
+/// The head as received, and the content if it was gathered and fits.
+fn row_text(exchange: &Exchange) -> Vec<u8> {
+    let mut shown = text::text(&exchange.request.head);
+    if !exchange.content.is_empty() && shown.len() + exchange.content.len() <= SHOWN_BYTES_MAX {
+        shown.extend_from_slice(b"\r\n");
+        shown.extend_from_slice(&exchange.content);
+    }
+    shown
+}
+
+fn summary(exchange: &Exchange, held: &Held, tenure: &Tenure, stage: &Stage<'_>) -> AskSummary {
+    let text = row_text(exchange);
+    let ask = &held.ask;
+    let action = &exchange.action;
+    AskSummary {
+        id: ask.id,
+        session_id: tenure.ledger.id,
+        command_seq: held.seq,
+        user: tenure.identity.user.clone(),
+        target: tenure.target_name.clone(),
+        role: tenure.credential.role.clone(),
+        rule: ask.terms.rule().to_string(),
+        text: String::from_utf8_lossy(&text).into_owned(),
+        params: String::new(),
+        classes: action.classes.iter().map(ToString::to_string).collect(),
+        objects: action.objects.iter().map(Object::marked).collect(),
+        approvers: ask.terms.approvers(),
+        quorum: ask.terms.quorum(),
+        parts: ask.parts(),
+        requested_at_us: stage.now.wall_us,
+        expires_at_us: ask.expires_at_us,
+    }
+}
+
+fn step(
+    held: &Held,
+    event: &'static str,
+    (approver, reason): (&str, &str),
+    tenure: &mut Tenure,
+    stage: &mut Stage<'_>,
+) -> Result<(), JournalRefused> {
+    let approval = Approval {
+        approval_id: held.ask.id,
+        command_seq: held.seq,
+        event,
+        approver,
+        reason,
+        quorum: held.ask.terms.quorum(),
+        expires_at_us: held.ask.expires_at_us,
+        ..Approval::default()
+    };
+    tenure.ledger.record(&Entry::Approval(approval), stage).map(drop)
+}
+
+/// The row of a request that has no answer of its target.
+pub(super) fn unanswered(
+    seq: u64,
+    outcome: Outcome,
+    (status, error_text): (u16, &str),
+    tenure: &mut Tenure,
+    stage: &mut Stage<'_>,
+) -> Result<Receipt, JournalRefused> {
+    let status = Some(i32::from(status));
+    let response = Response {
+        command_seq: seq,
+        outcome,
+        error_text,
+        extra: ResponseExtra { status, ..ResponseExtra::default() },
+        ..Response::default()
+    };
+    tenure.ledger.record(&Entry::Response(response), stage)
+}

@@ -1,0 +1,411 @@
+//! HTTP/1.1 with a client, and with the targets that its requests name.
+//!
+//! In: events of the client's connection and of legs. Out: bytes in outboxes, outputs.
+//! Never: a request that goes on without an identity, a permit and a receipt; an answer that ends
+//! at the client before its row.
+//!
+//! ```text
+//!   link       the client's connection          tenure    identity x target: a row of `sessions`
+//!   identity   who sends a request              kept      content in the record
+//!   exchange   a request and its answer         back      a connection to a target
+//!   gate       verdict, row, permit, hold       voice     what clients are told
+//!   up         the request on its way           down      the answer on its way
+//!   tunnel     a WebSocket on both ways         text      a request as its row shows it
+//! ```
+//!
+//! ```text
+//!   Idle --head--> Busy --answer over--> Idle (keep-alive)     Busy --101--> Tunnel --> Closed
+//!     |             | refused, content to come --> Dropping --> Idle
+//!     '-------------'--- cannot go on ------------------------------------------------> Closed
+//! ```
+
+mod back;
+mod down;
+mod exchange;
+mod gate;
+mod identity;
+mod kept;
+mod link;
+mod moved;
+mod tenure;
+mod text;
+mod tunnel;
+mod up;
+mod voice;
+
+use std::sync::Arc;
+
+use crate::config::settings::Durability;
+use crate::fault::{Fault, FaultKind};
+use crate::forward::Outbox;
+use crate::limits;
+use crate::metrics::TargetMeter;
+use crate::session::{Accepted, After, Driven, Event, Output, SessionSummary, Stage};
+use crate::wire::http::h1::read::Kind;
+use crate::wire::http::h1::{Body, HeadReader};
+use crate::wire::http::head::Head;
+use crate::wire::{End, LegId, Side};
+
+use exchange::{Exchange, Up};
+use identity::Proven;
+use link::Link;
+use tenure::{Tenure, Trouble};
+use tunnel::Tunnel;
+
+pub use voice::turned_away;
+
+/// One connection of a client that speaks HTTP.
+#[derive(Debug)]
+pub struct Session {
+    link: Link,
+    reader: HeadReader,
+    /// The head that is being read.
+    head: Head,
+    proven: Proven,
+    tenures: Vec<Tenure>,
+    /// Whose the exchange under way is, or the last one was.
+    current: usize,
+    phase: Phase,
+    /// When something must have happened, monotonic microseconds.
+    deadline_us: u64,
+    draining: bool,
+}
+
+#[derive(Debug)]
+enum Phase {
+    /// TLS first.
+    Handshake,
+    /// A head is read.
+    Idle,
+    /// A request is on its way, or its answer.
+    Busy(Box<Exchange>),
+    /// Content of a request that was answered already is dropped, so many bytes at most.
+    Dropping { body: Body, trailers: Head, left: usize },
+    /// Messages of a WebSocket pass.
+    Tunnel(Box<Tunnel>),
+    /// Nothing more is read.
+    Closed,
+}
+
+impl Session {
+    /// A connection that was just accepted.
+    pub fn accept(accepted: Accepted, stage: &mut Stage<'_>) -> Session {
+        let speaks_tls = accepted.tls_available;
+        let mut link = Link::new(accepted, stage);
+        let phase = match speaks_tls {
+            true => {
+                link.output(Output::StartTls(End::Client));
+                Phase::Handshake
+            }
+            false => Phase::Idle,
+        };
+        Session {
+            link,
+            reader: HeadReader::default(),
+            head: Head::default(),
+            proven: Proven::default(),
+            tenures: Vec::new(),
+            current: 0,
+            phase,
+            deadline_us: stage.now.mono_us + limits::HTTP_HEAD_US,
+            draining: false,
+        }
+    }
+
+    fn client_bytes(&mut self, bytes: &[u8], stage: &mut Stage<'_>) {
+        self.link.received += bytes.len() as u64;
+        if self.link.backlog.is_empty() {
+            return self.run(bytes, stage);
+        }
+        self.link.backlog.extend_from_slice(bytes);
+        self.resume(stage);
+    }
+
+    /// Goes on with what the client sent before.
+    fn resume(&mut self, stage: &mut Stage<'_>) {
+        let backlog = std::mem::take(&mut self.link.backlog);
+        self.run(&backlog, stage);
+    }
+
+    fn run(&mut self, bytes: &[u8], stage: &mut Stage<'_>) {
+        let mut input = bytes;
+        while self.step(&mut input, stage) {}
+        self.link.backlog.extend_from_slice(input);
+        if self.link.ended {
+            self.client_ended(stage);
+        }
+    }
+
+    /// One step with bytes of the client; false if nothing more can be done with them now.
+    fn step(&mut self, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
+        match &mut self.phase {
+            Phase::Handshake => false,
+            Phase::Idle => self.read_head(input, stage),
+            Phase::Busy(_) => self.read_content(input, stage),
+            Phase::Dropping { .. } => self.drop_content(input, stage),
+            Phase::Tunnel(_) => self.client_frames(input, stage),
+            Phase::Closed => {
+                *input = &[];
+                false
+            }
+        }
+    }
+
+    fn read_head(&mut self, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
+        if self.link.closing || (self.draining && !self.reader.has_begun()) {
+            self.close(None, stage);
+            return true;
+        }
+        if input.is_empty() {
+            return false;
+        }
+        let was_empty = self.reader.is_empty();
+        match self.reader.next(input, &mut self.head, Kind::Request) {
+            Ok(true) => {
+                let head = std::mem::take(&mut self.head);
+                self.begin(head, stage);
+                true
+            }
+            Ok(false) => {
+                if was_empty && !self.reader.is_empty() {
+                    self.deadline_us = stage.now.mono_us + limits::HTTP_HEAD_US;
+                }
+                false
+            }
+            Err(refused) => {
+                self.turn_away(Trouble::Refused(refused), None, stage);
+                true
+            }
+        }
+    }
+
+    /// Behind an answer: the next request, or the end.
+    fn next_request(&mut self, stage: &mut Stage<'_>) {
+        self.phase = Phase::Idle;
+        self.deadline_us = stage.now.mono_us + limits::HTTP_IDLE_US;
+        if self.link.closing || self.draining {
+            self.close(None, stage);
+        }
+    }
+
+    /// The client sends no more, and all that it sent was looked at.
+    fn client_ended(&mut self, stage: &mut Stage<'_>) {
+        let goes_on = match &self.phase {
+            Phase::Busy(exchange) => {
+                matches!(exchange.up, Up::Sent | Up::Waiting(..)) && exchange.is_whole()
+            }
+            Phase::Closed => true,
+            _ => false,
+        };
+        self.link.closing = true;
+        if !goes_on {
+            self.close(Some(Fault::new(Side::Client, FaultKind::Terminate)), stage);
+        }
+    }
+
+    /// Ends the connection: what is under way is recorded.
+    fn close(&mut self, fault: Option<Fault>, stage: &mut Stage<'_>) {
+        self.abandon(fault, stage);
+        self.phase = Phase::Closed;
+        self.count_bytes();
+        let reason = fault.map_or("client-terminate", |fault| fault.label());
+        for tenure in self.tenures.drain(..) {
+            tenure.end(reason, stage);
+        }
+        self.link.close(stage);
+        self.link.output(Output::Close(fault));
+    }
+
+    fn count_bytes(&mut self) {
+        let received = std::mem::take(&mut self.link.received);
+        let sent = std::mem::take(&mut self.link.sent);
+        if let Some(tenure) = self.tenures.get_mut(self.current) {
+            tenure.count_bytes(received, sent);
+        }
+    }
+
+    fn timeout(&mut self, stage: &mut Stage<'_>) {
+        if stage.now.mono_us < self.next_timeout().unwrap_or(u64::MAX) {
+            return;
+        }
+        match &self.phase {
+            Phase::Busy(_) => self.exchange_overdue(stage),
+            Phase::Idle if self.reader.is_empty() => self.close(None, stage),
+            Phase::Idle => self.head_overdue(stage),
+            Phase::Tunnel(_) => self.tunnel_overdue(stage),
+            Phase::Handshake | Phase::Dropping { .. } => {
+                let kind = FaultKind::Limit(crate::fault::Limit::LoginTime);
+                self.close(Some(Fault::new(Side::Client, kind)), stage);
+            }
+            Phase::Closed => {}
+        }
+    }
+
+    /// The leg of this number, if the exchange under way has it.
+    fn back(&mut self, id: LegId) -> Option<&mut back::Back> {
+        let back = match &mut self.phase {
+            Phase::Busy(exchange) => exchange.back.as_mut(),
+            Phase::Tunnel(tunnel) => tunnel.exchange.back.as_mut(),
+            _ => None,
+        };
+        back.filter(|back| back.id == id)
+    }
+
+    /// Gives the leg of the exchange back.
+    fn release(&mut self, after: impl FnOnce(&back::Back) -> After) {
+        let back = match &mut self.phase {
+            Phase::Busy(exchange) => exchange.back.take(),
+            Phase::Tunnel(tunnel) => tunnel.exchange.back.take(),
+            _ => None,
+        };
+        if let Some(back) = back {
+            let after = after(&back);
+            self.link.output(Output::Release(back.id, after));
+        }
+    }
+
+    fn snapshot_changed(&mut self, stage: &mut Stage<'_>) {
+        // Tenures of older settings end when nothing of theirs is under way.
+        if !matches!(self.phase, Phase::Idle | Phase::Handshake) {
+            return;
+        }
+        let settings = &stage.snapshot.settings;
+        let is_old = |tenure: &mut Tenure| !Arc::ptr_eq(&tenure.snapshot.settings, settings);
+        let old: Vec<Tenure> = self.tenures.extract_if(.., is_old).collect();
+        for tenure in old {
+            tenure.end("reload", stage);
+        }
+    }
+}
+
+impl Driven for Session {
+    fn outbox(&mut self, end: End) -> Option<&mut Outbox> {
+        match end {
+            End::Client => Some(&mut self.link.client),
+            End::Target(id) => self.back(id).map(|back| &mut back.outbox),
+        }
+    }
+
+    fn pending(&self, end: End) -> Option<&Outbox> {
+        let back = match (end, &self.phase) {
+            (End::Client, _) => return Some(&self.link.client),
+            (End::Target(id), Phase::Busy(x)) => x.back.as_ref().filter(|back| back.id == id),
+            (End::Target(id), Phase::Tunnel(tunnel)) => {
+                tunnel.exchange.back.as_ref().filter(|back| back.id == id)
+            }
+            _ => None,
+        };
+        back.map(|back| &back.outbox)
+    }
+
+    fn handle(&mut self, event: Event<'_>, stage: &mut Stage<'_>) {
+        if matches!(self.phase, Phase::Closed) {
+            if matches!(event, Event::Panic) {
+                // The call that panicked had taken the phase out of its place.
+                let fault = Fault::new(Side::Client, FaultKind::Internal);
+                self.link.output(Output::Close(Some(fault)));
+            }
+            return;
+        }
+        match event {
+            Event::Bytes(End::Client, bytes) => self.client_bytes(bytes, stage),
+            Event::Bytes(End::Target(id), bytes) => self.leg_bytes(id, bytes, stage),
+            Event::Eof(End::Client) => {
+                self.link.ended = true;
+                self.resume(stage);
+            }
+            Event::Eof(End::Target(id)) => self.leg_ended(id, stage),
+            Event::Tls(End::Client, facts) => {
+                self.link.tls = Some(facts);
+                self.phase = Phase::Idle;
+                self.deadline_us = stage.now.mono_us + limits::HTTP_IDLE_US;
+                self.resume(stage);
+            }
+            Event::Tls(End::Target(id), _) => self.leg_open(id, stage),
+            Event::Broken(End::Client, fault) => self.close(Some(fault), stage),
+            Event::Broken(End::Target(id), fault) => self.leg_broken(id, fault, stage),
+            Event::Leg(id, result) => self.leg_leased(id, result, stage),
+            Event::Timeout => self.timeout(stage),
+            Event::Panic => {
+                self.close(Some(Fault::new(Side::Client, FaultKind::Internal)), stage);
+            }
+            Event::Snapshot => self.snapshot_changed(stage),
+            Event::Vote(id, vote, reply) => *reply = self.vote(id, vote, stage),
+            Event::Signal => {}
+            Event::Kill => self.close(Some(Fault::new(Side::Client, FaultKind::Killed)), stage),
+            Event::Drain { at_once } => {
+                self.draining = true;
+                if at_once || (matches!(self.phase, Phase::Idle) && !self.reader.has_begun()) {
+                    self.close(Some(Fault::new(Side::Client, FaultKind::Drain)), stage);
+                }
+            }
+        }
+        self.count_bytes();
+    }
+
+    fn poll_output(&mut self) -> Option<Output> {
+        self.link.poll_output()
+    }
+
+    fn next_timeout(&self) -> Option<u64> {
+        match &self.phase {
+            Phase::Closed => None,
+            Phase::Busy(exchange) => Some(exchange.deadline_us),
+            Phase::Tunnel(tunnel) => Some(tunnel.exchange.deadline_us),
+            _ => Some(self.deadline_us),
+        }
+    }
+
+    fn wants(&self, end: End) -> bool {
+        let back = match &self.phase {
+            Phase::Closed => return false,
+            Phase::Busy(exchange) => exchange.back.as_ref(),
+            Phase::Tunnel(tunnel) => tunnel.exchange.back.as_ref(),
+            _ => None,
+        };
+        match end {
+            End::Client => {
+                let is_full = |back: &back::Back| back.outbox.len() >= limits::OUTBOX_BYTES_MAX;
+                self.link.wants() && self.link.has_room() && !back.is_some_and(is_full)
+            }
+            End::Target(id) => back.is_some_and(|back| back.id == id) && self.link.has_room(),
+        }
+    }
+
+    fn durability(&self) -> Durability {
+        self.tenures.get(self.current).map_or(Durability::Write, |tenure| tenure.durability)
+    }
+
+    fn is_closed(&self) -> bool {
+        matches!(self.phase, Phase::Closed)
+    }
+
+    fn meter(&self) -> Option<&TargetMeter> {
+        self.tenures.get(self.current).map(|tenure| tenure.meter().as_ref())
+    }
+
+    fn summary(&self, _stage: &Stage<'_>) -> Option<SessionSummary> {
+        let tenure = self.tenures.get(self.current);
+        let state = match &self.phase {
+            Phase::Busy(exchange) if matches!(exchange.up, Up::Held(_)) => "held",
+            Phase::Busy(_) | Phase::Tunnel(_) => "active",
+            Phase::Closed => "closing",
+            _ if tenure.is_none() => "login",
+            _ => "idle",
+        };
+        let text = |of: fn(&Tenure) -> &str| tenure.map(of).unwrap_or_default().to_owned();
+        Some(SessionSummary {
+            session_id: tenure.map_or(self.link.accepted.session_id, |tenure| tenure.ledger.id),
+            user: text(|tenure| &tenure.identity.user),
+            target: text(|tenure| &tenure.target_name),
+            role: text(|tenure| &tenure.credential.role),
+            client_addr: self.link.accepted.client_addr.to_string(),
+            state,
+            started_us: self.link.started.wall_us,
+            commands: self.tenures.iter().map(|tenure| tenure.totals.commands).sum(),
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests;

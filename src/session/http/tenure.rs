@@ -1,0 +1,234 @@
+//! A tenure: one client connection, one identity, one target. It is what a row of `sessions` is.
+//!
+//! In: who asks, which target. Out: receipts of the tenure's own order; the rules that apply to it.
+//! Never: an entry of one identity under another's session.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use crate::config::settings::{Credential, Durability};
+use crate::decide::rules::{Scope, Who};
+use crate::fault::{Login, Refused};
+use crate::identify::{Identity, role};
+use crate::metrics::{Presence, TargetMeter};
+use crate::record::entry::{SessionEnd, SessionStart};
+use crate::record::{Entry, Receipt, SessionContext, SessionId, SessionRef};
+use crate::session::{Snapshot, Stage};
+use crate::wire::Protocol;
+
+use super::link::Link;
+
+/// A session's place in the journal.
+#[derive(Debug)]
+pub(super) struct Ledger {
+    /// The id that its rows have.
+    pub id: SessionId,
+    journal: SessionRef,
+    next_seq: u64,
+}
+
+impl Ledger {
+    /// Makes a session known to the journal.
+    pub fn open(context: &SessionContext, stage: &mut Stage<'_>) -> Ledger {
+        let journal = stage.journal.open(context);
+        Ledger { id: context.session_id, journal, next_seq: 0 }
+    }
+
+    /// States who the session belongs to.
+    pub fn identify(&mut self, context: &SessionContext, stage: &mut Stage<'_>) {
+        stage.journal.identify(self.journal, context);
+    }
+
+    /// The next number of the session's order.
+    pub fn take_seq(&mut self) -> u64 {
+        let seq = self.next_seq;
+        self.next_seq += 1;
+        seq
+    }
+
+    /// Records an entry under a new number.
+    pub fn record(&mut self, entry: &Entry<'_>, stage: &mut Stage<'_>) -> Result<Receipt, Refused> {
+        let seq = self.take_seq();
+        self.record_at(seq, entry, stage)
+    }
+
+    /// Records an entry under a number that was taken before.
+    pub fn record_at(
+        &mut self,
+        seq: u64,
+        entry: &Entry<'_>,
+        stage: &mut Stage<'_>,
+    ) -> Result<Receipt, Refused> {
+        stage.journal.append(self.journal, seq, stage.now, entry)
+    }
+
+    /// A receipt for what no entry of its own covers.
+    pub fn covered(&self, stage: &mut Stage<'_>) -> Receipt {
+        stage.journal.covered(self.journal)
+    }
+
+    /// Forgets the session.
+    pub fn close(&self, stage: &mut Stage<'_>) {
+        stage.journal.close(self.journal);
+    }
+}
+
+/// Counts of a tenure.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Totals {
+    pub commands: u64,
+    pub denied: u64,
+    pub bytes_in: u64,
+    pub bytes_out: u64,
+}
+
+/// One identity at one target.
+#[derive(Debug)]
+pub(super) struct Tenure {
+    /// Its place in the journal.
+    pub ledger: Ledger,
+    /// Who.
+    pub identity: Identity,
+    /// Index of the target.
+    pub target: usize,
+    /// Its name.
+    pub target_name: String,
+    /// What weir shows the target.
+    pub credential: Credential,
+    /// The snapshot that it was opened under.
+    pub snapshot: Rc<Snapshot>,
+    /// Counts.
+    pub totals: Totals,
+    /// When a record counts as written.
+    pub durability: Durability,
+    scope: Scope,
+    presence: Presence,
+}
+
+impl Tenure {
+    /// Opens one for `identity` at a target.
+    ///
+    /// # Errors
+    /// `NoRole` if the target has no credential for the identity's groups.
+    pub fn open(
+        identity: Identity,
+        target: usize,
+        link: &mut Link,
+        stage: &mut Stage<'_>,
+    ) -> Result<Tenure, Trouble> {
+        let snapshot = Rc::clone(stage.snapshot);
+        let settings = snapshot.settings.targets.get(target);
+        let settings = settings.ok_or(Trouble::Login(Login::UnknownTarget))?;
+        let credential =
+            role::credential(&settings.credentials, &identity, "").map_err(Trouble::Login)?.clone();
+        let who = Who {
+            identity: &identity,
+            target: &settings.name,
+            role: &credential.role,
+            source: link.accepted.client_addr.ip(),
+            wall_us: stage.now.wall_us,
+        };
+        let scope = snapshot.rules.scope(&who);
+        let mut ledger = link.take_ledger(stage);
+        let context = SessionContext {
+            session_id: ledger.id,
+            protocol: Protocol::Http.name(),
+            user_name: identity.user.clone(),
+            user_groups: identity.groups.clone(),
+            auth_method: identity.method.name().to_owned(),
+            target: settings.name.clone(),
+            db_namespace: String::new(),
+            role: credential.role.clone(),
+            client_addr: link.accepted.client_addr.to_string(),
+            client_app: String::new(),
+            tls_version: link.tls_version().to_owned(),
+        };
+        ledger.identify(&context, stage);
+        let start = SessionStart {
+            durability: match settings.durability {
+                Durability::Sync => "sync",
+                Durability::Write => "write",
+            },
+            ..SessionStart::default()
+        };
+        ledger.record(&Entry::SessionStart(start), stage).map_err(Trouble::Record)?;
+        let presence = Presence::new(stage.meters.target(target), |it| &it.connections);
+        Ok(Tenure {
+            ledger,
+            target,
+            target_name: settings.name.clone(),
+            durability: settings.durability,
+            credential,
+            totals: Totals::default(),
+            scope,
+            presence,
+            identity,
+            snapshot,
+        })
+    }
+
+    /// Whether it is this identity's at this target, under the settings of this snapshot.
+    pub fn is(&self, identity: &Identity, target: usize, snapshot: &Rc<Snapshot>) -> bool {
+        self.target == target
+            && self.identity == *identity
+            && Arc::ptr_eq(&self.snapshot.settings, &snapshot.settings)
+    }
+
+    /// The rules that can match.
+    pub fn scope(&self) -> &Scope {
+        &self.scope
+    }
+
+    /// Who asks, now.
+    pub fn who<'t>(&'t self, link: &Link, stage: &Stage<'_>) -> Who<'t> {
+        Who {
+            identity: &self.identity,
+            target: &self.target_name,
+            role: &self.credential.role,
+            source: link.accepted.client_addr.ip(),
+            wall_us: stage.now.wall_us,
+        }
+    }
+
+    /// The meter of the target.
+    pub fn meter(&self) -> &Arc<TargetMeter> {
+        self.presence.meter()
+    }
+
+    /// Counts bytes of the client's connection.
+    pub fn count_bytes(&mut self, received: u64, sent: u64) {
+        self.totals.bytes_in += received;
+        self.totals.bytes_out += sent;
+        let meter = self.presence.meter();
+        meter.bytes_in.add(received);
+        meter.bytes_out.add(sent);
+    }
+
+    /// Ends it.
+    pub fn end(mut self, reason: &str, stage: &mut Stage<'_>) {
+        let end = SessionEnd {
+            reason,
+            commands: self.totals.commands,
+            bytes_in: self.totals.bytes_in,
+            bytes_out: self.totals.bytes_out,
+            denied: self.totals.denied,
+            masked: 0,
+        };
+        // A journal that refuses says so itself; the tenure ends all the same.
+        let _refused_elsewhere = self.ledger.record(&Entry::SessionEnd(end), stage);
+        self.ledger.close(stage);
+    }
+}
+
+/// Why something cannot go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Trouble {
+    /// The client may not.
+    Login(Login),
+    /// The journal refused.
+    Record(Refused),
+    /// What a peer said is refused.
+    Refused(crate::wire::http::Refused),
+    /// The target cannot be reached, or stopped in the middle.
+    Target(crate::fault::Target),
+}

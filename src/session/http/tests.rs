@@ -1,0 +1,406 @@
+//! Scripted peers around one session: whole conversations, split at every byte.
+
+use std::cell::Cell;
+use std::net::SocketAddr;
+use std::path::Path;
+use std::rc::Rc;
+use std::sync::Arc;
+
+use super::Session;
+use crate::clock::Now;
+use crate::config;
+use crate::decide::Classifier;
+use crate::fault::Refused;
+use crate::forward::dial::Endpoint;
+use crate::identify::scram::SaltedCache;
+use crate::metrics::Meters;
+use crate::record::body::Body;
+use crate::record::entry::{Decision, Outcome};
+use crate::record::memory::MemoryJournal;
+use crate::record::{Lsn, SessionId};
+use crate::session::{
+    Accepted, After, Driven, Event, Leased, Output, Room, Snapshot, SnapshotSource, Stage, Vote,
+    VoteReply,
+};
+use crate::wire::{End, LegId, Protocol};
+
+const CONFIG: &str = r#"
+data_dir = "data"
+[listen.http]
+address = "127.0.0.1:0"
+[[target]]
+name = "billing"
+protocol = "http"
+address = "http://127.0.0.1:8080/base"
+[[target.credential]]
+role = "svc"
+bearer = { env = "TOKEN" }
+[[identity.user]]
+name = "bot"
+password = { env = "BOT" }
+groups = ["agents"]
+[[rule]]
+name = "all"
+when = { commands = ["read", "write", "delete", "tunnel"] }
+then = "allow"
+[[rule]]
+name = "no secrets"
+when = { paths = ["/secret/*"] }
+then = "deny"
+[[rule]]
+name = "seen"
+when = { methods = ["DELETE"] }
+then = { hold = { approvers = ["dba"], quorum = 1, timeout = "10m" } }
+"#;
+
+thread_local! {
+    static SNAPSHOT: Rc<Snapshot> = snapshot();
+}
+
+fn snapshot() -> Rc<Snapshot> {
+    let env = |name: &str| match name {
+        "BOT" => Some("secret".to_owned()),
+        "TOKEN" => Some("hidden".to_owned()),
+        _ => None,
+    };
+    let settings = config::load::parse(CONFIG, "test.toml", Path::new("."), &env);
+    Rc::new(Snapshot::build(&SnapshotSource {
+        settings: Arc::new(settings.unwrap_or_else(|errors| panic!("{errors}"))),
+        catalogs: vec![None],
+        addresses: vec![vec![endpoint()]],
+        keys: Vec::new(),
+        minors: vec![Arc::default()],
+        mock_seed: [1; 32],
+    }))
+}
+
+fn endpoint() -> Endpoint {
+    Endpoint { host: "db".into(), address: SocketAddr::from(([127, 0, 0, 1], 8080)) }
+}
+
+fn nanoseconds() -> u64 {
+    thread_local!(static TIME: Cell<u64> = const { Cell::new(0) });
+    TIME.with(|time| {
+        time.set(time.get() + 5_000);
+        time.get()
+    })
+}
+
+/// One session between a client and a target that answers by script.
+struct Bench {
+    session: Session,
+    journal: MemoryJournal,
+    now: Now,
+    snapshot: Rc<Snapshot>,
+    classifier: Classifier,
+    salted: SaltedCache,
+    room: Room,
+    meters: Meters,
+    /// What the client and the target got.
+    client: Vec<u8>,
+    target: Vec<u8>,
+    /// The leg that the session has.
+    leg: Option<LegId>,
+    /// Legs that were asked for, kept, closed.
+    legs: [usize; 3],
+    ask: Option<SessionId>,
+    closed: bool,
+    /// The next leg is one that was given back before.
+    reused: bool,
+}
+
+impl Bench {
+    fn new() -> Bench {
+        let snapshot = SNAPSHOT.with(Rc::clone);
+        let mut classifier = Classifier::new();
+        let (mut salted, mut journal) = (SaltedCache::new(), MemoryJournal::new());
+        let now = Now { wall_us: 1_700_000_000_000_000, mono_us: 1_000 };
+        let (meters, room) = (Meters::new(nanoseconds), Room::default());
+        let accepted = Accepted {
+            listener: 0,
+            protocol: Protocol::Http,
+            session_id: SessionId([9; 16]),
+            client_addr: SocketAddr::from(([127, 0, 0, 9], 40_000)),
+            tls_available: false,
+            tls_required: false,
+        };
+        let mut stage = Stage {
+            snapshot: &snapshot,
+            classifier: &mut classifier,
+            salted: &mut salted,
+            journal: &mut journal,
+            random: &mut |bytes: &mut [u8]| bytes.fill(3),
+            room: &room,
+            meters: &meters,
+            now,
+        };
+        let session = Session::accept(accepted, &mut stage);
+        Bench {
+            session,
+            journal,
+            now,
+            snapshot,
+            classifier,
+            salted,
+            room,
+            meters,
+            client: Vec::new(),
+            target: Vec::new(),
+            leg: None,
+            legs: [0; 3],
+            ask: None,
+            closed: false,
+            reused: false,
+        }
+    }
+
+    fn tell(&mut self, event: Event<'_>) {
+        let mut stage = Stage {
+            snapshot: &self.snapshot,
+            classifier: &mut self.classifier,
+            salted: &mut self.salted,
+            journal: &mut self.journal,
+            random: &mut |bytes: &mut [u8]| bytes.fill(3),
+            room: &self.room,
+            meters: &self.meters,
+            now: self.now,
+        };
+        self.session.handle(event, &mut stage);
+        self.settle();
+    }
+
+    /// Takes outputs and what may leave.
+    fn settle(&mut self) {
+        let mut leased = None;
+        while let Some(output) = self.session.poll_output() {
+            match output {
+                Output::Lease(lease) => leased = Some(lease.leg),
+                Output::Release(leg, after) => {
+                    assert_eq!(self.leg.take(), Some(leg), "a leg that it has not");
+                    self.legs[if after == After::Close { 2 } else { 1 }] += 1;
+                }
+                Output::AskOpened(summary) => self.ask = Some(summary.id),
+                Output::AskClosed(id, _) => assert_eq!(self.ask.take(), Some(id)),
+                Output::Close(_) => self.closed = true,
+                Output::Settled(_) => {}
+                other => panic!("{other:?}"),
+            }
+        }
+        self.take();
+        if let Some(leg) = leased {
+            assert!(self.leg.is_none(), "two legs at a time");
+            self.leg = Some(leg);
+            self.legs[0] += 1;
+            let reused = std::mem::take(&mut self.reused);
+            self.tell(Event::Leg(leg, Ok(Leased { endpoint: endpoint(), reused })));
+        }
+    }
+
+    fn take(&mut self) {
+        let ends = [Some(End::Client), self.leg.map(End::Target)];
+        for end in ends.into_iter().flatten() {
+            let Some(outbox) = self.session.outbox(end) else { continue };
+            let bytes = outbox.sendable(Lsn(u64::MAX)).to_vec();
+            outbox.consume(bytes.len());
+            match end {
+                End::Client => self.client.extend(bytes),
+                End::Target(_) => self.target.extend(bytes),
+            }
+        }
+    }
+
+    fn send(&mut self, bytes: &[u8], piece: usize) {
+        for part in bytes.chunks(piece) {
+            self.tell(Event::Bytes(End::Client, part));
+        }
+    }
+
+    fn answer(&mut self, bytes: &[u8], piece: usize) {
+        for part in bytes.chunks(piece) {
+            let leg = self.leg.expect("a leg to answer on");
+            self.tell(Event::Bytes(End::Target(leg), part));
+        }
+    }
+
+    /// Decisions and outcomes in the record.
+    fn record(&self) -> (Vec<Decision>, Vec<Outcome>) {
+        let (mut decisions, mut outcomes) = (Vec::new(), Vec::new());
+        for body in self.journal.bodies() {
+            match body {
+                Body::Command(command) => decisions.push(command.decision),
+                Body::Response(response) => outcomes.push(response.outcome),
+                _ => {}
+            }
+        }
+        (decisions, outcomes)
+    }
+
+    fn client_text(&mut self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut self.client)).into_owned()
+    }
+
+    fn target_text(&mut self) -> String {
+        String::from_utf8_lossy(&std::mem::take(&mut self.target)).into_owned()
+    }
+}
+
+/// A request of the bot's; `|` stands for CRLF.
+fn request(line: &str, rest: &str) -> Vec<u8> {
+    let head = "Host: Billing|Authorization: Basic Ym90OnNlY3JldA==|";
+    format!("{line} HTTP/1.1|{head}{rest}").replace('|', "\r\n").into_bytes()
+}
+
+const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
+
+#[test]
+fn a_conversation_is_the_same_in_any_split() {
+    let run = |piece: usize, answer_piece: usize| {
+        let mut bench = Bench::new();
+        bench.send(&request("POST /a?b", "Transfer-Encoding: chunked||3;x|abc|1|d|0||"), piece);
+        bench.answer(OK, answer_piece);
+        bench.send(&request("GET /secret/x", "|"), piece);
+        bench.send(&request("GET /c", "|"), piece);
+        bench.answer(
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+            answer_piece,
+        );
+        let record = bench.record();
+        (unchunked(&bench.client_text()), unchunked(&bench.target_text()), record, bench.legs)
+    };
+    let whole = run(10_000, 10_000);
+    assert!(
+        whole.1.starts_with("POST /base/a?b HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n"),
+        "{}",
+        whole.1
+    );
+    assert!(whole.1.contains("Authorization: Bearer hidden") && !whole.1.contains("Basic"));
+    assert!(!whole.1.contains("/secret/"), "{}", whole.1);
+    assert_eq!(whole.2.0, [Decision::Allow, Decision::Deny, Decision::Allow]);
+    assert_eq!(whole.2.1, [Outcome::Success, Outcome::Denied, Outcome::Success]);
+    assert_eq!(whole.3, [2, 2, 0]);
+    for piece in [1, 2, 3, 7, 50] {
+        assert_eq!(run(piece, 10_000), whole, "the client in pieces of {piece}");
+        assert_eq!(run(10_000, piece), whole, "the target in pieces of {piece}");
+    }
+}
+
+/// Without the sizes of chunks, which follow the pieces that came.
+fn unchunked(text: &str) -> String {
+    let is_size = |line: &&str| !line.is_empty() && line.bytes().all(|b| b.is_ascii_hexdigit());
+    text.split("\r\n")
+        .filter(|line| !is_size(line))
+        .collect::<Vec<_>>()
+        .join("")
+        .replace("\r\n", "")
+}
+
+#[test]
+fn what_cannot_be_recorded_goes_nowhere() {
+    for entries in 0..6 {
+        let mut bench = Bench::new();
+        bench.journal.refuse_after(entries, Refused::Full);
+        bench.send(&request("POST /a", "Content-Length: 3||abc"), 1000);
+        if bench.leg.is_some() {
+            bench.answer(OK, 1000);
+        }
+        let (decisions, outcomes) = bench.record();
+        let (client, target) = (bench.client_text(), bench.target_text());
+        assert_eq!(target.contains("POST"), !decisions.is_empty(), "{entries}: {target}");
+        let is_whole = client.contains("hello");
+        assert_eq!(is_whole, outcomes.contains(&Outcome::Success), "{entries}: {client}");
+        if decisions.is_empty() {
+            assert!(client.starts_with("HTTP/1.1 503 "), "{entries}: {client}");
+        }
+    }
+}
+
+#[test]
+fn a_held_request_waits_for_its_vote_and_goes_with_its_client() {
+    let vote = |approve: bool| Vote {
+        approver: "dora".into(),
+        groups: vec!["dba".into()],
+        approve,
+        reason: "fine".into(),
+    };
+    for approve in [true, false] {
+        let mut bench = Bench::new();
+        bench.send(&request("DELETE /a", "Content-Length: 3||abc"), 1);
+        assert!(bench.leg.is_none() && bench.client.is_empty(), "it waits");
+        let id = bench.ask.expect("people are asked");
+        let mut reply = VoteReply::Unknown;
+        bench.tell(Event::Vote(id, &vote(approve), &mut reply));
+        if approve {
+            assert_eq!(reply, VoteReply::Counted { missing: 0 });
+            assert!(bench.target_text().ends_with("\r\n\r\nabc"));
+            bench.answer(OK, 1000);
+            assert!(bench.client_text().ends_with("hello"));
+            assert_eq!(bench.record().0, [Decision::Hold, Decision::Allow]);
+        } else {
+            assert_eq!(reply, VoteReply::Denied);
+            assert!(bench.client_text().contains("denied by dora"));
+            assert_eq!(bench.record().0, [Decision::Hold, Decision::Deny]);
+        }
+    }
+    let mut bench = Bench::new();
+    bench.send(&request("DELETE /a", "|"), 1000);
+    assert!(bench.ask.is_some());
+    bench.tell(Event::Eof(End::Client));
+    assert!(bench.ask.is_none() && bench.closed && bench.leg.is_none());
+    assert_eq!(bench.record().0, [Decision::Hold, Decision::Deny]);
+}
+
+#[test]
+fn a_kept_connection_that_was_closed_is_tried_once_more() {
+    let mut bench = Bench::new();
+    bench.reused = true;
+    bench.send(&request("GET /a", "|"), 1000);
+    let leg = bench.leg.expect("a leg");
+    bench.tell(Event::Eof(End::Target(leg)));
+    assert_eq!(bench.legs, [2, 0, 1]);
+    bench.answer(OK, 1000);
+    assert!(bench.client_text().ends_with("hello"));
+    assert_eq!(bench.target_text().matches("GET /base/a").count(), 2);
+    assert_eq!(bench.record(), (vec![Decision::Allow], vec![Outcome::Success]));
+    // What may have run is not sent again.
+    let mut bench = Bench::new();
+    bench.reused = true;
+    bench.send(&request("POST /a", "|"), 1000);
+    let leg = bench.leg.expect("a leg");
+    bench.tell(Event::Eof(End::Target(leg)));
+    assert!(bench.client_text().starts_with("HTTP/1.1 502 "));
+    assert_eq!((bench.legs, bench.record().1), ([1, 0, 1], vec![Outcome::Aborted]));
+}
+
+#[test]
+fn an_answer_that_breaks_off_is_never_whole() {
+    let mut bench = Bench::new();
+    bench.send(&request("GET /a", "|"), 1000);
+    bench.answer(b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhal", 1000);
+    let leg = bench.leg.expect("a leg");
+    bench.tell(Event::Eof(End::Target(leg)));
+    let text = bench.client_text();
+    assert!(bench.closed && !text.contains("0\r\n\r\n"), "{text}");
+    assert_eq!(bench.record().1, [Outcome::Aborted]);
+    let mut bench = Bench::new();
+    bench.send(&request("GET /a", "|"), 1000);
+    bench.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\nContent-Length: 5\r\n\r\nhello", 1000);
+    let text = bench.client_text();
+    assert!(text.starts_with("HTTP/1.1 502 ") && !text.contains("hello"), "{text}");
+}
+
+#[test]
+fn nobody_learns_whether_a_user_or_a_host_exists() {
+    let ask = |host: &str, authorization: &str| {
+        let mut bench = Bench::new();
+        let text = format!("GET / HTTP/1.1\r\nHost: {host}\r\n{authorization}\r\n");
+        bench.send(text.as_bytes(), 1000);
+        assert!(bench.leg.is_none() && bench.target.is_empty());
+        bench.client_text()
+    };
+    let wrong = ask("billing", "Authorization: Basic Ym90Ondyb25n\r\n");
+    assert!(wrong.starts_with("HTTP/1.1 401 "), "{wrong}");
+    assert_eq!(wrong, ask("billing", "Authorization: Basic bm9ib2R5Ondyb25n\r\n"));
+    assert_eq!(ask("billing", ""), ask("elsewhere", ""));
+    let two = "Authorization: Basic Ym90OnNlY3JldA==\r\nAuthorization: Basic Ym90OnNlY3JldA==\r\n";
+    assert!(ask("billing", two).starts_with("HTTP/1.1 401 "));
+}

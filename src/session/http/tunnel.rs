@@ -1,0 +1,272 @@
+//! A WebSocket: every message of either side is read, recorded and framed anew.
+//!
+//! In: bytes behind a 101. Out: frames. Never: a message that leaves before its chunk; bytes of the
+//! client that reach the target before its 101.
+
+use crate::decide::Permit;
+use crate::decide::http::Part;
+use crate::fault::{Fault, FaultKind};
+use crate::limits;
+use crate::record::entry::Outcome;
+use crate::session::{After, Stage};
+use crate::wire::Side;
+use crate::wire::http::Refused;
+use crate::wire::http::h1::Framing;
+use crate::wire::http::h1::write::{self, Backward};
+use crate::wire::http::head::Version;
+use crate::wire::http::name::Name;
+use crate::wire::http::pass::Pass;
+use crate::wire::http::ws::frame::{self, Broken, Kind, Opcode, Reader, Step};
+use crate::wire::http::ws::handshake::{self, Asked};
+
+use super::exchange::{Down, Exchange};
+use super::{Phase, Session};
+
+/// An open WebSocket.
+#[derive(Debug)]
+pub(super) struct Tunnel {
+    pub exchange: Exchange,
+    client: Way,
+    target: Way,
+}
+
+/// One direction.
+#[derive(Debug)]
+struct Way {
+    reader: Reader,
+    /// A message is under way: what follows continues it.
+    inside: bool,
+    /// It said Close.
+    closed: bool,
+}
+
+impl Way {
+    fn new(side: Side) -> Way {
+        Way { reader: Reader::new(side), inside: false, closed: false }
+    }
+}
+
+/// What one step found, in owned form: it is recorded and written anew.
+enum Found {
+    Nothing,
+    Data { opcode: Opcode, last: bool, bytes: Vec<u8> },
+    Control(Opcode, Vec<u8>),
+    Close(Vec<u8>),
+    Broken(Broken),
+}
+
+impl Way {
+    fn next(&mut self, input: &mut &[u8]) -> Found {
+        let inside = self.inside;
+        let found = match self.reader.next(input) {
+            Ok(Step::Need) => Found::Nothing,
+            Ok(Step::Data { kind, bytes, last }) => {
+                let opcode = match (inside, kind) {
+                    (true, _) => Opcode::Continuation,
+                    (false, Kind::Text) => Opcode::Text,
+                    (false, Kind::Binary) => Opcode::Binary,
+                };
+                Found::Data { opcode, last, bytes: bytes.to_vec() }
+            }
+            Ok(Step::Ping(data)) => Found::Control(Opcode::Ping, data.to_vec()),
+            Ok(Step::Pong(data)) => Found::Control(Opcode::Pong, data.to_vec()),
+            Ok(Step::Close(code, reason)) => {
+                let mut data = code.map(u16::to_be_bytes).map(Vec::from).unwrap_or_default();
+                data.extend_from_slice(reason);
+                Found::Close(data)
+            }
+            Err(broken) => Found::Broken(broken),
+        };
+        match &found {
+            Found::Data { last, .. } => self.inside = !last,
+            Found::Close(_) | Found::Broken(_) => self.closed = true,
+            Found::Nothing | Found::Control(..) => {}
+        }
+        found
+    }
+}
+
+impl Session {
+    /// The target answers 101: the WebSocket is open, if it was asked for.
+    pub(super) fn switch(&mut self, stage: &mut Stage<'_>) {
+        let Some(tenure) = self.tenures.get(self.current) else { return };
+        let Phase::Busy(exchange) = &mut self.phase else { return };
+        let Down::Head { head, .. } = &exchange.down else { return };
+        let key = exchange.request.head.only(Name::SecWebsocketKey).unwrap_or(&[]);
+        let checked = match exchange.request.asks {
+            Asked::Websocket => handshake::check_answer(head, key),
+            Asked::Nothing => Err(Refused::Unasked),
+        };
+        if let Err(refused) = checked {
+            return self.refuse_answer(refused, stage);
+        }
+        exchange.told.status = 101;
+        exchange.told.first_byte_us = stage.now.mono_us.saturating_sub(exchange.at_us);
+        let mut out = Vec::new();
+        let backward = Backward {
+            version: Version::Http11,
+            framing: Framing::None,
+            pass: Pass::default(),
+            added: &[],
+            close: false,
+        };
+        write::answer(&mut out, head, &backward);
+        let receipt = tenure.ledger.covered(stage);
+        self.link.forward(Permit::plumbing(Part::Answer), receipt, &out);
+        let Phase::Busy(exchange) = std::mem::replace(&mut self.phase, Phase::Closed) else {
+            return;
+        };
+        let mut exchange = *exchange;
+        exchange.sent.becomes("ws-message");
+        exchange.answered.becomes("ws-message");
+        exchange.deadline_us = stage.now.mono_us + limits::WEBSOCKET_IDLE_US;
+        let (client, target) = (Way::new(Side::Client), Way::new(Side::Server));
+        self.phase = Phase::Tunnel(Box::new(Tunnel { exchange, client, target }));
+        self.resume(stage);
+    }
+
+    /// Frames of the client.
+    pub(super) fn client_frames(&mut self, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
+        self.frames(Side::Client, input, stage)
+    }
+
+    /// Frames of the target.
+    pub(super) fn target_frames(&mut self, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
+        self.frames(Side::Server, input, stage)
+    }
+
+    fn frames(&mut self, side: Side, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
+        let Phase::Tunnel(tunnel) = &mut self.phase else { return false };
+        let way = match side {
+            Side::Client => &mut tunnel.client,
+            Side::Server => &mut tunnel.target,
+        };
+        if way.closed {
+            *input = &[];
+            return false;
+        }
+        let had_input = !input.is_empty();
+        match way.next(input) {
+            Found::Nothing => return false,
+            Found::Data { opcode, last, bytes } => {
+                if !self.message(side, (opcode, last, &bytes), stage) {
+                    return false;
+                }
+            }
+            Found::Control(opcode, data) => self.write_frame(side, (opcode, true, &data), stage),
+            Found::Close(data) => {
+                self.write_frame(side, (Opcode::Close, true, &data), stage);
+                self.maybe_over(stage);
+            }
+            Found::Broken(broken) => self.broken_frames(side, broken, stage),
+        }
+        had_input
+    }
+
+    /// A piece of a message: recorded, then handed on.
+    fn message(
+        &mut self,
+        side: Side,
+        (opcode, last, bytes): (Opcode, bool, &[u8]),
+        stage: &mut Stage<'_>,
+    ) -> bool {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return false };
+        let Phase::Tunnel(tunnel) = &mut self.phase else { return false };
+        tunnel.exchange.deadline_us = stage.now.mono_us + limits::WEBSOCKET_IDLE_US;
+        let kept = match side {
+            Side::Client => &mut tunnel.exchange.sent,
+            Side::Server => &mut tunnel.exchange.answered,
+        };
+        let taken = kept.take(bytes, tenure, stage).and_then(|()| kept.flush(tenure, stage));
+        if let Err(refused) = taken {
+            let fault = Fault::new(Side::Client, FaultKind::Record(refused));
+            self.close(Some(fault), stage);
+            return false;
+        }
+        self.write_frame(side, (opcode, last, bytes), stage);
+        true
+    }
+
+    /// Writes a frame of `side` anew for the other one.
+    fn write_frame(
+        &mut self,
+        side: Side,
+        (opcode, fin, data): (Opcode, bool, &[u8]),
+        stage: &mut Stage<'_>,
+    ) {
+        let Some(tenure) = self.tenures.get(self.current) else { return };
+        let Phase::Tunnel(tunnel) = &mut self.phase else { return };
+        let mut out = Vec::with_capacity(data.len() + 14);
+        let receipt = tenure.ledger.covered(stage);
+        let permit = Permit::plumbing(Part::Frame);
+        match side {
+            Side::Client => {
+                let mut key = [0; 4];
+                (stage.random)(&mut key);
+                frame::write(&mut out, opcode, fin, Some(key), data);
+                if let Some(back) = &mut tunnel.exchange.back {
+                    back.outbox.forward(permit, receipt, &out);
+                }
+            }
+            Side::Server => {
+                frame::write(&mut out, opcode, fin, None, data);
+                self.link.forward(permit, receipt, &out);
+            }
+        }
+    }
+
+    /// A frame that must not be: its sender learns what it did, the other side that it is over.
+    fn broken_frames(&mut self, side: Side, broken: Broken, stage: &mut Stage<'_>) {
+        let Phase::Tunnel(tunnel) = &mut self.phase else { return };
+        let mut key = [0; 4];
+        (stage.random)(&mut key);
+        let (to_client, to_target) = match side {
+            Side::Client => (broken.code(), 1001),
+            Side::Server => (1011, broken.code()),
+        };
+        if let Some(back) = &mut tunnel.exchange.back {
+            let mut out = Vec::new();
+            frame::close(&mut out, Some(key), to_target, "");
+            back.outbox.say(&out);
+        }
+        self.link.say(|out| frame::close(out, None, to_client, broken.label()));
+        self.over(Outcome::Error, broken.label(), stage);
+    }
+
+    fn maybe_over(&mut self, stage: &mut Stage<'_>) {
+        let Phase::Tunnel(tunnel) = &self.phase else { return };
+        if tunnel.client.closed && tunnel.target.closed {
+            self.over(Outcome::Success, "", stage);
+        }
+    }
+
+    /// Both sides have said all: the row, then the end.
+    fn over(&mut self, outcome: Outcome, why: &str, stage: &mut Stage<'_>) {
+        self.release(|_| After::Close);
+        let phase = std::mem::replace(&mut self.phase, Phase::Idle);
+        let Phase::Tunnel(mut tunnel) = phase else {
+            self.phase = phase;
+            return;
+        };
+        // A journal that refuses says so itself; the connection ends all the same.
+        let _refused_elsewhere = self.record_answer(&mut tunnel.exchange, outcome, why, stage);
+        self.close(None, stage);
+    }
+
+    /// The target is gone.
+    pub(super) fn tunnel_ended(&mut self, stage: &mut Stage<'_>) {
+        let Phase::Tunnel(tunnel) = &self.phase else { return };
+        let was_closed = tunnel.target.closed;
+        if !was_closed {
+            self.link.say(|out| frame::close(out, None, 1001, ""));
+        }
+        let outcome = if was_closed { Outcome::Success } else { Outcome::Aborted };
+        self.over(outcome, if was_closed { "" } else { "target-closed" }, stage);
+    }
+
+    /// Nobody has said anything for long.
+    pub(super) fn tunnel_overdue(&mut self, stage: &mut Stage<'_>) {
+        self.link.say(|out| frame::close(out, None, 1001, "idle"));
+        self.over(Outcome::Success, "idle", stage);
+    }
+}

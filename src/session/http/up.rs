@@ -1,0 +1,565 @@
+//! A request on its way: from its head to the target, or to a reply of weir's own.
+//!
+//! In: heads, content, connections. Out: bytes for a leg; replies.
+//! Never: content that leaves before its chunk; a request sent twice that may run twice.
+
+use crate::decide::Permit;
+use crate::decide::http::Part;
+use crate::fault::{Fault, FaultKind, Login, Target};
+use crate::forward::dial::Dial;
+use crate::limits;
+use crate::record::entry::{Event as Noted, Outcome};
+use crate::session::{After, Lease, Leased, Output, Refresh, Stage};
+use crate::wire::http::h1::write::Onward;
+use crate::wire::http::h1::{Body, Framing, Piece, write};
+use crate::wire::http::head::Head;
+use crate::wire::http::pass::Pass;
+use crate::wire::http::reply::{Manner, Reply};
+use crate::wire::http::ws::handshake::Asked;
+use crate::wire::{End, LegId, Side};
+
+use super::back::{self, Back};
+use super::exchange::{Down, Exchange, Request, Told, Up};
+use super::identity::Unknown;
+use super::kept::Kept;
+use super::tenure::{Tenure, Trouble};
+use super::{Phase, Session, gate, voice};
+
+impl Request {
+    /// What reads its content.
+    pub fn body(&self) -> (Body, Head) {
+        (Body::new(self.framing), Head::default())
+    }
+}
+
+impl Exchange {
+    /// A request that was not decided yet.
+    pub fn new(request: Request, tenure: &mut Tenure, stage: &Stage<'_>) -> Exchange {
+        let limit = tenure.capture_bytes();
+        let seq = tenure.ledger.take_seq();
+        Exchange {
+            request,
+            seq,
+            at_us: stage.now.mono_us,
+            approval: None,
+            rule: "".into(),
+            up: Up::Never,
+            down: Down::Silent,
+            told: Told::default(),
+            content: Vec::new(),
+            sent: Kept::new(seq, 0, limit),
+            answered: Kept::new(seq, 1, limit),
+            back: None,
+            again: false,
+            deadline_us: u64::MAX,
+        }
+    }
+
+    /// Whether nothing more of the request is to come.
+    pub fn is_whole(&self) -> bool {
+        match self.up {
+            Up::Sent | Up::Held(_) => true,
+            Up::Waiting(..) => self.request.framing == Framing::None || !self.content.is_empty(),
+            _ => false,
+        }
+    }
+}
+
+impl Session {
+    /// A head was read: who sends it, to which target, and may it pass.
+    pub(super) fn begin(&mut self, head: Head, stage: &mut Stage<'_>) {
+        let request = match Request::check(head) {
+            Ok(request) => request,
+            Err((_, refused)) => return self.turn_away(Trouble::Refused(refused), None, stage),
+        };
+        self.link.closing |= request.closes();
+        if request.is_loop() {
+            let reply = voice::is_loop().reply(Manner::of(&request.head));
+            return self.reply_only(&reply, request, stage);
+        }
+        let identity = match self.proven.identify(&request.head, &self.link, stage) {
+            Ok(identity) => identity,
+            Err(unknown) => return self.challenge(unknown, request, stage),
+        };
+        let Some(target) = target_of(&request.head, stage) else {
+            return self.turn_away(Trouble::Login(Login::UnknownTarget), Some(request), stage);
+        };
+        let known = |tenure: &Tenure| tenure.is(&identity, target, stage.snapshot);
+        if let Some(index) = self.tenures.iter().position(known) {
+            self.current = index;
+        } else {
+            if self.tenures.len() >= limits::HTTP_TENURES_MAX {
+                self.tenures.remove(0).end("replaced", stage);
+            }
+            match Tenure::open(identity, target, &mut self.link, stage) {
+                Ok(tenure) => self.tenures.push(tenure),
+                Err(trouble) => return self.turn_away(trouble, Some(request), stage),
+            }
+            self.current = self.tenures.len() - 1;
+        }
+        self.decide(request, stage);
+    }
+
+    /// Nobody is known: the client is told how to say who it is.
+    fn challenge(&mut self, unknown: Unknown, request: Request, stage: &mut Stage<'_>) {
+        if unknown != Unknown::Missing {
+            let attrs = serde_json::json!({ "reason": unknown.label() }).to_string();
+            let message = "a request came with credentials of nobody whom weir knows";
+            let event = Noted { event: "login-failed", severity: "warn", message, attrs: &attrs };
+            self.link.event(&event, stage);
+        }
+        if let Unknown::Keys(index, _) = unknown
+            && let Some(issuer) = stage.snapshot.settings.issuers.get(index)
+        {
+            // The client asks again; by then its issuer's newer keys may be there.
+            self.link.output(Output::Refresh(Refresh::Keys(issuer.policy.issuer.clone())));
+        }
+        let takes_tokens = self.link.tls.is_some() && !stage.snapshot.settings.issuers.is_empty();
+        let reply = voice::unknown(unknown, Manner::of(&request.head), takes_tokens);
+        self.reply_only(&reply, request, stage);
+    }
+
+    /// Says that a request cannot go on. Behind what could not be read nothing is trusted.
+    pub(super) fn turn_away(
+        &mut self,
+        trouble: Trouble,
+        request: Option<Request>,
+        stage: &mut Stage<'_>,
+    ) {
+        let label = match trouble {
+            Trouble::Refused(refused) => refused.label(),
+            Trouble::Login(_) => "no-access",
+            Trouble::Record(_) => "not-recordable",
+            Trouble::Target(_) => "target",
+        };
+        if !matches!(trouble, Trouble::Record(_)) {
+            let attrs = serde_json::json!({ "reason": label }).to_string();
+            let message = "a request was refused before it was decided";
+            let event =
+                Noted { event: "request-refused", severity: "warn", message, attrs: &attrs };
+            self.link.event(&event, stage);
+        }
+        let problem = voice::trouble(trouble);
+        match request {
+            Some(request) => {
+                let reply = problem.reply(Manner::of(&request.head));
+                self.reply_only(&reply, request, stage);
+            }
+            None => {
+                let reply = problem.reply(Manner::Problem);
+                self.link.say(|out| write::reply(out, &reply, false, true));
+                let kind = FaultKind::Malformed(crate::fault::Malformed::MessageBody);
+                self.close(Some(Fault::new(Side::Client, kind)), stage);
+            }
+        }
+    }
+
+    /// A reply in the place of a request that no exchange was made for.
+    fn reply_only(&mut self, reply: &Reply, request: Request, stage: &mut Stage<'_>) {
+        let (body, trailers) = request.body();
+        let is_head = request.is_head();
+        let left = self.drop_limit(&request);
+        self.finish_reply(reply, (is_head, left), (body, trailers), stage);
+    }
+
+    /// A reply in the place of a request's answer.
+    pub(super) fn answer_self(&mut self, reply: &Reply, exchange: Exchange, stage: &mut Stage<'_>) {
+        let request = &exchange.request;
+        let is_head = request.is_head();
+        let left = self.drop_limit(request);
+        let (body, trailers) = match exchange.up {
+            Up::Gathering { body, trailers, .. } | Up::Content { body, trailers } => {
+                (body, trailers)
+            }
+            Up::Never if exchange.content.is_empty() && exchange.back.is_none() => request.body(),
+            _ => (Body::new(Framing::None), Head::default()),
+        };
+        self.finish_reply(reply, (is_head, left), (body, trailers), stage);
+    }
+
+    /// How much of a request's content is read and dropped behind a reply; none if the client may
+    /// not send it at all, or if it is much: then the connection ends.
+    fn drop_limit(&self, request: &Request) -> Option<usize> {
+        let is_short = match request.framing {
+            Framing::Length(length) => length <= limits::HTTP_DROPPED_BYTES_MAX as u64,
+            _ => true,
+        };
+        let is_empty = matches!(request.framing, Framing::None | Framing::Length(0));
+        (is_empty || (is_short && !request.expects)).then_some(limits::HTTP_DROPPED_BYTES_MAX)
+    }
+
+    fn finish_reply(
+        &mut self,
+        reply: &Reply,
+        (is_head, left): (bool, Option<usize>),
+        (body, trailers): (Body, Head),
+        stage: &mut Stage<'_>,
+    ) {
+        self.link.closing |= left.is_none() || self.draining;
+        let closing = self.link.closing;
+        self.link.say(|out| write::reply(out, reply, is_head, closing));
+        match left {
+            Some(left) => {
+                self.phase = Phase::Dropping { body, trailers, left };
+                self.deadline_us = stage.now.mono_us + limits::LINGER_TIMEOUT_US;
+            }
+            None => self.close(None, stage),
+        }
+        // Until the next bytes come, nobody would look at a body that is over already.
+        self.drop_content(&mut &[][..], stage);
+    }
+
+    /// Reads and drops the content of a request that was answered.
+    pub(super) fn drop_content(&mut self, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
+        let Phase::Dropping { body, trailers, left } = &mut self.phase else { return false };
+        match body.next(input, trailers) {
+            Ok(Piece::Need) => false,
+            Ok(Piece::Data(data)) if data.len() <= *left => {
+                *left -= data.len();
+                true
+            }
+            Ok(Piece::End) => {
+                self.next_request(stage);
+                true
+            }
+            Ok(Piece::Data(_)) | Err(_) => {
+                self.close(None, stage);
+                true
+            }
+        }
+    }
+
+    /// Asks for a connection to the target.
+    pub(super) fn lease(&mut self, may_reuse: bool, stage: &mut Stage<'_>) {
+        let Some(tenure) = self.tenures.get(self.current) else { return };
+        let Phase::Busy(exchange) = &mut self.phase else { return };
+        let target = tenure.target;
+        let settings = stage.snapshot.settings.targets.get(target);
+        let timeout_us = settings.and_then(|target| target.reach.connect_timeout_us);
+        let endpoints = stage.snapshot.addresses.get(target).cloned().unwrap_or_default();
+        let dial = Box::new(Dial::new(target, endpoints, timeout_us, stage.now.mono_us));
+        let terms = back::terms(target);
+        let leg = self.link.take_leg();
+        exchange.back = Some(Back::new(leg, terms.clone()));
+        exchange.deadline_us = u64::MAX;
+        self.link.output(Output::Lease(Lease { leg, dial, reuse: may_reuse.then_some(terms) }));
+    }
+
+    /// The connection is there, or cannot be.
+    pub(super) fn leg_leased(
+        &mut self,
+        id: LegId,
+        result: Result<Leased, Target>,
+        stage: &mut Stage<'_>,
+    ) {
+        let speaks_tls = self.speaks_tls(stage);
+        let Some(back) = self.back(id) else { return };
+        match result {
+            Ok(leased) => {
+                back.reused = leased.reused;
+                if speaks_tls && !leased.reused {
+                    self.link.output(Output::StartTls(End::Target(id)));
+                } else {
+                    self.leg_open(id, stage);
+                }
+            }
+            Err(why) => {
+                if let Phase::Busy(exchange) = &mut self.phase {
+                    exchange.back = None;
+                }
+                self.fail(Trouble::Target(why), stage);
+            }
+        }
+    }
+
+    fn speaks_tls(&self, stage: &Stage<'_>) -> bool {
+        let tenure = self.tenures.get(self.current);
+        let target = tenure.and_then(|it| stage.snapshot.settings.targets.get(it.target));
+        target.is_none_or(|target| target.tls != crate::config::settings::TargetTls::Disable)
+    }
+
+    /// The connection can be spoken on: the head leaves.
+    pub(super) fn leg_open(&mut self, id: LegId, stage: &mut Stage<'_>) {
+        if self.back(id).is_none() {
+            return;
+        }
+        let Some(tenure) = self.tenures.get(self.current) else { return };
+        let Phase::Busy(exchange) = &mut self.phase else { return };
+        let Up::Waiting(permit, receipt) = std::mem::replace(&mut exchange.up, Up::Sent) else {
+            return;
+        };
+        let Some(back) = &mut exchange.back else { return };
+        if !back.reused {
+            self.link.output(Output::Settled(id));
+        }
+        let request = &exchange.request;
+        let framing = match exchange.content.is_empty() {
+            true => request.framing,
+            false => Framing::Length(exchange.content.len() as u64),
+        };
+        let mut out = Vec::with_capacity(request.head.arena().len() + 256);
+        tenure.write_request(&mut out, request, framing, &self.link);
+        back.outbox.forward(permit, receipt, &out);
+        let is_over = matches!(framing, Framing::None | Framing::Length(0));
+        if !exchange.content.is_empty() {
+            let receipt = tenure.ledger.covered(stage);
+            let permit = Permit::plumbing(Part::Content);
+            back.outbox.forward(permit, receipt, &exchange.content);
+        } else if !is_over {
+            if request.expects && !exchange.again {
+                self.link.say(|out| out.extend_from_slice(write::CONTINUE));
+            }
+            let (body, trailers) = request.body();
+            exchange.up = Up::Content { body, trailers };
+        }
+        exchange.down = Down::head();
+        exchange.deadline_us = stage.now.mono_us + limits::HTTP_FIRST_BYTE_US;
+        self.resume(stage);
+    }
+
+    /// Content of the request that is under way.
+    pub(super) fn read_content(&mut self, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
+        let Phase::Busy(exchange) = &mut self.phase else { return false };
+        match &mut exchange.up {
+            Up::Gathering { body, trailers, .. } => {
+                let piece = body.next(input, trailers);
+                match piece {
+                    Ok(Piece::Need) => false,
+                    Ok(Piece::Data(data)) => {
+                        exchange.content.extend_from_slice(data);
+                        exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
+                        if exchange.content.len() > limits::HTTP_HELD_BYTES_MAX {
+                            self.too_much(stage);
+                        }
+                        true
+                    }
+                    Ok(Piece::End) => {
+                        self.gathered(stage);
+                        true
+                    }
+                    Err(refused) => {
+                        self.content_refused(Trouble::Refused(refused), stage);
+                        true
+                    }
+                }
+            }
+            Up::Content { body, trailers } => match body.next(input, trailers) {
+                Ok(Piece::Need) => false,
+                Ok(Piece::Data(data)) => {
+                    self.hand_on(data, stage);
+                    true
+                }
+                Ok(Piece::End) => {
+                    self.hand_on_end(stage);
+                    true
+                }
+                Err(refused) => {
+                    self.content_refused(Trouble::Refused(refused), stage);
+                    true
+                }
+            },
+            Up::Held(_) | Up::Waiting(..) | Up::Sent | Up::Never => false,
+        }
+    }
+
+    fn take_gathering(&mut self) -> Option<(Box<Exchange>, crate::decide::HoldTerms)> {
+        let Phase::Busy(mut exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else {
+            return None;
+        };
+        match std::mem::replace(&mut exchange.up, Up::Never) {
+            Up::Gathering { terms, .. } => Some((exchange, terms)),
+            up => {
+                exchange.up = up;
+                self.phase = Phase::Busy(exchange);
+                None
+            }
+        }
+    }
+
+    fn gathered(&mut self, stage: &mut Stage<'_>) {
+        if let Some((exchange, terms)) = self.take_gathering() {
+            self.hold(exchange, terms, stage);
+        }
+    }
+
+    fn too_much(&mut self, stage: &mut Stage<'_>) {
+        let Some((mut exchange, terms)) = self.take_gathering() else { return };
+        exchange.rule = terms.rule();
+        exchange.request.expects = true;
+        self.refuse_large(exchange, stage);
+    }
+
+    /// The content of a request cannot be read: nothing of the connection can be trusted.
+    fn content_refused(&mut self, trouble: Trouble, stage: &mut Stage<'_>) {
+        let Phase::Busy(exchange) = &mut self.phase else { return };
+        let has_begun = exchange.down.has_begun();
+        if !has_begun {
+            let reply = voice::trouble(trouble).reply(Manner::of(&exchange.request.head));
+            let is_head = exchange.request.is_head();
+            self.link.say(|out| write::reply(out, &reply, is_head, true));
+        }
+        let kind = FaultKind::Malformed(crate::fault::Malformed::MessageBody);
+        self.close(Some(Fault::new(Side::Client, kind)), stage);
+    }
+
+    /// A piece of content: recorded, then handed on.
+    fn hand_on(&mut self, data: &[u8], stage: &mut Stage<'_>) {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let Phase::Busy(exchange) = &mut self.phase else { return };
+        let taken = exchange
+            .sent
+            .take(data, tenure, stage)
+            .and_then(|()| exchange.sent.flush(tenure, stage));
+        if let Err(refused) = taken {
+            return self.fail(Trouble::Record(refused), stage);
+        }
+        let now_us = stage.now.mono_us;
+        exchange.deadline_us = now_us + limits::HTTP_PIECE_US.max(limits::HTTP_FIRST_BYTE_US);
+        let Some(back) = &mut exchange.back else { return };
+        let is_chunked = exchange.request.framing == Framing::Chunked;
+        if is_chunked {
+            let mut head = Vec::with_capacity(18);
+            write::chunk_head(&mut head, data.len());
+            back.outbox.say(&head);
+        }
+        let receipt = tenure.ledger.covered(stage);
+        back.outbox.forward(Permit::plumbing(Part::Content), receipt, data);
+        if is_chunked {
+            back.outbox.say(write::CHUNK_END);
+        }
+    }
+
+    fn hand_on_end(&mut self, stage: &mut Stage<'_>) {
+        let Some(tenure) = self.tenures.get(self.current) else { return };
+        let Phase::Busy(exchange) = &mut self.phase else { return };
+        let Up::Content { trailers, .. } = std::mem::replace(&mut exchange.up, Up::Sent) else {
+            return;
+        };
+        let Some(back) = &mut exchange.back else { return };
+        if exchange.request.framing == Framing::Chunked {
+            let mut end = Vec::new();
+            write::last_chunk(&mut end, Some(&trailers));
+            let receipt = tenure.ledger.covered(stage);
+            back.outbox.forward(Permit::plumbing(Part::Content), receipt, &end);
+        }
+        exchange.deadline_us = stage.now.mono_us + limits::HTTP_FIRST_BYTE_US;
+    }
+
+    /// A request cannot be answered by its target: weir does, or cuts what has begun.
+    pub(super) fn fail(&mut self, trouble: Trouble, stage: &mut Stage<'_>) {
+        self.release(|_| After::Close);
+        let Phase::Busy(exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let problem = voice::trouble(trouble);
+        let words = (problem.status, problem.kind);
+        // A journal that refuses says so itself; nothing of a target's is said here.
+        let _refused_elsewhere =
+            gate::unanswered(exchange.seq, Outcome::Aborted, words, tenure, stage);
+        if exchange.down.has_begun() {
+            let fault = Fault::new(Side::Server, FaultKind::Target(Target::Closed));
+            return self.close(Some(fault), stage);
+        }
+        let reply = problem.reply(Manner::of(&exchange.request.head));
+        self.answer_self(&reply, *exchange, stage);
+    }
+
+    /// The time of an exchange is over.
+    pub(super) fn exchange_overdue(&mut self, stage: &mut Stage<'_>) {
+        let Phase::Busy(exchange) = &self.phase else { return };
+        match exchange.up {
+            Up::Held(_) => self.expire_hold(stage),
+            Up::Gathering { .. } => self.head_overdue(stage),
+            _ => self.fail(Trouble::Target(Target::Timeout), stage),
+        }
+    }
+
+    /// A head, or content that somebody waits for, did not come in its time.
+    pub(super) fn head_overdue(&mut self, stage: &mut Stage<'_>) {
+        let reply = voice::late().reply(Manner::Problem);
+        self.link.say(|out| write::reply(out, &reply, false, true));
+        let kind = FaultKind::Limit(crate::fault::Limit::LoginTime);
+        self.close(Some(Fault::new(Side::Client, kind)), stage);
+    }
+
+    /// The connection ends: what is under way is recorded as aborted.
+    pub(super) fn abandon(&mut self, fault: Option<Fault>, stage: &mut Stage<'_>) {
+        self.release(|_| After::Close);
+        let exchange = match std::mem::replace(&mut self.phase, Phase::Closed) {
+            Phase::Busy(exchange) => exchange,
+            Phase::Tunnel(tunnel) => Box::new(tunnel.exchange),
+            _ => return,
+        };
+        let mut exchange = *exchange;
+        if matches!(exchange.up, Up::Gathering { .. } | Up::Never) {
+            return;
+        }
+        if matches!(exchange.up, Up::Held(_)) {
+            return self.cancel_hold(&mut exchange, stage);
+        }
+        let reason = fault.map_or("client-terminate", |fault| fault.label());
+        self.record_answer(&mut exchange, Outcome::Aborted, reason, stage);
+    }
+}
+
+/// The target whose host the client named.
+fn target_of(head: &Head, stage: &Stage<'_>) -> Option<usize> {
+    let (host, _) = crate::wire::http::check::split_authority(head.authority())?;
+    let host = host.strip_suffix(b".").unwrap_or(host);
+    let targets = &stage.snapshot.settings.targets;
+    targets.iter().position(|target| {
+        target.http.as_ref().is_some_and(|http| host.eq_ignore_ascii_case(http.host.as_bytes()))
+    })
+}
+
+impl Tenure {
+    /// How much of content is kept.
+    fn capture_bytes(&self) -> u64 {
+        let target = self.snapshot.settings.targets.get(self.target);
+        target.map_or(0, |target| target.capture.bytes())
+    }
+
+    /// The head of a request as it goes on to this tenure's target.
+    fn write_request(
+        &self,
+        out: &mut Vec<u8>,
+        request: &Request,
+        framing: Framing,
+        link: &super::link::Link,
+    ) {
+        let head = &request.head;
+        let target = self.snapshot.settings.targets.get(self.target);
+        let Some(http) = target.and_then(|target| target.http.as_ref()) else { return };
+        let path = [http.path.as_bytes(), head.target()].concat();
+        let host =
+            if http.sends_client_host { head.authority() } else { http.authority.as_bytes() };
+        let peer = link.accepted.client_addr.ip().to_string();
+        let scheme = if link.tls.is_some() { "https" } else { "http" };
+        let forwarded = forwarded(&peer, head.authority(), scheme);
+        let mut added: Vec<(&[u8], &[u8])> = vec![
+            (b"X-Forwarded-For", peer.as_bytes()),
+            (b"X-Forwarded-Host", head.authority()),
+            (b"X-Forwarded-Proto", scheme.as_bytes()),
+            (b"Forwarded", forwarded.as_bytes()),
+        ];
+        let mut without: Vec<&[u8]> = Vec::new();
+        if let Some(header) = &self.credential.header {
+            without.push(header.name.as_bytes());
+            added.push((header.name.as_bytes(), header.value.reveal().as_bytes()));
+        }
+        let onward = Onward {
+            target: if head.target() == b"*" { b"*" } else { &path },
+            host,
+            framing,
+            pass: Pass { credentials: false, without: &without },
+            added: &added,
+            upgrade: request.asks == Asked::Websocket,
+        };
+        write::request(out, head, &onward);
+    }
+}
+
+/// RFC 7239.
+fn forwarded(peer: &str, host: &[u8], scheme: &str) -> String {
+    let node = if peer.contains(':') { format!("\"[{peer}]\"") } else { peer.to_owned() };
+    format!("for={node};host=\"{}\";proto={scheme}", String::from_utf8_lossy(host))
+}

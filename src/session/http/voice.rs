@@ -1,0 +1,117 @@
+//! What clients of HTTP are told by weir itself.
+//!
+//! In: what happened. Out: a reply. Never: a word of a peer; more than the client may know.
+
+use crate::fault::{Refused as JournalRefused, Target};
+use crate::wire::http::h1::write;
+use crate::wire::http::reply::{Manner, Problem, Reply, challenge};
+
+use super::identity::Unknown;
+use super::tenure::Trouble;
+
+fn problem(status: u16, kind: &'static str, words: [&'static str; 2]) -> Problem<'static> {
+    let [title, detail] = words;
+    let error = match status {
+        502 => "connection_terminated",
+        503 => "proxy_internal_error",
+        504 => "connection_timeout",
+        _ => "http_request_denied",
+    };
+    Problem { status, kind, title, detail, instance: None, rule: None, error, retry_after_s: None }
+}
+
+/// For what cannot go on.
+pub(super) fn trouble(trouble: Trouble) -> Problem<'static> {
+    match trouble {
+        Trouble::Refused(refused) => Problem::refused(refused),
+        // One answer for both: who may not use a target does not learn which there are.
+        Trouble::Login(_) => problem(
+            403,
+            "no-access",
+            ["No access", "weir knows no target of this host that is open to you"],
+        ),
+        Trouble::Record(JournalRefused::TooLarge) => {
+            problem(413, "not-recordable", ["Too large", "the request is too large to be recorded"])
+        }
+        Trouble::Record(_) => problem(
+            503,
+            "not-recordable",
+            ["Not recordable", "weir cannot record requests now, so it forwards none"],
+        ),
+        Trouble::Target(Target::Timeout) => problem(
+            504,
+            "target-timeout",
+            ["The target is late", "the target of this host did not answer in time"],
+        ),
+        Trouble::Target(Target::Certificate) => problem(
+            502,
+            "target-certificate",
+            ["The target is not trusted", "the target's certificate cannot be verified"],
+        ),
+        Trouble::Target(Target::Resolve | Target::Connect) => problem(
+            502,
+            "target-unreachable",
+            ["The target is away", "the target of this host cannot be reached"],
+        ),
+        Trouble::Target(_) => problem(
+            502,
+            "target-closed",
+            ["The target is gone", "the target closed the connection before its answer was over"],
+        ),
+    }
+}
+
+/// For an answer that is refused.
+pub(super) fn bad_answer(label: &'static str) -> Problem<'static> {
+    let words = [
+        "The target's answer is refused",
+        "the target answered in a way that two clients could read differently",
+    ];
+    Problem { error: "http_protocol_error", ..problem(502, label, words) }
+}
+
+/// For a request whose content is needed whole and is not small enough.
+pub(super) fn too_large() -> Problem<'static> {
+    let words =
+        ["Too large", "a person has to see this request whole, and it is too large for that"];
+    problem(413, "held-content", words)
+}
+
+/// For a target that is weir again.
+pub(super) fn is_loop() -> Problem<'static> {
+    problem(508, "loop", ["Loop", "this request has been through weir before"])
+}
+
+/// For a head that did not come in its time.
+pub(super) fn late() -> Problem<'static> {
+    let words = ["Too slow", "the request did not come in time"];
+    Problem { error: "http_request_error", ..problem(408, "request-timeout", words) }
+}
+
+/// For somebody whom weir does not know.
+pub(super) fn unknown(unknown: Unknown, manner: Manner, takes_tokens: bool) -> Reply {
+    let detail = match unknown {
+        Unknown::Missing => "say who you are: a user of weir with a password, or a token",
+        Unknown::Wrong | Unknown::Token(_) | Unknown::Keys(..) => {
+            "these credentials are not those of anybody whom weir knows"
+        }
+    };
+    let bearer = match unknown {
+        Unknown::Token(_) | Unknown::Keys(..) => "Bearer realm=\"weir\", error=\"invalid_token\"",
+        Unknown::Missing | Unknown::Wrong => "Bearer realm=\"weir\"",
+    };
+    let basic = "Basic realm=\"weir\", charset=\"UTF-8\"";
+    match takes_tokens {
+        true => challenge(manner, detail, &[bearer, basic]),
+        false => challenge(manner, detail, &[basic]),
+    }
+}
+
+/// What a client is told that is turned away for want of room.
+pub fn turned_away(_detail: &str) -> Vec<u8> {
+    let words = ["Too many connections", "weir has no room for another connection now"];
+    let reply = problem(503, "no-room", words).reply(Manner::Problem);
+    let mut out = Vec::new();
+    write::reply(&mut out, &reply, false, true);
+    out
+}
