@@ -4,7 +4,8 @@
 //! Never: a salted password computed twice; a storm of logins would measure its own PBKDF2.
 //!
 //! ```text
-//! ExpectAuth --10--> ExpectContinue --11--> ExpectFinal --12--> ExpectOk --0--> ExpectReady --Z--> Ready
+//! ExpectAuth --10--> ExpectContinue --11--> ExpectFinal --12--> ExpectOk --0--> ExpectReady --Z-->
+//! Ready
 //!      \--3,5: password--------------------------------------/
 //! ```
 

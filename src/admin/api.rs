@@ -5,7 +5,8 @@
 //!   GET  /healthz                    anybody         the same
 //!   GET  /readyz                     anybody         200: send clients here; 503: not, and why
 //!   GET  /v1/status                  admin           version, shards, targets, counters
-//!   GET  /v1/metrics                 admin           counters and durations, as Prometheus reads them
+//!   GET  /v1/metrics                 admin           counters and durations, as Prometheus reads
+//! them
 //!   GET  /v1/meters                  admin           the same by target, as `weir top` reads them
 //!   GET  /v1/sessions                admin, own      live sessions
 //!   POST /v1/sessions/{id}/kill      admin, own      ends one
@@ -18,8 +19,8 @@
 //!
 //! In: HTTP requests with a bearer token or a user's password. Out: JSON; errors are
 //! `{error, hint}`.
-//! Never: an answer without a proven caller, except to `health` and `ready`; a change asked for by another
-//! site's page.
+//! Never: an answer without a proven caller, except to `health` and `ready`; a change asked for by
+//! another site's page.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -74,7 +74,8 @@ pub struct Approval {
     /// Objects that it names, `+` before those that it changes.
     #[serde(default)]
     pub objects: Vec<String>,
-    /// SHA-256 of all that is shown here and decided on, hexadecimal. A vote that approves carries it.
+    /// SHA-256 of all that is shown here and decided on, hexadecimal. A vote that approves carries
+    /// it.
     #[serde(default)]
     pub digest: String,
     /// Groups whose members may have a say.

@@ -15,8 +15,8 @@ pub struct Search {
     place: Place,
     #[command(flatten)]
     which: Which,
-    /// Ended so: success, error, denied, skipped, suspended, aborted, held, unanswered, or with this
-    /// status of HTTP, of a program, or SQLSTATE
+    /// Ended so: success, error, denied, skipped, suspended, aborted, held, unanswered, or with
+    /// this status of HTTP, of a program, or SQLSTATE
     #[arg(long)]
     status: Option<String>,
     /// The newest so many

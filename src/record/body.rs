@@ -9,7 +9,8 @@
 //! there if its bit is set, so one that is absent costs a bit. Version 0 had none of them. By kind:
 //!
 //! ```text
-//! context        session_id 16 | protocol text | user text | groups list<text> | auth text | target text
+//! context        session_id 16 | protocol text | user text | groups list<text> | auth text |
+//! target text
 //!                | db_namespace text | role text | client_addr text | client_app text | tls text
 //! session-start  backend_pid i32 | server_addr text | server_version text | durability text
 //!                | bits u8 [0 listener, 1 settings, 2 auth_detail, 3 server_session text]
@@ -22,16 +23,18 @@
 //!                  5 subresource, 6 name, 7 namespace, 8 attrs text, 9 body_len u64,
 //!                  10 body_sha256 32, 11 policy_version text, 12 rules list<text>]
 //! response       command_seq, rows_returned, rows_affected, duration_us, first_byte_us, bytes,
-//!                captured u64 | chunks u32 | outcome u8 | sqlstate, error, tag text | columns bytes
+//!                captured u64 | chunks u32 | outcome u8 | sqlstate, error, tag text | columns
+//! bytes
 //!                | bits u16 [0 status i32, 1 signal text, 2 truncated is known, 3 it is,
 //!                  4 body_len u64, 5 body_sha256 32, 6 attrs text, 7 no rows_returned,
 //!                  8 no rows_affected, 9 no columns]
 //! chunk          command_seq u64 | byte_offset u64 | chunk_no u32 | stream u8 | encoding text
 //!                | payload bytes | bits u8 [0 at_us i64]
-//! approval       id 16 | command_seq u64 | expires_at i64 | quorum u32 | event, approver, reason text
+//! approval       id 16 | command_seq u64 | expires_at i64 | quorum u32 | event, approver, reason
+//! text
 //!                | bits u8 [0 digest 32, 1 scope, 2 approver_auth, 3 channel text]
-//! masking-hit    command_seq u64 | hits u64 | column, detector, operator text | bits u8 [0 path text]
-//! event          event, severity, message, attrs text
+//! masking-hit    command_seq u64 | hits u64 | column, detector, operator text | bits u8 [0 path
+//! text] event          event, severity, message, attrs text
 //! ```
 //!
 //! `params` is 0 for none, else a `ParamsEncoding`. In `raw` the length of a secret is -2, and its

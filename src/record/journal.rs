@@ -9,7 +9,8 @@
 //! ```text
 //! 0        8         12      16               24              40            48                56
 //! +--------+---------+-------+----------------+---------------+-------------+-----------------+----
-//! | WEIRJL01 | version | shard | segment number | boot id (16)  | created us  | first log index | ..
+//! | WEIRJL01 | version | shard | segment number | boot id (16)  | created us  | first log index |
+//! ..
 //! +--------+---------+-------+----------------+---------------+-------------+-----------------+----
 //!   56: node length u16, node (at most 126 bytes), zeros                     252: CRC-32 of 0..252
 //! ```
@@ -19,7 +20,8 @@
 //! ```text
 //! 0        4        8      9       10          16           24       32         40              56
 //! +--------+--------+------+-------+-----------+------------+--------+----------+---------------+------
-//! | length | CRC-32 | kind | body  | mark (6)  | log index  | seq    | wall us  | session (16)  | body
+//! | length | CRC-32 | kind | body  | mark (6)  | log index  | seq    | wall us  | session (16)  |
+//! body
 //! +--------+--------+------+-------+-----------+------------+--------+----------+---------------+------
 //!   length: header and body, without padding; 0 ends the segment
 //!   byte 9: version of the body, see `body`

@@ -4,9 +4,9 @@
 //! hold. Never: a panic, a secret, or a value that is silently left out.
 //!
 //! Of Bind values each is an item of an array. Text is a string, NULL is null. Binary values of
-//! known types are what they mean; others, and text that is not UTF-8, are `{"b64": ".."}`; one that
-//! is a secret is `{"secret": true}`. Bytes after the point where the body stops making sense are
-//! the last item, `{"rest_b64": ".."}`.
+//! known types are what they mean; others, and text that is not UTF-8, are `{"b64": ".."}`; one
+//! that is a secret is `{"secret": true}`. Bytes after the point where the body stops making sense
+//! are the last item, `{"rest_b64": ".."}`.
 
 use std::fmt::Write;
 

@@ -1,4 +1,5 @@
-//! HTTP/2, JSON, MCP and masks of bodies: what is done with bytes of a peer, and what must hold then.
+//! HTTP/2, JSON, MCP and masks of bodies: what is done with bytes of a peer, and what must hold
+//! then.
 
 use std::rc::Rc;
 

@@ -1,8 +1,8 @@
 //! Texts of clients that do not speak UTF-8, for the parser, which does.
 //!
 //! In: the encoding that the server has confirmed, a text. Out: the text in UTF-8.
-//! Never: a reading that the server may not share: an encoding that is not in the table, a byte that
-//! means nothing in it, an ASCII byte that is half of a character.
+//! Never: a reading that the server may not share: an encoding that is not in the table, a byte
+//! that means nothing in it, an ASCII byte that is half of a character.
 
 use std::borrow::Cow;
 

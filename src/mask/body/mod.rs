@@ -2,12 +2,13 @@
 //!
 //! In: the content of one message in any split, decoded. Out: the same with masked values changed,
 //! and what was done. Never: a byte of a value that a rule hides or a detector finds, whatever the
-//! split; a body that is written anew: what is not masked stays as it was, byte for byte; bytes that
-//! cannot be understood while a mask applies.
+//! split; a body that is written anew: what is not masked stays as it was, byte for byte; bytes
+//! that cannot be understood while a mask applies.
 //!
 //! ```text
 //!   plan        when                                          what becomes of the body
-//!   ---------   -------------------------------------------   -------------------------------------
+//!   ---------   -------------------------------------------  
+//! -------------------------------------
 //!   Pass        no mask applies                               not looked at
 //!   Scan        detectors apply                               values or text are searched
 //!   Paths       a path is masked, too                         values are found by path, the others

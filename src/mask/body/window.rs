@@ -1,9 +1,9 @@
 //! What of a text may leave before its rest has come.
 //!
-//! A find must be whole to be replaced whole, so the end of what came is held back: to where no find
-//! can reach over. Finds that may be longer than what is held back (keys, tokens) are known for what
-//! they are from their start on; one that reaches the end is held until it ends. One that does not
-//! end within `MASK_TOKEN_BYTES_MAX` takes all that follows with it.
+//! A find must be whole to be replaced whole, so the end of what came is held back: to where no
+//! find can reach over. Finds that may be longer than what is held back (keys, tokens) are known
+//! for what they are from their start on; one that reaches the end is held until it ends. One that
+//! does not end within `MASK_TOKEN_BYTES_MAX` takes all that follows with it.
 //!
 //! ```text
 //!   line 1 ........ \n   a cut behind a line end: of all finds only keys go over several lines

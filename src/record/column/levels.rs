@@ -3,8 +3,8 @@
 //! In: values, NULLs and lists as they come. Out: the levels before the values of a page.
 //! Never: a level that the column's definition has no use for.
 //!
-//! A column of weir has at most one level of repetition (`Dremel`, section 4.1): a text may be NULL,
-//! a list may be empty, and some lists may be NULL besides.
+//! A column of weir has at most one level of repetition (`Dremel`, section 4.1): a text may be
+//! NULL, a list may be empty, and some lists may be NULL besides.
 
 use super::hybrid::Runs;
 

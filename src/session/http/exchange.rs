@@ -7,7 +7,8 @@
 //!   Up (the request)                                     Down (the answer)
 //!   Gathering --> Held --granted--+                      Silent --head sent--> Head --> Content
 //!       '------ allowed ----------+--> Waiting --leg-->     |                   |  1xx     |
-//!   Gathering: the content decides                 Content -'                   '----------+-> Over
+//!   Gathering: the content decides                 Content -'                   '----------+->
+//! Over
 //!                                                     '--> Sent
 //! ```
 

@@ -417,8 +417,8 @@ impl Ready {
         self.upload = Some(Upload::new(seq, "pg-bind", limit));
         self.keep_upload(frame, core, stage)?;
         self.flush_upload(core, stage)?;
-        // The formats stand at the end of the message and are not known. Rows of a session with masks
-        // are described by the target with the formats it uses.
+        // The formats stand at the end of the message and are not known. Rows of a session with
+        // masks are described by the target with the formats it uses.
         let portal =
             Portal { says, reserved_seq: Some(seq).into(), ..Portal::of(Rc::clone(&statement)) };
         self.beliefs.sent(Message::Bind(portal_name, Rc::new(portal)));

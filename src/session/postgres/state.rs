@@ -70,8 +70,8 @@ pub struct Approved {
 pub struct Portal<P> {
     /// What it runs; `None` for a cursor declared in SQL that Execute names.
     pub statement: Option<Rc<Prepared>>,
-    /// What its text says, if that stands for something else: EXECUTE and FETCH. Then `statement` is
-    /// what it stood for at Bind.
+    /// What its text says, if that stands for something else: EXECUTE and FETCH. Then `statement`
+    /// is what it stood for at Bind.
     pub says: Option<Rc<Classified>>,
     /// Bind values as recorded: from the count of format codes to the last value.
     pub values: Vec<u8>,

@@ -1,7 +1,7 @@
 //! A strict walk over JSON (RFC 8259): where each key and each value stands, and on which path.
 //!
-//! In: bytes, whole or as they come. Out: tokens as spans, the path of each. Never: a repair, a value
-//! that two parsers may read differently, a tree, an allocation per value.
+//! In: bytes, whole or as they come. Out: tokens as spans, the path of each. Never: a repair, a
+//! value that two parsers may read differently, a tree, an allocation per value.
 //!
 //! ```text
 //!   json    tokens and the order they may stand in
@@ -10,7 +10,8 @@
 //! ```
 //!
 //! What RFC 8259 leaves open is refused: a byte order mark or any coding but UTF-8 (8.1), text that
-//! is not Unicode (8.2), names that are there twice (4) where that is asked, more than 64 levels (9).
+//! is not Unicode (8.2), names that are there twice (4) where that is asked, more than 64 levels
+//! (9).
 //!
 //! ```text
 //!             '{' '['             key ':'
@@ -104,7 +105,8 @@ pub enum Token {
 pub enum Step {
     /// A token and where it stands in the bytes that were given.
     Token(Token, Span),
-    /// The rest of a token is missing. It starts at this offset, up to which nothing is needed again.
+    /// The rest of a token is missing. It starts at this offset, up to which nothing is needed
+    /// again.
     Need(usize),
     /// The document ended; only blanks may follow.
     End,

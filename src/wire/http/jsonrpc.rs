@@ -184,7 +184,8 @@ impl Draft {
     }
 }
 
-/// A number without fraction and exponent: what is equal in one parser may be another id in another.
+/// A number without fraction and exponent: what is equal in one parser may be another id in
+/// another.
 fn is_whole(number: &[u8]) -> bool {
     number.iter().all(|byte| byte.is_ascii_digit() || *byte == b'-')
 }

@@ -1,8 +1,8 @@
 //! The Model Context Protocol: what is asked for, what mirrors it, how weir answers.
 //!
 //! In: bodies of requests and answers, heads of requests. Out: tool, resource or prompt with its
-//! arguments; definitions with their digests; bodies of denials and holds. Never: a word of a header
-//! that the body does not say too: the body is what the target acts on.
+//! arguments; definitions with their digests; bodies of denials and holds. Never: a word of a
+//! header that the body does not say too: the body is what the target acts on.
 //!
 //! Two families of revisions are spoken side by side. 2026-07-28 is stateless: each POST is one
 //! request, `_meta` has its version, headers mirror it. 2024-11-05 to 2025-11-25 begin with a

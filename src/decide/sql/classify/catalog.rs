@@ -4,8 +4,8 @@
 //! Out: whether a name is one of them. Never: names of users or extensions.
 //!
 //! `functions.txt` has a line per name: its most volatile variant in 15, then in 18 (`i` immutable,
-//! `s` stable, `v` volatile, `-` none). Functions that SQL cannot call are left out: those that take
-//! or return `internal`, handlers, triggers. `tests/e2e` asks servers for what is not here.
+//! `s` stable, `v` volatile, `-` none). Functions that SQL cannot call are left out: those that
+//! take or return `internal`, handlers, triggers. `tests/e2e` asks servers for what is not here.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::LazyLock;

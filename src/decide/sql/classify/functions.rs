@@ -132,8 +132,8 @@ const EFFECTS: &[(Class, &[&str])] = &[
     (Class::Call, &["pg_isolation_test_session_is_blocked"]),
 ];
 
-/// Volatile functions of PostgreSQL that change nothing: clocks, random numbers, sizes, the state of
-/// the server and of other sessions as the views of statistics show it, waiting.
+/// Volatile functions of PostgreSQL that change nothing: clocks, random numbers, sizes, the state
+/// of the server and of other sessions as the views of statistics show it, waiting.
 const HARMLESS: &[&str] = &[
     "array_sample",
     "array_shuffle",
@@ -333,9 +333,10 @@ pub fn changes_parsing(setting: &str, value: &str) -> bool {
     misread(setting, value).is_some_and(|(_, wrong)| wrong)
 }
 
-/// Encodings in which ASCII bytes are always ASCII characters, by every name that PostgreSQL has for
-/// them, letters and digits only (encnames.c, `pg_encname_tbl`). Not among them: SJIS (WIN932), BIG5
-/// (WIN950), GBK (WIN936), UHC (WIN949), GB18030, JOHAB, SHIFT_JIS_2004, and all that is not known.
+/// Encodings in which ASCII bytes are always ASCII characters, by every name that PostgreSQL has
+/// for them, letters and digits only (encnames.c, `pg_encname_tbl`). Not among them: SJIS (WIN932),
+/// BIG5 (WIN950), GBK (WIN936), UHC (WIN949), GB18030, JOHAB, SHIFT_JIS_2004, and all that is not
+/// known.
 const SAFE_ENCODINGS: &[&str] = &[
     "abc",
     "alt",

@@ -24,8 +24,8 @@ const EVERYTHING: &str = "*";
 /// CONFLICT has `excluded`.
 const ROW_NAMES: [&str; 3] = ["old", "new", "excluded"];
 
-/// Functions of a row that PostgreSQL also takes as a "column" of it, `c.row_to_json`, and that show
-/// the whole row (`pg_proc`: one argument of any type; the result is not a plain number).
+/// Functions of a row that PostgreSQL also takes as a "column" of it, `c.row_to_json`, and that
+/// show the whole row (`pg_proc`: one argument of any type; the result is not a plain number).
 const ROW_FUNCTIONS: [&str; 26] = [
     "any_out",
     "any_value",

@@ -59,7 +59,8 @@ pub(super) fn statement(node: &NodeEnum) -> Option<Statement> {
 fn finish(node: &NodeEnum, kind: Kind, references: References) -> Statement {
     let own = kind.class.map_or(ClassSet::NONE, Class::only);
     let mut classes = own.and(references.queries).and(references.functions);
-    // To read is what a statement does that does nothing else, or that names what it does not write.
+    // To read is what a statement does that does nothing else, or that names what it does not
+    // write.
     let reads = references.objects.iter().any(|object| !object.write);
     // Of what is not known at all nothing more is told.
     if classes.is_empty() || (reads && !own.has(Class::Unknown)) {
@@ -107,8 +108,8 @@ fn changes_relations(node: &NodeEnum, kind: &Kind) -> bool {
     }
 }
 
-/// EXPLAIN runs nothing unless it is told to ANALYZE; but to plan a statement is to run those of its
-/// functions that are not volatile. So it has the classes of the functions in any case.
+/// EXPLAIN runs nothing unless it is told to ANALYZE; but to plan a statement is to run those of
+/// its functions that are not volatile. So it has the classes of the functions in any case.
 fn explain(explain: &ExplainStmt) -> Option<Statement> {
     let query = inner_node(explain.query.as_deref())?;
     let mut inner = statement(query)?;

@@ -4,8 +4,9 @@
 //! changed names. Never: a name for good before the target has said that the statement is complete.
 //!
 //! PREPARE and Parse share one table of statements, DECLARE and Bind one of portals (prepare.c,
-//! `StorePreparedStatement`; portalmem.c, `CreatePortal`). Statements know no transactions: one that
-//! was prepared stays when its transaction fails. Portals end with theirs, but for cursors WITH HOLD.
+//! `StorePreparedStatement`; portalmem.c, `CreatePortal`). Statements know no transactions: one
+//! that was prepared stays when its transaction fails. Portals end with theirs, but for cursors
+//! WITH HOLD.
 
 use std::collections::VecDeque;
 use std::rc::Rc;
@@ -308,8 +309,8 @@ impl Beliefs {
     }
 }
 
-/// SQLSTATEs of statements that were refused before they did anything: in a failed transaction, of a
-/// name that is or is not there, of a syntax, inside of a transaction, outside of one.
+/// SQLSTATEs of statements that were refused before they did anything: in a failed transaction, of
+/// a name that is or is not there, of a syntax, inside of a transaction, outside of one.
 const NOT_RUN: [&[u8]; 8] =
     [b"25P02", b"26000", b"42P05", b"42601", b"25001", b"34000", b"42P03", b"25P01"];
 

@@ -297,8 +297,8 @@ impl Beliefs {
         Failed { what, copied, skipped }
     }
 
-    /// An Execute failed. What it would have changed of names is taken back last, behind the changes
-    /// of what is skipped, which were made on top of it.
+    /// An Execute failed. What it would have changed of names is taken back last, behind the
+    /// changes of what is skipped, which were made on top of it.
     fn execution_failed(&mut self, sqlstate: &[u8]) -> Vec<Issued> {
         let Some(Expect::Execute(_, portal, _, change)) = self.due.front() else {
             return Vec::new();

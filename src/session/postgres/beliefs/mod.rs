@@ -1,9 +1,10 @@
 //! All that weir believes of a PostgreSQL server that it speaks to for one client.
 //!
-//! In: `sent`, a message that is handed to the target; `heard`, a message of the target. Out: what a
-//! name means, how a text is read, what a message of the target answers. Never: a prediction. What a
-//! message may have changed is in doubt until the target has answered it, and whoever depends on
-//! it waits; an answer that fits nothing that is owed is a `Contradiction`, and ends the session.
+//! In: `sent`, a message that is handed to the target; `heard`, a message of the target. Out: what
+//! a name means, how a text is read, what a message of the target answers. Never: a prediction.
+//! What a message may have changed is in doubt until the target has answered it, and whoever
+//! depends on it waits; an answer that fits nothing that is owed is a `Contradiction`, and ends the
+//! session.
 //!
 //! ```text
 //!   client --> sent --> names  (names)     what a name means, to which pipeline
@@ -350,8 +351,8 @@ const PLAIN: [&str; 9] = [
     "DEALLOCATE",
 ];
 
-/// The longest name that PostgreSQL keeps whole (pg_config_manual.h, `NAMEDATALEN`; dynahash.c takes
-/// the first 63 bytes of a longer one for statements and portals).
+/// The longest name that PostgreSQL keeps whole (pg_config_manual.h, `NAMEDATALEN`; dynahash.c
+/// takes the first 63 bytes of a longer one for statements and portals).
 pub const NAME_BYTES_MAX: usize = 63;
 
 /// Whether the target keeps this name as it is: not one that is cut, nor one whose bytes depend on

@@ -1,7 +1,8 @@
 //! Names of statements or portals, and what they mean.
 //!
-//! In: changes, each in the pipeline that makes it; their fate. Out: what a name means to a message.
-//! Never: a meaning that the target may not share: a name in doubt is `Unsettled` or `Suspect`.
+//! In: changes, each in the pipeline that makes it; their fate. Out: what a name means to a
+//! message. Never: a meaning that the target may not share: a name in doubt is `Unsettled` or
+//! `Suspect`.
 //!
 //! A change is entered when its message is sent. To a later message of the same pipeline it holds
 //! at once, because that message is run only if the change was made: after an error the target

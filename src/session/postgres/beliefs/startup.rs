@@ -36,8 +36,8 @@ impl Setting {
 const ROLES: [&str; 2] = ["role", "session_authorization"];
 
 /// Settings that drivers send of themselves: how values are written, how long things may take, what
-/// is said of the client. `client_encoding` and `standard_conforming_strings` are among them because
-/// `reading` has to know of them in any case, and fails closed.
+/// is said of the client. `client_encoding` and `standard_conforming_strings` are among them
+/// because `reading` has to know of them in any case, and fails closed.
 const HARMLESS: [&str; 22] = [
     "application_name",
     "bytea_output",
@@ -87,8 +87,8 @@ pub fn json(settings: &[Setting]) -> String {
     serde_json::Value::Array(pairs.collect()).to_string()
 }
 
-/// The words of `options` (postinit.c, `pg_split_opts`): blanks separate them, a backslash takes the
-/// next character as it is.
+/// The words of `options` (postinit.c, `pg_split_opts`): blanks separate them, a backslash takes
+/// the next character as it is.
 fn words(options: &str) -> Vec<String> {
     let mut words = Vec::new();
     let mut word: Option<String> = None;

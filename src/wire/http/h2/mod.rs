@@ -16,13 +16,15 @@
 //!   send      heads, data, resets, credit, farewell
 //! ```
 //!
-//! A connection is driven so: call [`Connection::receive`] until it has taken in everything and says
+//! A connection is driven so: call [`Connection::receive`] until it has taken in everything and
+//! says
 //! `None`; after each event, and whenever there is something to say, call the methods of `send`;
 //! then take the bytes of [`Connection::take_output`]. After an error these hold a GOAWAY and
 //! nothing more is received.
 //!
 //! ```text
-//!   preface --> SETTINGS --> frames <--> a block: HEADERS, CONTINUATION*   nothing may come between
+//!   preface --> SETTINGS --> frames <--> a block: HEADERS, CONTINUATION*   nothing may come
+//! between
 //!                              |
 //!                              '--> ended: GOAWAY was sent
 //! ```

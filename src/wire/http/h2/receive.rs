@@ -1,8 +1,8 @@
 //! Bytes to events.
 //!
-//! DATA is handed out as it arrives; every other frame is kept until it is whole, which is 16 KiB at
-//! most. What a stream's frames do wrong is that stream's error; what remains for the connection is
-//! HPACK, the order and the size of frames, their ids, the connection's window, and floods.
+//! DATA is handed out as it arrives; every other frame is kept until it is whole, which is 16 KiB
+//! at most. What a stream's frames do wrong is that stream's error; what remains for the connection
+//! is HPACK, the order and the size of frames, their ids, the connection's window, and floods.
 
 use super::frame::{
     ACK, END_HEADERS, END_STREAM, FrameHead, HEAD_BYTES, Kind, PADDED, PREFACE, PRIORITY, short,

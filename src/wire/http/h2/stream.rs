@@ -14,7 +14,8 @@
 //!             \            \ malformed
 //!              `-----------`------> Refused        the rest of the message is dropped
 //!
-//!   RST_STREAM, sent or received, or an error of the stream:  Reset, which keeps the stream's place
+//!   RST_STREAM, sent or received, or an error of the stream:  Reset, which keeps the stream's
+//! place
 //!   until whoever works for it has stopped (`Connection::release`).
 //! ```
 //!

@@ -1,8 +1,8 @@
 //! Patterns of paths: `customer.ssn`, `items.*.price`, `**.password`.
 //!
 //! A segment is a key or a place in an array; `*` stands for any one, `**` for any number of them.
-//! A pattern that fits a container fits all that is in it. Dots in keys are written `\.`, a star that
-//! is a key `\*`. A leading `$.` is allowed and means nothing.
+//! A pattern that fits a container fits all that is in it. Dots in keys are written `\.`, a star
+//! that is a key `\*`. A leading `$.` is allowed and means nothing.
 //!
 //! The patterns are followed as the walk goes down: what was found out at a level is kept there.
 

@@ -1,4 +1,5 @@
-//! Answers to `tools/list`: filtered to what the identity may call, each definition with its digest.
+//! Answers to `tools/list`: filtered to what the identity may call, each definition with its
+//! digest.
 //!
 //! The digest is SHA-256 of the definition as JSON with sorted keys, without blanks, texts escaped
 //! in one way: a server that writes the same in another order has not changed it. Of a definition

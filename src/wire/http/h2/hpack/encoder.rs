@@ -1,7 +1,7 @@
 //! Fields to blocks (RFC 7541 6).
 //!
-//! In: fields, one after another. Out: the bytes of a block. Never: a credential in a table, where a
-//! peer that may choose other fields could guess it (7.1); a table larger than the peer allows.
+//! In: fields, one after another. Out: the bytes of a block. Never: a credential in a table, where
+//! a peer that may choose other fields could guess it (7.1); a table larger than the peer allows.
 //!
 //! Little is learned: names of a list of those whose values repeat. Everything else is written with
 //! its name's number and its bytes as they are, which costs the least. What is learned is coded,

@@ -1,8 +1,9 @@
 //! HPACK (RFC 7541): how HTTP/2 writes fields.
 //!
-//! In: the fragments of a field block in any split; fields to be sent. Out: one flat arena per block;
-//! the bytes of a block. Never: more memory than the limits of [`Fields`], one table of 4 KiB each
-//! way and what a fragment leaves of a field; a field that was decoded from a block that was broken.
+//! In: the fragments of a field block in any split; fields to be sent. Out: one flat arena per
+//! block; the bytes of a block. Never: more memory than the limits of [`Fields`], one table of 4
+//! KiB each way and what a fragment leaves of a field; a field that was decoded from a block that
+//! was broken.
 //!
 //! ```text
 //!   fixed     the 61 fields that everybody knows (appendix A)

@@ -1,4 +1,5 @@
-//! Peers that make work for nothing (CVE-2023-44487, CVE-2025-8671, RUSTSEC-2024-0332), and windows.
+//! Peers that make work for nothing (CVE-2023-44487, CVE-2025-8671, RUSTSEC-2024-0332), and
+//! windows.
 
 use super::*;
 use crate::limits::{
