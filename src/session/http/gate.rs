@@ -5,7 +5,7 @@
 //! approval.
 
 use crate::decide::approval::{Ask, AskSummary, Ballot};
-use crate::decide::{HoldTerms, Permit, RuleName, Verdict, http};
+use crate::decide::{HoldTerms, Object, Permit, RuleName, Verdict, http};
 use crate::fault::Refused as JournalRefused;
 use crate::limits;
 use crate::metrics::{self, Presence};
@@ -364,7 +364,8 @@ fn row_text(exchange: &Exchange) -> Vec<u8> {
 fn summary(exchange: &Exchange, held: &Held, tenure: &Tenure, stage: &Stage<'_>) -> AskSummary {
     let text = row_text(exchange);
     let ask = &held.ask;
-    let action = &exchange.action;
+    let request = &exchange.request;
+    let action = http::action(&request.head, request.asks == Asked::Websocket);
     AskSummary {
         id: ask.id,
         session_id: tenure.ledger.id,
