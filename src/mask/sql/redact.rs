@@ -273,8 +273,8 @@ impl Statement<'_> {
         list.end
     }
 
-    /// Parameters of a function that takes connection strings. A literal is read by itself: only its
-    /// password is hidden.
+    /// Parameters of a function that takes connection strings. A literal is read by itself: only
+    /// its password is hidden.
     fn connection_strings(&mut self, open: usize) {
         for at in self.parentheses(open) {
             if self.tokens[at].kind == Kind::Parameter {
