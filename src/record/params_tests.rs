@@ -64,7 +64,8 @@ proptest! {
     /// Only the values of secrets differ, whatever is hidden.
     #[test]
     fn what_is_no_secret_stays(
-        values in prop::collection::vec(prop::option::of(prop::collection::vec(any::<u8>(), 0..9)), 0..6),
+        values in prop::collection::vec(
+            prop::option::of(prop::collection::vec(any::<u8>(), 0..9)), 0..6),
         secrets in prop::collection::btree_set(1u16..8, 0..4),
     ) {
         let values: Vec<Option<&[u8]>> = values.iter().map(Option::as_deref).collect();

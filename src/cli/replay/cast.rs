@@ -84,7 +84,7 @@ impl<W: Write> Cast<W> {
 }
 
 /// Bytes at the end that are the beginning of a character.
-fn unfinished(bytes: &[u8]) -> usize {
+pub(super) fn unfinished(bytes: &[u8]) -> usize {
     let tail = bytes.get(bytes.len().saturating_sub(3)..).unwrap_or_default();
     let Some(at) = tail.iter().rposition(|byte| byte & 0xc0 != 0x80) else { return 0 };
     let rest = tail.get(at..).unwrap_or_default();

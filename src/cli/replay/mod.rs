@@ -4,16 +4,17 @@
 //! JSON, as an asciicast.
 //! Never: something that was not there; what was not captured is said where it is missing.
 //!
-//! A renderer per protocol (`postgres`) makes moments of rows; `play` shows moments of any
+//! A renderer per protocol (`postgres`, `ssh`) makes moments of rows; `play` shows moments of any
 //! protocol.
 //!
 //! ```text
-//! lake --> stories --postgres--> moments --play--> terminal | JSON | cast
+//! lake --> stories --postgres, ssh--> moments --play--> terminal | JSON | cast
 //! ```
 
 mod cast;
 mod play;
 mod postgres;
+mod ssh;
 mod table;
 
 use std::collections::BTreeMap;
@@ -98,6 +99,9 @@ struct Moment {
     stream: Stream,
     /// Text, with its line ends.
     text: String,
+    /// Bytes of a terminal: they move its cursor and change its colours, and are shown as they are.
+    #[serde(skip)]
+    is_screen: bool,
 }
 
 /// A command with what belongs to it.
@@ -167,6 +171,7 @@ pub fn run(args: &Replay) -> Result<(), Failure> {
 fn renderer(protocol: &str) -> Result<fn(&Story) -> Vec<Moment>, Failure> {
     match protocol {
         "postgresql" => Ok(postgres::moments),
+        "ssh" => Ok(ssh::moments),
         other => Err(Failure::new(EXIT_USAGE, format!("{other} has no replay yet"))
             .hint("`weir show --rows` tells what the session did")),
     }

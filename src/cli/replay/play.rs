@@ -1,8 +1,9 @@
 //! Shows moments: on a terminal in their time, as JSON, as an asciicast.
 //!
 //! In: moments, in order. Out: text. Never: a control character of somebody's data on a terminal,
-//! but line ends and tabs.
+//! but line ends and tabs; except what a terminal showed, which is replayed to one.
 
+use std::borrow::Cow;
 use std::fs::File;
 use std::io::{BufWriter, Write};
 use std::time::Duration;
@@ -71,6 +72,7 @@ impl Player {
     pub fn show(&mut self, moment: &Moment) -> Result<(), Failure> {
         self.wait(moment.at_us)?;
         match &mut self.sink {
+            Sink::Text(out) if moment.is_screen => out.raw(&moment.text)?,
             Sink::Text(out) => out.raw(&visible(&moment.text))?,
             Sink::Json(out) => out.object(&Told {
                 at: clock::to_text(moment.at_us),
@@ -80,7 +82,11 @@ impl Player {
                 text: &moment.text,
             })?,
             Sink::Cast(cast) => {
-                let text = visible(&moment.text).replace('\n', "\r\n");
+                let text = if moment.is_screen {
+                    Cow::from(&moment.text)
+                } else {
+                    visible(&moment.text).replace('\n', "\r\n").into()
+                };
                 cast.output(moment.at_us, text.as_bytes())?;
             }
         }

@@ -58,7 +58,8 @@ struct Told {
 impl Told {
     fn say(&mut self, at_us: i64, stream: Stream, text: String) {
         if !text.is_empty() {
-            self.moments.push(Moment { at_us, seq: self.seq, stream, text });
+            let is_screen = false;
+            self.moments.push(Moment { at_us, seq: self.seq, stream, text, is_screen });
         }
     }
 
