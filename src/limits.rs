@@ -184,6 +184,16 @@ pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// Parameters of one request: Go reads none of more (net/url, `defaultMaxParams`).
 pub const KUBERNETES_PARAMETERS_MAX: usize = 10_000;
+/// Subprotocols that one client may offer.
+pub const KUBERNETES_SUBPROTOCOLS_MAX: usize = 16;
+/// Bytes of a SPDY control frame; data frames are streamed.
+pub const SPDY_CONTROL_BYTES_MAX: u32 = 64 << 10;
+/// Bytes that the headers of one SPDY frame may inflate to.
+pub const SPDY_HEADERS_BYTES_MAX: usize = 64 << 10;
+/// Headers of one SPDY frame; Kubernetes sends three.
+pub const SPDY_HEADERS_MAX: u32 = 64;
+/// Bytes of one event of a watch in protobuf: twice the largest object (etcd takes 1.5 MiB).
+pub const KUBERNETES_EVENT_BYTES_MAX: u32 = 3 << 20;
 
 const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize + 65_536 < ENTRY_BYTES_MAX);
 const _: () = assert!((ENTRY_BYTES_MAX as u64) + (1 << 20) < SEGMENT_BYTES_DEFAULT);
@@ -231,6 +241,8 @@ pub const JSON_PATTERN_SEGMENTS_MAX: usize = 32;
 pub const JSONRPC_BATCH_MAX: usize = 64;
 /// The longest time that a client of gRPC waits.
 pub const GRPC_TIMEOUT_US_MAX: u64 = 24 * 3_600_000_000;
+/// Lists of a text stay whole in its shape up to this length of the shape.
+pub const LISTS_WHOLE_BYTES_MAX: usize = 4 << 10;
 
 // Masks in bodies.
 /// A token of JSON, a pair of a form, or a find, that is held until it is whole.

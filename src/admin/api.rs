@@ -10,7 +10,9 @@
 //!   GET  /v1/sessions                admin, own      live sessions
 //!   POST /v1/sessions/{id}/kill      admin, own      ends one
 //!   GET  /v1/approvals               admin, own, approver    commands that wait
-//!   POST /v1/approvals/{id}          approver        {"decision": "approve" or "deny", "reason"}
+//!   GET  /v1/approvals/{id}          admin, own, approver    all that an approver decides on
+//!   POST /v1/approvals/{id}          approver        {"decision": "approve" or "deny", "reason",
+//!                                                     "digest": of what was shown}
 //!   POST /v1/rotate                  admin           closes segments, waits for Parquet
 //! ```
 //!
@@ -67,7 +69,7 @@ impl Api {
             .route("/v1/sessions", get(sessions))
             .route("/v1/sessions/{id}/kill", post(kill))
             .route("/v1/approvals", get(approvals))
-            .route("/v1/approvals/{id}", post(vote))
+            .route("/v1/approvals/{id}", get(approval).post(vote))
             .route("/v1/rotate", post(rotate))
             .layer(from_fn_with_state(self.clone(), prove));
         Router::new()
@@ -298,6 +300,21 @@ async fn approvals(
     Json(seen.map(shape::Approval::from).collect())
 }
 
+async fn approval(
+    Shared(api): Shared<Api>,
+    Extension(caller): Extension<Caller>,
+    Path(id): Path<String>,
+) -> Result<Json<shape::Approval>, Problem> {
+    let absent = || {
+        let hint = "it may have been answered, canceled or expired; GET /v1/approvals lists";
+        Problem::new(StatusCode::NOT_FOUND, "no command waits under this id", hint)
+    };
+    let id = shape::id_parse(&id).ok_or_else(absent)?;
+    let (_, ask) = api.state.ask(id).ok_or_else(absent)?;
+    let seen = caller.is_admin() || ask.user == caller.name || caller.may_answer(&ask.approvers);
+    if seen { Ok(Json(shape::Approval::from(&ask))) } else { Err(absent()) }
+}
+
 async fn vote(
     Shared(api): Shared<Api>,
     Extension(caller): Extension<Caller>,
@@ -315,13 +332,21 @@ async fn vote(
     }
     let unknown = Ok((StatusCode::NOT_FOUND, Json(VoteReply::Unknown)));
     let Some(id) = shape::id_parse(&id) else { return unknown };
-    let Some((shard, _)) = api.state.ask(id) else { return unknown };
+    let Some((shard, ask)) = api.state.ask(id) else { return unknown };
     let approve = ballot.decision == Decision::Approve;
+    let digest = ask.digest();
+    // Whoever approves says what was looked at. A denial needs none: it lets nothing run.
+    if ballot.digest != shape::hex(&digest) && (approve || !ballot.digest.is_empty()) {
+        let message = "the vote is not about the command that waits".to_owned();
+        let reply = VoteReply::Refused { message };
+        return Ok((StatusCode::CONFLICT, Json(reply)));
+    }
     let vote = crate::session::Vote {
         approver: caller.name.clone(),
         groups: caller.groups,
         approve,
         reason: ballot.reason,
+        digest: Some(digest),
     };
     // The shard that holds the command judges the vote: it alone knows whether it still waits.
     let reply = api.state.mesh.vote(shard, id, vote).await.ok_or_else(Problem::silent)?;

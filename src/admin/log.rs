@@ -85,7 +85,7 @@ pub fn tell(level: Level, event: &str, message: &str) {
 
 static FORM: OnceLock<Form> = OnceLock::new();
 static LAST: Mutex<Last> =
-    Mutex::new(Last { level: Level::Info, message: String::new(), at_us: 0, more: 0 });
+    Mutex::new(Last { level: Level::Info, message: String::new(), at_us: 0, told: 0, more: 0 });
 
 /// How lines look, and which are shown.
 #[derive(Debug)]
@@ -175,12 +175,13 @@ struct Line<'a> {
     message: &'a str,
 }
 
-/// The last sentence, and how often it came again without being told.
+/// The last sentence, how often it was told, and how often it came again without being told.
 #[derive(Debug)]
 struct Last {
     level: Level,
     message: String,
     at_us: i64,
+    told: u32,
     more: u32,
 }
 
@@ -190,8 +191,12 @@ impl Last {
     fn take(&mut self, line: &Line<'_>, form: &Form) -> String {
         let same = self.level == line.level && self.message == line.message;
         if same && (0..REPEAT_US).contains(&(line.now_us - self.at_us)) {
-            self.more += 1;
-            return String::new();
+            self.told += 1;
+            if self.told > REPEATS_MAX {
+                self.more += 1;
+                return String::new();
+            }
+            return compose(line, form);
         }
         let mut text = String::new();
         if self.more > 0 {
@@ -204,6 +209,7 @@ impl Last {
             level: line.level,
             message: line.message.to_owned(),
             at_us: line.now_us,
+            told: 1,
             more: 0,
         };
         text
@@ -244,8 +250,9 @@ fn compose(line: &Line<'_>, form: &Form) -> String {
     text
 }
 
-/// The same sentence is not told again so soon.
+/// The same sentence is told so often in this time.
 const REPEAT_US: i64 = 1_000_000;
+const REPEATS_MAX: u32 = 5;
 
 #[cfg(test)]
 mod tests {
@@ -303,9 +310,12 @@ mod tests {
     #[test]
     fn repetitions_are_counted() {
         let form = form(false, false);
-        let mut last = Last { level: Level::Info, message: String::new(), at_us: 0, more: 0 };
+        let mut last =
+            Last { level: Level::Info, message: String::new(), at_us: 0, told: 0, more: 0 };
         let at = |now_us, message| Line { now_us, ..line(message) };
-        assert!(!last.take(&at(0, "a"), &form).is_empty());
+        for _ in 0..REPEATS_MAX {
+            assert_eq!(last.take(&at(0, "a"), &form).lines().count(), 1);
+        }
         assert!(last.take(&at(10, "a"), &form).is_empty());
         assert!(last.take(&at(20, "a"), &form).is_empty());
         let text = last.take(&at(30, "b"), &form);

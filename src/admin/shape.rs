@@ -65,6 +65,18 @@ pub struct Approval {
     pub rule: String,
     /// Text, credentials redacted.
     pub text: String,
+    /// Parameters, JSON text; empty if there are none.
+    #[serde(default)]
+    pub params: String,
+    /// Classes of the command.
+    #[serde(default)]
+    pub classes: Vec<String>,
+    /// Objects that it names, `+` before those that it changes.
+    #[serde(default)]
+    pub objects: Vec<String>,
+    /// SHA-256 of all that is shown here and decided on, hexadecimal. A vote that approves carries it.
+    #[serde(default)]
+    pub digest: String,
     /// Groups whose members may have a say.
     pub approvers: Vec<String>,
     /// Fewer people than this cannot release it.
@@ -88,6 +100,10 @@ impl From<&AskSummary> for Approval {
             role: ask.role.clone(),
             rule: ask.rule.clone(),
             text: ask.text.clone(),
+            params: ask.params.clone(),
+            classes: ask.classes.clone(),
+            objects: ask.objects.clone(),
+            digest: hex(&ask.digest()),
             approvers: ask.approvers.clone(),
             quorum: ask.quorum,
             parts: ask.parts.iter().map(ApprovalPart::from).collect(),
@@ -134,6 +150,14 @@ pub struct Ballot {
     /// Why, for the record.
     #[serde(default)]
     pub reason: String,
+    /// The digest of what was shown; who approves says it.
+    #[serde(default)]
+    pub digest: String,
+}
+
+/// SHA-256 as text.
+pub fn hex(digest: &[u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What became of a vote.

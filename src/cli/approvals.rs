@@ -6,7 +6,7 @@ use std::process::{Command, Stdio};
 use clap::{Args, Subcommand};
 
 use super::fail::{EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_USAGE, Failure};
-use super::output::{Output, Table, note, short};
+use super::output::{Output, Table, clean, clean_block, note, short};
 use super::place::Place;
 use super::remote::Remote;
 use crate::admin::shape::{Approval, ApprovalPart, Ballot, Decision, VoteReply};
@@ -24,6 +24,8 @@ pub struct Approvals {
 enum Act {
     /// List commands that wait (the default)
     List(Common),
+    /// Show all that an approver decides on
+    Show(Show),
     /// Let a command run
     Approve(Vote),
     /// Refuse a command
@@ -43,12 +45,24 @@ struct Common {
 }
 
 #[derive(Debug, Args)]
+struct Show {
+    /// Id of the approval
+    id: String,
+    #[command(flatten)]
+    common: Common,
+}
+
+#[derive(Debug, Args)]
 struct Vote {
     /// Id of the approval
     id: String,
     /// Why; becomes part of the record
     #[arg(long)]
     reason: String,
+    /// Digest of what was looked at, as `weir approvals show` says it; without it the command is
+    /// shown now, and its digest taken
+    #[arg(long)]
+    digest: Option<String>,
     #[command(flatten)]
     common: Common,
 }
@@ -61,6 +75,7 @@ pub fn run(args: &Approvals) -> Result<(), Failure> {
     match &args.act {
         None => list(&args.common),
         Some(Act::List(common)) => list(common),
+        Some(Act::Show(show)) => self::show(show),
         Some(Act::Approve(vote)) => cast(vote, Decision::Approve),
         Some(Act::Deny(vote)) => cast(vote, Decision::Deny),
     }
@@ -102,18 +117,62 @@ fn asked(parts: &[ApprovalPart]) -> String {
     words.collect::<Vec<_>>().join(" and ")
 }
 
+fn show(args: &Show) -> Result<(), Failure> {
+    let approval = fetch(&remote(&args.common)?, &args.id)?;
+    let mut out = Output::new(args.common.json);
+    if args.common.json {
+        out.object(&approval)?;
+        return Ok(out.flush()?);
+    }
+    for (name, text) in [
+        ("id", &approval.id),
+        ("user", &approval.user),
+        ("target", &approval.target),
+        ("role", &approval.role),
+        ("classes", &approval.classes.join(", ")),
+        ("objects", &approval.objects.join(", ")),
+        ("values", &approval.params),
+        ("asks for", &asked(&approval.parts)),
+        ("expires", &approval.expires_at),
+        ("digest", &approval.digest),
+    ] {
+        if !text.is_empty() {
+            out.line(&format!("{name:<9} {}", clean(text)))?;
+        }
+    }
+    out.line("")?;
+    out.line(&clean_block(&approval.text, ""))?;
+    Ok(out.flush()?)
+}
+
+fn fetch(remote: &Remote, id: &str) -> Result<Approval, Failure> {
+    if crate::admin::shape::id_parse(id).is_none() {
+        return Err(Failure::new(EXIT_NOT_FOUND, format!("{id} is no id of an approval"))
+            .hint("`weir approvals` lists them"));
+    }
+    let answer = remote.get::<Vec<Approval>>("/v1/approvals")?;
+    answer.into_iter().find(|approval| approval.id == id.trim()).ok_or_else(|| {
+        Failure::new(EXIT_NOT_FOUND, format!("no command waits under {id}"))
+            .hint("it may have been answered, canceled or expired; `weir approvals` lists")
+    })
+}
+
 fn cast(vote: &Vote, decision: Decision) -> Result<(), Failure> {
     if vote.reason.trim().is_empty() {
         return Err(Failure::new(EXIT_USAGE, "a vote needs a reason")
             .hint("--reason 'why this may run', it becomes part of the record"));
     }
+    let remote = remote(&vote.common)?;
+    let digest = match decision {
+        Decision::Approve => shown_digest(&remote, vote)?,
+        Decision::Deny => String::new(),
+    };
     if crate::admin::shape::id_parse(&vote.id).is_none() {
         return Err(Failure::new(EXIT_NOT_FOUND, format!("{} is no id of an approval", vote.id))
             .hint("`weir approvals` lists them"));
     }
-    let ballot = Ballot { decision, reason: vote.reason.clone() };
-    let answer =
-        remote(&vote.common)?.post(&format!("/v1/approvals/{}", vote.id.trim()), &ballot)?;
+    let ballot = Ballot { decision, reason: vote.reason.clone(), digest };
+    let answer = remote.post(&format!("/v1/approvals/{}", vote.id.trim()), &ballot)?;
     // Refusals of the vote itself are replies too; everything else is a problem of the call.
     let Ok(reply) = answer.parse::<VoteReply>() else {
         return answer.read::<VoteReply>().map(|_| ());
@@ -144,6 +203,23 @@ fn cast(vote: &Vote, decision: Decision) -> Result<(), Failure> {
                 .hint("it may have been answered, canceled or expired; `weir approvals` lists"))
         }
     }
+}
+
+/// What the vote is about: what was looked at before, or what is shown now.
+fn shown_digest(remote: &Remote, vote: &Vote) -> Result<String, Failure> {
+    if let Some(digest) = &vote.digest {
+        return Ok(digest.clone());
+    }
+    let approval = fetch(remote, &vote.id)?;
+    if !vote.common.json {
+        let values = match approval.params.as_str() {
+            "" => String::new(),
+            values => format!(" with {}", clean(values)),
+        };
+        let (text, role) = (clean_block(&approval.text, "  "), clean(&approval.role));
+        note(&format!("as {role} at {}{values}:\n{text}", clean(&approval.target)));
+    }
+    Ok(approval.digest)
 }
 
 fn remote(common: &Common) -> Result<Remote, Failure> {

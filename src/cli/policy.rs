@@ -11,6 +11,7 @@ use super::output::{Output, Table, clean};
 use crate::admin::clock;
 use crate::config::settings::Settings;
 use crate::decide::rules::{Judgement, Who};
+use crate::decide::sql::classify::why_unread;
 use crate::decide::{Classifier, Rules};
 use crate::identify::{Identity, Method, role};
 
@@ -64,6 +65,8 @@ struct Answer {
     rule: String,
     detail: String,
     role: String,
+    /// Why the text is not understood, in the parser's words; empty if it is.
+    unread: String,
     /// All rules that matched.
     rules: Vec<String>,
     statements: Vec<Part>,
@@ -121,6 +124,7 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
         unknown("target", &test.target, settings.targets.iter().map(|target| target.name.as_str()))
     })?;
     let classified = Classifier::new().classify(test.sql.as_bytes());
+    let unread = why_unread(test.sql.as_bytes());
     // As the session machine chooses it.
     let asked = test.role.as_ref().unwrap_or(&identity.user);
     let Ok(credential) = role::credential(&target.credentials, &identity, asked) else {
@@ -128,8 +132,8 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
             None => format!("no credential of {} is for this user's groups", target.name),
             Some(role) => format!("the role {role} of {} is not for these groups", target.name),
         };
-        let (rule, role, rules, statements) = Default::default();
-        return Ok(Answer { verdict: "deny", rule, detail, role, rules, statements });
+        let (rule, role, unread, rules, statements) = Default::default();
+        return Ok(Answer { verdict: "deny", rule, detail, role, unread, rules, statements });
     };
     let who = Who {
         identity: &identity,
@@ -144,6 +148,7 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
         rule: explanation.rule.to_string(),
         detail: explanation.detail,
         role: credential.role.clone(),
+        unread: unread.unwrap_or_default(),
         rules: explanation.matched,
         statements: explanation.acts.into_iter().map(Part::from).collect(),
     })
@@ -188,6 +193,9 @@ fn tell(out: &mut Output, answer: &Answer) -> std::io::Result<()> {
         if !table.is_empty() {
             out.table(&table)?;
         }
+    }
+    if !answer.unread.is_empty() {
+        out.line(&clean(&format!("the text is not understood: {}", answer.unread)))?;
     }
     if !answer.role.is_empty() {
         out.line(&format!("role: {}", answer.role))?;

@@ -12,6 +12,8 @@
 //!                                                     deadline, cancel --> expired, canceled
 //! ```
 
+use ring::digest::{Context, SHA256};
+
 use super::{HoldPart, HoldTerms, Permit};
 use crate::clock::Now;
 use crate::record::SessionId;
@@ -167,8 +169,14 @@ pub struct AskSummary {
     pub role: String,
     /// The first rule that holds it.
     pub rule: String,
-    /// Text, credentials redacted, lossy UTF-8, at most 64 KiB.
+    /// The whole text, credentials redacted, lossy UTF-8.
     pub text: String,
+    /// Its parameters as the record renders them, JSON text; empty if it has none.
+    pub params: String,
+    /// Its classes.
+    pub classes: Vec<String>,
+    /// The objects it names, `+` before those that it changes.
+    pub objects: Vec<String>,
     /// Groups whose members may have a say: of all parts.
     pub approvers: Vec<String>,
     /// Fewer people than this cannot release it.
@@ -179,6 +187,40 @@ pub struct AskSummary {
     pub requested_at_us: i64,
     /// UTC microseconds.
     pub expires_at_us: i64,
+}
+
+impl AskSummary {
+    /// What an approver may be shown at most: text, parameters, classes and objects.
+    pub const SHOWN_BYTES_MAX: usize = 64 << 10;
+
+    /// Whether all of it can be shown; what cannot is not held but refused.
+    pub fn can_be_shown(&self) -> bool {
+        let lists = self.classes.iter().chain(&self.objects).map(String::len).sum::<usize>();
+        self.text.len() + self.params.len() + lists <= AskSummary::SHOWN_BYTES_MAX
+    }
+
+    /// SHA-256 of all that an approver is shown and decides on. Each part is led by its length, so
+    /// that no two different commands have the same bytes.
+    pub fn digest(&self) -> [u8; 32] {
+        let mut context = Context::new(&SHA256);
+        context.update(b"weir ask 1");
+        context.update(&self.id.0);
+        context.update(&self.session_id.0);
+        context.update(&self.command_seq.to_le_bytes());
+        let mut part = |text: &str| {
+            context.update(&(text.len() as u64).to_le_bytes());
+            context.update(text.as_bytes());
+        };
+        let texts = [&self.user, &self.target, &self.role, &self.text, &self.params];
+        texts.into_iter().for_each(|text| part(text));
+        for list in [&self.classes, &self.objects] {
+            part(&list.len().to_string());
+            list.iter().for_each(|text| part(text));
+        }
+        let mut digest = [0; 32];
+        digest.copy_from_slice(context.finish().as_ref());
+        digest
+    }
 }
 
 /// What one rule asks for, and what it has.

@@ -6,8 +6,8 @@
 //! | column of a table | meaning |
 //! |---|---|
 //! | name | in rules and records |
-//! | follows any allow | a rule that allows anything at a target allows this too, whatever its `commands`, objects and hours are |
-//! | must be named | a rule allows it only if its `commands` name it: leaving `commands` out is not enough |
+//! | follows any allow | a rule that allows anything at a target allows this too |
+//! | must be named | a rule allows it only by naming it: leaving `commands` out is not enough |
 
 use super::{http, kubernetes, sql, ssh};
 use crate::wire::Protocol;

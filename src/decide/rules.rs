@@ -3,11 +3,11 @@
 //! In: who asks, an action. Out: a `Verdict`. Never: an allowance by silence: what no rule
 //! matches is denied.
 //!
-//! An act (a statement, a request) has classes. A deny or hold rule matches it by any of them; to be
-//! allowed, each of them has to be allowed by a rule that matches, or held by one: people who
+//! An act (a statement, a request) has classes. A deny or hold rule matches it by any of them; to
+//! be allowed, each of them has to be allowed by a rule that matches, or held by one: people who
 //! approve see all classes. Deny beats hold beats allow. All acts of a command run together or not
-//! at all: any denial denies the command, else any hold holds it, and **all** holds that matched are
-//! asked for, each with its own approvers and quorum. What a rule matches:
+//! at all: any denial denies the command, else any hold holds it, and **all** holds that matched
+//! are asked for, each with its own approvers and quorum. What a rule matches:
 //!
 //! | key of `when` | matches | empty list |
 //! |---|---|---|
@@ -17,12 +17,12 @@
 //! | `hours_utc` | the time of day | always |
 //! | `commands` | classes, see `decide::class` | all; to allow, without those that must be named |
 //! | `touches` | objects, see below | everything |
-//! | `methods`, `paths`, `tools`, `text`, `verbs`, `resources`, `namespaces`, `settings`, `functions` | facts, see below | everything |
+//! | those of `FactKind` (`methods`, `paths`, `settings`, ...) | facts, see below | everything |
 //!
-//! **What follows any allow.** A rule that may allow anything to an identity at a target allows the
-//! classes that follow too (`transaction` of SQL), whatever its `commands`, `touches` and hours are:
-//! BEGIN and COMMIT by themselves touch nothing, and nobody could use a driver otherwise. A deny or
-//! hold rule that names such a class still applies.
+//! **What follows any allow.** A rule that may allow anything to an identity at a target allows
+//! the classes that follow too (`transaction` of SQL), whatever its `commands`, `touches` and hours
+//! are: BEGIN and COMMIT by themselves touch nothing, and nobody could use a driver otherwise. A
+//! deny or hold rule that names such a class still applies.
 //!
 //! **What must be named.** A stream of changes carries every table, past all masks and classes; a
 //! tunnel goes past the record. A rule allows such a class only by naming it in its `commands`.

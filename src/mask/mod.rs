@@ -10,6 +10,7 @@ pub mod body;
 pub mod detect;
 pub mod edits;
 pub mod hits;
+pub mod kubernetes;
 pub mod matcher;
 pub mod naive;
 pub mod operator;

@@ -22,7 +22,9 @@ pub mod memory;
 
 pub mod pty_events;
 
+mod parts;
 pub mod pool;
+pub mod position;
 pub mod quarantine;
 pub mod spool;
 pub mod trouble;
@@ -42,7 +44,7 @@ mod holds;
 mod lake_rows;
 mod live;
 mod map;
-mod params;
+pub mod params;
 #[cfg(test)]
 mod schema_tests;
 mod scratch;

@@ -31,6 +31,17 @@ pub fn to_json(params: &ParamsView<'_>) -> String {
     }
 }
 
+/// The parameters of a command as its record will show them, without their secrets.
+pub fn shown(params: &Params<'_>) -> String {
+    let types: Vec<u8> = params.types.iter().flat_map(|oid| oid.to_le_bytes()).collect();
+    let mut raw = Vec::new();
+    match params.encoding {
+        ParamsEncoding::PgBind if !params.secrets.is_empty() => hide_secrets(params, &mut raw),
+        _ => raw.extend_from_slice(params.raw),
+    }
+    to_json(&ParamsView { encoding: params.encoding, raw: &raw, types: &types })
+}
+
 fn words_to_json(raw: &[u8]) -> String {
     let mut json = String::from("[");
     for word in raw.split_inclusive(|byte| *byte == 0) {

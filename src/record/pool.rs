@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 
 use super::journal::{HEADER_BYTES, Header};
 use super::map::{self, Map};
-use super::spool::Opened;
+use super::position::Opened;
 use super::trouble::{Listener, Trouble};
 use crate::config::settings::JournalSettings;
 

@@ -27,12 +27,12 @@ use super::journal::{Gap, HEADER_BYTES, Header, boot_text};
 use super::lake::{LakeError, SessionRow, open_sessions};
 use super::parquet::{SealError, date_text};
 use super::pool::segment_name;
+use super::position::{Opened, Position};
 use super::quarantine::{self, PutAside};
 use super::rows::{self, Held, RECOVERED, Sheet, Verdict};
 use super::schema::Table;
 use super::scratch::Scratch;
 use super::sealer::{Seal, Summary, panic_text};
-use super::spool::{Opened, Position};
 use crate::clock::Now;
 
 /// Gaps that get an event each; all are counted.

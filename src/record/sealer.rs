@@ -27,9 +27,10 @@ use super::journal::Header;
 use super::map;
 use super::parquet::{SealError, Writer};
 use super::pool::SegmentPool;
+use super::position::Position;
 use super::quarantine::{self, PutAside};
 use super::rows::{self, Sheet, Verdict};
-use super::spool::{Position, SealedSegment};
+use super::spool::SealedSegment;
 use super::trouble::{Listener, Trouble};
 
 /// After a failure the next try waits so long.
@@ -367,7 +368,7 @@ mod tests {
             assert_eq!((aside.len(), told.load(Ordering::Relaxed)), (2, 2), "{aside:?}");
             assert!(aside[0].why.starts_with("a panic: "), "{aside:?}");
             assert!(aside.iter().all(|put| put.file.exists() && put.entries.is_some()));
-            assert_eq!(pool.waiting(), usize::from(hurried));
+            wait_until("the count", || pool.waiting() == usize::from(hurried));
             sealer.finish();
             assert!(!files(&folder.0, "responses").is_empty());
         }

@@ -16,7 +16,6 @@
 //! full disk is itself recorded.
 
 use std::collections::VecDeque;
-use std::fs;
 use std::io;
 use std::os::fd::RawFd;
 use std::path::{Path, PathBuf};
@@ -24,12 +23,12 @@ use std::sync::Arc;
 use std::sync::mpsc::{self, Receiver, Sender, SyncSender};
 use std::time::Duration;
 
-use super::body::{self, Sink};
+use super::body;
 use super::entry::{Entry, Event, SessionContext, SessionId};
-use super::journal::{
-    self, END_BYTES, FRAME_BYTES, HEADER_BYTES, Head, Header, Place, Salt, frame_bytes,
-};
+use super::journal::{self, END_BYTES, HEADER_BYTES, Head, Header, Place, Salt, frame_bytes};
+use super::parts::{Parts, write_frame};
 use super::pool::{AHEAD_BYTES, Segment, SegmentFile, SegmentPool};
+use super::position::Position;
 use super::{Journal, Lsn, Receipt, Refused, SessionRef};
 use crate::clock::Now;
 use crate::config::settings::JournalSettings;
@@ -40,7 +39,7 @@ const RESERVE_BYTES: usize = 64 << 10;
 /// Entries of this size are written by a system call. A store into a page that is mapped and clean
 /// is a fault, some 4 us each here, and 17 of them for a chunk of an answer; a call takes half of
 /// that.
-const CALL_BYTES_MIN: usize = 8 << 10;
+pub(in crate::record) const CALL_BYTES_MIN: usize = 8 << 10;
 /// Larger ones are written in parts from where they are: a copy would be as large again, and so
 /// would be the pages of a mapping that they are stored to.
 const CALL_BYTES_MAX: usize = CHUNK_BYTES_MAX + 1024;
@@ -720,79 +719,6 @@ fn first_segment(ready: &Receiver<Segment>, pool: &SegmentPool) -> Result<Segmen
     })
 }
 
-/// An entry on its way into a file, in parts.
-struct Parts<'a> {
-    file: &'a SegmentFile,
-    /// Where its frame begins, and where the next part goes.
-    frame: u64,
-    at: u64,
-    head: Head,
-    /// Small parts, gathered.
-    small: &'a mut Vec<u8>,
-    failed: Option<io::Error>,
-}
-
-impl<'a> Parts<'a> {
-    fn new(file: &'a SegmentFile, at: usize, head: Head, small: &'a mut Vec<u8>) -> Parts<'a> {
-        small.clear();
-        let frame = at as u64;
-        Parts { file, frame, at: frame + FRAME_BYTES as u64, head, small, failed: None }
-    }
-
-    /// Writes the body, the end mark behind it, the head; its length and CRC last, as `write_frame`.
-    fn write(mut self, entry: &Entry<'_>, body: usize) -> io::Result<usize> {
-        body::put_entry(&mut self, entry);
-        let taken = frame_bytes(body);
-        self.small.resize(self.small.len() + taken - FRAME_BYTES - body + END_BYTES, 0);
-        self.flush();
-        if let Some(error) = self.failed {
-            return Err(error);
-        }
-        let head = self.head.finish();
-        let (length, rest) = head.split_at(END_BYTES);
-        self.file.write(rest, self.frame + END_BYTES as u64)?;
-        self.file.write(length, self.frame)?;
-        Ok(taken)
-    }
-
-    fn flush(&mut self) {
-        let small = std::mem::take(self.small);
-        self.send(&small);
-        *self.small = small;
-        self.small.clear();
-    }
-
-    fn send(&mut self, part: &[u8]) {
-        if self.failed.is_none() {
-            self.failed = self.file.write(part, self.at).err();
-            self.at += part.len() as u64;
-        }
-    }
-}
-
-impl Sink for Parts<'_> {
-    fn put(&mut self, bytes: &[u8]) {
-        self.head.sum(bytes);
-        if bytes.len() < CALL_BYTES_MIN {
-            self.small.extend_from_slice(bytes);
-        }
-        if bytes.len() >= CALL_BYTES_MIN || self.small.len() >= CHUNK_BYTES_MAX {
-            self.flush();
-        }
-        if bytes.len() >= CALL_BYTES_MIN {
-            self.send(bytes);
-        }
-    }
-}
-
-/// Its length and CRC come last, in the place of the end mark: as with stores, whoever looks before
-/// sees the end.
-fn write_frame(file: &SegmentFile, frame: &[u8], at: usize) -> io::Result<()> {
-    let (head, rest) = frame.split_at(END_BYTES);
-    file.write(rest, (at + END_BYTES) as u64)?;
-    file.write(head, at as u64)
-}
-
 impl Open {
     fn begin(segment: Segment, header: Header) -> Open {
         let bytes = header.bytes();
@@ -813,98 +739,6 @@ impl Open {
 fn seal(sealed: &Sender<SealedSegment>, open: Open, next_index: u64) {
     let Open { segment, header, at, .. } = open;
     let _ = sealed.send(SealedSegment { segment, header, next_index, bytes: at });
-}
-
-/// Where a shard's log goes on after a restart, so that log indexes grow over the life of a shard.
-/// Written when a segment has been sealed; if it is lost, numbers start again under another boot.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
-pub struct Position {
-    /// Log index of the next entry.
-    pub next_index: u64,
-    /// Number of the next segment.
-    pub next_segment: u64,
-}
-
-impl Position {
-    /// Where the position of a shard stands.
-    pub(in crate::record) fn path(dir: &Path, shard: u32) -> PathBuf {
-        dir.join(format!("shard-{shard}.position"))
-    }
-
-    /// Reads the position of a shard; zeros when there is none.
-    ///
-    /// # Errors
-    /// When the file is there and cannot be read.
-    pub fn read(dir: &Path, shard: u32) -> io::Result<Position> {
-        let text = match fs::read_to_string(Position::path(dir, shard)) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Position::default()),
-            Err(error) => return Err(error),
-        };
-        let mut numbers = text.split_whitespace().map(str::parse);
-        match (numbers.next(), numbers.next()) {
-            (Some(Ok(next_index)), Some(Ok(next_segment))) => {
-                Ok(Position { next_index, next_segment })
-            }
-            _ => Err(io::ErrorKind::InvalidData.into()),
-        }
-    }
-
-    /// Moves the position of a shard forward, never back.
-    ///
-    /// # Errors
-    /// When it cannot be written.
-    pub fn advance(self, dir: &Path, shard: u32) -> io::Result<()> {
-        let old = Position::read(dir, shard).unwrap_or_default();
-        let next = Position {
-            next_index: self.next_index.max(old.next_index),
-            next_segment: self.next_segment.max(old.next_segment),
-        };
-        if next == old {
-            return Ok(());
-        }
-        let text = format!("{} {}\n", next.next_index, next.next_segment);
-        super::durable::write_file(&Position::path(dir, shard), text.as_bytes())
-    }
-}
-
-/// The segment that a shard opened last: should its file be gone at the next start, something is
-/// missing. Written by the thread that makes segments, soon after the segment is begun.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Opened {
-    /// Number of the segment.
-    pub number: u64,
-    /// Log index of its first entry.
-    pub first_index: u64,
-}
-
-impl Opened {
-    fn path(dir: &Path, shard: u32) -> PathBuf {
-        dir.join(format!("shard-{shard}.opened"))
-    }
-
-    /// Reads which one it was; `None` when nobody can tell.
-    ///
-    /// # Errors
-    /// When the file is there and the disk does not give it.
-    pub fn read(dir: &Path, shard: u32) -> io::Result<Option<Opened>> {
-        let text = match fs::read(Opened::path(dir, shard)) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let text = String::from_utf8_lossy(&text);
-        let mut numbers = text.split_whitespace().map(str::parse);
-        Ok(match (numbers.next(), numbers.next()) {
-            (Some(Ok(number)), Some(Ok(first_index))) => Some(Opened { number, first_index }),
-            _ => None,
-        })
-    }
-
-    pub(in crate::record) fn write(self, dir: &Path, shard: u32) -> io::Result<()> {
-        let text = format!("{} {}\n", self.number, self.first_index);
-        super::durable::write_file(&Opened::path(dir, shard), text.as_bytes())
-    }
 }
 
 #[cfg(test)]

@@ -15,6 +15,8 @@ pub struct Vote {
     pub approve: bool,
     /// Why.
     pub reason: String,
+    /// SHA-256 of what the approver was shown (`AskSummary::digest`), if the vote says it.
+    pub digest: Option<[u8; 32]>,
 }
 
 /// What became of a vote: a sentence for the approver.

@@ -743,6 +743,7 @@ fn messages_are_answered() {
         groups: Vec::new(),
         approve: true,
         reason: String::new(),
+        digest: None,
     };
     let (answer, voted) = oneshot::channel();
     rig.send(ToShard::Vote(id, vote, answer));

@@ -7,6 +7,7 @@ mod conversation;
 mod h2;
 mod harness;
 mod http;
+mod kubernetes;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -266,6 +267,78 @@ fn websocket_frames() {
 fn streams_of_events() {
     let texts = ["data: a\ndata: b\n\n: c\n\n", "event: x\r\ndata\r\n\r\n", "id: 1\rdata: y\r\r\n"];
     smoke(http::events, &texts.map(|text| text.as_bytes().to_vec()));
+}
+
+#[test]
+fn kubernetes_requests() {
+    let lines = [
+        "GET /api/v1/namespaces/d/pods?fieldSelector=metadata.name%3Dw&watch=1&limit=500",
+        "POST /api/v1/namespaces/d/pods/w/exec?command=sh&command=-c&container=c&stdin=true",
+        "GET /api/v1/nodes/n/proxy/exec/d/w/c?cmd=a;b",
+        "DELETE /apis/apps/v1/namespaces/d/deployments?labelSelector=a+in+(b,c),!d&dryRun=All",
+        "GET /api/v1/watch/namespaces/d/secrets/s%2e",
+        "GET /openapi/v3/apis/apps/v1?hash=0",
+    ];
+    smoke(kubernetes::request, &lines.map(|line| line.as_bytes().to_vec()));
+}
+
+#[test]
+fn kubernetes_channels() {
+    let status = br#"\x01\x03{"status":"Failure","reason":"NonZeroExitCode","details":{"causes":
+        [{"reason":"ExitCode","message":"3"}]}}"#;
+    let messages: [&[u8]; 5] = [
+        b"\0\0ls -l\n",
+        b"\0\xff\0",
+        b"\x020Zm9vCgo=",
+        b"\x01\x04{\"Width\":80,\"Height\":24}",
+        status,
+    ];
+    smoke(kubernetes::channel, &messages.map(<[u8]>::to_vec));
+}
+
+#[test]
+fn kubernetes_spdy() {
+    use weir::wire::kubernetes::spdy::frame::data_head;
+    use weir::wire::kubernetes::spdy::{Control, Deflater};
+    let mut deflater = Deflater::default();
+    let mut bytes = Vec::new();
+    for port in ["8080", "9090"] {
+        let pairs = [("streamtype", "data"), ("port", port), ("requestid", "1")];
+        let pairs = pairs.map(|(name, value)| (name.into(), value.into()));
+        let block = deflater.write(&pairs).expect("headers");
+        let (stream, associated, priority) = (1, 0, [0, 0]);
+        let opened = Control::SynStream { stream, associated, priority, flags: 0, block: &block };
+        opened.write(&mut bytes).expect("a frame");
+        bytes.extend(data_head(1, true, 3).expect("a head"));
+        bytes.extend(b"abc");
+    }
+    let mut others = Vec::new();
+    for control in [
+        Control::Ping(1),
+        Control::RstStream { stream: 1, status: 5 },
+        Control::WindowUpdate { stream: 1, delta: 9 },
+        Control::Settings { flags: 0, entries: &[0; 8] },
+        Control::GoAway { last: 1, status: 0 },
+    ] {
+        control.write(&mut others).expect("a frame");
+    }
+    smoke_rounds(kubernetes::spdy, &[bytes, others], 3_000);
+}
+
+#[test]
+fn kubernetes_protobuf() {
+    let secret = b"k8s\0\x0a\x0c\x0a\x02v1\x12\x06Secret\x12\x11\x0a\x05\x0a\x03abc\x12\x08\x0a\x01k\x12\x03xyz";
+    let inner = secret.len() as u8;
+    let event = [
+        b"k8s\0\x12",
+        &[inner + 11, 0x0a, 0x05][..],
+        b"ADDED\x12",
+        &[inner + 2, 0x0a, inner],
+        secret,
+    ]
+    .concat();
+    let frame = [&(event.len() as u32).to_be_bytes()[..], &event].concat();
+    smoke(kubernetes::proto, &[secret.to_vec(), event, frame]);
 }
 
 fn h2_frame(kind: u8, flags: u8, stream: u8, payload: &[u8]) -> Vec<u8> {

@@ -2,4 +2,6 @@
 //! `tests/kube/build` makes. Without them these tests fail.
 
 mod bed;
+mod cluster;
+mod objects;
 mod requests;

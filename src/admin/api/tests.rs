@@ -127,6 +127,9 @@ fn serve() -> Server {
             role: "app".into(),
             rule: "schema changes".into(),
             text: "DROP TABLE t".into(),
+            params: String::new(),
+            classes: vec!["ddl".into()],
+            objects: vec!["+t".into()],
             approvers: vec!["dba".into()],
             quorum: 1,
             parts: Vec::new(),
@@ -264,8 +267,19 @@ fn meters_are_for_administrators() {
 fn a_vote_reaches_its_shard_with_the_callers_identity() {
     let server = serve();
     let path = "/v1/approvals/22222222-2222-2222-2222-222222222222";
-    let approve = || Some(json!({"decision": "approve", "reason": "checked"}));
     let dora = basic("dora", "pw-d");
+    let (status, shown) = server.call("GET", path, &dora, None);
+    assert_eq!(
+        (status, &shown["text"], &shown["objects"][0]),
+        (200, &json!("DROP TABLE t"), &json!("+t"))
+    );
+    let digest = shown["digest"].clone();
+    let approve =
+        || Some(json!({"decision": "approve", "reason": "checked", "digest": digest.clone()}));
+    for other in [json!({"decision": "approve"}), json!({"decision": "deny", "digest": "00"})] {
+        let (status, body) = server.call("POST", path, &dora, Some(other));
+        assert_eq!((status, &body["result"]), (409, &json!("refused")), "of what was not shown");
+    }
     let answer = server.call("POST", path, &dora, approve());
     assert_eq!(answer, (200, json!({"result": "counted", "missing": 0})));
     let answer = server.call("POST", path, &dora, Some(json!({"decision": "deny"})));

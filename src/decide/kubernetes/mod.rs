@@ -15,8 +15,8 @@ pub use condition::{Condition, Fit};
 pub use table::{Classified, DryRun, classify};
 
 classes! {
-    /// What kind of request it is. A request has a set of them: deny and hold match any, allow needs
-    /// all.
+    /// What kind of request it is. A request has a set of them: deny and hold match any, allow
+    /// needs all.
     pub enum Class {
         /// Lists of APIs and kinds, versions, health.
         Discovery = follows("discovery"),
@@ -44,7 +44,7 @@ classes! {
         UnboundedWrite = plain("unbounded-write"),
         /// The body has the spec of pods.
         Workload = plain("workload"),
-        /// And that asks for the node's rights: privileged, host namespaces, host paths, a node by name.
+        /// And asks for the node's rights: privileged, host namespaces and paths, a node by name.
         WorkloadPrivileged = plain("workload-privileged"),
         /// Tokens of service accounts, and their reviews.
         Token = named("token"),

@@ -33,7 +33,7 @@ mod tests;
 
 use std::rc::Rc;
 
-use super::{Class, Classified, Effect, Statement};
+use super::{Cause, Class, Classified, Effect, Statement};
 use crate::limits;
 use crate::mask::sql::redact::may_hold_credential;
 use cache::{Cache, Recent};
@@ -67,12 +67,15 @@ impl Classifier {
         }
         self.buffer.clear();
         let shaped = shape::shape(text, &mut self.buffer);
+        let repeats = shaped && self.buffer == text;
+        if shaped && self.buffer.len() > limits::LISTS_WHOLE_BYTES_MAX {
+            shape::shorten(&mut self.buffer);
+        }
         let length = if shaped { self.buffer.len() } else { text.len() };
         if length > limits::PARSED_TEXT_BYTES_MAX {
             self.buffer = Vec::new();
-            return Rc::new(classified(vec![unknown()], true));
+            return Rc::new(unread(&Unread::TooLong, true));
         }
-        let repeats = shaped && self.buffer == text;
         let (cache, key) = if shaped {
             // Literals and comments may hold a secret that the shape does not show.
             self.buffer.push(u8::from(may_hold_credential(text)));
@@ -90,17 +93,70 @@ impl Classifier {
         }
         known
     }
+
+    /// Classifies a text for a server that is known to read it as the parser here does: PostgreSQL
+    /// 15 to 18, `standard_conforming_strings` confirmed to be on, `client_encoding` to be one in
+    /// which ASCII is ASCII. A syntax error is `Malformed` then, for the server to refuse.
+    pub fn classify_confirmed(&mut self, text: &[u8]) -> Rc<Classified> {
+        let known = self.classify(text);
+        if known.is_syntax_error && text.is_ascii() {
+            return Rc::new(Classified {
+                secrets: known.secrets,
+                ..Classified::of(Class::Malformed, "SYNTAX ERROR")
+            });
+        }
+        known
+    }
 }
 
 /// Classifies a text without a cache: for tools, and the truth that the cache is tested against.
 pub fn classify_uncached(text: &[u8]) -> Classified {
-    let statements = if text.len() <= limits::PARSED_TEXT_BYTES_MAX {
-        parse(text)
-    } else {
-        let mut key = Vec::new();
-        shape::shape(text, &mut key).then(|| shape::example(&key)).and_then(|small| parse(&small))
-    };
-    classified(statements.unwrap_or_else(|| vec![unknown()]), may_hold_credential(text))
+    let secrets = may_hold_credential(text);
+    match read(text) {
+        Ok(statements) => classified(statements, secrets),
+        Err(why) => unread(&why, secrets),
+    }
+}
+
+/// Why a text is not read, in the parser's own words if it has some.
+pub fn why_unread(text: &[u8]) -> Option<String> {
+    read(text).err().map(|why| match why {
+        Unread::Syntax(words) => words,
+        why => why.words().to_owned(),
+    })
+}
+
+/// Why a text is not read.
+enum Unread {
+    /// The grammar has no place for it, in the parser's words.
+    Syntax(String),
+    NotUtf8,
+    TooLong,
+    TooDeep,
+}
+
+impl Unread {
+    /// Says nothing of the text: it is kept for all texts of one shape.
+    fn words(&self) -> &'static str {
+        match self {
+            Unread::Syntax(_) => "a syntax error",
+            Unread::NotUtf8 => "a text that is not UTF-8",
+            Unread::TooLong => "a text that is too long to be parsed",
+            Unread::TooDeep => "a text that is nested too deeply, or of an unknown kind",
+        }
+    }
+}
+
+fn read(text: &[u8]) -> Result<Vec<Statement>, Unread> {
+    if text.len() <= limits::PARSED_TEXT_BYTES_MAX && tokens(text) <= limits::PARSED_TOKENS_MAX {
+        return parse(text);
+    }
+    let mut key = Vec::new();
+    if !shape::shape(text, &mut key) {
+        return Err(Unread::TooLong);
+    }
+    shape::shorten(&mut key);
+    parse(&shape::example(&key))
 }
 
 /// Words, numbers, strings and signs of a text, never fewer than the parser sees.
@@ -126,16 +182,36 @@ fn tokens(text: &[u8]) -> usize {
     count
 }
 
-fn parse(text: &[u8]) -> Option<Vec<Statement>> {
+fn parse(text: &[u8]) -> Result<Vec<Statement>, Unread> {
     if text.len() > limits::PARSED_TEXT_BYTES_MAX || tokens(text) > limits::PARSED_TOKENS_MAX {
-        return None;
+        return Err(Unread::TooLong);
     }
-    let text = std::str::from_utf8(text).ok()?;
+    let text = std::str::from_utf8(text).map_err(|_| Unread::NotUtf8)?;
     // The wrapper indexes into lists of the tree while it summarizes it. A panic there is not the
     // session's end: the text is unknown.
-    let parsed = std::panic::catch_unwind(|| pg_query::parse(text, 0)).ok()?.ok()?;
+    let parsed = std::panic::catch_unwind(|| pg_query::parse(text, 0));
+    let parsed = match parsed.map_err(|_| Unread::TooDeep)? {
+        Ok(parsed) => parsed,
+        // scan.l, `scanner_yyerror`; other errors are those of the parser's own limits.
+        Err(pg_query::Error::Parse(words))
+            if words.starts_with("syntax error at ") || words.starts_with("unterminated ") =>
+        {
+            return Err(Unread::Syntax(words));
+        }
+        Err(_) => return Err(Unread::TooDeep),
+    };
     let nodes = parsed.protobuf.stmts.iter().map(|raw| raw.stmt.as_ref()?.node.as_ref());
-    nodes.map(|node| statement::statement(node?)).collect()
+    let statements: Option<Vec<Statement>> =
+        nodes.map(|node| statement::statement(node?)).collect();
+    statements.ok_or(Unread::TooDeep)
+}
+
+/// A text of which nothing is known but why.
+fn unread(why: &Unread, secrets: bool) -> Classified {
+    let cause = Cause { classes: Class::Unknown.only(), name: why.words().into() };
+    let statement = Statement { causes: vec![cause], ..unknown() };
+    let is_syntax_error = matches!(why, Unread::Syntax(_));
+    Classified { is_syntax_error, ..classified(vec![statement], secrets) }
 }
 
 fn unknown() -> Statement {

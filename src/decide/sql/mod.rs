@@ -3,6 +3,7 @@
 //! In: command texts. Out: `Classified`. Never: a class by guess; what is not known is `Unknown`.
 
 pub mod classify;
+pub mod encoding;
 
 use std::rc::Rc;
 
@@ -46,6 +47,9 @@ classes! {
         Maintenance = plain("maintenance"),
         /// A replication connection or command: every table, past all masks and classes.
         Replication = named("replication"),
+        /// Text that the server is known to refuse as it stands: a syntax error, where no other
+        /// reading of the text exists. It does nothing, and the server words the error best.
+        Malformed = follows("malformed"),
         /// Text that does not parse, is too long to parse, or is of a kind not in this list.
         Unknown = plain("unknown"),
     }
@@ -152,19 +156,22 @@ pub struct Classified {
     pub action: Action,
     /// Whether the text may hold a credential, so that the record needs redaction.
     pub secrets: bool,
+    /// The grammar has no place for it: a server that reads it as the parser here does refuses it.
+    pub is_syntax_error: bool,
 }
 
 impl Classified {
     /// Of these statements; `secrets` tells whether their text may hold a credential.
     pub fn new(statements: Vec<Statement>, secrets: bool) -> Classified {
         let acts = statements.iter().map(Statement::act).collect();
-        Classified { action: Action::new(Protocol::Postgres, acts), statements, secrets }
+        let action = Action::new(Protocol::Postgres, acts);
+        Classified { action, statements, secrets, is_syntax_error: false }
     }
 
     /// Of something that is no text.
     pub fn of(class: Class, operation: &'static str) -> Classified {
         let acts = vec![Act::of(class, operation)];
         let action = Action::new(Protocol::Postgres, acts);
-        Classified { statements: Vec::new(), action, secrets: false }
+        Classified { statements: Vec::new(), action, secrets: false, is_syntax_error: false }
     }
 }

@@ -92,7 +92,7 @@ pub struct ParamsView<'a> {
     pub encoding: ParamsEncoding,
     /// See `Params::raw`; without the secrets.
     pub raw: &'a [u8],
-    types: &'a [u8],
+    pub(in crate::record) types: &'a [u8],
 }
 
 impl<'a> ParamsView<'a> {

@@ -321,6 +321,7 @@ fn a_held_request_waits_for_its_vote_and_goes_with_its_client() {
         groups: vec!["dba".into()],
         approve,
         reason: "fine".into(),
+        digest: None,
     };
     for approve in [true, false] {
         let mut bench = Bench::new();

@@ -3,11 +3,11 @@
 //! In: hold terms, votes, cancels, time. Out: the command again with a grant, or its refusal.
 //! Never: a wait that blocks another session; a release without a recorded approval.
 
-use crate::decide::HoldTerms;
 use crate::decide::approval::{Ask, AskSummary, Ballot};
+use crate::decide::{HoldTerms, Object};
 use crate::fault::{Fault, FaultKind, Refused};
 use crate::record::entry::{Approval, Decision};
-use crate::record::{Entry, SessionId};
+use crate::record::{Entry, SessionId, params};
 use crate::session::postgres::state::Approved;
 use crate::session::{Vote, VoteReply};
 use crate::wire::Side;
@@ -27,9 +27,6 @@ struct Ending {
     message: String,
 }
 
-/// Text of a held command shown to approvers.
-const SHOWN_BYTES_MAX: usize = 64 << 10;
-
 impl Ready {
     /// Records that the command waits, tells the client and the control thread.
     pub(super) fn hold(
@@ -41,10 +38,16 @@ impl Ready {
     ) -> Result<(), Fault> {
         let id = new_id(stage.now, stage.random);
         let ask = Ask::open(id, terms, &self.link.identity.user, stage.now);
+        let seq = core.take_seq();
+        let summary = self.summary((&ask, seq), facts, core, stage);
+        if !summary.can_be_shown() {
+            return self.deny(unshowable(&ask), facts, core, stage);
+        }
         let held = Held {
             ask,
             frame: facts.frame.to_vec(),
-            seq: core.take_seq(),
+            seq,
+            shown: summary.digest(),
             _counted: core.waiting(),
         };
         let ruled = Ruled {
@@ -60,7 +63,6 @@ impl Ready {
             self.refuse(facts.frame, None, &refusal, core);
             return Ok(());
         }
-        let summary = self.summary(&held, facts, core, stage);
         core.output(Output::AskOpened(summary));
         self.say_when_possible(notice(&held.ask), core);
         self.flow = Flow::Held(Box::new(held));
@@ -69,22 +71,28 @@ impl Ready {
 
     fn summary(
         &self,
-        held: &Held,
+        (ask, command_seq): (&Ask, u64),
         facts: &Facts<'_>,
         core: &Core,
         stage: &Stage<'_>,
     ) -> AskSummary {
-        let ask = &held.ask;
-        let shown = facts.text.get(..SHOWN_BYTES_MAX).unwrap_or(facts.text);
+        let action = &facts.classified.action;
+        let object = |object: &Object| {
+            let mark = if object.write { "+" } else { "" };
+            format!("{mark}{}", object.path())
+        };
         AskSummary {
             id: ask.id,
             session_id: core.accepted.session_id,
-            command_seq: held.seq,
+            command_seq,
             user: self.link.identity.user.clone(),
             target: self.link.target_name.clone(),
             role: self.link.role.clone(),
             rule: ask.terms.rule().to_string(),
-            text: String::from_utf8_lossy(shown).into_owned(),
+            text: String::from_utf8_lossy(facts.text).into_owned(),
+            params: facts.params.as_ref().map(params::shown).unwrap_or_default(),
+            classes: action.classes.iter().map(ToString::to_string).collect(),
+            objects: action.objects.iter().map(object).collect(),
             approvers: ask.terms.approvers(),
             quorum: ask.terms.quorum(),
             parts: ask.parts(),
@@ -104,6 +112,10 @@ impl Ready {
         let Flow::Held(held) = &mut self.flow else { return Ok(VoteReply::Unknown) };
         if held.ask.id != id {
             return Ok(VoteReply::Unknown);
+        }
+        if vote.digest.is_some_and(|digest| digest != held.shown) {
+            let why = "the vote is not about the command that waits";
+            return Ok(VoteReply::Refused(why.to_owned()));
         }
         let ballot = held.ask.vote(&vote.approver, &vote.groups, vote.approve);
         let who = (vote.approver.as_str(), vote.reason.as_str());
@@ -239,6 +251,18 @@ impl Ready {
     }
 }
 
+/// Why a command that a rule holds is refused instead: nobody could approve what cannot be shown.
+fn unshowable(ask: &Ask) -> Refusal {
+    Refusal {
+        sqlstate: "54000",
+        message: "this command is too long to be shown to an approver".into(),
+        hint: "Up to 64 KiB of text and values can be held. Send it in smaller commands, or ask \
+               for a rule that allows it."
+            .into(),
+        rule: ask.terms.rule(),
+    }
+}
+
 /// What the client reads while it waits.
 fn notice(ask: &Ask) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -279,6 +303,7 @@ fn record_step(
         reason,
         quorum: ask.terms.quorum(),
         expires_at_us: ask.expires_at_us,
+        digest: Some(&held.shown),
         ..Approval::default()
     };
     core.record(&Entry::Approval(approval), stage).map(drop)

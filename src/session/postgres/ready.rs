@@ -120,6 +120,8 @@ pub struct Held {
     pub frame: Vec<u8>,
     /// The command's `seq`.
     pub seq: u64,
+    /// SHA-256 of what approvers are shown.
+    pub shown: [u8; 32],
     /// It is among those that wait.
     pub(super) _counted: Option<Presence>,
 }

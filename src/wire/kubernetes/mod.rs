@@ -4,6 +4,9 @@
 //! reads them, messages of channels and of SPDY, fields of protobuf envelopes.
 //! Never: a repair. What two readers could read differently is refused.
 
+pub mod channel;
+pub mod proto;
 pub mod query;
 pub mod request;
 pub mod selector;
+pub mod spdy;

@@ -404,7 +404,7 @@ fn watches(query: &Query) -> Result<bool, Refused> {
     }
 }
 
-/// `namespaces/NS/RESOURCE...` becomes `RESOURCE...`; `namespaces/NS` and its own subresources stay.
+/// `namespaces/NS/RESOURCE...` becomes `RESOURCE...`; `namespaces/NS` and its subresources stay.
 fn take_namespace(parts: &mut Vec<String>) -> String {
     let [first, namespace, rest @ ..] = parts.as_slice() else { return String::new() };
     if first != "namespaces" {

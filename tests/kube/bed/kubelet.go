@@ -312,6 +312,12 @@ func (k *kubelet) AttachContainer(_ context.Context, name, _, containerName stri
 	if err != nil {
 		return err
 	}
+	select {
+	case <-running.done:
+		// kubectl shows the logs then.
+		return fmt.Errorf("container %q is not running", containerName)
+	default:
+	}
 	c := found.find(containerName)
 	running.follow(in, out, errOut, c.spec.StdinOnce, resize)
 	return nil

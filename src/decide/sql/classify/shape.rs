@@ -37,6 +37,82 @@ pub(super) fn example(key: &[u8]) -> Vec<u8> {
     text
 }
 
+/// Shortens lists in a key: of constants, and of equal rows, the first two stay. What a statement
+/// does and names is the same for two as for a hundred thousand.
+pub(super) fn shorten(key: &mut Vec<u8>) {
+    let constants = shortened(key, constant);
+    *key = shortened(&constants, row);
+}
+
+fn shortened(key: &[u8], item: fn(&[u8]) -> Option<usize>) -> Vec<u8> {
+    let mut short = Vec::with_capacity(key.len());
+    let mut rest = key;
+    while let Some(&byte) = rest.first() {
+        if byte == b'"' {
+            let length = memchr::memchr(b'"', rest.get(1..).unwrap_or_default());
+            let length = length.map_or(rest.len(), |length| length + 2);
+            rest = take(rest, length, &mut short);
+            continue;
+        }
+        let Some(length) = item(rest) else {
+            rest = take(rest, 1, &mut short);
+            continue;
+        };
+        let first = rest.get(..length).unwrap_or_default();
+        rest = take(rest, length, &mut short);
+        let mut count = 1;
+        while let Some((gap, length)) = next_item(rest, item) {
+            let next = rest.get(gap..gap + length).unwrap_or_default();
+            // Rows are equal byte by byte; constants are all alike.
+            if next.first() == Some(&b'(') && next != first {
+                break;
+            }
+            count += 1;
+            match count {
+                2 => rest = take(rest, gap + length, &mut short),
+                _ => rest = rest.get(gap + length..).unwrap_or_default(),
+            }
+        }
+    }
+    short
+}
+
+fn take<'k>(rest: &'k [u8], length: usize, to: &mut Vec<u8>) -> &'k [u8] {
+    let (taken, after) = rest.split_at_checked(length).unwrap_or((rest, &[]));
+    to.extend_from_slice(taken);
+    after
+}
+
+/// Length of a comma with its blanks, and of the item behind it.
+fn next_item(rest: &[u8], item: fn(&[u8]) -> Option<usize>) -> Option<(usize, usize)> {
+    let blanks = |bytes: &[u8]| bytes.iter().take_while(|&&byte| is_space(byte)).count();
+    let before = blanks(rest);
+    if rest.get(before) != Some(&b',') {
+        return None;
+    }
+    let gap = before + 1 + blanks(rest.get(before + 1..)?);
+    Some((gap, item(rest.get(gap..)?)?))
+}
+
+/// Length of a literal with its sign, or of a parameter.
+fn constant(rest: &[u8]) -> Option<usize> {
+    match rest {
+        [INTEGER | NUMBER | STRING, ..] => Some(1),
+        [b'-', INTEGER | NUMBER, ..] => Some(2),
+        [b'$', digits @ ..] => {
+            Some(1 + digits.iter().take_while(|digit| digit.is_ascii_digit()).count())
+        }
+        _ => None,
+    }
+}
+
+/// Length of something in brackets that has none inside.
+fn row(rest: &[u8]) -> Option<usize> {
+    let inside = rest.strip_prefix(b"(")?;
+    let end = memchr::memchr3(b'(', b')', b'"', inside)?;
+    (inside.get(end) == Some(&b')')).then_some(end + 2)
+}
+
 /// Writes the key of `text` to `key`, which is empty. `false` if the text has to be its own key;
 /// `key` then holds nothing of use.
 pub(super) fn shape(text: &[u8], key: &mut Vec<u8>) -> bool {
@@ -311,6 +387,24 @@ mod tests {
         check("SELECT a[1:2]", Some("SELECT a[<i>:<i>]"));
         check("SELECT -1-1", Some("SELECT -<i>-<i>"));
         check("SELECT '\u{e9}', \u{e9}", Some("SELECT <s>, \u{e9}"));
+    }
+
+    #[test]
+    fn lists_are_shortened() {
+        fn check(text: &str, expect: &str) {
+            let (mut key, mut expected) = (Vec::new(), Vec::new());
+            assert!(shape(text.as_bytes(), &mut key) && shape(expect.as_bytes(), &mut expected));
+            shorten(&mut key);
+            assert_eq!(String::from_utf8(key), String::from_utf8(expected), "{text}");
+        }
+        check("SELECT 1", "SELECT 1");
+        check("SELECT f(1), f(1, 2)", "SELECT f(1), f(1, 2)");
+        check("SELECT a IN (1, 2 ,3,\n-4, 'x', $7)", "SELECT a IN (1, 2)");
+        check("VALUES (1, 'a'), (2, 'b'), (3, 'c')", "VALUES (1, 'a'), (2, 'b')");
+        check("VALUES (1, now()), (2, f()), (3, g())", "VALUES (1, now()), (2, f()), (3, g())");
+        check("VALUES (1, a), (1, b), (1, b), (1, b)", "VALUES (1, a), (1, b), (1, b)");
+        check("SELECT 1, 2, 3, f('x'), 4", "SELECT 1, 2, f('x'), 4");
+        check("SELECT \"1,2(\", 1, 2, 3", "SELECT \"1,2(\", 1, 2");
     }
 
     #[test]

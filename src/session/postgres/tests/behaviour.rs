@@ -201,6 +201,7 @@ fn vote(approver: &str, group: &str, approve: bool) -> Vote {
         groups: vec![group.to_owned()],
         approve,
         reason: "seen".to_owned(),
+        digest: None,
     }
 }
 

@@ -53,7 +53,8 @@ fn commands_are_counted_once_by_what_the_rules_said() {
         assert_eq!(bench.meter().held.get(), 1);
         let [Output::AskOpened(ask)] = bench.outputs.as_slice() else { panic!("it is held") };
         let (id, groups) = (ask.id, vec!["dba".to_owned()]);
-        let vote = Vote { approver: "ann".into(), groups, approve, reason: String::new() };
+        let (approver, reason) = ("ann".into(), String::new());
+        let vote = Vote { approver, groups, approve, reason, digest: None };
         bench.with(|m, s| drop(m.handle_vote(id, &vote, s)));
         assert_eq!(bench.meter().held.get(), 0);
         assert_eq!(bench.commands(), expect, "approved: {approve}");
