@@ -55,6 +55,8 @@ pub enum Malformed {
     Tls,
     /// The connection ended inside a message.
     Truncated,
+    /// A sealed packet is not what the peer's key sealed, or a key exchange goes wrong (SSH).
+    Packet,
 }
 
 /// Correct bytes that ask for what weir does not do.
@@ -76,6 +78,8 @@ pub enum Unsupported {
     TlsRequired,
     /// The listener wants TLS and the client did not ask for it.
     PlaintextClient,
+    /// No algorithm that both sides have, or none that is safe (SSH).
+    Algorithms,
 }
 
 /// A bound of `limits` was met.
@@ -89,6 +93,8 @@ pub enum Limit {
     Statements,
     /// Too many connections.
     Sessions,
+    /// More requests at a time than a peer may make (SSH).
+    Requests,
 }
 
 /// The peer did not prove who it is, or weir could not log in.
@@ -172,6 +178,8 @@ pub enum Target {
     Closed,
     /// Its certificate cannot be verified.
     Certificate,
+    /// Its host key is not the one of the configuration (SSH).
+    HostKey,
     /// Its server does not accept sessions yet, or no longer.
     Starting,
     /// None of its servers is read-write.
@@ -200,6 +208,7 @@ impl Target {
             | Target::Timeout
             | Target::Closed
             | Target::Certificate
+            | Target::HostKey
             | Target::Starting => false,
         }
     }
@@ -246,6 +255,7 @@ impl Fault {
                 Malformed::BytesBeforeTls => "bytes-before-tls",
                 Malformed::Tls => "tls",
                 Malformed::Truncated => "truncated",
+                Malformed::Packet => "packet",
             },
             FaultKind::Unsupported(u) => match u {
                 Unsupported::ProtocolVersion => "protocol-version",
@@ -256,12 +266,14 @@ impl Fault {
                 Unsupported::PlaintextPassword => "target-plaintext-password",
                 Unsupported::TlsRequired => "target-tls-required",
                 Unsupported::PlaintextClient => "plaintext-client",
+                Unsupported::Algorithms => "algorithms",
             },
             FaultKind::Limit(l) => match l {
                 Limit::LoginTime => "login-time",
                 Limit::MessageBytes => "message-bytes",
                 Limit::Statements => "statements",
                 Limit::Sessions => "sessions",
+                Limit::Requests => "requests",
             },
             FaultKind::Login(l) => match l {
                 Login::NoUser => "no-user",
@@ -282,6 +294,7 @@ impl Fault {
                 Target::Timeout => "target-timeout",
                 Target::Closed => "target-closed",
                 Target::Certificate => "target-certificate",
+                Target::HostKey => "target-host-key",
                 Target::Starting => "target-starting",
                 Target::ReadOnly => "target-read-only",
                 Target::NotReadOnly => "target-not-read-only",

@@ -202,6 +202,47 @@ const _: () = assert!(TOKEN_BYTES_MAX < AUTH_MESSAGE_BYTES_MAX as usize);
 const _: () = assert!(KEYS_WAIT_US < LOGIN_TIMEOUT_US);
 const _: () = assert!(PARSED_TEXT_BYTES_MAX <= COMMAND_HELD_BYTES_MAX as usize);
 
+// SSH.
+
+/// A list of names in a KEXINIT.
+pub const SSH_NAME_LIST_BYTES_MAX: usize = 8 << 10;
+/// A packet before the login is over.
+pub const SSH_LOGIN_PACKET_BYTES_MAX: u32 = 64 << 10;
+/// A packet afterwards (OpenSSH: `PACKET_MAX_SIZE`, packet.c; RFC 4253 section 6.1 asks for 35000).
+pub const SSH_PACKET_BYTES_MAX: u32 = 256 << 10;
+/// A key exchange that was begun has this long.
+pub const SSH_EXCHANGE_TIMEOUT_US: u64 = 30_000_000;
+/// Keys are renewed after this time.
+pub const SSH_REKEY_AGE_US: u64 = 3_600_000_000;
+/// Keys are renewed after this many packets: sequence numbers, which are nonces, have 32 bits.
+pub const SSH_REKEY_PACKETS: u64 = 1 << 31;
+/// Keys are renewed after this many bytes (RFC 4253 section 9).
+pub const SSH_REKEY_BYTES: u64 = 1 << 30;
+/// A peer that moved this many bytes since the last exchange may ask for the next one.
+pub const SSH_REKEY_FREE_BYTES: u64 = 16 << 10;
+/// Exchanges that a peer may ask for without having moved bytes; one more each second.
+pub const SSH_EXCHANGES_BURST: u32 = 3;
+/// Answers to PINGs that wait for the end of an exchange.
+pub const SSH_PONGS_BYTES_MAX: usize = 64 << 10;
+/// The name that a client logs in with.
+pub const SSH_USER_BYTES_MAX: usize = 256;
+/// Keys that a client may ask about without a signature.
+pub const SSH_PROBES_MAX: u32 = 32;
+/// Proofs of a client that may fail.
+pub const SSH_FAILURES_MAX: u32 = 6;
+/// Channels of one connection.
+pub const SSH_CHANNELS_MAX: usize = 256;
+/// Channels that wait to be confirmed.
+pub const SSH_OPENING_MAX: usize = 64;
+/// Requests that wait for replies, of one channel or of the connection.
+pub const SSH_REPLIES_MAX: usize = 64;
+/// Variables that a client may send for one channel.
+pub const SSH_ENVIRONMENT_MAX: usize = 64;
+/// Requests of one connection that wait for approval.
+pub const SSH_HOLDS_MAX: usize = 64;
+/// What a client may send behind a command that is held.
+pub const SSH_HELD_BYTES_MAX: usize = 256 << 10;
+
 // HTTP/2 (RFC 9113), per connection.
 /// The table that a decoder learns (SETTINGS_HEADER_TABLE_SIZE).
 pub const HPACK_TABLE_BYTES_MAX: u32 = 4 << 10;

@@ -90,7 +90,7 @@ impl Gate {
 
     fn basic(&self, name: &str, password: &str, users: &[User]) -> Option<Caller> {
         let user = users.iter().find(|user| user.name == name);
-        let proven = self.knows(name, password, user.map(|user| &user.verifier))?;
+        let proven = self.knows(name, password, user.and_then(|user| user.verifier.as_ref()))?;
         let user = user.filter(|_| proven)?;
         Some(Caller { name: user.name.clone(), groups: user.groups.clone() })
     }
@@ -245,7 +245,8 @@ mod tests {
     fn user(name: &str, password: &str, groups: &[&str]) -> User {
         User {
             name: name.into(),
-            verifier: Verifier::from_password(password, b"salt of sixteen.", 4096),
+            verifier: Some(Verifier::from_password(password, b"salt of sixteen.", 4096)),
+            keys: Vec::new(),
             groups: groups.iter().map(|group| (*group).to_owned()).collect(),
         }
     }

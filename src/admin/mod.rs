@@ -25,5 +25,6 @@ pub mod reload;
 pub mod resolve;
 pub mod sealing;
 pub mod shape;
+pub mod ssh_visit;
 pub mod state;
 pub mod watch;

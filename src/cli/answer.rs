@@ -41,7 +41,8 @@ pub fn read(bytes: &[u8]) -> Vec<Part> {
     reader.parts
 }
 
-fn message(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
+/// The first message: its kind, its body, what follows.
+pub(super) fn message(bytes: &[u8]) -> Option<(u8, &[u8], &[u8])> {
     let (kind, rest) = bytes.split_first()?;
     let (length, rest) = rest.split_first_chunk::<4>()?;
     let length = usize::try_from(u32::from_be_bytes(*length)).ok()?.checked_sub(4)?;
@@ -59,9 +60,9 @@ struct Reader {
 
 /// A column of a row description.
 #[derive(Clone, Debug, PartialEq, Eq)]
-struct Field {
-    name: String,
-    type_oid: u32,
+pub(super) struct Field {
+    pub name: String,
+    pub type_oid: u32,
     binary: bool,
 }
 
@@ -110,7 +111,8 @@ impl Reader {
     }
 }
 
-fn read_fields(body: &[u8]) -> Option<Vec<Field>> {
+/// The columns of a row description.
+pub(super) fn read_fields(body: &[u8]) -> Option<Vec<Field>> {
     let (count, mut rest) = body.split_first_chunk::<2>()?;
     let mut fields = Vec::new();
     for _ in 0..u16::from_be_bytes(*count) {
@@ -129,7 +131,8 @@ fn read_fields(body: &[u8]) -> Option<Vec<Field>> {
     Some(fields)
 }
 
-fn read_row(body: &[u8], fields: &[Field]) -> Option<Vec<Option<String>>> {
+/// The values of a row, as text.
+pub(super) fn read_row(body: &[u8], fields: &[Field]) -> Option<Vec<Option<String>>> {
     let (count, mut rest) = body.split_first_chunk::<2>()?;
     let mut row = Vec::new();
     for index in 0..usize::from(u16::from_be_bytes(*count)) {
@@ -214,7 +217,8 @@ fn read_notice(body: &[u8]) -> String {
     format!("{severity} {code}: {message}")
 }
 
-fn text(bytes: Option<&[u8]>) -> String {
+/// Bytes as text, as far as they are.
+pub(super) fn text(bytes: Option<&[u8]>) -> String {
     String::from_utf8_lossy(bytes.unwrap_or_default()).into_owned()
 }
 

@@ -18,10 +18,13 @@ use crate::accept;
 use crate::admin::catalog;
 use crate::admin::issuer::{IssuerError, Provider, Web};
 use crate::admin::login::Connection;
+use crate::admin::ssh_visit;
 use crate::config::settings::{Issuer, Settings, Target};
 use crate::record::pool;
 use crate::shard;
 use crate::shard::mail::Endpoint;
+use crate::wire::Protocol;
+use crate::wire::ssh::key;
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -253,6 +256,29 @@ fn free_bytes(dir: &Path) -> Option<u64> {
 }
 
 /// Logs in with every credential of a target, and reads its catalog if a mask needs it.
+/// Whether an SSH target shows a key of the configuration; else the line to add.
+fn host_key(target: &Target, endpoints: &[Endpoint]) -> Finding {
+    let what = format!("target {}", target.name);
+    let mut last = "it has no address".to_owned();
+    for endpoint in endpoints {
+        match ssh_visit::host_key(endpoint.address, &target.host_keys, REACH_TIMEOUT) {
+            Err(problem) => last = problem,
+            Ok(shown) => {
+                let (print, version) = (key::fingerprint(&shown.host_key), shown.version);
+                if target.host_keys.contains(&shown.host_key) {
+                    let message = format!("{version} shows a configured key, {print}");
+                    return Finding::new(Grade::Ok, what, message);
+                }
+                let message = format!("{version} shows a key that is not configured, {print}");
+                let line = key::line_of_blob(&shown.host_key).unwrap_or_default();
+                let hint = format!("if it is the right one: host_key = [\"{line}\"]");
+                return Finding::new(Grade::Fail, what, message).hint(hint);
+            }
+        }
+    }
+    Finding::new(Grade::Fail, what, last)
+}
+
 fn reach(settings: &Settings, target: &Target) -> Vec<Finding> {
     let what = format!("target {}", target.name);
     let mut findings = Vec::new();
@@ -270,6 +296,10 @@ fn reach(settings: &Settings, target: &Target) -> Vec<Finding> {
         }
     }
     if endpoints.is_empty() {
+        return findings;
+    }
+    if target.protocol == Protocol::Ssh {
+        findings.push(host_key(target, &endpoints));
         return findings;
     }
     for credential in &target.credentials {

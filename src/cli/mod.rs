@@ -14,6 +14,7 @@ pub mod output;
 pub mod place;
 pub mod policy;
 pub mod remote;
+pub mod replay;
 pub mod run;
 pub mod seal;
 pub mod search;
@@ -53,6 +54,8 @@ enum Command {
     Sessions(sessions::Sessions),
     /// Show everything a session did
     Show(show::Show),
+    /// See a session again as it happened
+    Replay(replay::Replay),
     /// Find commands by time, user, target, object and text
     Search(search::Search),
     /// Show the newest commands
@@ -82,6 +85,7 @@ pub fn main() -> ExitCode {
         Command::Check(args) => check::run(&args),
         Command::Sessions(args) => sessions::run(&args),
         Command::Show(args) => show::run(&args),
+        Command::Replay(args) => replay::run(&args),
         Command::Search(args) => search::run(&args),
         Command::Tail(args) => tail::run(&args),
         Command::Approvals(args) => approvals::run(&args),

@@ -44,6 +44,14 @@ impl Output {
         self.stdout.write_all(b"\n")
     }
 
+    /// Text with line ends of its own.
+    ///
+    /// # Errors
+    /// stdout is closed or full.
+    pub fn raw(&mut self, text: &str) -> io::Result<()> {
+        self.stdout.write_all(text.as_bytes())
+    }
+
     /// One JSON object on one line.
     ///
     /// # Errors
@@ -189,7 +197,8 @@ pub fn duration(us: i64) -> String {
     }
 }
 
-fn push_visible(text: &mut String, character: char) {
+/// Appends a character of others, escaped if a terminal would do something else than show it.
+pub fn push_visible(text: &mut String, character: char) {
     let turns = matches!(
         character,
         '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'

@@ -26,6 +26,7 @@ use crate::config::target_url;
 use crate::limits::MAILBOX_MESSAGES_MAX;
 use crate::metrics::Total;
 use crate::record::JOURNAL_FOLDER;
+use crate::record::durable::open_to_others;
 use crate::record::pool::{SegmentPool, check_room};
 use crate::record::quarantine;
 use crate::record::recover::{DataDirLock, Notice, Recovered, recover};
@@ -83,6 +84,7 @@ pub fn run(args: &Run) -> Result<(), Failure> {
             _ => Failure::because(&format!("cannot lock the address {address}"), error),
         },
     )?;
+    warn_of_readers(&settings.data_dir);
     let found = bring_in(&lock)?;
     room_for_journal(&settings)?;
     let data_dir = settings.data_dir.clone();
@@ -140,6 +142,17 @@ fn room_for_journal(settings: &Settings) -> Result<(), Failure> {
         Failure::new(EXIT_FAILURE, message)
             .hint("free space, or set a smaller segment in [journal]")
     })
+}
+
+/// What was there before keeps its rights, and they may be too many.
+fn warn_of_readers(data_dir: &Path) {
+    let within = [JOURNAL_FOLDER, "lake"].map(|folder| data_dir.join(folder));
+    for path in open_to_others(std::iter::once(data_dir.to_owned()).chain(within)) {
+        let path = path.display();
+        log::warn(&format!(
+            "others may read {path}, where what people typed and saw stands: `chmod go= {path}`"
+        ));
+    }
 }
 
 /// Records hold what people typed and saw: a directory that weir makes is its owner's alone. One

@@ -15,7 +15,8 @@ pub struct Search {
     place: Place,
     #[command(flatten)]
     which: Which,
-    /// Ended so: success, error, denied, skipped, suspended, aborted, held, unanswered
+    /// Ended so: success, error, denied, skipped, suspended, aborted, held, unanswered, or with this
+    /// status of HTTP, of a program, or SQLSTATE
     #[arg(long)]
     status: Option<String>,
     /// The newest so many
@@ -47,9 +48,31 @@ pub struct Which {
     /// Commands whose text or values hold one of these words: 'drop|truncate'
     #[arg(long, value_name = "WORDS")]
     grep: Option<String>,
+    /// Of this method or verb: DELETE, get, tools/call; * stands for any characters, here and below
+    #[arg(long, visible_alias = "method")]
+    verb: Option<String>,
+    /// On this resource or path: pods, /orders/*
+    #[arg(long, visible_alias = "path")]
+    resource: Option<String>,
+    /// Of this tool, operation or object
+    #[arg(long, visible_alias = "tool")]
+    name: Option<String>,
+    /// In this namespace
+    #[arg(long)]
+    namespace: Option<String>,
 }
 
 impl Which {
+    fn columns(&self) -> Vec<(&'static str, String)> {
+        let columns = [
+            ("verb", &self.verb),
+            ("resource", &self.resource),
+            ("name", &self.name),
+            ("namespace", &self.namespace),
+        ];
+        columns.into_iter().filter_map(|(name, like)| Some((name, like.clone()?))).collect()
+    }
+
     /// As a filter of the lake.
     ///
     /// # Errors
@@ -63,6 +86,7 @@ impl Which {
             target: self.target.clone(),
             touches: self.touches.clone(),
             grep: self.grep.clone(),
+            columns: self.columns(),
             limit: None,
         })
     }
@@ -81,7 +105,7 @@ pub fn run(args: &Search) -> Result<(), Failure> {
 /// Writes what is found.
 pub(super) fn find(args: &Search, out: &mut Output) -> Result<(), Failure> {
     let status = args.status.as_deref();
-    if let Some(word) = status.filter(|word| !STATUS_WORDS.contains(word)) {
+    if let Some(word) = status.filter(|word| !STATUS_WORDS.contains(word) && !is_code(word)) {
         return Err(Failure::new(EXIT_USAGE, format!("{word} is no status of a command"))
             .hint(format!("one of: {}", STATUS_WORDS.join(", "))));
     }
@@ -91,7 +115,7 @@ pub(super) fn find(args: &Search, out: &mut Output) -> Result<(), Failure> {
     let lake = Lake::new(&super::existing(&args.place)?);
     let mut commands = lake.commands(&filter).map_err(super::lake_failure)?;
     if let Some(wanted) = status {
-        commands.retain(|row| status_of(row) == wanted);
+        commands.retain(|row| status_of(row) == wanted || ended_with(row, wanted));
     }
     let found = commands.len();
     commands.drain(..found.saturating_sub(args.limit));
@@ -116,6 +140,19 @@ pub(super) fn find(args: &Search, out: &mut Output) -> Result<(), Failure> {
     Ok(())
 }
 
+/// A status in digits, or five characters as a SQLSTATE has them.
+fn is_code(word: &str) -> bool {
+    let is_status = word.parse::<i32>().is_ok();
+    is_status || word.len() == 5 && word.bytes().all(|byte| byte.is_ascii_alphanumeric())
+}
+
+fn ended_with(row: &CommandRow, code: &str) -> bool {
+    row.response.as_ref().is_some_and(|response| {
+        response.status_code.as_deref() == Some(code)
+            || response.status.is_some_and(|status| code.parse() == Ok(status))
+    })
+}
+
 /// How a command ended, or what it does now, in one word.
 pub fn status_of(row: &CommandRow) -> &str {
     match (&row.response, row.decision.as_str()) {
@@ -131,6 +168,8 @@ pub fn cells(row: &CommandRow) -> [String; 8] {
     let response = row.response.as_deref();
     let mut status = status_of(row).to_owned();
     if let Some(code) = response.and_then(|it| it.status_code.as_deref()) {
+        status = format!("{status} {code}");
+    } else if let Some(code) = response.and_then(|it| it.status) {
         status = format!("{status} {code}");
     }
     [

@@ -164,6 +164,7 @@ fn tell(out: &mut Output, story: &Story, args: &Show) -> Result<(), Failure> {
     if let Some(params) = row.params_json.as_deref().filter(|json| *json != "[]") {
         out.line(&format!("  values    {}", clean(params)))?;
     }
+    tell_extra(out, row)?;
     let rule = row.rule.as_deref().filter(|rule| !rule.is_empty()).unwrap_or("no rule matched");
     out.line(&format!("  decision  {} ({})", row.decision, clean(rule)))?;
     for step in &story.approvals {
@@ -186,6 +187,29 @@ fn tell(out: &mut Output, story: &Story, args: &Show) -> Result<(), Failure> {
     Ok(())
 }
 
+/// What commands of some protocols have.
+fn tell_extra(out: &mut Output, row: &CommandRow) -> Result<(), Failure> {
+    let facts = [&row.verb, &row.resource, &row.subresource, &row.name];
+    let mut line: Vec<&str> = facts.into_iter().flatten().map(String::as_str).collect();
+    line.extend(row.namespace.as_deref().into_iter().flat_map(|name| ["in", name]));
+    if !line.is_empty() {
+        out.line(&format!("  on        {}", clean(&line.join(" "))))?;
+    }
+    if let Some(length) = row.body_len {
+        out.line(&format!("  body      {length} bytes"))?;
+    }
+    if let Some(parent) = row.parent_seq {
+        out.line(&format!("  part of   #{parent}"))?;
+    }
+    if let Some(attrs) = &row.attrs {
+        out.line(&format!("  attrs     {}", clean(attrs)))?;
+    }
+    if row.rules.len() > 1 {
+        out.line(&format!("  matched   {}", clean(&row.rules.join(", "))))?;
+    }
+    Ok(())
+}
+
 fn tell_outcome(out: &mut Output, story: &Story) -> Result<(), Failure> {
     let row = &story.command;
     let Some(response) = &row.response else {
@@ -194,6 +218,12 @@ fn tell_outcome(out: &mut Output, story: &Story) -> Result<(), Failure> {
     let mut line = format!("{} in {}", response.outcome, duration(response.duration_us));
     if let Some(tag) = response.tag.as_deref().filter(|tag| !tag.is_empty()) {
         line.push_str(&format!(", {tag}"));
+    }
+    if let Some(status) = response.status {
+        line.push_str(&format!(", status {status}"));
+    }
+    if let Some(signal) = &response.signal {
+        line.push_str(&format!(", by signal {signal}"));
     }
     if let Some(rows) = response.rows_returned {
         line.push_str(&format!(", {rows} rows sent"));

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 
 use super::fail::Failure;
-use super::output::Output;
+use super::output::{Output, note};
 use super::place::Place;
 use super::search::{Which, cells, status_of};
 use crate::record::lake::{CommandRow, Filter, Lake};
@@ -48,8 +48,12 @@ pub fn run(args: &Tail) -> Result<(), Failure> {
     }
     loop {
         std::thread::sleep(LOOK_EVERY);
-        let next = Filter { since_us: follower.since(filter.since_us), ..filter.clone() };
+        let since_us = follower.since(filter.since_us);
+        let next = Filter { since_us, limit: Some(LOOK_ROWS_MAX), ..filter.clone() };
         let rows = lake.commands(&next).map_err(super::lake_failure)?;
+        if rows.len() == LOOK_ROWS_MAX && follower.is_behind(&rows) {
+            note("weir: more commands came than are shown here; `weir search` finds them all");
+        }
         show(&mut out, &follower.fresh(rows))?;
     }
 }
@@ -92,6 +96,12 @@ impl Follower {
         fresh
     }
 
+    /// Whether the oldest of the newest rows is one that came since the last look.
+    fn is_behind(&self, rows: &[CommandRow]) -> bool {
+        let oldest = rows.first().map(|row| row.common.ts_us);
+        self.newest_us.is_some() && oldest > self.newest_us
+    }
+
     /// Shards write in their own time, and answers come late: look back a while.
     fn since(&self, asked: Option<i64>) -> Option<i64> {
         asked.max(self.newest_us.map(|newest| newest - WINDOW_US))
@@ -101,6 +111,8 @@ impl Follower {
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 const WINDOW_US: i64 = 60_000_000;
 const FIRST_LOOK: usize = 10_000;
+/// Commands read in one look: what follows in bounded memory may be too slow for some targets.
+const LOOK_ROWS_MAX: usize = 50_000;
 
 #[cfg(test)]
 mod tests {

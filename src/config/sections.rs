@@ -7,6 +7,7 @@ mod http;
 mod oidc;
 pub(super) mod reach;
 mod rules;
+mod ssh;
 pub(super) mod targets;
 
 use std::net::{Ipv4Addr, SocketAddr};
@@ -17,7 +18,7 @@ use super::report::Report;
 use super::section::{At, Section};
 use super::settings::{
     CertificateName, CertificateSpec, ClientTrust, Issuer, JournalSettings, KeepAlive, Listen,
-    ListenTls, Settings, UnprovenMax, User,
+    ListenTls, Settings, SshAuthority, UnprovenMax, User,
 };
 use super::units;
 use crate::identify::scram::{ITERATIONS_DEFAULT, Verifier};
@@ -45,7 +46,7 @@ pub(super) fn settings(
     let targets = targets::targets(root, source, report);
     let identities = identities(root, asks_for_tls(&listeners), source, report);
     let (rules, masks) = rules::rules_and_masks(root, &targets, &identities, report);
-    let Identities { users, certificates, issuers } = identities;
+    let Identities { users, certificates, issuers, ssh_authorities } = identities;
     Settings {
         data_dir: data_dir.map_or_else(PathBuf::new, |dir| source.path(dir.value)),
         node,
@@ -57,6 +58,7 @@ pub(super) fn settings(
         users,
         certificates,
         issuers,
+        ssh_authorities,
         rules,
         masks,
     }
@@ -89,8 +91,8 @@ pub(super) const JOURNAL_DEFAULT: JournalSettings = JournalSettings {
 };
 
 /// The listeners that a file may have: `[listen.NAME]`, or `[[listen.NAME]]` for several.
-const LISTENERS: [(&str, Protocol); 2] =
-    [("postgres", Protocol::Postgres), ("http", Protocol::Http)];
+const LISTENERS: [(&str, Protocol); 3] =
+    [("postgres", Protocol::Postgres), ("http", Protocol::Http), ("ssh", Protocol::Ssh)];
 
 fn listeners(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Vec<Listen> {
     let mut found = Vec::new();
@@ -125,7 +127,9 @@ fn listen(
     if let Some(address) = section.form("address", (address, ADDRESS_FORM), report) {
         listen.address = address.value;
     }
-    if let Some(tls) = section.section("tls", &format!("`tls` of {label}"), report) {
+    if protocol == Protocol::Ssh {
+        listen.host_keys = ssh::host_keys(&mut section, source, report);
+    } else if let Some(tls) = section.section("tls", &format!("`tls` of {label}"), report) {
         listen.tls = listen_tls(tls, source, report);
     }
     if protocol == Protocol::Http && listen.tls.is_none() && !listen.address.ip().is_loopback() {
@@ -149,7 +153,7 @@ fn asks_for_tls(listeners: &[Listen]) -> Option<&ListenTls> {
 /// A listener without TLS.
 pub(super) const fn listen_default(protocol: Protocol, address: SocketAddr) -> Listen {
     let (keepalive, unproven) = (KeepAlive::DEFAULT, UnprovenMax::DEFAULT);
-    Listen { protocol, address, tls: None, keepalive, unproven }
+    Listen { protocol, address, host_keys: Vec::new(), tls: None, keepalive, unproven }
 }
 
 fn unproven(listener: &mut Section<'_>, label: &str, report: &mut Report<'_>) -> UnprovenMax {
@@ -275,6 +279,7 @@ struct Identities {
     users: Vec<User>,
     certificates: Vec<CertificateSpec>,
     issuers: Vec<Issuer>,
+    ssh_authorities: Vec<SshAuthority>,
 }
 
 fn identities(
@@ -294,8 +299,9 @@ fn identities(
         report.error(identity.span(), found, "the roots that client certificates come from", hint);
     }
     let issuers = oidc::issuers(&mut identity, tls.is_some(), source, report);
+    let ssh_authorities = ssh::authorities(&mut identity, report);
     identity.finish(report);
-    Identities { users, certificates, issuers }
+    Identities { users, certificates, issuers, ssh_authorities }
 }
 
 fn users(identity: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Vec<User> {
@@ -303,7 +309,19 @@ fn users(identity: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_
     for mut section in identity.sections("user", "[[identity.user]]", report) {
         let name = section.required_text("name", report);
         let groups = section.texts("groups", report);
-        let verifier = verifier(&mut section, source, report);
+        let keys = ssh::user_keys(&mut section, report);
+        let by_password = section.has("scram") || section.has("password");
+        // A user who has keys need not have a password, but no user has neither.
+        let verifier = match by_password || keys.is_empty() {
+            true => verifier(&mut section, source, report),
+            false => None,
+        };
+        if let Some(owner) =
+            users.iter().find(|user| user.keys.iter().any(|key| keys.contains(key)))
+        {
+            let found = format!("a key of `{}` again", owner.name);
+            report.error(section.span(), found, "keys that belong to one user", "");
+        }
         if let Some(name) = &name
             && users.iter().any(|user| user.name == name.value)
         {
@@ -311,9 +329,9 @@ fn users(identity: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_
             report.error(name.span.clone(), found, "names that differ", "");
         }
         section.finish(report);
-        if let (Some(name), Some(verifier)) = (name, verifier) {
+        if let Some(name) = name.filter(|_| verifier.is_some() || !keys.is_empty()) {
             let groups = groups.iter().map(|group| group.value.to_owned()).collect();
-            users.push(User { name: name.value.to_owned(), verifier, groups });
+            users.push(User { name: name.value.to_owned(), verifier, keys, groups });
         }
     }
     users

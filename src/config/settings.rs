@@ -2,9 +2,11 @@
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use crate::decide::{Commands, FactKind};
 use crate::wire::Protocol;
+use crate::wire::ssh::signer::Signer;
 
 /// Everything that can be configured.
 #[derive(Clone, Debug)]
@@ -27,6 +29,8 @@ pub struct Settings {
     pub users: Vec<User>,
     /// Issuers of tokens, in the order of the file.
     pub issuers: Vec<Issuer>,
+    /// CAs of SSH clients, in the order of the file.
+    pub ssh_authorities: Vec<SshAuthority>,
     /// Who the owners of client certificates are, in the order of the file.
     pub certificates: Vec<CertificateSpec>,
     /// Rules, in the order of the file.
@@ -68,6 +72,8 @@ pub struct Listen {
     pub protocol: Protocol,
     /// Address and port.
     pub address: SocketAddr,
+    /// Keys of an SSH listener, in the order in which they are offered.
+    pub host_keys: Vec<Arc<Signer>>,
     /// TLS towards clients, if configured.
     pub tls: Option<ListenTls>,
     /// When a silent client is given up.
@@ -324,6 +330,8 @@ pub struct Target {
     pub durability: Durability,
     /// How much of answers is kept.
     pub capture: Capture,
+    /// Keys of an SSH target, as they stand in messages: the only ones that are trusted.
+    pub host_keys: Vec<Vec<u8>>,
     /// Credentials, in the order of the file: the first whose groups match is used.
     pub credentials: Vec<Credential>,
     /// What only targets of HTTP have.
@@ -350,12 +358,48 @@ pub struct HttpTarget {
 pub struct Credential {
     /// Role at the target.
     pub role: String,
-    /// Password.
+    /// Password; empty if there is another proof.
     pub password: Secret,
+    /// What an SSH target is shown instead of a password.
+    pub proof: Option<SshProof>,
     /// A field of HTTP.
     pub header: Option<Header>,
     /// Groups that may use it; empty means everybody.
     pub groups: Vec<String>,
+}
+
+/// A CA whose certificates say who an SSH client is.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct SshAuthority {
+    /// Its keys, as they stand in messages.
+    pub keys: Vec<Vec<u8>>,
+    /// Which name in the certificate is the identity.
+    pub name: SshName,
+    /// Groups of everybody it certifies.
+    pub groups: Vec<String>,
+}
+
+/// A name in an OpenSSH certificate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum SshName {
+    /// The key id.
+    KeyId,
+    /// The first principal.
+    Principal,
+}
+
+/// What weir proves itself with at an SSH target.
+#[derive(Clone, Debug)]
+pub enum SshProof {
+    /// A key.
+    Key(Arc<Signer>),
+    /// A certificate, made for each session by this CA.
+    Authority {
+        /// The CA's key.
+        key: Arc<Signer>,
+        /// How long a certificate is valid, seconds.
+        ttl_s: u64,
+    },
 }
 
 /// A field that weir adds to what it sends to a target.
@@ -372,8 +416,11 @@ pub struct Header {
 pub struct User {
     /// Name.
     pub name: String,
-    /// Verifier, made from the password at load if the file gives a password.
-    pub verifier: crate::identify::scram::Verifier,
+    /// Verifier, made from the password at load if the file gives a password. A user with keys
+    /// need not have one.
+    pub verifier: Option<crate::identify::scram::Verifier>,
+    /// SSH keys, as they stand in messages.
+    pub keys: Vec<Vec<u8>>,
     /// Groups.
     pub groups: Vec<String>,
 }

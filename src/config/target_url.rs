@@ -105,7 +105,8 @@ pub fn for_target_url(
     };
     let user = User {
         name: USER.to_owned(),
-        verifier: Verifier::from_password(password_for_user, &salt, ITERATIONS_DEFAULT),
+        verifier: Some(Verifier::from_password(password_for_user, &salt, ITERATIONS_DEFAULT)),
+        keys: Vec::new(),
         groups: Vec::new(),
     };
     Ok(Settings {
@@ -118,6 +119,7 @@ pub fn for_target_url(
         targets: vec![target],
         users: vec![user],
         issuers: Vec::new(),
+        ssh_authorities: Vec::new(),
         certificates: Vec::new(),
         rules: vec![allow],
         masks: Vec::new(),
@@ -163,6 +165,7 @@ fn target(url: &str) -> Result<Target, TargetUrlError> {
         protocol: Protocol::Postgres,
         name: database.clone(),
         reach,
+        host_keys: Vec::new(),
         database,
         tls,
         negotiation,
@@ -175,6 +178,7 @@ fn target(url: &str) -> Result<Target, TargetUrlError> {
         credentials: vec![Credential {
             role,
             password: Secret::new(decode(password, "password")?),
+            proof: None,
             header: None,
             groups: Vec::new(),
         }],

@@ -40,6 +40,12 @@ impl Object {
         }
     }
 
+    /// As approvers see it: `+` before what the command changes.
+    pub fn marked(&self) -> String {
+        let mark = if self.write { "+" } else { "" };
+        format!("{mark}{}", self.path())
+    }
+
     /// As people write it: `schema.name`.
     pub fn path(&self) -> String {
         match self.place() {

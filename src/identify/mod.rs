@@ -10,6 +10,7 @@ pub mod jwk;
 pub mod oauthbearer;
 pub mod role;
 pub mod scram;
+pub mod ssh_ca;
 #[cfg(test)]
 pub mod testing;
 pub mod token;
@@ -38,6 +39,10 @@ pub enum Method {
     Certificate,
     /// A token of an issuer.
     Oidc,
+    /// An SSH key.
+    SshKey,
+    /// An OpenSSH certificate.
+    SshCertificate,
 }
 
 impl Method {
@@ -49,6 +54,8 @@ impl Method {
             Method::Basic => "basic",
             Method::Certificate => "certificate",
             Method::Oidc => "oidc",
+            Method::SshKey => "ssh-key",
+            Method::SshCertificate => "ssh-certificate",
         }
     }
 
@@ -57,7 +64,7 @@ impl Method {
     pub const fn leaves_user_free(self) -> bool {
         match self {
             Method::Scram | Method::ScramPlus | Method::Basic => false,
-            Method::Certificate | Method::Oidc => true,
+            Method::Certificate | Method::Oidc | Method::SshKey | Method::SshCertificate => true,
         }
     }
 }

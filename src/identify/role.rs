@@ -41,6 +41,7 @@ mod tests {
         let credential = |role: &str, groups: &[&str]| Credential {
             role: role.to_owned(),
             password: Secret::new(String::new()),
+            proof: None,
             header: None,
             groups: groups.iter().map(|&group| group.to_owned()).collect(),
         };

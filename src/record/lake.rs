@@ -67,6 +67,8 @@ pub struct Filter {
     pub touches: Option<String>,
     /// Commands and events whose text holds one of the words, case aside: `drop|truncate`.
     pub grep: Option<String>,
+    /// Commands whose column of this name is like this, `*` for any characters.
+    pub columns: Vec<(&'static str, String)>,
     /// The newest so many.
     pub limit: Option<usize>,
 }
@@ -175,6 +177,22 @@ impl Lake {
     }
 }
 
+/// Drops rows that are not among the newest so many, once there are twice as many: a day may have
+/// millions.
+fn keep_newest<T: LakeRow>(rows: &mut Vec<T>, limit: Option<usize>) {
+    let Some(limit) = limit else { return };
+    if rows.len() > limit.saturating_mul(2).max(BATCH_ROWS) {
+        // A hold and the final row of its command may both be there, so twice the limit stays.
+        let kept = limit.saturating_mul(2).min(rows.len());
+        let older = rows.len() - kept;
+        rows.select_nth_unstable_by_key(older, |row| {
+            let common = row.common();
+            (common.ts_us, common.log_shard, common.log_index)
+        });
+        rows.drain(..older);
+    }
+}
+
 /// What identifies an execution, as text.
 fn execution(row: &impl LakeRow) -> (String, i64) {
     (row.common().session_id.clone(), row.common().seq)
@@ -210,6 +228,7 @@ impl Snapshot {
                 read_file(&path, &test, &mut |row| {
                     if !twice || !live.contains(&execution(&row)) {
                         rows.push(row);
+                        keep_newest(&mut rows, filter.limit);
                     }
                 })?;
             }
@@ -467,6 +486,7 @@ pub(in crate::record) struct Test {
     target: Option<String>,
     touches: Option<String>,
     grep: Option<AhoCorasick>,
+    columns: Vec<(&'static str, String)>,
 }
 
 impl Test {
@@ -491,6 +511,7 @@ impl Test {
             target: filter.target.clone(),
             touches: filter.touches.clone(),
             grep,
+            columns: filter.columns.clone(),
         })
     }
 
@@ -504,6 +525,7 @@ impl Test {
             && is(&self.user, "user_name")
             && is(&self.target, "target")
             && self.touches_passes(cells, row)
+            && self.columns_pass(cells, row)
             && self.grep_passes(cells, row)
     }
 
@@ -511,6 +533,12 @@ impl Test {
         self.touches.as_deref().is_none_or(|pattern| {
             cells.texts("objects", row).iter().any(|object| object_matches(pattern, object))
         })
+    }
+
+    fn columns_pass(&self, cells: &Cells<'_>, row: usize) -> bool {
+        self.columns
+            .iter()
+            .all(|(name, pattern)| wild(pattern.as_bytes(), cells.text(name, row).as_bytes()))
     }
 
     fn grep_passes(&self, cells: &Cells<'_>, row: usize) -> bool {

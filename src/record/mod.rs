@@ -19,8 +19,8 @@ pub mod body;
 pub mod entry;
 pub mod journal;
 pub mod memory;
-
 pub mod pty_events;
+
 
 mod parts;
 pub mod pool;
@@ -37,8 +37,9 @@ pub mod sealer;
 
 pub mod lake;
 
+pub mod durable;
+
 mod column;
-mod durable;
 mod follow;
 mod holds;
 mod lake_rows;

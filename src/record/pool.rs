@@ -18,6 +18,7 @@ use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError};
 use std::time::{Duration, Instant};
 
+use super::durable;
 use super::journal::{HEADER_BYTES, Header};
 use super::map::{self, Map};
 use super::position::Opened;
@@ -144,7 +145,7 @@ impl SegmentPool {
         settings: &JournalSettings,
         create: Create,
     ) -> io::Result<SegmentPool> {
-        fs::create_dir_all(dir)?;
+        durable::private_directory(dir)?;
         let mut boot = [0; 16];
         ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut boot)
             .map_err(|_| io::Error::other("no random bytes from the system"))?;
@@ -469,7 +470,7 @@ fn create(path: &Path, bytes: u64) -> io::Result<File> {
     if map::free_bytes(&dir)? < 2 * bytes {
         return Err(io::ErrorKind::StorageFull.into());
     }
-    let file = OpenOptions::new().read(true).write(true).create_new(true).open(path)?;
+    let file = durable::private_file().read(true).write(true).create_new(true).open(path)?;
     let zeros = vec![0; FILL_BYTES];
     let mut at = 0;
     while at < bytes {

@@ -1,189 +1,170 @@
-//! What passed in a terminal or a program's streams, with its times: the encoding `pty-events`.
+//! What was seen and typed in a shell or a command, in its time: the encoding `pty-events`.
 //!
-//! In: events and when they happened. Out: the payload of a chunk, and back.
-//! Never: an allocation by the reader, a panic, an event that is not whole.
-//!
-//! A payload is events, one behind the other:
+//! In: events with their times; or the bytes of one chunk. Out: the bytes; or the events. Never: an
+//! event over two chunks, a panic on bytes that are no events.
 //!
 //! ```text
-//! varint microseconds since the event before | kind, one byte | varint length | bytes
+//!   chunk = event*
+//!   event = +-----------------------------+----------+---------------+---------------+
+//!           | microseconds since the last | kind (1) | length of     | bytes         |
+//!           | event of the stream: varint |          | bytes: varint |               |
+//!           +-----------------------------+----------+---------------+---------------+
+//!   varint: seven bits each byte, low ones first, the high bit set on all bytes but the last
 //! ```
 //!
-//! Varints are LEB128: seven bits a byte, the lowest first, the last byte without the eighth. A
-//! chunk can be read alone: the time of its first event counts from `at_us` of the chunk. An event
-//! is stamped when it goes to the client, after masks, or when it came from the client.
+//! The first event of a stream counts from the start of its row. A chunk begins where the one
+//! before it ended: what is known of the time at its start is the sum of all before it.
 
-/// What happened.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// Kinds of events; the numbers stand in files.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]
 pub enum Kind {
-    /// Bytes from the client.
+    /// Bytes of the client, if they may be read.
     Input = 1,
-    /// Bytes to the client.
+    /// Standard output, as the client saw it.
     Output = 2,
-    /// Bytes to the client on its stream of errors.
+    /// Standard error, as the client saw it.
     Stderr = 3,
-    /// The terminal's size, `COLSxROWS`.
+    /// The terminal's size: two varints, columns and rows.
     Size = 4,
-    /// A signal from the client, its name without `SIG`.
+    /// A signal of the client's, by its name without `SIG`.
     Signal = 5,
-    /// The client sends no more.
-    EofClient = 6,
-    /// The target sends no more.
-    EofTarget = 7,
-    /// The program ended: its status in decimal, or the name of the signal that ended it.
+    /// No more input.
+    InputEof = 6,
+    /// No more output.
+    OutputEof = 7,
+    /// The end: an exit status as a varint, or a signal's name. The first byte tells them apart:
+    /// `0` or `1`.
     Exit = 8,
-    /// Text of weir's own that the client saw.
+    /// Words of weir's to the client.
     Notice = 9,
-    /// Output that was not kept: how many bytes, in decimal.
+    /// Bytes that were not kept: a varint, how many.
     Gap = 10,
-    /// Input that is not readable here: how many bytes, in decimal.
-    SecretInput = 11,
+    /// Input that is not kept: a varint, how many bytes.
+    CountedInput = 11,
 }
 
 impl Kind {
-    /// All kinds.
-    pub const ALL: [Kind; 11] = [
+    const ALL: [Kind; 11] = [
         Kind::Input,
         Kind::Output,
         Kind::Stderr,
         Kind::Size,
         Kind::Signal,
-        Kind::EofClient,
-        Kind::EofTarget,
+        Kind::InputEof,
+        Kind::OutputEof,
         Kind::Exit,
         Kind::Notice,
         Kind::Gap,
-        Kind::SecretInput,
+        Kind::CountedInput,
     ];
 
-    fn from_byte(byte: u8) -> Option<Kind> {
+    /// The kind of a byte.
+    pub fn of(byte: u8) -> Option<Kind> {
         Kind::ALL.into_iter().find(|kind| *kind as u8 == byte)
     }
 }
 
-/// Name of the encoding in `stream_chunks`.
-pub const ENCODING: &str = "pty-events";
+/// One event.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Event<'b> {
+    /// Since the event before it.
+    pub after_us: u64,
+    /// What happened.
+    pub kind: Kind,
+    /// What its kind says.
+    pub bytes: &'b [u8],
+}
 
-/// Bytes that an event takes besides its own, at most: two varints of ten bytes, and the kind.
-pub const EVENT_BYTES: usize = 21;
-
-/// The events of a chunk that is being filled.
-#[derive(Clone, Debug, Default)]
+/// Writes the events of one stream.
+#[derive(Debug, Default)]
 pub struct Writer {
-    bytes: Vec<u8>,
-    first_us: i64,
-    last_us: i64,
+    last_us: u64,
+    chunk: Vec<u8>,
 }
 
 impl Writer {
-    /// Appends an event. One that seems to be before the last, because the clock was set back, is
-    /// at the same time as that.
-    pub fn push(&mut self, at_us: i64, kind: Kind, bytes: &[u8]) {
-        if self.bytes.is_empty() {
-            (self.first_us, self.last_us) = (at_us, at_us);
-        }
-        let since = at_us.saturating_sub(self.last_us).max(0);
-        self.last_us += since;
-        push_varint(&mut self.bytes, since as u64);
-        self.bytes.push(kind as u8);
-        push_varint(&mut self.bytes, bytes.len() as u64);
-        self.bytes.extend_from_slice(bytes);
+    /// A stream that starts at `start_us`, in the clock of the events.
+    pub const fn new(start_us: u64) -> Writer {
+        Writer { last_us: start_us, chunk: Vec::new() }
     }
 
-    /// When the first event happened: `at_us` of the chunk.
-    pub fn first_us(&self) -> Option<i64> {
-        (!self.bytes.is_empty()).then_some(self.first_us)
+    /// Adds an event. A clock that goes back counts as one that stands still.
+    pub fn push(&mut self, at_us: u64, kind: Kind, bytes: &[u8]) {
+        put_varint(&mut self.chunk, at_us.saturating_sub(self.last_us));
+        self.last_us = self.last_us.max(at_us);
+        self.chunk.push(kind as u8);
+        put_varint(&mut self.chunk, bytes.len() as u64);
+        self.chunk.extend_from_slice(bytes);
     }
 
-    /// The payload so far.
-    pub fn payload(&self) -> &[u8] {
-        &self.bytes
+    /// Bytes of the chunk so far.
+    pub fn chunk_bytes(&self) -> usize {
+        self.chunk.len()
     }
 
-    /// The next event is of another chunk. Keeps its memory.
-    pub fn clear(&mut self) {
-        self.bytes.clear();
+    /// Takes the chunk.
+    pub fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.chunk)
     }
 }
 
-fn push_varint(out: &mut Vec<u8>, mut number: u64) {
-    while number >= 0x80 {
-        out.push(number as u8 | 0x80);
-        number >>= 7;
-    }
-    out.push(number as u8);
+/// Reads the events of one chunk; ends early where the bytes are none.
+#[derive(Clone, Copy, Debug)]
+pub struct Events<'b> {
+    rest: &'b [u8],
 }
 
-/// An event, read in place.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Event<'a> {
-    /// When it happened, on the clock of the chunk's `at_us`.
-    pub at_us: i64,
-    /// What.
-    pub kind: Kind,
-    /// The bytes, as their kind says.
-    pub bytes: &'a [u8],
-}
-
-/// The payload makes no sense from a byte on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("no event begins at byte {0} of the chunk")]
-pub struct Broken(pub usize);
-
-/// Reads the events of a payload; ends after the first that is broken.
-#[derive(Clone, Debug)]
-pub struct Events<'a> {
-    rest: &'a [u8],
-    length: usize,
-    at_us: i64,
-}
-
-impl<'a> Events<'a> {
-    /// The events of a chunk that began at `at_us`.
-    pub fn new(payload: &'a [u8], at_us: i64) -> Events<'a> {
-        Events { rest: payload, length: payload.len(), at_us }
+impl<'b> Events<'b> {
+    /// Reads from the start of a chunk.
+    pub const fn new(chunk: &'b [u8]) -> Events<'b> {
+        Events { rest: chunk }
     }
 
-    fn event(&mut self) -> Option<Event<'a>> {
-        let (since, rest) = varint(self.rest)?;
-        let (kind, rest) = rest.split_first()?;
-        let kind = Kind::from_byte(*kind)?;
-        let (length, rest) = varint(rest)?;
-        let (bytes, rest) = rest.split_at_checked(usize::try_from(length).ok()?)?;
+    /// What could not be read; empty after a whole chunk.
+    pub const fn rest(&self) -> &'b [u8] {
+        self.rest
+    }
+}
+
+impl<'b> Iterator for Events<'b> {
+    type Item = Event<'b>;
+
+    fn next(&mut self) -> Option<Event<'b>> {
+        let mut rest = self.rest;
+        let after_us = take_varint(&mut rest)?;
+        let (&byte, mut rest) = rest.split_first()?;
+        let kind = Kind::of(byte)?;
+        let length = usize::try_from(take_varint(&mut rest)?).ok()?;
+        let (bytes, rest) = rest.split_at_checked(length)?;
         self.rest = rest;
-        self.at_us = self.at_us.saturating_add(i64::try_from(since).ok()?);
-        Some(Event { at_us: self.at_us, kind, bytes })
+        Some(Event { after_us, kind, bytes })
     }
 }
 
-impl<'a> Iterator for Events<'a> {
-    type Item = Result<Event<'a>, Broken>;
-
-    fn next(&mut self) -> Option<Result<Event<'a>, Broken>> {
-        if self.rest.is_empty() {
-            return None;
-        }
-        let at = self.length - self.rest.len();
-        let event = self.event();
-        if event.is_none() {
-            self.rest = &[];
-        }
-        Some(event.ok_or(Broken(at)))
+/// Appends a number.
+pub fn put_varint(out: &mut Vec<u8>, mut value: u64) {
+    while value >= 0x80 {
+        out.push(value as u8 | 0x80);
+        value >>= 7;
     }
+    out.push(value as u8);
 }
 
-fn varint(bytes: &[u8]) -> Option<(u64, &[u8])> {
-    let mut number = 0_u64;
-    for (at, byte) in bytes.iter().enumerate().take(10) {
-        let part = u64::from(byte & 0x7f);
-        // The tenth byte has room for one bit.
-        if at == 9 && part > 1 {
+/// Takes a number off the front; `None` if there is none.
+pub fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
+    let mut value = 0u64;
+    for shift in (0..64).step_by(7) {
+        let (&byte, rest) = bytes.split_first()?;
+        *bytes = rest;
+        let bits = u64::from(byte & 0x7f);
+        // The tenth byte has one bit left.
+        if shift == 63 && bits > 1 {
             return None;
         }
-        number |= part << (7 * at);
+        value |= bits << shift;
         if byte & 0x80 == 0 {
-            return Some((number, bytes.get(at + 1..)?));
+            return Some(value);
         }
     }
     None
@@ -195,77 +176,58 @@ mod tests {
 
     use super::*;
 
-    fn events() -> impl Strategy<Value = Vec<(i64, Kind, Vec<u8>)>> {
-        let kind = prop::sample::select(Kind::ALL.to_vec());
-        let bytes = prop::collection::vec(any::<u8>(), 0..200);
-        prop::collection::vec((0_i64..1 << 40, kind, bytes), 0..20)
-    }
-
-    #[test]
-    fn the_bytes_are_these() {
-        let mut writer = Writer::default();
-        assert_eq!(writer.first_us(), None);
-        writer.push(1_000, Kind::Output, b"hi");
-        writer.push(1_300, Kind::Exit, b"0");
-        writer.push(900, Kind::EofTarget, b"");
-        assert_eq!(writer.payload(), b"\x00\x02\x02hi\xac\x02\x08\x010\x00\x07\x00");
-        assert_eq!(writer.first_us(), Some(1_000));
-        let read: Vec<_> = Events::new(writer.payload(), 1_000).map(Result::unwrap).collect();
-        let times: Vec<i64> = read.iter().map(|event| event.at_us).collect();
-        assert_eq!(times, [1_000, 1_300, 1_300]);
-        writer.clear();
-        writer.push(5_000, Kind::Input, &[b'x'; 200]);
-        assert_eq!(&writer.payload()[..4], b"\x00\x01\xc8\x01");
-        assert_eq!(writer.payload().len(), 204);
-    }
-
-    #[test]
-    fn what_is_broken_is_said_once() {
-        for (payload, at) in [
-            (&b"\x00\x00\x00"[..], 0),
-            (b"\x00\x0c\x00", 0),
-            (b"\x00\x01\x01a\x80", 4),
-            (b"\x00\x01\x05abc", 0),
-            (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x02\x01\x00", 0),
-            (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x00", 0),
-            // More microseconds than a clock has.
-            (b"\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x01\x00", 0),
-        ] {
-            let read: Vec<_> = Events::new(payload, 0).collect();
-            assert_eq!(read.last(), Some(&Err(Broken(at))), "{payload:?}");
-            assert_eq!(read.iter().filter(|event| event.is_err()).count(), 1);
-        }
-    }
-
     proptest! {
         #[test]
-        fn events_are_read_as_they_were_written(events in events(), cut in any::<prop::sample::Index>()) {
-            let mut writer = Writer::default();
-            let mut ends = vec![0];
-            for (at_us, kind, bytes) in &events {
-                let before = writer.payload().len();
-                writer.push(*at_us, *kind, bytes);
-                prop_assert!(writer.payload().len() - before <= bytes.len() + EVENT_BYTES);
-                ends.push(writer.payload().len());
+        fn events_come_back_as_they_were(
+            events in proptest::collection::vec(
+                (0u64..1 << 40, 1u8..=11, proptest::collection::vec(any::<u8>(), 0..300)), 0..50),
+            at in any::<u64>(),
+        ) {
+            let mut now = at >> 1;
+            let mut writer = Writer::new(now);
+            for (after, kind, bytes) in &events {
+                now += after;
+                writer.push(now, Kind::of(*kind).expect("a kind"), bytes);
             }
-            let first = writer.first_us().unwrap_or(0);
-            let mut latest = first;
-            for (read, (at_us, kind, bytes)) in Events::new(writer.payload(), first).zip(&events) {
-                latest = latest.max(*at_us);
-                prop_assert_eq!(read, Ok(Event { at_us: latest, kind: *kind, bytes }));
-            }
-            prop_assert_eq!(Events::new(writer.payload(), first).count(), events.len());
-            // Cut anywhere, the whole events before the cut are read and nothing else.
-            let at = cut.index(writer.payload().len() + 1);
-            let whole = ends.iter().filter(|end| **end <= at).count() - 1;
-            let read = Events::new(&writer.payload()[..at], first).filter_map(Result::ok).count();
-            prop_assert_eq!(read, whole);
+            let chunk = writer.take();
+            let mut reader = Events::new(&chunk);
+            let read: Vec<_> = reader
+                .by_ref()
+                .map(|event| (event.after_us, event.kind as u8, event.bytes.to_vec()))
+                .collect();
+            prop_assert_eq!(read, events);
+            prop_assert!(reader.rest().is_empty());
         }
 
         #[test]
-        fn any_bytes_are_read_without_a_panic(payload in prop::collection::vec(any::<u8>(), 0..64), at_us in any::<i64>()) {
-            let read: Vec<_> = Events::new(&payload, at_us).collect();
-            prop_assert!(read.len() <= payload.len());
+        fn any_bytes_end(bytes in proptest::collection::vec(any::<u8>(), 0..200)) {
+            let read = Events::new(&bytes).map(|event| event.bytes.len() + 3).sum::<usize>();
+            prop_assert!(read <= bytes.len());
         }
+
+        #[test]
+        fn numbers_come_back(value in any::<u64>()) {
+            let mut bytes = Vec::new();
+            put_varint(&mut bytes, value);
+            let mut rest = &bytes[..];
+            prop_assert_eq!(take_varint(&mut rest), Some(value));
+            prop_assert!(rest.is_empty());
+        }
+    }
+
+    #[test]
+    fn a_chunk_cut_anywhere_gives_the_events_before_the_cut() {
+        let mut writer = Writer::new(5);
+        writer.push(7, Kind::Output, b"hello");
+        let first = writer.chunk_bytes();
+        writer.push(6, Kind::Size, &[80, 24]);
+        let chunk = writer.take();
+        assert_eq!(&chunk[..first], b"\x02\x02\x05hello");
+        for cut in 0..chunk.len() {
+            let mut events = Events::new(&chunk[..cut]);
+            assert_eq!(events.by_ref().count(), usize::from(cut >= first), "cut at {cut}");
+            assert_eq!(events.rest().len(), if cut >= first { cut - first } else { cut });
+        }
+        assert_eq!(Events::new(&chunk).last().map(|event| event.after_us), Some(0));
     }
 }

@@ -21,6 +21,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
 use super::body::ContextFields;
+use super::durable;
 use super::entry::{Entry, Event, SessionEnd, SessionId};
 use super::holds::{self, HoldFile};
 use super::journal::{Gap, HEADER_BYTES, Header, boot_text};
@@ -71,10 +72,14 @@ impl DataDirLock {
     /// When another process has it or it cannot be written.
     pub fn take(data_dir: &Path) -> Result<DataDirLock, RecoverError> {
         let at = |error| RecoverError::Io(data_dir.to_owned(), error);
-        fs::create_dir_all(data_dir).map_err(at)?;
+        durable::private_directory(data_dir).map_err(at)?;
         let path = data_dir.join("lock");
-        let file =
-            OpenOptions::new().create(true).truncate(false).write(true).open(&path).map_err(at)?;
+        let file = durable::private_file()
+            .create(true)
+            .truncate(false)
+            .write(true)
+            .open(&path)
+            .map_err(at)?;
         match file.try_lock() {
             Ok(()) => Ok(DataDirLock { data_dir: data_dir.to_owned(), _file: file }),
             Err(TryLockError::WouldBlock) => Err(RecoverError::Locked(data_dir.to_owned())),

@@ -23,6 +23,10 @@ pub struct Answer {
     pub rows: u64,
     /// Time spent on masking them.
     pub mask_time: MaskTime,
+    /// `rows` when the tag before came.
+    rows_at_tag: u64,
+    /// The rows of a COPY go to the client.
+    copies_out: bool,
     affected: u64,
     bytes: u64,
     captured: u64,
@@ -51,6 +55,7 @@ impl Answer {
         self.issued = None;
         self.first_byte_us = None;
         (self.rows, self.affected, self.bytes, self.captured, self.chunks) = (0, 0, 0, 0, 0);
+        (self.rows_at_tag, self.copies_out) = (0, false);
         self.mask_time = MaskTime::None;
         self.buffer.clear();
         self.tag.clear();
@@ -74,9 +79,24 @@ impl Answer {
         }
     }
 
-    /// A command tag.
+    /// The rows that the next tag counts went to the client as COPY data.
+    pub fn copies_out(&mut self) {
+        self.copies_out = true;
+    }
+
+    /// A command tag. Rows that were sent were not touched: those of a SELECT, unless it was one
+    /// that fills a table (its tag is the same, its rows stay at the target), or of COPY TO.
     pub fn complete(&mut self, tag: &[u8]) {
-        self.affected += tag_rows(tag);
+        let rows = tag_rows(tag);
+        let is_any = |words: &[&[u8]]| words.iter().any(|word| tag.starts_with(word));
+        if std::mem::take(&mut self.copies_out) {
+            self.rows += rows;
+        } else if !is_any(&[b"SELECT", b"FETCH", b"MOVE"])
+            || is_any(&[b"SELECT"]) && self.rows == self.rows_at_tag
+        {
+            self.affected += rows;
+        }
+        self.rows_at_tag = self.rows;
         // A text of a million statements has a million tags; the row keeps the first ones.
         if self.tag.len() < 1024 {
             if !self.tag.is_empty() {

@@ -10,6 +10,7 @@ pub mod postgres;
 mod room;
 mod seam;
 mod snapshot;
+pub mod ssh;
 mod vote;
 
 use std::rc::Rc;
@@ -53,6 +54,8 @@ pub struct Stage<'a> {
 pub enum Session {
     /// PostgreSQL's frontend/backend protocol.
     Postgres(postgres::Machine),
+    /// SSH.
+    Ssh(Box<ssh::Machine>),
     /// HTTP.
     Http(Box<http::Session>),
     /// What a test of the shard says.
@@ -75,7 +78,8 @@ impl Session {
         match accepted.protocol {
             Protocol::Postgres => Session::Postgres(postgres::Machine::accept(accepted, stage)),
             Protocol::Http => Session::Http(Box::new(http::Session::accept(accepted, stage))),
-            Protocol::Ssh | Protocol::Kubernetes => {
+            Protocol::Ssh => Session::Ssh(Box::new(ssh::Machine::accept(accepted, stage))),
+            Protocol::Kubernetes => {
                 unreachable!("the configuration has no listener of {}", accepted.protocol.name())
             }
         }
@@ -86,7 +90,8 @@ impl Session {
         match protocol {
             Protocol::Postgres => postgres::voice::turned_away(detail),
             Protocol::Http => http::turned_away(detail),
-            Protocol::Ssh | Protocol::Kubernetes => Vec::new(),
+            Protocol::Ssh => ssh::voice::turned_away(),
+            Protocol::Kubernetes => Vec::new(),
         }
     }
 }
@@ -96,6 +101,7 @@ macro_rules! each {
     ($session:expr, $inner:ident => $call:expr) => {
         match $session {
             Session::Postgres($inner) => $call,
+            Session::Ssh($inner) => $call,
             Session::Http($inner) => $call,
             #[cfg(test)]
             Session::Scripted($inner) => $call,

@@ -11,6 +11,7 @@
 
 use crate::forward::dial::Dial;
 use crate::limits::CANCELS_ABROAD_MAX;
+use crate::wire::Protocol;
 
 use super::core::Core;
 use super::errand::CancelCall;
@@ -48,6 +49,9 @@ impl<J: ShardJournal> Core<J> {
         let targets = snapshot.settings.targets.iter().zip(&snapshot.addresses).enumerate();
         let mut servers = Vec::new();
         for (index, (target, endpoints)) in targets {
+            if target.protocol != Protocol::Postgres {
+                continue;
+            }
             for endpoint in endpoints {
                 let tls = (target.tls, target.negotiation);
                 // Several targets are often databases of one server.

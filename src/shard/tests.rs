@@ -352,6 +352,7 @@ fn settings(options: Options) -> Settings {
         listeners: vec![Listen {
             protocol: Protocol::Postgres,
             address: local,
+            host_keys: Vec::new(),
             tls: options.client_tls.then(|| ListenTls {
                 certificate: testdata("server.pem"),
                 key: testdata("server.key"),
@@ -370,6 +371,7 @@ fn settings(options: Options) -> Settings {
         targets: vec![Target {
             protocol: Protocol::Postgres,
             name: "orders".to_owned(),
+            host_keys: Vec::new(),
             reach: Reach {
                 hosts: vec![Host { name: options.host.to_owned(), port: 5432 }],
                 shuffled: false,
@@ -391,6 +393,7 @@ fn settings(options: Options) -> Settings {
         }],
         users: Vec::new(),
         issuers: Vec::new(),
+        ssh_authorities: Vec::new(),
         certificates: Vec::new(),
         rules: Vec::new(),
         masks: Vec::new(),

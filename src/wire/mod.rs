@@ -7,6 +7,7 @@ pub mod http;
 pub mod kubernetes;
 pub mod postgres;
 pub mod reader;
+pub mod ssh;
 
 /// Which peer of a session: the one that connected to weir, or the target weir connected to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -6,6 +6,7 @@ mod support;
 
 mod approvals;
 mod badinput;
+mod classes;
 mod crash;
 mod differential;
 mod drivers;
@@ -18,7 +19,9 @@ mod meters;
 mod oidc;
 mod postgres;
 mod records;
+mod replay;
 mod replication;
 mod rotation;
 mod servers;
+mod ssh;
 mod tokio_driver;

@@ -20,6 +20,8 @@ fn a_simple_query_is_one_row_with_its_outcome() {
     raw.query("CREATE TABLE t (id int)");
     raw.query("INSERT INTO t SELECT generate_series(1, 25)");
     raw.query("SELECT id, 'x' AS word FROM t WHERE id <= 20");
+    raw.query("COPY t TO STDOUT");
+    raw.query("CREATE TABLE filled AS SELECT * FROM t");
     raw.fails("SELECT 1/0 AS boom");
     drop(raw);
     let lake = weir.lake();
@@ -40,6 +42,12 @@ fn a_simple_query_is_one_row_with_its_outcome() {
     let (command, response) = lake.exchange("INSERT INTO t");
     assert_eq!(number(&response, "rows_affected"), 25);
     assert!(objects(&command).iter().any(|object| object.ends_with('t')), "{command:#?}");
+    let (_, response) = lake.exchange("SELECT id, 'x'");
+    assert_eq!(number(&response, "rows_affected"), 0, "a SELECT touches nothing");
+    let (_, response) = lake.exchange("COPY t TO");
+    assert_eq!((number(&response, "rows_returned"), number(&response, "rows_affected")), (25, 0));
+    let (_, response) = lake.exchange("CREATE TABLE filled");
+    assert_eq!((number(&response, "rows_returned"), number(&response, "rows_affected")), (0, 25));
     let (_, response) = lake.exchange("boom");
     assert_eq!(text(&response, "outcome"), "error");
     assert_eq!(text(&response, "status_code"), "22012");

@@ -8,6 +8,8 @@ mod h2;
 mod harness;
 mod http;
 mod kubernetes;
+mod ssh;
+mod ssh_smoke;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;

@@ -94,7 +94,8 @@ fn settings() -> Settings {
     settings.users = [("alice", "pw-a", "engineers"), ("dora", "pw-d", "dba")]
         .map(|(name, password, group)| User {
             name: name.into(),
-            verifier: Verifier::from_password(password, b"salt of sixteen.", 4096),
+            verifier: Some(Verifier::from_password(password, b"salt of sixteen.", 4096)),
+            keys: Vec::new(),
             groups: vec![group.into()],
         })
         .into();

@@ -145,7 +145,7 @@ fn the_file_of_the_design() {
     assert_eq!(target.capture, Capture::Head(2 << 20));
     assert_eq!(target.credentials[0].password.reveal(), "secret");
     assert_eq!(target.credentials[0].groups, ["engineers", "agents"]);
-    assert_eq!(settings.users[0].verifier, verifier);
+    assert_eq!(settings.users[0].verifier, Some(verifier));
     assert_rules(&settings);
     let groups: Vec<&str> = warnings.iter().map(|warning| warning.found.as_str()).collect();
     assert_eq!(groups, ["no user is in group `dba`", "no user is in group `pii-readers`"]);

@@ -79,6 +79,7 @@ pub(super) fn target(
         replication: false,
         durability,
         capture,
+        host_keys: Vec::new(),
         credentials,
         http: Some(HttpTarget {
             host: known_as,
@@ -144,7 +145,7 @@ fn credentials(
             let groups = groups.iter().map(|group| group.value.to_owned()).collect();
             let password = Secret::new(String::new());
             let role = role.value.to_owned();
-            credentials.push(Credential { role, password, header, groups });
+            credentials.push(Credential { role, password, proof: None, header, groups });
         }
     }
     if credentials.is_empty() {
@@ -152,6 +153,7 @@ fn credentials(
         credentials.push(Credential {
             role: String::new(),
             password: Secret::new(String::new()),
+            proof: None,
             header: None,
             groups: Vec::new(),
         });

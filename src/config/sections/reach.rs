@@ -9,7 +9,6 @@ use super::super::section::{At, Section};
 use super::super::settings::{Host, KeepAlive, KeyPair, Reach, SessionAttrs};
 use super::super::units;
 use super::existing_file;
-use super::targets::PORT_DEFAULT;
 use crate::limits;
 
 /// `load_balance_hosts` of libpq 16.
@@ -19,8 +18,12 @@ pub(in crate::config) const BALANCES: [(&str, bool); 2] = [("disable", false), (
 const CONNECT_TIMEOUT_US_MIN: u64 = 100_000;
 
 /// `None` when no address could be read.
-pub(super) fn reach(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Reach> {
-    let hosts = hosts(section, report);
+pub(super) fn reach(
+    section: &mut Section<'_>,
+    port: u16,
+    report: &mut Report<'_>,
+) -> Option<Reach> {
+    let hosts = hosts(section, port, report);
     let attrs = section.choice("target_session_attrs", &SessionAttrs::NAMES, report);
     let shuffled = section.choice("load_balance_hosts", &BALANCES, report);
     let duration = (units::duration_us, units::DURATION_FORM);
@@ -41,7 +44,7 @@ pub(super) fn reach(section: &mut Section<'_>, report: &mut Report<'_>) -> Optio
     })
 }
 
-fn hosts(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Vec<Host>> {
+fn hosts(section: &mut Section<'_>, port: u16, report: &mut Report<'_>) -> Option<Vec<Host>> {
     let one = section.text("address", report);
     let several = section.texts("addresses", report);
     let texts = match (one, section.has("addresses")) {
@@ -62,7 +65,7 @@ fn hosts(section: &mut Section<'_>, report: &mut Report<'_>) -> Option<Vec<Host>
     };
     let mut hosts: Vec<Host> = Vec::new();
     for At { value, span } in texts {
-        match units::host_port(value, Some(PORT_DEFAULT)) {
+        match units::host_port(value, Some(port)) {
             None => {
                 report.error(span, format!("an address is \"{value}\""), units::HOST_FORM, "");
             }

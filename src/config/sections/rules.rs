@@ -35,7 +35,7 @@ pub(super) fn rules_and_masks(
     identities: &Identities,
     report: &mut Report<'_>,
 ) -> (Vec<RuleSpec>, Vec<MaskSpec>) {
-    let Identities { users, certificates, issuers } = identities;
+    let Identities { users, certificates, issuers, ssh_authorities } = identities;
     let credentials = || targets.iter().flat_map(|target| &target.credentials);
     let names = Names {
         targets: targets.iter().map(|target| target.name.as_str()).collect(),
@@ -43,9 +43,10 @@ pub(super) fn rules_and_masks(
         roles: unique(credentials().map(|credential| &credential.role)),
         groups: unique(
             (users.iter().flat_map(|user| &user.groups))
-                .chain(certificates.iter().flat_map(|spec| &spec.groups)),
+                .chain(certificates.iter().flat_map(|spec| &spec.groups))
+                .chain(ssh_authorities.iter().flat_map(|authority| &authority.groups)),
         ),
-        more_people: !(certificates.is_empty() && issuers.is_empty()),
+        more_people: !(certificates.is_empty() && issuers.is_empty() && ssh_authorities.is_empty()),
         more_groups: !issuers.is_empty() || certificates.iter().any(|spec| spec.units_are_groups),
     };
     if !root.has("rule") {

@@ -14,7 +14,7 @@ use super::super::settings::{
 };
 use super::super::units;
 use super::reach::{client_certificate, reach};
-use super::{existing_file, system_roots};
+use super::{existing_file, ssh, system_roots};
 use crate::limits;
 use crate::wire::Protocol;
 
@@ -76,12 +76,15 @@ fn target(
     source: &Source<'_>,
     report: &mut Report<'_>,
 ) -> Option<Target> {
-    let protocols = [("postgres", Protocol::Postgres), ("http", Protocol::Http)];
+    let protocols =
+        [("postgres", Protocol::Postgres), ("http", Protocol::Http), ("ssh", Protocol::Ssh)];
     let protocol = section.choice("protocol", &protocols, report).unwrap_or(Protocol::Postgres);
-    if protocol == Protocol::Http {
-        return super::http::target(section, name, source, report);
+    match protocol {
+        Protocol::Ssh => return ssh::target(section, name, source, report),
+        Protocol::Http => return super::http::target(section, name, source, report),
+        Protocol::Postgres | Protocol::Kubernetes => {}
     }
-    let reach = reach(section, report);
+    let reach = reach(section, PORT_DEFAULT, report);
     let database = section.text("database", report);
     // The credential crosses this connection: without a word in the file, the safest mode.
     let tls = section.choice("tls", &TLS_MODES, report).unwrap_or(TargetTls::VerifyFull);
@@ -104,6 +107,7 @@ fn target(
         root_certificates,
         client_certificate,
         channel_binding: channel_binding.unwrap_or(ChannelBinding::Prefer),
+        host_keys: Vec::new(),
         replication,
         durability,
         capture,
@@ -218,7 +222,7 @@ fn credentials(
         if let (Some(role), Some(password)) = (role, password) {
             let groups = groups.iter().map(|group| group.value.to_owned()).collect();
             let role = role.value.to_owned();
-            credentials.push(Credential { role, password, header: None, groups });
+            credentials.push(Credential { role, password, proof: None, header: None, groups });
         }
     }
     credentials

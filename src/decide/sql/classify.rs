@@ -118,6 +118,12 @@ pub fn classify_uncached(text: &[u8]) -> Classified {
     }
 }
 
+/// Whether a volatile function of PostgreSQL is one of which somebody has said what it does.
+pub fn has_class(function: &str) -> bool {
+    functions::known("pg_catalog", function) != functions::Known::Foreign
+        && catalog::function(function) != Some(catalog::Volatility::Settled)
+}
+
 /// Why a text is not read, in the parser's own words if it has some.
 pub fn why_unread(text: &[u8]) -> Option<String> {
     read(text).err().map(|why| match why {

@@ -16,6 +16,7 @@ mod stems;
 mod tests;
 
 use std::borrow::Cow;
+use std::collections::BTreeSet;
 use std::sync::LazyLock;
 
 use aho_corasick::AhoCorasick;
@@ -24,17 +25,33 @@ use crate::mask::detect::{Detector, Detectors, Scratch};
 use crate::mask::operator::{HIDDEN, Operator};
 use lexer::{Kind, Token};
 
-/// The text with its credentials hidden. Borrowed when there are none.
-pub fn command_text(text: &[u8]) -> Cow<'_, [u8]> {
+/// A text as it may be recorded.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Redacted<'t> {
+    /// The text with its credentials hidden. Borrowed when there are none.
+    pub text: Cow<'t, [u8]>,
+    /// Numbers of the parameters whose values are credentials, ascending: 2 for `$2`, which stays
+    /// in the text.
+    pub parameters: Vec<u16>,
+}
+
+/// The text with its credentials hidden, and which of its parameters are credentials.
+pub fn command(text: &[u8]) -> Redacted<'_> {
     if !may_hold_credential(text) {
-        return Cow::Borrowed(text);
+        return Redacted { text: Cow::Borrowed(text), parameters: Vec::new() };
     }
     let mut spans = Spans::default();
     statements(text, 0, 0, &mut spans);
     for found in SECRETS.find(text, &mut Scratch::default()) {
         spans.list.push((found.start, found.end, false));
     }
-    spans.apply(text)
+    let parameters = std::mem::take(&mut spans.parameters).into_iter().collect();
+    Redacted { text: spans.apply(text), parameters }
+}
+
+/// The text with its credentials hidden. Borrowed when there are none.
+pub fn command_text(text: &[u8]) -> Cow<'_, [u8]> {
+    command(text).text
 }
 
 /// Whether `command_text` might change the text. Reads it twice, tokenises nothing; no false "no".
@@ -45,7 +62,7 @@ pub fn may_hold_credential(text: &[u8]) -> bool {
 /// Where the stems are.
 static STEMS: LazyLock<AhoCorasick> = LazyLock::new(|| {
     let builder = AhoCorasick::builder().ascii_case_insensitive(true).build(stems::stems());
-    builder.expect("seventeen short words compile")
+    builder.expect("a few short words compile")
 });
 
 static SECRETS: LazyLock<Detectors> = LazyLock::new(|| {
@@ -58,6 +75,8 @@ static SECRETS: LazyLock<Detectors> = LazyLock::new(|| {
 struct Spans {
     /// Start, end, and whether the part is a literal that stays one.
     list: Vec<(usize, usize, bool)>,
+    /// Parameters that stand where credentials do. There are 65,535 at most.
+    parameters: BTreeSet<u16>,
 }
 
 impl Spans {
@@ -109,12 +128,15 @@ fn inside(text: &[u8], token: Token, base: usize, depth: usize, spans: &mut Span
             let tag = 2 + part[1..].iter().take_while(|&&byte| byte != b'$').count();
             let end = if token.closed { part.len() - tag } else { part.len() };
             let body = part.get(tag..end).unwrap_or_default();
+            // A parameter in there is one of a function, not of the command.
+            let of_command = spans.parameters.clone();
             statements(body, base + token.start + tag, depth + 1, spans);
+            spans.parameters = of_command;
         }
         Kind::Text | Kind::Comment | Kind::Dollar | Kind::QuotedName => {
             assignments(part, base + token.start, spans);
         }
-        Kind::Word | Kind::Number | Kind::Sign(_) => {}
+        Kind::Word | Kind::Number | Kind::Parameter | Kind::Sign(_) => {}
     }
 }
 
@@ -135,13 +157,18 @@ impl Statement<'_> {
             .tokens
             .first()
             .is_some_and(|first| [&b"set"[..], b"alter"].iter().any(|word| self.is(*first, word)));
+        let of_role = self.is_of_role();
         let mut armed = false;
         let mut at = 0;
         while let Some(&token) = self.tokens.get(at) {
             let next = self.tokens.get(at + 1).map(|token| token.kind);
             let opens = next == Some(Kind::Sign(b'('));
             match token.kind {
-                Kind::Text | Kind::Dollar | Kind::Number if armed => self.hide(token),
+                Kind::Text | Kind::Dollar | Kind::Number | Kind::Parameter if armed => {
+                    self.hide(token);
+                }
+                // Not what PostgreSQL takes, but what people type.
+                Kind::QuotedName if armed && of_role && !opens => self.hide(token),
                 Kind::Word | Kind::QuotedName => {
                     let name = self.name(token);
                     // Everything in the parentheses is settled, so it is not read again: nested
@@ -153,6 +180,9 @@ impl Statement<'_> {
                     } else if opens && name == b"options" {
                         at = self.options(at + 1);
                         continue;
+                    }
+                    if opens && matches!(&*name, b"dblink_connect" | b"dblink_connect_u") {
+                        self.connection_strings(at + 1);
                     }
                     if is_credential(&name) {
                         armed = true;
@@ -175,6 +205,15 @@ impl Statement<'_> {
         }
     }
 
+    /// `ALTER ROLE`, `CREATE USER`: where a password stands as it is.
+    fn is_of_role(&self) -> bool {
+        let is_one_of = |at: usize, words: &[&[u8]]| {
+            let token = self.tokens.get(at).copied();
+            token.is_some_and(|token| words.iter().any(|word| self.is(token, word)))
+        };
+        is_one_of(0, &[b"alter", b"create"]) && is_one_of(1, &[b"role", b"user", b"group"])
+    }
+
     /// Lower case, without quotes.
     fn name(&self, token: Token) -> Vec<u8> {
         let part = &self.text[token.start..token.end];
@@ -185,7 +224,14 @@ impl Statement<'_> {
         token.kind == Kind::Word && self.text[token.start..token.end].eq_ignore_ascii_case(word)
     }
 
+    /// The value of a parameter is elsewhere, so its place in the text hides nothing.
     fn hide(&mut self, token: Token) {
+        if token.kind == Kind::Parameter {
+            let digits = self.text.get(token.start + 1..token.end).unwrap_or_default();
+            let number = std::str::from_utf8(digits).ok().and_then(|it| it.parse::<u16>().ok());
+            self.spans.parameters.extend(number);
+            return;
+        }
         self.spans.list.push((self.base + token.start, self.base + token.end, true));
     }
 
@@ -220,11 +266,21 @@ impl Statement<'_> {
     fn hide_parentheses(&mut self, open: usize) -> usize {
         let list = self.parentheses(open);
         for at in list.clone() {
-            if matches!(self.tokens[at].kind, Kind::Text | Kind::Dollar) {
+            if matches!(self.tokens[at].kind, Kind::Text | Kind::Dollar | Kind::Parameter) {
                 self.hide(self.tokens[at]);
             }
         }
         list.end
+    }
+
+    /// Parameters of a function that takes connection strings. A literal is read by itself: only its
+    /// password is hidden.
+    fn connection_strings(&mut self, open: usize) {
+        for at in self.parentheses(open) {
+            if self.tokens[at].kind == Kind::Parameter {
+                self.hide(self.tokens[at]);
+            }
+        }
     }
 
     /// `set_config('my.password', ...)`.
@@ -292,7 +348,8 @@ impl Statement<'_> {
     /// Hides all literals from `from` on.
     fn hide_rest(&mut self, from: usize) -> usize {
         for at in from..self.tokens.len() {
-            if matches!(self.tokens[at].kind, Kind::Text | Kind::Dollar | Kind::Number) {
+            let kind = self.tokens[at].kind;
+            if matches!(kind, Kind::Text | Kind::Dollar | Kind::Number | Kind::Parameter) {
                 self.hide(self.tokens[at]);
             }
         }
@@ -316,7 +373,7 @@ impl Statement<'_> {
                     }
                 }
                 Kind::Sign(b',') if depth == 1 => place += 1,
-                Kind::Text | Kind::Dollar | Kind::Number
+                Kind::Text | Kind::Dollar | Kind::Number | Kind::Parameter
                     if depth > 0 && places.contains(&place) =>
                 {
                     self.hide(token);

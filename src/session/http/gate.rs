@@ -392,7 +392,7 @@ fn summary(exchange: &Exchange, ask: &Ask, tenure: &Tenure, stage: &Stage<'_>) -
         text: String::from_utf8_lossy(&text).into_owned(),
         params: String::new(),
         classes: action.classes.iter().map(ToString::to_string).collect(),
-        objects: Vec::new(),
+        objects: action.objects.iter().map(Object::marked).collect(),
         approvers: ask.terms.approvers(),
         quorum: ask.terms.quorum(),
         parts: ask.parts(),

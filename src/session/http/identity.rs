@@ -107,7 +107,7 @@ fn by_password(
     if known.is_none() && password.starts_with("ey") && password.contains('.') {
         return by_token(password.as_bytes(), link, stage);
     }
-    let verifier = known.map(|known| &known.verifier);
+    let verifier = known.and_then(|known| known.verifier.as_ref());
     let seed = &snapshot.mock_seed;
     let is_right = crate::identify::scram::proves(user, password, verifier, seed);
     match known {

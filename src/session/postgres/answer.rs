@@ -412,6 +412,7 @@ impl Ready {
             return Err(server_malformed(Malformed::MessageType));
         };
         self.columns.clear();
+        self.answer.copies_out();
         self.copy_out = Some(masker);
         self.deliver(frame, core, stage)
     }

@@ -77,10 +77,6 @@ impl Ready {
         stage: &Stage<'_>,
     ) -> AskSummary {
         let action = &facts.classified.action;
-        let object = |object: &Object| {
-            let mark = if object.write { "+" } else { "" };
-            format!("{mark}{}", object.path())
-        };
         AskSummary {
             id: ask.id,
             session_id: core.accepted.session_id,
@@ -92,7 +88,7 @@ impl Ready {
             text: String::from_utf8_lossy(facts.text).into_owned(),
             params: facts.params.as_ref().map(params::shown).unwrap_or_default(),
             classes: action.classes.iter().map(ToString::to_string).collect(),
-            objects: action.objects.iter().map(object).collect(),
+            objects: action.objects.iter().map(Object::marked).collect(),
             approvers: ask.terms.approvers(),
             quorum: ask.terms.quorum(),
             parts: ask.parts(),

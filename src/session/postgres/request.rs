@@ -221,7 +221,7 @@ impl Ready {
             self.settle_first(frame);
             return Ok(());
         };
-        let recorded = recorded_text(text, &classified);
+        let (recorded, _) = recorded_text(text, &classified);
         let facts = Facts {
             kind: "query",
             text: &recorded,
@@ -296,7 +296,7 @@ impl Ready {
             Lookup::Absent | Lookup::Unsettled => false,
         };
         let classified = self.classify(parse.text, stage);
-        let recorded = recorded_text(parse.text, &classified);
+        let (recorded, secrets) = recorded_text(parse.text, &classified);
         let name = String::from_utf8_lossy(parse.name);
         let facts = Facts {
             kind: "prepare",
@@ -321,6 +321,7 @@ impl Ready {
         let statement = Rc::new(Prepared {
             name: name.into(),
             text: recorded.into(),
+            secrets: secrets.into(),
             classified,
             types: parse.types().collect::<Vec<u32>>().into(),
             recorded: false.into(),
@@ -434,7 +435,9 @@ impl Ready {
         };
         self.body = Body::Forward;
         let seq = core.take_seq();
-        self.upload = Some(Upload::new(seq, "pg-bind", u64::MAX));
+        // The chunks hold values as they came, so none is kept where one of them is a credential.
+        let limit = if statement.secrets.is_empty() { u64::MAX } else { 0 };
+        self.upload = Some(Upload::new(seq, "pg-bind", limit));
         self.keep_upload(frame, core, stage)?;
         self.flush_upload(core, stage)?;
         let portal = Portal {
@@ -708,9 +711,13 @@ impl Ready {
 /// hold a secret.
 const UNREADABLE: &[u8] = b"\0";
 
-/// The text as it goes into the record.
-fn recorded_text(text: &[u8], classified: &Classified) -> Vec<u8> {
-    if classified.secrets { redact::command_text(text).into_owned() } else { text.to_vec() }
+/// The text as it goes into the record, and the numbers of the parameters that are credentials.
+fn recorded_text(text: &[u8], classified: &Classified) -> (Vec<u8>, Vec<u16>) {
+    if !classified.secrets {
+        return (text.to_vec(), Vec::new());
+    }
+    let redacted = redact::command(text);
+    (redacted.text.into_owned(), redacted.parameters)
 }
 
 fn execute_facts<'c>(
@@ -725,6 +732,7 @@ fn execute_facts<'c>(
         params: values.filter(|values| !values.0.is_empty()).map(|(raw, types)| Params {
             raw,
             types,
+            secrets: &statement.secrets,
             ..Params::default()
         }),
         statement: &statement.name,
@@ -756,6 +764,7 @@ fn unknown_statement(name: &[u8], stage: &mut Stage<'_>) -> Rc<Prepared> {
     Rc::new(Prepared {
         name: String::from_utf8_lossy(name).into(),
         text: Rc::from(&b""[..]),
+        secrets: Box::default(),
         classified,
         types: Vec::new().into(),
         recorded: true.into(),

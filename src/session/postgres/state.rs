@@ -33,6 +33,8 @@ pub struct Prepared {
     pub name: Box<str>,
     /// Text as recorded: credentials redacted.
     pub text: Rc<[u8]>,
+    /// Numbers of the parameters that are credentials, as in `$2`.
+    pub secrets: Box<[u16]>,
     /// What it is.
     pub classified: Rc<Classified>,
     /// Parameter types: the client's, later the target's.
@@ -426,6 +428,7 @@ mod tests {
             let statement = Prepared {
                 name: "".into(),
                 text,
+                secrets: Box::default(),
                 classified: Rc::new(crate::decide::sql::classify::classify_uncached(b"")),
                 types: RefCell::default(),
                 recorded: Cell::new(true),

@@ -193,6 +193,7 @@ const fn malformed(kind: Malformed) -> &'static str {
         Malformed::BytesBeforeTls => "received unencrypted data after SSL request",
         Malformed::Tls => "TLS failed",
         Malformed::Truncated => "the connection ended inside a message",
+        Malformed::Packet => "invalid packet",
     }
 }
 
@@ -236,6 +237,7 @@ const fn unsupported(kind: Unsupported) -> (&'static str, &'static str, &'static
             "this gateway accepts TLS connections only",
             "Connect with sslmode=require or stronger.",
         ),
+        Unsupported::Algorithms => ("08001", "no algorithm that both sides have", ""),
     }
 }
 
@@ -254,6 +256,7 @@ const fn limit(kind: Limit) -> (&'static str, &'static str, &'static str) {
             "Close the ones that are no longer needed.",
         ),
         Limit::Sessions => ("53300", "too many connections at weir", ""),
+        Limit::Requests => ("53400", "too many requests at a time", ""),
     }
 }
 
@@ -374,6 +377,7 @@ const fn target(kind: Target) -> (&'static str, &'static str, &'static str) {
             "the target's certificate cannot be verified",
             "Check root_certificates and the name in the certificate.",
         ),
+        Target::HostKey => ("08001", "the target's host key is not the configured one", ""),
         Target::Starting => ("57P03", "the target does not accept connections now", ""),
         Target::ReadOnly => (
             "08001",

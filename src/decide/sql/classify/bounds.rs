@@ -40,7 +40,7 @@ impl<'t> Target<'t> {
     }
 
     /// Inside of a sub-select only qualified names are sure to be the target's.
-    fn from_inside(self) -> Target<'t> {
+    fn inside(self) -> Target<'t> {
         Target { alone: false, ..self }
     }
 }
@@ -126,7 +126,7 @@ fn by_select(link: &Tree, target: Target<'_>) -> bool {
         }
         EXISTS => {
             !names_relation(select.field("from_clause"), target.relation)
-                && bounds(condition, target.from_inside())
+                && bounds(condition, target.inside())
         }
         _ => false,
     }

@@ -41,6 +41,19 @@ pub(super) fn function(name: &str) -> Option<Volatility> {
     FUNCTIONS.get(name).copied().or_else(cast)
 }
 
+static OPERATORS: LazyLock<HashSet<&str>> =
+    LazyLock::new(|| include_str!("catalog/operators.txt").lines().collect());
+
+/// Whether PostgreSQL has an operator of this name; `<>` is also written `!=`.
+pub(super) fn is_operator(name: &str) -> bool {
+    name == "!=" || OPERATORS.contains(name)
+}
+
+/// Views of `pg_catalog` that read files of the server.
+pub(super) fn is_file_view(name: &str) -> bool {
+    ["pg_config", "pg_file_settings", "pg_hba_file_rules", "pg_ident_file_mappings"].contains(&name)
+}
+
 /// Whether functions of PostgreSQL return a column of this name: `(jsonb_each(a)).key`.
 pub(super) fn is_field(name: &str) -> bool {
     FIELDS.contains(name)

@@ -124,6 +124,10 @@ impl References {
             "Alias" => self.row(tree.field("aliasname").text()),
             "ReturningOption" => self.row(tree.field("value").text()),
             "RangeFunction" => self.range_function(tree),
+            "AExpr" => self.operator(tree.field("name")),
+            "SubLink" => self.operator(tree.field("oper_name")),
+            "SortBy" => self.operator(tree.field("use_op")),
+            "RangeTableSample" => self.sampled(tree.field("method")),
             "JoinExpr" => {
                 self.columns_in(tree.field("using_clause"));
                 self.whole_rows |= renames(tree.field("alias"));
@@ -194,6 +198,9 @@ impl References {
         let qualified = !schema.is_empty() || !tree.field("catalogname").text().is_empty();
         if qualified || !scope.contains(&name) {
             self.object(schema, name, write);
+            if matches!(schema, "" | "pg_catalog") && catalog::is_file_view(name) {
+                self.does(Class::CopyFile.only(), name);
+            }
         }
     }
 
@@ -276,6 +283,28 @@ impl References {
                 let (classes, setting) = functions::set_config(arguments);
                 self.setting(classes, setting);
             }
+        }
+    }
+
+    /// Operators are functions: those of users and extensions do what they like. SQL's own words
+    /// (LIKE, BETWEEN) stand here by name.
+    fn operator(&mut self, names: &Tree) {
+        let names = names.items();
+        let Some(name) = names.last().map(Tree::text) else { return };
+        let schema = names.len().checked_sub(2).and_then(|at| names.get(at)).map_or("", Tree::text);
+        let word = name.starts_with(|first: char| first.is_ascii_alphabetic());
+        let own = matches!(schema, "" | "pg_catalog");
+        if !own || !(word || catalog::is_operator(name)) {
+            let dot = if schema.is_empty() { "" } else { "." };
+            self.calls(format!("{schema}{dot}{name}"));
+        }
+    }
+
+    /// TABLESAMPLE by a method that an extension brought.
+    fn sampled(&mut self, names: &Tree) {
+        let method = names.items().last().map_or("", Tree::text);
+        if !matches!(method, "system" | "bernoulli") {
+            self.calls(method.to_owned());
         }
     }
 
@@ -429,7 +458,13 @@ impl References {
                 self.object(tree.field("object").text(), EVERYTHING, true);
             }
             "CreateSchemaStmt" => self.object(tree.field("schemaname").text(), EVERYTHING, true),
-            // They go through all that a role owns, or through the whole database.
+            _ => self.whole_databases(kind, tree),
+        }
+    }
+
+    /// Statements that go through all that a role owns, or through a schema or the whole database.
+    fn whole_databases(&mut self, kind: &str, tree: &Tree) {
+        match kind {
             "DropOwnedStmt"
             | "ReassignOwnedStmt"
             | "AlterDefaultPrivilegesStmt"

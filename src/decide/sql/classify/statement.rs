@@ -431,7 +431,11 @@ fn settings(node: &NodeEnum, class: Class, references: &mut References) {
         // SET TRANSACTION, SET SESSION CHARACTERISTICS.
         VariableSetKind::VarSetMulti => {}
         VariableSetKind::VarResetAll => references.setting(class.only(), None),
-        _ => references.setting(class.only(), Some(set.name.to_lowercase())),
+        _ => {
+            // ALTER ROLE .. SET role is a role for sessions to come.
+            let role = if is_role(&set.name) { Class::SetRole.only() } else { ClassSet::NONE };
+            references.setting(class.only().and(role), Some(set.name.to_lowercase()));
+        }
     }
 }
 

@@ -26,8 +26,10 @@ pub(super) enum Kind {
     Text,
     /// $tag$...$tag$.
     Dollar,
-    /// A number or parameter.
+    /// A number.
     Number,
+    /// `$1` and so on.
+    Parameter,
     /// One other byte.
     Sign(u8),
     /// -- or nested /* */.
@@ -68,7 +70,9 @@ fn token(text: &[u8], start: usize) -> Token {
             (Kind::Text, quoted(text, start + 3, b'\'', false))
         }
         b'0'..=b'9' => (Kind::Number, (run(text, start, is_number), true)),
-        b'$' if next(1).is_ascii_digit() => (Kind::Number, (run(text, start + 1, is_number), true)),
+        b'$' if next(1).is_ascii_digit() => {
+            (Kind::Parameter, (run(text, start + 1, |byte| byte.is_ascii_digit()), true))
+        }
         _ if is_word(first) => (Kind::Word, (run(text, start, is_word), true)),
         _ => (Kind::Sign(first), (start + 1, true)),
     };

@@ -106,6 +106,40 @@ fn columns() {
 }
 
 #[test]
+fn parameters_stay_in_the_text_and_are_named() {
+    let check = |text: &str, expect: &[u16]| {
+        let redacted = command(text.as_bytes());
+        assert_eq!(String::from_utf8_lossy(&redacted.text), text);
+        assert_eq!(redacted.parameters, expect, "of {text}");
+    };
+    check("INSERT INTO u (name, password) VALUES ($1, $2), ($3, md5($4))", &[2, 4]);
+    check("UPDATE u SET password = $12, name = $1 WHERE id = $2", &[12]);
+    check("SELECT 1 FROM u WHERE name = $1 AND api_key = ANY ($2)", &[2]);
+    check("INSERT INTO u (token) SELECT $1 FROM z WHERE a = $2", &[1, 2]);
+    check("SELECT crypt($1, $2), $3", &[1, 2]);
+    check("SELECT set_config('my.name', $1, true)", &[]);
+    check("SELECT dblink_connect($1, $2), $3", &[1, 2]);
+    check("SELECT $1, password FROM u", &[]);
+    check("UPDATE u SET password = $99999999", &[]);
+    check("DO $$ BEGIN UPDATE u SET password = $1; END $$", &[]);
+    let redacted = command(b"UPDATE u SET password = 'x' || $1");
+    assert_eq!(&*redacted.text, b"UPDATE u SET password = '***' || $1");
+    assert_eq!(redacted.parameters, [1]);
+}
+
+#[test]
+fn passwords_in_double_quotes() {
+    check("ALTER ROLE bob PASSWORD \"x y\"", "ALTER ROLE bob PASSWORD '***'");
+    check(
+        "CREATE USER \"b\" PASSWORD \"x\" IN ROLE \"r\"",
+        "CREATE USER \"b\" PASSWORD '***' IN ROLE \"r\"",
+    );
+    check("ALTER ROLE bob PASSWORD \"never ends", "ALTER ROLE bob PASSWORD***");
+    check("SELECT password \"Pwd\" FROM u", "SELECT password \"Pwd\" FROM u");
+    check("CREATE TABLE u (password \"char\")", "CREATE TABLE u (password \"char\")");
+}
+
+#[test]
 fn bodies_strings_and_comments() {
     check(
         "DO $$ BEGIN EXECUTE 'ALTER ROLE b PASSWORD ''x'''; END $$",

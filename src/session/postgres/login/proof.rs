@@ -56,7 +56,7 @@ impl Login {
         (stage.random)(&mut nonce);
         let snapshot = stage.snapshot;
         let known = snapshot.settings.users.iter().find(|u| u.name == asked.user);
-        let verifier = known.map(|user| &user.verifier);
+        let verifier = known.and_then(|user| user.verifier.as_ref());
         let end_point = self.tls.as_ref().and_then(|facts| facts.end_point.clone());
         let exchange = ServerExchange::new(&asked.user, verifier, &snapshot.mock_seed, &nonce)
             .bound_to(end_point);

@@ -38,6 +38,7 @@ fn snapshot_of(login: TokenLogin, keys: Option<KeySet>, answers: u64) -> Rc<Snap
     let settings = Arc::get_mut(&mut source.settings).expect("nobody else has them");
     settings.issuers = vec![issuer(login)];
     let reader = Credential {
+        proof: None,
         role: "reader".to_owned(),
         password: Secret::new("hidden".to_owned()),
         header: None,

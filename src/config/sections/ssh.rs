@@ -1,0 +1,227 @@
+//! SSH in the configuration: host keys of listeners, keys of users, targets and their credentials.
+//!
+//! In: sections. Out: keys that sign, keys that are trusted, a `Target`. Never: a host key that is
+//! learned; a private key that stands in the file itself.
+
+use std::sync::Arc;
+
+use super::super::load::Source;
+use super::super::report::Report;
+use super::super::section::{At, Section};
+use super::super::settings::{
+    ChannelBinding, Credential, Secret, SshAuthority, SshName, SshProof, Target, TargetTls,
+    TlsNegotiation,
+};
+use super::super::units;
+use super::reach::reach;
+use super::targets::{capture, durability, password};
+use crate::wire::Protocol;
+use crate::wire::ssh::key::{PublicKey, blob_of_line};
+use crate::wire::ssh::signer::{KeyFileError, Signer};
+
+/// SSH's port.
+const PORT_DEFAULT: u16 = 22;
+/// How long a certificate for a target is valid unless the file says otherwise.
+const TTL_S_DEFAULT: u64 = 120;
+const TTL_S_MAX: u64 = 86_400;
+
+const KEY_FORM: &str = "a key such as \"ssh-ed25519 AAAA...\"";
+const FILE_FORM: &str = "an unencrypted private key as `ssh-keygen` writes it: ed25519, ecdsa on \
+    P-256 or P-384, or RSA";
+
+/// `host_keys` of a listener.
+pub(super) fn host_keys(
+    section: &mut Section<'_>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Vec<Arc<Signer>> {
+    if !section.has("host_keys") {
+        section.missing("host_keys", "a list of files: `ssh-keygen -t ed25519 -f FILE`", report);
+    }
+    let mut keys: Vec<Arc<Signer>> = Vec::new();
+    for text in section.texts("host_keys", report) {
+        let span = text.span.clone();
+        let Some(key) = key_file(text, source, report) else { continue };
+        if keys.iter().any(|other| other.kind() == key.kind()) {
+            report.error(span, "a second key of one kind", "one of each kind", "");
+        }
+        keys.push(Arc::new(key));
+    }
+    keys
+}
+
+/// `keys` of a user.
+pub(super) fn user_keys(section: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Vec<u8>> {
+    public_keys(section.texts("keys", report), report)
+}
+
+/// `[[identity.ssh_ca]]`.
+pub(super) fn authorities(
+    identity: &mut Section<'_>,
+    report: &mut Report<'_>,
+) -> Vec<SshAuthority> {
+    const NAMES: [(&str, SshName); 2] =
+        [("key-id", SshName::KeyId), ("principal", SshName::Principal)];
+    let mut authorities = Vec::new();
+    for mut section in identity.sections("ssh_ca", "[[identity.ssh_ca]]", report) {
+        if !section.has("keys") {
+            section.missing("keys", "a list of the CA's keys", report);
+        }
+        let keys = public_keys(section.texts("keys", report), report);
+        let name = section.choice("username", &NAMES, report).unwrap_or(SshName::KeyId);
+        let groups = section.texts("groups", report);
+        let groups = groups.iter().map(|group| group.value.to_owned()).collect();
+        section.finish(report);
+        authorities.push(SshAuthority { keys, name, groups });
+    }
+    authorities
+}
+
+fn public_keys(texts: Vec<At<&str>>, report: &mut Report<'_>) -> Vec<Vec<u8>> {
+    let mut keys = Vec::new();
+    for At { value, span } in texts {
+        match blob_of_line(value).filter(|blob| PublicKey::parse(blob).is_ok()) {
+            Some(blob) => keys.push(blob),
+            None => report.error(
+                span,
+                "this is no key that weir has",
+                KEY_FORM,
+                "ed25519, ecdsa on P-256 or P-384, RSA, and the two kinds of security keys",
+            ),
+        }
+    }
+    keys
+}
+
+fn key_file(text: At<&str>, source: &Source<'_>, report: &mut Report<'_>) -> Option<Signer> {
+    let At { value, span } = text;
+    let path = source.path(value);
+    let why = match std::fs::read_to_string(&path) {
+        Err(error) => format!("`{}` cannot be read: {error}", path.display()),
+        Ok(text) => match Signer::from_openssh(&text) {
+            Ok(key) => return Some(key),
+            Err(KeyFileError::Format) => format!("`{}` is no OpenSSH private key", path.display()),
+            Err(KeyFileError::Encrypted) => {
+                format!("`{}` is sealed with a passphrase", path.display())
+            }
+            Err(KeyFileError::Kind) => {
+                format!("`{}` is of a kind that weir does not have", path.display())
+            }
+            Err(KeyFileError::Rejected) => {
+                format!("`{}` contradicts itself, or is too short", path.display())
+            }
+        },
+    };
+    let hint = "relative paths start from the folder of the configuration file";
+    report.error(span, why, FILE_FORM, hint);
+    None
+}
+
+/// A target that speaks SSH.
+pub(super) fn target(
+    section: &mut Section<'_>,
+    name: Option<At<&str>>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Option<Target> {
+    let reach = reach(section, PORT_DEFAULT, report);
+    if !section.has("host_key") {
+        let expected = "a list of the target's keys: `ssh-keyscan HOST` prints them";
+        section.missing("host_key", expected, report);
+    }
+    let host_keys = public_keys(section.texts("host_key", report), report);
+    let durability = durability(section, report);
+    let capture = capture(section, report);
+    let credentials = credentials(section, source, report);
+    if let Some(name) = &name
+        && !name.value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
+    {
+        let found = format!("the name `{}` of an SSH target", name.value);
+        report.error(name.span.clone(), found, "letters, digits, `.`, `_` and `-`", "");
+    }
+    let name = name?.value.to_owned();
+    Some(Target {
+        protocol: Protocol::Ssh,
+        database: name.clone(),
+        name,
+        reach: reach?,
+        tls: TargetTls::Disable,
+        negotiation: TlsNegotiation::Postgres,
+        root_certificates: None,
+        client_certificate: None,
+        channel_binding: ChannelBinding::Prefer,
+        replication: false,
+        durability,
+        capture,
+        host_keys,
+        credentials,
+    })
+}
+
+fn credentials(
+    target: &mut Section<'_>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Vec<Credential> {
+    if !target.has("credential") {
+        target.missing("credential", "at least one [[target.credential]]", report);
+    }
+    let mut credentials = Vec::new();
+    for mut section in target.sections("credential", "[[target.credential]]", report) {
+        let role = section.required_text("role", report);
+        let proofs = ["key", "certificate", "password"].map(|name| section.has(name));
+        if proofs.iter().filter(|there| **there).count() != 1 {
+            let found = "a credential without one proof";
+            let expected = "`key = { file = \"...\" }`, `certificate = { ca = { file = \"...\" } }` \
+                            or `password = { file = \"...\" }`";
+            report.error(section.span(), found, expected, "");
+        }
+        let key = key(&mut section, "key", source, report).map(SshProof::Key);
+        let proof = key.or_else(|| authority(&mut section, source, report));
+        let password = password(&mut section, source, report);
+        let groups = section.texts("groups", report);
+        section.finish(report);
+        let (Some(role), true) = (role, proof.is_some() || password.is_some()) else { continue };
+        credentials.push(Credential {
+            role: role.value.to_owned(),
+            password: password.unwrap_or_else(|| Secret::new(String::new())),
+            proof,
+            header: None,
+            groups: groups.iter().map(|group| group.value.to_owned()).collect(),
+        });
+    }
+    credentials
+}
+
+/// `NAME = { file = "..." }`.
+fn key(
+    section: &mut Section<'_>,
+    name: &'static str,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Option<Arc<Signer>> {
+    let mut table = section.section(name, &format!("`{name}`"), report)?;
+    let file = table.required_text("file", report);
+    table.finish(report);
+    key_file(file?, source, report).map(Arc::new)
+}
+
+/// `certificate = { ca = { file = "..." }, ttl = "2m" }`.
+fn authority(
+    section: &mut Section<'_>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Option<SshProof> {
+    let mut table = section.section("certificate", "`certificate`", report)?;
+    let key = key(&mut table, "ca", source, report);
+    let ttl = table.form("ttl", (units::duration_us, units::DURATION_FORM), report);
+    table.finish(report);
+    let mut ttl_s = TTL_S_DEFAULT;
+    if let Some(ttl) = ttl {
+        ttl_s = ttl.value / 1_000_000;
+        if !(1..=TTL_S_MAX).contains(&ttl_s) {
+            report.error(ttl.span, "`ttl` is out of range", "a duration from 1s to 24h", "");
+        }
+    }
+    Some(SshProof::Authority { key: key?, ttl_s })
+}

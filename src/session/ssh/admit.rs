@@ -1,0 +1,521 @@
+//! From a request to its permit and its row, to its refusal, or to its wait for people.
+//!
+//! In: requests that need a verdict, votes, cancels, time. Out: rows; requests at the target;
+//! refusals as each kind of request has them. Never: a request at the target whose row the journal
+//! refused.
+
+use crate::decide::approval::{AskSummary, Ballot};
+use crate::decide::{Action, Ask, HoldTerms, Permit, Verdict, ssh};
+use crate::fault::{Fault, Refused};
+use crate::identify::ssh_ca::Grants;
+use crate::limits::SSH_HOLDS_MAX;
+use crate::metrics::{self, Presence};
+use crate::record::entry::{Approval, Command, Decision, Outcome, Response};
+use crate::record::{Entry, Receipt, SessionId};
+use crate::session::desk::{Pass, new_id};
+use crate::session::{Output, Stage, Vote, VoteReply};
+use crate::wire::Side;
+use crate::wire::ssh::Broken;
+use crate::wire::ssh::message::{ChannelAsk, Message};
+
+use super::channels::ChannelKey;
+use super::core::Core;
+use super::leg::broken;
+use super::open::{Open, record_fault};
+use super::{Machine, Phase, voice};
+
+/// Text of a held command shown to approvers.
+const SHOWN_BYTES_MAX: usize = 64 << 10;
+
+/// A request that waits for people.
+#[derive(Debug)]
+pub(super) struct Held {
+    pub ask: Ask,
+    /// The message that waits, and what it asks.
+    wanted: Wanted,
+    seq: u64,
+    _counted: Option<Presence>,
+}
+
+/// A request and what it is to the rules.
+#[derive(Debug)]
+struct Wanted {
+    message: Vec<u8>,
+    place: Place,
+    action: Action,
+    kind: &'static str,
+    text: Vec<u8>,
+}
+
+/// What is refused or allowed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// A command, shell or subsystem: the channel is for it.
+    Command { channel: ChannelKey, want_reply: bool },
+    /// A request beside it.
+    Beside { channel: ChannelKey, want_reply: bool },
+    /// A channel.
+    Open,
+    /// Something of the connection.
+    Global { want_reply: bool },
+}
+
+impl Wanted {
+    /// What a message asks for; the channel is known by `Open::channels`.
+    fn of(message: Vec<u8>, open: &Open) -> Result<Wanted, Broken> {
+        let (place, action, kind, text) = match Message::parse(&message)? {
+            Message::ChannelRequest { recipient, name, want_reply, rest } => {
+                let ask = ChannelAsk::parse(name, rest)?;
+                let channel = open.channels.key_at_target(recipient).ok_or(Broken::Order)?;
+                let action = ssh::request(name, &ask);
+                let (kind, text) = match ask {
+                    ChannelAsk::Exec(text) => ("exec", text),
+                    ChannelAsk::Shell => ("shell", &b""[..]),
+                    ChannelAsk::Subsystem(name) => ("subsystem", name),
+                    ChannelAsk::Agent => ("agent", &b""[..]),
+                    ChannelAsk::X11 => ("x11", &b""[..]),
+                    _ => ("request", name),
+                };
+                let place = match ask {
+                    ChannelAsk::Exec(_) | ChannelAsk::Shell | ChannelAsk::Subsystem(_) => {
+                        Place::Command { channel, want_reply }
+                    }
+                    _ => Place::Beside { channel, want_reply },
+                };
+                (place, action, kind, text.to_vec())
+            }
+            Message::ChannelOpen(open) => {
+                let action = ssh::open(&open);
+                let text = action.operation.clone().into_bytes();
+                (Place::Open, action, "open", text)
+            }
+            Message::GlobalRequest { name, want_reply, rest } => {
+                let action = ssh::global(name);
+                let text = ssh::global_text(name, rest).into_bytes();
+                (Place::Global { want_reply }, action, "forward", text)
+            }
+            _ => return Err(Broken::Order),
+        };
+        Ok(Wanted { message, place, action, kind, text })
+    }
+
+    /// Whether the client's certificate lets it ask for this at all.
+    fn is_granted(&self, grants: &Grants) -> bool {
+        match self.kind {
+            "agent" => grants.agent,
+            "x11" => grants.x11,
+            "open" | "forward" => grants.forwards,
+            _ => true,
+        }
+    }
+
+    fn channel(&self) -> Option<ChannelKey> {
+        match self.place {
+            Place::Command { channel, .. } | Place::Beside { channel, .. } => Some(channel),
+            Place::Open | Place::Global { .. } => None,
+        }
+    }
+}
+
+/// How a command is written down.
+struct Ruled<'r> {
+    seq: u64,
+    decision: Decision,
+    rule: &'r str,
+    approval_id: Option<SessionId>,
+}
+
+impl Machine {
+    /// A request that needs a verdict.
+    pub(super) fn asked_for(
+        &mut self,
+        message: Vec<u8>,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let Phase::Open(open) = &mut self.phase else { return Ok(()) };
+        let wanted = Wanted::of(message, open).map_err(client_broken)?;
+        if !wanted.is_granted(&open.link.grants) {
+            let seq = self.core.take_seq();
+            self.core.count(metrics::Verdict::Deny);
+            let words = "weir: denied: your certificate does not permit it";
+            return self.deny(&wanted, (seq, "", None), words, stage);
+        }
+        let who = open.who(&self.core, stage);
+        match open.scope.decide(&who, &wanted.action) {
+            Verdict::Allow(permit, matched) => {
+                self.core.count(metrics::Verdict::Allow);
+                let seq = self.core.take_seq();
+                let ruled = Ruled {
+                    seq,
+                    decision: Decision::Allow,
+                    rule: &matched.rule(),
+                    approval_id: None,
+                };
+                self.go(&wanted, permit, &ruled, stage)
+            }
+            Verdict::Deny(reason) => {
+                self.core.count(metrics::Verdict::Deny);
+                let seq = self.core.take_seq();
+                self.deny(&wanted, (seq, &reason.rule, None), &voice::denied(&reason), stage)
+            }
+            Verdict::Hold(terms) => {
+                self.core.count(metrics::Verdict::Hold);
+                self.hold(wanted, terms, stage)
+            }
+        }
+    }
+
+    /// Writes the row and forwards the request.
+    fn go(
+        &mut self,
+        wanted: &Wanted,
+        permit: Permit,
+        ruled: &Ruled<'_>,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let command = command(wanted, ruled);
+        let pass = match self.core.admit((permit, ruled.seq), command, stage) {
+            Ok(pass) => pass,
+            Err(refused) => return self.refuse(wanted, &voice::unrecorded(refused)),
+        };
+        let Machine { core, target: Some(target), phase: Phase::Open(open), .. } = self else {
+            return Ok(());
+        };
+        let allowed = match wanted.place {
+            Place::Command { channel, want_reply } => {
+                let allowed = open.channels.allow(channel, want_reply);
+                open.started(channel, ruled.seq, stage.now.mono_us);
+                allowed
+            }
+            Place::Beside { channel, want_reply } => {
+                match wanted.kind {
+                    "agent" => open.channels.opens_back.agent = true,
+                    "x11" => open.channels.opens_back.x11 = true,
+                    _ => {}
+                }
+                open.channels.allow(channel, want_reply)
+            }
+            Place::Open => {
+                let Ok(Message::ChannelOpen(message)) = Message::parse(&wanted.message) else {
+                    return Err(client_broken(Broken::Fields));
+                };
+                // The window is another one: the open itself is among the posts.
+                open.channels.allow_open(&message).map_err(client_broken)?;
+                self.posts(stage);
+                return Ok(());
+            }
+            Place::Global { want_reply } => {
+                open.channels.opens_back.forwards = true;
+                open.channels.allow_global(want_reply)
+            }
+        };
+        allowed.map_err(client_broken)?;
+        let Pass { permit, receipt, .. } = pass;
+        target.send(permit, receipt, &wanted.message, core);
+        Ok(())
+    }
+
+    /// Writes down that the request is denied, and refuses it.
+    fn deny(
+        &mut self,
+        wanted: &Wanted,
+        (seq, rule, approval_id): (u64, &str, Option<SessionId>),
+        words: &str,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        self.core.totals.denied += 1;
+        let ruled = Ruled { seq, decision: Decision::Deny, rule, approval_id };
+        let core = &mut self.core;
+        let recorded = record_command(wanted, &ruled, core, stage)
+            .and_then(|_| record_denial(seq, words, core, stage));
+        match recorded {
+            Ok(_) => self.refuse(wanted, words),
+            Err(refused) => self.refuse(wanted, &voice::unrecorded(refused)),
+        }
+    }
+
+    /// Refuses a request as its kind is refused.
+    fn refuse(&mut self, wanted: &Wanted, words: &str) -> Result<(), Fault> {
+        let Phase::Open(open) = &mut self.phase else { return Ok(()) };
+        let channels = &mut open.channels;
+        match wanted.place {
+            Place::Command { channel, want_reply } if wanted.kind == "subsystem" => {
+                channels.refuse_subsystem(channel, want_reply, words)
+            }
+            Place::Command { channel, want_reply } => channels.refuse(channel, want_reply, words),
+            Place::Beside { channel, want_reply } => channels.refuse_request(channel, want_reply),
+            Place::Open => {
+                if let Ok(Message::ChannelOpen(message)) = Message::parse(&wanted.message) {
+                    channels.refuse_open_of_client(&message, words);
+                }
+                Ok(())
+            }
+            Place::Global { want_reply } => channels.refuse_global(want_reply),
+        }
+        .map_err(client_broken)
+    }
+}
+
+/// Holds.
+impl Machine {
+    fn hold(
+        &mut self,
+        wanted: Wanted,
+        terms: HoldTerms,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let seq = self.core.take_seq();
+        let waiting = match &self.phase {
+            Phase::Open(open) => open.holds.len(),
+            _ => 0,
+        };
+        let words = if matches!(wanted.place, Place::Beside { .. } | Place::Global { .. }) {
+            // Replies to these are due in their order, and others would wait with them.
+            Some("weir: denied: requests of this kind cannot wait for approval")
+        } else if waiting >= SSH_HOLDS_MAX {
+            Some("weir: denied: too many requests of this connection wait for approval")
+        } else {
+            None
+        };
+        if let Some(words) = words {
+            return self.deny(&wanted, (seq, &terms.rule(), None), words, stage);
+        }
+        let id = new_id(stage.now, stage.random);
+        let Machine { core, phase: Phase::Open(open), .. } = self else { return Ok(()) };
+        let ask = Ask::open(id, terms, &open.link.identity.user, stage.now);
+        let held = Held { ask, wanted, seq, _counted: core.waiting() };
+        let rule = held.ask.terms.rule();
+        let ruled = Ruled { seq, decision: Decision::Hold, rule: &rule, approval_id: Some(id) };
+        let recorded = record_command(&held.wanted, &ruled, core, stage)
+            .and_then(|_| record_step(&held, "requested", ("", ""), core, stage));
+        if let Err(refused) = recorded {
+            return self.refuse(&held.wanted, &voice::unrecorded(refused));
+        }
+        let shown = summary(&held, open, core, stage);
+        core.output(Output::AskOpened(shown));
+        if let Some(channel) = held.wanted.channel() {
+            let words = voice::held(&held.ask);
+            open.channels.hold(channel, &words).map_err(client_broken)?;
+        }
+        open.holds.push(held);
+        Ok(())
+    }
+
+    /// One approver's word.
+    pub(super) fn vote(
+        &mut self,
+        id: SessionId,
+        vote: &Vote,
+        stage: &mut Stage<'_>,
+    ) -> Result<VoteReply, Fault> {
+        let Machine { core, phase: Phase::Open(open), .. } = self else {
+            return Ok(VoteReply::Unknown);
+        };
+        let Some(index) = open.holds.iter().position(|held| held.ask.id == id) else {
+            return Ok(VoteReply::Unknown);
+        };
+        let Some(held) = open.holds.get_mut(index) else { return Ok(VoteReply::Unknown) };
+        let ballot = held.ask.vote(&vote.approver, &vote.groups, vote.approve);
+        let who = (vote.approver.as_str(), vote.reason.as_str());
+        let mut step = |event, who| record_step(held, event, who, core, stage);
+        let reply = match ballot {
+            Ballot::Refused(why) => VoteReply::Refused(why.to_owned()),
+            Ballot::Counted { missing } => {
+                step("vote-approve", who).map_err(record_fault)?;
+                VoteReply::Counted { missing }
+            }
+            Ballot::Granted(grant) => {
+                step("vote-approve", who).map_err(record_fault)?;
+                step("approved", ("", "")).map_err(record_fault)?;
+                let held = open.holds.swap_remove(index);
+                self.granted(held, grant.permit(), stage)?;
+                VoteReply::Counted { missing: 0 }
+            }
+            Ballot::Denied => {
+                step("vote-deny", who).map_err(record_fault)?;
+                let words = format!("weir: denied by {}: {}", vote.approver, vote.reason);
+                self.end_hold(index, "denied", &words, stage)?;
+                VoteReply::Denied
+            }
+        };
+        self.posts(stage);
+        Ok(reply)
+    }
+
+    fn granted(&mut self, held: Held, permit: Permit, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        self.core.output(Output::AskClosed(held.ask.id, "approved"));
+        let channel = held.wanted.channel();
+        let messages = match (&mut self.phase, channel) {
+            (Phase::Open(open), Some(channel)) => open.channels.release(channel),
+            _ => Vec::new(),
+        };
+        let rule = held.ask.terms.rule();
+        let ruled = Ruled {
+            seq: held.seq,
+            decision: Decision::Allow,
+            rule: &rule,
+            approval_id: Some(held.ask.id),
+        };
+        self.go(&held.wanted, permit, &ruled, stage)?;
+        self.posts(stage);
+        for message in messages {
+            self.again(&message, stage)?;
+        }
+        self.settle(stage)
+    }
+
+    /// The client gave up on a channel that is held.
+    pub(super) fn cancel_hold(
+        &mut self,
+        key: ChannelKey,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let Phase::Open(open) = &self.phase else { return Ok(()) };
+        let held = open.holds.iter().position(|held| held.wanted.channel() == Some(key));
+        match held {
+            Some(index) => self.end_hold(index, "canceled", "weir: canceled", stage),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the holds whose time is over.
+    pub(super) fn expire_holds(&mut self, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        loop {
+            let Phase::Open(open) = &self.phase else { return Ok(()) };
+            let expired = open.holds.iter().position(|held| held.ask.is_expired(stage.now));
+            let Some(index) = expired else { return Ok(()) };
+            let words = "weir: nobody approved this in time";
+            self.end_hold(index, "expired", words, stage)?;
+            self.posts(stage);
+        }
+    }
+
+    fn end_hold(
+        &mut self,
+        index: usize,
+        event: &'static str,
+        words: &str,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let Machine { core, phase: Phase::Open(open), .. } = self else { return Ok(()) };
+        let held = open.holds.swap_remove(index);
+        record_step(&held, event, ("", ""), core, stage).map_err(record_fault)?;
+        core.output(Output::AskClosed(held.ask.id, event));
+        let rule = held.ask.terms.rule();
+        self.deny(&held.wanted, (held.seq, &rule, Some(held.ask.id)), words, stage)
+    }
+}
+
+impl Open {
+    /// The connection ends while requests wait.
+    pub(super) fn abandon_holds(
+        &mut self,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Refused> {
+        for held in std::mem::take(&mut self.holds) {
+            record_step(&held, "canceled", ("", "the session ended"), core, stage)?;
+            core.output(Output::AskClosed(held.ask.id, "canceled"));
+        }
+        Ok(())
+    }
+}
+
+fn summary(held: &Held, open: &Open, core: &Core, stage: &Stage<'_>) -> AskSummary {
+    let ask = &held.ask;
+    let text = &held.wanted.text;
+    let shown = match held.wanted.kind {
+        "exec" => String::from_utf8_lossy(text).into_owned(),
+        kind => format!("{kind} {}", String::from_utf8_lossy(text)).trim_end().to_owned(),
+    };
+    let action = &held.wanted.action;
+    AskSummary {
+        id: ask.id,
+        session_id: core.accepted.session_id,
+        command_seq: held.seq,
+        user: open.link.identity.user.clone(),
+        target: open.target_name.clone(),
+        role: open.link.role.clone(),
+        rule: ask.terms.rule().to_string(),
+        text: shown,
+        params: String::new(),
+        classes: action.classes.iter().map(ToString::to_string).collect(),
+        objects: action.objects.iter().map(Object::marked).collect(),
+        approvers: ask.terms.approvers(),
+        quorum: ask.terms.quorum(),
+        parts: ask.parts(),
+        requested_at_us: stage.now.wall_us,
+        expires_at_us: ask.expires_at_us,
+    }
+}
+
+fn client_broken(why: Broken) -> Fault {
+    broken(Side::Client, why)
+}
+
+fn command<'c>(wanted: &'c Wanted, ruled: &Ruled<'c>) -> Command<'c> {
+    Command {
+        kind: wanted.kind,
+        text: &wanted.text,
+        operation: &wanted.action.operation,
+        classes: &wanted.action.classes,
+        objects: &wanted.action.objects,
+        params: None,
+        statement: "",
+        decision: ruled.decision,
+        rule: ruled.rule,
+        approval_id: ruled.approval_id,
+        ..Command::default()
+    }
+}
+
+/// Writes the row of a command that is not forwarded, or not yet.
+fn record_command(
+    wanted: &Wanted,
+    ruled: &Ruled<'_>,
+    core: &mut Core,
+    stage: &mut Stage<'_>,
+) -> Result<Receipt, Refused> {
+    let command = command(wanted, ruled);
+    let receipt = core.record_at(ruled.seq, &Entry::Command(command), stage)?;
+    if ruled.decision != Decision::Hold {
+        core.totals.commands += 1;
+    }
+    Ok(receipt)
+}
+
+fn record_denial(
+    seq: u64,
+    words: &str,
+    core: &mut Core,
+    stage: &mut Stage<'_>,
+) -> Result<Receipt, Refused> {
+    let response = Response {
+        command_seq: seq,
+        outcome: Outcome::Denied,
+        error_text: words,
+        ..Response::default()
+    };
+    core.record(&Entry::Response(response), stage)
+}
+
+fn record_step(
+    held: &Held,
+    event: &'static str,
+    (approver, reason): (&str, &str),
+    core: &mut Core,
+    stage: &mut Stage<'_>,
+) -> Result<(), Refused> {
+    let ask = &held.ask;
+    let approval = Approval {
+        approval_id: ask.id,
+        command_seq: held.seq,
+        event,
+        approver,
+        reason,
+        quorum: ask.terms.quorum(),
+        expires_at_us: ask.expires_at_us,
+        ..Approval::default()
+    };
+    core.record(&Entry::Approval(approval), stage).map(drop)
+}

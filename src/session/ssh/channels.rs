@@ -1,0 +1,708 @@
+//! The channels of one connection: what passes, what waits for a verdict, what weir says itself.
+//!
+//! In: messages of the connection protocol of both peers, verdicts. Out: what becomes of a message,
+//! and messages of weir's own. Never: a message of a channel that is not there; a reply out of its
+//! turn; bytes beyond a window; a request that needs a verdict and did not wait for one.
+//!
+//! Numbers, windows and order are the peers' own: a message passes as it came, unless windows are
+//! edited ([`Flow`]) or a request is refused.
+//!
+//! ```text
+//!                     confirmed            asked             allowed
+//!   Opening ---------------> Idle ---------> Asking ---------> Running --both CLOSE--> gone
+//!      | refused                               | refused or held
+//!      '--> gone                               |
+//!               Refusing <---------------------+--> Held (messages of the client wait)
+//!                  '- what is due before it, words, status 126, EOF, CLOSE --> Swallowing
+//! ```
+
+mod verdict;
+
+use std::collections::VecDeque;
+
+use crate::limits::{SSH_CHANNELS_MAX, SSH_ENVIRONMENT_MAX, SSH_OPENING_MAX, SSH_REPLIES_MAX};
+use crate::wire::Side;
+use crate::wire::ssh::Broken;
+use crate::wire::ssh::ledger::Flow;
+use crate::wire::ssh::message::{
+    ChannelAsk, Message, OPEN_PROHIBITED, OPEN_SHORTAGE, Open, STDERR,
+};
+use crate::wire::ssh::slots::Slots;
+
+/// Names a channel for as long as it lasts; never used twice in a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct ChannelKey(pub u32);
+
+/// What becomes of a message.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Turn<'b> {
+    /// It was taken in; there may be messages of weir's to send.
+    Taken,
+    /// It goes on to the other side as it came.
+    Pass,
+    /// As `Pass`; these bytes are what a person or a program said.
+    Data {
+        /// The channel.
+        channel: ChannelKey,
+        /// Standard error.
+        stderr: bool,
+        /// The bytes.
+        bytes: &'b [u8],
+    },
+    /// As `Pass`; this is worth a word in the record.
+    Noted {
+        /// The channel.
+        channel: ChannelKey,
+        /// What it says.
+        ask: ChannelAsk<'b>,
+    },
+    /// As `Pass`; no more data from this side.
+    Eof(ChannelKey),
+    /// It waits for a verdict: `allow`, `refuse` or `hold` is the next call.
+    Asks(Asked<'b>),
+    /// The client gave up on what is held.
+    Canceled(ChannelKey),
+    /// As `Pass`; the channel is over on both sides.
+    Over(ChannelKey),
+    /// A number that the connection protocol does not have.
+    Unknown,
+}
+
+/// What waits for a verdict.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Asked<'b> {
+    /// A request of a channel: exec, shell, subsystem, agent, X11, or one weir does not know.
+    Request {
+        /// The channel.
+        channel: ChannelKey,
+        /// Its name.
+        name: &'b [u8],
+        /// What it asks.
+        ask: ChannelAsk<'b>,
+        /// A reply is wanted.
+        want_reply: bool,
+    },
+    /// A channel that is no session.
+    Open(Open<'b>),
+    /// A request of the connection.
+    Global {
+        /// Its name.
+        name: &'b [u8],
+        /// Its fields.
+        rest: &'b [u8],
+        /// A reply is wanted.
+        want_reply: bool,
+    },
+}
+
+/// A channel as the record wants to know it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Facts {
+    /// It has a terminal: its name and size.
+    pub terminal: Option<(Vec<u8>, u32, u32)>,
+    /// Whether the terminal echoes, as far as is known.
+    pub echoes: Option<bool>,
+    /// Variables that the client sent.
+    pub environment: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+#[derive(Debug)]
+struct Channel {
+    key: ChannelKey,
+    /// The numbers by which the peers know it; the one of who did not open it is known when the
+    /// channel is confirmed.
+    client: Option<u32>,
+    target: Option<u32>,
+    opener: Side,
+    session: bool,
+    state: State,
+    /// Client to target, and target to client.
+    input: Flow,
+    output: Flow,
+    /// What the client asked, and what the target asked.
+    asked: Slots<bool>,
+    asked_back: Slots<bool>,
+    facts: Facts,
+    /// A request of the channel was refused, and the client may not know it yet.
+    refused: bool,
+    eof: Sides,
+    closed: Sides,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Sides {
+    client: bool,
+    target: bool,
+}
+
+#[derive(Debug)]
+enum State {
+    Opening,
+    Idle,
+    Asking,
+    Running,
+    Held {
+        messages: Vec<Vec<u8>>,
+        bytes: usize,
+    },
+    /// Words, and whether they go to a terminal.
+    Refusing(String),
+    /// Weir has closed the channel on both sides; what is still said is dropped.
+    Swallowing,
+}
+
+/// A message that weir sends.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Post {
+    /// To whom.
+    pub to: Side,
+    /// The message.
+    pub message: Vec<u8>,
+}
+
+/// All channels of a connection.
+#[derive(Debug)]
+pub struct Channels {
+    channels: Vec<Channel>,
+    next_key: u32,
+    posts: VecDeque<Post>,
+    /// Requests of the connection that wait for replies, by who asked.
+    of_client: Slots<Vec<u8>>,
+    of_target: Slots<Vec<u8>>,
+    /// Channels that the target may open, because the client was allowed to ask for them.
+    pub opens_back: OpensBack,
+    /// Whether the client's certificate permits terminals; a plain key does.
+    pub may_have_terminals: bool,
+}
+
+/// Which channels the target may open.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct OpensBack {
+    /// `auth-agent@openssh.com`.
+    pub agent: bool,
+    /// `x11`.
+    pub x11: bool,
+    /// `forwarded-tcpip` and `forwarded-streamlocal@openssh.com`.
+    pub forwards: bool,
+}
+
+impl Default for Channels {
+    fn default() -> Channels {
+        Channels {
+            channels: Vec::new(),
+            next_key: 0,
+            posts: VecDeque::new(),
+            of_client: Slots::new(SSH_REPLIES_MAX),
+            of_target: Slots::new(SSH_REPLIES_MAX),
+            opens_back: OpensBack::default(),
+            may_have_terminals: true,
+        }
+    }
+}
+
+impl Channels {
+    /// The next message of weir's own. All are to be sent before the message that a turn passes.
+    pub fn post(&mut self) -> Option<Post> {
+        self.posts.pop_front()
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.channels.len()
+    }
+
+    /// The channel that the client means by the target's number.
+    pub fn key_at_target(&self, number: u32) -> Option<ChannelKey> {
+        let channel = self.channels.iter().find(|channel| channel.target == Some(number));
+        channel.map(|channel| channel.key)
+    }
+
+    /// What is known of a channel.
+    pub fn facts(&self, key: ChannelKey) -> Option<&Facts> {
+        self.channels.iter().find(|channel| channel.key == key).map(|channel| &channel.facts)
+    }
+
+    /// A message of a peer.
+    ///
+    /// # Errors
+    /// Why its connection cannot go on.
+    pub fn take<'b>(&mut self, from: Side, payload: &'b [u8]) -> Result<Turn<'b>, Broken> {
+        match Message::parse(payload)? {
+            Message::GlobalRequest { name, want_reply, rest } => {
+                self.global(from, name, (want_reply, rest))
+            }
+            Message::RequestSuccess(_) | Message::RequestFailure => {
+                self.global_reply(from, payload)
+            }
+            Message::ChannelOpen(open) => self.open(from, open),
+            Message::OpenConfirmation { recipient, sender, window, packet_max, rest } => {
+                let window = self.confirmed(from, recipient, (sender, window))?;
+                let message =
+                    Message::OpenConfirmation { recipient, sender, window, packet_max, rest };
+                self.say(from.peer(), message.write());
+                Ok(Turn::Taken)
+            }
+            Message::OpenFailure { recipient, .. } => {
+                let index = self.index_of(from, recipient)?;
+                if !matches!(self.at(index)?.state, State::Opening) {
+                    return Err(Broken::Order);
+                }
+                self.channels.swap_remove(index);
+                Ok(Turn::Pass)
+            }
+            Message::Unknown(_) => Ok(Turn::Unknown),
+            message => self.of_channel(from, message, payload),
+        }
+    }
+
+    fn say(&mut self, to: Side, message: Vec<u8>) {
+        self.posts.push_back(Post { to, message });
+    }
+
+    fn at(&mut self, index: usize) -> Result<&mut Channel, Broken> {
+        self.channels.get_mut(index).ok_or(Broken::Order)
+    }
+
+    fn find(&mut self, key: ChannelKey) -> Option<(usize, &mut Channel)> {
+        self.channels.iter_mut().enumerate().find(|(_, channel)| channel.key == key)
+    }
+
+    /// The channel that `from` means by the other side's number.
+    fn index_of(&self, from: Side, recipient: u32) -> Result<usize, Broken> {
+        let means = |channel: &Channel| match from {
+            Side::Client => channel.target == Some(recipient),
+            Side::Server => channel.client == Some(recipient),
+        };
+        self.channels.iter().position(means).ok_or(Broken::Order)
+    }
+}
+
+/// Opening channels.
+impl Channels {
+    fn open<'b>(&mut self, from: Side, open: Open<'b>) -> Result<Turn<'b>, Broken> {
+        if self.is_taken(from, open.sender) {
+            return Err(Broken::Order);
+        }
+        let opening = |channel: &&Channel| matches!(channel.state, State::Opening);
+        if self.channels.len() >= SSH_CHANNELS_MAX
+            || self.channels.iter().filter(opening).count() >= SSH_OPENING_MAX
+        {
+            self.refuse_open(from, &open, (OPEN_SHORTAGE, "too many channels"));
+            return Ok(Turn::Taken);
+        }
+        if from == Side::Client && open.kind != b"session" {
+            return Ok(Turn::Asks(Asked::Open(open)));
+        }
+        let back = self.opens_back;
+        let may = match open.kind {
+            _ if from == Side::Client => true,
+            b"auth-agent@openssh.com" => back.agent,
+            b"x11" => back.x11,
+            b"forwarded-tcpip" | b"forwarded-streamlocal@openssh.com" => back.forwards,
+            _ => false,
+        };
+        if may {
+            self.opened(from, &open);
+        } else {
+            self.refuse_open(from, &open, (OPEN_PROHIBITED, "weir: nobody asked for this channel"));
+        }
+        Ok(Turn::Taken)
+    }
+
+    /// Whether a peer uses a number for one of its channels.
+    fn is_taken(&self, side: Side, number: u32) -> bool {
+        self.channels.iter().any(|channel| match side {
+            Side::Client => channel.client == Some(number),
+            Side::Server => channel.target == Some(number),
+        })
+    }
+
+    /// Passes an open on, with the window that the other side may use.
+    fn opened(&mut self, from: Side, open: &Open<'_>) {
+        let session = open.kind == b"session";
+        // The window of an opener is for what the other side sends to it.
+        let mut flow = Flow::new(open.window, true);
+        let window = flow.lend();
+        let none = Flow::new(0, !session);
+        let (input, output) = if from == Side::Client { (none, flow) } else { (flow, none) };
+        let number = |side| (side == from).then_some(open.sender);
+        self.channels.push(Channel {
+            key: ChannelKey(self.next_key),
+            client: number(Side::Client),
+            target: number(Side::Server),
+            opener: from,
+            session,
+            state: State::Opening,
+            input,
+            output,
+            asked: Slots::new(SSH_REPLIES_MAX),
+            asked_back: Slots::new(SSH_REPLIES_MAX),
+            facts: Facts::default(),
+            refused: false,
+            eof: Sides::default(),
+            closed: Sides::default(),
+        });
+        self.next_key += 1;
+        self.say(from.peer(), Message::ChannelOpen(Open { window, ..*open }).write());
+    }
+
+    fn refuse_open(&mut self, from: Side, open: &Open<'_>, (code, words): (u32, &str)) {
+        let recipient = open.sender;
+        let failure = Message::OpenFailure { recipient, code, text: words.as_bytes() };
+        self.say(from, failure.write());
+    }
+
+    /// The other side has opened its end; the window that its opener is told.
+    fn confirmed(
+        &mut self,
+        from: Side,
+        recipient: u32,
+        (sender, window): (u32, u32),
+    ) -> Result<u32, Broken> {
+        let index = self.index_of(from, recipient)?;
+        let taken = self.is_taken(from, sender);
+        let channel = self.at(index)?;
+        if taken || channel.opener == from || !matches!(channel.state, State::Opening) {
+            return Err(Broken::Order);
+        }
+        let session = channel.session;
+        // A session's client may send little before its request is decided.
+        let mut flow = Flow::new(window, !session);
+        let lent = flow.lend();
+        match from {
+            Side::Client => (channel.client, channel.output) = (Some(sender), flow),
+            Side::Server => (channel.target, channel.input) = (Some(sender), flow),
+        }
+        channel.state = if session { State::Idle } else { State::Running };
+        Ok(lent)
+    }
+
+    /// The verdict on an open of the client's is yes.
+    ///
+    /// # Errors
+    /// `Order` if its number was taken while it waited.
+    pub fn allow_open(&mut self, open: &Open<'_>) -> Result<(), Broken> {
+        if self.is_taken(Side::Client, open.sender) {
+            return Err(Broken::Order);
+        }
+        self.opened(Side::Client, open);
+        Ok(())
+    }
+
+    /// It is no.
+    pub fn refuse_open_of_client(&mut self, open: &Open<'_>, words: &str) {
+        self.refuse_open(Side::Client, open, (OPEN_PROHIBITED, words));
+    }
+}
+
+/// Requests of the connection.
+impl Channels {
+    fn global<'b>(
+        &mut self,
+        from: Side,
+        name: &'b [u8],
+        (want_reply, rest): (bool, &'b [u8]),
+    ) -> Result<Turn<'b>, Broken> {
+        match (from, name) {
+            // The target's host keys are weir's to know: the client would file them under the
+            // gateway's name.
+            (Side::Server, b"hostkeys-00@openssh.com") => Ok(Turn::Taken),
+            (Side::Client, b"keepalive@openssh.com" | b"no-more-sessions@openssh.com") => {
+                self.forward_global(from, want_reply)?;
+                Ok(Turn::Pass)
+            }
+            (Side::Server, _) => {
+                self.forward_global(from, want_reply)?;
+                Ok(Turn::Pass)
+            }
+            (Side::Client, _) => Ok(Turn::Asks(Asked::Global { name, rest, want_reply })),
+        }
+    }
+
+    fn forward_global(&mut self, from: Side, want_reply: bool) -> Result<(), Broken> {
+        let slots = match from {
+            Side::Client => &mut self.of_client,
+            Side::Server => &mut self.of_target,
+        };
+        if want_reply { slots.forward() } else { Ok(()) }
+    }
+
+    /// The verdict on a request of the connection is yes.
+    ///
+    /// # Errors
+    /// `Flood` if too many wait.
+    pub fn allow_global(&mut self, want_reply: bool) -> Result<(), Broken> {
+        self.forward_global(Side::Client, want_reply)
+    }
+
+    /// It is no.
+    ///
+    /// # Errors
+    /// `Flood` if too many wait.
+    pub fn refuse_global(&mut self, want_reply: bool) -> Result<(), Broken> {
+        if want_reply {
+            self.of_client.answer(Message::RequestFailure.write())?;
+            self.global_ready(Side::Client);
+        }
+        Ok(())
+    }
+
+    fn global_reply(&mut self, from: Side, payload: &[u8]) -> Result<Turn<'static>, Broken> {
+        let slots = match from {
+            Side::Client => &mut self.of_target,
+            Side::Server => &mut self.of_client,
+        };
+        slots.reply(payload.to_vec())?;
+        self.global_ready(from.peer());
+        Ok(Turn::Taken)
+    }
+
+    fn global_ready(&mut self, asker: Side) {
+        loop {
+            let slots = match asker {
+                Side::Client => &mut self.of_client,
+                Side::Server => &mut self.of_target,
+            };
+            let Some(message) = slots.ready() else { return };
+            self.say(asker, message);
+        }
+    }
+}
+
+/// Messages of a channel.
+impl Channels {
+    fn of_channel<'b>(
+        &mut self,
+        from: Side,
+        message: Message<'b>,
+        payload: &'b [u8],
+    ) -> Result<Turn<'b>, Broken> {
+        let recipient = recipient(&message).ok_or(Broken::Fields)?;
+        let index = self.index_of(from, recipient)?;
+        let channel = self.at(index)?;
+        let closed = match from {
+            Side::Client => channel.closed.client,
+            Side::Server => channel.closed.target,
+        };
+        if closed || matches!(channel.state, State::Opening) {
+            return Err(Broken::Order);
+        }
+        if let Message::WindowAdjust { bytes, .. } = message {
+            return self.adjusted(from, index, bytes);
+        }
+        match channel.state {
+            State::Held { .. } if from == Side::Client => self.while_held(index, &message, payload),
+            State::Refusing(_) | State::Swallowing => self.while_refused(from, index, &message),
+            _ => self.passing(from, index, message),
+        }
+    }
+
+    fn passing<'b>(
+        &mut self,
+        from: Side,
+        index: usize,
+        message: Message<'b>,
+    ) -> Result<Turn<'b>, Broken> {
+        let channel = self.at(index)?;
+        let key = channel.key;
+        let data = matches!(message, Message::Data { .. } | Message::ExtendedData { .. });
+        let undecided = matches!(channel.state, State::Idle | State::Asking);
+        // Nothing of a client reaches a program that was not asked for yet.
+        if data && from == Side::Client && undecided && !channel.refused {
+            return Err(Broken::Order);
+        }
+        let flow = if from == Side::Client { &mut channel.input } else { &mut channel.output };
+        match message {
+            // It was sent before the client knew that its request was refused.
+            Message::Data { bytes, .. } | Message::ExtendedData { bytes, .. }
+                if from == Side::Client && undecided =>
+            {
+                flow.swallow(bytes.len())?;
+                Ok(Turn::Taken)
+            }
+            Message::Data { bytes, .. } => {
+                flow.pass(bytes.len())?;
+                Ok(Turn::Data { channel: key, stderr: false, bytes })
+            }
+            Message::ExtendedData { bytes, stream, .. } => {
+                flow.pass(bytes.len())?;
+                Ok(Turn::Data { channel: key, stderr: stream == STDERR, bytes })
+            }
+            Message::Eof { .. } => {
+                let eof = if from == Side::Client {
+                    &mut channel.eof.client
+                } else {
+                    &mut channel.eof.target
+                };
+                if std::mem::replace(eof, true) { Err(Broken::Order) } else { Ok(Turn::Eof(key)) }
+            }
+            Message::Close { .. } => self.close(from, index),
+            Message::ChannelRequest { name, want_reply, rest, .. } => {
+                self.request(from, index, (name, want_reply, rest))
+            }
+            Message::ChannelSuccess { .. } => self.reply(from, index, true),
+            Message::ChannelFailure { .. } => self.reply(from, index, false),
+            _ => Err(Broken::Order),
+        }
+    }
+
+    fn close<'b>(&mut self, from: Side, index: usize) -> Result<Turn<'b>, Broken> {
+        let channel = self.at(index)?;
+        match from {
+            Side::Client => channel.closed.client = true,
+            Side::Server => channel.closed.target = true,
+        }
+        let key = channel.key;
+        if channel.closed.client && channel.closed.target {
+            self.channels.swap_remove(index);
+            return Ok(Turn::Over(key));
+        }
+        Ok(Turn::Pass)
+    }
+
+    fn adjusted<'b>(&mut self, from: Side, index: usize, bytes: u32) -> Result<Turn<'b>, Broken> {
+        let channel = self.at(index)?;
+        let flow = if from == Side::Client { &mut channel.output } else { &mut channel.input };
+        flow.grant(bytes)?;
+        self.lend(from.peer(), index)?;
+        Ok(Turn::Taken)
+    }
+
+    /// Tells a sender of the window that it has now.
+    fn lend(&mut self, sender: Side, index: usize) -> Result<(), Broken> {
+        let channel = self.at(index)?;
+        if matches!(channel.state, State::Refusing(_) | State::Swallowing) {
+            return Ok(());
+        }
+        let (flow, recipient, closed) = match sender {
+            Side::Client => (&mut channel.input, channel.client, channel.closed.target),
+            Side::Server => (&mut channel.output, channel.target, channel.closed.client),
+        };
+        let bytes = flow.lend();
+        if let (1.., Some(recipient), false) = (bytes, recipient, closed) {
+            self.say(sender, Message::WindowAdjust { recipient, bytes }.write());
+        }
+        Ok(())
+    }
+
+    fn request<'b>(
+        &mut self,
+        from: Side,
+        index: usize,
+        (name, want_reply, rest): (&'b [u8], bool, &'b [u8]),
+    ) -> Result<Turn<'b>, Broken> {
+        let terminals = self.may_have_terminals;
+        let ask = ChannelAsk::parse(name, rest)?;
+        let channel = self.at(index)?;
+        let key = channel.key;
+        if from == Side::Server {
+            if want_reply {
+                channel.asked_back.forward()?;
+            }
+            return Ok(Turn::Noted { channel: key, ask });
+        }
+        match ask {
+            ChannelAsk::Exec(_) | ChannelAsk::Shell | ChannelAsk::Subsystem(_) => {
+                // One of these for each channel (RFC 4254 section 6.5).
+                if !matches!(channel.state, State::Idle) {
+                    return Err(Broken::Order);
+                }
+                channel.state = State::Asking;
+                Ok(Turn::Asks(Asked::Request { channel: key, name, ask, want_reply }))
+            }
+            ChannelAsk::Agent | ChannelAsk::X11 | ChannelAsk::Unknown => {
+                Ok(Turn::Asks(Asked::Request { channel: key, name, ask, want_reply }))
+            }
+            ChannelAsk::Env(variable, value) => {
+                let known = channel.facts.environment.len();
+                if known < SSH_ENVIRONMENT_MAX && may_pass(variable) {
+                    channel.facts.environment.push((variable.to_vec(), value.to_vec()));
+                    return self.pass_request(index, want_reply, key, ask);
+                }
+                self.answer(index, want_reply, false)?;
+                Ok(Turn::Taken)
+            }
+            ChannelAsk::Pty(_) if !terminals => {
+                self.answer(index, want_reply, false)?;
+                Ok(Turn::Taken)
+            }
+            ChannelAsk::Pty(pty) => {
+                channel.facts.terminal = Some((pty.term.to_vec(), pty.columns, pty.rows));
+                channel.facts.echoes = ChannelAsk::echoes(pty.modes);
+                self.pass_request(index, want_reply, key, ask)
+            }
+            _ => self.pass_request(index, want_reply, key, ask),
+        }
+    }
+
+    fn pass_request<'b>(
+        &mut self,
+        index: usize,
+        want_reply: bool,
+        channel: ChannelKey,
+        ask: ChannelAsk<'b>,
+    ) -> Result<Turn<'b>, Broken> {
+        if want_reply {
+            self.at(index)?.asked.forward()?;
+        }
+        Ok(Turn::Noted { channel, ask })
+    }
+
+    /// Weir answers a request of the client itself.
+    fn answer(&mut self, index: usize, want_reply: bool, success: bool) -> Result<(), Broken> {
+        if want_reply {
+            self.at(index)?.asked.answer(success)?;
+            self.replies(index)?;
+        }
+        Ok(())
+    }
+
+    fn reply<'b>(&mut self, from: Side, index: usize, success: bool) -> Result<Turn<'b>, Broken> {
+        let channel = self.at(index)?;
+        if from == Side::Client {
+            channel.asked_back.reply(success)?;
+            while channel.asked_back.ready().is_some() {}
+            return Ok(Turn::Pass);
+        }
+        channel.asked.reply(success)?;
+        self.replies(index)?;
+        Ok(Turn::Taken)
+    }
+
+    /// Says the replies to the client that are due.
+    fn replies(&mut self, index: usize) -> Result<(), Broken> {
+        loop {
+            let channel = self.at(index)?;
+            let (Some(success), Some(recipient)) = (channel.asked.ready(), channel.client) else {
+                return Ok(());
+            };
+            let message = match success {
+                true => Message::ChannelSuccess { recipient },
+                false => Message::ChannelFailure { recipient },
+            };
+            self.say(Side::Client, message.write());
+        }
+    }
+}
+
+/// Variables that may reach a target: locales, and git's version of its protocol.
+fn may_pass(variable: &[u8]) -> bool {
+    variable == b"LANG" || variable == b"GIT_PROTOCOL" || variable.starts_with(b"LC_")
+}
+
+fn recipient(message: &Message<'_>) -> Option<u32> {
+    match *message {
+        Message::WindowAdjust { recipient, .. }
+        | Message::Data { recipient, .. }
+        | Message::ExtendedData { recipient, .. }
+        | Message::Eof { recipient }
+        | Message::Close { recipient }
+        | Message::ChannelRequest { recipient, .. }
+        | Message::ChannelSuccess { recipient }
+        | Message::ChannelFailure { recipient } => Some(recipient),
+        _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,390 @@
+//! Scripts of two peers, and random ones.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::wire::ssh::message::{Message, Open};
+
+/// The peers' ends of one connection, as texts.
+#[derive(Default)]
+struct Script {
+    channels: Channels,
+    said: Vec<String>,
+}
+
+fn shown(message: &[u8]) -> String {
+    match Message::parse(message).expect("a message of weir's") {
+        Message::ChannelOpen(open) => format!("open {} {}", open.sender, open.window),
+        Message::OpenConfirmation { recipient, sender, window, .. } => {
+            format!("confirm {recipient} {sender} {window}")
+        }
+        Message::OpenFailure { recipient, code, .. } => format!("fail {recipient} {code}"),
+        Message::WindowAdjust { recipient, bytes } => format!("adjust {recipient} {bytes}"),
+        Message::Data { recipient, bytes } => {
+            format!("data {recipient} {}", String::from_utf8_lossy(bytes))
+        }
+        Message::ExtendedData { recipient, bytes, .. } => {
+            format!("stderr {recipient} {}", String::from_utf8_lossy(bytes))
+        }
+        Message::Eof { recipient } => format!("eof {recipient}"),
+        Message::Close { recipient } => format!("close {recipient}"),
+        Message::ChannelRequest { recipient, name, rest, .. } => {
+            format!("{} {recipient} {rest:?}", String::from_utf8_lossy(name))
+        }
+        Message::ChannelSuccess { recipient } => format!("success {recipient}"),
+        Message::ChannelFailure { recipient } => format!("failure {recipient}"),
+        Message::GlobalRequest { name, .. } => String::from_utf8_lossy(name).into_owned(),
+        Message::RequestSuccess(_) => "request-success".to_owned(),
+        Message::RequestFailure => "request-failure".to_owned(),
+        Message::Unknown(number) => format!("unknown {number}"),
+    }
+}
+
+impl Script {
+    /// A message, and what became of it: a word for the turn.
+    fn take(&mut self, from: Side, message: &Message<'_>) -> &'static str {
+        let payload = message.write();
+        let turn = self.channels.take(from, &payload).expect("allowed by the protocol");
+        let word = match &turn {
+            Turn::Taken => "taken",
+            Turn::Pass => "pass",
+            Turn::Data { .. } => "data",
+            Turn::Noted { .. } => "noted",
+            Turn::Eof(_) => "eof",
+            Turn::Asks(_) => "asks",
+            Turn::Canceled(_) => "canceled",
+            Turn::Over(_) => "over",
+            Turn::Unknown => "unknown",
+        };
+        self.drain();
+        if matches!(
+            turn,
+            Turn::Pass | Turn::Data { .. } | Turn::Noted { .. } | Turn::Eof(_) | Turn::Over(_)
+        ) {
+            self.said.push(format!("{:?} {}", from.peer(), shown(&payload)));
+        }
+        word
+    }
+
+    fn drain(&mut self) {
+        while let Some(post) = self.channels.post() {
+            self.said.push(format!("{:?} {}", post.to, shown(&post.message)));
+        }
+    }
+
+    fn said(&mut self) -> String {
+        std::mem::take(&mut self.said).join("\n")
+    }
+
+    /// A session channel: 3 for the client, 70 for the target.
+    fn opened() -> Script {
+        let mut script = Script::default();
+        let open =
+            Open { kind: b"session", sender: 3, window: 100_000, packet_max: 32_768, rest: b"" };
+        assert_eq!(script.take(Side::Client, &Message::ChannelOpen(open)), "taken");
+        let confirm = Message::OpenConfirmation {
+            recipient: 3,
+            sender: 70,
+            window: 2_000_000,
+            packet_max: 32_768,
+            rest: b"",
+        };
+        assert_eq!(script.take(Side::Server, &confirm), "taken");
+        assert_eq!(script.said(), "Server open 3 95904\nClient confirm 3 70 65536");
+        script
+    }
+
+    fn request(&mut self, name: &str, rest: &[u8]) -> &'static str {
+        let (name, want_reply) = (name.as_bytes(), true);
+        self.take(Side::Client, &Message::ChannelRequest { recipient: 70, name, want_reply, rest })
+    }
+
+    fn exec(&mut self) -> &'static str {
+        self.request("exec", b"\0\0\0\x02ls")
+    }
+
+    fn key(&self) -> ChannelKey {
+        self.channels.key_at_target(70).expect("a channel")
+    }
+}
+
+const PTY: &[u8] =
+    &[0, 0, 0, 2, b'v', b't', 0, 0, 0, 80, 0, 0, 0, 24, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+
+#[test]
+fn an_allowed_command_runs_and_ends() {
+    let mut script = Script::opened();
+    assert_eq!(script.exec(), "asks");
+    let key = script.key();
+    script.channels.allow(key, true).expect("a channel");
+    script.drain();
+    assert_eq!(script.said(), "Client adjust 3 1930368", "the rest of the window");
+    script.take(Side::Server, &Message::ChannelSuccess { recipient: 3 });
+    script.take(Side::Server, &Message::Data { recipient: 3, bytes: b"out" });
+    script.take(Side::Client, &Message::WindowAdjust { recipient: 70, bytes: 3 });
+    let (name, rest) = (&b"exit-status"[..], &[0, 0, 0, 7][..]);
+    let status = Message::ChannelRequest { recipient: 3, name, want_reply: false, rest };
+    assert_eq!(script.take(Side::Server, &status), "noted");
+    assert_eq!(script.take(Side::Server, &Message::Eof { recipient: 3 }), "eof");
+    assert_eq!(script.take(Side::Server, &Message::Close { recipient: 3 }), "pass");
+    assert_eq!(script.take(Side::Client, &Message::Close { recipient: 70 }), "over");
+    let expect = "Client success 3\nClient data 3 out\nServer adjust 70 3\n\
+                  Client exit-status 3 [0, 0, 0, 7]\nClient eof 3\nClient close 3\nServer close 70";
+    assert_eq!(script.said(), expect);
+    assert_eq!(script.channels.count(), 0);
+}
+
+#[test]
+fn a_refused_command_ends_as_a_command_that_failed() {
+    let mut script = Script::opened();
+    script.exec();
+    let key = script.key();
+    script.channels.refuse(key, true, "weir: no\nrule \"r\"").expect("a channel");
+    script.drain();
+    let expect = "Server close 70\nClient success 3\nClient stderr 3 weir: no\nrule \"r\"\n\n\
+                  Client exit-status 3 [0, 0, 0, 126]\nClient eof 3\nClient close 3";
+    assert_eq!(script.said(), expect);
+    // What both still say is dropped, and the channel goes when both have closed.
+    for message in [Message::Data { recipient: 70, bytes: b"in" }, Message::Eof { recipient: 70 }] {
+        assert_eq!(script.take(Side::Client, &message), "taken");
+    }
+    script.take(Side::Client, &Message::Close { recipient: 70 });
+    assert_eq!(script.channels.count(), 1);
+    script.take(Side::Server, &Message::Close { recipient: 3 });
+    assert_eq!((script.channels.count(), script.said().as_str()), (0, ""));
+}
+
+#[test]
+fn a_refusal_waits_for_the_replies_before_it() {
+    let mut script = Script::opened();
+    assert_eq!(script.request("pty-req", PTY), "noted");
+    script.said();
+    script.request("shell", b"");
+    let key = script.key();
+    script.channels.refuse(key, true, "weir: no").expect("a channel");
+    script.drain();
+    assert_eq!(script.said(), "Server close 70");
+    script.take(Side::Server, &Message::ChannelSuccess { recipient: 3 });
+    let expect = "Client success 3\nClient success 3\nClient data 3 weir: no\r\n\n\
+                  Client exit-status 3 [0, 0, 0, 126]\nClient eof 3\nClient close 3";
+    assert_eq!(script.said(), expect, "CR LF at a terminal");
+}
+
+#[test]
+fn a_held_command_keeps_what_follows_it_and_goes_on() {
+    let mut script = Script::opened();
+    script.exec();
+    let key = script.key();
+    script.channels.hold(key, "weir: held").expect("a channel");
+    script.drain();
+    assert_eq!(script.said(), "Client stderr 3 weir: held\n");
+    assert_eq!(script.take(Side::Client, &Message::Data { recipient: 70, bytes: b"in" }), "taken");
+    assert_eq!(script.take(Side::Client, &Message::Eof { recipient: 70 }), "taken");
+    assert_eq!(script.said(), "");
+    let messages = script.channels.release(key);
+    script.channels.allow(key, true).expect("a channel");
+    script.drain();
+    for payload in messages {
+        let turn = script.channels.take(Side::Client, &payload).expect("in order");
+        assert!(matches!(turn, Turn::Data { .. } | Turn::Eof(_)));
+    }
+}
+
+#[test]
+fn a_held_command_is_given_up_by_close_and_by_interrupt() {
+    for message in [
+        Message::Close { recipient: 70 },
+        Message::ChannelRequest {
+            recipient: 70,
+            name: b"signal",
+            want_reply: false,
+            rest: b"\0\0\0\x03INT",
+        },
+    ] {
+        let mut script = Script::opened();
+        script.exec();
+        let key = script.key();
+        script.channels.hold(key, "weir: held").expect("a channel");
+        assert_eq!(script.take(Side::Client, &message), "canceled");
+        script.channels.refuse(key, true, "weir: canceled").expect("a channel");
+        script.drain();
+        assert!(script.said().ends_with("Client close 3"));
+        script.take(Side::Server, &Message::Close { recipient: 3 });
+        if script.channels.count() == 1 {
+            script.take(Side::Client, &Message::Close { recipient: 70 });
+        }
+        assert_eq!(script.channels.count(), 0);
+    }
+}
+
+#[test]
+fn a_client_cannot_keep_more_behind_a_hold_than_its_bound() {
+    let mut script = Script::opened();
+    script.exec();
+    let key = script.key();
+    script.channels.hold(key, "weir: held").expect("a channel");
+    let mut last = Ok(());
+    for _ in 0..10_000 {
+        let message = Message::Eof { recipient: 70 }.write();
+        last = script.channels.take(Side::Client, &message).map(|_| ());
+        if last.is_err() {
+            break;
+        }
+    }
+    assert_eq!(last, Err(Broken::Flood));
+}
+
+#[test]
+fn what_may_not_come_ends_the_connection() {
+    let refused = |from: Side, message: &Message<'_>| {
+        let mut script = Script::opened();
+        script.channels.take(from, &message.write()).err()
+    };
+    let order = Some(Broken::Order);
+    assert_eq!(refused(Side::Client, &Message::Data { recipient: 3, bytes: b"x" }), order);
+    assert_eq!(refused(Side::Client, &Message::Data { recipient: 70, bytes: b"early" }), order);
+    assert_eq!(refused(Side::Server, &Message::ChannelSuccess { recipient: 3 }), order);
+    assert_eq!(refused(Side::Server, &Message::RequestFailure), order);
+    let big = vec![0; 95_905];
+    assert_eq!(refused(Side::Server, &Message::Data { recipient: 3, bytes: &big }), order);
+    let open = Open { kind: b"session", sender: 3, window: 1, packet_max: 1, rest: b"" };
+    assert_eq!(refused(Side::Client, &Message::ChannelOpen(open)), order, "a number in use");
+    let adjust = Message::WindowAdjust { recipient: 70, bytes: u32::MAX };
+    assert_eq!(refused(Side::Client, &adjust), Some(Broken::Fields));
+}
+
+#[test]
+fn a_target_opens_what_the_client_asked_for_and_nothing_else() {
+    let open = |kind| Open { kind, sender: 9, window: 1, packet_max: 1, rest: b"" };
+    let kinds = [&b"auth-agent@openssh.com"[..], b"x11", b"forwarded-tcpip", b"session"];
+    for kind in kinds {
+        let mut script = Script::opened();
+        assert_eq!(script.take(Side::Server, &Message::ChannelOpen(open(kind))), "taken");
+        assert_eq!(script.said(), "Server fail 9 1");
+        script.channels.opens_back = OpensBack { agent: true, x11: true, forwards: true };
+        script.take(Side::Server, &Message::ChannelOpen(open(kind)));
+        let expect = if kind == b"session" { "Server fail 9 1" } else { "Client open 9 1" };
+        assert_eq!(script.said(), expect);
+    }
+}
+
+#[test]
+fn opens_are_bounded_and_a_refused_one_leaves_nothing() {
+    let mut script = Script::default();
+    for number in 0..1000 {
+        let sender = number;
+        let open = Open { kind: b"session", sender, window: 1, packet_max: 1, rest: b"" };
+        script.take(Side::Client, &Message::ChannelOpen(open));
+    }
+    assert_eq!(script.channels.count(), SSH_OPENING_MAX);
+    let text = "no".as_bytes();
+    for recipient in 0..SSH_OPENING_MAX as u32 {
+        script.take(Side::Server, &Message::OpenFailure { recipient, code: 1, text });
+    }
+    assert_eq!(script.channels.count(), 0);
+}
+
+#[test]
+fn requests_of_the_connection_are_answered_in_order() {
+    let mut script = Script::default();
+    let ask = |name| Message::GlobalRequest { name, want_reply: true, rest: b"" };
+    assert_eq!(script.take(Side::Client, &ask(b"keepalive@openssh.com")), "pass");
+    assert_eq!(script.take(Side::Client, &ask(b"tcpip-forward")), "asks");
+    script.channels.refuse_global(true).expect("few");
+    script.drain();
+    assert_eq!(script.said(), "Server keepalive@openssh.com", "the first one is not answered yet");
+    script.take(Side::Server, &Message::RequestSuccess(b""));
+    assert_eq!(script.said(), "Client request-success\nClient request-failure");
+    assert_eq!(script.take(Side::Server, &ask(b"hostkeys-00@openssh.com")), "taken");
+    assert_eq!(script.take(Side::Server, &ask(b"keepalive@openssh.com")), "pass");
+    assert_eq!(script.take(Side::Client, &Message::RequestFailure), "taken");
+}
+
+#[test]
+fn variables_pass_by_a_list() {
+    let mut script = Script::opened();
+    assert_eq!(script.request("env", b"\0\0\0\x04LANG\0\0\0\x01C"), "noted");
+    assert_eq!(script.request("env", b"\0\0\0\x0aLD_PRELOAD\0\0\0\x01x"), "taken");
+    script.take(Side::Server, &Message::ChannelSuccess { recipient: 3 });
+    assert!(script.said().ends_with("Client success 3\nClient failure 3"));
+    let facts = script.channels.facts(script.key()).expect("a channel");
+    assert_eq!(facts.environment, [(b"LANG".to_vec(), b"C".to_vec())]);
+}
+
+proptest! {
+    /// Whatever two peers say about three channels, nothing panics, and what weir tells each of
+    /// them fits the channels that it has.
+    #[test]
+    fn any_talk_ends_in_order(
+        acts in proptest::collection::vec((0u8..16, 0u32..3, 0u32..5000), 0..200)
+    ) {
+        let mut channels = Channels::default();
+        channels.opens_back = OpensBack { agent: true, x11: true, forwards: true };
+        for (act, number, amount) in acts {
+            let data = vec![b'x'; amount as usize];
+            let client = act % 2 == 0;
+            let from = if client { Side::Client } else { Side::Server };
+            let recipient = if client { number + 70 } else { number };
+            let sender = if client { number } else { number + 70 };
+            let window = amount * 100;
+            let message = match act / 2 {
+                0 => {
+                    let kind = if client { &b"session"[..] } else { b"x11" };
+                    Message::ChannelOpen(Open { kind, sender, window, packet_max: 9, rest: b"" })
+                }
+                1 => {
+                    let (packet_max, rest) = (9, &b""[..]);
+                    Message::OpenConfirmation { recipient, sender, window, packet_max, rest }
+                }
+                2 => Message::Data { recipient, bytes: &data },
+                3 => Message::WindowAdjust { recipient, bytes: amount },
+                4 => Message::Close { recipient },
+                5 => Message::ChannelRequest {
+                    recipient, name: b"exec", want_reply: amount % 2 == 0, rest: b"\0\0\0\x02ls",
+                },
+                6 => Message::ChannelSuccess { recipient },
+                _ => Message::Eof { recipient },
+            };
+            let payload = message.write();
+            match channels.take(from, &payload) {
+                Err(_) => break,
+                Ok(Turn::Asks(Asked::Request { channel, want_reply, .. })) => match amount % 3 {
+                    0 => channels.allow(channel, want_reply).expect("a channel"),
+                    1 => channels.refuse(channel, want_reply, "weir: no").expect("a channel"),
+                    _ => channels.hold(channel, "weir: held").expect("a channel"),
+                },
+                Ok(Turn::Canceled(key)) => channels.refuse(key, true, "gone").expect("a channel"),
+                Ok(_) => {}
+            }
+            while let Some(post) = channels.post() {
+                prop_assert!(Message::parse(&post.message).is_ok());
+            }
+            prop_assert!(channels.count() <= 6);
+        }
+    }
+}
+
+#[test]
+fn a_refused_subsystem_is_a_failure_and_what_was_sent_for_it_is_dropped() {
+    let mut script = Script::opened();
+    assert_eq!(script.request("subsystem", b"\0\0\0\x04sftp"), "asks");
+    let key = script.key();
+    script.channels.refuse_subsystem(key, true, "weir: no").expect("a channel");
+    script.drain();
+    assert_eq!(script.said(), "Client stderr 3 weir: no\n\nClient failure 3");
+    assert_eq!(
+        script.take(Side::Client, &Message::Data { recipient: 70, bytes: b"early" }),
+        "taken"
+    );
+    assert_eq!(script.said(), "");
+    assert_eq!(script.take(Side::Client, &Message::Close { recipient: 70 }), "pass");
+    assert_eq!(script.take(Side::Server, &Message::Close { recipient: 3 }), "over");
+}
+
+#[test]
+fn a_client_without_leave_gets_no_terminal() {
+    let mut script = Script::opened();
+    script.channels.may_have_terminals = false;
+    assert_eq!(script.request("pty-req", PTY), "taken");
+    assert_eq!(script.said(), "Client failure 3");
+}

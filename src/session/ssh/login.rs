@@ -1,0 +1,494 @@
+//! Who the client is, and weir's own login at the target.
+//!
+//! In: authentication messages of both. Out: an identity, a connection that is open on both legs.
+//! Never: a difference between users that exist and others; a host key that is not configured; a
+//! USERAUTH_SUCCESS before the target's.
+
+use std::sync::Arc;
+
+use crate::config::settings::{Credential, SshProof, Target as TargetSettings, User};
+use crate::decide::Permit;
+use crate::decide::ssh::Plumbing;
+use crate::fault::{self, Fault, FaultKind, Login as LoginFault, Malformed, Unsupported};
+use crate::forward::dial::{Dial, Endpoint, patience_us, shuffle};
+use crate::identify::ssh_ca::{self, Circumstances, Grants};
+use crate::identify::{Identity, Method as IdentityMethod, role};
+use crate::limits::{SSH_FAILURES_MAX, SSH_PROBES_MAX, SSH_REKEY_BYTES};
+use crate::record::entry::SessionStart;
+use crate::record::{Entry, SessionContext};
+use crate::session::{Lease, Leased, Output, Stage};
+use crate::wire::ssh::certificate::{Certificate, UserGrant};
+use crate::wire::ssh::cipher::{Cipher, Mac};
+use crate::wire::ssh::fields::Fields;
+use crate::wire::ssh::kex;
+use crate::wire::ssh::kexinit::Offer;
+use crate::wire::ssh::key::{self, Algorithm, PublicKey, SignatureAlgorithm};
+use crate::wire::ssh::signer::Signer;
+use crate::wire::ssh::transport::{Step, Terms};
+use crate::wire::ssh::userauth::{self, Answer, Method, Proven, Request, reply, request};
+use crate::wire::ssh::{Role, number};
+use crate::wire::{LegId, Protocol, Side};
+
+use super::leg::{Leg, broken};
+use super::open::{Link, Open};
+use super::{Machine, Phase};
+
+/// The dial ends by itself; this much later the session does.
+const GRACE_US: u64 = 1_000_000;
+/// Banners and rounds of questions of a target's login.
+const ROUNDS_MAX: u32 = 16;
+/// What weir takes as a proof.
+const METHODS: [&str; 1] = ["publickey"];
+
+/// What a client has tried.
+#[derive(Debug, Default)]
+pub(super) struct Proof {
+    service: bool,
+    probes: u32,
+    failures: u32,
+}
+
+/// A client that proved who it is, on its way to a target.
+#[derive(Debug)]
+pub(super) struct Visitor {
+    identity: Identity,
+    grants: Grants,
+    target: usize,
+    credential: Credential,
+}
+
+impl Visitor {
+    /// For lists of sessions.
+    pub fn seen(&self, stage: &Stage<'_>) -> (&str, String, &str, &'static str) {
+        let target = stage.snapshot.settings.targets.get(self.target);
+        let name = target.map(|target| target.name.clone()).unwrap_or_default();
+        (&self.identity.user, name, &self.credential.role, "login")
+    }
+}
+
+/// Weir's login at a target.
+#[derive(Debug)]
+pub(super) struct TargetLogin {
+    pub visitor: Box<Visitor>,
+    endpoint: Endpoint,
+    rounds: u32,
+    asked_questions: bool,
+}
+
+fn client_fault(kind: FaultKind) -> Fault {
+    Fault::new(Side::Client, kind)
+}
+
+fn target_fault(kind: FaultKind) -> Fault {
+    Fault::new(Side::Server, kind)
+}
+
+fn out_of_order(side: Side) -> Fault {
+    Fault::new(side, FaultKind::Malformed(Malformed::MessageType))
+}
+
+/// What weir offers to clients of a listener.
+pub(super) fn client_terms(listener: usize, stage: &Stage<'_>) -> Arc<Terms> {
+    let listen = stage.snapshot.settings.listeners.get(listener);
+    let host_keys: Vec<Arc<Signer>> =
+        listen.map(|listen| listen.host_keys.clone()).unwrap_or_default();
+    let algorithms = host_keys.iter().flat_map(|key| key.algorithms()).map(Algorithm::plain);
+    Arc::new(Terms {
+        role: Role::Server,
+        offer: Offer {
+            methods: kex::Method::ALL.to_vec(),
+            host_keys: algorithms.collect(),
+            ciphers: Cipher::ALL.to_vec(),
+            macs: Mac::ALL.to_vec(),
+        },
+        host_keys,
+        strict_required: false,
+        rekey_bytes: SSH_REKEY_BYTES,
+    })
+}
+
+/// What weir asks of a target: only what one of its known keys can answer.
+fn target_terms(target: &TargetSettings) -> Arc<Terms> {
+    let keys: Vec<PublicKey> =
+        target.host_keys.iter().filter_map(|blob| PublicKey::parse(blob).ok()).collect();
+    let known =
+        |algorithm: &SignatureAlgorithm| keys.iter().any(|key| key.kind() == algorithm.kind());
+    let algorithms = SignatureAlgorithm::ALL.into_iter().filter(known).map(Algorithm::plain);
+    let ciphers = [
+        Cipher::Aes128Gcm,
+        Cipher::ChaCha20Poly1305,
+        Cipher::Aes256Gcm,
+        Cipher::Aes128Ctr,
+        Cipher::Aes256Ctr,
+    ];
+    Arc::new(Terms {
+        role: Role::Client,
+        offer: Offer {
+            methods: kex::Method::ALL.to_vec(),
+            host_keys: algorithms.collect(),
+            ciphers: ciphers.to_vec(),
+            macs: Mac::ALL.to_vec(),
+        },
+        host_keys: Vec::new(),
+        strict_required: false,
+        rekey_bytes: SSH_REKEY_BYTES,
+    })
+}
+
+/// The user of the configuration that a key belongs to.
+fn of_key(user: &User) -> (Identity, Grants) {
+    let (user, groups) = (user.name.clone(), user.groups.clone());
+    (Identity { user, groups, method: IdentityMethod::SshKey }, Grants::ALL)
+}
+
+/// Whoever a certificate names, unless that is a user of the configuration, who proves a key.
+fn of_certificate(
+    certificate: &Certificate,
+    proof: key::Proof,
+    source: std::net::IpAddr,
+    stage: &Stage<'_>,
+) -> Option<(Identity, Grants)> {
+    let settings = &stage.snapshot.settings;
+    let now_s = u64::try_from(stage.now.wall_us / 1_000_000).unwrap_or(0);
+    let there = Circumstances { proof, source, now_s };
+    let found = ssh_ca::identity(&settings.ssh_authorities, certificate, &there)?;
+    let taken = settings.users.iter().any(|user| user.name == found.0.user);
+    (!taken).then_some(found)
+}
+
+/// The client's proof.
+impl Machine {
+    pub(super) fn proof_messages(&mut self, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        while matches!(self.phase, Phase::Proof(_)) {
+            match self.client.next(stage.now.mono_us, &mut self.core)? {
+                Step::Need => return Ok(()),
+                Step::HostKey => return Err(client_fault(FaultKind::Internal)),
+                Step::Ready => {}
+                Step::Message(place) => {
+                    let message = self.client.message(&place).to_vec();
+                    self.proof_message(&message, stage)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn proof_message(&mut self, message: &[u8], stage: &mut Stage<'_>) -> Result<(), Fault> {
+        let Phase::Proof(proof) = &mut self.phase else { return Ok(()) };
+        match message.first().copied() {
+            Some(number::DISCONNECT) => Err(client_fault(FaultKind::Terminate)),
+            Some(number::SERVICE_REQUEST) => {
+                let name = userauth::service(message).map_err(|why| broken(Side::Client, why))?;
+                if name != userauth::USERAUTH.as_bytes() {
+                    return Err(out_of_order(Side::Client));
+                }
+                proof.service = true;
+                self.client.say(&reply::service_accept(userauth::USERAUTH), &mut self.core);
+                Ok(())
+            }
+            Some(number::USERAUTH_REQUEST) if proof.service => {
+                let asked = Request::parse(message).map_err(|why| broken(Side::Client, why))?;
+                self.asked(&asked, stage)
+            }
+            _ => Err(out_of_order(Side::Client)),
+        }
+    }
+
+    fn asked(&mut self, asked: &Request<'_>, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        let Phase::Proof(proof) = &mut self.phase else { return Ok(()) };
+        let settings = &stage.snapshot.settings;
+        let owner = |blob: &[u8]| {
+            settings.users.iter().find(|user| user.keys.iter().any(|key| key == blob))
+        };
+        match &asked.method {
+            Method::Probe(offered) => {
+                proof.probes += 1;
+                let authorities = &settings.ssh_authorities;
+                let known = |read: &(_, _, Option<Box<Certificate>>)| match &read.2 {
+                    None => owner(offered.blob).is_some(),
+                    Some(certificate) => authorities
+                        .iter()
+                        .any(|authority| authority.keys.contains(&certificate.authority_blob)),
+                };
+                if proof.probes <= SSH_PROBES_MAX && offered.read().is_ok_and(|read| known(&read)) {
+                    self.client.say(&reply::key_is_ok(offered), &mut self.core);
+                    return Ok(());
+                }
+            }
+            Method::Signed(offered, signed) => {
+                let transport = &self.client.transport;
+                let proven = signed.verify(offered, transport.session_id(), transport.host_key());
+                let found = match &proven {
+                    // A security key has to be touched.
+                    Ok(Proven::Key { blob, proof }) => {
+                        owner(blob).filter(|_| proof.present).map(of_key)
+                    }
+                    Ok(Proven::Certificate { certificate, proof }) => {
+                        let source = self.core.accepted.client_addr.ip();
+                        of_certificate(certificate, *proof, source, stage)
+                    }
+                    Err(_) => None,
+                };
+                if let Some(found) = found {
+                    return self.admit(asked.user, found, stage);
+                }
+                proof.failures += 1;
+            }
+            // A client asks so which methods there are.
+            Method::None => {}
+            Method::Password(_) | Method::KeyboardInteractive | Method::Other => {
+                proof.failures += 1;
+            }
+        }
+        if proof.failures > SSH_FAILURES_MAX || proof.probes > SSH_PROBES_MAX {
+            return Err(client_fault(FaultKind::Login(LoginFault::Credentials)));
+        }
+        self.client.say(&reply::failure(&METHODS), &mut self.core);
+        Ok(())
+    }
+
+    /// The client proved who it is: find its target and role, and dial.
+    fn admit(
+        &mut self,
+        name: &[u8],
+        (identity, grants): (Identity, Grants),
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let refused = |fault| client_fault(FaultKind::Login(fault));
+        let name = String::from_utf8_lossy(name).into_owned();
+        // Roles may be `name@domain`; names of targets hold no `@`.
+        let (asked, target_name) = name.rsplit_once('@').unwrap_or(("", &name));
+        let context = SessionContext {
+            user_name: identity.user.clone(),
+            user_groups: identity.groups.clone(),
+            auth_method: identity.method.name().to_owned(),
+            target: target_name.to_owned(),
+            client_app: self.client.transport.their_version().to_owned(),
+            ..self.core.anonymous()
+        };
+        self.core.identify(&context, stage);
+        let targets = &stage.snapshot.settings.targets;
+        let found = targets
+            .iter()
+            .enumerate()
+            .find(|(_, target)| target.name == target_name && target.protocol == Protocol::Ssh);
+        let (target, settings) = found.ok_or(refused(LoginFault::UnknownTarget))?;
+        if !asked.is_empty() && !settings.credentials.iter().any(|own| own.role == asked) {
+            return Err(refused(LoginFault::RoleNotOpen));
+        }
+        let asked = if asked.is_empty() { &identity.user } else { asked };
+        let credential =
+            role::credential(&settings.credentials, &identity, asked).map_err(refused)?.clone();
+        let context = SessionContext { role: credential.role.clone(), ..context };
+        self.core.identify(&context, stage);
+        self.dial(Box::new(Visitor { identity, grants, target, credential }), stage)
+    }
+
+    fn dial(&mut self, visitor: Box<Visitor>, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        let target = stage.snapshot.settings.targets.get(visitor.target);
+        let reach = &target.ok_or(target_fault(FaultKind::Internal))?.reach;
+        let mut endpoints =
+            stage.snapshot.addresses.get(visitor.target).cloned().unwrap_or_default();
+        if reach.shuffled {
+            shuffle(&mut endpoints, stage.random);
+        }
+        let now_us = stage.now.mono_us;
+        let all_us = patience_us(endpoints.len(), reach.connect_timeout_us);
+        self.deadline_us = now_us.saturating_add(all_us + GRACE_US);
+        let dial = Dial::new(visitor.target, endpoints, reach.connect_timeout_us, now_us);
+        let lease = Lease { leg: LegId::FIRST, dial: Box::new(dial), reuse: None };
+        self.core.output(Output::Lease(lease));
+        self.phase = Phase::Dialing(visitor);
+        Ok(())
+    }
+}
+
+/// The target.
+impl Machine {
+    /// The target is connected, or cannot be.
+    pub(super) fn reached(
+        &mut self,
+        result: Result<Leased, fault::Target>,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let leased = result.map_err(|why| target_fault(FaultKind::Target(why)))?;
+        let Phase::Dialing(visitor) = std::mem::replace(&mut self.phase, Phase::Closed) else {
+            return Err(target_fault(FaultKind::Internal));
+        };
+        let target = stage.snapshot.settings.targets.get(visitor.target);
+        let terms = target.map(target_terms);
+        let login =
+            TargetLogin { visitor, endpoint: leased.endpoint, rounds: 0, asked_questions: false };
+        self.phase = Phase::Target(Box::new(login));
+        let terms = terms.ok_or(target_fault(FaultKind::Internal))?;
+        self.target = Some(Leg::new(Side::Server, terms, stage.now.mono_us, &mut self.core)?);
+        Ok(())
+    }
+
+    pub(super) fn target_messages(&mut self, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        while let (Phase::Target(login), Some(target)) = (&mut self.phase, &mut self.target) {
+            match target.next(stage.now.mono_us, &mut self.core)? {
+                Step::Need => return Ok(()),
+                Step::HostKey => {
+                    let known = stage.snapshot.settings.targets.get(login.visitor.target);
+                    let own = target.transport.host_key();
+                    let known = known.is_some_and(|it| it.host_keys.iter().any(|key| key == own));
+                    let trusted = target.transport.trust(known);
+                    target.flush(&mut self.core);
+                    let why = FaultKind::Target(fault::Target::HostKey);
+                    trusted.map_err(|_| target_fault(why))?;
+                }
+                Step::Ready => target.say(&request::service(), &mut self.core),
+                Step::Message(place) => {
+                    let message = target.message(&place).to_vec();
+                    self.target_message(&message, stage)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn target_message(&mut self, message: &[u8], stage: &mut Stage<'_>) -> Result<(), Fault> {
+        if message.first() == Some(&number::DISCONNECT) {
+            self.note_farewell(message);
+            return Err(target_fault(FaultKind::Target(fault::Target::Closed)));
+        }
+        let answer = Answer::parse(message).map_err(|why| broken(Side::Server, why))?;
+        let (Phase::Target(login), Some(target)) = (&mut self.phase, &mut self.target) else {
+            return Err(target_fault(FaultKind::Internal));
+        };
+        login.rounds += 1;
+        if login.rounds > ROUNDS_MAX {
+            return Err(out_of_order(Side::Server));
+        }
+        let credential = &login.visitor.credential;
+        match answer {
+            Answer::ServiceAccept => {
+                let own = self.core.accepted.session_id;
+                let proof = own_proof(&login.visitor, target, own, stage)?;
+                target.say(&proof, &mut self.core);
+            }
+            Answer::Banner(_) => {
+                let receipt = self.core.covered(stage);
+                let permit = Permit::plumbing(Plumbing::Login);
+                self.client.send(permit, receipt, message, &mut self.core);
+            }
+            Answer::Questions(shown) => {
+                let password = credential.password.reveal();
+                // One hidden question is for the password (PAM); weir answers no other.
+                let answers = match shown.as_slice() {
+                    [] => Vec::new(),
+                    [false] if credential.proof.is_none() => vec![password],
+                    _ => {
+                        let why = FaultKind::Unsupported(Unsupported::Authentication);
+                        return Err(target_fault(why));
+                    }
+                };
+                target.say(&request::answers(&answers), &mut self.core);
+            }
+            Answer::Failure { methods, partial } => {
+                let asks = methods.split(',').any(|method| method == "keyboard-interactive");
+                let by_password = credential.proof.is_none();
+                if partial || !by_password || !asks || login.asked_questions {
+                    let why = FaultKind::Login(LoginFault::TargetCredentials);
+                    return Err(target_fault(why));
+                }
+                login.asked_questions = true;
+                let role = credential.role.clone();
+                target.say(&request::keyboard_interactive(&role), &mut self.core);
+            }
+            Answer::Success => return self.opened(stage),
+        }
+        Ok(())
+    }
+
+    /// Both legs are logged in.
+    fn opened(&mut self, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        let phase = std::mem::replace(&mut self.phase, Phase::Closed);
+        let (Phase::Target(login), Some(target)) = (phase, &mut self.target) else {
+            return Err(target_fault(FaultKind::Internal));
+        };
+        let TargetLogin { visitor, endpoint, .. } = *login;
+        let Visitor { identity, grants, target: index, credential } = *visitor;
+        let link = Link { identity, grants, target: index, role: credential.role };
+        let open = Open::new(link, &self.core, stage);
+        let open = open.ok_or(client_fault(FaultKind::Login(LoginFault::UnknownTarget)))?;
+        self.core.attach(index, stage);
+        let address = endpoint.address.to_string();
+        let start = SessionStart {
+            server_addr: &address,
+            server_version: target.transport.their_version(),
+            durability: open.durability_name(),
+            ..SessionStart::default()
+        };
+        let recorded = self.core.record(&Entry::SessionStart(start), stage);
+        let receipt = recorded.map_err(|why| client_fault(FaultKind::Record(why)))?;
+        self.core.output(Output::Settled(LegId::FIRST));
+        target.transport.logged_in();
+        let permit = Permit::plumbing(Plumbing::Login);
+        self.client.send(permit, receipt, &reply::success(), &mut self.core);
+        self.client.transport.logged_in();
+        self.phase = Phase::Open(Box::new(open));
+        // What both sent ahead of it.
+        self.messages(Side::Server, stage)
+    }
+
+    /// Keeps the words of a target that ends the connection.
+    pub(super) fn note_farewell(&mut self, message: &[u8]) {
+        let mut fields = Fields::new(message);
+        let read = fields.u8().and_then(|_| Ok((fields.u32()?, fields.string()?)));
+        if let Ok((code, words)) = read {
+            let words = words.get(..1024).unwrap_or(words);
+            self.farewell = Some((code, String::from_utf8_lossy(words).into_owned()));
+        }
+    }
+}
+
+/// The request by which weir proves itself at the target.
+fn own_proof(
+    visitor: &Visitor,
+    target: &Leg,
+    session: crate::record::SessionId,
+    stage: &Stage<'_>,
+) -> Result<Vec<u8>, Fault> {
+    let Credential { role, password, proof, .. } = &visitor.credential;
+    let session_id = target.transport.session_id();
+    let taken = target.transport.their_extensions().signature_algorithms.as_deref();
+    let made = match proof {
+        None => Ok(request::password(role, password.reveal())),
+        Some(SshProof::Key(key)) => {
+            let takes = |algorithm: &SignatureAlgorithm| {
+                taken.is_none_or(|list| list.split(',').any(|name| name == algorithm.name()))
+            };
+            let algorithm = key.algorithms().find(takes).or_else(|| key.algorithms().next());
+            let why = target_fault(FaultKind::Internal);
+            request::signed(role, key, None, algorithm.ok_or(why)?, session_id)
+        }
+        Some(SshProof::Authority { key: authority, ttl_s }) => {
+            let now_s = u64::try_from(stage.now.wall_us / 1_000_000).unwrap_or(0);
+            let id = uuid::Uuid::from_bytes(session.0);
+            Signer::generate().and_then(|key| {
+                let grant = UserGrant {
+                    key: &key,
+                    serial: 0,
+                    key_id: &format!("weir:{id}:{}", visitor.identity.user),
+                    principal: role,
+                    // Clocks differ a little.
+                    after: now_s.saturating_sub(60),
+                    before: now_s + ttl_s,
+                    critical: &[],
+                    extensions: &[
+                        "permit-X11-forwarding",
+                        "permit-agent-forwarding",
+                        "permit-port-forwarding",
+                        "permit-pty",
+                    ],
+                };
+                let blob = grant.sign(authority)?;
+                let algorithm = SignatureAlgorithm::Ed25519;
+                request::signed(role, &key, Some(&blob), algorithm, session_id)
+            })
+        }
+    };
+    made.map_err(|why| broken(Side::Server, why))
+}

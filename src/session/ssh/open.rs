@@ -1,0 +1,351 @@
+//! A connection whose both legs are logged in: messages pass, and what runs is kept.
+//!
+//! In: messages of both peers. Out: the same to the other one, weir's own, chunks and rows.
+//! Never: a message of the layers above that `channels` has not seen; bytes of a client before what
+//! is to be kept of them is in the journal.
+
+use std::ops::Range;
+
+use crate::config::settings::{Capture, Durability};
+use crate::decide::Permit;
+use crate::decide::rules::{Scope, Who};
+use crate::decide::ssh::Plumbing;
+use crate::fault::{self, Fault, FaultKind, Refused};
+use crate::identify::Identity;
+use crate::identify::ssh_ca::Grants;
+use crate::record::Receipt;
+use crate::record::pty_events::Kind;
+use crate::session::Stage;
+
+use crate::wire::Side;
+use crate::wire::ssh::message::ChannelAsk;
+use crate::wire::ssh::number;
+use crate::wire::ssh::transport::Step;
+
+use super::admit::Held;
+use super::channels::{ChannelKey, Channels, Turn};
+use super::core::Core;
+use super::leg::broken;
+use super::run::Run;
+use super::{Machine, Phase};
+
+/// Who is connected to what.
+#[derive(Debug)]
+pub(super) struct Link {
+    pub identity: Identity,
+    /// What its certificate permits.
+    pub grants: Grants,
+    /// Index in the settings' targets.
+    pub target: usize,
+    pub role: String,
+}
+
+/// An open connection.
+#[derive(Debug)]
+pub(super) struct Open {
+    pub link: Link,
+    pub target_name: String,
+    pub scope: Scope,
+    pub durability: Durability,
+    capture: Capture,
+    pub channels: Channels,
+    runs: Vec<(ChannelKey, Run)>,
+    pub holds: Vec<Held>,
+    pub draining: bool,
+}
+
+impl Open {
+    /// `None` if a reload removed the target meanwhile.
+    pub fn new(link: Link, core: &Core, stage: &Stage<'_>) -> Option<Open> {
+        let target = stage.snapshot.settings.targets.get(link.target)?;
+        let mut open = Open {
+            target_name: target.name.clone(),
+            scope: Scope::default(),
+            durability: target.durability,
+            capture: target.capture,
+            channels: Channels::default(),
+            runs: Vec::new(),
+            holds: Vec::new(),
+            draining: false,
+            link,
+        };
+        open.channels.may_have_terminals = open.link.grants.terminal;
+        open.refresh(core, stage);
+        Some(open)
+    }
+
+    /// Takes the rules of a new snapshot.
+    pub fn refresh(&mut self, core: &Core, stage: &Stage<'_>) {
+        self.scope = stage.snapshot.rules.scope(&self.who(core, stage));
+    }
+
+    /// Who asks, for the rules.
+    pub fn who<'w>(&'w self, core: &Core, stage: &Stage<'_>) -> Who<'w> {
+        Who {
+            identity: &self.link.identity,
+            target: &self.target_name,
+            role: &self.link.role,
+            source: core.accepted.client_addr.ip(),
+            wall_us: stage.now.wall_us,
+        }
+    }
+
+    /// For the record.
+    pub fn durability_name(&self) -> &'static str {
+        match self.durability {
+            Durability::Sync => "sync",
+            Durability::Write => "write",
+        }
+    }
+
+    /// For lists of sessions.
+    pub fn seen(&self) -> (&str, String, &str, &'static str) {
+        let state = match (self.holds.is_empty(), self.runs.is_empty()) {
+            (false, _) => "held",
+            (true, false) => "active",
+            (true, true) => "idle",
+        };
+        (&self.link.identity.user, self.target_name.clone(), &self.link.role, state)
+    }
+
+    /// Whether nothing runs and nothing waits.
+    pub fn is_idle(&self) -> bool {
+        self.channels.count() == 0 && self.holds.is_empty()
+    }
+
+    /// When the first hold expires.
+    pub fn next_timeout(&self) -> Option<u64> {
+        self.holds.iter().map(|held| held.ask.deadline_us).min()
+    }
+
+    fn run(&mut self, key: ChannelKey) -> Option<&mut Run> {
+        self.runs.iter_mut().find(|(channel, _)| *channel == key).map(|(_, run)| run)
+    }
+
+    /// A command was forwarded.
+    pub fn started(&mut self, key: ChannelKey, seq: u64, now_us: u64) {
+        let mut run = Run::new(seq, self.capture.bytes(), now_us);
+        let terminal = self.channels.facts(key).and_then(|facts| facts.terminal.clone());
+        if let Some((_, columns, rows)) = terminal {
+            run.size(columns, rows, now_us);
+        }
+        self.runs.push((key, run));
+    }
+
+    /// Writes what is kept so far.
+    pub fn flush(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        for (_, run) in &mut self.runs {
+            run.flush(core, stage).map_err(record_fault)?;
+        }
+        Ok(())
+    }
+
+    /// The channel is over: its row is written.
+    fn over(
+        &mut self,
+        key: ChannelKey,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<Option<Receipt>, Fault> {
+        let Some(index) = self.runs.iter().position(|(channel, _)| *channel == key) else {
+            return Ok(None);
+        };
+        let (_, run) = self.runs.swap_remove(index);
+        run.end(core, stage).map(Some).map_err(record_fault)
+    }
+
+    /// The connection ends: what runs and what waits is written down.
+    pub fn abort(mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Refused> {
+        self.abandon_holds(core, stage)?;
+        for (_, run) in self.runs {
+            run.end(core, stage)?;
+        }
+        Ok(())
+    }
+
+    /// What a message says, for the record. A receipt if something was written for it.
+    fn keep(
+        &mut self,
+        from: Side,
+        turn: &Turn<'_>,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<Option<Receipt>, Fault> {
+        let now_us = stage.now.mono_us;
+        let durability = self.durability;
+        let key = match turn {
+            Turn::Data { channel, .. } | Turn::Noted { channel, .. } => *channel,
+            Turn::Eof(key) => *key,
+            Turn::Over(key) => return self.over(*key, core, stage),
+            _ => return Ok(None),
+        };
+        let Some(run) = self.run(key) else { return Ok(None) };
+        match (turn, from) {
+            (Turn::Data { bytes, .. }, Side::Client) => run.input(bytes.len(), now_us),
+            (Turn::Data { bytes, stderr, .. }, Side::Server) => {
+                run.output(*stderr, bytes, now_us);
+            }
+            (Turn::Eof(_), Side::Client) => run.event(Kind::InputEof, b"", now_us),
+            (Turn::Eof(_), Side::Server) => run.event(Kind::OutputEof, b"", now_us),
+            (Turn::Noted { ask, .. }, _) => note(run, from, ask, now_us),
+            _ => {}
+        }
+        if run.is_due(durability) { run.flush(core, stage).map_err(record_fault) } else { Ok(None) }
+    }
+}
+
+/// A request of a channel that passes.
+fn note(run: &mut Run, from: Side, ask: &ChannelAsk<'_>, now_us: u64) {
+    match (from, ask) {
+        (Side::Client, ChannelAsk::WindowChange(columns, rows)) => {
+            run.size(*columns, *rows, now_us)
+        }
+        (Side::Client, ChannelAsk::Signal(name)) => {
+            run.event(Kind::Signal, name.get(..32).unwrap_or(name), now_us);
+        }
+        (Side::Server, ChannelAsk::ExitStatus(status)) => run.exit_status(*status, now_us),
+        (Side::Server, ChannelAsk::ExitSignal(name)) => run.exit_signal(name, now_us),
+        _ => {}
+    }
+}
+
+pub(super) fn record_fault(refused: Refused) -> Fault {
+    Fault::new(Side::Client, FaultKind::Record(refused))
+}
+
+impl Machine {
+    /// Messages of one side, as many as came.
+    pub(super) fn messages(&mut self, side: Side, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        let now_us = stage.now.mono_us;
+        while matches!(self.phase, Phase::Open(_)) {
+            let Machine { core, client, target, .. } = self;
+            let leg = match (side, target) {
+                (Side::Client, _) => client,
+                (Side::Server, Some(target)) => target,
+                (Side::Server, None) => return Ok(()),
+            };
+            match leg.next(now_us, core)? {
+                Step::Need => break,
+                Step::Ready => {}
+                Step::HostKey => return Err(Fault::new(side, FaultKind::Internal)),
+                Step::Message(place) => self.message(side, &place, stage)?,
+            }
+        }
+        let Machine { core, client, target, .. } = self;
+        client.renew(now_us, core)?;
+        if let Some(target) = target {
+            target.renew(now_us, core)?;
+        }
+        Ok(())
+    }
+
+    fn message(
+        &mut self,
+        from: Side,
+        place: &Range<usize>,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let Machine { core, client, target: Some(target), phase: Phase::Open(open), .. } = self
+        else {
+            return Ok(());
+        };
+        let (source, sink) = match from {
+            Side::Client => (client, target),
+            Side::Server => (target, client),
+        };
+        let message = source.message(place);
+        match message.first().copied() {
+            Some(number::DISCONNECT) => return self.said_goodbye(from, place),
+            // Requests that a client sent before it knew that it is logged in (RFC 4252 section
+            // 5.1), and those of a service that it has.
+            Some(50..=79) if from == Side::Client => return Ok(()),
+            Some(80..=127) => {}
+            Some(128..) => {
+                source.transport.unimplemented();
+                source.flush(core);
+                return Ok(());
+            }
+            _ => return Err(broken(from, crate::wire::ssh::Broken::Order)),
+        }
+        let turn = open.channels.take(from, message).map_err(|why| broken(from, why))?;
+        match &turn {
+            Turn::Pass | Turn::Data { .. } | Turn::Noted { .. } | Turn::Eof(_) | Turn::Over(_) => {
+                let receipt = open.keep(from, &turn, core, stage)?;
+                let receipt = receipt.unwrap_or_else(|| core.covered(stage));
+                sink.send(Permit::plumbing(Plumbing::Running), receipt, message, core);
+                return Ok(());
+            }
+            Turn::Unknown => {
+                source.transport.unimplemented();
+                source.flush(core);
+                return Ok(());
+            }
+            Turn::Taken | Turn::Asks(_) | Turn::Canceled(_) => {}
+        }
+        // What is asked for is looked at with the message in hand: it is short.
+        let message = message.to_vec();
+        let canceled = match turn {
+            Turn::Canceled(key) => Some(key),
+            _ => None,
+        };
+        let asks = matches!(turn, Turn::Asks(_));
+        if let Some(key) = canceled {
+            self.cancel_hold(key, stage)?;
+        } else if asks {
+            self.asked_for(message, stage)?;
+        }
+        self.posts(stage);
+        Ok(())
+    }
+
+    /// A message of the client that waited behind a held request.
+    pub(super) fn again(&mut self, message: &[u8], stage: &mut Stage<'_>) -> Result<(), Fault> {
+        let Machine { core, target: Some(target), phase: Phase::Open(open), .. } = self else {
+            return Ok(());
+        };
+        let from = Side::Client;
+        let turn = open.channels.take(from, message).map_err(|why| broken(from, why))?;
+        match &turn {
+            Turn::Pass | Turn::Data { .. } | Turn::Noted { .. } | Turn::Eof(_) | Turn::Over(_) => {
+                let receipt = open.keep(from, &turn, core, stage)?;
+                let receipt = receipt.unwrap_or_else(|| core.covered(stage));
+                target.send(Permit::plumbing(Plumbing::Running), receipt, message, core);
+            }
+            Turn::Asks(_) => self.asked_for(message.to_vec(), stage)?,
+            Turn::Taken | Turn::Unknown | Turn::Canceled(_) => {}
+        }
+        self.posts(stage);
+        Ok(())
+    }
+
+    /// Sends weir's own messages.
+    pub(super) fn posts(&mut self, stage: &mut Stage<'_>) {
+        let Machine { core, client, target: Some(target), phase: Phase::Open(open), .. } = self
+        else {
+            return;
+        };
+        while let Some(post) = open.channels.post() {
+            let leg = match post.to {
+                Side::Client => &mut *client,
+                Side::Server => &mut *target,
+            };
+            // Some carry what the other peer said: replies, windows, opens.
+            let receipt = core.covered(stage);
+            leg.send(Permit::plumbing(Plumbing::Channels), receipt, &post.message, core);
+        }
+    }
+
+    fn said_goodbye(&mut self, from: Side, place: &Range<usize>) -> Result<(), Fault> {
+        let kind = match from {
+            Side::Client => FaultKind::Terminate,
+            Side::Server => {
+                if let Some(target) = &self.target {
+                    let message = target.message(place).to_vec();
+                    self.note_farewell(&message);
+                }
+                FaultKind::Target(fault::Target::Closed)
+            }
+        };
+        Err(Fault::new(from, kind))
+    }
+}

@@ -1,0 +1,187 @@
+//! One command, shell or subsystem that runs: what is kept of it, and the row of its end.
+//!
+//! In: bytes and events of its channel. Out: chunks of `pty-events`, one response row.
+//! Never: readable input, unless the target's policy says so; more memory than one chunk.
+
+use crate::config::settings::Durability;
+use crate::fault::Refused;
+use crate::limits::CHUNK_BYTES_MAX;
+use crate::record::entry::{Chunk, Outcome, Response, ResponseExtra};
+use crate::record::pty_events::{Kind, Writer, put_varint};
+use crate::record::{Entry, Receipt};
+use crate::session::Stage;
+
+use super::core::Core;
+
+/// The encoding of its chunks.
+pub(super) const ENCODING: &str = "pty-events";
+
+/// What runs.
+#[derive(Debug)]
+pub(super) struct Run {
+    /// Of its command.
+    pub seq: u64,
+    started_us: u64,
+    first_byte_us: Option<u64>,
+    writer: Writer,
+    /// Bytes that may still be kept.
+    left: u64,
+    captured: u64,
+    offset: u64,
+    chunks: u32,
+    bytes: u64,
+    /// A gap was told of, so that it is told once.
+    gap: u64,
+    status: Option<u32>,
+    signal: String,
+}
+
+impl Run {
+    /// A command that was just forwarded; the first `limit` bytes of its output are kept.
+    pub fn new(seq: u64, limit: u64, now_us: u64) -> Run {
+        Run {
+            seq,
+            started_us: now_us,
+            first_byte_us: None,
+            writer: Writer::new(now_us),
+            left: limit,
+            captured: 0,
+            offset: 0,
+            chunks: 0,
+            bytes: 0,
+            gap: 0,
+            status: None,
+            signal: String::new(),
+        }
+    }
+
+    /// Bytes of the target, as the client sees them.
+    pub fn output(&mut self, stderr: bool, bytes: &[u8], now_us: u64) {
+        self.first_byte_us.get_or_insert(now_us.saturating_sub(self.started_us));
+        self.bytes += bytes.len() as u64;
+        let kept = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
+        if let Some(bytes) = bytes.get(..kept).filter(|bytes| !bytes.is_empty()) {
+            let kind = if stderr { Kind::Stderr } else { Kind::Output };
+            self.writer.push(now_us, kind, bytes);
+            self.left -= kept as u64;
+            self.captured += kept as u64;
+        }
+        self.gap += (bytes.len() - kept) as u64;
+    }
+
+    /// Bytes of the client, of which only the number is kept.
+    pub fn input(&mut self, count: usize, now_us: u64) {
+        self.number(Kind::CountedInput, count as u64, now_us);
+    }
+
+    /// An event whose bytes are a number.
+    pub fn number(&mut self, kind: Kind, value: u64, now_us: u64) {
+        let mut bytes = Vec::new();
+        put_varint(&mut bytes, value);
+        self.event(kind, &bytes, now_us);
+    }
+
+    /// Any other event.
+    pub fn event(&mut self, kind: Kind, bytes: &[u8], now_us: u64) {
+        // A client may send as many as it likes: what is kept of them counts as output does.
+        let cost = bytes.len() as u64 + 4;
+        if self.left >= cost || matches!(kind, Kind::Exit | Kind::Gap) {
+            self.left = self.left.saturating_sub(cost);
+            self.writer.push(now_us, kind, bytes);
+        }
+    }
+
+    /// The size of its terminal, now.
+    pub fn size(&mut self, columns: u32, rows: u32, now_us: u64) {
+        let mut bytes = Vec::new();
+        for value in [columns, rows] {
+            put_varint(&mut bytes, u64::from(value.clamp(1, 1000)));
+        }
+        self.event(Kind::Size, &bytes, now_us);
+    }
+
+    /// It ended with this status.
+    pub fn exit_status(&mut self, status: u32, now_us: u64) {
+        self.status = Some(status);
+        let mut bytes = vec![0];
+        put_varint(&mut bytes, u64::from(status));
+        self.event(Kind::Exit, &bytes, now_us);
+    }
+
+    /// It was ended by this signal.
+    pub fn exit_signal(&mut self, signal: &[u8], now_us: u64) {
+        let signal = signal.get(..32).unwrap_or(signal);
+        self.signal = String::from_utf8_lossy(signal).into_owned();
+        let mut bytes = vec![1];
+        bytes.extend_from_slice(signal);
+        self.event(Kind::Exit, &bytes, now_us);
+    }
+
+    /// Writes what is kept so far. A receipt for it, if there was anything.
+    pub fn flush(
+        &mut self,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<Option<Receipt>, Refused> {
+        if self.writer.chunk_bytes() == 0 {
+            return Ok(None);
+        }
+        let payload = self.writer.take();
+        let chunk = Chunk {
+            command_seq: self.seq,
+            stream: 1,
+            chunk_no: self.chunks,
+            byte_offset: self.offset,
+            encoding: ENCODING,
+            payload: &payload,
+            at_us: None,
+        };
+        let receipt = core.record(&Entry::Chunk(chunk), stage)?;
+        self.chunks += 1;
+        self.offset += payload.len() as u64;
+        Ok(Some(receipt))
+    }
+
+    /// Whether what is kept should be written before the next message leaves.
+    pub fn is_due(&self, durability: Durability) -> bool {
+        let bytes = self.writer.chunk_bytes();
+        bytes >= CHUNK_BYTES_MAX || (bytes > 0 && durability == Durability::Sync)
+    }
+
+    /// Writes the row of its end.
+    pub fn end(mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<Receipt, Refused> {
+        let now_us = stage.now.mono_us;
+        if self.gap > 0 {
+            self.number(Kind::Gap, self.gap, now_us);
+        }
+        self.flush(core, stage)?;
+        let tag = match (self.status, self.signal.as_str()) {
+            (Some(status), _) => format!("exit {status}"),
+            (None, "") => String::new(),
+            (None, signal) => format!("SIG{signal}"),
+        };
+        let outcome = match (self.status, self.signal.as_str()) {
+            (Some(0), _) => Outcome::Success,
+            (Some(_), _) => Outcome::Error,
+            (None, "") => Outcome::Aborted,
+            (None, _) => Outcome::Error,
+        };
+        let response = Response {
+            command_seq: self.seq,
+            outcome,
+            tag: &tag,
+            duration_us: now_us.saturating_sub(self.started_us),
+            first_byte_us: self.first_byte_us.unwrap_or_default(),
+            bytes: self.bytes,
+            captured_bytes: self.captured,
+            chunks: self.chunks,
+            extra: ResponseExtra {
+                status: self.status.and_then(|status| i32::try_from(status).ok()),
+                signal: &self.signal,
+                ..ResponseExtra::default()
+            },
+            ..Response::default()
+        };
+        core.record(&Entry::Response(response), stage)
+    }
+}

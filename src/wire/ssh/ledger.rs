@@ -1,0 +1,243 @@
+//! Windows of one direction of a channel, while weir adds, removes and keeps bytes.
+//!
+//! Windows are end to end: the receiver's grants pass to the sender. Whatever weir says itself, and
+//! whatever a mask lengthens or shortens, is kept in this book, so that neither side ever sees more
+//! than it granted.
+//!
+//! In: first window and adjusts of the receiver, bytes of the sender, bytes to the receiver. Out:
+//! what the sender is told. Never: more to the receiver than it granted, or to the sender than
+//! there is room for.
+//!
+//! ```text
+//!   receiver --granted--> [ sent | room: ....... reserve ] --lent--> sender
+//!                                                           <--received--
+//!   sent <= granted       lent - received <= granted - sent - reserve
+//! ```
+
+use super::Broken;
+
+/// What weir keeps of a receiver's grants for words of its own.
+const RESERVE_BYTES: u64 = 4 << 10;
+/// What a sender may send before its request is decided.
+pub const UNDECIDED_BYTES: u64 = 64 << 10;
+
+/// One direction of a channel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Flow {
+    granted: u64,
+    sent: u64,
+    lent: u64,
+    received: u64,
+    reserve: u64,
+    /// The most that is lent in all, until it is lifted.
+    cap: u64,
+}
+
+impl Flow {
+    /// Opens a direction with the receiver's first window. With `decided` false the sender gets no
+    /// more than [`UNDECIDED_BYTES`] at first.
+    pub fn new(window: u32, decided: bool) -> Flow {
+        let granted = u64::from(window);
+        Flow {
+            granted,
+            sent: 0,
+            lent: 0,
+            received: 0,
+            // A receiver whose whole window is smaller keeps half of it.
+            reserve: RESERVE_BYTES.min(granted / 2),
+            cap: if decided { u64::MAX } else { UNDECIDED_BYTES },
+        }
+    }
+
+    /// What the sender can be told now: its first window, or an adjust; zero is nothing to say.
+    #[must_use]
+    pub fn lend(&mut self) -> u32 {
+        let free = self.room().saturating_sub(self.reserve);
+        let outstanding = self.lent - self.received;
+        let more = free.saturating_sub(outstanding).min(self.cap.saturating_sub(self.lent));
+        // The room of a receiver fits into 32 bits, so what is lent of it does.
+        let more = u32::try_from(more).expect("a window has 32 bits");
+        self.lent += u64::from(more);
+        more
+    }
+
+    /// The receiver grants more.
+    ///
+    /// # Errors
+    /// `Fields` if the window would pass 2^32-1 (RFC 4254 section 5.2).
+    pub fn grant(&mut self, bytes: u32) -> Result<(), Broken> {
+        self.granted += u64::from(bytes);
+        // A first window of nothing is common; the reserve is then kept of what comes later.
+        self.reserve = self.reserve.max(RESERVE_BYTES.min(u64::from(bytes) / 2));
+        if self.room() > u64::from(u32::MAX) { Err(Broken::Fields) } else { Ok(()) }
+    }
+
+    /// The sender sent bytes, all of which go to the receiver now or later.
+    ///
+    /// # Errors
+    /// `Order` if it had no window for them.
+    pub fn pass(&mut self, bytes: usize) -> Result<(), Broken> {
+        self.swallow(bytes)?;
+        self.sent += bytes as u64;
+        assert!(self.sent <= self.granted, "what was lent was granted");
+        Ok(())
+    }
+
+    /// The sender sent bytes that go nowhere.
+    ///
+    /// # Errors
+    /// `Order` if it had no window for them.
+    pub fn swallow(&mut self, bytes: usize) -> Result<(), Broken> {
+        self.received += bytes as u64;
+        if self.received > self.lent { Err(Broken::Order) } else { Ok(()) }
+    }
+
+    /// Weir says bytes of its own to the receiver; `false` if there is no room for them beside what
+    /// the sender may still send.
+    #[must_use]
+    pub fn say(&mut self, bytes: usize) -> bool {
+        let fits = bytes as u64 <= self.own_room();
+        if fits {
+            self.sent += bytes as u64;
+        }
+        fits
+    }
+
+    /// Bytes that were passed became fewer.
+    pub fn shorten(&mut self, bytes: usize) {
+        assert!(bytes as u64 <= self.sent, "no more than was sent is taken back");
+        self.sent -= bytes as u64;
+    }
+
+    /// What the receiver still takes.
+    pub const fn room(&self) -> u64 {
+        self.granted - self.sent
+    }
+
+    /// What weir may say itself.
+    pub const fn own_room(&self) -> u64 {
+        self.room() - (self.lent - self.received)
+    }
+
+    /// The request is decided: the sender gets all that there is.
+    pub const fn decide(&mut self) {
+        self.cap = u64::MAX;
+    }
+
+    /// Bytes that the sender sent so far.
+    pub const fn received(&self) -> u64 {
+        self.received
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[derive(Clone, Debug)]
+    enum Act {
+        Grant(u32),
+        Pass(u32),
+        Swallow(u32),
+        Say(u16),
+        Shorten(u32),
+        Decide,
+    }
+
+    fn acts() -> impl Strategy<Value = Vec<Act>> {
+        let act = prop_oneof![
+            (0u32..300_000).prop_map(Act::Grant),
+            (0u32..40_000).prop_map(Act::Pass),
+            (0u32..40_000).prop_map(Act::Swallow),
+            (0u16..3_000).prop_map(Act::Say),
+            (0u32..10_000).prop_map(Act::Shorten),
+            Just(Act::Decide),
+        ];
+        proptest::collection::vec(act, 0..200)
+    }
+
+    /// The two peers as they see their windows.
+    struct Peers {
+        sender_may: u64,
+        receiver_takes: u64,
+    }
+
+    proptest! {
+        #[test]
+        fn nobody_sees_more_than_it_granted(window in 0u32..3_000_000, acts in acts()) {
+            let mut flow = Flow::new(window, false);
+            let mut peers = Peers { sender_may: 0, receiver_takes: u64::from(window) };
+            peers.sender_may += u64::from(flow.lend());
+            prop_assert!(peers.sender_may <= UNDECIDED_BYTES);
+            let mut passed = 0u64;
+            for act in acts {
+                match act {
+                    Act::Grant(bytes) => {
+                        peers.receiver_takes += u64::from(bytes);
+                        prop_assert_eq!(flow.grant(bytes), Ok(()));
+                    }
+                    Act::Pass(bytes) => {
+                        let bytes = u64::from(bytes).min(peers.sender_may);
+                        peers.sender_may -= bytes;
+                        prop_assert!(bytes <= peers.receiver_takes);
+                        peers.receiver_takes -= bytes;
+                        passed += bytes;
+                        prop_assert_eq!(flow.pass(bytes as usize), Ok(()));
+                    }
+                    Act::Swallow(bytes) => {
+                        let bytes = u64::from(bytes).min(peers.sender_may);
+                        peers.sender_may -= bytes;
+                        prop_assert_eq!(flow.swallow(bytes as usize), Ok(()));
+                    }
+                    Act::Say(bytes) => {
+                        let said = flow.say(usize::from(bytes));
+                        let free = peers.receiver_takes - peers.sender_may;
+                        prop_assert_eq!(said, u64::from(bytes) <= free);
+                        if said {
+                            peers.receiver_takes -= u64::from(bytes);
+                        }
+                    }
+                    Act::Shorten(bytes) => {
+                        let bytes = u64::from(bytes).min(passed);
+                        passed -= bytes;
+                        peers.receiver_takes += bytes;
+                        flow.shorten(bytes as usize);
+                    }
+                    Act::Decide => flow.decide(),
+                }
+                peers.sender_may += u64::from(flow.lend());
+                prop_assert_eq!(flow.room(), peers.receiver_takes);
+                prop_assert!(peers.sender_may <= peers.receiver_takes);
+            }
+            // Whatever happened, a receiver that takes everything gets everything.
+            flow.decide();
+            flow.grant(1 << 20).expect("far from the bound");
+            peers.sender_may += u64::from(flow.lend());
+            prop_assert!(peers.sender_may >= (1 << 20) - 2 * RESERVE_BYTES);
+        }
+    }
+
+    #[test]
+    fn a_window_beyond_its_bits_and_bytes_beyond_the_window_are_refused() {
+        let mut flow = Flow::new(u32::MAX, true);
+        assert_eq!(flow.lend(), u32::MAX - 4096);
+        assert_eq!(flow.grant(1), Err(Broken::Fields));
+        let mut flow = Flow::new(100_000, false);
+        assert_eq!(flow.lend(), 65_536);
+        assert_eq!(flow.pass(65_537), Err(Broken::Order));
+    }
+
+    #[test]
+    fn the_smallest_windows_still_move() {
+        for window in 1..20 {
+            let mut flow = Flow::new(window, true);
+            let first = flow.lend();
+            assert!(first >= 1, "a window of {window}");
+            flow.pass(first as usize).expect("lent");
+            flow.grant(first).expect("small");
+            assert_eq!(flow.lend(), first);
+        }
+    }
+}

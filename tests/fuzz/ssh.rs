@@ -1,0 +1,172 @@
+//! What is done with bytes of an SSH peer, and what must hold then. The same two drivers use these
+//! functions as those of `harness.rs`.
+
+use std::sync::{Arc, OnceLock};
+
+use weir::decide::ssh::text::{Program, plain_words, program};
+use weir::record::pty_events::{Events, Writer};
+use weir::wire::ssh::certificate::Certificate;
+use weir::wire::ssh::cipher::{Cipher, Mac};
+use weir::wire::ssh::kex::Method;
+use weir::wire::ssh::kexinit::{KexInit, Offer};
+use weir::wire::ssh::key::{Algorithm, PublicKey, SignatureAlgorithm, blob_of_line, line_of_blob};
+use weir::wire::ssh::message::{ChannelAsk, Message};
+use weir::wire::ssh::packet::Outbound;
+use weir::wire::ssh::signer::Signer;
+use weir::wire::ssh::transport::{Step, Terms, Transport};
+use weir::wire::ssh::userauth::{Answer, Method as AuthMethod, Request};
+use weir::wire::ssh::{Broken, Role};
+
+fn signer() -> Arc<Signer> {
+    static SIGNER: OnceLock<Arc<Signer>> = OnceLock::new();
+    Arc::clone(SIGNER.get_or_init(|| Arc::new(Signer::generate().expect("random bytes"))))
+}
+
+fn offer() -> Offer {
+    Offer {
+        methods: vec![Method::Curve25519, Method::NistP256],
+        host_keys: vec![Algorithm::plain(SignatureAlgorithm::Ed25519)],
+        ciphers: Cipher::ALL.to_vec(),
+        macs: Mac::ALL.to_vec(),
+    }
+}
+
+fn transport(role: Role) -> Transport {
+    let host_keys = if role == Role::Server { vec![signer()] } else { Vec::new() };
+    let terms =
+        Terms { role, offer: offer(), host_keys, strict_required: false, rekey_bytes: 1 << 30 };
+    Transport::new(Arc::new(terms), 0).expect("random bytes")
+}
+
+/// Everything that a transport makes of bytes in pieces: whether it became ready, and its end.
+fn taken(role: Role, bytes: &[u8], piece: usize) -> (bool, Option<Broken>) {
+    let mut transport = transport(role);
+    let mut ready = false;
+    for part in bytes.chunks(piece.max(1)) {
+        transport.feed(part);
+        loop {
+            match transport.next(0) {
+                Ok(Step::Need) => break,
+                Ok(Step::HostKey) => drop(transport.trust(true)),
+                Ok(Step::Ready) => ready = true,
+                Ok(Step::Message(place)) => {
+                    let number = transport.message(&place).first().copied();
+                    assert_eq!(number, Some(1), "a message before the first exchange");
+                }
+                Err(cause) => return (ready, Some(cause)),
+            }
+        }
+    }
+    (ready, None)
+}
+
+/// The first bytes of a peer, whole and in pieces: the same end, and no login without keys.
+pub fn clear(bytes: &[u8]) {
+    for role in [Role::Client, Role::Server] {
+        let whole = taken(role, bytes, usize::MAX);
+        assert!(!whole.0, "keys came out of nothing");
+        for piece in [1, 7] {
+            assert_eq!(whole, taken(role, bytes, piece), "in pieces of {piece}");
+        }
+    }
+}
+
+/// Payloads in clear packets, in any order: the first byte of each says how long it is.
+pub fn order(bytes: &[u8]) {
+    let mut stream = b"SSH-2.0-x\r\n".to_vec();
+    let mut outbound = Outbound::default();
+    let mut rest = bytes;
+    while let Some((&length, tail)) = rest.split_first() {
+        let length = usize::from(length) + 1;
+        let payload = match length {
+            // The KEXINIT of an honest peer, so that what follows is reached.
+            255.. => offer().write(Role::Client, [0; 16], length == 256),
+            _ => tail.get(..length.min(tail.len())).unwrap_or(&[]).to_vec(),
+        };
+        rest = tail.get(length.min(tail.len())..).unwrap_or(&[]);
+        if !payload.is_empty() {
+            outbound.seal(&payload, &mut stream);
+        }
+    }
+    clear(&stream);
+}
+
+/// A KEXINIT: what is chosen was offered by weir.
+pub fn negotiation(bytes: &[u8]) {
+    let Ok(theirs) = KexInit::parse(bytes) else { return };
+    for role in [Role::Client, Role::Server] {
+        if let Ok(chosen) = offer().choose(role, &theirs) {
+            assert!(offer().methods.contains(&chosen.method));
+            assert!(offer().host_keys.contains(&chosen.host_key));
+        }
+    }
+}
+
+/// Messages of the login, of both sides, and the keys and certificates in them.
+pub fn login(bytes: &[u8]) {
+    if let Ok(request) = Request::parse(bytes) {
+        match request.method {
+            AuthMethod::Signed(offered, signed) => {
+                let proven = signed.verify(&offered, &[7; 32], b"host key");
+                assert!(proven.is_err(), "a key proved itself without its secret");
+            }
+            AuthMethod::Probe(offered) => drop(offered.read()),
+            _ => {}
+        }
+    }
+    drop(Answer::parse(bytes));
+    if let Ok(key) = PublicKey::parse(bytes) {
+        let line = line_of_blob(bytes).expect("a key has a kind");
+        assert_eq!(blob_of_line(&line).as_deref(), Some(bytes));
+        let verified = key.verify(SignatureAlgorithm::Ed25519, b"message", bytes);
+        assert!(verified.is_err());
+    }
+    if let Ok(certificate) = Certificate::parse(bytes) {
+        assert!(PublicKey::parse(&certificate.authority_blob).is_ok(), "a CA is a plain key");
+    }
+}
+
+/// A message of the connection protocol: read, written and read again, it says the same.
+pub fn messages(bytes: &[u8]) {
+    let Ok(message) = Message::parse(bytes) else { return };
+    let written = message.write();
+    let again = Message::parse(&written).expect("what weir writes can be read");
+    assert_eq!(message, again);
+    match message {
+        Message::ChannelRequest { name, rest, .. } => {
+            if let Ok(ChannelAsk::Pty(pty)) = ChannelAsk::parse(name, rest) {
+                ChannelAsk::echoes(pty.modes);
+            }
+        }
+        Message::ChannelOpen(open) => drop(open.destination()),
+        _ => {}
+    }
+}
+
+/// Events of a terminal: what was read is written as it was.
+pub fn events(bytes: &[u8]) {
+    let mut events = Events::new(bytes);
+    let mut writer = Writer::default();
+    let mut at_us = 0u64;
+    let mut same = true;
+    for event in events.by_ref() {
+        let next = at_us.checked_add(event.after_us);
+        same &= next.is_some();
+        at_us = next.unwrap_or(at_us);
+        writer.push(at_us, event.kind, event.bytes);
+    }
+    let written = writer.take();
+    let again: Vec<_> = Events::new(&written).collect();
+    let first: Vec<_> = Events::new(bytes).collect();
+    assert!(!same || again == first);
+}
+
+/// The text of a command: plain words hold nothing that a shell would read in another way.
+pub fn text(bytes: &[u8]) {
+    let words = plain_words(bytes);
+    assert_eq!(words.is_none(), program(bytes) == Program::Compound);
+    let open = b";|&$`()<>";
+    let outside = bytes.iter().any(|byte| open.contains(byte));
+    let quoted = bytes.iter().any(|byte| b"'\"".contains(byte));
+    assert!(words.is_none() || !outside || quoted, "an operator outside of quotes");
+}
