@@ -5,7 +5,7 @@
 //! approval.
 
 use crate::decide::approval::{Ask, AskSummary, Ballot};
-use crate::decide::{HoldTerms, Permit, RuleName, Verdict, http};
+use crate::decide::{HoldTerms, Object, Permit, RuleName, Verdict, http};
 use crate::fault::Refused as JournalRefused;
 use crate::limits;
 use crate::metrics::{self, Presence};
