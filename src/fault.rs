@@ -57,6 +57,8 @@ pub enum Malformed {
     Truncated,
     /// A sealed packet is not what the peer's key sealed, or a key exchange goes wrong (SSH).
     Packet,
+    /// What a target says cannot be if it is as its earlier answers say.
+    Contradiction,
 }
 
 /// Correct bytes that ask for what weir does not do.
@@ -120,6 +122,8 @@ pub enum Login {
     Downgrade,
     /// The client's token was not taken.
     Token(Token),
+    /// No rule allows the settings that the client wants to begin with.
+    Settings,
     /// The target refused weir's own credential.
     TargetCredentials,
 }
@@ -256,6 +260,7 @@ impl Fault {
                 Malformed::Tls => "tls",
                 Malformed::Truncated => "truncated",
                 Malformed::Packet => "packet",
+                Malformed::Contradiction => "contradiction",
             },
             FaultKind::Unsupported(u) => match u {
                 Unsupported::ProtocolVersion => "protocol-version",
@@ -286,6 +291,7 @@ impl Fault {
                 Login::ChannelBinding => "channel-binding",
                 Login::Downgrade => "channel-binding-downgrade",
                 Login::Token(token) => token.label(),
+                Login::Settings => "startup-settings",
                 Login::TargetCredentials => "target-credentials",
             },
             FaultKind::Target(t) => match t {

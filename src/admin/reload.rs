@@ -125,7 +125,8 @@ mod tests {
                 let verifier =
                     crate::identify::scram::Verifier::from_password("p", b"0123456789", 4096);
                 let groups = groups.iter().map(|group| (*group).to_owned()).collect();
-                it.users.push(User { name: (*name).to_owned(), verifier, groups });
+                let (name, verifier) = ((*name).to_owned(), Some(verifier));
+                it.users.push(User { name, verifier, keys: Vec::new(), groups });
             }
             it
         };

@@ -6,6 +6,7 @@ mod support;
 
 mod approvals;
 mod badinput;
+mod beliefs;
 mod classes;
 mod crash;
 mod differential;

@@ -393,6 +393,7 @@ impl Table {
             groups: vec!["dba".to_owned()],
             approve,
             reason: String::new(),
+            digest: None,
         };
         self.with(|machine, stage| drop(machine.handle_vote(id, &vote, stage)));
     }

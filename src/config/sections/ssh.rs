@@ -155,6 +155,7 @@ pub(super) fn target(
         capture,
         host_keys,
         credentials,
+        http: None,
     })
 }
 

@@ -253,7 +253,7 @@ fn path_class(method: Method, path: &str) -> Classified {
         let rest = path.strip_prefix(*prefix);
         rest.is_some_and(|rest| prefix.ends_with('/') || rest.is_empty() || rest.starts_with('/'))
     };
-    let discovery = DISCOVERY.contains(&path) || DISCOVERY_BELOW.iter().any(|p| below(p));
+    let discovery = DISCOVERY.contains(&path) || DISCOVERY_BELOW.iter().any(below);
     let class = if reads && discovery { Class::Discovery } else { Class::Other };
     Classified {
         classes: Classes::NONE.with(class),

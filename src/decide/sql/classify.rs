@@ -18,6 +18,7 @@
 mod bounds;
 mod cache;
 mod catalog;
+mod change;
 mod copy;
 mod functions;
 mod references;

@@ -110,6 +110,23 @@ pub enum Effect {
     Execute(String),
     /// DEALLOCATE name, or all.
     Deallocate(Option<String>),
+    /// DECLARE name CURSOR: the statement itself is classified as what the cursor reads.
+    Declare {
+        /// The portal.
+        name: String,
+        /// WITH HOLD: it outlives its transaction.
+        hold: bool,
+    },
+    /// FETCH or MOVE: it runs what the portal of this name was opened for.
+    Fetch(String),
+    /// CLOSE name, or all.
+    CloseCursor(Option<String>),
+    /// DISCARD ALL: names, settings and the role are as they were when the session began.
+    Discard,
+    /// The transaction ends here: COMMIT, ROLLBACK, PREPARE TRANSACTION, with or without CHAIN.
+    EndTransaction,
+    /// RESET of a setting that changes how a text is read, or of all.
+    Reset,
     /// A statement after which table shapes may differ: DDL.
     Catalog,
 }

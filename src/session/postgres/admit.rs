@@ -8,11 +8,12 @@ use crate::fault::{Fault, FaultKind, Limit, Refused};
 use crate::metrics;
 use crate::record::entry::{Command, CommandExtra, Decision, Outcome, Params};
 use crate::record::{Entry, Receipt, SessionId};
-use crate::session::postgres::state::{Approved, Expect, Issued};
+use crate::session::postgres::state::{Approved, Issued};
 use crate::wire::Side;
 use crate::wire::postgres::frame::Step;
 use crate::wire::postgres::reply::{self, Report};
 
+use super::beliefs::Message;
 use super::ready::{Body, Flow, Ready, Resolution};
 use crate::session::Stage;
 use crate::session::capture::unanswered;
@@ -46,6 +47,17 @@ impl Refusal {
     pub(super) fn of(kind: FaultKind) -> Refusal {
         let (sqlstate, message, hint) = reply::words(&Fault::new(Side::Client, kind));
         Refusal { sqlstate, message: message.into(), hint: hint.into(), rule: "".into() }
+    }
+
+    /// The target would not keep a name as it is.
+    pub(super) fn name() -> Refusal {
+        Refusal {
+            sqlstate: "42602",
+            message: "weir takes names of statements and portals of up to 63 ASCII characters"
+                .into(),
+            hint: "PostgreSQL cuts longer ones, and others depend on the encoding.".into(),
+            rule: "".into(),
+        }
     }
 
     pub(super) fn mask(message: String) -> Refusal {
@@ -149,7 +161,7 @@ impl Ready {
             Verdict::Hold(terms) => Ruling::Hold(terms),
             Verdict::Deny(reason) => Ruling::Refuse(Refusal {
                 sqlstate: "42501",
-                hint: if !self.reported.is_safe() {
+                hint: if !self.beliefs.reads_alike() {
                     UNREAD.into()
                 } else if reason.rule.is_empty() {
                     String::new()
@@ -250,19 +262,19 @@ impl Ready {
 
     /// Sends the target what fails in the refused command's place, and remembers what to say.
     pub(super) fn stand_in(&mut self, stand_in: StandIn, core: &mut Core) {
-        self.due.push_back(Expect::Refused { seq: stand_in.seq, error: stand_in.error });
         let mut message = Vec::new();
-        match stand_in.place {
+        let sent = match stand_in.place {
             Place::Simple => {
                 reply::refused_query(&mut message);
-                self.due.push_back(Expect::Ready(self.epoch));
-                self.epoch += 1;
+                Message::RefusedSimple(stand_in.seq, stand_in.error)
             }
             Place::Pipeline => {
                 reply::refused_parse(&mut message);
                 self.flow = Flow::SkipToSync;
+                Message::RefusedInPipeline(stand_in.seq, stand_in.error)
             }
-        }
+        };
+        self.beliefs.sent(sent);
         core.server.say(&message);
     }
 }

@@ -5,14 +5,14 @@
 
 use std::rc::Rc;
 
-use crate::decide::{Classified, Effect, Permit, Statement};
+use crate::decide::{Classified, Effect, Permit};
 use crate::fault::{Fault, FaultKind, Malformed, Refused};
 use crate::limits;
 use crate::mask::Plan;
 use crate::mask::sql::plan::{Field, Planned};
 use crate::record::Receipt;
 use crate::record::entry::{Entry, MaskingHit, Outcome};
-use crate::session::postgres::state::{Epoch, Expect, Issued, Portal, Visible};
+use crate::session::postgres::state::{Issued, Portal, Visible};
 use crate::wire::Side;
 use crate::wire::postgres::frame::{HEAD_BYTES, Step, run_of};
 use crate::wire::postgres::message::{
@@ -20,7 +20,8 @@ use crate::wire::postgres::message::{
 };
 use crate::wire::postgres::reply;
 
-use super::ready::{Due, Flow, Ready, Skipping, server_malformed};
+use super::beliefs::{Answer, Described, FailedMessage, Meaning, Owed};
+use super::ready::{Flow, Ready, server_malformed};
 use crate::session::capture::unanswered;
 use crate::session::postgres::core::Core;
 use crate::session::{Output, Refresh, Stage};
@@ -41,7 +42,7 @@ impl Ready {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let Some(tag @ (b'D' | b'd')) = input.first().copied() else { return Ok(()) };
-        if !self.link.view.is_empty() || !self.expects_rows() {
+        if !self.link.view.is_empty() || !self.beliefs.expects_rows() {
             return Ok(());
         }
         let (run, rows) = run_of(input, tag);
@@ -56,31 +57,8 @@ impl Ready {
         Ok(())
     }
 
-    fn expects_rows(&self) -> bool {
-        matches!(self.due.front(), Some(Expect::Query(..) | Expect::Execute(..)))
-            && !self.is_skipping()
-    }
-
-    /// The target reads nothing but a Sync, so there is nothing that it could answer.
-    fn is_skipping(&self) -> bool {
-        matches!(self.skipping, Skipping::Yes(_))
-    }
-
-    /// The command whose answer is coming in.
-    fn current(&mut self) -> Option<Issued> {
-        self.drop_leftovers();
-        match self.due.front() {
-            Some(
-                Expect::Query(issued, ..)
-                | Expect::Execute(issued, ..)
-                | Expect::FunctionCall(issued),
-            ) => Some(*issued),
-            _ => None,
-        }
-    }
-
     fn begin_answer(&mut self, stage: &Stage<'_>) {
-        if let Some(issued) = self.current() {
+        if let Some(issued) = self.beliefs.current() {
             self.answer.begin(issued, stage.now.mono_us);
         }
     }
@@ -108,7 +86,12 @@ impl Ready {
     ) -> Result<(), Fault> {
         let masked = !self.link.view.is_empty();
         match tag {
-            b'D' | b'd' | b'V' if !masked && !self.is_skipping() => {
+            b'D' | b'd' | b'V' if !masked => {
+                self.beliefs.heard(match tag {
+                    b'D' => Answer::Row,
+                    b'd' => Answer::CopyOut,
+                    _ => Answer::Result,
+                })?;
                 self.begin_answer(stage);
                 if tag == b'D' {
                     self.answer.rows += 1;
@@ -133,7 +116,9 @@ impl Ready {
             b'N' | b'S' | b'A' => return self.asynchronous(tag, frame, core, stage),
             b'E' => return self.error(frame, core, stage),
             b'Z' => return self.ready_for_query(frame, core, stage),
-            _ if self.is_skipping() => return Err(server_malformed(Malformed::MessageType)),
+            _ if self.beliefs.is_skipping() => {
+                return Err(server_malformed(Malformed::MessageType));
+            }
             _ => self.begin_answer(stage),
         }
         match tag {
@@ -141,7 +126,8 @@ impl Ready {
             b'T' => self.description(frame, core, stage),
             b'n' => self.no_data(frame, core, stage),
             b't' => {
-                if let Some(Expect::DescribeStatement(Some(statement))) = self.due.front() {
+                let meaning = self.beliefs.heard(Answer::Parameters)?;
+                if let Meaning::Types(Some(statement)) = meaning {
                     let types = parameter_description(body);
                     let types = types.ok_or(server_malformed(Malformed::MessageBody))?;
                     *statement.types.borrow_mut() = types;
@@ -149,37 +135,42 @@ impl Ready {
                 self.deliver(frame, core, stage)
             }
             b'1' | b'2' | b'3' => {
-                let _drops_copy_ends = self.current();
-                match (tag, self.due.pop_front()) {
-                    (b'1', Some(Expect::ParseComplete(_)))
-                    | (b'2', Some(Expect::BindComplete(_)))
-                    | (b'3', Some(Expect::CloseStatement(_) | Expect::ClosePortal(_))) => {
-                        core.pass(Side::Client, "completion", frame, stage);
-                        Ok(())
-                    }
-                    (_, other) => Err(self.unexpected(other)),
-                }
+                self.beliefs.heard(match tag {
+                    b'1' => Answer::Parsed,
+                    b'2' => Answer::Bound,
+                    _ => Answer::Closed,
+                })?;
+                core.pass(Side::Client, "completion", frame, stage);
+                Ok(())
             }
             b'C' | b'I' | b's' => self.command_end(tag, frame, core, stage),
-            b'G' => self.copy_in_begins(frame, core, stage),
+            b'G' => {
+                self.beliefs.heard(Answer::CopyIn)?;
+                self.deliver(frame, core, stage)
+            }
             b'H' => self.copy_out_begins(frame, core, stage),
             b'W' => self.copy_both_begins(frame, core, stage),
             b'd' => self.copy_out_data(frame, core, stage),
             b'c' => self.copy_out_ends(frame, core, stage),
-            b'V' => self.deliver(frame, core, stage),
+            b'V' => {
+                self.beliefs.heard(Answer::Result)?;
+                self.deliver(frame, core, stage)
+            }
             _ => Err(server_malformed(Malformed::MessageType)),
         }
     }
 
     fn row(&mut self, frame: &[u8], core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        self.beliefs.heard(Answer::Row)?;
         self.answer.rows += 1;
         if self.link.view.is_empty() {
             return self.deliver(frame, core, stage);
         }
-        // A row whose plan is missing would be a row nobody decided about.
-        let plan = match self.due.front() {
-            Some(Expect::Execute(_, portal, _)) => portal.plan.borrow().clone(),
-            _ => self.plan.clone(),
+        // A row whose plan is missing would be a row nobody decided about: a plan belongs to one
+        // instance of a portal, or to the rows of one statement of a text.
+        let plan = match self.beliefs.running_portal() {
+            Some(portal) => portal.plan.borrow().clone(),
+            None => self.plan.clone(),
         };
         let plan = plan.ok_or(server_malformed(Malformed::MessageType))?;
         if plan.is_pass() {
@@ -211,36 +202,39 @@ impl Ready {
         let columns =
             || row_description(Step::body(frame)).ok_or(server_malformed(Malformed::MessageBody));
         let unmasked = self.link.view.is_empty();
-        match self.due.front() {
+        match self.beliefs.described()? {
             // Nobody here needs to know the columns.
-            Some(due)
-                if matches!(due, Expect::DescribeStatement(_))
-                    || matches!(due, Expect::DescribePortal(_, Visible::Shown)) && unmasked =>
-            {
-                self.due.pop_front();
+            Described::Statement => {
+                self.beliefs.heard(Answer::Description)?;
                 core.pass(Side::Client, "description", frame, stage);
             }
-            Some(Expect::DescribePortal(portal, visible)) => {
-                let (portal, visible) = (Rc::clone(portal), *visible);
-                let Some(plan) = self.plan_for(&columns()?, Some(&portal), core, stage) else {
+            Described::Portal(_, Visible::Shown) if unmasked => {
+                self.beliefs.heard(Answer::Description)?;
+                core.pass(Side::Client, "description", frame, stage);
+            }
+            Described::Portal(portal, visible) => {
+                let says = portal.statement.as_ref().map(|it| Rc::clone(&it.classified));
+                let about = (Some(&*portal), says);
+                let Some(plan) = self.plan_for(&columns()?, about, core, stage) else {
                     return Ok(());
                 };
                 *portal.plan.borrow_mut() = plan;
-                self.due.pop_front();
+                self.beliefs.heard(Answer::Description)?;
                 if visible == Visible::Shown {
                     core.pass(Side::Client, "description", frame, stage);
                 }
             }
-            Some(Expect::Query(..)) => {
+            Described::Query(classified) => {
                 let columns = columns()?;
-                let Some(plan) = self.plan_for(&columns, None, core, stage) else {
+                let about = (None, Some(classified));
+                let Some(plan) = self.plan_for(&columns, about, core, stage) else {
                     return Ok(());
                 };
+                self.beliefs.heard(Answer::Description)?;
                 self.plan = plan;
                 self.answer.describe(&columns);
                 self.deliver(frame, core, stage)?;
             }
-            _ => return Err(server_malformed(Malformed::MessageType)),
         }
         Ok(())
     }
@@ -250,7 +244,7 @@ impl Ready {
     fn plan_for(
         &mut self,
         columns: &[Column<'_>],
-        portal: Option<&Portal<Plan>>,
+        (portal, classified): (Option<&Portal<Plan>>, Option<Rc<Classified>>),
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Option<Option<Rc<Plan>>> {
@@ -274,11 +268,6 @@ impl Ready {
                 format: format(index, column),
             })
             .collect();
-        let classified = match (portal, self.due.front()) {
-            (Some(portal), _) => portal.statement.as_ref().map(|s| Rc::clone(&s.classified)),
-            (None, Some(Expect::Query(_, _, classified))) => Some(Rc::clone(classified)),
-            _ => None,
-        };
         let catalog = stage.snapshot.catalogs.get(self.link.target).and_then(Option::as_deref);
         let statements = classified.as_ref().map(|c| c.statements.as_slice());
         let mut planned = self.link.view.plan(catalog, &fields, statements);
@@ -306,14 +295,10 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        match self.due.pop_front() {
-            Some(Expect::DescribePortal(_, Visible::Hidden)) => Ok(()),
-            Some(Expect::DescribePortal(..) | Expect::DescribeStatement(_)) => {
-                core.pass(Side::Client, "no data", frame, stage);
-                Ok(())
-            }
-            other => Err(self.unexpected(other)),
+        if let Meaning::Answered(Visible::Shown) = self.beliefs.heard(Answer::NoData)? {
+            core.pass(Side::Client, "no data", frame, stage);
         }
+        Ok(())
     }
 
     /// CommandComplete, EmptyQueryResponse or PortalSuspended.
@@ -324,35 +309,58 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
+        let text = Step::body(frame).strip_suffix(&[0]).unwrap_or_default();
         if tag == b'C' {
-            let text = Step::body(frame).strip_suffix(&[0]).unwrap_or_default();
             self.answer.complete(text);
         }
         self.copy_out = None;
-        let copied = self.copy_in_succeeded();
-        match self.due.front() {
-            Some(Expect::Query(..)) => {
-                self.deliver(frame, core, stage)?;
-                self.after_copy(copied, core, stage)
-            }
-            Some(Expect::Execute(..)) => {
+        let answer = match tag {
+            b'C' => Answer::Complete(text),
+            b'I' => Answer::Empty,
+            _ => Answer::Suspended,
+        };
+        match self.beliefs.heard(answer)? {
+            Meaning::Executed { portal, copied } => {
                 let limit = self.link.capture_bytes;
                 self.answer.take(frame, limit, core, stage).map_err(record_fault)?;
                 let outcome = if tag == b's' { Outcome::Suspended } else { Outcome::Success };
                 let receipt = self.finish(outcome, core, stage)?;
-                if let Some(Expect::Execute(_, portal, _)) = self.due.pop_front()
-                    && let Some(statement) = &portal.statement
-                    && statement.classified.statements.iter().any(|s| s.effect == Effect::Catalog)
-                    && self.link.view.masks_columns()
-                {
-                    core.output(Output::Refresh(Refresh::Catalog(self.link.target)));
+                if let Some(statement) = &portal.statement {
+                    self.refresh_catalog(&statement.classified, core);
                 }
                 let permit = Permit::housekeeping("end of a recorded answer");
                 core.send(Side::Client, permit, receipt, frame);
                 self.after_copy(copied, core, stage)
             }
+            Meaning::Statement { copied } => {
+                // Rows of the next statement are described anew.
+                self.plan = None;
+                self.deliver(frame, core, stage)?;
+                self.after_copy(copied, core, stage)
+            }
             _ => Err(server_malformed(Malformed::MessageType)),
         }
+    }
+
+    /// Asks for a new catalog if a statement may have changed what it says.
+    fn refresh_catalog(&self, classified: &Classified, core: &mut Core) {
+        let changed = classified.statements.iter().any(|s| s.effect == Effect::Catalog);
+        if changed && self.link.view.masks_columns() {
+            core.output(Output::Refresh(Refresh::Catalog(self.link.target)));
+        }
+    }
+
+    /// Goes on with a command that waited for the end of a COPY, if this was one.
+    fn after_copy(
+        &mut self,
+        copied: bool,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        if copied && matches!(self.flow, Flow::Settling(_)) {
+            self.after_settling(core, stage)?;
+        }
+        Ok(())
     }
 
     /// Writes the response row and the masking hits of the current answer.
@@ -402,11 +410,8 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        let masker = match self.due.front_mut() {
-            Some(Expect::Query(_, maskers, _)) => maskers.pop_front(),
-            Some(Expect::Execute(_, _, masker)) => masker.take(),
-            _ => return Err(server_malformed(Malformed::MessageType)),
-        };
+        self.beliefs.heard(Answer::CopyOut)?;
+        let masker = self.beliefs.take_masker();
         let Some(masker) = masker.or(self.link.view.is_empty().then_some(None)) else {
             // A COPY that the classifier did not see: nothing is known of its columns.
             return Err(server_malformed(Malformed::MessageType));
@@ -424,11 +429,12 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        let asked = matches!(self.due.front(), Some(Expect::Query(..)));
+        self.beliefs.heard(Answer::CopyOut)?;
+        let asked = self.beliefs.running_portal().is_none();
         if self.replication.is_none() || !asked || !self.link.view.is_empty() {
             return Err(server_malformed(Malformed::MessageType));
         }
-        self.copy_in = true;
+        self.beliefs.copy_both_begins();
         self.copy_out = Some(None);
         self.deliver(frame, core, stage)
     }
@@ -486,7 +492,6 @@ impl Ready {
     fn error(&mut self, frame: &[u8], core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
         self.begin_answer(stage);
         self.copy_out = None;
-        let copied = self.copy_in_failed();
         let severity = error_fields(Step::body(frame)).find(|(code, _)| *code == b'V');
         self.server_fatal |= severity.is_some_and(|(_, s)| s == b"FATAL" || s == b"PANIC");
         let masked;
@@ -496,118 +501,66 @@ impl Ready {
             masked = self.masked_report(b'E', Step::body(frame));
             masked.as_slice()
         };
-        match self.due.front() {
-            Some(Expect::Refused { .. }) => {
-                if let Some(Expect::Refused { error, .. }) = self.due.pop_front() {
-                    core.say(|out| out.extend_from_slice(&error));
-                }
-                // The stand-in of a refused Query is followed by its own ReadyForQuery.
-                if !matches!(self.due.front(), Some(Expect::Ready(_))) {
-                    self.skipping = Skipping::Yes(None);
-                    self.skip_pipeline(core, stage)?;
-                }
-                Ok(())
-            }
-            Some(Expect::Query(_, _, classified)) => {
-                // What was prepared before the error is prepared, what came behind it is not.
-                let classified = Rc::clone(classified);
-                self.forget_prepared(&classified);
+        let failed = match self.beliefs.heard(Answer::Error(error_field(frame, b'C')))? {
+            Meaning::Failed(failed) => failed,
+            _ => return Err(server_malformed(Malformed::MessageType)),
+        };
+        match failed.what {
+            FailedMessage::Refused(error) => core.say(|out| out.extend_from_slice(&error)),
+            FailedMessage::Simple => {
                 self.note_error(frame);
-                self.deliver(frame, core, stage)
+                self.deliver(frame, core, stage)?;
             }
-            Some(Expect::FunctionCall(_)) => {
-                self.note_error(frame);
-                self.deliver(frame, core, stage)
-            }
-            Some(Expect::Sync(_) | Expect::Ready(_)) | None => {
+            FailedMessage::Nothing => {
                 core.pass(Side::Client, "error outside a command", frame, stage);
-                Ok(())
             }
-            Some(Expect::Execute(..)) => {
+            FailedMessage::Execute => {
                 self.note_error(frame);
                 let limit = self.link.capture_bytes;
                 self.answer.take(frame, limit, core, stage).map_err(record_fault)?;
                 let receipt = self.finish(Outcome::Error, core, stage)?;
-                self.due.pop_front();
                 let permit = Permit::housekeeping("end of a recorded answer");
                 core.send(Side::Client, permit, receipt, frame);
-                self.skipping = Skipping::Yes(None);
-                self.skip_pipeline(core, stage)?;
-                self.after_copy(copied, core, stage)
+                self.skip_cause = None;
+                self.record_skipped(failed.skipped, core, stage)?;
+                return self.after_copy(failed.copied, core, stage);
             }
-            Some(_) => {
+            FailedMessage::Other => {
                 core.pass(Side::Client, "error", frame, stage);
                 let text = |code| String::from_utf8_lossy(error_field(frame, code)).into_owned();
-                self.skipping = Skipping::Yes(Some((text(b'C'), text(b'M'))));
-                self.skip_pipeline(core, stage)
+                self.skip_cause = Some((text(b'C'), text(b'M')));
             }
         }
-    }
-
-    /// Names a failed text may or may not have prepared: nothing is believed of them.
-    fn forget_prepared(&mut self, classified: &Classified) {
-        let epoch = self.oldest_epoch();
-        for statement in &classified.statements {
-            if let Effect::Prepare(name) = &statement.effect {
-                let _for_good = self.names.statements.remove(name.as_bytes(), epoch);
-            }
-        }
+        self.record_skipped(failed.skipped, core, stage)
     }
 
     fn note_error(&mut self, frame: &[u8]) {
         self.answer.failed(error_field(frame, b'C'), error_field(frame, b'M'));
     }
 
-    /// The target skips everything up to the next Sync: so do the expectations.
-    pub(super) fn skip_pipeline(
+    /// Writes down that the target skips these commands, the first of them for what failed.
+    pub(super) fn record_skipped(
         &mut self,
+        skipped: Vec<Issued>,
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        let (mut statements, mut portals) = (Vec::new(), Vec::new());
-        let mut leftovers = Vec::new();
-        // What the client sends before its Sync is skipped too; it is here when that is answered.
-        while let Some(due) = self.due.pop_front() {
-            match due {
-                Expect::Sync(epoch) => {
-                    self.due.push_front(Expect::Sync(epoch));
-                    self.skipping = Skipping::No;
-                    break;
-                }
-                Expect::ParseComplete(undo) => statements.extend(undo),
-                Expect::CloseStatement(undo) => statements.extend(undo),
-                Expect::BindComplete(undo) => portals.extend(undo),
-                Expect::ClosePortal(undo) => portals.extend(undo),
-                Expect::Query(issued, ..)
-                | Expect::Execute(issued, ..)
-                | Expect::FunctionCall(issued) => {
-                    let cause = match &mut self.skipping {
-                        Skipping::Yes(cause) => cause.take(),
-                        Skipping::No => None,
-                    };
-                    let (outcome, (code, text)) = match &cause {
-                        Some((code, text)) => (Outcome::Error, (code.as_str(), text.as_str())),
-                        None => (Outcome::Skipped, ("", "")),
-                    };
-                    if self.answer.seq() == Some(issued.seq) {
-                        self.finish(outcome, core, stage)?;
-                    } else {
-                        unanswered(issued.seq, outcome, (code, text), core, stage)
-                            .map_err(record_fault)?;
-                    }
-                }
-                Expect::Refused { .. }
-                | Expect::DescribeStatement(_)
-                | Expect::DescribePortal(..)
-                | Expect::Ready(_) => {}
-                Expect::CopySync(_) | Expect::CopyEnd { .. } => leftovers.push(due),
+        for issued in skipped {
+            let cause = self.skip_cause.take();
+            let (outcome, (code, text)) = match &cause {
+                Some((code, text)) => (Outcome::Error, (code.as_str(), text.as_str())),
+                None => (Outcome::Skipped, ("", "")),
+            };
+            if self.answer.seq() == Some(issued.seq) {
+                self.finish(outcome, core, stage)?;
+            } else {
+                unanswered(issued.seq, outcome, (code, text), core, stage).map_err(record_fault)?;
             }
         }
-        for due in leftovers.into_iter().rev() {
-            self.due.push_front(due);
+        if self.beliefs.is_skipping() && matches!(self.flow, Flow::Settling(_)) {
+            // What waits is skipped too, and so is the answer it waits for.
+            self.after_settling(core, stage)?;
         }
-        self.names.statements.undo(statements);
-        self.names.portals.undo(portals);
         Ok(())
     }
 
@@ -620,27 +573,31 @@ impl Ready {
         let [status] = *Step::body(frame) else {
             return Err(server_malformed(Malformed::MessageBody));
         };
-        self.transaction = status;
-        if let Skipping::Yes(_) = self.skipping {
-            self.skip_pipeline(core, stage)?;
-        }
-        let (receipt, epoch) = self.end_of_pipeline(core, stage)?;
-        self.names.statements.settle(epoch);
-        self.names.portals.settle(epoch);
-        if status == b'I' {
-            self.names.portals.end(epoch);
-        }
+        let Meaning::Ready { of, skipped } = self.beliefs.heard(Answer::Ready(status))? else {
+            return Err(server_malformed(Malformed::MessageType));
+        };
+        self.record_skipped(skipped, core, stage)?;
+        self.skip_cause = None;
+        let receipt = match of {
+            Owed::Query(issued, classified) => {
+                self.answer.begin(issued, stage.now.mono_us);
+                self.refresh_catalog(&classified, core);
+                self.finish(Outcome::Success, core, stage)?
+            }
+            Owed::Function(issued) => {
+                self.answer.begin(issued, stage.now.mono_us);
+                self.finish(Outcome::Success, core, stage)?
+            }
+            Owed::Sync => core.covered(stage),
+        };
         let permit = Permit::housekeeping("ReadyForQuery");
         core.send(Side::Client, permit, receipt, frame);
         self.plan = None;
-        if self.due.is_empty() && self.due.capacity() > limits::PENDING_REPLIES_KEPT {
-            self.due.shrink_to(0);
-        }
         if matches!(self.flow, Flow::Settling(_)) {
             // If its name is still in doubt, it waits again.
             self.after_settling(core, stage)?;
         }
-        if self.leaving && self.due.is_empty() {
+        if self.leaving && self.beliefs.owes_nothing() {
             return Err(Fault::new(Side::Client, FaultKind::Terminate));
         }
         if self.draining && self.is_idle() {
@@ -649,87 +606,9 @@ impl Ready {
         Ok(())
     }
 
-    /// Pops what this ReadyForQuery answers.
-    fn end_of_pipeline(
-        &mut self,
-        core: &mut Core,
-        stage: &mut Stage<'_>,
-    ) -> Result<(Receipt, Epoch), Fault> {
-        if let Some(epoch) = self.answered_copy_sync() {
-            return Ok((core.covered(stage), epoch));
-        }
-        while let Some(due) = self.due.pop_front() {
-            match due {
-                Expect::Query(issued, _, classified) => {
-                    self.answer.begin(issued, stage.now.mono_us);
-                    let changed = |s: &Statement| s.effect == Effect::Catalog;
-                    if classified.statements.iter().any(changed) && self.link.view.masks_columns() {
-                        core.output(Output::Refresh(Refresh::Catalog(self.link.target)));
-                    }
-                    let receipt = self.finish(Outcome::Success, core, stage)?;
-                    return Ok((receipt, self.settled_by_query(&classified)));
-                }
-                Expect::FunctionCall(issued) => {
-                    self.answer.begin(issued, stage.now.mono_us);
-                    let receipt = self.finish(Outcome::Success, core, stage)?;
-                    return Ok((receipt, self.oldest_epoch()));
-                }
-                Expect::Sync(epoch) | Expect::Ready(epoch) => {
-                    return Ok((core.covered(stage), epoch));
-                }
-                Expect::CopySync(_) | Expect::CopyEnd { .. } => {}
-                // The target answered less than it owes; nobody could say to which.
-                other => return Err(self.unexpected(Some(other))),
-            }
-        }
-        // Nobody asked; the client sees what it would see directly.
-        Ok((core.covered(stage), self.oldest_epoch()))
-    }
-
-    /// An answer that is none to what is owed, which stays owed: its record says how it ended.
-    fn unexpected(&mut self, owed: Option<Due>) -> Fault {
-        if let Some(owed) = owed {
-            self.due.push_front(owed);
-        }
-        server_malformed(Malformed::MessageType)
-    }
-
-    /// The pipeline before the oldest one that is not answered.
-    pub(super) fn oldest_epoch(&self) -> Epoch {
-        let unanswered = self
-            .due
-            .iter()
-            .filter(|due| {
-                matches!(
-                    due,
-                    Expect::Sync(_)
-                        | Expect::Ready(_)
-                        | Expect::Query(..)
-                        | Expect::FunctionCall(_)
-                )
-            })
-            .count() as Epoch;
-        self.epoch.saturating_sub(unanswered + 1)
-    }
-
-    fn settled_by_query(&mut self, classified: &Classified) -> Epoch {
-        let epoch = self.oldest_epoch();
-        for statement in &classified.statements {
-            match &statement.effect {
-                Effect::Deallocate(Some(name)) => {
-                    let _settled_now = self.names.statements.remove(name.as_bytes(), epoch);
-                }
-                Effect::Deallocate(None) => self.names.statements.end(epoch),
-                _ => {}
-            }
-        }
-        epoch
-    }
-
     /// Nothing is under way.
     pub(super) fn is_idle(&self) -> bool {
-        self.leftovers() == self.due.len()
-            && self.transaction == b'I'
+        self.beliefs.is_idle()
             && matches!(self.flow, Flow::Normal)
             && self.client_framer.is_between_messages()
     }
@@ -740,25 +619,18 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Refused> {
+        let mut answered = None;
         if self.answer.seq().is_some() {
             let seq = self.answer.seq();
             self.answer.finish(Outcome::Aborted, core, stage)?;
-            self.due.retain(|due| issued(due) != seq);
+            answered = seq;
         }
-        for seq in self.due.iter().filter_map(issued).collect::<Vec<_>>() {
-            unanswered(seq, Outcome::Aborted, ("", ""), core, stage)?;
+        for seq in self.beliefs.abandon() {
+            if answered != Some(seq) {
+                unanswered(seq, Outcome::Aborted, ("", ""), core, stage)?;
+            }
         }
-        self.due.clear();
         Ok(())
-    }
-}
-
-fn issued(due: &Due) -> Option<u64> {
-    match due {
-        Expect::Query(issued, ..) | Expect::Execute(issued, ..) | Expect::FunctionCall(issued) => {
-            Some(issued.seq)
-        }
-        _ => None,
     }
 }
 

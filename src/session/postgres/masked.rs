@@ -11,6 +11,7 @@ use crate::wire::postgres::message::error_fields;
 use crate::wire::postgres::reply;
 use crate::wire::reader::Reader;
 
+use super::beliefs::Answer;
 use super::ready::{Ready, server_malformed};
 use crate::session::Stage;
 use crate::session::postgres::core::Core;
@@ -47,7 +48,12 @@ impl Ready {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if tag == b'S' {
-            self.reported.note(Step::body(frame))?;
+            let mut reader = Reader::new(Step::body(frame));
+            let (Some(name), Some(value)) = (reader.cstr(), reader.cstr()) else {
+                return Err(server_malformed(Malformed::MessageBody));
+            };
+            let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
+            self.beliefs.heard(Answer::Setting(&name, &value))?;
         }
         if self.link.view.is_empty() {
             core.pass(Side::Client, "asynchronous message", frame, stage);

@@ -4,21 +4,20 @@
 
 mod admit;
 mod answer;
-mod copy_in;
+pub mod beliefs;
 mod core;
 mod hold;
 mod login;
 mod machine;
 mod masked;
 mod ready;
-mod reported;
 mod request;
-mod slots;
 pub mod standing;
 pub mod state;
 pub mod target_login;
 #[cfg(test)]
 mod tests;
+mod texts;
 pub mod voice;
 
 use crate::wire::{End, LegId};

@@ -9,7 +9,6 @@
 //!            +--------- name in doubt ---> Settling --Z-------+
 //! ```
 
-use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::config::settings::{Capture, Durability};
@@ -25,13 +24,14 @@ use crate::mask::sql::plan::View;
 use crate::mask::{Edits, Plan};
 use crate::metrics::Presence;
 use crate::record::SessionId;
-use crate::session::postgres::state::{Approved, Epoch, Expect, Prepared, Registry};
+use crate::session::postgres::state::{Approved, Prepared};
 use crate::wire::Side;
 use crate::wire::postgres::frame::{Framer, Step, Treat};
 
 use super::admit::{Refusal, StandIn};
+use super::beliefs::Beliefs;
+use super::beliefs::reading::Reading;
 use super::login::Replication;
-use super::reported::Reported;
 use crate::session::capture::{Answer, Upload};
 use crate::session::postgres::core::Core;
 use crate::session::room::Lease;
@@ -149,16 +149,6 @@ pub enum Flow {
     Settling(Vec<u8>),
 }
 
-/// Whether the target skips messages up to the next Sync.
-#[derive(Debug)]
-pub enum Skipping {
-    /// It does not.
-    No,
-    /// It does. The first execution among them failed for this SQLSTATE and message, unless the
-    /// failure is recorded already.
-    Yes(Option<(String, String)>),
-}
-
 /// Whether what the client has sent is read on.
 #[derive(Debug)]
 pub enum Share {
@@ -182,12 +172,6 @@ pub enum Body {
     Refused(Box<StandIn>),
 }
 
-/// Expectations of a PostgreSQL session.
-pub type Due = Expect<Plan, Option<Box<CopyMasker>>>;
-
-/// A client fills the queue with what it may at any time, so what is large and rare is boxed.
-const _: () = assert!(size_of::<Due>() <= 80);
-
 /// A logged-in session.
 pub struct Ready {
     /// The target and the client.
@@ -206,16 +190,10 @@ pub struct Ready {
     pub(super) catalog_asked: bool,
     /// The target said why it ends the session.
     pub(super) server_fatal: bool,
-    pub(super) names: Registry<Plan>,
-    pub(super) due: VecDeque<Due>,
-    /// The pipeline that the client is sending.
-    pub(super) epoch: Epoch,
+    /// What is believed of the target.
+    pub(super) beliefs: Beliefs,
     pub(super) body: Body,
     pub(super) upload: Option<Upload>,
-    /// The client's Syncs are COPY data: the target copies in and the client has not ended that.
-    pub(super) copy_in: bool,
-    /// The target copies in and has not said how that ended.
-    pub(super) copying: bool,
     /// A COPY TO STDOUT under way; `None` inside when its data passes as it is.
     pub(super) copy_out: Option<Option<Box<CopyMasker>>>,
     /// It is a connection for replication.
@@ -229,22 +207,19 @@ pub struct Ready {
     pub(super) plan: Option<Rc<Plan>>,
     /// Names of the columns that are coming in, for masking hits.
     pub(super) columns: Vec<String>,
-    /// `I`, `T` or `E`, of the last ReadyForQuery.
-    pub(super) transaction: u8,
     /// Notices that wait for the end of a streamed message.
     pub(super) pending_notice: Option<Vec<u8>>,
     pub(super) edits: Edits,
     pub(super) hits: Hits,
-    /// The target skips what it reads up to the next Sync, and no Sync was sent to it yet.
-    pub(super) skipping: Skipping,
+    /// The first execution that is skipped failed for this SQLSTATE and message, unless the failure
+    /// is recorded already.
+    pub(super) skip_cause: Option<(String, String)>,
     /// Hits in texts: errors, notices, settings.
     pub(super) text_hits: Hits,
     /// Room for what is held of large messages.
     lease: Option<Lease>,
     pub(super) scratch: Vec<u8>,
     pub(super) draining: bool,
-    /// Settings of the target; while they are not safe, every text is of class `unknown`.
-    pub(super) reported: Reported,
     /// The client has said goodbye; what is under way is still answered.
     pub(super) leaving: bool,
     pub(super) last_seq: u64,
@@ -252,7 +227,7 @@ pub struct Ready {
 
 impl Ready {
     /// A session right after its first ReadyForQuery.
-    pub fn new(link: Link) -> Ready {
+    pub fn new(link: Link, reading: Reading) -> Ready {
         Ready {
             link,
             flow: Flow::Normal,
@@ -262,13 +237,9 @@ impl Ready {
             share: Share::Open,
             server_backlog: Vec::new(),
             catalog_until_us: None,
-            names: Registry::default(),
-            due: VecDeque::new(),
-            epoch: 0,
+            beliefs: Beliefs::new(reading),
             body: Body::Drop,
             upload: None,
-            copy_in: false,
-            copying: false,
             copy_out: None,
             replication: None,
             fresh: Vec::new(),
@@ -278,16 +249,14 @@ impl Ready {
             answer: Answer::default(),
             plan: None,
             columns: Vec::new(),
-            transaction: b'I',
             pending_notice: None,
             edits: Edits::default(),
             hits: Hits::default(),
             text_hits: Hits::default(),
             lease: None,
             scratch: Vec::new(),
-            skipping: Skipping::No,
+            skip_cause: None,
             draining: false,
-            reported: Reported::default(),
             leaving: false,
             last_seq: 0,
         }
@@ -300,7 +269,7 @@ impl Ready {
                 !self.leaving
                     && matches!(self.share, Share::Open)
                     && self.client_backlog.len() < limits::BACKLOG_BYTES_MAX
-                    && self.due.len() < limits::PENDING_REPLIES_MAX
+                    && self.beliefs.owed() < limits::PENDING_REPLIES_MAX
             }
             Side::Server => self.catalog_until_us.is_none(),
         }
@@ -310,8 +279,8 @@ impl Ready {
     pub fn state(&self) -> &'static str {
         match self.flow {
             Flow::Held(_) => "held",
-            _ if self.due.is_empty() && self.transaction == b'I' => "idle",
-            _ if self.due.is_empty() => "idle-in-transaction",
+            _ if self.beliefs.owes_nothing() && self.beliefs.transaction() == b'I' => "idle",
+            _ if self.beliefs.owes_nothing() => "idle-in-transaction",
             _ => "active",
         }
     }
@@ -444,12 +413,13 @@ impl Ready {
 
     /// Lets a client that is far ahead of its target wait.
     fn await_replies(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
-        if self.due.len() < limits::PENDING_REPLIES_MAX {
+        if self.beliefs.owed() < limits::PENDING_REPLIES_MAX {
             return Ok(());
         }
-        if let Skipping::Yes(_) = self.skipping {
+        if self.beliefs.is_skipping() {
             // The target answers nothing before the Sync, which the client could not send.
-            return self.skip_pipeline(core, stage);
+            let skipped = self.beliefs.skip();
+            return self.record_skipped(skipped, core, stage);
         }
         if let Share::Again(_) = self.share {
             self.share = Share::Replies;
@@ -510,7 +480,8 @@ impl Ready {
         if !self.has_room(core, stage) && self.server_framer.held() > limits::SMALL_BYTES_MAX {
             return Err(Fault::new(Side::Server, FaultKind::Limit(Limit::MessageBytes)));
         }
-        if matches!(self.share, Share::Replies) && self.due.len() < limits::PENDING_REPLIES_MAX {
+        if matches!(self.share, Share::Replies) && self.beliefs.owed() < limits::PENDING_REPLIES_MAX
+        {
             self.share = Share::Again(stage.now.mono_us);
         }
         self.interject(core);

@@ -6,23 +6,22 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::decide::sql::classify::replication;
-use crate::decide::{Class, Classified, Copy, Effect, Permit, Statement};
+use crate::decide::{Class, Classified, Copy, Effect, Permit};
 use crate::fault::{Fault, FaultKind, Limit, Malformed, Refused};
 use crate::mask::sql::copy::{CopyMasker, CopyPlanned};
-use crate::mask::sql::redact;
 use crate::record::entry::{Decision, Event, Params};
-use crate::session::postgres::state::{
-    Approved, Expect, Issued, Lookup, Portal, Prepared, Visible,
-};
+use crate::session::postgres::state::{Issued, Portal, Prepared, Visible};
 use crate::wire::Side;
 use crate::wire::postgres::frame::Step;
+use crate::wire::postgres::frame::run_of;
 use crate::wire::postgres::message::{Bind, ClientMessage, Named, Parse, bind_names};
 use crate::wire::postgres::reply::{self};
 
 use super::admit::{Facts, Refusal, Ruled, Ruling, record_command, refused_record};
-use super::copy_in::Turn;
+use super::beliefs::names::Lookup;
+use super::beliefs::{Message, PortalRef, Resolved, Turn, is_kept_whole};
 use super::ready::{Body, Flow, Ready};
+use super::texts::{keeps_names, recorded_text, unknown_statement};
 use crate::session::Stage;
 use crate::session::capture::{COPY_ENCODING, Upload};
 use crate::session::postgres::core::Core;
@@ -62,9 +61,11 @@ impl Ready {
                 _ => return Ok(()),
             }
         }
-        if COMMAND_TAGS.contains(&tag) && self.turn()? == Turn::Later {
-            self.wait_for_copy(frame, core);
+        if self.is_out_of_turn(tag, frame, core)? {
             return Ok(());
+        }
+        if message.as_ref().is_some_and(|message| !keeps_names(message)) {
+            return self.refuse_names(frame, core, stage);
         }
         core.begin_decision(tag);
         match message {
@@ -75,7 +76,7 @@ impl Ready {
             Some(ClientMessage::Execute(portal, _)) => self.execute(portal, frame, core, stage),
             Some(ClientMessage::Close(named)) => self.close(named, frame, core, stage),
             Some(ClientMessage::Sync) => {
-                self.sync_sent();
+                self.beliefs.sent(Message::Sync);
                 core.pass(Side::Server, "Sync", frame, stage);
                 Ok(())
             }
@@ -87,7 +88,7 @@ impl Ready {
             Some(ClientMessage::CopyDone | ClientMessage::CopyFail) => {
                 self.flush_upload(core, stage)?;
                 self.upload = None;
-                self.copy_data_ended();
+                self.beliefs.sent(Message::CopyEnd);
                 core.pass(Side::Server, "end of COPY data", frame, stage);
                 Ok(())
             }
@@ -96,7 +97,7 @@ impl Ready {
                 core.pass(Side::Server, "Terminate", frame, stage);
                 self.leaving = true;
                 // What is under way is still answered, as the target itself would.
-                if self.due.is_empty() {
+                if self.beliefs.owes_nothing() {
                     return Err(Fault::new(CLIENT, FaultKind::Terminate));
                 }
                 Ok(())
@@ -115,7 +116,7 @@ impl Ready {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         match tag {
-            b'S' | b'H' if self.copy_in => {
+            b'S' | b'H' if self.beliefs.copies_in() => {
                 // Data for the target, whatever their bodies.
                 core.pass(Side::Server, "Sync or Flush among COPY data", frame, stage);
                 return Ok(());
@@ -149,8 +150,7 @@ impl Ready {
         if let Flow::SkipToSync = self.flow {
             return Ok(());
         }
-        if COMMAND_TAGS.contains(&tag) && self.turn()? == Turn::Later {
-            self.wait_for_copy(frame, core);
+        if self.is_out_of_turn(tag, frame, core)? {
             return Ok(());
         }
         match tag {
@@ -216,10 +216,17 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        let classified = self.classify(text, stage);
-        let Some(classified) = self.resolve(classified) else {
+        let Some(said) = self.classify(text, stage) else {
             self.settle_first(frame);
             return Ok(());
+        };
+        let (classified, unclear) = match self.beliefs.resolve(&said) {
+            Resolved::Is(classified) => (classified, false),
+            Resolved::Unclear => (said, true),
+            Resolved::Unsettled => {
+                self.settle_first(frame);
+                return Ok(());
+            }
         };
         let (recorded, _) = recorded_text(text, &classified);
         let facts = Facts {
@@ -232,52 +239,17 @@ impl Ready {
         };
         let copies = self.copies(&classified, stage);
         let ruling = match copies {
+            _ if unclear => Ruling::Refuse(Refusal::name()),
             Err(ref refusal) => Ruling::Refuse(refusal.clone()),
             Ok(_) => self.rule(&classified.action, core, stage),
         };
         let Some((permit, receipt, issued)) = self.admit(ruling, &facts, core, stage)? else {
             return Ok(());
         };
-        self.due.push_back(Expect::Query(issued, copies.unwrap_or_default(), classified));
-        self.epoch += 1;
+        let copies = copies.unwrap_or_default();
+        self.beliefs.sent(Message::Query(issued, Rc::clone(&classified), copies, &recorded));
         core.send(Side::Server, permit, receipt, frame);
         Ok(())
-    }
-
-    fn classify(&self, text: &[u8], stage: &mut Stage<'_>) -> Rc<Classified> {
-        if self.replication.is_some()
-            && let Some(command) = replication(text)
-        {
-            return Rc::new(command);
-        }
-        if self.reported.is_safe() {
-            stage.classifier.classify(text)
-        } else {
-            stage.classifier.classify(UNREADABLE)
-        }
-    }
-
-    /// The statements an EXECUTE in SQL stands for, or `None` while a name is in doubt.
-    fn resolve(&self, classified: Rc<Classified>) -> Option<Rc<Classified>> {
-        let is_execute = |s: &Statement| matches!(s.effect, Effect::Execute(_));
-        if !classified.statements.iter().any(is_execute) {
-            return Some(classified);
-        }
-        let mut statements = Vec::with_capacity(classified.statements.len());
-        for statement in &classified.statements {
-            let Effect::Execute(name) = &statement.effect else {
-                statements.push(statement.clone());
-                continue;
-            };
-            match self.names.statements.get(name.as_bytes(), self.epoch) {
-                Lookup::Known(prepared) => {
-                    statements.extend(prepared.classified.statements.iter().cloned());
-                }
-                Lookup::Absent => statements.push(statement.clone()),
-                Lookup::Unsettled => return None,
-            }
-        }
-        Some(Rc::new(Classified::new(statements, classified.secrets)))
     }
 
     fn parse(
@@ -287,30 +259,41 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        let known = match self.names.statements.get(parse.name, self.epoch) {
-            Lookup::Unsettled if !parse.name.is_empty() => {
+        let named = !parse.name.is_empty();
+        if named && matches!(self.beliefs.statement(parse.name), Lookup::Unsettled) {
+            self.settle_first(frame);
+            return Ok(());
+        }
+        let Some(classified) = self.classify(parse.text, stage) else {
+            self.settle_first(frame);
+            return Ok(());
+        };
+        let (runs, unclear) = match self.beliefs.resolve(&classified) {
+            Resolved::Is(runs) => (runs, false),
+            Resolved::Unclear => (Rc::clone(&classified), true),
+            Resolved::Unsettled => {
                 self.settle_first(frame);
                 return Ok(());
             }
-            Lookup::Known(_) => !parse.name.is_empty(),
-            Lookup::Absent | Lookup::Unsettled => false,
         };
-        let classified = self.classify(parse.text, stage);
         let (recorded, secrets) = recorded_text(parse.text, &classified);
         let name = String::from_utf8_lossy(parse.name);
         let facts = Facts {
             kind: "prepare",
             text: &recorded,
-            classified: &classified,
+            classified: &runs,
             params: None,
             statement: &name,
             frame,
         };
-        if !self.names.has_statement_room(parse.name, recorded.len()) {
+        if unclear {
+            return self.deny(Refusal::name(), &facts, core, stage);
+        }
+        if !self.beliefs.has_statement_room(parse.name, recorded.len()) {
             let refusal = Refusal::limit(Limit::Statements);
             return self.deny(refusal, &facts, core, stage);
         }
-        let permit = match self.rule(&classified.action, core, stage) {
+        let permit = match self.rule(&runs.action, core, stage) {
             Ruling::Go(permit, _) => permit,
             Ruling::Refuse(refusal) => {
                 return self.deny(refusal, &facts, core, stage);
@@ -333,9 +316,7 @@ impl Ready {
             statement.recorded.set(true);
             record_prepare(&statement, core, stage)?;
         }
-        // A name in use makes the target answer with an error and keep what it had.
-        let undo = (!known).then(|| self.names.statements.set(parse.name, statement, self.epoch));
-        self.due.push_back(Expect::ParseComplete(undo));
+        self.beliefs.sent(Message::Parse(parse.name, statement));
         let receipt = core.covered(stage);
         core.send(Side::Server, permit, receipt, frame);
         Ok(())
@@ -348,11 +329,12 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        let Some(statement) = self.statement(bind.statement, stage) else {
+        let waits = self.waits_for_portal(bind.portal);
+        let Some((statement, says)) = self.bound(bind.statement, stage).filter(|_| !waits) else {
             self.settle_first(frame);
             return Ok(());
         };
-        if !self.names.has_portal_room(bind.portal, bind.values.len()) {
+        if !self.beliefs.has_portal_room(bind.portal, bind.values.len()) {
             let facts = execute_facts(&statement, None, frame);
             return self.deny(Refusal::limit(Limit::Statements), &facts, core, stage);
         }
@@ -376,26 +358,17 @@ impl Ready {
             }
         };
         let portal = Portal {
-            statement: Some(statement),
+            says,
             values: bind.values.to_vec(),
             result_formats: bind.result_formats.into(),
-            described: false.into(),
-            plan: None.into(),
             reserved_seq: reserved.into(),
             approved,
+            ..Portal::of(statement)
         };
-        self.bind_portal(bind.portal, portal);
+        self.beliefs.sent(Message::Bind(bind.portal, Rc::new(portal)));
         let receipt = core.covered(stage);
         core.send(Side::Server, permit, receipt, frame);
         Ok(())
-    }
-
-    fn bind_portal(&mut self, name: &[u8], portal: Portal<crate::mask::Plan>) {
-        // A named portal in use makes the target answer with an error and keep what it had.
-        let in_use = !name.is_empty()
-            && matches!(self.names.portals.get(name, self.epoch), Lookup::Known(_));
-        let undo = (!in_use).then(|| self.names.portals.set(name, Rc::new(portal), self.epoch));
-        self.due.push_back(Expect::BindComplete(undo));
     }
 
     /// A Bind whose values are streamed: decided now, its values kept under the `seq` that its
@@ -408,13 +381,17 @@ impl Ready {
     ) -> Result<(), Fault> {
         let names = bind_names(Step::body(frame)).ok_or(malformed(Malformed::MessageBody))?;
         let (portal_name, statement_name) = names;
-        let Some(statement) = self.statement(statement_name, stage) else {
+        if ![portal_name, statement_name].into_iter().all(is_kept_whole) {
+            return self.refuse_names(frame, core, stage);
+        }
+        let waits = self.waits_for_portal(portal_name);
+        let Some((statement, says)) = self.bound(statement_name, stage).filter(|_| !waits) else {
             self.settle_first(frame);
             return Ok(());
         };
         let ruling = self.rule(&statement.classified.action, core, stage);
         let facts = execute_facts(&statement, None, frame);
-        if !self.names.has_portal_room(portal_name, 0) {
+        if !self.beliefs.has_portal_room(portal_name, 0) {
             return self.deny(Refusal::limit(Limit::Statements), &facts, core, stage);
         }
         let permit = match ruling {
@@ -440,18 +417,11 @@ impl Ready {
         self.upload = Some(Upload::new(seq, "pg-bind", limit));
         self.keep_upload(frame, core, stage)?;
         self.flush_upload(core, stage)?;
-        let portal = Portal {
-            statement: Some(Rc::clone(&statement)),
-            values: Vec::new(),
-            // The formats stand at the end of the message and are not known. Rows of a session
-            // with masks are described by the target with the formats it uses.
-            result_formats: Box::default(),
-            described: false.into(),
-            plan: None.into(),
-            reserved_seq: Some(seq).into(),
-            approved: None,
-        };
-        self.bind_portal(portal_name, portal);
+        // The formats stand at the end of the message and are not known. Rows of a session with masks
+        // are described by the target with the formats it uses.
+        let portal =
+            Portal { says, reserved_seq: Some(seq).into(), ..Portal::of(Rc::clone(&statement)) };
+        self.beliefs.sent(Message::Bind(portal_name, Rc::new(portal)));
         let receipt = core.covered(stage);
         core.send(Side::Server, permit, receipt, frame);
         Ok(())
@@ -464,15 +434,12 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        let portal = match self.names.portals.get(name, self.epoch) {
-            Lookup::Known(portal) => Rc::clone(portal),
-            Lookup::Unsettled => {
-                self.settle_first(frame);
-                return Ok(());
-            }
-            Lookup::Absent => Rc::new(unknown_portal(name, stage)),
+        let Some(portal) = self.opened(name, stage) else {
+            self.settle_first(frame);
+            return Ok(());
         };
-        let statement = portal.statement.clone().unwrap_or_else(|| unknown_statement(name, stage));
+        let unknown = || unknown_statement(name, stage);
+        let statement = portal.statement.clone().unwrap_or_else(unknown);
         let copies = self.copies(&statement.classified, stage);
         let ruling = match (&copies, &portal.approved) {
             (Err(refusal), _) => Ruling::Refuse(refusal.clone()),
@@ -512,7 +479,7 @@ impl Ready {
         self.describe_first(name, &portal, core, stage);
         let copy = copies.unwrap_or_default().pop_front();
         let issued = Issued { seq, at_us: stage.now.mono_us, held: approval.is_some() };
-        self.due.push_back(Expect::Execute(issued, portal, copy));
+        self.beliefs.sent(Message::Execute(issued, portal, copy));
         core.send(Side::Server, permit, receipt, frame);
         Ok(())
     }
@@ -522,14 +489,14 @@ impl Ready {
     fn describe_first(
         &mut self,
         name: &[u8],
-        portal: &Rc<Portal<crate::mask::Plan>>,
+        portal: &PortalRef,
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) {
         if self.link.view.is_empty() || portal.described.replace(true) {
             return;
         }
-        self.due.push_back(Expect::DescribePortal(Rc::clone(portal), Visible::Hidden));
+        self.beliefs.sent(Message::DescribePortal(Rc::clone(portal), Visible::Hidden));
         let mut describe = Vec::new();
         reply::describe_portal(&mut describe, name);
         core.pass(Side::Server, "Describe of a portal to be masked", &describe, stage);
@@ -542,31 +509,27 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        let expect = match named {
-            Named::Statement(name) => match self.names.statements.get(name, self.epoch) {
-                Lookup::Known(statement) => Expect::DescribeStatement(Some(Rc::clone(statement))),
-                Lookup::Absent => Expect::DescribeStatement(None),
+        let sent = match named {
+            Named::Statement(name) => match self.beliefs.statement(name) {
+                Lookup::Known(statement) | Lookup::Suspect(statement) => {
+                    Message::DescribeStatement(Some(Rc::clone(statement)))
+                }
+                Lookup::Absent => Message::DescribeStatement(None),
                 Lookup::Unsettled => {
                     self.settle_first(frame);
                     return Ok(());
                 }
             },
-            Named::Portal(name) => match self.names.portals.get(name, self.epoch) {
-                Lookup::Known(portal) => {
-                    portal.described.set(true);
-                    Expect::DescribePortal(Rc::clone(portal), Visible::Shown)
-                }
-                Lookup::Absent => {
-                    let portal = Rc::new(unknown_portal(name, stage));
-                    Expect::DescribePortal(portal, Visible::Shown)
-                }
-                Lookup::Unsettled => {
+            Named::Portal(name) => {
+                let Some(portal) = self.opened(name, stage) else {
                     self.settle_first(frame);
                     return Ok(());
-                }
-            },
+                };
+                portal.described.set(true);
+                Message::DescribePortal(portal, Visible::Shown)
+            }
         };
-        self.due.push_back(expect);
+        self.beliefs.sent(sent);
         core.pass(Side::Server, "Describe", frame, stage);
         Ok(())
     }
@@ -578,12 +541,20 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        let (names, epoch) = (&mut self.names, self.epoch);
-        let expect = match named {
-            Named::Statement(name) => Expect::CloseStatement(names.statements.close(name, epoch)),
-            Named::Portal(name) => Expect::ClosePortal(names.portals.close(name, epoch)),
+        let waits = match named {
+            Named::Statement(name) => {
+                !name.is_empty() && matches!(self.beliefs.statement(name), Lookup::Unsettled)
+            }
+            Named::Portal(name) => self.waits_for_portal(name),
         };
-        self.due.push_back(expect);
+        if waits {
+            self.settle_first(frame);
+            return Ok(());
+        }
+        self.beliefs.sent(match named {
+            Named::Statement(name) => Message::CloseStatement(name),
+            Named::Portal(name) => Message::ClosePortal(name),
+        });
         core.pass(Side::Server, "Close", frame, stage);
         Ok(())
     }
@@ -618,8 +589,7 @@ impl Ready {
         self.body = Body::Forward;
         self.upload = Some(Upload::new(issued.seq, "pg-function-call", u64::MAX));
         self.keep_upload(frame, core, stage)?;
-        self.due.push_back(Expect::FunctionCall(issued));
-        self.epoch += 1;
+        self.beliefs.sent(Message::FunctionCall(issued));
         core.send(Side::Server, permit, receipt, frame);
         Ok(())
     }
@@ -654,17 +624,40 @@ impl Ready {
         upload.flush(core, stage).map_err(record_fault)
     }
 
-    /// The statement of this name; one of unknown content if there is none; `None` while in doubt.
-    fn statement(&self, name: &[u8], stage: &mut Stage<'_>) -> Option<Rc<Prepared>> {
-        match self.names.statements.get(name, self.epoch) {
-            Lookup::Known(statement) => Some(Rc::clone(statement)),
-            Lookup::Absent => Some(unknown_statement(name, stage)),
-            Lookup::Unsettled => None,
+    pub(super) fn settle_first(&mut self, frame: &[u8]) {
+        self.flow = Flow::Settling(frame.to_vec());
+    }
+
+    /// Whether a COPY before it has to end before this message may follow; then it waits.
+    fn is_out_of_turn(&mut self, tag: u8, frame: &[u8], core: &mut Core) -> Result<bool, Fault> {
+        if !COMMAND_TAGS.contains(&tag) {
+            return Ok(false);
+        }
+        match self.beliefs.turn() {
+            Turn::Now => Ok(false),
+            Turn::Later => {
+                self.wait_for_copy(frame, core);
+                Ok(true)
+            }
+            Turn::Never => Err(malformed(Malformed::MessageType)),
         }
     }
 
-    fn settle_first(&mut self, frame: &[u8]) {
-        self.flow = Flow::Settling(frame.to_vec());
+    /// Takes whole CopyData messages off the front of `input`, many at a time: some clients send
+    /// one for each row.
+    pub(super) fn copy_rows(
+        &mut self,
+        input: &mut &[u8],
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        if !matches!(self.flow, Flow::Normal) {
+            return Ok(());
+        }
+        match run_of(input, b'd') {
+            (_, 0) => Ok(()),
+            (rows, _) => self.copy_data(rows, core, stage),
+        }
     }
 
     fn wait_for_copy(&mut self, frame: &[u8], core: &mut Core) {
@@ -707,19 +700,6 @@ impl Ready {
     }
 }
 
-/// A zero byte cannot stand in a statement's text, so this is of class unknown, and is taken to
-/// hold a secret.
-const UNREADABLE: &[u8] = b"\0";
-
-/// The text as it goes into the record, and the numbers of the parameters that are credentials.
-fn recorded_text(text: &[u8], classified: &Classified) -> (Vec<u8>, Vec<u16>) {
-    if !classified.secrets {
-        return (text.to_vec(), Vec::new());
-    }
-    let redacted = redact::command(text);
-    (redacted.text.into_owned(), redacted.parameters)
-}
-
 fn execute_facts<'c>(
     statement: &'c Prepared,
     values: Option<(&'c [u8], &'c [u32])>,
@@ -756,31 +736,6 @@ fn record_prepare(
         attrs: &attrs.to_string(),
     };
     core.event(&event, stage)
-}
-
-/// A statement that weir has not seen prepared: nothing is known of what it does.
-fn unknown_statement(name: &[u8], stage: &mut Stage<'_>) -> Rc<Prepared> {
-    let classified = stage.classifier.classify(UNREADABLE);
-    Rc::new(Prepared {
-        name: String::from_utf8_lossy(name).into(),
-        text: Rc::from(&b""[..]),
-        secrets: Box::default(),
-        classified,
-        types: Vec::new().into(),
-        recorded: true.into(),
-    })
-}
-
-fn unknown_portal(name: &[u8], stage: &mut Stage<'_>) -> Portal<crate::mask::Plan> {
-    Portal {
-        statement: Some(unknown_statement(name, stage)),
-        values: Vec::new(),
-        result_formats: Box::default(),
-        described: false.into(),
-        plan: None.into(),
-        reserved_seq: None.into(),
-        approved: None::<Approved>,
-    }
 }
 
 fn record_fault(refused: Refused) -> Fault {

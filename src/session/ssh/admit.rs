@@ -5,7 +5,7 @@
 //! refused.
 
 use crate::decide::approval::{AskSummary, Ballot};
-use crate::decide::{Action, Ask, HoldTerms, Permit, Verdict, ssh};
+use crate::decide::{Action, Ask, HoldTerms, Object, Permit, Verdict, ssh};
 use crate::fault::{Fault, Refused};
 use crate::identify::ssh_ca::Grants;
 use crate::limits::SSH_HOLDS_MAX;
@@ -23,9 +23,6 @@ use super::core::Core;
 use super::leg::broken;
 use super::open::{Open, record_fault};
 use super::{Machine, Phase, voice};
-
-/// Text of a held command shown to approvers.
-const SHOWN_BYTES_MAX: usize = 64 << 10;
 
 /// A request that waits for people.
 #[derive(Debug)]

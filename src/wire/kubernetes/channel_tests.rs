@@ -27,7 +27,10 @@ fn said(name: &str, message: &[u8], at: usize) -> Result<Vec<(u8, Vec<u8>, bool)
     Ok(all)
 }
 
-fn check(name: &str, message: &[u8], expect: Result<&[(u8, &[u8], bool)], Refused>) {
+/// A channel, its bytes, whether it is half closed.
+type Heard<'a> = (u8, &'a [u8], bool);
+
+fn check(name: &str, message: &[u8], expect: Result<&[Heard], Refused>) {
     let expect =
         expect.map(|all| all.iter().map(|(c, b, h)| (*c, b.to_vec(), *h)).collect::<Vec<_>>());
     for at in 0..=message.len() {

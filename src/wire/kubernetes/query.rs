@@ -15,8 +15,11 @@ use crate::limits;
 /// Names and values in order.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Query<'t> {
-    pairs: Vec<(Cow<'t, [u8]>, Cow<'t, [u8]>)>,
+    pairs: Vec<Pair<'t>>,
 }
+
+/// A name and a value, decoded.
+type Pair<'t> = (Cow<'t, [u8]>, Cow<'t, [u8]>);
 
 /// What becomes of a pair that Go drops.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -89,7 +92,7 @@ impl<'t> Query<'t> {
     }
 }
 
-fn read_pair(pair: &[u8]) -> Option<(Cow<'_, [u8]>, Cow<'_, [u8]>)> {
+fn read_pair(pair: &[u8]) -> Option<Pair<'_>> {
     if pair.contains(&b';') {
         return None;
     }

@@ -194,6 +194,7 @@ const fn malformed(kind: Malformed) -> &'static str {
         Malformed::Tls => "TLS failed",
         Malformed::Truncated => "the connection ended inside a message",
         Malformed::Packet => "invalid packet",
+        Malformed::Contradiction => "the target is not as its earlier answers say",
     }
 }
 
@@ -296,6 +297,11 @@ const fn login(kind: Login) -> (&'static str, &'static str, &'static str) {
             "Somebody between the client and weir may have changed the list of mechanisms.",
         ),
         Login::Token(kind) => token(kind),
+        Login::Settings => (
+            "42501",
+            "no rule of weir allows you the settings you want to begin with",
+            "Leave out `role`, `search_path` and the like in the connection string or `options`.",
+        ),
         Login::TargetCredentials => (
             "28000",
             "the target refused weir's own credential",

@@ -448,6 +448,7 @@ mod tests {
         check("client_encoding", "Windows949", true);
         check("client_encoding", "win1252", false);
         check("client_encoding", "gb18030", true);
+        check("client_encoding", "auto", true);
         check("client_encoding", "", true);
         check("search_path", "x", false);
         check("role", "x", false);

@@ -11,10 +11,10 @@ use pg_query::protobuf::{
 };
 
 use super::super::{Class, ClassSet, Effect, Object, Statement};
-use super::copy;
 use super::functions::{changes_parsing, is_role};
 use super::references::References;
 use super::tree::Tree;
+use super::{change, copy};
 
 /// What the kind of a statement says, before looking inside.
 struct Kind {
@@ -78,6 +78,7 @@ fn finish(node: &NodeEnum, kind: Kind, references: References) -> Statement {
         Effect::None if into => Effect::Catalog,
         // What is not understood has no layout that anything may be derived from.
         Effect::Copy(_) if classes.has(Class::Unknown) => Effect::None,
+        Effect::None => change::effect(node),
         effect => effect,
     };
     let operation = match kind.operation {
@@ -116,6 +117,10 @@ fn explain(explain: &ExplainStmt) -> Option<Statement> {
         name == "analyze" && copy::is_on(&value)
     });
     inner.operation = "EXPLAIN".to_owned();
+    if let Effect::Declare { .. } = inner.effect {
+        // The query of the cursor is explained, and run if so asked; no cursor comes of it.
+        inner.effect = Effect::None;
+    }
     // What an EXECUTE stands for is known to the session.
     if !analyze && !matches!(inner.effect, Effect::Execute(_)) && inner.operation != "UNKNOWN" {
         let functions = References::of(&Tree::of(query)?, false).functions;

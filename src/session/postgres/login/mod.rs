@@ -17,6 +17,7 @@
 
 mod first;
 mod proof;
+mod settings;
 mod target;
 mod token;
 

@@ -167,6 +167,7 @@ impl Login {
         let visitor = Visitor { asked: *asked, identity, target, credential };
         let context = self.context(core, &visitor, stage);
         core.identify(&context, stage);
+        super::settings::judge(&visitor, core, stage)?;
         self.dial(Box::new(visitor), core, stage)
     }
 }

@@ -17,8 +17,9 @@ use crate::wire::postgres::message::{
 use crate::wire::postgres::reply;
 use crate::wire::reader::Reader;
 
+use super::super::beliefs::reading::Reading;
+use super::super::beliefs::startup;
 use super::super::ready::{Link, Ready, TERMINATE};
-use super::super::reported::Reported;
 use super::{CLIENT, Contact, Login, Progress, Replication, SERVER, State, Visitor, malformed};
 use crate::session::desk::TlsFacts;
 use crate::session::postgres::TARGET;
@@ -41,7 +42,8 @@ pub(super) struct Answers {
     authenticated: bool,
     /// For the client.
     frames: Vec<u8>,
-    reported: Reported,
+    reading: Reading,
+    server_version: String,
     standing: Standing,
     /// What it is asked about itself, and what it has answered.
     question: Option<(&'static str, Option<Vec<u8>>)>,
@@ -61,11 +63,17 @@ impl Answers {
 
     fn parameter(&mut self, frame: &[u8]) -> Result<(), Fault> {
         let mut reader = Reader::new(Step::body(frame));
-        if let (Some(name), Some(value)) = (reader.cstr(), reader.cstr()) {
-            let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
-            self.standing.report(&text(name), &text(value));
+        let (Some(name), Some(value)) = (reader.cstr(), reader.cstr()) else {
+            return Err(malformed(SERVER, Malformed::MessageBody));
+        };
+        let text = |bytes| String::from_utf8_lossy(bytes).into_owned();
+        let (name, value) = (text(name), text(value));
+        self.standing.report(&name, &value);
+        // Nothing was sent yet that it could contradict.
+        let _fits = self.reading.note(&name, &value, None);
+        if name == "server_version" {
+            self.server_version = value;
         }
-        self.reported.note(Step::body(frame))?;
         self.keep(frame)
     }
 
@@ -269,8 +277,9 @@ impl Login {
             binding: target.map_or(ChannelBinding::Require, |t| t.channel_binding),
         };
         let login = TargetLogin::new(&credential.role, credential.password.clone(), nonce, channel);
-        let reported = Reported::asked(contact.visitor.asked.settings());
-        let answers = Answers { reported, ..Answers::default() };
+        let settings = startup::settings(contact.visitor.asked.settings());
+        let pairs = settings.iter().map(|setting| (setting.name.as_str(), setting.value.as_str()));
+        let answers = Answers { reading: Reading::asked(pairs), ..Answers::default() };
         self.state = State::Target(contact, login, Box::new(answers));
     }
 
@@ -432,9 +441,11 @@ impl Login {
         let link = Link::new((visitor.target, endpoint), visitor.identity, role, core, stage)
             .ok_or(Fault::new(CLIENT, FaultKind::Login(LoginFault::UnknownTarget)))?;
         core.attach(link.target, stage);
+        let settings = startup::json(&startup::settings(visitor.asked.settings()));
         let start = SessionStart {
+            settings: &settings,
             server_addr: &address,
-            server_version: &answers.reported.server_version,
+            server_version: &answers.server_version,
             durability: link.durability_name(),
             backend_pid: answers.backend_pid,
             ..SessionStart::default()
@@ -451,8 +462,7 @@ impl Login {
         let idle = [b'Z', 0, 0, 0, 5, b'I'];
         let permit = crate::decide::Permit::housekeeping("ReadyForQuery of the login");
         core.send(CLIENT, permit, receipt, &idle);
-        let mut ready = Ready::new(link);
-        ready.reported = answers.reported;
+        let mut ready = Ready::new(link, answers.reading);
         ready.replication = visitor.asked.replication;
         Ok(ready)
     }

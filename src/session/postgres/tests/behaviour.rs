@@ -7,7 +7,7 @@ use crate::record::body::Body;
 use crate::session::{Vote, VoteReply};
 
 /// The rows a session left, in words.
-fn record(bench: &Bench) -> Vec<String> {
+pub(super) fn record(bench: &Bench) -> Vec<String> {
     let words = |body: Body<'_>| match body {
         Body::Command(c) => {
             format!("command {} {:?}", String::from_utf8_lossy(c.text), c.decision)
@@ -26,7 +26,7 @@ fn record(bench: &Bench) -> Vec<String> {
     bench.journal.bodies().map(words).collect()
 }
 
-fn error_code(body: &[u8]) -> String {
+pub(super) fn error_code(body: &[u8]) -> String {
     let text = String::from_utf8_lossy(body).into_owned();
     let field = text.split('\0').find(|field| field.starts_with('C'));
     field.map(|field| field[1..].to_owned()).unwrap_or_default()

@@ -1,6 +1,7 @@
 //! Scripted peers around one machine: a client that logs in, a target that answers by script.
 
 mod behaviour;
+mod beliefs;
 mod copies;
 mod meters;
 mod servers;
@@ -85,12 +86,16 @@ fn snapshot() -> Rc<Snapshot> {
 }
 
 fn source() -> SnapshotSource {
+    source_of(CONFIG)
+}
+
+fn source_of(config: &str) -> SnapshotSource {
     let env = |name: &str| match name {
         "BOT" => Some("secret".to_owned()),
         "TARGET" => Some("hidden".to_owned()),
         _ => None,
     };
-    let settings = config::load::parse(CONFIG, "test.toml", Path::new("."), &env);
+    let settings = config::load::parse(config, "test.toml", Path::new("."), &env);
     let settings = settings.unwrap_or_else(|errors| panic!("{errors}"));
     SnapshotSource {
         settings: Arc::new(settings),
@@ -199,7 +204,17 @@ impl Bench {
 
     /// The same, with settings of the client.
     pub fn ready_with(settings: &[(&str, &str)]) -> Bench {
-        let mut bench = Bench::accepted();
+        Bench::accepted().log_in(settings)
+    }
+
+    /// The same, with more in the configuration.
+    pub fn ready_under(more: &str) -> Bench {
+        let snapshot = Rc::new(Snapshot::build(&source_of(&format!("{CONFIG}{more}"))));
+        Bench::with_snapshot(snapshot).log_in(&[])
+    }
+
+    fn log_in(self, settings: &[(&str, &str)]) -> Bench {
+        let mut bench = self;
         let mut packet = Vec::new();
         let params = [("user", "bot"), ("database", "orders")].iter().chain(settings);
         let params = params.map(|(name, value)| (name.as_bytes(), value.as_bytes()));

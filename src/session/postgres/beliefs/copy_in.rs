@@ -15,42 +15,22 @@
 //! So such a Sync is owed in doubt. A ReadyForQuery is taken for the answer to a Sync that is owed
 //! for certain first, then for one in doubt; any other message says that no more of them come.
 
-use crate::fault::{Fault, FaultKind, Malformed};
 use crate::session::postgres::state::{Epoch, Expect};
-use crate::wire::Side;
-use crate::wire::postgres::frame::run_of;
 
-use super::ready::{Due, Flow, Ready, Skipping, server_malformed};
-use crate::session::Stage;
-use crate::session::postgres::core::Core;
+use super::{Beliefs, Due};
 
 /// Whether a message may be handed on, as far as a COPY before it goes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Turn {
+pub enum Turn {
     /// It may.
     Now,
     /// Not before the target has said how the COPY ended.
     Later,
+    /// The COPY has failed, and nothing will tell whether the target skips what follows.
+    Never,
 }
 
-impl Ready {
-    /// Takes whole CopyData messages off the front of `input`, many at a time: some clients send
-    /// one for each row.
-    pub(super) fn copy_rows(
-        &mut self,
-        input: &mut &[u8],
-        core: &mut Core,
-        stage: &mut Stage<'_>,
-    ) -> Result<(), Fault> {
-        if !matches!(self.flow, Flow::Normal) {
-            return Ok(());
-        }
-        match run_of(input, b'd') {
-            (_, 0) => Ok(()),
-            (rows, _) => self.copy_data(rows, core, stage),
-        }
-    }
-
+impl Beliefs {
     /// A Sync of the client.
     pub(super) fn sync_sent(&mut self) {
         if !self.copy_in {
@@ -77,32 +57,19 @@ impl Ready {
     /// Whether a command may follow what was sent. Behind a COPY with a Sync among its data and
     /// none at its end, a command runs or is skipped, depending on whether the COPY failed before
     /// that Sync.
-    ///
-    /// # Errors
-    /// The COPY has failed, and nothing will tell.
-    pub(super) fn turn(&self) -> Result<Turn, Fault> {
+    pub fn turn(&self) -> Turn {
         if !matches!(self.due.back(), Some(Expect::CopyEnd { doubtful: true, .. })) {
-            return Ok(Turn::Now);
+            return Turn::Now;
         }
         match self.skipping {
-            _ if self.leftovers() < self.due.len() => Ok(Turn::Later),
-            Skipping::No => Ok(Turn::Now),
-            Skipping::Yes(_) => {
-                Err(Fault::new(Side::Client, FaultKind::Malformed(Malformed::MessageType)))
-            }
+            _ if self.leftovers() < self.due.len() => Turn::Later,
+            false => Turn::Now,
+            true => Turn::Never,
         }
     }
 
     /// CopyInResponse.
-    pub(super) fn copy_in_begins(
-        &mut self,
-        frame: &[u8],
-        core: &mut Core,
-        stage: &mut Stage<'_>,
-    ) -> Result<(), Fault> {
-        if !matches!(self.due.front(), Some(Expect::Query(..) | Expect::Execute(..))) {
-            return Err(server_malformed(Malformed::MessageType));
-        }
+    pub(super) fn copy_in_begins(&mut self) {
         let end = self.due.iter().position(|due| matches!(due, Expect::CopyEnd { .. }));
         for due in self.due.iter_mut().take(end.unwrap_or(usize::MAX)) {
             if let Expect::Sync(_) = due {
@@ -111,7 +78,12 @@ impl Ready {
         }
         self.copy_in = end.is_none();
         self.copying = true;
-        self.deliver(frame, core, stage)
+    }
+
+    /// CopyBothResponse, which the target answers to a command of replication: both sides send
+    /// until both have said that they are done.
+    pub fn copy_both_begins(&mut self) {
+        self.copy_in = true;
     }
 
     /// A command of the target is complete; if it was a COPY, which is returned, every Sync up to
@@ -178,21 +150,8 @@ impl Ready {
             self.due.remove(doubt);
         }
         // Answered, it has ended the failed pipeline.
-        self.skipping = Skipping::No;
+        (self.skipping, self.skip_ends) = (false, false);
         Some(self.oldest_epoch())
-    }
-
-    /// Goes on with a command that waited for the end of a COPY, if this was one.
-    pub(super) fn after_copy(
-        &mut self,
-        copied: bool,
-        core: &mut Core,
-        stage: &mut Stage<'_>,
-    ) -> Result<(), Fault> {
-        if copied && matches!(self.flow, Flow::Settling(_)) {
-            self.after_settling(core, stage)?;
-        }
-        Ok(())
     }
 }
 

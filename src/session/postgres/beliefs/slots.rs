@@ -48,6 +48,10 @@ impl<T> Slots<T> {
         self.named.retain(|_, slot| keep(slot));
     }
 
+    pub fn retain_named(&mut self, keep: impl Fn(&T) -> bool) {
+        self.named.retain(|_, slot| keep(slot));
+    }
+
     pub fn len(&self) -> usize {
         self.named.len() + usize::from(self.unnamed.is_some())
     }

@@ -1,0 +1,413 @@
+//! What commands in SQL do to the names that messages use too, and to the settings.
+//!
+//! In: classified texts as they are sent, and their ends. Out: what EXECUTE and FETCH stand for;
+//! changed names. Never: a name for good before the target has said that the statement is complete.
+//!
+//! PREPARE and Parse share one table of statements, DECLARE and Bind one of portals (prepare.c,
+//! `StorePreparedStatement`; portalmem.c, `CreatePortal`). Statements know no transactions: one that
+//! was prepared stays when its transaction fails. Portals end with theirs, but for cursors WITH HOLD.
+
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use crate::decide::{Class, Classified, Effect, Statement};
+use crate::session::postgres::state::{Change, Epoch, Portal, Prepared, Running};
+
+use super::names::Lookup;
+use super::{Beliefs, Masker, PortalRef, StatementRef, is_kept_whole, may_change_reading};
+
+/// What a text stands for.
+#[derive(Debug)]
+pub enum Resolved {
+    /// Each EXECUTE is what it executes, each FETCH what its cursor reads, as far as weir knows.
+    Is(Rc<Classified>),
+    /// A name in it is in doubt.
+    Unsettled,
+    /// A name in it depends on the encodings of client and server.
+    Unclear,
+}
+
+/// What a name in a text was found to be.
+enum Found {
+    Is(Statement),
+    Nothing,
+    Unsettled,
+}
+
+impl Beliefs {
+    /// What a text does that would be run now. Most texts hold no name of a statement or a portal,
+    /// and are what they are.
+    pub fn resolve(&self, classified: &Rc<Classified>) -> Resolved {
+        let mut names = classified.statements.iter().filter_map(name_of).peekable();
+        if names.peek().is_none() {
+            return Resolved::Is(Rc::clone(classified));
+        }
+        if !names.all(|name| is_kept_whole(name.as_bytes())) {
+            return Resolved::Unclear;
+        }
+        let mut statements: Vec<Statement> = Vec::with_capacity(classified.statements.len());
+        for statement in &classified.statements {
+            let found = match &statement.effect {
+                Effect::Execute(name) => self.executed(name, &statements),
+                Effect::Fetch(name) => self.fetched(name, &statements),
+                Effect::Prepare(name) | Effect::Deallocate(Some(name)) => {
+                    settled(&self.statement(name.as_bytes()))
+                }
+                Effect::Declare { name, .. } | Effect::CloseCursor(Some(name)) => {
+                    settled(&self.portal(name.as_bytes()))
+                }
+                _ => Found::Nothing,
+            };
+            statements.push(match found {
+                Found::Is(inner) => inner,
+                Found::Nothing => statement.clone(),
+                Found::Unsettled => return Resolved::Unsettled,
+            });
+        }
+        let resolved = Classified::new(statements, classified.secrets);
+        Resolved::Is(Rc::new(resolved))
+    }
+
+    fn executed(&self, name: &str, earlier: &[Statement]) -> Found {
+        for statement in earlier.iter().rev() {
+            match &statement.effect {
+                Effect::Prepare(given) if given == name => {
+                    return Found::Is(inner(statement, "EXECUTE"));
+                }
+                Effect::Deallocate(Some(given)) if given != name => {}
+                Effect::Deallocate(_) | Effect::Discard => return Found::Nothing,
+                _ if is_unreadable(statement) => return Found::Nothing,
+                _ => {}
+            }
+        }
+        let (statement, suspect) = match self.statement(name.as_bytes()) {
+            Lookup::Known(prepared) => (only(&prepared.classified), false),
+            Lookup::Suspect(prepared) => (only(&prepared.classified), true),
+            Lookup::Absent => return Found::Nothing,
+            Lookup::Unsettled => return Found::Unsettled,
+        };
+        match statement {
+            // It stands for yet another name, which may have changed since.
+            Some(statement) if refers(statement) => {
+                Found::Is(doubted(&inner(statement, "EXECUTE")))
+            }
+            Some(statement) if suspect => Found::Is(doubted(statement)),
+            Some(statement) => Found::Is(statement.clone()),
+            None => Found::Nothing,
+        }
+    }
+
+    fn fetched(&self, name: &str, earlier: &[Statement]) -> Found {
+        for statement in earlier.iter().rev() {
+            match &statement.effect {
+                Effect::Declare { name: given, .. } if given == name => {
+                    return Found::Is(inner(statement, "FETCH"));
+                }
+                Effect::CloseCursor(Some(given)) if given != name => {}
+                Effect::CloseCursor(_) | Effect::Discard | Effect::EndTransaction => {
+                    return Found::Nothing;
+                }
+                _ if is_unreadable(statement) => return Found::Nothing,
+                _ => {}
+            }
+        }
+        let (portal, suspect) = match self.portal(name.as_bytes()) {
+            Lookup::Known(portal) => (portal, false),
+            Lookup::Suspect(portal) => (portal, true),
+            Lookup::Absent => return Found::Nothing,
+            Lookup::Unsettled => return Found::Unsettled,
+        };
+        let statement = portal.statement.as_ref().and_then(|it| only(&it.classified));
+        match statement {
+            Some(statement) if suspect => Found::Is(doubted(&inner(statement, "FETCH"))),
+            Some(statement) => Found::Is(inner(statement, "FETCH")),
+            None => Found::Nothing,
+        }
+    }
+
+    /// Execute: what it changes of names holds for the rest of its pipeline, if that is run.
+    pub(super) fn execution_sent(
+        &mut self,
+        portal: &PortalRef,
+    ) -> Option<Box<Change<crate::mask::Plan>>> {
+        let prepared = portal.statement.as_ref()?;
+        // A Parse of several statements fails (postgres.c, `exec_parse_message`).
+        let statement = only(&prepared.classified)?;
+        let epoch = self.epoch;
+        if may_change_reading(statement, self.reading.may_return()) {
+            self.reading.will_change(epoch);
+        }
+        self.suspect(statement, epoch);
+        if !changes_names(&statement.effect) {
+            return None;
+        }
+        let mut change = Change { statements: 0, portals: 0, statement: None, portal: None };
+        match &statement.effect {
+            Effect::Prepare(name) => {
+                let meaning = named(statement, &prepared.text, name);
+                if self.has_statement_room(name.as_bytes(), meaning.text.len()) {
+                    change.statement = Some(self.statements.set(name.as_bytes(), meaning, epoch));
+                }
+            }
+            Effect::Declare { name, hold } => {
+                let cursor = cursor(named(statement, &prepared.text, ""), *hold);
+                if self.has_portal_room(name.as_bytes(), 0) {
+                    change.portal = Some(self.portals.set(name.as_bytes(), cursor, epoch));
+                }
+            }
+            Effect::Deallocate(Some(name)) => {
+                change.statement = self.statements.close(name.as_bytes(), epoch);
+            }
+            Effect::CloseCursor(Some(name)) => {
+                change.portal = self.portals.close(name.as_bytes(), epoch);
+            }
+            Effect::Deallocate(None) => change.statements = self.statements.will_end(epoch),
+            Effect::CloseCursor(None) | Effect::EndTransaction => {
+                change.portals = self.portals.will_end(epoch);
+            }
+            _ => {
+                change.statements = self.statements.will_end(epoch);
+                change.portals = self.portals.will_end(epoch);
+            }
+        }
+        Some(Box::new(change))
+    }
+
+    /// An execution is complete; `committed` unless its tag says ROLLBACK.
+    pub(super) fn execution_done(
+        &mut self,
+        portal: &PortalRef,
+        change: &Change<crate::mask::Plan>,
+        committed: bool,
+    ) {
+        let statement = portal.statement.as_ref().and_then(|it| only(&it.classified));
+        if let Some(statement) = statement {
+            self.done(&statement.effect, (change.statements, change.portals), committed);
+        }
+    }
+
+    fn done(&mut self, effect: &Effect, (statements, portals): (u64, u64), committed: bool) {
+        match effect {
+            Effect::Deallocate(None) => self.statements.wipe(statements),
+            Effect::CloseCursor(None) => self.portals.wipe(portals),
+            Effect::Discard => {
+                self.statements.wipe(statements);
+                self.portals.wipe(portals);
+            }
+            Effect::EndTransaction => {
+                if committed {
+                    self.keep_held();
+                }
+                self.portals.end(portals);
+            }
+            _ => {}
+        }
+    }
+
+    /// Cursors WITH HOLD outlive the transaction that is committed (portalmem.c,
+    /// `PreCommit_Portals`).
+    pub(super) fn keep_held(&self) {
+        for (_, portal) in self.portals.iter().filter(|(_, portal)| portal.hold) {
+            portal.kept.set(true);
+        }
+    }
+
+    /// Query: other pipelines wait for it where they use what it may change.
+    pub(super) fn query_sent(
+        &mut self,
+        classified: &Classified,
+        copies: VecDeque<Masker>,
+        text: &[u8],
+    ) -> Running<Masker> {
+        let epoch = self.epoch;
+        let mut meanings = Vec::new();
+        let mut recorded: Option<Rc<[u8]>> = None;
+        for (place, statement) in classified.statements.iter().enumerate() {
+            if may_change_reading(statement, self.reading.may_return()) {
+                self.reading.will_change(epoch);
+            }
+            self.suspect(statement, epoch);
+            if changes_names(&statement.effect) {
+                self.statements.will_change(epoch);
+                self.portals.will_change(epoch);
+            }
+            let name = match &statement.effect {
+                Effect::Prepare(name) => name.as_str(),
+                Effect::Declare { .. } => "",
+                _ => continue,
+            };
+            let text = recorded.get_or_insert_with(|| Rc::from(text));
+            meanings.push((place, named(statement, text, name)));
+        }
+        let ticks = (self.statements.tick(), self.portals.tick());
+        Running { copies, done: 0, epoch, ticks, named: meanings }
+    }
+
+    /// The statement at this place of a text is complete.
+    pub(super) fn statement_done(
+        &mut self,
+        classified: &Classified,
+        (place, epoch, ticks): (usize, Epoch, (u64, u64)),
+        meaning: Option<StatementRef>,
+        committed: bool,
+    ) {
+        let Some(statement) = classified.statements.get(place) else { return };
+        match (&statement.effect, meaning) {
+            (Effect::Prepare(name), Some(meaning)) => {
+                let name = name.as_bytes();
+                if self.has_statement_room(name, meaning.text.len()) {
+                    let _for_good = self.statements.set(name, meaning, epoch);
+                    self.statements.date(name, ticks.0);
+                } else {
+                    let _for_good = self.statements.close(name, epoch);
+                }
+            }
+            (Effect::Declare { name, hold }, Some(meaning)) => {
+                let name = name.as_bytes();
+                if self.has_portal_room(name, 0) {
+                    let _for_good = self.portals.set(name, cursor(meaning, *hold), epoch);
+                    self.portals.date(name, ticks.1);
+                } else {
+                    let _for_good = self.portals.close(name, epoch);
+                }
+            }
+            (Effect::Deallocate(Some(name)), _) => {
+                let _for_good = self.statements.close(name.as_bytes(), epoch);
+            }
+            (Effect::CloseCursor(Some(name)), _) => {
+                let _for_good = self.portals.close(name.as_bytes(), epoch);
+            }
+            (effect, _) => self.done(effect, ticks, committed),
+        }
+    }
+
+    /// A statement failed. It may have been run all the same: an error at the end of its
+    /// transaction comes before its CommandComplete (postgres.c, `exec_simple_query`).
+    pub(super) fn statement_failed(&mut self, effect: &Effect, sqlstate: &[u8], epoch: Epoch) {
+        if NOT_RUN.contains(&sqlstate) || !changes_names(effect) {
+            return;
+        }
+        match effect {
+            Effect::Prepare(name) | Effect::Deallocate(Some(name)) => {
+                let _for_good = self.statements.close(name.as_bytes(), epoch);
+            }
+            Effect::Declare { name, .. } | Effect::CloseCursor(Some(name)) => {
+                let _for_good = self.portals.close(name.as_bytes(), epoch);
+            }
+            Effect::EndTransaction | Effect::CloseCursor(None) => {}
+            _ => self.statements.suspect(epoch),
+        }
+    }
+
+    /// Code that weir cannot read may use PREPARE, DEALLOCATE and cursors of any name.
+    fn suspect(&mut self, statement: &Statement, epoch: Epoch) {
+        if is_unreadable(statement) {
+            self.statements.suspect(epoch);
+            self.portals.suspect(epoch);
+        }
+    }
+}
+
+/// SQLSTATEs of statements that were refused before they did anything: in a failed transaction, of a
+/// name that is or is not there, of a syntax, inside of a transaction, outside of one.
+const NOT_RUN: [&[u8]; 8] =
+    [b"25P02", b"26000", b"42P05", b"42601", b"25001", b"34000", b"42P03", b"25P01"];
+
+/// DO, and what is not understood. Functions of the database are its owner's code, and what EXECUTE
+/// runs can be a query only.
+fn is_unreadable(statement: &Statement) -> bool {
+    let executes = matches!(statement.effect, Effect::Execute(_));
+    statement.operation == "DO" || statement.classes.has(Class::Unknown) && !executes
+}
+
+fn refers(statement: &Statement) -> bool {
+    matches!(statement.effect, Effect::Execute(_) | Effect::Fetch(_))
+}
+
+fn changes_names(effect: &Effect) -> bool {
+    match effect {
+        Effect::Prepare(_)
+        | Effect::Deallocate(_)
+        | Effect::Declare { .. }
+        | Effect::CloseCursor(_)
+        | Effect::Discard
+        | Effect::EndTransaction => true,
+        Effect::None
+        | Effect::Copy(_)
+        | Effect::Execute(_)
+        | Effect::Fetch(_)
+        | Effect::Catalog
+        | Effect::Reset => false,
+    }
+}
+
+/// The name of a statement or a portal that a statement uses.
+fn name_of(statement: &Statement) -> Option<&str> {
+    match &statement.effect {
+        Effect::Prepare(name)
+        | Effect::Execute(name)
+        | Effect::Fetch(name)
+        | Effect::Declare { name, .. }
+        | Effect::Deallocate(Some(name))
+        | Effect::CloseCursor(Some(name)) => Some(name),
+        _ => None,
+    }
+}
+
+/// The one statement of a text that can be parsed as a message.
+fn only(classified: &Classified) -> Option<&Statement> {
+    match classified.statements.as_slice() {
+        [one] => Some(one),
+        _ => None,
+    }
+}
+
+fn settled<T>(lookup: &Lookup<'_, T>) -> Found {
+    if let Lookup::Unsettled = lookup { Found::Unsettled } else { Found::Nothing }
+}
+
+/// What a PREPARE or DECLARE gives a name to.
+fn inner(statement: &Statement, operation: &str) -> Statement {
+    Statement { operation: operation.to_owned(), effect: Effect::None, ..statement.clone() }
+}
+
+/// A prepared statement that may be another one by now: its text, of class unknown.
+pub fn doubt(prepared: &StatementRef) -> StatementRef {
+    let mut statements: Vec<Statement> =
+        prepared.classified.statements.iter().map(doubted).collect();
+    if statements.is_empty() {
+        statements.push(Statement {
+            classes: Class::Unknown.only(),
+            operation: "UNKNOWN".to_owned(),
+            objects: Rc::default(),
+            columns: Vec::new(),
+            whole_rows: true,
+            effect: Effect::None,
+            facts: Vec::new(),
+            causes: Vec::new(),
+        });
+    }
+    let classified = Rc::new(Classified::new(statements, prepared.classified.secrets));
+    Rc::new(Prepared { classified, ..prepared.copy() })
+}
+
+/// A statement that may be another one by now.
+fn doubted(statement: &Statement) -> Statement {
+    Statement { classes: Class::Unknown.only(), whole_rows: true, ..statement.clone() }
+}
+
+fn named(statement: &Statement, text: &Rc<[u8]>, name: &str) -> StatementRef {
+    let statement = inner(statement, "EXECUTE");
+    Rc::new(Prepared {
+        name: name.into(),
+        text: Rc::clone(text),
+        secrets: Box::default(),
+        classified: Rc::new(Classified::new(vec![statement], false)),
+        types: Vec::new().into(),
+        recorded: true.into(),
+    })
+}
+
+fn cursor(statement: StatementRef, hold: bool) -> PortalRef {
+    Rc::new(Portal { hold, ..Portal::of(statement) })
+}

@@ -1,0 +1,171 @@
+//! Whether the target reads texts as weir does.
+//!
+//! In: what the client asks for at start-up, reported settings, commands that may change them.
+//! Out: whether a text is read the same on both sides. Never: a setting kept because a target
+//! happened to name it; there is no end to names.
+//!
+//! Two settings matter: with `standard_conforming_strings` off a backslash escapes in every string,
+//! and in some values of `client_encoding` the second byte of a character may be a quote or a
+//! backslash (mbutils.c, `pg_client_to_server`: the text is converted before it is parsed). A text
+//! of ASCII without a backslash is read the same under all of them.
+//!
+//! PostgreSQL reports both settings, from version 14 on right before ReadyForQuery (postgres.c,
+//! `ReportChangedGUCOptions`). So a change is known when the pipeline that made it is answered.
+
+use crate::decide::sql::classify::{Misread, misread};
+use crate::session::postgres::state::Epoch;
+
+/// What may be done with a text now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Reads {
+    /// Both sides read it the same.
+    Same,
+    /// They may not, or an earlier message of its own pipeline may change whether they do.
+    Otherwise,
+    /// An earlier pipeline may change whether they do, and is not answered yet.
+    Unsettled,
+}
+
+/// What is known of the two settings.
+#[derive(Debug, Default)]
+pub struct Reading {
+    strings: bool,
+    encoding: bool,
+    /// One of them was once such that texts were read otherwise; a transaction that ends, or a
+    /// RESET, may bring that back.
+    was_otherwise: bool,
+    /// The newest pipeline that may change them.
+    doubt: Option<Epoch>,
+    /// The newest pipeline with a text whose reading depends on them.
+    dependent: Option<Epoch>,
+}
+
+impl Reading {
+    /// A session whose client asks for these settings. Until the target says otherwise it is taken
+    /// to have them.
+    pub fn asked<'p>(settings: impl Iterator<Item = (&'p str, &'p str)>) -> Reading {
+        let mut reading = Reading::default();
+        settings.for_each(|(name, value)| reading.doubt_value(name, value));
+        reading
+    }
+
+    fn doubt_value(&mut self, name: &str, value: &str) {
+        if let Some((kind, true)) = misread(name, value) {
+            *self.wrong(kind) = true;
+            self.was_otherwise = true;
+        }
+    }
+
+    fn wrong(&mut self, kind: Misread) -> &mut bool {
+        match kind {
+            Misread::Strings => &mut self.strings,
+            Misread::Encoding => &mut self.encoding,
+        }
+    }
+
+    /// Takes a ParameterStatus. Any spelling of a setting brings a doubt, its own name alone ends
+    /// one. False when the target read a text otherwise than weir did: nothing that was sent could
+    /// have changed the setting, and a text that depends on it is not answered.
+    #[must_use]
+    pub fn note(&mut self, name: &str, value: &str, settled: Option<Epoch>) -> bool {
+        let was_safe = self.is_safe();
+        match name {
+            "standard_conforming_strings" => self.strings = false,
+            "client_encoding" => self.encoding = false,
+            _ => {}
+        }
+        self.doubt_value(name, value);
+        let open = |epoch: Option<Epoch>| epoch.is_some_and(|epoch| settled < Some(epoch));
+        !(was_safe && !self.is_safe() && open(self.dependent) && !open(self.doubt))
+    }
+
+    /// Whether the target reads texts as weir does, as far as it has said.
+    pub fn is_safe(&self) -> bool {
+        !self.strings && !self.encoding
+    }
+
+    /// Whether the end of a transaction, or a RESET, may make the target read otherwise.
+    pub fn may_return(&self) -> bool {
+        self.was_otherwise
+    }
+
+    /// A message of this pipeline may change the settings.
+    pub fn will_change(&mut self, now: Epoch) {
+        self.doubt = Some(now);
+    }
+
+    /// How a text is read that is sent in the pipeline `now`.
+    pub fn reads(&mut self, text: &[u8], now: Epoch, settled: Option<Epoch>) -> Reads {
+        let doubt = self.doubt.filter(|&doubt| settled < Some(doubt));
+        let plain = text.is_ascii() && memchr::memchr(b'\\', text).is_none();
+        match doubt {
+            _ if plain && self.is_safe() => Reads::Same,
+            Some(doubt) if doubt != now => Reads::Unsettled,
+            Some(_) => Reads::Otherwise,
+            None if !self.is_safe() => Reads::Otherwise,
+            None => {
+                self.dependent = Some(now);
+                Reads::Same
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn doubts_come_with_any_spelling_and_go_with_the_name() {
+        let mut reading = Reading::default();
+        let mut note = |name, value| {
+            assert!(reading.note(name, value, None));
+            reading.is_safe()
+        };
+        assert!(note("server_version", "18.1"));
+        assert!(!note("client_encoding", "SJIS"));
+        assert!(!note("Client__Encoding", "UTF8"));
+        assert!(!note("standard_conforming_strings", "on"));
+        assert!(note("client_encoding", "UTF8"));
+        assert!(!note("Client__Encoding", "SJIS"));
+    }
+
+    #[test]
+    fn what_a_client_asks_for_counts_until_the_target_speaks() {
+        for (name, value) in [("client_encoding", "SJIS"), ("STANDARD_conforming_strings", "0")] {
+            let mut reading = Reading::asked([(name, value)].into_iter());
+            assert!(!reading.is_safe() && reading.may_return(), "{name}={value}");
+            assert!(reading.note("client_encoding", "UTF8", None));
+            assert!(reading.note("standard_conforming_strings", "on", None));
+            assert!(reading.is_safe() && reading.may_return(), "{name}={value}");
+        }
+        let reading = Reading::asked([("client_encoding", "UTF8"), ("geqo", "off")].into_iter());
+        assert!(reading.is_safe() && !reading.may_return());
+    }
+
+    #[test]
+    fn a_text_that_could_be_read_otherwise_waits_for_what_may_change_that() {
+        let mut reading = Reading::default();
+        assert_eq!(reading.reads(b"select 'a\\b'", 0, None), Reads::Same);
+        reading.will_change(1);
+        for (text, own, next) in [
+            (&b"select 'x'"[..], Reads::Same, Reads::Same),
+            (b"select 'a\\b'", Reads::Otherwise, Reads::Unsettled),
+            (b"select '\xc3\xa9'", Reads::Otherwise, Reads::Unsettled),
+        ] {
+            assert_eq!(reading.reads(text, 1, Some(0)), own);
+            assert_eq!(reading.reads(text, 2, Some(0)), next);
+            assert_eq!(reading.reads(text, 2, Some(1)), Reads::Same);
+        }
+    }
+
+    #[test]
+    fn a_text_that_was_read_otherwise_is_a_contradiction() {
+        let mut reading = Reading::default();
+        assert_eq!(reading.reads(b"select '\\'", 3, Some(2)), Reads::Same);
+        assert!(!reading.note("standard_conforming_strings", "off", Some(2)));
+        let mut reading = Reading::default();
+        assert_eq!(reading.reads(b"select '\\'", 3, Some(2)), Reads::Same);
+        assert!(reading.note("standard_conforming_strings", "off", Some(3)), "it was answered");
+    }
+}

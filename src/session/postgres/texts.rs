@@ -1,0 +1,155 @@
+//! What a command's text is, and what the names in messages stand for.
+//!
+//! In: texts and names of the client, what is believed of the target. Out: classified texts,
+//! statements, portals. Never: a text taken for read that the target may read otherwise; a name for
+//! what it may not mean.
+
+use std::rc::Rc;
+
+use crate::decide::Classified;
+use crate::decide::sql::classify::replication;
+use crate::fault::Fault;
+use crate::mask::sql::redact;
+use crate::record::entry::Event;
+use crate::session::Stage;
+use crate::session::postgres::core::Core;
+use crate::session::postgres::state::{Portal, Prepared};
+use crate::wire::postgres::message::{ClientMessage, Named};
+
+use super::admit::Refusal;
+use super::beliefs::names::Lookup;
+use super::beliefs::reading::Reads;
+use super::beliefs::{PortalRef, Resolved, StatementRef, doubt, is_kept_whole};
+use super::ready::Ready;
+
+/// A zero byte cannot stand in a statement's text, so this is of class unknown, and is taken to
+/// hold a secret.
+const UNREADABLE: &[u8] = b"\0";
+
+impl Ready {
+    /// What a text is; `None` while it is in doubt how the target reads it.
+    pub(super) fn classify(
+        &mut self,
+        text: &[u8],
+        stage: &mut Stage<'_>,
+    ) -> Option<Rc<Classified>> {
+        if self.replication.is_some()
+            && let Some(command) = replication(text)
+        {
+            return Some(Rc::new(command));
+        }
+        match self.beliefs.reads(text) {
+            Reads::Same => Some(stage.classifier.classify(text)),
+            Reads::Otherwise => Some(stage.classifier.classify(UNREADABLE)),
+            Reads::Unsettled => None,
+        }
+    }
+
+    /// What a Bind of this statement runs, and what its text says where that stands for something
+    /// else. `None` while a name is in doubt. One that is not known is of class unknown.
+    pub(super) fn bound(
+        &self,
+        name: &[u8],
+        stage: &mut Stage<'_>,
+    ) -> Option<(StatementRef, Option<Rc<Classified>>)> {
+        let statement = match self.beliefs.statement(name) {
+            Lookup::Known(statement) => statement,
+            Lookup::Suspect(statement) => return Some((doubt(statement), None)),
+            Lookup::Absent => return Some((unknown_statement(name, stage), None)),
+            Lookup::Unsettled => return None,
+        };
+        let says = &statement.classified;
+        match self.beliefs.resolve(says) {
+            Resolved::Is(runs) if Rc::ptr_eq(&runs, says) => Some((Rc::clone(statement), None)),
+            Resolved::Is(runs) => {
+                let bound = Prepared { classified: runs, ..statement.copy() };
+                Some((Rc::new(bound), Some(Rc::clone(says))))
+            }
+            Resolved::Unclear => Some((unknown_statement(name, stage), None)),
+            Resolved::Unsettled => None,
+        }
+    }
+
+    /// The portal of this name, as it may be described or executed now; `None` while a name is in
+    /// doubt. One that is not known, or stands for something else than at its Bind, is of class
+    /// unknown.
+    pub(super) fn opened(&self, name: &[u8], stage: &mut Stage<'_>) -> Option<PortalRef> {
+        let portal = match self.beliefs.portal(name) {
+            Lookup::Known(portal) => portal,
+            Lookup::Suspect(portal) => {
+                let statement = portal.statement.as_ref().map(doubt);
+                let statement = statement.unwrap_or_else(|| unknown_statement(name, stage));
+                return Some(Rc::new(Portal::of(statement)));
+            }
+            Lookup::Absent => return Some(Rc::new(unknown_portal(name, stage))),
+            Lookup::Unsettled => return None,
+        };
+        let Some(says) = &portal.says else { return Some(Rc::clone(portal)) };
+        let bound = portal.statement.as_ref().map(|it| &it.classified.statements);
+        match self.beliefs.resolve(says) {
+            Resolved::Is(runs) if Some(&runs.statements) == bound => Some(Rc::clone(portal)),
+            Resolved::Unsettled => None,
+            Resolved::Is(_) | Resolved::Unclear => Some(Rc::new(unknown_portal(name, stage))),
+        }
+    }
+
+    /// Whether a Bind to this name has to wait until it is clear what the name means.
+    pub(super) fn waits_for_portal(&self, name: &[u8]) -> bool {
+        !name.is_empty() && matches!(self.beliefs.portal(name), Lookup::Unsettled)
+    }
+
+    /// Refuses a message with a name that the target would not keep as it is.
+    pub(super) fn refuse_names(
+        &mut self,
+        frame: &[u8],
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        self.refuse(frame, None, &Refusal::name(), core);
+        let event = Event {
+            event: "command-refused",
+            severity: "warn",
+            message: "a name of a statement or portal is too long, or not ASCII",
+            attrs: "{}",
+        };
+        core.event(&event, stage)
+    }
+}
+
+/// Whether the target keeps the names in this message as they are.
+pub(super) fn keeps_names(message: &ClientMessage<'_>) -> bool {
+    match message {
+        ClientMessage::Parse(parse) => is_kept_whole(parse.name),
+        ClientMessage::Bind(bind) => is_kept_whole(bind.portal) && is_kept_whole(bind.statement),
+        ClientMessage::Execute(name, _)
+        | ClientMessage::Describe(Named::Statement(name) | Named::Portal(name))
+        | ClientMessage::Close(Named::Statement(name) | Named::Portal(name)) => is_kept_whole(name),
+        _ => true,
+    }
+}
+
+/// The text as it goes into the record, and the numbers of the parameters that are credentials.
+pub(super) fn recorded_text(text: &[u8], classified: &Classified) -> (Vec<u8>, Vec<u16>) {
+    if !classified.secrets {
+        return (text.to_vec(), Vec::new());
+    }
+    let redacted = redact::command(text);
+    (redacted.text.into_owned(), redacted.parameters)
+}
+
+/// A statement that weir has not seen prepared: nothing is known of what it does.
+pub(super) fn unknown_statement(name: &[u8], stage: &mut Stage<'_>) -> StatementRef {
+    let classified = stage.classifier.classify(UNREADABLE);
+    Rc::new(Prepared {
+        name: String::from_utf8_lossy(name).into(),
+        text: Rc::from(&b""[..]),
+        secrets: Box::default(),
+        classified,
+        types: Vec::new().into(),
+        recorded: true.into(),
+    })
+}
+
+fn unknown_portal(name: &[u8], stage: &mut Stage<'_>) -> Portal<crate::mask::Plan> {
+    Portal::of(unknown_statement(name, stage))
+}

@@ -1,0 +1,332 @@
+//! What weir believes of a server, beside the server itself: after random conversations both name
+//! the same statements and cursors, and every row that came belongs to what was believed to run.
+
+use std::collections::HashMap;
+use std::collections::VecDeque;
+use std::rc::Rc;
+
+use weir::decide::sql::classify::classify_uncached;
+use weir::decide::{Class, Classified, Effect, Statement};
+use weir::session::postgres::beliefs::names::Lookup;
+use weir::session::postgres::beliefs::reading::Reading;
+use weir::session::postgres::beliefs::{Answer, Beliefs, Message, Resolved, doubt};
+use weir::session::postgres::state::{Issued, Portal, Prepared};
+
+use crate::support::Postgres;
+use crate::support::raw::{Raw, bind, close, execute, parse, query, sync};
+
+const CONVERSATIONS: u64 = 120;
+const STEPS: usize = 40;
+
+const NAMES: [&str; 5] = ["", "s", "t", "c", "p"];
+
+/// Each query returns the number of its table.
+const TEXTS: [&str; 30] = [
+    "SELECT * FROM t1",
+    "SELECT * FROM t2",
+    "SELECT * FROM t3",
+    "BEGIN",
+    "BEGIN",
+    "COMMIT",
+    "ROLLBACK",
+    "COMMIT AND CHAIN",
+    "ROLLBACK AND CHAIN",
+    "SAVEPOINT a",
+    "ROLLBACK TO a",
+    "RELEASE a",
+    "PREPARE s AS SELECT * FROM t4",
+    "PREPARE t AS SELECT * FROM t5",
+    "EXECUTE s",
+    "DEALLOCATE s",
+    "DEALLOCATE ALL",
+    "DISCARD ALL",
+    "DECLARE c CURSOR FOR SELECT * FROM t6",
+    "DECLARE c CURSOR WITH HOLD FOR SELECT * FROM t7",
+    "FETCH c",
+    "FETCH p",
+    "CLOSE c",
+    "CLOSE ALL",
+    "SELECT 1/0 FROM t1",
+    "INSERT INTO deferred VALUES (1)",
+    "PREPARE s AS SELECT * FROM t8; EXECUTE s",
+    "BEGIN; DECLARE c CURSOR FOR SELECT * FROM t9; FETCH c",
+    "DEALLOCATE s; PREPARE s AS SELECT * FROM t10; EXECUTE s",
+    "INSERT INTO deferred VALUES (1); PREPARE s AS SELECT * FROM t11",
+];
+
+const SCHEMA: &str = "
+    DO $$ BEGIN FOR n IN 1..11 LOOP
+      EXECUTE format('CREATE TABLE t%s AS SELECT %s AS n', n, n);
+      EXECUTE format('GRANT SELECT ON t%s TO app', n);
+    END LOOP; END $$;
+    CREATE TABLE deferred (a int CHECK (a > 0), b int);
+    CREATE TABLE parent (a int PRIMARY KEY);
+    ALTER TABLE deferred ADD FOREIGN KEY (a) REFERENCES parent DEFERRABLE INITIALLY DEFERRED;
+    GRANT INSERT, SELECT ON deferred, parent TO app";
+
+/// Numbers of a seed (xorshift).
+struct Numbers(u64);
+
+impl Numbers {
+    fn next(&mut self, below: usize) -> usize {
+        self.0 ^= self.0 << 13;
+        self.0 ^= self.0 >> 7;
+        self.0 ^= self.0 << 17;
+        (self.0 % below as u64) as usize
+    }
+}
+
+struct Talk {
+    raw: Raw,
+    beliefs: Beliefs,
+    seq: u64,
+    /// What the commands are believed to run, and how many of their statements are complete.
+    running: HashMap<u64, (Vec<Statement>, usize)>,
+    said: Vec<String>,
+}
+
+impl Talk {
+    fn new(raw: Raw) -> Talk {
+        let beliefs = Beliefs::new(Reading::default());
+        Talk { raw, beliefs, seq: 0, running: HashMap::new(), said: Vec::new() }
+    }
+
+    fn issued(&mut self) -> Issued {
+        self.seq += 1;
+        Issued { seq: self.seq, at_us: 0, held: false }
+    }
+
+    fn send(&mut self, what: String, bytes: &[u8]) {
+        self.said.push(what);
+        self.raw.send(bytes);
+    }
+
+    /// Hears one message of the server; rows are those of what is believed to run.
+    fn hear(&mut self) -> Option<Vec<Option<String>>> {
+        let message = self.raw.read().expect("an answer").expect("an open connection");
+        let tag = message.body.strip_suffix(&[0]).unwrap_or_default();
+        let code = message.field(b'C');
+        let answer = match message.kind {
+            b'1' => Answer::Parsed,
+            b'2' => Answer::Bound,
+            b'3' => Answer::Closed,
+            b'T' => Answer::Description,
+            b'D' => Answer::Row,
+            b'C' => Answer::Complete(tag),
+            b'I' => Answer::Empty,
+            b'E' => Answer::Error(code.as_bytes()),
+            b'Z' => Answer::Ready(message.body[0]),
+            b'N' => return None,
+            other => panic!("{} after {:?}", char::from(other), self.said),
+        };
+        let current = self.beliefs.current().map(|issued| issued.seq);
+        let heard = self.beliefs.heard(answer);
+        assert!(heard.is_ok(), "{answer:?}: {heard:?} after {:?}", self.said);
+        let Some((statements, done)) = current.and_then(|seq| self.running.get_mut(&seq)) else {
+            return (message.kind == b'D').then(|| message.values());
+        };
+        if message.kind == b'C' {
+            *done += 1;
+        }
+        if message.kind == b'D' {
+            let values = message.values();
+            if let Some(believed) = statements.get(*done).filter(|it| is_known(it)) {
+                let table = believed.objects.first().map(|object| object.name.clone());
+                let came = values[0].as_ref().map(|n| format!("t{n}"));
+                assert_eq!(table, came, "{believed:?} after {:?}", self.said);
+            }
+            return Some(values);
+        }
+        None
+    }
+
+    fn statement(&mut self, name: &str) -> Option<Rc<Prepared>> {
+        loop {
+            match self.beliefs.statement(name.as_bytes()) {
+                Lookup::Known(statement) => return Some(Rc::clone(statement)),
+                Lookup::Suspect(statement) => return Some(doubt(statement)),
+                Lookup::Absent => return None,
+                Lookup::Unsettled => drop(self.hear()),
+            }
+        }
+    }
+
+    fn resolve(&mut self, says: &Rc<Classified>) -> Rc<Classified> {
+        loop {
+            match self.beliefs.resolve(says) {
+                Resolved::Is(runs) => return runs,
+                Resolved::Unsettled => drop(self.hear()),
+                Resolved::Unclear => panic!("all names here are plain"),
+            }
+        }
+    }
+
+    fn parse(&mut self, name: &'static str, text: &'static str) {
+        if !name.is_empty() {
+            let _waits = self.statement(name);
+        }
+        let says = Rc::new(classify_uncached(text.as_bytes()));
+        let _waits = self.resolve(&says);
+        let statement = prepared(name, text, says);
+        self.beliefs.sent(Message::Parse(name.as_bytes(), Rc::new(statement)));
+        self.send(format!("P({name}, {text})"), &parse(name, text));
+    }
+
+    fn bind(&mut self, portal: &'static str, name: &'static str) {
+        while !portal.is_empty()
+            && matches!(self.beliefs.portal(portal.as_bytes()), Lookup::Unsettled)
+        {
+            let _answer = self.hear();
+        }
+        let bound = match self.statement(name) {
+            None => Portal::of(Rc::new(unknown())),
+            Some(statement) => {
+                let says = Rc::clone(&statement.classified);
+                let runs = self.resolve(&says);
+                let differs = !Rc::ptr_eq(&runs, &says);
+                let statement = Prepared { classified: runs, ..statement.copy() };
+                Portal { says: differs.then_some(says), ..Portal::of(Rc::new(statement)) }
+            }
+        };
+        self.beliefs.sent(Message::Bind(portal.as_bytes(), Rc::new(bound)));
+        self.send(format!("B({portal}, {name})"), &bind(portal, name, &[]));
+    }
+
+    fn execute(&mut self, name: &'static str) {
+        let portal = loop {
+            match self.beliefs.portal(name.as_bytes()) {
+                Lookup::Known(portal) => break Some(Rc::clone(portal)),
+                Lookup::Suspect(_) | Lookup::Absent => break None,
+                Lookup::Unsettled => drop(self.hear()),
+            }
+        };
+        let portal = portal.unwrap_or_else(|| Rc::new(Portal::of(Rc::new(unknown()))));
+        let mut statements = portal.statement.as_ref().map(|it| it.classified.statements.clone());
+        if let Some(says) = &portal.says {
+            let runs = self.resolve(says);
+            statements = statements.filter(|bound| *bound == runs.statements);
+        }
+        let statements = statements.unwrap_or_default();
+        let issued = self.issued();
+        if statements.iter().any(|it| it.classes.has(Class::Unknown)) || statements.is_empty() {
+            return;
+        }
+        self.running.insert(issued.seq, (statements, 0));
+        self.beliefs.sent(Message::Execute(issued, portal, None));
+        self.send(format!("E({name})"), &execute(name, 0));
+    }
+
+    fn query(&mut self, text: &'static str) {
+        let says = Rc::new(classify_uncached(text.as_bytes()));
+        let runs = self.resolve(&says);
+        let issued = self.issued();
+        self.running.insert(issued.seq, (runs.statements.clone(), 0));
+        self.beliefs.sent(Message::Query(issued, runs, VecDeque::new(), text.as_bytes()));
+        self.send(format!("Q({text})"), &query(text));
+    }
+
+    fn sync(&mut self) {
+        self.beliefs.sent(Message::Sync);
+        self.send("S".to_owned(), &sync());
+    }
+
+    fn step(&mut self, numbers: &mut Numbers) {
+        let (what, text) = (numbers.next(12), TEXTS[numbers.next(TEXTS.len())]);
+        let (name, other) = (NAMES[numbers.next(5)], NAMES[numbers.next(5)]);
+        match what {
+            0 | 1 => self.parse(name, text),
+            2 | 3 => self.bind(name, other),
+            4 | 5 => self.execute(name),
+            6 => {
+                let _waits = self.statement(name);
+                self.beliefs.sent(Message::CloseStatement(name.as_bytes()));
+                self.send(format!("CL({name})"), &close(b'S', name));
+            }
+            7 => self.sync(),
+            8 | 9 => {
+                // A Query inside of a pipeline that failed has no answer: not what drivers do.
+                self.sync();
+                self.query(text);
+            }
+            _ => {
+                self.parse("", text);
+                self.bind("", "");
+                self.execute("");
+                self.sync();
+            }
+        }
+    }
+
+    fn settle(&mut self) {
+        self.sync();
+        while !self.beliefs.owes_nothing() {
+            let _answer = self.hear();
+        }
+    }
+
+    fn ask(&mut self, text: &'static str) -> Vec<Vec<String>> {
+        self.query(text);
+        let mut rows = Vec::new();
+        while !self.beliefs.owes_nothing() {
+            rows.extend(self.hear());
+        }
+        rows.into_iter().map(|row| row.into_iter().flatten().collect()).collect()
+    }
+
+    fn compare(&mut self) {
+        self.settle();
+        if self.beliefs.transaction() == b'E' {
+            self.query("ROLLBACK");
+            self.settle();
+        }
+        let (statements, portals) = self.beliefs.believed();
+        let has = self.ask("SELECT name, statement FROM pg_prepared_statements ORDER BY name");
+        for row in &has {
+            let known = statements.iter().find(|(name, _)| *name == row[0]);
+            let text = known.map(|(_, text)| text.as_str());
+            assert_eq!(text, Some(row[1].as_str()), "{} after {:?}", row[0], self.said);
+        }
+        let named = statements.iter().filter(|(name, _)| !name.is_empty()).count();
+        assert_eq!(has.len(), named, "{statements:?} after {:?}", self.said);
+        for row in self.ask("SELECT name FROM pg_cursors WHERE name <> '' ORDER BY name") {
+            assert!(portals.contains(&row[0]), "{} after {:?}", row[0], self.said);
+        }
+    }
+}
+
+fn prepared(name: &str, text: &str, classified: Rc<Classified>) -> Prepared {
+    Prepared {
+        secrets: Box::default(),
+        name: name.into(),
+        text: Rc::from(text.as_bytes()),
+        classified,
+        types: Vec::new().into(),
+        recorded: true.into(),
+    }
+}
+
+fn unknown() -> Prepared {
+    prepared("", "", Rc::new(classify_uncached(b"\0")))
+}
+
+fn is_known(statement: &Statement) -> bool {
+    let refers = matches!(statement.effect, Effect::Execute(_) | Effect::Fetch(_));
+    !refers
+        && !statement.classes.has(Class::Unknown)
+        && !statement.objects.is_empty()
+        && statement.objects.iter().any(|object| object.name.starts_with('t'))
+}
+
+#[test]
+fn what_weir_believes_is_what_the_server_has() {
+    let database = Postgres::shared().database();
+    database.sql(SCHEMA);
+    for conversation in 1..=CONVERSATIONS {
+        let mut numbers = Numbers(conversation.wrapping_mul(0x9e37_79b9_7f4a_7c15));
+        let mut talk = Talk::new(Raw::login(&database.endpoint()));
+        for _ in 0..STEPS {
+            talk.step(&mut numbers);
+        }
+        talk.compare();
+    }
+}
