@@ -99,6 +99,8 @@ pub(super) enum Up {
 pub(super) struct Held {
     pub ask: Ask,
     pub seq: u64,
+    /// SHA-256 of what approvers are shown.
+    pub shown: [u8; 32],
     /// Counts it among those that wait.
     pub _counted: Presence,
 }

@@ -23,7 +23,7 @@ use super::kept::sha256;
 use super::tenure::{Tenure, Trouble};
 use super::{Phase, Session, text, voice};
 
-/// Text of a held request shown to approvers.
+/// Head and content that a row shows; longer content is in chunks.
 const SHOWN_BYTES_MAX: usize = 64 << 10;
 
 /// How a request is written down.
@@ -172,7 +172,13 @@ impl Session {
         exchange.approval = Some(id);
         let ask = Ask::open(id, terms, &tenure.identity.user, stage.now);
         let counted = Presence::new(tenure.meter().clone(), |it| &it.held);
-        let held = Held { ask, seq: exchange.seq, _counted: counted };
+        let asked = summary(&exchange, &ask, tenure, stage);
+        if !asked.can_be_shown() {
+            exchange.approval = None;
+            return self.refuse_large(exchange, stage);
+        }
+        let (seq, shown) = (exchange.seq, asked.digest());
+        let held = Held { ask, seq, shown, _counted: counted };
         let terms_rule = held.ask.terms.rule();
         let ruled = Ruled {
             seq: held.seq,
@@ -186,7 +192,7 @@ impl Session {
             return self.not_recorded(*exchange, refused, stage);
         }
         tenure.meter().count(metrics::Verdict::Hold);
-        self.link.output(Output::AskOpened(summary(&exchange, &held, tenure, stage)));
+        self.link.output(Output::AskOpened(asked));
         exchange.deadline_us = held.ask.deadline_us;
         exchange.up = Up::Held(Box::new(held));
         self.phase = Phase::Busy(exchange);
@@ -218,6 +224,12 @@ impl Session {
             self.phase = Phase::Busy(exchange);
             return VoteReply::Unknown;
         };
+        if vote.digest.is_some_and(|digest| digest != held.shown) {
+            exchange.up = Up::Held(held);
+            self.phase = Phase::Busy(exchange);
+            let why = "the vote is not about the request that waits";
+            return VoteReply::Refused(why.to_owned());
+        }
         let ballot = held.ask.vote(&vote.approver, &vote.groups, vote.approve);
         let who = (vote.approver.as_str(), vote.reason.as_str());
         let event = match ballot {
@@ -361,15 +373,18 @@ fn row_text(exchange: &Exchange) -> Vec<u8> {
     shown
 }
 
-fn summary(exchange: &Exchange, held: &Held, tenure: &Tenure, stage: &Stage<'_>) -> AskSummary {
-    let text = row_text(exchange);
-    let ask = &held.ask;
+fn summary(exchange: &Exchange, ask: &Ask, tenure: &Tenure, stage: &Stage<'_>) -> AskSummary {
     let request = &exchange.request;
     let action = http::action(&request.head, request.asks == Asked::Websocket);
+    let mut text = text::text(&request.head);
+    if !exchange.content.is_empty() {
+        text.extend_from_slice(b"\r\n");
+        text.extend_from_slice(&exchange.content);
+    }
     AskSummary {
         id: ask.id,
         session_id: tenure.ledger.id,
-        command_seq: held.seq,
+        command_seq: exchange.seq,
         user: tenure.identity.user.clone(),
         target: tenure.target_name.clone(),
         role: tenure.credential.role.clone(),
@@ -401,6 +416,7 @@ fn step(
         reason,
         quorum: held.ask.terms.quorum(),
         expires_at_us: held.ask.expires_at_us,
+        digest: Some(&held.shown),
         ..Approval::default()
     };
     tenure.ledger.record(&Entry::Approval(approval), stage).map(drop)

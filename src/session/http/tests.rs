@@ -256,23 +256,19 @@ const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 fn a_conversation_is_the_same_in_any_split() {
     let run = |piece: usize, answer_piece: usize| {
         let mut bench = Bench::new();
-        bench.send(&request("POST /a?b", "Transfer-Encoding: chunked||3;x|abc|1|d|0||"), piece);
+        bench.send(&request("POST /a?b", "Transfer-Encoding: chunked||3;x|xyz|1|w|0||"), piece);
         bench.answer(OK, answer_piece);
         bench.send(&request("GET /secret/x", "|"), piece);
         bench.send(&request("GET /c", "|"), piece);
         bench.answer(
-            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nab\r\n0\r\n\r\n",
+            b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nxy\r\n0\r\n\r\n",
             answer_piece,
         );
         let record = bench.record();
         (unchunked(&bench.client_text()), unchunked(&bench.target_text()), record, bench.legs)
     };
     let whole = run(10_000, 10_000);
-    assert!(
-        whole.1.starts_with("POST /base/a?b HTTP/1.1\r\nHost: 127.0.0.1:8080\r\n"),
-        "{}",
-        whole.1
-    );
+    assert!(whole.1.starts_with("POST /base/a?b HTTP/1.1Host: 127.0.0.1:8080"), "{}", whole.1);
     assert!(whole.1.contains("Authorization: Bearer hidden") && !whole.1.contains("Basic"));
     assert!(!whole.1.contains("/secret/"), "{}", whole.1);
     assert_eq!(whole.2.0, [Decision::Allow, Decision::Deny, Decision::Allow]);
@@ -305,7 +301,8 @@ fn what_cannot_be_recorded_goes_nowhere() {
         }
         let (decisions, outcomes) = bench.record();
         let (client, target) = (bench.client_text(), bench.target_text());
-        assert_eq!(target.contains("POST"), !decisions.is_empty(), "{entries}: {target}");
+        assert!(!target.contains("POST") || !decisions.is_empty(), "{entries}: {target}");
+        assert!(!target.contains("abc") || decisions == [Decision::Allow], "{entries}: {target}");
         let is_whole = client.contains("hello");
         assert_eq!(is_whole, outcomes.contains(&Outcome::Success), "{entries}: {client}");
         if decisions.is_empty() {
