@@ -299,7 +299,6 @@ fn prepared(name: &str, text: &str, classified: Rc<Classified>) -> Prepared {
         secrets: Box::default(),
         name: name.into(),
         text: Rc::from(text.as_bytes()),
-        secrets: Box::default(),
         classified,
         types: Vec::new().into(),
         recorded: true.into(),

@@ -283,7 +283,11 @@ proptest! {
     }
 
     #[test]
-    fn no_secret_leaves_a_string((said, parts) in planted(), piece in pieces(), long in any::<bool>()) {
+    fn no_secret_leaves_a_string(
+        (said, parts) in planted(),
+        piece in pieces(),
+        long in any::<bool>(),
+    ) {
         let said = if long { format!("{}{said}", "word ".repeat(20_000)) } else { said };
         let body = serde_json::json!({"a": [said], "b": "bob@example.com", "c": 5}).to_string();
         let (out, wrong) = mask(&redact_all(), Shape::Json, body.as_bytes(), piece);

@@ -92,7 +92,7 @@ fn escape_bytes(rest: &[u8]) -> Result<Option<usize>, Wrong> {
     }
 }
 
-/// The code unit of `\uXXXX`. `None`: some of its digits are missing.
+/// The code unit of `\u` and four digits. `None`: some of its digits are missing.
 fn unit(rest: &[u8]) -> Result<Option<u32>, Wrong> {
     let mut unit = 0;
     for at in 2..6 {
