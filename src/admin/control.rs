@@ -428,7 +428,7 @@ impl Core {
                     ask.target,
                     ask.rule
                 ));
-                self.state.open_ask(shard, ask);
+                self.state.open_ask(shard, *ask);
             }
             ToControl::AskClosed { id, event } => {
                 log::info(&format!("approval {}: {event}", super::shape::id_text(id)));

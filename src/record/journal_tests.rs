@@ -25,6 +25,7 @@ fn params() -> Params<'static> {
 }
 
 /// One entry of every kind, with every optional part.
+#[expect(clippy::too_many_lines, reason = "one of each kind")]
 fn with_samples<T>(look: impl FnOnce(&[Entry<'_>]) -> T) -> T {
     let objects = [object(Some("public"), "customers", true), object(None, "t", false)];
     let rules = ["ask".into(), "log".into()];

@@ -50,7 +50,8 @@ pub struct Stage<'a> {
     pub now: Now,
 }
 
-/// A session of any protocol.
+/// A session of any protocol. Most are PostgreSQL's, and a driver is on the heap as a whole.
+#[expect(clippy::large_enum_variant, reason = "no second allocation on the hot path")]
 pub enum Session {
     /// PostgreSQL's frontend/backend protocol.
     Postgres(postgres::Machine),
@@ -63,9 +64,13 @@ pub enum Session {
     Scripted(Box<dyn Driven>),
 }
 
+/// Makes a session that does what a test of the shard says.
+#[cfg(test)]
+pub type Script = fn(Accepted, &mut Stage<'_>) -> Box<dyn Driven>;
+
 /// What `Session::accept` makes in tests of the shard, which are about sockets and no protocol.
 #[cfg(test)]
-pub static SCRIPT: std::sync::OnceLock<fn(Accepted, &mut Stage<'_>) -> Box<dyn Driven>> =
+pub static SCRIPT: std::sync::OnceLock<Script> =
     std::sync::OnceLock::new();
 
 impl Session {

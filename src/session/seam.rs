@@ -85,7 +85,7 @@ pub enum Output {
     /// The session is done with a connection. Its outbox is not asked for any more.
     Release(LegId, After),
     /// A command waits for approval: tell the control thread.
-    AskOpened(AskSummary),
+    AskOpened(Box<AskSummary>),
     /// It no longer waits; the final event (`approved`, `denied`, `expired`, `canceled`).
     AskClosed(SessionId, &'static str),
     /// Something that the control thread read may be stale; `Event::Snapshot` follows.

@@ -157,7 +157,8 @@ impl Driven for CancelCall {
     }
 }
 
-/// Whatever lives in a slot of the shard.
+/// Whatever lives in a slot of the shard. Nearly all are sessions.
+#[expect(clippy::large_enum_variant, reason = "a driver is on the heap as a whole")]
 pub enum Party {
     /// A client's session.
     Session(Session),

@@ -126,7 +126,7 @@ fn cut_at_any_time(seed: u64, flush_us: u64) {
                 entries.push_back((now_us, spool.written()));
             }
             if job.is_none() {
-                let waiting = usize::from(seed % 2 == 0 && random(state, 20) == 0);
+                let waiting = usize::from(seed.is_multiple_of(2) && random(state, 20) == 0);
                 job = flushes.next_job(&mut spool, waiting, now_us);
                 ends_us = now_us + random(state, takes_us_max);
             } else {

@@ -62,7 +62,7 @@ pub enum ToControl {
         /// Shard index.
         shard: usize,
         /// What it is.
-        ask: AskSummary,
+        ask: Box<AskSummary>,
     },
     /// It no longer waits.
     AskClosed {

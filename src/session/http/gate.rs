@@ -192,7 +192,7 @@ impl Session {
             return self.not_recorded(*exchange, refused, stage);
         }
         tenure.meter().count(metrics::Verdict::Hold);
-        self.link.output(Output::AskOpened(asked));
+        self.link.output(Output::AskOpened(Box::new(asked)));
         exchange.deadline_us = held.ask.deadline_us;
         exchange.up = Up::Held(Box::new(held));
         self.phase = Phase::Busy(exchange);

@@ -63,7 +63,7 @@ impl Ready {
             self.refuse(facts.frame, None, &refusal, core);
             return Ok(());
         }
-        core.output(Output::AskOpened(summary));
+        core.output(Output::AskOpened(Box::new(summary)));
         self.say_when_possible(notice(&held.ask), core);
         self.flow = Flow::Held(Box::new(held));
         Ok(())

@@ -289,7 +289,7 @@ impl Machine {
             return self.refuse(&held.wanted, &voice::unrecorded(refused));
         }
         let shown = summary(&held, open, core, stage);
-        core.output(Output::AskOpened(shown));
+        core.output(Output::AskOpened(Box::new(shown)));
         if let Some(channel) = held.wanted.channel() {
             let words = voice::held(&held.ask);
             open.channels.hold(channel, &words).map_err(client_broken)?;

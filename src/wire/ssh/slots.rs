@@ -116,8 +116,7 @@ mod tests {
             let mut target = VecDeque::new();
             let mut asked = Vec::new();
             let mut got = Vec::new();
-            let mut next = 0u32;
-            for act in acts {
+            for (next, act) in (0u32..).zip(acts) {
                 match act {
                     0 => {
                         slots.forward().expect("few");
@@ -138,7 +137,6 @@ mod tests {
                         }
                     }
                 }
-                next += 1;
                 while let Some(reply) = slots.ready() {
                     got.push(reply);
                 }

@@ -28,7 +28,8 @@ pub enum Resolved {
     Unclear,
 }
 
-/// What a name in a text was found to be.
+/// What a name in a text was found to be. It is looked at and gone.
+#[expect(clippy::large_enum_variant, reason = "it lives for one match")]
 enum Found {
     Is(Statement),
     Nothing,

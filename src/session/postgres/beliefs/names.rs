@@ -289,7 +289,7 @@ impl<T: Meaning> Names<T> {
             let named = self.iter().filter(|(name, _)| !name.is_empty());
             *kept = named.map(|(_, value)| size(value)).sum();
         }
-        let fits = self.len() < limits::STATEMENTS_MAX && kept.saturating_add(more) <= most;
+        let fits = self.count() < limits::STATEMENTS_MAX && kept.saturating_add(more) <= most;
         if fits {
             *kept += more;
         }
@@ -297,7 +297,7 @@ impl<T: Meaning> Names<T> {
     }
 
     /// How many names there are.
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.slots.len()
     }
 
@@ -374,7 +374,7 @@ mod tests {
         let _ = names.remove(b"s", 0);
         assert_eq!(names.get(b"s", 0), Lookup::Absent);
         names.settle(0);
-        assert_eq!(names.len(), 0);
+        assert_eq!(names.count(), 0);
     }
 
     #[test]
@@ -435,9 +435,9 @@ mod tests {
             let _ = names.set(b"s", 'a', 0);
             assert!(names.close(b"s", 0).is_some());
         }
-        assert_eq!((names.len(), names.removed.len()), (1, 1));
+        assert_eq!((names.count(), names.removed.len()), (1, 1));
         names.settle(0);
-        assert!(names.len() == 0 && names.removed.is_empty());
+        assert!(names.count() == 0 && names.removed.is_empty());
         let _ = names.set(b"s", 'b', 1);
         names.settle(1);
         let again = names.close(b"s", 2).expect("a name to take away");

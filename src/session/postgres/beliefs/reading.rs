@@ -76,7 +76,8 @@ impl Reading {
         }
         self.doubt_value(name, value);
         let open = |epoch: Option<Epoch>| epoch.is_some_and(|epoch| settled < Some(epoch));
-        !(was_safe && !self.is_safe() && open(self.dependent) && !open(self.doubt))
+        let foreseen = !open(self.dependent) || open(self.doubt);
+        !was_safe || self.is_safe() || foreseen
     }
 
     /// Whether the target reads texts as weir does, as far as it has said.

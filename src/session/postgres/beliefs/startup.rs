@@ -22,9 +22,9 @@ impl Setting {
         let is = |name: &&str| self.name.eq_ignore_ascii_case(name);
         if self.odd {
             Some(Class::Unknown)
-        } else if ROLES.iter().any(|name| is(name)) {
+        } else if ROLES.iter().any(&is) {
             Some(Class::SetRole)
-        } else if HARMLESS.iter().any(|name| is(name)) {
+        } else if HARMLESS.iter().any(is) {
             None
         } else {
             Some(Class::Session)

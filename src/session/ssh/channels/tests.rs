@@ -318,8 +318,8 @@ proptest! {
     fn any_talk_ends_in_order(
         acts in proptest::collection::vec((0u8..16, 0u32..3, 0u32..5000), 0..200)
     ) {
-        let mut channels = Channels::default();
-        channels.opens_back = OpensBack { agent: true, x11: true, forwards: true };
+        let opens_back = OpensBack { agent: true, x11: true, forwards: true };
+        let mut channels = Channels { opens_back, ..Channels::default() };
         for (act, number, amount) in acts {
             let data = vec![b'x'; amount as usize];
             let client = act % 2 == 0;

@@ -106,7 +106,7 @@ impl Client {
             let classified = self.classifier.classify(text.as_bytes());
             Command { text, statement: classified.statements[0].clone() }
         };
-        texts.iter().map(|text| *text).map(one).collect()
+        texts.iter().copied().map(one).collect()
     }
 
     /// How the text is read, waiting if it has to.

@@ -27,6 +27,7 @@ pub enum Sent {
 }
 
 /// What comes of it.
+#[expect(clippy::large_enum_variant, reason = "a test")]
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Said {
     Parsed,
