@@ -18,8 +18,8 @@
 //!
 //! In: HTTP requests with a bearer token or a user's password. Out: JSON; errors are
 //! `{error, hint}`.
-//! Never: an answer without a proven caller, except to `health` and `ready`; a change asked for by another
-//! site's page.
+//! Never: an answer without a proven caller, except to `health` and `ready`; a change
+//! asked for by another site's page.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -21,7 +21,6 @@ pub mod journal;
 pub mod memory;
 pub mod pty_events;
 
-
 mod parts;
 pub mod pool;
 pub mod position;

@@ -32,7 +32,7 @@ impl<'a> Parts<'a> {
         Parts { file, frame, at: frame + FRAME_BYTES as u64, head, small, failed: None }
     }
 
-    /// Writes the body, the end mark behind it, the head; its length and CRC last, as `write_frame`.
+    /// Writes the body, the end mark behind it, the head; length and CRC last, as `write_frame`.
     pub fn write(mut self, entry: &Entry<'_>, body: usize) -> io::Result<usize> {
         body::put_entry(&mut self, entry);
         let taken = frame_bytes(body);

@@ -642,8 +642,8 @@ impl<J: ShardJournal> Core<J> {
         self.job.is_some()
     }
 
-    /// When something has to be done even if nothing happens, monotonic microseconds. `None`: never,
-    /// the shard sleeps until somebody wants something of it.
+    /// When something has to be done even if nothing happens, monotonic microseconds. `None`:
+    /// never, the shard sleeps until somebody wants something of it.
     fn next_deadline(&self) -> Option<u64> {
         let journal = &self.tools.journal;
         let flush = self.job.is_none() && journal.written() > journal.durable();

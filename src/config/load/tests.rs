@@ -192,7 +192,8 @@ fn unknown_words_are_refused_with_a_suggestion() {
     check(
         "[jurnal]\n",
         "unknown key `jurnal` in the file | `data_dir`, `node`, `shards`, \
-        `listen`, `admin`, `journal`, `target`, `identity`, `rule` or `mask` | did you mean `journal`?",
+        `listen`, `admin`, `journal`, `target`, `identity`, `rule` or `mask` | did you mean \
+        `journal`?",
     );
     check(
         "[[rule]]\nname = \"r\"\nwhen = { comands = [\"read\"] }\nthen = \"allow\"\n",
