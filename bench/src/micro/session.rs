@@ -16,9 +16,10 @@ use weir::identify::scram::{Binding, ClientExchange, SaltedCache};
 use weir::metrics::Meters;
 use weir::record::{Lsn, SessionId};
 use weir::session::SnapshotSource;
-use weir::session::{Accepted, Machine};
+use weir::session::postgres::Machine;
+use weir::session::{Accepted, Driven};
 use weir::session::{Room, Snapshot, Stage};
-use weir::wire::Side;
+use weir::wire::{Protocol, Side};
 use weir_load::wire;
 
 use super::disk::Shard;
@@ -168,6 +169,8 @@ fn snapshot() -> Snapshot {
 impl Session {
     fn login() -> Session {
         let accepted = Accepted {
+            listener: 0,
+            protocol: Protocol::Postgres,
             session_id: SessionId([9; 16]),
             client_addr: SocketAddr::from(([127, 0, 0, 1], 1)),
             tls_available: false,
@@ -203,7 +206,7 @@ impl Session {
         let length = (first.len() as u32).to_be_bytes();
         let parts = [&b"SCRAM-SHA-256\0"[..], &length, &first].concat();
         self.bytes(Side::Client, &message(b'p', &parts));
-        let challenge = self.machine.outbox(Side::Client).sendable(Lsn(u64::MAX)).to_vec();
+        let challenge = self.machine.outbox(Side::Client.into()).expect("it has one").sendable(Lsn(u64::MAX)).to_vec();
         self.sent(Side::Client);
         let last = exchange.server_first(&challenge[9..], &mut self.lent.salted);
         let last = last.expect("the session answers the first message of SCRAM");
@@ -229,7 +232,7 @@ impl Session {
 
     /// Sends what may leave to a side; returns how much that was.
     fn sent(&mut self, side: Side) -> usize {
-        let outbox = self.machine.outbox(side);
+        let outbox = self.machine.outbox(side.into()).expect("it has one");
         let count = outbox.sendable(Lsn(u64::MAX)).len();
         outbox.consume(count);
         count
