@@ -51,7 +51,6 @@ const TEXTS: [&str; 30] = [
     "PREPARE s AS SELECT * FROM t8; EXECUTE s",
     "BEGIN; DECLARE c CURSOR FOR SELECT * FROM t9; FETCH c",
     "DEALLOCATE s; PREPARE s AS SELECT * FROM t10; EXECUTE s",
-    "INSERT INTO deferred VALUES (1); PREPARE s AS SELECT * FROM t11",
 ];
 
 const SCHEMA: &str = "

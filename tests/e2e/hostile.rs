@@ -127,8 +127,8 @@ fn names_closed_without_a_sync_leave_nothing_behind() {
     let weir = start();
     let mut bystander = Bystander::new(&weir);
     let mut raw = Raw::login(&weir.endpoint());
-    let count = short_or_long(60_000, 1_000_000);
-    let padding = "n".repeat(400);
+    let count = short_or_long(250_000, 1_000_000);
+    let padding = "n".repeat(50);
     for start in (0..count).step_by(1000) {
         let frames = (start..start + 1000).map(|n| close(b'S', &format!("{n}{padding}")));
         raw.send(&[frames.collect::<Vec<_>>().concat(), flush()].concat());
