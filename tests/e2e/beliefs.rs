@@ -21,7 +21,7 @@ const STEPS: usize = 40;
 const NAMES: [&str; 5] = ["", "s", "t", "c", "p"];
 
 /// Each query returns the number of its table.
-const TEXTS: [&str; 30] = [
+const TEXTS: [&str; 29] = [
     "SELECT * FROM t1",
     "SELECT * FROM t2",
     "SELECT * FROM t3",
