@@ -70,8 +70,7 @@ pub type Script = fn(Accepted, &mut Stage<'_>) -> Box<dyn Driven>;
 
 /// What `Session::accept` makes in tests of the shard, which are about sockets and no protocol.
 #[cfg(test)]
-pub static SCRIPT: std::sync::OnceLock<Script> =
-    std::sync::OnceLock::new();
+pub static SCRIPT: std::sync::OnceLock<Script> = std::sync::OnceLock::new();
 
 impl Session {
     /// A client connected.

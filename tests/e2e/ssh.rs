@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 use std::io::Write as _;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
 use std::time::Duration;
 
@@ -119,7 +119,7 @@ struct Gate {
 const EVERYTHING: &str = "[[rule]]\nname = \"all\"\nwhen = {}\nthen = \"allow\"\n";
 
 impl Gate {
-    fn options(&self, key: &PathBuf) -> Vec<String> {
+    fn options(&self, key: &Path) -> Vec<String> {
         let mut options: Vec<String> = Vec::new();
         for option in [
             "StrictHostKeyChecking=no",

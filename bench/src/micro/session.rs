@@ -206,7 +206,12 @@ impl Session {
         let length = (first.len() as u32).to_be_bytes();
         let parts = [&b"SCRAM-SHA-256\0"[..], &length, &first].concat();
         self.bytes(Side::Client, &message(b'p', &parts));
-        let challenge = self.machine.outbox(Side::Client.into()).expect("it has one").sendable(Lsn(u64::MAX)).to_vec();
+        let challenge = self
+            .machine
+            .outbox(Side::Client.into())
+            .expect("it has one")
+            .sendable(Lsn(u64::MAX))
+            .to_vec();
         self.sent(Side::Client);
         let last = exchange.server_first(&challenge[9..], &mut self.lent.salted);
         let last = last.expect("the session answers the first message of SCRAM");
