@@ -81,8 +81,7 @@ fn a_session_replays_to_what_psql_printed() {
     let errors = texts(&moments, &["error"]);
     assert_eq!(errors, "ERROR:  division by zero\n");
     assert!(direct.stderr.contains("ERROR:  division by zero"), "{}", direct.stderr);
-    // Notices come in no command's answer, so the record does not hold them yet.
-    assert_eq!(texts(&moments, &["notice"]), "");
+    assert_eq!(texts(&moments, &["notice"]), "NOTICE:  noticed\n");
     assert_eq!(texts(&moments, &["weir"]), "");
     // On a terminal the streams are one, in their order.
     let told = run(&mut weir.command(&["replay", &id]));

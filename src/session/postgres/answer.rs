@@ -57,7 +57,7 @@ impl Ready {
         Ok(())
     }
 
-    fn begin_answer(&mut self, stage: &Stage<'_>) {
+    pub(super) fn begin_answer(&mut self, stage: &Stage<'_>) {
         if let Some(issued) = self.beliefs.current() {
             self.answer.begin(issued, stage.now.mono_us);
         }

@@ -55,9 +55,11 @@ impl Ready {
             let (name, value) = (String::from_utf8_lossy(name), String::from_utf8_lossy(value));
             self.beliefs.heard(Answer::Setting(&name, &value))?;
         }
+        if tag == b'N' {
+            self.begin_answer(stage);
+        }
         if self.link.view.is_empty() {
-            core.pass(Side::Client, "asynchronous message", frame, stage);
-            return Ok(());
+            return self.hand_on(tag, frame, core, stage);
         }
         let body = Step::body(frame);
         let message = match tag {
@@ -65,9 +67,24 @@ impl Ready {
             b'S' => self.masked_parameter(body)?,
             _ => self.masked_notification(body)?,
         };
-        core.pass(Side::Client, "asynchronous message", &message, stage);
+        self.hand_on(tag, &message, core, stage)?;
         let seq = self.answer.seq().unwrap_or(self.last_seq);
         self.record_hits(seq, core, stage)
+    }
+
+    /// A notice during an answer is part of what the client saw of it; the rest is in none.
+    fn hand_on(
+        &mut self,
+        tag: u8,
+        frame: &[u8],
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        if tag == b'N' && self.answer.seq().is_some() {
+            return self.deliver(frame, core, stage);
+        }
+        core.pass(Side::Client, "asynchronous message", frame, stage);
+        Ok(())
     }
 
     fn masked_text(&mut self, text: &[u8]) -> Vec<u8> {
