@@ -242,6 +242,21 @@ pub const SSH_ENVIRONMENT_MAX: usize = 64;
 pub const SSH_HOLDS_MAX: usize = 64;
 /// What a client may send behind a command that is held.
 pub const SSH_HELD_BYTES_MAX: usize = 256 << 10;
+/// A packet of SFTP (OpenSSH: `SFTP_MAX_MSG_LENGTH`, sftp-common.h, and what its writer adds).
+pub const SFTP_PACKET_BYTES_MAX: usize = (256 << 10) + (1 << 10);
+/// A request that carries no contents: it is held whole, in a window that may be 24 KiB (dropbear),
+/// and holds two paths of 4 KiB at most.
+pub const SFTP_REQUEST_BYTES_MAX: usize = 16 << 10;
+/// What is kept of a reply: a path of 4 KiB with its attributes.
+pub const SFTP_KEPT_BYTES_MAX: usize = 5 << 10;
+/// A handle (draft-ietf-secsh-filexfer-02 section 6.2).
+pub const SFTP_HANDLE_BYTES_MAX: usize = 256;
+/// Requests of one channel that are not answered.
+pub const SFTP_REQUESTS_MAX: usize = 1024;
+/// Files and folders that are open on one channel.
+pub const SFTP_FILES_MAX: usize = 4096;
+/// Places of a file that are told apart in its record.
+pub const SFTP_RANGES_MAX: usize = 16;
 
 // HTTP/2 (RFC 9113), per connection.
 /// The table that a decoder learns (SETTINGS_HEADER_TABLE_SIZE).

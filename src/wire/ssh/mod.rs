@@ -25,6 +25,7 @@ pub mod key;
 pub mod ledger;
 pub mod message;
 pub mod packet;
+pub mod sftp;
 pub mod signer;
 pub mod slots;
 #[cfg(test)]
