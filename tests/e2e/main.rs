@@ -25,4 +25,5 @@ mod replication;
 mod rotation;
 mod servers;
 mod ssh;
+mod ssh_files;
 mod tokio_driver;

@@ -10,15 +10,19 @@
 //! ```
 //!
 //! `login` is the way to `Open`; `open` passes messages and asks `admit` where a verdict is due;
-//! `channels` keeps numbers, windows and replies; `run` keeps what is recorded of a command.
+//! `channels` keeps numbers, windows and replies; `run` keeps what is recorded of a command;
+//! `operations` and `files` are the requests of SFTP, `transfer` the contents of one file.
 
 mod admit;
 mod channels;
 mod core;
+mod files;
 mod leg;
 mod login;
 mod open;
+mod operations;
 mod run;
+mod transfer;
 pub mod voice;
 
 use crate::config::settings::Durability;

@@ -69,6 +69,12 @@ impl Run {
         self.gap += (bytes.len() - kept) as u64;
     }
 
+    /// Bytes of the target of which only the number is kept here.
+    pub fn passed(&mut self, count: usize, now_us: u64) {
+        self.first_byte_us.get_or_insert(now_us.saturating_sub(self.started_us));
+        self.bytes += count as u64;
+    }
+
     /// Bytes of the client, of which only the number is kept.
     pub fn input(&mut self, count: usize, now_us: u64) {
         self.number(Kind::CountedInput, count as u64, now_us);

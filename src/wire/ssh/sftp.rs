@@ -236,7 +236,10 @@ pub enum Extension<'b> {
     Statvfs(&'b [u8]),
     Fstatvfs(&'b [u8]),
     Fsync(&'b [u8]),
-    CopyData { from: &'b [u8], to: &'b [u8] },
+    CopyData {
+        from: &'b [u8],
+        to: &'b [u8],
+    },
     ExpandPath(&'b [u8]),
     /// `limits@openssh.com`, `home-directory`, `users-groups-by-id@openssh.com`: no file is named.
     Harmless,
