@@ -165,7 +165,7 @@ fn target(url: &str) -> Result<Target, TargetUrlError> {
         protocol: Protocol::Postgres,
         name: database.clone(),
         reach,
-        host_keys: Vec::new(),
+        host_keys: crate::wire::ssh::hosts::HostTrust::default(),
         database,
         tls,
         negotiation,

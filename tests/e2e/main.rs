@@ -26,4 +26,5 @@ mod rotation;
 mod servers;
 mod ssh;
 mod ssh_files;
+mod ssh_trust;
 mod tokio_driver;

@@ -23,6 +23,11 @@ pub(crate) struct Sshd {
 
 impl Sshd {
     pub fn start() -> Sshd {
+        Sshd::start_with(|_| String::new())
+    }
+
+    /// The same with more lines in its configuration; keys are there already.
+    pub fn start_with(more: impl FnOnce(&Scratch) -> String) -> Sshd {
         let scratch = Scratch::new("sshd");
         for (name, kind) in [("host", "ed25519"), ("gate", "ed25519"), ("own", "ed25519")] {
             keygen(&scratch, name, kind);
@@ -40,7 +45,8 @@ impl Sshd {
              AuthorizedKeysFile {folder}/authorized\nTrustedUserCAKeys {folder}/ca.pub\n\
              StrictModes no\nUsePAM no\n\
              PermitRootLogin yes\nMaxStartups 100:30:200\nMaxSessions 100\n\
-             Subsystem sftp /usr/lib/openssh/sftp-server\n"
+             Subsystem sftp /usr/lib/openssh/sftp-server\n{}\n",
+            more(&scratch)
         );
         let config = scratch.write("sshd_config", &config);
         let log = scratch.join("sshd.log");
@@ -78,7 +84,7 @@ impl Sshd {
         let _ = write!(
             tail,
             "[listen.ssh]\naddress = \"127.0.0.1:{port}\"\nhost_keys = [\"{}\"]\n\
-             [[target]]\nname = \"web-1\"\nprotocol = \"ssh\"\naddress = \"127.0.0.1:{}\"\n\
+             [[target]]\nname = \"web-1\"\nprotocol = \"ssh\"\naddress = \"localhost:{}\"\n\
              host_key = [\"{}\"]\n[[target.credential]]\nrole = \"root\"\n\
              {proof}\n{more}\n",
             file("gate"),

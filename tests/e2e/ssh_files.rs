@@ -161,7 +161,7 @@ fn one_operation_waits_while_others_go_on() {
     assert!(stderr.contains("denied by dora"), "{stderr}");
     assert!(sshd.scratch.join("held-b").exists());
     let commands = gate.weir.lake().rows("commands");
-    let decisions: Vec<&str> =
+    let decisions: Vec<String> =
         of_text(&commands, "remove ").iter().map(|row| text(row, "decision")).collect();
     assert_eq!(decisions, ["allow", "deny"]);
 }

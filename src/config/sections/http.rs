@@ -79,7 +79,7 @@ pub(super) fn target(
         replication: false,
         durability,
         capture,
-        host_keys: Vec::new(),
+        host_keys: crate::wire::ssh::hosts::HostTrust::default(),
         credentials,
         http: Some(HttpTarget {
             host: known_as,
