@@ -172,6 +172,16 @@ pub enum Durability {
     Write,
 }
 
+/// What is kept of what is typed, piped and uploaded over SSH.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Input {
+    /// How much it was and when; of files the digest.
+    #[default]
+    Counted,
+    /// The bytes, as far as `capture` goes: whatever is typed is readable, passwords among it.
+    Plain,
+}
+
 /// How much of an answer is kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Capture {
@@ -334,6 +344,8 @@ pub struct Target {
     pub durability: Durability,
     /// How much of answers is kept.
     pub capture: Capture,
+    /// What is kept of an SSH client's input.
+    pub input: Input,
     /// Host keys of an SSH target: the only ones that are trusted.
     pub host_keys: HostTrust,
     /// Credentials, in the order of the file: the first whose groups match is used.

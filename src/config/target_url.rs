@@ -165,6 +165,7 @@ fn target(url: &str) -> Result<Target, TargetUrlError> {
         protocol: Protocol::Postgres,
         name: database.clone(),
         reach,
+        input: crate::config::settings::Input::Counted,
         host_keys: crate::wire::ssh::hosts::HostTrust::default(),
         database,
         tls,

@@ -372,6 +372,7 @@ fn settings(options: Options) -> Settings {
         targets: vec![Target {
             protocol: Protocol::Postgres,
             name: "orders".to_owned(),
+            input: crate::config::settings::Input::Counted,
             host_keys: crate::wire::ssh::hosts::HostTrust::default(),
             reach: Reach {
                 hosts: vec![Host { name: options.host.to_owned(), port: 5432 }],

@@ -4,7 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::ssh::{EVERYTHING, Gate, Sshd, ended, fed, one};
-use crate::support::lake::{Row, number, text};
+use crate::support::lake::{self, Row, number, text};
 use crate::support::scratch::output;
 use crate::support::wait_until;
 
@@ -20,8 +20,11 @@ fn bytes(count: u32) -> Vec<u8> {
 }
 
 fn sha256(bytes: &[u8]) -> String {
-    let digest = ring::digest::digest(&ring::digest::SHA256, bytes);
-    digest.as_ref().iter().map(|byte| format!("{byte:02x}")).collect()
+    hex(ring::digest::digest(&ring::digest::SHA256, bytes).as_ref())
+}
+
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn of_text<'r>(rows: &'r [Row], start: &str) -> Vec<&'r Row> {
@@ -49,9 +52,9 @@ fn operations_on_files_are_rows_with_counts_and_digests() {
     assert_eq!(status, Some(0), "{stdout}{stderr}");
     assert!(std::fs::read(&back).expect("a file") == content);
     assert!(std::fs::symlink_metadata(sshd.scratch.join("new/link")).is_ok());
-    let lake = gate.weir.lake();
-    let commands = lake.rows("commands");
-    let responses = lake.rows("responses");
+    let recorded = gate.weir.lake();
+    let commands = recorded.rows("commands");
+    let responses = recorded.rows("responses");
     let parent = one(&commands, "query_text", "sftp");
     let answer = |start: &str| {
         let row = of_text(&commands, start);
@@ -70,7 +73,7 @@ fn operations_on_files_are_rows_with_counts_and_digests() {
     let (get, get_end) = answer(&format!("open {} read", there.display()));
     assert_eq!(get["classes"], serde_json::json!(["sftp-read"]));
     assert_eq!(text(&get_end, "tag"), "read 2000000");
-    assert_eq!(text(&get_end, "body_sha256"), sha256(&content));
+    assert_eq!(hex(&lake::bytes(&get_end, "body_sha256")), sha256(&content));
     for (start, class) in [
         ("opendir ", "sftp-list"),
         ("mkdir ", "sftp-write"),

@@ -79,6 +79,7 @@ pub(super) fn target(
         replication: false,
         durability,
         capture,
+        input: crate::config::settings::Input::Counted,
         host_keys: crate::wire::ssh::hosts::HostTrust::default(),
         credentials,
         http: Some(HttpTarget {

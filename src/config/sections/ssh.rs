@@ -9,8 +9,8 @@ use super::super::load::Source;
 use super::super::report::Report;
 use super::super::section::{At, Section};
 use super::super::settings::{
-    ChannelBinding, Credential, Reach, Secret, SshAuthority, SshName, SshProof, Target, TargetTls,
-    TlsNegotiation,
+    ChannelBinding, Credential, Input, Reach, Secret, SshAuthority, SshName, SshProof, Target,
+    TargetTls, TlsNegotiation,
 };
 use super::super::units;
 use super::reach::reach;
@@ -26,6 +26,8 @@ const PORT_DEFAULT: u16 = 22;
 /// How long a certificate for a target is valid unless the file says otherwise.
 const TTL_S_DEFAULT: u64 = 120;
 const TTL_S_MAX: u64 = 86_400;
+
+const INPUTS: [(&str, Input); 2] = [("counted", Input::Counted), ("plain", Input::Plain)];
 
 const KEY_FORM: &str = "a key such as \"ssh-ed25519 AAAA...\"";
 const FILE_FORM: &str = "an unencrypted private key as `ssh-keygen` writes it: ed25519, ecdsa on \
@@ -200,6 +202,7 @@ pub(super) fn target(
     let host_keys = host_trust(section, reach.as_ref(), source, report);
     let durability = durability(section, report);
     let capture = capture(section, report);
+    let input = section.choice("input", &INPUTS, report).unwrap_or_default();
     let credentials = credentials(section, source, report);
     if let Some(name) = &name
         && !name.value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
@@ -221,6 +224,7 @@ pub(super) fn target(
         replication: false,
         durability,
         capture,
+        input,
         host_keys,
         credentials,
         http: None,

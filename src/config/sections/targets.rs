@@ -107,6 +107,7 @@ fn target(
         root_certificates,
         client_certificate,
         channel_binding: channel_binding.unwrap_or(ChannelBinding::Prefer),
+        input: crate::config::settings::Input::Counted,
         host_keys: crate::wire::ssh::hosts::HostTrust::default(),
         replication,
         durability,

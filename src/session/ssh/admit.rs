@@ -230,6 +230,7 @@ impl Machine {
                 let allowed = open.channels.allow(channel, want_reply);
                 let files = wanted.kind == "subsystem" && wanted.text == b"sftp";
                 open.started((channel, files), ruled.seq, stage.now.mono_us);
+                open.masks_begin(channel, wanted);
                 allowed
             }
             Place::Beside { channel, want_reply } => {

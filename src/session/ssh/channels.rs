@@ -58,6 +58,16 @@ pub enum Turn<'b> {
         /// The bytes.
         bytes: &'b [u8],
     },
+    /// Bytes of a target that are masked: the caller releases as many, in time
+    /// ([`Channels::release_output`]).
+    Masked {
+        /// The channel.
+        channel: ChannelKey,
+        /// Standard error.
+        stderr: bool,
+        /// The bytes.
+        bytes: &'b [u8],
+    },
     /// As `Pass`; this is worth a word in the record.
     Noted {
         /// The channel.
@@ -77,6 +87,17 @@ pub enum Turn<'b> {
     Over(ChannelKey),
     /// A number that the connection protocol does not have.
     Unknown,
+}
+
+impl Turn<'_> {
+    /// The channel of a message that passes.
+    pub const fn channel(&self) -> Option<ChannelKey> {
+        match self {
+            Turn::Data { channel, .. } | Turn::Noted { channel, .. } => Some(*channel),
+            Turn::Eof(key) | Turn::Closing(key) | Turn::Over(key) => Some(*key),
+            _ => None,
+        }
+    }
 }
 
 /// What waits for a verdict.
@@ -139,6 +160,8 @@ struct Channel {
     output_max: u32,
     /// What the client sends is made of requests.
     framed: bool,
+    /// What the target sends is masked.
+    masked: bool,
     /// A request of the channel was refused, and the client may not know it yet.
     refused: bool,
     eof: Sides,
@@ -357,6 +380,7 @@ impl Channels {
             input_max: open.packet_max,
             output_max: open.packet_max,
             framed: false,
+            masked: false,
             refused: false,
             eof: Sides::default(),
             closed: Sides::default(),
@@ -548,6 +572,16 @@ impl Channels {
             Message::Data { bytes, .. } if from == Side::Client && channel.framed => {
                 flow.hold(bytes.len())?;
                 Ok(Turn::Framed { channel: key, bytes })
+            }
+            Message::Data { bytes, .. } if from == Side::Server && channel.masked => {
+                flow.hold(bytes.len())?;
+                Ok(Turn::Masked { channel: key, stderr: false, bytes })
+            }
+            Message::ExtendedData { bytes, stream: STDERR, .. }
+                if from == Side::Server && channel.masked =>
+            {
+                flow.hold(bytes.len())?;
+                Ok(Turn::Masked { channel: key, stderr: true, bytes })
             }
             Message::Data { bytes, .. } => {
                 flow.pass(bytes.len())?;

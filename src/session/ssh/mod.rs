@@ -19,6 +19,7 @@ mod core;
 mod files;
 mod leg;
 mod login;
+mod masked;
 mod open;
 mod operations;
 mod run;
@@ -148,6 +149,7 @@ impl Machine {
             done = target.timeout(now_us, core);
         }
         let done = done.and_then(|()| self.token_again(stage));
+        let done = done.and_then(|()| self.masks_due(stage));
         let done = done.and_then(|()| self.expire_holds(stage));
         self.ended(done, stage);
     }

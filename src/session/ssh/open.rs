@@ -5,14 +5,16 @@
 //! is to be kept of them is in the journal.
 
 use std::ops::Range;
+use std::rc::Rc;
 
-use crate::config::settings::{Capture, Durability};
+use crate::config::settings::{Capture, Durability, Input};
 use crate::decide::Permit;
 use crate::decide::rules::{Scope, Who};
 use crate::decide::ssh::Plumbing;
 use crate::fault::{self, Fault, FaultKind, Refused};
 use crate::identify::Identity;
 use crate::identify::ssh_ca::Grants;
+use crate::mask::detect::Detectors;
 use crate::record::Receipt;
 use crate::record::pty_events::Kind;
 use crate::session::Stage;
@@ -27,6 +29,7 @@ use super::channels::{ChannelKey, Channels, Turn};
 use super::core::Core;
 use super::files::{Files, Limits};
 use super::leg::{Leg, broken};
+use super::masked::Masks;
 use super::operations::send_all;
 use super::run::Run;
 use super::{Machine, Phase};
@@ -50,9 +53,13 @@ pub(super) struct Open {
     pub scope: Scope,
     pub durability: Durability,
     capture: Capture,
+    input: Input,
     pub channels: Channels,
     runs: Vec<(ChannelKey, Run)>,
     pub files: Vec<(ChannelKey, Box<Files>)>,
+    pub masks: Vec<(ChannelKey, Masks)>,
+    /// What is looked for in the output of what begins now.
+    pub detectors: Rc<Detectors>,
     pub holds: Vec<Held>,
     pub draining: bool,
 }
@@ -66,9 +73,12 @@ impl Open {
             scope: Scope::default(),
             durability: target.durability,
             capture: target.capture,
+            input: target.input,
             channels: Channels::default(),
             runs: Vec::new(),
             files: Vec::new(),
+            masks: Vec::new(),
+            detectors: Rc::default(),
             holds: Vec::new(),
             draining: false,
             link,
@@ -81,6 +91,8 @@ impl Open {
     /// Takes the rules of a new snapshot.
     pub fn refresh(&mut self, core: &Core, stage: &Stage<'_>) {
         self.scope = stage.snapshot.rules.scope(&self.who(core, stage));
+        let masks = stage.snapshot.masks.view(&self.target_name, &self.link.identity.groups);
+        self.detectors = Rc::new(masks.detectors().clone());
     }
 
     /// Who asks, for the rules.
@@ -117,12 +129,13 @@ impl Open {
         self.channels.count() == 0 && self.holds.is_empty()
     }
 
-    /// When the first hold expires.
+    /// When the first hold expires, or output has to leave that is held to be masked.
     pub fn next_timeout(&self) -> Option<u64> {
-        self.holds.iter().map(|held| held.ask.deadline_us).min()
+        let holds = self.holds.iter().map(|held| held.ask.deadline_us).min();
+        [holds, self.masks_due_us()].into_iter().flatten().min()
     }
 
-    fn run(&mut self, key: ChannelKey) -> Option<&mut Run> {
+    pub(super) fn run(&mut self, key: ChannelKey) -> Option<&mut Run> {
         self.runs.iter_mut().find(|(channel, _)| *channel == key).map(|(_, run)| run)
     }
 
@@ -130,7 +143,9 @@ impl Open {
     pub fn started(&mut self, (key, files): (ChannelKey, bool), seq: u64, now_us: u64) {
         if files {
             self.channels.frame(key);
-            let limits = Limits { read: self.capture.bytes(), written: 0 };
+            let read = self.capture.bytes();
+            let written = if self.input == Input::Plain { read } else { 0 };
+            let limits = Limits { read, written };
             self.files.push((key, Box::new(Files::new(limits))));
         }
         let mut run = Run::new(seq, self.capture.bytes(), now_us);
@@ -169,17 +184,19 @@ impl Open {
         let Some(index) = self.runs.iter().position(|(channel, _)| *channel == key) else {
             return Ok(None);
         };
-        let (_, run) = self.runs.swap_remove(index);
+        let (_, mut run) = self.runs.swap_remove(index);
+        run.unmasked = self.masks_end(key, run.seq, core, stage).map_err(record_fault)?;
         run.end(core, stage).map(Some).map_err(record_fault)
     }
 
     /// The connection ends: what runs and what waits is written down.
     pub fn abort(mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
         self.abandon_holds(core, stage).map_err(record_fault)?;
-        for (_, files) in self.files {
+        for (_, files) in std::mem::take(&mut self.files) {
             files.end(core, stage)?;
         }
-        for (_, run) in self.runs {
+        for (key, mut run) in std::mem::take(&mut self.runs) {
+            run.unmasked = self.masks_end(key, run.seq, core, stage).map_err(record_fault)?;
             run.end(core, stage).map_err(record_fault)?;
         }
         Ok(())
@@ -199,6 +216,9 @@ impl Open {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
+        if let (Side::Server, Some(key)) = (from, turn.channel()) {
+            self.send_held(key, sink, core, stage)?;
+        }
         let receipt = self.keep(from, turn, core, stage)?;
         let running = Permit::plumbing(Plumbing::Running);
         if let (Side::Server, Turn::Data { channel, stderr: false, bytes }) = (from, turn)
@@ -222,7 +242,7 @@ impl Open {
         stage: &mut Stage<'_>,
     ) -> Result<Option<Receipt>, Fault> {
         let now_us = stage.now.mono_us;
-        let durability = self.durability;
+        let (durability, input) = (self.durability, self.input);
         let framed = |key| self.files.iter().any(|(channel, _)| *channel == key);
         let key = match turn {
             Turn::Data { channel, stderr: false, bytes } if framed(*channel) => {
@@ -239,7 +259,7 @@ impl Open {
         };
         let Some(run) = self.run(key) else { return Ok(None) };
         match (turn, from) {
-            (Turn::Data { bytes, .. }, Side::Client) => run.input(bytes.len(), now_us),
+            (Turn::Data { bytes, .. }, Side::Client) => run.input(bytes, input, now_us),
             (Turn::Data { bytes, stderr, .. }, Side::Server) => {
                 run.output(*stderr, bytes, now_us);
             }
@@ -357,6 +377,9 @@ impl Machine {
             Turn::Asks(_) => Next::Asks(message.to_vec()),
             Turn::Framed { channel, bytes } => Next::Framed(channel, bytes.to_vec()),
             Turn::Canceled(key) => Next::Canceled(key),
+            Turn::Masked { channel, stderr, bytes } => {
+                return open.pass_masked(channel, (stderr, bytes), sink, core, stage);
+            }
             Turn::Taken => Next::Nothing,
         };
         self.next(from, next, stage)
@@ -409,7 +432,7 @@ impl Machine {
             }
             Turn::Asks(_) => self.asked_for(message.to_vec(), stage)?,
             Turn::Framed { channel, bytes } => self.framed(*channel, bytes, stage)?,
-            Turn::Taken | Turn::Unknown | Turn::Canceled(_) => {}
+            Turn::Taken | Turn::Unknown | Turn::Canceled(_) | Turn::Masked { .. } => {}
         }
         self.posts(stage);
         Ok(())

@@ -1,12 +1,13 @@
-//! Channels whose client speaks in requests, each with a verdict of its own: SFTP.
+//! Channels whose bytes do not pass as they came: requests of SFTP, each with a verdict of its own,
+//! and output that is masked.
 //!
-//! In: bytes that were taken as `Turn::Framed`, and what became of them; weir's own replies. Out:
+//! In: bytes that were taken as `Turn::Framed` or `Turn::Masked`, and what became of them; weir's own replies. Out:
 //! messages. Never: a message that is longer than its receiver takes, a reply beyond its window.
 
 use super::{ChannelKey, Channels};
 use crate::wire::Side;
 use crate::wire::ssh::Broken;
-use crate::wire::ssh::message::Message;
+use crate::wire::ssh::message::{Message, STDERR};
 
 impl Channels {
     /// From now on the client's data are requests.
@@ -34,6 +35,28 @@ impl Channels {
         let Some((index, channel)) = self.find(key) else { return Ok(()) };
         channel.input.drop_held(count);
         self.lend(Side::Client, index)
+    }
+
+    /// From now on the target's data are masked.
+    pub fn mask(&mut self, key: ChannelKey) {
+        if let Some((_, channel)) = self.find(key) {
+            channel.masked = true;
+        }
+    }
+
+    /// The messages by which masked bytes go to the client, in the place of as many.
+    pub fn release_output(&mut self, key: ChannelKey, stderr: bool, bytes: &[u8]) -> Vec<Vec<u8>> {
+        let Some((_, channel)) = self.find(key) else { return Vec::new() };
+        channel.output.release(bytes.len());
+        match channel.client.filter(|_| !channel.closed.client) {
+            Some(recipient) if stderr => {
+                let pieces = bytes.chunks(channel.output_max.max(1) as usize);
+                let message = |bytes| Message::ExtendedData { recipient, stream: STDERR, bytes };
+                pieces.map(|bytes| message(bytes).write()).collect()
+            }
+            Some(recipient) => data(recipient, bytes, channel.output_max),
+            None => Vec::new(),
+        }
     }
 
     /// The messages by which bytes of the target, which were passed already, go to the client.

@@ -49,6 +49,7 @@ impl Script {
             Turn::Taken => "taken",
             Turn::Pass | Turn::Closing(_) => "pass",
             Turn::Framed { .. } => "framed",
+            Turn::Masked { .. } => "masked",
             Turn::Data { .. } => "data",
             Turn::Noted { .. } => "noted",
             Turn::Eof(_) => "eof",
