@@ -58,9 +58,7 @@ mod tests;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::{
-    Act, Action, ClassSet, HoldPart, HoldTerms, Matched, Permit, Policy, Reason, Verdict,
-};
+use super::{Act, Action, ClassSet, HoldPart, HoldTerms, Matched, Permit, Policy, Reason, Verdict};
 use crate::config::settings::RuleSpec;
 use crate::identify::Identity;
 use crate::wire::Protocol;

@@ -440,7 +440,9 @@ impl Ready {
         let copies = self.copies(&statement.classified, stage);
         let ruling = match (&copies, &portal.approved) {
             (Err(refusal), _) => Ruling::Refuse(refusal.clone()),
-            (Ok(_), Some(approved)) => Ruling::Go(approved.grant.permit(), approved.matched.clone()),
+            (Ok(_), Some(approved)) => {
+                Ruling::Go(approved.grant.permit(), approved.matched.clone())
+            }
             (Ok(_), None) => self.rule(&statement.classified.action, core, stage),
         };
         let types = statement.types.borrow();

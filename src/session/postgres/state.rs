@@ -19,8 +19,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::decide::{Classified, Matched, RuleName};
 use crate::decide::approval::Grant;
+use crate::decide::{Classified, Matched, RuleName};
 use crate::record::SessionId;
 
 use super::beliefs::names::{Meaning, Tick, Undo};
