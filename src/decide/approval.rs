@@ -257,7 +257,7 @@ mod tests {
         };
         let terms = HoldTerms {
             parts: parts.iter().map(|it| part(it).into()).collect(),
-            matched: Matched::none(&Vec::new().into()),
+            matched: Matched::none(&std::rc::Rc::default()),
         };
         Ask::open(SessionId([1; 16]), terms, "alice", NOW)
     }
