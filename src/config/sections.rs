@@ -18,7 +18,7 @@ use super::report::Report;
 use super::section::{At, Section};
 use super::settings::{
     CertificateName, CertificateSpec, ClientTrust, Issuer, JournalSettings, KeepAlive, Listen,
-    ListenTls, Settings, SshAuthority, Target, UnprovenMax, User,
+    ListenTls, Settings, SshAuthority, UnprovenMax, User,
 };
 use super::units;
 use crate::identify::scram::{ITERATIONS_DEFAULT, Verifier};
@@ -40,10 +40,11 @@ pub(super) fn settings(
     let data_dir = root.required_text("data_dir", report);
     let node = node(root, report);
     let shards = root.integer("shards", 1..=SHARDS_MAX, report);
+    let (listeners, only) = listeners(root, source, report);
     let admin = admin(root, report);
     let journal = journal(root, report);
     let targets = targets::targets(root, source, report);
-    let listeners = listeners(root, &targets, source, report);
+    only.into_iter().for_each(|only| ssh::is_target(&only, &targets, report));
     let identities = identities(root, &listeners, source, report);
     let (rules, masks) = rules::rules_and_masks(root, &targets, &identities, report);
     let Identities { users, certificates, issuers, ssh_authorities } = identities;
@@ -94,17 +95,17 @@ pub(super) const JOURNAL_DEFAULT: JournalSettings = JournalSettings {
 const LISTENERS: [(&str, Protocol); 3] =
     [("postgres", Protocol::Postgres), ("http", Protocol::Http), ("ssh", Protocol::Ssh)];
 
+/// And what they name as their only targets.
 fn listeners(
     root: &mut Section<'_>,
-    targets: &[Target],
     source: &Source<'_>,
     report: &mut Report<'_>,
-) -> Vec<Listen> {
-    let mut found = Vec::new();
+) -> (Vec<Listen>, Vec<At<String>>) {
+    let (mut found, mut only) = (Vec::new(), Vec::new());
     let expected = "a table [listen.postgres] with an `address`";
     let Some(mut section) = root.section("listen", "[listen]", report) else {
         root.missing("listen.postgres", expected, report);
-        return found;
+        return (found, only);
     };
     if !LISTENERS.iter().any(|(name, _)| section.has(name)) {
         section.missing("postgres", expected, report);
@@ -112,17 +113,17 @@ fn listeners(
     for (name, protocol) in LISTENERS {
         let label = format!("[listen.{name}]");
         for listener in section.one_or_more(name, &label, report) {
-            found.push(listen(protocol, (listener, &label), targets, source, report));
+            found.push(listen(protocol, (listener, &label), &mut only, source, report));
         }
     }
     section.finish(report);
-    found
+    (found, only)
 }
 
 fn listen(
     protocol: Protocol,
     (mut section, label): (Section<'_>, &str),
-    targets: &[Target],
+    only: &mut Vec<At<String>>,
     source: &Source<'_>,
     report: &mut Report<'_>,
 ) -> Listen {
@@ -135,7 +136,10 @@ fn listen(
     }
     if protocol == Protocol::Ssh {
         listen.host_keys = ssh::host_keys(&mut section, source, report);
-        listen.target = ssh::only_target(&mut section, targets, report);
+        if let Some(At { value, span }) = section.text("target", report) {
+            listen.target = Some(value.to_owned());
+            only.push(At { value: value.to_owned(), span });
+        }
     } else if let Some(tls) = section.section("tls", &format!("`tls` of {label}"), report) {
         listen.tls = listen_tls(tls, source, report);
     }

@@ -49,7 +49,7 @@ client.on("ready", async () => {
   try {
     assert.deepStrictEqual(
       await run("cat; echo err >&2; exit 7", "some input"), ["some input", "err\n", 7]);
-    const refused = await run("forbidden", "");
+    const refused = await run("git-receive-pack /forbidden", "");
     assert(refused[2] === 126 && refused[1].includes("weir: denied"), String(refused));
     await files();
     console.log("ssh2 ok");

@@ -13,6 +13,7 @@ import paramiko
 
 PORT, USER, KEY, FOLDER = int(sys.argv[1]), sys.argv[2], sys.argv[3], sys.argv[4]
 CONTENT = os.urandom(3_000_000)
+FORBIDDEN = "git-receive-pack /forbidden"
 
 
 def with_paramiko():
@@ -27,7 +28,7 @@ def with_paramiko():
     assert stdout.read() == b"some input"
     assert stderr.read() == b"err\n"
     assert stdout.channel.recv_exit_status() == 7
-    _, stdout, stderr = client.exec_command("forbidden")
+    _, stdout, stderr = client.exec_command(FORBIDDEN)
     assert stdout.channel.recv_exit_status() == 126
     assert b"weir: denied" in stderr.read()
     channel = client.invoke_shell()
@@ -57,7 +58,8 @@ def with_paramiko():
     except OSError as error:
         assert "enied" in str(error), error
     sftp.remove(path)
-    # A path of its own home, which paramiko never asks for.
+    # Relative paths mean something to weir once the client has asked where they start.
+    sftp.normalize(".")
     sftp.stat(".")
     client.close()
 
@@ -72,7 +74,7 @@ async def with_asyncssh():
             *(connection.run(f"echo {number}") for number in range(20))
         )
         assert [result.stdout for result in results] == [f"{number}\n" for number in range(20)]
-        refused = await connection.run("forbidden")
+        refused = await connection.run(FORBIDDEN)
         assert refused.exit_status == 126 and "weir: denied" in refused.stderr
         terminal = await connection.run("tty; stty size", term_type="xterm", term_size=(100, 30))
         assert "30 100" in terminal.stdout, terminal.stdout

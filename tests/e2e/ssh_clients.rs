@@ -7,11 +7,15 @@ use crate::ssh::{EVERYTHING, Gate, Sshd, ended, fed};
 use crate::support::scratch::{free_port, output, run};
 use crate::support::{short_or_long, tools, wait_until};
 
-/// Everything but one command and one folder.
+/// What the rules refuse.
+const FORBIDDEN: &str = "git-receive-pack /forbidden";
+
+/// Everything but pushes and one folder.
 fn rules() -> String {
     format!(
-        "[[rule]]\nname = \"no\"\nwhen = {{ text = [\"forbidden\"] }}\nthen = \"deny\"\n\
-         [[rule]]\nname = \"secret\"\nwhen = {{ paths = [\"*/secret/*\"] }}\n\
+        "[[rule]]\nname = \"no\"\nwhen = {{ commands = [\"git-push\"] }}\nthen = \"deny\"\n\
+         [[rule]]\nname = \"secret\"\n\
+         when = {{ commands = [\"sftp-read\", \"sftp-list\"], paths = [\"*/secret/*\"] }}\n\
          then = \"deny\"\n{EVERYTHING}"
     )
 }
@@ -55,15 +59,15 @@ fn dropbear() {
     let port = gate.port.to_string();
     let attempt = |text: &str, input: &[u8]| {
         let mut command = Command::new("dbclient");
-        command.args(["-y", "-y", "-i"]).arg(&key).args(["-p", &port]);
+        command.args(["-y", "-y", "-i"]).arg(&key).args(["-p", &port, "-l", "root@web-1"]);
         command.env("HOME", sshd.scratch.path());
-        ended(&fed(command.args(["root@web-1@127.0.0.1", text]), input))
+        ended(&fed(command.args(["127.0.0.1", text]), input))
     };
     let input: Vec<u8> = (0..400_000u32).flat_map(|n| format!("{n}\n").into_bytes()).collect();
     let (stdout, stderr, status) = attempt("cat; exit 7", &input);
     assert!(stdout.as_bytes() == input, "{} bytes, {stderr}", stdout.len());
     assert_eq!(status, Some(7));
-    let (_, stderr, status) = attempt("forbidden", b"");
+    let (_, stderr, status) = attempt(FORBIDDEN, b"");
     assert_eq!(status, Some(126));
     assert!(stderr.contains("weir: denied"), "{stderr}");
 }
@@ -89,7 +93,7 @@ fn plink_and_psftp() {
     let (stdout, stderr, status) = ended(&fed(&mut plink, b"some input"));
     assert_eq!((stdout.as_str(), status), ("some input", Some(7)), "{stderr}");
     let mut plink = with("plink");
-    plink.args(["-l", "root@web-1", "127.0.0.1", "forbidden"]);
+    plink.args(["-l", "root@web-1", "127.0.0.1", FORBIDDEN]);
     let (_, stderr, status) = ended(&output(&mut plink));
     assert_eq!(status, Some(126), "{stderr}");
     assert!(stderr.contains("weir: denied"), "{stderr}");

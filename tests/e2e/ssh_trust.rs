@@ -48,7 +48,7 @@ fn a_ca_of_hosts_certifies_a_target_for_its_name() {
     let sshd = Sshd::start_with(|scratch| {
         let host = scratch.join("host.pub");
         let mut sign = Command::new("ssh-keygen");
-        sign.args(["-q", "-h", "-I", "h", "-n", "localhost", "-V", "-1m:+5m", "-s"]);
+        sign.args(["-q", "-h", "-I", "h", "-n", "localhost", "-V", "-1m:+60m", "-s"]);
         run(sign.arg(scratch.join("ca")).arg(host));
         format!("HostCertificate {}", scratch.join("host-cert.pub").display())
     });
@@ -118,7 +118,7 @@ fn a_certificate_that_was_taken_back_is_nobody() {
     let gate = sshd.gate_with(EVERYTHING, &own, &people);
     keygen(&sshd.scratch, "carol", "ed25519");
     let mut sign = Command::new("ssh-keygen");
-    sign.args(["-q", "-I", "carol", "-z", "7", "-n", "root", "-V", "-1m:+5m", "-s"]);
+    sign.args(["-q", "-I", "carol", "-z", "7", "-n", "root", "-V", "-1m:+60m", "-s"]);
     run(sign.arg(sshd.private("ca")).arg(sshd.private("carol.pub")));
     let attempt = || exec(&gate, &sshd.private("carol"), "root@web-1").0;
     assert_eq!(attempt(), "in\n");

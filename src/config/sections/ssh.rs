@@ -103,18 +103,14 @@ fn revocations(
     None
 }
 
-/// `target` of a listener: the names of its clients are roles there.
-pub(super) fn only_target(
-    section: &mut Section<'_>,
-    targets: &[Target],
-    report: &mut Report<'_>,
-) -> Option<String> {
-    let At { value, span } = section.text("target", report)?;
-    if !targets.iter().any(|known| known.name == value && known.protocol == Protocol::Ssh) {
+/// Whether what a listener names as its only `target` is one.
+pub(super) fn is_target(only: &At<String>, targets: &[Target], report: &mut Report<'_>) {
+    let At { value, span } = only;
+    if !targets.iter().any(|known| known.name == *value && known.protocol == Protocol::Ssh) {
         let found = format!("no SSH target has the name `{value}`");
-        report.error(span, found, "the `name` of a [[target]] whose `protocol` is \"ssh\"", "");
+        let expected = "the `name` of a [[target]] whose `protocol` is \"ssh\"";
+        report.error(span.clone(), found, expected, "");
     }
-    Some(value.to_owned())
 }
 
 /// The host keys of a target: `host_key`, `known_hosts`, `host_ca`.
