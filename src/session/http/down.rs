@@ -349,7 +349,7 @@ impl Session {
         let Some(tenure) = self.tenures.get(self.current) else { return false };
         let Phase::Busy(exchange) = &mut self.phase else { return false };
         let silent = exchange.back.as_ref().is_some_and(|back| back.reused && !back.heard);
-        let is_here = exchange.request.framing == Framing::None || !exchange.content.is_empty();
+        let is_here = exchange.request.framing == Framing::None || exchange.gathered;
         let may = exchange.request.is_idempotent() && exchange.request.asks == Asked::Nothing;
         if !silent || !is_here || !may || exchange.again || !matches!(exchange.up, Up::Sent) {
             return false;

@@ -13,7 +13,7 @@
 //! ```
 
 use crate::decide::approval::Ask;
-use crate::decide::{Permit, RuleName};
+use crate::decide::{Action, HoldTerms, Permit, RuleName};
 use crate::metrics::Presence;
 use crate::record::{Receipt, SessionId};
 use crate::wire::http::h1::{Body, Framing, HeadReader, Role};
@@ -81,7 +81,7 @@ impl Request {
 #[derive(Debug)]
 pub(super) enum Up {
     /// The content is needed before anybody decides.
-    Gathering { body: Body, trailers: Head, terms: crate::decide::HoldTerms },
+    Gathering { body: Body, trailers: Head, then: Then },
     /// People are asked.
     Held(Box<Held>),
     /// It may pass, and waits for a connection.
@@ -92,6 +92,13 @@ pub(super) enum Up {
     Sent,
     /// It will not be done: what still comes is dropped.
     Never,
+}
+
+/// What is done once the content of a request is there.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// People are asked.
+    Hold(HoldTerms),
 }
 
 /// A request that waits for people.
@@ -141,6 +148,8 @@ pub(super) struct Told {
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub request: Request,
+    /// What it does, in the words of rules.
+    pub action: Action,
     /// Its number in the tenure's order.
     pub seq: u64,
     /// When it was recorded, monotonic microseconds.
@@ -149,9 +158,13 @@ pub(super) struct Exchange {
     pub approval: Option<SessionId>,
     /// The rule that decided.
     pub rule: RuleName,
+    /// All rules that matched.
+    pub rules: Vec<RuleName>,
     pub up: Up,
     pub down: Down,
     pub told: Told,
+    /// All of the content was read before anybody decided.
+    pub gathered: bool,
     /// Content that was gathered.
     pub content: Vec<u8>,
     /// What is kept of the request's content.

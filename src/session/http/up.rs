@@ -3,8 +3,8 @@
 //! In: heads, content, connections. Out: bytes for a leg; replies.
 //! Never: content that leaves before its chunk; a request sent twice that may run twice.
 
-use crate::decide::Permit;
 use crate::decide::http::Part;
+use crate::decide::{Action, Permit};
 use crate::fault::{Fault, FaultKind, Login, Target};
 use crate::forward::dial::Dial;
 use crate::limits;
@@ -19,7 +19,7 @@ use crate::wire::http::ws::handshake::Asked;
 use crate::wire::{End, LegId, Side};
 
 use super::back::{self, Back};
-use super::exchange::{Down, Exchange, Request, Told, Up};
+use super::exchange::{Down, Exchange, Request, Then, Told, Up};
 use super::identity::Unknown;
 use super::kept::Kept;
 use super::tenure::{Tenure, Trouble};
@@ -34,18 +34,26 @@ impl Request {
 
 impl Exchange {
     /// A request that was not decided yet.
-    pub fn new(request: Request, tenure: &mut Tenure, stage: &Stage<'_>) -> Exchange {
+    pub fn new(
+        request: Request,
+        action: Action,
+        tenure: &mut Tenure,
+        stage: &Stage<'_>,
+    ) -> Exchange {
         let limit = tenure.capture_bytes();
         let seq = tenure.ledger.take_seq();
         Exchange {
             request,
+            action,
             seq,
             at_us: stage.now.mono_us,
             approval: None,
             rule: "".into(),
+            rules: Vec::new(),
             up: Up::Never,
             down: Down::Silent,
             told: Told::default(),
+            gathered: false,
             content: Vec::new(),
             sent: Kept::new(seq, 0, limit),
             answered: Kept::new(seq, 1, limit),
@@ -59,7 +67,7 @@ impl Exchange {
     pub fn is_whole(&self) -> bool {
         match self.up {
             Up::Sent | Up::Held(_) => true,
-            Up::Waiting(..) => self.request.framing == Framing::None || !self.content.is_empty(),
+            Up::Waiting(..) => self.request.framing == Framing::None || self.gathered,
             _ => false,
         }
     }
@@ -171,7 +179,10 @@ impl Session {
             Up::Gathering { body, trailers, .. } | Up::Content { body, trailers } => {
                 (body, trailers)
             }
-            Up::Never if exchange.content.is_empty() && exchange.back.is_none() => request.body(),
+            // What nobody has read yet must not be taken for the next request.
+            Up::Never | Up::Waiting(..) if !exchange.gathered && exchange.back.is_none() => {
+                request.body()
+            }
             _ => (Body::new(Framing::None), Head::default()),
         };
         self.finish_reply(reply, (is_head, left), (body, trailers), stage);
@@ -293,9 +304,10 @@ impl Session {
             self.link.output(Output::Settled(id));
         }
         let request = &exchange.request;
-        let framing = match exchange.content.is_empty() {
-            true => request.framing,
-            false => Framing::Length(exchange.content.len() as u64),
+        let framing = match (exchange.gathered, request.framing) {
+            (false, framing) => framing,
+            (true, Framing::None) => Framing::None,
+            (true, _) => Framing::Length(exchange.content.len() as u64),
         };
         let mut out = Vec::with_capacity(request.head.arena().len() + 256);
         tenure.write_request(&mut out, request, framing, &self.link);
@@ -362,12 +374,12 @@ impl Session {
         }
     }
 
-    fn take_gathering(&mut self) -> Option<(Box<Exchange>, crate::decide::HoldTerms)> {
+    fn take_gathering(&mut self) -> Option<(Box<Exchange>, Then)> {
         let Phase::Busy(mut exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else {
             return None;
         };
         match std::mem::replace(&mut exchange.up, Up::Never) {
-            Up::Gathering { terms, .. } => Some((exchange, terms)),
+            Up::Gathering { then, .. } => Some((exchange, then)),
             up => {
                 exchange.up = up;
                 self.phase = Phase::Busy(exchange);
@@ -377,14 +389,15 @@ impl Session {
     }
 
     fn gathered(&mut self, stage: &mut Stage<'_>) {
-        if let Some((exchange, terms)) = self.take_gathering() {
-            self.hold(exchange, terms, stage);
+        let Some((mut exchange, then)) = self.take_gathering() else { return };
+        exchange.gathered = true;
+        match then {
+            Then::Hold(terms) => self.hold(exchange, terms, stage),
         }
     }
 
     fn too_much(&mut self, stage: &mut Stage<'_>) {
-        let Some((mut exchange, terms)) = self.take_gathering() else { return };
-        exchange.rule = terms.rule();
+        let Some((mut exchange, _)) = self.take_gathering() else { return };
         exchange.request.expects = true;
         self.refuse_large(exchange, stage);
     }
