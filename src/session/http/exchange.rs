@@ -14,15 +14,19 @@
 
 use crate::decide::approval::Ask;
 use crate::decide::{Action, HoldTerms, Permit, RuleName};
+use crate::mask::Hits;
 use crate::metrics::Presence;
 use crate::record::{Receipt, SessionId};
 use crate::wire::http::h1::{Body, Framing, HeadReader, Role};
 use crate::wire::http::head::{Head, Version};
+use crate::wire::http::sse::Splitter;
 use crate::wire::http::ws::handshake::{self, Asked};
 use crate::wire::http::{Refused, pass};
 
 use super::back::Back;
 use super::kept::Kept;
+use super::masked::Lens;
+use super::rpc::Rpc;
 
 /// A request as it was read.
 #[derive(Debug)]
@@ -97,6 +101,8 @@ pub(super) enum Up {
 /// What is done once the content of a request is there.
 #[derive(Debug)]
 pub(super) enum Then {
+    /// It says what is asked for: the rules are asked about that.
+    Read,
     /// People are asked.
     Hold(HoldTerms),
 }
@@ -167,6 +173,16 @@ pub(super) struct Exchange {
     pub gathered: bool,
     /// Content that was gathered.
     pub content: Vec<u8>,
+    /// The message of MCP that the content is.
+    pub rpc: Option<Box<Rpc>>,
+    /// So many bytes at the start of the target named the target, and go no further.
+    pub prefix: usize,
+    /// What changes the content of the answer.
+    pub lens: Option<Box<Lens>>,
+    /// What masks did to the answer.
+    pub hits: Hits,
+    /// The answer is a stream of events: each is kept as a chunk of its own.
+    pub events: Option<Splitter>,
     /// What is kept of the request's content.
     pub sent: Kept,
     /// What is kept of the answer's.
