@@ -362,6 +362,8 @@ pub struct HttpTarget {
     pub is_tls: bool,
     /// What requests with content are.
     pub speaks: Speaks,
+    /// How long the client of a held request waits before it is told to ask again.
+    pub wait_us: u64,
     /// Content types that may pass although masks apply and cannot look into them; `*` for any
     /// characters.
     pub opaque: Vec<String>,

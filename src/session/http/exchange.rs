@@ -12,7 +12,7 @@
 //!                                                     '--> Sent
 //! ```
 
-use crate::decide::approval::Ask;
+use crate::decide::approval::{Ask, AskSummary};
 use crate::decide::{Action, HoldTerms, Permit, RuleName};
 use crate::mask::Hits;
 use crate::metrics::Presence;
@@ -26,6 +26,7 @@ use crate::wire::http::{Refused, pass};
 use super::back::Back;
 use super::kept::Kept;
 use super::masked::Lens;
+use super::parked::Key;
 use super::rpc::Rpc;
 
 /// A request as it was read.
@@ -114,6 +115,10 @@ pub(super) struct Held {
     pub seq: u64,
     /// SHA-256 of what approvers are shown.
     pub shown: [u8; 32],
+    /// What approvers are shown.
+    pub summary: AskSummary,
+    /// SHA-256 of what the request is.
+    pub key: Key,
     /// Counts it among those that wait.
     pub _counted: Presence,
 }

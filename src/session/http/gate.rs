@@ -23,6 +23,7 @@ use crate::wire::http::ws::handshake::Asked;
 
 use super::exchange::{Exchange, Held, Request, Then, Up};
 use super::kept::sha256;
+use super::parked::{self, Found};
 use super::rpc::Rpc;
 use super::tenure::{Tenure, Trouble};
 use super::{Phase, Session, rpc, text, voice};
@@ -36,6 +37,15 @@ struct Ruled<'r> {
     decision: Decision,
     rule: &'r str,
     approval: Option<SessionId>,
+}
+
+/// What the client of a denied request is told.
+struct Denial<'d> {
+    kind: &'d str,
+    title: &'d str,
+    detail: &'d str,
+    code: i32,
+    retry_after_s: Option<u32>,
 }
 
 /// How a hold ends without a grant.
@@ -151,6 +161,13 @@ impl Session {
 
     /// Records a request that is denied, and says so.
     pub(super) fn deny(&mut self, exchange: Box<Exchange>, detail: &str, stage: &mut Stage<'_>) {
+        let (kind, title, code) = ("denied", "Denied", rpc::DENIED);
+        let denial = Denial { kind, title, detail, code, retry_after_s: None };
+        self.deny_as(exchange, &denial, stage);
+    }
+
+    fn deny_as(&mut self, exchange: Box<Exchange>, denial: &Denial<'_>, stage: &mut Stage<'_>) {
+        let detail = denial.detail;
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let rule = RuleName::clone(&exchange.rule);
         let (seq, approval) = (exchange.seq, exchange.approval);
@@ -158,15 +175,15 @@ impl Session {
         let instance = format!("{}:{seq}", uuid::Uuid::from_bytes(tenure.ledger.id.0));
         let problem = Problem {
             status: 403,
-            kind: "denied",
-            title: "Denied",
+            kind: denial.kind,
+            title: denial.title,
             detail,
             instance: Some(&instance),
             rule: (!rule.is_empty()).then_some(&*rule),
             error: "http_request_denied",
-            retry_after_s: None,
+            retry_after_s: denial.retry_after_s,
         };
-        let reply = voice::instead(&exchange, &problem, rpc::DENIED);
+        let reply = voice::instead(&exchange, &problem, denial.code);
         let words = (reply.status, detail);
         let recorded = record(&exchange, &ruled, tenure, stage)
             .and_then(|_| unanswered(seq, Outcome::Denied, words, tenure, stage));
@@ -231,35 +248,100 @@ impl Session {
         terms: HoldTerms,
         stage: &mut Stage<'_>,
     ) {
+        self.sweep(stage);
+        let Some(tenure) = self.tenures.get(self.current) else { return };
+        let key = parked::key(&exchange, tenure);
+        match parked::take(&key) {
+            None => {}
+            Some(Found::Waiting(ask, summary)) => {
+                return self.wait(exchange, (*ask, *summary, key), stage);
+            }
+            Some(Found::Granted(id, grant)) => {
+                exchange.approval = Some(id);
+                return self.admit(exchange, grant.permit(), stage);
+            }
+            Some(Found::Denied(id, detail)) => {
+                exchange.approval = Some(id);
+                return self.deny(exchange, &detail, stage);
+            }
+        }
         let id = new_id(stage.now, stage.random);
-        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
-        exchange.approval = Some(id);
         let ask = Ask::open(id, terms, &tenure.identity.user, stage.now);
-        let counted = Presence::new(tenure.meter().clone(), |it| &it.held);
         let asked = summary(&exchange, &ask, tenure, stage);
         if !asked.can_be_shown() {
-            exchange.approval = None;
             return self.refuse_large(exchange, stage);
         }
-        let (seq, shown) = (exchange.seq, asked.digest());
-        let held = Held { ask, seq, shown, _counted: counted };
-        let terms_rule = held.ask.terms.rule();
-        let ruled = Ruled {
-            seq: held.seq,
-            decision: Decision::Hold,
-            rule: &terms_rule,
-            approval: Some(id),
-        };
-        let recorded = record(&exchange, &ruled, tenure, stage)
-            .and_then(|_| step(&held, "requested", ("", ""), tenure, stage));
+        self.wait(exchange, (ask, asked, key), stage);
+    }
+
+    /// The client waits while people are asked; an ask of before is joined.
+    fn wait(
+        &mut self,
+        mut exchange: Box<Exchange>,
+        (ask, asked, key): (Ask, AskSummary, parked::Key),
+        stage: &mut Stage<'_>,
+    ) {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let counted = Presence::new(tenure.meter().clone(), |it| &it.held);
+        let (id, seq, shown) = (ask.id, exchange.seq, asked.digest());
+        let is_new = (asked.session_id, asked.command_seq) == (tenure.ledger.id, seq);
+        exchange.approval = Some(id);
+        let held = Held { ask, seq, shown, summary: asked.clone(), key, _counted: counted };
+        let rule = RuleName::clone(&exchange.rule);
+        let ruled = Ruled { seq, decision: Decision::Hold, rule: &rule, approval: Some(id) };
+        let recorded = record(&exchange, &ruled, tenure, stage).and_then(|_| match is_new {
+            true => step(&held, "requested", ("", ""), tenure, stage),
+            false => Ok(()),
+        });
         if let Err(refused) = recorded {
+            if !is_new {
+                self.link.output(Output::AskClosed(id, "canceled"));
+            }
             return self.not_recorded(*exchange, refused, stage);
         }
-        tenure.meter().count(metrics::Verdict::Hold);
+        if is_new {
+            tenure.meter().count(metrics::Verdict::Hold);
+        }
+        let left_us = u64::try_from(asked.expires_at_us - stage.now.wall_us).unwrap_or(0);
+        let wait_us = tenure.http().map_or(limits::HTTP_HOLD_WAIT_US, |http| http.wait_us);
+        exchange.deadline_us = stage.now.mono_us.saturating_add(left_us.min(wait_us));
         self.link.output(Output::AskOpened(Box::new(asked)));
-        exchange.deadline_us = held.ask.deadline_us;
         exchange.up = Up::Held(Box::new(held));
         self.phase = Phase::Busy(exchange);
+    }
+
+    /// The client has waited for as long as it should.
+    pub(super) fn hold_overdue(&mut self, stage: &mut Stage<'_>) {
+        let Phase::Busy(exchange) = &self.phase else { return };
+        let Up::Held(held) = &exchange.up else { return };
+        match held.summary.expires_at_us <= stage.now.wall_us {
+            true => self.expire_hold(stage),
+            false => self.answer_pending(stage),
+        }
+    }
+
+    /// People are still asked: the client is told to send the same request again.
+    fn answer_pending(&mut self, stage: &mut Stage<'_>) {
+        let Some((exchange, held)) = self.take_held() else { return };
+        let Held { ask, summary, key, .. } = *held;
+        let (id, words) = (ask.id, ask.terms.words());
+        if !parked::park(key, ask, summary) {
+            self.link.output(Output::AskClosed(id, "canceled"));
+            let detail = "too many requests wait for people; ask again later";
+            return self.deny(exchange, detail, stage);
+        }
+        let id = uuid::Uuid::from_bytes(id.0);
+        let detail = format!(
+            "this waits for the approval of {words} (approval {id}): send the same request again"
+        );
+        let denial = Denial {
+            kind: "approval-pending",
+            title: "Approval pending",
+            detail: &detail,
+            code: rpc::PENDING,
+            retry_after_s: Some(limits::HTTP_RETRY_AFTER_S),
+        };
+        self.deny_as(exchange, &denial, stage);
     }
 
     /// The request that waits for people, taken out of its place.

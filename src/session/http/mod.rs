@@ -13,6 +13,7 @@
 //!   tunnel     a WebSocket on both ways         text      a request as its row shows it
 //!   masked     an answer under masks            listed    tools that are offered
 //!   rpc        a request of MCP                 moved     fields with the target's own name
+//!   parked     asked about, and nobody waits
 //! ```
 //!
 //! ```text
@@ -31,6 +32,7 @@ mod link;
 mod listed;
 mod masked;
 mod moved;
+mod parked;
 mod rpc;
 mod tenure;
 mod text;
@@ -57,6 +59,7 @@ use link::Link;
 use tenure::{Tenure, Trouble};
 use tunnel::Tunnel;
 
+pub use parked::vote_parked;
 pub use voice::turned_away;
 
 /// One connection of a client that speaks HTTP.

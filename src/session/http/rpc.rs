@@ -12,6 +12,8 @@ use crate::wire::http::{check, jsonrpc::reply};
 
 /// The code that answers what is denied.
 pub(super) const DENIED: i32 = reply::DENIED;
+/// The code that answers what still waits for people.
+pub(super) const PENDING: i32 = reply::PENDING;
 
 /// Whether it is the stream of a server's own messages, or the end of its session.
 pub(super) fn is_stream(head: &Head) -> bool {

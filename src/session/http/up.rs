@@ -491,7 +491,7 @@ impl Session {
     pub(super) fn exchange_overdue(&mut self, stage: &mut Stage<'_>) {
         let Phase::Busy(exchange) = &self.phase else { return };
         match exchange.up {
-            Up::Held(_) => self.expire_hold(stage),
+            Up::Held(_) => self.hold_overdue(stage),
             Up::Gathering { .. } => self.head_overdue(stage),
             _ => self.fail(Trouble::Target(Target::Timeout), stage),
         }
