@@ -176,7 +176,8 @@ fn ansible() {
         let mut command = Command::new(&ansible);
         command.args(["web", "-i"]).arg(&inventory).args(["-m", "ping"]);
         command.env("ANSIBLE_PIPELINING", pipelining).env("HOME", sshd.scratch.path());
-        command.env("PATH", format!("{}:/usr/bin:/bin", tools::folder().join("venv/bin").display()));
+        command
+            .env("PATH", format!("{}:/usr/bin:/bin", tools::folder().join("venv/bin").display()));
         let printed = run(&mut command);
         assert!(printed.contains("pong"), "{printed}");
     }

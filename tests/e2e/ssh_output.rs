@@ -6,7 +6,8 @@ use crate::ssh::{EVERYTHING, Sshd, ended, fed};
 use crate::support::lake::{bytes, number, text};
 use crate::support::scratch::output;
 
-const CARDS: &str = "[[mask]]\ndetect = [\"credit-card\", \"private-key\"]\noperator = \"redact\"\n";
+const CARDS: &str =
+    "[[mask]]\ndetect = [\"credit-card\", \"private-key\"]\noperator = \"redact\"\n";
 
 #[test]
 fn output_is_masked_on_a_terminal_and_off_one() {

@@ -1,6 +1,6 @@
 //! A target that speaks HTTP: its URL, the name that clients use, what weir shows it.
 //!
-//! In: a `[[target]]` with `protocol = "http"`. Out: `Target`.
+//! In: a `[[target]]` with `protocol = "http"` or `"mcp"`. Out: `Target`.
 //! Never: a credential from the file itself; a default that sends one in clear unasked.
 
 use base64::Engine as _;
@@ -10,28 +10,40 @@ use super::super::load::Source;
 use super::super::report::Report;
 use super::super::section::{At, Section};
 use super::super::settings::{
-    ChannelBinding, Credential, Header, Host, HttpTarget, Reach, Secret, SessionAttrs, Target,
-    TargetTls, TlsNegotiation,
+    ChannelBinding, Credential, Header, Host, HttpTarget, Reach, Secret, SessionAttrs, Speaks,
+    Target, TargetTls, TlsNegotiation,
 };
 use super::super::units;
 use super::reach::keep_alive;
 use super::targets::{TLS_MODES, capture, durability, own_certificate, roots_of, secret};
+use crate::limits;
 use crate::wire::Protocol;
 use crate::wire::http::check;
 
 const ADDRESS_FORM: &str = "a URL such as \"https://billing.internal:8443\"";
+/// How long clients of held requests may be made to wait.
+const WAIT_US: std::ops::RangeInclusive<u64> = 1_000_000..=600_000_000;
 /// Fields that weir writes itself, or that are the client's.
 const NOT_A_CREDENTIAL: &str = "a field that weir does not write itself";
 
 /// A target of HTTP; `None` when a part that it cannot do without is missing.
 pub(super) fn target(
     section: &mut Section<'_>,
-    name: Option<At<&str>>,
+    (name, speaks): (Option<At<&str>>, Speaks),
     source: &Source<'_>,
     report: &mut Report<'_>,
 ) -> Option<Target> {
     let url = section.required_text("address", report);
     let host = section.text("host", report);
+    let wait = section.form("wait", (units::duration_us, units::DURATION_FORM), report);
+    if let Some(wait) = &wait
+        && !WAIT_US.contains(&wait.value)
+    {
+        let found = "`wait` is out of range";
+        report.error(wait.span.clone(), found, "a duration from 1s to 10m", "");
+    }
+    let opaque = section.texts("opaque", report);
+    let opaque = opaque.iter().map(|kind| kind.value.to_ascii_lowercase()).collect();
     let sends = section.choice("send_host", &[("target", false), ("client", true)], report);
     let duration = (units::duration_us, units::DURATION_FORM);
     let timeout = section.form("connect_timeout", duration, report);
@@ -88,6 +100,9 @@ pub(super) fn target(
             path,
             sends_client_host: sends.unwrap_or(false),
             is_tls,
+            speaks,
+            wait_us: wait.map_or(limits::HTTP_HOLD_WAIT_US, |wait| wait.value),
+            opaque,
         }),
     })
 }

@@ -11,6 +11,9 @@
 //!   gate       verdict, row, permit, hold       voice     what clients are told
 //!   up         the request on its way           down      the answer on its way
 //!   tunnel     a WebSocket on both ways         text      a request as its row shows it
+//!   masked     an answer under masks            listed    tools that are offered
+//!   rpc        a request of MCP                 moved     fields with the target's own name
+//!   parked     asked about, and nobody waits
 //! ```
 //!
 //! ```text
@@ -26,7 +29,11 @@ mod gate;
 mod identity;
 mod kept;
 mod link;
+mod listed;
+mod masked;
 mod moved;
+mod parked;
+mod rpc;
 mod tenure;
 mod text;
 mod tunnel;
@@ -52,6 +59,7 @@ use link::Link;
 use tenure::{Tenure, Trouble};
 use tunnel::Tunnel;
 
+pub use parked::vote_parked;
 pub use voice::turned_away;
 
 /// One connection of a client that speaks HTTP.
