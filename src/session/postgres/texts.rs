@@ -40,7 +40,13 @@ impl Ready {
             return Some(Rc::new(command));
         }
         match self.beliefs.reads(text) {
-            Reads::Same => Some(stage.classifier.classify(text)),
+            Reads::Same => Some(match self.beliefs.in_utf8(text) {
+                Some(text) if self.beliefs.fails_alike() => {
+                    stage.classifier.classify_confirmed(&text)
+                }
+                Some(text) => stage.classifier.classify(&text),
+                None => stage.classifier.classify(UNREADABLE),
+            }),
             Reads::Otherwise => Some(stage.classifier.classify(UNREADABLE)),
             Reads::Unsettled => None,
         }
