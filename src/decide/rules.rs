@@ -59,8 +59,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::{
-    Act, Action, ClassSet, FactKind, HoldPart, HoldTerms, Matched, Permit, Reason, RuleName,
-    Verdict,
+    Act, Action, ClassSet, FactKind, HoldPart, HoldTerms, Matched, Permit, Policy, Reason, Verdict,
 };
 use crate::config::settings::RuleSpec;
 use crate::identify::Identity;
@@ -88,6 +87,7 @@ pub struct Who<'a> {
 #[derive(Debug, Default)]
 pub struct Rules {
     rules: Vec<Rc<Rule>>,
+    version: Rc<str>,
 }
 
 /// The rules that can match one session: identity, target, role and source do not change in it, so
@@ -95,20 +95,29 @@ pub struct Rules {
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
     rules: Vec<Rc<Rule>>,
-    names: Rc<[RuleName]>,
+    policy: Rc<Policy>,
 }
 
 impl Rules {
     /// Compiles the rules of the configuration.
     pub fn compile(specs: &[RuleSpec]) -> Rules {
-        Rules { rules: specs.iter().map(|spec| Rc::new(Rule::compile(spec))).collect() }
+        let rules = specs.iter().map(|spec| Rc::new(Rule::compile(spec))).collect();
+        Rules { rules, version: version(specs) }
+    }
+
+    /// Which rules these are, for the record: 16 hexadecimal digits of a SHA-256 over all that the
+    /// configuration says of rules. Another release of weir may call the same rules otherwise.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// The rules for one session. The time in `who` does not matter here.
     pub fn scope(&self, who: &Who<'_>) -> Scope {
         let matching = self.rules.iter().filter(|rule| rule.mismatch(who).is_none());
         let rules: Vec<Rc<Rule>> = matching.cloned().collect();
-        Scope { names: rules.iter().map(|rule| Rc::clone(&rule.name)).collect(), rules }
+        let names = rules.iter().map(|rule| Rc::clone(&rule.name)).collect();
+        let version = Rc::clone(&self.version);
+        Scope { policy: Rc::new(Policy { version, names }), rules }
     }
 
     /// Decides a command; for a session, `scope` does most of the work once.
@@ -178,7 +187,7 @@ impl Scope {
             return self.decide_empty(who, protocol);
         }
         let mut finding =
-            Finding { matched: Matched::none(&self.names), denied: None, holds: Vec::new() };
+            Finding { matched: Matched::none(&self.policy), denied: None, holds: Vec::new() };
         for act in acts {
             self.judge(who, protocol, act, &mut finding);
         }
@@ -253,7 +262,7 @@ impl Scope {
     }
 
     fn decide_empty(&self, who: &Who<'_>, protocol: Protocol) -> Verdict {
-        let mut matched = Matched::none(&self.names);
+        let mut matched = Matched::none(&self.policy);
         let allows = |rule: &Rc<Rule>| rule.may_allow(protocol);
         match self.rules.iter().position(allows) {
             Some(index) => {
@@ -264,6 +273,12 @@ impl Scope {
             None => Verdict::Deny(nothing_matched(who, "an empty command", matched)),
         }
     }
+}
+
+fn version(specs: &[RuleSpec]) -> Rc<str> {
+    let digest = ring::digest::digest(&ring::digest::SHA256, format!("{specs:?}").as_bytes());
+    let digits = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}"));
+    digits.collect::<String>().into()
 }
 
 /// Classes as a sentence names them.

@@ -21,7 +21,8 @@
 //!                | [types list<u32>, raw bytes] | query bytes
 //!                | bits u16 [0 ocsf u16 u16, 1 parent_seq, 2 stream_id u64, 3 verb, 4 resource,
 //!                  5 subresource, 6 name, 7 namespace, 8 attrs text, 9 body_len u64,
-//!                  10 body_sha256 32, 11 policy_version text, 12 rules list<text>]
+//!                  10 body_sha256 32, 11 policy_version text, 12 rules list<text>,
+//!                  13 the rule alone matched]
 //! response       command_seq, rows_returned, rows_affected, duration_us, first_byte_us, bytes,
 //!                captured u64 | chunks u32 | outcome u8 | sqlstate, error, tag text | columns
 //! bytes
@@ -351,6 +352,7 @@ fn put_command_extra(sink: &mut impl Sink, extra: &CommandExtra<'_>) {
         extra.body_sha256.is_some(),
         !extra.policy_version.is_empty(),
         !extra.rules.is_empty(),
+        extra.alone,
     ];
     let middle = texts.map(|text| !text.is_empty());
     sink.u16(bits(first.into_iter().chain(middle).chain(last)));

@@ -356,9 +356,7 @@ impl Driver {
 
     /// There is no server left to try.
     pub fn unreached(&mut self, id: LegId, why: Target, stage: &mut Stage<'_>) {
-        if let Some(held) = self.legs.find_mut(id) {
-            held.state = State::Parting(After::Close);
-        }
+        self.legs.unreached(id);
         self.tell(Event::Leg(id, Err(why)), stage);
     }
 

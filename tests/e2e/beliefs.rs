@@ -21,7 +21,7 @@ const STEPS: usize = 40;
 const NAMES: [&str; 5] = ["", "s", "t", "c", "p"];
 
 /// Each query returns the number of its table.
-const TEXTS: [&str; 29] = [
+const TEXTS: [&str; 30] = [
     "SELECT * FROM t1",
     "SELECT * FROM t2",
     "SELECT * FROM t3",
@@ -51,6 +51,7 @@ const TEXTS: [&str; 29] = [
     "PREPARE s AS SELECT * FROM t8; EXECUTE s",
     "BEGIN; DECLARE c CURSOR FOR SELECT * FROM t9; FETCH c",
     "DEALLOCATE s; PREPARE s AS SELECT * FROM t10; EXECUTE s",
+    "INSERT INTO deferred VALUES (1); PREPARE s AS SELECT * FROM t11",
 ];
 
 const SCHEMA: &str = "

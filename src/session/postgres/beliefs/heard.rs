@@ -234,8 +234,7 @@ impl Beliefs {
         };
         let place = running.done;
         running.done += 1;
-        let meaning = running.named.iter().find(|(at, _)| *at == place);
-        let meaning = meaning.map(|(_, meaning)| Rc::clone(meaning));
+        let meaning = running.meaning_of(place);
         let at = (place, running.epoch, running.ticks);
         let classified = Rc::clone(classified);
         // What is not understood, and commands of replication, may say this more than once.
@@ -268,8 +267,9 @@ impl Beliefs {
         let what = match self.due.front() {
             Some(Expect::Query(_, classified, running)) => {
                 let (epoch, place) = (running.epoch, running.done);
+                let meaning = running.meaning_of(place).map(|it| (it, running.ticks.0));
                 if let Some(statement) = Rc::clone(classified).statements.get(place) {
-                    self.statement_failed(&statement.effect, sqlstate, epoch);
+                    self.statement_failed(&statement.effect, meaning, (sqlstate, epoch));
                 }
                 FailedMessage::Simple
             }
@@ -315,7 +315,8 @@ impl Beliefs {
                 // Whatever failed at the end of a transaction has aborted it.
                 self.portals.end(ended);
             }
-            self.statement_failed(&statement.effect, sqlstate, self.oldest_epoch() + 1);
+            let at = (sqlstate, self.oldest_epoch() + 1);
+            self.statement_failed(&statement.effect, None, at);
         }
         skipped
     }
@@ -373,7 +374,7 @@ impl Beliefs {
         self.portals.settle(epoch);
         if status == b'I' {
             if !self.failed {
-                self.keep_held();
+                self.portals.keep_pipelines(epoch);
             }
             self.portals.end_pipelines(epoch);
         }
