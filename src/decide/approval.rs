@@ -173,11 +173,10 @@ impl Parked {
             Rc::new(HoldPart { rule: rule.into(), approvers, quorum, timeout_us })
         });
         let parts: Vec<Rc<HoldPart>> = parts.collect();
-        let names = parts.iter().map(|part| RuleName::clone(&part.rule)).collect();
-        let policy = Rc::new(Policy { names, ..Policy::default() });
+        let names: Vec<RuleName> = parts.iter().map(|part| RuleName::clone(&part.rule)).collect();
         Ask {
             id: self.id,
-            terms: HoldTerms { parts, matched: Matched::none(&policy) },
+            terms: HoldTerms { parts, matched: Matched::none(&Policy::of(names)) },
             requester: self.requester,
             deadline_us: self.deadline_us,
             expires_at_us: self.expires_at_us,

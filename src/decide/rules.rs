@@ -102,13 +102,13 @@ impl Rules {
     /// Compiles the rules of the configuration.
     pub fn compile(specs: &[RuleSpec]) -> Rules {
         let rules = specs.iter().map(|spec| Rc::new(Rule::compile(spec))).collect();
-        Rules { rules, version: version(specs) }
+        Rules { rules, version: Rc::default() }
     }
 
-    /// Which rules these are, for the record: 16 hexadecimal digits of a SHA-256 over all that the
-    /// configuration says of rules. Another release of weir may call the same rules otherwise.
-    pub fn version(&self) -> &str {
-        &self.version
+    /// Gives them the name that the record has for them.
+    pub fn known_as(mut self, version: &Rc<str>) -> Rules {
+        self.version = Rc::clone(version);
+        self
     }
 
     /// The rules for one session. The time in `who` does not matter here.
@@ -273,12 +273,6 @@ impl Scope {
             None => Verdict::Deny(nothing_matched(who, "an empty command", matched)),
         }
     }
-}
-
-fn version(specs: &[RuleSpec]) -> Rc<str> {
-    let digest = ring::digest::digest(&ring::digest::SHA256, format!("{specs:?}").as_bytes());
-    let digits = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}"));
-    digits.collect::<String>().into()
 }
 
 /// Classes as a sentence names them.

@@ -358,6 +358,7 @@ fn settings(options: Options) -> Settings {
             protocol: Protocol::Postgres,
             address: local,
             host_keys: Vec::new(),
+            target: None,
             tls: options.client_tls.then(|| ListenTls {
                 certificate: testdata("server.pem"),
                 key: testdata("server.key"),
@@ -376,7 +377,8 @@ fn settings(options: Options) -> Settings {
         targets: vec![Target {
             protocol: Protocol::Postgres,
             name: "orders".to_owned(),
-            host_keys: Vec::new(),
+            input: crate::config::settings::Input::Counted,
+            host_keys: crate::wire::ssh::hosts::HostTrust::default(),
             reach: Reach {
                 hosts: vec![Host { name: options.host.to_owned(), port: 5432 }],
                 shuffled: false,

@@ -27,4 +27,8 @@ mod replication;
 mod rotation;
 mod servers;
 mod ssh;
+mod ssh_clients;
+mod ssh_files;
+mod ssh_output;
+mod ssh_trust;
 mod tokio_driver;

@@ -91,7 +91,8 @@ pub(super) fn target(
         replication: false,
         durability,
         capture,
-        host_keys: Vec::new(),
+        input: crate::config::settings::Input::Counted,
+        host_keys: crate::wire::ssh::hosts::HostTrust::default(),
         credentials,
         http: Some(HttpTarget {
             host: known_as,

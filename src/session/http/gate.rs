@@ -107,17 +107,17 @@ impl Session {
         match tenure.scope().decide(&who, &exchange.action) {
             Verdict::Allow(permit, matched) => {
                 exchange.rule = matched.rule();
-                exchange.rules = matched.shared().cloned().collect();
+                exchange.rules = matched.rule_names();
                 self.admit(exchange, permit, stage);
             }
             Verdict::Deny(reason) => {
-                exchange.rules = reason.matched.shared().cloned().collect();
+                exchange.rules = reason.matched.rule_names();
                 exchange.rule = reason.rule;
                 self.deny(exchange, &reason.message, stage);
             }
             Verdict::Hold(terms) => {
                 exchange.rule = terms.rule();
-                exchange.rules = terms.matched.shared().cloned().collect();
+                exchange.rules = terms.matched.rule_names();
                 match exchange.gathered {
                     true => self.hold(exchange, terms, stage),
                     false => self.gather(exchange, Then::Hold(terms), stage),
@@ -501,7 +501,7 @@ fn record(
             attrs: &attrs,
             body_len,
             body_sha256: digest.as_ref(),
-            policy_version: tenure.snapshot.rules.version(),
+            policy_version: &tenure.snapshot.policy_version,
             rules: &exchange.rules,
             ..CommandExtra::default()
         },

@@ -170,7 +170,7 @@ pub(super) fn key(exchange: &Exchange, tenure: &Tenure) -> Key {
     for text in [&identity.user, &tenure.target_name, role] {
         part(text.as_bytes());
     }
-    part(tenure.snapshot.rules.version().as_bytes());
+    part(tenure.snapshot.policy_version.as_bytes());
     part(&(identity.groups.len() as u64).to_le_bytes());
     identity.groups.iter().for_each(|group| part(group.as_bytes()));
     let head = &exchange.request.head;

@@ -89,8 +89,9 @@ impl Beliefs {
             Lookup::Unsettled => return Found::Unsettled,
         };
         match statement {
-            // It stands for yet another name, which may have changed since.
-            Some(statement) if refers(statement) => {
+            // It stands for yet another name, which may have changed since; or it gives a name to a
+            // text that is not the one of the message.
+            Some(statement) if refers(statement) || gives_a_name(statement) => {
                 Found::Is(doubted(&inner(statement, "EXECUTE")))
             }
             Some(statement) if suspect => Found::Is(doubted(statement)),
@@ -343,6 +344,10 @@ fn is_unreadable(statement: &Statement) -> bool {
 
 fn refers(statement: &Statement) -> bool {
     matches!(statement.effect, Effect::Execute(_) | Effect::Fetch(_))
+}
+
+fn gives_a_name(statement: &Statement) -> bool {
+    matches!(statement.effect, Effect::Prepare(_) | Effect::Declare { .. })
 }
 
 fn changes_names(effect: &Effect) -> bool {

@@ -290,16 +290,16 @@ impl Beliefs {
             FailedMessage::Execute | FailedMessage::Simple | FailedMessage::Nothing => false,
         };
         let skipped = match what {
-            FailedMessage::Execute => self.execution_failed(sqlstate),
+            FailedMessage::Execute => self.execution_failed(),
             _ if skips => self.skip(),
             _ => Vec::new(),
         };
         Failed { what, copied, skipped }
     }
 
-    /// An Execute failed. What it would have changed of names is taken back last, behind the
-    /// changes of what is skipped, which were made on top of it.
-    fn execution_failed(&mut self, sqlstate: &[u8]) -> Vec<Issued> {
+    /// An Execute failed: the names it would have changed are as they were. Nothing but the end of
+    /// a transaction commits before its CommandComplete (postgres.c, `exec_execute_message`).
+    fn execution_failed(&mut self) -> Vec<Issued> {
         let Some(Expect::Execute(_, portal, _, change)) = self.due.front() else {
             return Vec::new();
         };
@@ -310,13 +310,11 @@ impl Beliefs {
             skipped.remove(0);
         }
         let statement = portal.statement.as_ref().and_then(|it| it.classified.statements.first());
-        if let (Some(statement), Some(ended)) = (statement, ended) {
-            if let Effect::EndTransaction = statement.effect {
-                // Whatever failed at the end of a transaction has aborted it.
-                self.portals.end(ended);
-            }
-            let at = (sqlstate, self.oldest_epoch() + 1);
-            self.statement_failed(&statement.effect, None, at);
+        if let (Some(statement), Some(ended)) = (statement, ended)
+            && let Effect::EndTransaction = statement.effect
+        {
+            // Whatever failed at the end of a transaction has aborted it.
+            self.portals.end(ended);
         }
         skipped
     }

@@ -124,7 +124,7 @@ impl<T: Meaning> Names<T> {
 
     /// A pipeline before `now` changes names that nobody can list, and is not answered.
     fn in_doubt(&self, now: Epoch) -> bool {
-        self.changed.iter().flatten().any(|&epoch| epoch != now && self.is_open(epoch))
+        self.changed.iter().flatten().any(|&epoch| epoch < now && self.is_open(epoch))
     }
 
     fn is_open(&self, epoch: Epoch) -> bool {
