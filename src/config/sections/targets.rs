@@ -76,13 +76,14 @@ fn target(
     source: &Source<'_>,
     report: &mut Report<'_>,
 ) -> Option<Target> {
-    let protocols =
-        [("postgres", Protocol::Postgres), ("http", Protocol::Http), ("ssh", Protocol::Ssh)];
+    let protocols = Protocol::ALL.map(|protocol| (protocol.word(), protocol));
     let protocol = section.choice("protocol", &protocols, report).unwrap_or(Protocol::Postgres);
     match protocol {
         Protocol::Ssh => return ssh::target(section, name, source, report),
-        Protocol::Http => return super::http::target(section, name, source, report),
-        Protocol::Postgres | Protocol::Kubernetes => {}
+        Protocol::Http | Protocol::Kubernetes => {
+            return super::http::target(section, (name, protocol), source, report);
+        }
+        Protocol::Postgres => {}
     }
     let reach = reach(section, PORT_DEFAULT, report);
     let database = section.text("database", report);
