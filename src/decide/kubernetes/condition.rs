@@ -131,9 +131,9 @@ pub fn resource_pattern_fault(pattern: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
+    use crate::config::settings::{Effect, RuleSpec};
     use crate::decide::rules::{Rules, Who};
     use crate::decide::{Action, ClassSet, Commands, Verdict};
-    use crate::config::settings::{Effect, RuleSpec};
     use crate::identify::{Identity, Method};
     use crate::wire::Protocol;
 

@@ -107,7 +107,11 @@ fn is_privileged(value: &Value) -> bool {
         Value::Array(values) => values.iter().any(is_privileged),
         Value::Object(fields) => fields.iter().any(|(name, value)| {
             let asks = match name.as_str() {
-                "privileged" | "hostNetwork" | "hostPID" | "hostIPC" | "hostProcess"
+                "privileged"
+                | "hostNetwork"
+                | "hostPID"
+                | "hostIPC"
+                | "hostProcess"
                 | "allowPrivilegeEscalation" => value != &Value::Bool(false) && !value.is_null(),
                 "hostUsers" => value == &Value::Bool(true),
                 "hostPath" => !value.is_null(),
@@ -210,7 +214,8 @@ mod tests {
         let named = read("application/json; charset=utf-8", br#"{"metadata":{"name":"s"}}"#);
         assert_eq!(named.unwrap().name(), Some("s"));
         assert_eq!(Content::read(None, br#"{"a":1}"#).unwrap().name(), None);
-        for twice in [r#"{"a":1,"a":2}"#, r#"{"m":{"n":1,"\u006e":2}}"#, r#"[{"a":1,"a":1}]"#, "{"] {
+        for twice in [r#"{"a":1,"a":2}"#, r#"{"m":{"n":1,"\u006e":2}}"#, r#"[{"a":1,"a":1}]"#, "{"]
+        {
             assert_eq!(read("application/json", twice.as_bytes()), Err(Unreadable::Json));
             let apply = read("application/apply-patch+yaml", twice.as_bytes());
             assert_eq!(apply, Ok(Content::Opaque));

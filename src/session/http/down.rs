@@ -18,7 +18,6 @@ use crate::wire::http::h1::write::{self, Backward};
 use crate::wire::http::h1::{Body, Framing, Piece, Role};
 use crate::wire::http::head::{Head, Version};
 use crate::wire::http::pass::Pass;
-use crate::wire::http::reply::Manner;
 use crate::wire::http::ws::handshake::Asked;
 
 use super::exchange::{Down, Exchange, Up};
@@ -133,7 +132,7 @@ impl Session {
         let now_us = stage.now.mono_us;
         exchange.told.status = head.status().unwrap_or(0);
         exchange.told.first_byte_us = now_us.saturating_sub(exchange.at_us);
-        exchange.deadline_us = now_us + limits::HTTP_PIECE_US;
+        exchange.deadline_us = now_us + exchange.request.pause_us();
         let version = exchange.request.head.version();
         let keeps = head.version() == Version::Http11 && !head.connection_says(b"close");
         if let Some(back) = &mut exchange.back {
@@ -188,7 +187,7 @@ impl Session {
         if let Err(refused) = exchange.answered.take(data, tenure, stage) {
             return self.fail(Trouble::Record(refused), stage);
         }
-        exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
+        exchange.deadline_us = stage.now.mono_us + exchange.request.pause_us();
         if is_last {
             return self.finish(data, stage);
         }
@@ -301,7 +300,7 @@ impl Session {
                 super::gate::unanswered(exchange.seq, Outcome::Aborted, words, tenure, stage);
         }
         let problem = voice::bad_answer(refused.label());
-        let reply = problem.reply(Manner::of(&exchange.request.head));
+        let reply = exchange.request.reply(&problem);
         self.answer_self(&reply, *exchange, stage);
     }
 
@@ -349,7 +348,7 @@ impl Session {
         let Some(tenure) = self.tenures.get(self.current) else { return false };
         let Phase::Busy(exchange) = &mut self.phase else { return false };
         let silent = exchange.back.as_ref().is_some_and(|back| back.reused && !back.heard);
-        let is_here = exchange.request.framing == Framing::None || !exchange.content.is_empty();
+        let is_here = exchange.request.framing == Framing::None || exchange.gathered;
         let may = exchange.request.is_idempotent() && exchange.request.asks == Asked::Nothing;
         if !silent || !is_here || !may || exchange.again || !matches!(exchange.up, Up::Sent) {
             return false;

@@ -13,7 +13,8 @@
 //! ```
 
 use crate::decide::approval::Ask;
-use crate::decide::{Permit, RuleName};
+use crate::decide::{Action, HoldTerms, Permit, RuleName};
+use crate::limits;
 use crate::metrics::Presence;
 use crate::record::{Receipt, SessionId};
 use crate::wire::http::h1::{Body, Framing, HeadReader, Role};
@@ -35,6 +36,8 @@ pub(super) struct Request {
     pub asks: Asked,
     /// The client waits for 100 before it sends the body.
     pub expects: bool,
+    /// What it asks of a cluster.
+    pub kube: Option<Box<super::kubernetes::Asked>>,
 }
 
 impl Request {
@@ -51,7 +54,9 @@ impl Request {
             Ok((framing, asks, expects))
         };
         match checked() {
-            Ok((framing, asks, expects)) => Ok(Request { head, framing, asks, expects }),
+            Ok((framing, asks, expects)) => {
+                Ok(Request { head, framing, asks, expects, kube: None })
+            }
             Err(refused) => Err((head, refused)),
         }
     }
@@ -59,6 +64,11 @@ impl Request {
     /// Whether it has been here before.
     pub fn is_loop(&self) -> bool {
         pass::is_loop(&self.head)
+    }
+
+    /// How long content of the answer may pause.
+    pub fn pause_us(&self) -> u64 {
+        self.kube.as_ref().map_or(limits::HTTP_PIECE_US, |asked| asked.pause_us())
     }
 
     /// Whether the answer has no body whatever it says.
@@ -81,7 +91,7 @@ impl Request {
 #[derive(Debug)]
 pub(super) enum Up {
     /// The content is needed before anybody decides.
-    Gathering { body: Body, trailers: Head, terms: crate::decide::HoldTerms },
+    Gathering { body: Body, trailers: Head, then: Then },
     /// People are asked.
     Held(Box<Held>),
     /// It may pass, and waits for a connection.
@@ -92,6 +102,15 @@ pub(super) enum Up {
     Sent,
     /// It will not be done: what still comes is dropped.
     Never,
+}
+
+/// What is done once the content of a request is there.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// It says what is asked for: the rules are asked about that.
+    Read,
+    /// People are asked.
+    Hold(HoldTerms),
 }
 
 /// A request that waits for people.
@@ -141,6 +160,8 @@ pub(super) struct Told {
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub request: Request,
+    /// What it does, in the words of rules.
+    pub action: Action,
     /// Its number in the tenure's order.
     pub seq: u64,
     /// When it was recorded, monotonic microseconds.
@@ -149,9 +170,13 @@ pub(super) struct Exchange {
     pub approval: Option<SessionId>,
     /// The rule that decided.
     pub rule: RuleName,
+    /// All rules that matched.
+    pub rules: Vec<RuleName>,
     pub up: Up,
     pub down: Down,
     pub told: Told,
+    /// All of the content was read before anybody decided.
+    pub gathered: bool,
     /// Content that was gathered.
     pub content: Vec<u8>,
     /// What is kept of the request's content.

@@ -14,11 +14,13 @@ use crate::record::entry::{
 };
 use crate::record::{Entry, Receipt, SessionId};
 use crate::session::{Output, Stage, Vote, VoteReply, new_id};
-use crate::wire::http::h1::write;
-use crate::wire::http::reply::{Manner, Problem};
+use crate::wire::http::h1::{Framing, write};
+use crate::wire::http::head::Version;
+use crate::wire::http::pass::Pass;
+use crate::wire::http::reply::Problem;
 use crate::wire::http::ws::handshake::Asked;
 
-use super::exchange::{Exchange, Held, Request, Up};
+use super::exchange::{Exchange, Held, Request, Then, Up};
 use super::kept::sha256;
 use super::tenure::{Tenure, Trouble};
 use super::{Phase, Session, text, voice};
@@ -46,18 +48,33 @@ impl Session {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let opens = request.asks == Asked::Websocket;
         let action = http::action(&request.head, opens);
-        let verdict = tenure.scope().decide(&tenure.who(&self.link, stage), &action);
-        let mut exchange = Box::new(Exchange::new(request, tenure, stage));
-        match verdict {
-            Verdict::Allow(permit, rule) => {
-                exchange.rule = rule.rule();
+        let exchange = Box::new(Exchange::new(request, action, tenure, stage));
+        self.judge(exchange, stage);
+    }
+
+    /// Asks the rules about what is known of a request now.
+    pub(super) fn judge(&mut self, mut exchange: Box<Exchange>, stage: &mut Stage<'_>) {
+        let Some(tenure) = self.tenures.get(self.current) else { return };
+        let who = tenure.who(&self.link, stage);
+        match tenure.scope().decide(&who, &exchange.action) {
+            Verdict::Allow(permit, matched) => {
+                exchange.rule = matched.rule();
+                exchange.rules = matched.rule_names();
                 self.admit(exchange, permit, stage);
             }
             Verdict::Deny(reason) => {
+                exchange.rules = reason.matched.rule_names();
                 exchange.rule = reason.rule;
                 self.deny(exchange, &reason.message, stage);
             }
-            Verdict::Hold(terms) => self.gather(exchange, terms, stage),
+            Verdict::Hold(terms) => {
+                exchange.rule = terms.rule();
+                exchange.rules = terms.matched.rule_names();
+                match exchange.gathered {
+                    true => self.hold(exchange, terms, stage),
+                    false => self.gather(exchange, Then::Hold(terms), stage),
+                }
+            }
         }
     }
 
@@ -120,22 +137,26 @@ impl Session {
             error: "http_request_denied",
             retry_after_s: None,
         };
-        let reply = problem.reply(Manner::of(&exchange.request.head));
+        let reply = exchange.request.reply(&problem);
         self.answer_self(&reply, *exchange, stage);
     }
 
     /// A request that people are asked about is read whole first: they see what will run.
-    fn gather(&mut self, mut exchange: Box<Exchange>, terms: HoldTerms, stage: &mut Stage<'_>) {
+    pub(super) fn gather(
+        &mut self,
+        mut exchange: Box<Exchange>,
+        then: Then,
+        stage: &mut Stage<'_>,
+    ) {
         let too_long = exchange.request.framing.length();
         if too_long.is_some_and(|length| length > limits::HTTP_HELD_BYTES_MAX as u64) {
-            exchange.rule = terms.rule();
             return self.refuse_large(exchange, stage);
         }
         if exchange.request.expects {
             self.link.say(|out| out.extend_from_slice(write::CONTINUE));
         }
         let (body, trailers) = exchange.request.body();
-        exchange.up = Up::Gathering { body, trailers, terms };
+        exchange.up = Up::Gathering { body, trailers, then };
         exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
         self.phase = Phase::Busy(exchange);
     }
@@ -152,7 +173,7 @@ impl Session {
             Ok(_) => {
                 tenure.totals.denied += 1;
                 tenure.meter().count(metrics::Verdict::Deny);
-                let reply = voice::too_large().reply(Manner::of(&exchange.request.head));
+                let reply = exchange.request.reply(&voice::too_large());
                 self.answer_self(&reply, *exchange, stage);
             }
             Err(refused) => self.not_recorded(*exchange, refused, stage),
@@ -168,7 +189,6 @@ impl Session {
     ) {
         let id = new_id(stage.now, stage.random);
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
-        exchange.rule = terms.rule();
         exchange.approval = Some(id);
         let ask = Ask::open(id, terms, &tenure.identity.user, stage.now);
         let counted = Presence::new(tenure.meter().clone(), |it| &it.held);
@@ -316,13 +336,17 @@ fn record(
     tenure: &mut Tenure,
     stage: &mut Stage<'_>,
 ) -> Result<Receipt, JournalRefused> {
-    let request = &exchange.request;
-    let action = http::action(&request.head, request.asks == Asked::Websocket);
+    let (request, action) = (&exchange.request, &exchange.action);
     let text = row_text(exchange);
+    let attrs = attrs(request, tenure);
     let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let (verb, resource) = (words(request.head.method()), words(request.head.path()));
-    let digest = (!exchange.content.is_empty()).then(|| sha256(&exchange.content));
-    let command = Command {
+    let digest = exchange.gathered.then(|| sha256(&exchange.content));
+    let body_len = match exchange.gathered {
+        true => Some(exchange.content.len() as u64),
+        false => request.framing.length().filter(|_| request.framing != Framing::None),
+    };
+    let mut command = Command {
         kind: if request.asks == Asked::Websocket { "websocket" } else { "http" },
         text: &text,
         operation: &action.operation,
@@ -336,17 +360,46 @@ fn record(
             verb: &verb,
             resource: &resource,
             name: &action.operation,
-            body_len: digest.map(|_| exchange.content.len() as u64),
+            attrs: &attrs,
+            body_len,
             body_sha256: digest.as_ref(),
+            policy_version: &tenure.snapshot.policy_version,
+            rules: &exchange.rules,
             ..CommandExtra::default()
         },
         ..Command::default()
     };
+    if let Some(asked) = &request.kube {
+        asked.fill(&mut command);
+    }
     let receipt = tenure.ledger.record_at(ruled.seq, &Entry::Command(command), stage)?;
     if ruled.decision != Decision::Hold {
         tenure.totals.commands += 1;
     }
     Ok(receipt)
+}
+
+/// Facts of a request that have no column: its host and version, and which of its fields went no
+/// further.
+fn attrs(request: &Request, tenure: &Tenure) -> String {
+    let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let head = &request.head;
+    let version = match head.version() {
+        Version::Http10 => "1.0",
+        Version::Http11 => "1.1",
+        Version::Http2 => "2",
+    };
+    let dropped: Vec<String> = Pass::default().dropped(head).map(words).collect();
+    let mut attrs = serde_json::json!({ "host": words(head.authority()), "http": version });
+    if let Some(attrs) = attrs.as_object_mut() {
+        if !dropped.is_empty() {
+            attrs.insert("dropped".into(), dropped.into());
+        }
+        if let Some(header) = &tenure.credential.header {
+            attrs.insert("credential".into(), header.name.as_str().into());
+        }
+    }
+    attrs.to_string()
 }
 
 /// HTTP Activity of OCSF.
@@ -368,18 +421,17 @@ fn row_text(exchange: &Exchange) -> Vec<u8> {
     let mut shown = text::text(&exchange.request.head);
     if !exchange.content.is_empty() && shown.len() + exchange.content.len() <= SHOWN_BYTES_MAX {
         shown.extend_from_slice(b"\r\n");
-        shown.extend_from_slice(&exchange.content);
+        shown.extend_from_slice(&exchange.shown());
     }
     shown
 }
 
 fn summary(exchange: &Exchange, ask: &Ask, tenure: &Tenure, stage: &Stage<'_>) -> AskSummary {
-    let request = &exchange.request;
-    let action = http::action(&request.head, request.asks == Asked::Websocket);
+    let (request, action) = (&exchange.request, &exchange.action);
     let mut text = text::text(&request.head);
     if !exchange.content.is_empty() {
         text.extend_from_slice(b"\r\n");
-        text.extend_from_slice(&exchange.content);
+        text.extend_from_slice(&exchange.shown());
     }
     AskSummary {
         id: ask.id,

@@ -14,7 +14,6 @@ use crate::metrics::{Presence, TargetMeter};
 use crate::record::entry::{SessionEnd, SessionStart};
 use crate::record::{Entry, Receipt, SessionContext, SessionId, SessionRef};
 use crate::session::{Snapshot, Stage};
-use crate::wire::Protocol;
 
 use super::link::Link;
 
@@ -132,7 +131,7 @@ impl Tenure {
         let mut ledger = link.take_ledger(stage);
         let context = SessionContext {
             session_id: ledger.id,
-            protocol: Protocol::Http.name(),
+            protocol: settings.protocol.name(),
             user_name: identity.user.clone(),
             user_groups: identity.groups.clone(),
             auth_method: identity.method.name().to_owned(),

@@ -1,0 +1,103 @@
+//! The head of a request as it goes on to an apiserver: in whose name, under which id.
+//!
+//! In: a request, its tenure. Out: bytes of a head.
+//! Never: a head without `Impersonate-User`; a field of the client's that says who it is.
+
+use crate::identify::Identity;
+use crate::session::http::exchange::Exchange;
+use crate::session::http::link::Link;
+use crate::session::http::tenure::Tenure;
+use crate::wire::http::h1::Framing;
+use crate::wire::http::h1::write::{self, Onward};
+use crate::wire::http::head::Head;
+use crate::wire::http::pass::Pass;
+use crate::wire::http::ws::handshake::Asked;
+
+/// What the apiserver takes for somebody's identity, by the start of the name.
+const IMPERSONATE: &[u8] = b"impersonate-";
+const REMOTE: &[u8] = b"x-remote-";
+/// Names that are weir's own here.
+const OWN: [&[u8]; 3] = [b"audit-id", b"cookie", b"authorization"];
+
+/// A target without the name of the cluster.
+pub(super) fn target(head: &Head, prefix: usize) -> Vec<u8> {
+    let behind = head.target().get(prefix..).unwrap_or(&[]);
+    match behind.first() {
+        Some(b'/') => behind.to_vec(),
+        _ => [b"/", behind].concat(),
+    }
+}
+
+/// Whether the client asks to be another. Some servers fold what stands between words.
+pub(super) fn impersonates(head: &Head) -> bool {
+    head.named().any(|(_, name, _)| begins(name, IMPERSONATE))
+}
+
+fn begins(name: &[u8], start: &[u8]) -> bool {
+    let folded = |byte: &u8| match byte {
+        b'_' | b'.' => b'-',
+        byte => byte.to_ascii_lowercase(),
+    };
+    name.len() >= start.len() && name.iter().map(folded).zip(start).all(|(a, b)| a == *b)
+}
+
+/// The names that weir gives the person: user and groups. `None` if one of them is a cluster's own.
+pub(super) fn person(identity: &Identity) -> Option<(&[u8], Vec<&[u8]>)> {
+    let plain = |name: &str| {
+        !name.is_empty()
+            && !name.starts_with("system:")
+            && !name.bytes().any(|b| b < 0x20 || b == 0x7f)
+    };
+    let names = std::iter::once(&identity.user).chain(&identity.groups);
+    names
+        .clone()
+        .all(|name| plain(name))
+        .then(|| (identity.user.as_bytes(), identity.groups.iter().map(String::as_bytes).collect()))
+}
+
+/// The id of a command, as it stands in the cluster's own audit log.
+pub(super) fn audit_id(tenure: &Tenure, seq: u64) -> String {
+    format!("{}:{seq}", uuid::Uuid::from_bytes(tenure.ledger.id.0))
+}
+
+impl Tenure {
+    /// The head of a request to a cluster.
+    pub(in super::super) fn write_kubernetes(
+        &self,
+        (out, exchange): (&mut Vec<u8>, &Exchange),
+        framing: Framing,
+        link: &Link,
+    ) {
+        let (request, head) = (&exchange.request, &exchange.request.head);
+        let Some(asked) = &request.kube else { return };
+        let settings = self.snapshot.settings.targets.get(self.target);
+        let Some(http) = settings.and_then(|target| target.http.as_ref()) else { return };
+        // `begin_kubernetes` has turned away who has no name.
+        let Some((user, groups)) = person(&self.identity) else { return };
+        let path = [http.path.as_bytes(), &target(head, asked.prefix)].concat();
+        let id = audit_id(self, exchange.seq);
+        let peer = link.accepted.client_addr.ip().to_string();
+        let mut added: Vec<(&[u8], &[u8])> = vec![
+            (b"X-Forwarded-For", peer.as_bytes()),
+            (b"Audit-ID", id.as_bytes()),
+            (b"Impersonate-User", user),
+        ];
+        added.extend(groups.into_iter().map(|group| (&b"Impersonate-Group"[..], group)));
+        let mut without: Vec<&[u8]> = OWN.to_vec();
+        let foreign = |name: &[u8]| begins(name, IMPERSONATE) || begins(name, REMOTE);
+        without.extend(head.named().map(|(_, name, _)| name).filter(|name| foreign(name)));
+        if let Some(header) = &self.credential.header {
+            without.push(header.name.as_bytes());
+            added.push((header.name.as_bytes(), header.value.reveal().as_bytes()));
+        }
+        let onward = Onward {
+            target: &path,
+            host: http.authority.as_bytes(),
+            framing,
+            pass: Pass { credentials: false, without: &without },
+            added: &added,
+            upgrade: request.asks == Asked::Websocket,
+        };
+        write::request(out, head, &onward);
+    }
+}
