@@ -252,7 +252,7 @@ impl Session {
         };
         let answered = &exchange.answered;
         let digest = answered.digest();
-        let attrs = exchange.sent.attrs();
+        let (outcome, attrs) = exchange.ending(outcome);
         let spent_us = stage.now.mono_us.saturating_sub(exchange.at_us);
         let response = Response {
             command_seq: exchange.seq,

@@ -47,7 +47,8 @@ impl Request {
             let framing = Framing::of(&head, Role::Request)?;
             let asks = handshake::asked(&head)?;
             // A body behind the head would be the first bytes of the WebSocket to somebody.
-            if asks == Asked::Websocket && framing != Framing::None {
+            let is_bodiless = matches!(framing, Framing::None | Framing::Length(0));
+            if asks != Asked::Nothing && !is_bodiless {
                 return Err(Refused::Upgrade);
             }
             let expects = head.expects_continue()? && head.version() != Version::Http10;
@@ -183,6 +184,8 @@ pub(super) struct Exchange {
     pub sent: Kept,
     /// What is kept of the answer's.
     pub answered: Kept,
+    /// The streams of a connection to a cluster that was upgraded.
+    pub streams: Option<Box<super::kubernetes::Streams>>,
     pub back: Option<Back>,
     /// It was sent again on a fresh connection.
     pub again: bool,

@@ -57,6 +57,7 @@ impl Exchange {
             content: Vec::new(),
             sent: Kept::new(seq, 0, limit),
             answered: Kept::new(seq, 1, limit),
+            streams: None,
             back: None,
             again: false,
             deadline_us: u64::MAX,
@@ -108,6 +109,10 @@ impl Session {
         let settings = stage.snapshot.settings.targets.get(target);
         if settings.is_some_and(|target| target.protocol == Protocol::Kubernetes) {
             return self.begin_kubernetes((request, prefix), stage);
+        }
+        if request.asks == Asked::Spdy {
+            let refused = Trouble::Refused(crate::wire::http::Refused::Upgrade);
+            return self.turn_away(refused, Some(request), stage);
         }
         self.decide(request, stage);
     }

@@ -13,6 +13,7 @@
 mod onward;
 mod shown;
 mod status;
+mod streams;
 
 use crate::config::settings::Speaks;
 use crate::decide::kubernetes::content::{Content, Unreadable};
@@ -25,6 +26,8 @@ use crate::wire::http::head::Head;
 use crate::wire::http::name::Name;
 use crate::wire::http::ws::handshake;
 use crate::wire::kubernetes::request;
+
+pub(super) use streams::{Streams, write_spdy};
 
 use super::Session;
 use super::exchange::{Exchange, Request, Then};

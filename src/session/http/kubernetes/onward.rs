@@ -11,7 +11,7 @@ use crate::wire::http::h1::Framing;
 use crate::wire::http::h1::write::{self, Onward};
 use crate::wire::http::head::Head;
 use crate::wire::http::pass::Pass;
-use crate::wire::http::ws::handshake::Asked;
+use crate::wire::http::ws::handshake::{self, Asked};
 
 /// What the apiserver takes for somebody's identity, by the start of the name.
 const IMPERSONATE: &[u8] = b"impersonate-";
@@ -86,6 +86,10 @@ impl Tenure {
         let mut without: Vec<&[u8]> = OWN.to_vec();
         let foreign = |name: &[u8]| begins(name, IMPERSONATE) || begins(name, REMOTE);
         without.extend(head.named().map(|(_, name, _)| name).filter(|name| foreign(name)));
+        if request.asks == Asked::Spdy {
+            added.push((b"Connection", b"Upgrade"));
+            added.push((b"Upgrade", handshake::SPDY));
+        }
         if let Some(header) = &self.credential.header {
             without.push(header.name.as_bytes());
             added.push((header.name.as_bytes(), header.value.reveal().as_bytes()));
