@@ -322,3 +322,10 @@ pub const HTTP_LIST_BYTES_MAX: usize = 4 << 20;
 pub const MCP_ARGUMENTS_MAX: usize = 1024;
 /// Definitions of tools that a shard remembers, of all targets.
 pub const MCP_TOOLS_MAX: usize = 16 << 10;
+/// How long the client of a held request waits, unless its target says otherwise, before it is told
+/// to ask again: shorter than the timeouts of most (60 s).
+pub const HTTP_HOLD_WAIT_US: u64 = 50_000_000;
+/// When it should.
+pub const HTTP_RETRY_AFTER_S: u32 = 10;
+/// Requests that people are asked about while no client waits, of the process.
+pub const HTTP_PARKED_MAX: usize = 1024;

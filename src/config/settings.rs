@@ -364,6 +364,8 @@ pub struct HttpTarget {
     pub is_tls: bool,
     /// What requests with content are.
     pub speaks: Speaks,
+    /// How long the client of a held request waits before it is told to ask again.
+    pub wait_us: u64,
     /// Content types that may pass although masks apply and cannot look into them; `*` for any
     /// characters.
     pub opaque: Vec<String>,
@@ -578,6 +580,9 @@ pub struct MaskSpec {
     pub columns: Vec<String>,
     /// Patterns of paths in JSON and forms, see `wire::http::json::path`.
     pub paths: Vec<String>,
+    /// Which objects of Kubernetes, by facts of the request; then `paths` are those of an object,
+    /// and none means all values that its kind keeps.
+    pub objects: Vec<(crate::decide::FactKind, Vec<String>)>,
     /// Detector names, see `mask::detect`.
     pub detect: Vec<String>,
     /// The operator.

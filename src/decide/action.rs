@@ -64,6 +64,8 @@ pub enum FactKind {
     Path,
     /// `tools`: of MCP.
     Tool,
+    /// `arguments`: of a call of MCP, each as `path=value`.
+    Argument,
     /// `text`: of a command that a shell runs.
     Text,
     /// `verbs`: of Kubernetes.
@@ -82,10 +84,11 @@ pub enum FactKind {
 
 impl FactKind {
     /// Every kind.
-    pub const ALL: [FactKind; 10] = [
+    pub const ALL: [FactKind; 11] = [
         FactKind::Method,
         FactKind::Path,
         FactKind::Tool,
+        FactKind::Argument,
         FactKind::Text,
         FactKind::Verb,
         FactKind::Resource,
@@ -101,6 +104,7 @@ impl FactKind {
             FactKind::Method => "methods",
             FactKind::Path => "paths",
             FactKind::Tool => "tools",
+            FactKind::Argument => "arguments",
             FactKind::Text => "text",
             FactKind::Verb => "verbs",
             FactKind::Resource => "resources",
@@ -115,7 +119,10 @@ impl FactKind {
     pub const fn is_of(self, protocol: Protocol) -> bool {
         match protocol {
             Protocol::Postgres => matches!(self, FactKind::Setting | FactKind::Function),
-            Protocol::Http => matches!(self, FactKind::Method | FactKind::Path | FactKind::Tool),
+            Protocol::Http => matches!(
+                self,
+                FactKind::Method | FactKind::Path | FactKind::Tool | FactKind::Argument
+            ),
             Protocol::Ssh => matches!(self, FactKind::Text | FactKind::Path),
             Protocol::Kubernetes => matches!(
                 self,

@@ -165,6 +165,21 @@ impl Scope {
         self.decide_acts(who, protocol, &[Act::of(class, "")])
     }
 
+    /// Whether an act may pass, or be asked for, if facts of one kind, which are not known yet,
+    /// turn out well: what is offered to choose from.
+    pub fn offers(&self, who: &Who<'_>, protocol: Protocol, act: &Act, open: FactKind) -> bool {
+        let mut covered = ClassSet::NONE;
+        for rule in &self.rules {
+            let Ok(classes) = rule.matches_with(who, (protocol, act), Some(open)) else { continue };
+            match rule.then {
+                Effect::Allow | Effect::Hold(_) => covered = covered.and(classes),
+                Effect::Deny(_) if rule.asks(open) => {}
+                Effect::Deny(_) => return false,
+            }
+        }
+        act.classes.without(covered).is_empty()
+    }
+
     fn decide_acts(&self, who: &Who<'_>, protocol: Protocol, acts: &[Act]) -> Verdict {
         if acts.is_empty() {
             return self.decide_empty(who, protocol);

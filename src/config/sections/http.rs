@@ -16,10 +16,13 @@ use super::super::settings::{
 use super::super::units;
 use super::reach::keep_alive;
 use super::targets::{TLS_MODES, capture, durability, own_certificate, roots_of, secret};
+use crate::limits;
 use crate::wire::Protocol;
 use crate::wire::http::check;
 
 const ADDRESS_FORM: &str = "a URL such as \"https://billing.internal:8443\"";
+/// How long clients of held requests may be made to wait.
+const WAIT_US: std::ops::RangeInclusive<u64> = 1_000_000..=600_000_000;
 /// Fields that weir writes itself, or that are the client's.
 const NOT_A_CREDENTIAL: &str = "a field that weir does not write itself";
 
@@ -34,8 +37,19 @@ pub(super) fn target(
         Speaks::Kubernetes => Protocol::Kubernetes,
         Speaks::Http | Speaks::Mcp => Protocol::Http,
     };
+    let wait_us = match speaks {
+        Speaks::Kubernetes => u64::MAX,
+        Speaks::Http | Speaks::Mcp => limits::HTTP_HOLD_WAIT_US,
+    };
     let url = section.required_text("address", report);
     let host = section.text("host", report);
+    let wait = section.form("wait", (units::duration_us, units::DURATION_FORM), report);
+    if let Some(wait) = &wait
+        && !WAIT_US.contains(&wait.value)
+    {
+        let found = "`wait` is out of range";
+        report.error(wait.span.clone(), found, "a duration from 1s to 10m", "");
+    }
     let opaque = section.texts("opaque", report);
     let opaque = opaque.iter().map(|kind| kind.value.to_ascii_lowercase()).collect();
     let sends = section.choice("send_host", &[("target", false), ("client", true)], report);
@@ -97,6 +111,8 @@ pub(super) fn target(
             sends_client_host: sends.unwrap_or(false),
             is_tls,
             speaks,
+            // kubectl and helm wait for as long as it takes, and send nothing again.
+            wait_us: wait.map_or(wait_us, |wait| wait.value),
             opaque,
         }),
     })

@@ -14,7 +14,7 @@ pub mod table;
 use super::class::classes;
 
 pub use asked::{Flow, Understood, understand};
-pub use condition::resource_meets;
+pub use condition::{resource_meets, resource_pattern_fault};
 pub use table::{Classified, DryRun, classify};
 
 classes! {

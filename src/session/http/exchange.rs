@@ -12,18 +12,23 @@
 //!                                                     '--> Sent
 //! ```
 
-use crate::decide::approval::Ask;
+use crate::decide::approval::{Ask, AskSummary};
 use crate::decide::{Action, HoldTerms, Permit, RuleName};
 use crate::limits;
+use crate::mask::Hits;
 use crate::metrics::Presence;
 use crate::record::{Receipt, SessionId};
 use crate::wire::http::h1::{Body, Framing, HeadReader, Role};
 use crate::wire::http::head::{Head, Version};
+use crate::wire::http::sse::Splitter;
 use crate::wire::http::ws::handshake::{self, Asked};
 use crate::wire::http::{Refused, pass};
 
 use super::back::Back;
 use super::kept::Kept;
+use super::masked::Lens;
+use super::parked::Key;
+use super::rpc::Rpc;
 
 /// A request as it was read.
 #[derive(Debug)]
@@ -121,6 +126,10 @@ pub(super) struct Held {
     pub seq: u64,
     /// SHA-256 of what approvers are shown.
     pub shown: [u8; 32],
+    /// What approvers are shown.
+    pub summary: AskSummary,
+    /// SHA-256 of what the request is.
+    pub key: Key,
     /// Counts it among those that wait.
     pub _counted: Presence,
 }
@@ -180,6 +189,16 @@ pub(super) struct Exchange {
     pub gathered: bool,
     /// Content that was gathered.
     pub content: Vec<u8>,
+    /// The message of MCP that the content is.
+    pub rpc: Option<Box<Rpc>>,
+    /// So many bytes at the start of the target named the target, and go no further.
+    pub prefix: usize,
+    /// What changes the content of the answer.
+    pub lens: Option<Box<Lens>>,
+    /// What masks did to the answer.
+    pub hits: Hits,
+    /// The answer is a stream of events: each is kept as a chunk of its own.
+    pub events: Option<Splitter>,
     /// What is kept of the request's content.
     pub sent: Kept,
     /// What is kept of the answer's.

@@ -123,6 +123,7 @@ impl Session {
             pass: Pass::default(),
             added: &[],
             close: false,
+            masked: false,
         };
         match is_raw {
             true => super::kubernetes::write_spdy(&mut out, head),
@@ -156,6 +157,9 @@ impl Session {
 
     fn frames(&mut self, side: Side, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
         let Phase::Tunnel(tunnel) = &mut self.phase else { return false };
+        if tunnel.is_raw() {
+            return self.raw_bytes(side, std::mem::take(input), stage);
+        }
         let way = match side {
             Side::Client => &mut tunnel.client,
             Side::Server => &mut tunnel.target,
@@ -163,9 +167,6 @@ impl Session {
         if way.closed {
             *input = &[];
             return false;
-        }
-        if tunnel.is_raw() {
-            return self.raw_bytes(side, std::mem::take(input), stage);
         }
         let had_input = !input.is_empty();
         match way.next(input) {

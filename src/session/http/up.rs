@@ -3,11 +3,13 @@
 //! In: heads, content, connections. Out: bytes for a leg; replies.
 //! Never: content that leaves before its chunk; a request sent twice that may run twice.
 
+use crate::config::settings::{self, Speaks};
 use crate::decide::http::Part;
 use crate::decide::{Action, Permit};
 use crate::fault::{Fault, FaultKind, Login, Target};
 use crate::forward::dial::Dial;
 use crate::limits;
+use crate::mask::Hits;
 use crate::record::entry::{Event as Noted, Outcome};
 use crate::session::{After, Lease, Leased, Output, Refresh, Stage};
 use crate::wire::http::h1::write::Onward;
@@ -23,7 +25,7 @@ use super::exchange::{Down, Exchange, Request, Then, Told, Up};
 use super::identity::Unknown;
 use super::kept::Kept;
 use super::tenure::{Tenure, Trouble};
-use super::{Phase, Session, gate, voice};
+use super::{Phase, Session, gate, masked, voice};
 
 impl Request {
     /// What reads its content.
@@ -55,6 +57,11 @@ impl Exchange {
             told: Told::default(),
             gathered: false,
             content: Vec::new(),
+            rpc: None,
+            prefix: 0,
+            lens: None,
+            hits: Hits::default(),
+            events: None,
             sent: Kept::new(seq, 0, limit),
             answered: Kept::new(seq, 1, limit),
             streams: None,
@@ -114,7 +121,7 @@ impl Session {
             let refused = Trouble::Refused(crate::wire::http::Refused::Upgrade);
             return self.turn_away(refused, Some(request), stage);
         }
-        self.decide(request, stage);
+        self.decide((request, prefix), stage);
     }
 
     /// Nobody is known: the client is told how to say who it is.
@@ -147,6 +154,7 @@ impl Session {
             Trouble::Refused(refused) => refused.label(),
             Trouble::Login(_) => "no-access",
             Trouble::Record(_) => "not-recordable",
+            Trouble::Masking(label) => label,
             Trouble::Target(_) => "target",
         };
         if !matches!(trouble, Trouble::Record(_)) {
@@ -320,7 +328,7 @@ impl Session {
         let mut out = Vec::with_capacity(request.head.arena().len() + 256);
         match &request.kube {
             Some(_) => tenure.write_kubernetes((&mut out, exchange), framing, &self.link),
-            None => tenure.write_request(&mut out, request, framing, &self.link),
+            None => tenure.write_request(&mut out, exchange, framing, &self.link),
         }
         let Some(back) = &mut exchange.back else { return };
         back.outbox.forward(permit, receipt, &out);
@@ -404,7 +412,8 @@ impl Session {
         let Some((mut exchange, then)) = self.take_gathering() else { return };
         exchange.gathered = true;
         match then {
-            Then::Read => self.read_kubernetes(exchange, stage),
+            Then::Read if exchange.request.kube.is_some() => self.read_kubernetes(exchange, stage),
+            Then::Read => self.read_message(exchange, stage),
             Then::Hold(terms) => self.hold(exchange, terms, stage),
         }
     }
@@ -479,12 +488,14 @@ impl Session {
         let problem = voice::trouble(trouble);
         let words = (problem.status, problem.kind);
         // A journal that refuses says so itself; nothing of a target's is said here.
-        let _refused_elsewhere =
-            gate::unanswered(exchange.seq, Outcome::Aborted, words, tenure, stage);
         if exchange.down.has_begun() {
+            let mut exchange = exchange;
+            let _recorded = self.record_answer(&mut exchange, Outcome::Aborted, words.1, stage);
             let fault = Fault::new(Side::Server, FaultKind::Target(Target::Closed));
             return self.close(Some(fault), stage);
         }
+        let _refused_elsewhere =
+            gate::unanswered(exchange.seq, Outcome::Aborted, words, tenure, stage);
         let reply = exchange.request.reply(&problem);
         self.answer_self(&reply, *exchange, stage);
     }
@@ -493,7 +504,7 @@ impl Session {
     pub(super) fn exchange_overdue(&mut self, stage: &mut Stage<'_>) {
         let Phase::Busy(exchange) = &self.phase else { return };
         match exchange.up {
-            Up::Held(_) => self.expire_hold(stage),
+            Up::Held(_) => self.hold_overdue(stage),
             Up::Gathering { .. } => self.head_overdue(stage),
             _ => self.fail(Trouble::Target(Target::Timeout), stage),
         }
@@ -527,8 +538,8 @@ impl Session {
     }
 }
 
-/// The target whose host the client named, or whose path. With it, how much of the request's
-/// target was its name.
+/// The target whose host the client named, or whose path: `/mcp/NAME`, `/k8s/NAME`. With it, how
+/// much of the request's target was its name.
 fn target_of(head: &Head, stage: &Stage<'_>) -> Option<(usize, usize)> {
     let (host, _) = crate::wire::http::check::split_authority(head.authority())?;
     let host = host.strip_suffix(b".").unwrap_or(host);
@@ -536,15 +547,30 @@ fn target_of(head: &Head, stage: &Stage<'_>) -> Option<(usize, usize)> {
     let by_host = targets.iter().position(|target| {
         target.http.as_ref().is_some_and(|http| host.eq_ignore_ascii_case(http.host.as_bytes()))
     });
-    let by_path = super::kubernetes::named(head, stage);
+    let cluster = super::kubernetes::named(head, stage);
     if let Some(target) = by_host {
         // A path that names another cluster belongs to the target of this host.
-        return by_path.filter(|(named, _)| *named == target).or(Some((target, 0)));
+        return cluster.filter(|(named, _)| *named == target).or(Some((target, 0)));
     }
-    by_path
+    if cluster.is_some() {
+        return cluster;
+    }
+    const PLACE: &[u8] = b"/mcp/";
+    let rest = head.path().strip_prefix(PLACE)?;
+    let name = rest.split(|byte| *byte == b'/').next()?;
+    let is_it = |target: &settings::Target| {
+        let speaks = target.http.as_ref().map(|http| http.speaks);
+        speaks == Some(Speaks::Mcp) && name == target.name.as_bytes()
+    };
+    Some((targets.iter().position(is_it)?, PLACE.len() + name.len()))
 }
 
 impl Tenure {
+    /// Whether content of the answer is looked into on its way.
+    pub(super) fn looks_into(&self, exchange: &Exchange) -> bool {
+        !self.masks.is_empty() || exchange.rpc.as_ref().is_some_and(|rpc| rpc.lists_tools())
+    }
+
     /// How much of content is kept.
     fn capture_bytes(&self) -> u64 {
         let target = self.snapshot.settings.targets.get(self.target);
@@ -555,14 +581,19 @@ impl Tenure {
     fn write_request(
         &self,
         out: &mut Vec<u8>,
-        request: &Request,
+        exchange: &Exchange,
         framing: Framing,
         link: &super::link::Link,
     ) {
+        let request = &exchange.request;
         let head = &request.head;
         let target = self.snapshot.settings.targets.get(self.target);
         let Some(http) = target.and_then(|target| target.http.as_ref()) else { return };
-        let path = [http.path.as_bytes(), head.target()].concat();
+        let behind = head.target().get(exchange.prefix..).unwrap_or(&[]);
+        let path = match [http.path.as_bytes(), behind].concat() {
+            path if path.starts_with(b"/") => path,
+            path => [b"/", path.as_slice()].concat(),
+        };
         let host =
             if http.sends_client_host { head.authority() } else { http.authority.as_bytes() };
         let peer = link.accepted.client_addr.ip().to_string();
@@ -575,6 +606,10 @@ impl Tenure {
             (b"Forwarded", forwarded.as_bytes()),
         ];
         let mut without: Vec<&[u8]> = Vec::new();
+        if self.looks_into(exchange) {
+            without.extend(masked::NOT_ASKED);
+            added.push((b"Accept-Encoding", b"identity"));
+        }
         if let Some(header) = &self.credential.header {
             without.push(header.name.as_bytes());
             added.push((header.name.as_bytes(), header.value.reveal().as_bytes()));

@@ -10,6 +10,7 @@ use crate::session::http::tenure::Tenure;
 use crate::wire::http::h1::Framing;
 use crate::wire::http::h1::write::{self, Onward};
 use crate::wire::http::head::Head;
+use crate::wire::http::name::Name;
 use crate::wire::http::pass::Pass;
 use crate::wire::http::ws::handshake::{self, Asked};
 
@@ -60,6 +61,34 @@ pub(super) fn audit_id(tenure: &Tenure, seq: u64) -> String {
     format!("{}:{seq}", uuid::Uuid::from_bytes(tenure.ledger.id.0))
 }
 
+/// What the answer may be where weir has to look into it: the JSON clauses of `Accept`, protobuf
+/// turned into JSON with its parameters. `None`: none is left. `tables` says that cells are safe.
+pub(super) fn accept(head: &Head, tables: bool) -> Option<Vec<u8>> {
+    const JSON: &[u8] = b"application/json";
+    let mut clauses: Vec<Vec<u8>> = Vec::new();
+    let mut any = false;
+    for clause in head.values(Name::Accept).flat_map(|value| value.split(|byte| *byte == b',')) {
+        any = true;
+        let clause = clause.trim_ascii();
+        let end = clause.iter().position(|byte| *byte == b';').unwrap_or(clause.len());
+        let (kind, parameters) = clause.split_at(end);
+        let is_json = [JSON, b"application/vnd.kubernetes.protobuf", b"application/*", b"*/*"]
+            .contains(&kind.trim_ascii());
+        let is_table = parameters.windows(8).any(|it| it == b"as=Table");
+        if is_json && (tables || !is_table) {
+            let clause = [JSON, parameters].concat();
+            if !clauses.contains(&clause) {
+                clauses.push(clause);
+            }
+        }
+    }
+    match (any, clauses.is_empty()) {
+        (false, _) => Some(JSON.to_vec()),
+        (true, true) => None,
+        (true, false) => Some(clauses.join(&b","[..])),
+    }
+}
+
 impl Tenure {
     /// The head of a request to a cluster.
     pub(in super::super) fn write_kubernetes(
@@ -86,6 +115,12 @@ impl Tenure {
         let mut without: Vec<&[u8]> = OWN.to_vec();
         let foreign = |name: &[u8]| begins(name, IMPERSONATE) || begins(name, REMOTE);
         without.extend(head.named().map(|(_, name, _)| name).filter(|name| foreign(name)));
+        let json = asked.masks.as_ref().and_then(|_| accept(head, asked.has_safe_cells()));
+        if let Some(json) = &json {
+            without.extend([&b"accept"[..], b"accept-encoding", b"range", b"if-range"]);
+            added.push((b"Accept", json));
+            added.push((b"Accept-Encoding", b"identity"));
+        }
         if request.asks == Asked::Spdy {
             added.push((b"Connection", b"Upgrade"));
             added.push((b"Upgrade", handshake::SPDY));
