@@ -392,7 +392,7 @@ fn syntax_errors_are_the_servers_where_no_other_reading_exists() {
 
 #[test]
 fn the_parser_has_the_grammar_that_it_is_taken_to_have() {
-    let parsed = pg_query::parse("SELECT 1").unwrap().protobuf.version;
+    let parsed = pg_query::parse("SELECT 1", 0).unwrap().protobuf.version;
     assert_eq!(u32::try_from(parsed).unwrap() / 10_000, PARSED_MAJOR);
 }
 
