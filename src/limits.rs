@@ -184,6 +184,15 @@ pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// Parameters of one request: Go reads none of more (net/url, `defaultMaxParams`).
 pub const KUBERNETES_PARAMETERS_MAX: usize = 10_000;
+/// A watch, a log that is followed or a proxy may be silent for this long: an apiserver ends watches
+/// after an hour at most (apiserver, `MinRequestTimeout`).
+pub const KUBERNETES_FOLLOW_US: u64 = 7_200_000_000;
+/// Streams of SPDY that are open on one connection.
+pub const KUBERNETES_STREAMS_MAX: usize = 4096;
+/// Ports that the row of one connection names.
+pub const KUBERNETES_PORTS_MAX: usize = 64;
+/// The status at the end of a stream.
+pub const KUBERNETES_STATUS_BYTES_MAX: usize = 16 << 10;
 /// Subprotocols that one client may offer.
 pub const KUBERNETES_SUBPROTOCOLS_MAX: usize = 16;
 /// Bytes of a SPDY control frame; data frames are streamed.
@@ -323,3 +332,20 @@ pub const TERMINAL_KEY_BYTES_MAX: usize = 16 << 10;
 pub const RULES_MAX: usize = 512;
 
 const _: () = assert!(RULES_MAX.is_multiple_of(64));
+
+// Answers of HTTP and MCP under masks, requests of MCP.
+/// Places in one body that `masking_hits` names.
+pub const MASK_PLACES_MAX: usize = 256;
+/// An answer that is read whole before it leaves: a list of tools.
+pub const HTTP_LIST_BYTES_MAX: usize = 4 << 20;
+/// Arguments of one call that rules look at one by one.
+pub const MCP_ARGUMENTS_MAX: usize = 1024;
+/// Definitions of tools that a shard remembers, of all targets.
+pub const MCP_TOOLS_MAX: usize = 16 << 10;
+/// How long the client of a held request waits, unless its target says otherwise, before it is told
+/// to ask again: shorter than the timeouts of most (60 s).
+pub const HTTP_HOLD_WAIT_US: u64 = 50_000_000;
+/// When it should.
+pub const HTTP_RETRY_AFTER_S: u32 = 10;
+/// Requests that people are asked about while no client waits, of the process.
+pub const HTTP_PARKED_MAX: usize = 1024;

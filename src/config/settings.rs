@@ -354,6 +354,17 @@ pub struct Target {
     pub http: Option<HttpTarget>,
 }
 
+/// What the content of requests is to a target of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// Anything.
+    Http,
+    /// Messages of MCP.
+    Mcp,
+    /// Objects of Kubernetes.
+    Kubernetes,
+}
+
 /// How a target of HTTP is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpTarget {
@@ -367,6 +378,13 @@ pub struct HttpTarget {
     pub sends_client_host: bool,
     /// It is reached by `https`.
     pub is_tls: bool,
+    /// What requests with content are.
+    pub speaks: Speaks,
+    /// How long the client of a held request waits before it is told to ask again.
+    pub wait_us: u64,
+    /// Content types that may pass although masks apply and cannot look into them; `*` for any
+    /// characters.
+    pub opaque: Vec<String>,
 }
 
 /// What weir logs in with.
@@ -573,11 +591,16 @@ pub enum Effect {
     },
 }
 
-/// A mask of the file: either columns or detectors.
+/// A mask of the file: either columns, paths or detectors.
 #[derive(Clone, Debug)]
 pub struct MaskSpec {
     /// `schema.table.column` patterns, `*` for any part.
     pub columns: Vec<String>,
+    /// Patterns of paths in JSON and forms, see `wire::http::json::path`.
+    pub paths: Vec<String>,
+    /// Which objects of Kubernetes, by facts of the request; then `paths` are those of an object,
+    /// and none means all values that its kind keeps.
+    pub objects: Vec<(crate::decide::FactKind, Vec<String>)>,
     /// Detector names, see `mask::detect`.
     pub detect: Vec<String>,
     /// The operator.

@@ -14,7 +14,9 @@
 
 use ring::digest::{Context, SHA256};
 
-use super::{HoldPart, HoldTerms, Permit};
+use std::rc::Rc;
+
+use super::{HoldPart, HoldTerms, Matched, Permit, Policy, RuleName};
 use crate::clock::Now;
 use crate::record::SessionId;
 
@@ -152,6 +154,58 @@ impl Ask {
     }
 }
 
+/// An ask as plain data, which may cross threads: it waits while nobody waits for it.
+#[derive(Debug)]
+pub struct Parked {
+    id: SessionId,
+    parts: Vec<(String, Vec<String>, u32, u64)>,
+    requester: String,
+    deadline_us: u64,
+    expires_at_us: i64,
+    approvals: Vec<String>,
+    given: Vec<u32>,
+}
+
+impl Parked {
+    /// The ask again.
+    pub fn resume(self) -> Ask {
+        let parts = self.parts.into_iter().map(|(rule, approvers, quorum, timeout_us)| {
+            Rc::new(HoldPart { rule: rule.into(), approvers, quorum, timeout_us })
+        });
+        let parts: Vec<Rc<HoldPart>> = parts.collect();
+        let names: Vec<RuleName> = parts.iter().map(|part| RuleName::clone(&part.rule)).collect();
+        Ask {
+            id: self.id,
+            terms: HoldTerms { parts, matched: Matched::none(&Policy::of(names)) },
+            requester: self.requester,
+            deadline_us: self.deadline_us,
+            expires_at_us: self.expires_at_us,
+            approvals: self.approvals,
+            given: self.given,
+            over: false,
+        }
+    }
+}
+
+impl Ask {
+    /// Nobody waits for it now. `None` if a vote has ended it.
+    pub fn park(self) -> Option<Parked> {
+        let part = |part: &Rc<HoldPart>| {
+            let rule = part.rule.to_string();
+            (rule, part.approvers.clone(), part.quorum, part.timeout_us)
+        };
+        (!self.over).then(|| Parked {
+            id: self.id,
+            parts: self.terms.parts.iter().map(part).collect(),
+            requester: self.requester,
+            deadline_us: self.deadline_us,
+            expires_at_us: self.expires_at_us,
+            approvals: self.approvals,
+            given: self.given,
+        })
+    }
+}
+
 /// An ask as the control thread and its clients see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct AskSummary {
@@ -239,7 +293,6 @@ pub struct AskPart {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::decide::Matched;
 
     const NOW: Now = Now { wall_us: 1_000, mono_us: 500 };
 

@@ -70,6 +70,8 @@ pub struct Matched {
     policy: Rc<Policy>,
     /// A bit per name.
     bits: [u64; limits::RULES_MAX / 64],
+    /// How many of them are set.
+    count: usize,
     /// `None` when nothing matched.
     first: Option<usize>,
 }
@@ -83,19 +85,33 @@ struct Policy {
     names: Vec<RuleName>,
 }
 
+impl Policy {
+    /// Of a configuration that has no name.
+    fn of(names: Vec<RuleName>) -> Rc<Policy> {
+        Rc::new(Policy { version: Rc::default(), names })
+    }
+}
+
 impl Matched {
     fn none(policy: &Rc<Policy>) -> Matched {
-        Matched { policy: Rc::clone(policy), bits: [0; limits::RULES_MAX / 64], first: None }
+        Matched {
+            policy: Rc::clone(policy),
+            bits: [0; limits::RULES_MAX / 64],
+            count: 0,
+            first: None,
+        }
     }
 
-    /// Which rules were in force: the same text for the same rules (see `Rules::version`).
+    /// Which rules were in force (`Snapshot::policy_version`).
     pub fn policy_version(&self) -> &str {
         &self.policy.version
     }
 
     fn add(&mut self, rule: usize) {
-        if let Some(word) = self.bits.get_mut(rule / 64) {
-            *word |= 1 << (rule % 64);
+        let bit = 1 << (rule % 64);
+        if let Some(word) = self.bits.get_mut(rule / 64).filter(|word| **word & bit == 0) {
+            *word |= bit;
+            self.count += 1;
         }
     }
 
@@ -105,23 +121,27 @@ impl Matched {
         first.map_or_else(|| Rc::from(""), Rc::clone)
     }
 
+    /// The same, as a record takes them.
+    pub fn rule_names(&self) -> Vec<RuleName> {
+        self.shared().cloned().collect()
+    }
+
+    /// The rule that decided is the only one that matched.
+    pub fn is_alone(&self) -> bool {
+        self.count == 1
+    }
+
     /// All rules that matched, whatever their effect, in the order of the file.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.shared().map(|name| &**name)
     }
 
-    /// The same, to be kept.
-    pub fn shared(&self) -> impl Iterator<Item = &RuleName> {
+    fn shared(&self) -> impl Iterator<Item = &RuleName> {
         let matches = |rule: &usize| {
             self.bits.get(rule / 64).is_some_and(|word| word & (1 << (rule % 64)) != 0)
         };
         let named = self.policy.names.iter().enumerate();
         named.filter(move |(rule, _)| matches(rule)).map(|(_, name)| name)
-    }
-
-    /// How many matched.
-    pub fn count(&self) -> u32 {
-        self.bits.iter().map(|word| word.count_ones()).sum()
     }
 }
 

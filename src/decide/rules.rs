@@ -42,6 +42,8 @@
 //! | values, all of which match | matches | matches |
 //! | values, some of which match | does not | matches |
 //! | one that is unclear | does not | matches |
+//! | one that is all there are (a list of all namespaces) | by the pattern `*` | matches |
+//! | one that it may be too (an apply may create) | is not looked at | matches if it does |
 //! | values, none of which match | does not | does not |
 //! | none | does not | does not |
 //!
@@ -58,7 +60,9 @@ mod tests;
 use std::net::IpAddr;
 use std::rc::Rc;
 
-use super::{Act, Action, ClassSet, HoldPart, HoldTerms, Matched, Permit, Policy, Reason, Verdict};
+use super::{
+    Act, Action, ClassSet, FactKind, HoldPart, HoldTerms, Matched, Permit, Policy, Reason, Verdict,
+};
 use crate::config::settings::RuleSpec;
 use crate::identify::Identity;
 use crate::wire::Protocol;
@@ -100,13 +104,13 @@ impl Rules {
     /// Compiles the rules of the configuration.
     pub fn compile(specs: &[RuleSpec]) -> Rules {
         let rules = specs.iter().map(|spec| Rc::new(Rule::compile(spec))).collect();
-        Rules { rules, version: version(specs) }
+        Rules { rules, version: Rc::default() }
     }
 
-    /// Which rules these are, for the record: 16 hexadecimal digits of a SHA-256 over all that the
-    /// configuration says of rules. Another release of weir may call the same rules otherwise.
-    pub fn version(&self) -> &str {
-        &self.version
+    /// Gives them the name that the record has for them.
+    pub fn known_as(mut self, version: &Rc<str>) -> Rules {
+        self.version = Rc::clone(version);
+        self
     }
 
     /// The rules for one session. The time in `who` does not matter here.
@@ -132,6 +136,11 @@ impl Rules {
     ) -> Verdict {
         self.scope(who).decide_class(who, protocol, class)
     }
+}
+
+/// Whether an act meets conditions on facts as a deny would: what may be meant is. For masks.
+pub fn meets(facts: &[(FactKind, Vec<String>)], act: &Act) -> bool {
+    facts.iter().all(|(kind, patterns)| rule::says(act, *kind, patterns, false))
 }
 
 /// What was found out about a command so far.
@@ -163,6 +172,21 @@ impl Scope {
         class: impl Into<ClassSet>,
     ) -> Verdict {
         self.decide_acts(who, protocol, &[Act::of(class, "")])
+    }
+
+    /// Whether an act may pass, or be asked for, if facts of one kind, which are not known yet,
+    /// turn out well: what is offered to choose from.
+    pub fn offers(&self, who: &Who<'_>, protocol: Protocol, act: &Act, open: FactKind) -> bool {
+        let mut covered = ClassSet::NONE;
+        for rule in &self.rules {
+            let Ok(classes) = rule.matches_with(who, (protocol, act), Some(open)) else { continue };
+            match rule.then {
+                Effect::Allow | Effect::Hold(_) => covered = covered.and(classes),
+                Effect::Deny(_) if rule.asks(open) => {}
+                Effect::Deny(_) => return false,
+            }
+        }
+        act.classes.without(covered).is_empty()
     }
 
     fn decide_acts(&self, who: &Who<'_>, protocol: Protocol, acts: &[Act]) -> Verdict {
@@ -256,12 +280,6 @@ impl Scope {
             None => Verdict::Deny(nothing_matched(who, "an empty command", matched)),
         }
     }
-}
-
-fn version(specs: &[RuleSpec]) -> Rc<str> {
-    let digest = ring::digest::digest(&ring::digest::SHA256, format!("{specs:?}").as_bytes());
-    let digits = digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}"));
-    digits.collect::<String>().into()
 }
 
 /// Classes as a sentence names them.

@@ -2,8 +2,9 @@
 //!
 //! In: a certificate whose own signature and whose key's proof are right, the authorities of the
 //! configuration, the address and the time. Out: an identity, and what the certificate grants.
-//! Never: a certificate that its CA has taken back, of a host, without principals, outside of its time or its addresses, of a
-//! CA that is not configured, or with a critical option that weir does not know.
+//! Never: a certificate that its CA has taken back, of a host, without principals, outside of its
+//! time or its addresses, of a CA that is not configured, or with a critical option that weir does
+//! not know.
 
 use std::net::IpAddr;
 

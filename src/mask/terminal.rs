@@ -4,9 +4,9 @@
 //! byte more or less, which would move a cursor; a delay beyond [`WAIT_TERMINAL_US`] and
 //! [`WAIT_PIPE_US`].
 //!
-//! It is best effort. A value is found if it comes within that time as plain text, in one piece: not
-//! one that is typed digit by digit, wrapped or coloured in its middle by a program, painted again
-//! in parts, encoded, packed.
+//! It is best effort. A value is found if it comes within that time as plain text, in one piece:
+//! not one that is typed digit by digit, wrapped or coloured in its middle by a program, painted
+//! again in parts, encoded, packed.
 //!
 //! ```text
 //!   held |......... line \n| words words |  <- what a find may still reach over is held back

@@ -8,12 +8,12 @@ use std::rc::Rc;
 
 use super::core::{Core, Drain};
 use super::journal::ShardJournal;
-use super::mail::{Note, ToShard};
+use super::mail::{Note, ToControl, ToShard};
 use super::ring::Token;
 use crate::limits::LINGER_TIMEOUT_US;
 use crate::record::SessionId;
 use crate::record::entry;
-use crate::session::{Driven, Event, SessionSummary, Snapshot, Vote, VoteReply};
+use crate::session::{Driven, Event, SessionSummary, Snapshot, Vote, VoteReply, http};
 
 impl<J: ShardJournal> Core<J> {
     /// Takes one message.
@@ -70,6 +70,15 @@ impl<J: ShardJournal> Core<J> {
             let event = Event::Vote(id, vote, &mut reply);
             driver.tell(event, &mut self.tools.stage(self.now));
             self.touch(token);
+        }
+        if reply == VoteReply::Unknown {
+            let stage = &mut self.tools.stage(self.now);
+            if let Some((answer, ended)) = http::vote_parked(id, vote, stage) {
+                reply = answer;
+                if let Some(event) = ended {
+                    self.reports.send(ToControl::AskClosed { id, event });
+                }
+            }
         }
         reply
     }

@@ -1,4 +1,5 @@
-//! Files over SFTP through weir: OpenSSH's sftp and scp, rules on paths, holds on single operations.
+//! Files over SFTP through weir: OpenSSH's sftp and scp, rules on paths, holds on single
+//! operations.
 
 use std::process::Command;
 use std::time::Duration;

@@ -83,7 +83,8 @@ import fcntl, os, pty, signal, struct, sys, termios, time
 pid, master = pty.fork()
 if pid == 0:
     os.execvp(sys.argv[1], sys.argv[1:])
-size = lambda rows, columns: fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
+def size(rows, columns):
+    fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
 seen = b''
 def until(words):
     global seen

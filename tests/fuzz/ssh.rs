@@ -229,7 +229,7 @@ pub fn files(bytes: &[u8]) {
         assert_eq!(whole, asked(bytes, piece), "in pieces of {piece}");
         assert_eq!(answers, replied(bytes, piece), "in pieces of {piece}");
     }
-    let path = FilePath::new(bytes, Some(b"/home"));
+    let path = FilePath::new(bytes, Some(b"/base"));
     assert!(path.text.first() == Some(&b'/') && !path.text.windows(2).any(|two| two == b"//"));
 }
 

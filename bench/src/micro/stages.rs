@@ -255,6 +255,8 @@ fn mask_columns() -> Work {
 fn detectors() -> MaskSpec {
     MaskSpec {
         columns: vec![],
+        paths: Vec::new(),
+        objects: vec![],
         detect: vec!["email".into(), "credit-card".into()],
         operator: Operator::Redact,
         targets: vec![],

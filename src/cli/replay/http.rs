@@ -1,4 +1,5 @@
-//! A request of HTTP and its answer, as they went: head, content, events and messages in their time.
+//! A request of HTTP and its answer, as they went: head, content, events and messages in their
+//! time.
 //!
 //! In: the rows of one request, with the content that was kept. Out: moments.
 //! Never: content that was not kept passed off as none; fields of an answer, which no row holds.

@@ -4,8 +4,8 @@
 //! JSON, as an asciicast.
 //! Never: something that was not there; what was not captured is said where it is missing.
 //!
-//! A renderer per protocol (`postgres`, `ssh`, `http`) makes moments of rows; `play` shows moments of any
-//! protocol.
+//! A renderer per protocol (`postgres`, `ssh`, `http`) makes moments of rows; `play` shows moments
+//! of any protocol.
 //!
 //! ```text
 //! lake --> stories --postgres, ssh, http--> moments --play--> terminal | JSON | cast

@@ -221,7 +221,7 @@ fn unknown_words_are_refused_with_a_suggestion() {
     check(
         "[[rule]]\nname = \"r\"\nwhen = { comands = [\"read\"] }\nthen = \"allow\"\n",
         "unknown key `comands` in `when` of [[rule]] | `users`, `groups`, `targets`, `roles`, \
-        `sources`, `commands`, `touches`, `methods`, `paths`, `tools`, `text`, `verbs`, \
+        `sources`, `commands`, `touches`, `methods`, `paths`, `tools`, `arguments`, `text`, `verbs`, \
         `resources`, `namespaces`, `settings`, `functions` or `hours_utc` | \
         did you mean `commands`?",
     );
@@ -512,7 +512,8 @@ fn effects_and_masks_are_whole() {
     );
     check(
         "[[mask]]\noperator = \"mask\"\n",
-        "a [[mask]] needs either `columns` or `detect` | one of them | write two [[mask]] for both",
+        "a [[mask]] needs one of `columns`, `paths` and `detect` | one of them | write a [[mask]] for \
+         each",
     );
     check(
         "[[mask]]\ncolumns = [\"customers.ssn\"]\noperator = \"mask\"\n",

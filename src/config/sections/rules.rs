@@ -13,6 +13,7 @@ use super::Identities;
 use crate::decide::{Commands, FactKind};
 use crate::limits;
 use crate::mask::{Operator, detect};
+use crate::wire::http::json::path::Pattern;
 
 /// A hold may wait this long at most.
 const HOLD_TIMEOUT_US_MAX: u64 = 7 * 86_400_000_000;
@@ -136,7 +137,10 @@ fn conditions(
         when.words("touches", |text, report| formed(text, touch, TOUCH_FORM, report), report);
     for kind in FactKind::ALL {
         let key = kind.key();
-        let patterns = when.words(key, |text, report| pattern(text, report), report);
+        let patterns = match kind {
+            FactKind::Resource => when.words(key, resource, report),
+            _ => when.words(key, |text, report| pattern(text, report), report),
+        };
         if !patterns.is_empty() {
             rule.facts.push((kind, patterns));
         }
@@ -221,9 +225,20 @@ fn mask(section: &mut Section<'_>, names: &Names<'_>, report: &mut Report<'_>) -
         |text, report| choose("detect", text, &detectors, report).map(str::to_owned),
         report,
     );
-    if section.has("columns") == section.has("detect") {
-        let found = "a [[mask]] needs either `columns` or `detect`";
-        report.error(section.span(), found, "one of them", "write two [[mask]] for both");
+    let paths = section.words("paths", json_path, report);
+    let objects = objects(section, report);
+    let is_one = |keys: &[&str]| keys.iter().filter(|key| section.has(key)).count() == 1;
+    let is_whole = match objects.is_empty() {
+        true => is_one(&["columns", "paths", "detect"]),
+        false => section.has("resources") && !section.has("columns") && !section.has("detect"),
+    };
+    if !is_whole {
+        let found = "a [[mask]] needs one of `columns`, `paths` and `detect`";
+        let hint = match objects.is_empty() {
+            true => "write a [[mask]] for each",
+            false => "objects of Kubernetes are named by `resources`, with `paths` or without",
+        };
+        report.error(section.span(), found, "one of them", hint);
     }
     if !section.has("operator") {
         section.missing("operator", &one_of(&Operator::NAMES), report);
@@ -235,7 +250,33 @@ fn mask(section: &mut Section<'_>, names: &Names<'_>, report: &mut Report<'_>) -
         except_groups = except.words("groups", |text, report| group(text, names, report), report);
         except.finish(report);
     }
-    Some(MaskSpec { columns, detect, operator: operator?, targets, except_groups })
+    Some(MaskSpec { columns, paths, objects, detect, operator: operator?, targets, except_groups })
+}
+
+/// `resources`, `namespaces` and `names` of a mask.
+fn objects(section: &mut Section<'_>, report: &mut Report<'_>) -> Vec<(FactKind, Vec<String>)> {
+    let mut objects = Vec::new();
+    for kind in [FactKind::Resource, FactKind::Namespace, FactKind::Name] {
+        let patterns = match kind {
+            FactKind::Resource => section.words(kind.key(), resource, report),
+            _ => section.words(kind.key(), pattern, report),
+        };
+        if !patterns.is_empty() {
+            objects.push((kind, patterns));
+        }
+    }
+    objects
+}
+
+/// `pods`, `pods/exec`, `deployments.apps`.
+fn resource(text: &At<&str>, report: &mut Report<'_>) -> Option<String> {
+    match crate::decide::kubernetes::resource_pattern_fault(text.value) {
+        None => Some(text.value.to_owned()),
+        Some(form) => {
+            report.error(text.span.clone(), format!("\"{}\"", text.value), form, "");
+            None
+        }
+    }
 }
 
 fn user(text: &At<&str>, names: &Names<'_>, report: &mut Report<'_>) -> Option<String> {
@@ -308,6 +349,18 @@ fn touch(text: &str) -> Option<String> {
         [name] if !name.is_empty() => Some(format!("*.{name}")),
         [schema, name] if !schema.is_empty() && !name.is_empty() => Some(text.to_owned()),
         _ => None,
+    }
+}
+
+/// A pattern of paths in bodies: `customer.ssn`, `items.*.price`, `**.password`.
+fn json_path(text: &At<&str>, report: &mut Report<'_>) -> Option<String> {
+    match Pattern::parse(text.value) {
+        Ok(_) => Some(text.value.to_owned()),
+        Err(found) => {
+            let form = "a path such as `customer.ssn`, `items.*.price` or `**.password`";
+            report.error(text.span.clone(), found, form, "");
+            None
+        }
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use super::super::{Act, ClassSet, FactKind, HoldPart, Reading, RuleName};
+use super::super::{Act, ClassSet, FactKind, HoldPart, Reading, RuleName, kubernetes};
 use super::Who;
 use super::pattern::{self, NetworkMask, Touch};
 use crate::config::settings::{self, RuleSpec};
@@ -129,17 +129,37 @@ impl Rule {
         protocol: Protocol,
         act: &Act,
     ) -> Result<ClassSet, Miss> {
+        self.matches_with(who, (protocol, act), None)
+    }
+
+    /// The same; of facts of the kind `open` nothing is known yet, and none is asked for.
+    pub(super) fn matches_with(
+        &self,
+        who: &Who<'_>,
+        (protocol, act): (Protocol, &Act),
+        open: Option<FactKind>,
+    ) -> Result<ClassSet, Miss> {
         let of = |sets: &[ClassSet]| sets.get(protocol as usize).copied().unwrap_or_default();
         let named = act.classes.common(of(&self.commands));
         let followed = act.classes.common(of(&self.follows));
-        match self.misses(who, named, act) {
+        match self.misses(who, named, (act, open)) {
             None => Ok(named.and(followed)),
             Some(_) if !followed.is_empty() => Ok(followed),
             Some(miss) => Err(miss),
         }
     }
 
-    fn misses(&self, who: &Who<'_>, named: ClassSet, act: &Act) -> Option<Miss> {
+    /// Whether it asks for facts of a kind.
+    pub(super) fn asks(&self, kind: FactKind) -> bool {
+        self.facts.iter().any(|(asked, _)| *asked == kind)
+    }
+
+    fn misses(
+        &self,
+        who: &Who<'_>,
+        named: ClassSet,
+        (act, open): (&Act, Option<FactKind>),
+    ) -> Option<Miss> {
         let allows = matches!(self.then, Effect::Allow);
         if named.is_empty() {
             return Some(Miss::Class);
@@ -157,7 +177,8 @@ impl Rule {
                 return Some(Miss::Touches);
             }
         }
-        let fact = self.facts.iter().find(|(kind, patterns)| !says(act, *kind, patterns, allows));
+        let mut facts = self.facts.iter().filter(|(kind, _)| Some(*kind) != open);
+        let fact = facts.find(|(kind, patterns)| !says(act, *kind, patterns, allows));
         if let Some((kind, _)) = fact {
             return Some(Miss::Fact(*kind));
         }
@@ -185,16 +206,23 @@ impl Rule {
 }
 
 /// Whether a condition on facts of one kind holds; see the table of `rules`.
-fn says(act: &Act, kind: FactKind, patterns: &[String], allows: bool) -> bool {
+pub(super) fn says(act: &Act, kind: FactKind, patterns: &[String], allows: bool) -> bool {
+    let means = |value: &[u8]| {
+        patterns.iter().any(|pattern| match kind {
+            FactKind::Resource => kubernetes::resource_meets(pattern, value),
+            _ => glob_bytes(pattern.as_bytes(), value),
+        })
+    };
     let meant = |reading: &Reading| match reading {
-        Reading::Is(value) => patterns.iter().any(|pattern| glob_bytes(pattern.as_bytes(), value)),
+        Reading::Is(value) | Reading::Maybe(value) => means(value),
+        Reading::Every => !allows || patterns.iter().any(|pattern| pattern == "*"),
         Reading::Unclear => !allows,
     };
     let mut readings = act.facts.iter().filter(|fact| fact.kind == kind).map(|fact| &fact.reading);
     match allows {
         true => {
             let any = readings.clone().next().is_some();
-            any && readings.all(meant)
+            any && readings.filter(|reading| !matches!(reading, Reading::Maybe(_))).all(meant)
         }
         false => readings.any(meant),
     }

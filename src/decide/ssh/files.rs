@@ -1,8 +1,8 @@
 //! What an operation on files is, over SFTP.
 //!
 //! In: the operation, its paths as the client wrote them, the folder that relative ones start from.
-//! Out: an action, and the text that its record shows. Never: a path by guess: `..`, and what starts
-//! from a folder that nobody has told yet, is unclear, which no rule with `paths` allows.
+//! Out: an action, and the text that its record shows. Never: a path by guess: `..`, and what
+//! starts from a folder that nobody has told yet, is unclear, which no rule with `paths` allows.
 //!
 //! Links are the target's: rules with `paths` bind nobody who may make links or has a shell.
 
@@ -155,12 +155,12 @@ mod tests {
     fn paths_are_made_absolute_or_unclear() {
         for (path, home, text, clear) in [
             ("/srv//a/./b/", None, "/srv/a/b", true),
-            ("a", Some("/home/x"), "/home/x/a", true),
-            ("", Some("/home/x"), "/home/x", true),
+            ("a", Some("/base/x"), "/base/x/a", true),
+            ("", Some("/base/x"), "/base/x", true),
             (".", Some("/"), "/", true),
             ("a", None, "a", false),
             ("/srv/../etc", None, "/srv/../etc", false),
-            ("../a", Some("/home/x"), "/home/x/../a", false),
+            ("../a", Some("/base/x"), "/base/x/../a", false),
             ("/a..b/...", None, "/a..b/...", true),
             ("/srv/a\0/etc", None, "/srv/a\0/etc", false),
         ] {

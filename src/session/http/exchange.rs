@@ -12,17 +12,23 @@
 //!                                                     '--> Sent
 //! ```
 
-use crate::decide::approval::Ask;
-use crate::decide::{Permit, RuleName};
+use crate::decide::approval::{Ask, AskSummary};
+use crate::decide::{Action, HoldTerms, Permit, RuleName};
+use crate::limits;
+use crate::mask::Hits;
 use crate::metrics::Presence;
 use crate::record::{Receipt, SessionId};
 use crate::wire::http::h1::{Body, Framing, HeadReader, Role};
 use crate::wire::http::head::{Head, Version};
+use crate::wire::http::sse::Splitter;
 use crate::wire::http::ws::handshake::{self, Asked};
 use crate::wire::http::{Refused, pass};
 
 use super::back::Back;
 use super::kept::Kept;
+use super::masked::Lens;
+use super::parked::Key;
+use super::rpc::Rpc;
 
 /// A request as it was read.
 #[derive(Debug)]
@@ -35,6 +41,8 @@ pub(super) struct Request {
     pub asks: Asked,
     /// The client waits for 100 before it sends the body.
     pub expects: bool,
+    /// What it asks of a cluster.
+    pub kube: Option<Box<super::kubernetes::Asked>>,
 }
 
 impl Request {
@@ -44,14 +52,17 @@ impl Request {
             let framing = Framing::of(&head, Role::Request)?;
             let asks = handshake::asked(&head)?;
             // A body behind the head would be the first bytes of the WebSocket to somebody.
-            if asks == Asked::Websocket && framing != Framing::None {
+            let is_bodiless = matches!(framing, Framing::None | Framing::Length(0));
+            if asks != Asked::Nothing && !is_bodiless {
                 return Err(Refused::Upgrade);
             }
             let expects = head.expects_continue()? && head.version() != Version::Http10;
             Ok((framing, asks, expects))
         };
         match checked() {
-            Ok((framing, asks, expects)) => Ok(Request { head, framing, asks, expects }),
+            Ok((framing, asks, expects)) => {
+                Ok(Request { head, framing, asks, expects, kube: None })
+            }
             Err(refused) => Err((head, refused)),
         }
     }
@@ -59,6 +70,11 @@ impl Request {
     /// Whether it has been here before.
     pub fn is_loop(&self) -> bool {
         pass::is_loop(&self.head)
+    }
+
+    /// How long content of the answer may pause.
+    pub fn pause_us(&self) -> u64 {
+        self.kube.as_ref().map_or(limits::HTTP_PIECE_US, |asked| asked.pause_us())
     }
 
     /// Whether the answer has no body whatever it says.
@@ -81,7 +97,7 @@ impl Request {
 #[derive(Debug)]
 pub(super) enum Up {
     /// The content is needed before anybody decides.
-    Gathering { body: Body, trailers: Head, terms: crate::decide::HoldTerms },
+    Gathering { body: Body, trailers: Head, then: Then },
     /// People are asked.
     Held(Box<Held>),
     /// It may pass, and waits for a connection.
@@ -94,6 +110,15 @@ pub(super) enum Up {
     Never,
 }
 
+/// What is done once the content of a request is there.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// It says what is asked for: the rules are asked about that.
+    Read,
+    /// People are asked.
+    Hold(HoldTerms),
+}
+
 /// A request that waits for people.
 #[derive(Debug)]
 pub(super) struct Held {
@@ -101,6 +126,10 @@ pub(super) struct Held {
     pub seq: u64,
     /// SHA-256 of what approvers are shown.
     pub shown: [u8; 32],
+    /// What approvers are shown.
+    pub summary: AskSummary,
+    /// SHA-256 of what the request is.
+    pub key: Key,
     /// Counts it among those that wait.
     pub _counted: Presence,
 }
@@ -141,6 +170,8 @@ pub(super) struct Told {
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub request: Request,
+    /// What it does, in the words of rules.
+    pub action: Action,
     /// Its number in the tenure's order.
     pub seq: u64,
     /// When it was recorded, monotonic microseconds.
@@ -149,15 +180,31 @@ pub(super) struct Exchange {
     pub approval: Option<SessionId>,
     /// The rule that decided.
     pub rule: RuleName,
+    /// All rules that matched.
+    pub rules: Vec<RuleName>,
     pub up: Up,
     pub down: Down,
     pub told: Told,
+    /// All of the content was read before anybody decided.
+    pub gathered: bool,
     /// Content that was gathered.
     pub content: Vec<u8>,
+    /// The message of MCP that the content is.
+    pub rpc: Option<Box<Rpc>>,
+    /// So many bytes at the start of the target named the target, and go no further.
+    pub prefix: usize,
+    /// What changes the content of the answer.
+    pub lens: Option<Box<Lens>>,
+    /// What masks did to the answer.
+    pub hits: Hits,
+    /// The answer is a stream of events: each is kept as a chunk of its own.
+    pub events: Option<Splitter>,
     /// What is kept of the request's content.
     pub sent: Kept,
     /// What is kept of the answer's.
     pub answered: Kept,
+    /// The streams of a connection to a cluster that was upgraded.
+    pub streams: Option<Box<super::kubernetes::Streams>>,
     pub back: Option<Back>,
     /// It was sent again on a fresh connection.
     pub again: bool,

@@ -11,6 +11,10 @@
 //!   gate       verdict, row, permit, hold       voice     what clients are told
 //!   up         the request on its way           down      the answer on its way
 //!   tunnel     a WebSocket on both ways         text      a request as its row shows it
+//!   kubernetes what a target that is an apiserver has on top
+//!   masked     an answer under masks            listed    tools that are offered
+//!   rpc        a request of MCP                 moved     fields with the target's own name
+//!   parked     asked about, and nobody waits
 //! ```
 //!
 //! ```text
@@ -25,8 +29,13 @@ mod exchange;
 mod gate;
 mod identity;
 mod kept;
+mod kubernetes;
 mod link;
+mod listed;
+mod masked;
 mod moved;
+mod parked;
+mod rpc;
 mod tenure;
 mod text;
 mod tunnel;
@@ -52,6 +61,7 @@ use link::Link;
 use tenure::{Tenure, Trouble};
 use tunnel::Tunnel;
 
+pub use parked::vote_parked;
 pub use voice::turned_away;
 
 /// One connection of a client that speaks HTTP.

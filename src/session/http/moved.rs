@@ -91,6 +91,9 @@ mod tests {
 
     fn moved_of(fields: &str) -> Vec<(String, String)> {
         let http = HttpTarget {
+            speaks: crate::config::settings::Speaks::Http,
+            wait_us: 0,
+            opaque: Vec::new(),
             host: "billing".into(),
             authority: "internal:8080".into(),
             path: String::new(),

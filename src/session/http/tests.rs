@@ -410,3 +410,5 @@ fn nobody_learns_whether_a_user_or_a_host_exists() {
     let two = "Authorization: Basic Ym90OnNlY3JldA==\r\nAuthorization: Basic Ym90OnNlY3JldA==\r\n";
     assert!(ask("billing", two).starts_with("HTTP/1.1 401 "));
 }
+
+mod parked;

@@ -3,11 +3,13 @@
 //! In: heads, content, connections. Out: bytes for a leg; replies.
 //! Never: content that leaves before its chunk; a request sent twice that may run twice.
 
-use crate::decide::Permit;
+use crate::config::settings::{self, Speaks};
 use crate::decide::http::Part;
+use crate::decide::{Action, Permit};
 use crate::fault::{Fault, FaultKind, Login, Target};
 use crate::forward::dial::Dial;
 use crate::limits;
+use crate::mask::Hits;
 use crate::record::entry::{Event as Noted, Outcome};
 use crate::session::{After, Lease, Leased, Output, Refresh, Stage};
 use crate::wire::http::h1::write::Onward;
@@ -16,14 +18,14 @@ use crate::wire::http::head::Head;
 use crate::wire::http::pass::Pass;
 use crate::wire::http::reply::{Manner, Reply};
 use crate::wire::http::ws::handshake::Asked;
-use crate::wire::{End, LegId, Side};
+use crate::wire::{End, LegId, Protocol, Side};
 
 use super::back::{self, Back};
-use super::exchange::{Down, Exchange, Request, Told, Up};
+use super::exchange::{Down, Exchange, Request, Then, Told, Up};
 use super::identity::Unknown;
 use super::kept::Kept;
 use super::tenure::{Tenure, Trouble};
-use super::{Phase, Session, gate, voice};
+use super::{Phase, Session, gate, masked, voice};
 
 impl Request {
     /// What reads its content.
@@ -34,21 +36,35 @@ impl Request {
 
 impl Exchange {
     /// A request that was not decided yet.
-    pub fn new(request: Request, tenure: &mut Tenure, stage: &Stage<'_>) -> Exchange {
+    pub fn new(
+        request: Request,
+        action: Action,
+        tenure: &mut Tenure,
+        stage: &Stage<'_>,
+    ) -> Exchange {
         let limit = tenure.capture_bytes();
         let seq = tenure.ledger.take_seq();
         Exchange {
             request,
+            action,
             seq,
             at_us: stage.now.mono_us,
             approval: None,
             rule: "".into(),
+            rules: Vec::new(),
             up: Up::Never,
             down: Down::Silent,
             told: Told::default(),
+            gathered: false,
             content: Vec::new(),
+            rpc: None,
+            prefix: 0,
+            lens: None,
+            hits: Hits::default(),
+            events: None,
             sent: Kept::new(seq, 0, limit),
             answered: Kept::new(seq, 1, limit),
+            streams: None,
             back: None,
             again: false,
             deadline_us: u64::MAX,
@@ -59,7 +75,7 @@ impl Exchange {
     pub fn is_whole(&self) -> bool {
         match self.up {
             Up::Sent | Up::Held(_) => true,
-            Up::Waiting(..) => self.request.framing == Framing::None || !self.content.is_empty(),
+            Up::Waiting(..) => self.request.framing == Framing::None || self.gathered,
             _ => false,
         }
     }
@@ -81,7 +97,7 @@ impl Session {
             Ok(identity) => identity,
             Err(unknown) => return self.challenge(unknown, request, stage),
         };
-        let Some(target) = target_of(&request.head, stage) else {
+        let Some((target, prefix)) = target_of(&request.head, stage) else {
             return self.turn_away(Trouble::Login(Login::UnknownTarget), Some(request), stage);
         };
         let known = |tenure: &Tenure| tenure.is(&identity, target, stage.snapshot);
@@ -97,7 +113,15 @@ impl Session {
             }
             self.current = self.tenures.len() - 1;
         }
-        self.decide(request, stage);
+        let settings = stage.snapshot.settings.targets.get(target);
+        if settings.is_some_and(|target| target.protocol == Protocol::Kubernetes) {
+            return self.begin_kubernetes((request, prefix), stage);
+        }
+        if request.asks == Asked::Spdy {
+            let refused = Trouble::Refused(crate::wire::http::Refused::Upgrade);
+            return self.turn_away(refused, Some(request), stage);
+        }
+        self.decide((request, prefix), stage);
     }
 
     /// Nobody is known: the client is told how to say who it is.
@@ -130,6 +154,7 @@ impl Session {
             Trouble::Refused(refused) => refused.label(),
             Trouble::Login(_) => "no-access",
             Trouble::Record(_) => "not-recordable",
+            Trouble::Masking(label) => label,
             Trouble::Target(_) => "target",
         };
         if !matches!(trouble, Trouble::Record(_)) {
@@ -142,7 +167,7 @@ impl Session {
         let problem = voice::trouble(trouble);
         match request {
             Some(request) => {
-                let reply = problem.reply(Manner::of(&request.head));
+                let reply = request.reply(&problem);
                 self.reply_only(&reply, request, stage);
             }
             None => {
@@ -155,7 +180,7 @@ impl Session {
     }
 
     /// A reply in the place of a request that no exchange was made for.
-    fn reply_only(&mut self, reply: &Reply, request: Request, stage: &mut Stage<'_>) {
+    pub(super) fn reply_only(&mut self, reply: &Reply, request: Request, stage: &mut Stage<'_>) {
         let (body, trailers) = request.body();
         let is_head = request.is_head();
         let left = self.drop_limit(&request);
@@ -171,7 +196,10 @@ impl Session {
             Up::Gathering { body, trailers, .. } | Up::Content { body, trailers } => {
                 (body, trailers)
             }
-            Up::Never if exchange.content.is_empty() && exchange.back.is_none() => request.body(),
+            // What nobody has read yet must not be taken for the next request.
+            Up::Never | Up::Waiting(..) if !exchange.gathered && exchange.back.is_none() => {
+                request.body()
+            }
             _ => (Body::new(Framing::None), Head::default()),
         };
         self.finish_reply(reply, (is_head, left), (body, trailers), stage);
@@ -288,17 +316,21 @@ impl Session {
         let Up::Waiting(permit, receipt) = std::mem::replace(&mut exchange.up, Up::Sent) else {
             return;
         };
-        let Some(back) = &mut exchange.back else { return };
-        if !back.reused {
+        if exchange.back.as_ref().is_some_and(|back| !back.reused) {
             self.link.output(Output::Settled(id));
         }
         let request = &exchange.request;
-        let framing = match exchange.content.is_empty() {
-            true => request.framing,
-            false => Framing::Length(exchange.content.len() as u64),
+        let framing = match (exchange.gathered, request.framing) {
+            (false, framing) => framing,
+            (true, Framing::None) => Framing::None,
+            (true, _) => Framing::Length(exchange.content.len() as u64),
         };
         let mut out = Vec::with_capacity(request.head.arena().len() + 256);
-        tenure.write_request(&mut out, request, framing, &self.link);
+        match &request.kube {
+            Some(_) => tenure.write_kubernetes((&mut out, exchange), framing, &self.link),
+            None => tenure.write_request(&mut out, exchange, framing, &self.link),
+        }
+        let Some(back) = &mut exchange.back else { return };
         back.outbox.forward(permit, receipt, &out);
         let is_over = matches!(framing, Framing::None | Framing::Length(0));
         if !exchange.content.is_empty() {
@@ -362,12 +394,12 @@ impl Session {
         }
     }
 
-    fn take_gathering(&mut self) -> Option<(Box<Exchange>, crate::decide::HoldTerms)> {
+    fn take_gathering(&mut self) -> Option<(Box<Exchange>, Then)> {
         let Phase::Busy(mut exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else {
             return None;
         };
         match std::mem::replace(&mut exchange.up, Up::Never) {
-            Up::Gathering { terms, .. } => Some((exchange, terms)),
+            Up::Gathering { then, .. } => Some((exchange, then)),
             up => {
                 exchange.up = up;
                 self.phase = Phase::Busy(exchange);
@@ -377,14 +409,17 @@ impl Session {
     }
 
     fn gathered(&mut self, stage: &mut Stage<'_>) {
-        if let Some((exchange, terms)) = self.take_gathering() {
-            self.hold(exchange, terms, stage);
+        let Some((mut exchange, then)) = self.take_gathering() else { return };
+        exchange.gathered = true;
+        match then {
+            Then::Read if exchange.request.kube.is_some() => self.read_kubernetes(exchange, stage),
+            Then::Read => self.read_message(exchange, stage),
+            Then::Hold(terms) => self.hold(exchange, terms, stage),
         }
     }
 
     fn too_much(&mut self, stage: &mut Stage<'_>) {
-        let Some((mut exchange, terms)) = self.take_gathering() else { return };
-        exchange.rule = terms.rule();
+        let Some((mut exchange, _)) = self.take_gathering() else { return };
         exchange.request.expects = true;
         self.refuse_large(exchange, stage);
     }
@@ -394,7 +429,7 @@ impl Session {
         let Phase::Busy(exchange) = &mut self.phase else { return };
         let has_begun = exchange.down.has_begun();
         if !has_begun {
-            let reply = voice::trouble(trouble).reply(Manner::of(&exchange.request.head));
+            let reply = exchange.request.reply(&voice::trouble(trouble));
             let is_head = exchange.request.is_head();
             self.link.say(|out| write::reply(out, &reply, is_head, true));
         }
@@ -453,13 +488,15 @@ impl Session {
         let problem = voice::trouble(trouble);
         let words = (problem.status, problem.kind);
         // A journal that refuses says so itself; nothing of a target's is said here.
-        let _refused_elsewhere =
-            gate::unanswered(exchange.seq, Outcome::Aborted, words, tenure, stage);
         if exchange.down.has_begun() {
+            let mut exchange = exchange;
+            let _recorded = self.record_answer(&mut exchange, Outcome::Aborted, words.1, stage);
             let fault = Fault::new(Side::Server, FaultKind::Target(Target::Closed));
             return self.close(Some(fault), stage);
         }
-        let reply = problem.reply(Manner::of(&exchange.request.head));
+        let _refused_elsewhere =
+            gate::unanswered(exchange.seq, Outcome::Aborted, words, tenure, stage);
+        let reply = exchange.request.reply(&problem);
         self.answer_self(&reply, *exchange, stage);
     }
 
@@ -467,7 +504,7 @@ impl Session {
     pub(super) fn exchange_overdue(&mut self, stage: &mut Stage<'_>) {
         let Phase::Busy(exchange) = &self.phase else { return };
         match exchange.up {
-            Up::Held(_) => self.expire_hold(stage),
+            Up::Held(_) => self.hold_overdue(stage),
             Up::Gathering { .. } => self.head_overdue(stage),
             _ => self.fail(Trouble::Target(Target::Timeout), stage),
         }
@@ -501,17 +538,39 @@ impl Session {
     }
 }
 
-/// The target whose host the client named.
-fn target_of(head: &Head, stage: &Stage<'_>) -> Option<usize> {
+/// The target whose host the client named, or whose path: `/mcp/NAME`, `/k8s/NAME`. With it, how
+/// much of the request's target was its name.
+fn target_of(head: &Head, stage: &Stage<'_>) -> Option<(usize, usize)> {
     let (host, _) = crate::wire::http::check::split_authority(head.authority())?;
     let host = host.strip_suffix(b".").unwrap_or(host);
     let targets = &stage.snapshot.settings.targets;
-    targets.iter().position(|target| {
+    let by_host = targets.iter().position(|target| {
         target.http.as_ref().is_some_and(|http| host.eq_ignore_ascii_case(http.host.as_bytes()))
-    })
+    });
+    let cluster = super::kubernetes::named(head, stage);
+    if let Some(target) = by_host {
+        // A path that names another cluster belongs to the target of this host.
+        return cluster.filter(|(named, _)| *named == target).or(Some((target, 0)));
+    }
+    if cluster.is_some() {
+        return cluster;
+    }
+    const PLACE: &[u8] = b"/mcp/";
+    let rest = head.path().strip_prefix(PLACE)?;
+    let name = rest.split(|byte| *byte == b'/').next()?;
+    let is_it = |target: &settings::Target| {
+        let speaks = target.http.as_ref().map(|http| http.speaks);
+        speaks == Some(Speaks::Mcp) && name == target.name.as_bytes()
+    };
+    Some((targets.iter().position(is_it)?, PLACE.len() + name.len()))
 }
 
 impl Tenure {
+    /// Whether content of the answer is looked into on its way.
+    pub(super) fn looks_into(&self, exchange: &Exchange) -> bool {
+        !self.masks.is_empty() || exchange.rpc.as_ref().is_some_and(|rpc| rpc.lists_tools())
+    }
+
     /// How much of content is kept.
     fn capture_bytes(&self) -> u64 {
         let target = self.snapshot.settings.targets.get(self.target);
@@ -522,14 +581,19 @@ impl Tenure {
     fn write_request(
         &self,
         out: &mut Vec<u8>,
-        request: &Request,
+        exchange: &Exchange,
         framing: Framing,
         link: &super::link::Link,
     ) {
+        let request = &exchange.request;
         let head = &request.head;
         let target = self.snapshot.settings.targets.get(self.target);
         let Some(http) = target.and_then(|target| target.http.as_ref()) else { return };
-        let path = [http.path.as_bytes(), head.target()].concat();
+        let behind = head.target().get(exchange.prefix..).unwrap_or(&[]);
+        let path = match [http.path.as_bytes(), behind].concat() {
+            path if path.starts_with(b"/") => path,
+            path => [b"/", path.as_slice()].concat(),
+        };
         let host =
             if http.sends_client_host { head.authority() } else { http.authority.as_bytes() };
         let peer = link.accepted.client_addr.ip().to_string();
@@ -542,6 +606,10 @@ impl Tenure {
             (b"Forwarded", forwarded.as_bytes()),
         ];
         let mut without: Vec<&[u8]> = Vec::new();
+        if self.looks_into(exchange) {
+            without.extend(masked::NOT_ASKED);
+            added.push((b"Accept-Encoding", b"identity"));
+        }
         if let Some(header) = &self.credential.header {
             without.push(header.name.as_bytes());
             added.push((header.name.as_bytes(), header.value.reveal().as_bytes()));

@@ -318,13 +318,12 @@ pub(super) fn record_command(
     core: &mut Core,
     stage: &mut Stage<'_>,
 ) -> Result<Receipt, Refused> {
-    let several: Vec<RuleName> = match ruled.matched {
-        Some(matched) if matched.count() > 1 => matched.shared().cloned().collect(),
-        _ => Vec::new(),
-    };
+    // Nearly every command is matched by one rule, which is in its row already.
+    let alone = ruled.matched.is_some_and(Matched::is_alone);
+    let several = ruled.matched.filter(|_| !alone).map(Matched::rule_names).unwrap_or_default();
     let extra = CommandExtra {
         rules: several.as_slice(),
-        alone: ruled.matched.is_some_and(|matched| matched.count() == 1),
+        alone,
         policy_version: ruled.matched.map_or("", Matched::policy_version),
         ..CommandExtra::default()
     };

@@ -4,8 +4,8 @@
 //! client and for the record alike. Never: another message of the target's before what is held of
 //! its data; more or fewer bytes than came, which windows would have to know.
 //!
-//! Files, repositories, forwards and programs whose output is no text are not masked: their rows say
-//! `unmasked`.
+//! Files, repositories, forwards and programs whose output is no text are not masked: their rows
+//! say `unmasked`.
 
 use std::rc::Rc;
 

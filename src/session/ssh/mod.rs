@@ -11,7 +11,8 @@
 //!
 //! `login` is the way to `Open`; `open` passes messages and asks `admit` where a verdict is due;
 //! `channels` keeps numbers, windows and replies; `run` keeps what is recorded of a command;
-//! `token` is a token as a password; `operations` and `files` are the requests of SFTP, `transfer` the contents of one file.
+//! `token` is a token as a password; `operations` and `files` are the requests of SFTP, `transfer`
+//! the contents of one file.
 
 mod admit;
 mod channels;

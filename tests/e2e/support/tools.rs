@@ -39,6 +39,15 @@ pub fn node() -> Command {
     command
 }
 
+/// Node with the SDK of MCP.
+pub fn mcp_node() -> Command {
+    let modules = folder().join("node_modules");
+    assert!(modules.join("@modelcontextprotocol/sdk").exists(), "`tests/run --tools` installs it");
+    let mut command = Command::new("node");
+    command.env("NODE_PATH", modules);
+    command
+}
+
 /// Where the client programs of the newest PostgreSQL are, if `tests/run` has installed them. They
 /// cannot speak TLS.
 pub fn newest_clients() -> Option<PathBuf> {

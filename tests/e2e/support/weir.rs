@@ -43,7 +43,7 @@ pub struct Weir {
     data_dir: PathBuf,
     log: PathBuf,
     child: Option<Child>,
-    _scratch: Scratch,
+    scratch: Scratch,
 }
 
 impl Spec {
@@ -216,7 +216,7 @@ impl Spec {
         );
         let config = self.scratch.write("weir.toml", &toml);
         let log = self.scratch.join("weir.log");
-        Weir { port, config, data_dir, log, child: None, _scratch: self.scratch }
+        Weir { port, config, data_dir, log, child: None, scratch: self.scratch }
     }
 }
 
@@ -260,6 +260,11 @@ impl Weir {
             assert!(!late, "weir is not ready after 30 s:\n{}", self.log());
             std::thread::sleep(Duration::from_millis(20));
         }
+    }
+
+    /// A file beside the configuration.
+    pub fn scratch_file(&self, name: &str, text: &str) -> PathBuf {
+        self.scratch.write(name, text)
     }
 
     /// A command of weir's with this configuration.

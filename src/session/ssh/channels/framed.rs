@@ -1,8 +1,9 @@
 //! Channels whose bytes do not pass as they came: requests of SFTP, each with a verdict of its own,
 //! and output that is masked.
 //!
-//! In: bytes that were taken as `Turn::Framed` or `Turn::Masked`, and what became of them; weir's own replies. Out:
-//! messages. Never: a message that is longer than its receiver takes, a reply beyond its window.
+//! In: bytes that were taken as `Turn::Framed` or `Turn::Masked`, and what became of them; weir's
+//! own replies. Out: messages. Never: a message that is longer than its receiver takes, a reply
+//! beyond its window.
 
 use super::{ChannelKey, Channels};
 use crate::wire::Side;

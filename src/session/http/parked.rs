@@ -1,0 +1,277 @@
+//! Requests that people are asked about while their clients do not wait: they were told to ask
+//! again, and the same request joins what was asked.
+//!
+//! In: asks, votes, time. Out: the same asks, for the request that they were asked for.
+//! Never: an answer for another request: user, target, role, method, URI, fields, content and
+//! policy are the key; an answer that is used twice.
+//!
+//! ```text
+//!   hold --50 s--> Waiting --taken by a retry--> hold
+//!                     | approved --> Granted --taken--> runs once
+//!                     | denied ----> Denied  --taken--> denied
+//!                     '- time over -> gone
+//! ```
+//!
+//! A retry comes on another connection, most times of another shard. So this is what all shards
+//! share; the lock is held for as long as it takes to move a value, by nothing but requests that
+//! people are asked about.
+
+use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
+
+use ring::digest::{Context, SHA256};
+
+use crate::decide::approval::{Ask, AskSummary, Ballot, Grant, Parked as ParkedAsk};
+use crate::limits::HTTP_PARKED_MAX;
+use crate::record::entry::Approval;
+use crate::record::{Entry as Recorded, SessionContext, SessionId};
+use crate::session::{Output, Stage, Vote, VoteReply, new_id};
+use crate::wire::Protocol;
+use crate::wire::http::pass::Pass;
+
+use super::Session;
+use super::exchange::Exchange;
+use super::tenure::{Ledger, Tenure};
+
+/// SHA-256 of all that a request is.
+pub(super) type Key = [u8; 32];
+
+#[derive(Debug)]
+struct Entry {
+    state: State,
+    summary: AskSummary,
+}
+
+#[derive(Debug)]
+enum State {
+    Waiting(ParkedAsk),
+    Granted(Grant),
+    Denied(String),
+}
+
+/// What became of a request since its client was told to ask again.
+#[derive(Debug)]
+pub(super) enum Found {
+    /// People are still asked.
+    Waiting(Box<Ask>, Box<AskSummary>),
+    /// It may run, once.
+    Granted(SessionId, Grant),
+    /// Somebody said no.
+    Denied(SessionId, String),
+}
+
+static PARKED: LazyLock<Mutex<HashMap<Key, Entry>>> = LazyLock::new(Mutex::default);
+
+fn parked() -> MutexGuard<'static, HashMap<Key, Entry>> {
+    // Each change is one insertion or removal: a panic leaves nothing half done.
+    PARKED.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// Keeps an ask. `false`: there are too many, or another of the same request; it is canceled.
+pub(super) fn park(key: Key, ask: Ask, summary: AskSummary) -> bool {
+    let Some(ask) = ask.park() else { return false };
+    let mut parked = parked();
+    if parked.len() >= HTTP_PARKED_MAX || parked.contains_key(&key) {
+        return false;
+    }
+    parked.insert(key, Entry { state: State::Waiting(ask), summary });
+    true
+}
+
+/// Takes what waits for this request.
+pub(super) fn take(key: &Key) -> Option<Found> {
+    let Entry { state, summary } = parked().remove(key)?;
+    Some(match state {
+        State::Waiting(ask) => Found::Waiting(Box::new(ask.resume()), Box::new(summary)),
+        State::Granted(grant) => Found::Granted(summary.id, grant),
+        State::Denied(detail) => Found::Denied(summary.id, detail),
+    })
+}
+
+/// Drops what nobody came back for in its time, and names it.
+pub(super) fn expired(wall_us: i64) -> Vec<SessionId> {
+    let mut parked = parked();
+    let over = parked.extract_if(|_, entry| entry.summary.expires_at_us <= wall_us);
+    over.map(|(_, entry)| entry.summary.id).collect()
+}
+
+/// What a vote did to an ask that is parked.
+#[derive(Debug)]
+pub(super) struct Voted {
+    pub reply: VoteReply,
+    /// The request, as people see it.
+    pub summary: AskSummary,
+    /// Steps for the record, in order.
+    pub steps: Vec<&'static str>,
+    /// How the ask ended, if it did.
+    pub ended: Option<&'static str>,
+}
+
+/// Takes one vote. `None`: no such ask is parked.
+pub(super) fn vote(id: SessionId, vote: &Vote, wall_us: i64) -> Option<Voted> {
+    let mut parked = parked();
+    let key = *parked.iter().find(|(_, entry)| entry.summary.id == id)?.0;
+    let Entry { state, summary } = parked.remove(&key)?;
+    let refused = |state: State, why: &str, parked: &mut HashMap<Key, Entry>| {
+        let entry = Entry { state, summary: summary.clone() };
+        parked.insert(key, entry);
+        let reply = VoteReply::Refused(why.to_owned());
+        Some(Voted { reply, summary: summary.clone(), steps: Vec::new(), ended: None })
+    };
+    let waiting = match state {
+        State::Waiting(waiting) => waiting,
+        over => return refused(over, "this command no longer waits for approval", &mut parked),
+    };
+    if summary.expires_at_us <= wall_us {
+        let reply = VoteReply::Refused("the time to answer is over".to_owned());
+        let (steps, ended) = (vec!["expired"], Some("expired"));
+        return Some(Voted { reply, summary, steps, ended });
+    }
+    if vote.digest.is_some_and(|digest| digest != summary.digest()) {
+        let why = "the vote is not about the request that waits";
+        return refused(State::Waiting(waiting), why, &mut parked);
+    }
+    let mut ask = waiting.resume();
+    let ballot = ask.vote(&vote.approver, &vote.groups, vote.approve);
+    let (state, reply, steps, ended) = match ballot {
+        Ballot::Granted(grant) => {
+            let reply = VoteReply::Counted { missing: 0 };
+            (State::Granted(grant), reply, vec!["vote-approve", "approved"], Some("approved"))
+        }
+        Ballot::Denied => {
+            let detail = format!("denied by {}: {}", vote.approver, vote.reason);
+            let steps = vec!["vote-deny", "denied"];
+            (State::Denied(detail), VoteReply::Denied, steps, Some("denied"))
+        }
+        Ballot::Counted { missing } => {
+            let steps = vec!["vote-approve"];
+            (State::Waiting(ask.park()?), VoteReply::Counted { missing }, steps, None)
+        }
+        Ballot::Refused(why) => {
+            return refused(State::Waiting(ask.park()?), why, &mut parked);
+        }
+    };
+    parked.insert(key, Entry { state, summary: summary.clone() });
+    Some(Voted { reply, summary, steps, ended })
+}
+
+/// What a request is, so that the same one can join what was asked. Of a message of MCP its id and
+/// its `_meta` are new each time.
+pub(super) fn key(exchange: &Exchange, tenure: &Tenure) -> Key {
+    let mut context = Context::new(&SHA256);
+    let mut part = |bytes: &[u8]| {
+        context.update(&(bytes.len() as u64).to_le_bytes());
+        context.update(bytes);
+    };
+    part(b"weir request 1");
+    part(&tenure.snapshot.mock_seed);
+    let identity = &tenure.identity;
+    let role = &tenure.credential.role;
+    for text in [&identity.user, &tenure.target_name, role] {
+        part(text.as_bytes());
+    }
+    part(tenure.snapshot.policy_version.as_bytes());
+    part(&(identity.groups.len() as u64).to_le_bytes());
+    identity.groups.iter().for_each(|group| part(group.as_bytes()));
+    let head = &exchange.request.head;
+    for bytes in [head.method(), head.authority(), head.target()] {
+        part(bytes);
+    }
+    if let Some(rpc) = exchange.rpc.as_deref() {
+        part(&rpc.call.method);
+        part(rpc.call.name.as_deref().unwrap_or(&[]));
+        part(rpc.arguments(&exchange.content).unwrap_or(&[]));
+    } else {
+        let pass = Pass::default();
+        let fields = pass.fields(head).map(|field| (head.bytes(field.name), field));
+        for (name, field) in fields.filter(|(name, _)| !is_noise(name)) {
+            part(&name.to_ascii_lowercase());
+            part(head.bytes(field.value));
+        }
+        part(&exchange.content);
+    }
+    let mut key = [0; 32];
+    key.copy_from_slice(context.finish().as_ref());
+    key
+}
+
+/// Fields that differ between two requests which are the same.
+fn is_noise(name: &[u8]) -> bool {
+    let noise = [&b"date"[..], b"traceparent", b"tracestate", b"x-request-id"];
+    noise.iter().any(|noise| name.eq_ignore_ascii_case(noise))
+}
+
+impl Session {
+    /// Records the end of asks that nobody came back for.
+    pub(super) fn sweep(&mut self, stage: &mut Stage<'_>) {
+        for id in expired(stage.now.wall_us) {
+            self.link.output(Output::AskClosed(id, "expired"));
+            let Some(tenure) = self.tenures.get_mut(self.current) else { continue };
+            let approval = Approval { approval_id: id, event: "expired", ..Approval::default() };
+            // A journal that refuses says so itself; nothing runs by an ask that is over.
+            let _refused_elsewhere = tenure.ledger.record(&Recorded::Approval(approval), stage);
+        }
+    }
+}
+
+/// Takes a vote on a request whose client does not wait now: what became of it, and how the ask
+/// ended, if it did. `None`: no such ask is parked.
+pub fn vote_parked(
+    id: SessionId,
+    said: &Vote,
+    stage: &mut Stage<'_>,
+) -> Option<(VoteReply, Option<&'static str>)> {
+    let Voted { reply, summary, steps, ended } = vote(id, said, stage.now.wall_us)?;
+    if steps.is_empty() {
+        return Some((reply, ended));
+    }
+    // The session of the request may be over; what people say has a place of its own.
+    let context = SessionContext {
+        session_id: new_id(stage.now, stage.random),
+        protocol: Protocol::Http.name(),
+        user_name: summary.user.clone(),
+        user_groups: Vec::new(),
+        auth_method: String::new(),
+        target: summary.target.clone(),
+        db_namespace: String::new(),
+        role: summary.role.clone(),
+        client_addr: String::new(),
+        client_app: String::new(),
+        tls_version: String::new(),
+    };
+    let mut ledger = Ledger::open(&context, stage);
+    let digest = summary.digest();
+    let recorded = steps.into_iter().try_for_each(|event| {
+        let is_vote = event.starts_with("vote-");
+        let (approver, reason) = match is_vote {
+            true => (said.approver.as_str(), said.reason.as_str()),
+            false => ("", ""),
+        };
+        let approval = Approval {
+            approval_id: id,
+            command_seq: summary.command_seq,
+            event,
+            approver,
+            reason,
+            quorum: summary.quorum,
+            expires_at_us: summary.expires_at_us,
+            digest: Some(&digest),
+            ..Approval::default()
+        };
+        ledger.record(&Recorded::Approval(approval), stage).map(drop)
+    });
+    ledger.close(stage);
+    match recorded {
+        Ok(()) => Some((reply, ended)),
+        Err(_) => {
+            forget(id);
+            let why = VoteReply::Refused("the vote could not be recorded".to_owned());
+            Some((why, Some("canceled")))
+        }
+    }
+}
+
+/// A vote that could not be recorded does not count: the ask is gone.
+pub(super) fn forget(id: SessionId) {
+    parked().retain(|_, entry| entry.summary.id != id);
+}

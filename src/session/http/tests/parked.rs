@@ -1,0 +1,104 @@
+//! A client that does not wait, and comes back with the same request.
+
+use super::super::parked;
+use super::*;
+
+fn vote(approve: bool) -> Vote {
+    Vote {
+        approver: "dora".into(),
+        groups: vec!["dba".into()],
+        approve,
+        reason: "fine".into(),
+        digest: None,
+    }
+}
+
+impl Bench {
+    /// Lets the client's time to wait pass.
+    fn wait(&mut self) {
+        self.pass(crate::limits::HTTP_HOLD_WAIT_US);
+        self.tell(Event::Timeout);
+    }
+
+    fn pass(&mut self, time_us: u64) {
+        self.now.mono_us += time_us;
+        self.now.wall_us += time_us as i64;
+    }
+
+    /// A vote that the shard does not find a session for.
+    fn vote_parked(&mut self, id: SessionId, vote: &Vote) -> VoteReply {
+        let mut stage = Stage {
+            snapshot: &self.snapshot,
+            classifier: &mut self.classifier,
+            salted: &mut self.salted,
+            journal: &mut self.journal,
+            random: &mut |bytes: &mut [u8]| bytes.fill(4),
+            room: &self.room,
+            meters: &self.meters,
+            now: self.now,
+        };
+        let voted = parked::vote_parked(id, vote, &mut stage);
+        voted.map_or(VoteReply::Unknown, |(reply, _)| reply)
+    }
+}
+
+/// One test, since what is parked is of the process, as ids of these benches are.
+#[test]
+fn the_same_request_joins_what_was_asked_and_runs_once() {
+    let asked = request("DELETE /parked", "Content-Length: 3||abc");
+    let park = |bench: &mut Bench| {
+        bench.send(&asked, 1000);
+        let id = bench.ask.expect("people are asked");
+        bench.wait();
+        let told = bench.client_text();
+        assert!(told.starts_with("HTTP/1.1 403 ") && told.contains("approval-pending"), "{told}");
+        assert!(told.contains("retry-after: 10\r\n"), "{told}");
+        assert!(bench.leg.is_none() && !bench.closed);
+        id
+    };
+    // Another connection joins while people are still asked; it is approved while it waits.
+    let mut bench = Bench::new();
+    let id = park(&mut bench);
+    let mut other = Bench::new();
+    other.send(&asked, 1);
+    assert_eq!(other.ask, Some(id), "the same ask");
+    let mut reply = VoteReply::Unknown;
+    other.tell(Event::Vote(id, &vote(true), &mut reply));
+    assert_eq!(reply, VoteReply::Counted { missing: 0 });
+    assert!(other.target_text().ends_with("abc"));
+    // It is approved while nobody waits: the same request runs, another one does not, and once.
+    let mut bench = Bench::new();
+    let id = park(&mut bench);
+    assert_eq!(bench.vote_parked(id, &vote(true)), VoteReply::Counted { missing: 0 });
+    for (line, rest) in [
+        ("DELETE /parked", "Content-Length: 3||abd"),
+        ("DELETE /parked?x", "Content-Length: 3||abc"),
+        ("DELETE /parked", "X-More: 1|Content-Length: 3||abc"),
+    ] {
+        let mut different = Bench::new();
+        different.send(&request(line, rest), 1000);
+        assert!(different.leg.is_none() && different.ask.is_some(), "{line} {rest}");
+    }
+    let mut again = Bench::new();
+    again.send(&asked, 1000);
+    assert!(again.target_text().ends_with("abc") && again.ask.is_none());
+    assert_eq!(again.record().0, [Decision::Allow]);
+    let mut third = Bench::new();
+    third.send(&asked, 1000);
+    assert!(third.leg.is_none() && third.ask.is_some(), "an approval is used once");
+    third.tell(Event::Eof(End::Client));
+    // It is denied while nobody waits.
+    let mut bench = Bench::new();
+    let id = park(&mut bench);
+    assert_eq!(bench.vote_parked(id, &vote(false)), VoteReply::Denied);
+    assert!(matches!(bench.vote_parked(id, &vote(true)), VoteReply::Refused(_)));
+    let mut again = Bench::new();
+    again.send(&asked, 1000);
+    assert!(again.client_text().contains("denied by dora"), "told once");
+    // Nobody answers in time: the vote is too late.
+    let mut bench = Bench::new();
+    let id = park(&mut bench);
+    bench.pass(600_000_000);
+    assert!(matches!(bench.vote_parked(id, &vote(true)), VoteReply::Refused(_)));
+    assert_eq!(bench.vote_parked(id, &vote(true)), VoteReply::Unknown);
+}
