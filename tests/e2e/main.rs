@@ -13,6 +13,8 @@ mod differential;
 mod drivers;
 mod hostile;
 mod http;
+mod http_h2;
+mod http_tls;
 mod identity;
 mod load;
 mod masking;

@@ -14,7 +14,7 @@ use crate::session::Stage;
 use crate::wire::LegId;
 use crate::wire::http::Refused;
 use crate::wire::http::h1::read::Kind;
-use crate::wire::http::h1::write::{self, Backward};
+use crate::wire::http::h1::write::Backward;
 use crate::wire::http::h1::{Body, Framing, Piece, Role};
 use crate::wire::http::head::{Head, Version};
 use crate::wire::http::pass::Pass;
@@ -22,6 +22,7 @@ use crate::wire::http::reply::Manner;
 use crate::wire::http::ws::handshake::Asked;
 
 use super::exchange::{Down, Exchange, Up};
+use super::front::Portion;
 use super::tenure::Trouble;
 use super::{Phase, Session, voice};
 
@@ -114,13 +115,12 @@ impl Session {
         if head.status() == Some(100) || version == Version::Http10 {
             return;
         }
-        let mut out = Vec::new();
         let pass = Pass::default();
         let framing = Framing::None;
         let backward = Backward { version, framing, pass, added: &[], close: false };
-        write::answer(&mut out, head, &backward);
+        let portion = Portion::Head { head, backward: &backward, last: false };
         let receipt = tenure.ledger.covered(stage);
-        self.link.forward(Permit::plumbing(Part::Interim), receipt, &out);
+        self.link.pass(Permit::plumbing(Part::Interim), receipt, portion);
     }
 
     /// The head goes to the client, with the framing that it can read.
@@ -165,13 +165,13 @@ impl Session {
             added: &added,
             close: self.link.closing,
         };
-        let mut out = Vec::with_capacity(head.arena().len() + 64);
-        write::answer(&mut out, &head, &backward);
-        if matches!(framing, Framing::None | Framing::Length(0)) {
-            return self.finish(&out, stage);
+        let last = matches!(framing, Framing::None | Framing::Length(0));
+        let portion = Portion::Head { head: &head, backward: &backward, last };
+        if last {
+            return self.finish(portion, stage);
         }
         let receipt = tenure.ledger.covered(stage);
-        self.link.forward(Permit::plumbing(Part::Answer), receipt, &out);
+        self.link.pass(Permit::plumbing(Part::Answer), receipt, portion);
         exchange.down = Down::Content {
             body: Body::new(framing),
             trailers: Head::default(),
@@ -184,37 +184,29 @@ impl Session {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let Phase::Busy(exchange) = &mut self.phase else { return };
         let Down::Content { framing, .. } = &exchange.down else { return };
-        let is_chunked = *framing == Framing::Chunked;
+        let chunked = *framing == Framing::Chunked;
         if let Err(refused) = exchange.answered.take(data, tenure, stage) {
             return self.fail(Trouble::Record(refused), stage);
         }
         exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
+        let portion = Portion::Data { bytes: data, chunked, last: is_last };
         if is_last {
-            return self.finish(data, stage);
-        }
-        if is_chunked {
-            self.link.say(|out| write::chunk_head(out, data.len()));
+            return self.finish(portion, stage);
         }
         let receipt = tenure.ledger.covered(stage);
-        self.link.forward(Permit::plumbing(Part::Answer), receipt, data);
-        if is_chunked {
-            self.link.say(|out| out.extend_from_slice(write::CHUNK_END));
-        }
+        self.link.pass(Permit::plumbing(Part::Answer), receipt, portion);
     }
 
     /// The content is over: chunks end with a chunk of their own.
     fn answer_end(&mut self, stage: &mut Stage<'_>) {
         let Phase::Busy(exchange) = &mut self.phase else { return };
-        let Down::Content { trailers, framing, .. } = &exchange.down else { return };
-        let mut end = Vec::new();
-        if *framing == Framing::Chunked {
-            write::last_chunk(&mut end, Some(trailers));
-        }
-        self.finish(&end, stage);
+        let Down::Content { trailers, framing, .. } = &mut exchange.down else { return };
+        let (trailers, chunked) = (std::mem::take(trailers), *framing == Framing::Chunked);
+        self.finish(Portion::End { trailers: &trailers, chunked }, stage);
     }
 
     /// The row of the answer, then its last bytes; then the next request.
-    fn finish(&mut self, last: &[u8], stage: &mut Stage<'_>) {
+    fn finish(&mut self, last: Portion<'_>, stage: &mut Stage<'_>) {
         let Phase::Busy(mut exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else {
             return;
         };
@@ -227,9 +219,9 @@ impl Session {
         self.phase = Phase::Busy(exchange);
         let Some(receipt) = receipt else {
             let kind = FaultKind::Record(crate::fault::Refused::Full);
-            return self.close(Some(Fault::new(crate::wire::Side::Client, kind)), stage);
+            return self.cut(Some(Fault::new(crate::wire::Side::Client, kind)), stage);
         };
-        self.link.forward(Permit::plumbing(Part::Answer), receipt, last);
+        self.link.pass(Permit::plumbing(Part::Answer), receipt, last);
         self.release(|back| back.after(is_whole));
         self.next_request(stage);
         if !matches!(self.phase, Phase::Closed) {
@@ -287,7 +279,7 @@ impl Session {
     pub(super) fn refuse_answer(&mut self, refused: Refused, stage: &mut Stage<'_>) {
         let Phase::Busy(exchange) = &self.phase else {
             let kind = FaultKind::Target(Target::Closed);
-            return self.close(Some(Fault::new(crate::wire::Side::Server, kind)), stage);
+            return self.cut(Some(Fault::new(crate::wire::Side::Server, kind)), stage);
         };
         if exchange.down.has_begun() {
             return self.fail(Trouble::Target(Target::Closed), stage);

@@ -14,7 +14,6 @@ use crate::record::entry::{
 };
 use crate::record::{Entry, Receipt, SessionId};
 use crate::session::{Output, Stage, Vote, VoteReply, new_id};
-use crate::wire::http::h1::write;
 use crate::wire::http::reply::{Manner, Problem};
 use crate::wire::http::ws::handshake::Asked;
 
@@ -132,7 +131,7 @@ impl Session {
             return self.refuse_large(exchange, stage);
         }
         if exchange.request.expects {
-            self.link.say(|out| out.extend_from_slice(write::CONTINUE));
+            self.link.go_on();
         }
         let (body, trailers) = exchange.request.body();
         exchange.up = Up::Gathering { body, trailers, terms };

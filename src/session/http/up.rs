@@ -12,7 +12,7 @@ use crate::record::entry::{Event as Noted, Outcome};
 use crate::session::{After, Lease, Leased, Output, Refresh, Stage};
 use crate::wire::http::h1::write::Onward;
 use crate::wire::http::h1::{Body, Framing, Piece, write};
-use crate::wire::http::head::Head;
+use crate::wire::http::head::{Head, Version};
 use crate::wire::http::pass::Pass;
 use crate::wire::http::reply::{Manner, Reply};
 use crate::wire::http::ws::handshake::Asked;
@@ -21,6 +21,7 @@ use crate::wire::{End, LegId, Side};
 use super::back::{self, Back};
 use super::exchange::{Down, Exchange, Request, Told, Up};
 use super::identity::Unknown;
+use crate::identify::Identity;
 use super::kept::Kept;
 use super::tenure::{Tenure, Trouble};
 use super::{Phase, Session, gate, voice};
@@ -28,7 +29,12 @@ use super::{Phase, Session, gate, voice};
 impl Request {
     /// What reads its content.
     pub fn body(&self) -> (Body, Head) {
-        (Body::new(self.framing), Head::default())
+        let body = match (self.head.version(), self.framing) {
+            // Frames say where it ends.
+            (Version::Http2, Framing::Chunked) => Body::UntilClose,
+            (_, framing) => Body::new(framing),
+        };
+        (body, Head::default())
     }
 }
 
@@ -68,7 +74,7 @@ impl Exchange {
 impl Session {
     /// A head was read: who sends it, to which target, and may it pass.
     pub(super) fn begin(&mut self, head: Head, stage: &mut Stage<'_>) {
-        let request = match Request::check(head) {
+        let request = match Request::check(head, self.link.is_whole()) {
             Ok(request) => request,
             Err((_, refused)) => return self.turn_away(Trouble::Refused(refused), None, stage),
         };
@@ -84,20 +90,36 @@ impl Session {
         let Some(target) = target_of(&request.head, stage) else {
             return self.turn_away(Trouble::Login(Login::UnknownTarget), Some(request), stage);
         };
-        let known = |tenure: &Tenure| tenure.is(&identity, target, stage.snapshot);
-        if let Some(index) = self.tenures.iter().position(known) {
-            self.current = index;
-        } else {
-            if self.tenures.len() >= limits::HTTP_TENURES_MAX {
-                self.tenures.remove(0).end("replaced", stage);
-            }
-            match Tenure::open(identity, target, &mut self.link, stage) {
-                Ok(tenure) => self.tenures.push(tenure),
-                Err(trouble) => return self.turn_away(trouble, Some(request), stage),
-            }
-            self.current = self.tenures.len() - 1;
+        match self.take_tenure(identity, target, stage) {
+            Ok(index) => self.current = index,
+            Err(trouble) => return self.turn_away(trouble, Some(request), stage),
+        }
+        if Manner::of(&request.head) == Manner::Grpc {
+            // Its answers end in trailers that HTTP/1.1 need not carry.
+            let attrs = serde_json::json!({ "reason": "grpc" }).to_string();
+            self.note_refused("a call of gRPC, which weir does not carry", &attrs, stage);
+            let reply = voice::no_grpc().reply(Manner::Grpc);
+            return self.reply_only(&reply, request, stage);
         }
         self.decide(request, stage);
+    }
+
+    /// The tenure of this identity at this target.
+    fn take_tenure(
+        &mut self,
+        identity: Identity,
+        target: usize,
+        stage: &mut Stage<'_>,
+    ) -> Result<usize, Trouble> {
+        if let Some(index) = self.tenures.find(|it| it.is(&identity, target, stage.snapshot)) {
+            return Ok(index);
+        }
+        let is_busy = |index| self.lanes.iter().any(|lane| lane.current == index);
+        if let Some(tenure) = self.tenures.make_room(is_busy) {
+            tenure.end("replaced", stage);
+        }
+        let tenure = Tenure::open(identity, target, &mut self.link, stage)?;
+        Ok(self.tenures.add(tenure))
     }
 
     /// Nobody is known: the client is told how to say who it is.
@@ -134,10 +156,7 @@ impl Session {
         };
         if !matches!(trouble, Trouble::Record(_)) {
             let attrs = serde_json::json!({ "reason": label }).to_string();
-            let message = "a request was refused before it was decided";
-            let event =
-                Noted { event: "request-refused", severity: "warn", message, attrs: &attrs };
-            self.link.event(&event, stage);
+            self.note_refused("a request was refused before it was decided", &attrs, stage);
         }
         let problem = voice::trouble(trouble);
         match request {
@@ -147,11 +166,17 @@ impl Session {
             }
             None => {
                 let reply = problem.reply(Manner::Problem);
-                self.link.say(|out| write::reply(out, &reply, false, true));
+                self.link.reply(&reply, false, true);
                 let kind = FaultKind::Malformed(crate::fault::Malformed::MessageBody);
-                self.close(Some(Fault::new(Side::Client, kind)), stage);
+                self.cut(Some(Fault::new(Side::Client, kind)), stage);
             }
         }
+    }
+
+    /// Records that something of the client was refused.
+    pub(super) fn note_refused(&mut self, message: &str, attrs: &str, stage: &mut Stage<'_>) {
+        let event = Noted { event: "request-refused", severity: "warn", message, attrs };
+        self.link.event(&event, stage);
     }
 
     /// A reply in the place of a request that no exchange was made for.
@@ -197,13 +222,13 @@ impl Session {
     ) {
         self.link.closing |= left.is_none() || self.draining;
         let closing = self.link.closing;
-        self.link.say(|out| write::reply(out, reply, is_head, closing));
+        self.link.reply(reply, is_head, closing);
         match left {
             Some(left) => {
                 self.phase = Phase::Dropping { body, trailers, left };
                 self.deadline_us = stage.now.mono_us + limits::LINGER_TIMEOUT_US;
             }
-            None => self.close(None, stage),
+            None => self.leave(stage),
         }
         // Until the next bytes come, nobody would look at a body that is over already.
         self.drop_content(&mut &[][..], stage);
@@ -212,7 +237,7 @@ impl Session {
     /// Reads and drops the content of a request that was answered.
     pub(super) fn drop_content(&mut self, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
         let Phase::Dropping { body, trailers, left } = &mut self.phase else { return false };
-        match body.next(input, trailers) {
+        match self.link.piece(body, input, trailers) {
             Ok(Piece::Need) => false,
             Ok(Piece::Data(data)) if data.len() <= *left => {
                 *left -= data.len();
@@ -223,7 +248,7 @@ impl Session {
                 true
             }
             Ok(Piece::Data(_)) | Err(_) => {
-                self.close(None, stage);
+                self.leave(stage);
                 true
             }
         }
@@ -231,6 +256,7 @@ impl Session {
 
     /// Asks for a connection to the target.
     pub(super) fn lease(&mut self, may_reuse: bool, stage: &mut Stage<'_>) {
+        let leg = self.take_leg();
         let Some(tenure) = self.tenures.get(self.current) else { return };
         let Phase::Busy(exchange) = &mut self.phase else { return };
         let target = tenure.target;
@@ -239,7 +265,6 @@ impl Session {
         let endpoints = stage.snapshot.addresses.get(target).cloned().unwrap_or_default();
         let dial = Box::new(Dial::new(target, endpoints, timeout_us, stage.now.mono_us));
         let terms = back::terms(target);
-        let leg = self.link.take_leg();
         exchange.back = Some(Back::new(leg, terms.clone()));
         exchange.deadline_us = u64::MAX;
         self.link.output(Output::Lease(Lease { leg, dial, reuse: may_reuse.then_some(terms) }));
@@ -307,7 +332,7 @@ impl Session {
             back.outbox.forward(permit, receipt, &exchange.content);
         } else if !is_over {
             if request.expects && !exchange.again {
-                self.link.say(|out| out.extend_from_slice(write::CONTINUE));
+                self.link.go_on();
             }
             let (body, trailers) = request.body();
             exchange.up = Up::Content { body, trailers };
@@ -322,8 +347,7 @@ impl Session {
         let Phase::Busy(exchange) = &mut self.phase else { return false };
         match &mut exchange.up {
             Up::Gathering { body, trailers, .. } => {
-                let piece = body.next(input, trailers);
-                match piece {
+                match self.link.piece(body, input, trailers) {
                     Ok(Piece::Need) => false,
                     Ok(Piece::Data(data)) => {
                         exchange.content.extend_from_slice(data);
@@ -343,7 +367,7 @@ impl Session {
                     }
                 }
             }
-            Up::Content { body, trailers } => match body.next(input, trailers) {
+            Up::Content { body, trailers } => match self.link.piece(body, input, trailers) {
                 Ok(Piece::Need) => false,
                 Ok(Piece::Data(data)) => {
                     self.hand_on(data, stage);
@@ -390,16 +414,16 @@ impl Session {
     }
 
     /// The content of a request cannot be read: nothing of the connection can be trusted.
-    fn content_refused(&mut self, trouble: Trouble, stage: &mut Stage<'_>) {
+    pub(super) fn content_refused(&mut self, trouble: Trouble, stage: &mut Stage<'_>) {
         let Phase::Busy(exchange) = &mut self.phase else { return };
         let has_begun = exchange.down.has_begun();
         if !has_begun {
             let reply = voice::trouble(trouble).reply(Manner::of(&exchange.request.head));
             let is_head = exchange.request.is_head();
-            self.link.say(|out| write::reply(out, &reply, is_head, true));
+            self.link.reply(&reply, is_head, true);
         }
         let kind = FaultKind::Malformed(crate::fault::Malformed::MessageBody);
-        self.close(Some(Fault::new(Side::Client, kind)), stage);
+        self.cut(Some(Fault::new(Side::Client, kind)), stage);
     }
 
     /// A piece of content: recorded, then handed on.
@@ -457,7 +481,7 @@ impl Session {
             gate::unanswered(exchange.seq, Outcome::Aborted, words, tenure, stage);
         if exchange.down.has_begun() {
             let fault = Fault::new(Side::Server, FaultKind::Target(Target::Closed));
-            return self.close(Some(fault), stage);
+            return self.cut(Some(fault), stage);
         }
         let reply = problem.reply(Manner::of(&exchange.request.head));
         self.answer_self(&reply, *exchange, stage);
@@ -476,9 +500,9 @@ impl Session {
     /// A head, or content that somebody waits for, did not come in its time.
     pub(super) fn head_overdue(&mut self, stage: &mut Stage<'_>) {
         let reply = voice::late().reply(Manner::Problem);
-        self.link.say(|out| write::reply(out, &reply, false, true));
+        self.link.reply(&reply, false, true);
         let kind = FaultKind::Limit(crate::fault::Limit::LoginTime);
-        self.close(Some(Fault::new(Side::Client, kind)), stage);
+        self.cut(Some(Fault::new(Side::Client, kind)), stage);
     }
 
     /// The connection ends: what is under way is recorded as aborted.
