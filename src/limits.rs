@@ -309,3 +309,13 @@ pub const MASK_REREAD_BYTES: usize = 4 << 10;
 pub const RULES_MAX: usize = 512;
 
 const _: () = assert!(RULES_MAX.is_multiple_of(64));
+
+// Answers of HTTP and MCP under masks, requests of MCP.
+/// Places in one body that `masking_hits` names.
+pub const MASK_PLACES_MAX: usize = 256;
+/// An answer that is read whole before it leaves: a list of tools.
+pub const HTTP_LIST_BYTES_MAX: usize = 4 << 20;
+/// Arguments of one call that rules look at one by one.
+pub const MCP_ARGUMENTS_MAX: usize = 1024;
+/// Definitions of tools that a shard remembers, of all targets.
+pub const MCP_TOOLS_MAX: usize = 16 << 10;

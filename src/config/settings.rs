@@ -338,6 +338,15 @@ pub struct Target {
     pub http: Option<HttpTarget>,
 }
 
+/// What the content of requests is to a target of HTTP.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Speaks {
+    /// Anything.
+    Http,
+    /// Messages of MCP.
+    Mcp,
+}
+
 /// How a target of HTTP is named.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct HttpTarget {
@@ -351,6 +360,11 @@ pub struct HttpTarget {
     pub sends_client_host: bool,
     /// It is reached by `https`.
     pub is_tls: bool,
+    /// What requests with content are.
+    pub speaks: Speaks,
+    /// Content types that may pass although masks apply and cannot look into them; `*` for any
+    /// characters.
+    pub opaque: Vec<String>,
 }
 
 /// What weir logs in with.
@@ -555,11 +569,13 @@ pub enum Effect {
     },
 }
 
-/// A mask of the file: either columns or detectors.
+/// A mask of the file: either columns, paths or detectors.
 #[derive(Clone, Debug)]
 pub struct MaskSpec {
     /// `schema.table.column` patterns, `*` for any part.
     pub columns: Vec<String>,
+    /// Patterns of paths in JSON and forms, see `wire::http::json::path`.
+    pub paths: Vec<String>,
     /// Detector names, see `mask::detect`.
     pub detect: Vec<String>,
     /// The operator.

@@ -64,6 +64,8 @@ pub enum FactKind {
     Path,
     /// `tools`: of MCP.
     Tool,
+    /// `arguments`: of a call of MCP, each as `path=value`.
+    Argument,
     /// `text`: of a command that a shell runs.
     Text,
     /// `verbs`: of Kubernetes.
@@ -80,10 +82,11 @@ pub enum FactKind {
 
 impl FactKind {
     /// Every kind.
-    pub const ALL: [FactKind; 9] = [
+    pub const ALL: [FactKind; 10] = [
         FactKind::Method,
         FactKind::Path,
         FactKind::Tool,
+        FactKind::Argument,
         FactKind::Text,
         FactKind::Verb,
         FactKind::Resource,
@@ -98,6 +101,7 @@ impl FactKind {
             FactKind::Method => "methods",
             FactKind::Path => "paths",
             FactKind::Tool => "tools",
+            FactKind::Argument => "arguments",
             FactKind::Text => "text",
             FactKind::Verb => "verbs",
             FactKind::Resource => "resources",
@@ -111,7 +115,10 @@ impl FactKind {
     pub const fn is_of(self, protocol: Protocol) -> bool {
         match protocol {
             Protocol::Postgres => matches!(self, FactKind::Setting | FactKind::Function),
-            Protocol::Http => matches!(self, FactKind::Method | FactKind::Path | FactKind::Tool),
+            Protocol::Http => matches!(
+                self,
+                FactKind::Method | FactKind::Path | FactKind::Tool | FactKind::Argument
+            ),
             Protocol::Ssh => matches!(self, FactKind::Text | FactKind::Path),
             Protocol::Kubernetes => matches!(
                 self,

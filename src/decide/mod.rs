@@ -98,6 +98,11 @@ impl Matched {
         first.map_or_else(|| Rc::from(""), Rc::clone)
     }
 
+    /// The same, as a record takes them.
+    pub fn rule_names(&self) -> Vec<RuleName> {
+        self.names().map(RuleName::from).collect()
+    }
+
     /// All rules that matched, whatever their effect, in the order of the file.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         let matches = |rule: &usize| {

@@ -59,7 +59,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::{
-    Act, Action, ClassSet, HoldPart, HoldTerms, Matched, Permit, Reason, RuleName, Verdict,
+    Act, Action, ClassSet, FactKind, HoldPart, HoldTerms, Matched, Permit, Reason, RuleName,
+    Verdict,
 };
 use crate::config::settings::RuleSpec;
 use crate::identify::Identity;
@@ -155,6 +156,21 @@ impl Scope {
         class: impl Into<ClassSet>,
     ) -> Verdict {
         self.decide_acts(who, protocol, &[Act::of(class, "")])
+    }
+
+    /// Whether an act may pass, or be asked for, if facts of one kind, which are not known yet,
+    /// turn out well: what is offered to choose from.
+    pub fn offers(&self, who: &Who<'_>, protocol: Protocol, act: &Act, open: FactKind) -> bool {
+        let mut covered = ClassSet::NONE;
+        for rule in &self.rules {
+            let Ok(classes) = rule.matches_with(who, (protocol, act), Some(open)) else { continue };
+            match rule.then {
+                Effect::Allow | Effect::Hold(_) => covered = covered.and(classes),
+                Effect::Deny(_) if rule.asks(open) => {}
+                Effect::Deny(_) => return false,
+            }
+        }
+        act.classes.without(covered).is_empty()
     }
 
     fn decide_acts(&self, who: &Who<'_>, protocol: Protocol, acts: &[Act]) -> Verdict {

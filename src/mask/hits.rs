@@ -5,6 +5,7 @@
 
 use super::detect::Detector;
 use super::operator::Operator;
+use crate::limits;
 
 /// Why a value was changed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,7 +35,8 @@ impl Cause {
 /// Changes of one kind in one column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Hit {
-    /// Index of the column in the answer; 0 for texts that are no rows.
+    /// Index of the column in the answer, or number of the place in a body; 0 for texts that are
+    /// no rows.
     pub column: u16,
     /// Why.
     pub cause: Cause,
@@ -50,9 +52,29 @@ pub struct Hits {
     list: Vec<Hit>,
     /// Rows repeat the same columns in the same order, so the next hit is usually the next entry.
     next: usize,
+    /// Of bodies: where values stand, by the number that `column` has.
+    places: Vec<String>,
 }
 
 impl Hits {
+    /// The number of a place in a body. Those beyond `limits::MASK_PLACES_MAX` are one.
+    pub fn place(&mut self, text: &str) -> u16 {
+        let found = self.places.iter().position(|place| place == text).unwrap_or_else(|| {
+            match self.places.len() {
+                limits::MASK_PLACES_MAX => self.places.push("...".to_owned()),
+                len if len < limits::MASK_PLACES_MAX => self.places.push(text.to_owned()),
+                _ => {}
+            }
+            self.places.len() - 1
+        });
+        u16::try_from(found).unwrap_or(u16::MAX)
+    }
+
+    /// The places by their numbers.
+    pub fn places(&self) -> &[String] {
+        &self.places
+    }
+
     /// Counts one change.
     pub fn add(&mut self, column: u16, cause: Cause, operator: Operator) {
         let same = |hit: &Hit| (hit.column, hit.cause, hit.operator) == (column, cause, operator);
@@ -87,6 +109,17 @@ impl Hits {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn places_are_numbered_and_bounded() {
+        let mut hits = Hits::default();
+        assert_eq!((hits.place("a"), hits.place("b"), hits.place("a")), (0, 1, 0));
+        for number in 0..2 * limits::MASK_PLACES_MAX {
+            hits.place(&number.to_string());
+        }
+        assert_eq!(hits.places().len(), limits::MASK_PLACES_MAX + 1);
+        assert_eq!(hits.places().last().map(String::as_str), Some("..."));
+    }
 
     #[test]
     fn counts_add_up_in_any_order() {

@@ -2,7 +2,10 @@
 //!
 //! In: what the control thread sent. Out: one immutable value. Never: a change in place.
 
+use std::rc::Rc;
 use std::sync::Arc;
+
+use ring::digest::{SHA256, digest};
 
 use crate::config::settings::Settings;
 use crate::decide::Rules;
@@ -37,6 +40,8 @@ pub struct Snapshot {
     pub settings: Arc<Settings>,
     /// Compiled rules.
     pub rules: Rules,
+    /// Names the rules and masks in force: the first 16 hexadecimal digits of their SHA-256.
+    pub policy_version: Rc<str>,
     /// Compiled masks.
     pub masks: Policy,
     /// Per target, in the order of `settings.targets`: table and column shapes, if masks need them.
@@ -57,6 +62,7 @@ impl Snapshot {
         let settings = Arc::clone(&source.settings);
         Snapshot {
             rules: Rules::compile(&settings.rules),
+            policy_version: policy_version(&settings),
             masks: Policy::compile(&settings.masks),
             catalogs: source.catalogs.clone(),
             addresses: source.addresses.clone(),
@@ -66,4 +72,11 @@ impl Snapshot {
             settings,
         }
     }
+}
+
+fn policy_version(settings: &Settings) -> Rc<str> {
+    let said = format!("{:?} {:?}", settings.rules, settings.masks);
+    let digest = digest(&SHA256, said.as_bytes());
+    let bytes = digest.as_ref().iter().take(8);
+    bytes.map(|byte| format!("{byte:02x}")).collect::<String>().into()
 }

@@ -270,6 +270,7 @@ pub fn mask(bytes: &[u8]) {
     const CARD: &[u8] = b"4539148803436467";
     let spec = MaskSpec {
         columns: Vec::new(),
+        paths: Vec::new(),
         detect: detect::NAMES.iter().map(|name| (*name).to_owned()).collect(),
         operator: Operator::Redact,
         targets: Vec::new(),

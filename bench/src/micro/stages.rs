@@ -255,6 +255,7 @@ fn mask_columns() -> Work {
 fn detectors() -> MaskSpec {
     MaskSpec {
         columns: vec![],
+        paths: Vec::new(),
         detect: vec!["email".into(), "credit-card".into()],
         operator: Operator::Redact,
         targets: vec![],

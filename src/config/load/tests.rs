@@ -512,7 +512,8 @@ fn effects_and_masks_are_whole() {
     );
     check(
         "[[mask]]\noperator = \"mask\"\n",
-        "a [[mask]] needs either `columns` or `detect` | one of them | write two [[mask]] for both",
+        "a [[mask]] needs one of `columns`, `paths` and `detect` | one of them | write a [[mask]] for \
+         each",
     );
     check(
         "[[mask]]\ncolumns = [\"customers.ssn\"]\noperator = \"mask\"\n",

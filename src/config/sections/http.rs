@@ -1,6 +1,6 @@
 //! A target that speaks HTTP: its URL, the name that clients use, what weir shows it.
 //!
-//! In: a `[[target]]` with `protocol = "http"`. Out: `Target`.
+//! In: a `[[target]]` with `protocol = "http"` or `"mcp"`. Out: `Target`.
 //! Never: a credential from the file itself; a default that sends one in clear unasked.
 
 use base64::Engine as _;
@@ -10,8 +10,8 @@ use super::super::load::Source;
 use super::super::report::Report;
 use super::super::section::{At, Section};
 use super::super::settings::{
-    ChannelBinding, Credential, Header, Host, HttpTarget, Reach, Secret, SessionAttrs, Target,
-    TargetTls, TlsNegotiation,
+    ChannelBinding, Credential, Header, Host, HttpTarget, Reach, Secret, SessionAttrs, Speaks,
+    Target, TargetTls, TlsNegotiation,
 };
 use super::super::units;
 use super::reach::keep_alive;
@@ -26,12 +26,14 @@ const NOT_A_CREDENTIAL: &str = "a field that weir does not write itself";
 /// A target of HTTP; `None` when a part that it cannot do without is missing.
 pub(super) fn target(
     section: &mut Section<'_>,
-    name: Option<At<&str>>,
+    (name, speaks): (Option<At<&str>>, Speaks),
     source: &Source<'_>,
     report: &mut Report<'_>,
 ) -> Option<Target> {
     let url = section.required_text("address", report);
     let host = section.text("host", report);
+    let opaque = section.texts("opaque", report);
+    let opaque = opaque.iter().map(|kind| kind.value.to_ascii_lowercase()).collect();
     let sends = section.choice("send_host", &[("target", false), ("client", true)], report);
     let duration = (units::duration_us, units::DURATION_FORM);
     let timeout = section.form("connect_timeout", duration, report);
@@ -87,6 +89,8 @@ pub(super) fn target(
             path,
             sends_client_host: sends.unwrap_or(false),
             is_tls,
+            speaks,
+            opaque,
         }),
     })
 }

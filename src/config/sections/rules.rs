@@ -13,6 +13,7 @@ use super::Identities;
 use crate::decide::{Commands, FactKind};
 use crate::limits;
 use crate::mask::{Operator, detect};
+use crate::wire::http::json::path::Pattern;
 
 /// A hold may wait this long at most.
 const HOLD_TIMEOUT_US_MAX: u64 = 7 * 86_400_000_000;
@@ -221,9 +222,11 @@ fn mask(section: &mut Section<'_>, names: &Names<'_>, report: &mut Report<'_>) -
         |text, report| choose("detect", text, &detectors, report).map(str::to_owned),
         report,
     );
-    if section.has("columns") == section.has("detect") {
-        let found = "a [[mask]] needs either `columns` or `detect`";
-        report.error(section.span(), found, "one of them", "write two [[mask]] for both");
+    let paths = section.words("paths", json_path, report);
+    let given = ["columns", "paths", "detect"].into_iter().filter(|key| section.has(key)).count();
+    if given != 1 {
+        let found = "a [[mask]] needs one of `columns`, `paths` and `detect`";
+        report.error(section.span(), found, "one of them", "write a [[mask]] for each");
     }
     if !section.has("operator") {
         section.missing("operator", &one_of(&Operator::NAMES), report);
@@ -235,7 +238,7 @@ fn mask(section: &mut Section<'_>, names: &Names<'_>, report: &mut Report<'_>) -
         except_groups = except.words("groups", |text, report| group(text, names, report), report);
         except.finish(report);
     }
-    Some(MaskSpec { columns, detect, operator: operator?, targets, except_groups })
+    Some(MaskSpec { columns, paths, detect, operator: operator?, targets, except_groups })
 }
 
 fn user(text: &At<&str>, names: &Names<'_>, report: &mut Report<'_>) -> Option<String> {
@@ -308,6 +311,18 @@ fn touch(text: &str) -> Option<String> {
         [name] if !name.is_empty() => Some(format!("*.{name}")),
         [schema, name] if !schema.is_empty() && !name.is_empty() => Some(text.to_owned()),
         _ => None,
+    }
+}
+
+/// A pattern of paths in bodies: `customer.ssn`, `items.*.price`, `**.password`.
+fn json_path(text: &At<&str>, report: &mut Report<'_>) -> Option<String> {
+    match Pattern::parse(text.value) {
+        Ok(_) => Some(text.value.to_owned()),
+        Err(found) => {
+            let form = "a path such as `customer.ssn`, `items.*.price` or `**.password`";
+            report.error(text.span.clone(), found, form, "");
+            None
+        }
     }
 }
 

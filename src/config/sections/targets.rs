@@ -9,7 +9,7 @@ use super::super::report::Report;
 use super::super::secret::SecretSource;
 use super::super::section::{At, Section, shown};
 use super::super::settings::{
-    Capture, ChannelBinding, Credential, Durability, KeyPair, Secret, Target, TargetTls,
+    Capture, ChannelBinding, Credential, Durability, KeyPair, Secret, Speaks, Target, TargetTls,
     TlsNegotiation,
 };
 use super::super::units;
@@ -76,12 +76,19 @@ fn target(
     source: &Source<'_>,
     report: &mut Report<'_>,
 ) -> Option<Target> {
-    let protocols =
-        [("postgres", Protocol::Postgres), ("http", Protocol::Http), ("ssh", Protocol::Ssh)];
-    let protocol = section.choice("protocol", &protocols, report).unwrap_or(Protocol::Postgres);
+    let protocols = [
+        ("postgres", (Protocol::Postgres, Speaks::Http)),
+        ("http", (Protocol::Http, Speaks::Http)),
+        ("mcp", (Protocol::Http, Speaks::Mcp)),
+        ("ssh", (Protocol::Ssh, Speaks::Http)),
+    ];
+    let choice = section.choice("protocol", &protocols, report);
+    let (protocol, speaks) = choice.unwrap_or((Protocol::Postgres, Speaks::Http));
     match protocol {
         Protocol::Ssh => return ssh::target(section, name, source, report),
-        Protocol::Http => return super::http::target(section, name, source, report),
+        Protocol::Http => {
+            return super::http::target(section, (name, speaks), source, report);
+        }
         Protocol::Postgres | Protocol::Kubernetes => {}
     }
     let reach = reach(section, PORT_DEFAULT, report);

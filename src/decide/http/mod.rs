@@ -2,11 +2,13 @@
 //!
 //! In: requests. Out: `Class`. Never: a class by guess; what is not known is `Unknown`.
 
+mod call;
 mod request;
 
 use super::Plumbing;
 use super::class::classes;
 
+pub use call::{call, stream, tool, unread};
 pub use request::{action, operation};
 
 /// What passes under the permit of a request that was decided.

@@ -13,15 +13,20 @@ use crate::wire::http::{Head, check};
 pub fn action(head: &Head, opens: bool) -> Action {
     let class = if opens { Class::Tunnel } else { class(head.method()) };
     let operation = operation(head.method(), head.path());
+    let facts = facts(head);
+    let act =
+        Act { classes: class.into(), operation: Cow::Owned(operation), facts, ..Act::default() };
+    Action::new(Protocol::Http, vec![act])
+}
+
+/// Method and path.
+pub(super) fn facts(head: &Head) -> Vec<Fact> {
     let path = match check::strict_path(head.path()) {
         Ok(path) => Fact::is(FactKind::Path, path),
         // No rule that allows paths can mean it; any rule that denies or holds some does.
         Err(_) => Fact::unclear(FactKind::Path),
     };
-    let facts = vec![Fact::is(FactKind::Method, head.method()), path];
-    let act =
-        Act { classes: class.into(), operation: Cow::Owned(operation), facts, ..Act::default() };
-    Action::new(Protocol::Http, vec![act])
+    vec![Fact::is(FactKind::Method, head.method()), path]
 }
 
 /// RFC 9110 9.2.1 has the safe ones; QUERY is the safe one with a body.

@@ -129,17 +129,37 @@ impl Rule {
         protocol: Protocol,
         act: &Act,
     ) -> Result<ClassSet, Miss> {
+        self.matches_with(who, (protocol, act), None)
+    }
+
+    /// The same; of facts of the kind `open` nothing is known yet, and none is asked for.
+    pub(super) fn matches_with(
+        &self,
+        who: &Who<'_>,
+        (protocol, act): (Protocol, &Act),
+        open: Option<FactKind>,
+    ) -> Result<ClassSet, Miss> {
         let of = |sets: &[ClassSet]| sets.get(protocol as usize).copied().unwrap_or_default();
         let named = act.classes.common(of(&self.commands));
         let followed = act.classes.common(of(&self.follows));
-        match self.misses(who, named, act) {
+        match self.misses(who, named, (act, open)) {
             None => Ok(named.and(followed)),
             Some(_) if !followed.is_empty() => Ok(followed),
             Some(miss) => Err(miss),
         }
     }
 
-    fn misses(&self, who: &Who<'_>, named: ClassSet, act: &Act) -> Option<Miss> {
+    /// Whether it asks for facts of a kind.
+    pub(super) fn asks(&self, kind: FactKind) -> bool {
+        self.facts.iter().any(|(asked, _)| *asked == kind)
+    }
+
+    fn misses(
+        &self,
+        who: &Who<'_>,
+        named: ClassSet,
+        (act, open): (&Act, Option<FactKind>),
+    ) -> Option<Miss> {
         let allows = matches!(self.then, Effect::Allow);
         if named.is_empty() {
             return Some(Miss::Class);
@@ -157,7 +177,8 @@ impl Rule {
                 return Some(Miss::Touches);
             }
         }
-        let fact = self.facts.iter().find(|(kind, patterns)| !says(act, *kind, patterns, allows));
+        let mut facts = self.facts.iter().filter(|(kind, _)| Some(*kind) != open);
+        let fact = facts.find(|(kind, patterns)| !says(act, *kind, patterns, allows));
         if let Some((kind, _)) = fact {
             return Some(Miss::Fact(*kind));
         }

@@ -70,7 +70,7 @@ fn mask(event: &[u8], work: &mut Work<'_>) -> Result<(), Unmaskable> {
             }
             (Some((b"data", ..)), None) => work.out.extend_from_slice(whole),
             // Comments, names and ids are text like any other.
-            _ => match whole_text(line, work) {
+            _ => match whole_text(line, "", work) {
                 Some(masked) => work.out.extend_from_slice(&[&masked, line_end].concat()),
                 None => work.out.extend_from_slice(whole),
             },
@@ -83,14 +83,14 @@ fn mask(event: &[u8], work: &mut Work<'_>) -> Result<(), Unmaskable> {
 fn masked(data: &[u8], work: &mut Work<'_>) -> Result<Option<Vec<u8>>, Unmaskable> {
     let first = data.iter().find(|byte| !byte.is_ascii_whitespace());
     if !matches!(first, Some(b'{' | b'[' | b'"')) {
-        return Ok(whole_text(data, work));
+        return Ok(whole_text(data, "", work));
     }
     let mut out = Vec::new();
-    let mut within =
-        Work { rules: work.rules, scratch: work.scratch, out: &mut out, hits: work.hits };
+    let Work { rules, scratch, hits, base, .. } = work;
+    let mut within = Work { rules, scratch, out: &mut out, hits, base };
     match Json::new(true).feed(data, true, &mut within) {
         Ok(()) => Ok(Some(out)),
-        Err(_) if work.rules.paths.is_empty() => Ok(whole_text(data, work)),
+        Err(_) if work.rules.paths.is_empty() => Ok(whole_text(data, "", work)),
         Err(wrong) => Err(wrong),
     }
 }

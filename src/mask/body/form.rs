@@ -2,7 +2,6 @@
 
 use super::{Unmaskable, Work, hidden, whole_text};
 use crate::limits::MASK_TOKEN_BYTES_MAX;
-use crate::mask::hits::Cause;
 use crate::mask::operator::{HIDDEN, Operator};
 use crate::wire::http::check;
 
@@ -46,23 +45,23 @@ fn pair(pair: &[u8], work: &mut Work<'_>) -> Result<(), Unmaskable> {
         None => (pair, None),
     };
     let said_name = decoded(name)?;
-    match whole_text(&said_name, work) {
+    match whole_text(&said_name, "", work) {
         Some(masked) => encode(&masked, work.out),
         None => work.out.extend_from_slice(name),
     }
     let Some(value) = value else { return Ok(()) };
     work.out.push(b'=');
     let said = decoded(value)?;
-    let met = work.rules.paths.met_name(&said_name);
-    let operator = met.filter_map(|at| work.rules.operators.get(at).copied()).max();
-    let masked = match operator {
-        Some(operator) => {
-            work.hits.add(0, Cause::Path, operator);
+    let rules = work.rules;
+    let met = rules.paths.met_name(&said_name);
+    let masked = match rules.strongest(met) {
+        Some((operator, pattern)) => {
+            work.count_path(operator, pattern);
             // A form has no null.
             let is_null = operator == Operator::Nullify;
             Some(if is_null { HIDDEN.to_vec() } else { hidden(operator, &said) })
         }
-        None => whole_text(&said, work),
+        None => whole_text(&said, "", work),
     };
     match masked {
         Some(masked) => encode(&masked, work.out),

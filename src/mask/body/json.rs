@@ -15,12 +15,11 @@ use super::window::{Cut, cut};
 use super::{Rules, Unmaskable, Work, again, hidden, whole_text};
 use crate::limits::{MASK_CONTEXT_BYTES, MASK_EMBEDDED_BYTES_MAX, MASK_TOKEN_BYTES_MAX};
 use crate::mask::detect::{Cursor, Finds, Found};
-use crate::mask::hits::Cause;
 use crate::mask::matcher::Block;
 use crate::mask::operator::{self, HIDDEN, Operator};
 use crate::wire::http::head::Span;
 use crate::wire::http::json::path::{Follow, Patterns};
-use crate::wire::http::json::{Step, Token, Walk, text};
+use crate::wire::http::json::{Segment, Step, Token, Walk, text};
 
 /// Masks one JSON text, or one after another.
 #[derive(Debug)]
@@ -193,13 +192,14 @@ impl Json {
     fn begin_long(&mut self, buffer: &mut Buffer<'_>, work: &mut Work<'_>) {
         // The quote is taken here, in either case.
         buffer.kept += 1;
-        let operator = match self.operator(work.rules) {
-            Some(operator) => Some(operator),
-            None if self.is_embedded(work.rules) => Some(Operator::Redact),
+        let rules = work.rules;
+        let operator = match self.operator(rules) {
+            Some(met) => Some(met),
+            None if self.is_embedded(rules) => Some((Operator::Redact, "**.content.*.text")),
             None => None,
         };
-        if let Some(operator) = operator {
-            work.hits.add(0, Cause::Path, operator);
+        if let Some((operator, pattern)) = operator {
+            work.count_path(operator, pattern);
             let is_null = operator == Operator::Nullify;
             work.out.extend_from_slice(if is_null { b"null" } else { b"\"***\"" });
             self.long = Long::Skip { close: false };
@@ -230,7 +230,8 @@ impl Json {
             }
             Long::Skip { close } => (length, *close),
             Long::Search { context } => {
-                let (used, swallowed) = search(context, part, ended, work);
+                let place = path(&self.walk, work);
+                let (used, swallowed) = search((context, &place), part, ended, work);
                 if swallowed {
                     self.long = Long::Skip { close: true };
                 }
@@ -261,8 +262,8 @@ impl Json {
     }
 
     /// What the paths say of the value that was told last; of several the strongest.
-    fn operator(&self, rules: &Rules) -> Option<Operator> {
-        met(&self.paths, &rules.paths).filter_map(|at| rules.operators.get(at).copied()).max()
+    fn operator<'r>(&self, rules: &'r Rules) -> Option<(Operator, &'r str)> {
+        rules.strongest(met(&self.paths, &rules.paths))
     }
 
     fn is_embedded(&self, rules: &Rules) -> bool {
@@ -280,15 +281,16 @@ impl Json {
         let rules = work.rules;
         self.tell(token, rules);
         let is_value = matches!(token, Token::Text | Token::Number | Token::True | Token::False);
-        if is_value && let Some(operator) = self.operator(rules) {
-            work.hits.add(0, Cause::Path, operator);
+        if is_value && let Some((operator, pattern)) = self.operator(rules) {
+            work.count_path(operator, pattern);
             return Some(hide(token, operator, text::inner(bytes, span)));
         }
         match token {
             Token::Text if self.is_embedded(rules) => {
                 let mut said = Vec::new();
                 text::unescape(text::inner(bytes, span), &mut said);
-                match embedded(&said, work) {
+                let place = path(&self.walk, work);
+                match embedded(&said, &place, work) {
                     Embedded::Stays => None,
                     Embedded::Becomes(masked) => Some(quoted(&masked)),
                     Embedded::IsNone => self.search(token, (bytes, span), cursor, work),
@@ -299,7 +301,8 @@ impl Json {
                 let ends = (span.start as usize, (span.start + span.len) as usize);
                 cursor.find(&rules.detectors, bytes, ends, &mut self.finds);
                 let strongest = self.finds.list.iter().map(|found| rules.operator(found)).max()?;
-                rules.count(&self.finds.list, work.hits);
+                let place = path(&self.walk, work);
+                work.count(&self.finds.list, &place);
                 Some(hide(token, strongest, &[]))
             }
             _ => None,
@@ -321,17 +324,20 @@ impl Json {
         let inner = text::inner(bytes, span);
         let start = span.start as usize + 1;
         let (mut said, mut map) = (Vec::new(), Vec::new());
+        let found;
         let finds: &[Found] = if text::is_plain(inner) {
             cursor.find(&rules.detectors, bytes, (start, start + inner.len()), &mut self.finds);
             &self.finds.list
         } else {
             text::unescape_mapped(inner, &mut said, &mut map);
-            rules.detectors.find(&said, work.scratch)
+            found = rules.detectors.find(&said, work.scratch).to_vec();
+            &found
         };
         if finds.is_empty() {
             return None;
         }
-        rules.count(finds, work.hits);
+        let place = path(&self.walk, work);
+        work.count(finds, &place);
         let is_null = finds.iter().any(|found| rules.operator(found) == Operator::Nullify);
         if is_null && token == Token::Text {
             return Some(b"null".to_vec());
@@ -344,6 +350,35 @@ impl Json {
         Some(out)
     }
 }
+
+/// Where the value stands that was told last, for the record: `items.*.email`. A key that is more
+/// than a name, or in which something is found, is data and not shown.
+fn path(walk: &Walk, work: &mut Work<'_>) -> String {
+    let mut path = String::new();
+    for segment in walk.path() {
+        let is_letter = |byte: &u8| byte.is_ascii_alphabetic() || *byte == b'_';
+        let is_plain = |byte: &u8| is_letter(byte) || byte.is_ascii_digit() || *byte == b'-';
+        let shown = match segment {
+            Segment::Key(key)
+                if key.len() <= PATH_KEY_BYTES_MAX
+                    && key.first().is_some_and(is_letter)
+                    && key.iter().all(is_plain)
+                    && work.rules.detectors.find(key, work.scratch).is_empty() =>
+            {
+                std::str::from_utf8(key).unwrap_or("*")
+            }
+            Segment::Key(_) | Segment::Index(_) => "*",
+        };
+        if !path.is_empty() {
+            path.push('.');
+        }
+        path.push_str(shown);
+    }
+    path
+}
+
+/// The longest key that a path in the record has.
+const PATH_KEY_BYTES_MAX: usize = 64;
 
 fn met<'f>(follow: &'f Follow, patterns: &'f Patterns) -> impl Iterator<Item = usize> + 'f {
     let some = (!patterns.is_empty()).then(|| follow.met(patterns));
@@ -408,21 +443,22 @@ enum Embedded {
     IsNone,
 }
 
-fn embedded(said: &[u8], work: &mut Work<'_>) -> Embedded {
+fn embedded(said: &[u8], place: &str, work: &mut Work<'_>) -> Embedded {
     let first = said.iter().find(|byte| !byte.is_ascii_whitespace());
     let inner = work.rules.inner.clone();
     let (Some(rules), Some(b'{' | b'[')) = (inner, first) else { return Embedded::IsNone };
     let mut out = Vec::new();
-    let mut within = Work { rules: &rules, scratch: work.scratch, out: &mut out, hits: work.hits };
+    let Work { scratch, hits, .. } = work;
+    let mut within = Work { rules: &rules, scratch, out: &mut out, hits, base: place };
     match Json::new(false).feed(said, true, &mut within) {
         Ok(()) if out == said => Embedded::Stays,
         Ok(()) => Embedded::Becomes(out),
         // It looks like what a path is for and cannot be read.
         Err(_) if !rules.paths.is_empty() => {
-            work.hits.add(0, Cause::Path, Operator::Redact);
+            work.count_path(Operator::Redact, place);
             Embedded::Becomes(HIDDEN.to_vec())
         }
-        Err(_) => match whole_text(said, work) {
+        Err(_) => match whole_text(said, place, work) {
             Some(masked) => Embedded::Becomes(masked),
             None => Embedded::Stays,
         },
@@ -431,7 +467,12 @@ fn embedded(said: &[u8], work: &mut Work<'_>) -> Embedded {
 
 /// Searches a part of a long string. Returns how much of it was taken, and whether a find hides
 /// what is left of the string.
-fn search(context: &mut Vec<u8>, part: &[u8], ended: bool, work: &mut Work<'_>) -> (usize, bool) {
+fn search(
+    (context, at): (&mut Vec<u8>, &str),
+    part: &[u8],
+    ended: bool,
+    work: &mut Work<'_>,
+) -> (usize, bool) {
     let seen = context.len();
     let (mut map, mut finds) = (Vec::new(), Vec::new());
     text::unescape_mapped(part, context, &mut map);
@@ -440,7 +481,7 @@ fn search(context: &mut Vec<u8>, part: &[u8], ended: bool, work: &mut Work<'_>) 
         Cut::At(end) => end,
         Cut::Swallow => context.len(),
     };
-    work.rules.count(&finds, work.hits);
+    work.count(&finds, at);
     for found in &mut finds {
         (found.start, found.end) = (found.start - seen, found.end - seen);
     }

@@ -140,6 +140,8 @@ impl Unmaskable {
 pub struct Rules {
     paths: Patterns,
     operators: Vec<Operator>,
+    /// The patterns as they are written.
+    names: Vec<String>,
     detectors: Rc<Detectors>,
     /// Where texts stand that may be JSON themselves, and what is masked in these.
     embedded: Patterns,
@@ -149,9 +151,10 @@ pub struct Rules {
 impl Rules {
     /// Values on these paths, and what the detectors find in all others.
     pub fn new(paths: Vec<(Pattern, Operator)>, detectors: Rc<Detectors>) -> Rules {
+        let names = paths.iter().map(|(pattern, _)| pattern.text()).collect();
         let (patterns, operators) = paths.into_iter().unzip();
         let (paths, embedded) = (Patterns::new(patterns), Patterns::default());
-        Rules { paths, operators, detectors, embedded, inner: None }
+        Rules { paths, operators, names, detectors, embedded, inner: None }
     }
 
     /// For MCP. Paths start in `structuredContent`, whose values servers repeat as JSON in
@@ -189,10 +192,20 @@ impl Rules {
         self.detectors.operator(found.detector).unwrap_or(Operator::Redact)
     }
 
-    fn count(&self, finds: &[Found], hits: &mut Hits) {
-        for found in finds {
-            hits.add(0, Cause::Detector(found.detector), self.operator(found));
-        }
+    /// The strongest operator of the patterns that are met, and its pattern.
+    fn strongest(&self, met: impl Iterator<Item = usize>) -> Option<(Operator, &str)> {
+        let pairs = met.filter_map(|at| Some((*self.operators.get(at)?, self.names.get(at)?)));
+        pairs
+            .max_by_key(|(operator, _)| *operator)
+            .map(|(operator, name)| (operator, name.as_str()))
+    }
+
+    /// Values of fields of a head, of which all that detectors find is replaced. `None`: nothing.
+    pub fn field(&self, name: &str, value: &[u8], hits: &mut Hits) -> Option<Vec<u8>> {
+        let (mut scratch, mut out) = (Scratch::default(), Vec::new());
+        let base = name;
+        let mut work = Work { rules: self, scratch: &mut scratch, out: &mut out, hits, base };
+        whole_text(value, "", &mut work)
     }
 }
 
@@ -218,6 +231,35 @@ struct Work<'w> {
     scratch: &'w mut Scratch,
     out: &'w mut Vec<u8>,
     hits: &'w mut Hits,
+    /// Where the text stands that is worked on; empty for the body itself.
+    base: &'w str,
+}
+
+impl Work<'_> {
+    /// Counts what detectors found at a place.
+    fn count(&mut self, finds: &[Found], place: &str) {
+        if finds.is_empty() {
+            return;
+        }
+        let place = self.place(place);
+        for found in finds {
+            self.hits.add(place, Cause::Detector(found.detector), self.rules.operator(found));
+        }
+    }
+
+    /// Counts a value whose path is masked.
+    fn count_path(&mut self, operator: Operator, pattern: &str) {
+        let place = self.place(pattern);
+        self.hits.add(place, Cause::Path, operator);
+    }
+
+    fn place(&mut self, place: &str) -> u16 {
+        match (self.base, place) {
+            ("", place) => self.hits.place(place),
+            (base, "") => self.hits.place(base),
+            (base, place) => self.hits.place(&format!("{base}.{place}")),
+        }
+    }
 }
 
 impl Masker {
@@ -262,7 +304,8 @@ impl Masker {
         out: &mut Vec<u8>,
         hits: &mut Hits,
     ) -> Result<(), Unmaskable> {
-        let mut work = Work { rules: &self.rules, scratch: &mut self.scratch, out, hits };
+        let (rules, scratch) = (&self.rules, &mut self.scratch);
+        let mut work = Work { rules, scratch, out, hits, base: "" };
         match &mut self.kind {
             Kind::Json(json) => json.feed(bytes, ends, &mut work),
             Kind::Events(events) => events.feed(bytes, ends, &mut work),
@@ -286,15 +329,15 @@ fn hidden(operator: Operator, said: &[u8]) -> Vec<u8> {
 }
 
 /// Masks a value that is there as a whole and is no JSON. `None`: nothing was found.
-fn whole_text(said: &[u8], work: &mut Work<'_>) -> Option<Vec<u8>> {
+fn whole_text(said: &[u8], place: &str, work: &mut Work<'_>) -> Option<Vec<u8>> {
     let rules = work.rules;
-    let finds = rules.detectors.find(said, work.scratch);
+    let finds = rules.detectors.find(said, work.scratch).to_vec();
     if finds.is_empty() {
         return None;
     }
-    rules.count(finds, work.hits);
+    work.count(&finds, place);
     let (mut out, mut kept) = (Vec::new(), 0);
-    for found in finds {
+    for found in &finds {
         out.extend_from_slice(said.get(kept..found.start).unwrap_or(&[]));
         let part = said.get(found.start..found.end).unwrap_or(&[]);
         operator::found_text(rules.operator(found), found.detector, part, &mut out);

@@ -90,7 +90,7 @@ impl Text {
             Cut::At(end) => end,
             Cut::Swallow => text.len(),
         };
-        work.rules.count(&self.finds, work.hits);
+        work.count(&self.finds, "");
         let mut kept = self.context;
         for found in &self.finds {
             work.out.extend_from_slice(text.get(kept..found.start).unwrap_or(&[]));

@@ -26,10 +26,12 @@ use super::touch::{self, Touch, touch};
 use super::types;
 use crate::config::settings::MaskSpec;
 use crate::decide::{Copy, Statement};
+use crate::mask::body;
 use crate::mask::detect::{Detector, Detectors, Scratch};
 use crate::mask::hits::{Cause, Hits};
 use crate::mask::operator::Operator;
 use crate::mask::text;
+use crate::wire::http::json::path::Pattern;
 
 pub use super::row::Plan;
 
@@ -44,6 +46,7 @@ struct Mask {
     targets: Vec<String>,
     except_groups: Vec<String>,
     columns: Vec<ColumnRule>,
+    paths: Vec<(Pattern, Operator)>,
     detectors: Vec<(Detector, Operator)>,
 }
 
@@ -61,6 +64,7 @@ impl Policy {
                 targets: spec.targets.clone(),
                 except_groups: spec.except_groups.clone(),
                 columns: spec.columns.iter().map(rule).collect(),
+                paths: spec.paths.iter().map(|path| (pattern(path), spec.operator)).collect(),
                 detectors: detectors.map(|detector| (detector, spec.operator)).collect(),
             }
         };
@@ -72,16 +76,37 @@ impl Policy {
         self.masks.iter().any(|mask| mask.is_for(target) && !mask.columns.is_empty())
     }
 
+    /// What applies to bodies of HTTP at this target, for an identity in these groups; `mcp` says
+    /// that they are messages of MCP.
+    pub fn bodies(&self, target: &str, groups: &[String], mcp: bool) -> body::Rules {
+        let masks: Vec<&Mask> = self.of(target, groups).collect();
+        let detectors = masks.iter().flat_map(|mask| mask.detectors.iter().copied());
+        let detectors = Rc::new(Detectors::new(detectors));
+        let paths = masks.iter().flat_map(|mask| mask.paths.iter().cloned()).collect();
+        match mcp {
+            true => body::Rules::mcp(paths, detectors),
+            false => body::Rules::new(paths, detectors),
+        }
+    }
+
+    fn of(&self, target: &str, groups: &[String]) -> impl Iterator<Item = &Mask> {
+        let excepted = |mask: &&Mask| !mask.except_groups.iter().any(|it| groups.contains(it));
+        self.masks.iter().filter(move |mask| mask.is_for(target)).filter(excepted)
+    }
+
     /// What applies to a session at this target whose identity is in these groups.
     pub fn view(&self, target: &str, groups: &[String]) -> View {
-        let excepted = |mask: &Mask| mask.except_groups.iter().any(|group| groups.contains(group));
-        let masks = self.masks.iter().filter(|mask| mask.is_for(target) && !excepted(mask));
-        let masks: Vec<&Mask> = masks.collect();
+        let masks: Vec<&Mask> = self.of(target, groups).collect();
         let detectors = masks.iter().flat_map(|mask| mask.detectors.iter().copied());
         let detectors = Rc::new(Detectors::new(detectors));
         let rules: Vec<_> = masks.iter().flat_map(|mask| mask.columns.iter().cloned()).collect();
         View { masks: !rules.is_empty() || !detectors.is_empty(), rules, detectors }
     }
+}
+
+/// A pattern that is none is taken for all values.
+fn pattern(text: &str) -> Pattern {
+    Pattern::parse(text).unwrap_or_else(|_| Pattern::everything())
 }
 
 impl Mask {

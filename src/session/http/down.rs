@@ -7,8 +7,10 @@ use crate::decide::Permit;
 use crate::decide::http::Part;
 use crate::fault::{Fault, FaultKind, Target};
 use crate::limits;
+use crate::mask::body::Shape;
+use crate::mask::hits::Hit;
 use crate::metrics::{Timed, Verdict};
-use crate::record::entry::{Outcome, Response, ResponseExtra};
+use crate::record::entry::{Event as Noted, MaskingHit, Outcome, Response, ResponseExtra};
 use crate::record::{Entry, Receipt};
 use crate::session::Stage;
 use crate::wire::LegId;
@@ -17,12 +19,16 @@ use crate::wire::http::h1::read::Kind;
 use crate::wire::http::h1::write::Backward;
 use crate::wire::http::h1::{Body, Framing, Piece, Role};
 use crate::wire::http::head::{Head, Version};
+use crate::wire::http::name::Name;
 use crate::wire::http::pass::Pass;
-use crate::wire::http::reply::Manner;
+use crate::wire::http::reply::{Manner, Problem};
+use crate::wire::http::sse::Splitter;
 use crate::wire::http::ws::handshake::Asked;
 
 use super::exchange::{Down, Exchange, Up};
 use super::front::Portion;
+use super::listed::{self, News};
+use super::masked::{self, Lens};
 use super::tenure::Trouble;
 use super::{Phase, Session, voice};
 
@@ -112,12 +118,15 @@ impl Session {
         let Phase::Busy(exchange) = &mut self.phase else { return };
         let Down::Head { head, .. } = &exchange.down else { return };
         let version = exchange.request.head.version();
-        if head.status() == Some(100) || version == Version::Http10 {
+        // What masks apply to says nothing before its time.
+        let is_told = tenure.masks.is_empty() && head.status() != Some(100);
+        if !is_told || version == Version::Http10 {
             return;
         }
         let pass = Pass::default();
         let framing = Framing::None;
-        let backward = Backward { version, framing, pass, added: &[], close: false };
+        let masked = false;
+        let backward = Backward { version, framing, pass, added: &[], close: false, masked };
         let portion = Portion::Head { head, backward: &backward, last: false };
         let receipt = tenure.ledger.covered(stage);
         self.link.pass(Permit::plumbing(Part::Interim), receipt, portion);
@@ -125,6 +134,9 @@ impl Session {
 
     /// The head goes to the client, with the framing that it can read.
     fn pass_head(&mut self, framing: Framing, stage: &mut Stage<'_>) {
+        if let Err(label) = self.look(framing) {
+            return self.cannot_mask(label, stage);
+        }
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let Phase::Busy(exchange) = &mut self.phase else { return };
         let Down::Head { head, .. } = std::mem::replace(&mut exchange.down, Down::Over) else {
@@ -139,31 +151,42 @@ impl Session {
         if let Some(back) = &mut exchange.back {
             back.keeps &= keeps && framing != Framing::UntilClose;
         }
-        let for_client = match (framing, version) {
-            (Framing::Chunked | Framing::UntilClose, Version::Http10) => Framing::UntilClose,
-            (Framing::UntilClose, _) => Framing::Chunked,
-            (framing, _) => framing,
+        let for_client = match (framing, version, &exchange.lens) {
+            (Framing::Chunked | Framing::UntilClose, Version::Http10, _) => Framing::UntilClose,
+            (Framing::Length(_), Version::Http10, Some(_)) => Framing::UntilClose,
+            (Framing::UntilClose, ..) | (Framing::Length(_), _, Some(_)) => Framing::Chunked,
+            (framing, ..) => framing,
         };
         // Content that still comes of a request that is answered already is not waited for.
         self.link.closing |=
             !matches!(exchange.up, Up::Sent) || for_client == Framing::UntilClose || self.draining;
-        let target = tenure.snapshot.settings.targets.get(tenure.target);
-        let changed = match target.and_then(|target| target.http.as_ref()) {
+        let changed = match tenure.http() {
             Some(http) if !http.sends_client_host => {
                 let scheme = if self.link.tls.is_some() { "https" } else { "http" };
                 super::moved::moved(&head, http, (scheme, exchange.request.head.authority()))
             }
             _ => Vec::new(),
         };
-        let without: Vec<&[u8]> = changed.iter().map(|(name, _)| *name).collect();
-        let added: Vec<(&[u8], &[u8])> =
+        let is_masked = !tenure.masks.is_empty();
+        let changed = match is_masked {
+            true => masked::fields(&head, changed, &tenure.masks, &mut exchange.hits),
+            false => changed,
+        };
+        let mut without: Vec<&[u8]> = changed.iter().map(|(name, _)| *name).collect();
+        let mut added: Vec<(&[u8], &[u8])> =
             changed.iter().map(|(name, value)| (*name, value.as_slice())).collect();
+        if is_masked || exchange.lens.is_some() {
+            // What one identity sees is not what another one does.
+            without.extend(masked::DROPPED);
+            added.push((b"Cache-Control", b"private"));
+        }
         let backward = Backward {
             version,
             framing: for_client,
             pass: Pass { credentials: false, without: &without },
             added: &added,
             close: self.link.closing,
+            masked: is_masked,
         };
         let last = matches!(framing, Framing::None | Framing::Length(0));
         let portion = Portion::Head { head: &head, backward: &backward, last };
@@ -183,15 +206,46 @@ impl Session {
     fn answer_data(&mut self, data: &[u8], is_last: bool, stage: &mut Stage<'_>) {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let Phase::Busy(exchange) = &mut self.phase else { return };
+        exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
+        let Some(lens) = &mut exchange.lens else {
+            return self.deliver(data, is_last, stage);
+        };
+        let keep = |name: &[u8]| tenure.offers(name, &self.link, stage);
+        let changed = lens.push(data, &keep, &mut exchange.hits).and_then(|mut changed| {
+            if is_last {
+                changed.extend(lens.finish(&keep, &mut exchange.hits)?);
+            }
+            Ok(changed)
+        });
+        match changed {
+            Ok(changed) => {
+                self.tell_tools(stage);
+                self.deliver(&changed, is_last, stage);
+            }
+            Err(label) => self.fail(Trouble::Masking(label), stage),
+        }
+    }
+
+    /// Content as the client will see it: recorded, then sent.
+    fn deliver(&mut self, data: &[u8], is_last: bool, stage: &mut Stage<'_>) {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let Phase::Busy(exchange) = &mut self.phase else { return };
         let Down::Content { framing, .. } = &exchange.down else { return };
         let chunked = *framing == Framing::Chunked;
-        if let Err(refused) = exchange.answered.take(data, tenure, stage) {
+        let Exchange { answered, events, .. } = &mut **exchange;
+        let kept = match events {
+            Some(events) => answered.take_events(events, data, tenure, stage),
+            None => answered.take(data, tenure, stage),
+        };
+        if let Err(refused) = kept {
             return self.fail(Trouble::Record(refused), stage);
         }
-        exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
         let portion = Portion::Data { bytes: data, chunked, last: is_last };
         if is_last {
             return self.finish(portion, stage);
+        }
+        if data.is_empty() {
+            return;
         }
         let receipt = tenure.ledger.covered(stage);
         self.link.pass(Permit::plumbing(Part::Answer), receipt, portion);
@@ -200,6 +254,10 @@ impl Session {
     /// The content is over: chunks end with a chunk of their own.
     fn answer_end(&mut self, stage: &mut Stage<'_>) {
         let Phase::Busy(exchange) = &mut self.phase else { return };
+        if exchange.lens.is_some() {
+            // Trailers would pass the masks by.
+            return self.answer_data(&[], true, stage);
+        }
         let Down::Content { trailers, framing, .. } = &mut exchange.down else { return };
         let (trailers, chunked) = (std::mem::take(trailers), *framing == Framing::Chunked);
         self.finish(Portion::End { trailers: &trailers, chunked }, stage);
@@ -229,6 +287,47 @@ impl Session {
         }
     }
 
+    /// Finds out how content of the answer is looked into, if it is.
+    fn look(&mut self, framing: Framing) -> Result<(), &'static str> {
+        let Some(tenure) = self.tenures.get(self.current) else { return Ok(()) };
+        let Phase::Busy(exchange) = &mut self.phase else { return Ok(()) };
+        let Down::Head { head, .. } = &exchange.down else { return Ok(()) };
+        if matches!(framing, Framing::None | Framing::Length(0)) {
+            return Ok(());
+        }
+        let is_ok = head.status().is_some_and(|status| status < 300);
+        let is_list = is_ok && exchange.rpc.as_ref().is_some_and(|rpc| rpc.lists_tools());
+        let Some(http) = tenure.http() else { return Ok(()) };
+        exchange.lens = Lens::of(head, (&tenure.masks, http), is_list)?.map(Box::new);
+        let is_events = Shape::of(head.only(Name::ContentType)) == Shape::Events;
+        exchange.events = is_events.then(Splitter::default);
+        Ok(())
+    }
+
+    /// Records what tools say of themselves, if it is new.
+    fn tell_tools(&mut self, stage: &mut Stage<'_>) {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let Phase::Busy(exchange) = &mut self.phase else { return };
+        let Some(listing) = exchange.lens.as_mut().and_then(|lens| lens.listing.as_mut()) else {
+            return;
+        };
+        for tool in listing.found.drain(..) {
+            let (event, before) = match listed::news(&tenure.target_name, &tool) {
+                News::None => continue,
+                News::First => ("tool-defined", None),
+                News::Changed(before) => ("tool-changed", Some(before)),
+            };
+            let attrs = listed::attrs(&tenure.target_name, &tool, before);
+            let (severity, message) = match before {
+                None => ("info", "a tool says what it does"),
+                Some(_) => ("warn", "a tool says something else of what it does than before"),
+            };
+            let noted = Noted { event, severity, message, attrs: &attrs };
+            // A journal that refuses says so itself, and refuses the answer's row.
+            let _refused_elsewhere = tenure.ledger.record(&Entry::Event(noted), stage);
+        }
+    }
+
     /// Writes the row of an answer.
     pub(super) fn record_answer(
         &mut self,
@@ -239,6 +338,20 @@ impl Session {
     ) -> Option<Receipt> {
         let tenure = self.tenures.get_mut(self.current)?;
         exchange.answered.flush(tenure, stage).ok()?;
+        let hits: Vec<Hit> = exchange.hits.drain().collect();
+        for hit in hits {
+            tenure.totals.masked += hit.count;
+            let path = exchange.hits.places().get(usize::from(hit.column));
+            let entry = MaskingHit {
+                command_seq: exchange.seq,
+                column: "",
+                detector: hit.cause.name(),
+                operator: hit.operator.name(),
+                hits: hit.count,
+                path: path.map_or("", String::as_str),
+            };
+            tenure.ledger.record(&Entry::MaskingHit(entry), stage).ok()?;
+        }
         let status = match exchange.told.status {
             0 => None,
             status => Some(i32::from(status)),
@@ -284,15 +397,24 @@ impl Session {
         if exchange.down.has_begun() {
             return self.fail(Trouble::Target(Target::Closed), stage);
         }
+        self.answer_instead(&voice::bad_answer(refused.label()), stage);
+    }
+
+    /// An answer that masks apply to and cannot look into goes nowhere.
+    fn cannot_mask(&mut self, label: &'static str, stage: &mut Stage<'_>) {
+        self.answer_instead(&voice::unmaskable(label), stage);
+    }
+
+    /// A reply of weir's own in the place of an answer of which nothing was delivered.
+    fn answer_instead(&mut self, problem: &Problem<'static>, stage: &mut Stage<'_>) {
         self.release(|_| crate::session::After::Close);
         let Phase::Busy(exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
         if let Some(tenure) = self.tenures.get_mut(self.current) {
-            let words = (502, refused.label());
+            let words = (problem.status, problem.kind);
             // A journal that refuses says so itself.
             let _refused_elsewhere =
                 super::gate::unanswered(exchange.seq, Outcome::Aborted, words, tenure, stage);
         }
-        let problem = voice::bad_answer(refused.label());
         let reply = problem.reply(Manner::of(&exchange.request.head));
         self.answer_self(&reply, *exchange, stage);
     }
@@ -341,7 +463,7 @@ impl Session {
         let Some(tenure) = self.tenures.get(self.current) else { return false };
         let Phase::Busy(exchange) = &mut self.phase else { return false };
         let silent = exchange.back.as_ref().is_some_and(|back| back.reused && !back.heard);
-        let is_here = exchange.request.framing == Framing::None || !exchange.content.is_empty();
+        let is_here = exchange.request.framing == Framing::None || exchange.gathered;
         let may = exchange.request.is_idempotent() && exchange.request.asks == Asked::Nothing;
         if !silent || !is_here || !may || exchange.again || !matches!(exchange.up, Up::Sent) {
             return false;

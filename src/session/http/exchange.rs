@@ -13,16 +13,20 @@
 //! ```
 
 use crate::decide::approval::Ask;
-use crate::decide::{Permit, RuleName};
+use crate::decide::{Action, HoldTerms, Permit, RuleName};
+use crate::mask::Hits;
 use crate::metrics::Presence;
 use crate::record::{Receipt, SessionId};
 use crate::wire::http::h1::{Body, Framing, HeadReader, Role};
 use crate::wire::http::head::{Head, Version};
+use crate::wire::http::sse::Splitter;
 use crate::wire::http::ws::handshake::{self, Asked};
 use crate::wire::http::{Refused, pass};
 
 use super::back::Back;
 use super::kept::Kept;
+use super::masked::Lens;
+use super::rpc::Rpc;
 
 /// A request as it was read.
 #[derive(Debug)]
@@ -85,7 +89,7 @@ impl Request {
 #[derive(Debug)]
 pub(super) enum Up {
     /// The content is needed before anybody decides.
-    Gathering { body: Body, trailers: Head, terms: crate::decide::HoldTerms },
+    Gathering { body: Body, trailers: Head, then: Then },
     /// People are asked.
     Held(Box<Held>),
     /// It may pass, and waits for a connection.
@@ -96,6 +100,15 @@ pub(super) enum Up {
     Sent,
     /// It will not be done: what still comes is dropped.
     Never,
+}
+
+/// What is done once the content of a request is there.
+#[derive(Debug)]
+pub(super) enum Then {
+    /// It says what is asked for: the rules are asked about that.
+    Read,
+    /// People are asked.
+    Hold(HoldTerms),
 }
 
 /// A request that waits for people.
@@ -145,6 +158,8 @@ pub(super) struct Told {
 #[derive(Debug)]
 pub(super) struct Exchange {
     pub request: Request,
+    /// What it does, in the words of rules.
+    pub action: Action,
     /// Its number in the tenure's order.
     pub seq: u64,
     /// When it was recorded, monotonic microseconds.
@@ -153,11 +168,25 @@ pub(super) struct Exchange {
     pub approval: Option<SessionId>,
     /// The rule that decided.
     pub rule: RuleName,
+    /// All rules that matched.
+    pub rules: Vec<RuleName>,
     pub up: Up,
     pub down: Down,
     pub told: Told,
+    /// All of the content was read before anybody decided.
+    pub gathered: bool,
     /// Content that was gathered.
     pub content: Vec<u8>,
+    /// The message of MCP that the content is.
+    pub rpc: Option<Box<Rpc>>,
+    /// So many bytes at the start of the target named the target, and go no further.
+    pub prefix: usize,
+    /// What changes the content of the answer.
+    pub lens: Option<Box<Lens>>,
+    /// What masks did to the answer.
+    pub hits: Hits,
+    /// The answer is a stream of events: each is kept as a chunk of its own.
+    pub events: Option<Splitter>,
     /// What is kept of the request's content.
     pub sent: Kept,
     /// What is kept of the answer's.

@@ -10,17 +10,22 @@ use crate::fault::Refused as JournalRefused;
 use crate::limits;
 use crate::metrics::{self, Presence};
 use crate::record::entry::{
-    Approval, Command, CommandExtra, Decision, Ocsf, Outcome, Response, ResponseExtra,
+    Approval, Command, CommandExtra, Decision, Ocsf, Outcome, Params, ParamsEncoding, Response,
+    ResponseExtra,
 };
 use crate::record::{Entry, Receipt, SessionId};
 use crate::session::{Output, Stage, Vote, VoteReply, new_id};
-use crate::wire::http::reply::{Manner, Problem};
+use crate::wire::http::h1::Framing;
+use crate::wire::http::head::Version;
+use crate::wire::http::pass::Pass;
+use crate::wire::http::reply::{Manner, Problem, Reply};
 use crate::wire::http::ws::handshake::Asked;
 
-use super::exchange::{Exchange, Held, Request, Up};
+use super::exchange::{Exchange, Held, Request, Then, Up};
 use super::kept::sha256;
+use super::rpc::Rpc;
 use super::tenure::{Tenure, Trouble};
-use super::{Phase, Session, text, voice};
+use super::{Phase, Session, rpc, text, voice};
 
 /// Head and content that a row shows; longer content is in chunks.
 const SHOWN_BYTES_MAX: usize = 64 << 10;
@@ -41,22 +46,73 @@ pub(super) struct Ending {
 
 impl Session {
     /// Asks the rules about a request that somebody known sends to a known target.
-    pub(super) fn decide(&mut self, request: Request, stage: &mut Stage<'_>) {
+    /// So many bytes at the start of its target, `prefix`, named the target.
+    pub(super) fn decide(&mut self, (request, prefix): (Request, usize), stage: &mut Stage<'_>) {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let opens = request.asks == Asked::Websocket;
-        let action = http::action(&request.head, opens);
-        let verdict = tenure.scope().decide(&tenure.who(&self.link, stage), &action);
-        let mut exchange = Box::new(Exchange::new(request, tenure, stage));
-        match verdict {
-            Verdict::Allow(permit, rule) => {
-                exchange.rule = rule.rule();
+        let head = &request.head;
+        let speaks_mcp = tenure.speaks_mcp();
+        let is_message = speaks_mcp && head.method() == b"POST" && !opens;
+        let action = match (is_message, speaks_mcp) {
+            (true, _) => http::unread(head),
+            (false, true) if rpc::is_stream(head) => http::stream(head),
+            (false, _) => http::action(head, opens),
+        };
+        let mut exchange = Box::new(Exchange::new(request, action, tenure, stage));
+        exchange.prefix = prefix;
+        if opens && !tenure.masks.is_empty() {
+            let problem = voice::unmaskable("masking-websocket");
+            let reply = problem.reply(Manner::of(&exchange.request.head));
+            return self.refuse(exchange, (problem.kind, &reply), stage);
+        }
+        let checked = match (speaks_mcp, is_message) {
+            (true, true) => rpc::check_head(&exchange.request.head),
+            (true, false) => rpc::check_origin(&exchange.request.head),
+            (false, _) => Ok(()),
+        };
+        match checked {
+            Err(unread) => self.refuse(exchange, (unread.label, &unread.reply()), stage),
+            Ok(()) if is_message => self.gather(exchange, Then::Read, stage),
+            Ok(()) => self.judge(exchange, stage),
+        }
+    }
+
+    /// The content is a message of MCP: what it asks for is what the rules are asked about.
+    pub(super) fn read_message(&mut self, mut exchange: Box<Exchange>, stage: &mut Stage<'_>) {
+        match Rpc::read(&exchange.request.head, &exchange.content) {
+            Err(unread) => self.refuse(exchange, (unread.label, &unread.reply()), stage),
+            Ok(rpc) => {
+                let head = &exchange.request.head;
+                exchange.action = http::call(head, &exchange.content, &rpc.call);
+                exchange.rpc = Some(Box::new(rpc));
+                self.judge(exchange, stage);
+            }
+        }
+    }
+
+    /// Asks the rules about what is known of a request now.
+    pub(super) fn judge(&mut self, mut exchange: Box<Exchange>, stage: &mut Stage<'_>) {
+        let Some(tenure) = self.tenures.get(self.current) else { return };
+        let who = tenure.who(&self.link, stage);
+        match tenure.scope().decide(&who, &exchange.action) {
+            Verdict::Allow(permit, matched) => {
+                exchange.rule = matched.rule();
+                exchange.rules = matched.rule_names();
                 self.admit(exchange, permit, stage);
             }
             Verdict::Deny(reason) => {
+                exchange.rules = reason.matched.rule_names();
                 exchange.rule = reason.rule;
                 self.deny(exchange, &reason.message, stage);
             }
-            Verdict::Hold(terms) => self.gather(exchange, terms, stage),
+            Verdict::Hold(terms) => {
+                exchange.rule = terms.rule();
+                exchange.rules = terms.matched.rule_names();
+                match exchange.gathered {
+                    true => self.hold(exchange, terms, stage),
+                    false => self.gather(exchange, Then::Hold(terms), stage),
+                }
+            }
         }
     }
 
@@ -99,15 +155,6 @@ impl Session {
         let rule = RuleName::clone(&exchange.rule);
         let (seq, approval) = (exchange.seq, exchange.approval);
         let ruled = Ruled { seq, decision: Decision::Deny, rule: &rule, approval };
-        let recorded = record(&exchange, &ruled, tenure, stage)
-            .and_then(|_| unanswered(seq, Outcome::Denied, (403, detail), tenure, stage));
-        if let Err(refused) = recorded {
-            return self.not_recorded(*exchange, refused, stage);
-        }
-        tenure.totals.denied += 1;
-        if exchange.approval.is_none() {
-            tenure.meter().count(metrics::Verdict::Deny);
-        }
         let instance = format!("{}:{seq}", uuid::Uuid::from_bytes(tenure.ledger.id.0));
         let problem = Problem {
             status: 403,
@@ -119,40 +166,59 @@ impl Session {
             error: "http_request_denied",
             retry_after_s: None,
         };
-        let reply = problem.reply(Manner::of(&exchange.request.head));
+        let reply = voice::instead(&exchange, &problem, rpc::DENIED);
+        let words = (reply.status, detail);
+        let recorded = record(&exchange, &ruled, tenure, stage)
+            .and_then(|_| unanswered(seq, Outcome::Denied, words, tenure, stage));
+        if let Err(refused) = recorded {
+            return self.not_recorded(*exchange, refused, stage);
+        }
+        tenure.totals.denied += 1;
+        if exchange.approval.is_none() {
+            tenure.meter().count(metrics::Verdict::Deny);
+        }
         self.answer_self(&reply, *exchange, stage);
     }
 
     /// A request that people are asked about is read whole first: they see what will run.
-    fn gather(&mut self, mut exchange: Box<Exchange>, terms: HoldTerms, stage: &mut Stage<'_>) {
+    fn gather(&mut self, mut exchange: Box<Exchange>, then: Then, stage: &mut Stage<'_>) {
         let too_long = exchange.request.framing.length();
         if too_long.is_some_and(|length| length > limits::HTTP_HELD_BYTES_MAX as u64) {
-            exchange.rule = terms.rule();
             return self.refuse_large(exchange, stage);
         }
         if exchange.request.expects {
             self.link.go_on();
         }
         let (body, trailers) = exchange.request.body();
-        exchange.up = Up::Gathering { body, trailers, terms };
+        exchange.up = Up::Gathering { body, trailers, then };
         exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
         self.phase = Phase::Busy(exchange);
     }
 
-    /// A request that cannot be shown whole is denied.
+    /// A request that cannot be shown, or read, whole is denied.
     pub(super) fn refuse_large(&mut self, exchange: Box<Exchange>, stage: &mut Stage<'_>) {
+        let reply = voice::too_large().reply(Manner::of(&exchange.request.head));
+        self.refuse(exchange, ("too large", &reply), stage);
+    }
+
+    /// A request that is denied for what it is, whatever the rules say.
+    pub(super) fn refuse(
+        &mut self,
+        exchange: Box<Exchange>,
+        (label, reply): (&'static str, &Reply),
+        stage: &mut Stage<'_>,
+    ) {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let rule = RuleName::clone(&exchange.rule);
         let seq = exchange.seq;
         let ruled = Ruled { seq, decision: Decision::Deny, rule: &rule, approval: None };
         let recorded = record(&exchange, &ruled, tenure, stage)
-            .and_then(|_| unanswered(seq, Outcome::Denied, (413, "too large"), tenure, stage));
+            .and_then(|_| unanswered(seq, Outcome::Denied, (reply.status, label), tenure, stage));
         match recorded {
             Ok(_) => {
                 tenure.totals.denied += 1;
                 tenure.meter().count(metrics::Verdict::Deny);
-                let reply = voice::too_large().reply(Manner::of(&exchange.request.head));
-                self.answer_self(&reply, *exchange, stage);
+                self.answer_self(reply, *exchange, stage);
             }
             Err(refused) => self.not_recorded(*exchange, refused, stage),
         }
@@ -167,7 +233,6 @@ impl Session {
     ) {
         let id = new_id(stage.now, stage.random);
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
-        exchange.rule = terms.rule();
         exchange.approval = Some(id);
         let ask = Ask::open(id, terms, &tenure.identity.user, stage.now);
         let counted = Presence::new(tenure.meter().clone(), |it| &it.held);
@@ -315,14 +380,30 @@ fn record(
     tenure: &mut Tenure,
     stage: &mut Stage<'_>,
 ) -> Result<Receipt, JournalRefused> {
-    let request = &exchange.request;
-    let action = http::action(&request.head, request.asks == Asked::Websocket);
+    let (request, action) = (&exchange.request, &exchange.action);
     let text = row_text(exchange);
+    let attrs = attrs(request, tenure);
     let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
-    let (verb, resource) = (words(request.head.method()), words(request.head.path()));
-    let digest = (!exchange.content.is_empty()).then(|| sha256(&exchange.content));
+    let resource = words(request.head.path());
+    let rpc = exchange.rpc.as_deref();
+    let (kind, verb, name) = match rpc {
+        Some(rpc) => (rpc.kind(), words(&rpc.call.method), rpc.name()),
+        None if request.asks == Asked::Websocket => {
+            ("websocket", words(request.head.method()), action.operation.clone())
+        }
+        None => ("http", words(request.head.method()), action.operation.clone()),
+    };
+    let arguments = rpc.and_then(|rpc| rpc.arguments(&exchange.content));
+    let params =
+        arguments.map(|raw| Params { encoding: ParamsEncoding::Json, raw, ..Params::default() });
+    let digest = exchange.gathered.then(|| sha256(&exchange.content));
+    let body_len = match exchange.gathered {
+        true => Some(exchange.content.len() as u64),
+        false => request.framing.length().filter(|_| request.framing != Framing::None),
+    };
     let command = Command {
-        kind: if request.asks == Asked::Websocket { "websocket" } else { "http" },
+        kind,
+        params,
         text: &text,
         operation: &action.operation,
         classes: &action.classes,
@@ -334,9 +415,12 @@ fn record(
             ocsf: Some(activity(request.head.method())),
             verb: &verb,
             resource: &resource,
-            name: &action.operation,
-            body_len: digest.map(|_| exchange.content.len() as u64),
+            name: &name,
+            attrs: &attrs,
+            body_len,
             body_sha256: digest.as_ref(),
+            policy_version: &tenure.snapshot.policy_version,
+            rules: &exchange.rules,
             ..CommandExtra::default()
         },
         ..Command::default()
@@ -346,6 +430,29 @@ fn record(
         tenure.totals.commands += 1;
     }
     Ok(receipt)
+}
+
+/// Facts of a request that have no column: its host and version, and which of its fields went no
+/// further.
+fn attrs(request: &Request, tenure: &Tenure) -> String {
+    let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let head = &request.head;
+    let version = match head.version() {
+        Version::Http10 => "1.0",
+        Version::Http11 => "1.1",
+        Version::Http2 => "2",
+    };
+    let dropped: Vec<String> = Pass::default().dropped(head).map(words).collect();
+    let mut attrs = serde_json::json!({ "host": words(head.authority()), "http": version });
+    if let Some(attrs) = attrs.as_object_mut() {
+        if !dropped.is_empty() {
+            attrs.insert("dropped".into(), dropped.into());
+        }
+        if let Some(header) = &tenure.credential.header {
+            attrs.insert("credential".into(), header.name.as_str().into());
+        }
+    }
+    attrs.to_string()
 }
 
 /// HTTP Activity of OCSF.
@@ -373,8 +480,7 @@ fn row_text(exchange: &Exchange) -> Vec<u8> {
 }
 
 fn summary(exchange: &Exchange, ask: &Ask, tenure: &Tenure, stage: &Stage<'_>) -> AskSummary {
-    let request = &exchange.request;
-    let action = http::action(&request.head, request.asks == Asked::Websocket);
+    let (request, action) = (&exchange.request, &exchange.action);
     let mut text = text::text(&request.head);
     if !exchange.content.is_empty() {
         text.extend_from_slice(b"\r\n");
@@ -389,7 +495,12 @@ fn summary(exchange: &Exchange, ask: &Ask, tenure: &Tenure, stage: &Stage<'_>) -
         role: tenure.credential.role.clone(),
         rule: ask.terms.rule().to_string(),
         text: String::from_utf8_lossy(&text).into_owned(),
-        params: String::new(),
+        params: exchange
+            .rpc
+            .as_deref()
+            .and_then(|rpc| rpc.arguments(&exchange.content))
+            .map(|raw| String::from_utf8_lossy(raw).into_owned())
+            .unwrap_or_default(),
         classes: action.classes.iter().map(ToString::to_string).collect(),
         objects: action.objects.iter().map(Object::marked).collect(),
         approvers: ask.terms.approvers(),

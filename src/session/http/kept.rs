@@ -10,6 +10,7 @@ use crate::limits::CHUNK_BYTES_MAX;
 use crate::record::Entry;
 use crate::record::entry::Chunk;
 use crate::session::Stage;
+use crate::wire::http::sse::Splitter;
 
 use super::tenure::Tenure;
 
@@ -104,6 +105,37 @@ impl Kept {
         }
         self.buffer.extend_from_slice(kept);
         Ok(())
+    }
+
+    /// Keeps bytes of a stream of events: the end of each event is the end of a chunk.
+    pub fn take_events(
+        &mut self,
+        events: &mut Splitter,
+        bytes: &[u8],
+        tenure: &mut Tenure,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Refused> {
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let before = rest;
+            let is_whole = match events.next(&mut rest) {
+                Ok(event) => event.is_some(),
+                Err(_) => {
+                    // Longer than an event may be: its chunks end where its bytes came.
+                    *events = Splitter::default();
+                    rest = &[];
+                    true
+                }
+            };
+            let piece = before.get(..before.len() - rest.len()).unwrap_or(before);
+            self.take(piece, tenure, stage)?;
+            if !is_whole {
+                break;
+            }
+            self.flush(tenure, stage)?;
+        }
+        // What leaves now is recorded now.
+        self.flush(tenure, stage)
     }
 
     /// Records what is kept so far.

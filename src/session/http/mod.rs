@@ -13,6 +13,8 @@
 //!   gate       verdict, row, permit, hold       voice     what clients are told
 //!   up         the request on its way           down      the answer on its way
 //!   tunnel     a WebSocket on both ways         text      a request as its row shows it
+//!   masked     an answer under masks            listed    tools that are offered
+//!   rpc        a request of MCP                 moved     fields with the target's own name
 //! ```
 //!
 //! ```text
@@ -30,7 +32,10 @@ mod identity;
 mod kept;
 mod lanes;
 mod link;
+mod listed;
+mod masked;
 mod moved;
+mod rpc;
 mod streams;
 mod tenure;
 mod text;

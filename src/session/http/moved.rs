@@ -91,6 +91,8 @@ mod tests {
 
     fn moved_of(fields: &str) -> Vec<(String, String)> {
         let http = HttpTarget {
+            speaks: crate::config::settings::Speaks::Http,
+            opaque: Vec::new(),
             host: "billing".into(),
             authority: "internal:8080".into(),
             path: String::new(),

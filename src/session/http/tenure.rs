@@ -6,11 +6,13 @@
 use std::rc::Rc;
 use std::sync::Arc;
 
-use crate::config::settings::{Credential, Durability};
+use crate::config::settings::{Credential, Durability, HttpTarget, Speaks};
 use crate::decide::rules::{Scope, Who};
+use crate::decide::{FactKind, http};
 use crate::fault::{Login, Refused};
 use crate::identify::{Identity, role};
 use crate::limits;
+use crate::mask::body;
 use crate::metrics::{Presence, TargetMeter};
 use crate::record::entry::{SessionEnd, SessionStart};
 use crate::record::{Entry, Receipt, SessionContext, SessionId, SessionRef};
@@ -81,6 +83,7 @@ pub(super) struct Totals {
     pub denied: u64,
     pub bytes_in: u64,
     pub bytes_out: u64,
+    pub masked: u64,
 }
 
 /// One identity at one target.
@@ -102,6 +105,8 @@ pub(super) struct Tenure {
     pub totals: Totals,
     /// When a record counts as written.
     pub durability: Durability,
+    /// What is masked in the bodies of answers.
+    pub masks: Rc<body::Rules>,
     scope: Scope,
     presence: Presence,
 }
@@ -130,6 +135,8 @@ impl Tenure {
             wall_us: stage.now.wall_us,
         };
         let scope = snapshot.rules.scope(&who);
+        let is_mcp = settings.http.as_ref().is_some_and(|http| http.speaks == Speaks::Mcp);
+        let masks = Rc::new(snapshot.masks.bodies(&settings.name, &identity.groups, is_mcp));
         let mut ledger = link.take_ledger(stage);
         let context = SessionContext {
             session_id: ledger.id,
@@ -161,6 +168,7 @@ impl Tenure {
             durability: settings.durability,
             credential,
             totals: Totals::default(),
+            masks,
             scope,
             presence,
             identity,
@@ -173,6 +181,22 @@ impl Tenure {
         self.target == target
             && self.identity == *identity
             && Arc::ptr_eq(&self.snapshot.settings, &snapshot.settings)
+    }
+
+    /// What is set for the target.
+    pub fn http(&self) -> Option<&HttpTarget> {
+        self.snapshot.settings.targets.get(self.target)?.http.as_ref()
+    }
+
+    /// Whether the content of requests is MCP.
+    pub fn speaks_mcp(&self) -> bool {
+        self.http().is_some_and(|http| http.speaks == Speaks::Mcp)
+    }
+
+    /// Whether a tool is offered to the identity.
+    pub fn offers(&self, name: &[u8], link: &Link, stage: &Stage<'_>) -> bool {
+        let (who, act) = (self.who(link, stage), http::tool(name));
+        self.scope.offers(&who, Protocol::Http, &act, FactKind::Argument)
     }
 
     /// The rules that can match.
@@ -213,7 +237,7 @@ impl Tenure {
             bytes_in: self.totals.bytes_in,
             bytes_out: self.totals.bytes_out,
             denied: self.totals.denied,
-            masked: 0,
+            masked: self.totals.masked,
         };
         // A journal that refuses says so itself; the tenure ends all the same.
         let _refused_elsewhere = self.ledger.record(&Entry::SessionEnd(end), stage);
@@ -291,6 +315,8 @@ pub(super) enum Trouble {
     Record(Refused),
     /// What a peer said is refused.
     Refused(crate::wire::http::Refused),
+    /// An answer cannot be masked.
+    Masking(&'static str),
     /// The target cannot be reached, or stopped in the middle.
     Target(crate::fault::Target),
 }

@@ -109,6 +109,7 @@ impl Session {
             pass: Pass::default(),
             added: &[],
             close: false,
+            masked: false,
         };
         write::answer(&mut out, head, &backward);
         let receipt = tenure.ledger.covered(stage);

@@ -3,11 +3,13 @@
 //! In: heads, content, connections. Out: bytes for a leg; replies.
 //! Never: content that leaves before its chunk; a request sent twice that may run twice.
 
-use crate::decide::Permit;
+use crate::config::settings::{self, Speaks};
 use crate::decide::http::Part;
+use crate::decide::{Action, Permit};
 use crate::fault::{Fault, FaultKind, Login, Target};
 use crate::forward::dial::Dial;
 use crate::limits;
+use crate::mask::Hits;
 use crate::record::entry::{Event as Noted, Outcome};
 use crate::session::{After, Lease, Leased, Output, Refresh, Stage};
 use crate::wire::http::h1::write::Onward;
@@ -19,12 +21,12 @@ use crate::wire::http::ws::handshake::Asked;
 use crate::wire::{End, LegId, Side};
 
 use super::back::{self, Back};
-use super::exchange::{Down, Exchange, Request, Told, Up};
+use super::exchange::{Down, Exchange, Request, Then, Told, Up};
 use super::identity::Unknown;
 use crate::identify::Identity;
 use super::kept::Kept;
 use super::tenure::{Tenure, Trouble};
-use super::{Phase, Session, gate, voice};
+use super::{Phase, Session, gate, masked, voice};
 
 impl Request {
     /// What reads its content.
@@ -40,19 +42,32 @@ impl Request {
 
 impl Exchange {
     /// A request that was not decided yet.
-    pub fn new(request: Request, tenure: &mut Tenure, stage: &Stage<'_>) -> Exchange {
+    pub fn new(
+        request: Request,
+        action: Action,
+        tenure: &mut Tenure,
+        stage: &Stage<'_>,
+    ) -> Exchange {
         let limit = tenure.capture_bytes();
         let seq = tenure.ledger.take_seq();
         Exchange {
             request,
+            action,
             seq,
             at_us: stage.now.mono_us,
             approval: None,
             rule: "".into(),
+            rules: Vec::new(),
             up: Up::Never,
             down: Down::Silent,
             told: Told::default(),
+            gathered: false,
             content: Vec::new(),
+            rpc: None,
+            prefix: 0,
+            lens: None,
+            hits: Hits::default(),
+            events: None,
             sent: Kept::new(seq, 0, limit),
             answered: Kept::new(seq, 1, limit),
             back: None,
@@ -65,7 +80,7 @@ impl Exchange {
     pub fn is_whole(&self) -> bool {
         match self.up {
             Up::Sent | Up::Held(_) => true,
-            Up::Waiting(..) => self.request.framing == Framing::None || !self.content.is_empty(),
+            Up::Waiting(..) => self.request.framing == Framing::None || self.gathered,
             _ => false,
         }
     }
@@ -87,7 +102,7 @@ impl Session {
             Ok(identity) => identity,
             Err(unknown) => return self.challenge(unknown, request, stage),
         };
-        let Some(target) = target_of(&request.head, stage) else {
+        let Some((target, prefix)) = target_of(&request.head, stage) else {
             return self.turn_away(Trouble::Login(Login::UnknownTarget), Some(request), stage);
         };
         match self.take_tenure(identity, target, stage) {
@@ -101,7 +116,7 @@ impl Session {
             let reply = voice::no_grpc().reply(Manner::Grpc);
             return self.reply_only(&reply, request, stage);
         }
-        self.decide(request, stage);
+        self.decide((request, prefix), stage);
     }
 
     /// The tenure of this identity at this target.
@@ -152,6 +167,7 @@ impl Session {
             Trouble::Refused(refused) => refused.label(),
             Trouble::Login(_) => "no-access",
             Trouble::Record(_) => "not-recordable",
+            Trouble::Masking(label) => label,
             Trouble::Target(_) => "target",
         };
         if !matches!(trouble, Trouble::Record(_)) {
@@ -196,7 +212,10 @@ impl Session {
             Up::Gathering { body, trailers, .. } | Up::Content { body, trailers } => {
                 (body, trailers)
             }
-            Up::Never if exchange.content.is_empty() && exchange.back.is_none() => request.body(),
+            // What nobody has read yet must not be taken for the next request.
+            Up::Never | Up::Waiting(..) if !exchange.gathered && exchange.back.is_none() => {
+                request.body()
+            }
             _ => (Body::new(Framing::None), Head::default()),
         };
         self.finish_reply(reply, (is_head, left), (body, trailers), stage);
@@ -313,17 +332,18 @@ impl Session {
         let Up::Waiting(permit, receipt) = std::mem::replace(&mut exchange.up, Up::Sent) else {
             return;
         };
-        let Some(back) = &mut exchange.back else { return };
-        if !back.reused {
+        if exchange.back.as_ref().is_some_and(|back| !back.reused) {
             self.link.output(Output::Settled(id));
         }
         let request = &exchange.request;
-        let framing = match exchange.content.is_empty() {
-            true => request.framing,
-            false => Framing::Length(exchange.content.len() as u64),
+        let framing = match (exchange.gathered, request.framing) {
+            (false, framing) => framing,
+            (true, Framing::None) => Framing::None,
+            (true, _) => Framing::Length(exchange.content.len() as u64),
         };
         let mut out = Vec::with_capacity(request.head.arena().len() + 256);
-        tenure.write_request(&mut out, request, framing, &self.link);
+        tenure.write_request(&mut out, exchange, framing, &self.link);
+        let Some(back) = &mut exchange.back else { return };
         back.outbox.forward(permit, receipt, &out);
         let is_over = matches!(framing, Framing::None | Framing::Length(0));
         if !exchange.content.is_empty() {
@@ -386,12 +406,12 @@ impl Session {
         }
     }
 
-    fn take_gathering(&mut self) -> Option<(Box<Exchange>, crate::decide::HoldTerms)> {
+    fn take_gathering(&mut self) -> Option<(Box<Exchange>, Then)> {
         let Phase::Busy(mut exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else {
             return None;
         };
         match std::mem::replace(&mut exchange.up, Up::Never) {
-            Up::Gathering { terms, .. } => Some((exchange, terms)),
+            Up::Gathering { then, .. } => Some((exchange, then)),
             up => {
                 exchange.up = up;
                 self.phase = Phase::Busy(exchange);
@@ -401,14 +421,16 @@ impl Session {
     }
 
     fn gathered(&mut self, stage: &mut Stage<'_>) {
-        if let Some((exchange, terms)) = self.take_gathering() {
-            self.hold(exchange, terms, stage);
+        let Some((mut exchange, then)) = self.take_gathering() else { return };
+        exchange.gathered = true;
+        match then {
+            Then::Read => self.read_message(exchange, stage),
+            Then::Hold(terms) => self.hold(exchange, terms, stage),
         }
     }
 
     fn too_much(&mut self, stage: &mut Stage<'_>) {
-        let Some((mut exchange, terms)) = self.take_gathering() else { return };
-        exchange.rule = terms.rule();
+        let Some((mut exchange, _)) = self.take_gathering() else { return };
         exchange.request.expects = true;
         self.refuse_large(exchange, stage);
     }
@@ -477,12 +499,14 @@ impl Session {
         let problem = voice::trouble(trouble);
         let words = (problem.status, problem.kind);
         // A journal that refuses says so itself; nothing of a target's is said here.
-        let _refused_elsewhere =
-            gate::unanswered(exchange.seq, Outcome::Aborted, words, tenure, stage);
         if exchange.down.has_begun() {
+            let mut exchange = exchange;
+            let _recorded = self.record_answer(&mut exchange, Outcome::Aborted, words.1, stage);
             let fault = Fault::new(Side::Server, FaultKind::Target(Target::Closed));
             return self.cut(Some(fault), stage);
         }
+        let _refused_elsewhere =
+            gate::unanswered(exchange.seq, Outcome::Aborted, words, tenure, stage);
         let reply = problem.reply(Manner::of(&exchange.request.head));
         self.answer_self(&reply, *exchange, stage);
     }
@@ -525,17 +549,34 @@ impl Session {
     }
 }
 
-/// The target whose host the client named.
-fn target_of(head: &Head, stage: &Stage<'_>) -> Option<usize> {
+/// The target whose host the client named, or whose path: `/mcp/NAME`. With it, how much of the
+/// request's target was its name.
+fn target_of(head: &Head, stage: &Stage<'_>) -> Option<(usize, usize)> {
     let (host, _) = crate::wire::http::check::split_authority(head.authority())?;
     let host = host.strip_suffix(b".").unwrap_or(host);
     let targets = &stage.snapshot.settings.targets;
-    targets.iter().position(|target| {
+    let by_host = targets.iter().position(|target| {
         target.http.as_ref().is_some_and(|http| host.eq_ignore_ascii_case(http.host.as_bytes()))
-    })
+    });
+    if let Some(target) = by_host {
+        return Some((target, 0));
+    }
+    const PLACE: &[u8] = b"/mcp/";
+    let rest = head.path().strip_prefix(PLACE)?;
+    let name = rest.split(|byte| *byte == b'/').next()?;
+    let is_it = |target: &settings::Target| {
+        let speaks = target.http.as_ref().map(|http| http.speaks);
+        speaks == Some(Speaks::Mcp) && name == target.name.as_bytes()
+    };
+    Some((targets.iter().position(is_it)?, PLACE.len() + name.len()))
 }
 
 impl Tenure {
+    /// Whether content of the answer is looked into on its way.
+    pub(super) fn looks_into(&self, exchange: &Exchange) -> bool {
+        !self.masks.is_empty() || exchange.rpc.as_ref().is_some_and(|rpc| rpc.lists_tools())
+    }
+
     /// How much of content is kept.
     fn capture_bytes(&self) -> u64 {
         let target = self.snapshot.settings.targets.get(self.target);
@@ -546,14 +587,19 @@ impl Tenure {
     fn write_request(
         &self,
         out: &mut Vec<u8>,
-        request: &Request,
+        exchange: &Exchange,
         framing: Framing,
         link: &super::link::Link,
     ) {
+        let request = &exchange.request;
         let head = &request.head;
         let target = self.snapshot.settings.targets.get(self.target);
         let Some(http) = target.and_then(|target| target.http.as_ref()) else { return };
-        let path = [http.path.as_bytes(), head.target()].concat();
+        let behind = head.target().get(exchange.prefix..).unwrap_or(&[]);
+        let path = match [http.path.as_bytes(), behind].concat() {
+            path if path.starts_with(b"/") => path,
+            path => [b"/", path.as_slice()].concat(),
+        };
         let host =
             if http.sends_client_host { head.authority() } else { http.authority.as_bytes() };
         let peer = link.accepted.client_addr.ip().to_string();
@@ -566,6 +612,10 @@ impl Tenure {
             (b"Forwarded", forwarded.as_bytes()),
         ];
         let mut without: Vec<&[u8]> = Vec::new();
+        if self.looks_into(exchange) {
+            without.extend(masked::NOT_ASKED);
+            added.push((b"Accept-Encoding", b"identity"));
+        }
         if let Some(header) = &self.credential.header {
             without.push(header.name.as_bytes());
             added.push((header.name.as_bytes(), header.value.reveal().as_bytes()));

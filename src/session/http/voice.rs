@@ -6,6 +6,7 @@ use crate::fault::{Refused as JournalRefused, Target};
 use crate::wire::http::h1::write;
 use crate::wire::http::reply::{Manner, Problem, Reply, challenge};
 
+use super::exchange::Exchange;
 use super::identity::Unknown;
 use super::tenure::Trouble;
 
@@ -18,6 +19,17 @@ fn problem(status: u16, kind: &'static str, words: [&'static str; 2]) -> Problem
         _ => "http_request_denied",
     };
     Problem { status, kind, title, detail, instance: None, rule: None, error, retry_after_s: None }
+}
+
+/// A refusal of a request that was read: in the words of its protocol.
+pub(super) fn instead(exchange: &Exchange, problem: &Problem<'_>, code: i32) -> Reply {
+    let Some(rpc) = exchange.rpc.as_deref() else {
+        return problem.reply(Manner::of(&exchange.request.head));
+    };
+    let rule = problem.rule.map(|rule| format!(", rule \"{rule}\"")).unwrap_or_default();
+    let command = problem.instance.map(|id| format!(", command {id}")).unwrap_or_default();
+    let said = format!("not run: {} (weir{rule}{command})", problem.detail);
+    rpc.refusal(&exchange.content, code, &said)
 }
 
 /// For what cannot go on.
@@ -38,6 +50,7 @@ pub(super) fn trouble(trouble: Trouble) -> Problem<'static> {
             "not-recordable",
             ["Not recordable", "weir cannot record requests now, so it forwards none"],
         ),
+        Trouble::Masking(label) => unmaskable(label),
         Trouble::Target(Target::Timeout) => problem(
             504,
             "target-timeout",
@@ -68,6 +81,21 @@ pub(super) fn bad_answer(label: &'static str) -> Problem<'static> {
         "the target answered in a way that two clients could read differently",
     ];
     Problem { error: "http_protocol_error", ..problem(502, label, words) }
+}
+
+/// For an answer that masks apply to and cannot look into.
+pub(super) fn unmaskable(label: &'static str) -> Problem<'static> {
+    let detail = match label {
+        "masking-encoded" => "masks apply, and the target compressed its answer unasked",
+        "masking-partial" => "masks apply, and the target sent a part of its answer alone",
+        "masking-type" => "masks apply, and they cannot look into this type of content",
+        "masking-websocket" => "masks apply to this target, and they do not look into WebSockets",
+        _ => "masks apply, and the answer cannot be read as what it says to be",
+    };
+    Problem {
+        error: "http_response_transform_error",
+        ..problem(502, label, ["The answer cannot be masked", detail])
+    }
 }
 
 /// For a request whose content is needed whole and is not small enough.

@@ -41,6 +41,7 @@ fn spec(columns: &[&str], detect: &[&str], operator: Operator) -> MaskSpec {
     let owned = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect();
     MaskSpec {
         columns: owned(columns),
+        paths: Vec::new(),
         detect: owned(detect),
         operator,
         targets: Vec::new(),

@@ -701,7 +701,11 @@ fn an_answer_goes_back_as_its_client_can_read_it() {
     let write = |framing: Framing, version: Version, close: bool| {
         let mut out = Vec::new();
         let pass = Pass::default();
-        write::answer(&mut out, &head, &Backward { version, framing, pass, added: &[], close });
+        write::answer(
+            &mut out,
+            &head,
+            &Backward { version, framing, pass, added: &[], close, masked: false },
+        );
         text(&out)
     };
     let fields = "HTTP/1.1 200 Fine\\r\\nServer: x\\r\\nSet-Cookie: a\\r\\nSet-Cookie: b\\r\\n";
@@ -722,6 +726,7 @@ fn an_answer_goes_back_as_its_client_can_read_it() {
         pass: Pass::default(),
         added: &[],
         close: false,
+        masked: false,
     };
     write::answer(&mut out, &to_head, &backward);
     assert_eq!(text(&out), "HTTP/1.1 200 OK\\r\\nContent-Length: 7\\r\\nVia: 1.1 weir\\r\\n\\r\\n");

@@ -40,6 +40,9 @@ pub struct Backward<'b> {
     pub added: &'b [(&'b [u8], &'b [u8])],
     /// The connection ends behind it.
     pub close: bool,
+    /// Masks apply: what its content would be long is not known, and of its line the number alone
+    /// is told.
+    pub masked: bool,
 }
 
 fn field(out: &mut Vec<u8>, name: &[u8], value: &[u8]) {
@@ -134,7 +137,7 @@ pub fn request(out: &mut Vec<u8>, head: &Head, onward: &Onward) {
 /// The head of an answer, as it goes back; also of an interim one, and of 101.
 pub fn answer(out: &mut Vec<u8>, head: &Head, backward: &Backward) {
     let status = head.status().unwrap_or(502);
-    status_line(out, status, head.reason());
+    status_line(out, status, if backward.masked { &[] } else { head.reason() });
     passing(out, head, &backward.pass);
     for (name, value) in backward.added {
         field(out, name, value);
@@ -142,7 +145,7 @@ pub fn answer(out: &mut Vec<u8>, head: &Head, backward: &Backward) {
     let is_interim = status < 200;
     match (backward.framing, head.content_length()) {
         // What the body would be long that HEAD and 304 do without (RFC 9110 8.6).
-        (Framing::None, Ok(Some(length))) if !is_interim && status != 204 => {
+        (Framing::None, Ok(Some(length))) if !is_interim && status != 204 && !backward.masked => {
             framing_fields(out, Framing::Length(length));
         }
         (framing, _) => framing_fields(out, framing),

@@ -60,6 +60,21 @@ impl Pattern {
         Ok(Pattern { parts })
     }
 
+    /// Fits every value.
+    pub fn everything() -> Pattern {
+        Pattern { parts: vec![Part::AnyDepth] }
+    }
+
+    /// As it is written.
+    pub fn text(&self) -> String {
+        let parts = self.parts.iter().map(|part| match part {
+            Part::Any => "*".to_owned(),
+            Part::AnyDepth => "**".to_owned(),
+            Part::Key(key) => key.replace('\\', "\\\\").replace('.', "\\.").replace('*', "\\*"),
+        });
+        parts.collect::<Vec<_>>().join(".")
+    }
+
     /// The same pattern for what stands below a place, which is a pattern itself.
     ///
     /// # Panics
@@ -233,6 +248,9 @@ mod tests {
             assert!(Pattern::parse(text).is_err(), "{text:?}");
         }
         assert!(Pattern::parse(&["a"; 33].join(".")).is_err());
+        for text in ["a.*.b", "**.x", r"a\.b.\*"] {
+            assert_eq!(Pattern::parse(text).unwrap().text(), text);
+        }
         assert_eq!(Pattern::parse(r"\*").unwrap().parts, [Part::Key("*".into())]);
     }
 }

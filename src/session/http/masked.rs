@@ -1,0 +1,171 @@
+//! An answer under masks: what its head may say, and its content as it may leave.
+//!
+//! In: an answer of a target, the masks of its tenure. Out: fields and content that may leave.
+//! Never: a byte that no mask could look into, unless the target's `opaque` names its type.
+//!
+//! ```text
+//!   content of the target --> Listing (tools/list) --> Masker --> recorded --> client
+//! ```
+
+use std::rc::Rc;
+
+use crate::config::settings::HttpTarget;
+use crate::identify::glob::glob_bytes;
+use crate::mask::Hits;
+use crate::mask::body::{Masker, Plan, Rules, Shape};
+use crate::wire::http::check;
+use crate::wire::http::head::Head;
+use crate::wire::http::name::{Fate, Name};
+
+use super::listed::{Label, Listing};
+use super::moved::Changed;
+
+/// Changes the content of one answer.
+#[derive(Debug, Default)]
+pub(super) struct Lens {
+    pub listing: Option<Listing>,
+    masker: Option<Masker>,
+}
+
+impl Lens {
+    /// For an answer that has content, as its head describes it. `None`: it passes untouched.
+    ///
+    /// # Errors
+    /// It cannot be masked, so it must not be delivered.
+    pub fn of(
+        head: &Head,
+        (masks, http): (&Rc<Rules>, &HttpTarget),
+        is_list: bool,
+    ) -> Result<Option<Lens>, Label> {
+        if masks.is_empty() && !is_list {
+            return Ok(None);
+        }
+        if head.status() == Some(206) {
+            return Err("masking-partial");
+        }
+        let mut codings = head.values(Name::ContentEncoding).flat_map(check::list);
+        if codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+            return Err("masking-encoded");
+        }
+        if head.values(Name::ContentType).count() > 1 {
+            return Err("masking-type");
+        }
+        let kind = head.only(Name::ContentType);
+        let shape = Shape::of(kind);
+        let masker = match masks.plan(shape) {
+            Plan::Pass => None,
+            Plan::Scan | Plan::Paths => {
+                Some(Masker::new(Rc::clone(masks), shape).ok_or("masking-type")?)
+            }
+            Plan::Opaque if !is_list && may_pass(kind, http) => return Ok(None),
+            Plan::Opaque => return Err("masking-type"),
+        };
+        let listing = is_list.then(|| Listing::new(shape == Shape::Events));
+        Ok(Some(Lens { listing, masker }))
+    }
+
+    /// Takes in content and returns what may leave.
+    ///
+    /// # Errors
+    /// Nothing more may leave.
+    pub fn push(
+        &mut self,
+        data: &[u8],
+        keep: &dyn Fn(&[u8]) -> bool,
+        hits: &mut Hits,
+    ) -> Result<Vec<u8>, Label> {
+        let listed = match &mut self.listing {
+            Some(listing) => Some(listing.push(data, keep)?),
+            None => None,
+        };
+        let data = listed.as_deref().unwrap_or(data);
+        let Some(masker) = &mut self.masker else { return Ok(data.to_vec()) };
+        let mut out = Vec::with_capacity(data.len());
+        masker.push(data, &mut out, hits).map_err(|why| why.label())?;
+        Ok(out)
+    }
+
+    /// The content is over: the rest of it.
+    ///
+    /// # Errors
+    /// The rest must not leave.
+    pub fn finish(
+        &mut self,
+        keep: &dyn Fn(&[u8]) -> bool,
+        hits: &mut Hits,
+    ) -> Result<Vec<u8>, Label> {
+        let rest = match &mut self.listing {
+            Some(listing) => listing.finish(keep)?,
+            None => Vec::new(),
+        };
+        let Some(masker) = &mut self.masker else { return Ok(rest) };
+        let mut out = Vec::with_capacity(rest.len());
+        masker.push(&rest, &mut out, hits).map_err(|why| why.label())?;
+        masker.finish(&mut out, hits).map_err(|why| why.label())?;
+        Ok(out)
+    }
+}
+
+/// Whether the target's `opaque` names this type.
+fn may_pass(kind: Option<&[u8]>, http: &HttpTarget) -> bool {
+    let kind = kind.unwrap_or(&[]).split(|byte| *byte == b';').next().unwrap_or(&[]);
+    let kind = kind.trim_ascii().to_ascii_lowercase();
+    http.opaque.iter().any(|pattern| glob_bytes(pattern.as_bytes(), &kind))
+}
+
+/// Fields that say something of content as it is at the target, or promise parts of it.
+pub(super) const DROPPED: [&[u8]; 7] = [
+    b"etag",
+    b"content-md5",
+    b"digest",
+    b"content-digest",
+    b"repr-digest",
+    b"accept-ranges",
+    b"content-range",
+];
+
+/// Fields of a request that ask for content which no mask could look into.
+pub(super) const NOT_ASKED: [&[u8]; 4] =
+    [b"accept-encoding", b"range", b"if-range", b"want-repr-digest"];
+
+/// The fields of an answer that are changed: those that name the target's host already are, in
+/// `moved`; in all others what detectors find is replaced. Fields of one name stay together.
+pub(super) fn fields<'h>(
+    head: &'h Head,
+    moved: Vec<Changed<'h>>,
+    masks: &Rules,
+    hits: &mut Hits,
+) -> Vec<Changed<'h>> {
+    let mut changed = moved;
+    for (name, value) in &mut changed {
+        if !is_own(Name::of(name))
+            && let Some(masked) = masks.field(&shown(name), value, hits)
+        {
+            *value = masked;
+        }
+    }
+    let known: Vec<&[u8]> = changed.iter().map(|(name, _)| *name).collect();
+    let is_known = |name: &[u8]| known.iter().any(|known| known.eq_ignore_ascii_case(name));
+    let mut masked: Vec<(&'h [u8], &'h [u8], Option<Vec<u8>>)> = Vec::new();
+    for (which, name, value) in head.named() {
+        if !is_own(which) && !is_known(name) {
+            masked.push((name, value, masks.field(&shown(name), value, hits)));
+        }
+    }
+    for (name, value, new) in &masked {
+        let same = |other: &[u8]| other.eq_ignore_ascii_case(name);
+        if masked.iter().any(|(other, _, new)| new.is_some() && same(other)) {
+            changed.push((name, new.clone().unwrap_or_else(|| value.to_vec())));
+        }
+    }
+    changed
+}
+
+/// What weir writes itself, and what is the client's own secret.
+fn is_own(name: Name) -> bool {
+    name == Name::SetCookie || name.in_answer() != Fate::Pass
+}
+
+fn shown(name: &[u8]) -> String {
+    String::from_utf8_lossy(name).to_ascii_lowercase()
+}

@@ -1,0 +1,162 @@
+//! A request of MCP: read from its content, answered in its words.
+//!
+//! In: heads and whole contents of requests. Out: what is asked for; replies of weir's own.
+//! Never: a content that two servers read differently; a reply under another id.
+
+use crate::wire::http::head::Head;
+use crate::wire::http::jsonrpc::{self, Kind, Message, raw};
+use crate::wire::http::mcp::{self, Call, Revision, Subject, mirror};
+use crate::wire::http::name::Name;
+use crate::wire::http::reply::Reply;
+use crate::wire::http::{check, jsonrpc::reply};
+
+/// The code that answers what is denied.
+pub(super) const DENIED: i32 = reply::DENIED;
+
+/// Whether it is the stream of a server's own messages, or the end of its session.
+pub(super) fn is_stream(head: &Head) -> bool {
+    let mut accepts = head.values(Name::Accept).flat_map(check::list);
+    match head.method() {
+        b"GET" => accepts.any(|kind| {
+            let kind = kind.split(|byte| *byte == b';').next().unwrap_or(&[]);
+            kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+        }),
+        b"DELETE" => head.spelt(b"mcp-session-id").next().is_some(),
+        _ => false,
+    }
+}
+
+/// One message of a client.
+#[derive(Debug)]
+pub(super) struct Rpc {
+    pub message: Message,
+    pub call: Call,
+    pub revision: Revision,
+}
+
+/// Why a request is no message that weir can read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Unread {
+    /// The status of HTTP.
+    pub status: u16,
+    /// The code of JSON-RPC.
+    pub code: i32,
+    /// A fixed word.
+    pub label: &'static str,
+    /// For people.
+    pub words: &'static str,
+}
+
+impl Unread {
+    const fn new(status: u16, code: i32, label: &'static str, words: &'static str) -> Unread {
+        Unread { status, code, label, words }
+    }
+
+    /// What the client is told.
+    pub fn reply(&self) -> Reply {
+        let mut content = Vec::new();
+        let said = format!("{} ({})", self.words, self.label);
+        reply::error(None, self.code, &said, &mut content);
+        answer(self.status, content)
+    }
+}
+
+const UNREADABLE: &str = "weir refuses what two servers could read differently";
+
+/// Checks what must hold before the content of a POST is looked at.
+pub(super) fn check_head(head: &Head) -> Result<(), Unread> {
+    let mut codings = head.values(Name::ContentEncoding).flat_map(check::list);
+    if codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+        let words = "messages are taken as they are, not compressed";
+        return Err(Unread::new(415, -32_600, "mcp-encoded", words));
+    }
+    if !head.only(Name::ContentType).is_some_and(is_json) {
+        let words = "messages are taken as application/json in UTF-8";
+        return Err(Unread::new(415, -32_600, "mcp-type", words));
+    }
+    check_origin(head)
+}
+
+/// A page of another site must not speak to a server of MCP through its reader's browser (MCP,
+/// Streamable HTTP, "Security Warning").
+pub(super) fn check_origin(head: &Head) -> Result<(), Unread> {
+    let is_own = |origin: &[u8]| {
+        let authority = origin.strip_prefix(b"https://").or(origin.strip_prefix(b"http://"));
+        authority.is_some_and(|authority| authority.eq_ignore_ascii_case(head.authority()))
+    };
+    match head.values(Name::Origin).all(is_own) {
+        true => Ok(()),
+        false => Err(Unread::new(403, -32_600, "mcp-origin", "a page of another origin asks")),
+    }
+}
+
+fn is_json(kind: &[u8]) -> bool {
+    let lower = kind.to_ascii_lowercase();
+    let mut parts = lower.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
+    parts.next() == Some(b"application/json")
+        && parts.all(|part| matches!(part, b"charset=utf-8" | b"charset=\"utf-8\""))
+}
+
+impl Rpc {
+    /// Reads the message of a request.
+    pub fn read(head: &Head, body: &[u8]) -> Result<Rpc, Unread> {
+        let bad = |bad: jsonrpc::Bad| Unread::new(400, bad.code(), bad.label(), UNREADABLE);
+        let messages = jsonrpc::read(body).map_err(bad)?;
+        let [message] = messages.list.as_slice() else {
+            let words = "one message at a time: batches are not taken";
+            return Err(Unread::new(400, -32_600, "mcp-batch", words));
+        };
+        if messages.is_batch {
+            let words = "one message at a time: batches are not taken";
+            return Err(Unread::new(400, -32_600, "mcp-batch", words));
+        }
+        let call = Call::read(body, message).map_err(bad)?;
+        let revision = mirror::check(head, body, std::slice::from_ref(&call)).map_err(|bad| {
+            Unread::new(400, bad.code(), bad.label(), "a header does not say what the body says")
+        })?;
+        Ok(Rpc { message: *message, call, revision })
+    }
+
+    /// What kind of command it is.
+    pub fn kind(&self) -> &'static str {
+        match self.call.subject {
+            Subject::Answer => "mcp-answer",
+            _ => "mcp",
+        }
+    }
+
+    /// Whether its answer lists tools.
+    pub fn lists_tools(&self) -> bool {
+        self.call.method == b"tools/list" && self.message.kind == Kind::Request
+    }
+
+    /// What it asks with, as it is written.
+    pub fn arguments<'b>(&self, body: &'b [u8]) -> Option<&'b [u8]> {
+        let params = self.message.params.filter(|_| self.call.subject != Subject::Tool);
+        self.call.arguments.or(params).map(|span| raw(body, span))
+    }
+
+    /// Name of the tool, prompt or resource; else the method.
+    pub fn name(&self) -> String {
+        let name = self.call.name.as_ref().unwrap_or(&self.call.method);
+        String::from_utf8_lossy(name).into_owned()
+    }
+
+    /// What its sender is told in the place of an answer: of a call of a tool, a result that the
+    /// model reads.
+    pub fn refusal(&self, body: &[u8], code: i32, said: &str) -> Reply {
+        let terms = (self.revision, code);
+        let content = mcp::refusal(body, &self.message, &self.call, terms, said);
+        // Who sent no request waits for no message.
+        answer(if self.message.kind == Kind::Request { 200 } else { 403 }, content)
+    }
+}
+
+fn answer(status: u16, content: Vec<u8>) -> Reply {
+    let fields = vec![
+        ("content-type", b"application/json".to_vec()),
+        ("cache-control", b"no-store".to_vec()),
+        ("proxy-status", b"weir; error=http_request_denied".to_vec()),
+    ];
+    Reply { status, fields, content }
+}
