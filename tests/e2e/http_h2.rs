@@ -96,7 +96,8 @@ fn curl_speaks_it_by_alpn_and_by_prior_knowledge() {
         let shown = text(&command, "query_text");
         assert!(shown.starts_with("POST /orders HTTP/2"), "{shown}");
         assert_eq!(text(&response, "outcome"), "success");
-        let failed = lake.rows("responses").into_iter().filter(|it| text(it, "outcome") != "success");
+        let failed =
+            lake.rows("responses").into_iter().filter(|it| text(it, "outcome") != "success");
         assert_eq!(failed.count(), 0);
     }
 }
@@ -171,7 +172,10 @@ fn refusals_are_answers_on_their_stream() {
     let mut web = web(true);
     let said = lines(&run(&mut node(&web, true, "refused")));
     let denied = answer(&said, "/secret/a");
-    assert_eq!((&denied["status"], &denied["type"]), (&403.into(), &"application/problem+json".into()));
+    assert_eq!(
+        (&denied["status"], &denied["type"]),
+        (&403.into(), &"application/problem+json".into())
+    );
     assert!(denied["body"].as_str().is_some_and(|body| body.contains("secrets stay here")));
     let of_a: Vec<&Value> = said.iter().filter(|line| line["path"] == "/a").collect();
     let statuses: Vec<&Value> = of_a.iter().map(|line| &line["status"]).collect();

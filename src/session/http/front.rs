@@ -150,11 +150,7 @@ impl Link {
     }
 
     /// Has `write` say something in frames, and queues these behind what was said before.
-    pub fn frames(
-        &mut self,
-        record: Option<(Permit, Receipt)>,
-        write: impl FnOnce(&mut Streams),
-    ) {
+    pub fn frames(&mut self, record: Option<(Permit, Receipt)>, write: impl FnOnce(&mut Streams)) {
         self.flush();
         let Front::Many(streams) = &mut self.front else { return };
         write(streams);

@@ -57,8 +57,8 @@ use crate::wire::http::head::Head;
 use crate::wire::{End, LegId, Side};
 
 use exchange::{Exchange, Up};
-use identity::Proven;
 use front::Front;
+use identity::Proven;
 use lanes::Lane;
 use link::Link;
 use tenure::{Tenure, Tenures, Trouble};

@@ -23,10 +23,10 @@ use crate::wire::{End, LegId, Side};
 use super::back::{self, Back};
 use super::exchange::{Down, Exchange, Request, Then, Told, Up};
 use super::identity::Unknown;
-use crate::identify::Identity;
 use super::kept::Kept;
 use super::tenure::{Tenure, Trouble};
 use super::{Phase, Session, gate, masked, voice};
+use crate::identify::Identity;
 
 impl Request {
     /// What reads its content.
@@ -366,27 +366,25 @@ impl Session {
     pub(super) fn read_content(&mut self, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
         let Phase::Busy(exchange) = &mut self.phase else { return false };
         match &mut exchange.up {
-            Up::Gathering { body, trailers, .. } => {
-                match self.link.piece(body, input, trailers) {
-                    Ok(Piece::Need) => false,
-                    Ok(Piece::Data(data)) => {
-                        exchange.content.extend_from_slice(data);
-                        exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
-                        if exchange.content.len() > limits::HTTP_HELD_BYTES_MAX {
-                            self.too_much(stage);
-                        }
-                        true
+            Up::Gathering { body, trailers, .. } => match self.link.piece(body, input, trailers) {
+                Ok(Piece::Need) => false,
+                Ok(Piece::Data(data)) => {
+                    exchange.content.extend_from_slice(data);
+                    exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
+                    if exchange.content.len() > limits::HTTP_HELD_BYTES_MAX {
+                        self.too_much(stage);
                     }
-                    Ok(Piece::End) => {
-                        self.gathered(stage);
-                        true
-                    }
-                    Err(refused) => {
-                        self.content_refused(Trouble::Refused(refused), stage);
-                        true
-                    }
+                    true
                 }
-            }
+                Ok(Piece::End) => {
+                    self.gathered(stage);
+                    true
+                }
+                Err(refused) => {
+                    self.content_refused(Trouble::Refused(refused), stage);
+                    true
+                }
+            },
             Up::Content { body, trailers } => match self.link.piece(body, input, trailers) {
                 Ok(Piece::Need) => false,
                 Ok(Piece::Data(data)) => {

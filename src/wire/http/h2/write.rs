@@ -35,7 +35,9 @@ impl Block<'_> {
         let is_interim = status < 200;
         let length = match (backward.framing, head.content_length()) {
             // What the body would be long that HEAD and 304 do without (RFC 9110 8.6).
-            (Framing::None, Ok(length)) if !is_interim && status != 204 && !backward.masked => length,
+            (Framing::None, Ok(length)) if !is_interim && status != 204 && !backward.masked => {
+                length
+            }
             (Framing::Length(length), _) => Some(length),
             _ => None,
         };
