@@ -360,6 +360,8 @@ pub struct HttpTarget {
     pub sends_client_host: bool,
     /// It is reached by `https`.
     pub is_tls: bool,
+    /// It is spoken to in HTTP/2.
+    pub speaks_two: bool,
     /// What requests with content are.
     pub speaks: Speaks,
     /// Content types that may pass although masks apply and cannot look into them; `*` for any

@@ -277,7 +277,10 @@ fn target_config(
             builder.with_client_auth_cert(chain, key).map_err(rejected)?
         }
     };
-    config.alpn_protocols = alpn(target.protocol, Side::Server);
+    config.alpn_protocols = match &target.http {
+        Some(http) if http.speaks_two => vec![b"h2".to_vec()],
+        _ => alpn(target.protocol, Side::Server),
+    };
     Ok(Arc::new(config))
 }
 

@@ -37,6 +37,9 @@ impl Session {
     pub(super) fn leg_bytes(&mut self, id: LegId, bytes: &[u8], stage: &mut Stage<'_>) {
         let Some(back) = self.back(id) else { return };
         back.heard = true;
+        if back.two.is_some() {
+            return self.leg_frames(id, bytes, stage);
+        }
         let mut input = bytes;
         while self.leg_step(&mut input, stage) {}
         if let Some(back) = self.back(id)
@@ -47,7 +50,7 @@ impl Session {
         }
     }
 
-    fn leg_step(&mut self, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
+    pub(super) fn leg_step(&mut self, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
         if matches!(self.phase, Phase::Tunnel(_)) {
             return self.target_frames(input, stage);
         }
@@ -90,7 +93,7 @@ impl Session {
     }
 
     /// The head of an answer is whole.
-    fn answer_head(&mut self, stage: &mut Stage<'_>) {
+    pub(super) fn answer_head(&mut self, stage: &mut Stage<'_>) {
         let Phase::Busy(exchange) = &mut self.phase else { return };
         let Down::Head { head, interim, .. } = &mut exchange.down else { return };
         let status = head.status().unwrap_or(0);
@@ -106,7 +109,11 @@ impl Session {
             return self.pass_interim(stage);
         }
         let role = Role::Answer { to_head: exchange.request.is_head() };
+        let ended =
+            exchange.back.as_ref().is_some_and(|it| it.two.as_ref().is_some_and(|it| it.ended));
         match Framing::of(head, role) {
+            // HTTP/2 says by itself that nothing follows.
+            Ok(Framing::UntilClose) if ended => self.pass_head(Framing::Length(0), stage),
             Ok(framing) => self.pass_head(framing, stage),
             Err(refused) => self.refuse_answer(refused, stage),
         }
@@ -252,7 +259,7 @@ impl Session {
     }
 
     /// The content is over: chunks end with a chunk of their own.
-    fn answer_end(&mut self, stage: &mut Stage<'_>) {
+    pub(super) fn answer_end(&mut self, stage: &mut Stage<'_>) {
         let Phase::Busy(exchange) = &mut self.phase else { return };
         if exchange.lens.is_some() {
             // Trailers would pass the masks by.

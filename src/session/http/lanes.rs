@@ -309,7 +309,7 @@ impl Session {
     pub(super) fn give_credit(&mut self) {
         let Front::Many(streams) = &mut self.link.front else { return };
         for lane in &mut self.lanes {
-            let has_room = |back: &back::Back| back.outbox.len() < limits::OUTBOX_BYTES_MAX / 2;
+            let has_room = |back: &back::Back| back.waiting() < limits::OUTBOX_BYTES_MAX / 2;
             if lane.turn.owed > 0 && lane.phase.back().is_none_or(has_room) {
                 let owed = std::mem::take(&mut lane.turn.owed);
                 streams.connection.credit(lane.turn.id, owed);

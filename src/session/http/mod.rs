@@ -6,8 +6,9 @@
 //!
 //! ```text
 //!   link       the client's connection          tenure    identity x target: a row of `sessions`
-//!   front      how its version hears answers    streams   what waits for windows of HTTP/2
-//!   lanes      many exchanges, one at a time
+//!   front      how its version hears answers    streams   what is said on streams of HTTP/2
+//!   lanes      many exchanges, one at a time    flow      what waits for windows
+//!   two        a target that speaks HTTP/2
 //!   identity   who sends a request              kept      content in the record
 //!   exchange   a request and its answer         back      a connection to a target
 //!   gate       verdict, row, permit, hold       voice     what clients are told
@@ -26,6 +27,7 @@
 mod back;
 mod down;
 mod exchange;
+mod flow;
 mod front;
 mod gate;
 mod identity;
@@ -40,6 +42,7 @@ mod streams;
 mod tenure;
 mod text;
 mod tunnel;
+mod two;
 mod up;
 mod voice;
 
@@ -351,7 +354,7 @@ impl Session {
                 self.deadline_us = stage.now.mono_us + limits::HTTP_IDLE_US;
                 self.resume(stage);
             }
-            Event::Tls(End::Target(id), _) => self.leg_open(id, stage),
+            Event::Tls(End::Target(id), facts) => self.leg_agreed(id, &facts, stage),
             Event::Broken(End::Client, fault) => self.close(Some(fault), stage),
             Event::Broken(End::Target(id), fault) => self.leg_broken(id, fault, stage),
             Event::Leg(id, result) => self.leg_leased(id, result, stage),
@@ -459,7 +462,7 @@ impl Driven for Session {
             // What a stream may send is bounded by its window.
             End::Client if self.link.is_many() => self.link.has_room(),
             End::Client => {
-                let is_full = |back: &back::Back| back.outbox.len() >= limits::OUTBOX_BYTES_MAX;
+                let is_full = |back: &back::Back| back.waiting() >= limits::OUTBOX_BYTES_MAX;
                 let back = self.phase.back();
                 self.link.wants() && self.link.has_room() && !back.is_some_and(is_full)
             }

@@ -1,16 +1,12 @@
 //! What is said on the streams of a connection of HTTP/2, and what waits for the client's windows.
 //!
 //! In: parts of answers, room in windows. Out: frames. Never: sockets, rules, records.
-//!
-//! ```text
-//!   a part --> fits into the windows --> a frame
-//!        '---> waiting, behind which every later part waits --Room--> frames
-//! ```
 
-use crate::wire::http::h2::{Code, Connection, Gone, Say, has_trailers};
+use crate::wire::http::h2::{Code, Connection, Say};
 use crate::wire::http::head::Head;
 use crate::wire::http::reply::Reply;
 
+use super::flow::{Ending, Flow};
 use super::front::Portion;
 
 /// A connection of HTTP/2, and the stream whose turn it is.
@@ -35,15 +31,7 @@ pub(super) struct Turn {
     pub trailers: Head,
     /// Content that was handed on, and for which the client has no credit yet.
     pub owed: u32,
-    waiting: Vec<u8>,
-    ending: Option<Ending>,
-}
-
-/// What follows the last byte of an answer.
-#[derive(Debug)]
-enum Ending {
-    Nothing,
-    Trailers(Head),
+    flow: Flow,
 }
 
 impl Turn {
@@ -54,12 +42,12 @@ impl Turn {
 
     /// Bytes that no window has let pass yet.
     pub fn waiting(&self) -> usize {
-        self.waiting.len()
+        self.flow.len()
     }
 
     /// Whether nothing waits to be said.
     pub fn has_said_all(&self) -> bool {
-        self.waiting.is_empty() && self.ending.is_none()
+        self.flow.is_empty()
     }
 }
 
@@ -113,70 +101,23 @@ impl Streams {
                 self.content(bytes, last.then_some(Ending::Nothing));
             }
             Portion::End { trailers, .. } => {
-                let ending = match has_trailers(trailers) {
-                    true => Ending::Trailers(trailers.clone()),
-                    false => Ending::Nothing,
-                };
-                self.content(&[], Some(ending));
+                self.content(&[], Some(Ending::of(trailers)));
             }
         }
     }
 
     fn content(&mut self, bytes: &[u8], ending: Option<Ending>) {
-        if !self.turn.waiting.is_empty() {
-            self.turn.waiting.extend_from_slice(bytes);
-            self.turn.ending = ending;
-            return;
-        }
-        self.turn.ending = ending;
-        match self.say(bytes) {
-            Ok(count) => {
-                self.turn.waiting.extend_from_slice(bytes.get(count..).unwrap_or(&[]));
-            }
-            Err(Gone) => self.forget(),
-        }
-    }
-
-    /// Sends of `bytes` what the windows let, and the end behind the last one.
-    fn say(&mut self, bytes: &[u8]) -> Result<usize, Gone> {
-        let id = self.turn.id;
-        let last = matches!(self.turn.ending, Some(Ending::Nothing));
-        let count = self.connection.send_data(id, bytes, last)?;
-        if count == bytes.len()
-            && let Some(Ending::Trailers(trailers)) = self.turn.ending.take()
-        {
-            self.connection.send_head(id, Say::Trailers, |block| block.trailers(&trailers))?;
-        }
-        Ok(count)
+        self.turn.flow.content(&mut self.connection, self.turn.id, bytes, ending);
     }
 
     /// There is room in a window: what waits goes on. Whether any of it did.
     pub fn pump(&mut self) -> bool {
-        if self.turn.has_said_all() {
-            return false;
-        }
-        let waiting = std::mem::take(&mut self.turn.waiting);
-        match self.say(&waiting) {
-            Ok(count) => {
-                self.turn.waiting = waiting;
-                self.turn.waiting.drain(..count);
-                count > 0
-            }
-            Err(Gone) => {
-                self.forget();
-                true
-            }
-        }
-    }
-
-    fn forget(&mut self) {
-        self.turn.waiting = Vec::new();
-        self.turn.ending = None;
+        self.turn.flow.pump(&mut self.connection, self.turn.id)
     }
 
     /// Ends the stream before its time.
     pub fn reset(&mut self, code: Code) {
-        self.forget();
+        self.turn.flow.forget();
         self.connection.reset(self.turn.id, code);
     }
 }

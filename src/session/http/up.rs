@@ -11,7 +11,8 @@ use crate::forward::dial::Dial;
 use crate::limits;
 use crate::mask::Hits;
 use crate::record::entry::{Event as Noted, Outcome};
-use crate::session::{After, Lease, Leased, Output, Refresh, Stage};
+use crate::session::{After, Lease, Leased, Output, Refresh, Stage, TlsFacts};
+use crate::wire::http::Refused;
 use crate::wire::http::h1::write::Onward;
 use crate::wire::http::h1::{Body, Framing, Piece, write};
 use crate::wire::http::head::{Head, Version};
@@ -25,6 +26,7 @@ use super::exchange::{Down, Exchange, Request, Then, Told, Up};
 use super::identity::Unknown;
 use super::kept::Kept;
 use super::tenure::{Tenure, Trouble};
+use super::two::Two;
 use super::{Phase, Session, gate, masked, voice};
 use crate::identify::Identity;
 
@@ -109,7 +111,12 @@ impl Session {
             Ok(index) => self.current = index,
             Err(trouble) => return self.turn_away(trouble, Some(request), stage),
         }
-        if Manner::of(&request.head) == Manner::Grpc {
+        let speaks_two = self.tenures.get(self.current).and_then(Tenure::http);
+        let speaks_two = speaks_two.is_some_and(|http| http.speaks_two);
+        if request.asks == Asked::Websocket && speaks_two {
+            return self.turn_away(Trouble::Refused(Refused::Protocol), Some(request), stage);
+        }
+        if Manner::of(&request.head) == Manner::Grpc && !speaks_two {
             // Its answers end in trailers that HTTP/1.1 need not carry.
             let attrs = serde_json::json!({ "reason": "grpc" }).to_string();
             self.note_refused("a call of gRPC, which weir does not carry", &attrs, stage);
@@ -284,7 +291,14 @@ impl Session {
         let endpoints = stage.snapshot.addresses.get(target).cloned().unwrap_or_default();
         let dial = Box::new(Dial::new(target, endpoints, timeout_us, stage.now.mono_us));
         let terms = back::terms(target);
-        exchange.back = Some(Back::new(leg, terms.clone()));
+        let http = settings.and_then(|target| target.http.as_ref());
+        let two = http.filter(|http| http.speaks_two);
+        let back = Back::new(leg, terms.clone());
+        exchange.back = Some(match two {
+            Some(http) => back.of_two(http.is_tls),
+            None => back,
+        });
+        let may_reuse = may_reuse && two.is_none();
         exchange.deadline_us = u64::MAX;
         self.link.output(Output::Lease(Lease { leg, dial, reuse: may_reuse.then_some(terms) }));
     }
@@ -322,6 +336,15 @@ impl Session {
         target.is_none_or(|target| target.tls != crate::config::settings::TargetTls::Disable)
     }
 
+    /// TLS with the target is there.
+    pub(super) fn leg_agreed(&mut self, id: LegId, facts: &TlsFacts, stage: &mut Stage<'_>) {
+        let speaks_two = self.back(id).is_some_and(|back| back.two.is_some());
+        if speaks_two && facts.alpn.as_deref() != Some(b"h2") {
+            return self.fail(Trouble::Target(Target::Closed), stage);
+        }
+        self.leg_open(id, stage);
+    }
+
     /// The connection can be spoken on: the head leaves.
     pub(super) fn leg_open(&mut self, id: LegId, stage: &mut Stage<'_>) {
         if self.back(id).is_none() {
@@ -342,14 +365,22 @@ impl Session {
             (true, _) => Framing::Length(exchange.content.len() as u64),
         };
         let mut out = Vec::with_capacity(request.head.arena().len() + 256);
-        tenure.write_request(&mut out, exchange, framing, &self.link);
+        let mut two = exchange.back.as_mut().and_then(|back| back.two.take());
+        tenure.write_request((&mut out, two.as_deref_mut()), exchange, framing, &self.link);
         let Some(back) = &mut exchange.back else { return };
+        if let Some(two) = &mut two {
+            out.extend_from_slice(two.take_output());
+        }
+        back.two = two;
         back.outbox.forward(permit, receipt, &out);
         let is_over = matches!(framing, Framing::None | Framing::Length(0));
         if !exchange.content.is_empty() {
             let receipt = tenure.ledger.covered(stage);
             let permit = Permit::plumbing(Part::Content);
-            back.outbox.forward(permit, receipt, &exchange.content);
+            back.content((permit, receipt), &exchange.content, false);
+            let receipt = tenure.ledger.covered(stage);
+            let permit = Permit::plumbing(Part::Content);
+            back.end((permit, receipt), &Head::default(), false);
         } else if !is_over {
             if request.expects && !exchange.again {
                 self.link.go_on();
@@ -460,17 +491,9 @@ impl Session {
         let now_us = stage.now.mono_us;
         exchange.deadline_us = now_us + limits::HTTP_PIECE_US.max(limits::HTTP_FIRST_BYTE_US);
         let Some(back) = &mut exchange.back else { return };
-        let is_chunked = exchange.request.framing == Framing::Chunked;
-        if is_chunked {
-            let mut head = Vec::with_capacity(18);
-            write::chunk_head(&mut head, data.len());
-            back.outbox.say(&head);
-        }
+        let chunked = exchange.request.framing == Framing::Chunked;
         let receipt = tenure.ledger.covered(stage);
-        back.outbox.forward(Permit::plumbing(Part::Content), receipt, data);
-        if is_chunked {
-            back.outbox.say(write::CHUNK_END);
-        }
+        back.content((Permit::plumbing(Part::Content), receipt), data, chunked);
     }
 
     fn hand_on_end(&mut self, stage: &mut Stage<'_>) {
@@ -480,12 +503,9 @@ impl Session {
             return;
         };
         let Some(back) = &mut exchange.back else { return };
-        if exchange.request.framing == Framing::Chunked {
-            let mut end = Vec::new();
-            write::last_chunk(&mut end, Some(&trailers));
-            let receipt = tenure.ledger.covered(stage);
-            back.outbox.forward(Permit::plumbing(Part::Content), receipt, &end);
-        }
+        let chunked = exchange.request.framing == Framing::Chunked;
+        let receipt = tenure.ledger.covered(stage);
+        back.end((Permit::plumbing(Part::Content), receipt), &trailers, chunked);
         exchange.deadline_us = stage.now.mono_us + limits::HTTP_FIRST_BYTE_US;
     }
 
@@ -584,7 +604,7 @@ impl Tenure {
     /// The head of a request as it goes on to this tenure's target.
     fn write_request(
         &self,
-        out: &mut Vec<u8>,
+        (out, two): (&mut Vec<u8>, Option<&mut Two>),
         exchange: &Exchange,
         framing: Framing,
         link: &super::link::Link,
@@ -626,7 +646,11 @@ impl Tenure {
             added: &added,
             upgrade: request.asks == Asked::Websocket,
         };
-        write::request(out, head, &onward);
+        let last = matches!(framing, Framing::None | Framing::Length(0));
+        match two {
+            Some(two) => two.open(head, &onward, last),
+            None => write::request(out, head, &onward),
+        }
     }
 }
 

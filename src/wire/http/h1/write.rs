@@ -110,7 +110,7 @@ fn passing(out: &mut Vec<u8>, head: &Head, pass: &Pass) {
 }
 
 /// Whether the sender takes trailers.
-fn takes_trailers(head: &Head) -> bool {
+pub fn takes_trailers(head: &Head) -> bool {
     head.values(Name::Te).flat_map(check::list).any(|te| te.eq_ignore_ascii_case(b"trailers"))
 }
 

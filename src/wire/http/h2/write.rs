@@ -6,7 +6,7 @@
 use super::Block;
 use super::hpack::Keep;
 use crate::wire::http::h1::Framing;
-use crate::wire::http::h1::write::{Backward, via};
+use crate::wire::http::h1::write::{Backward, Onward, takes_trailers, via};
 use crate::wire::http::head::Head;
 use crate::wire::http::pass::Pass;
 use crate::wire::http::reply::Reply;
@@ -22,6 +22,25 @@ impl Block<'_> {
 
     fn number(&mut self, name: &[u8], number: u64) {
         self.field(name, number.to_string().as_bytes(), Keep::Usual);
+    }
+
+    /// The head of a request, as it goes on.
+    pub fn request(&mut self, head: &Head, onward: &Onward<'_>, scheme: &str) {
+        self.field(b":method", head.method(), Keep::Usual);
+        self.field(b":scheme", scheme.as_bytes(), Keep::Usual);
+        self.field(b":authority", onward.host, Keep::Usual);
+        self.field(b":path", onward.target, Keep::Usual);
+        self.passing(head, &onward.pass);
+        for (name, value) in onward.added {
+            self.field(name, value, Keep::Usual);
+        }
+        if let Framing::Length(length) = onward.framing {
+            self.number(b"content-length", length);
+        }
+        if takes_trailers(head) {
+            self.field(b"te", b"trailers", Keep::Usual);
+        }
+        self.field(b"via", via(head.version()), Keep::Usual);
     }
 
     /// The head of an answer, as it goes back; also of an interim one.
