@@ -29,6 +29,10 @@ function ask(method, path, more = {}, content = undefined) {
     status = headers[':status'];
     fields = headers;
   });
+  let trailers = {};
+  stream.on('trailers', (headers) => {
+    trailers = { ...headers };
+  });
   stream.on('data', (data) => parts.push(data));
   stream.on('error', () => {});
   const over = new Promise((resolve) => {
@@ -36,11 +40,13 @@ function ask(method, path, more = {}, content = undefined) {
       const body = Buffer.concat(parts);
       const type = fields['content-type'];
       const code = stream.rstCode;
-      say({ path, status, type, code, length: body.length, body: body.toString().slice(0, 400) });
+      const text = body.toString().slice(0, 400);
+      const grpc = fields['grpc-status'];
+      say({ path, status, type, code, length: body.length, body: text, grpc, trailers });
       resolve(status);
     });
   });
-  if (content !== undefined) stream.end(content);
+  if (content !== undefined && content !== null) stream.end(content);
   return { stream, over };
 }
 
@@ -93,6 +99,19 @@ const scenarios = {
     await slow.over;
     const trailed = ask('POST', '/up', {}, Buffer.alloc(4 << 20, 'y'));
     await trailed.over;
+    session.close();
+  },
+  // Both sides of a call speak in turns; another one has no content at all.
+  async grpc() {
+    const type = { 'content-type': 'application/grpc', te: 'trailers' };
+    const call = ask('POST', '/pkg.Echo/Say', type, null);
+    call.stream.write('first,');
+    call.stream.once('data', () => call.stream.end('second'));
+    await call.over;
+    await ask('POST', '/pkg.Echo/Fail', type, 'x').over;
+    await ask('POST', '/secret/pkg.Echo/Say', type, 'x').over;
+    await ask('GET', '/reset').over;
+    await ask('GET', '/empty').over;
     session.close();
   },
   // Stays until weir says good-bye.

@@ -180,6 +180,7 @@ fn refusals_are_answers_on_their_stream() {
     let of_a: Vec<&Value> = said.iter().filter(|line| line["path"] == "/a").collect();
     let statuses: Vec<&Value> = of_a.iter().map(|line| &line["status"]).collect();
     assert_eq!(statuses, [401, 400]);
+    assert_eq!(answer(&said, "/pkg.Service/Method")["grpc"], "12", "its target has no HTTP/2");
     let broken = answer(&said, "/broken");
     assert!(broken["code"] != 0 && broken["length"] == 4, "{broken}");
     assert_eq!(answer(&said, "/good")["status"], 200);
@@ -214,4 +215,56 @@ fn weir_says_good_bye_when_it_ends() {
     }
     assert!(told.iter().any(|line| line["goaway"] == 0), "{told:?}");
     assert!(child.wait().expect("node ends").success());
+}
+
+#[test]
+fn targets_of_their_own_version_are_spoken_to_in_it_and_calls_of_grpc_keep_their_trailers() {
+    let authority = Certificates::shared().authority.display().to_string();
+    for tls in [true, false] {
+        let files = Certificates::shared();
+        let files = [&files.certificate, &files.key, &files.authority];
+        let files = if tls { &files[..] } else { &[] };
+        let mut target = "http = \"2\"".to_owned();
+        if tls {
+            target += &format!("\nroot_certificates = \"{authority}\"");
+        }
+        let plan = Plan { tls, target: &target, ..Plan::default() };
+        let scheme = if tls { "https" } else { "http" };
+        let mut web = Web::start(Server::of("http2_server.js", files), scheme, &plan);
+        let said = lines(&run(&mut node(&web, tls, "grpc")));
+        let call = answer(&said, "/pkg.Echo/Say");
+        assert_eq!((&call["status"], &call["body"]), (&200.into(), &"first,second".into()));
+        assert_eq!((&call["trailers"]["grpc-status"], &call["code"]), (&"0".into(), &0.into()));
+        assert_eq!(call["trailers"]["x-count"], "2");
+        assert_eq!(answer(&said, "/pkg.Echo/Fail")["grpc"], "5");
+        assert_eq!(answer(&said, "/secret/pkg.Echo/Say")["grpc"], "7", "denied");
+        assert_eq!(answer(&said, "/reset")["status"], 502);
+        assert_eq!(answer(&said, "/empty")["status"], 204);
+        // A client of HTTP/1.1 does not see the difference.
+        let one = |more: &[&str]| web.curl(&[&["--http1.1"][..], more].concat());
+        let told = web.told(one(&["-d", "a body", "-H", "X-Mine: kept"]), "/orders?a=b");
+        assert_eq!((&told[":method"], &told[":path"]), (&"POST".into(), &"/orders?a=b".into()));
+        assert_eq!((&told["x-mine"], &told["body"]), (&"kept".into(), &"a body".into()));
+        assert_eq!(told["authorization"], format!("Bearer {}", crate::support::web::BEARER));
+        assert_eq!((&told["content-length"], &told["via"]), (&"6".into(), &"1.1 weir".into()));
+        assert!(told["connection"].is_null() && told["host"].is_null(), "{told}");
+        assert_eq!(web.status(one(&["-I"]), "/head"), "200");
+        let large = ["-o", "/dev/null", "-w", "%{size_download}"];
+        assert_eq!(run(one(&large).arg(web.url("/large/16"))), (16 << 20).to_string());
+        let up = web.told(one(&["-T", files_of_zeros()]), "/up");
+        assert_eq!(up["length"], 8 << 20);
+        let lake = web.weir.lake();
+        let (_, response) = lake.exchange("POST /pkg.Echo/Say");
+        assert_eq!(text(&response, "outcome"), "success");
+    }
+}
+
+/// A file of 8 MiB.
+fn files_of_zeros() -> &'static str {
+    static FILE: std::sync::OnceLock<String> = std::sync::OnceLock::new();
+    FILE.get_or_init(|| {
+        let path = Certificates::shared().authority.with_file_name("zeros");
+        std::fs::write(&path, vec![0; 8 << 20]).expect("a file");
+        path.display().to_string()
+    })
 }
