@@ -248,6 +248,8 @@ impl Session {
         {
             return self.refuse_line(request, Refused::Accept, stage);
         }
+        // Behind an upgrade that is refused, bytes would be another request to somebody.
+        self.link.closing |= request.asks != handshake::Asked::Nothing;
         let reads = asked.understood.reads_body && !is_bodiless;
         let denied = asked.denied(&request, tenure);
         let action = asked.understood.action.clone();
