@@ -184,6 +184,15 @@ pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// Parameters of one request: Go reads none of more (net/url, `defaultMaxParams`).
 pub const KUBERNETES_PARAMETERS_MAX: usize = 10_000;
+/// A watch, a log that is followed or a proxy may be silent for this long: an apiserver ends watches
+/// after an hour at most (apiserver, `MinRequestTimeout`).
+pub const KUBERNETES_FOLLOW_US: u64 = 7_200_000_000;
+/// Streams of SPDY that are open on one connection.
+pub const KUBERNETES_STREAMS_MAX: usize = 4096;
+/// Ports that the row of one connection names.
+pub const KUBERNETES_PORTS_MAX: usize = 64;
+/// The status at the end of a stream.
+pub const KUBERNETES_STATUS_BYTES_MAX: usize = 16 << 10;
 /// Subprotocols that one client may offer.
 pub const KUBERNETES_SUBPROTOCOLS_MAX: usize = 16;
 /// Bytes of a SPDY control frame; data frames are streamed.

@@ -9,6 +9,7 @@ pub mod check;
 pub mod fail;
 pub mod hash_password;
 pub mod kill;
+pub mod kubeconfig;
 pub mod login;
 pub mod output;
 pub mod place;
@@ -74,6 +75,8 @@ enum Command {
     Top(top::Top),
     /// Get a token to log in to weir's targets with
     Login(login::Login),
+    /// Write what kubectl needs to reach clusters through weir
+    Kubeconfig(kubeconfig::Kubeconfig),
     /// Turn a password on stdin into a verifier for the configuration
     HashPassword(hash_password::HashPassword),
 }
@@ -95,6 +98,7 @@ pub fn main() -> ExitCode {
         Command::Status(args) => status::run(&args),
         Command::Top(args) => top::run(&args),
         Command::Login(args) => login::run(&args),
+        Command::Kubeconfig(args) => kubeconfig::run(&args),
         Command::HashPassword(args) => hash_password::run(&args),
     };
     match outcome {

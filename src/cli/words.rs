@@ -123,7 +123,13 @@ pub fn rule(rule: &RuleSpec) -> String {
 /// What a mask hides.
 pub fn mask(mask: &MaskSpec) -> String {
     let operator = format!("{:?}", mask.operator).to_lowercase();
+    let objects =
+        mask.objects.iter().map(|(kind, words)| format!("{} {}", kind.key(), words.join(", ")));
+    let objects: Vec<String> = objects.collect();
     let what = match (mask.columns.as_slice(), mask.detect.as_slice()) {
+        _ if !objects.is_empty() && mask.paths.is_empty() => objects.join(", "),
+        _ if !objects.is_empty() => format!("{} of {}", mask.paths.join(", "), objects.join(", ")),
+        ([], []) => format!("paths {}", mask.paths.join(", ")),
         ([], detectors) => format!("what looks like {}", detectors.join(", ")),
         (columns, []) => format!("columns {}", columns.join(", ")),
         (columns, detectors) => {

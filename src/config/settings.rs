@@ -361,6 +361,8 @@ pub enum Speaks {
     Http,
     /// Messages of MCP.
     Mcp,
+    /// Objects of Kubernetes.
+    Kubernetes,
 }
 
 /// How a target of HTTP is named.
@@ -596,6 +598,9 @@ pub struct MaskSpec {
     pub columns: Vec<String>,
     /// Patterns of paths in JSON and forms, see `wire::http::json::path`.
     pub paths: Vec<String>,
+    /// Which objects of Kubernetes, by facts of the request; then `paths` are those of an object,
+    /// and none means all values that its kind keeps.
+    pub objects: Vec<(crate::decide::FactKind, Vec<String>)>,
     /// Detector names, see `mask::detect`.
     pub detect: Vec<String>,
     /// The operator.

@@ -74,6 +74,8 @@ pub enum FactKind {
     Resource,
     /// `namespaces`: of Kubernetes.
     Namespace,
+    /// `names`: of Kubernetes' objects.
+    Name,
     /// `settings`: what SET and its kin change.
     Setting,
     /// `functions`: those that PostgreSQL itself does not have, which are `call`.
@@ -82,7 +84,7 @@ pub enum FactKind {
 
 impl FactKind {
     /// Every kind.
-    pub const ALL: [FactKind; 10] = [
+    pub const ALL: [FactKind; 11] = [
         FactKind::Method,
         FactKind::Path,
         FactKind::Tool,
@@ -91,6 +93,7 @@ impl FactKind {
         FactKind::Verb,
         FactKind::Resource,
         FactKind::Namespace,
+        FactKind::Name,
         FactKind::Setting,
         FactKind::Function,
     ];
@@ -106,6 +109,7 @@ impl FactKind {
             FactKind::Verb => "verbs",
             FactKind::Resource => "resources",
             FactKind::Namespace => "namespaces",
+            FactKind::Name => "names",
             FactKind::Setting => "settings",
             FactKind::Function => "functions",
         }
@@ -127,6 +131,7 @@ impl FactKind {
                     | FactKind::Verb
                     | FactKind::Resource
                     | FactKind::Namespace
+                    | FactKind::Name
             ),
         }
     }
@@ -137,6 +142,10 @@ impl FactKind {
 pub enum Reading {
     /// It is this; not necessarily UTF-8.
     Is(Box<[u8]>),
+    /// It may be this beside what it is: an apply creates what is not there.
+    Maybe(Box<[u8]>),
+    /// It is all there are: the namespaces of a list without one.
+    Every,
     /// There is one, and it may be anything: what a shell makes of a text, a batch of methods.
     Unclear,
 }
@@ -154,6 +163,16 @@ impl Fact {
     /// A fact that is known.
     pub fn is(kind: FactKind, value: impl AsRef<[u8]>) -> Fact {
         Fact { kind, reading: Reading::Is(value.as_ref().into()) }
+    }
+
+    /// A fact that may be so.
+    pub fn maybe(kind: FactKind, value: impl AsRef<[u8]>) -> Fact {
+        Fact { kind, reading: Reading::Maybe(value.as_ref().into()) }
+    }
+
+    /// A fact that means all there are.
+    pub fn every(kind: FactKind) -> Fact {
+        Fact { kind, reading: Reading::Every }
     }
 
     /// A fact that may be anything.

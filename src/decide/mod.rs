@@ -70,6 +70,8 @@ pub struct Matched {
     policy: Rc<Policy>,
     /// A bit per name.
     bits: [u64; limits::RULES_MAX / 64],
+    /// How many of them are set.
+    count: usize,
     /// `None` when nothing matched.
     first: Option<usize>,
 }
@@ -92,7 +94,12 @@ impl Policy {
 
 impl Matched {
     fn none(policy: &Rc<Policy>) -> Matched {
-        Matched { policy: Rc::clone(policy), bits: [0; limits::RULES_MAX / 64], first: None }
+        Matched {
+            policy: Rc::clone(policy),
+            bits: [0; limits::RULES_MAX / 64],
+            count: 0,
+            first: None,
+        }
     }
 
     /// Which rules were in force (`Snapshot::policy_version`).
@@ -101,8 +108,10 @@ impl Matched {
     }
 
     fn add(&mut self, rule: usize) {
-        if let Some(word) = self.bits.get_mut(rule / 64) {
-            *word |= 1 << (rule % 64);
+        let bit = 1 << (rule % 64);
+        if let Some(word) = self.bits.get_mut(rule / 64).filter(|word| **word & bit == 0) {
+            *word |= bit;
+            self.count += 1;
         }
     }
 
@@ -119,7 +128,7 @@ impl Matched {
 
     /// The rule that decided is the only one that matched.
     pub fn is_alone(&self) -> bool {
-        self.count() == 1
+        self.count == 1
     }
 
     /// All rules that matched, whatever their effect, in the order of the file.
@@ -133,10 +142,6 @@ impl Matched {
         };
         let named = self.policy.names.iter().enumerate();
         named.filter(move |(rule, _)| matches(rule)).map(|(_, name)| name)
-    }
-
-    fn count(&self) -> u32 {
-        self.bits.iter().map(|word| word.count_ones()).sum()
     }
 }
 

@@ -42,6 +42,8 @@
 //! | values, all of which match | matches | matches |
 //! | values, some of which match | does not | matches |
 //! | one that is unclear | does not | matches |
+//! | one that is all there are (a list of all namespaces) | by the pattern `*` | matches |
+//! | one that it may be too (an apply may create) | is not looked at | matches if it does |
 //! | values, none of which match | does not | does not |
 //! | none | does not | does not |
 //!
@@ -134,6 +136,11 @@ impl Rules {
     ) -> Verdict {
         self.scope(who).decide_class(who, protocol, class)
     }
+}
+
+/// Whether an act meets conditions on facts as a deny would: what may be meant is. For masks.
+pub fn meets(facts: &[(FactKind, Vec<String>)], act: &Act) -> bool {
+    facts.iter().all(|(kind, patterns)| rule::says(act, *kind, patterns, false))
 }
 
 /// What was found out about a command so far.

@@ -6,6 +6,7 @@
 //! `partial` -> `mask`/`redact` -> `default` -> `nullify`, never down to leaving the value.
 
 use super::detect::Detector;
+use super::kubernetes::{Form, placeholder};
 
 /// The operator of a mask. The order is the strength: of two that reach one column the
 /// greater wins.
@@ -21,6 +22,10 @@ pub enum Operator {
     Default,
     /// NULL.
     Nullify,
+    /// The placeholder of objects of Kubernetes, which no write brings back.
+    Token,
+    /// The same in base64, where typed clients decode it.
+    TokenBase64,
 }
 
 impl Operator {
@@ -47,6 +52,7 @@ impl Operator {
             Operator::Redact => "redact",
             Operator::Default => "default",
             Operator::Nullify => "nullify",
+            Operator::Token | Operator::TokenBase64 => "token",
         }
     }
 }
@@ -61,6 +67,8 @@ pub fn whole_text(operator: Operator, value: &[u8], out: &mut Vec<u8>) {
         Operator::Partial => partial(value, out),
         Operator::Mask => stars(value, out),
         Operator::Redact | Operator::Default | Operator::Nullify => out.extend_from_slice(HIDDEN),
+        Operator::Token => out.extend_from_slice(placeholder(0, Form::Text).as_bytes()),
+        Operator::TokenBase64 => out.extend_from_slice(placeholder(0, Form::Base64).as_bytes()),
     }
 }
 
@@ -73,6 +81,7 @@ pub fn found_text(operator: Operator, detector: Detector, part: &[u8], out: &mut
         Operator::Partial if detector.is_secret() => stars(part, out),
         Operator::Partial => partial(part, out),
         Operator::Default | Operator::Nullify => out.extend_from_slice(HIDDEN),
+        Operator::Token | Operator::TokenBase64 => out.extend_from_slice(HIDDEN),
     }
 }
 

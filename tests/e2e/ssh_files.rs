@@ -43,7 +43,7 @@ fn operations_on_files_are_rows_with_counts_and_digests() {
     let batch = format!(
         "put {local} {there}\nget {there} {back}\nls {folder}\nmkdir {folder}/new\n\
          rename {there} {folder}/new/moved\nchmod 600 {folder}/new/moved\n\
-         ln -s /etc {folder}/new/link\nrm {folder}/new/moved\n-rm {folder}/nothing\n",
+         ln -s /etc {folder}/new/link\nrm {folder}/new/moved\n-rmdir {folder}/new\n",
         local = local.display(),
         there = there.display(),
         back = back.display(),
@@ -85,7 +85,8 @@ fn operations_on_files_are_rows_with_counts_and_digests() {
         assert_eq!(row["classes"], serde_json::json!([class]));
         assert_eq!(text(&end, "outcome"), "success", "{start}");
     }
-    assert_eq!(text(&answer(&format!("remove {folder}/nothing")).1, "outcome"), "error");
+    assert_eq!(text(&answer("rmdir ").1, "outcome"), "error");
+    assert_eq!(text(&answer("remove ").1, "outcome"), "success");
     assert!(of_text(&commands, "stat").is_empty(), "counted only");
 }
 
@@ -133,7 +134,8 @@ fn one_operation_waits_while_others_go_on() {
     let sshd = Sshd::start();
     let folder = sshd.scratch.path().display().to_string();
     let rules = format!(
-        "[[rule]]\nname = \"ask\"\nwhen = {{ paths = [\"*/held-*\"] }}\n\
+        "[[rule]]\nname = \"ask\"\n\
+         when = {{ commands = [\"sftp-delete\"], paths = [\"*/held-*\"] }}\n\
          then = {{ hold = {{ approvers = [\"dba\"], timeout = \"1m\" }} }}\n{EVERYTHING}"
     );
     let mut gate = sshd.gate(&rules);

@@ -271,6 +271,7 @@ pub fn mask(bytes: &[u8]) {
     let spec = MaskSpec {
         columns: Vec::new(),
         paths: Vec::new(),
+        objects: vec![],
         detect: detect::NAMES.iter().map(|name| (*name).to_owned()).collect(),
         operator: Operator::Redact,
         targets: Vec::new(),

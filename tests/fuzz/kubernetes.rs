@@ -2,20 +2,24 @@
 //!
 //! Used as `harness.rs` is, by `smoke.rs` and by the targets of cargo-fuzz.
 
-use weir::decide::kubernetes::{Class, Condition, Fit, classify};
+use weir::decide::kubernetes::content::Content;
+use weir::decide::kubernetes::{Class, classify, understand};
 use weir::mask::kubernetes::{brings_back, pointer_tells};
 use weir::wire::kubernetes::channel::{Messages, Offer, Said, Spoken, exit, size, spoken};
 use weir::wire::kubernetes::proto::{Event, Fields, Frames, Object};
 use weir::wire::kubernetes::request::{Asked, Request};
 use weir::wire::kubernetes::spdy::{Control, Deflater, Framer, Inflater, Refused, Step};
 
-/// A method, a space and a target: what is taken has one reading, a class, and fits every rule that
-/// asks nothing.
+/// A method, a space and a target: what is taken has one reading and a class.
 pub fn request(bytes: &[u8]) {
     let space = bytes.iter().position(|byte| *byte == b' ').unwrap_or(bytes.len());
     let (method, target) = bytes.split_at(space);
     let Ok(request) = Request::read(method, target.get(1..).unwrap_or_default()) else { return };
-    assert_eq!(Condition::default().fit(&request, None), Fit::All);
+    let understood = understand(&request, &Content::Opaque, false);
+    assert_eq!(understood.is_ok(), classify(&request).is_ok(), "{request:?}");
+    if let Ok(understood) = understood {
+        assert!(!understood.action.classes.is_empty(), "{request:?}");
+    }
     if let Asked::Resource(attributes) = &request.asked {
         assert!(!attributes.resource.is_empty());
         for part in &attributes.parts {

@@ -5,3 +5,7 @@ mod bed;
 mod cluster;
 mod objects;
 mod requests;
+#[allow(dead_code, unused_imports)]
+#[path = "../e2e/support/mod.rs"]
+mod support;
+mod through;

@@ -256,6 +256,7 @@ fn detectors() -> MaskSpec {
     MaskSpec {
         columns: vec![],
         paths: Vec::new(),
+        objects: vec![],
         detect: vec!["email".into(), "credit-card".into()],
         operator: Operator::Redact,
         targets: vec![],

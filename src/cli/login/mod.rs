@@ -16,6 +16,7 @@ use super::output::{Output, clean, note};
 use crate::admin::clock;
 use crate::admin::issuer::{IssuerError, Web};
 use crate::config::units;
+pub(super) use cache::replace;
 use cache::{Cache, Tokens};
 use device::Client;
 
@@ -48,6 +49,9 @@ pub struct Login {
     /// what is left out is any
     #[arg(long, value_name = "PLACE")]
     pgpass: Option<String>,
+    /// Print the token as kubectl's `ExecCredential`
+    #[arg(long, conflicts_with = "pgpass")]
+    exec_credential: bool,
     /// Fail where a person would have to do something
     #[arg(long)]
     no_person: bool,
@@ -80,10 +84,25 @@ pub fn run(args: &Login) -> Result<(), Failure> {
         }
         None => {
             let mut out = Output::new(false);
-            out.line(&token)?;
+            out.line(&match args.exec_credential {
+                true => exec_credential(&token),
+                false => token,
+            })?;
             Ok(out.flush()?)
         }
     }
+}
+
+/// What client-go takes from a plugin. It asks again by itself once the time is over, but not for
+/// the request that fails then, so the time is over a minute early.
+fn exec_credential(token: &str) -> String {
+    let mut status = serde_json::json!({ "token": token });
+    let ends = cache::expiry(token).and_then(|at_s| (at_s - 60).checked_mul(1_000_000));
+    if let (Some(status), Some(at_us)) = (status.as_object_mut(), ends) {
+        status.insert("expirationTimestamp".into(), clock::to_second(at_us).into());
+    }
+    let (kind, version) = ("ExecCredential", "client.authentication.k8s.io/v1");
+    serde_json::json!({ "kind": kind, "apiVersion": version, "status": status }).to_string()
 }
 
 /// What token is wanted, of whom.

@@ -1,6 +1,6 @@
 //! A target that speaks HTTP: its URL, the name that clients use, what weir shows it.
 //!
-//! In: a `[[target]]` with `protocol = "http"` or `"mcp"`. Out: `Target`.
+//! In: a `[[target]]` with `protocol = "http"`, `"mcp"` or `"kubernetes"`. Out: `Target`.
 //! Never: a credential from the file itself; a default that sends one in clear unasked.
 
 use base64::Engine as _;
@@ -33,6 +33,14 @@ pub(super) fn target(
     source: &Source<'_>,
     report: &mut Report<'_>,
 ) -> Option<Target> {
+    let protocol = match speaks {
+        Speaks::Kubernetes => Protocol::Kubernetes,
+        Speaks::Http | Speaks::Mcp => Protocol::Http,
+    };
+    let wait_us = match speaks {
+        Speaks::Kubernetes => u64::MAX,
+        Speaks::Http | Speaks::Mcp => limits::HTTP_HOLD_WAIT_US,
+    };
     let url = section.required_text("address", report);
     let host = section.text("host", report);
     let wait = section.form("wait", (units::duration_us, units::DURATION_FORM), report);
@@ -60,7 +68,10 @@ pub(super) fn target(
     let root_certificates = roots_of(section, tls, source, report)?;
     let durability = durability(section, report);
     let capture = capture(section, report);
-    let credentials = credentials(section, source, report);
+    let credentials = credentials(section, protocol, source, report);
+    if protocol == Protocol::Kubernetes {
+        has_proof(section, &credentials, client_certificate.is_some(), report);
+    }
     let name = name?.value.to_owned();
     let Place { host: server, authority, path, is_tls } = place?;
     let known_as = match host {
@@ -73,7 +84,7 @@ pub(super) fn target(
         None => name.to_ascii_lowercase(),
     };
     Some(Target {
-        protocol: Protocol::Http,
+        protocol,
         database: String::new(),
         name,
         reach: Reach {
@@ -101,7 +112,8 @@ pub(super) fn target(
             sends_client_host: sends.unwrap_or(false),
             is_tls,
             speaks,
-            wait_us: wait.map_or(limits::HTTP_HOLD_WAIT_US, |wait| wait.value),
+            // kubectl and helm wait for as long as it takes, and send nothing again.
+            wait_us: wait.map_or(wait_us, |wait| wait.value),
             opaque,
         }),
     })
@@ -146,15 +158,33 @@ fn place(url: &At<&str>, report: &mut Report<'_>) -> Option<Place> {
     place
 }
 
+/// An apiserver asks who weir is: without an answer nobody could be impersonated.
+fn has_proof(
+    section: &Section<'_>,
+    credentials: &[Credential],
+    has_certificate: bool,
+    report: &mut Report<'_>,
+) {
+    if !has_certificate && credentials.iter().any(|credential| credential.header.is_none()) {
+        let found = "a credential of a cluster without `token`, and no `client_certificate`";
+        let hint = "the account needs the right to impersonate users and groups, nothing else";
+        report.error(section.span(), found, "`token = { file = \"...\" }`", hint);
+    }
+}
+
 fn credentials(
     target: &mut Section<'_>,
+    protocol: Protocol,
     source: &Source<'_>,
     report: &mut Report<'_>,
 ) -> Vec<Credential> {
     let mut credentials = Vec::new();
     for mut section in target.sections("credential", "[[target.credential]]", report) {
         let role = section.required_text("role", report);
-        let header = header(&mut section, source, report);
+        let header = match protocol {
+            Protocol::Kubernetes => bearer("token", &mut section, source, report),
+            _ => header(&mut section, source, report),
+        };
         let groups = section.texts("groups", report);
         section.finish(report);
         if let Some(role) = role {
@@ -177,6 +207,18 @@ fn credentials(
     credentials
 }
 
+/// A token as `Authorization`.
+fn bearer(
+    key: &'static str,
+    section: &mut Section<'_>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Option<Header> {
+    let token = secret(section, key, source, report)?;
+    let value = Secret::new(format!("Bearer {}", token.reveal()));
+    checked(Header { name: "Authorization".into(), value }, section, report)
+}
+
 /// `header = { name, value }`, `basic = { user, password }` or `bearer = { file = ... }`.
 fn header(
     section: &mut Section<'_>,
@@ -186,8 +228,7 @@ fn header(
     let authorization =
         |value: String| Header { name: "Authorization".into(), value: Secret::new(value) };
     if section.has("bearer") {
-        let token = secret(section, "bearer", source, report)?;
-        return checked(authorization(format!("Bearer {}", token.reveal())), section, report);
+        return bearer("bearer", section, source, report);
     }
     if let Some(mut basic) = section.section("basic", "`basic`", report) {
         let user = basic.required_text("user", report);

@@ -137,7 +137,10 @@ fn conditions(
         when.words("touches", |text, report| formed(text, touch, TOUCH_FORM, report), report);
     for kind in FactKind::ALL {
         let key = kind.key();
-        let patterns = when.words(key, |text, report| pattern(text, report), report);
+        let patterns = match kind {
+            FactKind::Resource => when.words(key, resource, report),
+            _ => when.words(key, |text, report| pattern(text, report), report),
+        };
         if !patterns.is_empty() {
             rule.facts.push((kind, patterns));
         }
@@ -223,10 +226,19 @@ fn mask(section: &mut Section<'_>, names: &Names<'_>, report: &mut Report<'_>) -
         report,
     );
     let paths = section.words("paths", json_path, report);
-    let given = ["columns", "paths", "detect"].into_iter().filter(|key| section.has(key)).count();
-    if given != 1 {
+    let objects = objects(section, report);
+    let is_one = |keys: &[&str]| keys.iter().filter(|key| section.has(key)).count() == 1;
+    let is_whole = match objects.is_empty() {
+        true => is_one(&["columns", "paths", "detect"]),
+        false => section.has("resources") && !section.has("columns") && !section.has("detect"),
+    };
+    if !is_whole {
         let found = "a [[mask]] needs one of `columns`, `paths` and `detect`";
-        report.error(section.span(), found, "one of them", "write a [[mask]] for each");
+        let hint = match objects.is_empty() {
+            true => "write a [[mask]] for each",
+            false => "objects of Kubernetes are named by `resources`, with `paths` or without",
+        };
+        report.error(section.span(), found, "one of them", hint);
     }
     if !section.has("operator") {
         section.missing("operator", &one_of(&Operator::NAMES), report);
@@ -238,7 +250,33 @@ fn mask(section: &mut Section<'_>, names: &Names<'_>, report: &mut Report<'_>) -
         except_groups = except.words("groups", |text, report| group(text, names, report), report);
         except.finish(report);
     }
-    Some(MaskSpec { columns, paths, detect, operator: operator?, targets, except_groups })
+    Some(MaskSpec { columns, paths, objects, detect, operator: operator?, targets, except_groups })
+}
+
+/// `resources`, `namespaces` and `names` of a mask.
+fn objects(section: &mut Section<'_>, report: &mut Report<'_>) -> Vec<(FactKind, Vec<String>)> {
+    let mut objects = Vec::new();
+    for kind in [FactKind::Resource, FactKind::Namespace, FactKind::Name] {
+        let patterns = match kind {
+            FactKind::Resource => section.words(kind.key(), resource, report),
+            _ => section.words(kind.key(), pattern, report),
+        };
+        if !patterns.is_empty() {
+            objects.push((kind, patterns));
+        }
+    }
+    objects
+}
+
+/// `pods`, `pods/exec`, `deployments.apps`.
+fn resource(text: &At<&str>, report: &mut Report<'_>) -> Option<String> {
+    match crate::decide::kubernetes::resource_pattern_fault(text.value) {
+        None => Some(text.value.to_owned()),
+        Some(form) => {
+            report.error(text.span.clone(), format!("\"{}\"", text.value), form, "");
+            None
+        }
+    }
 }
 
 fn user(text: &At<&str>, names: &Names<'_>, report: &mut Report<'_>) -> Option<String> {

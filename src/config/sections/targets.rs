@@ -80,16 +80,17 @@ fn target(
         ("postgres", (Protocol::Postgres, Speaks::Http)),
         ("http", (Protocol::Http, Speaks::Http)),
         ("mcp", (Protocol::Http, Speaks::Mcp)),
+        ("kubernetes", (Protocol::Kubernetes, Speaks::Kubernetes)),
         ("ssh", (Protocol::Ssh, Speaks::Http)),
     ];
     let choice = section.choice("protocol", &protocols, report);
     let (protocol, speaks) = choice.unwrap_or((Protocol::Postgres, Speaks::Http));
     match protocol {
         Protocol::Ssh => return ssh::target(section, name, source, report),
-        Protocol::Http => {
+        Protocol::Http | Protocol::Kubernetes => {
             return super::http::target(section, (name, speaks), source, report);
         }
-        Protocol::Postgres | Protocol::Kubernetes => {}
+        Protocol::Postgres => {}
     }
     let reach = reach(section, PORT_DEFAULT, report);
     let database = section.text("database", report);

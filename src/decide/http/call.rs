@@ -162,6 +162,7 @@ mod tests {
         let words = facts.iter().map(|fact| match &fact.reading {
             Reading::Is(value) => String::from_utf8_lossy(value).into_owned(),
             Reading::Unclear => "?".to_owned(),
+            other => format!("{other:?}"),
         });
         words.collect()
     }

@@ -1,107 +1,75 @@
-//! What rules and masks ask of a request: verbs, resources, namespaces, names.
+//! What rules and masks ask of a request: verbs, resources, namespaces, names, as facts.
 //!
-//! In: patterns of the configuration, a request, the name in its body where that is known. Out:
-//! whether the request is meant altogether, may be meant, or is not.
+//! In: a request, the name in its body where that is known; patterns. Out: facts of an act; whether
+//! a pattern means a resource.
 //! Never: a list of all namespaces that escapes a rule about one of them. A collection holds
-//! objects that a pattern means and others, so it fits `Some`: enough to deny or to hold, not
-//! enough to allow.
+//! objects that a pattern means and others: enough to deny or to hold, not enough to allow.
 
 use super::kinds;
-use crate::identify::glob::glob;
+use crate::decide::{Fact, FactKind};
 use crate::wire::kubernetes::request::{Asked, Attributes, Request, Verb};
 
-/// How much of what a request touches a condition means. Ordered: the least of several counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum Fit {
-    /// Nothing.
-    No,
-    /// Something, or it cannot be told: deny and hold match, allow does not.
-    Some,
-    /// All of it.
-    All,
+/// The facts of a request. `name` is the one in the body, where that is known.
+pub fn facts(request: &Request, name: Option<&str>) -> Vec<Fact> {
+    let mut facts = vec![Fact::is(FactKind::Verb, request.verb())];
+    let attributes = match &request.asked {
+        Asked::Path(path) => {
+            facts.push(Fact::is(FactKind::Path, path));
+            return facts;
+        }
+        Asked::Resource(attributes) => attributes,
+    };
+    let implied = Verb::ALL.into_iter().filter(|verb| may_imply(attributes, verb.name()));
+    facts.extend(implied.map(|verb| Fact::maybe(FactKind::Verb, verb.name())));
+    facts.push(Fact::is(FactKind::Resource, place(attributes)));
+    facts.extend(namespace(attributes, name));
+    facts.extend(names(attributes, name));
+    facts
 }
 
-/// Conditions of one rule; an empty list asks nothing.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Condition {
-    /// Verbs of RBAC, `*` for any.
-    pub verbs: Vec<String>,
-    /// `pods`, `pods/exec`, `pods/*`, `*/scale`, `deployments.apps`, `secrets.core`, `*`.
-    pub resources: Vec<String>,
-    /// Patterns with stars.
-    pub namespaces: Vec<String>,
-    /// Patterns with stars.
-    pub names: Vec<String>,
+/// `RESOURCE.GROUP/SUBRESOURCE`, the group without a name as `core`.
+fn place(attributes: &Attributes) -> String {
+    let group = match attributes.group.as_str() {
+        "" => "core",
+        group => group,
+    };
+    let mut place = format!("{}.{group}", attributes.resource);
+    if !attributes.subresource.is_empty() {
+        place.push('/');
+        place.push_str(&attributes.subresource);
+    }
+    place
 }
 
-impl Condition {
-    /// How much of the request it means. `name` is the one in the body, where that is known.
-    pub fn fit(&self, request: &Request, name: Option<&str>) -> Fit {
-        let verbs = self.verbs_fit(request);
-        let attributes = match &request.asked {
-            Asked::Path(_) => {
-                let asks = [&self.resources, &self.namespaces, &self.names];
-                return if asks.iter().all(|list| list.is_empty()) { verbs } else { Fit::No };
-            }
-            Asked::Resource(attributes) => attributes,
-        };
-        let resources = best(&self.resources, |pattern| {
-            if resource_matches(pattern, attributes) { Fit::All } else { Fit::No }
-        });
-        verbs
-            .min(resources)
-            .min(self.namespaces_fit(attributes, name))
-            .min(self.names_fit(attributes, name))
+/// Where it is: a namespace, all of them, or none, as with nodes.
+fn namespace(attributes: &Attributes, name: Option<&str>) -> Option<Fact> {
+    let namespaces = attributes.group.is_empty() && attributes.resource == "namespaces";
+    let namespace = match (attributes.namespace.as_str(), name) {
+        ("", Some(name)) if namespaces => name,
+        (namespace, _) => namespace,
+    };
+    if !namespace.is_empty() {
+        return Some(Fact::is(FactKind::Namespace, namespace));
     }
-
-    fn verbs_fit(&self, request: &Request) -> Fit {
-        best(&self.verbs, |wanted| {
-            let verb = request.verb();
-            if wanted == "*" || wanted == verb {
-                return Fit::All;
-            }
-            let attributes = request.resource();
-            let implied = attributes.is_some_and(|a| may_imply(a, wanted));
-            if implied { Fit::Some } else { Fit::No }
-        })
-    }
-
-    fn namespaces_fit(&self, attributes: &Attributes, name: Option<&str>) -> Fit {
-        let namespaces = attributes.group.is_empty() && attributes.resource == "namespaces";
-        let namespace = match (attributes.namespace.as_str(), name) {
-            ("", Some(name)) if namespaces => name,
-            (namespace, _) => namespace,
-        };
-        best(&self.namespaces, |pattern| {
-            if !namespace.is_empty() {
-                return if glob(pattern, namespace) { Fit::All } else { Fit::No };
-            }
-            if pattern == "*" {
-                return Fit::All;
-            }
-            let kind = kinds::find(&attributes.group, &attributes.resource);
-            let nowhere = kind.is_some_and(|kind| !kind.namespaced) && !namespaces;
-            if nowhere { Fit::No } else { Fit::Some }
-        })
-    }
-
-    fn names_fit(&self, attributes: &Attributes, name: Option<&str>) -> Fit {
-        let bare = match name {
-            Some(name) if attributes.name.is_empty() => name,
-            _ => attributes.bare_name(),
-        };
-        best(&self.names, |pattern| match bare {
-            "" if pattern == "*" => Fit::All,
-            "" => Fit::Some,
-            _ if glob(pattern, bare) || glob(pattern, &attributes.name) => Fit::All,
-            _ => Fit::No,
-        })
-    }
+    let kind = kinds::find(&attributes.group, &attributes.resource);
+    let nowhere = kind.is_some_and(|kind| !kind.namespaced) && !namespaces;
+    (!nowhere).then(|| Fact::every(FactKind::Namespace))
 }
 
-/// The best of a list of patterns; without patterns nothing is asked.
-fn best(patterns: &[String], fit: impl Fn(&str) -> Fit) -> Fit {
-    patterns.iter().map(|pattern| fit(pattern)).max().unwrap_or(Fit::All)
+/// Which object it is: one, or all of a collection. A proxy's name may have a scheme and a port.
+fn names(attributes: &Attributes, name: Option<&str>) -> Vec<Fact> {
+    let bare = match name {
+        Some(name) if attributes.name.is_empty() => name,
+        _ => attributes.bare_name(),
+    };
+    if bare.is_empty() {
+        return vec![Fact::every(FactKind::Name)];
+    }
+    let mut names = vec![Fact::is(FactKind::Name, bare)];
+    if !attributes.name.is_empty() && bare != attributes.name {
+        names.push(Fact::maybe(FactKind::Name, &attributes.name));
+    }
+    names
 }
 
 /// Whether a request may do what another verb is for: an apply and a PUT create what is not there,
@@ -122,22 +90,24 @@ fn may_imply(attributes: &Attributes, wanted: &str) -> bool {
     }
 }
 
-/// `RESOURCE[.GROUP][/SUBRESOURCE]`, either part `*`; `*` alone is everything, and `core` is the
-/// group without a name. As in RBAC, a resource does not mean its subresources.
-pub fn resource_matches(pattern: &str, attributes: &Attributes) -> bool {
+/// `RESOURCE[.GROUP][/SUBRESOURCE]`, any part `*`; `*` alone is everything, and `core` is the group
+/// without a name. As in RBAC, a resource does not mean its subresources. `place` is what a fact
+/// says.
+pub fn resource_meets(pattern: &str, place: &[u8]) -> bool {
     if pattern == "*" {
         return true;
     }
-    let (place, subresource) = pattern.split_once('/').unwrap_or((pattern, ""));
-    let (resource, group) = match place.split_once('.') {
-        Some((resource, "core")) => (resource, Some("")),
-        Some((resource, group)) => (resource, Some(group)),
-        None => (place, None),
-    };
+    let Ok(place) = std::str::from_utf8(place) else { return false };
+    let halves = |text| str::split_once(text, '/').unwrap_or((text, ""));
+    let (wanted, wanted_sub) = halves(pattern);
+    let (found, found_sub) = halves(place);
+    let (resource, group) = found.split_once('.').unwrap_or((found, "core"));
     let one = |pattern: &str, text: &str| pattern == "*" || pattern == text;
-    one(resource, &attributes.resource)
-        && one(subresource, &attributes.subresource)
-        && group.is_none_or(|group| one(group, &attributes.group))
+    let meets = match wanted.split_once('.') {
+        Some((wanted, wanted_group)) => one(wanted, resource) && one(wanted_group, group),
+        None => one(wanted, resource),
+    };
+    meets && one(wanted_sub, found_sub)
 }
 
 /// What is wrong with a pattern of a configuration, if anything: one that can match nothing.
@@ -161,16 +131,70 @@ pub fn resource_pattern_fault(pattern: &str) -> Option<&'static str> {
 mod tests {
     use super::*;
 
-    fn condition(fields: [&[&str]; 4]) -> Condition {
-        let [verbs, resources, namespaces, names] =
-            fields.map(|list| list.iter().map(|text| (*text).to_owned()).collect());
-        Condition { verbs, resources, namespaces, names }
+    use crate::config::settings::{Effect, RuleSpec};
+    use crate::decide::rules::{Rules, Who};
+    use crate::decide::{Action, ClassSet, Commands, Verdict};
+    use crate::identify::{Identity, Method};
+    use crate::wire::Protocol;
+
+    /// How much of what a request touches conditions mean.
+    #[derive(Debug, PartialEq, Eq)]
+    enum Fit {
+        /// Neither effect matches.
+        No,
+        /// A denial matches, an allowance does not.
+        Some,
+        /// Both match.
+        All,
+    }
+
+    fn fit(fields: [&[&str]; 4], line: &str, name: Option<&str>) -> Fit {
+        let (method, target) = line.split_once(' ').unwrap();
+        let request = Request::read(method.as_bytes(), target.as_bytes()).unwrap();
+        let classes: ClassSet = super::super::Class::Read.into();
+        let act = crate::decide::Act {
+            classes,
+            facts: facts(&request, name),
+            ..crate::decide::Act::default()
+        };
+        let action = Action::new(Protocol::Kubernetes, vec![act]);
+        let kinds = [FactKind::Verb, FactKind::Resource, FactKind::Namespace, FactKind::Name];
+        let texts = |list: &[&str]| list.iter().map(|text| (*text).to_owned()).collect();
+        let facts = kinds.into_iter().zip(fields.map(texts)).collect::<Vec<(_, Vec<String>)>>();
+        let spec = |name: &str, then: Effect| RuleSpec {
+            name: name.into(),
+            users: vec![],
+            groups: vec![],
+            targets: vec![],
+            roles: vec![],
+            sources: vec![],
+            commands: Commands::default(),
+            touches: vec![],
+            facts: facts.clone(),
+            minutes_utc: None,
+            then,
+        };
+        let (user, groups) = ("a".to_owned(), vec![]);
+        let identity = Identity { user, groups, method: Method::Basic };
+        let who = Who {
+            identity: &identity,
+            target: "t",
+            role: "r",
+            source: [127, 0, 0, 1].into(),
+            wall_us: 0,
+        };
+        let allows = Rules::compile(&[spec("a", Effect::Allow)]).decide(&who, &action);
+        let everything = RuleSpec { facts: vec![], ..spec("b", Effect::Allow) };
+        let denies = Rules::compile(&[spec("d", Effect::Deny(None)), everything]);
+        match (allows, denies.decide(&who, &action)) {
+            (Verdict::Allow(..), Verdict::Deny(_)) => Fit::All,
+            (_, Verdict::Deny(_)) => Fit::Some,
+            _ => Fit::No,
+        }
     }
 
     fn check(fields: [&[&str]; 4], line: &str, expect: Fit) {
-        let (method, target) = line.split_once(' ').unwrap();
-        let request = Request::read(method.as_bytes(), target.as_bytes()).unwrap();
-        assert_eq!(condition(fields).fit(&request, None), expect, "{fields:?} {line}");
+        assert_eq!(fit(fields, line, None), expect, "{fields:?} {line}");
     }
 
     #[test]
@@ -225,16 +249,14 @@ mod tests {
 
     #[test]
     fn the_name_in_a_body_counts_where_the_path_has_none() {
-        let line = b"/api/v1/namespaces/d/pods";
-        let request = Request::read(b"POST", line).unwrap();
-        let rule = condition([&[], &[], &[], &["db-*"]]);
-        assert_eq!(rule.fit(&request, None), Fit::Some);
-        assert_eq!(rule.fit(&request, Some("db-0")), Fit::All);
-        assert_eq!(rule.fit(&request, Some("web")), Fit::No);
-        let create = Request::read(b"POST", b"/api/v1/namespaces").unwrap();
-        let prod = condition([&[], &[], &["prod-*"], &[]]);
-        assert_eq!(prod.fit(&create, Some("prod-2")), Fit::All);
-        assert_eq!(prod.fit(&create, Some("dev")), Fit::No);
+        let rule: [&[&str]; 4] = [&[], &[], &[], &["db-*"]];
+        let line = "POST /api/v1/namespaces/d/pods";
+        assert_eq!(fit(rule, line, None), Fit::Some);
+        assert_eq!(fit(rule, line, Some("db-0")), Fit::All);
+        assert_eq!(fit(rule, line, Some("web")), Fit::No);
+        let prod: [&[&str]; 4] = [&[], &[], &["prod-*"], &[]];
+        assert_eq!(fit(prod, "POST /api/v1/namespaces", Some("prod-2")), Fit::All);
+        assert_eq!(fit(prod, "POST /api/v1/namespaces", Some("dev")), Fit::No);
     }
 
     #[test]

@@ -5,13 +5,16 @@
 //! Never: a verdict; a class that is missing because nobody thought of the request. What no row of
 //! the tables knows is `other`, which a rule must name.
 
+mod asked;
 pub mod condition;
+pub mod content;
 pub mod kinds;
 pub mod table;
 
 use super::class::classes;
 
-pub use condition::{Condition, Fit};
+pub use asked::{Flow, Understood, understand};
+pub use condition::{resource_meets, resource_pattern_fault};
 pub use table::{Classified, DryRun, classify};
 
 classes! {

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use super::super::{Act, ClassSet, FactKind, HoldPart, Reading, RuleName};
+use super::super::{Act, ClassSet, FactKind, HoldPart, Reading, RuleName, kubernetes};
 use super::Who;
 use super::pattern::{self, NetworkMask, Touch};
 use crate::config::settings::{self, RuleSpec};
@@ -206,16 +206,23 @@ impl Rule {
 }
 
 /// Whether a condition on facts of one kind holds; see the table of `rules`.
-fn says(act: &Act, kind: FactKind, patterns: &[String], allows: bool) -> bool {
+pub(super) fn says(act: &Act, kind: FactKind, patterns: &[String], allows: bool) -> bool {
+    let means = |value: &[u8]| {
+        patterns.iter().any(|pattern| match kind {
+            FactKind::Resource => kubernetes::resource_meets(pattern, value),
+            _ => glob_bytes(pattern.as_bytes(), value),
+        })
+    };
     let meant = |reading: &Reading| match reading {
-        Reading::Is(value) => patterns.iter().any(|pattern| glob_bytes(pattern.as_bytes(), value)),
+        Reading::Is(value) | Reading::Maybe(value) => means(value),
+        Reading::Every => !allows || patterns.iter().any(|pattern| pattern == "*"),
         Reading::Unclear => !allows,
     };
     let mut readings = act.facts.iter().filter(|fact| fact.kind == kind).map(|fact| &fact.reading);
     match allows {
         true => {
             let any = readings.clone().next().is_some();
-            any && readings.all(meant)
+            any && readings.filter(|reading| !matches!(reading, Reading::Maybe(_))).all(meant)
         }
         false => readings.any(meant),
     }

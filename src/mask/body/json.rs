@@ -200,8 +200,12 @@ impl Json {
         };
         if let Some((operator, pattern)) = operator {
             work.count_path(operator, pattern);
-            let is_null = operator == Operator::Nullify;
-            work.out.extend_from_slice(if is_null { b"null" } else { b"\"***\"" });
+            // Whatever the value is, nothing of it is kept.
+            let operator = match operator {
+                Operator::Partial | Operator::Mask => Operator::Redact,
+                operator => operator,
+            };
+            work.out.extend_from_slice(&hide(Token::Text, operator, &[]));
             self.long = Long::Skip { close: false };
             return;
         }

@@ -110,6 +110,20 @@ pub fn patterns(kind: &str) -> Vec<(String, Form)> {
     places.flat_map(|place| shapes(place.path, place.form)).collect()
 }
 
+/// The places of a kind, as paths of an object.
+pub fn places(kind: &str) -> Vec<(String, Form)> {
+    let own = PLACES.iter().filter(|place| place.kind == "*" || place.kind == kind);
+    own.map(|place| (place.path.to_owned(), place.form)).collect()
+}
+
+/// What stands at a path of a kind that a rule names.
+pub fn form(kind: &str, path: &str) -> Form {
+    let top = |text: &str| text.split('.').next().unwrap_or_default().to_owned();
+    let own = PLACES.iter().filter(|place| place.kind == kind);
+    let found = own.filter(|place| place.path == path || top(place.path) == top(path));
+    found.map(|place| place.form).next().unwrap_or(Form::Text)
+}
+
 /// Patterns of one path of a rule, below every shape.
 pub fn shapes(path: &str, form: Form) -> impl Iterator<Item = (String, Form)> {
     SHAPES.iter().map(move |shape| (format!("{shape}{path}"), form))

@@ -25,10 +25,11 @@ use super::rules::{ColumnRule, RelationMask, Verdict};
 use super::touch::{self, Touch, touch};
 use super::types;
 use crate::config::settings::MaskSpec;
-use crate::decide::{Copy, Statement};
+use crate::decide::{Act, Copy, FactKind, Statement, rules};
 use crate::mask::body;
 use crate::mask::detect::{Detector, Detectors, Scratch};
 use crate::mask::hits::{Cause, Hits};
+use crate::mask::kubernetes::{self, Form};
 use crate::mask::operator::Operator;
 use crate::mask::text;
 use crate::wire::http::json::path::Pattern;
@@ -48,6 +49,15 @@ struct Mask {
     columns: Vec<ColumnRule>,
     paths: Vec<(Pattern, Operator)>,
     detectors: Vec<(Detector, Operator)>,
+    /// Objects of Kubernetes, and paths in them.
+    objects: Option<Objects>,
+}
+
+#[derive(Debug)]
+struct Objects {
+    facts: Vec<(FactKind, Vec<String>)>,
+    paths: Vec<String>,
+    operator: Operator,
 }
 
 impl Policy {
@@ -64,7 +74,15 @@ impl Policy {
                 targets: spec.targets.clone(),
                 except_groups: spec.except_groups.clone(),
                 columns: spec.columns.iter().map(rule).collect(),
-                paths: spec.paths.iter().map(|path| (pattern(path), spec.operator)).collect(),
+                paths: match spec.objects.is_empty() {
+                    true => spec.paths.iter().map(|it| (pattern(it), spec.operator)).collect(),
+                    false => Vec::new(),
+                },
+                objects: (!spec.objects.is_empty()).then(|| Objects {
+                    facts: spec.objects.clone(),
+                    paths: spec.paths.clone(),
+                    operator: spec.operator,
+                }),
                 detectors: detectors.map(|detector| (detector, spec.operator)).collect(),
             }
         };
@@ -87,6 +105,41 @@ impl Policy {
             true => body::Rules::mcp(paths, detectors),
             false => body::Rules::new(paths, detectors),
         }
+    }
+
+    /// What applies to the answer of a request to a cluster, `act`, about objects of `kind`; with
+    /// it, the paths in an object that are hidden. Rules without any: nothing is.
+    pub fn objects(
+        &self,
+        (target, groups): (&str, &[String]),
+        act: &Act,
+        kind: &str,
+    ) -> (body::Rules, Vec<String>) {
+        let masks: Vec<&Mask> = self.of(target, groups).collect();
+        let detectors = masks.iter().flat_map(|mask| mask.detectors.iter().copied());
+        let detectors = Rc::new(Detectors::new(detectors));
+        let mut paths: Vec<(Pattern, Operator)> =
+            masks.iter().flat_map(|mask| mask.paths.iter().cloned()).collect();
+        let mut hidden = Vec::new();
+        let met = masks.iter().filter_map(|mask| mask.objects.as_ref());
+        for objects in met.filter(|objects| rules::meets(&objects.facts, act)) {
+            let own = objects.paths.iter().map(|path| (path.clone(), kubernetes::form(kind, path)));
+            let places = match objects.paths.is_empty() {
+                true => kubernetes::places(kind),
+                false => own.collect(),
+            };
+            for (path, form) in places {
+                let operator = match (form, objects.operator) {
+                    (Form::Base64, _) => Operator::TokenBase64,
+                    (Form::Embedded, _) | (Form::Text, Operator::Redact) => Operator::Token,
+                    (Form::Text, operator) => operator,
+                };
+                let shapes = kubernetes::shapes(&path, form);
+                paths.extend(shapes.map(|(path, _)| (pattern(&path), operator)));
+                hidden.push(path);
+            }
+        }
+        (body::Rules::new(paths, detectors), hidden)
     }
 
     fn of(&self, target: &str, groups: &[String]) -> impl Iterator<Item = &Mask> {

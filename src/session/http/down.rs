@@ -21,7 +21,7 @@ use crate::wire::http::h1::{Body, Framing, Piece, Role};
 use crate::wire::http::head::{Head, Version};
 use crate::wire::http::name::Name;
 use crate::wire::http::pass::Pass;
-use crate::wire::http::reply::{Manner, Problem};
+use crate::wire::http::reply::Problem;
 use crate::wire::http::sse::Splitter;
 use crate::wire::http::ws::handshake::Asked;
 
@@ -145,7 +145,7 @@ impl Session {
         let now_us = stage.now.mono_us;
         exchange.told.status = head.status().unwrap_or(0);
         exchange.told.first_byte_us = now_us.saturating_sub(exchange.at_us);
-        exchange.deadline_us = now_us + limits::HTTP_PIECE_US;
+        exchange.deadline_us = now_us + exchange.request.pause_us();
         let version = exchange.request.head.version();
         let keeps = head.version() == Version::Http11 && !head.connection_says(b"close");
         if let Some(back) = &mut exchange.back {
@@ -206,7 +206,7 @@ impl Session {
     fn answer_data(&mut self, data: &[u8], is_last: bool, stage: &mut Stage<'_>) {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let Phase::Busy(exchange) = &mut self.phase else { return };
-        exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
+        exchange.deadline_us = stage.now.mono_us + exchange.request.pause_us();
         let Some(lens) = &mut exchange.lens else {
             return self.deliver(data, is_last, stage);
         };
@@ -316,6 +316,10 @@ impl Session {
         let is_ok = head.status().is_some_and(|status| status < 300);
         let is_list = is_ok && exchange.rpc.as_ref().is_some_and(|rpc| rpc.lists_tools());
         let Some(http) = tenure.http() else { return Ok(()) };
+        if let Some(asked) = &exchange.request.kube {
+            exchange.lens = asked.lens(head)?.map(Box::new);
+            return Ok(());
+        }
         exchange.lens = Lens::of(head, (&tenure.masks, http), is_list)?.map(Box::new);
         let is_events = Shape::of(head.only(Name::ContentType)) == Shape::Events;
         exchange.events = is_events.then(Splitter::default);
@@ -376,7 +380,7 @@ impl Session {
         };
         let answered = &exchange.answered;
         let digest = answered.digest();
-        let attrs = exchange.sent.attrs();
+        let (outcome, attrs) = exchange.ending(outcome);
         let spent_us = stage.now.mono_us.saturating_sub(exchange.at_us);
         let response = Response {
             command_seq: exchange.seq,
@@ -433,7 +437,7 @@ impl Session {
             let _refused_elsewhere =
                 super::gate::unanswered(exchange.seq, Outcome::Aborted, words, tenure, stage);
         }
-        let reply = problem.reply(Manner::of(&exchange.request.head));
+        let reply = exchange.request.reply(problem);
         self.answer_self(&reply, *exchange, stage);
     }
 

@@ -14,6 +14,7 @@
 
 use crate::decide::approval::{Ask, AskSummary};
 use crate::decide::{Action, HoldTerms, Permit, RuleName};
+use crate::limits;
 use crate::mask::Hits;
 use crate::metrics::Presence;
 use crate::record::{Receipt, SessionId};
@@ -40,6 +41,8 @@ pub(super) struct Request {
     pub asks: Asked,
     /// The client waits for 100 before it sends the body.
     pub expects: bool,
+    /// What it asks of a cluster.
+    pub kube: Option<Box<super::kubernetes::Asked>>,
 }
 
 impl Request {
@@ -49,14 +52,17 @@ impl Request {
             let framing = Framing::of(&head, Role::Request)?;
             let asks = handshake::asked(&head)?;
             // A body behind the head would be the first bytes of the WebSocket to somebody.
-            if asks == Asked::Websocket && framing != Framing::None {
+            let is_bodiless = matches!(framing, Framing::None | Framing::Length(0));
+            if asks != Asked::Nothing && !is_bodiless {
                 return Err(Refused::Upgrade);
             }
             let expects = head.expects_continue()? && head.version() != Version::Http10;
             Ok((framing, asks, expects))
         };
         match checked() {
-            Ok((framing, asks, expects)) => Ok(Request { head, framing, asks, expects }),
+            Ok((framing, asks, expects)) => {
+                Ok(Request { head, framing, asks, expects, kube: None })
+            }
             Err(refused) => Err((head, refused)),
         }
     }
@@ -64,6 +70,11 @@ impl Request {
     /// Whether it has been here before.
     pub fn is_loop(&self) -> bool {
         pass::is_loop(&self.head)
+    }
+
+    /// How long content of the answer may pause.
+    pub fn pause_us(&self) -> u64 {
+        self.kube.as_ref().map_or(limits::HTTP_PIECE_US, |asked| asked.pause_us())
     }
 
     /// Whether the answer has no body whatever it says.
@@ -192,6 +203,8 @@ pub(super) struct Exchange {
     pub sent: Kept,
     /// What is kept of the answer's.
     pub answered: Kept,
+    /// The streams of a connection to a cluster that was upgraded.
+    pub streams: Option<Box<super::kubernetes::Streams>>,
     pub back: Option<Back>,
     /// It was sent again on a fresh connection.
     pub again: bool,

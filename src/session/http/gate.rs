@@ -18,7 +18,7 @@ use crate::session::{Output, Stage, Vote, VoteReply, new_id};
 use crate::wire::http::h1::{Framing, write};
 use crate::wire::http::head::Version;
 use crate::wire::http::pass::Pass;
-use crate::wire::http::reply::{Manner, Problem, Reply};
+use crate::wire::http::reply::{Problem, Reply};
 use crate::wire::http::ws::handshake::Asked;
 
 use super::exchange::{Exchange, Held, Request, Then, Up};
@@ -72,7 +72,7 @@ impl Session {
         exchange.prefix = prefix;
         if opens && !tenure.masks.is_empty() {
             let problem = voice::unmaskable("masking-websocket");
-            let reply = problem.reply(Manner::of(&exchange.request.head));
+            let reply = exchange.request.reply(&problem);
             return self.refuse(exchange, (problem.kind, &reply), stage);
         }
         let checked = match (speaks_mcp, is_message) {
@@ -198,7 +198,12 @@ impl Session {
     }
 
     /// A request that people are asked about is read whole first: they see what will run.
-    fn gather(&mut self, mut exchange: Box<Exchange>, then: Then, stage: &mut Stage<'_>) {
+    pub(super) fn gather(
+        &mut self,
+        mut exchange: Box<Exchange>,
+        then: Then,
+        stage: &mut Stage<'_>,
+    ) {
         let too_long = exchange.request.framing.length();
         if too_long.is_some_and(|length| length > limits::HTTP_HELD_BYTES_MAX as u64) {
             return self.refuse_large(exchange, stage);
@@ -214,7 +219,7 @@ impl Session {
 
     /// A request that cannot be shown, or read, whole is denied.
     pub(super) fn refuse_large(&mut self, exchange: Box<Exchange>, stage: &mut Stage<'_>) {
-        let reply = voice::too_large().reply(Manner::of(&exchange.request.head));
+        let reply = exchange.request.reply(&voice::too_large());
         self.refuse(exchange, ("too large", &reply), stage);
     }
 
@@ -483,7 +488,7 @@ fn record(
         true => Some(exchange.content.len() as u64),
         false => request.framing.length().filter(|_| request.framing != Framing::None),
     };
-    let command = Command {
+    let mut command = Command {
         kind,
         params,
         text: &text,
@@ -507,6 +512,9 @@ fn record(
         },
         ..Command::default()
     };
+    if let Some(asked) = &request.kube {
+        asked.fill(&mut command);
+    }
     let receipt = tenure.ledger.record_at(ruled.seq, &Entry::Command(command), stage)?;
     if ruled.decision != Decision::Hold {
         tenure.totals.commands += 1;
@@ -556,7 +564,7 @@ fn row_text(exchange: &Exchange) -> Vec<u8> {
     let mut shown = text::text(&exchange.request.head);
     if !exchange.content.is_empty() && shown.len() + exchange.content.len() <= SHOWN_BYTES_MAX {
         shown.extend_from_slice(b"\r\n");
-        shown.extend_from_slice(&exchange.content);
+        shown.extend_from_slice(&exchange.shown());
     }
     shown
 }
@@ -566,7 +574,7 @@ fn summary(exchange: &Exchange, ask: &Ask, tenure: &Tenure, stage: &Stage<'_>) -
     let mut text = text::text(&request.head);
     if !exchange.content.is_empty() {
         text.extend_from_slice(b"\r\n");
-        text.extend_from_slice(&exchange.content);
+        text.extend_from_slice(&exchange.shown());
     }
     AskSummary {
         id: ask.id,

@@ -59,6 +59,11 @@ impl Kept {
         }
     }
 
+    /// How much may be kept.
+    pub const fn limit(&self) -> u64 {
+        self.limit
+    }
+
     /// SHA-256 of the content so far.
     pub fn digest(&self) -> [u8; 32] {
         copied(self.digest.clone().finish().as_ref())

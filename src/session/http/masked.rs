@@ -28,6 +28,11 @@ pub(super) struct Lens {
 }
 
 impl Lens {
+    /// One that only masks.
+    pub fn with(masker: Masker) -> Lens {
+        Lens { listing: None, masker: Some(masker) }
+    }
+
     /// For an answer that has content, as its head describes it. `None`: it passes untouched.
     ///
     /// # Errors

@@ -11,6 +11,7 @@
 //!   gate       verdict, row, permit, hold       voice     what clients are told
 //!   up         the request on its way           down      the answer on its way
 //!   tunnel     a WebSocket on both ways         text      a request as its row shows it
+//!   kubernetes what a target that is an apiserver has on top
 //!   masked     an answer under masks            listed    tools that are offered
 //!   rpc        a request of MCP                 moved     fields with the target's own name
 //!   parked     asked about, and nobody waits
@@ -28,6 +29,7 @@ mod exchange;
 mod gate;
 mod identity;
 mod kept;
+mod kubernetes;
 mod link;
 mod listed;
 mod masked;

@@ -139,7 +139,7 @@ impl Tenure {
         let mut ledger = link.take_ledger(stage);
         let context = SessionContext {
             session_id: ledger.id,
-            protocol: Protocol::Http.name(),
+            protocol: settings.protocol.name(),
             user_name: identity.user.clone(),
             user_groups: identity.groups.clone(),
             auth_method: identity.method.name().to_owned(),

@@ -5,7 +5,7 @@
 
 use crate::decide::Permit;
 use crate::decide::http::Part;
-use crate::fault::{Fault, FaultKind};
+use crate::fault::{Fault, FaultKind, Refused as JournalRefused};
 use crate::limits;
 use crate::record::entry::Outcome;
 use crate::session::{After, Stage};
@@ -28,6 +28,13 @@ pub(super) struct Tunnel {
     pub exchange: Exchange,
     client: Way,
     target: Way,
+}
+
+impl Tunnel {
+    /// Whether it is another protocol's than WebSocket's.
+    fn is_raw(&self) -> bool {
+        self.exchange.streams.as_ref().is_some_and(|streams| streams.is_raw())
+    }
 }
 
 /// One direction.
@@ -95,11 +102,18 @@ impl Session {
         let key = exchange.request.head.only(Name::SecWebsocketKey).unwrap_or(&[]);
         let checked = match exchange.request.asks {
             Asked::Websocket => handshake::check_answer(head, key),
+            Asked::Spdy => handshake::check_spdy(head),
             Asked::Nothing => Err(Refused::Unasked),
         };
         if let Err(refused) = checked {
             return self.refuse_answer(refused, stage);
         }
+        let is_raw = exchange.request.asks == Asked::Spdy;
+        let answer = head.clone();
+        if exchange.open_streams(&answer, is_raw).is_err() {
+            return self.refuse_answer(Refused::Unasked, stage);
+        }
+        let head = &answer;
         exchange.told.status = 101;
         exchange.told.first_byte_us = stage.now.mono_us.saturating_sub(exchange.at_us);
         let mut out = Vec::new();
@@ -111,15 +125,20 @@ impl Session {
             close: false,
             masked: false,
         };
-        write::answer(&mut out, head, &backward);
+        match is_raw {
+            true => super::kubernetes::write_spdy(&mut out, head),
+            false => write::answer(&mut out, head, &backward),
+        }
         let receipt = tenure.ledger.covered(stage);
         self.link.forward(Permit::plumbing(Part::Answer), receipt, &out);
         let Phase::Busy(exchange) = std::mem::replace(&mut self.phase, Phase::Closed) else {
             return;
         };
         let mut exchange = *exchange;
-        exchange.sent.becomes("ws-message");
-        exchange.answered.becomes("ws-message");
+        if exchange.streams.is_none() {
+            exchange.sent.becomes("ws-message");
+            exchange.answered.becomes("ws-message");
+        }
         exchange.deadline_us = stage.now.mono_us + limits::WEBSOCKET_IDLE_US;
         let (client, target) = (Way::new(Side::Client), Way::new(Side::Server));
         self.phase = Phase::Tunnel(Box::new(Tunnel { exchange, client, target }));
@@ -138,6 +157,9 @@ impl Session {
 
     fn frames(&mut self, side: Side, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
         let Phase::Tunnel(tunnel) = &mut self.phase else { return false };
+        if tunnel.is_raw() {
+            return self.raw_bytes(side, std::mem::take(input), stage);
+        }
         let way = match side {
             Side::Client => &mut tunnel.client,
             Side::Server => &mut tunnel.target,
@@ -154,7 +176,10 @@ impl Session {
                     return false;
                 }
             }
-            Found::Control(opcode, data) => self.write_frame(side, (opcode, true, &data), stage),
+            Found::Control(opcode, data) => {
+                self.touch(stage);
+                self.write_frame(side, (opcode, true, &data), stage);
+            }
             Found::Close(data) => {
                 self.write_frame(side, (Opcode::Close, true, &data), stage);
                 self.maybe_over(stage);
@@ -174,18 +199,89 @@ impl Session {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return false };
         let Phase::Tunnel(tunnel) = &mut self.phase else { return false };
         tunnel.exchange.deadline_us = stage.now.mono_us + limits::WEBSOCKET_IDLE_US;
+        if tunnel.exchange.streams.is_some() {
+            let kept = tunnel.exchange.keep_streams(side, (bytes, last), tenure, stage);
+            match kept {
+                Ok(kept) => {
+                    return self.kept(kept, stage).map_or(false, |()| {
+                        self.write_frame(side, (opcode, last, bytes), stage);
+                        true
+                    });
+                }
+                Err(label) => {
+                    self.misread(label, stage);
+                    return false;
+                }
+            }
+        }
         let kept = match side {
             Side::Client => &mut tunnel.exchange.sent,
             Side::Server => &mut tunnel.exchange.answered,
         };
         let taken = kept.take(bytes, tenure, stage).and_then(|()| kept.flush(tenure, stage));
-        if let Err(refused) = taken {
-            let fault = Fault::new(Side::Client, FaultKind::Record(refused));
-            self.close(Some(fault), stage);
+        if self.kept(taken, stage).is_none() {
             return false;
         }
         self.write_frame(side, (opcode, last, bytes), stage);
         true
+    }
+
+    /// Nothing leaves that the journal refused.
+    fn kept(&mut self, kept: Result<(), JournalRefused>, stage: &mut Stage<'_>) -> Option<()> {
+        if let Err(refused) = kept {
+            let fault = Fault::new(Side::Client, FaultKind::Record(refused));
+            self.close(Some(fault), stage);
+            return None;
+        }
+        Some(())
+    }
+
+    /// Streams that cannot be read go no further.
+    fn misread(&mut self, label: &'static str, stage: &mut Stage<'_>) {
+        let Phase::Tunnel(tunnel) = &self.phase else { return };
+        if !tunnel.is_raw() {
+            self.link.say(|out| frame::close(out, None, 1002, label));
+        }
+        self.over(Outcome::Error, label, stage);
+    }
+
+    /// Bytes of a connection that is no WebSocket: recorded, then handed on as they are.
+    fn raw_bytes(&mut self, side: Side, bytes: &[u8], stage: &mut Stage<'_>) -> bool {
+        if bytes.is_empty() {
+            return false;
+        }
+        self.touch(stage);
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return false };
+        let Phase::Tunnel(tunnel) = &mut self.phase else { return false };
+        let kept = match tunnel.exchange.keep_streams(side, (bytes, false), tenure, stage) {
+            Ok(kept) => kept,
+            Err(label) => {
+                self.misread(label, stage);
+                return false;
+            }
+        };
+        if self.kept(kept, stage).is_none() {
+            return false;
+        }
+        let Some(tenure) = self.tenures.get(self.current) else { return false };
+        let Phase::Tunnel(tunnel) = &mut self.phase else { return false };
+        let (permit, receipt) = (Permit::plumbing(Part::Frame), tenure.ledger.covered(stage));
+        match side {
+            Side::Client => {
+                if let Some(back) = &mut tunnel.exchange.back {
+                    back.outbox.forward(permit, receipt, bytes);
+                }
+            }
+            Side::Server => self.link.forward(permit, receipt, bytes),
+        }
+        true
+    }
+
+    /// Somebody is there.
+    fn touch(&mut self, stage: &Stage<'_>) {
+        if let Phase::Tunnel(tunnel) = &mut self.phase {
+            tunnel.exchange.deadline_us = stage.now.mono_us + limits::WEBSOCKET_IDLE_US;
+        }
     }
 
     /// Writes a frame of `side` anew for the other one.
@@ -258,7 +354,7 @@ impl Session {
     pub(super) fn tunnel_ended(&mut self, stage: &mut Stage<'_>) {
         let Phase::Tunnel(tunnel) = &self.phase else { return };
         let was_closed = tunnel.target.closed;
-        if !was_closed {
+        if !was_closed && !tunnel.is_raw() {
             self.link.say(|out| frame::close(out, None, 1001, ""));
         }
         let outcome = if was_closed { Outcome::Success } else { Outcome::Aborted };
@@ -267,7 +363,9 @@ impl Session {
 
     /// Nobody has said anything for long.
     pub(super) fn tunnel_overdue(&mut self, stage: &mut Stage<'_>) {
-        self.link.say(|out| frame::close(out, None, 1001, "idle"));
+        if matches!(&self.phase, Phase::Tunnel(tunnel) if !tunnel.is_raw()) {
+            self.link.say(|out| frame::close(out, None, 1001, "idle"));
+        }
         self.over(Outcome::Success, "idle", stage);
     }
 }

@@ -18,7 +18,7 @@ use crate::wire::http::head::Head;
 use crate::wire::http::pass::Pass;
 use crate::wire::http::reply::{Manner, Reply};
 use crate::wire::http::ws::handshake::Asked;
-use crate::wire::{End, LegId, Side};
+use crate::wire::{End, LegId, Protocol, Side};
 
 use super::back::{self, Back};
 use super::exchange::{Down, Exchange, Request, Then, Told, Up};
@@ -64,6 +64,7 @@ impl Exchange {
             events: None,
             sent: Kept::new(seq, 0, limit),
             answered: Kept::new(seq, 1, limit),
+            streams: None,
             back: None,
             again: false,
             deadline_us: u64::MAX,
@@ -112,6 +113,14 @@ impl Session {
             }
             self.current = self.tenures.len() - 1;
         }
+        let settings = stage.snapshot.settings.targets.get(target);
+        if settings.is_some_and(|target| target.protocol == Protocol::Kubernetes) {
+            return self.begin_kubernetes((request, prefix), stage);
+        }
+        if request.asks == Asked::Spdy {
+            let refused = Trouble::Refused(crate::wire::http::Refused::Upgrade);
+            return self.turn_away(refused, Some(request), stage);
+        }
         self.decide((request, prefix), stage);
     }
 
@@ -158,7 +167,7 @@ impl Session {
         let problem = voice::trouble(trouble);
         match request {
             Some(request) => {
-                let reply = problem.reply(Manner::of(&request.head));
+                let reply = request.reply(&problem);
                 self.reply_only(&reply, request, stage);
             }
             None => {
@@ -171,7 +180,7 @@ impl Session {
     }
 
     /// A reply in the place of a request that no exchange was made for.
-    fn reply_only(&mut self, reply: &Reply, request: Request, stage: &mut Stage<'_>) {
+    pub(super) fn reply_only(&mut self, reply: &Reply, request: Request, stage: &mut Stage<'_>) {
         let (body, trailers) = request.body();
         let is_head = request.is_head();
         let left = self.drop_limit(&request);
@@ -317,7 +326,10 @@ impl Session {
             (true, _) => Framing::Length(exchange.content.len() as u64),
         };
         let mut out = Vec::with_capacity(request.head.arena().len() + 256);
-        tenure.write_request(&mut out, exchange, framing, &self.link);
+        match &request.kube {
+            Some(_) => tenure.write_kubernetes((&mut out, exchange), framing, &self.link),
+            None => tenure.write_request(&mut out, exchange, framing, &self.link),
+        }
         let Some(back) = &mut exchange.back else { return };
         back.outbox.forward(permit, receipt, &out);
         let is_over = matches!(framing, Framing::None | Framing::Length(0));
@@ -400,6 +412,7 @@ impl Session {
         let Some((mut exchange, then)) = self.take_gathering() else { return };
         exchange.gathered = true;
         match then {
+            Then::Read if exchange.request.kube.is_some() => self.read_kubernetes(exchange, stage),
             Then::Read => self.read_message(exchange, stage),
             Then::Hold(terms) => self.hold(exchange, terms, stage),
         }
@@ -416,7 +429,7 @@ impl Session {
         let Phase::Busy(exchange) = &mut self.phase else { return };
         let has_begun = exchange.down.has_begun();
         if !has_begun {
-            let reply = voice::trouble(trouble).reply(Manner::of(&exchange.request.head));
+            let reply = exchange.request.reply(&voice::trouble(trouble));
             let is_head = exchange.request.is_head();
             self.link.say(|out| write::reply(out, &reply, is_head, true));
         }
@@ -483,7 +496,7 @@ impl Session {
         }
         let _refused_elsewhere =
             gate::unanswered(exchange.seq, Outcome::Aborted, words, tenure, stage);
-        let reply = problem.reply(Manner::of(&exchange.request.head));
+        let reply = exchange.request.reply(&problem);
         self.answer_self(&reply, *exchange, stage);
     }
 
@@ -525,8 +538,8 @@ impl Session {
     }
 }
 
-/// The target whose host the client named, or whose path: `/mcp/NAME`. With it, how much of the
-/// request's target was its name.
+/// The target whose host the client named, or whose path: `/mcp/NAME`, `/k8s/NAME`. With it, how
+/// much of the request's target was its name.
 fn target_of(head: &Head, stage: &Stage<'_>) -> Option<(usize, usize)> {
     let (host, _) = crate::wire::http::check::split_authority(head.authority())?;
     let host = host.strip_suffix(b".").unwrap_or(host);
@@ -534,8 +547,13 @@ fn target_of(head: &Head, stage: &Stage<'_>) -> Option<(usize, usize)> {
     let by_host = targets.iter().position(|target| {
         target.http.as_ref().is_some_and(|http| host.eq_ignore_ascii_case(http.host.as_bytes()))
     });
+    let cluster = super::kubernetes::named(head, stage);
     if let Some(target) = by_host {
-        return Some((target, 0));
+        // A path that names another cluster belongs to the target of this host.
+        return cluster.filter(|(named, _)| *named == target).or(Some((target, 0)));
+    }
+    if cluster.is_some() {
+        return cluster;
     }
     const PLACE: &[u8] = b"/mcp/";
     let rest = head.path().strip_prefix(PLACE)?;

@@ -24,7 +24,7 @@ fn problem(status: u16, kind: &'static str, words: [&'static str; 2]) -> Problem
 /// A refusal of a request that was read: in the words of its protocol.
 pub(super) fn instead(exchange: &Exchange, problem: &Problem<'_>, code: i32) -> Reply {
     let Some(rpc) = exchange.rpc.as_deref() else {
-        return problem.reply(Manner::of(&exchange.request.head));
+        return exchange.request.reply(problem);
     };
     let rule = problem.rule.map(|rule| format!(", rule \"{rule}\"")).unwrap_or_default();
     let command = problem.instance.map(|id| format!(", command {id}")).unwrap_or_default();

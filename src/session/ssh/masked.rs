@@ -214,11 +214,11 @@ impl Open {
 }
 
 impl Machine {
-    /// Output that was held long enough leaves.
-    pub(super) fn masks_due(&mut self, stage: &mut Stage<'_>) -> Result<(), Fault> {
+    /// Output that was held long enough leaves; `all` of it if nothing will follow.
+    pub(super) fn masks_due(&mut self, all: bool, stage: &mut Stage<'_>) -> Result<(), Fault> {
         let Machine { core, client, phase: Phase::Open(open), .. } = self else { return Ok(()) };
         let now_us = stage.now.mono_us;
-        let is_due = |masks: &Masks| masks.due_us().is_some_and(|due_us| due_us <= now_us);
+        let is_due = |masks: &Masks| masks.due_us().is_some_and(|due_us| all || due_us <= now_us);
         let due = open.masks.iter().filter(|(_, masks)| is_due(masks));
         let due: Vec<ChannelKey> = due.map(|(key, _)| *key).collect();
         for key in due {

@@ -149,13 +149,15 @@ impl Machine {
             done = target.timeout(now_us, core);
         }
         let done = done.and_then(|()| self.token_again(stage));
-        let done = done.and_then(|()| self.masks_due(stage));
+        let done = done.and_then(|()| self.masks_due(false, stage));
         let done = done.and_then(|()| self.expire_holds(stage));
         self.ended(done, stage);
     }
 
     /// Ends the session: what is under way is recorded, both peers are told.
     fn fail(&mut self, fault: Fault, stage: &mut Stage<'_>) {
+        // What the target said last is the client's all the same.
+        let _recorded_below = self.masks_due(true, stage);
         let phase = std::mem::replace(&mut self.phase, Phase::Closed);
         let reason = match phase {
             Phase::Closed => return,

@@ -42,6 +42,7 @@ fn spec(columns: &[&str], detect: &[&str], operator: Operator) -> MaskSpec {
     MaskSpec {
         columns: owned(columns),
         paths: Vec::new(),
+        objects: vec![],
         detect: owned(detect),
         operator,
         targets: Vec::new(),

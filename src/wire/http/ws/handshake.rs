@@ -20,7 +20,12 @@ pub enum Asked {
     Nothing,
     /// A WebSocket.
     Websocket,
+    /// SPDY/3.1, as clients of Kubernetes ask for it.
+    Spdy,
 }
+
+/// SPDY in `Upgrade`.
+pub const SPDY: &[u8] = b"SPDY/3.1";
 
 /// What a request asks for.
 ///
@@ -31,6 +36,12 @@ pub fn asked(request: &Head) -> Result<Asked, Refused> {
         return Ok(Asked::Websocket);
     }
     let Some(protocol) = request.only(Name::Upgrade) else { return Ok(Asked::Nothing) };
+    if protocol.eq_ignore_ascii_case(SPDY) {
+        let is_good = request.version() == Version::Http11
+            && request.connection_says(b"upgrade")
+            && matches!(request.method(), b"GET" | b"POST");
+        return if is_good { Ok(Asked::Spdy) } else { Err(Refused::Upgrade) };
+    }
     let key = request.only(Name::SecWebsocketKey).and_then(|key| STANDARD.decode(key).ok());
     let is_good = protocol.eq_ignore_ascii_case(b"websocket")
         && request.version() == Version::Http11
@@ -60,6 +71,17 @@ pub fn check_answer(answer: &Head, key: &[u8]) -> Result<(), Refused> {
         && answer.connection_says(b"upgrade")
         && answer.only(Name::SecWebsocketAccept) == Some(accept(key).as_bytes())
         && answer.values(Name::SecWebsocketExtensions).next().is_none();
+    if is_good { Ok(()) } else { Err(Refused::Unasked) }
+}
+
+/// That a 101 opens the SPDY that was asked for.
+///
+/// # Errors
+/// `Unasked`.
+pub fn check_spdy(answer: &Head) -> Result<(), Refused> {
+    let is_good = answer.status() == Some(101)
+        && answer.only(Name::Upgrade).is_some_and(|it| it.eq_ignore_ascii_case(SPDY))
+        && answer.connection_says(b"upgrade");
     if is_good { Ok(()) } else { Err(Refused::Unasked) }
 }
 

@@ -1,0 +1,260 @@
+//! The body of a request, as far as rules need it.
+//!
+//! In: the bytes of a body and what they are said to be. Out: JSON, a protobuf object, or that it
+//! could not be read. Never: JSON with a name twice: the last one counts to one reader, the first
+//! to another (kubernetes.md 1.4).
+
+use std::fmt;
+
+use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::{Map, Value};
+
+use crate::wire::kubernetes::proto;
+
+/// A body.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Content<'b> {
+    /// There is none.
+    Empty,
+    /// An object, or a patch that looks like one.
+    Json(Value),
+    /// A list of operations (RFC 6902).
+    Patch(Vec<Value>),
+    /// An object in Kubernetes' protobuf.
+    Protobuf(proto::Object<'b>),
+    /// It was not read, or cannot be: what it may say counts.
+    Opaque,
+}
+
+/// Why a body goes no further.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Unreadable {
+    /// A coding or a form that weir cannot read, so nothing of it can be ruled on: 415.
+    Media,
+    /// It says to be JSON and is none, or has a name twice: 400.
+    Json,
+    /// The envelope of protobuf cannot be read: 400.
+    Protobuf,
+}
+
+impl<'b> Content<'b> {
+    /// Reads a body. `kind` is its `Content-Type`; without one it is JSON, as to the apiserver.
+    ///
+    /// # Errors
+    /// What neither weir nor a rule can make sense of.
+    pub fn read(kind: Option<&[u8]>, body: &'b [u8]) -> Result<Content<'b>, Unreadable> {
+        if body.is_empty() {
+            return Ok(Content::Empty);
+        }
+        let kind = kind.unwrap_or(b"application/json");
+        let kind = kind.split(|byte| *byte == b';').next().unwrap_or_default().trim_ascii();
+        match kind {
+            b"application/json"
+            | b"application/merge-patch+json"
+            | b"application/strategic-merge-patch+json" => {
+                strict(body).map(Content::Json).ok_or(Unreadable::Json)
+            }
+            b"application/json-patch+json" => match strict(body) {
+                Some(Value::Array(operations)) => Ok(Content::Patch(operations)),
+                _ => Err(Unreadable::Json),
+            },
+            // kubectl writes JSON, which is YAML; what is YAML only is not read.
+            b"application/apply-patch+yaml" | b"application/yaml" => {
+                Ok(strict(body).map_or(Content::Opaque, Content::Json))
+            }
+            b"application/vnd.kubernetes.protobuf" => {
+                proto::Object::read(body).map(Content::Protobuf).map_err(|_| Unreadable::Protobuf)
+            }
+            _ => Err(Unreadable::Media),
+        }
+    }
+
+    /// `metadata.name` of the object.
+    pub fn name(&self) -> Option<&str> {
+        let name = match self {
+            Content::Json(object) => object.get("metadata")?.get("name")?.as_str()?,
+            Content::Protobuf(object) => object.name().ok()?,
+            Content::Empty | Content::Patch(_) | Content::Opaque => return None,
+        };
+        (!name.is_empty()).then_some(name)
+    }
+
+    /// Whether DeleteOptions ask for a dry run; `without` is what the query says.
+    pub fn is_dry(&self, without: bool) -> bool {
+        match self {
+            Content::Empty => without,
+            Content::Json(options) => options.get("dryRun") == Some(&serde_json::json!(["All"])),
+            Content::Protobuf(object) => object.dry_run().is_ok_and(|values| values == ["All"]),
+            Content::Patch(_) | Content::Opaque => false,
+        }
+    }
+
+    /// Whether pods of this body may ask for rights of the node.
+    pub fn may_be_privileged(&self) -> bool {
+        match self {
+            Content::Empty => false,
+            Content::Json(object) => is_privileged(object),
+            Content::Patch(operations) => !operations.iter().all(is_harmless),
+            Content::Protobuf(_) | Content::Opaque => true,
+        }
+    }
+}
+
+/// Fields of pods' specs and of containers that give rights of the node, wherever they stand. The
+/// names are Kubernetes' own, and an object that has one elsewhere is taken for one that asks.
+fn is_privileged(value: &Value) -> bool {
+    match value {
+        Value::Array(values) => values.iter().any(is_privileged),
+        Value::Object(fields) => fields.iter().any(|(name, value)| {
+            let asks = match name.as_str() {
+                "privileged"
+                | "hostNetwork"
+                | "hostPID"
+                | "hostIPC"
+                | "hostProcess"
+                | "allowPrivilegeEscalation" => value != &Value::Bool(false) && !value.is_null(),
+                "hostUsers" => value == &Value::Bool(true),
+                "hostPath" => !value.is_null(),
+                "nodeName" => !matches!(value, Value::Null) && value != "",
+                "procMount" => value != "Default" && !value.is_null(),
+                "add" => value.as_array().is_some_and(|list| !list.is_empty()),
+                "$patch" | "$retainKeys" => true,
+                _ => false,
+            };
+            asks || is_privileged(value)
+        }),
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
+    }
+}
+
+/// An operation on metadata, on a number of replicas or on an image.
+fn is_harmless(operation: &Value) -> bool {
+    let place = |name: &str| operation.get(name).and_then(Value::as_str);
+    let plain = |path: &str| {
+        path.starts_with("/metadata/") || path == "/spec/replicas" || path.ends_with("/image")
+    };
+    place("path").is_some_and(plain) && place("from").is_none_or(plain)
+}
+
+/// JSON in which no object has a name twice.
+fn strict(body: &[u8]) -> Option<Value> {
+    serde_json::from_slice::<Strict>(body).ok().map(|strict| strict.0)
+}
+
+struct Strict(Value);
+
+impl<'de> Deserialize<'de> for Strict {
+    fn deserialize<D: Deserializer<'de>>(from: D) -> Result<Strict, D::Error> {
+        from.deserialize_any(Reader).map(Strict)
+    }
+}
+
+struct Reader;
+
+impl<'de> Visitor<'de> for Reader {
+    type Value = Value;
+
+    fn expecting(&self, to: &mut fmt::Formatter<'_>) -> fmt::Result {
+        to.write_str("JSON without a name twice")
+    }
+
+    fn visit_unit<E: Error>(self) -> Result<Value, E> {
+        Ok(Value::Null)
+    }
+
+    fn visit_bool<E: Error>(self, value: bool) -> Result<Value, E> {
+        Ok(Value::Bool(value))
+    }
+
+    fn visit_i64<E: Error>(self, value: i64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_u64<E: Error>(self, value: u64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_f64<E: Error>(self, value: f64) -> Result<Value, E> {
+        Ok(value.into())
+    }
+
+    fn visit_str<E: Error>(self, value: &str) -> Result<Value, E> {
+        Ok(Value::String(value.to_owned()))
+    }
+
+    fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<Value, A::Error> {
+        let mut values = Vec::new();
+        while let Some(Strict(value)) = list.next_element()? {
+            values.push(value);
+        }
+        Ok(Value::Array(values))
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Value, A::Error> {
+        let mut fields = Map::new();
+        while let Some((name, Strict(value))) = map.next_entry::<String, Strict>()? {
+            if fields.insert(name, value).is_some() {
+                return Err(A::Error::custom("a name twice"));
+            }
+        }
+        Ok(Value::Object(fields))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read<'b>(kind: &str, body: &'b [u8]) -> Result<Content<'b>, Unreadable> {
+        Content::read(Some(kind.as_bytes()), body)
+    }
+
+    #[test]
+    fn json_is_read_once_or_not_at_all() {
+        let named = read("application/json; charset=utf-8", br#"{"metadata":{"name":"s"}}"#);
+        assert_eq!(named.unwrap().name(), Some("s"));
+        assert_eq!(Content::read(None, br#"{"a":1}"#).unwrap().name(), None);
+        for twice in [r#"{"a":1,"a":2}"#, r#"{"m":{"n":1,"\u006e":2}}"#, r#"[{"a":1,"a":1}]"#, "{"]
+        {
+            assert_eq!(read("application/json", twice.as_bytes()), Err(Unreadable::Json));
+            let apply = read("application/apply-patch+yaml", twice.as_bytes());
+            assert_eq!(apply, Ok(Content::Opaque));
+        }
+        for kind in ["application/cbor", "text/plain", "application/jsonx", "Application/JSON"] {
+            assert_eq!(read(kind, b"{}"), Err(Unreadable::Media), "{kind}");
+        }
+        assert_eq!(read("text/plain", b""), Ok(Content::Empty));
+    }
+
+    #[test]
+    fn a_dry_run_of_a_deletion_stands_in_the_body_if_there_is_one() {
+        let dry = |body: &[u8]| read("application/json", body).unwrap().is_dry(true);
+        assert!(dry(b""));
+        assert!(dry(br#"{"dryRun":["All"]}"#));
+        assert!(!dry(b"{}"));
+        assert!(!dry(br#"{"dryRun":["All","x"]}"#));
+        assert!(!dry(br#"{"DryRun":["All"]}"#));
+    }
+
+    #[test]
+    fn rights_of_the_node_are_found_wherever_they_stand() {
+        fn check(kind: &str, body: &str, expect: bool) {
+            let content = read(kind, body.as_bytes()).unwrap();
+            assert_eq!(content.may_be_privileged(), expect, "{body}");
+        }
+        let json = "application/json";
+        check(json, r#"{"spec":{"containers":[{"image":"a"}]}}"#, false);
+        check(json, r#"{"spec":{"containers":[{"securityContext":{"privileged":true}}]}}"#, true);
+        check(json, r#"{"spec":{"containers":[{"securityContext":{"privileged":false}}]}}"#, false);
+        check(json, r#"{"spec":{"template":{"spec":{"hostNetwork":true}}}}"#, true);
+        check(json, r#"{"spec":{"volumes":[{"hostPath":{"path":"/"}}]}}"#, true);
+        check(json, r#"{"spec":{"nodeName":"n"}}"#, true);
+        check(json, r#"{"a":{"capabilities":{"drop":["ALL"]}}}"#, false);
+        check(json, r#"{"a":{"capabilities":{"add":["NET_ADMIN"]}}}"#, true);
+        check("application/apply-patch+yaml", "spec: {}", true);
+        let patch = "application/json-patch+json";
+        check(patch, r#"[{"op":"replace","path":"/spec/replicas","value":2}]"#, false);
+        check(patch, r#"[{"op":"add","path":"/spec/template/spec","value":{}}]"#, true);
+        check(patch, r#"[{"op":"copy","path":"/metadata/a","from":"/spec/x"}]"#, true);
+    }
+}

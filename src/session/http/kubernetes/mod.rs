@@ -1,0 +1,355 @@
+//! A target that is an apiserver of Kubernetes: the layer on top of an exchange of HTTP.
+//!
+//! In: requests that somebody known sends to a cluster. Out: what they ask in the words of rules,
+//! heads that impersonate, refusals as kubectl reads them.
+//! Never: a request that goes on without an identity in its head, or with one that the client wrote;
+//! a path that goes on other than it was read.
+//!
+//! ```text
+//!   head --read--> Asked --no body--> rules            onward  the head as it goes on
+//!                    '--body--> gathered, read --> rules  status  refusals
+//! ```
+
+mod onward;
+mod shown;
+mod status;
+mod streams;
+
+use std::rc::Rc;
+
+use crate::config::settings::Speaks;
+use crate::decide::kubernetes::content::{Content, Unreadable};
+use crate::decide::kubernetes::{Class, Flow, Understood, understand};
+use crate::limits;
+use crate::mask::body::{Masker, Rules, Shape};
+use crate::mask::kubernetes::{brings_back, kind_of, pointer_tells};
+use crate::record::entry::{Command, Event as Noted, Ocsf};
+use crate::session::Stage;
+use crate::wire::http::h1::Framing;
+use crate::wire::http::head::Head;
+use crate::wire::http::name::Name;
+use crate::wire::http::ws::handshake;
+use crate::wire::kubernetes::request;
+
+pub(super) use streams::{Streams, write_spdy};
+
+use super::Session;
+use super::exchange::{Exchange, Request, Then};
+use super::kept::Kept;
+use super::masked::Lens;
+use super::tenure::Tenure;
+
+/// Where the name of a cluster stands in a path: `/k8s/NAME`.
+const PLACE: &[u8] = b"/k8s/";
+/// How browsers bring a token (apiserver, authentication/request/websocket/protocol.go).
+const BEARER_PROTOCOL: &[u8] = b"base64url.bearer.authorization.k8s.io.";
+
+/// What is known of a request to a cluster.
+#[derive(Debug)]
+pub(super) struct Asked {
+    /// In the words of rules.
+    pub understood: Understood,
+    /// So many bytes at the start of the target named the cluster, and go no further.
+    prefix: usize,
+    /// What is masked in the answer.
+    masks: Option<Rc<Rules>>,
+    /// Paths of an object that are hidden.
+    hidden: Vec<String>,
+}
+
+/// Why a request to a cluster is refused before it is decided.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Refused {
+    Line(request::Refused),
+    Body(Unreadable),
+    Upgrade,
+    Token,
+    Accept,
+    Placeholder,
+}
+
+impl Refused {
+    const fn status(self) -> u16 {
+        match self {
+            Refused::Body(unreadable) => unreadable.status(),
+            Refused::Accept => 406,
+            Refused::Placeholder => 422,
+            Refused::Line(_) | Refused::Upgrade | Refused::Token => 400,
+        }
+    }
+
+    fn words(self) -> String {
+        match self {
+            Refused::Line(refused) => refused.to_string(),
+            Refused::Body(unreadable) => unreadable.words().to_owned(),
+            Refused::Upgrade => "nothing here can be upgraded, or not to that".to_owned(),
+            Refused::Accept => "no kind of answer that is asked for is JSON".to_owned(),
+            Refused::Placeholder => {
+                "the body has what took the place of a masked value: it would be stored".to_owned()
+            }
+            Refused::Token => "weir takes no token as a subprotocol".to_owned(),
+        }
+    }
+}
+
+/// The cluster that a path names, and how much of the path is its name.
+pub(super) fn named(head: &Head, stage: &Stage<'_>) -> Option<(usize, usize)> {
+    let targets = stage.snapshot.settings.targets.iter();
+    let mut clusters = targets.enumerate().filter(|(_, target)| {
+        target.http.as_ref().is_some_and(|http| http.speaks == Speaks::Kubernetes)
+    });
+    let rest = head.path().strip_prefix(PLACE)?;
+    let name = rest.split(|byte| *byte == b'/').next()?;
+    let (target, _) = clusters.find(|(_, target)| target.name.as_bytes() == name)?;
+    Some((target, PLACE.len() + name.len()))
+}
+
+impl Asked {
+    fn read(head: &Head, prefix: usize, content: &Content<'_>) -> Result<Asked, request::Refused> {
+        let onward = onward::target(head, prefix);
+        let request = request::Request::read(head.method(), &onward)?;
+        let understood = understand(&request, content, onward::impersonates(head))?;
+        Ok(Asked { understood, prefix, masks: None, hidden: Vec::new() })
+    }
+
+    /// With the masks that apply to it.
+    fn with_masks(mut self, tenure: &Tenure) -> Asked {
+        let it = &self.understood;
+        let Some(act) = it.action.acts.first() else { return self };
+        let kind = kind_of(&it.group, &it.resource).unwrap_or_default();
+        let whose = (tenure.target_name.as_str(), tenure.identity.groups.as_slice());
+        // Discovery and health have no objects.
+        if !it.classes.has(Class::Discovery) {
+            let (rules, hidden) = tenure.snapshot.masks.objects(whose, act, kind);
+            self.masks = (!rules.is_empty()).then(|| Rc::new(rules));
+            self.hidden = hidden;
+        }
+        self
+    }
+
+    /// Why it is denied whatever the rules say.
+    fn denied(&self, request: &Request, tenure: &Tenure) -> Option<&'static str> {
+        let upgrades = request.asks != handshake::Asked::Nothing;
+        if self.understood.classes.has(Class::Impersonate) {
+            // Dropping the field would run the request with the client's full rights.
+            return Some("nobody can be impersonated through weir: the request asks to be another");
+        }
+        if onward::person(&tenure.identity).is_none() {
+            return Some("your name or a group of yours is one that only clusters may give");
+        }
+        if upgrades && self.masks.is_some() {
+            return Some("masks apply here, and weir cannot look into a stream for them");
+        }
+        None
+    }
+
+    /// Whether a table of its kind shows no value that is masked.
+    fn has_safe_cells(&self) -> bool {
+        self.masks.is_none() || kind_of(&self.understood.group, &self.understood.resource).is_some()
+    }
+
+    /// What changes the content of the answer.
+    ///
+    /// # Errors
+    /// It cannot be masked, so it must not be delivered.
+    pub fn lens(&self, answer: &Head) -> Result<Option<Lens>, &'static str> {
+        let Some(masks) = &self.masks else { return Ok(None) };
+        if answer.status() == Some(422) {
+            // It prints what was refused, values and all.
+            return Err("masking-invalid");
+        }
+        let mut codings = answer.values(Name::ContentEncoding);
+        if codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+            return Err("masking-encoded");
+        }
+        let shape = match (Shape::of(answer.only(Name::ContentType)), self.understood.flow) {
+            (Shape::Json, Flow::Follow) => Shape::JsonLines,
+            (Shape::Opaque, _) => return Err("masking-type"),
+            (shape, _) => shape,
+        };
+        Masker::new(Rc::clone(masks), shape)
+            .map(|masker| Some(Lens::with(masker)))
+            .ok_or("masking-type")
+    }
+
+    /// What its row says beside what rows of HTTP say.
+    pub fn fill<'c>(&'c self, command: &mut Command<'c>) {
+        let it = &self.understood;
+        command.kind = "kubernetes";
+        let extra = &mut command.extra;
+        extra.ocsf = Some(activity(it.verb));
+        extra.verb = it.verb;
+        extra.resource = &it.resource;
+        extra.subresource = &it.subresource;
+        extra.namespace = &it.namespace;
+        extra.name = &it.name;
+        if !it.attrs.is_empty() {
+            extra.attrs = &it.attrs;
+        }
+    }
+
+    /// How long the answer may pause.
+    pub fn pause_us(&self) -> u64 {
+        match self.understood.flow {
+            Flow::Plain => limits::HTTP_PIECE_US,
+            Flow::Follow | Flow::Through => limits::KUBERNETES_FOLLOW_US,
+        }
+    }
+
+    /// Whether the answer or the body has values that no record may show.
+    pub fn has_secrets(&self) -> bool {
+        let classes = self.understood.classes;
+        classes.has(Class::SecretRead) || classes.has(Class::Token)
+    }
+}
+
+/// API Activity of OCSF.
+fn activity(verb: &str) -> Ocsf {
+    let activity_id = match verb {
+        "create" | "post" => 1,
+        "get" | "list" | "watch" | "head" => 2,
+        "update" | "patch" | "put" => 3,
+        "delete" | "deletecollection" => 4,
+        _ => 99,
+    };
+    Ocsf { class_uid: 6003, activity_id }
+}
+
+impl Exchange {
+    /// An answer with secrets is counted in the record, and not kept.
+    fn hide_secrets(&mut self) {
+        let hides = |asked: &Asked| {
+            let is_token = asked.understood.classes.has(Class::Token);
+            asked.has_secrets() && (is_token || asked.masks.is_none())
+        };
+        if self.request.kube.as_deref().is_some_and(hides) {
+            self.sent = Kept::new(self.seq, 0, 0);
+            self.answered = Kept::new(self.seq, 1, 0);
+        }
+    }
+}
+
+impl Session {
+    /// A request to a cluster: it is read as the apiserver will read it. A body is read before
+    /// anything is decided, unless it is somebody else's.
+    pub(super) fn begin_kubernetes(
+        &mut self,
+        (mut request, prefix): (Request, usize),
+        stage: &mut Stage<'_>,
+    ) {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let is_bodiless = matches!(request.framing, Framing::None | Framing::Length(0));
+        let content = if is_bodiless { Content::Empty } else { Content::Opaque };
+        let asked = match check(&request, prefix, &content) {
+            Ok(asked) => asked.with_masks(tenure),
+            Err(refused) => return self.refuse_line(request, refused, stage),
+        };
+        let reads = asked.understood.reads_body && !is_bodiless;
+        let denied = asked.denied(&request, tenure);
+        let action = asked.understood.action.clone();
+        request.kube = Some(Box::new(asked));
+        let mut exchange = Box::new(Exchange::new(request, action, tenure, stage));
+        exchange.hide_secrets();
+        match denied {
+            Some(words) => self.deny(exchange, words, stage),
+            None if reads => self.gather(exchange, Then::Read, stage),
+            None => self.judge(exchange, stage),
+        }
+    }
+
+    /// The body is there: what it says counts.
+    pub(super) fn read_kubernetes(&mut self, mut exchange: Box<Exchange>, stage: &mut Stage<'_>) {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let Some(asked) = exchange.request.kube.take() else { return };
+        let head = &exchange.request.head;
+        let (again, denied) = read_body(head, &exchange.content, asked.prefix, tenure);
+        match again {
+            Ok(asked) => {
+                exchange.action = asked.understood.action.clone();
+                exchange.request.kube = Some(Box::new(asked));
+                match denied {
+                    Some(words) => self.deny(exchange, words, stage),
+                    None => self.judge(exchange, stage),
+                }
+            }
+            Err(refused) => {
+                exchange.request.kube = Some(asked);
+                let reply = status::bad_request(refused.status(), &refused.words());
+                self.refuse(exchange, ("kubernetes-body", &reply), stage);
+            }
+        }
+    }
+
+    /// A request whose line is refused is none of the commands that there are.
+    fn refuse_line(&mut self, request: Request, refused: Refused, stage: &mut Stage<'_>) {
+        let words = refused.words();
+        let attrs = serde_json::json!({ "reason": words }).to_string();
+        let message = "a request to a cluster was refused before it was decided";
+        let event = Noted { event: "request-refused", severity: "warn", message, attrs: &attrs };
+        self.link.event(&event, stage);
+        let reply = status::bad_request(refused.status(), &words);
+        self.reply_only(&reply, request, stage);
+    }
+}
+
+/// Reads a request again, with its body; and why it is denied for what stands in it.
+fn read_body(
+    head: &Head,
+    body: &[u8],
+    prefix: usize,
+    tenure: &Tenure,
+) -> (Result<Asked, Refused>, Option<&'static str>) {
+    if brings_back(body) {
+        return (Err(Refused::Placeholder), None);
+    }
+    let content = match Content::read(head.only(Name::ContentType), body) {
+        Ok(content) => content,
+        Err(unreadable) => return (Err(Refused::Body(unreadable)), None),
+    };
+    let asked = match Asked::read(head, prefix, &content) {
+        Ok(asked) => asked.with_masks(tenure),
+        Err(refused) => return (Err(Refused::Line(refused)), None),
+    };
+    let tells = match &content {
+        Content::Patch(operations) => operations.iter().any(|it| tells(it, &asked.hidden)),
+        _ => false,
+    };
+    let words = "this patch could tell a value that is masked for you";
+    (Ok(asked), tells.then_some(words))
+}
+
+/// Whether an operation of a JSON Patch compares or copies what is hidden.
+fn tells(operation: &serde_json::Value, hidden: &[String]) -> bool {
+    let field = |name: &str| operation.get(name).and_then(serde_json::Value::as_str);
+    let pointers = match field("op") {
+        Some("add" | "remove" | "replace") => return false,
+        Some("test") => [field("path"), None],
+        _ => [field("path"), field("from")],
+    };
+    let meets = |pointer: &str| hidden.iter().any(|path| pointer_tells(pointer, path));
+    pointers.into_iter().flatten().any(meets)
+}
+
+/// Reads what the head says.
+fn check(request: &Request, prefix: usize, content: &Content<'_>) -> Result<Asked, Refused> {
+    let head = &request.head;
+    let brings_token = |value: &[u8]| {
+        value.windows(BEARER_PROTOCOL.len()).any(|it| it.eq_ignore_ascii_case(BEARER_PROTOCOL))
+    };
+    if head.values(Name::SecWebsocketProtocol).any(brings_token) {
+        return Err(Refused::Token);
+    }
+    if head.values(Name::ContentEncoding).next().is_some() {
+        return Err(Refused::Body(Unreadable::Media));
+    }
+    let asked = Asked::read(head, prefix, content).map_err(Refused::Line)?;
+    if onward::accept(head, asked.has_safe_cells()).is_none() {
+        // Whether masks apply is not known here; nobody asks for YAML or CBOR alone.
+        return Err(Refused::Accept);
+    }
+    let upgrades = request.asks != handshake::Asked::Nothing;
+    if upgrades && !asked.understood.upgrades {
+        return Err(Refused::Upgrade);
+    }
+    Ok(asked)
+}

@@ -1,0 +1,89 @@
+//! The body of a request to a cluster as its row and approvers see it.
+//!
+//! In: a body that was gathered. Out: text. Never: a value of a Secret, a token.
+
+use std::borrow::Cow;
+
+use serde_json::Value;
+
+use super::super::exchange::Exchange;
+use crate::wire::http::name::Name;
+
+const HIDDEN: &str = "***";
+/// Fields whose values are secrets in requests of the classes that have some.
+const SECRETS: [&str; 4] = ["data", "stringData", "token", "binaryData"];
+const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
+
+impl Exchange {
+    /// The content that was gathered, without secrets.
+    pub(in super::super) fn shown(&self) -> Cow<'_, [u8]> {
+        let Some(asked) = &self.request.kube else { return Cow::Borrowed(&self.content) };
+        if self.content.is_empty() {
+            return Cow::Borrowed(&[]);
+        }
+        let kind = self.request.head.only(Name::ContentType).unwrap_or(b"application/json");
+        let is_json = kind.windows(4).any(|it| it == b"json" || it == b"yaml");
+        match (is_json, asked.has_secrets()) {
+            (true, false) => Cow::Borrowed(&self.content),
+            (true, true) => Cow::Owned(redacted(&self.content)),
+            (false, _) => {
+                Cow::Owned(format!("({} bytes that are no text)", self.content.len()).into_bytes())
+            }
+        }
+    }
+}
+
+fn redacted(content: &[u8]) -> Vec<u8> {
+    match serde_json::from_slice::<Value>(content) {
+        Ok(mut value) => {
+            redact(&mut value, false);
+            value.to_string().into_bytes()
+        }
+        // YAML, which is not read.
+        Err(_) => format!("({} bytes that may hold a secret)", content.len()).into_bytes(),
+    }
+}
+
+/// Hides every text below the fields above. An operation of a JSON Patch says its path in a field
+/// beside the value.
+fn redact(value: &mut Value, inside: bool) {
+    match value {
+        Value::String(text) if inside => HIDDEN.clone_into(text),
+        Value::Array(values) => values.iter_mut().for_each(|value| redact(value, inside)),
+        Value::Object(fields) => {
+            let is_operation = fields.contains_key("op") && fields.contains_key("path");
+            for (name, value) in fields.iter_mut() {
+                let hides = SECRETS.contains(&name.as_str())
+                    || name == LAST_APPLIED
+                    || (is_operation && name == "value");
+                redact(value, inside || hides);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn no_value_of_a_secret_is_shown() {
+        fn check(body: &str, expect: &str) {
+            assert_eq!(String::from_utf8(redacted(body.as_bytes())).unwrap(), expect);
+        }
+        check(
+            r#"{"data":{"k":"HIDDEN"},"kind":"Secret"}"#,
+            r#"{"data":{"k":"***"},"kind":"Secret"}"#,
+        );
+        check(
+            r#"{"metadata":{"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"HIDDEN"}}}"#,
+            r#"{"metadata":{"annotations":{"kubectl.kubernetes.io/last-applied-configuration":"***"}}}"#,
+        );
+        check(
+            r#"[{"op":"replace","path":"/data/k","value":"HIDDEN"}]"#,
+            r#"[{"op":"replace","path":"/data/k","value":"***"}]"#,
+        );
+        check("data: HIDDEN", "(12 bytes that may hold a secret)");
+    }
+}

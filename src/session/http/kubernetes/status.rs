@@ -1,0 +1,82 @@
+//! What clients of Kubernetes are told by weir: `Status` objects, which kubectl prints.
+//!
+//! In: what happened. Out: a reply. Never: a status that clients repeat by themselves (429, 503
+//! with a time) or that sends them to log in again (401) for a denial.
+
+use serde_json::json;
+
+use super::super::exchange::Request;
+use crate::wire::http::reply::{Manner, Problem, Reply};
+
+impl Request {
+    /// A reply of weir's own in the words that the sender reads.
+    pub(in super::super) fn reply(&self, problem: &Problem<'_>) -> Reply {
+        let Some(asked) = &self.kube else { return problem.reply(Manner::of(&self.head)) };
+        let it = &asked.understood;
+        let subject = match (it.subresource.as_str(), it.name.as_str()) {
+            ("", "") => it.resource.clone(),
+            ("", name) => format!("{} \"{name}\"", it.resource),
+            (sub, name) => format!("{}/{sub} \"{name}\"", it.resource),
+        };
+        let told = match (problem.status, problem.rule) {
+            (403, Some(rule)) => {
+                format!("{subject} is forbidden: weir: rule \"{rule}\": {}", problem.detail)
+            }
+            (403, None) => format!("{subject} is forbidden: weir: {}", problem.detail),
+            _ => format!("weir: {}", problem.detail),
+        };
+        let message = match problem.instance {
+            Some(record) => format!("{told} (record {record})"),
+            None => told,
+        };
+        let details = json!({
+            "name": it.name,
+            "group": it.group,
+            "kind": it.resource,
+            "causes": [{ "reason": "WeirDenied", "message": problem.detail }],
+        });
+        status(problem.status, &message, Some(details))
+    }
+}
+
+/// For what could not be read.
+pub(super) fn bad_request(code: u16, words: &str) -> Reply {
+    status(code, &format!("weir: {words}"), None)
+}
+
+fn status(code: u16, message: &str, details: Option<serde_json::Value>) -> Reply {
+    let mut status = json!({
+        "kind": "Status",
+        "apiVersion": "v1",
+        "metadata": {},
+        "status": "Failure",
+        "message": message,
+        "reason": reason(code),
+        "code": code,
+    });
+    if let (Some(status), Some(details)) = (status.as_object_mut(), details) {
+        status.insert("details".into(), details);
+    }
+    let fields = vec![
+        ("content-type", b"application/json".to_vec()),
+        ("cache-control", b"no-cache, private".to_vec()),
+    ];
+    Reply { status: code, fields, content: status.to_string().into_bytes() }
+}
+
+/// `metav1.StatusReason` (apimachinery, meta/v1/types.go).
+const fn reason(code: u16) -> &'static str {
+    match code {
+        400 => "BadRequest",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "NotFound",
+        406 => "NotAcceptable",
+        413 => "RequestEntityTooLarge",
+        415 => "UnsupportedMediaType",
+        422 => "Invalid",
+        503 => "ServiceUnavailable",
+        504 => "Timeout",
+        _ => "InternalError",
+    }
+}
