@@ -295,6 +295,12 @@ pub const H2_IDLE_FRAMES_MAX: u32 = 1_000;
 pub const H2_ACKS_MAX: u32 = 16;
 /// Streams that weir has reset, of which frames may still be on their way.
 pub const H2_RESETS_REMEMBERED: usize = 128;
+/// Heads of requests under way, all streams together.
+pub const H2_HEADS_BYTES_MAX: usize = 1 << 20;
+/// What waits for the window of a stream before its target is not read any more.
+pub const H2_WAITING_BYTES_MAX: usize = 64 << 10;
+/// How long a client that was told of the end may open streams, if it does not answer.
+pub const H2_LAST_CALL_US: u64 = 1_000_000;
 
 // JSON.
 /// Levels of objects and arrays.

@@ -378,6 +378,8 @@ pub struct HttpTarget {
     pub sends_client_host: bool,
     /// It is reached by `https`.
     pub is_tls: bool,
+    /// It is spoken to in HTTP/2.
+    pub speaks_two: bool,
     /// What requests with content are.
     pub speaks: Speaks,
     /// How long the client of a held request waits before it is told to ask again.

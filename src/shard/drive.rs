@@ -722,6 +722,7 @@ impl Driver {
     pub fn peer(&self, end: End) -> Option<End> {
         match end {
             End::Target(_) => Some(End::Client),
+            End::Client if self.party.divides() => None,
             End::Client => self.legs.sole().map(End::Target),
         }
     }

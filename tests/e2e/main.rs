@@ -14,6 +14,8 @@ mod drivers;
 mod hostile;
 mod http;
 mod http_masks;
+mod http_h2;
+mod http_tls;
 mod identity;
 mod load;
 mod masking;

@@ -83,8 +83,12 @@ struct Through {
 
 impl Through {
     fn start(masks: &str) -> Through {
+        Through::start_with(masks, RULES)
+    }
+
+    fn start_with(masks: &str, rules: &str) -> Through {
         let (cluster, port) = (cluster(), free_port());
-        let spec = Spec::bare("kube").rules(RULES).masks(masks).user("alice", &["sre"]);
+        let spec = Spec::bare("kube").rules(rules).masks(masks).user("alice", &["sre"]);
         let spec = spec.user("agent", &["agents"]);
         let folder = spec.folder().to_owned();
         let token = folder.join("impersonator");
@@ -353,3 +357,87 @@ fn ports_are_forwarded_and_files_copied() {
     let read = ["exec", "web", "-n", &space, "--", "cat", "there"];
     assert_eq!(through.ok("alice", &read), "copied");
 }
+
+#[test]
+fn values_of_secrets_reach_nobody_in_any_answer() {
+    const CANARY: &str = "canary-9f31c2";
+    let space = namespace("masks");
+    direct(&["create", "namespace", &space]);
+    let literal = format!("--from-literal=k={CANARY}");
+    direct(&["create", "secret", "generic", "s", &literal, "-n", &space]);
+    let encoded = direct(&["get", "secret", "s", "-n", &space, "-o", "jsonpath={.data.k}"]);
+    let masks = "[[mask]]\nresources = [\"secrets\"]\noperator = \"redact\"\n";
+    let mut through = Through::start(masks);
+    let hides = |shown: &str, how: &str| {
+        assert!(!shown.contains(CANARY) && !shown.contains(&encoded), "{how}: {shown}");
+    };
+    let patch = format!(r#"{{"metadata":{{"labels":{{"a":"{CANARY}-not"}}}}}}"#);
+    for arguments in [
+        &["get", "secret", "s", "-o", "json"][..],
+        &["get", "secrets", "-o", "yaml"],
+        &["get", "secrets"],
+        &["describe", "secret", "s"],
+        &["get", "--raw", &format!("/api/v1/namespaces/{space}/secrets?timeoutSeconds=2&watch=1")],
+        &["label", "secret", "s", "x=y", "-o", "json"],
+        &["patch", "secret", "s", "-p", &patch.replace(CANARY, "b"), "-o", "json"],
+        &["delete", "secret", "s", "--dry-run=server", "-o", "name"],
+    ] {
+        let all = [arguments, &["-n", &space]].concat();
+        hides(&through.ok("alice", &all), &format!("{arguments:?}"));
+    }
+    let shown = through.ok("alice", &["get", "secret", "s", "-n", &space, "-o", "json"]);
+    let file = through.folder.join("secret.json");
+    std::fs::write(&file, &shown).expect("a file");
+    let told = through.refused("alice", &["replace", "-f", &file.display().to_string()]);
+    assert!(told.contains("masked value"), "{told}");
+    let test = r#"[{"op":"test","path":"/data/k","value":"a"}]"#;
+    let oracle = ["patch", "secret", "s", "-n", &space, "--type=json", "-p", test];
+    let told = through.refused("alice", &oracle);
+    assert!(told.contains("could tell a value"), "{told}");
+    let lake = through.weir.lake();
+    let hits = lake.rows("masking_hits");
+    assert!(!hits.is_empty());
+    for row in lake.rows("stream_chunks") {
+        hides(&String::from_utf8_lossy(&bytes(&row, "payload")), "the record");
+    }
+}
+
+#[test]
+fn what_is_held_runs_once_it_is_approved() {
+    let space = namespace("held");
+    pod(&space);
+    let through = Through::start_with("", HELD);
+    let delete = ["delete", "pod", "web", "-n", &space, "--wait=false"];
+    let mut kubectl = through.kubectl("alice", &delete);
+    let waiting = kubectl.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let mut ask = Value::Null;
+    wait_until("a request to be held", Duration::from_secs(20), || {
+        let listed = super::support::scratch::run(&mut through.weir.command(&[
+            "approvals",
+            "list",
+            "--json",
+        ]));
+        ask = serde_json::from_str(listed.trim()).unwrap_or_default();
+        !ask.is_null()
+    });
+    let id = ask["id"].as_str().unwrap_or_default().to_owned();
+    let approve = ["approvals", "approve", &id, "--reason", "fine", "--as", "agent"];
+    let mut approve = through.weir.command(&approve);
+    super::support::scratch::run(approve.env("WEIR_PASSWORD", USER_PASSWORD));
+    let told = waiting.wait_with_output().expect("kubectl ends");
+    let shown = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(told.status.success(), "{shown}");
+    assert!(String::from_utf8_lossy(&told.stdout).contains("deleted"), "{shown}");
+}
+
+const HELD: &str = r#"
+[[rule]]
+name = "all"
+when = { commands = ["read", "delete"] }
+then = "allow"
+
+[[rule]]
+name = "deletions are seen"
+when = { verbs = ["delete"], resources = ["pods"] }
+then = { hold = { approvers = ["agents"], quorum = 1, timeout = "1m" } }
+"#;

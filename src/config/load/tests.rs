@@ -215,7 +215,7 @@ fn unknown_words_are_refused_with_a_suggestion() {
     check(
         "[jurnal]\n",
         "unknown key `jurnal` in the file | `data_dir`, `node`, `shards`, \
-        `listen`, `admin`, `journal`, `target`, `identity`, `rule` or `mask` \
+        `admin`, `journal`, `target`, `listen`, `identity`, `rule` or `mask` \
         | did you mean `journal`?",
     );
     check(

@@ -48,6 +48,8 @@ pub struct Understood {
     pub attrs: String,
     /// How the connection is used.
     pub flow: Flow,
+    /// A terminal is asked for: what is typed may be a password.
+    pub tty: bool,
     /// Whether the connection may be upgraded.
     pub upgrades: bool,
     /// Whether its body is read before anything is decided.
@@ -85,6 +87,7 @@ pub fn understand(
         classes,
         attrs,
         flow,
+        tty: request.query.flag("tty"),
         upgrades: classified.upgrades,
         reads_body: flow == Flow::Plain && request.resource().is_some(),
     };

@@ -19,12 +19,38 @@ pub fn facts(request: &Request, name: Option<&str>) -> Vec<Fact> {
         }
         Asked::Resource(attributes) => attributes,
     };
+    facts.push(path(attributes));
     let implied = Verb::ALL.into_iter().filter(|verb| may_imply(attributes, verb.name()));
     facts.extend(implied.map(|verb| Fact::maybe(FactKind::Verb, verb.name())));
     facts.push(Fact::is(FactKind::Resource, place(attributes)));
     facts.extend(namespace(attributes, name));
     facts.extend(names(attributes, name));
     facts
+}
+
+/// The path of a resource; it is not clear where a part of it goes on to somebody else.
+fn path(attributes: &Attributes) -> Fact {
+    if attributes.special || !attributes.tail.is_empty() {
+        return Fact::unclear(FactKind::Path);
+    }
+    let mut path = match attributes.group.as_str() {
+        "" => "/api".to_owned(),
+        group => format!("/apis/{group}"),
+    };
+    let namespaces = attributes.resource == "namespaces";
+    let place = match attributes.namespace.as_str() {
+        "" => ["", ""],
+        _ if namespaces => ["", ""],
+        namespace => ["namespaces", namespace],
+    };
+    let of = [&attributes.resource, &attributes.name, &attributes.subresource].map(String::as_str);
+    for part in [attributes.version.as_str()].into_iter().chain(place).chain(of) {
+        if !part.is_empty() {
+            path.push('/');
+            path.push_str(part);
+        }
+    }
+    Fact::is(FactKind::Path, path)
 }
 
 /// `RESOURCE.GROUP/SUBRESOURCE`, the group without a name as `core`.

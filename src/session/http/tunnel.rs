@@ -203,10 +203,11 @@ impl Session {
             let kept = tunnel.exchange.keep_streams(side, (bytes, last), tenure, stage);
             match kept {
                 Ok(kept) => {
-                    return self.kept(kept, stage).map_or(false, |()| {
+                    let is_kept = self.kept(kept, stage).is_some();
+                    if is_kept {
                         self.write_frame(side, (opcode, last, bytes), stage);
-                        true
-                    });
+                    }
+                    return is_kept;
                 }
                 Err(label) => {
                     self.misread(label, stage);

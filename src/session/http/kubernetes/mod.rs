@@ -2,8 +2,8 @@
 //!
 //! In: requests that somebody known sends to a cluster. Out: what they ask in the words of rules,
 //! heads that impersonate, refusals as kubectl reads them.
-//! Never: a request that goes on without an identity in its head, or with one that the client wrote;
-//! a path that goes on other than it was read.
+//! Never: a request that goes on without an identity in its head, or with one that the client
+//! wrote; a path that goes on other than it was read.
 //!
 //! ```text
 //!   head --read--> Asked --no body--> rules            onward  the head as it goes on
@@ -244,6 +244,12 @@ impl Session {
             Ok(asked) => asked.with_masks(tenure),
             Err(refused) => return self.refuse_line(request, refused, stage),
         };
+        if asked.masks.is_some() && onward::accept(&request.head, asked.has_safe_cells()).is_none()
+        {
+            return self.refuse_line(request, Refused::Accept, stage);
+        }
+        // Behind an upgrade that is refused, bytes would be another request to somebody.
+        self.link.closing |= request.asks != handshake::Asked::Nothing;
         let reads = asked.understood.reads_body && !is_bodiless;
         let denied = asked.denied(&request, tenure);
         let action = asked.understood.action.clone();
@@ -343,10 +349,6 @@ fn check(request: &Request, prefix: usize, content: &Content<'_>) -> Result<Aske
         return Err(Refused::Body(Unreadable::Media));
     }
     let asked = Asked::read(head, prefix, content).map_err(Refused::Line)?;
-    if onward::accept(head, asked.has_safe_cells()).is_none() {
-        // Whether masks apply is not known here; nobody asks for YAML or CBOR alone.
-        return Err(Refused::Accept);
-    }
     let upgrades = request.asks != handshake::Asked::Nothing;
     if upgrades && !asked.understood.upgrades {
         return Err(Refused::Upgrade);

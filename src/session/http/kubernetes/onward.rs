@@ -140,3 +140,80 @@ impl Tenure {
         write::request(out, head, &onward);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::wire::http::h1::HeadReader;
+    use crate::wire::http::h1::read::Kind;
+
+    fn head(fields: &str) -> Head {
+        let text = format!("GET /k8s/prod/api/v1/pods?watch=1 HTTP/1.1\r\nHost: g\r\n{fields}\r\n");
+        let (mut reader, mut head) = (HeadReader::default(), Head::default());
+        let mut input = text.as_bytes();
+        assert!(reader.next(&mut input, &mut head, Kind::Request).expect("a head"), "{text}");
+        head
+    }
+
+    #[test]
+    fn the_name_of_the_cluster_goes_no_further() {
+        assert_eq!(target(&head(""), b"/k8s/prod".len()), b"/api/v1/pods?watch=1");
+        assert_eq!(target(&head(""), 0), b"/k8s/prod/api/v1/pods?watch=1");
+        assert_eq!(target(&head(""), b"/k8s/prod/api/v1/pods".len()), b"/?watch=1");
+    }
+
+    #[test]
+    fn whoever_asks_to_be_another_is_found() {
+        for name in
+            ["Impersonate-User", "impersonate-extra-a", "IMPERSONATE-GROUP", "Impersonate_Uid"]
+        {
+            assert!(impersonates(&head(&format!("{name}: a\r\n"))), "{name}");
+        }
+        assert!(!impersonates(&head("X-Impersonate-User: a\r\nImpersonate: a\r\n")));
+    }
+
+    #[test]
+    fn nobody_gets_a_name_that_only_a_cluster_gives() {
+        let method = crate::identify::Method::Basic;
+        let who = |user: &str, groups: &[&str]| Identity {
+            user: user.to_owned(),
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+            method,
+        };
+        assert!(person(&who("alice", &["sre", "dev"])).is_some());
+        assert!(person(&who("alice", &["sre", "system:masters"])).is_none());
+        assert!(person(&who("system:admin", &[])).is_none());
+        assert!(person(&who("a\r\nImpersonate-Group: b", &[])).is_none());
+        assert!(person(&who("", &[])).is_none());
+    }
+
+    #[test]
+    fn answers_are_asked_for_in_json() {
+        fn check(asked: &str, tables: bool, expect: Option<&str>) {
+            let fields =
+                if asked.is_empty() { String::new() } else { format!("Accept: {asked}\r\n") };
+            let found = accept(&head(&fields), tables);
+            assert_eq!(found.as_deref(), expect.map(str::as_bytes), "{asked}");
+        }
+        check("", true, Some("application/json"));
+        check(
+            "application/vnd.kubernetes.protobuf,application/json",
+            true,
+            Some("application/json"),
+        );
+        let table = "application/json;as=Table;v=v1;g=meta.k8s.io";
+        check(
+            &format!("{table},application/json"),
+            true,
+            Some(&format!("{table},application/json")),
+        );
+        check(&format!("{table},application/json"), false, Some("application/json"));
+        check(
+            "application/vnd.kubernetes.protobuf;stream=watch",
+            true,
+            Some("application/json;stream=watch"),
+        );
+        check("application/yaml", true, None);
+        check("application/cbor", true, None);
+    }
+}

@@ -315,7 +315,7 @@ impl Exchange {
     pub(in super::super) fn open_streams(&mut self, answer: &Head, raw: bool) -> Result<(), ()> {
         let Some(asked) = &self.request.kube else { return Ok(()) };
         // What is typed has no echo where it is a password.
-        if asked.understood.attrs.contains("\"tty\":\"true\"") {
+        if asked.understood.tty {
             self.sent = Kept::new(self.seq, IN, 0);
         }
         self.sent.becomes("raw");
