@@ -3,7 +3,7 @@
 //! In: a configuration. Out: its meaning in sentences, and one line per thing that was tried.
 //! Never: a change of the machine, except for a file that is written and removed at once.
 
-use std::net::{TcpListener, ToSocketAddrs};
+use std::net::{TcpListener, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -281,6 +281,21 @@ fn host_key(target: &Target, endpoints: &[Endpoint]) -> Finding {
     Finding::new(Grade::Fail, what, last)
 }
 
+/// A target that requests are sent to, each with its credential: that it can be reached.
+fn answers(target: &Target, endpoints: &[Endpoint]) -> Finding {
+    let what = format!("target {}", target.name);
+    let mut last = "it has no address".to_owned();
+    for endpoint in endpoints {
+        match TcpStream::connect_timeout(&endpoint.address, REACH_TIMEOUT) {
+            Ok(_) => {
+                return Finding::new(Grade::Ok, what, format!("listens at {}", endpoint.address));
+            }
+            Err(error) => last = format!("cannot connect to {}: {error}", endpoint.address),
+        }
+    }
+    Finding::new(Grade::Fail, what, last)
+}
+
 fn reach(settings: &Settings, target: &Target) -> Vec<Finding> {
     let what = format!("target {}", target.name);
     let mut findings = Vec::new();
@@ -302,6 +317,10 @@ fn reach(settings: &Settings, target: &Target) -> Vec<Finding> {
     }
     if target.protocol == Protocol::Ssh {
         findings.push(host_key(target, &endpoints));
+        return findings;
+    }
+    if target.protocol != Protocol::Postgres {
+        findings.push(answers(target, &endpoints));
         return findings;
     }
     for credential in &target.credentials {

@@ -37,19 +37,9 @@ pub(super) fn target(
         Speaks::Kubernetes => Protocol::Kubernetes,
         Speaks::Http | Speaks::Mcp => Protocol::Http,
     };
-    let wait_us = match speaks {
-        Speaks::Kubernetes => u64::MAX,
-        Speaks::Http | Speaks::Mcp => limits::HTTP_HOLD_WAIT_US,
-    };
     let url = section.required_text("address", report);
     let host = section.text("host", report);
-    let wait = section.form("wait", (units::duration_us, units::DURATION_FORM), report);
-    if let Some(wait) = &wait
-        && !WAIT_US.contains(&wait.value)
-    {
-        let found = "`wait` is out of range";
-        report.error(wait.span.clone(), found, "a duration from 1s to 10m", "");
-    }
+    let wait_us = wait_us(section, speaks, report);
     let opaque = section.texts("opaque", report);
     let opaque = opaque.iter().map(|kind| kind.value.to_ascii_lowercase()).collect();
     let version = section.choice("http", &[("1.1", false), ("2", true)], report);
@@ -75,15 +65,7 @@ pub(super) fn target(
     }
     let name = name?.value.to_owned();
     let Place { host: server, authority, path, is_tls } = place?;
-    let known_as = match host {
-        Some(host) if check::authority(host.value.as_bytes()).is_err() => {
-            let found = format!("`host` is \"{}\"", host.value);
-            report.error(host.span, found, "a name such as \"billing.example.com\"", "");
-            return None;
-        }
-        Some(host) => host.value.to_ascii_lowercase(),
-        None => name.to_ascii_lowercase(),
-    };
+    let known_as = known_as(host, &name, report)?;
     Some(Target {
         protocol,
         database: String::new(),
@@ -114,11 +96,40 @@ pub(super) fn target(
             is_tls,
             speaks_two: version.unwrap_or(false),
             speaks,
-            // kubectl and helm wait for as long as it takes, and send nothing again.
-            wait_us: wait.map_or(wait_us, |wait| wait.value),
+            wait_us,
             opaque,
         }),
     })
+}
+
+/// How long clients of held requests wait.
+fn wait_us(section: &mut Section<'_>, speaks: Speaks, report: &mut Report<'_>) -> u64 {
+    let wait = section.form("wait", (units::duration_us, units::DURATION_FORM), report);
+    if let Some(wait) = &wait
+        && !WAIT_US.contains(&wait.value)
+    {
+        let found = "`wait` is out of range";
+        report.error(wait.span.clone(), found, "a duration from 1s to 10m", "");
+    }
+    let usual_us = match speaks {
+        // kubectl and helm wait for as long as it takes, and send nothing again.
+        Speaks::Kubernetes => u64::MAX,
+        Speaks::Http | Speaks::Mcp => limits::HTTP_HOLD_WAIT_US,
+    };
+    wait.map_or(usual_us, |wait| wait.value)
+}
+
+/// The name that clients use: `host`, or the target's own.
+fn known_as(host: Option<At<&str>>, name: &str, report: &mut Report<'_>) -> Option<String> {
+    match host {
+        Some(host) if check::authority(host.value.as_bytes()).is_err() => {
+            let found = format!("`host` is \"{}\"", host.value);
+            report.error(host.span, found, "a name such as \"billing.example.com\"", "");
+            None
+        }
+        Some(host) => Some(host.value.to_ascii_lowercase()),
+        None => Some(name.to_ascii_lowercase()),
+    }
 }
 
 /// What a URL says.
