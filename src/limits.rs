@@ -251,6 +251,23 @@ pub const SSH_ENVIRONMENT_MAX: usize = 64;
 pub const SSH_HOLDS_MAX: usize = 64;
 /// What a client may send behind a command that is held.
 pub const SSH_HELD_BYTES_MAX: usize = 256 << 10;
+/// Serials, or ranges of them, in a list of revoked certificates, by CA.
+pub const KRL_SERIALS_MAX: usize = 1 << 20;
+/// A packet of SFTP (OpenSSH: `SFTP_MAX_MSG_LENGTH`, sftp-common.h, and what its writer adds).
+pub const SFTP_PACKET_BYTES_MAX: usize = (256 << 10) + (1 << 10);
+/// A request that carries no contents: it is held whole, in a window that may be 24 KiB (dropbear),
+/// and holds two paths of 4 KiB at most.
+pub const SFTP_REQUEST_BYTES_MAX: usize = 16 << 10;
+/// What is kept of a reply: a path of 4 KiB with its attributes.
+pub const SFTP_KEPT_BYTES_MAX: usize = 5 << 10;
+/// A handle (draft-ietf-secsh-filexfer-02 section 6.2).
+pub const SFTP_HANDLE_BYTES_MAX: usize = 256;
+/// Requests of one channel that are not answered.
+pub const SFTP_REQUESTS_MAX: usize = 1024;
+/// Files and folders that are open on one channel.
+pub const SFTP_FILES_MAX: usize = 4096;
+/// Places of a file that are told apart in its record.
+pub const SFTP_RANGES_MAX: usize = 16;
 
 // HTTP/2 (RFC 9113), per connection.
 /// The table that a decoder learns (SETTINGS_HEADER_TABLE_SIZE).
@@ -278,6 +295,12 @@ pub const H2_IDLE_FRAMES_MAX: u32 = 1_000;
 pub const H2_ACKS_MAX: u32 = 16;
 /// Streams that weir has reset, of which frames may still be on their way.
 pub const H2_RESETS_REMEMBERED: usize = 128;
+/// Heads of requests under way, all streams together.
+pub const H2_HEADS_BYTES_MAX: usize = 1 << 20;
+/// What waits for the window of a stream before its target is not read any more.
+pub const H2_WAITING_BYTES_MAX: usize = 64 << 10;
+/// How long a client that was told of the end may open streams, if it does not answer.
+pub const H2_LAST_CALL_US: u64 = 1_000_000;
 
 // JSON.
 /// Levels of objects and arrays.
@@ -307,6 +330,9 @@ pub const MASK_WORDS_BYTES: usize = 128;
 pub const MASK_CONTEXT_BYTES: usize = 64;
 /// What is held and longer than this is looked at again only when it has grown by an eighth.
 pub const MASK_REREAD_BYTES: usize = 4 << 10;
+
+/// What is covered of a key on a terminal whose end does not come.
+pub const TERMINAL_KEY_BYTES_MAX: usize = 16 << 10;
 
 /// Rules of a configuration: a verdict says by a bit for each which of them matched.
 pub const RULES_MAX: usize = 512;

@@ -11,9 +11,10 @@ use std::time::{Duration, Instant};
 use crate::limits::SSH_REKEY_BYTES;
 use crate::wire::ssh::Role;
 use crate::wire::ssh::cipher::{Cipher, Mac};
+use crate::wire::ssh::hosts::HostTrust;
 use crate::wire::ssh::kex::Method;
 use crate::wire::ssh::kexinit::Offer;
-use crate::wire::ssh::key::{Algorithm, KeyKind, PublicKey, SignatureAlgorithm};
+use crate::wire::ssh::key::{Algorithm, SignatureAlgorithm};
 use crate::wire::ssh::transport::{Step, Terms, Transport};
 
 /// What a target shows.
@@ -29,7 +30,7 @@ pub struct Shown {
 ///
 /// # Errors
 /// A sentence on why there is none.
-pub fn host_key(address: SocketAddr, known: &[Vec<u8>], limit: Duration) -> Result<Shown, String> {
+pub fn host_key(address: SocketAddr, known: &HostTrust, limit: Duration) -> Result<Shown, String> {
     let start = Instant::now();
     let mut socket = TcpStream::connect_timeout(&address, limit)
         .map_err(|error| format!("no connection to {address}: {error}"))?;
@@ -56,16 +57,18 @@ pub fn host_key(address: SocketAddr, known: &[Vec<u8>], limit: Duration) -> Resu
     }
 }
 
-fn terms(known: &[Vec<u8>]) -> Arc<Terms> {
-    let kinds: Vec<KeyKind> =
-        known.iter().filter_map(|blob| PublicKey::parse(blob).ok()).map(|key| key.kind()).collect();
-    let mut algorithms = SignatureAlgorithm::ALL.to_vec();
-    algorithms.sort_by_key(|algorithm| !kinds.contains(&algorithm.kind()));
+fn terms(known: &HostTrust) -> Arc<Terms> {
+    let mut algorithms = known.algorithms();
+    for other in SignatureAlgorithm::ALL.map(Algorithm::plain) {
+        if !algorithms.contains(&other) {
+            algorithms.push(other);
+        }
+    }
     Arc::new(Terms {
         role: Role::Client,
         offer: Offer {
             methods: Method::ALL.to_vec(),
-            host_keys: algorithms.into_iter().map(Algorithm::plain).collect(),
+            host_keys: algorithms,
             ciphers: Cipher::ALL.to_vec(),
             macs: Mac::ALL.to_vec(),
         },

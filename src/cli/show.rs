@@ -175,10 +175,13 @@ fn tell(out: &mut Output, story: &Story, args: &Show) -> Result<(), Failure> {
     }
     tell_outcome(out, story)?;
     for hit in &story.masking {
-        let line = format!(
-            "{} values of {} by {} ({})",
-            hit.hit_count, hit.column, hit.operator, hit.detector
-        );
+        let place = match hit.path.as_deref().filter(|path| !path.is_empty()) {
+            Some(path) => path,
+            None if hit.column.is_empty() => "the body",
+            None => &hit.column,
+        };
+        let line =
+            format!("{} values of {place} by {} ({})", hit.hit_count, hit.operator, hit.detector);
         out.line(&format!("  masked    {}", clean(&line)))?;
     }
     if args.rows {
@@ -236,6 +239,8 @@ fn tell_outcome(out: &mut Output, story: &Story) -> Result<(), Failure> {
     if let Some(code) = response.status_code.as_deref().filter(|code| !code.is_empty()) {
         let text = response.error_text.as_deref().unwrap_or_default();
         out.line(&format!("  error     {} {}", clean(code), clean(text)))?;
+    } else if let Some(text) = response.error_text.as_deref().filter(|text| !text.is_empty()) {
+        out.line(&format!("  error     {}", clean(text)))?;
     }
     Ok(())
 }
@@ -251,13 +256,26 @@ fn tell_answer(out: &mut Output, story: &Story, rows_max: usize) -> Result<(), F
         if encoding == "pg-messages" {
             tell_parts(out, answer::read(&bytes), rows_max)?;
         } else {
-            out.line(&format!("  {encoding}: {} bytes", bytes.len()))?;
-            let lossy = String::from_utf8_lossy(&bytes);
-            let shown: Vec<&str> = lossy.lines().take(rows_max).collect();
-            out.line(&clean_block(&shown.join("\n"), "    "))?;
+            tell_bytes(out, encoding, &bytes, rows_max)?;
+        }
+    }
+    for (stream, name) in [(0, "request"), (1, "answer")] {
+        let is_its = |chunk: &&ChunkRow| chunk.encoding == "http-content" && chunk.stream == stream;
+        let mut bytes = Vec::new();
+        let chunks = story.chunks.iter().filter(is_its);
+        chunks.for_each(|chunk| bytes.extend_from_slice(&chunk.payload));
+        if !bytes.is_empty() {
+            tell_bytes(out, name, &bytes, rows_max)?;
         }
     }
     Ok(())
+}
+
+fn tell_bytes(out: &mut Output, name: &str, bytes: &[u8], lines_max: usize) -> Result<(), Failure> {
+    out.line(&format!("  {name}: {} bytes", bytes.len()))?;
+    let lossy = String::from_utf8_lossy(bytes);
+    let shown: Vec<&str> = lossy.lines().take(lines_max).collect();
+    Ok(out.line(&clean_block(&shown.join("\n"), "    "))?)
 }
 
 fn tell_parts(out: &mut Output, parts: Vec<Part>, rows_max: usize) -> Result<(), Failure> {

@@ -18,7 +18,7 @@ use super::report::Report;
 use super::section::{At, Section};
 use super::settings::{
     CertificateName, CertificateSpec, ClientTrust, Issuer, JournalSettings, KeepAlive, Listen,
-    ListenTls, Settings, SshAuthority, UnprovenMax, User,
+    ListenTls, Settings, SshAuthority, Target, UnprovenMax, User,
 };
 use super::units;
 use crate::identify::scram::{ITERATIONS_DEFAULT, Verifier};
@@ -40,11 +40,11 @@ pub(super) fn settings(
     let data_dir = root.required_text("data_dir", report);
     let node = node(root, report);
     let shards = root.integer("shards", 1..=SHARDS_MAX, report);
-    let listeners = listeners(root, source, report);
     let admin = admin(root, report);
     let journal = journal(root, report);
     let targets = targets::targets(root, source, report);
-    let identities = identities(root, asks_for_tls(&listeners), source, report);
+    let listeners = listeners(root, &targets, source, report);
+    let identities = identities(root, &listeners, source, report);
     let (rules, masks) = rules::rules_and_masks(root, &targets, &identities, report);
     let Identities { users, certificates, issuers, ssh_authorities } = identities;
     Settings {
@@ -94,7 +94,12 @@ pub(super) const JOURNAL_DEFAULT: JournalSettings = JournalSettings {
 const LISTENERS: [(&str, Protocol); 3] =
     [("postgres", Protocol::Postgres), ("http", Protocol::Http), ("ssh", Protocol::Ssh)];
 
-fn listeners(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_>) -> Vec<Listen> {
+fn listeners(
+    root: &mut Section<'_>,
+    targets: &[Target],
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Vec<Listen> {
     let mut found = Vec::new();
     let expected = "a table [listen.postgres] with an `address`";
     let Some(mut section) = root.section("listen", "[listen]", report) else {
@@ -107,7 +112,7 @@ fn listeners(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_
     for (name, protocol) in LISTENERS {
         let label = format!("[listen.{name}]");
         for listener in section.one_or_more(name, &label, report) {
-            found.push(listen(protocol, (listener, &label), source, report));
+            found.push(listen(protocol, (listener, &label), targets, source, report));
         }
     }
     section.finish(report);
@@ -117,6 +122,7 @@ fn listeners(root: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_
 fn listen(
     protocol: Protocol,
     (mut section, label): (Section<'_>, &str),
+    targets: &[Target],
     source: &Source<'_>,
     report: &mut Report<'_>,
 ) -> Listen {
@@ -129,6 +135,7 @@ fn listen(
     }
     if protocol == Protocol::Ssh {
         listen.host_keys = ssh::host_keys(&mut section, source, report);
+        listen.target = ssh::only_target(&mut section, targets, report);
     } else if let Some(tls) = section.section("tls", &format!("`tls` of {label}"), report) {
         listen.tls = listen_tls(tls, source, report);
     }
@@ -153,7 +160,15 @@ fn asks_for_tls(listeners: &[Listen]) -> Option<&ListenTls> {
 /// A listener without TLS.
 pub(super) const fn listen_default(protocol: Protocol, address: SocketAddr) -> Listen {
     let (keepalive, unproven) = (KeepAlive::DEFAULT, UnprovenMax::DEFAULT);
-    Listen { protocol, address, host_keys: Vec::new(), tls: None, keepalive, unproven }
+    Listen {
+        protocol,
+        address,
+        host_keys: Vec::new(),
+        target: None,
+        tls: None,
+        keepalive,
+        unproven,
+    }
 }
 
 fn unproven(listener: &mut Section<'_>, label: &str, report: &mut Report<'_>) -> UnprovenMax {
@@ -284,10 +299,13 @@ struct Identities {
 
 fn identities(
     root: &mut Section<'_>,
-    tls: Option<&ListenTls>,
+    listeners: &[Listen],
     source: &Source<'_>,
     report: &mut Report<'_>,
 ) -> Identities {
+    let tls = asks_for_tls(listeners);
+    // A token goes through nothing that could be read on its way.
+    let sealed = tls.is_some() || listeners.iter().any(|it| it.protocol == Protocol::Ssh);
     let Some(mut identity) = root.section("identity", "[identity]", report) else {
         return Identities::default();
     };
@@ -298,8 +316,8 @@ fn identities(
         let hint = "set `client_ca` in `tls` of [listen.postgres]";
         report.error(identity.span(), found, "the roots that client certificates come from", hint);
     }
-    let issuers = oidc::issuers(&mut identity, tls.is_some(), source, report);
-    let ssh_authorities = ssh::authorities(&mut identity, report);
+    let issuers = oidc::issuers(&mut identity, sealed, source, report);
+    let ssh_authorities = ssh::authorities(&mut identity, source, report);
     identity.finish(report);
     Identities { users, certificates, issuers, ssh_authorities }
 }

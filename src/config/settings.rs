@@ -6,6 +6,8 @@ use std::sync::Arc;
 
 use crate::decide::{Commands, FactKind};
 use crate::wire::Protocol;
+use crate::wire::ssh::hosts::HostTrust;
+use crate::wire::ssh::krl::Krl;
 use crate::wire::ssh::signer::Signer;
 
 /// Everything that can be configured.
@@ -74,6 +76,8 @@ pub struct Listen {
     pub address: SocketAddr,
     /// Keys of an SSH listener, in the order in which they are offered.
     pub host_keys: Vec<Arc<Signer>>,
+    /// The one target of an SSH listener: names of its clients are roles.
+    pub target: Option<String>,
     /// TLS towards clients, if configured.
     pub tls: Option<ListenTls>,
     /// When a silent client is given up.
@@ -166,6 +170,16 @@ pub enum Durability {
     Sync,
     /// In the kernel's hands: survives the process, not the power.
     Write,
+}
+
+/// What is kept of what is typed, piped and uploaded over SSH.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Input {
+    /// How much it was and when; of files the digest.
+    #[default]
+    Counted,
+    /// The bytes, as far as `capture` goes: whatever is typed is readable, passwords among it.
+    Plain,
 }
 
 /// How much of an answer is kept.
@@ -330,8 +344,10 @@ pub struct Target {
     pub durability: Durability,
     /// How much of answers is kept.
     pub capture: Capture,
-    /// Keys of an SSH target, as they stand in messages: the only ones that are trusted.
-    pub host_keys: Vec<Vec<u8>>,
+    /// What is kept of an SSH client's input.
+    pub input: Input,
+    /// Host keys of an SSH target: the only ones that are trusted.
+    pub host_keys: HostTrust,
     /// Credentials, in the order of the file: the first whose groups match is used.
     pub credentials: Vec<Credential>,
     /// What only targets of HTTP have.
@@ -362,6 +378,8 @@ pub struct HttpTarget {
     pub sends_client_host: bool,
     /// It is reached by `https`.
     pub is_tls: bool,
+    /// It is spoken to in HTTP/2.
+    pub speaks_two: bool,
     /// What requests with content are.
     pub speaks: Speaks,
     /// How long the client of a held request waits before it is told to ask again.
@@ -395,6 +413,8 @@ pub struct SshAuthority {
     pub name: SshName,
     /// Groups of everybody it certifies.
     pub groups: Vec<String>,
+    /// What it has taken back.
+    pub revoked: Option<Arc<Krl>>,
 }
 
 /// A name in an OpenSSH certificate.

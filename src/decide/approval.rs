@@ -16,7 +16,7 @@ use ring::digest::{Context, SHA256};
 
 use std::rc::Rc;
 
-use super::{HoldPart, HoldTerms, Matched, Permit, RuleName};
+use super::{HoldPart, HoldTerms, Matched, Permit, Policy, RuleName};
 use crate::clock::Now;
 use crate::record::SessionId;
 
@@ -176,7 +176,7 @@ impl Parked {
         let names: Vec<RuleName> = parts.iter().map(|part| RuleName::clone(&part.rule)).collect();
         Ask {
             id: self.id,
-            terms: HoldTerms { parts, matched: Matched::none(&names.into()) },
+            terms: HoldTerms { parts, matched: Matched::none(&Policy::of(names)) },
             requester: self.requester,
             deadline_us: self.deadline_us,
             expires_at_us: self.expires_at_us,
@@ -310,7 +310,7 @@ mod tests {
         };
         let terms = HoldTerms {
             parts: parts.iter().map(|it| part(it).into()).collect(),
-            matched: Matched::none(&Vec::new().into()),
+            matched: Matched::none(&std::rc::Rc::default()),
         };
         Ask::open(SessionId([1; 16]), terms, "alice", NOW)
     }

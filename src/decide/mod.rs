@@ -42,13 +42,6 @@ impl Permit {
     pub fn plumbing(_message: impl Plumbing) -> Permit {
         Permit::new()
     }
-
-    /// For protocol messages that carry no command and reveal no data of another's command:
-    /// Sync, Flush, Close, Describe, Terminate, CopyData of a permitted COPY, the login itself,
-    /// and answers to permitted commands. The argument names the message, for the reader.
-    pub fn housekeeping(_message: &'static str) -> Permit {
-        Permit::new()
-    }
 }
 
 /// A kind of message of a protocol that is no command. Each protocol has one closed enum of them,
@@ -73,46 +66,82 @@ pub type RuleName = Rc<str>;
 /// own: every command has one.
 #[derive(Clone)]
 pub struct Matched {
-    /// Of all rules of the session, in the order of the file.
-    names: Rc<[RuleName]>,
+    /// The rules that can match in the session.
+    policy: Rc<Policy>,
     /// A bit per name.
     bits: [u64; limits::RULES_MAX / 64],
+    /// How many of them are set.
+    count: usize,
     /// `None` when nothing matched.
     first: Option<usize>,
 }
 
+/// The rules that can match in one session, by name.
+#[derive(Debug, Default)]
+struct Policy {
+    /// Which rules the configuration has.
+    version: Rc<str>,
+    /// In the order of the file.
+    names: Vec<RuleName>,
+}
+
+impl Policy {
+    /// Of a configuration that has no name.
+    fn of(names: Vec<RuleName>) -> Rc<Policy> {
+        Rc::new(Policy { version: Rc::default(), names })
+    }
+}
+
 impl Matched {
-    fn none(names: &Rc<[RuleName]>) -> Matched {
-        Matched { names: Rc::clone(names), bits: [0; limits::RULES_MAX / 64], first: None }
+    fn none(policy: &Rc<Policy>) -> Matched {
+        Matched {
+            policy: Rc::clone(policy),
+            bits: [0; limits::RULES_MAX / 64],
+            count: 0,
+            first: None,
+        }
+    }
+
+    /// Which rules were in force (`Snapshot::policy_version`).
+    pub fn policy_version(&self) -> &str {
+        &self.policy.version
     }
 
     fn add(&mut self, rule: usize) {
-        if let Some(word) = self.bits.get_mut(rule / 64) {
-            *word |= 1 << (rule % 64);
+        let bit = 1 << (rule % 64);
+        if let Some(word) = self.bits.get_mut(rule / 64).filter(|word| **word & bit == 0) {
+            *word |= bit;
+            self.count += 1;
         }
     }
 
     /// The rule that decided; empty when nothing matched.
     pub fn rule(&self) -> RuleName {
-        let first = self.first.and_then(|rule| self.names.get(rule));
+        let first = self.first.and_then(|rule| self.policy.names.get(rule));
         first.map_or_else(|| Rc::from(""), Rc::clone)
     }
 
     /// The same, as a record takes them.
     pub fn rule_names(&self) -> Vec<RuleName> {
-        self.names().map(RuleName::from).collect()
+        self.shared().cloned().collect()
+    }
+
+    /// The rule that decided is the only one that matched.
+    pub fn is_alone(&self) -> bool {
+        self.count == 1
     }
 
     /// All rules that matched, whatever their effect, in the order of the file.
     pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.shared().map(|name| &**name)
+    }
+
+    fn shared(&self) -> impl Iterator<Item = &RuleName> {
         let matches = |rule: &usize| {
             self.bits.get(rule / 64).is_some_and(|word| word & (1 << (rule % 64)) != 0)
         };
-        self.names
-            .iter()
-            .enumerate()
-            .filter(move |(rule, _)| matches(rule))
-            .map(|(_, name)| &**name)
+        let named = self.policy.names.iter().enumerate();
+        named.filter(move |(rule, _)| matches(rule)).map(|(_, name)| name)
     }
 }
 
@@ -185,6 +214,12 @@ impl HoldTerms {
     /// Fewer people than this cannot answer it.
     pub fn quorum(&self) -> u32 {
         self.parts.iter().map(|part| part.quorum).max().unwrap_or(1)
+    }
+
+    /// Preparing what is held runs nothing and plans nothing: it waits when it is given its values,
+    /// and that is where people see it (postgres.c, `exec_parse_message`).
+    pub fn until_bound(&self) -> Permit {
+        Permit::new()
     }
 
     /// The shortest time of the parts: all are answered in it.

@@ -61,8 +61,7 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::{
-    Act, Action, ClassSet, FactKind, HoldPart, HoldTerms, Matched, Permit, Reason, RuleName,
-    Verdict,
+    Act, Action, ClassSet, FactKind, HoldPart, HoldTerms, Matched, Permit, Policy, Reason, Verdict,
 };
 use crate::config::settings::RuleSpec;
 use crate::identify::Identity;
@@ -90,6 +89,7 @@ pub struct Who<'a> {
 #[derive(Debug, Default)]
 pub struct Rules {
     rules: Vec<Rc<Rule>>,
+    version: Rc<str>,
 }
 
 /// The rules that can match one session: identity, target, role and source do not change in it, so
@@ -97,20 +97,29 @@ pub struct Rules {
 #[derive(Clone, Debug, Default)]
 pub struct Scope {
     rules: Vec<Rc<Rule>>,
-    names: Rc<[RuleName]>,
+    policy: Rc<Policy>,
 }
 
 impl Rules {
     /// Compiles the rules of the configuration.
     pub fn compile(specs: &[RuleSpec]) -> Rules {
-        Rules { rules: specs.iter().map(|spec| Rc::new(Rule::compile(spec))).collect() }
+        let rules = specs.iter().map(|spec| Rc::new(Rule::compile(spec))).collect();
+        Rules { rules, version: Rc::default() }
+    }
+
+    /// Gives them the name that the record has for them.
+    pub fn known_as(mut self, version: &Rc<str>) -> Rules {
+        self.version = Rc::clone(version);
+        self
     }
 
     /// The rules for one session. The time in `who` does not matter here.
     pub fn scope(&self, who: &Who<'_>) -> Scope {
         let matching = self.rules.iter().filter(|rule| rule.mismatch(who).is_none());
         let rules: Vec<Rc<Rule>> = matching.cloned().collect();
-        Scope { names: rules.iter().map(|rule| Rc::clone(&rule.name)).collect(), rules }
+        let names = rules.iter().map(|rule| Rc::clone(&rule.name)).collect();
+        let version = Rc::clone(&self.version);
+        Scope { policy: Rc::new(Policy { version, names }), rules }
     }
 
     /// Decides a command; for a session, `scope` does most of the work once.
@@ -185,7 +194,7 @@ impl Scope {
             return self.decide_empty(who, protocol);
         }
         let mut finding =
-            Finding { matched: Matched::none(&self.names), denied: None, holds: Vec::new() };
+            Finding { matched: Matched::none(&self.policy), denied: None, holds: Vec::new() };
         for act in acts {
             self.judge(who, protocol, act, &mut finding);
         }
@@ -260,7 +269,7 @@ impl Scope {
     }
 
     fn decide_empty(&self, who: &Who<'_>, protocol: Protocol) -> Verdict {
-        let mut matched = Matched::none(&self.names);
+        let mut matched = Matched::none(&self.policy);
         let allows = |rule: &Rc<Rule>| rule.may_allow(protocol);
         match self.rules.iter().position(allows) {
             Some(index) => {

@@ -2,7 +2,7 @@
 //!
 //! In: a certificate whose own signature and whose key's proof are right, the authorities of the
 //! configuration, the address and the time. Out: an identity, and what the certificate grants.
-//! Never: a certificate of a host, without principals, outside of its time or its addresses, of a
+//! Never: a certificate that its CA has taken back, of a host, without principals, outside of its time or its addresses, of a
 //! CA that is not configured, or with a critical option that weir does not know.
 
 use std::net::IpAddr;
@@ -57,7 +57,8 @@ pub fn identity(
         && in_time
         && touched
         && !certificate.principals.is_empty()
-        && certificate.critical.iter().all(|option| is_met(option, circumstances));
+        && certificate.critical.iter().all(|option| is_met(option, circumstances))
+        && !authority.revoked.as_ref().is_some_and(|list| list.revokes(certificate));
     if !allowed {
         return None;
     }
@@ -148,7 +149,12 @@ mod tests {
     }
 
     fn authority(key: &Signer, name: SshName) -> SshAuthority {
-        SshAuthority { keys: vec![key.blob().to_vec()], name, groups: vec!["g".to_owned()] }
+        SshAuthority {
+            keys: vec![key.blob().to_vec()],
+            name,
+            groups: vec!["g".to_owned()],
+            revoked: None,
+        }
     }
 
     const PLAIN: Case<'_> = Case { critical: &[], extensions: &["permit-pty"] };

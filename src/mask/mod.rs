@@ -15,6 +15,7 @@ pub mod matcher;
 pub mod naive;
 pub mod operator;
 pub mod sql;
+pub mod terminal;
 pub mod text;
 
 pub use edits::Edits;

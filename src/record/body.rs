@@ -21,7 +21,8 @@
 //!                | [types list<u32>, raw bytes] | query bytes
 //!                | bits u16 [0 ocsf u16 u16, 1 parent_seq, 2 stream_id u64, 3 verb, 4 resource,
 //!                  5 subresource, 6 name, 7 namespace, 8 attrs text, 9 body_len u64,
-//!                  10 body_sha256 32, 11 policy_version text, 12 rules list<text>]
+//!                  10 body_sha256 32, 11 policy_version text, 12 rules list<text>,
+//!                  13 the rule alone matched]
 //! response       command_seq, rows_returned, rows_affected, duration_us, first_byte_us, bytes,
 //!                captured u64 | chunks u32 | outcome u8 | sqlstate, error, tag text | columns
 //! bytes
@@ -146,12 +147,16 @@ pub(in crate::record) trait Sink {
 }
 
 /// A bit for each thing that is there, the first one the lowest.
-fn bits(present: impl IntoIterator<Item = bool>) -> u16 {
-    present.into_iter().enumerate().fold(0, |bits, (at, there)| bits | u16::from(there) << at)
+fn bits<const COUNT: usize>(present: [bool; COUNT]) -> u16 {
+    let mut bits = 0;
+    for (at, there) in present.into_iter().enumerate() {
+        bits |= u16::from(there) << at;
+    }
+    bits
 }
 
-fn bits_of(texts: &[&str]) -> u8 {
-    bits(texts.iter().map(|text| !text.is_empty())) as u8
+fn bits_of<const COUNT: usize>(texts: [&str; COUNT]) -> u8 {
+    bits(texts.map(|text| !text.is_empty())) as u8
 }
 
 /// Counts.
@@ -258,7 +263,7 @@ pub(in crate::record) fn put_entry(sink: &mut impl Sink, entry: &Entry<'_>) {
             sink.text(start.server_version);
             sink.text(start.durability);
             let texts = [start.listener, start.settings, start.auth_detail, start.server_session];
-            sink.u8(bits_of(&texts));
+            sink.u8(bits_of(texts));
             sink.present(&texts);
         }
         Entry::SessionEnd(end) => {
@@ -288,7 +293,7 @@ pub(in crate::record) fn put_entry(sink: &mut impl Sink, entry: &Entry<'_>) {
             sink.text(hit.column);
             sink.text(hit.detector);
             sink.text(hit.operator);
-            sink.u8(bits_of(&[hit.path]));
+            sink.u8(bits_of([hit.path]));
             sink.present(&[hit.path]);
         }
         Entry::Event(event) => {
@@ -343,33 +348,53 @@ fn put_params(sink: &mut impl Sink, params: &Params<'_>) {
 }
 
 fn put_command_extra(sink: &mut impl Sink, extra: &CommandExtra<'_>) {
-    let texts =
-        [extra.verb, extra.resource, extra.subresource, extra.name, extra.namespace, extra.attrs];
-    let first = [extra.ocsf.is_some(), extra.parent_seq.is_some(), extra.stream_id.is_some()];
-    let last = [
+    let there = bits([
+        extra.ocsf.is_some(),
+        extra.parent_seq.is_some(),
+        extra.stream_id.is_some(),
+        !extra.verb.is_empty(),
+        !extra.resource.is_empty(),
+        !extra.subresource.is_empty(),
+        !extra.name.is_empty(),
+        !extra.namespace.is_empty(),
+        !extra.attrs.is_empty(),
         extra.body_len.is_some(),
         extra.body_sha256.is_some(),
         !extra.policy_version.is_empty(),
         !extra.rules.is_empty(),
-    ];
-    let middle = texts.map(|text| !text.is_empty());
-    sink.u16(bits(first.into_iter().chain(middle).chain(last)));
-    if let Some(ocsf) = extra.ocsf {
-        sink.u16(ocsf.class_uid);
-        sink.u16(ocsf.activity_id);
-    }
-    [extra.parent_seq, extra.stream_id].into_iter().flatten().for_each(|number| sink.u64(number));
-    sink.present(&texts);
-    if let Some(length) = extra.body_len {
-        sink.u64(length);
-    }
-    if let Some(digest) = extra.body_sha256 {
-        sink.put(digest);
+        extra.alone,
+    ]);
+    sink.u16(there);
+    // Commands of a database have the last ones alone.
+    if there & 0x7ff != 0 {
+        put_facts(sink, extra);
     }
     sink.present(&[extra.policy_version]);
     if !extra.rules.is_empty() {
         sink.u32(extra.rules.len() as u32);
         extra.rules.iter().for_each(|rule| sink.text(rule));
+    }
+}
+
+fn put_facts(sink: &mut impl Sink, extra: &CommandExtra<'_>) {
+    if let Some(ocsf) = extra.ocsf {
+        sink.u16(ocsf.class_uid);
+        sink.u16(ocsf.activity_id);
+    }
+    [extra.parent_seq, extra.stream_id].into_iter().flatten().for_each(|number| sink.u64(number));
+    sink.present(&[
+        extra.verb,
+        extra.resource,
+        extra.subresource,
+        extra.name,
+        extra.namespace,
+        extra.attrs,
+    ]);
+    if let Some(length) = extra.body_len {
+        sink.u64(length);
+    }
+    if let Some(digest) = extra.body_sha256 {
+        sink.put(digest);
     }
 }
 
@@ -413,7 +438,7 @@ fn put_response(sink: &mut impl Sink, response: &Response<'_>) {
 
 fn put_response_extra(sink: &mut impl Sink, response: &Response<'_>) {
     let ResponseExtra { status, signal, truncated, body_len, body_sha256, attrs } = response.extra;
-    sink.u16(bits([
+    let there = bits([
         status.is_some(),
         !signal.is_empty(),
         truncated.is_some(),
@@ -424,7 +449,11 @@ fn put_response_extra(sink: &mut impl Sink, response: &Response<'_>) {
         response.rows_returned.is_none(),
         response.rows_affected.is_none(),
         response.columns.is_none(),
-    ]));
+    ]);
+    sink.u16(there);
+    if there & 0x7f == 0 {
+        return;
+    }
     if let Some(status) = status {
         sink.u32(status as u32);
     }
@@ -447,8 +476,7 @@ fn put_approval(sink: &mut impl Sink, step: &Approval<'_>) {
     sink.text(step.approver);
     sink.text(step.reason);
     let texts = [step.scope, step.approver_auth, step.channel];
-    let has_digest = std::iter::once(step.digest.is_some());
-    sink.u8(bits(has_digest.chain(texts.iter().map(|text| !text.is_empty()))) as u8);
+    sink.u8(u8::from(step.digest.is_some()) | bits_of(texts) << 1);
     if let Some(digest) = step.digest {
         sink.put(digest);
     }

@@ -191,8 +191,10 @@ pub struct CommandExtra<'a, Rules = &'a [RuleName]> {
     pub body_sha256: Option<&'a [u8; 32]>,
     /// Which rules were in force.
     pub policy_version: &'a str,
-    /// Every rule that matched, in the order of the configuration.
+    /// Every rule that matched, in the order of the configuration; none where `alone` says it.
     pub rules: Rules,
+    /// The rule that decided is the only one that matched.
+    pub alone: bool,
 }
 
 /// A command, before it is forwarded.

@@ -66,6 +66,7 @@ fn with_samples<T>(look: impl FnOnce(&[Entry<'_>]) -> T) -> T {
                 body_sha256: Some(&digest),
                 policy_version: "v9",
                 rules: &rules,
+                alone: false,
             },
         }),
         Entry::Response(Response {
@@ -149,6 +150,7 @@ fn no_rules<'a>(read: &CommandExtra<'a, Texts<'a>>) -> CommandExtra<'a> {
         body_sha256,
         policy_version,
         rules: _,
+        alone,
     } = *read;
     CommandExtra {
         ocsf,
@@ -164,6 +166,7 @@ fn no_rules<'a>(read: &CommandExtra<'a, Texts<'a>>) -> CommandExtra<'a> {
         body_sha256,
         policy_version,
         rules: &[],
+        alone,
     }
 }
 

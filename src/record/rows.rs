@@ -598,7 +598,9 @@ fn command_extra(columns: &mut impl Sink, command: &CommandView<'_>) {
     columns.blob(extra.body_sha256.map(<[u8; 32]>::as_slice));
     columns.text_or_null(command.params.map_or("", |params| params.encoding.name()));
     columns.text_or_null(extra.policy_version);
-    if extra.rules.is_empty() {
+    if extra.alone {
+        columns.texts(std::iter::once(command.rule));
+    } else if extra.rules.is_empty() {
         columns.nulls(1);
     } else {
         columns.texts(extra.rules.iter());

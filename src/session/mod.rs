@@ -138,6 +138,10 @@ impl Driven for Session {
         each!(self, inner => inner.wants(end))
     }
 
+    fn divides(&self) -> bool {
+        each!(self, inner => inner.divides())
+    }
+
     fn durability(&self) -> Durability {
         each!(self, inner => inner.durability())
     }

@@ -153,6 +153,11 @@ pub trait Driven {
     fn next_timeout(&self) -> Option<u64>;
     /// Whether this end should be read now.
     fn wants(&self, end: End) -> bool;
+    /// Whether what the client sends is divided among several legs, so that a full one alone must
+    /// not keep the client from being read: `wants` says when it is.
+    fn divides(&self) -> bool {
+        false
+    }
     /// When a record counts as written.
     fn durability(&self) -> Durability;
     /// Nothing more will be read; the outboxes may still hold bytes.

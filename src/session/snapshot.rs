@@ -60,9 +60,10 @@ impl Snapshot {
     /// Compiles what the control thread sent.
     pub fn build(source: &SnapshotSource) -> Snapshot {
         let settings = Arc::clone(&source.settings);
+        let policy_version = policy_version(&settings);
         Snapshot {
-            rules: Rules::compile(&settings.rules),
-            policy_version: policy_version(&settings),
+            rules: Rules::compile(&settings.rules).known_as(&policy_version),
+            policy_version,
             masks: Policy::compile(&settings.masks),
             catalogs: source.catalogs.clone(),
             addresses: source.addresses.clone(),

@@ -356,9 +356,7 @@ impl Driver {
 
     /// There is no server left to try.
     pub fn unreached(&mut self, id: LegId, why: Target, stage: &mut Stage<'_>) {
-        if let Some(held) = self.legs.find_mut(id) {
-            held.state = State::Parting(After::Close);
-        }
+        self.legs.unreached(id);
         self.tell(Event::Leg(id, Err(why)), stage);
     }
 
@@ -724,6 +722,7 @@ impl Driver {
     pub fn peer(&self, end: End) -> Option<End> {
         match end {
             End::Target(_) => Some(End::Client),
+            End::Client if self.party.divides() => None,
             End::Client => self.legs.sole().map(End::Target),
         }
     }

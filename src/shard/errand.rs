@@ -204,6 +204,10 @@ impl Driven for Party {
         each!(self, inner => inner.wants(end))
     }
 
+    fn divides(&self) -> bool {
+        each!(self, inner => inner.divides())
+    }
+
     fn durability(&self) -> Durability {
         each!(self, inner => inner.durability())
     }

@@ -105,6 +105,15 @@ impl Legs {
         self.held.get(index)
     }
 
+    /// The session gets no connection of this number: it may ask for one of the same number at
+    /// once, so one that the kernel does not work for is gone at once.
+    pub fn unreached(&mut self, id: LegId) {
+        if let Some(held) = self.find_mut(id) {
+            held.state = State::Parting(After::Close);
+        }
+        self.held.retain(|held| held.id != id || held.leg.is_busy());
+    }
+
     /// Takes out one that the session has released and the kernel is done with.
     pub fn take_parted(&mut self) -> Option<Held> {
         let parted = |held: &Held| matches!(held.state, State::Parting(_)) && !held.leg.is_busy();

@@ -18,7 +18,7 @@ use crate::config::settings::{
     Capture, ChannelBinding, Durability, Host, JournalSettings, KeepAlive, Listen, ListenTls,
     Reach, SessionAttrs, Settings, Target, TargetTls, TlsNegotiation, UnprovenMax,
 };
-use crate::decide::Permit;
+use crate::decide::{Permit, Plumbing};
 use crate::fault::{self, Fault, FaultKind};
 use crate::forward::Outbox;
 use crate::forward::dial::{Dial, Endpoint};
@@ -71,6 +71,11 @@ const CANCEL: u8 = b'C';
 const DIAL: u8 = b'L';
 const NEXT: u8 = b'N';
 
+#[derive(Debug)]
+struct Relayed;
+
+impl Plumbing for Relayed {}
+
 impl Relay {
     fn relay(&mut self, side: Side, bytes: &[u8], stage: &mut Stage<'_>) {
         if side == Side::Client && self.endpoint.is_none() {
@@ -82,7 +87,7 @@ impl Relay {
         let entry = Entry::Event(event);
         let receipt = stage.journal.append(self.session, self.seq, stage.now, &entry);
         let receipt = receipt.expect("the journal has room");
-        let permit = Permit::housekeeping("relay");
+        let permit = Permit::plumbing(Relayed);
         self.outbox_of(side.peer()).forward(permit, receipt, bytes);
     }
 
@@ -353,6 +358,7 @@ fn settings(options: Options) -> Settings {
             protocol: Protocol::Postgres,
             address: local,
             host_keys: Vec::new(),
+            target: None,
             tls: options.client_tls.then(|| ListenTls {
                 certificate: testdata("server.pem"),
                 key: testdata("server.key"),
@@ -371,7 +377,8 @@ fn settings(options: Options) -> Settings {
         targets: vec![Target {
             protocol: Protocol::Postgres,
             name: "orders".to_owned(),
-            host_keys: Vec::new(),
+            input: crate::config::settings::Input::Counted,
+            host_keys: crate::wire::ssh::hosts::HostTrust::default(),
             reach: Reach {
                 hosts: vec![Host { name: options.host.to_owned(), port: 5432 }],
                 shuffled: false,

@@ -24,16 +24,19 @@ use rustls::{
 
 use crate::config::settings::{ClientTrust, ListenTls, Settings, Target, TargetTls};
 use crate::identify::certificate;
-use crate::wire::Protocol;
+use crate::wire::{Protocol, Side};
 
 pub use connection::{Received, Tls};
 
-/// What is offered or accepted in ALPN, by the registry of IANA.
-fn alpn(protocol: Protocol) -> Vec<Vec<u8>> {
-    match protocol {
-        Protocol::Postgres => vec![b"postgresql".to_vec()],
-        Protocol::Http | Protocol::Kubernetes => vec![b"http/1.1".to_vec()],
-        Protocol::Ssh => Vec::new(),
+/// What weir speaks on this side, in ALPN, by the registry of IANA; the best first.
+fn alpn(protocol: Protocol, side: Side) -> Vec<Vec<u8>> {
+    match (protocol, side) {
+        (Protocol::Postgres, _) => vec![b"postgresql".to_vec()],
+        (Protocol::Http | Protocol::Kubernetes, Side::Client) => {
+            vec![b"h2".to_vec(), b"http/1.1".to_vec()]
+        }
+        (Protocol::Http | Protocol::Kubernetes, Side::Server) => vec![b"http/1.1".to_vec()],
+        (Protocol::Ssh, _) => Vec::new(),
     }
 }
 
@@ -178,7 +181,7 @@ fn server_side(
         .with_client_cert_verifier(clients)
         .with_single_cert(chain, key)
         .map_err(rejected)?;
-    config.alpn_protocols = alpn(protocol);
+    config.alpn_protocols = alpn(protocol, Side::Client);
     if tls.clients.is_some() {
         // A resumed session keeps the certificate that began it, whether it still stands or not: a
         // login by certificate is a whole handshake, each time.
@@ -274,7 +277,10 @@ fn target_config(
             builder.with_client_auth_cert(chain, key).map_err(rejected)?
         }
     };
-    config.alpn_protocols = alpn(target.protocol);
+    config.alpn_protocols = match &target.http {
+        Some(http) if http.speaks_two => vec![b"h2".to_vec()],
+        _ => alpn(target.protocol, Side::Server),
+    };
     Ok(Arc::new(config))
 }
 

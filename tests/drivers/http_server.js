@@ -1,15 +1,21 @@
 // A server of HTTP for tests of weir: says what it was asked, in several framings.
 //
-//   node http_server.js PORT
+//   node http_server.js PORT [CERTIFICATE KEY AUTHORITY]
+//
+// With a certificate it speaks TLS, takes clients of the authority alone, and says who they are.
+const fs = require('fs');
 const http = require('http');
+const https = require('https');
 const crypto = require('crypto');
 
 const port = Number(process.argv[2]);
+const [certificate, key, authority] = process.argv.slice(3);
 
 function told(request, parts, length) {
   const { method, url, headers } = request;
   const body = Buffer.concat(parts).toString().slice(0, 200);
-  return JSON.stringify({ method, url, headers, length, body });
+  const client = certificate && request.socket.getPeerCertificate().subject.CN;
+  return JSON.stringify({ method, url, headers, length, body, client });
 }
 
 // A large answer of so many MiB.
@@ -43,7 +49,7 @@ function events(response) {
   }, 50);
 }
 
-const server = http.createServer((request, response) => {
+function answer(request, response) {
   if (request.url === '/events') return events(response);
   if (request.url.startsWith('/large/')) return large(response, Number(request.url.slice(7)));
   const parts = [];
@@ -74,7 +80,15 @@ const server = http.createServer((request, response) => {
     }
   });
   return undefined;
-});
+}
+
+const own = certificate && {
+  cert: fs.readFileSync(certificate),
+  key: fs.readFileSync(key),
+  ca: fs.readFileSync(authority),
+  requestCert: true,
+};
+const server = own ? https.createServer(own, answer) : http.createServer(answer);
 
 // Says every frame of up to 125 bytes again.
 server.on('upgrade', (request, socket) => {

@@ -69,7 +69,7 @@ impl Bed {
         server.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
         let server = server.spawn().expect("python starts");
         let answers = || TcpStream::connect(("127.0.0.1", server_port)).is_ok();
-        wait_until("the server", Duration::from_secs(60), answers);
+        wait_until("the server", Duration::from_secs(240), answers);
         let spec = Spec::bare("mcp").rules(RULES).masks(MASKS);
         let spec = spec.user(USER, &["agents"]).user("dora", &["dba"]);
         let tail = format!(

@@ -15,14 +15,19 @@ use crate::support::{Scratch, Spec, Weir, wait_until};
 
 /// An sshd of its own, and keys.
 #[derive(Debug)]
-struct Sshd {
-    port: u16,
-    scratch: Scratch,
+pub(crate) struct Sshd {
+    pub port: u16,
+    pub scratch: Scratch,
     child: Child,
 }
 
 impl Sshd {
-    fn start() -> Sshd {
+    pub fn start() -> Sshd {
+        Sshd::start_with(|_| String::new())
+    }
+
+    /// The same with more lines in its configuration; keys are there already.
+    pub fn start_with(more: impl FnOnce(&Scratch) -> String) -> Sshd {
         let scratch = Scratch::new("sshd");
         for (name, kind) in [("host", "ed25519"), ("gate", "ed25519"), ("own", "ed25519")] {
             keygen(&scratch, name, kind);
@@ -40,7 +45,8 @@ impl Sshd {
              AuthorizedKeysFile {folder}/authorized\nTrustedUserCAKeys {folder}/ca.pub\n\
              StrictModes no\nUsePAM no\n\
              PermitRootLogin yes\nMaxStartups 100:30:200\nMaxSessions 100\n\
-             Subsystem sftp /usr/lib/openssh/sftp-server\n"
+             Subsystem sftp /usr/lib/openssh/sftp-server\n{}\n",
+            more(&scratch)
         );
         let config = scratch.write("sshd_config", &config);
         let log = scratch.join("sshd.log");
@@ -54,31 +60,31 @@ impl Sshd {
         sshd
     }
 
-    fn public(&self, name: &str) -> String {
+    pub fn public(&self, name: &str) -> String {
         let line = std::fs::read_to_string(self.scratch.join(&format!("{name}.pub")));
         let line = line.expect("a key");
         line.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
     }
 
-    fn private(&self, name: &str) -> PathBuf {
+    pub fn private(&self, name: &str) -> PathBuf {
         self.scratch.join(name)
     }
 
     /// A weir in front of it, with these rules.
-    fn gate(&self, rules: &str) -> Gate {
+    pub fn gate(&self, rules: &str) -> Gate {
         let own = format!("key = {{ file = \"{}\" }}", self.private("own").display());
         self.gate_with(rules, &own, "")
     }
 
     /// The same with another proof for the target, and more tables.
-    fn gate_with(&self, rules: &str, proof: &str, more: &str) -> Gate {
+    pub fn gate_with(&self, rules: &str, proof: &str, more: &str) -> Gate {
         let port = free_port();
         let file = |name: &str| self.private(name).display().to_string();
         let mut tail = String::new();
         let _ = write!(
             tail,
             "[listen.ssh]\naddress = \"127.0.0.1:{port}\"\nhost_keys = [\"{}\"]\n\
-             [[target]]\nname = \"web-1\"\nprotocol = \"ssh\"\naddress = \"127.0.0.1:{}\"\n\
+             [[target]]\nname = \"web-1\"\nprotocol = \"ssh\"\naddress = \"localhost:{}\"\n\
              host_key = [\"{}\"]\n[[target.credential]]\nrole = \"root\"\n\
              {proof}\n{more}\n",
             file("gate"),
@@ -104,22 +110,22 @@ impl Drop for Sshd {
     }
 }
 
-fn keygen(scratch: &Scratch, name: &str, kind: &str) {
+pub(crate) fn keygen(scratch: &Scratch, name: &str, kind: &str) {
     let file = scratch.join(name);
     run(Command::new("ssh-keygen").args(["-q", "-N", "", "-t", kind, "-f"]).arg(file));
 }
 
-struct Gate {
-    port: u16,
-    weir: Weir,
-    alice: PathBuf,
-    bob: PathBuf,
+pub(crate) struct Gate {
+    pub port: u16,
+    pub weir: Weir,
+    pub alice: PathBuf,
+    pub bob: PathBuf,
 }
 
-const EVERYTHING: &str = "[[rule]]\nname = \"all\"\nwhen = {}\nthen = \"allow\"\n";
+pub(crate) const EVERYTHING: &str = "[[rule]]\nname = \"all\"\nwhen = {}\nthen = \"allow\"\n";
 
 impl Gate {
-    fn options(&self, key: &Path) -> Vec<String> {
+    pub fn options(&self, key: &Path) -> Vec<String> {
         let mut options: Vec<String> = Vec::new();
         for option in [
             "StrictHostKeyChecking=no",
@@ -136,7 +142,7 @@ impl Gate {
     }
 
     /// `ssh` as alice, with more options before the host.
-    fn ssh(&self, more: &[&str]) -> Command {
+    pub fn ssh(&self, more: &[&str]) -> Command {
         let mut command = Command::new("ssh");
         command.args(self.options(&self.alice)).args(["-p", &self.port.to_string()]).args(more);
         command.arg("root@web-1@127.0.0.1");
@@ -144,17 +150,17 @@ impl Gate {
     }
 
     /// What a command prints and how it ends.
-    fn exec(&self, text: &str) -> (String, String, Option<i32>) {
+    pub fn exec(&self, text: &str) -> (String, String, Option<i32>) {
         ended(&output(self.ssh(&[]).arg(text)))
     }
 
-    fn waiting(&self) -> Vec<Value> {
+    pub fn waiting(&self) -> Vec<Value> {
         let printed = run(&mut self.weir.command(&["approvals", "list", "--json"]));
         printed.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect()
     }
 
     /// The id of the one command that waits, once it does.
-    fn wait_for_hold(&self) -> String {
+    pub fn wait_for_hold(&self) -> String {
         let mut id = String::new();
         wait_until("a command to be held", Duration::from_secs(20), || {
             let found = self.waiting();
@@ -164,20 +170,20 @@ impl Gate {
         id
     }
 
-    fn vote(&self, act: &str, id: &str) {
+    pub fn vote(&self, act: &str, id: &str) {
         let mut command =
             self.weir.command(&["approvals", act, id, "--reason", "t", "--as", "dora"]);
         run(command.env("WEIR_PASSWORD", USER_PASSWORD));
     }
 }
 
-fn ended(output: &Output) -> (String, String, Option<i32>) {
+pub(crate) fn ended(output: &Output) -> (String, String, Option<i32>) {
     let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     (text(&output.stdout), text(&output.stderr), output.status.code())
 }
 
 /// Runs a command with this input.
-fn fed(command: &mut Command, input: &[u8]) -> Output {
+pub(crate) fn fed(command: &mut Command, input: &[u8]) -> Output {
     let piped = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = piped.spawn().expect("it starts");
     let mut stdin = child.stdin.take().expect("a pipe");
@@ -191,7 +197,7 @@ fn fed(command: &mut Command, input: &[u8]) -> Output {
     output
 }
 
-fn one<'r>(rows: &'r [Row], column: &str, value: &str) -> &'r Row {
+pub(crate) fn one<'r>(rows: &'r [Row], column: &str, value: &str) -> &'r Row {
     let found: Vec<&Row> = rows.iter().filter(|row| text(row, column) == value).collect();
     assert_eq!(found.len(), 1, "rows with {column} = {value:?}: {rows:#?}");
     found[0]

@@ -3,15 +3,19 @@
 
 use std::sync::{Arc, OnceLock};
 
+use weir::decide::ssh::files::FilePath;
 use weir::decide::ssh::text::{Program, plain_words, program};
 use weir::record::pty_events::{Events, Writer};
 use weir::wire::ssh::certificate::Certificate;
 use weir::wire::ssh::cipher::{Cipher, Mac};
+use weir::wire::ssh::hosts::HostTrust;
 use weir::wire::ssh::kex::Method;
 use weir::wire::ssh::kexinit::{KexInit, Offer};
 use weir::wire::ssh::key::{Algorithm, PublicKey, SignatureAlgorithm, blob_of_line, line_of_blob};
+use weir::wire::ssh::krl::Krl;
 use weir::wire::ssh::message::{ChannelAsk, Message};
 use weir::wire::ssh::packet::Outbound;
+use weir::wire::ssh::sftp::{self, Asked, Replied, Replies, Requests, reply};
 use weir::wire::ssh::signer::Signer;
 use weir::wire::ssh::transport::{Step, Terms, Transport};
 use weir::wire::ssh::userauth::{Answer, Method as AuthMethod, Request};
@@ -169,4 +173,72 @@ pub fn text(bytes: &[u8]) {
     let outside = bytes.iter().any(|byte| open.contains(byte));
     let quoted = bytes.iter().any(|byte| b"'\"".contains(byte));
     assert!(words.is_none() || !outside || quoted, "an operator outside of quotes");
+}
+
+/// What a client's stream of SFTP says, contents put together, and its end.
+fn asked(bytes: &[u8], piece: usize) -> (Vec<Vec<u8>>, Option<Broken>) {
+    let (mut stream, mut said) = (Requests::default(), Vec::new());
+    for mut part in bytes.chunks(piece.max(1)) {
+        loop {
+            match stream.next(&mut part) {
+                Ok(None) => break,
+                Ok(Some(Asked::Request(packet) | Asked::Write(packet))) => said.push(packet),
+                Ok(Some(Asked::Body(body, _))) => {
+                    said.last_mut().expect("contents have a WRITE").extend_from_slice(body);
+                }
+                Err(why) => return (said, Some(why)),
+            }
+        }
+        assert!(part.is_empty(), "all of a piece is taken");
+    }
+    (said, None)
+}
+
+/// The same for a target's replies.
+fn replied(bytes: &[u8], piece: usize) -> (Vec<(u8, Vec<u8>)>, Option<Broken>) {
+    let (mut stream, mut said) = (Replies::default(), Vec::new());
+    for mut part in bytes.chunks(piece.max(1)) {
+        loop {
+            match stream.next(&mut part) {
+                Ok(None) => break,
+                Ok(Some(Replied::Packet(kind, kept))) => said.push((kind, kept)),
+                Ok(Some(Replied::Data { id, .. })) => said.push((0, id.to_be_bytes().to_vec())),
+                Ok(Some(Replied::Body(body))) => {
+                    said.last_mut().expect("contents have a DATA").1.extend_from_slice(body);
+                }
+                Err(why) => return (said, Some(why)),
+            }
+        }
+    }
+    (said, None)
+}
+
+/// SFTP of both sides, whole and in pieces; nothing that passes is changed.
+pub fn files(bytes: &[u8]) {
+    let whole = asked(bytes, usize::MAX);
+    let passed: Vec<u8> = whole.0.concat();
+    assert!(bytes.starts_with(&passed), "requests are the bytes that came");
+    for packet in &whole.0 {
+        let _ = sftp::Request::parse(packet);
+    }
+    let answers = replied(bytes, usize::MAX);
+    for (kind, kept) in &answers.0 {
+        let _ = reply(*kind, kept);
+    }
+    for piece in [1, 7, 4096] {
+        assert_eq!(whole, asked(bytes, piece), "in pieces of {piece}");
+        assert_eq!(answers, replied(bytes, piece), "in pieces of {piece}");
+    }
+    let path = FilePath::new(bytes, Some(b"/home"));
+    assert!(path.text.first() == Some(&b'/') && !path.text.windows(2).any(|two| two == b"//"));
+}
+
+/// Lists of revoked certificates, and files of known hosts: no bytes are too odd for them.
+pub fn trust(bytes: &[u8]) {
+    if let Ok(krl) = Krl::parse(bytes) {
+        let _ = krl.revokes_key(bytes);
+    }
+    let mut trust = HostTrust::default();
+    let _ = trust.add_lines(&String::from_utf8_lossy(bytes), "web-1", 22);
+    assert!(!trust.trusts(bytes, "web-1", 0) || trust.keys.iter().any(|key| key == bytes));
 }

@@ -73,3 +73,34 @@ fn ssh_records_and_texts() {
     let texts = ["scp -t 'a b'", "ls -l /srv", "echo \"a;b\" $HOME", "git-upload-pack '/a.git'"];
     smoke(ssh::text, &texts.map(|text| text.as_bytes().to_vec()));
 }
+
+#[test]
+fn ssh_files() {
+    let packet = |kind: u8, fields: &[u8]| field(&[&[kind, 0, 0, 0, 9][..], fields].concat());
+    let write = [field(b"handle"), vec![0; 8], field(b"contents")].concat();
+    let name = [&[0, 0, 0, 1][..], &field(b"/root"), &field(b"l"), &[0; 4]].concat();
+    smoke(
+        ssh::files,
+        &[
+            [packet(3, &[field(b"/a"), vec![0; 8]].concat()), packet(6, &write)].concat(),
+            [packet(200, &field(b"limits@openssh.com")), packet(4, &field(b"handle"))].concat(),
+            [packet(104, &name), packet(103, &field(b"contents"))].concat(),
+            b"/a/./b//../c".to_vec(),
+        ],
+    );
+}
+
+#[test]
+fn ssh_trust() {
+    let key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFPcmvVTJpKXKN8oLRTIhyPZQMXd3UGWOwJjbKhKSM2F";
+    let head = [&b"SSHKRL\n\0\0\0\0\x01"[..], &[0; 24], &field(b""), &field(b"c")].concat();
+    let serials = [field(b""), field(b""), vec![0x20], field(&[0; 16])].concat();
+    smoke_rounds(
+        ssh::trust,
+        &[
+            format!("web-1,10.* {key}\n@revoked * {key}\n# c\n").into_bytes(),
+            [head, vec![1], field(&serials)].concat(),
+        ],
+        10_000,
+    );
+}

@@ -59,6 +59,14 @@ impl<W: Write> Cast<W> {
         if text.is_empty() { Ok(()) } else { self.event(at_us, "o", &text) }
     }
 
+    /// The terminal has another size from here on.
+    ///
+    /// # Errors
+    /// The file cannot be written.
+    pub fn resize(&mut self, at_us: i64, columns: u64, rows: u64) -> io::Result<()> {
+        self.event(at_us, "r", &format!("{columns}x{rows}"))
+    }
+
     fn event(&mut self, at_us: i64, code: &str, text: &str) -> io::Result<()> {
         // A clock that was set back makes no event earlier than the one before.
         let at_us = at_us.max(self.last_us);
@@ -122,6 +130,10 @@ mod tests {
         let three = cast(true, events);
         assert!(three[0].contains(r#""cols":80"#) && three[0].contains(r#""version":3"#));
         assert_eq!(three[2], r#"[1.500001, "o", "\"b"]"#);
+        let mut sized = Cast::begin(Vec::new(), false, "t", 0).unwrap();
+        sized.resize(1_000_000, 132, 43).unwrap();
+        let sized = String::from_utf8(sized.finish().unwrap()).unwrap();
+        assert!(sized.ends_with("[1.000000, \"r\", \"132x43\"]\n"), "{sized}");
         let back = cast(false, &[(7_000_000, b"a"), (6_000_000, b"b")]);
         assert_eq!(back[2], r#"[2.000000, "o", "b"]"#);
     }

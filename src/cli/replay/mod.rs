@@ -4,14 +4,17 @@
 //! JSON, as an asciicast.
 //! Never: something that was not there; what was not captured is said where it is missing.
 //!
-//! A renderer per protocol (`postgres`, `ssh`) makes moments of rows; `play` shows moments of any
+//! A renderer per protocol (`postgres`, `ssh`, `http`) makes moments of rows; `play` shows moments of any
 //! protocol.
 //!
 //! ```text
-//! lake --> stories --postgres, ssh--> moments --play--> terminal | JSON | cast
+//! lake --> stories --postgres, ssh, http--> moments --play--> terminal | JSON | cast
 //! ```
+//!
+//! What ran at the same time is shown as it came; with `--follow` one after the other.
 
 mod cast;
+mod http;
 mod play;
 mod postgres;
 mod ssh;
@@ -47,6 +50,9 @@ pub struct Replay {
     /// Begin at this time of the session, as 90s or 15m, or at the command with this number
     #[arg(long, value_name = "TIME|SEQ")]
     at: Option<String>,
+    /// Only the command or shell with this number: sessions of SSH may have several at once
+    #[arg(long, value_name = "SEQ", conflicts_with = "at")]
+    only: Option<i64>,
     /// Write an asciicast instead
     #[arg(long, value_name = "FILE", conflicts_with_all = ["json", "speed", "follow"])]
     cast: Option<PathBuf>,
@@ -102,6 +108,16 @@ struct Moment {
     /// Bytes of a terminal: they move its cursor and change its colours, and are shown as they are.
     #[serde(skip)]
     is_screen: bool,
+    /// The terminal has this size from here on: columns and rows.
+    #[serde(skip)]
+    size: Option<(u64, u64)>,
+}
+
+impl Moment {
+    /// Text that is no terminal's.
+    const fn of(at_us: i64, seq: i64, stream: Stream, text: String) -> Moment {
+        Moment { at_us, seq, stream, text, is_screen: false, size: None }
+    }
 }
 
 /// A command with what belongs to it.
@@ -144,6 +160,7 @@ pub fn run(args: &Replay) -> Result<(), Failure> {
     let mut shown = None;
     loop {
         let is_ended = recorded.is_ended()?;
+        let mut together: Vec<Moment> = Vec::new();
         for story in &stories {
             // Of one that goes on the rest comes at another look.
             if args.follow && !is_ended && !story.is_over() {
@@ -151,10 +168,15 @@ pub fn run(args: &Replay) -> Result<(), Failure> {
             }
             shown = Some(story.command.common.seq);
             let is_wanted = from.as_ref().is_none_or(|from| from.is_reached(&story.command));
-            if is_wanted {
-                moments_of(story).iter().try_for_each(|moment| player.show(moment))?;
+            let is_meant = args.only.is_none_or(|only| story.command.common.seq == only);
+            if is_wanted && is_meant {
+                together.extend(moments_of(story));
             }
         }
+        if protocol == "ssh" {
+            together.sort_by_key(|moment| moment.at_us);
+        }
+        together.iter().try_for_each(|moment| player.show(moment))?;
         player.flush()?;
         if !args.follow || is_ended {
             break;
@@ -172,6 +194,7 @@ fn renderer(protocol: &str) -> Result<fn(&Story) -> Vec<Moment>, Failure> {
     match protocol {
         "postgresql" => Ok(postgres::moments),
         "ssh" => Ok(ssh::moments),
+        "http" | "kubernetes" => Ok(http::moments),
         other => Err(Failure::new(EXIT_USAGE, format!("{other} has no replay yet"))
             .hint("`weir show --rows` tells what the session did")),
     }

@@ -71,6 +71,12 @@ impl Player {
     /// Nobody reads any more.
     pub fn show(&mut self, moment: &Moment) -> Result<(), Failure> {
         self.wait(moment.at_us)?;
+        if let Some((columns, rows)) = moment.size {
+            return match &mut self.sink {
+                Sink::Cast(cast) => Ok(cast.resize(moment.at_us, columns, rows)?),
+                Sink::Text(_) | Sink::Json(_) => Ok(()),
+            };
+        }
         match &mut self.sink {
             Sink::Text(out) if moment.is_screen => out.raw(&moment.text)?,
             Sink::Text(out) => out.raw(&visible(&moment.text))?,

@@ -58,8 +58,7 @@ struct Told {
 impl Told {
     fn say(&mut self, at_us: i64, stream: Stream, text: String) {
         if !text.is_empty() {
-            let is_screen = false;
-            self.moments.push(Moment { at_us, seq: self.seq, stream, text, is_screen });
+            self.moments.push(Moment::of(at_us, self.seq, stream, text));
         }
     }
 

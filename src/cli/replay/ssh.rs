@@ -52,7 +52,8 @@ impl Screen {
     fn say(&mut self, stream: Stream, text: String) {
         if !text.is_empty() {
             let is_screen = self.is_terminal && matches!(stream, Stream::Output | Stream::Error);
-            self.moments.push(Moment { at_us: self.at_us, seq: self.seq, stream, text, is_screen });
+            let moment = Moment::of(self.at_us, self.seq, stream, text);
+            self.moments.push(Moment { is_screen, ..moment });
         }
     }
 
@@ -67,7 +68,7 @@ impl Screen {
         match event.kind {
             Kind::Output => self.shown(Stream::Output, 0, event.bytes),
             Kind::Stderr => self.shown(Stream::Error, 1, event.bytes),
-            Kind::Size => self.is_terminal = true,
+            Kind::Size => self.size(event.bytes),
             Kind::Notice => {
                 self.say(Stream::Notice, String::from_utf8_lossy(event.bytes).into_owned());
             }
@@ -84,6 +85,13 @@ impl Screen {
             Kind::Exit => self.exit(event.bytes),
             Kind::InputEof | Kind::OutputEof | Kind::CountedInput => {}
         }
+    }
+
+    fn size(&mut self, mut bytes: &[u8]) {
+        self.is_terminal = true;
+        let size = take_varint(&mut bytes).zip(take_varint(&mut bytes));
+        let moment = Moment::of(self.at_us, self.seq, Stream::Output, String::new());
+        self.moments.push(Moment { size, is_screen: true, ..moment });
     }
 
     fn exit(&mut self, bytes: &[u8]) {
@@ -122,6 +130,11 @@ impl Screen {
         self.at_us = self.at_us.max(response.common.ts_us);
         if let Some(error) = response.error_text.as_deref().filter(|text| !text.is_empty()) {
             self.say(Stream::Error, format!("{error}\n"));
+        }
+        if story.command.kind == "sftp" {
+            let tag = response.tag.as_deref().filter(|tag| !tag.is_empty());
+            tag.into_iter().for_each(|tag| self.weir(tag));
+            return;
         }
         let lost = response.total_bytes - response.captured_bytes;
         let is_told = story.chunks.iter().any(|chunk| chunk.encoding == "pty-events");
@@ -193,6 +206,7 @@ mod tests {
         ));
         let shown: Vec<(&str, bool)> =
             moments.iter().map(|it| (it.text.as_str(), it.is_screen)).collect();
-        assert_eq!(shown, [("\x1b[1mbold\r\n", true)]);
+        assert_eq!(shown, [("", true), ("\x1b[1mbold\r\n", true)]);
+        assert_eq!(moments[0].size, Some((80, 24)));
     }
 }

@@ -52,6 +52,7 @@ pub(super) fn target(
     }
     let opaque = section.texts("opaque", report);
     let opaque = opaque.iter().map(|kind| kind.value.to_ascii_lowercase()).collect();
+    let version = section.choice("http", &[("1.1", false), ("2", true)], report);
     let sends = section.choice("send_host", &[("target", false), ("client", true)], report);
     let duration = (units::duration_us, units::DURATION_FORM);
     let timeout = section.form("connect_timeout", duration, report);
@@ -102,7 +103,8 @@ pub(super) fn target(
         replication: false,
         durability,
         capture,
-        host_keys: Vec::new(),
+        input: crate::config::settings::Input::Counted,
+        host_keys: crate::wire::ssh::hosts::HostTrust::default(),
         credentials,
         http: Some(HttpTarget {
             host: known_as,
@@ -110,6 +112,7 @@ pub(super) fn target(
             path,
             sends_client_host: sends.unwrap_or(false),
             is_tls,
+            speaks_two: version.unwrap_or(false),
             speaks,
             // kubectl and helm wait for as long as it takes, and send nothing again.
             wait_us: wait.map_or(wait_us, |wait| wait.value),

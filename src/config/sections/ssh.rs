@@ -9,14 +9,16 @@ use super::super::load::Source;
 use super::super::report::Report;
 use super::super::section::{At, Section};
 use super::super::settings::{
-    ChannelBinding, Credential, Secret, SshAuthority, SshName, SshProof, Target, TargetTls,
-    TlsNegotiation,
+    ChannelBinding, Credential, Input, Reach, Secret, SshAuthority, SshName, SshProof, Target,
+    TargetTls, TlsNegotiation,
 };
 use super::super::units;
 use super::reach::reach;
 use super::targets::{capture, durability, password};
 use crate::wire::Protocol;
+use crate::wire::ssh::hosts::HostTrust;
 use crate::wire::ssh::key::{PublicKey, blob_of_line};
+use crate::wire::ssh::krl::Krl;
 use crate::wire::ssh::signer::{KeyFileError, Signer};
 
 /// SSH's port.
@@ -24,6 +26,8 @@ const PORT_DEFAULT: u16 = 22;
 /// How long a certificate for a target is valid unless the file says otherwise.
 const TTL_S_DEFAULT: u64 = 120;
 const TTL_S_MAX: u64 = 86_400;
+
+const INPUTS: [(&str, Input); 2] = [("counted", Input::Counted), ("plain", Input::Plain)];
 
 const KEY_FORM: &str = "a key such as \"ssh-ed25519 AAAA...\"";
 const FILE_FORM: &str = "an unencrypted private key as `ssh-keygen` writes it: ed25519, ecdsa on \
@@ -58,6 +62,7 @@ pub(super) fn user_keys(section: &mut Section<'_>, report: &mut Report<'_>) -> V
 /// `[[identity.ssh_ca]]`.
 pub(super) fn authorities(
     identity: &mut Section<'_>,
+    source: &Source<'_>,
     report: &mut Report<'_>,
 ) -> Vec<SshAuthority> {
     const NAMES: [(&str, SshName); 2] =
@@ -71,10 +76,79 @@ pub(super) fn authorities(
         let name = section.choice("username", &NAMES, report).unwrap_or(SshName::KeyId);
         let groups = section.texts("groups", report);
         let groups = groups.iter().map(|group| group.value.to_owned()).collect();
+        let revoked = revocations(&mut section, source, report);
         section.finish(report);
-        authorities.push(SshAuthority { keys, name, groups });
+        authorities.push(SshAuthority { keys, name, groups, revoked });
     }
     authorities
+}
+
+/// `krl = FILE` of a CA.
+fn revocations(
+    section: &mut Section<'_>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> Option<Arc<Krl>> {
+    let At { value, span } = section.text("krl", report)?;
+    let path = source.path(value);
+    let found = match std::fs::read(&path) {
+        Err(error) => format!("`{}` cannot be read: {error}", path.display()),
+        Ok(bytes) => match Krl::parse(&bytes) {
+            Ok(krl) => return Some(Arc::new(krl)),
+            Err(_) => format!("`{}` is no list that weir understands whole", path.display()),
+        },
+    };
+    let hint = "a list that cannot be followed would let revoked certificates in";
+    report.error(span, found, "a file as `ssh-keygen -k` writes it, unsigned", hint);
+    None
+}
+
+/// `target` of a listener: the names of its clients are roles there.
+pub(super) fn only_target(
+    section: &mut Section<'_>,
+    targets: &[Target],
+    report: &mut Report<'_>,
+) -> Option<String> {
+    let At { value, span } = section.text("target", report)?;
+    if !targets.iter().any(|known| known.name == value && known.protocol == Protocol::Ssh) {
+        let found = format!("no SSH target has the name `{value}`");
+        report.error(span, found, "the `name` of a [[target]] whose `protocol` is \"ssh\"", "");
+    }
+    Some(value.to_owned())
+}
+
+/// The host keys of a target: `host_key`, `known_hosts`, `host_ca`.
+fn host_trust(
+    section: &mut Section<'_>,
+    reach: Option<&Reach>,
+    source: &Source<'_>,
+    report: &mut Report<'_>,
+) -> HostTrust {
+    let mut trust = HostTrust::of(public_keys(section.texts("host_key", report), report));
+    trust.authorities = public_keys(section.texts("host_ca", report), report);
+    let hosts = reach.map(|reach| reach.hosts.as_slice()).unwrap_or_default();
+    if let Some(At { value, span }) = section.text("known_hosts", report) {
+        let path = source.path(value);
+        let mut found = match std::fs::read_to_string(&path) {
+            Err(error) => Some(format!("`{}` cannot be read: {error}", path.display())),
+            Ok(text) => hosts.iter().find_map(|host| {
+                let line = trust.add_lines(&text, &host.name, host.port).err()?;
+                Some(format!("line {} of `{}` is none", line.number, path.display()))
+            }),
+        };
+        if found.is_none() && trust.is_empty() && !hosts.is_empty() {
+            found = Some(format!("`{}` names no key of this target", path.display()));
+        }
+        if let Some(found) = found {
+            let hint = "names stand there as `host`, or `[host]:port` for ports but 22";
+            report.error(span, found, "a file as ssh has it, with keys of this target", hint);
+        }
+    } else if trust.is_empty() && !section.has("host_key") {
+        let expected = "a list of the target's keys (`ssh-keyscan HOST` prints them), or \
+                        `known_hosts = FILE`, or `host_ca = [KEY]`";
+        section.missing("host_key", expected, report);
+    }
+    trust
 }
 
 fn public_keys(texts: Vec<At<&str>>, report: &mut Report<'_>) -> Vec<Vec<u8>> {
@@ -125,13 +199,10 @@ pub(super) fn target(
     report: &mut Report<'_>,
 ) -> Option<Target> {
     let reach = reach(section, PORT_DEFAULT, report);
-    if !section.has("host_key") {
-        let expected = "a list of the target's keys: `ssh-keyscan HOST` prints them";
-        section.missing("host_key", expected, report);
-    }
-    let host_keys = public_keys(section.texts("host_key", report), report);
+    let host_keys = host_trust(section, reach.as_ref(), source, report);
     let durability = durability(section, report);
     let capture = capture(section, report);
+    let input = section.choice("input", &INPUTS, report).unwrap_or_default();
     let credentials = credentials(section, source, report);
     if let Some(name) = &name
         && !name.value.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"._-".contains(&byte))
@@ -153,6 +224,7 @@ pub(super) fn target(
         replication: false,
         durability,
         capture,
+        input,
         host_keys,
         credentials,
         http: None,

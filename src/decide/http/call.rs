@@ -161,7 +161,8 @@ mod tests {
         let facts = arguments(object.as_bytes(), span);
         let words = facts.iter().map(|fact| match &fact.reading {
             Reading::Is(value) => String::from_utf8_lossy(value).into_owned(),
-            Reading::Maybe(_) | Reading::Every | Reading::Unclear => "?".to_owned(),
+            Reading::Unclear => "?".to_owned(),
+            other => format!("{other:?}"),
         });
         words.collect()
     }

@@ -42,6 +42,9 @@ use cache::{Cache, Recent};
 pub use functions::{Misread, misread};
 pub use replication::replication;
 
+/// The release of PostgreSQL whose grammar the parser has (libpg_query).
+pub const PARSED_MAJOR: u32 = 18;
+
 /// The cache of one shard.
 #[derive(Debug, Default)]
 pub struct Classifier {
@@ -95,9 +98,10 @@ impl Classifier {
         known
     }
 
-    /// Classifies a text for a server that is known to read it as the parser here does: PostgreSQL
-    /// 15 to 18, `standard_conforming_strings` confirmed to be on, `client_encoding` to be one in
-    /// which ASCII is ASCII. A syntax error is `Malformed` then, for the server to refuse.
+    /// Classifies a text for a server that is known to read it as the parser here does: of
+    /// `PARSED_MAJOR`, since other releases have words and forms of their own,
+    /// `standard_conforming_strings` confirmed to be on, `client_encoding` to be one in which ASCII
+    /// is ASCII. A syntax error is `Malformed` then, for the server to refuse.
     pub fn classify_confirmed(&mut self, text: &[u8]) -> Rc<Classified> {
         let known = self.classify(text);
         if known.is_syntax_error && text.is_ascii() {

@@ -13,6 +13,29 @@ use crate::wire::Protocol;
 
 pub use classify::Classifier;
 
+/// Messages of PostgreSQL's protocol that are no commands (manual, Message Formats).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Plumbing {
+    /// What a server says until its first ReadyForQuery.
+    Login,
+    /// Sync and Flush: the order of a pipeline.
+    Pipeline,
+    /// Describe and Close: of names that were given by permitted messages.
+    Names,
+    /// CopyData, CopyDone and CopyFail of a COPY that was permitted.
+    CopyIn,
+    /// What follows the beginning of a permitted message.
+    Rest,
+    /// Terminate.
+    Terminate,
+    /// Answers of permitted commands.
+    Answer,
+    /// What the server says by itself: notices, notifications, settings.
+    Asynchronous,
+}
+
+impl super::Plumbing for Plumbing {}
+
 classes! {
     /// What a statement does; it may do several things. Names in rules and records are
     /// `Class::name`.

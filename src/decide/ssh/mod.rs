@@ -3,6 +3,7 @@
 //! In: requests of channels, operations on files. Out: `Class`.
 //! Never: a class by guess; what is not known is `Unknown`.
 
+pub mod files;
 pub mod text;
 
 use std::borrow::Cow;

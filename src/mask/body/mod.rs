@@ -29,7 +29,7 @@ mod json;
 #[cfg(test)]
 mod tests;
 mod text;
-mod window;
+pub(in crate::mask) mod window;
 
 use std::rc::Rc;
 

@@ -74,6 +74,18 @@ fn shapes_and_plans() {
 }
 
 #[test]
+fn a_byte_order_mark_hides_no_path() {
+    let rules = rules(&[("a", Operator::Redact)], &[]);
+    for piece in [usize::MAX, 1, 2] {
+        let body = "\u{feff}{\"a\": 1}".as_bytes();
+        let (out, wrong) = mask(&rules, Shape::Text, body, piece);
+        assert!(wrong.is_some() && !out.contains(&b'1'), "in pieces of {piece}: {out:?}");
+    }
+    let comma = "\u{ff0c}a comma".as_bytes();
+    assert_eq!(mask(&rules, Shape::Text, comma, usize::MAX), (comma.to_vec(), None));
+}
+
+#[test]
 fn values_by_path() {
     let rules = rules(
         &[

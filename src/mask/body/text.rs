@@ -42,9 +42,13 @@ impl Text {
         work: &mut Work<'_>,
     ) -> Result<(), Unmaskable> {
         if matches!(self.state, State::Start)
-            && let Some(first) = bytes.iter().find(|byte| !byte.is_ascii_whitespace())
+            && let start = bytes.trim_ascii_start()
+            && let Some(first) = start.first()
         {
-            let is_json = matches!(first, b'{' | b'[' | b'"');
+            // Some parsers take JSON behind a byte order mark; no path is followed there.
+            let is_marked = !work.rules.paths.is_empty()
+                && (start.starts_with(b"\xef\xbb\xbf") || b"\xef\xbb\xbf".starts_with(start));
+            let is_json = is_marked || matches!(first, b'{' | b'[' | b'"');
             self.state =
                 if is_json { State::Json(Box::new(Json::new(true))) } else { State::Plain };
         }

@@ -56,7 +56,7 @@ pub(super) fn cut(
 }
 
 /// Where no find begins before and ends behind, but for those that are found already.
-fn boundary(text: &[u8]) -> usize {
+pub(in crate::mask) fn boundary(text: &[u8]) -> usize {
     let line = memchr::memrchr2(b'\n', b'\r', text).map_or(0, |at| at + 1);
     let words = text.get(..text.len().saturating_sub(MASK_WORDS_BYTES)).unwrap_or(&[]);
     let word = memchr::memrchr2(b' ', b'\t', words).map_or(0, |at| at + 1);

@@ -398,7 +398,7 @@ impl<'a> Reader<'a> {
     }
 
     fn command_extra(&mut self) -> Option<CommandExtra<'a, Texts<'a>>> {
-        let bits = self.wide_bits(0x1fff)?;
+        let bits = self.wide_bits(0x3fff)?;
         let ocsf = if has(bits, 0) {
             let (class_uid, activity_id) = (self.array()?, self.array()?);
             Some(Ocsf {
@@ -422,6 +422,7 @@ impl<'a> Reader<'a> {
             body_sha256: self.digest_if(bits, 10)?,
             policy_version: self.text_if(bits, 11)?,
             rules: if has(bits, 12) { self.texts()? } else { Texts::default() },
+            alone: has(bits, 13),
         })
     }
 

@@ -4,9 +4,16 @@
 
 use std::sync::Arc;
 
+use crate::decide::Permit;
 use crate::forward::Outbox;
+use crate::record::Receipt;
 use crate::session::{After, Reuse};
 use crate::wire::LegId;
+use crate::wire::http::h1::write;
+use crate::wire::http::head::Head;
+
+use super::flow::Ending;
+use super::two::Two;
 
 /// A connection to a target.
 #[derive(Debug)]
@@ -23,12 +30,66 @@ pub(super) struct Back {
     pub heard: bool,
     /// It may serve another request behind this one.
     pub keeps: bool,
+    /// How it is spoken to, if that is HTTP/2.
+    pub two: Option<Box<Two>>,
 }
 
 impl Back {
     /// One that is asked for.
     pub fn new(id: LegId, terms: Reuse) -> Back {
-        Back { id, outbox: Outbox::default(), terms, reused: false, heard: false, keeps: true }
+        let (outbox, two) = (Outbox::default(), None);
+        Back { id, outbox, terms, reused: false, heard: false, keeps: true, two }
+    }
+
+    /// The same, to be spoken to in HTTP/2.
+    pub fn of_two(mut self, is_tls: bool) -> Back {
+        self.two = Some(Box::new(Two::new(is_tls)));
+        self.keeps = false;
+        self
+    }
+
+    /// Content of the request. `chunked` says that a target of HTTP/1.1 reads it in chunks.
+    pub fn content(&mut self, record: (Permit, Receipt), bytes: &[u8], chunked: bool) {
+        let (permit, receipt) = record;
+        self.flush();
+        if let Some(two) = &mut self.two {
+            two.content(bytes, None);
+            return self.outbox.forward(permit, receipt, two.take_output());
+        }
+        if !chunked {
+            return self.outbox.forward(permit, receipt, bytes);
+        }
+        let mut head = Vec::with_capacity(18);
+        write::chunk_head(&mut head, bytes.len());
+        self.outbox.say(&head);
+        self.outbox.forward(permit, receipt, bytes);
+        self.outbox.say(write::CHUNK_END);
+    }
+
+    /// The end of the request.
+    pub fn end(&mut self, record: (Permit, Receipt), trailers: &Head, chunked: bool) {
+        let (permit, receipt) = record;
+        self.flush();
+        if let Some(two) = &mut self.two {
+            two.content(&[], Some(Ending::of(trailers)));
+            self.outbox.forward(permit, receipt, two.take_output());
+        } else if chunked {
+            let mut end = Vec::new();
+            write::last_chunk(&mut end, Some(trailers));
+            self.outbox.forward(permit, receipt, &end);
+        }
+    }
+
+    /// Queues the frames that follow from none of the client's bytes.
+    pub fn flush(&mut self) {
+        if let Some(two) = &mut self.two {
+            self.outbox.say(two.take_output());
+        }
+    }
+
+    /// Bytes that the target has not taken.
+    pub fn waiting(&self) -> usize {
+        self.outbox.len() + self.two.as_ref().map_or(0, |two| two.waiting())
     }
 
     /// What becomes of it, when `whole` says that both directions are over.

@@ -16,7 +16,7 @@ use crate::session::Stage;
 use crate::wire::LegId;
 use crate::wire::http::Refused;
 use crate::wire::http::h1::read::Kind;
-use crate::wire::http::h1::write::{self, Backward};
+use crate::wire::http::h1::write::Backward;
 use crate::wire::http::h1::{Body, Framing, Piece, Role};
 use crate::wire::http::head::{Head, Version};
 use crate::wire::http::name::Name;
@@ -26,6 +26,7 @@ use crate::wire::http::sse::Splitter;
 use crate::wire::http::ws::handshake::Asked;
 
 use super::exchange::{Down, Exchange, Up};
+use super::front::Portion;
 use super::listed::{self, News};
 use super::masked::{self, Lens};
 use super::tenure::Trouble;
@@ -36,6 +37,9 @@ impl Session {
     pub(super) fn leg_bytes(&mut self, id: LegId, bytes: &[u8], stage: &mut Stage<'_>) {
         let Some(back) = self.back(id) else { return };
         back.heard = true;
+        if back.two.is_some() {
+            return self.leg_frames(id, bytes, stage);
+        }
         let mut input = bytes;
         while self.leg_step(&mut input, stage) {}
         if let Some(back) = self.back(id)
@@ -46,7 +50,7 @@ impl Session {
         }
     }
 
-    fn leg_step(&mut self, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
+    pub(super) fn leg_step(&mut self, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
         if matches!(self.phase, Phase::Tunnel(_)) {
             return self.target_frames(input, stage);
         }
@@ -89,7 +93,7 @@ impl Session {
     }
 
     /// The head of an answer is whole.
-    fn answer_head(&mut self, stage: &mut Stage<'_>) {
+    pub(super) fn answer_head(&mut self, stage: &mut Stage<'_>) {
         let Phase::Busy(exchange) = &mut self.phase else { return };
         let Down::Head { head, interim, .. } = &mut exchange.down else { return };
         let status = head.status().unwrap_or(0);
@@ -105,7 +109,11 @@ impl Session {
             return self.pass_interim(stage);
         }
         let role = Role::Answer { to_head: exchange.request.is_head() };
+        let ended =
+            exchange.back.as_ref().is_some_and(|it| it.two.as_ref().is_some_and(|it| it.ended));
         match Framing::of(head, role) {
+            // HTTP/2 says by itself that nothing follows.
+            Ok(Framing::UntilClose) if ended => self.pass_head(Framing::Length(0), stage),
             Ok(framing) => self.pass_head(framing, stage),
             Err(refused) => self.refuse_answer(refused, stage),
         }
@@ -122,14 +130,13 @@ impl Session {
         if !is_told || version == Version::Http10 {
             return;
         }
-        let mut out = Vec::new();
         let pass = Pass::default();
         let framing = Framing::None;
         let masked = false;
         let backward = Backward { version, framing, pass, added: &[], close: false, masked };
-        write::answer(&mut out, head, &backward);
+        let portion = Portion::Head { head, backward: &backward, last: false };
         let receipt = tenure.ledger.covered(stage);
-        self.link.forward(Permit::plumbing(Part::Interim), receipt, &out);
+        self.link.pass(Permit::plumbing(Part::Interim), receipt, portion);
     }
 
     /// The head goes to the client, with the framing that it can read.
@@ -188,13 +195,13 @@ impl Session {
             close: self.link.closing,
             masked: is_masked,
         };
-        let mut out = Vec::with_capacity(head.arena().len() + 64);
-        write::answer(&mut out, &head, &backward);
-        if matches!(framing, Framing::None | Framing::Length(0)) {
-            return self.finish(&out, stage);
+        let last = matches!(framing, Framing::None | Framing::Length(0));
+        let portion = Portion::Head { head: &head, backward: &backward, last };
+        if last {
+            return self.finish(portion, stage);
         }
         let receipt = tenure.ledger.covered(stage);
-        self.link.forward(Permit::plumbing(Part::Answer), receipt, &out);
+        self.link.pass(Permit::plumbing(Part::Answer), receipt, portion);
         exchange.down = Down::Content {
             body: Body::new(framing),
             trailers: Head::default(),
@@ -231,7 +238,7 @@ impl Session {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let Phase::Busy(exchange) = &mut self.phase else { return };
         let Down::Content { framing, .. } = &exchange.down else { return };
-        let is_chunked = *framing == Framing::Chunked;
+        let chunked = *framing == Framing::Chunked;
         let Exchange { answered, events, .. } = &mut **exchange;
         let kept = match events {
             Some(events) => answered.take_events(events, data, tenure, stage),
@@ -240,49 +247,31 @@ impl Session {
         if let Err(refused) = kept {
             return self.fail(Trouble::Record(refused), stage);
         }
-        if is_last && !is_chunked {
-            return self.finish(data, stage);
-        }
+        let portion = Portion::Data { bytes: data, chunked, last: is_last };
         if is_last {
-            let mut last = Vec::new();
-            if !data.is_empty() {
-                write::chunk_head(&mut last, data.len());
-                last.extend_from_slice(data);
-                last.extend_from_slice(write::CHUNK_END);
-            }
-            write::last_chunk(&mut last, None);
-            return self.finish(&last, stage);
+            return self.finish(portion, stage);
         }
         if data.is_empty() {
             return;
         }
-        if is_chunked {
-            self.link.say(|out| write::chunk_head(out, data.len()));
-        }
         let receipt = tenure.ledger.covered(stage);
-        self.link.forward(Permit::plumbing(Part::Answer), receipt, data);
-        if is_chunked {
-            self.link.say(|out| out.extend_from_slice(write::CHUNK_END));
-        }
+        self.link.pass(Permit::plumbing(Part::Answer), receipt, portion);
     }
 
     /// The content is over: chunks end with a chunk of their own.
-    fn answer_end(&mut self, stage: &mut Stage<'_>) {
+    pub(super) fn answer_end(&mut self, stage: &mut Stage<'_>) {
         let Phase::Busy(exchange) = &mut self.phase else { return };
-        let Down::Content { trailers, framing, .. } = &exchange.down else { return };
         if exchange.lens.is_some() {
             // Trailers would pass the masks by.
             return self.answer_data(&[], true, stage);
         }
-        let mut end = Vec::new();
-        if *framing == Framing::Chunked {
-            write::last_chunk(&mut end, Some(trailers));
-        }
-        self.finish(&end, stage);
+        let Down::Content { trailers, framing, .. } = &mut exchange.down else { return };
+        let (trailers, chunked) = (std::mem::take(trailers), *framing == Framing::Chunked);
+        self.finish(Portion::End { trailers: &trailers, chunked }, stage);
     }
 
     /// The row of the answer, then its last bytes; then the next request.
-    fn finish(&mut self, last: &[u8], stage: &mut Stage<'_>) {
+    fn finish(&mut self, last: Portion<'_>, stage: &mut Stage<'_>) {
         let Phase::Busy(mut exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else {
             return;
         };
@@ -295,9 +284,9 @@ impl Session {
         self.phase = Phase::Busy(exchange);
         let Some(receipt) = receipt else {
             let kind = FaultKind::Record(crate::fault::Refused::Full);
-            return self.close(Some(Fault::new(crate::wire::Side::Client, kind)), stage);
+            return self.cut(Some(Fault::new(crate::wire::Side::Client, kind)), stage);
         };
-        self.link.forward(Permit::plumbing(Part::Answer), receipt, last);
+        self.link.pass(Permit::plumbing(Part::Answer), receipt, last);
         self.release(|back| back.after(is_whole));
         self.next_request(stage);
         if !matches!(self.phase, Phase::Closed) {
@@ -414,7 +403,7 @@ impl Session {
     pub(super) fn refuse_answer(&mut self, refused: Refused, stage: &mut Stage<'_>) {
         let Phase::Busy(exchange) = &self.phase else {
             let kind = FaultKind::Target(Target::Closed);
-            return self.close(Some(Fault::new(crate::wire::Side::Server, kind)), stage);
+            return self.cut(Some(Fault::new(crate::wire::Side::Server, kind)), stage);
         };
         if exchange.down.has_begun() {
             return self.fail(Trouble::Target(Target::Closed), stage);

@@ -46,10 +46,14 @@ pub(super) struct Request {
 }
 
 impl Request {
-    /// Checks what the head alone does not say.
-    pub fn check(head: Head) -> Result<Request, (Head, Refused)> {
+    /// Checks what the head alone does not say. `is_whole` says that nothing comes behind it, as
+    /// HTTP/2 does.
+    pub fn check(head: Head, is_whole: bool) -> Result<Request, (Head, Refused)> {
         let checked = || {
-            let framing = Framing::of(&head, Role::Request)?;
+            let framing = match Framing::of(&head, Role::Request)? {
+                Framing::None if head.version() == Version::Http2 && !is_whole => Framing::Chunked,
+                framing => framing,
+            };
             let asks = handshake::asked(&head)?;
             // A body behind the head would be the first bytes of the WebSocket to somebody.
             let is_bodiless = matches!(framing, Framing::None | Framing::Length(0));

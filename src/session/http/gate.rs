@@ -15,7 +15,7 @@ use crate::record::entry::{
 };
 use crate::record::{Entry, Receipt, SessionId};
 use crate::session::{Output, Stage, Vote, VoteReply, new_id};
-use crate::wire::http::h1::{Framing, write};
+use crate::wire::http::h1::Framing;
 use crate::wire::http::head::Version;
 use crate::wire::http::pass::Pass;
 use crate::wire::http::reply::{Problem, Reply};
@@ -209,7 +209,7 @@ impl Session {
             return self.refuse_large(exchange, stage);
         }
         if exchange.request.expects {
-            self.link.say(|out| out.extend_from_slice(write::CONTINUE));
+            self.link.go_on();
         }
         let (body, trailers) = exchange.request.body();
         exchange.up = Up::Gathering { body, trailers, then };

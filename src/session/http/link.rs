@@ -14,6 +14,7 @@ use crate::record::{Entry, Receipt, SessionContext, SessionId};
 use crate::session::{Accepted, Output, Stage, TlsFacts, new_id};
 use crate::wire::{LegId, Protocol};
 
+use super::front::Front;
 use super::tenure::Ledger;
 
 /// The client's end of a session.
@@ -21,6 +22,8 @@ use super::tenure::Ledger;
 pub(super) struct Link {
     /// Bytes for the client.
     pub client: Outbox,
+    /// How exchanges are heard by it.
+    pub front: Front,
     /// What is known since the connection was accepted.
     pub accepted: Accepted,
     /// When it was.
@@ -31,7 +34,7 @@ pub(super) struct Link {
     pub backlog: Vec<u8>,
     /// The client sends no more.
     pub ended: bool,
-    /// The connection ends behind the answer that is under way.
+    /// The connection of HTTP/1 ends behind the answer that is under way.
     pub closing: bool,
     /// Bytes that were received since a tenure was last told.
     pub received: u64,
@@ -49,6 +52,7 @@ impl Link {
         let ledger = Ledger::open(&anonymous(accepted.session_id, &accepted), stage);
         Link {
             client: Outbox::default(),
+            front: Front::Unsaid,
             accepted,
             started: stage.now,
             tls: None,

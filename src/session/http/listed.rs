@@ -184,7 +184,10 @@ const DEFINITION_BYTES_MAX: usize = 64 << 10;
 mod tests {
     use super::*;
 
-    const LIST: &str = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"a","inputSchema":{}}, {"name":"b","inputSchema":{}}]}}"#;
+    const LIST: &str = concat!(
+        r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"a","inputSchema":{}}, "#,
+        r#"{"name":"b","inputSchema":{}}]}}"#
+    );
     const KEPT: &str =
         r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"b","inputSchema":{}}]}}"#;
 

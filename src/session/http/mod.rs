@@ -1,4 +1,4 @@
-//! HTTP/1.1 with a client, and with the targets that its requests name.
+//! HTTP with a client, of either version, and with the targets that its requests name.
 //!
 //! In: events of the client's connection and of legs. Out: bytes in outboxes, outputs.
 //! Never: a request that goes on without an identity, a permit and a receipt; an answer that ends
@@ -6,6 +6,9 @@
 //!
 //! ```text
 //!   link       the client's connection          tenure    identity x target: a row of `sessions`
+//!   front      how its version hears answers    streams   what is said on streams of HTTP/2
+//!   lanes      many exchanges, one at a time    flow      what waits for windows
+//!   two        a target that speaks HTTP/2
 //!   identity   who sends a request              kept      content in the record
 //!   exchange   a request and its answer         back      a connection to a target
 //!   gate       verdict, row, permit, hold       voice     what clients are told
@@ -26,19 +29,24 @@
 mod back;
 mod down;
 mod exchange;
+mod flow;
+mod front;
 mod gate;
 mod identity;
 mod kept;
 mod kubernetes;
+mod lanes;
 mod link;
 mod listed;
 mod masked;
 mod moved;
 mod parked;
 mod rpc;
+mod streams;
 mod tenure;
 mod text;
 mod tunnel;
+mod two;
 mod up;
 mod voice;
 
@@ -56,9 +64,11 @@ use crate::wire::http::head::Head;
 use crate::wire::{End, LegId, Side};
 
 use exchange::{Exchange, Up};
+use front::Front;
 use identity::Proven;
+use lanes::Lane;
 use link::Link;
-use tenure::{Tenure, Trouble};
+use tenure::{Tenure, Tenures, Trouble};
 use tunnel::Tunnel;
 
 pub use parked::vote_parked;
@@ -72,7 +82,9 @@ pub struct Session {
     /// The head that is being read.
     head: Head,
     proven: Proven,
-    tenures: Vec<Tenure>,
+    tenures: Tenures,
+    /// Exchanges of HTTP/2 that wait for their turn. What stands below is of the one that has it.
+    lanes: Vec<Lane>,
     /// Whose the exchange under way is, or the last one was.
     current: usize,
     phase: Phase,
@@ -114,7 +126,8 @@ impl Session {
             reader: HeadReader::default(),
             head: Head::default(),
             proven: Proven::default(),
-            tenures: Vec::new(),
+            tenures: Tenures::default(),
+            lanes: Vec::new(),
             current: 0,
             phase,
             deadline_us: stage.now.mono_us + limits::HTTP_HEAD_US,
@@ -124,6 +137,28 @@ impl Session {
 
     fn client_bytes(&mut self, bytes: &[u8], stage: &mut Stage<'_>) {
         self.link.received += bytes.len() as u64;
+        match self.link.front {
+            Front::One => self.take_in(bytes, stage),
+            Front::Many(_) => self.receive(bytes, stage),
+            Front::Unsaid => self.first_bytes(bytes, stage),
+        }
+    }
+
+    /// The client has not said which version it speaks.
+    fn first_bytes(&mut self, bytes: &[u8], stage: &mut Stage<'_>) {
+        self.link.backlog.extend_from_slice(bytes);
+        let Some(is_many) = Front::hear(&self.link.backlog) else { return };
+        if !is_many {
+            self.link.front = Front::One;
+            return self.resume(stage);
+        }
+        let first = std::mem::take(&mut self.link.backlog);
+        self.become_many(stage);
+        self.receive(&first, stage);
+    }
+
+    /// Bytes of HTTP/1, or content of the exchange that has its turn.
+    fn take_in(&mut self, bytes: &[u8], stage: &mut Stage<'_>) {
         if self.link.backlog.is_empty() {
             return self.run(bytes, stage);
         }
@@ -141,6 +176,7 @@ impl Session {
         let mut input = bytes;
         while self.step(&mut input, stage) {}
         self.link.backlog.extend_from_slice(input);
+        self.link.taken(bytes.len() - input.len());
         if self.link.ended {
             self.client_ended(stage);
         }
@@ -150,6 +186,10 @@ impl Session {
     fn step(&mut self, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
         match &mut self.phase {
             Phase::Handshake => false,
+            Phase::Idle if self.link.is_many() => {
+                *input = &[];
+                false
+            }
             Phase::Idle => self.read_head(input, stage),
             Phase::Busy(_) => self.read_content(input, stage),
             Phase::Dropping { .. } => self.drop_content(input, stage),
@@ -193,7 +233,7 @@ impl Session {
     fn next_request(&mut self, stage: &mut Stage<'_>) {
         self.phase = Phase::Idle;
         self.deadline_us = stage.now.mono_us + limits::HTTP_IDLE_US;
-        if self.link.closing || self.draining {
+        if !self.link.is_many() && (self.link.closing || self.draining) {
             self.close(None, stage);
         }
     }
@@ -216,10 +256,11 @@ impl Session {
     /// Ends the connection: what is under way is recorded.
     fn close(&mut self, fault: Option<Fault>, stage: &mut Stage<'_>) {
         self.abandon(fault, stage);
+        self.abandon_many(fault, stage);
         self.phase = Phase::Closed;
         self.count_bytes();
         let reason = fault.map_or("client-terminate", |fault| fault.label());
-        for tenure in self.tenures.drain(..) {
+        for tenure in self.tenures.take() {
             tenure.end(reason, stage);
         }
         self.link.close(stage);
@@ -238,6 +279,9 @@ impl Session {
         if stage.now.mono_us < self.next_timeout().unwrap_or(u64::MAX) {
             return;
         }
+        if self.link.is_many() {
+            return self.many_overdue(stage);
+        }
         match &self.phase {
             Phase::Busy(_) => self.exchange_overdue(stage),
             Phase::Idle if self.reader.is_empty() => self.close(None, stage),
@@ -253,12 +297,13 @@ impl Session {
 
     /// The leg of this number, if the exchange under way has it.
     fn back(&mut self, id: LegId) -> Option<&mut back::Back> {
-        let back = match &mut self.phase {
-            Phase::Busy(exchange) => exchange.back.as_mut(),
-            Phase::Tunnel(tunnel) => tunnel.exchange.back.as_mut(),
-            _ => None,
-        };
-        back.filter(|back| back.id == id)
+        self.phase.back_mut().filter(|back| back.id == id)
+    }
+
+    /// The leg of this number, whoever has it.
+    fn any_back(&self, id: LegId) -> Option<&back::Back> {
+        let backs = self.phase.back().into_iter().chain(self.lanes.iter().filter_map(Lane::back));
+        backs.into_iter().find(|back| back.id == id)
     }
 
     /// Gives the leg of the exchange back.
@@ -280,58 +325,41 @@ impl Session {
             return;
         }
         let settings = &stage.snapshot.settings;
-        let is_old = |tenure: &mut Tenure| !Arc::ptr_eq(&tenure.snapshot.settings, settings);
-        let old: Vec<Tenure> = self.tenures.extract_if(.., is_old).collect();
-        for tenure in old {
+        let is_busy = |index: usize| self.lanes.iter().any(|lane| lane.current == index);
+        let is_old = |index: usize, tenure: &Tenure| {
+            !Arc::ptr_eq(&tenure.snapshot.settings, settings) && !is_busy(index)
+        };
+        for tenure in self.tenures.extract(is_old) {
             tenure.end("reload", stage);
         }
     }
-}
 
-impl Driven for Session {
-    fn outbox(&mut self, end: End) -> Option<&mut Outbox> {
-        match end {
-            End::Client => Some(&mut self.link.client),
-            End::Target(id) => self.back(id).map(|back| &mut back.outbox),
-        }
-    }
-
-    fn pending(&self, end: End) -> Option<&Outbox> {
-        let back = match (end, &self.phase) {
-            (End::Client, _) => return Some(&self.link.client),
-            (End::Target(id), Phase::Busy(x)) => x.back.as_ref().filter(|back| back.id == id),
-            (End::Target(id), Phase::Tunnel(tunnel)) => {
-                tunnel.exchange.back.as_ref().filter(|back| back.id == id)
-            }
-            _ => None,
-        };
-        back.map(|back| &back.outbox)
-    }
-
-    fn handle(&mut self, event: Event<'_>, stage: &mut Stage<'_>) {
-        if matches!(self.phase, Phase::Closed) {
-            if matches!(event, Event::Panic) {
-                // The call that panicked had taken the phase out of its place.
-                let fault = Fault::new(Side::Client, FaultKind::Internal);
-                self.link.output(Output::Close(Some(fault)));
-            }
-            return;
-        }
+    /// One event, which is about the exchange that has its turn, or about none.
+    fn on(&mut self, event: Event<'_>, stage: &mut Stage<'_>) {
         match event {
             Event::Bytes(End::Client, bytes) => self.client_bytes(bytes, stage),
             Event::Bytes(End::Target(id), bytes) => self.leg_bytes(id, bytes, stage),
+            Event::Eof(End::Client) if self.link.is_many() => {
+                self.close(Some(Fault::new(Side::Client, FaultKind::Terminate)), stage);
+            }
             Event::Eof(End::Client) => {
                 self.link.ended = true;
+                self.link.front = Front::One;
                 self.resume(stage);
             }
             Event::Eof(End::Target(id)) => self.leg_ended(id, stage),
             Event::Tls(End::Client, facts) => {
+                let is_many = facts.alpn.as_deref() == Some(b"h2");
                 self.link.tls = Some(facts);
+                if is_many {
+                    return self.become_many(stage);
+                }
+                self.link.front = Front::One;
                 self.phase = Phase::Idle;
                 self.deadline_us = stage.now.mono_us + limits::HTTP_IDLE_US;
                 self.resume(stage);
             }
-            Event::Tls(End::Target(id), _) => self.leg_open(id, stage),
+            Event::Tls(End::Target(id), facts) => self.leg_agreed(id, &facts, stage),
             Event::Broken(End::Client, fault) => self.close(Some(fault), stage),
             Event::Broken(End::Target(id), fault) => self.leg_broken(id, fault, stage),
             Event::Leg(id, result) => self.leg_leased(id, result, stage),
@@ -343,46 +371,125 @@ impl Driven for Session {
             Event::Vote(id, vote, reply) => *reply = self.vote(id, vote, stage),
             Event::Signal => {}
             Event::Kill => self.close(Some(Fault::new(Side::Client, FaultKind::Killed)), stage),
-            Event::Drain { at_once } => {
-                self.draining = true;
-                if at_once || (matches!(self.phase, Phase::Idle) && !self.reader.has_begun()) {
-                    self.close(Some(Fault::new(Side::Client, FaultKind::Drain)), stage);
-                }
-            }
+            Event::Drain { at_once } => self.drain(at_once, stage),
         }
+    }
+
+    /// weir ends.
+    fn drain(&mut self, at_once: bool, stage: &mut Stage<'_>) {
+        self.draining = true;
+        let idles = matches!(self.phase, Phase::Idle) && !self.reader.has_begun();
+        if at_once || (idles && !self.link.is_many()) {
+            return self.close(Some(Fault::new(Side::Client, FaultKind::Drain)), stage);
+        }
+        self.drain_many(stage);
+    }
+}
+
+impl Phase {
+    /// The connection to a target of what is under way.
+    fn back(&self) -> Option<&back::Back> {
+        match self {
+            Phase::Busy(exchange) => exchange.back.as_ref(),
+            Phase::Tunnel(tunnel) => tunnel.exchange.back.as_ref(),
+            _ => None,
+        }
+    }
+
+    /// The same, to be changed.
+    fn back_mut(&mut self) -> Option<&mut back::Back> {
+        match self {
+            Phase::Busy(exchange) => exchange.back.as_mut(),
+            Phase::Tunnel(tunnel) => tunnel.exchange.back.as_mut(),
+            _ => None,
+        }
+    }
+
+    /// When something must have happened, if an exchange says so.
+    fn deadline_us(&self) -> Option<u64> {
+        match self {
+            Phase::Busy(exchange) => Some(exchange.deadline_us),
+            Phase::Tunnel(tunnel) => Some(tunnel.exchange.deadline_us),
+            _ => None,
+        }
+    }
+}
+
+impl Driven for Session {
+    fn outbox(&mut self, end: End) -> Option<&mut Outbox> {
+        let End::Target(id) = end else { return Some(&mut self.link.client) };
+        let lanes = self.lanes.iter_mut().filter_map(Lane::back_mut);
+        let mut backs = self.phase.back_mut().into_iter().chain(lanes);
+        backs.find(|back| back.id == id).map(|back| &mut back.outbox)
+    }
+
+    fn pending(&self, end: End) -> Option<&Outbox> {
+        match end {
+            End::Client => Some(&self.link.client),
+            End::Target(id) => self.any_back(id).map(|back| &back.outbox),
+        }
+    }
+
+    fn handle(&mut self, event: Event<'_>, stage: &mut Stage<'_>) {
+        if matches!(self.phase, Phase::Closed) {
+            if matches!(event, Event::Panic) {
+                // The call that panicked had taken the phase out of its place.
+                let fault = Fault::new(Side::Client, FaultKind::Internal);
+                self.link.output(Output::Close(Some(fault)));
+            }
+            return;
+        }
+        self.take_turn(&event);
+        self.on(event, stage);
+        self.rest(stage);
+        self.maybe_drained(stage);
         self.count_bytes();
     }
 
     fn poll_output(&mut self) -> Option<Output> {
+        self.give_credit();
         self.link.poll_output()
     }
 
     fn next_timeout(&self) -> Option<u64> {
-        match &self.phase {
-            Phase::Closed => None,
-            Phase::Busy(exchange) => Some(exchange.deadline_us),
-            Phase::Tunnel(tunnel) => Some(tunnel.exchange.deadline_us),
-            _ => Some(self.deadline_us),
+        match (&self.phase, &self.link.front) {
+            (Phase::Closed, _) => None,
+            (_, Front::Many(streams)) => Some(self.many_timeout(streams)),
+            (phase, _) => Some(phase.deadline_us().unwrap_or(self.deadline_us)),
         }
     }
 
     fn wants(&self, end: End) -> bool {
-        let back = match &self.phase {
-            Phase::Closed => return false,
-            Phase::Busy(exchange) => exchange.back.as_ref(),
-            Phase::Tunnel(tunnel) => tunnel.exchange.back.as_ref(),
-            _ => None,
-        };
+        if matches!(self.phase, Phase::Closed) {
+            return false;
+        }
         match end {
+            // What a stream may send is bounded by its window.
+            End::Client if self.link.is_many() => self.link.has_room(),
             End::Client => {
-                let is_full = |back: &back::Back| back.outbox.len() >= limits::OUTBOX_BYTES_MAX;
+                let is_full = |back: &back::Back| back.waiting() >= limits::OUTBOX_BYTES_MAX;
+                let back = self.phase.back();
                 self.link.wants() && self.link.has_room() && !back.is_some_and(is_full)
             }
-            End::Target(id) => back.is_some_and(|back| back.id == id) && self.link.has_room(),
+            End::Target(id) => {
+                let mine = |lane: &&Lane| lane.back().is_some_and(|back| back.id == id);
+                let has_room = match self.lanes.iter().find(mine) {
+                    Some(lane) => lane.has_room(),
+                    None => self.phase.back().is_some_and(|back| back.id == id),
+                };
+                has_room && self.link.has_room()
+            }
         }
     }
 
+    fn divides(&self) -> bool {
+        self.link.is_many()
+    }
+
     fn durability(&self) -> Durability {
+        if self.link.is_many() && self.tenures.iter().any(|it| it.durability == Durability::Sync) {
+            return Durability::Sync;
+        }
         self.tenures.get(self.current).map_or(Durability::Write, |tenure| tenure.durability)
     }
 
@@ -400,6 +507,8 @@ impl Driven for Session {
             Phase::Busy(exchange) if matches!(exchange.up, Up::Held(_)) => "held",
             Phase::Busy(_) | Phase::Tunnel(_) => "active",
             Phase::Closed => "closing",
+            _ if self.lanes.iter().any(Lane::is_held) => "held",
+            _ if !self.lanes.is_empty() => "active",
             _ if tenure.is_none() => "login",
             _ => "idle",
         };

@@ -98,6 +98,7 @@ mod tests {
             authority: "internal:8080".into(),
             path: String::new(),
             sends_client_host: false,
+            speaks_two: false,
             is_tls: false,
         };
         let mut head = Head::default();

@@ -11,6 +11,7 @@ use crate::decide::rules::{Scope, Who};
 use crate::decide::{FactKind, http};
 use crate::fault::{Login, Refused};
 use crate::identify::{Identity, role};
+use crate::limits;
 use crate::mask::body;
 use crate::metrics::{Presence, TargetMeter};
 use crate::record::entry::{SessionEnd, SessionStart};
@@ -241,6 +242,67 @@ impl Tenure {
         // A journal that refuses says so itself; the tenure ends all the same.
         let _refused_elsewhere = self.ledger.record(&Entry::SessionEnd(end), stage);
         self.ledger.close(stage);
+    }
+}
+
+/// The tenures of a connection. Each keeps its place for as long as it is there.
+#[derive(Debug, Default)]
+pub(super) struct Tenures(Vec<Option<Tenure>>);
+
+impl Tenures {
+    /// The one at a place.
+    pub fn get(&self, index: usize) -> Option<&Tenure> {
+        self.0.get(index)?.as_ref()
+    }
+
+    /// The same, to be changed.
+    pub fn get_mut(&mut self, index: usize) -> Option<&mut Tenure> {
+        self.0.get_mut(index)?.as_mut()
+    }
+
+    /// All of them.
+    pub fn iter(&self) -> impl Iterator<Item = &Tenure> {
+        self.0.iter().flatten()
+    }
+
+    /// The place of one.
+    pub fn find(&self, is: impl Fn(&Tenure) -> bool) -> Option<usize> {
+        self.0.iter().position(|slot| slot.as_ref().is_some_and(&is))
+    }
+
+    /// Adds one, and says its place.
+    pub fn add(&mut self, tenure: Tenure) -> usize {
+        if let Some(free) = self.0.iter().position(Option::is_none)
+            && let Some(slot) = self.0.get_mut(free)
+        {
+            *slot = Some(tenure);
+            return free;
+        }
+        self.0.push(Some(tenure));
+        self.0.len() - 1
+    }
+
+    /// Takes one out that nobody works for, if there are many. More than that there are only as
+    /// long as each has an exchange, which are bounded themselves.
+    pub fn make_room(&mut self, is_busy: impl Fn(usize) -> bool) -> Option<Tenure> {
+        if self.iter().count() < limits::HTTP_TENURES_MAX {
+            return None;
+        }
+        let idles = |(index, slot): (usize, &Option<Tenure>)| slot.is_some() && !is_busy(index);
+        let index = self.0.iter().enumerate().position(idles)?;
+        self.0.get_mut(index)?.take()
+    }
+
+    /// Takes out those for which `is`.
+    pub fn extract(&mut self, is: impl Fn(usize, &Tenure) -> bool) -> Vec<Tenure> {
+        let slots = self.0.iter_mut().enumerate();
+        let taken = slots.filter_map(|(index, slot)| slot.take_if(|tenure| is(index, tenure)));
+        taken.collect()
+    }
+
+    /// Takes out all.
+    pub fn take(&mut self) -> Vec<Tenure> {
+        std::mem::take(&mut self.0).into_iter().flatten().collect()
     }
 }
 

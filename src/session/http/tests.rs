@@ -1,5 +1,7 @@
 //! Scripted peers around one session: whole conversations, split at every byte.
 
+mod many;
+
 use std::cell::Cell;
 use std::net::SocketAddr;
 use std::path::Path;
@@ -155,6 +157,11 @@ impl Bench {
     }
 
     fn tell(&mut self, event: Event<'_>) {
+        self.handle(event);
+        self.settle();
+    }
+
+    fn handle(&mut self, event: Event<'_>) {
         let mut stage = Stage {
             snapshot: &self.snapshot,
             classifier: &mut self.classifier,
@@ -166,7 +173,6 @@ impl Bench {
             now: self.now,
         };
         self.session.handle(event, &mut stage);
-        self.settle();
     }
 
     /// Takes outputs and what may leave.

@@ -11,10 +11,11 @@ use crate::forward::dial::Dial;
 use crate::limits;
 use crate::mask::Hits;
 use crate::record::entry::{Event as Noted, Outcome};
-use crate::session::{After, Lease, Leased, Output, Refresh, Stage};
+use crate::session::{After, Lease, Leased, Output, Refresh, Stage, TlsFacts};
+use crate::wire::http::Refused;
 use crate::wire::http::h1::write::Onward;
 use crate::wire::http::h1::{Body, Framing, Piece, write};
-use crate::wire::http::head::Head;
+use crate::wire::http::head::{Head, Version};
 use crate::wire::http::pass::Pass;
 use crate::wire::http::reply::{Manner, Reply};
 use crate::wire::http::ws::handshake::Asked;
@@ -25,12 +26,19 @@ use super::exchange::{Down, Exchange, Request, Then, Told, Up};
 use super::identity::Unknown;
 use super::kept::Kept;
 use super::tenure::{Tenure, Trouble};
+use super::two::Two;
 use super::{Phase, Session, gate, masked, voice};
+use crate::identify::Identity;
 
 impl Request {
     /// What reads its content.
     pub fn body(&self) -> (Body, Head) {
-        (Body::new(self.framing), Head::default())
+        let body = match (self.head.version(), self.framing) {
+            // Frames say where it ends.
+            (Version::Http2, Framing::Chunked) => Body::UntilClose,
+            (_, framing) => Body::new(framing),
+        };
+        (body, Head::default())
     }
 }
 
@@ -84,7 +92,7 @@ impl Exchange {
 impl Session {
     /// A head was read: who sends it, to which target, and may it pass.
     pub(super) fn begin(&mut self, head: Head, stage: &mut Stage<'_>) {
-        let request = match Request::check(head) {
+        let request = match Request::check(head, self.link.is_whole()) {
             Ok(request) => request,
             Err((_, refused)) => return self.turn_away(Trouble::Refused(refused), None, stage),
         };
@@ -100,18 +108,21 @@ impl Session {
         let Some((target, prefix)) = target_of(&request.head, stage) else {
             return self.turn_away(Trouble::Login(Login::UnknownTarget), Some(request), stage);
         };
-        let known = |tenure: &Tenure| tenure.is(&identity, target, stage.snapshot);
-        if let Some(index) = self.tenures.iter().position(known) {
-            self.current = index;
-        } else {
-            if self.tenures.len() >= limits::HTTP_TENURES_MAX {
-                self.tenures.remove(0).end("replaced", stage);
-            }
-            match Tenure::open(identity, target, &mut self.link, stage) {
-                Ok(tenure) => self.tenures.push(tenure),
-                Err(trouble) => return self.turn_away(trouble, Some(request), stage),
-            }
-            self.current = self.tenures.len() - 1;
+        match self.take_tenure(identity, target, stage) {
+            Ok(index) => self.current = index,
+            Err(trouble) => return self.turn_away(trouble, Some(request), stage),
+        }
+        let speaks_two = self.tenures.get(self.current).and_then(Tenure::http);
+        let speaks_two = speaks_two.is_some_and(|http| http.speaks_two);
+        if request.asks == Asked::Websocket && speaks_two {
+            return self.turn_away(Trouble::Refused(Refused::Protocol), Some(request), stage);
+        }
+        if Manner::of(&request.head) == Manner::Grpc && !speaks_two {
+            // Its answers end in trailers that HTTP/1.1 need not carry.
+            let attrs = serde_json::json!({ "reason": "grpc" }).to_string();
+            self.note_refused("a call of gRPC, which weir does not carry", &attrs, stage);
+            let reply = voice::no_grpc().reply(Manner::Grpc);
+            return self.reply_only(&reply, request, stage);
         }
         let settings = stage.snapshot.settings.targets.get(target);
         if settings.is_some_and(|target| target.protocol == Protocol::Kubernetes) {
@@ -122,6 +133,24 @@ impl Session {
             return self.turn_away(refused, Some(request), stage);
         }
         self.decide((request, prefix), stage);
+    }
+
+    /// The tenure of this identity at this target.
+    fn take_tenure(
+        &mut self,
+        identity: Identity,
+        target: usize,
+        stage: &mut Stage<'_>,
+    ) -> Result<usize, Trouble> {
+        if let Some(index) = self.tenures.find(|it| it.is(&identity, target, stage.snapshot)) {
+            return Ok(index);
+        }
+        let is_busy = |index| self.lanes.iter().any(|lane| lane.current == index);
+        if let Some(tenure) = self.tenures.make_room(is_busy) {
+            tenure.end("replaced", stage);
+        }
+        let tenure = Tenure::open(identity, target, &mut self.link, stage)?;
+        Ok(self.tenures.add(tenure))
     }
 
     /// Nobody is known: the client is told how to say who it is.
@@ -159,10 +188,7 @@ impl Session {
         };
         if !matches!(trouble, Trouble::Record(_)) {
             let attrs = serde_json::json!({ "reason": label }).to_string();
-            let message = "a request was refused before it was decided";
-            let event =
-                Noted { event: "request-refused", severity: "warn", message, attrs: &attrs };
-            self.link.event(&event, stage);
+            self.note_refused("a request was refused before it was decided", &attrs, stage);
         }
         let problem = voice::trouble(trouble);
         match request {
@@ -172,11 +198,17 @@ impl Session {
             }
             None => {
                 let reply = problem.reply(Manner::Problem);
-                self.link.say(|out| write::reply(out, &reply, false, true));
+                self.link.reply(&reply, false, true);
                 let kind = FaultKind::Malformed(crate::fault::Malformed::MessageBody);
-                self.close(Some(Fault::new(Side::Client, kind)), stage);
+                self.cut(Some(Fault::new(Side::Client, kind)), stage);
             }
         }
+    }
+
+    /// Records that something of the client was refused.
+    pub(super) fn note_refused(&mut self, message: &str, attrs: &str, stage: &mut Stage<'_>) {
+        let event = Noted { event: "request-refused", severity: "warn", message, attrs };
+        self.link.event(&event, stage);
     }
 
     /// A reply in the place of a request that no exchange was made for.
@@ -225,13 +257,13 @@ impl Session {
     ) {
         self.link.closing |= left.is_none() || self.draining;
         let closing = self.link.closing;
-        self.link.say(|out| write::reply(out, reply, is_head, closing));
+        self.link.reply(reply, is_head, closing);
         match left {
             Some(left) => {
                 self.phase = Phase::Dropping { body, trailers, left };
                 self.deadline_us = stage.now.mono_us + limits::LINGER_TIMEOUT_US;
             }
-            None => self.close(None, stage),
+            None => self.leave(stage),
         }
         // Until the next bytes come, nobody would look at a body that is over already.
         self.drop_content(&mut &[][..], stage);
@@ -240,7 +272,7 @@ impl Session {
     /// Reads and drops the content of a request that was answered.
     pub(super) fn drop_content(&mut self, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
         let Phase::Dropping { body, trailers, left } = &mut self.phase else { return false };
-        match body.next(input, trailers) {
+        match self.link.piece(body, input, trailers) {
             Ok(Piece::Need) => false,
             Ok(Piece::Data(data)) if data.len() <= *left => {
                 *left -= data.len();
@@ -251,7 +283,7 @@ impl Session {
                 true
             }
             Ok(Piece::Data(_)) | Err(_) => {
-                self.close(None, stage);
+                self.leave(stage);
                 true
             }
         }
@@ -259,6 +291,7 @@ impl Session {
 
     /// Asks for a connection to the target.
     pub(super) fn lease(&mut self, may_reuse: bool, stage: &mut Stage<'_>) {
+        let leg = self.take_leg();
         let Some(tenure) = self.tenures.get(self.current) else { return };
         let Phase::Busy(exchange) = &mut self.phase else { return };
         let target = tenure.target;
@@ -267,8 +300,14 @@ impl Session {
         let endpoints = stage.snapshot.addresses.get(target).cloned().unwrap_or_default();
         let dial = Box::new(Dial::new(target, endpoints, timeout_us, stage.now.mono_us));
         let terms = back::terms(target);
-        let leg = self.link.take_leg();
-        exchange.back = Some(Back::new(leg, terms.clone()));
+        let http = settings.and_then(|target| target.http.as_ref());
+        let two = http.filter(|http| http.speaks_two);
+        let back = Back::new(leg, terms.clone());
+        exchange.back = Some(match two {
+            Some(http) => back.of_two(http.is_tls),
+            None => back,
+        });
+        let may_reuse = may_reuse && two.is_none();
         exchange.deadline_us = u64::MAX;
         self.link.output(Output::Lease(Lease { leg, dial, reuse: may_reuse.then_some(terms) }));
     }
@@ -306,6 +345,15 @@ impl Session {
         target.is_none_or(|target| target.tls != crate::config::settings::TargetTls::Disable)
     }
 
+    /// TLS with the target is there.
+    pub(super) fn leg_agreed(&mut self, id: LegId, facts: &TlsFacts, stage: &mut Stage<'_>) {
+        let speaks_two = self.back(id).is_some_and(|back| back.two.is_some());
+        if speaks_two && facts.alpn.as_deref() != Some(b"h2") {
+            return self.fail(Trouble::Target(Target::Closed), stage);
+        }
+        self.leg_open(id, stage);
+    }
+
     /// The connection can be spoken on: the head leaves.
     pub(super) fn leg_open(&mut self, id: LegId, stage: &mut Stage<'_>) {
         if self.back(id).is_none() {
@@ -326,20 +374,31 @@ impl Session {
             (true, _) => Framing::Length(exchange.content.len() as u64),
         };
         let mut out = Vec::with_capacity(request.head.arena().len() + 256);
+        let mut two = exchange.back.as_mut().and_then(|back| back.two.take());
         match &request.kube {
             Some(_) => tenure.write_kubernetes((&mut out, exchange), framing, &self.link),
-            None => tenure.write_request(&mut out, exchange, framing, &self.link),
+            None => {
+                let out = (&mut out, two.as_deref_mut());
+                tenure.write_request(out, exchange, framing, &self.link);
+            }
         }
         let Some(back) = &mut exchange.back else { return };
+        if let Some(two) = &mut two {
+            out.extend_from_slice(two.take_output());
+        }
+        back.two = two;
         back.outbox.forward(permit, receipt, &out);
         let is_over = matches!(framing, Framing::None | Framing::Length(0));
         if !exchange.content.is_empty() {
             let receipt = tenure.ledger.covered(stage);
             let permit = Permit::plumbing(Part::Content);
-            back.outbox.forward(permit, receipt, &exchange.content);
+            back.content((permit, receipt), &exchange.content, false);
+            let receipt = tenure.ledger.covered(stage);
+            let permit = Permit::plumbing(Part::Content);
+            back.end((permit, receipt), &Head::default(), false);
         } else if !is_over {
             if request.expects && !exchange.again {
-                self.link.say(|out| out.extend_from_slice(write::CONTINUE));
+                self.link.go_on();
             }
             let (body, trailers) = request.body();
             exchange.up = Up::Content { body, trailers };
@@ -353,29 +412,26 @@ impl Session {
     pub(super) fn read_content(&mut self, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
         let Phase::Busy(exchange) = &mut self.phase else { return false };
         match &mut exchange.up {
-            Up::Gathering { body, trailers, .. } => {
-                let piece = body.next(input, trailers);
-                match piece {
-                    Ok(Piece::Need) => false,
-                    Ok(Piece::Data(data)) => {
-                        exchange.content.extend_from_slice(data);
-                        exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
-                        if exchange.content.len() > limits::HTTP_HELD_BYTES_MAX {
-                            self.too_much(stage);
-                        }
-                        true
+            Up::Gathering { body, trailers, .. } => match self.link.piece(body, input, trailers) {
+                Ok(Piece::Need) => false,
+                Ok(Piece::Data(data)) => {
+                    exchange.content.extend_from_slice(data);
+                    exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
+                    if exchange.content.len() > limits::HTTP_HELD_BYTES_MAX {
+                        self.too_much(stage);
                     }
-                    Ok(Piece::End) => {
-                        self.gathered(stage);
-                        true
-                    }
-                    Err(refused) => {
-                        self.content_refused(Trouble::Refused(refused), stage);
-                        true
-                    }
+                    true
                 }
-            }
-            Up::Content { body, trailers } => match body.next(input, trailers) {
+                Ok(Piece::End) => {
+                    self.gathered(stage);
+                    true
+                }
+                Err(refused) => {
+                    self.content_refused(Trouble::Refused(refused), stage);
+                    true
+                }
+            },
+            Up::Content { body, trailers } => match self.link.piece(body, input, trailers) {
                 Ok(Piece::Need) => false,
                 Ok(Piece::Data(data)) => {
                     self.hand_on(data, stage);
@@ -425,16 +481,16 @@ impl Session {
     }
 
     /// The content of a request cannot be read: nothing of the connection can be trusted.
-    fn content_refused(&mut self, trouble: Trouble, stage: &mut Stage<'_>) {
+    pub(super) fn content_refused(&mut self, trouble: Trouble, stage: &mut Stage<'_>) {
         let Phase::Busy(exchange) = &mut self.phase else { return };
         let has_begun = exchange.down.has_begun();
         if !has_begun {
             let reply = exchange.request.reply(&voice::trouble(trouble));
             let is_head = exchange.request.is_head();
-            self.link.say(|out| write::reply(out, &reply, is_head, true));
+            self.link.reply(&reply, is_head, true);
         }
         let kind = FaultKind::Malformed(crate::fault::Malformed::MessageBody);
-        self.close(Some(Fault::new(Side::Client, kind)), stage);
+        self.cut(Some(Fault::new(Side::Client, kind)), stage);
     }
 
     /// A piece of content: recorded, then handed on.
@@ -451,17 +507,9 @@ impl Session {
         let now_us = stage.now.mono_us;
         exchange.deadline_us = now_us + limits::HTTP_PIECE_US.max(limits::HTTP_FIRST_BYTE_US);
         let Some(back) = &mut exchange.back else { return };
-        let is_chunked = exchange.request.framing == Framing::Chunked;
-        if is_chunked {
-            let mut head = Vec::with_capacity(18);
-            write::chunk_head(&mut head, data.len());
-            back.outbox.say(&head);
-        }
+        let chunked = exchange.request.framing == Framing::Chunked;
         let receipt = tenure.ledger.covered(stage);
-        back.outbox.forward(Permit::plumbing(Part::Content), receipt, data);
-        if is_chunked {
-            back.outbox.say(write::CHUNK_END);
-        }
+        back.content((Permit::plumbing(Part::Content), receipt), data, chunked);
     }
 
     fn hand_on_end(&mut self, stage: &mut Stage<'_>) {
@@ -471,12 +519,9 @@ impl Session {
             return;
         };
         let Some(back) = &mut exchange.back else { return };
-        if exchange.request.framing == Framing::Chunked {
-            let mut end = Vec::new();
-            write::last_chunk(&mut end, Some(&trailers));
-            let receipt = tenure.ledger.covered(stage);
-            back.outbox.forward(Permit::plumbing(Part::Content), receipt, &end);
-        }
+        let chunked = exchange.request.framing == Framing::Chunked;
+        let receipt = tenure.ledger.covered(stage);
+        back.end((Permit::plumbing(Part::Content), receipt), &trailers, chunked);
         exchange.deadline_us = stage.now.mono_us + limits::HTTP_FIRST_BYTE_US;
     }
 
@@ -492,7 +537,7 @@ impl Session {
             let mut exchange = exchange;
             let _recorded = self.record_answer(&mut exchange, Outcome::Aborted, words.1, stage);
             let fault = Fault::new(Side::Server, FaultKind::Target(Target::Closed));
-            return self.close(Some(fault), stage);
+            return self.cut(Some(fault), stage);
         }
         let _refused_elsewhere =
             gate::unanswered(exchange.seq, Outcome::Aborted, words, tenure, stage);
@@ -513,9 +558,9 @@ impl Session {
     /// A head, or content that somebody waits for, did not come in its time.
     pub(super) fn head_overdue(&mut self, stage: &mut Stage<'_>) {
         let reply = voice::late().reply(Manner::Problem);
-        self.link.say(|out| write::reply(out, &reply, false, true));
+        self.link.reply(&reply, false, true);
         let kind = FaultKind::Limit(crate::fault::Limit::LoginTime);
-        self.close(Some(Fault::new(Side::Client, kind)), stage);
+        self.cut(Some(Fault::new(Side::Client, kind)), stage);
     }
 
     /// The connection ends: what is under way is recorded as aborted.
@@ -580,7 +625,7 @@ impl Tenure {
     /// The head of a request as it goes on to this tenure's target.
     fn write_request(
         &self,
-        out: &mut Vec<u8>,
+        (out, two): (&mut Vec<u8>, Option<&mut Two>),
         exchange: &Exchange,
         framing: Framing,
         link: &super::link::Link,
@@ -622,7 +667,11 @@ impl Tenure {
             added: &added,
             upgrade: request.asks == Asked::Websocket,
         };
-        write::request(out, head, &onward);
+        let last = matches!(framing, Framing::None | Framing::Length(0));
+        match two {
+            Some(two) => two.open(head, &onward, last),
+            None => write::request(out, head, &onward),
+        }
     }
 }
 

@@ -110,6 +110,12 @@ pub(super) fn is_loop() -> Problem<'static> {
     problem(508, "loop", ["Loop", "this request has been through weir before"])
 }
 
+/// For a call of gRPC: targets are spoken to in HTTP/1.1.
+pub(super) fn no_grpc() -> Problem<'static> {
+    let words = ["No gRPC", "weir speaks HTTP/1.1 with its targets, and gRPC needs HTTP/2"];
+    problem(501, "grpc", words)
+}
+
 /// For a head that did not come in its time.
 pub(super) fn late() -> Problem<'static> {
     let words = ["Too slow", "the request did not come in time"];

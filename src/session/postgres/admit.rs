@@ -3,7 +3,7 @@
 //! In: verdicts, approvals, what the record says. Out: permits with receipts; refusals.
 //! Never: a permit for a command whose row the journal refused.
 
-use crate::decide::{Action, Classified, HoldTerms, Permit, RuleName, Verdict};
+use crate::decide::{Action, Classified, HoldTerms, Matched, Permit, RuleName, Verdict};
 use crate::fault::{Fault, FaultKind, Limit, Refused};
 use crate::metrics;
 use crate::record::entry::{Command, CommandExtra, Decision, Outcome, Params};
@@ -21,7 +21,7 @@ use crate::session::postgres::core::Core;
 
 /// What the rules and the approvals say to one message.
 pub(super) enum Ruling {
-    Go(Permit, RuleName),
+    Go(Permit, Matched),
     Refuse(Refusal),
     Hold(HoldTerms),
 }
@@ -37,6 +37,8 @@ pub struct Refusal {
     pub hint: String,
     /// The rule, for the record.
     pub rule: RuleName,
+    /// All rules that matched, where rules were asked.
+    pub matched: Option<Matched>,
 }
 
 impl Refusal {
@@ -46,7 +48,8 @@ impl Refusal {
 
     pub(super) fn of(kind: FaultKind) -> Refusal {
         let (sqlstate, message, hint) = reply::words(&Fault::new(Side::Client, kind));
-        Refusal { sqlstate, message: message.into(), hint: hint.into(), rule: "".into() }
+        let (message, hint) = (message.into(), hint.into());
+        Refusal { sqlstate, message, hint, rule: "".into(), matched: None }
     }
 
     /// The target would not keep a name as it is.
@@ -57,6 +60,7 @@ impl Refusal {
                 .into(),
             hint: "PostgreSQL cuts longer ones, and others depend on the encoding.".into(),
             rule: "".into(),
+            matched: None,
         }
     }
 
@@ -66,6 +70,7 @@ impl Refusal {
             message,
             hint: "Columns of this target are masked for you.".into(),
             rule: "mask".into(),
+            matched: None,
         }
     }
 
@@ -125,8 +130,21 @@ pub(super) struct Facts<'c> {
 pub(super) struct Ruled<'r> {
     pub seq: u64,
     pub decision: Decision,
-    pub rule: &'r str,
+    pub rule: &'r RuleName,
+    /// All rules that matched, where rules were asked.
+    pub matched: Option<&'r Matched>,
     pub approval_id: Option<SessionId>,
+}
+
+impl<'r> Ruled<'r> {
+    /// A command that goes on.
+    pub(super) fn allowed(
+        seq: u64,
+        (rule, matched): (&'r RuleName, &'r Matched),
+        approval_id: Option<SessionId>,
+    ) -> Ruled<'r> {
+        Ruled { seq, decision: Decision::Allow, rule, matched: Some(matched), approval_id }
+    }
 }
 
 impl Ready {
@@ -157,7 +175,7 @@ impl Ready {
 
     pub(super) fn to_ruling(&self, verdict: Verdict) -> Ruling {
         match verdict {
-            Verdict::Allow(permit, matched) => Ruling::Go(permit, matched.rule()),
+            Verdict::Allow(permit, matched) => Ruling::Go(permit, matched),
             Verdict::Hold(terms) => Ruling::Hold(terms),
             Verdict::Deny(reason) => Ruling::Refuse(Refusal {
                 sqlstate: "42501",
@@ -170,6 +188,7 @@ impl Ready {
                 },
                 message: reason.message,
                 rule: reason.rule,
+                matched: Some(reason.matched),
             }),
         }
     }
@@ -186,22 +205,24 @@ impl Ready {
             self.deny(refusal, facts, core, stage)?;
             return Ok(None);
         }
-        let (permit, rule, approval, reserved) = match (ruling, self.take_grant()) {
+        let (permit, (rule, matched), reserved) = match (ruling, self.take_grant()) {
             (Ruling::Hold(terms), Some((approved, seq))) => {
-                (approved.grant.permit(), terms.rule(), Some(approved.id), Some(seq))
+                let permit = approved.grant.permit();
+                (permit, (terms.rule(), terms.matched), Some((approved.id, seq)))
             }
-            (Ruling::Go(permit, rule), Some((approved, seq))) => {
-                (permit, rule, Some(approved.id), Some(seq))
+            (Ruling::Go(permit, matched), granted) => {
+                let reserved = granted.map(|(approved, seq)| (approved.id, seq));
+                (permit, (matched.rule(), matched), reserved)
             }
-            (Ruling::Go(permit, rule), None) => (permit, rule, None, None),
             (Ruling::Hold(terms), None) => {
                 self.hold(terms, facts, core, stage)?;
                 return Ok(None);
             }
             (Ruling::Refuse(_), _) => return Ok(None),
         };
-        let seq = reserved.unwrap_or_else(|| core.take_seq());
-        let ruled = Ruled { seq, decision: Decision::Allow, rule: &rule, approval_id: approval };
+        let approval = reserved.map(|(id, _)| id);
+        let seq = reserved.map_or_else(|| core.take_seq(), |(_, seq)| seq);
+        let ruled = Ruled::allowed(seq, (&rule, &matched), approval);
         match record_command(facts, &ruled, core, stage) {
             Ok(receipt) => {
                 self.last_seq = seq;
@@ -229,7 +250,13 @@ impl Ready {
             core.count(metrics::Verdict::Deny);
         }
         let seq = reserved.unwrap_or_else(|| core.take_seq());
-        let ruled = Ruled { seq, decision: Decision::Deny, rule: &refusal.rule, approval_id: None };
+        let ruled = Ruled {
+            seq,
+            decision: Decision::Deny,
+            rule: &refusal.rule,
+            matched: refusal.matched.as_ref(),
+            approval_id: None,
+        };
         let recorded = record_command(facts, &ruled, core, stage).and_then(|_| {
             let words = (refusal.sqlstate, refusal.message.as_str());
             unanswered(seq, Outcome::Denied, words, core, stage)
@@ -291,6 +318,15 @@ pub(super) fn record_command(
     core: &mut Core,
     stage: &mut Stage<'_>,
 ) -> Result<Receipt, Refused> {
+    // Nearly every command is matched by one rule, which is in its row already.
+    let alone = ruled.matched.is_some_and(Matched::is_alone);
+    let several = ruled.matched.filter(|_| !alone).map(Matched::rule_names).unwrap_or_default();
+    let extra = CommandExtra {
+        rules: several.as_slice(),
+        alone,
+        policy_version: ruled.matched.map_or("", Matched::policy_version),
+        ..CommandExtra::default()
+    };
     let command = Command {
         kind: facts.kind,
         text: facts.text,
@@ -302,7 +338,7 @@ pub(super) fn record_command(
         decision: ruled.decision,
         rule: ruled.rule,
         approval_id: ruled.approval_id,
-        extra: CommandExtra::default(),
+        extra,
     };
     let receipt = core.record_at(ruled.seq, &Entry::Command(command), stage)?;
     if ruled.decision != Decision::Hold {

@@ -5,6 +5,7 @@
 
 use std::rc::Rc;
 
+use crate::decide::sql::Plumbing;
 use crate::decide::{Classified, Effect, Permit};
 use crate::fault::{Fault, FaultKind, Malformed, Refused};
 use crate::limits;
@@ -72,7 +73,7 @@ impl Ready {
     ) -> Result<(), Fault> {
         let limit = self.link.capture_bytes;
         self.answer.take(bytes, limit, core, stage).map_err(record_fault)?;
-        core.pass(Side::Client, "answer to a permitted command", bytes, stage);
+        core.pass(Side::Client, Plumbing::Answer, bytes, stage);
         Ok(())
     }
 
@@ -140,7 +141,7 @@ impl Ready {
                     b'2' => Answer::Bound,
                     _ => Answer::Closed,
                 })?;
-                core.pass(Side::Client, "completion", frame, stage);
+                core.pass(Side::Client, Plumbing::Answer, frame, stage);
                 Ok(())
             }
             b'C' | b'I' | b's' => self.command_end(tag, frame, core, stage),
@@ -206,11 +207,11 @@ impl Ready {
             // Nobody here needs to know the columns.
             Described::Statement => {
                 self.beliefs.heard(Answer::Description)?;
-                core.pass(Side::Client, "description", frame, stage);
+                core.pass(Side::Client, Plumbing::Answer, frame, stage);
             }
             Described::Portal(_, Visible::Shown) if unmasked => {
                 self.beliefs.heard(Answer::Description)?;
-                core.pass(Side::Client, "description", frame, stage);
+                core.pass(Side::Client, Plumbing::Answer, frame, stage);
             }
             Described::Portal(portal, visible) => {
                 let says = portal.statement.as_ref().map(|it| Rc::clone(&it.classified));
@@ -221,7 +222,7 @@ impl Ready {
                 *portal.plan.borrow_mut() = plan;
                 self.beliefs.heard(Answer::Description)?;
                 if visible == Visible::Shown {
-                    core.pass(Side::Client, "description", frame, stage);
+                    core.pass(Side::Client, Plumbing::Answer, frame, stage);
                 }
             }
             Described::Query(classified) => {
@@ -296,7 +297,7 @@ impl Ready {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if let Meaning::Answered(Visible::Shown) = self.beliefs.heard(Answer::NoData)? {
-            core.pass(Side::Client, "no data", frame, stage);
+            core.pass(Side::Client, Plumbing::Answer, frame, stage);
         }
         Ok(())
     }
@@ -328,7 +329,7 @@ impl Ready {
                 if let Some(statement) = &portal.statement {
                     self.refresh_catalog(&statement.classified, core);
                 }
-                let permit = Permit::housekeeping("end of a recorded answer");
+                let permit = Permit::plumbing(Plumbing::Answer);
                 core.send(Side::Client, permit, receipt, frame);
                 self.after_copy(copied, core, stage)
             }
@@ -512,21 +513,21 @@ impl Ready {
                 self.deliver(frame, core, stage)?;
             }
             FailedMessage::Nothing => {
-                core.pass(Side::Client, "error outside a command", frame, stage);
+                core.pass(Side::Client, Plumbing::Asynchronous, frame, stage);
             }
             FailedMessage::Execute => {
                 self.note_error(frame);
                 let limit = self.link.capture_bytes;
                 self.answer.take(frame, limit, core, stage).map_err(record_fault)?;
                 let receipt = self.finish(Outcome::Error, core, stage)?;
-                let permit = Permit::housekeeping("end of a recorded answer");
+                let permit = Permit::plumbing(Plumbing::Answer);
                 core.send(Side::Client, permit, receipt, frame);
                 self.skip_cause = None;
                 self.record_skipped(failed.skipped, core, stage)?;
                 return self.after_copy(failed.copied, core, stage);
             }
             FailedMessage::Other => {
-                core.pass(Side::Client, "error", frame, stage);
+                core.pass(Side::Client, Plumbing::Answer, frame, stage);
                 let text = |code| String::from_utf8_lossy(error_field(frame, code)).into_owned();
                 self.skip_cause = Some((text(b'C'), text(b'M')));
             }
@@ -590,7 +591,7 @@ impl Ready {
             }
             Owed::Sync => core.covered(stage),
         };
-        let permit = Permit::housekeeping("ReadyForQuery");
+        let permit = Permit::plumbing(Plumbing::Answer);
         core.send(Side::Client, permit, receipt, frame);
         self.plan = None;
         if matches!(self.flow, Flow::Settling(_)) {

@@ -5,6 +5,7 @@
 use std::ops::{Deref, DerefMut};
 
 use crate::decide::Permit;
+use crate::decide::sql::Plumbing;
 use crate::forward::Outbox;
 use crate::record::Receipt;
 use crate::session::Stage;
@@ -52,9 +53,9 @@ impl Core {
     }
 
     /// Hands on a message that is no command: Sync, CopyData of a permitted COPY.
-    pub fn pass(&mut self, side: Side, what: &'static str, bytes: &[u8], stage: &mut Stage<'_>) {
+    pub fn pass(&mut self, side: Side, what: Plumbing, bytes: &[u8], stage: &mut Stage<'_>) {
         let receipt = self.covered(stage);
-        self.send(side, Permit::housekeeping(what), receipt, bytes);
+        self.send(side, Permit::plumbing(what), receipt, bytes);
     }
 
     /// Hands on bytes under a permit and a receipt.

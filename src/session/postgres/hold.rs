@@ -54,6 +54,7 @@ impl Ready {
             seq: held.seq,
             decision: Decision::Hold,
             rule: &held.ask.terms.rule(),
+            matched: Some(&held.ask.terms.matched),
             approval_id: Some(id),
         };
         let recorded = record_command(facts, &ruled, core, stage)
@@ -122,9 +123,11 @@ impl Ready {
                 Ok(VoteReply::Counted { missing })
             }
             Ballot::Granted(grant) => {
+                let terms = &held.ask.terms;
+                let (rule, matched) = (terms.rule(), terms.matched.clone());
                 self.step("vote-approve", who, core, stage)?;
                 self.step("approved", ("", ""), core, stage)?;
-                self.release(Approved { grant, id }, core, stage)?;
+                self.release(Approved { grant, id, rule, matched }, core, stage)?;
                 Ok(VoteReply::Counted { missing: 0 })
             }
             Ballot::Denied => {
@@ -215,7 +218,9 @@ impl Ready {
         core.output(Output::AskClosed(held.ask.id, ending.event));
         let rule = held.ask.terms.rule();
         let hint = format!("Held by the rule \"{rule}\" of weir.");
-        let refusal = Refusal { sqlstate: ending.sqlstate, message: ending.message, hint, rule };
+        let Ending { sqlstate, message, .. } = ending;
+        let matched = Some(held.ask.terms.matched.clone());
+        let refusal = Refusal { sqlstate, message, hint, rule, matched };
         self.resolved = Some((Resolution::Refused(refusal), held.seq));
         self.again(&held.frame, core, stage)?;
         self.resolved = None;
@@ -256,6 +261,7 @@ fn unshowable(ask: &Ask) -> Refusal {
                for a rule that allows it."
             .into(),
         rule: ask.terms.rule(),
+        matched: Some(ask.terms.matched.clone()),
     }
 }
 

@@ -4,6 +4,7 @@
 //! In: such a message. Out: the same with its texts masked. Never: a field it does not know
 //! dropped from a message that needs no mask.
 
+use crate::decide::sql::Plumbing;
 use crate::fault::{Fault, Malformed};
 use crate::wire::Side;
 use crate::wire::postgres::frame::Step;
@@ -83,7 +84,7 @@ impl Ready {
         if tag == b'N' && self.answer.seq().is_some() {
             return self.deliver(frame, core, stage);
         }
-        core.pass(Side::Client, "asynchronous message", frame, stage);
+        core.pass(Side::Client, Plumbing::Asynchronous, frame, stage);
         Ok(())
     }
 

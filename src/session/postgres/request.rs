@@ -6,10 +6,11 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::decide::{Class, Classified, Copy, Effect, Permit};
+use crate::decide::sql::Plumbing;
+use crate::decide::{Class, Classified, Copy, Effect};
 use crate::fault::{Fault, FaultKind, Limit, Malformed, Refused};
 use crate::mask::sql::copy::{CopyMasker, CopyPlanned};
-use crate::record::entry::{Decision, Event, Params};
+use crate::record::entry::{Event, Params};
 use crate::session::postgres::state::{Issued, Portal, Prepared, Visible};
 use crate::wire::Side;
 use crate::wire::postgres::frame::Step;
@@ -77,11 +78,11 @@ impl Ready {
             Some(ClientMessage::Close(named)) => self.close(named, frame, core, stage),
             Some(ClientMessage::Sync) => {
                 self.beliefs.sent(Message::Sync);
-                core.pass(Side::Server, "Sync", frame, stage);
+                core.pass(Side::Server, Plumbing::Pipeline, frame, stage);
                 Ok(())
             }
             Some(ClientMessage::Flush) => {
-                core.pass(Side::Server, "Flush", frame, stage);
+                core.pass(Side::Server, Plumbing::Pipeline, frame, stage);
                 Ok(())
             }
             Some(ClientMessage::CopyData) => self.copy_data(frame, core, stage),
@@ -89,12 +90,12 @@ impl Ready {
                 self.flush_upload(core, stage)?;
                 self.upload = None;
                 self.beliefs.sent(Message::CopyEnd);
-                core.pass(Side::Server, "end of COPY data", frame, stage);
+                core.pass(Side::Server, Plumbing::CopyIn, frame, stage);
                 Ok(())
             }
             Some(ClientMessage::FunctionCall(oid)) => self.function(oid, frame, core, stage),
             Some(ClientMessage::Terminate) => {
-                core.pass(Side::Server, "Terminate", frame, stage);
+                core.pass(Side::Server, Plumbing::Terminate, frame, stage);
                 self.leaving = true;
                 // What is under way is still answered, as the target itself would.
                 if self.beliefs.owes_nothing() {
@@ -118,7 +119,7 @@ impl Ready {
         match tag {
             b'S' | b'H' if self.beliefs.copies_in() => {
                 // Data for the target, whatever their bodies.
-                core.pass(Side::Server, "Sync or Flush among COPY data", frame, stage);
+                core.pass(Side::Server, Plumbing::CopyIn, frame, stage);
                 return Ok(());
             }
             b'Q' | b'F' | b'S' | b'P' | b'B' | b'D' | b'E' | b'C' | b'H' => {}
@@ -188,7 +189,7 @@ impl Ready {
         if let Body::Forward = self.body {
             self.keep_upload(bytes, core, stage)?;
             self.flush_upload(core, stage)?;
-            core.pass(Side::Server, "rest of a message", bytes, stage);
+            core.pass(Side::Server, Plumbing::Rest, bytes, stage);
         } else if last && let Body::Refused(it) = std::mem::replace(&mut self.body, Body::Drop) {
             self.stand_in(*it, core);
         }
@@ -299,7 +300,7 @@ impl Ready {
                 return self.deny(refusal, &facts, core, stage);
             }
             // Nothing runs and nothing is planned before Bind, and that is where the hold is.
-            Ruling::Hold(_) => Permit::housekeeping("Parse of what is held when it is bound"),
+            Ruling::Hold(terms) => terms.until_bound(),
         };
         let statement = Rc::new(Prepared {
             name: name.into(),
@@ -338,25 +339,20 @@ impl Ready {
             let facts = execute_facts(&statement, None, frame);
             return self.deny(Refusal::limit(Limit::Statements), &facts, core, stage);
         }
-        let (approved, reserved) = match self.take_grant() {
-            Some((approved, seq)) => (Some(approved), Some(seq)),
-            None => (None, None),
+        let ruling = self.rule(&statement.classified.action, core, stage);
+        let types = statement.types.borrow();
+        let facts = execute_facts(&statement, Some((bind.values, &types)), frame);
+        if let Ruling::Refuse(refusal) = ruling {
+            return self.deny(refusal, &facts, core, stage);
+        }
+        let (permit, granted) = match (ruling, self.take_grant()) {
+            (Ruling::Go(permit, _), granted) => (permit, granted),
+            (Ruling::Hold(_), Some(granted)) => (granted.0.grant.permit(), Some(granted)),
+            (Ruling::Hold(terms), None) => return self.hold(terms, &facts, core, stage),
+            (Ruling::Refuse(_), _) => return Ok(()),
         };
-        let permit = match &approved {
-            Some(approved) => approved.grant.permit(),
-            None => {
-                let ruling = self.rule(&statement.classified.action, core, stage);
-                let types = statement.types.borrow();
-                let facts = execute_facts(&statement, Some((bind.values, &types)), frame);
-                match ruling {
-                    Ruling::Go(permit, _) => permit,
-                    Ruling::Refuse(refusal) => {
-                        return self.deny(refusal, &facts, core, stage);
-                    }
-                    Ruling::Hold(terms) => return self.hold(terms, &facts, core, stage),
-                }
-            }
-        };
+        drop(types);
+        let (approved, reserved) = granted.unzip();
         let portal = Portal {
             says,
             values: bind.values.to_vec(),
@@ -406,6 +402,7 @@ impl Ready {
                     hint: "Send the values in smaller commands, or ask for a rule that allows it."
                         .into(),
                     rule: terms.rule(),
+                    matched: Some(terms.matched),
                 };
                 return self.deny(refusal, &facts, core, stage);
             }
@@ -443,28 +440,30 @@ impl Ready {
         let copies = self.copies(&statement.classified, stage);
         let ruling = match (&copies, &portal.approved) {
             (Err(refusal), _) => Ruling::Refuse(refusal.clone()),
-            (Ok(_), Some(approved)) => Ruling::Go(approved.grant.permit(), "".into()),
+            (Ok(_), Some(approved)) => {
+                Ruling::Go(approved.grant.permit(), approved.matched.clone())
+            }
             (Ok(_), None) => self.rule(&statement.classified.action, core, stage),
         };
-        let approval = portal.approved.as_ref().map(|approved| approved.id);
         let types = statement.types.borrow();
         let facts = execute_facts(&statement, Some((&portal.values, &types)), frame);
-        let (permit, rule) = match ruling {
-            Ruling::Go(permit, rule) => (permit, rule),
-            Ruling::Refuse(refusal) => {
-                return self.deny(refusal, &facts, core, stage);
+        if let Ruling::Refuse(refusal) = ruling {
+            return self.deny(refusal, &facts, core, stage);
+        }
+        let (permit, matched, granted) = match (ruling, self.take_grant()) {
+            (Ruling::Go(permit, matched), granted) => (permit, matched, granted),
+            (Ruling::Hold(terms), Some(granted)) => {
+                (granted.0.grant.permit(), terms.matched, Some(granted))
             }
-            Ruling::Hold(terms) if self.resolved.is_none() => {
-                return self.hold(terms, &facts, core, stage);
-            }
-            Ruling::Hold(terms) => (Permit::housekeeping("replaced below"), terms.rule()),
+            (Ruling::Hold(terms), None) => return self.hold(terms, &facts, core, stage),
+            (Ruling::Refuse(_), _) => return Ok(()),
         };
-        let (permit, approval, reserved) = match self.take_grant() {
-            Some((approved, seq)) => (approved.grant.permit(), Some(approved.id), Some(seq)),
-            None => (permit, approval, portal.reserved_seq.take()),
-        };
-        let seq = reserved.unwrap_or_else(|| core.take_seq());
-        let ruled = Ruled { seq, decision: Decision::Allow, rule: &rule, approval_id: approval };
+        let seq = granted.as_ref().map(|(_, seq)| *seq).or_else(|| portal.reserved_seq.take());
+        let seq = seq.unwrap_or_else(|| core.take_seq());
+        let approved = granted.as_ref().map(|(approved, _)| approved).or(portal.approved.as_ref());
+        let approval = approved.map(|approved| approved.id);
+        let rule = approved.map_or_else(|| matched.rule(), |approved| Rc::clone(&approved.rule));
+        let ruled = Ruled::allowed(seq, (&rule, &matched), approval);
         let recorded = record_command(&facts, &ruled, core, stage);
         let receipt = match recorded {
             Ok(receipt) => receipt,
@@ -499,7 +498,7 @@ impl Ready {
         self.beliefs.sent(Message::DescribePortal(Rc::clone(portal), Visible::Hidden));
         let mut describe = Vec::new();
         reply::describe_portal(&mut describe, name);
-        core.pass(Side::Server, "Describe of a portal to be masked", &describe, stage);
+        core.pass(Side::Server, Plumbing::Names, &describe, stage);
     }
 
     fn describe(
@@ -530,7 +529,7 @@ impl Ready {
             }
         };
         self.beliefs.sent(sent);
-        core.pass(Side::Server, "Describe", frame, stage);
+        core.pass(Side::Server, Plumbing::Names, frame, stage);
         Ok(())
     }
 
@@ -555,7 +554,7 @@ impl Ready {
             Named::Statement(name) => Message::CloseStatement(name),
             Named::Portal(name) => Message::ClosePortal(name),
         });
-        core.pass(Side::Server, "Close", frame, stage);
+        core.pass(Side::Server, Plumbing::Names, frame, stage);
         Ok(())
     }
 
@@ -605,7 +604,7 @@ impl Ready {
             self.upload = Some(Upload::new(self.last_seq, COPY_ENCODING, limit));
         }
         self.keep_upload(frame, core, stage)?;
-        core.pass(Side::Server, "CopyData", frame, stage);
+        core.pass(Side::Server, Plumbing::CopyIn, frame, stage);
         Ok(())
     }
 

@@ -19,8 +19,8 @@ use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::decide::Classified;
 use crate::decide::approval::Grant;
+use crate::decide::{Classified, Matched, RuleName};
 use crate::record::SessionId;
 
 use super::beliefs::names::{Meaning, Tick, Undo};
@@ -63,6 +63,10 @@ pub struct Approved {
     pub grant: Grant,
     /// Its id.
     pub id: SessionId,
+    /// The rule that held it.
+    pub rule: RuleName,
+    /// All rules that matched.
+    pub matched: Matched,
 }
 
 /// A portal. `P` is what masking plans for its rows.
@@ -94,6 +98,11 @@ pub struct Portal<P> {
 impl<P> Meaning for Rc<Portal<P>> {
     fn outlives(&self) -> bool {
         self.kept.get()
+    }
+
+    /// Cursors WITH HOLD outlive it (portalmem.c, `PreCommit_Portals`).
+    fn committed(&self) {
+        self.kept.set(self.kept.get() || self.hold);
     }
 }
 
@@ -202,6 +211,13 @@ pub struct Running<C> {
     pub ticks: (Tick, Tick),
     /// What its PREPARE and DECLARE statements, by place, give a name to.
     pub named: Vec<(usize, Rc<Prepared>)>,
+}
+
+impl<C> Running<C> {
+    /// What the PREPARE or DECLARE at this place gives a name to.
+    pub fn meaning_of(&self, place: usize) -> Option<Rc<Prepared>> {
+        self.named.iter().find(|(at, _)| *at == place).map(|(_, meaning)| Rc::clone(meaning))
+    }
 }
 
 /// What an execution changes of names, as far as it was entered when the message was sent.

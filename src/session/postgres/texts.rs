@@ -4,6 +4,7 @@
 //! statements, portals. Never: a text taken for read that the target may read otherwise; a name for
 //! what it may not mean.
 
+use std::borrow::Cow;
 use std::rc::Rc;
 
 use crate::decide::Classified;
@@ -39,7 +40,13 @@ impl Ready {
             return Some(Rc::new(command));
         }
         match self.beliefs.reads(text) {
-            Reads::Same => Some(stage.classifier.classify(text)),
+            Reads::Same => Some(match self.beliefs.in_utf8(text) {
+                Some(text) if self.beliefs.fails_alike() => {
+                    stage.classifier.classify_confirmed(&text)
+                }
+                Some(text) => stage.classifier.classify(&text),
+                None => stage.classifier.classify(UNREADABLE),
+            }),
             Reads::Otherwise => Some(stage.classifier.classify(UNREADABLE)),
             Reads::Unsettled => None,
         }
@@ -129,12 +136,15 @@ pub(super) fn keeps_names(message: &ClientMessage<'_>) -> bool {
 }
 
 /// The text as it goes into the record, and the numbers of the parameters that are credentials.
-pub(super) fn recorded_text(text: &[u8], classified: &Classified) -> (Vec<u8>, Vec<u16>) {
+pub(super) fn recorded_text<'t>(
+    text: &'t [u8],
+    classified: &Classified,
+) -> (Cow<'t, [u8]>, Vec<u16>) {
     if !classified.secrets {
-        return (text.to_vec(), Vec::new());
+        return (text.into(), Vec::new());
     }
     let redacted = redact::command(text);
-    (redacted.text.into_owned(), redacted.parameters)
+    (redacted.text, redacted.parameters)
 }
 
 /// A statement that weir has not seen prepared: nothing is known of what it does.

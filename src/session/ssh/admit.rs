@@ -10,7 +10,7 @@ use crate::fault::{Fault, Refused};
 use crate::identify::ssh_ca::Grants;
 use crate::limits::SSH_HOLDS_MAX;
 use crate::metrics::{self, Presence};
-use crate::record::entry::{Approval, Command, Decision, Outcome, Response};
+use crate::record::entry::{Approval, Command, CommandExtra, Decision, Outcome, Response};
 use crate::record::{Entry, Receipt, SessionId};
 use crate::session::desk::{Pass, new_id};
 use crate::session::{Output, Stage, Vote, VoteReply};
@@ -20,6 +20,7 @@ use crate::wire::ssh::message::{ChannelAsk, Message};
 
 use super::channels::ChannelKey;
 use super::core::Core;
+use super::files::Wish;
 use super::leg::broken;
 use super::open::{Open, record_fault};
 use super::{Machine, Phase, voice};
@@ -34,19 +35,31 @@ pub(super) struct Held {
     _counted: Option<Presence>,
 }
 
+impl Held {
+    /// Whether it is an operation on the files of a channel.
+    pub fn is_of_files(&self, key: ChannelKey) -> bool {
+        self.wanted.file_channel() == Some(key)
+    }
+}
+
 /// A request and what it is to the rules.
 #[derive(Debug)]
-struct Wanted {
-    message: Vec<u8>,
-    place: Place,
-    action: Action,
-    kind: &'static str,
-    text: Vec<u8>,
+pub(super) struct Wanted {
+    /// The message; of an operation on files, its packet.
+    pub message: Vec<u8>,
+    pub place: Place,
+    pub action: Action,
+    pub kind: &'static str,
+    pub text: Vec<u8>,
+    /// The command that it is part of.
+    pub parent_seq: Option<u64>,
+    /// An operation on files.
+    pub wish: Option<Box<Wish>>,
 }
 
 /// What is refused or allowed.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Place {
+pub(super) enum Place {
     /// A command, shell or subsystem: the channel is for it.
     Command { channel: ChannelKey, want_reply: bool },
     /// A request beside it.
@@ -55,6 +68,8 @@ enum Place {
     Open,
     /// Something of the connection.
     Global { want_reply: bool },
+    /// An operation on files, by its number.
+    File { channel: ChannelKey, id: u32 },
 }
 
 impl Wanted {
@@ -93,7 +108,7 @@ impl Wanted {
             }
             _ => return Err(Broken::Order),
         };
-        Ok(Wanted { message, place, action, kind, text })
+        Ok(Wanted { message, place, action, kind, text, parent_seq: None, wish: None })
     }
 
     /// Whether the client's certificate lets it ask for this at all.
@@ -109,8 +124,21 @@ impl Wanted {
     fn channel(&self) -> Option<ChannelKey> {
         match self.place {
             Place::Command { channel, .. } | Place::Beside { channel, .. } => Some(channel),
-            Place::Open | Place::Global { .. } => None,
+            Place::Open | Place::Global { .. } | Place::File { .. } => None,
         }
+    }
+
+    /// The channel of an operation on files: others go on while it waits.
+    pub fn file_channel(&self) -> Option<ChannelKey> {
+        match self.place {
+            Place::File { channel, .. } => Some(channel),
+            _ => None,
+        }
+    }
+
+    /// Whether it is too small for a row of its own, as long as it is allowed.
+    fn is_counted_only(&self) -> bool {
+        self.wish.as_ref().is_some_and(|wish| !wish.row)
     }
 }
 
@@ -131,6 +159,12 @@ impl Machine {
     ) -> Result<(), Fault> {
         let Phase::Open(open) = &mut self.phase else { return Ok(()) };
         let wanted = Wanted::of(message, open).map_err(client_broken)?;
+        self.rule(wanted, stage)
+    }
+
+    /// Asks the rules.
+    pub(super) fn rule(&mut self, wanted: Wanted, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        let Phase::Open(open) = &mut self.phase else { return Ok(()) };
         if !wanted.is_granted(&open.link.grants) {
             let seq = self.core.take_seq();
             self.core.count(metrics::Verdict::Deny);
@@ -141,6 +175,11 @@ impl Machine {
         match open.scope.decide(&who, &wanted.action) {
             Verdict::Allow(permit, matched) => {
                 self.core.count(metrics::Verdict::Allow);
+                if wanted.is_counted_only() {
+                    let receipt = self.core.covered(stage);
+                    self.operate(&wanted, 0, (permit, receipt), stage);
+                    return Ok(());
+                }
                 let seq = self.core.take_seq();
                 let ruled = Ruled {
                     seq,
@@ -170,18 +209,28 @@ impl Machine {
         ruled: &Ruled<'_>,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
+        if let Some(words) = self.outdated(wanted) {
+            return self.deny(wanted, (ruled.seq, ruled.rule, ruled.approval_id), words, stage);
+        }
         let command = command(wanted, ruled);
         let pass = match self.core.admit((permit, ruled.seq), command, stage) {
             Ok(pass) => pass,
             Err(refused) => return self.refuse(wanted, &voice::unrecorded(refused)),
         };
+        if wanted.wish.is_some() {
+            self.operate(wanted, pass.seq, (pass.permit, pass.receipt), stage);
+            return Ok(());
+        }
         let Machine { core, target: Some(target), phase: Phase::Open(open), .. } = self else {
             return Ok(());
         };
         let allowed = match wanted.place {
+            Place::File { .. } => return Ok(()),
             Place::Command { channel, want_reply } => {
                 let allowed = open.channels.allow(channel, want_reply);
-                open.started(channel, ruled.seq, stage.now.mono_us);
+                let files = wanted.kind == "subsystem" && wanted.text == b"sftp";
+                open.started((channel, files), ruled.seq, stage.now.mono_us);
+                open.masks_begin(channel, wanted);
                 allowed
             }
             Place::Beside { channel, want_reply } => {
@@ -210,6 +259,14 @@ impl Machine {
         let Pass { permit, receipt, .. } = pass;
         target.send(permit, receipt, &wanted.message, core);
         Ok(())
+    }
+
+    /// What a request named is something else by now: what was decided is not what would run.
+    fn outdated(&mut self, wanted: &Wanted) -> Option<&'static str> {
+        let (Some(wish), Some(key)) = (&wanted.wish, wanted.file_channel()) else { return None };
+        let Phase::Open(open) = &mut self.phase else { return None };
+        let same = open.files(key).is_some_and(|files| files.is_as_asked(wish));
+        (!same).then_some("weir: denied: the file was closed meanwhile")
     }
 
     /// Writes down that the request is denied, and refuses it.
@@ -248,6 +305,7 @@ impl Machine {
                 Ok(())
             }
             Place::Global { want_reply } => channels.refuse_global(want_reply),
+            Place::File { .. } => return self.refuse_operation(wanted, words),
         }
         .map_err(client_broken)
     }
@@ -294,6 +352,10 @@ impl Machine {
             let words = voice::held(&held.ask);
             open.channels.hold(channel, &words).map_err(client_broken)?;
         }
+        if let Some(channel) = held.wanted.file_channel() {
+            let words = voice::held_file(&held.ask, &held.wanted.text);
+            open.channels.tell(channel, &words).map_err(client_broken)?;
+        }
         open.holds.push(held);
         Ok(())
     }
@@ -336,6 +398,7 @@ impl Machine {
             }
         };
         self.posts(stage);
+        self.own_replies(stage);
         Ok(reply)
     }
 
@@ -375,6 +438,21 @@ impl Machine {
         }
     }
 
+    /// Nobody waits any more for operations on the files of a channel.
+    pub(super) fn cancel_operations(
+        &mut self,
+        key: ChannelKey,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        loop {
+            let Phase::Open(open) = &self.phase else { return Ok(()) };
+            let waits = |held: &Held| held.wanted.file_channel() == Some(key);
+            let Some(index) = open.holds.iter().position(waits) else { return Ok(()) };
+            self.end_hold(index, "canceled", "weir: canceled", stage)?;
+            self.posts(stage);
+        }
+    }
+
     /// Ends the holds whose time is over.
     pub(super) fn expire_holds(&mut self, stage: &mut Stage<'_>) -> Result<(), Fault> {
         loop {
@@ -384,6 +462,7 @@ impl Machine {
             let words = "weir: nobody approved this in time";
             self.end_hold(index, "expired", words, stage)?;
             self.posts(stage);
+            self.own_replies(stage);
         }
     }
 
@@ -422,7 +501,7 @@ fn summary(held: &Held, open: &Open, core: &Core, stage: &Stage<'_>) -> AskSumma
     let ask = &held.ask;
     let text = &held.wanted.text;
     let shown = match held.wanted.kind {
-        "exec" => String::from_utf8_lossy(text).into_owned(),
+        "exec" | "sftp" => String::from_utf8_lossy(text).into_owned(),
         kind => format!("{kind} {}", String::from_utf8_lossy(text)).trim_end().to_owned(),
     };
     let action = &held.wanted.action;
@@ -462,6 +541,7 @@ fn command<'c>(wanted: &'c Wanted, ruled: &Ruled<'c>) -> Command<'c> {
         decision: ruled.decision,
         rule: ruled.rule,
         approval_id: ruled.approval_id,
+        extra: CommandExtra { parent_seq: wanted.parent_seq, ..CommandExtra::default() },
         ..Command::default()
     }
 }

@@ -16,6 +16,7 @@
 //!                  '- what is due before it, words, status 126, EOF, CLOSE --> Swallowing
 //! ```
 
+mod framed;
 mod verdict;
 
 use std::collections::VecDeque;
@@ -49,6 +50,24 @@ pub enum Turn<'b> {
         /// The bytes.
         bytes: &'b [u8],
     },
+    /// Bytes of a client that are made of requests, each with its own verdict: the caller releases
+    /// or drops them, all of them, in time ([`Channels::release_framed`]).
+    Framed {
+        /// The channel.
+        channel: ChannelKey,
+        /// The bytes.
+        bytes: &'b [u8],
+    },
+    /// Bytes of a target that are masked: the caller releases as many, in time
+    /// ([`Channels::release_output`]).
+    Masked {
+        /// The channel.
+        channel: ChannelKey,
+        /// Standard error.
+        stderr: bool,
+        /// The bytes.
+        bytes: &'b [u8],
+    },
     /// As `Pass`; this is worth a word in the record.
     Noted {
         /// The channel.
@@ -62,10 +81,23 @@ pub enum Turn<'b> {
     Asks(Asked<'b>),
     /// The client gave up on what is held.
     Canceled(ChannelKey),
+    /// As `Pass`; the channel is over for this side.
+    Closing(ChannelKey),
     /// As `Pass`; the channel is over on both sides.
     Over(ChannelKey),
     /// A number that the connection protocol does not have.
     Unknown,
+}
+
+impl Turn<'_> {
+    /// The channel of a message that passes.
+    pub const fn channel(&self) -> Option<ChannelKey> {
+        match self {
+            Turn::Data { channel, .. } | Turn::Noted { channel, .. } => Some(*channel),
+            Turn::Eof(key) | Turn::Closing(key) | Turn::Over(key) => Some(*key),
+            _ => None,
+        }
+    }
 }
 
 /// What waits for a verdict.
@@ -123,6 +155,13 @@ struct Channel {
     asked: Slots<bool>,
     asked_back: Slots<bool>,
     facts: Facts,
+    /// What the target and the client take in one message.
+    input_max: u32,
+    output_max: u32,
+    /// What the client sends is made of requests.
+    framed: bool,
+    /// What the target sends is masked.
+    masked: bool,
     /// A request of the channel was refused, and the client may not know it yet.
     refused: bool,
     eof: Sides,
@@ -236,7 +275,7 @@ impl Channels {
             }
             Message::ChannelOpen(open) => self.open(from, open),
             Message::OpenConfirmation { recipient, sender, window, packet_max, rest } => {
-                let window = self.confirmed(from, recipient, (sender, window))?;
+                let window = self.confirmed(from, recipient, (sender, window, packet_max))?;
                 let message =
                     Message::OpenConfirmation { recipient, sender, window, packet_max, rest };
                 self.say(from.peer(), message.write());
@@ -338,6 +377,10 @@ impl Channels {
             asked: Slots::new(SSH_REPLIES_MAX),
             asked_back: Slots::new(SSH_REPLIES_MAX),
             facts: Facts::default(),
+            input_max: open.packet_max,
+            output_max: open.packet_max,
+            framed: false,
+            masked: false,
             refused: false,
             eof: Sides::default(),
             closed: Sides::default(),
@@ -357,7 +400,7 @@ impl Channels {
         &mut self,
         from: Side,
         recipient: u32,
-        (sender, window): (u32, u32),
+        (sender, window, packet_max): (u32, u32, u32),
     ) -> Result<u32, Broken> {
         let index = self.index_of(from, recipient)?;
         let taken = self.is_taken(from, sender);
@@ -370,8 +413,14 @@ impl Channels {
         let mut flow = Flow::new(window, !session);
         let lent = flow.lend();
         match from {
-            Side::Client => (channel.client, channel.output) = (Some(sender), flow),
-            Side::Server => (channel.target, channel.input) = (Some(sender), flow),
+            Side::Client => {
+                (channel.client, channel.output) = (Some(sender), flow);
+                channel.output_max = packet_max;
+            }
+            Side::Server => {
+                (channel.target, channel.input) = (Some(sender), flow);
+                channel.input_max = packet_max;
+            }
         }
         channel.state = if session { State::Idle } else { State::Running };
         Ok(lent)
@@ -520,6 +569,20 @@ impl Channels {
                 flow.swallow(bytes.len())?;
                 Ok(Turn::Taken)
             }
+            Message::Data { bytes, .. } if from == Side::Client && channel.framed => {
+                flow.hold(bytes.len())?;
+                Ok(Turn::Framed { channel: key, bytes })
+            }
+            Message::Data { bytes, .. } if from == Side::Server && channel.masked => {
+                flow.hold(bytes.len())?;
+                Ok(Turn::Masked { channel: key, stderr: false, bytes })
+            }
+            Message::ExtendedData { bytes, stream: STDERR, .. }
+                if from == Side::Server && channel.masked =>
+            {
+                flow.hold(bytes.len())?;
+                Ok(Turn::Masked { channel: key, stderr: true, bytes })
+            }
             Message::Data { bytes, .. } => {
                 flow.pass(bytes.len())?;
                 Ok(Turn::Data { channel: key, stderr: false, bytes })
@@ -557,7 +620,7 @@ impl Channels {
             self.channels.swap_remove(index);
             return Ok(Turn::Over(key));
         }
-        Ok(Turn::Pass)
+        Ok(Turn::Closing(key))
     }
 
     fn adjusted<'b>(&mut self, from: Side, index: usize, bytes: u32) -> Result<Turn<'b>, Broken> {

@@ -22,7 +22,7 @@ use crate::wire::ssh::cipher::{Cipher, Mac};
 use crate::wire::ssh::fields::Fields;
 use crate::wire::ssh::kex;
 use crate::wire::ssh::kexinit::Offer;
-use crate::wire::ssh::key::{self, Algorithm, PublicKey, SignatureAlgorithm};
+use crate::wire::ssh::key::{self, Algorithm, SignatureAlgorithm};
 use crate::wire::ssh::signer::Signer;
 use crate::wire::ssh::transport::{Step, Terms};
 use crate::wire::ssh::userauth::{self, Answer, Method, Proven, Request, reply, request};
@@ -31,21 +31,24 @@ use crate::wire::{LegId, Protocol, Side};
 
 use super::leg::{Leg, broken};
 use super::open::{Link, Open};
+use super::token::Waiting;
 use super::{Machine, Phase};
 
 /// The dial ends by itself; this much later the session does.
 const GRACE_US: u64 = 1_000_000;
 /// Banners and rounds of questions of a target's login.
 const ROUNDS_MAX: u32 = 16;
-/// What weir takes as a proof.
-const METHODS: [&str; 1] = ["publickey"];
+/// What weir takes as a proof, with issuers of tokens and without.
+const METHODS: [&str; 2] = ["publickey", "password"];
 
 /// What a client has tried.
 #[derive(Debug, Default)]
 pub(super) struct Proof {
     service: bool,
     probes: u32,
-    failures: u32,
+    pub failures: u32,
+    /// A token whose keys are asked for: the client's messages wait.
+    pub waiting: Option<Box<Waiting>>,
 }
 
 /// A client that proved who it is, on its way to a target.
@@ -109,11 +112,6 @@ pub(super) fn client_terms(listener: usize, stage: &Stage<'_>) -> Arc<Terms> {
 
 /// What weir asks of a target: only what one of its known keys can answer.
 fn target_terms(target: &TargetSettings) -> Arc<Terms> {
-    let keys: Vec<PublicKey> =
-        target.host_keys.iter().filter_map(|blob| PublicKey::parse(blob).ok()).collect();
-    let known =
-        |algorithm: &SignatureAlgorithm| keys.iter().any(|key| key.kind() == algorithm.kind());
-    let algorithms = SignatureAlgorithm::ALL.into_iter().filter(known).map(Algorithm::plain);
     let ciphers = [
         Cipher::Aes128Gcm,
         Cipher::ChaCha20Poly1305,
@@ -125,7 +123,7 @@ fn target_terms(target: &TargetSettings) -> Arc<Terms> {
         role: Role::Client,
         offer: Offer {
             methods: kex::Method::ALL.to_vec(),
-            host_keys: algorithms.collect(),
+            host_keys: target.host_keys.algorithms(),
             ciphers: ciphers.to_vec(),
             macs: Mac::ALL.to_vec(),
         },
@@ -159,7 +157,7 @@ fn of_certificate(
 /// The client's proof.
 impl Machine {
     pub(super) fn proof_messages(&mut self, stage: &mut Stage<'_>) -> Result<(), Fault> {
-        while matches!(self.phase, Phase::Proof(_)) {
+        while matches!(&self.phase, Phase::Proof(proof) if proof.waiting.is_none()) {
             match self.client.next(stage.now.mono_us, &mut self.core)? {
                 Step::Need => return Ok(()),
                 Step::HostKey => return Err(client_fault(FaultKind::Internal)),
@@ -236,19 +234,31 @@ impl Machine {
             }
             // A client asks so which methods there are.
             Method::None => {}
+            Method::Password(token) if !settings.issuers.is_empty() => {
+                return self.by_token((asked.user, token), stage);
+            }
             Method::Password(_) | Method::KeyboardInteractive | Method::Other => {
                 proof.failures += 1;
             }
         }
+        self.failed(stage)
+    }
+
+    /// The client is told which methods there are, unless it has tried too often.
+    pub(super) fn failed(&mut self, stage: &Stage<'_>) -> Result<(), Fault> {
+        let Phase::Proof(proof) = &mut self.phase else { return Ok(()) };
+        let issuers = &stage.snapshot.settings.issuers;
+        let [key, token] = METHODS;
+        let methods = if issuers.is_empty() { &[key][..] } else { &[key, token] };
         if proof.failures > SSH_FAILURES_MAX || proof.probes > SSH_PROBES_MAX {
             return Err(client_fault(FaultKind::Login(LoginFault::Credentials)));
         }
-        self.client.say(&reply::failure(&METHODS), &mut self.core);
+        self.client.say(&reply::failure(methods), &mut self.core);
         Ok(())
     }
 
     /// The client proved who it is: find its target and role, and dial.
-    fn admit(
+    pub(super) fn admit(
         &mut self,
         name: &[u8],
         (identity, grants): (Identity, Grants),
@@ -256,8 +266,12 @@ impl Machine {
     ) -> Result<(), Fault> {
         let refused = |fault| client_fault(FaultKind::Login(fault));
         let name = String::from_utf8_lossy(name).into_owned();
-        // Roles may be `name@domain`; names of targets hold no `@`.
-        let (asked, target_name) = name.rsplit_once('@').unwrap_or(("", &name));
+        let listener = stage.snapshot.settings.listeners.get(self.core.accepted.listener);
+        let (asked, target_name) = match listener.and_then(|listen| listen.target.as_deref()) {
+            Some(only) => (name.as_str(), only),
+            // Roles may be `name@domain`; names of targets hold no `@`.
+            None => name.rsplit_once('@').unwrap_or(("", &name)),
+        };
         let context = SessionContext {
             user_name: identity.user.clone(),
             user_groups: identity.groups.clone(),
@@ -332,7 +346,9 @@ impl Machine {
                 Step::HostKey => {
                     let known = stage.snapshot.settings.targets.get(login.visitor.target);
                     let own = target.transport.host_key();
-                    let known = known.is_some_and(|it| it.host_keys.iter().any(|key| key == own));
+                    let now_s = u64::try_from(stage.now.wall_us / 1_000_000).unwrap_or(0);
+                    let host = &login.endpoint.host;
+                    let known = known.is_some_and(|it| it.host_keys.trusts(own, host, now_s));
                     let trusted = target.transport.trust(known);
                     target.flush(&mut self.core);
                     let why = FaultKind::Target(fault::Target::HostKey);

@@ -10,15 +10,21 @@
 //! ```
 //!
 //! `login` is the way to `Open`; `open` passes messages and asks `admit` where a verdict is due;
-//! `channels` keeps numbers, windows and replies; `run` keeps what is recorded of a command.
+//! `channels` keeps numbers, windows and replies; `run` keeps what is recorded of a command;
+//! `token` is a token as a password; `operations` and `files` are the requests of SFTP, `transfer` the contents of one file.
 
 mod admit;
 mod channels;
 mod core;
+mod files;
 mod leg;
 mod login;
+mod masked;
 mod open;
+mod operations;
 mod run;
+mod token;
+mod transfer;
 pub mod voice;
 
 use crate::config::settings::Durability;
@@ -142,12 +148,16 @@ impl Machine {
         if let (Ok(()), Some(target)) = (&done, target) {
             done = target.timeout(now_us, core);
         }
+        let done = done.and_then(|()| self.token_again(stage));
+        let done = done.and_then(|()| self.masks_due(false, stage));
         let done = done.and_then(|()| self.expire_holds(stage));
         self.ended(done, stage);
     }
 
     /// Ends the session: what is under way is recorded, both peers are told.
     fn fail(&mut self, fault: Fault, stage: &mut Stage<'_>) {
+        // What the target said last is the client's all the same.
+        let _recorded_below = self.masks_due(true, stage);
         let phase = std::mem::replace(&mut self.phase, Phase::Closed);
         let reason = match phase {
             Phase::Closed => return,
@@ -277,6 +287,8 @@ impl Driven for Machine {
                 if let Phase::Open(open) = phase {
                     open.refresh(core, stage);
                 }
+                let done = self.token_again(stage);
+                self.ended(done, stage);
             }
             Event::Vote(id, vote, reply) => match self.vote(id, vote, stage) {
                 Ok(found) => *reply = found,
@@ -311,6 +323,9 @@ impl Driven for Machine {
         let own = match &self.phase {
             Phase::Closed => return None,
             Phase::Open(open) => open.next_timeout(),
+            Phase::Proof(Proof { waiting: Some(waiting), .. }) => {
+                Some(waiting.deadline_us.min(self.deadline_us))
+            }
             Phase::Proof(_) | Phase::Dialing(_) | Phase::Target(_) => Some(self.deadline_us),
         };
         [self.client.transport.next_timeout(), target, own].into_iter().flatten().min()
@@ -327,6 +342,7 @@ impl Driven for Machine {
                 // two peers that wait for each other must not wait for weir.
                 both(side.peer()) < OUTBOX_BYTES_MAX && both(side) < 4 * OUTBOX_BYTES_MAX
             }
+            Phase::Proof(Proof { waiting: Some(_), .. }) => false,
             Phase::Proof(_) => both(side) < OUTBOX_BYTES_MAX,
             Phase::Dialing(_) | Phase::Target(_) => side == Side::Server,
         }

@@ -5,14 +5,16 @@
 //! is to be kept of them is in the journal.
 
 use std::ops::Range;
+use std::rc::Rc;
 
-use crate::config::settings::{Capture, Durability};
+use crate::config::settings::{Capture, Durability, Input};
 use crate::decide::Permit;
 use crate::decide::rules::{Scope, Who};
 use crate::decide::ssh::Plumbing;
 use crate::fault::{self, Fault, FaultKind, Refused};
 use crate::identify::Identity;
 use crate::identify::ssh_ca::Grants;
+use crate::mask::detect::Detectors;
 use crate::record::Receipt;
 use crate::record::pty_events::Kind;
 use crate::session::Stage;
@@ -25,7 +27,10 @@ use crate::wire::ssh::transport::Step;
 use super::admit::Held;
 use super::channels::{ChannelKey, Channels, Turn};
 use super::core::Core;
-use super::leg::broken;
+use super::files::{Files, Limits};
+use super::leg::{Leg, broken};
+use super::masked::Masks;
+use super::operations::send_all;
 use super::run::Run;
 use super::{Machine, Phase};
 
@@ -48,8 +53,13 @@ pub(super) struct Open {
     pub scope: Scope,
     pub durability: Durability,
     capture: Capture,
+    input: Input,
     pub channels: Channels,
     runs: Vec<(ChannelKey, Run)>,
+    pub files: Vec<(ChannelKey, Box<Files>)>,
+    pub masks: Vec<(ChannelKey, Masks)>,
+    /// What is looked for in the output of what begins now.
+    pub detectors: Rc<Detectors>,
     pub holds: Vec<Held>,
     pub draining: bool,
 }
@@ -63,8 +73,12 @@ impl Open {
             scope: Scope::default(),
             durability: target.durability,
             capture: target.capture,
+            input: target.input,
             channels: Channels::default(),
             runs: Vec::new(),
+            files: Vec::new(),
+            masks: Vec::new(),
+            detectors: Rc::default(),
             holds: Vec::new(),
             draining: false,
             link,
@@ -77,6 +91,8 @@ impl Open {
     /// Takes the rules of a new snapshot.
     pub fn refresh(&mut self, core: &Core, stage: &Stage<'_>) {
         self.scope = stage.snapshot.rules.scope(&self.who(core, stage));
+        let masks = stage.snapshot.masks.view(&self.target_name, &self.link.identity.groups);
+        self.detectors = Rc::new(masks.detectors().clone());
     }
 
     /// Who asks, for the rules.
@@ -113,23 +129,37 @@ impl Open {
         self.channels.count() == 0 && self.holds.is_empty()
     }
 
-    /// When the first hold expires.
+    /// When the first hold expires, or output has to leave that is held to be masked.
     pub fn next_timeout(&self) -> Option<u64> {
-        self.holds.iter().map(|held| held.ask.deadline_us).min()
+        let holds = self.holds.iter().map(|held| held.ask.deadline_us).min();
+        [holds, self.masks_due_us()].into_iter().flatten().min()
     }
 
-    fn run(&mut self, key: ChannelKey) -> Option<&mut Run> {
+    pub(super) fn run(&mut self, key: ChannelKey) -> Option<&mut Run> {
         self.runs.iter_mut().find(|(channel, _)| *channel == key).map(|(_, run)| run)
     }
 
     /// A command was forwarded.
-    pub fn started(&mut self, key: ChannelKey, seq: u64, now_us: u64) {
+    pub fn started(&mut self, (key, files): (ChannelKey, bool), seq: u64, now_us: u64) {
+        if files {
+            self.channels.frame(key);
+            let read = self.capture.bytes();
+            let written = if self.input == Input::Plain { read } else { 0 };
+            let limits = Limits { read, written };
+            self.files.push((key, Box::new(Files::new(limits))));
+        }
         let mut run = Run::new(seq, self.capture.bytes(), now_us);
         let terminal = self.channels.facts(key).and_then(|facts| facts.terminal.clone());
         if let Some((_, columns, rows)) = terminal {
             run.size(columns, rows, now_us);
         }
         self.runs.push((key, run));
+    }
+
+    /// The command that a channel is for.
+    pub fn seq_of(&self, key: ChannelKey) -> Option<u64> {
+        let found = self.runs.iter().find(|(channel, _)| *channel == key);
+        found.map(|(_, run)| run.seq)
     }
 
     /// Writes what is kept so far.
@@ -147,19 +177,59 @@ impl Open {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<Option<Receipt>, Fault> {
+        if let Some(index) = self.files.iter().position(|(channel, _)| *channel == key) {
+            let (_, files) = self.files.swap_remove(index);
+            files.end(core, stage)?;
+        }
         let Some(index) = self.runs.iter().position(|(channel, _)| *channel == key) else {
             return Ok(None);
         };
-        let (_, run) = self.runs.swap_remove(index);
+        let (_, mut run) = self.runs.swap_remove(index);
+        run.unmasked = self.masks_end(key, run.seq, core, stage).map_err(record_fault)?;
         run.end(core, stage).map(Some).map_err(record_fault)
     }
 
     /// The connection ends: what runs and what waits is written down.
-    pub fn abort(mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Refused> {
-        self.abandon_holds(core, stage)?;
-        for (_, run) in self.runs {
-            run.end(core, stage)?;
+    pub fn abort(mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        self.abandon_holds(core, stage).map_err(record_fault)?;
+        for (_, files) in std::mem::take(&mut self.files) {
+            files.end(core, stage)?;
         }
+        for (key, mut run) in std::mem::take(&mut self.runs) {
+            run.unmasked = self.masks_end(key, run.seq, core, stage).map_err(record_fault)?;
+            run.end(core, stage).map_err(record_fault)?;
+        }
+        Ok(())
+    }
+
+    /// Whether operations on the files of a channel wait for people.
+    fn has_files_held(&self, key: ChannelKey) -> bool {
+        self.holds.iter().any(|held| held.is_of_files(key))
+    }
+
+    /// Passes a message on, with what its row needs.
+    fn pass(
+        &mut self,
+        from: Side,
+        (turn, message): (&Turn<'_>, &[u8]),
+        sink: &mut Leg,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        if let (Side::Server, Some(key)) = (from, turn.channel()) {
+            self.send_held(key, sink, core, stage)?;
+        }
+        let receipt = self.keep(from, turn, core, stage)?;
+        let running = Permit::plumbing(Plumbing::Running);
+        if let (Side::Server, Turn::Data { channel, stderr: false, bytes }) = (from, turn)
+            && let Some(messages) = self.replies(*channel, bytes, core, stage)?
+        {
+            let receipt = core.covered(stage);
+            send_all(sink, (running, receipt), messages, core, stage);
+            return Ok(());
+        }
+        let receipt = receipt.unwrap_or_else(|| core.covered(stage));
+        sink.send(running, receipt, message, core);
         Ok(())
     }
 
@@ -172,8 +242,16 @@ impl Open {
         stage: &mut Stage<'_>,
     ) -> Result<Option<Receipt>, Fault> {
         let now_us = stage.now.mono_us;
-        let durability = self.durability;
+        let (durability, input) = (self.durability, self.input);
+        let framed = |key| self.files.iter().any(|(channel, _)| *channel == key);
         let key = match turn {
+            Turn::Data { channel, stderr: false, bytes } if framed(*channel) => {
+                // What the bytes are stands in the rows of the operations.
+                if let Some(run) = self.run(*channel) {
+                    run.passed(bytes.len(), now_us);
+                }
+                return Ok(None);
+            }
             Turn::Data { channel, .. } | Turn::Noted { channel, .. } => *channel,
             Turn::Eof(key) => *key,
             Turn::Over(key) => return self.over(*key, core, stage),
@@ -181,7 +259,7 @@ impl Open {
         };
         let Some(run) = self.run(key) else { return Ok(None) };
         match (turn, from) {
-            (Turn::Data { bytes, .. }, Side::Client) => run.input(bytes.len(), now_us),
+            (Turn::Data { bytes, .. }, Side::Client) => run.input(bytes, input, now_us),
             (Turn::Data { bytes, stderr, .. }, Side::Server) => {
                 run.output(*stderr, bytes, now_us);
             }
@@ -192,6 +270,16 @@ impl Open {
         }
         if run.is_due(durability) { run.flush(core, stage).map_err(record_fault) } else { Ok(None) }
     }
+}
+
+/// What a message that does not simply pass leads to.
+enum Next {
+    Nothing,
+    Asks(Vec<u8>),
+    Canceled(ChannelKey),
+    Framed(ChannelKey, Vec<u8>),
+    /// The end of a side's data or of a channel, with operations that wait.
+    Ends(ChannelKey, Vec<u8>),
 }
 
 /// A request of a channel that passes.
@@ -268,33 +356,61 @@ impl Machine {
             _ => return Err(broken(from, crate::wire::ssh::Broken::Order)),
         }
         let turn = open.channels.take(from, message).map_err(|why| broken(from, why))?;
-        match &turn {
-            Turn::Pass | Turn::Data { .. } | Turn::Noted { .. } | Turn::Eof(_) | Turn::Over(_) => {
-                let receipt = open.keep(from, &turn, core, stage)?;
-                let receipt = receipt.unwrap_or_else(|| core.covered(stage));
-                sink.send(Permit::plumbing(Plumbing::Running), receipt, message, core);
-                return Ok(());
+        let next = match turn {
+            Turn::Eof(key) | Turn::Closing(key) | Turn::Over(key) if open.has_files_held(key) => {
+                Next::Ends(key, message.to_vec())
+            }
+            Turn::Pass
+            | Turn::Data { .. }
+            | Turn::Noted { .. }
+            | Turn::Eof(_)
+            | Turn::Closing(_)
+            | Turn::Over(_) => {
+                return open.pass(from, (&turn, message), sink, core, stage);
             }
             Turn::Unknown => {
                 source.transport.unimplemented();
                 source.flush(core);
                 return Ok(());
             }
-            Turn::Taken | Turn::Asks(_) | Turn::Canceled(_) => {}
-        }
-        // What is asked for is looked at with the message in hand: it is short.
-        let message = message.to_vec();
-        let canceled = match turn {
-            Turn::Canceled(key) => Some(key),
-            _ => None,
+            // What is asked for is looked at with the message in hand: it is short.
+            Turn::Asks(_) => Next::Asks(message.to_vec()),
+            Turn::Framed { channel, bytes } => Next::Framed(channel, bytes.to_vec()),
+            Turn::Canceled(key) => Next::Canceled(key),
+            Turn::Masked { channel, stderr, bytes } => {
+                return open.pass_masked(channel, (stderr, bytes), sink, core, stage);
+            }
+            Turn::Taken => Next::Nothing,
         };
-        let asks = matches!(turn, Turn::Asks(_));
-        if let Some(key) = canceled {
-            self.cancel_hold(key, stage)?;
-        } else if asks {
-            self.asked_for(message, stage)?;
+        self.next(from, next, stage)
+    }
+
+    fn next(&mut self, from: Side, next: Next, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        match next {
+            Next::Nothing => {}
+            Next::Asks(message) => self.asked_for(message, stage)?,
+            Next::Canceled(key) => self.cancel_hold(key, stage)?,
+            Next::Framed(key, bytes) => self.framed(key, &bytes, stage)?,
+            Next::Ends(key, message) => {
+                self.cancel_operations(key, stage)?;
+                self.own_replies(stage);
+                let Machine {
+                    core, client, target: Some(target), phase: Phase::Open(open), ..
+                } = self
+                else {
+                    return Ok(());
+                };
+                let sink = if from == Side::Client { target } else { client };
+                let turn = match message.first() {
+                    Some(&number::CHANNEL_EOF) => Turn::Eof(key),
+                    _ if open.channels.facts(key).is_some() => Turn::Closing(key),
+                    _ => Turn::Over(key),
+                };
+                open.pass(from, (&turn, &message), sink, core, stage)?;
+            }
         }
         self.posts(stage);
+        self.own_replies(stage);
         Ok(())
     }
 
@@ -306,13 +422,17 @@ impl Machine {
         let from = Side::Client;
         let turn = open.channels.take(from, message).map_err(|why| broken(from, why))?;
         match &turn {
-            Turn::Pass | Turn::Data { .. } | Turn::Noted { .. } | Turn::Eof(_) | Turn::Over(_) => {
-                let receipt = open.keep(from, &turn, core, stage)?;
-                let receipt = receipt.unwrap_or_else(|| core.covered(stage));
-                target.send(Permit::plumbing(Plumbing::Running), receipt, message, core);
+            Turn::Pass
+            | Turn::Data { .. }
+            | Turn::Noted { .. }
+            | Turn::Eof(_)
+            | Turn::Closing(_)
+            | Turn::Over(_) => {
+                open.pass(from, (&turn, message), target, core, stage)?;
             }
             Turn::Asks(_) => self.asked_for(message.to_vec(), stage)?,
-            Turn::Taken | Turn::Unknown | Turn::Canceled(_) => {}
+            Turn::Framed { channel, bytes } => self.framed(*channel, bytes, stage)?,
+            Turn::Taken | Turn::Unknown | Turn::Canceled(_) | Turn::Masked { .. } => {}
         }
         self.posts(stage);
         Ok(())

@@ -3,7 +3,7 @@
 //! In: bytes and events of its channel. Out: chunks of `pty-events`, one response row.
 //! Never: readable input, unless the target's policy says so; more memory than one chunk.
 
-use crate::config::settings::Durability;
+use crate::config::settings::{Durability, Input};
 use crate::fault::Refused;
 use crate::limits::CHUNK_BYTES_MAX;
 use crate::record::entry::{Chunk, Outcome, Response, ResponseExtra};
@@ -34,6 +34,8 @@ pub(super) struct Run {
     gap: u64,
     status: Option<u32>,
     signal: String,
+    /// Masks apply to the session, and not to this.
+    pub unmasked: bool,
 }
 
 impl Run {
@@ -52,6 +54,7 @@ impl Run {
             gap: 0,
             status: None,
             signal: String::new(),
+            unmasked: false,
         }
     }
 
@@ -69,9 +72,26 @@ impl Run {
         self.gap += (bytes.len() - kept) as u64;
     }
 
-    /// Bytes of the client, of which only the number is kept.
-    pub fn input(&mut self, count: usize, now_us: u64) {
-        self.number(Kind::CountedInput, count as u64, now_us);
+    /// Bytes of the target of which only the number is kept here.
+    pub fn passed(&mut self, count: usize, now_us: u64) {
+        self.first_byte_us.get_or_insert(now_us.saturating_sub(self.started_us));
+        self.bytes += count as u64;
+    }
+
+    /// Bytes of the client: themselves, as far as there is room, or their number.
+    pub fn input(&mut self, bytes: &[u8], policy: Input, now_us: u64) {
+        // An event costs a little more than its bytes.
+        let room = usize::try_from(self.left.saturating_sub(4)).unwrap_or(usize::MAX);
+        let kept = match policy {
+            Input::Plain => bytes.get(..room).unwrap_or(bytes),
+            Input::Counted => &[],
+        };
+        if !kept.is_empty() {
+            self.event(Kind::Input, kept, now_us);
+        }
+        if kept.len() < bytes.len() {
+            self.number(Kind::CountedInput, (bytes.len() - kept.len()) as u64, now_us);
+        }
     }
 
     /// An event whose bytes are a number.
@@ -178,6 +198,7 @@ impl Run {
             extra: ResponseExtra {
                 status: self.status.and_then(|status| i32::try_from(status).ok()),
                 signal: &self.signal,
+                attrs: if self.unmasked { "{\"unmasked\":true}" } else { "" },
                 ..ResponseExtra::default()
             },
             ..Response::default()

@@ -36,6 +36,11 @@ pub(super) fn held(ask: &Ask) -> String {
     )
 }
 
+/// An operation on a file waits; the others go on.
+pub(super) fn held_file(ask: &Ask, text: &[u8]) -> String {
+    format!("{}: {}", held(ask), String::from_utf8_lossy(text))
+}
+
 /// The journal refused the row of a command.
 pub(super) fn unrecorded(refused: Refused) -> String {
     let why = match refused {

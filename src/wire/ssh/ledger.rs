@@ -11,8 +11,10 @@
 //! ```text
 //!   receiver --granted--> [ sent | room: ....... reserve ] --lent--> sender
 //!                                                           <--received--
-//!   sent <= granted       lent - received <= granted - sent - reserve
+//!   sent <= granted       lent - received <= granted - sent - held - reserve
 //! ```
+//!
+//! What is held was received, and is sent or dropped later: its room at the receiver is kept.
 
 use super::Broken;
 
@@ -29,6 +31,8 @@ pub struct Flow {
     lent: u64,
     received: u64,
     reserve: u64,
+    /// Of what was received, what is neither sent nor dropped yet.
+    held: u64,
     /// The most that is lent in all, until it is lifted.
     cap: u64,
 }
@@ -45,6 +49,7 @@ impl Flow {
             received: 0,
             // A receiver whose whole window is smaller keeps half of it.
             reserve: RESERVE_BYTES.min(granted / 2),
+            held: 0,
             cap: if decided { u64::MAX } else { UNDECIDED_BYTES },
         }
     }
@@ -52,7 +57,7 @@ impl Flow {
     /// What the sender can be told now: its first window, or an adjust; zero is nothing to say.
     #[must_use]
     pub fn lend(&mut self) -> u32 {
-        let free = self.room().saturating_sub(self.reserve);
+        let free = self.room().saturating_sub(self.reserve + self.held);
         let outstanding = self.lent - self.received;
         let more = free.saturating_sub(outstanding).min(self.cap.saturating_sub(self.lent));
         // The room of a receiver fits into 32 bits, so what is lent of it does.
@@ -92,6 +97,29 @@ impl Flow {
         if self.received > self.lent { Err(Broken::Order) } else { Ok(()) }
     }
 
+    /// The sender sent bytes that are kept back: each is released or dropped later.
+    ///
+    /// # Errors
+    /// `Order` if it had no window for them.
+    pub fn hold(&mut self, bytes: usize) -> Result<(), Broken> {
+        self.swallow(bytes)?;
+        self.held += bytes as u64;
+        Ok(())
+    }
+
+    /// Bytes that were held go to the receiver.
+    pub fn release(&mut self, bytes: usize) {
+        self.drop_held(bytes);
+        self.sent += bytes as u64;
+        assert!(self.sent <= self.granted, "what was lent was granted");
+    }
+
+    /// Bytes that were held go nowhere.
+    pub fn drop_held(&mut self, bytes: usize) {
+        assert!(bytes as u64 <= self.held, "no more than was held");
+        self.held -= bytes as u64;
+    }
+
     /// Weir says bytes of its own to the receiver; `false` if there is no room for them beside what
     /// the sender may still send.
     #[must_use]
@@ -116,7 +144,7 @@ impl Flow {
 
     /// What weir may say itself.
     pub const fn own_room(&self) -> u64 {
-        self.room() - (self.lent - self.received)
+        self.room() - self.held - (self.lent - self.received)
     }
 
     /// The request is decided: the sender gets all that there is.
@@ -143,6 +171,9 @@ mod tests {
         Swallow(u32),
         Say(u16),
         Shorten(u32),
+        Hold(u32),
+        Release(u32),
+        DropHeld(u32),
         Decide,
     }
 
@@ -153,6 +184,9 @@ mod tests {
             (0u32..40_000).prop_map(Act::Swallow),
             (0u16..3_000).prop_map(Act::Say),
             (0u32..10_000).prop_map(Act::Shorten),
+            (0u32..40_000).prop_map(Act::Hold),
+            (0u32..40_000).prop_map(Act::Release),
+            (0u32..40_000).prop_map(Act::DropHeld),
             Just(Act::Decide),
         ];
         proptest::collection::vec(act, 0..200)
@@ -171,7 +205,7 @@ mod tests {
             let mut peers = Peers { sender_may: 0, receiver_takes: u64::from(window) };
             peers.sender_may += u64::from(flow.lend());
             prop_assert!(peers.sender_may <= UNDECIDED_BYTES);
-            let mut passed = 0u64;
+            let (mut passed, mut held) = (0u64, 0u64);
             for act in acts {
                 match act {
                     Act::Grant(bytes) => {
@@ -191,9 +225,27 @@ mod tests {
                         peers.sender_may -= bytes;
                         prop_assert_eq!(flow.swallow(bytes as usize), Ok(()));
                     }
+                    Act::Hold(bytes) => {
+                        let bytes = u64::from(bytes).min(peers.sender_may);
+                        peers.sender_may -= bytes;
+                        held += bytes;
+                        prop_assert_eq!(flow.hold(bytes as usize), Ok(()));
+                    }
+                    Act::Release(bytes) => {
+                        let bytes = u64::from(bytes).min(held);
+                        held -= bytes;
+                        prop_assert!(bytes <= peers.receiver_takes);
+                        peers.receiver_takes -= bytes;
+                        flow.release(bytes as usize);
+                    }
+                    Act::DropHeld(bytes) => {
+                        let bytes = u64::from(bytes).min(held);
+                        held -= bytes;
+                        flow.drop_held(bytes as usize);
+                    }
                     Act::Say(bytes) => {
                         let said = flow.say(usize::from(bytes));
-                        let free = peers.receiver_takes - peers.sender_may;
+                        let free = peers.receiver_takes - peers.sender_may - held;
                         prop_assert_eq!(said, u64::from(bytes) <= free);
                         if said {
                             peers.receiver_takes -= u64::from(bytes);
@@ -209,7 +261,7 @@ mod tests {
                 }
                 peers.sender_may += u64::from(flow.lend());
                 prop_assert_eq!(flow.room(), peers.receiver_takes);
-                prop_assert!(peers.sender_may <= peers.receiver_takes);
+                prop_assert!(peers.sender_may + held <= peers.receiver_takes);
             }
             // Whatever happened, a receiver that takes everything gets everything.
             flow.decide();

@@ -19,12 +19,15 @@ pub mod certificate;
 pub mod cipher;
 pub mod derive;
 pub mod fields;
+pub mod hosts;
 pub mod kex;
 pub mod kexinit;
 pub mod key;
+pub mod krl;
 pub mod ledger;
 pub mod message;
 pub mod packet;
+pub mod sftp;
 pub mod signer;
 pub mod slots;
 #[cfg(test)]

@@ -391,6 +391,12 @@ fn syntax_errors_are_the_servers_where_no_other_reading_exists() {
 }
 
 #[test]
+fn the_parser_has_the_grammar_that_it_is_taken_to_have() {
+    let parsed = pg_query::parse("SELECT 1", 0).unwrap().protobuf.version;
+    assert_eq!(u32::try_from(parsed).unwrap() / 10_000, PARSED_MAJOR);
+}
+
+#[test]
 fn several_statements_and_none() {
     let classified = classify_uncached(b"BEGIN; DELETE FROM t; ; COMMIT;");
     assert_eq!(classified.action.classes, ["transaction", "unbounded-write", "transaction"]);

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use crate::decide::{Class, Classified, Effect, Statement};
 use crate::session::postgres::state::{Change, Epoch, Portal, Prepared, Running};
 
-use super::names::Lookup;
+use super::names::{Lookup, Tick};
 use super::{Beliefs, Masker, PortalRef, StatementRef, is_kept_whole, may_change_reading};
 
 /// What a text stands for.
@@ -89,8 +89,9 @@ impl Beliefs {
             Lookup::Unsettled => return Found::Unsettled,
         };
         match statement {
-            // It stands for yet another name, which may have changed since.
-            Some(statement) if refers(statement) => {
+            // It stands for yet another name, which may have changed since; or it gives a name to a
+            // text that is not the one of the message.
+            Some(statement) if refers(statement) || gives_a_name(statement) => {
                 Found::Is(doubted(&inner(statement, "EXECUTE")))
             }
             Some(statement) if suspect => Found::Is(doubted(statement)),
@@ -198,19 +199,11 @@ impl Beliefs {
             }
             Effect::EndTransaction => {
                 if committed {
-                    self.keep_held();
+                    self.portals.keep(portals);
                 }
                 self.portals.end(portals);
             }
             _ => {}
-        }
-    }
-
-    /// Cursors WITH HOLD outlive the transaction that is committed (portalmem.c,
-    /// `PreCommit_Portals`).
-    pub(super) fn keep_held(&self) {
-        for (_, portal) in self.portals.iter().filter(|(_, portal)| portal.hold) {
-            portal.kept.set(true);
         }
     }
 
@@ -284,11 +277,34 @@ impl Beliefs {
     }
 
     /// A statement failed. It may have been run all the same: an error at the end of its
-    /// transaction comes before its CommandComplete (postgres.c, `exec_simple_query`).
-    pub(super) fn statement_failed(&mut self, effect: &Effect, sqlstate: &[u8], epoch: Epoch) {
+    /// transaction comes before its CommandComplete (postgres.c, `exec_simple_query`). What a
+    /// PREPARE gave a name it keeps then, because statements know no transactions.
+    pub(super) fn statement_failed(
+        &mut self,
+        effect: &Effect,
+        meaning: Option<(StatementRef, Tick)>,
+        (sqlstate, epoch): (&[u8], Epoch),
+    ) {
         if NOT_RUN.contains(&sqlstate) || !changes_names(effect) {
             return;
         }
+        let at_the_end = AT_THE_END.iter().any(|class| sqlstate.starts_with(class));
+        match (effect, meaning) {
+            (Effect::Prepare(name), Some((meaning, tick))) if at_the_end => {
+                let (name, bytes) = (name.as_bytes(), meaning.text.len());
+                // One that had a meaning has it still: a second PREPARE is an error of its own.
+                let absent = matches!(self.statements.get(name, epoch), Lookup::Absent);
+                if absent && self.has_statement_room(name, bytes) {
+                    let _for_good = self.statements.set(name, meaning, epoch);
+                    self.statements.date(name, tick);
+                }
+            }
+            (effect, _) => self.forget(effect, epoch),
+        }
+    }
+
+    /// What a statement may have done to names nobody can tell.
+    fn forget(&mut self, effect: &Effect, epoch: Epoch) {
         match effect {
             Effect::Prepare(name) | Effect::Deallocate(Some(name)) => {
                 let _for_good = self.statements.close(name.as_bytes(), epoch);
@@ -315,6 +331,10 @@ impl Beliefs {
 const NOT_RUN: [&[u8]; 8] =
     [b"25P02", b"26000", b"42P05", b"42601", b"25001", b"34000", b"42P03", b"25P01"];
 
+/// Classes of SQLSTATEs that a transaction's end raises and the reading of a text does not:
+/// integrity, which deferred constraints check, and serialization (Appendix A of the manual).
+const AT_THE_END: [&[u8]; 2] = [b"23", b"40"];
+
 /// DO, and what is not understood. Functions of the database are its owner's code, and what EXECUTE
 /// runs can be a query only.
 fn is_unreadable(statement: &Statement) -> bool {
@@ -324,6 +344,10 @@ fn is_unreadable(statement: &Statement) -> bool {
 
 fn refers(statement: &Statement) -> bool {
     matches!(statement.effect, Effect::Execute(_) | Effect::Fetch(_))
+}
+
+fn gives_a_name(statement: &Statement) -> bool {
+    matches!(statement.effect, Effect::Prepare(_) | Effect::Declare { .. })
 }
 
 fn changes_names(effect: &Effect) -> bool {

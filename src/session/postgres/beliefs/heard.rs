@@ -234,8 +234,7 @@ impl Beliefs {
         };
         let place = running.done;
         running.done += 1;
-        let meaning = running.named.iter().find(|(at, _)| *at == place);
-        let meaning = meaning.map(|(_, meaning)| Rc::clone(meaning));
+        let meaning = running.meaning_of(place);
         let at = (place, running.epoch, running.ticks);
         let classified = Rc::clone(classified);
         // What is not understood, and commands of replication, may say this more than once.
@@ -268,8 +267,9 @@ impl Beliefs {
         let what = match self.due.front() {
             Some(Expect::Query(_, classified, running)) => {
                 let (epoch, place) = (running.epoch, running.done);
+                let meaning = running.meaning_of(place).map(|it| (it, running.ticks.0));
                 if let Some(statement) = Rc::clone(classified).statements.get(place) {
-                    self.statement_failed(&statement.effect, sqlstate, epoch);
+                    self.statement_failed(&statement.effect, meaning, (sqlstate, epoch));
                 }
                 FailedMessage::Simple
             }
@@ -290,16 +290,16 @@ impl Beliefs {
             FailedMessage::Execute | FailedMessage::Simple | FailedMessage::Nothing => false,
         };
         let skipped = match what {
-            FailedMessage::Execute => self.execution_failed(sqlstate),
+            FailedMessage::Execute => self.execution_failed(),
             _ if skips => self.skip(),
             _ => Vec::new(),
         };
         Failed { what, copied, skipped }
     }
 
-    /// An Execute failed. What it would have changed of names is taken back last, behind the
-    /// changes of what is skipped, which were made on top of it.
-    fn execution_failed(&mut self, sqlstate: &[u8]) -> Vec<Issued> {
+    /// An Execute failed: the names it would have changed are as they were. Nothing but the end of
+    /// a transaction commits before its CommandComplete (postgres.c, `exec_execute_message`).
+    fn execution_failed(&mut self) -> Vec<Issued> {
         let Some(Expect::Execute(_, portal, _, change)) = self.due.front() else {
             return Vec::new();
         };
@@ -310,12 +310,11 @@ impl Beliefs {
             skipped.remove(0);
         }
         let statement = portal.statement.as_ref().and_then(|it| it.classified.statements.first());
-        if let (Some(statement), Some(ended)) = (statement, ended) {
-            if let Effect::EndTransaction = statement.effect {
-                // Whatever failed at the end of a transaction has aborted it.
-                self.portals.end(ended);
-            }
-            self.statement_failed(&statement.effect, sqlstate, self.oldest_epoch() + 1);
+        if let (Some(statement), Some(ended)) = (statement, ended)
+            && let Effect::EndTransaction = statement.effect
+        {
+            // Whatever failed at the end of a transaction has aborted it.
+            self.portals.end(ended);
         }
         skipped
     }
@@ -373,7 +372,7 @@ impl Beliefs {
         self.portals.settle(epoch);
         if status == b'I' {
             if !self.failed {
-                self.keep_held();
+                self.portals.keep_pipelines(epoch);
             }
             self.portals.end_pipelines(epoch);
         }

@@ -25,6 +25,7 @@ pub mod startup;
 #[cfg(test)]
 mod tests;
 
+use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
@@ -184,6 +185,17 @@ impl Beliefs {
             Reads::Unsettled if self.is_skipped() => Reads::Otherwise,
             reads => reads,
         }
+    }
+
+    /// A text that is read the same on both sides, in UTF-8; `None` if it cannot be told what it
+    /// says.
+    pub fn in_utf8<'t>(&self, text: &'t [u8]) -> Option<Cow<'t, [u8]>> {
+        self.reading.in_utf8(text)
+    }
+
+    /// Whether a text with a syntax error is one for the target, too.
+    pub fn fails_alike(&self) -> bool {
+        self.reading.fails_alike()
     }
 
     /// Whether the target reads texts as weir does, as far as it has said.

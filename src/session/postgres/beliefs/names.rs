@@ -55,6 +55,9 @@ struct Slot<T> {
 pub trait Meaning {
     /// It does not end with the transaction it was made in.
     fn outlives(&self) -> bool;
+
+    /// The transaction it was made in is committed.
+    fn committed(&self) {}
 }
 
 /// Names and what they mean.
@@ -121,7 +124,7 @@ impl<T: Meaning> Names<T> {
 
     /// A pipeline before `now` changes names that nobody can list, and is not answered.
     fn in_doubt(&self, now: Epoch) -> bool {
-        self.changed.iter().flatten().any(|&epoch| epoch != now && self.is_open(epoch))
+        self.changed.iter().flatten().any(|&epoch| epoch < now && self.is_open(epoch))
     }
 
     fn is_open(&self, epoch: Epoch) -> bool {
@@ -260,6 +263,22 @@ impl<T: Meaning> Names<T> {
         self.ended = self.ended.max(tick);
         self.slots
             .retain(|slot| slot.tick > tick || slot.value.as_ref().is_some_and(Meaning::outlives));
+    }
+
+    /// A transaction is committed, and with it what was made before `tick`.
+    pub fn keep(&self, tick: Tick) {
+        self.committed(|slot| slot.tick <= tick);
+    }
+
+    /// The transactions of the pipelines up to `epoch` are committed; what later ones have made
+    /// already is in transactions of their own.
+    pub fn keep_pipelines(&self, epoch: Epoch) {
+        self.committed(|slot| slot.epoch <= epoch);
+    }
+
+    fn committed(&self, among: impl Fn(&Slot<T>) -> bool) {
+        let made = self.slots.iter().filter(|(_, slot)| among(slot));
+        made.filter_map(|(_, slot)| slot.value.as_ref()).for_each(Meaning::committed);
     }
 
     /// The transactions of the pipelines up to `epoch` are over.

@@ -12,7 +12,10 @@
 //! PostgreSQL reports both settings, from version 14 on right before ReadyForQuery (postgres.c,
 //! `ReportChangedGUCOptions`). So a change is known when the pipeline that made it is answered.
 
-use crate::decide::sql::classify::{Misread, misread};
+use std::borrow::Cow;
+
+use crate::decide::sql::classify::{Misread, PARSED_MAJOR, misread};
+use crate::decide::sql::encoding;
 use crate::session::postgres::state::Epoch;
 
 /// What may be done with a text now.
@@ -38,6 +41,18 @@ pub struct Reading {
     doubt: Option<Epoch>,
     /// The newest pipeline with a text whose reading depends on them.
     dependent: Option<Epoch>,
+    said: Said,
+}
+
+/// What the target itself has said, under the names that are its own.
+#[derive(Debug, Default)]
+struct Said {
+    /// Its grammar is the one that texts are parsed by here.
+    same_grammar: bool,
+    /// `standard_conforming_strings` is on.
+    strings_on: bool,
+    /// `client_encoding`, unless it is UTF8.
+    encoding: Option<Box<str>>,
 }
 
 impl Reading {
@@ -70,8 +85,19 @@ impl Reading {
     pub fn note(&mut self, name: &str, value: &str, settled: Option<Epoch>) -> bool {
         let was_safe = self.is_safe();
         match name {
-            "standard_conforming_strings" => self.strings = false,
-            "client_encoding" => self.encoding = false,
+            "standard_conforming_strings" => {
+                self.strings = false;
+                self.said.strings_on = value == "on";
+            }
+            "client_encoding" => {
+                self.encoding = false;
+                self.said.encoding = (value != "UTF8").then(|| value.into());
+            }
+            "server_version" => {
+                let digits = value.split(|c: char| !c.is_ascii_digit()).next();
+                let major = digits.and_then(|digits| digits.parse().ok());
+                self.said.same_grammar = major == Some(PARSED_MAJOR);
+            }
             _ => {}
         }
         self.doubt_value(name, value);
@@ -83,6 +109,20 @@ impl Reading {
     /// Whether the target reads texts as weir does, as far as it has said.
     pub fn is_safe(&self) -> bool {
         !self.strings && !self.encoding
+    }
+
+    /// A text that both sides read the same, in UTF-8; `None` if it cannot be told what it says.
+    pub fn in_utf8<'t>(&self, text: &'t [u8]) -> Option<Cow<'t, [u8]>> {
+        match &self.said.encoding {
+            Some(encoding) if !text.is_ascii() => encoding::to_utf8(encoding, text),
+            _ => Some(text.into()),
+        }
+    }
+
+    /// Whether a text that both sides read the same and that is none for the parser here is none
+    /// for the target: its grammar is the same, and it has said so.
+    pub fn fails_alike(&self) -> bool {
+        self.said.same_grammar && self.said.strings_on && self.is_safe()
     }
 
     /// Whether the end of a transaction, or a RESET, may make the target read otherwise.
@@ -158,6 +198,28 @@ mod tests {
             assert_eq!(reading.reads(text, 2, Some(0)), next);
             assert_eq!(reading.reads(text, 2, Some(1)), Reads::Same);
         }
+    }
+
+    #[test]
+    fn a_target_has_to_say_what_its_grammar_and_its_encoding_are() {
+        let mut reading = Reading::default();
+        let latin = b"select '\xe9'";
+        assert!(!reading.fails_alike());
+        assert_eq!(reading.in_utf8(latin).as_deref(), Some(&latin[..]), "nothing said: as it is");
+        for (name, value) in [
+            ("client_encoding", "LATIN1"),
+            ("server_version", "18.1 (Debian 18.1-1)"),
+            ("standard_conforming_strings", "on"),
+        ] {
+            assert!(!reading.fails_alike(), "{name}");
+            assert!(reading.note(name, value, None));
+        }
+        assert!(reading.fails_alike());
+        assert_eq!(reading.in_utf8(latin).as_deref(), Some("select '\u{e9}'".as_bytes()));
+        assert!(reading.note("client_encoding", "EUC_TW", None));
+        assert_eq!(reading.in_utf8(b"select '\xa4\xa1'"), None, "not in the table");
+        assert!(reading.note("server_version", "17.6", None));
+        assert!(!reading.fails_alike());
     }
 
     #[test]

@@ -4,6 +4,8 @@
 //! Never: AuthenticationOk for the client before a server that may be used gave its own.
 
 use crate::config::settings::{ChannelBinding, SessionAttrs, TargetTls, TlsNegotiation};
+use crate::decide::Permit;
+use crate::decide::sql::Plumbing;
 use crate::fault::{self, Fault, FaultKind, Limit, Login as LoginFault, Malformed, Unsupported};
 use crate::forward::dial::{Dial, Endpoint, patience_us, shuffle};
 use crate::limits;
@@ -238,7 +240,7 @@ impl Login {
         if why == fault::Target::Starting && !self.tried.refusal.is_empty() {
             // The client sees it as it would directly.
             let refusal = std::mem::take(&mut self.tried.refusal);
-            core.pass(CLIENT, "ErrorResponse", &refusal, stage);
+            core.pass(CLIENT, Plumbing::Login, &refusal, stage);
         }
         Err(Fault::new(SERVER, FaultKind::Target(why)))
     }
@@ -400,9 +402,9 @@ impl Login {
             && answers.authenticated
         {
             core.say(reply::auth_ok);
-            core.pass(CLIENT, "answers of the login", &answers.frames, stage);
+            core.pass(CLIENT, Plumbing::Login, &answers.frames, stage);
         }
-        core.pass(CLIENT, "ErrorResponse", frame, stage);
+        core.pass(CLIENT, Plumbing::Login, frame, stage);
         core.told_why = true;
         Fault::new(SERVER, FaultKind::Target(fault::Target::Closed))
     }
@@ -458,9 +460,9 @@ impl Login {
             core.output(Output::Named(answers.key));
         }
         core.say(reply::auth_ok);
-        core.pass(CLIENT, "answers of the login", &answers.frames, stage);
+        core.pass(CLIENT, Plumbing::Login, &answers.frames, stage);
         let idle = [b'Z', 0, 0, 0, 5, b'I'];
-        let permit = crate::decide::Permit::housekeeping("ReadyForQuery of the login");
+        let permit = Permit::plumbing(Plumbing::Login);
         core.send(CLIENT, permit, receipt, &idle);
         let mut ready = Ready::new(link, answers.reading);
         ready.replication = visitor.asked.replication;

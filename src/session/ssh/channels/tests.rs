@@ -47,7 +47,9 @@ impl Script {
         let turn = self.channels.take(from, &payload).expect("allowed by the protocol");
         let word = match &turn {
             Turn::Taken => "taken",
-            Turn::Pass => "pass",
+            Turn::Pass | Turn::Closing(_) => "pass",
+            Turn::Framed { .. } => "framed",
+            Turn::Masked { .. } => "masked",
             Turn::Data { .. } => "data",
             Turn::Noted { .. } => "noted",
             Turn::Eof(_) => "eof",
@@ -59,7 +61,12 @@ impl Script {
         self.drain();
         if matches!(
             turn,
-            Turn::Pass | Turn::Data { .. } | Turn::Noted { .. } | Turn::Eof(_) | Turn::Over(_)
+            Turn::Pass
+                | Turn::Data { .. }
+                | Turn::Noted { .. }
+                | Turn::Eof(_)
+                | Turn::Closing(_)
+                | Turn::Over(_)
         ) {
             self.said.push(format!("{:?} {}", from.peer(), shown(&payload)));
         }

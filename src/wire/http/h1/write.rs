@@ -79,11 +79,11 @@ fn framing_fields(out: &mut Vec<u8>, framing: Framing) {
 }
 
 /// What weir calls itself behind a message that came in this version (RFC 9110 7.6.3).
-const fn via(version: Version) -> &'static [u8] {
+pub const fn via(version: Version) -> &'static [u8] {
     match version {
-        Version::Http10 => b"Via: 1.0 weir\r\n",
-        Version::Http11 => b"Via: 1.1 weir\r\n",
-        Version::Http2 => b"Via: 2.0 weir\r\n",
+        Version::Http10 => b"1.0 weir",
+        Version::Http11 => b"1.1 weir",
+        Version::Http2 => b"2.0 weir",
     }
 }
 
@@ -110,7 +110,7 @@ fn passing(out: &mut Vec<u8>, head: &Head, pass: &Pass) {
 }
 
 /// Whether the sender takes trailers.
-fn takes_trailers(head: &Head) -> bool {
+pub fn takes_trailers(head: &Head) -> bool {
     head.values(Name::Te).flat_map(check::list).any(|te| te.eq_ignore_ascii_case(b"trailers"))
 }
 
@@ -130,7 +130,7 @@ pub fn request(out: &mut Vec<u8>, head: &Head, onward: &Onward) {
         (false, true) => out.extend_from_slice(b"TE: trailers\r\nConnection: TE\r\n"),
         (false, false) => {}
     }
-    out.extend_from_slice(via(head.version()));
+    field(out, b"Via", via(head.version()));
     out.extend_from_slice(b"\r\n");
 }
 
@@ -156,7 +156,7 @@ pub fn answer(out: &mut Vec<u8>, head: &Head, backward: &Backward) {
         out.extend_from_slice(b"Connection: close\r\n");
     }
     if !is_interim {
-        out.extend_from_slice(via(head.version()));
+        field(out, b"Via", via(head.version()));
     }
     out.extend_from_slice(b"\r\n");
 }

@@ -14,6 +14,7 @@
 //!   guard     counters against floods
 //!   receive   bytes to events
 //!   send      heads, data, resets, credit, farewell
+//!   write     which fields a head has
 //! ```
 //!
 //! A connection is driven so: call [`Connection::receive`] until it has taken in everything and
@@ -40,11 +41,13 @@ mod settings;
 mod stream;
 #[cfg(test)]
 mod tests;
+mod write;
 
 use std::collections::VecDeque;
 
 pub use frame::{Code, PREFACE};
 pub use send::{Block, Gone, Say};
+pub use write::has_trailers;
 
 use super::{Head, Refused};
 use crate::limits::{H2_CONNECTION_WINDOW_BYTES, H2_RESETS_REMEMBERED, H2_STREAM_WINDOW_BYTES};
@@ -276,6 +279,11 @@ impl Connection {
     /// What the last `Head` or `Trailers` event is about.
     pub fn head(&self) -> &Head {
         &self.head
+    }
+
+    /// The same, taken out.
+    pub fn take_head(&mut self) -> Head {
+        std::mem::take(&mut self.head)
     }
 
     /// Streams that have their place.

@@ -1,0 +1,237 @@
+//! Output of programs, on a terminal or off one: what detectors find is covered where it stands.
+//!
+//! In: bytes as they come, the time. Out: as many bytes, the same but for what was found. Never: a
+//! byte more or less, which would move a cursor; a delay beyond [`WAIT_TERMINAL_US`] and
+//! [`WAIT_PIPE_US`].
+//!
+//! It is best effort. A value is found if it comes within that time as plain text, in one piece: not
+//! one that is typed digit by digit, wrapped or coloured in its middle by a program, painted again
+//! in parts, encoded, packed.
+//!
+//! ```text
+//!   held |......... line \n| words words |  <- what a find may still reach over is held back
+//!        leaves             waits for more, for the time, for the end of the stream
+//! ```
+
+use std::rc::Rc;
+
+use super::body::window::boundary;
+use super::detect::{Detector, Detectors, Found, Scratch};
+use super::hits::{Cause, Hits};
+use super::operator::{Operator, found_text};
+use crate::limits::TERMINAL_KEY_BYTES_MAX;
+
+/// On a terminal people wait for their echo.
+pub const WAIT_TERMINAL_US: u64 = 20_000;
+/// Off one nobody looks so closely.
+pub const WAIT_PIPE_US: u64 = 100_000;
+/// Fewer bytes with nothing before them are somebody's typing: they are not held.
+const TYPED_BYTES_MAX: usize = 4;
+
+/// One stream of output.
+#[derive(Debug)]
+pub struct Masker {
+    detectors: Rc<Detectors>,
+    wait_us: u64,
+    held: Vec<u8>,
+    due_us: Option<u64>,
+    /// A key began and did not end; so much of it may still come.
+    key: Option<(Operator, usize)>,
+    scratch: Scratch,
+}
+
+impl Masker {
+    /// A stream; `terminal` says how long it may wait.
+    pub fn new(detectors: Rc<Detectors>, terminal: bool) -> Masker {
+        let wait_us = if terminal { WAIT_TERMINAL_US } else { WAIT_PIPE_US };
+        let (held, scratch) = (Vec::new(), Scratch::default());
+        Masker { detectors, wait_us, held, due_us: None, key: None, scratch }
+    }
+
+    /// When what is held leaves at the latest.
+    pub const fn due_us(&self) -> Option<u64> {
+        self.due_us
+    }
+
+    /// Bytes of the stream; what may leave now.
+    pub fn push(&mut self, bytes: &[u8], now_us: u64, hits: &mut Hits) -> Vec<u8> {
+        let typed = self.held.is_empty() && bytes.len() < TYPED_BYTES_MAX;
+        self.held.extend_from_slice(bytes);
+        if typed {
+            return self.flush(hits);
+        }
+        let finds = self.detectors.find(&self.held, &mut self.scratch).to_vec();
+        let mut cut = boundary(&self.held);
+        for found in finds.iter().rev() {
+            if found.start < cut && found.end >= cut {
+                cut = found.start;
+            }
+        }
+        let out = self.leave(cut, &finds, hits);
+        self.due_us = match (self.held.is_empty(), self.due_us) {
+            (true, _) => None,
+            // What leaves is looked at from its first byte on.
+            (false, due) if out.is_empty() => due.or(Some(now_us + self.wait_us)),
+            (false, _) => Some(now_us + self.wait_us),
+        };
+        out
+    }
+
+    /// The time is over, or the stream: all that is held.
+    pub fn flush(&mut self, hits: &mut Hits) -> Vec<u8> {
+        self.due_us = None;
+        let finds = self.detectors.find(&self.held, &mut self.scratch).to_vec();
+        let end = self.held.len();
+        let open = finds.last().filter(|found| {
+            found.detector == Detector::PrivateKey
+                && found.end == end
+                && !contains(self.held.get(found.start..).unwrap_or(&[]), END)
+        });
+        let open = open.and_then(|found| self.detectors.operator(found.detector));
+        let out = self.leave(end, &finds, hits);
+        if let Some(operator) = open {
+            self.key = Some((operator, TERMINAL_KEY_BYTES_MAX));
+        }
+        out
+    }
+
+    fn leave(&mut self, cut: usize, finds: &[Found], hits: &mut Hits) -> Vec<u8> {
+        let mut out: Vec<u8> = self.held.drain(..cut).collect();
+        for found in finds.iter().filter(|found| found.end <= cut) {
+            let Some(operator) = self.detectors.operator(found.detector) else { continue };
+            if let Some(part) = out.get_mut(found.start..found.end) {
+                cover(operator, found.detector, part);
+                hits.add(0, Cause::Detector(found.detector), operator);
+            }
+        }
+        self.rest_of_key(&mut out);
+        out
+    }
+
+    /// Covers what follows of a key whose start has left.
+    fn rest_of_key(&mut self, out: &mut [u8]) {
+        let Some((operator, left)) = self.key else { return };
+        let end = memchr::memmem::find(out, END).map(|at| {
+            let tail = out.get(at..).unwrap_or(&[]);
+            at + memchr::memchr(b'\n', tail).unwrap_or(tail.len())
+        });
+        let covered = end.unwrap_or(out.len()).min(left);
+        if let Some(part) = out.get_mut(..covered) {
+            cover(operator, Detector::PrivateKey, part);
+        }
+        let left = left - covered;
+        self.key = (end.is_none() && left > 0).then_some((operator, left));
+    }
+}
+
+/// What a key's last line begins with.
+const END: &[u8] = b"-----END";
+
+fn contains(bytes: &[u8], what: &[u8]) -> bool {
+    memchr::memmem::find(bytes, what).is_some()
+}
+
+/// Puts in the place of a find what its operator makes of it, in as many bytes.
+fn cover(operator: Operator, detector: Detector, part: &mut [u8]) {
+    let mut made = Vec::new();
+    found_text(operator, detector, part, &mut made);
+    if !made.is_ascii() {
+        made.clear();
+    }
+    made.resize(part.len(), b'*');
+    for (own, new) in part.iter_mut().zip(made) {
+        if !matches!(own, b'\r' | b'\n') {
+            *own = new;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn masker(operator: Operator) -> Masker {
+        let all = Detector::ALL.map(|detector| (detector, operator));
+        Masker::new(Rc::new(Detectors::new(all)), true)
+    }
+
+    /// All pieces within the time.
+    fn through(pieces: &[&[u8]]) -> String {
+        let (mut masker, mut hits) = (masker(Operator::Redact), Hits::default());
+        let mut out = Vec::new();
+        for piece in pieces {
+            out.extend(masker.push(piece, 0, &mut hits));
+        }
+        out.extend(masker.flush(&mut hits));
+        String::from_utf8_lossy(&out).into_owned()
+    }
+
+    const SHOWN: &str = "total 1\r\nalice@example.com paid with 4111 1111 1111 1111\r\n$ ";
+
+    #[test]
+    fn what_is_found_is_covered_in_as_many_bytes_in_any_split() {
+        let whole = through(&[SHOWN.as_bytes()]);
+        assert_eq!(whole.len(), SHOWN.len());
+        assert!(!whole.contains("4111") && !whole.contains("alice"), "{whole}");
+        assert!(whole.starts_with("total 1\r\n") && whole.ends_with("\r\n$ "), "{whole}");
+        for at in TYPED_BYTES_MAX..SHOWN.len() {
+            let (left, right) = SHOWN.as_bytes().split_at(at);
+            assert_eq!(through(&[left, right]), whole, "split at {at}");
+        }
+    }
+
+    #[test]
+    fn typing_is_not_held_and_lines_leave_at_once() {
+        let (mut masker, mut hits) = (masker(Operator::Mask), Hits::default());
+        assert_eq!(masker.push(b"l", 0, &mut hits), b"l");
+        assert_eq!(masker.push(b"some words\r\n", 0, &mut hits), b"some words\r\n");
+        assert_eq!(masker.due_us(), None);
+        assert_eq!(masker.push(b"prompt$ ", 5, &mut hits), b"");
+        assert_eq!(masker.due_us(), Some(5 + WAIT_TERMINAL_US));
+        assert_eq!(masker.flush(&mut hits), b"prompt$ ");
+        assert!(hits.is_empty());
+    }
+
+    #[test]
+    fn a_key_is_covered_to_its_last_line_though_it_comes_slowly() {
+        let body = "b3BlbnNzaC1rZXktdjEAAAAABG5vbmUAAAAEbm9uZQAAAAAAAAABAAAAMwAAAAtzc2gtZW\n";
+        let key = format!(
+            "-----BEGIN OPENSSH PRIVATE KEY-----\n{}-----END OPENSSH PRIVATE KEY-----\n",
+            body.repeat(4)
+        );
+        let (mut masker, mut hits) = (masker(Operator::Redact), Hits::default());
+        let mut out = Vec::new();
+        for piece in key.as_bytes().chunks(100) {
+            out.extend(masker.push(piece, 0, &mut hits));
+            out.extend(masker.flush(&mut hits));
+        }
+        out.extend(masker.push(b"after it\n", 0, &mut hits));
+        out.extend(masker.flush(&mut hits));
+        let out = String::from_utf8_lossy(&out).into_owned();
+        assert!(!out.contains("b3Blbn") && !out.contains("AAAA"), "{out}");
+        assert!(out.ends_with("after it\n"), "{out}");
+    }
+
+    proptest! {
+        #[test]
+        fn as_many_bytes_leave_as_came(
+            pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..60), 0..20),
+            late in any::<u32>(),
+        ) {
+            let (mut masker, mut hits) = (masker(Operator::Partial), Hits::default());
+            let (mut came, mut left) = (0, 0);
+            for (index, piece) in pieces.iter().enumerate() {
+                came += piece.len();
+                left += masker.push(piece, 0, &mut hits).len();
+                if late & (1 << (index % 32)) != 0 {
+                    left += masker.flush(&mut hits).len();
+                    prop_assert_eq!(came, left);
+                }
+            }
+            left += masker.flush(&mut hits).len();
+            prop_assert_eq!(came, left);
+        }
+    }
+}

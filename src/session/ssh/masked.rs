@@ -1,0 +1,229 @@
+//! Output of commands and shells, masked as it passes.
+//!
+//! In: data of the target, the time. Out: the same data with what detectors find covered, for the
+//! client and for the record alike. Never: another message of the target's before what is held of
+//! its data; more or fewer bytes than came, which windows would have to know.
+//!
+//! Files, repositories, forwards and programs whose output is no text are not masked: their rows say
+//! `unmasked`.
+
+use std::rc::Rc;
+
+use crate::decide::Permit;
+use crate::decide::ssh::{Class, Plumbing};
+use crate::fault::{Fault, Refused};
+use crate::mask::detect::Detectors;
+use crate::mask::hits::{Cause, Hits};
+use crate::mask::terminal::Masker;
+use crate::record::Entry;
+use crate::record::entry::MaskingHit;
+use crate::session::Stage;
+
+use super::admit::Wanted;
+use super::channels::ChannelKey;
+use super::core::Core;
+use super::leg::Leg;
+use super::open::{Open, record_fault};
+use super::operations::send_all;
+use super::{Machine, Phase};
+
+/// Output that begins with a zero among these bytes is no text.
+const SNIFFED_BYTES: usize = 512;
+
+/// The two streams of a channel.
+#[derive(Debug)]
+pub(super) struct Masks {
+    streams: [(Masker, Hits); 2],
+    /// Bytes of standard output that were looked at for what they are; a terminal shows text.
+    sniffed: usize,
+    /// It turned out to be no text.
+    off: bool,
+}
+
+impl Masks {
+    /// For a command that was just permitted, if its output is text.
+    pub fn of(wanted: &Wanted, detectors: &Rc<Detectors>, terminal: bool) -> Option<Masks> {
+        let is_text =
+            match wanted.kind {
+                "shell" => true,
+                "exec" => wanted.action.acts.iter().all(|act| {
+                    act.classes.has(Class::Exec) || act.classes.has(Class::ExecCompound)
+                }),
+                _ => false,
+            };
+        if !is_text || detectors.is_empty() {
+            return None;
+        }
+        let stream = || (Masker::new(Rc::clone(detectors), terminal), Hits::default());
+        let sniffed = if terminal { SNIFFED_BYTES } else { 0 };
+        Some(Masks { streams: [stream(), stream()], sniffed, off: false })
+    }
+
+    fn due_us(&self) -> Option<u64> {
+        self.streams.iter().filter_map(|(masker, _)| masker.due_us()).min()
+    }
+
+    fn push(&mut self, stderr: bool, bytes: &[u8], now_us: u64) -> Vec<u8> {
+        if !stderr && self.sniffed < SNIFFED_BYTES {
+            let looked = bytes.get(..SNIFFED_BYTES - self.sniffed).unwrap_or(bytes);
+            self.sniffed += looked.len();
+            self.off |= looked.contains(&0);
+        }
+        let Some((masker, hits)) = self.streams.get_mut(usize::from(stderr)) else {
+            return Vec::new();
+        };
+        if self.off {
+            let mut out = masker.flush(hits);
+            out.extend_from_slice(bytes);
+            return out;
+        }
+        masker.push(bytes, now_us, hits)
+    }
+
+    fn flush(&mut self, stderr: bool) -> Vec<u8> {
+        match self.streams.get_mut(usize::from(stderr)) {
+            Some((masker, hits)) => masker.flush(hits),
+            None => Vec::new(),
+        }
+    }
+
+    /// Writes what was masked; whether nothing was, because it was no text.
+    fn record(mut self, seq: u64, core: &mut Core, stage: &mut Stage<'_>) -> Result<bool, Refused> {
+        for (index, (_, hits)) in self.streams.iter_mut().enumerate() {
+            core.totals.masked += hits.total();
+            let column = if index == 0 { "output" } else { "error" };
+            for hit in hits.drain() {
+                let Cause::Detector(detector) = hit.cause else { continue };
+                let row = MaskingHit {
+                    command_seq: seq,
+                    column,
+                    detector: detector.name(),
+                    operator: hit.operator.name(),
+                    hits: hit.count,
+                    path: "",
+                };
+                core.record(&Entry::MaskingHit(row), stage)?;
+            }
+        }
+        Ok(self.off)
+    }
+}
+
+impl Open {
+    /// A command was forwarded: its output is masked if it is text and a mask applies.
+    pub(super) fn masks_begin(&mut self, key: ChannelKey, wanted: &Wanted) {
+        let terminal = self.channels.facts(key).is_some_and(|facts| facts.terminal.is_some());
+        if let Some(masks) = Masks::of(wanted, &self.detectors, terminal) {
+            self.channels.mask(key);
+            self.masks.push((key, masks));
+        }
+    }
+
+    /// Data of a channel whose output is masked: what may leave now does.
+    pub(super) fn pass_masked(
+        &mut self,
+        key: ChannelKey,
+        (stderr, bytes): (bool, &[u8]),
+        client: &mut Leg,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let (now_us, durability) = (stage.now.mono_us, self.durability);
+        let Some(masks) = self.masks_of(key) else { return Ok(()) };
+        let out = masks.push(stderr, bytes, now_us);
+        let messages = self.shown(key, (stderr, &out), now_us);
+        if let Some(run) = self.run(key).filter(|run| run.is_due(durability)) {
+            run.flush(core, stage).map_err(record_fault)?;
+        }
+        let receipt = core.covered(stage);
+        let permit = Permit::plumbing(Plumbing::Running);
+        send_all(client, (permit, receipt), messages, core, stage);
+        Ok(())
+    }
+
+    /// All that is held of a channel.
+    fn unheld(&mut self, key: ChannelKey, stage: &Stage<'_>) -> Vec<Vec<u8>> {
+        let now_us = stage.now.mono_us;
+        let mut messages = Vec::new();
+        for stderr in [false, true] {
+            let Some(masks) = self.masks_of(key) else { return messages };
+            let out = masks.flush(stderr);
+            messages.extend(self.shown(key, (stderr, &out), now_us));
+        }
+        messages
+    }
+
+    fn shown(
+        &mut self,
+        key: ChannelKey,
+        (stderr, bytes): (bool, &[u8]),
+        now_us: u64,
+    ) -> Vec<Vec<u8>> {
+        if bytes.is_empty() {
+            return Vec::new();
+        }
+        if let Some(run) = self.run(key) {
+            run.output(stderr, bytes, now_us);
+        }
+        self.channels.release_output(key, stderr, bytes)
+    }
+
+    fn masks_of(&mut self, key: ChannelKey) -> Option<&mut Masks> {
+        let found = self.masks.iter_mut().find(|(channel, _)| *channel == key);
+        found.map(|(_, masks)| masks)
+    }
+
+    /// Sends what is held of a channel, before another message of it.
+    pub(super) fn send_held(
+        &mut self,
+        key: ChannelKey,
+        client: &mut Leg,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let messages = self.unheld(key, stage);
+        if messages.is_empty() {
+            return Ok(());
+        }
+        self.flush(core, stage)?;
+        let receipt = core.covered(stage);
+        let permit = Permit::plumbing(Plumbing::Running);
+        send_all(client, (permit, receipt), messages, core, stage);
+        Ok(())
+    }
+
+    /// The channel is over: its rows of masks. What its own row says of them.
+    pub(super) fn masks_end(
+        &mut self,
+        key: ChannelKey,
+        seq: u64,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<bool, Refused> {
+        let Some(index) = self.masks.iter().position(|(channel, _)| *channel == key) else {
+            return Ok(!self.detectors.is_empty());
+        };
+        let (_, masks) = self.masks.swap_remove(index);
+        masks.record(seq, core, stage)
+    }
+
+    /// When the first output that is held has to leave.
+    pub(super) fn masks_due_us(&self) -> Option<u64> {
+        self.masks.iter().filter_map(|(_, masks)| masks.due_us()).min()
+    }
+}
+
+impl Machine {
+    /// Output that was held long enough leaves; `all` of it if nothing will follow.
+    pub(super) fn masks_due(&mut self, all: bool, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        let Machine { core, client, phase: Phase::Open(open), .. } = self else { return Ok(()) };
+        let now_us = stage.now.mono_us;
+        let is_due = |masks: &Masks| masks.due_us().is_some_and(|due_us| all || due_us <= now_us);
+        let due = open.masks.iter().filter(|(_, masks)| is_due(masks));
+        let due: Vec<ChannelKey> = due.map(|(key, _)| *key).collect();
+        for key in due {
+            open.send_held(key, client, core, stage)?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,151 @@
+//! HTTP over TLS: who a client is by password, token or certificate, and targets that speak TLS.
+
+use crate::support::lake::text;
+use crate::support::oidc::{OTHER, Oidc, SHORT, WEIR};
+use crate::support::scratch::output;
+use crate::support::web::{BEARER, Plan, Server, Web};
+use crate::support::{Certificates, wait_until};
+
+const IDENTITIES: &str = "
+[[identity.certificate]]
+name = \"spiffe\"
+matches = [\"spiffe://example.org/ns/*/sa/ci\"]
+groups = [\"agents\"]
+
+[[identity.certificate]]
+name = \"cn\"
+matches = [\"*-person\"]
+units_are_groups = true
+";
+
+#[test]
+fn a_password_passes_tls_to_a_target_that_speaks_it_too() {
+    let tls = Certificates::shared();
+    let (own, key) = Certificates::client("weir-http", "/CN=weir-itself", "DNS:weir.test");
+    let target = format!(
+        "root_certificates = \"{}\"\nclient_certificate = \"{}\"\nclient_key = \"{}\"",
+        tls.authority.display(),
+        own.display(),
+        key.display()
+    );
+    let plan = Plan { tls: true, target: &target, ..Plan::default() };
+    let mut web = Web::start(Server::with_tls(), "https", &plan);
+    let told = web.told(web.curl(&["--http1.1", "-d", "a body"]), "/orders");
+    assert_eq!((&told["method"], &told["body"]), (&"POST".into(), &"a body".into()));
+    assert_eq!(told["client"], "weir-itself", "weir's own certificate");
+    assert_eq!(told["headers"]["authorization"], format!("Bearer {BEARER}"));
+    assert_eq!(told["headers"]["x-forwarded-proto"], "https");
+    assert_eq!(web.status(web.anybody(&["--http1.1"]), "/a"), "401");
+    // In clear, on the same port, there is nobody to talk to.
+    let clear = format!("http://localhost:{}/a", web.port);
+    assert!(!output(web.curl(&[]).arg(clear)).status.success());
+    let large = ["-o", "/dev/null", "-w", "%{size_download}", "--http1.1"];
+    let size = crate::support::scratch::run(web.curl(&large).arg(web.url("/large/64")));
+    assert_eq!(size, (64 << 20).to_string());
+    let lake = web.weir.lake();
+    let (command, response) = lake.exchange("POST /orders");
+    assert_eq!(text(&command, "decision"), "allow");
+    assert_eq!(text(&response, "outcome"), "success");
+    let sessions = lake.rows("sessions");
+    assert!(sessions.iter().any(|row| text(row, "tls_version") == "TLSv1_3"), "{sessions:?}");
+}
+
+#[test]
+fn a_target_whose_certificate_is_not_trusted_gets_nothing() {
+    let stranger = "root_certificates = \"/etc/ssl/certs/ca-certificates.crt\"";
+    let plan = Plan { tls: true, target: stranger, ..Plan::default() };
+    let web = Web::start(Server::with_tls(), "https", &plan);
+    let answer = output(web.curl(&["--http1.1", "-i"]).arg(web.url("/a")));
+    let words = String::from_utf8_lossy(&answer.stdout).into_owned();
+    assert!(words.contains("502") && words.contains("target-certificate"), "{words}");
+}
+
+#[test]
+fn a_token_says_who_asks_and_never_reaches_the_target() {
+    let mut issuer = Oidc::start();
+    let tail = issuer.toml("");
+    let plan = Plan { tls: true, tail: &tail, ..Plan::default() };
+    let mut web = Web::start(Server::start(), "http", &plan);
+    let bearer = |token: &str| ["-H".to_owned(), format!("Authorization: Bearer {token}")];
+    let token = issuer.token("alice", WEIR);
+    let [flag, field] = bearer(&token);
+    let told = web.told(web.anybody(&["--http1.1", &flag, &field]), "/by-token");
+    assert_eq!(told["headers"]["authorization"], format!("Bearer {BEARER}"));
+    assert!(!told.to_string().contains(&token));
+    // Old clients have a place for a password only.
+    let login = format!("anybody:{token}");
+    assert_eq!(web.status(web.anybody(&["--http1.1", "-u", &login]), "/as-password"), "200");
+    let other = issuer.token("alice", OTHER);
+    let impostor = issuer.token("impostor", WEIR);
+    for refused in [&other, &impostor, &format!("{token}x")] {
+        let [flag, field] = bearer(refused);
+        let answer = output(web.anybody(&["--http1.1", "-i", &flag, &field]).arg(web.url("/a")));
+        let words = String::from_utf8_lossy(&answer.stdout).into_owned();
+        assert!(words.starts_with("HTTP/1.1 401"), "{words}");
+        assert!(words.contains("error=\"invalid_token\""), "{words}");
+    }
+    // A token ends though its connection stands: who asks is asked each time.
+    let short = issuer.token("alice", SHORT);
+    let [flag, field] = bearer(&short);
+    let mut ended = false;
+    wait_until("the token to end", std::time::Duration::from_secs(20), || {
+        ended |= web.status(web.anybody(&["--http1.1", &flag, &field]), "/short") == "401";
+        ended
+    });
+    // New keys: the first request has weir read them.
+    issuer.say("rotate");
+    let rotated = issuer.token("alice", WEIR);
+    let [flag, field] = bearer(&rotated);
+    wait_until("the new keys", std::time::Duration::from_secs(20), || {
+        web.status(web.anybody(&["--http1.1", &flag, &field]), "/rotated") == "200"
+    });
+    let lake = web.weir.lake();
+    let (command, _) = lake.exchange("GET /by-token");
+    assert_eq!(text(&command, "user_name"), "alice@example.com");
+    let shown = text(&command, "query_text");
+    assert!(!shown.contains(&token), "{shown}");
+    assert!(lake.events("login-failed").len() >= 4);
+}
+
+#[test]
+fn a_certificate_says_who_asks_and_a_password_in_the_request_says_it_over() {
+    let authority = Certificates::shared().authority.display().to_string();
+    let uri = "URI:spiffe://example.org/ns/prod/sa/ci";
+    let robot = Certificates::client("http-robot", "/CN=anything", uri);
+    let person = Certificates::client("http-person", "/OU=staff/CN=ann-person", "DNS:a.test");
+    let other = Certificates::client("http-other", "/CN=other", "DNS:b.test");
+    let bad = Certificates::client("http-bad", "/CN=bad-person", "DNS:r.test");
+    let list = Certificates::revoked("http-revoked", &[&bad.0]);
+    let tls = format!(", client_ca = \"{authority}\", client_crl = \"{}\"", list.display());
+    let plan = Plan { tls: true, listen_tls: &tls, tail: IDENTITIES, ..Plan::default() };
+    let mut web = Web::start(Server::start(), "http", &plan);
+    let with = |pair: &(std::path::PathBuf, std::path::PathBuf)| {
+        let mut curl = web.anybody(&["--http1.1", "--cert"]);
+        curl.arg(&pair.0).arg("--key").arg(&pair.1);
+        curl
+    };
+    assert_eq!(web.status(with(&robot), "/by-robot"), "200");
+    assert_eq!(web.status(with(&person), "/by-person"), "200");
+    assert_eq!(web.status(with(&other), "/by-other"), "401", "a name of nobody");
+    let mut both = with(&robot);
+    both.args(["-u", &format!("alice:{}", crate::support::weir::USER_PASSWORD)]);
+    assert_eq!(web.status(both, "/by-both"), "200");
+    let mut wrong = with(&robot);
+    wrong.args(["-u", "alice:wrong"]);
+    assert_eq!(web.status(wrong, "/by-wrong"), "401", "what a request says is not passed over");
+    assert!(!output(with(&bad).arg(web.url("/by-bad"))).status.success(), "it was revoked");
+    let lake = web.weir.lake();
+    for (path, user, method) in [
+        ("GET /by-robot", "spiffe://example.org/ns/prod/sa/ci", "certificate"),
+        ("GET /by-person", "ann-person", "certificate"),
+        ("GET /by-both", "alice", "basic"),
+    ] {
+        let (command, _) = lake.exchange(path);
+        assert_eq!(text(&command, "user_name"), user);
+        let of = |row: &&crate::support::lake::Row| {
+            text(row, "session_id") == text(&command, "session_id")
+        };
+        let sessions = lake.rows("sessions");
+        assert!(sessions.iter().filter(of).all(|row| text(row, "auth_method") == method));
+    }
+}

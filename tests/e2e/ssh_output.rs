@@ -1,0 +1,127 @@
+//! What is kept and shown of SSH: masks on output, input by policy, sizes in casts.
+
+use std::process::Command;
+
+use crate::ssh::{EVERYTHING, Sshd, ended, fed};
+use crate::support::lake::{bytes, number, text};
+use crate::support::scratch::output;
+
+const CARDS: &str =
+    "[[mask]]\ndetect = [\"credit-card\", \"private-key\"]\noperator = \"redact\"\n";
+
+#[test]
+fn output_is_masked_on_a_terminal_and_off_one() {
+    let sshd = Sshd::start();
+    let own = format!("key = {{ file = \"{}\" }}", sshd.private("own").display());
+    let mut gate = sshd.gate_with(EVERYTHING, &own, CARDS);
+    let (stdout, _, status) = gate.exec("echo paid by 4111111111111111 today; exit 3");
+    assert_eq!(status, Some(3));
+    assert!(!stdout.contains("4111") && stdout.starts_with("paid by "), "{stdout}");
+    assert_eq!(stdout.len(), "paid by 4111111111111111 today\n".len());
+    let (_, stderr, _) = gate.exec("echo 4111111111111111 >&2");
+    assert!(!stderr.contains("4111"), "{stderr}");
+    let typed = b"printf 'n 41111111%s\\n' 11111111\nexit 4\n";
+    let (stdout, _, status) = ended(&fed(&mut gate.ssh(&["-tt"]), typed));
+    assert_eq!(status, Some(4));
+    assert!(stdout.contains("\r\nn ") && !stdout.contains("4111111111111111"), "{stdout}");
+    let key = std::fs::read_to_string(sshd.private("own")).expect("a key");
+    let (stdout, _, _) = gate.exec(&format!("cat {}", sshd.private("own").display()));
+    assert_eq!(stdout.len(), key.len());
+    let secret = key.lines().nth(2).expect("its third line");
+    assert!(!stdout.contains(secret), "{stdout}");
+    // What is no text passes as it is.
+    let binary: Vec<u8> = (0..=255u8).cycle().take(1_000_000).collect();
+    assert!(fed(gate.ssh(&[]).arg("cat"), &binary).stdout == binary);
+    let lines: String = (0..100_000).map(|n| format!("{n}\n")).collect();
+    assert!(gate.exec("seq 0 99999").0 == lines);
+    let lake = gate.weir.lake();
+    let hits = lake.rows("masking_hits");
+    assert!(hits.iter().any(|row| text(row, "detector") == "credit-card"), "{hits:?}");
+    assert!(hits.iter().any(|row| text(row, "column") == "error"), "{hits:?}");
+    for chunk in lake.rows("stream_chunks") {
+        let payload = bytes(&chunk, "payload");
+        for found in [&b"4111111111111111"[..], secret.as_bytes()] {
+            assert_eq!(memchr::memmem::find(&payload, found), None, "in the record");
+        }
+    }
+    let responses = lake.rows("responses");
+    let unmasked = responses.iter().filter(|row| text(row, "attrs").contains("unmasked")).count();
+    assert_eq!(unmasked, 1, "the binary one");
+}
+
+#[test]
+fn input_is_counted_unless_the_target_says_otherwise() {
+    let sshd = Sshd::start();
+    for (policy, kept) in [("", false), ("input = \"plain\"\n", true)] {
+        let mut gate = sshd.gate(EVERYTHING);
+        let target = "protocol = \"ssh\"\n";
+        gate.weir.reload(|toml| toml.replace(target, &format!("{target}{policy}")));
+        let echoed = fed(gate.ssh(&[]).arg("wc -c"), b"typed words");
+        assert_eq!(echoed.stdout, b"11\n");
+        let batch = format!(
+            "put {} {}\n",
+            sshd.scratch.write("up", "uploaded words").display(),
+            sshd.scratch.join("uploaded").display()
+        );
+        let mut sftp = Command::new("sftp");
+        sftp.args(gate.options(&gate.alice)).args(["-P", &gate.port.to_string(), "-b", "-"]);
+        assert!(fed(sftp.arg("root@web-1@127.0.0.1"), batch.as_bytes()).status.success());
+        let lake = gate.weir.lake();
+        let chunks = lake.rows("stream_chunks");
+        let has = |words: &str| {
+            chunks.iter().any(|chunk| {
+                memchr::memmem::find(&bytes(chunk, "payload"), words.as_bytes()).is_some()
+            })
+        };
+        assert_eq!((has("typed words"), has("uploaded words")), (kept, kept), "{policy}");
+    }
+}
+
+/// A terminal of 80 columns that becomes one of 132 while `ssh` runs in it.
+const RESIZING: &str = "
+import fcntl, os, pty, signal, struct, sys, termios, time
+pid, master = pty.fork()
+if pid == 0:
+    os.execvp(sys.argv[1], sys.argv[1:])
+size = lambda rows, columns: fcntl.ioctl(master, termios.TIOCSWINSZ, struct.pack('HHHH', rows, columns, 0, 0))
+seen = b''
+def until(words):
+    global seen
+    while words not in seen:
+        seen += os.read(master, 65536)
+size(24, 80)
+os.write(master, b'echo rea''dy\\n')
+until(b'ready')
+size(43, 132)
+os.kill(pid, signal.SIGWINCH)
+time.sleep(0.5)
+os.write(master, b'stty size; exit\\n')
+until(b'43 132')
+try:
+    while os.read(master, 65536): pass
+except OSError: pass
+os.waitpid(pid, 0)
+";
+
+#[test]
+fn casts_have_the_sizes_of_their_terminal() {
+    let sshd = Sshd::start();
+    let mut gate = sshd.gate(EVERYTHING);
+    let ssh = gate.ssh(&["-tt"]);
+    let mut command = Command::new("python3");
+    command.args(["-c", RESIZING, "ssh"]).args(ssh.get_args());
+    let result = output(&mut command);
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    let lake = gate.weir.lake();
+    let shell = lake.rows("commands").into_iter().find(|row| text(row, "kind") == "shell");
+    let shell = shell.expect("a shell");
+    let cast = sshd.scratch.join("cast");
+    let id = text(&shell, "session_id");
+    let only = number(&shell, "seq").to_string();
+    let mut replay = gate.weir.command(&["replay", &id, "--only", &only, "--cast"]);
+    let result = output(replay.arg(&cast));
+    assert!(result.status.success(), "{}", String::from_utf8_lossy(&result.stderr));
+    let cast = std::fs::read_to_string(&cast).expect("a cast");
+    assert!(cast.contains("\"r\", \"132x43\""), "{cast}");
+    assert!(cast.contains("43 132"), "{cast}");
+}

@@ -1,0 +1,176 @@
+//! Who trusts whom over SSH: host keys of targets, one-target listeners, revoked certificates,
+//! tokens as passwords.
+
+use std::path::Path;
+use std::process::Command;
+
+use crate::ssh::{EVERYTHING, Gate, Sshd, ended, keygen};
+use crate::support::lake::text;
+use crate::support::oidc::{OTHER, Oidc, WEIR};
+use crate::support::scratch::{output, run};
+
+fn exec(gate: &Gate, key: &Path, user: &str) -> (String, String, Option<i32>) {
+    let mut command = Command::new("ssh");
+    command.args(gate.options(key)).args(["-p", &gate.port.to_string()]);
+    ended(&output(command.arg(format!("{user}@127.0.0.1")).arg("echo in")))
+}
+
+#[test]
+fn a_known_hosts_file_says_which_keys_are_the_targets() {
+    let sshd = Sshd::start();
+    let gate = sshd.gate(EVERYTHING);
+    let own = format!("host_key = [\"{}\"]", sshd.public("host"));
+    let file = |name: &str, lines: &str| {
+        let path = sshd.scratch.write(name, lines);
+        format!("known_hosts = \"{}\"", path.display())
+    };
+    let line = format!("[localhost]:{} {}\n", sshd.port, sshd.public("host"));
+    let known = file("known", &line);
+    gate.weir.reload(|toml| toml.replace(&own, &known));
+    assert_eq!(gate.exec("echo in").0, "in\n");
+    // As ssh-keygen hashes names.
+    let hashed = sshd.scratch.write("hashed", &line);
+    run(Command::new("ssh-keygen").args(["-q", "-H", "-f"]).arg(&hashed));
+    assert!(std::fs::read_to_string(&hashed).expect("a file").starts_with("|1|"));
+    let hashed = format!("known_hosts = \"{}\"", hashed.display());
+    gate.weir.reload(|toml| toml.replace(&known, &hashed));
+    assert_eq!(gate.exec("echo in").0, "in\n");
+    let revoked = format!("{line}@revoked * {}\n", sshd.public("host"));
+    let revoked = file("revoked", &revoked);
+    gate.weir.reload(|toml| toml.replace(&hashed, &revoked));
+    let (_, stderr, status) = gate.exec("echo in");
+    assert_eq!(status, Some(255), "{stderr}");
+    assert!(stderr.contains("host key is not the configured one"), "{stderr}");
+}
+
+#[test]
+fn a_ca_of_hosts_certifies_a_target_for_its_name() {
+    let sshd = Sshd::start_with(|scratch| {
+        let host = scratch.join("host.pub");
+        let mut sign = Command::new("ssh-keygen");
+        sign.args(["-q", "-h", "-I", "h", "-n", "localhost", "-V", "-1m:+5m", "-s"]);
+        run(sign.arg(scratch.join("ca")).arg(host));
+        format!("HostCertificate {}", scratch.join("host-cert.pub").display())
+    });
+    let gate = sshd.gate(EVERYTHING);
+    let own = format!("host_key = [\"{}\"]", sshd.public("host"));
+    let (ca, other) = (sshd.public("ca"), sshd.public("gate"));
+    gate.weir.reload(|toml| toml.replace(&own, &format!("host_ca = [\"{ca}\"]")));
+    let (stdout, stderr, _) = gate.exec("echo in");
+    assert_eq!(stdout, "in\n", "{stderr}");
+    gate.weir.reload(|toml| toml.replace("localhost:", "127.0.0.1:"));
+    assert_eq!(gate.exec("echo in").2, Some(255), "another name");
+    gate.weir.reload(|toml| {
+        let named =
+            toml.replace(&format!("127.0.0.1:{}", sshd.port), &format!("localhost:{}", sshd.port));
+        named.replace(&ca, &other)
+    });
+    assert_eq!(gate.exec("echo in").2, Some(255), "another CA");
+}
+
+#[test]
+fn check_prints_the_line_that_is_missing() {
+    let sshd = Sshd::start();
+    let gate = sshd.gate(EVERYTHING);
+    let known = sshd
+        .scratch
+        .write("known", &format!("[localhost]:{} {}\n", sshd.port, sshd.public("gate")));
+    let own = format!("host_key = [\"{}\"]", sshd.public("host"));
+    gate.weir.reload(|toml| toml.replace(&own, &format!("known_hosts = \"{}\"", known.display())));
+    let config = gate.weir.data_dir().parent().expect("a folder").join("weir.toml");
+    let mut check = Command::new(env!("CARGO_BIN_EXE_weir"));
+    let result = output(check.args(["check", "--config"]).arg(config));
+    let printed = String::from_utf8_lossy(&result.stdout).into_owned()
+        + &String::from_utf8_lossy(&result.stderr);
+    assert!(printed.contains(&sshd.public("host")), "{printed}");
+}
+
+#[test]
+fn a_listener_of_one_target_takes_the_whole_name_as_the_role() {
+    let sshd = Sshd::start();
+    let mut gate = sshd.gate(EVERYTHING);
+    let listen = "[listen.ssh]\n";
+    let config = gate.weir.data_dir().parent().expect("a folder").join("weir.toml");
+    let toml = std::fs::read_to_string(&config).expect("the configuration");
+    gate.weir.stop();
+    let toml = toml.replace(listen, &format!("{listen}target = \"web-1\"\n"));
+    std::fs::write(&config, toml).expect("a file");
+    gate.weir.start();
+    let (stdout, stderr, _) = exec(&gate, &sshd.private("alice"), "root");
+    assert_eq!(stdout, "in\n", "{stderr}");
+    let (_, stderr, status) = exec(&gate, &sshd.private("alice"), "root@web-1");
+    assert_eq!(status, Some(255), "{stderr}");
+    let commands = gate.weir.lake().rows("commands");
+    assert_eq!(text(&commands[0], "target"), "web-1");
+}
+
+#[test]
+fn a_certificate_that_was_taken_back_is_nobody() {
+    let sshd = Sshd::start();
+    let krl = sshd.scratch.join("krl");
+    run(Command::new("ssh-keygen").args(["-q", "-k", "-f"]).arg(&krl));
+    let people = format!(
+        "[[identity.ssh_ca]]\nkeys = [\"{}\"]\ngroups = [\"people\"]\nkrl = \"{}\"\n",
+        sshd.public("ca"),
+        krl.display()
+    );
+    let own = format!("key = {{ file = \"{}\" }}", sshd.private("own").display());
+    let gate = sshd.gate_with(EVERYTHING, &own, &people);
+    keygen(&sshd.scratch, "carol", "ed25519");
+    let mut sign = Command::new("ssh-keygen");
+    sign.args(["-q", "-I", "carol", "-z", "7", "-n", "root", "-V", "-1m:+5m", "-s"]);
+    run(sign.arg(sshd.private("ca")).arg(sshd.private("carol.pub")));
+    let attempt = || exec(&gate, &sshd.private("carol"), "root@web-1").0;
+    assert_eq!(attempt(), "in\n");
+    let list = |lines: &str| {
+        let spec = sshd.scratch.write("spec", lines);
+        let mut made = Command::new("ssh-keygen");
+        made.args(["-q", "-k", "-f"]).arg(&krl).arg("-s").arg(sshd.private("ca.pub"));
+        run(made.arg(spec));
+        gate.weir.reload(str::to_owned);
+    };
+    list("serial: 8-9\n");
+    assert_eq!(attempt(), "in\n", "another serial");
+    list("serial: 3-7\n");
+    assert_eq!(attempt(), "");
+    list("id: carol\n");
+    assert_eq!(attempt(), "");
+}
+
+#[test]
+fn a_token_is_a_password() {
+    let sshd = Sshd::start();
+    let mut issuer = Oidc::start();
+    let own = format!("key = {{ file = \"{}\" }}", sshd.private("own").display());
+    let mut gate = sshd.gate_with(EVERYTHING, &own, &issuer.toml(""));
+    let port = gate.port.to_string();
+    let attempt = |token: &str| {
+        let ask = sshd.scratch.write("ask", "#!/bin/sh\nprintf '%s\\n' \"$TOKEN\"\n");
+        run(Command::new("chmod").arg("700").arg(&ask));
+        let mut command = Command::new("ssh");
+        for option in [
+            "StrictHostKeyChecking=no",
+            "UserKnownHostsFile=/dev/null",
+            "LogLevel=ERROR",
+            "PreferredAuthentications=password",
+            "NumberOfPasswordPrompts=1",
+        ] {
+            command.args(["-o", option]);
+        }
+        command.args(["-F", "none", "-p", &port, "root@web-1@127.0.0.1", "echo in"]);
+        command.env("SSH_ASKPASS", &ask).env("SSH_ASKPASS_REQUIRE", "force").env("TOKEN", token);
+        ended(&output(&mut command))
+    };
+    let token = issuer.token("bob", WEIR);
+    let (stdout, stderr, _) = attempt(&token);
+    assert_eq!(stdout, "in\n", "{stderr}");
+    let other = issuer.token("bob", OTHER);
+    assert_eq!(attempt(&other).2, Some(255), "for somebody else");
+    assert_eq!(attempt("no token").2, Some(255));
+    let (_, stderr, _) = attempt(&"x".repeat(1100));
+    assert!(stderr.contains("1023 bytes"), "{stderr}");
+    let lake = gate.weir.lake();
+    let sessions = lake.rows("sessions");
+    let methods: Vec<String> = sessions.iter().map(|row| text(row, "auth_method")).collect();
+    assert!(methods.contains(&"oidc".to_owned()), "{methods:?}");
+}
