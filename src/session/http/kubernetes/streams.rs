@@ -358,10 +358,10 @@ impl Exchange {
         let attrs = self.sent.attrs();
         let Some(streams) = &self.streams else { return (outcome, attrs) };
         let mut all = streams.attrs();
-        if let (Some(all), Ok(serde_json::Value::Object(more))) =
-            (all.as_object_mut(), serde_json::from_str(&attrs))
-        {
-            all.extend(more);
+        if let Some(all) = all.as_object_mut() {
+            if let Ok(serde_json::Value::Object(more)) = serde_json::from_str(&attrs) {
+                all.extend(more);
+            }
             all.insert("stderr_bytes".into(), streams.errors.bytes.into());
         }
         (streams.outcome(outcome), all.to_string())

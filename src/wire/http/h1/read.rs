@@ -320,7 +320,9 @@ fn origin_form(head: &mut Head, method: Span, target: Span, host: Span) -> Resul
 fn check_upgrade(head: &Head) -> Result<(), Refused> {
     let mut values = head.values(Name::Upgrade);
     let Some(value) = values.next() else { return Ok(()) };
-    let is_one = values.next().is_none() && check::is_token(value);
+    // RFC 9110 7.8: a name, and perhaps a version behind a slash (`SPDY/3.1`).
+    let is_protocol = value.splitn(2, |byte| *byte == b'/').all(check::is_token);
+    let is_one = values.next().is_none() && is_protocol;
     if !is_one || value.eq_ignore_ascii_case(b"h2c") || value.eq_ignore_ascii_case(b"h2") {
         return Err(Refused::Upgrade);
     }
