@@ -439,7 +439,10 @@ impl Session {
             return self.tunnel_ended(stage);
         }
         let Phase::Busy(exchange) = &mut self.phase else { return };
+        // In HTTP/2 the end of the connection is the end of no answer.
+        let is_two = exchange.back.as_ref().is_some_and(|back| back.two.is_some());
         if let Down::Content { body, .. } = &exchange.down
+            && !is_two
             && body.end().is_ok()
         {
             return self.answer_end(stage);

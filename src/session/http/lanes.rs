@@ -209,7 +209,11 @@ impl Session {
                     Phase::Idle if self.current == NOBODY => {
                         self.turn_away(Trouble::Refused(why), None, stage);
                     }
-                    _ => self.cut(None, stage),
+                    // It was answered, but what it still says is malformed all the same.
+                    _ => {
+                        let kind = FaultKind::Malformed(Malformed::MessageBody);
+                        self.cut(Some(Fault::new(Side::Client, kind)), stage);
+                    }
                 }
                 self.rest(stage);
             }

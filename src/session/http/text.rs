@@ -5,6 +5,7 @@
 
 use crate::wire::http::check;
 use crate::wire::http::head::{Head, Version};
+use crate::wire::http::name::Name;
 
 const HIDDEN: &[u8] = b"***";
 
@@ -40,6 +41,12 @@ pub(super) fn text(head: &Head) -> Vec<u8> {
         Version::Http11 => b" HTTP/1.1\r\n",
         Version::Http2 => b" HTTP/2\r\n",
     });
+    if head.version() == Version::Http2 && head.only(Name::Host).is_none() {
+        // Whom it is for is no field there.
+        for part in [&b"host: "[..], head.authority(), b"\r\n"] {
+            text.extend_from_slice(part);
+        }
+    }
     for (known, name, value) in head.named() {
         let is_key = KEYS.iter().any(|key| name.eq_ignore_ascii_case(key));
         text.extend_from_slice(name);

@@ -114,7 +114,7 @@ impl Session {
         }
         let speaks_two = self.tenures.get(self.current).and_then(Tenure::http);
         let speaks_two = speaks_two.is_some_and(|http| http.speaks_two);
-        if request.asks == Asked::Websocket && speaks_two {
+        if request.asks == Asked::Websocket && (speaks_two || self.link.is_many()) {
             return self.turn_away(Trouble::Refused(Refused::Protocol), Some(request), stage);
         }
         if Manner::of(&request.head) == Manner::Grpc && !speaks_two {
