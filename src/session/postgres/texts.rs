@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use crate::decide::Classified;
 use crate::decide::sql::classify::replication;
+use crate::decide::sql::own::judged;
 use crate::fault::Fault;
 use crate::mask::sql::redact;
 use crate::record::entry::Event;
@@ -39,7 +40,12 @@ impl Ready {
             return Some(Rc::new(command));
         }
         match self.beliefs.reads(text) {
-            Reads::Same => Some(stage.classifier.classify(text)),
+            Reads::Same => {
+                let known = stage.classifier.classify(text);
+                let catalog = stage.snapshot.catalogs.get(self.link.target);
+                let own = catalog.and_then(Option::as_deref).map(|catalog| &catalog.own);
+                Some(judged(known, own))
+            }
             Reads::Otherwise => Some(stage.classifier.classify(UNREADABLE)),
             Reads::Unsettled => None,
         }
