@@ -1,4 +1,4 @@
-//! The shapes of a target's tables, read at the target.
+//! The shapes of a target's tables, and the names of its users' code, read at the target.
 //!
 //! In: a target and its addresses. Out: `mask::catalog::Catalog`.
 //! Never: a guess; a catalog that was read half is no catalog.
@@ -7,10 +7,17 @@ use std::time::Duration;
 
 use super::login::{Connection, LoginError, Value};
 use crate::config::settings::{Settings, Target};
+use crate::decide::sql::own::{OwnCode, Use, UseKind};
 use crate::mask::Policy;
 use crate::mask::sql::catalog::{Catalog, Column, Relation};
 use crate::shard::mail::Endpoint;
 use crate::wire::Protocol;
+
+/// Whether the catalog of this target is read: classes of commands depend on the functions that a
+/// target has of its own.
+pub fn is_read(target: &Target) -> bool {
+    target.protocol == Protocol::Postgres && !target.credentials.is_empty()
+}
 
 /// Whether a mask of the configuration needs the catalog of this target.
 pub fn is_needed(settings: &Settings, target: &Target) -> bool {
@@ -27,7 +34,11 @@ pub fn read(target: &Target, endpoints: &[Endpoint]) -> Result<Catalog, LoginErr
         return Err(LoginError::Without("credential"));
     };
     let mut connection = Connection::open(target, credential, endpoints, READ_TIMEOUT)?;
-    build(&connection.query(SHAPES)?)
+    let shapes = connection.query(SHAPES)?;
+    let own = connection.query(&own_code())?;
+    let mut catalog = build(&shapes)?;
+    catalog.own = names(&own)?;
+    Ok(catalog)
 }
 
 /// Rows of `SHAPES` to a catalog.
@@ -73,6 +84,23 @@ fn build(rows: &[Vec<Value>]) -> Result<Catalog, LoginError> {
     Ok(catalog)
 }
 
+/// Rows of `own_code` to names.
+fn names(rows: &[Vec<Value>]) -> Result<OwnCode, LoginError> {
+    let uses = rows.iter().map(|row| {
+        let [Some(kind), Some(name)] = row.as_slice() else { return Err(UNREADABLE) };
+        let kind = match kind.as_str() {
+            "function" => UseKind::Function,
+            "field" => UseKind::Field,
+            "operator" => UseKind::Operator,
+            "type" => UseKind::Type,
+            "cast" => UseKind::ImplicitCast,
+            _ => return Err(UNREADABLE),
+        };
+        Ok(Use { kind, name: name.as_str().into() })
+    });
+    Ok(OwnCode::new(uses.collect::<Result<Vec<Use>, LoginError>>()?))
+}
+
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, LoginError> {
     text.parse().map_err(|_| UNREADABLE)
 }
@@ -116,6 +144,71 @@ JOIN relation source ON source.oid = d.refobjid
 WHERE w.ev_type = '1' AND w.is_instead
 ORDER BY 1";
 
+/// What may run code of users, by the names that texts use.
+///
+/// `code` is every function that a query can call and that `initdb` did not make
+/// (`FirstNormalObjectId`, transam.h), without those that an extension brought, that are not
+/// volatile and that are not written in a procedural language: they compute, and belong to whoever
+/// may create extensions. `risky` is types that are cast to by code, or check by code, and all
+/// types that are made of such types.
+fn own_code() -> String {
+    format!("{CODE}{RISKY}{NAMES}")
+}
+
+const CODE: &str = "\
+WITH RECURSIVE code AS (
+  SELECT p.oid, p.proname, n.nspname,
+    p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1 AS takes_one
+  FROM pg_catalog.pg_proc p
+  JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+  JOIN pg_catalog.pg_language l ON l.oid = p.prolang
+  WHERE p.oid >= 16384 AND p.prokind <> 'p'
+    AND p.prorettype NOT IN ('pg_catalog.trigger'::pg_catalog.regtype,
+      'pg_catalog.event_trigger'::pg_catalog.regtype)
+    AND NOT (p.provolatile <> 'v' AND l.lanname IN ('c', 'internal', 'sql') AND EXISTS (
+      SELECT FROM pg_catalog.pg_depend d
+      WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid
+        AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'))
+), operators AS (
+  SELECT o.oid, o.oprname FROM pg_catalog.pg_operator o JOIN code ON code.oid = o.oprcode
+  WHERE o.oid >= 16384
+), checks AS (
+  SELECT c.contypid, d.refclassid, d.refobjid FROM pg_catalog.pg_constraint c
+  JOIN pg_catalog.pg_depend d
+    ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid = c.oid
+  WHERE c.contypid <> 0
+), ";
+
+const RISKY: &str = "\
+parts(whole, part) AS (
+  SELECT oid, typbasetype FROM pg_catalog.pg_type WHERE typtype = 'd'
+  UNION ALL SELECT oid, typelem FROM pg_catalog.pg_type WHERE typelem <> 0
+  UNION ALL SELECT rngtypid, rngsubtype FROM pg_catalog.pg_range
+  UNION ALL SELECT rngmultitypid, rngsubtype FROM pg_catalog.pg_range
+  UNION ALL SELECT c.reltype, a.atttypid FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+    WHERE c.reltype <> 0 AND c.oid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped
+  UNION ALL SELECT contypid, refobjid FROM checks
+    WHERE refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND refobjid <> contypid
+), risky(oid) AS (
+  SELECT c.casttarget FROM pg_catalog.pg_cast c JOIN code ON code.oid = c.castfunc
+  UNION SELECT contypid FROM checks
+    WHERE refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
+      AND refobjid IN (SELECT oid FROM code)
+    OR refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass
+      AND refobjid IN (SELECT oid FROM operators)
+  UNION SELECT parts.whole FROM risky JOIN parts ON parts.part = risky.oid
+)";
+
+const NAMES: &str = "
+SELECT 'function', proname::text FROM code
+UNION SELECT 'function', 'pg_catalog.' || proname FROM code WHERE nspname = 'pg_catalog'
+UNION SELECT 'field', proname::text FROM code WHERE takes_one
+UNION SELECT 'operator', oprname::text FROM operators
+UNION SELECT 'type', t.typname::text FROM risky JOIN pg_catalog.pg_type t ON t.oid = risky.oid
+UNION SELECT 'cast', code.proname::text FROM pg_catalog.pg_cast c JOIN code ON code.oid = c.castfunc
+  WHERE c.castcontext = 'i'";
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -142,6 +235,18 @@ mod tests {
         let names: Vec<_> = customers.columns.iter().map(|c| (c.attnum, &*c.name)).collect();
         assert_eq!(names, [(1, "id"), (2, "ssn")]);
         assert_eq!(catalog.relations[&16390].sources, [16384]);
+    }
+
+    #[test]
+    fn rows_become_names() {
+        let row = |kind: &str, name: &str| vec![Some(kind.to_owned()), Some(name.to_owned())];
+        let read = names(&[row("field", "total"), row("cast", "f")]).unwrap();
+        let used = |kind, name: &str| Use { kind, name: name.into() };
+        let same = [used(UseKind::Field, "total"), used(UseKind::ImplicitCast, "f")];
+        assert_eq!(read, OwnCode::new(same));
+        assert!(names(&[row("table", "t")]).is_err());
+        assert!(names(&[vec![Some("field".to_owned()), None]]).is_err());
+        assert!(names(&[vec![]]).is_err());
     }
 
     #[test]

@@ -243,7 +243,7 @@ async fn look_around(world: &mut World) {
         let outcome = resolve::lookup(target).await;
         world.take_addresses(index, outcome);
         let addresses = world.targets.get(index).map(|facts| facts.addresses.clone());
-        if let (Some(addresses), true) = (addresses, catalog::is_needed(&settings, target)) {
+        if let (Some(addresses), true) = (addresses, catalog::is_read(target)) {
             let target = target.clone();
             reads.spawn_blocking(move || (index, catalog::read(&target, &addresses)));
         }
@@ -303,19 +303,19 @@ async fn keep_catalog(state: Arc<State>, index: usize) {
     }
 }
 
-/// How long the catalog of a target may rest; `None` when nothing needs it.
+/// How long the catalog of a target may rest; `None` where none is read.
 fn pause(state: &State, index: usize) -> Option<Duration> {
     let world = state.world();
     let target = world.settings.targets.get(index)?;
     let facts = world.targets.get(index)?;
-    if target.credentials.is_empty() || !catalog::is_needed(&world.settings, target) {
+    if !catalog::is_read(target) {
         return None;
     }
     let failed = facts.catalog.is_none() || !facts.catalog_error.is_empty();
     Some(if failed { CATALOG_RETRY } else { CATALOG_EVERY })
 }
 
-/// Reads the catalog of one target if a mask needs it; whether it changed.
+/// Reads the catalog of one target if it has one; whether it changed.
 async fn refresh(state: &State, index: usize) -> bool {
     let (target, addresses) = {
         let world = state.world();
@@ -324,7 +324,7 @@ async fn refresh(state: &State, index: usize) -> bool {
         else {
             return false;
         };
-        if !catalog::is_needed(&world.settings, target) {
+        if !catalog::is_read(target) {
             return false;
         }
         (target.clone(), facts.addresses.clone())
@@ -347,7 +347,7 @@ async fn refresh(state: &State, index: usize) -> bool {
     let mut changed = false;
     for (other, now) in settings.targets.iter().enumerate() {
         let same = (&now.reach.hosts, &now.database) == (&place.0, &place.1);
-        let takes = other == index || (outcome.is_ok() && catalog::is_needed(&settings, now));
+        let takes = other == index || (outcome.is_ok() && catalog::is_read(now));
         if same && takes {
             changed |= world.take_catalog(other, outcome.clone());
         }
@@ -490,7 +490,7 @@ impl Core {
         for index in known..count {
             tokio::spawn(keep_catalog(self.state.clone(), index));
         }
-        // Masks may need catalogs now that they did not need before.
+        // Targets may be reached otherwise now.
         self.state.world().targets.iter().for_each(|facts| facts.wanted.notify_one());
         // An issuer may be reached otherwise now, or be new.
         keys::keep_all(&self.state);

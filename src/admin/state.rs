@@ -287,7 +287,7 @@ impl World {
         let nothing = TargetFacts::default();
         let facts = self.targets.get(index).unwrap_or(&nothing);
         let catalog = match (&facts.catalog, facts.catalog_error.is_empty()) {
-            _ if !catalog::is_needed(&self.settings, target) => "not needed",
+            _ if !catalog::is_read(target) => "not needed",
             (None, _) => "waiting",
             (Some(_), true) => "ready",
             (Some(_), false) => "stale",

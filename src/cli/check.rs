@@ -90,7 +90,7 @@ pub fn run(args: &Check) -> Result<(), Failure> {
     tell(&mut out, &findings)?;
     if !args.offline {
         for target in &settings.targets {
-            let of_target = reach(&settings, target);
+            let of_target = reach(target);
             tell(&mut out, &of_target)?;
             findings.extend(of_target);
         }
@@ -296,7 +296,7 @@ fn answers(target: &Target, endpoints: &[Endpoint]) -> Finding {
     Finding::new(Grade::Fail, what, last)
 }
 
-fn reach(settings: &Settings, target: &Target) -> Vec<Finding> {
+fn reach(target: &Target) -> Vec<Finding> {
     let what = format!("target {}", target.name);
     let mut findings = Vec::new();
     let mut endpoints = Vec::new();
@@ -340,13 +340,13 @@ fn reach(settings: &Settings, target: &Target) -> Vec<Finding> {
             }
         });
     }
-    if catalog::is_needed(settings, target) && findings.iter().all(|it| it.grade == Grade::Ok) {
+    if catalog::is_read(target) && findings.iter().all(|it| it.grade == Grade::Ok) {
         findings.push(match catalog::read(target, &endpoints) {
             Ok(catalog) => {
-                let message = format!("catalog of {} relations for masks", catalog.relations.len());
+                let message = format!("catalog of {} relations", catalog.relations.len());
                 Finding::new(Grade::Ok, what, message)
             }
-            Err(error) => Finding::new(Grade::Fail, what, format!("no catalog for masks: {error}")),
+            Err(error) => Finding::new(Grade::Fail, what, format!("no catalog: {error}")),
         });
     }
     findings

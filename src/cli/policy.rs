@@ -123,6 +123,7 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
     let target = target.ok_or_else(|| {
         unknown("target", &test.target, settings.targets.iter().map(|target| target.name.as_str()))
     })?;
+    // No target is asked: what it has of its own is not known here.
     let classified = Classifier::new().classify(test.sql.as_bytes());
     let unread = why_unread(test.sql.as_bytes());
     // As the session machine chooses it.

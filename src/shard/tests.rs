@@ -423,7 +423,7 @@ impl Rig {
         let journal = settings.journal.clone();
         let source = SnapshotSource {
             settings: Arc::new(settings),
-            catalogs: vec![None],
+            catalogs: vec![Some(Arc::default())],
             addresses: vec![endpoints],
             keys: Vec::new(),
             minors: Vec::new(),
@@ -760,7 +760,7 @@ fn messages_are_answered() {
     assert_eq!(voted.blocking_recv(), Ok(VoteReply::Unknown));
     let source = SnapshotSource {
         settings: Arc::new(settings(PLAIN)),
-        catalogs: vec![None],
+        catalogs: vec![Some(Arc::default())],
         addresses: vec![vec![]],
         keys: Vec::new(),
         minors: Vec::new(),

@@ -1,10 +1,13 @@
 //! Functions of the servers that are there: none that may change something is without a class.
 //! Texts as the servers read them.
 
+use std::time::Duration;
+
 use weir::decide::sql::classify::{PARSED_MAJOR, has_class};
 
-use crate::support::raw::{Raw, kinds, message, sqlstate};
-use crate::support::{Postgres, Spec, Weir};
+use crate::support::lake::text;
+use crate::support::raw::{bind, execute, kinds, message, parse, sqlstate, sync};
+use crate::support::{Database, Postgres, Raw, Spec, Weir, wait_until};
 
 /// Volatile functions that SQL can call.
 const VOLATILE: &str = "SELECT DISTINCT proname FROM pg_proc \
@@ -76,4 +79,127 @@ fn texts_of_clients_that_do_not_speak_utf8_are_read() {
         let answers = raw.read_ready(1);
         assert_eq!(kinds(&answers), "TDCZ", "{encoding}: {:?}", sqlstate(&answers));
     }
+}
+
+/// Functions of users by every road that does not name one that PostgreSQL lacks.
+const OBJECTS: &str = "
+CREATE TABLE orders (id int PRIMARY KEY, cents int, status text);
+INSERT INTO orders SELECT n, n, 'open' FROM generate_series(1, 9) n;
+CREATE FUNCTION touch(int) RETURNS int LANGUAGE plpgsql AS
+  $$begin update public.orders set status = 'touched' where id = $1; return 1; end$$;
+CREATE FUNCTION computed(orders) RETURNS int LANGUAGE sql AS 'SELECT public.touch($1.id)';
+CREATE FUNCTION public.upper(orders) RETURNS int LANGUAGE sql AS 'SELECT public.touch($1.id)';
+CREATE SCHEMA evil;
+CREATE FUNCTION evil.lower(text) RETURNS text LANGUAGE sql AS 'SELECT public.touch(1)::text';
+CREATE TYPE mood AS ENUM ('a', 'b');
+CREATE FUNCTION next_mood(int, mood) RETURNS int LANGUAGE sql AS 'SELECT public.touch(1)';
+CREATE AGGREGATE public.sum(mood) (sfunc = next_mood, stype = int);
+CREATE FUNCTION plus(orders, int) RETURNS int LANGUAGE sql AS 'SELECT public.touch($1.id)';
+CREATE OPERATOR public.+ (leftarg = orders, rightarg = int, function = plus);
+CREATE FUNCTION to_mood(orders) RETURNS mood LANGUAGE plpgsql AS
+  $$begin perform public.touch($1.id); return 'a'; end$$;
+CREATE CAST (orders AS mood) WITH FUNCTION to_mood(orders);
+CREATE FUNCTION is_good() RETURNS bool LANGUAGE sql AS 'SELECT public.touch(1) = 1';
+CREATE DOMAIN good AS int CHECK (is_good());
+CREATE DOMAIN positive AS int CHECK (VALUE > 0);
+CREATE FUNCTION fixed(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
+  $$begin return public.touch($1); end$$;
+GRANT ALL ON ALL TABLES IN SCHEMA public TO app;
+GRANT USAGE ON SCHEMA evil TO app";
+
+const READERS: &str = "
+[[rule]]
+name = \"they read\"
+when = { commands = [\"read\", \"session\", \"transaction\", \"ddl\"] }
+then = \"allow\"
+";
+
+fn shop(server: &Postgres) -> Database {
+    let database = server.database();
+    database.sql(OBJECTS);
+    database
+}
+
+fn code_of_users_is_a_call(server: &Postgres) {
+    let database = shop(server);
+    let weir = Spec::new(&database).rules(READERS).start();
+    let mut client = Raw::login(&weir.endpoint());
+    for text in [
+        "SELECT o.computed FROM orders o WHERE id = 1",
+        "SELECT 1 FROM orders o WHERE o.computed = 1",
+        "SELECT (o).computed FROM orders o",
+        "EXPLAIN ANALYZE SELECT o.computed FROM orders o",
+        "COPY (SELECT o.computed FROM orders o) TO STDOUT",
+        "PREPARE z AS SELECT o.computed FROM orders o; EXECUTE z",
+        "SELECT upper(o) FROM orders o",
+        "SELECT o.upper FROM orders o",
+        "SET search_path = evil, pg_catalog; SELECT lower('x')",
+        "SELECT set_config('search_path', 'evil', false); SELECT lower('x')",
+        "SELECT sum(x) FROM (VALUES ('a'::mood)) v (x)",
+        "SELECT o + 1 FROM orders o",
+        "SELECT o::mood FROM orders o",
+        "SELECT CAST(o AS mood) FROM orders o",
+        "SELECT 1::good",
+        "SELECT good '1'",
+    ] {
+        assert_eq!(client.fails(text), "42501", "{text}");
+    }
+    for text in [
+        "SELECT o.cents, (o).status, o.id FROM orders o WHERE o.id = 1",
+        "SELECT 1::positive, 2 - 1, count(*), pg_catalog.lower('X') FROM orders",
+    ] {
+        client.rows(text);
+    }
+    assert_eq!(client.fails("SELECT nofunc(1)"), "42501");
+    let touched = database.sql("SELECT count(*) FROM orders WHERE status <> 'open'");
+    assert_eq!(touched.trim(), "0");
+}
+
+#[test]
+fn code_of_users_is_a_call_on_this_server() {
+    code_of_users_is_a_call(Postgres::shared());
+}
+
+#[test]
+fn code_of_users_is_a_call_on_the_newest_server() {
+    if let Some(server) = Postgres::newest() {
+        code_of_users_is_a_call(server);
+    }
+}
+
+#[test]
+fn a_new_function_is_noticed() {
+    let database = shop(Postgres::shared());
+    let weir = Spec::new(&database).rules(READERS).start();
+    let mut client = Raw::login(&weir.endpoint());
+    client.rows("SELECT abs(-1)");
+    client.rows("CREATE FUNCTION pg_temp.abs(orders) RETURNS int LANGUAGE sql AS 'SELECT 1'");
+    wait_until("the catalog to be read again", Duration::from_secs(20), || {
+        client.query("SELECT abs(-1)").iter().any(|message| message.kind == b'E')
+    });
+    assert_eq!(client.fails("SELECT abs(-1)"), "42501");
+}
+
+#[test]
+fn a_bind_that_runs_code_has_a_row() {
+    let database = shop(Postgres::shared());
+    let mut weir = Spec::new(&database).start();
+    let mut client = Raw::login(&weir.endpoint());
+    client.send(&[parse("", "SELECT fixed(4)"), bind("", "", &[]), sync()].concat());
+    client.read_ready(1);
+    let ran = database.sql("SELECT status FROM orders WHERE id = 4");
+    assert_eq!(ran.trim(), "touched");
+    let whole = [parse("", "SELECT fixed(5)"), bind("", "", &[]), execute("", 0), sync()];
+    client.send(&whole.concat());
+    client.read_ready(1);
+    let twice = [bind("", "s", &[]), execute("", 0), bind("", "s", &[]), execute("", 0), sync()];
+    client.send(&[parse("s", "SELECT fixed(6)"), twice.concat()].concat());
+    client.read_ready(1);
+    drop(client);
+    let lake = weir.lake();
+    let bound = lake.commands_with("fixed(4)");
+    assert_eq!(bound.len(), 1, "{bound:?}");
+    assert_eq!(text(&bound[0], "decision"), "allow");
+    lake.exchange("fixed(5)");
+    assert_eq!(lake.commands_with("fixed(6)").len(), 2);
 }

@@ -246,7 +246,7 @@ fn status_tells_the_targets() {
     assert_eq!(body["shards"], 1);
     assert_eq!(body["targets"][0]["name"], "orders");
     assert_eq!(body["targets"][0]["address"], "db.internal:5432");
-    assert_eq!(body["targets"][0]["catalog"], "not needed");
+    assert_eq!(body["targets"][0]["catalog"], "waiting");
     assert_eq!(body["counters"]["approvals_waiting"], 1);
     assert_eq!(body["counters"]["accepted"], 9);
     assert!(!body.to_string().contains("secret"));

@@ -235,6 +235,7 @@ fn unknown() -> Statement {
         effect: Effect::Catalog,
         facts: Vec::new(),
         causes: Vec::new(),
+        uses: Rc::default(),
     }
 }
 

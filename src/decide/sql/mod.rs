@@ -4,6 +4,7 @@
 
 pub mod classify;
 pub mod encoding;
+pub mod own;
 
 use std::rc::Rc;
 
@@ -12,6 +13,7 @@ use super::{Act, Action, Cause, ClassSet, Fact, Object};
 use crate::wire::Protocol;
 
 pub use classify::Classifier;
+use own::{Cleared, Use};
 
 /// Messages of PostgreSQL's protocol that are no commands (manual, Message Formats).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -173,6 +175,8 @@ pub struct Statement {
     pub facts: Vec<Fact>,
     /// Functions and settings that its classes come from.
     pub causes: Vec<Cause>,
+    /// What it uses that may be code of users at one target and is none at another (`own`).
+    pub uses: Rc<[Use]>,
 }
 
 impl Statement {
@@ -198,6 +202,8 @@ pub struct Classified {
     pub secrets: bool,
     /// The grammar has no place for it: a server that reads it as the parser here does refuses it.
     pub is_syntax_error: bool,
+    /// The code of a target that it was found to run nothing of.
+    pub cleared: Cleared,
 }
 
 impl Classified {
@@ -205,13 +211,19 @@ impl Classified {
     pub fn new(statements: Vec<Statement>, secrets: bool) -> Classified {
         let acts = statements.iter().map(Statement::act).collect();
         let action = Action::new(Protocol::Postgres, acts);
-        Classified { action, statements, secrets, is_syntax_error: false }
+        Classified {
+            action,
+            statements,
+            secrets,
+            is_syntax_error: false,
+            cleared: Cleared::default(),
+        }
     }
 
     /// Of something that is no text.
     pub fn of(class: Class, operation: &'static str) -> Classified {
         let acts = vec![Act::of(class, operation)];
         let action = Action::new(Protocol::Postgres, acts);
-        Classified { statements: Vec::new(), action, secrets: false, is_syntax_error: false }
+        Classified { action, ..Classified::new(Vec::new(), false) }
     }
 }

@@ -1,11 +1,14 @@
 //! Shapes of the tables of one target, as masks need them: read at the target, never guessed.
 //!
 //! In: rows of `pg_class`, `pg_attribute`, `pg_inherits`, `pg_depend`. Out: relations by OID and by
-//! name, and where the columns of a relation may come from.
+//! name, and where the columns of a relation may come from. What may run code of users comes along,
+//! for the classes.
 //! Never: an answer about a relation that was not read; the caller refreshes and asks again.
 
 use std::collections::{HashMap, HashSet};
 use std::sync::OnceLock;
+
+use crate::decide::sql::own::OwnCode;
 
 /// One column.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -53,12 +56,14 @@ impl Relation {
 pub struct Catalog {
     /// By `pg_class.oid`.
     pub relations: HashMap<u32, Relation>,
+    /// Names that may run code of users.
+    pub own: OwnCode,
     index: OnceLock<Index>,
 }
 
 impl PartialEq for Catalog {
     fn eq(&self, other: &Catalog) -> bool {
-        self.relations == other.relations
+        self.relations == other.relations && self.own == other.own
     }
 }
 
@@ -77,7 +82,7 @@ impl Catalog {
     /// A catalog of these relations.
     pub fn new(relations: impl IntoIterator<Item = Relation>) -> Catalog {
         let relations = relations.into_iter().map(|relation| (relation.oid, relation)).collect();
-        Catalog { relations, index: OnceLock::new() }
+        Catalog { relations, ..Catalog::default() }
     }
 
     /// Relations with this name, in `schema` if given, else in any: a search path is never trusted.

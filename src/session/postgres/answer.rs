@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use crate::decide::sql::Plumbing;
-use crate::decide::{Classified, Effect, Permit};
+use crate::decide::{Classified, Effect, Permit, Statement};
 use crate::fault::{Fault, FaultKind, Malformed, Refused};
 use crate::limits;
 use crate::mask::Plan;
@@ -28,6 +28,10 @@ use crate::session::postgres::core::Core;
 use crate::session::{Output, Refresh, Stage};
 
 const SERVER: Side = Side::Server;
+
+/// Definitions that bring neither functions nor what calls them. Temporary tables come often.
+const BRINGS_NO_CODE: [&str; 6] =
+    ["CREATE TABLE", "CREATE TABLE AS", "SELECT INTO", "DROP TABLE", "CREATE INDEX", "DROP INDEX"];
 
 fn record_fault(refused: Refused) -> Fault {
     Fault::new(SERVER, FaultKind::Record(refused))
@@ -345,8 +349,11 @@ impl Ready {
 
     /// Asks for a new catalog if a statement may have changed what it says.
     fn refresh_catalog(&self, classified: &Classified, core: &mut Core) {
-        let changed = classified.statements.iter().any(|s| s.effect == Effect::Catalog);
-        if changed && self.link.view.masks_columns() {
+        let masks = self.link.view.masks_columns();
+        let changed = |it: &Statement| {
+            it.effect == Effect::Catalog && (masks || !BRINGS_NO_CODE.contains(&&*it.operation))
+        };
+        if classified.statements.iter().any(changed) {
             core.output(Output::Refresh(Refresh::Catalog(self.link.target)));
         }
     }

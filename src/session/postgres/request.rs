@@ -7,9 +7,10 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::decide::sql::Plumbing;
-use crate::decide::{Class, Classified, Copy, Effect};
+use crate::decide::{Class, Classified, Copy, Effect, Matched};
 use crate::fault::{Fault, FaultKind, Limit, Malformed, Refused};
 use crate::mask::sql::copy::{CopyMasker, CopyPlanned};
+use crate::record::Receipt;
 use crate::record::entry::{Event, Params};
 use crate::session::postgres::state::{Issued, Portal, Prepared, Visible};
 use crate::wire::Side;
@@ -345,24 +346,38 @@ impl Ready {
         if let Ruling::Refuse(refusal) = ruling {
             return self.deny(refusal, &facts, core, stage);
         }
-        let (permit, granted) = match (ruling, self.take_grant()) {
-            (Ruling::Go(permit, _), granted) => (permit, granted),
-            (Ruling::Hold(_), Some(granted)) => (granted.0.grant.permit(), Some(granted)),
+        let (permit, matched, granted) = match (ruling, self.take_grant()) {
+            (Ruling::Go(permit, matched), granted) => (permit, Some(matched), granted),
+            (Ruling::Hold(_), Some(granted)) => (granted.0.grant.permit(), None, Some(granted)),
             (Ruling::Hold(terms), None) => return self.hold(terms, &facts, core, stage),
             (Ruling::Refuse(_), _) => return Ok(()),
         };
+        let (approved, mut reserved) = granted.unzip();
+        let bound = matched.filter(|_| reserved.is_none() && runs_at_bind(&statement));
+        let mut receipt = core.covered(stage);
+        if let Some(matched) = &bound {
+            let seq = core.take_seq();
+            match record_bound(&facts, seq, matched, core, stage) {
+                Ok(written) => receipt = written,
+                Err(refused) => {
+                    self.refuse(frame, None, &refused_record(refused), core);
+                    return Ok(());
+                }
+            }
+            statement.recorded.set(true);
+            reserved = Some(seq);
+        }
         drop(types);
-        let (approved, reserved) = granted.unzip();
         let portal = Portal {
             says,
             values: bind.values.to_vec(),
             result_formats: bind.result_formats.into(),
             reserved_seq: reserved.into(),
+            recorded: bound.is_some().into(),
             approved,
             ..Portal::of(statement)
         };
         self.beliefs.sent(Message::Bind(bind.portal, Rc::new(portal)));
-        let receipt = core.covered(stage);
         core.send(Side::Server, permit, receipt, frame);
         Ok(())
     }
@@ -390,8 +405,8 @@ impl Ready {
         if !self.beliefs.has_portal_room(portal_name, 0) {
             return self.deny(Refusal::limit(Limit::Statements), &facts, core, stage);
         }
-        let permit = match ruling {
-            Ruling::Go(permit, _) => permit,
+        let (permit, matched) = match ruling {
+            Ruling::Go(permit, matched) => (permit, matched),
             Ruling::Refuse(refusal) => {
                 return self.deny(refusal, &facts, core, stage);
             }
@@ -407,8 +422,16 @@ impl Ready {
                 return self.deny(refusal, &facts, core, stage);
             }
         };
-        self.body = Body::Forward;
         let seq = core.take_seq();
+        let recorded = runs_at_bind(&statement);
+        if recorded {
+            if let Err(refused) = record_bound(&facts, seq, &matched, core, stage) {
+                self.refuse(frame, None, &refused_record(refused), core);
+                return Ok(());
+            }
+            statement.recorded.set(true);
+        }
+        self.body = Body::Forward;
         // The chunks hold values as they came, so none is kept where one of them is a credential.
         let limit = if statement.secrets.is_empty() { u64::MAX } else { 0 };
         self.upload = Some(Upload::new(seq, "pg-bind", limit));
@@ -416,8 +439,12 @@ impl Ready {
         self.flush_upload(core, stage)?;
         // The formats stand at the end of the message and are not known. Rows of a session with
         // masks are described by the target with the formats it uses.
-        let portal =
-            Portal { says, reserved_seq: Some(seq).into(), ..Portal::of(Rc::clone(&statement)) };
+        let portal = Portal {
+            says,
+            reserved_seq: Some(seq).into(),
+            recorded: recorded.into(),
+            ..Portal::of(Rc::clone(&statement))
+        };
         self.beliefs.sent(Message::Bind(portal_name, Rc::new(portal)));
         let receipt = core.covered(stage);
         core.send(Side::Server, permit, receipt, frame);
@@ -464,7 +491,12 @@ impl Ready {
         let approval = approved.map(|approved| approved.id);
         let rule = approved.map_or_else(|| matched.rule(), |approved| Rc::clone(&approved.rule));
         let ruled = Ruled::allowed(seq, (&rule, &matched), approval);
-        let recorded = record_command(&facts, &ruled, core, stage);
+        // The row that was written at Bind is that of the first Execute.
+        let recorded = if granted.is_none() && portal.recorded.take() {
+            Ok(core.covered(stage))
+        } else {
+            record_command(&facts, &ruled, core, stage)
+        };
         let receipt = match recorded {
             Ok(receipt) => receipt,
             Err(refused) => {
@@ -717,6 +749,27 @@ fn execute_facts<'c>(
         statement: &statement.name,
         frame,
     }
+}
+
+/// Whether a Bind may run code: PostgreSQL plans there, and planning computes what calls of
+/// functions that are not volatile come to. Those that PostgreSQL has itself change nothing.
+fn runs_at_bind(statement: &Prepared) -> bool {
+    let runs = [Class::Call, Class::Unknown];
+    let mut statements = statement.classified.statements.iter();
+    statements.any(|it| runs.iter().any(|&class| it.classes.has(class)))
+}
+
+/// Writes the row of a command that begins to run at its Bind; the first Execute has none of its
+/// own then, and without one this row stays without an outcome.
+fn record_bound(
+    facts: &Facts<'_>,
+    seq: u64,
+    matched: &Matched,
+    core: &mut Core,
+    stage: &mut Stage<'_>,
+) -> Result<Receipt, Refused> {
+    let rule = matched.rule();
+    record_command(facts, &Ruled::allowed(seq, (&rule, matched), None), core, stage)
 }
 
 fn record_prepare(

@@ -9,6 +9,7 @@ use std::rc::Rc;
 
 use crate::decide::Classified;
 use crate::decide::sql::classify::replication;
+use crate::decide::sql::own::judged;
 use crate::fault::Fault;
 use crate::mask::sql::redact;
 use crate::record::entry::Event;
@@ -40,13 +41,18 @@ impl Ready {
             return Some(Rc::new(command));
         }
         match self.beliefs.reads(text) {
-            Reads::Same => Some(match self.beliefs.in_utf8(text) {
-                Some(text) if self.beliefs.fails_alike() => {
-                    stage.classifier.classify_confirmed(&text)
-                }
-                Some(text) => stage.classifier.classify(&text),
-                None => stage.classifier.classify(UNREADABLE),
-            }),
+            Reads::Same => {
+                let known = match self.beliefs.in_utf8(text) {
+                    Some(text) if self.beliefs.fails_alike() => {
+                        stage.classifier.classify_confirmed(&text)
+                    }
+                    Some(text) => stage.classifier.classify(&text),
+                    None => stage.classifier.classify(UNREADABLE),
+                };
+                let catalog = stage.snapshot.catalogs.get(self.link.target);
+                let own = catalog.and_then(Option::as_deref).map(|catalog| &catalog.own);
+                Some(judged(known, own))
+            }
             Reads::Otherwise => Some(stage.classifier.classify(UNREADABLE)),
             Reads::Unsettled => None,
         }

@@ -130,7 +130,13 @@ fn cost(key: &[u8], classified: &Classified) -> usize {
         let columns: usize = statement.columns.iter().map(|column| column.len() + 32).sum();
         let act = size_of::<super::super::Act>() + 2 * statement.operation.len();
         let why = (statement.facts.len() + statement.causes.len()) * 2 * 64;
-        size_of_val(statement) + act + why + columns + statement.objects.len() * per_object
+        let uses = statement.uses.iter().map(|used| size_of_val(used) + used.name.len() + 16);
+        size_of_val(statement)
+            + uses.sum::<usize>()
+            + act
+            + why
+            + columns
+            + statement.objects.len() * per_object
     });
     key.len() + size_of::<Classified>() + statements.sum::<usize>() + 64
 }

@@ -11,7 +11,7 @@
 //! | anything else: of users, of extensions, of versions to come | `call` |
 //!
 //! Only names are looked at. A function of a user that has a harmless name and fits the arguments
-//! better passes for the harmless one: who may create functions is the target's business, and DDL.
+//! better is known by the target's catalog: `own` compares what a text uses with it.
 
 use super::super::{Class, ClassSet};
 use super::catalog::{self, Volatility};

@@ -10,6 +10,7 @@ use pg_query::protobuf::{
     CmdType, GrantTargetType, MergeMatchKind, ObjectType, OnConflictAction, ReindexObjectType,
 };
 
+use super::super::own::{Use, UseKind};
 use super::super::{Cause, Class, ClassSet, Fact, Object};
 use super::bounds::{Target, bounds};
 use super::catalog;
@@ -68,6 +69,9 @@ pub(super) struct References {
     pub(super) facts: Vec<Fact>,
     /// Where classes come from.
     pub(super) causes: Vec<Cause>,
+    /// What may be code of users at one target and is none at another.
+    pub(super) uses: Vec<Use>,
+    known_uses: HashSet<Use>,
     known_columns: HashSet<String>,
     known_objects: HashSet<Object>,
     /// Column references of one part: columns, or rows.
@@ -125,11 +129,25 @@ impl References {
             "ReturningOption" => self.row(tree.field("value").text()),
             "RangeFunction" => self.range_function(tree),
             "AExpr" => self.operator(tree.field("name")),
-            "SubLink" => self.operator(tree.field("oper_name")),
+            "SubLink" => {
+                self.operator(tree.field("oper_name"));
+                // `x IN (SELECT ..)` has no name there.
+                if *tree.field("testexpr") != Tree::Nothing {
+                    self.uses(UseKind::Operator, "=");
+                }
+            }
+            "CaseExpr" if *tree.field("arg") != Tree::Nothing => {
+                self.uses(UseKind::Operator, "=");
+            }
+            "TypeName" => self.made(tree.field("names").items()),
             "SortBy" => self.operator(tree.field("use_op")),
             "RangeTableSample" => self.sampled(tree.field("method")),
             "JoinExpr" => {
                 self.columns_in(tree.field("using_clause"));
+                let by_name = tree.field("is_natural").number() != 0;
+                if by_name || !tree.field("using_clause").items().is_empty() {
+                    self.uses(UseKind::Operator, "=");
+                }
                 self.whole_rows |= renames(tree.field("alias"));
             }
             "MergeWhenClause" | "OnConflictClause" => self.assigned(tree.field("target_list")),
@@ -233,7 +251,8 @@ impl References {
     }
 
     /// The last part of something with dots before it. It is a column, or a function of the row:
-    /// `c.nextval` calls it where no column has that name.
+    /// `c.nextval` calls it where no column has that name. Which one it is at a target that has
+    /// functions of its own depends on them.
     fn part(&mut self, part: &Tree) {
         if part.kind() == "AStar" {
             self.whole_rows = true;
@@ -242,13 +261,14 @@ impl References {
         let name = part.text();
         self.whole_rows |= ROW_FUNCTIONS.contains(&name);
         self.column(name);
+        self.uses(UseKind::Field, name);
         if let Known::Does(class) = functions::known("", name) {
             self.does(class.only(), name);
         }
     }
 
-    /// `(expression).a`, `(expression).*`: a name that is no column of a function of PostgreSQL may
-    /// be a function of anybody.
+    /// `(expression).a`, `(expression).*`: a name that is no column of a function of PostgreSQL is
+    /// one of a row.
     fn indirection(&mut self, tree: &Tree) {
         let steps = tree.field("indirection").items();
         for step in steps.iter().filter(|step| matches!(step.kind(), "String" | "AStar")) {
@@ -257,7 +277,6 @@ impl References {
             let foreign = functions::known("", name) == Known::Foreign;
             if step.kind() == "String" && foreign && !catalog::is_field(name) {
                 self.whole_rows = true;
-                self.calls(name.to_owned());
             }
         }
     }
@@ -273,6 +292,13 @@ impl References {
         };
         if arguments.len() == 1 {
             self.column(name);
+            // A name of a type casts.
+            self.uses(UseKind::Type, name);
+        }
+        match schema {
+            "" => self.uses(UseKind::Function, name),
+            "pg_catalog" => self.uses(UseKind::Function, &format!("pg_catalog.{name}")),
+            _ => {}
         }
         match functions::known(schema, name) {
             Known::Harmless => {}
@@ -297,6 +323,31 @@ impl References {
         if !own || !(word || catalog::is_operator(name)) {
             let dot = if schema.is_empty() { "" } else { "." };
             self.calls(format!("{schema}{dot}{name}"));
+        } else if schema.is_empty() {
+            match name {
+                "!=" => self.uses(UseKind::Operator, "<>"),
+                // BETWEEN in its four forms is two comparisons.
+                _ if name.contains("BETWEEN") => {
+                    for sign in ["<", "<=", ">", ">="] {
+                        self.uses(UseKind::Operator, sign);
+                    }
+                }
+                name => self.uses(UseKind::Operator, name),
+            }
+        }
+    }
+
+    /// A type that values are made to be: `x::t`, `t 'x'`, columns of rows that a query declares.
+    fn made(&mut self, names: &[Tree]) {
+        if let Some(name) = names.last() {
+            self.uses(UseKind::Type, name.text());
+        }
+    }
+
+    fn uses(&mut self, kind: UseKind, name: &str) {
+        let used = Use { kind, name: name.into() };
+        if !name.is_empty() && self.known_uses.insert(used.clone()) {
+            self.uses.push(used);
         }
     }
 

@@ -38,6 +38,7 @@ pub fn replication(text: &[u8]) -> Option<Classified> {
         effect: Effect::None,
         facts: Vec::new(),
         causes: Vec::new(),
+        uses: Vec::new().into(),
     };
     Some(classified(vec![statement], false))
 }

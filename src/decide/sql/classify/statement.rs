@@ -10,6 +10,7 @@ use pg_query::protobuf::{
     VariableSetStmt,
 };
 
+use super::super::own::UseKind;
 use super::super::{Class, ClassSet, Effect, Object, Statement};
 use super::functions::{changes_parsing, is_role};
 use super::references::References;
@@ -56,7 +57,7 @@ pub(super) fn statement(node: &NodeEnum) -> Option<Statement> {
     Some(finish(node, kind, references))
 }
 
-fn finish(node: &NodeEnum, kind: Kind, references: References) -> Statement {
+fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Statement {
     let own = kind.class.map_or(ClassSet::NONE, Class::only);
     let mut classes = own.and(references.queries).and(references.functions);
     // To read is what a statement does that does nothing else, or that names what it does not
@@ -86,6 +87,9 @@ fn finish(node: &NodeEnum, kind: Kind, references: References) -> Statement {
         "SELECT" if into => "SELECT INTO",
         operation => operation,
     };
+    // Definitions name types without making values of them.
+    let is_definition = own.has(Class::Ddl) || own.has(Class::Grant);
+    references.uses.retain(|used| !(is_definition && used.kind == UseKind::Type));
     Statement {
         classes,
         operation: operation.to_owned(),
@@ -95,6 +99,7 @@ fn finish(node: &NodeEnum, kind: Kind, references: References) -> Statement {
         effect,
         facts: references.facts,
         causes: references.causes,
+        uses: references.uses.into(),
     }
 }
 
@@ -154,6 +159,7 @@ fn execute(node: &NodeEnum, execute: &ExecuteStmt) -> Option<Statement> {
         effect: if plain { Effect::Execute(execute.name.clone()) } else { Effect::None },
         facts: references.facts,
         causes: references.causes,
+        uses: references.uses.into(),
     })
 }
 

@@ -56,6 +56,7 @@ fn planned(relation: Option<&str>, columns: &[&str], format: CopyFormat) -> Copy
         effect: Effect::Copy(copy.clone()),
         facts: Vec::new(),
         causes: Vec::new(),
+        uses: Vec::new().into(),
     };
     let rules = [ColumnRule::compile("*.*.ssn", Operator::Partial)];
     let detectors = Detectors::new([(Detector::Email, Operator::Redact)]);

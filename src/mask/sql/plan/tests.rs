@@ -76,6 +76,7 @@ fn statement(objects: &[&str], columns: &[&str], whole_rows: bool) -> Statement 
         effect: Effect::None,
         facts: Vec::new(),
         causes: Vec::new(),
+        uses: Vec::new().into(),
     }
 }
 

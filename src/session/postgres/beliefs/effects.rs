@@ -411,6 +411,7 @@ pub fn doubt(prepared: &StatementRef) -> StatementRef {
             effect: Effect::None,
             facts: Vec::new(),
             causes: Vec::new(),
+            uses: Rc::default(),
         });
     }
     let classified = Rc::new(Classified::new(statements, prepared.classified.secrets));

@@ -99,7 +99,7 @@ fn source_of(config: &str) -> SnapshotSource {
     let settings = settings.unwrap_or_else(|errors| panic!("{errors}"));
     SnapshotSource {
         settings: Arc::new(settings),
-        catalogs: vec![None],
+        catalogs: vec![Some(Arc::default())],
         addresses: vec![vec![endpoint(5432)]],
         keys: Vec::new(),
         minors: vec![Arc::default()],

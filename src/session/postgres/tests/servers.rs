@@ -14,7 +14,7 @@ fn dialling(attrs: SessionAttrs) -> Bench {
     settings.targets[0].reach.attrs = attrs;
     bench.snapshot = Rc::new(Snapshot::build(&SnapshotSource {
         settings: Arc::new(settings),
-        catalogs: vec![None],
+        catalogs: vec![Some(Arc::default())],
         addresses: vec![vec![endpoint(1), endpoint(2)]],
         keys: Vec::new(),
         minors: vec![Arc::default()],

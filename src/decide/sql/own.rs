@@ -1,0 +1,180 @@
+//! Code of users at one target, and what of it a text may run without naming anything foreign.
+//!
+//! In: what a text uses (`Use`), and the names that a target has of its own (`OwnCode`, read out
+//! of its catalog). Out: the classification, `call` added where both meet. Never: a name passed
+//! because its types do not fit: types are not known here, so one function of a name makes every
+//! use of that name a call; and never a use passed at a target whose catalog was not read.
+//!
+//! ```text
+//!   lower(x), s.lower(x)         a function of that name, in any schema
+//!   o.total, (o).total           a function of that name that takes one argument; or a type
+//!   a + b, a IN (..), USING (..) an operator of that name that runs code of users
+//!   x::t, t 'x', AS (a t)        a domain that checks, a type that is cast to, by code of users
+//!   any query                    casts of users that happen by themselves
+//! ```
+//!
+//! What runs inside of the target without being used by the text (views, triggers, defaults,
+//! checks of columns) is not looked at.
+
+use std::cell::Cell;
+use std::collections::HashSet;
+use std::rc::Rc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use super::{Cause, Class, Classified, Effect, Fact, Statement};
+use crate::decide::FactKind;
+
+/// How a name is used.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum UseKind {
+    /// It is called, `f(x)`; one that can only be of `pg_catalog` is named `pg_catalog.f`.
+    Function,
+    /// It stands behind a dot: a column, or a function of what stands before.
+    Field,
+    /// It is an operator.
+    Operator,
+    /// It is a type that a value is made to be.
+    Type,
+    /// A cast that no text has to ask for; in catalogs only, by the name of its function.
+    ImplicitCast,
+}
+
+/// Something that a text uses and that PostgreSQL has itself, or may have.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub struct Use {
+    /// How.
+    pub kind: UseKind,
+    /// What.
+    pub name: Box<str>,
+}
+
+/// The names of a target that may run code of its users.
+#[derive(Clone, Debug)]
+pub struct OwnCode {
+    /// Of these names, differs from that of all others made in this process. Never 0.
+    id: u64,
+    names: HashSet<Use>,
+    /// Functions of implicit casts.
+    implicit: Vec<Box<str>>,
+}
+
+static NEXT_ID: AtomicU64 = AtomicU64::new(1);
+
+impl Default for OwnCode {
+    fn default() -> OwnCode {
+        OwnCode::new([])
+    }
+}
+
+impl PartialEq for OwnCode {
+    fn eq(&self, other: &OwnCode) -> bool {
+        self.names == other.names && self.implicit == other.implicit
+    }
+}
+
+impl OwnCode {
+    /// These names and no others.
+    pub fn new(names: impl IntoIterator<Item = Use>) -> OwnCode {
+        let names: HashSet<Use> = names.into_iter().collect();
+        let implicit = names.iter().filter(|own| own.kind == UseKind::ImplicitCast);
+        let mut implicit: Vec<Box<str>> = implicit.map(|own| own.name.clone()).collect();
+        implicit.sort_unstable();
+        OwnCode { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), names, implicit }
+    }
+
+    /// Whether a use may run code of users. `(x).t` is also a cast to the type `t`.
+    fn has(&self, used: &Use) -> bool {
+        let is_type = || Use { kind: UseKind::Type, name: used.name.clone() };
+        self.names.contains(used)
+            || (used.kind == UseKind::Field && self.names.contains(&is_type()))
+    }
+
+    /// What of it a statement may run.
+    fn run_by<'o>(&'o self, statement: &'o Statement) -> impl Iterator<Item = &'o str> {
+        let queries = [Class::Read, Class::Write, Class::UnboundedWrite];
+        let computes =
+            !statement.uses.is_empty() || queries.iter().any(|&class| statement.classes.has(class));
+        let used = statement.uses.iter().filter(move |used| self.has(used));
+        let implicit = self.implicit.iter().filter(move |_| computes);
+        used.map(|used| &*used.name).chain(implicit.map(|name| &**name))
+    }
+}
+
+/// Which `OwnCode` a classification was found to run nothing of. Says nothing about the text, so
+/// it is no part of a comparison.
+#[derive(Clone, Debug, Default)]
+pub struct Cleared(Cell<u64>);
+
+impl PartialEq for Cleared {
+    fn eq(&self, _: &Cleared) -> bool {
+        true
+    }
+}
+
+impl Eq for Cleared {}
+
+/// What a text is at a target with this code; `None` where its catalog was never read.
+pub fn judged(known: Rc<Classified>, code: Option<&OwnCode>) -> Rc<Classified> {
+    let Some(code) = code else { return unread(known) };
+    // Texts come again and again, and catalogs seldom change.
+    if known.cleared.0.get() == code.id {
+        return known;
+    }
+    if known.statements.iter().all(|statement| code.run_by(statement).next().is_none()) {
+        known.cleared.0.set(code.id);
+        return known;
+    }
+    let calls = |statement: &Statement| {
+        let mut calls = statement.clone();
+        // Such a function has the whole row, and may show it.
+        let takes_row = |used: &Use| used.kind == UseKind::Field && code.has(used);
+        calls.whole_rows |= statement.uses.iter().any(takes_row);
+        for name in code.run_by(statement) {
+            let fact = Fact::is(FactKind::Function, name);
+            call(&mut calls, fact, &format!("function {name}"));
+        }
+        calls
+    };
+    again(&known, calls)
+}
+
+fn unread(known: Rc<Classified>) -> Rc<Classified> {
+    if known.statements.iter().all(|statement| statement.uses.is_empty()) {
+        return known;
+    }
+    let calls = |statement: &Statement| {
+        let mut calls = statement.clone();
+        if !calls.uses.is_empty() {
+            calls.whole_rows = true;
+            call(&mut calls, Fact::unclear(FactKind::Function), UNREAD);
+        }
+        calls
+    };
+    again(&known, calls)
+}
+
+const UNREAD: &str = "functions of a target whose catalog has not been read";
+
+fn again(known: &Classified, calls: impl Fn(&Statement) -> Statement) -> Rc<Classified> {
+    let statements = known.statements.iter().map(calls).collect();
+    let is_syntax_error = known.is_syntax_error;
+    Rc::new(Classified { is_syntax_error, ..Classified::new(statements, known.secrets) })
+}
+
+fn call(statement: &mut Statement, fact: Fact, cause: &str) {
+    statement.classes = statement.classes.and(Class::Call.only());
+    // An argument of EXECUTE: what the name stands for does not say what this does.
+    if let Effect::Execute(_) = statement.effect {
+        statement.effect = Effect::None;
+    }
+    if !statement.facts.contains(&fact) {
+        statement.facts.push(fact);
+    }
+    let cause = Cause { classes: Class::Call.only(), name: cause.into() };
+    if !statement.causes.contains(&cause) {
+        statement.causes.push(cause);
+    }
+}
+
+#[cfg(test)]
+mod tests;
