@@ -26,6 +26,7 @@ mod references;
 mod replication;
 mod shape;
 mod statement;
+mod sure;
 mod tree;
 
 #[cfg(test)]
@@ -253,6 +254,7 @@ fn unknown() -> Statement {
         objects: Rc::default(),
         columns: Vec::new(),
         whole_rows: true,
+        sure: Vec::new(),
         effect: Effect::Catalog,
         facts: Vec::new(),
         causes: Vec::new(),
