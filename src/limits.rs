@@ -40,8 +40,14 @@ pub const CLOSE_TIMEOUT_US: u64 = 10_000_000;
 pub const LINGER_TIMEOUT_US: u64 = 2_000_000;
 /// SQL text longer than this without its literals is not parsed; its class is `unknown`.
 pub const PARSED_TEXT_BYTES_MAX: usize = 1 << 20;
-/// Text of more tokens is not parsed either: a parse tree takes about 1 KiB of memory per token.
-pub const PARSED_TOKENS_MAX: usize = 131_072;
+/// Text of more tokens is not parsed either: a parse tree takes about 1 KiB of memory per token, and
+/// other sessions of the shard wait meanwhile.
+pub const PARSED_TOKENS_MAX: usize = 65_536;
+/// Nor is text in whose runs of signs (`/*/*/*`, `+-+-+-`) the scanner reads more bytes than this
+/// more than once: 10 to 40 ms. One run may be 2,048 bytes long.
+pub const SCANNED_AGAIN_BYTES_MAX: usize = 4 << 20;
+/// Nor text of more statements: each answer of a text is planned by all its statements.
+pub const STATEMENTS_OF_TEXT_MAX: usize = 1_024;
 /// A command message (query text, statement text) is held whole up to this size, refused above: one
 /// row of the record holds its text, and a segment of the default size such a row.
 pub const COMMAND_HELD_BYTES_MAX: u32 = 60 << 20;

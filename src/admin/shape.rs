@@ -78,6 +78,10 @@ pub struct Approval {
     /// it.
     #[serde(default)]
     pub digest: String,
+    /// Credentials are hidden: there is a `***` in the text or the parameters, which stands for the
+    /// whole content of a literal or for a value.
+    #[serde(default)]
+    pub redacted: bool,
     /// Groups whose members may have a say.
     pub approvers: Vec<String>,
     /// Fewer people than this cannot release it.
@@ -89,6 +93,9 @@ pub struct Approval {
     /// Until when it waits.
     pub expires_at: String,
 }
+
+/// What stands in the place of a credential.
+const REDACTED: &str = "***";
 
 impl From<&AskSummary> for Approval {
     fn from(ask: &AskSummary) -> Approval {
@@ -105,6 +112,7 @@ impl From<&AskSummary> for Approval {
             classes: ask.classes.clone(),
             objects: ask.objects.clone(),
             digest: hex(&ask.digest()),
+            redacted: [&ask.text, &ask.params].iter().any(|text| text.contains(REDACTED)),
             approvers: ask.approvers.clone(),
             quorum: ask.quorum,
             parts: ask.parts.iter().map(ApprovalPart::from).collect(),

@@ -140,10 +140,15 @@ fn show(args: &Show) -> Result<(), Failure> {
             out.line(&format!("{name:<9} {}", clean(text)))?;
         }
     }
+    if approval.redacted {
+        out.line(&format!("{:<9} {HIDDEN}", "hidden"))?;
+    }
     out.line("")?;
     out.line(&clean_block(&approval.text, ""))?;
     Ok(out.flush()?)
 }
+
+const HIDDEN: &str = "each *** is the whole content of a literal, or a value, that is not shown";
 
 fn fetch(remote: &Remote, id: &str) -> Result<Approval, Failure> {
     if crate::admin::shape::id_parse(id).is_none() {
@@ -218,6 +223,9 @@ fn shown_digest(remote: &Remote, vote: &Vote) -> Result<String, Failure> {
         };
         let (text, role) = (clean_block(&approval.text, "  "), clean(&approval.role));
         note(&format!("as {role} at {}{values}:\n{text}", clean(&approval.target)));
+        if approval.redacted {
+            note(HIDDEN);
+        }
     }
     Ok(approval.digest)
 }

@@ -13,7 +13,8 @@
 //! `shape` makes one key of all texts that differ in plain literals only, so that
 //! `... WHERE id = 1` and `... WHERE id = 2` are parsed once. libpg_query keeps its state per
 //! thread and checks the depth of its stack; prost refuses trees deeper than 100 messages (some 50
-//! nested operators or 100 UNIONs): such a text is `Unknown` too.
+//! nested operators or 100 UNIONs): such a text is `Unknown` too. So is what would take the parser
+//! long: it is counted before, in one pass.
 
 mod bounds;
 mod cache;
@@ -25,6 +26,7 @@ mod references;
 mod replication;
 mod shape;
 mod statement;
+mod sure;
 mod tree;
 
 #[cfg(test)]
@@ -143,6 +145,9 @@ enum Unread {
     Syntax(String),
     NotUtf8,
     TooLong,
+    /// The parser's scanner would read long runs of signs again and again.
+    TooManySigns,
+    TooManyStatements,
     TooDeep,
 }
 
@@ -153,21 +158,39 @@ impl Unread {
             Unread::Syntax(_) => "a syntax error",
             Unread::NotUtf8 => "a text that is not UTF-8",
             Unread::TooLong => "a text that is too long to be parsed",
+            Unread::TooManySigns => "a text with very long runs of signs, or of nested comments",
+            Unread::TooManyStatements => "a text of very many statements",
             Unread::TooDeep => "a text that is nested too deeply, or of an unknown kind",
         }
     }
 }
 
 fn read(text: &[u8]) -> Result<Vec<Statement>, Unread> {
-    if text.len() <= limits::PARSED_TEXT_BYTES_MAX && tokens(text) <= limits::PARSED_TOKENS_MAX {
-        return parse(text);
-    }
+    let Some(why) = too_costly(text) else { return parse(text) };
     let mut key = Vec::new();
     if !shape::shape(text, &mut key) {
-        return Err(Unread::TooLong);
+        return Err(why);
     }
     shape::shorten(&mut key);
     parse(&shape::example(&key))
+}
+
+/// Why the parser would take too long or too much memory, found in one pass.
+fn too_costly(text: &[u8]) -> Option<Unread> {
+    match () {
+        () if text.len() > limits::PARSED_TEXT_BYTES_MAX => Some(Unread::TooLong),
+        () if tokens(text) > limits::PARSED_TOKENS_MAX => Some(Unread::TooLong),
+        () if scanned_again(text) > limits::SCANNED_AGAIN_BYTES_MAX => Some(Unread::TooManySigns),
+        () => None,
+    }
+}
+
+/// Bytes that the scanner reads more than once, never fewer: an operator and the beginning of a
+/// comment match to the end of their run of signs, and all but a sign or two may be put back
+/// (scan.l, `operator` and `xcstart`), so that a run costs the square of its length.
+fn scanned_again(text: &[u8]) -> usize {
+    let runs = text.split(|byte| !b"~!@#^&|`?+-*/%<>=".contains(byte));
+    runs.map(|run| run.len().saturating_mul(run.len())).fold(0, usize::saturating_add)
 }
 
 /// Words, numbers, strings and signs of a text, never fewer than the parser sees.
@@ -194,8 +217,8 @@ fn tokens(text: &[u8]) -> usize {
 }
 
 fn parse(text: &[u8]) -> Result<Vec<Statement>, Unread> {
-    if text.len() > limits::PARSED_TEXT_BYTES_MAX || tokens(text) > limits::PARSED_TOKENS_MAX {
-        return Err(Unread::TooLong);
+    if let Some(why) = too_costly(text) {
+        return Err(why);
     }
     let text = std::str::from_utf8(text).map_err(|_| Unread::NotUtf8)?;
     // The wrapper indexes into lists of the tree while it summarizes it. A panic there is not the
@@ -211,6 +234,9 @@ fn parse(text: &[u8]) -> Result<Vec<Statement>, Unread> {
         }
         Err(_) => return Err(Unread::TooDeep),
     };
+    if parsed.protobuf.stmts.len() > limits::STATEMENTS_OF_TEXT_MAX {
+        return Err(Unread::TooManyStatements);
+    }
     let nodes = parsed.protobuf.stmts.iter().map(|raw| raw.stmt.as_ref()?.node.as_ref());
     let statements: Option<Vec<Statement>> =
         nodes.map(|node| statement::statement(node?)).collect();
@@ -232,6 +258,7 @@ fn unknown() -> Statement {
         objects: Rc::default(),
         columns: Vec::new(),
         whole_rows: true,
+        sure: Vec::new(),
         effect: Effect::Catalog,
         facts: Vec::new(),
         causes: Vec::new(),

@@ -169,6 +169,9 @@ pub struct Statement {
     pub columns: Vec<String>,
     /// Whether it refers to whole rows: `*`, `t.*`, or a range variable used as a value.
     pub whole_rows: bool,
+    /// For each column of its answer, in order, whether it holds nothing of any relation; empty
+    /// where that cannot be told.
+    pub sure: Vec<bool>,
     /// What the session must do besides forwarding it.
     pub effect: Effect,
     /// Settings it changes.

@@ -152,7 +152,7 @@ fn column(verdict: Verdict, type_oid: u32, binary: bool) -> Column {
             cause: Cause::Column,
         },
         Verdict::Unproven => Action::Hide {
-            whole: types::failsafe(type_oid, binary),
+            whole: types::Whole::Null,
             operator: Operator::Default,
             cause: Cause::Unproven,
         },
@@ -404,8 +404,7 @@ impl CopyMasker {
         for (index, &(start, end)) in fields.iter().enumerate() {
             let raw = &row[start..end];
             let known = self.columns.as_ref().and_then(|columns| columns.get(index));
-            let (action, type_oid) = known
-                .map_or((Action::Scan(Scan::Text), 0), |column| (column.action, column.type_oid));
+            let action = known.map_or(Action::Scan(Scan::Text), |column| column.action);
             let passes = match action {
                 Action::Pass => true,
                 Action::Scan(_) => !search,
@@ -438,8 +437,7 @@ impl CopyMasker {
                     if !found.is_empty() {
                         text::count(&self.detectors, found, number, hits);
                         out.extend_from_slice(&row[copied..start]);
-                        let column = (scan, type_oid);
-                        write_found(&self.detectors, column, (&value, found), &dialect, out);
+                        write_found(&self.detectors, scan, (&value, found), &dialect, out);
                         copied = end;
                     }
                 }
@@ -512,16 +510,13 @@ impl CopyMasker {
 /// Appends a value in which something was found.
 fn write_found(
     detectors: &Detectors,
-    (scan, type_oid): (Scan, u32),
+    scan: Scan,
     (value, finds): (&[u8], &[Found]),
     dialect: &Dialect,
     out: &mut Vec<u8>,
 ) {
-    if text::nullifies(detectors, finds) {
+    if text::nullifies(detectors, finds) || matches!(scan, Scan::Digits | Scan::Opaque) {
         return dialect.write_whole(Whole::Null, value, out);
-    }
-    if matches!(scan, Scan::Digits | Scan::Opaque) {
-        return dialect.write_whole(types::failsafe(type_oid, false), value, out);
     }
     let mut json = JsonReader::default();
     let (mut masked, mut kept) = (Vec::new(), 0);

@@ -10,10 +10,11 @@
 //! ----------+--------------------+---------------------------------------------------------
 //! known     | masked             | the rule's operator
 //! known     | clean              | detectors
-//! known     | 0 (whole row)      | hidden, if any column of the relation is
+//! known     | 0 (whole row)      | NULL, if any column of the relation is
 //! known     | not in the catalog | stale: NeedCatalog
 //! unknown   | any                | stale: NeedCatalog (system relations: detectors)
-//! 0         | an expression      | hidden, if the statements touch a masked column; detectors
+//! 0         | sure by its form   | detectors (count(*), constants, EXISTS)
+//! 0         | an expression      | NULL, if the statements touch a masked column; detectors
 //! ```
 
 use std::rc::Rc;
@@ -266,8 +267,11 @@ impl View {
             touched: None,
         };
         let mut columns = Vec::with_capacity(fields.len());
-        for field in fields {
-            let verdict = if self.rules.is_empty() {
+        let sure = statements.map(touch::sure_columns).filter(|sure| sure.len() == fields.len());
+        let is_sure = |index: usize| sure.and_then(|sure| sure.get(index)) == Some(&true);
+        for (index, field) in fields.iter().enumerate() {
+            let computed = field.table_oid == 0;
+            let verdict = if self.rules.is_empty() || (computed && is_sure(index)) {
                 Verdict::Clean
             } else {
                 witness.verdict(field).or(unknown)?
@@ -288,7 +292,7 @@ impl View {
                 cause: Cause::Column,
             },
             Verdict::Unproven => Action::Hide {
-                whole: types::failsafe(field.type_oid, binary),
+                whole: types::Whole::Null,
                 operator: Operator::Default,
                 cause: Cause::Unproven,
             },

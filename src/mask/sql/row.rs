@@ -77,6 +77,14 @@ impl Plan {
         Plan { columns: columns.into(), detectors, scans, walks }
     }
 
+    /// Columns that are NULL in every row, because their origin is not proven.
+    pub fn unproven(&self) -> impl Iterator<Item = usize> {
+        let is_unproven =
+            |column: &Column| matches!(column.action, Action::Hide { cause: Cause::Unproven, .. });
+        let columns = self.columns.iter().enumerate();
+        columns.filter(move |(_, column)| is_unproven(column)).map(|(index, _)| index)
+    }
+
     /// Rows pass as they are.
     pub fn is_pass(&self) -> bool {
         !self.scans && !self.walks
@@ -170,9 +178,6 @@ impl Cell<'_> {
             Whole::Fixed(bytes) => {
                 self.edits.replace(start, end, |out| out.extend_from_slice(bytes));
             }
-            Whole::EmptyArray(element) => {
-                self.edits.replace(start, end, |out| empty_array(element, out));
-            }
             Whole::Text(operator) => {
                 self.edits.replace(start, end, |out| operator::whole_text(operator, value, out));
             }
@@ -213,7 +218,7 @@ impl Cell<'_> {
         }
     }
 
-    /// A number that is a card is zeroed whole.
+    /// A number that is a card is NULL.
     fn hide_found(&mut self, operator: Operator) {
         self.hits.add(self.index, Cause::Detector(Detector::CreditCard), operator);
         let operator = operator.max(Operator::Default);
@@ -222,12 +227,9 @@ impl Cell<'_> {
 
     fn replace_found(&mut self, scan: Scan, from: usize, finds: &crate::mask::detect::Finds) {
         text::count(self.detectors, &finds.list, self.index, self.hits);
-        if text::nullifies(self.detectors, &finds.list) {
+        let whole = matches!(scan, Scan::Digits | Scan::Opaque);
+        if whole || text::nullifies(self.detectors, &finds.list) {
             return self.replace_whole(Whole::Null);
-        }
-        if matches!(scan, Scan::Digits | Scan::Opaque) {
-            let whole = types::failsafe(self.column.type_oid, self.column.binary);
-            return self.replace_whole(whole);
         }
         let open = self.open();
         let value = &self.body[from..self.end];
@@ -311,12 +313,6 @@ fn array_elements(body: &[u8], start: usize, end: usize) -> Result<Vec<(usize, u
         }
     }
     if at == end { Ok(spans) } else { Err(Malformed::MessageBody) }
-}
-
-/// An array without elements: no dimensions, no NULLs.
-fn empty_array(element: u32, out: &mut Vec<u8>) {
-    out.extend_from_slice(&[0; 8]);
-    out.extend_from_slice(&element.to_be_bytes());
 }
 
 /// The digits of a positive `int8`.

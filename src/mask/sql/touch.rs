@@ -3,11 +3,12 @@
 //!
 //! In: classified statements and the catalog. Out: `Touch`.
 //! Never: "clean" for what was not understood. Statements that are not known, not parsed, or run
-//! code that is not seen (EXECUTE, FETCH, CALL, a function call) touch everything.
+//! code that is not seen (EXECUTE and FETCH of unknown names, CALL, a function call) touch
+//! everything.
 
 use super::catalog::Catalog;
 use super::rules::{ColumnRule, RelationMask};
-use crate::decide::{Class, Object, Statement};
+use crate::decide::{Class, Effect, Object, Statement};
 
 /// What the statements reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -81,7 +82,16 @@ pub(super) fn carries_off(rules: &[ColumnRule], catalog: &Catalog, statement: &S
 fn is_opaque(statement: &Statement) -> bool {
     let opaque = [Class::Unknown, Class::Call, Class::FunctionCall];
     opaque.into_iter().any(|class| statement.classes.has(class))
-        || matches!(statement.operation.as_str(), "FETCH" | "EXECUTE")
+        // A name that was not resolved; one that was is what it stands for.
+        || matches!(statement.effect, Effect::Fetch(_) | Effect::Execute(_))
+}
+
+/// For each column of the answer of the only statement whether it holds nothing of any relation.
+pub(super) fn sure_columns(statements: &[Statement]) -> &[bool] {
+    match statements {
+        [statement] if !is_opaque(statement) => &statement.sure,
+        _ => &[],
+    }
 }
 
 /// The objects of a statement may be anything; a name that no relation has is stale or no relation.

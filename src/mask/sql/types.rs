@@ -1,8 +1,9 @@
 //! PostgreSQL types, as far as masks need them: which hold text, and what hides a value of each.
 //!
 //! In: a type OID and a format code. Out: the replacement of a whole value, or how to scan it.
-//! Never: bytes that a driver of that type and format cannot decode. A type that is not in the
-//! table below gets NULL.
+//! Never: bytes that a driver of that type and format cannot decode; a value that could be a true
+//! one. What is no text and no JSON becomes NULL: a zero, a `false` or a day in 1970 would be read
+//! as an answer.
 
 use crate::mask::operator::Operator;
 
@@ -13,8 +14,6 @@ pub enum Whole {
     Null,
     /// Always these bytes.
     Fixed(&'static [u8]),
-    /// An empty array of this element type, in binary format.
-    EmptyArray(u32),
     /// Made of the value by `operator::whole_text`.
     Text(Operator),
 }
@@ -40,7 +39,7 @@ pub enum Scan {
     Opaque,
 }
 
-/// What hides a whole value: the operator itself if the type can bear it, else the next one up.
+/// What hides a whole value: the operator itself if the type can bear it, else NULL.
 pub fn whole(operator: Operator, type_oid: u32, binary: bool) -> Whole {
     if operator == Operator::Nullify {
         return Whole::Null;
@@ -49,20 +48,14 @@ pub fn whole(operator: Operator, type_oid: u32, binary: bool) -> Whole {
         return Whole::Text(operator);
     }
     if matches!(type_oid, JSON | JSONB) {
-        return json_whole(operator, type_oid == JSONB && binary);
+        return match operator {
+            // JSON's null is a value that could be a true one.
+            Operator::Default | Operator::Nullify => Whole::Null,
+            _ if type_oid == JSONB && binary => Whole::Fixed(b"\x01\"***\""),
+            _ => Whole::Fixed(b"\"***\""),
+        };
     }
-    if let Some(element) = array_element(type_oid) {
-        return if binary { Whole::EmptyArray(element) } else { Whole::Fixed(b"{}") };
-    }
-    match ZEROS.iter().find(|zero| zero.type_oid == type_oid) {
-        Some(zero) => Whole::Fixed(if binary { zero.binary } else { zero.text }),
-        None => Whole::Null,
-    }
-}
-
-/// The operator of last resort for values whose origin is not proven.
-pub fn failsafe(type_oid: u32, binary: bool) -> Whole {
-    whole(Operator::Default, type_oid, binary)
+    Whole::Null
 }
 
 /// How values of this type are searched.
@@ -107,35 +100,12 @@ fn is_text_array(type_oid: u32) -> bool {
 /// Numbers, times, addresses, bits: nothing a detector looks for, in either format.
 fn cannot_hold_text(type_oid: u32) -> bool {
     let arrays_of_them = array_element(type_oid).is_some_and(|element| !is_text(element));
-    arrays_of_them || matches!(type_oid, CHAR | TID | BYTEA) || {
-        ZEROS.iter().any(|zero| zero.type_oid == type_oid)
-    }
-}
-
-/// The smallest JSON that hides a value.
-fn json_whole(operator: Operator, versioned: bool) -> Whole {
-    Whole::Fixed(match (operator == Operator::Default, versioned) {
-        (true, false) => b"null",
-        (true, true) => b"\x01null",
-        (false, false) => b"\"***\"",
-        (false, true) => b"\x01\"***\"",
-    })
+    arrays_of_them || matches!(type_oid, CHAR | TID | BYTEA) || { PLAIN.contains(&type_oid) }
 }
 
 /// The element type of the built-in array types.
 fn array_element(type_oid: u32) -> Option<u32> {
     ARRAYS.iter().find(|&&(array, _)| array == type_oid).map(|&(_, element)| element)
-}
-
-/// How a type is zeroed.
-struct Zero {
-    type_oid: u32,
-    text: &'static [u8],
-    binary: &'static [u8],
-}
-
-const fn zero(type_oid: u32, text: &'static [u8], binary: &'static [u8]) -> Zero {
-    Zero { type_oid, text, binary }
 }
 
 // pg_type.dat of PostgreSQL 18.
@@ -158,51 +128,11 @@ pub const ANYARRAY: u32 = 2277;
 const JSONB: u32 = 3802;
 const JSONB_ARRAY: u32 = 3807;
 
-/// Microseconds from 2000-01-01 back to 1970-01-01, as `timestamp` in binary format.
-const EPOCH_US: &[u8; 8] = &(-946_684_800_000_000_i64).to_be_bytes();
-/// Days from 2000-01-01 back to 1970-01-01, as `date` in binary format.
-const EPOCH_DAYS: &[u8; 4] = &(-10_957_i32).to_be_bytes();
-
-const ZEROS: &[Zero] = &[
-    zero(16, b"f", &[0]),
-    zero(BYTEA, b"\\x", b""),
-    zero(CHAR, b"*", b"*"),
-    zero(INT8, b"0", &[0; 8]),
-    zero(21, b"0", &[0; 2]),
-    zero(23, b"0", &[0; 4]),
-    zero(26, b"0", &[0; 4]),
-    zero(28, b"0", &[0; 4]),
-    zero(29, b"0", &[0; 4]),
-    zero(5069, b"0", &[0; 8]),
-    zero(3220, b"0/0", &[0; 8]),
-    zero(700, b"0", &[0; 4]),
-    zero(701, b"0", &[0; 8]),
-    zero(790, b"$0.00", &[0; 8]),
-    zero(NUMERIC, b"0", &[0; 8]),
-    zero(1082, b"1970-01-01", EPOCH_DAYS),
-    zero(1083, b"00:00:00", &[0; 8]),
-    zero(1114, b"1970-01-01 00:00:00", EPOCH_US),
-    zero(1184, b"1970-01-01 00:00:00+00", EPOCH_US),
-    zero(1186, b"00:00:00", &[0; 16]),
-    zero(1266, b"00:00:00+00", &[0; 12]),
-    zero(2950, b"00000000-0000-0000-0000-000000000000", &[0; 16]),
-    zero(869, b"0.0.0.0", &[2, 32, 0, 4, 0, 0, 0, 0]),
-    zero(650, b"0.0.0.0/32", &[2, 32, 1, 4, 0, 0, 0, 0]),
-    zero(829, b"00:00:00:00:00:00", &[0; 6]),
-    zero(774, b"00:00:00:00:00:00:00:00", &[0; 8]),
-    // Ranges: the flags byte says `empty`; multiranges: a count of none.
-    zero(3904, b"empty", &[1]),
-    zero(3906, b"empty", &[1]),
-    zero(3908, b"empty", &[1]),
-    zero(3910, b"empty", &[1]),
-    zero(3912, b"empty", &[1]),
-    zero(3926, b"empty", &[1]),
-    zero(4451, b"{}", &[0; 4]),
-    zero(4532, b"{}", &[0; 4]),
-    zero(4533, b"{}", &[0; 4]),
-    zero(4534, b"{}", &[0; 4]),
-    zero(4535, b"{}", &[0; 4]),
-    zero(4536, b"{}", &[0; 4]),
+/// Numbers, times, addresses, bits, ranges and multiranges.
+const PLAIN: [u32; 38] = [
+    16, BYTEA, CHAR, INT8, 21, 23, 26, 28, 29, 5069, 3220, 700, 701, 790, NUMERIC, 1082, 1083,
+    1114, 1184, 1186, 1266, 2950, 869, 650, 829, 774, 3904, 3906, 3908, 3910, 3912, 3926, 4451,
+    4532, 4533, 4534, 4535, 4536,
 ];
 
 /// Array type, element type.
@@ -244,15 +174,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_operator_resolves_up() {
+    fn what_is_no_text_becomes_null() {
         for operator in [Operator::Partial, Operator::Mask, Operator::Redact, Operator::Default] {
-            assert_eq!(whole(operator, 23, false), Whole::Fixed(b"0"));
-            assert_eq!(whole(operator, 23, true), Whole::Fixed(&[0; 4]));
             assert_eq!(whole(operator, TEXT, true), Whole::Text(operator));
-            // hstore, an enum, a composite type: unknown here, so NULL.
-            assert_eq!(whole(operator, 16_500, false), Whole::Null);
-            assert_eq!(whole(operator, 3614, true), Whole::Null);
-            assert_eq!(whole(operator, 1009, true), Whole::EmptyArray(TEXT));
+            // bool, int4, date, an array; hstore, an enum, a composite type.
+            for type_oid in [16, 23, 1082, 1009, 16_500, 3614] {
+                assert_eq!(whole(operator, type_oid, false), Whole::Null);
+                assert_eq!(whole(operator, type_oid, true), Whole::Null);
+            }
         }
         assert_eq!(whole(Operator::Nullify, TEXT, false), Whole::Null);
     }
@@ -260,7 +189,8 @@ mod tests {
     #[test]
     fn json_stays_json() {
         assert_eq!(whole(Operator::Redact, JSON, false), Whole::Fixed(b"\"***\""));
-        assert_eq!(whole(Operator::Default, JSONB, true), Whole::Fixed(b"\x01null"));
+        assert_eq!(whole(Operator::Redact, JSONB, true), Whole::Fixed(b"\x01\"***\""));
+        assert_eq!(whole(Operator::Default, JSONB, true), Whole::Null);
     }
 
     #[test]

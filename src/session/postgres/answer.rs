@@ -19,7 +19,7 @@ use crate::wire::postgres::frame::{HEAD_BYTES, Step, run_of};
 use crate::wire::postgres::message::{
     Column, error_fields, parameter_description, row_description,
 };
-use crate::wire::postgres::reply;
+use crate::wire::postgres::reply::{self, Report};
 
 use super::beliefs::{Answer, Described, FailedMessage, Meaning, Owed};
 use super::ready::{Flow, Ready, server_malformed};
@@ -288,7 +288,12 @@ impl Ready {
         let text = |name| String::from_utf8_lossy(name).into_owned();
         self.columns = columns.iter().map(|column| text(column.name)).collect();
         match planned {
-            Planned::Ready(plan) => Some(Some(Rc::new(plan))),
+            Planned::Ready(plan) => {
+                if let Some(notice) = hidden_notice(&self.columns, &plan) {
+                    self.say_when_possible(notice, core);
+                }
+                Some(Some(Rc::new(plan)))
+            }
             // Nothing is known of the target at all: hide by refusing every row.
             Planned::NeedCatalog => Some(None),
         }
@@ -649,3 +654,30 @@ fn error_field(frame: &[u8], wanted: u8) -> &[u8] {
     let mut fields = error_fields(Step::body(frame));
     fields.find(|(code, _)| *code == wanted).map_or(&b""[..], |(_, text)| text)
 }
+
+/// What is NULL in an answer though the target may have said something else, and why.
+fn hidden_notice(names: &[String], plan: &Plan) -> Option<Vec<u8>> {
+    let hidden: Vec<usize> = plan.unproven().collect();
+    if hidden.is_empty() {
+        return None;
+    }
+    let named = hidden.iter().take(NAMES_MAX).filter_map(|&index| names.get(index));
+    let mut named = named.map(|name| format!("\"{name}\"")).collect::<Vec<_>>().join(", ");
+    if hidden.len() > NAMES_MAX {
+        named.push_str(", ..");
+    }
+    let mut bytes = Vec::new();
+    let report = Report {
+        severity: "NOTICE",
+        sqlstate: "00000",
+        message: &format!("weir shows NULL in {} of the columns: {named}", hidden.len()),
+        detail: "They are computed by a statement that reads a masked column, or of which it is \
+            not known what it reads.",
+        hint: "Leave the masked columns out of the statement.",
+    };
+    reply::notice(&mut bytes, &report);
+    Some(bytes)
+}
+
+/// Columns that a notice names.
+const NAMES_MAX: usize = 8;

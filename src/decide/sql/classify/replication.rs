@@ -35,6 +35,7 @@ pub fn replication(text: &[u8]) -> Option<Classified> {
         objects: Vec::new().into(),
         columns: Vec::new(),
         whole_rows: true,
+        sure: Vec::new(),
         effect: Effect::None,
         facts: Vec::new(),
         causes: Vec::new(),

@@ -15,7 +15,7 @@ use super::super::{Class, ClassSet, Effect, Object, Statement};
 use super::functions::{changes_parsing, is_role};
 use super::references::References;
 use super::tree::Tree;
-use super::{change, copy};
+use super::{change, copy, sure};
 
 /// What the kind of a statement says, before looking inside.
 struct Kind {
@@ -96,6 +96,7 @@ fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Statement 
         objects: references.objects.into(),
         columns: references.columns,
         whole_rows,
+        sure: sure::columns(node),
         effect,
         facts: references.facts,
         causes: references.causes,
@@ -123,6 +124,8 @@ fn explain(explain: &ExplainStmt) -> Option<Statement> {
         name == "analyze" && copy::is_on(&value)
     });
     inner.operation = "EXPLAIN".to_owned();
+    // Its answer is a plan.
+    inner.sure = Vec::new();
     if let Effect::Declare { .. } = inner.effect {
         // The query of the cursor is explained, and run if so asked; no cursor comes of it.
         inner.effect = Effect::None;
@@ -156,6 +159,7 @@ fn execute(node: &NodeEnum, execute: &ExecuteStmt) -> Option<Statement> {
         objects: references.objects.into(),
         columns: references.columns,
         whole_rows: true,
+        sure: Vec::new(),
         effect: if plain { Effect::Execute(execute.name.clone()) } else { Effect::None },
         facts: references.facts,
         causes: references.causes,

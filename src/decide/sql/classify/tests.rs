@@ -333,6 +333,28 @@ fn texts_of_very_many_tokens_are_not_parsed() {
     assert_eq!(class(format!("SELECT '{prose}'")), ["read"]);
 }
 
+/// What costs the square of its length is refused by a count that is taken before.
+#[test]
+fn short_texts_that_take_long_are_not_parsed() {
+    let class = |text: String| classify_uncached(text.as_bytes()).action.classes;
+    for (piece, few, many) in [("/*", 1_000, 10_000), ("+-", 1_000, 10_000), ("@/*", 600, 10_000)] {
+        let started = std::time::Instant::now();
+        assert_eq!(class(format!("SELECT 1 {}", piece.repeat(many))), ["unknown"], "{piece}");
+        assert!(started.elapsed().as_secs() < 5, "{piece}");
+        let text = format!("SELECT 1 {}", piece.repeat(few));
+        assert!(scanned_again(text.as_bytes()) <= limits::SCANNED_AGAIN_BYTES_MAX, "{piece}");
+    }
+    assert_eq!(class("SELECT 1;".repeat(limits::STATEMENTS_OF_TEXT_MAX)), ["read"]);
+    assert_eq!(class("SELECT 1;".repeat(limits::STATEMENTS_OF_TEXT_MAX + 1)), ["unknown"]);
+    assert_eq!(class(format!("SELECT {}1", "a.b.id,".repeat(20_000))), ["unknown"]);
+    assert_eq!(class(format!("SELECT {}1", "a.b.id,".repeat(5_000))), ["read"]);
+    // Signs inside of what has a shape are not seen by the parser.
+    assert_eq!(class(format!("SELECT '{}'", "-".repeat(100_000))), ["read"]);
+    assert_eq!(class(format!("SELECT 1 /{}/", "*".repeat(100_000))), ["read"]);
+    assert_eq!(class(format!("SELECT 1 {}1{}", "/*".repeat(9_000), "*/".repeat(9_000))), ["read"]);
+    assert_eq!(class(format!("SELECT E'{}'", "-".repeat(100_000))), ["unknown"]);
+}
+
 #[test]
 fn large_literals_are_no_reason_not_to_read_a_text() {
     let large = r"\x00ff''".repeat(limits::PARSED_TEXT_BYTES_MAX / 4);

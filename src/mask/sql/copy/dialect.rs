@@ -93,7 +93,6 @@ impl Dialect {
         match whole {
             Whole::Null => out.extend_from_slice(&self.null),
             Whole::Fixed(bytes) => self.write(bytes, out),
-            Whole::EmptyArray(_) => self.write(b"{}", out),
             Whole::Text(operator) => {
                 self.write_with(out, |out| operator::whole_text(operator, value, out));
             }

@@ -53,6 +53,7 @@ fn planned(relation: Option<&str>, columns: &[&str], format: CopyFormat) -> Copy
         objects: [object(relation.unwrap_or("people"))].into(),
         columns: columns.iter().map(|name| (*name).to_owned()).collect(),
         whole_rows: false,
+        sure: Vec::new(),
         effect: Effect::Copy(copy.clone()),
         facts: Vec::new(),
         causes: Vec::new(),

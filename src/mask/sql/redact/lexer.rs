@@ -2,6 +2,9 @@
 //!
 //! In: the text of a command. Out: tokens as spans.
 //! Never: a failure. What does not end runs to the end of the text and is marked so.
+//!
+//! A literal that goes on after a line break (`'a'` and on the next line `'b'`) is one token, as it
+//! is to PostgreSQL (scan.l, `quotecontinue`).
 
 /// A token.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -13,6 +16,25 @@ pub(super) struct Token {
     pub end: usize,
     /// The quote or comment is closed.
     pub closed: bool,
+}
+
+impl Token {
+    /// Where the content of a quote is, without prefix, quotes and tags; the whole of other tokens.
+    pub fn content(&self, text: &[u8]) -> (usize, usize) {
+        let part = text.get(self.start..self.end).unwrap_or_default();
+        let until = |quote: u8| 1 + part.iter().take_while(|&&byte| byte != quote).count();
+        let (opens, closes) = match self.kind {
+            Kind::Text => (until(b'\''), 1),
+            Kind::QuotedName => (1, 1),
+            Kind::Dollar => {
+                let tag = 2 + part.iter().skip(1).take_while(|&&byte| byte != b'$').count();
+                (tag, tag)
+            }
+            Kind::Word | Kind::Number | Kind::Parameter | Kind::Sign(_) | Kind::Comment => (0, 0),
+        };
+        let end = if self.closed { self.end - closes } else { self.end };
+        (self.start + opens, end)
+    }
 }
 
 /// Kinds of tokens, as far as redaction tells them apart.
@@ -57,17 +79,17 @@ fn token(text: &[u8], start: usize) -> Token {
     let next = |offset: usize| text.get(start + offset).copied().unwrap_or(0);
     let first = text[start];
     let (kind, (end, closed)) = match first {
-        b'\'' => (Kind::Text, quoted(text, start + 1, b'\'', false)),
+        b'\'' => (Kind::Text, literal(text, start + 1, false)),
         b'"' => (Kind::QuotedName, quoted(text, start + 1, b'"', false)),
         b'-' if next(1) == b'-' => (Kind::Comment, (line_end(text, start), true)),
         b'/' if next(1) == b'*' => (Kind::Comment, block_comment(text, start)),
         b'$' if let Some(tag) = dollar_tag(text, start) => (Kind::Dollar, dollar(text, start, tag)),
-        b'E' | b'e' if next(1) == b'\'' => (Kind::Text, quoted(text, start + 2, b'\'', true)),
+        b'E' | b'e' if next(1) == b'\'' => (Kind::Text, literal(text, start + 2, true)),
         b'B' | b'b' | b'X' | b'x' | b'N' | b'n' if next(1) == b'\'' => {
-            (Kind::Text, quoted(text, start + 2, b'\'', false))
+            (Kind::Text, literal(text, start + 2, false))
         }
         b'U' | b'u' if next(1) == b'&' && next(2) == b'\'' => {
-            (Kind::Text, quoted(text, start + 3, b'\'', false))
+            (Kind::Text, literal(text, start + 3, false))
         }
         b'0'..=b'9' => (Kind::Number, (run(text, start, is_number), true)),
         b'$' if next(1).is_ascii_digit() => {
@@ -77,6 +99,33 @@ fn token(text: &[u8], start: usize) -> Token {
         _ => (Kind::Sign(first), (start + 1, true)),
     };
     Token { kind, start, end, closed }
+}
+
+/// To the end of a literal, over line breaks behind which it goes on.
+fn literal(text: &[u8], from: usize, backslash: bool) -> (usize, bool) {
+    let (mut end, mut closed) = quoted(text, from, b'\'', backslash);
+    while closed && let Some(next) = continued(text, end) {
+        (end, closed) = quoted(text, next, b'\'', backslash);
+    }
+    (end, closed)
+}
+
+/// Behind the quote that goes on after `from`: blanks with a line break, then comments of a line.
+fn continued(text: &[u8], from: usize) -> Option<usize> {
+    let (mut at, mut broken) = (from, false);
+    loop {
+        match text.get(at)? {
+            b'\n' | b'\r' => broken = true,
+            b' ' | b'\t' | 0x0b | 0x0c => {}
+            b'\'' if broken => return Some(at + 1),
+            b'-' if text.get(at + 1) == Some(&b'-') => {
+                at = line_end(text, at);
+                continue;
+            }
+            _ => return None,
+        }
+        at += 1;
+    }
 }
 
 /// To the closing quote; a doubled one stands for itself, a backslash escapes if it may.

@@ -16,7 +16,7 @@ const STEMS: [(u8, &[&str]); PREFIX_BUCKETS] = [
     (b'a', &["apikey", "api_key", "access_key", "accesskey", "authorization"]),
     (b's', &["secret"]),
     (b't', &["token"]),
-    (b'c', &["credential", "crypt", "connect"]),
+    (b'c', &["credential", "crypt", "conn"]),
     (b'o', &["options"]),
     (b'i', &["identified"]),
     (b'h', &["hmac"]),

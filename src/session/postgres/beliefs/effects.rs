@@ -61,6 +61,10 @@ impl Beliefs {
                 _ => Found::Nothing,
             };
             statements.push(match found {
+                // The answer of EXPLAIN is a plan, not the columns of what it explains.
+                Found::Is(inner) if statement.operation == "EXPLAIN" => {
+                    Statement { sure: Vec::new(), ..inner }
+                }
                 Found::Is(inner) => inner,
                 Found::Nothing => statement.clone(),
                 Found::Unsettled => return Resolved::Unsettled,
@@ -408,6 +412,7 @@ pub fn doubt(prepared: &StatementRef) -> StatementRef {
             objects: Rc::default(),
             columns: Vec::new(),
             whole_rows: true,
+            sure: Vec::new(),
             effect: Effect::None,
             facts: Vec::new(),
             causes: Vec::new(),
@@ -420,7 +425,12 @@ pub fn doubt(prepared: &StatementRef) -> StatementRef {
 
 /// A statement that may be another one by now.
 fn doubted(statement: &Statement) -> Statement {
-    Statement { classes: Class::Unknown.only(), whole_rows: true, ..statement.clone() }
+    Statement {
+        classes: Class::Unknown.only(),
+        whole_rows: true,
+        sure: Vec::new(),
+        ..statement.clone()
+    }
 }
 
 fn named(statement: &Statement, text: &Rc<[u8]>, name: &str) -> StatementRef {
