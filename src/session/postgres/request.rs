@@ -22,6 +22,7 @@ use super::admit::{Facts, Refusal, Ruled, Ruling, record_command, refused_record
 use super::beliefs::names::Lookup;
 use super::beliefs::{Message, PortalRef, Resolved, Turn, is_kept_whole};
 use super::ready::{Body, Flow, Ready};
+use super::release::Passage;
 use super::texts::{keeps_names, recorded_text, unknown_statement};
 use crate::session::Stage;
 use crate::session::capture::{COPY_ENCODING, Upload};
@@ -342,17 +343,9 @@ impl Ready {
         let ruling = self.rule(&statement.classified.action, core, stage);
         let types = statement.types.borrow();
         let facts = execute_facts(&statement, Some((bind.values, &types)), frame);
-        if let Ruling::Refuse(refusal) = ruling {
-            return self.deny(refusal, &facts, core, stage);
-        }
-        let (permit, granted) = match (ruling, self.take_grant()) {
-            (Ruling::Go(permit, _), granted) => (permit, granted),
-            (Ruling::Hold(_), Some(granted)) => (granted.0.grant.permit(), Some(granted)),
-            (Ruling::Hold(terms), None) => return self.hold(terms, &facts, core, stage),
-            (Ruling::Refuse(_), _) => return Ok(()),
-        };
+        let Some(passage) = self.passage(ruling, &facts, core, stage)? else { return Ok(()) };
         drop(types);
-        let (approved, reserved) = granted.unzip();
+        let Passage { permit, approved, seq: reserved, .. } = passage;
         let portal = Portal {
             says,
             values: bind.values.to_vec(),
@@ -447,21 +440,12 @@ impl Ready {
         };
         let types = statement.types.borrow();
         let facts = execute_facts(&statement, Some((&portal.values, &types)), frame);
-        if let Ruling::Refuse(refusal) = ruling {
-            return self.deny(refusal, &facts, core, stage);
-        }
-        let (permit, matched, granted) = match (ruling, self.take_grant()) {
-            (Ruling::Go(permit, matched), granted) => (permit, matched, granted),
-            (Ruling::Hold(terms), Some(granted)) => {
-                (granted.0.grant.permit(), terms.matched, Some(granted))
-            }
-            (Ruling::Hold(terms), None) => return self.hold(terms, &facts, core, stage),
-            (Ruling::Refuse(_), _) => return Ok(()),
-        };
-        let seq = granted.as_ref().map(|(_, seq)| *seq).or_else(|| portal.reserved_seq.take());
+        let Some(passage) = self.passage(ruling, &facts, core, stage)? else { return Ok(()) };
+        let Passage { permit, matched, approved, seq, .. } = passage;
+        let seq = seq.or_else(|| portal.reserved_seq.take());
         let seq = seq.unwrap_or_else(|| core.take_seq());
-        let approved = granted.as_ref().map(|(approved, _)| approved).or(portal.approved.as_ref());
-        let approval = approved.map(|approved| approved.id);
+        let approved = approved.as_ref().or(portal.approved.as_ref());
+        let approval = approved.map(|approved| approved.grant.id);
         let rule = approved.map_or_else(|| matched.rule(), |approved| Rc::clone(&approved.rule));
         let ruled = Ruled::allowed(seq, (&rule, &matched), approval);
         let recorded = record_command(&facts, &ruled, core, stage);
