@@ -264,8 +264,8 @@ proptest! {
             if raw == dialect.null || finds.is_empty() {
                 expect.extend_from_slice(raw);
             } else {
-                let column = (Scan::Text, 0);
-                write_found(&masker.detectors, column, (&value, finds), &dialect, &mut expect);
+                let scan = Scan::Text;
+                write_found(&masker.detectors, scan, (&value, finds), &dialect, &mut expect);
             }
         }
         let (mut out, mut hits) = (Vec::new(), Hits::default());

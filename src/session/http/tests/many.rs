@@ -203,7 +203,7 @@ fn a_hold_holds_its_own_stream_and_ends_with_it() {
         groups: vec!["dba".into()],
         approve: true,
         reason: "fine".into(),
-        digest: None,
+        ..Vote::default()
     };
     let mut said = VoteReply::Unknown;
     many.tell(Event::Vote(id, &vote, &mut said));
