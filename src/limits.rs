@@ -40,8 +40,8 @@ pub const CLOSE_TIMEOUT_US: u64 = 10_000_000;
 pub const LINGER_TIMEOUT_US: u64 = 2_000_000;
 /// SQL text longer than this without its literals is not parsed; its class is `unknown`.
 pub const PARSED_TEXT_BYTES_MAX: usize = 1 << 20;
-/// Text of more tokens is not parsed either: a parse tree takes about 1 KiB of memory per token, and
-/// other sessions of the shard wait meanwhile.
+/// Text of more tokens is not parsed either: a parse tree takes about 1 KiB of memory per token,
+/// and other sessions of the shard wait meanwhile.
 pub const PARSED_TOKENS_MAX: usize = 65_536;
 /// Nor is text in whose runs of signs (`/*/*/*`, `+-+-+-`) the scanner reads more bytes than this
 /// more than once: 10 to 40 ms. One run may be 2,048 bytes long.

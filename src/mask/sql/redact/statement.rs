@@ -4,7 +4,8 @@
 //! that is not on the list; a second look at a token, so that the cost is that of the length.
 //!
 //! ```text
-//!   Nothing --a credential's name--> Named --= TO IN LIKE ..--> Value --literal--> After --||--> Value
+//!   Nothing --a credential's name--> Named --= TO IN LIKE ..--> Value --literal--> After
+//!                                                             ^------- || -------|
 //! ```
 //!
 //! Beside that a stack tells for each open parenthesis what literals in it are.
