@@ -133,6 +133,9 @@ pub(super) const DROPPED: [&[u8]; 7] = [
 pub(super) const NOT_ASKED: [&[u8]; 4] =
     [b"accept-encoding", b"range", b"if-range", b"want-repr-digest"];
 
+/// A field as it was sent: name, value, and what takes the value's place.
+type Field<'h> = (&'h [u8], &'h [u8], Option<Vec<u8>>);
+
 /// The fields of an answer that are changed: those that name the target's host already are, in
 /// `moved`; in all others what detectors find is replaced. Fields of one name stay together.
 pub(super) fn fields<'h>(
@@ -151,7 +154,7 @@ pub(super) fn fields<'h>(
     }
     let known: Vec<&[u8]> = changed.iter().map(|(name, _)| *name).collect();
     let is_known = |name: &[u8]| known.iter().any(|known| known.eq_ignore_ascii_case(name));
-    let mut masked: Vec<(&'h [u8], &'h [u8], Option<Vec<u8>>)> = Vec::new();
+    let mut masked: Vec<Field<'h>> = Vec::new();
     for (which, name, value) in head.named() {
         if !is_own(which) && !is_known(name) {
             masked.push((name, value, masks.field(&shown(name), value, hits)));
