@@ -40,7 +40,7 @@ function ask(method, path, more = {}, content = undefined) {
       const body = Buffer.concat(parts);
       const type = fields['content-type'];
       const code = stream.rstCode;
-      const text = body.toString().slice(0, 400);
+      const text = body.toString().slice(0, 2000);
       const grpc = fields['grpc-status'];
       say({ path, status, type, code, length: body.length, body: text, grpc, trailers });
       resolve(status);
