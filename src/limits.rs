@@ -139,7 +139,7 @@ pub const STREAM_WAIT_US_MAX: u64 = 500;
 /// connections to targets.
 pub const CANCELS_ABROAD_MAX: usize = 64;
 /// Commands that wait for approval, per shard.
-pub const HELD_COMMANDS_MAX: usize = 1_024;
+pub const HELD_COMMANDS_MAX: usize = 16_384;
 /// A stage that takes longer than an hour is measured as an hour.
 pub const DURATION_US_MAX: u64 = 3_600_000_000;
 /// Messages waiting in one mailbox between a shard and the control thread.
@@ -344,6 +344,36 @@ pub const TERMINAL_KEY_BYTES_MAX: usize = 16 << 10;
 pub const RULES_MAX: usize = 512;
 
 const _: () = assert!(RULES_MAX.is_multiple_of(64));
+
+// Approvals.
+/// Texts, values and lists of the commands of one shard that wait, together.
+pub const HELD_BYTES_MAX: usize = 64 << 20;
+/// Commands of one identity that wait at a time, per shard, unless the configuration says otherwise.
+pub const ASKS_PER_IDENTITY: u32 = 16;
+/// A statement that was denied is refused for this long when it is sent again.
+pub const DENIED_US: u64 = 600_000_000;
+/// Denied statements that a shard remembers.
+pub const DENIED_REMEMBERED_MAX: usize = 4_096;
+/// Executions that one approval of a statement may be for, beside the first.
+pub const REPEATS_MAX: u32 = 20;
+/// How long one approval of a statement may be for.
+pub const REPEAT_US_MAX: u64 = 3_600_000_000;
+/// Approvals of one session that are for more than one execution.
+pub const STANDINGS_MAX: usize = 64;
+/// How long a window may be open.
+pub const WINDOW_US_MAX: u64 = 8 * 3_600_000_000;
+/// Windows that are open at a time.
+pub const WINDOWS_MAX: usize = 1_024;
+/// Heads of asks in one answer of the API.
+pub const ASKS_PAGE_MAX: usize = 200;
+/// What a head shows of a text.
+pub const ASK_HEAD_BYTES: usize = 300;
+/// Asks that are over, of which links still say what became of them.
+pub const ASKS_REMEMBERED_MAX: usize = 4_096;
+/// Endpoints that are told.
+pub const WEBHOOKS_MAX: usize = 16;
+/// Messages that wait for one endpoint.
+pub const WEBHOOK_MESSAGES_MAX: usize = 10_000;
 
 // Answers of HTTP and MCP under masks, requests of MCP.
 /// Places in one body that `masking_hits` names.

@@ -10,10 +10,14 @@
 //!   GET  /v1/meters                  admin           the same by target, as `weir top` reads them
 //!   GET  /v1/sessions                admin, own      live sessions
 //!   POST /v1/sessions/{id}/kill      admin, own      ends one
-//!   GET  /v1/approvals               admin, own, approver    commands that wait
-//!   GET  /v1/approvals/{id}          admin, own, approver    all that an approver decides on
-//!   POST /v1/approvals/{id}          approver        {"decision": "approve" or "deny", "reason",
-//!                                                     "digest": of what was shown}
+//!   GET  /v1/asks?after=ID&limit=    admin, own, approver    heads of commands that wait
+//!   GET  /v1/asks/{id}               admin, own, approver    all that an approver decides on
+//!   POST /v1/asks/{id}               approver        {"decision": "approve" or "deny", "reason",
+//!                                                     "digest": of what was shown, "scope"}
+//!   GET  /a/{id}                     admin, own, approver    the same for a link, or its end
+//!   GET  /v1/windows                 admin, own, opener      windows that are open
+//!   DELETE /v1/windows/{id}          admin, own, opener      closes one
+//!   POST /v1/readings                admin           records that somebody reads the lake
 //!   POST /v1/rotate                  admin           closes segments, waits for Parquet
 //! ```
 //!
@@ -28,19 +32,20 @@ use std::time::Duration;
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Extension, Path, Request, State as Shared};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, WWW_AUTHENTICATE,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, USER_AGENT, WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
 use axum::response::{IntoResponse, Response};
-use axum::routing::{get, post};
+use axum::routing::{delete, get, post};
 use axum::{Json, Router};
 
+use super::audit::{self, Act};
 use super::auth::{self, Caller};
 use super::sealing::Sealing;
-use super::shape::{self, Ballot, Decision, VoteReply};
+use super::shape;
 use super::state::{Counters, State};
-use super::{clock, log};
+use super::{asks, clock, log};
 use crate::metrics::{self, Total};
 use crate::shard::mail::ToShard;
 
@@ -69,8 +74,14 @@ impl Api {
             .route("/v1/meters", get(meters))
             .route("/v1/sessions", get(sessions))
             .route("/v1/sessions/{id}/kill", post(kill))
-            .route("/v1/approvals", get(approvals))
-            .route("/v1/approvals/{id}", get(approval).post(vote))
+            .route("/v1/approvals", get(asks::approvals))
+            .route("/v1/approvals/{id}", get(asks::ask).post(asks::vote))
+            .route("/v1/asks", get(asks::asks))
+            .route("/v1/asks/{id}", get(asks::ask).post(asks::vote))
+            .route("/v1/windows", get(asks::windows))
+            .route("/v1/windows/{id}", delete(asks::revoke))
+            .route("/v1/readings", post(reading))
+            .route("/a/{id}", get(asks::link))
             .route("/v1/rotate", post(rotate))
             .layer(from_fn_with_state(self.clone(), prove));
         Router::new()
@@ -93,14 +104,14 @@ impl Api {
 
 /// An error as JSON.
 #[derive(Debug)]
-struct Problem {
+pub(super) struct Problem {
     status: StatusCode,
     error: String,
     hint: &'static str,
 }
 
 impl Problem {
-    fn new(status: StatusCode, error: impl Into<String>, hint: &'static str) -> Problem {
+    pub(super) fn new(status: StatusCode, error: impl Into<String>, hint: &'static str) -> Problem {
         Problem { status, error: error.into(), hint }
     }
 
@@ -109,7 +120,7 @@ impl Problem {
         Problem::new(StatusCode::FORBIDDEN, "this needs an administrator", hint)
     }
 
-    fn silent() -> Problem {
+    pub(super) fn silent() -> Problem {
         let hint = "look at the log of weir; the call may be repeated";
         Problem::new(StatusCode::SERVICE_UNAVAILABLE, "a shard does not answer", hint)
     }
@@ -141,6 +152,17 @@ async fn bound(request: Request, next: Next) -> Response {
     response
 }
 
+/// What a call came by, as its client says.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Channel(pub &'static str);
+
+impl Channel {
+    fn of(headers: &HeaderMap) -> Channel {
+        let agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok());
+        Channel(if agent.is_some_and(|agent| agent.starts_with("weir/")) { "cli" } else { "api" })
+    }
+}
+
 /// Lets a request pass when its caller is proven.
 async fn prove(Shared(api): Shared<Api>, mut request: Request, next: Next) -> Response {
     // A browser attaches a password it remembers to requests of any site, and says whose they are.
@@ -152,6 +174,8 @@ async fn prove(Shared(api): Shared<Api>, mut request: Request, next: Next) -> Re
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
     match caller(&api, header.unwrap_or_default().to_owned()).await {
         Some(caller) => {
+            let channel = Channel::of(request.headers());
+            request.extensions_mut().insert(channel);
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
@@ -281,8 +305,8 @@ async fn kill(
     match api.state.mesh.kill(id).await {
         Some(true) => {
             let text = shape::id_text(id);
-            let message = format!("session {text} is ended by {}", caller.name);
-            log::tell(log::Level::Info, "kill", &message);
+            let act = Act::new("kill", format!("ended session {text}"));
+            audit::record(&api.state, &caller, act.with("session_id", text.clone())).await;
             Ok(Json(shape::Killed { session_id: text }))
         }
         Some(false) => Err(absent()),
@@ -290,79 +314,21 @@ async fn kill(
     }
 }
 
-async fn approvals(
+/// Somebody reads the lake with the command line, and says so.
+async fn reading(
     Shared(api): Shared<Api>,
     Extension(caller): Extension<Caller>,
-) -> Json<Vec<shape::Approval>> {
-    let list = api.state.waiting();
-    let seen = list.iter().filter(|ask| {
-        caller.is_admin() || ask.user == caller.name || caller.may_answer(&ask.approvers)
-    });
-    Json(seen.map(shape::Approval::from).collect())
-}
-
-async fn approval(
-    Shared(api): Shared<Api>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-) -> Result<Json<shape::Approval>, Problem> {
-    let absent = || {
-        let hint = "it may have been answered, canceled or expired; GET /v1/approvals lists";
-        Problem::new(StatusCode::NOT_FOUND, "no command waits under this id", hint)
-    };
-    let id = shape::id_parse(&id).ok_or_else(absent)?;
-    let (_, ask) = api.state.ask(id).ok_or_else(absent)?;
-    let seen = caller.is_admin() || ask.user == caller.name || caller.may_answer(&ask.approvers);
-    if seen { Ok(Json(shape::Approval::from(&ask))) } else { Err(absent()) }
-}
-
-async fn vote(
-    Shared(api): Shared<Api>,
-    Extension(caller): Extension<Caller>,
-    Path(id): Path<String>,
-    ballot: Result<Json<Ballot>, JsonRejection>,
-) -> Result<(StatusCode, Json<VoteReply>), Problem> {
-    let Json(ballot) = ballot.map_err(|rejection| {
-        let hint = "send JSON {\"decision\": \"approve\" or \"deny\", \"reason\": \"..\"} \
-                    with content-type application/json";
+    reading: Result<Json<shape::Reading>, JsonRejection>,
+) -> Result<Json<shape::Recorded>, Problem> {
+    if !caller.is_admin() {
+        return Err(Problem::not_admin());
+    }
+    let Json(reading) = reading.map_err(|rejection| {
+        let hint = "send JSON {\"command\": \"search\", \"arguments\": [..], \"login\": \"..\"}";
         Problem::new(rejection.status(), rejection.body_text(), hint)
     })?;
-    if ballot.reason.len() > REASON_BYTES_MAX {
-        let hint = "a reason has at most 4096 bytes";
-        return Err(Problem::new(StatusCode::BAD_REQUEST, "the reason is too long", hint));
-    }
-    let unknown = Ok((StatusCode::NOT_FOUND, Json(VoteReply::Unknown)));
-    let Some(id) = shape::id_parse(&id) else { return unknown };
-    let Some((shard, ask)) = api.state.ask(id) else { return unknown };
-    let approve = ballot.decision == Decision::Approve;
-    let digest = ask.digest();
-    // Whoever approves says what was looked at. A denial needs none: it lets nothing run.
-    if ballot.digest != shape::hex(&digest) && (approve || !ballot.digest.is_empty()) {
-        let message = "the vote is not about the command that waits".to_owned();
-        let reply = VoteReply::Refused { message };
-        return Ok((StatusCode::CONFLICT, Json(reply)));
-    }
-    let vote = crate::session::Vote {
-        approver: caller.name.clone(),
-        groups: caller.groups,
-        approve,
-        reason: ballot.reason,
-        digest: Some(digest),
-    };
-    // The shard that holds the command judges the vote: it alone knows whether it still waits.
-    let reply = api.state.mesh.vote(shard, id, vote).await.ok_or_else(Problem::silent)?;
-    Counters::count(&api.state.counters.votes);
-    let (code, word) = match &reply {
-        crate::session::VoteReply::Counted { .. } => (StatusCode::OK, "counts"),
-        crate::session::VoteReply::Denied => (StatusCode::OK, "ends the hold"),
-        crate::session::VoteReply::Refused(_) => (StatusCode::FORBIDDEN, "is refused"),
-        crate::session::VoteReply::Unknown => (StatusCode::NOT_FOUND, "comes too late"),
-    };
-    let decision = if approve { "approve" } else { "deny" };
-    let text = shape::id_text(id);
-    let message = format!("approval {text}: the vote of {} to {decision} {word}", caller.name);
-    log::tell(log::Level::Info, "vote", &message);
-    Ok((code, Json(reply.into())))
+    let recorded = audit::record(&api.state, &caller, reading.act()).await;
+    Ok(Json(shape::Recorded { recorded }))
 }
 
 async fn rotate(
@@ -372,6 +338,7 @@ async fn rotate(
     if !caller.is_admin() {
         return Err(Problem::not_admin());
     }
+    audit::record(&api.state, &caller, Act::new("rotate", "asked for all segments")).await;
     if api.state.mesh.broadcast(|| ToShard::Rotate).await > 0 {
         return Err(Problem::silent());
     }
@@ -392,7 +359,6 @@ async fn rotate(
 
 const SEGMENTS_WAITING: &str = "Segments of the journal that are closed and not yet Parquet.";
 const BODY_BYTES_MAX: usize = 16 << 10;
-const REASON_BYTES_MAX: usize = 4_096;
 const CHECKS_MAX: usize = 2;
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 const SEAL_TIMEOUT: Duration = Duration::from_secs(45);

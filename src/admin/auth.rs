@@ -25,6 +25,8 @@ pub struct Caller {
     pub name: String,
     /// Groups.
     pub groups: Vec<String>,
+    /// How they did: `admin-token`, `password`, `token`; `signal` and `start` for the process itself.
+    pub auth: &'static str,
 }
 
 impl Caller {
@@ -85,14 +87,16 @@ impl Gate {
 
     fn bearer(&self, token: &str) -> Option<Caller> {
         hmac::verify(&self.token_key, token.as_bytes(), self.token_tag.as_ref()).ok()?;
-        Some(Caller { name: ADMIN.to_owned(), groups: vec![ADMIN.to_owned()] })
+        let groups = vec![ADMIN.to_owned()];
+        Some(Caller { name: ADMIN.to_owned(), groups, auth: "admin-token" })
     }
 
     fn basic(&self, name: &str, password: &str, users: &[User]) -> Option<Caller> {
         let user = users.iter().find(|user| user.name == name);
         let proven = self.knows(name, password, user.and_then(|user| user.verifier.as_ref()))?;
         let user = user.filter(|_| proven)?;
-        Some(Caller { name: user.name.clone(), groups: user.groups.clone() })
+        let groups = user.groups.clone();
+        Some(Caller { name: user.name.clone(), groups, auth: "password" })
     }
 
     /// Plays both roles of a SCRAM exchange: the password is right when the exchange succeeds.

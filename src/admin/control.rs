@@ -20,15 +20,18 @@ use tokio::sync::mpsc;
 use tokio::time::Instant;
 
 use super::api::Api;
-use super::auth::{self, Gate};
+use super::audit::{self, Act};
+use super::auth::{self, Caller, Gate};
 use super::listen::Bounded;
 use super::mesh::{Mesh, Post};
 use super::place::Place;
 use super::sealing::Sealing;
 use super::state::{Counters, Instruments, State, World};
 use super::watch::{self, Looks};
+use super::webhook::{self, Message};
 use super::{catalog, clock, keys, log, notify, reload, resolve};
 use crate::config::settings::Settings;
+use crate::decide::approval::AskSummary;
 use crate::session::SnapshotSource;
 use crate::shard::mail::{ToControl, ToShard};
 
@@ -177,6 +180,8 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
     tokio::spawn(watch::keep(state.clone(), prepare.clone(), looks));
     let api = Api::new(state.clone(), shards.sealing).router();
     tokio::spawn(async move { axum::serve(Bounded::new(listener), api).await });
+    state.listens_at(address);
+    audit::take_pending(&state, &data_dir).await;
     place(&data_dir, address, &state)?;
     let listeners: Vec<_> = shards.addresses.iter().map(ToString::to_string).collect();
     log::info(&format!("clients on {}, admin API on http://{address}", listeners.join(", ")));
@@ -356,15 +361,15 @@ async fn refresh(state: &State, index: usize) -> bool {
 }
 
 /// Ends the sessions of users who may no longer have them.
-async fn end_sessions(state: &State, users: &[String]) {
-    if users.is_empty() {
+async fn end_sessions(state: &State, ended: &reload::Ended) {
+    if ended.is_nobody() {
         return;
     }
     let (sessions, silent) = state.mesh.sessions().await;
     if silent > 0 {
         log::error(&format!("{silent} shards did not say whose sessions they have"));
     }
-    for session in sessions.iter().filter(|session| users.contains(&session.user)) {
+    for session in sessions.iter().filter(|session| ended.has(&session.user)) {
         let id = super::shape::id_text(session.session_id);
         let message = format!("session {id} of {} ends: the reload took what it had", session.user);
         match state.mesh.kill(session.session_id).await {
@@ -428,11 +433,27 @@ impl Core {
                     ask.target,
                     ask.rule
                 ));
-                self.state.open_ask(shard, *ask);
+                let ask = self.state.open_ask(shard, *ask).ask;
+                self.tell("ask.opened", "", ask);
             }
             ToControl::AskClosed { id, event } => {
                 log::info(&format!("approval {}: {event}", super::shape::id_text(id)));
-                self.state.close_ask(id);
+                if let Some(closed) = self.state.close_ask(id, event) {
+                    self.tell("ask.closed", event, closed.ask);
+                }
+            }
+            ToControl::Window(window) => {
+                log::info(&format!(
+                    "window {}: {} may run {} at {} as {}",
+                    super::shape::id_text(window.id),
+                    window.user,
+                    window.classes.join(", "),
+                    window.target,
+                    window.role
+                ));
+                self.state.open_window(*window);
+                let state = self.state.clone();
+                tokio::spawn(async move { state.publish().await });
             }
             ToControl::RefreshCatalog { target } => {
                 if let Some(facts) = self.state.world().targets.get(target) {
@@ -449,6 +470,11 @@ impl Core {
                 self.stopped += 1;
             }
         }
+    }
+
+    fn tell(&self, kind: &'static str, ended: &'static str, ask: Arc<AskSummary>) {
+        let message = Message { kind, ended, ask, at_us: clock::utc_us() };
+        webhook::tell(&self.state, &message);
     }
 
     /// Reads the configuration again and brings it into force; a problem keeps the old one.
@@ -479,11 +505,18 @@ impl Core {
             Ok::<_, String>((merged, first))
         });
         let (merged, first) = work.await.map_err(|_| "reading the configuration failed")??;
-        let ended = reload::ended(&self.state.settings(), &merged.settings);
+        let before = self.state.settings();
+        let ended = reload::ended(&before, &merged.settings);
+        let changes = reload::changes(&before, &merged.settings);
         self.state.prepare(first);
         let (known, count) = self.state.world().replace(merged.settings, &merged.moved);
         // New rules do not wait for names: twenty that do not resolve take minutes.
         self.state.publish().await;
+        // A signal has no name; whoever may send it to this process has the same login or is root.
+        let groups = Vec::new();
+        let caller = Caller { name: "a signal".into(), groups, auth: "signal" };
+        let act = Act::new("reload", "brought a configuration into force");
+        audit::record(&self.state, &caller, act.with("changes", changes)).await;
         end_sessions(&self.state, &ended).await;
         let state = self.state.clone();
         tokio::spawn(async move { resolve::resolve_all(&state).await });

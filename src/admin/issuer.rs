@@ -107,22 +107,7 @@ impl Web {
     /// # Errors
     /// The roots cannot be read.
     pub fn new(issuer: &str, roots: Option<&Path>) -> Result<Web, IssuerError> {
-        let mut config = ureq::Agent::config_builder()
-            .http_status_as_error(false)
-            .max_redirects(0)
-            .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
-            .timeout_global(Some(CALL_TIMEOUT));
-        if let Some(path) = roots {
-            let provider = Arc::new(rustls::crypto::ring::default_provider());
-            let tls = TlsConfig::builder()
-                .root_certs(read_roots(path)?)
-                .unversioned_rustls_crypto_provider(provider);
-            config = config.tls_config(tls.build());
-        }
-        if is_on_this_machine(issuer) {
-            config = config.proxy(None);
-        }
-        Ok(Web { agent: config.build().into() })
+        Ok(Web { agent: agent(issuer, roots)? })
     }
 
     /// What the issuer says about itself.
@@ -181,6 +166,29 @@ impl Web {
         let pairs = form.iter().copied();
         read(url, self.agent.post(url).header("accept", JSON).send_form(pairs))
     }
+}
+
+/// What asks an address: in TLS with these roots, without redirects.
+///
+/// # Errors
+/// The roots cannot be read.
+pub fn agent(url: &str, roots: Option<&Path>) -> Result<ureq::Agent, IssuerError> {
+    let mut config = ureq::Agent::config_builder()
+        .http_status_as_error(false)
+        .max_redirects(0)
+        .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
+        .timeout_global(Some(CALL_TIMEOUT));
+    if let Some(path) = roots {
+        let provider = Arc::new(rustls::crypto::ring::default_provider());
+        let tls = TlsConfig::builder()
+            .root_certs(read_roots(path)?)
+            .unversioned_rustls_crypto_provider(provider);
+        config = config.tls_config(tls.build());
+    }
+    if is_on_this_machine(url) {
+        config = config.proxy(None);
+    }
+    Ok(config.build().into())
 }
 
 /// Reads an issuer's keys.

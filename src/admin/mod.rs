@@ -8,7 +8,10 @@
 //! the command line ask, in the words of `shape`.
 
 pub mod api;
+mod asks;
+pub mod audit;
 pub mod auth;
+pub mod board;
 pub mod catalog;
 pub mod clock;
 pub mod control;
@@ -28,3 +31,4 @@ pub mod shape;
 pub mod ssh_visit;
 pub mod state;
 pub mod watch;
+pub mod webhook;

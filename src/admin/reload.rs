@@ -55,15 +55,132 @@ pub fn merge(old: &Settings, new: Settings) -> Merged {
             notes.push(format!("{name} changed in the file; it needs a restart"));
         }
     }
-    let Settings { users, certificates, issuers, rules, masks, .. } = new;
-    let settings = Settings { targets, users, certificates, issuers, rules, masks, ..old.clone() };
+    let Settings { users, certificates, issuers, ssh_authorities, approvals, .. } = new;
+    let Settings { rules, masks, admin_url, .. } = new;
+    let settings = Settings {
+        targets,
+        users,
+        certificates,
+        issuers,
+        ssh_authorities,
+        approvals,
+        admin_url,
+        rules,
+        masks,
+        ..old.clone()
+    };
     assert!(settings.targets.len() >= old.targets.len(), "an index was lost");
     Merged { settings, notes, moved }
 }
 
-/// Users who were configured and are no longer, or lost a group: what their sessions may do was
-/// decided by what is gone, so these end.
-pub fn ended(old: &Settings, new: &Settings) -> Vec<String> {
+/// What differs between two configurations, by section and name: `+` new, `-` gone, `~` other. No
+/// value stands in it, so no secret does.
+pub fn changes(old: &Settings, new: &Settings) -> Vec<String> {
+    let mut changes = Vec::new();
+    let mut compare = |section: &str, old: &[Named], new: &[Named]| {
+        for (name, value) in new {
+            match old.iter().find(|(before, _)| before == name) {
+                None => changes.push(format!("+ {section} {name}")),
+                Some((_, before)) if before != value => {
+                    changes.push(format!("~ {section} {name}"));
+                }
+                Some(_) => {}
+            }
+        }
+        for (name, _) in old.iter().filter(|(name, _)| !new.iter().any(|(now, _)| now == name)) {
+            changes.push(format!("- {section} {name}"));
+        }
+    };
+    compare("rule", &rules(old), &rules(new));
+    compare("mask", &masks(old), &masks(new));
+    compare("user", &users(old), &users(new));
+    compare("target", &targets(old), &targets(new));
+    compare("webhook", &webhooks(old), &webhooks(new));
+    let rest = |it: &Settings| {
+        let approvals = (it.approvals.per_identity, &it.approvals.people);
+        [
+            ("certificates".to_owned(), format!("{:?}", it.certificates)),
+            ("issuers".to_owned(), format!("{:?}", it.issuers)),
+            ("ssh authorities".to_owned(), format!("{:?}", it.ssh_authorities)),
+            ("approvals and people".to_owned(), format!("{approvals:?}")),
+            ("address of links".to_owned(), format!("{:?}", it.admin_url)),
+        ]
+    };
+    compare("section", &rest(old), &rest(new));
+    let order = |it: &Settings| it.rules.iter().map(|rule| rule.name.clone()).collect::<Vec<_>>();
+    if changes.is_empty() && order(old) != order(new) {
+        changes.push("~ order of the rules".to_owned());
+    }
+    changes
+}
+
+/// A name, and what is compared of it.
+type Named = (String, String);
+
+fn rules(it: &Settings) -> Vec<Named> {
+    it.rules.iter().map(|rule| (rule.name.clone(), format!("{rule:?}"))).collect()
+}
+
+/// Masks have no names: their place in the file stands for one.
+fn masks(it: &Settings) -> Vec<Named> {
+    let all = it.masks.iter().enumerate();
+    all.map(|(index, mask)| ((index + 1).to_string(), format!("{mask:?}"))).collect()
+}
+
+/// A password that is given in clear has another salt at each load, so it is left out.
+fn users(it: &Settings) -> Vec<Named> {
+    let all = it.users.iter();
+    all.map(|user| (user.name.clone(), format!("{:?} {:?}", user.groups, user.keys))).collect()
+}
+
+fn targets(it: &Settings) -> Vec<Named> {
+    it.targets.iter().map(|target| (target.name.clone(), format!("{target:?}"))).collect()
+}
+
+fn webhooks(it: &Settings) -> Vec<Named> {
+    it.approvals.webhooks.iter().map(|hook| (hook.name.clone(), format!("{hook:?}"))).collect()
+}
+
+/// Whose sessions end with a reload.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Ended {
+    /// Users who were configured and are no longer, or lost a group: what their sessions may do was
+    /// decided by what is gone.
+    users: Vec<String>,
+    /// Users who are configured now, if everybody else has to prove again who they are: a
+    /// certificate's rule, an issuer or an authority is gone or another one, and which session came
+    /// by it is not known here.
+    only: Option<Vec<String>>,
+}
+
+impl Ended {
+    /// Whether nobody's do.
+    pub fn is_nobody(&self) -> bool {
+        self.users.is_empty() && self.only.is_none()
+    }
+
+    /// Whether sessions of this user do. Before the login there is no name, and nothing to end.
+    pub fn has(&self, user: &str) -> bool {
+        let others = self.only.as_ref().is_some_and(|stay| !stay.iter().any(|it| it == user));
+        !user.is_empty() && (others || self.users.iter().any(|it| it == user))
+    }
+}
+
+/// Whose sessions end.
+pub fn ended(old: &Settings, new: &Settings) -> Ended {
+    let all_there = (old.certificates.iter().all(|it| same_in(it, &new.certificates)))
+        && old.issuers.iter().all(|it| same_in(it, &new.issuers))
+        && old.ssh_authorities.iter().all(|it| same_in(it, &new.ssh_authorities));
+    let names = || new.users.iter().map(|user| user.name.clone()).collect();
+    Ended { users: reduced(old, new), only: (!all_there).then(names) }
+}
+
+fn same_in<T: std::fmt::Debug>(it: &T, list: &[T]) -> bool {
+    let text = format!("{it:?}");
+    list.iter().any(|other| format!("{other:?}") == text)
+}
+
+fn reduced(old: &Settings, new: &Settings) -> Vec<String> {
     let stays = |user: &User| {
         let now = new.users.iter().find(|now| now.name == user.name);
         now.is_some_and(|now| user.groups.iter().all(|group| now.groups.contains(group)))
@@ -132,8 +249,45 @@ mod tests {
         };
         let old = users(&[("ann", &["dba", "ops"]), ("bob", &["ops"]), ("cid", &[])]);
         let new = users(&[("ann", &["ops"]), ("cid", &["ops"]), ("dan", &[])]);
-        assert_eq!(ended(&old, &new), ["ann", "bob"]);
-        assert!(ended(&new, &new).is_empty());
+        assert_eq!(reduced(&old, &new), ["ann", "bob"]);
+        let check = |ended: &Ended, user: &str, expect: bool| {
+            assert_eq!(ended.has(user), expect, "{user} {ended:?}");
+        };
+        let fewer = ended(&old, &new);
+        for (user, expect) in [("ann", true), ("bob", true), ("cid", false), ("", false)] {
+            check(&fewer, user, expect);
+        }
+        check(&fewer, "of a certificate", false);
+        assert!(ended(&new, &new).is_nobody());
+        let mut trusting = new.clone();
+        trusting.certificates.push(crate::config::settings::CertificateSpec {
+            name: crate::config::settings::CertificateName::Common,
+            matches: vec![],
+            groups: vec![],
+            units_are_groups: false,
+        });
+        assert!(ended(&new, &trusting).is_nobody(), "one more is no reason");
+        let without = ended(&trusting, &new);
+        check(&without, "of a certificate", true);
+        check(&without, "cid", false);
+        check(&without, "", false);
+    }
+
+    #[test]
+    fn a_diff_names_what_changed_and_no_value() {
+        let rule = |name: &str, then: &str| {
+            format!("[[rule]]\nname = '{name}'\nwhen = {{}}\nthen = '{then}'\n")
+        };
+        let of = |rules: &[String]| settings(&["a@x"], &rules.concat());
+        let old = of(&[rule("one", "allow"), rule("two", "allow")]);
+        let new = of(&[rule("one", "deny"), rule("three", "allow")]);
+        let expect = ["~ rule one", "+ rule three", "- rule two"];
+        assert_eq!(changes(&old, &new), expect);
+        assert!(changes(&old, &old).is_empty());
+        let turned = of(&[rule("two", "allow"), rule("one", "allow")]);
+        assert_eq!(changes(&old, &turned), ["~ order of the rules"]);
+        let moved = changes(&old, &settings(&["a@secret-host"], &rule("one", "allow")));
+        assert_eq!(moved, ["- rule two", "~ target a"]);
     }
 
     #[test]

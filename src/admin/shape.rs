@@ -46,8 +46,8 @@ impl From<crate::session::SessionSummary> for Session {
     }
 }
 
-/// A command that waits for approval, `GET /v1/approvals`.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A command that waits for approval, `GET /v1/asks/ID`, and its head in `GET /v1/asks`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Approval {
     /// Id of the approval.
     pub id: String,
@@ -92,13 +92,37 @@ pub struct Approval {
     pub requested_at: String,
     /// Until when it waits.
     pub expires_at: String,
+    /// This is a head: the text goes on, or there are values.
+    #[serde(default)]
+    pub shortened: bool,
+    /// Whether one approval may be for more than one execution.
+    #[serde(default)]
+    pub repeatable: bool,
 }
 
 /// What stands in the place of a credential.
 const REDACTED: &str = "***";
 
-impl From<&AskSummary> for Approval {
-    fn from(ask: &AskSummary) -> Approval {
+impl Approval {
+    /// All of it, with the digest that a vote says.
+    pub fn whole(ask: &AskSummary, digest: &[u8; 32]) -> Approval {
+        Approval {
+            text: ask.text.clone(),
+            params: ask.params.clone(),
+            objects: ask.objects.clone(),
+            digest: hex(digest),
+            ..Approval::placed(ask)
+        }
+    }
+
+    /// What a list shows: the beginning of its texts, and no digest, because nobody has seen it.
+    pub fn head(ask: &AskSummary) -> Approval {
+        let text = beginning(&ask.text);
+        let shortened = text.len() < ask.text.len() || !ask.params.is_empty();
+        Approval { text: text.to_owned(), shortened, ..Approval::placed(ask) }
+    }
+
+    fn placed(ask: &AskSummary) -> Approval {
         Approval {
             id: id_text(ask.id),
             session_id: id_text(ask.session_id),
@@ -107,19 +131,143 @@ impl From<&AskSummary> for Approval {
             target: ask.target.clone(),
             role: ask.role.clone(),
             rule: ask.rule.clone(),
-            text: ask.text.clone(),
-            params: ask.params.clone(),
             classes: ask.classes.clone(),
-            objects: ask.objects.clone(),
-            digest: hex(&ask.digest()),
             redacted: [&ask.text, &ask.params].iter().any(|text| text.contains(REDACTED)),
             approvers: ask.approvers.clone(),
             quorum: ask.quorum,
             parts: ask.parts.iter().map(ApprovalPart::from).collect(),
             requested_at: clock::to_text(ask.requested_at_us),
             expires_at: clock::to_text(ask.expires_at_us),
+            repeatable: ask.repeatable,
+            ..Approval::default()
         }
     }
+
+    /// For people, as text. What cannot be seen, or turns text around, is escaped.
+    pub fn page(&self) -> String {
+        let parts = self.parts.iter();
+        let asked = parts.map(|part| format!("{} of {}", part.quorum, part.approvers.join(", ")));
+        let rows = [
+            ("expires", self.expires_at.clone()),
+            ("user", self.user.clone()),
+            ("target", self.target.clone()),
+            ("role", self.role.clone()),
+            ("classes", self.classes.join(", ")),
+            ("objects", self.objects.join(", ")),
+            ("values", self.params.clone()),
+            ("rule", self.rule.clone()),
+            ("asks for", asked.collect::<Vec<_>>().join(" and ")),
+            ("digest", self.digest.clone()),
+        ];
+        let mut page = String::new();
+        for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {
+            page.push_str(&format!("{name:<9} {}\n", plain(value, false)));
+        }
+        let id = &self.id;
+        format!(
+            "{page}\n{}\n\nweir approvals approve {id} --as YOU --reason '...'\n\
+             weir approvals deny {id} --as YOU --reason '...'\n",
+            plain(&self.text, true)
+        )
+    }
+}
+
+/// The beginning of a text, at the boundary of a character.
+fn beginning(text: &str) -> &str {
+    let mut ends = (0..=crate::limits::ASK_HEAD_BYTES.min(text.len())).rev();
+    let end = ends.find(|end| text.is_char_boundary(*end)).unwrap_or(0);
+    text.get(..end).unwrap_or_default()
+}
+
+/// A text without characters that steer a display.
+fn plain(text: &str, lines: bool) -> String {
+    let mut out = String::with_capacity(text.len());
+    for c in text.chars() {
+        let format = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}' | '\u{61c}');
+        match c {
+            '\n' | '\t' if lines => out.push(c),
+            c if c.is_control() || format => out.extend(c.escape_unicode()),
+            c => out.push(c),
+        }
+    }
+    out
+}
+
+/// Answer of `GET /v1/asks`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Asks {
+    /// Heads, oldest first.
+    pub items: Vec<Approval>,
+    /// What to say as `after` for the next page; none: this was the last.
+    pub next: Option<String>,
+}
+
+/// A window that is open, `GET /v1/windows`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Window {
+    /// Id of the approval that opened it.
+    pub id: String,
+    /// Whose commands.
+    pub user: String,
+    /// Where.
+    pub target: String,
+    /// As whom.
+    pub role: String,
+    /// Classes.
+    pub classes: Vec<String>,
+    /// Who opened it.
+    pub approvers: Vec<String>,
+    /// Up to when.
+    pub until: String,
+}
+
+impl From<&crate::decide::approval::Window> for Window {
+    fn from(window: &crate::decide::approval::Window) -> Window {
+        Window {
+            id: id_text(window.id),
+            user: window.user.clone(),
+            target: window.target.clone(),
+            role: window.role.clone(),
+            classes: window.classes.clone(),
+            approvers: window.approvals.iter().map(|vote| vote.approver.clone()).collect(),
+            until: clock::to_text(window.until_us),
+        }
+    }
+}
+
+/// Body of `POST /v1/readings`: somebody reads the lake with the command line.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Reading {
+    /// `search`, `show`, `tail`, `replay`, ...
+    pub command: String,
+    /// What was asked for.
+    pub arguments: Vec<String>,
+    /// The name of the login on the machine, and its number.
+    pub login: String,
+    /// When, UTC.
+    #[serde(default)]
+    pub at: String,
+}
+
+impl Reading {
+    /// As an act for the record.
+    pub fn act(&self) -> super::audit::Act {
+        let what = format!("read the record: weir {}", self.command);
+        super::audit::Act::new("lake-read", what)
+            .with("command", self.command.clone())
+            .with("arguments", self.arguments.clone())
+            .with("login", self.login.clone())
+            .with("at", self.at.clone())
+    }
+}
+
+/// Answer of `POST /v1/readings`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recorded {
+    /// Whether it is in the record.
+    pub recorded: bool,
 }
 
 /// What one rule asks for.
@@ -162,6 +310,24 @@ pub struct Ballot {
     /// The digest of what was shown; who approves says it.
     #[serde(default)]
     pub digest: String,
+    /// For what else than this execution an approval is meant.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub scope: Option<BallotScope>,
+}
+
+/// For what else than one execution an approval is meant: the same statement, or a window.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct BallotScope {
+    /// The same statement with the same values in the same session, so often more.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub same_statement: Option<u32>,
+    /// For so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub seconds: Option<u64>,
+    /// Commands of the same classes, for so long.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub window_seconds: Option<u64>,
 }
 
 /// SHA-256 as text.

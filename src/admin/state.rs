@@ -3,22 +3,25 @@
 //! In: facts of the tasks of `control`. Out: snapshots to the shards, answers to `api`.
 //! Never: a lock held while waiting.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use tokio::sync::Notify;
 
 use super::auth::{self, Caller, Gate};
+use super::board::{Board, Waiting};
 use super::control::Make;
 use super::keys::IssuerFacts;
 use super::mesh::Mesh;
 use super::resolve::{self, Found};
 use super::sealing::Sealing;
+use super::webhook::Hooks;
 use super::{catalog, clock, log, shape};
 use crate::config::settings::{Host, Settings, Target};
-use crate::decide::approval::AskSummary;
+use crate::decide::approval::{AskSummary, Window};
 use crate::identify::token;
+use crate::limits;
 use crate::mask::sql::catalog::Catalog;
 use crate::metrics::{Meters, TargetReading, Total};
 use crate::record::SessionId;
@@ -58,7 +61,7 @@ pub struct State {
     /// Numbers of the shards.
     instruments: Instruments,
     world: Mutex<World>,
-    asks: Mutex<HashMap<SessionId, (usize, AskSummary)>>,
+    board: Mutex<Board>,
     /// One bringer of new settings or certificates at a time, so that older ones do not replace
     /// newer ones.
     pub reloading: tokio::sync::Mutex<()>,
@@ -74,6 +77,10 @@ pub struct State {
     taken: Vec<(AtomicU64, AtomicU64)>,
     /// A shard did not take something.
     behind: Notify,
+    /// What endpoints are still to be told.
+    pub hooks: Hooks,
+    /// Where the admin API listens.
+    address: std::sync::OnceLock<std::net::SocketAddr>,
 }
 
 /// Configuration and targets: what a snapshot is made of.
@@ -85,6 +92,8 @@ pub struct World {
     pub targets: Vec<TargetFacts>,
     /// By the issuer's name.
     pub issuers: BTreeMap<String, IssuerFacts>,
+    /// Windows that people opened.
+    pub windows: Vec<Arc<Window>>,
     /// Makes salts for users that do not exist.
     pub mock_seed: [u8; 32],
 }
@@ -133,6 +142,10 @@ pub struct Counters {
     pub certificates_loaded: AtomicU64,
     /// Certificates that changed on the disk and cannot be used.
     pub certificates_failed: AtomicU64,
+    /// Messages that an endpoint took.
+    pub webhooks_sent: AtomicU64,
+    /// Messages that no endpoint took in time.
+    pub webhooks_lost: AtomicU64,
 }
 
 impl Counters {
@@ -141,7 +154,7 @@ impl Counters {
         counter.fetch_add(1, Ordering::Relaxed);
     }
 
-    fn totals(&self) -> [Total; 11] {
+    fn totals(&self) -> [Total; 13] {
         let now = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         [
             Total::counter(
@@ -179,6 +192,16 @@ impl Counters {
                 "Certificates that changed on the disk and could not be used.",
                 now(&self.certificates_failed),
             ),
+            Total::counter(
+                "webhooks_sent",
+                "Messages that an endpoint took.",
+                now(&self.webhooks_sent),
+            ),
+            Total::counter(
+                "webhooks_lost",
+                "Messages that an endpoint refused or did not take in time.",
+                now(&self.webhooks_lost),
+            ),
         ]
     }
 }
@@ -187,7 +210,8 @@ impl World {
     /// A world of targets of which nothing is known yet.
     pub fn new(settings: Settings, mock_seed: [u8; 32]) -> World {
         let targets = settings.targets.iter().map(|_| TargetFacts::default()).collect();
-        World { settings: Arc::new(settings), targets, issuers: BTreeMap::new(), mock_seed }
+        let (issuers, windows) = (BTreeMap::new(), Vec::new());
+        World { settings: Arc::new(settings), targets, issuers, windows, mock_seed }
     }
 
     /// What the shards build their snapshots from.
@@ -202,6 +226,7 @@ impl World {
                 .map(|facts| facts.map(|facts| facts.published.clone()).unwrap_or_default())
                 .collect(),
             minors: self.targets.iter().map(|facts| facts.minor.clone()).collect(),
+            windows: self.windows.clone(),
             mock_seed: self.mock_seed,
         })
     }
@@ -327,6 +352,8 @@ impl State {
             certificates: Mutex::default(),
             taken: (0..mesh.len()).map(|_| (AtomicU64::new(0), AtomicU64::new(1))).collect(),
             behind: Notify::new(),
+            hooks: Hooks::default(),
+            address: std::sync::OnceLock::new(),
             mesh,
             gate,
             started_us: clock::utc_us(),
@@ -334,7 +361,7 @@ impl State {
             counters: Counters::default(),
             instruments,
             world: Mutex::new(world),
-            asks: Mutex::default(),
+            board: Mutex::default(),
             reloading: tokio::sync::Mutex::default(),
             certificates_stale: AtomicBool::new(false),
             publishing: tokio::sync::Mutex::default(),
@@ -364,7 +391,7 @@ impl State {
         }
         let mut groups = bearer.groups;
         groups.retain(|group| group != auth::ADMIN);
-        Some(Caller { name: bearer.user, groups })
+        Some(Caller { name: bearer.user, groups, auth: "token" })
     }
 
     /// Configuration and targets, for as long as the guard lives; never across an await.
@@ -463,26 +490,61 @@ impl State {
     }
 
     /// A command began to wait.
-    pub fn open_ask(&self, shard: usize, ask: AskSummary) {
+    pub fn open_ask(&self, shard: usize, ask: AskSummary) -> Waiting {
         Counters::count(&self.counters.approvals_opened);
-        self.asks().insert(ask.id, (shard, ask));
+        self.board().open(shard, ask)
     }
 
     /// A command no longer waits.
-    pub fn close_ask(&self, id: SessionId) {
-        self.asks().remove(&id);
+    pub fn close_ask(&self, id: SessionId, event: &'static str) -> Option<Waiting> {
+        self.board().close(id, event, clock::utc_us())
     }
 
-    /// Commands that wait, oldest first.
-    pub fn waiting(&self) -> Vec<AskSummary> {
-        let mut list: Vec<_> = self.asks().values().map(|(_, ask)| ask.clone()).collect();
-        list.sort_by_key(|ask| (ask.requested_at_us, ask.id));
-        list
+    /// Where people reach the admin API: what links begin with.
+    pub fn base_url(&self) -> String {
+        let configured = self.settings().admin_url.clone();
+        let address = self.address.get().map_or_else(String::new, ToString::to_string);
+        configured.unwrap_or_else(|| format!("http://{address}"))
     }
 
-    /// The shard that holds this command, and the command.
-    pub fn ask(&self, id: SessionId) -> Option<(usize, AskSummary)> {
-        self.asks().get(&id).cloned()
+    /// Where the admin API listens.
+    pub fn listens_at(&self, address: std::net::SocketAddr) {
+        // It is told once.
+        let _first = self.address.set(address);
+    }
+
+    /// The commands that wait, for as long as the guard lives; never across an await.
+    pub fn board(&self) -> MutexGuard<'_, Board> {
+        self.board.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// People opened a window. Snapshots have it from the next one on.
+    pub fn open_window(&self, window: Window) {
+        let mut world = self.world();
+        let now_us = clock::utc_us();
+        world.windows.retain(|open| now_us < open.until_us);
+        if world.windows.len() >= limits::WINDOWS_MAX {
+            return log::error("too many windows are open: this one is not");
+        }
+        world.windows.push(Arc::new(window));
+    }
+
+    /// The windows that are open.
+    pub fn windows(&self) -> Vec<Arc<Window>> {
+        let now_us = clock::utc_us();
+        let world = self.world();
+        world.windows.iter().filter(|window| now_us < window.until_us).cloned().collect()
+    }
+
+    /// Closes a window, if `may` says so.
+    pub fn close_window(
+        &self,
+        id: SessionId,
+        may: impl Fn(&Window) -> bool,
+    ) -> Option<Arc<Window>> {
+        let mut world = self.world();
+        let index = world.windows.iter().position(|window| window.id == id && may(window))?;
+        Some(world.windows.remove(index))
     }
 
     /// Whether the process is ending.
@@ -499,7 +561,7 @@ impl State {
     pub fn totals(&self) -> Vec<Total> {
         let mut totals = (self.instruments.totals)();
         totals.extend(self.counters.totals());
-        let waiting = self.asks().len() as u64;
+        let waiting = self.board().len() as u64;
         totals.push(Total::gauge("approvals_waiting", "Commands that wait now.", waiting));
         let stale = u64::from(self.certificates_stale.load(Ordering::Relaxed));
         let help = "1 while certificates on the disk cannot be used and old ones are in force.";
@@ -547,10 +609,6 @@ impl State {
             trouble: trouble.unwrap_or_default(),
             counters: totals.iter().map(|it| (it.name.to_owned(), it.value)).collect(),
         }
-    }
-
-    fn asks(&self) -> MutexGuard<'_, HashMap<SessionId, (usize, AskSummary)>> {
-        self.asks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

@@ -9,7 +9,10 @@ use super::fail::{EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_USAGE, Failure};
 use super::output::{Output, Table, clean, clean_block, note, short};
 use super::place::Place;
 use super::remote::Remote;
-use crate::admin::shape::{Approval, ApprovalPart, Ballot, Decision, VoteReply};
+use crate::admin::shape::{
+    Approval, ApprovalPart, Asks, Ballot, BallotScope, Decision, VoteReply, Window,
+};
+use crate::config::units;
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -30,6 +33,10 @@ enum Act {
     Approve(Vote),
     /// Refuse a command
     Deny(Vote),
+    /// List windows that are open
+    Windows(Common),
+    /// Close a window
+    Revoke(Show),
 }
 
 #[derive(Debug, Args)]
@@ -63,8 +70,37 @@ struct Vote {
     /// shown now, and its digest taken
     #[arg(long)]
     digest: Option<String>,
+    /// Approve the same statement with the same values so often more in the same session
+    #[arg(long, value_name = "COUNT", conflicts_with = "window")]
+    repeat: Option<u32>,
+    /// How long --repeat holds [default: 1h]
+    #[arg(long, value_name = "DURATION", requires = "repeat")]
+    within: Option<String>,
+    /// Approve all commands of the same classes, of this user with this role at this target, for
+    /// so long: 30m, up to 8h
+    #[arg(long, value_name = "DURATION")]
+    window: Option<String>,
     #[command(flatten)]
     common: Common,
+}
+
+impl Vote {
+    fn scope(&self) -> Result<Option<BallotScope>, Failure> {
+        let seconds = |text: &String| {
+            units::duration_us(text).map(|us| us / 1_000_000).ok_or_else(|| {
+                Failure::new(EXIT_USAGE, format!("`{text}` is no duration"))
+                    .hint(units::DURATION_FORM)
+            })
+        };
+        if self.repeat.is_none() && self.window.is_none() {
+            return Ok(None);
+        }
+        Ok(Some(BallotScope {
+            same_statement: self.repeat,
+            seconds: self.within.as_ref().map(seconds).transpose()?,
+            window_seconds: self.window.as_ref().map(seconds).transpose()?,
+        }))
+    }
 }
 
 /// Runs the command.
@@ -78,11 +114,43 @@ pub fn run(args: &Approvals) -> Result<(), Failure> {
         Some(Act::Show(show)) => self::show(show),
         Some(Act::Approve(vote)) => cast(vote, Decision::Approve),
         Some(Act::Deny(vote)) => cast(vote, Decision::Deny),
+        Some(Act::Windows(common)) => windows(common),
+        Some(Act::Revoke(window)) => revoke(window),
     }
 }
 
+fn windows(common: &Common) -> Result<(), Failure> {
+    let windows: Vec<Window> = remote(common)?.get("/v1/windows")?;
+    let mut out = Output::new(common.json);
+    if common.json {
+        for window in &windows {
+            out.object(window)?;
+        }
+        return Ok(out.flush()?);
+    }
+    if windows.is_empty() {
+        note("no window is open");
+        return Ok(());
+    }
+    let mut table = Table::new(["ID", "UNTIL (UTC)", "USER", "TARGET", "ROLE", "CLASSES", "BY"]);
+    for window in windows {
+        let until = window.until.get(..19).unwrap_or(&window.until).replace('T', " ");
+        let (classes, by) = (window.classes.join(", "), window.approvers.join(", "));
+        table.row([window.id, until, window.user, window.target, window.role, classes, by]);
+    }
+    out.table(&table)?;
+    Ok(out.flush()?)
+}
+
+fn revoke(args: &Show) -> Result<(), Failure> {
+    let window: Window =
+        remote(&args.common)?.delete(&format!("/v1/windows/{}", args.id.trim()))?.read()?;
+    note(&format!("the window of {} at {} is closed", window.user, window.target));
+    Ok(())
+}
+
 fn list(common: &Common) -> Result<(), Failure> {
-    let approvals: Vec<Approval> = remote(common)?.get("/v1/approvals")?;
+    let approvals = heads(&remote(common)?)?;
     let mut out = Output::new(common.json);
     if common.json {
         for approval in &approvals {
@@ -155,11 +223,25 @@ fn fetch(remote: &Remote, id: &str) -> Result<Approval, Failure> {
         return Err(Failure::new(EXIT_NOT_FOUND, format!("{id} is no id of an approval"))
             .hint("`weir approvals` lists them"));
     }
-    let answer = remote.get::<Vec<Approval>>("/v1/approvals")?;
-    answer.into_iter().find(|approval| approval.id == id.trim()).ok_or_else(|| {
-        Failure::new(EXIT_NOT_FOUND, format!("no command waits under {id}"))
-            .hint("it may have been answered, canceled or expired; `weir approvals` lists")
+    remote.get::<Approval>(&format!("/v1/asks/{}", id.trim())).map_err(|failure| {
+        match failure.code() == EXIT_NOT_FOUND {
+            false => failure,
+            true => Failure::new(EXIT_NOT_FOUND, format!("no command waits under {id}"))
+                .hint("it may have been answered, canceled or expired; `weir approvals` lists"),
+        }
     })
+}
+
+/// All heads, page by page.
+fn heads(remote: &Remote) -> Result<Vec<Approval>, Failure> {
+    let mut heads = Vec::new();
+    let mut path = "/v1/asks".to_owned();
+    loop {
+        let page: Asks = remote.get(&path)?;
+        heads.extend(page.items);
+        let Some(next) = page.next else { return Ok(heads) };
+        path = format!("/v1/asks?after={next}");
+    }
 }
 
 fn cast(vote: &Vote, decision: Decision) -> Result<(), Failure> {
@@ -176,8 +258,8 @@ fn cast(vote: &Vote, decision: Decision) -> Result<(), Failure> {
         return Err(Failure::new(EXIT_NOT_FOUND, format!("{} is no id of an approval", vote.id))
             .hint("`weir approvals` lists them"));
     }
-    let ballot = Ballot { decision, reason: vote.reason.clone(), digest };
-    let answer = remote.post(&format!("/v1/approvals/{}", vote.id.trim()), &ballot)?;
+    let ballot = Ballot { decision, reason: vote.reason.clone(), digest, scope: vote.scope()? };
+    let answer = remote.post(&format!("/v1/asks/{}", vote.id.trim()), &ballot)?;
     // Refusals of the vote itself are replies too; everything else is a problem of the call.
     let Ok(reply) = answer.parse::<VoteReply>() else {
         return answer.read::<VoteReply>().map(|_| ());

@@ -14,6 +14,7 @@ pub mod login;
 pub mod output;
 pub mod place;
 pub mod policy;
+mod reading;
 pub mod remote;
 pub mod replay;
 pub mod run;
@@ -124,6 +125,7 @@ fn load(file: &Path) -> Result<Settings, Failure> {
 fn existing(place: &place::Place) -> Result<PathBuf, Failure> {
     let dir = place.data_dir()?;
     if dir.is_dir() {
+        reading::tell(&dir);
         return Ok(dir);
     }
     Err(Failure::new(EXIT_NOT_FOUND, format!("there is no data directory {}", dir.display()))

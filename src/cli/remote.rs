@@ -58,6 +58,7 @@ impl Remote {
         let config = ureq::Agent::config_builder()
             .proxy(None)
             .http_status_as_error(false)
+            .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
             .timeout_global(Some(CALL_TIMEOUT))
             .build();
         Remote { agent: config.into(), address, authorization }
@@ -86,6 +87,19 @@ impl Remote {
             .post(format!("http://{}{path}", self.address))
             .header("authorization", &self.authorization)
             .send_json(body);
+        self.answer(call)
+    }
+
+    /// Asks for the end of something.
+    ///
+    /// # Errors
+    /// weir does not answer.
+    pub fn delete(&self, path: &str) -> Result<Answer, Failure> {
+        let call = self
+            .agent
+            .delete(format!("http://{}{path}", self.address))
+            .header("authorization", &self.authorization)
+            .call();
         self.answer(call)
     }
 

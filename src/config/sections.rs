@@ -3,6 +3,7 @@
 //! In: a `Section`. Out: its part of `Settings`; where a problem was reported, a filler that never
 //! leaves `load`. Never: a decision about another section; references are checked in `rules`.
 
+mod approvals;
 mod http;
 mod oidc;
 pub(super) mod reach;
@@ -41,12 +42,13 @@ pub(super) fn settings(
     let node = node(root, report);
     let shards = root.integer("shards", 1..=SHARDS_MAX, report);
     let (listeners, only) = listeners(root, source, report);
-    let admin = admin(root, report);
+    let (admin, admin_url) = admin(root, report);
     let journal = journal(root, report);
     let targets = targets::targets(root, source, report);
     only.into_iter().for_each(|only| ssh::is_target(&only, &targets, report));
     let identities = identities(root, &listeners, source, report);
     let (rules, masks) = rules::rules_and_masks(root, &targets, &identities, report);
+    let approvals = approvals::approvals(root, source, report);
     let Identities { users, certificates, issuers, ssh_authorities } = identities;
     Settings {
         data_dir: data_dir.map_or_else(PathBuf::new, |dir| source.path(dir.value)),
@@ -54,6 +56,8 @@ pub(super) fn settings(
         shards: shards.map_or_else(shards_default, |count| count as usize),
         listeners,
         admin,
+        admin_url,
+        approvals,
         journal,
         targets,
         users,
@@ -251,13 +255,15 @@ fn address(text: &str) -> Option<SocketAddr> {
     text.parse().ok()
 }
 
-fn admin(root: &mut Section<'_>, report: &mut Report<'_>) -> SocketAddr {
+fn admin(root: &mut Section<'_>, report: &mut Report<'_>) -> (SocketAddr, Option<String>) {
     let Some(mut section) = root.section("admin", "[admin]", report) else {
-        return ADMIN_DEFAULT;
+        return (ADMIN_DEFAULT, None);
     };
     let chosen = section.form("address", (address, ADDRESS_FORM), report);
+    let url = section.form("url", (units::issuer, units::ISSUER_FORM), report);
     section.finish(report);
-    chosen.map_or(ADMIN_DEFAULT, |address| address.value)
+    let url = url.map(|url| url.value.trim_end_matches('/').to_owned());
+    (chosen.map_or(ADMIN_DEFAULT, |address| address.value), url)
 }
 
 fn journal(root: &mut Section<'_>, report: &mut Report<'_>) -> JournalSettings {

@@ -23,6 +23,10 @@ pub struct Settings {
     pub listeners: Vec<Listen>,
     /// The admin API's address; loopback unless the file says otherwise.
     pub admin: SocketAddr,
+    /// Where people reach the admin API: the base of links. None: at its address.
+    pub admin_url: Option<String>,
+    /// Who answers commands that wait, and how they hear of them.
+    pub approvals: ApprovalSettings,
     /// Journal segments.
     pub journal: JournalSettings,
     /// Targets, in the order of the file; the index is used everywhere.
@@ -515,6 +519,76 @@ pub enum CertificateName {
     Uri,
     /// The SPIFFE id.
     Spiffe,
+}
+
+/// Who answers commands that wait, and how they hear of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ApprovalSettings {
+    /// Commands of one identity that may wait at a time, per shard.
+    pub per_identity: u32,
+    /// Identities that are one person: none of them answers another.
+    pub people: Vec<Vec<String>>,
+    /// Who is told.
+    pub webhooks: Vec<Webhook>,
+}
+
+impl Default for ApprovalSettings {
+    fn default() -> ApprovalSettings {
+        let per_identity = crate::limits::ASKS_PER_IDENTITY;
+        ApprovalSettings { per_identity, people: Vec::new(), webhooks: Vec::new() }
+    }
+}
+
+impl ApprovalSettings {
+    /// Other identities of the same person.
+    pub fn also(&self, identity: &str) -> Vec<String> {
+        let person = self.people.iter().find(|person| person.iter().any(|it| it == identity));
+        let others = person.into_iter().flatten().filter(|it| *it != identity);
+        others.cloned().collect()
+    }
+}
+
+/// An endpoint that is told of commands that wait.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Webhook {
+    /// Name; unique.
+    pub name: String,
+    /// Where to post; may be a secret.
+    pub url: Secret,
+    /// The form of the body.
+    pub body: WebhookBody,
+    /// How much of a command leaves weir.
+    pub content: WebhookContent,
+    /// What bodies are signed with, the current key first.
+    pub keys: Vec<Vec<u8>>,
+    /// PEM file of the roots to verify it with.
+    pub root_certificates: Option<PathBuf>,
+}
+
+impl std::fmt::Debug for Webhook {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "Webhook({}, {:?}, {:?})", self.name, self.body, self.content)
+    }
+}
+
+/// The form of a webhook's body.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebhookBody {
+    /// `type`, `timestamp`, `data` (Standard Webhooks).
+    Standard,
+    /// `text` and `blocks` (Slack, and who takes the same).
+    Slack,
+}
+
+/// How much of a command leaves weir by a webhook.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum WebhookContent {
+    /// That one waits.
+    None,
+    /// Who, where, classes and rule.
+    Shape,
+    /// Its text as well, shortened.
+    Text,
 }
 
 /// A secret that cannot be printed.

@@ -12,8 +12,9 @@ use super::sections::targets::{NEGOTIATIONS, PORT_DEFAULT, TLS_MODES};
 use super::sections::{ADMIN_DEFAULT, JOURNAL_DEFAULT};
 use super::sections::{listen_default, random_salt, shards_default, system_roots};
 use super::settings::{
-    Capture, ChannelBinding, Credential, Durability, Effect, Host, KeepAlive, KeyPair, Reach,
-    RuleSpec, Secret, SessionAttrs, Settings, Target, TargetTls, TlsNegotiation, User,
+    ApprovalSettings, Capture, ChannelBinding, Credential, Durability, Effect, Host, KeepAlive,
+    KeyPair, Reach, RuleSpec, Secret, SessionAttrs, Settings, Target, TargetTls, TlsNegotiation,
+    User,
 };
 use super::units;
 use crate::decide::Commands;
@@ -115,6 +116,8 @@ pub fn for_target_url(
         shards: shards_default(),
         listeners: vec![listen_default(Protocol::Postgres, LISTEN_DEFAULT)],
         admin: ADMIN_DEFAULT,
+        admin_url: None,
+        approvals: ApprovalSettings::default(),
         journal: JOURNAL_DEFAULT,
         targets: vec![target],
         users: vec![user],

@@ -1,24 +1,65 @@
 //! A hold: who may answer it, what they said, and when it is over.
 //!
 //! In: terms, votes, the time. Out: `Ballot`; a `Grant` once, when every part has its quorum.
-//! Never: a vote of the requester, of someone outside the approvers, of the same person twice, or
-//! after the end.
+//! Never: a vote of the requester, of another identity of the requester, of someone outside the
+//! approvers, of the same person twice, or at or after the deadline.
 //!
 //! A command that several rules hold has a part for each. A vote counts for every part whose
 //! approvers its voter belongs to, once in each; one denial by anybody who may vote ends it.
 //!
 //! ```text
-//!   open --vote--> Counted --vote--> Granted          one denial --> Denied
-//!                                                     deadline, cancel --> expired, canceled
+//!   open --vote--> Counted --vote--> Granted --terms in force--> runs, superseded, refused
+//!     |               |
+//!     +---------------+-- denial --> Denied
+//!                     +-- a vote or the timer at the deadline --> Late, expired
+//!                     +-- the client gives up --> canceled; leaves, or weir ends --> abandoned
 //! ```
 
-use ring::digest::{Context, SHA256};
+mod grant;
+mod queue;
+mod summary;
+mod window;
 
 use std::rc::Rc;
 
-use super::{HoldPart, HoldTerms, Matched, Permit, Policy, RuleName};
+use super::{HoldPart, HoldTerms, Matched, Policy, RuleName};
 use crate::clock::Now;
 use crate::record::SessionId;
+
+pub use grant::{Grant, Scope, Standing, Standings, is_repeatable};
+pub use queue::{Asks, Crowded, Place};
+pub use summary::{AskPart, AskSummary};
+pub use window::{Claim, Window};
+
+/// One person's word on a command that waits.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Vote {
+    /// Who.
+    pub approver: String,
+    /// Other identities of the same person, as the configuration says.
+    pub also: Vec<String>,
+    /// Groups of the approver.
+    pub groups: Vec<String>,
+    /// Approve or deny.
+    pub approve: bool,
+    /// Why.
+    pub reason: String,
+    /// SHA-256 of what the approver was shown (`AskSummary::digest`), if the vote says it.
+    pub digest: Option<[u8; 32]>,
+    /// For what else than this execution an approval is meant.
+    pub scope: Scope,
+    /// How the approver proved who it is.
+    pub auth: String,
+    /// Where the vote was cast.
+    pub channel: String,
+}
+
+impl Vote {
+    /// Whether this identity is the voter, or the same person.
+    fn is_by(&self, name: &str) -> bool {
+        self.approver == name || self.also.iter().any(|other| other == name)
+    }
+}
 
 /// A command that waits.
 #[derive(Debug)]
@@ -33,11 +74,9 @@ pub struct Ask {
     pub deadline_us: u64,
     /// When it expires, UTC microseconds.
     pub expires_at_us: i64,
-    /// Distinct approvers so far.
-    pub approvals: Vec<String>,
-    /// How many of them each part of the terms has.
-    given: Vec<u32>,
-    /// Whether a vote has ended it.
+    /// Approvals so far, each of another person.
+    approvals: Vec<Vote>,
+    /// Whether a vote or the time has ended it.
     over: bool,
 }
 
@@ -49,26 +88,34 @@ pub enum Ballot {
         /// Fewer approvals than this cannot release it.
         missing: u32,
     },
+    /// This person's approval counts already; the first answer again, and no second row.
+    Again {
+        /// Fewer approvals than this cannot release it.
+        missing: u32,
+    },
     /// Every part has its quorum.
     Granted(Grant),
     /// One approver denied; the hold is over.
     Denied,
+    /// The time to answer was over when the vote came: the hold has expired.
+    Late,
     /// It does not count.
     Refused(&'static str),
 }
 
-/// A granted ask; makes the permits of the one command it was asked for.
-#[derive(Debug)]
-pub struct Grant {
-    _made_by_decide: (),
-}
-
-impl Grant {
-    /// A permit for the approved command (its Bind, its Execute).
-    pub fn permit(&self) -> Permit {
-        Permit::new()
+impl Ballot {
+    /// The step that the record gets for the vote itself.
+    pub fn step(&self) -> Option<&'static str> {
+        match self {
+            Ballot::Counted { .. } | Ballot::Granted(_) => Some("vote-approve"),
+            Ballot::Denied => Some("vote-deny"),
+            Ballot::Again { .. } | Ballot::Late | Ballot::Refused(_) => None,
+        }
     }
 }
+
+/// What a voter reads whose vote came too late.
+pub const LATE: &str = "the time to answer is over: the command was refused";
 
 impl Ask {
     /// Opens an ask.
@@ -88,7 +135,6 @@ impl Ask {
             expires_at_us: now
                 .wall_us
                 .saturating_add(i64::try_from(timeout_us).unwrap_or(i64::MAX)),
-            given: vec![0; terms.parts.len()],
             terms,
             requester: requester.to_owned(),
             approvals: Vec::new(),
@@ -97,53 +143,70 @@ impl Ask {
     }
 
     /// Takes one vote.
-    pub fn vote(&mut self, approver: &str, groups: &[String], approve: bool) -> Ballot {
+    pub fn vote(&mut self, vote: &Vote, now: Now) -> Ballot {
         if self.over {
             return Ballot::Refused("this command no longer waits for approval");
         }
-        if approver.is_empty() {
-            return Ballot::Refused("a vote needs a name");
+        if self.is_expired(now) {
+            self.over = true;
+            return Ballot::Late;
         }
-        if approver == self.requester {
-            return Ballot::Refused("who asks for a command cannot answer it");
+        if let Some(why) = self.objection(vote) {
+            return Ballot::Refused(why);
         }
-        let belongs = |part: &HoldPart| groups.iter().any(|group| part.approvers.contains(group));
-        if !self.terms.parts.iter().any(|part| belongs(part)) {
-            return Ballot::Refused("only members of the rule's approvers may answer");
-        }
-        if !approve {
+        if !vote.approve {
             self.over = true;
             return Ballot::Denied;
         }
-        if self.approvals.iter().any(|earlier| earlier == approver) {
-            return Ballot::Refused("your approval is already counted");
+        if self.approvals.iter().any(|earlier| vote.is_by(&earlier.approver)) {
+            return Ballot::Again { missing: self.missing() };
         }
-        self.approvals.push(approver.to_owned());
-        for (part, given) in self.terms.parts.iter().zip(&mut self.given) {
-            *given += u32::from(belongs(part));
-        }
+        self.approvals.push(vote.clone());
         let missing = self.missing();
         if missing > 0 {
             return Ballot::Counted { missing };
         }
         self.over = true;
-        Ballot::Granted(Grant { _made_by_decide: () })
+        Ballot::Granted(Grant::of(self))
+    }
+
+    /// Why a vote does not count, whenever it comes.
+    fn objection(&self, vote: &Vote) -> Option<&'static str> {
+        if vote.approver.is_empty() {
+            return Some("a vote needs a name");
+        }
+        if vote.approver == self.requester {
+            return Some("who asks for a command cannot answer it");
+        }
+        if vote.is_by(&self.requester) {
+            return Some("who asks for a command cannot answer it under another name");
+        }
+        if !self.terms.parts.iter().any(|part| belongs(part, &vote.groups)) {
+            return Some("only members of the rule's approvers may answer");
+        }
+        if !vote.approve && vote.reason.trim().is_empty() {
+            return Some("a denial needs a reason");
+        }
+        None
     }
 
     /// Fewer approvals than this cannot release it: what the part that lacks most lacks.
     pub fn missing(&self) -> u32 {
-        let parts = self.terms.parts.iter().zip(&self.given);
-        parts.map(|(part, given)| part.quorum.saturating_sub(*given)).max().unwrap_or(1)
+        let lacks = |part: &Rc<HoldPart>| part.quorum.saturating_sub(self.given(part));
+        self.terms.parts.iter().map(lacks).max().unwrap_or(1)
+    }
+
+    fn given(&self, part: &HoldPart) -> u32 {
+        given(part, &self.approvals)
     }
 
     /// Each part of the terms as people see it.
     pub fn parts(&self) -> Vec<AskPart> {
-        let parts = self.terms.parts.iter().zip(&self.given);
-        let shown = parts.map(|(part, given)| AskPart {
+        let shown = self.terms.parts.iter().map(|part| AskPart {
             rule: part.rule.to_string(),
             approvers: part.approvers.clone(),
             quorum: part.quorum,
-            given: *given,
+            given: self.given(part),
         });
         shown.collect()
     }
@@ -162,8 +225,7 @@ pub struct Parked {
     requester: String,
     deadline_us: u64,
     expires_at_us: i64,
-    approvals: Vec<String>,
-    given: Vec<u32>,
+    approvals: Vec<Vote>,
 }
 
 impl Parked {
@@ -181,7 +243,6 @@ impl Parked {
             deadline_us: self.deadline_us,
             expires_at_us: self.expires_at_us,
             approvals: self.approvals,
-            given: self.given,
             over: false,
         }
     }
@@ -201,233 +262,19 @@ impl Ask {
             deadline_us: self.deadline_us,
             expires_at_us: self.expires_at_us,
             approvals: self.approvals,
-            given: self.given,
         })
     }
 }
 
-/// An ask as the control thread and its clients see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AskSummary {
-    /// Id of the approval.
-    pub id: SessionId,
-    /// Session of the held command.
-    pub session_id: SessionId,
-    /// Its sequence number.
-    pub command_seq: u64,
-    /// Who wants to run it.
-    pub user: String,
-    /// Target name.
-    pub target: String,
-    /// Role at the target.
-    pub role: String,
-    /// The first rule that holds it.
-    pub rule: String,
-    /// The whole text, credentials redacted, lossy UTF-8.
-    pub text: String,
-    /// Its parameters as the record renders them, JSON text; empty if it has none.
-    pub params: String,
-    /// Its classes.
-    pub classes: Vec<String>,
-    /// The objects it names, `+` before those that it changes.
-    pub objects: Vec<String>,
-    /// Groups whose members may have a say: of all parts.
-    pub approvers: Vec<String>,
-    /// Fewer people than this cannot release it.
-    pub quorum: u32,
-    /// What each rule that holds it asks for.
-    pub parts: Vec<AskPart>,
-    /// UTC microseconds.
-    pub requested_at_us: i64,
-    /// UTC microseconds.
-    pub expires_at_us: i64,
+fn belongs(part: &HoldPart, groups: &[String]) -> bool {
+    groups.iter().any(|group| part.approvers.contains(group))
 }
 
-impl AskSummary {
-    /// What an approver may be shown at most: text, parameters, classes and objects.
-    pub const SHOWN_BYTES_MAX: usize = 64 << 10;
-
-    /// Whether all of it can be shown; what cannot is not held but refused.
-    pub fn can_be_shown(&self) -> bool {
-        let lists = self.classes.iter().chain(&self.objects).map(String::len).sum::<usize>();
-        self.text.len() + self.params.len() + lists <= AskSummary::SHOWN_BYTES_MAX
-    }
-
-    /// SHA-256 of all that an approver is shown and decides on. Each part is led by its length, so
-    /// that no two different commands have the same bytes.
-    pub fn digest(&self) -> [u8; 32] {
-        let mut context = Context::new(&SHA256);
-        context.update(b"weir ask 1");
-        context.update(&self.id.0);
-        context.update(&self.session_id.0);
-        context.update(&self.command_seq.to_le_bytes());
-        let mut part = |text: &str| {
-            context.update(&(text.len() as u64).to_le_bytes());
-            context.update(text.as_bytes());
-        };
-        let texts = [&self.user, &self.target, &self.role, &self.text, &self.params];
-        texts.into_iter().for_each(|text| part(text));
-        for list in [&self.classes, &self.objects] {
-            part(&list.len().to_string());
-            list.iter().for_each(|text| part(text));
-        }
-        let mut digest = [0; 32];
-        digest.copy_from_slice(context.finish().as_ref());
-        digest
-    }
-}
-
-/// What one rule asks for, and what it has.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct AskPart {
-    /// The rule.
-    pub rule: String,
-    /// Groups whose members may approve.
-    pub approvers: Vec<String>,
-    /// Distinct approvers needed.
-    pub quorum: u32,
-    /// Approvals so far.
-    pub given: u32,
+/// How many of these people count for a part.
+fn given(part: &HoldPart, approvals: &[Vote]) -> u32 {
+    let counted = approvals.iter().filter(|vote| belongs(part, &vote.groups)).count();
+    u32::try_from(counted).unwrap_or(u32::MAX)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const NOW: Now = Now { wall_us: 1_000, mono_us: 500 };
-
-    fn ask(quorum: u32) -> Ask {
-        ask_of(&[("dba leads", quorum, 100)])
-    }
-
-    /// Parts as approvers, quorum and timeout.
-    fn ask_of(parts: &[(&str, u32, u64)]) -> Ask {
-        let part = |&(approvers, quorum, timeout_us): &(&str, u32, u64)| HoldPart {
-            rule: approvers.into(),
-            approvers: approvers.split(' ').map(str::to_owned).collect(),
-            quorum,
-            timeout_us,
-        };
-        let terms = HoldTerms {
-            parts: parts.iter().map(|it| part(it).into()).collect(),
-            matched: Matched::none(&std::rc::Rc::default()),
-        };
-        Ask::open(SessionId([1; 16]), terms, "alice", NOW)
-    }
-
-    /// A ballot as a word, with the approvals that are missing.
-    fn word(ballot: &Ballot) -> String {
-        match ballot {
-            Ballot::Counted { missing } => format!("counted {missing}"),
-            Ballot::Granted(_) => "granted".to_owned(),
-            Ballot::Denied => "denied".to_owned(),
-            Ballot::Refused(_) => "refused".to_owned(),
-        }
-    }
-
-    /// Votes as `name:group` with `-` in front of a denial.
-    fn check(quorum: u32, votes: &str, expect: &[&str]) {
-        check_votes(ask(quorum), votes, expect);
-    }
-
-    fn check_votes(mut ask: Ask, votes: &str, expect: &[&str]) {
-        let outcome: Vec<String> = votes
-            .split_whitespace()
-            .map(|vote| {
-                let (approve, vote) = match vote.strip_prefix('-') {
-                    Some(rest) => (false, rest),
-                    None => (true, vote),
-                };
-                let (name, groups) = vote.split_once(':').unwrap();
-                let groups: Vec<String> = groups.split('+').map(str::to_owned).collect();
-                word(&ask.vote(name, &groups, approve))
-            })
-            .collect();
-        assert_eq!(outcome, expect, "{votes}");
-    }
-
-    #[test]
-    fn votes() {
-        check(1, "bob:dba", &["granted"]);
-        check(1, "bob:leads", &["granted"]);
-        check(2, "bob:dba carol:dba", &["counted 1", "granted"]);
-        check(2, "bob:dba bob:dba carol:leads", &["counted 1", "refused", "granted"]);
-        check(1, "alice:dba bob:dba", &["refused", "granted"]);
-        check(1, "-alice:dba bob:dba", &["refused", "granted"]);
-        check(1, "bob:agents carol:dba", &["refused", "granted"]);
-        check(1, "-bob:agents carol:dba", &["refused", "granted"]);
-        check(2, "bob:dba -carol:dba dave:dba", &["counted 1", "denied", "refused"]);
-        check(2, "bob:dba -bob:dba", &["counted 1", "denied"]);
-        check(1, "bob:dba carol:dba -dave:dba", &["granted", "refused", "refused"]);
-        check(1, ":dba", &["refused"]);
-    }
-
-    #[test]
-    fn every_part_has_its_quorum() {
-        let check = |votes: &str, expect: &[&str]| {
-            check_votes(ask_of(&[("dba", 1, 100), ("leads chiefs", 2, 50)]), votes, expect);
-        };
-        check("bob:dba carol:leads dave:chiefs", &["counted 2", "counted 1", "granted"]);
-        check("carol:leads dave:chiefs bob:dba", &["counted 1", "counted 1", "granted"]);
-        // Who belongs to both counts once in each.
-        check("bob:dba+leads carol:chiefs", &["counted 1", "granted"]);
-        check("bob:leads+chiefs carol:dba", &["counted 1", "counted 1"]);
-        check("bob:dba bob:leads carol:leads", &["counted 2", "refused", "counted 1"]);
-        check(
-            "bob:dba carol:leads -dave:chiefs erin:leads",
-            &["counted 2", "counted 1", "denied", "refused"],
-        );
-        check("bob:agents", &["refused"]);
-        let both = ask_of(&[("dba", 1, 100), ("dba", 2, 50)]);
-        assert_eq!((both.deadline_us, both.terms.quorum()), (550, 2));
-        assert_eq!(both.terms.words(), "1 of dba and 2 of dba");
-        assert_eq!(both.terms.approvers(), ["dba"]);
-    }
-
-    /// Every sequence of five votes of four people, against the rules written down once more.
-    #[test]
-    fn all_short_sequences() {
-        const PEOPLE: [(&str, &str); 4] =
-            [("alice", "dba"), ("bob", "dba"), ("carol", "leads"), ("dave", "agents")];
-        let choices = PEOPLE.len() * 2;
-        for quorum in 1..=3 {
-            for sequence in 0..choices.pow(5) {
-                let mut ask = ask(quorum);
-                let (mut over, mut approved) = (false, std::collections::BTreeSet::new());
-                let mut rest = sequence;
-                for _ in 0..5 {
-                    let ((name, group), approve) =
-                        (PEOPLE[rest % choices / 2], (rest % choices).is_multiple_of(2));
-                    rest /= choices;
-                    let may = name != "alice" && group != "agents" && !over;
-                    let expect = if !may || (approve && approved.contains(name)) {
-                        "refused".to_owned()
-                    } else if !approve {
-                        over = true;
-                        "denied".to_owned()
-                    } else {
-                        approved.insert(name);
-                        over = approved.len() == quorum as usize;
-                        match quorum as usize - approved.len() {
-                            0 => "granted".to_owned(),
-                            missing => format!("counted {missing}"),
-                        }
-                    };
-                    let ballot = ask.vote(name, &[group.to_owned()], approve);
-                    assert_eq!(word(&ballot), expect, "{quorum} {sequence}");
-                }
-                assert_eq!(ask.approvals.len(), approved.len());
-            }
-        }
-    }
-
-    #[test]
-    fn the_time_ends() {
-        let ask = ask(1);
-        assert_eq!((ask.deadline_us, ask.expires_at_us), (600, 1_100));
-        assert!(!ask.is_expired(Now { mono_us: 599, ..NOW }));
-        assert!(ask.is_expired(Now { mono_us: 600, ..NOW }));
-        let endless = ask_of(&[("dba", 1, u64::MAX)]);
-        assert_eq!((endless.deadline_us, endless.expires_at_us), (u64::MAX, i64::MAX));
-    }
-}
+mod tests;

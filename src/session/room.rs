@@ -1,4 +1,4 @@
-//! What all sessions of a shard hold of large messages.
+//! What all sessions of a shard hold of large messages, and their commands that wait.
 //!
 //! In: how much a session holds. Out: whether it may. Never: more than `limits::LARGE_BYTES_MAX`
 //! together; a lease that outlives its session.
@@ -10,12 +10,15 @@
 use std::cell::Cell;
 use std::rc::Rc;
 
+use crate::decide::approval::Asks;
 use crate::limits;
 
 /// The room of one shard.
 #[derive(Debug, Default)]
 pub struct Room {
     taken: Rc<Cell<usize>>,
+    /// Commands that wait for people.
+    pub asks: Asks,
 }
 
 /// A session's part of it.

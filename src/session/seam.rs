@@ -17,7 +17,7 @@
 use std::sync::Arc;
 
 use crate::config::settings::Durability;
-use crate::decide::approval::AskSummary;
+use crate::decide::approval::{AskSummary, Window};
 use crate::fault::{self, Fault};
 use crate::forward::Outbox;
 use crate::forward::dial::{Dial, Endpoint};
@@ -86,8 +86,10 @@ pub enum Output {
     Release(LegId, After),
     /// A command waits for approval: tell the control thread.
     AskOpened(Box<AskSummary>),
-    /// It no longer waits; the final event (`approved`, `denied`, `expired`, `canceled`).
+    /// It no longer waits; the final event (`approved`, `denied`, `expired`, `canceled`, ...).
     AskClosed(SessionId, &'static str),
+    /// People opened a window: tell the control thread.
+    Window(Box<Window>),
     /// Something that the control thread read may be stale; `Event::Snapshot` follows.
     Refresh(Refresh),
     /// A name by which others may ask this session to stop (PostgreSQL: the cancel key).

@@ -7,8 +7,10 @@ use std::sync::Arc;
 
 use ring::digest::{SHA256, digest};
 
+use crate::clock::Now;
 use crate::config::settings::Settings;
-use crate::decide::Rules;
+use crate::decide::approval::{Claim, Grant, Window};
+use crate::decide::{HoldTerms, Rules};
 use crate::forward::dial::Endpoint;
 use crate::identify::jwk::Published;
 use crate::mask::Policy;
@@ -28,6 +30,8 @@ pub struct SnapshotSource {
     pub keys: Vec<Published>,
     /// Per target.
     pub minors: Vec<Arc<KnownMinor>>,
+    /// Windows that people opened, in the order in which they did.
+    pub windows: Vec<Arc<Window>>,
     /// Makes salts for users that do not exist; made once per data directory.
     pub mock_seed: [u8; 32],
 }
@@ -52,6 +56,8 @@ pub struct Snapshot {
     pub keys: Vec<Published>,
     /// Per target: the protocol version it is known to speak.
     pub minors: Vec<Arc<KnownMinor>>,
+    /// Windows that people opened.
+    pub windows: Vec<Arc<Window>>,
     /// Makes salts for users that do not exist.
     pub mock_seed: [u8; 32],
 }
@@ -69,9 +75,24 @@ impl Snapshot {
             addresses: source.addresses.clone(),
             keys: source.keys.clone(),
             minors: source.minors.clone(),
+            windows: source.windows.clone(),
             mock_seed: source.mock_seed,
             settings,
         }
+    }
+    /// The grant of a window that is open for a command.
+    pub fn window(
+        &self,
+        claim: Claim<'_>,
+        classes: impl Iterator<Item = impl ToString>,
+        terms: &HoldTerms,
+        now: Now,
+    ) -> Option<Grant> {
+        if self.windows.is_empty() {
+            return None;
+        }
+        let classes: Vec<String> = classes.map(|class| class.to_string()).collect();
+        self.windows.iter().find_map(|window| window.grant(claim, &classes, terms, now))
     }
 }
 

@@ -1,23 +1,12 @@
 //! What people say to a session that holds a command, and what they see of sessions.
 //!
-//! In: votes. Out: what became of them; summaries. Never: a decision (`decide::approval` has it).
+//! In: votes. Out: what became of them; summaries; the steps of an approval for the record.
+//! Never: a decision (`decide::approval` has it).
 
+pub use crate::decide::approval::Vote;
+use crate::decide::approval::{Ask, Grant};
 use crate::record::SessionId;
-
-/// One approver's word on a held command.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Vote {
-    /// Who.
-    pub approver: String,
-    /// Groups of the approver.
-    pub groups: Vec<String>,
-    /// Approve or deny.
-    pub approve: bool,
-    /// Why.
-    pub reason: String,
-    /// SHA-256 of what the approver was shown (`AskSummary::digest`), if the vote says it.
-    pub digest: Option<[u8; 32]>,
-}
+use crate::record::entry::Approval;
 
 /// What became of a vote: a sentence for the approver.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +22,84 @@ pub enum VoteReply {
     Refused(String),
     /// No such command waits.
     Unknown,
+}
+
+/// One step of an approval, as the record has it.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Step<'s> {
+    /// Its name.
+    pub event: &'static str,
+    /// Who took it; empty: weir.
+    pub approver: &'s str,
+    /// Why.
+    pub reason: &'s str,
+    /// For what else it holds.
+    pub scope: String,
+    /// How the approver proved who it is.
+    pub auth: &'s str,
+    /// Where it was taken.
+    pub channel: &'s str,
+}
+
+impl<'s> Step<'s> {
+    /// A step that nobody took.
+    pub fn of(event: &'static str) -> Step<'s> {
+        Step { event, ..Step::default() }
+    }
+
+    /// A step that nobody took, and why it came to it.
+    pub fn because(event: &'static str, reason: &'s str) -> Step<'s> {
+        Step { event, reason, ..Step::default() }
+    }
+
+    /// A vote.
+    pub fn vote(event: &'static str, vote: &'s Vote) -> Step<'s> {
+        Step {
+            event,
+            approver: &vote.approver,
+            reason: &vote.reason,
+            scope: if vote.approve { vote.scope.words() } else { String::new() },
+            auth: &vote.auth,
+            channel: &vote.channel,
+        }
+    }
+
+    /// The entry of a step of an ask that is open.
+    pub fn entry<'e>(
+        &'e self,
+        ask: &Ask,
+        command_seq: u64,
+        digest: Option<&'e [u8; 32]>,
+    ) -> Approval<'e> {
+        self.about((ask.id, command_seq), (ask.terms.quorum(), ask.expires_at_us), digest)
+    }
+
+    /// The entry of a step that follows from a grant.
+    pub fn entry_of<'e>(&'e self, grant: &Grant, command_seq: u64) -> Approval<'e> {
+        self.about((grant.id, command_seq), (grant.quorum, grant.expires_at_us), None)
+    }
+
+    /// The entry of a step.
+    pub fn about<'e>(
+        &'e self,
+        (approval_id, command_seq): (SessionId, u64),
+        (quorum, expires_at_us): (u32, i64),
+        digest: Option<&'e [u8; 32]>,
+    ) -> Approval<'e> {
+        Approval {
+            approval_id,
+            command_seq,
+            event: self.event,
+            approver: self.approver,
+            reason: self.reason,
+            quorum,
+            expires_at_us,
+            digest,
+            scope: &self.scope,
+            approver_auth: self.auth,
+            channel: self.channel,
+        }
+    }
 }
 
 /// A session as `weir sessions` and the console show it while it lives.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use crate::decide::approval::AskSummary;
+use crate::decide::approval::{AskSummary, Window};
 pub use crate::forward::dial::Endpoint;
 use crate::record::SessionId;
 use crate::session::{SessionSummary, SnapshotSource, Vote, VoteReply};
@@ -68,9 +68,11 @@ pub enum ToControl {
     AskClosed {
         /// Id of the approval.
         id: SessionId,
-        /// `approved`, `denied`, `expired`, `canceled`.
+        /// `approved`, `denied`, `expired`, `canceled`, `abandoned`, `superseded`.
         event: &'static str,
     },
+    /// People opened a window.
+    Window(Box<Window>),
     /// A session met a relation that the catalog of this target does not have, or changed one.
     RefreshCatalog {
         /// Target index.

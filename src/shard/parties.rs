@@ -257,6 +257,7 @@ impl<J: ShardJournal> Core<J> {
                 self.asks.remove(&id);
                 self.reports.send(ToControl::AskClosed { id, event });
             }
+            Output::Window(window) => self.reports.send(ToControl::Window(window)),
             Output::Refresh(Refresh::Catalog(target)) => {
                 self.reports.send(ToControl::RefreshCatalog { target });
             }

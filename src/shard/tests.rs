@@ -369,6 +369,8 @@ fn settings(options: Options) -> Settings {
             unproven: options.unproven,
         }],
         admin: local,
+        admin_url: None,
+        approvals: crate::config::settings::ApprovalSettings::default(),
         journal: JournalSettings {
             segment_bytes: 4 << 20,
             seal_after_us: 60_000_000,
@@ -426,6 +428,7 @@ impl Rig {
             catalogs: vec![Some(Arc::default())],
             addresses: vec![endpoints],
             keys: Vec::new(),
+            windows: Vec::new(),
             minors: Vec::new(),
             mock_seed: [0; 32],
         };
@@ -754,6 +757,7 @@ fn messages_are_answered() {
         approve: true,
         reason: String::new(),
         digest: None,
+        ..Vote::default()
     };
     let (answer, voted) = oneshot::channel();
     rig.send(ToShard::Vote(id, vote, answer));
@@ -763,6 +767,7 @@ fn messages_are_answered() {
         catalogs: vec![Some(Arc::default())],
         addresses: vec![vec![]],
         keys: Vec::new(),
+        windows: Vec::new(),
         minors: Vec::new(),
         mock_seed: [0; 32],
     };

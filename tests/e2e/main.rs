@@ -27,6 +27,7 @@ mod records;
 mod replay;
 mod replication;
 mod rotation;
+mod scopes;
 mod servers;
 mod ssh;
 mod ssh_clients;

@@ -90,6 +90,7 @@ fn snapshot(config: &str) -> Snapshot {
         catalogs: vec![None],
         addresses: vec![vec![target()]],
         keys: Vec::new(),
+        windows: Vec::new(),
         minors: vec![Arc::default()],
         mock_seed: [1; 32],
     })
@@ -392,8 +393,8 @@ impl Table {
             approver: "dora".to_owned(),
             groups: vec!["dba".to_owned()],
             approve,
-            reason: String::new(),
-            digest: None,
+            reason: "seen".to_owned(),
+            ..Vote::default()
         };
         self.with(|machine, stage| drop(machine.handle_vote(id, &vote, stage)));
     }

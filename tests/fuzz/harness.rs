@@ -363,6 +363,7 @@ then = "allow"
         catalogs: vec![None],
         addresses: vec![Vec::new()],
         keys: Vec::new(),
+        windows: Vec::new(),
         minors: vec![std::sync::Arc::default()],
         mock_seed: [1; 32],
     })

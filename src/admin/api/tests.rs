@@ -134,6 +134,7 @@ fn serve() -> Server {
             approvers: vec!["dba".into()],
             quorum: 1,
             parts: Vec::new(),
+            repeatable: false,
             requested_at_us: 0,
             expires_at_us: 1,
         },

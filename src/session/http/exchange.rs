@@ -12,7 +12,7 @@
 //!                                                     '--> Sent
 //! ```
 
-use crate::decide::approval::{Ask, AskSummary};
+use crate::decide::approval::{Ask, AskSummary, Place};
 use crate::decide::{Action, HoldTerms, Permit, RuleName};
 use crate::limits;
 use crate::mask::Hits;
@@ -134,6 +134,8 @@ pub(super) struct Held {
     pub summary: AskSummary,
     /// SHA-256 of what the request is.
     pub key: Key,
+    /// Its place among the commands that wait.
+    pub place: Place,
     /// Counts it among those that wait.
     pub _counted: Presence,
 }

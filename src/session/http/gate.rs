@@ -4,17 +4,16 @@
 //! Never: a permit for a request whose row the journal refused; a release without a recorded
 //! approval.
 
-use crate::decide::approval::{Ask, AskSummary, Ballot};
+use crate::decide::approval::{Ask, AskSummary, Ballot, Claim, Grant, LATE, Window};
 use crate::decide::{HoldTerms, Object, Permit, RuleName, Verdict, http};
 use crate::fault::Refused as JournalRefused;
 use crate::limits;
 use crate::metrics::{self, Presence};
 use crate::record::entry::{
-    Approval, Command, CommandExtra, Decision, Ocsf, Outcome, Params, ParamsEncoding, Response,
-    ResponseExtra,
+    Command, CommandExtra, Decision, Ocsf, Outcome, Params, ParamsEncoding, Response, ResponseExtra,
 };
 use crate::record::{Entry, Receipt, SessionId};
-use crate::session::{Output, Stage, Vote, VoteReply, new_id};
+use crate::session::{Output, Stage, Step, Vote, VoteReply, new_id};
 use crate::wire::http::h1::Framing;
 use crate::wire::http::head::Version;
 use crate::wire::http::pass::Pass;
@@ -118,12 +117,37 @@ impl Session {
             Verdict::Hold(terms) => {
                 exchange.rule = terms.rule();
                 exchange.rules = terms.matched.rule_names();
+                match self.window(&mut exchange, &terms, stage) {
+                    Ok(None) => {}
+                    Ok(Some(permit)) => return self.admit(exchange, permit, stage),
+                    Err(refused) => return self.not_recorded(*exchange, refused, stage),
+                }
                 match exchange.gathered {
                     true => self.hold(exchange, terms, stage),
                     false => self.gather(exchange, Then::Hold(terms), stage),
                 }
             }
         }
+    }
+
+    /// A window that is open for a request which rules hold.
+    fn window(
+        &mut self,
+        exchange: &mut Exchange,
+        terms: &HoldTerms,
+        stage: &mut Stage<'_>,
+    ) -> Result<Option<Permit>, JournalRefused> {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return Ok(None) };
+        let classes = exchange.action.classes.iter();
+        let Some(grant) = stage.snapshot.window(claim(tenure), classes, terms, stage.now) else {
+            return Ok(None);
+        };
+        let used = Step::of("used");
+        let entry = used.entry_of(&grant, exchange.seq);
+        tenure.ledger.record(&Entry::Approval(entry), stage)?;
+        tenure.meter().count(metrics::Verdict::Allow);
+        exchange.approval = Some(grant.id);
+        Ok(Some(grant.permit()))
     }
 
     /// Records a request that may pass, and asks for a connection.
@@ -291,11 +315,20 @@ impl Session {
         let (id, seq, shown) = (ask.id, exchange.seq, asked.digest());
         let is_new = (asked.session_id, asked.command_seq) == (tenure.ledger.id, seq);
         exchange.approval = Some(id);
-        let held = Held { ask, seq, shown, summary: asked.clone(), key, _counted: counted };
+        let per_identity = stage.snapshot.settings.approvals.per_identity;
+        let place = match stage.room.asks.enter(&asked, per_identity, stage.now) {
+            Ok(place) => place,
+            Err(crowded) => {
+                exchange.approval = (!is_new).then_some(id);
+                self.link.output(Output::AskClosed(id, "refused"));
+                return self.deny(exchange, crowded.words().0, stage);
+            }
+        };
+        let held = Held { ask, seq, shown, summary: asked.clone(), key, place, _counted: counted };
         let rule = RuleName::clone(&exchange.rule);
         let ruled = Ruled { seq, decision: Decision::Hold, rule: &rule, approval: Some(id) };
         let recorded = record(&exchange, &ruled, tenure, stage).and_then(|_| match is_new {
-            true => step(&held, "requested", ("", ""), tenure, stage),
+            true => step(&held, &Step::of("requested"), tenure, stage),
             false => Ok(()),
         });
         if let Err(refused) = recorded {
@@ -381,18 +414,10 @@ impl Session {
             let why = "the vote is not about the request that waits";
             return VoteReply::Refused(why.to_owned());
         }
-        let ballot = held.ask.vote(&vote.approver, &vote.groups, vote.approve);
-        let who = (vote.approver.as_str(), vote.reason.as_str());
-        let event = match ballot {
-            Ballot::Refused(_) => None,
-            Ballot::Counted { .. } | Ballot::Granted(_) => Some("vote-approve"),
-            Ballot::Denied => Some("vote-deny"),
-        };
-        let recorded = match (event, &ballot) {
-            (None, _) => Ok(()),
-            (Some(event), Ballot::Granted(_)) => step(&held, event, who, tenure, stage)
-                .and_then(|()| step(&held, "approved", ("", ""), tenure, stage)),
-            (Some(event), _) => step(&held, event, who, tenure, stage),
+        let ballot = held.ask.vote(vote, stage.now);
+        let recorded = match ballot.step() {
+            None => Ok(()),
+            Some(event) => step(&held, &Step::vote(event, vote), tenure, stage),
         };
         if let Err(refused) = recorded {
             self.link.output(Output::AskClosed(id, "canceled"));
@@ -405,22 +430,83 @@ impl Session {
                 self.phase = Phase::Busy(exchange);
                 VoteReply::Refused(why.to_owned())
             }
-            Ballot::Counted { missing } => {
+            Ballot::Counted { missing } | Ballot::Again { missing } => {
                 exchange.up = Up::Held(held);
                 self.phase = Phase::Busy(exchange);
                 VoteReply::Counted { missing }
             }
-            Ballot::Granted(grant) => {
-                self.link.output(Output::AskClosed(id, "approved"));
-                self.admit(exchange, grant.permit(), stage);
-                VoteReply::Counted { missing: 0 }
+            Ballot::Late => {
+                let detail = "nobody approved this request in time".to_owned();
+                self.end_hold(exchange, &held, Ending { event: "expired", detail }, stage);
+                VoteReply::Refused(LATE.to_owned())
             }
+            Ballot::Granted(grant) => match self.granted(exchange, &held, &grant, stage) {
+                Ok(()) => VoteReply::Counted { missing: 0 },
+                Err(Unrecorded(exchange, refused)) => {
+                    self.not_recorded(*exchange, refused, stage);
+                    VoteReply::Refused("the vote could not be recorded".into())
+                }
+            },
             Ballot::Denied => {
+                held.place.denied(stage.now);
                 let detail = format!("denied by {}: {}", vote.approver, vote.reason);
                 self.end_hold(exchange, &held, Ending { event: "denied", detail }, stage);
                 VoteReply::Denied
             }
         }
+    }
+
+    /// Enough people approved: the rules in force are asked again. Other terms than those that were
+    /// answered end it: the same request may be asked for anew.
+    fn granted(
+        &mut self,
+        mut exchange: Box<Exchange>,
+        held: &Held,
+        grant: &Grant,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Unrecorded> {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return Ok(()) };
+        let approved = Step { scope: grant.scope.words(), ..Step::of("approved") };
+        let mut recorded = step(held, &approved, tenure, stage);
+        let verdict = tenure.scope().decide(&tenure.who(&self.link, stage), &exchange.action);
+        let told = match &verdict {
+            Verdict::Allow(..) => Some(("released", "no rule holds it any more")),
+            Verdict::Hold(terms) if !grant.satisfies(terms) => {
+                Some(("superseded", "the rules that hold the command have changed"))
+            }
+            Verdict::Hold(_) | Verdict::Deny(_) => None,
+        };
+        if let (Ok(()), Some((event, why))) = (&recorded, told) {
+            recorded = step(held, &Step::because(event, why), tenure, stage);
+        }
+        self.link.output(Output::AskClosed(grant.id, told.map_or("approved", |(event, _)| event)));
+        if let Err(refused) = recorded {
+            return Err(Unrecorded(exchange, refused));
+        }
+        match verdict {
+            Verdict::Allow(permit, matched) => {
+                exchange.rule = matched.rule();
+                exchange.rules = matched.rule_names();
+                self.admit(exchange, permit, stage);
+            }
+            Verdict::Hold(terms) if grant.satisfies(&terms) => {
+                let classes = exchange.action.classes.iter().map(ToString::to_string).collect();
+                if let Some(window) = Window::of(grant, claim(tenure), classes, stage.now) {
+                    self.link.output(Output::Window(Box::new(window)));
+                }
+                self.admit(exchange, grant.permit(), stage);
+            }
+            Verdict::Hold(_) => {
+                let detail = "the rules changed while it waited; ask again";
+                self.deny(exchange, detail, stage);
+            }
+            Verdict::Deny(reason) => {
+                exchange.rule = RuleName::clone(&reason.rule);
+                exchange.rules = reason.matched.rule_names();
+                self.deny(exchange, &reason.message, stage);
+            }
+        }
+        Ok(())
     }
 
     /// Nobody answered in time.
@@ -438,7 +524,7 @@ impl Session {
         stage: &mut Stage<'_>,
     ) {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
-        let recorded = step(held, ending.event, ("", ""), tenure, stage);
+        let recorded = step(held, &Step::of(ending.event), tenure, stage);
         self.link.output(Output::AskClosed(held.ask.id, ending.event));
         match recorded {
             Ok(()) => self.deny(exchange, &ending.detail, stage),
@@ -454,9 +540,10 @@ impl Session {
         let (seq, approval) = (exchange.seq, exchange.approval);
         let ruled = Ruled { seq, decision: Decision::Deny, rule: &rule, approval };
         // A journal that refuses says so itself; the connection ends all the same.
-        let _refused_elsewhere = step(&held, "canceled", ("", "the client left"), tenure, stage)
+        let left = Step::because("abandoned", "the connection ended");
+        let _refused_elsewhere = step(&held, &left, tenure, stage)
             .and_then(|()| record(exchange, &ruled, tenure, stage));
-        self.link.output(Output::AskClosed(held.ask.id, "canceled"));
+        self.link.output(Output::AskClosed(held.ask.id, "abandoned"));
     }
 }
 
@@ -596,6 +683,7 @@ fn summary(exchange: &Exchange, ask: &Ask, tenure: &Tenure, stage: &Stage<'_>) -
         approvers: ask.terms.approvers(),
         quorum: ask.terms.quorum(),
         parts: ask.parts(),
+        repeatable: false,
         requested_at_us: stage.now.wall_us,
         expires_at_us: ask.expires_at_us,
     }
@@ -603,23 +691,23 @@ fn summary(exchange: &Exchange, ask: &Ask, tenure: &Tenure, stage: &Stage<'_>) -
 
 fn step(
     held: &Held,
-    event: &'static str,
-    (approver, reason): (&str, &str),
+    step: &Step<'_>,
     tenure: &mut Tenure,
     stage: &mut Stage<'_>,
 ) -> Result<(), JournalRefused> {
-    let approval = Approval {
-        approval_id: held.ask.id,
-        command_seq: held.seq,
-        event,
-        approver,
-        reason,
-        quorum: held.ask.terms.quorum(),
-        expires_at_us: held.ask.expires_at_us,
-        digest: Some(&held.shown),
-        ..Approval::default()
-    };
-    tenure.ledger.record(&Entry::Approval(approval), stage).map(drop)
+    let entry = step.entry(&held.ask, held.seq, Some(&held.shown));
+    tenure.ledger.record(&Entry::Approval(entry), stage).map(drop)
+}
+
+/// A step of an approval that the journal refused, and the request it was about.
+struct Unrecorded(Box<Exchange>, JournalRefused);
+
+fn claim(tenure: &Tenure) -> Claim<'_> {
+    Claim {
+        user: &tenure.identity.user,
+        target: &tenure.target_name,
+        role: &tenure.credential.role,
+    }
 }
 
 /// The row of a request that has no answer of its target.

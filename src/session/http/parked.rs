@@ -21,11 +21,12 @@ use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use ring::digest::{Context, SHA256};
 
-use crate::decide::approval::{Ask, AskSummary, Ballot, Grant, Parked as ParkedAsk};
+use crate::clock::Now;
+use crate::decide::approval::{Ask, AskSummary, Ballot, Grant, LATE, Parked as ParkedAsk};
 use crate::limits::HTTP_PARKED_MAX;
 use crate::record::entry::Approval;
 use crate::record::{Entry as Recorded, SessionContext, SessionId};
-use crate::session::{Output, Stage, Vote, VoteReply, new_id};
+use crate::session::{Output, Stage, Step, Vote, VoteReply, new_id};
 use crate::wire::Protocol;
 use crate::wire::http::pass::Pass;
 
@@ -108,7 +109,8 @@ pub(super) struct Voted {
 }
 
 /// Takes one vote. `None`: no such ask is parked.
-pub(super) fn vote(id: SessionId, vote: &Vote, wall_us: i64) -> Option<Voted> {
+pub(super) fn vote(id: SessionId, vote: &Vote, now: Now) -> Option<Voted> {
+    let wall_us = now.wall_us;
     let mut parked = parked();
     let key = *parked.iter().find(|(_, entry)| entry.summary.id == id)?.0;
     let Entry { state, summary } = parked.remove(&key)?;
@@ -132,7 +134,7 @@ pub(super) fn vote(id: SessionId, vote: &Vote, wall_us: i64) -> Option<Voted> {
         return refused(State::Waiting(waiting), why, &mut parked);
     }
     let mut ask = waiting.resume();
-    let ballot = ask.vote(&vote.approver, &vote.groups, vote.approve);
+    let ballot = ask.vote(vote, now);
     let (state, reply, steps, ended) = match ballot {
         Ballot::Granted(grant) => {
             let reply = VoteReply::Counted { missing: 0 };
@@ -146,6 +148,14 @@ pub(super) fn vote(id: SessionId, vote: &Vote, wall_us: i64) -> Option<Voted> {
         Ballot::Counted { missing } => {
             let steps = vec!["vote-approve"];
             (State::Waiting(ask.park()?), VoteReply::Counted { missing }, steps, None)
+        }
+        Ballot::Again { missing } => {
+            (State::Waiting(ask.park()?), VoteReply::Counted { missing }, Vec::new(), None)
+        }
+        Ballot::Late => {
+            let reply = VoteReply::Refused(LATE.to_owned());
+            let (steps, ended) = (vec!["expired"], Some("expired"));
+            return Some(Voted { reply, summary, steps, ended });
         }
         Ballot::Refused(why) => {
             return refused(State::Waiting(ask.park()?), why, &mut parked);
@@ -221,7 +231,7 @@ pub fn vote_parked(
     said: &Vote,
     stage: &mut Stage<'_>,
 ) -> Option<(VoteReply, Option<&'static str>)> {
-    let Voted { reply, summary, steps, ended } = vote(id, said, stage.now.wall_us)?;
+    let Voted { reply, summary, steps, ended } = vote(id, said, stage.now)?;
     if steps.is_empty() {
         return Some((reply, ended));
     }
@@ -243,21 +253,9 @@ pub fn vote_parked(
     let digest = summary.digest();
     let recorded = steps.into_iter().try_for_each(|event| {
         let is_vote = event.starts_with("vote-");
-        let (approver, reason) = match is_vote {
-            true => (said.approver.as_str(), said.reason.as_str()),
-            false => ("", ""),
-        };
-        let approval = Approval {
-            approval_id: id,
-            command_seq: summary.command_seq,
-            event,
-            approver,
-            reason,
-            quorum: summary.quorum,
-            expires_at_us: summary.expires_at_us,
-            digest: Some(&digest),
-            ..Approval::default()
-        };
+        let step = if is_vote { Step::vote(event, said) } else { Step::of(event) };
+        let about = (id, summary.command_seq);
+        let approval = step.about(about, (summary.quorum, summary.expires_at_us), Some(&digest));
         ledger.record(&Recorded::Approval(approval), stage).map(drop)
     });
     ledger.close(stage);

@@ -71,6 +71,7 @@ fn snapshot() -> Rc<Snapshot> {
         catalogs: vec![None],
         addresses: vec![vec![endpoint()]],
         keys: Vec::new(),
+        windows: Vec::new(),
         minors: vec![Arc::default()],
         mock_seed: [1; 32],
     }))
@@ -333,6 +334,7 @@ fn a_held_request_waits_for_its_vote_and_goes_with_its_client() {
         approve,
         reason: "fine".into(),
         digest: None,
+        ..Vote::default()
     };
     for approve in [true, false] {
         let mut bench = Bench::new();

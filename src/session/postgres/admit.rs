@@ -15,6 +15,7 @@ use crate::wire::postgres::reply::{self, Report};
 
 use super::beliefs::Message;
 use super::ready::{Body, Flow, Ready, Resolution};
+use super::release::Passage;
 use crate::session::Stage;
 use crate::session::capture::unanswered;
 use crate::session::postgres::core::Core;
@@ -201,27 +202,10 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<Option<(Permit, Receipt, Issued)>, Fault> {
-        if let Ruling::Refuse(refusal) = ruling {
-            self.deny(refusal, facts, core, stage)?;
-            return Ok(None);
-        }
-        let (permit, (rule, matched), reserved) = match (ruling, self.take_grant()) {
-            (Ruling::Hold(terms), Some((approved, seq))) => {
-                let permit = approved.grant.permit();
-                (permit, (terms.rule(), terms.matched), Some((approved.id, seq)))
-            }
-            (Ruling::Go(permit, matched), granted) => {
-                let reserved = granted.map(|(approved, seq)| (approved.id, seq));
-                (permit, (matched.rule(), matched), reserved)
-            }
-            (Ruling::Hold(terms), None) => {
-                self.hold(terms, facts, core, stage)?;
-                return Ok(None);
-            }
-            (Ruling::Refuse(_), _) => return Ok(None),
-        };
-        let approval = reserved.map(|(id, _)| id);
-        let seq = reserved.map_or_else(|| core.take_seq(), |(_, seq)| seq);
+        let Some(passage) = self.passage(ruling, facts, core, stage)? else { return Ok(None) };
+        let Passage { permit, rule, matched, approved, seq: reserved } = passage;
+        let approval = approved.map(|approved| approved.grant.id);
+        let seq = reserved.unwrap_or_else(|| core.take_seq());
         let ruled = Ruled::allowed(seq, (&rule, &matched), approval);
         match record_command(facts, &ruled, core, stage) {
             Ok(receipt) => {

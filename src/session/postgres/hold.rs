@@ -3,15 +3,17 @@
 //! In: hold terms, votes, cancels, time. Out: the command again with a grant, or its refusal.
 //! Never: a wait that blocks another session; a release without a recorded approval.
 
-use crate::decide::approval::{Ask, AskSummary, Ballot};
+use std::rc::Rc;
+
+use crate::decide::approval::{Ask, AskSummary, Ballot, Crowded, LATE, Place, is_repeatable};
 use crate::decide::{HoldTerms, Object};
 use crate::fault::{Fault, FaultKind, Refused};
-use crate::record::entry::{Approval, Decision};
+use crate::record::entry::Decision;
 use crate::record::{Entry, SessionId, params};
 use crate::session::postgres::state::Approved;
-use crate::session::{Vote, VoteReply};
+use crate::session::{Step, Vote, VoteReply};
 use crate::wire::Side;
-use crate::wire::postgres::frame::Step;
+use crate::wire::postgres::frame;
 use crate::wire::postgres::reply::{self, Report};
 
 use super::admit::{Facts, Refusal, Ruled, record_command};
@@ -28,26 +30,32 @@ struct Ending {
 }
 
 impl Ready {
-    /// Records that the command waits, tells the client and the control thread.
+    /// Records that the command waits, tells the client and the control thread. What waited before
+    /// under other terms has its `seq`, and its row.
     pub(super) fn hold(
         &mut self,
-        terms: HoldTerms,
+        (terms, earlier): (HoldTerms, Option<u64>),
         facts: &Facts<'_>,
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let id = new_id(stage.now, stage.random);
         let ask = Ask::open(id, terms, &self.link.identity.user, stage.now);
-        let seq = core.take_seq();
+        let seq = earlier.unwrap_or_else(|| core.take_seq());
         let summary = self.summary((&ask, seq), facts, core, stage);
-        if !summary.can_be_shown() {
-            return self.deny(unshowable(&ask), facts, core, stage);
-        }
+        let place = match place(&ask, &summary, stage) {
+            Ok(place) => place,
+            Err(refusal) => {
+                self.resolved = earlier.map(|seq| (Resolution::Refused(refusal.clone()), seq));
+                return self.deny(refusal, facts, core, stage);
+            }
+        };
         let held = Held {
             ask,
             frame: facts.frame.to_vec(),
             seq,
             shown: summary.digest(),
+            place,
             _counted: core.waiting(),
         };
         let ruled = Ruled {
@@ -57,8 +65,12 @@ impl Ready {
             matched: Some(&held.ask.terms.matched),
             approval_id: Some(id),
         };
-        let recorded = record_command(facts, &ruled, core, stage)
-            .and_then(|_| record_step(&held, "requested", ("", ""), core, stage));
+        let recorded = match earlier {
+            Some(_) => Ok(()),
+            None => record_command(facts, &ruled, core, stage).map(drop),
+        };
+        let requested = Step::of("requested");
+        let recorded = recorded.and_then(|()| record_step(&held, &requested, core, stage));
         if let Err(refused) = recorded {
             let refusal = Refusal::of(FaultKind::Record(refused));
             self.refuse(facts.frame, None, &refusal, core);
@@ -70,7 +82,7 @@ impl Ready {
         Ok(())
     }
 
-    fn summary(
+    pub(super) fn summary(
         &self,
         (ask, command_seq): (&Ask, u64),
         facts: &Facts<'_>,
@@ -93,6 +105,7 @@ impl Ready {
             approvers: ask.terms.approvers(),
             quorum: ask.terms.quorum(),
             parts: ask.parts(),
+            repeatable: is_repeatable(&action.classes),
             requested_at_us: stage.now.wall_us,
             expires_at_us: ask.expires_at_us,
         }
@@ -114,24 +127,29 @@ impl Ready {
             let why = "the vote is not about the command that waits";
             return Ok(VoteReply::Refused(why.to_owned()));
         }
-        let ballot = held.ask.vote(&vote.approver, &vote.groups, vote.approve);
-        let who = (vote.approver.as_str(), vote.reason.as_str());
+        let ballot = held.ask.vote(vote, stage.now);
+        if let Some(event) = ballot.step() {
+            record_step(held, &Step::vote(event, vote), core, stage).map_err(record_fault)?;
+        }
         match ballot {
             Ballot::Refused(why) => Ok(VoteReply::Refused(why.to_owned())),
-            Ballot::Counted { missing } => {
-                self.step("vote-approve", who, core, stage)?;
+            Ballot::Counted { missing } | Ballot::Again { missing } => {
                 Ok(VoteReply::Counted { missing })
+            }
+            Ballot::Late => {
+                self.expire_hold(core, stage)?;
+                Ok(VoteReply::Refused(LATE.to_owned()))
             }
             Ballot::Granted(grant) => {
                 let terms = &held.ask.terms;
                 let (rule, matched) = (terms.rule(), terms.matched.clone());
-                self.step("vote-approve", who, core, stage)?;
-                self.step("approved", ("", ""), core, stage)?;
-                self.release(Approved { grant, id, rule, matched }, core, stage)?;
+                let approved = Step { scope: grant.scope.words(), ..Step::of("approved") };
+                record_step(held, &approved, core, stage).map_err(record_fault)?;
+                self.release(Approved { grant: Rc::new(grant), rule, matched }, core, stage)?;
                 Ok(VoteReply::Counted { missing: 0 })
             }
             Ballot::Denied => {
-                self.step("vote-deny", who, core, stage)?;
+                held.place.denied(stage.now);
                 let message = format!("denied by {}: {}", vote.approver, vote.reason);
                 self.end_hold(Ending { event: "denied", sqlstate: "42501", message }, core, stage)?;
                 Ok(VoteReply::Denied)
@@ -147,6 +165,19 @@ impl Ready {
         let message = "canceling statement due to user request".to_owned();
         self.end_hold(Ending { event: "canceled", sqlstate: "57014", message }, core, stage)?;
         Ok(true)
+    }
+
+    /// The client has said goodbye: nobody waits for the command any more.
+    pub(super) fn leave_hold(
+        &mut self,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        if self.held().is_none() {
+            return Ok(());
+        }
+        let message = "the client left while its command waited".to_owned();
+        self.end_hold(Ending { event: "abandoned", sqlstate: "57014", message }, core, stage)
     }
 
     /// The time of the hold is over.
@@ -172,21 +203,10 @@ impl Ready {
         let Flow::Held(held) = std::mem::replace(&mut self.flow, Flow::Normal) else {
             return Ok(());
         };
-        let why = ("", "the session ended");
-        record_step(&held, "canceled", why, core, stage).map_err(record_fault)?;
-        core.output(Output::AskClosed(held.ask.id, "canceled"));
+        let step = Step::because("abandoned", "the session ended");
+        record_step(&held, &step, core, stage).map_err(record_fault)?;
+        core.output(Output::AskClosed(held.ask.id, "abandoned"));
         Ok(())
-    }
-
-    fn step(
-        &mut self,
-        event: &'static str,
-        who: (&str, &str),
-        core: &mut Core,
-        stage: &mut Stage<'_>,
-    ) -> Result<(), Fault> {
-        let Flow::Held(held) = &self.flow else { return Ok(()) };
-        record_step(held, event, who, core, stage).map_err(record_fault)
     }
 
     fn release(
@@ -214,7 +234,7 @@ impl Ready {
         let Flow::Held(held) = std::mem::replace(&mut self.flow, Flow::Normal) else {
             return Ok(());
         };
-        record_step(&held, ending.event, ("", ""), core, stage).map_err(record_fault)?;
+        record_step(&held, &Step::of(ending.event), core, stage).map_err(record_fault)?;
         core.output(Output::AskClosed(held.ask.id, ending.event));
         let rule = held.ask.terms.rule();
         let hint = format!("Held by the rule \"{rule}\" of weir.");
@@ -231,7 +251,7 @@ impl Ready {
     fn again(&mut self, frame: &[u8], core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
         let tag = frame.first().copied();
         let tag = tag.ok_or(Fault::new(Side::Client, FaultKind::Internal))?;
-        if Step::is_whole(frame) {
+        if frame::Step::is_whole(frame) {
             self.client_frame(tag, frame, core, stage)
         } else {
             self.client_begin(tag, frame, core, stage)
@@ -250,6 +270,24 @@ impl Ready {
         self.again(&frame, core, stage)?;
         self.resume_client(core, stage)
     }
+}
+
+/// A place among the commands that wait, or why there is none.
+fn place(ask: &Ask, summary: &AskSummary, stage: &Stage<'_>) -> Result<Place, Refusal> {
+    if !summary.can_be_shown() {
+        return Err(unshowable(ask));
+    }
+    let per_identity = stage.snapshot.settings.approvals.per_identity;
+    stage.room.asks.enter(summary, per_identity, stage.now).map_err(|crowded| {
+        let (message, hint) = crowded.words();
+        Refusal {
+            sqlstate: if crowded == Crowded::Denied { "42501" } else { "53400" },
+            message: message.into(),
+            hint: hint.into(),
+            rule: ask.terms.rule(),
+            matched: Some(ask.terms.matched.clone()),
+        }
+    })
 }
 
 /// Why a command that a rule holds is refused instead: nobody could approve what cannot be shown.
@@ -291,26 +329,14 @@ fn asked(terms: &HoldTerms) -> String {
 
 fn record_step(
     held: &Held,
-    event: &'static str,
-    (approver, reason): (&str, &str),
+    step: &Step<'_>,
     core: &mut Core,
     stage: &mut Stage<'_>,
 ) -> Result<(), Refused> {
-    let ask = &held.ask;
-    let approval = Approval {
-        approval_id: ask.id,
-        command_seq: held.seq,
-        event,
-        approver,
-        reason,
-        quorum: ask.terms.quorum(),
-        expires_at_us: ask.expires_at_us,
-        digest: Some(&held.shown),
-        ..Approval::default()
-    };
-    core.record(&Entry::Approval(approval), stage).map(drop)
+    let entry = step.entry(&held.ask, held.seq, Some(&held.shown));
+    core.record(&Entry::Approval(entry), stage).map(drop)
 }
 
-fn record_fault(refused: Refused) -> Fault {
+pub(super) fn record_fault(refused: Refused) -> Fault {
     Fault::new(Side::Client, FaultKind::Record(refused))
 }

@@ -11,6 +11,7 @@ mod login;
 mod machine;
 mod masked;
 mod ready;
+mod release;
 mod request;
 pub mod standing;
 pub mod state;

@@ -12,7 +12,7 @@
 use std::rc::Rc;
 
 use crate::config::settings::{Capture, Durability};
-use crate::decide::approval::Ask;
+use crate::decide::approval::{Ask, Place, Standings};
 use crate::decide::rules::{Scope, Who};
 use crate::fault::{Fault, FaultKind, Limit, Malformed};
 use crate::forward::dial::Endpoint;
@@ -122,6 +122,8 @@ pub struct Held {
     pub seq: u64,
     /// SHA-256 of what approvers are shown.
     pub shown: [u8; 32],
+    /// Its place among the commands that wait.
+    pub(super) place: Place,
     /// It is among those that wait.
     pub(super) _counted: Option<Presence>,
 }
@@ -202,6 +204,8 @@ pub struct Ready {
     pub(super) fresh: Vec<Rc<Prepared>>,
     /// What people said about the message handled now, and the `seq` it has.
     pub(super) resolved: Option<(Resolution, u64)>,
+    /// Approvals of this session that hold for more than one execution.
+    pub(super) standings: Standings,
     pub(super) answer: Answer,
     /// The plan for the rows that are coming in.
     pub(super) plan: Option<Rc<Plan>>,
@@ -244,6 +248,7 @@ impl Ready {
             replication: None,
             fresh: Vec::new(),
             resolved: None,
+            standings: Standings::default(),
             catalog_asked: false,
             server_fatal: false,
             answer: Answer::default(),
@@ -335,7 +340,7 @@ impl Ready {
         }
         // As if it had said goodbye; behind a hold nobody waits for any more.
         self.client_bytes(core, stage, &TERMINATE)?;
-        self.cancel_hold(core, stage).map(drop)
+        self.leave_hold(core, stage)
     }
 
     pub(super) fn is_paused(&self) -> bool {

@@ -23,6 +23,7 @@ use super::admit::{Facts, Refusal, Ruled, Ruling, record_command, refused_record
 use super::beliefs::names::Lookup;
 use super::beliefs::{Message, PortalRef, Resolved, Turn, is_kept_whole};
 use super::ready::{Body, Flow, Ready};
+use super::release::Passage;
 use super::texts::{keeps_names, recorded_text, unknown_statement};
 use crate::session::Stage;
 use crate::session::capture::{COPY_ENCODING, Upload};
@@ -343,17 +344,9 @@ impl Ready {
         let ruling = self.rule(&statement.classified.action, core, stage);
         let types = statement.types.borrow();
         let facts = execute_facts(&statement, Some((bind.values, &types)), frame);
-        if let Ruling::Refuse(refusal) = ruling {
-            return self.deny(refusal, &facts, core, stage);
-        }
-        let (permit, matched, granted) = match (ruling, self.take_grant()) {
-            (Ruling::Go(permit, matched), granted) => (permit, Some(matched), granted),
-            (Ruling::Hold(_), Some(granted)) => (granted.0.grant.permit(), None, Some(granted)),
-            (Ruling::Hold(terms), None) => return self.hold(terms, &facts, core, stage),
-            (Ruling::Refuse(_), _) => return Ok(()),
-        };
-        let (approved, mut reserved) = granted.unzip();
-        let bound = matched.filter(|_| reserved.is_none() && runs_at_bind(&statement));
+        let Some(passage) = self.passage(ruling, &facts, core, stage)? else { return Ok(()) };
+        let Passage { permit, matched, approved, seq: mut reserved, .. } = passage;
+        let bound = Some(matched).filter(|_| reserved.is_none() && runs_at_bind(&statement));
         let mut receipt = core.covered(stage);
         if let Some(matched) = &bound {
             let seq = core.take_seq();
@@ -474,25 +467,17 @@ impl Ready {
         };
         let types = statement.types.borrow();
         let facts = execute_facts(&statement, Some((&portal.values, &types)), frame);
-        if let Ruling::Refuse(refusal) = ruling {
-            return self.deny(refusal, &facts, core, stage);
-        }
-        let (permit, matched, granted) = match (ruling, self.take_grant()) {
-            (Ruling::Go(permit, matched), granted) => (permit, matched, granted),
-            (Ruling::Hold(terms), Some(granted)) => {
-                (granted.0.grant.permit(), terms.matched, Some(granted))
-            }
-            (Ruling::Hold(terms), None) => return self.hold(terms, &facts, core, stage),
-            (Ruling::Refuse(_), _) => return Ok(()),
-        };
-        let seq = granted.as_ref().map(|(_, seq)| *seq).or_else(|| portal.reserved_seq.take());
+        let Some(passage) = self.passage(ruling, &facts, core, stage)? else { return Ok(()) };
+        let Passage { permit, matched, approved, seq, .. } = passage;
+        let granted = seq.is_some();
+        let seq = seq.or_else(|| portal.reserved_seq.take());
         let seq = seq.unwrap_or_else(|| core.take_seq());
-        let approved = granted.as_ref().map(|(approved, _)| approved).or(portal.approved.as_ref());
-        let approval = approved.map(|approved| approved.id);
+        let approved = approved.as_ref().or(portal.approved.as_ref());
+        let approval = approved.map(|approved| approved.grant.id);
         let rule = approved.map_or_else(|| matched.rule(), |approved| Rc::clone(&approved.rule));
         let ruled = Ruled::allowed(seq, (&rule, &matched), approval);
         // The row that was written at Bind is that of the first Execute.
-        let recorded = if granted.is_none() && portal.recorded.take() {
+        let recorded = if !granted && portal.recorded.take() {
             Ok(core.covered(stage))
         } else {
             record_command(&facts, &ruled, core, stage)

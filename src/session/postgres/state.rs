@@ -21,7 +21,6 @@ use std::rc::Rc;
 
 use crate::decide::approval::Grant;
 use crate::decide::{Classified, Matched, RuleName};
-use crate::record::SessionId;
 
 use super::beliefs::names::{Meaning, Tick, Undo};
 
@@ -57,12 +56,10 @@ impl Prepared {
 }
 
 /// An approval that released a portal's command.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub struct Approved {
     /// Makes the permits.
-    pub grant: Grant,
-    /// Its id.
-    pub id: SessionId,
+    pub grant: Rc<Grant>,
     /// The rule that held it.
     pub rule: RuleName,
     /// All rules that matched.

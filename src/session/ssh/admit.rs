@@ -4,16 +4,16 @@
 //! refusals as each kind of request has them. Never: a request at the target whose row the journal
 //! refused.
 
-use crate::decide::approval::{AskSummary, Ballot};
+use crate::decide::approval::{self, AskSummary, Ballot, Claim, Grant, LATE, Window};
 use crate::decide::{Action, Ask, HoldTerms, Object, Permit, Verdict, ssh};
 use crate::fault::{Fault, Refused};
 use crate::identify::ssh_ca::Grants;
 use crate::limits::SSH_HOLDS_MAX;
 use crate::metrics::{self, Presence};
-use crate::record::entry::{Approval, Command, CommandExtra, Decision, Outcome, Response};
+use crate::record::entry::{Command, CommandExtra, Decision, Outcome, Response};
 use crate::record::{Entry, Receipt, SessionId};
 use crate::session::desk::{Pass, new_id};
-use crate::session::{Output, Stage, Vote, VoteReply};
+use crate::session::{Output, Stage, Step, Vote, VoteReply};
 use crate::wire::Side;
 use crate::wire::ssh::Broken;
 use crate::wire::ssh::message::{ChannelAsk, Message};
@@ -32,6 +32,10 @@ pub(super) struct Held {
     /// The message that waits, and what it asks.
     wanted: Wanted,
     seq: u64,
+    /// SHA-256 of what approvers are shown.
+    shown: [u8; 32],
+    /// Its place among the commands that wait.
+    waits: Option<approval::Place>,
     _counted: Option<Presence>,
 }
 
@@ -195,6 +199,16 @@ impl Machine {
                 self.deny(&wanted, (seq, &reason.rule, None), &voice::denied(&reason), stage)
             }
             Verdict::Hold(terms) => {
+                if let Some(grant) = open.window(&wanted, &terms, stage) {
+                    let (seq, rule) = (self.core.take_seq(), terms.rule());
+                    let used = Step::of("used");
+                    let entry = Entry::Approval(used.entry_of(&grant, seq));
+                    self.core.record(&entry, stage).map_err(record_fault)?;
+                    self.core.count(metrics::Verdict::Allow);
+                    let approval_id = Some(grant.id);
+                    let ruled = Ruled { seq, decision: Decision::Allow, rule: &rule, approval_id };
+                    return self.go(&wanted, grant.permit(), &ruled, stage);
+                }
                 self.core.count(metrics::Verdict::Hold);
                 self.hold(wanted, terms, stage)
             }
@@ -338,16 +352,26 @@ impl Machine {
         let id = new_id(stage.now, stage.random);
         let Machine { core, phase: Phase::Open(open), .. } = self else { return Ok(()) };
         let ask = Ask::open(id, terms, &open.link.identity.user, stage.now);
-        let held = Held { ask, wanted, seq, _counted: core.waiting() };
+        let shown = [0; 32];
+        let mut held = Held { ask, wanted, seq, shown, waits: None, _counted: core.waiting() };
+        let summary = summary(&held, open, core, stage);
+        match place(&summary, stage) {
+            Ok(place) => held.waits = Some(place),
+            Err(words) => {
+                let words = format!("weir: denied: {words}");
+                let rule = held.ask.terms.rule();
+                return self.deny(&held.wanted, (seq, &rule, None), &words, stage);
+            }
+        }
+        held.shown = summary.digest();
         let rule = held.ask.terms.rule();
         let ruled = Ruled { seq, decision: Decision::Hold, rule: &rule, approval_id: Some(id) };
         let recorded = record_command(&held.wanted, &ruled, core, stage)
-            .and_then(|_| record_step(&held, "requested", ("", ""), core, stage));
+            .and_then(|_| record_step(&held, &Step::of("requested"), core, stage));
         if let Err(refused) = recorded {
             return self.refuse(&held.wanted, &voice::unrecorded(refused));
         }
-        let shown = summary(&held, open, core, stage);
-        core.output(Output::AskOpened(Box::new(shown)));
+        core.output(Output::AskOpened(Box::new(summary)));
         if let Some(channel) = held.wanted.channel() {
             let words = voice::held(&held.ask);
             open.channels.hold(channel, &words).map_err(client_broken)?;
@@ -374,24 +398,33 @@ impl Machine {
             return Ok(VoteReply::Unknown);
         };
         let Some(held) = open.holds.get_mut(index) else { return Ok(VoteReply::Unknown) };
-        let ballot = held.ask.vote(&vote.approver, &vote.groups, vote.approve);
-        let who = (vote.approver.as_str(), vote.reason.as_str());
-        let mut step = |event, who| record_step(held, event, who, core, stage);
+        if vote.digest.is_some_and(|digest| digest != held.shown) {
+            let why = "the vote is not about the request that waits";
+            return Ok(VoteReply::Refused(why.to_owned()));
+        }
+        let ballot = held.ask.vote(vote, stage.now);
+        if let Some(event) = ballot.step() {
+            record_step(held, &Step::vote(event, vote), core, stage).map_err(record_fault)?;
+        }
         let reply = match ballot {
             Ballot::Refused(why) => VoteReply::Refused(why.to_owned()),
-            Ballot::Counted { missing } => {
-                step("vote-approve", who).map_err(record_fault)?;
+            Ballot::Counted { missing } | Ballot::Again { missing } => {
                 VoteReply::Counted { missing }
             }
+            Ballot::Late => {
+                self.expire_holds(stage)?;
+                VoteReply::Refused(LATE.to_owned())
+            }
             Ballot::Granted(grant) => {
-                step("vote-approve", who).map_err(record_fault)?;
-                step("approved", ("", "")).map_err(record_fault)?;
-                let held = open.holds.swap_remove(index);
-                self.granted(held, grant.permit(), stage)?;
+                let approved = Step { scope: grant.scope.words(), ..Step::of("approved") };
+                record_step(held, &approved, core, stage).map_err(record_fault)?;
+                self.release(index, &grant, stage)?;
                 VoteReply::Counted { missing: 0 }
             }
             Ballot::Denied => {
-                step("vote-deny", who).map_err(record_fault)?;
+                if let Some(place) = &held.waits {
+                    place.denied(stage.now);
+                }
                 let words = format!("weir: denied by {}: {}", vote.approver, vote.reason);
                 self.end_hold(index, "denied", &words, stage)?;
                 VoteReply::Denied
@@ -400,6 +433,35 @@ impl Machine {
         self.posts(stage);
         self.own_replies(stage);
         Ok(reply)
+    }
+
+    /// Enough people approved: the rules in force are asked again.
+    fn release(&mut self, index: usize, grant: &Grant, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        let Machine { core, phase: Phase::Open(open), .. } = self else { return Ok(()) };
+        let Some(held) = open.holds.get(index) else { return Ok(()) };
+        let verdict = open.scope.decide(&open.who(core, stage), &held.wanted.action);
+        let permit = match verdict {
+            Verdict::Allow(permit, _) => {
+                let step = Step::because("released", "no rule holds it any more");
+                record_step(held, &step, core, stage).map_err(record_fault)?;
+                permit
+            }
+            Verdict::Hold(terms) if grant.satisfies(&terms) => grant.permit(),
+            Verdict::Hold(_) => {
+                let words = "weir: denied: the rules changed while it waited; ask again";
+                return self.end_hold(index, "superseded", words, stage);
+            }
+            Verdict::Deny(reason) => {
+                let words = voice::denied(&reason);
+                return self.end_hold(index, "refused", &words, stage);
+            }
+        };
+        let held = open.holds.swap_remove(index);
+        let classes = held.wanted.action.classes.iter().map(ToString::to_string).collect();
+        if let Some(window) = Window::of(grant, open.claim(), classes, stage.now) {
+            core.output(Output::Window(Box::new(window)));
+        }
+        self.granted(held, permit, stage)
     }
 
     fn granted(&mut self, held: Held, permit: Permit, stage: &mut Stage<'_>) -> Result<(), Fault> {
@@ -475,7 +537,7 @@ impl Machine {
     ) -> Result<(), Fault> {
         let Machine { core, phase: Phase::Open(open), .. } = self else { return Ok(()) };
         let held = open.holds.swap_remove(index);
-        record_step(&held, event, ("", ""), core, stage).map_err(record_fault)?;
+        record_step(&held, &Step::of(event), core, stage).map_err(record_fault)?;
         core.output(Output::AskClosed(held.ask.id, event));
         let rule = held.ask.terms.rule();
         self.deny(&held.wanted, (held.seq, &rule, Some(held.ask.id)), words, stage)
@@ -483,6 +545,16 @@ impl Machine {
 }
 
 impl Open {
+    fn claim(&self) -> Claim<'_> {
+        Claim { user: &self.link.identity.user, target: &self.target_name, role: &self.link.role }
+    }
+
+    /// A window that is open for a request which rules hold.
+    fn window(&self, wanted: &Wanted, terms: &HoldTerms, stage: &Stage<'_>) -> Option<Grant> {
+        let classes = wanted.action.classes.iter();
+        stage.snapshot.window(self.claim(), classes, terms, stage.now)
+    }
+
     /// The connection ends while requests wait.
     pub(super) fn abandon_holds(
         &mut self,
@@ -490,11 +562,21 @@ impl Open {
         stage: &mut Stage<'_>,
     ) -> Result<(), Refused> {
         for held in std::mem::take(&mut self.holds) {
-            record_step(&held, "canceled", ("", "the session ended"), core, stage)?;
-            core.output(Output::AskClosed(held.ask.id, "canceled"));
+            let step = Step::because("abandoned", "the session ended");
+            record_step(&held, &step, core, stage)?;
+            core.output(Output::AskClosed(held.ask.id, "abandoned"));
         }
         Ok(())
     }
+}
+
+/// A place among the commands that wait, or why there is none.
+fn place(shown: &AskSummary, stage: &Stage<'_>) -> Result<approval::Place, &'static str> {
+    if !shown.can_be_shown() {
+        return Err("it is too long to be shown to an approver");
+    }
+    let per_identity = stage.snapshot.settings.approvals.per_identity;
+    stage.room.asks.enter(shown, per_identity, stage.now).map_err(|crowded| crowded.words().0)
 }
 
 fn summary(held: &Held, open: &Open, core: &Core, stage: &Stage<'_>) -> AskSummary {
@@ -520,6 +602,7 @@ fn summary(held: &Held, open: &Open, core: &Core, stage: &Stage<'_>) -> AskSumma
         approvers: ask.terms.approvers(),
         quorum: ask.terms.quorum(),
         parts: ask.parts(),
+        repeatable: false,
         requested_at_us: stage.now.wall_us,
         expires_at_us: ask.expires_at_us,
     }
@@ -578,21 +661,10 @@ fn record_denial(
 
 fn record_step(
     held: &Held,
-    event: &'static str,
-    (approver, reason): (&str, &str),
+    step: &Step<'_>,
     core: &mut Core,
     stage: &mut Stage<'_>,
 ) -> Result<(), Refused> {
-    let ask = &held.ask;
-    let approval = Approval {
-        approval_id: ask.id,
-        command_seq: held.seq,
-        event,
-        approver,
-        reason,
-        quorum: ask.terms.quorum(),
-        expires_at_us: ask.expires_at_us,
-        ..Approval::default()
-    };
-    core.record(&Entry::Approval(approval), stage).map(drop)
+    let entry = step.entry(&held.ask, held.seq, Some(&held.shown));
+    core.record(&Entry::Approval(entry), stage).map(drop)
 }

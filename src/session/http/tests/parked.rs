@@ -9,7 +9,7 @@ fn vote(approve: bool) -> Vote {
         groups: vec!["dba".into()],
         approve,
         reason: "fine".into(),
-        digest: None,
+        ..Vote::default()
     }
 }
 

@@ -202,6 +202,7 @@ fn vote(approver: &str, group: &str, approve: bool) -> Vote {
         approve,
         reason: "seen".to_owned(),
         digest: None,
+        ..Vote::default()
     }
 }
 
@@ -255,6 +256,49 @@ fn a_hold_denied_canceled_or_expired_is_an_error_and_the_session_goes_on() {
     }
 }
 
+/// Rules under which DELETE is held by another rule, by none, or denied.
+const OTHER_RULES: [(&str, &str); 3] = [
+    ("then = { hold = { approvers = ['dba'], quorum = 2 } }", "superseded"),
+    ("then = 'allow'", "released"),
+    ("then = 'deny'", ""),
+];
+
+#[test]
+fn a_grant_is_judged_by_the_rules_in_force_when_it_is_released() {
+    for (then, step) in OTHER_RULES {
+        let (mut bench, id) = held();
+        bench.snapshot = super::snapshot_with_rule(then);
+        bench.with(|m, s| m.handle_snapshot(s));
+        let mut reply = VoteReply::Unknown;
+        bench.with(|m, s| reply = m.handle_vote(id, &vote("ann", "dba", true), s));
+        assert_eq!(reply, VoteReply::Counted { missing: 0 });
+        let rows = record(&bench);
+        let ran = rows.contains(&"command DELETE FROM t Allow".to_owned());
+        assert_eq!(ran, step == "released", "{then}: {rows:?}");
+        if !step.is_empty() {
+            assert!(rows.contains(&format!("approval {step}")), "{then}: {rows:?}");
+        }
+        if step == "superseded" {
+            let asked = rows.iter().filter(|row| *row == "approval requested").count();
+            assert_eq!(asked, 2, "a new ask in its place: {rows:?}");
+            let holds = rows.iter().filter(|row| *row == "command DELETE FROM t Hold").count();
+            assert_eq!(holds, 1, "one command, one row that it waits: {rows:?}");
+            assert!(bench.machine.next_timeout().is_some(), "it waits again");
+        }
+    }
+}
+
+#[test]
+fn a_vote_at_the_deadline_finds_the_command_expired() {
+    let (mut bench, id) = held();
+    bench.now.mono_us = bench.machine.next_timeout().expect("a deadline");
+    let mut reply = VoteReply::Unknown;
+    bench.with(|m, s| reply = m.handle_vote(id, &vote("ann", "dba", true), s));
+    assert!(matches!(reply, VoteReply::Refused(_)), "{reply:?}");
+    assert!(record(&bench).contains(&"approval expired".to_owned()));
+    assert!(!record(&bench).contains(&"approval vote-approve".to_owned()));
+}
+
 #[test]
 fn a_full_journal_refuses_commands_and_keeps_the_session() {
     let mut bench = Bench::ready();
@@ -299,7 +343,7 @@ fn a_connection_that_breaks_aborts_its_commands_in_the_record() {
 fn a_client_that_leaves_while_its_command_is_held_gives_up() {
     let (mut bench, _) = held();
     bench.with(|m, s| m.handle_eof(Side::Client, s));
-    assert!(record(&bench).contains(&"approval canceled".to_owned()));
+    assert!(record(&bench).contains(&"approval abandoned".to_owned()));
     assert_eq!(bench.tags(Side::Server), "QQX", "the stand-in, what waited, goodbye");
 }
 

@@ -85,6 +85,13 @@ fn snapshot() -> Rc<Snapshot> {
     Rc::new(Snapshot::build(&source()))
 }
 
+/// The same, and the rule that holds says something else.
+fn snapshot_with_rule(then: &str) -> Rc<Snapshot> {
+    let hold = "then = { hold = { approvers = [\"dba\"], quorum = 1, timeout = \"10m\" } }";
+    assert!(CONFIG.contains(hold), "the rule that holds");
+    Rc::new(Snapshot::build(&source_of(&CONFIG.replace(hold, then))))
+}
+
 fn source() -> SnapshotSource {
     source_of(CONFIG)
 }
@@ -102,6 +109,7 @@ fn source_of(config: &str) -> SnapshotSource {
         catalogs: vec![Some(Arc::default())],
         addresses: vec![vec![endpoint(5432)]],
         keys: Vec::new(),
+        windows: Vec::new(),
         minors: vec![Arc::default()],
         mock_seed: [1; 32],
     }

@@ -17,6 +17,7 @@ fn dialling(attrs: SessionAttrs) -> Bench {
         catalogs: vec![Some(Arc::default())],
         addresses: vec![vec![endpoint(1), endpoint(2)]],
         keys: Vec::new(),
+        windows: Vec::new(),
         minors: vec![Arc::default()],
         mock_seed: [1; 32],
     }));
