@@ -109,4 +109,6 @@ server.on('upgrade', (request, socket) => {
   socket.on('error', () => {});
 });
 
+// A POST on a connection that is just being closed for idling is a 502, and rightly so.
+server.keepAliveTimeout = 60000;
 server.listen(port, '127.0.0.1');
