@@ -39,7 +39,7 @@ pub struct Refusal {
     /// The rule, for the record.
     pub rule: RuleName,
     /// All rules that matched, where rules were asked.
-    pub matched: Option<Matched>,
+    pub matched: Option<Box<Matched>>,
 }
 
 impl Refusal {
@@ -189,7 +189,7 @@ impl Ready {
                 },
                 message: reason.message,
                 rule: reason.rule,
-                matched: Some(reason.matched),
+                matched: Some(Box::new(reason.matched)),
             }),
         }
     }
@@ -238,7 +238,7 @@ impl Ready {
             seq,
             decision: Decision::Deny,
             rule: &refusal.rule,
-            matched: refusal.matched.as_ref(),
+            matched: refusal.matched.as_deref(),
             approval_id: None,
         };
         let recorded = record_command(facts, &ruled, core, stage).and_then(|_| {

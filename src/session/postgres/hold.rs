@@ -239,7 +239,7 @@ impl Ready {
         let rule = held.ask.terms.rule();
         let hint = format!("Held by the rule \"{rule}\" of weir.");
         let Ending { sqlstate, message, .. } = ending;
-        let matched = Some(held.ask.terms.matched.clone());
+        let matched = Some(Box::new(held.ask.terms.matched.clone()));
         let refusal = Refusal { sqlstate, message, hint, rule, matched };
         self.resolved = Some((Resolution::Refused(refusal), held.seq));
         self.again(&held.frame, core, stage)?;
@@ -285,7 +285,7 @@ fn place(ask: &Ask, summary: &AskSummary, stage: &Stage<'_>) -> Result<Place, Re
             message: message.into(),
             hint: hint.into(),
             rule: ask.terms.rule(),
-            matched: Some(ask.terms.matched.clone()),
+            matched: Some(Box::new(ask.terms.matched.clone())),
         }
     })
 }
@@ -299,7 +299,7 @@ fn unshowable(ask: &Ask) -> Refusal {
                for a rule that allows it."
             .into(),
         rule: ask.terms.rule(),
-        matched: Some(ask.terms.matched.clone()),
+        matched: Some(Box::new(ask.terms.matched.clone())),
     }
 }
 

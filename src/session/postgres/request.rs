@@ -410,7 +410,7 @@ impl Ready {
                     hint: "Send the values in smaller commands, or ask for a rule that allows it."
                         .into(),
                     rule: terms.rule(),
-                    matched: Some(terms.matched),
+                    matched: Some(Box::new(terms.matched)),
                 };
                 return self.deny(refusal, &facts, core, stage);
             }

@@ -625,7 +625,6 @@ fn command<'c>(wanted: &'c Wanted, ruled: &Ruled<'c>) -> Command<'c> {
         rule: ruled.rule,
         approval_id: ruled.approval_id,
         extra: CommandExtra { parent_seq: wanted.parent_seq, ..CommandExtra::default() },
-        ..Command::default()
     }
 }
 

@@ -210,8 +210,7 @@ impl Open {
     /// Passes a message on, with what its row needs.
     fn pass(
         &mut self,
-        from: Side,
-        (turn, message): (&Turn<'_>, &[u8]),
+        (from, turn, message): (Side, &Turn<'_>, &[u8]),
         sink: &mut Leg,
         core: &mut Core,
         stage: &mut Stage<'_>,
@@ -366,7 +365,7 @@ impl Machine {
             | Turn::Eof(_)
             | Turn::Closing(_)
             | Turn::Over(_) => {
-                return open.pass(from, (&turn, message), sink, core, stage);
+                return open.pass((from, &turn, message), sink, core, stage);
             }
             Turn::Unknown => {
                 source.transport.unimplemented();
@@ -378,7 +377,7 @@ impl Machine {
             Turn::Framed { channel, bytes } => Next::Framed(channel, bytes.to_vec()),
             Turn::Canceled(key) => Next::Canceled(key),
             Turn::Masked { channel, stderr, bytes } => {
-                return open.pass_masked(channel, (stderr, bytes), sink, core, stage);
+                return open.pass_masked((channel, stderr), bytes, sink, core, stage);
             }
             Turn::Taken => Next::Nothing,
         };
@@ -406,7 +405,7 @@ impl Machine {
                     _ if open.channels.facts(key).is_some() => Turn::Closing(key),
                     _ => Turn::Over(key),
                 };
-                open.pass(from, (&turn, &message), sink, core, stage)?;
+                open.pass((from, &turn, &message), sink, core, stage)?;
             }
         }
         self.posts(stage);
@@ -428,7 +427,7 @@ impl Machine {
             | Turn::Eof(_)
             | Turn::Closing(_)
             | Turn::Over(_) => {
-                open.pass(from, (&turn, message), target, core, stage)?;
+                open.pass((from, &turn, message), target, core, stage)?;
             }
             Turn::Asks(_) => self.asked_for(message.to_vec(), stage)?,
             Turn::Framed { channel, bytes } => self.framed(*channel, bytes, stage)?,

@@ -45,8 +45,12 @@ impl Krl {
             return Err(Broken::Fields);
         }
         // Version, date, flags, reserved, comment.
-        (fields.u64()?, fields.u64()?, fields.u64()?);
-        (fields.string()?, fields.string()?);
+        for _ in 0..3 {
+            fields.u64()?;
+        }
+        for _ in 0..2 {
+            fields.string()?;
+        }
         let mut krl = Krl::default();
         while !fields.rest().is_empty() {
             let (kind, section) = (fields.u8()?, fields.string()?);

@@ -52,6 +52,7 @@ struct Way {
     stream: u32,
 }
 
+#[expect(clippy::large_enum_variant, reason = "a connection has one")]
 #[derive(Debug)]
 enum Framing {
     Channels { client: Messages, target: Messages, forwards: bool },

@@ -69,7 +69,10 @@ fn requests(pieces: &[&[u8]]) -> (Vec<u8>, Vec<Vec<u8>>, Option<Broken>) {
     (all, said, None)
 }
 
-fn replies(pieces: &[&[u8]]) -> (Vec<(u8, Vec<u8>)>, bool, Option<Broken>) {
+/// Kind and what was kept of it.
+type Packets = Vec<(u8, Vec<u8>)>;
+
+fn replies(pieces: &[&[u8]]) -> (Packets, bool, Option<Broken>) {
     let (mut stream, mut said) = (Replies::default(), Vec::new());
     for piece in pieces {
         let mut bytes = *piece;
