@@ -215,14 +215,14 @@ fn unknown_words_are_refused_with_a_suggestion() {
     check(
         "[jurnal]\n",
         "unknown key `jurnal` in the file | `data_dir`, `node`, `shards`, \
-        `listen`, `admin`, `journal`, `target`, `identity`, `rule` or `mask` \
-        | did you mean `journal`?",
+        `listen`, `admin`, `journal`, `target`, `identity`, `rule`, `mask`, `approvals`, `person` \
+        or `webhook` | did you mean `journal`?",
     );
     check(
         "[[rule]]\nname = \"r\"\nwhen = { comands = [\"read\"] }\nthen = \"allow\"\n",
         "unknown key `comands` in `when` of [[rule]] | `users`, `groups`, `targets`, `roles`, \
         `sources`, `commands`, `touches`, `methods`, `paths`, `tools`, `arguments`, `text`, `verbs`, \
-        `resources`, `namespaces`, `settings`, `functions` or `hours_utc` | \
+        `resources`, `namespaces`, `names`, `settings`, `functions` or `hours_utc` | \
         did you mean `commands`?",
     );
     check(

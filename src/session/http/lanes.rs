@@ -268,6 +268,8 @@ impl Session {
         }
         self.install(Lane::new(Turn::new(stream, last)));
         self.begin(head, stage);
+        // Nothing else may come that would end content which is not there.
+        self.resume(stage);
         self.rest(stage);
     }
 

@@ -122,8 +122,7 @@ impl Open {
     /// Data of a channel whose output is masked: what may leave now does.
     pub(super) fn pass_masked(
         &mut self,
-        (key, stderr): (ChannelKey, bool),
-        bytes: &[u8],
+        (key, stderr, bytes): (ChannelKey, bool, &[u8]),
         client: &mut Leg,
         core: &mut Core,
         stage: &mut Stage<'_>,

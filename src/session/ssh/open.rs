@@ -377,7 +377,7 @@ impl Machine {
             Turn::Framed { channel, bytes } => Next::Framed(channel, bytes.to_vec()),
             Turn::Canceled(key) => Next::Canceled(key),
             Turn::Masked { channel, stderr, bytes } => {
-                return open.pass_masked((channel, stderr), bytes, sink, core, stage);
+                return open.pass_masked((channel, stderr, bytes), sink, core, stage);
             }
             Turn::Taken => Next::Nothing,
         };

@@ -89,7 +89,7 @@ fn a_row_is_hidden_and_scanned_at_once() {
             Some(b"42"),
             None,
             Some(b"[CREDIT_CARD]"),
-            Some(&[0; 4]),
+            None,
         ],
     );
 }
@@ -161,11 +161,7 @@ fn arrays_are_rebuilt() {
     let before = array(&[Some(b"bob@example.com"), None, Some(b"x"), Some(b"eve@example.com")]);
     let after = array(&[Some(b"[EMAIL]"), None, Some(b"x"), Some(b"[EMAIL]")]);
     check(vec![scanned(1009, true)], &[Some(&before)], &[Some(&after)]);
-    check(
-        vec![hidden(Operator::Mask, 1009, true)],
-        &[Some(&before)],
-        &[Some(b"\0\0\0\0\0\0\0\0\0\0\0\x19")],
-    );
+    check(vec![hidden(Operator::Mask, 1009, true)], &[Some(&before)], &[None]);
     // An array that does not have the shape of one, and holds something: NULL.
     check(vec![scanned(1009, true)], &[Some(b"bob@example.com")], &[None]);
     check(
@@ -179,7 +175,7 @@ fn arrays_are_rebuilt() {
 fn unknown_binary_types_are_nulled() {
     check(vec![scanned(16_500, true)], &[Some(b"\0\0bob@example.com")], &[None]);
     check(vec![scanned(16_500, true)], &[Some(b"\0\0bob")], &[Some(b"\0\0bob")]);
-    check(vec![scanned(3807, false)], &[Some(b"{bob@example.com}")], &[Some(b"{}")]);
+    check(vec![scanned(3807, false)], &[Some(b"{bob@example.com}")], &[None]);
 }
 
 #[test]

@@ -211,7 +211,7 @@ fn a_hold_holds_its_own_stream_and_ends_with_it() {
     many.reply("DELETE /base/held ", OK);
     assert_eq!(*many.answer_of(held), good(b"hello"));
     let gone = many.ask("DELETE", "/gone", None);
-    assert!(many.bench.ask.is_some());
+    assert!(many.bench.ask.is_some(), "{:?}", many.answer_of(gone));
     many.client.reset(gone, Code::Cancel);
     many.flush();
     assert!(many.bench.ask.is_none(), "it was taken back");

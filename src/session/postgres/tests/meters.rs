@@ -53,7 +53,7 @@ fn commands_are_counted_once_by_what_the_rules_said() {
         assert_eq!(bench.meter().held.get(), 1);
         let [Output::AskOpened(ask)] = bench.outputs.as_slice() else { panic!("it is held") };
         let (id, groups) = (ask.id, vec!["dba".to_owned()]);
-        let (approver, reason) = ("ann".into(), String::new());
+        let (approver, reason) = ("ann".into(), "seen".to_owned());
         let vote = Vote { approver, groups, approve, reason, ..Vote::default() };
         bench.with(|m, s| drop(m.handle_vote(id, &vote, s)));
         assert_eq!(bench.meter().held.get(), 0);
