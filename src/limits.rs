@@ -190,8 +190,8 @@ pub const WEBSOCKET_MESSAGE_BYTES_MAX: usize = 1 << 20;
 
 /// Parameters of one request: Go reads none of more (net/url, `defaultMaxParams`).
 pub const KUBERNETES_PARAMETERS_MAX: usize = 10_000;
-/// A watch, a log that is followed or a proxy may be silent for this long: an apiserver ends watches
-/// after an hour at most (apiserver, `MinRequestTimeout`).
+/// A watch, a log that is followed or a proxy may be silent for this long: an apiserver ends
+/// watches after an hour at most (apiserver, `MinRequestTimeout`).
 pub const KUBERNETES_FOLLOW_US: u64 = 7_200_000_000;
 /// Streams of SPDY that are open on one connection.
 pub const KUBERNETES_STREAMS_MAX: usize = 4096;
@@ -348,7 +348,8 @@ const _: () = assert!(RULES_MAX.is_multiple_of(64));
 // Approvals.
 /// Texts, values and lists of the commands of one shard that wait, together.
 pub const HELD_BYTES_MAX: usize = 64 << 20;
-/// Commands of one identity that wait at a time, per shard, unless the configuration says otherwise.
+/// Commands of one identity that wait at a time, per shard, unless the configuration says
+/// otherwise.
 pub const ASKS_PER_IDENTITY: u32 = 16;
 /// A statement that was denied is refused for this long when it is sent again.
 pub const DENIED_US: u64 = 600_000_000;

@@ -25,7 +25,8 @@ pub struct Caller {
     pub name: String,
     /// Groups.
     pub groups: Vec<String>,
-    /// How they did: `admin-token`, `password`, `token`; `signal` and `start` for the process itself.
+    /// How they did: `admin-token`, `password`, `token`; `signal` and `start` for the process
+    /// itself.
     pub auth: &'static str,
 }
 

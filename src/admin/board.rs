@@ -3,8 +3,8 @@
 //! In: what shards say of asks. Out: pages of heads, whole asks, ends.
 //! Never: a text that is copied for a list; more ends than a bound.
 //!
-//! Texts are here once: an ask is shared, and a list shows the beginning of it. The shards bound how
-//! many there are and how large (`decide::approval::Asks`).
+//! Texts are here once: an ask is shared, and a list shows the beginning of it. The shards bound
+//! how many there are and how large (`decide::approval::Asks`).
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;

@@ -10,7 +10,8 @@
 //!
 //! ```text
 //!   queued --2xx--> gone      --4xx--> given up, told      --else--> tried again, later and later,
-//!                                                                    until it is of no use any more
+//!                                                                    until it is of no use any
+//! more
 //! ```
 
 use std::collections::{HashMap, VecDeque};

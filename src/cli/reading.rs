@@ -1,8 +1,8 @@
 //! Who reads the record with the command line is in the record.
 //!
 //! In: the data directory that is read. Out: a call to the weir that runs there, or a line for the
-//! next one. Never: a reading that is refused because nobody can write it down: whoever may read the
-//! files may read them without this program, and is told when it is not recorded.
+//! next one. Never: a reading that is refused because nobody can write it down: whoever may read
+//! the files may read them without this program, and is told when it is not recorded.
 
 use std::fs::OpenOptions;
 use std::io::Write as _;

@@ -1,5 +1,5 @@
-//! Approvals beyond one command: people with two names, repeats, windows, limits, reloads, endpoints
-//! that hear of them, and the record of who did what.
+//! Approvals beyond one command: people with two names, repeats, windows, limits, reloads,
+//! endpoints that hear of them, and the record of who did what.
 
 use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::net::TcpListener;

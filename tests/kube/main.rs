@@ -5,7 +5,7 @@ mod bed;
 mod cluster;
 mod objects;
 mod requests;
-#[allow(dead_code, unused_imports)]
+#[expect(dead_code, unused_imports, reason = "the end-to-end tests use the rest")]
 #[path = "../e2e/support/mod.rs"]
 mod support;
 mod through;

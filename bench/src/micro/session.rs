@@ -157,6 +157,7 @@ fn snapshot() -> Snapshot {
     let env = |_: &str| Some(PASSWORD.to_owned());
     let settings = load::parse(CONFIG, "bench.toml", Path::new("."), &env);
     Snapshot::build(&SnapshotSource {
+        windows: Vec::new().into(),
         settings: Arc::new(settings.expect("a good file")),
         catalogs: vec![None],
         addresses: vec![vec![target()]],

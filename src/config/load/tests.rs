@@ -221,8 +221,8 @@ fn unknown_words_are_refused_with_a_suggestion() {
     check(
         "[[rule]]\nname = \"r\"\nwhen = { comands = [\"read\"] }\nthen = \"allow\"\n",
         "unknown key `comands` in `when` of [[rule]] | `users`, `groups`, `targets`, `roles`, \
-        `sources`, `commands`, `touches`, `methods`, `paths`, `tools`, `arguments`, `text`, `verbs`, \
-        `resources`, `namespaces`, `names`, `settings`, `functions` or `hours_utc` | \
+        `sources`, `commands`, `touches`, `methods`, `paths`, `tools`, `arguments`, `text`, \
+        `verbs`, `resources`, `namespaces`, `names`, `settings`, `functions` or `hours_utc` | \
         did you mean `commands`?",
     );
     check(

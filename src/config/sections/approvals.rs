@@ -1,9 +1,9 @@
 //! `[approvals]`, `[[person]]` and `[[webhook]]`: who answers commands that wait, and how they hear
 //! of them.
 //!
-//! In: the file. Out: `ApprovalSettings`. Never: an identity that belongs to two people; an endpoint
-//! reached in clear beyond this machine; an address of an endpoint in a message, which may be its
-//! password.
+//! In: the file. Out: `ApprovalSettings`. Never: an identity that belongs to two people; an
+//! endpoint reached in clear beyond this machine; an address of an endpoint in a message, which may
+//! be its password.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD as BASE64;

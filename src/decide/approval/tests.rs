@@ -34,7 +34,8 @@ fn word(ballot: &Ballot) -> String {
     }
 }
 
-/// A vote as `name:group`, `name~other:group` for one who is also `other`, `-` in front of a denial.
+/// A vote as `name:group`, `name~other:group` for one who is also `other`, `-` in front of a
+/// denial.
 fn vote(text: &str) -> Vote {
     let (approve, vote) = match text.strip_prefix('-') {
         Some(rest) => (false, rest),
