@@ -189,8 +189,11 @@ fn what_administrators_do_is_in_the_record_with_their_names() {
     assert!(changes.contains("- rule writes are seen"), "{changes}");
 }
 
+/// Fields and content of a message.
+type Received = (Vec<(String, String)>, String);
+
 /// A receiver that takes one message per connection and hands them on.
-fn receiver() -> (u16, mpsc::Receiver<(Vec<(String, String)>, String)>) {
+fn receiver() -> (u16, mpsc::Receiver<Received>) {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     let port = listener.local_addr().expect("an address").port();
     let (sender, messages) = mpsc::channel();

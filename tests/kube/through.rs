@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader, Read as _, Write as _};
 use std::net::TcpStream;
 use std::path::PathBuf;
-use std::process::{Child, ChildStdin, Command, Output, Stdio};
+use std::process::{Child, Command, Output, Stdio};
 use std::sync::OnceLock;
 use std::time::Duration;
 
@@ -37,7 +37,8 @@ then = { deny = "ask an SRE" }
 /// The cluster of these tests; it ends with the process.
 struct Cluster {
     facts: Value,
-    _stdin: Option<ChildStdin>,
+    /// It ends with its standard input.
+    _bed: Option<Child>,
 }
 
 fn cluster() -> &'static Cluster {
@@ -49,7 +50,7 @@ fn cluster() -> &'static Cluster {
         };
         // One that runs already.
         if let Ok(path) = std::env::var("WEIR_KUBEBED_UP") {
-            return Cluster { facts: read(&path), _stdin: None };
+            return Cluster { facts: read(&path), _bed: None };
         }
         let folder = std::env::temp_dir().join(format!("kubebed-through-{}", std::process::id()));
         let mut child = Command::new(bed::program())
@@ -64,7 +65,7 @@ fn cluster() -> &'static Cluster {
         BufReader::new(output).read_line(&mut line).expect("a line");
         let place = line.strip_prefix("ready ").map(str::trim);
         let place = place.unwrap_or_else(|| panic!("{line:?}; see {}", folder.display()));
-        Cluster { facts: read(place), _stdin: child.stdin.take() }
+        Cluster { facts: read(place), _bed: Some(child) }
     })
 }
 

@@ -157,9 +157,9 @@ fn snapshot() -> Snapshot {
     let env = |_: &str| Some(PASSWORD.to_owned());
     let settings = load::parse(CONFIG, "bench.toml", Path::new("."), &env);
     Snapshot::build(&SnapshotSource {
-        windows: Vec::new().into(),
+        windows: Vec::new(),
         settings: Arc::new(settings.expect("a good file")),
-        catalogs: vec![None],
+        catalogs: vec![Some(Arc::default())],
         addresses: vec![vec![target()]],
         keys: Vec::new(),
         minors: vec![Arc::default()],
