@@ -3,7 +3,7 @@
 //! In: an address. Out: the server's version and key, proven. Never: a login; a key that is trusted
 //! because it was seen.
 
-use std::io::{Read as _, Write as _};
+use std::io::{ErrorKind, Read as _, Write as _};
 use std::net::{SocketAddr, TcpStream};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -49,7 +49,12 @@ pub fn host_key(address: SocketAddr, known: &HostTrust, limit: Duration) -> Resu
         socket.write_all(&transport.take_output()).map_err(failed)?;
         let left = limit.saturating_sub(start.elapsed()).max(Duration::from_millis(1));
         socket.set_read_timeout(Some(left)).map_err(failed)?;
-        let count = socket.read(&mut buffer).map_err(failed)?;
+        let count = loop {
+            match socket.read(&mut buffer) {
+                Err(error) if error.kind() == ErrorKind::Interrupted => {}
+                read => break read.map_err(failed)?,
+            }
+        };
         if count == 0 || start.elapsed() > limit {
             return Err(format!("{address}: the server closed the connection, or is too slow"));
         }

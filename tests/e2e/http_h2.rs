@@ -163,7 +163,7 @@ fn a_stream_that_is_reset_takes_its_question_back() {
     let lake = web.weir.lake();
     let approvals = lake.rows("approvals");
     let last = approvals.iter().rfind(|row| text(row, "approval_id") == id);
-    assert_eq!(last.map(|row| text(row, "event")), Some("canceled".into()), "{approvals:#?}");
+    assert_eq!(last.map(|row| text(row, "event")), Some("abandoned".into()), "{approvals:#?}");
     assert_eq!(lake.rows("commands").len(), 2);
 }
 

@@ -76,8 +76,7 @@ fn a_token_says_who_asks_and_never_reaches_the_target() {
     let login = format!("anybody:{token}");
     assert_eq!(web.status(web.anybody(&["--http1.1", "-u", &login]), "/as-password"), "200");
     let other = issuer.token("alice", OTHER);
-    let impostor = issuer.token("impostor", WEIR);
-    for refused in [&other, &impostor, &format!("{token}x")] {
+    for refused in [&other, &format!("{token}x")] {
         let [flag, field] = bearer(refused);
         let answer = output(web.anybody(&["--http1.1", "-i", &flag, &field]).arg(web.url("/a")));
         let words = String::from_utf8_lossy(&answer.stdout).into_owned();

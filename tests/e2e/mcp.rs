@@ -263,10 +263,12 @@ fn a_held_call_waits_for_a_person_and_changed_definitions_are_told() {
         ask = serde_json::from_str(listed.trim()).unwrap_or_default();
         !ask.is_null()
     });
+    let id = ask["id"].as_str().unwrap_or_default().to_owned();
+    let whole = run(&mut bed.weir.command(&["approvals", "show", &id, "--json"]));
+    let ask: Value = serde_json::from_str(whole.trim()).expect("JSON");
     assert_eq!(ask["objects"], json!(["tool.delete_user"]), "{ask}");
     let shown = ask["params"].as_str().unwrap_or_default();
     assert!(shown.contains("bob"), "the arguments are shown: {ask}");
-    let id = ask["id"].as_str().unwrap_or_default().to_owned();
     let approve = ["approvals", "approve", &id, "--reason", "fine", "--as", "dora"];
     run(bed.weir.command(&approve).env("WEIR_PASSWORD", USER_PASSWORD));
     assert_eq!(client.hear()["text"], json!(["deleted bob"]));
