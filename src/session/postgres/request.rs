@@ -7,10 +7,9 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::decide::sql::Plumbing;
-use crate::decide::{Class, Classified, Copy, Effect, Matched};
+use crate::decide::{Class, Classified, Copy, Effect};
 use crate::fault::{Fault, FaultKind, Limit, Malformed, Refused};
 use crate::mask::sql::copy::{CopyMasker, CopyPlanned};
-use crate::record::Receipt;
 use crate::record::entry::{Event, Params};
 use crate::session::postgres::state::{Issued, Portal, Prepared, Visible};
 use crate::wire::Side;
@@ -345,28 +344,17 @@ impl Ready {
         let types = statement.types.borrow();
         let facts = execute_facts(&statement, Some((bind.values, &types)), frame);
         let Some(passage) = self.passage(ruling, &facts, core, stage)? else { return Ok(()) };
-        let Passage { permit, matched, approved, seq: mut reserved, .. } = passage;
-        let bound = reserved.is_none() && runs_at_bind(&statement);
-        let mut receipt = core.covered(stage);
-        if bound {
-            let seq = core.take_seq();
-            match record_bound(&facts, seq, &matched, core, stage) {
-                Ok(written) => receipt = written,
-                Err(refused) => {
-                    self.refuse(frame, None, &refused_record(refused), core);
-                    return Ok(());
-                }
-            }
-            statement.recorded.set(true);
-            reserved = Some(seq);
+        let Passage { permit, rule, approved, seq: reserved, .. } = passage;
+        if runs_at_bind(&statement) {
+            record_bound(&facts, &rule, core, stage)?;
         }
+        let receipt = core.covered(stage);
         drop(types);
         let portal = Portal {
             says,
             values: bind.values.to_vec(),
             result_formats: bind.result_formats.into(),
             reserved_seq: reserved.into(),
-            recorded: bound.into(),
             approved,
             ..Portal::of(statement)
         };
@@ -398,8 +386,8 @@ impl Ready {
         if !self.beliefs.has_portal_room(portal_name, 0) {
             return self.deny(Refusal::limit(Limit::Statements), &facts, core, stage);
         }
-        let (permit, matched) = match ruling {
-            Ruling::Go(permit, matched) => (permit, matched),
+        let (permit, rule) = match ruling {
+            Ruling::Go(permit, matched) => (permit, matched.rule()),
             Ruling::Refuse(refusal) => {
                 return self.deny(refusal, &facts, core, stage);
             }
@@ -416,13 +404,8 @@ impl Ready {
             }
         };
         let seq = core.take_seq();
-        let recorded = runs_at_bind(&statement);
-        if recorded {
-            if let Err(refused) = record_bound(&facts, seq, &matched, core, stage) {
-                self.refuse(frame, None, &refused_record(refused), core);
-                return Ok(());
-            }
-            statement.recorded.set(true);
+        if runs_at_bind(&statement) {
+            record_bound(&facts, &rule, core, stage)?;
         }
         self.body = Body::Forward;
         // The chunks hold values as they came, so none is kept where one of them is a credential.
@@ -432,12 +415,8 @@ impl Ready {
         self.flush_upload(core, stage)?;
         // The formats stand at the end of the message and are not known. Rows of a session with
         // masks are described by the target with the formats it uses.
-        let portal = Portal {
-            says,
-            reserved_seq: Some(seq).into(),
-            recorded: recorded.into(),
-            ..Portal::of(Rc::clone(&statement))
-        };
+        let portal =
+            Portal { says, reserved_seq: Some(seq).into(), ..Portal::of(Rc::clone(&statement)) };
         self.beliefs.sent(Message::Bind(portal_name, Rc::new(portal)));
         let receipt = core.covered(stage);
         core.send(Side::Server, permit, receipt, frame);
@@ -471,18 +450,11 @@ impl Ready {
         let Passage { permit, matched, approved, seq, .. } = passage;
         let seq = seq.or_else(|| portal.reserved_seq.take());
         let seq = seq.unwrap_or_else(|| core.take_seq());
-        let granted = approved.is_some();
         let approved = approved.as_ref().or(portal.approved.as_ref());
         let approval = approved.map(|approved| approved.grant.id);
         let rule = approved.map_or_else(|| matched.rule(), |approved| Rc::clone(&approved.rule));
         let ruled = Ruled::allowed(seq, (&rule, &matched), approval);
-        // The row that was written at Bind is that of the first Execute.
-        let recorded = if !granted && portal.recorded.take() {
-            Ok(core.covered(stage))
-        } else {
-            record_command(&facts, &ruled, core, stage)
-        };
-        let receipt = match recorded {
+        let receipt = match record_command(&facts, &ruled, core, stage) {
             Ok(receipt) => receipt,
             Err(refused) => {
                 self.refuse(frame, None, &refused_record(refused), core);
@@ -744,17 +716,26 @@ fn runs_at_bind(statement: &Prepared) -> bool {
     statements.any(|it| runs.iter().any(|&class| it.classes.has(class)))
 }
 
-/// Writes the row of a command that begins to run at its Bind; the first Execute has none of its
-/// own then, and without one this row stays without an outcome.
+/// Writes down that code may run at this Bind: the row of a command is that of an Execute, which
+/// may never come.
 fn record_bound(
     facts: &Facts<'_>,
-    seq: u64,
-    matched: &Matched,
+    rule: &str,
     core: &mut Core,
     stage: &mut Stage<'_>,
-) -> Result<Receipt, Refused> {
-    let rule = matched.rule();
-    record_command(facts, &Ruled::allowed(seq, (&rule, matched), None), core, stage)
+) -> Result<(), Fault> {
+    let attrs = serde_json::json!({
+        "statement": facts.statement,
+        "classes": facts.classified.action.classes,
+        "rule": rule,
+    });
+    let event = Event {
+        event: "bind",
+        severity: "info",
+        message: &String::from_utf8_lossy(facts.text),
+        attrs: &attrs.to_string(),
+    };
+    core.event(&event, stage)
 }
 
 fn record_prepare(

@@ -84,8 +84,6 @@ pub struct Portal<P> {
     pub plan: RefCell<Option<Rc<P>>>,
     /// The `seq` its first Execute takes, if it was given before: a hold, or streamed values.
     pub reserved_seq: Cell<Option<u64>>,
-    /// The row of that `seq` was written at Bind.
-    pub recorded: Cell<bool>,
     /// The approval, if it was held.
     pub approved: Option<Approved>,
     /// A cursor WITH HOLD.
@@ -123,7 +121,6 @@ impl<P> Portal<P> {
             described: false.into(),
             plan: None.into(),
             reserved_seq: None.into(),
-            recorded: false.into(),
             approved: None,
             hold: false,
             kept: false.into(),
