@@ -2,7 +2,7 @@
 
 use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -11,51 +11,21 @@ use serde_json::Value;
 
 use crate::support::lake::{Row, bytes, number, text};
 use crate::support::scratch::{free_port, output, run};
+use crate::support::web::{BEARER, RULES, Server};
 use crate::support::weir::{USER, USER_PASSWORD};
-use crate::support::{Spec, Weir, tools, wait_until};
-
-const BEARER: &str = "the-token-of-the-target-9c1e";
-
-const RULES: &str = r#"
-[[rule]]
-name = "the rest"
-when = { commands = ["read", "write", "delete", "tunnel"] }
-then = "allow"
-
-[[rule]]
-name = "no secrets"
-when = { paths = ["/secret/*"] }
-then = { deny = "secrets stay here" }
-
-[[rule]]
-name = "deletions are seen"
-when = { methods = ["DELETE"] }
-then = { hold = { approvers = ["dba"], quorum = 1, timeout = "1m" } }
-"#;
+use crate::support::{Spec, Weir, wait_until};
 
 /// A server, weir in front of it, and the port of weir's listener.
 struct Bed {
     weir: Weir,
     port: u16,
-    server_port: u16,
-    server: Child,
-}
-
-impl Drop for Bed {
-    fn drop(&mut self) {
-        let _ = self.server.kill();
-        let _ = self.server.wait();
-    }
+    server: Server,
 }
 
 impl Bed {
     fn start() -> Bed {
-        let (port, server_port) = (free_port(), free_port());
-        let mut server = Command::new("node");
-        server.arg(tools::script("http_server.js")).arg(server_port.to_string());
-        let server = server.stdin(Stdio::null()).spawn().expect("node starts");
-        let answers = || TcpStream::connect(("127.0.0.1", server_port)).is_ok();
-        wait_until("the server", Duration::from_secs(20), answers);
+        let (port, server) = (free_port(), Server::start());
+        let server_port = server.port;
         let spec = Spec::bare("http").rules(RULES).user(USER, &["staff"]).user("dora", &["dba"]);
         let token = spec.folder().join("bearer");
         std::fs::write(&token, BEARER).expect("a token");
@@ -66,7 +36,7 @@ impl Bed {
              bearer = {{ file = \"{}\" }}\n",
             token.display()
         );
-        Bed { weir: spec.tail(&tail).start(), port, server_port, server }
+        Bed { weir: spec.tail(&tail).start(), port, server }
     }
 
     fn curl(&self, arguments: &[&str]) -> Command {
@@ -129,7 +99,7 @@ fn a_request_is_identified_decided_recorded_and_answered() {
     let headers = &told["headers"];
     assert_eq!(headers["x-mine"], "kept");
     assert_eq!(headers["authorization"], format!("Bearer {BEARER}"), "weir's own credential");
-    assert_eq!(headers["host"], format!("127.0.0.1:{}", bed.server_port));
+    assert_eq!(headers["host"], format!("127.0.0.1:{}", bed.server.port));
     assert_eq!(headers["x-forwarded-for"], "127.0.0.1");
     assert_eq!(headers["via"], "1.1 weir");
     let lake = bed.weir.lake();
