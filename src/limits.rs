@@ -328,6 +328,15 @@ pub const LISTS_WHOLE_BYTES_MAX: usize = 4 << 10;
 pub const MASK_TOKEN_BYTES_MAX: usize = 64 << 10;
 /// A text within JSON that is JSON itself, held until it is whole.
 pub const MASK_EMBEDDED_BYTES_MAX: usize = 1 << 20;
+/// JSON in texts, in texts of these, in which paths are masked.
+pub const MASK_EMBEDDED_DEPTH_MAX: usize = 2;
+/// Values of one message that are hidden where its texts repeat them; with more, its texts are
+/// hidden.
+pub const MASK_KNOWN_MAX: usize = 1024;
+/// The same in bytes.
+pub const MASK_KNOWN_BYTES_MAX: usize = 64 << 10;
+/// Shorter values are words of every text, and not looked for.
+pub const MASK_KNOWN_TEXT_BYTES_MIN: usize = 4;
 /// What is held back of a word without an end: the header of a token is decoded up to 8 KiB.
 pub const MASK_WINDOW_BYTES: usize = 9 << 10;
 /// What is held back of words: numbers in groups, the first line of a key.
@@ -383,6 +392,8 @@ pub const MASK_PLACES_MAX: usize = 256;
 pub const HTTP_LIST_BYTES_MAX: usize = 4 << 20;
 /// Arguments of one call that rules look at one by one.
 pub const MCP_ARGUMENTS_MAX: usize = 1024;
+/// JSON in texts of arguments, in texts of these, that rules look into.
+pub const MCP_EMBEDDED_DEPTH_MAX: usize = 2;
 /// Definitions of tools that a shard remembers, of all targets.
 pub const MCP_TOOLS_MAX: usize = 16 << 10;
 /// How long the client of a held request waits, unless its target says otherwise, before it is told

@@ -2,12 +2,14 @@
 //!
 //! In: requests. Out: `Class`. Never: a class by guess; what is not known is `Unknown`.
 
+mod argument;
 mod call;
 mod request;
 
 use super::Plumbing;
 use super::class::classes;
 
+pub(super) use argument::says as argument_says;
 pub use call::{call, stream, tool, unread};
 pub use request::{action, operation};
 

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use super::super::{Act, ClassSet, FactKind, HoldPart, Reading, RuleName, kubernetes};
+use super::super::{Act, ClassSet, FactKind, HoldPart, Reading, RuleName, http, kubernetes};
 use super::Who;
 use super::pattern::{self, NetworkMask, Touch};
 use crate::config::settings::{self, RuleSpec};
@@ -207,6 +207,9 @@ impl Rule {
 
 /// Whether a condition on facts of one kind holds; see the table of `rules`.
 pub(super) fn says(act: &Act, kind: FactKind, patterns: &[String], allows: bool) -> bool {
+    if kind == FactKind::Argument {
+        return http::argument_says(act, patterns, allows);
+    }
     let means = |value: &[u8]| {
         patterns.iter().any(|pattern| match kind {
             FactKind::Resource => kubernetes::resource_meets(pattern, value),

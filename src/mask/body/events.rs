@@ -3,6 +3,7 @@
 //! An event leaves when it is complete, which is when a client acts on it. One whose data did not
 //! change leaves as it came, byte for byte.
 
+use super::embedded::Known;
 use super::json::Json;
 use super::{Unmaskable, Work, whole_text};
 use crate::wire::http::sse::{Splitter, field, lines};
@@ -86,8 +87,9 @@ fn masked(data: &[u8], work: &mut Work<'_>) -> Result<Option<Vec<u8>>, Unmaskabl
         return Ok(whole_text(data, "", work));
     }
     let mut out = Vec::new();
+    let known = &Known::of(work.rules, data);
     let Work { rules, scratch, hits, base, .. } = work;
-    let mut within = Work { rules, scratch, out: &mut out, hits, base };
+    let mut within = Work { rules, scratch, out: &mut out, hits, base, known };
     match Json::new(true).feed(data, true, &mut within) {
         Ok(()) => Ok(Some(out)),
         Err(_) if work.rules.paths.is_empty() => Ok(whole_text(data, "", work)),

@@ -6,17 +6,18 @@
 //! ```text
 //!   Walk --token--> path masked?  --yes--> the operator, as a value of the same type or null
 //!                        | no
-//!                   a text that is JSON itself (MCP)? --yes--> the same again, escaped again
+//!                   a text that holds JSON itself? --yes--> the same again, escaped again
 //!                        | no
 //!                   detectors, over what the string says --> parts replaced where they are written
 //! ```
 
+use super::embedded::{self, Embedded, Known};
 use super::window::{Cut, cut};
 use super::{Rules, Unmaskable, Work, again, hidden, whole_text};
 use crate::limits::{MASK_CONTEXT_BYTES, MASK_EMBEDDED_BYTES_MAX, MASK_TOKEN_BYTES_MAX};
 use crate::mask::detect::{Cursor, Finds, Found};
 use crate::mask::matcher::Block;
-use crate::mask::operator::{self, HIDDEN, Operator};
+use crate::mask::operator::{self, Operator};
 use crate::wire::http::head::Span;
 use crate::wire::http::json::path::{Follow, Patterns};
 use crate::wire::http::json::{Segment, Step, Token, Walk, text};
@@ -29,6 +30,7 @@ pub(super) struct Json {
     walk: Walk,
     paths: Follow,
     embedded: Follow,
+    own: Follow,
     /// What was received and has not left.
     held: Vec<u8>,
     /// It is looked at again once it is so long.
@@ -76,6 +78,7 @@ impl Json {
             walk: Walk::new(),
             paths: Follow::default(),
             embedded: Follow::default(),
+            own: Follow::default(),
             held: Vec::new(),
             wait: 0,
             long: Long::No,
@@ -185,17 +188,18 @@ impl Json {
             return Err(Unmaskable::TooLong);
         }
         self.tell(Token::Text, work.rules);
-        let waits = self.is_embedded(work.rules) && self.operator(work.rules).is_none();
+        let waits = self.may_hold(token, work) && self.operator(work.rules).is_none();
         Ok(!waits || token.len() > MASK_EMBEDDED_BYTES_MAX)
     }
 
     fn begin_long(&mut self, buffer: &mut Buffer<'_>, work: &mut Work<'_>) {
         // The quote is taken here, in either case.
+        let token = buffer.bytes.get(buffer.kept..).unwrap_or(&[]);
         buffer.kept += 1;
         let rules = work.rules;
         let operator = match self.operator(rules) {
             Some(met) => Some(met),
-            None if self.is_embedded(rules) => Some((Operator::Redact, "**.content.*.text")),
+            None if self.may_hold(token, work) => Some((Operator::Redact, "**.content.*.text")),
             None => None,
         };
         if let Some((operator, pattern)) = operator {
@@ -263,11 +267,21 @@ impl Json {
         if !rules.embedded.is_empty() {
             self.embedded.tell(&rules.embedded, &self.walk, token);
         }
+        if !rules.own.is_empty() {
+            self.own.tell(&rules.own, &self.walk, token);
+        }
     }
 
     /// What the paths say of the value that was told last; of several the strongest.
     fn operator<'r>(&self, rules: &'r Rules) -> Option<(Operator, &'r str)> {
         rules.strongest(met(&self.paths, &rules.paths))
+    }
+
+    /// Whether a string that is not whole yet may hold what a path or a known value hides.
+    fn may_hold(&self, token: &[u8], work: &Work<'_>) -> bool {
+        let rules = work.rules;
+        let repeats = !matches!(work.known, Known::Nothing) && rules.is_words(self.walk.key());
+        repeats || (self.is_embedded(rules) && embedded::may_hold(token))
     }
 
     fn is_embedded(&self, rules: &Rules) -> bool {
@@ -290,17 +304,13 @@ impl Json {
             return Some(hide(token, operator, text::inner(bytes, span)));
         }
         match token {
-            Token::Text if self.is_embedded(rules) => {
-                let mut said = Vec::new();
-                text::unescape(text::inner(bytes, span), &mut said);
-                let place = path(&self.walk, work);
-                match embedded(&said, &place, work) {
-                    Embedded::Stays => None,
-                    Embedded::Becomes(masked) => Some(quoted(&masked)),
-                    Embedded::IsNone => self.search(token, (bytes, span), cursor, work),
-                }
-            }
-            Token::Key | Token::Text => self.search(token, (bytes, span), cursor, work),
+            _ if is_value && met(&self.own, &rules.own).next().is_some() => None,
+            Token::Text => match self.text((bytes, span), work) {
+                Embedded::Stays => None,
+                Embedded::Becomes(masked) => Some(quoted(&masked)),
+                Embedded::IsNone => self.search(token, (bytes, span), cursor, work),
+            },
+            Token::Key => self.search(token, (bytes, span), cursor, work),
             Token::Number => {
                 let ends = (span.start as usize, (span.start + span.len) as usize);
                 cursor.find(&rules.detectors, bytes, ends, &mut self.finds);
@@ -310,6 +320,42 @@ impl Json {
                 Some(hide(token, strongest, &[]))
             }
             _ => None,
+        }
+    }
+
+    /// What becomes of a string that may hold JSON, or repeat what is hidden elsewhere.
+    fn text(&self, (bytes, span): (&[u8], Span), work: &mut Work<'_>) -> Embedded {
+        let rules = work.rules;
+        let inner = text::inner(bytes, span);
+        let repeats = !matches!(work.known, Known::Nothing)
+            && rules.is_words(self.walk.key())
+            && !inner.is_empty();
+        let embeds = self.is_embedded(rules) && embedded::may_hold(inner);
+        if !repeats && !embeds {
+            return Embedded::IsNone;
+        }
+        let mut said = Vec::new();
+        text::unescape(inner, &mut said);
+        let place = path(&self.walk, work);
+        let masked = match embeds {
+            true => embedded::mask(&said, &place, work),
+            false => Embedded::IsNone,
+        };
+        if !repeats {
+            return masked;
+        }
+        let is_none = matches!(masked, Embedded::IsNone);
+        let text = match &masked {
+            Embedded::Becomes(masked) => masked,
+            Embedded::Stays | Embedded::IsNone => &said,
+        };
+        let known = work.known;
+        match known.hide(text, &place, work) {
+            None => masked,
+            Some(hidden) if is_none => {
+                Embedded::Becomes(whole_text(&hidden, &place, work).unwrap_or(hidden))
+            }
+            Some(hidden) => Embedded::Becomes(hidden),
         }
     }
 
@@ -436,37 +482,6 @@ fn quoted(said: &[u8]) -> Vec<u8> {
     text::escape(said, &mut out);
     out.push(b'"');
     out
-}
-
-/// What becomes of a text that may be JSON itself.
-enum Embedded {
-    /// It is JSON, and nothing in it is masked.
-    Stays,
-    Becomes(Vec<u8>),
-    /// It is no JSON.
-    IsNone,
-}
-
-fn embedded(said: &[u8], place: &str, work: &mut Work<'_>) -> Embedded {
-    let first = said.iter().find(|byte| !byte.is_ascii_whitespace());
-    let inner = work.rules.inner.clone();
-    let (Some(rules), Some(b'{' | b'[')) = (inner, first) else { return Embedded::IsNone };
-    let mut out = Vec::new();
-    let Work { scratch, hits, .. } = work;
-    let mut within = Work { rules: &rules, scratch, out: &mut out, hits, base: place };
-    match Json::new(false).feed(said, true, &mut within) {
-        Ok(()) if out == said => Embedded::Stays,
-        Ok(()) => Embedded::Becomes(out),
-        // It looks like what a path is for and cannot be read.
-        Err(_) if !rules.paths.is_empty() => {
-            work.count_path(Operator::Redact, place);
-            Embedded::Becomes(HIDDEN.to_vec())
-        }
-        Err(_) => match whole_text(said, place, work) {
-            Some(masked) => Embedded::Becomes(masked),
-            None => Embedded::Stays,
-        },
-    }
 }
 
 /// Searches a part of a long string. Returns how much of it was taken, and whether a find hides

@@ -15,6 +15,7 @@
 //!                                                             searched
 //!   Opaque      a mask applies to what is no text             not delivered, unless allowed so
 //!
+//!   embedded JSON in texts, and what texts repeat of a message
 //!   json     values by path and by what is in them            form    pairs of a form
 //!   text     text that is not known to be anything else       events  server-sent events
 //!   window   what of a text may leave before the rest came
@@ -23,6 +24,7 @@
 //! A failure after bytes have left is a cut: the caller ends the message in a way that nobody takes
 //! for its end.
 
+mod embedded;
 mod events;
 mod form;
 mod json;
@@ -33,10 +35,11 @@ pub(in crate::mask) mod window;
 
 use std::rc::Rc;
 
+use self::embedded::Known;
 use super::detect::{Detectors, Found, Scratch};
 use super::hits::{Cause, Hits};
 use super::operator::{self, Operator};
-use crate::limits::MASK_REREAD_BYTES;
+use crate::limits::{MASK_EMBEDDED_DEPTH_MAX, MASK_REREAD_BYTES};
 use crate::wire::http::json::Wrong;
 use crate::wire::http::json::path::{Pattern, Patterns};
 
@@ -135,6 +138,22 @@ impl Unmaskable {
     }
 }
 
+/// Where messages of MCP have data of a server (specification, "Tools", "Elicitation", "Logging",
+/// and JSON-RPC 2.0, 5.1).
+const MCP_DATA: [&str; 4] = ["**.structuredContent", "**._meta", "**.data", "**.params"];
+
+/// What a client has to give back as it is, or knows an answer by.
+const MCP_OWN: [&str; 8] = [
+    "id",
+    "*.id",
+    "**.requestId",
+    "**.requestState",
+    "**.progressToken",
+    "**.taskId",
+    "result.nextCursor",
+    "*.result.nextCursor",
+];
+
 /// The masks that apply to the bodies of one session at one target.
 #[derive(Clone, Debug, Default)]
 pub struct Rules {
@@ -143,34 +162,63 @@ pub struct Rules {
     /// The patterns as they are written.
     names: Vec<String>,
     detectors: Rc<Detectors>,
-    /// Where texts stand that may be JSON themselves, and what is masked in these.
+    /// Where texts stand that may hold JSON themselves, and what is masked in these.
     embedded: Patterns,
     inner: Option<Rc<Rules>>,
+    /// Where texts stand that are the protocol's own: nothing is looked for there.
+    own: Patterns,
+    /// Whether texts of a message repeat what its structured content says.
+    repeats: bool,
 }
 
 impl Rules {
-    /// Values on these paths, and what the detectors find in all others.
+    /// Values on these paths, and what the detectors find in all others. Texts that hold JSON are
+    /// masked by the same paths, which begin in each of its values.
     pub fn new(paths: Vec<(Pattern, Operator)>, detectors: Rc<Detectors>) -> Rules {
-        let names = paths.iter().map(|(pattern, _)| pattern.text()).collect();
-        let (patterns, operators) = paths.into_iter().unzip();
-        let (paths, embedded) = (Patterns::new(patterns), Patterns::default());
-        Rules { paths, operators, names, detectors, embedded, inner: None }
+        let mut rules = Rules::flat(paths.clone(), Rc::clone(&detectors));
+        for _ in 0..MASK_EMBEDDED_DEPTH_MAX {
+            let inner = Rc::new(rules);
+            rules = Rules::flat(paths.clone(), Rc::clone(&detectors));
+            if !paths.is_empty() {
+                rules.embedded = Patterns::new(vec![Pattern::everything()]);
+                rules.inner = Some(inner);
+            }
+        }
+        rules
     }
 
-    /// For MCP. Paths start in `structuredContent`, whose values servers repeat as JSON in
-    /// `content[].text`: there they are masked, too, and the text is escaped again.
+    fn flat(paths: Vec<(Pattern, Operator)>, detectors: Rc<Detectors>) -> Rules {
+        let names = paths.iter().map(|(pattern, _)| pattern.text()).collect();
+        let (patterns, operators) = paths.into_iter().unzip();
+        let paths = Patterns::new(patterns);
+        Rules { paths, operators, names, detectors, ..Rules::default() }
+    }
+
+    /// For MCP. Paths start where a message has data of the server, in `structuredContent` before
+    /// all; what is masked there is masked where texts repeat it, too.
     pub fn mcp(paths: Vec<(Pattern, Operator)>, detectors: Rc<Detectors>) -> Rules {
         let inner = Rules::new(paths.clone(), Rc::clone(&detectors));
-        let outer = |(pattern, operator): (Pattern, Operator)| {
-            (pattern.below("**.structuredContent"), operator)
+        let below = |(pattern, operator): &(Pattern, Operator)| {
+            let (pattern, operator) = (pattern.clone(), *operator);
+            MCP_DATA.into_iter().map(move |place| (pattern.below(place), operator))
         };
-        let mut rules = Rules::new(paths.into_iter().map(outer).collect(), detectors);
-        let places =
-            ["**.content.*.text", "**.content.text", "**.contents.*.text", "**.resource.text"];
-        let texts = places.into_iter().filter_map(|place| Pattern::parse(place).ok());
-        rules.embedded = Patterns::new(texts.collect());
-        rules.inner = Some(Rc::new(inner));
+        let mut rules = Rules::flat(paths.iter().flat_map(below).collect(), detectors);
+        let own = MCP_OWN.into_iter().filter_map(|place| Pattern::parse(place).ok());
+        rules.own = Patterns::new(own.collect());
+        if !paths.is_empty() {
+            rules.embedded = Patterns::new(vec![Pattern::everything()]);
+            rules.inner = Some(Rc::new(inner));
+            rules.repeats = true;
+        }
         rules
+    }
+
+    /// Whether a value under this key is words for people or models, which may say again what is
+    /// hidden elsewhere.
+    fn is_words(&self, key: &[u8]) -> bool {
+        const WORDS: [&[u8]; 6] =
+            [b"text", b"message", b"data", b"title", b"description", b"reason"];
+        self.repeats && WORDS.contains(&key)
     }
 
     /// Nothing is masked.
@@ -204,7 +252,9 @@ impl Rules {
     pub fn field(&self, name: &str, value: &[u8], hits: &mut Hits) -> Option<Vec<u8>> {
         let (mut scratch, mut out) = (Scratch::default(), Vec::new());
         let base = name;
-        let mut work = Work { rules: self, scratch: &mut scratch, out: &mut out, hits, base };
+        let known = &Known::Nothing;
+        let mut work =
+            Work { rules: self, scratch: &mut scratch, out: &mut out, hits, base, known };
         whole_text(value, "", &mut work)
     }
 }
@@ -220,6 +270,7 @@ pub struct Masker {
 #[derive(Debug)]
 enum Kind {
     Json(json::Json),
+    Message(embedded::Message),
     Events(events::Events),
     Form(form::Form),
     Text(text::Text),
@@ -233,6 +284,8 @@ struct Work<'w> {
     hits: &'w mut Hits,
     /// Where the text stands that is worked on; empty for the body itself.
     base: &'w str,
+    /// What is hidden wherever words say it.
+    known: &'w Known,
 }
 
 impl Work<'_> {
@@ -266,6 +319,7 @@ impl Masker {
     /// For a body whose plan is `Scan` or `Paths`. `None` for an opaque one.
     pub fn new(rules: Rc<Rules>, shape: Shape) -> Option<Masker> {
         let kind = match shape {
+            Shape::Json if rules.repeats => Kind::Message(embedded::Message::default()),
             Shape::Json => Kind::Json(json::Json::new(false)),
             Shape::JsonLines => Kind::Json(json::Json::new(true)),
             Shape::Events => Kind::Events(events::Events::default()),
@@ -305,9 +359,10 @@ impl Masker {
         hits: &mut Hits,
     ) -> Result<(), Unmaskable> {
         let (rules, scratch) = (&self.rules, &mut self.scratch);
-        let mut work = Work { rules, scratch, out, hits, base: "" };
+        let mut work = Work { rules, scratch, out, hits, base: "", known: &Known::Nothing };
         match &mut self.kind {
             Kind::Json(json) => json.feed(bytes, ends, &mut work),
+            Kind::Message(message) => message.feed(bytes, ends, &mut work),
             Kind::Events(events) => events.feed(bytes, ends, &mut work),
             Kind::Form(form) => form.feed(bytes, ends, &mut work),
             Kind::Text(text) => text.feed(bytes, ends, &mut work),

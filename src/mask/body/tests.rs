@@ -409,3 +409,97 @@ fn tokens_that_are_no_strings_have_a_bound() {
     let pair = format!("a={}", "x".repeat(MASK_TOKEN_BYTES_MAX));
     assert_eq!(mask(&rules, Shape::Form, pair.as_bytes(), 9_999).1, Some(Unmaskable::TooLong));
 }
+
+/// Masks a message of MCP with `customer.ssn` and `**.password` hidden.
+fn message(content: &str) -> String {
+    let path = |text: &str| (Pattern::parse(text).unwrap(), Operator::Redact);
+    let detectors = Rc::new(Detectors::new([(Detector::Email, Operator::Redact)]));
+    let paths = vec![path("customer.ssn"), path("**.password"), path("ssn")];
+    let rules = Rc::new(Rules::mcp(paths, detectors));
+    let (out, wrong) = mask(&rules, Shape::Json, content.as_bytes(), 7);
+    assert_eq!(wrong, None, "{content}");
+    let (whole, _) = mask(&rules, Shape::Json, content.as_bytes(), usize::MAX);
+    assert_eq!(out, whole);
+    let event = format!("data: {content}\n\n");
+    let (events, wrong) = mask(&rules, Shape::Events, event.as_bytes(), 7);
+    assert_eq!(wrong, None);
+    let out = String::from_utf8(out).unwrap();
+    assert_eq!(String::from_utf8(events).unwrap(), format!("data: {out}\n\n"));
+    out
+}
+
+fn tool(text: &str) -> String {
+    let text = serde_json::to_string(text).unwrap();
+    format!(
+        r#"{{"jsonrpc":"2.0","id":1,"result":{{"content":[{{"type":"text","text":{text}}}],"structuredContent":{{"ssn":"078-05-1120","password":"hunter2","n":4711}}}}}}"#
+    )
+}
+
+#[test]
+fn words_do_not_repeat_what_structured_content_hides() {
+    for text in [
+        r#"Result: {"ssn": "078-05-1120", "password": "hunter2"}"#,
+        "```json\n{\"password\": \"hunter2\"}\n```",
+        "ssn: 078-05-1120\npassword: hunter2",
+        "ssn is 078-05-1120, password 'hunter2'",
+        r#"{"ssn":"078-05-1120","password":"hunter2"}"#,
+        r#"{"result": "{\"password\": \"hunter2\"}"}"#,
+        "{'password': 'hunter2', 'x': None}",
+        r#"{"password": "hunter2", "cut"#,
+    ] {
+        let out = message(&tool(text));
+        assert!(!out.contains("hunter2") && !out.contains("078-05"), "{text}: {out}");
+        assert!(out.contains("4711"), "{out}");
+    }
+}
+
+#[test]
+fn words_that_hold_nothing_hidden_stay() {
+    for text in [
+        "[INFO] 3 files found, all fine",
+        "[docs](https://x/y) say so",
+        "{not json}",
+        r#"{"other": [1, 2, {"x": "y"}]} and [more]"#,
+        "a set {1, 2} of [things",
+        "time: 12:30, \"note\": none",
+    ] {
+        let out = message(&tool(text));
+        assert!(out.contains(&serde_json::to_string(text).unwrap()), "{text}: {out}");
+    }
+    let out = message(&tool("[mail] bob@example.com and {\"a\": \"eve@example.com\"}"));
+    assert!(out.contains(r#"[mail] [EMAIL] and {\"a\": \"[EMAIL]\"}"#), "{out}");
+}
+
+#[test]
+fn data_is_masked_wherever_a_message_has_it() {
+    for message_text in [
+        r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"x","data":{"password":"hunter2"}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"error":{"code":1,"message":"{\"password\":\"hunter2\"}"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{"_meta":{"password":"hunter2"},"content":[]}}"#,
+        r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"data":{"a":{"password":"hunter2"}}}}"#,
+        r#"{"jsonrpc":"2.0","method":"x","params":{"password":"hunter2"}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{"structuredContent":{"result":"{\"password\": \"hunter2\"}"}}}"#,
+        r#"{"jsonrpc":"2.0","id":1,"result":{"contents":[{"uri":"x","text":"{\"password\": \"hunter2\"}"}]}}"#,
+    ] {
+        let out = message(message_text);
+        assert!(!out.contains("hunter2"), "{out}");
+    }
+}
+
+#[test]
+fn what_a_client_gives_back_stays() {
+    let state = r#"{"jsonrpc":"2.0","id":"bob@example.com","result":{"requestState":"bob@example.com","nextCursor":"bob@example.com"}}"#;
+    assert_eq!(message(state), state);
+}
+
+#[test]
+fn texts_that_are_json_are_masked_by_path() {
+    let rules = rules(&[("**.password", Operator::Redact)], &[]);
+    let one = |body: &str, expect: &str| check(&rules, Shape::Json, body, expect);
+    one(r#"{"a":"{\"password\":\"hunter2\"}"}"#, r#"{"a":"{\"password\":\"***\"}"}"#);
+    one(r#"{"a":"x {\"b\":[1]} y"}"#, r#"{"a":"x {\"b\":[1]} y"}"#);
+    one(r#"{"a":"{\"password\":\"hun"}"#, r#"{"a":"***"}"#);
+    // A bracket that begins nothing, many times: read in bounded time, and shown.
+    let many = format!(r#"{{"a":"{}"}}"#, "[{".repeat(20_000));
+    one(&many, &many);
+}

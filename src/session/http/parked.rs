@@ -32,6 +32,7 @@ use crate::wire::http::pass::Pass;
 
 use super::Session;
 use super::exchange::Exchange;
+use super::rpc::Rpc;
 use super::tenure::{Ledger, Tenure};
 
 /// SHA-256 of all that a request is.
@@ -165,8 +166,9 @@ pub(super) fn vote(id: SessionId, vote: &Vote, now: Now) -> Option<Voted> {
     Some(Voted { reply, summary, steps, ended })
 }
 
-/// What a request is, so that the same one can join what was asked. Of a message of MCP its id and
-/// its `_meta` are new each time.
+/// What a request is, so that the same one can join what was asked: everything that a server may
+/// act on. Of a message of MCP the id and some members of `_meta` are new each time, and its session
+/// is another one where a client begins again.
 pub(super) fn key(exchange: &Exchange, tenure: &Tenure) -> Key {
     let mut context = Context::new(&SHA256);
     let mut part = |bytes: &[u8]| {
@@ -187,19 +189,20 @@ pub(super) fn key(exchange: &Exchange, tenure: &Tenure) -> Key {
     for bytes in [head.method(), head.authority(), head.target()] {
         part(bytes);
     }
-    if let Some(rpc) = exchange.rpc.as_deref() {
-        part(&rpc.call.method);
-        part(rpc.call.name.as_deref().unwrap_or(&[]));
-        part(rpc.arguments(&exchange.content).unwrap_or(&[]));
-    } else {
-        let pass = Pass::default();
-        let fields = pass.fields(head).map(|field| (head.bytes(field.name), field));
-        for (name, field) in fields.filter(|(name, _)| !is_noise(name)) {
-            part(&name.to_ascii_lowercase());
-            part(head.bytes(field.value));
-        }
-        part(&exchange.content);
+    let pass = Pass::default();
+    let fields = pass.fields(head).map(|field| (head.bytes(field.name), field));
+    for (name, field) in fields.filter(|(name, _)| !is_noise(name)) {
+        part(&name.to_ascii_lowercase());
+        part(head.bytes(field.value));
     }
+    let mut left_out = exchange.rpc.as_deref().map(Rpc::volatile).unwrap_or_default();
+    left_out.sort_unstable_by_key(|span| span.start);
+    let mut from = 0;
+    for span in left_out {
+        part(exchange.content.get(from..span.start as usize).unwrap_or(&[]));
+        from = (span.start + span.len) as usize;
+    }
+    part(exchange.content.get(from..).unwrap_or(&[]));
     let mut key = [0; 32];
     key.copy_from_slice(context.finish().as_ref());
     key
@@ -207,7 +210,14 @@ pub(super) fn key(exchange: &Exchange, tenure: &Tenure) -> Key {
 
 /// Fields that differ between two requests which are the same.
 fn is_noise(name: &[u8]) -> bool {
-    let noise = [&b"date"[..], b"traceparent", b"tracestate", b"x-request-id"];
+    let noise = [
+        &b"date"[..],
+        b"traceparent",
+        b"tracestate",
+        b"x-request-id",
+        b"content-length",
+        b"mcp-session-id",
+    ];
     noise.iter().any(|noise| name.eq_ignore_ascii_case(noise))
 }
 

@@ -3,7 +3,7 @@
 //! In: heads and whole contents of requests. Out: what is asked for; replies of weir's own.
 //! Never: a content that two servers read differently; a reply under another id.
 
-use crate::wire::http::head::Head;
+use crate::wire::http::head::{Head, Span};
 use crate::wire::http::jsonrpc::{self, Kind, Message, raw};
 use crate::wire::http::mcp::{self, Call, Revision, Subject, mirror};
 use crate::wire::http::name::Name;
@@ -136,6 +136,11 @@ impl Rpc {
     pub fn arguments<'b>(&self, body: &'b [u8]) -> Option<&'b [u8]> {
         let params = self.message.params.filter(|_| self.call.subject != Subject::Tool);
         self.call.arguments.or(params).map(|span| raw(body, span))
+    }
+
+    /// What is new in it each time the same call is made.
+    pub fn volatile(&self) -> Vec<Span> {
+        self.message.id.into_iter().chain(self.call.volatile.iter().copied()).collect()
     }
 
     /// Name of the tool, prompt or resource; else the method.

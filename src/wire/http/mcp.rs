@@ -76,6 +76,8 @@ pub struct Call {
     pub arguments: Option<Span>,
     /// `_meta.progressToken`, as it is written.
     pub progress_token: Option<Span>,
+    /// What `_meta` says anew each time the same call is made: the token of progress, traces.
+    pub volatile: Vec<Span>,
     /// The version that `_meta` states.
     pub version: Option<Vec<u8>>,
     /// `requestState`, `cursor`: bound to the identity that was given them.
@@ -86,7 +88,13 @@ pub struct Call {
 
 /// Names that are read in `params`. `name` and `uri` decide, so that nothing may look like them.
 const PARAMS: [&str; 7] = ["name", "uri", "taskId", "arguments", "_meta", "requestState", "cursor"];
-const META: [&str; 2] = ["progressToken", "io.modelcontextprotocol/protocolVersion"];
+const META: [&str; 5] = [
+    "progressToken",
+    "io.modelcontextprotocol/protocolVersion",
+    "traceparent",
+    "tracestate",
+    "baggage",
+];
 
 fn subject(method: &[u8]) -> Subject {
     match method {
@@ -126,6 +134,7 @@ impl Call {
             name: None,
             arguments: None,
             progress_token: None,
+            volatile: Vec::new(),
             version: None,
             state: None,
             cursor: None,
@@ -152,7 +161,9 @@ impl Call {
         match meta {
             None => {}
             Some((Token::Object, meta)) => {
-                let [progress, version] = members(body, meta, &META)?;
+                let [progress, version, parent, state, baggage] = members(body, meta, &META)?;
+                let volatile = [progress, parent, state, baggage].into_iter().flatten();
+                call.volatile = volatile.map(|(_, span)| span).collect();
                 call.progress_token = match progress {
                     None => None,
                     Some((Token::Text | Token::Number, span)) => Some(span),

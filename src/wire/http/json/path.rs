@@ -101,6 +101,23 @@ impl Pattern {
         states
     }
 
+    /// Whether the text ends with the last name of the pattern, in quotes.
+    fn is_last_of(&self, text: &[u8]) -> bool {
+        let Some(inner) = text.strip_suffix(b"\"").or(text.strip_suffix(b"'")) else {
+            return false;
+        };
+        let inner = inner.strip_suffix(b"\\").unwrap_or(inner);
+        let name = self.parts.iter().rev().find_map(|part| match part {
+            Part::Key(key) => Some(key.as_bytes()),
+            Part::Any | Part::AnyDepth => None,
+        });
+        name.is_none_or(|name| {
+            inner
+                .strip_suffix(name)
+                .is_some_and(|rest| rest.ends_with(b"\"") || rest.ends_with(b"'"))
+        })
+    }
+
     fn is_met(&self, states: u64) -> bool {
         states >> self.parts.len() & 1 != 0
     }
@@ -145,6 +162,20 @@ impl Patterns {
     /// There are none.
     pub fn is_empty(&self) -> bool {
         self.patterns.is_empty()
+    }
+
+    /// Whether a text that is no JSON has the last name of a pattern where a name stands: in quotes,
+    /// behind it a colon. Of a pattern without names, any.
+    pub fn is_named_in(&self, text: &[u8]) -> bool {
+        let mut from = 0;
+        while let Some(colon) = memchr::memchr(b':', text.get(from..).unwrap_or(&[])) {
+            let before = text.get(..from + colon).unwrap_or(&[]).trim_ascii_end();
+            from += colon + 1;
+            if self.patterns.iter().any(|pattern| pattern.is_last_of(before)) {
+                return true;
+            }
+        }
+        false
     }
 
     /// The numbers of the patterns that fit a name which is a path of one segment.

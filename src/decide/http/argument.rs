@@ -1,0 +1,456 @@
+//! Arguments of a call as rules see them: `path=value`, and what else a server may read there.
+//!
+//! In: the object of arguments; patterns of rules. Out: facts; whether a condition on them holds.
+//! Never: an argument that two servers read differently, as one of them.
+//!
+//! A rule that allows goes by what is written. Servers are more generous: the official SDKs take
+//! `" 13"`, `"+13"` and `"13.0"` for a whole number, `"yes"` for true, a text that is JSON for the
+//! list that it says (pydantic's lax mode and `pre_parse_json` of the Python SDK, `z.coerce` of the
+//! TypeScript SDK), `Path` for `path` (Go's `encoding/json`), a list of one for its value. What they
+//! may read so is a fact that only rules that deny or hold look at.
+//!
+//! ```text
+//!   "filter": "[{\"name\": \" 13\"}]"
+//!       is     filter=[{"name": " 13"}]                    allow, deny, hold
+//!       maybe  filter.0.name= 13   filter.0.name=13        deny, hold
+//!              filter.name= 13     filter.name=13
+//! ```
+
+use crate::decide::action::{Act, Fact, FactKind, Reading};
+use crate::identify::glob::glob_bytes;
+use crate::limits::{MCP_ARGUMENTS_MAX, MCP_EMBEDDED_DEPTH_MAX};
+use crate::wire::http::head::Span;
+use crate::wire::http::json::{self, Segment, Token, Walk, Wrong, text};
+use crate::wire::http::jsonrpc::raw;
+
+/// Each value of the arguments as `path=value`: `query=SELECT 1`, `filter.0.name=x`. Dots, equal
+/// signs, question marks and backslashes of keys are written with a backslash, so that no key looks
+/// like a path or like the mark of what may be left out.
+pub(super) fn read(body: &[u8], object: Span) -> Vec<Fact> {
+    let mut facts = Facts { list: Vec::new(), is_clear: true };
+    let object = raw(body, object);
+    if facts.walk(&mut Walk::strict(), object, (&Path::default(), 0)).is_err() {
+        facts.is_clear = false;
+    }
+    if !facts.is_clear {
+        facts.list.push(Fact::unclear(FactKind::Argument));
+    }
+    facts.list
+}
+
+/// Whether a condition on arguments holds. An allowing rule wants every argument to be meant by a
+/// pattern, and every pattern but those marked with `?` to mean an argument: what is left out has
+/// the value that the server chooses.
+pub(in crate::decide) fn says(act: &Act, patterns: &[String], allows: bool) -> bool {
+    let of = |kind: FactKind| act.facts.iter().filter(move |fact| fact.kind == kind);
+    let mut readings = of(FactKind::Argument).map(|fact| &fact.reading);
+    if !allows {
+        return readings.any(|reading| match reading {
+            Reading::Is(value) | Reading::Maybe(value) => {
+                patterns.iter().any(|pattern| may_mean(pattern.as_bytes(), value))
+            }
+            Reading::Every | Reading::Unclear => true,
+        });
+    }
+    // What is no call of a tool has no arguments that could be meant.
+    if of(FactKind::Tool).next().is_none() {
+        return false;
+    }
+    let meant = |reading: &Reading| match reading {
+        Reading::Is(value) => patterns.iter().any(|pattern| means(pattern.as_bytes(), value)),
+        Reading::Maybe(_) => true,
+        Reading::Every | Reading::Unclear => false,
+    };
+    let is_there = |pattern: &String| {
+        let (_, is_needed, _) = parts(pattern.as_bytes());
+        let mut values = of(FactKind::Argument).filter_map(|fact| match &fact.reading {
+            Reading::Is(value) => Some(value),
+            _ => None,
+        });
+        !is_needed || values.any(|value| means(pattern.as_bytes(), value))
+    };
+    readings.all(meant) && patterns.iter().all(is_there)
+}
+
+/// A pattern or a fact: its path, whether it must be there, its value if it has one.
+fn parts(written: &[u8]) -> (&[u8], bool, Option<&[u8]>) {
+    let mut is_escaped = false;
+    let sign = written.iter().position(|&byte| {
+        let ends = byte == b'=' && !is_escaped;
+        is_escaped = byte == b'\\' && !is_escaped;
+        ends
+    });
+    let (path, value) = match sign {
+        Some(at) => (written.get(..at).unwrap_or(&[]), written.get(at + 1..)),
+        None => (written, None),
+    };
+    match path.strip_suffix(b"?") {
+        Some(path) if !path.ends_with(b"\\") => (path, false, value),
+        _ => (path, true, value),
+    }
+}
+
+/// What a rule that allows takes: the path for the path, the value for the value.
+fn means(pattern: &[u8], fact: &[u8]) -> bool {
+    let ((path, _, value), (at, _, is)) = (parts(pattern), parts(fact));
+    match value {
+        Some(value) => glob_bytes(path, at) && glob_bytes(value, is.unwrap_or(&[])),
+        None => glob_bytes(path, fact),
+    }
+}
+
+/// What a rule that denies or holds takes, too: paths in other letters, stars over the `=`.
+fn may_mean(pattern: &[u8], fact: &[u8]) -> bool {
+    if means(pattern, fact) || glob_bytes(pattern, fact) {
+        return true;
+    }
+    let ((path, _, value), (at, _, is)) = (parts(pattern), parts(fact));
+    let is_upper = |bytes: &[u8]| bytes.iter().any(u8::is_ascii_uppercase);
+    (is_upper(path) || is_upper(at))
+        && glob_bytes(&path.to_ascii_lowercase(), &at.to_ascii_lowercase())
+        && value.is_none_or(|value| glob_bytes(value, is.unwrap_or(&[])))
+}
+
+/// What was read so far.
+struct Facts {
+    list: Vec<Fact>,
+    is_clear: bool,
+}
+
+impl Facts {
+    /// Adds what an object or list has, below `base`. Within a text, which `depth` counts, all of
+    /// it only may be so.
+    fn walk(
+        &mut self,
+        walk: &mut Walk,
+        object: &[u8],
+        (base, depth): (&Path, usize),
+    ) -> Result<(), Wrong> {
+        let mut empty = true;
+        json::walk::<Wrong>(walk, object, |walk, token, span| {
+            let written = raw(object, span);
+            let mut value = match token {
+                Token::Key => return Ok(()),
+                Token::Object | Token::Array => {
+                    empty = true;
+                    return Ok(());
+                }
+                Token::ObjectEnd if empty && walk.depth() > 0 => b"{}".to_vec(),
+                Token::ArrayEnd if empty => b"[]".to_vec(),
+                Token::ObjectEnd | Token::ArrayEnd => return Ok(()),
+                Token::Text => Vec::new(),
+                Token::Number | Token::True | Token::False | Token::Null => written.to_vec(),
+            };
+            empty = false;
+            if token == Token::Text {
+                text::unescape(text::inner(object, span), &mut value);
+            }
+            self.is_clear &= token != Token::Number || is_plain_number(written);
+            let path = base.with(walk);
+            match depth {
+                0 => self.push(Fact::is(FactKind::Argument, path.fact(&path.whole, &value))),
+                _ => self.maybe(&path, &value),
+            }
+            self.readings(token, (&path, &value), depth);
+            Ok(())
+        })
+    }
+
+    /// What a server may take the value for.
+    fn readings(&mut self, token: Token, (path, value): (&Path, &[u8]), depth: usize) {
+        if path.whole != path.flat {
+            self.maybe(path, value);
+        }
+        if !matches!(token, Token::Text | Token::Number | Token::True | Token::False | Token::Null)
+        {
+            return;
+        }
+        let Ok(said) = std::str::from_utf8(value) else { return };
+        for other in [trimmed(said), number(token, said), truth(token, said)].into_iter().flatten()
+        {
+            self.maybe(path, other.as_bytes());
+        }
+        let inner = said.trim().as_bytes();
+        if token == Token::Text
+            && depth < MCP_EMBEDDED_DEPTH_MAX
+            && matches!(inner.first(), Some(b'{' | b'['))
+        {
+            // What is no JSON is a text and nothing else; what was read of it does no harm.
+            let _ = self.walk(&mut Walk::new(), inner, (path, depth + 1));
+        }
+    }
+
+    fn maybe(&mut self, path: &Path, value: &[u8]) {
+        self.push(Fact::maybe(FactKind::Argument, path.fact(&path.whole, value)));
+        if path.flat != path.whole {
+            self.push(Fact::maybe(FactKind::Argument, path.fact(&path.flat, value)));
+        }
+    }
+
+    fn push(&mut self, fact: Fact) {
+        if self.list.len() < MCP_ARGUMENTS_MAX {
+            self.list.push(fact);
+        } else {
+            self.is_clear = false;
+        }
+    }
+}
+
+/// Where a value stands; `flat` leaves out places in lists.
+#[derive(Clone, Debug, Default)]
+struct Path {
+    whole: Vec<u8>,
+    flat: Vec<u8>,
+}
+
+impl Path {
+    fn with(&self, walk: &Walk) -> Path {
+        let mut path = self.clone();
+        for segment in walk.path() {
+            match segment {
+                Segment::Index(index) => add(&mut path.whole, index.to_string().as_bytes()),
+                Segment::Key(key) => {
+                    let mut written = Vec::with_capacity(key.len());
+                    for &byte in key {
+                        if matches!(byte, b'.' | b'=' | b'?' | b'\\') {
+                            written.push(b'\\');
+                        }
+                        written.push(byte);
+                    }
+                    add(&mut path.whole, &written);
+                    add(&mut path.flat, &written);
+                }
+            }
+        }
+        path
+    }
+
+    fn fact(&self, path: &[u8], value: &[u8]) -> Vec<u8> {
+        [path, b"=", value].concat()
+    }
+}
+
+fn add(path: &mut Vec<u8>, segment: &[u8]) {
+    if !path.is_empty() {
+        path.push(b'.');
+    }
+    path.extend_from_slice(segment);
+}
+
+/// A number that has one spelling: `7` and `1.5`, not `7.0`, `1e3` or `-0`.
+fn is_plain_number(number: &[u8]) -> bool {
+    let is_digits = |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'.');
+    let has_end = number.contains(&b'.') && number.last() == Some(&b'0');
+    number.iter().all(is_digits) && !has_end && number != b"-0"
+}
+
+/// A text without the blanks around it, if it has any.
+fn trimmed(said: &str) -> Option<String> {
+    let trimmed = said.trim();
+    (trimmed != said).then(|| trimmed.to_owned())
+}
+
+/// The number that a value may be taken for, in its plain spelling, if it is not written so.
+fn number(token: Token, said: &str) -> Option<String> {
+    let number = match token {
+        Token::True => "1".to_owned(),
+        Token::False | Token::Null => "0".to_owned(),
+        _ if said.trim().is_empty() => "0".to_owned(),
+        _ => plain(&said.trim().replace('_', ""))?,
+    };
+    (number != said).then_some(number)
+}
+
+fn plain(said: &str) -> Option<String> {
+    let (sign, digits) = match said.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", said.strip_prefix('+').unwrap_or(said)),
+    };
+    let lower = digits.to_ascii_lowercase();
+    for (prefix, base) in [("0x", 16), ("0o", 8), ("0b", 2)] {
+        if let Some(digits) = lower.strip_prefix(prefix) {
+            return Some(format!("{sign}{}", u128::from_str_radix(digits, base).ok()?));
+        }
+    }
+    if !digits.is_empty() && digits.bytes().all(|byte| byte.is_ascii_digit()) {
+        let short = digits.trim_start_matches('0');
+        return Some(match short {
+            "" => "0".to_owned(),
+            short => format!("{sign}{short}"),
+        });
+    }
+    let number: f64 = digits.parse().ok()?;
+    // `Display` writes neither exponents nor a `.0`.
+    (number.is_finite() && !digits.starts_with(['+', '-'])).then(|| format!("{sign}{number}"))
+}
+
+/// The truth that a value may be taken for.
+fn truth(token: Token, said: &str) -> Option<String> {
+    if !matches!(token, Token::Text | Token::Number) {
+        return None;
+    }
+    let word = match said.trim().to_ascii_lowercase().as_str() {
+        "true" | "t" | "yes" | "y" | "on" | "1" => "true",
+        "false" | "f" | "no" | "n" | "off" | "0" => "false",
+        _ => return None,
+    };
+    (word != said).then(|| word.to_owned())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn facts(object: &str) -> Vec<Fact> {
+        read(object.as_bytes(), Span { start: 0, len: object.len() as u32 })
+    }
+
+    fn said(object: &str) -> Vec<String> {
+        let facts = facts(object);
+        let words = facts.iter().filter_map(|fact| match &fact.reading {
+            Reading::Is(value) => Some(String::from_utf8_lossy(value).into_owned()),
+            Reading::Unclear => Some("?".to_owned()),
+            _ => None,
+        });
+        words.collect()
+    }
+
+    fn holds(object: &str, patterns: &[&str], allows: bool) -> bool {
+        let mut facts = facts(object);
+        facts.push(Fact::is(FactKind::Tool, "tool"));
+        let patterns: Vec<String> = patterns.iter().map(|&pattern| pattern.to_owned()).collect();
+        says(&Act { facts, ..Act::default() }, &patterns, allows)
+    }
+
+    #[test]
+    fn arguments_are_paths_and_values() {
+        assert_eq!(said("{}"), [""; 0]);
+        assert_eq!(
+            said(r#"{"a": "x\u0041", "b": [1, {"c": null}]}"#),
+            ["a=xA", "b.0=1", "b.1.c=null"]
+        );
+        assert_eq!(
+            said(r#"{"a": {}, "b": [], "c": [[]], "d": true}"#),
+            ["a={}", "b=[]", "c.0=[]", "d=true"]
+        );
+    }
+
+    #[test]
+    fn no_key_looks_like_a_path_or_a_value() {
+        assert_eq!(
+            said(r#"{"a.b": 1, "a=1": 2, "a\\": 3, "a?": 4}"#),
+            [r"a\.b=1", r"a\=1=2", r"a\\=3", r"a\?=4"]
+        );
+        assert!(!holds(r#"{"a=1": 2}"#, &["a=1*"], true));
+        assert!(!holds(r#"{"a?": 4}"#, &["a?=4"], true));
+        assert!(holds(r#"{"a?": 4}"#, &[r"a\?=4"], true));
+    }
+
+    #[test]
+    fn what_has_several_spellings_is_unclear() {
+        for number in ["1.0", "1e3", "-0", "1E3", "0.10"] {
+            assert_eq!(said(&format!("{{\"a\":{number}}}")).last().unwrap(), "?", "{number}");
+        }
+        for number in ["1", "-7", "1.5", "0", "10", "100.05"] {
+            assert_ne!(said(&format!("{{\"a\":{number}}}")).last().unwrap(), "?", "{number}");
+        }
+        let many: Vec<String> = (0..=MCP_ARGUMENTS_MAX).map(|at| at.to_string()).collect();
+        let facts = facts(&format!("{{\"a\":[{}]}}", many.join(",")));
+        assert_eq!(facts.len(), MCP_ARGUMENTS_MAX + 1);
+        assert_eq!(facts.last().unwrap().reading, Reading::Unclear);
+    }
+
+    #[test]
+    fn an_allowing_rule_names_every_argument_and_every_argument_is_there() {
+        let patterns = ["db=test*", "n=5"];
+        assert!(holds(r#"{"db": "test1", "n": 5}"#, &patterns, true));
+        assert!(!holds(r#"{"db": "test1"}"#, &patterns, true));
+        assert!(!holds(r#"{"n": 5}"#, &patterns, true));
+        assert!(!holds("{}", &patterns, true));
+        assert!(!holds(r#"{"db": "test1", "n": 5, "x": 1}"#, &patterns, true));
+        assert!(!holds(r#"{"db": "prod", "n": 5}"#, &patterns, true));
+        assert!(!holds(r#"{"db": "test1", "n": 6}"#, &patterns, true));
+        let patterns = ["db=test*", "n?=5"];
+        assert!(holds(r#"{"db": "test1"}"#, &patterns, true));
+        assert!(holds(r#"{"db": "test1", "n": 5}"#, &patterns, true));
+        assert!(!holds(r#"{"db": "test1", "n": 6}"#, &patterns, true));
+        assert!(holds("{}", &["*?=*"], true));
+        // A star does not reach over the sign.
+        assert!(!holds(r#"{"ab": "x=13"}"#, &["a*=13"], true));
+        assert!(!holds(r#"{"db": " test1"}"#, &["db=test*"], true));
+        assert!(!holds(r#"{"DB": "test1"}"#, &["db=test*"], true));
+    }
+
+    #[test]
+    fn what_is_no_call_has_no_arguments() {
+        let act = Act::default();
+        assert!(!says(&act, &["a?=*".to_owned()], true));
+        assert!(!says(&act, &["*".to_owned()], false));
+    }
+
+    #[test]
+    fn a_denied_value_is_denied_in_every_spelling_that_servers_take() {
+        for value in [
+            "13",
+            "\"13\"",
+            "\" 13\"",
+            "\"13 \"",
+            "\"\\n13\"",
+            "\"+13\"",
+            "\"013\"",
+            "\"13.0\"",
+            "\"1_3\"",
+            "\"1.3e1\"",
+            "\"0x0d\"",
+            "\"0b1101\"",
+            "\"0o15\"",
+            "[13]",
+            "\"[13]\"",
+            "13.0",
+            "1.3e1",
+        ] {
+            assert!(holds(&format!("{{\"a\": {value}}}"), &["a=13"], false), "{value}");
+        }
+        for value in ["14", "\"131\"", "\"x13\"", "\"\"", "true", "[1, 3]", "\"-13\""] {
+            assert!(!holds(&format!("{{\"a\": {value}}}"), &["a=13"], false), "{value}");
+        }
+        for value in ["true", "1", "\"True\"", "\"yes\"", "\"on\"", "\"t\"", "\"1\"", "\" y\""] {
+            assert!(holds(&format!("{{\"a\": {value}}}"), &["a=true"], false), "{value}");
+        }
+        for value in ["false", "0", "\"no\"", "\"OFF\"", "\"n\"", "\"f\""] {
+            assert!(holds(&format!("{{\"a\": {value}}}"), &["a=false"], false), "{value}");
+            assert!(!holds(&format!("{{\"a\": {value}}}"), &["a=true"], false), "{value}");
+        }
+        assert!(holds(r#"{"a": ""}"#, &["a=0"], false));
+        assert!(holds(r#"{"a": 9007199254740993}"#, &["a=9007199254740993"], false));
+        assert!(holds(r#"{"a": "09007199254740993"}"#, &["a=9007199254740993"], false));
+    }
+
+    #[test]
+    fn json_in_a_text_counts_where_a_rule_denies() {
+        let deny = |object: &str| holds(object, &["filter.0.name=prod*"], false);
+        assert!(deny(r#"{"filter": [{"name": "prod1"}]}"#));
+        assert!(deny(r#"{"filter": "[{\"name\": \"prod1\"}]"}"#));
+        assert!(deny(r#"{"filter": " [{\"name\": \"prod1\"}]\n"}"#));
+        assert!(deny(r#"{"filter": ["{\"name\": \"prod1\"}"]}"#));
+        assert!(deny(r#"{"Filter": [{"NAME": "prod1"}]}"#));
+        assert!(deny(r#"{"filter": "[{\"name\": \"test\", \"name\": \"prod1\"}]"}"#));
+        assert!(!deny(r#"{"filter": "[{\"name\": \"test1\"}]"}"#));
+        assert!(!deny(r#"{"filter": "[INFO] prod1"}"#));
+        assert!(holds(r#"{"path": ["/etc/passwd"]}"#, &["path=/etc/*"], false));
+        // What is allowed is what is written.
+        assert!(holds(r#"{"filter": "[{\"name\": \"x\"}]"}"#, &["filter=*"], true));
+        assert!(!holds(r#"{"filter": "[1]"}"#, &["filter.0=1"], true));
+    }
+
+    #[test]
+    fn nested_texts_end_somewhere() {
+        let mut text = "[1]".to_owned();
+        for _ in 0..6 {
+            text = serde_json::to_string(&text).unwrap();
+            text = format!("[{text}]");
+        }
+        let facts = facts(&format!("{{\"a\": {text}}}"));
+        assert!(facts.len() < 32, "{}", facts.len());
+    }
+}
