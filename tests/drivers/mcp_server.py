@@ -1,10 +1,12 @@
 """A server of MCP by its official SDK, for tests of weir; speaks all revisions.
 
-    python mcp_server.py PORT [json]
+    python mcp_server.py PORT [json] [stateless]
 """
+import json
 import sys
 
 from mcp.server import MCPServer
+from mcp.types import CallToolResult, TextContent
 
 server = MCPServer("records")
 CARD, MAIL = "4539148803436467", "bob@example.com"
@@ -20,6 +22,21 @@ def lookup(name: str) -> dict[str, str]:
 def add(a: int, b: int) -> int:
     """The sum."""
     return a + b
+
+
+@server.tool()
+def told(name: str) -> CallToolResult:
+    """What is known of a person, in words and as a value."""
+    known = {"name": name, "ssn": "078-05-1120"}
+    words = [f"[note] {name} has 078-05-1120", f"As JSON: {json.dumps(known)}."]
+    content = [TextContent(type="text", text=text) for text in words]
+    return CallToolResult(content=content, structured_content=known)
+
+
+@server.tool()
+def find(filter: list[dict[str, str]], count: int = 100) -> str:
+    """Finds by filters."""
+    return f"found {count} of {filter[0]['table']}"
 
 
 @server.tool()
@@ -47,4 +64,10 @@ def people() -> str:
     return f"Bob <{MAIL}>"
 
 
-server.run("streamable-http", port=int(sys.argv[1]), json_response="json" in sys.argv[2:])
+modes = sys.argv[2:]
+server.run(
+    "streamable-http",
+    port=int(sys.argv[1]),
+    json_response="json" in modes,
+    stateless_http="stateless" in modes,
+)

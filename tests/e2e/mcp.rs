@@ -15,8 +15,13 @@ use crate::support::{Spec, Weir, tools, wait_until};
 const RULES: &str = r#"
 [[rule]]
 name = "agents call"
-when = { groups = ["agents"], tools = ["lookup", "redefine"] }
+when = { groups = ["agents"], tools = ["lookup", "redefine", "told", "find"] }
 then = "allow"
+
+[[rule]]
+name = "wages stay"
+when = { tools = ["find"], arguments = ["filter.0.table=wages*", "count=13"] }
+then = { deny = "wages are for the payroll" }
 
 [[rule]]
 name = "small sums"
@@ -63,6 +68,11 @@ impl Drop for Bed {
 
 impl Bed {
     fn start(more: &[&str]) -> Bed {
+        Bed::with(more, "")
+    }
+
+    /// With lines of its own for the target.
+    fn with(more: &[&str], lines: &str) -> Bed {
         let (port, server_port) = (free_port(), free_port());
         let mut server = tools::python();
         server.arg(tools::script("mcp_server.py")).arg(server_port.to_string()).args(more);
@@ -74,7 +84,7 @@ impl Bed {
         let spec = spec.user(USER, &["agents"]).user("dora", &["dba"]);
         let tail = format!(
             "[listen.http]\naddress = \"127.0.0.1:{port}\"\n[[target]]\nname = \"records\"\n\
-             protocol = \"mcp\"\naddress = \"http://127.0.0.1:{server_port}/mcp\"\n"
+             protocol = \"mcp\"\naddress = \"http://127.0.0.1:{server_port}/mcp\"\n{lines}"
         );
         Bed { weir: spec.tail(&tail).start(), port, server }
     }
@@ -165,7 +175,7 @@ fn every_client_sees_the_same_masked_filtered_and_denied() {
         for which in CLIENTS {
             let mut client = bed.client(which);
             let tools = client.ask("list");
-            let offered = json!(["lookup", "add", "delete_user", "redefine"]);
+            let offered = json!(["lookup", "add", "told", "find", "delete_user", "redefine"]);
             assert_eq!(tools, offered, "{which:?}");
             let found = client.ask(r#"lookup {"name":"bob"}"#);
             let expect = json!({ "name": "bob", "ssn": "***-**-1120", "mail": "[EMAIL]",
@@ -246,6 +256,44 @@ fn what_two_servers_read_differently_reaches_none() {
     assert_eq!((status.as_str(), &answer["result"]["isError"]), ("200", &Value::Bool(true)));
     let file = bed.weir.scratch_file("longer.json", &format!("{denied}{}", " ".repeat(1 << 20)));
     assert_eq!(bed.post(&format!("@{}", file.display()), &[]).0, "413");
+    // A server is one path; what stands beside it is no message and no stream.
+    let elsewhere = |method: &str, path: &str| {
+        let login = format!("{USER}:{USER_PASSWORD}");
+        let mut command = Command::new("curl");
+        command.args([
+            "-sS",
+            "-m",
+            "20",
+            "-u",
+            &login,
+            "--noproxy",
+            "*",
+            "--path-as-is",
+            "-X",
+            method,
+        ]);
+        command.args(["-H", "Accept: text/event-stream", "-H", "Mcp-Session-Id: x"]);
+        command.args(["-H", "Content-Type: application/json", "-w", "\n%{http_code}"]);
+        if method == "POST" {
+            command.args(["-d", r#"{"jsonrpc":"2.0","id":1,"method":"ping"}"#]);
+        }
+        run(command.arg(format!("{}{path}", bed.url())))
+    };
+    for (method, path) in [
+        ("GET", "/admin"),
+        ("GET", "/../admin"),
+        ("GET", "//"),
+        ("DELETE", "/orders/7"),
+        ("POST", "/api/users"),
+        ("POST", "/..%2f..%2fadmin"),
+        ("GET", "/%2e%2e/"),
+    ] {
+        let told = elsewhere(method, path);
+        assert!(
+            told.trim_end().ends_with("403") || told.trim_end().ends_with("400"),
+            "{path}: {told}"
+        );
+    }
     let lake = bed.weir.lake();
     let commands = lake.rows("commands");
     assert!(commands.iter().all(|row| text(row, "decision") == "deny"), "{commands:?}");
@@ -291,4 +339,92 @@ fn a_held_call_waits_for_a_person_and_changed_definitions_are_told() {
     let deletions = calls(&lake.rows("commands"), "delete_user");
     assert!(deletions.iter().any(|row| text(row, "decision") == "allow"), "{deletions:?}");
     assert!(deletions.iter().all(|row| text(row, "approval_id") == id), "{deletions:?}");
+}
+
+#[test]
+fn arguments_are_what_a_server_reads_and_words_say_no_more_than_values() {
+    let bed = Bed::start(&["json", "stateless"]);
+    let call = |name: &str, arguments: Value| {
+        let params = json!({ "name": name, "arguments": arguments });
+        let message =
+            json!({ "jsonrpc": "2.0", "id": 1, "method": "tools/call", "params": params });
+        let (status, answer) = bed.post(&message.to_string(), &[]);
+        assert_eq!(status, "200", "{answer}");
+        answer["result"].clone()
+    };
+    // The server's SDK takes each of these for the list, and for the number.
+    let orders = json!([{ "table": "orders" }]);
+    let found = call("find", json!({ "filter": orders.to_string() }));
+    assert_eq!(
+        found["content"][0]["text"], "found 100 of orders",
+        "the server reads JSON in texts"
+    );
+    let found = call("find", json!({ "filter": orders, "count": "12.0" }));
+    assert_eq!(
+        found["content"][0]["text"], "found 12 of orders",
+        "the server reads numbers in texts"
+    );
+    let wages = json!([{ "table": "wages_2026" }]);
+    for arguments in [
+        json!({ "filter": wages }),
+        json!({ "filter": wages.to_string() }),
+        json!({ "filter": format!(" {wages}") }),
+        json!({ "filter": orders, "count": 13 }),
+        json!({ "filter": orders, "count": " 13" }),
+        json!({ "filter": orders, "count": "013" }),
+        json!({ "filter": orders, "count": "13.0" }),
+    ] {
+        let refused = call("find", arguments.clone());
+        let told = refused["content"][0]["text"].as_str().unwrap_or_default();
+        assert!(refused["isError"] == true && told.contains("payroll"), "{arguments}: {refused}");
+    }
+    // A rule that allows wants its arguments to be there.
+    for (arguments, is_allowed) in [
+        (json!({ "a": 1, "b": 2 }), true),
+        (json!({ "a": 1 }), false),
+        (json!({ "b": 2 }), false),
+        (json!({}), false),
+        (json!({ "a": 1, "b": 3 }), false),
+    ] {
+        let answer = call("add", arguments.clone());
+        let told = answer["content"][0]["text"].as_str().unwrap_or_default();
+        assert_eq!(!told.contains("weir"), is_allowed, "{arguments}: {answer}");
+    }
+    let told = call("told", json!({ "name": "bob" })).to_string();
+    assert!(!told.contains("078-05"), "{told}");
+    assert!(told.contains("[note] bob has ***-**-1120"), "{told}");
+    assert!(told.contains("As JSON: "), "{told}");
+}
+
+/// What people approved is all that a server may act on; what is new each time is not asked about.
+#[test]
+fn an_approval_is_for_the_whole_message() {
+    let mut bed = Bed::with(&["json", "stateless"], "wait = \"1s\"\n");
+    let call = |bed: &Bed, id: u32, more: &str, fields: &[&str]| {
+        let params = format!(r#"{{"name":"delete_user","arguments":{{"name":"bob"}}{more}}}"#);
+        let body =
+            format!(r#"{{"jsonrpc":"2.0","id":{id},"method":"tools/call","params":{params}}}"#);
+        let (_, answer) = bed.post(&body, fields);
+        answer["result"]["content"][0]["text"].as_str().unwrap_or_default().to_owned()
+    };
+    let told = call(&bed, 1, "", &[]);
+    assert!(told.contains("approv"), "{told}");
+    let listed = run(&mut bed.weir.command(&["approvals", "list", "--json"]));
+    let ask: Value = serde_json::from_str(listed.trim()).expect("one ask");
+    let id = ask["id"].as_str().unwrap_or_default().to_owned();
+    let approve = ["approvals", "approve", &id, "--reason", "fine", "--as", "dora"];
+    run(bed.weir.command(&approve).env("WEIR_PASSWORD", USER_PASSWORD));
+    for (more, fields) in [
+        (r#","inputResponses":{"sure":{"action":"accept"}},"requestState":"x""#, &[][..]),
+        (r#","task":{"ttl":1}"#, &[]),
+        (r#","_meta":{"tenant":"prod"}"#, &[]),
+        ("", &["-H", "X-Tenant: prod"]),
+        ("", &["-H", "Cookie: tenant=prod"]),
+    ] {
+        let told = call(&bed, 2, more, fields);
+        assert!(!told.contains("deleted"), "{more} {fields:?}: {told}");
+    }
+    // The same message, but for what is new each time.
+    let told = call(&bed, 3, "", &["-H", "X-Request-Id: 7"]);
+    assert_eq!(told, "deleted bob");
 }

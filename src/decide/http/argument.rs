@@ -6,8 +6,8 @@
 //! A rule that allows goes by what is written. Servers are more generous: the official SDKs take
 //! `" 13"`, `"+13"` and `"13.0"` for a whole number, `"yes"` for true, a text that is JSON for the
 //! list that it says (pydantic's lax mode and `pre_parse_json` of the Python SDK, `z.coerce` of the
-//! TypeScript SDK), `Path` for `path` (Go's `encoding/json`), a list of one for its value. What they
-//! may read so is a fact that only rules that deny or hold look at.
+//! TypeScript SDK), `Path` for `path` (Go's `encoding/json`), a list of one for its value. What
+//! they may read so is a fact that only rules that deny or hold look at.
 //!
 //! ```text
 //!   "filter": "[{\"name\": \" 13\"}]"

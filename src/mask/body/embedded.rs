@@ -219,8 +219,24 @@ impl Message {
         }
         let held = std::mem::take(&mut self.held);
         let known = Known::of(work.rules, &held);
-        Json::new(false).feed(&held, true, &mut with(&known, work))
+        let plain = work.rules.inner.clone().filter(|_| !is_rpc(&held));
+        let mut within = with(&known, work);
+        if let Some(plain) = &plain {
+            within.rules = plain;
+        }
+        Json::new(false).feed(&held, true, &mut within)
     }
+}
+
+/// Whether an object, or one of an array, says of itself that it is a message. Paths begin at the
+/// root of what is none.
+fn is_rpc(message: &[u8]) -> bool {
+    let (mut walker, mut is_rpc) = (Walk::new(), false);
+    let walked = walk::<Wrong>(&mut walker, message, |walk, token, _| {
+        is_rpc |= token == Token::Key && walk.depth() <= 2 && walk.key() == b"jsonrpc";
+        Ok(())
+    });
+    is_rpc && walked.is_ok()
 }
 
 /// The same work, with values that are known.

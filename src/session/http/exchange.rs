@@ -18,6 +18,8 @@ use crate::limits;
 use crate::mask::Hits;
 use crate::metrics::Presence;
 use crate::record::{Receipt, SessionId};
+use crate::session::Stage;
+use crate::session::room::Lease;
 use crate::wire::http::h1::{Body, Framing, HeadReader, Role};
 use crate::wire::http::head::{Head, Version};
 use crate::wire::http::sse::Splitter;
@@ -195,6 +197,8 @@ pub(super) struct Exchange {
     pub gathered: bool,
     /// Content that was gathered.
     pub content: Vec<u8>,
+    /// What it takes of the shard's room for large commands.
+    pub lease: Option<Lease>,
     /// The message of MCP that the content is.
     pub rpc: Option<Box<Rpc>>,
     /// So many bytes at the start of the target named the target, and go no further.
@@ -216,4 +220,13 @@ pub(super) struct Exchange {
     pub again: bool,
     /// When something must have happened, monotonic microseconds.
     pub deadline_us: u64,
+}
+
+impl Exchange {
+    /// Whether what was gathered fits the room that large commands share.
+    pub fn has_room(&mut self, stage: &Stage<'_>) -> bool {
+        let held = self.content.len();
+        held <= limits::SMALL_BYTES_MAX
+            || self.lease.get_or_insert_with(|| stage.room.lease()).resize(held)
+    }
 }

@@ -61,8 +61,11 @@ impl Session {
         let opens = request.asks == Asked::Websocket;
         let head = &request.head;
         let speaks_mcp = tenure.speaks_mcp();
-        let is_message = speaks_mcp && head.method() == b"POST" && !opens;
-        let action = match (is_message, speaks_mcp) {
+        // A server of MCP is one path (Streamable HTTP, "a single HTTP endpoint path"): what is
+        // asked for beside it is not understood, so it is of no class that a tool's rule opens.
+        let is_beside = speaks_mcp && !tenure.is_endpoint(head, prefix);
+        let is_message = speaks_mcp && !is_beside && head.method() == b"POST" && !opens;
+        let action = match (is_message || is_beside, speaks_mcp) {
             (true, _) => http::unread(head),
             (false, true) if rpc::is_stream(head) => http::stream(head),
             (false, _) => http::action(head, opens),
@@ -243,7 +246,13 @@ impl Session {
 
     /// A request that cannot be shown, or read, whole is denied.
     pub(super) fn refuse_large(&mut self, exchange: Box<Exchange>, stage: &mut Stage<'_>) {
-        let reply = exchange.request.reply(&voice::too_large());
+        let is_message = !exchange.gathered
+            && self.tenures.get(self.current).is_some_and(Tenure::speaks_mcp)
+            && exchange.request.head.method() == b"POST";
+        let reply = match is_message {
+            true => rpc::too_long().reply(),
+            false => exchange.request.reply(&voice::too_large()),
+        };
         self.refuse(exchange, ("too large", &reply), stage);
     }
 

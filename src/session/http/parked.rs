@@ -167,8 +167,8 @@ pub(super) fn vote(id: SessionId, vote: &Vote, now: Now) -> Option<Voted> {
 }
 
 /// What a request is, so that the same one can join what was asked: everything that a server may
-/// act on. Of a message of MCP the id and some members of `_meta` are new each time, and its session
-/// is another one where a client begins again.
+/// act on. Of a message of MCP the id and some members of `_meta` are new each time, and its
+/// session is another one where a client begins again.
 pub(super) fn key(exchange: &Exchange, tenure: &Tenure) -> Key {
     let mut context = Context::new(&SHA256);
     let mut part = |bytes: &[u8]| {

@@ -65,6 +65,11 @@ impl Unread {
 
 const UNREADABLE: &str = "weir refuses what two servers could read differently";
 
+/// A message is read whole before anybody decides.
+pub(super) fn too_long() -> Unread {
+    Unread::new(413, -32_600, "mcp-too-long", "a message of MCP is 1 MiB long at most")
+}
+
 /// Checks what must hold before the content of a POST is looked at.
 pub(super) fn check_head(head: &Head) -> Result<(), Unread> {
     let mut codings = head.values(Name::ContentEncoding).flat_map(check::list);

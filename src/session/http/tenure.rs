@@ -18,6 +18,7 @@ use crate::record::entry::{SessionEnd, SessionStart};
 use crate::record::{Entry, Receipt, SessionContext, SessionId, SessionRef};
 use crate::session::{Snapshot, Stage};
 use crate::wire::Protocol;
+use crate::wire::http::head::Head;
 
 use super::link::Link;
 
@@ -191,6 +192,18 @@ impl Tenure {
     /// Whether the content of requests is MCP.
     pub fn speaks_mcp(&self) -> bool {
         self.http().is_some_and(|http| http.speaks == Speaks::Mcp)
+    }
+
+    /// Whether the path is that of the server of MCP: the one of `address`, or where that has none
+    /// `/mcp`. The first `prefix` bytes named the target.
+    pub fn is_endpoint(&self, head: &Head, prefix: usize) -> bool {
+        let behind = head.path().get(prefix..).unwrap_or(&[]);
+        let has_path = self.http().is_some_and(|http| !http.path.is_empty());
+        match behind {
+            b"" | b"/" => true,
+            b"/mcp" | b"/mcp/" => !has_path && prefix == 0,
+            _ => false,
+        }
     }
 
     /// Whether a tool is offered to the identity.

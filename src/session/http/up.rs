@@ -65,6 +65,7 @@ impl Exchange {
             told: Told::default(),
             gathered: false,
             content: Vec::new(),
+            lease: None,
             rpc: None,
             prefix: 0,
             lens: None,
@@ -419,6 +420,8 @@ impl Session {
                     exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
                     if exchange.content.len() > limits::HTTP_HELD_BYTES_MAX {
                         self.too_much(stage);
+                    } else if !exchange.has_room(stage) {
+                        self.crowded(stage);
                     }
                     true
                 }
@@ -478,6 +481,14 @@ impl Session {
         let Some((mut exchange, _)) = self.take_gathering() else { return };
         exchange.request.expects = true;
         self.refuse_large(exchange, stage);
+    }
+
+    /// Others hold all that weir keeps for large requests.
+    fn crowded(&mut self, stage: &mut Stage<'_>) {
+        let Some((mut exchange, _)) = self.take_gathering() else { return };
+        exchange.request.expects = true;
+        let reply = exchange.request.reply(&voice::crowded());
+        self.refuse(exchange, ("no room", &reply), stage);
     }
 
     /// The content of a request cannot be read: nothing of the connection can be trusted.

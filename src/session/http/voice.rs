@@ -105,6 +105,12 @@ pub(super) fn too_large() -> Problem<'static> {
     problem(413, "held-content", words)
 }
 
+/// For a request that does not fit beside what others hold.
+pub(super) fn crowded() -> Problem<'static> {
+    let words = ["No room", "too many large requests are held at once; try again"];
+    problem(503, "no-room", words)
+}
+
 /// For a target that is weir again.
 pub(super) fn is_loop() -> Problem<'static> {
     problem(508, "loop", ["Loop", "this request has been through weir before"])

@@ -164,8 +164,8 @@ impl Patterns {
         self.patterns.is_empty()
     }
 
-    /// Whether a text that is no JSON has the last name of a pattern where a name stands: in quotes,
-    /// behind it a colon. Of a pattern without names, any.
+    /// Whether a text that is no JSON has the last name of a pattern where a name stands: in
+    /// quotes, behind it a colon. Of a pattern without names, any.
     pub fn is_named_in(&self, text: &[u8]) -> bool {
         let mut from = 0;
         while let Some(colon) = memchr::memchr(b':', text.get(from..).unwrap_or(&[])) {
