@@ -71,7 +71,7 @@ impl Bed {
         let answers = || TcpStream::connect(("127.0.0.1", server_port)).is_ok();
         wait_until("the server", Duration::from_secs(240), answers);
         let spec = Spec::bare("mcp").rules(RULES).masks(MASKS);
-        let spec = spec.user(USER, &["agents"]).user("dora", &["dba"]);
+        let spec = spec.user(USER, &["agents"]).user("bea", &["agents"]).user("dora", &["dba"]);
         let tail = format!(
             "[listen.http]\naddress = \"127.0.0.1:{port}\"\n[[target]]\nname = \"records\"\n\
              protocol = \"mcp\"\naddress = \"http://127.0.0.1:{server_port}/mcp\"\n"
@@ -291,4 +291,39 @@ fn a_held_call_waits_for_a_person_and_changed_definitions_are_told() {
     let deletions = calls(&lake.rows("commands"), "delete_user");
     assert!(deletions.iter().any(|row| text(row, "decision") == "allow"), "{deletions:?}");
     assert!(deletions.iter().all(|row| text(row, "approval_id") == id), "{deletions:?}");
+}
+
+#[test]
+fn a_session_is_open_to_whoever_opened_it() {
+    let bed = Bed::start(&[]);
+    let ask = |user: &str, body: &str, session: &str| {
+        let mut command = Command::new("curl");
+        let login = format!("{user}:{USER_PASSWORD}");
+        command.args(["-sS", "-i", "-m", "60", "-u", &login, "--noproxy", "*"]);
+        command.args(["-H", "Content-Type: application/json", "-d", body]);
+        command.args(["-H", "Accept: application/json, text/event-stream"]);
+        if !session.is_empty() {
+            command.args(["-H", &format!("Mcp-Session-Id: {session}")]);
+        }
+        run(command.arg(bed.url()))
+    };
+    let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-06-18", "capabilities": {},
+        "clientInfo": {"name": "curl", "version": "1"}}});
+    let answer = ask(USER, &hello.to_string(), "");
+    let mut fields = answer.lines().filter_map(|line| line.split_once(": "));
+    let session = fields.find(|(name, _)| name.eq_ignore_ascii_case("mcp-session-id"));
+    let session = session.unwrap_or_else(|| panic!("a session: {answer}")).1.trim();
+    let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string();
+    let ready = ask(USER, &ready, session);
+    assert!(ready.starts_with("HTTP/1.1 202"), "{ready}");
+    let list = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}).to_string();
+    let own = ask(USER, &list, session);
+    assert!(own.starts_with("HTTP/1.1 200") && own.contains("lookup"), "{own}");
+    let bare = session.rsplit_once('.').expect("a tag").0;
+    for (user, session) in [("bea", session), (USER, bare), (USER, "made-up.dGFn")] {
+        let answer = ask(user, &list, session);
+        assert!(answer.starts_with("HTTP/1.1 404"), "{user}: {answer}");
+        assert!(answer.contains("mcp-session"), "{answer}");
+    }
 }

@@ -9,7 +9,7 @@ use super::Plumbing;
 use super::class::classes;
 
 pub use call::{call, stream, tool, unread};
-pub use request::{action, operation};
+pub use request::{action, operation, unclear_path, without_path};
 
 /// What passes under the permit of a request that was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -20,6 +20,7 @@ use crate::session::{Snapshot, Stage};
 use crate::wire::Protocol;
 
 use super::link::Link;
+use super::veil::Secrets;
 
 /// A session's place in the journal.
 #[derive(Debug)]
@@ -107,6 +108,8 @@ pub(super) struct Tenure {
     pub durability: Durability,
     /// What is masked in the bodies of answers.
     pub masks: Rc<body::Rules>,
+    /// What no answer shows.
+    pub secrets: Rc<Secrets>,
     scope: Scope,
     presence: Presence,
 }
@@ -166,6 +169,7 @@ impl Tenure {
             target,
             target_name: settings.name.clone(),
             durability: settings.durability,
+            secrets: Rc::new(Secrets::of(credential.header.as_ref())),
             credential,
             totals: Totals::default(),
             masks,
@@ -317,6 +321,8 @@ pub(super) enum Trouble {
     Refused(crate::wire::http::Refused),
     /// An answer cannot be masked.
     Masking(&'static str),
+    /// The shard has no room for content that is read whole.
+    Room,
     /// The target cannot be reached, or stopped in the middle.
     Target(crate::fault::Target),
 }
