@@ -34,6 +34,9 @@ pub const IDLE_LEGS_MAX: usize = 64;
 /// A connection that nobody uses is closed after this time: before the target closes it (nginx,
 /// Node and most balancers: 60 s and more).
 pub const IDLE_LEG_US: u64 = 50_000_000;
+/// A request that must not be sent twice takes none that has waited for longer: its target may just
+/// be closing it (gunicorn: 2 s, Node and uvicorn: 5 s).
+pub const HTTP_UNSAFE_IDLE_US: u64 = 1_000_000;
 /// When a session ends, its last bytes have this long to be taken by the peers.
 pub const CLOSE_TIMEOUT_US: u64 = 10_000_000;
 /// A peer that has got everything has this long to close its side.
@@ -173,7 +176,9 @@ pub const HTTP_IDLE_US: u64 = 60_000_000;
 /// Between two pieces of content.
 pub const HTTP_PIECE_US: u64 = 60_000_000;
 /// From the end of a request to the first byte of its answer.
-pub const HTTP_FIRST_BYTE_US: u64 = 60_000_000;
+pub const HTTP_FIRST_BYTE_US: u64 = 300_000_000;
+/// A stream of events may be silent for so long: MCP's waits for what the server has to say.
+pub const HTTP_EVENTS_IDLE_US: u64 = 3_600_000_000;
 /// Content that is held whole, because a person or a rule has to see it.
 pub const HTTP_HELD_BYTES_MAX: usize = 1 << 20;
 /// Content of a request that was answered already, read and dropped so that the connection lives.
@@ -388,6 +393,12 @@ pub const WEBHOOK_MESSAGES_MAX: usize = 10_000;
 // Answers of HTTP and MCP under masks, requests of MCP.
 /// Places in one body that `masking_hits` names.
 pub const MASK_PLACES_MAX: usize = 256;
+/// A line of text that is no JSON, where values are masked by their paths.
+pub const MASK_LINE_BYTES_MAX: usize = 4 << 10;
+/// The boundary between the parts of a content (RFC 2046 5.1.1).
+pub const HTTP_BOUNDARY_BYTES_MAX: usize = 70;
+/// The head of one of these parts.
+pub const HTTP_PART_HEAD_BYTES_MAX: usize = 16 << 10;
 /// An answer that is read whole before it leaves: a list of tools.
 pub const HTTP_LIST_BYTES_MAX: usize = 4 << 20;
 /// Arguments of one call that rules look at one by one.

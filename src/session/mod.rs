@@ -7,7 +7,7 @@ pub mod desk;
 pub mod http;
 mod meter;
 pub mod postgres;
-mod room;
+pub mod room;
 mod seam;
 mod snapshot;
 pub mod ssh;

@@ -111,6 +111,9 @@ pub struct Lease {
     pub dial: Box<Dial>,
     /// Which connections that were given back would do; `None` asks for a fresh one.
     pub reuse: Option<Reuse>,
+    /// One that has waited for longer, in microseconds, will not do: its peer may just be closing
+    /// it, and what is sent may not be sent twice.
+    pub waited_us_max: u64,
 }
 
 /// What two connections must have in common to stand in for each other.
@@ -126,8 +129,9 @@ pub struct Reuse {
 /// What becomes of a connection that a session is done with.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum After {
-    /// It may serve another session of the same terms.
-    Keep(Reuse),
+    /// It may serve another session of the same terms, within so many microseconds: what the peer
+    /// keeps it for, if it says so.
+    Keep(Reuse, u64),
     /// It is closed.
     Close,
 }

@@ -428,9 +428,9 @@ impl Driver {
     fn part(&mut self, id: LegId, state: State) {
         let Some(held) = self.legs.find_mut(id) else { return };
         // What is kept is whole: no byte of it waits on either side.
-        let kept = matches!(state, State::Parting(After::Keep(_))) && held.leg.is_whole();
+        let kept = matches!(state, State::Parting(After::Keep(..))) && held.leg.is_whole();
         held.state = match state {
-            State::Parting(After::Keep(_)) if !kept => State::Parting(After::Close),
+            State::Parting(After::Keep(..)) if !kept => State::Parting(After::Close),
             state => state,
         };
         if !kept {

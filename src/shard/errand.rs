@@ -49,7 +49,12 @@ impl CancelCall {
             tls,
             outbox: Outbox::default(),
             state: Step::Dialling,
-            output: Some(Output::Lease(Lease { leg: LegId::FIRST, dial, reuse: None })),
+            output: Some(Output::Lease(Lease {
+                leg: LegId::FIRST,
+                dial,
+                reuse: None,
+                waited_us_max: 0,
+            })),
             deadline_us: now_us + DIAL_TIMEOUT_US,
         }
     }

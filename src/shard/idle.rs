@@ -19,30 +19,45 @@ struct Waiting {
     leg: Leg,
     endpoint: Endpoint,
     since_us: u64,
+    until_us: u64,
 }
 
 /// The idle connections of one shard.
 #[derive(Debug, Default)]
 pub struct Idle {
     by_terms: HashMap<Reuse, VecDeque<Waiting>>,
+    /// No later than when the first has waited too long.
+    due_us: Option<u64>,
 }
 
 impl Idle {
-    /// Keeps a connection; the oldest of its terms makes room.
-    pub fn give(&mut self, terms: Reuse, leg: Leg, endpoint: Endpoint, now_us: u64) {
+    /// Keeps a connection for so many microseconds at most; the oldest of its terms makes room.
+    pub fn give(&mut self, terms: Reuse, leg: Leg, endpoint: Endpoint, times: (u64, u64)) {
+        let (now_us, idle_us) = times;
+        let until_us = now_us + idle_us.min(IDLE_LEG_US);
         let waiting = self.by_terms.entry(terms).or_default();
         if waiting.len() >= IDLE_LEGS_MAX {
             waiting.pop_front();
         }
-        waiting.push_back(Waiting { leg, endpoint, since_us: now_us });
+        waiting.push_back(Waiting { leg, endpoint, since_us: now_us, until_us });
+        self.due_us = Some(self.due_us.map_or(until_us, |due_us| due_us.min(until_us)));
     }
 
-    /// The one that was given back last and still stands.
-    pub fn take(&mut self, terms: &Reuse, now_us: u64) -> Option<(Leg, Endpoint)> {
+    /// The one that was given back last, no longer ago than `waited_us_max`, and still stands.
+    pub fn take(
+        &mut self,
+        terms: &Reuse,
+        now_us: u64,
+        waited_us_max: u64,
+    ) -> Option<(Leg, Endpoint)> {
         let waiting = self.by_terms.get_mut(terms)?;
-        while let Some(last) = waiting.pop_back() {
-            let fresh = last.since_us + IDLE_LEG_US > now_us;
-            if fresh && last.leg.stream().is_some_and(socket::is_quiet) {
+        while let Some(last) = waiting.back() {
+            if last.since_us.saturating_add(waited_us_max) < now_us {
+                // The others have waited longer still; they do for somebody else.
+                return None;
+            }
+            let last = waiting.pop_back()?;
+            if last.until_us > now_us && last.leg.stream().is_some_and(socket::is_quiet) {
                 return Some((last.leg, last.endpoint));
             }
         }
@@ -51,22 +66,24 @@ impl Idle {
 
     /// Closes those that have waited too long.
     pub fn sweep(&mut self, now_us: u64) {
+        if self.due_us.is_none_or(|due_us| due_us > now_us) {
+            return;
+        }
         for waiting in self.by_terms.values_mut() {
-            while waiting.front().is_some_and(|first| first.since_us + IDLE_LEG_US <= now_us) {
-                waiting.pop_front();
-            }
+            waiting.retain(|one| one.until_us > now_us);
         }
         self.by_terms.retain(|_, waiting| !waiting.is_empty());
+        self.due_us = self.by_terms.values().flatten().map(|one| one.until_us).min();
     }
 
     /// When the next one has waited too long.
     pub fn next_us(&self) -> Option<u64> {
-        let oldest = self.by_terms.values().filter_map(VecDeque::front);
-        oldest.map(|first| first.since_us + IDLE_LEG_US).min()
+        self.due_us
     }
 
     /// Closes all: what they were agreed on is no longer configured.
     pub fn clear(&mut self) {
         self.by_terms.clear();
+        self.due_us = None;
     }
 }

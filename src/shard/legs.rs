@@ -60,7 +60,7 @@ impl Legs {
     pub fn lease(&mut self, lease: Lease) -> bool {
         let taken = self.find(lease.leg).is_some();
         if !taken {
-            let Lease { leg: id, dial, reuse: _ } = lease;
+            let Lease { leg: id, dial, .. } = lease;
             let leg = Leg::default();
             self.held.push(Held { id, leg, dial: Some(dial), endpoint: None, state: State::Held });
         }

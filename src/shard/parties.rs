@@ -286,7 +286,9 @@ impl<J: ShardJournal> Core<J> {
         driver.visit = None;
         let leg = lease.leg;
         let now_us = self.now.mono_us;
-        let idle = lease.reuse.as_ref().and_then(|terms| self.idle.take(terms, now_us));
+        let waited_us_max = lease.waited_us_max;
+        let take = |terms| self.idle.take(terms, now_us, waited_us_max);
+        let idle = lease.reuse.as_ref().and_then(take);
         let stage = &mut self.tools.stage(self.now);
         if !driver.lease(lease) {
             return driver.tell(Event::Leg(leg, Err(Target::Closed)), stage);
@@ -309,10 +311,11 @@ impl<J: ShardJournal> Core<J> {
             && let Some(parted) = driver.take_parted()
         {
             moved = true;
-            if let State::Parting(After::Keep(terms)) = parted.state
+            if let State::Parting(After::Keep(terms, idle_us)) = parted.state
                 && let Some(endpoint) = parted.endpoint
             {
-                self.idle.give(terms, parted.leg, endpoint, self.now.mono_us);
+                let times = (self.now.mono_us, idle_us);
+                self.idle.give(terms, parted.leg, endpoint, times);
             }
         }
         while let Some(driver) = self.sessions.get_mut(token)

@@ -79,6 +79,10 @@ class Handler(BaseHTTPRequestHandler):
             self.whole("text/plain; charset=iso-8859-1", b"caf\xe9 " + MAIL.encode())
         elif path == "/broken":
             self.whole("application/json", b'{"a": 1, ' + b'"b" 2} ' + MAIL.encode())
+        elif path == "/breaking":
+            self.chunks("application/json", [b'{"a": "' + b"x" * 300000, b'", "b" 2} ' + MAIL.encode()])
+        elif path == "/csv":
+            self.whole("text/csv", f"ssn,mail\n1,{MAIL}\n".encode())
         elif path == "/error":
             self.whole("text/html", f"<p>no such user: {MAIL}</p>".encode(), status=500)
         elif path == "/fields":

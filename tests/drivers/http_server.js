@@ -15,7 +15,8 @@ function told(request, parts, length) {
   const { method, url, headers } = request;
   const body = Buffer.concat(parts).toString().slice(0, 200);
   const client = certificate && request.socket.getPeerCertificate().subject.CN;
-  return JSON.stringify({ method, url, headers, length, body, client });
+  const reversed = [...(headers.authorization || '')].reverse().join('');
+  return JSON.stringify({ method, url, headers, length, body, client, reversed });
 }
 
 // A large answer of so many MiB.

@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::lake::{Row, bytes, number, text};
 use crate::support::scratch::{free_port, output, run};
-use crate::support::web::{BEARER, RULES, Server};
+use crate::support::web::{BEARER, RULES, Server, shown_bearer};
 use crate::support::weir::{USER, USER_PASSWORD};
 use crate::support::{Spec, Weir, wait_until};
 
@@ -56,6 +56,12 @@ impl Bed {
         serde_json::from_str(&answer).unwrap_or_else(|error| panic!("{error}: {answer}"))
     }
 
+    /// The status that a curl gets.
+    fn status(&self, arguments: &[&str], path: &str) -> String {
+        let status = ["-o", "/dev/null", "-w", "%{http_code}"];
+        run(self.curl(arguments).args(status).arg(self.url(path)))
+    }
+
     /// Sends bytes in pieces and reads to the end.
     fn raw(&self, bytes: &[u8], piece: usize) -> String {
         let mut stream = TcpStream::connect(("127.0.0.1", self.port)).expect("weir listens");
@@ -98,7 +104,9 @@ fn a_request_is_identified_decided_recorded_and_answered() {
     assert_eq!(told["body"], "a body of mine");
     let headers = &told["headers"];
     assert_eq!(headers["x-mine"], "kept");
-    assert_eq!(headers["authorization"], format!("Bearer {BEARER}"), "weir's own credential");
+    assert_eq!(headers["authorization"], shown_bearer(), "no client sees weir's credential");
+    let spelt: String = format!("Bearer {BEARER}").chars().rev().collect();
+    assert_eq!(told["reversed"], spelt, "and the target got it");
     assert_eq!(headers["host"], format!("127.0.0.1:{}", bed.server.port));
     assert_eq!(headers["x-forwarded-for"], "127.0.0.1");
     assert_eq!(headers["via"], "1.1 weir");
@@ -127,9 +135,15 @@ fn who_is_not_known_and_what_is_denied_reaches_no_target() {
     let wrong = ["-sS", "--noproxy", "*", "-u", "alice:wrong"];
     assert_eq!(status(Command::new("curl").args(wrong).arg(&url)), "401");
     assert_eq!(status(bed.curl(&["-H", "Host: elsewhere"]).arg(&url)), "403");
-    for path in ["/secret/a", "/%73ecret/a", "/a/../secret/a", "/a/..%2fsecret/a", "/secret;x/a"] {
+    for (path, expect) in [
+        ("/secret/a", "403"),
+        ("/%73ecret/a", "403"),
+        ("/secret;x/a", "403"),
+        ("/a/../secret/a", "400"),
+        ("/a/..%2fsecret/a", "400"),
+    ] {
         let found = status(bed.curl(&["--path-as-is"]).arg(bed.url(path)));
-        assert_eq!(found, "403", "{path}");
+        assert_eq!(found, expect, "{path}");
     }
     let denied = run(bed.curl(&[]).arg(bed.url("/secret/a")));
     let problem: Value = serde_json::from_str(&denied).expect("problem+json");
@@ -253,7 +267,44 @@ fn what_is_ambiguous_is_refused_whole_or_in_pieces() {
     // The head of a chunked body is good, so its request is one, and never ends at the target.
     let smuggled = commands.iter().filter(|row| allowed(row)).count();
     assert_eq!(smuggled, 4, "two with a bad chunk, and the two good ones");
-    assert_eq!(lake.events("request-refused").len(), 16);
+    assert_eq!(lake.events("request-refused").len(), 18);
+}
+
+#[test]
+fn a_request_is_what_its_line_says() {
+    let mut bed = Bed::start();
+    let kind = "Content-Type: multipart/form-data; boundary=b";
+    let part = "--b\r\nContent-Disposition: form-data; name=\"_method\"\r\n\r\nPUT\r\n--b--\r\n";
+    for arguments in [
+        vec!["-d", "a=1&_method=DELETE"],
+        vec!["-d", "%5fmethod=DELETE", "-H", "Transfer-Encoding: chunked"],
+        vec!["-H", kind, "--data-binary", part],
+        vec!["-H", "Content-Type: application/json", "-d", "{\"_method\":\"DELETE\"}"],
+        vec!["-X", "POST", "-H", "X-HTTP-Method-Override: DELETE"],
+    ] {
+        assert_eq!(bed.status(&arguments, "/form"), "400", "{arguments:?}");
+    }
+    assert_eq!(bed.status(&["-d", "payment_method=card"], "/form"), "200");
+    assert_eq!(bed.status(&["-X", "POST", "-H", "X-HTTP-Method: POST"], "/form"), "200");
+    // Java's client begins so in clear; it is answered in HTTP/1.1.
+    assert_eq!(bed.status(&["--http2"], "/upgrade"), "200");
+    for (path, status) in [
+        ("/a;v=1", "200"),
+        ("/@scope%2fname", "200"),
+        ("/a//b", "200"),
+        ("/secret%2Fx", "403"),
+        ("/secret;a=1/x", "403"),
+        ("//secret/x", "403"),
+        ("/a/..%2fsecret/x", "400"),
+        ("/a/..;/secret/x", "400"),
+        ("/a/%252e%252e/secret/x", "400"),
+    ] {
+        assert_eq!(bed.status(&["--path-as-is"], path), status, "{path}");
+    }
+    let lake = bed.weir.lake();
+    let refused = lake.events("request-refused");
+    let is_form = |row: &&Row| text(row, "attrs").contains("method-override");
+    assert_eq!(refused.iter().filter(is_form).count(), 5, "{refused:?}");
 }
 
 #[test]

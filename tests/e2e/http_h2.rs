@@ -245,7 +245,7 @@ fn targets_of_their_own_version_are_spoken_to_in_it_and_calls_of_grpc_keep_their
         let told = web.told(one(&["-d", "a body", "-H", "X-Mine: kept"]), "/orders?a=b");
         assert_eq!((&told[":method"], &told[":path"]), (&"POST".into(), &"/orders?a=b".into()));
         assert_eq!((&told["x-mine"], &told["body"]), (&"kept".into(), &"a body".into()));
-        assert_eq!(told["authorization"], format!("Bearer {}", crate::support::web::BEARER));
+        assert_eq!(told["authorization"], crate::support::web::shown_bearer());
         assert_eq!((&told["content-length"], &told["via"]), (&"6".into(), &"1.1 weir".into()));
         assert!(told["connection"].is_null() && told["host"].is_null(), "{told}");
         assert_eq!(web.status(one(&["-I"]), "/head"), "200");

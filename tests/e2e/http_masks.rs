@@ -59,7 +59,7 @@ impl Bed {
         let tail = format!(
             "[listen.http]\naddress = \"127.0.0.1:{port}\"\n[[target]]\nname = \"people\"\n\
              protocol = \"http\"\naddress = \"http://127.0.0.1:{server_port}\"\n\
-             host = \"localhost\"\nopaque = [\"image/*\"]\n"
+             host = \"localhost\"\nopaque = [\"image/*\", \"text/html\"]\n"
         );
         Bed { weir: spec.tail(&tail).start(), port, server }
     }
@@ -183,13 +183,16 @@ fn what_masks_cannot_look_into_is_not_delivered() {
         assert_eq!(problem["type"], format!("urn:weir:problem:{kind}"), "{path}");
         assert!(answer.contains("application/problem+json"), "{answer}");
     }
-    // Found out when bytes have left: the answer is cut, and nobody takes it for whole.
-    for path in ["/utf16", "/broken"] {
-        let cut = output(&mut bed.curl(USER, path));
-        assert!(!cut.status.success(), "{path}");
-        let said = String::from_utf8_lossy(&cut.stdout).into_owned();
-        assert!(SECRETS.iter().all(|secret| !said.contains(secret)), "{said}");
+    for (path, kind) in [("/utf16", "json-"), ("/broken", "json-"), ("/csv", "masking-type")] {
+        let answer = bed.get(path);
+        assert!(answer.starts_with("HTTP/1.1 502 Bad Gateway\r\n"), "{path}: {answer}");
+        assert!(answer.contains(&format!("urn:weir:problem:{kind}")), "{path}: {answer}");
     }
+    // Found out when bytes have left: the answer is cut, and nobody takes it for whole.
+    let cut = output(&mut bed.curl(USER, "/breaking"));
+    assert!(!cut.status.success(), "{cut:?}");
+    let said = String::from_utf8_lossy(&cut.stdout).into_owned();
+    assert!(SECRETS.iter().all(|secret| !said.contains(secret)), "{said}");
     let image = output(&mut bed.curl(USER, "/image")).stdout;
     assert_eq!(image, b"\x89PNG bob@example.com", "the target's `opaque` names images");
     let mut socket = bed.curl(USER, "/json");

@@ -3,7 +3,7 @@
 use crate::support::lake::text;
 use crate::support::oidc::{OTHER, Oidc, SHORT, WEIR};
 use crate::support::scratch::output;
-use crate::support::web::{BEARER, Plan, Server, Web};
+use crate::support::web::{Plan, Server, Web, shown_bearer};
 use crate::support::{Certificates, wait_until};
 
 const IDENTITIES: &str = "
@@ -33,7 +33,7 @@ fn a_password_passes_tls_to_a_target_that_speaks_it_too() {
     let told = web.told(web.curl(&["--http1.1", "-d", "a body"]), "/orders");
     assert_eq!((&told["method"], &told["body"]), (&"POST".into(), &"a body".into()));
     assert_eq!(told["client"], "weir-itself", "weir's own certificate");
-    assert_eq!(told["headers"]["authorization"], format!("Bearer {BEARER}"));
+    assert_eq!(told["headers"]["authorization"], shown_bearer());
     assert_eq!(told["headers"]["x-forwarded-proto"], "https");
     assert_eq!(web.status(web.anybody(&["--http1.1"]), "/a"), "401");
     // In clear, on the same port, there is nobody to talk to.
@@ -70,7 +70,7 @@ fn a_token_says_who_asks_and_never_reaches_the_target() {
     let token = issuer.token("alice", WEIR);
     let [flag, field] = bearer(&token);
     let told = web.told(web.anybody(&["--http1.1", &flag, &field]), "/by-token");
-    assert_eq!(told["headers"]["authorization"], format!("Bearer {BEARER}"));
+    assert_eq!(told["headers"]["authorization"], shown_bearer());
     assert!(!told.to_string().contains(&token));
     // Old clients have a place for a password only.
     let login = format!("anybody:{token}");

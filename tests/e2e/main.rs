@@ -13,6 +13,7 @@ mod differential;
 mod drivers;
 mod hostile;
 mod http;
+mod http_crash;
 mod http_h2;
 mod http_masks;
 mod http_tls;

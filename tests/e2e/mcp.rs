@@ -81,7 +81,7 @@ impl Bed {
         let answers = || TcpStream::connect(("127.0.0.1", server_port)).is_ok();
         wait_until("the server", Duration::from_secs(240), answers);
         let spec = Spec::bare("mcp").rules(RULES).masks(MASKS);
-        let spec = spec.user(USER, &["agents"]).user("dora", &["dba"]);
+        let spec = spec.user(USER, &["agents"]).user("bea", &["agents"]).user("dora", &["dba"]);
         let tail = format!(
             "[listen.http]\naddress = \"127.0.0.1:{port}\"\n[[target]]\nname = \"records\"\n\
              protocol = \"mcp\"\naddress = \"http://127.0.0.1:{server_port}/mcp\"\n{lines}"
@@ -399,7 +399,7 @@ fn arguments_are_what_a_server_reads_and_words_say_no_more_than_values() {
 /// What people approved is all that a server may act on; what is new each time is not asked about.
 #[test]
 fn an_approval_is_for_the_whole_message() {
-    let mut bed = Bed::with(&["json", "stateless"], "wait = \"1s\"\n");
+    let bed = Bed::with(&["json", "stateless"], "wait = \"1s\"\n");
     let call = |bed: &Bed, id: u32, more: &str, fields: &[&str]| {
         let params = format!(r#"{{"name":"delete_user","arguments":{{"name":"bob"}}{more}}}"#);
         let body =
@@ -427,4 +427,39 @@ fn an_approval_is_for_the_whole_message() {
     // The same message, but for what is new each time.
     let told = call(&bed, 3, "", &["-H", "X-Request-Id: 7"]);
     assert_eq!(told, "deleted bob");
+}
+
+#[test]
+fn a_session_is_open_to_whoever_opened_it() {
+    let bed = Bed::start(&[]);
+    let ask = |user: &str, body: &str, session: &str| {
+        let mut command = Command::new("curl");
+        let login = format!("{user}:{USER_PASSWORD}");
+        command.args(["-sS", "-i", "-m", "60", "-u", &login, "--noproxy", "*"]);
+        command.args(["-H", "Content-Type: application/json", "-d", body]);
+        command.args(["-H", "Accept: application/json, text/event-stream"]);
+        if !session.is_empty() {
+            command.args(["-H", &format!("Mcp-Session-Id: {session}")]);
+        }
+        run(command.arg(bed.url()))
+    };
+    let hello = json!({"jsonrpc": "2.0", "id": 1, "method": "initialize", "params": {
+        "protocolVersion": "2025-06-18", "capabilities": {},
+        "clientInfo": {"name": "curl", "version": "1"}}});
+    let answer = ask(USER, &hello.to_string(), "");
+    let mut fields = answer.lines().filter_map(|line| line.split_once(": "));
+    let session = fields.find(|(name, _)| name.eq_ignore_ascii_case("mcp-session-id"));
+    let session = session.unwrap_or_else(|| panic!("a session: {answer}")).1.trim();
+    let ready = json!({"jsonrpc": "2.0", "method": "notifications/initialized"}).to_string();
+    let ready = ask(USER, &ready, session);
+    assert!(ready.starts_with("HTTP/1.1 202"), "{ready}");
+    let list = json!({"jsonrpc": "2.0", "id": 2, "method": "tools/list"}).to_string();
+    let own = ask(USER, &list, session);
+    assert!(own.starts_with("HTTP/1.1 200") && own.contains("lookup"), "{own}");
+    let bare = session.rsplit_once('.').expect("a tag").0;
+    for (user, session) in [("bea", session), (USER, bare), (USER, "made-up.dGFn")] {
+        let answer = ask(user, &list, session);
+        assert!(answer.starts_with("HTTP/1.1 404"), "{user}: {answer}");
+        assert!(answer.contains("mcp-session"), "{answer}");
+    }
 }

@@ -11,7 +11,7 @@ use super::class::classes;
 
 pub(super) use argument::says as argument_says;
 pub use call::{call, stream, tool, unread};
-pub use request::{action, operation};
+pub use request::{action, operation, unclear_path, without_path};
 
 /// What passes under the permit of a request that was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

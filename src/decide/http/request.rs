@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use super::Class;
 use crate::decide::action::{Act, Action, Fact, FactKind};
 use crate::wire::Protocol;
-use crate::wire::http::{Head, check};
+use crate::wire::http::{Head, Refused, check};
 
 /// What a request does. `opens` says that it asks for a WebSocket.
 pub fn action(head: &Head, opens: bool) -> Action {
@@ -21,12 +21,29 @@ pub fn action(head: &Head, opens: bool) -> Action {
 
 /// Method and path.
 pub(super) fn facts(head: &Head) -> Vec<Fact> {
-    let path = match check::strict_path(head.path()) {
-        Ok(path) => Fact::is(FactKind::Path, path),
+    let mut facts = vec![Fact::is(FactKind::Method, head.method())];
+    match check::path_readings(head.path()) {
+        // Rules that allow have to mean all readings, those that deny or hold one of them.
+        Ok(readings) => facts.extend(readings.iter().map(|it| Fact::is(FactKind::Path, it))),
         // No rule that allows paths can mean it; any rule that denies or holds some does.
-        Err(_) => Fact::unclear(FactKind::Path),
-    };
-    vec![Fact::is(FactKind::Method, head.method()), path]
+        Err(_) => facts.push(Fact::unclear(FactKind::Path)),
+    }
+    facts
+}
+
+/// The same command, of whose path nothing is said: whether a rule would match it for another
+/// reason than a path that cannot be read.
+pub fn without_path(action: &Action) -> Action {
+    let mut action = action.clone();
+    for act in &mut action.acts {
+        act.facts.retain(|fact| fact.kind != FactKind::Path);
+    }
+    action
+}
+
+/// Why the path of a request may mean anything, if so.
+pub fn unclear_path(head: &Head) -> Option<Refused> {
+    check::path_readings(head.path()).err()
 }
 
 /// RFC 9110 9.2.1 has the safe ones; QUERY is the safe one with a body.

@@ -5,7 +5,7 @@
 
 use super::embedded::Known;
 use super::json::Json;
-use super::{Unmaskable, Work, whole_text};
+use super::{Unmaskable, Work, is_plain_line, whole_text};
 use crate::wire::http::sse::{Splitter, field, lines};
 
 /// Masks one stream of events.
@@ -70,6 +70,10 @@ fn mask(event: &[u8], work: &mut Work<'_>) -> Result<(), Unmaskable> {
                 }
             }
             (Some((b"data", ..)), None) => work.out.extend_from_slice(whole),
+            // What is no field to a client of events is all there is to one that reads JSON.
+            (other, _) if !work.rules.paths.is_empty() && !is_known(line, other) => {
+                return Err(Unmaskable::Text);
+            }
             // Comments, names and ids are text like any other.
             _ => match whole_text(line, "", work) {
                 Some(masked) => work.out.extend_from_slice(&[&masked, line_end].concat()),
@@ -80,11 +84,24 @@ fn mask(event: &[u8], work: &mut Work<'_>) -> Result<(), Unmaskable> {
     Ok(())
 }
 
+/// A line that events have beside their data, or a comment.
+fn is_known(line: &[u8], field: Option<(&[u8], usize, &[u8])>) -> bool {
+    let names = |name: &[u8]| matches!(name, b"event" | b"id" | b"retry");
+    line.is_empty() || line.starts_with(b":") || field.is_some_and(|(name, ..)| names(name))
+}
+
 /// Data that looks like JSON is masked as JSON.
 fn masked(data: &[u8], work: &mut Work<'_>) -> Result<Option<Vec<u8>>, Unmaskable> {
     let first = data.iter().find(|byte| !byte.is_ascii_whitespace());
+    // How streams of language models end.
+    if data == b"[DONE]" {
+        return Ok(None);
+    }
     if !matches!(first, Some(b'{' | b'[' | b'"')) {
-        return Ok(whole_text(data, "", work));
+        return match work.rules.paths.is_empty() || is_plain_line(data.trim_ascii()) {
+            true => Ok(whole_text(data, "", work)),
+            false => Err(Unmaskable::Text),
+        };
     }
     let mut out = Vec::new();
     let known = &Known::of(work.rules, data);

@@ -39,6 +39,12 @@ impl Form {
 }
 
 fn pair(pair: &[u8], work: &mut Work<'_>) -> Result<(), Unmaskable> {
+    // Whatever else it is, a path might lead into it.
+    let is_coded =
+        |byte: &u8| byte.is_ascii_alphanumeric() || b"*-._+%=[]~!'()@:/,$".contains(byte);
+    if !work.rules.paths.is_empty() && !pair.iter().all(is_coded) {
+        return Err(Unmaskable::Form);
+    }
     let at = memchr::memchr(b'=', pair);
     let (name, value) = match at.and_then(|at| pair.split_at_checked(at)) {
         Some((name, value)) => (name, value.get(1..)),
@@ -53,7 +59,7 @@ fn pair(pair: &[u8], work: &mut Work<'_>) -> Result<(), Unmaskable> {
     work.out.push(b'=');
     let said = decoded(value)?;
     let rules = work.rules;
-    let met = rules.paths.met_name(&said_name);
+    let met = rules.paths.met_field(&said_name);
     let masked = match rules.strongest(met) {
         Some((operator, pattern)) => {
             work.count_path(operator, pattern);

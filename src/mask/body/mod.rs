@@ -56,6 +56,8 @@ pub enum Shape {
     Form,
     /// Text, or bytes that do not say what they are.
     Text,
+    /// Text of a form of its own, in which no path leads to a value: HTML, CSV, YAML, code.
+    Prose,
     /// No text, or text in another coding than UTF-8.
     Opaque,
 }
@@ -83,12 +85,11 @@ impl Shape {
             }
             b"text/event-stream" => Shape::Events,
             b"application/x-www-form-urlencoded" => Shape::Form,
-            b"" | b"application/javascript" | b"application/xml" | b"application/yaml" => {
-                Shape::Text
-            }
+            b"" | b"text/plain" => Shape::Text,
+            b"application/javascript" | b"application/xml" | b"application/yaml" => Shape::Prose,
             _ if kind.ends_with(b"+json") => Shape::Json,
-            _ if kind.ends_with(b"+xml") || kind.ends_with(b"+yaml") => Shape::Text,
-            _ if kind.starts_with(b"text/") => Shape::Text,
+            _ if kind.ends_with(b"+xml") || kind.ends_with(b"+yaml") => Shape::Prose,
+            _ if kind.starts_with(b"text/") => Shape::Prose,
             _ => Shape::Opaque,
         }
     }
@@ -118,6 +119,8 @@ pub enum Unmaskable {
     TooLong,
     /// A form that is none.
     Form,
+    /// Text that is no JSON, where values are masked by their paths.
+    Text,
 }
 
 impl From<Wrong> for Unmaskable {
@@ -134,6 +137,7 @@ impl Unmaskable {
             Unmaskable::Coding => "mask-coding",
             Unmaskable::TooLong => "mask-too-long",
             Unmaskable::Form => "mask-form",
+            Unmaskable::Text => "mask-text",
         }
     }
 }
@@ -221,6 +225,11 @@ impl Rules {
         self.repeats && WORDS.contains(&key)
     }
 
+    /// The detectors alone: for text that may pass although no path is followed in it.
+    pub fn searching(&self) -> Rules {
+        Rules::new(Vec::new(), Rc::clone(&self.detectors))
+    }
+
     /// Nothing is masked.
     pub fn is_empty(&self) -> bool {
         self.paths.is_empty() && self.detectors.is_empty()
@@ -232,6 +241,7 @@ impl Rules {
             _ if self.is_empty() => Plan::Pass,
             Shape::Opaque => Plan::Opaque,
             _ if self.paths.is_empty() => Plan::Scan,
+            Shape::Prose => Plan::Opaque,
             _ => Plan::Paths,
         }
     }
@@ -320,11 +330,12 @@ impl Masker {
     pub fn new(rules: Rc<Rules>, shape: Shape) -> Option<Masker> {
         let kind = match shape {
             Shape::Json if rules.repeats => Kind::Message(embedded::Message::default()),
-            Shape::Json => Kind::Json(json::Json::new(false)),
-            Shape::JsonLines => Kind::Json(json::Json::new(true)),
+            // Several texts in one are masked each, whatever their reader makes of them.
+            Shape::Json | Shape::JsonLines => Kind::Json(json::Json::new(true)),
             Shape::Events => Kind::Events(events::Events::default()),
             Shape::Form => Kind::Form(form::Form::default()),
             Shape::Text => Kind::Text(text::Text::default()),
+            Shape::Prose => Kind::Text(text::Text::prose()),
             Shape::Opaque => return None,
         };
         Some(Masker { rules, kind, scratch: Scratch::default() })
@@ -374,6 +385,16 @@ impl Masker {
 /// have each of them pay for all that is held.
 fn again(held: usize) -> usize {
     if held > MASK_REREAD_BYTES { held + held / 8 } else { 0 }
+}
+
+/// Whether it is a line in which nothing could be named: no path leads into it.
+fn is_plain_line(text: &[u8]) -> bool {
+    let line = text.strip_suffix(b"\n").unwrap_or(text);
+    let line = line.strip_suffix(b"\r").unwrap_or(line);
+    let is_plain = |byte: &u8| {
+        byte.is_ascii_alphanumeric() || !byte.is_ascii() || b" .,-_!?/()'@#%&*+~$".contains(byte)
+    };
+    line.iter().all(is_plain)
 }
 
 /// What takes the place of a text that is hidden whole, or of a part that was found.

@@ -2,12 +2,13 @@
 //!
 //! What begins like JSON is masked like JSON, whatever it says to be: a rule for a path must not be
 //! evaded by a wrong `Content-Type`. Should it turn out to be none, and no path is masked, it is
-//! searched as the text that it is.
+//! searched as the text that it is. Where paths are masked, text that is no JSON passes only if it
+//! is one line in which nothing is named.
 
 use super::json::Json;
 use super::window::{Cut, cut};
-use super::{Unmaskable, Work, again};
-use crate::limits::MASK_CONTEXT_BYTES;
+use super::{Unmaskable, Work, again, is_plain_line};
+use crate::limits::{MASK_CONTEXT_BYTES, MASK_LINE_BYTES_MAX};
 use crate::mask::detect::Found;
 use crate::mask::operator;
 
@@ -35,6 +36,11 @@ enum State {
 }
 
 impl Text {
+    /// Text that is no JSON, however it begins.
+    pub(super) fn prose() -> Text {
+        Text { state: State::Plain, ..Text::default() }
+    }
+
     pub(super) fn feed(
         &mut self,
         bytes: &[u8],
@@ -60,6 +66,9 @@ impl Text {
             }
             State::Swallow => Ok(()),
             State::Plain => {
+                if !work.rules.paths.is_empty() {
+                    return self.line(bytes, ends, work);
+                }
                 self.held.extend_from_slice(bytes);
                 if !ends && self.held.len() < self.wait {
                     return Ok(());
@@ -80,6 +89,15 @@ impl Text {
             }
             result => result,
         }
+    }
+
+    /// Text where paths are masked: nothing of it leaves until all of it is known to be one line.
+    fn line(&mut self, bytes: &[u8], ends: bool, work: &mut Work<'_>) -> Result<(), Unmaskable> {
+        self.held.extend_from_slice(bytes);
+        if self.held.len() > MASK_LINE_BYTES_MAX || !is_plain_line(&self.held) {
+            return Err(Unmaskable::Text);
+        }
+        if ends { self.plain(true, work) } else { Ok(()) }
     }
 
     fn plain(&mut self, ends: bool, work: &mut Work<'_>) -> Result<(), Unmaskable> {

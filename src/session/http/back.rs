@@ -6,11 +6,14 @@ use std::sync::Arc;
 
 use crate::decide::Permit;
 use crate::forward::Outbox;
+use crate::limits;
 use crate::record::Receipt;
 use crate::session::{After, Reuse};
 use crate::wire::LegId;
+use crate::wire::http::check;
 use crate::wire::http::h1::write;
 use crate::wire::http::head::Head;
+use crate::wire::http::name::Name;
 
 use super::flow::Ending;
 use super::two::Two;
@@ -30,6 +33,8 @@ pub(super) struct Back {
     pub heard: bool,
     /// It may serve another request behind this one.
     pub keeps: bool,
+    /// How long the target keeps it when nobody uses it.
+    pub idle_us: u64,
     /// How it is spoken to, if that is HTTP/2.
     pub two: Option<Box<Two>>,
 }
@@ -38,7 +43,8 @@ impl Back {
     /// One that is asked for.
     pub fn new(id: LegId, terms: Reuse) -> Back {
         let (outbox, two) = (Outbox::default(), None);
-        Back { id, outbox, terms, reused: false, heard: false, keeps: true, two }
+        let idle_us = limits::IDLE_LEG_US;
+        Back { id, outbox, terms, reused: false, heard: false, keeps: true, idle_us, two }
     }
 
     /// The same, to be spoken to in HTTP/2.
@@ -46,6 +52,20 @@ impl Back {
         self.two = Some(Box::new(Two::new(is_tls)));
         self.keeps = false;
         self
+    }
+
+    /// What the target says of how long it keeps the connection. It is used for a second less: what
+    /// is sent later may cross the end of it.
+    pub fn hear_keep_alive(&mut self, head: &Head) {
+        let parameters = head.values(Name::KeepAlive).flat_map(check::list);
+        let seconds = parameters.filter_map(|parameter| {
+            let value = parameter.strip_prefix(b"timeout=")?;
+            std::str::from_utf8(value).ok()?.parse::<u64>().ok()
+        });
+        if let Some(seconds) = seconds.min() {
+            self.idle_us = self.idle_us.min(seconds.saturating_sub(1).saturating_mul(1_000_000));
+            self.keeps &= self.idle_us > 0;
+        }
     }
 
     /// Content of the request. `chunked` says that a target of HTTP/1.1 reads it in chunks.
@@ -95,7 +115,7 @@ impl Back {
     /// What becomes of it, when `whole` says that both directions are over.
     pub fn after(&self, whole: bool) -> After {
         match whole && self.keeps && self.outbox.is_empty() {
-            true => After::Keep(self.terms.clone()),
+            true => After::Keep(self.terms.clone(), self.idle_us),
             false => After::Close,
         }
     }

@@ -30,7 +30,8 @@ use super::front::Portion;
 use super::listed::{self, News};
 use super::masked::{self, Lens};
 use super::tenure::Trouble;
-use super::{Phase, Session, voice};
+use super::veil::Veil;
+use super::{Phase, Session, bound, voice};
 
 impl Session {
     /// Bytes of a target.
@@ -144,7 +145,6 @@ impl Session {
         if let Err(label) = self.look(framing) {
             return self.cannot_mask(label, stage);
         }
-        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let Phase::Busy(exchange) = &mut self.phase else { return };
         let Down::Head { head, .. } = std::mem::replace(&mut exchange.down, Down::Over) else {
             return;
@@ -152,33 +152,55 @@ impl Session {
         let now_us = stage.now.mono_us;
         exchange.told.status = head.status().unwrap_or(0);
         exchange.told.first_byte_us = now_us.saturating_sub(exchange.at_us);
-        exchange.deadline_us = now_us + exchange.request.pause_us();
-        let version = exchange.request.head.version();
+        exchange.deadline_us = now_us + exchange.pause_us();
         let keeps = head.version() == Version::Http11 && !head.connection_says(b"close");
         if let Some(back) = &mut exchange.back {
             back.keeps &= keeps && framing != Framing::UntilClose;
+            back.hear_keep_alive(&head);
         }
-        let for_client = match (framing, version, &exchange.lens) {
-            (Framing::Chunked | Framing::UntilClose, Version::Http10, _) => Framing::UntilClose,
-            (Framing::Length(_), Version::Http10, Some(_)) => Framing::UntilClose,
-            (Framing::UntilClose, ..) | (Framing::Length(_), _, Some(_)) => Framing::Chunked,
-            (framing, ..) => framing,
-        };
+        let is_over = matches!(framing, Framing::None | Framing::Length(0));
+        if exchange.lens.as_ref().is_some_and(|lens| lens.waits) && !is_over {
+            let (body, trailers) = (Body::new(framing), Head::default());
+            let for_client = exchange.framing_for_client(framing);
+            exchange.down = Down::Content { body, trailers, framing: for_client };
+            exchange.due = Some(Box::new((head, framing)));
+            return;
+        }
+        if !is_over {
+            let (body, trailers) = (Body::new(framing), Head::default());
+            let for_client = exchange.framing_for_client(framing);
+            exchange.down = Down::Content { body, trailers, framing: for_client };
+        }
+        self.send_head(&head, framing, stage);
+    }
+
+    /// The head leaves, with the framing that the client can read.
+    fn send_head(&mut self, head: &Head, framing: Framing, stage: &mut Stage<'_>) {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let Phase::Busy(exchange) = &mut self.phase else { return };
+        let version = exchange.request.head.version();
+        let for_client = exchange.framing_for_client(framing);
         // Content that still comes of a request that is answered already is not waited for.
         self.link.closing |=
             !matches!(exchange.up, Up::Sent) || for_client == Framing::UntilClose || self.draining;
         let changed = match tenure.http() {
             Some(http) if !http.sends_client_host => {
                 let scheme = if self.link.tls.is_some() { "https" } else { "http" };
-                super::moved::moved(&head, http, (scheme, exchange.request.head.authority()))
+                super::moved::moved(head, http, (scheme, exchange.request.head.authority()))
             }
             _ => Vec::new(),
         };
         let is_masked = !tenure.masks.is_empty();
         let changed = match is_masked {
-            true => masked::fields(&head, changed, &tenure.masks, &mut exchange.hits),
+            true => masked::fields(head, changed, &tenure.masks, &mut exchange.hits),
             false => changed,
         };
+        let mut changed = masked::without_secrets(head, changed, &tenure.secrets);
+        if tenure.speaks_mcp() {
+            changed.retain(|(name, _)| !name.eq_ignore_ascii_case(bound::FIELD));
+            let sessions = head.spelt(bound::FIELD);
+            changed.extend(sessions.map(|id| (bound::FIELD, bound::sealed(tenure, id))));
+        }
         let mut without: Vec<&[u8]> = changed.iter().map(|(name, _)| *name).collect();
         let mut added: Vec<(&[u8], &[u8])> =
             changed.iter().map(|(name, value)| (*name, value.as_slice())).collect();
@@ -196,24 +218,25 @@ impl Session {
             masked: is_masked,
         };
         let last = matches!(framing, Framing::None | Framing::Length(0));
-        let portion = Portion::Head { head: &head, backward: &backward, last };
+        let portion = Portion::Head { head, backward: &backward, last };
         if last {
             return self.finish(portion, stage);
         }
         let receipt = tenure.ledger.covered(stage);
         self.link.pass(Permit::plumbing(Part::Answer), receipt, portion);
-        exchange.down = Down::Content {
-            body: Body::new(framing),
-            trailers: Head::default(),
-            framing: for_client,
-        };
     }
 
     /// A piece of content; the last one waits for the row.
     fn answer_data(&mut self, data: &[u8], is_last: bool, stage: &mut Stage<'_>) {
+        let Phase::Busy(exchange) = &mut self.phase else { return };
+        let hidden = exchange.veil.as_mut().and_then(|veil| veil.push(data, is_last));
+        self.answer_seen(hidden.as_deref().unwrap_or(data), is_last, stage);
+    }
+
+    fn answer_seen(&mut self, data: &[u8], is_last: bool, stage: &mut Stage<'_>) {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let Phase::Busy(exchange) = &mut self.phase else { return };
-        exchange.deadline_us = stage.now.mono_us + exchange.request.pause_us();
+        exchange.deadline_us = stage.now.mono_us + exchange.pause_us();
         let Some(lens) = &mut exchange.lens else {
             return self.deliver(data, is_last, stage);
         };
@@ -237,6 +260,14 @@ impl Session {
     fn deliver(&mut self, data: &[u8], is_last: bool, stage: &mut Stage<'_>) {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let Phase::Busy(exchange) = &mut self.phase else { return };
+        if data.is_empty() && !is_last {
+            return;
+        }
+        if let Some(due) = exchange.due.take() {
+            let (head, framing) = *due;
+            self.send_head(&head, framing, stage);
+            return self.deliver(data, is_last, stage);
+        }
         let Down::Content { framing, .. } = &exchange.down else { return };
         let chunked = *framing == Framing::Chunked;
         let Exchange { answered, events, .. } = &mut **exchange;
@@ -251,9 +282,6 @@ impl Session {
         if is_last {
             return self.finish(portion, stage);
         }
-        if data.is_empty() {
-            return;
-        }
         let receipt = tenure.ledger.covered(stage);
         self.link.pass(Permit::plumbing(Part::Answer), receipt, portion);
     }
@@ -265,6 +293,11 @@ impl Session {
             // Trailers would pass the masks by.
             return self.answer_data(&[], true, stage);
         }
+        let kept = exchange.veil.as_mut().map(Veil::finish).unwrap_or_default();
+        if !kept.is_empty() {
+            self.deliver(&kept, false, stage);
+        }
+        let Phase::Busy(exchange) = &mut self.phase else { return };
         let Down::Content { trailers, framing, .. } = &mut exchange.down else { return };
         let (trailers, chunked) = (std::mem::take(trailers), *framing == Framing::Chunked);
         self.finish(Portion::End { trailers: &trailers, chunked }, stage);
@@ -405,7 +438,7 @@ impl Session {
             let kind = FaultKind::Target(Target::Closed);
             return self.cut(Some(Fault::new(crate::wire::Side::Server, kind)), stage);
         };
-        if exchange.down.has_begun() {
+        if exchange.has_begun() {
             return self.fail(Trouble::Target(Target::Closed), stage);
         }
         self.answer_instead(&voice::bad_answer(refused.label()), stage);
@@ -422,9 +455,10 @@ impl Session {
         let Phase::Busy(exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
         if let Some(tenure) = self.tenures.get_mut(self.current) {
             let words = (problem.status, problem.kind);
+            let at = (exchange.seq, exchange.at_us);
             // A journal that refuses says so itself.
             let _refused_elsewhere =
-                super::gate::unanswered(exchange.seq, Outcome::Aborted, words, tenure, stage);
+                super::gate::unanswered(at, Outcome::Aborted, words, tenure, stage);
         }
         let reply = exchange.request.reply(problem);
         self.answer_self(&reply, *exchange, stage);
@@ -477,7 +511,7 @@ impl Session {
         let Some(tenure) = self.tenures.get(self.current) else { return false };
         let Phase::Busy(exchange) = &mut self.phase else { return false };
         let silent = exchange.back.as_ref().is_some_and(|back| back.reused && !back.heard);
-        let is_here = exchange.request.framing == Framing::None || exchange.gathered;
+        let is_here = exchange.is_here();
         let may = exchange.request.is_idempotent() && exchange.request.asks == Asked::Nothing;
         if !silent || !is_here || !may || exchange.again || !matches!(exchange.up, Up::Sent) {
             return false;
@@ -489,5 +523,17 @@ impl Session {
         self.release(|_| crate::session::After::Close);
         self.lease(false, stage);
         true
+    }
+}
+
+impl Exchange {
+    /// How the client reads where the content ends that it gets.
+    fn framing_for_client(&self, framing: Framing) -> Framing {
+        match (framing, self.request.head.version(), &self.lens) {
+            (Framing::Chunked | Framing::UntilClose, Version::Http10, _) => Framing::UntilClose,
+            (Framing::Length(_), Version::Http10, Some(_)) => Framing::UntilClose,
+            (Framing::UntilClose, ..) | (Framing::Length(_), _, Some(_)) => Framing::Chunked,
+            (framing, ..) => framing,
+        }
     }
 }

@@ -18,19 +18,20 @@ use crate::limits;
 use crate::mask::Hits;
 use crate::metrics::Presence;
 use crate::record::{Receipt, SessionId};
-use crate::session::Stage;
-use crate::session::room::Lease;
+use crate::wire::http::form::Scan;
 use crate::wire::http::h1::{Body, Framing, HeadReader, Role};
 use crate::wire::http::head::{Head, Version};
+use crate::wire::http::name::Name;
 use crate::wire::http::sse::Splitter;
 use crate::wire::http::ws::handshake::{self, Asked};
-use crate::wire::http::{Refused, pass};
+use crate::wire::http::{Refused, check, pass};
 
 use super::back::Back;
 use super::kept::Kept;
 use super::masked::Lens;
 use super::parked::Key;
 use super::rpc::Rpc;
+use super::veil::Veil;
 
 /// A request as it was read.
 #[derive(Debug)]
@@ -57,6 +58,12 @@ impl Request {
                 framing => framing,
             };
             let asks = handshake::asked(&head)?;
+            // Whoever asks for another method would be told of the one that ran.
+            let others = [Name::XHttpMethod, Name::XHttpMethodOverride, Name::XMethodOverride];
+            let mut others = others.into_iter().flat_map(|name| head.values(name));
+            if others.any(|method| !method.eq_ignore_ascii_case(head.method())) {
+                return Err(Refused::MethodOverride);
+            }
             // A body behind the head would be the first bytes of the WebSocket to somebody.
             let is_bodiless = matches!(framing, Framing::None | Framing::Length(0));
             if asks != Asked::Nothing && !is_bodiless {
@@ -155,15 +162,56 @@ pub(super) enum Down {
     Over,
 }
 
-impl Down {
-    /// The head of an answer is due.
-    pub fn head() -> Down {
-        Down::Head { reader: HeadReader::default(), head: Head::default(), interim: 0 }
+impl Exchange {
+    /// How long content of the answer may pause.
+    pub fn pause_us(&self) -> u64 {
+        match self.events {
+            Some(_) => limits::HTTP_EVENTS_IDLE_US,
+            None => self.request.pause_us(),
+        }
+    }
+
+    /// Whether the client is awaited, not the target: all that came of the content is with it.
+    pub fn awaits_client(&self) -> bool {
+        let is_taken = self.back.as_ref().is_none_or(|back| back.waiting() == 0);
+        matches!(self.up, Up::Content { .. }) && is_taken && !self.has_begun()
+    }
+
+    /// Whether all of its content is there, should it have to be sent once more.
+    pub fn is_here(&self) -> bool {
+        self.request.framing == Framing::None || self.gathered
+    }
+
+    /// Whether people can read the content that was gathered, and read in it what the target does.
+    pub fn is_readable(&self) -> bool {
+        let head = &self.request.head;
+        let mut codings = head.values(Name::ContentEncoding).flat_map(check::list);
+        let is_plain =
+            |byte: &u8| !byte.is_ascii_control() || matches!(byte, b'\t' | b'\r' | b'\n');
+        let kinds = head.values(Name::ContentType).map(<[u8]>::to_ascii_lowercase);
+        let mut charsets = kinds.filter(|kind| memchr::memmem::find(kind, b"charset").is_some());
+        let is_utf8 = |kind: &[u8]| {
+            let said = [&b"charset=utf-8"[..], b"charset=\"utf-8\"", b"charset=us-ascii"];
+            said.iter().any(|said| memchr::memmem::find(kind, said).is_some())
+        };
+        self.content.is_empty()
+            || self.request.kube.is_some()
+            || (codings.all(|coding| coding.eq_ignore_ascii_case(b"identity"))
+                && charsets.all(|kind| is_utf8(&kind))
+                && self.content.iter().all(is_plain)
+                && std::str::from_utf8(&self.content).is_ok())
     }
 
     /// Whether the client has been told a status.
     pub fn has_begun(&self) -> bool {
-        matches!(self, Down::Content { .. } | Down::Over)
+        self.due.is_none() && matches!(self.down, Down::Content { .. } | Down::Over)
+    }
+}
+
+impl Down {
+    /// The head of an answer is due.
+    pub fn head() -> Down {
+        Down::Head { reader: HeadReader::default(), head: Head::default(), interim: 0 }
     }
 }
 
@@ -197,12 +245,18 @@ pub(super) struct Exchange {
     pub gathered: bool,
     /// Content that was gathered.
     pub content: Vec<u8>,
-    /// What it takes of the shard's room for large commands.
-    pub lease: Option<Lease>,
+    /// The part of the shard's room that it takes.
+    pub room: Option<crate::session::room::Lease>,
+    /// Looks for a field of the content that names another method.
+    pub form: Option<Scan>,
     /// The message of MCP that the content is.
     pub rpc: Option<Box<Rpc>>,
     /// So many bytes at the start of the target named the target, and go no further.
     pub prefix: usize,
+    /// The head of an answer that waits for content which may leave, and its framing.
+    pub due: Option<Box<(Head, Framing)>>,
+    /// What hides the target's credential in the answer.
+    pub veil: Option<Veil>,
     /// What changes the content of the answer.
     pub lens: Option<Box<Lens>>,
     /// What masks did to the answer.
@@ -220,13 +274,4 @@ pub(super) struct Exchange {
     pub again: bool,
     /// When something must have happened, monotonic microseconds.
     pub deadline_us: u64,
-}
-
-impl Exchange {
-    /// Whether what was gathered fits the room that large commands share.
-    pub fn has_room(&mut self, stage: &Stage<'_>) -> bool {
-        let held = self.content.len();
-        held <= limits::SMALL_BYTES_MAX
-            || self.lease.get_or_insert_with(|| stage.room.lease()).resize(held)
-    }
 }

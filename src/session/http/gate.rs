@@ -14,6 +14,8 @@ use crate::record::entry::{
 };
 use crate::record::{Entry, Receipt, SessionId};
 use crate::session::{Output, Stage, Step, Vote, VoteReply, new_id};
+use crate::wire::http::Refused;
+use crate::wire::http::form::Scan;
 use crate::wire::http::h1::Framing;
 use crate::wire::http::head::Version;
 use crate::wire::http::pass::Pass;
@@ -25,7 +27,7 @@ use super::kept::sha256;
 use super::parked::{self, Found};
 use super::rpc::Rpc;
 use super::tenure::{Tenure, Trouble};
-use super::{Phase, Session, rpc, text, voice};
+use super::{Phase, Session, bound, rpc, text, voice};
 
 /// Head and content that a row shows; longer content is in chunks.
 const SHOWN_BYTES_MAX: usize = 64 << 10;
@@ -70,18 +72,27 @@ impl Session {
             (false, true) if rpc::is_stream(head) => http::stream(head),
             (false, _) => http::action(head, opens),
         };
+        let form = match is_message {
+            true => Ok(None),
+            false => Scan::of(head),
+        };
+        let form = match form {
+            Ok(form) => form,
+            Err(refused) => {
+                return self.turn_away(Trouble::Refused(refused), Some(request), stage);
+            }
+        };
         let mut exchange = Box::new(Exchange::new(request, action, tenure, stage));
-        exchange.prefix = prefix;
-        if opens && !tenure.masks.is_empty() {
-            let problem = voice::unmaskable("masking-websocket");
-            let reply = exchange.request.reply(&problem);
-            return self.refuse(exchange, (problem.kind, &reply), stage);
-        }
+        (exchange.prefix, exchange.form) = (prefix, form);
         let checked = match (speaks_mcp, is_message) {
             (true, true) => rpc::check_head(&exchange.request.head),
             (true, false) => rpc::check_origin(&exchange.request.head),
             (false, _) => Ok(()),
         };
+        let checked = checked.and_then(|()| match speaks_mcp {
+            true => bound::session(&exchange.request.head, tenure).map(drop),
+            false => Ok(()),
+        });
         match checked {
             Err(unread) => self.refuse(exchange, (unread.label, &unread.reply()), stage),
             Ok(()) if is_message => self.gather(exchange, Then::Read, stage),
@@ -106,16 +117,31 @@ impl Session {
     pub(super) fn judge(&mut self, mut exchange: Box<Exchange>, stage: &mut Stage<'_>) {
         let Some(tenure) = self.tenures.get(self.current) else { return };
         let who = tenure.who(&self.link, stage);
+        let opens = exchange.request.asks == Asked::Websocket && exchange.request.kube.is_none();
+        let is_masked = opens && !tenure.masks.is_empty();
         match tenure.scope().decide(&who, &exchange.action) {
+            Verdict::Allow(..) | Verdict::Hold(_) if is_masked => {
+                let problem = voice::unmaskable("masking-websocket");
+                let reply = exchange.request.reply(&problem);
+                self.refuse(exchange, (problem.kind, &reply), stage);
+            }
             Verdict::Allow(permit, matched) => {
                 exchange.rule = matched.rule();
                 exchange.rules = matched.rule_names();
                 self.admit(exchange, permit, stage);
             }
+            Verdict::Deny(reason)
+                if !reason.rule.is_empty() && self.is_for_path(&exchange, None, stage) =>
+            {
+                self.unclear(exchange, stage);
+            }
             Verdict::Deny(reason) => {
                 exchange.rules = reason.matched.rule_names();
                 exchange.rule = reason.rule;
                 self.deny(exchange, &reason.message, stage);
+            }
+            Verdict::Hold(terms) if self.is_for_path(&exchange, Some(&terms), stage) => {
+                self.unclear(exchange, stage);
             }
             Verdict::Hold(terms) => {
                 exchange.rule = terms.rule();
@@ -131,6 +157,36 @@ impl Session {
                 }
             }
         }
+    }
+
+    /// Whether rules deny or hold a request only since its path may mean anything.
+    fn is_for_path(
+        &self,
+        exchange: &Exchange,
+        held: Option<&HoldTerms>,
+        stage: &Stage<'_>,
+    ) -> bool {
+        let head = &exchange.request.head;
+        let Some(tenure) = self.tenures.get(self.current) else { return false };
+        if exchange.request.kube.is_some() || http::unclear_path(head).is_none() {
+            return false;
+        }
+        let action = http::without_path(&exchange.action);
+        match (tenure.scope().decide(&tenure.who(&self.link, stage), &action), held) {
+            (Verdict::Deny(reason), None) => reason.rule.is_empty(),
+            (Verdict::Hold(terms), Some(held)) => {
+                terms.matched.rule_names() != held.matched.rule_names()
+            }
+            _ => true,
+        }
+    }
+
+    /// A request whose path servers read differently, where rules name paths: what it asks for
+    /// cannot be said, to people neither.
+    fn unclear(&mut self, exchange: Box<Exchange>, stage: &mut Stage<'_>) {
+        let label = http::unclear_path(&exchange.request.head).map_or("path", Refused::label);
+        let reply = exchange.request.reply(&voice::unclear_path(label));
+        self.refuse(exchange, (label, &reply), stage);
     }
 
     /// A window that is open for a request which rules hold.
@@ -212,12 +268,19 @@ impl Session {
         };
         let reply = voice::instead(&exchange, &problem, denial.code);
         let words = (reply.status, detail);
-        let recorded = record(&exchange, &ruled, tenure, stage)
-            .and_then(|_| unanswered(seq, Outcome::Denied, words, tenure, stage));
+        let at = (seq, exchange.at_us);
+        // What people are still asked about was denied by nobody: its row says `hold`.
+        let is_pending = denial.retry_after_s.is_some();
+        let recorded = match is_pending {
+            true => Ok(()),
+            false => record(&exchange, &ruled, tenure, stage).map(drop),
+        };
+        let recorded =
+            recorded.and_then(|()| unanswered(at, Outcome::Denied, words, tenure, stage));
         if let Err(refused) = recorded {
             return self.not_recorded(*exchange, refused, stage);
         }
-        tenure.totals.denied += 1;
+        tenure.totals.denied += u64::from(!is_pending);
         if exchange.approval.is_none() {
             tenure.meter().count(metrics::Verdict::Deny);
         }
@@ -266,9 +329,10 @@ impl Session {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let rule = RuleName::clone(&exchange.rule);
         let seq = exchange.seq;
+        let at = (seq, exchange.at_us);
         let ruled = Ruled { seq, decision: Decision::Deny, rule: &rule, approval: None };
         let recorded = record(&exchange, &ruled, tenure, stage)
-            .and_then(|_| unanswered(seq, Outcome::Denied, (reply.status, label), tenure, stage));
+            .and_then(|_| unanswered(at, Outcome::Denied, (reply.status, label), tenure, stage));
         match recorded {
             Ok(_) => {
                 tenure.totals.denied += 1;
@@ -287,6 +351,10 @@ impl Session {
         stage: &mut Stage<'_>,
     ) {
         self.sweep(stage);
+        if !exchange.is_readable() {
+            let reply = exchange.request.reply(&voice::unreadable());
+            return self.refuse(exchange, ("held-content", &reply), stage);
+        }
         let Some(tenure) = self.tenures.get(self.current) else { return };
         let key = parked::key(&exchange, tenure);
         match parked::take(&key) {
@@ -545,13 +613,9 @@ impl Session {
     pub(super) fn cancel_hold(&mut self, exchange: &mut Exchange, stage: &mut Stage<'_>) {
         let Up::Held(held) = std::mem::replace(&mut exchange.up, Up::Never) else { return };
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
-        let rule = RuleName::clone(&exchange.rule);
-        let (seq, approval) = (exchange.seq, exchange.approval);
-        let ruled = Ruled { seq, decision: Decision::Deny, rule: &rule, approval };
         // A journal that refuses says so itself; the connection ends all the same.
         let left = Step::because("abandoned", "the connection ended");
-        let _refused_elsewhere = step(&held, &left, tenure, stage)
-            .and_then(|()| record(exchange, &ruled, tenure, stage));
+        let _refused_elsewhere = step(&held, &left, tenure, stage);
         self.link.output(Output::AskClosed(held.ask.id, "abandoned"));
     }
 }
@@ -721,7 +785,7 @@ fn claim(tenure: &Tenure) -> Claim<'_> {
 
 /// The row of a request that has no answer of its target.
 pub(super) fn unanswered(
-    seq: u64,
+    (seq, at_us): (u64, u64),
     outcome: Outcome,
     (status, error_text): (u16, &str),
     tenure: &mut Tenure,
@@ -732,6 +796,7 @@ pub(super) fn unanswered(
         command_seq: seq,
         outcome,
         error_text,
+        duration_us: stage.now.mono_us.saturating_sub(at_us),
         extra: ResponseExtra { status, ..ResponseExtra::default() },
         ..Response::default()
     };

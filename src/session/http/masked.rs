@@ -19,18 +19,22 @@ use crate::wire::http::name::{Fate, Name};
 
 use super::listed::{Label, Listing};
 use super::moved::Changed;
+use super::veil::Secrets;
 
 /// Changes the content of one answer.
 #[derive(Debug, Default)]
 pub(super) struct Lens {
     pub listing: Option<Listing>,
     masker: Option<Masker>,
+    /// The head waits for the first content that may leave: what turns out to be unmaskable before
+    /// is a refusal. That a stream of events has begun is said at once.
+    pub waits: bool,
 }
 
 impl Lens {
     /// One that only masks.
     pub fn with(masker: Masker) -> Lens {
-        Lens { listing: None, masker: Some(masker) }
+        Lens { listing: None, masker: Some(masker), waits: false }
     }
 
     /// For an answer that has content, as its head describes it. `None`: it passes untouched.
@@ -59,14 +63,21 @@ impl Lens {
         let shape = Shape::of(kind);
         let masker = match masks.plan(shape) {
             Plan::Pass => None,
+            Plan::Paths if shape == Shape::Text && may_pass(kind, http) => {
+                Masker::new(Rc::new(masks.searching()), Shape::Text)
+            }
             Plan::Scan | Plan::Paths => {
                 Some(Masker::new(Rc::clone(masks), shape).ok_or("masking-type")?)
             }
-            Plan::Opaque if !is_list && may_pass(kind, http) => return Ok(None),
-            Plan::Opaque => return Err("masking-type"),
+            Plan::Opaque if !may_pass(kind, http) || is_list => return Err("masking-type"),
+            Plan::Opaque if shape == Shape::Prose => {
+                Masker::new(Rc::new(masks.searching()), Shape::Prose)
+            }
+            Plan::Opaque => return Ok(None),
         };
+        let waits = masker.is_some() && shape != Shape::Events;
         let listing = is_list.then(|| Listing::new(shape == Shape::Events));
-        Ok(Some(Lens { listing, masker }))
+        Ok(Some(Lens { listing, masker, waits }))
     }
 
     /// Takes in content and returns what may leave.
@@ -119,7 +130,17 @@ fn may_pass(kind: Option<&[u8]>, http: &HttpTarget) -> bool {
 }
 
 /// Fields that say something of content as it is at the target, or promise parts of it.
-pub(super) const DROPPED: [&[u8]; 7] = [
+pub(super) const DROPPED: [&[u8]; 17] = [
+    b"x-amz-checksum-crc32",
+    b"x-amz-checksum-crc32c",
+    b"x-amz-checksum-crc64nvme",
+    b"x-amz-checksum-sha1",
+    b"x-amz-checksum-sha256",
+    b"x-amz-checksum-type",
+    b"x-goog-hash",
+    b"x-checksum-md5",
+    b"x-checksum-sha1",
+    b"x-checksum-sha256",
     b"etag",
     b"content-md5",
     b"digest",
@@ -164,6 +185,32 @@ pub(super) fn fields<'h>(
         let same = |other: &[u8]| other.eq_ignore_ascii_case(name);
         if masked.iter().any(|(other, _, new)| new.is_some() && same(other)) {
             changed.push((name, new.clone().unwrap_or_else(|| value.to_vec())));
+        }
+    }
+    changed
+}
+
+/// The same, and fields that show the target's credential without it.
+pub(super) fn without_secrets<'h>(
+    head: &'h Head,
+    mut changed: Vec<Changed<'h>>,
+    secrets: &Secrets,
+) -> Vec<Changed<'h>> {
+    if secrets.is_empty() {
+        return changed;
+    }
+    for (_, value) in &mut changed {
+        if let Some(hidden) = secrets.hide(value) {
+            *value = hidden;
+        }
+    }
+    let known: Vec<&[u8]> = changed.iter().map(|(name, _)| *name).collect();
+    let shows = head.named().filter(|(_, _, value)| secrets.hide(value).is_some());
+    let shown: Vec<&[u8]> = shows.map(|(_, name, _)| name).collect();
+    for (which, name, value) in head.named() {
+        let is_in = |names: &[&[u8]]| names.iter().any(|other| other.eq_ignore_ascii_case(name));
+        if which.in_answer() == Fate::Pass && is_in(&shown) && !is_in(&known) {
+            changed.push((name, secrets.hide(value).unwrap_or_else(|| value.to_vec())));
         }
     }
     changed

@@ -17,7 +17,8 @@
 //!   kubernetes what a target that is an apiserver has on top
 //!   masked     an answer under masks            listed    tools that are offered
 //!   rpc        a request of MCP                 moved     fields with the target's own name
-//!   parked     asked about, and nobody waits
+//!   bound      sessions of MCP, and whose they are
+//!   parked     asked about, and nobody waits        veil      the target's credential in answers
 //! ```
 //!
 //! ```text
@@ -27,6 +28,7 @@
 //! ```
 
 mod back;
+mod bound;
 mod down;
 mod exchange;
 mod flow;
@@ -48,6 +50,7 @@ mod text;
 mod tunnel;
 mod two;
 mod up;
+mod veil;
 mod voice;
 
 use std::sync::Arc;

@@ -46,11 +46,12 @@ pub(super) fn moved<'h>(
 /// What stands behind the target's own scheme and authority in `value`.
 fn behind<'v>(value: &'v [u8], http: &HttpTarget) -> Option<&'v [u8]> {
     let scheme = if http.is_tls { &b"https://"[..] } else { b"http://" };
-    let start = value.get(..scheme.len())?;
-    let rest = value.get(scheme.len()..)?;
+    // Without a scheme it is the one of the request (RFC 3986 4.2).
+    let start = if value.starts_with(b"//") { b"//" } else { scheme };
+    let (said, rest) = value.split_at_checked(start.len())?;
     let end = rest.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#')).unwrap_or(rest.len());
     let (authority, rest) = rest.split_at(end);
-    let is_own = start.eq_ignore_ascii_case(scheme)
+    let is_own = said.eq_ignore_ascii_case(start)
         && authority.eq_ignore_ascii_case(http.authority.as_bytes());
     is_own.then_some(rest)
 }

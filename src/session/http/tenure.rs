@@ -21,6 +21,7 @@ use crate::wire::Protocol;
 use crate::wire::http::head::Head;
 
 use super::link::Link;
+use super::veil::Secrets;
 
 /// A session's place in the journal.
 #[derive(Debug)]
@@ -108,6 +109,8 @@ pub(super) struct Tenure {
     pub durability: Durability,
     /// What is masked in the bodies of answers.
     pub masks: Rc<body::Rules>,
+    /// What no answer shows.
+    pub secrets: Rc<Secrets>,
     scope: Scope,
     presence: Presence,
 }
@@ -167,6 +170,7 @@ impl Tenure {
             target,
             target_name: settings.name.clone(),
             durability: settings.durability,
+            secrets: Rc::new(Secrets::of(credential.header.as_ref())),
             credential,
             totals: Totals::default(),
             masks,
@@ -330,6 +334,8 @@ pub(super) enum Trouble {
     Refused(crate::wire::http::Refused),
     /// An answer cannot be masked.
     Masking(&'static str),
+    /// The shard has no room for content that is read whole.
+    Room,
     /// The target cannot be reached, or stopped in the middle.
     Target(crate::fault::Target),
 }

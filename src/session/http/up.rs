@@ -12,13 +12,14 @@ use crate::limits;
 use crate::mask::Hits;
 use crate::record::entry::{Event as Noted, Outcome};
 use crate::session::{After, Lease, Leased, Output, Refresh, Stage, TlsFacts};
-use crate::wire::http::Refused;
+use crate::wire::http::form::Scan;
 use crate::wire::http::h1::write::Onward;
 use crate::wire::http::h1::{Body, Framing, Piece, write};
 use crate::wire::http::head::{Head, Version};
 use crate::wire::http::pass::Pass;
 use crate::wire::http::reply::{Manner, Reply};
 use crate::wire::http::ws::handshake::Asked;
+use crate::wire::http::{Refused, check, name};
 use crate::wire::{End, LegId, Protocol, Side};
 
 use super::back::{self, Back};
@@ -27,7 +28,8 @@ use super::identity::Unknown;
 use super::kept::Kept;
 use super::tenure::{Tenure, Trouble};
 use super::two::Two;
-use super::{Phase, Session, gate, masked, voice};
+use super::veil::Veil;
+use super::{Phase, Session, bound, gate, masked, voice};
 use crate::identify::Identity;
 
 impl Request {
@@ -65,9 +67,12 @@ impl Exchange {
             told: Told::default(),
             gathered: false,
             content: Vec::new(),
-            lease: None,
+            room: None,
+            form: None,
             rpc: None,
             prefix: 0,
+            due: None,
+            veil: Veil::new(&tenure.secrets),
             lens: None,
             hits: Hits::default(),
             events: None,
@@ -113,6 +118,9 @@ impl Session {
             Ok(index) => self.current = index,
             Err(trouble) => return self.turn_away(trouble, Some(request), stage),
         }
+        if let Err(refused) = self.check_onward(&request.head, prefix) {
+            return self.turn_away(Trouble::Refused(refused), Some(request), stage);
+        }
         let speaks_two = self.tenures.get(self.current).and_then(Tenure::http);
         let speaks_two = speaks_two.is_some_and(|http| http.speaks_two);
         if request.asks == Asked::Websocket && (speaks_two || self.link.is_many()) {
@@ -134,6 +142,29 @@ impl Session {
             return self.turn_away(refused, Some(request), stage);
         }
         self.decide((request, prefix), stage);
+    }
+
+    /// What a request must not say to this target: a path that leaves the one which goes before it,
+    /// a field that some take for the one which has the target's credential.
+    fn check_onward(&self, head: &Head, prefix: usize) -> Result<(), Refused> {
+        let Some(tenure) = self.tenures.get(self.current) else { return Ok(()) };
+        if let Some(header) = &tenure.credential.header {
+            let mut names = head.named().map(|(_, name, _)| name);
+            if names.any(|name| name::is_alias_of(name, header.name.as_bytes())) {
+                return Err(Refused::Alias);
+            }
+        }
+        let mut names = head.named().map(|(_, name, _)| name);
+        if tenure.speaks_mcp() && names.any(|name| name::is_alias_of(name, bound::FIELD)) {
+            return Err(Refused::Alias);
+        }
+        let Some(http) = tenure.http().filter(|http| http.speaks != Speaks::Kubernetes) else {
+            return Ok(());
+        };
+        if (prefix > 0 || http.path.len() > 1) && head.target() != b"*" {
+            check::path_readings(head.path())?;
+        }
+        Ok(())
     }
 
     /// The tenure of this identity at this target.
@@ -185,6 +216,7 @@ impl Session {
             Trouble::Login(_) => "no-access",
             Trouble::Record(_) => "not-recordable",
             Trouble::Masking(label) => label,
+            Trouble::Room => "no-room",
             Trouble::Target(_) => "target",
         };
         if !matches!(trouble, Trouble::Record(_)) {
@@ -310,7 +342,10 @@ impl Session {
         });
         let may_reuse = may_reuse && two.is_none();
         exchange.deadline_us = u64::MAX;
-        self.link.output(Output::Lease(Lease { leg, dial, reuse: may_reuse.then_some(terms) }));
+        let again = exchange.request.is_idempotent() && exchange.is_here();
+        let waited_us_max = if again { limits::IDLE_LEG_US } else { limits::HTTP_UNSAFE_IDLE_US };
+        let reuse = may_reuse.then_some(terms);
+        self.link.output(Output::Lease(Lease { leg, dial, reuse, waited_us_max }));
     }
 
     /// The connection is there, or cannot be.
@@ -405,7 +440,11 @@ impl Session {
             exchange.up = Up::Content { body, trailers };
         }
         exchange.down = Down::head();
-        exchange.deadline_us = stage.now.mono_us + limits::HTTP_FIRST_BYTE_US;
+        let limit_us = match exchange.up {
+            Up::Content { .. } => limits::HTTP_PIECE_US,
+            _ => limits::HTTP_FIRST_BYTE_US,
+        };
+        exchange.deadline_us = stage.now.mono_us + limit_us;
         self.resume(stage);
     }
 
@@ -416,12 +455,20 @@ impl Session {
             Up::Gathering { body, trailers, .. } => match self.link.piece(body, input, trailers) {
                 Ok(Piece::Need) => false,
                 Ok(Piece::Data(data)) => {
+                    if let Err(refused) = look(&mut exchange.form, data) {
+                        self.content_refused(Trouble::Refused(refused), stage);
+                        return true;
+                    }
+                    // What clients send and do not finish is bounded for all of them together.
+                    let room = exchange.room.get_or_insert_with(|| stage.room.lease());
+                    if !room.resize(exchange.content.len() + data.len()) {
+                        self.content_refused(Trouble::Room, stage);
+                        return true;
+                    }
                     exchange.content.extend_from_slice(data);
                     exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
                     if exchange.content.len() > limits::HTTP_HELD_BYTES_MAX {
                         self.too_much(stage);
-                    } else if !exchange.has_room(stage) {
-                        self.crowded(stage);
                     }
                     true
                 }
@@ -437,7 +484,10 @@ impl Session {
             Up::Content { body, trailers } => match self.link.piece(body, input, trailers) {
                 Ok(Piece::Need) => false,
                 Ok(Piece::Data(data)) => {
-                    self.hand_on(data, stage);
+                    match look(&mut exchange.form, data) {
+                        Ok(()) => self.hand_on(data, stage),
+                        Err(refused) => self.content_refused(Trouble::Refused(refused), stage),
+                    }
                     true
                 }
                 Ok(Piece::End) => {
@@ -483,20 +533,16 @@ impl Session {
         self.refuse_large(exchange, stage);
     }
 
-    /// Others hold all that weir keeps for large requests.
-    fn crowded(&mut self, stage: &mut Stage<'_>) {
-        let Some((mut exchange, _)) = self.take_gathering() else { return };
-        exchange.request.expects = true;
-        let reply = exchange.request.reply(&voice::crowded());
-        self.refuse(exchange, ("no room", &reply), stage);
-    }
-
     /// The content of a request cannot be read: nothing of the connection can be trusted.
     pub(super) fn content_refused(&mut self, trouble: Trouble, stage: &mut Stage<'_>) {
+        let problem = voice::trouble(trouble);
+        let attrs = serde_json::json!({ "reason": problem.kind }).to_string();
+        self.note_refused("content of a request was refused", &attrs, stage);
         let Phase::Busy(exchange) = &mut self.phase else { return };
-        let has_begun = exchange.down.has_begun();
+        let has_begun = exchange.has_begun();
         if !has_begun {
-            let reply = exchange.request.reply(&voice::trouble(trouble));
+            let reply = exchange.request.reply(&problem);
+            exchange.told.status = reply.status;
             let is_head = exchange.request.is_head();
             self.link.reply(&reply, is_head, true);
         }
@@ -516,7 +562,7 @@ impl Session {
             return self.fail(Trouble::Record(refused), stage);
         }
         let now_us = stage.now.mono_us;
-        exchange.deadline_us = now_us + limits::HTTP_PIECE_US.max(limits::HTTP_FIRST_BYTE_US);
+        exchange.deadline_us = now_us + limits::HTTP_PIECE_US;
         let Some(back) = &mut exchange.back else { return };
         let chunked = exchange.request.framing == Framing::Chunked;
         let receipt = tenure.ledger.covered(stage);
@@ -544,14 +590,14 @@ impl Session {
         let problem = voice::trouble(trouble);
         let words = (problem.status, problem.kind);
         // A journal that refuses says so itself; nothing of a target's is said here.
-        if exchange.down.has_begun() {
+        if exchange.has_begun() {
             let mut exchange = exchange;
             let _recorded = self.record_answer(&mut exchange, Outcome::Aborted, words.1, stage);
             let fault = Fault::new(Side::Server, FaultKind::Target(Target::Closed));
             return self.cut(Some(fault), stage);
         }
-        let _refused_elsewhere =
-            gate::unanswered(exchange.seq, Outcome::Aborted, words, tenure, stage);
+        let at = (exchange.seq, exchange.at_us);
+        let _refused_elsewhere = gate::unanswered(at, Outcome::Aborted, words, tenure, stage);
         let reply = exchange.request.reply(&problem);
         self.answer_self(&reply, *exchange, stage);
     }
@@ -562,6 +608,8 @@ impl Session {
         match exchange.up {
             Up::Held(_) => self.hold_overdue(stage),
             Up::Gathering { .. } => self.head_overdue(stage),
+            // The client is late with its content, not the target.
+            Up::Content { .. } if exchange.awaits_client() => self.head_overdue(stage),
             _ => self.fail(Trouble::Target(Target::Timeout), stage),
         }
     }
@@ -592,6 +640,11 @@ impl Session {
         let reason = fault.map_or("client-terminate", |fault| fault.label());
         self.record_answer(&mut exchange, Outcome::Aborted, reason, stage);
     }
+}
+
+/// Looks at a piece of content.
+fn look(form: &mut Option<Scan>, data: &[u8]) -> Result<(), Refused> {
+    form.as_mut().map_or(Ok(()), |form| form.push(data))
 }
 
 /// The target whose host the client named, or whose path: `/mcp/NAME`, `/k8s/NAME`. With it, how
@@ -665,6 +718,14 @@ impl Tenure {
         if self.looks_into(exchange) {
             without.extend(masked::NOT_ASKED);
             added.push((b"Accept-Encoding", b"identity"));
+        }
+        let session = match self.speaks_mcp() {
+            true => bound::session(head, self).ok().flatten(),
+            false => None,
+        };
+        if self.speaks_mcp() {
+            without.push(bound::FIELD);
+            added.extend(session.map(|id| (&b"Mcp-Session-Id"[..], id)));
         }
         if let Some(header) = &self.credential.header {
             without.push(header.name.as_bytes());

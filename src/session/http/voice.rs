@@ -51,6 +51,11 @@ pub(super) fn trouble(trouble: Trouble) -> Problem<'static> {
             ["Not recordable", "weir cannot record requests now, so it forwards none"],
         ),
         Trouble::Masking(label) => unmaskable(label),
+        Trouble::Room => problem(
+            503,
+            "no-room",
+            ["No room", "weir reads too many requests whole now to begin with another one"],
+        ),
         Trouble::Target(Target::Timeout) => problem(
             504,
             "target-timeout",
@@ -89,6 +94,7 @@ pub(super) fn unmaskable(label: &'static str) -> Problem<'static> {
         "masking-encoded" => "masks apply, and the target compressed its answer unasked",
         "masking-partial" => "masks apply, and the target sent a part of its answer alone",
         "masking-type" => "masks apply, and they cannot look into this type of content",
+        "mask-text" => "masks name places in it, and this answer is text without any",
         "masking-websocket" => "masks apply to this target, and they do not look into WebSockets",
         _ => "masks apply, and the answer cannot be read as what it says to be",
     };
@@ -105,10 +111,23 @@ pub(super) fn too_large() -> Problem<'static> {
     problem(413, "held-content", words)
 }
 
-/// For a request that does not fit beside what others hold.
-pub(super) fn crowded() -> Problem<'static> {
-    let words = ["No room", "too many large requests are held at once; try again"];
-    problem(503, "no-room", words)
+/// For a request whose content people are asked about and could not read.
+pub(super) fn unreadable() -> Problem<'static> {
+    let words = [
+        "Not readable",
+        "a person has to see this request: its content has to be text in UTF-8, not compressed",
+    ];
+    problem(415, "held-content", words)
+}
+
+/// For a request whose path may mean anything to rules that name paths.
+pub(super) fn unclear_path(label: &'static str) -> Problem<'static> {
+    let words = [
+        "The path is not clear",
+        "rules of this target name paths, and servers read this one differently: write it without \
+         dot segments, backslashes, control characters and escapes of escapes",
+    ];
+    problem(400, label, words)
 }
 
 /// For a target that is weir again.

@@ -310,7 +310,8 @@ impl Machine {
         let all_us = patience_us(endpoints.len(), reach.connect_timeout_us);
         self.deadline_us = now_us.saturating_add(all_us + GRACE_US);
         let dial = Dial::new(visitor.target, endpoints, reach.connect_timeout_us, now_us);
-        let lease = Lease { leg: LegId::FIRST, dial: Box::new(dial), reuse: None };
+        let lease =
+            Lease { leg: LegId::FIRST, dial: Box::new(dial), reuse: None, waited_us_max: 0 };
         self.core.output(Output::Lease(lease));
         self.phase = Phase::Dialing(visitor);
         Ok(())

@@ -280,5 +280,5 @@ pub(super) fn dial(stage: &Stage<'_>) -> Output {
     let endpoints = stage.snapshot.addresses.first().cloned().unwrap_or_default();
     let timeout_us = stage.snapshot.settings.targets[0].reach.connect_timeout_us;
     let dial = Box::new(Dial::new(0, endpoints, timeout_us, stage.now.mono_us));
-    Output::Lease(Lease { leg: LegId::FIRST, dial, reuse: None })
+    Output::Lease(Lease { leg: LegId::FIRST, dial, reuse: None, waited_us_max: 0 })
 }

@@ -3,6 +3,7 @@
 //! In: the parts of a head. Out: nothing, or the reason for which it is refused.
 //! Never: a repair: what is ambiguous is refused, what is not is left as it is.
 
+use super::form;
 use super::refused::Refused;
 use crate::limits::HTTP_METHOD_BYTES_MAX;
 
@@ -93,7 +94,7 @@ pub fn target(method: &[u8], target: &[u8]) -> Result<(), Refused> {
         return Err(Refused::Target);
     }
     match query {
-        Some(query) if has_method_override(query) => Err(Refused::MethodOverride),
+        Some(query) if form::names_method(query) => Err(Refused::MethodOverride),
         _ => Ok(()),
     }
 }
@@ -104,15 +105,6 @@ pub fn split_target(target: &[u8]) -> (&[u8], Option<&[u8]>) {
         Some((path, query)) => (path, query.get(1..)),
         None => (target, None),
     }
-}
-
-/// Whether a parameter is named `_method` once its name is decoded.
-fn has_method_override(query: &[u8]) -> bool {
-    query.split(|byte| matches!(byte, b'&' | b';')).any(|pair| {
-        let name = pair.split(|byte| *byte == b'=').next().unwrap_or(&[]);
-        // The name is seven bytes, of which each may be written as three.
-        name.len() <= 21 && decode(name).is_some_and(|name| name.eq_ignore_ascii_case(b"_method"))
-    })
 }
 
 /// Escapes decoded once; `None` if one of them is malformed.
@@ -185,28 +177,14 @@ pub fn split_authority(authority: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
     }
 }
 
-/// A path that every server reads alike, decoded once. It is asked for where a rule names paths.
+/// All that servers read a path as, decoded once. An escaped slash is a slash to some and a letter
+/// to others, what is behind `;` belongs to the segment or not, an empty segment counts or not:
+/// each of these is a reading. What could be read as yet another path is refused. It is asked for
+/// where a rule names paths.
 ///
 /// # Errors
-/// `PathEscape`, `PathSeparator`, `PathDots`, `PathEmpty`, `PathParameter`.
-pub fn strict_path(path: &[u8]) -> Result<Vec<u8>, Refused> {
-    let mut raw = path.iter();
-    while let Some(&byte) = raw.next() {
-        match byte {
-            b';' => return Err(Refused::PathParameter),
-            b'%' => {
-                let digits = [raw.next(), raw.next()].map(|digit| digit.and_then(|d| hex(*d)));
-                let [Some(high), Some(low)] = digits else { return Err(Refused::PathEscape) };
-                match high << 4 | low {
-                    0 => return Err(Refused::PathEscape),
-                    b'/' | b'\\' => return Err(Refused::PathSeparator),
-                    b';' => return Err(Refused::PathParameter),
-                    _ => {}
-                }
-            }
-            _ => {}
-        }
-    }
+/// `PathEscape`, `PathSeparator`, `PathDots`.
+pub fn path_readings(path: &[u8]) -> Result<Vec<Vec<u8>>, Refused> {
     let decoded = decode(path).ok_or(Refused::PathEscape)?;
     // Overlong forms and surrogates are no UTF-8; a second layer of escapes would be decoded by a
     // target that decodes twice.
@@ -214,15 +192,62 @@ pub fn strict_path(path: &[u8]) -> Result<Vec<u8>, Refused> {
     if text.contains(|letter: char| letter.is_control()) {
         return Err(Refused::PathEscape);
     }
-    let mut segments = text.split('/').skip(1).peekable();
-    while let Some(segment) = segments.next() {
-        match segment {
-            "." | ".." => return Err(Refused::PathDots),
-            "" if segments.peek().is_some() => return Err(Refused::PathEmpty),
-            _ => {}
+    if decoded.contains(&b'\\') {
+        return Err(Refused::PathSeparator);
+    }
+    let twice = decoded.split(|byte| *byte == b'%').skip(1);
+    if twice.filter_map(|rest| rest.get(..2)).any(|digits| digits.iter().all(|d| hex(*d).is_some()))
+    {
+        return Err(Refused::PathEscape);
+    }
+    let kept = decode(&slashes_kept(path)).ok_or(Refused::PathEscape)?;
+    let mut readings = vec![decoded, kept];
+    for change in [without_parameters, without_empty] {
+        let changed: Vec<Vec<u8>> = readings.iter().map(|reading| change(reading)).collect();
+        readings.extend(changed);
+    }
+    readings.sort_unstable();
+    readings.dedup();
+    let has_dots = |reading: &Vec<u8>| {
+        reading.split(|byte| *byte == b'/').any(|segment| matches!(segment, b"." | b".."))
+    };
+    if readings.iter().any(has_dots) { Err(Refused::PathDots) } else { Ok(readings) }
+}
+
+/// Escaped slashes stay as they are written.
+fn slashes_kept(path: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(path.len());
+    let mut rest = path;
+    while let Some((first, more)) = rest.split_first() {
+        match rest.get(..3) {
+            Some([b'%', b'2', digit]) if digit.eq_ignore_ascii_case(&b'f') => {
+                kept.extend_from_slice(b"%252F");
+                rest = rest.get(3..).unwrap_or(&[]);
+            }
+            _ => {
+                kept.push(*first);
+                rest = more;
+            }
         }
     }
-    Ok(decoded)
+    kept
+}
+
+/// Segments end at their first `;`.
+fn without_parameters(path: &[u8]) -> Vec<u8> {
+    let bare = |segment: &[u8]| segment.split(|byte| *byte == b';').next().unwrap_or(&[]).to_vec();
+    path.split(|byte| *byte == b'/').map(bare).collect::<Vec<_>>().join(&b'/')
+}
+
+/// Slashes behind slashes are left out.
+fn without_empty(path: &[u8]) -> Vec<u8> {
+    let mut merged = Vec::with_capacity(path.len());
+    for &byte in path {
+        if byte != b'/' || merged.last() != Some(&b'/') {
+            merged.push(byte);
+        }
+    }
+    merged
 }
 
 /// The number of a `Content-Length` (RFC 9112 6.3): digits, nothing else, below 2^63.

@@ -9,6 +9,7 @@
 //!   name      the field names that weir cares about, and what becomes of each
 //!   auth      what a client says of who it is
 //!   check     what every head must be, whichever version it came in
+//!   form      fields of content that name another method
 //!   json      where each value of a JSON text stands, and on which path
 //!   jsonrpc   messages of JSON-RPC and what weir answers to them
 //!   mcp       tools, resources and prompts, headers that mirror them, lists of tools
@@ -24,6 +25,7 @@
 
 pub mod auth;
 pub mod check;
+pub mod form;
 pub mod grpc;
 pub mod h1;
 pub mod h2;

@@ -238,3 +238,11 @@ impl Name {
         self == Name::Other
     }
 }
+/// Whether CGI, WSGI and PHP take the one name for the other, although they are spelt differently.
+pub fn is_alias_of(name: &[u8], own: &[u8]) -> bool {
+    let same = |(one, other): (&u8, &u8)| {
+        one.eq_ignore_ascii_case(other)
+            || !(one.is_ascii_alphanumeric() || other.is_ascii_alphanumeric())
+    };
+    name.len() == own.len() && !name.eq_ignore_ascii_case(own) && name.iter().zip(own).all(same)
+}

@@ -66,8 +66,10 @@ pub enum Refused {
     /// A field whose name becomes, where targets fold names, one that weir sets, strips or frames
     /// by: `X_Forwarded_For`.
     Alias,
-    /// `_method` in the query.
+    /// `_method` in the query or in the content, or a field that names another method.
     MethodOverride,
+    /// Content of a form, or of several parts, that two servers read differently.
+    ContentForm,
     /// `Connection` names a field that is not between two neighbours.
     ConnectionNames,
     /// `Upgrade: h2c` (RFC 9113 3.1), or a list of protocols.
@@ -160,6 +162,7 @@ impl Refused {
             Refused::PathParameter => "path-parameter",
             Refused::Alias => "field-alias",
             Refused::MethodOverride => "method-override",
+            Refused::ContentForm => "content-form",
             Refused::ConnectionNames => "connection-names",
             Refused::Upgrade => "upgrade",
             Refused::Expect => "expect",

@@ -66,7 +66,14 @@ impl<'p> Problem<'p> {
             status: refused.status(),
             kind: refused.label(),
             title: "The request is refused",
-            detail: "weir refuses what two servers could read differently",
+            detail: match refused {
+                Refused::LineBytes | Refused::HeadBytes | Refused::FieldCount => TOO_LARGE,
+                Refused::ValueBytes => TOO_LARGE,
+                Refused::MethodOverride => {
+                    "a field names another method than the request: send the method that is meant"
+                }
+                _ => "weir refuses what two servers could read differently",
+            },
             instance: None,
             rule: None,
             error: "http_request_error",
@@ -178,36 +185,58 @@ pub fn challenge(manner: Manner, detail: &str, challenges: &[&str]) -> Reply {
     reply
 }
 
+/// What is too large to be looked at.
+const TOO_LARGE: &str = "the head is larger than weir takes: 64 KiB, 128 fields, 32 KiB each";
+
+/// The words behind a status (RFC 9110 15).
+pub const fn reason(status: u16) -> &'static str {
+    match status {
+        100 => "Continue",
+        101 => "Switching Protocols",
+        200 => "OK",
+        201 => "Created",
+        202 => "Accepted",
+        204 => "No Content",
+        206 => "Partial Content",
+        301 => "Moved Permanently",
+        302 => "Found",
+        303 => "See Other",
+        304 => "Not Modified",
+        307 => "Temporary Redirect",
+        308 => "Permanent Redirect",
+        400 => "Bad Request",
+        401 => "Unauthorized",
+        403 => "Forbidden",
+        404 => "Not Found",
+        405 => "Method Not Allowed",
+        406 => "Not Acceptable",
+        408 => "Request Timeout",
+        409 => "Conflict",
+        410 => "Gone",
+        412 => "Precondition Failed",
+        413 => "Content Too Large",
+        414 => "URI Too Long",
+        415 => "Unsupported Media Type",
+        416 => "Range Not Satisfiable",
+        417 => "Expectation Failed",
+        421 => "Misdirected Request",
+        422 => "Unprocessable Content",
+        429 => "Too Many Requests",
+        431 => "Request Header Fields Too Large",
+        500 => "Internal Server Error",
+        501 => "Not Implemented",
+        502 => "Bad Gateway",
+        503 => "Service Unavailable",
+        504 => "Gateway Timeout",
+        508 => "Loop Detected",
+        _ => "",
+    }
+}
+
 impl Reply {
     /// The words behind its status.
     pub const fn reason(&self) -> &'static str {
-        match self.status {
-            100 => "Continue",
-            200 => "OK",
-            202 => "Accepted",
-            400 => "Bad Request",
-            401 => "Unauthorized",
-            403 => "Forbidden",
-            404 => "Not Found",
-            405 => "Method Not Allowed",
-            406 => "Not Acceptable",
-            408 => "Request Timeout",
-            413 => "Content Too Large",
-            414 => "URI Too Long",
-            415 => "Unsupported Media Type",
-            417 => "Expectation Failed",
-            422 => "Unprocessable Content",
-            421 => "Misdirected Request",
-            429 => "Too Many Requests",
-            431 => "Request Header Fields Too Large",
-            500 => "Internal Server Error",
-            501 => "Not Implemented",
-            502 => "Bad Gateway",
-            503 => "Service Unavailable",
-            504 => "Gateway Timeout",
-            508 => "Loop Detected",
-            _ => "",
-        }
+        reason(self.status)
     }
 }
 

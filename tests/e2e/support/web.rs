@@ -14,6 +14,11 @@ use super::{Certificates, Spec, Weir, tools, wait_until};
 /// What weir shows the server.
 pub const BEARER: &str = "the-token-of-the-target-9c1e";
 
+/// What an answer shows of it that shows what the server got.
+pub fn shown_bearer() -> String {
+    format!("Bearer {}", "*".repeat(BEARER.len()))
+}
+
 /// Everything but two things is allowed.
 pub const RULES: &str = r#"
 [[rule]]

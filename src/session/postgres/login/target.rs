@@ -154,7 +154,8 @@ impl Login {
         let target = stage.snapshot.settings.targets.get(visitor.target);
         let timeout_us = target.and_then(|target| target.reach.connect_timeout_us);
         let dial = Dial::new(visitor.target, endpoints, timeout_us, stage.now.mono_us);
-        let lease = Lease { leg: LegId::FIRST, dial: Box::new(dial), reuse: None };
+        let lease =
+            Lease { leg: LegId::FIRST, dial: Box::new(dial), reuse: None, waited_us_max: 0 };
         core.output(Output::Lease(lease));
         self.state = State::Dialing(visitor);
     }

@@ -316,14 +316,15 @@ fn origin_form(head: &mut Head, method: Span, target: Span, host: Span) -> Resul
     }
 }
 
-/// `Upgrade` asks for one protocol, and not for HTTP/2 in clear (RFC 9113 3.1: obsolete).
+/// `Upgrade` asks for one protocol. That HTTP/2 in clear is asked for (RFC 9113 3.1: obsolete) is
+/// ignored, as RFC 9110 7.8 lets a server do: Java's client and curl's `--http2` begin so.
 fn check_upgrade(head: &Head) -> Result<(), Refused> {
     let mut values = head.values(Name::Upgrade);
     let Some(value) = values.next() else { return Ok(()) };
     // RFC 9110 7.8: a name, and perhaps a version behind a slash (`SPDY/3.1`).
     let is_protocol = value.splitn(2, |byte| *byte == b'/').all(check::is_token);
     let is_one = values.next().is_none() && is_protocol;
-    if !is_one || value.eq_ignore_ascii_case(b"h2c") || value.eq_ignore_ascii_case(b"h2") {
+    if !is_one || value.eq_ignore_ascii_case(b"h2") {
         return Err(Refused::Upgrade);
     }
     // Without its connection option it asks for nothing, and a target might think otherwise.

@@ -298,7 +298,11 @@ const REFUSED: &[(Refused, &[&str])] = &[
     ),
     (
         Refused::MethodOverride,
-        &["GET /?_method=DELETE HTTP/1.1|Host: a||", "POST /?a=1&%5fMethod=x HTTP/1.1|Host: a||"],
+        &[
+            "GET /?_method=DELETE HTTP/1.1|Host: a||",
+            "POST /?a=1&%5fMethod=x HTTP/1.1|Host: a||",
+            "POST /?X-HTTP-Method-Override=PUT HTTP/1.1|Host: a||",
+        ],
     ),
     (
         Refused::Alias,
@@ -332,7 +336,8 @@ const REFUSED: &[(Refused, &[&str])] = &[
     (
         Refused::Upgrade,
         &[
-            "GET / HTTP/1.1|Host: a|Connection: Upgrade, HTTP2-Settings|Upgrade: h2c|HTTP2-Settings: AAA||",
+            "GET / HTTP/1.1|Host: a|Upgrade: h2c||",
+            "GET / HTTP/1.1|Host: a|Connection: upgrade|Upgrade: h2||",
             "GET / HTTP/1.1|Host: a|Connection: upgrade|Upgrade: websocket, h2c||",
             "GET / HTTP/1.1|Host: a|Connection: upgrade|Upgrade: websocket|Upgrade: h2c||",
             "GET / HTTP/1.1|Host: a|Upgrade: websocket||",

@@ -8,7 +8,7 @@ use crate::wire::http::check;
 use crate::wire::http::head::{Head, Version};
 use crate::wire::http::name::Name;
 use crate::wire::http::pass::Pass;
-use crate::wire::http::reply::Reply;
+use crate::wire::http::reply::{self, Reply};
 
 /// How a request goes on.
 #[derive(Clone, Copy, Debug)]
@@ -137,7 +137,9 @@ pub fn request(out: &mut Vec<u8>, head: &Head, onward: &Onward) {
 /// The head of an answer, as it goes back; also of an interim one, and of 101.
 pub fn answer(out: &mut Vec<u8>, head: &Head, backward: &Backward) {
     let status = head.status().unwrap_or(502);
-    status_line(out, status, if backward.masked { &[] } else { head.reason() });
+    // The target's own words may hold what masks hide.
+    let own = if backward.masked { reply::reason(status).as_bytes() } else { head.reason() };
+    status_line(out, status, own);
     passing(out, head, &backward.pass);
     for (name, value) in backward.added {
         field(out, name, value);

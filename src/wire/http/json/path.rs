@@ -178,10 +178,17 @@ impl Patterns {
         false
     }
 
-    /// The numbers of the patterns that fit a name which is a path of one segment.
-    pub fn met_name<'f>(&'f self, name: &'f [u8]) -> impl Iterator<Item = usize> + 'f {
+    /// The numbers of the patterns that fit the name of a field of a form: as a path of one
+    /// segment, and as what `customer.ssn` and `customer[ssn]` say to those who read paths in names.
+    pub fn met_field<'f>(&'f self, name: &'f [u8]) -> impl Iterator<Item = usize> + 'f {
+        let parts = || {
+            let parts = name.split(|byte| matches!(byte, b'.' | b'[' | b']'));
+            parts.filter(|part| !part.is_empty())
+        };
         let met = move |pattern: &Pattern| {
-            pattern.is_met(pattern.step(pattern.start(), Segment::Key(name)))
+            let step = |states, part| pattern.step(states, Segment::Key(part));
+            pattern.is_met(step(pattern.start(), name))
+                || pattern.is_met(parts().fold(pattern.start(), step))
         };
         (0..).zip(&self.patterns).filter(move |(_, pattern)| met(pattern)).map(|(at, _)| at)
     }

@@ -36,6 +36,11 @@ pub fn asked(request: &Head) -> Result<Asked, Refused> {
         return Ok(Asked::Websocket);
     }
     let Some(protocol) = request.only(Name::Upgrade) else { return Ok(Asked::Nothing) };
+    // RFC 9110 7.8: a server may ignore it, and RFC 9113 3.1 has it obsolete. Java's client and
+    // curl's `--http2` begin so in clear; the fields go no further, and the answer is HTTP/1.1.
+    if protocol.eq_ignore_ascii_case(b"h2c") {
+        return Ok(Asked::Nothing);
+    }
     if protocol.eq_ignore_ascii_case(SPDY) {
         let is_good = request.version() == Version::Http11
             && request.connection_says(b"upgrade")

@@ -1,0 +1,158 @@
+//! Names that say another method, however they are written and wherever the content is cut.
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::wire::http::h1::HeadReader;
+use crate::wire::http::h1::read::Kind;
+
+fn head(fields: &str) -> Head {
+    let text = format!("POST / HTTP/1.1\r\nHost: a\r\n{fields}\r\n");
+    let (mut reader, mut head) = (HeadReader::default(), Head::default());
+    assert_eq!(reader.next(&mut text.as_bytes(), &mut head, Kind::Request), Ok(true), "{text}");
+    head
+}
+
+fn typed(kind: &str) -> Result<Option<Scan>, Refused> {
+    Scan::of(&head(&format!("Content-Type: {kind}\r\n")))
+}
+
+/// The same whole, and cut in two at every byte.
+fn looked(kind: &str, content: &str) -> Result<(), Refused> {
+    let scan = || typed(kind).expect("a type").expect("a scan");
+    let whole = scan().push(content.as_bytes());
+    for at in 0..=content.len() {
+        let mut scan = scan();
+        let (first, second) = content.as_bytes().split_at(at);
+        assert_eq!(scan.push(first).and_then(|()| scan.push(second)), whole, "{content:?} at {at}");
+    }
+    whole
+}
+
+const FORM: &str = "application/x-www-form-urlencoded";
+const PARTS: &str = "multipart/form-data; boundary=XyZ";
+
+#[test]
+fn names_of_forms() {
+    for form in [
+        "_method=DELETE",
+        "a=1&_method=DELETE",
+        "a=1;_METHOD=put",
+        "%5fmethod=x",
+        "%5Fm%65thod=x",
+        "+_method=x",
+        "%20_method=x",
+        ".method=x",
+        "[method=x",
+        "_method%00a=x",
+        "_method%20=x",
+        "%u005fmethod=x",
+        "X-HTTP-Method-Override=PATCH",
+        "_method&a=1",
+    ] {
+        assert_eq!(looked(FORM, form), Err(Refused::MethodOverride), "{form}");
+        assert!(names_method(form.as_bytes()), "{form}");
+    }
+    for form in [
+        "",
+        "a=_method",
+        "payment_method=card",
+        "method=x",
+        "a=%zz&b=1",
+        "_methods=1",
+        "a=b=_method",
+    ] {
+        assert_eq!(looked(FORM, form), Ok(()), "{form}");
+    }
+    assert!(Scan::of(&head("")).is_ok_and(|scan| matches!(scan, Some(Scan::Pairs(_)))));
+}
+
+#[test]
+fn names_of_parts() {
+    let part = |head: &str| format!("--XyZ\r\n{head}\r\n\r\nDELETE\r\n--XyZ--\r\n");
+    for (head, expect) in [
+        (r#"Content-Disposition: form-data; name="_method""#, Err(Refused::MethodOverride)),
+        ("content-disposition:form-data;name=_method", Err(Refused::MethodOverride)),
+        ("Content-Disposition: form-data; name = '_method'", Err(Refused::MethodOverride)),
+        (r#"Content-Disposition: form-data; name="_m\ethod""#, Err(Refused::MethodOverride)),
+        (r#"Content-Disposition: form-data; name="%5fmethod""#, Err(Refused::MethodOverride)),
+        (r#"Content-Disposition: form-data; name*=utf-8''_method"#, Err(Refused::ContentForm)),
+        (r#"Content-Disposition: form-data; name="=?utf-8?b?x?=""#, Err(Refused::ContentForm)),
+        ("Content-Disposition: form-data;\r\n name=a", Err(Refused::ContentForm)),
+        ("Content-Disposition: a; name=a\nX: b", Err(Refused::ContentForm)),
+        (r#"Content-Disposition: form-data; name="payment_method""#, Ok(())),
+        (r#"Content-Disposition: form-data; name="a"; filename="_method""#, Ok(())),
+        (r#"Content-Disposition: form-data; name="a"; filename*=utf-8''b"#, Ok(())),
+        ("Content-Type: text/plain", Ok(())),
+    ] {
+        assert_eq!(looked(PARTS, &part(head)), expect, "{head}");
+    }
+    let file = "--XyZ\r\nContent-Disposition: form-data; name=f\r\n\r\n<input name=\"_method\" \
+                value=\"DELETE\">\r\n\r\n--XyZ\r\n\r\n\r\n--XyZ--";
+    assert_eq!(looked(PARTS, file), Ok(()));
+    for cut_elsewhere in ["--XyZ\n\n", "a\n--XyZ\r\n\r\n", "--XyZa\r\n\r\n", "--XyZ--\r\n--XyZ\r\n"]
+    {
+        assert_eq!(looked(PARTS, cut_elsewhere), Err(Refused::ContentForm), "{cut_elsewhere:?}");
+    }
+}
+
+#[test]
+fn keys_of_json() {
+    for text in [
+        r#"{"_method":"DELETE"}"#,
+        r#"{"a":{"b":1},"_method" : "x"}"#,
+        r#"{"\u005fmethod":1}"#,
+        r#"{"a":"\"","_method":1}"#,
+    ] {
+        assert_eq!(looked("application/json", text), Err(Refused::MethodOverride), "{text}");
+    }
+    for text in [
+        r#"{"a":"_method"}"#,
+        r#"{"a":{"_method":1}}"#,
+        r#"["_method",1]"#,
+        r#"{"payment_method":1}"#,
+    ] {
+        assert_eq!(looked("application/json; charset=utf-8", text), Ok(()), "{text}");
+    }
+}
+
+#[test]
+fn types_that_are_read_in_several_ways() {
+    for kind in [
+        "multipart/form-data",
+        "multipart/form-data; boundary=",
+        "multipart/form-data; boundary=a, boundary=b",
+        "multipart/form-data; boundary=a; boundary=b",
+        "multipart/form-data; boundary=\"a b\"",
+        "multipart/form-data; boundary*=a",
+        "multipart/form-data; boundary=a; charset=ibm037",
+        "application/x-www-form-urlencoded; charset=utf-16",
+    ] {
+        assert_eq!(typed(kind).err(), Some(Refused::ContentForm), "{kind}");
+    }
+    let two = head("Content-Type: text/plain\r\nContent-Type: multipart/form-data; boundary=a\r\n");
+    assert_eq!(Scan::of(&two).err(), Some(Refused::ContentForm));
+    let coded = head(&format!("Content-Type: {FORM}\r\nContent-Encoding: gzip\r\n"));
+    assert_eq!(Scan::of(&coded).err(), Some(Refused::ContentForm));
+    assert!(typed("text/plain").is_ok_and(|scan| scan.is_none()));
+    assert!(typed("Multipart/Form-Data; boundary=\"----=_Part_1.2\"").is_ok_and(|it| it.is_some()));
+}
+
+proptest! {
+    #[test]
+    fn no_content_makes_it_fail_or_keep_much(
+        pieces in prop::collection::vec(prop::collection::vec(any::<u8>(), 0..200), 0..20),
+        which in 0usize..3,
+    ) {
+        let kind = [FORM, PARTS, "application/json"].get(which).copied().unwrap_or(FORM);
+        let mut scan = typed(kind).expect("a type").expect("a scan");
+        for piece in &pieces {
+            if scan.push(piece).is_err() {
+                break;
+            }
+        }
+        if let Scan::Parts(parts) = scan {
+            prop_assert!(parts.held.len() <= HTTP_PART_HEAD_BYTES_MAX + 200);
+        }
+    }
+}
