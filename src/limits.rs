@@ -274,6 +274,8 @@ pub const SFTP_REQUESTS_MAX: usize = 1024;
 pub const SFTP_FILES_MAX: usize = 4096;
 /// Places of a file that are told apart in its record.
 pub const SFTP_RANGES_MAX: usize = 16;
+/// Different refusals that a channel hears of on standard error.
+pub const SFTP_WORDS_MAX: usize = 16;
 
 // HTTP/2 (RFC 9113), per connection.
 /// The table that a decoder learns (SETTINGS_HEADER_TABLE_SIZE).

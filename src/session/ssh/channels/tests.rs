@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::limits::SSH_OPENING_MAX;
 use crate::wire::ssh::message::{Message, Open};
 
 /// The peers' ends of one connection, as texts.
@@ -55,6 +56,12 @@ impl Script {
             Turn::Eof(_) => "eof",
             Turn::Asks(_) => "asks",
             Turn::Canceled(_) => "canceled",
+            Turn::OpensBack(open) => {
+                self.channels.allow_open_back(open);
+                "opens back"
+            }
+            Turn::Answered { .. } => "answered",
+            Turn::Unopened { .. } => "pass",
             Turn::Over(_) => "over",
             Turn::Unknown => "unknown",
         };
@@ -66,6 +73,7 @@ impl Script {
                 | Turn::Noted { .. }
                 | Turn::Eof(_)
                 | Turn::Closing(_)
+                | Turn::Unopened { .. }
                 | Turn::Over(_)
         ) {
             self.said.push(format!("{:?} {}", from.peer(), shown(&payload)));
@@ -97,7 +105,7 @@ impl Script {
             rest: b"",
         };
         assert_eq!(script.take(Side::Server, &confirm), "taken");
-        assert_eq!(script.said(), "Server open 3 95904\nClient confirm 3 70 65536");
+        assert_eq!(script.said(), "Server open 3 37500\nClient confirm 3 70 65536");
         script
     }
 
@@ -125,7 +133,8 @@ fn an_allowed_command_runs_and_ends() {
     let key = script.key();
     script.channels.allow(key, true).expect("a channel");
     script.drain();
-    assert_eq!(script.said(), "Client adjust 3 1930368", "the rest of the window");
+    let rest = "Client adjust 3 1930368\nServer adjust 70 58404";
+    assert_eq!(script.said(), rest, "the rest of the windows");
     script.take(Side::Server, &Message::ChannelSuccess { recipient: 3 });
     script.take(Side::Server, &Message::Data { recipient: 3, bytes: b"out" });
     script.take(Side::Client, &Message::WindowAdjust { recipient: 70, bytes: 3 });
@@ -225,6 +234,47 @@ fn a_held_command_is_given_up_by_close_and_by_interrupt() {
 }
 
 #[test]
+fn a_verdict_on_what_the_target_closed_meanwhile_says_nothing_more() {
+    for both in [false, true] {
+        let mut script = Script::opened();
+        script.exec();
+        let key = script.key();
+        script.channels.hold(key, "weir: held").expect("a channel");
+        assert_eq!(script.take(Side::Server, &Message::Close { recipient: 3 }), "pass");
+        script.said();
+        assert!(script.channels.is_closing(key));
+        let close = Message::Close { recipient: 70 };
+        if both {
+            assert_eq!(script.take(Side::Client, &close), "canceled");
+        }
+        script.channels.release(key);
+        script.channels.refuse(key, true, "weir: late").expect("a channel");
+        script.drain();
+        if !both {
+            assert_eq!(script.said(), "");
+            let data = Message::Data { recipient: 70, bytes: b"in" };
+            assert_eq!(script.take(Side::Client, &data), "taken");
+            assert_eq!(script.take(Side::Client, &close), "over");
+        }
+        assert_eq!((script.said().as_str(), script.channels.count()), ("Server close 70", 0));
+    }
+}
+
+#[test]
+fn a_terminal_comes_before_what_runs_on_it() {
+    let mut script = Script::opened();
+    script.exec();
+    let key = script.key();
+    script.channels.allow(key, true).expect("a channel");
+    script.drain();
+    script.take(Side::Server, &Message::ChannelSuccess { recipient: 3 });
+    script.said();
+    assert_eq!(script.request("pty-req", PTY), "taken");
+    assert_eq!(script.said(), "Client failure 3");
+    assert_eq!(script.channels.facts(key).expect("a channel").terminal, None);
+}
+
+#[test]
 fn a_client_cannot_keep_more_behind_a_hold_than_its_bound() {
     let mut script = Script::opened();
     script.exec();
@@ -252,7 +302,7 @@ fn what_may_not_come_ends_the_connection() {
     assert_eq!(refused(Side::Client, &Message::Data { recipient: 70, bytes: b"early" }), order);
     assert_eq!(refused(Side::Server, &Message::ChannelSuccess { recipient: 3 }), order);
     assert_eq!(refused(Side::Server, &Message::RequestFailure), order);
-    let big = vec![0; 95_905];
+    let big = vec![0; 37_501];
     assert_eq!(refused(Side::Server, &Message::Data { recipient: 3, bytes: &big }), order);
     let open = Open { kind: b"session", sender: 3, window: 1, packet_max: 1, rest: b"" };
     assert_eq!(refused(Side::Client, &Message::ChannelOpen(open)), order, "a number in use");
@@ -361,6 +411,7 @@ proptest! {
                     _ => channels.hold(channel, "weir: held").expect("a channel"),
                 },
                 Ok(Turn::Canceled(key)) => channels.refuse(key, true, "gone").expect("a channel"),
+                Ok(Turn::OpensBack(open)) => drop(channels.allow_open_back(&open)),
                 Ok(_) => {}
             }
             while let Some(post) = channels.post() {

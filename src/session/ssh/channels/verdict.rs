@@ -9,6 +9,7 @@ use crate::wire::Side;
 use crate::wire::ssh::Broken;
 use crate::wire::ssh::fields::Write;
 use crate::wire::ssh::message::{ChannelAsk, Message, STDERR};
+use crate::wire::ssh::slots::Note;
 
 /// The status of a command that weir refused. 255 would mean to Ansible that the host is gone.
 const REFUSED_STATUS: u32 = 126;
@@ -22,14 +23,29 @@ impl Channels {
     /// # Errors
     /// `Order` if the channel is gone, `Flood` if too many replies wait.
     pub fn allow(&mut self, key: ChannelKey, want_reply: bool) -> Result<(), Broken> {
+        self.allow_noted(key, want_reply, None)
+    }
+
+    /// The same for one whose reply is its end.
+    ///
+    /// # Errors
+    /// As for `allow`.
+    pub fn allow_noted(
+        &mut self,
+        key: ChannelKey,
+        want_reply: bool,
+        note: Option<Note>,
+    ) -> Result<(), Broken> {
         let (index, channel) = self.find(key).ok_or(Broken::Order)?;
         if want_reply {
-            channel.asked.forward()?;
+            channel.asked.forward_noted(note)?;
         }
         if matches!(channel.state, State::Asking | State::Held { .. }) {
             channel.state = State::Running;
             channel.input.decide();
+            channel.output.decide();
             self.lend(Side::Client, index)?;
+            self.lend(Side::Server, index)?;
         }
         Ok(())
     }
@@ -50,6 +66,18 @@ impl Channels {
     /// As for `allow`.
     pub fn refuse(&mut self, key: ChannelKey, want_reply: bool, words: &str) -> Result<(), Broken> {
         let (index, channel) = self.find(key).ok_or(Broken::Order)?;
+        if channel.closed.target {
+            // The client has heard that and hears no more; what it says is dropped.
+            (channel.state, channel.refused) = (State::Idle, true);
+            if channel.closed.client {
+                let recipient = channel.target;
+                self.channels.swap_remove(index);
+                if let Some(recipient) = recipient {
+                    self.say(Side::Server, Message::Close { recipient }.write());
+                }
+            }
+            return Ok(());
+        }
         if want_reply {
             channel.asked.answer(true)?;
         }
@@ -74,8 +102,10 @@ impl Channels {
         words: &str,
     ) -> Result<(), Broken> {
         let (index, channel) = self.find(key).ok_or(Broken::Order)?;
-        channel.state = State::Idle;
-        channel.refused = true;
+        (channel.state, channel.refused) = (State::Idle, true);
+        if channel.closed.target {
+            return Ok(());
+        }
         self.tell(key, words)?;
         self.answer(index, want_reply, false)
     }
