@@ -178,6 +178,7 @@ mod tests {
             name,
             groups: vec!["g".to_owned()],
             revoked: None,
+            revoked_file: None,
         }
     }
 

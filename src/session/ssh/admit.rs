@@ -19,7 +19,7 @@ use crate::wire::ssh::Broken;
 use crate::wire::ssh::message::{ChannelAsk, Message};
 use crate::wire::ssh::slots::Note;
 
-use super::channels::ChannelKey;
+use super::channels::{ChannelKey, Facts};
 use super::core::Core;
 use super::files::Wish;
 use super::leg::broken;
@@ -35,6 +35,10 @@ pub(super) struct Wanted {
     pub action: Action,
     pub kind: &'static str,
     pub text: Vec<u8>,
+    /// What it runs with: its terminal and environment, JSON.
+    pub attrs: String,
+    /// People can be shown text and attributes as they are.
+    pub clear: bool,
     /// The command that it is part of.
     pub parent_seq: Option<u64>,
     /// An operation on files.
@@ -92,7 +96,14 @@ impl Wanted {
             }
             _ => return Err(Broken::Order),
         };
-        Ok(Wanted { message, place, action, kind, text, parent_seq: None, wish: None })
+        let (parent_seq, wish) = (None, None);
+        let facts = match place {
+            Place::Command { channel, .. } => open.channels.facts(channel),
+            _ => None,
+        };
+        let attrs = facts.map(Facts::attrs).unwrap_or_default();
+        let clear = std::str::from_utf8(&text).is_ok() && facts.is_none_or(Facts::is_clear);
+        Ok(Wanted { message, place, action, kind, text, attrs, clear, parent_seq, wish })
     }
 
     /// Whether it is a program whose output people read: a shell, a command.
@@ -396,6 +407,7 @@ fn command<'c>(
 ) -> Command<'c> {
     let extra = CommandExtra {
         parent_seq: wanted.parent_seq,
+        attrs: &wanted.attrs,
         rules,
         alone: ruled.matched.is_some_and(Matched::is_alone),
         policy_version: ruled.matched.map_or(policy, Matched::policy_version),

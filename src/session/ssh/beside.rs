@@ -61,9 +61,17 @@ impl Machine {
             None => (None, Rc::from("")),
         };
         let text = action.operation.clone().into_bytes();
-        let (place, kind, wish) = (Place::Open, "open", None);
-        let wanted =
-            Wanted { message: message.clone(), place, action, kind, text, parent_seq, wish };
+        let wanted = Wanted {
+            message: message.clone(),
+            place: Place::Open,
+            action,
+            kind: "open",
+            text,
+            attrs: String::new(),
+            clear: true,
+            parent_seq,
+            wish: None,
+        };
         let seq = core.take_seq();
         let ruled =
             Ruled { seq, decision: Decision::Allow, rule: &rule, matched: None, approval_id: None };

@@ -155,6 +155,35 @@ pub struct Facts {
     pub environment: Vec<(Vec<u8>, Vec<u8>)>,
 }
 
+impl Facts {
+    /// As the record keeps them: JSON; empty if there is nothing to say.
+    pub fn attrs(&self) -> String {
+        let mut attrs = serde_json::Map::new();
+        if let Some((name, columns, rows)) = &self.terminal {
+            let shown = format!("{} {columns}x{rows}", lossy(name));
+            attrs.insert("terminal".to_owned(), shown.into());
+        }
+        if !self.environment.is_empty() {
+            let all =
+                self.environment.iter().map(|(name, value)| (lossy(name), lossy(value).into()));
+            let all: serde_json::Map<String, serde_json::Value> = all.collect();
+            attrs.insert("environment".to_owned(), all.into());
+        }
+        if attrs.is_empty() { String::new() } else { serde_json::Value::from(attrs).to_string() }
+    }
+
+    /// Whether people can be shown it as it is.
+    pub fn is_clear(&self) -> bool {
+        let clear = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok();
+        self.terminal.as_ref().is_none_or(|(name, _, _)| clear(name))
+            && self.environment.iter().all(|(name, value)| clear(name) && clear(value))
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
+}
+
 #[derive(Debug)]
 struct Channel {
     key: ChannelKey,
@@ -503,7 +532,8 @@ impl Channels {
             }
             ChannelAsk::Env(variable, value) => {
                 let known = channel.facts.environment.len();
-                if known < SSH_ENVIRONMENT_MAX && may_pass(variable) {
+                let undecided = matches!(channel.state, State::Idle);
+                if known < SSH_ENVIRONMENT_MAX && may_pass(variable) && undecided {
                     channel.facts.environment.push((variable.to_vec(), value.to_vec()));
                     return self.pass_request(index, want_reply, key, ask);
                 }

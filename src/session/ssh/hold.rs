@@ -57,7 +57,7 @@ impl Machine {
         let words = if matches!(wanted.place, Place::Beside { .. } | Place::Global { .. }) {
             // Replies to these are due in their order, and others would wait with them.
             Some("weir: denied: requests of this kind cannot wait for approval")
-        } else if held_text_is_unclear(&wanted) {
+        } else if !wanted.clear {
             Some("weir: denied: what is no UTF-8 cannot be shown to an approver")
         } else if waiting >= SSH_HOLDS_MAX {
             Some("weir: denied: too many requests of this connection wait for approval")
@@ -298,11 +298,6 @@ impl Open {
     }
 }
 
-/// Whether people would see something else than what runs.
-fn held_text_is_unclear(wanted: &Wanted) -> bool {
-    std::str::from_utf8(&wanted.text).is_err()
-}
-
 /// A place among the commands that wait, or why there is none.
 fn place(shown: &AskSummary, stage: &Stage<'_>) -> Result<approval::Place, &'static str> {
     if !shown.can_be_shown() {
@@ -329,7 +324,7 @@ fn summary(held: &Held, open: &Open, core: &Core, stage: &Stage<'_>) -> AskSumma
         role: open.link.role.clone(),
         rule: ask.terms.rule().to_string(),
         text: shown,
-        params: String::new(),
+        params: held.wanted.attrs.clone(),
         classes: action.classes.iter().map(ToString::to_string).collect(),
         objects: action.objects.iter().map(|object| files::quoted(object.marked())).collect(),
         approvers: ask.terms.approvers(),

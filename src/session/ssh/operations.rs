@@ -80,6 +80,8 @@ impl Machine {
                     action: wish.operation.action(),
                     kind: "sftp",
                     text: wish.operation.text(),
+                    attrs: String::new(),
+                    clear: true,
                     parent_seq: open.seq_of(key),
                     wish: Some(wish),
                 };
