@@ -253,6 +253,8 @@ pub const SSH_OPENING_MAX: usize = 64;
 pub const SSH_REPLIES_MAX: usize = 64;
 /// Variables that a client may send for one channel.
 pub const SSH_ENVIRONMENT_MAX: usize = 64;
+/// Bytes of them, names and values.
+pub const SSH_ENVIRONMENT_BYTES_MAX: usize = 16 << 10;
 /// Requests of one connection that wait for approval.
 pub const SSH_HOLDS_MAX: usize = 64;
 /// What a client may send behind a command that is held.

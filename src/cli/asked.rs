@@ -87,10 +87,13 @@ fn operation(text: &str) -> Result<Operation, Failure> {
     };
     let words = ssh::text::plain_words(text.as_bytes()).ok_or_else(form)?;
     let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
+    // Attributes, as records show them, are nothing to rules.
+    let count = words.iter().take_while(|word| word.starts_with(b"/") || !word.contains(&b'='));
+    let words = words.get(..count.count()).unwrap_or(&[]);
     let path = |word: &[u8]| FilePath::new(word, None);
     let one = |verb, class, name| Ok(Operation::new(verb, class, vec![path(name)]));
     let two = |verb, class, from, to| Ok(Operation::new(verb, class, vec![path(from), path(to)]));
-    match *words.as_slice() {
+    match *words {
         [b"open", name] => Ok(Operation::open(path(name), open::READ)),
         [b"open", name, flags] => {
             let mut flags = flags.split(|byte| *byte == b',').map(flag);
@@ -146,6 +149,7 @@ mod tests {
             (Request::Sftp, "open /srv/a read", "sftp-read"),
             (Request::Sftp, "open /srv/a read,write", "sftp-read,sftp-write"),
             (Request::Sftp, "rename '/srv/a b' /srv/c", "sftp-write"),
+            (Request::Sftp, "open /srv/a write,create mode=0644", "sftp-write"),
             (Request::Sftp, "open /srv/a fast", "wrong"),
             (Request::Sftp, "run /srv/a", "wrong"),
             (Request::ForwardLocal, "db:5432", "forward-local"),

@@ -104,7 +104,7 @@ pub struct Operation {
     pub classes: ClassSet,
     /// What it names, and whether that is changed.
     pub paths: Vec<(FilePath, bool)>,
-    /// Flags of an OPEN.
+    /// Flags of an OPEN, attributes that are set.
     pub note: String,
 }
 
@@ -138,6 +138,14 @@ impl Operation {
         let names = NAMES.iter().filter(|(flag, _)| flags & flag != 0).map(|(_, name)| *name);
         let note = names.collect::<Vec<_>>().join(",");
         Operation { verb: "open", classes, paths: vec![(path, changes)], note }
+    }
+
+    /// Attributes that it sets: for records and people.
+    pub fn sets(&mut self, attributes: &str) {
+        if !self.note.is_empty() && !attributes.is_empty() {
+            self.note.push(' ');
+        }
+        self.note.push_str(attributes);
     }
 
     /// As rules see it.

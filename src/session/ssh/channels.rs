@@ -23,7 +23,7 @@ mod verdict;
 
 use std::collections::VecDeque;
 
-use crate::limits::{SSH_ENVIRONMENT_MAX, SSH_REPLIES_MAX};
+use crate::limits::{SSH_ENVIRONMENT_BYTES_MAX, SSH_ENVIRONMENT_MAX, SSH_REPLIES_MAX};
 use crate::wire::Side;
 use crate::wire::ssh::Broken;
 use crate::wire::ssh::ledger::Flow;
@@ -153,6 +153,13 @@ pub struct Facts {
     pub echoes: Option<bool>,
     /// Variables that the client sent.
     pub environment: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Channel {
+    /// It was refused, and the client has closed it.
+    const fn is_left(&self) -> bool {
+        matches!(self.state, State::Swallowing) && self.closed.client
+    }
 }
 
 impl Facts {
@@ -334,10 +341,7 @@ impl Channels {
                 Ok(Turn::Taken)
             }
             Message::OpenFailure { recipient, text, .. } => {
-                let index = self.index_of(from, recipient)?;
-                if !matches!(self.at(index)?.state, State::Opening) {
-                    return Err(Broken::Order);
-                }
+                let index = self.index_of_opening(from, recipient)?;
                 let channel = self.channels.swap_remove(index).key;
                 Ok(Turn::Unopened { channel, text })
             }
@@ -358,11 +362,25 @@ impl Channels {
         self.channels.iter_mut().enumerate().find(|(_, channel)| channel.key == key)
     }
 
-    /// The channel that `from` means by the other side's number.
+    /// The channel that `from` means by the other side's number. A client may use the number of a
+    /// channel again that the target has not closed yet: what the target says first is of that one.
     fn index_of(&self, from: Side, recipient: u32) -> Result<usize, Broken> {
         let means = |channel: &Channel| match from {
             Side::Client => channel.target == Some(recipient),
             Side::Server => channel.client == Some(recipient),
+        };
+        let found = self.channels.iter().enumerate().filter(|(_, channel)| means(channel));
+        let oldest = found.min_by_key(|(_, channel)| channel.key);
+        oldest.map(|(index, _)| index).ok_or(Broken::Order)
+    }
+
+    /// The same for the answer to an open.
+    fn index_of_opening(&self, from: Side, recipient: u32) -> Result<usize, Broken> {
+        let means = |channel: &Channel| {
+            let number = if from == Side::Client { channel.target } else { channel.client };
+            number == Some(recipient)
+                && channel.opener != from
+                && matches!(channel.state, State::Opening)
         };
         self.channels.iter().position(means).ok_or(Broken::Order)
     }
@@ -520,9 +538,10 @@ impl Channels {
         }
         match ask {
             ChannelAsk::Exec(_) | ChannelAsk::Shell | ChannelAsk::Subsystem(_) => {
-                // One of these for each channel (RFC 4254 section 6.5).
+                // One of these for each channel (RFC 4254 section 6.5): sshd refuses others, too.
                 if !matches!(channel.state, State::Idle) {
-                    return Err(Broken::Order);
+                    self.answer(index, want_reply, false)?;
+                    return Ok(Turn::Taken);
                 }
                 channel.state = State::Asking;
                 Ok(Turn::Asks(Asked::Request { channel: key, name, ask, want_reply }))
@@ -533,7 +552,11 @@ impl Channels {
             ChannelAsk::Env(variable, value) => {
                 let known = channel.facts.environment.len();
                 let undecided = matches!(channel.state, State::Idle);
-                if known < SSH_ENVIRONMENT_MAX && may_pass(variable) && undecided {
+                let kept = |(name, value): &(Vec<u8>, Vec<u8>)| name.len() + value.len();
+                let bytes: usize = channel.facts.environment.iter().map(kept).sum();
+                let fits = known < SSH_ENVIRONMENT_MAX
+                    && bytes + variable.len() + value.len() <= SSH_ENVIRONMENT_BYTES_MAX;
+                if fits && may_pass(variable) && undecided {
                     channel.facts.environment.push((variable.to_vec(), value.to_vec()));
                     return self.pass_request(index, want_reply, key, ask);
                 }

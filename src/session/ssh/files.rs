@@ -165,7 +165,7 @@ impl Files {
     /// # Errors
     /// Why the client's connection cannot go on.
     pub fn asked(&mut self, packet: &[u8]) -> Result<(u32, Step), Broken> {
-        let Request { id, op } = Request::parse(packet)?;
+        let Request { id, op, rest } = Request::parse(packet)?;
         if let Op::Init(_) = op {
             let again = std::mem::replace(&mut self.begun, true);
             return if again { Err(Broken::Order) } else { Ok((id, Step::Pass)) };
@@ -177,7 +177,18 @@ impl Files {
             return Err(Broken::Flood);
         }
         self.body = Body::Dropped;
-        let step = self.step(id, op);
+        let sets = matches!(
+            op,
+            Op::Open { .. }
+                | Op::Setstat(_)
+                | Op::Fsetstat(_)
+                | Op::Mkdir(_)
+                | Op::Extended(Extension::Lsetstat(_))
+        );
+        let mut step = self.step(id, op);
+        if let (true, Step::Ask(wish)) = (sets, &mut step) {
+            wish.operation.sets(&sftp::attributes(rest)?);
+        }
         match &step {
             Step::Ask(_) => drop(self.doing.insert(id, Doing::Held)),
             Step::Pass | Step::Refuse(..) => {}

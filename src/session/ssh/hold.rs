@@ -197,10 +197,11 @@ impl Machine {
         let ruled = Ruled::held(held.seq, Decision::Allow, of, Some(held.ask.id));
         self.go(&held.wanted, permit, ruled, stage)?;
         self.posts(stage);
-        for message in messages {
-            self.again(&message, stage)?;
-        }
-        self.settle(stage)
+        // It runs: what the client sent after it is no part of the vote.
+        let after = messages.iter().try_for_each(|message| self.again(message, stage));
+        let after = after.and_then(|()| self.settle(stage));
+        self.ended(after, stage);
+        Ok(())
     }
 
     /// The client gave up on a channel that is held.

@@ -129,11 +129,11 @@ impl Run {
         }
     }
 
-    /// The size of its terminal, now. A client that has none says zero (RFC 4254 section 6.2).
+    /// The size of its terminal, now. Zero is nothing (RFC 4254 section 6.2): what
+    /// was usual.
     pub fn size(&mut self, columns: u32, rows: u32, now_us: u64) {
-        if columns == 0 || rows == 0 {
-            return;
-        }
+        let known = |value, usual| if value == 0 { usual } else { value };
+        let (columns, rows) = (known(columns, 80), known(rows, 24));
         let mut bytes = Vec::new();
         for value in [columns, rows] {
             put_varint(&mut bytes, u64::from(value.clamp(1, 1000)));

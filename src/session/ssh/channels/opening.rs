@@ -60,7 +60,8 @@ impl Channels {
     /// Whether a peer uses a number for one of its channels.
     fn is_taken(&self, side: Side, number: u32) -> bool {
         self.channels.iter().any(|channel| match side {
-            Side::Client => channel.client == Some(number),
+            // Of what was refused the client has said and heard all there is.
+            Side::Client => channel.client == Some(number) && !channel.is_left(),
             Side::Server => channel.target == Some(number),
         })
     }
@@ -116,10 +117,10 @@ impl Channels {
         recipient: u32,
         (sender, window, packet_max): (u32, u32, u32),
     ) -> Result<u32, Broken> {
-        let index = self.index_of(from, recipient)?;
+        let index = self.index_of_opening(from, recipient)?;
         let taken = self.is_taken(from, sender);
         let channel = self.at(index)?;
-        if taken || channel.opener == from || !matches!(channel.state, State::Opening) {
+        if taken {
             return Err(Broken::Order);
         }
         let session = channel.session;

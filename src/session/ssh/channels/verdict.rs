@@ -82,8 +82,8 @@ impl Channels {
             channel.asked.answer(true)?;
         }
         channel.state = State::Refusing(words.to_owned());
-        let target = channel.target.filter(|_| !channel.closed.target);
-        if let Some(recipient) = target {
+        // The target closes after the client: it may give its number to another channel then.
+        if let (true, Some(recipient)) = (channel.closed.client, channel.target) {
             self.say(Side::Server, Message::Close { recipient }.write());
         }
         self.replies(index)?;
@@ -205,7 +205,12 @@ impl Channels {
             Message::Data { bytes, .. } | Message::ExtendedData { bytes, .. } => {
                 flow.swallow(bytes.len())?;
             }
-            Message::Close { .. } if from == Side::Client => channel.closed.client = true,
+            Message::Close { .. } if from == Side::Client => {
+                channel.closed.client = true;
+                if let Some(recipient) = channel.target {
+                    self.say(Side::Server, Message::Close { recipient }.write());
+                }
+            }
             Message::Close { .. } => channel.closed.target = true,
             Message::ChannelSuccess { .. } | Message::ChannelFailure { .. }
                 if from == Side::Server =>
@@ -262,7 +267,8 @@ fn lines(words: &str, terminal: bool) -> String {
         if text.len() + line.len() > WORDS_BYTES_MAX {
             break;
         }
-        text.push_str(line);
+        // Some of it is a person's reason.
+        text.extend(line.chars().map(|char| if char.is_control() { '?' } else { char }));
         text.push_str(if terminal { "\r\n" } else { "\n" });
     }
     text
