@@ -258,6 +258,8 @@ pub const SSH_OPENING_MAX: usize = 64;
 pub const SSH_REPLIES_MAX: usize = 64;
 /// Variables that a client may send for one channel.
 pub const SSH_ENVIRONMENT_MAX: usize = 64;
+/// Bytes of them, names and values.
+pub const SSH_ENVIRONMENT_BYTES_MAX: usize = 16 << 10;
 /// Requests of one connection that wait for approval.
 pub const SSH_HOLDS_MAX: usize = 64;
 /// What a client may send behind a command that is held.
@@ -279,6 +281,8 @@ pub const SFTP_REQUESTS_MAX: usize = 1024;
 pub const SFTP_FILES_MAX: usize = 4096;
 /// Places of a file that are told apart in its record.
 pub const SFTP_RANGES_MAX: usize = 16;
+/// Different refusals that a channel hears of on standard error.
+pub const SFTP_WORDS_MAX: usize = 16;
 
 // HTTP/2 (RFC 9113), per connection.
 /// The table that a decoder learns (SETTINGS_HEADER_TABLE_SIZE).

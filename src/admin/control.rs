@@ -178,6 +178,7 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
         async move { state.keep_publishing().await }
     });
     tokio::spawn(watch::keep(state.clone(), prepare.clone(), looks));
+    tokio::spawn(watch::keep_lists(state.clone()));
     let api = Api::new(state.clone(), shards.sealing).router();
     tokio::spawn(async move { axum::serve(Bounded::new(listener), api).await });
     state.listens_at(address);

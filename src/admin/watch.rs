@@ -1,7 +1,9 @@
-//! Certificates, keys and roots that change on the disk: used from then on, without a signal.
+//! Certificates, keys, roots and lists of what is revoked that change on the disk: used from then
+//! on, without a signal.
 //!
-//! In: what the files look like from outside, every few seconds. Out: TLS for new connections.
-//! Never: TLS of files that do not fit together; what is in force stays until all of them do.
+//! In: what the files look like from outside, every few seconds. Out: TLS for new connections, lists
+//! of SSH for new logins. Never: files that do not fit together, or cannot be followed; what is in
+//! force stays until all of them do.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
@@ -12,6 +14,7 @@ use std::time::Duration;
 use super::control::{Make, Prepare};
 use super::log;
 use super::state::{Counters, State};
+use crate::config::read_revocations;
 use crate::config::settings::Settings;
 
 /// What the files of a configuration look like from outside. A link that leads elsewhere looks
@@ -28,6 +31,64 @@ impl Looks {
         let look = |path: &Path| (path.to_owned(), stamp(path));
         Looks(settings.tls_files().into_iter().map(look).collect())
     }
+
+    /// Looks at the lists of SSH.
+    fn of_lists(settings: &Settings) -> Looks {
+        let look = |path: &Path| (path.to_owned(), stamp(path));
+        Looks(settings.ssh_revocations().into_iter().map(look).collect())
+    }
+}
+
+/// Watches the lists of certificates of SSH that are taken back. The first look reads them again:
+/// what changed since the configuration was read is found by it.
+pub async fn keep_lists(state: Arc<State>) {
+    let (mut seen, mut stale) = (None, false);
+    loop {
+        tokio::time::sleep(WATCH_EVERY).await;
+        let _turn = state.reloading.lock().await;
+        let settings = state.settings();
+        if settings.ssh_revocations().is_empty() {
+            continue;
+        }
+        let before = seen.clone();
+        let work = tokio::task::spawn_blocking(move || {
+            let now = Looks::of_lists(&settings);
+            (Some(&now) != before.as_ref()).then(|| (now, with_lists(&settings)))
+        });
+        let Ok(Some((now, outcome))) = work.await else { continue };
+        let first = seen.replace(now).is_none();
+        // What else is stale is not this one's to say.
+        if outcome.is_err() || stale {
+            state.certificates_stale.store(outcome.is_err(), Ordering::Relaxed);
+        }
+        stale = outcome.is_err();
+        match outcome {
+            Ok(settings) => {
+                state.world().replace(settings, &[]);
+                state.publish().await;
+                if !first {
+                    Counters::count(&state.counters.certificates_loaded);
+                    log::info("lists of revoked certificates have changed: new logins use them");
+                }
+            }
+            Err(problem) => {
+                Counters::count(&state.counters.certificates_failed);
+                log::error(&problem);
+                log::error("a list of revoked certificates cannot be used: the old one stays");
+            }
+        }
+    }
+}
+
+/// The same settings with the lists as they are now.
+fn with_lists(settings: &Settings) -> Result<Settings, String> {
+    let mut settings = settings.clone();
+    for authority in &mut settings.ssh_authorities {
+        if let Some(file) = &authority.revoked_file {
+            authority.revoked = Some(Arc::new(read_revocations(file)?));
+        }
+    }
+    Ok(settings)
 }
 
 fn stamp(path: &Path) -> Option<Stamp> {

@@ -14,8 +14,9 @@ use crate::admin::shape::{
 };
 use crate::config::units;
 
-/// Arguments.
+/// Arguments. Those before a command would be lost: they are refused there.
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true)]
 pub struct Approvals {
     #[command(subcommand)]
     act: Option<Act>,

@@ -111,6 +111,7 @@ pub fn run(args: &Check) -> Result<(), Failure> {
 fn explain(out: &mut Output, settings: &Settings) -> std::io::Result<()> {
     for listen in &settings.listeners {
         let tls = match &listen.tls {
+            None if listen.protocol == Protocol::Ssh => "with the encryption of SSH",
             None => "in clear",
             Some(tls) if tls.required => "with TLS only",
             Some(_) => "with TLS if they ask for it",

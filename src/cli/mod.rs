@@ -5,6 +5,7 @@
 
 pub mod answer;
 pub mod approvals;
+mod asked;
 pub mod check;
 pub mod fail;
 pub mod hash_password;

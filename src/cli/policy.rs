@@ -6,14 +6,16 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 use serde::Serialize;
 
+use super::asked::{self, Request};
 use super::fail::{EXIT_HELD, EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_USAGE, Failure};
 use super::output::{Output, Table, clean};
 use crate::admin::clock;
 use crate::config::settings::Settings;
 use crate::decide::rules::{Judgement, Who};
 use crate::decide::sql::classify::why_unread;
-use crate::decide::{Classifier, Rules};
+use crate::decide::{Action, Classifier, Rules};
 use crate::identify::{Identity, Method, role};
+use crate::wire::Protocol;
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -30,8 +32,12 @@ enum Act {
 
 #[derive(Debug, Args)]
 struct Test {
-    /// The command text
-    sql: String,
+    /// The command: a text of SQL; for SSH the text of what --request names
+    text: String,
+    /// What is asked of a host of SSH. `sftp` takes an operation as records show it: `open /srv/a
+    /// read`, `rename /srv/a /srv/b` [default: exec]
+    #[arg(long, value_enum)]
+    request: Option<Request>,
     /// User of weir who would send it
     #[arg(long = "as", value_name = "USER")]
     user: String,
@@ -124,8 +130,7 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
         unknown("target", &test.target, settings.targets.iter().map(|target| target.name.as_str()))
     })?;
     // No target is asked: what it has of its own is not known here.
-    let classified = Classifier::new().classify(test.sql.as_bytes());
-    let unread = why_unread(test.sql.as_bytes());
+    let (action, unread) = action(target.protocol, test)?;
     // As the session machine chooses it.
     let asked = test.role.as_ref().unwrap_or(&identity.user);
     let Ok(credential) = role::credential(&target.credentials, &identity, asked) else {
@@ -143,7 +148,7 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
         source: test.from,
         wall_us: at,
     };
-    let explanation = Rules::compile(&settings.rules).explain(&who, &classified.action);
+    let explanation = Rules::compile(&settings.rules).explain(&who, &action);
     Ok(Answer {
         verdict: explanation.verdict,
         rule: explanation.rule.to_string(),
@@ -153,6 +158,26 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
         rules: explanation.matched,
         statements: explanation.acts.into_iter().map(Part::from).collect(),
     })
+}
+
+/// What the text is at a target of this protocol, and why it is not understood.
+fn action(protocol: Protocol, test: &Test) -> Result<(Action, Option<String>), Failure> {
+    match (protocol, test.request) {
+        (Protocol::Postgres, None) => {
+            let classified = Classifier::new().classify(test.text.as_bytes());
+            Ok((classified.action.clone(), why_unread(test.text.as_bytes())))
+        }
+        (Protocol::Ssh, request) => {
+            let request = request.unwrap_or(Request::Exec);
+            Ok((asked::of_ssh(request, &test.text)?, None))
+        }
+        (_, Some(_)) => Err(Failure::new(EXIT_USAGE, "--request is for targets of SSH")),
+        (Protocol::Http | Protocol::Kubernetes, None) => {
+            let message = format!("{} is no target of commands as texts", test.target);
+            let hint = "`weir policy test` knows targets of PostgreSQL and SSH";
+            Err(Failure::new(EXIT_USAGE, message).hint(hint))
+        }
+    }
 }
 
 impl From<Judgement> for Part {

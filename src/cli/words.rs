@@ -6,6 +6,7 @@ use crate::config::settings::{
     Capture, Durability, Effect, Host, Issuer, MaskSpec, Reach, RuleSpec, SessionAttrs, Target,
     TargetTls, TokenLogin,
 };
+use crate::wire::Protocol;
 
 /// What a target is.
 pub fn target(target: &Target) -> String {
@@ -33,11 +34,16 @@ pub fn target(target: &Target) -> String {
             groups => format!("{} for {}", credential.role, groups.join(", ")),
         })
         .collect();
+    let servers = servers(&target.reach);
+    let what = match target.protocol {
+        Protocol::Postgres => format!("database {} at {servers} {tls}", target.database),
+        Protocol::Http => format!("HTTP service at {servers} {tls}"),
+        Protocol::Kubernetes => format!("Kubernetes cluster at {servers} {tls}"),
+        Protocol::Ssh => format!("host at {servers} by SSH, known by its key"),
+    };
     format!(
-        "target {}: database {} at {} {tls}; {durability}; {capture}; roles: {}",
+        "target {}: {what}; {durability}; {capture}; roles: {}",
         target.name,
-        target.database,
-        servers(&target.reach),
         credentials.join("; ")
     )
 }

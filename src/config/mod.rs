@@ -15,5 +15,5 @@ pub mod units;
 
 pub use load::{load, parse};
 pub use report::ConfigErrors;
-pub use sections::system_roots;
+pub use sections::{read_revocations, system_roots};
 pub use target_url::for_target_url;

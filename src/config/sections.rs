@@ -11,6 +11,8 @@ mod rules;
 mod ssh;
 pub(super) mod targets;
 
+pub use self::ssh::read_revocations;
+
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::{Path, PathBuf};
 

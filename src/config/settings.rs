@@ -69,6 +69,12 @@ impl Settings {
         }
         files
     }
+
+    /// Files that say which certificates of SSH are taken back.
+    pub fn ssh_revocations(&self) -> Vec<&Path> {
+        let authorities = self.ssh_authorities.iter();
+        authorities.filter_map(|authority| authority.revoked_file.as_deref()).collect()
+    }
 }
 
 /// A listener.
@@ -419,6 +425,8 @@ pub struct SshAuthority {
     pub groups: Vec<String>,
     /// What it has taken back.
     pub revoked: Option<Arc<Krl>>,
+    /// The file that says so.
+    pub revoked_file: Option<PathBuf>,
 }
 
 /// A name in an OpenSSH certificate.

@@ -146,6 +146,10 @@ pub enum Reading {
     Maybe(Box<[u8]>),
     /// It is all there are: the namespaces of a list without one.
     Every,
+    /// It is all that begins so: what lies in a folder, whose names nobody has said yet.
+    Below(Box<[u8]>),
+    /// It may be those beside what it is: a rename may be of a folder.
+    MaybeBelow(Box<[u8]>),
     /// There is one, and it may be anything: what a shell makes of a text, a batch of methods.
     Unclear,
 }
@@ -173,6 +177,16 @@ impl Fact {
     /// A fact that means all there are.
     pub fn every(kind: FactKind) -> Fact {
         Fact { kind, reading: Reading::Every }
+    }
+
+    /// A fact that means all that begins so.
+    pub fn below(kind: FactKind, root: impl AsRef<[u8]>) -> Fact {
+        Fact { kind, reading: Reading::Below(root.as_ref().into()) }
+    }
+
+    /// A fact that may mean all that begins so.
+    pub fn maybe_below(kind: FactKind, root: impl AsRef<[u8]>) -> Fact {
+        Fact { kind, reading: Reading::MaybeBelow(root.as_ref().into()) }
     }
 
     /// A fact that may be anything.

@@ -28,6 +28,16 @@ pub fn glob_bytes(pattern: &[u8], text: &[u8]) -> bool {
     true
 }
 
+/// Of all texts that begin with `root`: whether the pattern means one of them, and whether it means
+/// each of them.
+pub fn glob_below(pattern: &[u8], root: &[u8]) -> (bool, bool) {
+    let star = memchr::memchr(b'*', pattern);
+    let head = star.and_then(|star| pattern.get(..star)).unwrap_or(pattern);
+    // A star takes whatever is left of the root.
+    let some = head.starts_with(root) || (star.is_some() && root.starts_with(head));
+    (some, pattern.ends_with(b"*") && glob_bytes(pattern, root))
+}
+
 /// `*` stands for any characters but `/`: one star is at most one part of a path or URI.
 pub fn path_glob(pattern: &str, text: &str) -> bool {
     let (mut patterns, mut texts) = (pattern.split('/'), text.split('/'));
@@ -67,6 +77,31 @@ mod tests {
         check("**", "a", true);
         check("", "", true);
         check("", "a", false);
+    }
+
+    #[test]
+    fn patterns_of_what_lies_below() {
+        for (pattern, root, some, all) in [
+            ("/srv/*", "/srv/", true, true),
+            ("/srv/*", "/srv/a/", true, true),
+            ("/srv/*", "/", true, false),
+            ("/srv/a", "/srv/", true, false),
+            ("/srv/a", "/srv/a/", false, false),
+            ("/srv", "/srv/", false, false),
+            ("/srv/*/b", "/srv/a/", true, false),
+            ("/srv/*/b*", "/srv/a/b/", true, true),
+            ("/srv/*/b*", "/srv/a/", true, false),
+            ("*secret*", "/srv/", true, false),
+            ("*", "/", true, true),
+            ("/x/*", "/srv/", false, false),
+            ("/srv2/*", "/srv/", false, false),
+        ] {
+            assert_eq!(
+                glob_below(pattern.as_bytes(), root.as_bytes()),
+                (some, all),
+                "{pattern} {root}"
+            );
+        }
     }
 
     #[test]

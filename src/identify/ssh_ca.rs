@@ -43,34 +43,31 @@ pub struct Circumstances {
     pub now_s: u64,
 }
 
-/// The identity of a certificate; `None` if it proves none.
+/// The identity of a certificate.
+///
+/// # Errors
+/// Why it proves none.
 pub fn identity(
     authorities: &[SshAuthority],
     certificate: &Certificate,
     circumstances: &Circumstances,
-) -> Option<(Identity, Grants)> {
+) -> Result<(Identity, Grants), &'static str> {
     let authority = authorities
         .iter()
-        .find(|authority| authority.keys.contains(&certificate.authority_blob))?;
-    let in_time = (certificate.after..certificate.before).contains(&circumstances.now_s);
-    let touched = circumstances.proof.present || certificate.permits("no-touch-required");
-    let allowed = certificate.user
-        && in_time
-        && touched
-        && !certificate.principals.is_empty()
-        && certificate.critical.iter().all(|option| is_met(option, circumstances))
-        && !authority.revoked.as_ref().is_some_and(|list| list.revokes(certificate));
-    if !allowed {
-        return None;
+        .find(|authority| authority.keys.contains(&certificate.authority_blob))
+        .ok_or("no configured CA has signed the certificate")?;
+    if let Some(why) = refusal(authority, certificate, circumstances) {
+        return Err(why);
     }
     let user = match authority.name {
-        SshName::KeyId => certificate.key_id.clone(),
-        SshName::Principal => certificate.principals.first()?.clone(),
+        SshName::KeyId => Some(&certificate.key_id),
+        SshName::Principal => certificate.principals.first(),
     };
-    let printable = user.chars().all(|char| !char.is_control());
-    if user.is_empty() || user.len() > NAME_BYTES_MAX || !printable {
-        return None;
-    }
+    let named = user.filter(|user| {
+        let printable = user.chars().all(|char| !char.is_control());
+        !user.is_empty() && user.len() <= NAME_BYTES_MAX && printable
+    });
+    let user = named.ok_or("the certificate's name is none that weir takes")?.clone();
     let grants = Grants {
         terminal: certificate.permits("permit-pty"),
         forwards: certificate.permits("permit-port-forwarding"),
@@ -78,7 +75,33 @@ pub fn identity(
         x11: certificate.permits("permit-X11-forwarding"),
     };
     let groups = authority.groups.clone();
-    Some((Identity { user, groups, method: Method::SshCertificate }, grants))
+    Ok((Identity { user, groups, method: Method::SshCertificate }, grants))
+}
+
+fn refusal(
+    authority: &SshAuthority,
+    certificate: &Certificate,
+    circumstances: &Circumstances,
+) -> Option<&'static str> {
+    let Circumstances { proof, now_s, .. } = circumstances;
+    let unmet = |option: &(String, String)| !is_met(option, circumstances);
+    if !certificate.user {
+        Some("the certificate is one of a host")
+    } else if *now_s < certificate.after {
+        Some("the certificate is not valid yet")
+    } else if *now_s >= certificate.before {
+        Some("the certificate is not valid any more")
+    } else if !proof.present && !certificate.permits("no-touch-required") {
+        Some("the security key was not touched")
+    } else if certificate.principals.is_empty() {
+        Some("the certificate has no principals")
+    } else if certificate.critical.iter().any(unmet) {
+        Some("a critical option of the certificate is not met, or not known")
+    } else if authority.revoked.as_ref().is_some_and(|list| list.revokes(certificate)) {
+        Some("the certificate is revoked")
+    } else {
+        None
+    }
 }
 
 /// Whether a critical option is one of weir's, and met. `force-command` is not: it would replace
@@ -155,6 +178,7 @@ mod tests {
             name,
             groups: vec!["g".to_owned()],
             revoked: None,
+            revoked_file: None,
         }
     }
 
@@ -170,9 +194,11 @@ mod tests {
             assert_eq!((found.user.as_str(), found.groups.len()), (expect, 1));
             assert!(grants.terminal && !grants.forwards && !grants.agent && !grants.x11);
         }
+        let endless = Certificate { before: u64::MAX, ..certificate.clone() };
+        assert!(identity(&[authority(&key, SshName::KeyId)], &endless, &here(1 << 40)).is_ok());
         let other = Signer::generate().expect("random bytes");
         let authorities = [authority(&other, SshName::KeyId)];
-        assert_eq!(identity(&authorities, &certificate, &here(100)), None, "another CA");
+        assert_eq!(identity(&authorities, &certificate, &here(100)).ok(), None, "another CA");
     }
 
     #[test]
@@ -182,7 +208,7 @@ mod tests {
         let authorities = [authority(&key, SshName::KeyId)];
         for (now_s, expect) in [(99, false), (100, true), (199, true), (200, false)] {
             let found = identity(&authorities, &certificate, &here(now_s));
-            assert_eq!(found.is_some(), expect, "{now_s}");
+            assert_eq!(found.is_ok(), expect, "{now_s}");
         }
     }
 
@@ -206,7 +232,7 @@ mod tests {
             let case = Case { critical: &[(name, value)], extensions: &[] };
             let certificate = made(&key, &case);
             let found = identity(&authorities, &certificate, &here(150));
-            assert_eq!(found.is_some(), expect, "{name} {value}");
+            assert_eq!(found.is_ok(), expect, "{name} {value}");
         }
     }
 
@@ -218,7 +244,7 @@ mod tests {
         let there = Circumstances { proof: untouched, ..here(150) };
         for (extensions, expect) in [(&[][..], false), (&["no-touch-required"], true)] {
             let certificate = made(&key, &Case { critical: &[], extensions });
-            assert_eq!(identity(&authorities, &certificate, &there).is_some(), expect);
+            assert_eq!(identity(&authorities, &certificate, &there).is_ok(), expect);
         }
     }
 
@@ -227,10 +253,10 @@ mod tests {
         let key = Signer::generate().expect("random bytes");
         let authorities = [authority(&key, SshName::KeyId)];
         let host = Certificate { user: false, ..made(&key, &PLAIN) };
-        assert_eq!(identity(&authorities, &host, &here(150)), None);
+        assert_eq!(identity(&authorities, &host, &here(150)).ok(), None);
         let all = Certificate { principals: Vec::new(), ..made(&key, &PLAIN) };
-        assert_eq!(identity(&authorities, &all, &here(150)), None);
+        assert_eq!(identity(&authorities, &all, &here(150)).ok(), None);
         let nameless = Certificate { key_id: "a\nb".to_owned(), ..made(&key, &PLAIN) };
-        assert_eq!(identity(&authorities, &nameless, &here(150)), None);
+        assert_eq!(identity(&authorities, &nameless, &here(150)).ok(), None);
     }
 }

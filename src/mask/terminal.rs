@@ -4,17 +4,21 @@
 //! byte more or less, which would move a cursor; a delay beyond [`WAIT_TERMINAL_US`] and
 //! [`WAIT_PIPE_US`].
 //!
-//! It is best effort. A value is found if it comes within that time as plain text, in one piece:
-//! not one that is typed digit by digit, wrapped or coloured in its middle by a program, painted
-//! again in parts, encoded, packed.
+//! What is looked at is the text that a person sees (`visible`): colours in and around a value do
+//! not hide it. It is best effort all the same. A value is found if it comes within that time, in
+//! one piece: not one that is typed digit by digit, wrapped by a program, painted in parts,
+//! encoded, packed.
 //!
 //! ```text
 //!   held |......... line \n| words words |  <- what a find may still reach over is held back
 //!        leaves             waits for more, for the time, for the end of the stream
 //! ```
 
+mod visible;
+
 use std::rc::Rc;
 
+use self::visible::Visible;
 use super::body::window::boundary;
 use super::detect::{Detector, Detectors, Found, Scratch};
 use super::hits::{Cause, Hits};
@@ -25,7 +29,7 @@ use crate::limits::TERMINAL_KEY_BYTES_MAX;
 pub const WAIT_TERMINAL_US: u64 = 20_000;
 /// Off one nobody looks so closely.
 pub const WAIT_PIPE_US: u64 = 100_000;
-/// Fewer bytes with nothing before them are somebody's typing: they are not held.
+/// So many bytes may be the echo of somebody's typing.
 const TYPED_BYTES_MAX: usize = 4;
 
 /// One stream of output.
@@ -37,6 +41,8 @@ pub struct Masker {
     due_us: Option<u64>,
     /// A key began and did not end; so much of it may still come.
     key: Option<(Operator, usize)>,
+    /// What was typed last, if it was little: its echo is not held.
+    typed: Vec<u8>,
     scratch: Scratch,
 }
 
@@ -44,8 +50,16 @@ impl Masker {
     /// A stream; `terminal` says how long it may wait.
     pub fn new(detectors: Rc<Detectors>, terminal: bool) -> Masker {
         let wait_us = if terminal { WAIT_TERMINAL_US } else { WAIT_PIPE_US };
-        let (held, scratch) = (Vec::new(), Scratch::default());
-        Masker { detectors, wait_us, held, due_us: None, key: None, scratch }
+        let (held, typed, scratch) = (Vec::new(), Vec::new(), Scratch::default());
+        Masker { detectors, wait_us, held, due_us: None, key: None, typed, scratch }
+    }
+
+    /// What somebody types.
+    pub fn typed(&mut self, bytes: &[u8]) {
+        self.typed.clear();
+        if bytes.len() <= TYPED_BYTES_MAX {
+            self.typed.extend_from_slice(bytes);
+        }
     }
 
     /// When what is held leaves at the latest.
@@ -55,19 +69,22 @@ impl Masker {
 
     /// Bytes of the stream; what may leave now.
     pub fn push(&mut self, bytes: &[u8], now_us: u64, hits: &mut Hits) -> Vec<u8> {
-        let typed = self.held.is_empty() && bytes.len() < TYPED_BYTES_MAX;
+        let typed = self.held.is_empty() && !bytes.is_empty() && bytes == self.typed;
+        self.typed.clear();
         self.held.extend_from_slice(bytes);
         if typed {
             return self.flush(hits);
         }
-        let finds = self.detectors.find(&self.held, &mut self.scratch).to_vec();
-        let mut cut = boundary(&self.held);
+        let seen = Visible::of(&self.held);
+        let text = seen.text(&self.held);
+        let finds = self.detectors.find(text, &mut self.scratch).to_vec();
+        let mut cut = boundary(text);
         for found in finds.iter().rev() {
             if found.start < cut && found.end >= cut {
                 cut = found.start;
             }
         }
-        let out = self.leave(cut, &finds, hits);
+        let out = self.leave(&seen, cut, &finds, hits);
         self.due_us = match (self.held.is_empty(), self.due_us) {
             (true, _) => None,
             // What leaves is looked at from its first byte on.
@@ -80,32 +97,62 @@ impl Masker {
     /// The time is over, or the stream: all that is held.
     pub fn flush(&mut self, hits: &mut Hits) -> Vec<u8> {
         self.due_us = None;
-        let finds = self.detectors.find(&self.held, &mut self.scratch).to_vec();
-        let end = self.held.len();
+        let mut seen = Visible::of(&self.held);
+        seen.end();
+        let text = seen.text(&self.held);
+        let finds = self.detectors.find(text, &mut self.scratch).to_vec();
+        let end = text.len();
         let open = finds.last().filter(|found| {
             found.detector == Detector::PrivateKey
                 && found.end == end
-                && !contains(self.held.get(found.start..).unwrap_or(&[]), END)
+                && !contains(text.get(found.start..).unwrap_or(&[]), END)
         });
         let open = open.and_then(|found| self.detectors.operator(found.detector));
-        let out = self.leave(end, &finds, hits);
+        let out = self.leave(&seen, end, &finds, hits);
         if let Some(operator) = open {
             self.key = Some((operator, TERMINAL_KEY_BYTES_MAX));
         }
         out
     }
 
-    fn leave(&mut self, cut: usize, finds: &[Found], hits: &mut Hits) -> Vec<u8> {
-        let mut out: Vec<u8> = self.held.drain(..cut).collect();
+    /// What stands before `cut`, a place in the text, with what is found there covered.
+    fn leave(&mut self, seen: &Visible, cut: usize, finds: &[Found], hits: &mut Hits) -> Vec<u8> {
+        let mut out: Vec<u8> = self.held.drain(..seen.place(cut)).collect();
         for found in finds.iter().filter(|found| found.end <= cut) {
-            let Some(operator) = self.detectors.operator(found.detector) else { continue };
-            if let Some(part) = out.get_mut(found.start..found.end) {
-                cover(operator, found.detector, part);
-                hits.add(0, Cause::Detector(found.detector), operator);
+            let places = (found.start..found.end).map(|at| seen.place(at));
+            self.cover((found.detector, places), &mut out, hits);
+        }
+        let left = out.len();
+        for aside in seen.asides().iter().filter(|aside| aside.end <= left) {
+            let said = out.get(aside.clone()).unwrap_or(&[]);
+            let finds = self.detectors.find(said, &mut self.scratch).to_vec();
+            for found in finds {
+                let places = found.start + aside.start..found.end + aside.start;
+                self.cover((found.detector, places), &mut out, hits);
             }
         }
         self.rest_of_key(&mut out);
         out
+    }
+
+    /// Covers one find.
+    fn cover(
+        &self,
+        (detector, places): (Detector, impl Iterator<Item = usize>),
+        out: &mut [u8],
+        hits: &mut Hits,
+    ) {
+        let Some(operator) = self.detectors.operator(detector) else { return };
+        let places: Vec<usize> = places.collect();
+        let mut part: Vec<u8> =
+            places.iter().filter_map(|&place| out.get(place)).copied().collect();
+        cover(operator, detector, &mut part);
+        for (place, new) in places.into_iter().zip(part) {
+            if let Some(own) = out.get_mut(place).filter(|own| **own != visible::ESCAPE) {
+                *own = new;
+            }
+        }
+        hits.add(0, Cause::Detector(detector), operator);
     }
 
     /// Covers what follows of a key whose start has left.
@@ -176,16 +223,42 @@ mod tests {
         assert_eq!(whole.len(), SHOWN.len());
         assert!(!whole.contains("4111") && !whole.contains("alice"), "{whole}");
         assert!(whole.starts_with("total 1\r\n") && whole.ends_with("\r\n$ "), "{whole}");
-        for at in TYPED_BYTES_MAX..SHOWN.len() {
+        for at in 1..SHOWN.len() {
             let (left, right) = SHOWN.as_bytes().split_at(at);
             assert_eq!(through(&[left, right]), whole, "split at {at}");
         }
     }
 
     #[test]
+    fn colours_in_and_around_a_value_do_not_hide_it() {
+        let card = "4111111111111111";
+        for shown in [
+            format!("\x1b[1;31m{card}\x1b[m\n"),
+            "\x1b[35m4111 1111\x1b(B\x1b[m 1111\x1b[01;31m\x1b[K 1111\n".to_owned(),
+            format!("\x1b]0;{card}\x07$ \n"),
+            format!("\x1b]0;a\x1b\\{card}\n"),
+        ] {
+            let escapes = |text: &str| text.matches(['\x1b', 'm', 'K', 'B', ']']).count();
+            for at in 1..shown.len() {
+                let (left, right) = shown.as_bytes().split_at(at);
+                let covered = through(&[left, right]);
+                assert_eq!(covered.len(), shown.len());
+                assert!(!covered.contains("1111"), "{covered:?}, split at {at}");
+                assert!(escapes(&covered) >= escapes(&shown), "{covered:?}");
+            }
+        }
+        // What stands in two places of a screen is no value.
+        let painted = "4111 1111\x1b[10;20H1111 1111\n";
+        assert_eq!(through(&[painted.as_bytes()]), painted);
+    }
+
+    #[test]
     fn typing_is_not_held_and_lines_leave_at_once() {
         let (mut masker, mut hits) = (masker(Operator::Mask), Hits::default());
+        masker.typed(b"l");
         assert_eq!(masker.push(b"l", 0, &mut hits), b"l");
+        assert_eq!(masker.push(b"4", 0, &mut hits), b"", "nobody typed it");
+        assert_eq!(masker.flush(&mut hits), b"4");
         assert_eq!(masker.push(b"some words\r\n", 0, &mut hits), b"some words\r\n");
         assert_eq!(masker.due_us(), None);
         assert_eq!(masker.push(b"prompt$ ", 5, &mut hits), b"");

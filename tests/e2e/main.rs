@@ -34,5 +34,6 @@ mod ssh;
 mod ssh_clients;
 mod ssh_files;
 mod ssh_output;
+mod ssh_rules;
 mod ssh_trust;
 mod tokio_driver;

@@ -17,6 +17,7 @@ mod cast;
 mod http;
 mod play;
 mod postgres;
+mod screen;
 mod ssh;
 mod table;
 

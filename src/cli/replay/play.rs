@@ -1,7 +1,7 @@
 //! Shows moments: on a terminal in their time, as JSON, as an asciicast.
 //!
 //! In: moments, in order. Out: text. Never: a control character of somebody's data on a terminal,
-//! but line ends and tabs; except what a terminal showed, which is replayed to one.
+//! but line ends and tabs; except what a terminal showed, as far as `screen` lets it pass.
 
 use std::borrow::Cow;
 use std::fs::File;
@@ -11,6 +11,7 @@ use std::time::Duration;
 use serde::Serialize;
 
 use super::cast::Cast;
+use super::screen::Screen;
 use super::{CastVersion, Moment, Replay, Stream};
 use crate::admin::clock;
 use crate::cli::fail::{EXIT_USAGE, Failure};
@@ -23,6 +24,7 @@ pub(super) struct Player {
     speed: Option<f64>,
     started_us: i64,
     last_us: i64,
+    screen: Screen,
 }
 
 enum Sink {
@@ -62,7 +64,8 @@ impl Player {
             None if args.json => Sink::Json(Output::new(true)),
             None => Sink::Text(Output::new(false)),
         };
-        Ok(Player { sink, speed: args.speed, started_us, last_us: started_us })
+        let screen = Screen::default();
+        Ok(Player { sink, speed: args.speed, started_us, last_us: started_us, screen })
     }
 
     /// Shows a moment, when its time has come.
@@ -78,7 +81,7 @@ impl Player {
             };
         }
         match &mut self.sink {
-            Sink::Text(out) if moment.is_screen => out.raw(&moment.text)?,
+            Sink::Text(out) if moment.is_screen => out.raw(&self.screen.pass(&moment.text))?,
             Sink::Text(out) => out.raw(&visible(&moment.text))?,
             Sink::Json(out) => out.object(&Told {
                 at: clock::to_text(moment.at_us),
@@ -126,7 +129,11 @@ impl Player {
     /// The file cannot be written.
     pub fn finish(self) -> Result<(), Failure> {
         match self.sink {
-            Sink::Text(mut out) | Sink::Json(mut out) => Ok(out.flush()?),
+            Sink::Text(mut out) => {
+                out.raw(self.screen.end())?;
+                Ok(out.flush()?)
+            }
+            Sink::Json(mut out) => Ok(out.flush()?),
             Sink::Cast(cast) => Ok(cast.finish()?.flush()?),
         }
     }

@@ -3,6 +3,7 @@
 //! In: sections. Out: keys that sign, keys that are trusted, a `Target`. Never: a host key that is
 //! learned; a private key that stands in the file itself.
 
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use super::super::load::Source;
@@ -76,9 +77,10 @@ pub(super) fn authorities(
         let name = section.choice("username", &NAMES, report).unwrap_or(SshName::KeyId);
         let groups = section.texts("groups", report);
         let groups = groups.iter().map(|group| group.value.to_owned()).collect();
-        let revoked = revocations(&mut section, source, report);
+        let list = revocations(&mut section, source, report);
         section.finish(report);
-        authorities.push(SshAuthority { keys, name, groups, revoked });
+        let (revoked_file, revoked) = list.unzip();
+        authorities.push(SshAuthority { keys, name, groups, revoked, revoked_file });
     }
     authorities
 }
@@ -88,19 +90,27 @@ fn revocations(
     section: &mut Section<'_>,
     source: &Source<'_>,
     report: &mut Report<'_>,
-) -> Option<Arc<Krl>> {
+) -> Option<(PathBuf, Arc<Krl>)> {
     let At { value, span } = section.text("krl", report)?;
     let path = source.path(value);
-    let found = match std::fs::read(&path) {
-        Err(error) => format!("`{}` cannot be read: {error}", path.display()),
-        Ok(bytes) => match Krl::parse(&bytes) {
-            Ok(krl) => return Some(Arc::new(krl)),
-            Err(_) => format!("`{}` is no list that weir understands whole", path.display()),
-        },
+    let found = match read_revocations(&path) {
+        Ok(krl) => return Some((path, Arc::new(krl))),
+        Err(problem) => problem,
     };
     let hint = "a list that cannot be followed would let revoked certificates in";
     report.error(span, found, "a file as `ssh-keygen -k` writes it, unsigned", hint);
     None
+}
+
+/// Reads a list of what a CA has taken back.
+///
+/// # Errors
+/// Why it cannot be followed.
+pub fn read_revocations(path: &Path) -> Result<Krl, String> {
+    let bytes = std::fs::read(path)
+        .map_err(|error| format!("`{}` cannot be read: {error}", path.display()))?;
+    Krl::parse(&bytes)
+        .map_err(|_| format!("`{}` is no list that weir understands whole", path.display()))
 }
 
 /// Whether what a listener names as its only `target` is one.

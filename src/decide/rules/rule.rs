@@ -9,7 +9,7 @@ use super::super::{Act, ClassSet, FactKind, HoldPart, Reading, RuleName, http, k
 use super::Who;
 use super::pattern::{self, NetworkMask, Touch};
 use crate::config::settings::{self, RuleSpec};
-use crate::identify::glob::glob_bytes;
+use crate::identify::glob::{glob_below, glob_bytes};
 use crate::wire::Protocol;
 
 /// A compiled rule.
@@ -218,6 +218,10 @@ pub(super) fn says(act: &Act, kind: FactKind, patterns: &[String], allows: bool)
     };
     let meant = |reading: &Reading| match reading {
         Reading::Is(value) | Reading::Maybe(value) => means(value),
+        Reading::Below(root) | Reading::MaybeBelow(root) => patterns.iter().any(|pattern| {
+            let (some, all) = glob_below(pattern.as_bytes(), root);
+            if allows { all } else { some }
+        }),
         Reading::Every => !allows || patterns.iter().any(|pattern| pattern == "*"),
         Reading::Unclear => !allows,
     };
@@ -225,7 +229,9 @@ pub(super) fn says(act: &Act, kind: FactKind, patterns: &[String], allows: bool)
     match allows {
         true => {
             let any = readings.clone().next().is_some();
-            any && readings.filter(|reading| !matches!(reading, Reading::Maybe(_))).all(meant)
+            let sure =
+                |reading: &&Reading| !matches!(reading, Reading::Maybe(_) | Reading::MaybeBelow(_));
+            any && readings.filter(sure).all(meant)
         }
         false => readings.any(meant),
     }

@@ -409,6 +409,91 @@ fn facts_are_certain_for_an_allowance_and_possible_for_a_denial() {
 }
 
 #[test]
+fn other_blanks_and_quotes_are_the_same_words_to_a_denial() {
+    let rules = |of: RuleSpec| RuleSpec {
+        facts: vec![(FactKind::Text, texts(&["rm *", "cat /srv/s"]))],
+        ..of
+    };
+    for (text, allows, denies) in [
+        ("rm /a", true, true),
+        ("cat /srv/s", true, true),
+        ("rm\t/a", false, true),
+        (" rm /a", false, true),
+        ("\"rm\" '/a'", false, true),
+        ("r''m /a", false, true),
+        ("cat  /srv/s", false, true),
+        ("cat /srv/s ", false, true),
+        ("rmdir /a", false, false),
+    ] {
+        let action = ssh::exec(text.as_bytes());
+        let expect = if allows { "allow a" } else { "deny " };
+        check_action(&[rules(allow("a"))], &action, expect);
+        let expect = if denies { "deny d" } else { "allow a" };
+        check_action(&[rules(deny("d")), allow("a")], &action, expect);
+    }
+    assert_eq!(ssh::exec(b"\"rm\" /a").operation, "rm");
+}
+
+#[test]
+fn paths_of_transfers_are_certain_for_an_allowance_and_possible_for_a_denial() {
+    fn check(text: &str, allows: bool, denies: bool) {
+        let action = ssh::exec(text.as_bytes());
+        let paths = |pattern: &str| vec![(FactKind::Path, texts(&[pattern]))];
+        let allowed = RuleSpec { facts: paths("/srv/pub/*"), ..allow("a") };
+        let expect = if allows { "allow a" } else { "deny " };
+        check_action(&[allowed], &action, expect);
+        let denied = RuleSpec { facts: paths("/srv/secret/*"), ..deny("d") };
+        let expect = if denies { "deny d" } else { "allow a" };
+        check_action(&[denied, allow("a")], &action, expect);
+    }
+    check("scp -f /srv/pub/a", true, false);
+    check("scp -r -f /srv/pub/a", true, false);
+    check("scp -t /srv/pub/a", true, false);
+    check("scp -r -f /srv/pub/", true, false);
+    check("scp -f /srv/pub/../secret/s", false, true);
+    check("scp -f /srv//secret/s", false, true);
+    check("scp -f /srv/./secret/s", false, true);
+    check("scp -f pub/a", false, true);
+    check("scp -f '/srv/pub/[a]'", false, true);
+    check("scp -r -f /srv", false, true);
+    check("scp -f /srv", false, false);
+    check("scp -t /srv", false, true);
+    check("rsync --server --sender -re.iLs . /srv/pub/", true, false);
+    check("rsync --server --sender -re.iLs . /srv/pub/a /srv/secret/s", false, true);
+    check("rsync --server --sender -re.iLs . /srv/", false, true);
+    check("rsync --server -re.iLs . /srv/pub/x", true, false);
+    check("git-upload-pack /srv/pub/a", true, false);
+    check("git-upload-pack /srv/pub/../secret/a", false, true);
+    check("git-upload-pack a", false, true);
+    let deny_git = RuleSpec {
+        facts: vec![(FactKind::Path, texts(&["/srv/b.git", "/srv/c/.git"]))],
+        ..deny("d")
+    };
+    for (text, expect) in [
+        ("git-upload-pack /srv/b", "deny d"),
+        ("git-upload-pack /srv/b.git/", "deny d"),
+        ("git-upload-pack /srv/c", "deny d"),
+        ("git-upload-pack /srv/d", "allow a"),
+    ] {
+        check_action(&[deny_git.clone(), allow("a")], &ssh::exec(text.as_bytes()), expect);
+    }
+    // A folder that is moved takes along what it holds.
+    let path = |path: &str| ssh::files::FilePath::new(path.as_bytes(), None);
+    let moved = |from: &str, to: &str| {
+        let paths = vec![path(from), path(to)];
+        let verb = ssh::files::RENAME;
+        ssh::files::Operation::new(verb, ssh::Class::SftpWrite, paths).action()
+    };
+    let denied = RuleSpec { facts: vec![(FactKind::Path, texts(&["/srv/secret/*"]))], ..deny("d") };
+    let rules = [denied, allow("a")];
+    check_action(&rules, &moved("/srv", "/srv2"), "deny d");
+    check_action(&rules, &moved("/tmp/x", "/srv/secret"), "deny d");
+    check_action(&rules, &moved("/srv/pub/a", "/srv/pub/b"), "allow a");
+    let csv = RuleSpec { facts: vec![(FactKind::Path, texts(&["/srv/*.csv"]))], ..allow("a") };
+    check_action(&[csv], &moved("/srv/a.csv", "/srv/b.csv"), "allow a");
+}
+
+#[test]
 fn verdicts_name_every_rule_that_matched() {
     let mut rules: Vec<RuleSpec> = Vec::new();
     for number in 0..130 {

@@ -13,6 +13,9 @@ use crate::decide::{Act, Action, ClassSet, Fact, FactKind, Object};
 use crate::wire::Protocol;
 use crate::wire::ssh::sftp::open;
 
+/// What moves a file or a folder is called.
+pub const RENAME: &str = "rename";
+
 /// A path, as rules see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct FilePath {
@@ -43,6 +46,27 @@ impl FilePath {
             text.push(b'/');
         }
         FilePath { text, clear }
+    }
+
+    /// As a condition on paths sees it.
+    pub fn fact(&self) -> Fact {
+        match self.clear {
+            true => Fact::is(FactKind::Path, &self.text),
+            false => Fact::unclear(FactKind::Path),
+        }
+    }
+
+    /// All that lies below it.
+    pub fn below(&self) -> Fact {
+        Fact::below(FactKind::Path, self.root())
+    }
+
+    fn root(&self) -> Vec<u8> {
+        let mut root = self.text.clone();
+        if !root.ends_with(b"/") {
+            root.push(b'/');
+        }
+        root
     }
 
     fn shown(&self) -> Cow<'_, str> {
@@ -80,7 +104,7 @@ pub struct Operation {
     pub classes: ClassSet,
     /// What it names, and whether that is changed.
     pub paths: Vec<(FilePath, bool)>,
-    /// Flags of an OPEN.
+    /// Flags of an OPEN, attributes that are set.
     pub note: String,
 }
 
@@ -116,17 +140,27 @@ impl Operation {
         Operation { verb: "open", classes, paths: vec![(path, changes)], note }
     }
 
+    /// Attributes that it sets: for records and people.
+    pub fn sets(&mut self, attributes: &str) {
+        if !self.note.is_empty() && !attributes.is_empty() {
+            self.note.push(' ');
+        }
+        self.note.push_str(attributes);
+    }
+
     /// As rules see it.
     pub fn action(&self) -> Action {
         let object = |(path, write): &(FilePath, bool)| Object::bare(path.shown(), *write);
-        let fact = |(path, _): &(FilePath, bool)| match path.clear {
-            true => Fact::is(FactKind::Path, &path.text),
-            false => Fact::unclear(FactKind::Path),
-        };
+        let mut facts: Vec<Fact> = self.paths.iter().map(|(path, _)| path.fact()).collect();
+        if self.verb == RENAME {
+            // A folder takes along what it holds.
+            let folders = self.paths.iter().filter(|(path, _)| path.clear);
+            facts.extend(folders.map(|(path, _)| Fact::maybe_below(FactKind::Path, path.root())));
+        }
         let act = Act {
             operation: Cow::Borrowed(self.verb),
             objects: self.paths.iter().map(object).collect(),
-            facts: self.paths.iter().map(fact).collect(),
+            facts,
             ..Act::of(self.classes, "")
         };
         Action::new(Protocol::Ssh, vec![act])
@@ -137,7 +171,7 @@ impl Operation {
         let mut text = self.verb.as_bytes().to_vec();
         for (path, _) in &self.paths {
             text.push(b' ');
-            text.extend_from_slice(&path.text);
+            text.extend_from_slice(quoted_bytes(&path.text).as_bytes());
         }
         if !self.note.is_empty() {
             text.push(b' ');
@@ -147,9 +181,75 @@ impl Operation {
     }
 }
 
+/// A name as people see it: one word. What could be taken for several, for its own quotes, or what
+/// nobody sees, stands in quotes with escapes.
+pub fn quoted(name: String) -> String {
+    if is_word(&name) { name } else { quoted_bytes(name.as_bytes()).into_owned() }
+}
+
+fn is_word(name: &str) -> bool {
+    !name.is_empty()
+        && !name.chars().any(|char| matches!(char, '"' | '\\' | ',') || is_unseen(char))
+}
+
+/// Spaces, controls, what turns the direction or joins letters.
+fn is_unseen(char: char) -> bool {
+    char.is_whitespace()
+        || char.is_control()
+        || matches!(char, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}')
+        || matches!(char, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(char, '\u{fff9}'..='\u{fffd}' | '\u{e0000}'..='\u{e007f}')
+}
+
+fn quoted_bytes(name: &[u8]) -> Cow<'_, str> {
+    if let Ok(text) = std::str::from_utf8(name)
+        && is_word(text)
+    {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::from("\"");
+    for chunk in name.utf8_chunks() {
+        for char in chunk.valid().chars() {
+            match char {
+                '"' | '\\' => shown.extend(['\\', char]),
+                ' ' => shown.push(' '),
+                _ if is_unseen(char) => shown.extend(char.escape_default()),
+                _ => shown.push(char),
+            }
+        }
+        for byte in chunk.invalid() {
+            shown.push_str(&format!("\\x{byte:02x}"));
+        }
+    }
+    shown.push('"');
+    Cow::Owned(shown)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_name_is_one_word() {
+        for (name, expect) in [
+            (&b"/srv/a"[..], "/srv/a"),
+            (b"", "\"\""),
+            (b"/srv/a b", "\"/srv/a b\""),
+            (b"/a,b", "\"/a,b\""),
+            (b"/a\"b\\c", r#""/a\"b\\c""#),
+            (b"/\x1b]0;x\x07\n", r#""/\u{1b}]0;x\u{7}\n""#),
+            ("/\u{e9}\u{202e}".as_bytes(), "\"/\u{e9}\\u{202e}\""),
+            (b"/\xae", "\"/\\xae\""),
+        ] {
+            assert_eq!(quoted_bytes(name), expect);
+        }
+        let rename = |from: &str, to: &str| {
+            let path = |path: &str| FilePath::new(path.as_bytes(), None);
+            Operation::new(RENAME, Class::SftpWrite, vec![path(from), path(to)]).text()
+        };
+        assert_ne!(rename("/a /b", "/c"), rename("/a", "/b /c"));
+        assert_eq!(rename("/a b", "/c"), b"rename \"/a b\" /c");
+    }
 
     #[test]
     fn paths_are_made_absolute_or_unclear() {

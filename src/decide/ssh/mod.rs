@@ -4,6 +4,7 @@
 //! Never: a class by guess; what is not known is `Unknown`.
 
 pub mod files;
+pub mod rsync;
 pub mod text;
 
 use std::borrow::Cow;
@@ -13,6 +14,7 @@ use super::{Act, Action, Fact, FactKind, Object};
 use crate::wire::Protocol;
 use crate::wire::ssh::fields::Fields;
 use crate::wire::ssh::message::{ChannelAsk, Destination, Open};
+use files::FilePath;
 use text::Program;
 
 classes! {
@@ -84,11 +86,6 @@ const NAME_BYTES_MAX: usize = 256;
 /// A command.
 pub fn exec(text: &[u8]) -> Action {
     let class = |class: Class| Act::of(class, "");
-    let file = |of: Class, path: String, write: bool| Act {
-        objects: [Object::bare(path.clone(), write)].into(),
-        facts: vec![Fact::is(FactKind::Path, path)],
-        ..class(of)
-    };
     let mut act = match text::program(text) {
         Program::Command => class(Class::Exec),
         Program::Compound => {
@@ -96,19 +93,61 @@ pub fn exec(text: &[u8]) -> Action {
             let facts = vec![Fact::unclear(FactKind::Text), Fact::unclear(FactKind::Path)];
             Act { facts, ..Act::of(classes, "") }
         }
-        Program::ScpUpload(path) => file(Class::ScpUpload, path, true),
-        Program::ScpDownload(path) => file(Class::ScpDownload, path, false),
-        Program::RsyncUpload(path) => file(Class::RsyncUpload, path, true),
-        Program::RsyncDownload(path) => file(Class::RsyncDownload, path, false),
-        Program::GitPush(path) => file(Class::GitPush, path, true),
-        Program::GitFetch(path) => file(Class::GitFetch, path, false),
+        Program::Files(files) => transfer(&files),
+        Program::Repository(class, path) => repository(class, &path),
     };
-    if !act.classes.has(Class::ExecCompound) {
+    let words = text::plain_words(text);
+    if let Some(words) = &words {
         act.facts.push(Fact::is(FactKind::Text, text));
+        // The same words with other blanks or quotes are the same command.
+        act.facts.push(Fact::maybe(FactKind::Text, words.join(&b' ')));
     }
-    let word = text.split(|byte| byte.is_ascii_whitespace()).find(|word| !word.is_empty());
+    let plain = words.and_then(|words| words.into_iter().next());
+    let mut all = text.split(|byte| byte.is_ascii_whitespace());
+    let word = plain.as_deref().or_else(|| all.find(|word| !word.is_empty()));
     act.operation = Cow::Owned(shown(word.unwrap_or(b"")));
     Action::new(Protocol::Ssh, vec![act])
+}
+
+/// Files that a program of the target's reads or writes. Where a relative path starts from is not
+/// known: it is unclear, as one with `..`.
+fn transfer(files: &text::Files) -> Act {
+    let write = matches!(files.class, Class::ScpUpload | Class::RsyncUpload);
+    let mut act = Act::of(files.class, "");
+    let mut objects = Vec::new();
+    for name in &files.paths {
+        let path = FilePath::new(name, None);
+        // rsync knows patterns of its own.
+        let clear = path.clear && !name.iter().any(|byte| b"*?[\\".contains(byte));
+        // What ends so is a folder: it is what it holds.
+        let folder = name.ends_with(b"/") || name.ends_with(b"/.");
+        act.facts.extend(match (clear, folder && files.below) {
+            (false, _) => vec![Fact::unclear(FactKind::Path)],
+            (true, true) => vec![Fact::maybe(FactKind::Path, &path.text), path.below()],
+            (true, false) if files.below => {
+                vec![Fact::is(FactKind::Path, &path.text), path.below()]
+            }
+            (true, false) => vec![Fact::is(FactKind::Path, &path.text)],
+        });
+        objects.push(Object::bare(String::from_utf8_lossy(&path.text).into_owned(), write));
+    }
+    act.objects = objects.into();
+    act
+}
+
+/// A repository. git looks for it under these names, too.
+fn repository(class: Class, name: &[u8]) -> Act {
+    let path = FilePath::new(name, None);
+    let mut act = Act::of(class, "");
+    act.facts.push(path.fact());
+    if path.clear {
+        for suffix in [&b".git"[..], b"/.git", b".git/.git"] {
+            act.facts.push(Fact::maybe(FactKind::Path, [&path.text, suffix].concat()));
+        }
+    }
+    let shown = String::from_utf8_lossy(&path.text).into_owned();
+    act.objects = [Object::bare(shown, class == Class::GitPush)].into();
+    act
 }
 
 /// A request of a channel.
@@ -134,6 +173,30 @@ pub fn open(open: &Open<'_>) -> Action {
         }
         (b"tun@openssh.com", _) => one(Class::Tun, "tun"),
         (kind, _) => one(Class::Unknown, &shown(kind)),
+    }
+}
+
+/// A channel that the target opens, because the client asked for such.
+pub fn open_back(open: &Open<'_>) -> Action {
+    let mut fields = Fields::new(open.rest);
+    let mut from_tcp = || {
+        let (host, port) = (fields.string()?, fields.u32()?);
+        Ok::<_, crate::wire::ssh::Broken>(format!("tcp:{}:{port}", shown(host)))
+    };
+    match open.kind {
+        b"auth-agent@openssh.com" => one(Class::Agent, "agent"),
+        b"x11" => one(Class::X11, &format!("x11 {}", from_tcp().unwrap_or_default())),
+        b"forwarded-tcpip" => {
+            let at = from_tcp().unwrap_or_default();
+            let by = from_tcp().unwrap_or_default();
+            one(Class::ForwardRemote, &format!("forwarded {at} from {by}"))
+        }
+        kind => {
+            let path = fields.string().map(shown).unwrap_or_default();
+            let class =
+                if kind.starts_with(b"forwarded-") { Class::ForwardRemote } else { Class::Unknown };
+            one(class, &format!("forwarded unix:{path}"))
+        }
     }
 }
 

@@ -1,15 +1,18 @@
 //! What the text of an exec request is: a command, a transfer, a repository; plain words or code.
 //!
 //! In: the text, as bytes. Out: `Program`. Never: a guess about code: a text that a shell could
-//! read in another way than as plain words is compound, whatever it begins with.
+//! read in another way than as plain words is compound, whatever it begins with. A transfer by
+//! guess: options that are not on the list are those of a command.
 //!
 //! | text | program |
 //! |---|---|
 //! | `scp -t PATH`, `scp -f PATH` | a transfer, to the target or from it |
-//! | `rsync --server ... . PATH`, with `--sender` | the same |
+//! | `rsync --server ... . PATH`, with `--sender` | the same, see `rsync` |
 //! | `git-receive-pack 'REPO'`, `git-upload-pack`, `git-upload-archive` | a push, a fetch |
 //! | operators, substitutions, patterns, quotes that do not end | compound |
 //! | other words | a command |
+
+use super::{Class, rsync};
 
 /// What a text runs.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -18,18 +21,21 @@ pub enum Program {
     Command,
     /// Code for a shell.
     Compound,
-    /// Files to the target; the path.
-    ScpUpload(String),
-    /// Files from the target.
-    ScpDownload(String),
-    /// Files to the target.
-    RsyncUpload(String),
-    /// Files from the target.
-    RsyncDownload(String),
-    /// Commits to a repository.
-    GitPush(String),
-    /// Commits from a repository.
-    GitFetch(String),
+    /// Files to the target, or from it.
+    Files(Files),
+    /// Commits to a repository, or from it.
+    Repository(Class, Vec<u8>),
+}
+
+/// Files that a program of the target's writes or reads.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Files {
+    /// By which program, and to where.
+    pub class: Class,
+    /// What it names, as the client wrote it.
+    pub paths: Vec<Vec<u8>>,
+    /// What lies below those, too: its names come in the stream, where nobody decides them.
+    pub below: bool,
 }
 
 /// What a shell reads in another way than as itself, outside of quotes.
@@ -73,56 +79,60 @@ pub fn plain_words(text: &[u8]) -> Option<Vec<Vec<u8>>> {
 pub fn program(text: &[u8]) -> Program {
     let Some(words) = plain_words(text) else { return Program::Compound };
     let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-    let lossy = |word: &[u8]| String::from_utf8_lossy(word).into_owned();
+    let plain = |word: &[u8]| !word.starts_with(b"-");
     match words.as_slice() {
-        [b"scp", rest @ ..] => scp(rest).unwrap_or(Program::Command),
+        [b"scp", rest @ ..] => scp(rest).map_or(Program::Command, Program::Files),
         [b"rsync", b"--server", rest @ ..] => {
-            let path = rest.last().map(|word| lossy(word)).unwrap_or_default();
-            if rest.contains(&&b"--sender"[..]) {
-                Program::RsyncDownload(path)
-            } else {
-                Program::RsyncUpload(path)
-            }
+            rsync::server(rest).map_or(Program::Command, Program::Files)
         }
-        [b"git-receive-pack", repository] | [b"git", b"receive-pack", repository] => {
-            Program::GitPush(lossy(repository))
+        [b"git-receive-pack", repository] | [b"git", b"receive-pack", repository]
+            if plain(repository) =>
+        {
+            Program::Repository(Class::GitPush, repository.to_vec())
         }
         [b"git-upload-pack" | b"git-upload-archive", repository]
-        | [b"git", b"upload-pack" | b"upload-archive", repository] => {
-            Program::GitFetch(lossy(repository))
+        | [b"git", b"upload-pack" | b"upload-archive", repository]
+            if plain(repository) =>
+        {
+            Program::Repository(Class::GitFetch, repository.to_vec())
         }
         _ => Program::Command,
     }
 }
 
 /// `scp` of the server's side: options, then one path.
-fn scp(words: &[&[u8]]) -> Option<Program> {
-    let mut mode = None;
-    for (index, word) in words.iter().enumerate() {
+fn scp(words: &[&[u8]]) -> Option<Files> {
+    let (mut class, mut recursive) = (None, false);
+    let mut words = words.iter();
+    let mut operand = None;
+    for word in words.by_ref() {
         match *word {
             b"--" => {
-                let path = words.get(index + 1..)?;
-                return transfer(mode?, path);
+                operand = words.next();
+                break;
             }
             [b'-', flags @ ..] if !flags.is_empty() => {
                 for flag in flags {
-                    match (flag, mode) {
-                        (b't' | b'f', None) => mode = Some(*flag),
-                        (b'r' | b'p' | b'd' | b'v' | b'q', _) => {}
+                    match (flag, class) {
+                        (b't', None) => class = Some(Class::ScpUpload),
+                        (b'f', None) => class = Some(Class::ScpDownload),
+                        (b'r', _) => recursive = true,
+                        (b'p' | b'd' | b'v' | b'q', _) => {}
                         _ => return None,
                     }
                 }
             }
-            _ => return transfer(mode?, words.get(index..)?),
+            _ => {
+                operand = Some(word);
+                break;
+            }
         }
     }
-    None
-}
-
-fn transfer(mode: u8, path: &[&[u8]]) -> Option<Program> {
-    let [path] = path else { return None };
-    let path = String::from_utf8_lossy(path).into_owned();
-    Some(if mode == b't' { Program::ScpUpload(path) } else { Program::ScpDownload(path) })
+    let (class, path) = (class?, operand?);
+    let more = words.next().is_some();
+    // An upload to a folder makes a file in it, whose name comes later.
+    let below = recursive || class == Class::ScpUpload;
+    (!more).then(|| Files { class, paths: vec![path.to_vec()], below })
 }
 
 #[cfg(test)]
@@ -131,24 +141,34 @@ mod tests {
 
     #[test]
     fn texts_are_known_by_their_words() {
-        let path = |text: &str| text.to_owned();
+        let files = |class, paths: &[&str], below| {
+            let paths = paths.iter().map(|path| path.as_bytes().to_vec()).collect();
+            Program::Files(Files { class, paths, below })
+        };
+        let repository = |class, path: &str| Program::Repository(class, path.as_bytes().to_vec());
+        use Class::{GitFetch, GitPush, RsyncDownload, RsyncUpload, ScpDownload, ScpUpload};
         for (text, expect) in [
             ("ls -l /srv", Program::Command),
             ("", Program::Command),
-            ("scp -t /srv/in", Program::ScpUpload(path("/srv/in"))),
-            ("scp -r -p -t -- 'a b'", Program::ScpUpload(path("a b"))),
-            ("scp -prf /srv/out", Program::ScpDownload(path("/srv/out"))),
+            ("scp -t /srv/in", files(ScpUpload, &["/srv/in"], true)),
+            ("scp -r -p -t -- 'a b'", files(ScpUpload, &["a b"], true)),
+            ("scp -t -- -x", files(ScpUpload, &["-x"], true)),
+            ("scp -prf /srv/out", files(ScpDownload, &["/srv/out"], true)),
+            ("scp -f /srv/out", files(ScpDownload, &["/srv/out"], false)),
             ("scp a b", Program::Command),
+            ("scp -t", Program::Command),
+            ("scp -t --", Program::Command),
             ("scp -t -f x", Program::Command),
             ("scp -t a b", Program::Command),
             ("scp -S evil -t x", Program::Command),
-            ("rsync --server -vlogDtpr . /srv", Program::RsyncUpload(path("/srv"))),
-            ("rsync --server --sender -r . /srv", Program::RsyncDownload(path("/srv"))),
-            ("rsync --server --timeout=9 -r . /srv", Program::RsyncUpload(path("/srv"))),
+            ("rsync --server -vlogDtpr . /srv", files(RsyncUpload, &["/srv"], true)),
+            ("rsync --server --sender -r . /srv", files(RsyncDownload, &["/srv"], true)),
+            ("rsync --server --daemon .", Program::Command),
             ("rsync -a x y", Program::Command),
-            ("git-receive-pack '/srv/a.git'", Program::GitPush(path("/srv/a.git"))),
-            ("git-upload-pack '~/a.git'", Program::GitFetch(path("~/a.git"))),
-            ("git upload-archive a", Program::GitFetch(path("a"))),
+            ("git-receive-pack '/srv/a.git'", repository(GitPush, "/srv/a.git")),
+            ("git-upload-pack '~/a.git'", repository(GitFetch, "~/a.git")),
+            ("git upload-archive a", repository(GitFetch, "a")),
+            ("git-upload-pack --help", Program::Command),
             ("git-receive-pack a b", Program::Command),
             ("/usr/bin/scp -t x", Program::Command),
         ] {

@@ -17,18 +17,18 @@
 //! ```
 
 mod framed;
+mod global;
+mod opening;
 mod verdict;
 
 use std::collections::VecDeque;
 
-use crate::limits::{SSH_CHANNELS_MAX, SSH_ENVIRONMENT_MAX, SSH_OPENING_MAX, SSH_REPLIES_MAX};
+use crate::limits::{SSH_ENVIRONMENT_BYTES_MAX, SSH_ENVIRONMENT_MAX, SSH_REPLIES_MAX};
 use crate::wire::Side;
 use crate::wire::ssh::Broken;
 use crate::wire::ssh::ledger::Flow;
-use crate::wire::ssh::message::{
-    ChannelAsk, Message, OPEN_PROHIBITED, OPEN_SHORTAGE, Open, STDERR,
-};
-use crate::wire::ssh::slots::Slots;
+use crate::wire::ssh::message::{ChannelAsk, Message, Open, STDERR};
+use crate::wire::ssh::slots::{Note, Slots};
 
 /// Names a channel for as long as it lasts; never used twice in a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -81,6 +81,23 @@ pub enum Turn<'b> {
     Asks(Asked<'b>),
     /// The client gave up on what is held.
     Canceled(ChannelKey),
+    /// The target opens a channel that the client was allowed to ask for: `allow_open_back` is the
+    /// next call.
+    OpensBack(Open<'b>),
+    /// The target answered a request that is no command. It was taken in.
+    Answered {
+        /// Which one.
+        note: Note,
+        /// How.
+        success: bool,
+    },
+    /// As `Pass`; the channel does not open.
+    Unopened {
+        /// The channel.
+        channel: ChannelKey,
+        /// Why, in the words of who was asked.
+        text: &'b [u8],
+    },
     /// As `Pass`; the channel is over for this side.
     Closing(ChannelKey),
     /// As `Pass`; the channel is over on both sides.
@@ -136,6 +153,42 @@ pub struct Facts {
     pub echoes: Option<bool>,
     /// Variables that the client sent.
     pub environment: Vec<(Vec<u8>, Vec<u8>)>,
+}
+
+impl Channel {
+    /// It was refused, and the client has closed it.
+    const fn is_left(&self) -> bool {
+        matches!(self.state, State::Swallowing) && self.closed.client
+    }
+}
+
+impl Facts {
+    /// As the record keeps them: JSON; empty if there is nothing to say.
+    pub fn attrs(&self) -> String {
+        let mut attrs = serde_json::Map::new();
+        if let Some((name, columns, rows)) = &self.terminal {
+            let shown = format!("{} {columns}x{rows}", lossy(name));
+            attrs.insert("terminal".to_owned(), shown.into());
+        }
+        if !self.environment.is_empty() {
+            let all =
+                self.environment.iter().map(|(name, value)| (lossy(name), lossy(value).into()));
+            let all: serde_json::Map<String, serde_json::Value> = all.collect();
+            attrs.insert("environment".to_owned(), all.into());
+        }
+        if attrs.is_empty() { String::new() } else { serde_json::Value::from(attrs).to_string() }
+    }
+
+    /// Whether people can be shown it as it is.
+    pub fn is_clear(&self) -> bool {
+        let clear = |bytes: &[u8]| std::str::from_utf8(bytes).is_ok();
+        self.terminal.as_ref().is_none_or(|(name, _, _)| clear(name))
+            && self.environment.iter().all(|(name, value)| clear(name) && clear(value))
+    }
+}
+
+fn lossy(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).into_owned()
 }
 
 #[derive(Debug)]
@@ -245,6 +298,12 @@ impl Channels {
         self.posts.pop_front()
     }
 
+    /// Whether a side has closed a channel, or both have: a verdict comes too late.
+    pub fn is_closing(&self, key: ChannelKey) -> bool {
+        let channel = self.channels.iter().find(|channel| channel.key == key);
+        channel.is_none_or(|channel| channel.closed.client || channel.closed.target)
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.channels.len()
@@ -281,13 +340,10 @@ impl Channels {
                 self.say(from.peer(), message.write());
                 Ok(Turn::Taken)
             }
-            Message::OpenFailure { recipient, .. } => {
-                let index = self.index_of(from, recipient)?;
-                if !matches!(self.at(index)?.state, State::Opening) {
-                    return Err(Broken::Order);
-                }
-                self.channels.swap_remove(index);
-                Ok(Turn::Pass)
+            Message::OpenFailure { recipient, text, .. } => {
+                let index = self.index_of_opening(from, recipient)?;
+                let channel = self.channels.swap_remove(index).key;
+                Ok(Turn::Unopened { channel, text })
             }
             Message::Unknown(_) => Ok(Turn::Unknown),
             message => self.of_channel(from, message, payload),
@@ -306,215 +362,27 @@ impl Channels {
         self.channels.iter_mut().enumerate().find(|(_, channel)| channel.key == key)
     }
 
-    /// The channel that `from` means by the other side's number.
+    /// The channel that `from` means by the other side's number. A client may use the number of a
+    /// channel again that the target has not closed yet: what the target says first is of that one.
     fn index_of(&self, from: Side, recipient: u32) -> Result<usize, Broken> {
         let means = |channel: &Channel| match from {
             Side::Client => channel.target == Some(recipient),
             Side::Server => channel.client == Some(recipient),
         };
+        let found = self.channels.iter().enumerate().filter(|(_, channel)| means(channel));
+        let oldest = found.min_by_key(|(_, channel)| channel.key);
+        oldest.map(|(index, _)| index).ok_or(Broken::Order)
+    }
+
+    /// The same for the answer to an open.
+    fn index_of_opening(&self, from: Side, recipient: u32) -> Result<usize, Broken> {
+        let means = |channel: &Channel| {
+            let number = if from == Side::Client { channel.target } else { channel.client };
+            number == Some(recipient)
+                && channel.opener != from
+                && matches!(channel.state, State::Opening)
+        };
         self.channels.iter().position(means).ok_or(Broken::Order)
-    }
-}
-
-/// Opening channels.
-impl Channels {
-    fn open<'b>(&mut self, from: Side, open: Open<'b>) -> Result<Turn<'b>, Broken> {
-        if self.is_taken(from, open.sender) {
-            return Err(Broken::Order);
-        }
-        let opening = |channel: &&Channel| matches!(channel.state, State::Opening);
-        if self.channels.len() >= SSH_CHANNELS_MAX
-            || self.channels.iter().filter(opening).count() >= SSH_OPENING_MAX
-        {
-            self.refuse_open(from, &open, (OPEN_SHORTAGE, "too many channels"));
-            return Ok(Turn::Taken);
-        }
-        if from == Side::Client && open.kind != b"session" {
-            return Ok(Turn::Asks(Asked::Open(open)));
-        }
-        let back = self.opens_back;
-        let may = match open.kind {
-            _ if from == Side::Client => true,
-            b"auth-agent@openssh.com" => back.agent,
-            b"x11" => back.x11,
-            b"forwarded-tcpip" | b"forwarded-streamlocal@openssh.com" => back.forwards,
-            _ => false,
-        };
-        if may {
-            self.opened(from, &open);
-        } else {
-            self.refuse_open(from, &open, (OPEN_PROHIBITED, "weir: nobody asked for this channel"));
-        }
-        Ok(Turn::Taken)
-    }
-
-    /// Whether a peer uses a number for one of its channels.
-    fn is_taken(&self, side: Side, number: u32) -> bool {
-        self.channels.iter().any(|channel| match side {
-            Side::Client => channel.client == Some(number),
-            Side::Server => channel.target == Some(number),
-        })
-    }
-
-    /// Passes an open on, with the window that the other side may use.
-    fn opened(&mut self, from: Side, open: &Open<'_>) {
-        let session = open.kind == b"session";
-        // The window of an opener is for what the other side sends to it.
-        let mut flow = Flow::new(open.window, true);
-        let window = flow.lend();
-        let none = Flow::new(0, !session);
-        let (input, output) = if from == Side::Client { (none, flow) } else { (flow, none) };
-        let number = |side| (side == from).then_some(open.sender);
-        self.channels.push(Channel {
-            key: ChannelKey(self.next_key),
-            client: number(Side::Client),
-            target: number(Side::Server),
-            opener: from,
-            session,
-            state: State::Opening,
-            input,
-            output,
-            asked: Slots::new(SSH_REPLIES_MAX),
-            asked_back: Slots::new(SSH_REPLIES_MAX),
-            facts: Facts::default(),
-            input_max: open.packet_max,
-            output_max: open.packet_max,
-            framed: false,
-            masked: false,
-            refused: false,
-            eof: Sides::default(),
-            closed: Sides::default(),
-        });
-        self.next_key += 1;
-        self.say(from.peer(), Message::ChannelOpen(Open { window, ..*open }).write());
-    }
-
-    fn refuse_open(&mut self, from: Side, open: &Open<'_>, (code, words): (u32, &str)) {
-        let recipient = open.sender;
-        let failure = Message::OpenFailure { recipient, code, text: words.as_bytes() };
-        self.say(from, failure.write());
-    }
-
-    /// The other side has opened its end; the window that its opener is told.
-    fn confirmed(
-        &mut self,
-        from: Side,
-        recipient: u32,
-        (sender, window, packet_max): (u32, u32, u32),
-    ) -> Result<u32, Broken> {
-        let index = self.index_of(from, recipient)?;
-        let taken = self.is_taken(from, sender);
-        let channel = self.at(index)?;
-        if taken || channel.opener == from || !matches!(channel.state, State::Opening) {
-            return Err(Broken::Order);
-        }
-        let session = channel.session;
-        // A session's client may send little before its request is decided.
-        let mut flow = Flow::new(window, !session);
-        let lent = flow.lend();
-        match from {
-            Side::Client => {
-                (channel.client, channel.output) = (Some(sender), flow);
-                channel.output_max = packet_max;
-            }
-            Side::Server => {
-                (channel.target, channel.input) = (Some(sender), flow);
-                channel.input_max = packet_max;
-            }
-        }
-        channel.state = if session { State::Idle } else { State::Running };
-        Ok(lent)
-    }
-
-    /// The verdict on an open of the client's is yes.
-    ///
-    /// # Errors
-    /// `Order` if its number was taken while it waited.
-    pub fn allow_open(&mut self, open: &Open<'_>) -> Result<(), Broken> {
-        if self.is_taken(Side::Client, open.sender) {
-            return Err(Broken::Order);
-        }
-        self.opened(Side::Client, open);
-        Ok(())
-    }
-
-    /// It is no.
-    pub fn refuse_open_of_client(&mut self, open: &Open<'_>, words: &str) {
-        self.refuse_open(Side::Client, open, (OPEN_PROHIBITED, words));
-    }
-}
-
-/// Requests of the connection.
-impl Channels {
-    fn global<'b>(
-        &mut self,
-        from: Side,
-        name: &'b [u8],
-        (want_reply, rest): (bool, &'b [u8]),
-    ) -> Result<Turn<'b>, Broken> {
-        match (from, name) {
-            // The target's host keys are weir's to know: the client would file them under the
-            // gateway's name.
-            (Side::Server, b"hostkeys-00@openssh.com") => Ok(Turn::Taken),
-            (Side::Client, b"keepalive@openssh.com" | b"no-more-sessions@openssh.com") => {
-                self.forward_global(from, want_reply)?;
-                Ok(Turn::Pass)
-            }
-            (Side::Server, _) => {
-                self.forward_global(from, want_reply)?;
-                Ok(Turn::Pass)
-            }
-            (Side::Client, _) => Ok(Turn::Asks(Asked::Global { name, rest, want_reply })),
-        }
-    }
-
-    fn forward_global(&mut self, from: Side, want_reply: bool) -> Result<(), Broken> {
-        let slots = match from {
-            Side::Client => &mut self.of_client,
-            Side::Server => &mut self.of_target,
-        };
-        if want_reply { slots.forward() } else { Ok(()) }
-    }
-
-    /// The verdict on a request of the connection is yes.
-    ///
-    /// # Errors
-    /// `Flood` if too many wait.
-    pub fn allow_global(&mut self, want_reply: bool) -> Result<(), Broken> {
-        self.forward_global(Side::Client, want_reply)
-    }
-
-    /// It is no.
-    ///
-    /// # Errors
-    /// `Flood` if too many wait.
-    pub fn refuse_global(&mut self, want_reply: bool) -> Result<(), Broken> {
-        if want_reply {
-            self.of_client.answer(Message::RequestFailure.write())?;
-            self.global_ready(Side::Client);
-        }
-        Ok(())
-    }
-
-    fn global_reply(&mut self, from: Side, payload: &[u8]) -> Result<Turn<'static>, Broken> {
-        let slots = match from {
-            Side::Client => &mut self.of_target,
-            Side::Server => &mut self.of_client,
-        };
-        slots.reply(payload.to_vec())?;
-        self.global_ready(from.peer());
-        Ok(Turn::Taken)
-    }
-
-    fn global_ready(&mut self, asker: Side) {
-        loop {
-            let slots = match asker {
-                Side::Client => &mut self.of_client,
-                Side::Server => &mut self.of_target,
-            };
-            let Some(message) = slots.ready() else { return };
-            self.say(asker, message);
-        }
     }
 }
 
@@ -582,6 +450,10 @@ impl Channels {
             {
                 flow.hold(bytes.len())?;
                 Ok(Turn::Masked { channel: key, stderr: true, bytes })
+            }
+            // There is no other kind (RFC 4254 section 5.2), and no mask for it.
+            Message::ExtendedData { .. } if from == Side::Server && channel.masked => {
+                Err(Broken::Order)
             }
             Message::Data { bytes, .. } => {
                 flow.pass(bytes.len())?;
@@ -666,9 +538,10 @@ impl Channels {
         }
         match ask {
             ChannelAsk::Exec(_) | ChannelAsk::Shell | ChannelAsk::Subsystem(_) => {
-                // One of these for each channel (RFC 4254 section 6.5).
+                // One of these for each channel (RFC 4254 section 6.5): sshd refuses others, too.
                 if !matches!(channel.state, State::Idle) {
-                    return Err(Broken::Order);
+                    self.answer(index, want_reply, false)?;
+                    return Ok(Turn::Taken);
                 }
                 channel.state = State::Asking;
                 Ok(Turn::Asks(Asked::Request { channel: key, name, ask, want_reply }))
@@ -678,14 +551,20 @@ impl Channels {
             }
             ChannelAsk::Env(variable, value) => {
                 let known = channel.facts.environment.len();
-                if known < SSH_ENVIRONMENT_MAX && may_pass(variable) {
+                let undecided = matches!(channel.state, State::Idle);
+                let kept = |(name, value): &(Vec<u8>, Vec<u8>)| name.len() + value.len();
+                let bytes: usize = channel.facts.environment.iter().map(kept).sum();
+                let fits = known < SSH_ENVIRONMENT_MAX
+                    && bytes + variable.len() + value.len() <= SSH_ENVIRONMENT_BYTES_MAX;
+                if fits && may_pass(variable) && undecided {
                     channel.facts.environment.push((variable.to_vec(), value.to_vec()));
                     return self.pass_request(index, want_reply, key, ask);
                 }
                 self.answer(index, want_reply, false)?;
                 Ok(Turn::Taken)
             }
-            ChannelAsk::Pty(_) if !terminals => {
+            // Nor does what runs get a terminal that its verdict did not know of.
+            ChannelAsk::Pty(_) if !terminals || !matches!(channel.state, State::Idle) => {
                 self.answer(index, want_reply, false)?;
                 Ok(Turn::Taken)
             }
@@ -713,8 +592,10 @@ impl Channels {
 
     /// Weir answers a request of the client itself.
     fn answer(&mut self, index: usize, want_reply: bool, success: bool) -> Result<(), Broken> {
-        if want_reply {
-            self.at(index)?.asked.answer(success)?;
+        let channel = self.at(index)?;
+        // Nothing follows the end of a channel.
+        if want_reply && !channel.closed.target {
+            channel.asked.answer(success)?;
             self.replies(index)?;
         }
         Ok(())
@@ -727,9 +608,9 @@ impl Channels {
             while channel.asked_back.ready().is_some() {}
             return Ok(Turn::Pass);
         }
-        channel.asked.reply(success)?;
+        let note = channel.asked.reply(success)?;
         self.replies(index)?;
-        Ok(Turn::Taken)
+        Ok(note.map_or(Turn::Taken, |note| Turn::Answered { note, success }))
     }
 
     /// Says the replies to the client that are due.

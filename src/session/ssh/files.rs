@@ -16,9 +16,9 @@
 use std::collections::{HashMap, VecDeque};
 
 use crate::decide::ssh::Class;
-use crate::decide::ssh::files::{Access, FilePath, Operation};
+use crate::decide::ssh::files::{Access, FilePath, Operation, RENAME};
 use crate::fault::Fault;
-use crate::limits::{SFTP_FILES_MAX, SFTP_REQUESTS_MAX};
+use crate::limits::{SFTP_FILES_MAX, SFTP_REQUESTS_MAX, SFTP_WORDS_MAX};
 use crate::record::entry::{Outcome, Response, ResponseExtra};
 use crate::record::{Entry, Receipt};
 use crate::session::Stage;
@@ -126,6 +126,8 @@ pub(super) struct Files {
     pub going: Vec<u8>,
     /// Replies of weir's own.
     own: VecDeque<Vec<u8>>,
+    /// What was said on standard error already.
+    told: Vec<String>,
 }
 
 impl Files {
@@ -145,7 +147,17 @@ impl Files {
             limits,
             going: Vec::new(),
             own: VecDeque::new(),
+            told: Vec::new(),
         }
+    }
+
+    /// Whether words are to be said to people: each once, though they are the answer to many.
+    pub fn is_news(&mut self, words: &str) -> bool {
+        let news = self.told.len() < SFTP_WORDS_MAX && !self.told.iter().any(|told| told == words);
+        if news {
+            self.told.push(words.to_owned());
+        }
+        news
     }
 
     /// A request of the client. What goes on is remembered as under way.
@@ -153,7 +165,7 @@ impl Files {
     /// # Errors
     /// Why the client's connection cannot go on.
     pub fn asked(&mut self, packet: &[u8]) -> Result<(u32, Step), Broken> {
-        let Request { id, op } = Request::parse(packet)?;
+        let Request { id, op, rest } = Request::parse(packet)?;
         if let Op::Init(_) = op {
             let again = std::mem::replace(&mut self.begun, true);
             return if again { Err(Broken::Order) } else { Ok((id, Step::Pass)) };
@@ -165,7 +177,18 @@ impl Files {
             return Err(Broken::Flood);
         }
         self.body = Body::Dropped;
-        let step = self.step(id, op);
+        let sets = matches!(
+            op,
+            Op::Open { .. }
+                | Op::Setstat(_)
+                | Op::Fsetstat(_)
+                | Op::Mkdir(_)
+                | Op::Extended(Extension::Lsetstat(_))
+        );
+        let mut step = self.step(id, op);
+        if let (true, Step::Ask(wish)) = (sets, &mut step) {
+            wish.operation.sets(&sftp::attributes(rest)?);
+        }
         match &step {
             Step::Ask(_) => drop(self.doing.insert(id, Doing::Held)),
             Step::Pass | Step::Refuse(..) => {}
@@ -205,7 +228,7 @@ impl Files {
             Op::Remove(name) => change("remove", Class::SftpDelete, vec![path(name)]),
             Op::Rmdir(name) => change("rmdir", Class::SftpDelete, vec![path(name)]),
             Op::Mkdir(name) => change("mkdir", Class::SftpWrite, vec![path(name)]),
-            Op::Rename(from, to) => change("rename", Class::SftpWrite, vec![path(from), path(to)]),
+            Op::Rename(from, to) => change(RENAME, Class::SftpWrite, vec![path(from), path(to)]),
             Op::Symlink(one, other) => {
                 change("symlink", Class::SftpAttr, vec![path(one), path(other)])
             }
@@ -226,7 +249,7 @@ impl Files {
         };
         match extension {
             Extension::PosixRename(from, to) => {
-                change("rename", Class::SftpWrite, vec![path(from), path(to)])
+                change(RENAME, Class::SftpWrite, vec![path(from), path(to)])
             }
             Extension::Hardlink(from, to) => {
                 change("hardlink", Class::SftpAttr, vec![path(from), path(to)])

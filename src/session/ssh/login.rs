@@ -13,7 +13,7 @@ use crate::fault::{self, Fault, FaultKind, Login as LoginFault, Malformed, Unsup
 use crate::forward::dial::{Dial, Endpoint, patience_us, shuffle};
 use crate::identify::ssh_ca::{self, Circumstances, Grants};
 use crate::identify::{Identity, Method as IdentityMethod, role};
-use crate::limits::{SSH_FAILURES_MAX, SSH_PROBES_MAX, SSH_REKEY_BYTES};
+use crate::limits::{NAME_BYTES_MAX, SSH_FAILURES_MAX, SSH_PROBES_MAX, SSH_REKEY_BYTES};
 use crate::record::entry::SessionStart;
 use crate::record::{Entry, SessionContext};
 use crate::session::{Lease, Leased, Output, Stage};
@@ -47,6 +47,8 @@ pub(super) struct Proof {
     service: bool,
     probes: u32,
     pub failures: u32,
+    /// Why the last proof was none, and what it was: JSON.
+    pub refused: Option<(&'static str, serde_json::Value)>,
     /// A token whose keys are asked for: the client's messages wait.
     pub waiting: Option<Box<Waiting>>,
 }
@@ -56,9 +58,14 @@ pub(super) struct Proof {
 pub(super) struct Visitor {
     identity: Identity,
     grants: Grants,
+    /// What the proof was: JSON.
+    detail: String,
     target: usize,
     credential: Credential,
 }
+
+/// Somebody who has proven who they are, and what with: JSON.
+pub(super) type Found = (Identity, Grants, String);
 
 impl Visitor {
     /// For lists of sessions.
@@ -134,9 +141,25 @@ fn target_terms(target: &TargetSettings) -> Arc<Terms> {
 }
 
 /// The user of the configuration that a key belongs to.
-fn of_key(user: &User) -> (Identity, Grants) {
+fn of_key(user: &User, blob: &[u8]) -> Found {
     let (user, groups) = (user.name.clone(), user.groups.clone());
-    (Identity { user, groups, method: IdentityMethod::SshKey }, Grants::ALL)
+    let detail = key_shown(blob).to_string();
+    (Identity { user, groups, method: IdentityMethod::SshKey }, Grants::ALL, detail)
+}
+
+fn key_shown(blob: &[u8]) -> serde_json::Value {
+    serde_json::json!({ "key": key::fingerprint(blob) })
+}
+
+/// A certificate in the record. Its text is the peer's until the CA is known.
+fn certificate_shown(certificate: &Certificate) -> serde_json::Value {
+    let key_id: String = certificate.key_id.chars().take(NAME_BYTES_MAX).collect();
+    serde_json::json!({
+        "key": key::fingerprint(&certificate.key_blob),
+        "key_id": key_id,
+        "serial": certificate.serial.to_string(),
+        "ca": key::fingerprint(&certificate.authority_blob),
+    })
 }
 
 /// Whoever a certificate names, unless that is a user of the configuration, who proves a key.
@@ -145,13 +168,15 @@ fn of_certificate(
     proof: key::Proof,
     source: std::net::IpAddr,
     stage: &Stage<'_>,
-) -> Option<(Identity, Grants)> {
+) -> Result<Found, &'static str> {
     let settings = &stage.snapshot.settings;
     let now_s = u64::try_from(stage.now.wall_us / 1_000_000).unwrap_or(0);
     let there = Circumstances { proof, source, now_s };
-    let found = ssh_ca::identity(&settings.ssh_authorities, certificate, &there)?;
-    let taken = settings.users.iter().any(|user| user.name == found.0.user);
-    (!taken).then_some(found)
+    let (identity, grants) = ssh_ca::identity(&settings.ssh_authorities, certificate, &there)?;
+    if settings.users.iter().any(|user| user.name == identity.user) {
+        return Err("the certificate names a user of the configuration, who proves a key");
+    }
+    Ok((identity, grants, certificate_shown(certificate).to_string()))
 }
 
 /// The client's proof.
@@ -217,18 +242,23 @@ impl Machine {
                 let transport = &self.client.transport;
                 let proven = signed.verify(offered, transport.session_id(), transport.host_key());
                 let found = match &proven {
-                    // A security key has to be touched.
-                    Ok(Proven::Key { blob, proof }) => {
-                        owner(blob).filter(|_| proof.present).map(of_key)
+                    Ok(Proven::Key { blob, proof }) if proof.present => {
+                        let user = owner(blob).map(|user| of_key(user, blob));
+                        user.ok_or(("the key belongs to nobody", key_shown(blob)))
+                    }
+                    Ok(Proven::Key { blob, .. }) => {
+                        Err(("the security key was not touched", key_shown(blob)))
                     }
                     Ok(Proven::Certificate { certificate, proof }) => {
                         let source = self.core.accepted.client_addr.ip();
-                        of_certificate(certificate, *proof, source, stage)
+                        let found = of_certificate(certificate, *proof, source, stage);
+                        found.map_err(|why| (why, certificate_shown(certificate)))
                     }
-                    Err(_) => None,
+                    Err(_) => Err(("the signature is wrong", key_shown(offered.blob))),
                 };
-                if let Some(found) = found {
-                    return self.admit(asked.user, found, stage);
+                match found {
+                    Ok(found) => return self.admit(asked.user, found, stage),
+                    Err(why) => proof.refused = Some(why),
                 }
                 proof.failures += 1;
             }
@@ -238,6 +268,7 @@ impl Machine {
                 return self.by_token((asked.user, token), stage);
             }
             Method::Password(_) | Method::KeyboardInteractive | Method::Other => {
+                proof.refused = Some(("no such way to log in", serde_json::json!({})));
                 proof.failures += 1;
             }
         }
@@ -261,7 +292,7 @@ impl Machine {
     pub(super) fn admit(
         &mut self,
         name: &[u8],
-        (identity, grants): (Identity, Grants),
+        (identity, grants, detail): Found,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let refused = |fault| client_fault(FaultKind::Login(fault));
@@ -295,7 +326,7 @@ impl Machine {
             role::credential(&settings.credentials, &identity, asked).map_err(refused)?.clone();
         let context = SessionContext { role: credential.role.clone(), ..context };
         self.core.identify(&context, stage);
-        self.dial(Box::new(Visitor { identity, grants, target, credential }), stage)
+        self.dial(Box::new(Visitor { identity, grants, detail, target, credential }), stage)
     }
 
     fn dial(&mut self, visitor: Box<Visitor>, stage: &mut Stage<'_>) -> Result<(), Fault> {
@@ -426,7 +457,7 @@ impl Machine {
             return Err(target_fault(FaultKind::Internal));
         };
         let TargetLogin { visitor, endpoint, .. } = *login;
-        let Visitor { identity, grants, target: index, credential } = *visitor;
+        let Visitor { identity, grants, detail, target: index, credential } = *visitor;
         let link = Link { identity, grants, target: index, role: credential.role };
         let open = Open::new(link, &self.core, stage);
         let open = open.ok_or(client_fault(FaultKind::Login(LoginFault::UnknownTarget)))?;
@@ -436,6 +467,7 @@ impl Machine {
             server_addr: &address,
             server_version: target.transport.their_version(),
             durability: open.durability_name(),
+            auth_detail: &detail,
             ..SessionStart::default()
         };
         let recorded = self.core.record(&Entry::SessionStart(start), stage);
@@ -450,13 +482,17 @@ impl Machine {
         self.messages(Side::Server, stage)
     }
 
-    /// Keeps the words of a target that ends the connection.
+    /// Keeps the words of a target that ends the connection; not where masks apply, which nobody
+    /// applies to them.
     pub(super) fn note_farewell(&mut self, message: &[u8]) {
         let mut fields = Fields::new(message);
         let read = fields.u8().and_then(|_| Ok((fields.u32()?, fields.string()?)));
-        if let Ok((code, words)) = read {
+        let masked = matches!(&self.phase, Phase::Open(open) if !open.detectors.is_empty());
+        if let (Ok((code, words)), false) = (read, masked) {
             let words = words.get(..1024).unwrap_or(words);
-            self.farewell = Some((code, String::from_utf8_lossy(words).into_owned()));
+            let words = String::from_utf8_lossy(words);
+            let shown = words.chars().map(|char| if char.is_control() { ' ' } else { char });
+            self.farewell = Some((code, shown.collect()));
         }
     }
 }

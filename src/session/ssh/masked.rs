@@ -4,13 +4,13 @@
 //! client and for the record alike. Never: another message of the target's before what is held of
 //! its data; more or fewer bytes than came, which windows would have to know.
 //!
-//! Files, repositories, forwards and programs whose output is no text are not masked: their rows
-//! say `unmasked`.
+//! Files, repositories, forwards and streams that are no text are not masked: their rows say
+//! `unmasked`.
 
 use std::rc::Rc;
 
 use crate::decide::Permit;
-use crate::decide::ssh::{Class, Plumbing};
+use crate::decide::ssh::Plumbing;
 use crate::fault::{Fault, Refused};
 use crate::mask::detect::Detectors;
 use crate::mask::hits::{Cause, Hits};
@@ -27,69 +27,94 @@ use super::open::{Open, record_fault};
 use super::operations::send_all;
 use super::{Machine, Phase};
 
-/// Output that begins with a zero among these bytes is no text.
+/// What a stream begins with says whether it is text.
 const SNIFFED_BYTES: usize = 512;
 
 /// The two streams of a channel.
 #[derive(Debug)]
 pub(super) struct Masks {
-    streams: [(Masker, Hits); 2],
-    /// Bytes of standard output that were looked at for what they are; a terminal shows text.
-    sniffed: usize,
+    streams: [Stream; 2],
+}
+
+#[derive(Debug)]
+struct Stream {
+    masker: Masker,
+    hits: Hits,
+    terminal: bool,
+    /// Its first bytes, as long as they may still be no text. A terminal shows text.
+    sniffed: Option<Vec<u8>>,
     /// It turned out to be no text.
     off: bool,
+}
+
+impl Stream {
+    fn push(&mut self, bytes: &[u8], now_us: u64) -> Vec<u8> {
+        if let Some(sniffed) = &mut self.sniffed {
+            let more = bytes.get(..SNIFFED_BYTES - sniffed.len()).unwrap_or(bytes);
+            sniffed.extend_from_slice(more);
+            self.off = is_binary(sniffed);
+            if self.off || sniffed.len() == SNIFFED_BYTES {
+                self.sniffed = None;
+            }
+        }
+        if self.off {
+            let mut out = self.masker.flush(&mut self.hits);
+            out.extend_from_slice(bytes);
+            return out;
+        }
+        self.masker.push(bytes, now_us, &mut self.hits)
+    }
+}
+
+/// Zeros, and what no text has. Zeros alone are what `find -print0` writes between names.
+fn is_binary(bytes: &[u8]) -> bool {
+    let strange = |byte: &u8| matches!(byte, 0x01..=0x06 | 0x0e..=0x1a | 0x1c..=0x1f);
+    // A character may be cut at the end.
+    let broken = std::str::from_utf8(bytes).is_err_and(|error| error.error_len().is_some());
+    bytes.contains(&0) && (broken || bytes.iter().any(strange))
 }
 
 impl Masks {
     /// For a command that was just permitted, if its output is text.
     pub fn of(wanted: &Wanted, detectors: &Rc<Detectors>, terminal: bool) -> Option<Masks> {
-        let is_text =
-            match wanted.kind {
-                "shell" => true,
-                "exec" => wanted.action.acts.iter().all(|act| {
-                    act.classes.has(Class::Exec) || act.classes.has(Class::ExecCompound)
-                }),
-                _ => false,
-            };
-        if !is_text || detectors.is_empty() {
+        if !wanted.is_program() || detectors.is_empty() {
             return None;
         }
-        let stream = || (Masker::new(Rc::clone(detectors), terminal), Hits::default());
-        let sniffed = if terminal { SNIFFED_BYTES } else { 0 };
-        Some(Masks { streams: [stream(), stream()], sniffed, off: false })
+        let stream = || Stream {
+            masker: Masker::new(Rc::clone(detectors), terminal),
+            hits: Hits::default(),
+            terminal,
+            sniffed: (!terminal).then(Vec::new),
+            off: false,
+        };
+        Some(Masks { streams: [stream(), stream()] })
     }
 
     fn due_us(&self) -> Option<u64> {
-        self.streams.iter().filter_map(|(masker, _)| masker.due_us()).min()
+        self.streams.iter().filter_map(|stream| stream.masker.due_us()).min()
+    }
+
+    /// What somebody types at a terminal, whose echo is not kept waiting.
+    pub fn typed(&mut self, bytes: &[u8]) {
+        if let Some(stream) = self.streams.first_mut().filter(|stream| stream.terminal) {
+            stream.masker.typed(bytes);
+        }
     }
 
     fn push(&mut self, stderr: bool, bytes: &[u8], now_us: u64) -> Vec<u8> {
-        if !stderr && self.sniffed < SNIFFED_BYTES {
-            let looked = bytes.get(..SNIFFED_BYTES - self.sniffed).unwrap_or(bytes);
-            self.sniffed += looked.len();
-            self.off |= looked.contains(&0);
-        }
-        let Some((masker, hits)) = self.streams.get_mut(usize::from(stderr)) else {
-            return Vec::new();
-        };
-        if self.off {
-            let mut out = masker.flush(hits);
-            out.extend_from_slice(bytes);
-            return out;
-        }
-        masker.push(bytes, now_us, hits)
+        let stream = self.streams.get_mut(usize::from(stderr));
+        stream.map(|stream| stream.push(bytes, now_us)).unwrap_or_default()
     }
 
     fn flush(&mut self, stderr: bool) -> Vec<u8> {
-        match self.streams.get_mut(usize::from(stderr)) {
-            Some((masker, hits)) => masker.flush(hits),
-            None => Vec::new(),
-        }
+        let stream = self.streams.get_mut(usize::from(stderr));
+        stream.map(|stream| stream.masker.flush(&mut stream.hits)).unwrap_or_default()
     }
 
-    /// Writes what was masked; whether nothing was, because it was no text.
+    /// Writes what was masked; whether a stream was not, because it was no text.
     fn record(mut self, seq: u64, core: &mut Core, stage: &mut Stage<'_>) -> Result<bool, Refused> {
-        for (index, (_, hits)) in self.streams.iter_mut().enumerate() {
+        for (index, stream) in self.streams.iter_mut().enumerate() {
+            let hits = &mut stream.hits;
             core.totals.masked += hits.total();
             let column = if index == 0 { "output" } else { "error" };
             for hit in hits.drain() {
@@ -105,7 +130,7 @@ impl Masks {
                 core.record(&Entry::MaskingHit(row), stage)?;
             }
         }
-        Ok(self.off)
+        Ok(self.streams.iter().any(|stream| stream.off))
     }
 }
 
@@ -167,7 +192,7 @@ impl Open {
         self.channels.release_output(key, stderr, bytes)
     }
 
-    fn masks_of(&mut self, key: ChannelKey) -> Option<&mut Masks> {
+    pub(super) fn masks_of(&mut self, key: ChannelKey) -> Option<&mut Masks> {
         let found = self.masks.iter_mut().find(|(channel, _)| *channel == key);
         found.map(|(_, masks)| masks)
     }
@@ -224,5 +249,28 @@ impl Machine {
             open.send_held(key, client, core, stage)?;
         }
         Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_binary;
+
+    #[test]
+    fn what_is_no_text() {
+        for (bytes, expect) in [
+            (&b"plain\n"[..], false),
+            (b"", false),
+            (b"\0", false),
+            (b"./a\0./b\0", false),
+            (b"caf\xe9\n", false),
+            (b"\x1b[1mbold\x07\n", false),
+            (b"a\0\xc3", false),
+            (b"\0\xff", true),
+            (b"\x7fELF\x02\x01\x01\0\0", true),
+            (b"\x1f\x8b\x08\0\0", true),
+        ] {
+            assert_eq!(is_binary(bytes), expect, "{bytes:?}");
+        }
     }
 }

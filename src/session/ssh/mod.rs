@@ -9,15 +9,18 @@
 //!     '------------------------------------------+---------------+--------------------+--> Closed
 //! ```
 //!
-//! `login` is the way to `Open`; `open` passes messages and asks `admit` where a verdict is due;
+//! `login` is the way to `Open`; `open` passes messages and asks `admit` where a verdict is due, and
+//! `hold` where people have it; `beside` is what is no command: agents, displays, ports;
 //! `channels` keeps numbers, windows and replies; `run` keeps what is recorded of a command;
 //! `token` is a token as a password; `operations` and `files` are the requests of SFTP, `transfer`
 //! the contents of one file.
 
 mod admit;
+mod beside;
 mod channels;
 mod core;
 mod files;
+mod hold;
 mod leg;
 mod login;
 mod masked;
@@ -166,11 +169,17 @@ impl Machine {
                 let aborted = open.abort(&mut self.core, stage);
                 if aborted.is_ok() { Some(fault.label()) } else { Some("journal-full") }
             }
-            Phase::Proof(_) | Phase::Dialing(_) | Phase::Target(_) => None,
+            Phase::Proof(proof) => {
+                self.login_failed(&fault, proof.refused, stage);
+                None
+            }
+            Phase::Dialing(_) | Phase::Target(_) => {
+                self.login_failed(&fault, None, stage);
+                None
+            }
         };
-        match reason {
-            Some(reason) => self.record_end(reason, stage),
-            None => self.login_failed(&fault, stage),
+        if let Some(reason) = reason {
+            self.record_end(reason, stage);
         }
         let (code, words) = voice::fault(&fault);
         let (code, words) = match &self.farewell {
@@ -208,17 +217,32 @@ impl Machine {
         let _refused_elsewhere = self.core.record(&Entry::SessionEnd(end), stage);
     }
 
-    fn login_failed(&mut self, fault: &Fault, stage: &mut Stage<'_>) {
+    fn login_failed(
+        &mut self,
+        fault: &Fault,
+        refused: Option<(&'static str, serde_json::Value)>,
+        stage: &mut Stage<'_>,
+    ) {
         if fault.kind == FaultKind::Terminate && self.core.totals.bytes_in == 0 {
             return;
         }
         let (event, severity) = match fault.kind {
             FaultKind::Login(_) => ("login-failed", "warn"),
+            // A client that has nothing else to prove leaves by itself.
+            FaultKind::Terminate if refused.is_some() => ("login-failed", "warn"),
             FaultKind::Terminate => ("connection-closed", "info"),
             _ => ("connection-refused", "warn"),
         };
-        let attrs = serde_json::json!({ "reason": fault.label() }).to_string();
-        let (_, message) = voice::fault(fault);
+        let (_, words) = voice::fault(fault);
+        let mut attrs = serde_json::json!({ "reason": fault.label() });
+        let message = match refused {
+            Some((why, proof)) => {
+                attrs["proof"] = proof;
+                format!("{words}: {why}")
+            }
+            None => words.to_owned(),
+        };
+        let (message, attrs) = (message.as_str(), attrs.to_string());
         let event = entry::Event { event, severity, message, attrs: &attrs };
         let _refused_elsewhere = self.core.event(&event, stage);
     }

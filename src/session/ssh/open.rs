@@ -20,14 +20,17 @@ use crate::record::pty_events::Kind;
 use crate::session::Stage;
 
 use crate::wire::Side;
-use crate::wire::ssh::message::ChannelAsk;
+use crate::wire::ssh::fields::{Fields, Write};
+use crate::wire::ssh::message::{ChannelAsk, Message};
 use crate::wire::ssh::number;
+use crate::wire::ssh::slots::Note;
 use crate::wire::ssh::transport::Step;
 
-use super::admit::Held;
+use super::beside::Leave;
 use super::channels::{ChannelKey, Channels, Turn};
 use super::core::Core;
 use super::files::{Files, Limits};
+use super::hold::Held;
 use super::leg::{Leg, broken};
 use super::masked::Masks;
 use super::operations::send_all;
@@ -61,6 +64,8 @@ pub(super) struct Open {
     /// What is looked for in the output of what begins now.
     pub detectors: Rc<Detectors>,
     pub holds: Vec<Held>,
+    /// What lets the target open channels: the last request of each kind.
+    pub lets_open: Vec<Leave>,
     pub draining: bool,
 }
 
@@ -80,6 +85,7 @@ impl Open {
             masks: Vec::new(),
             detectors: Rc::default(),
             holds: Vec::new(),
+            lets_open: Vec::new(),
             draining: false,
             link,
         };
@@ -185,8 +191,29 @@ impl Open {
             return Ok(None);
         };
         let (_, mut run) = self.runs.swap_remove(index);
+        if run.is_tunnel() {
+            return run.close_tunnel(None, core, stage).map(Some).map_err(record_fault);
+        }
         run.unmasked = self.masks_end(key, run.seq, core, stage).map_err(record_fault)?;
         run.end(core, stage).map(Some).map_err(record_fault)
+    }
+
+    /// The channel does not open.
+    fn unopened(
+        &mut self,
+        (key, text): (ChannelKey, &[u8]),
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<Option<Receipt>, Fault> {
+        let found = self.runs.iter().position(|(channel, _)| *channel == key);
+        let Some(index) = found else { return Ok(None) };
+        let (_, run) = self.runs.swap_remove(index);
+        run.close_tunnel(Some(text), core, stage).map(Some).map_err(record_fault)
+    }
+
+    /// A channel of a forward, an agent or a display opens.
+    pub(super) fn tunnel(&mut self, key: ChannelKey, seq: u64, now_us: u64) {
+        self.runs.push((key, Run::tunnel(seq, now_us)));
     }
 
     /// The connection ends: what runs and what waits is written down.
@@ -228,7 +255,14 @@ impl Open {
             return Ok(());
         }
         let receipt = receipt.unwrap_or_else(|| core.covered(stage));
-        sink.send(running, receipt, message, core);
+        match (from, turn) {
+            (Side::Server, Turn::Noted { channel, ask: ChannelAsk::ExitSignal(_) })
+                if self.masks_of(*channel).is_some() =>
+            {
+                sink.send(running, receipt, &without_words(message), core);
+            }
+            _ => sink.send(running, receipt, message, core),
+        }
         Ok(())
     }
 
@@ -254,8 +288,16 @@ impl Open {
             Turn::Data { channel, .. } | Turn::Noted { channel, .. } => *channel,
             Turn::Eof(key) => *key,
             Turn::Over(key) => return self.over(*key, core, stage),
+            Turn::Unopened { channel, text } => {
+                return self.unopened((*channel, text), core, stage);
+            }
             _ => return Ok(None),
         };
+        if let (Turn::Data { bytes, .. }, Side::Client) = (turn, from)
+            && let Some(masks) = self.masks_of(key)
+        {
+            masks.typed(bytes);
+        }
         let Some(run) = self.run(key) else { return Ok(None) };
         match (turn, from) {
             (Turn::Data { bytes, .. }, Side::Client) => run.input(bytes, input, now_us),
@@ -271,11 +313,27 @@ impl Open {
     }
 }
 
+/// The signal that ended a program, without the words that no mask has seen (RFC 4254 section
+/// 6.10).
+fn without_words(message: &[u8]) -> Vec<u8> {
+    let Ok(Message::ChannelRequest { recipient, name, want_reply, rest }) = Message::parse(message)
+    else {
+        return message.to_vec();
+    };
+    let mut fields = Fields::new(rest);
+    let (signal, dumped) = (fields.string().unwrap_or(b"TERM"), fields.bool().unwrap_or(false));
+    let mut rest = Vec::new();
+    rest.put_string(signal).put_bool(dumped).put_string(b"").put_string(b"");
+    Message::ChannelRequest { recipient, name, want_reply, rest: &rest }.write()
+}
+
 /// What a message that does not simply pass leads to.
 enum Next {
     Nothing,
     Asks(Vec<u8>),
     Canceled(ChannelKey),
+    OpensBack(Vec<u8>),
+    Answered(Note, bool),
     Framed(ChannelKey, Vec<u8>),
     /// The end of a side's data or of a channel, with operations that wait.
     Ends(ChannelKey, Vec<u8>),
@@ -364,6 +422,7 @@ impl Machine {
             | Turn::Noted { .. }
             | Turn::Eof(_)
             | Turn::Closing(_)
+            | Turn::Unopened { .. }
             | Turn::Over(_) => {
                 return open.pass((from, &turn, message), sink, core, stage);
             }
@@ -376,6 +435,8 @@ impl Machine {
             Turn::Asks(_) => Next::Asks(message.to_vec()),
             Turn::Framed { channel, bytes } => Next::Framed(channel, bytes.to_vec()),
             Turn::Canceled(key) => Next::Canceled(key),
+            Turn::OpensBack(_) => Next::OpensBack(message.to_vec()),
+            Turn::Answered { note, success } => Next::Answered(note, success),
             Turn::Masked { channel, stderr, bytes } => {
                 return open.pass_masked((channel, stderr, bytes), sink, core, stage);
             }
@@ -389,6 +450,8 @@ impl Machine {
             Next::Nothing => {}
             Next::Asks(message) => self.asked_for(message, stage)?,
             Next::Canceled(key) => self.cancel_hold(key, stage)?,
+            Next::OpensBack(message) => self.opens_back(message, stage)?,
+            Next::Answered(note, success) => self.answered(note, success, stage)?,
             Next::Framed(key, bytes) => self.framed(key, &bytes, stage)?,
             Next::Ends(key, message) => {
                 self.cancel_operations(key, stage)?;
@@ -426,12 +489,18 @@ impl Machine {
             | Turn::Noted { .. }
             | Turn::Eof(_)
             | Turn::Closing(_)
+            | Turn::Unopened { .. }
             | Turn::Over(_) => {
                 open.pass((from, &turn, message), target, core, stage)?;
             }
             Turn::Asks(_) => self.asked_for(message.to_vec(), stage)?,
             Turn::Framed { channel, bytes } => self.framed(*channel, bytes, stage)?,
-            Turn::Taken | Turn::Unknown | Turn::Canceled(_) | Turn::Masked { .. } => {}
+            Turn::Taken
+            | Turn::Unknown
+            | Turn::Canceled(_)
+            | Turn::OpensBack(_)
+            | Turn::Answered { .. }
+            | Turn::Masked { .. } => {}
         }
         self.posts(stage);
         Ok(())

@@ -80,6 +80,8 @@ impl Machine {
                     action: wish.operation.action(),
                     kind: "sftp",
                     text: wish.operation.text(),
+                    attrs: String::new(),
+                    clear: true,
                     parent_seq: open.seq_of(key),
                     wish: Some(wish),
                 };
@@ -114,9 +116,12 @@ impl Machine {
         let Phase::Open(open) = &mut self.phase else { return Ok(()) };
         let Some(files) = open.files(channel) else { return Ok(()) };
         files.refuse(id, status::PERMISSION_DENIED, words);
+        let news = files.is_news(words);
         open.channels.drop_framed(channel, wanted.message.len()).map_err(client_broken)?;
-        // The channel may be gone; then nobody reads this.
-        let _unheard = open.channels.tell(channel, words);
+        if news {
+            // The channel may be gone; then nobody reads this.
+            let _unheard = open.channels.tell(channel, words);
+        }
         Ok(())
     }
 

@@ -30,6 +30,10 @@ pub(super) struct Run {
     offset: u64,
     chunks: u32,
     bytes: u64,
+    /// Of the client.
+    input_bytes: u64,
+    /// A forward and the like: it has an end, and no status.
+    tunnel: bool,
     /// A gap was told of, so that it is told once.
     gap: u64,
     status: Option<u32>,
@@ -51,6 +55,8 @@ impl Run {
             offset: 0,
             chunks: 0,
             bytes: 0,
+            input_bytes: 0,
+            tunnel: false,
             gap: 0,
             status: None,
             signal: String::new(),
@@ -58,10 +64,18 @@ impl Run {
         }
     }
 
+    /// A channel that carries something of its own: what passes is counted.
+    pub fn tunnel(seq: u64, now_us: u64) -> Run {
+        Run { tunnel: true, ..Run::new(seq, 0, now_us) }
+    }
+
     /// Bytes of the target, as the client sees them.
     pub fn output(&mut self, stderr: bool, bytes: &[u8], now_us: u64) {
         self.first_byte_us.get_or_insert(now_us.saturating_sub(self.started_us));
         self.bytes += bytes.len() as u64;
+        if self.tunnel {
+            return;
+        }
         let kept = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         if let Some(bytes) = bytes.get(..kept).filter(|bytes| !bytes.is_empty()) {
             let kind = if stderr { Kind::Stderr } else { Kind::Output };
@@ -80,6 +94,10 @@ impl Run {
 
     /// Bytes of the client: themselves, as far as there is room, or their number.
     pub fn input(&mut self, bytes: &[u8], policy: Input, now_us: u64) {
+        self.input_bytes += bytes.len() as u64;
+        if self.tunnel {
+            return;
+        }
         // An event costs a little more than its bytes.
         let room = usize::try_from(self.left.saturating_sub(4)).unwrap_or(usize::MAX);
         let kept = match policy {
@@ -111,8 +129,11 @@ impl Run {
         }
     }
 
-    /// The size of its terminal, now.
+    /// The size of its terminal, now. Zero is nothing (RFC 4254 section 6.2): what
+    /// was usual.
     pub fn size(&mut self, columns: u32, rows: u32, now_us: u64) {
+        let known = |value, usual| if value == 0 { usual } else { value };
+        let (columns, rows) = (known(columns, 80), known(rows, 24));
         let mut bytes = Vec::new();
         for value in [columns, rows] {
             put_varint(&mut bytes, u64::from(value.clamp(1, 1000)));
@@ -166,6 +187,33 @@ impl Run {
     pub fn is_due(&self, durability: Durability) -> bool {
         let bytes = self.writer.chunk_bytes();
         bytes >= CHUNK_BYTES_MAX || (bytes > 0 && durability == Durability::Sync)
+    }
+
+    /// Writes that the channel was closed, or did not open for these reasons.
+    pub fn close_tunnel(
+        self,
+        refused: Option<&[u8]>,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<Receipt, Refused> {
+        let attrs = serde_json::json!({ "input_bytes": self.input_bytes }).to_string();
+        let words = String::from_utf8_lossy(refused.unwrap_or_default());
+        let response = Response {
+            command_seq: self.seq,
+            outcome: if refused.is_some() { Outcome::Error } else { Outcome::Success },
+            error_text: &words,
+            duration_us: stage.now.mono_us.saturating_sub(self.started_us),
+            first_byte_us: self.first_byte_us.unwrap_or_default(),
+            bytes: self.bytes,
+            extra: ResponseExtra { attrs: &attrs, ..ResponseExtra::default() },
+            ..Response::default()
+        };
+        core.record(&Entry::Response(response), stage)
+    }
+
+    /// Whether it is a forward or the like.
+    pub const fn is_tunnel(&self) -> bool {
+        self.tunnel
     }
 
     /// Writes the row of its end.

@@ -90,7 +90,8 @@ impl Machine {
             return self.token_refused(b"", stage);
         }
         let token::Bearer { user, groups, until_us: _ } = bearer;
-        self.admit(name, (Identity { user, groups, method: Method::Oidc }, Grants::ALL), stage)
+        let identity = Identity { user, groups, method: Method::Oidc };
+        self.admit(name, (identity, Grants::ALL, String::new()), stage)
     }
 
     fn token_refused(&mut self, token: &[u8], stage: &Stage<'_>) -> Result<(), Fault> {
@@ -101,6 +102,7 @@ impl Machine {
         }
         if let Phase::Proof(proof) = &mut self.phase {
             proof.failures += 1;
+            proof.refused = Some(("the token is refused", serde_json::json!({})));
         }
         self.failed(stage)
     }

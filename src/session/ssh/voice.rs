@@ -5,6 +5,7 @@
 
 use crate::decide::{Ask, Reason};
 use crate::fault::{Fault, FaultKind, Limit, Login, Malformed, Refused, Target, Unsupported};
+use crate::wire::Side;
 
 /// A client that is turned away for want of room reads this before any key exchange: OpenSSH prints
 /// it with its own words around it (RFC 4253 section 4.2 forbids a server's lines to begin with
@@ -64,6 +65,15 @@ pub(super) fn fault(fault: &Fault) -> (u32, &'static str) {
         FaultKind::Malformed(_) => (PROTOCOL_ERROR, "weir: protocol error"),
         FaultKind::Unsupported(Unsupported::Authentication) => {
             (BY_APPLICATION, "weir: the target takes no way to log in that weir has")
+        }
+        FaultKind::Unsupported(Unsupported::ProtocolVersion) if fault.side == Side::Server => {
+            (BY_APPLICATION, "weir: the target does not speak SSH 2.0")
+        }
+        FaultKind::Unsupported(Unsupported::ProtocolVersion) => {
+            (PROTOCOL_ERROR, "weir: SSH 2.0 is spoken here")
+        }
+        FaultKind::Unsupported(_) if fault.side == Side::Server => {
+            (BY_APPLICATION, "weir: no algorithm in common with the target")
         }
         FaultKind::Unsupported(_) => (PROTOCOL_ERROR, "weir: no algorithm in common"),
         FaultKind::Limit(Limit::LoginTime) => (BY_APPLICATION, "weir: the login took too long"),

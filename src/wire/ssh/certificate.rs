@@ -45,8 +45,9 @@ impl Certificate {
     /// `Fields` if it is none, or of kinds that weir does not have; `HostKey` if the signature is
     /// wrong or by an algorithm that weir does not take.
     pub fn parse(blob: &[u8]) -> Result<Certificate, Broken> {
-        let parsed = ssh_key::Certificate::from_bytes(blob).map_err(|_| Broken::Fields)?;
         let tail = tail(blob)?;
+        let read = bounded(blob, &tail);
+        let parsed = ssh_key::Certificate::from_bytes(&read).map_err(|_| Broken::Fields)?;
         let authority = PublicKey::parse(tail.authority)?;
         let named = Fields::new(tail.signature).string()?;
         let algorithm = Algorithm::of(named).filter(|algorithm| !algorithm.certified);
@@ -62,8 +63,8 @@ impl Certificate {
             serial: parsed.serial(),
             key_id: parsed.key_id().to_owned(),
             principals: parsed.valid_principals().to_vec(),
-            after: parsed.valid_after(),
-            before: parsed.valid_before(),
+            after: tail.after,
+            before: tail.before,
             critical: options(parsed.critical_options()),
             extensions: options(parsed.extensions()),
             authority,
@@ -80,10 +81,27 @@ impl Certificate {
 
 /// The end of a certificate as it stands in the blob.
 struct Tail<'b> {
+    after: u64,
+    before: u64,
+    /// Where they stand.
+    times_at: usize,
     /// Everything before the signature.
     signed: &'b [u8],
     authority: &'b [u8],
     signature: &'b [u8],
+}
+
+/// The blob as the library reads it, which knows no time behind that of signed numbers:
+/// certificates without an end say 2^64-1. The signature is verified over the blob itself.
+fn bounded(blob: &[u8], tail: &Tail<'_>) -> Vec<u8> {
+    let mut read = blob.to_vec();
+    for (time, at) in [(tail.after, tail.times_at), (tail.before, tail.times_at + 8)] {
+        let time = time.min(i64::MAX.unsigned_abs());
+        if let Some(place) = read.get_mut(at..at + 8) {
+            place.copy_from_slice(&time.to_be_bytes());
+        }
+    }
+    read
 }
 
 /// Finds the fields that are verified in the bytes themselves: what a library wrote again would be
@@ -108,8 +126,8 @@ fn tail(blob: &[u8]) -> Result<Tail<'_>, Broken> {
     fields.u32()?;
     fields.string()?;
     fields.string()?;
-    fields.u64()?;
-    fields.u64()?;
+    let times_at = blob.len() - fields.rest().len();
+    let (after, before) = (fields.u64()?, fields.u64()?);
     fields.string()?;
     fields.string()?;
     fields.string()?;
@@ -117,7 +135,7 @@ fn tail(blob: &[u8]) -> Result<Tail<'_>, Broken> {
     let signed = blob.get(..blob.len() - fields.rest().len()).ok_or(Broken::Fields)?;
     let signature = fields.string()?;
     fields.end()?;
-    Ok(Tail { signed, authority, signature })
+    Ok(Tail { after, before, times_at, signed, authority, signature })
 }
 
 /// What a certificate of weir's says, for one login at one target.

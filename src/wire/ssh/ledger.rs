@@ -23,6 +23,11 @@ const RESERVE_BYTES: u64 = 4 << 10;
 /// What a sender may send before its request is decided.
 pub const UNDECIDED_BYTES: u64 = 64 << 10;
 
+/// Of a window, for weir itself where it answers requests.
+const fn own_share(window: u64) -> u64 {
+    window / 8 * 5
+}
+
 /// One direction of a channel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flow {
@@ -51,6 +56,22 @@ impl Flow {
             reserve: RESERVE_BYTES.min(granted / 2),
             held: 0,
             cap: if decided { u64::MAX } else { UNDECIDED_BYTES },
+        }
+    }
+
+    /// The same for the answers to a client that may turn out to ask for files, which weir answers
+    /// among the target's replies: until that is decided, the sender gets what would be left then.
+    pub fn undecided(window: u32) -> Flow {
+        let flow = Flow::new(window, true);
+        Flow { cap: flow.granted - own_share(flow.granted), ..flow }
+    }
+
+    /// More than half of the receiver's first window is for what weir says itself: receivers grant
+    /// more when half of it is used, some not before.
+    pub const fn keep(&mut self) {
+        let share = own_share(self.granted);
+        if share > self.reserve {
+            self.reserve = share;
         }
     }
 
@@ -279,6 +300,33 @@ mod tests {
         let mut flow = Flow::new(100_000, false);
         assert_eq!(flow.lend(), 65_536);
         assert_eq!(flow.pass(65_537), Err(Broken::Order));
+    }
+
+    #[test]
+    fn a_receiver_that_hears_weir_alone_grants_more() {
+        for window in [2_000u64, 100_000, 2 << 20] {
+            let mut flow = Flow::undecided(window as u32);
+            let lent = u64::from(flow.lend());
+            assert!(lent > 0 && lent <= window / 2);
+            flow.keep();
+            flow.decide();
+            assert_eq!(flow.lend(), 0, "what is kept was not lent");
+            // A receiver that grants when more than half is used.
+            let (mut used, mut said) = (0, 0);
+            for _ in 0..10_000 {
+                assert!(flow.say(100), "{said} bytes were said");
+                (used, said) = (used + 100, said + 100);
+                if used > window / 2 {
+                    flow.grant(used as u32).expect("far from the bound");
+                    used = 0;
+                    let _lent_already = flow.lend();
+                }
+            }
+        }
+        let mut flow = Flow::undecided(100_000);
+        assert_eq!(flow.lend(), 37_500);
+        flow.decide();
+        assert_eq!(flow.lend(), 100_000 - 37_500 - 4096, "no files: all but the reserve");
     }
 
     #[test]

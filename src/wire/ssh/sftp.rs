@@ -187,6 +187,8 @@ pub struct Request<'b> {
     pub id: u32,
     /// What is asked.
     pub op: Op<'b>,
+    /// What follows: attributes, where it has some.
+    pub rest: &'b [u8],
 }
 
 /// What a client asks for.
@@ -258,7 +260,7 @@ impl<'b> Request<'b> {
         let kind = fields.u8()?;
         let id = fields.u32()?;
         let op = match kind {
-            kind::INIT => return Ok(Request { id: 0, op: Op::Init(id) }),
+            kind::INIT => return Ok(Request { id: 0, op: Op::Init(id), rest: fields.rest() }),
             kind::OPEN => Op::Open { path: fields.string()?, flags: fields.u32()? },
             kind::CLOSE => Op::Close(fields.string()?),
             kind::READ | kind::WRITE => {
@@ -285,8 +287,40 @@ impl<'b> Request<'b> {
             kind::EXTENDED => Op::Extended(Extension::read(&mut fields)?),
             _ => return Err(Broken::Fields),
         };
-        Ok(Request { id, op })
+        Ok(Request { id, op, rest: fields.rest() })
     }
+}
+
+/// The attributes that a request sets, in words: `mode=0644 size=0`.
+///
+/// # Errors
+/// `Fields` if they are none.
+pub fn attributes(rest: &[u8]) -> Result<String, Broken> {
+    const SIZE: u32 = 1;
+    const OWNER: u32 = 2;
+    const MODE: u32 = 4;
+    const TIMES: u32 = 8;
+    let mut fields = Fields::new(rest);
+    // Some clients leave them out where they set nothing.
+    let flags = if rest.is_empty() { 0 } else { fields.u32()? };
+    let mut words = Vec::new();
+    if flags & SIZE != 0 {
+        words.push(format!("size={}", fields.u64()?));
+    }
+    if flags & OWNER != 0 {
+        words.push(format!("owner={}:{}", fields.u32()?, fields.u32()?));
+    }
+    if flags & MODE != 0 {
+        words.push(format!("mode={:04o}", fields.u32()? & 0o7777));
+    }
+    if flags & TIMES != 0 {
+        words.push(format!("times={},{}", fields.u32()?, fields.u32()?));
+    }
+    let others = flags & !(SIZE | OWNER | MODE | TIMES);
+    if others != 0 {
+        words.push(format!("others={others:#x}"));
+    }
+    Ok(words.join(" "))
 }
 
 impl<'b> Extension<'b> {

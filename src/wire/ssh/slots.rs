@@ -9,6 +9,15 @@ use std::collections::VecDeque;
 
 use super::Broken;
 
+/// What a reply is the answer to, for whoever keeps a record of it: a number, and when it was asked.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Note {
+    /// The number.
+    pub seq: u64,
+    /// The time.
+    pub at_us: u64,
+}
+
 /// Requests of one channel, or of one connection, that wait for their replies.
 #[derive(Clone, Debug)]
 pub struct Slots<T> {
@@ -18,8 +27,8 @@ pub struct Slots<T> {
 
 #[derive(Clone, Debug)]
 enum Slot<T> {
-    /// The target will reply.
-    Forwarded,
+    /// The target will reply; what its reply is noted with.
+    Forwarded(Option<Note>),
     /// Weir has replied; it waits for those before it.
     Answered(T),
     /// The target will reply, and nobody wants to know.
@@ -37,7 +46,15 @@ impl<T> Slots<T> {
     /// # Errors
     /// `Flood` if too many wait.
     pub fn forward(&mut self) -> Result<(), Broken> {
-        self.push(Slot::Forwarded)
+        self.push(Slot::Forwarded(None))
+    }
+
+    /// The same for one whose reply is noted.
+    ///
+    /// # Errors
+    /// `Flood` if too many wait.
+    pub fn forward_noted(&mut self, note: Option<Note>) -> Result<(), Broken> {
+        self.push(Slot::Forwarded(note))
     }
 
     /// Weir asks the target something itself; the reply ends here.
@@ -68,16 +85,18 @@ impl<T> Slots<T> {
     ///
     /// # Errors
     /// `Order` if it was asked nothing.
-    pub fn reply(&mut self, reply: T) -> Result<(), Broken> {
+    pub fn reply(&mut self, reply: T) -> Result<Option<Note>, Broken> {
         // What weir answered leaves as soon as it is first, so the first one is the target's.
         match self.queue.front_mut() {
-            Some(slot @ Slot::Forwarded) => {
-                *slot = Slot::Answered(reply);
-                Ok(())
+            Some(slot @ Slot::Forwarded(_)) => {
+                match std::mem::replace(slot, Slot::Answered(reply)) {
+                    Slot::Forwarded(note) => Ok(note),
+                    Slot::Answered(_) | Slot::Silent => Ok(None),
+                }
             }
             Some(Slot::Silent) => {
                 self.queue.pop_front();
-                Ok(())
+                Ok(None)
             }
             Some(Slot::Answered(_)) | None => Err(Broken::Order),
         }
@@ -88,9 +107,9 @@ impl<T> Slots<T> {
         match self.queue.front()? {
             Slot::Answered(_) => match self.queue.pop_front()? {
                 Slot::Answered(reply) => Some(reply),
-                Slot::Forwarded | Slot::Silent => None,
+                Slot::Forwarded(_) | Slot::Silent => None,
             },
-            Slot::Forwarded | Slot::Silent => None,
+            Slot::Forwarded(_) | Slot::Silent => None,
         }
     }
 
@@ -150,6 +169,18 @@ mod tests {
             prop_assert_eq!(got, asked);
             prop_assert_eq!(slots.reply(0), Err(Broken::Order));
         }
+    }
+
+    #[test]
+    fn a_reply_is_noted_with_its_request() {
+        let mut slots = Slots::new(9);
+        let note = Some(Note { seq: 7, at_us: 1 });
+        slots.forward().expect("room");
+        slots.forward_noted(note).expect("room");
+        assert_eq!(slots.reply(1), Ok(None));
+        assert_eq!(slots.ready(), Some(1));
+        assert_eq!(slots.reply(2), Ok(note));
+        assert_eq!(slots.ready(), Some(2));
     }
 
     #[test]

@@ -93,6 +93,8 @@ pub struct Transport {
     pongs: Vec<Vec<u8>>,
     pongs_bytes: usize,
     their_version: String,
+    /// What a server said before it.
+    greeting_bytes: usize,
     their_extensions: Extensions,
     session_id: Option<Vec<u8>>,
     host_key: Vec<u8>,
@@ -156,6 +158,7 @@ impl Transport {
             pongs: Vec::new(),
             pongs_bytes: 0,
             their_version: String::new(),
+            greeting_bytes: 0,
             their_extensions: Extensions::default(),
             session_id: None,
             host_key: Vec::new(),
@@ -190,6 +193,9 @@ impl Transport {
         loop {
             match &self.stage {
                 Stage::Hello { .. } => {
+                    if self.terms.role == Role::Client && self.is_greeted()? {
+                        return Ok(Step::Need);
+                    }
                     let Some((text, bytes)) = version::parse(self.inbound.rest())? else {
                         return Ok(Step::Need);
                     };
@@ -251,6 +257,23 @@ impl Transport {
     /// Takes the output.
     pub fn take_output(&mut self) -> Vec<u8> {
         std::mem::take(&mut self.out)
+    }
+
+    /// Drops the lines that a server says before its version; whether the end of one is missing.
+    fn is_greeted(&mut self) -> Result<bool, Broken> {
+        while let Some(bytes) = version::greeting(self.inbound.rest()) {
+            self.greeting_bytes += bytes;
+            self.inbound.skip(bytes);
+            if self.greeting_bytes > version::GREETING_BYTES_MAX {
+                return Err(Broken::Version);
+            }
+        }
+        let rest = self.inbound.rest();
+        let open = version::greets(rest);
+        if open && self.greeting_bytes + rest.len() > version::GREETING_BYTES_MAX {
+            return Err(Broken::Version);
+        }
+        Ok(open)
     }
 
     /// Tells the peer that its last message is not understood (RFC 4253 section 11.4).

@@ -1,7 +1,8 @@
 //! The line that each side says first (RFC 4253 section 4.2).
 //!
 //! In: the first bytes of a peer. Out: its version, without CR and LF, as it is hashed later.
-//! Never: lines before it, more than 255 bytes, anything that is not printable.
+//! Never: more than 255 bytes, anything that is not printable; lines before it of a client, or more
+//! than a few of a server, which may greet people so.
 
 use memchr::memchr;
 
@@ -38,6 +39,25 @@ pub fn parse(input: &[u8]) -> Result<Option<(&str, usize)>, Broken> {
     }
 }
 
+/// Bytes of the lines that a server says before its version.
+pub const GREETING_BYTES_MAX: usize = 8 << 10;
+
+/// A line of a server's before its version, with its end; `None` if there is none, or its end is
+/// missing.
+pub fn greeting(input: &[u8]) -> Option<usize> {
+    let early = input.len().min(4);
+    if input.get(..early) == b"SSH-".get(..early) {
+        return None;
+    }
+    memchr(b'\n', input).map(|at| at + 1)
+}
+
+/// Whether what is there can only be the beginning of such a line.
+pub fn greets(input: &[u8]) -> bool {
+    let early = input.len().min(4);
+    input.get(..early) != b"SSH-".get(..early) && memchr(b'\n', input).is_none()
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -51,6 +71,20 @@ mod tests {
         }
         assert_eq!(parse(b"SSH-2.0-x\n"), Ok(Some(("SSH-2.0-x", 10))));
         assert_eq!(parse(b"SSH-1.99-x\r\n"), Ok(Some(("SSH-1.99-x", 12))));
+    }
+
+    #[test]
+    fn a_server_may_say_lines_before_it() {
+        assert_eq!(greeting(b"Welcome\r\nSSH-2.0-x\r\n"), Some(9));
+        assert_eq!(greeting(b"\nSSH-2.0-x\r\n"), Some(1));
+        for text in [&b"SSH-2.0-x\r\n"[..], b"SS", b"", b"Welc"] {
+            assert_eq!(greeting(text), None);
+        }
+        for (text, expect) in
+            [(&b"Welc"[..], true), (b"S", false), (b"SSH-1", false), (b"a\n", false), (b"", false)]
+        {
+            assert_eq!(greets(text), expect, "{text:?}");
+        }
     }
 
     #[test]

@@ -11,10 +11,12 @@ use crate::wire::ssh::Broken;
 use crate::wire::ssh::message::{Message, STDERR};
 
 impl Channels {
-    /// From now on the client's data are requests.
+    /// From now on the client's data are requests, some of which weir answers: to be called before
+    /// `allow`.
     pub fn frame(&mut self, key: ChannelKey) {
         if let Some((_, channel)) = self.find(key) {
             channel.framed = true;
+            channel.output.keep();
         }
     }
 

@@ -3,6 +3,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::limits::{SSH_CHANNELS_MAX, SSH_OPENING_MAX};
 use crate::wire::ssh::message::{Message, Open};
 
 /// The peers' ends of one connection, as texts.
@@ -55,6 +56,12 @@ impl Script {
             Turn::Eof(_) => "eof",
             Turn::Asks(_) => "asks",
             Turn::Canceled(_) => "canceled",
+            Turn::OpensBack(open) => {
+                self.channels.allow_open_back(open);
+                "opens back"
+            }
+            Turn::Answered { .. } => "answered",
+            Turn::Unopened { .. } => "pass",
             Turn::Over(_) => "over",
             Turn::Unknown => "unknown",
         };
@@ -66,6 +73,7 @@ impl Script {
                 | Turn::Noted { .. }
                 | Turn::Eof(_)
                 | Turn::Closing(_)
+                | Turn::Unopened { .. }
                 | Turn::Over(_)
         ) {
             self.said.push(format!("{:?} {}", from.peer(), shown(&payload)));
@@ -97,7 +105,7 @@ impl Script {
             rest: b"",
         };
         assert_eq!(script.take(Side::Server, &confirm), "taken");
-        assert_eq!(script.said(), "Server open 3 95904\nClient confirm 3 70 65536");
+        assert_eq!(script.said(), "Server open 3 37500\nClient confirm 3 70 65536");
         script
     }
 
@@ -125,7 +133,8 @@ fn an_allowed_command_runs_and_ends() {
     let key = script.key();
     script.channels.allow(key, true).expect("a channel");
     script.drain();
-    assert_eq!(script.said(), "Client adjust 3 1930368", "the rest of the window");
+    let rest = "Client adjust 3 1930368\nServer adjust 70 58404";
+    assert_eq!(script.said(), rest, "the rest of the windows");
     script.take(Side::Server, &Message::ChannelSuccess { recipient: 3 });
     script.take(Side::Server, &Message::Data { recipient: 3, bytes: b"out" });
     script.take(Side::Client, &Message::WindowAdjust { recipient: 70, bytes: 3 });
@@ -148,7 +157,7 @@ fn a_refused_command_ends_as_a_command_that_failed() {
     let key = script.key();
     script.channels.refuse(key, true, "weir: no\nrule \"r\"").expect("a channel");
     script.drain();
-    let expect = "Server close 70\nClient success 3\nClient stderr 3 weir: no\nrule \"r\"\n\n\
+    let expect = "Client success 3\nClient stderr 3 weir: no\nrule \"r\"\n\n\
                   Client exit-status 3 [0, 0, 0, 126]\nClient eof 3\nClient close 3";
     assert_eq!(script.said(), expect);
     // What both still say is dropped, and the channel goes when both have closed.
@@ -156,9 +165,55 @@ fn a_refused_command_ends_as_a_command_that_failed() {
         assert_eq!(script.take(Side::Client, &message), "taken");
     }
     script.take(Side::Client, &Message::Close { recipient: 70 });
-    assert_eq!(script.channels.count(), 1);
+    assert_eq!((script.channels.count(), script.said().as_str()), (1, "Server close 70"));
     script.take(Side::Server, &Message::Close { recipient: 3 });
     assert_eq!((script.channels.count(), script.said().as_str()), (0, ""));
+}
+
+#[test]
+fn numbers_of_a_refused_channel_are_free_when_each_side_has_closed_it() {
+    let mut script = Script::opened();
+    script.exec();
+    let key = script.key();
+    script.channels.refuse(key, true, "weir: no").expect("a channel");
+    script.drain();
+    let open = |sender| {
+        let (window, packet_max) = (100_000, 32_768);
+        Message::ChannelOpen(Open { kind: b"session", sender, window, packet_max, rest: b"" })
+    };
+    let confirm = |recipient, sender| {
+        let (window, packet_max) = (100_000, 32_768);
+        Message::OpenConfirmation { recipient, sender, window, packet_max, rest: b"" }
+    };
+    // Another channel, before the client has closed the first one: the target has its number.
+    assert_eq!(script.take(Side::Client, &open(4)), "taken");
+    assert_eq!(script.take(Side::Server, &confirm(4, 71)), "taken");
+    // The client has closed it, and uses its number again before the target has.
+    assert_eq!(script.take(Side::Client, &Message::Close { recipient: 70 }), "taken");
+    assert_eq!(script.take(Side::Client, &open(3)), "taken");
+    assert_eq!(script.take(Side::Server, &confirm(3, 72)), "taken");
+    assert_eq!(script.take(Side::Server, &Message::Close { recipient: 3 }), "taken");
+    assert_eq!(script.channels.count(), 2);
+    script.said();
+    let data = Message::Data { recipient: 3, bytes: b"x" };
+    assert_eq!(script.take(Side::Server, &data), "data");
+    assert_eq!(script.said(), "Client data 3 x");
+    let data = Message::WindowAdjust { recipient: 72, bytes: 1 };
+    assert_eq!(script.take(Side::Client, &data), "taken");
+}
+
+#[test]
+fn a_second_command_on_a_channel_is_refused() {
+    let mut script = Script::opened();
+    script.exec();
+    let key = script.key();
+    script.channels.allow(key, true).expect("a channel");
+    script.drain();
+    script.said();
+    assert_eq!(script.exec(), "taken");
+    assert_eq!(script.said(), "", "the first one is not answered yet");
+    script.take(Side::Server, &Message::ChannelSuccess { recipient: 3 });
+    assert_eq!(script.said(), "Client success 3\nClient failure 3");
 }
 
 #[test]
@@ -170,7 +225,7 @@ fn a_refusal_waits_for_the_replies_before_it() {
     let key = script.key();
     script.channels.refuse(key, true, "weir: no").expect("a channel");
     script.drain();
-    assert_eq!(script.said(), "Server close 70");
+    assert_eq!(script.said(), "");
     script.take(Side::Server, &Message::ChannelSuccess { recipient: 3 });
     let expect = "Client success 3\nClient success 3\nClient data 3 weir: no\r\n\n\
                   Client exit-status 3 [0, 0, 0, 126]\nClient eof 3\nClient close 3";
@@ -215,13 +270,55 @@ fn a_held_command_is_given_up_by_close_and_by_interrupt() {
         assert_eq!(script.take(Side::Client, &message), "canceled");
         script.channels.refuse(key, true, "weir: canceled").expect("a channel");
         script.drain();
-        assert!(script.said().ends_with("Client close 3"));
-        script.take(Side::Server, &Message::Close { recipient: 3 });
-        if script.channels.count() == 1 {
+        let said = script.said();
+        assert!(said.ends_with("Client close 3"), "{said}");
+        if !said.contains("Server close 70") {
             script.take(Side::Client, &Message::Close { recipient: 70 });
         }
+        script.take(Side::Server, &Message::Close { recipient: 3 });
         assert_eq!(script.channels.count(), 0);
     }
+}
+
+#[test]
+fn a_verdict_on_what_the_target_closed_meanwhile_says_nothing_more() {
+    for both in [false, true] {
+        let mut script = Script::opened();
+        script.exec();
+        let key = script.key();
+        script.channels.hold(key, "weir: held").expect("a channel");
+        assert_eq!(script.take(Side::Server, &Message::Close { recipient: 3 }), "pass");
+        script.said();
+        assert!(script.channels.is_closing(key));
+        let close = Message::Close { recipient: 70 };
+        if both {
+            assert_eq!(script.take(Side::Client, &close), "canceled");
+        }
+        script.channels.release(key);
+        script.channels.refuse(key, true, "weir: late").expect("a channel");
+        script.drain();
+        if !both {
+            assert_eq!(script.said(), "");
+            let data = Message::Data { recipient: 70, bytes: b"in" };
+            assert_eq!(script.take(Side::Client, &data), "taken");
+            assert_eq!(script.take(Side::Client, &close), "over");
+        }
+        assert_eq!((script.said().as_str(), script.channels.count()), ("Server close 70", 0));
+    }
+}
+
+#[test]
+fn a_terminal_comes_before_what_runs_on_it() {
+    let mut script = Script::opened();
+    script.exec();
+    let key = script.key();
+    script.channels.allow(key, true).expect("a channel");
+    script.drain();
+    script.take(Side::Server, &Message::ChannelSuccess { recipient: 3 });
+    script.said();
+    assert_eq!(script.request("pty-req", PTY), "taken");
+    assert_eq!(script.said(), "Client failure 3");
+    assert_eq!(script.channels.facts(key).expect("a channel").terminal, None);
 }
 
 #[test]
@@ -252,7 +349,7 @@ fn what_may_not_come_ends_the_connection() {
     assert_eq!(refused(Side::Client, &Message::Data { recipient: 70, bytes: b"early" }), order);
     assert_eq!(refused(Side::Server, &Message::ChannelSuccess { recipient: 3 }), order);
     assert_eq!(refused(Side::Server, &Message::RequestFailure), order);
-    let big = vec![0; 95_905];
+    let big = vec![0; 37_501];
     assert_eq!(refused(Side::Server, &Message::Data { recipient: 3, bytes: &big }), order);
     let open = Open { kind: b"session", sender: 3, window: 1, packet_max: 1, rest: b"" };
     assert_eq!(refused(Side::Client, &Message::ChannelOpen(open)), order, "a number in use");
@@ -361,12 +458,13 @@ proptest! {
                     _ => channels.hold(channel, "weir: held").expect("a channel"),
                 },
                 Ok(Turn::Canceled(key)) => channels.refuse(key, true, "gone").expect("a channel"),
+                Ok(Turn::OpensBack(open)) => drop(channels.allow_open_back(&open)),
                 Ok(_) => {}
             }
             while let Some(post) = channels.post() {
                 prop_assert!(Message::parse(&post.message).is_ok());
             }
-            prop_assert!(channels.count() <= 6);
+            prop_assert!(channels.count() <= SSH_CHANNELS_MAX);
         }
     }
 }

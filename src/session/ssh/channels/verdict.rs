@@ -9,6 +9,7 @@ use crate::wire::Side;
 use crate::wire::ssh::Broken;
 use crate::wire::ssh::fields::Write;
 use crate::wire::ssh::message::{ChannelAsk, Message, STDERR};
+use crate::wire::ssh::slots::Note;
 
 /// The status of a command that weir refused. 255 would mean to Ansible that the host is gone.
 const REFUSED_STATUS: u32 = 126;
@@ -22,14 +23,29 @@ impl Channels {
     /// # Errors
     /// `Order` if the channel is gone, `Flood` if too many replies wait.
     pub fn allow(&mut self, key: ChannelKey, want_reply: bool) -> Result<(), Broken> {
+        self.allow_noted(key, want_reply, None)
+    }
+
+    /// The same for one whose reply is its end.
+    ///
+    /// # Errors
+    /// As for `allow`.
+    pub fn allow_noted(
+        &mut self,
+        key: ChannelKey,
+        want_reply: bool,
+        note: Option<Note>,
+    ) -> Result<(), Broken> {
         let (index, channel) = self.find(key).ok_or(Broken::Order)?;
         if want_reply {
-            channel.asked.forward()?;
+            channel.asked.forward_noted(note)?;
         }
         if matches!(channel.state, State::Asking | State::Held { .. }) {
             channel.state = State::Running;
             channel.input.decide();
+            channel.output.decide();
             self.lend(Side::Client, index)?;
+            self.lend(Side::Server, index)?;
         }
         Ok(())
     }
@@ -50,12 +66,24 @@ impl Channels {
     /// As for `allow`.
     pub fn refuse(&mut self, key: ChannelKey, want_reply: bool, words: &str) -> Result<(), Broken> {
         let (index, channel) = self.find(key).ok_or(Broken::Order)?;
+        if channel.closed.target {
+            // The client has heard that and hears no more; what it says is dropped.
+            (channel.state, channel.refused) = (State::Idle, true);
+            if channel.closed.client {
+                let recipient = channel.target;
+                self.channels.swap_remove(index);
+                if let Some(recipient) = recipient {
+                    self.say(Side::Server, Message::Close { recipient }.write());
+                }
+            }
+            return Ok(());
+        }
         if want_reply {
             channel.asked.answer(true)?;
         }
         channel.state = State::Refusing(words.to_owned());
-        let target = channel.target.filter(|_| !channel.closed.target);
-        if let Some(recipient) = target {
+        // The target closes after the client: it may give its number to another channel then.
+        if let (true, Some(recipient)) = (channel.closed.client, channel.target) {
             self.say(Side::Server, Message::Close { recipient }.write());
         }
         self.replies(index)?;
@@ -74,8 +102,10 @@ impl Channels {
         words: &str,
     ) -> Result<(), Broken> {
         let (index, channel) = self.find(key).ok_or(Broken::Order)?;
-        channel.state = State::Idle;
-        channel.refused = true;
+        (channel.state, channel.refused) = (State::Idle, true);
+        if channel.closed.target {
+            return Ok(());
+        }
         self.tell(key, words)?;
         self.answer(index, want_reply, false)
     }
@@ -175,7 +205,12 @@ impl Channels {
             Message::Data { bytes, .. } | Message::ExtendedData { bytes, .. } => {
                 flow.swallow(bytes.len())?;
             }
-            Message::Close { .. } if from == Side::Client => channel.closed.client = true,
+            Message::Close { .. } if from == Side::Client => {
+                channel.closed.client = true;
+                if let Some(recipient) = channel.target {
+                    self.say(Side::Server, Message::Close { recipient }.write());
+                }
+            }
             Message::Close { .. } => channel.closed.target = true,
             Message::ChannelSuccess { .. } | Message::ChannelFailure { .. }
                 if from == Side::Server =>
@@ -232,7 +267,8 @@ fn lines(words: &str, terminal: bool) -> String {
         if text.len() + line.len() > WORDS_BYTES_MAX {
             break;
         }
-        text.push_str(line);
+        // Some of it is a person's reason.
+        text.extend(line.chars().map(|char| if char.is_control() { '?' } else { char }));
         text.push_str(if terminal { "\r\n" } else { "\n" });
     }
     text

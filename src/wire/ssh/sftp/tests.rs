@@ -212,3 +212,19 @@ fn a_status_of_weirs_own_is_read_as_one() {
     assert!(between);
     assert_eq!(reply(said[0].0, &said[0].1), Ok((7, Reply::Status(3))));
 }
+
+#[test]
+fn attributes_are_told_in_words() {
+    let mut all = Vec::new();
+    all.put_u32(15).put_u64(7).put_u32(0).put_u32(42).put_u32(0o100_644).put_u32(1).put_u32(2);
+    assert_eq!(attributes(&all), Ok("size=7 owner=0:42 mode=0644 times=1,2".to_owned()));
+    for cut in 1..all.len() {
+        assert_eq!(attributes(&all[..cut]), Err(Broken::Fields), "cut at {cut}");
+    }
+    assert_eq!(attributes(b"").as_deref(), Ok(""));
+    assert_eq!(attributes(&[0, 0, 0, 0]).as_deref(), Ok(""));
+    assert_eq!(
+        attributes(&[0x80, 0, 0, 4, 0, 0, 0xf, 0xff]).as_deref(),
+        Ok("mode=7777 others=0x80000000")
+    );
+}

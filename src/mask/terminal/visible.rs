@@ -1,0 +1,232 @@
+//! The text that a person sees of what a program writes: without colours, titles, modes.
+//!
+//! In: bytes, escape sequences among them (ECMA-48, xterm). Out: text, and where each byte of it
+//! stands. Never: text put together from two places of a screen: what moves the cursor, and what is
+//! not known, ends a line; a sequence that has begun and may still go on.
+
+use std::ops::Range;
+
+/// What a sequence begins with.
+pub(super) const ESCAPE: u8 = 0x1b;
+/// A control sequence that is longer is none.
+const CONTROL_BYTES_MAX: usize = 128;
+/// So is a title or another text to the terminal.
+const SAID_BYTES_MAX: usize = 4 << 10;
+
+/// The text.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Visible {
+    /// `None`: there is no sequence, all of it is text.
+    apart: Option<Apart>,
+    /// Where a sequence has begun that may go on, or the end.
+    whole: usize,
+    /// Texts to the terminal, which no line shows.
+    asides: Vec<Range<usize>>,
+    bytes: usize,
+}
+
+#[derive(Debug, Default, PartialEq, Eq)]
+struct Apart {
+    text: Vec<u8>,
+    places: Vec<usize>,
+}
+
+/// What begins with an escape.
+#[derive(Debug, PartialEq, Eq)]
+enum Sequence {
+    /// It may go on.
+    Open,
+    /// So many bytes that leave the text alone.
+    Hidden(usize),
+    /// So many bytes, after which the text goes on somewhere else.
+    Moves(usize),
+    /// So many bytes, with a text to the terminal from the third one on, so long.
+    Says(usize, usize),
+}
+
+impl Visible {
+    /// Of all that is there.
+    pub fn of(bytes: &[u8]) -> Visible {
+        let length = bytes.len();
+        let mut seen = Visible { apart: None, whole: length, asides: Vec::new(), bytes: length };
+        if memchr::memchr(ESCAPE, bytes).is_none() {
+            return seen;
+        }
+        let mut apart = Apart::default();
+        let mut at = 0;
+        while let Some(&byte) = bytes.get(at) {
+            if byte != ESCAPE {
+                apart.text.push(byte);
+                apart.places.push(at);
+                at += 1;
+                continue;
+            }
+            at += match sequence(bytes.get(at..).unwrap_or(&[])) {
+                Sequence::Open => {
+                    seen.whole = at;
+                    break;
+                }
+                Sequence::Hidden(count) => count,
+                Sequence::Moves(count) => {
+                    apart.text.push(b'\n');
+                    apart.places.push(at);
+                    count
+                }
+                Sequence::Says(count, said) => {
+                    seen.asides.push(at + 2..at + 2 + said);
+                    count
+                }
+            };
+        }
+        seen.apart = Some(apart);
+        seen
+    }
+
+    /// Nothing more comes: what has begun is looked at as it is.
+    pub fn end(&mut self) {
+        if self.whole < self.bytes {
+            self.asides.push(self.whole..self.bytes);
+        }
+        self.whole = self.bytes;
+    }
+
+    /// The text; `bytes` are those that it was made of.
+    pub fn text<'t>(&'t self, bytes: &'t [u8]) -> &'t [u8] {
+        self.apart.as_ref().map_or(bytes, |apart| &apart.text)
+    }
+
+    /// Where a byte of the text stands; behind the text all that is whole ends.
+    pub fn place(&self, at: usize) -> usize {
+        let Some(apart) = &self.apart else { return at };
+        apart.places.get(at).copied().unwrap_or(self.whole)
+    }
+
+    /// Texts to the terminal: titles, links.
+    pub fn asides(&self) -> &[Range<usize>] {
+        &self.asides
+    }
+}
+
+fn sequence(bytes: &[u8]) -> Sequence {
+    match bytes.get(1) {
+        None => Sequence::Open,
+        Some(b'[') => control(bytes),
+        // Operating system commands, device control, private and other messages.
+        Some(b']' | b'P' | b'X' | b'^' | b'_') => said(bytes),
+        // A set of characters, and what needs one byte more.
+        Some(b' ' | b'#' | b'%' | b'('..=b'/') if bytes.len() < 3 => Sequence::Open,
+        Some(b'(' | b')' | b'*' | b'+' | b'%') => Sequence::Hidden(3),
+        Some(b' ' | b'#' | b','..=b'/') => Sequence::Moves(3),
+        // Keypads, and the end of a text.
+        Some(b'=' | b'>' | b'\\') => Sequence::Hidden(2),
+        Some(&ESCAPE) => Sequence::Hidden(1),
+        Some(_) => Sequence::Moves(2),
+    }
+}
+
+/// `ESC [`, parameters, one final byte.
+fn control(bytes: &[u8]) -> Sequence {
+    let parameters = bytes.get(2..).unwrap_or(&[]);
+    let end = parameters.iter().position(|byte| !(0x20..=0x3f).contains(byte));
+    match end {
+        None if bytes.len() > CONTROL_BYTES_MAX => Sequence::Moves(2),
+        None => Sequence::Open,
+        Some(at) => {
+            let count = at + 3;
+            let screens = parameters.get(..at).is_some_and(|parameters| {
+                parameters.split(|byte| *byte == b';' || *byte == b'?').any(is_screen)
+            });
+            match parameters.get(at) {
+                // Colours, what is erased, modes but for the other screen, reports, the cursor.
+                Some(b'm' | b'K' | b'J' | b'n' | b'c' | b'q') => Sequence::Hidden(count),
+                Some(b'h' | b'l') if !screens => Sequence::Hidden(count),
+                Some(0x40..=0x7e) => Sequence::Moves(count),
+                // It is broken off by another byte, which is text.
+                _ => Sequence::Moves(at + 2),
+            }
+        }
+    }
+}
+
+fn is_screen(mode: &[u8]) -> bool {
+    matches!(mode, b"47" | b"1047" | b"1048" | b"1049")
+}
+
+/// `ESC ]`, a text, BEL or `ESC \`.
+fn said(bytes: &[u8]) -> Sequence {
+    let text = bytes.get(2..).unwrap_or(&[]);
+    match text.iter().position(|byte| matches!(*byte, 0x07 | ESCAPE | b'\n')) {
+        None if bytes.len() > SAID_BYTES_MAX => Sequence::Moves(2),
+        None => Sequence::Open,
+        Some(at) => match (text.get(at), text.get(at + 1)) {
+            (Some(0x07), _) => Sequence::Says(at + 3, at),
+            (Some(&ESCAPE), None) => Sequence::Open,
+            (Some(&ESCAPE), Some(b'\\')) => Sequence::Says(at + 4, at),
+            // Nobody ended it: it is looked at as text.
+            _ => Sequence::Moves(2),
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn text(bytes: &str) -> String {
+        let seen = Visible::of(bytes.as_bytes());
+        String::from_utf8_lossy(seen.text(bytes.as_bytes())).into_owned()
+    }
+
+    #[test]
+    fn what_is_seen() {
+        for (bytes, expect) in [
+            ("plain", "plain"),
+            ("a\x1b[31mb\x1b[0;1mc\x1b[Kd\x1b[m", "abcd"),
+            ("a\x1b(Bb\x1b=c\x1b[?2004hd", "abcd"),
+            ("a\x1b[2;3Hb\x1b[Ac\x1b[?1049hd\x1b7e", "a\nb\nc\nd\ne"),
+            ("a\x1b]0;title\x07b\x1b]8;;x\x1b\\c", "abc"),
+            ("a\x1b]0;title\nb", "a\n0;title\nb"),
+            ("a\x1b\x1b[31mb", "ab"),
+            ("a\x1b[3\u{7f}b", "a\n\u{7f}b"),
+            ("a\x1b", "a"),
+            ("a\x1b[31", "a"),
+            ("a\x1b]0;ti", "a"),
+            ("a\x1b]0;ti\x1b", "a"),
+            ("a\x1b(", "a"),
+        ] {
+            assert_eq!(text(bytes), expect, "{bytes:?}");
+        }
+        let long = format!("a\x1b]{}", "x".repeat(SAID_BYTES_MAX));
+        assert_eq!(text(&long), format!("a\n{}", "x".repeat(SAID_BYTES_MAX)));
+        let long = format!("a\x1b[{}", "1".repeat(CONTROL_BYTES_MAX));
+        assert_eq!(text(&long), format!("a\n{}", "1".repeat(CONTROL_BYTES_MAX)));
+    }
+
+    proptest! {
+        #[test]
+        fn places_lie_in_order_and_hold_the_text(
+            bytes in prop::collection::vec(
+                prop_oneof![Just(ESCAPE), Just(b'['), Just(b']'), Just(b'm'), any::<u8>()], 0..80,
+            ),
+        ) {
+            let mut seen = Visible::of(&bytes);
+            let text = seen.text(&bytes).to_vec();
+            let mut last = None;
+            for (at, byte) in text.iter().enumerate() {
+                let place = seen.place(at);
+                prop_assert!(last.is_none_or(|last| place > last));
+                let raw = bytes[place];
+                prop_assert!(raw == *byte || (raw == ESCAPE && *byte == b'\n'));
+                last = Some(place);
+            }
+            prop_assert!(seen.place(text.len()) <= bytes.len());
+            for aside in seen.asides() {
+                prop_assert!(aside.end <= bytes.len() && aside.start <= aside.end);
+            }
+            seen.end();
+            prop_assert_eq!(seen.place(text.len()), bytes.len());
+        }
+    }
+}
