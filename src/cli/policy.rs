@@ -10,10 +10,14 @@ use super::fail::{EXIT_HELD, EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_USAGE, Failure};
 use super::output::{Output, Table, clean};
 use crate::admin::clock;
 use crate::config::settings::Settings;
+use crate::decide::kubernetes::content::Content;
+use crate::decide::kubernetes::understand;
 use crate::decide::rules::{Judgement, Who};
 use crate::decide::sql::classify::why_unread;
-use crate::decide::{Classifier, Rules};
+use crate::decide::{Action, Classifier, Rules};
 use crate::identify::{Identity, Method, role};
+use crate::wire::Protocol;
+use crate::wire::kubernetes::request::Request;
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -30,7 +34,7 @@ enum Act {
 
 #[derive(Debug, Args)]
 struct Test {
-    /// The command text
+    /// The command: SQL; for a cluster a method and a path, `GET /api/v1/pods`
     sql: String,
     /// User of weir who would send it
     #[arg(long = "as", value_name = "USER")]
@@ -124,8 +128,13 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
         unknown("target", &test.target, settings.targets.iter().map(|target| target.name.as_str()))
     })?;
     // No target is asked: what it has of its own is not known here.
-    let classified = Classifier::new().classify(test.sql.as_bytes());
-    let unread = why_unread(test.sql.as_bytes());
+    let (action, unread) = match target.protocol {
+        Protocol::Kubernetes => (request(&test.sql)?, None),
+        _ => {
+            let classified = Classifier::new().classify(test.sql.as_bytes());
+            (classified.action.clone(), why_unread(test.sql.as_bytes()))
+        }
+    };
     // As the session machine chooses it.
     let asked = test.role.as_ref().unwrap_or(&identity.user);
     let Ok(credential) = role::credential(&target.credentials, &identity, asked) else {
@@ -143,7 +152,7 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
         source: test.from,
         wall_us: at,
     };
-    let explanation = Rules::compile(&settings.rules).explain(&who, &classified.action);
+    let explanation = Rules::compile(&settings.rules).explain(&who, &action);
     Ok(Answer {
         verdict: explanation.verdict,
         rule: explanation.rule.to_string(),
@@ -153,6 +162,27 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
         rules: explanation.matched,
         statements: explanation.acts.into_iter().map(Part::from).collect(),
     })
+}
+
+/// A request to a cluster: `DELETE /api/v1/namespaces/prod/pods/web-0`, and the JSON of its body in
+/// a line of its own. Without one a body may be anything.
+fn request(text: &str) -> Result<Action, Failure> {
+    let (line, body) = text.split_once('\n').unwrap_or((text, ""));
+    let (method, path) = line.trim().split_once(' ').unwrap_or((line, ""));
+    let fault = |what: String| {
+        Failure::new(EXIT_USAGE, what)
+            .hint("a request to a cluster is a method and a path: GET /api/v1/namespaces/app/pods")
+    };
+    let request = Request::read(method.as_bytes(), path.trim().as_bytes())
+        .map_err(|refused| fault(format!("no cluster would be asked this: {refused}")))?;
+    let content = match (body.trim(), method) {
+        ("", "POST" | "PUT" | "PATCH") => Content::Opaque,
+        (body, _) => Content::read(None, body.as_bytes())
+            .map_err(|unreadable| fault(unreadable.words().to_owned()))?,
+    };
+    understand(&request, &content, false)
+        .map(|understood| understood.action)
+        .map_err(|refused| fault(format!("no cluster would be asked this: {refused}")))
 }
 
 impl From<Judgement> for Part {
@@ -240,4 +270,25 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
     let known: Vec<_> = known.collect();
     Failure::new(EXIT_NOT_FOUND, format!("the configuration has no {what} {name}"))
         .hint(format!("it has: {}", known.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_to_a_cluster_is_a_method_a_path_and_a_body() {
+        fn check(text: &str, classes: &[&str]) {
+            let action = request(text).unwrap_or_else(|_| panic!("{text}"));
+            assert_eq!(action.acts[0].classes, classes, "{text}");
+        }
+        check("GET /api/v1/namespaces/app/pods", &["read"]);
+        check("DELETE /api/v1/namespaces/app/pods/web-0", &["delete"]);
+        check("GET /api/v1/namespaces/app/pods/web-0/exec?command=id", &["exec"]);
+        check("POST /api/v1/namespaces/app/pods", &["write", "workload", "workload-privileged"]);
+        check("POST /api/v1/namespaces/app/pods\n{\"spec\":{}}", &["write", "workload"]);
+        for wrong in ["SELECT 1", "GET", "GET /api/v1/../x", "POST /api/v1/nodes\n{"] {
+            assert!(request(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -450,7 +450,13 @@ enum Embedded {
 fn embedded(said: &[u8], place: &str, work: &mut Work<'_>) -> Embedded {
     let first = said.iter().find(|byte| !byte.is_ascii_whitespace());
     let inner = work.rules.inner.clone();
-    let (Some(rules), Some(b'{' | b'[')) = (inner, first) else { return Embedded::IsNone };
+    let (Some(rules), Some(b'{' | b'[')) = (inner, first) else {
+        if !work.rules.strict {
+            return Embedded::IsNone;
+        }
+        work.count_path(Operator::Token, place);
+        return Embedded::Becomes(hidden(Operator::Token, said));
+    };
     let mut out = Vec::new();
     let Work { scratch, hits, .. } = work;
     let mut within = Work { rules: &rules, scratch, out: &mut out, hits, base: place };

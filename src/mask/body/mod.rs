@@ -146,6 +146,8 @@ pub struct Rules {
     /// Where texts stand that may be JSON themselves, and what is masked in these.
     embedded: Patterns,
     inner: Option<Rc<Rules>>,
+    /// There, what is no JSON is hidden.
+    strict: bool,
 }
 
 impl Rules {
@@ -154,7 +156,7 @@ impl Rules {
         let names = paths.iter().map(|(pattern, _)| pattern.text()).collect();
         let (patterns, operators) = paths.into_iter().unzip();
         let (paths, embedded) = (Patterns::new(patterns), Patterns::default());
-        Rules { paths, operators, names, detectors, embedded, inner: None }
+        Rules { paths, operators, names, detectors, embedded, inner: None, strict: false }
     }
 
     /// For MCP. Paths start in `structuredContent`, whose values servers repeat as JSON in
@@ -171,6 +173,15 @@ impl Rules {
         rules.embedded = Patterns::new(texts.collect());
         rules.inner = Some(Rc::new(inner));
         rules
+    }
+
+    /// With texts that are JSON themselves, in which `inner` applies. One that is no JSON is hidden.
+    #[must_use]
+    pub fn embedding(mut self, texts: Vec<Pattern>, inner: Rules) -> Rules {
+        self.embedded = Patterns::new(texts);
+        self.inner = Some(Rc::new(inner));
+        self.strict = true;
+        self
     }
 
     /// Nothing is masked.
