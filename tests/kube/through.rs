@@ -449,7 +449,8 @@ fn environments_reach_nobody_and_apply_goes_on() {
     let deployment = write("d.json", DEPLOYMENT);
     let secret = write(
         "s.json",
-        r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},"stringData":{"k":"canary-5e1a77"}}"#,
+        r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},
+            "stringData":{"k":"canary-5e1a77"}}"#,
     );
     let run = |arguments: &[&str]| {
         let all = [arguments, &["-n", &space]].concat();

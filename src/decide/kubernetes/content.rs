@@ -129,8 +129,8 @@ fn is_privileged(value: &Value) -> bool {
     }
 }
 
-/// An operation of a JSON Patch that asks for nothing of the node: what it brings is judged where it
-/// will stand. What is copied or moved is not known, so only metadata may be.
+/// An operation of a JSON Patch that asks for nothing of the node: what it brings is judged where
+/// it will stand. What is copied or moved is not known, so only metadata may be.
 fn is_harmless(operation: &Value) -> bool {
     let field = |name: &str| operation.get(name).and_then(Value::as_str);
     let Some(path) = field("path") else { return false };

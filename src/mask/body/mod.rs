@@ -175,7 +175,7 @@ impl Rules {
         rules
     }
 
-    /// With texts that are JSON themselves, in which `inner` applies. One that is no JSON is hidden.
+    /// With texts that are JSON themselves, in which `inner` applies; what is no JSON is hidden.
     #[must_use]
     pub fn embedding(mut self, texts: Vec<Pattern>, inner: Rules) -> Rules {
         self.embedded = Patterns::new(texts);
