@@ -280,7 +280,7 @@ mod tests {
     fn a_request_to_a_cluster_is_a_method_a_path_and_a_body() {
         fn check(text: &str, classes: &[&str]) {
             let action = request(text).unwrap_or_else(|_| panic!("{text}"));
-            assert_eq!(action.acts[0].classes, classes, "{text}");
+            assert_eq!(action.classes, classes, "{text}");
         }
         check("GET /api/v1/namespaces/app/pods", &["read"]);
         check("DELETE /api/v1/namespaces/app/pods/web-0", &["delete"]);
