@@ -214,6 +214,14 @@ pub const SPDY_HEADERS_BYTES_MAX: usize = 64 << 10;
 pub const SPDY_HEADERS_MAX: u32 = 64;
 /// Bytes of one event of a watch in protobuf: twice the largest object (etcd takes 1.5 MiB).
 pub const KUBERNETES_EVENT_BYTES_MAX: u32 = 3 << 20;
+/// The longest body of a request to a cluster, as the apiserver has it (server/config.go).
+pub const KUBERNETES_BODY_BYTES_MAX: usize = 3 << 20;
+/// The longest message of channels that a client of Kubernetes sends: it is held until it is whole.
+pub const KUBERNETES_MESSAGE_BYTES_MAX: usize = 4 << 20;
+/// How long a denied stream is denied when the client asks for it in another way.
+pub const KUBERNETES_AGAIN_US: u64 = 30_000_000;
+/// Denied streams that are remembered.
+pub const KUBERNETES_AGAIN_MAX: usize = 1024;
 
 const _: () = assert!(COMMAND_HELD_BYTES_MAX as usize + 65_536 < ENTRY_BYTES_MAX);
 const _: () = assert!((ENTRY_BYTES_MAX as u64) + (1 << 20) < SEGMENT_BYTES_DEFAULT);

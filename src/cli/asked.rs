@@ -1,4 +1,4 @@
-//! What somebody would ask of a host of SSH, for `weir policy test`.
+//! What somebody would ask of a host of SSH, a service or a cluster, for `weir policy test`.
 //!
 //! In: the kind of request, its text. Out: the action that rules are asked about. Never: another
 //! action than the session's own: texts are made into requests, and those are read as ever.
@@ -8,7 +8,14 @@ use clap::ValueEnum;
 use super::fail::{EXIT_USAGE, Failure};
 use crate::decide::ssh::Class;
 use crate::decide::ssh::files::{FilePath, Operation, RENAME};
-use crate::decide::{Action, ssh};
+use crate::decide::kubernetes::content::Content;
+use crate::decide::kubernetes::understand;
+use crate::decide::{Action, http, ssh};
+use crate::wire::http::h1::{HeadReader, Kind};
+use crate::wire::http::head::Head;
+use crate::wire::http::jsonrpc::{self, Bad};
+use crate::wire::http::mcp::Call;
+use crate::wire::kubernetes;
 use crate::wire::ssh::fields::Write;
 use crate::wire::ssh::message::{ChannelAsk, Open};
 use crate::wire::ssh::sftp::open;
@@ -67,6 +74,67 @@ pub(super) fn of_ssh(request: Request, text: &str) -> Result<Action, Failure> {
         }
         Request::Sftp => operation(text)?.action(),
     })
+}
+
+/// A request to a service: `POST /orders`. For MCP a tool and its arguments, `lookup {"name":
+/// "bob"}`, or a message as it is sent.
+pub(super) fn of_http(is_mcp: bool, text: &str) -> Result<Action, Failure> {
+    let text = text.trim();
+    let (word, rest) = text.split_once([' ', '\n']).unwrap_or((text, ""));
+    let is_request = rest.trim_start().starts_with('/');
+    if !is_mcp || is_request {
+        let line = rest.lines().next().unwrap_or_default().trim();
+        return Ok(http::action(&head(word, line)?, false));
+    }
+    let message = match text.starts_with('{') {
+        true => text.to_owned(),
+        false => {
+            let arguments = if rest.trim().is_empty() { "{}" } else { rest.trim() };
+            let name = serde_json::Value::from(word);
+            let params = format!("{{\"name\":{name},\"arguments\":{arguments}}}");
+            format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{params}}}")
+        }
+    };
+    let head = head("POST", "/")?;
+    let bad = |bad: Bad| {
+        Failure::new(EXIT_USAGE, format!("no server would be asked this: {}", bad.label()))
+            .hint("a call of MCP is a tool and its arguments as JSON: lookup {\"name\": \"bob\"}")
+    };
+    let messages = jsonrpc::read(message.as_bytes()).map_err(bad)?;
+    let first = messages.list.first().ok_or_else(|| wrong("message", text))?;
+    let call = Call::read(message.as_bytes(), first).map_err(bad)?;
+    Ok(http::call(&head, message.as_bytes(), &call))
+}
+
+fn head(method: &str, path: &str) -> Result<Head, Failure> {
+    let written = format!("{method} {path} HTTP/1.1\r\nHost: target\r\n\r\n");
+    let (mut head, mut input) = (Head::default(), written.as_bytes());
+    match HeadReader::default().next(&mut input, &mut head, Kind::Request) {
+        Ok(true) if input.is_empty() => Ok(head),
+        Ok(_) | Err(_) => Err(wrong("request", &format!("{method} {path}"))
+            .hint("a request is a method and a path: GET /orders/17")),
+    }
+}
+
+/// A request to a cluster: `DELETE /api/v1/namespaces/prod/pods/web-0`, and the JSON of its body in
+/// a line of its own. Without one a body may be anything.
+pub(super) fn of_cluster(text: &str) -> Result<Action, Failure> {
+    let (line, body) = text.split_once('\n').unwrap_or((text, ""));
+    let (method, path) = line.trim().split_once(' ').unwrap_or((line, ""));
+    let fault = |what: String| {
+        Failure::new(EXIT_USAGE, what)
+            .hint("a request to a cluster is a method and a path: GET /api/v1/namespaces/app/pods")
+    };
+    let request = kubernetes::request::Request::read(method.as_bytes(), path.trim().as_bytes())
+        .map_err(|refused| fault(format!("no cluster would be asked this: {refused}")))?;
+    let content = match (body.trim(), method) {
+        ("", "POST" | "PUT" | "PATCH") => Content::Opaque,
+        (body, _) => Content::read(None, body.as_bytes())
+            .map_err(|unreadable| fault(unreadable.words().to_owned()))?,
+    };
+    understand(&request, &content, false)
+        .map(|understood| understood.action)
+        .map_err(|refused| fault(format!("no cluster would be asked this: {refused}")))
 }
 
 fn opened(kind: &[u8], rest: &[u8]) -> Action {
@@ -131,6 +199,26 @@ fn flag(name: &[u8]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn requests_and_calls_are_what_services_are_asked() {
+        let said = |is_mcp, text: &str| match of_http(is_mcp, text) {
+            Err(_) => "wrong".to_owned(),
+            Ok(action) => format!("{} {}", action.classes.join(","), action.operation),
+        };
+        for (is_mcp, text, expect) in [
+            (false, "GET /orders/17", "read GET /orders/{id}"),
+            (false, "DELETE /orders", "delete DELETE /orders"),
+            (false, "GET orders", "wrong"),
+            (false, "GET /a b", "wrong"),
+            (true, "lookup {\"name\": \"bob\"}", "call tools/call lookup"),
+            (true, "now", "call tools/call now"),
+            (true, "lookup {\"name\"", "wrong"),
+            (true, r#"{"jsonrpc":"2.0","id":1,"method":"tools/list"}"#, "session tools/list"),
+        ] {
+            assert_eq!(said(is_mcp, text), expect, "{text}");
+        }
+    }
 
     #[test]
     fn texts_are_what_sessions_ask_for() {

@@ -10,7 +10,7 @@ use super::asked::{self, Request};
 use super::fail::{EXIT_HELD, EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_USAGE, Failure};
 use super::output::{Output, Table, clean};
 use crate::admin::clock;
-use crate::config::settings::Settings;
+use crate::config::settings::{Settings, Speaks, Target};
 use crate::decide::rules::{Judgement, Who};
 use crate::decide::sql::classify::why_unread;
 use crate::decide::{Action, Classifier, Rules};
@@ -32,7 +32,9 @@ enum Act {
 
 #[derive(Debug, Args)]
 struct Test {
-    /// The command: a text of SQL; for SSH the text of what --request names
+    /// The command: a text of SQL; for HTTP and a cluster a method and a path, `GET /api/v1/pods`,
+    /// with a body in lines of its own; for MCP a tool and its arguments, `lookup {"name": "bob"}`;
+    /// for SSH the text of what --request names
     text: String,
     /// What is asked of a host of SSH. `sftp` takes an operation as records show it: `open /srv/a
     /// read`, `rename /srv/a /srv/b` [default: exec]
@@ -130,7 +132,7 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
         unknown("target", &test.target, settings.targets.iter().map(|target| target.name.as_str()))
     })?;
     // No target is asked: what it has of its own is not known here.
-    let (action, unread) = action(target.protocol, test)?;
+    let (action, unread) = action(target, test)?;
     // As the session machine chooses it.
     let asked = test.role.as_ref().unwrap_or(&identity.user);
     let Ok(credential) = role::credential(&target.credentials, &identity, asked) else {
@@ -160,9 +162,9 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
     })
 }
 
-/// What the text is at a target of this protocol, and why it is not understood.
-fn action(protocol: Protocol, test: &Test) -> Result<(Action, Option<String>), Failure> {
-    match (protocol, test.request) {
+/// What the text is at a target, and why it is not understood.
+fn action(target: &Target, test: &Test) -> Result<(Action, Option<String>), Failure> {
+    match (target.protocol, test.request) {
         (Protocol::Postgres, None) => {
             let classified = Classifier::new().classify(test.text.as_bytes());
             Ok((classified.action.clone(), why_unread(test.text.as_bytes())))
@@ -172,10 +174,10 @@ fn action(protocol: Protocol, test: &Test) -> Result<(Action, Option<String>), F
             Ok((asked::of_ssh(request, &test.text)?, None))
         }
         (_, Some(_)) => Err(Failure::new(EXIT_USAGE, "--request is for targets of SSH")),
-        (Protocol::Http | Protocol::Kubernetes, None) => {
-            let message = format!("{} is no target of commands as texts", test.target);
-            let hint = "`weir policy test` knows targets of PostgreSQL and SSH";
-            Err(Failure::new(EXIT_USAGE, message).hint(hint))
+        (Protocol::Kubernetes, None) => Ok((asked::of_cluster(&test.text)?, None)),
+        (Protocol::Http, None) => {
+            let is_mcp = target.http.as_ref().is_some_and(|http| http.speaks == Speaks::Mcp);
+            Ok((asked::of_http(is_mcp, &test.text)?, None))
         }
     }
 }
@@ -265,4 +267,25 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
     let known: Vec<_> = known.collect();
     Failure::new(EXIT_NOT_FOUND, format!("the configuration has no {what} {name}"))
         .hint(format!("it has: {}", known.join(", ")))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_request_to_a_cluster_is_a_method_a_path_and_a_body() {
+        fn check(text: &str, classes: &[&str]) {
+            let action = request(text).unwrap_or_else(|_| panic!("{text}"));
+            assert_eq!(action.classes, classes, "{text}");
+        }
+        check("GET /api/v1/namespaces/app/pods", &["read"]);
+        check("DELETE /api/v1/namespaces/app/pods/web-0", &["delete"]);
+        check("GET /api/v1/namespaces/app/pods/web-0/exec?command=id", &["exec"]);
+        check("POST /api/v1/namespaces/app/pods", &["write", "workload", "workload-privileged"]);
+        check("POST /api/v1/namespaces/app/pods\n{\"spec\":{}}", &["write", "workload"]);
+        for wrong in ["SELECT 1", "GET", "GET /api/v1/../x", "POST /api/v1/nodes\n{"] {
+            assert!(request(wrong).is_err(), "{wrong}");
+        }
+    }
 }

@@ -26,6 +26,8 @@ pub enum Operator {
     Token,
     /// The same in base64, where typed clients decode it.
     TokenBase64,
+    /// What stands before the first colon of a message: behind it are values.
+    Head,
 }
 
 impl Operator {
@@ -53,6 +55,7 @@ impl Operator {
             Operator::Default => "default",
             Operator::Nullify => "nullify",
             Operator::Token | Operator::TokenBase64 => "token",
+            Operator::Head => "redact",
         }
     }
 }
@@ -69,6 +72,14 @@ pub fn whole_text(operator: Operator, value: &[u8], out: &mut Vec<u8>) {
         Operator::Redact | Operator::Default | Operator::Nullify => out.extend_from_slice(HIDDEN),
         Operator::Token => out.extend_from_slice(placeholder(0, Form::Text).as_bytes()),
         Operator::TokenBase64 => out.extend_from_slice(placeholder(0, Form::Base64).as_bytes()),
+        Operator::Head => {
+            let end = memchr::memchr(b':', value);
+            if let Some(head) = end.and_then(|end| value.get(..end)) {
+                out.extend_from_slice(head);
+                out.extend_from_slice(b": ");
+            }
+            out.extend_from_slice(HIDDEN);
+        }
     }
 }
 
@@ -81,7 +92,7 @@ pub fn found_text(operator: Operator, detector: Detector, part: &[u8], out: &mut
         Operator::Partial if detector.is_secret() => stars(part, out),
         Operator::Partial => partial(part, out),
         Operator::Default | Operator::Nullify => out.extend_from_slice(HIDDEN),
-        Operator::Token | Operator::TokenBase64 => out.extend_from_slice(HIDDEN),
+        Operator::Token | Operator::TokenBase64 | Operator::Head => out.extend_from_slice(HIDDEN),
     }
 }
 

@@ -4,6 +4,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::Value;
 use weir::wire::kubernetes::proto::{MAGIC, Object};
+use weir::wire::kubernetes::schema;
 
 use super::bed;
 
@@ -86,4 +87,68 @@ fn text(value: &Value) -> Vec<u8> {
 
 fn decoded(value: &Value) -> Vec<u8> {
     STANDARD.decode(text(value)).expect("base64")
+}
+
+/// Every object of Kubernetes' own examples reads alike as protobuf and as JSON, if its kind has a
+/// table.
+#[test]
+fn protobuf_is_the_json_that_it_stands_for() {
+    let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+    let told = std::process::Command::new("go")
+        .args(["list", "-m", "-f", "{{.Dir}}", "k8s.io/api"])
+        .current_dir(root.join("tests/kube/bed"))
+        .output()
+        .expect("go starts");
+    let folder = String::from_utf8(told.stdout).expect("a path");
+    let folder = std::path::Path::new(folder.trim()).join("testdata/HEAD");
+    let mut compared = 0;
+    for entry in std::fs::read_dir(&folder).expect("the examples of k8s.io/api") {
+        let path = entry.expect("a file").path();
+        if path.extension().is_none_or(|extension| extension != "pb") {
+            continue;
+        }
+        let body = std::fs::read(&path).expect("a file");
+        let object = Object::read(&body).expect("an object");
+        let Some(ours) = schema::json(&object) else { continue };
+        let text = std::fs::read(path.with_extension("json")).expect("a file");
+        let theirs: Value = serde_json::from_slice(&text).expect("JSON");
+        let mut differ = Vec::new();
+        compare(&ours, &theirs, "", &mut differ);
+        assert!(differ.is_empty(), "{}: {differ:?}", path.display());
+        compared += 1;
+    }
+    assert!(compared > 70, "{compared} kinds were compared");
+}
+
+/// JSON leaves out what is empty.
+fn is_empty(value: &Value) -> bool {
+    match value {
+        Value::Null => true,
+        Value::Bool(is) => !is,
+        Value::Number(number) => number.as_f64() == Some(0.0),
+        Value::String(text) => text.is_empty(),
+        Value::Array(list) => list.is_empty(),
+        Value::Object(fields) => fields.values().all(is_empty),
+    }
+}
+
+fn compare(ours: &Value, theirs: &Value, at: &str, differ: &mut Vec<String>) {
+    match (ours, theirs) {
+        (Value::Object(ours), Value::Object(theirs)) => {
+            let names: std::collections::BTreeSet<_> = ours.keys().chain(theirs.keys()).collect();
+            for name in names {
+                let of = |fields: &serde_json::Map<String, Value>| {
+                    fields.get(name).cloned().unwrap_or_default()
+                };
+                compare(&of(ours), &of(theirs), &format!("{at}.{name}"), differ);
+            }
+        }
+        (Value::Array(ours), Value::Array(theirs)) if ours.len() == theirs.len() => {
+            ours.iter().zip(theirs).for_each(|(ours, theirs)| compare(ours, theirs, at, differ));
+        }
+        // A time: seconds here, a text there.
+        (Value::Number(_), Value::String(text)) if text.contains('T') && text.len() >= 20 => {}
+        (ours, theirs) if ours == theirs || (is_empty(ours) && is_empty(theirs)) => {}
+        _ => differ.push(format!("{at}: {ours} and {theirs}")),
+    }
 }

@@ -322,6 +322,27 @@ fn commands_run_in_containers_over_websocket_and_spdy() {
 }
 
 #[test]
+fn what_is_typed_arrives_whole_however_it_is_cut() {
+    let space = namespace("stdin");
+    pod(&space);
+    let through = Through::start("");
+    let typed: Vec<u8> = (0..25_000).flat_map(|line| format!("{line:07}\n").into_bytes()).collect();
+    let mut child = through
+        .kubectl("alice", &["exec", "-i", "web", "-n", &space, "--", "sh", "-c", "cat; exit 0"])
+        .stdin(Stdio::piped())
+        .stdout(Stdio::piped())
+        .spawn()
+        .expect("kubectl starts");
+    let mut stdin = child.stdin.take().expect("a pipe");
+    let sent = typed.clone();
+    let writer = std::thread::spawn(move || stdin.write_all(&sent));
+    let told = child.wait_with_output().expect("it ends");
+    writer.join().expect("no panic").expect("it reads");
+    assert!(told.status.success());
+    assert!(told.stdout == typed, "{} of {} bytes", told.stdout.len(), typed.len());
+}
+
+#[test]
 fn ports_are_forwarded_and_files_copied() {
     let space = namespace("ports");
     pod(&space);
@@ -344,8 +365,11 @@ fn ports_are_forwarded_and_files_copied() {
         wait_until("the forwarded port", Duration::from_secs(30), || {
             let Ok(mut stream) = TcpStream::connect(("127.0.0.1", local)) else { return false };
             let _ = stream.set_read_timeout(Some(Duration::from_secs(5)));
-            answer.clear();
-            stream.read_to_string(&mut answer).is_ok() && !answer.is_empty()
+            // The end of the connection is told by nobody when the pod closes first.
+            let mut said = [0; 19];
+            let is_read = stream.read_exact(&mut said).is_ok();
+            answer = String::from_utf8_lossy(&said).into_owned();
+            is_read
         });
         forward.kill().expect("it runs");
         forward.wait().expect("it ends");
@@ -403,6 +427,102 @@ fn values_of_secrets_reach_nobody_in_any_answer() {
     }
 }
 
+/// Values in the environment of pods, in every answer that shows them, and as what was applied.
+#[test]
+fn environments_reach_nobody_and_apply_goes_on() {
+    const CANARY: &str = "canary-5e1a77";
+    const DEPLOYMENT: &str = r#"{"apiVersion":"apps/v1","kind":"Deployment","metadata":{"name":"d"},
+        "spec":{"replicas":1,"selector":{"matchLabels":{"a":"b"}},"template":{
+        "metadata":{"labels":{"a":"b"}},"spec":{"containers":[{"name":"c","image":"busybox",
+        "command":["sleep","600"],"env":[{"name":"T","value":"canary-5e1a77"}]}]}}}}"#;
+    let space = namespace("env");
+    direct(&["create", "namespace", &space]);
+    let masks = "[[mask]]\npaths = [\"spec.containers.*.env.*.value\", \
+                 \"spec.template.spec.containers.*.env.*.value\"]\noperator = \"redact\"\n\
+                 [[mask]]\nresources = [\"secrets\"]\noperator = \"redact\"\n";
+    let through = Through::start(masks);
+    let write = |name: &str, text: &str| {
+        let file = through.folder.join(name);
+        std::fs::write(&file, text).expect("a file");
+        file.display().to_string()
+    };
+    let deployment = write("d.json", DEPLOYMENT);
+    let secret = write(
+        "s.json",
+        r#"{"apiVersion":"v1","kind":"Secret","metadata":{"name":"s"},
+            "stringData":{"k":"canary-5e1a77"}}"#,
+    );
+    let run = |arguments: &[&str]| {
+        let all = [arguments, &["-n", &space]].concat();
+        let shown = through.ok("alice", &all);
+        assert!(!shown.contains(CANARY), "{arguments:?}: {shown}");
+        shown
+    };
+    for _ in 0..2 {
+        run(&["apply", "-f", &deployment]);
+        run(&["apply", "-f", &secret]);
+    }
+    wait_until("the pod", Duration::from_secs(60), || {
+        run(&["get", "pods", "-o", "jsonpath={.items[*].status.phase}"]) == "Running"
+    });
+    let list = format!("/api/v1/namespaces/{space}/pods");
+    for arguments in [
+        &["get", "pods", "-o", "yaml"][..],
+        &["get", "deployments,replicasets", "-o", "yaml"],
+        &["get", "deployment", "d", "-o", "json"],
+        &["get", "--raw", &list],
+        &["get", "--raw", &format!("{list}?watch=1&timeoutSeconds=2")],
+        &["get", "deployment", "d", "--subresource=status", "-o", "json"],
+        &["annotate", "deployment", "d", "x=y", "-o", "json"],
+        &["apply", "view-last-applied", "deployment/d"],
+        &["describe", "pods"],
+    ] {
+        run(arguments);
+    }
+    assert!(run(&["get", "pods"]).contains("RESTARTS"), "tables stay");
+    let guess = r#"{"data":{"k":"Z3Vlc3M="}}"#;
+    let dry = ["patch", "secret", "s", "-p", guess, "--dry-run=server", "-n", &space];
+    let told = through.refused("alice", &dry);
+    assert!(told.contains("could tell"), "{told}");
+    let told = through.refused("alice", &["create", "cm", "Bad_Name", "-n", &space]);
+    assert!(told.contains("is invalid: "), "{told}");
+    let there = direct(&["get", "deployment", "d", "-n", &space, "-o", "json"]);
+    assert!(there.contains(CANARY) && !there.contains("weir-masked"));
+}
+
+/// kubectl asks by WebSocket, then by SPDY: people are asked once.
+#[test]
+fn a_denied_stream_is_denied_in_its_other_form() {
+    let space = namespace("twice");
+    pod(&space);
+    let rules =
+        HELD.replace("verbs = [\"delete\"], resources = [\"pods\"]", "commands = [\"exec\"]");
+    let rules = rules.replace("[\"read\", \"delete\"]", "[\"read\", \"exec\"]");
+    let through = Through::start_with("", &rules);
+    let exec = ["exec", "web", "-n", &space, "--", "id"];
+    let mut kubectl = through.kubectl("alice", &exec);
+    let waiting = kubectl.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
+    let id = asked(&through)["id"].as_str().unwrap_or_default().to_owned();
+    let deny = ["approvals", "deny", &id, "--reason", "not today", "--as", "agent"];
+    let mut deny = through.weir.command(&deny);
+    super::support::scratch::run(deny.env("WEIR_PASSWORD", USER_PASSWORD));
+    let told = waiting.wait_with_output().expect("kubectl ends");
+    let shown = String::from_utf8_lossy(&told.stderr).into_owned();
+    assert!(!told.status.success() && shown.contains("not today"), "{shown}");
+}
+
+/// What waits for people, once something does.
+fn asked(through: &Through) -> Value {
+    let mut ask = Value::Null;
+    wait_until("a request to be held", Duration::from_secs(20), || {
+        let mut list = through.weir.command(&["approvals", "list", "--json"]);
+        let listed = super::support::scratch::run(&mut list);
+        ask = serde_json::from_str(listed.trim()).unwrap_or_default();
+        !ask.is_null()
+    });
+    ask
+}
+
 #[test]
 fn what_is_held_runs_once_it_is_approved() {
     let space = namespace("held");
@@ -411,17 +531,7 @@ fn what_is_held_runs_once_it_is_approved() {
     let delete = ["delete", "pod", "web", "-n", &space, "--wait=false"];
     let mut kubectl = through.kubectl("alice", &delete);
     let waiting = kubectl.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
-    let mut ask = Value::Null;
-    wait_until("a request to be held", Duration::from_secs(20), || {
-        let listed = super::support::scratch::run(&mut through.weir.command(&[
-            "approvals",
-            "list",
-            "--json",
-        ]));
-        ask = serde_json::from_str(listed.trim()).unwrap_or_default();
-        !ask.is_null()
-    });
-    let id = ask["id"].as_str().unwrap_or_default().to_owned();
+    let id = asked(&through)["id"].as_str().unwrap_or_default().to_owned();
     let approve = ["approvals", "approve", &id, "--reason", "fine", "--as", "agent"];
     let mut approve = through.weir.command(&approve);
     super::support::scratch::run(approve.env("WEIR_PASSWORD", USER_PASSWORD));

@@ -52,6 +52,14 @@ pub struct Understood {
     pub tty: bool,
     /// Whether the connection may be upgraded.
     pub upgrades: bool,
+    /// A change of what is there: PUT, PATCH.
+    pub changes: bool,
+    /// The query asks for a dry run, whether one is made or not.
+    pub dry: bool,
+    /// The query cuts a log off within a line.
+    pub cuts: bool,
+    /// The query says that an apply takes fields over from others.
+    pub forces: bool,
     /// Whether its body is read before anything is decided.
     pub reads_body: bool,
 }
@@ -66,6 +74,7 @@ pub fn understand(
     impersonates: bool,
 ) -> Result<Understood, Refused> {
     let classified = classify(request)?;
+    check_scalars(request)?;
     let mut classes = classified.classes;
     if classified.pod_spec_in_body && content.may_be_privileged() {
         classes = classes.with(Class::WorkloadPrivileged);
@@ -89,6 +98,10 @@ pub fn understand(
         flow,
         tty: request.query.flag("tty"),
         upgrades: classified.upgrades,
+        changes: request.resource().is_some_and(|it| matches!(it.verb, Verb::Update | Verb::Patch)),
+        dry: request.query.values("dryRun").next().is_some(),
+        cuts: request.query.values("limitBytes").next().is_some(),
+        forces: request.query.flag("force"),
         reads_body: flow == Flow::Plain && request.resource().is_some(),
     };
     match &request.asked {
@@ -102,6 +115,20 @@ pub fn understand(
         }
     }
     Ok(understood)
+}
+
+/// Subresources whose answers are something else than the object itself.
+const OTHERS: [&str; 6] = ["", "exec", "attach", "portforward", "proxy", "log"];
+
+impl Understood {
+    /// The resource whose object the answer of a subresource shows: `pods/status` is a pod.
+    pub fn answers_with(&self) -> Option<Fact> {
+        if OTHERS.contains(&self.subresource.as_str()) {
+            return None;
+        }
+        let place = condition::place(&self.group, &self.resource, "");
+        Some(Fact::maybe(FactKind::Resource, place))
+    }
 }
 
 impl Unreadable {
@@ -121,6 +148,18 @@ impl Unreadable {
             Unreadable::Protobuf => "the body is not Kubernetes' protobuf",
         }
     }
+}
+
+/// Parameters of streams that decide something, each said once.
+const SCALARS: [&str; 6] = ["container", "stdin", "stdout", "stderr", "tty", "follow"];
+
+fn check_scalars(request: &Request) -> Result<(), Refused> {
+    let streams = ["exec", "attach", "portforward", "log"];
+    let Some(attributes) = request.resource() else { return Ok(()) };
+    if !streams.contains(&attributes.subresource.as_str()) {
+        return Ok(());
+    }
+    SCALARS.into_iter().try_for_each(|name| request.query.scalar(name).map(|_| ()))
 }
 
 fn flow(request: &Request, classes: Classes) -> Flow {
@@ -263,6 +302,33 @@ mod tests {
         assert_eq!(bound.name, "b");
         assert!(bound.attrs.contains(r#""role_ref":{"name":"cluster-admin"}"#), "{}", bound.attrs);
         assert_eq!(bound.action.classes, ["write", "rbac"]);
+    }
+
+    #[test]
+    fn what_decides_is_said_once() {
+        for (line, expect) in [
+            ("exec?command=a&command=b&container=c", None),
+            ("exec?container=a&container=b", Some(Refused::Twice("container"))),
+            ("attach?tty=1&tty=0", Some(Refused::Twice("tty"))),
+            ("log?follow=1&follow=1", Some(Refused::Twice("follow"))),
+            ("proxy/a?tty=1&tty=0", None),
+        ] {
+            let target = format!("/api/v1/namespaces/d/pods/w/{line}");
+            let request = Request::read(b"GET", target.as_bytes()).unwrap();
+            let found = understand(&request, &Content::Empty, false);
+            assert_eq!(found.err(), expect, "{line}");
+        }
+    }
+
+    #[test]
+    fn subresources_answer_with_their_object() {
+        let fact = |line: &str| understood(line, &Content::Empty).answers_with();
+        let pod = Some(Fact::maybe(FactKind::Resource, "pods.core"));
+        for sub in ["status", "ephemeralcontainers", "resize", "binding"] {
+            assert_eq!(fact(&format!("GET /api/v1/namespaces/d/pods/w/{sub}")), pod);
+        }
+        assert_eq!(fact("GET /api/v1/namespaces/d/pods/w/log"), None);
+        assert_eq!(fact("GET /api/v1/namespaces/d/pods/w"), None);
     }
 
     #[test]

@@ -22,7 +22,8 @@ pub fn facts(request: &Request, name: Option<&str>) -> Vec<Fact> {
     facts.push(path(attributes));
     let implied = Verb::ALL.into_iter().filter(|verb| may_imply(attributes, verb.name()));
     facts.extend(implied.map(|verb| Fact::maybe(FactKind::Verb, verb.name())));
-    facts.push(Fact::is(FactKind::Resource, place(attributes)));
+    let Attributes { group, resource, subresource, .. } = &**attributes;
+    facts.push(Fact::is(FactKind::Resource, place(group, resource, subresource)));
     facts.extend(namespace(attributes, name));
     facts.extend(names(attributes, name));
     facts
@@ -54,17 +55,15 @@ fn path(attributes: &Attributes) -> Fact {
 }
 
 /// `RESOURCE.GROUP/SUBRESOURCE`, the group without a name as `core`.
-fn place(attributes: &Attributes) -> String {
-    let group = match attributes.group.as_str() {
+pub(super) fn place(group: &str, resource: &str, subresource: &str) -> String {
+    let group = match group {
         "" => "core",
         group => group,
     };
-    let mut place = format!("{}.{group}", attributes.resource);
-    if !attributes.subresource.is_empty() {
-        place.push('/');
-        place.push_str(&attributes.subresource);
+    match subresource {
+        "" => format!("{resource}.{group}"),
+        subresource => format!("{resource}.{group}/{subresource}"),
     }
-    place
 }
 
 /// Where it is: a namespace, all of them, or none, as with nodes.
@@ -111,6 +110,8 @@ fn may_imply(attributes: &Attributes, wanted: &str) -> bool {
         // A watch begins with all there is.
         Verb::Watch => wanted == "get" || wanted == "list",
         Verb::Get => streams && wanted == "create",
+        // What is evicted is deleted.
+        Verb::Create if attributes.subresource == "eviction" => wanted == "delete",
         Verb::Create => streams && wanted == "get",
         Verb::Delete | Verb::Proxy | Verb::Empty => false,
     }
@@ -238,6 +239,9 @@ mod tests {
         check([&["create"], &["pods/exec"], &[], &[]], &format!("GET {exec}"), Fit::Some);
         check([&["get"], &["pods/exec"], &[], &[]], &format!("POST {exec}"), Fit::Some);
         check([&["*"], &["pods/exec"], &[], &[]], &format!("POST {exec}"), Fit::All);
+        let evict = "POST /api/v1/namespaces/d/pods/p/eviction";
+        check([&["delete"], &[], &[], &[]], evict, Fit::Some);
+        check([&["create"], &[], &[], &[]], evict, Fit::All);
     }
 
     #[test]

@@ -9,7 +9,7 @@ use std::fmt;
 use serde::de::{Deserialize, Deserializer, Error, MapAccess, SeqAccess, Visitor};
 use serde_json::{Map, Value};
 
-use crate::wire::kubernetes::proto;
+use crate::wire::kubernetes::{proto, schema};
 
 /// A body.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,7 +20,7 @@ pub enum Content<'b> {
     Json(Value),
     /// A list of operations (RFC 6902).
     Patch(Vec<Value>),
-    /// An object in Kubernetes' protobuf.
+    /// An object in Kubernetes' protobuf of a kind, or in a form, that no table has.
     Protobuf(proto::Object<'b>),
     /// It was not read, or cannot be: what it may say counts.
     Opaque,
@@ -63,7 +63,8 @@ impl<'b> Content<'b> {
                 Ok(strict(body).map_or(Content::Opaque, Content::Json))
             }
             b"application/vnd.kubernetes.protobuf" => {
-                proto::Object::read(body).map(Content::Protobuf).map_err(|_| Unreadable::Protobuf)
+                let object = proto::Object::read(body).map_err(|_| Unreadable::Protobuf)?;
+                Ok(schema::json(&object).map_or(Content::Protobuf(object), Content::Json))
             }
             _ => Err(Unreadable::Media),
         }
@@ -117,7 +118,8 @@ fn is_privileged(value: &Value) -> bool {
                 "hostPath" => !value.is_null(),
                 "nodeName" => !matches!(value, Value::Null) && value != "",
                 "procMount" => value != "Default" && !value.is_null(),
-                "add" => value.as_array().is_some_and(|list| !list.is_empty()),
+                // An object is the place of one in a list, which a patch names.
+                "add" => value.as_array().is_some_and(|list| !list.is_empty()) || value.is_object(),
                 "$patch" | "$retainKeys" => true,
                 _ => false,
             };
@@ -127,14 +129,39 @@ fn is_privileged(value: &Value) -> bool {
     }
 }
 
-/// An operation on metadata, on a number of replicas or on an image.
+/// An operation of a JSON Patch that asks for nothing of the node: what it brings is judged where
+/// it will stand. What is copied or moved is not known, so only metadata may be.
 fn is_harmless(operation: &Value) -> bool {
-    let place = |name: &str| operation.get(name).and_then(Value::as_str);
-    let plain = |path: &str| {
-        path.starts_with("/metadata/") || path == "/spec/replicas" || path.ends_with("/image")
-    };
-    place("path").is_some_and(plain) && place("from").is_none_or(plain)
+    let field = |name: &str| operation.get(name).and_then(Value::as_str);
+    let Some(path) = field("path") else { return false };
+    match field("op") {
+        Some("test") => true,
+        // What is left of a list or of a context is less, but a path that names a right may lift a
+        // ban.
+        Some("remove") => !is_privileged(&placed(path, &Value::Bool(true))),
+        Some("add" | "replace") => operation
+            .get("value")
+            .is_some_and(|value| path.starts_with('/') && !is_privileged(&placed(path, value))),
+        Some("copy" | "move") => {
+            let plain = |path: &str| path.starts_with("/metadata/");
+            plain(path) && field("from").is_some_and(plain)
+        }
+        _ => false,
+    }
 }
+
+/// A value within the fields that a pointer (RFC 6901) names.
+fn placed(pointer: &str, value: &Value) -> Value {
+    let tokens =
+        pointer.split('/').skip(1).map(|token| token.replace("~1", "/").replace("~0", "~"));
+    let tokens: Vec<String> = tokens.take(PLACED_DEPTH_MAX).collect();
+    tokens.into_iter().rev().fold(value.clone(), |value, token| {
+        Value::Object(std::iter::once((token, value)).collect())
+    })
+}
+
+/// Deeper than any field of Kubernetes stands.
+const PLACED_DEPTH_MAX: usize = 64;
 
 /// JSON in which no object has a name twice.
 fn strict(body: &[u8]) -> Option<Value> {
@@ -254,7 +281,26 @@ mod tests {
         check("application/apply-patch+yaml", "spec: {}", true);
         let patch = "application/json-patch+json";
         check(patch, r#"[{"op":"replace","path":"/spec/replicas","value":2}]"#, false);
-        check(patch, r#"[{"op":"add","path":"/spec/template/spec","value":{}}]"#, true);
+        check(patch, r#"[{"op":"add","path":"/spec/template/spec","value":{}}]"#, false);
+        let template = r#"{"spec":{"containers":[{"image":"a"}]}}"#;
+        let undo = format!(r#"[{{"op":"replace","path":"/spec/template","value":{template}}}]"#);
+        check(patch, &undo, false);
+        let hostile = undo.replace(r#""image":"a""#, r#""securityContext":{"privileged":true}"#);
+        check(patch, &hostile, true);
+        let one = |path: &str, value: &str| {
+            format!(r#"[{{"op":"add","path":"{path}","value":{value}}}]"#)
+        };
+        check(patch, &one("/spec/hostNetwork", "true"), true);
+        check(patch, &one("/spec/hostNetwork", "false"), false);
+        check(patch, &one("/spec/nodeName", "\"n\""), true);
+        check(patch, &one("/spec/containers/0/securityContext/capabilities/add/0", "\"A\""), true);
+        check(patch, &one("/spec/volumes/0/hostPath/path", "\"/\""), true);
+        check(patch, &one("/spec/volumes/-", r#"{"hostPath":{"path":"/"}}"#), true);
+        check(patch, &one("/spec/~0", "1"), false);
+        check(patch, &one("", "{}"), true);
+        check(patch, r#"[{"op":"move","path":"/spec/b","from":"/metadata/a"}]"#, true);
+        check(patch, r#"[{"op":"remove","path":"/spec/template/spec/hostUsers"}]"#, true);
+        check(patch, r#"[{"op":"remove","path":"/metadata/labels/a"}]"#, false);
         check(patch, r#"[{"op":"copy","path":"/metadata/a","from":"/spec/x"}]"#, true);
     }
 }

@@ -34,6 +34,9 @@ pub(super) enum Embedded {
 /// Masks what a string says by the paths for texts in texts.
 pub(super) fn mask(said: &[u8], place: &str, work: &mut Work<'_>) -> Embedded {
     let Some(rules) = work.rules.inner.clone() else { return Embedded::IsNone };
+    if work.rules.strict {
+        return whole(said, place, (&rules, work));
+    }
     let values = values(said);
     if values.is_empty() && !rules.paths.is_named_in(said) {
         return Embedded::IsNone;
@@ -61,6 +64,23 @@ pub(super) fn mask(said: &[u8], place: &str, work: &mut Work<'_>) -> Embedded {
             work.count_path(Operator::Redact, place);
             return Embedded::Becomes(HIDDEN.to_vec());
         }
+    }
+    if out == said { Embedded::Stays } else { Embedded::Becomes(out) }
+}
+
+/// The same of a text that has to be JSON, all of it.
+fn whole(said: &[u8], place: &str, (rules, work): (&Rules, &mut Work<'_>)) -> Embedded {
+    let first = said.iter().find(|byte| !byte.is_ascii_whitespace());
+    if !matches!(first, Some(b'{' | b'[')) {
+        work.count_path(Operator::Token, place);
+        return Embedded::Becomes(hidden(Operator::Token, said));
+    }
+    let mut out = Vec::with_capacity(said.len());
+    let Work { scratch, hits, known, .. } = work;
+    let mut within = Work { rules, scratch, out: &mut out, hits, base: place, known };
+    if Json::new(false).feed(said, true, &mut within).is_err() {
+        work.count_path(Operator::Redact, place);
+        return Embedded::Becomes(HIDDEN.to_vec());
     }
     if out == said { Embedded::Stays } else { Embedded::Becomes(out) }
 }

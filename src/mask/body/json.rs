@@ -281,7 +281,7 @@ impl Json {
     fn may_hold(&self, token: &[u8], work: &Work<'_>) -> bool {
         let rules = work.rules;
         let repeats = !matches!(work.known, Known::Nothing) && rules.is_words(self.walk.key());
-        repeats || (self.is_embedded(rules) && embedded::may_hold(token))
+        repeats || (self.is_embedded(rules) && (rules.strict || embedded::may_hold(token)))
     }
 
     fn is_embedded(&self, rules: &Rules) -> bool {
@@ -330,7 +330,7 @@ impl Json {
         let repeats = !matches!(work.known, Known::Nothing)
             && rules.is_words(self.walk.key())
             && !inner.is_empty();
-        let embeds = self.is_embedded(rules) && embedded::may_hold(inner);
+        let embeds = self.is_embedded(rules) && (rules.strict || embedded::may_hold(inner));
         if !repeats && !embeds {
             return Embedded::IsNone;
         }

@@ -173,6 +173,8 @@ pub struct Rules {
     own: Patterns,
     /// Whether texts of a message repeat what its structured content says.
     repeats: bool,
+    /// There, what is no JSON is hidden.
+    strict: bool,
 }
 
 impl Rules {
@@ -228,6 +230,15 @@ impl Rules {
     /// The detectors alone: for text that may pass although no path is followed in it.
     pub fn searching(&self) -> Rules {
         Rules::new(Vec::new(), Rc::clone(&self.detectors))
+    }
+
+    /// With texts that are JSON themselves, in which `inner` applies; what is no JSON is hidden.
+    #[must_use]
+    pub fn embedding(mut self, texts: Vec<Pattern>, inner: Rules) -> Rules {
+        self.embedded = Patterns::new(texts);
+        self.inner = Some(Rc::new(inner));
+        self.strict = true;
+        self
     }
 
     /// Nothing is masked.

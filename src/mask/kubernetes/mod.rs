@@ -13,7 +13,15 @@
 //!   object.rows.*.object   an event of a watch of tables
 //! ```
 
+use std::rc::Rc;
+
 use memchr::memmem;
+use serde_json::Value;
+
+use super::body::Rules;
+use super::detect::Detectors;
+use super::operator::Operator;
+use crate::wire::http::json::path::Pattern;
 
 /// What a value looks like, so that typed clients can read what takes its place.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -22,14 +30,12 @@ pub enum Form {
     Base64,
     /// Text.
     Text,
-    /// Text that is the JSON of an object of the same kind.
-    Embedded,
 }
 
 /// Where a kind keeps values.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Place {
-    /// The kind, `*` for any.
+    /// The kind.
     pub kind: &'static str,
     /// The path from the object, as `wire::http::json::path` reads it.
     pub path: &'static str,
@@ -43,8 +49,7 @@ const fn place(kind: &'static str, path: &'static str, form: Form) -> Place {
 
 /// Places that a mask of the kind hides unless it names paths of its own. A helm release is a value
 /// of a Secret, and hidden whole with it.
-pub const PLACES: [Place; 8] = [
-    place("*", LAST_APPLIED_PATH, Form::Embedded),
+const PLACES: [Place; 7] = [
     place("Secret", "data.*", Form::Base64),
     place("Secret", "stringData.*", Form::Text),
     place("ConfigMap", "data.*", Form::Text),
@@ -54,13 +59,16 @@ pub const PLACES: [Place; 8] = [
     place("CertificateSigningRequest", "spec.request", Form::Base64),
 ];
 
-/// `kubectl apply` keeps the object here, values and all.
-const LAST_APPLIED_PATH: &str =
-    r"metadata.annotations.kubectl\.kubernetes\.io/last-applied-configuration";
+/// Appliers keep the object here, values and all: kubectl and its kin as JSON, some packed.
+const APPLIED: [&str; 4] = [
+    r"metadata.annotations.kubectl\.kubernetes\.io/last-applied-configuration",
+    r"metadata.annotations.kapp\.k14s\.io/original",
+    r"metadata.annotations.objectset\.rio\.cattle\.io/applied",
+    r"metadata.annotations.banzaicloud\.com/last-applied",
+];
 
 /// Prefixes of the shapes above.
-pub const SHAPES: [&str; 5] =
-    ["", "items.*.", "rows.*.object.", "object.", "object.rows.*.object."];
+const SHAPES: [&str; 5] = ["", "items.*.", "rows.*.object.", "object.", "object.rows.*.object."];
 
 /// Kinds with the spec of pods, and where.
 const POD_SPECS: [(&str, &str); 10] = [
@@ -103,40 +111,130 @@ pub fn kind_of(group: &str, resource: &str) -> Option<&'static str> {
     row.map(|(_, _, kind)| *kind)
 }
 
-/// Patterns of all places of a kind, below every shape.
-pub fn patterns(kind: &str) -> Vec<(String, Form)> {
-    let own = |place: &&Place| place.kind == "*" || place.kind == kind;
-    let places = PLACES.iter().filter(own);
-    places.flat_map(|place| shapes(place.path, place.form)).collect()
+/// What is masked in answers about objects of one kind.
+#[derive(Clone, Debug)]
+pub struct Masks {
+    /// For the answer.
+    pub rules: Rules,
+    /// For an answer that says what is wrong with an object.
+    pub invalid: Rules,
+    /// Paths in an object that are hidden.
+    pub hidden: Vec<String>,
+    /// Whether cells of tables of Kubernetes' own kinds show none of it.
+    pub tables: bool,
 }
 
-/// The places of a kind, as paths of an object.
-pub fn places(kind: &str) -> Vec<(String, Form)> {
-    let own = PLACES.iter().filter(|place| place.kind == "*" || place.kind == kind);
-    own.map(|place| (place.path.to_owned(), place.form)).collect()
+impl Masks {
+    /// Of paths in an object, and what detectors find. What was last applied is the object again,
+    /// as a text: its values are hidden there, too, and it stays JSON, which `kubectl apply` reads.
+    pub fn new(hidden: Vec<(String, Operator)>, detectors: Rc<Detectors>) -> Masks {
+        let tables = hidden.iter().all(|(path, _)| is_in_no_cell(path));
+        let mut paths: Vec<String> = hidden.iter().map(|(path, _)| path.clone()).collect();
+        let within = |shape: &str| {
+            let shape = shape.to_owned();
+            let below = move |(path, operator): &(String, Operator)| {
+                (pattern(&format!("{shape}{path}")), *operator)
+            };
+            hidden.iter().map(below).collect::<Vec<_>>()
+        };
+        let shaped = SHAPES.iter().flat_map(|shape| within(shape)).collect();
+        let mut rules = Rules::new(shaped, Rc::clone(&detectors));
+        let said = MESSAGES.map(|path| (pattern(path), Operator::Head));
+        let invalid = Rules::new(said.into(), Rc::clone(&detectors));
+        if !hidden.is_empty() {
+            paths.extend(APPLIED.map(str::to_owned));
+            let below = |shape: &&str| APPLIED.map(|path| pattern(&format!("{shape}{path}")));
+            let texts = SHAPES.iter().flat_map(below);
+            rules = rules.embedding(texts.collect(), Rules::new(within(""), detectors));
+        }
+        Masks { rules, invalid, hidden: paths, tables }
+    }
+}
+
+/// Texts of a Status that print values of what was refused.
+const MESSAGES: [&str; 2] = ["message", "details.causes.*.message"];
+
+/// A pattern that is none is taken for all values.
+fn pattern(text: &str) -> Pattern {
+    Pattern::parse(text).unwrap_or_else(|_| Pattern::everything())
+}
+
+/// Whether no table of Kubernetes' own shows what stands at a path.
+fn is_in_no_cell(path: &str) -> bool {
+    let places = PLACES.iter().any(|place| place.path == path || form_at(place, path));
+    places || POD_SPECS.iter().any(|(kind, _)| environment(kind).iter().any(|it| it == path))
+}
+
+/// Fields of objects of other kinds, beside what says which object it is: hidden whole.
+const FIELDS: [&str; 13] = [
+    "data",
+    "stringData",
+    "binaryData",
+    "spec",
+    "status",
+    "parameters",
+    "rules",
+    "subjects",
+    "subsets",
+    "endpoints",
+    "message",
+    "note",
+    "value",
+];
+
+/// The places of a kind, as paths of an object, with what is done there. Of a kind without places
+/// all values are hidden.
+pub fn places(kind: &str, operator: Operator) -> Vec<(String, Operator)> {
+    if kind.is_empty() {
+        return FIELDS.map(|path| (path.to_owned(), fitting(Form::Text, operator))).into();
+    }
+    let own = PLACES.iter().filter(|place| place.kind == kind);
+    let places = own.map(|place| (place.path.to_owned(), fitting(place.form, operator)));
+    let values = environment(kind).into_iter();
+    places.chain(values.map(|path| (path, fitting(Form::Text, operator)))).collect()
+}
+
+/// A path of a kind that a rule names, with what is done there.
+pub fn named(kind: &str, path: String, operator: Operator) -> Vec<(String, Operator)> {
+    let operator = fitting(form(kind, &path), operator);
+    // A revision of a workload has its template one field deeper.
+    let deeper = (kind == "ControllerRevision").then(|| format!("data.{path}"));
+    deeper.into_iter().chain([path]).map(|path| (path, operator)).collect()
+}
+
+/// The operator that keeps the form of a value.
+const fn fitting(form: Form, operator: Operator) -> Operator {
+    match (form, operator) {
+        (Form::Base64, _) => Operator::TokenBase64,
+        (Form::Text, Operator::Redact) => Operator::Token,
+        (Form::Text, operator) => operator,
+    }
 }
 
 /// What stands at a path of a kind that a rule names.
-pub fn form(kind: &str, path: &str) -> Form {
-    let top = |text: &str| text.split('.').next().unwrap_or_default().to_owned();
+fn form(kind: &str, path: &str) -> Form {
     let own = PLACES.iter().filter(|place| place.kind == kind);
-    let found = own.filter(|place| place.path == path || top(place.path) == top(path));
+    let found = own.filter(|place| place.path == path || form_at(place, path));
     found.map(|place| place.form).next().unwrap_or(Form::Text)
 }
 
-/// Patterns of one path of a rule, below every shape.
-pub fn shapes(path: &str, form: Form) -> impl Iterator<Item = (String, Form)> {
-    SHAPES.iter().map(move |shape| (format!("{shape}{path}"), form))
+/// Whether a path is within the field of a place: `data.password` within `data.*`.
+fn form_at(place: &Place, path: &str) -> bool {
+    let within = place.path.strip_suffix('*').and_then(|field| path.strip_prefix(field));
+    within.is_some_and(|rest| !rest.is_empty()) || place.path.strip_suffix(".*") == Some(path)
 }
 
-/// Patterns of the values of environment variables in a kind with the spec of pods.
-pub fn environment(kind: &str) -> Vec<(String, Form)> {
+/// Whether a path is where appliers keep the object: each apply writes it anew.
+pub fn is_applied(path: &str) -> bool {
+    APPLIED.contains(&path)
+}
+
+/// Paths of the values of environment variables in a kind with the spec of pods.
+pub fn environment(kind: &str) -> Vec<String> {
     let specs = POD_SPECS.iter().filter(|(known, _)| *known == kind);
     let lists = ["containers", "initContainers", "ephemeralContainers"];
-    specs
-        .flat_map(|(_, spec)| lists.map(|list| format!("{spec}.{list}.*.env.*.value")))
-        .flat_map(|path| shapes(&path, Form::Text).collect::<Vec<_>>())
-        .collect()
+    let paths = |spec: &str| lists.map(|list| format!("{spec}.{list}.*.env.*.value"));
+    specs.flat_map(|(_, spec)| paths(spec)).collect()
 }
 
 /// What every placeholder begins with. It has a length that base64 needs no padding for, so what it
@@ -151,7 +249,7 @@ pub fn placeholder(mark: u64, form: Form) -> String {
     let text = format!("{PLACEHOLDER}{mark:016x}");
     match form {
         Form::Base64 => base64::engine::general_purpose::STANDARD.encode(text),
-        Form::Text | Form::Embedded => text,
+        Form::Text => text,
     }
 }
 
@@ -185,6 +283,38 @@ pub fn pointer_tells(pointer: &str, path: &str) -> bool {
     true
 }
 
+/// Whether an object, or a patch that looks like one, brings a value to a path that is hidden.
+pub fn brings(object: &Value, path: &str) -> bool {
+    let parts = split(path);
+    brings_at(object, &parts.iter().map(String::as_str).collect::<Vec<_>>())
+}
+
+fn brings_at(value: &Value, path: &[&str]) -> bool {
+    let Some((part, rest)) = path.split_first() else {
+        return match value {
+            // What is deleted is no guess.
+            Value::Null => false,
+            Value::Object(fields) => fields.values().any(|value| brings_at(value, path)),
+            Value::Array(values) => values.iter().any(|value| brings_at(value, path)),
+            _ => true,
+        };
+    };
+    let any_depth = *part == "**";
+    let within = |value: &Value, is_met: bool| {
+        (is_met && brings_at(value, rest)) || (any_depth && brings_at(value, path))
+    };
+    (any_depth && brings_at(value, rest))
+        || match value {
+            Value::Object(fields) => fields
+                .iter()
+                .any(|(name, value)| within(value, *part == "*" || any_depth || name == part)),
+            Value::Array(values) => (0_usize..).zip(values).any(|(index, value)| {
+                within(value, *part == "*" || any_depth || part.parse() == Ok(index))
+            }),
+            _ => false,
+        }
+}
+
 /// Segments of a path, with what is escaped decoded.
 fn split(path: &str) -> Vec<String> {
     let mut segments = vec![String::new()];
@@ -204,67 +334,124 @@ fn split(path: &str) -> Vec<String> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wire::http::json::path::{Follow, Pattern, Patterns};
-    use crate::wire::http::json::{Token, Walk, Wrong, walk};
+    use crate::mask::Hits;
+    use crate::mask::body::{Masker, Shape};
 
-    /// The texts in a document that patterns mean.
-    fn met(patterns: &[(String, Form)], document: &str) -> Vec<String> {
-        let all = patterns.iter().map(|(text, _)| Pattern::parse(text).expect("a pattern"));
-        let all = Patterns::new(all.collect());
-        let (mut follow, mut found) = (Follow::default(), Vec::new());
-        walk::<Wrong>(&mut Walk::new(), document.as_bytes(), |walk, token, span| {
-            follow.tell(&all, walk, token);
-            if token == Token::Text && follow.met(&all).next().is_some() {
-                let text = &document[span.start as usize..(span.start + span.len) as usize];
-                found.push(text.trim_matches('"').to_owned());
+    /// What is left of a document under masks, in pieces of every length.
+    fn left(rules: &Rules, document: &str) -> String {
+        let rules = Rc::new(rules.clone());
+        let all = |piece: usize| {
+            let mut masker = Masker::new(Rc::clone(&rules), Shape::Json).expect("JSON");
+            let (mut out, mut hits) = (Vec::new(), Hits::default());
+            for part in document.as_bytes().chunks(piece) {
+                masker.push(part, &mut out, &mut hits).expect("JSON");
             }
-            Ok(())
-        })
-        .expect("JSON");
-        found
+            masker.finish(&mut out, &mut hits).expect("JSON");
+            String::from_utf8(out).expect("text")
+        };
+        let whole = all(usize::MAX);
+        for piece in [1, 2, 3, 7] {
+            assert_eq!(all(piece), whole, "in pieces of {piece}");
+        }
+        whole
     }
 
-    const SECRET: &str = r#"{"kind":"Secret","metadata":{"name":"s","annotations":{"a":"shown",
-        "kubectl.kubernetes.io/last-applied-configuration":"HIDDEN"}},
-        "data":{"k":"HIDDEN","k.2":"HIDDEN"},"stringData":{"k":"HIDDEN"},"type":"Opaque"}"#;
+    fn of(paths: Vec<(String, Operator)>) -> Masks {
+        Masks::new(paths, Rc::default())
+    }
+
+    /// An object, also as what was last applied, in every shape of answer.
+    fn shapes(object: &str) -> Vec<String> {
+        let applied = serde_json::Value::from(object).to_string();
+        let inner = object.strip_prefix('{').expect("an object");
+        let whole = format!(
+            r#"{{"metadata":{{"name":"s","annotations":{{"a":"shown",
+            "kubectl.kubernetes.io/last-applied-configuration":{applied}}}}},{inner}"#
+        );
+        let table =
+            format!(r#"{{"kind":"Table","rows":[{{"cells":["s","x"],"object":{whole}}}]}}"#);
+        vec![
+            whole.clone(),
+            format!(r#"{{"kind":"SomeList","items":[{whole},{whole}]}}"#),
+            table.clone(),
+            format!(r#"{{"type":"ADDED","object":{whole}}}"#),
+            format!(r#"{{"type":"ADDED","object":{table}}}"#),
+        ]
+    }
+
+    const SECRET: &str = r#"{"kind":"Secret","type":"Opaque",
+        "data":{"k":"HIDDEN","k.2":"HIDDEN"},"stringData":{"k":"HIDDEN"}}"#;
+    const POD: &str = r#"{"kind":"Pod","spec":{"containers":[{"image":"shown","name":"a",
+        "env":[{"name":"B","value":"HIDDEN"}]}],"initContainers":[{"env":[{"value":"HIDDEN"}]}]}}"#;
 
     #[test]
-    fn a_secret_is_hidden_in_every_shape_of_answer() {
-        let patterns = patterns("Secret");
-        let table =
-            format!(r#"{{"kind":"Table","rows":[{{"cells":["s","Opaque"],"object":{SECRET}}}]}}"#);
-        for document in [
-            SECRET.to_owned(),
-            format!(r#"{{"kind":"SecretList","items":[{SECRET}]}}"#),
-            table.clone(),
-            format!(r#"{{"type":"ADDED","object":{SECRET}}}"#),
-            format!(r#"{{"type":"ADDED","object":{table}}}"#),
+    fn values_are_hidden_in_every_shape_of_answer() {
+        let paths = |paths: &[&str], kind: &str| {
+            let named = |path: &&str| named(kind, (*path).to_owned(), Operator::Redact);
+            of(paths.iter().flat_map(named).collect())
+        };
+        let env = "spec.containers.*.env.*.value";
+        let init = "spec.initContainers.*.env.*.value";
+        for (masks, object) in [
+            (of(places("Secret", Operator::Redact)), SECRET),
+            (paths(&["data", "stringData.k"], "Secret"), SECRET),
+            (of(places("Pod", Operator::Redact)), POD),
+            (paths(&[env, init], "Pod"), POD),
+            (paths(&["spec.**.value"], "Pod"), POD),
         ] {
-            assert_eq!(met(&patterns, &document), ["HIDDEN"; 4], "{document}");
+            for document in shapes(object) {
+                let left = left(&masks.rules, &document);
+                assert!(!left.contains("HIDDEN"), "{left}");
+                assert!(left.contains("shown"), "{left}");
+                let read: serde_json::Value = serde_json::from_str(&left).expect("JSON");
+                let applied = read.pointer("/metadata/annotations").and_then(|it| {
+                    it.get("kubectl.kubernetes.io/last-applied-configuration")?.as_str()
+                });
+                // `kubectl apply` reads it.
+                let applied = applied.map(serde_json::from_str::<serde_json::Value>);
+                assert!(applied.is_none_or(|applied| applied.is_ok()), "{left}");
+            }
         }
     }
 
     #[test]
-    fn the_metadata_of_a_table_has_what_was_last_applied() {
-        let row = r#"{"kind":"PartialObjectMetadata","metadata":{"annotations":{
-            "kubectl.kubernetes.io/last-applied-configuration":"HIDDEN"}}}"#;
-        let table = format!(r#"{{"rows":[{{"cells":["a"],"object":{row}}}]}}"#);
-        assert_eq!(met(&patterns("Secret"), &table), ["HIDDEN"]);
+    fn what_was_last_applied_and_is_no_json_is_hidden() {
+        let masks = of(places("Secret", Operator::Redact));
+        for text in ["data: HIDDEN", "HIDDEN", r#"{\"data\":{\"k\":\"HIDDEN"#, " [HIDDEN"] {
+            let document = format!(
+                r#"{{"metadata":{{"annotations":{{
+                "kubectl.kubernetes.io/last-applied-configuration":"{text}"}}}}}}"#
+            );
+            assert!(!left(&masks.rules, &document).contains("HIDDEN"), "{text}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_with_an_object_is_told_without_values() {
+        let masks = of(places("Pod", Operator::Redact));
+        let told = r#"{"message":"Pod \"a\" is invalid: spec: Forbidden: HIDDEN","code":422,
+            "details":{"causes":[{"message":"Forbidden: HIDDEN","field":"spec"},
+            {"message":"HIDDEN"}]}}"#;
+        let left = left(&masks.invalid, told);
+        assert_eq!(left, told.replace("spec: Forbidden: HIDDEN", "***").replace("HIDDEN", "***"));
     }
 
     #[test]
     fn environments_of_pods_and_templates() {
-        let spec = r#"{"containers":[{"name":"a","env":[{"name":"B","value":"HIDDEN"}]}],
-            "initContainers":[{"env":[{"name":"C","value":"HIDDEN"}]}]}"#;
-        let template = format!(r#"{{"spec":{{"template":{{"spec":{spec}}}}}}}"#);
-        assert_eq!(met(&environment("Pod"), &format!(r#"{{"spec":{spec}}}"#)), ["HIDDEN"; 2]);
-        assert_eq!(met(&environment("Deployment"), &template), ["HIDDEN"; 2]);
-        let cron = format!(r#"{{"items":[{{"spec":{{"jobTemplate":{template}}}}}]}}"#);
-        assert_eq!(met(&environment("CronJob"), &cron), ["HIDDEN"; 2]);
-        assert_eq!(met(&environment("Secret"), &template), Vec::<String>::new());
+        assert_eq!(environment("Deployment")[0], "spec.template.spec.containers.*.env.*.value");
+        assert_eq!(environment("Secret"), Vec::<String>::new());
         for (kind, _) in POD_SPECS {
             assert!(RESOURCES.iter().any(|(_, _, known)| *known == kind), "{kind}");
         }
+    }
+
+    #[test]
+    fn cells_of_tables_show_other_fields() {
+        let tables = |path: &str| of(vec![(path.to_owned(), Operator::Redact)]).tables;
+        assert!(tables("data.password") && tables("data") && tables("stringData.*"));
+        assert!(tables("spec.template.spec.containers.*.env.*.value"));
+        assert!(!tables("status.podIP") && !tables("spec.nodeName") && !tables("**.token"));
+        assert!(!tables("dataset") && !tables("spec"));
     }
 
     #[test]
@@ -277,6 +464,26 @@ mod tests {
         }
         assert_eq!(placeholder(0x1234, Form::Text), "weir-masked-0000000000001234");
         assert_eq!(placeholder(1, Form::Base64).len() % 4, 0);
+    }
+
+    #[test]
+    fn what_brings_a_value_to_a_hidden_path_is_found() {
+        let check = |object: &str, path: &str, expect: bool| {
+            let object = serde_json::from_str(object).expect("JSON");
+            assert_eq!(brings(&object, path), expect, "{object} {path}");
+        };
+        check(r#"{"data":{"k":"a"}}"#, "data.*", true);
+        check(r#"{"data":{"k":"a"}}"#, "data", true);
+        check(r#"{"data":{"k":null}}"#, "data.*", false);
+        check(r#"{"data":{}}"#, "data.*", false);
+        check(r#"{"metadata":{"labels":{"data":"k"}}}"#, "data.*", false);
+        check(POD, "spec.containers.*.env.*.value", true);
+        check(POD, "spec.containers.0.env.*.value", true);
+        check(POD, "spec.containers.1.env.*.value", false);
+        check(POD, "**.value", true);
+        check(POD, "spec.**", true);
+        check(POD, "**.values", false);
+        check(r#"{"metadata":{"annotations":{"kapp.k14s.io/original":"a"}}}"#, APPLIED[1], true);
     }
 
     #[test]
@@ -294,7 +501,7 @@ mod tests {
         check("/spec/containers/0/env/1/value", "spec.containers.*.env.*.value", true);
         check("/spec/containers/0/image", "spec.containers.*.env.*.value", false);
         let applied = "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
-        check(applied, LAST_APPLIED_PATH, true);
-        check("/metadata/annotations/other", LAST_APPLIED_PATH, false);
+        check(applied, APPLIED[0], true);
+        check("/metadata/annotations/other", APPLIED[0], false);
     }
 }

@@ -30,7 +30,7 @@ use crate::decide::{Act, Copy, FactKind, Statement, rules};
 use crate::mask::body;
 use crate::mask::detect::{Detector, Detectors, Scratch};
 use crate::mask::hits::{Cause, Hits};
-use crate::mask::kubernetes::{self, Form};
+use crate::mask::kubernetes;
 use crate::mask::operator::Operator;
 use crate::mask::text;
 use crate::wire::http::json::path::Pattern;
@@ -108,39 +108,36 @@ impl Policy {
         }
     }
 
-    /// What applies to the answer of a request to a cluster, `act`, about objects of `kind`; with
-    /// it, the paths in an object that are hidden. Rules without any: nothing is.
+    /// What applies to the answer of a request to a cluster, `act`, about objects of `kind`. Paths
+    /// start at each object, in whatever shape of answer it stands.
     pub fn objects(
         &self,
         (target, groups): (&str, &[String]),
         act: &Act,
         kind: &str,
-    ) -> (body::Rules, Vec<String>) {
+    ) -> kubernetes::Masks {
         let masks: Vec<&Mask> = self.of(target, groups).collect();
         let detectors = masks.iter().flat_map(|mask| mask.detectors.iter().copied());
         let detectors = Rc::new(Detectors::new(detectors));
-        let mut paths: Vec<(Pattern, Operator)> =
-            masks.iter().flat_map(|mask| mask.paths.iter().cloned()).collect();
         let mut hidden = Vec::new();
-        let met = masks.iter().filter_map(|mask| mask.objects.as_ref());
-        for objects in met.filter(|objects| rules::meets(&objects.facts, act)) {
-            let own = objects.paths.iter().map(|path| (path.clone(), kubernetes::form(kind, path)));
-            let places = match objects.paths.is_empty() {
-                true => kubernetes::places(kind),
-                false => own.collect(),
-            };
-            for (path, form) in places {
-                let operator = match (form, objects.operator) {
-                    (Form::Base64, _) => Operator::TokenBase64,
-                    (Form::Embedded, _) | (Form::Text, Operator::Redact) => Operator::Token,
-                    (Form::Text, operator) => operator,
-                };
-                let shapes = kubernetes::shapes(&path, form);
-                paths.extend(shapes.map(|(path, _)| (pattern(&path), operator)));
-                hidden.push(path);
+        for mask in masks {
+            let plain = mask.paths.iter().map(|(path, operator)| (path.text(), *operator));
+            hidden
+                .extend(plain.flat_map(|(path, operator)| kubernetes::named(kind, path, operator)));
+            let Some(objects) = &mask.objects else { continue };
+            if !rules::meets(&objects.facts, act) {
+                continue;
+            }
+            let operator = objects.operator;
+            match objects.paths.is_empty() {
+                true => hidden.extend(kubernetes::places(kind, operator)),
+                false => {
+                    let paths = objects.paths.iter().cloned();
+                    hidden.extend(paths.flat_map(|path| kubernetes::named(kind, path, operator)));
+                }
             }
         }
-        (body::Rules::new(paths, detectors), hidden)
+        kubernetes::Masks::new(hidden, detectors)
     }
 
     fn of(&self, target: &str, groups: &[String]) -> impl Iterator<Item = &Mask> {

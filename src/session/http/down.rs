@@ -190,6 +190,12 @@ impl Session {
             }
             _ => Vec::new(),
         };
+        let kube = exchange.request.kube.as_deref();
+        let changed = match kube {
+            Some(asked) => asked.moved(&exchange.request.head, &head, changed),
+            None => changed,
+        };
+        let sends_away = kube.is_some_and(|asked| asked.sends_away(&head));
         let is_masked = !tenure.masks.is_empty();
         let changed = match is_masked {
             true => masked::fields(head, changed, &tenure.masks, &mut exchange.hits),
@@ -202,6 +208,9 @@ impl Session {
             changed.extend(sessions.map(|id| (bound::FIELD, bound::sealed(tenure, id))));
         }
         let mut without: Vec<&[u8]> = changed.iter().map(|(name, _)| *name).collect();
+        if sends_away {
+            without.push(b"location");
+        }
         let mut added: Vec<(&[u8], &[u8])> =
             changed.iter().map(|(name, value)| (*name, value.as_slice())).collect();
         if is_masked || exchange.lens.is_some() {

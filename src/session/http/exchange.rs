@@ -85,6 +85,14 @@ impl Request {
         pass::is_loop(&self.head)
     }
 
+    /// How much content is read before it is decided. An apiserver takes more than others.
+    pub fn held_bytes_max(&self) -> usize {
+        match self.kube {
+            Some(_) => limits::KUBERNETES_BODY_BYTES_MAX,
+            None => limits::HTTP_HELD_BYTES_MAX,
+        }
+    }
+
     /// How long content of the answer may pause.
     pub fn pause_us(&self) -> u64 {
         self.kube.as_ref().map_or(limits::HTTP_PIECE_US, |asked| asked.pause_us())

@@ -27,7 +27,7 @@ use super::kept::sha256;
 use super::parked::{self, Found};
 use super::rpc::Rpc;
 use super::tenure::{Tenure, Trouble};
-use super::{Phase, Session, bound, rpc, text, voice};
+use super::{Phase, Session, bound, kubernetes, rpc, text, voice};
 
 /// Head and content that a row shows; longer content is in chunks.
 const SHOWN_BYTES_MAX: usize = 64 << 10;
@@ -146,6 +146,10 @@ impl Session {
             Verdict::Hold(terms) => {
                 exchange.rule = terms.rule();
                 exchange.rules = terms.matched.rule_names();
+                if let Some((id, detail)) = kubernetes::denial(&exchange, tenure, stage.now) {
+                    exchange.approval = Some(id);
+                    return self.deny(exchange, &detail, stage);
+                }
                 match self.window(&mut exchange, &terms, stage) {
                     Ok(None) => {}
                     Ok(Some(permit)) => return self.admit(exchange, permit, stage),
@@ -295,7 +299,8 @@ impl Session {
         stage: &mut Stage<'_>,
     ) {
         let too_long = exchange.request.framing.length();
-        if too_long.is_some_and(|length| length > limits::HTTP_HELD_BYTES_MAX as u64) {
+        let most = exchange.request.held_bytes_max() as u64;
+        if too_long.is_some_and(|length| length > most) {
             return self.refuse_large(exchange, stage);
         }
         if exchange.request.expects {
@@ -309,12 +314,17 @@ impl Session {
 
     /// A request that cannot be shown, or read, whole is denied.
     pub(super) fn refuse_large(&mut self, exchange: Box<Exchange>, stage: &mut Stage<'_>) {
-        let is_message = !exchange.gathered
+        let is_long = !exchange.gathered;
+        let is_message = is_long
             && self.tenures.get(self.current).is_some_and(Tenure::speaks_mcp)
             && exchange.request.head.method() == b"POST";
+        let problem = match exchange.request.kube {
+            Some(_) if is_long => voice::too_long(),
+            _ => voice::too_large(),
+        };
         let reply = match is_message {
             true => rpc::too_long().reply(),
-            false => exchange.request.reply(&voice::too_large()),
+            false => exchange.request.reply(&problem),
         };
         self.refuse(exchange, ("too large", &reply), stage);
     }
@@ -603,6 +613,7 @@ impl Session {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let recorded = step(held, &Step::of(ending.event), tenure, stage);
         self.link.output(Output::AskClosed(held.ask.id, ending.event));
+        kubernetes::denied(&exchange, &ending.detail, tenure, stage.now);
         match recorded {
             Ok(()) => self.deny(exchange, &ending.detail, stage),
             Err(refused) => self.not_recorded(*exchange, refused, stage),

@@ -90,6 +90,19 @@ impl Proven {
     }
 }
 
+/// Who has a token that came as a WebSocket's subprotocol, with nothing else that says who it is.
+pub(super) fn by_protocol(
+    token: &[u8],
+    request: &Head,
+    link: &Link,
+    stage: &Stage<'_>,
+) -> Result<Identity, Unknown> {
+    if request.values(Name::Authorization).next().is_some() {
+        return Err(Unknown::Wrong);
+    }
+    by_token(token, link, stage).map(|(identity, _)| identity)
+}
+
 fn by_certificate(link: &Link, stage: &Stage<'_>) -> Option<Identity> {
     let leaf = link.tls.as_ref()?.peer_certificate.as_deref()?;
     certificate::identity(&stage.snapshot.settings.certificates, leaf)

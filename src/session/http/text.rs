@@ -51,7 +51,11 @@ pub(super) fn text(head: &Head) -> Vec<u8> {
         let is_key = KEYS.iter().any(|key| name.eq_ignore_ascii_case(key));
         text.extend_from_slice(name);
         text.extend_from_slice(b": ");
-        text.extend_from_slice(if known.is_secret() || is_key { HIDDEN } else { value });
+        // Browsers bring tokens to clusters in it.
+        let brings_token =
+            known == Name::SecWebsocketProtocol && memchr::memmem::find(value, b"bearer").is_some();
+        let hides = known.is_secret() || is_key || brings_token;
+        text.extend_from_slice(if hides { HIDDEN } else { value });
         text.extend_from_slice(b"\r\n");
     }
     text

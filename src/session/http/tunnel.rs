@@ -35,6 +35,11 @@ impl Tunnel {
     fn is_raw(&self) -> bool {
         self.exchange.streams.as_ref().is_some_and(|streams| streams.is_raw())
     }
+
+    /// Whether messages of the client go on whole.
+    fn is_whole(&self) -> bool {
+        self.exchange.streams.as_ref().is_some_and(|streams| streams.has_channels())
+    }
 }
 
 /// One direction.
@@ -45,11 +50,20 @@ struct Way {
     inside: bool,
     /// It said Close.
     closed: bool,
+    /// A message of channels, until it is whole.
+    held: Held,
+}
+
+/// What came of a message that leaves as one frame.
+#[derive(Debug, Default)]
+struct Held {
+    opcode: Option<Opcode>,
+    bytes: Vec<u8>,
 }
 
 impl Way {
     fn new(side: Side) -> Way {
-        Way { reader: Reader::new(side), inside: false, closed: false }
+        Way { reader: Reader::new(side), inside: false, closed: false, held: Held::default() }
     }
 }
 
@@ -171,6 +185,14 @@ impl Session {
         let had_input = !input.is_empty();
         match way.next(input) {
             Found::Nothing => return false,
+            Found::Data { opcode, last, bytes } if side == Side::Client && tunnel.is_whole() => {
+                let Some((opcode, bytes)) = self.whole((opcode, last, bytes), stage) else {
+                    return had_input && matches!(self.phase, Phase::Tunnel(_));
+                };
+                if !self.message(side, (opcode, true, &bytes), stage) {
+                    return false;
+                }
+            }
             Found::Data { opcode, last, bytes } => {
                 if !self.message(side, (opcode, last, &bytes), stage) {
                     return false;
@@ -187,6 +209,33 @@ impl Session {
             Found::Broken(broken) => self.broken_frames(side, broken, stage),
         }
         had_input
+    }
+
+    /// A message of channels leaves as one frame, as the client meant it: the apiserver takes each
+    /// frame for a message with a channel of its own (golang.org/x/net/websocket).
+    fn whole(
+        &mut self,
+        (opcode, last, bytes): (Opcode, bool, Vec<u8>),
+        stage: &mut Stage<'_>,
+    ) -> Option<(Opcode, Vec<u8>)> {
+        let Phase::Tunnel(tunnel) = &mut self.phase else { return None };
+        let held = &mut tunnel.client.held;
+        if held.bytes.len() + bytes.len() > limits::KUBERNETES_MESSAGE_BYTES_MAX {
+            self.misread("kubernetes-message-length", stage);
+            return None;
+        }
+        let opcode = *held.opcode.get_or_insert(opcode);
+        if last && held.bytes.is_empty() {
+            held.opcode = None;
+            return Some((opcode, bytes));
+        }
+        held.bytes.extend_from_slice(&bytes);
+        if !last {
+            tunnel.exchange.deadline_us = stage.now.mono_us + limits::WEBSOCKET_IDLE_US;
+            return None;
+        }
+        let whole = std::mem::take(held);
+        Some((opcode, whole.bytes))
     }
 
     /// A piece of a message: recorded, then handed on.

@@ -24,7 +24,7 @@ use crate::wire::{End, LegId, Protocol, Side};
 
 use super::back::{self, Back};
 use super::exchange::{Down, Exchange, Request, Then, Told, Up};
-use super::identity::Unknown;
+use super::identity::{Unknown, by_protocol};
 use super::kept::Kept;
 use super::tenure::{Tenure, Trouble};
 use super::two::Two;
@@ -98,7 +98,7 @@ impl Exchange {
 impl Session {
     /// A head was read: who sends it, to which target, and may it pass.
     pub(super) fn begin(&mut self, head: Head, stage: &mut Stage<'_>) {
-        let request = match Request::check(head, self.link.is_whole()) {
+        let mut request = match Request::check(head, self.link.is_whole()) {
             Ok(request) => request,
             Err((_, refused)) => return self.turn_away(Trouble::Refused(refused), None, stage),
         };
@@ -107,10 +107,22 @@ impl Session {
             let reply = voice::is_loop().reply(Manner::of(&request.head));
             return self.reply_only(&reply, request, stage);
         }
-        let identity = match self.proven.identify(&request.head, &self.link, stage) {
+        let token = super::kubernetes::token(&request.head, stage);
+        let known = match &token {
+            None => self.proven.identify(&request.head, &self.link, stage),
+            Some(Some(token)) => by_protocol(token, &request.head, &self.link, stage),
+            Some(None) => Err(Unknown::Wrong),
+        };
+        let identity = match known {
             Ok(identity) => identity,
             Err(unknown) => return self.challenge(unknown, request, stage),
         };
+        // A token goes no further, neither to the target nor into the record.
+        if token.is_some()
+            && let Err(refused) = super::kubernetes::without_token(&mut request.head)
+        {
+            return self.turn_away(Trouble::Refused(refused), Some(request), stage);
+        }
         let Some((target, prefix)) = target_of(&request.head, stage) else {
             return self.turn_away(Trouble::Login(Login::UnknownTarget), Some(request), stage);
         };
@@ -467,7 +479,7 @@ impl Session {
                     }
                     exchange.content.extend_from_slice(data);
                     exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
-                    if exchange.content.len() > limits::HTTP_HELD_BYTES_MAX {
+                    if exchange.content.len() > exchange.request.held_bytes_max() {
                         self.too_much(stage);
                     }
                     true
@@ -649,7 +661,7 @@ fn look(form: &mut Option<Scan>, data: &[u8]) -> Result<(), Refused> {
 
 /// The target whose host the client named, or whose path: `/mcp/NAME`, `/k8s/NAME`. With it, how
 /// much of the request's target was its name.
-fn target_of(head: &Head, stage: &Stage<'_>) -> Option<(usize, usize)> {
+pub(super) fn target_of(head: &Head, stage: &Stage<'_>) -> Option<(usize, usize)> {
     let (host, _) = crate::wire::http::check::split_authority(head.authority())?;
     let host = host.strip_suffix(b".").unwrap_or(host);
     let targets = &stage.snapshot.settings.targets;

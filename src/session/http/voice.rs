@@ -130,6 +130,12 @@ pub(super) fn unclear_path(label: &'static str) -> Problem<'static> {
     problem(400, label, words)
 }
 
+/// For a body that is longer than a cluster takes.
+pub(super) fn too_long() -> Problem<'static> {
+    let words = ["Too large", "the body is longer than an apiserver takes, which is 3 MiB"];
+    problem(413, "content", words)
+}
+
 /// For a target that is weir again.
 pub(super) fn is_loop() -> Problem<'static> {
     problem(508, "loop", ["Loop", "this request has been through weir before"])

@@ -302,6 +302,23 @@ impl Head {
             .map(|field| (field.known, self.bytes(field.name), self.bytes(field.value)))
     }
 
+    /// Puts one field in the place of all of a name that weir knows.
+    ///
+    /// # Errors
+    /// There is no room for the value.
+    pub fn replace(&mut self, name: Name, value: &[u8]) -> Result<(), Refused> {
+        let value = self.append(value)?;
+        let mut is_first = true;
+        self.fields.retain_mut(|field| {
+            if field.known != name {
+                return true;
+            }
+            field.value = value;
+            std::mem::take(&mut is_first)
+        });
+        Ok(())
+    }
+
     /// The values of all fields of a name that weir knows.
     pub fn values(&self, name: Name) -> impl Iterator<Item = &[u8]> {
         self.fields.iter().filter(move |field| field.known == name).map(|f| self.bytes(f.value))

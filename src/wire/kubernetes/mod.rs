@@ -8,5 +8,6 @@ pub mod channel;
 pub mod proto;
 pub mod query;
 pub mod request;
+pub mod schema;
 pub mod selector;
 pub mod spdy;

@@ -10,6 +10,7 @@
 //!                    '--body--> gathered, read --> rules  status  refusals
 //! ```
 
+mod again;
 mod onward;
 mod shown;
 mod status;
@@ -19,18 +20,20 @@ use std::rc::Rc;
 
 use crate::config::settings::Speaks;
 use crate::decide::kubernetes::content::{Content, Unreadable};
-use crate::decide::kubernetes::{Class, Flow, Understood, understand};
+use crate::decide::kubernetes::{Class, Flow, Understood, kinds, understand};
 use crate::limits;
 use crate::mask::body::{Masker, Rules, Shape};
-use crate::mask::kubernetes::{brings_back, kind_of, pointer_tells};
+use crate::mask::kubernetes::{brings, brings_back, is_applied, kind_of, pointer_tells};
 use crate::record::entry::{Command, Event as Noted, Ocsf};
 use crate::session::Stage;
 use crate::wire::http::h1::Framing;
 use crate::wire::http::head::Head;
 use crate::wire::http::name::Name;
 use crate::wire::http::ws::handshake;
+use crate::wire::kubernetes::channel::{self, Offer};
 use crate::wire::kubernetes::request;
 
+pub(super) use again::{denial, denied};
 pub(super) use streams::{Streams, write_spdy};
 
 use super::Session;
@@ -38,6 +41,7 @@ use super::exchange::{Exchange, Request, Then};
 use super::kept::Kept;
 use super::masked::Lens;
 use super::tenure::Tenure;
+use super::up::target_of;
 
 /// Where the name of a cluster stands in a path: `/k8s/NAME`.
 const PLACE: &[u8] = b"/k8s/";
@@ -53,8 +57,12 @@ pub(super) struct Asked {
     prefix: usize,
     /// What is masked in the answer.
     masks: Option<Rc<Rules>>,
+    /// And in an answer that says what is wrong with an object: it prints values.
+    invalid: Rc<Rules>,
     /// Paths of an object that are hidden.
     hidden: Vec<String>,
+    /// Cells of tables show none of it.
+    tables: bool,
 }
 
 /// Why a request to a cluster is refused before it is decided.
@@ -87,8 +95,45 @@ impl Refused {
             Refused::Placeholder => {
                 "the body has what took the place of a masked value: it would be stored".to_owned()
             }
-            Refused::Token => "weir takes no token as a subprotocol".to_owned(),
+            Refused::Token => "a subprotocol that brings a token is not written so".to_owned(),
         }
+    }
+}
+
+/// The offer of a WebSocket to a cluster that brings a token as a subprotocol.
+fn offer(head: &Head) -> Option<Result<Offer, channel::Refused>> {
+    let values = || head.values(Name::SecWebsocketProtocol);
+    let found = memchr::memmem::Finder::new(BEARER_PROTOCOL);
+    if !values().any(|value| found.find(value).is_some()) {
+        return None;
+    }
+    let texts: Result<Vec<&str>, _> = values().map(std::str::from_utf8).collect();
+    Some(match texts {
+        Ok(texts) => Offer::read(texts.into_iter()),
+        Err(_) => Err(channel::Refused::Offer),
+    })
+}
+
+/// The token that a request to a cluster brings as a subprotocol; `Some(None)`: none that can be
+/// read.
+pub(super) fn token(head: &Head, stage: &Stage<'_>) -> Option<Option<Vec<u8>>> {
+    let offer = offer(head)?;
+    let (target, _) = target_of(head, stage)?;
+    let target = stage.snapshot.settings.targets.get(target)?;
+    let is_cluster = target.http.as_ref().is_some_and(|it| it.speaks == Speaks::Kubernetes);
+    is_cluster.then(|| offer.ok().and_then(|offer| offer.token))
+}
+
+/// Leaves the real subprotocols.
+///
+/// # Errors
+/// There is no room for them.
+pub(super) fn without_token(head: &mut Head) -> Result<(), crate::wire::http::Refused> {
+    match offer(head) {
+        Some(Ok(offer)) => {
+            head.replace(Name::SecWebsocketProtocol, offer.names.join(", ").as_bytes())
+        }
+        _ => Ok(()),
     }
 }
 
@@ -109,7 +154,14 @@ impl Asked {
         let onward = onward::target(head, prefix);
         let request = request::Request::read(head.method(), &onward)?;
         let understood = understand(&request, content, onward::impersonates(head))?;
-        Ok(Asked { understood, prefix, masks: None, hidden: Vec::new() })
+        Ok(Asked {
+            understood,
+            prefix,
+            masks: None,
+            invalid: Rc::default(),
+            hidden: Vec::new(),
+            tables: true,
+        })
     }
 
     /// With the masks that apply to it.
@@ -120,9 +172,14 @@ impl Asked {
         let whose = (tenure.target_name.as_str(), tenure.identity.groups.as_slice());
         // Discovery and health have no objects.
         if !it.classes.has(Class::Discovery) {
-            let (rules, hidden) = tenure.snapshot.masks.objects(whose, act, kind);
-            self.masks = (!rules.is_empty()).then(|| Rc::new(rules));
-            self.hidden = hidden;
+            let mut act = act.clone();
+            act.facts.extend(it.answers_with());
+            let masks = tenure.snapshot.masks.objects(whose, &act, kind);
+            let is_known = kinds::find(&it.group, &it.resource).is_some();
+            self.masks = (!masks.rules.is_empty()).then(|| Rc::new(masks.rules));
+            self.invalid = Rc::new(masks.invalid);
+            self.hidden = masks.hidden;
+            self.tables = self.masks.is_none() || (masks.tables && is_known);
         }
         self
     }
@@ -140,12 +197,12 @@ impl Asked {
         if upgrades && self.masks.is_some() {
             return Some("masks apply here, and weir cannot look into a stream for them");
         }
+        if self.understood.cuts && self.masks.is_some() {
+            return Some(
+                "masks apply here, and a log that is cut off could show a part of a value",
+            );
+        }
         None
-    }
-
-    /// Whether a table of its kind shows no value that is masked.
-    fn has_safe_cells(&self) -> bool {
-        self.masks.is_none() || kind_of(&self.understood.group, &self.understood.resource).is_some()
     }
 
     /// What changes the content of the answer.
@@ -154,15 +211,21 @@ impl Asked {
     /// It cannot be masked, so it must not be delivered.
     pub fn lens(&self, answer: &Head) -> Result<Option<Lens>, &'static str> {
         let Some(masks) = &self.masks else { return Ok(None) };
-        if answer.status() == Some(422) {
-            // It prints what was refused, values and all.
-            return Err("masking-invalid");
-        }
+        // It prints what was refused, values and all.
+        let masks = if answer.status() == Some(422) { &self.invalid } else { masks };
         let mut codings = answer.values(Name::ContentEncoding);
         if codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
             return Err("masking-encoded");
         }
-        let shape = match (Shape::of(answer.only(Name::ContentType)), self.understood.flow) {
+        // An object in another form than was asked for; errors and logs are text at times.
+        let is_text = self.understood.subresource == "log"
+            || self.understood.flow == Flow::Through
+            || answer.status().is_some_and(|status| status >= 400);
+        let shape = Shape::of(answer.only(Name::ContentType));
+        if shape != Shape::Json && !is_text && !self.hidden.is_empty() {
+            return Err("masking-type");
+        }
+        let shape = match (shape, self.understood.flow) {
             (Shape::Json, Flow::Follow) => Shape::JsonLines,
             (Shape::Opaque, _) => return Err("masking-type"),
             (shape, _) => shape,
@@ -244,8 +307,7 @@ impl Session {
             Ok(asked) => asked.with_masks(tenure),
             Err(refused) => return self.refuse_line(request, refused, stage),
         };
-        if asked.masks.is_some() && onward::accept(&request.head, asked.has_safe_cells()).is_none()
-        {
+        if asked.masks.is_some() && onward::accept(&request.head, asked.tables).is_none() {
             return self.refuse_line(request, Refused::Accept, stage);
         }
         // Behind an upgrade that is refused, bytes would be another request to somebody.
@@ -320,8 +382,49 @@ fn read_body(
         Content::Patch(operations) => operations.iter().any(|it| tells(it, &asked.hidden)),
         _ => false,
     };
-    let words = "this patch could tell a value that is masked for you";
-    (Ok(asked), tells.then_some(words))
+    let words = match (tells, asked.guesses(head, &content)) {
+        (true, _) => Some("this patch could tell a value that is masked for you"),
+        (false, guessed) => guessed,
+    };
+    (Ok(asked), words)
+}
+
+impl Asked {
+    /// Why a change is denied whose answer would tell whether it changes a value that is masked,
+    /// and which leaves the value as it was if not: a guess that nobody sees.
+    fn guesses(&self, head: &Head, content: &Content<'_>) -> Option<&'static str> {
+        let it = &self.understood;
+        let paths = self.hidden.iter().filter(|path| !is_applied(path));
+        let brings = match content {
+            _ if self.hidden.is_empty() || !it.changes => false,
+            Content::Json(object) => paths.into_iter().any(|path| brings(object, path)),
+            Content::Patch(operations) => operations.iter().any(|it| {
+                let pointer = it.get("path").and_then(serde_json::Value::as_str);
+                let value = it.get("value").is_some_and(|value| !value.is_null());
+                value && paths.clone().any(|path| pointer_tells(pointer.unwrap_or(""), path))
+            }),
+            Content::Empty => false,
+            Content::Protobuf(_) | Content::Opaque => true,
+        };
+        let kind = head.only(Name::ContentType).unwrap_or_default();
+        let applies = kind.starts_with(b"application/apply-patch");
+        // The apiserver refuses a change of these, and of others not.
+        let is_fixed =
+            matches!((it.group.as_str(), it.resource.as_str()), ("", "pods") | ("batch", "jobs"));
+        match brings {
+            false => None,
+            true if it.dry => {
+                Some("a dry run of a change of masked values could tell them: see what is masked")
+            }
+            true if applies && !it.forces => Some(
+                "an apply of masked values without force could tell them: add --force-conflicts",
+            ),
+            true if is_fixed => {
+                Some("a change of masked values that cannot change could tell them")
+            }
+            true => None,
+        }
+    }
 }
 
 /// Whether an operation of a JSON Patch compares or copies what is hidden.

@@ -115,7 +115,7 @@ impl Tenure {
         let mut without: Vec<&[u8]> = OWN.to_vec();
         let foreign = |name: &[u8]| begins(name, IMPERSONATE) || begins(name, REMOTE);
         without.extend(head.named().map(|(_, name, _)| name).filter(|name| foreign(name)));
-        let json = asked.masks.as_ref().and_then(|_| accept(head, asked.has_safe_cells()));
+        let json = asked.masks.as_ref().and_then(|_| accept(head, asked.tables));
         if let Some(json) = &json {
             without.extend([&b"accept"[..], b"accept-encoding", b"range", b"if-range"]);
             added.push((b"Accept", json));

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::super::exchange::Exchange;
+use crate::decide::kubernetes::content::Content;
 use crate::wire::http::name::Name;
 
 const HIDDEN: &str = "***";
@@ -23,6 +24,15 @@ impl Exchange {
         }
         let kind = self.request.head.only(Name::ContentType).unwrap_or(b"application/json");
         let is_json = kind.windows(4).any(|it| it == b"json" || it == b"yaml");
+        // What protobuf stands for is what people are asked about.
+        if let (false, Ok(Content::Json(mut object))) =
+            (is_json, Content::read(Some(kind), &self.content))
+        {
+            if asked.has_secrets() {
+                redact(&mut object, false);
+            }
+            return Cow::Owned(object.to_string().into_bytes());
+        }
         match (is_json, asked.has_secrets()) {
             (true, false) => Cow::Borrowed(&self.content),
             (true, true) => Cow::Owned(redacted(&self.content)),
@@ -59,6 +69,7 @@ fn redact(value: &mut Value, inside: bool) {
                 redact(value, inside || hides);
             }
         }
+        Value::Bool(_) | Value::Number(_) if inside => *value = Value::from(HIDDEN),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
     }
 }
@@ -81,6 +92,10 @@ mod tests {
         ] {
             check(body, &hidden(body));
         }
+        check(
+            r#"{"stringData":{"pin":1234,"on":true}}"#,
+            r#"{"stringData":{"on":"***","pin":"***"}}"#,
+        );
         check("data: HIDDEN", "(12 bytes that may hold a secret)");
     }
 }

@@ -6,6 +6,10 @@
 use serde_json::json;
 
 use super::super::exchange::Request;
+use super::Asked;
+use crate::decide::kubernetes::Flow;
+use crate::wire::http::head::Head;
+use crate::wire::http::name::Name;
 use crate::wire::http::reply::{Manner, Problem, Reply};
 
 impl Request {
@@ -37,6 +41,37 @@ impl Request {
         });
         status(problem.status, &message, Some(details))
     }
+}
+
+impl Asked {
+    /// Where an answer sends the client: paths of the cluster get its name in front.
+    pub(in super::super) fn moved<'h>(
+        &self,
+        request: &Head,
+        answer: &'h Head,
+        mut changed: Vec<(&'h [u8], Vec<u8>)>,
+    ) -> Vec<(&'h [u8], Vec<u8>)> {
+        let prefix = request.target().get(..self.prefix).unwrap_or_default();
+        for (_, name, value) in answer.named().filter(|(known, ..)| *known == Name::Location) {
+            if is_path(value) {
+                changed.retain(|(known, _)| known != &name);
+                changed.push((name, [prefix, value].concat()));
+            }
+        }
+        changed
+    }
+
+    /// Whether an answer sends the client away from the cluster (CVE-2022-3172). What is behind a
+    /// proxy may.
+    pub(in super::super) fn sends_away(&self, answer: &Head) -> bool {
+        self.understood.flow != Flow::Through
+            && answer.values(Name::Location).any(|location| !is_path(location))
+    }
+}
+
+/// `//host/` is another server.
+fn is_path(location: &[u8]) -> bool {
+    location.first() == Some(&b'/') && !matches!(location.get(1), Some(b'/' | b'\\'))
 }
 
 /// For what could not be read.

@@ -145,6 +145,11 @@ impl Streams {
         matches!(self.framing, Framing::Spdy { raw: true, .. })
     }
 
+    /// Whether messages have channels.
+    pub fn has_channels(&self) -> bool {
+        matches!(self.framing, Framing::Channels { .. })
+    }
+
     /// What a piece says, in the order it came. `last` ends a message of a WebSocket.
     fn read(&mut self, side: Side, bytes: &[u8], last: bool) -> Result<Vec<Piece>, Label> {
         match &mut self.framing {
