@@ -204,3 +204,22 @@ fn a_bind_that_runs_code_is_recorded() {
     lake.exchange("fixed(5)");
     assert_eq!(lake.commands_with("fixed(6)").len(), 2);
 }
+
+/// A driver knows by the SQLSTATE that a statement is gone, and prepares it again.
+#[test]
+fn names_that_are_gone_are_refused_as_the_server_would() {
+    let (_weir, mut client) = reader(Postgres::shared());
+    client.send(&[parse("s", "SELECT 1"), sync()].concat());
+    client.read_ready(1);
+    client.rows("DISCARD ALL");
+    client.send(&[bind("", "s", &[]), execute("", 0), sync()].concat());
+    let messages = client.read_ready(1);
+    assert_eq!(sqlstate(&messages).as_deref(), Some("26000"), "{messages:?}");
+    client.send(&[execute("p", 0), sync()].concat());
+    assert_eq!(sqlstate(&client.read_ready(1)).as_deref(), Some("34000"));
+    assert_eq!(client.fails("EXECUTE nope"), "26000");
+    assert_eq!(client.fails("FETCH 1 FROM nope"), "34000");
+    client.send(&[parse("", "EXECUTE nope"), bind("", "", &[]), execute("", 0), sync()].concat());
+    assert_eq!(sqlstate(&client.read_ready(1)).as_deref(), Some("26000"));
+    client.rows("SELECT 1");
+}

@@ -259,6 +259,8 @@ fn unknown() -> Statement {
         columns: Vec::new(),
         whole_rows: true,
         sure: Vec::new(),
+        stored: None,
+        sinks: Rc::default(),
         effect: Effect::Catalog,
         facts: Vec::new(),
         causes: Vec::new(),

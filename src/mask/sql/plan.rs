@@ -23,7 +23,7 @@ use super::catalog::{self, Catalog};
 use super::copy::{self, CopyPlanned};
 use super::row::{Action, Column};
 use super::rules::{ColumnRule, RelationMask, Verdict};
-use super::touch::{self, Touch, touch};
+use super::touch::{self, Carried, Touch, touch};
 use super::types;
 use crate::config::settings::MaskSpec;
 use crate::decide::{Act, Copy, FactKind, Statement, rules};
@@ -215,10 +215,22 @@ impl View {
         !self.rules.is_empty()
     }
 
-    /// Texts of the server (message, detail, hint, where, internal query) may quote a masked value:
-    /// the caller replaces them.
-    pub fn scrub_errors(&self) -> bool {
-        self.masks_columns()
+    /// Texts of the server about these statements (message, detail, hint, where, internal query)
+    /// may quote a masked value. `None`: it is not known what they are about.
+    pub fn may_quote(&self, catalog: Option<&Catalog>, statements: Option<&[Statement]>) -> bool {
+        touch::may_quote(&self.rules, catalog.unwrap_or(&Catalog::default()), statements)
+    }
+
+    /// Whether the relation that a message names has a masked column.
+    pub fn masks_relation(&self, catalog: Option<&Catalog>, schema: &str, name: &str) -> bool {
+        let schema = Some(schema).filter(|schema| !schema.is_empty());
+        let empty = Catalog::default();
+        touch::is_masked_name(&self.rules, catalog.unwrap_or(&empty), (schema, name))
+    }
+
+    /// Whether these statements may put a masked value into a setting that the server reports.
+    pub fn may_set_anything(&self, statements: &[Statement]) -> bool {
+        self.masks_columns() && touch::may_set_anything(statements)
     }
 
     /// The detectors of this session.
@@ -300,18 +312,25 @@ impl View {
         Column { action, type_oid: field.type_oid, binary }
     }
 
-    /// Whether statements carry a masked column to where its rules do not reach: another table
-    /// (also by CREATE TABLE AS and SELECT INTO), a file or a program at the server. The caller
-    /// refuses them for such a session; the sentence is for the person at the client.
+    /// Whether statements carry a masked column to where its rules do not reach: another column
+    /// or table (also by CREATE TABLE AS and SELECT INTO), a file or a program at the server, a
+    /// setting, a lock. The caller refuses them for such a session; the sentence is for the person
+    /// at the client.
     pub fn carries_off(
         &self,
         catalog: Option<&Catalog>,
         statements: &[Statement],
-    ) -> Option<&'static str> {
+    ) -> Option<String> {
         let empty = Catalog::default();
         let catalog = catalog.unwrap_or(&empty);
         let carries = |statement: &Statement| touch::carries_off(&self.rules, catalog, statement);
-        statements.iter().any(carries).then_some(CARRIED_OFF)
+        statements.iter().find_map(carries).map(|carried| match carried {
+            Carried::Away => CARRIED_OFF.to_owned(),
+            Carried::By(name) => format!(
+                "weir: this statement reads a masked column, and {name}() puts what it is given \
+                 where others find it; leave one of them out, or ask for a group that may see it"
+            ),
+        })
     }
 
     /// What to do with the data of a COPY.

@@ -100,6 +100,7 @@ pub(super) enum Verdict {
 pub(super) struct RelationMask<'c> {
     pub relation: &'c Relation,
     pub verdicts: Vec<Verdict>,
+    over_masked: bool,
 }
 
 impl<'c> RelationMask<'c> {
@@ -129,7 +130,12 @@ impl<'c> RelationMask<'c> {
             None => Verdict::Clean,
         };
         let verdicts = relation.columns.iter().map(verdict).collect();
-        Some(RelationMask { relation, verdicts })
+        Some(RelationMask { relation, verdicts, over_masked })
+    }
+
+    /// It is a view, and a relation below has a masked column.
+    pub fn is_over_masked(&self) -> bool {
+        self.over_masked
     }
 
     /// Nothing of the relation is hidden.

@@ -8,6 +8,7 @@
 
 use super::catalog::Catalog;
 use super::rules::{ColumnRule, RelationMask};
+use crate::decide::sql::Stored;
 use crate::decide::{Class, Effect, Object, Statement};
 
 /// What the statements reach.
@@ -51,31 +52,122 @@ fn one(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement) -> Touch 
     if is_opaque(statement) {
         return Touch::Masked;
     }
-    let touches = statement.objects.iter().map(|object| {
-        if SAMPLES.contains(&object.name.as_str()) {
-            return Touch::Samples;
-        }
-        relation(rules, catalog, object, statement)
-    });
+    let touches = statement.objects.iter().map(|object| touched(rules, catalog, object, statement));
     touches.max_by_key(|touch| severity(*touch)).unwrap_or(Touch::Clean)
 }
 
-/// Whether a statement reads a masked column and writes somewhere else. Inside of one table a value
-/// can still be moved to another column; the objects of a statement do not tell that apart from an
-/// ordinary UPDATE.
-pub(super) fn carries_off(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement) -> bool {
+/// Where a statement takes a masked column to, if it takes one to where its masks do not reach.
+pub(super) fn carries_off(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    statement: &Statement,
+) -> Option<Carried> {
+    if rules.is_empty() {
+        return None;
+    }
+    let touches = || {
+        let all = statement.objects.iter().map(|object| touched(rules, catalog, object, statement));
+        all.into_iter().any(|touch| matches!(touch, Touch::Masked | Touch::Samples))
+    };
     let shape_only = || SHAPE_ONLY.iter().any(|words| statement.operation.starts_with(words));
     let classes = statement.classes;
     let outwards = classes.has(Class::CopyProgram)
         || classes.has(Class::CopyFile)
         || (classes.has(Class::Ddl) && !shape_only());
-    let reads = |object: &Object| !object.write || outwards;
-    let read: Vec<&Object> = statement.objects.iter().filter(|object| reads(object)).collect();
-    let writes = outwards || statement.objects.iter().any(|object| object.write);
-    let masked = |object: &&Object| {
-        matches!(relation(rules, catalog, object, statement), Touch::Masked | Touch::Samples)
+    let keeps = || match &statement.stored {
+        Some(stored) => keeps(rules, catalog, statement, stored),
+        None => false,
     };
-    !rules.is_empty() && writes && read.iter().any(masked)
+    match (statement.sinks.first(), outwards) {
+        (Some(sink), _) => touches().then(|| Carried::By(sink.to_string())),
+        (None, true) => touches().then_some(Carried::Away),
+        (None, false) => keeps().then_some(Carried::Away),
+    }
+}
+
+/// How a masked column would leave its masks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Carried {
+    /// To another column, table, file or program.
+    Away,
+    /// By a function of this name.
+    By(String),
+}
+
+/// Whether what a statement stores holds a masked column, unless it stays in that column.
+fn keeps(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement, stored: &Stored) -> bool {
+    let hides = |object: &Object, hidden: &dyn Fn(&RelationMask<'_>) -> bool| {
+        catalog.named(object.place().as_deref(), &object.name).any(|relation| {
+            // What is not known cannot be told clean.
+            RelationMask::build(rules, catalog, relation).is_none_or(|mask| hidden(&mask))
+        })
+    };
+    let written = || statement.objects.iter().filter(|object| object.write);
+    let stays = |column: &str, into: &Option<String>| {
+        into.as_deref() == Some(column)
+            && written().count() == 1
+            && written().all(|object| hides(object, &|mask| mask.hides(column)))
+    };
+    let mentioned = |object: &Object| {
+        stored
+            .columns
+            .iter()
+            .any(|(column, into)| hides(object, &|mask| mask.hides(column)) && !stays(column, into))
+    };
+    let whole = |object: &Object| hides(object, &|mask| !mask.is_clean());
+    statement.objects.iter().any(|object| {
+        mentioned(object) || (stored.rows && whole(object)) || SAMPLES.contains(&&*object.name)
+    }) || (stored.all_read && stored.read.iter().any(whole))
+}
+
+/// Whether messages about a statement may quote a masked column: it mentions one, writes its
+/// table (PostgreSQL quotes whole rows that break a rule), looks through a view that has one below,
+/// or it is not known what it does.
+pub(super) fn may_quote(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    statements: Option<&[Statement]>,
+) -> bool {
+    if rules.is_empty() {
+        return false;
+    }
+    let Some(statements) = statements else { return true };
+    statements.iter().any(|statement| {
+        is_opaque(statement)
+            || statement.objects.iter().any(|object| {
+                match touched(rules, catalog, object, statement) {
+                    Touch::Clean => is_near(rules, catalog, object),
+                    Touch::Unknown => !statement.operation.starts_with("DROP"),
+                    Touch::Masked | Touch::Samples => true,
+                }
+            })
+    })
+}
+
+/// A table that is written, or a view, with a masked column in it or below.
+fn is_near(rules: &[ColumnRule], catalog: &Catalog, object: &Object) -> bool {
+    catalog.named(object.place().as_deref(), &object.name).any(|relation| {
+        (object.write || relation.is_view())
+            && RelationMask::build(rules, catalog, relation)
+                .is_none_or(|mask| !mask.is_clean() || mask.is_over_masked())
+    })
+}
+
+/// Whether a relation that a message names has a masked column.
+pub(super) fn is_masked_name(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    (schema, name): (Option<&str>, &str),
+) -> bool {
+    let masked = |relation| {
+        RelationMask::build(rules, catalog, relation).is_none_or(|mask| !mask.is_clean())
+    };
+    catalog.named(schema, name).any(masked)
+}
+
+/// Whether a statement may change settings by other ways than its text says.
+pub(super) fn may_set_anything(statements: &[Statement]) -> bool {
+    statements.iter().any(is_opaque)
 }
 
 /// Its rows come from text that the classifier did not see.
@@ -92,6 +184,18 @@ pub(super) fn sure_columns(statements: &[Statement]) -> &[bool] {
         [statement] if !is_opaque(statement) => &statement.sure,
         _ => &[],
     }
+}
+
+fn touched(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    object: &Object,
+    statement: &Statement,
+) -> Touch {
+    if SAMPLES.contains(&object.name.as_str()) {
+        return Touch::Samples;
+    }
+    relation(rules, catalog, object, statement)
 }
 
 /// The objects of a statement may be anything; a name that no relation has is stale or no relation.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use crate::decide::approval::{Ask, AskSummary, Ballot, Crowded, LATE, Place, is_repeatable};
 use crate::decide::{HoldTerms, Object};
 use crate::fault::{Fault, FaultKind, Refused};
-use crate::record::entry::Decision;
+use crate::record::entry::{Decision, Outcome};
 use crate::record::{Entry, SessionId, params};
 use crate::session::postgres::state::Approved;
 use crate::session::{Step, Vote, VoteReply};
@@ -18,6 +18,7 @@ use crate::wire::postgres::reply::{self, Report};
 
 use super::admit::{Facts, Refusal, Ruled, record_command};
 use super::ready::{Flow, Held, Ready, Resolution};
+use crate::session::capture::unanswered;
 use crate::session::desk::new_id;
 use crate::session::postgres::core::Core;
 use crate::session::{Output, Stage};
@@ -207,6 +208,23 @@ impl Ready {
         record_step(&held, &step, core, stage).map_err(record_fault)?;
         core.output(Output::AskClosed(held.ask.id, "abandoned"));
         Ok(())
+    }
+
+    /// The target skips what waits: an earlier message of its pipeline has failed.
+    pub(super) fn skip_hold(
+        &mut self,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let Flow::Held(held) = std::mem::replace(&mut self.flow, Flow::SkipToSync) else {
+            return Ok(());
+        };
+        let why = "the target skips it: an earlier message of its pipeline has failed";
+        let step = Step::because("abandoned", why);
+        record_step(&held, &step, core, stage).map_err(record_fault)?;
+        core.output(Output::AskClosed(held.ask.id, "abandoned"));
+        unanswered(held.seq, Outcome::Skipped, ("", why), core, stage).map_err(record_fault)?;
+        self.resume_client(core, stage)
     }
 
     fn release(

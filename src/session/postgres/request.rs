@@ -6,7 +6,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::decide::sql::Plumbing;
+use crate::decide::sql::{Plumbing, fast_path};
 use crate::decide::{Class, Classified, Copy, Effect};
 use crate::fault::{Fault, FaultKind, Limit, Malformed, Refused};
 use crate::mask::sql::copy::{CopyMasker, CopyPlanned};
@@ -243,12 +243,16 @@ impl Ready {
         let ruling = match copies {
             _ if unclear => Ruling::Refuse(Refusal::name()),
             Err(ref refusal) => Ruling::Refuse(refusal.clone()),
-            Ok(_) => self.rule(&classified.action, core, stage),
+            Ok(_) => {
+                let ruling = self.rule(&classified.action, core, stage);
+                self.or_unseen(ruling, self.unseen_in(&classified))
+            }
         };
         let Some((permit, receipt, issued)) = self.admit(ruling, &facts, core, stage)? else {
             return Ok(());
         };
         let copies = copies.unwrap_or_default();
+        self.note_settings(&classified);
         self.beliefs.sent(Message::Query(issued, Rc::clone(&classified), copies, &recorded));
         core.send(Side::Server, permit, receipt, frame);
         Ok(())
@@ -295,7 +299,8 @@ impl Ready {
             let refusal = Refusal::limit(Limit::Statements);
             return self.deny(refusal, &facts, core, stage);
         }
-        let permit = match self.rule(&runs.action, core, stage) {
+        let ruling = self.rule(&runs.action, core, stage);
+        let permit = match self.or_unseen(ruling, self.unseen_in(&runs)) {
             Ruling::Go(permit, _) => permit,
             Ruling::Refuse(refusal) => {
                 return self.deny(refusal, &facts, core, stage);
@@ -341,6 +346,7 @@ impl Ready {
             return self.deny(Refusal::limit(Limit::Statements), &facts, core, stage);
         }
         let ruling = self.rule(&statement.classified.action, core, stage);
+        let ruling = self.or_unseen(ruling, self.unseen_statement(bind.statement));
         let types = statement.types.borrow();
         let facts = execute_facts(&statement, Some((bind.values, &types)), frame);
         let Some(passage) = self.passage(ruling, &facts, core, stage)? else { return Ok(()) };
@@ -358,6 +364,9 @@ impl Ready {
             approved,
             ..Portal::of(statement)
         };
+        if let Some(statement) = &portal.statement {
+            self.note_settings(&statement.classified);
+        }
         self.beliefs.sent(Message::Bind(bind.portal, Rc::new(portal)));
         core.send(Side::Server, permit, receipt, frame);
         Ok(())
@@ -417,6 +426,7 @@ impl Ready {
         // masks are described by the target with the formats it uses.
         let portal =
             Portal { says, reserved_seq: Some(seq).into(), ..Portal::of(Rc::clone(&statement)) };
+        self.note_settings(&statement.classified);
         self.beliefs.sent(Message::Bind(portal_name, Rc::new(portal)));
         let receipt = core.covered(stage);
         core.send(Side::Server, permit, receipt, frame);
@@ -442,7 +452,10 @@ impl Ready {
             (Ok(_), Some(approved)) => {
                 Ruling::Go(approved.grant.permit(), approved.matched.clone())
             }
-            (Ok(_), None) => self.rule(&statement.classified.action, core, stage),
+            (Ok(_), None) => {
+                let ruling = self.rule(&statement.classified.action, core, stage);
+                self.or_unseen(ruling, self.unseen_portal(name))
+            }
         };
         let types = statement.types.borrow();
         let facts = execute_facts(&statement, Some((&portal.values, &types)), frame);
@@ -554,13 +567,18 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        let text = format!("function call {oid}");
-        let classified = Classified::of(Class::FunctionCall, "FUNCTION CALL");
+        let name = fast_path::function(oid).map(|name| format!("{name}, "));
+        let text = format!("function call {}{oid}", name.unwrap_or_default());
+        let classified = fast_path::call(oid);
+        // The arguments are laid out as the values of a Bind are, between the number of the
+        // function and the format of its result.
+        let arguments = Step::body(frame).get(4..).and_then(|rest| rest.split_last_chunk::<2>());
+        let arguments = arguments.filter(|_| Step::is_whole(frame));
         let facts = Facts {
             kind: "function-call",
             text: text.as_bytes(),
             classified: &classified,
-            params: None,
+            params: arguments.map(|(raw, _)| Params { raw, ..Params::default() }),
             statement: "",
             frame,
         };
@@ -667,7 +685,7 @@ impl Ready {
         }
         let catalog = stage.snapshot.catalogs.get(self.link.target).and_then(Option::as_deref);
         if let Some(why) = self.link.view.carries_off(catalog, &classified.statements) {
-            return Err(Refusal::mask(why.into()));
+            return Err(Refusal::mask(why));
         }
         for statement in &classified.statements {
             let Effect::Copy(copy @ Copy { from_client: false, .. }) = &statement.effect else {

@@ -36,6 +36,8 @@ pub fn replication(text: &[u8]) -> Option<Classified> {
         columns: Vec::new(),
         whole_rows: true,
         sure: Vec::new(),
+        stored: None,
+        sinks: Vec::new().into(),
         effect: Effect::None,
         facts: Vec::new(),
         causes: Vec::new(),

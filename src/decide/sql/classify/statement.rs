@@ -97,6 +97,8 @@ fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Statement 
         columns: references.columns,
         whole_rows,
         sure: sure::columns(node),
+        stored: references.stored.map(Box::new),
+        sinks: references.sinks.into(),
         effect,
         facts: references.facts,
         causes: references.causes,
@@ -124,8 +126,13 @@ fn explain(explain: &ExplainStmt) -> Option<Statement> {
         name == "analyze" && copy::is_on(&value)
     });
     inner.operation = "EXPLAIN".to_owned();
-    // Its answer is a plan.
-    inner.sure = Vec::new();
+    // A plan says nothing of what rows hold: to plan is to look at statistics, as any condition
+    // may. What ran is told with what was found on the way.
+    inner.sure =
+        if analyze || matches!(inner.effect, Effect::Execute(_)) { Vec::new() } else { vec![true] };
+    if !analyze {
+        inner.stored = None;
+    }
     if let Effect::Declare { .. } = inner.effect {
         // The query of the cursor is explained, and run if so asked; no cursor comes of it.
         inner.effect = Effect::None;
@@ -160,6 +167,8 @@ fn execute(node: &NodeEnum, execute: &ExecuteStmt) -> Option<Statement> {
         columns: references.columns,
         whole_rows: true,
         sure: Vec::new(),
+        stored: None,
+        sinks: references.sinks.into(),
         effect: if plain { Effect::Execute(execute.name.clone()) } else { Effect::None },
         facts: references.facts,
         causes: references.causes,

@@ -54,6 +54,8 @@ fn planned(relation: Option<&str>, columns: &[&str], format: CopyFormat) -> Copy
         columns: columns.iter().map(|name| (*name).to_owned()).collect(),
         whole_rows: false,
         sure: Vec::new(),
+        stored: None,
+        sinks: Vec::new().into(),
         effect: Effect::Copy(copy.clone()),
         facts: Vec::new(),
         causes: Vec::new(),

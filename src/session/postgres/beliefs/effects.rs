@@ -413,6 +413,8 @@ pub fn doubt(prepared: &StatementRef) -> StatementRef {
             columns: Vec::new(),
             whole_rows: true,
             sure: Vec::new(),
+            stored: None,
+            sinks: Rc::default(),
             effect: Effect::None,
             facts: Vec::new(),
             causes: Vec::new(),
