@@ -101,6 +101,8 @@ CREATE FUNCTION to_mood(orders) RETURNS mood LANGUAGE plpgsql AS
 CREATE CAST (orders AS mood) WITH FUNCTION to_mood(orders);
 CREATE FUNCTION is_good() RETURNS bool LANGUAGE sql AS 'SELECT public.touch(1) = 1';
 CREATE DOMAIN good AS int CHECK (is_good());
+CREATE TYPE hasgood AS (x good);
+CREATE TABLE kept (id int, g good);
 CREATE DOMAIN positive AS int CHECK (VALUE > 0);
 CREATE FUNCTION fixed(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
   $$begin return public.touch($1); end$$;
@@ -141,6 +143,15 @@ fn code_of_users_is_a_call(server: &Postgres) {
         "SELECT CAST(o AS mood) FROM orders o",
         "SELECT 1::good",
         "SELECT good '1'",
+        "SELECT array_in('{1}', 'good'::regtype, -1)",
+        "SELECT record_in('(1)', 'hasgood'::regtype, -1)",
+        "SELECT domain_in('1', 'good'::regtype, -1)",
+        "SELECT pg_input_is_valid('1', 'good')",
+        "SELECT * FROM pg_input_error_info('1', 'good')",
+        "PREPARE p (good) AS SELECT 1; EXECUTE p (1)",
+        "SELECT jsonb_populate_record(k, '{\"g\": 1}') FROM kept k",
+        "SELECT lead(k.g, 1, '2') OVER () FROM kept k",
+        "SELECT array_append(array_agg(g), '1') FROM kept",
     ] {
         assert_eq!(client.fails(text), "42501", "{text}");
     }
@@ -150,6 +161,13 @@ fn code_of_users_is_a_call(server: &Postgres) {
     ] {
         client.rows(text);
     }
+    // A parameter of such a type is checked at Bind.
+    let oid = database.sql("SELECT 'good'::regtype::oid").trim().parse::<u32>().expect("an OID");
+    let mut body = b"\0SELECT $1\0\0\x01".to_vec();
+    body.extend_from_slice(&oid.to_be_bytes());
+    client
+        .send(&[message(b'P', &body), bind("", "", &[Some("1")]), execute("", 0), sync()].concat());
+    assert_eq!(sqlstate(&client.read_ready(1)).as_deref(), Some("42501"));
     assert_eq!(client.fails("SELECT nofunc(1)"), "42501");
     let touched = database.sql("SELECT count(*) FROM orders WHERE status <> 'open'");
     assert_eq!(touched.trim(), "0");

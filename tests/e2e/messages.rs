@@ -33,6 +33,7 @@ CREATE TRIGGER loud BEFORE INSERT ON log FOR EACH ROW EXECUTE FUNCTION loud();
 CREATE TABLE hidden (a int);
 CREATE SEQUENCE sq;
 ALTER TABLE customers OWNER TO app;
+ALTER TABLE old_customers OWNER TO app;
 GRANT ALL ON ALL TABLES IN SCHEMA public TO app;
 REVOKE ALL ON hidden FROM app;
 GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO app;
@@ -166,7 +167,7 @@ fn messages_that_quote_nothing_pass_as_they_are() {
 }
 
 /// Statements that take a masked column to where it would stay.
-const CARRYING: [&str; 24] = [
+const CARRYING: [&str; 31] = [
     "SELECT set_config('app.x', ssn, false) FROM customers",
     "SELECT set_config('application_name', ssn, false) FROM customers",
     "SELECT set_config('TimeZone', '<' || ssn || '>0', false) FROM customers",
@@ -193,10 +194,17 @@ const CARRYING: [&str; 24] = [
     "WITH a AS (SELECT ssn AS x FROM customers), b AS (INSERT INTO log SELECT x FROM a) SELECT 1",
     "ALTER TABLE customers ADD COLUMN again text GENERATED ALWAYS AS (ssn) STORED",
     "ALTER TABLE customers ALTER COLUMN note TYPE text USING ssn",
+    "ALTER TABLE customers RENAME ssn TO harmless",
+    "ALTER TABLE customers RENAME TO harmless",
+    "ALTER TABLE customers SET SCHEMA other",
+    "ALTER SCHEMA public RENAME TO harmless",
+    "MERGE INTO log USING customers c ON false WHEN NOT MATCHED THEN INSERT VALUES (c.ssn)",
+    "PREPARE p AS INSERT INTO log SELECT ssn FROM customers",
+    "EXPLAIN ANALYZE INSERT INTO log SELECT ssn FROM customers",
 ];
 
 /// Statements that only compare it, or leave it where it is.
-const STAYING: [&str; 12] = [
+const STAYING: [&str; 15] = [
     "UPDATE customers SET note = 'x' WHERE ssn = '1' RETURNING *",
     "UPDATE customers SET email = lower(email), name = upper(name) WHERE id = 1",
     "UPDATE customers SET ssn = '7', email = 'b@example.com' WHERE id = 3",
@@ -208,7 +216,11 @@ const STAYING: [&str; 12] = [
     "SELECT pg_advisory_lock(5), set_config('app.x', 'y', false)",
     "SELECT set_config('app.x', id::text, false) FROM customers LIMIT 1",
     "INSERT INTO orders VALUES (nextval('sq') + 100, 1)",
-    "ALTER TABLE customers ALTER COLUMN ssn TYPE varchar USING ssn::varchar",
+    "ALTER TABLE old_customers ALTER COLUMN email TYPE varchar USING email::varchar",
+    "ALTER TABLE customers RENAME note TO remark",
+    "CREATE TEMP TABLE fresh AS SELECT id, name FROM customers; \
+     INSERT INTO orders (id, cents) SELECT id + 500, 1 FROM fresh",
+    "EXPLAIN INSERT INTO orders (id, cents) SELECT id, 1 FROM customers WHERE ssn = 'x'",
     "EXPLAIN SELECT * FROM customers WHERE ssn = 'x'",
 ];
 
@@ -272,5 +284,65 @@ fn a_column_is_masked_as_soon_as_it_is_called_so() {
             let messages = raw.query(&format!("SELECT * FROM {table}"));
             assert!(!tells(&messages), "round {round}: {messages:?}");
         }
+    });
+}
+
+/// What is computed of clean columns is shown, whatever else the statement reads.
+#[test]
+fn computed_columns_are_hidden_for_what_they_are_made_of_alone() {
+    both(|server| {
+        let (_database, weir) = setup(server);
+        let mut raw = Raw::login(&weir.endpoint());
+        let mut check = |sql: &str, hidden: &[usize]| {
+            let row = raw.rows(sql).remove(0);
+            let null = |index: &usize| row[*index].is_none();
+            assert!(hidden.iter().all(null), "{sql}: {row:?}");
+            let shown = (0..row.len()).filter(|index| !hidden.contains(index));
+            assert!(shown.into_iter().all(|index| row[index].is_some()), "{sql}: {row:?}");
+            assert!(!row.iter().flatten().any(|value| value.contains(&SSN[..6])), "{sql}: {row:?}");
+        };
+        check(
+            "SELECT c.email, sum(o.cents), count(*), max(c.name), max(c.ssn) FROM customers c \
+             JOIN orders o ON o.customer = c.id GROUP BY c.email",
+            &[4],
+        );
+        check("SELECT ssn, upper(name), id + 1, 'x' || ssn FROM customers WHERE id = 1", &[3]);
+        check("SELECT lower(name) || note, ssn FROM public.customers x WHERE x.id = 1", &[]);
+        check("SELECT upper(x.tax), x.id * 2 FROM tax x WHERE id = 1", &[0]);
+        check("SELECT c::text, c.id + 1, row_to_json(c) FROM customers c WHERE id = 1", &[0, 2]);
+        check("SELECT CASE WHEN ssn = '1' THEN 'a' ELSE name END, id + 1 FROM customers", &[0]);
+        check("SELECT count(x), max(y) FROM (SELECT ssn AS x, id AS y FROM customers) z", &[0, 1]);
+    });
+}
+
+/// A row of a masked table in a column of another one is still a row of it.
+#[test]
+fn a_column_of_a_masked_row_type_is_hidden() {
+    both(|server| {
+        let database = server.database();
+        database.sql(&OBJECTS.replace("SSN", SSN));
+        database.sql(
+            "CREATE DOMAIN one AS customers;
+             CREATE TYPE pair AS (a int, b customers);
+             CREATE TABLE people (id int, rec customers, many customers[], one one, pair pair);
+             INSERT INTO people SELECT 1, c, array[c], c, row(1, c)::pair FROM customers c LIMIT 1;
+             GRANT ALL ON people TO app",
+        );
+        let weir = Spec::new(&database).masks(MASKS).start();
+        let mut raw = Raw::login(&weir.endpoint());
+        for sql in [
+            "SELECT rec FROM people",
+            "SELECT * FROM people",
+            "SELECT many, one, pair FROM people",
+            "SELECT rec::text FROM people",
+            "SELECT (pair).b FROM people",
+            "COPY people TO STDOUT",
+            "COPY (SELECT rec FROM people) TO STDOUT",
+            "SELECT to_json(p) FROM people p",
+        ] {
+            let messages = heard(&mut raw, sql);
+            assert!(!tells(&messages), "{sql}: {messages:?}");
+        }
+        assert_eq!(raw.rows("SELECT id FROM people"), [[Some("1".to_owned())]]);
     });
 }

@@ -13,7 +13,7 @@
 //! known     | 0 (whole row)      | NULL, if any column of the relation is
 //! known     | not in the catalog | stale: NeedCatalog
 //! unknown   | any                | stale: NeedCatalog (system relations: detectors)
-//! 0         | sure by its form   | detectors (count(*), constants, EXISTS)
+//! 0         | made of clean ones | detectors (count(*), constants, max(clean))
 //! 0         | an expression      | NULL, if the statements touch a masked column; detectors
 //! ```
 
@@ -279,8 +279,13 @@ impl View {
             touched: None,
         };
         let mut columns = Vec::with_capacity(fields.len());
-        let sure = statements.map(touch::sure_columns).filter(|sure| sure.len() == fields.len());
-        let is_sure = |index: usize| sure.and_then(|sure| sure.get(index)) == Some(&true);
+        let only = statements.and_then(touch::told).filter(|it| it.made.len() == fields.len());
+        let is_sure = |index: usize| {
+            let made = only.and_then(|it| Some((it, it.made.get(index)?.as_ref()?)));
+            made.is_some_and(|(it, made)| {
+                touch::is_clean(&self.rules, catalog.unwrap_or(&empty), it, made)
+            })
+        };
         for (index, field) in fields.iter().enumerate() {
             let computed = field.table_oid == 0;
             let verdict = if self.rules.is_empty() || (computed && is_sure(index)) {
@@ -326,6 +331,7 @@ impl View {
         let carries = |statement: &Statement| touch::carries_off(&self.rules, catalog, statement);
         statements.iter().find_map(carries).map(|carried| match carried {
             Carried::Away => CARRIED_OFF.to_owned(),
+            Carried::Renamed => RENAMED.to_owned(),
             Carried::By(name) => format!(
                 "weir: this statement reads a masked column, and {name}() puts what it is given \
                  where others find it; leave one of them out, or ask for a group that may see it"
@@ -354,6 +360,9 @@ impl View {
         text::replace(&self.detectors, input, &mut Scratch::default(), out, hits)
     }
 }
+
+const RENAMED: &str = "weir: this statement gives another name to a masked column, or to what has \
+    one; ask for a group that may see it";
 
 const CARRIED_OFF: &str = "weir: this statement copies a masked column to where it would not be \
     masked; leave the column out, or ask for a group that may see it";

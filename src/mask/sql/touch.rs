@@ -6,9 +6,11 @@
 //! code that is not seen (EXECUTE and FETCH of unknown names, CALL, a function call) touch
 //! everything.
 
+use std::collections::HashSet;
+
 use super::catalog::Catalog;
-use super::rules::{ColumnRule, RelationMask};
-use crate::decide::sql::Stored;
+use super::rules::{ColumnRule, RelationMask, Verdict};
+use crate::decide::sql::{Made, Stored};
 use crate::decide::{Class, Effect, Object, Statement};
 
 /// What the statements reach.
@@ -78,6 +80,9 @@ pub(super) fn carries_off(
         Some(stored) => keeps(rules, catalog, statement, stored),
         None => false,
     };
+    if RENAMES.contains(&&*statement.operation) {
+        return renames(rules, catalog, statement).then_some(Carried::Renamed);
+    }
     match (statement.sinks.first(), outwards) {
         (Some(sink), _) => touches().then(|| Carried::By(sink.to_string())),
         (None, true) => touches().then_some(Carried::Away),
@@ -92,32 +97,60 @@ pub(super) enum Carried {
     Away,
     /// By a function of this name.
     By(String),
+    /// It stays, under a name for which no rule may be.
+    Renamed,
 }
 
 /// Whether what a statement stores holds a masked column, unless it stays in that column.
 fn keeps(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement, stored: &Stored) -> bool {
-    let hides = |object: &Object, hidden: &dyn Fn(&RelationMask<'_>) -> bool| {
-        catalog.named(object.place().as_deref(), &object.name).any(|relation| {
-            // What is not known cannot be told clean.
-            RelationMask::build(rules, catalog, relation).is_none_or(|mask| hidden(&mask))
-        })
-    };
+    let hides = |object: &Object, column: Option<&str>| hides(rules, catalog, object, column);
     let written = || statement.objects.iter().filter(|object| object.write);
     let stays = |column: &str, into: &Option<String>| {
         into.as_deref() == Some(column)
             && written().count() == 1
-            && written().all(|object| hides(object, &|mask| mask.hides(column)))
+            && written().all(|object| hides(object, Some(column)))
     };
     let mentioned = |object: &Object| {
         stored
             .columns
             .iter()
-            .any(|(column, into)| hides(object, &|mask| mask.hides(column)) && !stays(column, into))
+            .any(|(column, into)| hides(object, Some(column)) && !stays(column, into))
     };
-    let whole = |object: &Object| hides(object, &|mask| !mask.is_clean());
+    let whole = |object: &Object| hides(object, None);
     statement.objects.iter().any(|object| {
         mentioned(object) || (stored.rows && whole(object)) || SAMPLES.contains(&&*object.name)
     }) || (stored.all_read && stored.read.iter().any(whole))
+}
+
+/// Whether a column of an object is hidden, or any is. Of a relation that the catalog does not know
+/// its name tells: it was made a moment ago.
+fn hides(rules: &[ColumnRule], catalog: &Catalog, object: &Object, column: Option<&str>) -> bool {
+    let place = object.place();
+    let mut relations = catalog.named(place.as_deref(), &object.name).peekable();
+    if relations.peek().is_none() && !is_system_name(object) {
+        let name = (place.as_deref(), object.name.as_str());
+        return rules.iter().any(|rule| rule.pattern.may_be_on(name, column));
+    }
+    relations.any(|relation| {
+        // What is not known cannot be told clean.
+        let mask = RelationMask::build(rules, catalog, relation);
+        mask.is_none_or(|mask| match column {
+            Some(column) => mask.hides(column),
+            None => !mask.is_clean(),
+        })
+    })
+}
+
+/// Whether a masked column, or something that has one, gets another name.
+fn renames(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement) -> bool {
+    statement.objects.iter().any(|object| match statement.columns.as_slice() {
+        _ if object.name == "*" => catalog.relations.values().any(|relation| {
+            object.place().is_none_or(|schema| *schema == *relation.schema)
+                && RelationMask::build(rules, catalog, relation).is_none_or(|mask| !mask.is_clean())
+        }),
+        [] => hides(rules, catalog, object, None),
+        columns => columns.iter().any(|column| hides(rules, catalog, object, Some(column))),
+    })
 }
 
 /// Whether messages about a statement may quote a masked column: it mentions one, writes its
@@ -178,12 +211,50 @@ fn is_opaque(statement: &Statement) -> bool {
         || matches!(statement.effect, Effect::Fetch(_) | Effect::Execute(_))
 }
 
-/// For each column of the answer of the only statement whether it holds nothing of any relation.
-pub(super) fn sure_columns(statements: &[Statement]) -> &[bool] {
+/// The only statement, where it is told what the columns of its answer are made of.
+pub(super) fn told(statements: &[Statement]) -> Option<&Statement> {
     match statements {
-        [statement] if !is_opaque(statement) => &statement.sure,
-        _ => &[],
+        [statement] if !is_opaque(statement) && !statement.made.is_empty() => Some(statement),
+        _ => None,
     }
+}
+
+/// Whether a column that is made of these holds nothing of a masked one: each is known to be a
+/// clean column of a relation that the statement names, and of none a masked one.
+pub(super) fn is_clean(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    statement: &Statement,
+    made: &Made,
+) -> bool {
+    if made.columns.is_empty() && made.others.is_empty() {
+        return true;
+    }
+    let mut found: HashSet<&str> = HashSet::new();
+    for object in statement.objects.iter() {
+        if SAMPLES.contains(&object.name.as_str()) {
+            return false;
+        }
+        let place = object.place();
+        let mut relations = catalog.named(place.as_deref(), &object.name).peekable();
+        if relations.peek().is_none() {
+            return false;
+        }
+        for relation in relations {
+            let Some(mask) = RelationMask::build(rules, catalog, relation) else { return false };
+            if made.others.iter().any(|name| mask.hides(name)) {
+                return false;
+            }
+            for column in &made.columns {
+                match mask.named(column) {
+                    Some(Verdict::Clean) => found.insert(column),
+                    Some(_) => return false,
+                    None => false,
+                };
+            }
+        }
+    }
+    made.columns.iter().all(|column| found.contains(&**column))
 }
 
 fn touched(
@@ -230,6 +301,9 @@ fn is_system_name(object: &Object) -> bool {
 /// Data definition that names columns and moves no values out of their table.
 const SHAPE_ONLY: [&str; 6] =
     ["ALTER", "DROP", "COMMENT", "CREATE INDEX", "CREATE STATISTICS", "CREATE UNIQUE INDEX"];
+
+/// Definitions that give other names.
+const RENAMES: [&str; 2] = ["ALTER RENAME", "ALTER SET SCHEMA"];
 
 /// Relations that hold values of other relations.
 const SAMPLES: [&str; 6] = [

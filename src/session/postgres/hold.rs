@@ -99,7 +99,7 @@ impl Ready {
             target: self.link.target_name.clone(),
             role: self.link.role.clone(),
             rule: ask.terms.rule().to_string(),
-            text: String::from_utf8_lossy(facts.text).into_owned(),
+            text: self.shown_text(facts),
             params: facts.params.as_ref().map(params::shown).unwrap_or_default(),
             classes: action.classes.iter().map(ToString::to_string).collect(),
             objects: action.objects.iter().map(Object::marked).collect(),
@@ -110,6 +110,16 @@ impl Ready {
             requested_at_us: stage.now.wall_us,
             expires_at_us: ask.expires_at_us,
         }
+    }
+
+    /// The text as people are shown it, with what else decides what runs.
+    fn shown_text(&self, facts: &Facts<'_>) -> String {
+        let mut text = String::from_utf8_lossy(facts.text).into_owned();
+        text.push_str(facts.meaning.unwrap_or_default());
+        if self.path_changed {
+            text.push_str(PATH_CHANGED);
+        }
+        text
     }
 
     /// One approver's word.
@@ -289,6 +299,10 @@ impl Ready {
         self.resume_client(core, stage)
     }
 }
+
+/// What an approver has to know of the session.
+const PATH_CHANGED: &str = "\n\nsearch_path was changed in this session: a name without a schema \
+    may be one of another schema";
 
 /// A place among the commands that wait, or why there is none.
 fn place(ask: &Ask, summary: &AskSummary, stage: &Stage<'_>) -> Result<Place, Refusal> {

@@ -4,8 +4,9 @@
 //! In: such a message. Out: the same with its texts masked. Never: a field it does not know
 //! dropped from a message that needs no mask.
 
-use crate::decide::Classified;
+use crate::decide::approval::Standings;
 use crate::decide::sql::Plumbing;
+use crate::decide::{Class, Classified, Effect, Fact, FactKind, Reading};
 use crate::fault::{Fault, Malformed};
 use crate::wire::Side;
 use crate::wire::postgres::frame::Step;
@@ -271,9 +272,27 @@ impl Ready {
         }
     }
 
-    /// Remembers that code which weir does not see may have set any setting.
+    /// Remembers that code which weir does not see may have set any setting, and that settings are
+    /// others than before: a text may do something else then, so what was approved for more than
+    /// one execution of it is asked for again. The end of a transaction takes settings back.
     pub(super) fn note_settings(&mut self, classified: &Classified) {
         self.settings_in_doubt |= self.link.view.may_set_anything(&classified.statements);
+        for statement in &classified.statements {
+            let hidden = [Class::Call, Class::FunctionCall, Class::Unknown];
+            let opaque = hidden.into_iter().any(|class| statement.classes.has(class));
+            let takes_back = matches!(statement.effect, Effect::EndTransaction | Effect::Discard)
+                || statement.operation.starts_with("ROLLBACK");
+            let sets = |fact: &Fact| fact.kind == FactKind::Setting;
+            if opaque || takes_back || statement.facts.iter().any(sets) {
+                self.standings = Standings::default();
+            }
+            let names_path = |fact: &Fact| match &fact.reading {
+                Reading::Is(name) | Reading::Maybe(name) => &**name == b"search_path",
+                Reading::Every | Reading::Unclear => true,
+            };
+            self.path_changed |=
+                opaque || statement.facts.iter().filter(|fact| sets(fact)).any(names_path);
+        }
     }
 }
 

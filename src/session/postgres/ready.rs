@@ -229,6 +229,8 @@ pub struct Ready {
     pub(super) last_seq: u64,
     /// Code that weir does not see may have put a masked value into a setting.
     pub(super) settings_in_doubt: bool,
+    /// The search path may be another one than at the login.
+    pub(super) path_changed: bool,
     /// A definition was carried out whose transaction has not ended.
     pub(super) shapes_changed: bool,
 }
@@ -269,6 +271,7 @@ impl Ready {
             leaving: false,
             last_seq: 0,
             settings_in_doubt: false,
+            path_changed: false,
             shapes_changed: false,
         }
     }

@@ -6,6 +6,8 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::decide::approval::Standings;
+use crate::decide::sql::own::with_parameters;
 use crate::decide::sql::{Plumbing, fast_path};
 use crate::decide::{Class, Classified, Copy, Effect};
 use crate::fault::{Fault, FaultKind, Limit, Malformed, Refused};
@@ -222,6 +224,7 @@ impl Ready {
             self.settle_first(frame);
             return Ok(());
         };
+        let meaning = self.meaning_of(&said);
         let (classified, unclear) = match self.beliefs.resolve(&said) {
             Resolved::Is(classified) => (classified, false),
             Resolved::Unclear => (said, true),
@@ -238,6 +241,7 @@ impl Ready {
             params: None,
             statement: "",
             frame,
+            meaning: meaning.as_deref(),
         };
         let copies = self.copies(&classified, stage);
         let ruling = match copies {
@@ -274,6 +278,9 @@ impl Ready {
             self.settle_first(frame);
             return Ok(());
         };
+        let catalog = stage.snapshot.catalogs.get(self.link.target).and_then(Option::as_deref);
+        let own = catalog.map(|catalog| &catalog.own);
+        let classified = with_parameters(classified, parse.types(), own);
         let (runs, unclear) = match self.beliefs.resolve(&classified) {
             Resolved::Is(runs) => (runs, false),
             Resolved::Unclear => (Rc::clone(&classified), true),
@@ -291,6 +298,7 @@ impl Ready {
             params: None,
             statement: &name,
             frame,
+            meaning: None,
         };
         if unclear {
             return self.deny(Refusal::name(), &facts, core, stage);
@@ -348,7 +356,11 @@ impl Ready {
         let ruling = self.rule(&statement.classified.action, core, stage);
         let ruling = self.or_unseen(ruling, self.unseen_statement(bind.statement));
         let types = statement.types.borrow();
-        let facts = execute_facts(&statement, Some((bind.values, &types)), frame);
+        let meaning = says.as_deref().and_then(|says| self.meaning_of(says));
+        let facts = Facts {
+            meaning: meaning.as_deref(),
+            ..execute_facts(&statement, Some((bind.values, &types)), frame)
+        };
         let Some(passage) = self.passage(ruling, &facts, core, stage)? else { return Ok(()) };
         let Passage { permit, rule, approved, seq: reserved, .. } = passage;
         if runs_at_bind(&statement) {
@@ -477,6 +489,7 @@ impl Ready {
         drop(types);
         statement.recorded.set(true);
         self.last_seq = seq;
+        self.note_settings(&statement.classified);
         self.describe_first(name, &portal, core, stage);
         let copy = copies.unwrap_or_default().pop_front();
         let issued = Issued { seq, at_us: stage.now.mono_us, held: approval.is_some() };
@@ -581,6 +594,7 @@ impl Ready {
             params: arguments.map(|(raw, _)| Params { raw, ..Params::default() }),
             statement: "",
             frame,
+            meaning: None,
         };
         let ruling = if self.link.view.is_empty() {
             let who = self.link.who(core, stage);
@@ -592,6 +606,8 @@ impl Ready {
         };
         let admitted = self.admit(ruling, &facts, core, stage)?;
         let Some((permit, receipt, issued)) = admitted else { return Ok(()) };
+        // It may be `set_config`.
+        (self.standings, self.path_changed) = (Standings::default(), true);
         self.body = Body::Forward;
         self.upload = Some(Upload::new(issued.seq, "pg-function-call", u64::MAX));
         self.keep_upload(frame, core, stage)?;
@@ -723,6 +739,7 @@ fn execute_facts<'c>(
         }),
         statement: &statement.name,
         frame,
+        meaning: None,
     }
 }
 

@@ -127,6 +127,30 @@ impl Ready {
         })
     }
 
+    /// The texts that names in a text stand for, for the people who are asked about it.
+    pub(super) fn meaning_of(&self, said: &Classified) -> Option<String> {
+        let mut lines = String::new();
+        for statement in &said.statements {
+            let (name, text) = match &statement.effect {
+                Effect::Execute(name) => match self.beliefs.statement(name.as_bytes()) {
+                    Lookup::Known(it) | Lookup::Suspect(it) => (name, Rc::clone(&it.text)),
+                    Lookup::Absent | Lookup::Unsettled => continue,
+                },
+                Effect::Fetch(name) => match self.beliefs.portal(name.as_bytes()) {
+                    Lookup::Known(it) | Lookup::Suspect(it) => match &it.statement {
+                        Some(statement) => (name, Rc::clone(&statement.text)),
+                        None => continue,
+                    },
+                    Lookup::Absent | Lookup::Unsettled => continue,
+                },
+                _ => continue,
+            };
+            let text = String::from_utf8_lossy(&text);
+            lines.push_str(&format!("\n\nwhere \"{name}\" was made by:\n{text}"));
+        }
+        (!lines.is_empty()).then_some(lines)
+    }
+
     /// What no rule allows because nothing is known of a name: drivers know a name that is gone by
     /// its SQLSTATE, and prepare again.
     pub(super) fn or_unseen(&self, ruling: Ruling, unseen: Option<Unseen>) -> Ruling {

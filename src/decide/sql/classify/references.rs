@@ -15,6 +15,7 @@ use super::super::own::{Use, UseKind};
 use super::super::{Cause, Class, ClassSet, Fact, Object, Stored};
 use super::bounds::{Target, bounds};
 use super::catalog;
+use super::flows::{CONDITIONS, Place, stores};
 use super::functions::{self, Known};
 use super::tree::Tree;
 use crate::decide::FactKind;
@@ -77,6 +78,8 @@ pub(super) struct References {
     /// Functions that put an argument where others find it.
     pub(super) sinks: Vec<Box<str>>,
     place: Place,
+    /// Values are made of the types that columns have.
+    makes_values: bool,
     /// The query or DML that the statement is was entered.
     is_inside: bool,
     /// Column references of one part in what is stored.
@@ -94,43 +97,6 @@ pub(super) struct References {
 /// Names of common table expressions in scope.
 type Scope<'t> = Vec<&'t str>;
 
-/// What becomes of the values of an expression.
-#[derive(Clone, Debug, Default)]
-enum Place {
-    /// They are stored, in this column if the text says so.
-    Stored(Option<String>),
-    /// They are answered with, or only compared.
-    #[default]
-    Passing,
-}
-
-/// Fields of nodes whose values are compared, sorted by or counted, and go nowhere.
-const CONDITIONS: [&str; 10] = [
-    "where_clause",
-    "quals",
-    "having_clause",
-    "join_condition",
-    "condition",
-    "sort_clause",
-    "group_clause",
-    "limit_count",
-    "limit_offset",
-    "using_clause",
-];
-
-/// Whether a statement has a part that keeps values: a query in a WITH may be what is kept, so all
-/// of the statement counts.
-fn stores(tree: &Tree) -> bool {
-    const KINDS: [&str; 4] = ["InsertStmt", "UpdateStmt", "MergeStmt", "AlterTableStmt"];
-    match tree {
-        Tree::List(items) => items.iter().any(stores),
-        Tree::Node { kind, fields } => {
-            KINDS.contains(kind) || fields.iter().any(|(_, child)| stores(child))
-        }
-        Tree::Text(_) | Tree::Number(_) | Tree::Nothing => false,
-    }
-}
-
 impl References {
     /// `write` tells whether the relations that the statement names directly are changed by it.
     pub(super) fn of(tree: &Tree, write: bool) -> References {
@@ -142,6 +108,11 @@ impl References {
         }
         references.walk(tree, &Scope::new(), write);
         references.whole_rows |= !references.bare.is_disjoint(&references.rows);
+        if references.makes_values {
+            // A row type has the name of its relation.
+            let names: Vec<String> = references.objects.iter().map(|it| it.name.clone()).collect();
+            names.iter().for_each(|name| references.uses(UseKind::Type, name));
+        }
         let rows = !references.stored_bare.is_disjoint(&references.rows);
         if let Some(stored) = &mut references.stored {
             stored.rows |= rows;
@@ -266,9 +237,16 @@ impl References {
                 self.column(tree.field("name").text());
             }
             "ColumnDef" => self.column(tree.field("colname").text()),
+            _ if kind.starts_with("Json") => self.json(),
             _ => self.named_objects(kind, tree),
         }
         self.children(tree, scope, write);
+    }
+
+    /// Casts to these are looked for by the type of a value (jsonfuncs.c, `json_categorize_type`).
+    fn json(&mut self) {
+        self.uses(UseKind::Type, "json");
+        self.uses(UseKind::Type, "jsonb");
     }
 
     /// A query or DML, with its own scope of common table expressions.
@@ -465,9 +443,15 @@ impl References {
             "pg_catalog" => self.uses(UseKind::Function, &format!("pg_catalog.{name}")),
             _ => {}
         }
+        if functions::makes_json(name) {
+            self.json();
+        }
+        self.makes_values |= functions::makes_values(name);
         match functions::known(schema, name) {
             // What `random` tells next is what the seed was.
-            Known::Harmless if name == "setseed" => self.sink(name),
+            Known::Harmless if ["setseed", "lo_lseek", "lo_lseek64"].contains(&name) => {
+                self.sink(name);
+            }
             Known::Harmless => {}
             Known::Does(class) => {
                 self.does(class.only(), name);

@@ -35,7 +35,7 @@ pub fn replication(text: &[u8]) -> Option<Classified> {
         objects: Vec::new().into(),
         columns: Vec::new(),
         whole_rows: true,
-        sure: Vec::new(),
+        made: Vec::new(),
         stored: None,
         sinks: Vec::new().into(),
         effect: Effect::None,

@@ -53,7 +53,7 @@ fn planned(relation: Option<&str>, columns: &[&str], format: CopyFormat) -> Copy
         objects: [object(relation.unwrap_or("people"))].into(),
         columns: columns.iter().map(|name| (*name).to_owned()).collect(),
         whole_rows: false,
-        sure: Vec::new(),
+        made: Vec::new(),
         stored: None,
         sinks: Vec::new().into(),
         effect: Effect::Copy(copy.clone()),

@@ -1,6 +1,6 @@
 use super::super::catalog::{Column as Known, Relation};
 use super::*;
-use crate::decide::sql::Stored;
+use crate::decide::sql::{Made, Stored};
 use crate::decide::{Class, Effect, Object};
 use crate::mask::edits::Edits;
 
@@ -74,7 +74,7 @@ fn statement(objects: &[&str], columns: &[&str], whole_rows: bool) -> Statement 
         objects: objects.iter().map(object).collect(),
         columns: columns.iter().map(|name| (*name).into()).collect(),
         whole_rows,
-        sure: Vec::new(),
+        made: Vec::new(),
         stored: None,
         sinks: Vec::new().into(),
         effect: Effect::None,
@@ -193,13 +193,13 @@ fn sure_columns_are_shown() {
     };
     let mut counted = statement(&["people"], &["ssn"], false);
     assert!(!shown_first(&[counted.clone()]));
-    counted.sure = vec![true, false];
+    counted.made = vec![Some(Made::default()), None];
     assert!(shown_first(&[counted.clone()]));
     // It is not known whose answer it is, or the columns are others, or what runs is not seen.
     assert!(!shown_first(&[counted.clone(), counted.clone()]));
-    counted.sure = vec![true, false, false];
+    counted.made = vec![Some(Made::default()), None, None];
     assert!(!shown_first(&[counted.clone()]));
-    (counted.sure, counted.classes) = (vec![true, false], Class::Call.only());
+    (counted.made, counted.classes) = (vec![Some(Made::default()), None], Class::Call.only());
     assert!(!shown_first(&[counted]));
 }
 
