@@ -106,6 +106,8 @@ pub enum Login {
     NoUser,
     /// Unknown user or wrong password; deliberately one value.
     Credentials,
+    /// So many passwords were wrong that no further one is looked at for a while.
+    Throttled,
     /// The SASL exchange is malformed.
     Sasl,
     /// The start-up packet names no known target.
@@ -289,6 +291,7 @@ impl Fault {
                 Login::RoleNotOpen => "role-not-open",
                 Login::Certificate => "client-certificate",
                 Login::ChannelBinding => "channel-binding",
+                Login::Throttled => "login-throttled",
                 Login::Downgrade => "channel-binding-downgrade",
                 Login::Token(token) => token.label(),
                 Login::Settings => "startup-settings",

@@ -393,6 +393,17 @@ pub const WINDOW_US_MAX: u64 = 8 * 3_600_000_000;
 pub const WINDOWS_MAX: usize = 1_024;
 /// Heads of asks in one answer of the API.
 pub const ASKS_PAGE_MAX: usize = 200;
+
+/// Wrong passwords for one name from one network before the next one has to wait.
+pub const LOGIN_FAILURES_OF_NAME: u32 = 5;
+/// The same for all names together.
+pub const LOGIN_FAILURES_OF_NETWORK: u32 = 60;
+/// A pause after which failures are forgotten.
+pub const LOGIN_FAILURES_US: u64 = 600_000_000;
+/// The longest that an attempt has to wait.
+pub const LOGIN_SHUT_US_MAX: u64 = 60_000_000;
+/// Names and networks of which failures are remembered, by each shard.
+pub const LOGIN_FAILURES_KEPT: usize = 4_096;
 /// What a head shows of a text.
 pub const ASK_HEAD_BYTES: usize = 300;
 /// Asks that are over, of which links still say what became of them.

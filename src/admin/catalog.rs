@@ -73,6 +73,9 @@ fn build(rows: &[Vec<Value>]) -> Result<Catalog, LoginError> {
                 let relation = catalog.relations.get_mut(&oid).ok_or(UNREADABLE)?;
                 relation.sources.push(number(source)?);
             }
+            ("4", Some(type_oid), None, None) => {
+                catalog.row_types.entry(number(type_oid)?).or_default().push(oid);
+            }
             _ => return Err(UNREADABLE),
         }
     }
@@ -93,6 +96,7 @@ fn names(rows: &[Vec<Value>]) -> Result<OwnCode, LoginError> {
             "field" => UseKind::Field,
             "operator" => UseKind::Operator,
             "type" => UseKind::Type,
+            "number" => UseKind::TypeNumber,
             "cast" => UseKind::ImplicitCast,
             _ => return Err(UNREADABLE),
         };
@@ -115,12 +119,26 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// the relations that show through them: parents by inheritance or partitioning, and what a view
 /// reads (its `_RETURN` rule depends on it). System catalogs are included: their relations appear
 /// in answers too, and what is not in the catalog makes a session wait for a new one.
+///
+/// Part 4 is types that hold whole rows of a relation made by users: its row type, arrays, domains
+/// and ranges of it, and rows that have one of these as a column.
 const SHAPES: &str = "\
-WITH relation AS (
+WITH RECURSIVE relation AS (
   SELECT c.oid, n.nspname, c.relname, c.relkind
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+), parts(whole, part) AS (
+  SELECT oid, typbasetype FROM pg_catalog.pg_type WHERE typtype = 'd'
+  UNION ALL SELECT oid, typelem FROM pg_catalog.pg_type WHERE typelem <> 0
+  UNION ALL SELECT rngtypid, rngsubtype FROM pg_catalog.pg_range
+  UNION ALL SELECT c.reltype, a.atttypid FROM pg_catalog.pg_class c
+    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+    WHERE c.reltype <> 0 AND c.oid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped
+), holds(type, relation) AS (
+  SELECT c.reltype, c.oid FROM pg_catalog.pg_class c
+    WHERE c.reltype <> 0 AND c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  UNION SELECT parts.whole, holds.relation FROM holds JOIN parts ON parts.part = holds.type
 )
 SELECT '1' AS part, oid::text, nspname::text AS a, relname::text AS b, relkind::text AS c
 FROM relation
@@ -142,6 +160,8 @@ JOIN pg_catalog.pg_depend d
 JOIN relation viewed ON viewed.oid = w.ev_class
 JOIN relation source ON source.oid = d.refobjid
 WHERE w.ev_type = '1' AND w.is_instead
+UNION ALL
+SELECT '4', holds.relation::text, holds.type::text, NULL, NULL FROM holds
 ORDER BY 1";
 
 /// What may run code of users, by the names that texts use.
@@ -150,7 +170,8 @@ ORDER BY 1";
 /// (`FirstNormalObjectId`, transam.h), without those that an extension brought, that are not
 /// volatile and that are not written in a procedural language: they compute, and belong to whoever
 /// may create extensions. `risky` is types that are cast to by code, or check by code, and all
-/// types that are made of such types.
+/// types that are made of such types. What sorts and compares values of a type by itself, a default
+/// operator class, is as a cast that no text asks for.
 fn own_code() -> String {
     format!("{CODE}{RISKY}{NAMES}")
 }
@@ -206,6 +227,13 @@ UNION SELECT 'function', 'pg_catalog.' || proname FROM code WHERE nspname = 'pg_
 UNION SELECT 'field', proname::text FROM code WHERE takes_one
 UNION SELECT 'operator', oprname::text FROM operators
 UNION SELECT 'type', t.typname::text FROM risky JOIN pg_catalog.pg_type t ON t.oid = risky.oid
+UNION SELECT 'number', risky.oid::text FROM risky
+UNION SELECT 'cast', code.proname::text FROM pg_catalog.pg_amproc a
+  JOIN code ON code.oid = a.amproc
+  JOIN pg_catalog.pg_opclass c ON c.opcfamily = a.amprocfamily AND c.opcdefault
+UNION SELECT 'cast', operators.oprname::text FROM pg_catalog.pg_amop a
+  JOIN operators ON operators.oid = a.amopopr
+  JOIN pg_catalog.pg_opclass c ON c.opcfamily = a.amopfamily AND c.opcdefault
 UNION SELECT 'cast', code.proname::text FROM pg_catalog.pg_cast c JOIN code ON code.oid = c.castfunc
   WHERE c.castcontext = 'i'";
 
@@ -227,6 +255,7 @@ mod tests {
             row(["2", "16390", "1", "id", "23"]),
             row(["3", "16390", "16384", "-", "-"]),
             row(["3", "16390", "16384", "-", "-"]),
+            row(["4", "16384", "16386", "-", "-"]),
         ])
         .unwrap();
         let customers = &catalog.relations[&16384];
@@ -235,6 +264,7 @@ mod tests {
         let names: Vec<_> = customers.columns.iter().map(|c| (c.attnum, &*c.name)).collect();
         assert_eq!(names, [(1, "id"), (2, "ssn")]);
         assert_eq!(catalog.relations[&16390].sources, [16384]);
+        assert_eq!(catalog.row_types[&16386], [16384]);
     }
 
     #[test]
@@ -256,6 +286,7 @@ mod tests {
         check(&[row(["1", "1", "public", "t", ""])]);
         check(&[row(["2", "1", "1", "id", "23"])]);
         check(&[row(["4", "1", "1", "id", "23"])]);
+        check(&[row(["5", "1", "1", "-", "-"])]);
         check(&[row(["1", "1", "public", "-", "r"])]);
         check(&[vec![Some("1".into())]]);
         check(&[row(["1", "1", "p", "t", "r"]), row(["2", "1", "99999", "id", "23"])]);

@@ -13,6 +13,7 @@ pub mod scram;
 pub mod ssh_ca;
 #[cfg(test)]
 pub mod testing;
+pub mod throttle;
 pub mod token;
 
 /// Who sits at the client side of a session.

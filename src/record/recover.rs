@@ -20,9 +20,9 @@ use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 
-use super::body::ContextFields;
+use super::body::{Body, ContextFields};
 use super::durable;
-use super::entry::{Entry, Event, SessionEnd, SessionId};
+use super::entry::{Approval, Entry, Event, SessionEnd, SessionId};
 use super::holds::{self, HoldFile};
 use super::journal::{Gap, HEADER_BYTES, Header, boot_text};
 use super::lake::{LakeError, SessionRow, open_sessions};
@@ -408,7 +408,7 @@ impl Boot {
         let mut scratch =
             Scratch::new(Header { first_index: position.next_index, ..self.header.clone() });
         for session in &open {
-            self.end_session(&mut scratch, session);
+            self.end_session(&mut scratch, session, &holds);
         }
         found.sessions += open.len() as u64;
         found.holds += holds.len() as u64;
@@ -445,7 +445,8 @@ impl Boot {
         super::parquet::file_path(&lake, Table::LogEvents, day, &self.header.node, origin)
     }
 
-    fn end_session(&self, scratch: &mut Scratch, row: &SessionRow) {
+    /// The end of a session, behind that of its commands that waited: nobody denied them.
+    fn end_session(&self, scratch: &mut Scratch, row: &SessionRow, holds: &[Held<'_>]) {
         let Ok(id) = uuid::Uuid::parse_str(&row.common.session_id) else { return };
         let id = SessionId(id.into_bytes());
         let maybe = |text: &'_ Option<String>| text.clone().unwrap_or_default();
@@ -464,7 +465,18 @@ impl Boot {
         };
         scratch.context(&context, self.last_us);
         // A session that wrote nothing lately has its numbers in the lake: then the last there is.
-        let seq = self.last_seq.get(&id).map_or(i64::MAX as u64, |last| last + 1);
+        let mut seq = self.last_seq.get(&id).map_or(i64::MAX as u64, |last| last + 1);
+        for held in holds.iter().filter(|held| held.frame.place.session_id == id) {
+            let Some(Body::Command(command)) = held.frame.body() else { continue };
+            let Some(approval_id) = command.approval_id else { continue };
+            scratch.entry(
+                id,
+                seq,
+                self.last_us,
+                &abandoned(approval_id, held.frame.place.seq, self.last_us),
+            );
+            seq = seq.saturating_add(1).min(i64::MAX as u64);
+        }
         let end = Entry::SessionEnd(SessionEnd { reason: RECOVERED, ..SessionEnd::default() });
         scratch.entry(id, seq, self.last_us, &end);
     }
@@ -493,6 +505,23 @@ impl Boot {
         let event = Event { event: "recovery", severity, message: &message, attrs: &attrs };
         scratch.entry(SessionId::default(), 0, self.last_us, &Entry::Event(event));
     }
+}
+
+/// The last step of an approval that the process did not live to see.
+fn abandoned(approval_id: SessionId, command_seq: u64, at_us: i64) -> Entry<'static> {
+    Entry::Approval(Approval {
+        approval_id,
+        command_seq,
+        event: "abandoned",
+        approver: "",
+        reason: "weir ended while the command waited",
+        quorum: 0,
+        expires_at_us: at_us,
+        digest: None,
+        scope: "",
+        approver_auth: "",
+        channel: "",
+    })
 }
 
 #[cfg(test)]

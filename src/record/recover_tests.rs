@@ -129,6 +129,9 @@ fn a_held_command_has_one_row_whatever_becomes_of_it() {
         let found = recover(&lock, now(1000)).unwrap();
         assert_eq!((found.holds, found.sessions), (2, 4), "sealed before: {sealed_before}");
         assert_eq!(decisions(&lake.commands(&Filter::default()).unwrap()), RECOVERED_FATES);
+        let steps = lake.approvals(&Filter::default()).unwrap();
+        let ended = steps.iter().filter(|step| step.event == "abandoned").count();
+        assert_eq!(ended, 2, "sealed before: {sealed_before}");
         assert!(holds::read_all(&folder.journal()).unwrap().is_empty());
         let indexes: Vec<i64> = lake
             .rows::<EventRow>(&Filter::default())

@@ -11,6 +11,7 @@ use std::cell::Cell;
 use std::rc::Rc;
 
 use crate::decide::approval::Asks;
+use crate::identify::throttle::Failures;
 use crate::limits;
 
 /// The room of one shard.
@@ -19,6 +20,8 @@ pub struct Room {
     taken: Rc<Cell<usize>>,
     /// Commands that wait for people.
     pub asks: Asks,
+    /// Logins that failed.
+    pub failures: Failures,
 }
 
 /// A session's part of it.

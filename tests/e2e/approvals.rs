@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::support::lake::{Row, number, text};
 use crate::support::raw::{
-    bind, describe, execute, extended, kinds, packet, parse, query, sqlstate, sync,
+    bind, describe, execute, extended, kinds, message, packet, parse, query, sqlstate, sync,
 };
 use crate::support::scratch::output;
 use crate::support::weir::{USER, USER_PASSWORD};
@@ -395,6 +395,7 @@ fn a_held_command_that_weir_dies_with_never_runs_and_is_recorded() {
     let commands = lake.commands_with("held_eleven");
     assert_eq!(commands.len(), 1, "{commands:#?}");
     assert_ne!(text(&commands[0], "decision"), "allow");
+    assert_eq!(steps(&lake.rows("approvals")), ["requested", "abandoned"]);
 }
 
 #[test]
@@ -408,4 +409,66 @@ fn nothing_matched_means_denied() {
         assert_eq!(raw.fails(sql), "42501", "{sql}");
     }
     usable(&mut raw);
+}
+
+#[test]
+fn nobody_is_asked_about_what_the_server_skips() {
+    let database = Postgres::shared().database();
+    let mut weir = start(&database, "10m");
+    let mut raw = Raw::login(&weir.endpoint());
+    raw.send(&[parse("s", "SELECT 1"), sync()].concat());
+    raw.read_ready(1);
+    let create = |name: &str| format!("CREATE TABLE {name} (id int)");
+    let run = |name: &str| [bind("", name, &[]), execute("", 0)].concat();
+    for (what, bytes) in [
+        ("its Parse fails", [parse("s", &create("skipped")), run("s")].concat()),
+        (
+            "a Bind before it fails",
+            [parse("", "SELECT 1/0"), run(""), query(&create("skipped"))].concat(),
+        ),
+        (
+            "two commands in one Parse",
+            [parse("", &format!("SELECT 1; {}", create("skipped"))), run("")].concat(),
+        ),
+    ] {
+        raw.send(&[bytes, sync()].concat());
+        let messages = raw.read_ready(1);
+        assert!(sqlstate(&messages).is_some(), "{what}: {messages:?}");
+        assert!(waiting(&weir).is_empty(), "{what}");
+        usable(&mut raw);
+    }
+    assert!(!exists(&database, "skipped"));
+    drop(raw);
+    let lake = weir.lake();
+    let ended = steps(&lake.rows("approvals"));
+    assert!(ended.iter().all(|step| step == "requested" || step == "abandoned"), "{ended:?}");
+}
+
+#[test]
+fn a_function_call_is_shown_with_its_name_and_arguments() {
+    let database = Postgres::shared().database();
+    let rules = "[[rule]]\nname = \"objects\"\nwhen = { commands = [\"function-call\"], \
+        functions = [\"lo_*\"] }\nthen = { hold = { approvers = [\"dba\"] } }\n\
+        [[rule]]\nname = \"reads\"\nwhen = { commands = [\"read\"] }\nthen = \"allow\"\n";
+    let mut weir = Spec::new(&database).rules(rules).user("dora", &["dba"]).start();
+    let mut raw = Raw::login(&weir.endpoint());
+    // lo_create(4711), its argument as text.
+    let mut body = 715_u32.to_be_bytes().to_vec();
+    body.extend_from_slice(b"\0\x01\0\0\0\x01\0\0\0\x044711\0\0");
+    raw.send(&message(b'F', &body));
+    let id = wait_for_hold(&weir, "lo_create");
+    let shown = output(&mut weir.command(&["approvals", "show", &id]));
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("lo_create") && shown.contains("4711"), "{shown}");
+    counts(&weir, "approve", &id, "dora");
+    let messages = raw.read_ready(1);
+    assert_eq!(sqlstate(&messages), None, "{messages:?}");
+    // abs(int4) is not among them.
+    let mut other = 1397_u32.to_be_bytes().to_vec();
+    other.extend_from_slice(b"\0\x01\0\0\0\x01\0\0\0\x01\x35\0\0");
+    raw.send(&message(b'F', &other));
+    assert_eq!(sqlstate(&raw.read_ready(1)).as_deref(), Some("42501"));
+    drop(raw);
+    let made = weir.lake().commands_with("lo_create, 715");
+    assert!(text(&made[0], "params_json").contains("4711"), "{made:?}");
 }

@@ -256,6 +256,21 @@ fn wrong_logins_are_refused_alike_and_recorded() {
 }
 
 #[test]
+fn who_guesses_a_password_has_to_wait_and_shuts_out_nobody_else() {
+    let weir = start();
+    let wrong = weir.endpoint().with_user(USER, "wrong");
+    let shut = (0..60).map(|_| refused_login(&wrong).0).find(|code| code != "28P01");
+    assert_eq!(shut.as_deref(), Some("53400"), "each shard counts by itself");
+    // Nobody is told whether the name is one of weir's.
+    let nobody = weir.endpoint().with_user("nobody-at-all", "wrong");
+    let shut = (0..60).map(|_| refused_login(&nobody).0).find(|code| code != "28P01");
+    assert_eq!(shut.as_deref(), Some("53400"));
+    wait_until("the right password to be looked at", Duration::from_secs(90), || {
+        Raw::try_login(&weir.endpoint()).1.iter().any(|message| message.kind == b'Z')
+    });
+}
+
+#[test]
 fn a_target_that_is_down_is_named_and_comes_back() {
     let database = Postgres::shared().database();
     let mut down = database.endpoint();

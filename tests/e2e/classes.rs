@@ -101,6 +101,8 @@ CREATE FUNCTION to_mood(orders) RETURNS mood LANGUAGE plpgsql AS
 CREATE CAST (orders AS mood) WITH FUNCTION to_mood(orders);
 CREATE FUNCTION is_good() RETURNS bool LANGUAGE sql AS 'SELECT public.touch(1) = 1';
 CREATE DOMAIN good AS int CHECK (is_good());
+CREATE TYPE hasgood AS (x good);
+CREATE TABLE kept (id int, g good);
 CREATE DOMAIN positive AS int CHECK (VALUE > 0);
 CREATE FUNCTION fixed(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
   $$begin return public.touch($1); end$$;
@@ -141,6 +143,15 @@ fn code_of_users_is_a_call(server: &Postgres) {
         "SELECT CAST(o AS mood) FROM orders o",
         "SELECT 1::good",
         "SELECT good '1'",
+        "SELECT array_in('{1}', 'good'::regtype, -1)",
+        "SELECT record_in('(1)', 'hasgood'::regtype, -1)",
+        "SELECT domain_in('1', 'good'::regtype, -1)",
+        "SELECT pg_input_is_valid('1', 'good')",
+        "SELECT * FROM pg_input_error_info('1', 'good')",
+        "PREPARE p (good) AS SELECT 1; EXECUTE p (1)",
+        "SELECT jsonb_populate_record(k, '{\"g\": 1}') FROM kept k",
+        "SELECT lead(k.g, 1, '2') OVER () FROM kept k",
+        "SELECT array_append(array_agg(g), '1') FROM kept",
     ] {
         assert_eq!(client.fails(text), "42501", "{text}");
     }
@@ -150,6 +161,13 @@ fn code_of_users_is_a_call(server: &Postgres) {
     ] {
         client.rows(text);
     }
+    // A parameter of such a type is checked at Bind.
+    let oid = database.sql("SELECT 'good'::regtype::oid").trim().parse::<u32>().expect("an OID");
+    let mut body = b"\0SELECT $1\0\0\x01".to_vec();
+    body.extend_from_slice(&oid.to_be_bytes());
+    client
+        .send(&[message(b'P', &body), bind("", "", &[Some("1")]), execute("", 0), sync()].concat());
+    assert_eq!(sqlstate(&client.read_ready(1)).as_deref(), Some("42501"));
     assert_eq!(client.fails("SELECT nofunc(1)"), "42501");
     let touched = database.sql("SELECT count(*) FROM orders WHERE status <> 'open'");
     assert_eq!(touched.trim(), "0");
@@ -203,4 +221,23 @@ fn a_bind_that_runs_code_is_recorded() {
     assert!(lake.commands_with("fixed(4)").is_empty(), "nothing was executed");
     lake.exchange("fixed(5)");
     assert_eq!(lake.commands_with("fixed(6)").len(), 2);
+}
+
+/// A driver knows by the SQLSTATE that a statement is gone, and prepares it again.
+#[test]
+fn names_that_are_gone_are_refused_as_the_server_would() {
+    let (_weir, mut client) = reader(Postgres::shared());
+    client.send(&[parse("s", "SELECT 1"), sync()].concat());
+    client.read_ready(1);
+    client.rows("DISCARD ALL");
+    client.send(&[bind("", "s", &[]), execute("", 0), sync()].concat());
+    let messages = client.read_ready(1);
+    assert_eq!(sqlstate(&messages).as_deref(), Some("26000"), "{messages:?}");
+    client.send(&[execute("p", 0), sync()].concat());
+    assert_eq!(sqlstate(&client.read_ready(1)).as_deref(), Some("34000"));
+    assert_eq!(client.fails("EXECUTE nope"), "26000");
+    assert_eq!(client.fails("FETCH 1 FROM nope"), "34000");
+    client.send(&[parse("", "EXECUTE nope"), bind("", "", &[]), execute("", 0), sync()].concat());
+    assert_eq!(sqlstate(&client.read_ready(1)).as_deref(), Some("26000"));
+    client.rows("SELECT 1");
 }

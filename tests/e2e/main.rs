@@ -21,6 +21,7 @@ mod identity;
 mod load;
 mod masking;
 mod mcp;
+mod messages;
 mod meters;
 mod oidc;
 mod postgres;

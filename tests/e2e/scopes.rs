@@ -12,7 +12,7 @@ use ring::hmac;
 use serde_json::Value;
 
 use crate::support::lake::{Row, number, text};
-use crate::support::raw::{kinds, query, sqlstate};
+use crate::support::raw::{close, kinds, parse, query, sqlstate, sync};
 use crate::support::scratch::output;
 use crate::support::weir::USER_PASSWORD;
 use crate::support::{Database, Postgres, Raw, Spec, Weir, wait_until};
@@ -279,4 +279,42 @@ fn endpoints_hear_of_asks_signed_and_with_a_link_that_changes_nothing() {
     assert_eq!(closed["type"], "ask.closed");
     assert_eq!(closed["data"]["ended"], "approved");
     assert!(fetch(&["-u", &dora]).contains("approved"), "the link says what became of it");
+}
+
+/// A name, or a setting, can make another command of the same text.
+#[test]
+fn what_was_approved_for_more_than_once_is_asked_for_again_when_it_may_be_another() {
+    let database = Postgres::shared().database();
+    let weir = spec(&database).start();
+    let mut raw = Raw::login(&weir.endpoint());
+    let text = "UPDATE things SET id = 1 WHERE id = 1";
+    raw.send(&query(text));
+    assert!(approve(&weir, &held(&weir), "dora", &["--repeat", "5"]));
+    raw.read_ready(1);
+    runs_at_once(&mut raw, text);
+    raw.rows("SET search_path = other, public");
+    raw.send(&query(text));
+    let id = held(&weir);
+    let shown = run(&weir, &["approvals", "show", &id]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("search_path was changed"), "{shown}");
+    assert!(approve(&weir, &id, "dora", &[]));
+    raw.read_ready(1);
+    let prepare = |raw: &mut Raw, sql: &str| {
+        raw.send(&[close(b'S', "s"), parse("s", sql), sync()].concat());
+        raw.read_ready(1);
+    };
+    prepare(&mut raw, "UPDATE things SET id = 2 WHERE id = $1");
+    raw.send(&query("EXECUTE s (1)"));
+    let id = held(&weir);
+    let shown = run(&weir, &["approvals", "show", &id]);
+    let shown = String::from_utf8_lossy(&shown.stdout).into_owned();
+    assert!(shown.contains("SET id = 2 WHERE id = $1"), "{shown}");
+    assert!(approve(&weir, &id, "dora", &["--repeat", "5"]));
+    raw.read_ready(1);
+    prepare(&mut raw, "UPDATE things SET id = 666 WHERE id = $1");
+    raw.send(&query("EXECUTE s (1)"));
+    let id = held(&weir);
+    assert!(approve(&weir, &id, "dora", &[]));
+    raw.read_ready(1);
 }

@@ -21,12 +21,13 @@ mod cache;
 mod catalog;
 mod change;
 mod copy;
+mod flows;
 mod functions;
+mod made;
 mod references;
 mod replication;
 mod shape;
 mod statement;
-mod sure;
 mod tree;
 
 #[cfg(test)]
@@ -258,7 +259,9 @@ fn unknown() -> Statement {
         objects: Rc::default(),
         columns: Vec::new(),
         whole_rows: true,
-        sure: Vec::new(),
+        made: Vec::new(),
+        stored: None,
+        sinks: Rc::default(),
         effect: Effect::Catalog,
         facts: Vec::new(),
         causes: Vec::new(),

@@ -4,6 +4,7 @@
 
 pub mod classify;
 pub mod encoding;
+pub mod fast_path;
 pub mod own;
 
 use std::rc::Rc;
@@ -156,6 +157,30 @@ pub enum Effect {
     Catalog,
 }
 
+/// What a column of an answer is made of: of no value of a row but these.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Made {
+    /// Columns, by name, of relations that the statement names.
+    pub columns: Vec<Box<str>>,
+    /// Other names in it: of tables, of parts of a value.
+    pub others: Vec<Box<str>>,
+}
+
+/// What a statement puts where it stays: rows of a table, by the names that the text has for it.
+/// Conditions are no part of it, and neither is what the statement answers with.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stored {
+    /// Columns that are mentioned in what is put there, each with the column that it is assigned
+    /// to where the text says so (`SET a = ..`).
+    pub columns: Vec<(String, Option<String>)>,
+    /// All columns of what is read: `*`.
+    pub all_read: bool,
+    /// Rows by their name, or all columns of something.
+    pub rows: bool,
+    /// Relations that are read; they may be written as well.
+    pub read: Vec<Object>,
+}
+
 /// One statement of a command text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
@@ -169,9 +194,13 @@ pub struct Statement {
     pub columns: Vec<String>,
     /// Whether it refers to whole rows: `*`, `t.*`, or a range variable used as a value.
     pub whole_rows: bool,
-    /// For each column of its answer, in order, whether it holds nothing of any relation; empty
-    /// where that cannot be told.
-    pub sure: Vec<bool>,
+    /// What each column of its answer is made of, in order; empty where they cannot be counted.
+    pub made: Vec<Option<Made>>,
+    /// What it puts where it stays, if it puts anything anywhere.
+    pub stored: Option<Box<Stored>>,
+    /// Functions it calls that put an argument where others find it: settings, locks, sequences,
+    /// large objects, the seed of `random`.
+    pub sinks: Rc<[Box<str>]>,
     /// What the session must do besides forwarding it.
     pub effect: Effect,
     /// Settings it changes.

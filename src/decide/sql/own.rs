@@ -35,6 +35,8 @@ pub enum UseKind {
     Operator,
     /// It is a type that a value is made to be.
     Type,
+    /// The same by its OID, as messages have it.
+    TypeNumber,
     /// A cast that no text has to ask for; in catalogs only, by the name of its function.
     ImplicitCast,
 }
@@ -136,6 +138,26 @@ pub fn judged(known: Rc<Classified>, code: Option<&OwnCode>) -> Rc<Classified> {
         calls
     };
     again(&known, calls)
+}
+
+/// What a text is whose parameters have these types by the client's word: a Bind makes values of
+/// them.
+pub fn with_parameters(
+    known: Rc<Classified>,
+    types: impl Iterator<Item = u32>,
+    code: Option<&OwnCode>,
+) -> Rc<Classified> {
+    // Below are those that PostgreSQL has itself (`FirstNormalObjectId`, transam.h).
+    let own = types.filter(|oid| *oid >= 16_384).map(|oid| oid.to_string().into());
+    let own: Vec<Use> = own.map(|name| Use { kind: UseKind::TypeNumber, name }).collect();
+    if own.is_empty() {
+        return known;
+    }
+    let uses = |statement: &Statement| {
+        let uses = statement.uses.iter().chain(&own).cloned().collect();
+        Statement { uses, ..statement.clone() }
+    };
+    judged(again(&known, uses), code)
 }
 
 fn unread(known: Rc<Classified>) -> Rc<Classified> {

@@ -56,6 +56,8 @@ impl Relation {
 pub struct Catalog {
     /// By `pg_class.oid`.
     pub relations: HashMap<u32, Relation>,
+    /// Types that hold whole rows of relations, by `pg_type.oid`, and those relations.
+    pub row_types: HashMap<u32, Vec<u32>>,
     /// Names that may run code of users.
     pub own: OwnCode,
     index: OnceLock<Index>,
@@ -63,7 +65,9 @@ pub struct Catalog {
 
 impl PartialEq for Catalog {
     fn eq(&self, other: &Catalog) -> bool {
-        self.relations == other.relations && self.own == other.own
+        self.relations == other.relations
+            && self.row_types == other.row_types
+            && self.own == other.own
     }
 }
 

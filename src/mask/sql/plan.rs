@@ -13,7 +13,7 @@
 //! known     | 0 (whole row)      | NULL, if any column of the relation is
 //! known     | not in the catalog | stale: NeedCatalog
 //! unknown   | any                | stale: NeedCatalog (system relations: detectors)
-//! 0         | sure by its form   | detectors (count(*), constants, EXISTS)
+//! 0         | made of clean ones | detectors (count(*), constants, max(clean))
 //! 0         | an expression      | NULL, if the statements touch a masked column; detectors
 //! ```
 
@@ -23,7 +23,7 @@ use super::catalog::{self, Catalog};
 use super::copy::{self, CopyPlanned};
 use super::row::{Action, Column};
 use super::rules::{ColumnRule, RelationMask, Verdict};
-use super::touch::{self, Touch, touch};
+use super::touch::{self, Carried, Touch, touch};
 use super::types;
 use crate::config::settings::MaskSpec;
 use crate::decide::{Act, Copy, FactKind, Statement, rules};
@@ -212,10 +212,22 @@ impl View {
         !self.rules.is_empty()
     }
 
-    /// Texts of the server (message, detail, hint, where, internal query) may quote a masked value:
-    /// the caller replaces them.
-    pub fn scrub_errors(&self) -> bool {
-        self.masks_columns()
+    /// Texts of the server about these statements (message, detail, hint, where, internal query)
+    /// may quote a masked value. `None`: it is not known what they are about.
+    pub fn may_quote(&self, catalog: Option<&Catalog>, statements: Option<&[Statement]>) -> bool {
+        touch::may_quote(&self.rules, catalog.unwrap_or(&Catalog::default()), statements)
+    }
+
+    /// Whether the relation that a message names has a masked column.
+    pub fn masks_relation(&self, catalog: Option<&Catalog>, schema: &str, name: &str) -> bool {
+        let schema = Some(schema).filter(|schema| !schema.is_empty());
+        let empty = Catalog::default();
+        touch::is_masked_name(&self.rules, catalog.unwrap_or(&empty), (schema, name))
+    }
+
+    /// Whether these statements may put a masked value into a setting that the server reports.
+    pub fn may_set_anything(&self, statements: &[Statement]) -> bool {
+        self.masks_columns() && touch::may_set_anything(statements)
     }
 
     /// The detectors of this session.
@@ -264,8 +276,13 @@ impl View {
             touched: None,
         };
         let mut columns = Vec::with_capacity(fields.len());
-        let sure = statements.map(touch::sure_columns).filter(|sure| sure.len() == fields.len());
-        let is_sure = |index: usize| sure.and_then(|sure| sure.get(index)) == Some(&true);
+        let only = statements.and_then(touch::told).filter(|it| it.made.len() == fields.len());
+        let is_sure = |index: usize| {
+            let made = only.and_then(|it| Some((it, it.made.get(index)?.as_ref()?)));
+            made.is_some_and(|(it, made)| {
+                touch::is_clean(&self.rules, catalog.unwrap_or(&empty), it, made)
+            })
+        };
         for (index, field) in fields.iter().enumerate() {
             let computed = field.table_oid == 0;
             let verdict = if self.rules.is_empty() || (computed && is_sure(index)) {
@@ -297,18 +314,26 @@ impl View {
         Column { action, type_oid: field.type_oid, binary }
     }
 
-    /// Whether statements carry a masked column to where its rules do not reach: another table
-    /// (also by CREATE TABLE AS and SELECT INTO), a file or a program at the server. The caller
-    /// refuses them for such a session; the sentence is for the person at the client.
+    /// Whether statements carry a masked column to where its rules do not reach: another column
+    /// or table (also by CREATE TABLE AS and SELECT INTO), a file or a program at the server, a
+    /// setting, a lock. The caller refuses them for such a session; the sentence is for the person
+    /// at the client.
     pub fn carries_off(
         &self,
         catalog: Option<&Catalog>,
         statements: &[Statement],
-    ) -> Option<&'static str> {
+    ) -> Option<String> {
         let empty = Catalog::default();
         let catalog = catalog.unwrap_or(&empty);
         let carries = |statement: &Statement| touch::carries_off(&self.rules, catalog, statement);
-        statements.iter().any(carries).then_some(CARRIED_OFF)
+        statements.iter().find_map(carries).map(|carried| match carried {
+            Carried::Away => CARRIED_OFF.to_owned(),
+            Carried::Renamed => RENAMED.to_owned(),
+            Carried::By(name) => format!(
+                "weir: this statement reads a masked column, and {name}() puts what it is given \
+                 where others find it; leave one of them out, or ask for a group that may see it"
+            ),
+        })
     }
 
     /// What to do with the data of a COPY.
@@ -332,6 +357,9 @@ impl View {
         text::replace(&self.detectors, input, &mut Scratch::default(), out, hits)
     }
 }
+
+const RENAMED: &str = "weir: this statement gives another name to a masked column, or to what has \
+    one; ask for a group that may see it";
 
 const CARRIED_OFF: &str = "weir: this statement copies a masked column to where it would not be \
     masked; leave the column out, or ask for a group that may see it";

@@ -54,6 +54,18 @@ impl ColumnPattern {
         ColumnPattern { schema: star(), table: star(), column: star() }
     }
 
+    /// Whether it may be about this column, or about any, of a relation of which only the name is
+    /// known.
+    pub(super) fn may_be_on(
+        &self,
+        (schema, name): (Option<&str>, &str),
+        column: Option<&str>,
+    ) -> bool {
+        column.is_none_or(|column| fits(&self.column, column))
+            && fits(&self.table, name)
+            && schema.is_none_or(|schema| fits(&self.schema, schema))
+    }
+
     fn is_on(&self, relation: &Relation, column: &str) -> bool {
         fits(&self.column, column)
             && fits(&self.table, &relation.name)
@@ -100,6 +112,7 @@ pub(super) enum Verdict {
 pub(super) struct RelationMask<'c> {
     pub relation: &'c Relation,
     pub verdicts: Vec<Verdict>,
+    over_masked: bool,
 }
 
 impl<'c> RelationMask<'c> {
@@ -126,10 +139,16 @@ impl<'c> RelationMask<'c> {
         let verdict = |column: &super::catalog::Column| match operator(&column.name) {
             Some(operator) => Verdict::Masked(operator),
             None if over_masked && !is_proven(&origins, column) => Verdict::Unproven,
+            None if holds_masked_rows(rules, catalog, column.type_oid) => Verdict::Unproven,
             None => Verdict::Clean,
         };
         let verdicts = relation.columns.iter().map(verdict).collect();
-        Some(RelationMask { relation, verdicts })
+        Some(RelationMask { relation, verdicts, over_masked })
+    }
+
+    /// It is a view, and a relation below has a masked column.
+    pub fn is_over_masked(&self) -> bool {
+        self.over_masked
     }
 
     /// Nothing of the relation is hidden.
@@ -172,6 +191,27 @@ fn strongest(
             })
     };
     named.filter(reaches).map(|rule| rule.operator).max()
+}
+
+/// Whether values of this type hold rows of a relation that has a masked column.
+fn holds_masked_rows(rules: &[ColumnRule], catalog: &Catalog, type_oid: u32) -> bool {
+    let held = catalog.row_types.get(&type_oid).map(Vec::as_slice).unwrap_or_default();
+    held.iter().filter_map(|oid| catalog.relations.get(oid)).any(|relation| {
+        // What is not known cannot be told clean.
+        catalog.origins(relation).is_none_or(|origins| {
+            let masked = |column: &super::catalog::Column| {
+                strongest(rules, relation, &origins, &column.name).is_some()
+            };
+            relation.columns.iter().any(masked)
+                || (relation.is_view()
+                    && origins.iter().any(|origin| {
+                        let own = |column: &super::catalog::Column| {
+                            strongest(rules, origin, &[], &column.name).is_some()
+                        };
+                        origin.columns.iter().any(own)
+                    }))
+        })
+    })
 }
 
 /// A table below has a column of this name and type.
@@ -244,6 +284,18 @@ mod tests {
         check(&catalog, 20_004, &[Clean, Unproven]);
         check(&catalog, 20_005, &[Clean]);
         check(&catalog, 20_006, &[Clean]);
+    }
+
+    #[test]
+    fn a_column_of_the_row_type_of_a_masked_table_is_not_shown() {
+        let rules = [ColumnRule::compile("public.people.ssn", Operator::Mask)];
+        let mut holder = relation(20_002, "holder", b'r', &[], &["id", "rec"]);
+        holder.columns[1].type_oid = 20_010;
+        let mut catalog =
+            Catalog::new([relation(20_001, "people", b'r', &[], &["id", "ssn"]), holder]);
+        catalog.row_types.insert(20_010, vec![20_001]);
+        let mask = RelationMask::build(&rules, &catalog, &catalog.relations[&20_002]).unwrap();
+        assert_eq!(mask.verdicts, [Verdict::Clean, Verdict::Unproven]);
     }
 
     #[test]

@@ -6,8 +6,11 @@
 //! code that is not seen (EXECUTE and FETCH of unknown names, CALL, a function call) touch
 //! everything.
 
+use std::collections::HashSet;
+
 use super::catalog::Catalog;
-use super::rules::{ColumnRule, RelationMask};
+use super::rules::{ColumnRule, RelationMask, Verdict};
+use crate::decide::sql::{Made, Stored};
 use crate::decide::{Class, Effect, Object, Statement};
 
 /// What the statements reach.
@@ -51,31 +54,153 @@ fn one(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement) -> Touch 
     if is_opaque(statement) {
         return Touch::Masked;
     }
-    let touches = statement.objects.iter().map(|object| {
-        if SAMPLES.contains(&object.name.as_str()) {
-            return Touch::Samples;
-        }
-        relation(rules, catalog, object, statement)
-    });
+    let touches = statement.objects.iter().map(|object| touched(rules, catalog, object, statement));
     touches.max_by_key(|touch| severity(*touch)).unwrap_or(Touch::Clean)
 }
 
-/// Whether a statement reads a masked column and writes somewhere else. Inside of one table a value
-/// can still be moved to another column; the objects of a statement do not tell that apart from an
-/// ordinary UPDATE.
-pub(super) fn carries_off(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement) -> bool {
+/// Where a statement takes a masked column to, if it takes one to where its masks do not reach.
+pub(super) fn carries_off(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    statement: &Statement,
+) -> Option<Carried> {
+    if rules.is_empty() {
+        return None;
+    }
+    let touches = || {
+        let all = statement.objects.iter().map(|object| touched(rules, catalog, object, statement));
+        all.into_iter().any(|touch| matches!(touch, Touch::Masked | Touch::Samples))
+    };
     let shape_only = || SHAPE_ONLY.iter().any(|words| statement.operation.starts_with(words));
     let classes = statement.classes;
     let outwards = classes.has(Class::CopyProgram)
         || classes.has(Class::CopyFile)
         || (classes.has(Class::Ddl) && !shape_only());
-    let reads = |object: &Object| !object.write || outwards;
-    let read: Vec<&Object> = statement.objects.iter().filter(|object| reads(object)).collect();
-    let writes = outwards || statement.objects.iter().any(|object| object.write);
-    let masked = |object: &&Object| {
-        matches!(relation(rules, catalog, object, statement), Touch::Masked | Touch::Samples)
+    let keeps = || match &statement.stored {
+        Some(stored) => keeps(rules, catalog, statement, stored),
+        None => false,
     };
-    !rules.is_empty() && writes && read.iter().any(masked)
+    if RENAMES.contains(&&*statement.operation) {
+        return renames(rules, catalog, statement).then_some(Carried::Renamed);
+    }
+    match (statement.sinks.first(), outwards) {
+        (Some(sink), _) => touches().then(|| Carried::By(sink.to_string())),
+        (None, true) => touches().then_some(Carried::Away),
+        (None, false) => keeps().then_some(Carried::Away),
+    }
+}
+
+/// How a masked column would leave its masks.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Carried {
+    /// To another column, table, file or program.
+    Away,
+    /// By a function of this name.
+    By(String),
+    /// It stays, under a name for which no rule may be.
+    Renamed,
+}
+
+/// Whether what a statement stores holds a masked column, unless it stays in that column.
+fn keeps(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement, stored: &Stored) -> bool {
+    let hides = |object: &Object, column: Option<&str>| hides(rules, catalog, object, column);
+    let written = || statement.objects.iter().filter(|object| object.write);
+    let stays = |column: &str, into: &Option<String>| {
+        into.as_deref() == Some(column)
+            && written().count() == 1
+            && written().all(|object| hides(object, Some(column)))
+    };
+    let mentioned = |object: &Object| {
+        stored
+            .columns
+            .iter()
+            .any(|(column, into)| hides(object, Some(column)) && !stays(column, into))
+    };
+    let whole = |object: &Object| hides(object, None);
+    statement.objects.iter().any(|object| {
+        mentioned(object) || (stored.rows && whole(object)) || SAMPLES.contains(&&*object.name)
+    }) || (stored.all_read && stored.read.iter().any(whole))
+}
+
+/// Whether a column of an object is hidden, or any is. Of a relation that the catalog does not know
+/// its name tells: it was made a moment ago.
+fn hides(rules: &[ColumnRule], catalog: &Catalog, object: &Object, column: Option<&str>) -> bool {
+    let place = object.place();
+    let mut relations = catalog.named(place.as_deref(), &object.name).peekable();
+    if relations.peek().is_none() && !is_system_name(object) {
+        let name = (place.as_deref(), object.name.as_str());
+        return rules.iter().any(|rule| rule.pattern.may_be_on(name, column));
+    }
+    relations.any(|relation| {
+        // What is not known cannot be told clean.
+        let mask = RelationMask::build(rules, catalog, relation);
+        mask.is_none_or(|mask| match column {
+            Some(column) => mask.hides(column),
+            None => !mask.is_clean(),
+        })
+    })
+}
+
+/// Whether a masked column, or something that has one, gets another name.
+fn renames(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement) -> bool {
+    statement.objects.iter().any(|object| match statement.columns.as_slice() {
+        _ if object.name == "*" => catalog.relations.values().any(|relation| {
+            object.place().is_none_or(|schema| *schema == *relation.schema)
+                && RelationMask::build(rules, catalog, relation).is_none_or(|mask| !mask.is_clean())
+        }),
+        [] => hides(rules, catalog, object, None),
+        columns => columns.iter().any(|column| hides(rules, catalog, object, Some(column))),
+    })
+}
+
+/// Whether messages about a statement may quote a masked column: it mentions one, writes its
+/// table (PostgreSQL quotes whole rows that break a rule), looks through a view that has one below,
+/// or it is not known what it does.
+pub(super) fn may_quote(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    statements: Option<&[Statement]>,
+) -> bool {
+    if rules.is_empty() {
+        return false;
+    }
+    let Some(statements) = statements else { return true };
+    statements.iter().any(|statement| {
+        is_opaque(statement)
+            || statement.objects.iter().any(|object| {
+                match touched(rules, catalog, object, statement) {
+                    Touch::Clean => is_near(rules, catalog, object),
+                    Touch::Unknown => !statement.operation.starts_with("DROP"),
+                    Touch::Masked | Touch::Samples => true,
+                }
+            })
+    })
+}
+
+/// A table that is written, or a view, with a masked column in it or below.
+fn is_near(rules: &[ColumnRule], catalog: &Catalog, object: &Object) -> bool {
+    catalog.named(object.place().as_deref(), &object.name).any(|relation| {
+        (object.write || relation.is_view())
+            && RelationMask::build(rules, catalog, relation)
+                .is_none_or(|mask| !mask.is_clean() || mask.is_over_masked())
+    })
+}
+
+/// Whether a relation that a message names has a masked column.
+pub(super) fn is_masked_name(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    (schema, name): (Option<&str>, &str),
+) -> bool {
+    let masked = |relation| {
+        RelationMask::build(rules, catalog, relation).is_none_or(|mask| !mask.is_clean())
+    };
+    catalog.named(schema, name).any(masked)
+}
+
+/// Whether a statement may change settings by other ways than its text says.
+pub(super) fn may_set_anything(statements: &[Statement]) -> bool {
+    statements.iter().any(is_opaque)
 }
 
 /// Its rows come from text that the classifier did not see.
@@ -86,12 +211,62 @@ fn is_opaque(statement: &Statement) -> bool {
         || matches!(statement.effect, Effect::Fetch(_) | Effect::Execute(_))
 }
 
-/// For each column of the answer of the only statement whether it holds nothing of any relation.
-pub(super) fn sure_columns(statements: &[Statement]) -> &[bool] {
+/// The only statement, where it is told what the columns of its answer are made of.
+pub(super) fn told(statements: &[Statement]) -> Option<&Statement> {
     match statements {
-        [statement] if !is_opaque(statement) => &statement.sure,
-        _ => &[],
+        [statement] if !is_opaque(statement) && !statement.made.is_empty() => Some(statement),
+        _ => None,
     }
+}
+
+/// Whether a column that is made of these holds nothing of a masked one: each is known to be a
+/// clean column of a relation that the statement names, and of none a masked one.
+pub(super) fn is_clean(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    statement: &Statement,
+    made: &Made,
+) -> bool {
+    if made.columns.is_empty() && made.others.is_empty() {
+        return true;
+    }
+    let mut found: HashSet<&str> = HashSet::new();
+    for object in statement.objects.iter() {
+        if SAMPLES.contains(&object.name.as_str()) {
+            return false;
+        }
+        let place = object.place();
+        let mut relations = catalog.named(place.as_deref(), &object.name).peekable();
+        if relations.peek().is_none() {
+            return false;
+        }
+        for relation in relations {
+            let Some(mask) = RelationMask::build(rules, catalog, relation) else { return false };
+            if made.others.iter().any(|name| mask.hides(name)) {
+                return false;
+            }
+            for column in &made.columns {
+                match mask.named(column) {
+                    Some(Verdict::Clean) => found.insert(column),
+                    Some(_) => return false,
+                    None => false,
+                };
+            }
+        }
+    }
+    made.columns.iter().all(|column| found.contains(&**column))
+}
+
+fn touched(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    object: &Object,
+    statement: &Statement,
+) -> Touch {
+    if SAMPLES.contains(&object.name.as_str()) {
+        return Touch::Samples;
+    }
+    relation(rules, catalog, object, statement)
 }
 
 /// The objects of a statement may be anything; a name that no relation has is stale or no relation.
@@ -126,6 +301,9 @@ fn is_system_name(object: &Object) -> bool {
 /// Data definition that names columns and moves no values out of their table.
 const SHAPE_ONLY: [&str; 6] =
     ["ALTER", "DROP", "COMMENT", "CREATE INDEX", "CREATE STATISTICS", "CREATE UNIQUE INDEX"];
+
+/// Definitions that give other names.
+const RENAMES: [&str; 2] = ["ALTER RENAME", "ALTER SET SCHEMA"];
 
 /// Relations that hold values of other relations.
 const SAMPLES: [&str; 6] = [

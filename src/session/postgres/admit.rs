@@ -125,6 +125,8 @@ pub(super) struct Facts<'c> {
     pub statement: &'c str,
     /// The message that carries it.
     pub frame: &'c [u8],
+    /// The texts that names in it stand for: of EXECUTE and FETCH.
+    pub meaning: Option<&'c str>,
 }
 
 /// How a command is written down.
@@ -165,7 +167,12 @@ impl Ready {
             return Ruling::Refuse(refusal.clone());
         }
         let who = self.link.who(core, stage);
-        let ruling = self.to_ruling(self.link.scope.decide(&who, action));
+        let mut ruling = self.to_ruling(self.link.scope.decide(&who, action));
+        if let Ruling::Refuse(refusal) = &mut ruling
+            && refusal.hint.is_empty()
+        {
+            refusal.hint = because(action);
+        }
         core.end_decision(match ruling {
             Ruling::Go(..) => metrics::Verdict::Allow,
             Ruling::Refuse(_) => metrics::Verdict::Deny,
@@ -289,6 +296,22 @@ impl Ready {
         core.server.say(&message);
     }
 }
+
+/// Which names gave a command its classes: no text says that of a cast that happens by itself.
+fn because(action: &Action) -> String {
+    let mut causes = action.acts.iter().flat_map(|act| &act.causes).peekable();
+    if causes.peek().is_none() {
+        return String::new();
+    }
+    let named = causes.by_ref().take(CAUSES_MAX);
+    let named = named.map(|it| format!("{}: {}", it.name, it.classes.words(action.protocol)));
+    let named = named.collect::<Vec<_>>().join("; ");
+    let more = if causes.peek().is_some() { "; .." } else { "" };
+    format!("What gave it its classes: {named}{more}.")
+}
+
+/// Names in a hint.
+const CAUSES_MAX: usize = 4;
 
 /// Why every command of a session is of class `unknown`.
 const UNREAD: &str = "With this client_encoding, or with standard_conforming_strings off, weir \

@@ -21,7 +21,7 @@ use crate::wire::postgres::message::{
 };
 use crate::wire::postgres::reply::{self, Report};
 
-use super::beliefs::{Answer, Described, FailedMessage, Meaning, Owed};
+use super::beliefs::{About, Answer, Described, FailedMessage, Meaning, Owed};
 use super::ready::{Flow, Ready, server_malformed};
 use crate::session::capture::unanswered;
 use crate::session::postgres::core::Core;
@@ -32,6 +32,14 @@ const SERVER: Side = Side::Server;
 /// Definitions that bring neither functions nor what calls them. Temporary tables come often.
 const BRINGS_NO_CODE: [&str; 6] =
     ["CREATE TABLE", "CREATE TABLE AS", "SELECT INTO", "DROP TABLE", "CREATE INDEX", "DROP INDEX"];
+
+/// Definitions after which a column, a table or a view of the same number may be another one.
+const NAMES_CHANGE: [&str; 3] = ["ALTER RENAME", "ALTER SET SCHEMA", "CREATE VIEW"];
+
+/// Others that may bring a masked column to where no plan expects one, such as INHERIT. There are
+/// many of them in a dump, so who sees everything does not wait for each.
+const SHAPES_CHANGE: [&str; 4] =
+    ["ALTER TABLE", "ALTER VIEW", "ALTER MATERIALIZED VIEW", "ALTER FOREIGN TABLE"];
 
 fn record_fault(refused: Refused) -> Fault {
     Fault::new(SERVER, FaultKind::Record(refused))
@@ -336,6 +344,7 @@ impl Ready {
                 let outcome = if tag == b's' { Outcome::Suspended } else { Outcome::Success };
                 let receipt = self.finish(outcome, core, stage)?;
                 if let Some(statement) = &portal.statement {
+                    self.note_shapes(&statement.classified);
                     self.refresh_catalog(&statement.classified, core);
                 }
                 let permit = Permit::plumbing(Plumbing::Answer);
@@ -511,7 +520,7 @@ impl Ready {
         let frame = if self.link.view.is_empty() {
             frame
         } else {
-            masked = self.masked_report(b'E', Step::body(frame));
+            masked = self.masked_report(b'E', Step::body(frame), stage);
             masked.as_slice()
         };
         let failed = match self.beliefs.heard(Answer::Error(error_field(frame, b'C')))? {
@@ -574,6 +583,9 @@ impl Ready {
             // What waits is skipped too, and so is the answer it waits for.
             self.after_settling(core, stage)?;
         }
+        if self.beliefs.is_skipping() && matches!(self.flow, Flow::Held(_)) {
+            self.skip_hold(core, stage)?;
+        }
         Ok(())
     }
 
@@ -586,6 +598,9 @@ impl Ready {
         let [status] = *Step::body(frame) else {
             return Err(server_malformed(Malformed::MessageBody));
         };
+        if self.waits_for_shapes(status, core, stage) {
+            return Ok(());
+        }
         let Meaning::Ready { of, skipped } = self.beliefs.heard(Answer::Ready(status))? else {
             return Err(server_malformed(Malformed::MessageType));
         };
@@ -617,6 +632,33 @@ impl Ready {
             return Err(Fault::new(Side::Client, FaultKind::Drain));
         }
         Ok(())
+    }
+
+    /// Whether the end of a definition has to wait until the catalog was read again: nobody who
+    /// has heard that a column is called otherwise may read it by a plan of before.
+    fn waits_for_shapes(&mut self, status: u8, core: &mut Core, stage: &Stage<'_>) -> bool {
+        if let About::Run(classified) = self.beliefs.about() {
+            self.note_shapes(&classified);
+        }
+        if status != b'I' || !std::mem::take(&mut self.shapes_changed) {
+            return false;
+        }
+        // The second time the catalog is there, or nobody brought it.
+        let waits = stage.snapshot.masks.needs_catalog(&self.link.target_name)
+            && !std::mem::take(&mut self.catalog_asked);
+        if waits {
+            self.catalog_asked = true;
+            self.await_catalog(core, stage);
+        }
+        waits
+    }
+
+    fn note_shapes(&mut self, classified: &Classified) {
+        let masked = self.link.view.masks_columns();
+        let is_in = |words: &[&str], it: &Statement| words.contains(&&*it.operation);
+        let changes =
+            |it: &Statement| is_in(&NAMES_CHANGE, it) || (masked && is_in(&SHAPES_CHANGE, it));
+        self.shapes_changed |= classified.statements.iter().any(changes);
     }
 
     /// Nothing is under way.

@@ -8,7 +8,7 @@ use std::rc::Rc;
 use crate::decide::approval::{Ask, AskSummary, Ballot, Crowded, LATE, Place, is_repeatable};
 use crate::decide::{HoldTerms, Object};
 use crate::fault::{Fault, FaultKind, Refused};
-use crate::record::entry::Decision;
+use crate::record::entry::{Decision, Outcome};
 use crate::record::{Entry, SessionId, params};
 use crate::session::postgres::state::Approved;
 use crate::session::{Step, Vote, VoteReply};
@@ -18,6 +18,7 @@ use crate::wire::postgres::reply::{self, Report};
 
 use super::admit::{Facts, Refusal, Ruled, record_command};
 use super::ready::{Flow, Held, Ready, Resolution};
+use crate::session::capture::unanswered;
 use crate::session::desk::new_id;
 use crate::session::postgres::core::Core;
 use crate::session::{Output, Stage};
@@ -98,7 +99,7 @@ impl Ready {
             target: self.link.target_name.clone(),
             role: self.link.role.clone(),
             rule: ask.terms.rule().to_string(),
-            text: String::from_utf8_lossy(facts.text).into_owned(),
+            text: self.shown_text(facts),
             params: facts.params.as_ref().map(params::shown).unwrap_or_default(),
             classes: action.classes.iter().map(ToString::to_string).collect(),
             objects: action.objects.iter().map(Object::marked).collect(),
@@ -109,6 +110,16 @@ impl Ready {
             requested_at_us: stage.now.wall_us,
             expires_at_us: ask.expires_at_us,
         }
+    }
+
+    /// The text as people are shown it, with what else decides what runs.
+    fn shown_text(&self, facts: &Facts<'_>) -> String {
+        let mut text = String::from_utf8_lossy(facts.text).into_owned();
+        text.push_str(facts.meaning.unwrap_or_default());
+        if self.path_changed {
+            text.push_str(PATH_CHANGED);
+        }
+        text
     }
 
     /// One approver's word.
@@ -209,6 +220,23 @@ impl Ready {
         Ok(())
     }
 
+    /// The target skips what waits: an earlier message of its pipeline has failed.
+    pub(super) fn skip_hold(
+        &mut self,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let Flow::Held(held) = std::mem::replace(&mut self.flow, Flow::SkipToSync) else {
+            return Ok(());
+        };
+        let why = "the target skips it: an earlier message of its pipeline has failed";
+        let step = Step::because("abandoned", why);
+        record_step(&held, &step, core, stage).map_err(record_fault)?;
+        core.output(Output::AskClosed(held.ask.id, "abandoned"));
+        unanswered(held.seq, Outcome::Skipped, ("", why), core, stage).map_err(record_fault)?;
+        self.resume_client(core, stage)
+    }
+
     fn release(
         &mut self,
         approved: Approved,
@@ -271,6 +299,10 @@ impl Ready {
         self.resume_client(core, stage)
     }
 }
+
+/// What an approver has to know of the session.
+const PATH_CHANGED: &str = "\n\nsearch_path was changed in this session: a name without a schema \
+    may be one of another schema";
 
 /// A place among the commands that wait, or why there is none.
 fn place(ask: &Ask, summary: &AskSummary, stage: &Stage<'_>) -> Result<Place, Refusal> {

@@ -4,7 +4,9 @@
 //! In: such a message. Out: the same with its texts masked. Never: a field it does not know
 //! dropped from a message that needs no mask.
 
+use crate::decide::approval::Standings;
 use crate::decide::sql::Plumbing;
+use crate::decide::{Class, Classified, Effect, Fact, FactKind, Reading};
 use crate::fault::{Fault, Malformed};
 use crate::wire::Side;
 use crate::wire::postgres::frame::Step;
@@ -12,14 +14,14 @@ use crate::wire::postgres::message::error_fields;
 use crate::wire::postgres::reply;
 use crate::wire::reader::Reader;
 
-use super::beliefs::Answer;
+use super::beliefs::{About, Answer};
 use super::ready::{Ready, server_malformed};
 use crate::session::Stage;
 use crate::session::postgres::core::Core;
 
-/// Settings whose reported values come from the server's configuration or a fixed list, so they
-/// cannot carry a value of a table (postgresql.org/docs/current/protocol-flow.html).
-const SAFE_PARAMETERS: [&[u8]; 12] = [
+/// Settings whose reported values are words of a fixed list, or of the server's configuration, so
+/// that they cannot carry a value of a table (postgresql.org/docs/current/protocol-flow.html).
+const CLOSED_PARAMETERS: [&[u8]; 10] = [
     b"client_encoding",
     b"DateStyle",
     b"default_transaction_read_only",
@@ -27,17 +29,83 @@ const SAFE_PARAMETERS: [&[u8]; 12] = [
     b"integer_datetimes",
     b"IntervalStyle",
     b"is_superuser",
-    b"scram_iterations",
     b"server_encoding",
     b"server_version",
     b"standard_conforming_strings",
-    b"TimeZone",
 ];
 
-/// SQLSTATE classes whose messages name objects and states, not values: syntax and access (42),
-/// connection, transaction and resource states.
-const VALUE_FREE_CLASSES: [&[u8]; 13] =
-    [b"08", b"0A", b"25", b"26", b"28", b"34", b"3D", b"3F", b"40", b"42", b"53", b"54", b"57"];
+/// Why a statement ends that fails by none of its values, and the files of PostgreSQL whose words
+/// for it are always the same: cancelled, ended, locked out, outrun by another transaction; or name
+/// a thing that is there and not open to the role.
+const VALUE_FREE_STATES: [&[u8]; 11] = [
+    b"25P02", b"25P03", b"40001", b"40P01", b"42501", b"55P03", b"57014", b"57P01", b"57P02",
+    b"57P03", b"57P05",
+];
+const VALUE_FREE_FILES: [&[u8]; 9] = [
+    b"aclchk.c",
+    b"postgres.c",
+    b"proc.c",
+    b"deadlock.c",
+    b"lmgr.c",
+    b"predicate.c",
+    b"heapam.c",
+    b"nodeModifyTable.c",
+    b"nodeLockRows.c",
+];
+
+/// How the context of an error begins whose innermost part is data that the client sent itself
+/// (`CopyFromErrorCallback`, `bind_param_error_callback`).
+const OWN_DATA: [&[u8]; 3] = [b"COPY ", b"unnamed portal", b"portal \""];
+
+/// What a report says of itself.
+struct Report<'r> {
+    fields: Vec<(u8, &'r [u8])>,
+}
+
+impl<'r> Report<'r> {
+    fn of(body: &'r [u8]) -> Report<'r> {
+        Report { fields: error_fields(body).collect() }
+    }
+
+    fn field(&self, code: u8) -> Option<&'r [u8]> {
+        self.fields.iter().find(|(known, _)| *known == code).map(|(_, text)| *text)
+    }
+
+    /// It is of the statement itself, and of no code that ran inside of it.
+    fn is_direct(&self) -> bool {
+        let context = self.field(b'W').unwrap_or_default();
+        let own = context.is_empty() || OWN_DATA.iter().any(|start| context.starts_with(start));
+        own && self.field(b'q').is_none() && self.field(b'p').is_none()
+    }
+
+    /// It was found in the text, before anything ran: it points into it (elog.c; what runs has no
+    /// place in the text, but in one of its own, and says so in its context).
+    fn is_of_text(&self) -> bool {
+        let context = self.field(b'W').unwrap_or_default();
+        self.field(b'P').is_some()
+            && context.is_empty()
+            && self.field(b'q').is_none()
+            && self.field(b'p').is_none()
+    }
+
+    /// Its words are always the same.
+    fn is_value_free(&self) -> bool {
+        let (state, file) = (self.field(b'C').unwrap_or_default(), self.field(b'F'));
+        VALUE_FREE_STATES.contains(&state)
+            && file.is_some_and(|file| VALUE_FREE_FILES.contains(&file))
+    }
+}
+
+/// What becomes of the texts of a report.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Texts {
+    /// They pass, but for what detectors find.
+    Pass,
+    /// The message passes, what is said besides is left out.
+    Message,
+    /// They are left out.
+    Withheld,
+}
 
 impl Ready {
     /// Notices, parameter status and notifications: at any time, in no command's answer.
@@ -64,7 +132,7 @@ impl Ready {
         }
         let body = Step::body(frame);
         let message = match tag {
-            b'N' => self.masked_report(tag, body),
+            b'N' => self.masked_report(tag, body, stage),
             b'S' => self.masked_parameter(body)?,
             _ => self.masked_notification(body)?,
         };
@@ -98,12 +166,12 @@ impl Ready {
         let (Some(name), Some(value)) = (reader.cstr(), reader.cstr()) else {
             return Err(server_malformed(Malformed::MessageBody));
         };
-        let value = if !self.link.view.masks_columns() || SAFE_PARAMETERS.contains(&name) {
-            self.masked_text(value)
-        } else {
-            // set_config() can put any value of a table here.
-            b"***".to_vec()
-        };
+        let passes = !self.link.view.masks_columns()
+            || !self.settings_in_doubt
+            || CLOSED_PARAMETERS.contains(&name);
+        // What the client's own statements take to a setting is clean, or they are refused. Code
+        // that weir does not see may set any value of a table.
+        let value = if passes { self.masked_text(value) } else { b"***".to_vec() };
         let mut message = Vec::new();
         reply::message(&mut message, b'S', |out| {
             out.extend_from_slice(name);
@@ -138,16 +206,21 @@ impl Ready {
     }
 
     /// An ErrorResponse or NoticeResponse with its texts masked.
-    pub(super) fn masked_report(&mut self, tag: u8, body: &[u8]) -> Vec<u8> {
-        let sqlstate = error_fields(body).find(|(code, _)| *code == b'C').map_or(&b""[..], |f| f.1);
-        let value_free = VALUE_FREE_CLASSES.iter().any(|class| sqlstate.starts_with(class));
-        let scrub = self.link.view.scrub_errors() && !value_free;
+    pub(super) fn masked_report(&mut self, tag: u8, body: &[u8], stage: &Stage<'_>) -> Vec<u8> {
+        let report = Report::of(body);
+        let texts = self.texts_of(&report, stage);
         let mut fields = Vec::with_capacity(body.len());
-        for (code, text) in error_fields(body) {
-            let text = match code {
-                b'M' if scrub => b"message withheld: this target masks columns".to_vec(),
-                b'D' | b'H' | b'W' | b'q' | b'p' | b'P' if scrub => continue,
-                b'M' | b'D' | b'H' | b'W' | b'q' => self.masked_text(text),
+        for &(code, text) in &report.fields {
+            let text = match (code, texts) {
+                (b'M', Texts::Withheld) => WITHHELD.to_vec(),
+                (b'D' | b'H' | b'W' | b'q' | b'p' | b'P', Texts::Withheld | Texts::Message) => {
+                    continue;
+                }
+                // RAISE of a function says what it likes there too.
+                (b's' | b't' | b'c' | b'd' | b'n', Texts::Withheld) if !report.is_direct() => {
+                    continue;
+                }
+                (b'M' | b'D' | b'H' | b'W' | b'q', _) => self.masked_text(text),
                 _ => text.to_vec(),
             };
             fields.push(code);
@@ -161,4 +234,67 @@ impl Ready {
         });
         message
     }
+
+    /// Whether the texts of a report may quote a masked value.
+    ///
+    /// ```text
+    ///   the text of the command itself is at fault, and nothing ran     pass
+    ///   its words are always the same                                   the message passes
+    ///   by code inside of it, or about a table with masks               withheld
+    ///   by a statement that may quote one                               withheld
+    ///   any other                                                       pass
+    /// ```
+    fn texts_of(&self, report: &Report<'_>, stage: &Stage<'_>) -> Texts {
+        if !self.link.view.masks_columns() {
+            return Texts::Pass;
+        }
+        // Rows are described before the first is computed.
+        let portal = self.beliefs.running_portal();
+        let ran = self.plan.is_some() || portal.is_some();
+        if report.is_of_text() && !ran {
+            return Texts::Pass;
+        }
+        if report.is_value_free() {
+            return Texts::Message;
+        }
+        let catalog = stage.snapshot.catalogs.get(self.link.target).and_then(Option::as_deref);
+        let text = |code| String::from_utf8_lossy(report.field(code).unwrap_or_default());
+        let (schema, table) = (text(b's'), text(b't'));
+        let quotes = match self.beliefs.about() {
+            About::Nothing => false,
+            About::Unknown => true,
+            About::Run(it) => self.link.view.may_quote(catalog, Some(&it.statements)),
+        };
+        let names = !table.is_empty() && self.link.view.masks_relation(catalog, &schema, &table);
+        match quotes || names || !report.is_direct() {
+            true => Texts::Withheld,
+            false => Texts::Pass,
+        }
+    }
+
+    /// Remembers that code which weir does not see may have set any setting, and that settings are
+    /// others than before: a text may do something else then, so what was approved for more than
+    /// one execution of it is asked for again. The end of a transaction takes settings back.
+    pub(super) fn note_settings(&mut self, classified: &Classified) {
+        self.settings_in_doubt |= self.link.view.may_set_anything(&classified.statements);
+        for statement in &classified.statements {
+            let hidden = [Class::Call, Class::FunctionCall, Class::Unknown];
+            let opaque = hidden.into_iter().any(|class| statement.classes.has(class));
+            let takes_back = matches!(statement.effect, Effect::EndTransaction | Effect::Discard)
+                || statement.operation.starts_with("ROLLBACK");
+            let sets = |fact: &Fact| fact.kind == FactKind::Setting;
+            if opaque || takes_back || statement.facts.iter().any(sets) {
+                self.standings = Standings::default();
+            }
+            let names_path = |fact: &Fact| match &fact.reading {
+                Reading::Is(name) | Reading::Maybe(name) => &**name == b"search_path",
+                Reading::Every | Reading::Unclear => true,
+            };
+            self.path_changed |=
+                opaque || statement.facts.iter().filter(|fact| sets(fact)).any(names_path);
+        }
+    }
 }
+
+const WITHHELD: &[u8] =
+    b"message withheld: the statement may read a masked column, and the message quote it";

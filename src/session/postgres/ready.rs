@@ -227,6 +227,12 @@ pub struct Ready {
     /// The client has said goodbye; what is under way is still answered.
     pub(super) leaving: bool,
     pub(super) last_seq: u64,
+    /// Code that weir does not see may have put a masked value into a setting.
+    pub(super) settings_in_doubt: bool,
+    /// The search path may be another one than at the login.
+    pub(super) path_changed: bool,
+    /// A definition was carried out whose transaction has not ended.
+    pub(super) shapes_changed: bool,
 }
 
 impl Ready {
@@ -264,6 +270,9 @@ impl Ready {
             draining: false,
             leaving: false,
             last_seq: 0,
+            settings_in_doubt: false,
+            path_changed: false,
+            shapes_changed: false,
         }
     }
 

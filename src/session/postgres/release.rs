@@ -100,7 +100,7 @@ impl Ready {
         let window = stage.snapshot.window(self.claim(), classes, terms, stage.now);
         let grant = match window {
             Some(grant) => Rc::new(grant),
-            None if self.standings.is_empty() => return Ok(None),
+            None if self.standings.is_empty() || facts.meaning.is_some() => return Ok(None),
             None => {
                 let ask = Ask::open(SessionId::default(), terms.clone(), "", stage.now);
                 let subject = self.summary((&ask, 0), facts, core, stage).subject();
@@ -126,6 +126,8 @@ impl Ready {
         stage: &Stage<'_>,
     ) {
         match grant.scope {
+            // What a name stands for may be another text the next time.
+            Scope::Statement { .. } if facts.meaning.is_some() => {}
             Scope::Once => {}
             Scope::Statement { .. } => {
                 let ask = Ask::open(SessionId::default(), terms.clone(), "", stage.now);

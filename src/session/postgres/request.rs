@@ -6,7 +6,9 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::decide::sql::Plumbing;
+use crate::decide::approval::Standings;
+use crate::decide::sql::own::with_parameters;
+use crate::decide::sql::{Plumbing, fast_path};
 use crate::decide::{Class, Classified, Copy, Effect};
 use crate::fault::{Fault, FaultKind, Limit, Malformed, Refused};
 use crate::mask::sql::copy::{CopyMasker, CopyPlanned};
@@ -222,6 +224,7 @@ impl Ready {
             self.settle_first(frame);
             return Ok(());
         };
+        let meaning = self.meaning_of(&said);
         let (classified, unclear) = match self.beliefs.resolve(&said) {
             Resolved::Is(classified) => (classified, false),
             Resolved::Unclear => (said, true),
@@ -238,17 +241,22 @@ impl Ready {
             params: None,
             statement: "",
             frame,
+            meaning: meaning.as_deref(),
         };
         let copies = self.copies(&classified, stage);
         let ruling = match copies {
             _ if unclear => Ruling::Refuse(Refusal::name()),
             Err(ref refusal) => Ruling::Refuse(refusal.clone()),
-            Ok(_) => self.rule(&classified.action, core, stage),
+            Ok(_) => {
+                let ruling = self.rule(&classified.action, core, stage);
+                self.or_unseen(ruling, self.unseen_in(&classified))
+            }
         };
         let Some((permit, receipt, issued)) = self.admit(ruling, &facts, core, stage)? else {
             return Ok(());
         };
         let copies = copies.unwrap_or_default();
+        self.note_settings(&classified);
         self.beliefs.sent(Message::Query(issued, Rc::clone(&classified), copies, &recorded));
         core.send(Side::Server, permit, receipt, frame);
         Ok(())
@@ -270,6 +278,9 @@ impl Ready {
             self.settle_first(frame);
             return Ok(());
         };
+        let catalog = stage.snapshot.catalogs.get(self.link.target).and_then(Option::as_deref);
+        let own = catalog.map(|catalog| &catalog.own);
+        let classified = with_parameters(classified, parse.types(), own);
         let (runs, unclear) = match self.beliefs.resolve(&classified) {
             Resolved::Is(runs) => (runs, false),
             Resolved::Unclear => (Rc::clone(&classified), true),
@@ -287,6 +298,7 @@ impl Ready {
             params: None,
             statement: &name,
             frame,
+            meaning: None,
         };
         if unclear {
             return self.deny(Refusal::name(), &facts, core, stage);
@@ -295,7 +307,8 @@ impl Ready {
             let refusal = Refusal::limit(Limit::Statements);
             return self.deny(refusal, &facts, core, stage);
         }
-        let permit = match self.rule(&runs.action, core, stage) {
+        let ruling = self.rule(&runs.action, core, stage);
+        let permit = match self.or_unseen(ruling, self.unseen_in(&runs)) {
             Ruling::Go(permit, _) => permit,
             Ruling::Refuse(refusal) => {
                 return self.deny(refusal, &facts, core, stage);
@@ -341,8 +354,13 @@ impl Ready {
             return self.deny(Refusal::limit(Limit::Statements), &facts, core, stage);
         }
         let ruling = self.rule(&statement.classified.action, core, stage);
+        let ruling = self.or_unseen(ruling, self.unseen_statement(bind.statement));
         let types = statement.types.borrow();
-        let facts = execute_facts(&statement, Some((bind.values, &types)), frame);
+        let meaning = says.as_deref().and_then(|says| self.meaning_of(says));
+        let facts = Facts {
+            meaning: meaning.as_deref(),
+            ..execute_facts(&statement, Some((bind.values, &types)), frame)
+        };
         let Some(passage) = self.passage(ruling, &facts, core, stage)? else { return Ok(()) };
         let Passage { permit, rule, approved, seq: reserved, .. } = passage;
         if runs_at_bind(&statement) {
@@ -358,6 +376,9 @@ impl Ready {
             approved,
             ..Portal::of(statement)
         };
+        if let Some(statement) = &portal.statement {
+            self.note_settings(&statement.classified);
+        }
         self.beliefs.sent(Message::Bind(bind.portal, Rc::new(portal)));
         core.send(Side::Server, permit, receipt, frame);
         Ok(())
@@ -417,6 +438,7 @@ impl Ready {
         // masks are described by the target with the formats it uses.
         let portal =
             Portal { says, reserved_seq: Some(seq).into(), ..Portal::of(Rc::clone(&statement)) };
+        self.note_settings(&statement.classified);
         self.beliefs.sent(Message::Bind(portal_name, Rc::new(portal)));
         let receipt = core.covered(stage);
         core.send(Side::Server, permit, receipt, frame);
@@ -442,7 +464,10 @@ impl Ready {
             (Ok(_), Some(approved)) => {
                 Ruling::Go(approved.grant.permit(), approved.matched.clone())
             }
-            (Ok(_), None) => self.rule(&statement.classified.action, core, stage),
+            (Ok(_), None) => {
+                let ruling = self.rule(&statement.classified.action, core, stage);
+                self.or_unseen(ruling, self.unseen_portal(name))
+            }
         };
         let types = statement.types.borrow();
         let facts = execute_facts(&statement, Some((&portal.values, &types)), frame);
@@ -464,6 +489,7 @@ impl Ready {
         drop(types);
         statement.recorded.set(true);
         self.last_seq = seq;
+        self.note_settings(&statement.classified);
         self.describe_first(name, &portal, core, stage);
         let copy = copies.unwrap_or_default().pop_front();
         let issued = Issued { seq, at_us: stage.now.mono_us, held: approval.is_some() };
@@ -554,15 +580,21 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        let text = format!("function call {oid}");
-        let classified = Classified::of(Class::FunctionCall, "FUNCTION CALL");
+        let name = fast_path::function(oid).map(|name| format!("{name}, "));
+        let text = format!("function call {}{oid}", name.unwrap_or_default());
+        let classified = fast_path::call(oid);
+        // The arguments are laid out as the values of a Bind are, between the number of the
+        // function and the format of its result.
+        let arguments = Step::body(frame).get(4..).and_then(|rest| rest.split_last_chunk::<2>());
+        let arguments = arguments.filter(|_| Step::is_whole(frame));
         let facts = Facts {
             kind: "function-call",
             text: text.as_bytes(),
             classified: &classified,
-            params: None,
+            params: arguments.map(|(raw, _)| Params { raw, ..Params::default() }),
             statement: "",
             frame,
+            meaning: None,
         };
         let ruling = if self.link.view.is_empty() {
             let who = self.link.who(core, stage);
@@ -574,6 +606,8 @@ impl Ready {
         };
         let admitted = self.admit(ruling, &facts, core, stage)?;
         let Some((permit, receipt, issued)) = admitted else { return Ok(()) };
+        // It may be `set_config`.
+        (self.standings, self.path_changed) = (Standings::default(), true);
         self.body = Body::Forward;
         self.upload = Some(Upload::new(issued.seq, "pg-function-call", u64::MAX));
         self.keep_upload(frame, core, stage)?;
@@ -667,7 +701,7 @@ impl Ready {
         }
         let catalog = stage.snapshot.catalogs.get(self.link.target).and_then(Option::as_deref);
         if let Some(why) = self.link.view.carries_off(catalog, &classified.statements) {
-            return Err(Refusal::mask(why.into()));
+            return Err(Refusal::mask(why));
         }
         for statement in &classified.statements {
             let Effect::Copy(copy @ Copy { from_client: false, .. }) = &statement.effect else {
@@ -705,6 +739,7 @@ fn execute_facts<'c>(
         }),
         statement: &statement.name,
         frame,
+        meaning: None,
     }
 }
 

@@ -169,7 +169,7 @@ pub enum Expect<P, C> {
     /// ParseComplete.
     ParseComplete(Option<Undo<Rc<Prepared>>>),
     /// BindComplete.
-    BindComplete(Option<Undo<Rc<Portal<P>>>>),
+    BindComplete(Option<Undo<Rc<Portal<P>>>>, Rc<Portal<P>>),
     /// CloseComplete of a statement.
     CloseStatement(Option<Undo<Rc<Prepared>>>),
     /// CloseComplete of a portal.

@@ -7,9 +7,9 @@
 use std::borrow::Cow;
 use std::rc::Rc;
 
-use crate::decide::Classified;
 use crate::decide::sql::classify::replication;
 use crate::decide::sql::own::judged;
+use crate::decide::{Classified, Effect};
 use crate::fault::Fault;
 use crate::mask::sql::redact;
 use crate::record::entry::Event;
@@ -18,7 +18,7 @@ use crate::session::postgres::core::Core;
 use crate::session::postgres::state::{Portal, Prepared};
 use crate::wire::postgres::message::{ClientMessage, Named};
 
-use super::admit::Refusal;
+use super::admit::{Refusal, Ruling};
 use super::beliefs::names::Lookup;
 use super::beliefs::reading::Reads;
 use super::beliefs::{PortalRef, Resolved, StatementRef, doubt, is_kept_whole};
@@ -106,6 +106,68 @@ impl Ready {
         }
     }
 
+    /// A name of a statement that weir has not seen prepared.
+    pub(super) fn unseen_statement(&self, name: &[u8]) -> Option<Unseen> {
+        let absent = matches!(self.beliefs.statement(name), Lookup::Absent);
+        absent.then(|| Unseen { sqlstate: "26000", kind: "prepared statement", name: name.into() })
+    }
+
+    /// A name of a portal that weir has not seen opened.
+    pub(super) fn unseen_portal(&self, name: &[u8]) -> Option<Unseen> {
+        let absent = matches!(self.beliefs.portal(name), Lookup::Absent);
+        absent.then(|| Unseen { sqlstate: "34000", kind: "portal", name: name.into() })
+    }
+
+    /// The first of these in a text: EXECUTE, FETCH.
+    pub(super) fn unseen_in(&self, classified: &Classified) -> Option<Unseen> {
+        classified.statements.iter().find_map(|statement| match &statement.effect {
+            Effect::Execute(name) => self.unseen_statement(name.as_bytes()),
+            Effect::Fetch(name) => self.unseen_portal(name.as_bytes()),
+            _ => None,
+        })
+    }
+
+    /// The texts that names in a text stand for, for the people who are asked about it.
+    pub(super) fn meaning_of(&self, said: &Classified) -> Option<String> {
+        let mut lines = String::new();
+        for statement in &said.statements {
+            let (name, text) = match &statement.effect {
+                Effect::Execute(name) => match self.beliefs.statement(name.as_bytes()) {
+                    Lookup::Known(it) | Lookup::Suspect(it) => (name, Rc::clone(&it.text)),
+                    Lookup::Absent | Lookup::Unsettled => continue,
+                },
+                Effect::Fetch(name) => match self.beliefs.portal(name.as_bytes()) {
+                    Lookup::Known(it) | Lookup::Suspect(it) => match &it.statement {
+                        Some(statement) => (name, Rc::clone(&statement.text)),
+                        None => continue,
+                    },
+                    Lookup::Absent | Lookup::Unsettled => continue,
+                },
+                _ => continue,
+            };
+            let text = String::from_utf8_lossy(&text);
+            lines.push_str(&format!("\n\nwhere \"{name}\" was made by:\n{text}"));
+        }
+        (!lines.is_empty()).then_some(lines)
+    }
+
+    /// What no rule allows because nothing is known of a name: drivers know a name that is gone by
+    /// its SQLSTATE, and prepare again.
+    pub(super) fn or_unseen(&self, ruling: Ruling, unseen: Option<Unseen>) -> Ruling {
+        match (ruling, unseen) {
+            (Ruling::Refuse(refusal), Some(unseen)) if refusal.rule.is_empty() => {
+                let Unseen { sqlstate, kind, name } = unseen;
+                let message = match String::from_utf8_lossy(&name) {
+                    name if name.is_empty() => format!("unnamed {kind} does not exist"),
+                    name => format!("{kind} \"{name}\" does not exist"),
+                };
+                let hint = "weir has not seen it made in this session.".into();
+                Ruling::Refuse(Refusal { sqlstate, message, hint, ..refusal })
+            }
+            (ruling, _) => ruling,
+        }
+    }
+
     /// Whether a Bind to this name has to wait until it is clear what the name means.
     pub(super) fn waits_for_portal(&self, name: &[u8]) -> bool {
         !name.is_empty() && matches!(self.beliefs.portal(name), Lookup::Unsettled)
@@ -127,6 +189,13 @@ impl Ready {
         };
         core.event(&event, stage)
     }
+}
+
+/// A name that stands for nothing, as far as weir has seen.
+pub(super) struct Unseen {
+    sqlstate: &'static str,
+    kind: &'static str,
+    name: Box<[u8]>,
 }
 
 /// Whether the target keeps the names in this message as they are.

@@ -265,6 +265,11 @@ const fn login(kind: Login) -> (&'static str, &'static str, &'static str) {
     match kind {
         Login::NoUser => ("28000", "no PostgreSQL user name specified in startup packet", ""),
         Login::Credentials => ("28P01", "password authentication failed", ""),
+        Login::Throttled => (
+            "53400",
+            "too many failed logins of this user from your network",
+            "Wait a minute, then try again.",
+        ),
         Login::Sasl => ("08P01", "malformed SASL message", ""),
         Login::UnknownTarget => (
             "3D000",

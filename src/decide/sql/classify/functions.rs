@@ -129,7 +129,28 @@ const EFFECTS: &[(Class, &[&str])] = &[
             "pg_try_advisory_*",
         ],
     ),
-    (Class::Call, &["pg_isolation_test_session_is_blocked"]),
+    // They make a value of a type that they are told by number or name: its checks, which may be
+    // code of users, run.
+    (
+        Class::Call,
+        &[
+            "pg_isolation_test_session_is_blocked",
+            "record_in",
+            "array_in",
+            "anyarray_in",
+            "anycompatiblearray_in",
+            "range_in",
+            "multirange_in",
+            "domain_in",
+            "pg_input_is_valid",
+            "pg_input_error_info",
+            "record_recv",
+            "array_recv",
+            "range_recv",
+            "multirange_recv",
+            "domain_recv",
+        ],
+    ),
 ];
 
 /// Volatile functions of PostgreSQL that change nothing: clocks, random numbers, sizes, the state
@@ -267,6 +288,31 @@ pub(super) fn known(schema: &str, name: &str) -> Known {
         Some(Volatility::Volatile) if HARMLESS.contains(&name) => Known::Harmless,
         Some(Volatility::Volatile) | None => Known::Foreign,
     }
+}
+
+/// Whether a function makes values of the type that one of its arguments has, out of JSON or of
+/// constants: of a domain they are checked.
+pub(super) fn makes_values(name: &str) -> bool {
+    const NAMES: [&str; 10] = [
+        "lead",
+        "lag",
+        "array_append",
+        "array_prepend",
+        "array_cat",
+        "array_fill",
+        "array_remove",
+        "array_replace",
+        "array_position",
+        "array_positions",
+    ];
+    NAMES.contains(&name) || name.contains("_populate_record")
+}
+
+/// Whether a function makes JSON out of values of any type.
+pub(super) fn makes_json(name: &str) -> bool {
+    let starts = ["to_json", "row_to_json", "array_to_json", "json_agg", "jsonb_agg"];
+    let builds = ["json_build_", "jsonb_build_", "json_object_agg", "jsonb_object_agg"];
+    starts.iter().chain(&builds).any(|start| name.starts_with(start))
 }
 
 /// `set_config(name, value, is_local)` is SET as a function: its classes, and the setting if the
@@ -429,6 +475,9 @@ mod tests {
         assert_eq!(known("ext", "dblink_exec"), Known::Does(Class::Unknown));
         assert_eq!(known("", "nextval"), Known::Does(Class::Write));
         assert_eq!(known("", "set_config"), Known::Sets);
+        for name in ["record_in", "array_in", "domain_in", "range_in", "pg_input_is_valid"] {
+            assert_eq!(known("pg_catalog", name), Known::Does(Class::Call), "{name}");
+        }
     }
 
     #[test]

@@ -7,13 +7,15 @@
 use std::collections::HashSet;
 
 use pg_query::protobuf::{
-    CmdType, GrantTargetType, MergeMatchKind, ObjectType, OnConflictAction, ReindexObjectType,
+    CmdType, ConstrType, GrantTargetType, MergeMatchKind, ObjectType, OnConflictAction,
+    ReindexObjectType,
 };
 
 use super::super::own::{Use, UseKind};
-use super::super::{Cause, Class, ClassSet, Fact, Object};
+use super::super::{Cause, Class, ClassSet, Fact, Object, Stored};
 use super::bounds::{Target, bounds};
 use super::catalog;
+use super::flows::{CONDITIONS, Place, stores};
 use super::functions::{self, Known};
 use super::tree::Tree;
 use crate::decide::FactKind;
@@ -71,8 +73,20 @@ pub(super) struct References {
     pub(super) causes: Vec<Cause>,
     /// What may be code of users at one target and is none at another.
     pub(super) uses: Vec<Use>,
+    /// What is put where it stays, if anything is.
+    pub(super) stored: Option<Stored>,
+    /// Functions that put an argument where others find it.
+    pub(super) sinks: Vec<Box<str>>,
+    place: Place,
+    /// Values are made of the types that columns have.
+    makes_values: bool,
+    /// The query or DML that the statement is was entered.
+    is_inside: bool,
+    /// Column references of one part in what is stored.
+    stored_bare: HashSet<String>,
     known_uses: HashSet<Use>,
     known_columns: HashSet<String>,
+    known_stored: HashSet<(String, Option<String>)>,
     known_objects: HashSet<Object>,
     /// Column references of one part: columns, or rows.
     bare: HashSet<String>,
@@ -88,8 +102,21 @@ impl References {
     pub(super) fn of(tree: &Tree, write: bool) -> References {
         let mut references = References::default();
         references.rows.extend(ROW_NAMES.map(str::to_owned));
+        if stores(tree) {
+            references.stored = Some(Stored::default());
+            references.place = Place::Stored(None);
+        }
         references.walk(tree, &Scope::new(), write);
         references.whole_rows |= !references.bare.is_disjoint(&references.rows);
+        if references.makes_values {
+            // A row type has the name of its relation.
+            let names: Vec<String> = references.objects.iter().map(|it| it.name.clone()).collect();
+            names.iter().for_each(|name| references.uses(UseKind::Type, name));
+        }
+        let rows = !references.stored_bare.is_disjoint(&references.rows);
+        if let Some(stored) = &mut references.stored {
+            stored.rows |= rows;
+        }
         references
     }
 
@@ -102,7 +129,33 @@ impl References {
     }
 
     fn children(&mut self, tree: &Tree, scope: &Scope<'_>, write: bool) {
-        tree.fields().iter().for_each(|(_, child)| self.walk(child, scope, write));
+        tree.fields().iter().for_each(|(name, child)| self.child(name, child, scope, write));
+    }
+
+    fn child(&mut self, name: &str, child: &Tree, scope: &Scope<'_>, write: bool) {
+        let place = match CONDITIONS.contains(&name) {
+            true => Place::Passing,
+            false => self.place.clone(),
+        };
+        self.placed(place, child, scope, write);
+    }
+
+    fn placed(&mut self, place: Place, tree: &Tree, scope: &Scope<'_>, write: bool) {
+        let before = std::mem::replace(&mut self.place, place);
+        self.walk(tree, scope, write);
+        self.place = before;
+    }
+
+    /// Assignments to columns: what each of them takes is stored there.
+    fn assignments(&mut self, targets: &Tree, scope: &Scope<'_>) {
+        self.assigned(targets);
+        for target in targets.items() {
+            let place = match &self.place {
+                Place::Stored(_) => Place::Stored(Some(target.field("name").text().to_owned())),
+                Place::Passing => Place::Passing,
+            };
+            self.placed(place, target, scope, false);
+        }
     }
 
     fn node(&mut self, kind: &str, tree: &Tree, scope: &Scope<'_>, write: bool) {
@@ -148,9 +201,14 @@ impl References {
                 if by_name || !tree.field("using_clause").items().is_empty() {
                     self.uses(UseKind::Operator, "=");
                 }
-                self.whole_rows |= renames(tree.field("alias"));
+                self.renamed(tree.field("alias"));
             }
-            "MergeWhenClause" | "OnConflictClause" => self.assigned(tree.field("target_list")),
+            "MergeWhenClause" | "OnConflictClause" => {
+                self.assignments(tree.field("target_list"), scope);
+                let rest = tree.fields().iter().filter(|(name, _)| *name != "target_list");
+                rest.for_each(|(name, child)| self.child(name, child, scope, write));
+                return;
+            }
             "CopyStmt" => self.columns_in(tree.field("attlist")),
             "AccessPriv" => self.columns_in(tree.field("cols")),
             "VacuumRelation" => self.columns_in(tree.field("va_cols")),
@@ -158,18 +216,42 @@ impl References {
             "Constraint" => {
                 let lists = ["keys", "including", "fk_attrs", "pk_attrs", "fk_del_set_cols"];
                 lists.iter().for_each(|list| self.columns_in(tree.field(list)));
+                if tree.field("contype").number() == ConstrType::ConstrCheck as i64 {
+                    let before = std::mem::take(&mut self.place);
+                    self.children(tree, scope, write);
+                    self.place = before;
+                    return;
+                }
             }
-            "IndexElem" | "StatsElem" | "AlterTableCmd" | "PartitionElem" => {
+            "AlterTableCmd" => {
+                // USING and generated columns compute a column out of others.
+                let name = tree.field("name").text();
+                self.column(name);
+                let place = match name {
+                    "" => self.place.clone(),
+                    name => Place::Stored(Some(name.to_owned())),
+                };
+                return self.placed(place, tree.field("def"), scope, write);
+            }
+            "IndexElem" | "StatsElem" | "PartitionElem" => {
                 self.column(tree.field("name").text());
             }
             "ColumnDef" => self.column(tree.field("colname").text()),
+            _ if kind.starts_with("Json") => self.json(),
             _ => self.named_objects(kind, tree),
         }
         self.children(tree, scope, write);
     }
 
+    /// Casts to these are looked for by the type of a value (jsonfuncs.c, `json_categorize_type`).
+    fn json(&mut self) {
+        self.uses(UseKind::Type, "json");
+        self.uses(UseKind::Type, "jsonb");
+    }
+
     /// A query or DML, with its own scope of common table expressions.
     fn query(&mut self, kind: &str, tree: &Tree, outer: &Scope<'_>) {
+        let is_statement = !std::mem::replace(&mut self.is_inside, true);
         let with = tree.field("with_clause");
         let recursive = with.field("recursive").number() != 0;
         let expressions = with.field("ctes").items();
@@ -192,15 +274,24 @@ impl References {
             self.queries.and(query_class(kind, tree).map_or(ClassSet::NONE, Class::only));
         // The target of DML is never a common table expression.
         self.walk(target, &Scope::new(), true);
-        match kind {
-            "InsertStmt" => self.assigned(tree.field("cols")),
-            "UpdateStmt" => self.assigned(tree.field("target_list")),
-            _ => {}
+        let (answer, assignments) = match kind {
+            "SelectStmt" => ("target_list", ""),
+            "UpdateStmt" => ("returning_clause", "target_list"),
+            _ => ("returning_clause", ""),
+        };
+        if kind == "InsertStmt" {
+            self.assigned(tree.field("cols"));
         }
-        let rest =
-            tree.fields().iter().filter(|(name, _)| !["with_clause", "relation"].contains(name));
-        for (_, child) in rest {
-            self.walk(child, &scope, false);
+        for (name, child) in tree.fields() {
+            match *name {
+                "with_clause" | "relation" => {}
+                // What the statement itself answers with is not stored.
+                name if is_statement && name == answer => {
+                    self.placed(Place::Passing, child, &scope, false);
+                }
+                name if name == assignments => self.assignments(child, &scope),
+                name => self.child(name, child, &scope, false),
+            }
         }
     }
 
@@ -212,10 +303,15 @@ impl References {
         let alias = tree.field("alias");
         self.row(name);
         self.row(alias.field("aliasname").text());
-        self.whole_rows |= renames(alias);
+        self.renamed(alias);
         let qualified = !schema.is_empty() || !tree.field("catalogname").text().is_empty();
         if qualified || !scope.contains(&name) {
             self.object(schema, name, write);
+            if let (Some(stored), false) = (&mut self.stored, write) {
+                let namespace = Some(schema).filter(|schema| !schema.is_empty());
+                let namespace = namespace.map(str::to_owned).into_iter().collect();
+                stored.read.push(Object { namespace, ..Object::bare(name, false) });
+            }
             if matches!(schema, "" | "pg_catalog") && catalog::is_file_view(name) {
                 self.does(Class::CopyFile.only(), name);
             }
@@ -243,7 +339,10 @@ impl References {
         match parts {
             [only] if only.kind() != "AStar" => {
                 self.bare.insert(only.text().to_owned());
-                self.column(only.text());
+                if let Place::Stored(_) = self.place {
+                    self.stored_bare.insert(only.text().to_owned());
+                }
+                self.value(only.text());
             }
             [.., last] => self.part(last),
             [] => {}
@@ -256,14 +355,58 @@ impl References {
     fn part(&mut self, part: &Tree) {
         if part.kind() == "AStar" {
             self.whole_rows = true;
+            if let (Some(stored), Place::Stored(_)) = (&mut self.stored, &self.place) {
+                stored.all_read = true;
+            }
             return;
         }
         let name = part.text();
-        self.whole_rows |= ROW_FUNCTIONS.contains(&name);
-        self.column(name);
+        if ROW_FUNCTIONS.contains(&name) {
+            self.whole();
+        }
+        self.value(name);
         self.uses(UseKind::Field, name);
         if let Known::Does(class) = functions::known("", name) {
             self.does(class.only(), name);
+            self.sink(name);
+        }
+    }
+
+    /// Rows as values, or columns by other names.
+    fn whole(&mut self) {
+        self.whole_rows = true;
+        if let (Some(stored), Place::Stored(_)) = (&mut self.stored, &self.place) {
+            stored.rows = true;
+        }
+    }
+
+    /// An alias that gives the columns new names by position hides which of them are used.
+    fn renamed(&mut self, alias: &Tree) {
+        if renames(alias) {
+            self.whole_rows = true;
+            if let Some(stored) = &mut self.stored {
+                stored.rows = true;
+            }
+        }
+    }
+
+    /// A column of which the value is taken.
+    fn value(&mut self, name: &str) {
+        self.column(name);
+        if let (Some(stored), Place::Stored(into)) = (&mut self.stored, &self.place) {
+            let mention = (name.to_owned(), into.clone());
+            // Lists of columns are as long as a text may be.
+            if self.known_stored.insert(mention.clone()) {
+                stored.columns.push(mention);
+            }
+        }
+    }
+
+    fn sink(&mut self, name: &str) {
+        // What these take is the name or number of something that is there.
+        const NO_SINKS: [&str; 2] = ["nextval", "lo_open"];
+        if !NO_SINKS.contains(&name) && !self.sinks.iter().any(|known| **known == *name) {
+            self.sinks.push(name.into());
         }
     }
 
@@ -276,7 +419,7 @@ impl References {
             let name = step.text();
             let foreign = functions::known("", name) == Known::Foreign;
             if step.kind() == "String" && foreign && !catalog::is_field(name) {
-                self.whole_rows = true;
+                self.whole();
             }
         }
     }
@@ -291,7 +434,7 @@ impl References {
             [.., schema, name] => (schema.text(), name.text()),
         };
         if arguments.len() == 1 {
-            self.column(name);
+            self.value(name);
             // A name of a type casts.
             self.uses(UseKind::Type, name);
         }
@@ -300,14 +443,26 @@ impl References {
             "pg_catalog" => self.uses(UseKind::Function, &format!("pg_catalog.{name}")),
             _ => {}
         }
+        if functions::makes_json(name) {
+            self.json();
+        }
+        self.makes_values |= functions::makes_values(name);
         match functions::known(schema, name) {
+            // What `random` tells next is what the seed was.
+            Known::Harmless if ["setseed", "lo_lseek", "lo_lseek64"].contains(&name) => {
+                self.sink(name);
+            }
             Known::Harmless => {}
-            Known::Does(class) => self.does(class.only(), name),
+            Known::Does(class) => {
+                self.does(class.only(), name);
+                self.sink(name);
+            }
             Known::Foreign if schema.is_empty() => self.calls(name.to_owned()),
             Known::Foreign => self.calls(format!("{schema}.{name}")),
             Known::Sets => {
                 let (classes, setting) = functions::set_config(arguments);
                 self.setting(classes, setting);
+                self.sink(name);
             }
         }
     }
@@ -412,6 +567,7 @@ impl References {
         }
         if name == "pg_settings" {
             // Its rule is `set_config`, open to everybody.
+            self.sink(name);
             self.setting(functions::any_setting(), None);
         } else {
             // A catalog holds definitions and rights.

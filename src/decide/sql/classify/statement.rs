@@ -10,12 +10,12 @@ use pg_query::protobuf::{
     VariableSetStmt,
 };
 
-use super::super::own::UseKind;
-use super::super::{Class, ClassSet, Effect, Object, Statement};
+use super::super::own::{Use, UseKind};
+use super::super::{Class, ClassSet, Effect, Made, Object, Statement};
 use super::functions::{changes_parsing, is_role};
 use super::references::References;
 use super::tree::Tree;
-use super::{change, copy, sure};
+use super::{change, copy, made};
 
 /// What the kind of a statement says, before looking inside.
 struct Kind {
@@ -96,7 +96,9 @@ fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Statement 
         objects: references.objects.into(),
         columns: references.columns,
         whole_rows,
-        sure: sure::columns(node),
+        made: made::columns(node),
+        stored: references.stored.map(Box::new),
+        sinks: references.sinks.into(),
         effect,
         facts: references.facts,
         causes: references.causes,
@@ -124,8 +126,15 @@ fn explain(explain: &ExplainStmt) -> Option<Statement> {
         name == "analyze" && copy::is_on(&value)
     });
     inner.operation = "EXPLAIN".to_owned();
-    // Its answer is a plan.
-    inner.sure = Vec::new();
+    // A plan says nothing of what rows hold: to plan is to look at statistics, as any condition
+    // may. What ran is told with what was found on the way.
+    inner.made = match analyze || matches!(inner.effect, Effect::Execute(_)) {
+        true => Vec::new(),
+        false => vec![Some(Made::default())],
+    };
+    if !analyze {
+        inner.stored = None;
+    }
     if let Effect::Declare { .. } = inner.effect {
         // The query of the cursor is explained, and run if so asked; no cursor comes of it.
         inner.effect = Effect::None;
@@ -144,6 +153,12 @@ fn explain(explain: &ExplainStmt) -> Option<Statement> {
 fn prepare(prepare: &PrepareStmt) -> Option<Statement> {
     let mut inner = statement(inner_node(prepare.query.as_deref())?)?;
     inner.operation = "PREPARE".to_owned();
+    // EXECUTE makes values of these types.
+    let types = prepare.argtypes.iter().map(|node| Tree::of(inner_node(Some(node))?));
+    let types: Vec<Tree> = types.collect::<Option<_>>()?;
+    let names = types.iter().filter_map(|tree| tree.field("names").items().last());
+    let named = names.map(|name| Use { kind: UseKind::Type, name: name.text().into() });
+    inner.uses = inner.uses.iter().cloned().chain(named).collect();
     inner.effect = Effect::Prepare(prepare.name.clone());
     Some(inner)
 }
@@ -159,7 +174,9 @@ fn execute(node: &NodeEnum, execute: &ExecuteStmt) -> Option<Statement> {
         objects: references.objects.into(),
         columns: references.columns,
         whole_rows: true,
-        sure: Vec::new(),
+        made: Vec::new(),
+        stored: None,
+        sinks: references.sinks.into(),
         effect: if plain { Effect::Execute(execute.name.clone()) } else { Effect::None },
         facts: references.facts,
         causes: references.causes,
@@ -449,7 +466,8 @@ fn settings(node: &NodeEnum, class: Class, references: &mut References) {
         VariableSetKind::VarResetAll => references.setting(class.only(), None),
         _ => {
             // ALTER ROLE .. SET role is a role for sessions to come.
-            let role = if is_role(&set.name) { Class::SetRole.only() } else { ClassSet::NONE };
+            let is_role = is_role(&set.name) && !goes_back(set);
+            let role = if is_role { Class::SetRole.only() } else { ClassSet::NONE };
             references.setting(class.only().and(role), Some(set.name.to_lowercase()));
         }
     }
@@ -462,7 +480,7 @@ fn set_kind(set: &VariableSetStmt) -> Kind {
         _ => "SET",
     };
     let multi = set.kind() == VariableSetKind::VarSetMulti;
-    let class = if is_role(&set.name) {
+    let class = if is_role(&set.name) && !goes_back(set) {
         Class::SetRole
     } else if multi && set.name.starts_with("TRANSACTION") {
         Class::Transaction
@@ -475,6 +493,13 @@ fn set_kind(set: &VariableSetStmt) -> Kind {
         Class::Session
     };
     Kind::new(class, operation)
+}
+
+/// SET SESSION AUTHORIZATION DEFAULT makes the session what it began as, as DISCARD ALL does; pools
+/// that keep prepared statements send it.
+fn goes_back(set: &VariableSetStmt) -> bool {
+    let back = [VariableSetKind::VarReset, VariableSetKind::VarSetDefault];
+    set.name.eq_ignore_ascii_case("session_authorization") && back.contains(&set.kind())
 }
 
 fn set_value(set: &VariableSetStmt) -> String {

@@ -161,7 +161,9 @@ fn sessions_and_the_rest() {
     check("SET LOCAL \"ROLE\" TO r", "set-role", "SET");
     check("RESET ROLE", "set-role", "RESET");
     check("SET SESSION AUTHORIZATION r", "set-role", "SET");
-    check("RESET SESSION AUTHORIZATION", "set-role", "RESET");
+    check("RESET SESSION AUTHORIZATION", "session", "RESET");
+    check("SET SESSION AUTHORIZATION DEFAULT", "session", "SET");
+    check("ALTER ROLE r RESET session_authorization", "grant", "ALTER ROLE");
     check("SET standard_conforming_strings = off", "unknown", "SET");
     check("SET standard_conforming_strings = on", "session", "SET");
     check("RESET standard_conforming_strings", "session", "RESET");

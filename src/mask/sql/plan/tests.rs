@@ -1,5 +1,6 @@
 use super::super::catalog::{Column as Known, Relation};
 use super::*;
+use crate::decide::sql::{Made, Stored};
 use crate::decide::{Class, Effect, Object};
 use crate::mask::edits::Edits;
 
@@ -73,7 +74,9 @@ fn statement(objects: &[&str], columns: &[&str], whole_rows: bool) -> Statement 
         objects: objects.iter().map(object).collect(),
         columns: columns.iter().map(|name| (*name).into()).collect(),
         whole_rows,
-        sure: Vec::new(),
+        made: Vec::new(),
+        stored: None,
+        sinks: Vec::new().into(),
         effect: Effect::None,
         facts: Vec::new(),
         causes: Vec::new(),
@@ -190,13 +193,13 @@ fn sure_columns_are_shown() {
     };
     let mut counted = statement(&["people"], &["ssn"], false);
     assert!(!shown_first(&[counted.clone()]));
-    counted.sure = vec![true, false];
+    counted.made = vec![Some(Made::default()), None];
     assert!(shown_first(&[counted.clone()]));
     // It is not known whose answer it is, or the columns are others, or what runs is not seen.
     assert!(!shown_first(&[counted.clone(), counted.clone()]));
-    counted.sure = vec![true, false, false];
+    counted.made = vec![Some(Made::default()), None, None];
     assert!(!shown_first(&[counted.clone()]));
-    (counted.sure, counted.classes) = (vec![true, false], Class::Call.only());
+    (counted.made, counted.classes) = (vec![Some(Made::default()), None], Class::Call.only());
     assert!(!shown_first(&[counted]));
 }
 
@@ -215,7 +218,7 @@ fn detectors_work_without_a_catalog() {
     let policy = Policy::compile(&[spec(&[], &["email"], Operator::Redact)]);
     assert!(!policy.needs_catalog("any"));
     let view = policy.view("any", &[]);
-    assert!(!view.is_empty() && !view.masks_columns() && !view.scrub_errors());
+    assert!(!view.is_empty() && !view.masks_columns());
     let Planned::Ready(plan) = view.plan(None, &[field(30_000, 1, 25)], None) else {
         panic!("no column mask, no catalog");
     };
@@ -269,7 +272,13 @@ fn masked_columns_are_not_carried_off() {
         let mut statement = statement(reads, &[column], false);
         statement.classes = class.only();
         let written = writes.iter().map(|name| Object::bare(*name, true));
+        let read = statement.objects.to_vec();
         statement.objects = statement.objects.iter().cloned().chain(written).collect();
+        let columns = vec![(column.to_owned(), writes.first().map(|_| column.to_owned()))];
+        if class == Class::Write {
+            let stored = Stored { columns, read, ..Stored::default() };
+            statement.stored = Some(Box::new(stored));
+        }
         let refused = view().carries_off(Some(&catalog()), &[statement]).is_some();
         assert_eq!(refused, expect, "{class:?} {writes:?} {reads:?} {column}");
     };

@@ -63,7 +63,7 @@ impl Beliefs {
             statements.push(match found {
                 // The answer of EXPLAIN is a plan, not the columns of what it explains.
                 Found::Is(inner) if statement.operation == "EXPLAIN" => {
-                    Statement { sure: Vec::new(), ..inner }
+                    Statement { made: Vec::new(), ..inner }
                 }
                 Found::Is(inner) => inner,
                 Found::Nothing => statement.clone(),
@@ -412,7 +412,9 @@ pub fn doubt(prepared: &StatementRef) -> StatementRef {
             objects: Rc::default(),
             columns: Vec::new(),
             whole_rows: true,
-            sure: Vec::new(),
+            made: Vec::new(),
+            stored: None,
+            sinks: Rc::default(),
             effect: Effect::None,
             facts: Vec::new(),
             causes: Vec::new(),
@@ -428,7 +430,7 @@ fn doubted(statement: &Statement) -> Statement {
     Statement {
         classes: Class::Unknown.only(),
         whole_rows: true,
-        sure: Vec::new(),
+        made: Vec::new(),
         ..statement.clone()
     }
 }

@@ -118,6 +118,17 @@ pub enum Owed {
     Sync,
 }
 
+/// What an error or a notice is about.
+#[derive(Debug)]
+pub enum About {
+    /// These statements: they run, or are planned.
+    Run(Rc<Classified>),
+    /// Something that weir has not seen.
+    Unknown,
+    /// Nothing that reads rows.
+    Nothing,
+}
+
 /// What a RowDescription describes.
 #[derive(Debug)]
 pub enum Described {
@@ -147,7 +158,7 @@ impl Beliefs {
         }
         let answered = match (answer, self.due.front_mut()) {
             (Answer::Parsed, Some(Expect::ParseComplete(_)))
-            | (Answer::Bound, Some(Expect::BindComplete(_)))
+            | (Answer::Bound, Some(Expect::BindComplete(..)))
             | (Answer::Closed, Some(Expect::CloseStatement(_) | Expect::ClosePortal(_)))
             | (
                 Answer::NoData | Answer::Description,
@@ -189,6 +200,22 @@ impl Beliefs {
     /// Whether rows are among what is owed next.
     pub fn expects_rows(&self) -> bool {
         matches!(self.due.front(), Some(Expect::Query(..) | Expect::Execute(..))) && !self.skipping
+    }
+
+    /// What a message of the target is about that comes now.
+    pub fn about(&self) -> About {
+        let of = |portal: &PortalRef| {
+            let statement = portal.statement.as_ref();
+            statement.map_or(About::Unknown, |it| About::Run(Rc::clone(&it.classified)))
+        };
+        match self.due.front() {
+            Some(Expect::Query(_, classified, _)) => About::Run(Rc::clone(classified)),
+            Some(Expect::Execute(_, portal, ..)) => of(portal),
+            Some(Expect::BindComplete(_, portal)) => of(portal),
+            Some(Expect::FunctionCall(_)) => About::Unknown,
+            // To parse and to describe look at no row.
+            _ => About::Nothing,
+        }
     }
 
     /// The portal whose rows are coming in.
@@ -337,7 +364,7 @@ impl Beliefs {
                 Expect::ParseComplete(undo) | Expect::CloseStatement(undo) => {
                     statements.extend(undo);
                 }
-                Expect::BindComplete(undo) | Expect::ClosePortal(undo) => portals.extend(undo),
+                Expect::BindComplete(undo, _) | Expect::ClosePortal(undo) => portals.extend(undo),
                 Expect::Execute(_, _, _, Some(change)) => {
                     statements.extend(change.statement);
                     portals.extend(change.portal);

@@ -39,7 +39,7 @@ use crate::wire::Side;
 
 pub use copy_in::Turn;
 pub use effects::{Resolved, doubt};
-pub use heard::{Answer, Described, Failed, FailedMessage, Meaning, Owed};
+pub use heard::{About, Answer, Described, Failed, FailedMessage, Meaning, Owed};
 use names::{Lookup, Names};
 use reading::{Reading, Reads};
 
@@ -258,7 +258,8 @@ impl Beliefs {
                 Expect::ParseComplete(Some(self.statements.set(name, statement, epoch)))
             }
             Message::Bind(name, portal) => {
-                Expect::BindComplete(Some(self.portals.set(name, portal, epoch)))
+                let undo = self.portals.set(name, Rc::clone(&portal), epoch);
+                Expect::BindComplete(Some(undo), portal)
             }
             Message::DescribeStatement(statement) => Expect::DescribeStatement(statement),
             Message::DescribePortal(portal, visible) => Expect::DescribePortal(portal, visible),

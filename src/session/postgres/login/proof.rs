@@ -52,6 +52,11 @@ impl Login {
         if !is_known && self.ask_for_token(&mut asked, core, stage)? {
             return Ok(());
         }
+        let from = core.accepted.client_addr.ip();
+        if stage.room.failures.shuts_out(&asked.user, from, stage.now.mono_us) {
+            self.name(&asked, (&asked.user, ""), core, stage);
+            return Err(client_fault(FaultKind::Login(LoginFault::Throttled)));
+        }
         let mut nonce = [0u8; 18];
         (stage.random)(&mut nonce);
         let snapshot = stage.snapshot;
@@ -129,6 +134,14 @@ impl Login {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let answer = exchange.client_final(body);
+        let from = core.accepted.client_addr.ip();
+        match &answer {
+            Err(ScramError::Credentials) => {
+                stage.room.failures.note(&asked.user, from, stage.now.mono_us);
+            }
+            Err(_) => {}
+            Ok(_) => stage.room.failures.forget(&asked.user, from),
+        }
         if answer.is_err() {
             self.name(&asked, (&asked.user, ""), core, stage);
         }
