@@ -237,10 +237,21 @@ fn a_server_may_close_what_it_has_served() {
     assert!(outcome.offered > 100, "{}", outcome.offered);
 }
 
+/// HTTP/2 to a server that has never heard of it.
 #[test]
 fn a_server_of_something_else_is_named() {
+    use std::io::Write as _;
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
     let mut settings = http_settings(VERSIONS[1], 0, 0);
-    (_, settings.address) = backend();
+    settings.address = listener.local_addr().unwrap();
+    std::thread::spawn(move || {
+        let mut kept = vec![];
+        for stream in listener.incoming() {
+            let mut stream = stream.unwrap();
+            stream.write_all(b"HTTP/1.1 400 Bad Request\r\n\r\n").unwrap();
+            kept.push(stream);
+        }
+    });
     let why = drive::run(&settings, &Arc::new(AtomicU64::new(0))).unwrap_err();
-    assert!(why.contains("closed the connection"), "{why}");
+    assert!(why.contains("this is not HTTP/2"), "{why}");
 }

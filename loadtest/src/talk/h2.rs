@@ -289,3 +289,106 @@ impl Talk {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::http::Version;
+
+    fn http(body: usize) -> Http {
+        Http::parse("http://h/").unwrap().with((Version::Two, "POST"), &[], body).unwrap()
+    }
+
+    /// A talk whose server has said this in SETTINGS.
+    fn ready(settings: &[(u16, u32)]) -> Talk {
+        let (mut talk, mut bytes) = (Talk::greet(&mut vec![]), vec![]);
+        assert!(!talk.is_ready());
+        frame::settings(&mut bytes, settings);
+        talk.hear(&bytes, &mut vec![], &mut vec![]).unwrap();
+        assert!(talk.is_ready());
+        talk
+    }
+
+    fn heard(talk: &mut Talk, pieces: &[&[u8]]) -> (Vec<Ended>, Vec<u8>) {
+        let (mut ended, mut out) = (vec![], vec![]);
+        for piece in pieces {
+            talk.hear(piece, &mut out, &mut ended).unwrap();
+        }
+        (ended, out)
+    }
+
+    /// Bytes of DATA and the last flags in what was sent.
+    fn sent(out: &[u8]) -> (usize, u8) {
+        let (mut bytes, mut flags) = (0, 0);
+        let each = |head: &Head, _: &[u8]| {
+            bytes += if head.kind == frame::DATA { head.bytes } else { 0 };
+            flags = head.flags;
+            Ok(())
+        };
+        Frames::default().scan(out, each).unwrap();
+        (bytes, flags)
+    }
+
+    #[test]
+    fn answers_end_in_any_order_however_they_are_split() {
+        let mut whole = vec![];
+        for (id, block) in [(3, &b"\x88"[..]), (1, b"\x48\x03403")] {
+            frame::write(&mut whole, (frame::HEADERS, frame::END_HEADERS), id, b"\x08\x03103");
+            frame::write(&mut whole, (frame::HEADERS, frame::END_HEADERS), id, block);
+            frame::write(&mut whole, (frame::DATA, 0), id, b"some");
+        }
+        frame::write(&mut whole, (frame::DATA, frame::END_STREAM), 3, b"more");
+        frame::write(&mut whole, (frame::HEADERS, frame::END_STREAM), 1, b"\x00\x01a\x01b");
+        for at in 0..whole.len() {
+            let mut talk = ready(&[]);
+            let ids = [0; 2].map(|_| talk.ask(&http(0), &mut vec![]));
+            assert_eq!(ids, [1, 3]);
+            let (ended, _) = heard(&mut talk, &[&whole[..at]]);
+            assert!(ended.len() < 2, "{at}");
+            let mut all = ended;
+            all.extend(heard(&mut talk, &[&whole[at..]]).0);
+            let got: Vec<_> =
+                all.iter().map(|it| (it.id, it.seen.failed, it.error.as_deref())).collect();
+            assert_eq!(got, [(3, false, None), (1, true, Some("status 403"))], "{at}");
+        }
+    }
+
+    #[test]
+    fn bodies_wait_for_windows() {
+        let mut talk = ready(&[(frame::WINDOW_SIZE, 10), (frame::STREAMS_MAX, 2)]);
+        assert_eq!((talk.room(1), talk.room(100)), (1, 2));
+        let mut out = vec![];
+        talk.ask(&http(25), &mut out);
+        assert_eq!(sent(&out), (10, 0));
+        let mut more = vec![];
+        frame::window_update(&mut more, 1, 5);
+        assert_eq!(sent(&heard(&mut talk, &[&more]).1), (5, 0));
+        let mut more = vec![];
+        frame::settings(&mut more, &[(frame::WINDOW_SIZE, 1000)]);
+        assert_eq!(sent(&heard(&mut talk, &[&more]).1), (10, frame::END_STREAM));
+    }
+
+    #[test]
+    fn resets_and_farewells_end_what_they_name() {
+        let mut talk = ready(&[]);
+        for _ in 0..3 {
+            talk.ask(&http(0), &mut vec![]);
+        }
+        let mut bytes = vec![];
+        frame::write(&mut bytes, (frame::RESET, 0), 3, &7_u32.to_be_bytes());
+        frame::write(&mut bytes, (frame::PING, 0), 0, b"12345678");
+        frame::write(&mut bytes, (frame::GOAWAY, 0), 0, &[0, 0, 0, 1, 0, 0, 0, 0]);
+        let (ended, out) = heard(&mut talk, &[&bytes]);
+        let ids: Vec<u64> = ended.iter().map(|it| it.id).collect();
+        assert_eq!((&ids[..], talk.is_closing()), (&[3, 5][..], true));
+        assert!(ended.iter().all(|it| it.seen.failed && it.error.is_some()), "{ended:?}");
+        assert!(out.ends_with(b"12345678"), "the ping is answered");
+    }
+
+    #[test]
+    fn what_is_not_http2_is_refused() {
+        let mut talk = ready(&[]);
+        let (mut out, mut ended) = (vec![], vec![]);
+        assert!(talk.hear(b"HTTP/1.1 400 Bad Request", &mut out, &mut ended).is_err());
+    }
+}
