@@ -21,7 +21,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, ClientConnection, DigitallySignedStruct, RootCertStore};
 use rustls::{Error, SignatureScheme};
 
-use crate::endpoint::Endpoint;
+use crate::endpoint::{Endpoint, Tls};
 use crate::wire;
 
 /// TLS of all connections to an endpoint.
@@ -39,6 +39,14 @@ impl Security {
     /// A sentence: the roots or the host's name are of no use.
     pub fn new(endpoint: &Endpoint) -> Result<Option<Security>, String> {
         let Some(tls) = &endpoint.tls else { return Ok(None) };
+        Security::of(&endpoint.host, tls, b"postgresql").map(Some)
+    }
+
+    /// TLS with a host, for what this name of ALPN stands for.
+    ///
+    /// # Errors
+    /// A sentence: the roots or the host's name are of no use.
+    pub fn of(host: &str, tls: &Tls, protocol: &[u8]) -> Result<Security, String> {
         let provider = Arc::new(ring::default_provider());
         let verifier: Arc<dyn ServerCertVerifier> = match &tls.roots {
             None => Arc::new(Unverified(Arc::clone(&provider))),
@@ -59,11 +67,11 @@ impl Security {
             .dangerous()
             .with_custom_certificate_verifier(verifier)
             .with_no_client_auth();
-        config.alpn_protocols = vec![b"postgresql".to_vec()];
+        config.alpn_protocols = vec![protocol.to_vec()];
         config.resumption = Resumption::disabled();
-        let name = ServerName::try_from(endpoint.host.clone())
-            .map_err(|_| format!("{}: no name that a certificate could have", endpoint.host))?;
-        Ok(Some(Security { config: Arc::new(config), name, direct: tls.direct }))
+        let name = ServerName::try_from(host.to_owned())
+            .map_err(|_| format!("{host}: no name that a certificate could have"))?;
+        Ok(Security { config: Arc::new(config), name, direct: tls.direct })
     }
 }
 
@@ -94,6 +102,23 @@ impl Channel {
             true => State::Tls(connection),
             false => State::Unasked(connection),
         }))
+    }
+
+    /// Whether bytes of the protocol leave as they come: there is no handshake, or it is over.
+    pub fn is_open(&self) -> bool {
+        match &self.0 {
+            State::Clear => true,
+            State::Tls(connection) => !connection.is_handshaking(),
+            State::Unasked(_) | State::Asked(_) | State::Failed => false,
+        }
+    }
+
+    /// What both sides agreed on by ALPN.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        match &self.0 {
+            State::Tls(connection) => connection.alpn_protocol(),
+            _ => None,
+        }
     }
 
     /// Moves to `raw`, what goes over the wire, as much of `out` as may leave, and what TLS has to

@@ -1,6 +1,6 @@
-//! One non-blocking connection: bytes out, messages in.
+//! One non-blocking connection: bytes out, bytes in, in clear or over TLS.
 //!
-//! In: bytes to send. Out: messages of the server. Never: waiting.
+//! In: bytes to send. Out: bytes of the server. Never: waiting; a look at what the bytes say.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -9,14 +9,11 @@ use mio::net::TcpStream;
 use mio::{Interest, Registry, Token};
 
 use crate::channel::Channel;
-use crate::login::Caller;
-use crate::wire::{Message, Scanner};
 
 /// A socket with what waits to be sent on it.
 pub struct Connection {
     stream: TcpStream,
     channel: Channel,
-    scanner: Scanner,
     /// Bytes to send.
     pub out: Vec<u8>,
     /// The same as they go over the wire; the first `sent` of them have left.
@@ -31,8 +28,8 @@ pub enum Gone {
     Closed,
     /// The system says why.
     Failed(io::Error),
-    /// What came is not PostgreSQL's protocol.
-    Foreign,
+    /// What came is not the protocol that was expected; why.
+    Foreign(String),
     /// It cannot be encrypted; why.
     Insecure(String),
 }
@@ -42,8 +39,7 @@ impl std::fmt::Display for Gone {
         match self {
             Gone::Closed => f.write_str("the server closed the connection"),
             Gone::Failed(error) => error.fmt(f),
-            Gone::Foreign => f.write_str("the server does not speak PostgreSQL's protocol"),
-            Gone::Insecure(why) => f.write_str(why),
+            Gone::Foreign(why) | Gone::Insecure(why) => f.write_str(why),
         }
     }
 }
@@ -54,16 +50,14 @@ impl Connection {
     /// # Errors
     /// No socket is to be had.
     pub fn open(
-        caller: &Caller,
+        channel: Channel,
         address: SocketAddr,
         registry: &Registry,
         token: Token,
     ) -> io::Result<Connection> {
-        let channel = caller.channel().map_err(io::Error::other)?;
         let mut stream = TcpStream::connect(address)?;
         registry.register(&mut stream, token, Interest::READABLE | Interest::WRITABLE)?;
-        let scanner = Scanner::new();
-        Ok(Connection { stream, channel, scanner, out: vec![], raw: vec![], sent: 0 })
+        Ok(Connection { stream, channel, out: vec![], raw: vec![], sent: 0 })
     }
 
     /// The socket became writable for the first time: is it connected?
@@ -104,25 +98,37 @@ impl Connection {
         }
     }
 
-    /// Reads until the socket is empty; `each` sees every message that ends.
+    /// Whether what is sent leaves at once, and is not kept for the end of a handshake.
+    pub fn is_open(&self) -> bool {
+        self.channel.is_open()
+    }
+
+    /// What both sides agreed on by ALPN.
+    pub fn protocol(&self) -> Option<&[u8]> {
+        self.channel.protocol()
+    }
+
+    /// Reads until the socket is empty; `each` sees the bytes, until it fails.
     ///
     /// # Errors
-    /// The connection is over; messages before that were seen.
+    /// The connection is over; bytes before that were seen.
     pub fn receive(
         &mut self,
         buffer: &mut [u8],
-        mut each: impl FnMut(Message<'_>),
+        mut each: impl FnMut(&[u8]) -> Result<(), Gone>,
     ) -> Result<(), Gone> {
         loop {
             match self.stream.read(buffer) {
                 Ok(0) => return Err(Gone::Closed),
                 Ok(count) => {
-                    let mut scanned = Ok(());
+                    let mut seen = Ok(());
                     let opened = self.channel.open(&buffer[..count], |plain| {
-                        scanned = scanned.and_then(|()| self.scanner.scan(plain, &mut each));
+                        if seen.is_ok() {
+                            seen = each(plain);
+                        }
                     });
                     opened.map_err(Gone::Insecure)?;
-                    scanned.map_err(|_| Gone::Foreign)?;
+                    seen?;
                     // A short read emptied the socket; the next byte raises an edge of its own.
                     if count < buffer.len() {
                         return Ok(());

@@ -1,11 +1,13 @@
 //! The loop: one thread, one epoll, many connections.
 //!
-//! In: an endpoint, a plan, a schedule. Out: an `Outcome`. Never: a request that starts late
+//! In: what is said to whom, a schedule. Out: an `Outcome`. Never: a request that starts late
 //! without the delay being counted: an arrival that finds no free connection waits in `waiting`
-//! with its intended time.
+//! with its intended time. What is said is a `Talk`'s, of whichever protocol.
 //!
 //! ```text
-//! Opening --writable--> Login --ready--> Preparing --ready--> Running --end--> (closed)
+//! Idle --> Opening --writable--> Greeting --ready--> Running --lost--> Gone
+//!  ^----------(a connection for each request)----------/ |
+//!           ^------(the server said that it closes)------/
 //! ```
 
 use std::collections::VecDeque;
@@ -25,12 +27,9 @@ use rustix::time::{
 };
 
 use crate::connection::{Connection, Gone};
-use crate::endpoint::Endpoint;
-use crate::login::{Caller, Login};
 use crate::outcome::{Finished, Outcome, record};
-use crate::plan::{Mode, Plan};
 use crate::schedule::{Arrivals, Random, Schedule};
-use crate::wire::{self, Message};
+use crate::talk::{Ended, Speaker, Speech, Talk};
 
 /// Connections that log in at the same time before the run; a storm is asked for, not suffered.
 const OPENING_MAX: usize = 32;
@@ -44,16 +43,14 @@ const RECEIVE_BYTES: usize = 256 << 10;
 /// What a run does.
 #[derive(Clone, Debug)]
 pub struct Settings {
-    /// Where to.
-    pub endpoint: Endpoint,
-    /// Its address.
+    /// What is said, and to whom.
+    pub speech: Speech,
+    /// The address of that.
     pub address: SocketAddr,
-    /// What is sent.
-    pub plan: Plan,
-    /// How it travels.
-    pub mode: Mode,
-    /// Requests outstanding on one connection when the mode is `Pipelined`, else one.
+    /// Requests outstanding on one connection where the protocol allows more than one.
     pub depth: usize,
+    /// A connection for each request, whose opening counts as the request's.
+    pub fresh: bool,
     /// Requests per second; `None` closes the loop: as many as the answers allow.
     pub rate: Option<f64>,
     /// Poisson or constant.
@@ -84,7 +81,7 @@ pub fn run(settings: &Settings, finished: &Arc<AtomicU64>) -> Result<Outcome, St
             std::thread::spawn(move || one_thread(&settings, (index, threads), &barrier, &finished))
         })
         .collect();
-    let mut whole = Outcome::new(settings.plan.statements.len());
+    let mut whole = Outcome::new(settings.speech.statements().len());
     let mut failed = None;
     for thread in running {
         match thread.join() {
@@ -112,35 +109,40 @@ fn one_thread(
 }
 
 enum Phase {
+    /// Without a connection; a request will open one.
+    Idle,
     Opening,
-    Login(Login),
-    Preparing,
-    Running,
+    Greeting(Talk),
+    Running(Talk),
     Gone,
 }
 
 /// A request under way.
 struct Flight {
+    /// What the talk calls it; `None` until it is sent.
+    id: Option<u64>,
     statement: usize,
     intended_ns: u64,
     sent_ns: u64,
-    seen: Finished,
 }
 
 struct Peer {
-    connection: Connection,
+    connection: Option<Connection>,
     phase: Phase,
     flights: VecDeque<Flight>,
+    /// Whether it stands in `free`.
+    is_free: bool,
 }
 
 struct Worker<'a> {
     settings: &'a Settings,
+    speaker: Speaker,
     poll: Poll,
     timer: OwnedFd,
     /// When the timer rings; setting it again costs a system call.
     armed_ns: u64,
     peers: Vec<Peer>,
-    /// Peers with room for a request, longest idle first.
+    /// Peers with room for a request, longest idle first. One may have lost its room meanwhile.
     free: VecDeque<usize>,
     /// Intended times of requests that found no free peer.
     waiting: VecDeque<u64>,
@@ -148,45 +150,32 @@ struct Worker<'a> {
     seed: u64,
     outcome: Outcome,
     start: Instant,
+    /// What is counted; nothing is sent after its end.
+    window: (u64, u64),
+    /// Kept for their memory.
     buffer: Vec<u8>,
+    ended: Vec<Ended>,
+    replies: Vec<u8>,
 }
 
 impl<'a> Worker<'a> {
     /// Opens all connections, a few at a time.
     fn open(settings: &'a Settings, count: usize, index: usize) -> Result<Worker<'a>, String> {
-        let poll = Poll::new().map_err(|e| format!("epoll: {e}"))?;
-        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)
-            .map_err(|e| format!("timerfd: {e}"))?;
-        poll.registry()
-            .register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)
-            .map_err(|e| format!("timerfd: {e}"))?;
-        let seed = settings.seed.wrapping_add(index as u64 * 7919);
-        let mut worker = Worker {
-            settings,
-            poll,
-            timer,
-            armed_ns: 0,
-            peers: vec![],
-            free: VecDeque::new(),
-            waiting: VecDeque::new(),
-            random: Random::new(seed),
-            seed,
-            outcome: Outcome::new(settings.plan.statements.len()),
-            start: Instant::now(),
-            buffer: vec![0; RECEIVE_BYTES],
-        };
-        let caller = Caller::new(&settings.endpoint)?;
+        let mut worker = Worker::new(settings, index)?;
         let mut events = Events::with_capacity(256);
         let until = Instant::now() + OPENING_TIME_MAX;
         while worker.free.len() < count {
             while worker.peers.len() < count && worker.peers.len() - worker.free.len() < OPENING_MAX
             {
-                worker.start_opening(&caller)?;
+                worker.add_peer()?;
             }
             poll_events(&mut worker.poll, &mut events, Some(Duration::from_secs(1)))?;
             for event in events.iter().filter(|event| event.token() != TIMER) {
-                let peer = event.token().0;
-                worker.go_on_opening(peer, &caller)?;
+                worker.go_on(event.token().0);
+            }
+            if worker.outcome.lost > 0 {
+                let why = worker.outcome.first_error.take().unwrap_or_default();
+                return Err(format!("{}: {why}", settings.speech.endpoint()));
             }
             if Instant::now() > until {
                 return Err(format!("{} of {count} connections opened in time", worker.free.len()));
@@ -195,41 +184,52 @@ impl<'a> Worker<'a> {
         Ok(worker)
     }
 
-    fn start_opening(&mut self, caller: &Caller) -> Result<(), String> {
-        let (token, registry) = (Token(self.peers.len()), self.poll.registry());
-        let connection = Connection::open(caller, self.settings.address, registry, token);
-        let connection = connection.map_err(|e| format!("{}: {e}", self.settings.address))?;
-        self.peers.push(Peer { connection, phase: Phase::Opening, flights: VecDeque::new() });
-        Ok(())
+    fn new(settings: &'a Settings, index: usize) -> Result<Worker<'a>, String> {
+        let poll = Poll::new().map_err(|e| format!("epoll: {e}"))?;
+        let timer = timerfd_create(TimerfdClockId::Monotonic, TimerfdFlags::NONBLOCK)
+            .map_err(|e| format!("timerfd: {e}"))?;
+        poll.registry()
+            .register(&mut SourceFd(&timer.as_raw_fd()), TIMER, Interest::READABLE)
+            .map_err(|e| format!("timerfd: {e}"))?;
+        let seed = settings.seed.wrapping_add(index as u64 * 7919);
+        Ok(Worker {
+            settings,
+            speaker: Speaker::new(&settings.speech)?,
+            poll,
+            timer,
+            armed_ns: 0,
+            peers: vec![],
+            free: VecDeque::new(),
+            waiting: VecDeque::new(),
+            random: Random::new(seed),
+            seed,
+            outcome: Outcome::new(settings.speech.statements().len()),
+            start: Instant::now(),
+            window: (0, 0),
+            buffer: vec![0; RECEIVE_BYTES],
+            ended: vec![],
+            replies: vec![],
+        })
     }
 
-    fn go_on_opening(&mut self, index: usize, caller: &Caller) -> Result<(), String> {
+    fn add_peer(&mut self) -> Result<(), String> {
+        let index = self.peers.len();
+        let (connection, flights) = (None, VecDeque::new());
+        self.peers.push(Peer { connection, phase: Phase::Idle, flights, is_free: false });
+        if self.settings.fresh {
+            self.offer(index);
+            return Ok(());
+        }
+        self.connect(index).map_err(|gone| format!("{}: {gone}", self.settings.address))
+    }
+
+    fn connect(&mut self, index: usize) -> Result<(), Gone> {
+        let (token, registry) = (Token(index), self.poll.registry());
+        let channel = self.speaker.channel().map_err(Gone::Insecure)?;
+        let opened = Connection::open(channel, self.settings.address, registry, token);
         let peer = &mut self.peers[index];
-        let endpoint = caller.endpoint();
-        let fail = |gone: Gone| format!("{endpoint:?}: {gone}");
-        if matches!(peer.phase, Phase::Opening) {
-            if !peer.connection.connected().map_err(fail)? {
-                return Ok(());
-            }
-            peer.phase = Phase::Login(Login::start(caller, &mut peer.connection.out));
-        }
-        let mut replies = vec![];
-        let mut step = Ok(());
-        let mut ready = false;
-        let phase = &mut peer.phase;
-        let read = peer.connection.receive(&mut self.buffer, |message| {
-            if step.is_ok() {
-                step = opening_message(phase, &self.settings.plan, &message, &mut replies);
-                ready |= matches!(phase, Phase::Running);
-            }
-        });
-        step.map_err(|why: String| format!("{endpoint:?}: {why}"))?;
-        read.map_err(fail)?;
-        peer.connection.out.extend_from_slice(&replies);
-        peer.connection.flush().map_err(fail)?;
-        if ready {
-            self.free.push_back(index);
-        }
+        peer.connection = Some(opened.map_err(Gone::Failed)?);
+        peer.phase = Phase::Opening;
         Ok(())
     }
 
@@ -238,10 +238,11 @@ impl<'a> Worker<'a> {
         let mut schedule = rate.map(|rate| Schedule::new(self.settings.arrivals, rate, self.seed));
         let from = seconds_ns(self.settings.warm_up_s);
         let until = from + seconds_ns(self.settings.seconds);
+        self.window = (from, until);
         self.outcome.window_s = self.settings.seconds;
         self.start = Instant::now();
         if schedule.is_none() {
-            self.fill_loop();
+            (0..self.peers.len()).for_each(|index| self.fill(index));
         }
         let mut events = Events::with_capacity(1024);
         let mut counted = 0;
@@ -252,12 +253,12 @@ impl<'a> Worker<'a> {
             {
                 break;
             }
-            self.start_due(schedule.as_mut(), from, until)?;
+            self.start_due(schedule.as_mut());
             self.set_timer(schedule.as_ref().map(Schedule::next_ns), until)?;
             poll_events(&mut self.poll, &mut events, Some(Duration::from_millis(100)))?;
             for event in &events {
                 if event.token() != TIMER {
-                    self.go_on(event.token().0, (from, until));
+                    self.go_on(event.token().0);
                 }
             }
             let total = self.outcome.statements.iter().map(|t| t.latency.len()).sum::<u64>();
@@ -267,7 +268,7 @@ impl<'a> Worker<'a> {
                 return Err(format!("every connection was lost: {:?}", self.outcome.first_error));
             }
         }
-        self.count_unfinished(from, until);
+        self.count_unfinished();
         Ok(self.outcome)
     }
 
@@ -279,27 +280,39 @@ impl<'a> Worker<'a> {
         self.peers.iter().map(|peer| peer.flights.len()).sum()
     }
 
-    /// A closed loop starts with every slot of every connection.
-    fn fill_loop(&mut self) {
-        let slots: Vec<usize> = self.free.drain(..).collect();
-        for index in slots {
-            for _ in 0..self.settings.depth {
-                let now = self.now_ns();
-                self.request(index, now);
+    /// Whether another request may be given to this peer.
+    fn has_room(&self, index: usize) -> bool {
+        let peer = &self.peers[index];
+        match &peer.phase {
+            Phase::Idle => peer.flights.is_empty(),
+            Phase::Running(talk) => {
+                !talk.is_closing() && peer.flights.len() < talk.room(self.settings.depth)
             }
-            self.flush(index);
+            Phase::Opening | Phase::Greeting(_) | Phase::Gone => false,
         }
     }
 
-    /// Starts what the schedule says should have started by now.
-    fn start_due(
-        &mut self,
-        schedule: Option<&mut Schedule>,
-        from: u64,
-        until: u64,
-    ) -> Result<(), String> {
-        let Some(schedule) = schedule else { return Ok(()) };
+    /// Has the peer stand in `free` if it has room.
+    fn offer(&mut self, index: usize) {
+        if !self.peers[index].is_free && self.has_room(index) {
+            self.peers[index].is_free = true;
+            self.free.push_back(index);
+        }
+    }
+
+    /// A closed loop has every slot of every connection filled.
+    fn fill(&mut self, index: usize) {
         let now = self.now_ns();
+        while now < self.window.1 && self.has_room(index) {
+            self.request(index, now);
+        }
+        self.flush(index);
+    }
+
+    /// Starts what the schedule says should have started by now.
+    fn start_due(&mut self, schedule: Option<&mut Schedule>) {
+        let Some(schedule) = schedule else { return };
+        let (now, (from, until)) = (self.now_ns(), self.window);
         while schedule.next_ns() <= now && schedule.next_ns() < until {
             let intended = schedule.next_ns();
             self.outcome.offered += u64::from(intended >= from);
@@ -307,89 +320,155 @@ impl<'a> Worker<'a> {
             schedule.advance();
         }
         self.start_waiting();
-        Ok(())
     }
 
     fn start_waiting(&mut self) {
         while !self.waiting.is_empty() {
             let Some(index) = self.free.pop_front() else { return };
-            if matches!(self.peers[index].phase, Phase::Gone) {
+            self.peers[index].is_free = false;
+            if !self.has_room(index) {
                 continue;
             }
             let Some(intended) = self.waiting.pop_front() else { return };
             self.request(index, intended);
             self.flush(index);
-            if self.peers[index].flights.len() < self.settings.depth {
-                self.free.push_back(index);
-            }
+            self.offer(index);
         }
     }
 
+    /// A request on a peer that has room; without a connection it opens one first.
     fn request(&mut self, index: usize, intended_ns: u64) {
-        let plan = &self.settings.plan;
-        let statement = plan.choose(&mut self.random);
+        let statement = self.speaker.choose(&mut self.random);
         let sent_ns = self.now_ns();
         let peer = &mut self.peers[index];
-        plan.request(statement, &mut self.random, &mut peer.connection.out);
-        let seen = Finished::default();
-        peer.flights.push_back(Flight { statement, intended_ns, sent_ns, seen });
+        peer.flights.push_back(Flight { id: None, statement, intended_ns, sent_ns });
+        if !matches!(peer.phase, Phase::Idle) {
+            self.send(index);
+        } else if let Err(gone) = self.connect(index) {
+            self.lose(index, &gone);
+        }
+    }
+
+    /// Sends what this peer has not sent yet.
+    fn send(&mut self, index: usize) {
+        let peer = &mut self.peers[index];
+        let (Phase::Running(talk), Some(connection)) = (&mut peer.phase, &mut peer.connection)
+        else {
+            return;
+        };
+        for flight in peer.flights.iter_mut().filter(|flight| flight.id.is_none()) {
+            let (statement, random) = (flight.statement, &mut self.random);
+            flight.id = Some(talk.ask(&self.speaker, statement, random, &mut connection.out));
+        }
     }
 
     fn flush(&mut self, index: usize) {
-        if let Err(gone) = self.peers[index].connection.flush() {
+        let flushed = self.peers[index].connection.as_mut().map_or(Ok(()), Connection::flush);
+        if let Err(gone) = flushed {
             self.lose(index, &gone);
         }
     }
 
     /// A peer's socket has something to say.
-    fn go_on(&mut self, index: usize, window: (u64, u64)) {
-        if matches!(self.peers[index].phase, Phase::Gone) {
-            return;
-        }
+    fn go_on(&mut self, index: usize) {
         let now = self.now_ns();
-        let peer = &mut self.peers[index];
-        let mut ended = vec![];
-        let mut uploads = vec![];
-        let (plan, errors) = (&self.settings.plan, &mut self.outcome.first_error);
-        let flights = &mut peer.flights;
-        let read = peer.connection.receive(&mut self.buffer, |message| {
-            let Some(flight) = flights.front_mut() else { return };
-            flight.seen.bytes += message.bytes as u64;
-            match message.kind {
-                b'D' | b'd' => flight.seen.rows += 1,
-                b'E' => {
-                    flight.seen.failed = true;
-                    errors.get_or_insert_with(|| wire::error_text(message.body));
-                }
-                b'G' => uploads.extend_from_slice(&plan.statements[flight.statement].copy_in),
-                b'Z' => ended.extend(flights.pop_front()),
-                _ => {}
-            }
-        });
-        peer.connection.out.extend_from_slice(&uploads);
-        let had_room = peer.flights.len() + ended.len() < self.settings.depth;
-        let count = ended.len();
-        for flight in ended {
-            self.count(flight, now, window);
+        let was_running = matches!(self.peers[index].phase, Phase::Running(_));
+        let heard = self.hear(index);
+        for ended in std::mem::take(&mut self.ended) {
+            self.end(index, ended, now);
         }
-        match read {
-            Err(gone) => self.lose(index, &gone),
-            Ok(()) if self.settings.rate.is_none() => {
-                for _ in 0..count {
-                    if now < window.1 {
-                        self.request(index, now);
-                    }
-                }
-            }
-            Ok(()) if count > 0 && !had_room => self.free.push_back(index),
+        match heard {
             Ok(()) => {}
+            Err(Gone::Closed | Gone::Failed(_)) if self.may_end(index) => self.leave(index),
+            Err(gone) => self.lose(index, &gone),
+        }
+        let peer = &self.peers[index];
+        if peer.flights.is_empty()
+            && let Phase::Running(talk) = &peer.phase
+            && (talk.is_closing() || (self.settings.fresh && was_running))
+        {
+            self.leave(index);
+        }
+        self.send(index);
+        if self.settings.rate.is_none() && self.window.1 > 0 {
+            self.fill(index);
+        } else {
+            self.offer(index);
         }
         self.flush(index);
         self.start_waiting();
     }
 
+    /// Reads; what ended is in `self.ended`.
+    fn hear(&mut self, index: usize) -> Result<(), Gone> {
+        let peer = &mut self.peers[index];
+        let Some(connection) = &mut peer.connection else { return Ok(()) };
+        if matches!(peer.phase, Phase::Opening) {
+            if !connection.connected()? {
+                return Ok(());
+            }
+            peer.phase = Phase::Greeting(self.speaker.greet(&mut connection.out));
+        }
+        let (Phase::Greeting(talk) | Phase::Running(talk)) = &mut peer.phase else {
+            return Ok(());
+        };
+        let (speaker, replies, ended) = (&self.speaker, &mut self.replies, &mut self.ended);
+        let read = connection.receive(&mut self.buffer, |bytes| {
+            talk.hear(speaker, bytes, (&mut *replies, &mut *ended))
+        });
+        connection.out.append(replies);
+        if matches!(read, Err(Gone::Closed)) {
+            talk.hear_end(ended);
+        }
+        read?;
+        connection.flush()?;
+        if talk.is_ready(connection) && matches!(peer.phase, Phase::Greeting(_)) {
+            peer.phase = match std::mem::replace(&mut peer.phase, Phase::Gone) {
+                Phase::Greeting(talk) => {
+                    talk.check(speaker, connection)?;
+                    Phase::Running(talk)
+                }
+                other => other,
+            };
+        }
+        Ok(())
+    }
+
+    fn end(&mut self, index: usize, ended: Ended, now: u64) {
+        let flights = &mut self.peers[index].flights;
+        let Some(at) = flights.iter().position(|flight| flight.id == Some(ended.id)) else {
+            return;
+        };
+        let Some(flight) = flights.remove(at) else { return };
+        if let Some(why) = ended.error {
+            self.outcome.first_error.get_or_insert(why);
+        }
+        self.count(&flight, ended.seen, now);
+    }
+
+    /// Whether a connection that ends now is nobody's fault.
+    fn may_end(&self, index: usize) -> bool {
+        let peer = &self.peers[index];
+        let Phase::Running(talk) = &peer.phase else { return false };
+        peer.flights.is_empty() && (talk.may_end_idle() || talk.is_closing())
+    }
+
+    /// Leaves a connection that has served, for another one.
+    fn leave(&mut self, index: usize) {
+        let peer = &mut self.peers[index];
+        (peer.connection, peer.phase) = (None, Phase::Idle);
+        // Each request opens its own; after the window nobody asks.
+        if self.settings.fresh || self.now_ns() >= self.window.1 {
+            return;
+        }
+        if let Err(gone) = self.connect(index) {
+            self.lose(index, &gone);
+        }
+    }
+
     /// An open loop counts by when a request should have started, a closed one by when it ended.
-    fn count(&mut self, flight: Flight, now: u64, (from, until): (u64, u64)) {
+    fn count(&mut self, flight: &Flight, seen: Finished, now: u64) {
+        let (from, until) = self.window;
         let at = if self.settings.rate.is_some() { flight.intended_ns } else { now };
         if at < from || at >= until {
             return;
@@ -397,15 +476,15 @@ impl<'a> Worker<'a> {
         let seen = Finished {
             latency_ns: now - flight.intended_ns,
             service_ns: now - flight.sent_ns,
-            ..flight.seen
+            ..seen
         };
         self.outcome.finish(flight.statement, ((at - from) / 1_000_000_000) as usize, &seen);
     }
 
     /// What never ended is counted with the time it has waited so far: leaving it out would make
     /// the worst moment of a server look like its best.
-    fn count_unfinished(&mut self, from: u64, until: u64) {
-        let now = self.now_ns();
+    fn count_unfinished(&mut self) {
+        let (now, (from, until)) = (self.now_ns(), self.window);
         let flights = self.peers.iter_mut().flat_map(|peer| peer.flights.drain(..));
         let mut left: Vec<(usize, u64)> =
             flights.map(|flight| (flight.statement, flight.intended_ns)).collect();
@@ -424,7 +503,7 @@ impl<'a> Worker<'a> {
         if matches!(peer.phase, Phase::Gone) {
             return;
         }
-        peer.phase = Phase::Gone;
+        (peer.connection, peer.phase) = (None, Phase::Gone);
         self.outcome.lost += 1;
         self.outcome.first_error.get_or_insert_with(|| gone.to_string());
         for flight in peer.flights.drain(..) {
@@ -452,26 +531,6 @@ impl<'a> Worker<'a> {
             .map(|_| ())
             .map_err(|e| format!("timerfd: {e}"))
     }
-}
-
-/// One message on a connection that is not running yet.
-fn opening_message(
-    phase: &mut Phase,
-    plan: &Plan,
-    message: &Message<'_>,
-    out: &mut Vec<u8>,
-) -> Result<(), String> {
-    *phase = match std::mem::replace(phase, Phase::Gone) {
-        Phase::Login(mut login) => match login.handle(message, out)? {
-            false => Phase::Login(login),
-            true if plan.prepare(out) => Phase::Preparing,
-            true => Phase::Running,
-        },
-        Phase::Preparing if message.kind == b'E' => return Err(wire::error_text(message.body)),
-        Phase::Preparing if message.kind == b'Z' => Phase::Running,
-        other => other,
-    };
-    Ok(())
 }
 
 fn poll_events(

@@ -54,7 +54,7 @@ impl Endpoint {
         let (authority, database) = place.split_once('/').unwrap_or((place, ""));
         let (login, place) = authority.rsplit_once('@').unwrap_or(("", authority));
         let (user, password) = login.split_once(':').unwrap_or((login, ""));
-        let (host, port) = split_port(place)?;
+        let (host, port) = split_port(place, 5432)?;
         let user = unescape(user)?;
         let user = if user.is_empty() { "postgres".to_owned() } else { user };
         let password = match unescape(password)? {
@@ -105,7 +105,8 @@ fn read_tls(parameters: &str) -> Result<Option<Tls>, String> {
     }
 }
 
-fn split_port(place: &str) -> Result<(String, u16), String> {
+/// Host and port; without a port, `usual`.
+pub(crate) fn split_port(place: &str, usual: u16) -> Result<(String, u16), String> {
     let (host, port) = match place.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
         Some((address, rest)) => (address, rest.strip_prefix(':')),
         None => match place.rsplit_once(':') {
@@ -114,14 +115,15 @@ fn split_port(place: &str) -> Result<(String, u16), String> {
         },
     };
     let port = match port {
-        None | Some("") => 5432,
+        None | Some("") => usual,
         Some(text) => text.parse().map_err(|_| format!("{text}: expected a port, 1 to 65535"))?,
     };
     let host = if host.is_empty() { "127.0.0.1" } else { host };
     Ok((host.to_owned(), port))
 }
 
-fn unescape(text: &str) -> Result<String, String> {
+/// Without its `%XX`.
+pub(crate) fn unescape(text: &str) -> Result<String, String> {
     let mut bytes = Vec::with_capacity(text.len());
     let mut rest = text.bytes();
     while let Some(byte) = rest.next() {

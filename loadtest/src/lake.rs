@@ -53,7 +53,7 @@ fn batch(
     settings: &Settings,
     outcome: &Outcome,
 ) -> Result<RecordBatch, String> {
-    let names = || settings.plan.statements.iter().map(|statement| statement.name.as_str());
+    let names = || settings.speech.statements().into_iter();
     let whole = names().zip(&outcome.statements).map(|(statement, tally)| Row {
         second: None,
         statement,
@@ -83,8 +83,8 @@ fn batch(
     let columns: Vec<(&str, ArrayRef, bool)> = vec![
         ("label", texts(label), false),
         ("started_at", Arc::new(started), false),
-        ("endpoint", texts(&format!("{:?}", settings.endpoint)), false),
-        ("mode", texts(settings.mode.name()), false),
+        ("endpoint", texts(&settings.speech.endpoint()), false),
+        ("mode", texts(settings.speech.mode()), false),
         ("arrivals", texts(settings.rate.map_or("closed", |_| settings.arrivals.name())), false),
         ("rate_offered", Arc::new(offered), true),
         ("connections", same(settings.connections as u64), false),

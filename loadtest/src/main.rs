@@ -1,4 +1,4 @@
-//! `weir-load`: load for any PostgreSQL endpoint, and a null backend to put behind a proxy.
+//! `weir-load`: load for any PostgreSQL or HTTP endpoint, and a null backend to put behind a proxy.
 //!
 //! In: flags. Out: results on stdout, progress on stderr. Never: a port other than a loopback one
 //! for the null backend unless it is named.
@@ -14,10 +14,10 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use flags::{Command, Flags};
 use weir_load::drive::{self, Settings};
-use weir_load::endpoint::Endpoint;
 use weir_load::null::{Answer, Null};
 use weir_load::outcome::Outcome;
-use weir_load::plan::{Mode, Plan};
+use weir_load::ssh::{self, Master, Way};
+use weir_load::talk::Speech;
 use weir_load::{lake, report, storm};
 
 type Result<T> = std::result::Result<T, String>;
@@ -30,6 +30,7 @@ fn main() -> ExitCode {
             Ok(true)
         }
         Ok(Command::Null(address, answer)) => null(address, answer),
+        Ok(Command::Ssh(flags)) => over_ssh(&flags),
         Ok(Command::Canonical(url)) => canonical(url.as_deref()),
         Ok(Command::Load(flags)) => load(&flags),
         Err(why) => Err(why),
@@ -48,22 +49,23 @@ fn main() -> ExitCode {
 fn null(address: SocketAddr, answer: Answer) -> Result<bool> {
     let backend = Null::bind(address, answer).map_err(|e| format!("{address}: {e}"))?;
     let address = backend.address().map_err(|e| e.to_string())?;
-    eprintln!("null backend on {address}: {} rows of {} bytes", answer.rows, answer.row_bytes);
+    match answer {
+        Answer::Rows { rows, row_bytes } => {
+            eprintln!("null backend on {address}: {rows} rows of {row_bytes} bytes");
+        }
+        Answer::Page { bytes } => eprintln!("null backend on {address}: bodies of {bytes} bytes"),
+    }
     backend.run().map(|()| true).map_err(|e| e.to_string())
 }
 
 /// Capacity of the closed loop, then the tail of an open loop at half of it.
 fn canonical(url: Option<&str>) -> Result<bool> {
-    let endpoint = match url {
-        Some(url) => Endpoint::parse(url)?,
-        None => own_backend()?,
-    };
+    let speech = flags::canonical(&url.map_or_else(own_backend, |url| Ok(url.to_owned()))?)?;
     let mut settings = Settings {
-        address: address_of(&endpoint)?,
-        endpoint,
-        plan: Plan::single("SELECT 1", Mode::Prepared),
-        mode: Mode::Prepared,
+        address: address_of(speech.place())?,
+        speech,
         depth: 1,
+        fresh: false,
         rate: None,
         arrivals: weir_load::schedule::Arrivals::Poisson,
         connections: 64,
@@ -81,24 +83,44 @@ fn canonical(url: Option<&str>) -> Result<bool> {
     Ok(clean(&capacity) && clean(&tail))
 }
 
-fn own_backend() -> Result<Endpoint> {
+fn own_backend() -> Result<String> {
     let any = SocketAddr::from(([127, 0, 0, 1], 0));
-    let backend = Null::bind(any, Answer { rows: 1, row_bytes: 100 }).map_err(|e| e.to_string())?;
+    let backend =
+        Null::bind(any, Answer::Rows { rows: 1, row_bytes: 100 }).map_err(|e| e.to_string())?;
     let address = backend.address().map_err(|e| e.to_string())?;
     std::thread::spawn(move || backend.run());
-    Endpoint::parse(&format!("postgres://load@{address}/load"))
+    Ok(format!("postgres://load@{address}/load"))
+}
+
+/// Commands over one connection, a connection for each, bytes both ways.
+fn over_ssh(flags: &flags::Ssh) -> Result<bool> {
+    let master = Master::open(&flags.place, &std::env::temp_dir())?;
+    let times = (flags.seconds, flags.parallel);
+    for (what, master) in [("on one connection", Some(&master)), ("a connection each", None)] {
+        let seen = ssh::commands(&flags.place, master, times)?;
+        let rate = seen.latency.len() as f64 / seen.seconds;
+        println!("{what}: {rate:.1} commands/s; us: {}", report::quantiles(&seen.latency));
+    }
+    for (what, way) in [("from the server", Way::Out), ("to the server", Way::In)] {
+        let seconds = ssh::bulk(&flags.place, &master, way, flags.bytes)?;
+        println!("{what}: {:.1} MB/s", flags.bytes as f64 / 1e6 / seconds);
+    }
+    Ok(true)
 }
 
 fn load(flags: &Flags) -> Result<bool> {
-    let endpoint = Endpoint::parse(&flags.url)?;
-    let address = address_of(&endpoint)?;
+    let speech = flags.speech()?;
+    let address = address_of(speech.place())?;
     if let Some(count) = flags.storm {
-        let storm = storm::run(&endpoint, address, count)?;
+        let Speech::Postgres(sql) = &speech else {
+            return Err("--storm: a storm is of logins, to PostgreSQL".to_owned());
+        };
+        let storm = storm::run(&sql.endpoint, address, count)?;
         print!("{}", report::storm_text(count, &storm));
         write_json(flags, report::storm_json(count, &storm))?;
         return Ok(storm.refused == 0);
     }
-    let settings = flags.settings(endpoint, address)?;
+    let settings = flags.settings(speech, address);
     let started_us =
         SystemTime::now().duration_since(UNIX_EPOCH).map_err(|e| e.to_string())?.as_micros() as i64;
     let outcome = watched(&settings)?;
@@ -123,10 +145,9 @@ fn clean(outcome: &Outcome) -> bool {
     outcome.unfinished == 0 && outcome.lost == 0 && outcome.total().errors == 0
 }
 
-fn address_of(endpoint: &Endpoint) -> Result<SocketAddr> {
-    let place = (endpoint.host.as_str(), endpoint.port);
-    let mut found = place.to_socket_addrs().map_err(|e| format!("{}: {e}", endpoint.host))?;
-    found.next().ok_or_else(|| format!("{}: no address", endpoint.host))
+fn address_of(place: (&str, u16)) -> Result<SocketAddr> {
+    let mut found = place.to_socket_addrs().map_err(|e| format!("{}: {e}", place.0))?;
+    found.next().ok_or_else(|| format!("{}: no address", place.0))
 }
 
 /// Runs with a progress line on a terminal.

@@ -1,10 +1,11 @@
-//! A backend that does nothing: every statement gets the same canned answer.
+//! A backend that does nothing: every statement or request gets the same canned answer.
 //!
-//! In: PostgreSQL's frontend messages. Out: answers that a proxy must carry as if they were real.
+//! In: PostgreSQL's frontend messages, or HTTP. Out: answers that a proxy must carry as if they were real.
 //! Never: work per row; this must cost less than what is measured in front of it.
 //!
 //! Any user is trusted. A simple query and each Execute get `rows` rows of one text column.
-//! COPY TO STDOUT gets them as CopyData, COPY FROM STDIN is swallowed.
+//! COPY TO STDOUT gets them as CopyData, COPY FROM STDIN is swallowed. What is said in HTTP stands
+//! in `null_http`.
 
 use std::io::{self, Read as _, Write as _};
 use std::net::SocketAddr;
@@ -13,6 +14,7 @@ use std::time::Duration;
 use mio::net::{TcpListener, TcpStream};
 use mio::{Events, Interest, Poll, Token};
 
+use crate::null_http::{Page, Visit};
 use crate::wire::message;
 
 /// Bytes of answers that wait before a connection is no longer read.
@@ -26,11 +28,19 @@ const CANCEL_REQUEST: u32 = 80_877_102;
 
 /// The shape of the canned answer.
 #[derive(Clone, Copy, Debug)]
-pub struct Answer {
-    /// Rows.
-    pub rows: usize,
-    /// Bytes of the one column of each row.
-    pub row_bytes: usize,
+pub enum Answer {
+    /// PostgreSQL's.
+    Rows {
+        /// Rows.
+        rows: usize,
+        /// Bytes of the one column of each row.
+        row_bytes: usize,
+    },
+    /// HTTP's, either version.
+    Page {
+        /// Bytes of the body.
+        bytes: u64,
+    },
 }
 
 /// A listening null backend.
@@ -39,7 +49,12 @@ pub struct Null {
     canned: Canned,
 }
 
-struct Canned {
+enum Canned {
+    Rows(Rows),
+    Page(Page),
+}
+
+struct Rows {
     greeting: Vec<u8>,
     description: Vec<u8>,
     statement: Vec<u8>,
@@ -52,7 +67,12 @@ struct Peer {
     input: Vec<u8>,
     out: Vec<u8>,
     sent: usize,
-    logged_in: bool,
+    dialog: Dialog,
+}
+
+enum Dialog {
+    Postgres { logged_in: bool },
+    Http(Visit),
 }
 
 impl Null {
@@ -116,7 +136,11 @@ impl Null {
             let index = peers.iter().position(Option::is_none).unwrap_or(peers.len());
             let interest = Interest::READABLE | Interest::WRITABLE;
             poll.registry().register(&mut stream, Token(index), interest)?;
-            let peer = Peer { stream, input: vec![], out: vec![], sent: 0, logged_in: false };
+            let dialog = match &self.canned {
+                Canned::Rows(_) => Dialog::Postgres { logged_in: false },
+                Canned::Page(_) => Dialog::Http(Visit::new()),
+            };
+            let peer = Peer { stream, input: vec![], out: vec![], sent: 0, dialog };
             match peers.get_mut(index) {
                 Some(slot) => *slot = Some(peer),
                 None => peers.push(Some(peer)),
@@ -127,7 +151,16 @@ impl Null {
 
 impl Canned {
     fn new(answer: Answer) -> Canned {
-        let mut canned = Canned {
+        match answer {
+            Answer::Rows { rows, row_bytes } => Canned::Rows(Rows::new(rows, row_bytes)),
+            Answer::Page { bytes } => Canned::Page(Page::new(bytes)),
+        }
+    }
+}
+
+impl Rows {
+    fn new(rows: usize, row_bytes: usize) -> Rows {
+        let mut canned = Rows {
             greeting: greeting(),
             description: vec![],
             statement: vec![],
@@ -146,24 +179,24 @@ impl Canned {
         });
         message(&mut canned.statement, b't', |out| out.extend_from_slice(&0_u16.to_be_bytes()));
         canned.statement.extend_from_slice(&canned.description);
-        let value = vec![b'x'; answer.row_bytes];
-        for _ in 0..answer.rows {
+        let value = vec![b'x'; row_bytes];
+        for _ in 0..rows {
             message(&mut canned.rows, b'D', |out| {
                 out.extend_from_slice(&1_u16.to_be_bytes());
                 out.extend_from_slice(&(value.len() as u32).to_be_bytes());
                 out.extend_from_slice(&value);
             });
         }
-        complete(&mut canned.rows, &format!("SELECT {}", answer.rows));
+        complete(&mut canned.rows, &format!("SELECT {rows}"));
         message(&mut canned.copied, b'H', |out| out.extend_from_slice(&[0, 0, 1, 0, 0]));
-        for _ in 0..answer.rows {
+        for _ in 0..rows {
             message(&mut canned.copied, b'd', |out| {
                 out.extend_from_slice(&value);
                 out.push(b'\n');
             });
         }
         message(&mut canned.copied, b'c', |_| {});
-        complete(&mut canned.copied, &format!("COPY {}", answer.rows));
+        complete(&mut canned.copied, &format!("COPY {rows}"));
         canned
     }
 }
@@ -204,7 +237,7 @@ impl Peer {
     /// Reads, answers, writes; `false` when the connection is over.
     fn go_on(&mut self, canned: &Canned, buffer: &mut [u8]) -> bool {
         loop {
-            if !self.flush() {
+            if !self.flush() || !self.pump(canned) {
                 return false;
             }
             if self.out.len() - self.sent > OUTBOX_BYTES_MAX {
@@ -241,14 +274,43 @@ impl Peer {
         true
     }
 
-    /// Answers every message that is whole. The input holds at most one that is not.
+    /// Sends more of an answer that is longer than what waits at a time.
+    fn pump(&mut self, canned: &Canned) -> bool {
+        while self.out.is_empty() {
+            if let (Dialog::Http(visit), Canned::Page(page)) = (&mut self.dialog, canned) {
+                visit.pump(page, &mut self.out);
+            }
+            if self.out.is_empty() {
+                return true;
+            }
+            if !self.flush() {
+                return false;
+            }
+        }
+        true
+    }
+
     fn take(&mut self, bytes: &[u8], canned: &Canned) -> bool {
+        match (&mut self.dialog, canned) {
+            (Dialog::Http(visit), Canned::Page(page)) => visit.take(bytes, page, &mut self.out),
+            (Dialog::Postgres { logged_in }, Canned::Rows(rows)) => {
+                let mut logged_in = *logged_in;
+                let alive = self.take_messages(bytes, rows, &mut logged_in);
+                self.dialog = Dialog::Postgres { logged_in };
+                alive
+            }
+            _ => false,
+        }
+    }
+
+    /// Answers every message that is whole. The input holds at most one that is not.
+    fn take_messages(&mut self, bytes: &[u8], canned: &Rows, logged_in: &mut bool) -> bool {
         let mut input = std::mem::take(&mut self.input);
         input.extend_from_slice(bytes);
         let mut at = 0;
         let alive = loop {
             let rest = &input[at..];
-            let header = if self.logged_in { 1 } else { 0 };
+            let header = usize::from(*logged_in);
             let Some(length) = rest.get(header..).and_then(|rest| rest.first_chunk::<4>()) else {
                 break true;
             };
@@ -259,10 +321,9 @@ impl Peer {
             let Some(whole) = rest.get(..header + length) else { break true };
             at += whole.len();
             let body = &whole[header + 4..];
-            let alive = if self.logged_in {
-                self.answer(whole[0], body, canned)
-            } else {
-                self.greet(body, canned)
+            let alive = match *logged_in {
+                true => self.answer(whole[0], body, canned),
+                false => self.greet(body, canned, logged_in),
             };
             if !alive {
                 break false;
@@ -273,19 +334,19 @@ impl Peer {
         alive
     }
 
-    fn greet(&mut self, body: &[u8], canned: &Canned) -> bool {
+    fn greet(&mut self, body: &[u8], canned: &Rows, logged_in: &mut bool) -> bool {
         match body.first_chunk().map(|code| u32::from_be_bytes(*code)) {
             Some(TLS_REQUEST | GSS_REQUEST) => self.out.push(b'N'),
             Some(CANCEL_REQUEST) | None => return false,
             Some(_) => {
-                self.logged_in = true;
+                *logged_in = true;
                 self.out.extend_from_slice(&canned.greeting);
             }
         }
         true
     }
 
-    fn answer(&mut self, kind: u8, body: &[u8], canned: &Canned) -> bool {
+    fn answer(&mut self, kind: u8, body: &[u8], canned: &Rows) -> bool {
         let out = &mut self.out;
         match kind {
             b'Q' => match copy_direction(body) {

@@ -21,7 +21,7 @@ pub fn text(settings: &Settings, outcome: &Outcome) -> String {
     let _ = writeln!(
         out,
         "{} on {} connections, {} threads, {} s counted",
-        settings.mode.name(),
+        settings.speech.mode(),
         settings.connections,
         settings.threads,
         settings.seconds
@@ -53,12 +53,13 @@ pub fn text(settings: &Settings, outcome: &Outcome) -> String {
         megabytes / outcome.window_s,
         total.rows
     );
-    if settings.plan.statements.len() > 1 {
-        for (statement, tally) in settings.plan.statements.iter().zip(&outcome.statements) {
+    let statements = settings.speech.statements();
+    if statements.len() > 1 {
+        for (statement, tally) in statements.into_iter().zip(&outcome.statements) {
             let _ = writeln!(
                 out,
                 "  {:24} {:>9} answers {:>6} errors  {}",
-                statement.name,
+                statement,
                 tally.latency.len(),
                 tally.errors,
                 quantiles(&tally.latency)
@@ -86,7 +87,8 @@ fn troubles(outcome: &Outcome, total: &Tally, out: &mut String) {
     }
 }
 
-fn quantiles(histogram: &Histogram<u64>) -> String {
+/// Mean and percentiles.
+pub fn quantiles(histogram: &Histogram<u64>) -> String {
     let mut out = format!("mean {:.0}", histogram.mean());
     for (name, quantile) in QUANTILES {
         let _ = write!(out, " {name} {}", histogram.value_at_quantile(quantile));
@@ -103,13 +105,13 @@ pub fn json(settings: &Settings, outcome: &Outcome) -> Value {
             "latency_us": spread(&tally.latency), "service_us": spread(&tally.service),
         })
     };
-    let names = settings.plan.statements.iter().map(|statement| statement.name.as_str());
+    let names = settings.speech.statements().into_iter();
     let statements: Vec<Value> =
         names.zip(&outcome.statements).map(|(name, t)| tally(name, t)).collect();
     json!({
-        "endpoint": format!("{:?}", settings.endpoint), "mode": settings.mode.name(),
+        "endpoint": settings.speech.endpoint(), "mode": settings.speech.mode(),
         "connections": settings.connections, "threads": settings.threads,
-        "depth": settings.depth, "rate_offered": settings.rate,
+        "depth": settings.depth, "fresh": settings.fresh, "rate_offered": settings.rate,
         "arrivals": settings.rate.map(|_| settings.arrivals.name()),
         "seconds": outcome.window_s, "rate_answered": outcome.rate(),
         "offered": outcome.offered, "unfinished": outcome.unfinished, "lost": outcome.lost,

@@ -9,10 +9,11 @@ use std::time::{Duration, Instant};
 use hdrhistogram::Histogram;
 use mio::{Events, Poll, Token};
 
-use crate::connection::Connection;
+use crate::connection::{Connection, Gone};
 use crate::endpoint::Endpoint;
 use crate::login::{Caller, Login};
 use crate::outcome::{histogram, record};
+use crate::wire::Scanner;
 
 /// A client that is not logged in by then counts as refused.
 const PATIENCE: Duration = Duration::from_secs(60);
@@ -32,6 +33,7 @@ pub struct Storm {
 
 struct Visitor {
     connection: Connection,
+    scanner: Scanner,
     login: Option<Login>,
     done: bool,
 }
@@ -46,9 +48,10 @@ pub fn run(endpoint: &Endpoint, address: SocketAddr, count: usize) -> Result<Sto
     let start = Instant::now();
     let mut visitors = Vec::with_capacity(count);
     for index in 0..count {
-        let connection = Connection::open(&caller, address, poll.registry(), Token(index))
-            .map_err(|e| format!("connection {index}: {e} (see `ulimit -n`)"))?;
-        visitors.push(Visitor { connection, login: None, done: false });
+        let connection =
+            Connection::open(caller.channel()?, address, poll.registry(), Token(index))
+                .map_err(|e| format!("connection {index}: {e} (see `ulimit -n`)"))?;
+        visitors.push(Visitor { connection, scanner: Scanner::new(), login: None, done: false });
     }
     let mut storm = Storm { login: histogram(), refused: 0, first_error: None, seconds: 0.0 };
     let mut events = Events::with_capacity(1024);
@@ -94,10 +97,14 @@ impl Visitor {
         let Some(login) = self.login.as_mut() else { return Ok(false) };
         let mut replies = vec![];
         let mut step = Ok(false);
-        let read = self.connection.receive(buffer, |message| {
-            if step == Ok(false) {
-                step = login.handle(&message, &mut replies);
-            }
+        let scanner = &mut self.scanner;
+        let read = self.connection.receive(buffer, |plain| {
+            let scanned = scanner.scan(plain, |message| {
+                if step == Ok(false) {
+                    step = login.handle(&message, &mut replies);
+                }
+            });
+            scanned.map_err(|_| Gone::Foreign("the server does not speak PostgreSQL".to_owned()))
         });
         if step? {
             return Ok(true);

@@ -10,6 +10,8 @@ use weir_load::outcome::Outcome;
 use weir_load::plan::{Mode, Plan};
 use weir_load::schedule::Arrivals;
 use weir_load::storm;
+use weir_load::talk::Speech;
+use weir_load::talk::postgres::Sql;
 
 use crate::support::lake::{Row, text};
 use crate::support::{Certificates, Endpoint, Postgres, Spec};
@@ -25,10 +27,9 @@ fn place(endpoint: &Endpoint, parameters: &str) -> Place {
 fn settings(endpoint: Place, plan: Plan, mode: Mode) -> Settings {
     let address = SocketAddr::from(([127, 0, 0, 1], endpoint.port));
     Settings {
-        endpoint,
+        speech: Speech::Postgres(Box::new(Sql { endpoint, plan, mode })),
         address,
-        plan,
-        mode,
+        fresh: false,
         depth: if mode == Mode::Pipelined { 4 } else { 1 },
         rate: Some(200.0),
         arrivals: Arrivals::Constant,

@@ -7,7 +7,9 @@ use super::rig::WEIR_OTHER;
 use super::workload::WORKLOADS;
 
 pub const USAGE: &str = "\
-weir-bench compare: weir, HAProxy (TCP) and pgbouncer (session) in front of one PostgreSQL
+weir-bench compare: weir, HAProxy (TCP) and pgbouncer (session) in front of one PostgreSQL, weir,
+HAProxy (HTTP) and nginx in front of one server of HTTP, weir, HAProxy (TCP) and a jump host in
+front of one sshd
 
   --rounds N        rounds, each visits every arm (default 5)
   --seconds N       seconds per measurement (default 5)
@@ -16,11 +18,16 @@ weir-bench compare: weir, HAProxy (TCP) and pgbouncer (session) in front of one 
                     quiet-200 quiet-500 closed-simple
                     closed-prepared lone sync-64 answers copy-out copy-in select-wide
                     select-200b select-64k connect tls-prepared tls-closed tls-copy-out
-                    tls-connect storm syscalls idle tls-idle
-  --arms A,B        direct haproxy pgbouncer weir weir-masks (for fixed-prepared, copy-out and
-                    select-wide) weir-sync (for lone and sync-64) haproxy-again (left out by
-                    default; it shows the noise); the tls-* workloads have TLS on both legs
-  --rate N          transactions per second offered in the fixed-* workloads (default 4000)
+                    tls-connect http1-fixed http2-fixed http1-post http2-post http1-closed
+                    http2-closed http1-lone http2-lone http1-bulk http2-bulk ssh-exec
+                    ssh-connect ssh-out ssh-in storm syscalls idle tls-idle
+  --arms A,B        direct haproxy pgbouncer nginx (for http*) jump (for ssh-*) weir weir-masks (for
+                    fixed-prepared, copy-out and select-wide) weir-sync (for lone, sync-64 and
+                    http1-closed); left out by default: haproxy-again (it shows the noise),
+                    haproxy-log (for http*, a line for each request); the tls-* workloads have
+                    TLS on both legs
+  --rate N          transactions or requests per second offered in the *fixed* and *post
+                    workloads (default 4000)
   --storm N         connections in the storm (default 10000)
   --weir PATH       weir's binary (default target/release/weir); the arm is left out without it
   --other PATH      another binary of weir, of another commit or made otherwise: its arm is
@@ -110,7 +117,7 @@ impl Default for Flags {
             rounds: 5,
             seconds: 5.0,
             only: vec![],
-            arms: list("direct,haproxy,pgbouncer,weir,weir-masks,weir-sync"),
+            arms: list("direct,haproxy,pgbouncer,nginx,jump,weir,weir-masks,weir-sync"),
             rate: 4000,
             storm: 10_000,
             weir: "target/release/weir".into(),

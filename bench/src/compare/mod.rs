@@ -1,4 +1,5 @@
-//! weir, HAProxy and pgbouncer in front of one PostgreSQL, measured in turns.
+//! weir and its rivals in front of one PostgreSQL, one server of HTTP or one sshd, measured in
+//! turns.
 //!
 //! In: flags. Out: medians with their spread, ratios, JSON, plots. Never: one arm measured at
 //! another time than the others; the machine drifts, so every round visits every arm.
@@ -16,8 +17,10 @@ mod proc;
 mod profile;
 mod report;
 mod rig;
+mod shell;
 mod sink;
 mod storm;
+mod web;
 mod workload;
 
 use std::collections::BTreeMap;
@@ -132,7 +135,7 @@ fn sample(
 /// Fills caches and lets the disk come to rest; what it gives is thrown away.
 fn settle(rig: &Rig) -> Result<()> {
     let load = pgbench::Load { mode: "simple", clients: 4, open: false, at: None, text: None };
-    for arm in &rig.arms {
+    for arm in rig.arms.iter().filter(|arm| arm.is_postgres()) {
         pgbench::run(rig, arm, load, 0, 0.5)?;
     }
     Ok(())

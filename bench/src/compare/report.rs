@@ -98,9 +98,9 @@ impl Report {
                     "workload": workload.name, "arm": arm, "metric": metric.name,
                     "median": spread.median, "min": spread.min, "max": spread.max,
                     "count": spread.count,
-                    "x_haproxy": self.ratio(workload, arm, metric, &["haproxy"]),
+                    "x_haproxy": self.ratio(workload, arm, metric, HAPROXY),
                     "x_best_rival": self.ratio(workload, arm, metric, RIVALS),
-                    "x_weir": self.ratio(workload, arm, metric, &[WEIR]),
+                    "x_weir": self.ratio(workload, arm, metric, OWN),
                 }))
             })
             .collect();
@@ -187,10 +187,14 @@ impl Report {
         primary: &Metric,
     ) -> Vec<(&'static str, &'static [&'static str])> {
         let mut others = vec![("haproxy", HAPROXY), ("best rival", RIVALS)];
-        if matches!(workload.arms, Arms::Synced | Arms::Masked | Arms::Weir) {
-            others.push((WEIR, &[WEIR]));
+        if matches!(workload.arms, Arms::Synced | Arms::Masked | Arms::Weir | Arms::WebSynced) {
+            others.push((WEIR, OWN));
         }
         let measured = |arm: &&str| self.spread(workload.name, arm, primary.name).is_some();
+        if workload.arms == Arms::Shell {
+            // The best rival is HAProxy, which does not look; this one does what weir does.
+            others = vec![("haproxy", HAPROXY), ("jump", &["jump-ssh"])];
+        }
         others.retain(|(_, arms)| arms.iter().any(&measured));
         others
     }
@@ -225,9 +229,19 @@ impl Report {
     }
 }
 
-/// Those of one workload have TLS, or have not.
-const HAPROXY: &[&str] = &["haproxy", "haproxy-tls"];
-const RIVALS: &[&str] = &["haproxy", "haproxy-tls", "pgbouncer", "pgbouncer-tls"];
+/// Those of one workload are of one suite.
+const HAPROXY: &[&str] = &["haproxy", "haproxy-tls", "haproxy-http", "haproxy-ssh"];
+const RIVALS: &[&str] = &[
+    "haproxy",
+    "haproxy-tls",
+    "pgbouncer",
+    "pgbouncer-tls",
+    "haproxy-http",
+    "nginx-http",
+    "haproxy-ssh",
+    "jump-ssh",
+];
+const OWN: &[&str] = &[WEIR, "weir-http"];
 
 impl Spread {
     fn of(mut values: Vec<f64>) -> Option<Spread> {
@@ -251,14 +265,15 @@ fn is_direct(sample: &Sample) -> bool {
 fn add_derived(samples: &mut [Sample]) {
     for (from, to, only) in [
         ("machine_us_per_txn", "added_us_per_txn", None),
-        ("mean_us", "added_mean_us", Some("lone")),
+        ("mean_us", "added_mean_us", Some(["lone", "http1-lone", "http2-lone"])),
     ] {
         let direct: Vec<_> = samples
             .iter()
             .filter(|s| is_direct(s) && s.kept)
             .filter_map(|s| Some(((s.workload, s.round), *s.values.get(from)?)))
             .collect();
-        let concerned = |s: &&mut Sample| !is_direct(s) && only.is_none_or(|o| s.workload == o);
+        let concerned =
+            |s: &&mut Sample| !is_direct(s) && only.is_none_or(|only| only.contains(&s.workload));
         for sample in samples.iter_mut().filter(concerned) {
             let key = (sample.workload, sample.round);
             let base = direct.iter().find(|(at, _)| *at == key).map(|(_, value)| *value);

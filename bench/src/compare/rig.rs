@@ -13,7 +13,8 @@
 //! ```
 //!
 //! The arms of the TLS workloads, `direct-tls` and so on, are the same with TLS on both legs;
-//! HAProxy passes it through.
+//! HAProxy passes it through. Those of HTTP, `direct-http` and so on, stand in front of null
+//! servers; see `web`. Nothing is started that no chosen workload needs.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -28,6 +29,8 @@ use weir_load::login::Caller;
 
 use super::Result;
 use super::flags::Flags;
+use super::shell;
+use super::web::{self, Ports};
 use super::workload::WORKLOADS;
 
 const ROLE: &str = "bench";
@@ -55,13 +58,40 @@ pub const WEIR_OTHER: &str = "weir-other";
 pub const WEIR_MASKS: &str = "weir-masks";
 /// What the names of arms with TLS end with.
 pub const TLS: &str = "-tls";
+/// What the names of arms of HTTP end with.
+pub const HTTP: &str = "-http";
+/// What the names of arms of SSH end with.
+pub const SSH: &str = "-ssh";
+/// An sshd that passes connections on, of SSH.
+pub const JUMP: &str = "jump";
+/// HAProxy with a line of log for each request of HTTP.
+pub const HAPROXY_LOG: &str = "haproxy-log";
+/// nginx, of HTTP.
+pub const NGINX: &str = "nginx";
+/// Of PostgreSQL.
+pub const PGBOUNCER: &str = "pgbouncer";
 
 /// A way to PostgreSQL.
 pub struct Arm {
     pub name: String,
     pub port: u16,
     kind: Kind,
+    suite: Suite,
     process: Option<Child>,
+}
+
+/// What is behind an arm.
+enum Suite {
+    Postgres,
+    /// The ports of this arm.
+    Http(Ports),
+    Ssh,
+}
+
+/// The name of an arm without its suite.
+pub fn base(name: &str) -> &str {
+    let ends = [TLS, HTTP, SSH];
+    ends.iter().find_map(|end| name.strip_suffix(end)).unwrap_or(name)
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -69,10 +99,25 @@ enum Kind {
     Direct,
     Haproxy,
     Pgbouncer,
+    Nginx,
+    Jump,
     Weir,
 }
 
 impl Arm {
+    /// Whether PostgreSQL is behind it.
+    pub fn is_postgres(&self) -> bool {
+        matches!(self.suite, Suite::Postgres)
+    }
+
+    /// Its ports of HTTP.
+    pub fn ports(&self) -> Option<&Ports> {
+        match &self.suite {
+            Suite::Http(ports) => Some(ports),
+            Suite::Postgres | Suite::Ssh => None,
+        }
+    }
+
     /// Whether clients and the server are spoken to over TLS.
     fn has_tls(&self) -> bool {
         self.name.ends_with(TLS)
@@ -90,8 +135,15 @@ pub struct Rig {
     pub bulk_rows: u64,
     folder: PathBuf,
     password: String,
-    postgres: Child,
+    /// `None`: no workload needs it.
+    postgres: Option<Child>,
     postgres_port: u16,
+    /// The servers of HTTP, if a workload needs them.
+    servers: Option<Ports>,
+    /// The server of SSH, if a workload needs it.
+    sshd: Option<Child>,
+    sshd_port: u16,
+    jump_port: u16,
     programs: Programs,
 }
 
@@ -116,19 +168,40 @@ impl Rig {
         let (weir, other) = (flags.weir.clone(), flags.other.clone());
         let programs = Programs { pg_bin, weir, other, weir_config, as_postgres };
         let password = random_word()?;
-        let postgres_port = free_port()?;
-        eprintln!("starting PostgreSQL in {}", folder.display());
-        let postgres = start_postgres(&programs, &folder, postgres_port)?;
         let bulk_rows = if flags.quick { BULK_ROWS_QUICK } else { BULK_ROWS };
-        let arms = vec![];
-        let mut rig = Rig { arms, bulk_rows, folder, password, postgres, postgres_port, programs };
-        rig.fill(if flags.quick { 1 } else { 10 })?;
-        let wanted = |arm: &&String| {
-            WORKLOADS.iter().any(|workload| flags.wants(workload.name) && workload.is_for(arm))
+        let names: Vec<String> = ["", TLS, HTTP, SSH]
+            .iter()
+            .flat_map(|suite| flags.arms.iter().map(move |name| format!("{name}{suite}")))
+            .filter(|arm| WORKLOADS.iter().any(|w| flags.wants(w.name) && w.is_for(arm)))
+            .collect();
+        let mut rig = Rig {
+            arms: vec![],
+            bulk_rows,
+            folder,
+            password,
+            postgres: None,
+            postgres_port: free_port()?,
+            servers: None,
+            sshd: None,
+            sshd_port: free_port()?,
+            jump_port: free_port()?,
+            programs,
         };
-        let with_tls = flags.arms.iter().map(|name| format!("{name}{TLS}"));
-        let names: Vec<String> = flags.arms.iter().cloned().chain(with_tls).collect();
-        for name in names.iter().filter(wanted) {
+        make_certificate(&rig.folder)?;
+        if names.iter().any(|name| name.ends_with(HTTP)) {
+            rig.servers = Some(web::serve()?);
+        }
+        if names.iter().any(|name| name.ends_with(SSH)) {
+            shell::prepare(&rig.folder, (rig.sshd_port, rig.jump_port))?;
+            rig.sshd = Some(spawn(rig.sshd("sshd"), &rig.folder.join("sshd.log"))?);
+        }
+        if names.iter().any(|name| !name.ends_with(HTTP) && !name.ends_with(SSH)) {
+            eprintln!("starting PostgreSQL in {}", rig.folder.display());
+            let port = rig.postgres_port;
+            rig.postgres = Some(start_postgres(&rig.programs, &rig.folder, port)?);
+            rig.fill(if flags.quick { 1 } else { 10 })?;
+        }
+        for name in &names {
             if let Some(arm) = rig.arm(name)? {
                 rig.arms.push(arm);
                 let last = rig.arms.len() - 1;
@@ -139,10 +212,12 @@ impl Rig {
     }
 
     fn arm(&self, name: &str) -> Result<Option<Arm>> {
-        let kind = match name.trim_end_matches(TLS) {
+        let kind = match base(name) {
             "direct" => Kind::Direct,
-            "haproxy" | "haproxy-again" => Kind::Haproxy,
-            "pgbouncer" => Kind::Pgbouncer,
+            "haproxy" | "haproxy-again" | HAPROXY_LOG => Kind::Haproxy,
+            PGBOUNCER => Kind::Pgbouncer,
+            NGINX => Kind::Nginx,
+            JUMP => Kind::Jump,
             WEIR | WEIR_SYNC | WEIR_MASKS | WEIR_OTHER => Kind::Weir,
             other => return Err(format!("{other}: no such arm")),
         };
@@ -154,8 +229,28 @@ impl Rig {
             );
             return Ok(None);
         }
-        let port = if kind == Kind::Direct { self.postgres_port } else { free_port()? };
-        Ok(Some(Arm { name: name.to_owned(), port, kind, process: None }))
+        if kind == Kind::Nginx && Command::new("nginx").arg("-v").output().is_err() {
+            eprintln!("{name} is left out: no nginx is installed");
+            return Ok(None);
+        }
+        let suite = match (&self.servers, kind) {
+            _ if name.ends_with(SSH) => Suite::Ssh,
+            (Some(servers), Kind::Direct) if name.ends_with(HTTP) => Suite::Http(servers.clone()),
+            (Some(_), Kind::Weir) if name.ends_with(HTTP) => {
+                // One listener; targets are told apart by name.
+                let port = free_port()?;
+                Suite::Http(Ports { one: [port; 3], two: [port; 3] })
+            }
+            (Some(_), _) if name.ends_with(HTTP) => Suite::Http(web::ports()?),
+            _ => Suite::Postgres,
+        };
+        let port = match (kind, &suite) {
+            (Kind::Direct, Suite::Ssh) => self.sshd_port,
+            (Kind::Direct, _) => self.postgres_port,
+            (Kind::Jump, _) => self.jump_port,
+            _ => free_port()?,
+        };
+        Ok(Some(Arm { name: name.to_owned(), port, kind, suite, process: None }))
     }
 
     /// Ends the arm's process and starts it anew.
@@ -170,6 +265,8 @@ impl Rig {
             Kind::Direct => return Ok(()),
             Kind::Haproxy => self.haproxy(arm)?,
             Kind::Pgbouncer => self.pgbouncer(arm)?,
+            Kind::Nginx => self.nginx(arm)?,
+            Kind::Jump => self.sshd(JUMP),
             Kind::Weir => self.weir(arm)?,
         };
         let log = self.folder.join(format!("{}.log", arm.name));
@@ -183,12 +280,17 @@ impl Rig {
         let caller = self.caller(&self.arms[index])?;
         let until = Instant::now() + STARTUP_MAX;
         loop {
-            let tried = Client::connect(&caller)
-                .and_then(|mut client| client.query("SELECT 1", &mut sink_buffer()));
+            let tried = match &self.arms[index].suite {
+                Suite::Postgres => Client::connect(&caller)
+                    .and_then(|mut client| client.query("SELECT 1", &mut sink_buffer()))
+                    .map(drop),
+                Suite::Http(_) => web::try_once(self, &self.arms[index]),
+                Suite::Ssh => shell::try_once(self, &self.arms[index]),
+            };
             let arm = &mut self.arms[index];
             let ended = arm.process.as_mut().is_some_and(|p| !matches!(p.try_wait(), Ok(None)));
             match tried {
-                Ok(_) => return Ok(()),
+                Ok(()) => return Ok(()),
                 Err(why) if ended || Instant::now() > until => {
                     let said = read(log).unwrap_or_default();
                     return Err(format!("{} does not answer: {why}\n{said}", arm.name));
@@ -200,15 +302,29 @@ impl Rig {
 
     fn haproxy(&self, arm: &Arm) -> Result<Command> {
         let path = self.folder.join(format!("{}.cfg", arm.name));
-        let text = format!(
-            "global\n  nbthread 1\n  maxconn 5000\n\
-             defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n\
-             listen postgres\n  bind 127.0.0.1:{}\n  server postgres 127.0.0.1:{}\n",
-            arm.port, self.postgres_port
-        );
+        let text = match (&arm.suite, &self.servers) {
+            (Suite::Http(ports), Some(servers)) => {
+                web::haproxy(ports, servers, base(&arm.name) == HAPROXY_LOG)
+            }
+            (Suite::Ssh, _) => tcp((arm.port, self.sshd_port)),
+            _ => tcp((arm.port, self.postgres_port)),
+        };
         write(&path, &text)?;
         let mut command = bound("haproxy");
         command.args(["-db", "-f"]).arg(path);
+        Ok(command)
+    }
+
+    fn nginx(&self, arm: &Arm) -> Result<Command> {
+        let (Suite::Http(ports), Some(servers)) = (&arm.suite, &self.servers) else {
+            return Err(format!("{}: nginx is of HTTP", arm.name));
+        };
+        let folder = self.folder.join(&arm.name);
+        fs::create_dir_all(&folder).map_err(|e| format!("{}: {e}", folder.display()))?;
+        let path = folder.join("nginx.conf");
+        write(&path, &web::nginx(ports, servers, &folder, running_as_root()))?;
+        let mut command = bound("nginx");
+        command.args(["-e", "stderr", "-p"]).arg(&folder).arg("-c").arg(path);
         Ok(command)
     }
 
@@ -245,13 +361,39 @@ impl Rig {
     /// shows what `sync` costs), answers kept as by default, one shard, every command allowed, and
     /// whatever `--weir-config` adds.
     fn weir(&self, arm: &Arm) -> Result<Command> {
-        let durability = if arm.name == WEIR_SYNC { "sync" } else { "write" };
+        let is_sync = base(&arm.name) == WEIR_SYNC;
+        let durability = if is_sync { "sync" } else { "write" };
         let data = self.folder.join(&arm.name);
         fs::create_dir_all(&data).map_err(|e| format!("{}: {e}", data.display()))?;
         let secret = self.folder.join("weir.password");
         write(&secret, &self.password)?;
         let path = self.folder.join(format!("{}.toml", arm.name));
         let masks = if arm.name == WEIR_MASKS { MASKS } else { "" };
+        let mut keys = String::new();
+        let targets = match (&arm.suite, &self.servers) {
+            (Suite::Http(ports), Some(servers)) => web::weir(ports, servers, durability),
+            (Suite::Ssh, _) => {
+                let (targets, own) = shell::weir(&self.folder, (arm.port, self.sshd_port))?;
+                keys = own;
+                targets
+            }
+            _ => self.weir_of_postgres(arm, durability, &secret),
+        };
+        let text = format!(
+            "data_dir = {data:?}\nshards = 1\n\
+             [admin]\naddress = \"127.0.0.1:{}\"\n{targets}\
+             [[identity.user]]\nname = \"{ROLE}\"\npassword = {{ file = {secret:?} }}\n{keys}\
+             [[rule]]\nname = \"everything\"\nwhen = {{}}\nthen = \"allow\"\n{}{masks}",
+            free_port()?,
+            self.programs.weir_config,
+        );
+        write(&path, &text)?;
+        let mut command = bound(self.programs.weir_of(&arm.name).to_string_lossy().as_ref());
+        command.args(["run", "--config"]).arg(path);
+        Ok(command)
+    }
+
+    fn weir_of_postgres(&self, arm: &Arm, durability: &str, secret: &Path) -> String {
         let (listen_tls, target_tls) = match arm.has_tls() {
             false => (String::new(), "disable"),
             true => (
@@ -263,24 +405,13 @@ impl Rig {
                 "require",
             ),
         };
-        let text = format!(
-            "data_dir = {data:?}\nshards = 1\n\
-             [listen.postgres]\naddress = \"127.0.0.1:{}\"\n{listen_tls}\
-             [admin]\naddress = \"127.0.0.1:{}\"\n\
+        format!(
+            "[listen.postgres]\naddress = \"127.0.0.1:{}\"\n{listen_tls}\
              [[target]]\nname = \"{ROLE}\"\nprotocol = \"postgres\"\n\
              address = \"127.0.0.1:{}\"\ntls = \"{target_tls}\"\ndurability = \"{durability}\"\n\
-             [[target.credential]]\nrole = \"{ROLE}\"\npassword = {{ file = {secret:?} }}\n\
-             [[identity.user]]\nname = \"{ROLE}\"\npassword = {{ file = {secret:?} }}\n\
-             [[rule]]\nname = \"everything\"\nwhen = {{}}\nthen = \"allow\"\n{}{masks}",
-            arm.port,
-            free_port()?,
-            self.postgres_port,
-            self.programs.weir_config,
-        );
-        write(&path, &text)?;
-        let mut command = bound(self.programs.weir_of(&arm.name).to_string_lossy().as_ref());
-        command.args(["run", "--config"]).arg(path);
-        Ok(command)
+             [[target.credential]]\nrole = \"{ROLE}\"\npassword = {{ file = {secret:?} }}\n",
+            arm.port, self.postgres_port,
+        )
     }
 
     fn fill(&self, scale: u32) -> Result<()> {
@@ -291,6 +422,7 @@ impl Rig {
             name: "direct".to_owned(),
             port: self.postgres_port,
             kind: Kind::Direct,
+            suite: Suite::Postgres,
             process: None,
         };
         let mut init = self.client_command("pgbench", &direct);
@@ -328,6 +460,23 @@ impl Rig {
         command.env("PGPASSWORD", &self.password).env("PGSSLMODE", mode);
         command.env("PGGSSENCMODE", "disable");
         command
+    }
+
+    fn sshd(&self, name: &str) -> Command {
+        let words = shell::sshd(&self.folder, name);
+        let mut command = bound(&words[0]);
+        command.args(&words[1..]);
+        command
+    }
+
+    /// The port of the sshd behind all arms of SSH.
+    pub fn sshd_port(&self) -> u16 {
+        self.sshd_port
+    }
+
+    /// User and password, as in a URL.
+    pub fn login(&self) -> String {
+        format!("{ROLE}:{}", self.password)
     }
 
     /// The database that all workloads use.
@@ -378,18 +527,23 @@ impl Rig {
     pub fn versions(&self) -> Vec<String> {
         let pgbench = self.programs.tool("pgbench");
         let weir = self.programs.weir.to_string_lossy().into_owned();
-        let mut programs = vec![(pgbench.as_str(), "--version")];
+        let mut programs = vec![];
+        programs.extend(self.postgres.is_some().then_some((pgbench.as_str(), "--version")));
         for arm in &self.arms {
             match arm.kind {
                 Kind::Haproxy => programs.push(("haproxy", "-v")),
                 Kind::Pgbouncer => programs.push(("pgbouncer", "--version")),
+                Kind::Nginx => programs.push(("nginx", "-v")),
                 Kind::Weir => programs.push((&weir, "--version")),
+                Kind::Jump => programs.push(("ssh", "-V")),
                 Kind::Direct => {}
             }
         }
         let first_line = |(program, flag): (&str, &str)| {
             let output = Command::new(program).arg(flag).output().ok()?;
-            let text = String::from_utf8_lossy(&output.stdout).into_owned();
+            // nginx says it on the other stream.
+            let text = [output.stdout, output.stderr].concat();
+            let text = String::from_utf8_lossy(&text).into_owned();
             text.lines().next().map(str::to_owned)
         };
         let mut seen = BTreeSet::new();
@@ -407,9 +561,12 @@ impl Drop for Rig {
         for arm in &mut self.arms {
             stop(arm.process.take());
         }
-        // SIGINT is PostgreSQL's fast shutdown.
-        signal(&self.postgres, "INT");
-        let _ = self.postgres.wait();
+        stop(self.sshd.take());
+        if let Some(postgres) = &mut self.postgres {
+            // SIGINT is PostgreSQL's fast shutdown.
+            signal(postgres, "INT");
+            let _ = postgres.wait();
+        }
         let _ = fs::remove_dir_all(&self.folder);
     }
 }
@@ -418,7 +575,7 @@ impl Programs {
     /// The binary of one of weir's arms.
     fn weir_of(&self, arm: &str) -> &Path {
         match &self.other {
-            Some(other) if arm.trim_end_matches(TLS) == WEIR_OTHER => other,
+            Some(other) if base(arm) == WEIR_OTHER => other,
             _ => &self.weir,
         }
     }
@@ -426,6 +583,15 @@ impl Programs {
     fn tool(&self, name: &str) -> String {
         self.pg_bin.join(name).to_string_lossy().into_owned()
     }
+}
+
+/// HAProxy in TCP mode, from one port to another.
+fn tcp((port, server): (u16, u16)) -> String {
+    format!(
+        "global\n  nbthread 1\n  maxconn 5000\n\
+         defaults\n  mode tcp\n  timeout connect 5s\n  timeout client 1h\n  timeout server 1h\n\
+         listen tcp\n  bind 127.0.0.1:{port}\n  server server 127.0.0.1:{server}\n"
+    )
 }
 
 const CERTIFICATE: &str = "server.pem";
@@ -442,7 +608,6 @@ fn make_certificate(folder: &Path) -> Result<()> {
 fn start_postgres(programs: &Programs, folder: &Path, port: u16) -> Result<Child> {
     let data = folder.join("postgres");
     fs::create_dir_all(&data).map_err(|e| format!("{}: {e}", data.display()))?;
-    make_certificate(folder)?;
     if programs.as_postgres {
         finish(Command::new("chown").arg("postgres").arg(folder).arg(&data).arg(folder.join(KEY)))?;
     }
@@ -504,7 +669,8 @@ fn spawn(mut command: Command, log: &Path) -> Result<Child> {
     command.spawn().map_err(|e| format!("{command:?}: {e}"))
 }
 
-fn finish(command: &mut Command) -> Result<()> {
+/// Runs a command to its end.
+pub fn finish(command: &mut Command) -> Result<()> {
     let output = command.output().map_err(|e| format!("{command:?}: {e}"))?;
     if output.status.success() {
         return Ok(());
@@ -557,7 +723,8 @@ fn running_as_root() -> bool {
     fs::metadata("/proc/self").is_ok_and(|own| own.uid() == 0)
 }
 
-fn free_port() -> Result<u16> {
+/// A port that nobody has just now.
+pub fn free_port() -> Result<u16> {
     let bound = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|l| l.local_addr());
     bound.map(|address| address.port()).map_err(|e| format!("no free port: {e}"))
 }
@@ -570,10 +737,12 @@ fn random_word() -> Result<String> {
     Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
 }
 
-fn read(path: &Path) -> Result<String> {
+/// A file's text.
+pub fn read(path: &Path) -> Result<String> {
     fs::read_to_string(path).map_err(|e| format!("{}: {e}", path.display()))
 }
 
-fn write(path: &Path, text: &str) -> Result<()> {
+/// Writes a file.
+pub fn write(path: &Path, text: &str) -> Result<()> {
     fs::write(path, text).map_err(|e| format!("{}: {e}", path.display()))
 }

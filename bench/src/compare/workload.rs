@@ -5,9 +5,12 @@ use std::collections::BTreeMap;
 use super::flags::Flags;
 use super::pgbench::{self, Load};
 use super::proc::Cost;
-use super::rig::{Rig, TLS, WEIR, WEIR_MASKS, WEIR_SYNC};
-use super::{Result, disk, idle, sink, storm};
+use super::rig::{HAPROXY_LOG, HTTP, JUMP, NGINX, PGBOUNCER, SSH, TLS};
+use super::rig::{Rig, WEIR, WEIR_MASKS, WEIR_SYNC};
+use super::{Result, disk, idle, shell, sink, storm, web};
 use std::time::Duration;
+use weir_load::http::Version;
+use weir_load::ssh::Way;
 
 /// A number that a workload gives.
 pub struct Metric {
@@ -27,7 +30,7 @@ const fn more(name: &'static str, heading: &'static str) -> Metric {
 
 /// Every metric, in the order of the columns. `added_us_per_txn` is derived: the machine's busy
 /// time minus that of the direct arm in the same round, `added_mean_us` likewise of one client.
-pub const METRICS: [Metric; 22] = [
+pub const METRICS: [Metric; 24] = [
     less("cpu_us_per_txn", "CPU us/txn"),
     less("kernel_us_per_txn", "in the kernel"),
     less("busiest_us_per_txn", "busiest thread"),
@@ -43,6 +46,8 @@ pub const METRICS: [Metric; 22] = [
     more("mb_per_s", "MB/s"),
     less("cpu_ms_per_login", "CPU ms/login"),
     more("logins_per_s", "logins/s"),
+    less("cpu_ms_per_command", "CPU ms/command"),
+    more("commands_per_s", "commands/s"),
     less("syscalls_per_txn", "syscalls/txn"),
     less("kib_per_connection", "KiB/conn"),
     less("errors", "errors"),
@@ -55,6 +60,8 @@ pub const METRICS: [Metric; 22] = [
 /// What is done to an arm.
 pub enum Kind {
     Pgbench(Load),
+    Web(web::Load),
+    Shell(shell::Load),
     Bulk(Bulk),
     CopyIn(&'static str),
     Logins,
@@ -84,6 +91,12 @@ pub enum Arms {
     Weir,
     /// The usual ones, with TLS on both legs.
     Tls,
+    /// Those of HTTP.
+    Web,
+    /// With `sync` durability, too.
+    WebSynced,
+    /// Those of SSH.
+    Shell,
 }
 
 /// A workload.
@@ -137,8 +150,32 @@ const fn over_tls(
     Workload { name, about, kind, primary, once: false, arms: Arms::Tls }
 }
 
+const fn over_http(
+    name: &'static str,
+    about: &'static str,
+    primary: &'static str,
+    load: web::Load,
+) -> Workload {
+    Workload { name, about, kind: Kind::Web(load), primary, once: false, arms: Arms::Web }
+}
+
+const fn over_ssh(
+    name: &'static str,
+    about: &'static str,
+    primary: &'static str,
+    load: shell::Load,
+) -> Workload {
+    Workload { name, about, kind: Kind::Shell(load), primary, once: false, arms: Arms::Shell }
+}
+
+/// A GET of 400 bytes at the offered rate, 16 connections.
+const ONE: web::Load =
+    web::Load { version: Version::One, connections: 16, depth: 1, open: true, sent: 0, server: 0 };
+/// The same on HTTP/2, ten streams at a time; the server's side is HTTP/1.1.
+const TWO: web::Load = web::Load { version: Version::Two, depth: 10, ..ONE };
+
 /// Every workload, in the order of the report.
-pub const WORKLOADS: [Workload; 25] = [
+pub const WORKLOADS: [Workload; 39] = [
     workload(
         "fixed-simple",
         "offered rate, 16 clients, simple protocol",
@@ -267,6 +304,83 @@ pub const WORKLOADS: [Workload; 25] = [
         "cpu_ms_per_login",
         Kind::Logins,
     ),
+    over_http("http1-fixed", "HTTP/1.1: offered rate, 16 connections", "cpu_us_per_txn", ONE),
+    over_http(
+        "http2-fixed",
+        "HTTP/2: offered rate, 16 connections of 10 streams",
+        "cpu_us_per_txn",
+        TWO,
+    ),
+    over_http(
+        "http1-post",
+        "HTTP/1.1: offered rate, POST of 1 KiB, answers of 4 KiB",
+        "cpu_us_per_txn",
+        web::Load { sent: 1024, server: 1, ..ONE },
+    ),
+    over_http(
+        "http2-post",
+        "HTTP/2: offered rate, POST of 1 KiB, answers of 4 KiB",
+        "cpu_us_per_txn",
+        web::Load { sent: 1024, server: 1, ..TWO },
+    ),
+    Workload {
+        arms: Arms::WebSynced,
+        ..over_http(
+            "http1-closed",
+            "HTTP/1.1: as fast as it goes, 64 connections",
+            "tps",
+            web::Load { connections: 64, open: false, ..ONE },
+        )
+    },
+    over_http(
+        "http2-closed",
+        "HTTP/2: as fast as it goes, 16 connections of 10 streams",
+        "tps",
+        web::Load { open: false, ..TWO },
+    ),
+    over_http(
+        "http1-lone",
+        "HTTP/1.1: one connection, as fast as it goes",
+        "mean_us",
+        web::Load { connections: 1, open: false, ..ONE },
+    ),
+    over_http(
+        "http2-lone",
+        "HTTP/2: one stream, as fast as it goes",
+        "mean_us",
+        web::Load { connections: 1, depth: 1, open: false, ..TWO },
+    ),
+    over_http(
+        "http1-bulk",
+        "HTTP/1.1: answers of 1 MiB, one connection",
+        "cpu_s_per_gb",
+        web::Load { connections: 1, open: false, server: 2, ..ONE },
+    ),
+    over_http(
+        "http2-bulk",
+        "HTTP/2: answers of 1 MiB, one stream",
+        "cpu_s_per_gb",
+        web::Load { connections: 1, depth: 1, open: false, server: 2, ..TWO },
+    ),
+    over_ssh(
+        "ssh-exec",
+        "SSH: `true` again and again on one connection",
+        "cpu_ms_per_command",
+        shell::Load::Commands(1),
+    ),
+    over_ssh(
+        "ssh-connect",
+        "SSH: `true` again and again, a connection each",
+        "cpu_ms_per_login",
+        shell::Load::Connections(1),
+    ),
+    over_ssh(
+        "ssh-out",
+        "SSH: bytes of one command to a sink",
+        "cpu_s_per_gb",
+        shell::Load::Bulk(Way::Out),
+    ),
+    over_ssh("ssh-in", "SSH: bytes into one command", "cpu_s_per_gb", shell::Load::Bulk(Way::In)),
     Workload {
         once: true,
         ..workload(
@@ -317,13 +431,28 @@ pub type Measured = Option<(BTreeMap<&'static str, f64>, Cost)>;
 impl Workload {
     /// Whether the arm of this name is measured.
     pub fn is_for(&self, arm: &str) -> bool {
+        if let Some(base) = arm.strip_suffix(HTTP) {
+            return match self.arms {
+                Arms::Web => !matches!(base, PGBOUNCER | JUMP | WEIR_MASKS | WEIR_SYNC),
+                Arms::WebSynced => !matches!(base, PGBOUNCER | JUMP | WEIR_MASKS),
+                _ => false,
+            };
+        }
+        if let Some(base) = arm.strip_suffix(SSH) {
+            let others = [PGBOUNCER, NGINX, HAPROXY_LOG, WEIR_MASKS, WEIR_SYNC];
+            return self.arms == Arms::Shell && !others.contains(&base);
+        }
         let (base, tls) = arm.strip_suffix(TLS).map_or((arm, false), |base| (base, true));
+        if matches!(base, NGINX | HAPROXY_LOG | JUMP) {
+            return false;
+        }
         match self.arms {
             Arms::Usual => !tls && base != WEIR_SYNC && base != WEIR_MASKS,
             Arms::Synced => !tls && base != WEIR_MASKS,
             Arms::Masked => !tls && base != WEIR_SYNC,
             Arms::Weir => !tls && (base == WEIR || base == WEIR_SYNC),
             Arms::Tls => tls && base != WEIR_SYNC && base != WEIR_MASKS,
+            Arms::Web | Arms::WebSynced | Arms::Shell => false,
         }
     }
 
@@ -343,6 +472,15 @@ impl Workload {
                 let mut values = transaction_values(&window, load, is_proxy);
                 values.extend(disk.into_iter().flatten());
                 Ok(Some((values, window.cost)))
+            }
+            Kind::Web(load) => {
+                let window = web::run(rig, &rig.arms[arm], load, flags.rate, flags.seconds)?;
+                let values = web_values(&window, load, is_proxy);
+                Ok(Some((values, window.cost)))
+            }
+            Kind::Shell(load) => {
+                let (seen, cost) = shell::run(rig, &rig.arms[arm], load, flags.seconds)?;
+                Ok(Some((shell_values(&seen, load, &cost, is_proxy), cost)))
             }
             Kind::Bulk(bulk) => {
                 let (bytes, cost) = sink::bulk(rig, &rig.arms[arm], bulk, flags.seconds)?;
@@ -393,22 +531,73 @@ fn transaction_values(
     load: Load,
     is_proxy: bool,
 ) -> BTreeMap<&'static str, f64> {
-    let (count, cost) = (window.transactions as f64, &window.cost);
+    let mut values = cost_values(window.transactions, &window.cost, is_proxy);
+    values.insert("mean_us", window.latency.mean());
+    // Percentiles of a closed loop leave out what they claim to show: the waiting it never did.
+    if load.open || load.clients == 1 {
+        values.insert("p50_us", window.latency.value_at_quantile(0.5) as f64);
+        values.insert("p99_us", window.latency.value_at_quantile(0.99) as f64);
+    }
+    values
+}
+
+fn web_values(
+    window: &web::Window,
+    load: web::Load,
+    is_proxy: bool,
+) -> BTreeMap<&'static str, f64> {
+    let answer = web::ANSWERS[load.server];
+    if answer >= 1 << 20 {
+        return bulk_values(window.requests * answer, &window.cost, is_proxy);
+    }
+    let latency = window.outcome.total().latency;
+    let mut values = cost_values(window.requests, &window.cost, is_proxy);
+    values.insert("mean_us", latency.mean());
+    if load.open || load.connections * load.depth == 1 {
+        values.insert("p50_us", latency.value_at_quantile(0.5) as f64);
+        values.insert("p99_us", latency.value_at_quantile(0.99) as f64);
+    }
+    values
+}
+
+fn shell_values(
+    seen: &shell::Seen,
+    load: shell::Load,
+    cost: &Cost,
+    is_proxy: bool,
+) -> BTreeMap<&'static str, f64> {
+    let commands = match seen {
+        shell::Seen::Bytes(bytes) => return bulk_values(*bytes, cost, is_proxy),
+        shell::Seen::Commands(commands) => commands,
+    };
+    let (rate, cpu) = match load {
+        shell::Load::Connections(_) => ("logins_per_s", "cpu_ms_per_login"),
+        shell::Load::Commands(_) | shell::Load::Bulk(_) => ("commands_per_s", "cpu_ms_per_command"),
+    };
+    let (latency, count) = (&commands.latency, commands.latency.len() as f64);
+    let mut values = BTreeMap::from([
+        (rate, count / commands.seconds),
+        ("mean_us", latency.mean()),
+        ("p50_us", latency.value_at_quantile(0.5) as f64),
+        ("p99_us", latency.value_at_quantile(0.99) as f64),
+    ]);
+    if is_proxy {
+        values.insert(cpu, cost.cpu_us / 1e3 / count);
+    }
+    values
+}
+
+fn cost_values(transactions: u64, cost: &Cost, is_proxy: bool) -> BTreeMap<&'static str, f64> {
+    let count = transactions as f64;
     let mut values = BTreeMap::from([
         ("machine_us_per_txn", cost.busy_us / count),
         ("tps", count / cost.seconds),
-        ("mean_us", window.latency.mean()),
     ]);
     if is_proxy {
         values.insert("cpu_us_per_txn", cost.cpu_us / count);
         values.insert("kernel_us_per_txn", cost.kernel_us / count);
         values.insert("busiest_us_per_txn", cost.busiest_us / count);
         values.insert("switches_per_txn", cost.switches / count);
-    }
-    // Percentiles of a closed loop leave out what they claim to show: the waiting it never did.
-    if load.open || load.clients == 1 {
-        values.insert("p50_us", window.latency.value_at_quantile(0.5) as f64);
-        values.insert("p99_us", window.latency.value_at_quantile(0.99) as f64);
     }
     values
 }
