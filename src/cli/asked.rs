@@ -11,7 +11,8 @@ use crate::decide::ssh::files::{FilePath, Operation, RENAME};
 use crate::decide::kubernetes::content::Content;
 use crate::decide::kubernetes::understand;
 use crate::decide::{Action, http, ssh};
-use crate::wire::http::h1::{HeadReader, Kind};
+use crate::wire::http::h1::HeadReader;
+use crate::wire::http::h1::read::Kind;
 use crate::wire::http::head::Head;
 use crate::wire::http::jsonrpc::{self, Bad};
 use crate::wire::http::mcp::Call;
@@ -199,6 +200,22 @@ fn flag(name: &[u8]) -> Option<u32> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_request_to_a_cluster_is_a_method_a_path_and_a_body() {
+        fn check(text: &str, classes: &[&str]) {
+            let action = of_cluster(text).unwrap_or_else(|_| panic!("{text}"));
+            assert_eq!(action.classes, classes, "{text}");
+        }
+        check("GET /api/v1/namespaces/app/pods", &["read"]);
+        check("DELETE /api/v1/namespaces/app/pods/web-0", &["delete"]);
+        check("GET /api/v1/namespaces/app/pods/web-0/exec?command=id", &["exec"]);
+        check("POST /api/v1/namespaces/app/pods", &["write", "workload", "workload-privileged"]);
+        check("POST /api/v1/namespaces/app/pods\n{\"spec\":{}}", &["write", "workload"]);
+        for wrong in ["SELECT 1", "GET", "GET /api/v1/../x", "POST /api/v1/nodes\n{"] {
+            assert!(of_cluster(wrong).is_err(), "{wrong}");
+        }
+    }
 
     #[test]
     fn requests_and_calls_are_what_services_are_asked() {

@@ -268,24 +268,3 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
     Failure::new(EXIT_NOT_FOUND, format!("the configuration has no {what} {name}"))
         .hint(format!("it has: {}", known.join(", ")))
 }
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_request_to_a_cluster_is_a_method_a_path_and_a_body() {
-        fn check(text: &str, classes: &[&str]) {
-            let action = request(text).unwrap_or_else(|_| panic!("{text}"));
-            assert_eq!(action.classes, classes, "{text}");
-        }
-        check("GET /api/v1/namespaces/app/pods", &["read"]);
-        check("DELETE /api/v1/namespaces/app/pods/web-0", &["delete"]);
-        check("GET /api/v1/namespaces/app/pods/web-0/exec?command=id", &["exec"]);
-        check("POST /api/v1/namespaces/app/pods", &["write", "workload", "workload-privileged"]);
-        check("POST /api/v1/namespaces/app/pods\n{\"spec\":{}}", &["write", "workload"]);
-        for wrong in ["SELECT 1", "GET", "GET /api/v1/../x", "POST /api/v1/nodes\n{"] {
-            assert!(request(wrong).is_err(), "{wrong}");
-        }
-    }
-}

@@ -49,7 +49,7 @@ pub(in crate::decide) fn says(act: &Act, patterns: &[String], allows: bool) -> b
             Reading::Is(value) | Reading::Maybe(value) => {
                 patterns.iter().any(|pattern| may_mean(pattern.as_bytes(), value))
             }
-            Reading::Every | Reading::Unclear => true,
+            Reading::Every | Reading::Below(_) | Reading::MaybeBelow(_) | Reading::Unclear => true,
         });
     }
     // What is no call of a tool has no arguments that could be meant.
@@ -58,8 +58,8 @@ pub(in crate::decide) fn says(act: &Act, patterns: &[String], allows: bool) -> b
     }
     let meant = |reading: &Reading| match reading {
         Reading::Is(value) => patterns.iter().any(|pattern| means(pattern.as_bytes(), value)),
-        Reading::Maybe(_) => true,
-        Reading::Every | Reading::Unclear => false,
+        Reading::Maybe(_) | Reading::MaybeBelow(_) => true,
+        Reading::Every | Reading::Below(_) | Reading::Unclear => false,
     };
     let is_there = |pattern: &String| {
         let (_, is_needed, _) = parts(pattern.as_bytes());

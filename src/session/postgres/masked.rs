@@ -288,7 +288,7 @@ impl Ready {
             }
             let names_path = |fact: &Fact| match &fact.reading {
                 Reading::Is(name) | Reading::Maybe(name) => &**name == b"search_path",
-                Reading::Every | Reading::Unclear => true,
+                _ => true,
             };
             self.path_changed |=
                 opaque || statement.facts.iter().filter(|fact| sets(fact)).any(names_path);
