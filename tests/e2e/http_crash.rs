@@ -12,8 +12,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::support::lake::{Row, number, text};
 use crate::support::wait_until;
-use crate::support::weir::{USER, USER_PASSWORD};
 use crate::support::web::{Plan, Server, Web};
+use crate::support::weir::{USER, USER_PASSWORD};
 
 /// Whether the whole answer came.
 fn ask(port: u16, path: &str) -> Option<bool> {

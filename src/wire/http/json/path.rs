@@ -179,7 +179,8 @@ impl Patterns {
     }
 
     /// The numbers of the patterns that fit the name of a field of a form: as a path of one
-    /// segment, and as what `customer.ssn` and `customer[ssn]` say to those who read paths in names.
+    /// segment, and as what `customer.ssn` and `customer[ssn]` say to those who read paths in
+    /// names.
     pub fn met_field<'f>(&'f self, name: &'f [u8]) -> impl Iterator<Item = usize> + 'f {
         let parts = || {
             let parts = name.split(|byte| matches!(byte, b'.' | b'[' | b']'));
