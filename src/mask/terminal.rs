@@ -67,6 +67,13 @@ impl Masker {
         self.due_us
     }
 
+    /// More could not come: what is due is held once more.
+    pub fn postpone(&mut self, now_us: u64) {
+        if self.due_us.is_some_and(|due_us| due_us <= now_us) {
+            self.due_us = Some(now_us + self.wait_us);
+        }
+    }
+
     /// Bytes of the stream; what may leave now.
     pub fn push(&mut self, bytes: &[u8], now_us: u64, hits: &mut Hits) -> Vec<u8> {
         let typed = self.held.is_empty() && !bytes.is_empty() && bytes == self.typed;
@@ -265,6 +272,16 @@ mod tests {
         assert_eq!(masker.due_us(), Some(5 + WAIT_TERMINAL_US));
         assert_eq!(masker.flush(&mut hits), b"prompt$ ");
         assert!(hits.is_empty());
+    }
+
+    #[test]
+    fn what_could_not_go_on_waits_once_more() {
+        let (mut masker, mut hits) = (masker(Operator::Mask), Hits::default());
+        assert_eq!(masker.push(b"4111 1111 ", 5, &mut hits), b"");
+        masker.postpone(5);
+        assert_eq!(masker.due_us(), Some(5 + WAIT_TERMINAL_US), "not due yet");
+        masker.postpone(5 + WAIT_TERMINAL_US);
+        assert_eq!(masker.due_us(), Some(5 + 2 * WAIT_TERMINAL_US));
     }
 
     #[test]

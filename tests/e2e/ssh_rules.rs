@@ -177,7 +177,7 @@ fn answers<'r>(commands: &[Row], responses: &'r [Row], start: &str) -> Vec<&'r R
 
 #[test]
 fn forwards_and_what_a_command_runs_with_stand_in_the_record() {
-    let sshd = Sshd::start();
+    let sshd = Sshd::start_with(|_| "AcceptEnv LC_WEIR\n".to_owned());
     let tunnels = "[[rule]]\nname = \"tunnels\"\n\
                    when = { commands = [\"forward-local\", \"forward-remote\"] }\n\
                    then = \"allow\"\n";

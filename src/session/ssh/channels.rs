@@ -457,6 +457,9 @@ impl Channels {
             }
             Message::Data { bytes, .. } => {
                 flow.pass(bytes.len())?;
+                if from == Side::Server && channel.framed {
+                    self.lend(from, index)?;
+                }
                 Ok(Turn::Data { channel: key, stderr: false, bytes })
             }
             Message::ExtendedData { bytes, stream, .. } => {

@@ -17,7 +17,8 @@ use crate::mask::hits::{Cause, Hits};
 use crate::mask::terminal::Masker;
 use crate::record::Entry;
 use crate::record::entry::MaskingHit;
-use crate::session::Stage;
+use crate::session::{Driven, Stage};
+use crate::wire::{End, LegId};
 
 use super::admit::Wanted;
 use super::channels::ChannelKey;
@@ -29,11 +30,34 @@ use super::{Machine, Phase};
 
 /// What a stream begins with says whether it is text.
 const SNIFFED_BYTES: usize = 512;
+/// A client that needs longer sees what there is.
+const POSTPONED_MAX: u32 = 50;
 
 /// The two streams of a channel.
 #[derive(Debug)]
 pub(super) struct Masks {
     streams: [Stream; 2],
+    patience: Patience,
+}
+
+/// Output that is due is held for longer where the target could not have said more: its client does
+/// not read.
+#[derive(Debug, Default)]
+struct Patience {
+    /// How often it was.
+    count: u32,
+    /// Once more, when the client reads again.
+    once_more: bool,
+}
+
+impl Patience {
+    fn is_over(&mut self, blocked: bool) -> bool {
+        if blocked && self.count < POSTPONED_MAX {
+            *self = Patience { count: self.count + 1, once_more: true };
+            return false;
+        }
+        !std::mem::take(&mut self.once_more)
+    }
 }
 
 #[derive(Debug)]
@@ -87,7 +111,7 @@ impl Masks {
             sniffed: (!terminal).then(Vec::new),
             off: false,
         };
-        Some(Masks { streams: [stream(), stream()] })
+        Some(Masks { streams: [stream(), stream()], patience: Patience::default() })
     }
 
     fn due_us(&self) -> Option<u64> {
@@ -101,7 +125,17 @@ impl Masks {
         }
     }
 
+    /// Whether what is due may leave; else it is due later.
+    fn may_leave(&mut self, blocked: bool, now_us: u64) -> bool {
+        let may = self.patience.is_over(blocked);
+        if !may {
+            self.streams.iter_mut().for_each(|stream| stream.masker.postpone(now_us));
+        }
+        may
+    }
+
     fn push(&mut self, stderr: bool, bytes: &[u8], now_us: u64) -> Vec<u8> {
+        self.patience = Patience::default();
         let stream = self.streams.get_mut(usize::from(stderr));
         stream.map(|stream| stream.push(bytes, now_us)).unwrap_or_default()
     }
@@ -240,11 +274,18 @@ impl Open {
 impl Machine {
     /// Output that was held long enough leaves; `all` of it if nothing will follow.
     pub(super) fn masks_due(&mut self, all: bool, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        let behind = !self.wants(End::Target(LegId::FIRST));
         let Machine { core, client, phase: Phase::Open(open), .. } = self else { return Ok(()) };
         let now_us = stage.now.mono_us;
-        let is_due = |masks: &Masks| masks.due_us().is_some_and(|due_us| all || due_us <= now_us);
-        let due = open.masks.iter().filter(|(_, masks)| is_due(masks));
-        let due: Vec<ChannelKey> = due.map(|(key, _)| *key).collect();
+        let Open { masks, channels, .. } = &mut **open;
+        let mut due = Vec::new();
+        for (key, masks) in masks {
+            let is_due = masks.due_us().is_some_and(|due_us| all || due_us <= now_us);
+            let blocked = behind || channels.is_output_used_up(*key);
+            if is_due && (all || masks.may_leave(blocked, now_us)) {
+                due.push(*key);
+            }
+        }
         for key in due {
             open.send_held(key, client, core, stage)?;
         }
@@ -254,7 +295,19 @@ impl Machine {
 
 #[cfg(test)]
 mod tests {
-    use super::is_binary;
+    use super::{POSTPONED_MAX, Patience, is_binary};
+
+    #[test]
+    fn a_client_that_does_not_read_is_no_pause_of_the_targets() {
+        let mut patience = Patience::default();
+        assert!(patience.is_over(false));
+        assert!(!patience.is_over(true));
+        assert!(!patience.is_over(false), "once more, when it reads again");
+        assert!(patience.is_over(false));
+        let mut patience = Patience::default();
+        let count = (0..1000).take_while(|_| !patience.is_over(true)).count();
+        assert!(count <= POSTPONED_MAX as usize + 1, "{count}");
+    }
 
     #[test]
     fn what_is_no_text() {

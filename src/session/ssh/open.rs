@@ -424,7 +424,9 @@ impl Machine {
             | Turn::Closing(_)
             | Turn::Unopened { .. }
             | Turn::Over(_) => {
-                return open.pass((from, &turn, message), sink, core, stage);
+                open.pass((from, &turn, message), sink, core, stage)?;
+                self.posts(stage);
+                return Ok(());
             }
             Turn::Unknown => {
                 source.transport.unimplemented();

@@ -40,6 +40,8 @@ pub struct Flow {
     held: u64,
     /// The most that is lent in all, until it is lifted.
     cap: u64,
+    /// The most that is lent at a time.
+    ahead: u64,
 }
 
 impl Flow {
@@ -56,6 +58,7 @@ impl Flow {
             reserve: RESERVE_BYTES.min(granted / 2),
             held: 0,
             cap: if decided { u64::MAX } else { UNDECIDED_BYTES },
+            ahead: u64::MAX,
         }
     }
 
@@ -66,13 +69,11 @@ impl Flow {
         Flow { cap: flow.granted - own_share(flow.granted), ..flow }
     }
 
-    /// More than half of the receiver's first window is for what weir says itself: receivers grant
-    /// more when half of it is used, some not before.
+    /// From now on the sender gets so much at a time that more than half of the receiver's first
+    /// window is for what weir says itself: receivers grant more when half of it is used, some not
+    /// before. All of it stays the sender's, bit by bit, as long as weir says nothing.
     pub const fn keep(&mut self) {
-        let share = own_share(self.granted);
-        if share > self.reserve {
-            self.reserve = share;
-        }
+        self.ahead = self.granted - own_share(self.granted);
     }
 
     /// What the sender can be told now: its first window, or an adjust; zero is nothing to say.
@@ -81,6 +82,11 @@ impl Flow {
         let free = self.room().saturating_sub(self.reserve + self.held);
         let outstanding = self.lent - self.received;
         let more = free.saturating_sub(outstanding).min(self.cap.saturating_sub(self.lent));
+        let more = match self.ahead.saturating_sub(outstanding).min(more) {
+            // Not for every message.
+            some if self.ahead != u64::MAX && some < self.ahead / 4 => 0,
+            some => some,
+        };
         // The room of a receiver fits into 32 bits, so what is lent of it does.
         let more = u32::try_from(more).expect("a window has 32 bits");
         self.lent += u64::from(more);
@@ -171,6 +177,11 @@ impl Flow {
     /// The request is decided: the sender gets all that there is.
     pub const fn decide(&mut self) {
         self.cap = u64::MAX;
+    }
+
+    /// Whether the sender may send nothing: it waits for its receiver.
+    pub const fn is_used_up(&self) -> bool {
+        self.lent == self.received
     }
 
     /// Bytes that the sender sent so far.
@@ -320,6 +331,25 @@ mod tests {
                     flow.grant(used as u32).expect("far from the bound");
                     used = 0;
                     let _lent_already = flow.lend();
+                }
+            }
+        }
+        // And one that hears the target alone, or both.
+        for own in [0, 50, 2_000] {
+            let mut flow = Flow::undecided(2 << 20);
+            let mut may = u64::from(flow.lend());
+            flow.keep();
+            flow.decide();
+            let mut used = 0;
+            for _ in 0..10_000 {
+                let sent = may.min(32_000);
+                assert!(sent > 0, "the target goes on");
+                flow.pass(sent as usize).expect("lent");
+                assert!(flow.say(own), "so does weir");
+                (may, used) = (may - sent + u64::from(flow.lend()), used + sent + own as u64);
+                if used > 1 << 20 {
+                    flow.grant(used as u32).expect("far from the bound");
+                    (may, used) = (may + u64::from(flow.lend()), 0);
                 }
             }
         }

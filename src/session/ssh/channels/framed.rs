@@ -47,6 +47,12 @@ impl Channels {
         }
     }
 
+    /// Whether the target may send nothing on a channel before the client has taken more.
+    pub fn is_output_used_up(&self, key: ChannelKey) -> bool {
+        let channel = self.channels.iter().find(|channel| channel.key == key);
+        channel.is_some_and(|channel| channel.output.is_used_up())
+    }
+
     /// The messages by which masked bytes go to the client, in the place of as many.
     pub fn release_output(&mut self, key: ChannelKey, stderr: bool, bytes: &[u8]) -> Vec<Vec<u8>> {
         let Some((_, channel)) = self.find(key) else { return Vec::new() };
