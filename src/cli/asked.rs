@@ -6,10 +6,10 @@
 use clap::ValueEnum;
 
 use super::fail::{EXIT_USAGE, Failure};
-use crate::decide::ssh::Class;
-use crate::decide::ssh::files::{FilePath, Operation, RENAME};
 use crate::decide::kubernetes::content::Content;
 use crate::decide::kubernetes::understand;
+use crate::decide::ssh::Class;
+use crate::decide::ssh::files::{FilePath, Operation, RENAME};
 use crate::decide::{Action, http, ssh};
 use crate::wire::http::h1::HeadReader;
 use crate::wire::http::h1::read::Kind;
@@ -93,7 +93,9 @@ pub(super) fn of_http(is_mcp: bool, text: &str) -> Result<Action, Failure> {
             let arguments = if rest.trim().is_empty() { "{}" } else { rest.trim() };
             let name = serde_json::Value::from(word);
             let params = format!("{{\"name\":{name},\"arguments\":{arguments}}}");
-            format!("{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{params}}}")
+            format!(
+                "{{\"jsonrpc\":\"2.0\",\"id\":1,\"method\":\"tools/call\",\"params\":{params}}}"
+            )
         }
     };
     let head = head("POST", "/")?;
