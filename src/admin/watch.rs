@@ -1,9 +1,9 @@
 //! Certificates, keys, roots and lists of what is revoked that change on the disk: used from then
 //! on, without a signal.
 //!
-//! In: what the files look like from outside, every few seconds. Out: TLS for new connections, lists
-//! of SSH for new logins. Never: files that do not fit together, or cannot be followed; what is in
-//! force stays until all of them do.
+//! In: what the files look like from outside, every few seconds. Out: TLS for new connections,
+//! lists of SSH for new logins. Never: files that do not fit together, or cannot be followed;
+//! what is in force stays until all of them do.
 
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};

@@ -1,8 +1,8 @@
 //! What a terminal showed, made safe for the one that it is replayed to.
 //!
-//! In: text as programs wrote it, cut anywhere. Out: text, colours, what moves the cursor or erases.
-//! Never: what a terminal answers, keeps or hands on: reports, titles, the clipboard, modes of the
-//! mouse and of keys. A sequence that is not on the list is left out.
+//! In: text as programs wrote it, cut anywhere. Out: text, colours, what moves the cursor or
+//! erases. Never: what a terminal answers, keeps or hands on: reports, titles, the clipboard, modes
+//! of the mouse and of keys. A sequence that is not on the list is left out.
 
 /// A sequence that is longer is left out.
 const CONTROL_BYTES_MAX: usize = 64;

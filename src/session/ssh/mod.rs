@@ -9,8 +9,8 @@
 //!     '------------------------------------------+---------------+--------------------+--> Closed
 //! ```
 //!
-//! `login` is the way to `Open`; `open` passes messages and asks `admit` where a verdict is due, and
-//! `hold` where people have it; `beside` is what is no command: agents, displays, ports;
+//! `login` is the way to `Open`; `open` passes messages and asks `admit` where a verdict is due,
+//! and `hold` where people have it; `beside` is what is no command: agents, displays, ports;
 //! `channels` keeps numbers, windows and replies; `run` keeps what is recorded of a command;
 //! `token` is a token as a password; `operations` and `files` are the requests of SFTP, `transfer`
 //! the contents of one file.

@@ -9,7 +9,8 @@ use std::collections::VecDeque;
 
 use super::Broken;
 
-/// What a reply is the answer to, for whoever keeps a record of it: a number, and when it was asked.
+/// What a reply is the answer to, for whoever keeps a record of it: a number, and when it was
+/// asked.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Note {
     /// The number.
