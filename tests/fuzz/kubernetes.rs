@@ -8,6 +8,7 @@ use weir::mask::kubernetes::{brings_back, pointer_tells};
 use weir::wire::kubernetes::channel::{Messages, Offer, Said, Spoken, exit, size, spoken};
 use weir::wire::kubernetes::proto::{Event, Fields, Frames, Object};
 use weir::wire::kubernetes::request::{Asked, Request};
+use weir::wire::kubernetes::schema;
 use weir::wire::kubernetes::spdy::{Control, Deflater, Framer, Inflater, Refused, Step};
 
 /// A method, a space and a target: what is taken has one reading and a class.
@@ -134,6 +135,12 @@ pub fn proto(bytes: &[u8]) {
     assert!(Fields::new(bytes).count() <= bytes.len());
     if let Ok(object) = Object::read(bytes) {
         let _ = (object.name(), object.namespace(), object.dry_run());
+        if let Some(read) = schema::json(&object) {
+            // What both readers find is the same.
+            let name = read.pointer("/metadata/name").and_then(serde_json::Value::as_str);
+            let kept = object.kind != "DeleteOptions" && name.is_some();
+            assert!(!kept || object.name() == Ok(name.unwrap_or_default()), "{read}");
+        }
         for value in object.secrets().unwrap_or_default() {
             assert!(!value.is_empty() && value.len() < bytes.len());
         }

@@ -74,7 +74,6 @@ pub fn understand(
     impersonates: bool,
 ) -> Result<Understood, Refused> {
     let classified = classify(request)?;
-    check_scalars(request)?;
     let mut classes = classified.classes;
     if classified.pod_spec_in_body && content.may_be_privileged() {
         classes = classes.with(Class::WorkloadPrivileged);
@@ -148,18 +147,6 @@ impl Unreadable {
             Unreadable::Protobuf => "the body is not Kubernetes' protobuf",
         }
     }
-}
-
-/// Parameters of streams that decide something, each said once.
-const SCALARS: [&str; 6] = ["container", "stdin", "stdout", "stderr", "tty", "follow"];
-
-fn check_scalars(request: &Request) -> Result<(), Refused> {
-    let streams = ["exec", "attach", "portforward", "log"];
-    let Some(attributes) = request.resource() else { return Ok(()) };
-    if !streams.contains(&attributes.subresource.as_str()) {
-        return Ok(());
-    }
-    SCALARS.into_iter().try_for_each(|name| request.query.scalar(name).map(|_| ()))
 }
 
 fn flow(request: &Request, classes: Classes) -> Flow {

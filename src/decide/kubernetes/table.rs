@@ -172,12 +172,26 @@ const KUBELET: [(&str, Class); 12] = [
     ("healthz", Class::Read),
 ];
 
-/// The classes of a request. Refused is a `dryRun` that is neither `All` nor absent.
+/// Parameters of streams that decide something, each said once.
+const SCALARS: [&str; 6] = ["container", "stdin", "stdout", "stderr", "tty", "follow"];
+
+fn check_scalars(request: &Request) -> Result<(), Refused> {
+    let streams = ["exec", "attach", "portforward", "log"];
+    let Some(attributes) = request.resource() else { return Ok(()) };
+    if !streams.contains(&attributes.subresource.as_str()) {
+        return Ok(());
+    }
+    SCALARS.into_iter().try_for_each(|name| request.query.scalar(name).map(|_| ()))
+}
+
+/// The classes of a request. Refused is a `dryRun` that is neither `All` nor absent, and a scalar of
+/// a stream that is there twice.
 pub fn classify(request: &Request) -> Result<Classified, Refused> {
     let attributes = match &request.asked {
         Asked::Path(path) => return Ok(path_class(request.method, path)),
         Asked::Resource(attributes) => attributes,
     };
+    check_scalars(request)?;
     let mut added = Classes::NONE;
     let mut replaced = Classes::NONE;
     for row in ROWS.iter().filter(|row| row.matches(attributes)) {

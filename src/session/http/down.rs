@@ -190,12 +190,7 @@ impl Session {
             }
             _ => Vec::new(),
         };
-        let kube = exchange.request.kube.as_deref();
-        let changed = match kube {
-            Some(asked) => asked.moved(&exchange.request.head, &head, changed),
-            None => changed,
-        };
-        let sends_away = kube.is_some_and(|asked| asked.sends_away(&head));
+        let (changed, sends_away) = exchange.request.relocated(&head, changed);
         let is_masked = !tenure.masks.is_empty();
         let changed = match is_masked {
             true => masked::fields(head, changed, &tenure.masks, &mut exchange.hits),

@@ -43,9 +43,24 @@ impl Request {
     }
 }
 
+impl Request {
+    /// Fields of an answer in the words of the client, and whether it sends the client away from a
+    /// cluster, which it is not told.
+    pub(in super::super) fn relocated<'h>(
+        &self,
+        answer: &'h Head,
+        changed: Vec<(&'h [u8], Vec<u8>)>,
+    ) -> (Vec<(&'h [u8], Vec<u8>)>, bool) {
+        match &self.kube {
+            Some(asked) => (asked.moved(&self.head, answer, changed), asked.sends_away(answer)),
+            None => (changed, false),
+        }
+    }
+}
+
 impl Asked {
     /// Where an answer sends the client: paths of the cluster get its name in front.
-    pub(in super::super) fn moved<'h>(
+    fn moved<'h>(
         &self,
         request: &Head,
         answer: &'h Head,
@@ -63,7 +78,7 @@ impl Asked {
 
     /// Whether an answer sends the client away from the cluster (CVE-2022-3172). What is behind a
     /// proxy may.
-    pub(in super::super) fn sends_away(&self, answer: &Head) -> bool {
+    fn sends_away(&self, answer: &Head) -> bool {
         self.understood.flow != Flow::Through
             && answer.values(Name::Location).any(|location| !is_path(location))
     }
