@@ -409,6 +409,7 @@ impl<'a> Worker<'a> {
             }
             peer.phase = Phase::Greeting(self.speaker.greet(&mut connection.out));
         }
+        let is_greeting = matches!(peer.phase, Phase::Greeting(_));
         let (Phase::Greeting(talk) | Phase::Running(talk)) = &mut peer.phase else {
             return Ok(());
         };
@@ -422,12 +423,14 @@ impl<'a> Worker<'a> {
         }
         read?;
         connection.flush()?;
-        if talk.is_ready(connection) && matches!(peer.phase, Phase::Greeting(_)) {
+        if !is_greeting || !connection.is_open() {
+            return Ok(());
+        }
+        // At once: a server that agreed on something else may wait for ever for what it knows.
+        talk.check(speaker, connection)?;
+        if talk.is_ready(connection) {
             peer.phase = match std::mem::replace(&mut peer.phase, Phase::Gone) {
-                Phase::Greeting(talk) => {
-                    talk.check(speaker, connection)?;
-                    Phase::Running(talk)
-                }
+                Phase::Greeting(talk) => Phase::Running(talk),
                 other => other,
             };
         }
