@@ -1,9 +1,9 @@
 //! An open-loop load generator for PostgreSQL and HTTP endpoints, and the small clients it is made
 //! of.
 //!
-//! In: an endpoint's URL, statements or a request, a rate. Out: latencies counted from when a request should
-//! have started, not from when a busy connection let it. Never: a query parser, a pool, a driver;
-//! what is measured must not be this crate.
+//! In: an endpoint's URL, statements or a request, a rate. Out: latencies counted from when a
+//! request should have started, not from when a busy connection let it. Never: a query parser, a
+//! pool, a driver; what is measured must not be this crate.
 //!
 //! ```text
 //! schedule --due----> drive --bytes--> endpoint     (one epoll loop per thread)

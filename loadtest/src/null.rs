@@ -1,7 +1,7 @@
 //! A backend that does nothing: every statement or request gets the same canned answer.
 //!
-//! In: PostgreSQL's frontend messages, or HTTP. Out: answers that a proxy must carry as if they were real.
-//! Never: work per row; this must cost less than what is measured in front of it.
+//! In: PostgreSQL's frontend messages, or HTTP. Out: answers that a proxy must carry as if they
+//! were real. Never: work per row; this must cost less than what is measured in front of it.
 //!
 //! Any user is trusted. A simple query and each Execute get `rows` rows of one text column.
 //! COPY TO STDOUT gets them as CopyData, COPY FROM STDIN is swallowed. What is said in HTTP stands

@@ -1,8 +1,8 @@
 //! SSH through one arm: an sshd behind all of them, the proxies' settings, the load.
 //!
-//! In: an arm, a load. Out: commands or bytes, and what they cost. Never: a file of the user's; keys
-//! and settings are made for the run. All legs have the same cipher, which else each pair of client
-//! and server would choose for itself.
+//! In: an arm, a load. Out: commands or bytes, and what they cost. Never: a file of the user's;
+//! keys and settings are made for the run. All legs have the same cipher, which else each pair of
+//! client and server would choose for itself.
 //!
 //! ```text
 //! ssh --> direct ----------------------------+

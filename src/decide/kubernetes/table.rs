@@ -184,8 +184,8 @@ fn check_scalars(request: &Request) -> Result<(), Refused> {
     SCALARS.into_iter().try_for_each(|name| request.query.scalar(name).map(|_| ()))
 }
 
-/// The classes of a request. Refused is a `dryRun` that is neither `All` nor absent, and a scalar of
-/// a stream that is there twice.
+/// The classes of a request. Refused is a `dryRun` that is neither `All` nor absent, and a scalar
+/// of a stream that is there twice.
 pub fn classify(request: &Request) -> Result<Classified, Refused> {
     let attributes = match &request.asked {
         Asked::Path(path) => return Ok(path_class(request.method, path)),

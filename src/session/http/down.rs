@@ -462,7 +462,7 @@ impl Session {
             let at = (exchange.seq, exchange.at_us);
             // A journal that refuses says so itself.
             let _refused_elsewhere =
-                super::gate::unanswered(at, Outcome::Aborted, words, tenure, stage);
+                super::rows::unanswered(at, Outcome::Aborted, words, tenure, stage);
         }
         let reply = exchange.request.reply(problem);
         self.answer_self(&reply, *exchange, stage);

@@ -11,7 +11,8 @@
 //!   two        a target that speaks HTTP/2
 //!   identity   who sends a request              kept      content in the record
 //!   exchange   a request and its answer         back      a connection to a target
-//!   gate       verdict, row, permit, hold       voice     what clients are told
+//!   gate       verdict, permit, hold            voice     what clients are told
+//!   rows       what rows of a request say
 //!   up         the request on its way           down      the answer on its way
 //!   tunnel     a WebSocket on both ways         text      a request as its row shows it
 //!   kubernetes what a target that is an apiserver has on top
@@ -43,6 +44,7 @@ mod listed;
 mod masked;
 mod moved;
 mod parked;
+mod rows;
 mod rpc;
 mod streams;
 mod tenure;

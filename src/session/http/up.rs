@@ -29,7 +29,7 @@ use super::kept::Kept;
 use super::tenure::{Tenure, Trouble};
 use super::two::Two;
 use super::veil::Veil;
-use super::{Phase, Session, bound, gate, masked, voice};
+use super::{Phase, Session, bound, masked, voice};
 use crate::identify::Identity;
 
 impl Request {
@@ -609,7 +609,8 @@ impl Session {
             return self.cut(Some(fault), stage);
         }
         let at = (exchange.seq, exchange.at_us);
-        let _refused_elsewhere = gate::unanswered(at, Outcome::Aborted, words, tenure, stage);
+        let _refused_elsewhere =
+            super::rows::unanswered(at, Outcome::Aborted, words, tenure, stage);
         let reply = exchange.request.reply(&problem);
         self.answer_self(&reply, *exchange, stage);
     }

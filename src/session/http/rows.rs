@@ -1,0 +1,160 @@
+//! What the rows of a request say.
+//!
+//! In: an exchange, what was decided. Out: its command's row, the row of an answer that no target
+//! gave. Never: a field whose value is a credential.
+
+use crate::fault::Refused as JournalRefused;
+use crate::record::entry::{
+    Command, CommandExtra, Decision, Ocsf, Outcome, Params, ParamsEncoding, Response, ResponseExtra,
+};
+use crate::record::{Entry, Receipt, SessionId};
+use crate::session::Stage;
+use crate::wire::http::h1::Framing;
+use crate::wire::http::head::Version;
+use crate::wire::http::pass::Pass;
+use crate::wire::http::ws::handshake::Asked;
+
+use super::exchange::{Exchange, Request};
+use super::kept::sha256;
+use super::tenure::Tenure;
+use super::text;
+
+/// Head and content that a row shows; longer content is in chunks.
+const SHOWN_BYTES_MAX: usize = 64 << 10;
+
+/// How a request is written down.
+pub(super) struct Ruled<'r> {
+    pub seq: u64,
+    pub decision: Decision,
+    pub rule: &'r str,
+    pub approval: Option<SessionId>,
+}
+
+/// Writes the request's row.
+pub(super) fn record(
+    exchange: &Exchange,
+    ruled: &Ruled<'_>,
+    tenure: &mut Tenure,
+    stage: &mut Stage<'_>,
+) -> Result<Receipt, JournalRefused> {
+    let (request, action) = (&exchange.request, &exchange.action);
+    let text = row_text(exchange);
+    let attrs = attrs(request, tenure);
+    let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let resource = words(request.head.path());
+    let rpc = exchange.rpc.as_deref();
+    let (kind, verb, name) = match rpc {
+        Some(rpc) => (rpc.kind(), words(&rpc.call.method), rpc.name()),
+        None if request.asks == Asked::Websocket => {
+            ("websocket", words(request.head.method()), action.operation.clone())
+        }
+        None => ("http", words(request.head.method()), action.operation.clone()),
+    };
+    let arguments = rpc.and_then(|rpc| rpc.arguments(&exchange.content));
+    let params =
+        arguments.map(|raw| Params { encoding: ParamsEncoding::Json, raw, ..Params::default() });
+    let digest = exchange.gathered.then(|| sha256(&exchange.content));
+    let body_len = match exchange.gathered {
+        true => Some(exchange.content.len() as u64),
+        false => request.framing.length().filter(|_| request.framing != Framing::None),
+    };
+    let mut command = Command {
+        kind,
+        params,
+        text: &text,
+        operation: &action.operation,
+        classes: &action.classes,
+        objects: &action.objects,
+        decision: ruled.decision,
+        rule: ruled.rule,
+        approval_id: ruled.approval,
+        extra: CommandExtra {
+            ocsf: Some(activity(request.head.method())),
+            verb: &verb,
+            resource: &resource,
+            name: &name,
+            attrs: &attrs,
+            body_len,
+            body_sha256: digest.as_ref(),
+            policy_version: &tenure.snapshot.policy_version,
+            rules: &exchange.rules,
+            ..CommandExtra::default()
+        },
+        ..Command::default()
+    };
+    if let Some(asked) = &request.kube {
+        asked.fill(&mut command);
+    }
+    let receipt = tenure.ledger.record_at(ruled.seq, &Entry::Command(command), stage)?;
+    if ruled.decision != Decision::Hold {
+        tenure.totals.commands += 1;
+    }
+    Ok(receipt)
+}
+
+/// Facts of a request that have no column: its host and version, and which of its fields went no
+/// further.
+fn attrs(request: &Request, tenure: &Tenure) -> String {
+    let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let head = &request.head;
+    let version = match head.version() {
+        Version::Http10 => "1.0",
+        Version::Http11 => "1.1",
+        Version::Http2 => "2",
+    };
+    let dropped: Vec<String> = Pass::default().dropped(head).map(words).collect();
+    let mut attrs = serde_json::json!({ "host": words(head.authority()), "http": version });
+    if let Some(attrs) = attrs.as_object_mut() {
+        if !dropped.is_empty() {
+            attrs.insert("dropped".into(), dropped.into());
+        }
+        if let Some(header) = &tenure.credential.header {
+            attrs.insert("credential".into(), header.name.as_str().into());
+        }
+    }
+    attrs.to_string()
+}
+
+/// HTTP Activity of OCSF.
+const fn activity(method: &[u8]) -> Ocsf {
+    let activity_id = match method {
+        b"DELETE" => 2,
+        b"GET" => 3,
+        b"HEAD" => 4,
+        b"OPTIONS" => 5,
+        b"POST" => 6,
+        b"PUT" => 7,
+        _ => 99,
+    };
+    Ocsf { class_uid: 4002, activity_id }
+}
+
+/// The head as received, and the content if it was gathered and fits.
+fn row_text(exchange: &Exchange) -> Vec<u8> {
+    let mut shown = text::text(&exchange.request.head);
+    if !exchange.content.is_empty() && shown.len() + exchange.content.len() <= SHOWN_BYTES_MAX {
+        shown.extend_from_slice(b"\r\n");
+        shown.extend_from_slice(&exchange.shown());
+    }
+    shown
+}
+
+/// The row of a request that has no answer of its target.
+pub(super) fn unanswered(
+    (seq, at_us): (u64, u64),
+    outcome: Outcome,
+    (status, error_text): (u16, &str),
+    tenure: &mut Tenure,
+    stage: &mut Stage<'_>,
+) -> Result<Receipt, JournalRefused> {
+    let status = Some(i32::from(status));
+    let response = Response {
+        command_seq: seq,
+        outcome,
+        error_text,
+        duration_us: stage.now.mono_us.saturating_sub(at_us),
+        extra: ResponseExtra { status, ..ResponseExtra::default() },
+        ..Response::default()
+    };
+    tenure.ledger.record(&Entry::Response(response), stage)
+}
