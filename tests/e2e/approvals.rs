@@ -395,7 +395,10 @@ fn a_held_command_that_weir_dies_with_never_runs_and_is_recorded() {
     let commands = lake.commands_with("held_eleven");
     assert_eq!(commands.len(), 1, "{commands:#?}");
     assert_ne!(text(&commands[0], "decision"), "allow");
-    assert_eq!(steps(&lake.rows("approvals")), ["requested", "abandoned"]);
+    // Recovery writes into the log of the lowest shard, which numbers its rows by itself.
+    let mut told = steps(&lake.rows("approvals"));
+    told.sort_unstable();
+    assert_eq!(told, ["abandoned", "requested"]);
 }
 
 #[test]
