@@ -256,7 +256,15 @@ fn what_two_servers_read_differently_reaches_none() {
     assert_eq!((status.as_str(), &answer["result"]["isError"]), ("200", &Value::Bool(true)));
     let file = bed.weir.scratch_file("longer.json", &format!("{denied}{}", " ".repeat(1 << 20)));
     assert_eq!(bed.post(&format!("@{}", file.display()), &[]).0, "413");
-    // A server is one path; what stands beside it is no message and no stream.
+    beside_the_server(&bed);
+    let lake = bed.weir.lake();
+    let commands = lake.rows("commands");
+    assert!(commands.iter().all(|row| text(row, "decision") == "deny"), "{commands:?}");
+    assert!(commands.len() >= 15, "each is a row: {}", commands.len());
+}
+
+/// A server is one path; what stands beside it is no message and no stream.
+fn beside_the_server(bed: &Bed) {
     let elsewhere = |method: &str, path: &str| {
         let login = format!("{USER}:{USER_PASSWORD}");
         let mut command = Command::new("curl");
@@ -294,10 +302,6 @@ fn what_two_servers_read_differently_reaches_none() {
             "{path}: {told}"
         );
     }
-    let lake = bed.weir.lake();
-    let commands = lake.rows("commands");
-    assert!(commands.iter().all(|row| text(row, "decision") == "deny"), "{commands:?}");
-    assert!(commands.len() >= 15, "each is a row: {}", commands.len());
 }
 
 #[test]

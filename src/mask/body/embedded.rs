@@ -238,18 +238,16 @@ impl Message {
             return Ok(());
         }
         let held = std::mem::take(&mut self.held);
-        let known = Known::of(work.rules, &held);
-        let plain = work.rules.inner.clone().filter(|_| !is_rpc(&held));
-        let mut within = with(&known, work);
-        if let Some(plain) = &plain {
-            within.rules = plain;
-        }
+        let bare = work.rules.bare.clone().filter(|_| !is_rpc(&held));
+        let rules = bare.as_deref().unwrap_or(work.rules);
+        let known = Known::of(rules, &held);
+        let Work { scratch, out, hits, base, .. } = work;
+        let mut within = Work { rules, scratch, out, hits, base, known: &known };
         Json::new(false).feed(&held, true, &mut within)
     }
 }
 
-/// Whether an object, or one of an array, says of itself that it is a message. Paths begin at the
-/// root of what is none.
+/// Whether an object, or one of an array, says of itself that it is a message.
 fn is_rpc(message: &[u8]) -> bool {
     let (mut walker, mut is_rpc) = (Walk::new(), false);
     let walked = walk::<Wrong>(&mut walker, message, |walk, token, _| {

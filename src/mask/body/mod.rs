@@ -173,6 +173,8 @@ pub struct Rules {
     own: Patterns,
     /// Whether texts of a message repeat what its structured content says.
     repeats: bool,
+    /// For what does not say that it is a message: paths begin at its root, too.
+    bare: Option<Rc<Rules>>,
     /// There, what is no JSON is hidden.
     strict: bool,
 }
@@ -208,13 +210,19 @@ impl Rules {
             let (pattern, operator) = (pattern.clone(), *operator);
             MCP_DATA.into_iter().map(move |place| (pattern.below(place), operator))
         };
+        let all = paths.iter().flat_map(below).chain(paths.iter().cloned()).collect();
+        let mut bare = Rules::flat(all, Rc::clone(&detectors));
         let mut rules = Rules::flat(paths.iter().flat_map(below).collect(), detectors);
         let own = MCP_OWN.into_iter().filter_map(|place| Pattern::parse(place).ok());
         rules.own = Patterns::new(own.collect());
         if !paths.is_empty() {
-            rules.embedded = Patterns::new(vec![Pattern::everything()]);
-            rules.inner = Some(Rc::new(inner));
-            rules.repeats = true;
+            let inner = Some(Rc::new(inner));
+            for rules in [&mut rules, &mut bare] {
+                rules.embedded = Patterns::new(vec![Pattern::everything()]);
+                rules.inner.clone_from(&inner);
+                rules.repeats = true;
+            }
+            rules.bare = Some(Rc::new(bare));
         }
         rules
     }
@@ -290,7 +298,7 @@ pub struct Masker {
 
 #[derive(Debug)]
 enum Kind {
-    Json(json::Json),
+    Json(Box<json::Json>),
     Message(embedded::Message),
     Events(events::Events),
     Form(form::Form),
@@ -342,7 +350,7 @@ impl Masker {
         let kind = match shape {
             Shape::Json if rules.repeats => Kind::Message(embedded::Message::default()),
             // Several texts in one are masked each, whatever their reader makes of them.
-            Shape::Json | Shape::JsonLines => Kind::Json(json::Json::new(true)),
+            Shape::Json | Shape::JsonLines => Kind::Json(Box::new(json::Json::new(true))),
             Shape::Events => Kind::Events(events::Events::default()),
             Shape::Form => Kind::Form(form::Form::default()),
             Shape::Text => Kind::Text(text::Text::default()),

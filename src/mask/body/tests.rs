@@ -525,6 +525,7 @@ fn data_is_masked_wherever_a_message_has_it() {
         r#"{"jsonrpc":"2.0","id":1,"result":{"_meta":{"password":"hunter2"},"content":[]}}"#,
         r#"{"jsonrpc":"2.0","method":"notifications/message","params":{"data":{"a":{"password":"hunter2"}}}}"#,
         r#"{"jsonrpc":"2.0","method":"x","params":{"password":"hunter2"}}"#,
+        r#"{"password":"hunter2","structuredContent":{"password":"hunter2"}}"#,
         r#"{"jsonrpc":"2.0","id":1,"result":{"structuredContent":{"result":"{\"password\": \"hunter2\"}"}}}"#,
         r#"{"jsonrpc":"2.0","id":1,"result":{"contents":[{"uri":"x","text":"{\"password\": \"hunter2\"}"}]}}"#,
     ] {

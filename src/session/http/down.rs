@@ -190,7 +190,7 @@ impl Session {
             }
             _ => Vec::new(),
         };
-        let (changed, sends_away) = exchange.request.relocated(&head, changed);
+        let (changed, sends_away) = exchange.request.relocated(head, changed);
         let is_masked = !tenure.masks.is_empty();
         let changed = match is_masked {
             true => masked::fields(head, changed, &tenure.masks, &mut exchange.hits),

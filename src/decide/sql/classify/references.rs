@@ -158,24 +158,46 @@ impl References {
         }
     }
 
-    fn node(&mut self, kind: &str, tree: &Tree, scope: &Scope<'_>, write: bool) {
+    /// Nodes whose children are not looked at as they stand: they are done here.
+    fn has_own_way(&mut self, (kind, tree): (&str, &Tree), scope: &Scope<'_>, write: bool) -> bool {
         match kind {
             "SelectStmt" | "InsertStmt" | "UpdateStmt" | "DeleteStmt" | "MergeStmt" => {
-                return self.query(kind, tree, scope);
+                self.query(kind, tree, scope);
             }
-            "RangeVar" => return self.relation(tree, scope, write),
-            "IntoClause" => {
-                self.relation(tree.field("rel"), &Scope::new(), true);
-                return;
-            }
+            "RangeVar" => self.relation(tree, scope, write),
+            "IntoClause" => self.relation(tree.field("rel"), &Scope::new(), true),
             // It names aliases of the query around it. PostgreSQL refuses it in a transaction that
             // is read-only.
             "LockingClause" => {
                 self.queries = self.queries.and(Class::Write.only());
                 self.because(Class::Write.only(), "row locks".to_owned());
-                return;
             }
-            "ColumnRef" => return self.column_ref(tree),
+            "ColumnRef" => self.column_ref(tree),
+            "MergeWhenClause" | "OnConflictClause" => {
+                self.assignments(tree.field("target_list"), scope);
+                let rest = tree.fields().iter().filter(|(name, _)| *name != "target_list");
+                rest.for_each(|(name, child)| self.child(name, child, scope, write));
+            }
+            // USING and generated columns compute a column out of others.
+            "AlterTableCmd" => {
+                let name = tree.field("name").text();
+                self.column(name);
+                let place = match name {
+                    "" => self.place.clone(),
+                    name => Place::Stored(Some(name.to_owned())),
+                };
+                self.placed(place, tree.field("def"), scope, write);
+            }
+            _ => return false,
+        }
+        true
+    }
+
+    fn node(&mut self, kind: &str, tree: &Tree, scope: &Scope<'_>, write: bool) {
+        if self.has_own_way((kind, tree), scope, write) {
+            return;
+        }
+        match kind {
             "AIndirection" => self.indirection(tree),
             "FuncCall" => self.call(tree),
             "Alias" => self.row(tree.field("aliasname").text()),
@@ -203,12 +225,6 @@ impl References {
                 }
                 self.renamed(tree.field("alias"));
             }
-            "MergeWhenClause" | "OnConflictClause" => {
-                self.assignments(tree.field("target_list"), scope);
-                let rest = tree.fields().iter().filter(|(name, _)| *name != "target_list");
-                rest.for_each(|(name, child)| self.child(name, child, scope, write));
-                return;
-            }
             "CopyStmt" => self.columns_in(tree.field("attlist")),
             "AccessPriv" => self.columns_in(tree.field("cols")),
             "VacuumRelation" => self.columns_in(tree.field("va_cols")),
@@ -222,16 +238,6 @@ impl References {
                     self.place = before;
                     return;
                 }
-            }
-            "AlterTableCmd" => {
-                // USING and generated columns compute a column out of others.
-                let name = tree.field("name").text();
-                self.column(name);
-                let place = match name {
-                    "" => self.place.clone(),
-                    name => Place::Stored(Some(name.to_owned())),
-                };
-                return self.placed(place, tree.field("def"), scope, write);
             }
             "IndexElem" | "StatsElem" | "PartitionElem" => {
                 self.column(tree.field("name").text());

@@ -6,6 +6,7 @@
 use serde_json::json;
 
 use super::super::exchange::Request;
+use super::super::moved::Changed;
 use super::Asked;
 use crate::decide::kubernetes::Flow;
 use crate::wire::http::head::Head;
@@ -49,8 +50,8 @@ impl Request {
     pub(in super::super) fn relocated<'h>(
         &self,
         answer: &'h Head,
-        changed: Vec<(&'h [u8], Vec<u8>)>,
-    ) -> (Vec<(&'h [u8], Vec<u8>)>, bool) {
+        changed: Vec<Changed<'h>>,
+    ) -> (Vec<Changed<'h>>, bool) {
         match &self.kube {
             Some(asked) => (asked.moved(&self.head, answer, changed), asked.sends_away(answer)),
             None => (changed, false),
