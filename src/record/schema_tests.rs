@@ -56,7 +56,9 @@ fn check_rows(folder: &Folder, last_decisions: [&str; 2]) {
     let hits = lake.masking(&all).unwrap();
     assert!(hits.len() == 2 && hits.iter().all(|hit| hit.hit_count == 3 && hit.path.is_none()));
     let approvals = lake.approvals(&all).unwrap();
-    assert!(approvals.len() == 2 && approvals.iter().all(|step| step.digest.is_none()));
+    // Recovery says of what waited that nobody answered it.
+    let asked = approvals.iter().filter(|step| step.event != "abandoned");
+    assert!(approvals.iter().all(|step| step.digest.is_none()) && asked.count() == 2);
 }
 
 fn check_execute(row: &CommandRow) {

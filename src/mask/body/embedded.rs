@@ -238,13 +238,17 @@ impl Message {
             return Ok(());
         }
         let held = std::mem::take(&mut self.held);
-        let bare = work.rules.bare.clone().filter(|_| !is_rpc(&held));
-        let rules = bare.as_deref().unwrap_or(work.rules);
+        let rules = rules_of(work.rules, &held);
         let known = Known::of(rules, &held);
         let Work { scratch, out, hits, base, .. } = work;
         let mut within = Work { rules, scratch, out, hits, base, known: &known };
         Json::new(false).feed(&held, true, &mut within)
     }
+}
+
+/// What applies to a text that should be a message.
+pub(super) fn rules_of<'r>(rules: &'r Rules, message: &[u8]) -> &'r Rules {
+    rules.bare.as_deref().filter(|_| !is_rpc(message)).unwrap_or(rules)
 }
 
 /// Whether an object, or one of an array, says of itself that it is a message.

@@ -3,7 +3,7 @@
 //! An event leaves when it is complete, which is when a client acts on it. One whose data did not
 //! change leaves as it came, byte for byte.
 
-use super::embedded::Known;
+use super::embedded::{Known, rules_of};
 use super::json::Json;
 use super::{Unmaskable, Work, is_plain_line, whole_text};
 use crate::wire::http::sse::{Splitter, field, lines};
@@ -104,8 +104,9 @@ fn masked(data: &[u8], work: &mut Work<'_>) -> Result<Option<Vec<u8>>, Unmaskabl
         };
     }
     let mut out = Vec::new();
-    let known = &Known::of(work.rules, data);
-    let Work { rules, scratch, hits, base, .. } = work;
+    let rules = rules_of(work.rules, data);
+    let known = &Known::of(rules, data);
+    let Work { scratch, hits, base, .. } = work;
     let mut within = Work { rules, scratch, out: &mut out, hits, base, known };
     match Json::new(true).feed(data, true, &mut within) {
         Ok(()) => Ok(Some(out)),

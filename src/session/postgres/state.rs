@@ -97,6 +97,10 @@ impl<P> Meaning for Rc<Portal<P>> {
         self.kept.get()
     }
 
+    fn may_outlive(&self) -> bool {
+        self.hold && !self.kept.get()
+    }
+
     /// Cursors WITH HOLD outlive it (portalmem.c, `PreCommit_Portals`).
     fn committed(&self) {
         self.kept.set(self.kept.get() || self.hold);

@@ -286,7 +286,7 @@ impl Beliefs {
     pub(super) fn statement_failed(
         &mut self,
         effect: &Effect,
-        meaning: Option<(StatementRef, Tick)>,
+        (meaning, tick): (Option<StatementRef>, Tick),
         (sqlstate, epoch): (&[u8], Epoch),
     ) {
         if NOT_RUN.contains(&sqlstate) || !changes_names(effect) {
@@ -294,7 +294,8 @@ impl Beliefs {
         }
         let at_the_end = AT_THE_END.iter().any(|class| sqlstate.starts_with(class));
         match (effect, meaning) {
-            (Effect::Prepare(name), Some((meaning, tick))) if at_the_end => {
+            (Effect::Deallocate(None), _) if at_the_end => self.statements.wipe(tick),
+            (Effect::Prepare(name), Some(meaning)) if at_the_end => {
                 let (name, bytes) = (name.as_bytes(), meaning.text.len());
                 // One that had a meaning has it still: a second PREPARE is an error of its own.
                 let absent = matches!(self.statements.get(name, epoch), Lookup::Absent);

@@ -294,7 +294,7 @@ impl Beliefs {
         let what = match self.due.front() {
             Some(Expect::Query(_, classified, running)) => {
                 let (epoch, place) = (running.epoch, running.done);
-                let meaning = running.meaning_of(place).map(|it| (it, running.ticks.0));
+                let meaning = (running.meaning_of(place), running.ticks.0);
                 if let Some(statement) = Rc::clone(classified).statements.get(place) {
                     self.statement_failed(&statement.effect, meaning, (sqlstate, epoch));
                 }

@@ -51,10 +51,26 @@ struct Slot<T> {
     listed: bool,
 }
 
+/// A meaning that another one took the place of, in a pipeline that is not answered: it is back if
+/// that one is skipped, and what ends or commits transactions until then is about it, too.
+#[derive(Debug)]
+struct Replaced<T> {
+    value: T,
+    epoch: Epoch,
+    tick: Tick,
+    /// By what was made then.
+    by: (Epoch, Tick),
+}
+
 /// What may outlive a transaction.
-pub trait Meaning {
+pub trait Meaning: Clone {
     /// It does not end with the transaction it was made in.
     fn outlives(&self) -> bool;
+
+    /// It will not, once that is committed.
+    fn may_outlive(&self) -> bool {
+        false
+    }
 
     /// The transaction it was made in is committed.
     fn committed(&self) {}
@@ -65,6 +81,8 @@ pub trait Meaning {
 pub struct Names<T> {
     slots: Slots<Slot<T>>,
     removed: Vec<Box<[u8]>>,
+    /// Those that may outlive their transaction.
+    replaced: Vec<Replaced<T>>,
     /// Changes that were taken back after a later pipeline had built on them, and the newest of
     /// those that had.
     undone: Vec<(Box<[u8]>, Epoch, Epoch)>,
@@ -88,6 +106,7 @@ impl<T> Default for Names<T> {
         Names {
             slots: Slots::default(),
             removed: Vec::new(),
+            replaced: Vec::new(),
             undone: Vec::new(),
             settled: None,
             clock: 0,
@@ -195,7 +214,15 @@ impl<T: Meaning> Names<T> {
         let previous = match self.slots.get_mut(name) {
             Some(current) => {
                 let slot = Slot { value, epoch, tick, listed: current.listed };
-                Some(std::mem::replace(current, slot))
+                let previous = std::mem::replace(current, slot);
+                if let Some(value) = previous.value.as_ref().filter(|it| it.may_outlive())
+                    && self.replaced.len() < limits::STATEMENTS_MAX
+                {
+                    let (value, by) = (value.clone(), (epoch, tick));
+                    let (epoch, tick) = (previous.epoch, previous.tick);
+                    self.replaced.push(Replaced { value, epoch, tick, by });
+                }
+                Some(previous)
             }
             None => self.slots.insert(name.into(), Slot { value, epoch, tick, listed: false }),
         };
@@ -237,6 +264,7 @@ impl<T: Meaning> Names<T> {
     /// The pipelines up to `epoch` are answered.
     pub fn settle(&mut self, epoch: Epoch) {
         self.settled = Some(epoch);
+        self.replaced.retain(|replaced| replaced.by.0 > epoch);
         if !self.undone.is_empty() {
             // Those that had built on it may still take their own change back.
             self.undone.retain(|(_, _, until)| *until > epoch);
@@ -261,29 +289,34 @@ impl<T: Meaning> Names<T> {
     /// A transaction has ended, and with it what was made before `tick` and does not outlive it.
     pub fn end(&mut self, tick: Tick) {
         self.ended = self.ended.max(tick);
+        self.replaced.retain(|replaced| replaced.tick > tick);
         self.slots
             .retain(|slot| slot.tick > tick || slot.value.as_ref().is_some_and(Meaning::outlives));
     }
 
     /// A transaction is committed, and with it what was made before `tick`.
     pub fn keep(&self, tick: Tick) {
-        self.committed(|slot| slot.tick <= tick);
+        self.committed(|_, made, by| made <= tick && by.is_none_or(|(_, by)| by > tick));
     }
 
     /// The transactions of the pipelines up to `epoch` are committed; what later ones have made
     /// already is in transactions of their own.
     pub fn keep_pipelines(&self, epoch: Epoch) {
-        self.committed(|slot| slot.epoch <= epoch);
+        self.committed(|made, _, by| made <= epoch && by.is_none_or(|(by, _)| by > epoch));
     }
 
-    fn committed(&self, among: impl Fn(&Slot<T>) -> bool) {
-        let made = self.slots.iter().filter(|(_, slot)| among(slot));
+    /// Of meanings with their epoch and tick, and those of what replaced them.
+    fn committed(&self, among: impl Fn(Epoch, Tick, Option<(Epoch, Tick)>) -> bool) {
+        let made = self.slots.iter().filter(|(_, slot)| among(slot.epoch, slot.tick, None));
         made.filter_map(|(_, slot)| slot.value.as_ref()).for_each(Meaning::committed);
+        let replaced = self.replaced.iter().filter(|it| among(it.epoch, it.tick, Some(it.by)));
+        replaced.for_each(|it| it.value.committed());
     }
 
     /// The transactions of the pipelines up to `epoch` are over.
     pub fn end_pipelines(&mut self, epoch: Epoch) {
         self.over = Some(epoch);
+        self.replaced.retain(|replaced| replaced.epoch > epoch);
         self.slots.retain(|slot| {
             slot.epoch > epoch || slot.value.as_ref().is_some_and(Meaning::outlives)
         });
@@ -292,6 +325,7 @@ impl<T: Meaning> Names<T> {
     /// All that had a name before `tick` has none.
     pub fn wipe(&mut self, tick: Tick) {
         self.wiped = self.wiped.max(tick);
+        self.replaced.retain(|replaced| replaced.tick > tick);
         self.slots.retain_named(|slot| slot.tick > tick);
     }
 

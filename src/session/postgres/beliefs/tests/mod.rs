@@ -416,3 +416,18 @@ fn a_cursor_with_hold_ends_with_the_pipeline_that_failed() {
     steps.extend([(8, 0, 0), (9, 0, 20)]);
     converse(&TEXTS, &steps);
 }
+
+/// A commit is about what a later command of the same pipeline has given another meaning, and that
+/// one is skipped.
+#[test]
+fn a_cursor_with_hold_is_kept_behind_one_that_could_not_be_declared() {
+    converse(&TEXTS, &[(10, 0, 19), (10, 0, 5), (10, 0, 18)]);
+    converse(&TEXTS, &[(10, 0, 19), (10, 0, 6), (10, 0, 18)]);
+    converse(&TEXTS, &[(9, 0, 19), (10, 0, 18), (8, 0, 0), (9, 0, 20)]);
+}
+
+/// Statements know no transactions: all are gone, although the transaction could not end.
+#[test]
+fn deallocate_all_stays_done_behind_a_deferred_constraint() {
+    converse(&TEXTS, &[(9, 0, 26), (10, 0, 25), (9, 0, 16)]);
+}
