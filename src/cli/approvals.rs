@@ -9,6 +9,7 @@ use super::fail::{EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_USAGE, Failure};
 use super::output::{Output, Table, clean, clean_block, note, short};
 use super::place::Place;
 use super::remote::Remote;
+use super::search::request_line;
 use crate::admin::shape::{
     Approval, ApprovalPart, Asks, Ballot, BallotScope, Decision, VoteReply, Window,
 };
@@ -172,7 +173,7 @@ fn list(common: &Common) -> Result<(), Failure> {
             approval.user.clone(),
             approval.target.clone(),
             asked(&approval.parts),
-            short(&approval.text, TEXT_CHARACTERS_MAX),
+            short(request_line(&approval.text), TEXT_CHARACTERS_MAX),
         ]);
     }
     out.table(&table)?;

@@ -205,7 +205,12 @@ fn listener(settings: &Settings) -> Finding {
 fn data_dir(settings: &Settings) -> Vec<Finding> {
     let dir = &settings.data_dir;
     let shown = dir.display();
-    let Some(there) = dir.ancestors().find(|path| path.is_dir()) else {
+    // What stands behind a relative path of one name is the empty path.
+    let whole = dir.ancestors().map(|path| match path.as_os_str().is_empty() {
+        true => Path::new("."),
+        false => path,
+    });
+    let Some(there) = whole.into_iter().find(|path| path.is_dir()) else {
         let message = format!("{shown}: no part of the path is there");
         return vec![Finding::new(Grade::Fail, "data directory", message)];
     };

@@ -180,8 +180,33 @@ pub fn cells(row: &CommandRow) -> [String; 8] {
         row.common.target.clone(),
         status,
         response.map_or_else(|| "-".to_owned(), |it| duration(it.duration_us)),
-        short(&row.query_text, TEXT_CHARACTERS_MAX),
+        short(&told(row), TEXT_CHARACTERS_MAX),
     ]
+}
+
+/// What one line tells of a command: a call of MCP by its tool and arguments, else its text.
+fn told(row: &CommandRow) -> String {
+    let is_call = row.kind.starts_with("mcp");
+    match (is_call, &row.verb, &row.name) {
+        (true, Some(verb), Some(name)) => {
+            let arguments = row.params_json.as_deref().unwrap_or_default();
+            let name = if name == verb { "" } else { name };
+            let words = [verb.as_str(), name, arguments];
+            let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
+            words.join(" ")
+        }
+        _ => request_line(&row.query_text).to_owned(),
+    }
+}
+
+/// Of a request of HTTP the method and the target; any other text as it is.
+pub fn request_line(text: &str) -> &str {
+    let Some((line, _)) = text.split_once("\r\n") else { return text };
+    let mut words = line.rsplitn(2, ' ');
+    match (words.next(), words.next()) {
+        (Some(version), Some(request)) if version.starts_with("HTTP/") => request,
+        _ => text,
+    }
 }
 
 /// Heading of `cells`.
@@ -192,3 +217,27 @@ pub const HEADING: [&str; 8] =
 const STATUS_WORDS: [&str; 8] =
     ["success", "error", "denied", "skipped", "suspended", "aborted", "held", "unanswered"];
 const TEXT_CHARACTERS_MAX: usize = 100;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_list_tells_what_was_asked_for() {
+        let told = |kind: &str, text: &str, name: &str, params: &str| {
+            let words = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            told(&CommandRow {
+                kind: kind.into(),
+                query_text: text.into(),
+                verb: Some("tools/call".into()),
+                name: words(name),
+                params_json: words(params),
+                ..CommandRow::default()
+            })
+        };
+        assert_eq!(told("mcp", "POST / HTTP/1.1\r\n", "lookup", "{}"), "tools/call lookup {}");
+        assert_eq!(told("mcp", "POST / HTTP/1.1\r\n", "tools/call", ""), "tools/call");
+        assert_eq!(told("http", "GET /a b HTTP/2\r\nHost: h\r\n", "", ""), "GET /a b");
+        assert_eq!(told("query", "select 1\r\nfrom t", "", ""), "select 1\r\nfrom t");
+    }
+}

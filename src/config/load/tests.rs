@@ -5,10 +5,11 @@ use crate::config::settings::{
     Capture, Durability, Effect, Host, KeepAlive, SessionAttrs, TargetTls, TlsNegotiation,
     TokenLogin, UnprovenMax,
 };
-use crate::decide::{Commands, FactKind};
+use crate::decide::{ClassSet, Commands, FactKind};
 use crate::identify::jwk::Algorithm;
 use crate::identify::scram::Verifier;
-use crate::mask::Operator;
+use crate::mask::{Operator, detect};
+use crate::wire::Protocol;
 
 /// A file that is right and as short as possible; tests add to it.
 const SHORT: &str = r#"
@@ -239,7 +240,7 @@ fn unknown_words_are_refused_with_a_suggestion() {
             classes("ssh:exce")
         ),
     );
-    let detectors = crate::config::report::one_of(&crate::mask::detect::NAMES);
+    let detectors = crate::config::report::one_of(&detect::NAMES);
     check(
         "[[mask]]\ndetect = [\"creditcard\"]\noperator = \"redact\"\n",
         &format!("`detect` names `creditcard` | {detectors} | did you mean `credit-card`?"),
@@ -565,4 +566,18 @@ fn every_truncation_is_an_error_or_settings() {
 fn a_file_that_is_not_there_is_named() {
     let errors = load(Path::new("/nonexistent/weir.toml")).unwrap_err().to_string();
     assert!(errors.starts_with("/nonexistent/weir.toml: cannot be read: "), "{errors}");
+}
+
+/// What a person may write stands where people look for it.
+#[test]
+fn the_readme_names_every_key_class_operator_and_detector() {
+    let readme = include_str!("../../../README.md");
+    let keys = FactKind::ALL.map(FactKind::key);
+    let more = ["users", "groups", "targets", "roles", "sources", "commands", "touches"];
+    let classes = Protocol::ALL.map(|protocol| ClassSet::all(protocol).names(protocol));
+    let words = keys.into_iter().chain(more).chain(["hours_utc"]);
+    let words = words.chain(classes.into_iter().flatten());
+    let words = words.chain(Operator::NAMES).chain(detect::NAMES);
+    let missing: Vec<&str> = words.filter(|word| !readme.contains(&format!("`{word}`"))).collect();
+    assert!(missing.is_empty(), "README says nothing of {missing:?}");
 }

@@ -64,7 +64,10 @@ pub(super) fn targets(
             let hint = "physical replication connections name no database: one target gets them";
             report.error(section.span(), found, "one such target", hint);
         }
-        section.finish(report);
+        // A target that could not be made was not read to its end: its other keys are not unknown.
+        if target.is_some() {
+            section.finish(report);
+        }
         targets.extend(target);
     }
     targets
