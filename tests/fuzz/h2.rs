@@ -209,15 +209,18 @@ pub fn body(bytes: &[u8]) {
             assert_eq!(whole.is_some(), pieces.is_some(), "in pieces of {piece}");
         }
         let Some(out) = whole.filter(|_| shape == Shape::Json) else { continue };
-        match serde_json::from_slice::<serde_json::Value>(&out) {
-            Ok(value) => {
-                let hidden = &value["hidden"];
-                let is_shown = hidden.is_number() || hidden.is_string() || hidden.is_boolean();
-                assert!(is_mcp || !is_shown, "a masked path was shown");
+        // Several texts in one are masked each.
+        let texts = serde_json::Deserializer::from_slice(&out).into_iter::<serde_json::Value>();
+        for text in texts {
+            match text {
+                Ok(value) => {
+                    let hidden = &value["hidden"];
+                    let is_shown = hidden.is_number() || hidden.is_string() || hidden.is_boolean();
+                    assert!(is_mcp || !is_shown, "a masked path was shown");
+                }
+                Err(error) if error.to_string().starts_with("number out of range") => break,
+                Err(error) => panic!("masked JSON is none: {error}"),
             }
-            Err(error) if error.to_string().starts_with("number out of range") => {}
-            Err(_) if out.iter().all(u8::is_ascii_whitespace) => {}
-            Err(error) => panic!("masked JSON is none: {error}"),
         }
     }
 }
