@@ -171,8 +171,9 @@ fn what_a_mask_covers_is_covered_in_colours_after_zeros_and_cut() {
 
 fn answers<'r>(commands: &[Row], responses: &'r [Row], start: &str) -> Vec<&'r Row> {
     let of = commands.iter().filter(|row| text(row, "query_text").starts_with(start));
-    let of: Vec<i64> = of.map(|row| number(row, "seq")).collect();
-    responses.iter().filter(|row| of.contains(&number(row, "command_seq"))).collect()
+    let of: Vec<_> = of.map(|row| (text(row, "session_id"), number(row, "seq"))).collect();
+    let is_one = |row: &&Row| of.contains(&(text(row, "session_id"), number(row, "command_seq")));
+    responses.iter().filter(is_one).collect()
 }
 
 #[test]
@@ -213,7 +214,8 @@ fn forwards_and_what_a_command_runs_with_stand_in_the_record() {
     let [open] = answers(&commands, &responses, &format!("tcp:{through}"))[..] else {
         panic!("{commands:#?} {responses:#?}")
     };
-    assert_eq!(text(open, "outcome"), "success");
+    // A client that has said all may leave before the target has closed its side.
+    assert!(["success", "aborted"].contains(&&*text(open, "outcome")), "{open:?}");
     assert!(number(open, "total_bytes") > 0, "{open:?}");
     let input = format!("\"input_bytes\":{}", greeting.len());
     assert!(text(open, "attrs").contains(&input), "{open:?}");

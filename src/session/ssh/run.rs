@@ -196,7 +196,7 @@ impl Run {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<Receipt, Refused> {
-        let attrs = serde_json::json!({ "input_bytes": self.input_bytes }).to_string();
+        let attrs = self.tunnel_attrs();
         let words = String::from_utf8_lossy(refused.unwrap_or_default());
         let response = Response {
             command_seq: self.seq,
@@ -209,6 +209,11 @@ impl Run {
             ..Response::default()
         };
         core.record(&Entry::Response(response), stage)
+    }
+
+    /// How much the client has sent into it.
+    fn tunnel_attrs(&self) -> String {
+        serde_json::json!({ "input_bytes": self.input_bytes }).to_string()
     }
 
     /// Whether it is a forward or the like.
@@ -234,6 +239,11 @@ impl Run {
             (None, "") => Outcome::Aborted,
             (None, _) => Outcome::Error,
         };
+        let attrs = match (self.tunnel, self.unmasked) {
+            (true, _) => self.tunnel_attrs(),
+            (false, true) => "{\"unmasked\":true}".to_owned(),
+            (false, false) => String::new(),
+        };
         let response = Response {
             command_seq: self.seq,
             outcome,
@@ -246,7 +256,7 @@ impl Run {
             extra: ResponseExtra {
                 status: self.status.and_then(|status| i32::try_from(status).ok()),
                 signal: &self.signal,
-                attrs: if self.unmasked { "{\"unmasked\":true}" } else { "" },
+                attrs: &attrs,
                 ..ResponseExtra::default()
             },
             ..Response::default()
