@@ -105,10 +105,19 @@ fn may_mean(pattern: &[u8], fact: &[u8]) -> bool {
         return true;
     }
     let ((path, _, value), (at, _, is)) = (parts(pattern), parts(fact));
-    let is_upper = |bytes: &[u8]| bytes.iter().any(u8::is_ascii_uppercase);
-    (is_upper(path) || is_upper(at))
-        && glob_bytes(&path.to_ascii_lowercase(), &at.to_ascii_lowercase())
+    let is_plain =
+        |bytes: &[u8]| bytes.iter().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
+    !(is_plain(path) && is_plain(at))
+        && glob_bytes(&folded(path), &folded(at))
         && value.is_none_or(|value| glob_bytes(value, is.unwrap_or(&[])))
+}
+
+/// A path in small letters, the Kelvin sign and the long s as the letters that they fold to
+/// (encoding/json of Go, `foldName`).
+fn folded(path: &[u8]) -> Vec<u8> {
+    let said = String::from_utf8_lossy(path);
+    let letters = said.chars().flat_map(char::to_lowercase);
+    letters.map(|letter| if letter == '\u{17f}' { 's' } else { letter }).collect::<String>().into()
 }
 
 /// What was read so far.
@@ -434,6 +443,9 @@ mod tests {
         assert!(deny(r#"{"filter": " [{\"name\": \"prod1\"}]\n"}"#));
         assert!(deny(r#"{"filter": ["{\"name\": \"prod1\"}"]}"#));
         assert!(deny(r#"{"Filter": [{"NAME": "prod1"}]}"#));
+        assert!(holds(r#"{"to\u212aen": "x"}"#, &["token=x"], false));
+        assert!(holds(r#"{"pa\u017f\u017f": "x"}"#, &["Pass=x"], false));
+        assert!(!holds(r#"{"pa\u017f\u017f": "x"}"#, &["pass=x"], true));
         assert!(deny(r#"{"filter": "[{\"name\": \"test\", \"name\": \"prod1\"}]"}"#));
         assert!(!deny(r#"{"filter": "[{\"name\": \"test1\"}]"}"#));
         assert!(!deny(r#"{"filter": "[INFO] prod1"}"#));

@@ -20,7 +20,7 @@ use crate::limits::{
 use crate::mask::operator::{HIDDEN, Operator};
 use crate::wire::http::head::Span;
 use crate::wire::http::json::path::Follow;
-use crate::wire::http::json::{Step, Token, Walk, Wrong, text, walk};
+use crate::wire::http::json::{Segment, Step, Token, Walk, Wrong, text, walk};
 
 /// What becomes of a text that may be JSON itself, or hold it.
 pub(super) enum Embedded {
@@ -124,6 +124,11 @@ fn value_end(said: &[u8], start: usize) -> Result<usize, usize> {
     }
 }
 
+/// Keys whose values are words of the protocol, chosen out of a few (MCP, "Content Types";
+/// JSON-RPC 2.0, 4).
+const OWN_WORDS: [&[u8]; 7] =
+    [b"jsonrpc", b"type", b"method", b"role", b"mimeType", b"resultType", b"protocolVersion"];
+
 /// Values that a message hides on a path, and says once more in its texts: a server of MCP repeats
 /// its structured content in words.
 #[derive(Debug, Default)]
@@ -182,6 +187,19 @@ impl Known {
         match built {
             Ok(automaton) => Known::These(Box::new(Values { automaton, instead })),
             Err(_) => Known::TooMany,
+        }
+    }
+
+    /// Whether a text at this place may say one: any but the protocol's own words. With too many,
+    /// structured content is left to the paths, and all other texts are hidden.
+    pub fn is_sought(&self, walk: &Walk) -> bool {
+        let is_own = || OWN_WORDS.contains(&walk.key());
+        let is_structured =
+            || walk.path().any(|segment| segment == Segment::Key(b"structuredContent"));
+        match self {
+            Known::Nothing => false,
+            Known::These(_) => !is_own(),
+            Known::TooMany => !is_own() && !is_structured(),
         }
     }
 

@@ -11,7 +11,7 @@
 //!                   detectors, over what the string says --> parts replaced where they are written
 //! ```
 
-use super::embedded::{self, Embedded, Known};
+use super::embedded::{self, Embedded};
 use super::window::{Cut, cut};
 use super::{Rules, Unmaskable, Work, again, hidden, whole_text};
 use crate::limits::{MASK_CONTEXT_BYTES, MASK_EMBEDDED_BYTES_MAX, MASK_TOKEN_BYTES_MAX};
@@ -280,7 +280,7 @@ impl Json {
     /// Whether a string that is not whole yet may hold what a path or a known value hides.
     fn may_hold(&self, token: &[u8], work: &Work<'_>) -> bool {
         let rules = work.rules;
-        let repeats = !matches!(work.known, Known::Nothing) && rules.is_words(self.walk.key());
+        let repeats = work.known.is_sought(&self.walk);
         repeats || (self.is_embedded(rules) && (rules.strict || embedded::may_hold(token)))
     }
 
@@ -327,9 +327,7 @@ impl Json {
     fn text(&self, (bytes, span): (&[u8], Span), work: &mut Work<'_>) -> Embedded {
         let rules = work.rules;
         let inner = text::inner(bytes, span);
-        let repeats = !matches!(work.known, Known::Nothing)
-            && rules.is_words(self.walk.key())
-            && !inner.is_empty();
+        let repeats = work.known.is_sought(&self.walk) && !inner.is_empty();
         let embeds = self.is_embedded(rules) && (rules.strict || embedded::may_hold(inner));
         if !repeats && !embeds {
             return Embedded::IsNone;

@@ -227,14 +227,6 @@ impl Rules {
         rules
     }
 
-    /// Whether a value under this key is words for people or models, which may say again what is
-    /// hidden elsewhere.
-    fn is_words(&self, key: &[u8]) -> bool {
-        const WORDS: [&[u8]; 6] =
-            [b"text", b"message", b"data", b"title", b"description", b"reason"];
-        self.repeats && WORDS.contains(&key)
-    }
-
     /// The detectors alone: for text that may pass although no path is followed in it.
     pub fn searching(&self) -> Rules {
         Rules::new(Vec::new(), Rc::clone(&self.detectors))

@@ -551,3 +551,43 @@ fn texts_that_are_json_are_masked_by_path() {
     let many = format!(r#"{{"a":"{}"}}"#, "[{".repeat(20_000));
     one(&many, &many);
 }
+
+#[test]
+fn no_other_key_or_list_repeats_what_is_hidden() {
+    let says = |member: &str| {
+        let result = format!(r#""structuredContent":{{"ssn":"078-05-1120"}},{member}"#);
+        message(&format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{{result}}}}}"#))
+    };
+    for member in [
+        r#""summary":"ssn 078-05-1120""#,
+        r#""lines":["a","078-05-1120"]"#,
+        r#""content":[{"type":"resource_link","uri":"x:078-05-1120","name":"078-05-1120"}]"#,
+    ] {
+        let out = says(member);
+        assert!(!out.contains("078-05"), "{out}");
+    }
+    // A word of the protocol that happens to be hidden elsewhere stays.
+    let path = (Pattern::parse("kind").unwrap(), Operator::Redact);
+    let rules = Rc::new(Rules::mcp(vec![path], Rc::new(Detectors::default())));
+    let text = r#"{"jsonrpc":"2.0","result":{"structuredContent":{"kind":"text"},"content":[{"type":"text","text":"a text"}]}}"#;
+    let (out, _) = mask(&rules, Shape::Json, text.as_bytes(), usize::MAX);
+    let out = String::from_utf8(out).unwrap();
+    assert!(out.contains(r#""type":"text","text":"a ***""#), "{out}");
+}
+
+/// With more values than are looked for, texts are hidden and structured content goes by its paths.
+#[test]
+fn too_many_values_hide_the_words() {
+    let rows: Vec<String> =
+        (0..1100).map(|at| format!(r#"{{"ssn":"078-05-{at:04}","n":"row {at}"}}"#)).collect();
+    let rows = rows.join(",");
+    let text = format!(
+        r#"{{"jsonrpc":"2.0","result":{{"structuredContent":{{"rows":[{rows}]}},"content":[{{"type":"text","text":"078-05-0007"}}]}}}}"#
+    );
+    let path = (Pattern::parse("rows.*.ssn").unwrap(), Operator::Redact);
+    let rules = Rc::new(Rules::mcp(vec![path], Rc::new(Detectors::default())));
+    let (out, wrong) = mask(&rules, Shape::Json, text.as_bytes(), 5000);
+    assert_eq!(wrong, None);
+    let out = String::from_utf8(out).unwrap();
+    assert!(!out.contains("078-05") && out.contains("row 1099"), "{}", out.len());
+}

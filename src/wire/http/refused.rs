@@ -59,10 +59,6 @@ pub enum Refused {
     PathSeparator,
     /// A segment `.` or `..` of the path, plain or escaped.
     PathDots,
-    /// An empty segment inside the path.
-    PathEmpty,
-    /// A parameter (`;`) of the path.
-    PathParameter,
     /// A field whose name becomes, where targets fold names, one that weir sets, strips or frames
     /// by: `X_Forwarded_For`.
     Alias,
@@ -158,8 +154,6 @@ impl Refused {
             Refused::PathEscape => "path-escape",
             Refused::PathSeparator => "path-separator",
             Refused::PathDots => "path-dots",
-            Refused::PathEmpty => "path-empty-segment",
-            Refused::PathParameter => "path-parameter",
             Refused::Alias => "field-alias",
             Refused::MethodOverride => "method-override",
             Refused::ContentForm => "content-form",

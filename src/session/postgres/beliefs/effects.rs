@@ -286,7 +286,7 @@ impl Beliefs {
     pub(super) fn statement_failed(
         &mut self,
         effect: &Effect,
-        (meaning, tick): (Option<StatementRef>, Tick),
+        (meaning, ticks): (Option<StatementRef>, (Tick, Tick)),
         (sqlstate, epoch): (&[u8], Epoch),
     ) {
         if NOT_RUN.contains(&sqlstate) || !changes_names(effect) {
@@ -294,14 +294,20 @@ impl Beliefs {
         }
         let at_the_end = AT_THE_END.iter().any(|class| sqlstate.starts_with(class));
         match (effect, meaning) {
-            (Effect::Deallocate(None), _) if at_the_end => self.statements.wipe(tick),
+            // Names are not given back (prepare.c, `DropAllPreparedStatements`; portalmem.c,
+            // `PortalHashTableDeleteAll`).
+            (Effect::Deallocate(None) | Effect::CloseCursor(None) | Effect::Discard, _)
+                if at_the_end =>
+            {
+                self.done(effect, ticks, false);
+            }
             (Effect::Prepare(name), Some(meaning)) if at_the_end => {
                 let (name, bytes) = (name.as_bytes(), meaning.text.len());
                 // One that had a meaning has it still: a second PREPARE is an error of its own.
                 let absent = matches!(self.statements.get(name, epoch), Lookup::Absent);
                 if absent && self.has_statement_room(name, bytes) {
                     let _for_good = self.statements.set(name, meaning, epoch);
-                    self.statements.date(name, tick);
+                    self.statements.date(name, ticks.0);
                 }
             }
             (effect, _) => self.forget(effect, epoch),
@@ -333,7 +339,7 @@ impl Beliefs {
 
 /// SQLSTATEs of statements that were refused before they did anything: in a failed transaction, of
 /// a name that is or is not there, of a syntax, inside of a transaction, outside of one.
-const NOT_RUN: [&[u8]; 8] =
+pub(super) const NOT_RUN: [&[u8]; 8] =
     [b"25P02", b"26000", b"42P05", b"42601", b"25001", b"34000", b"42P03", b"25P01"];
 
 /// Classes of SQLSTATEs that a transaction's end raises and the reading of a text does not:

@@ -8,6 +8,7 @@ use std::rc::Rc;
 use crate::decide::{Class, Classified, Effect, Statement};
 use crate::session::postgres::state::{Epoch, Expect, Issued, Visible};
 
+use super::effects::NOT_RUN;
 use super::{Beliefs, Contradiction, Due, Masker, PortalRef, StatementRef};
 
 /// A message of the target, as far as it matters here.
@@ -294,7 +295,7 @@ impl Beliefs {
         let what = match self.due.front() {
             Some(Expect::Query(_, classified, running)) => {
                 let (epoch, place) = (running.epoch, running.done);
-                let meaning = (running.meaning_of(place), running.ticks.0);
+                let meaning = (running.meaning_of(place), running.ticks);
                 if let Some(statement) = Rc::clone(classified).statements.get(place) {
                     self.statement_failed(&statement.effect, meaning, (sqlstate, epoch));
                 }
@@ -317,7 +318,7 @@ impl Beliefs {
             FailedMessage::Execute | FailedMessage::Simple | FailedMessage::Nothing => false,
         };
         let skipped = match what {
-            FailedMessage::Execute => self.execution_failed(),
+            FailedMessage::Execute => self.execution_failed(sqlstate),
             _ if skips => self.skip(),
             _ => Vec::new(),
         };
@@ -326,7 +327,7 @@ impl Beliefs {
 
     /// An Execute failed: the names it would have changed are as they were. Nothing but the end of
     /// a transaction commits before its CommandComplete (postgres.c, `exec_execute_message`).
-    fn execution_failed(&mut self) -> Vec<Issued> {
+    fn execution_failed(&mut self, sqlstate: &[u8]) -> Vec<Issued> {
         let Some(Expect::Execute(_, portal, _, change)) = self.due.front() else {
             return Vec::new();
         };
@@ -339,6 +340,7 @@ impl Beliefs {
         let statement = portal.statement.as_ref().and_then(|it| it.classified.statements.first());
         if let (Some(statement), Some(ended)) = (statement, ended)
             && let Effect::EndTransaction = statement.effect
+            && !NOT_RUN.contains(&sqlstate)
         {
             // Whatever failed at the end of a transaction has aborted it.
             self.portals.end(ended);

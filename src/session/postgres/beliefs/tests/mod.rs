@@ -426,8 +426,18 @@ fn a_cursor_with_hold_is_kept_behind_one_that_could_not_be_declared() {
     converse(&TEXTS, &[(9, 0, 19), (10, 0, 18), (8, 0, 0), (9, 0, 20)]);
 }
 
-/// Statements know no transactions: all are gone, although the transaction could not end.
+/// Names know no transactions: all are gone, although the transaction could not end.
 #[test]
-fn deallocate_all_stays_done_behind_a_deferred_constraint() {
+fn what_takes_all_names_stays_done_behind_a_deferred_constraint() {
     converse(&TEXTS, &[(9, 0, 26), (10, 0, 25), (9, 0, 16)]);
+    converse(&TEXTS, &[(10, 0, 25), (0, 1, 0), (9, 0, 17)]);
+    converse(&TEXTS, &[(9, 0, 19), (10, 0, 25), (9, 0, 23)]);
+    converse(&TEXTS, &[(9, 0, 19), (10, 0, 25), (9, 0, 17)]);
+}
+
+/// A COMMIT whose portal is gone ends nothing: a Query closes the unnamed one.
+#[test]
+fn a_commit_that_was_not_run_ends_no_cursor() {
+    let bound = [(0, 0, 5), (2, 0, 0), (9, 0, 27), (8, 0, 0), (4, 0, 0)];
+    converse(&TEXTS, &bound);
 }
