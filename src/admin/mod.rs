@@ -30,5 +30,6 @@ pub mod sealing;
 pub mod shape;
 pub mod ssh_visit;
 pub mod state;
+pub mod tokens;
 pub mod watch;
 pub mod webhook;
