@@ -259,7 +259,7 @@ impl Session {
     fn client_ended(&mut self, stage: &mut Stage<'_>) {
         let goes_on = match &self.phase {
             // Whoever waits for an answer that has not begun, or for events, has left: nothing else
-            // would show it (nginx: 499). What comes of an answer is sent for as long as it is read.
+            // would show it (nginx: 499). The rest of an answer is sent for as long as it is read.
             Phase::Busy(exchange) => {
                 exchange.has_begun() && exchange.events.is_none() && exchange.is_whole()
             }
