@@ -156,9 +156,9 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
     let data_dir = settings.data_dir.clone();
     let gate = Gate::new(&auth::load_or_make_token(&data_dir)?)?;
     let admin = settings.admin;
-    let listener = TcpListener::bind(admin)
-        .await
-        .map_err(io_error(&format!("cannot listen on {admin} for the admin API")))?;
+    let listener = TcpListener::bind(admin).await.map_err(io_error(&format!(
+        "cannot listen on {admin}, `[admin] address`, for the admin API"
+    )))?;
     let address = listener.local_addr().map_err(io_error("the admin API has no address"))?;
     if !address.ip().is_loopback() {
         log::warn(&format!("the admin API listens on {address} in clear, beyond this machine"));

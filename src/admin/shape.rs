@@ -243,11 +243,14 @@ fn beginning(text: &str) -> &str {
 /// A text without characters that steer a display.
 fn plain(text: &str, lines: bool) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
         let format = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}' | '\u{61c}');
         match c {
             '\n' | '\t' if lines => out.push(c),
+            // Lines of HTTP end in two characters.
+            '\r' if lines && characters.peek() == Some(&'\n') => {}
             c if c.is_control() || format => out.extend(c.escape_unicode()),
             c => out.push(c),
         }
@@ -652,6 +655,13 @@ mod tests {
             r#"{"result":"refused","message":"no"}"#,
         );
         check(crate::session::VoteReply::Unknown, r#"{"result":"unknown"}"#);
+    }
+
+    #[test]
+    fn a_page_has_the_lines_of_a_text_and_nothing_that_steers() {
+        assert_eq!(plain("GET / HTTP/2\r\nA: 1\r\n", true), "GET / HTTP/2\nA: 1\n");
+        assert_eq!(plain("a\rb\u{1b}[2J", true), "a\\u{d}b\\u{1b}[2J");
+        assert_eq!(plain("a\r\nb", false), "a\\u{d}\\u{a}b");
     }
 
     #[test]

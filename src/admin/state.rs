@@ -252,6 +252,7 @@ impl World {
             }
         }
         self.settings = Arc::new(settings);
+        self.tell_unmet();
         (known, count)
     }
 
@@ -284,9 +285,13 @@ impl World {
                 }
                 facts.catalog_error.clear();
                 facts.catalog_us = clock::utc_us();
+                let is_first = facts.catalog.is_none();
                 let changed = facts.catalog.as_ref() != Some(&catalog);
                 if changed {
                     facts.catalog = Some(catalog);
+                }
+                if is_first {
+                    self.tell_unmet();
                 }
                 changed
             }
@@ -297,6 +302,14 @@ impl World {
                 }
                 false
             }
+        }
+    }
+
+    /// Names of the configuration that nothing fits, once all catalogs are there.
+    fn tell_unmet(&self) {
+        let catalog_of = |index: usize| self.targets.get(index)?.catalog.as_deref();
+        for sentence in super::unmet::sentences(&self.settings, catalog_of) {
+            log::warn(&sentence);
         }
     }
 

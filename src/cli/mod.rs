@@ -35,6 +35,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::admin::{clock, shape};
+use crate::config::report::{ConfigErrors, Problem};
 use crate::config::settings::Settings;
 use crate::config::units;
 use crate::record::lake::LakeError;
@@ -115,7 +116,12 @@ pub fn main() -> ExitCode {
 
 /// Loads a configuration, telling its warnings.
 fn load(file: &Path) -> Result<Settings, Failure> {
-    match crate::config::load::load_with_warnings(file) {
+    loaded(crate::config::load::load_with_warnings(file))
+}
+
+/// Settings of a configuration, and its warnings to standard error.
+fn loaded(read: Result<(Settings, Vec<Problem>), ConfigErrors>) -> Result<Settings, Failure> {
+    match read {
         Ok((settings, warnings)) => {
             for warning in warnings {
                 output::note(&format!("warning: {warning}"));

@@ -19,6 +19,9 @@ pub struct Search {
     /// this status of HTTP, of a program, or SQLSTATE
     #[arg(long)]
     status: Option<String>,
+    /// Decided so: allow, deny, hold (it waits), approved (a person let it run)
+    #[arg(long)]
+    decision: Option<String>,
     /// The newest so many
     #[arg(long, default_value_t = 1_000, value_name = "COUNT")]
     limit: usize,
@@ -104,19 +107,23 @@ pub fn run(args: &Search) -> Result<(), Failure> {
 
 /// Writes what is found.
 pub(super) fn find(args: &Search, out: &mut Output) -> Result<(), Failure> {
-    let status = args.status.as_deref();
+    let (status, decision) = (args.status.as_deref(), args.decision.as_deref());
     if let Some(word) = status.filter(|word| !STATUS_WORDS.contains(word) && !is_code(word)) {
-        return Err(Failure::new(EXIT_USAGE, format!("{word} is no status of a command"))
-            .hint(format!("one of: {}", STATUS_WORDS.join(", "))));
+        return Err(no_word(word, "status", &STATUS_WORDS));
+    }
+    if let Some(word) = decision.filter(|word| !DECISION_WORDS.contains(word)) {
+        return Err(no_word(word, "decision", &DECISION_WORDS));
     }
     let mut filter = args.which.filter()?;
-    // With a status the newest rows may all be of another one, so the limit comes last.
-    filter.limit = status.is_none().then_some(args.limit);
+    // With one of these the newest rows may all be of another one, so the limit comes last.
+    let is_narrowed = status.is_some() || decision.is_some();
+    filter.limit = (!is_narrowed).then_some(args.limit);
     let lake = Lake::new(&super::existing(&args.place)?);
     let mut commands = lake.commands(&filter).map_err(super::lake_failure)?;
-    if let Some(wanted) = status {
-        commands.retain(|row| status_of(row) == wanted || ended_with(row, wanted));
-    }
+    commands.retain(|row| {
+        status.is_none_or(|wanted| status_of(row) == wanted || ended_with(row, wanted))
+            && decision.is_none_or(|wanted| decision_of(row) == wanted)
+    });
     let found = commands.len();
     commands.drain(..found.saturating_sub(args.limit));
     if out.is_json() {
@@ -138,6 +145,19 @@ pub(super) fn find(args: &Search, out: &mut Output) -> Result<(), Failure> {
         note(&format!("the newest {} commands; --limit shows more", args.limit));
     }
     Ok(())
+}
+
+fn no_word(word: &str, of: &str, words: &[&str]) -> Failure {
+    Failure::new(EXIT_USAGE, format!("{word} is no {of} of a command"))
+        .hint(format!("one of: {}", words.join(", ")))
+}
+
+/// What was decided, in one word. What an approval let run is `allow` in the record.
+fn decision_of(row: &CommandRow) -> &str {
+    match (row.decision.as_str(), &row.approval_id) {
+        ("allow", Some(_)) => "approved",
+        (decision, _) => decision,
+    }
 }
 
 /// A status in digits, or five characters as a SQLSTATE has them.
@@ -216,6 +236,7 @@ pub const HEADING: [&str; 8] =
 /// `unanswered` is a command without a recorded answer: it runs, or weir was cut off.
 const STATUS_WORDS: [&str; 8] =
     ["success", "error", "denied", "skipped", "suspended", "aborted", "held", "unanswered"];
+const DECISION_WORDS: [&str; 4] = ["allow", "deny", "hold", "approved"];
 const TEXT_CHARACTERS_MAX: usize = 100;
 
 #[cfg(test)]
