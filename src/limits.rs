@@ -10,6 +10,16 @@ pub const TOKEN_BYTES_MAX: usize = 65_000;
 pub const TOKEN_GROUPS_MAX: usize = 256;
 /// A name of a person or a group in a token.
 pub const NAME_BYTES_MAX: usize = 256;
+/// API tokens of weir, of all users: the file of them is written whole for each new one.
+pub const API_TOKENS_MAX: usize = 4_096;
+/// API tokens of one user.
+pub const API_TOKENS_OF_USER_MAX: usize = 64;
+/// How long an API token is good at most, and how long unless somebody says otherwise.
+pub const API_TOKEN_LIFE_US_MAX: u64 = 366 * 86_400_000_000;
+/// The same for whoever does not say.
+pub const API_TOKEN_LIFE_US: u64 = 90 * 86_400_000_000;
+/// The file of them: some 400 bytes each, names included.
+pub const API_TOKENS_BYTES_MAX: u64 = 8 << 20;
 /// Keys of one issuer.
 pub const ISSUER_KEYS_MAX: usize = 64;
 /// A discovery document, a key set or a token answer of an issuer.
@@ -430,9 +440,16 @@ pub const MCP_ARGUMENTS_MAX: usize = 1024;
 pub const MCP_EMBEDDED_DEPTH_MAX: usize = 2;
 /// Definitions of tools that a shard remembers, of all targets.
 pub const MCP_TOOLS_MAX: usize = 16 << 10;
+/// A client of HTTP/1 that has closed its side may still read the rest of an answer. One that is
+/// sent nothing for so long is taken for gone: nothing else would show that it is.
+pub const HTTP_GONE_US: u64 = 10_000_000;
 /// How long the client of a held request waits, unless its target says otherwise, before it is told
 /// to ask again: shorter than the timeouts of most (60 s).
 pub const HTTP_HOLD_WAIT_US: u64 = 50_000_000;
+/// The same for a call of MCP whose client is told of progress meanwhile.
+pub const MCP_PROGRESS_WAIT_US: u64 = 240_000_000;
+/// How often it is: some clients and balancers give up what is silent for 30 s.
+pub const MCP_PROGRESS_EVERY_US: u64 = 10_000_000;
 /// When it should.
 pub const HTTP_RETRY_AFTER_S: u32 = 10;
 /// Requests that people are asked about while no client waits, of the process.

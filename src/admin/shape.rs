@@ -1,12 +1,13 @@
 //! What the admin API says and hears: the JSON of `/v1`, shared by server and command line.
 //!
 //! In: values of the shards and the configuration. Out: serde structs.
-//! Never: a secret. Times are UTC text, ids are full UUID text.
+//! Never: a secret, but in the one answer that makes it. Times are UTC text, ids full UUID text.
 
 use serde::{Deserialize, Serialize};
 
 use super::clock;
 use crate::decide::approval::{AskPart, AskSummary};
+use crate::identify::api_token::Kept;
 use crate::metrics::{SERIES, TargetReading, Verdict};
 use crate::record::SessionId;
 
@@ -43,6 +44,66 @@ impl From<crate::session::SessionSummary> for Session {
             started_at: clock::to_text(summary.started_us),
             commands: summary.commands,
         }
+    }
+}
+
+/// An API token, `GET /v1/tokens`. Its secret is in no list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// Id, as records name it.
+    pub id: String,
+    /// The user whom it stands for.
+    pub user: String,
+    /// What people call it.
+    pub name: String,
+    /// Who made it.
+    pub made_by: String,
+    /// When.
+    pub made_at: String,
+    /// Until when it is good.
+    pub expires_at: String,
+}
+
+impl From<&Kept> for Token {
+    fn from(kept: &Kept) -> Token {
+        Token {
+            id: kept.id.to_string(),
+            user: kept.user.clone(),
+            name: kept.name.clone(),
+            made_by: kept.made_by.clone(),
+            made_at: clock::to_text(kept.made_us),
+            expires_at: clock::to_text(kept.until_us),
+        }
+    }
+}
+
+/// What is asked for by `POST /v1/tokens`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenWanted {
+    /// A user of the configuration.
+    pub user: String,
+    /// What people call it.
+    #[serde(default)]
+    pub name: String,
+    /// How long it is good; 90 days unless somebody says otherwise.
+    #[serde(default)]
+    pub seconds: Option<u64>,
+}
+
+/// The answer: the one place where the secret is shown.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TokenMade {
+    /// What is kept of it.
+    #[serde(flatten)]
+    pub token: Token,
+    /// The secret.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for TokenMade {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TokenMade({:?})", self.token)
     }
 }
 

@@ -25,6 +25,7 @@ pub mod sessions;
 pub mod show;
 pub mod status;
 pub mod tail;
+pub mod token;
 pub mod top;
 mod words;
 
@@ -80,6 +81,8 @@ enum Command {
     Login(login::Login),
     /// Write what kubectl needs to reach clusters through weir
     Kubeconfig(kubeconfig::Kubeconfig),
+    /// Make, list or revoke API tokens: secrets for programs
+    Token(token::Token),
     /// Turn a password on stdin into a verifier for the configuration
     HashPassword(hash_password::HashPassword),
 }
@@ -102,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Top(args) => top::run(&args),
         Command::Login(args) => login::run(&args),
         Command::Kubeconfig(args) => kubeconfig::run(&args),
+        Command::Token(args) => token::run(&args),
         Command::HashPassword(args) => hash_password::run(&args),
     };
     match outcome {

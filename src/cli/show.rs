@@ -91,6 +91,23 @@ fn stories(lake: &Lake, filter: &Filter, with_chunks: bool) -> Result<Vec<Story>
             story.approvals.push(step);
         }
     }
+    // A request that joined what another session had asked was answered there.
+    let asked: Vec<i64> = stories
+        .values()
+        .filter(|story| story.approvals.is_empty() && story.command.approval_id.is_some())
+        .map(|story| story.command.common.seq)
+        .collect();
+    if !asked.is_empty() {
+        for step in lake.approvals(&Filter::default()).map_err(super::lake_failure)? {
+            let joins = |story: &&mut Story| {
+                asked.contains(&story.command.common.seq)
+                    && story.command.approval_id.as_ref() == Some(&step.approval_id)
+            };
+            if let Some(story) = stories.values_mut().find(joins) {
+                story.approvals.push(step);
+            }
+        }
+    }
     for hit in lake.masking(filter).map_err(super::lake_failure)? {
         if let Some(story) = stories.get_mut(&hit.command_seq) {
             story.masking.push(hit);

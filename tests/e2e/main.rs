@@ -37,4 +37,5 @@ mod ssh_files;
 mod ssh_output;
 mod ssh_rules;
 mod ssh_trust;
+mod tokens;
 mod tokio_driver;

@@ -30,6 +30,7 @@ use super::back::Back;
 use super::kept::Kept;
 use super::masked::Lens;
 use super::parked::Key;
+use super::progress::Progress;
 use super::rpc::Rpc;
 use super::veil::Veil;
 
@@ -269,6 +270,8 @@ pub(super) struct Exchange {
     pub lens: Option<Box<Lens>>,
     /// What masks did to the answer.
     pub hits: Hits,
+    /// The client has the head of a stream of events, and is told while people are asked.
+    pub progress: Option<Box<Progress>>,
     /// The answer is a stream of events: each is kept as a chunk of its own.
     pub events: Option<Splitter>,
     /// What is kept of the request's content.

@@ -19,6 +19,7 @@ use crate::wire::http::ws::handshake::Asked;
 
 use super::exchange::{Exchange, Held, Request, Then, Up};
 use super::parked::{self, Found};
+use super::progress::Progress;
 use super::rows::{Ruled, record, unanswered};
 use super::rpc::Rpc;
 use super::tenure::{Tenure, Trouble};
@@ -227,6 +228,10 @@ impl Session {
 
     /// Nothing of what cannot be recorded goes on.
     fn not_recorded(&mut self, exchange: Exchange, refused: JournalRefused, stage: &mut Stage<'_>) {
+        if exchange.progress.is_some() {
+            let reply = exchange.request.reply(&voice::trouble(Trouble::Record(refused)));
+            return self.answer_self(&reply, exchange, stage);
+        }
         self.turn_away(Trouble::Record(refused), Some(exchange.request), stage);
     }
 
@@ -237,7 +242,7 @@ impl Session {
         self.deny_as(exchange, &denial, stage);
     }
 
-    fn deny_as(&mut self, exchange: Box<Exchange>, denial: &Denial<'_>, stage: &mut Stage<'_>) {
+    fn deny_as(&mut self, mut exchange: Box<Exchange>, denial: &Denial<'_>, stage: &mut Stage<'_>) {
         let detail = denial.detail;
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let rule = RuleName::clone(&exchange.rule);
@@ -256,15 +261,14 @@ impl Session {
         };
         let reply = voice::instead(&exchange, &problem, denial.code);
         let words = (reply.status, detail);
-        let at = (seq, exchange.at_us);
         // What people are still asked about was denied by nobody: its row says `hold`.
         let is_pending = denial.retry_after_s.is_some();
         let recorded = match is_pending {
             true => Ok(()),
             false => record(&exchange, &ruled, tenure, stage).map(drop),
         };
-        let recorded =
-            recorded.and_then(|()| unanswered(at, Outcome::Denied, words, tenure, stage));
+        let recorded = recorded
+            .and_then(|()| unanswered(&mut exchange, Outcome::Denied, words, tenure, stage));
         if let Err(refused) = recorded {
             return self.not_recorded(*exchange, refused, stage);
         }
@@ -316,17 +320,17 @@ impl Session {
     /// A request that is denied for what it is, whatever the rules say.
     pub(super) fn refuse(
         &mut self,
-        exchange: Box<Exchange>,
+        mut exchange: Box<Exchange>,
         (label, reply): (&'static str, &Reply),
         stage: &mut Stage<'_>,
     ) {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let rule = RuleName::clone(&exchange.rule);
         let seq = exchange.seq;
-        let at = (seq, exchange.at_us);
         let ruled = Ruled { seq, decision: Decision::Deny, rule: &rule, approval: None };
+        let words = (reply.status, label);
         let recorded = record(&exchange, &ruled, tenure, stage)
-            .and_then(|_| unanswered(at, Outcome::Denied, (reply.status, label), tenure, stage));
+            .and_then(|_| unanswered(&mut exchange, Outcome::Denied, words, tenure, stage));
         match recorded {
             Ok(_) => {
                 tenure.totals.denied += 1;
@@ -413,14 +417,27 @@ impl Session {
         }
         let left_us = u64::try_from(asked.expires_at_us - stage.now.wall_us).unwrap_or(0);
         let wait_us = tenure.http().map_or(limits::HTTP_HOLD_WAIT_US, |http| http.wait_us);
-        exchange.deadline_us = stage.now.mono_us.saturating_add(left_us.min(wait_us));
+        let until_us = |wait_us| stage.now.mono_us.saturating_add(left_us.min(wait_us));
+        exchange.deadline_us = until_us(wait_us);
+        let (words, uuid) = (held.ask.terms.words(), uuid::Uuid::from_bytes(id.0));
+        let said = format!("waits for the approval of {words} (approval {uuid})");
+        let wait = (stage.now.mono_us, until_us(wait_us.max(limits::MCP_PROGRESS_WAIT_US)));
+        let progress = Progress::of(&exchange, said, wait);
+        let is_told = progress.is_some();
+        exchange.progress = progress.map(Box::new);
         self.link.output(Output::AskOpened(Box::new(asked)));
         exchange.up = Up::Held(Box::new(held));
         self.phase = Phase::Busy(exchange);
+        if is_told {
+            self.begin_progress(stage);
+        }
     }
 
     /// The client has waited for as long as it should.
     pub(super) fn hold_overdue(&mut self, stage: &mut Stage<'_>) {
+        if self.progress_due(stage) {
+            return;
+        }
         let Phase::Busy(exchange) = &self.phase else { return };
         let Up::Held(held) = &exchange.up else { return };
         match held.summary.expires_at_us <= stage.now.wall_us {
