@@ -342,10 +342,13 @@ fn users(identity: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_
         let keys = ssh::user_keys(&mut section, report);
         let by_password = section.has("scram") || section.has("password");
         // A user who has keys need not have a password, but no user has neither.
-        let verifier = match by_password || keys.is_empty() {
+        let verifier = match by_password || !section.has("keys") {
             true => verifier(&mut section, source, report),
             false => None,
         };
+        if !by_password && section.is_empty_list("keys") {
+            section.missing("keys` or `password", "at least one key", report);
+        }
         if let Some(owner) =
             users.iter().find(|user| user.keys.iter().any(|key| keys.contains(key)))
         {
