@@ -36,5 +36,6 @@ mod ssh_clients;
 mod ssh_files;
 mod ssh_output;
 mod ssh_rules;
+mod ssh_shells;
 mod ssh_trust;
 mod tokio_driver;
