@@ -258,8 +258,9 @@ pub const SSH_REKEY_PACKETS: u64 = 1 << 31;
 pub const SSH_REKEY_BYTES: u64 = 1 << 30;
 /// A peer that moved this many bytes since the last exchange may ask for the next one.
 pub const SSH_REKEY_FREE_BYTES: u64 = 16 << 10;
-/// Exchanges that a peer may ask for without having moved bytes; one more each second.
-pub const SSH_EXCHANGES_BURST: u32 = 3;
+/// Exchanges that a peer may ask for without having moved bytes; one more each second. A session that
+/// begins has some ten small messages, and OpenSSH's own tests renew keys after every one.
+pub const SSH_EXCHANGES_BURST: u32 = 16;
 /// Answers to PINGs that wait for the end of an exchange.
 pub const SSH_PONGS_BYTES_MAX: usize = 64 << 10;
 /// The name that a client logs in with.
@@ -454,3 +455,13 @@ pub const MCP_PROGRESS_EVERY_US: u64 = 10_000_000;
 pub const HTTP_RETRY_AFTER_S: u32 = 10;
 /// Requests that people are asked about while no client waits, of the process.
 pub const HTTP_PARKED_MAX: usize = 1024;
+
+// Lines of terminals, which the sealer derives.
+/// Cells of a screen that is played.
+pub const LINE_CELLS_MAX: usize = 64 << 10;
+/// One line.
+pub const LINE_BYTES_MAX: usize = 4 << 10;
+/// Terminals whose state is kept from one segment to the next.
+pub const LINE_TERMINALS_MAX: usize = 1024;
+/// Cells that are kept of one.
+pub const LINES_KEPT_CELLS_MAX: usize = 4 << 10;

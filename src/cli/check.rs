@@ -18,7 +18,7 @@ use crate::accept;
 use crate::admin::catalog;
 use crate::admin::issuer::{IssuerError, Provider, Web};
 use crate::admin::login::Connection;
-use crate::admin::ssh_visit;
+use crate::admin::ssh_visit::{self, Shown};
 use crate::admin::unmet;
 use crate::config::settings::{Issuer, Settings, Target, TargetTls};
 use crate::mask::sql::catalog::Catalog;
@@ -26,7 +26,8 @@ use crate::record::pool;
 use crate::shard;
 use crate::shard::mail::Endpoint;
 use crate::wire::Protocol;
-use crate::wire::ssh::key;
+use crate::wire::ssh::hosts::HostTrust;
+use crate::wire::ssh::key::{self, PublicKey, blob_of_line};
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -78,8 +79,17 @@ impl Finding {
 /// # Errors
 /// The configuration is not valid, or something weir needs does not work.
 pub fn run(args: &Check) -> Result<(), Failure> {
-    let settings = super::load(&args.config)?;
     let mut out = Output::new(args.json);
+    let settings = match super::load(&args.config) {
+        Ok(settings) => settings,
+        Err(failure) => {
+            // A new file cannot be valid before the keys of its targets are known.
+            if !args.offline {
+                tell(&mut out, &unknown_hosts(&args.config))?;
+            }
+            return Err(failure);
+        }
+    };
     if !args.json {
         explain(&mut out, &settings)?;
         out.flush()?;
@@ -304,21 +314,61 @@ fn host_key(target: &Target, endpoints: &[Endpoint]) -> Finding {
         match ssh_visit::host_key(endpoint.address, &target.host_keys, REACH_TIMEOUT) {
             Err(problem) => last = problem,
             Ok(shown) => {
-                let (print, version) = (key::fingerprint(&shown.host_key), shown.version);
                 let now_s =
                     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
                 if target.host_keys.trusts(&shown.host_key, &endpoint.host, now_s) {
+                    let (print, version) = (key::fingerprint(&shown.host_key), shown.version);
                     let message = format!("{version} shows a configured key, {print}");
                     return Finding::new(Grade::Ok, what, message);
                 }
-                let message = format!("{version} shows a key that is not configured, {print}");
-                let line = key::line_of_blob(&shown.host_key).unwrap_or_default();
-                let hint = format!("if it is the right one: host_key = [\"{line}\"]");
-                return Finding::new(Grade::Fail, what, message).hint(hint);
+                return strange_key(what, &shown);
             }
         }
     }
     Finding::new(Grade::Fail, what, last)
+}
+
+/// The keys that SSH targets show whose `host_key` is missing or is none yet.
+fn unknown_hosts(config: &Path) -> Vec<Finding> {
+    let file = std::fs::read_to_string(config).ok();
+    let file = file.and_then(|text| text.parse::<toml::Table>().ok());
+    let targets = file.as_ref().and_then(|file| file.get("target")?.as_array());
+    targets.into_iter().flatten().filter_map(unknown_host).collect()
+}
+
+fn unknown_host(target: &toml::Value) -> Option<Finding> {
+    let is_key = |value: &toml::Value| {
+        let blob = value.as_str().and_then(blob_of_line);
+        blob.is_some_and(|blob| PublicKey::parse(&blob).is_ok())
+    };
+    let is_ssh = target.get("protocol")?.as_str() == Some("ssh");
+    let is_known = match target.get("host_key").and_then(toml::Value::as_array) {
+        Some(keys) => !keys.is_empty() && keys.iter().all(is_key),
+        None => target.get("known_hosts").or_else(|| target.get("host_ca")).is_some(),
+    };
+    if !is_ssh || is_known {
+        return None;
+    }
+    let what = format!("target {}", target.get("name")?.as_str()?);
+    let address = target.get("address")?.as_str()?;
+    let with_port = format!("{address}:22");
+    let resolved = address.to_socket_addrs().or_else(|_| with_port.to_socket_addrs());
+    let Some(address) = resolved.ok().and_then(|mut found| found.next()) else {
+        return Some(Finding::new(Grade::Fail, what, format!("{address} does not resolve")));
+    };
+    Some(match ssh_visit::host_key(address, &HostTrust::default(), REACH_TIMEOUT) {
+        Err(problem) => Finding::new(Grade::Fail, what, problem),
+        Ok(shown) => strange_key(what, &shown),
+    })
+}
+
+/// A key that is not configured, and the line to add.
+fn strange_key(what: String, shown: &Shown) -> Finding {
+    let (print, version) = (key::fingerprint(&shown.host_key), &shown.version);
+    let message = format!("{version} shows a key that is not configured, {print}");
+    let line = key::line_of_blob(&shown.host_key).unwrap_or_default();
+    let hint = format!("if it is the right one: host_key = [\"{line}\"]");
+    Finding::new(Grade::Fail, what, message).hint(hint)
 }
 
 /// A target that requests are sent to, each with its credential: that it can be reached, and is who

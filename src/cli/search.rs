@@ -1,12 +1,14 @@
-//! `weir search`: commands by time, user, target, object and text.
+//! `weir search`: commands by time, user, target, object and text; lines typed in shells, too, which
+//! are derived and say so.
 
 use clap::Args;
+use serde::Serialize;
 
 use super::fail::{EXIT_USAGE, Failure};
 use super::output::{Output, Table, duration, note, short};
 use super::place::Place;
 use crate::admin::clock;
-use crate::record::lake::{CommandRow, Filter, Lake};
+use crate::record::lake::{CommandRow, Filter, Lake, LineRow};
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -124,24 +126,48 @@ pub(super) fn find(args: &Search, out: &mut Output) -> Result<(), Failure> {
         status.is_none_or(|wanted| status_of(row) == wanted || ended_with(row, wanted))
             && decision.is_none_or(|wanted| decision_of(row) == wanted)
     });
-    let found = commands.len();
-    commands.drain(..found.saturating_sub(args.limit));
+    // A line has neither: nobody knows whether it ran.
+    let lines = match is_narrowed {
+        false => lake.lines(&filter).map_err(super::lake_failure)?,
+        true => Vec::new(),
+    };
+    let mut found: Vec<Found> =
+        commands.into_iter().map(|row| Found::Command(Box::new(row))).collect();
+    found.extend(lines.into_iter().map(Found::Line));
+    found.sort_by_key(Found::ts_us);
+    found.drain(..found.len().saturating_sub(args.limit));
+    tell(args, &found, out)
+}
+
+fn tell(args: &Search, found: &[Found], out: &mut Output) -> Result<(), Failure> {
     if out.is_json() {
-        for row in &commands {
-            out.object(row)?;
+        for row in found {
+            match row {
+                Found::Command(row) => out.object(row)?,
+                Found::Line(row) => out.object(&TypedLine { row, kind: LINE_KIND })?,
+            }
         }
         return Ok(());
     }
-    if commands.is_empty() {
+    if found.is_empty() {
         note("no command matches");
         return Ok(());
     }
     let mut table = Table::new(HEADING);
-    for row in &commands {
-        table.row(cells(row));
+    for row in found {
+        table.row(match row {
+            Found::Command(row) => cells(row),
+            Found::Line(row) => line_cells(row),
+        });
     }
     out.table(&table)?;
-    if commands.len() == args.limit {
+    if found.iter().any(|row| matches!(row, Found::Line(_))) {
+        note(
+            "lines with status `derived` are what a terminal showed being typed; what ran may be \
+             something else",
+        );
+    }
+    if found.len() == args.limit {
         note(&format!("the newest {} commands; --limit shows more", args.limit));
     }
     Ok(())
@@ -158,6 +184,46 @@ fn decision_of(row: &CommandRow) -> &str {
         ("allow", Some(_)) => "approved",
         (decision, _) => decision,
     }
+}
+
+/// What a search finds.
+enum Found {
+    Command(Box<CommandRow>),
+    Line(LineRow),
+}
+
+impl Found {
+    const fn ts_us(&self) -> i64 {
+        match self {
+            Found::Command(row) => row.common.ts_us,
+            Found::Line(row) => row.common.ts_us,
+        }
+    }
+}
+
+/// A line in JSON, beside commands.
+#[derive(Serialize)]
+struct TypedLine<'a> {
+    kind: &'static str,
+    #[serde(flatten)]
+    row: &'a LineRow,
+}
+
+/// What stands where a command has its kind.
+const LINE_KIND: &str = "shell-line";
+
+fn line_cells(row: &LineRow) -> [String; 8] {
+    let common = &row.common;
+    [
+        clock::to_column(common.ts_us),
+        common.session_id.clone(),
+        row.command_seq.to_string(),
+        common.user_name.clone(),
+        common.target.clone(),
+        if row.cut { "derived, cut" } else { "derived" }.to_owned(),
+        "-".to_owned(),
+        short(&row.line, TEXT_CHARACTERS_MAX),
+    ]
 }
 
 /// A status in digits, or five characters as a SQLSTATE has them.

@@ -562,6 +562,40 @@ impl LakeRow for MaskingRow {
     }
 }
 
+/// Table `shell_lines`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LineRow {
+    /// What every row has; the time is that of the line's end.
+    #[serde(flatten)]
+    pub common: Common,
+    /// `seq` of the shell.
+    pub command_seq: i64,
+    /// What the terminal showed.
+    pub line: String,
+    /// Part of it may be missing, or be no part of it.
+    pub cut: bool,
+    /// Always: no program at the other end has said that it read this.
+    pub derived: bool,
+}
+
+impl LakeRow for LineRow {
+    const TABLE: Table = Table::ShellLines;
+
+    fn read(cells: &Cells<'_>, row: usize) -> LineRow {
+        LineRow {
+            common: Common::read(cells, row),
+            command_seq: cells.long("command_seq", row).unwrap_or(0),
+            line: cells.owned("line", row),
+            cut: cells.flag("cut", row).unwrap_or(true),
+            derived: true,
+        }
+    }
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+}
+
 /// Table `log_events`.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
 pub struct EventRow {
