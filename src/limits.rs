@@ -56,6 +56,12 @@ pub const PARSED_TEXT_BYTES_MAX: usize = 1 << 20;
 /// Text of more tokens is not parsed either: a parse tree takes about 1 KiB of memory per token,
 /// and other sessions of the shard wait meanwhile.
 pub const PARSED_TOKENS_MAX: usize = 65_536;
+/// A text is parsed on the stack of whom it comes to if its tree takes at most so much of that:
+/// threads have 2 MiB.
+pub const PARSED_HERE_BYTES: usize = 1 << 20;
+/// Text whose tree may be deeper than so many tokens is not read: 4,000 terms of an operator with
+/// three tokens each. A stack is made for it, of which a tree that is that deep may touch 128 MiB.
+pub const PARSED_STEPS_MAX: usize = 16_384;
 /// Nor is text in whose runs of signs (`/*/*/*`, `+-+-+-`) the scanner reads more bytes than this
 /// more than once: 10 to 40 ms. One run may be 2,048 bytes long.
 pub const SCANNED_AGAIN_BYTES_MAX: usize = 4 << 20;

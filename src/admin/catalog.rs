@@ -6,8 +6,8 @@
 use std::time::Duration;
 
 use super::login::{Connection, LoginError, Value};
+use super::own_code;
 use crate::config::settings::{Settings, Target};
-use crate::decide::sql::own::{OwnCode, Use, UseKind};
 use crate::mask::Policy;
 use crate::mask::sql::catalog::{Catalog, Column, Relation};
 use crate::shard::mail::Endpoint;
@@ -35,9 +35,9 @@ pub fn read(target: &Target, endpoints: &[Endpoint]) -> Result<Catalog, LoginErr
     };
     let mut connection = Connection::open(target, credential, endpoints, READ_TIMEOUT)?;
     let shapes = connection.query(SHAPES)?;
-    let own = connection.query(&own_code())?;
+    let own = connection.query(&own_code::query())?;
     let mut catalog = build(&shapes)?;
-    catalog.own = names(&own)?;
+    catalog.own = own_code::names(&own).ok_or(UNREADABLE)?;
     Ok(catalog)
 }
 
@@ -76,6 +76,13 @@ fn build(rows: &[Vec<Value>]) -> Result<Catalog, LoginError> {
             ("4", Some(type_oid), None, None) => {
                 catalog.row_types.entry(number(type_oid)?).or_default().push(oid);
             }
+            ("5", Some(attnum), from, None) => {
+                let computed = catalog.generated.entry((oid, number(attnum)?)).or_default();
+                computed.extend(from.as_deref().map(number::<i16>).transpose()?);
+            }
+            ("6", Some(referred), None, None) => {
+                catalog.refers.entry(oid).or_default().push(number(referred)?);
+            }
             _ => return Err(UNREADABLE),
         }
     }
@@ -85,24 +92,6 @@ fn build(rows: &[Vec<Value>]) -> Result<Catalog, LoginError> {
         relation.sources.dedup();
     }
     Ok(catalog)
-}
-
-/// Rows of `own_code` to names.
-fn names(rows: &[Vec<Value>]) -> Result<OwnCode, LoginError> {
-    let uses = rows.iter().map(|row| {
-        let [Some(kind), Some(name)] = row.as_slice() else { return Err(UNREADABLE) };
-        let kind = match kind.as_str() {
-            "function" => UseKind::Function,
-            "field" => UseKind::Field,
-            "operator" => UseKind::Operator,
-            "type" => UseKind::Type,
-            "number" => UseKind::TypeNumber,
-            "cast" => UseKind::ImplicitCast,
-            _ => return Err(UNREADABLE),
-        };
-        Ok(Use { kind, name: name.as_str().into() })
-    });
-    Ok(OwnCode::new(uses.collect::<Result<Vec<Use>, LoginError>>()?))
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, LoginError> {
@@ -121,7 +110,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// in answers too, and what is not in the catalog makes a session wait for a new one.
 ///
 /// Part 4 is types that hold whole rows of a relation made by users: its row type, arrays, domains
-/// and ranges of it, and rows that have one of these as a column.
+/// and ranges of it, and rows that have one of these as a column. Part 5 is generated columns and
+/// what they are computed from (heap.c, `StoreAttrDefault`), part 6 is foreign keys.
 const SHAPES: &str = "\
 WITH RECURSIVE relation AS (
   SELECT c.oid, n.nspname, c.relname, c.relkind
@@ -162,80 +152,22 @@ JOIN relation source ON source.oid = d.refobjid
 WHERE w.ev_type = '1' AND w.is_instead
 UNION ALL
 SELECT '4', holds.relation::text, holds.type::text, NULL, NULL FROM holds
+UNION ALL
+SELECT '5', a.attrelid::text, a.attnum::text, d.refobjsubid::text, NULL
+FROM pg_catalog.pg_attribute a
+JOIN relation r ON r.oid = a.attrelid
+LEFT JOIN pg_catalog.pg_attrdef e ON e.adrelid = a.attrelid AND e.adnum = a.attnum
+LEFT JOIN pg_catalog.pg_depend d
+  ON d.refclassid = 'pg_catalog.pg_class'::regclass AND d.refobjid = a.attrelid
+ AND d.refobjsubid > 0 AND d.refobjsubid <> a.attnum
+ AND (d.classid = 'pg_catalog.pg_class'::regclass AND d.objid = a.attrelid
+    AND d.objsubid = a.attnum
+  OR d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.objid = e.oid)
+WHERE a.attgenerated <> '' AND NOT a.attisdropped
+UNION ALL
+SELECT '6', conrelid::text, confrelid::text, NULL, NULL
+FROM pg_catalog.pg_constraint WHERE contype = 'f'
 ORDER BY 1";
-
-/// What may run code of users, by the names that texts use.
-///
-/// `code` is every function that a query can call and that `initdb` did not make
-/// (`FirstNormalObjectId`, transam.h), without those that an extension brought, that are not
-/// volatile and that are not written in a procedural language: they compute, and belong to whoever
-/// may create extensions. `risky` is types that are cast to by code, or check by code, and all
-/// types that are made of such types. What sorts and compares values of a type by itself, a default
-/// operator class, is as a cast that no text asks for.
-fn own_code() -> String {
-    format!("{CODE}{RISKY}{NAMES}")
-}
-
-const CODE: &str = "\
-WITH RECURSIVE code AS (
-  SELECT p.oid, p.proname, n.nspname,
-    p.pronargs >= 1 AND p.pronargs - p.pronargdefaults <= 1 AS takes_one
-  FROM pg_catalog.pg_proc p
-  JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
-  JOIN pg_catalog.pg_language l ON l.oid = p.prolang
-  WHERE p.oid >= 16384 AND p.prokind <> 'p'
-    AND p.prorettype NOT IN ('pg_catalog.trigger'::pg_catalog.regtype,
-      'pg_catalog.event_trigger'::pg_catalog.regtype)
-    AND NOT (p.provolatile <> 'v' AND l.lanname IN ('c', 'internal', 'sql') AND EXISTS (
-      SELECT FROM pg_catalog.pg_depend d
-      WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid
-        AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'))
-), operators AS (
-  SELECT o.oid, o.oprname FROM pg_catalog.pg_operator o JOIN code ON code.oid = o.oprcode
-  WHERE o.oid >= 16384
-), checks AS (
-  SELECT c.contypid, d.refclassid, d.refobjid FROM pg_catalog.pg_constraint c
-  JOIN pg_catalog.pg_depend d
-    ON d.classid = 'pg_catalog.pg_constraint'::pg_catalog.regclass AND d.objid = c.oid
-  WHERE c.contypid <> 0
-), ";
-
-const RISKY: &str = "\
-parts(whole, part) AS (
-  SELECT oid, typbasetype FROM pg_catalog.pg_type WHERE typtype = 'd'
-  UNION ALL SELECT oid, typelem FROM pg_catalog.pg_type WHERE typelem <> 0
-  UNION ALL SELECT rngtypid, rngsubtype FROM pg_catalog.pg_range
-  UNION ALL SELECT rngmultitypid, rngsubtype FROM pg_catalog.pg_range
-  UNION ALL SELECT c.reltype, a.atttypid FROM pg_catalog.pg_class c
-    JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
-    WHERE c.reltype <> 0 AND c.oid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped
-  UNION ALL SELECT contypid, refobjid FROM checks
-    WHERE refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND refobjid <> contypid
-), risky(oid) AS (
-  SELECT c.casttarget FROM pg_catalog.pg_cast c JOIN code ON code.oid = c.castfunc
-  UNION SELECT contypid FROM checks
-    WHERE refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
-      AND refobjid IN (SELECT oid FROM code)
-    OR refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass
-      AND refobjid IN (SELECT oid FROM operators)
-  UNION SELECT parts.whole FROM risky JOIN parts ON parts.part = risky.oid
-)";
-
-const NAMES: &str = "
-SELECT 'function', proname::text FROM code
-UNION SELECT 'function', 'pg_catalog.' || proname FROM code WHERE nspname = 'pg_catalog'
-UNION SELECT 'field', proname::text FROM code WHERE takes_one
-UNION SELECT 'operator', oprname::text FROM operators
-UNION SELECT 'type', t.typname::text FROM risky JOIN pg_catalog.pg_type t ON t.oid = risky.oid
-UNION SELECT 'number', risky.oid::text FROM risky
-UNION SELECT 'cast', code.proname::text FROM pg_catalog.pg_amproc a
-  JOIN code ON code.oid = a.amproc
-  JOIN pg_catalog.pg_opclass c ON c.opcfamily = a.amprocfamily AND c.opcdefault
-UNION SELECT 'cast', operators.oprname::text FROM pg_catalog.pg_amop a
-  JOIN operators ON operators.oid = a.amopopr
-  JOIN pg_catalog.pg_opclass c ON c.opcfamily = a.amopfamily AND c.opcdefault
-UNION SELECT 'cast', code.proname::text FROM pg_catalog.pg_cast c JOIN code ON code.oid = c.castfunc
-  WHERE c.castcontext = 'i'";
 
 #[cfg(test)]
 mod tests {
@@ -256,6 +188,9 @@ mod tests {
             row(["3", "16390", "16384", "-", "-"]),
             row(["3", "16390", "16384", "-", "-"]),
             row(["4", "16384", "16386", "-", "-"]),
+            row(["5", "16384", "2", "1", "-"]),
+            row(["5", "16384", "3", "-", "-"]),
+            row(["6", "16390", "16384", "-", "-"]),
         ])
         .unwrap();
         let customers = &catalog.relations[&16384];
@@ -265,18 +200,9 @@ mod tests {
         assert_eq!(names, [(1, "id"), (2, "ssn")]);
         assert_eq!(catalog.relations[&16390].sources, [16384]);
         assert_eq!(catalog.row_types[&16386], [16384]);
-    }
-
-    #[test]
-    fn rows_become_names() {
-        let row = |kind: &str, name: &str| vec![Some(kind.to_owned()), Some(name.to_owned())];
-        let read = names(&[row("field", "total"), row("cast", "f")]).unwrap();
-        let used = |kind, name: &str| Use { kind, name: name.into() };
-        let same = [used(UseKind::Field, "total"), used(UseKind::ImplicitCast, "f")];
-        assert_eq!(read, OwnCode::new(same));
-        assert!(names(&[row("table", "t")]).is_err());
-        assert!(names(&[vec![Some("field".to_owned()), None]]).is_err());
-        assert!(names(&[vec![]]).is_err());
+        assert_eq!(catalog.generated[&(16384, 2)], [1]);
+        assert!(catalog.generated[&(16384, 3)].is_empty());
+        assert_eq!(catalog.refers[&16390], [16384]);
     }
 
     #[test]
@@ -286,7 +212,8 @@ mod tests {
         check(&[row(["1", "1", "public", "t", ""])]);
         check(&[row(["2", "1", "1", "id", "23"])]);
         check(&[row(["4", "1", "1", "id", "23"])]);
-        check(&[row(["5", "1", "1", "-", "-"])]);
+        check(&[row(["5", "1", "x", "-", "-"])]);
+        check(&[row(["7", "1", "1", "-", "-"])]);
         check(&[row(["1", "1", "public", "-", "r"])]);
         check(&[vec![Some("1".into())]]);
         check(&[row(["1", "1", "p", "t", "r"]), row(["2", "1", "99999", "id", "23"])]);

@@ -23,6 +23,7 @@ pub mod log;
 pub mod login;
 pub mod mesh;
 pub mod notify;
+pub mod own_code;
 pub mod place;
 pub mod reload;
 pub mod resolve;

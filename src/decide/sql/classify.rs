@@ -12,15 +12,16 @@
 //!
 //! `shape` makes one key of all texts that differ in plain literals only, so that
 //! `... WHERE id = 1` and `... WHERE id = 2` are parsed once. libpg_query keeps its state per
-//! thread and checks the depth of its stack; prost refuses trees deeper than 100 messages (some 50
-//! nested operators or 100 UNIONs): such a text is `Unknown` too. So is what would take the parser
-//! long: it is counted before, in one pass.
+//! thread and checks the depth of its stack. Who decodes and walks its trees does not: `deep` counts
+//! before how deep they may be, and has a stack made for deep ones; what is too deep even so is
+//! `Unknown`. So is what would take the parser long: it is counted before, in one pass.
 
 mod bounds;
 mod cache;
 mod catalog;
 mod change;
 mod copy;
+mod deep;
 mod flows;
 mod functions;
 mod made;
@@ -37,10 +38,12 @@ mod tests;
 
 use std::rc::Rc;
 
-use super::{Cause, Class, Classified, Effect, Statement};
+use super::{Cause, Class, Classified, Statement};
 use crate::limits;
 use crate::mask::sql::redact::may_hold_credential;
 use cache::{Cache, Recent};
+use deep::Room;
+use statement::Found;
 
 pub use functions::{Misread, misread};
 pub use replication::replication;
@@ -221,11 +224,21 @@ fn parse(text: &[u8]) -> Result<Vec<Statement>, Unread> {
     if let Some(why) = too_costly(text) {
         return Err(why);
     }
+    let tokens = tokens(text);
     let text = std::str::from_utf8(text).map_err(|_| Unread::NotUtf8)?;
-    // The wrapper indexes into lists of the tree while it summarizes it. A panic there is not the
-    // session's end: the text is unknown.
-    let parsed = std::panic::catch_unwind(|| pg_query::parse(text, 0));
-    let parsed = match parsed.map_err(|_| Unread::TooDeep)? {
+    let found = match deep::room(text, tokens) {
+        // The wrapper indexes into lists of the tree while it summarizes it. A panic there is not
+        // the session's end: the text is unknown.
+        Room::Here => std::panic::catch_unwind(|| found(text)).ok(),
+        Room::Apart { stack_bytes } => deep::apart(stack_bytes, || found(text)),
+        Room::Nowhere => None,
+    };
+    Ok(found.unwrap_or(Err(Unread::TooDeep))?.into_iter().map(Statement::from).collect())
+}
+
+/// Makes, walks and drops the tree.
+fn found(text: &str) -> Result<Vec<Found>, Unread> {
+    let parsed = match pg_query::parse(text, 0) {
         Ok(parsed) => parsed,
         // scan.l, `scanner_yyerror`; other errors are those of the parser's own limits.
         Err(pg_query::Error::Parse(words))
@@ -239,34 +252,16 @@ fn parse(text: &[u8]) -> Result<Vec<Statement>, Unread> {
         return Err(Unread::TooManyStatements);
     }
     let nodes = parsed.protobuf.stmts.iter().map(|raw| raw.stmt.as_ref()?.node.as_ref());
-    let statements: Option<Vec<Statement>> =
-        nodes.map(|node| statement::statement(node?)).collect();
+    let statements: Option<Vec<Found>> = nodes.map(|node| statement::statement(node?)).collect();
     statements.ok_or(Unread::TooDeep)
 }
 
 /// A text of which nothing is known but why.
 fn unread(why: &Unread, secrets: bool) -> Classified {
     let cause = Cause { classes: Class::Unknown.only(), name: why.words().into() };
-    let statement = Statement { causes: vec![cause], ..unknown() };
+    let statement = Statement { causes: vec![cause], ..Found::unknown().into() };
     let is_syntax_error = matches!(why, Unread::Syntax(_));
     Classified { is_syntax_error, ..classified(vec![statement], secrets) }
-}
-
-fn unknown() -> Statement {
-    Statement {
-        classes: Class::Unknown.only(),
-        operation: "UNKNOWN".to_owned(),
-        objects: Rc::default(),
-        columns: Vec::new(),
-        whole_rows: true,
-        made: Vec::new(),
-        stored: None,
-        sinks: Rc::default(),
-        effect: Effect::Catalog,
-        facts: Vec::new(),
-        causes: Vec::new(),
-        uses: Rc::default(),
-    }
 }
 
 fn classified(statements: Vec<Statement>, secrets: bool) -> Classified {

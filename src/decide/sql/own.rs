@@ -5,12 +5,18 @@
 //! because its types do not fit: types are not known here, so one function of a name makes every
 //! use of that name a call; and never a use passed at a target whose catalog was not read.
 //!
+//! One thing is known of types: code that only runs on values of users' types (a cast of an enum)
+//! runs in no statement that has no such value. Values come from relations, so all that a statement
+//! names have to be among those that are known to be plain; and from types, functions and operators
+//! that are not PostgreSQL's own, so none of these may be used.
+//!
 //! ```text
 //!   lower(x), s.lower(x)         a function of that name, in any schema
 //!   o.total, (o).total           a function of that name that takes one argument; or a type
 //!   a + b, a IN (..), USING (..) an operator of that name that runs code of users
 //!   x::t, t 'x', AS (a t)        a domain that checks, a type that is cast to, by code of users
 //!   any query                    casts of users that happen by themselves
+//!   what writes                  the same, where a value is assigned to a column
 //! ```
 //!
 //! What runs inside of the target without being used by the text (views, triggers, defaults,
@@ -39,6 +45,8 @@ pub enum UseKind {
     TypeNumber,
     /// A cast that no text has to ask for; in catalogs only, by the name of its function.
     ImplicitCast,
+    /// The same, of what is assigned to a column.
+    AssignedCast,
 }
 
 /// Something that a text uses and that PostgreSQL has itself, or may have.
@@ -50,14 +58,40 @@ pub struct Use {
     pub name: Box<str>,
 }
 
+/// What a target says of the code of its users, a name at a time.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Told {
+    /// Who uses it may run code.
+    Runs(Use),
+    /// The same, if a value of a type is there that the code takes.
+    RunsOnValues(Use),
+    /// Such a value may come out of it.
+    Brings(Use),
+    /// No relation of this name has such values.
+    Plain(Box<str>),
+}
+
 /// The names of a target that may run code of its users.
 #[derive(Clone, Debug)]
 pub struct OwnCode {
     /// Of these names, differs from that of all others made in this process. Never 0.
     id: u64,
-    names: HashSet<Use>,
-    /// Functions of implicit casts.
+    /// Run code.
+    always: Names,
+    /// Run code if a value is there that it takes.
+    on_values: Names,
+    /// Where such values come from.
+    brings: HashSet<Use>,
+    /// Relations that have none.
+    plain: HashSet<Box<str>>,
+}
+
+#[derive(Clone, Debug, Default, PartialEq)]
+struct Names {
+    used: HashSet<Use>,
+    /// Functions of casts, in order.
     implicit: Vec<Box<str>>,
+    assigned: Vec<Box<str>>,
 }
 
 static NEXT_ID: AtomicU64 = AtomicU64::new(1);
@@ -70,35 +104,90 @@ impl Default for OwnCode {
 
 impl PartialEq for OwnCode {
     fn eq(&self, other: &OwnCode) -> bool {
-        self.names == other.names && self.implicit == other.implicit
+        self.always == other.always
+            && self.on_values == other.on_values
+            && self.brings == other.brings
+            && self.plain == other.plain
     }
 }
 
 impl OwnCode {
     /// These names and no others.
-    pub fn new(names: impl IntoIterator<Item = Use>) -> OwnCode {
-        let names: HashSet<Use> = names.into_iter().collect();
-        let implicit = names.iter().filter(|own| own.kind == UseKind::ImplicitCast);
-        let mut implicit: Vec<Box<str>> = implicit.map(|own| own.name.clone()).collect();
-        implicit.sort_unstable();
-        OwnCode { id: NEXT_ID.fetch_add(1, Ordering::Relaxed), names, implicit }
-    }
-
-    /// Whether a use may run code of users. `(x).t` is also a cast to the type `t`.
-    fn has(&self, used: &Use) -> bool {
-        let is_type = || Use { kind: UseKind::Type, name: used.name.clone() };
-        self.names.contains(used)
-            || (used.kind == UseKind::Field && self.names.contains(&is_type()))
+    pub fn new(told: impl IntoIterator<Item = Told>) -> OwnCode {
+        let mut code = OwnCode {
+            id: NEXT_ID.fetch_add(1, Ordering::Relaxed),
+            always: Names::default(),
+            on_values: Names::default(),
+            brings: HashSet::new(),
+            plain: HashSet::new(),
+        };
+        for told in told {
+            match told {
+                Told::Runs(used) => code.always.add(used),
+                Told::RunsOnValues(used) => code.on_values.add(used),
+                Told::Brings(used) => drop(code.brings.insert(used)),
+                Told::Plain(name) => drop(code.plain.insert(name)),
+            }
+        }
+        code.always.sort();
+        code.on_values.sort();
+        code
     }
 
     /// What of it a statement may run.
     fn run_by<'o>(&'o self, statement: &'o Statement) -> impl Iterator<Item = &'o str> {
-        let queries = [Class::Read, Class::Write, Class::UnboundedWrite];
-        let computes =
-            !statement.uses.is_empty() || queries.iter().any(|&class| statement.classes.has(class));
-        let used = statement.uses.iter().filter(move |used| self.has(used));
+        let on_values = Some(&self.on_values)
+            .filter(|names| !names.is_empty() && self.may_have_values(statement));
+        let all = std::iter::once(&self.always).chain(on_values);
+        all.flat_map(|names| names.run_by(statement))
+    }
+
+    /// Whether a use may run code of users, at least on some values.
+    fn has(&self, used: &Use) -> bool {
+        has(&self.always.used, used) || has(&self.on_values.used, used)
+    }
+
+    /// Whether a value of a type that code takes may be in it.
+    fn may_have_values(&self, statement: &Statement) -> bool {
+        statement.objects.iter().any(|object| !self.plain.contains(&*object.name))
+            || statement.uses.iter().any(|used| has(&self.brings, used))
+    }
+}
+
+/// `(x).t` is also a cast to the type `t`.
+fn has(names: &HashSet<Use>, used: &Use) -> bool {
+    let is_type = || Use { kind: UseKind::Type, name: used.name.clone() };
+    names.contains(used) || (used.kind == UseKind::Field && names.contains(&is_type()))
+}
+
+impl Names {
+    fn add(&mut self, used: Use) {
+        match used.kind {
+            UseKind::ImplicitCast => self.implicit.push(used.name),
+            UseKind::AssignedCast => self.assigned.push(used.name),
+            _ => drop(self.used.insert(used)),
+        }
+    }
+
+    fn sort(&mut self) {
+        for names in [&mut self.implicit, &mut self.assigned] {
+            names.sort_unstable();
+            names.dedup();
+        }
+    }
+
+    fn is_empty(&self) -> bool {
+        self.used.is_empty() && self.implicit.is_empty() && self.assigned.is_empty()
+    }
+
+    fn run_by<'n>(&'n self, statement: &'n Statement) -> impl Iterator<Item = &'n str> {
+        let classes = statement.classes;
+        let writes = [Class::Write, Class::UnboundedWrite].iter().any(|&it| classes.has(it));
+        let computes = writes || !statement.uses.is_empty() || classes.has(Class::Read);
+        let used = statement.uses.iter().filter(|used| has(&self.used, used));
         let implicit = self.implicit.iter().filter(move |_| computes);
-        used.map(|used| &*used.name).chain(implicit.map(|name| &**name))
+        let assigned = self.assigned.iter().filter(move |_| writes);
+        used.map(|used| &*used.name).chain(implicit.chain(assigned).map(|name| &**name))
     }
 }
 

@@ -58,6 +58,11 @@ pub struct Catalog {
     pub relations: HashMap<u32, Relation>,
     /// Types that hold whole rows of relations, by `pg_type.oid`, and those relations.
     pub row_types: HashMap<u32, Vec<u32>>,
+    /// Generated columns, by relation and `attnum`, and the columns of the relation that each is
+    /// computed from.
+    pub generated: HashMap<(u32, i16), Vec<i16>>,
+    /// Relations that a relation refers to by foreign keys.
+    pub refers: HashMap<u32, Vec<u32>>,
     /// Names that may run code of users.
     pub own: OwnCode,
     index: OnceLock<Index>,
@@ -67,6 +72,8 @@ impl PartialEq for Catalog {
     fn eq(&self, other: &Catalog) -> bool {
         self.relations == other.relations
             && self.row_types == other.row_types
+            && self.generated == other.generated
+            && self.refers == other.refers
             && self.own == other.own
     }
 }
@@ -111,6 +118,24 @@ impl Catalog {
         oids.dedup();
         let found = oids.iter().filter_map(|oid| self.relations.get(oid)).collect();
         walk.complete.then_some(found)
+    }
+
+    /// Names of the columns that the generated column of this name is computed from; none if it is
+    /// an ordinary one.
+    pub fn computed_from<'c>(
+        &'c self,
+        relation: &'c Relation,
+        column: &str,
+    ) -> impl Iterator<Item = &'c str> {
+        let known = relation.columns.iter().find(|known| known.name == column);
+        let from = known.and_then(|known| self.generated.get(&(relation.oid, known.attnum)));
+        let from = from.map(Vec::as_slice).unwrap_or_default();
+        from.iter().filter_map(|&attnum| Some(relation.column(attnum)?.name.as_str()))
+    }
+
+    /// Whether a column is computed, so that nobody stores it and COPY leaves it out.
+    pub fn is_generated(&self, relation: &Relation, attnum: i16) -> bool {
+        self.generated.contains_key(&(relation.oid, attnum))
     }
 
     fn index(&self) -> &Index {

@@ -110,7 +110,10 @@ fn relation_columns(
         column(verdict, known.type_oid, copy.format == CopyFormat::Binary)
     };
     if copy.columns.is_empty() {
-        return Ok(Some(relation.columns.iter().map(column).collect()));
+        // COPY leaves generated columns out (copy.c, `CopyGetAttnums`).
+        let sent = relation.columns.iter();
+        let sent = sent.filter(|known| !catalog.is_generated(relation, known.attnum));
+        return Ok(Some(sent.map(column).collect()));
     }
     let listed = copy.columns.iter().map(|name| {
         let known = relation.columns.iter().find(|known| known.name == *name);

@@ -3,7 +3,8 @@
 //! In: `schema.table.column` patterns, a catalog. Out: a verdict for each column.
 //! Never: a match by the name a result gives a column; only by what the catalog says it is.
 
-use super::catalog::{Catalog, Relation};
+use super::catalog::{Catalog, Relation, is_system};
+use super::types;
 use crate::mask::operator::Operator;
 
 /// One pattern with its operator.
@@ -109,7 +110,8 @@ pub(super) enum Verdict {
     Clean,
     /// A rule reaches it.
     Masked(Operator),
-    /// A view's column that cannot be proven to come from an unmasked one.
+    /// A column that cannot be proven to hold nothing of a masked one: of a view, generated,
+    /// sampled, of rows.
     Unproven,
 }
 
@@ -142,10 +144,13 @@ impl<'c> RelationMask<'c> {
                 .iter()
                 .flat_map(|origin| origin.columns.iter().map(move |c| (origin, c)))
                 .any(|(origin, column)| strongest(rules, origin, &[], &column.name).is_some());
+        let samples = !rules.is_empty() && origins.iter().any(|origin| is_samples(origin));
         let verdict = |column: &super::catalog::Column| match operator(&column.name) {
             Some(operator) => Verdict::Masked(operator),
             None if over_masked && !is_proven(&origins, column) => Verdict::Unproven,
             None if holds_masked_rows(rules, catalog, column.type_oid) => Verdict::Unproven,
+            None if samples && !types::is_plain_fact(column.type_oid) => Verdict::Unproven,
+            None if is_computed_from_masked(rules, catalog, &origins, column) => Verdict::Unproven,
             None => Verdict::Clean,
         };
         let verdicts = relation.columns.iter().map(verdict).collect();
@@ -217,6 +222,34 @@ fn holds_masked_rows(rules: &[ColumnRule], catalog: &Catalog, type_oid: u32) -> 
                         origin.columns.iter().any(own)
                     }))
         })
+    })
+}
+
+/// Statistics hold values of any column, and so does what shows them.
+fn is_samples(relation: &Relation) -> bool {
+    is_system(relation.oid) && SAMPLES.contains(&&*relation.name)
+}
+
+/// Relations of PostgreSQL that hold values of other relations.
+pub(super) const SAMPLES: [&str; 6] = [
+    "pg_stats",
+    "pg_statistic",
+    "pg_stats_ext",
+    "pg_stats_ext_exprs",
+    "pg_statistic_ext_data",
+    "pg_largeobject",
+];
+
+/// Whether the relation, or one whose values it may show, computes this column from a masked one.
+fn is_computed_from_masked(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    origins: &[&Relation],
+    column: &super::catalog::Column,
+) -> bool {
+    origins.iter().any(|origin| {
+        let mut from = catalog.computed_from(origin, &column.name);
+        from.any(|name| strongest(rules, origin, origins, name).is_some())
     })
 }
 
@@ -302,6 +335,40 @@ mod tests {
         catalog.row_types.insert(20_010, vec![20_001]);
         let mask = RelationMask::build(&rules, &catalog, &catalog.relations[&20_002]).unwrap();
         assert_eq!(mask.verdicts, [Verdict::Clean, Verdict::Unproven]);
+    }
+
+    #[test]
+    fn a_column_that_is_computed_from_a_masked_one_is_not_shown() {
+        use Verdict::{Clean, Masked, Unproven};
+        let catalog = |parents: &[u32]| {
+            let mut catalog = Catalog::new([
+                relation(20_001, "people", b'r', parents, &["id", "ssn", "last_four", "twice"]),
+                relation(20_002, "v", b'v', &[20_001], &["id", "last_four", "twice"]),
+                relation(20_003, "parent", b'p', &[], &["last_four"]),
+            ]);
+            catalog.generated.insert((20_001, 3), vec![2]);
+            catalog.generated.insert((20_001, 4), vec![1]);
+            catalog
+        };
+        check(&catalog(&[]), 20_001, &[Clean, Masked(Operator::Partial), Unproven, Clean]);
+        check(&catalog(&[]), 20_002, &[Clean, Unproven, Clean]);
+        check(&catalog(&[]), 20_003, &[Clean]);
+        check(&catalog(&[20_003]), 20_003, &[Unproven]);
+    }
+
+    #[test]
+    fn statistics_are_not_shown_where_a_column_is_masked() {
+        use Verdict::{Clean, Unproven};
+        let mut stats = relation(12_001, "pg_stats", b'v', &[], &["attname", "histogram_bounds"]);
+        stats.columns[0].type_oid = types::NAME;
+        stats.columns[1].type_oid = types::ANYARRAY;
+        let mut view = relation(20_002, "seen", b'v', &[12_001], &["attname", "bounds"]);
+        view.columns[0].type_oid = types::NAME;
+        let catalog = Catalog::new([stats, view]);
+        check(&catalog, 12_001, &[Clean, Unproven]);
+        check(&catalog, 20_002, &[Clean, Unproven]);
+        let mask = RelationMask::build(&[], &catalog, &catalog.relations[&12_001]).unwrap();
+        assert!(mask.is_clean());
     }
 
     #[test]

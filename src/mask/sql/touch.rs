@@ -9,7 +9,7 @@
 use std::collections::HashSet;
 
 use super::catalog::Catalog;
-use super::rules::{ColumnRule, RelationMask, Verdict};
+use super::rules::{ColumnRule, RelationMask, SAMPLES, Verdict};
 use crate::decide::sql::{Made, Stored};
 use crate::decide::{Class, Effect, Object, Statement};
 
@@ -103,6 +103,9 @@ pub(super) enum Carried {
 
 /// Whether what a statement stores holds a masked column, unless it stays in that column.
 fn keeps(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement, stored: &Stored) -> bool {
+    if stored.unseen {
+        return true;
+    }
     let hides = |object: &Object, column: Option<&str>| hides(rules, catalog, object, column);
     let written = || statement.objects.iter().filter(|object| object.write);
     let stays = |column: &str, into: &Option<String>| {
@@ -186,7 +189,9 @@ fn is_near(rules: &[ColumnRule], catalog: &Catalog, object: &Object) -> bool {
     })
 }
 
-/// Whether a relation that a message names has a masked column.
+/// Whether a relation that a message names has a masked column, or refers to one that has: a key
+/// that is missing or still referred to is quoted under the name of what refers (ri_triggers.c,
+/// `ri_ReportViolation`).
 pub(super) fn is_masked_name(
     rules: &[ColumnRule],
     catalog: &Catalog,
@@ -195,7 +200,11 @@ pub(super) fn is_masked_name(
     let masked = |relation| {
         RelationMask::build(rules, catalog, relation).is_none_or(|mask| !mask.is_clean())
     };
-    catalog.named(schema, name).any(masked)
+    let referred = |oid: &u32| catalog.relations.get(oid).is_none_or(masked);
+    catalog.named(schema, name).any(|relation| {
+        let refers = catalog.refers.get(&relation.oid).map(Vec::as_slice).unwrap_or_default();
+        masked(relation) || refers.iter().any(referred)
+    })
 }
 
 /// Whether a statement may change settings by other ways than its text says.
@@ -304,13 +313,3 @@ const SHAPE_ONLY: [&str; 6] =
 
 /// Definitions that give other names.
 const RENAMES: [&str; 2] = ["ALTER RENAME", "ALTER SET SCHEMA"];
-
-/// Relations that hold values of other relations.
-const SAMPLES: [&str; 6] = [
-    "pg_stats",
-    "pg_statistic",
-    "pg_stats_ext",
-    "pg_stats_ext_exprs",
-    "pg_statistic_ext_data",
-    "pg_largeobject",
-];

@@ -111,7 +111,7 @@ fn array_element(type_oid: u32) -> Option<u32> {
 // pg_type.dat of PostgreSQL 18.
 const BYTEA: u32 = 17;
 const CHAR: u32 = 18;
-const NAME: u32 = 19;
+pub const NAME: u32 = 19;
 const INT8: u32 = 20;
 const TEXT: u32 = 25;
 const TID: u32 = 27;

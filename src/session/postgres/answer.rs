@@ -159,7 +159,8 @@ impl Ready {
             b'C' | b'I' | b's' => self.command_end(tag, frame, core, stage),
             b'G' => {
                 self.beliefs.heard(Answer::CopyIn)?;
-                self.deliver(frame, core, stage)
+                self.deliver(frame, core, stage)?;
+                self.unless_stuck()
             }
             b'H' => self.copy_out_begins(frame, core, stage),
             b'W' => self.copy_both_begins(frame, core, stage),

@@ -53,6 +53,11 @@ const VALUE_FREE_FILES: [&[u8]; 9] = [
     b"nodeLockRows.c",
 ];
 
+/// A statement or a cursor that is not there: the client's own word for it is quoted. In code that
+/// runs inside of a statement a name may come from anywhere, but then there is a context.
+const NAME_STATES: [&[u8]; 2] = [b"26000", b"34000"];
+const NAME_FILES: [&[u8]; 3] = [b"prepare.c", b"portalcmds.c", b"postgres.c"];
+
 /// How the context of an error begins whose innermost part is data that the client sent itself
 /// (`CopyFromErrorCallback`, `bind_param_error_callback`).
 const OWN_DATA: [&[u8]; 3] = [b"COPY ", b"unnamed portal", b"portal \""];
@@ -86,6 +91,13 @@ impl<'r> Report<'r> {
             && context.is_empty()
             && self.field(b'q').is_none()
             && self.field(b'p').is_none()
+    }
+
+    /// It quotes a name that the client gave.
+    fn is_of_name(&self) -> bool {
+        let is = |code, known: &[&[u8]]| self.field(code).is_some_and(|it| known.contains(&it));
+        let inside = [b'W', b'q', b'p'].iter().any(|&code| self.field(code).is_some());
+        is(b'C', &NAME_STATES) && is(b'F', &NAME_FILES) && !inside
     }
 
     /// Its words are always the same.
@@ -239,6 +251,7 @@ impl Ready {
     ///
     /// ```text
     ///   the text of the command itself is at fault, and nothing ran     pass
+    ///   it has no statement or cursor of the client's name              pass
     ///   its words are always the same                                   the message passes
     ///   by code inside of it, or about a table with masks               withheld
     ///   by a statement that may quote one                               withheld
@@ -251,7 +264,7 @@ impl Ready {
         // Rows are described before the first is computed.
         let portal = self.beliefs.running_portal();
         let ran = self.plan.is_some() || portal.is_some();
-        if report.is_of_text() && !ran {
+        if (report.is_of_text() && !ran) || report.is_of_name() {
             return Texts::Pass;
         }
         if report.is_value_free() {

@@ -32,6 +32,7 @@ use super::admit::{Refusal, StandIn};
 use super::beliefs::Beliefs;
 use super::beliefs::reading::Reading;
 use super::login::Replication;
+use super::request::COMMAND_TAGS;
 use crate::session::capture::{Answer, Upload};
 use crate::session::postgres::core::Core;
 use crate::session::room::Lease;
@@ -422,7 +423,21 @@ impl Ready {
             self.has_room(core, stage);
         }
         self.await_replies(core, stage)?;
-        self.before_leaving(core, stage)
+        self.before_leaving(core, stage)?;
+        self.unless_stuck()
+    }
+
+    /// A command waits for the target, and the target for data of a COPY, for which a command is
+    /// none: it would end the session (copyfromparse.c, `CopyGetData`).
+    pub(super) fn unless_stuck(&self) -> Result<(), Fault> {
+        let waits = match &self.flow {
+            Flow::Settling(frame) => frame.first().is_some_and(|tag| COMMAND_TAGS.contains(tag)),
+            Flow::Held(_) | Flow::Normal | Flow::SkipToSync => false,
+        };
+        match waits && self.beliefs.copies_in() {
+            true => Err(Fault::new(Side::Client, FaultKind::Malformed(Malformed::MessageType))),
+            false => Ok(()),
+        }
     }
 
     /// Lets a client that is far ahead of its target wait.

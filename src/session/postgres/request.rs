@@ -37,7 +37,7 @@ const KNOWN_TAGS: &[u8] = b"QPBDECSHXdcfF";
 /// Those that may be larger than is held.
 const STREAMED_TAGS: &[u8] = b"QPBFd";
 /// Those that the target cannot take while it copies in.
-const COMMAND_TAGS: &[u8] = b"QPBDECF";
+pub(super) const COMMAND_TAGS: &[u8] = b"QPBDECF";
 /// A Flush message.
 const FLUSH: [u8; 5] = [b'H', 0, 0, 0, 4];
 

@@ -5,13 +5,13 @@
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AlterTableStmt, AlterTableType, CreateSchemaStmt, DropStmt, ExecuteStmt, ExplainStmt,
-    FetchStmt, Node, ObjectType, PrepareStmt, TransactionStmtKind, VariableSetKind,
+    AlterTableStmt, AlterTableType, CreateSchemaStmt, CreateTableAsStmt, DropStmt, ExecuteStmt,
+    ExplainStmt, FetchStmt, Node, ObjectType, PrepareStmt, TransactionStmtKind, VariableSetKind,
     VariableSetStmt,
 };
 
 use super::super::own::{Use, UseKind};
-use super::super::{Class, ClassSet, Effect, Made, Object, Statement};
+use super::super::{Cause, Class, ClassSet, Effect, Fact, Made, Object, Statement, Stored};
 use super::functions::{changes_parsing, is_role};
 use super::references::References;
 use super::tree::Tree;
@@ -41,15 +41,70 @@ impl Kind {
     }
 }
 
+/// A `Statement` that may still change its thread: a deep tree is worked on beside the caller.
+pub(super) struct Found {
+    classes: ClassSet,
+    operation: String,
+    objects: Vec<Object>,
+    columns: Vec<String>,
+    whole_rows: bool,
+    made: Vec<Option<Made>>,
+    stored: Option<Box<Stored>>,
+    sinks: Vec<Box<str>>,
+    effect: Effect,
+    facts: Vec<Fact>,
+    causes: Vec<Cause>,
+    uses: Vec<Use>,
+}
+
+impl Found {
+    pub(super) fn unknown() -> Found {
+        Found {
+            classes: Class::Unknown.only(),
+            operation: "UNKNOWN".to_owned(),
+            objects: Vec::new(),
+            columns: Vec::new(),
+            whole_rows: true,
+            made: Vec::new(),
+            stored: None,
+            sinks: Vec::new(),
+            effect: Effect::Catalog,
+            facts: Vec::new(),
+            causes: Vec::new(),
+            uses: Vec::new(),
+        }
+    }
+}
+
+impl From<Found> for Statement {
+    fn from(found: Found) -> Statement {
+        Statement {
+            classes: found.classes,
+            operation: found.operation,
+            objects: found.objects.into(),
+            columns: found.columns,
+            whole_rows: found.whole_rows,
+            made: found.made,
+            stored: found.stored,
+            sinks: found.sinks.into(),
+            effect: found.effect,
+            facts: found.facts,
+            causes: found.causes,
+            uses: found.uses.into(),
+        }
+    }
+}
+
 /// `None` if the tree holds what it never should; the text is unknown then.
-pub(super) fn statement(node: &NodeEnum) -> Option<Statement> {
+pub(super) fn statement(node: &NodeEnum) -> Option<Found> {
     match node {
         NodeEnum::ExplainStmt(explain) => return self::explain(explain),
         NodeEnum::PrepareStmt(prepare) => return self::prepare(prepare),
         NodeEnum::ExecuteStmt(execute) => return self::execute(node, execute),
+        NodeEnum::CreateTableAsStmt(create) if keeps_unseen(create) => return self::unseen(node),
         _ => {}
     }
-    let Some(kind) = kind(node) else { return Some(super::unknown()) };
+    let Some(kind) = kind(node) else { return Some(Found::unknown()) };
     let mut references = References::of(&Tree::of(node)?, changes_relations(node, &kind));
     if let Some(class) = kind.class {
         settings(node, class, &mut references);
@@ -57,7 +112,7 @@ pub(super) fn statement(node: &NodeEnum) -> Option<Statement> {
     Some(finish(node, kind, references))
 }
 
-fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Statement {
+fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Found {
     let own = kind.class.map_or(ClassSet::NONE, Class::only);
     let mut classes = own.and(references.queries).and(references.functions);
     // To read is what a statement does that does nothing else, or that names what it does not
@@ -90,19 +145,19 @@ fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Statement 
     // Definitions name types without making values of them.
     let is_definition = own.has(Class::Ddl) || own.has(Class::Grant);
     references.uses.retain(|used| !(is_definition && used.kind == UseKind::Type));
-    Statement {
+    Found {
         classes,
         operation: operation.to_owned(),
-        objects: references.objects.into(),
+        objects: references.objects,
         columns: references.columns,
         whole_rows,
         made: made::columns(node),
         stored: references.stored.map(Box::new),
-        sinks: references.sinks.into(),
+        sinks: references.sinks,
         effect,
         facts: references.facts,
         causes: references.causes,
-        uses: references.uses.into(),
+        uses: references.uses,
     }
 }
 
@@ -118,7 +173,7 @@ fn changes_relations(node: &NodeEnum, kind: &Kind) -> bool {
 
 /// EXPLAIN runs nothing unless it is told to ANALYZE; but to plan a statement is to run those of
 /// its functions that are not volatile. So it has the classes of the functions in any case.
-fn explain(explain: &ExplainStmt) -> Option<Statement> {
+fn explain(explain: &ExplainStmt) -> Option<Found> {
     let query = inner_node(explain.query.as_deref())?;
     let mut inner = statement(query)?;
     let analyze = explain.options.iter().filter_map(copy::option).any(|(name, value)| {
@@ -144,13 +199,12 @@ fn explain(explain: &ExplainStmt) -> Option<Statement> {
         let functions = References::of(&Tree::of(query)?, false).functions;
         inner.classes = functions.and(Class::Read.only());
         inner.effect = Effect::None;
-        let read = inner.objects.iter().map(|object| Object { write: false, ..object.clone() });
-        inner.objects = read.collect();
+        inner.objects.iter_mut().for_each(|object| object.write = false);
     }
     Some(inner)
 }
 
-fn prepare(prepare: &PrepareStmt) -> Option<Statement> {
+fn prepare(prepare: &PrepareStmt) -> Option<Found> {
     let mut inner = statement(inner_node(prepare.query.as_deref())?)?;
     inner.operation = "PREPARE".to_owned();
     // EXECUTE makes values of these types.
@@ -158,29 +212,46 @@ fn prepare(prepare: &PrepareStmt) -> Option<Statement> {
     let types: Vec<Tree> = types.collect::<Option<_>>()?;
     let names = types.iter().filter_map(|tree| tree.field("names").items().last());
     let named = names.map(|name| Use { kind: UseKind::Type, name: name.text().into() });
-    inner.uses = inner.uses.iter().cloned().chain(named).collect();
+    inner.uses.extend(named);
     inner.effect = Effect::Prepare(prepare.name.clone());
     Some(inner)
 }
 
 /// `Unknown` until the session resolves the name. What its arguments compute is judged here: if
 /// that is more than reading, the name is not resolved and the statement stays unknown.
-fn execute(node: &NodeEnum, execute: &ExecuteStmt) -> Option<Statement> {
+fn execute(node: &NodeEnum, execute: &ExecuteStmt) -> Option<Found> {
     let references = References::of(&Tree::of(node)?, false);
     let plain = references.queries.and(references.functions).is_empty();
-    Some(Statement {
-        classes: Class::Unknown.only(),
+    Some(Found {
         operation: "EXECUTE".to_owned(),
-        objects: references.objects.into(),
+        objects: references.objects,
         columns: references.columns,
-        whole_rows: true,
-        made: Vec::new(),
-        stored: None,
-        sinks: references.sinks.into(),
+        sinks: references.sinks,
         effect: if plain { Effect::Execute(execute.name.clone()) } else { Effect::None },
         facts: references.facts,
         causes: references.causes,
-        uses: references.uses.into(),
+        uses: references.uses,
+        ..Found::unknown()
+    })
+}
+
+/// CREATE TABLE AS EXECUTE runs what only the session knows.
+fn keeps_unseen(create: &CreateTableAsStmt) -> bool {
+    matches!(inner_node(create.query.as_deref()), Some(NodeEnum::ExecuteStmt(_)) | None)
+}
+
+/// It keeps rows of a query that is not in the text.
+fn unseen(node: &NodeEnum) -> Option<Found> {
+    let references = References::of(&Tree::of(node)?, true);
+    Some(Found {
+        operation: "CREATE TABLE AS".to_owned(),
+        objects: references.objects,
+        stored: Some(Box::new(Stored { unseen: true, ..Stored::default() })),
+        sinks: references.sinks,
+        facts: references.facts,
+        causes: references.causes,
+        uses: references.uses,
+        ..Found::unknown()
     })
 }
 
@@ -241,13 +312,7 @@ fn kind(node: &NodeEnum) -> Option<Kind> {
         NodeEnum::LoadStmt(_) => fixed(Class::Maintenance, "LOAD"),
         NodeEnum::LockStmt(_) => fixed(Class::Write, "LOCK TABLE"),
         NodeEnum::RefreshMatViewStmt(_) => fixed(Class::Maintenance, "REFRESH MATERIALIZED VIEW"),
-        NodeEnum::CreateTableAsStmt(create) => {
-            // CREATE TABLE AS EXECUTE runs what only the session knows.
-            match inner_node(create.query.as_deref()) {
-                Some(NodeEnum::ExecuteStmt(_)) | None => None,
-                Some(_) => fixed(Class::Ddl, "CREATE TABLE AS"),
-            }
-        }
+        NodeEnum::CreateTableAsStmt(_) => fixed(Class::Ddl, "CREATE TABLE AS"),
         _ => grant(node).or_else(|| ddl(node)),
     }
 }

@@ -1,6 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
+use crate::decide::sql::Effect;
 use crate::decide::{Copy, CopyFormat, Object};
 use crate::wire::Protocol;
 
@@ -102,7 +103,7 @@ fn unbounded_writes() {
 fn definitions_and_rights() {
     check("CREATE TABLE t (a int)", "ddl", "CREATE TABLE");
     check("CREATE TABLE t AS SELECT 1", "ddl", "CREATE TABLE AS");
-    check("CREATE TABLE t AS EXECUTE p", "unknown", "UNKNOWN");
+    check("CREATE TABLE t AS EXECUTE p", "unknown", "CREATE TABLE AS");
     check("CREATE VIEW v AS SELECT 1", "ddl", "CREATE VIEW");
     check("CREATE INDEX ON t (a)", "ddl", "CREATE INDEX");
     check("ALTER TABLE t ADD b int", "ddl", "ALTER TABLE");

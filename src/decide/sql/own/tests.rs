@@ -1,10 +1,14 @@
-use super::UseKind::{Field, Function, ImplicitCast, Operator, Type};
+use super::UseKind::{AssignedCast, Field, Function, ImplicitCast, Operator, Type};
 use super::*;
 use crate::decide::sql::classify::classify_uncached;
 use crate::wire::Protocol;
 
 fn code(names: &[(UseKind, &str)]) -> OwnCode {
-    OwnCode::new(names.iter().map(|&(kind, name)| Use { kind, name: name.into() }))
+    OwnCode::new(names.iter().map(|&(kind, name)| Told::Runs(used(kind, name))))
+}
+
+fn used(kind: UseKind, name: &str) -> Use {
+    Use { kind, name: name.into() }
 }
 
 fn classes(text: &str, code: Option<&OwnCode>) -> String {
@@ -174,4 +178,57 @@ fn what_was_found_clear_is_not_looked_at_again() {
     }
     assert_eq!(none, OwnCode::default());
     assert_ne!(none, total);
+}
+
+/// An enum `mood` of users, with casts to int4: explicit, implicit, on assignment.
+#[test]
+fn code_that_takes_values_of_a_type_runs_only_where_such_values_are() {
+    let brings = [(Type, "mood"), (Function, "lower"), (Operator, "->"), (Field, "worst")];
+    let target = |runs: Use| {
+        let brings = brings.map(|(kind, name)| Told::Brings(used(kind, name)));
+        let plain = ["orders", "pg_class"].map(|name| Told::Plain(name.into()));
+        OwnCode::new(brings.into_iter().chain(plain).chain([Told::RunsOnValues(runs)]))
+    };
+    let check = |runs: Use, classes: &str, texts: &[&str]| {
+        for text in texts {
+            assert_eq!(
+                self::classes(text, Some(&target(runs.clone()))),
+                classes,
+                "{runs:?} {text}"
+            );
+        }
+    };
+    let plain = ["SELECT 1", "SELECT '1'::int", "SELECT $1::int", "SELECT now()::date::int"];
+    let tables = [
+        "SELECT a::int FROM orders",
+        "SELECT a::int FROM public.orders o JOIN pg_catalog.pg_class c USING (oid) ORDER BY a",
+        "WITH x AS (SELECT a FROM orders) SELECT DISTINCT a::int FROM x",
+    ];
+    let moods = [
+        "SELECT m::int FROM moods",
+        "SELECT 1::int FROM orders, moods",
+        "SELECT a::int FROM orders WHERE EXISTS (SELECT m FROM moods)",
+        "SELECT 'a'::mood::int",
+        "SELECT int4(mood 'a')",
+        "SELECT a::int FROM json_to_record('{}') AS x(a mood)",
+        "SELECT lower('x')::int",
+        "SELECT (a -> 1)::int FROM orders",
+        "SELECT o.worst::int FROM orders o",
+        "SELECT (o).mood::int FROM orders o",
+    ];
+    let int = used(Type, "int4");
+    check(int.clone(), "read", &plain);
+    check(int.clone(), "read", &tables);
+    check(int, "read, call", &moods);
+    let implicit = used(ImplicitCast, "to_int");
+    check(implicit.clone(), "read", &plain);
+    check(implicit.clone(), "read", &tables);
+    check(implicit.clone(), "read, call", &moods);
+    check(implicit.clone(), "read, call", &["SELECT * FROM moods", "TABLE unheard_of"]);
+    check(implicit, "session", &["SHOW a"]);
+    let assigned = used(AssignedCast, "to_int");
+    check(assigned.clone(), "read", &["SELECT m FROM moods"]);
+    check(assigned.clone(), "write", &["INSERT INTO orders VALUES (1)"]);
+    check(assigned.clone(), "read, write, call", &["INSERT INTO orders SELECT m FROM moods"]);
+    check(assigned, "write, call", &["UPDATE orders SET a = 'a'::mood WHERE a = 1"]);
 }

@@ -111,6 +111,21 @@ fn a_command_that_may_run_or_be_skipped_ends_the_session() {
     assert!(!alive(&bench));
 }
 
+/// The target waits for data and would end the session at any command; weir would wait for the
+/// target before it hands this one on.
+#[test]
+fn a_command_that_waits_for_its_name_where_data_is_due_ends_the_session() {
+    let copies = [parse("t", "COPY t FROM STDIN"), bind("q", "t"), execute("q"), sync()].concat();
+    for late in [bind("q", ""), message(b'D', b"St\0")] {
+        let mut bench = Bench::ready();
+        bench.client(&[copies.clone(), late].concat());
+        assert_eq!(bench.tags(Side::Server), "PBES");
+        bench.server(&[message(b'1', b""), message(b'2', b""), copy_in()].concat());
+        assert!(!alive(&bench));
+        assert_eq!(bench.tags(Side::Server), "X");
+    }
+}
+
 #[test]
 fn a_sync_that_was_answered_ends_the_doubt() {
     let mut bench = Bench::ready();
