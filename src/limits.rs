@@ -362,6 +362,14 @@ pub const LISTS_WHOLE_BYTES_MAX: usize = 4 << 10;
 pub const MASK_TOKEN_BYTES_MAX: usize = 64 << 10;
 /// A text within JSON that is JSON itself, held until it is whole.
 pub const MASK_EMBEDDED_BYTES_MAX: usize = 1 << 20;
+/// What a value in base64 may be packed around: a release of helm is some hundred KiB.
+pub const MASK_PACKED_BYTES_MAX: usize = 8 << 20;
+/// Bytes that are inflated for each byte of gzip; manifests take some ten.
+pub const MASK_PACKED_RATIO_MAX: usize = 64;
+/// Shorter values in base64 are not taken for base64 once more.
+pub const MASK_PACKED_BYTES_MIN: usize = 16;
+/// How often a value may be packed.
+pub const MASK_PACKED_DEPTH_MAX: usize = 4;
 /// JSON in texts, in texts of these, in which paths are masked.
 pub const MASK_EMBEDDED_DEPTH_MAX: usize = 2;
 /// Values of one message that are hidden where its texts repeat them; with more, its texts are

@@ -236,6 +236,7 @@ fn ended_with(row: &CommandRow, code: &str) -> bool {
     row.response.as_ref().is_some_and(|response| {
         response.status_code.as_deref() == Some(code)
             || response.status.is_some_and(|status| code.parse() == Ok(status))
+            || response.exit_code().is_some_and(|exit| code.parse() == Ok(exit))
     })
 }
 
@@ -254,6 +255,8 @@ pub fn cells(row: &CommandRow) -> [String; 8] {
     let response = row.response.as_deref();
     let mut status = status_of(row).to_owned();
     if let Some(code) = response.and_then(|it| it.status_code.as_deref()) {
+        status = format!("{status} {code}");
+    } else if let Some(code) = response.and_then(|it| it.exit_code()) {
         status = format!("{status} {code}");
     } else if let Some(code) = response.and_then(|it| it.status) {
         status = format!("{status} {code}");

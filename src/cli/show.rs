@@ -265,6 +265,9 @@ fn tell_outcome(out: &mut Output, story: &Story) -> Result<(), Failure> {
     if let Some(status) = response.status {
         line.push_str(&format!(", status {status}"));
     }
+    if let Some(code) = response.exit_code() {
+        line.push_str(&format!(", exit code {code}"));
+    }
     if let Some(signal) = &response.signal {
         line.push_str(&format!(", by signal {signal}"));
     }

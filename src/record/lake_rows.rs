@@ -387,6 +387,15 @@ pub struct ResponseRow {
     pub attrs: Option<String>,
 }
 
+impl ResponseRow {
+    /// How a command in a container ended, whose status is the upgrade's.
+    pub fn exit_code(&self) -> Option<i64> {
+        let attrs = self.attrs.as_deref().filter(|attrs| attrs.contains("\"exit_code\""))?;
+        let attrs: serde_json::Value = serde_json::from_str(attrs).ok()?;
+        attrs.get("exit_code")?.as_i64()
+    }
+}
+
 impl LakeRow for ResponseRow {
     const TABLE: Table = Table::Responses;
 

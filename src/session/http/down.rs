@@ -31,7 +31,7 @@ use super::listed::{self, News};
 use super::masked::{self, Lens};
 use super::tenure::Trouble;
 use super::veil::Veil;
-use super::{Phase, Session, bound, voice};
+use super::{Phase, Session, bound, kubernetes, voice};
 
 impl Session {
     /// Bytes of a target.
@@ -143,6 +143,11 @@ impl Session {
 
     /// The head goes to the client, with the framing that it can read.
     fn pass_head(&mut self, framing: Framing, stage: &mut Stage<'_>) {
+        if let (Phase::Busy(exchange), Some(tenure)) =
+            (&mut self.phase, self.tenures.get(self.current))
+        {
+            kubernetes::turned_away(exchange, tenure, stage.now);
+        }
         if let Err(label) = self.look(framing) {
             return self.cannot_mask(label, stage);
         }

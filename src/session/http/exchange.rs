@@ -12,7 +12,7 @@
 //!                                                     '--> Sent
 //! ```
 
-use crate::decide::approval::{Ask, AskSummary, Place};
+use crate::decide::approval::{Ask, AskSummary, Grant, Place};
 use crate::decide::{Action, HoldTerms, Permit, RuleName};
 use crate::limits;
 use crate::mask::Hits;
@@ -243,6 +243,8 @@ pub(super) struct Exchange {
     pub at_us: u64,
     /// The approval that released it.
     pub approval: Option<SessionId>,
+    /// What people said yes by, of a stream whose form the target may still turn away.
+    pub grant: Option<Box<Grant>>,
     /// The rule that decided.
     pub rule: RuleName,
     /// All rules that matched.

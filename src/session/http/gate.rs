@@ -131,9 +131,15 @@ impl Session {
             Verdict::Hold(terms) => {
                 exchange.rule = terms.rule();
                 exchange.rules = terms.matched.rule_names();
-                if let Some((id, detail)) = kubernetes::denial(&exchange, tenure, stage.now) {
-                    exchange.approval = Some(id);
-                    return self.deny(exchange, &detail, stage);
+                match kubernetes::before(&exchange, &terms, tenure, stage.now) {
+                    None => {}
+                    Some(kubernetes::Before::Denied(id, detail)) => {
+                        exchange.approval = Some(id);
+                        return self.deny(exchange, &detail, stage);
+                    }
+                    Some(kubernetes::Before::Granted(grant)) => {
+                        return self.join(exchange, &grant, stage);
+                    }
                 }
                 match self.window(&mut exchange, &terms, stage) {
                     Ok(None) => {}
@@ -196,6 +202,19 @@ impl Session {
         tenure.meter().count(metrics::Verdict::Allow);
         exchange.approval = Some(grant.id);
         Ok(Some(grant.permit()))
+    }
+
+    /// The same stream in another form: what people said of it counts for this one.
+    fn join(&mut self, mut exchange: Box<Exchange>, grant: &Grant, stage: &mut Stage<'_>) {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let joined = Step::because("used", "the target took the stream in no other form");
+        let entry = joined.entry_of(grant, exchange.seq);
+        if let Err(refused) = tenure.ledger.record(&Entry::Approval(entry), stage) {
+            return self.not_recorded(*exchange, refused, stage);
+        }
+        tenure.meter().count(metrics::Verdict::Allow);
+        exchange.approval = Some(grant.id);
+        self.admit(exchange, grant.permit(), stage);
     }
 
     /// Records a request that may pass, and asks for a connection.
@@ -362,7 +381,9 @@ impl Session {
             }
             Some(Found::Granted(id, grant)) => {
                 exchange.approval = Some(id);
-                return self.admit(exchange, grant.permit(), stage);
+                let permit = grant.permit();
+                exchange.grant = Some(Box::new(grant));
+                return self.admit(exchange, permit, stage);
             }
             Some(Found::Denied(id, detail)) => {
                 exchange.approval = Some(id);
@@ -582,6 +603,7 @@ impl Session {
                 if let Some(window) = Window::of(grant, claim(tenure), classes, stage.now) {
                     self.link.output(Output::Window(Box::new(window)));
                 }
+                exchange.grant = Some(Box::new(grant.clone()));
                 self.admit(exchange, grant.permit(), stage);
             }
             Verdict::Hold(_) => {

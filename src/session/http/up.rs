@@ -60,6 +60,7 @@ impl Exchange {
             seq,
             at_us: stage.now.mono_us,
             approval: None,
+            grant: None,
             rule: "".into(),
             rules: Vec::new(),
             up: Up::Never,
