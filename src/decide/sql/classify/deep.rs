@@ -200,8 +200,8 @@ mod tests {
         );
     }
 
-    /// All that a stack is made for, with the forms that take most of it for a token: nothing here may
-    /// end the process.
+    /// All that a stack is made for, with the forms that take most of it for a token: nothing here
+    /// may end the process.
     #[test]
     fn the_deepest_texts_that_are_parsed_fit_their_stack() {
         let most = limits::PARSED_STEPS_MAX;
