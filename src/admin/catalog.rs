@@ -77,7 +77,8 @@ fn build(rows: &[Vec<Value>]) -> Result<Catalog, LoginError> {
                 catalog.row_types.entry(number(type_oid)?).or_default().push(oid);
             }
             ("5", Some(attnum), from, None) => {
-                let computed = catalog.generated.entry((oid, number(attnum)?)).or_default();
+                let columns = catalog.generated.entry(oid).or_default();
+                let computed: &mut Vec<i16> = columns.entry(number(attnum)?).or_default();
                 computed.extend(from.as_deref().map(number::<i16>).transpose()?);
             }
             ("6", Some(referred), None, None) => {
@@ -107,7 +108,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// One statement, so that all parts are of one snapshot. Part 1 is relations, 2 their columns, 3
 /// the relations that show through them: parents by inheritance or partitioning, and what a view
 /// reads (its `_RETURN` rule depends on it). System catalogs are included: their relations appear
-/// in answers too, and what is not in the catalog makes a session wait for a new one.
+/// in answers too, and what is not in the catalog makes a session wait for a new one; so are
+/// sequences, which pg_dump reads.
 ///
 /// Part 4 is types that hold whole rows of a relation made by users: its row type, arrays, domains
 /// and ranges of it, and rows that have one of these as a column. Part 5 is generated columns and
@@ -117,7 +119,7 @@ WITH RECURSIVE relation AS (
   SELECT c.oid, n.nspname, c.relname, c.relkind
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f')
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
 ), parts(whole, part) AS (
   SELECT oid, typbasetype FROM pg_catalog.pg_type WHERE typtype = 'd'
   UNION ALL SELECT oid, typelem FROM pg_catalog.pg_type WHERE typelem <> 0
@@ -200,8 +202,8 @@ mod tests {
         assert_eq!(names, [(1, "id"), (2, "ssn")]);
         assert_eq!(catalog.relations[&16390].sources, [16384]);
         assert_eq!(catalog.row_types[&16386], [16384]);
-        assert_eq!(catalog.generated[&(16384, 2)], [1]);
-        assert!(catalog.generated[&(16384, 3)].is_empty());
+        assert_eq!(catalog.generated[&16384][&2], [1]);
+        assert!(catalog.generated[&16384][&3].is_empty());
         assert_eq!(catalog.refers[&16390], [16384]);
     }
 

@@ -219,8 +219,7 @@ impl Connection {
                 (true, chain.first().and_then(|leaf| certificate::end_point(leaf)))
             }
         };
-        let (tls, binding) = (target.tls, target.channel_binding);
-        let channel = Channel { encrypted, end_point, tls, binding };
+        let channel = Channel { encrypted, end_point, binding: target.channel_binding };
         let mut login = TargetLogin::new(&credential.role, password, nonce()?, channel);
         let mut cache = SaltedCache::new();
         loop {

@@ -149,7 +149,7 @@ impl Standings {
     /// is approved each time.
     pub fn keep(&mut self, grant: &Rc<Grant>, ask: &super::AskSummary, now: Now) {
         let Scope::Statement { times, for_us } = grant.scope else { return };
-        if !is_repeatable(&ask.classes) {
+        if !ask.repeatable {
             return;
         }
         self.list.retain(|it| it.until_us > now.mono_us && it.left > 0);

@@ -228,6 +228,7 @@ fn a_statement_is_repeated_as_often_and_as_long_as_approved() {
     let shown = |text: &str, class: &str| AskSummary {
         text: text.into(),
         classes: vec![class.into()],
+        repeatable: is_repeatable(&[class]),
         ..AskSummary::default()
     };
     let (one, other) = (shown("delete", "write"), shown("delete ", "write"));

@@ -12,9 +12,9 @@
 //!
 //! `shape` makes one key of all texts that differ in plain literals only, so that
 //! `... WHERE id = 1` and `... WHERE id = 2` are parsed once. libpg_query keeps its state per
-//! thread and checks the depth of its stack. Who decodes and walks its trees does not: `deep` counts
-//! before how deep they may be, and has a stack made for deep ones; what is too deep even so is
-//! `Unknown`. So is what would take the parser long: it is counted before, in one pass.
+//! thread and checks the depth of its stack. Who decodes and walks its trees does not: `deep`
+//! counts before how deep they may be, and has a stack made for deep ones; what is too deep even so
+//! is `Unknown`. So is what would take the parser long: it is counted before, in one pass.
 
 mod bounds;
 mod cache;

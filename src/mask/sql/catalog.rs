@@ -30,7 +30,7 @@ pub struct Relation {
     pub schema: String,
     /// `pg_class.relname`.
     pub name: String,
-    /// `pg_class.relkind`: `r`, `p`, `v`, `m`, `f`.
+    /// `pg_class.relkind`: `r`, `p`, `v`, `m`, `f`, `S`.
     pub kind: u8,
     /// Relations whose columns show through this one: parents by inheritance or partitioning, and
     /// relations a view reads. A mask on any of them reaches this relation.
@@ -58,9 +58,9 @@ pub struct Catalog {
     pub relations: HashMap<u32, Relation>,
     /// Types that hold whole rows of relations, by `pg_type.oid`, and those relations.
     pub row_types: HashMap<u32, Vec<u32>>,
-    /// Generated columns, by relation and `attnum`, and the columns of the relation that each is
+    /// Generated columns of relations, by `attnum`, and the columns of the relation that each is
     /// computed from.
-    pub generated: HashMap<(u32, i16), Vec<i16>>,
+    pub generated: HashMap<u32, HashMap<i16, Vec<i16>>>,
     /// Relations that a relation refers to by foreign keys.
     pub refers: HashMap<u32, Vec<u32>>,
     /// Names that may run code of users.
@@ -127,15 +127,19 @@ impl Catalog {
         relation: &'c Relation,
         column: &str,
     ) -> impl Iterator<Item = &'c str> {
-        let known = relation.columns.iter().find(|known| known.name == column);
-        let from = known.and_then(|known| self.generated.get(&(relation.oid, known.attnum)));
+        // Few relations have any, and a partitioned table has many origins.
+        let generated = self.generated.get(&relation.oid);
+        let from = generated.and_then(|generated| {
+            let known = relation.columns.iter().find(|known| known.name == column)?;
+            generated.get(&known.attnum)
+        });
         let from = from.map(Vec::as_slice).unwrap_or_default();
         from.iter().filter_map(|&attnum| Some(relation.column(attnum)?.name.as_str()))
     }
 
     /// Whether a column is computed, so that nobody stores it and COPY leaves it out.
     pub fn is_generated(&self, relation: &Relation, attnum: i16) -> bool {
-        self.generated.contains_key(&(relation.oid, attnum))
+        self.generated.get(&relation.oid).is_some_and(|generated| generated.contains_key(&attnum))
     }
 
     fn index(&self) -> &Index {

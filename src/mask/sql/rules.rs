@@ -346,8 +346,8 @@ mod tests {
                 relation(20_002, "v", b'v', &[20_001], &["id", "last_four", "twice"]),
                 relation(20_003, "parent", b'p', &[], &["last_four"]),
             ]);
-            catalog.generated.insert((20_001, 3), vec![2]);
-            catalog.generated.insert((20_001, 4), vec![1]);
+            let generated = [(3, vec![2]), (4, vec![1])];
+            catalog.generated.insert(20_001, generated.into_iter().collect());
             catalog
         };
         check(&catalog(&[]), 20_001, &[Clean, Masked(Operator::Partial), Unproven, Clean]);

@@ -6,9 +6,9 @@
 use std::rc::Rc;
 
 use crate::decide::approval::{Ask, AskSummary, Ballot, Crowded, LATE, Place, is_repeatable};
-use crate::decide::{HoldTerms, Object};
+use crate::decide::{Effect, HoldTerms, Object};
 use crate::fault::{Fault, FaultKind, Refused};
-use crate::record::entry::{Decision, Outcome};
+use crate::record::entry::{Decision, Outcome, Params};
 use crate::record::{Entry, SessionId, params};
 use crate::session::postgres::state::Approved;
 use crate::session::{Step, Vote, VoteReply};
@@ -106,7 +106,7 @@ impl Ready {
             approvers: ask.terms.approvers(),
             quorum: ask.terms.quorum(),
             parts: ask.parts(),
-            repeatable: is_repeatable(&action.classes),
+            repeatable: is_repeatable(&action.classes) && !takes_data(facts),
             requested_at_us: stage.now.wall_us,
             expires_at_us: ask.expires_at_us,
         }
@@ -114,11 +114,16 @@ impl Ready {
 
     /// The text as people are shown it, with what else decides what runs.
     fn shown_text(&self, facts: &Facts<'_>) -> String {
-        let mut text = String::from_utf8_lossy(facts.text).into_owned();
+        let said = self.beliefs.in_utf8(facts.text).unwrap_or(facts.text.into());
+        let mut text = String::from_utf8_lossy(&said).into_owned();
         text.push_str(facts.meaning.unwrap_or_default());
         if self.path_changed {
             text.push_str(PATH_CHANGED);
         }
+        if takes_data(facts) {
+            text.push_str(DATA_FOLLOWS);
+        }
+        text.push_str(&facts.params.as_ref().map(types_said).unwrap_or_default());
         text
     }
 
@@ -303,6 +308,29 @@ impl Ready {
 /// What an approver has to know of the session.
 const PATH_CHANGED: &str = "\n\nsearch_path was changed in this session: a name without a schema \
     may be one of another schema";
+
+const DATA_FOLLOWS: &str =
+    "\n\nthe client sends data for this command when it runs, which nobody sees before";
+
+/// COPY FROM STDIN: what it stores is in no text.
+fn takes_data(facts: &Facts<'_>) -> bool {
+    let copies = |effect: &Effect| matches!(effect, Effect::Copy(copy) if copy.from_client);
+    facts.classified.statements.iter().any(|statement| copies(&statement.effect))
+}
+
+/// What types the client says its values are of: the same bytes mean something else as another
+/// type, and so may the text.
+fn types_said(params: &Params<'_>) -> String {
+    if params.types.iter().all(|oid| *oid == 0) {
+        return String::new();
+    }
+    let words = params.types.iter().map(|oid| match oid {
+        0 => "as the text has it".to_owned(),
+        oid => oid.to_string(),
+    });
+    let words: Vec<String> = words.collect();
+    format!("\n\ntypes of its values (pg_type.oid): {}", words.join(", "))
+}
 
 /// A place among the commands that wait, or why there is none.
 fn place(ask: &Ask, summary: &AskSummary, stage: &Stage<'_>) -> Result<Place, Refusal> {

@@ -1,12 +1,11 @@
 //! weir's own login at a target: the frontend side of authentication.
 //!
 //! In: the target's messages between StartupMessage and AuthenticationOk. Out: `p` messages.
-//! Never: the password in clear over a connection that is not encrypted, unless the target's
-//! configuration says `tls = "disable"` and the target asks for it.
+//! Never: the password in clear over a connection that is not encrypted.
 
 use std::sync::atomic::{AtomicU16, Ordering};
 
-use crate::config::settings::{ChannelBinding, Secret, TargetTls};
+use crate::config::settings::{ChannelBinding, Secret};
 use crate::fault::{FaultKind, Login, Malformed, Unsupported};
 use crate::identify::scram::{
     Binding, ClientExchange, MECHANISM, MECHANISM_PLUS, SaltedCache, md5_password,
@@ -50,8 +49,6 @@ pub struct Channel {
     pub encrypted: bool,
     /// The hash of the target's certificate, if one can be made (`certificate::end_point`).
     pub end_point: Option<Vec<u8>>,
-    /// What the configuration asks of it.
-    pub tls: TargetTls,
     /// Whether the login has to be bound to it.
     pub binding: ChannelBinding,
 }
@@ -73,11 +70,6 @@ impl Channel {
             // `y` would be a lie where the target offers it and its certificate has no hash.
             _ => Ok((MECHANISM, Binding::None)),
         }
-    }
-
-    /// Whether a password may be sent as it is.
-    fn hides(&self) -> bool {
-        self.encrypted || self.tls == TargetTls::Disable
     }
 }
 
@@ -161,7 +153,7 @@ impl TargetLogin {
                 self.state = State::Authenticated;
                 Ok(LoginStep::Authenticated)
             }
-            (3, State::Request) if !self.channel.hides() => {
+            (3, State::Request) if !self.channel.encrypted => {
                 Err(FaultKind::Unsupported(Unsupported::PlaintextPassword))
             }
             (3, State::Request) => {
@@ -212,4 +204,29 @@ fn zero_ended(text: &str) -> Vec<u8> {
     bytes.extend_from_slice(text.as_bytes());
     bytes.push(0);
     bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_password_goes_in_clear_over_an_encrypted_connection_only() {
+        let asked = 3_u32.to_be_bytes();
+        let answer = |encrypted: bool| {
+            let binding = ChannelBinding::Prefer;
+            let channel = Channel { encrypted, end_point: None, binding };
+            let password = Secret::new("the-password".to_owned());
+            let mut login = TargetLogin::new("app", password, "nonce".to_owned(), channel);
+            let mut out = Vec::new();
+            let step = login.handle(b'R', &asked, &mut SaltedCache::new(), &mut out);
+            (step.map(drop), out)
+        };
+        let (refused, out) = answer(false);
+        let plain = FaultKind::Unsupported(Unsupported::PlaintextPassword);
+        assert_eq!((refused, out.as_slice()), (Err(plain), &b""[..]));
+        let (step, out) = answer(true);
+        assert_eq!(step, Ok(()));
+        assert!(out.ends_with(b"the-password\0"), "{out:?}");
+    }
 }

@@ -226,7 +226,7 @@ const fn unsupported(kind: Unsupported) -> (&'static str, &'static str, &'static
         Unsupported::PlaintextPassword => (
             "28000",
             "the target asks for the password in clear on a connection that is not encrypted",
-            "Use scram-sha-256 or TLS at the target, or set tls = \"disable\" for it.",
+            "Use scram-sha-256 or TLS at the target.",
         ),
         Unsupported::TlsRequired => (
             "08001",

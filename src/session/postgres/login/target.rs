@@ -276,7 +276,6 @@ impl Login {
         let channel = Channel {
             encrypted: tls.is_some(),
             end_point: tls.and_then(|facts| facts.end_point),
-            tls: target.map_or(TargetTls::VerifyFull, |t| t.tls),
             binding: target.map_or(ChannelBinding::Require, |t| t.channel_binding),
         };
         let login = TargetLogin::new(&credential.role, credential.password.clone(), nonce, channel);

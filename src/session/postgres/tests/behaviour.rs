@@ -1,6 +1,7 @@
 //! What a session does, message by message.
 
 use super::*;
+use crate::decide::approval::AskSummary;
 use crate::fault::{FaultKind, Refused};
 use crate::limits;
 use crate::record::body::Body;
@@ -193,6 +194,32 @@ fn held() -> (Bench, SessionId) {
         other => panic!("{other:?}"),
     };
     (bench, id)
+}
+
+/// What approvers are shown of this command.
+fn shown(client: &[u8]) -> AskSummary {
+    let mut bench = Bench::ready();
+    bench.client(client);
+    match bench.outputs.as_slice() {
+        [Output::AskOpened(ask)] => AskSummary::clone(ask),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn an_ask_says_what_else_decides_what_runs() {
+    let typed = |oid: u32| {
+        let text = b"\0DELETE FROM t WHERE length($1) = 3\0\0\x01";
+        let parse = message(b'P', &[&text[..], &oid.to_be_bytes()].concat());
+        let bind = message(b'B', b"\0\0\0\0\0\x01\0\0\0\x03ab \0\0");
+        shown(&[parse, bind, execute(""), sync()].concat())
+    };
+    assert!(typed(1042).text.ends_with("types of its values (pg_type.oid): 1042"));
+    assert!(!typed(0).text.contains("types"), "{}", typed(0).text);
+    assert_ne!(typed(1042).subject(), typed(25).subject());
+    let copy = shown(&query("COPY t FROM STDIN; DELETE FROM t"));
+    assert!(copy.text.contains("the client sends data"), "{}", copy.text);
+    assert!(!copy.repeatable);
 }
 
 fn vote(approver: &str, group: &str, approve: bool) -> Vote {
