@@ -1,5 +1,5 @@
-//! `weir search`: commands by time, user, target, object and text; lines typed in shells, too, which
-//! are derived and say so.
+//! `weir search`: commands by time, user, target, object and text; lines typed in shells, too,
+//! which are derived and say so.
 
 use clap::Args;
 use serde::Serialize;
