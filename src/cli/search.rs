@@ -126,7 +126,7 @@ pub(super) fn find(args: &Search, out: &mut Output) -> Result<(), Failure> {
     };
     let mut found: Vec<Found> =
         commands.into_iter().map(|row| Found::Command(Box::new(row))).collect();
-    found.extend(lines.into_iter().map(Found::Line));
+    found.extend(lines.into_iter().map(|row| Found::Line(Box::new(row))));
     found.sort_by_key(Found::ts_us);
     found.drain(..found.len().saturating_sub(args.limit));
     tell(args, &found, out)
@@ -169,7 +169,7 @@ fn tell(args: &Search, found: &[Found], out: &mut Output) -> Result<(), Failure>
 /// What a search finds.
 enum Found {
     Command(Box<CommandRow>),
-    Line(LineRow),
+    Line(Box<LineRow>),
 }
 
 impl Found {
