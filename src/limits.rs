@@ -264,8 +264,8 @@ pub const SSH_REKEY_PACKETS: u64 = 1 << 31;
 pub const SSH_REKEY_BYTES: u64 = 1 << 30;
 /// A peer that moved this many bytes since the last exchange may ask for the next one.
 pub const SSH_REKEY_FREE_BYTES: u64 = 16 << 10;
-/// Exchanges that a peer may ask for without having moved bytes; one more each second. A session that
-/// begins has some ten small messages, and OpenSSH's own tests renew keys after every one.
+/// Exchanges that a peer may ask for without having moved bytes; one more each second. A session
+/// that begins has some ten small messages, and OpenSSH's own tests renew keys after every one.
 pub const SSH_EXCHANGES_BURST: u32 = 16;
 /// Answers to PINGs that wait for the end of an exchange.
 pub const SSH_PONGS_BYTES_MAX: usize = 64 << 10;

@@ -1,5 +1,5 @@
-//! `weir search`: commands by time, user, target, object and text; lines typed in shells, too, which
-//! are derived and say so.
+//! `weir search`: commands by time, user, target, object and text; lines typed in shells, too,
+//! which are derived and say so.
 
 use clap::Args;
 use serde::Serialize;
@@ -133,7 +133,7 @@ pub(super) fn find(args: &Search, out: &mut Output) -> Result<(), Failure> {
     };
     let mut found: Vec<Found> =
         commands.into_iter().map(|row| Found::Command(Box::new(row))).collect();
-    found.extend(lines.into_iter().map(Found::Line));
+    found.extend(lines.into_iter().map(|row| Found::Line(Box::new(row))));
     found.sort_by_key(Found::ts_us);
     found.drain(..found.len().saturating_sub(args.limit));
     tell(args, &found, out)
@@ -189,7 +189,7 @@ fn decision_of(row: &CommandRow) -> &str {
 /// What a search finds.
 enum Found {
     Command(Box<CommandRow>),
-    Line(LineRow),
+    Line(Box<LineRow>),
 }
 
 impl Found {

@@ -1,8 +1,8 @@
 //! Lines that somebody typed at a terminal, derived from what the terminal showed.
 //!
-//! In: `pty-events` of the terminals of a segment, and how the ones before it left them. Out: lines,
-//! with their times. Never: a claim that a line is what ran, which only the program at the other
-//! end knows; input itself, which the record may not hold.
+//! In: `pty-events` of the terminals of a segment, and how the ones before it left them. Out:
+//! lines, with their times. Never: a claim that a line is what ran, which only the program at the
+//! other end knows; input itself, which the record may not hold.
 //!
 //! ```text
 //!           input, cursor behind a prompt           the line ends

@@ -6,8 +6,9 @@
 //! Columns are only ever appended, and then nullable; a column is never renamed or retyped, but one
 //! that always had a value may become nullable (`responses` of version 2). Every
 //! entry is one row of one table and carries its log index there. Three things stand beside that:
-//! `touches` is derived from `commands`, `shell_lines` from `stream_chunks`, and a `Hold` is mirrored as an event `hold` in
-//! `log_events`, since the row of a held command is made of its final entry.
+//! `touches` is derived from `commands`, `shell_lines` from `stream_chunks`, and a `Hold` is
+//! mirrored as an event `hold` in `log_events`, since the row of a held command is made of its
+//! final entry.
 
 use std::num::NonZeroU32;
 use std::sync::Arc;

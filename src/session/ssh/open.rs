@@ -315,8 +315,8 @@ impl Open {
     }
 }
 
-/// What a target says of a channel beside its output, which goes on: that nobody reads its input, and
-/// the like. It may come before output that is held, and makes none leave.
+/// What a target says of a channel beside its output, which goes on: that nobody reads its input,
+/// and the like. It may come before output that is held, and makes none leave.
 fn is_aside(turn: &Turn<'_>) -> bool {
     use ChannelAsk::{ExitSignal, ExitStatus};
     match turn {
