@@ -108,13 +108,14 @@ fn listeners(
     report: &mut Report<'_>,
 ) -> (Vec<Listen>, Vec<At<String>>) {
     let (mut found, mut only) = (Vec::new(), Vec::new());
-    let expected = "a table [listen.postgres] with an `address`";
+    let expected = "[listen.postgres], [listen.http] (services, MCP, Kubernetes) or [listen.ssh], \
+                    with an `address`";
     let Some(mut section) = root.section("listen", "[listen]", report) else {
-        root.missing("listen.postgres", expected, report);
+        root.missing("listen", expected, report);
         return (found, only);
     };
     if !LISTENERS.iter().any(|(name, _)| section.has(name)) {
-        section.missing("postgres", expected, report);
+        report.error(section.span(), "[listen] without a protocol", expected, "");
     }
     for (name, protocol) in LISTENERS {
         let label = format!("[listen.{name}]");
@@ -325,7 +326,7 @@ fn identities(
     let certificates = certificates(&mut identity, report);
     if !certificates.is_empty() && tls.is_none_or(|tls| tls.clients.is_none()) {
         let found = "[[identity.certificate]], and no client is asked for a certificate";
-        let hint = "set `client_ca` in `tls` of [listen.postgres]";
+        let hint = "set `client_ca` in `tls` of the listener";
         report.error(identity.span(), found, "the roots that client certificates come from", hint);
     }
     let issuers = oidc::issuers(&mut identity, sealed, source, report);

@@ -35,6 +35,8 @@ pub struct Outbox {
     sent: usize,
     /// `(position, lsn)`: bytes from `position` on wait until `lsn` is safe.
     barriers: VecDeque<(usize, Lsn)>,
+    /// What stands before this position leaves by itself, in a record of TLS of its own.
+    parting: Option<usize>,
     /// A piece that belongs among `bytes` and was not copied. Positions count it.
     loan: Option<Loan>,
 }
@@ -66,6 +68,12 @@ impl Outbox {
         self.bytes.extend_from_slice(bytes);
     }
 
+    /// What is queued so far leaves by itself: clients that change their protocol behind it look for
+    /// what follows in the socket, and not in what TLS has opened already.
+    pub fn part(&mut self) {
+        self.parting = (self.end() > self.sent).then(|| self.end());
+    }
+
     /// The bytes that may leave when everything up to `safe` is recorded. A little that stands
     /// before bytes which wait for the disk leaves with them: one send, and a peer that is woken
     /// once. Mostly these are the rows of a short answer, whose end alone waits for its record. A
@@ -78,7 +86,9 @@ impl Outbox {
         while self.barriers.front().is_some_and(|&(_, lsn)| lsn <= safe) {
             self.barriers.pop_front();
         }
-        self.barriers.is_empty() || self.released_len() >= SEND_TOGETHER_BYTES
+        let released = self.released_len();
+        let parts = self.parting.is_some_and(|parting| self.sent + released == parting);
+        self.barriers.is_empty() || released >= SEND_TOGETHER_BYTES || parts
     }
 
     /// What `sendable` said last if it was not empty, for as long as nothing is queued and nothing
@@ -90,7 +100,8 @@ impl Outbox {
 
     /// Length of what may leave, as `sendable` or `pieces` said last.
     pub fn released_len(&self) -> usize {
-        self.barriers.front().map_or(self.end(), |&(position, _)| position) - self.sent
+        let end = self.barriers.front().map_or(self.end(), |&(position, _)| position);
+        self.parting.map_or(end, |parting| parting.min(end)) - self.sent
     }
 
     /// Until `keep`, a large piece of `input` that is forwarded is not copied.
@@ -127,6 +138,7 @@ impl Outbox {
     /// The first `count` sendable bytes have left.
     pub fn consume(&mut self, count: usize) {
         self.sent += count;
+        self.parting = self.parting.filter(|parting| *parting > self.sent);
         assert!(self.sent <= self.end(), "consumed more than was queued");
         assert!(
             self.barriers.front().is_none_or(|&(position, _)| self.sent <= position),
@@ -149,6 +161,7 @@ impl Outbox {
         self.barriers.clear();
         self.bytes.clear();
         self.sent = 0;
+        self.parting = None;
         if let Some(loan) = &mut self.loan {
             loan.forget();
         }
@@ -195,6 +208,7 @@ impl Outbox {
         for (position, _) in &mut self.barriers {
             *position -= self.sent;
         }
+        self.parting = self.parting.map(|parting| parting - self.sent);
         self.sent = 0;
         // A burst is over: what waits needs a fraction of what was allocated for it.
         if self.bytes.capacity() > crate::limits::OUTBOX_BYTES_MAX
@@ -258,6 +272,26 @@ mod tests {
         outbox.say(&[7; SEND_TOGETHER_BYTES]);
         queue(&mut outbox, 6, b"end");
         assert_eq!(outbox.sendable(Lsn(5)).len(), SEND_TOGETHER_BYTES + 7, "much does not");
+    }
+
+    #[test]
+    fn what_parts_leaves_by_itself() {
+        let mut outbox = Outbox::default();
+        outbox.part();
+        queue(&mut outbox, 5, b"head");
+        outbox.part();
+        assert_eq!(take(&mut outbox, 4), b"");
+        queue(&mut outbox, 5, b"frame");
+        outbox.say(b"frame");
+        assert_eq!(take(&mut outbox, 5), b"head");
+        assert_eq!(take(&mut outbox, 5), b"frameframe");
+        queue(&mut outbox, 6, b"head");
+        outbox.part();
+        queue(&mut outbox, 7, b"frame");
+        assert_eq!(take(&mut outbox, 6), b"head", "it does not wait for what is behind it");
+        outbox.consume(0);
+        assert_eq!(take(&mut outbox, 7), b"frame");
+        assert!(outbox.is_empty());
     }
 
     #[test]

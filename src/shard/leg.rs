@@ -370,7 +370,8 @@ impl Leg {
         if count < piece {
             self.blocked = true;
             Sent::Blocked
-        } else if self.tls.is_some() {
+        } else if self.tls.is_some() || outbox.released_len() > 0 {
+            // Of a clear connection only what parts leaves more behind.
             Sent::More
         } else {
             Sent::All

@@ -458,7 +458,7 @@ fn an_issuer_that_cannot_be_trusted_is_refused() {
     assert!(!about_names(&warned("username_prefix = \"b:\"\n")));
     // Without a certificate a token would have to be sent in clear.
     let errors = read(&format!("{SHORT}{LOCAL}")).unwrap_err().to_string();
-    assert!(errors.contains("[[identity.oidc]] without `tls` in [listen.postgres]"), "{errors}");
+    assert!(errors.contains("[[identity.oidc]] without `tls` of a listener"), "{errors}");
 }
 
 #[test]

@@ -35,7 +35,7 @@ pub(super) fn issuers(
     let mut issuers: Vec<Issuer> = Vec::new();
     for mut section in identity.sections("oidc", "[[identity.oidc]]", report) {
         if !tls && issuers.is_empty() {
-            let found = "[[identity.oidc]] without `tls` in [listen.postgres]";
+            let found = "[[identity.oidc]] without `tls` of a listener";
             let hint = "a token is taken over TLS only: whoever reads it can log in with it";
             report.error(section.span(), found, "a certificate for clients", hint);
         }

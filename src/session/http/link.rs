@@ -112,6 +112,11 @@ impl Link {
         self.client.forward(permit, receipt, bytes);
     }
 
+    /// What was forwarded so far leaves by itself.
+    pub fn part(&mut self) {
+        self.client.part();
+    }
+
     /// Whether the client should be read.
     pub fn wants(&self) -> bool {
         !self.ended && self.backlog.len() < limits::BACKLOG_BYTES_MAX

@@ -430,7 +430,10 @@ impl Session {
             Event::Snapshot => self.snapshot_changed(stage),
             Event::Vote(id, vote, reply) => *reply = self.vote(id, vote, stage),
             Event::Signal => {}
-            Event::Kill => self.close(Some(Fault::new(Side::Client, FaultKind::Killed)), stage),
+            Event::Kill => {
+                self.last_words("weir: this session was ended");
+                self.close(Some(Fault::new(Side::Client, FaultKind::Killed)), stage);
+            }
             Event::Drain { at_once } => self.drain(at_once, stage),
         }
     }
@@ -440,6 +443,7 @@ impl Session {
         self.draining = true;
         let idles = matches!(self.phase, Phase::Idle) && !self.reader.has_begun();
         if at_once || (idles && !self.link.is_many()) {
+            self.last_words("weir: the gateway is shutting down");
             return self.close(Some(Fault::new(Side::Client, FaultKind::Drain)), stage);
         }
         self.drain_many(stage);

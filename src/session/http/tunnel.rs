@@ -145,6 +145,8 @@ impl Session {
         }
         let receipt = tenure.ledger.covered(stage);
         self.link.forward(Permit::plumbing(Part::Answer), receipt, &out);
+        // Python's client looks for frames in the socket only (kubernetes, ws_client.py).
+        self.link.part();
         let Phase::Busy(exchange) = std::mem::replace(&mut self.phase, Phase::Closed) else {
             return;
         };
@@ -279,6 +281,7 @@ impl Session {
     /// Nothing leaves that the journal refused.
     fn kept(&mut self, kept: Result<(), JournalRefused>, stage: &mut Stage<'_>) -> Option<()> {
         if let Err(refused) = kept {
+            self.last_words("weir: what is said here cannot be recorded, so it ends here");
             let fault = Fault::new(Side::Client, FaultKind::Record(refused));
             self.close(Some(fault), stage);
             return None;
@@ -288,6 +291,7 @@ impl Session {
 
     /// Streams that cannot be read go no further.
     fn misread(&mut self, label: &'static str, stage: &mut Stage<'_>) {
+        self.last_words("weir: the stream could not be read, so it ends here");
         let Phase::Tunnel(tunnel) = &self.phase else { return };
         if !tunnel.is_raw() {
             self.link.say(|out| frame::close(out, None, 1002, label));
@@ -400,11 +404,29 @@ impl Session {
         self.close(None, stage);
     }
 
+    /// A command that is cut off did not end well: its client is told so, if it can be.
+    pub(super) fn last_words(&mut self, why: &str) {
+        let Phase::Tunnel(tunnel) = &self.phase else { return };
+        let streams = tunnel.exchange.streams.as_ref();
+        let Some((is_text, bytes)) = streams.and_then(|streams| streams.last_words(why)) else {
+            return;
+        };
+        if tunnel.is_raw() {
+            self.link.say(|out| out.extend_from_slice(&bytes));
+        } else if !tunnel.target.inside && !tunnel.target.closed {
+            let opcode = if is_text { Opcode::Text } else { Opcode::Binary };
+            self.link.say(|out| frame::write(out, opcode, true, None, &bytes));
+        }
+    }
+
     /// The target is gone.
     pub(super) fn tunnel_ended(&mut self, stage: &mut Stage<'_>) {
         let Phase::Tunnel(tunnel) = &self.phase else { return };
-        let was_closed = tunnel.target.closed;
-        if !was_closed && !tunnel.is_raw() {
+        let (was_closed, is_raw) = (tunnel.target.closed, tunnel.is_raw());
+        if !was_closed {
+            self.last_words("weir: the connection to the cluster ended before the command did");
+        }
+        if !was_closed && !is_raw {
             self.link.say(|out| frame::close(out, None, 1001, ""));
         }
         let outcome = if was_closed { Outcome::Success } else { Outcome::Aborted };
@@ -413,6 +435,7 @@ impl Session {
 
     /// Nobody has said anything for long.
     pub(super) fn tunnel_overdue(&mut self, stage: &mut Stage<'_>) {
+        self.last_words("weir: nobody has said anything for long");
         if matches!(&self.phase, Phase::Tunnel(tunnel) if !tunnel.is_raw()) {
             self.link.say(|out| frame::close(out, None, 1001, "idle"));
         }

@@ -179,6 +179,18 @@ impl Messages {
         Messages { protocol, channels, state, group, padded: false }
     }
 
+    /// A message of this protocol, and whether it is text.
+    pub fn message(&self, channel: u8, bytes: &[u8]) -> (bool, Vec<u8>) {
+        use base64::Engine as _;
+        match self.protocol.coding {
+            Coding::Raw => (false, [&[channel][..], bytes].concat()),
+            Coding::Base64 => {
+                let coded = base64::engine::general_purpose::STANDARD.encode(bytes);
+                (true, [&[b'0' + channel % 10][..], coded.as_bytes()].concat())
+            }
+        }
+    }
+
     /// Takes a piece of a message; `last` ends it. Nothing is said by an empty message.
     pub fn take(&mut self, mut piece: &[u8], last: bool) -> Result<Option<Said>, Refused> {
         if let (State::ExpectChannel, Some((first, rest))) = (self.state, piece.split_first()) {

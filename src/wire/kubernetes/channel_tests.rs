@@ -116,3 +116,12 @@ fn the_status_says_how_the_command_ended() {
     assert_eq!(size(br#"{"Width":80}"#), None);
     assert_eq!(size(br#"{"Width":70000,"Height":1}"#), None);
 }
+
+#[test]
+fn a_message_is_read_as_it_was_written() {
+    for (name, is_text) in [("v4.channel.k8s.io", false), ("base64.channel.k8s.io", true)] {
+        let (text, message) = Messages::new(protocol(name), 5).message(3, b"{}\0\xff");
+        assert_eq!(text, is_text);
+        check(name, &message, Ok(&[(3, b"{}\0\xff", false)]));
+    }
+}

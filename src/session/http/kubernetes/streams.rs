@@ -24,6 +24,7 @@ use crate::wire::Side;
 use crate::wire::http::head::Head;
 use crate::wire::http::name::Name;
 use crate::wire::kubernetes::channel::{self, Exit, Messages, Said, Spoken};
+use crate::wire::kubernetes::spdy::frame::data_head;
 use crate::wire::kubernetes::spdy::{Control, Framer, Inflater, Step};
 
 /// Numbers of streams in the record.
@@ -31,6 +32,8 @@ const IN: u8 = 0;
 const OUT: u8 = 1;
 const ERR: u8 = 2;
 const CONTROL: u8 = 3;
+/// The channel of the status at the end.
+const STATUS: u8 = 3;
 
 /// What stands in a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -143,6 +146,32 @@ impl Streams {
     /// Whether the connection is SPDY's and no WebSocket.
     pub fn is_raw(&self) -> bool {
         matches!(self.framing, Framing::Spdy { raw: true, .. })
+    }
+
+    /// What a client is told where nobody says any more how its command ended, and whether it is
+    /// text: kubectl takes a connection of SPDY that only ends for a command that ended well
+    /// (client-go, remotecommand/errorstream.go).
+    pub fn last_words(&self, why: &str) -> Option<(bool, Vec<u8>)> {
+        if self.forwards || self.exit.is_some() || !self.status.is_empty() {
+            return None;
+        }
+        let said = match self.version {
+            4.. => serde_json::json!({
+                "kind": "Status", "apiVersion": "v1", "metadata": {}, "status": "Failure",
+                "message": why, "reason": "InternalError", "code": 500,
+            })
+            .to_string(),
+            _ => why.to_owned(),
+        };
+        match &self.framing {
+            Framing::Channels { target, .. } => Some(target.message(STATUS, said.as_bytes())),
+            Framing::Spdy { target, streams, .. } if target.framer.is_between() => {
+                let (id, _) = streams.iter().find(|(_, kind)| **kind == Kind::Status)?;
+                let head = data_head(*id, true, u32::try_from(said.len()).ok()?)?;
+                Some((false, [&head[..], said.as_bytes()].concat()))
+            }
+            Framing::Spdy { .. } | Framing::Whole => None,
+        }
     }
 
     /// Whether messages have channels.
@@ -281,7 +310,7 @@ fn spdy(raw: bool) -> Framing {
 /// Channels of exec and attach.
 const fn exec(channel: u8) -> Kind {
     match channel {
-        3 => Kind::Status,
+        STATUS => Kind::Status,
         4 => Kind::Size,
         2 => Kind::Data { up: CONTROL, down: ERR },
         _ => Kind::Data { up: IN, down: OUT },

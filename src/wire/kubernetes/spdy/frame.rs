@@ -136,6 +136,11 @@ pub struct Framer {
 }
 
 impl Framer {
+    /// Whether what came so far ends with a frame: another one may follow.
+    pub fn is_between(&self) -> bool {
+        self.rest == 0 && (self.kept.is_empty() || self.spent)
+    }
+
     /// The next step. Takes what it needs off the front of `input`.
     pub fn next<'s, 'b: 's>(&'s mut self, input: &mut &'b [u8]) -> Result<Step<'s>, Refused> {
         if std::mem::take(&mut self.spent) {

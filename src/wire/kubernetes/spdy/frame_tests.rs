@@ -102,3 +102,22 @@ fn what_no_frame_has_is_refused() {
     assert_eq!(data_head(0, false, 1), None);
     assert_eq!(data_head(1, false, 1 << 24), None);
 }
+
+#[test]
+fn a_frame_may_follow_where_one_ends() {
+    let mut ends = vec![0];
+    let mut bytes = Vec::new();
+    Control::Ping(7).write(&mut bytes).unwrap();
+    ends.push(bytes.len());
+    bytes.extend_from_slice(&data_head(1, false, 3).unwrap());
+    bytes.extend_from_slice(b"abc");
+    ends.push(bytes.len());
+    bytes.extend_from_slice(&data_head(1, true, 0).unwrap());
+    ends.push(bytes.len());
+    for at in 0..=bytes.len() {
+        let mut framer = Framer::default();
+        let mut input = &bytes[..at];
+        while !matches!(framer.next(&mut input).unwrap(), Step::Need) {}
+        assert_eq!(framer.is_between(), ends.contains(&at), "cut at {at}");
+    }
+}
