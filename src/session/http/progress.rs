@@ -157,9 +157,9 @@ impl Session {
     ) -> Result<(), JournalRefused> {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return Ok(()) };
         let Phase::Busy(exchange) = &mut self.phase else { return Ok(()) };
-        let Exchange { answered, events: Some(events), .. } = &mut **exchange else {
-            return Ok(());
-        };
+        let Exchange { answered, events, .. } = &mut **exchange;
+        // The answer of the target may have been no stream.
+        let events = events.get_or_insert_with(Splitter::default);
         answered.take_events(events, event, tenure, stage)?;
         let is_last = last.is_some();
         let receipt = match last {
