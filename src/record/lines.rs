@@ -189,8 +189,10 @@ impl Terminal {
                 self.scrolled(rows);
             }
             Some(Mark::LineFeed) => self.line_feed(found),
-            Some(Mark::Reading(true)) if matches!(self.state, State::Idle) => {}
-            Some(Mark::Reading(true)) => self.state = State::Ahead { taken: None },
+            Some(Mark::Reading(true)) if !matches!(self.state, State::Idle) => {
+                self.state = State::Ahead { taken: None };
+            }
+            Some(Mark::Reading(true)) => {}
             Some(Mark::Reading(false)) => self.read(found),
             Some(Mark::Taken(_)) => (self.state, self.pending) = (State::Idle, 0),
         }

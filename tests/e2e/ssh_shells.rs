@@ -234,7 +234,6 @@ fn idle_shells_cost_little_and_give_it_back() {
     let (kib, files) = hold(connections);
     let shells = connections * each;
     let bound = connections * 40 + shells * 64;
-    println!("{} KiB for {connections} connections with {shells} shells", kib - before.min(kib));
     assert!(kib <= before + bound, "{before} to {kib} KiB, at most {bound} more");
     // A socket of each end; perhaps a segment of the journal.
     assert!(files as u64 <= files_before as u64 + 2 * connections + 4, "{files_before} to {files}");
