@@ -68,8 +68,8 @@ impl Outbox {
         self.bytes.extend_from_slice(bytes);
     }
 
-    /// What is queued so far leaves by itself: clients that change their protocol behind it look for
-    /// what follows in the socket, and not in what TLS has opened already.
+    /// What is queued so far leaves by itself: clients that change their protocol behind it look
+    /// for what follows in the socket, and not in what TLS has opened already.
     pub fn part(&mut self) {
         self.parting = (self.end() > self.sent).then(|| self.end());
     }

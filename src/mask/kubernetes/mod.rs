@@ -125,9 +125,9 @@ pub struct Masks {
 }
 
 impl Masks {
-    /// Of paths in an object of a kind, and what detectors find. What was last applied is the object
-    /// again, as a text: its values are hidden there, too, and it stays JSON, which `kubectl apply`
-    /// reads. Values in base64 are searched for what they stand for.
+    /// Of paths in an object of a kind, and what detectors find. What was last applied is the
+    /// object again, as a text: its values are hidden there, too, and it stays JSON, which `kubectl
+    /// apply` reads. Values in base64 are searched for what they stand for.
     pub fn new(kind: &str, hidden: Vec<(String, Operator)>, detectors: Rc<Detectors>) -> Masks {
         let tables = hidden.iter().all(|(path, _)| is_in_no_cell(path));
         let mut paths: Vec<String> = hidden.iter().map(|(path, _)| path.clone()).collect();

@@ -86,7 +86,8 @@ async function commands() {
   const run = (command, stdin, tty) => new Promise((done, failed) => {
     const [stdout, stderr] = [collected(), tty ? null : collected()];
     exec.exec(namespace, 'web', 'web', command, stdout, stderr, stdin, tty, (status) => {
-      setTimeout(() => done([stdout.text, stderr?.text, status.status, status.details?.causes]), 200);
+      const ended = [status.status, status.details?.causes];
+      setTimeout(() => done([stdout.text, stderr?.text, ...ended]), 200);
     }).catch(failed);
   });
   const shell = ['sh', '-c', 'read line; echo got $line; echo wrong >&2; exit 3'];
@@ -123,7 +124,8 @@ async function lease() {
   };
   const made = await coordination.createNamespacedLease({ namespace, body });
   made.spec.holderIdentity = 'two';
-  const put = () => coordination.replaceNamespacedLease({ name: 'js-lease', namespace, body: made });
+  const lease = { name: 'js-lease', namespace, body: made };
+  const put = () => coordination.replaceNamespacedLease(lease);
   say('lease', (await put()).spec.holderIdentity);
   // What somebody else holds by now.
   try {

@@ -125,7 +125,9 @@ func (t *times) at(part float64) int64 {
 	return t.all[min(int(part*float64(len(t.all))), len(t.all)-1)].Microseconds()
 }
 
-func loadGet(client kubernetes.Interface, space string, long time.Duration, streams int) map[string]any {
+func loadGet(
+	client kubernetes.Interface, space string, long time.Duration, streams int,
+) map[string]any {
 	var spent times
 	end := time.Now().Add(long)
 	spread(streams, streams, func(int) {
@@ -160,9 +162,11 @@ func loadList(client kubernetes.Interface, space string, count int) map[string]a
 	return map[string]any{"count": count, "bytes": size + 1, "first_us": first.at(0.5), "p50_us": all.at(0.5)}
 }
 
-// loadWatch opens watches of one object, lets them be idle, then changes it. Lines on stdin say when
-// to go on: whoever measures reads the memory in between.
-func loadWatch(client kubernetes.Interface, space string, count int, long time.Duration, rate int) map[string]any {
+// loadWatch opens watches of one object, lets them be idle, then changes it. Lines on stdin say
+// when to go on: whoever measures reads the memory in between.
+func loadWatch(
+	client kubernetes.Interface, space string, count int, long time.Duration, rate int,
+) map[string]any {
 	maps := client.CoreV1().ConfigMaps(space)
 	made, err := maps.Create(background, named("load", "0"), metav1.CreateOptions{})
 	check(err)
@@ -212,7 +216,9 @@ func loadWatch(client kubernetes.Interface, space string, count int, long time.D
 		"p50_us": late.at(0.5), "p99_us": late.at(0.99)}
 }
 
-func loadExec(config *rest.Config, client kubernetes.Interface, space string, count int) map[string]any {
+func loadExec(
+	config *rest.Config, client kubernetes.Interface, space string, count int,
+) map[string]any {
 	var spent times
 	options := &core.PodExecOptions{Command: []string{"true"}, Stdout: true, Stderr: true}
 	request := client.CoreV1().RESTClient().Post().Resource("pods").Namespace(space).Name("web").
@@ -221,14 +227,18 @@ func loadExec(config *rest.Config, client kubernetes.Interface, space string, co
 		start := time.Now()
 		executor, err := remotecommand.NewWebSocketExecutor(config, "GET", request.URL().String())
 		check(err)
-		check(executor.StreamWithContext(background, remotecommand.StreamOptions{Stdout: io.Discard, Stderr: io.Discard}))
+		streams := remotecommand.StreamOptions{Stdout: io.Discard, Stderr: io.Discard}
+		check(executor.StreamWithContext(background, streams))
 		spent.add(time.Since(start))
 	}
 	return map[string]any{"count": count, "p50_us": spent.at(0.5), "p99_us": spent.at(0.99)}
 }
 
 // loadForward reads bytes from a server behind the pod that sends without end.
-func loadForward(config *rest.Config, client kubernetes.Interface, space, port string, size int64, connections int) map[string]any {
+func loadForward(
+	config *rest.Config, client kubernetes.Interface, space, port string,
+	size int64, connections int,
+) map[string]any {
 	request := client.CoreV1().RESTClient().Post().Resource("pods").Namespace(space).Name("web").
 		SubResource("portforward")
 	dialer, err := portforward.NewSPDYOverWebsocketDialer(request.URL(), config)

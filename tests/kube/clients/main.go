@@ -167,13 +167,16 @@ func others(config *rest.Config, space string) {
 	check(loose.Resource(resource).Namespace(space).Delete(background, "go-dynamic", metav1.DeleteOptions{}))
 	heads, err := metadata.NewForConfig(config)
 	check(err)
-	list, err := heads.Resource(resource).Namespace(space).List(background, metav1.ListOptions{LabelSelector: "made=go"})
+	ours := metav1.ListOptions{LabelSelector: "made=go"}
+	list, err := heads.Resource(resource).Namespace(space).List(background, ours)
 	check(err)
 	say("metadata", len(list.Items), list.Items[0].Kind)
 }
 
 // events of ConfigMaps, told as they come.
-func events(client kubernetes.Interface, space string, tell func(verb, name, value string)) (cache.SharedIndexInformer, chan struct{}) {
+func events(
+	client kubernetes.Interface, space string, tell func(verb, name, value string),
+) (cache.SharedIndexInformer, chan struct{}) {
 	factory := informers.NewSharedInformerFactoryWithOptions(client, 0, informers.WithNamespace(space),
 		informers.WithTweakListOptions(func(options *metav1.ListOptions) { options.LabelSelector = "made=go" }))
 	informer := factory.Core().V1().ConfigMaps().Informer()
@@ -245,7 +248,8 @@ func leader(client kubernetes.Interface, space string) {
 	ctx, cancel := context.WithCancel(background)
 	leaderelection.RunOrDie(ctx, leaderelection.LeaderElectionConfig{
 		Lock: lock, ReleaseOnCancel: true,
-		LeaseDuration: 4 * time.Second, RenewDeadline: 3 * time.Second, RetryPeriod: 500 * time.Millisecond,
+		LeaseDuration: 4 * time.Second, RenewDeadline: 3 * time.Second,
+		RetryPeriod: 500 * time.Millisecond,
 		Callbacks: leaderelection.LeaderCallbacks{
 			OnStartedLeading: func(context.Context) {
 				say("leads")
