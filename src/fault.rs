@@ -169,6 +169,10 @@ pub enum Token {
     Identity,
     /// Its bearer has the name of a user of the configuration.
     NameTaken,
+    /// It is no API token of weir: never made, revoked, or of a user who is gone.
+    Revoked,
+    /// It is an API token of another user than the one it was given for.
+    Owner,
 }
 
 /// The target cannot be reached.
@@ -235,6 +239,17 @@ impl Fault {
     /// A fault on `side`.
     pub const fn new(side: Side, kind: FaultKind) -> Fault {
         Fault { side, kind }
+    }
+
+    /// Whether TLS with a client could not begin, or broke.
+    pub fn is_of_tls(&self) -> bool {
+        self.side == Side::Client
+            && matches!(
+                self.kind,
+                FaultKind::Malformed(Malformed::Tls)
+                    | FaultKind::Login(Login::Certificate)
+                    | FaultKind::Unsupported(Unsupported::PlaintextClient)
+            )
     }
 
     /// Whether the connection ends without a word, as PostgreSQL ends it: the client has left, or
@@ -344,6 +359,8 @@ impl Token {
             Token::Claims => "token-claims",
             Token::Identity => "token-identity",
             Token::NameTaken => "token-name-taken",
+            Token::Revoked => "token-revoked",
+            Token::Owner => "token-owner",
         }
     }
 }

@@ -10,6 +10,16 @@ pub const TOKEN_BYTES_MAX: usize = 65_000;
 pub const TOKEN_GROUPS_MAX: usize = 256;
 /// A name of a person or a group in a token.
 pub const NAME_BYTES_MAX: usize = 256;
+/// API tokens of weir, of all users: the file of them is written whole for each new one.
+pub const API_TOKENS_MAX: usize = 4_096;
+/// API tokens of one user.
+pub const API_TOKENS_OF_USER_MAX: usize = 64;
+/// How long an API token is good at most, and how long unless somebody says otherwise.
+pub const API_TOKEN_LIFE_US_MAX: u64 = 366 * 86_400_000_000;
+/// The same for whoever does not say.
+pub const API_TOKEN_LIFE_US: u64 = 90 * 86_400_000_000;
+/// The file of them: some 400 bytes each, names included.
+pub const API_TOKENS_BYTES_MAX: u64 = 8 << 20;
 /// Keys of one issuer.
 pub const ISSUER_KEYS_MAX: usize = 64;
 /// A discovery document, a key set or a token answer of an issuer.
@@ -254,8 +264,9 @@ pub const SSH_REKEY_PACKETS: u64 = 1 << 31;
 pub const SSH_REKEY_BYTES: u64 = 1 << 30;
 /// A peer that moved this many bytes since the last exchange may ask for the next one.
 pub const SSH_REKEY_FREE_BYTES: u64 = 16 << 10;
-/// Exchanges that a peer may ask for without having moved bytes; one more each second.
-pub const SSH_EXCHANGES_BURST: u32 = 3;
+/// Exchanges that a peer may ask for without having moved bytes; one more each second. A session that
+/// begins has some ten small messages, and OpenSSH's own tests renew keys after every one.
+pub const SSH_EXCHANGES_BURST: u32 = 16;
 /// Answers to PINGs that wait for the end of an exchange.
 pub const SSH_PONGS_BYTES_MAX: usize = 64 << 10;
 /// The name that a client logs in with.
@@ -351,6 +362,14 @@ pub const LISTS_WHOLE_BYTES_MAX: usize = 4 << 10;
 pub const MASK_TOKEN_BYTES_MAX: usize = 64 << 10;
 /// A text within JSON that is JSON itself, held until it is whole.
 pub const MASK_EMBEDDED_BYTES_MAX: usize = 1 << 20;
+/// What a value in base64 may be packed around: a release of helm is some hundred KiB.
+pub const MASK_PACKED_BYTES_MAX: usize = 8 << 20;
+/// Bytes that are inflated for each byte of gzip; manifests take some ten.
+pub const MASK_PACKED_RATIO_MAX: usize = 64;
+/// Shorter values in base64 are not taken for base64 once more.
+pub const MASK_PACKED_BYTES_MIN: usize = 16;
+/// How often a value may be packed.
+pub const MASK_PACKED_DEPTH_MAX: usize = 4;
 /// JSON in texts, in texts of these, in which paths are masked.
 pub const MASK_EMBEDDED_DEPTH_MAX: usize = 2;
 /// Values of one message that are hidden where its texts repeat them; with more, its texts are
@@ -436,10 +455,27 @@ pub const MCP_ARGUMENTS_MAX: usize = 1024;
 pub const MCP_EMBEDDED_DEPTH_MAX: usize = 2;
 /// Definitions of tools that a shard remembers, of all targets.
 pub const MCP_TOOLS_MAX: usize = 16 << 10;
+/// A client of HTTP/1 that has closed its side may still read the rest of an answer. One that is
+/// sent nothing for so long is taken for gone: nothing else would show that it is.
+pub const HTTP_GONE_US: u64 = 10_000_000;
 /// How long the client of a held request waits, unless its target says otherwise, before it is told
 /// to ask again: shorter than the timeouts of most (60 s).
 pub const HTTP_HOLD_WAIT_US: u64 = 50_000_000;
+/// The same for a call of MCP whose client is told of progress meanwhile.
+pub const MCP_PROGRESS_WAIT_US: u64 = 240_000_000;
+/// How often it is: some clients and balancers give up what is silent for 30 s.
+pub const MCP_PROGRESS_EVERY_US: u64 = 10_000_000;
 /// When it should.
 pub const HTTP_RETRY_AFTER_S: u32 = 10;
 /// Requests that people are asked about while no client waits, of the process.
 pub const HTTP_PARKED_MAX: usize = 1024;
+
+// Lines of terminals, which the sealer derives.
+/// Cells of a screen that is played.
+pub const LINE_CELLS_MAX: usize = 64 << 10;
+/// One line.
+pub const LINE_BYTES_MAX: usize = 4 << 10;
+/// Terminals whose state is kept from one segment to the next.
+pub const LINE_TERMINALS_MAX: usize = 1024;
+/// Cells that are kept of one.
+pub const LINES_KEPT_CELLS_MAX: usize = 4 << 10;

@@ -3,6 +3,7 @@
 //!
 //! In: flags. Out: tables on stdout, JSON and SVG files. Never: a number without its spread.
 
+#[cfg(feature = "compare")]
 mod compare;
 #[cfg(feature = "micro")]
 mod micro;
@@ -22,7 +23,12 @@ fn main() -> ExitCode {
         None => ("--help", &[][..]),
     };
     let done = match command {
+        #[cfg(feature = "compare")]
         "compare" => compare::run(rest),
+        #[cfg(not(feature = "compare"))]
+        "compare" => {
+            Err("this build leaves the rivals out; build with --features compare".to_owned())
+        }
         #[cfg(feature = "micro")]
         "micro" => micro::run(rest),
         #[cfg(feature = "micro")]

@@ -17,6 +17,9 @@
 //!   GET  /a/{id}                     admin, own, approver    the same for a link, or its end
 //!   GET  /v1/windows                 admin, own, opener      windows that are open
 //!   DELETE /v1/windows/{id}          admin, own, opener      closes one
+//!   GET  /v1/tokens                  admin, own      API tokens, without their secrets
+//!   POST /v1/tokens                  admin           makes one
+//!   DELETE /v1/tokens/{id}           admin, own      revokes one
 //!   POST /v1/readings                admin           records that somebody reads the lake
 //!   POST /v1/rotate                  admin           closes segments, waits for Parquet
 //! ```
@@ -45,7 +48,7 @@ use super::auth::{self, Caller};
 use super::sealing::Sealing;
 use super::shape;
 use super::state::{Counters, State};
-use super::{asks, clock, log};
+use super::{asks, clock, log, tokens};
 use crate::metrics::{self, Total};
 use crate::shard::mail::ToShard;
 
@@ -80,6 +83,8 @@ impl Api {
             .route("/v1/asks/{id}", get(asks::ask).post(asks::vote))
             .route("/v1/windows", get(asks::windows))
             .route("/v1/windows/{id}", delete(asks::revoke))
+            .route("/v1/tokens", get(tokens::list).post(tokens::make))
+            .route("/v1/tokens/{id}", delete(tokens::revoke))
             .route("/v1/readings", post(reading))
             .route("/a/{id}", get(asks::link))
             .route("/v1/rotate", post(rotate))
@@ -115,7 +120,7 @@ impl Problem {
         Problem { status, error: error.into(), hint }
     }
 
-    fn not_admin() -> Problem {
+    pub(super) fn not_admin() -> Problem {
         let hint = "use the token of the data directory, or a user in group admin";
         Problem::new(StatusCode::FORBIDDEN, "this needs an administrator", hint)
     }

@@ -231,7 +231,7 @@ pub(super) async fn revoke(
     Path(id): Path<String>,
 ) -> Result<Json<shape::Window>, Problem> {
     let absent = || {
-        let hint = "GET /v1/windows lists those that are open";
+        let hint = "those that are open: `weir approvals windows`, or GET /v1/windows";
         Problem::new(StatusCode::NOT_FOUND, "no window is open under this id", hint)
     };
     let id = shape::id_parse(&id).ok_or_else(absent)?;

@@ -14,6 +14,7 @@ use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::settings::User;
+use crate::identify::api_token;
 use crate::identify::scram::{
     Binding, ClientExchange, MECHANISM, SaltedCache, ServerExchange, Verifier,
 };
@@ -25,8 +26,8 @@ pub struct Caller {
     pub name: String,
     /// Groups.
     pub groups: Vec<String>,
-    /// How they did: `admin-token`, `password`, `token`; `signal` and `start` for the process
-    /// itself.
+    /// How they did: `admin-token`, `password`, `token`, `api-token`; `signal`, `start` and `time`
+    /// for the process itself.
     pub auth: &'static str,
 }
 
@@ -113,8 +114,8 @@ impl Gate {
     }
 }
 
-/// A token of an issuer in a header, and the name it was given for: as bearer, or as the password
-/// of somebody who is no user of the configuration.
+/// A token of an issuer or of weir in a header, and the name it was given for: as bearer, or as the
+/// password of somebody, who for an issuer's is no user of the configuration.
 pub fn token(header: &str, users: &[User]) -> Option<Given> {
     let (scheme, value) = header.split_once(' ')?;
     let value = value.trim();
@@ -124,7 +125,8 @@ pub fn token(header: &str, users: &[User]) -> Option<Given> {
     let pair = String::from_utf8(BASE64.decode(value).ok()?).ok()?;
     let (name, token) = pair.split_once(':').filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
     let known = users.iter().any(|user| user.name == name);
-    (!known).then(|| Given { name: Some(name.to_owned()), token: token.as_bytes().to_vec() })
+    (!known || api_token::is_one(token.as_bytes()))
+        .then(|| Given { name: Some(name.to_owned()), token: token.as_bytes().to_vec() })
 }
 
 /// What `token` found. Not proven yet.

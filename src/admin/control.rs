@@ -29,7 +29,7 @@ use super::sealing::Sealing;
 use super::state::{Counters, Instruments, State, World};
 use super::watch::{self, Looks};
 use super::webhook::{self, Message};
-use super::{catalog, clock, keys, log, notify, reload, resolve};
+use super::{catalog, clock, keys, log, notify, reload, resolve, tokens};
 use crate::config::settings::Settings;
 use crate::decide::approval::AskSummary;
 use crate::session::SnapshotSource;
@@ -122,6 +122,9 @@ pub enum LifeError {
     /// The admin token.
     #[error(transparent)]
     Auth(#[from] auth::AuthError),
+    /// The API tokens.
+    #[error("{0}")]
+    Tokens(String),
     /// The shards did not start.
     #[error("{0}")]
     Shards(String),
@@ -153,14 +156,15 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
     let data_dir = settings.data_dir.clone();
     let gate = Gate::new(&auth::load_or_make_token(&data_dir)?)?;
     let admin = settings.admin;
-    let listener = TcpListener::bind(admin)
-        .await
-        .map_err(io_error(&format!("cannot listen on {admin} for the admin API")))?;
+    let listener = TcpListener::bind(admin).await.map_err(io_error(&format!(
+        "cannot listen on {admin}, `[admin] address`, for the admin API"
+    )))?;
     let address = listener.local_addr().map_err(io_error("the admin API has no address"))?;
     if !address.ip().is_loopback() {
         log::warn(&format!("the admin API listens on {address} in clear, beyond this machine"));
     }
     let mut world = World::new(settings, auth::load_or_make_seed(&data_dir)?);
+    world.tokens = Arc::new(tokens::load(&data_dir).map_err(LifeError::Tokens)?);
     look_around(&mut world).await;
     // Before the shards read them.
     let looks = Looks::of(&world.settings);
@@ -179,6 +183,7 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
     });
     tokio::spawn(watch::keep(state.clone(), prepare.clone(), looks));
     tokio::spawn(watch::keep_lists(state.clone()));
+    tokio::spawn(tokens::keep(state.clone()));
     let api = Api::new(state.clone(), shards.sealing).router();
     tokio::spawn(async move { axum::serve(Bounded::new(listener), api).await });
     state.listens_at(address);

@@ -31,5 +31,7 @@ pub mod sealing;
 pub mod shape;
 pub mod ssh_visit;
 pub mod state;
+pub mod tokens;
+pub mod unmet;
 pub mod watch;
 pub mod webhook;

@@ -1,12 +1,13 @@
 //! What the admin API says and hears: the JSON of `/v1`, shared by server and command line.
 //!
 //! In: values of the shards and the configuration. Out: serde structs.
-//! Never: a secret. Times are UTC text, ids are full UUID text.
+//! Never: a secret, but in the one answer that makes it. Times are UTC text, ids full UUID text.
 
 use serde::{Deserialize, Serialize};
 
 use super::clock;
 use crate::decide::approval::{AskPart, AskSummary};
+use crate::identify::api_token::Kept;
 use crate::metrics::{SERIES, TargetReading, Verdict};
 use crate::record::SessionId;
 
@@ -43,6 +44,66 @@ impl From<crate::session::SessionSummary> for Session {
             started_at: clock::to_text(summary.started_us),
             commands: summary.commands,
         }
+    }
+}
+
+/// An API token, `GET /v1/tokens`. Its secret is in no list.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Token {
+    /// Id, as records name it.
+    pub id: String,
+    /// The user whom it stands for.
+    pub user: String,
+    /// What people call it.
+    pub name: String,
+    /// Who made it.
+    pub made_by: String,
+    /// When.
+    pub made_at: String,
+    /// Until when it is good.
+    pub expires_at: String,
+}
+
+impl From<&Kept> for Token {
+    fn from(kept: &Kept) -> Token {
+        Token {
+            id: kept.id.to_string(),
+            user: kept.user.clone(),
+            name: kept.name.clone(),
+            made_by: kept.made_by.clone(),
+            made_at: clock::to_text(kept.made_us),
+            expires_at: clock::to_text(kept.until_us),
+        }
+    }
+}
+
+/// What is asked for by `POST /v1/tokens`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TokenWanted {
+    /// A user of the configuration.
+    pub user: String,
+    /// What people call it.
+    #[serde(default)]
+    pub name: String,
+    /// How long it is good; 90 days unless somebody says otherwise.
+    #[serde(default)]
+    pub seconds: Option<u64>,
+}
+
+/// The answer: the one place where the secret is shown.
+#[derive(Clone, Serialize, Deserialize)]
+pub struct TokenMade {
+    /// What is kept of it.
+    #[serde(flatten)]
+    pub token: Token,
+    /// The secret.
+    pub secret: String,
+}
+
+impl std::fmt::Debug for TokenMade {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "TokenMade({:?})", self.token)
     }
 }
 
@@ -182,11 +243,14 @@ fn beginning(text: &str) -> &str {
 /// A text without characters that steer a display.
 fn plain(text: &str, lines: bool) -> String {
     let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
+    let mut characters = text.chars().peekable();
+    while let Some(c) = characters.next() {
         let format = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
             | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}' | '\u{61c}');
         match c {
             '\n' | '\t' if lines => out.push(c),
+            // Lines of HTTP end in two characters.
+            '\r' if lines && characters.peek() == Some(&'\n') => {}
             c if c.is_control() || format => out.extend(c.escape_unicode()),
             c => out.push(c),
         }
@@ -591,6 +655,13 @@ mod tests {
             r#"{"result":"refused","message":"no"}"#,
         );
         check(crate::session::VoteReply::Unknown, r#"{"result":"unknown"}"#);
+    }
+
+    #[test]
+    fn a_page_has_the_lines_of_a_text_and_nothing_that_steers() {
+        assert_eq!(plain("GET / HTTP/2\r\nA: 1\r\n", true), "GET / HTTP/2\nA: 1\n");
+        assert_eq!(plain("a\rb\u{1b}[2J", true), "a\\u{d}b\\u{1b}[2J");
+        assert_eq!(plain("a\r\nb", false), "a\\u{d}\\u{a}b");
     }
 
     #[test]

@@ -16,11 +16,12 @@ use super::keys::IssuerFacts;
 use super::mesh::Mesh;
 use super::resolve::{self, Found};
 use super::sealing::Sealing;
+use super::tokens;
 use super::webhook::Hooks;
 use super::{catalog, clock, log, shape};
 use crate::config::settings::{Host, Settings, Target};
 use crate::decide::approval::{AskSummary, Window};
-use crate::identify::token;
+use crate::identify::{api_token, token};
 use crate::limits;
 use crate::mask::sql::catalog::Catalog;
 use crate::metrics::{Meters, TargetReading, Total};
@@ -79,6 +80,8 @@ pub struct State {
     behind: Notify,
     /// What endpoints are still to be told.
     pub hooks: Hooks,
+    /// How API tokens are kept.
+    pub tokens: tokens::Keeping,
     /// Where the admin API listens.
     address: std::sync::OnceLock<std::net::SocketAddr>,
 }
@@ -94,6 +97,8 @@ pub struct World {
     pub issuers: BTreeMap<String, IssuerFacts>,
     /// Windows that people opened.
     pub windows: Vec<Arc<Window>>,
+    /// API tokens of weir.
+    pub tokens: Arc<api_token::Set>,
     /// Makes salts for users that do not exist.
     pub mock_seed: [u8; 32],
 }
@@ -210,8 +215,8 @@ impl World {
     /// A world of targets of which nothing is known yet.
     pub fn new(settings: Settings, mock_seed: [u8; 32]) -> World {
         let targets = settings.targets.iter().map(|_| TargetFacts::default()).collect();
-        let (issuers, windows) = (BTreeMap::new(), Vec::new());
-        World { settings: Arc::new(settings), targets, issuers, windows, mock_seed }
+        let (issuers, windows, tokens) = (BTreeMap::new(), Vec::new(), Arc::default());
+        World { settings: Arc::new(settings), targets, issuers, windows, tokens, mock_seed }
     }
 
     /// What the shards build their snapshots from.
@@ -227,6 +232,7 @@ impl World {
                 .collect(),
             minors: self.targets.iter().map(|facts| facts.minor.clone()).collect(),
             windows: self.windows.clone(),
+            tokens: self.tokens.clone(),
             mock_seed: self.mock_seed,
         })
     }
@@ -246,6 +252,7 @@ impl World {
             }
         }
         self.settings = Arc::new(settings);
+        self.tell_unmet();
         (known, count)
     }
 
@@ -278,9 +285,13 @@ impl World {
                 }
                 facts.catalog_error.clear();
                 facts.catalog_us = clock::utc_us();
+                let is_first = facts.catalog.is_none();
                 let changed = facts.catalog.as_ref() != Some(&catalog);
                 if changed {
                     facts.catalog = Some(catalog);
+                }
+                if is_first {
+                    self.tell_unmet();
                 }
                 changed
             }
@@ -291,6 +302,14 @@ impl World {
                 }
                 false
             }
+        }
+    }
+
+    /// Names of the configuration that nothing fits, once all catalogs are there.
+    fn tell_unmet(&self) {
+        let catalog_of = |index: usize| self.targets.get(index)?.catalog.as_deref();
+        for sentence in super::unmet::sentences(&self.settings, catalog_of) {
+            log::warn(&sentence);
         }
     }
 
@@ -353,6 +372,7 @@ impl State {
             taken: (0..mesh.len()).map(|_| (AtomicU64::new(0), AtomicU64::new(1))).collect(),
             behind: Notify::new(),
             hooks: Hooks::default(),
+            tokens: tokens::Keeping::default(),
             address: std::sync::OnceLock::new(),
             mesh,
             gate,
@@ -373,11 +393,19 @@ impl State {
         self.world().settings.clone()
     }
 
-    /// Who the bearer of an issuer's token is. Nobody becomes weir's administrator by it: who is in
-    /// a group that is called so elsewhere decides somebody else.
+    /// Who the bearer of an issuer's token or of an API token is. Nobody becomes weir's
+    /// administrator by it: who is in a group that is called so elsewhere decides somebody else,
+    /// and a token for programs makes no further ones.
     pub fn bearer(&self, given: &auth::Given) -> Option<Caller> {
         let snapshot = self.world().snapshot();
         let settings = &snapshot.settings;
+        if api_token::is_one(&given.token) {
+            let as_whom = (given.name.as_deref().unwrap_or_default(), settings.users.as_slice());
+            let found = snapshot.tokens.bearer(&given.token, as_whom, clock::utc_us()).ok()?;
+            let mut groups = found.0.groups;
+            groups.retain(|group| group != auth::ADMIN);
+            return Some(Caller { name: found.0.user, groups, auth: "api-token" });
+        }
         let issuers = settings.issuers.iter().enumerate().map(|(index, issuer)| {
             let keys = snapshot.keys.get(index).and_then(|published| published.keys.as_deref());
             token::Issuer { policy: &issuer.policy, keys }

@@ -3,7 +3,7 @@
 //! In: a configuration. Out: its meaning in sentences, and one line per thing that was tried.
 //! Never: a change of the machine, except for a file that is written and removed at once.
 
-use std::net::{TcpListener, TcpStream, ToSocketAddrs};
+use std::net::{SocketAddr, TcpListener, TcpStream, ToSocketAddrs};
 use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -18,13 +18,16 @@ use crate::accept;
 use crate::admin::catalog;
 use crate::admin::issuer::{IssuerError, Provider, Web};
 use crate::admin::login::Connection;
-use crate::admin::ssh_visit;
-use crate::config::settings::{Issuer, Settings, Target};
+use crate::admin::ssh_visit::{self, Shown};
+use crate::admin::unmet;
+use crate::config::settings::{Issuer, Settings, Target, TargetTls};
+use crate::mask::sql::catalog::Catalog;
 use crate::record::pool;
 use crate::shard;
 use crate::shard::mail::Endpoint;
 use crate::wire::Protocol;
-use crate::wire::ssh::key;
+use crate::wire::ssh::hosts::HostTrust;
+use crate::wire::ssh::key::{self, PublicKey, blob_of_line};
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -76,24 +79,43 @@ impl Finding {
 /// # Errors
 /// The configuration is not valid, or something weir needs does not work.
 pub fn run(args: &Check) -> Result<(), Failure> {
-    let settings = super::load(&args.config)?;
     let mut out = Output::new(args.json);
+    let settings = match super::load(&args.config) {
+        Ok(settings) => settings,
+        Err(failure) => {
+            // A new file cannot be valid before the keys of its targets are known.
+            if !args.offline {
+                tell(&mut out, &unknown_hosts(&args.config))?;
+            }
+            return Err(failure);
+        }
+    };
     if !args.json {
         explain(&mut out, &settings)?;
         out.flush()?;
     }
     let mut findings = vec![kernel(), open_files(&settings), listener(&settings)];
     findings.extend(data_dir(&settings));
+    let crossing = unmet::crossing(&settings).into_iter();
+    findings.extend(crossing.map(|text| Finding::new(Grade::Warn, "rules", text)));
+    findings.extend(in_clear(&settings));
     if let Err(problem) = shard::tls::TlsConfigs::load(&settings) {
         findings.push(Finding::new(Grade::Fail, "TLS", problem.to_string()));
     }
     tell(&mut out, &findings)?;
     if !args.offline {
+        let mut catalogs = Vec::new();
         for target in &settings.targets {
-            let of_target = reach(target);
-            tell(&mut out, &of_target)?;
-            findings.extend(of_target);
+            let mut of_target = reach(target);
+            catalogs.push(shapes(target, &mut of_target));
+            tell(&mut out, &of_target.findings)?;
+            findings.extend(of_target.findings);
         }
+        let unmet = unmet::sentences(&settings, |index| catalogs.get(index)?.as_ref());
+        let unmet = unmet.into_iter().map(|text| Finding::new(Grade::Warn, "names", text));
+        let unmet: Vec<Finding> = unmet.collect();
+        tell(&mut out, &unmet)?;
+        findings.extend(unmet);
         for issuer in &settings.issuers {
             let of_issuer = ask(issuer);
             tell(&mut out, &of_issuer)?;
@@ -202,16 +224,39 @@ fn listener(settings: &Settings) -> Finding {
         .hint("fine when this weir runs already; else another program has them")
 }
 
+/// What people send to this machine in clear, from others.
+fn in_clear(settings: &Settings) -> Vec<Finding> {
+    let is_open = |address: &SocketAddr| !address.ip().is_loopback();
+    let clients = settings.listeners.iter().filter(|it| it.tls.is_none());
+    let clients = clients.filter(|it| it.protocol != Protocol::Ssh && is_open(&it.address));
+    let mut found: Vec<Finding> = clients
+        .map(|it| {
+            let message =
+                format!("{} clients speak in clear at {}", it.protocol.name(), it.address);
+            Finding::new(Grade::Warn, "in clear", message)
+                .hint("tls = { certificate = .., key = .. } of the listener, or a loopback address")
+        })
+        .collect();
+    if is_open(&settings.admin) {
+        let message = format!("the admin API takes tokens and passwords at {}", settings.admin);
+        found.push(
+            Finding::new(Grade::Warn, "in clear", message)
+                .hint("`[admin] address` on loopback, with a proxy that speaks TLS before it"),
+        );
+    }
+    found
+}
+
 fn data_dir(settings: &Settings) -> Vec<Finding> {
     let dir = &settings.data_dir;
     let shown = dir.display();
     // What stands behind a relative path of one name is the empty path.
-    let whole = dir.ancestors().map(|path| match path.as_os_str().is_empty() {
+    let mut whole = dir.ancestors().map(|path| match path.as_os_str().is_empty() {
         true => Path::new("."),
         false => path,
     });
-    let Some(there) = whole.into_iter().find(|path| path.is_dir()) else {
-        let message = format!("{shown}: no part of the path is there");
+    let Some(there) = whole.find(|path| path.exists()).filter(|path| path.is_dir()) else {
+        let message = format!("{shown} is no folder, or below something that is none");
         return vec![Finding::new(Grade::Fail, "data directory", message)];
     };
     let probe = there.join(format!(".weir-check-{}", std::process::id()));
@@ -261,7 +306,6 @@ fn free_bytes(dir: &Path) -> Option<u64> {
     Some(kibibytes << 10)
 }
 
-/// Logs in with every credential of a target, and reads its catalog if a mask needs it.
 /// Whether an SSH target shows a key of the configuration; else the line to add.
 fn host_key(target: &Target, endpoints: &[Endpoint]) -> Finding {
     let what = format!("target {}", target.name);
@@ -270,42 +314,88 @@ fn host_key(target: &Target, endpoints: &[Endpoint]) -> Finding {
         match ssh_visit::host_key(endpoint.address, &target.host_keys, REACH_TIMEOUT) {
             Err(problem) => last = problem,
             Ok(shown) => {
-                let (print, version) = (key::fingerprint(&shown.host_key), shown.version);
                 let now_s =
                     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
                 if target.host_keys.trusts(&shown.host_key, &endpoint.host, now_s) {
+                    let (print, version) = (key::fingerprint(&shown.host_key), shown.version);
                     let message = format!("{version} shows a configured key, {print}");
                     return Finding::new(Grade::Ok, what, message);
                 }
-                let message = format!("{version} shows a key that is not configured, {print}");
-                let line = key::line_of_blob(&shown.host_key).unwrap_or_default();
-                let hint = format!("if it is the right one: host_key = [\"{line}\"]");
-                return Finding::new(Grade::Fail, what, message).hint(hint);
+                return strange_key(what, &shown);
             }
         }
     }
     Finding::new(Grade::Fail, what, last)
 }
 
-/// A target that requests are sent to, each with its credential: that it can be reached.
+/// The keys that SSH targets show whose `host_key` is missing or is none yet.
+fn unknown_hosts(config: &Path) -> Vec<Finding> {
+    let file = std::fs::read_to_string(config).ok();
+    let file = file.and_then(|text| text.parse::<toml::Table>().ok());
+    let targets = file.as_ref().and_then(|file| file.get("target")?.as_array());
+    targets.into_iter().flatten().filter_map(unknown_host).collect()
+}
+
+fn unknown_host(target: &toml::Value) -> Option<Finding> {
+    let is_key = |value: &toml::Value| {
+        let blob = value.as_str().and_then(blob_of_line);
+        blob.is_some_and(|blob| PublicKey::parse(&blob).is_ok())
+    };
+    let is_ssh = target.get("protocol")?.as_str() == Some("ssh");
+    let is_known = match target.get("host_key").and_then(toml::Value::as_array) {
+        Some(keys) => !keys.is_empty() && keys.iter().all(is_key),
+        None => target.get("known_hosts").or_else(|| target.get("host_ca")).is_some(),
+    };
+    if !is_ssh || is_known {
+        return None;
+    }
+    let what = format!("target {}", target.get("name")?.as_str()?);
+    let address = target.get("address")?.as_str()?;
+    let with_port = format!("{address}:22");
+    let resolved = address.to_socket_addrs().or_else(|_| with_port.to_socket_addrs());
+    let Some(address) = resolved.ok().and_then(|mut found| found.next()) else {
+        return Some(Finding::new(Grade::Fail, what, format!("{address} does not resolve")));
+    };
+    Some(match ssh_visit::host_key(address, &HostTrust::default(), REACH_TIMEOUT) {
+        Err(problem) => Finding::new(Grade::Fail, what, problem),
+        Ok(shown) => strange_key(what, &shown),
+    })
+}
+
+/// A key that is not configured, and the line to add.
+fn strange_key(what: String, shown: &Shown) -> Finding {
+    let (print, version) = (key::fingerprint(&shown.host_key), &shown.version);
+    let message = format!("{version} shows a key that is not configured, {print}");
+    let line = key::line_of_blob(&shown.host_key).unwrap_or_default();
+    let hint = format!("if it is the right one: host_key = [\"{line}\"]");
+    Finding::new(Grade::Fail, what, message).hint(hint)
+}
+
+/// A target that requests are sent to, each with its credential: that it can be reached, and is who
+/// it should be.
 fn answers(target: &Target, endpoints: &[Endpoint]) -> Finding {
     let what = format!("target {}", target.name);
     let mut last = "it has no address".to_owned();
     for endpoint in endpoints {
         match TcpStream::connect_timeout(&endpoint.address, REACH_TIMEOUT) {
-            Ok(_) => {
-                return Finding::new(Grade::Ok, what, format!("listens at {}", endpoint.address));
-            }
+            Ok(stream) => match handshake(target, endpoint, stream) {
+                Ok(tls) => {
+                    let message = format!("listens at {}, {tls}", endpoint.address);
+                    return Finding::new(Grade::Ok, what, message);
+                }
+                Err(why) => last = format!("no TLS with {}: {why}", endpoint.address),
+            },
             Err(error) => last = format!("cannot connect to {}: {error}", endpoint.address),
         }
     }
     Finding::new(Grade::Fail, what, last)
 }
 
-fn reach(target: &Target) -> Vec<Finding> {
+/// Logs in with every credential of a target, or finds out as much as its protocol lets.
+fn reach(target: &Target) -> Reached {
     let what = format!("target {}", target.name);
-    let mut findings = Vec::new();
-    let mut endpoints = Vec::new();
+    let mut reached = Reached::default();
+    let Reached { findings, endpoints } = &mut reached;
     for host in &target.reach.hosts {
         match (host.name.as_str(), host.port).to_socket_addrs() {
             Ok(found) => endpoints.extend(found.map(|address| {
@@ -319,19 +409,51 @@ fn reach(target: &Target) -> Vec<Finding> {
         }
     }
     if endpoints.is_empty() {
-        return findings;
+        return reached;
     }
-    if target.protocol == Protocol::Ssh {
-        findings.push(host_key(target, &endpoints));
-        return findings;
+    match target.protocol {
+        Protocol::Ssh => findings.push(host_key(target, endpoints)),
+        Protocol::Postgres => findings.extend(logins(target, endpoints)),
+        _ => findings.push(answers(target, endpoints)),
     }
-    if target.protocol != Protocol::Postgres {
-        findings.push(answers(target, &endpoints));
-        return findings;
+    reached
+}
+
+/// What was found at a target, and where it is.
+#[derive(Default)]
+struct Reached {
+    findings: Vec<Finding>,
+    endpoints: Vec<Endpoint>,
+}
+
+/// Speaks TLS with a target as the shards will, if it is to be spoken; says what was agreed on.
+fn handshake(
+    target: &Target,
+    endpoint: &Endpoint,
+    mut stream: TcpStream,
+) -> Result<&'static str, String> {
+    if target.tls == TargetTls::Disable {
+        return Ok("in clear");
     }
-    for credential in &target.credentials {
-        let opened = Connection::open(target, credential, &endpoints, REACH_TIMEOUT);
-        findings.push(match opened {
+    let wait = Some(REACH_TIMEOUT);
+    let timed = stream.set_read_timeout(wait).and_then(|()| stream.set_write_timeout(wait));
+    timed.map_err(|error| error.to_string())?;
+    let mut tls =
+        shard::tls::client(target, &endpoint.host).map_err(|problem| problem.to_string())?;
+    while tls.is_handshaking() {
+        tls.complete_io(&mut stream).map_err(|error| error.to_string())?;
+    }
+    Ok(match target.tls {
+        TargetTls::VerifyFull => "with TLS, chain and name verified",
+        TargetTls::VerifyCa => "with TLS, its chain verified",
+        _ => "with TLS, unverified",
+    })
+}
+
+fn logins(target: &Target, endpoints: &[Endpoint]) -> Vec<Finding> {
+    let what = format!("target {}", target.name);
+    let logins = target.credentials.iter().map(|credential| {
+        match Connection::open(target, credential, endpoints, REACH_TIMEOUT) {
             Ok(connection) => {
                 let tls = connection.tls_version.as_deref().unwrap_or("in clear");
                 let message = format!(
@@ -344,18 +466,29 @@ fn reach(target: &Target) -> Vec<Finding> {
                 let message = format!("{} cannot log in: {error}", credential.role);
                 Finding::new(Grade::Fail, what.clone(), message)
             }
-        });
+        }
+    });
+    logins.collect()
+}
+
+/// The catalog of a target where all is well so far.
+fn shapes(target: &Target, reached: &mut Reached) -> Option<Catalog> {
+    let is_well = reached.findings.iter().all(|it| it.grade == Grade::Ok);
+    if !catalog::is_read(target) || !is_well {
+        return None;
     }
-    if catalog::is_read(target) && findings.iter().all(|it| it.grade == Grade::Ok) {
-        findings.push(match catalog::read(target, &endpoints) {
-            Ok(catalog) => {
-                let message = format!("catalog of {} relations", catalog.relations.len());
-                Finding::new(Grade::Ok, what, message)
-            }
-            Err(error) => Finding::new(Grade::Fail, what, format!("no catalog: {error}")),
-        });
+    let what = format!("target {}", target.name);
+    match catalog::read(target, &reached.endpoints) {
+        Ok(catalog) => {
+            let message = format!("catalog of {} relations", catalog.relations.len());
+            reached.findings.push(Finding::new(Grade::Ok, what, message));
+            Some(catalog)
+        }
+        Err(error) => {
+            reached.findings.push(Finding::new(Grade::Fail, what, format!("no catalog: {error}")));
+            None
+        }
     }
-    findings
 }
 
 /// Reads what an issuer says about itself, and its keys.

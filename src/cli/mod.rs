@@ -25,6 +25,7 @@ pub mod sessions;
 pub mod show;
 pub mod status;
 pub mod tail;
+pub mod token;
 pub mod top;
 mod words;
 
@@ -34,6 +35,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::admin::{clock, shape};
+use crate::config::report::{ConfigErrors, Problem};
 use crate::config::settings::Settings;
 use crate::config::units;
 use crate::record::lake::LakeError;
@@ -79,6 +81,8 @@ enum Command {
     Login(login::Login),
     /// Write what kubectl needs to reach clusters through weir
     Kubeconfig(kubeconfig::Kubeconfig),
+    /// Make, list or revoke API tokens: secrets for programs
+    Token(token::Token),
     /// Turn a password on stdin into a verifier for the configuration
     HashPassword(hash_password::HashPassword),
 }
@@ -101,6 +105,7 @@ pub fn main() -> ExitCode {
         Command::Top(args) => top::run(&args),
         Command::Login(args) => login::run(&args),
         Command::Kubeconfig(args) => kubeconfig::run(&args),
+        Command::Token(args) => token::run(&args),
         Command::HashPassword(args) => hash_password::run(&args),
     };
     match outcome {
@@ -111,7 +116,12 @@ pub fn main() -> ExitCode {
 
 /// Loads a configuration, telling its warnings.
 fn load(file: &Path) -> Result<Settings, Failure> {
-    match crate::config::load::load_with_warnings(file) {
+    loaded(crate::config::load::load_with_warnings(file))
+}
+
+/// Settings of a configuration, and its warnings to standard error.
+fn loaded(read: Result<(Settings, Vec<Problem>), ConfigErrors>) -> Result<Settings, Failure> {
+    match read {
         Ok((settings, warnings)) => {
             for warning in warnings {
                 output::note(&format!("warning: {warning}"));

@@ -10,6 +10,7 @@ use super::asked::{self, Request};
 use super::fail::{EXIT_HELD, EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_USAGE, Failure};
 use super::output::{Output, Table, clean};
 use crate::admin::clock;
+use crate::config::load::load_without_secrets;
 use crate::config::settings::{Settings, Speaks, Target};
 use crate::decide::rules::{Judgement, Who};
 use crate::decide::sql::classify::why_unread;
@@ -105,7 +106,7 @@ struct Tried {
 /// The configuration is not valid, or does not know the user or target.
 pub fn run(args: &Policy) -> Result<(), Failure> {
     let Act::Test(test) = &args.act;
-    let settings = super::load(&test.config)?;
+    let settings = super::loaded(load_without_secrets(&test.config))?;
     let at = match &test.at {
         None => clock::utc_us(),
         Some(text) => super::time(text)?,

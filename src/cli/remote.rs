@@ -20,6 +20,8 @@ pub struct Remote {
     agent: ureq::Agent,
     address: String,
     authorization: String,
+    /// Who asks, if it is a user of weir with a password.
+    user: Option<String>,
 }
 
 /// An answer: the HTTP status and the body.
@@ -51,7 +53,8 @@ impl Remote {
     pub fn find_as(data_dir: &Path, user: &str, password: &str) -> Result<Remote, Failure> {
         let address = address_of(data_dir)?;
         let pair = BASE64.encode(format!("{user}:{password}"));
-        Ok(Remote::new(address, format!("Basic {pair}")))
+        let remote = Remote::new(address, format!("Basic {pair}"));
+        Ok(Remote { user: Some(user.to_owned()), ..remote })
     }
 
     fn new(address: String, authorization: String) -> Remote {
@@ -61,7 +64,7 @@ impl Remote {
             .user_agent(concat!("weir/", env!("CARGO_PKG_VERSION")))
             .timeout_global(Some(CALL_TIMEOUT))
             .build();
-        Remote { agent: config.into(), address, authorization }
+        Remote { agent: config.into(), address, authorization, user: None }
     }
 
     /// Reads a value.
@@ -113,6 +116,11 @@ impl Remote {
         };
         let mut response = call.map_err(silent)?;
         let status = response.status().as_u16();
+        if let (401, Some(user)) = (status, &self.user) {
+            let message = format!("weir knows no {user} with this password");
+            return Err(Failure::new(EXIT_REFUSED, message)
+                .hint("WEIR_PASSWORD has it, or it is asked for; people without one use a token"));
+        }
         let reader = response.body_mut().with_config().limit(ANSWER_BYTES_MAX);
         Ok(Answer { status, body: reader.read_to_vec().map_err(silent)? })
     }
@@ -151,6 +159,14 @@ impl Answer {
 }
 
 fn address_of(data_dir: &Path) -> Result<String, Failure> {
+    // A folder that this user may not look into says nothing of who runs there.
+    if let Err(error) = std::fs::read_dir(data_dir)
+        && error.kind() == std::io::ErrorKind::PermissionDenied
+    {
+        let message = format!("cannot look into the data directory {}", data_dir.display());
+        return Err(Failure::new(EXIT_REFUSED, format!("{message}: {error}"))
+            .hint("run as the user that weir runs as"));
+    }
     place::Place::read(data_dir).map(|place| place.address).ok_or_else(|| {
         let message = format!("no weir runs with the data directory {}", data_dir.display());
         Failure::new(EXIT_UNREACHABLE, message).hint("start it with `weir run`, or name another")

@@ -356,11 +356,12 @@ fn post(mailbox: Mailbox) -> Post {
 /// The counters of all shards, added up.
 fn totals(shards: Vec<Arc<Counters>>) -> Totals {
     type Pick = fn(&Counters) -> &Counter;
-    const COUNTERS: [(&str, &str, Pick); 13] = [
+    const COUNTERS: [(&str, &str, Pick); 14] = [
         ("accepted", "Clients accepted.", |it| &it.accepted),
         ("given", "Clients given to a shard that had fewer.", |it| &it.given),
         ("refused", "Clients turned away.", |it| &it.refused),
         ("shut_out", "Clients turned away for others that are not logged in.", |it| &it.shut_out),
+        ("tls_failed", "Clients whose TLS could not begin.", |it| &it.tls_failed),
         ("cancels_abroad", "Cancels of sessions elsewhere, sent.", |it| &it.cancels_abroad),
         ("cancels_dropped", "Cancels of sessions elsewhere, dropped.", |it| &it.cancels_dropped),
         ("accept_errors", "Accepts that failed.", |it| &it.accept_errors),

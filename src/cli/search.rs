@@ -1,12 +1,14 @@
-//! `weir search`: commands by time, user, target, object and text.
+//! `weir search`: commands by time, user, target, object and text; lines typed in shells, too, which
+//! are derived and say so.
 
 use clap::Args;
+use serde::Serialize;
 
 use super::fail::{EXIT_USAGE, Failure};
 use super::output::{Output, Table, duration, note, short};
 use super::place::Place;
 use crate::admin::clock;
-use crate::record::lake::{CommandRow, Filter, Lake};
+use crate::record::lake::{CommandRow, Filter, Lake, LineRow};
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -19,6 +21,9 @@ pub struct Search {
     /// this status of HTTP, of a program, or SQLSTATE
     #[arg(long)]
     status: Option<String>,
+    /// Decided so: allow, deny, hold (it waits), approved (a person let it run)
+    #[arg(long)]
+    decision: Option<String>,
     /// The newest so many
     #[arg(long, default_value_t = 1_000, value_name = "COUNT")]
     limit: usize,
@@ -104,40 +109,121 @@ pub fn run(args: &Search) -> Result<(), Failure> {
 
 /// Writes what is found.
 pub(super) fn find(args: &Search, out: &mut Output) -> Result<(), Failure> {
-    let status = args.status.as_deref();
+    let (status, decision) = (args.status.as_deref(), args.decision.as_deref());
     if let Some(word) = status.filter(|word| !STATUS_WORDS.contains(word) && !is_code(word)) {
-        return Err(Failure::new(EXIT_USAGE, format!("{word} is no status of a command"))
-            .hint(format!("one of: {}", STATUS_WORDS.join(", "))));
+        return Err(no_word(word, "status", &STATUS_WORDS));
+    }
+    if let Some(word) = decision.filter(|word| !DECISION_WORDS.contains(word)) {
+        return Err(no_word(word, "decision", &DECISION_WORDS));
     }
     let mut filter = args.which.filter()?;
-    // With a status the newest rows may all be of another one, so the limit comes last.
-    filter.limit = status.is_none().then_some(args.limit);
+    // With one of these the newest rows may all be of another one, so the limit comes last.
+    let is_narrowed = status.is_some() || decision.is_some();
+    filter.limit = (!is_narrowed).then_some(args.limit);
     let lake = Lake::new(&super::existing(&args.place)?);
     let mut commands = lake.commands(&filter).map_err(super::lake_failure)?;
-    if let Some(wanted) = status {
-        commands.retain(|row| status_of(row) == wanted || ended_with(row, wanted));
-    }
-    let found = commands.len();
-    commands.drain(..found.saturating_sub(args.limit));
+    commands.retain(|row| {
+        status.is_none_or(|wanted| status_of(row) == wanted || ended_with(row, wanted))
+            && decision.is_none_or(|wanted| decision_of(row) == wanted)
+    });
+    // A line has neither: nobody knows whether it ran.
+    let lines = match is_narrowed {
+        false => lake.lines(&filter).map_err(super::lake_failure)?,
+        true => Vec::new(),
+    };
+    let mut found: Vec<Found> =
+        commands.into_iter().map(|row| Found::Command(Box::new(row))).collect();
+    found.extend(lines.into_iter().map(Found::Line));
+    found.sort_by_key(Found::ts_us);
+    found.drain(..found.len().saturating_sub(args.limit));
+    tell(args, &found, out)
+}
+
+fn tell(args: &Search, found: &[Found], out: &mut Output) -> Result<(), Failure> {
     if out.is_json() {
-        for row in &commands {
-            out.object(row)?;
+        for row in found {
+            match row {
+                Found::Command(row) => out.object(row)?,
+                Found::Line(row) => out.object(&TypedLine { row, kind: LINE_KIND })?,
+            }
         }
         return Ok(());
     }
-    if commands.is_empty() {
+    if found.is_empty() {
         note("no command matches");
         return Ok(());
     }
     let mut table = Table::new(HEADING);
-    for row in &commands {
-        table.row(cells(row));
+    for row in found {
+        table.row(match row {
+            Found::Command(row) => cells(row),
+            Found::Line(row) => line_cells(row),
+        });
     }
     out.table(&table)?;
-    if commands.len() == args.limit {
+    if found.iter().any(|row| matches!(row, Found::Line(_))) {
+        note(
+            "lines with status `derived` are what a terminal showed being typed; what ran may be \
+             something else",
+        );
+    }
+    if found.len() == args.limit {
         note(&format!("the newest {} commands; --limit shows more", args.limit));
     }
     Ok(())
+}
+
+fn no_word(word: &str, of: &str, words: &[&str]) -> Failure {
+    Failure::new(EXIT_USAGE, format!("{word} is no {of} of a command"))
+        .hint(format!("one of: {}", words.join(", ")))
+}
+
+/// What was decided, in one word. What an approval let run is `allow` in the record.
+fn decision_of(row: &CommandRow) -> &str {
+    match (row.decision.as_str(), &row.approval_id) {
+        ("allow", Some(_)) => "approved",
+        (decision, _) => decision,
+    }
+}
+
+/// What a search finds.
+enum Found {
+    Command(Box<CommandRow>),
+    Line(LineRow),
+}
+
+impl Found {
+    const fn ts_us(&self) -> i64 {
+        match self {
+            Found::Command(row) => row.common.ts_us,
+            Found::Line(row) => row.common.ts_us,
+        }
+    }
+}
+
+/// A line in JSON, beside commands.
+#[derive(Serialize)]
+struct TypedLine<'a> {
+    kind: &'static str,
+    #[serde(flatten)]
+    row: &'a LineRow,
+}
+
+/// What stands where a command has its kind.
+const LINE_KIND: &str = "shell-line";
+
+fn line_cells(row: &LineRow) -> [String; 8] {
+    let common = &row.common;
+    [
+        clock::to_column(common.ts_us),
+        common.session_id.clone(),
+        row.command_seq.to_string(),
+        common.user_name.clone(),
+        common.target.clone(),
+        if row.cut { "derived, cut" } else { "derived" }.to_owned(),
+        "-".to_owned(),
+        short(&row.line, TEXT_CHARACTERS_MAX),
+    ]
 }
 
 /// A status in digits, or five characters as a SQLSTATE has them.
@@ -150,6 +236,7 @@ fn ended_with(row: &CommandRow, code: &str) -> bool {
     row.response.as_ref().is_some_and(|response| {
         response.status_code.as_deref() == Some(code)
             || response.status.is_some_and(|status| code.parse() == Ok(status))
+            || response.exit_code().is_some_and(|exit| code.parse() == Ok(exit))
     })
 }
 
@@ -168,6 +255,8 @@ pub fn cells(row: &CommandRow) -> [String; 8] {
     let response = row.response.as_deref();
     let mut status = status_of(row).to_owned();
     if let Some(code) = response.and_then(|it| it.status_code.as_deref()) {
+        status = format!("{status} {code}");
+    } else if let Some(code) = response.and_then(|it| it.exit_code()) {
         status = format!("{status} {code}");
     } else if let Some(code) = response.and_then(|it| it.status) {
         status = format!("{status} {code}");
@@ -216,6 +305,7 @@ pub const HEADING: [&str; 8] =
 /// `unanswered` is a command without a recorded answer: it runs, or weir was cut off.
 const STATUS_WORDS: [&str; 8] =
     ["success", "error", "denied", "skipped", "suspended", "aborted", "held", "unanswered"];
+const DECISION_WORDS: [&str; 4] = ["allow", "deny", "hold", "approved"];
 const TEXT_CHARACTERS_MAX: usize = 100;
 
 #[cfg(test)]

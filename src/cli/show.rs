@@ -12,7 +12,7 @@ use super::place::Place;
 use super::search::status_of;
 use super::sessions::{Session, join};
 use crate::admin::{clock, shape};
-use crate::record::lake::{ApprovalRow, ChunkRow, CommandRow, Filter, Lake, MaskingRow};
+use crate::record::lake::{ApprovalRow, ChunkRow, CommandRow, Filter, Lake, LineRow, MaskingRow};
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -39,6 +39,9 @@ struct Story {
     command: CommandRow,
     approvals: Vec<ApprovalRow>,
     masking: Vec<MaskingRow>,
+    /// Derived from what its terminal showed.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    lines: Vec<LineRow>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     chunks: Vec<ChunkRow>,
 }
@@ -83,17 +86,39 @@ fn stories(lake: &Lake, filter: &Filter, with_chunks: bool) -> Result<Vec<Story>
     let commands = lake.commands(filter).map_err(super::lake_failure)?;
     let mut stories: BTreeMap<i64, Story> = BTreeMap::new();
     for command in commands {
-        let (approvals, masking, chunks) = Default::default();
-        stories.insert(command.common.seq, Story { command, approvals, masking, chunks });
+        let (approvals, masking, lines, chunks) = Default::default();
+        stories.insert(command.common.seq, Story { command, approvals, masking, lines, chunks });
     }
     for step in lake.approvals(filter).map_err(super::lake_failure)? {
         if let Some(story) = stories.get_mut(&step.command_seq) {
             story.approvals.push(step);
         }
     }
+    // A request that joined what another session had asked was answered there.
+    let asked: Vec<i64> = stories
+        .values()
+        .filter(|story| story.approvals.is_empty() && story.command.approval_id.is_some())
+        .map(|story| story.command.common.seq)
+        .collect();
+    if !asked.is_empty() {
+        for step in lake.approvals(&Filter::default()).map_err(super::lake_failure)? {
+            let joins = |story: &&mut Story| {
+                asked.contains(&story.command.common.seq)
+                    && story.command.approval_id.as_ref() == Some(&step.approval_id)
+            };
+            if let Some(story) = stories.values_mut().find(joins) {
+                story.approvals.push(step);
+            }
+        }
+    }
     for hit in lake.masking(filter).map_err(super::lake_failure)? {
         if let Some(story) = stories.get_mut(&hit.command_seq) {
             story.masking.push(hit);
+        }
+    }
+    for line in lake.lines(filter).map_err(super::lake_failure)? {
+        if let Some(story) = stories.get_mut(&line.command_seq) {
+            story.lines.push(line);
         }
     }
     if with_chunks {
@@ -184,8 +209,23 @@ fn tell(out: &mut Output, story: &Story, args: &Show) -> Result<(), Failure> {
             format!("{} values of {place} by {} ({})", hit.hit_count, hit.operator, hit.detector);
         out.line(&format!("  masked    {}", clean(&line)))?;
     }
+    tell_lines(out, &story.lines)?;
     if args.rows {
         tell_answer(out, story, args.rows_max)?;
+    }
+    Ok(())
+}
+
+/// Lines of a terminal, and what they are not.
+fn tell_lines(out: &mut Output, lines: &[LineRow]) -> Result<(), Failure> {
+    if lines.is_empty() {
+        return Ok(());
+    }
+    out.line("  typed     as its terminal showed it: derived, what ran may be something else")?;
+    for line in lines {
+        let cut = if line.cut { "  [may be cut]" } else { "" };
+        let text = format!("{}  {}{cut}", clock::to_column(line.common.ts_us), line.line);
+        out.line(&format!("    {}", clean(&text)))?;
     }
     Ok(())
 }
@@ -224,6 +264,9 @@ fn tell_outcome(out: &mut Output, story: &Story) -> Result<(), Failure> {
     }
     if let Some(status) = response.status {
         line.push_str(&format!(", status {status}"));
+    }
+    if let Some(code) = response.exit_code() {
+        line.push_str(&format!(", exit code {code}"));
     }
     if let Some(signal) = &response.signal {
         line.push_str(&format!(", by signal {signal}"));

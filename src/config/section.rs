@@ -44,6 +44,11 @@ impl<'t> Section<'t> {
         self.table.contains_key(key)
     }
 
+    pub(super) fn is_empty_list(&self, key: &str) -> bool {
+        let value = self.table.get(key).map(Spanned::get_ref);
+        matches!(value, Some(DeValue::Array(list)) if list.is_empty())
+    }
+
     /// Reports a key that has to be there and is not.
     pub(super) fn missing(&self, key: &str, expected: &str, report: &mut Report<'_>) {
         let found = format!("`{key}` is missing in {}", self.label);

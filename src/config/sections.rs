@@ -341,11 +341,19 @@ fn users(identity: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_
         let groups = section.texts("groups", report);
         let keys = ssh::user_keys(&mut section, report);
         let by_password = section.has("scram") || section.has("password");
-        // A user who has keys need not have a password, but no user has neither.
-        let verifier = match by_password || keys.is_empty() {
+        let by_token = section.boolean("token_only", report).unwrap_or(false);
+        if by_token && (by_password || section.has("keys")) {
+            let found = "`token_only` beside a password or keys";
+            report.error(section.span(), found, "one of them", "");
+        }
+        // A user who has keys need not have a password; whoever has neither says so.
+        let verifier = match by_password || !(section.has("keys") || by_token) {
             true => verifier(&mut section, source, report),
             false => None,
         };
+        if !by_password && section.is_empty_list("keys") {
+            section.missing("keys` or `password", "at least one key", report);
+        }
         if let Some(owner) =
             users.iter().find(|user| user.keys.iter().any(|key| keys.contains(key)))
         {
@@ -359,7 +367,7 @@ fn users(identity: &mut Section<'_>, source: &Source<'_>, report: &mut Report<'_
             report.error(name.span.clone(), found, "names that differ", "");
         }
         section.finish(report);
-        if let Some(name) = name.filter(|_| verifier.is_some() || !keys.is_empty()) {
+        if let Some(name) = name.filter(|_| verifier.is_some() || !keys.is_empty() || by_token) {
             let groups = groups.iter().map(|group| group.value.to_owned()).collect();
             users.push(User { name: name.value.to_owned(), verifier, keys, groups });
         }

@@ -467,7 +467,7 @@ pub struct User {
     /// Name.
     pub name: String,
     /// Verifier, made from the password at load if the file gives a password. A user with keys
-    /// need not have one.
+    /// need not have one, nor one who has API tokens alone.
     pub verifier: Option<crate::identify::scram::Verifier>,
     /// SSH keys, as they stand in messages.
     pub keys: Vec<Vec<u8>>,

@@ -3,6 +3,7 @@
 //! In: prefix bytes, SASL messages, tokens, facts of TLS. Out: `Protocol`, `Identity`.
 //! Never: a guess; what is unknown is closed and recorded.
 
+pub mod api_token;
 pub mod certificate;
 pub mod glob;
 mod json;
@@ -44,6 +45,8 @@ pub enum Method {
     SshKey,
     /// An OpenSSH certificate.
     SshCertificate,
+    /// An API token of weir: this one.
+    Token(api_token::TokenId),
 }
 
 impl Method {
@@ -57,6 +60,7 @@ impl Method {
             Method::Oidc => "oidc",
             Method::SshKey => "ssh-key",
             Method::SshCertificate => "ssh-certificate",
+            Method::Token(_) => "token",
         }
     }
 
@@ -66,6 +70,15 @@ impl Method {
         match self {
             Method::Scram | Method::ScramPlus | Method::Basic => false,
             Method::Certificate | Method::Oidc | Method::SshKey | Method::SshCertificate => true,
+            Method::Token(_) => true,
+        }
+    }
+
+    /// What the proof was, as far as records say so beside its kind: JSON, or nothing.
+    pub fn detail(self) -> String {
+        match self {
+            Method::Token(id) => serde_json::json!({ "token": id.to_string() }).to_string(),
+            _ => String::new(),
         }
     }
 }

@@ -2,7 +2,7 @@
 //!
 //! In: bytes as they come, the time. Out: as many bytes, the same but for what was found. Never: a
 //! byte more or less, which would move a cursor; a delay beyond [`WAIT_TERMINAL_US`] and
-//! [`WAIT_PIPE_US`].
+//! [`WAIT_PIPE_US`], in bulk five times as long.
 //!
 //! What is looked at is the text that a person sees (`visible`): colours in and around a value do
 //! not hide it. It is best effort all the same. A value is found if it comes within that time, in
@@ -29,6 +29,10 @@ use crate::limits::TERMINAL_KEY_BYTES_MAX;
 pub const WAIT_TERMINAL_US: u64 = 20_000;
 /// Off one nobody looks so closely.
 pub const WAIT_PIPE_US: u64 = 100_000;
+/// After so many bytes without a pause they are no prompt that somebody waits for: a pause in the
+/// middle of them is one of the machine's, and what is held waits so many times as long.
+const BURST_BYTES: usize = 16 << 10;
+const BURST_WAITS: u64 = 5;
 /// So many bytes may be the echo of somebody's typing.
 const TYPED_BYTES_MAX: usize = 4;
 
@@ -37,6 +41,8 @@ const TYPED_BYTES_MAX: usize = 4;
 pub struct Masker {
     detectors: Rc<Detectors>,
     wait_us: u64,
+    /// Bytes since the last pause.
+    burst: usize,
     held: Vec<u8>,
     due_us: Option<u64>,
     /// A key began and did not end; so much of it may still come.
@@ -51,7 +57,7 @@ impl Masker {
     pub fn new(detectors: Rc<Detectors>, terminal: bool) -> Masker {
         let wait_us = if terminal { WAIT_TERMINAL_US } else { WAIT_PIPE_US };
         let (held, typed, scratch) = (Vec::new(), Vec::new(), Scratch::default());
-        Masker { detectors, wait_us, held, due_us: None, key: None, typed, scratch }
+        Masker { detectors, wait_us, burst: 0, held, due_us: None, key: None, typed, scratch }
     }
 
     /// What somebody types.
@@ -67,10 +73,14 @@ impl Masker {
         self.due_us
     }
 
+    const fn wait(&self) -> u64 {
+        if self.burst < BURST_BYTES { self.wait_us } else { self.wait_us * BURST_WAITS }
+    }
+
     /// More could not come: what is due is held once more.
     pub fn postpone(&mut self, now_us: u64) {
         if self.due_us.is_some_and(|due_us| due_us <= now_us) {
-            self.due_us = Some(now_us + self.wait_us);
+            self.due_us = Some(now_us + self.wait());
         }
     }
 
@@ -79,6 +89,7 @@ impl Masker {
         let typed = self.held.is_empty() && !bytes.is_empty() && bytes == self.typed;
         self.typed.clear();
         self.held.extend_from_slice(bytes);
+        self.burst = self.burst.saturating_add(bytes.len());
         if typed {
             return self.flush(hits);
         }
@@ -95,15 +106,15 @@ impl Masker {
         self.due_us = match (self.held.is_empty(), self.due_us) {
             (true, _) => None,
             // What leaves is looked at from its first byte on.
-            (false, due) if out.is_empty() => due.or(Some(now_us + self.wait_us)),
-            (false, _) => Some(now_us + self.wait_us),
+            (false, due) if out.is_empty() => due.or(Some(now_us + self.wait())),
+            (false, _) => Some(now_us + self.wait()),
         };
         out
     }
 
     /// The time is over, or the stream: all that is held.
     pub fn flush(&mut self, hits: &mut Hits) -> Vec<u8> {
-        self.due_us = None;
+        (self.due_us, self.burst) = (None, 0);
         let mut seen = Visible::of(&self.held);
         seen.end();
         let text = seen.text(&self.held);
@@ -272,6 +283,17 @@ mod tests {
         assert_eq!(masker.due_us(), Some(5 + WAIT_TERMINAL_US));
         assert_eq!(masker.flush(&mut hits), b"prompt$ ");
         assert!(hits.is_empty());
+    }
+
+    #[test]
+    fn what_is_held_of_a_burst_waits_longer() {
+        let (mut masker, mut hits) = (masker(Operator::Mask), Hits::default());
+        masker.push("some words\n".repeat(2_000).as_bytes(), 0, &mut hits);
+        masker.push(b"4111 1111 ", 5, &mut hits);
+        assert_eq!(masker.due_us(), Some(5 + 5 * WAIT_TERMINAL_US));
+        assert_eq!(masker.flush(&mut hits), b"4111 1111 ");
+        masker.push(b"4111 1111 ", 7, &mut hits);
+        assert_eq!(masker.due_us(), Some(7 + WAIT_TERMINAL_US));
     }
 
     #[test]

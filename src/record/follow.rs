@@ -295,7 +295,7 @@ fn files_news(
                         take(Happening::LogEvents(row));
                     }
                 })?,
-                Table::StreamChunks | Table::Touches => {}
+                Table::StreamChunks | Table::Touches | Table::ShellLines => {}
             }
         }
     }

@@ -22,6 +22,7 @@ use parquet::file::statistics::Statistics;
 use super::entry::SessionId;
 use super::holds::{self, HoldFile};
 use super::journal::{Header, boot_text};
+use super::lines::Terminals;
 use super::live::{self, LiveSegment};
 use super::parquet::date_text;
 use super::rows::{self, Key, Sheet, Verdict, uuid_text};
@@ -29,8 +30,8 @@ use super::schema::{Columns, Table};
 
 pub use super::follow::{Follow, Happening};
 pub use super::lake_rows::{
-    ApprovalRow, Cells, ChunkRow, CommandRow, Common, EventRow, LakeRow, MaskingRow, ResponseRow,
-    SessionRow,
+    ApprovalRow, Cells, ChunkRow, CommandRow, Common, EventRow, LakeRow, LineRow, MaskingRow,
+    ResponseRow, SessionRow,
 };
 
 /// Why the lake cannot be read.
@@ -156,6 +157,14 @@ impl Lake {
     /// # Errors
     /// When a file cannot be read.
     pub fn masking(&self, filter: &Filter) -> Result<Vec<MaskingRow>, LakeError> {
+        self.rows(filter)
+    }
+
+    /// Lines that terminals showed being typed: derived, whatever ran.
+    ///
+    /// # Errors
+    /// When a file cannot be read.
+    pub fn lines(&self, filter: &Filter) -> Result<Vec<LineRow>, LakeError> {
         self.rows(filter)
     }
 
@@ -395,6 +404,15 @@ pub(in crate::record) fn sheet_rows<T: LakeRow>(
     (columns, test): (&mut Columns, &Test),
     take: &mut impl FnMut(T),
 ) -> Result<(), LakeError> {
+    if T::TABLE == Table::ShellLines {
+        // How older segments left their terminals is known to the sealer alone.
+        let (lines, _) = sheet.lines(&Terminals::default());
+        for line in &lines {
+            sheet.fill_line(columns, header, line);
+        }
+        batch_rows(&columns.finish()?, test, take);
+        return Ok(());
+    }
     for rows in sheet.rows(T::TABLE).chunks(BATCH_ROWS) {
         for row in rows {
             sheet.fill(columns, header, T::TABLE, row);
@@ -543,7 +561,7 @@ impl Test {
 
     fn grep_passes(&self, cells: &Cells<'_>, row: usize) -> bool {
         self.grep.as_ref().is_none_or(|words| {
-            ["query_text", "params_json", "message", "reason"]
+            ["query_text", "params_json", "message", "reason", "line"]
                 .iter()
                 .any(|name| words.is_match(cells.text(name, row)))
         })

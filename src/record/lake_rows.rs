@@ -387,6 +387,15 @@ pub struct ResponseRow {
     pub attrs: Option<String>,
 }
 
+impl ResponseRow {
+    /// How a command in a container ended, whose status is the upgrade's.
+    pub fn exit_code(&self) -> Option<i64> {
+        let attrs = self.attrs.as_deref().filter(|attrs| attrs.contains("\"exit_code\""))?;
+        let attrs: serde_json::Value = serde_json::from_str(attrs).ok()?;
+        attrs.get("exit_code")?.as_i64()
+    }
+}
+
 impl LakeRow for ResponseRow {
     const TABLE: Table = Table::Responses;
 
@@ -554,6 +563,40 @@ impl LakeRow for MaskingRow {
             operator: cells.owned("operator", row),
             hit_count: cells.long("hit_count", row).unwrap_or(0),
             path: cells.maybe("path", row),
+        }
+    }
+
+    fn common(&self) -> &Common {
+        &self.common
+    }
+}
+
+/// Table `shell_lines`.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct LineRow {
+    /// What every row has; the time is that of the line's end.
+    #[serde(flatten)]
+    pub common: Common,
+    /// `seq` of the shell.
+    pub command_seq: i64,
+    /// What the terminal showed.
+    pub line: String,
+    /// Part of it may be missing, or be no part of it.
+    pub cut: bool,
+    /// Always: no program at the other end has said that it read this.
+    pub derived: bool,
+}
+
+impl LakeRow for LineRow {
+    const TABLE: Table = Table::ShellLines;
+
+    fn read(cells: &Cells<'_>, row: usize) -> LineRow {
+        LineRow {
+            common: Common::read(cells, row),
+            command_seq: cells.long("command_seq", row).unwrap_or(0),
+            line: cells.owned("line", row),
+            cut: cells.flag("cut", row).unwrap_or(true),
+            derived: true,
         }
     }
 

@@ -21,6 +21,8 @@ pub mod journal;
 pub mod memory;
 pub mod pty_events;
 
+pub mod lines;
+
 mod parts;
 pub mod pool;
 pub mod position;

@@ -17,14 +17,16 @@ use parquet::file::writer::SerializedFileWriter;
 use super::column::{RowGroup, Zstd};
 use super::durable::Draft;
 use super::journal::Header;
+use super::lines::Terminals;
 use super::rows::{self, OfFrame, Sheet};
 use super::schema::Table;
 
 /// Order in which the files of a sheet appear.
-pub(in crate::record) const ORDER: [Table; 8] = [
+pub(in crate::record) const ORDER: [Table; 9] = [
     Table::Sessions,
     Table::Commands,
     Table::Touches,
+    Table::ShellLines,
     Table::Responses,
     Table::StreamChunks,
     Table::Approvals,
@@ -58,8 +60,10 @@ pub struct Written {
 /// Writes sheets; keeps its buffers from one to the next.
 pub struct Writer {
     lake: PathBuf,
-    tables: [(RowGroup, WriterPropertiesPtr); 8],
+    tables: [(RowGroup, WriterPropertiesPtr); Table::ALL.len()],
     zstd: Zstd,
+    /// Terminals that go on after the last segment.
+    terminals: Terminals,
 }
 
 impl Writer {
@@ -74,7 +78,8 @@ impl Writer {
             Err(why) => unreachable!("no schema of {}: {why}", table.name()),
         };
         let zstd = Zstd::new()?;
-        Ok(Writer { lake: data_dir.join("lake"), tables: Table::ALL.map(of), zstd })
+        let (tables, terminals) = (Table::ALL.map(of), Terminals::default());
+        Ok(Writer { lake: data_dir.join("lake"), tables, zstd, terminals })
     }
 
     /// Writes every table and day of a sheet. `origin` ends the file names.
@@ -88,9 +93,19 @@ impl Writer {
         origin: &str,
     ) -> Result<Vec<Written>, SealError> {
         let mut written = Vec::new();
+        let (lines, terminals) = sheet.lines(&self.terminals);
         for table in ORDER {
             if table == Table::Touches {
                 self.write_touches(sheet, header, origin, &mut written)?;
+                continue;
+            }
+            if table == Table::ShellLines {
+                for day in rows::days(&lines) {
+                    let file = self.write_day((table, day), header, origin, |group, line| {
+                        sheet.fill_line(group, header, line);
+                    })?;
+                    written.extend(file);
+                }
                 continue;
             }
             sheet.sort(table);
@@ -102,6 +117,8 @@ impl Writer {
                 written.extend(file);
             }
         }
+        // Only now: a segment that could not be written is read again.
+        self.terminals.update(terminals, &sheet.ended);
         Ok(written)
     }
 

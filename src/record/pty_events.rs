@@ -15,6 +15,9 @@
 //! The first event of a stream counts from the start of its row. A chunk begins where the one
 //! before it ended: what is known of the time at its start is the sum of all before it.
 
+/// The name of the encoding.
+pub const ENCODING: &str = "pty-events";
+
 /// Kinds of events; the numbers stand in files.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[repr(u8)]

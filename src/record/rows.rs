@@ -13,8 +13,10 @@ use super::entry::{
     Decision, Event, MaskingHit, Ocsf, Outcome, Response, SessionEnd, SessionId, SessionStart,
 };
 use super::journal::{End, Frame, Frames, Gap, Header, Place, Raw, Step};
+use super::lines::{Line, Terminal, Terminals};
 use super::map;
 use super::params;
+use super::pty_events;
 use super::schema::{SCHEMA_VERSION, Sink, Table};
 
 /// Reason of a `SessionEnd` that recovery writes for a session without an end.
@@ -161,8 +163,8 @@ pub fn key(place: &Place) -> Key {
 pub struct Sheet<'a> {
     /// Contexts that rows refer to. The first one is of sessions of which none is known.
     contexts: Vec<ContextView<'a>>,
-    /// Rows by table; those of `Touches` stay empty.
-    rows: [Vec<Row<'a>>; 8],
+    /// Rows by table; those of tables that are derived stay empty.
+    rows: [Vec<Row<'a>>; Table::ALL.len()],
     /// Holds without a final entry, whose session goes on.
     pub held: Vec<Held<'a>>,
     /// Sessions that end here.
@@ -353,6 +355,59 @@ impl<'a> Sheet<'a> {
         Touches { names, rows }
     }
 
+    /// The rows of `shell_lines`, sorted by day, session, order; and the terminals that showed
+    /// them, as the segment leaves them. `before` are those of the segments before.
+    pub(in crate::record) fn lines(
+        &self,
+        before: &Terminals,
+    ) -> (Vec<Typed<'a>>, Vec<(Key, Terminal)>) {
+        let mut chunks = Vec::new();
+        for row in &self.rows[Table::StreamChunks as usize] {
+            if let Some(Body::Chunk(chunk)) = row.frame.body()
+                && chunk.encoding == pty_events::ENCODING
+            {
+                let place = row.frame.place();
+                chunks.push(((place.session_id, chunk.command_seq), place, chunk, *row));
+            }
+        }
+        chunks.sort_by_key(|(key, place, ..)| (key.0.0, key.1, place.log_index));
+        let (mut rows, mut terminals) = (Vec::new(), Vec::new());
+        for of_one in chunks.chunk_by(|one, other| one.0 == other.0) {
+            let [(key, _, first, _), ..] = of_one else { continue };
+            let mut terminal = before.find(key, first.chunk_no == 0);
+            for (_, place, chunk, row) in of_one {
+                let mut found = Vec::new();
+                let took_us = terminal.take(chunk.payload, &mut found);
+                rows.extend(found.into_iter().map(|line| {
+                    // The chunk was written with its last event, or little later.
+                    let ago_us = i64::try_from(took_us.saturating_sub(line.at_us)).unwrap_or(0);
+                    let ts_us = place.wall_us.saturating_sub(ago_us);
+                    ((chunk.command_seq, line), ts_us.max(day_of(place) * DAY_US), *row)
+                }));
+            }
+            terminals.push((*key, terminal));
+        }
+        rows.sort_by_cached_key(|(_, _, row)| {
+            let place = row.frame.place();
+            (day_of(&place), place.session_id.0, place.log_index)
+        });
+        (rows, terminals)
+    }
+
+    /// Appends a row of `shell_lines`.
+    pub(in crate::record) fn fill_line(
+        &self,
+        columns: &mut impl Sink,
+        header: &Header,
+        ((command_seq, line), ts_us, row): &Typed<'a>,
+    ) {
+        self.common_at(columns, header, (row, *ts_us));
+        columns.long(*command_seq);
+        columns.text(&line.text);
+        columns.flag(line.cut);
+        columns.end_row();
+    }
+
     /// Appends a row to its table's columns.
     pub(in crate::record) fn fill(
         &self,
@@ -395,11 +450,15 @@ impl<'a> Sheet<'a> {
     }
 
     fn common(&self, columns: &mut impl Sink, header: &Header, row: &Row<'a>) {
+        self.common_at(columns, header, (row, row.frame.place().wall_us));
+    }
+
+    fn common_at(&self, columns: &mut impl Sink, header: &Header, (row, ts_us): (&Row<'a>, i64)) {
         let context = &self.contexts[row.context as usize];
         let place = row.frame.place();
         let known = |text: &'a str| (!text.is_empty()).then_some(text);
         columns.begin_row(NonZeroU32::new(row.context));
-        columns.time(Some(place.wall_us));
+        columns.time(Some(ts_us));
         columns.session_id(&place.session_id);
         columns.long(place.seq);
         columns.int(header.shard as i32);
@@ -415,6 +474,10 @@ impl<'a> Sheet<'a> {
         columns.int(SCHEMA_VERSION);
     }
 }
+
+/// A row of `shell_lines`: the number of its command and what was typed, when, and the bytes that
+/// showed it.
+pub(in crate::record) type Typed<'a> = ((u64, Line), i64, Row<'a>);
 
 /// Rows of `touches`.
 #[derive(Debug)]

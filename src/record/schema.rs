@@ -5,8 +5,8 @@
 //!
 //! Columns are only ever appended, and then nullable; a column is never renamed or retyped, but one
 //! that always had a value may become nullable (`responses` of version 2). Every
-//! entry is one row of one table and carries its log index there. Two things stand beside that:
-//! `touches` is derived from `commands`, and a `Hold` is mirrored as an event `hold` in
+//! entry is one row of one table and carries its log index there. Three things stand beside that:
+//! `touches` is derived from `commands`, `shell_lines` from `stream_chunks`, and a `Hold` is mirrored as an event `hold` in
 //! `log_events`, since the row of a held command is made of its final entry.
 
 use std::num::NonZeroU32;
@@ -44,11 +44,13 @@ pub enum Table {
     LogEvents,
     /// Derived: one row per command and object.
     Touches,
+    /// Derived: one row per line that a terminal showed being typed.
+    ShellLines,
 }
 
 impl Table {
     /// All tables.
-    pub const ALL: [Table; 8] = [
+    pub const ALL: [Table; 9] = [
         Table::Sessions,
         Table::Commands,
         Table::Responses,
@@ -57,6 +59,7 @@ impl Table {
         Table::MaskingHits,
         Table::LogEvents,
         Table::Touches,
+        Table::ShellLines,
     ];
 
     /// Name of the table and of its folder.
@@ -70,6 +73,7 @@ impl Table {
             Table::MaskingHits => "masking_hits",
             Table::LogEvents => "log_events",
             Table::Touches => "touches",
+            Table::ShellLines => "shell_lines",
         }
     }
 
@@ -84,6 +88,7 @@ impl Table {
             Table::MaskingHits => MASKING_HITS,
             Table::LogEvents => LOG_EVENTS,
             Table::Touches => TOUCHES,
+            Table::ShellLines => SHELL_LINES,
         }
     }
 
@@ -317,6 +322,12 @@ const LOG_EVENTS: &[Column] = &[
 
 const TOUCHES: &[Column] =
     &[need("object", Type::Text, Use::Key), need("action", Type::Text, Use::Label)];
+
+const SHELL_LINES: &[Column] = &[
+    need("command_seq", Type::Long, Use::Count),
+    need("line", Type::Text, Use::Content),
+    may("cut", Type::Flag, Use::Label),
+];
 
 /// SHA-256.
 pub(in crate::record) fn sha256(text: &[u8]) -> [u8; 32] {

@@ -11,11 +11,14 @@ use crate::clock::Now;
 use crate::config::settings::Settings;
 use crate::decide::approval::{Claim, Grant, Window};
 use crate::decide::{HoldTerms, Rules};
+use crate::fault::{Fault, FaultKind, Login};
 use crate::forward::dial::Endpoint;
 use crate::identify::jwk::Published;
+use crate::identify::{Identity, api_token};
 use crate::mask::Policy;
 use crate::mask::sql::catalog::Catalog;
 use crate::session::postgres::target_login::KnownMinor;
+use crate::wire::Side;
 
 /// What a shard builds its `session::Snapshot` from. Plain data, so it may cross threads.
 #[derive(Clone, Debug)]
@@ -28,6 +31,8 @@ pub struct SnapshotSource {
     pub addresses: Vec<Vec<Endpoint>>,
     /// Per issuer, in the order of `settings.issuers`.
     pub keys: Vec<Published>,
+    /// API tokens of weir.
+    pub tokens: Arc<api_token::Set>,
     /// Per target.
     pub minors: Vec<Arc<KnownMinor>>,
     /// Windows that people opened, in the order in which they did.
@@ -54,6 +59,8 @@ pub struct Snapshot {
     pub addresses: Vec<Vec<Endpoint>>,
     /// Per issuer, in the order of `settings.issuers`: its keys as read by the control thread.
     pub keys: Vec<Published>,
+    /// API tokens of weir.
+    pub tokens: Arc<api_token::Set>,
     /// Per target: the protocol version it is known to speak.
     pub minors: Vec<Arc<KnownMinor>>,
     /// Windows that people opened.
@@ -74,12 +81,20 @@ impl Snapshot {
             catalogs: source.catalogs.clone(),
             addresses: source.addresses.clone(),
             keys: source.keys.clone(),
+            tokens: Arc::clone(&source.tokens),
             minors: source.minors.clone(),
             windows: source.windows.clone(),
             mock_seed: source.mock_seed,
             settings,
         }
     }
+
+    /// Why a session of this identity cannot go on: it lives from an API token that is over.
+    pub fn ends(&self, identity: &Identity, now: Now) -> Option<Fault> {
+        let why = self.tokens.refuses(identity, &self.settings.users, now.wall_us)?;
+        Some(Fault::new(Side::Client, FaultKind::Login(Login::Token(why))))
+    }
+
     /// The grant of a window that is open for a command.
     pub fn window(
         &self,

@@ -17,6 +17,8 @@ pub struct Counters {
     pub refused: Counter,
     /// Of these, clients for whom there was no room among those that have not logged in yet.
     pub shut_out: Counter,
+    /// Clients whose TLS could not begin: no handshake, a broken one, a certificate of nobody.
+    pub tls_failed: Counter,
     /// CancelRequests sent to targets for sessions that are not here.
     pub cancels_abroad: Counter,
     /// CancelRequests for such sessions that were one too many.

@@ -272,7 +272,10 @@ impl<J: ShardJournal> Core<J> {
             }
             Output::Signal(name) => self.signal(token, name),
             Output::Errand(dial, key) => self.errand(token, dial, key),
-            Output::Close(_) => {
+            Output::Close(fault) => {
+                if fault.is_some_and(|fault| fault.is_of_tls()) {
+                    self.counters.tls_failed.add(1);
+                }
                 if let Some(driver) = self.sessions.get_mut(token) {
                     driver.close(self.now.mono_us);
                 }

@@ -151,6 +151,7 @@ impl Rig {
             keys: Vec::new(),
             windows: Vec::new(),
             minors: Vec::new(),
+            tokens: Default::default(),
             mock_seed: [0; 32],
         };
         let (sealed, sealing) = std::sync::mpsc::channel();
@@ -490,6 +491,7 @@ fn messages_are_answered() {
         keys: Vec::new(),
         windows: Vec::new(),
         minors: Vec::new(),
+        tokens: Default::default(),
         mock_seed: [0; 32],
     };
     rig.send(ToShard::Snapshot(Arc::new(source)));

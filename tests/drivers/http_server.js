@@ -50,7 +50,15 @@ function events(response) {
   }, 50);
 }
 
+// Events until somebody goes.
+function ticks(response) {
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  const timer = setInterval(() => response.write('data: tick\n\n'), 100);
+  response.on('close', () => clearInterval(timer));
+}
+
 function answer(request, response) {
+  if (request.url === '/ticks') return ticks(response);
   if (request.url === '/events') return events(response);
   if (request.url.startsWith('/large/')) return large(response, Number(request.url.slice(7)));
   const parts = [];

@@ -18,13 +18,22 @@ await client.connect(
 );
 
 async function run(line) {
+  const told = [];
+  let options;
+  if (line.startsWith('patiently ')) {
+    line = line.slice('patiently '.length);
+    const onprogress = (progress) => told.push(progress.message);
+    options = { onprogress, timeout: 12_000, resetTimeoutOnProgress: true };
+  }
   const at = line.indexOf(' ');
   const name = at < 0 ? line : line.slice(0, at);
   const rest = at < 0 ? '' : line.slice(at + 1);
   if (name === 'list') return (await client.listTools()).tools.map((tool) => tool.name);
   if (name === 'read') return (await client.readResource({ uri: rest })).contents[0].text;
-  const result = await client.callTool({ name, arguments: JSON.parse(rest || '{}') });
+  const wanted = { name, arguments: JSON.parse(rest || '{}') };
+  const result = await client.callTool(wanted, undefined, options);
   return {
+    progress: told,
     error: result.isError ?? false,
     text: result.content.map((part) => part.text),
     structured: result.structuredContent ?? null,

@@ -2,7 +2,8 @@
 
     python mcp_client.py URL USER PASSWORD auto|legacy
 
-A line is `list`, `read URI` or `NAME {arguments}`; an answer is one line of JSON.
+A line is `list`, `read URI`, `NAME {arguments}` or `patiently NAME {arguments}`, which wants to
+hear of progress; an answer is one line of JSON.
 """
 import asyncio
 import json
@@ -19,8 +20,17 @@ async def run(client, line):
         return [tool.name for tool in (await client.list_tools()).tools]
     if name == "read":
         return (await client.read_resource(rest)).contents[0].text
-    result = await client.call_tool(name, json.loads(rest or "{}"))
+    told, more = [], {}
+    if name == "patiently":
+        name, _, rest = rest.partition(" ")
+
+        async def tell(progress, total, message):
+            told.append(message)
+
+        more = {"progress_callback": tell}
+    result = await client.call_tool(name, json.loads(rest or "{}"), **more)
     return {
+        "progress": told,
         "error": result.is_error,
         "text": [part.text for part in result.content],
         "structured": result.structured_content,

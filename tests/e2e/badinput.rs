@@ -1,6 +1,5 @@
 //! Hostile and unlucky input: a clear answer, a record, bounded memory, and nobody else notices.
 
-use std::path::Path;
 use std::process::Command;
 use std::time::{Duration, Instant};
 
@@ -8,9 +7,9 @@ use crate::support::lake::{Lake, Row, text};
 use crate::support::raw::{
     GSS_REQUEST, Message, Raw, SSL_REQUEST, message, packet, parse, query, sqlstate, startup, sync,
 };
-use crate::support::scratch::{free_port, output};
+use crate::support::scratch::{SmallDisk, free_port, output};
 use crate::support::weir::{CLEAR, TARGET, USER};
-use crate::support::{Endpoint, Postgres, Scratch, Spec, Weir, canary, tools, wait_until};
+use crate::support::{Endpoint, Postgres, Spec, Weir, canary, tools, wait_until};
 
 fn start() -> Weir {
     Spec::new(&Postgres::shared().database()).start()
@@ -337,38 +336,6 @@ fn idle_sessions_are_cheap() {
     assert!(grown / 150 < 64, "{grown} KiB for 150 idle sessions");
     drop(sessions);
     usable(&weir);
-}
-
-/// A file system of a few megabytes; unmounted when dropped.
-struct SmallDisk {
-    scratch: Scratch,
-}
-
-impl SmallDisk {
-    /// `None`, with the reason printed, where mounting is not permitted.
-    fn mount(size: &str) -> Option<SmallDisk> {
-        let scratch = Scratch::new("small-disk");
-        let options = format!("size={size},mode=0755");
-        let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(scratch.path());
-        let result = output(&mut command);
-        if !result.status.success() {
-            let why = String::from_utf8_lossy(&result.stderr).into_owned();
-            eprintln!("SKIPPED, no small file system can be mounted here: {}", why.trim());
-            return None;
-        }
-        Some(SmallDisk { scratch })
-    }
-
-    fn path(&self) -> &Path {
-        self.scratch.path()
-    }
-}
-
-impl Drop for SmallDisk {
-    fn drop(&mut self) {
-        let _ = output(Command::new("umount").arg("-l").arg(self.scratch.path()));
-    }
 }
 
 #[test]

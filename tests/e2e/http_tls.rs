@@ -36,9 +36,11 @@ fn a_password_passes_tls_to_a_target_that_speaks_it_too() {
     assert_eq!(told["headers"]["authorization"], shown_bearer());
     assert_eq!(told["headers"]["x-forwarded-proto"], "https");
     assert_eq!(web.status(web.anybody(&["--http1.1"]), "/a"), "401");
-    // In clear, on the same port, there is nobody to talk to.
+    // In clear, on the same port, nobody listens to what is asked.
     let clear = format!("http://localhost:{}/a", web.port);
-    assert!(!output(web.curl(&[]).arg(clear)).status.success());
+    let told = output(web.curl(&["-i"]).arg(clear));
+    let told = String::from_utf8_lossy(&told.stdout).into_owned();
+    assert!(told.starts_with("HTTP/1.1 400 ") && told.contains("https://"), "{told}");
     let large = ["-o", "/dev/null", "-w", "%{size_download}", "--http1.1"];
     let size = crate::support::scratch::run(web.curl(&large).arg(web.url("/large/64")));
     assert_eq!(size, (64 << 20).to_string());
@@ -48,6 +50,11 @@ fn a_password_passes_tls_to_a_target_that_speaks_it_too() {
     assert_eq!(text(&response, "outcome"), "success");
     let sessions = lake.rows("sessions");
     assert!(sessions.iter().any(|row| text(row, "tls_version") == "TLSv1_3"), "{sessions:?}");
+    let refused = lake.events("connection-refused");
+    assert!(
+        refused.iter().any(|row| text(row, "attrs").contains("plaintext-client")),
+        "{refused:?}"
+    );
 }
 
 #[test]
@@ -134,6 +141,8 @@ fn a_certificate_says_who_asks_and_a_password_in_the_request_says_it_over() {
     assert_eq!(web.status(wrong, "/by-wrong"), "401", "what a request says is not passed over");
     assert!(!output(with(&bad).arg(web.url("/by-bad"))).status.success(), "it was revoked");
     let lake = web.weir.lake();
+    let refused = lake.events("connection-refused");
+    assert!(refused.iter().any(|row| text(row, "attrs").contains("client-certificate")));
     for (path, user, method) in [
         ("GET /by-robot", "spiffe://example.org/ns/prod/sa/ci", "certificate"),
         ("GET /by-person", "ann-person", "certificate"),

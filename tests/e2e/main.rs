@@ -36,5 +36,7 @@ mod ssh_clients;
 mod ssh_files;
 mod ssh_output;
 mod ssh_rules;
+mod ssh_shells;
 mod ssh_trust;
+mod tokens;
 mod tokio_driver;

@@ -466,3 +466,39 @@ fn a_session_is_open_to_whoever_opened_it() {
         assert!(answer.contains("mcp-session"), "{answer}");
     }
 }
+
+/// An SDK gives a call up after some seconds, and begins them anew with each notification.
+#[test]
+fn a_client_that_asked_for_progress_waits_for_longer_than_its_patience() {
+    let mut bed = Bed::start(&[]);
+    let mut patient: Vec<Client> = [Which::Node, Which::Python("auto"), Which::Python("legacy")]
+        .map(|it| bed.client(it))
+        .into();
+    let names = ["node", "auto", "legacy"];
+    for (client, name) in patient.iter_mut().zip(names) {
+        client.say(&format!(r#"patiently delete_user {{"name":"{name}"}}"#));
+    }
+    let listed = |bed: &Bed| -> Vec<Value> {
+        let listed = run(&mut bed.weir.command(&["approvals", "list", "--json"]));
+        listed.lines().map(|line| serde_json::from_str(line).expect("JSON")).collect()
+    };
+    wait_until("the calls to be held", Duration::from_secs(30), || listed(&bed).len() == 3);
+    // Longer than the twelve seconds of the clients.
+    std::thread::sleep(Duration::from_secs(15));
+    for ask in listed(&bed) {
+        let id = ask["id"].as_str().expect("an id");
+        let approve = ["approvals", "approve", id, "--reason", "fine", "--as", "dora"];
+        run(bed.weir.command(&approve).env("WEIR_PASSWORD", USER_PASSWORD));
+    }
+    for (client, name) in patient.iter_mut().zip(names) {
+        let answer = client.hear();
+        assert_eq!(answer["text"], json!([format!("deleted {name}")]), "{name}: {answer}");
+        let told = answer["progress"].as_array().expect("a list");
+        assert!(told.len() >= 2, "{name}: {answer}");
+        assert!(told.iter().all(|it| it.as_str().is_some_and(|it| it.contains("approval"))));
+    }
+    drop(patient);
+    let lake = bed.weir.lake();
+    let deletions = calls(&lake.rows("commands"), "delete_user");
+    assert!(deletions.iter().any(|row| text(row, "decision") == "allow"), "{deletions:?}");
+}

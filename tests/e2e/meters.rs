@@ -89,6 +89,10 @@ fn commands_of_each_verdict_are_found_in_the_metrics() {
     let mut raw = Raw::login(&weir.endpoint());
     run_each_verdict(&mut raw);
     let text = metrics(&weir);
+    let names = text.lines().filter_map(|line| line.strip_prefix("# TYPE ")?.split(' ').next());
+    let readme = include_str!("../../README.md");
+    let untold: Vec<&str> = names.filter(|name| !readme.contains(&format!("`{name}`"))).collect();
+    assert_eq!(untold, [""; 0], "not in README");
     let of = |name: &str, labels: &str| {
         value(&text, &format!("weir_{name}{{target=\"{TARGET}\"{labels}}}"))
     };

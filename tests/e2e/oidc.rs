@@ -42,7 +42,7 @@ fn refusal(endpoint: &Endpoint) -> String {
 }
 
 /// Log, journal and every column of the lake, to look for what must not be there.
-fn assert_nowhere(weir: &mut Weir, secret: &str) {
+pub(crate) fn assert_nowhere(weir: &mut Weir, secret: &str) {
     assert!(secret.len() > 6, "{secret:?} proves nothing");
     assert!(!weir.log().contains(secret), "the log holds a token");
     let lake = weir.lake();

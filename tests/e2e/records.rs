@@ -287,7 +287,8 @@ fn every_engine_opens_every_table() {
     drop(raw);
     let lake = weir.lake();
     let counted = engines(&lake);
-    for table in TABLES {
+    // Shells are SSH's.
+    for table in TABLES.into_iter().filter(|table| *table != "shell_lines") {
         let expect = lake.rows(table).len() as u64;
         assert!(expect > 0, "{table} is empty, so nothing is shown");
         for engine in ["duckdb", "pyarrow", "polars"] {

@@ -229,3 +229,16 @@ fn forwards_and_what_a_command_runs_with_stand_in_the_record() {
     let back = commands.iter().find(|row| text(row, "query_text").starts_with("forwarded tcp:"));
     assert_eq!(number(back.expect("a row"), "parent_seq"), number(parent, "seq"));
 }
+
+#[test]
+fn rules_for_files_alone_say_what_they_lack() {
+    let sshd = Sshd::start();
+    let files = "[[rule]]\nname = \"files\"\nwhen = { commands = [\"sftp-read\", \"sftp-list\"] }\n\
+                 then = \"allow\"\n";
+    let gate = sshd.gate(files);
+    let mut sftp = Command::new("sftp");
+    sftp.args(gate.options(&gate.alice)).args(["-P", &gate.port.to_string(), "-b", "-"]);
+    let (_, stderr, status) = ended(&fed(sftp.arg("root@web-1@127.0.0.1"), b"ls /\n"));
+    assert_ne!(status, Some(0));
+    assert!(stderr.contains("SFTP begins with class `subsystem`"), "{stderr}");
+}

@@ -3,11 +3,13 @@
 
 use std::path::Path;
 use std::process::Command;
+use std::time::Duration;
 
 use crate::ssh::{EVERYTHING, Gate, Sshd, ended, keygen};
 use crate::support::lake::text;
 use crate::support::oidc::{OTHER, Oidc, WEIR};
 use crate::support::scratch::{output, run};
+use crate::support::wait_until;
 
 fn exec(gate: &Gate, key: &Path, user: &str) -> (String, String, Option<i32>) {
     let mut command = Command::new("ssh");
@@ -85,6 +87,26 @@ fn check_prints_the_line_that_is_missing() {
     assert!(printed.contains(&sshd.public("host")), "{printed}");
 }
 
+/// A new file has no key of a target yet: weir asks the target for it.
+#[test]
+fn check_prints_the_line_of_a_target_without_any() {
+    let sshd = Sshd::start();
+    let gate = sshd.gate(EVERYTHING);
+    let config = gate.weir.data_dir().parent().expect("a folder").join("weir.toml");
+    let whole = std::fs::read_to_string(&config).expect("the configuration");
+    let own = format!("host_key = [\"{}\"]", sshd.public("host"));
+    for other in ["", "host_key = [\"ssh-ed25519 AAAA...\"]", "host_key = [\"TODO\"]"] {
+        let file = gate.weir.scratch_file("new.toml", &whole.replace(&own, other));
+        let mut check = Command::new(env!("CARGO_BIN_EXE_weir"));
+        let result = output(check.args(["check", "--config"]).arg(&file));
+        let printed = String::from_utf8_lossy(&result.stdout).into_owned();
+        assert_eq!(result.status.code(), Some(3), "{printed}");
+        assert!(printed.contains(&own), "{other}: {printed}");
+        let errors = String::from_utf8_lossy(&result.stderr).into_owned();
+        assert!(errors.contains("host_key") || errors.contains("no key that weir has"), "{errors}");
+    }
+}
+
 #[test]
 fn a_listener_of_one_target_takes_the_whole_name_as_the_role() {
     let sshd = Sshd::start();
@@ -135,6 +157,18 @@ fn a_certificate_that_was_taken_back_is_nobody() {
     assert_eq!(attempt(), "");
     list("id: carol\n");
     assert_eq!(attempt(), "");
+    list("serial: 8-9\n");
+    assert_eq!(attempt(), "in\n");
+    // Without a signal it is looked at now and then, a list that is none changes nothing.
+    std::fs::write(&krl, "no list").expect("a file");
+    let said = || gate.weir.log().contains("a list of revoked certificates cannot be used");
+    wait_until("a word on it", Duration::from_secs(20), said);
+    assert_eq!(attempt(), "in\n", "the old one stays");
+    let spec = sshd.scratch.write("spec", "id: carol\n");
+    let mut made = Command::new("ssh-keygen");
+    made.args(["-q", "-k", "-f"]).arg(&krl).arg("-s").arg(sshd.private("ca.pub")).arg(spec);
+    run(&mut made);
+    wait_until("the new list", Duration::from_secs(20), || attempt().is_empty());
 }
 
 #[test]

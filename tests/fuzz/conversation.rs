@@ -92,6 +92,7 @@ fn snapshot(config: &str) -> Snapshot {
         keys: Vec::new(),
         windows: Vec::new(),
         minors: vec![Arc::default()],
+        tokens: Default::default(),
         mock_seed: [1; 32],
     })
 }

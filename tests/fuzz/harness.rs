@@ -365,6 +365,7 @@ then = "allow"
         keys: Vec::new(),
         windows: Vec::new(),
         minors: vec![std::sync::Arc::default()],
+        tokens: Default::default(),
         mock_seed: [1; 32],
     })
 }

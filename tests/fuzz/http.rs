@@ -2,6 +2,7 @@
 //! weir writes of it is the same message to whoever reads it.
 
 use weir::wire::Side;
+use weir::wire::http::form::Scan;
 use weir::wire::http::h1::read::Kind;
 use weir::wire::http::h1::write::{self, Onward};
 use weir::wire::http::h1::{Body, Framing, HeadReader, Piece, Role};
@@ -175,5 +176,56 @@ pub fn events(bytes: &[u8]) {
         }
         found.extend_from_slice(splitter.rest());
         assert_eq!(found, bytes, "in pieces of {piece}");
+    }
+}
+
+/// What readers of forms take a name for: decoded once, folded.
+fn folded(name: &[u8]) -> Vec<u8> {
+    let mut out = Vec::new();
+    let mut rest = name;
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        let digits = behind.get(..2).filter(|two| two.iter().all(u8::is_ascii_hexdigit));
+        let digits = digits.and_then(|two| std::str::from_utf8(two).ok());
+        match (byte, digits.and_then(|two| u8::from_str_radix(two, 16).ok())) {
+            (b'%', Some(value)) => {
+                rest = &behind[2..];
+                out.push(value);
+            }
+            (b'+', _) => out.push(b' '),
+            _ => out.push(byte),
+        }
+    }
+    let plain = |byte: &u8| if byte.is_ascii_alphanumeric() { *byte } else { b'_' };
+    out.trim_ascii().iter().map(plain).map(|byte| byte.to_ascii_lowercase()).collect()
+}
+
+/// Content of a request, behind its type and a line end: refused or passed in any split alike, and
+/// what passes names no other method to a plain reader.
+pub fn form(bytes: &[u8]) {
+    let Some(at) = bytes.iter().position(|byte| *byte == b'\n') else { return };
+    let (kind, content) = (&bytes[..at], &bytes[at + 1..]);
+    let head = [b"POST / HTTP/1.1\r\nHost: a\r\nContent-Type: ", kind, b"\r\n\r\n"].concat();
+    let mut head_of = Head::default();
+    let mut reader = HeadReader::default();
+    if reader.next(&mut head.as_slice(), &mut head_of, Kind::Request) != Ok(true) {
+        return;
+    }
+    let judged = |piece: usize| {
+        let Ok(Some(mut scan)) = Scan::of(&head_of) else { return None };
+        Some(content.chunks(piece.max(1)).try_for_each(|part| scan.push(part)))
+    };
+    let whole = judged(usize::MAX);
+    for piece in [1, 3, 64] {
+        assert_eq!(judged(piece), whole, "in pieces of {piece}");
+    }
+    let pairs = matches!(Scan::of(&head_of), Ok(Some(Scan::Pairs(_))));
+    if whole != Some(Ok(())) || !pairs {
+        return;
+    }
+    for pair in content.split(|byte| matches!(byte, b'&' | b';')) {
+        let Some(end) = pair.iter().position(|byte| *byte == b'=') else { continue };
+        let name = folded(&pair[..end]);
+        assert!(name != b"_method", "a form that says another method passed");
     }
 }

@@ -404,6 +404,21 @@ const JSON: [&str; 4] = [
 ];
 
 #[test]
+fn forms() {
+    let boundary = "multipart/form-data; boundary=xx\n--xx\r\nContent-Disposition: form-data; \
+                    name=\"a\"\r\n\r\n1\r\n--xx\r\nContent-Disposition: form-data; \
+                    name=\"_metho\"\r\n\r\n2\r\n--xx--\r\n";
+    let seeds = [
+        "application/x-www-form-urlencoded\na=1&_method%3d=DELETE&b=%5fmethod;%5f=x+y",
+        "\n_metho=PUT&%5Fmetho=x&%u005fmetho=1& _metho",
+        "application/x-www-form-urlencoded; charset=utf-8\n_method%00x=1",
+        boundary,
+        "application/json\n{\"a\":{\"_method\":1},\"_metho\":\"x\",\"b\\u005f\":[1]}",
+    ];
+    smoke_rounds(http::form, &seeds.map(|text| text.as_bytes().to_vec()), 20_000);
+}
+
+#[test]
 fn json_texts() {
     smoke_rounds(h2::json, &JSON.map(|text| text.as_bytes().to_vec()), 20_000);
 }

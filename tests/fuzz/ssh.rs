@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use weir::decide::ssh::files::FilePath;
 use weir::decide::ssh::text::{Program, plain_words, program};
+use weir::record::lines::Terminal;
 use weir::record::pty_events::{Events, Writer};
 use weir::wire::ssh::certificate::Certificate;
 use weir::wire::ssh::cipher::{Cipher, Mac};
@@ -163,6 +164,18 @@ pub fn events(bytes: &[u8]) {
     let again: Vec<_> = Events::new(&written).collect();
     let first: Vec<_> = Events::new(bytes).collect();
     assert!(!same || again == first);
+    // Lines of any terminal are bounded, the same from one chunk and from two.
+    let lines = |from: usize| {
+        let (mut terminal, mut found) = (Terminal::begun(), Vec::new());
+        terminal.take(&written[..from], &mut found);
+        terminal.take(&written[from..], &mut found);
+        found.into_iter().map(|line| (line.text, line.cut)).collect::<Vec<_>>()
+    };
+    let mut rest = Events::new(&written);
+    rest.next();
+    let whole = lines(0);
+    assert!(whole.iter().all(|(text, _)| !text.is_empty() && text.len() <= 4096));
+    assert_eq!(whole, lines(written.len() - rest.rest().len()));
 }
 
 /// The text of a command: plain words hold nothing that a shell would read in another way.

@@ -69,7 +69,10 @@ fn ssh_messages() {
 
 #[test]
 fn ssh_records_and_texts() {
-    smoke(ssh::events, &[b"\x02\x02\x05hello\x00\x04\x02\x50\x18\x80\x01\x08\x02\0\0".to_vec()]);
+    let typed = b"\0\x04\x02\x50\x18\0\x02\x0a\x1b[?2004h$ \0\x0b\x01\x03\0\x02\x04ls\r\n\
+        \0\x02\x08\x1b[?2004l";
+    let shown = b"\x02\x02\x05hello\x00\x04\x02\x50\x18\x80\x01\x08\x02\0\0";
+    smoke(ssh::events, &[shown.to_vec(), typed.to_vec()]);
     let texts = ["scp -t 'a b'", "ls -l /srv", "echo \"a;b\" $HOME", "git-upload-pack '/a.git'"];
     smoke(ssh::text, &texts.map(|text| text.as_bytes().to_vec()));
 }

@@ -47,3 +47,9 @@ pub fn oracle(subcommand: &str, lines: &[String]) -> Vec<serde_json::Value> {
     assert_eq!(answers.len(), lines.len(), "an answer for each line");
     answers
 }
+
+/// Ends a process of the bed at once; the bed starts it again.
+pub fn kill(pid: i32) {
+    let done = Command::new("kill").args(["-9", &pid.to_string()]).status().expect("kill runs");
+    assert!(done.success(), "{pid} had ended before");
+}

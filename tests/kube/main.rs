@@ -2,10 +2,14 @@
 //! `tests/kube/build` makes. Without them these tests fail.
 
 mod bed;
+mod clients;
 mod cluster;
+mod controllers;
+mod faults;
 mod objects;
 mod requests;
 #[expect(dead_code, unused_imports, reason = "the end-to-end tests use the rest")]
 #[path = "../e2e/support/mod.rs"]
 mod support;
 mod through;
+mod world;

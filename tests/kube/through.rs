@@ -1,203 +1,18 @@
 //! kubectl through weir: decided, recorded, impersonated; the cluster's audit log says the same.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead, BufReader, Read as _, Write as _};
+use std::io::{Read as _, Write as _};
 use std::net::TcpStream;
-use std::path::PathBuf;
-use std::process::{Child, Command, Output, Stdio};
-use std::sync::OnceLock;
+use std::process::{Child, Stdio};
 use std::time::Duration;
 
 use serde_json::Value;
 
-use super::bed;
-use super::support::lake::{Row, bytes, number, text};
+use super::support::lake::{bytes, number, text};
 use super::support::scratch::free_port;
 use super::support::weir::USER_PASSWORD;
-use super::support::{Certificates, Spec, Weir, wait_until};
-
-const RULES: &str = r#"
-[[rule]]
-name = "sre"
-when = { groups = ["sre"], commands = ["read", "write", "delete", "logs", "exec", "port-forward",
-  "workload", "workload-privileged", "secret-read", "unbounded-write", "control-plane"] }
-then = "allow"
-
-[[rule]]
-name = "agents look and change"
-when = { groups = ["agents"], commands = ["read", "logs", "write", "workload"] }
-then = "allow"
-
-[[rule]]
-name = "prod stays"
-when = { verbs = ["delete", "deletecollection"], namespaces = ["prod-*"] }
-then = { deny = "ask an SRE" }
-"#;
-
-/// The cluster of these tests; it ends with the process.
-struct Cluster {
-    facts: Value,
-    /// It ends with its standard input.
-    _bed: Option<Child>,
-}
-
-fn cluster() -> &'static Cluster {
-    static CLUSTER: OnceLock<Cluster> = OnceLock::new();
-    CLUSTER.get_or_init(|| {
-        let read = |path: &str| -> Value {
-            let text = std::fs::read_to_string(path).expect("bed.json");
-            serde_json::from_str(&text).expect("JSON")
-        };
-        // One that runs already.
-        if let Ok(path) = std::env::var("WEIR_KUBEBED_UP") {
-            return Cluster { facts: read(&path), _bed: None };
-        }
-        let folder = std::env::temp_dir().join(format!("kubebed-through-{}", std::process::id()));
-        let mut child = Command::new(bed::program())
-            .args(["up", "--stdin", "--data"])
-            .arg(&folder)
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .expect("the bed starts");
-        let mut line = String::new();
-        let output = child.stdout.take().expect("a pipe");
-        BufReader::new(output).read_line(&mut line).expect("a line");
-        let place = line.strip_prefix("ready ").map(str::trim);
-        let place = place.unwrap_or_else(|| panic!("{line:?}; see {}", folder.display()));
-        Cluster { facts: read(place), _bed: Some(child) }
-    })
-}
-
-impl Cluster {
-    fn fact(&self, name: &str) -> &str {
-        self.facts[name].as_str().unwrap_or_else(|| panic!("{name} of {}", self.facts))
-    }
-}
-
-/// weir in front of the cluster.
-struct Through {
-    weir: Weir,
-    port: u16,
-    folder: PathBuf,
-}
-
-impl Through {
-    fn start(masks: &str) -> Through {
-        Through::start_with(masks, RULES)
-    }
-
-    fn start_with(masks: &str, rules: &str) -> Through {
-        let (cluster, port) = (cluster(), free_port());
-        let spec = Spec::bare("kube").rules(rules).masks(masks).user("alice", &["sre"]);
-        let spec = spec.user("agent", &["agents"]);
-        let folder = spec.folder().to_owned();
-        let token = folder.join("impersonator");
-        std::fs::write(&token, cluster.facts["tokens"]["weir"].as_str().expect("a token"))
-            .expect("a file");
-        let Certificates { certificate, key, .. } = Certificates::shared();
-        let tail = format!(
-            "[listen.http]\naddress = \"127.0.0.1:{port}\"\n\
-             tls = {{ certificate = \"{}\", key = \"{}\" }}\n\
-             [[target]]\nname = \"bed\"\nprotocol = \"kubernetes\"\naddress = \"{}\"\n\
-             root_certificates = \"{}\"\n[[target.credential]]\nrole = \"weir\"\n\
-             token = {{ file = \"{}\" }}\n",
-            certificate.display(),
-            key.display(),
-            cluster.fact("server"),
-            cluster.fact("ca"),
-            token.display()
-        );
-        let weir = spec.tail(&tail).start();
-        let through = Through { weir, port, folder };
-        for user in ["alice", "agent"] {
-            through.write_kubeconfig(user);
-        }
-        through
-    }
-
-    fn write_kubeconfig(&self, user: &str) {
-        let config = format!(
-            "apiVersion: v1\nkind: Config\ncurrent-context: bed\n\
-             clusters: [{{name: bed, cluster: {{server: \"https://localhost:{}/k8s/bed\", \
-             insecure-skip-tls-verify: true}}}}]\n\
-             users: [{{name: u, user: {{username: {user}, password: {USER_PASSWORD}}}}}]\n\
-             contexts: [{{name: bed, context: {{cluster: bed, user: u}}}}]\n",
-            self.port
-        );
-        std::fs::write(self.folder.join(user), config).expect("a kubeconfig");
-    }
-
-    /// kubectl as somebody, through weir.
-    fn kubectl(&self, user: &str, arguments: &[&str]) -> Command {
-        let mut command = Command::new(kubectl_program());
-        command.env("KUBECONFIG", self.folder.join(user)).env("HOME", &self.folder);
-        command.args(arguments);
-        command
-    }
-
-    /// What it prints.
-    fn ok(&self, user: &str, arguments: &[&str]) -> String {
-        finish(self.kubectl(user, arguments), arguments, true)
-    }
-
-    /// What it says when it fails.
-    fn refused(&self, user: &str, arguments: &[&str]) -> String {
-        finish(self.kubectl(user, arguments), arguments, false)
-    }
-}
-
-fn kubectl_program() -> PathBuf {
-    let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kube/kubectl");
-    let output = Command::new(script).arg("--path").output().expect("a script");
-    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
-    PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim())
-}
-
-fn finish(mut command: Command, arguments: &[&str], well: bool) -> String {
-    let Output { status, stdout, stderr } =
-        command.stdin(Stdio::null()).output().expect("kubectl starts");
-    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
-    assert_eq!(status.success(), well, "kubectl {arguments:?}: {stdout}{stderr}");
-    if well { stdout.into_owned() } else { stderr.into_owned() }
-}
-
-/// kubectl as the administrator, past weir.
-fn direct(arguments: &[&str]) -> String {
-    let mut command = Command::new(kubectl_program());
-    command.env("KUBECONFIG", cluster().fact("kubeconfig")).args(arguments);
-    finish(command, arguments, true)
-}
-
-/// A namespace of a test, and a pod in it that runs.
-fn pod(namespace: &str) {
-    direct(&["create", "namespace", namespace]);
-    let run = ["run", "web", "--image=busybox", "--restart=Never", "-n", namespace];
-    direct(&[&run[..], &["--command", "--", "sh", "-c", "echo started; sleep 600"]].concat());
-    wait_until("the pod", Duration::from_secs(60), || {
-        let phase = ["get", "pod", "web", "-n", namespace, "-o", "jsonpath={.status.phase}"];
-        direct(&phase) == "Running"
-    });
-}
-
-fn namespace(name: &str) -> String {
-    format!("{name}-{}", std::process::id())
-}
-
-/// A command's row by its operation, with its answer's.
-fn exchange(weir: &mut Weir, operation: &str) -> Vec<(Row, Row)> {
-    let lake = weir.lake();
-    let responses = lake.rows("responses");
-    let of = |command: &Row| {
-        responses.iter().find(|row| {
-            text(row, "session_id") == text(command, "session_id")
-                && number(row, "command_seq") == number(command, "seq")
-        })
-    };
-    let commands = lake.rows("commands");
-    let mine = commands.into_iter().filter(|row| text(row, "operation") == operation);
-    mine.filter_map(|row| of(&row).cloned().map(|answer| (row, answer))).collect()
-}
+use super::support::{Spec, wait_until};
+use super::world::{Cluster, Through, cluster, direct, exchange, namespace, pod};
 
 #[test]
 fn kubectl_looks_changes_and_is_told_what_it_may_not() {
@@ -509,6 +324,125 @@ fn a_denied_stream_is_denied_in_its_other_form() {
     let told = waiting.wait_with_output().expect("kubectl ends");
     let shown = String::from_utf8_lossy(&told.stderr).into_owned();
     assert!(!told.status.success() && shown.contains("not today"), "{shown}");
+}
+
+/// A server that takes no WebSocket (OpenShift, Kubernetes before 1.30): kubectl asks by SPDY next,
+/// and what people said of the one counts for the other.
+#[test]
+fn an_approval_counts_for_the_form_that_the_server_takes() {
+    let gates = "TranslateStreamCloseWebsocketRequests=false,PortForwardWebsockets=false";
+    let flags = ["--controllers=false", "--feature-gates", gates];
+    let cluster = Cluster::start("older", &flags);
+    let space = namespace("older");
+    cluster.pod(&space);
+    let rules =
+        HELD.replace("verbs = [\"delete\"], resources = [\"pods\"]", "commands = [\"exec\"]");
+    let rules = rules.replace("[\"read\", \"delete\"]", "[\"read\", \"exec\"]");
+    let mut through = Through::before(&cluster, Spec::bare("kube-older").rules(&rules));
+    let exec = ["exec", "web", "-n", &space, "--", "sh", "-c", "echo done; exit 7"];
+    for round in 1..=2 {
+        let mut kubectl = through.kubectl("alice", &exec);
+        let child = kubectl.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn();
+        let waiting = child.expect("kubectl starts");
+        // Each command is asked for once, the same one a second time, too.
+        let id = asked(&through)["id"].as_str().unwrap_or_default().to_owned();
+        let approve = ["approvals", "approve", &id, "--reason", "fine", "--as", "agent"];
+        let mut approve = through.weir.command(&approve);
+        super::support::scratch::run(approve.env("WEIR_PASSWORD", USER_PASSWORD));
+        let told = waiting.wait_with_output().expect("kubectl ends");
+        let shown = String::from_utf8_lossy(&told.stderr).into_owned();
+        assert_eq!(told.status.code(), Some(7), "{round}: {shown}");
+        assert_eq!(told.stdout, b"done\n", "{round}: {shown}");
+    }
+    let lake = through.weir.lake();
+    let approvals = lake.rows("approvals");
+    let count = |event: &str| approvals.iter().filter(|row| text(row, "event") == event).count();
+    assert_eq!((count("requested"), count("approved"), count("used")), (2, 2, 2));
+    // The exit code is the command's, the status the upgrade's.
+    let told =
+        super::support::scratch::run(&mut through.weir.command(&["search", "--status", "7"]));
+    assert_eq!(told.matches("error 7").count(), 2, "{told}");
+    let row = told.lines().find(|line| line.contains("error 7")).expect("a row");
+    let session = row.split_whitespace().find(|word| word.len() == 36).expect("a session");
+    let shown = super::support::scratch::run(&mut through.weir.command(&["show", session]));
+    assert!(shown.contains("status 101, exit code 7"), "{shown}");
+}
+
+/// What detectors find in what base64 stands for; the record keeps no value of a Secret.
+#[test]
+fn detectors_look_into_secrets() {
+    const CARD: &str = "4111111111111111";
+    let space = namespace("detect");
+    direct(&["create", "namespace", &space]);
+    let masks = "[[mask]]\ndetect = [\"credit-card\"]\noperator = \"redact\"\n";
+    let mut through = Through::start(masks);
+    let manifest = through.folder.join("s.json");
+    let text = format!(
+        r#"{{"apiVersion":"v1","kind":"Secret","metadata":{{"name":"s","namespace":"{space}"}},
+            "stringData":{{"pin":"card {CARD}","word":"plain-1f7"}}}}"#
+    );
+    std::fs::write(&manifest, text).expect("a file");
+    let file = manifest.display().to_string();
+    direct(&["apply", "-f", &file]);
+    let coded = direct(&["get", "secret", "s", "-n", &space, "-o", "jsonpath={.data.pin}"]);
+    let raw = format!("/api/v1/namespaces/{space}/secrets");
+    for arguments in [
+        &["get", "secret", "s", "-n", &space, "-o", "json"][..],
+        &["get", "secrets", "-n", &space, "-o", "yaml"],
+        &["get", "--raw", &format!("{raw}?watch=1&timeoutSeconds=2")],
+        &["apply", "-f", &file, "-o", "json"],
+        &["label", "secret", "s", "x=y", "-n", &space, "-o", "json"],
+    ] {
+        let shown = through.ok("alice", arguments);
+        assert!(!shown.contains(CARD) && !shown.contains(&coded), "{arguments:?}: {shown}");
+    }
+    let pin =
+        ["get", "secret", "s", "-n", &space, "-o", "go-template={{.data.pin | base64decode}}"];
+    assert_eq!(through.ok("alice", &pin), "card [CREDIT_CARD]");
+    let word =
+        ["get", "secret", "s", "-n", &space, "-o", "go-template={{.data.word|base64decode}}"];
+    assert_eq!(through.ok("alice", &word), "plain-1f7", "what is not found stays");
+    let plain = direct(&["get", "secret", "s", "-n", &space, "-o", "jsonpath={.data.word}"]);
+    let lake = through.weir.lake();
+    for table in ["stream_chunks", "commands"] {
+        for row in lake.rows(table) {
+            let all = match table {
+                "commands" => super::support::lake::text(&row, "query_text"),
+                _ => String::from_utf8_lossy(&bytes(&row, "payload")).into_owned(),
+            };
+            for value in [CARD, &coded, "plain-1f7", &plain] {
+                assert!(!all.contains(value), "{table}: {all}");
+            }
+        }
+    }
+}
+
+/// A name that the server makes meets rules by what it may be.
+#[test]
+fn names_that_are_made_meet_rules() {
+    let space = namespace("made");
+    direct(&["create", "namespace", &space]);
+    let rules = "[[rule]]\nname = \"build\"\nwhen = { commands = [\"write\"], names = [\"build-*\"] }\n\
+                 then = \"allow\"\n[[rule]]\nname = \"protected\"\nwhen = { names = [\"build-x*\", \
+                 \"other\"] }\nthen = { deny = \"not those\" }\n";
+    let through = Through::start_with("", rules);
+    let make = |root: &str| {
+        let file = through.folder.join("made.json");
+        let meta = format!(r#"{{"generateName":"{root}","namespace":"{space}"}}"#);
+        let text = format!(r#"{{"apiVersion":"v1","kind":"ConfigMap","metadata":{meta}}}"#);
+        std::fs::write(&file, text).expect("a file");
+        let file = file.display().to_string();
+        let create = ["create", "-f", &file, "--validate=false"];
+        let told = through.kubectl("alice", &create).output().expect("kubectl runs");
+        String::from_utf8_lossy(&[told.stdout, told.stderr].concat()).into_owned()
+    };
+    assert!(make("build-a").contains("created"), "{}", make("build-a"));
+    for denied in ["build-", "build-x", "build-xy", "buil", "other"] {
+        assert!(make(denied).contains("not those"), "{denied}: {}", make(denied));
+    }
+    for unknown in ["z", "others"] {
+        assert!(make(unknown).contains("no rule"), "{unknown}: {}", make(unknown));
+    }
 }
 
 /// What waits for people, once something does.

@@ -163,6 +163,7 @@ fn snapshot() -> Snapshot {
         addresses: vec![vec![target()]],
         keys: Vec::new(),
         minors: vec![Arc::default()],
+        tokens: Default::default(),
         mock_seed: [1; 32],
     })
 }

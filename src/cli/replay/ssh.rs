@@ -13,6 +13,7 @@ pub(super) fn moments(story: &Story) -> Vec<Moment> {
         seq: command.common.seq,
         at_us: command.common.ts_us,
         is_terminal: false,
+        size: None,
         carried: [Vec::new(), Vec::new()],
         moments: Vec::new(),
     };
@@ -43,6 +44,8 @@ struct Screen {
     at_us: i64,
     /// A size was told, so there is a terminal, and its bytes are shown as they are.
     is_terminal: bool,
+    /// Its size as it was told; every chunk tells it again.
+    size: Option<(u64, u64)>,
     /// Beginnings of characters of both output streams.
     carried: [Vec<u8>; 2],
     moments: Vec<Moment>,
@@ -90,6 +93,9 @@ impl Screen {
     fn size(&mut self, mut bytes: &[u8]) {
         self.is_terminal = true;
         let size = take_varint(&mut bytes).zip(take_varint(&mut bytes));
+        if size.is_none() || size == std::mem::replace(&mut self.size, size) {
+            return;
+        }
         let moment = Moment::of(self.at_us, self.seq, Stream::Output, String::new());
         self.moments.push(Moment { size, is_screen: true, ..moment });
     }

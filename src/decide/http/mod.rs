@@ -24,6 +24,8 @@ pub enum Part {
     Interim,
     /// The head of an answer, its content or its end.
     Answer,
+    /// What a client is told while people are asked, and what it is told in the end.
+    Progress,
     /// A frame of a WebSocket that was opened.
     Frame,
 }

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 
 use serde_json::{Map, Value, json};
 
+use super::condition::Named;
 use super::content::{Content, Unreadable};
 use super::{Class, Classes, Classified, DryRun, Tag, classify, condition};
 use crate::decide::action::{Act, Action, Object};
@@ -82,6 +83,11 @@ pub fn understand(
         classes = classes.with(Class::Impersonate);
     }
     let name = content.name().filter(|_| classified.name_in_body);
+    let named = match (name, content.generated().filter(|_| classified.name_in_body)) {
+        (Some(name), _) => Named::Is(name),
+        (None, Some(root)) => Named::Begins(root),
+        (None, None) => Named::Unknown,
+    };
     let attrs = attrs(request, &classified, content);
     let flow = flow(request, classes);
     let mut understood = Understood {
@@ -91,7 +97,7 @@ pub fn understand(
         subresource: String::new(),
         namespace: String::new(),
         name: String::new(),
-        action: action(request, classes, name),
+        action: action(request, classes, named),
         classes,
         attrs,
         flow,
@@ -162,7 +168,7 @@ fn flow(request: &Request, classes: Classes) -> Flow {
 }
 
 /// What rules are asked about; `name` is the one in the body.
-fn action(request: &Request, classes: Classes, name: Option<&str>) -> Action {
+fn action(request: &Request, classes: Classes, name: Named<'_>) -> Action {
     let set: ClassSet = classes.iter().map(Class::only).collect();
     let mut facts = condition::facts(request, name);
     facts.push(Fact::is(FactKind::Method, request.method.lower().to_ascii_uppercase()));
@@ -183,10 +189,11 @@ fn action(request: &Request, classes: Classes, name: Option<&str>) -> Action {
     Action::new(Protocol::Kubernetes, vec![act])
 }
 
-fn object(attributes: &Attributes, name: Option<&str>) -> Object {
-    let name = match name.unwrap_or(&attributes.name) {
-        "" => "*",
-        name => name,
+fn object(attributes: &Attributes, name: Named<'_>) -> Object {
+    let name = match (name, attributes.name.as_str()) {
+        (Named::Is(name), _) => name,
+        (Named::Unknown | Named::Begins(_), "") => "*",
+        (Named::Unknown | Named::Begins(_), name) => name,
     };
     let name = format!("{}/{name}", attributes.full_resource());
     let write = !matches!(attributes.verb, Verb::Get | Verb::List | Verb::Watch);

@@ -9,8 +9,29 @@ use super::kinds;
 use crate::decide::{Fact, FactKind};
 use crate::wire::kubernetes::request::{Asked, Attributes, Request, Verb};
 
+/// What a body says of the name of what it creates.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Named<'n> {
+    /// Nothing, or it was not read.
+    Unknown,
+    /// This.
+    Is(&'n str),
+    /// The server makes one that begins so.
+    Begins(&'n str),
+}
+
+impl Named<'_> {
+    fn fact(self, kind: FactKind) -> Option<Fact> {
+        match self {
+            Named::Unknown => None,
+            Named::Is(name) => Some(Fact::is(kind, name)),
+            Named::Begins(root) => Some(Fact::below(kind, root)),
+        }
+    }
+}
+
 /// The facts of a request. `name` is the one in the body, where that is known.
-pub fn facts(request: &Request, name: Option<&str>) -> Vec<Fact> {
+pub fn facts(request: &Request, name: Named<'_>) -> Vec<Fact> {
     let mut facts = vec![Fact::is(FactKind::Verb, request.verb())];
     let attributes = match &request.asked {
         Asked::Path(path) => {
@@ -67,14 +88,13 @@ pub(super) fn place(group: &str, resource: &str, subresource: &str) -> String {
 }
 
 /// Where it is: a namespace, all of them, or none, as with nodes.
-fn namespace(attributes: &Attributes, name: Option<&str>) -> Option<Fact> {
+fn namespace(attributes: &Attributes, name: Named<'_>) -> Option<Fact> {
     let namespaces = attributes.group.is_empty() && attributes.resource == "namespaces";
-    let namespace = match (attributes.namespace.as_str(), name) {
-        ("", Some(name)) if namespaces => name,
-        (namespace, _) => namespace,
-    };
-    if !namespace.is_empty() {
-        return Some(Fact::is(FactKind::Namespace, namespace));
+    if !attributes.namespace.is_empty() {
+        return Some(Fact::is(FactKind::Namespace, &attributes.namespace));
+    }
+    if namespaces && let Some(fact) = name.fact(FactKind::Namespace) {
+        return Some(fact);
     }
     let kind = kinds::find(&attributes.group, &attributes.resource);
     let nowhere = kind.is_some_and(|kind| !kind.namespaced) && !namespaces;
@@ -82,11 +102,13 @@ fn namespace(attributes: &Attributes, name: Option<&str>) -> Option<Fact> {
 }
 
 /// Which object it is: one, or all of a collection. A proxy's name may have a scheme and a port.
-fn names(attributes: &Attributes, name: Option<&str>) -> Vec<Fact> {
-    let bare = match name {
-        Some(name) if attributes.name.is_empty() => name,
-        _ => attributes.bare_name(),
-    };
+fn names(attributes: &Attributes, name: Named<'_>) -> Vec<Fact> {
+    if attributes.name.is_empty()
+        && let Some(fact) = name.fact(FactKind::Name)
+    {
+        return vec![fact];
+    }
+    let bare = attributes.bare_name();
     if bare.is_empty() {
         return vec![Fact::every(FactKind::Name)];
     }
@@ -176,6 +198,10 @@ mod tests {
     }
 
     fn fit(fields: [&[&str]; 4], line: &str, name: Option<&str>) -> Fit {
+        fit_named(fields, line, name.map_or(Named::Unknown, Named::Is))
+    }
+
+    fn fit_named(fields: [&[&str]; 4], line: &str, name: Named<'_>) -> Fit {
         let (method, target) = line.split_once(' ').unwrap();
         let request = Request::read(method.as_bytes(), target.as_bytes()).unwrap();
         let classes: ClassSet = super::super::Class::Read.into();
@@ -287,6 +313,26 @@ mod tests {
         let prod: [&[&str]; 4] = [&[], &[], &["prod-*"], &[]];
         assert_eq!(fit(prod, "POST /api/v1/namespaces", Some("prod-2")), Fit::All);
         assert_eq!(fit(prod, "POST /api/v1/namespaces", Some("dev")), Fit::No);
+    }
+
+    #[test]
+    fn a_name_that_the_server_makes_is_met_by_what_it_may_be() {
+        let check = |pattern: &str, root: &str, expect: Fit| {
+            let rule: [&[&str]; 4] = [&[], &[], &[], &[pattern]];
+            let line = "POST /api/v1/namespaces/d/pods";
+            assert_eq!(fit_named(rule, line, Named::Begins(root)), expect, "{pattern} {root}");
+        };
+        check("protected*", "build-", Fit::No);
+        check("protected*", "protected-", Fit::All);
+        check("protected*", "prot", Fit::Some);
+        check("build-abc", "build-", Fit::Some);
+        check("*-x", "build-", Fit::Some);
+        check("build", "build-", Fit::No);
+        check("*", "build-", Fit::All);
+        let prod: [&[&str]; 4] = [&[], &[], &["prod-*"], &[]];
+        let line = "POST /api/v1/namespaces";
+        assert_eq!(fit_named(prod, line, Named::Begins("dev-")), Fit::No);
+        assert_eq!(fit_named(prod, line, Named::Begins("pro")), Fit::Some);
     }
 
     #[test]

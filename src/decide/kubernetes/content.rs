@@ -80,6 +80,18 @@ impl<'b> Content<'b> {
         (!name.is_empty()).then_some(name)
     }
 
+    /// What the server makes a name of, where the object has none: `metadata.generateName`, as far
+    /// as it is taken over (apiserver, storage/names/generate.go).
+    pub fn generated(&self) -> Option<&str> {
+        let Content::Json(object) = self else { return None };
+        let root = object.get("metadata")?.get("generateName")?.as_str()?;
+        let is_named = self.name().is_some() || root.is_empty();
+        // Of other letters the server takes none, or fewer.
+        let letters = |byte: u8| byte.is_ascii_alphanumeric() || b"-.".contains(&byte);
+        let is_plain = root.bytes().all(letters);
+        (!is_named && is_plain).then(|| root.get(..GENERATED_BYTES_MAX).unwrap_or(root))
+    }
+
     /// Whether DeleteOptions ask for a dry run; `without` is what the query says.
     pub fn is_dry(&self, without: bool) -> bool {
         match self {
@@ -100,6 +112,9 @@ impl<'b> Content<'b> {
         }
     }
 }
+
+/// So much of `generateName` is taken over: five letters go behind it.
+const GENERATED_BYTES_MAX: usize = 58;
 
 /// Fields of pods' specs and of containers that give rights of the node, wherever they stand. The
 /// names are Kubernetes' own, and an object that has one elsewhere is taken for one that asks.
@@ -251,6 +266,23 @@ mod tests {
             assert_eq!(read(kind, b"{}"), Err(Unreadable::Media), "{kind}");
         }
         assert_eq!(read("text/plain", b""), Ok(Content::Empty));
+    }
+
+    #[test]
+    fn a_name_that_the_server_makes_begins_as_it_is_said() {
+        let generated = |body: &str| {
+            let content = read("application/json", body.as_bytes()).unwrap();
+            content.generated().map(str::to_owned)
+        };
+        let expect = Some("build-".to_owned());
+        assert_eq!(generated(r#"{"metadata":{"generateName":"build-"}}"#), expect);
+        assert_eq!(generated(r#"{"metadata":{"generateName":"build-","name":""}}"#), expect);
+        assert_eq!(generated(r#"{"metadata":{"generateName":"build-","name":"a"}}"#), None);
+        for none in ["\"\"", "null", "1", "\"b*\"", "\"b/c\""] {
+            assert_eq!(generated(&format!(r#"{{"metadata":{{"generateName":{none}}}}}"#)), None);
+        }
+        let long = format!(r#"{{"metadata":{{"generateName":"{}"}}}}"#, "a".repeat(63));
+        assert_eq!(generated(&long), Some("a".repeat(58)));
     }
 
     #[test]

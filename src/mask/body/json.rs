@@ -6,11 +6,14 @@
 //! ```text
 //!   Walk --token--> path masked?  --yes--> the operator, as a value of the same type or null
 //!                        | no
+//!                   base64? what it stands for --> searched, coded again
+//!                        | no
 //!                   a text that holds JSON itself? --yes--> the same again, escaped again
 //!                        | no
 //!                   detectors, over what the string says --> parts replaced where they are written
 //! ```
 
+use super::coded;
 use super::embedded::{self, Embedded};
 use super::window::{Cut, cut};
 use super::{Rules, Unmaskable, Work, again, hidden, whole_text};
@@ -30,6 +33,7 @@ pub(super) struct Json {
     walk: Walk,
     paths: Follow,
     embedded: Follow,
+    coded: Follow,
     own: Follow,
     /// What was received and has not left.
     held: Vec<u8>,
@@ -78,6 +82,7 @@ impl Json {
             walk: Walk::new(),
             paths: Follow::default(),
             embedded: Follow::default(),
+            coded: Follow::default(),
             own: Follow::default(),
             held: Vec::new(),
             wait: 0,
@@ -199,6 +204,7 @@ impl Json {
         let rules = work.rules;
         let operator = match self.operator(rules) {
             Some(met) => Some(met),
+            None if self.is_coded(rules) => Some((Operator::TokenBase64, "data.*")),
             None if self.may_hold(token, work) => Some((Operator::Redact, "**.content.*.text")),
             None => None,
         };
@@ -267,6 +273,9 @@ impl Json {
         if !rules.embedded.is_empty() {
             self.embedded.tell(&rules.embedded, &self.walk, token);
         }
+        if !rules.coded.is_empty() {
+            self.coded.tell(&rules.coded, &self.walk, token);
+        }
         if !rules.own.is_empty() {
             self.own.tell(&rules.own, &self.walk, token);
         }
@@ -280,8 +289,12 @@ impl Json {
     /// Whether a string that is not whole yet may hold what a path or a known value hides.
     fn may_hold(&self, token: &[u8], work: &Work<'_>) -> bool {
         let rules = work.rules;
-        let repeats = work.known.is_sought(&self.walk);
+        let repeats = work.known.is_sought(&self.walk) || self.is_coded(rules);
         repeats || (self.is_embedded(rules) && (rules.strict || embedded::may_hold(token)))
+    }
+
+    fn is_coded(&self, rules: &Rules) -> bool {
+        met(&self.coded, &rules.coded).next().is_some()
     }
 
     fn is_embedded(&self, rules: &Rules) -> bool {
@@ -303,6 +316,12 @@ impl Json {
             work.count_path(operator, pattern);
             return Some(hide(token, operator, text::inner(bytes, span)));
         }
+        if token == Token::Text
+            && self.is_coded(rules)
+            && let Some(masked) = self.coded((bytes, span), work)
+        {
+            return Some(quoted(&masked));
+        }
         match token {
             _ if is_value && met(&self.own, &rules.own).next().is_some() => None,
             Token::Text => match self.text((bytes, span), work) {
@@ -321,6 +340,14 @@ impl Json {
             }
             _ => None,
         }
+    }
+
+    /// What becomes of a string that should be base64; `None`: it is searched as it is.
+    fn coded(&self, (bytes, span): (&[u8], Span), work: &mut Work<'_>) -> Option<Vec<u8>> {
+        let mut said = Vec::new();
+        text::unescape(text::inner(bytes, span), &mut said);
+        let place = path(&self.walk, work);
+        coded::mask(&said, &place, work)
     }
 
     /// What becomes of a string that may hold JSON, or repeat what is hidden elsewhere.

@@ -16,6 +16,7 @@
 //!   Opaque      a mask applies to what is no text             not delivered, unless allowed so
 //!
 //!   embedded JSON in texts, and what texts repeat of a message
+//!   coded    values in base64, by what they stand for
 //!   json     values by path and by what is in them            form    pairs of a form
 //!   text     text that is not known to be anything else       events  server-sent events
 //!   window   what of a text may leave before the rest came
@@ -24,6 +25,7 @@
 //! A failure after bytes have left is a cut: the caller ends the message in a way that nobody takes
 //! for its end.
 
+mod coded;
 mod embedded;
 mod events;
 mod form;
@@ -169,6 +171,8 @@ pub struct Rules {
     /// Where texts stand that may hold JSON themselves, and what is masked in these.
     embedded: Patterns,
     inner: Option<Rc<Rules>>,
+    /// Where texts stand that are base64 of what is to be searched.
+    coded: Patterns,
     /// Where texts stand that are the protocol's own: nothing is looked for there.
     own: Patterns,
     /// Whether texts of a message repeat what its structured content says.
@@ -238,6 +242,21 @@ impl Rules {
         self.embedded = Patterns::new(texts);
         self.inner = Some(Rc::new(inner));
         self.strict = true;
+        self
+    }
+
+    /// The same where nothing is hidden by its path: words stay.
+    #[must_use]
+    pub fn searching_within(mut self, texts: Vec<Pattern>, inner: Rules) -> Rules {
+        self = self.embedding(texts, inner);
+        self.strict = false;
+        self
+    }
+
+    /// With texts that are base64, in whose values detectors search.
+    #[must_use]
+    pub fn coding(mut self, texts: Vec<Pattern>) -> Rules {
+        self.coded = Patterns::new(texts);
         self
     }
 

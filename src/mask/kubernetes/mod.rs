@@ -125,9 +125,10 @@ pub struct Masks {
 }
 
 impl Masks {
-    /// Of paths in an object, and what detectors find. What was last applied is the object again,
-    /// as a text: its values are hidden there, too, and it stays JSON, which `kubectl apply` reads.
-    pub fn new(hidden: Vec<(String, Operator)>, detectors: Rc<Detectors>) -> Masks {
+    /// Of paths in an object of a kind, and what detectors find. What was last applied is the object
+    /// again, as a text: its values are hidden there, too, and it stays JSON, which `kubectl apply`
+    /// reads. Values in base64 are searched for what they stand for.
+    pub fn new(kind: &str, hidden: Vec<(String, Operator)>, detectors: Rc<Detectors>) -> Masks {
         let tables = hidden.iter().all(|(path, _)| is_in_no_cell(path));
         let mut paths: Vec<String> = hidden.iter().map(|(path, _)| path.clone()).collect();
         let within = |shape: &str| {
@@ -141,14 +142,40 @@ impl Masks {
         let mut rules = Rules::new(shaped, Rc::clone(&detectors));
         let said = MESSAGES.map(|path| (pattern(path), Operator::Head));
         let invalid = Rules::new(said.into(), Rc::clone(&detectors));
+        let below = |shape: &&str| APPLIED.map(|path| pattern(&format!("{shape}{path}")));
+        let texts: Vec<Pattern> = SHAPES.iter().flat_map(below).collect();
+        let coded = if detectors.is_empty() { Vec::new() } else { coded(kind) };
+        let searches = !coded.is_empty();
+        let mut inner = Rules::new(within(""), detectors);
+        if searches {
+            let patterns = |shape: &str| {
+                let below = |path: &&str| pattern(&format!("{shape}{path}"));
+                coded.iter().map(below).collect::<Vec<_>>()
+            };
+            let all = SHAPES.iter().flat_map(|shape| patterns(shape));
+            rules = rules.coding(all.chain(texts.iter().cloned()).collect());
+            inner = inner.coding(patterns(""));
+        }
         if !hidden.is_empty() {
             paths.extend(APPLIED.map(str::to_owned));
-            let below = |shape: &&str| APPLIED.map(|path| pattern(&format!("{shape}{path}")));
-            let texts = SHAPES.iter().flat_map(below);
-            rules = rules.embedding(texts.collect(), Rules::new(within(""), detectors));
+            rules = rules.embedding(texts, inner);
+        } else if searches {
+            rules = rules.searching_within(texts, inner);
         }
         Masks { rules, invalid, hidden: paths, tables }
     }
+
+    /// Whether every value of a kind is hidden, so that a record may keep what was shown.
+    pub fn hides_all(&self, kind: &str) -> bool {
+        let mut own = PLACES.iter().filter(|place| place.kind == kind).peekable();
+        own.peek().is_some() && own.all(|place| self.hidden.iter().any(|it| it == place.path))
+    }
+}
+
+/// Where a kind has base64.
+fn coded(kind: &str) -> Vec<&'static str> {
+    let own = PLACES.iter().filter(|place| place.kind == kind && place.form == Form::Base64);
+    own.map(|place| place.path).collect()
 }
 
 /// Texts of a Status that print values of what was refused.
@@ -357,7 +384,7 @@ mod tests {
     }
 
     fn of(paths: Vec<(String, Operator)>) -> Masks {
-        Masks::new(paths, Rc::default())
+        Masks::new("", paths, Rc::default())
     }
 
     /// An object, also as what was last applied, in every shape of answer.
@@ -412,6 +439,38 @@ mod tests {
                 assert!(applied.is_none_or(|applied| applied.is_ok()), "{left}");
             }
         }
+    }
+
+    /// `data` is base64, also in what was last applied, and where paths hide other values.
+    #[test]
+    fn detectors_search_what_base64_stands_for() {
+        use base64::Engine as _;
+        const CARD: &str = "4111111111111111";
+        let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
+        let card = crate::mask::detect::Detector::parse("credit-card").expect("a detector");
+        let detectors = Rc::new(Detectors::new([(card, Operator::Redact)]));
+        let (coded, shown) = (base64(&format!("card {CARD}")), base64("a word"));
+        let object = |field: &str| {
+            format!(r#"{{"kind":"K","{field}":{{"a":"{coded}","b":"shown","c":"{shown}"}}}}"#)
+        };
+        let hidden = || vec![("spec.x".to_owned(), Operator::Token)];
+        for (kind, field) in [("Secret", "data"), ("ConfigMap", "binaryData")] {
+            for paths in [Vec::new(), hidden()] {
+                let masks = Masks::new(kind, paths, Rc::clone(&detectors));
+                assert!(!masks.hides_all(kind));
+                for document in shapes(&object(field)) {
+                    let left = left(&masks.rules, &document);
+                    assert!(!left.contains(&coded) && !left.contains(CARD), "{left}");
+                    assert!(left.contains(&base64("card [CREDIT_CARD]")), "{left}");
+                    assert!(left.contains("shown") && left.contains(&shown), "{left}");
+                }
+            }
+        }
+        let other = Masks::new("ConfigMap", Vec::new(), detectors);
+        let text = object("data");
+        assert_eq!(left(&other.rules, &text), text, "data of a ConfigMap is text");
+        assert!(of(places("Secret", Operator::Redact)).hides_all("Secret"));
+        assert!(!of(places("Pod", Operator::Redact)).hides_all("Secret"));
     }
 
     #[test]

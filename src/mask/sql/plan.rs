@@ -137,7 +137,7 @@ impl Policy {
                 }
             }
         }
-        kubernetes::Masks::new(hidden, detectors)
+        kubernetes::Masks::new(kind, hidden, detectors)
     }
 
     fn of(&self, target: &str, groups: &[String]) -> impl Iterator<Item = &Mask> {

@@ -67,6 +67,12 @@ impl ColumnPattern {
             && schema.is_none_or(|schema| fits(&self.schema, schema))
     }
 
+    /// Whether the catalog has a column that it is about.
+    pub fn is_in(&self, catalog: &Catalog) -> bool {
+        let mut relations = catalog.relations.values();
+        relations.any(|it| it.columns.iter().any(|column| self.is_on(it, &column.name)))
+    }
+
     fn is_on(&self, relation: &Relation, column: &str) -> bool {
         fits(&self.column, column)
             && fits(&self.table, &relation.name)

@@ -31,7 +31,7 @@ use super::listed::{self, News};
 use super::masked::{self, Lens};
 use super::tenure::Trouble;
 use super::veil::Veil;
-use super::{Phase, Session, bound, voice};
+use super::{Phase, Session, bound, kubernetes, voice};
 
 impl Session {
     /// Bytes of a target.
@@ -127,7 +127,8 @@ impl Session {
         let Down::Head { head, .. } = &exchange.down else { return };
         let version = exchange.request.head.version();
         // What masks apply to says nothing before its time.
-        let is_told = tenure.masks.is_empty() && head.status() != Some(100);
+        let is_told =
+            tenure.masks.is_empty() && head.status() != Some(100) && exchange.progress.is_none();
         if !is_told || version == Version::Http10 {
             return;
         }
@@ -142,10 +143,18 @@ impl Session {
 
     /// The head goes to the client, with the framing that it can read.
     fn pass_head(&mut self, framing: Framing, stage: &mut Stage<'_>) {
+        if let (Phase::Busy(exchange), Some(tenure)) =
+            (&mut self.phase, self.tenures.get(self.current))
+        {
+            kubernetes::turned_away(exchange, tenure, stage.now);
+        }
         if let Err(label) = self.look(framing) {
             return self.cannot_mask(label, stage);
         }
         let Phase::Busy(exchange) = &mut self.phase else { return };
+        if exchange.progress.is_some() {
+            return self.answer_in_stream(framing, stage);
+        }
         let Down::Head { head, .. } = std::mem::replace(&mut exchange.down, Down::Over) else {
             return;
         };
@@ -274,7 +283,9 @@ impl Session {
         }
         let Down::Content { framing, .. } = &exchange.down else { return };
         let chunked = *framing == Framing::Chunked;
-        let Exchange { answered, events, .. } = &mut **exchange;
+        let Exchange { answered, events, progress, .. } = &mut **exchange;
+        let wrapped = progress.as_mut().and_then(|progress| progress.wrap(data, is_last));
+        let data = wrapped.as_deref().unwrap_or(data);
         let kept = match events {
             Some(events) => answered.take_events(events, data, tenure, stage),
             None => answered.take(data, tenure, stage),
@@ -293,7 +304,8 @@ impl Session {
     /// The content is over: chunks end with a chunk of their own.
     pub(super) fn answer_end(&mut self, stage: &mut Stage<'_>) {
         let Phase::Busy(exchange) = &mut self.phase else { return };
-        if exchange.lens.is_some() {
+        let is_event = exchange.progress.as_ref().is_some_and(|progress| progress.wraps());
+        if exchange.lens.is_some() || is_event {
             // Trailers would pass the masks by.
             return self.answer_data(&[], true, stage);
         }
@@ -450,19 +462,30 @@ impl Session {
 
     /// An answer that masks apply to and cannot look into goes nowhere.
     fn cannot_mask(&mut self, label: &'static str, stage: &mut Stage<'_>) {
-        self.answer_instead(&voice::unmaskable(label), stage);
+        let detail = match &self.phase {
+            Phase::Busy(exchange) if label == "masking-type" => match &exchange.down {
+                Down::Head { head, .. } => Some(voice::unmaskable_type(head)),
+                _ => None,
+            },
+            _ => None,
+        };
+        let problem = voice::unmaskable(label);
+        let problem = Problem { detail: detail.as_deref().unwrap_or(problem.detail), ..problem };
+        self.answer_instead(&problem, stage);
     }
 
     /// A reply of weir's own in the place of an answer of which nothing was delivered.
-    fn answer_instead(&mut self, problem: &Problem<'static>, stage: &mut Stage<'_>) {
+    pub(super) fn answer_instead(&mut self, problem: &Problem<'_>, stage: &mut Stage<'_>) {
         self.release(|_| crate::session::After::Close);
-        let Phase::Busy(exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
+        let Phase::Busy(mut exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else {
+            return;
+        };
         if let Some(tenure) = self.tenures.get_mut(self.current) {
             let words = (problem.status, problem.kind);
-            let at = (exchange.seq, exchange.at_us);
+            let aborted = Outcome::Aborted;
             // A journal that refuses says so itself.
             let _refused_elsewhere =
-                super::rows::unanswered(at, Outcome::Aborted, words, tenure, stage);
+                super::rows::unanswered(&mut exchange, aborted, words, tenure, stage);
         }
         let reply = exchange.request.reply(problem);
         self.answer_self(&reply, *exchange, stage);

@@ -12,7 +12,7 @@
 //!                                                     '--> Sent
 //! ```
 
-use crate::decide::approval::{Ask, AskSummary, Place};
+use crate::decide::approval::{Ask, AskSummary, Grant, Place};
 use crate::decide::{Action, HoldTerms, Permit, RuleName};
 use crate::limits;
 use crate::mask::Hits;
@@ -30,6 +30,7 @@ use super::back::Back;
 use super::kept::Kept;
 use super::masked::Lens;
 use super::parked::Key;
+use super::progress::Progress;
 use super::rpc::Rpc;
 use super::veil::Veil;
 
@@ -242,6 +243,8 @@ pub(super) struct Exchange {
     pub at_us: u64,
     /// The approval that released it.
     pub approval: Option<SessionId>,
+    /// What people said yes by, of a stream whose form the target may still turn away.
+    pub grant: Option<Box<Grant>>,
     /// The rule that decided.
     pub rule: RuleName,
     /// All rules that matched.
@@ -269,6 +272,8 @@ pub(super) struct Exchange {
     pub lens: Option<Box<Lens>>,
     /// What masks did to the answer.
     pub hits: Hits,
+    /// The client has the head of a stream of events, and is told while people are asked.
+    pub progress: Option<Box<Progress>>,
     /// The answer is a stream of events: each is kept as a chunk of its own.
     pub events: Option<Splitter>,
     /// What is kept of the request's content.

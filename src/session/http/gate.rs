@@ -19,6 +19,7 @@ use crate::wire::http::ws::handshake::Asked;
 
 use super::exchange::{Exchange, Held, Request, Then, Up};
 use super::parked::{self, Found};
+use super::progress::Progress;
 use super::rows::{Ruled, record, unanswered};
 use super::rpc::Rpc;
 use super::tenure::{Tenure, Trouble};
@@ -130,9 +131,15 @@ impl Session {
             Verdict::Hold(terms) => {
                 exchange.rule = terms.rule();
                 exchange.rules = terms.matched.rule_names();
-                if let Some((id, detail)) = kubernetes::denial(&exchange, tenure, stage.now) {
-                    exchange.approval = Some(id);
-                    return self.deny(exchange, &detail, stage);
+                match kubernetes::before(&exchange, &terms, tenure, stage.now) {
+                    None => {}
+                    Some(kubernetes::Before::Denied(id, detail)) => {
+                        exchange.approval = Some(id);
+                        return self.deny(exchange, &detail, stage);
+                    }
+                    Some(kubernetes::Before::Granted(grant)) => {
+                        return self.join(exchange, &grant, stage);
+                    }
                 }
                 match self.window(&mut exchange, &terms, stage) {
                     Ok(None) => {}
@@ -197,6 +204,19 @@ impl Session {
         Ok(Some(grant.permit()))
     }
 
+    /// The same stream in another form: what people said of it counts for this one.
+    fn join(&mut self, mut exchange: Box<Exchange>, grant: &Grant, stage: &mut Stage<'_>) {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let joined = Step::because("used", "the target took the stream in no other form");
+        let entry = joined.entry_of(grant, exchange.seq);
+        if let Err(refused) = tenure.ledger.record(&Entry::Approval(entry), stage) {
+            return self.not_recorded(*exchange, refused, stage);
+        }
+        tenure.meter().count(metrics::Verdict::Allow);
+        exchange.approval = Some(grant.id);
+        self.admit(exchange, grant.permit(), stage);
+    }
+
     /// Records a request that may pass, and asks for a connection.
     pub(super) fn admit(
         &mut self,
@@ -227,6 +247,10 @@ impl Session {
 
     /// Nothing of what cannot be recorded goes on.
     fn not_recorded(&mut self, exchange: Exchange, refused: JournalRefused, stage: &mut Stage<'_>) {
+        if exchange.progress.is_some() {
+            let reply = exchange.request.reply(&voice::trouble(Trouble::Record(refused)));
+            return self.answer_self(&reply, exchange, stage);
+        }
         self.turn_away(Trouble::Record(refused), Some(exchange.request), stage);
     }
 
@@ -237,7 +261,7 @@ impl Session {
         self.deny_as(exchange, &denial, stage);
     }
 
-    fn deny_as(&mut self, exchange: Box<Exchange>, denial: &Denial<'_>, stage: &mut Stage<'_>) {
+    fn deny_as(&mut self, mut exchange: Box<Exchange>, denial: &Denial<'_>, stage: &mut Stage<'_>) {
         let detail = denial.detail;
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let rule = RuleName::clone(&exchange.rule);
@@ -256,15 +280,14 @@ impl Session {
         };
         let reply = voice::instead(&exchange, &problem, denial.code);
         let words = (reply.status, detail);
-        let at = (seq, exchange.at_us);
         // What people are still asked about was denied by nobody: its row says `hold`.
         let is_pending = denial.retry_after_s.is_some();
         let recorded = match is_pending {
             true => Ok(()),
             false => record(&exchange, &ruled, tenure, stage).map(drop),
         };
-        let recorded =
-            recorded.and_then(|()| unanswered(at, Outcome::Denied, words, tenure, stage));
+        let recorded = recorded
+            .and_then(|()| unanswered(&mut exchange, Outcome::Denied, words, tenure, stage));
         if let Err(refused) = recorded {
             return self.not_recorded(*exchange, refused, stage);
         }
@@ -316,17 +339,17 @@ impl Session {
     /// A request that is denied for what it is, whatever the rules say.
     pub(super) fn refuse(
         &mut self,
-        exchange: Box<Exchange>,
+        mut exchange: Box<Exchange>,
         (label, reply): (&'static str, &Reply),
         stage: &mut Stage<'_>,
     ) {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let rule = RuleName::clone(&exchange.rule);
         let seq = exchange.seq;
-        let at = (seq, exchange.at_us);
         let ruled = Ruled { seq, decision: Decision::Deny, rule: &rule, approval: None };
+        let words = (reply.status, label);
         let recorded = record(&exchange, &ruled, tenure, stage)
-            .and_then(|_| unanswered(at, Outcome::Denied, (reply.status, label), tenure, stage));
+            .and_then(|_| unanswered(&mut exchange, Outcome::Denied, words, tenure, stage));
         match recorded {
             Ok(_) => {
                 tenure.totals.denied += 1;
@@ -358,7 +381,9 @@ impl Session {
             }
             Some(Found::Granted(id, grant)) => {
                 exchange.approval = Some(id);
-                return self.admit(exchange, grant.permit(), stage);
+                let permit = grant.permit();
+                exchange.grant = Some(Box::new(grant));
+                return self.admit(exchange, permit, stage);
             }
             Some(Found::Denied(id, detail)) => {
                 exchange.approval = Some(id);
@@ -413,14 +438,27 @@ impl Session {
         }
         let left_us = u64::try_from(asked.expires_at_us - stage.now.wall_us).unwrap_or(0);
         let wait_us = tenure.http().map_or(limits::HTTP_HOLD_WAIT_US, |http| http.wait_us);
-        exchange.deadline_us = stage.now.mono_us.saturating_add(left_us.min(wait_us));
+        let until_us = |wait_us| stage.now.mono_us.saturating_add(left_us.min(wait_us));
+        exchange.deadline_us = until_us(wait_us);
+        let (words, uuid) = (held.ask.terms.words(), uuid::Uuid::from_bytes(id.0));
+        let said = format!("waits for the approval of {words} (approval {uuid})");
+        let wait = (stage.now.mono_us, until_us(wait_us.max(limits::MCP_PROGRESS_WAIT_US)));
+        let progress = Progress::of(&exchange, said, wait);
+        let is_told = progress.is_some();
+        exchange.progress = progress.map(Box::new);
         self.link.output(Output::AskOpened(Box::new(asked)));
         exchange.up = Up::Held(Box::new(held));
         self.phase = Phase::Busy(exchange);
+        if is_told {
+            self.begin_progress(stage);
+        }
     }
 
     /// The client has waited for as long as it should.
     pub(super) fn hold_overdue(&mut self, stage: &mut Stage<'_>) {
+        if self.progress_due(stage) {
+            return;
+        }
         let Phase::Busy(exchange) = &self.phase else { return };
         let Up::Held(held) = &exchange.up else { return };
         match held.summary.expires_at_us <= stage.now.wall_us {
@@ -565,6 +603,7 @@ impl Session {
                 if let Some(window) = Window::of(grant, claim(tenure), classes, stage.now) {
                     self.link.output(Output::Window(Box::new(window)));
                 }
+                exchange.grant = Some(Box::new(grant.clone()));
                 self.admit(exchange, grant.permit(), stage);
             }
             Verdict::Hold(_) => {

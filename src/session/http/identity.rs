@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use crate::config::settings::Settings;
 use crate::fault::Token;
-use crate::identify::{Identity, Method, certificate, token};
+use crate::identify::{Identity, Method, api_token, certificate, token};
 use crate::session::Stage;
 use crate::wire::http::auth::{Credentials, credentials};
 use crate::wire::http::head::Head;
@@ -28,6 +28,7 @@ struct Proof {
     digest: [u8; 32],
     identity: Identity,
     settings: Arc<Settings>,
+    tokens: Arc<api_token::Set>,
     /// UTC microseconds; a token ends.
     until_us: i64,
 }
@@ -74,6 +75,7 @@ impl Proven {
         if let Some(proof) = &self.last
             && proof.digest == hash
             && Arc::ptr_eq(&proof.settings, &stage.snapshot.settings)
+            && Arc::ptr_eq(&proof.tokens, &stage.snapshot.tokens)
             && stage.now.wall_us < proof.until_us
         {
             return Ok(proof.identity.clone());
@@ -81,11 +83,13 @@ impl Proven {
         self.last = None;
         let (identity, until_us) = match credentials(value) {
             Credentials::Basic { user, password } => by_password(&user, &password, link, stage)?,
-            Credentials::Bearer(token) => by_token(token, link, stage)?,
+            Credentials::Bearer(token) => by_token(token, "", link, stage)?,
             Credentials::Other => return Err(Unknown::Wrong),
         };
         let settings = Arc::clone(&stage.snapshot.settings);
-        self.last = Some(Proof { digest: hash, identity: identity.clone(), settings, until_us });
+        let tokens = Arc::clone(&stage.snapshot.tokens);
+        let proof = Proof { digest: hash, identity: identity.clone(), settings, tokens, until_us };
+        self.last = Some(proof);
         Ok(identity)
     }
 }
@@ -100,7 +104,7 @@ pub(super) fn by_protocol(
     if request.values(Name::Authorization).next().is_some() {
         return Err(Unknown::Wrong);
     }
-    by_token(token, link, stage).map(|(identity, _)| identity)
+    by_token(token, "", link, stage).map(|(identity, _)| identity)
 }
 
 fn by_certificate(link: &Link, stage: &Stage<'_>) -> Option<Identity> {
@@ -117,8 +121,9 @@ fn by_password(
 ) -> Result<(Identity, i64), Unknown> {
     let snapshot = stage.snapshot;
     let known = snapshot.settings.users.iter().find(|known| known.name == user);
-    if known.is_none() && password.starts_with("ey") && password.contains('.') {
-        return by_token(password.as_bytes(), link, stage);
+    let is_signed = known.is_none() && password.starts_with("ey") && password.contains('.');
+    if is_signed || api_token::is_one(password.as_bytes()) {
+        return by_token(password.as_bytes(), user, link, stage);
     }
     let verifier = known.and_then(|known| known.verifier.as_ref());
     let seed = &snapshot.mock_seed;
@@ -132,7 +137,19 @@ fn by_password(
     }
 }
 
-fn by_token(token: &[u8], link: &Link, stage: &Stage<'_>) -> Result<(Identity, i64), Unknown> {
+/// Who has a token of an issuer or of weir, given under a name or none.
+fn by_token(
+    token: &[u8],
+    given: &str,
+    link: &Link,
+    stage: &Stage<'_>,
+) -> Result<(Identity, i64), Unknown> {
+    if api_token::is_one(token) {
+        // In clear where passwords are: what it stands for is a user of weir as they do.
+        let given = (given, stage.snapshot.settings.users.as_slice());
+        let found = stage.snapshot.tokens.bearer(token, given, stage.now.wall_us);
+        return found.map_err(Unknown::Token);
+    }
     // As with PostgreSQL: whoever reads it on its way could use it everywhere.
     if link.tls.is_none() {
         return Err(Unknown::Token(Token::Plaintext));

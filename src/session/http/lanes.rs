@@ -297,10 +297,21 @@ impl Session {
         let code = match fault.map(|fault| fault.kind) {
             None => Code::None,
             Some(FaultKind::Malformed(_)) => Code::Protocol,
-            Some(FaultKind::Limit(_) | FaultKind::Killed) => Code::Cancel,
+            Some(FaultKind::Limit(_) | FaultKind::Killed | FaultKind::Login(_)) => Code::Cancel,
             Some(_) => Code::Internal,
         };
         self.link.frames(None, |streams| streams.reset(code));
+    }
+
+    /// Cuts all exchanges of one tenure.
+    pub(super) fn cut_lanes(&mut self, tenure: usize, fault: Fault, stage: &mut Stage<'_>) {
+        for _ in 0..self.lanes.len() {
+            if self.turn_to(|lane| lane.current == tenure) {
+                self.cut(Some(fault), stage);
+                self.rest(stage);
+            }
+        }
+        self.link.flush();
     }
 
     /// The answer is with the client, and what it still sends is not read.

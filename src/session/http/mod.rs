@@ -11,6 +11,7 @@
 //!   two        a target that speaks HTTP/2
 //!   identity   who sends a request              kept      content in the record
 //!   exchange   a request and its answer         back      a connection to a target
+//!   hello      a client that should speak TLS
 //!   gate       verdict, permit, hold            voice     what clients are told
 //!   rows       what rows of a request say
 //!   up         the request on its way           down      the answer on its way
@@ -18,7 +19,7 @@
 //!   kubernetes what a target that is an apiserver has on top
 //!   masked     an answer under masks            listed    tools that are offered
 //!   rpc        a request of MCP                 moved     fields with the target's own name
-//!   bound      sessions of MCP, and whose they are
+//!   bound      sessions of MCP, and whose they are   progress   clients of MCP while they wait
 //!   parked     asked about, and nobody waits        veil      the target's credential in answers
 //! ```
 //!
@@ -35,6 +36,7 @@ mod exchange;
 mod flow;
 mod front;
 mod gate;
+mod hello;
 mod identity;
 mod kept;
 mod kubernetes;
@@ -44,6 +46,7 @@ mod listed;
 mod masked;
 mod moved;
 mod parked;
+mod progress;
 mod rows;
 mod rpc;
 mod streams;
@@ -55,6 +58,7 @@ mod up;
 mod veil;
 mod voice;
 
+use std::rc::Rc;
 use std::sync::Arc;
 
 use crate::config::settings::Durability;
@@ -70,6 +74,7 @@ use crate::wire::{End, LegId, Side};
 
 use exchange::{Exchange, Up};
 use front::Front;
+use hello::Hello;
 use identity::Proven;
 use lanes::Lane;
 use link::Link;
@@ -95,13 +100,15 @@ pub struct Session {
     phase: Phase,
     /// When something must have happened, monotonic microseconds.
     deadline_us: u64,
+    /// When a client of HTTP/1 that sends no more is taken for gone, monotonic microseconds.
+    gone_us: u64,
     draining: bool,
 }
 
 #[derive(Debug)]
 enum Phase {
     /// TLS first.
-    Handshake,
+    Handshake(Hello),
     /// A head is read.
     Idle,
     /// A request is on its way, or its answer.
@@ -118,12 +125,9 @@ impl Session {
     /// A connection that was just accepted.
     pub fn accept(accepted: Accepted, stage: &mut Stage<'_>) -> Session {
         let speaks_tls = accepted.tls_available;
-        let mut link = Link::new(accepted, stage);
+        let link = Link::new(accepted, stage);
         let phase = match speaks_tls {
-            true => {
-                link.output(Output::StartTls(End::Client));
-                Phase::Handshake
-            }
+            true => Phase::Handshake(Hello::Silent),
             false => Phase::Idle,
         };
         Session {
@@ -136,11 +140,19 @@ impl Session {
             current: 0,
             phase,
             deadline_us: stage.now.mono_us + limits::HTTP_HEAD_US,
+            gone_us: u64::MAX,
             draining: false,
         }
     }
 
     fn client_bytes(&mut self, bytes: &[u8], stage: &mut Stage<'_>) {
+        if matches!(self.phase, Phase::Handshake(_)) {
+            let hello = self.first_words(bytes, stage);
+            if hello == Hello::Shaking {
+                self.phase = Phase::Handshake(hello);
+            }
+            return;
+        }
         self.link.received += bytes.len() as u64;
         match self.link.front {
             Front::One => self.take_in(bytes, stage),
@@ -190,7 +202,7 @@ impl Session {
     /// One step with bytes of the client; false if nothing more can be done with them now.
     fn step(&mut self, input: &mut &[u8], stage: &mut Stage<'_>) -> bool {
         match &mut self.phase {
-            Phase::Handshake => false,
+            Phase::Handshake(_) => false,
             Phase::Idle if self.link.is_many() => {
                 *input = &[];
                 false
@@ -246,8 +258,10 @@ impl Session {
     /// The client sends no more, and all that it sent was looked at.
     fn client_ended(&mut self, stage: &mut Stage<'_>) {
         let goes_on = match &self.phase {
+            // Whoever waits for an answer that has not begun, or for events, has left: nothing else
+            // would show it (nginx: 499). The rest of an answer is sent for as long as it is read.
             Phase::Busy(exchange) => {
-                matches!(exchange.up, Up::Sent | Up::Waiting(..)) && exchange.is_whole()
+                exchange.has_begun() && exchange.events.is_none() && exchange.is_whole()
             }
             Phase::Closed => true,
             _ => false,
@@ -287,12 +301,19 @@ impl Session {
         if self.link.is_many() {
             return self.many_overdue(stage);
         }
+        if stage.now.mono_us >= self.gone_us {
+            return self.close(Some(Fault::new(Side::Client, FaultKind::Terminate)), stage);
+        }
         match &self.phase {
             Phase::Busy(_) => self.exchange_overdue(stage),
             Phase::Idle if self.reader.is_empty() => self.close(None, stage),
             Phase::Idle => self.head_overdue(stage),
             Phase::Tunnel(_) => self.tunnel_overdue(stage),
-            Phase::Handshake | Phase::Dropping { .. } => {
+            Phase::Handshake(_) => {
+                let kind = FaultKind::Limit(crate::fault::Limit::LoginTime);
+                self.not_shaken(Fault::new(Side::Client, kind), stage);
+            }
+            Phase::Dropping { .. } => {
                 let kind = FaultKind::Limit(crate::fault::Limit::LoginTime);
                 self.close(Some(Fault::new(Side::Client, kind)), stage);
             }
@@ -325,8 +346,9 @@ impl Session {
     }
 
     fn snapshot_changed(&mut self, stage: &mut Stage<'_>) {
+        self.end_revoked(stage);
         // Tenures of older settings end when nothing of theirs is under way.
-        if !matches!(self.phase, Phase::Idle | Phase::Handshake) {
+        if !matches!(self.phase, Phase::Idle | Phase::Handshake(_)) {
             return;
         }
         let settings = &stage.snapshot.settings;
@@ -339,6 +361,26 @@ impl Session {
         }
     }
 
+    /// Whoever lives from an API token that is over: what is under way is cut, the tenure ends.
+    fn end_revoked(&mut self, stage: &mut Stage<'_>) {
+        let (snapshot, now) = (Rc::clone(stage.snapshot), stage.now);
+        let over = self.tenures.places(|tenure| snapshot.ends(&tenure.identity, now));
+        for (index, fault) in &over {
+            if self.link.is_many() {
+                self.cut_lanes(*index, *fault, stage);
+            } else if *index == self.current && !matches!(self.phase, Phase::Idle) {
+                return self.close(Some(*fault), stage);
+            }
+        }
+        let is_busy = |index: usize| self.lanes.iter().any(|lane| lane.current == index);
+        let is_over = |index: usize, _: &Tenure| {
+            over.iter().any(|(place, _)| *place == index) && !is_busy(index)
+        };
+        for tenure in self.tenures.extract(is_over) {
+            tenure.end("token-revoked", stage);
+        }
+    }
+
     /// One event, which is about the exchange that has its turn, or about none.
     fn on(&mut self, event: Event<'_>, stage: &mut Stage<'_>) {
         match event {
@@ -347,8 +389,21 @@ impl Session {
             Event::Eof(End::Client) if self.link.is_many() => {
                 self.close(Some(Fault::new(Side::Client, FaultKind::Terminate)), stage);
             }
+            Event::Eof(End::Client) | Event::Broken(End::Client, _)
+                if matches!(self.phase, Phase::Handshake(Hello::Silent)) =>
+            {
+                // Whoever looks whether the port is open, and says nothing.
+                self.close(Some(Fault::new(Side::Client, FaultKind::Terminate)), stage);
+            }
+            Event::Eof(End::Client) if matches!(self.phase, Phase::Handshake(_)) => {
+                self.not_shaken(Fault::new(Side::Client, FaultKind::Terminate), stage);
+            }
+            Event::Broken(End::Client, fault) if matches!(self.phase, Phase::Handshake(_)) => {
+                self.not_shaken(fault, stage);
+            }
             Event::Eof(End::Client) => {
                 self.link.ended = true;
+                self.gone_us = stage.now.mono_us + limits::HTTP_GONE_US;
                 self.link.front = Front::One;
                 self.resume(stage);
             }
@@ -448,6 +503,9 @@ impl Driven for Session {
         self.on(event, stage);
         self.rest(stage);
         self.maybe_drained(stage);
+        if self.link.ended && self.link.sent > 0 {
+            self.gone_us = stage.now.mono_us + limits::HTTP_GONE_US;
+        }
         self.count_bytes();
     }
 
@@ -460,7 +518,7 @@ impl Driven for Session {
         match (&self.phase, &self.link.front) {
             (Phase::Closed, _) => None,
             (_, Front::Many(streams)) => Some(self.many_timeout(streams)),
-            (phase, _) => Some(phase.deadline_us().unwrap_or(self.deadline_us)),
+            (phase, _) => Some(phase.deadline_us().unwrap_or(self.deadline_us).min(self.gone_us)),
         }
     }
 

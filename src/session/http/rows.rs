@@ -139,20 +139,25 @@ fn row_text(exchange: &Exchange) -> Vec<u8> {
     shown
 }
 
-/// The row of a request that has no answer of its target.
+/// The row of a request that has no answer of its target. Where its client reads events already,
+/// the last one is what it is told, and the row is written with that.
 pub(super) fn unanswered(
-    (seq, at_us): (u64, u64),
+    exchange: &mut Exchange,
     outcome: Outcome,
     (status, error_text): (u16, &str),
     tenure: &mut Tenure,
     stage: &mut Stage<'_>,
 ) -> Result<Receipt, JournalRefused> {
+    if let Some(progress) = &mut exchange.progress {
+        progress.ends(outcome, error_text);
+        return Ok(tenure.ledger.covered(stage));
+    }
     let status = Some(i32::from(status));
     let response = Response {
-        command_seq: seq,
+        command_seq: exchange.seq,
         outcome,
         error_text,
-        duration_us: stage.now.mono_us.saturating_sub(at_us),
+        duration_us: stage.now.mono_us.saturating_sub(exchange.at_us),
         extra: ResponseExtra { status, ..ResponseExtra::default() },
         ..Response::default()
     };

@@ -17,15 +17,20 @@ pub(super) const PENDING: i32 = reply::PENDING;
 
 /// Whether it is the stream of a server's own messages, or the end of its session.
 pub(super) fn is_stream(head: &Head) -> bool {
-    let mut accepts = head.values(Name::Accept).flat_map(check::list);
     match head.method() {
-        b"GET" => accepts.any(|kind| {
-            let kind = kind.split(|byte| *byte == b';').next().unwrap_or(&[]);
-            kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
-        }),
+        b"GET" => reads_events(head),
         b"DELETE" => head.spelt(b"mcp-session-id").next().is_some(),
         _ => false,
     }
+}
+
+/// Whether its sender reads an answer that is a stream of events.
+pub(super) fn reads_events(head: &Head) -> bool {
+    let mut accepts = head.values(Name::Accept).flat_map(check::list);
+    accepts.any(|kind| {
+        let kind = kind.split(|byte| *byte == b';').next().unwrap_or(&[]);
+        kind.trim_ascii().eq_ignore_ascii_case(b"text/event-stream")
+    })
 }
 
 /// One message of a client.

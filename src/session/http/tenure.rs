@@ -156,7 +156,9 @@ impl Tenure {
             tls_version: link.tls_version().to_owned(),
         };
         ledger.identify(&context, stage);
+        let detail = identity.method.detail();
         let start = SessionStart {
+            auth_detail: &detail,
             durability: match settings.durability {
                 Durability::Sync => "sync",
                 Durability::Write => "write",
@@ -285,6 +287,12 @@ impl Tenures {
     /// The place of one.
     pub fn find(&self, is: impl Fn(&Tenure) -> bool) -> Option<usize> {
         self.0.iter().position(|slot| slot.as_ref().is_some_and(&is))
+    }
+
+    /// The places of those about which there is something to say, and that.
+    pub fn places<T>(&self, say: impl Fn(&Tenure) -> Option<T>) -> Vec<(usize, T)> {
+        let all = self.0.iter().enumerate();
+        all.filter_map(|(index, slot)| Some((index, say(slot.as_ref()?)?))).collect()
     }
 
     /// Adds one, and says its place.

@@ -1,6 +1,8 @@
 //! Scripted peers around one session: whole conversations, split at every byte.
 
+mod hello;
 mod many;
+mod waits;
 
 use std::cell::Cell;
 use std::net::SocketAddr;
@@ -37,6 +39,10 @@ address = "http://127.0.0.1:8080/base"
 [[target.credential]]
 role = "svc"
 bearer = { env = "TOKEN" }
+[[target]]
+name = "tools"
+protocol = "mcp"
+address = "http://127.0.0.1:8080/mcp"
 [[identity.user]]
 name = "bot"
 password = { env = "BOT" }
@@ -53,6 +59,10 @@ then = "deny"
 name = "seen"
 when = { methods = ["DELETE"] }
 then = { hold = { approvers = ["dba"], quorum = 1, timeout = "10m" } }
+[[rule]]
+name = "drops are seen"
+when = { tools = ["drop*"] }
+then = { hold = { approvers = ["dba"], quorum = 1, timeout = "10m" } }
 "#;
 
 thread_local! {
@@ -68,11 +78,12 @@ fn snapshot() -> Rc<Snapshot> {
     let settings = config::load::parse(CONFIG, "test.toml", Path::new("."), &env);
     Rc::new(Snapshot::build(&SnapshotSource {
         settings: Arc::new(settings.unwrap_or_else(|errors| panic!("{errors}"))),
-        catalogs: vec![None],
-        addresses: vec![vec![endpoint()]],
+        catalogs: vec![None; 2],
+        addresses: vec![vec![endpoint()]; 2],
         keys: Vec::new(),
         windows: Vec::new(),
-        minors: vec![Arc::default()],
+        minors: vec![Arc::default(); 2],
+        tokens: Default::default(),
         mock_seed: [1; 32],
     }))
 }
@@ -110,10 +121,17 @@ struct Bench {
     closed: bool,
     /// The next leg is one that was given back before.
     reused: bool,
+    /// How often TLS with the client was to begin.
+    shakes: usize,
 }
 
 impl Bench {
     fn new() -> Bench {
+        Bench::accepting(false)
+    }
+
+    /// A client of a listener that speaks TLS, or not.
+    fn accepting(tls_available: bool) -> Bench {
         let snapshot = SNAPSHOT.with(Rc::clone);
         let mut classifier = Classifier::new();
         let (mut salted, mut journal) = (SaltedCache::new(), MemoryJournal::new());
@@ -124,8 +142,8 @@ impl Bench {
             protocol: Protocol::Http,
             session_id: SessionId([9; 16]),
             client_addr: SocketAddr::from(([127, 0, 0, 9], 40_000)),
-            tls_available: false,
-            tls_required: false,
+            tls_available,
+            tls_required: tls_available,
         };
         let mut stage = Stage {
             snapshot: &snapshot,
@@ -154,6 +172,7 @@ impl Bench {
             ask: None,
             closed: false,
             reused: false,
+            shakes: 0,
         }
     }
 
@@ -190,6 +209,7 @@ impl Bench {
                 Output::AskClosed(id, _) => assert_eq!(self.ask.take(), Some(id)),
                 Output::Close(_) => self.closed = true,
                 Output::Settled(_) => {}
+                Output::StartTls(End::Client) => self.shakes += 1,
                 other => panic!("{other:?}"),
             }
         }
@@ -362,6 +382,50 @@ fn a_held_request_waits_for_its_vote_and_goes_with_its_client() {
     assert!(bench.ask.is_none() && bench.closed && bench.leg.is_none());
     // Nobody denied it.
     assert_eq!(bench.record().0, [Decision::Hold]);
+}
+
+/// The end of what a client sends is not its end: only what it is sent shows whether it is there.
+#[test]
+fn a_client_that_left_is_noticed_though_nothing_is_said_to_it() {
+    const EVENTS: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n";
+    let pass = |bench: &mut Bench, seconds: u64| {
+        bench.now.mono_us += seconds * 1_000_000;
+        bench.tell(Event::Timeout);
+    };
+    // Events, and an answer that has not begun.
+    for answer in [EVENTS, b""] {
+        let mut bench = Bench::new();
+        bench.send(&request("GET /silent", "|"), 1000);
+        if !answer.is_empty() {
+            bench.answer(answer, 1000);
+        }
+        pass(&mut bench, 100);
+        assert!(!bench.closed, "it may be silent for as long as it likes");
+        bench.tell(Event::Eof(End::Client));
+        assert!(bench.closed && bench.leg.is_none());
+        assert_eq!((bench.legs, bench.record().1), ([1, 0, 1], vec![Outcome::Aborted]));
+    }
+    // The rest of an answer is sent, as long as there is some.
+    let mut bench = Bench::new();
+    bench.send(&request("GET /large", "|"), 1000);
+    bench.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01", 1000);
+    bench.tell(Event::Eof(End::Client));
+    for _ in 0..3 {
+        pass(&mut bench, 9);
+        assert!(!bench.closed, "it is still told something");
+        bench.answer(b"23", 1000);
+    }
+    pass(&mut bench, 9);
+    bench.answer(b"45", 1000);
+    assert!(bench.client_text().ends_with("0123232345") && bench.closed);
+    assert_eq!(bench.record().1, [Outcome::Success]);
+    let mut bench = Bench::new();
+    bench.send(&request("GET /large", "|"), 1000);
+    bench.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01", 1000);
+    bench.tell(Event::Eof(End::Client));
+    pass(&mut bench, 10);
+    assert!(bench.closed && bench.leg.is_none(), "nothing was said for ten seconds");
+    assert_eq!(bench.record().1, [Outcome::Aborted]);
 }
 
 #[test]

@@ -60,6 +60,7 @@ impl Exchange {
             seq,
             at_us: stage.now.mono_us,
             approval: None,
+            grant: None,
             rule: "".into(),
             rules: Vec::new(),
             up: Up::Never,
@@ -75,6 +76,7 @@ impl Exchange {
             veil: Veil::new(&tenure.secrets),
             lens: None,
             hits: Hits::default(),
+            progress: None,
             events: None,
             sent: Kept::new(seq, 0, limit),
             answered: Kept::new(seq, 1, limit),
@@ -211,7 +213,8 @@ impl Session {
             // The client asks again; by then its issuer's newer keys may be there.
             self.link.output(Output::Refresh(Refresh::Keys(issuer.policy.issuer.clone())));
         }
-        let takes_tokens = self.link.tls.is_some() && !stage.snapshot.settings.issuers.is_empty();
+        let issuers = self.link.tls.is_some() && !stage.snapshot.settings.issuers.is_empty();
+        let takes_tokens = issuers || !stage.snapshot.tokens.is_empty();
         let reply = voice::unknown(unknown, Manner::of(&request.head), takes_tokens);
         self.reply_only(&reply, request, stage);
     }
@@ -238,6 +241,11 @@ impl Session {
         let problem = voice::trouble(trouble);
         match request {
             Some(request) => {
+                let detail = voice::unknown_host(request.head.authority());
+                let problem = match trouble {
+                    Trouble::Login(_) => voice::no_access(&detail),
+                    _ => problem,
+                };
                 let reply = request.reply(&problem);
                 self.reply_only(&reply, request, stage);
             }
@@ -266,6 +274,9 @@ impl Session {
 
     /// A reply in the place of a request's answer.
     pub(super) fn answer_self(&mut self, reply: &Reply, exchange: Exchange, stage: &mut Stage<'_>) {
+        if exchange.progress.is_some() {
+            return self.reply_in_stream(reply, exchange, stage);
+        }
         let request = &exchange.request;
         let is_head = request.is_head();
         let left = self.drop_limit(request);
@@ -608,9 +619,10 @@ impl Session {
             let fault = Fault::new(Side::Server, FaultKind::Target(Target::Closed));
             return self.cut(Some(fault), stage);
         }
-        let at = (exchange.seq, exchange.at_us);
+        let mut exchange = exchange;
+        let aborted = Outcome::Aborted;
         let _refused_elsewhere =
-            super::rows::unanswered(at, Outcome::Aborted, words, tenure, stage);
+            super::rows::unanswered(&mut exchange, aborted, words, tenure, stage);
         let reply = exchange.request.reply(&problem);
         self.answer_self(&reply, *exchange, stage);
     }
@@ -648,7 +660,10 @@ impl Session {
             return;
         }
         if matches!(exchange.up, Up::Held(_)) {
-            return self.cancel_hold(&mut exchange, stage);
+            self.cancel_hold(&mut exchange, stage);
+            if exchange.progress.is_none() {
+                return;
+            }
         }
         let reason = fault.map_or("client-terminate", |fault| fault.label());
         self.record_answer(&mut exchange, Outcome::Aborted, reason, stage);

@@ -1,9 +1,12 @@
 //! What clients of HTTP are told by weir itself.
 //!
-//! In: what happened. Out: a reply. Never: a word of a peer; more than the client may know.
+//! In: what happened. Out: a reply. Never: a word of a peer, but the host that its client named and
+//! the type of a content that cannot be masked; more than the client may know.
 
 use crate::fault::{Refused as JournalRefused, Target};
 use crate::wire::http::h1::write;
+use crate::wire::http::head::Head;
+use crate::wire::http::name::Name;
 use crate::wire::http::reply::{Manner, Problem, Reply, challenge};
 
 use super::exchange::Exchange;
@@ -36,12 +39,7 @@ pub(super) fn instead(exchange: &Exchange, problem: &Problem<'_>, code: i32) -> 
 pub(super) fn trouble(trouble: Trouble) -> Problem<'static> {
     match trouble {
         Trouble::Refused(refused) => Problem::refused(refused),
-        // One answer for both: who may not use a target does not learn which there are.
-        Trouble::Login(_) => problem(
-            403,
-            "no-access",
-            ["No access", "weir knows no target of this host that is open to you"],
-        ),
+        Trouble::Login(_) => no_access("weir knows no target of this host that is open to you"),
         Trouble::Record(JournalRefused::TooLarge) => {
             problem(413, "not-recordable", ["Too large", "the request is too large to be recorded"])
         }
@@ -79,6 +77,20 @@ pub(super) fn trouble(trouble: Trouble) -> Problem<'static> {
     }
 }
 
+/// For somebody who may not use a target, or names none: one answer for both, so that nobody learns
+/// which there are.
+pub(super) fn no_access(detail: &str) -> Problem<'_> {
+    Problem { detail, ..problem(403, "no-access", ["No access", ""]) }
+}
+
+/// What `no_access` says of a host, which is the client's own word.
+pub(super) fn unknown_host(authority: &[u8]) -> String {
+    let shown: String = String::from_utf8_lossy(authority).chars().take(HOST_CHARACTERS).collect();
+    format!("weir knows no target of the host `{shown}` that is open to you")
+}
+
+const HOST_CHARACTERS: usize = 255;
+
 /// For an answer that is refused.
 pub(super) fn bad_answer(label: &'static str) -> Problem<'static> {
     let words = [
@@ -93,7 +105,10 @@ pub(super) fn unmaskable(label: &'static str) -> Problem<'static> {
     let detail = match label {
         "masking-encoded" => "masks apply, and the target compressed its answer unasked",
         "masking-partial" => "masks apply, and the target sent a part of its answer alone",
-        "masking-type" => "masks apply, and they cannot look into this type of content",
+        "masking-type" => {
+            "masks apply, and they cannot look into this type of content; `opaque` of the target \
+             names types that pass unmasked"
+        }
         "mask-text" => "masks name places in it, and this answer is text without any",
         "masking-websocket" => "masks apply to this target, and they do not look into WebSockets",
         _ => "masks apply, and the answer cannot be read as what it says to be",
@@ -103,6 +118,23 @@ pub(super) fn unmaskable(label: &'static str) -> Problem<'static> {
         ..problem(502, label, ["The answer cannot be masked", detail])
     }
 }
+
+/// What an answer that masks cannot look into says of its type: the target's word, if it is one.
+pub(super) fn unmaskable_type(head: &Head) -> String {
+    let kind = head.only(Name::ContentType).unwrap_or(&[]);
+    let kind = kind.split(|byte| *byte == b';').next().unwrap_or(&[]).trim_ascii();
+    let is_plain = |byte: &u8| byte.is_ascii_alphanumeric() || b"/+.-_".contains(byte);
+    let shown = match kind.len() <= TYPE_BYTES && !kind.is_empty() && kind.iter().all(is_plain) {
+        true => format!("`{}`", String::from_utf8_lossy(kind)),
+        false => "a type that is not clear".to_owned(),
+    };
+    format!(
+        "masks apply, and they cannot look into {shown}; `opaque` of the target names types that \
+         pass unmasked"
+    )
+}
+
+const TYPE_BYTES: usize = 100;
 
 /// For a request whose content is needed whole and is not small enough.
 pub(super) fn too_large() -> Problem<'static> {
@@ -145,6 +177,12 @@ pub(super) fn is_loop() -> Problem<'static> {
 pub(super) fn no_grpc() -> Problem<'static> {
     let words = ["No gRPC", "weir speaks HTTP/1.1 with its targets, and gRPC needs HTTP/2"];
     problem(501, "grpc", words)
+}
+
+/// For a request in clear where TLS is spoken.
+pub(super) fn in_clear() -> Problem<'static> {
+    let words = ["TLS is spoken here", "this port takes no request in clear: write https://"];
+    Problem { error: "http_request_error", ..problem(400, "plaintext-client", words) }
 }
 
 /// For a head that did not come in its time.

@@ -122,6 +122,14 @@ impl Machine {
 
     /// There is a new snapshot.
     pub fn handle_snapshot(&mut self, stage: &mut Stage<'_>) {
+        let identity = match &self.phase {
+            Phase::Login(login) => login.identity(),
+            Phase::Ready(ready) => Some(&ready.link.identity),
+            Phase::Closed => None,
+        };
+        if let Some(fault) = identity.and_then(|it| stage.snapshot.ends(it, stage.now)) {
+            return self.fail(fault, stage);
+        }
         if let Phase::Login(login) = &mut self.phase {
             if let Err(fault) = login.snapshot_arrived(&mut self.core, stage) {
                 self.fail(fault, stage);

@@ -255,7 +255,9 @@ impl Machine {
                     matched: Some(&reason.matched),
                     approval_id: None,
                 };
-                self.deny(&wanted, ruled, Refusal::denied(&voice::denied(&reason)), stage)
+                let is_sftp = wanted.kind == "subsystem" && wanted.text == b"sftp";
+                let words = voice::denied_start(&reason, is_sftp);
+                self.deny(&wanted, ruled, Refusal::denied(&words), stage)
             }
             Verdict::Hold(terms) => {
                 if let Some(grant) = open.window(&wanted, &terms, stage) {

@@ -38,8 +38,13 @@ use super::{Machine, Phase};
 const GRACE_US: u64 = 1_000_000;
 /// Banners and rounds of questions of a target's login.
 const ROUNDS_MAX: u32 = 16;
-/// What weir takes as a proof, with issuers of tokens and without.
+/// What weir takes as a proof; the last one where there are tokens.
 const METHODS: [&str; 2] = ["publickey", "password"];
+
+/// Whether a password may be a token: of an issuer, or of weir.
+fn takes_tokens(stage: &Stage<'_>) -> bool {
+    !stage.snapshot.settings.issuers.is_empty() || !stage.snapshot.tokens.is_empty()
+}
 
 /// What a client has tried.
 #[derive(Debug, Default)]
@@ -68,6 +73,11 @@ pub(super) struct Visitor {
 pub(super) type Found = (Identity, Grants, String);
 
 impl Visitor {
+    /// Who it is.
+    pub fn identity(&self) -> &Identity {
+        &self.identity
+    }
+
     /// For lists of sessions.
     pub fn seen(&self, stage: &Stage<'_>) -> (&str, String, &str, &'static str) {
         let target = stage.snapshot.settings.targets.get(self.target);
@@ -264,7 +274,7 @@ impl Machine {
             }
             // A client asks so which methods there are.
             Method::None => {}
-            Method::Password(token) if !settings.issuers.is_empty() => {
+            Method::Password(token) if takes_tokens(stage) => {
                 return self.by_token((asked.user, token), stage);
             }
             Method::Password(_) | Method::KeyboardInteractive | Method::Other => {
@@ -278,9 +288,8 @@ impl Machine {
     /// The client is told which methods there are, unless it has tried too often.
     pub(super) fn failed(&mut self, stage: &Stage<'_>) -> Result<(), Fault> {
         let Phase::Proof(proof) = &mut self.phase else { return Ok(()) };
-        let issuers = &stage.snapshot.settings.issuers;
         let [key, token] = METHODS;
-        let methods = if issuers.is_empty() { &[key][..] } else { &[key, token] };
+        let methods = if takes_tokens(stage) { &[key, token][..] } else { &[key] };
         if proof.failures > SSH_FAILURES_MAX || proof.probes > SSH_PROBES_MAX {
             return Err(client_fault(FaultKind::Login(LoginFault::Credentials)));
         }

@@ -41,7 +41,7 @@ pub(super) struct Masks {
 }
 
 /// Output that is due is held for longer where the target could not have said more: its client does
-/// not read.
+/// not read, keys are being renewed, half a packet has come.
 #[derive(Debug, Default)]
 struct Patience {
     /// How often it was.
@@ -274,7 +274,9 @@ impl Open {
 impl Machine {
     /// Output that was held long enough leaves; `all` of it if nothing will follow.
     pub(super) fn masks_due(&mut self, all: bool, stage: &mut Stage<'_>) -> Result<(), Fault> {
-        let behind = !self.wants(End::Target(LegId::FIRST));
+        // Then a value may be cut by what the target's program knows nothing of.
+        let cut = self.target.as_ref().is_some_and(|leg| leg.transport.is_behind());
+        let behind = cut || !self.wants(End::Target(LegId::FIRST));
         let Machine { core, client, phase: Phase::Open(open), .. } = self else { return Ok(()) };
         let now_us = stage.now.mono_us;
         let Open { masks, channels, .. } = &mut **open;

@@ -158,6 +158,25 @@ impl Machine {
         self.ended(done, stage);
     }
 
+    /// Settings, keys of issuers or API tokens are others now.
+    fn snapshot_changed(&mut self, stage: &mut Stage<'_>) {
+        let identity = match &self.phase {
+            Phase::Open(open) => Some(&open.link.identity),
+            Phase::Dialing(visitor) => Some(visitor.identity()),
+            Phase::Target(login) => Some(login.visitor.identity()),
+            Phase::Proof(_) | Phase::Closed => None,
+        };
+        if let Some(fault) = identity.and_then(|it| stage.snapshot.ends(it, stage.now)) {
+            return self.fail(fault, stage);
+        }
+        let Machine { core, phase, .. } = self;
+        if let Phase::Open(open) = phase {
+            open.refresh(core, stage);
+        }
+        let done = self.token_again(stage);
+        self.ended(done, stage);
+    }
+
     /// Ends the session: what is under way is recorded, both peers are told.
     fn fail(&mut self, fault: Fault, stage: &mut Stage<'_>) {
         // What the target said last is the client's all the same.
@@ -307,14 +326,7 @@ impl Driven for Machine {
             }
             Event::Timeout => self.timeout(stage),
             Event::Panic => self.panicked(stage),
-            Event::Snapshot => {
-                let Machine { core, phase, .. } = self;
-                if let Phase::Open(open) = phase {
-                    open.refresh(core, stage);
-                }
-                let done = self.token_again(stage);
-                self.ended(done, stage);
-            }
+            Event::Snapshot => self.snapshot_changed(stage),
             Event::Vote(id, vote, reply) => match self.vote(id, vote, stage) {
                 Ok(found) => *reply = found,
                 Err(fault) => {

@@ -242,7 +242,9 @@ impl Open {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        if let (Side::Server, Some(key)) = (from, turn.channel()) {
+        if let (Side::Server, Some(key)) = (from, turn.channel())
+            && !is_aside(turn)
+        {
             self.send_held(key, sink, core, stage)?;
         }
         let receipt = self.keep(from, turn, core, stage)?;
@@ -310,6 +312,16 @@ impl Open {
             _ => {}
         }
         if run.is_due(durability) { run.flush(core, stage).map_err(record_fault) } else { Ok(None) }
+    }
+}
+
+/// What a target says of a channel beside its output, which goes on: that nobody reads its input, and
+/// the like. It may come before output that is held, and makes none leave.
+fn is_aside(turn: &Turn<'_>) -> bool {
+    use ChannelAsk::{ExitSignal, ExitStatus};
+    match turn {
+        Turn::Noted { ask, .. } => !matches!(ask, ExitStatus(_) | ExitSignal(_)),
+        _ => false,
     }
 }
 

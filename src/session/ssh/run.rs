@@ -7,14 +7,11 @@ use crate::config::settings::{Durability, Input};
 use crate::fault::Refused;
 use crate::limits::CHUNK_BYTES_MAX;
 use crate::record::entry::{Chunk, Outcome, Response, ResponseExtra};
-use crate::record::pty_events::{Kind, Writer, put_varint};
+use crate::record::pty_events::{ENCODING, Kind, Writer, put_varint};
 use crate::record::{Entry, Receipt};
 use crate::session::Stage;
 
 use super::core::Core;
-
-/// The encoding of its chunks.
-pub(super) const ENCODING: &str = "pty-events";
 
 /// What runs.
 #[derive(Debug)]
@@ -24,6 +21,8 @@ pub(super) struct Run {
     started_us: u64,
     first_byte_us: Option<u64>,
     writer: Writer,
+    /// The terminal's, as its event: every chunk begins with it, so that it can be read alone.
+    size: Vec<u8>,
     /// Bytes that may still be kept.
     left: u64,
     captured: u64,
@@ -50,6 +49,7 @@ impl Run {
             started_us: now_us,
             first_byte_us: None,
             writer: Writer::new(now_us),
+            size: Vec::new(),
             left: limit,
             captured: 0,
             offset: 0,
@@ -79,7 +79,7 @@ impl Run {
         let kept = bytes.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
         if let Some(bytes) = bytes.get(..kept).filter(|bytes| !bytes.is_empty()) {
             let kind = if stderr { Kind::Stderr } else { Kind::Output };
-            self.writer.push(now_us, kind, bytes);
+            self.push(now_us, kind, bytes);
             self.left -= kept as u64;
             self.captured += kept as u64;
         }
@@ -125,8 +125,15 @@ impl Run {
         let cost = bytes.len() as u64 + 4;
         if self.left >= cost || matches!(kind, Kind::Exit | Kind::Gap) {
             self.left = self.left.saturating_sub(cost);
-            self.writer.push(now_us, kind, bytes);
+            self.push(now_us, kind, bytes);
         }
+    }
+
+    fn push(&mut self, now_us: u64, kind: Kind, bytes: &[u8]) {
+        if self.chunks > 0 && self.writer.chunk_bytes() == 0 && !self.size.is_empty() {
+            self.writer.push(now_us, Kind::Size, &self.size);
+        }
+        self.writer.push(now_us, kind, bytes);
     }
 
     /// The size of its terminal, now. Zero is nothing (RFC 4254 section 6.2): what
@@ -139,6 +146,7 @@ impl Run {
             put_varint(&mut bytes, u64::from(value.clamp(1, 1000)));
         }
         self.event(Kind::Size, &bytes, now_us);
+        self.size = bytes;
     }
 
     /// It ended with this status.

@@ -1,13 +1,14 @@
-//! A token of an issuer in the place of a password: libraries and automation can give nothing else.
+//! A token of an issuer, or of weir, in the place of a password: libraries and automation can give
+//! nothing else.
 //!
-//! In: the password of a client, keys of issuers. Out: an identity, or a failure as for a wrong
-//! password. Never: a token kept longer than its keys are waited for; a password of weir's own,
-//! which would be guessed at over SSH all day.
+//! In: the password of a client, keys of issuers, API tokens. Out: an identity, or a failure as for
+//! a wrong password. Never: a token kept longer than its keys are waited for; a password of weir's
+//! own, which would be guessed at over SSH all day.
 
 use crate::config::settings::User;
 use crate::fault::Fault;
 use crate::identify::ssh_ca::Grants;
-use crate::identify::{Identity, Method, token};
+use crate::identify::{Identity, Method, api_token, token};
 use crate::limits::KEYS_WAIT_US;
 use crate::session::{Output, Refresh, Stage};
 use crate::wire::ssh::userauth::reply;
@@ -38,6 +39,18 @@ impl Machine {
         (name, token): (&[u8], &[u8]),
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
+        if api_token::is_one(token) {
+            let snapshot = stage.snapshot;
+            // The name of a login is a role and a target; whose it is, the token says.
+            let given = ("", snapshot.settings.users.as_slice());
+            return match snapshot.tokens.bearer(token, given, stage.now.wall_us) {
+                Ok((identity, _)) => {
+                    let detail = identity.method.detail();
+                    self.admit(name, (identity, Grants::ALL, detail), stage)
+                }
+                Err(_) => self.token_refused(token, stage),
+            };
+        }
         let refused = match verify(token, stage) {
             Ok(bearer) => return self.bearer(name, bearer, stage),
             Err(refused) => refused,

@@ -22,6 +22,17 @@ pub(super) fn denied(reason: &Reason) -> String {
     }
 }
 
+/// The same of a subsystem: rules for files alone do not let anybody begin.
+pub(super) fn denied_start(reason: &Reason, is_sftp: bool) -> String {
+    let words = denied(reason);
+    match &*reason.rule {
+        "" if is_sftp => format!(
+            "{words}; SFTP begins with class `subsystem`, which a rule has to allow beside `sftp-*`"
+        ),
+        _ => words,
+    }
+}
+
 /// A command waits.
 pub(super) fn held(ask: &Ask) -> String {
     let id = uuid::Uuid::from_bytes(ask.id.0);

@@ -371,6 +371,14 @@ const fn token(kind: Token) -> (&'static str, &'static str, &'static str) {
             "the token's name is that of a user with a password in weir",
             "An operator has to rename one of the two.",
         ),
+        Token::Revoked => (
+            "the API token is revoked, or weir never made it",
+            "An administrator makes a new one: `weir token create`.",
+        ),
+        Token::Owner => (
+            "the API token is of another user than the one it was given for",
+            "Connect as the token's own user, or as the role at the target.",
+        ),
     };
     ("28000", message, hint)
 }

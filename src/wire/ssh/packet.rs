@@ -57,6 +57,11 @@ impl Default for Outbound {
 }
 
 impl Inbound {
+    /// Whether part of a packet came, whose rest is on its way.
+    pub fn is_cut(&self) -> bool {
+        self.start < self.buffer.len()
+    }
+
     /// Adds bytes of the peer.
     pub fn feed(&mut self, bytes: &[u8]) {
         if self.start == self.buffer.len() {

@@ -235,6 +235,12 @@ impl Transport {
         self.session_id.is_some() && matches!(self.stage, Stage::Steady | Stage::Switching { .. })
     }
 
+    /// Whether the peer has more to say that it cannot, or that has not come whole: new keys are
+    /// agreed on, or a packet is cut.
+    pub fn is_behind(&self) -> bool {
+        !self.may_send() || self.inbound.is_cut()
+    }
+
     /// Seals a message onto the output.
     ///
     /// # Panics

@@ -9,7 +9,7 @@ use parquet::record::Field;
 use serde_json::Value;
 
 /// The tables of the design.
-pub const TABLES: [&str; 8] = [
+pub const TABLES: [&str; 9] = [
     "sessions",
     "commands",
     "responses",
@@ -18,6 +18,7 @@ pub const TABLES: [&str; 8] = [
     "masking_hits",
     "log_events",
     "touches",
+    "shell_lines",
 ];
 
 /// One row by column name. Binary columns are arrays of numbers, timestamps microseconds.

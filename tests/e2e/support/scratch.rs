@@ -47,6 +47,39 @@ impl Drop for Scratch {
     }
 }
 
+/// A file system of a few megabytes; unmounted when dropped.
+#[derive(Debug)]
+pub struct SmallDisk {
+    scratch: Scratch,
+}
+
+impl SmallDisk {
+    /// `None`, with the reason printed, where mounting is not permitted.
+    pub fn mount(size: &str) -> Option<SmallDisk> {
+        let scratch = Scratch::new("small-disk");
+        let options = format!("size={size},mode=0755");
+        let mut command = Command::new("mount");
+        command.args(["-t", "tmpfs", "-o", &options, "tmpfs"]).arg(scratch.path());
+        let result = output(&mut command);
+        if !result.status.success() {
+            let why = String::from_utf8_lossy(&result.stderr).into_owned();
+            eprintln!("SKIPPED, no small file system can be mounted here: {}", why.trim());
+            return None;
+        }
+        Some(SmallDisk { scratch })
+    }
+
+    pub fn path(&self) -> &Path {
+        self.scratch.path()
+    }
+}
+
+impl Drop for SmallDisk {
+    fn drop(&mut self) {
+        let _ = output(Command::new("umount").arg("-l").arg(self.scratch.path()));
+    }
+}
+
 /// A port that is free and is handed to no other test of this process. It lies below the range
 /// the kernel chooses from (`ip_local_port_range`), so no outgoing connection takes it either:
 /// whoever needs a port where nobody listens may rely on it.

@@ -1,7 +1,13 @@
-//! Streams that people have denied, for the client that asks for the same one in another way.
+//! Streams that people have judged, for the client that asks for the same one in another way.
 //!
-//! In: a denial; a request. Out: the denial of before. Never: one of another identity, target, pod
-//! or command; a grant.
+//! In: a denial, a grant that the target turned away; a request. Out: what was said before. Never:
+//! of another identity, target, pod or command; a grant of what has run, or one that counts twice,
+//! or for a request in the form that was turned away.
+//!
+//! ```text
+//!   asked --denied by people---------------------> the other form: denied
+//!     '--granted--> the target says no, not 101 --> the other form: joins the grant, once
+//! ```
 //!
 //! kubectl asks for exec, attach and port-forward over WebSocket, and when that is refused over
 //! SPDY: other method, same target, another connection and most times another shard. Nobody shall
@@ -12,25 +18,38 @@ use std::collections::VecDeque;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::clock::Now;
+use crate::decide::HoldTerms;
+use crate::decide::approval::Grant;
 use crate::limits;
 use crate::record::SessionId;
 use crate::session::http::exchange::Exchange;
 use crate::session::http::kept::sha256;
 use crate::session::http::tenure::Tenure;
+use crate::wire::http::ws::handshake::Asked;
 
 #[derive(Debug)]
-struct Denied {
+struct Judged {
     key: [u8; 32],
-    approval: SessionId,
-    detail: String,
+    what: Before,
+    /// The form that was asked for.
+    form: Asked,
     until_us: u64,
 }
 
-static DENIED: Mutex<VecDeque<Denied>> = Mutex::new(VecDeque::new());
+/// What was said of the same stream just now.
+#[derive(Debug)]
+pub(in super::super) enum Before {
+    /// People said no.
+    Denied(SessionId, String),
+    /// People said yes, and the target took another form of it only.
+    Granted(Box<Grant>),
+}
 
-fn all() -> MutexGuard<'static, VecDeque<Denied>> {
+static JUDGED: Mutex<VecDeque<Judged>> = Mutex::new(VecDeque::new());
+
+fn all() -> MutexGuard<'static, VecDeque<Judged>> {
     // Each change is one insertion or removal: a panic leaves nothing half done.
-    DENIED.lock().unwrap_or_else(PoisonError::into_inner)
+    JUDGED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 /// What is the same in both ways to ask: who, where, and the target with its command.
@@ -53,26 +72,55 @@ fn key(exchange: &Exchange, tenure: &Tenure) -> Option<[u8; 32]> {
     Some(sha256(&said))
 }
 
-/// Remembers that a stream was denied.
-pub(in super::super) fn denied(exchange: &Exchange, detail: &str, tenure: &Tenure, now: Now) {
-    let (Some(key), Some(approval)) = (key(exchange, tenure), exchange.approval) else { return };
+fn remember(exchange: &Exchange, what: Before, tenure: &Tenure, now: Now) {
+    let Some(key) = key(exchange, tenure) else { return };
     let mut all = all();
     if all.len() >= limits::KUBERNETES_AGAIN_MAX {
         all.pop_front();
     }
     let until_us = now.mono_us.saturating_add(limits::KUBERNETES_AGAIN_US);
-    all.push_back(Denied { key, approval, detail: detail.to_owned(), until_us });
+    let form = exchange.request.asks;
+    all.push_back(Judged { key, what, form, until_us });
 }
 
-/// The denial of the same stream, if there was one just now.
-pub(in super::super) fn denial(
+/// Remembers that a stream was denied.
+pub(in super::super) fn denied(exchange: &Exchange, detail: &str, tenure: &Tenure, now: Now) {
+    if let Some(approval) = exchange.approval {
+        remember(exchange, Before::Denied(approval, detail.to_owned()), tenure, now);
+    }
+}
+
+/// The target gave an answer to a stream that people had granted, and did not open it: nothing ran,
+/// and the grant is for the other form.
+pub(in super::super) fn turned_away(exchange: &mut Exchange, tenure: &Tenure, now: Now) {
+    if exchange.request.asks == Asked::Nothing {
+        return;
+    }
+    if let Some(grant) = exchange.grant.take() {
+        remember(exchange, Before::Granted(grant), tenure, now);
+    }
+}
+
+/// What was said of the same stream just now, as far as it answers these terms. A grant is taken.
+pub(in super::super) fn before(
     exchange: &Exchange,
+    terms: &HoldTerms,
     tenure: &Tenure,
     now: Now,
-) -> Option<(SessionId, String)> {
+) -> Option<Before> {
     let key = key(exchange, tenure)?;
+    let form = exchange.request.asks;
     let mut all = all();
-    all.retain(|denied| now.mono_us < denied.until_us);
-    let found = all.iter().find(|denied| denied.key == key)?;
-    Some((found.approval, found.detail.clone()))
+    all.retain(|judged| now.mono_us < judged.until_us);
+    let answers = |judged: &Judged| match &judged.what {
+        Before::Denied(..) => true,
+        Before::Granted(grant) => {
+            form != Asked::Nothing && form != judged.form && grant.satisfies(terms)
+        }
+    };
+    let at = all.iter().position(|judged| judged.key == key && answers(judged))?;
+    match &all.get(at)?.what {
+        Before::Denied(id, detail) => Some(Before::Denied(*id, detail.clone())),
+        Before::Granted(_) => all.remove(at).map(|judged| judged.what),
+    }
 }

@@ -33,7 +33,7 @@ use crate::wire::http::ws::handshake;
 use crate::wire::kubernetes::channel::{self, Offer};
 use crate::wire::kubernetes::request;
 
-pub(super) use again::{denial, denied};
+pub(super) use again::{Before, before, denied, turned_away};
 pub(super) use streams::{Streams, write_spdy};
 
 use super::Session;
@@ -63,6 +63,8 @@ pub(super) struct Asked {
     hidden: Vec<String>,
     /// Cells of tables show none of it.
     tables: bool,
+    /// Every value that the answer has is hidden.
+    hides_all: bool,
 }
 
 /// Why a request to a cluster is refused before it is decided.
@@ -161,6 +163,7 @@ impl Asked {
             invalid: Rc::default(),
             hidden: Vec::new(),
             tables: true,
+            hides_all: false,
         })
     }
 
@@ -176,6 +179,7 @@ impl Asked {
             act.facts.extend(it.answers_with());
             let masks = tenure.snapshot.masks.objects(whose, &act, kind);
             let is_known = kinds::find(&it.group, &it.resource).is_some();
+            self.hides_all = masks.hides_all(kind);
             self.masks = (!masks.rules.is_empty()).then(|| Rc::new(masks.rules));
             self.invalid = Rc::new(masks.invalid);
             self.hidden = masks.hidden;
@@ -279,11 +283,12 @@ fn activity(verb: &str) -> Ocsf {
 }
 
 impl Exchange {
-    /// An answer with secrets is counted in the record, and not kept.
+    /// An answer with secrets is counted in the record, and not kept. Detectors, and masks of some
+    /// fields, leave values in it.
     fn hide_secrets(&mut self) {
         let hides = |asked: &Asked| {
             let is_token = asked.understood.classes.has(Class::Token);
-            asked.has_secrets() && (is_token || asked.masks.is_none())
+            asked.has_secrets() && (is_token || !asked.hides_all)
         };
         if self.request.kube.as_deref().is_some_and(hides) {
             self.sent = Kept::new(self.seq, 0, 0);
@@ -335,6 +340,7 @@ impl Session {
             Ok(asked) => {
                 exchange.action = asked.understood.action.clone();
                 exchange.request.kube = Some(Box::new(asked));
+                exchange.hide_secrets();
                 match denied {
                     Some(words) => self.deny(exchange, words, stage),
                     None => self.judge(exchange, stage),

@@ -171,15 +171,24 @@ impl Login {
 
     /// The name the client gave, for `weir sessions`, once it is proven.
     pub fn visitor(&self) -> Option<(&str, usize, &str)> {
-        let visitor = match &self.state {
-            State::Dialing(visitor) => visitor,
-            State::TargetSsl(contact)
-            | State::TargetHandshake(contact)
-            | State::Target(contact, ..) => &contact.visitor,
-            State::FirstPacket | State::Handshake | State::Proof(..) | State::Over => return None,
-        };
+        let visitor = self.proven()?;
         let (user, role) = (&visitor.identity.user, &visitor.credential.role);
         Some((user.as_str(), visitor.target, role.as_str()))
+    }
+
+    /// Who the client is, once it is proven.
+    pub fn identity(&self) -> Option<&Identity> {
+        self.proven().map(|visitor| &visitor.identity)
+    }
+
+    fn proven(&self) -> Option<&Visitor> {
+        match &self.state {
+            State::Dialing(visitor) => Some(visitor),
+            State::TargetSsl(contact)
+            | State::TargetHandshake(contact)
+            | State::Target(contact, ..) => Some(&contact.visitor),
+            State::FirstPacket | State::Handshake | State::Proof(..) | State::Over => None,
+        }
     }
 
     /// Whether this side should be read.

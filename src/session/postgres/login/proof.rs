@@ -3,6 +3,7 @@
 //! In: facts of the TLS handshake, `p` messages. Out: an identity and its way to a target.
 //! Never: a difference between an unknown user and a wrong password, where there are no tokens.
 
+use crate::config::settings::User;
 use crate::fault::{Fault, FaultKind, Login as LoginFault, Malformed, Token, Unsupported};
 use crate::identify::scram::{ScramError, ServerExchange};
 use crate::identify::{Identity, Method, certificate, oauthbearer, role};
@@ -35,7 +36,7 @@ pub enum Proof {
 
 impl Login {
     /// A certificate that names somebody is proof enough. A user of the configuration is asked for
-    /// the password; everybody else for a token, if there are issuers.
+    /// the password; everybody else for a token, if there are issuers or API tokens.
     pub(super) fn begin_proof(
         &mut self,
         mut asked: Box<Asked>,
@@ -48,7 +49,8 @@ impl Login {
         if let Some(identity) = owner {
             return self.admit(asked, identity, core, stage);
         }
-        let is_known = settings.users.iter().any(|user| user.name == asked.user);
+        let has_password = |user: &User| user.name == asked.user && user.verifier.is_some();
+        let is_known = settings.users.iter().any(has_password);
         if !is_known && self.ask_for_token(&mut asked, core, stage)? {
             return Ok(());
         }

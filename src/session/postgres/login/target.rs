@@ -444,7 +444,9 @@ impl Login {
             .ok_or(Fault::new(CLIENT, FaultKind::Login(LoginFault::UnknownTarget)))?;
         core.attach(link.target, stage);
         let settings = startup::json(&startup::settings(visitor.asked.settings()));
+        let detail = link.identity.method.detail();
         let start = SessionStart {
+            auth_detail: &detail,
             settings: &settings,
             server_addr: &address,
             server_version: &answers.server_version,

@@ -16,7 +16,7 @@
 use crate::config::settings::TokenLogin;
 use crate::fault::{Fault, FaultKind, Login as LoginFault, Malformed, Token};
 use crate::identify::oauthbearer::{MECHANISM, ServerExchange, Step};
-use crate::identify::{Identity, Method, token};
+use crate::identify::{Identity, Method, api_token, token};
 use crate::limits;
 use crate::wire::postgres::reply;
 
@@ -47,14 +47,22 @@ fn token_fault(kind: Token) -> Fault {
 }
 
 impl Login {
-    /// Asks for a token in the way of the configuration. `false`: no issuer is configured.
+    /// Asks for a token in the way of the configuration. `false`: there are neither issuers nor API
+    /// tokens that could be given here.
     pub(super) fn ask_for_token(
         &mut self,
         asked: &mut Box<Asked>,
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<bool, Fault> {
-        let Some(first) = stage.snapshot.settings.issuers.first() else { return Ok(false) };
+        let Some(first) = stage.snapshot.settings.issuers.first() else {
+            if self.tls.is_none() || stage.snapshot.tokens.is_empty() {
+                return Ok(false);
+            }
+            core.say(reply::auth_cleartext);
+            self.state = State::Proof(std::mem::take(asked), Proof::Password);
+            return Ok(true);
+        };
         if self.tls.is_none() {
             self.name(asked, (&asked.user, ""), core, stage);
             return Err(token_fault(Token::Plaintext));
@@ -159,6 +167,14 @@ impl Login {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
+        if api_token::is_one(&offer.token) {
+            let snapshot = stage.snapshot;
+            let given = (asked.user.as_str(), snapshot.settings.users.as_slice());
+            return match snapshot.tokens.bearer(&offer.token, given, stage.now.wall_us) {
+                Ok((identity, _)) => self.admit(asked, identity, core, stage),
+                Err(fault) => self.refuse(asked, offer, fault, (core, stage)),
+            };
+        }
         let refused = match verify(&offer.token, stage) {
             Ok(bearer) => return self.admit_bearer((asked, offer), bearer, core, stage),
             Err(refused) => refused,

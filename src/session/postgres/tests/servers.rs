@@ -19,6 +19,7 @@ fn dialling(attrs: SessionAttrs) -> Bench {
         keys: Vec::new(),
         windows: Vec::new(),
         minors: vec![Arc::default()],
+        tokens: Default::default(),
         mock_seed: [1; 32],
     }));
     bench.client(&startup("bot", "orders"));

@@ -1,0 +1,154 @@
+//! What a configuration says and hardly means: names that nothing at the targets has, most of them
+//! misspelt, and rules that allow more than one protocol.
+//!
+//! In: settings, the catalogs that were read. Out: sentences. Never: a word while a catalog that a
+//! pattern may be about is not there, or about patterns of what may come to be: those with `*`.
+
+use super::catalog;
+use crate::config::settings::{Effect, Settings, Target};
+use crate::decide::ClassSet;
+use crate::identify::glob::glob;
+use crate::mask::sql::catalog::Catalog;
+use crate::mask::sql::rules::ColumnPattern;
+use crate::wire::Protocol;
+
+/// What masks hide nothing, and what names in denying and holding rules are nobody's. `catalog_of`
+/// gives the catalog of a target by its place in the settings.
+pub fn sentences<'c>(
+    settings: &Settings,
+    catalog_of: impl Fn(usize) -> Option<&'c Catalog>,
+) -> Vec<String> {
+    let among = |names: &[String], fits: &dyn Fn(&Catalog) -> bool| {
+        let meant = |target: &Target| names.is_empty() || names.contains(&target.name);
+        let targets = settings.targets.iter().enumerate();
+        let mut meant = targets.filter(|(_, it)| catalog::is_read(it) && meant(it)).peekable();
+        meant.peek().is_some() && !meant.any(|(index, _)| catalog_of(index).is_none_or(fits))
+    };
+    let mut found = Vec::new();
+    for mask in &settings.masks {
+        for column in mask.columns.iter().filter(|it| !it.contains('*')) {
+            let Ok(pattern) = ColumnPattern::parse(column) else { continue };
+            if among(&mask.targets, &|catalog| pattern.is_in(catalog)) {
+                found
+                    .push(format!("the mask of {column} hides nothing: no target has this column"));
+            }
+        }
+    }
+    for rule in settings.rules.iter().filter(|rule| !matches!(rule.then, Effect::Allow)) {
+        for name in rule.touches.iter().filter(|it| !it.contains('*')) {
+            if among(&rule.targets, &|catalog| has_relation(catalog, name)) {
+                let rule = &rule.name;
+                found.push(format!("rule \"{rule}\" touches {name}: no target has such a table"));
+            }
+        }
+    }
+    found
+}
+
+/// Rules that allow a class of several protocols at once, since they name neither targets nor what
+/// only one of them has.
+pub fn crossing(settings: &Settings) -> Vec<String> {
+    let has = |protocol: &Protocol| settings.targets.iter().any(|it| it.protocol == *protocol);
+    let here: Vec<Protocol> = Protocol::ALL.into_iter().filter(has).collect();
+    let mut found = Vec::new();
+    for rule in settings.rules.iter().filter(|it| matches!(it.then, Effect::Allow)) {
+        if !rule.targets.is_empty() || !rule.facts.is_empty() || !rule.touches.is_empty() {
+            continue;
+        }
+        for word in rule.commands.words().iter().filter(|word| !word.contains(':')) {
+            let having =
+                here.iter().filter(|it| ClassSet::all(**it).names(**it).any(|n| n == word));
+            let names: Vec<&str> = having.map(|protocol| protocol.name()).collect();
+            if let [first, _, ..] = names.as_slice() {
+                let (rule, names) = (&rule.name, names.join(" and "));
+                let one = first.to_lowercase();
+                found.push(format!(
+                    "rule \"{rule}\" allows {word} at targets of {names}: `targets`, or a name such \
+                     as {one}:{word}, says which"
+                ));
+            }
+        }
+    }
+    found
+}
+
+/// Whether a relation is meant by a pattern of `touches`: `schema.name`, or a name in any schema.
+fn has_relation(catalog: &Catalog, pattern: &str) -> bool {
+    let (schema, name) = pattern.rsplit_once('.').unwrap_or(("*", pattern));
+    catalog.relations.values().any(|it| glob(schema, &it.schema) && glob(name, &it.name))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mask::sql::catalog::{Column, Relation};
+
+    fn catalog() -> Catalog {
+        let mut catalog = Catalog::default();
+        let relation = Relation {
+            oid: 1,
+            schema: "public".into(),
+            name: "customers".into(),
+            kind: b'r',
+            sources: Vec::new(),
+            columns: vec![Column { attnum: 1, name: "ssn".into(), type_oid: 25 }],
+        };
+        catalog.relations.insert(1, relation);
+        catalog
+    }
+
+    fn settings(text: &str) -> Settings {
+        let base = std::path::Path::new("");
+        crate::config::parse(text, "t", base, &|_| Some("secret".into())).unwrap()
+    }
+
+    #[test]
+    fn a_rule_that_allows_two_protocols_is_told() {
+        let check = |when: &str, then: &str, expect: usize| {
+            let text = format!(
+                "data_dir = \"d\"\n[listen.postgres]\naddress = \"127.0.0.1:0\"\n\
+                 [listen.http]\naddress = \"127.0.0.1:0\"\n\
+                 [[target]]\nname = \"a\"\nprotocol = \"postgres\"\naddress = \"127.0.0.1:1\"\n\
+                 tls = \"disable\"\n\
+                 [[target.credential]]\nrole = \"app\"\npassword = {{ env = \"P\" }}\n\
+                 [[target]]\nname = \"b\"\nprotocol = \"http\"\naddress = \"http://127.0.0.1:1\"\n\
+                 host = \"b\"\n\
+                 [[rule]]\nname = \"r\"\nwhen = {{ {when} }}\nthen = {then}\n"
+            );
+            assert_eq!(crossing(&settings(&text)).len(), expect, "{when}");
+        };
+        check("commands = [\"read\"]", "\"allow\"", 1);
+        check("commands = [\"read\"]", "{ deny = \"no\" }", 0);
+        check("commands = [\"postgres:read\", \"http:read\"]", "\"allow\"", 0);
+        check("commands = [\"read\"], targets = [\"a\"]", "\"allow\"", 0);
+        check("commands = [\"read\"], methods = [\"GET\"]", "\"allow\"", 0);
+        check("commands = [\"ddl\"]", "\"allow\"", 0);
+        check("", "\"allow\"", 0);
+    }
+
+    fn check(masked: &str, touched: &str, read: bool, expect: &[&str]) {
+        let text = format!(
+            "data_dir = \"d\"\n[listen.postgres]\naddress = \"127.0.0.1:0\"\n\
+             [[target]]\nname = \"shop\"\nprotocol = \"postgres\"\naddress = \"127.0.0.1:1\"\n\
+             tls = \"disable\"\n[[target.credential]]\nrole = \"app\"\npassword = {{ env = \"P\" }}\n\
+             [[identity.user]]\nname = \"u\"\npassword = {{ env = \"P\" }}\n\
+             [[rule]]\nname = \"no\"\nwhen = {{ touches = [\"{touched}\"] }}\nthen = {{ deny = \"no\" }}\n\
+             [[mask]]\ncolumns = [\"{masked}\"]\noperator = \"redact\"\n"
+        );
+        let catalog = catalog();
+        let found = sentences(&settings(&text), |_| read.then_some(&catalog));
+        assert_eq!(found, expect, "{masked} {touched}");
+    }
+
+    #[test]
+    fn a_name_that_nothing_has_is_told() {
+        check("public.customers.ssn", "public.customers", true, &[]);
+        check("public.customers.ssn", "customers", true, &[]);
+        let column = "the mask of public.customer.ssn hides nothing: no target has this column";
+        let relation = "rule \"no\" touches public.custmers: no target has such a table";
+        check("public.customer.ssn", "public.custmers", true, &[column, relation]);
+        // Nobody knows, and what may come.
+        check("public.customer.ssn", "public.custmers", false, &[]);
+        check("*.customer.ssn", "audit.*", true, &[]);
+    }
+}

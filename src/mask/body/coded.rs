@@ -1,0 +1,253 @@
+//! Values in base64: what they stand for is searched, however it is packed.
+//!
+//! In: a text that should be base64. Out: base64 of the same with what detectors find replaced, or
+//! of a placeholder. Never: a value that cannot be unpacked and passes; more inflated bytes than a
+//! small multiple of what was sent.
+//!
+//! ```text
+//!   base64 --> bytes             a find is replaced, the rest stays
+//!      '-base64--> bytes         a find hides the whole value: what it is packed in must stay whole
+//!          '-gzip--> bytes       (helm keeps releases as base64 of base64 of gzip)
+//! ```
+
+use base64::Engine as _;
+use base64::alphabet::STANDARD;
+use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose};
+use zlib_rs::{Inflate, InflateFlush, Status};
+
+use super::{Work, hidden, whole_text};
+use crate::limits::{
+    MASK_PACKED_BYTES_MAX, MASK_PACKED_BYTES_MIN, MASK_PACKED_DEPTH_MAX, MASK_PACKED_RATIO_MAX,
+};
+use crate::mask::operator::Operator;
+
+/// As Go reads it, and looser: what is decoded here is only looked at.
+const LOOSE: GeneralPurpose = GeneralPurpose::new(
+    &STANDARD,
+    GeneralPurposeConfig::new()
+        .with_decode_allow_trailing_bits(true)
+        .with_decode_padding_mode(DecodePaddingMode::Indifferent),
+);
+
+/// The first bytes of gzip (RFC 1952, 2.3.1).
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+/// zlib's: gzip, with the largest window.
+const GZIP_WINDOW: u8 = 16 + 15;
+const PIECE_BYTES: usize = 16 << 10;
+
+/// What takes the place of a text. `None`: it is no base64, or nothing is found in it.
+pub(super) fn mask(said: &[u8], place: &str, work: &mut Work<'_>) -> Option<Vec<u8>> {
+    let value = decoded(said)?;
+    if let Some(masked) = whole_text(&value, place, work) {
+        return Some(general_purpose::STANDARD.encode(masked).into_bytes());
+    }
+    let hides = match deeper(&value, 0) {
+        Ok(None) => return None,
+        Err(Unreadable) => {
+            work.count_path(Operator::TokenBase64, place);
+            true
+        }
+        Ok(Some(first)) => is_found(first, place, work),
+    };
+    hides.then(|| hidden(Operator::TokenBase64, &[]))
+}
+
+/// Whether something is found in what a value is packed around, at any depth.
+fn is_found(mut value: Vec<u8>, place: &str, work: &mut Work<'_>) -> bool {
+    let mut depth = 1;
+    loop {
+        let finds = work.rules.detectors.find(&value, work.scratch).to_vec();
+        if !finds.is_empty() {
+            work.count(&finds, place);
+            return true;
+        }
+        match deeper(&value, depth) {
+            Ok(None) => return false,
+            Ok(Some(next)) => value = next,
+            Err(Unreadable) => {
+                work.count_path(Operator::TokenBase64, place);
+                return true;
+            }
+        }
+        depth += 1;
+    }
+}
+
+/// It says to be packed, and cannot be unpacked within the bounds.
+struct Unreadable;
+
+/// What a value is packed around. `None`: it is not packed.
+fn deeper(value: &[u8], depth: usize) -> Result<Option<Vec<u8>>, Unreadable> {
+    let next = match value.starts_with(&GZIP) {
+        true => Some(inflated(value).ok_or(Unreadable)?),
+        // Short words are base64 of something, too.
+        false if value.len() < MASK_PACKED_BYTES_MIN => None,
+        false => decoded(value),
+    };
+    match next {
+        Some(_) if depth >= MASK_PACKED_DEPTH_MAX => Err(Unreadable),
+        next => Ok(next),
+    }
+}
+
+/// Go's decoder leaves out line ends, and so does this.
+fn decoded(said: &[u8]) -> Option<Vec<u8>> {
+    let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
+    match said.iter().any(is_end) {
+        false => LOOSE.decode(said).ok(),
+        true => {
+            let said: Vec<u8> = said.iter().copied().filter(|byte| !is_end(byte)).collect();
+            LOOSE.decode(said).ok()
+        }
+    }
+}
+
+/// One member of gzip and nothing behind it.
+fn inflated(value: &[u8]) -> Option<Vec<u8>> {
+    let most = value.len().saturating_mul(MASK_PACKED_RATIO_MAX).min(MASK_PACKED_BYTES_MAX);
+    let most = most.max(PIECE_BYTES);
+    let mut zlib = Inflate::new(true, GZIP_WINDOW);
+    let (mut out, mut rest, mut piece) = (Vec::new(), value, [0; PIECE_BYTES]);
+    loop {
+        let before = (zlib.total_in(), zlib.total_out());
+        let step = zlib.decompress(rest, &mut piece, InflateFlush::NoFlush).ok()?;
+        let taken = usize::try_from(zlib.total_in() - before.0).ok()?;
+        let made = usize::try_from(zlib.total_out() - before.1).ok()?;
+        rest = rest.get(taken..)?;
+        out.extend_from_slice(piece.get(..made)?);
+        if out.len() > most {
+            return None;
+        }
+        match step {
+            Status::StreamEnd => return rest.is_empty().then_some(out),
+            Status::Ok | Status::BufError if taken == 0 && made == 0 => return None,
+            Status::Ok | Status::BufError => {}
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::rc::Rc;
+
+    use proptest::prelude::*;
+    use zlib_rs::{Deflate, DeflateFlush};
+
+    use super::*;
+    use crate::mask::Hits;
+    use crate::mask::body::Rules;
+    use crate::mask::body::embedded::Known;
+    use crate::mask::detect::{Detector, Detectors, Scratch};
+
+    const CARD: &str = "4111111111111111";
+
+    fn rules() -> Rules {
+        let card = Detector::parse("credit-card").unwrap();
+        Rules::new(Vec::new(), Rc::new(Detectors::new([(card, Operator::Redact)])))
+    }
+
+    fn masked(said: &[u8]) -> Option<Vec<u8>> {
+        let (rules, mut scratch) = (rules(), Scratch::default());
+        let (mut out, mut hits) = (Vec::new(), Hits::default());
+        let (known, base) = (&Known::Nothing, "");
+        let mut work = Work {
+            rules: &rules,
+            scratch: &mut scratch,
+            out: &mut out,
+            hits: &mut hits,
+            base,
+            known,
+        };
+        mask(said, "data.*", &mut work)
+    }
+
+    fn base64(bytes: impl AsRef<[u8]>) -> Vec<u8> {
+        general_purpose::STANDARD.encode(bytes).into_bytes()
+    }
+
+    /// gzip of some bytes: a header, raw deflate, and the two numbers at the end.
+    fn gzip(bytes: &[u8]) -> Vec<u8> {
+        let mut deflate = Deflate::new(6, false, 15);
+        let mut packed = vec![0; bytes.len() + 1024];
+        deflate.compress(bytes, &mut packed, DeflateFlush::Finish).unwrap();
+        packed.truncate(usize::try_from(deflate.total_out()).unwrap());
+        let mut out = vec![0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 255];
+        out.extend_from_slice(&packed);
+        out.extend_from_slice(&crc32fast::hash(bytes).to_le_bytes());
+        out.extend_from_slice(&u32::try_from(bytes.len()).unwrap().to_le_bytes());
+        out
+    }
+
+    fn placeholder() -> Option<Vec<u8>> {
+        Some(hidden(Operator::TokenBase64, &[]))
+    }
+
+    #[test]
+    fn a_find_is_replaced_in_what_base64_stands_for() {
+        let text = format!("card: {CARD}\n");
+        assert_eq!(masked(&base64(&text)), Some(base64("card: [CREDIT_CARD]\n")));
+        let mut lines = base64(&text);
+        lines.insert(4, b'\n');
+        assert_eq!(masked(&lines), Some(base64("card: [CREDIT_CARD]\n")));
+        let mut bare = base64(&text);
+        bare.retain(|byte| *byte != b'=');
+        assert!(masked(&bare).is_some());
+        for stays in ["", "plain text", "!", "{}"] {
+            assert_eq!(masked(stays.as_bytes()), None, "{stays}");
+        }
+        assert_eq!(masked(&base64("nothing")), None);
+        assert_eq!(masked(&base64([0, 255, 128])), None);
+    }
+
+    #[test]
+    fn what_is_packed_is_hidden_whole() {
+        let release = format!(r#"{{"config":{{"card":"{CARD}"}}}}"#);
+        let helm = |text: &str| base64(base64(gzip(text.as_bytes())));
+        assert_eq!(masked(&helm(&release)), placeholder());
+        assert_eq!(masked(&helm("nothing")), None);
+        assert_eq!(masked(&base64(gzip(release.as_bytes()))), placeholder());
+        assert_eq!(masked(&base64(base64(&release))), placeholder());
+    }
+
+    #[test]
+    fn what_cannot_be_unpacked_is_hidden() {
+        let whole = gzip(&[b'a'; 40]);
+        for end in 2..whole.len() {
+            assert_eq!(masked(&base64(&whole[..end])), placeholder(), "{end}");
+        }
+        let twice = [gzip(b"a"), gzip(b"b")].concat();
+        assert_eq!(masked(&base64(twice)), placeholder());
+        let bomb = gzip(&vec![0; MASK_PACKED_BYTES_MAX]);
+        assert_eq!(masked(&base64(bomb)), placeholder());
+        let mut deep = b"a long enough text that has nothing in it but is packed often".to_vec();
+        for _ in 0..MASK_PACKED_DEPTH_MAX + 2 {
+            deep = base64(deep);
+        }
+        assert_eq!(masked(&deep), placeholder());
+    }
+
+    proptest! {
+        #[test]
+        fn what_stands_around_a_find_stays(
+            before in "[a-z ]{0,40}", after in "[ .][a-z ]{0,40}", packs in 0_usize..3,
+        ) {
+            let text = format!("{before} {CARD}{after}");
+            let mut said = base64(&text);
+            for _ in 0..packs {
+                said = base64(said);
+            }
+            let expect = match packs {
+                0 => Some(base64(format!("{before} [CREDIT_CARD]{after}"))),
+                _ => placeholder(),
+            };
+            prop_assert_eq!(masked(&said), expect);
+        }
+
+        #[test]
+        fn any_bytes_are_fine(bytes in prop::collection::vec(any::<u8>(), 0..300)) {
+            masked(&bytes);
+            masked(&base64(&bytes));
+            masked(&base64([&GZIP[..], &bytes].concat()));
+        }
+    }
+}

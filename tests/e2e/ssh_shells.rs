@@ -1,0 +1,328 @@
+//! Shells: lines derived from what they showed, replays, what a killed weir has of them, and what
+//! many of them cost.
+
+use std::io::{BufRead as _, BufReader};
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use serde_json::Value;
+use weir::record::pty_events::{Events, Kind};
+
+use crate::ssh::{EVERYTHING, Gate, Sshd, fed};
+use crate::support::lake::{Lake, Row, bytes, number, text};
+use crate::support::scratch::{output, run};
+use crate::support::{Postgres, short_or_long, tools, wait_until};
+
+/// Somebody at a terminal: `ssh_terminal.py`.
+fn terminal(gate: &Gate, what: &[&str]) -> Command {
+    let mut command = tools::python();
+    command.arg(tools::script("ssh_terminal.py"));
+    command.args([&gate.port.to_string(), "root@web-1"]).arg(&gate.alice).args(what);
+    command
+}
+
+/// All that a command showed, as its rows have it.
+fn shown(lake: &Lake, command: &Row) -> Vec<u8> {
+    let is_its = |chunk: &&Row| {
+        text(chunk, "session_id") == text(command, "session_id")
+            && number(chunk, "command_seq") == number(command, "seq")
+    };
+    let rows = lake.rows("stream_chunks");
+    let mut chunks: Vec<&Row> = rows.iter().filter(is_its).collect();
+    chunks.sort_by_key(|chunk| number(chunk, "chunk_no"));
+    let mut all = Vec::new();
+    for chunk in chunks {
+        let payload = bytes(chunk, "payload");
+        for event in Events::new(&payload).filter(|event| event.kind == Kind::Output) {
+            all.extend_from_slice(event.bytes);
+        }
+    }
+    all
+}
+
+fn kept_whole(toml: &str) -> String {
+    let target = "protocol = \"ssh\"\n";
+    let capture = "capture = { responses = \"full\" }\n";
+    toml.replace(target, &format!("{target}{capture}"))
+}
+
+#[test]
+fn lines_of_a_shell_are_derived_and_say_so() {
+    let sshd = Sshd::start();
+    let mut gate = sshd.gate(EVERYTHING);
+    assert!(run(&mut terminal(&gate, &["lines"])).contains("lines ok"));
+    let wide = format!("echo {} wide", "0123456789".repeat(12));
+    let typed = [
+        "PS1='pr> '",
+        "echo one",
+        "echo two",
+        "echo two",
+        "read -s word; echo go''t",
+        &wide,
+        "cat > /dev/null",
+        "a line of cat",
+        "exit 3",
+    ];
+    // Before it is sealed, and after.
+    let mut search = gate.weir.command(&["search", "--json", "--grep", "echo two|hidden"]);
+    let printed = run(&mut search);
+    let found: Vec<Value> =
+        printed.lines().map(|line| serde_json::from_str(line).expect("a JSON line")).collect();
+    let lines: Vec<&Value> = found.iter().filter(|row| row["kind"] == "shell-line").collect();
+    assert_eq!(lines.len(), 2, "{printed}");
+    for line in lines {
+        assert_eq!((&line["line"], &line["derived"]), (&"echo two".into(), &true.into()));
+        assert_eq!(line["cut"], false, "{line}");
+    }
+    let id = found[0]["session_id"].as_str().expect("an id").to_owned();
+    let printed = run(&mut gate.weir.command(&["show", &id]));
+    assert!(printed.contains("derived") && printed.contains("  echo one\n"), "{printed}");
+    let lake = gate.weir.lake();
+    let rows = lake.rows("shell_lines");
+    let lines: Vec<String> = rows.iter().map(|row| text(row, "line")).collect();
+    assert_eq!(lines, typed);
+    assert!(rows.iter().all(|row| row["cut"] == false), "{rows:#?}");
+    let shell = lake.commands_with("bash --norc")[0].clone();
+    assert!(rows.iter().all(|row| number(row, "command_seq") == number(&shell, "seq")));
+    let times: Vec<i64> = rows.iter().map(|row| number(row, "ts")).collect();
+    assert!(times.is_sorted() && times[0] >= number(&shell, "ts"), "{times:?}");
+}
+
+/// What a cast would write to a terminal.
+fn played(cast: &Path) -> String {
+    let text = std::fs::read_to_string(cast).expect("a cast");
+    let lines = text.lines().skip(1).map(|line| serde_json::from_str(line).expect("an event"));
+    let events: Vec<Value> = lines.collect();
+    let at = |event: &Value| event[0].as_f64().expect("a time");
+    assert!(events.windows(2).all(|pair| at(&pair[0]) <= at(&pair[1])), "times go on");
+    let shown = events.iter().filter(|event| event[1] == "o");
+    shown.map(|event| event[2].as_str().expect("text")).collect()
+}
+
+#[test]
+fn programs_on_a_terminal_are_replayed_as_they_looked() {
+    let sshd = Sshd::start();
+    let mut gate = sshd.gate(EVERYTHING);
+    let server = Postgres::shared().database().endpoint();
+    let psql = format!(
+        "env PGPASSWORD={} {} -h 127.0.0.1 -p {} -U {} {}",
+        server.password,
+        tools::client("psql").get_program().display(),
+        server.port,
+        server.user,
+        server.dbname
+    );
+    let file = sshd.scratch.join("edited").display().to_string();
+    let vim = format!("vim -u NONE -N {file}");
+    let hex = |pieces: &[&str]| {
+        let hex = |piece: &&str| piece.bytes().map(|byte| format!("{byte:02x}")).collect();
+        pieces.iter().map(hex).collect::<Vec<String>>().join(",")
+    };
+    let programs = [
+        ("vim", vim, hex(&["ihello \u{e9}\u{4e16} world", "\x1b", ":wq\r"])),
+        ("htop", "htop -d 3".to_owned(), hex(&["\x1b[B", "q"])),
+        ("psql", psql, hex(&["\\pset pager off\r", "select 1 as one, 'caf\u{e9}';\r", "\\q\r"])),
+    ];
+    let mut raws = Vec::new();
+    for (name, command, keys) in &programs {
+        let raw = sshd.scratch.join(&format!("{name}.raw"));
+        let path = raw.display().to_string();
+        assert!(run(&mut terminal(&gate, &["program", &path, keys, command])).contains("ok"));
+        raws.push(std::fs::read(raw).expect("what it showed"));
+    }
+    assert!(std::fs::read_to_string(&file).expect("what vim wrote").starts_with("hello "));
+    let commands = gate.weir.lake().rows("commands");
+    for ((name, command, _), raw) in programs.iter().zip(&raws) {
+        assert!(raw.len() > 100, "{name} showed {raw:?}");
+        let row = commands.iter().find(|row| text(row, "query_text") == *command);
+        let row = row.expect("its row");
+        let (id, only) = (text(row, "session_id"), number(row, "seq").to_string());
+        let cast = sshd.scratch.join(&format!("{name}.cast"));
+        let path = cast.display().to_string();
+        run(&mut gate.weir.command(&["replay", &id, "--only", &only, "--cast", &path]));
+        // Weir's own line says what runs.
+        let expect = format!("{command}\r\n{}", String::from_utf8_lossy(raw));
+        assert_eq!(played(&cast), expect, "{name}");
+        // And the player reads it. It wants a terminal for its keys.
+        let mut cat = Command::new("script");
+        cat.args(["-qec", &format!("asciinema cat {path}"), "/dev/null"]);
+        let played = output(cat.stdin(Stdio::null()));
+        assert!(played.status.success(), "{name}: {}", String::from_utf8_lossy(&played.stdout));
+        assert!(played.stdout.len() >= raw.len(), "{name}");
+    }
+}
+
+/// `kill -9` in the middle of shells: what their terminals showed is in the record.
+fn shown_is_recorded(durability: &str) {
+    let sshd = Sshd::start();
+    let mut gate = sshd.gate(EVERYTHING);
+    gate.weir.reload(|toml| {
+        let target = "protocol = \"ssh\"\n";
+        kept_whole(&toml.replace(target, &format!("{target}durability = \"{durability}\"\n")))
+    });
+    let mut shown_to = Vec::new();
+    for round in 0..short_or_long(2, 20) {
+        let files: Vec<_> =
+            (0..3).map(|n| sshd.scratch.join(&format!("count-{round}-{n}"))).collect();
+        let clients = files.iter().map(|file| {
+            let mut client = terminal(&gate, &["count", &file.display().to_string()]);
+            client.stdout(Stdio::null()).spawn().expect("a client starts")
+        });
+        let mut clients: Vec<_> = clients.collect();
+        let has = |file: &Path| std::fs::metadata(file).map_or(0, |it| it.len()) > 20_000;
+        wait_until("shells that count", Duration::from_secs(60), || files.iter().all(|it| has(it)));
+        gate.weir.kill();
+        for client in &mut clients {
+            client.wait().expect("a child of ours");
+        }
+        gate.weir.start();
+        shown_to.extend(files.iter().map(|file| std::fs::read(file).expect("what was shown")));
+    }
+    let lake = gate.weir.lake();
+    let shells = lake.rows("commands").into_iter().filter(|row| text(row, "kind") == "shell");
+    let recorded: Vec<Vec<u8>> = shells.map(|row| shown(&lake, &row)).collect();
+    assert_eq!(recorded.len(), shown_to.len());
+    for shown in &shown_to {
+        assert!(
+            recorded.iter().any(|kept| kept.starts_with(shown)),
+            "{durability}: {}",
+            shown.len()
+        );
+    }
+}
+
+#[test]
+fn what_a_shell_showed_outlives_a_kill() {
+    shown_is_recorded("write");
+}
+
+#[test]
+fn what_a_shell_showed_outlives_a_kill_when_the_disk_is_waited_for() {
+    shown_is_recorded("sync");
+}
+
+fn descriptors(gate: &Gate) -> usize {
+    let folder = format!("/proc/{}/fd", gate.weir.pid());
+    std::fs::read_dir(folder).expect("the descriptors of a running weir").count()
+}
+
+/// 100 idle shells of 20 connections, with `--long` 1,000 of 100.
+#[test]
+fn idle_shells_cost_little_and_give_it_back() {
+    let sshd = Sshd::start_with(|_| "ForceCommand echo here; exec sleep 3000".to_owned());
+    let gate = sshd.gate(EVERYTHING);
+    let connections = u64::from(short_or_long(20, 100));
+    let each = u64::from(short_or_long(5, 10));
+    let hold = |connections: u64| {
+        let mut client = terminal(&gate, &["idle", &connections.to_string(), &each.to_string()]);
+        let mut child =
+            client.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("it starts");
+        let mut line = String::new();
+        let mut printed = BufReader::new(child.stdout.take().expect("a pipe"));
+        printed.read_line(&mut line).expect("a line");
+        assert_eq!(line, "ready\n");
+        let cost = (gate.weir.anonymous_kib(), descriptors(&gate));
+        drop(child.stdin.take());
+        assert!(child.wait().expect("a child of ours").success());
+        cost
+    };
+    // What the first ones make it take once, the others do not.
+    hold(2);
+    let files_before = descriptors(&gate);
+    let before = gate.weir.anonymous_kib();
+    let (kib, files) = hold(connections);
+    let shells = connections * each;
+    let bound = connections * 40 + shells * 64;
+    println!("{} KiB for {connections} connections with {shells} shells", kib - before.min(kib));
+    assert!(kib <= before + bound, "{before} to {kib} KiB, at most {bound} more");
+    // A socket of each end; perhaps a segment of the journal.
+    assert!(files as u64 <= files_before as u64 + 2 * connections + 4, "{files_before} to {files}");
+    wait_until("descriptors back", Duration::from_secs(20), || {
+        descriptors(&gate) <= files_before + 4
+    });
+}
+
+/// Keys are renewed every 4 MiB, by either side, while 64 MiB, with `--long` 2 GiB, go up, come
+/// down, and do both at once; memory stays where it was.
+#[test]
+fn keys_are_renewed_while_much_passes_in_flat_memory() {
+    let mib = u64::from(short_or_long(64, 2048));
+    let limit = "RekeyLimit 4M\nKexAlgorithms curve25519-sha256\n";
+    for (server, client) in [(limit, &[][..]), ("", &["-o", "RekeyLimit=4M"])] {
+        let sshd = Sshd::start_with(|_| server.to_owned());
+        let gate = sshd.gate(EVERYTHING);
+        let mut options = vec!["-o", "KexAlgorithms=curve25519-sha256"];
+        options.extend(client);
+        let count = format!("head -c {}", mib << 20);
+        let up = format!("{count} /dev/zero | SSH wc -c");
+        let down = format!("SSH '{count} /dev/zero' | wc -c");
+        let both = format!("{count} /dev/zero | SSH cat | wc -c");
+        let before = gate.weir.anonymous_kib();
+        for script in [up, down, both] {
+            let ssh = gate.ssh(&options);
+            let words: Vec<String> = std::iter::once(ssh.get_program())
+                .chain(ssh.get_args())
+                .map(|word| format!("'{}'", word.to_str().expect("plain words")))
+                .collect();
+            let mut shell = Command::new("bash");
+            shell.args(["-o", "pipefail", "-c", &script.replace("SSH", &words.join(" "))]);
+            let mut child = shell.stdout(Stdio::piped()).spawn().expect("bash starts");
+            let mut most = 0;
+            while child.try_wait().expect("a child of ours").is_none() {
+                most = most.max(gate.weir.anonymous_kib());
+                std::thread::sleep(Duration::from_millis(50));
+            }
+            let done = child.wait_with_output().expect("a child of ours");
+            assert!(done.status.success(), "{script}");
+            assert_eq!(String::from_utf8_lossy(&done.stdout).trim(), (mib << 20).to_string());
+            assert!(most <= before + (16 << 10), "{before} to {most} KiB: {script}");
+        }
+    }
+}
+
+/// Values that masks cover in bulk, to readers of any speed; with `--long` 20 times 300 MB.
+#[test]
+fn values_in_bulk_are_masked_for_slow_and_fast_readers() {
+    let sshd = Sshd::start();
+    let masks = "[[mask]]\ndetect = [\"credit-card\", \"iban\"]\noperator = \"redact\"\n";
+    let gate = sshd.gate(&format!("{EVERYTHING}{masks}"));
+    let megabytes = short_or_long(6, 300);
+    let lines = megabytes * 20_000;
+    let bulk = format!("yes 'a 4111 1111 1111 1111 DE89370400440532013000 b' | head -n {lines}");
+    let readers = [
+        "cat",
+        // In pieces, with pauses longer than masks wait.
+        "python3 -c 'import os, time
+n = 0
+while data := os.read(0, 1 << 16):
+    os.write(1, data)
+    n += 1
+    if n % 40 == 0: time.sleep(0.15)'",
+        // Seldom, a little.
+        "python3 -c 'import os, time
+time.sleep(1)
+n = 0
+while data := os.read(0, 4096):
+    os.write(1, data)
+    n += 1
+    if n in (3, 50, 700): time.sleep(0.3)'",
+    ];
+    for round in 0..short_or_long(1, 7) {
+        for (reader, terminal) in readers.iter().zip([&[][..], &["-tt"], &[]]) {
+            let ssh = gate.ssh(terminal);
+            let words: Vec<String> = std::iter::once(ssh.get_program())
+                .chain(ssh.get_args())
+                .map(|word| format!("'{}'", word.to_str().expect("plain words")))
+                .collect();
+            let leaks = "grep -c -a -e '4111 1111' -e '1111 1111' -e DE893 -e 2013000";
+            let bulk = bulk.replace('\'', "\"");
+            let script = format!("{} '{bulk}' </dev/null | {reader} | {leaks}", words.join(" "));
+            let found = output(Command::new("bash").args(["-c", &script]));
+            let found = String::from_utf8_lossy(&found.stdout).trim().to_owned();
+            assert_eq!(found, "0", "round {round}: {script}");
+        }
+    }
+    let (stdout, ..) = crate::ssh::ended(&fed(gate.ssh(&[]).arg("echo 4111 1111 1111 1111"), b""));
+    assert!(!stdout.contains("1111"), "{stdout}");
+}
