@@ -24,6 +24,7 @@ mod mcp;
 mod messages;
 mod meters;
 mod oidc;
+mod ordinary;
 mod postgres;
 mod records;
 mod replay;
