@@ -10,6 +10,8 @@ use crate::support::{Endpoint, Postgres, Spec, tools};
 
 const README: &str = include_str!("../../README.md");
 const SHOP: &str = include_str!("../drivers/ordinary_shop.sql");
+/// The target of the example.
+const SHOP_TARGET: &str = "shop";
 
 /// Rules and masks of the example.
 fn example() -> &'static str {
@@ -23,14 +25,15 @@ fn check_at(server: &Postgres, script: &dyn Fn() -> Command, writes: bool) {
     let database = server.database();
     database.sql(SHOP);
     let weir = Spec::bare("ordinary")
-        .target("orders", &database.endpoint(), crate::support::weir::CLEAR)
+        .target(SHOP_TARGET, &database.endpoint(), crate::support::weir::CLEAR)
         .user("ci-bot", &["agents"])
         .user("oncall-dba", &["dba"])
         .rules(example())
         .start();
     let user = if writes { "oncall-dba" } else { "ci-bot" };
     let direct = lines(script, &database.endpoint(), writes);
-    let through = lines(script, &weir.endpoint().with_user(user, USER_PASSWORD), writes);
+    let at = weir.endpoint().with_user(user, USER_PASSWORD);
+    let through = lines(script, &Endpoint { dbname: SHOP_TARGET.to_owned(), ..at }, writes);
     assert!(direct.len() > 20, "only {direct:#?}");
     for (found, expect) in through.iter().zip(&direct) {
         assert_eq!(found, expect, "through weir, then direct\nlog:\n{}", weir.log());
