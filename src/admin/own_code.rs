@@ -11,7 +11,7 @@
 //! ```
 //!
 //! Code that takes a type of users runs only where a value of `held` is (`RunsOnValues`); relations
-//! without a column of `held` are `Plain`. If a type of PostgreSQL's own is in `held`, such values
+//! without a column of `held`, and whose rows are none, are `Plain`. If a type of PostgreSQL's own is in `held`, such values
 //! are everywhere (`everywhere`), and the code runs in every statement.
 
 use super::login::Value;
@@ -168,10 +168,11 @@ UNION SELECT 'brings operator', o.oprname::text FROM pg_catalog.pg_operator o
 UNION SELECT 'plain relation', c.relname::text FROM pg_catalog.pg_class c
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S') AND EXISTS (SELECT FROM held)
   GROUP BY c.relname
-  HAVING NOT pg_catalog.bool_or(EXISTS (SELECT FROM pg_catalog.pg_attribute a
-    WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
-      AND (a.atttypid = 'pg_catalog.anyarray'::pg_catalog.regtype
-        OR a.atttypid IN (SELECT oid FROM held))))";
+  HAVING NOT pg_catalog.bool_or(c.reltype IN (SELECT oid FROM held)
+    OR EXISTS (SELECT FROM pg_catalog.pg_attribute a
+      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped
+        AND (a.atttypid = 'pg_catalog.anyarray'::pg_catalog.regtype
+          OR a.atttypid IN (SELECT oid FROM held))))";
 
 #[cfg(test)]
 mod tests {
