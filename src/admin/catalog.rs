@@ -81,8 +81,9 @@ fn build(rows: &[Vec<Value>]) -> Result<Catalog, LoginError> {
                 let computed: &mut Vec<i16> = columns.entry(number(attnum)?).or_default();
                 computed.extend(from.as_deref().map(number::<i16>).transpose()?);
             }
-            ("6", Some(referred), None, None) => {
-                catalog.refers.entry(oid).or_default().push(number(referred)?);
+            ("6", Some(referred), Some(attnum), None) => {
+                let key = (number(referred)?, number(attnum)?);
+                catalog.refers.entry(oid).or_default().push(key);
             }
             _ => return Err(UNREADABLE),
         }
@@ -167,8 +168,8 @@ LEFT JOIN pg_catalog.pg_depend d
   OR d.classid = 'pg_catalog.pg_attrdef'::regclass AND d.objid = e.oid)
 WHERE a.attgenerated <> '' AND NOT a.attisdropped
 UNION ALL
-SELECT '6', conrelid::text, confrelid::text, NULL, NULL
-FROM pg_catalog.pg_constraint WHERE contype = 'f'
+SELECT '6', conrelid::text, confrelid::text, key::text, NULL
+FROM pg_catalog.pg_constraint, pg_catalog.unnest(confkey) key WHERE contype = 'f'
 ORDER BY 1";
 
 #[cfg(test)]
@@ -192,7 +193,7 @@ mod tests {
             row(["4", "16384", "16386", "-", "-"]),
             row(["5", "16384", "2", "1", "-"]),
             row(["5", "16384", "3", "-", "-"]),
-            row(["6", "16390", "16384", "-", "-"]),
+            row(["6", "16390", "16384", "2", "-"]),
         ])
         .unwrap();
         let customers = &catalog.relations[&16384];
@@ -204,7 +205,7 @@ mod tests {
         assert_eq!(catalog.row_types[&16386], [16384]);
         assert_eq!(catalog.generated[&16384][&2], [1]);
         assert!(catalog.generated[&16384][&3].is_empty());
-        assert_eq!(catalog.refers[&16390], [16384]);
+        assert_eq!(catalog.refers[&16390], [(16384, 2)]);
     }
 
     #[test]

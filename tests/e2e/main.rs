@@ -11,6 +11,7 @@ mod classes;
 mod crash;
 mod differential;
 mod drivers;
+mod flows;
 mod hostile;
 mod http;
 mod http_crash;

@@ -526,9 +526,14 @@ fn weir_logs_in_by_every_method_of_the_server() {
     let database = Postgres::shared().database();
     let roots = format!("root_certificates = \"{}\"", Certificates::shared().authority.display());
     let direct = database.endpoint();
-    for role in ["app", "app_md5", "app_clear"] {
+    for role in ["app", "app_md5"] {
         logs_in_at(&direct.with_user(role, &direct.password), &database, CLEAR);
     }
+    // Whoever stands at its port would have the password.
+    let server = direct.with_user("app_clear", &direct.password);
+    let weir = Spec::new(&database).target_settings(&server, CLEAR).start();
+    let words = tools::psql_fails(&weir.endpoint(), "SELECT 1");
+    assert!(words.contains("scram-sha-256 or TLS"), "{words}");
     for role in ["app", "app_tls", "app_md5", "app_clear"] {
         let server = direct.with_user(role, &direct.password);
         logs_in_at(&server, &database, &format!("tls = \"verify-ca\"\n{roots}"));

@@ -61,8 +61,8 @@ pub struct Catalog {
     /// Generated columns of relations, by `attnum`, and the columns of the relation that each is
     /// computed from.
     pub generated: HashMap<u32, HashMap<i16, Vec<i16>>>,
-    /// Relations that a relation refers to by foreign keys.
-    pub refers: HashMap<u32, Vec<u32>>,
+    /// Columns that a relation refers to by foreign keys: a relation and an `attnum` of it.
+    pub refers: HashMap<u32, Vec<(u32, i16)>>,
     /// Names that may run code of users.
     pub own: OwnCode,
     index: OnceLock<Index>,

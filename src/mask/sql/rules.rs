@@ -179,6 +179,12 @@ impl<'c> RelationMask<'c> {
         Some(self.verdicts[index])
     }
 
+    /// The verdict for a column by its number.
+    pub fn of(&self, attnum: i16) -> Option<Verdict> {
+        let index = self.relation.columns.iter().position(|column| column.attnum == attnum)?;
+        Some(self.verdicts[index])
+    }
+
     /// Whether a column that is hidden has this name.
     pub fn hides(&self, name: &str) -> bool {
         self.named(name).is_some_and(|verdict| verdict != Verdict::Clean)

@@ -189,7 +189,7 @@ fn is_near(rules: &[ColumnRule], catalog: &Catalog, object: &Object) -> bool {
     })
 }
 
-/// Whether a relation that a message names has a masked column, or refers to one that has: a key
+/// Whether a relation that a message names has a masked column, or refers to one by a key: a key
 /// that is missing or still referred to is quoted under the name of what refers (ri_triggers.c,
 /// `ri_ReportViolation`).
 pub(super) fn is_masked_name(
@@ -200,7 +200,11 @@ pub(super) fn is_masked_name(
     let masked = |relation| {
         RelationMask::build(rules, catalog, relation).is_none_or(|mask| !mask.is_clean())
     };
-    let referred = |oid: &u32| catalog.relations.get(oid).is_none_or(masked);
+    let referred = |(oid, attnum): &(u32, i16)| {
+        let relation = catalog.relations.get(oid);
+        let mask = relation.and_then(|relation| RelationMask::build(rules, catalog, relation));
+        mask.is_none_or(|mask| mask.of(*attnum) != Some(Verdict::Clean))
+    };
     catalog.named(schema, name).any(|relation| {
         let refers = catalog.refers.get(&relation.oid).map(Vec::as_slice).unwrap_or_default();
         masked(relation) || refers.iter().any(referred)

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::process::Command;
 
-use super::scratch::run;
+use super::scratch::{output, run};
 use super::{Endpoint, postgres};
 
 /// `$WEIR_TEST_TOOLS`, else `target/test-tools`.
@@ -73,6 +73,15 @@ pub fn psql(endpoint: &Endpoint, sql: &str) -> String {
     endpoint.give_to(&mut command);
     command.args(["-X", "-q", "-A", "-t", "-v", "ON_ERROR_STOP=1", "-c", sql]);
     run(&mut command).trim_end().to_owned()
+}
+
+/// What psql says of a statement or login that fails.
+pub fn psql_fails(endpoint: &Endpoint, sql: &str) -> String {
+    let mut command = client("psql");
+    endpoint.give_to(&mut command);
+    let said = output(command.args(["-X", "-q", "-c", sql]));
+    assert!(!said.status.success(), "{said:?}");
+    String::from_utf8_lossy(&said.stderr).into_owned()
 }
 
 /// Runs pgbench and returns its report.
