@@ -173,7 +173,7 @@ fn every_protocol_takes_a_token_until_it_is_revoked() {
     assert_nowhere(&mut bed.weir, &secret);
     let lake = bed.weir.lake();
     let sessions = lake.rows("sessions");
-    for protocol in ["http", "postgres", "ssh"] {
+    for protocol in ["http", "postgresql", "ssh"] {
         let of = |row: &&crate::support::lake::Row| {
             text(row, "phase") == "start"
                 && text(row, "protocol") == protocol

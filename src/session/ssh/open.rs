@@ -316,13 +316,11 @@ impl Open {
 }
 
 /// What a target says of a channel beside its output, which goes on: that nobody reads its input,
-/// and the like. It may come before output that is held, and makes none leave.
+/// or that its program has ended, of which more may come: OpenSSH tells the exit status while the
+/// pipe is not empty (session.c, `session_exit_message`). It may come before output that is held,
+/// and makes none leave.
 fn is_aside(turn: &Turn<'_>) -> bool {
-    use ChannelAsk::{ExitSignal, ExitStatus};
-    match turn {
-        Turn::Noted { ask, .. } => !matches!(ask, ExitStatus(_) | ExitSignal(_)),
-        _ => false,
-    }
+    matches!(turn, Turn::Noted { .. })
 }
 
 /// The signal that ended a program, without the words that no mask has seen (RFC 4254 section
