@@ -11,8 +11,8 @@
 //! ```
 //!
 //! Code that takes a type of users runs only where a value of `held` is (`RunsOnValues`); relations
-//! without a column of `held`, and whose rows are none, are `Plain`. If a type of PostgreSQL's own is in `held`, such values
-//! are everywhere (`everywhere`), and the code runs in every statement.
+//! without a column of `held`, and whose rows are none, are `Plain`. If a type of PostgreSQL's own
+//! is in `held`, such values are everywhere (`everywhere`), and the code runs in every statement.
 
 use super::login::Value;
 use crate::decide::sql::own::{OwnCode, Told, Use, UseKind};
