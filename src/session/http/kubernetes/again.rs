@@ -6,7 +6,7 @@
 //!
 //! ```text
 //!   asked --denied by people---------------------> the other form: denied
-//!     '--granted--> the target says no, not 101 --> the other form: joins the grant, once
+//!     '--granted--> the target refuses it, 4xx ---> the other form: joins the grant, once
 //! ```
 //!
 //! kubectl asks for exec, attach and port-forward over WebSocket, and when that is refused over
@@ -22,7 +22,7 @@ use crate::decide::HoldTerms;
 use crate::decide::approval::Grant;
 use crate::limits;
 use crate::record::SessionId;
-use crate::session::http::exchange::Exchange;
+use crate::session::http::exchange::{Down, Exchange};
 use crate::session::http::kept::sha256;
 use crate::session::http::tenure::Tenure;
 use crate::wire::http::ws::handshake::Asked;
@@ -90,10 +90,12 @@ pub(in super::super) fn denied(exchange: &Exchange, detail: &str, tenure: &Tenur
     }
 }
 
-/// The target gave an answer to a stream that people had granted, and did not open it: nothing ran,
-/// and the grant is for the other form.
+/// The target refused a stream that people had granted: nothing ran, and the grant is for the other
+/// form. Of another status than those that say so (RFC 9110 section 15.5) nobody knows what ran.
 pub(in super::super) fn turned_away(exchange: &mut Exchange, tenure: &Tenure, now: Now) {
-    if exchange.request.asks == Asked::Nothing {
+    let Down::Head { head, .. } = &exchange.down else { return };
+    let is_refused = head.status().is_some_and(|status| (400..500).contains(&status));
+    if exchange.request.asks == Asked::Nothing || !is_refused {
         return;
     }
     if let Some(grant) = exchange.grant.take() {
