@@ -45,6 +45,7 @@ impl Bench {
 /// One test, since what is parked is of the process, as ids of these benches are.
 #[test]
 fn the_same_request_joins_what_was_asked_and_runs_once() {
+    let _turn = alone();
     let asked = request("DELETE /parked", "Content-Length: 3||abc");
     let park = |bench: &mut Bench| {
         bench.send(&asked, 1000);

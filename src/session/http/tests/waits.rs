@@ -75,6 +75,7 @@ impl Bench {
 
 #[test]
 fn progress_is_told_every_ten_seconds_and_the_answer_is_the_last_event() {
+    let _turn = alone();
     let json = "{\"jsonrpc\":\"2.0\",\n \"id\":7,\r\n \"result\":{\"content\":[]}}";
     let flat = json.replace(['\r', '\n'], " ");
     let sized = format!(
@@ -115,6 +116,7 @@ fn progress_is_told_every_ten_seconds_and_the_answer_is_the_last_event() {
 
 #[test]
 fn whatever_ends_the_call_is_an_event() {
+    let _turn = alone();
     let mut bench = held("drop");
     bench.votes(false);
     let (told, is_over) = bench.events_read();
@@ -146,6 +148,7 @@ fn whatever_ends_the_call_is_an_event() {
 
 #[test]
 fn after_four_minutes_the_client_is_told_to_ask_again() {
+    let _turn = alone();
     let mut bench = held("drop_late");
     for _ in 0..23 {
         bench.after(10);
@@ -160,6 +163,7 @@ fn after_four_minutes_the_client_is_told_to_ask_again() {
 
 #[test]
 fn who_did_not_ask_for_progress_waits_in_silence() {
+    let _turn = alone();
     for (more, accept) in [("", EVENTS), (TELLS, "Accept: application/json|"), (TELLS, "")] {
         let mut bench = Bench::new();
         bench.send(&call("drop", more, accept), 10_000);
