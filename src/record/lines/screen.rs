@@ -42,6 +42,8 @@ struct Line {
     cells: Vec<char>,
     /// It goes on in the next row.
     wrapped: bool,
+    /// Marks without a width were shown in it, which have no cell.
+    lacks: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -145,6 +147,14 @@ impl Screen {
         self.rows.shrink_to_fit();
     }
 
+    /// Bytes of output are missing: what stands where is not known.
+    pub fn lose(&mut self) {
+        (self.parser, self.taken) = (Parser::Ground, false);
+        self.partial.clear();
+        self.rows.clear();
+        self.go_to(0, 0);
+    }
+
     /// The cells of a row from a column on, without blanks at the end.
     pub fn cells(&self, row: usize, from: usize) -> &[char] {
         let cells = self.rows.get(row).map_or(&[][..], |line| line.cells.as_slice());
@@ -170,15 +180,17 @@ impl Screen {
         row
     }
 
-    /// The text from a place to the end of the line that the cursor is in.
-    pub fn text_from(&self, (row, column): (usize, usize)) -> String {
+    /// The text from a place to the end of the line that the cursor is in, and whether it lacks
+    /// something that was shown there.
+    pub fn text_from(&self, (row, column): (usize, usize)) -> (String, bool) {
         let mut last = self.row;
         while self.rows.get(last).is_some_and(|line| line.wrapped) && last + 1 < self.rows.len() {
             last += 1;
         }
-        let mut text = String::new();
+        let (mut text, mut lacks) = (String::new(), false);
         for at in row..=last {
             let Some(line) = self.rows.get(at) else { break };
+            lacks |= line.lacks;
             let from = if at == row { column } else { 0 };
             let cells = line.cells.get(from..).unwrap_or_default();
             text.extend(cells.iter().filter(|cell| **cell != WIDE));
@@ -191,7 +203,7 @@ impl Screen {
             }
         }
         text.truncate(text.trim_end().len());
-        text
+        (text, lacks)
     }
 
     /// Takes a byte of output.
@@ -267,6 +279,7 @@ impl Screen {
     fn put(&mut self, shown: char) -> Option<Mark> {
         let width = width(shown);
         if width == 0 {
+            self.line_mut().lacks |= !shown.is_control();
             return None;
         }
         let mut scrolled = None;
@@ -450,6 +463,7 @@ impl Screen {
         if which != 1 {
             line.wrapped = false;
         }
+        line.lacks &= which != 2 && (which != 0 || column > 0);
         match which {
             0 => line.cells.truncate(column),
             1 => line.cells.iter_mut().take(column + 1).for_each(|cell| *cell = ' '),
