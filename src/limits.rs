@@ -388,6 +388,8 @@ pub const MASK_CONTEXT_BYTES: usize = 64;
 /// What is held and longer than this is looked at again only when it has grown by an eighth.
 pub const MASK_REREAD_BYTES: usize = 4 << 10;
 
+/// What is covered of a token on a terminal whose end comes late.
+pub const TERMINAL_TOKEN_BYTES_MAX: usize = 1 << 20;
 /// What is covered of a key on a terminal whose end does not come.
 pub const TERMINAL_KEY_BYTES_MAX: usize = 16 << 10;
 

@@ -377,7 +377,7 @@ impl<'a> Sheet<'a> {
             let mut terminal = before.find(key, first.chunk_no == 0);
             for (_, place, chunk, row) in of_one {
                 let mut found = Vec::new();
-                let took_us = terminal.take(chunk.payload, &mut found);
+                let took_us = terminal.take_safely(chunk.payload, &mut found);
                 rows.extend(found.into_iter().map(|line| {
                     // The chunk was written with its last event, or little later.
                     let ago_us = i64::try_from(took_us.saturating_sub(line.at_us)).unwrap_or(0);
