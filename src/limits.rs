@@ -479,3 +479,9 @@ pub const LINE_BYTES_MAX: usize = 4 << 10;
 pub const LINE_TERMINALS_MAX: usize = 1024;
 /// Cells that are kept of one.
 pub const LINES_KEPT_CELLS_MAX: usize = 4 << 10;
+
+/// Output of a terminal that is kept before and behind each input once its capture is used up, for
+/// the lines that are derived from it.
+pub const TERMINAL_NEAR_BYTES: usize = 2 << 10;
+/// How much of a terminal is kept so.
+pub const TERMINAL_NEAR_BYTES_MAX: u64 = 16 << 20;

@@ -13,7 +13,7 @@ use super::entry::{
     Decision, Event, MaskingHit, Ocsf, Outcome, Response, SessionEnd, SessionId, SessionStart,
 };
 use super::journal::{End, Frame, Frames, Gap, Header, Place, Raw, Step};
-use super::lines::{Line, Terminal, Terminals};
+use super::lines::{Found, Line, Terminal, Terminals};
 use super::map;
 use super::params;
 use super::pty_events;
@@ -403,8 +403,17 @@ impl<'a> Sheet<'a> {
     ) {
         self.common_at(columns, header, (row, *ts_us));
         columns.long(*command_seq);
-        columns.text(&line.text);
-        columns.flag(line.cut);
+        match &line.found {
+            Found::Line { text, cut } => {
+                columns.text(text);
+                columns.flag(*cut);
+                columns.nulls(1);
+            }
+            Found::Gap(gap) => {
+                columns.nulls(2);
+                columns.text(gap.label());
+            }
+        }
         columns.end_row();
     }
 

@@ -89,6 +89,38 @@ fn lines_of_a_shell_are_derived_and_say_so() {
     assert!(times.is_sorted() && times[0] >= number(&shell, "ts"), "{times:?}");
 }
 
+#[test]
+fn a_shell_that_hides_is_seen_or_said_to_be_hidden() {
+    let sshd = Sshd::start();
+    let mut gate = sshd.gate(EVERYTHING);
+    assert!(run(&mut terminal(&gate, &["hiding"])).contains("hiding ok"));
+    let lake = gate.weir.lake();
+    let shell = lake.commands_with("bash --norc")[0].clone();
+    let shown = shown(&lake, &shell).len();
+    assert!((1_000_000..1_200_000).contains(&shown), "{shown}: what is not near input is not kept");
+    let rows = lake.rows("shell_lines");
+    let maybe = |row: &Row, column| row[column].as_str().map(str::to_owned);
+    let told: Vec<String> =
+        rows.iter().filter_map(|row| maybe(row, "line").or(maybe(row, "gap"))).collect();
+    let expect = [
+        "PS1='pr> '",
+        "head -c 2500000 /dev/zero | tr '\\0' x | fold -w 70",
+        "echo after",
+        "printf '\\e[?1049h'",
+        "full-screen",
+        "full-screen-end",
+        "echo one\necho two",
+        "exit 3",
+    ];
+    assert_eq!(told, expect);
+    assert_eq!(rows.iter().filter(|row| row["line"].is_null()).count(), 2);
+    let id = text(&shell, "session_id");
+    let printed = run(&mut gate.weir.command(&["show", &id]));
+    assert!(printed.contains("(a program has the whole screen"), "{printed}");
+    let replayed = run(&mut gate.weir.command(&["replay", &id, "--speed", "1000"]));
+    assert!(replayed.contains("bytes were not captured"), "{replayed}");
+}
+
 /// What a cast would write to a terminal.
 fn played(cast: &Path) -> String {
     let text = std::fs::read_to_string(cast).expect("a cast");

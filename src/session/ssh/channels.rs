@@ -539,6 +539,12 @@ impl Channels {
             }
             return Ok(Turn::Noted { channel: key, ask });
         }
+        let is_told =
+            matches!(ask, ChannelAsk::Env(..) | ChannelAsk::Pty(_) | ChannelAsk::Signal(_));
+        if is_told && ask.has_nul() {
+            self.answer(index, want_reply, false)?;
+            return Ok(Turn::Taken);
+        }
         match ask {
             ChannelAsk::Exec(_) | ChannelAsk::Shell | ChannelAsk::Subsystem(_) => {
                 // One of these for each channel (RFC 4254 section 6.5): sshd refuses others, too.
