@@ -148,16 +148,20 @@ impl Unmaskable {
 /// and JSON-RPC 2.0, 5.1).
 const MCP_DATA: [&str; 4] = ["**.structuredContent", "**._meta", "**.data", "**.params"];
 
-/// What a client has to give back as it is, or knows an answer by.
-const MCP_OWN: [&str; 8] = [
+/// What a client has to give back as it is, or knows an answer by: members of the protocol, not
+/// data of the same name.
+const MCP_OWN: [&str; 11] = [
     "id",
-    "*.id",
-    "**.requestId",
-    "**.requestState",
-    "**.progressToken",
-    "**.taskId",
     "result.nextCursor",
-    "*.result.nextCursor",
+    "result.requestState",
+    "result.taskId",
+    "result.task.taskId",
+    "result.tasks.*.taskId",
+    "result._meta.*.taskId",
+    "params.requestId",
+    "params.requestState",
+    "params.progressToken",
+    "params.taskId",
 ];
 
 /// The masks that apply to the bodies of one session at one target.

@@ -538,6 +538,13 @@ fn data_is_masked_wherever_a_message_has_it() {
 fn what_a_client_gives_back_stays() {
     let state = r#"{"jsonrpc":"2.0","id":"bob@example.com","result":{"requestState":"bob@example.com","nextCursor":"bob@example.com"}}"#;
     assert_eq!(message(state), state);
+    // Data of the same name is data.
+    for data in ["structuredContent\":{\"taskId", "x\":[{\"requestState", "id\":{\"id"] {
+        let end = if data.contains('[') { "}]" } else { "}" };
+        let text =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"{data}":"bob@example.com"{end}}}}}"#);
+        assert!(!message(&text).contains("bob@example.com"), "{text}");
+    }
 }
 
 #[test]
