@@ -246,6 +246,7 @@ pub fn status_of(row: &CommandRow) -> &str {
         (Some(response), _) => &response.outcome,
         (None, "hold") => "held",
         (None, "deny") => "denied",
+        (None, "abandoned") => "abandoned",
         (None, _) => "unanswered",
     }
 }
@@ -305,7 +306,7 @@ pub const HEADING: [&str; 8] =
 /// `unanswered` is a command without a recorded answer: it runs, or weir was cut off.
 const STATUS_WORDS: [&str; 8] =
     ["success", "error", "denied", "skipped", "suspended", "aborted", "held", "unanswered"];
-const DECISION_WORDS: [&str; 4] = ["allow", "deny", "hold", "approved"];
+const DECISION_WORDS: [&str; 5] = ["allow", "deny", "hold", "approved", "abandoned"];
 const TEXT_CHARACTERS_MAX: usize = 100;
 
 #[cfg(test)]
