@@ -17,7 +17,8 @@ pub struct Search {
     place: Place,
     #[command(flatten)]
     which: Which,
-    /// Ended so: success, error, denied, skipped, suspended, aborted, held, unanswered, or with
+    /// Ended so: success, error, denied, skipped, suspended, aborted, held, abandoned,
+    /// unanswered, or with
     /// this status of HTTP, of a program, or SQLSTATE
     #[arg(long)]
     status: Option<String>,
@@ -304,8 +305,17 @@ pub const HEADING: [&str; 8] =
     ["TIME (UTC)", "SESSION", "SEQ", "USER", "TARGET", "STATUS", "TOOK", "COMMAND"];
 
 /// `unanswered` is a command without a recorded answer: it runs, or weir was cut off.
-const STATUS_WORDS: [&str; 8] =
-    ["success", "error", "denied", "skipped", "suspended", "aborted", "held", "unanswered"];
+const STATUS_WORDS: [&str; 9] = [
+    "success",
+    "error",
+    "denied",
+    "skipped",
+    "suspended",
+    "aborted",
+    "held",
+    "abandoned",
+    "unanswered",
+];
 const DECISION_WORDS: [&str; 5] = ["allow", "deny", "hold", "approved", "abandoned"];
 const TEXT_CHARACTERS_MAX: usize = 100;
 
