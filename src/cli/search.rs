@@ -18,11 +18,11 @@ pub struct Search {
     #[command(flatten)]
     which: Which,
     /// Ended so: success, error, denied, skipped, suspended, aborted, held, abandoned,
-    /// unanswered, or with
-    /// this status of HTTP, of a program, or SQLSTATE
+    /// unanswered, or with this status of HTTP, of a program, or SQLSTATE
     #[arg(long)]
     status: Option<String>,
-    /// Decided so: allow, deny, hold (it waits), approved (a person let it run)
+    /// Decided so: allow, deny, hold (it waits), approved (a person let it run), abandoned (nobody
+    /// waits any more)
     #[arg(long)]
     decision: Option<String>,
     /// The newest so many
