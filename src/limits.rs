@@ -398,6 +398,8 @@ pub const MASK_CONTEXT_BYTES: usize = 64;
 /// What is held and longer than this is looked at again only when it has grown by an eighth.
 pub const MASK_REREAD_BYTES: usize = 4 << 10;
 
+/// What is covered of a token on a terminal whose end comes late.
+pub const TERMINAL_TOKEN_BYTES_MAX: usize = 1 << 20;
 /// What is covered of a key on a terminal whose end does not come.
 pub const TERMINAL_KEY_BYTES_MAX: usize = 16 << 10;
 
@@ -489,3 +491,9 @@ pub const LINE_BYTES_MAX: usize = 4 << 10;
 pub const LINE_TERMINALS_MAX: usize = 1024;
 /// Cells that are kept of one.
 pub const LINES_KEPT_CELLS_MAX: usize = 4 << 10;
+
+/// Output of a terminal that is kept before and behind each input once its capture is used up, for
+/// the lines that are derived from it.
+pub const TERMINAL_NEAR_BYTES: usize = 2 << 10;
+/// How much of a terminal is kept so.
+pub const TERMINAL_NEAR_BYTES_MAX: u64 = 16 << 20;

@@ -221,9 +221,14 @@ fn line_cells(row: &LineRow) -> [String; 8] {
         row.command_seq.to_string(),
         common.user_name.clone(),
         common.target.clone(),
-        if row.cut { "derived, cut" } else { "derived" }.to_owned(),
+        match (&row.line, row.cut) {
+            (None, _) => "gap",
+            (_, true) => "derived, cut",
+            (_, false) => "derived",
+        }
+        .to_owned(),
         "-".to_owned(),
-        short(&row.line, TEXT_CHARACTERS_MAX),
+        short(&row.told().replace('\n', "\\n"), TEXT_CHARACTERS_MAX),
     ]
 }
 

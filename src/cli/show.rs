@@ -223,9 +223,10 @@ fn tell_lines(out: &mut Output, lines: &[LineRow]) -> Result<(), Failure> {
     }
     out.line("  typed     as its terminal showed it: derived, what ran may be something else")?;
     for line in lines {
-        let cut = if line.cut { "  [may be cut]" } else { "" };
-        let text = format!("{}  {}{cut}", clock::to_column(line.common.ts_us), line.line);
-        out.line(&format!("    {}", clean(&text)))?;
+        let cut = if line.line.is_some() && line.cut { "  [may be cut]" } else { "" };
+        let at = clock::to_column(line.common.ts_us);
+        let rows = clean_block(line.told(), &" ".repeat(4 + at.len() + 2));
+        out.line(&format!("    {at}  {}{cut}", rows.trim_start()))?;
     }
     Ok(())
 }

@@ -190,6 +190,13 @@ impl Scope {
         act.classes.without(covered).is_empty()
     }
 
+    /// Whether a rule that asks for facts of this kind denies or holds an act.
+    pub fn guards(&self, who: &Who<'_>, (protocol, act): (Protocol, &Act), kind: FactKind) -> bool {
+        let speaks = |rule: &Rc<Rule>| rule.asks(kind) && rule.matches(who, protocol, act).is_ok();
+        let mut against = self.rules.iter().filter(|rule| !matches!(rule.then, Effect::Allow));
+        against.any(speaks)
+    }
+
     fn decide_acts(&self, who: &Who<'_>, protocol: Protocol, acts: &[Act]) -> Verdict {
         if acts.is_empty() {
             return self.decide_empty(who, protocol);

@@ -579,10 +579,13 @@ pub struct LineRow {
     pub common: Common,
     /// `seq` of the shell.
     pub command_seq: i64,
-    /// What the terminal showed.
-    pub line: String,
+    /// What the terminal showed; `None` where a gap stands.
+    pub line: Option<String>,
     /// Part of it may be missing, or be no part of it.
     pub cut: bool,
+    /// Why no lines are derived from here on: `full-screen`, until `full-screen-end`,
+    /// `not-captured`, or `not-derived`.
+    pub gap: Option<String>,
     /// Always: no program at the other end has said that it read this.
     pub derived: bool,
 }
@@ -594,14 +597,30 @@ impl LakeRow for LineRow {
         LineRow {
             common: Common::read(cells, row),
             command_seq: cells.long("command_seq", row).unwrap_or(0),
-            line: cells.owned("line", row),
+            line: cells.maybe("line", row),
             cut: cells.flag("cut", row).unwrap_or(true),
+            gap: cells.maybe("gap", row),
             derived: true,
         }
     }
 
     fn common(&self) -> &Common {
         &self.common
+    }
+}
+
+impl LineRow {
+    /// The line, its rows as its editor showed them; or why there is none.
+    pub fn told(&self) -> &str {
+        match self.gap.as_deref() {
+            None => self.line.as_deref().unwrap_or_default(),
+            Some("full-screen") => {
+                "(a program has the whole screen: no lines from here, of shells in it neither)"
+            }
+            Some("full-screen-end") => "(the screen is the shell's again)",
+            Some("not-derived") => "(weir failed to derive lines here: see the chunks)",
+            Some(_) => "(no more of this terminal was kept: no lines from here)",
+        }
     }
 }
 

@@ -21,6 +21,7 @@ mod screen;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use self::screen::{Mark, Screen};
 use super::entry::SessionId;
@@ -28,15 +29,52 @@ use super::pty_events::{Event, Events, Kind, take_varint};
 use super::rows::Key;
 use crate::limits::{LINE_BYTES_MAX, LINE_TERMINALS_MAX, LINES_KEPT_CELLS_MAX};
 
-/// A line.
+/// A line, or why there are none.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Line {
-    /// Its text; several lines if its editor showed several.
-    pub text: String,
-    /// Part of it may be missing, or what stood before it may be in it.
-    pub cut: bool,
+    /// What was found.
+    pub found: Found,
     /// Microseconds from the first event of the same bytes to its end.
     pub at_us: u64,
+}
+
+/// What was found at a place.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A line.
+    Line {
+        /// Its text; several lines if its editor showed several.
+        text: String,
+        /// Part of it may be missing, or what stood before it may be in it.
+        cut: bool,
+    },
+    /// No lines are derived from here on.
+    Gap(Gap),
+}
+
+/// Why no lines are derived from here on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Gap {
+    /// A program has the whole screen: an editor, or `tmux` with shells in it.
+    FullScreen,
+    /// It gave the screen back: from here on there are lines again.
+    FullScreenEnd,
+    /// No more of the terminal was kept.
+    NotCaptured,
+    /// Deriving them failed, which is a fault of weir's.
+    NotDerived,
+}
+
+impl Gap {
+    /// Its name in the lake.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Gap::FullScreen => "full-screen",
+            Gap::FullScreenEnd => "full-screen-end",
+            Gap::NotCaptured => "not-captured",
+            Gap::NotDerived => "not-derived",
+        }
+    }
 }
 
 /// One terminal.
@@ -104,6 +142,16 @@ impl Terminal {
         Terminal { unknown: false, ..Terminal::unknown() }
     }
 
+    /// The same; a fault of weir's in it costs lines, and no evidence of what they are derived from.
+    pub fn take_safely(&mut self, chunk: &[u8], found: &mut Vec<Line>) -> u64 {
+        if let Ok(took_us) = catch_unwind(AssertUnwindSafe(|| self.take(chunk, found))) {
+            return took_us;
+        }
+        *self = Terminal::unknown();
+        found.push(Line { found: Found::Gap(Gap::NotDerived), at_us: 0 });
+        0
+    }
+
     /// Takes the events of a chunk. How long they took, microseconds.
     pub fn take(&mut self, chunk: &[u8], found: &mut Vec<Line>) -> u64 {
         self.at_us = 0;
@@ -130,7 +178,22 @@ impl Terminal {
                 bytes.iter().for_each(|byte| self.output(*byte, found));
             }
             Kind::Exit => self.over = true,
+            Kind::Gap => self.lost(),
+            Kind::Ended => self.gap(Gap::NotCaptured, found),
             _ => {}
+        }
+    }
+
+    fn gap(&self, gap: Gap, found: &mut Vec<Line>) {
+        found.push(Line { found: Found::Gap(gap), at_us: self.at_us });
+    }
+
+    /// Some output was not kept: nobody knows what stands where. Whether a program has the screen
+    /// is not known either; it is taken for a shell's, which shall not be missed.
+    fn lost(&mut self) {
+        (self.state, self.pending, self.unknown) = (State::Idle, 0, true);
+        if let Some(screen) = &mut self.screen {
+            screen.lose();
         }
     }
 
@@ -177,6 +240,7 @@ impl Terminal {
 
     fn output(&mut self, byte: u8, found: &mut Vec<Line>) {
         let Some(screen) = &mut self.screen else { return };
+        let was_taken = screen.is_taken();
         let mark = screen.take(byte);
         if mark.is_some() && screen.is_taken() && !matches!(mark, Some(Mark::Taken(_))) {
             return;
@@ -194,7 +258,12 @@ impl Terminal {
             }
             Some(Mark::Reading(true)) => {}
             Some(Mark::Reading(false)) => self.read(found),
-            Some(Mark::Taken(_)) => (self.state, self.pending) = (State::Idle, 0),
+            Some(Mark::Taken(on)) => {
+                (self.state, self.pending) = (State::Idle, 0);
+                if on != was_taken {
+                    self.gap(if on { Gap::FullScreen } else { Gap::FullScreenEnd }, found);
+                }
+            }
         }
         // A prompt drawn from its row's beginning on is known.
         if matches!(byte, b'\n' | b'\r') {
@@ -274,7 +343,8 @@ impl Terminal {
             State::Ahead { .. } => {
                 let known = behind_prompt(first);
                 let column = if known { self.prompt.len() } else { 0 };
-                Some((screen.text_from((first, column)), !known))
+                let (text, lacks) = screen.text_from((first, column));
+                Some((text, !known || lacks))
             }
             State::Typing { start, right, cut, .. } => {
                 // The editor may have drawn prompt and line again, below a list or on a clean
@@ -286,13 +356,13 @@ impl Terminal {
                     }
                     _ => behind_prompt(first).then_some((first, self.prompt.len())),
                 };
-                let mut text = screen.text_from(known.unwrap_or((first, 0)));
+                let (mut text, lacks) = screen.text_from(known.unwrap_or((first, 0)));
                 let right: String = right.iter().collect();
                 let left = text.strip_suffix(right.as_str()).filter(|_| !right.is_empty());
                 if let Some(left) = left.filter(|left| left.ends_with(' ') || left.is_empty()) {
                     text = left.trim_end().to_owned();
                 }
-                Some((text, *cut || known.is_none()))
+                Some((text, *cut || known.is_none() || lacks))
             }
         }
     }
@@ -305,8 +375,11 @@ impl Terminal {
             cut = true;
         }
         let text = text.trim_start();
-        if !text.is_empty() {
-            found.push(Line { text: text.to_owned(), cut, at_us: self.at_us });
+        let prompt: String = self.prompt.iter().collect();
+        // Where it is not known what a prompt is, the prompt alone is no line either.
+        if !text.is_empty() && !(cut && text == prompt.trim()) {
+            let found_line = Found::Line { text: text.to_owned(), cut };
+            found.push(Line { found: found_line, at_us: self.at_us });
         }
     }
 

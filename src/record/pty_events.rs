@@ -45,10 +45,12 @@ pub enum Kind {
     Gap = 10,
     /// Input that is not kept: a varint, how many bytes.
     CountedInput = 11,
+    /// Nothing of what comes is kept any more but its end.
+    Ended = 12,
 }
 
 impl Kind {
-    const ALL: [Kind; 11] = [
+    const ALL: [Kind; 12] = [
         Kind::Input,
         Kind::Output,
         Kind::Stderr,
@@ -60,6 +62,7 @@ impl Kind {
         Kind::Notice,
         Kind::Gap,
         Kind::CountedInput,
+        Kind::Ended,
     ];
 
     /// The kind of a byte.
@@ -183,7 +186,7 @@ mod tests {
         #[test]
         fn events_come_back_as_they_were(
             events in proptest::collection::vec(
-                (0u64..1 << 40, 1u8..=11, proptest::collection::vec(any::<u8>(), 0..300)), 0..50),
+                (0u64..1 << 40, 1u8..=12, proptest::collection::vec(any::<u8>(), 0..300)), 0..50),
             at in any::<u64>(),
         ) {
             let mut now = at >> 1;

@@ -14,7 +14,7 @@ use super::entry::{
     Decision, Event, MaskingHit, Outcome, Response, SessionEnd, SessionId, SessionStart,
 };
 use super::journal::{End, Frame, Frames, Gap, Header, Place, Raw, Step};
-use super::lines::{Line, Terminal, Terminals};
+use super::lines::{Found, Line, Terminal, Terminals};
 use super::map;
 use super::pty_events;
 use super::schema::{SCHEMA_VERSION, Sink, Table};
@@ -377,7 +377,7 @@ impl<'a> Sheet<'a> {
             let mut terminal = before.find(key, first.chunk_no == 0);
             for (_, place, chunk, row) in of_one {
                 let mut found = Vec::new();
-                let took_us = terminal.take(chunk.payload, &mut found);
+                let took_us = terminal.take_safely(chunk.payload, &mut found);
                 rows.extend(found.into_iter().map(|line| {
                     // The chunk was written with its last event, or little later.
                     let ago_us = i64::try_from(took_us.saturating_sub(line.at_us)).unwrap_or(0);
@@ -403,8 +403,17 @@ impl<'a> Sheet<'a> {
     ) {
         self.common_at(columns, header, (row, *ts_us));
         columns.long(*command_seq);
-        columns.text(&line.text);
-        columns.flag(line.cut);
+        match &line.found {
+            Found::Line { text, cut } => {
+                columns.text(text);
+                columns.flag(*cut);
+                columns.nulls(1);
+            }
+            Found::Gap(gap) => {
+                columns.nulls(2);
+                columns.text(gap.label());
+            }
+        }
         columns.end_row();
     }
 

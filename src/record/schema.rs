@@ -326,8 +326,9 @@ const TOUCHES: &[Column] =
 
 const SHELL_LINES: &[Column] = &[
     need("command_seq", Type::Long, Use::Count),
-    need("line", Type::Text, Use::Content),
+    may("line", Type::Text, Use::Content),
     may("cut", Type::Flag, Use::Label),
+    may("gap", Type::Text, Use::Label),
 ];
 
 /// SHA-256.

@@ -31,6 +31,16 @@ def with_paramiko():
     _, stdout, stderr = client.exec_command(FORBIDDEN)
     assert stdout.channel.recv_exit_status() == 126
     assert b"weir: denied" in stderr.read()
+    # sshd takes a NUL at the end of a text for its end, weir refuses it.
+    for name in ("sftp\0", "sftp\0x"):
+        try:
+            client.get_transport().open_session().invoke_subsystem(name)
+            raise AssertionError("a name with a NUL was taken")
+        except paramiko.SSHException:
+            pass
+    _, stdout, stderr = client.exec_command("true\0")
+    assert stdout.channel.recv_exit_status() == 126
+    assert b"NUL" in stderr.read()
     channel = client.invoke_shell()
     channel.send(b"echo on $((40+2)); exit\n")
     seen = b""

@@ -3,6 +3,7 @@
 Arguments: port, user, key file, what, and what that needs:
 
   lines                  a shell of bash in which lines are typed and edited
+  hiding                 one that prints much, takes the whole screen, and runs two lines as one
   program FILE KEYS CMD  a program on a terminal; all that it showed goes to FILE. KEYS are pieces
                          of input, separated by commas, in hexadecimal
   count FILE             a shell that counts for ever; what came is in FILE
@@ -84,6 +85,23 @@ async def lines():
         assert process.exit_status == 3
 
 
+async def hiding():
+    async with connect() as connection:
+        process = await connection.create_process("env HISTFILE= bash --norc -i", **TERMINAL)
+        typist = Typist(process)
+        await typist.until(b"# ")
+        await typist.enter(b"PS1='pr> '", b"pr> ")
+        await typist.enter(b"head -c 2500000 /dev/zero | tr '\\0' x | fold -w 70", b"xpr> ")
+        await typist.enter(b"echo after", b"\rafter\r\n")
+        await typist.enter(b"printf '\\e[?1049h'", b"pr> ")
+        await typist.enter(b"echo in it", b"\rin it\r\n")
+        await typist.enter(b"printf '\\e[?1049l'", b"pr> ")
+        await typist.enter(b"echo one\x16\necho two", b"\rtwo\r\n")
+        process.stdin.write(b"exit 3\r")
+        await process.wait()
+        assert process.exit_status == 3
+
+
 async def program(file, keys, command):
     async with connect() as connection:
         process = await connection.create_process(command, **TERMINAL)
@@ -129,5 +147,5 @@ async def idle(connections, each):
         await connection.wait_closed()
 
 
-asyncio.run({"lines": lines, "program": program, "count": count, "idle": idle}[WHAT](*REST))
+asyncio.run({"lines": lines, "hiding": hiding, "program": program, "count": count, "idle": idle}[WHAT](*REST))
 print(WHAT, "ok")

@@ -131,6 +131,36 @@ fn rules_on_paths_refuse_single_operations() {
 }
 
 #[test]
+fn a_denied_path_is_denied_by_the_names_that_every_linux_has_for_it() {
+    let sshd = Sshd::start();
+    let folder = sshd.scratch.path().display().to_string();
+    let rules = format!(
+        "{EVERYTHING}[[rule]]\nname = \"secret\"\nwhen = {{ paths = [\"{folder}/secret*\", \
+         \"/run/weir-test/*\"] }}\nthen = {{ deny = \"it is secret\" }}\n"
+    );
+    let gate = sshd.gate(&rules);
+    for name in ["secret", "open"] {
+        std::fs::write(sshd.scratch.join(name), "content").expect("a file");
+    }
+    let own = std::process::id();
+    let ways = [
+        format!("{folder}/secret"),
+        format!("/proc/self/root{folder}/secret"),
+        format!("/proc/{own}/root{folder}/secret"),
+        "/var/run/weir-test/a".to_owned(),
+    ];
+    let batch: String = ways.iter().map(|way| format!("-get {way} {folder}/stolen\n")).collect();
+    let batch = format!("{batch}get {folder}/open {folder}/taken\nget /proc/version {folder}/v\n");
+    let (stdout, stderr, status) = sftp(&gate, &batch);
+    assert_eq!(status, Some(0), "{stdout}{stderr}");
+    assert_eq!(stderr.matches("ermission denied").count(), ways.len(), "{stderr}");
+    assert!(!sshd.scratch.join("stolen").exists() && sshd.scratch.join("taken").exists());
+    let (_, stderr, status) = gate.exec(&format!("scp -f {}", ways[1]));
+    assert_eq!(status, Some(126), "{stderr}");
+    assert!(stderr.contains("it is secret"), "{stderr}");
+}
+
+#[test]
 fn one_operation_waits_while_others_go_on() {
     let sshd = Sshd::start();
     let folder = sshd.scratch.path().display().to_string();

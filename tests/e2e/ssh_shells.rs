@@ -89,6 +89,38 @@ fn lines_of_a_shell_are_derived_and_say_so() {
     assert!(times.is_sorted() && times[0] >= number(&shell, "ts"), "{times:?}");
 }
 
+#[test]
+fn a_shell_that_hides_is_seen_or_said_to_be_hidden() {
+    let sshd = Sshd::start();
+    let mut gate = sshd.gate(EVERYTHING);
+    assert!(run(&mut terminal(&gate, &["hiding"])).contains("hiding ok"));
+    let lake = gate.weir.lake();
+    let shell = lake.commands_with("bash --norc")[0].clone();
+    let shown = shown(&lake, &shell).len();
+    assert!((1_000_000..1_200_000).contains(&shown), "{shown}: what is not near input is not kept");
+    let rows = lake.rows("shell_lines");
+    let maybe = |row: &Row, column| row[column].as_str().map(str::to_owned);
+    let told: Vec<String> =
+        rows.iter().filter_map(|row| maybe(row, "line").or(maybe(row, "gap"))).collect();
+    let expect = [
+        "PS1='pr> '",
+        "head -c 2500000 /dev/zero | tr '\\0' x | fold -w 70",
+        "echo after",
+        "printf '\\e[?1049h'",
+        "full-screen",
+        "full-screen-end",
+        "echo one\necho two",
+        "exit 3",
+    ];
+    assert_eq!(told, expect);
+    assert_eq!(rows.iter().filter(|row| row["line"].is_null()).count(), 2);
+    let id = text(&shell, "session_id");
+    let printed = run(&mut gate.weir.command(&["show", &id]));
+    assert!(printed.contains("(a program has the whole screen"), "{printed}");
+    let replayed = run(&mut gate.weir.command(&["replay", &id, "--speed", "1000"]));
+    assert!(replayed.contains("bytes were not captured"), "{replayed}");
+}
+
 /// What a cast would write to a terminal.
 fn played(cast: &Path) -> String {
     let text = std::fs::read_to_string(cast).expect("a cast");
@@ -280,15 +312,15 @@ fn keys_are_renewed_while_much_passes_in_flat_memory() {
     }
 }
 
-/// Values that masks cover in bulk, to readers of any speed; with `--long` 20 times 300 MB.
+const IBAN: &str = "DE89370400440532013000";
+
+/// Values that masks cover in bulk, on a terminal and off one, to readers of any speed; with
+/// `--long` 20 times 300 MB.
 #[test]
 fn values_in_bulk_are_masked_for_slow_and_fast_readers() {
     let sshd = Sshd::start();
     let masks = "[[mask]]\ndetect = [\"credit-card\", \"iban\"]\noperator = \"redact\"\n";
     let gate = sshd.gate(&format!("{EVERYTHING}{masks}"));
-    let megabytes = short_or_long(6, 300);
-    let lines = megabytes * 20_000;
-    let bulk = format!("yes 'a 4111 1111 1111 1111 DE89370400440532013000 b' | head -n {lines}");
     let readers = [
         "cat",
         // In pieces, with pauses longer than masks wait.
@@ -307,15 +339,27 @@ while data := os.read(0, 4096):
     n += 1
     if n in (3, 50, 700): time.sleep(0.3)'",
     ];
+    // Not for longer than weir would wait for a target that says nothing.
+    let sleeper = "python3 -c 'import os, time
+n = 0
+while data := os.read(0, 1 << 16):
+    os.write(1, data)
+    n += 1
+    if n == 3: time.sleep(8)'";
+    let (pipe, terminal) = (short_or_long(6, 300), short_or_long(2, 100));
+    let mut cases: Vec<_> = readers.iter().map(|reader| ("-T", pipe, *reader)).collect();
+    cases.extend(readers.iter().map(|reader| ("-tt", terminal, *reader)));
+    cases.push(("-tt", 6, sleeper));
     for round in 0..short_or_long(1, 7) {
-        for reader in readers {
-            let ssh = gate.ssh(&[]);
+        for (kind, megabytes, reader) in &cases {
+            let lines = megabytes * 20_000;
+            let bulk = format!("yes \"a 4111 1111 1111 1111 {IBAN} b\" | head -n {lines}");
+            let ssh = gate.ssh(&[kind]);
             let words: Vec<String> = std::iter::once(ssh.get_program())
                 .chain(ssh.get_args())
                 .map(|word| format!("'{}'", word.to_str().expect("plain words")))
                 .collect();
             let leaks = "grep -c -a -e '4111 1111' -e '1111 1111' -e DE893 -e 2013000";
-            let bulk = bulk.replace('\'', "\"");
             let script = format!("{} '{bulk}' </dev/null | {reader} | {leaks}", words.join(" "));
             let found = output(Command::new("bash").args(["-c", &script]));
             let found = String::from_utf8_lossy(&found.stdout).trim().to_owned();

@@ -86,6 +86,7 @@ impl Screen {
                 self.weir(&format!("signal {}", String::from_utf8_lossy(event.bytes)));
             }
             Kind::Exit => self.exit(event.bytes),
+            Kind::Ended => self.weir("nothing that follows was captured"),
             Kind::InputEof | Kind::OutputEof | Kind::CountedInput => {}
         }
     }

@@ -4,7 +4,9 @@
 //! Out: an action, and the text that its record shows. Never: a path by guess: `..`, and what
 //! starts from a folder that nobody has told yet, is unclear, which no rule with `paths` allows.
 //!
-//! Links are the target's: rules with `paths` bind nobody who may make links or has a shell.
+//! Links are the target's: rules with `paths` bind nobody who may make links or has a shell. Those
+//! that every Linux has are known: what lies below a process in `/proc` is anything, and folders
+//! that are two names for one mean both.
 
 use std::borrow::Cow;
 
@@ -15,6 +17,17 @@ use crate::wire::ssh::sftp::open;
 
 /// What moves a file or a folder is called.
 pub const RENAME: &str = "rename";
+
+/// Links to folders on every Linux (FHS 3.0 section 3.15 and on, and `/usr` merged), and where they
+/// lead. Where they are folders, one denial too many.
+const LINKS: [(&[u8], &[u8]); 6] = [
+    (b"/var/run/", b"/run/"),
+    (b"/var/lock/", b"/run/lock/"),
+    (b"/bin/", b"/usr/bin/"),
+    (b"/sbin/", b"/usr/sbin/"),
+    (b"/lib/", b"/usr/lib/"),
+    (b"/lib64/", b"/usr/lib64/"),
+];
 
 /// A path, as rules see it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -45,15 +58,37 @@ impl FilePath {
         if text.is_empty() {
             text.push(b'/');
         }
+        let clear = clear && !may_be_anything(&text);
         FilePath { text, clear }
     }
 
-    /// As a condition on paths sees it.
-    pub fn fact(&self) -> Fact {
-        match self.clear {
-            true => Fact::is(FactKind::Path, &self.text),
-            false => Fact::unclear(FactKind::Path),
+    /// As conditions on paths see it.
+    pub fn facts(&self) -> Vec<Fact> {
+        if !self.clear {
+            return vec![Fact::unclear(FactKind::Path)];
         }
+        let mut facts = vec![Fact::is(FactKind::Path, &self.text)];
+        facts.extend(self.twins().map(|twin| Fact::maybe(FactKind::Path, twin)));
+        facts
+    }
+
+    /// The same place by the links that every Linux has.
+    fn twins(&self) -> impl Iterator<Item = Vec<u8>> {
+        let ways = LINKS.iter().flat_map(|(one, other)| [(one, other), (other, one)]);
+        ways.filter_map(|(from, to)| {
+            let rest = self.text.strip_prefix(*from)?;
+            Some([*to, rest].concat())
+        })
+    }
+
+    /// What lies below it by those links.
+    pub fn twins_below(&self) -> Vec<Fact> {
+        let root = self.root();
+        let inside = LINKS.iter().filter(|(link, _)| link.starts_with(&root));
+        let inside = inside.map(|(_, folder)| folder.to_vec());
+        let twins = self.twins().map(|text| FilePath { text, clear: true }.root());
+        let both = twins.chain(inside).collect::<Vec<_>>();
+        both.iter().map(|root| Fact::maybe_below(FactKind::Path, root)).collect()
     }
 
     /// All that lies below it.
@@ -76,6 +111,22 @@ impl FilePath {
 
 const fn slash(byte: &u8) -> bool {
     *byte == b'/'
+}
+
+/// Whether an absolute path may lead anywhere: below a process stand its root, its folder and what
+/// it has open (proc(5)), which `/dev/fd` and its like lead to, too. Of `/proc` only what stands at
+/// its top, and `sys`, is known to be no such link.
+fn may_be_anything(text: &[u8]) -> bool {
+    let mut parts = text.split(slash).skip(1);
+    match (parts.next(), parts.next(), parts.next()) {
+        (Some(b"proc"), Some(b"sys"), _) => false,
+        (Some(b"proc"), Some(name), None) => {
+            matches!(name, b"self" | b"thread-self") || name.first().is_some_and(u8::is_ascii_digit)
+        }
+        (Some(b"proc"), Some(_), Some(_)) => true,
+        (Some(b"dev"), Some(name), _) => matches!(name, b"fd" | b"stdin" | b"stdout" | b"stderr"),
+        _ => false,
+    }
 }
 
 /// What may be done with a file that is open.
@@ -151,11 +202,14 @@ impl Operation {
     /// As rules see it.
     pub fn action(&self) -> Action {
         let object = |(path, write): &(FilePath, bool)| Object::bare(path.shown(), *write);
-        let mut facts: Vec<Fact> = self.paths.iter().map(|(path, _)| path.fact()).collect();
+        let mut facts: Vec<Fact> = self.paths.iter().flat_map(|(path, _)| path.facts()).collect();
         if self.verb == RENAME {
             // A folder takes along what it holds.
             let folders = self.paths.iter().filter(|(path, _)| path.clear);
-            facts.extend(folders.map(|(path, _)| Fact::maybe_below(FactKind::Path, path.root())));
+            for (path, _) in folders {
+                facts.push(Fact::maybe_below(FactKind::Path, path.root()));
+                facts.extend(path.twins_below());
+            }
         }
         let act = Act {
             operation: Cow::Borrowed(self.verb),
@@ -263,11 +317,38 @@ mod tests {
             ("../a", Some("/base/x"), "/base/x/../a", false),
             ("/a..b/...", None, "/a..b/...", true),
             ("/srv/a\0/etc", None, "/srv/a\0/etc", false),
+            ("/proc/cpuinfo", None, "/proc/cpuinfo", true),
+            ("/proc/sys/kernel/osrelease", None, "/proc/sys/kernel/osrelease", true),
+            ("/proc/self/root/etc/shadow", None, "/proc/self/root/etc/shadow", false),
+            ("//proc/./1/root/etc", None, "/proc/1/root/etc", false),
+            ("self/cwd/a", Some("/proc"), "/proc/self/cwd/a", false),
+            ("/proc/thread-self", None, "/proc/thread-self", false),
+            ("/dev/fd/3", None, "/dev/fd/3", false),
+            ("/dev/stdin", None, "/dev/stdin", false),
+            ("/dev/shm/a", None, "/dev/shm/a", true),
+            ("/process/self/root", None, "/process/self/root", true),
         ] {
             let made = FilePath::new(path.as_bytes(), home.map(str::as_bytes));
             let expect = FilePath { text: text.as_bytes().to_vec(), clear };
             assert_eq!(made, expect, "{path}");
         }
+    }
+
+    #[test]
+    fn links_that_every_linux_has_are_both_of_their_names() {
+        let path = |path: &str| FilePath::new(path.as_bytes(), None);
+        let is = |text: &str| Fact::is(FactKind::Path, text);
+        let maybe = |text: &str| Fact::maybe(FactKind::Path, text);
+        let below = |text: &str| Fact::maybe_below(FactKind::Path, text);
+        assert_eq!(path("/srv/run/a").facts(), [is("/srv/run/a")]);
+        assert_eq!(path("/var/run/a").facts(), [is("/var/run/a"), maybe("/run/a")]);
+        assert_eq!(path("/run/a").facts(), [is("/run/a"), maybe("/var/run/a")]);
+        let lock = [is("/run/lock/a"), maybe("/var/run/lock/a"), maybe("/var/lock/a")];
+        assert_eq!(path("/run/lock/a").facts(), lock);
+        assert_eq!(path("/var/run/a").twins_below(), [below("/run/a/")]);
+        assert_eq!(path("/var").twins_below(), [below("/run/"), below("/run/lock/")]);
+        assert!(path("/srv").twins_below().is_empty());
+        assert_eq!(path("/proc/1/root/a").facts(), [Fact::unclear(FactKind::Path)]);
     }
 
     #[test]

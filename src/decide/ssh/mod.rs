@@ -80,6 +80,9 @@ pub enum Plumbing {
 
 impl super::Plumbing for Plumbing {}
 
+/// The subsystem whose operations weir reads.
+pub const SFTP: &[u8] = b"sftp";
+
 /// What is shown of a name that a peer made up.
 const NAME_BYTES_MAX: usize = 256;
 
@@ -127,8 +130,11 @@ fn transfer(files: &text::Files) -> Act {
             (true, false) if files.below => {
                 vec![Fact::is(FactKind::Path, &path.text), path.below()]
             }
-            (true, false) => vec![Fact::is(FactKind::Path, &path.text)],
+            (true, false) => path.facts(),
         });
+        if clear && files.below {
+            act.facts.extend(path.twins_below());
+        }
         objects.push(Object::bare(String::from_utf8_lossy(&path.text).into_owned(), write));
     }
     act.objects = objects.into();
@@ -139,7 +145,7 @@ fn transfer(files: &text::Files) -> Act {
 fn repository(class: Class, name: &[u8]) -> Act {
     let path = FilePath::new(name, None);
     let mut act = Act::of(class, "");
-    act.facts.push(path.fact());
+    act.facts.extend(path.facts());
     if path.clear {
         for suffix in [&b".git"[..], b"/.git", b".git/.git"] {
             act.facts.push(Fact::maybe(FactKind::Path, [&path.text, suffix].concat()));
@@ -155,11 +161,25 @@ pub fn request(name: &[u8], ask: &ChannelAsk<'_>) -> Action {
     match ask {
         ChannelAsk::Exec(text) => exec(text),
         ChannelAsk::Shell => one(Class::Shell, "shell"),
-        ChannelAsk::Subsystem(name) => one(Class::Subsystem, &shown(name)),
+        ChannelAsk::Subsystem(SFTP) => one(Class::Subsystem, "sftp"),
+        ChannelAsk::Subsystem(name) => subsystem(name),
         ChannelAsk::Agent => one(Class::Agent, "agent"),
         ChannelAsk::X11 => one(Class::X11, "x11"),
         _ => one(Class::Unknown, &shown(name)),
     }
+}
+
+/// A subsystem of which weir knows nothing: a command that the target has a name for, and maybe
+/// files under another name.
+fn subsystem(name: &[u8]) -> Action {
+    let mut act = Act::of(Class::Subsystem.only().and(Class::Exec.only()), "");
+    act.operation = Cow::Owned(shown(name));
+    act.facts = vec![Fact::unclear(FactKind::Path)];
+    act.facts.push(match text::plain_words(name) {
+        Some(_) => Fact::is(FactKind::Text, name),
+        None => Fact::unclear(FactKind::Text),
+    });
+    Action::new(Protocol::Ssh, vec![act])
 }
 
 /// A channel that the client opens.

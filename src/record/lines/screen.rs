@@ -14,6 +14,7 @@
 
 use std::collections::VecDeque;
 
+use crate::cells::width;
 use crate::limits::LINE_CELLS_MAX;
 
 /// The second half of a wide character.
@@ -42,6 +43,8 @@ struct Line {
     cells: Vec<char>,
     /// It goes on in the next row.
     wrapped: bool,
+    /// Marks without a width were shown in it, which have no cell.
+    lacks: bool,
 }
 
 #[derive(Clone, Debug, Default)]
@@ -145,6 +148,14 @@ impl Screen {
         self.rows.shrink_to_fit();
     }
 
+    /// Bytes of output are missing: what stands where is not known.
+    pub fn lose(&mut self) {
+        (self.parser, self.taken) = (Parser::Ground, false);
+        self.partial.clear();
+        self.rows.clear();
+        self.go_to(0, 0);
+    }
+
     /// The cells of a row from a column on, without blanks at the end.
     pub fn cells(&self, row: usize, from: usize) -> &[char] {
         let cells = self.rows.get(row).map_or(&[][..], |line| line.cells.as_slice());
@@ -170,28 +181,32 @@ impl Screen {
         row
     }
 
-    /// The text from a place to the end of the line that the cursor is in.
-    pub fn text_from(&self, (row, column): (usize, usize)) -> String {
+    /// The text from a place to the end of the line that the cursor is in, and whether it lacks
+    /// something that was shown there.
+    pub fn text_from(&self, (row, column): (usize, usize)) -> (String, bool) {
         let mut last = self.row;
         while self.rows.get(last).is_some_and(|line| line.wrapped) && last + 1 < self.rows.len() {
             last += 1;
         }
-        let mut text = String::new();
+        let (mut text, mut lacks) = (String::new(), false);
         for at in row..=last {
             let Some(line) = self.rows.get(at) else { break };
+            lacks |= line.lacks;
             let from = if at == row { column } else { 0 };
             let cells = line.cells.get(from..).unwrap_or_default();
             text.extend(cells.iter().filter(|cell| **cell != WIDE));
             if line.wrapped {
-                // A program may leave blanks at the end of a row that goes on.
-                text.extend(std::iter::repeat_n(' ', self.columns - line.cells.len().max(from)));
+                // A program may leave blanks at the end of a row that goes on. The place may be one of
+                // a wider screen.
+                let blanks = self.columns.saturating_sub(line.cells.len().max(from));
+                text.extend(std::iter::repeat_n(' ', blanks));
             } else {
                 text.truncate(text.trim_end_matches(' ').len());
                 text.extend((at < last).then_some('\n'));
             }
         }
         text.truncate(text.trim_end().len());
-        text
+        (text, lacks)
     }
 
     /// Takes a byte of output.
@@ -267,6 +282,7 @@ impl Screen {
     fn put(&mut self, shown: char) -> Option<Mark> {
         let width = width(shown);
         if width == 0 {
+            self.line_mut().lacks |= !shown.is_control();
             return None;
         }
         let mut scrolled = None;
@@ -450,6 +466,7 @@ impl Screen {
         if which != 1 {
             line.wrapped = false;
         }
+        line.lacks &= which != 2 && (which != 0 || column > 0);
         match which {
             0 => line.cells.truncate(column),
             1 => line.cells.iter_mut().take(column + 1).for_each(|cell| *cell = ' '),
@@ -466,19 +483,5 @@ impl Screen {
         }
         change(cells, column);
         cells.truncate(columns);
-    }
-}
-
-/// Cells that a character takes: those of East Asia two, marks on others none (Unicode 15, the
-/// blocks that terminals agree on).
-const fn width(shown: char) -> usize {
-    match shown as u32 {
-        0x300..=0x36f | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x2064 => 0,
-        0x20d0..=0x20ff | 0xfe00..=0xfe0f | 0xfe20..=0xfe2f | 0xfeff => 0,
-        0x1100..=0x115f | 0x2e80..=0x303e | 0x3041..=0xa4cf | 0xa960..=0xa97f => 2,
-        0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f | 0xff00..=0xff60 => 2,
-        0xffe0..=0xffe6 | 0x1f300..=0x1f64f | 0x1f900..=0x1f9ff | 0x20000..=0x3fffd => 2,
-        0x00..=0x1f | 0x7f..=0x9f => 0,
-        _ => 1,
     }
 }

@@ -9,9 +9,11 @@ enum Step<'a> {
     Typed(u64),
     Shown(&'a str),
     Size(u64, u64),
+    Lost(u64),
+    Ended,
 }
 
-use Step::{Shown, Size, Typed};
+use Step::{Ended, Lost, Shown, Size, Typed};
 
 fn chunk(steps: &[Step<'_>]) -> Vec<u8> {
     let mut writer = Writer::new(0);
@@ -31,6 +33,11 @@ fn chunk(steps: &[Step<'_>]) -> Vec<u8> {
                 put_varint(&mut bytes, *height);
                 Kind::Size
             }
+            Lost(count) => {
+                put_varint(&mut bytes, *count);
+                Kind::Gap
+            }
+            Ended => Kind::Ended,
         };
         writer.push(at as u64, kind, &bytes);
     }
@@ -40,7 +47,11 @@ fn chunk(steps: &[Step<'_>]) -> Vec<u8> {
 fn of(terminal: &mut Terminal, steps: &[Step<'_>]) -> Vec<(String, bool)> {
     let mut found = Vec::new();
     terminal.take(&chunk(steps), &mut found);
-    found.into_iter().map(|line| (line.text, line.cut)).collect()
+    let told = |line: Line| match line.found {
+        Found::Line { text, cut } => (text, cut),
+        Found::Gap(gap) => (gap.label().to_uppercase(), false),
+    };
+    found.into_iter().map(told).collect()
 }
 
 fn check(steps: &[Step<'_>], expect: &[&str]) {
@@ -142,7 +153,49 @@ fn what_is_not_shown_is_no_line() {
         [PROMPT, Typed(3), Shown("vim"), Typed(1), READ, vim, Typed(2), Shown("i\r\nx\r\n")];
     let mut all = steps.to_vec();
     all.extend([Shown("\x1b[?1049l"), PROMPT, Typed(2), Shown("ls"), Typed(1), READ]);
-    check(&all, &["vim", "ls"]);
+    check(&all, &["vim", "FULL-SCREEN", "FULL-SCREEN-END", "ls"]);
+    // One that says so twice has it once.
+    let twice = [Shown("\x1b[?1049h\x1b[?1047h"), Typed(2), Shown("ls\r\n")];
+    check(&twice, &["FULL-SCREEN"]);
+}
+
+#[test]
+fn lines_go_on_behind_what_was_not_kept() {
+    let printed = [PROMPT, Typed(4), Shown("yes"), READ, Shown("y\r\ny\r\n"), Lost(5_000_000)];
+    let behind = [Shown("y\r\n"), PROMPT, Typed(2), Shown("id"), Typed(1), READ];
+    check(&[&printed[..], &behind].concat(), &["yes", "id"]);
+    // What stood before the prompt is not known.
+    let midst = [Typed(2), Shown("id"), Typed(1), Shown("\r\n\x1b[?2004l\r")];
+    check(&[&printed[..], &midst].concat(), &["yes", "id [cut]"]);
+    // It was lost that a program gave the screen back.
+    let vim = [Shown("\x1b[?1049h~"), Lost(9)];
+    check(&[&vim[..], &behind].concat(), &["FULL-SCREEN", "id"]);
+    check(&[PROMPT, Typed(1), Ended], &["NOT-CAPTURED"]);
+}
+
+#[test]
+fn what_has_no_cell_is_said_to_be_missing() {
+    let typed = |text| [PROMPT, Typed(9), Shown(text), Typed(1), READ];
+    check(&typed("echo e\u{301}"), &["echo e [cut]"]);
+    check(&typed("zero\u{200b}width"), &["zerowidth [cut]"]);
+    // The line before is none of it.
+    check(&[&typed("e\u{301}")[..], &typed("ls")].concat(), &["e [cut]", "ls"]);
+}
+
+#[test]
+fn a_paste_of_several_lines_is_a_line_of_several_rows() {
+    let pasted = Shown("\x1b[7mecho p1\x1b[27m\r\n\r\x1b[7mecho p2\x1b[27m");
+    let run = Shown("\x1b[A\x1b[4Cecho p1\r\n\recho p2\r\n\x1b[?2004l\rp1\r\np2\r\n");
+    check(&[PROMPT, Typed(28), pasted, Typed(1), run, PROMPT], &["echo p1\necho p2"]);
+}
+
+#[test]
+fn a_prompt_alone_is_no_line() {
+    let interrupted = Shown("^C\x1b[?2004l\r\x1b[?2004h\x1b[?2004l\r\r\n");
+    let empty = [PROMPT, Typed(1), READ];
+    check(&[&[PROMPT, Typed(1), interrupted][..], &empty, &empty].concat(), &["^C"]);
+    let steps = [PROMPT, Typed(1), Typed(1), Typed(1), interrupted, PROMPT];
+    check(&[&steps[..], &[Typed(1), READ, PROMPT]].concat(), &["^C"]);
 }
 
 #[test]
@@ -194,12 +247,27 @@ fn any_output() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
 }
 
+/// Most windows stay as they are; others get small, where places of before lie outside.
+fn any_size() -> impl Strategy<Value = Option<(u64, u64)>> {
+    prop_oneof![3 => Just(None), 1 => (0u64..12, 0u64..6).prop_map(Some)]
+}
+
+#[test]
+fn a_window_that_gets_narrow_does_not_take_its_line_along() {
+    let typed = "0123456789".repeat(5);
+    let steps = [PROMPT, Typed(50), Shown(&typed), Size(4, 3), Typed(1), Shown("z"), READ];
+    let mut all = vec![Size(40, 10)];
+    all.extend_from_slice(&steps);
+    let found = of(&mut Terminal::begun(), &all);
+    assert!(found.iter().all(|(_, cut)| *cut), "{found:?}");
+}
+
 proptest! {
     /// Any bytes, in any pieces, with input between them: no panic, bounded lines; the same lines
     /// whichever way output is cut that no input lies between.
     #[test]
     fn any_output_ends(
-        parts in proptest::collection::vec((any_output(), 0u64..20), 0..6),
+        parts in proptest::collection::vec((any_output(), 0u64..20, any_size()), 0..6),
         (columns, height) in (0u64..2_000, 0u64..2_000),
         cut in 0usize..400,
     ) {
@@ -209,7 +277,13 @@ proptest! {
             put_varint(&mut size, columns);
             put_varint(&mut size, height);
             writer.push(0, Kind::Size, &size);
-            for (bytes, count) in &parts {
+            for (bytes, count, resized) in &parts {
+                if let Some((columns, height)) = resized {
+                    let mut size = Vec::new();
+                    put_varint(&mut size, *columns);
+                    put_varint(&mut size, *height);
+                    writer.push(0, Kind::Size, &size);
+                }
                 let mut typed = Vec::new();
                 put_varint(&mut typed, *count);
                 writer.push(0, Kind::CountedInput, &typed);
@@ -224,7 +298,11 @@ proptest! {
             found
         };
         let found = play(0);
-        prop_assert!(found.iter().all(|line| line.text.len() <= LINE_BYTES_MAX));
+        let is_bounded = |line: &Line| match &line.found {
+            Found::Line { text, .. } => text.len() <= LINE_BYTES_MAX,
+            Found::Gap(_) => true,
+        };
+        prop_assert!(found.iter().all(is_bounded));
         prop_assert_eq!(found, play(cut));
     }
 }

@@ -577,7 +577,9 @@ impl Session {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return Ok(()) };
         let approved = Step { scope: grant.scope.words(), ..Step::of("approved") };
         let mut recorded = step(held, &approved, tenure, stage);
-        let verdict = tenure.scope().decide(&tenure.who(&self.link, stage), &exchange.action);
+        // A tenure lives by the settings that it began with; what people answer runs by today's.
+        let who = tenure.who(&self.link, stage);
+        let verdict = stage.snapshot.rules.decide(&who, &exchange.action);
         let told = match &verdict {
             Verdict::Allow(..) => Some(("released", "no rule holds it any more")),
             Verdict::Hold(terms) if !grant.satisfies(terms) => {

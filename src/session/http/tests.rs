@@ -66,7 +66,7 @@ then = { hold = { approvers = ["dba"], quorum = 1, timeout = "10m" } }
 "#;
 
 thread_local! {
-    static SNAPSHOT: Rc<Snapshot> = snapshot();
+    static SNAPSHOT: Rc<Snapshot> = snapshot("");
 }
 
 /// What is asked while no client waits is the process's, and goes by the time of whoever looks: one
@@ -76,13 +76,15 @@ fn alone() -> std::sync::MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn snapshot() -> Rc<Snapshot> {
+/// Of the configuration, and `more` of it.
+fn snapshot(more: &str) -> Rc<Snapshot> {
     let env = |name: &str| match name {
         "BOT" => Some("secret".to_owned()),
         "TOKEN" => Some("hidden".to_owned()),
         _ => None,
     };
-    let settings = config::load::parse(CONFIG, "test.toml", Path::new("."), &env);
+    let text = format!("{CONFIG}{more}");
+    let settings = config::load::parse(&text, "test.toml", Path::new("."), &env);
     Rc::new(Snapshot::build(&SnapshotSource {
         settings: Arc::new(settings.unwrap_or_else(|errors| panic!("{errors}"))),
         catalogs: vec![None; 2],

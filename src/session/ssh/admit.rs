@@ -112,8 +112,17 @@ impl Wanted {
         self.kind == "shell" || (self.kind == "exec" && class(ssh::Class::Exec))
     }
 
+    /// Whether operations on files will follow.
+    fn is_sftp(&self) -> bool {
+        self.kind == "subsystem" && self.text == ssh::SFTP
+    }
+
     /// Why it is refused before any rule is asked.
     fn misfit(&self, open: &Open) -> Option<&'static str> {
+        // sshd cuts a text at a NUL that ends it (`sshbuf_get_cstring`): not what rules would see.
+        if Message::parse(&self.message).is_ok_and(|message| message.has_nul()) {
+            return Some("weir: denied: a NUL in it, which another server reads in another way");
+        }
         if !self.is_granted(&open.link.grants) {
             return Some("weir: denied: your certificate does not permit it");
         }
@@ -255,7 +264,7 @@ impl Machine {
                     matched: Some(&reason.matched),
                     approval_id: None,
                 };
-                let is_sftp = wanted.kind == "subsystem" && wanted.text == b"sftp";
+                let is_sftp = wanted.is_sftp();
                 let words = voice::denied_start(&reason, is_sftp);
                 self.deny(&wanted, ruled, Refusal::denied(&words), stage)
             }
@@ -304,7 +313,7 @@ impl Machine {
         let allowed = match wanted.place {
             Place::File { .. } => return Ok(()),
             Place::Command { channel, want_reply } => {
-                let files = wanted.kind == "subsystem" && wanted.text == b"sftp";
+                let files = wanted.is_sftp();
                 open.started((channel, files), ruled.seq, stage.now.mono_us);
                 let allowed = open.channels.allow(channel, want_reply);
                 open.masks_begin(channel, wanted);

@@ -27,6 +27,7 @@ use crate::limits::{SSH_ENVIRONMENT_BYTES_MAX, SSH_ENVIRONMENT_MAX, SSH_REPLIES_
 use crate::wire::Side;
 use crate::wire::ssh::Broken;
 use crate::wire::ssh::ledger::Flow;
+pub use crate::wire::ssh::ledger::UsedUp;
 use crate::wire::ssh::message::{ChannelAsk, Message, Open, STDERR};
 use crate::wire::ssh::slots::{Note, Slots};
 
@@ -538,6 +539,12 @@ impl Channels {
                 channel.asked_back.forward()?;
             }
             return Ok(Turn::Noted { channel: key, ask });
+        }
+        let is_told =
+            matches!(ask, ChannelAsk::Env(..) | ChannelAsk::Pty(_) | ChannelAsk::Signal(_));
+        if is_told && ask.has_nul() {
+            self.answer(index, want_reply, false)?;
+            return Ok(Turn::Taken);
         }
         match ask {
             ChannelAsk::Exec(_) | ChannelAsk::Shell | ChannelAsk::Subsystem(_) => {

@@ -24,6 +24,7 @@ mod hold;
 mod leg;
 mod login;
 mod masked;
+mod near;
 mod open;
 mod operations;
 mod run;

@@ -12,6 +12,10 @@ use crate::record::{Entry, Receipt};
 use crate::session::Stage;
 
 use super::core::Core;
+use super::near::Near;
+
+/// What an event costs besides its bytes, about.
+const EVENT_BYTES: u64 = 4;
 
 /// What runs.
 #[derive(Debug)]
@@ -25,6 +29,8 @@ pub(super) struct Run {
     size: Vec<u8>,
     /// Bytes that may still be kept.
     left: u64,
+    /// What is kept of a terminal behind that.
+    near: Option<Near>,
     captured: u64,
     offset: u64,
     chunks: u32,
@@ -33,7 +39,7 @@ pub(super) struct Run {
     input_bytes: u64,
     /// A forward and the like: it has an end, and no status.
     tunnel: bool,
-    /// A gap was told of, so that it is told once.
+    /// Bytes that were not kept, and that nothing says yet.
     gap: u64,
     status: Option<u32>,
     signal: String,
@@ -51,6 +57,7 @@ impl Run {
             writer: Writer::new(now_us),
             size: Vec::new(),
             left: limit,
+            near: None,
             captured: 0,
             offset: 0,
             chunks: 0,
@@ -83,7 +90,47 @@ impl Run {
             self.left -= kept as u64;
             self.captured += kept as u64;
         }
-        self.gap += (bytes.len() - kept) as u64;
+        match &mut self.near {
+            Some(near) => {
+                let rest = bytes.get(kept..).unwrap_or_default();
+                let (shown, lost) = near.output(rest);
+                self.gap += lost;
+                self.keep(rest.get(..shown).unwrap_or_default(), now_us);
+            }
+            None => self.gap += (bytes.len() - kept) as u64,
+        }
+    }
+
+    /// Output that is kept though the capture is used up.
+    fn keep(&mut self, shown: &[u8], now_us: u64) {
+        if !shown.is_empty() {
+            self.push(now_us, Kind::Output, shown);
+            self.captured += shown.len() as u64;
+        }
+    }
+
+    /// Says how much was not kept.
+    fn tell_gap(&mut self, now_us: u64) {
+        let gap = std::mem::take(&mut self.gap);
+        if gap > 0 {
+            self.number(Kind::Gap, gap, now_us);
+        }
+    }
+
+    /// Input comes: what its terminal showed before it is kept, if its capture is used up.
+    fn show_near(&mut self, now_us: u64) {
+        let Some(near) = self.near.as_mut().filter(|_| self.left < EVENT_BYTES) else { return };
+        let Some(before) = near.input() else { return self.no_more(now_us) };
+        self.tell_gap(now_us);
+        self.keep(&before, now_us);
+    }
+
+    /// Nothing more is kept of a terminal.
+    fn no_more(&mut self, now_us: u64) {
+        if let Some(mut near) = self.near.take() {
+            self.gap += near.rest().len() as u64;
+            self.push(now_us, Kind::Ended, &[]);
+        }
     }
 
     /// Bytes of the target of which only the number is kept here.
@@ -98,8 +145,8 @@ impl Run {
         if self.tunnel {
             return;
         }
-        // An event costs a little more than its bytes.
-        let room = usize::try_from(self.left.saturating_sub(4)).unwrap_or(usize::MAX);
+        self.show_near(now_us);
+        let room = usize::try_from(self.left.saturating_sub(EVENT_BYTES)).unwrap_or(usize::MAX);
         let kept = match policy {
             Input::Plain => bytes.get(..room).unwrap_or(bytes),
             Input::Counted => &[],
@@ -122,10 +169,15 @@ impl Run {
     /// Any other event.
     pub fn event(&mut self, kind: Kind, bytes: &[u8], now_us: u64) {
         // A client may send as many as it likes: what is kept of them counts as output does.
-        let cost = bytes.len() as u64 + 4;
-        if self.left >= cost || matches!(kind, Kind::Exit | Kind::Gap) {
+        let cost = bytes.len() as u64 + EVENT_BYTES;
+        let is_kept = self.left >= cost || matches!(kind, Kind::Exit | Kind::Gap);
+        if is_kept {
             self.left = self.left.saturating_sub(cost);
+        }
+        if is_kept || self.near.as_mut().is_some_and(|near| near.spend(cost)) {
             self.push(now_us, kind, bytes);
+        } else {
+            self.no_more(now_us);
         }
     }
 
@@ -146,6 +198,9 @@ impl Run {
             put_varint(&mut bytes, u64::from(value.clamp(1, 1000)));
         }
         self.event(Kind::Size, &bytes, now_us);
+        if self.size.is_empty() && self.left > 0 {
+            self.near = Some(Near::new());
+        }
         self.size = bytes;
     }
 
@@ -232,9 +287,9 @@ impl Run {
     /// Writes the row of its end.
     pub fn end(mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<Receipt, Refused> {
         let now_us = stage.now.mono_us;
-        if self.gap > 0 {
-            self.number(Kind::Gap, self.gap, now_us);
-        }
+        let shown = self.near.as_mut().map(Near::rest).unwrap_or_default();
+        self.tell_gap(now_us);
+        self.keep(&shown, now_us);
         self.flush(core, stage)?;
         let tag = match (self.status, self.signal.as_str()) {
             (Some(status), _) => format!("exit {status}"),

@@ -244,6 +244,38 @@ impl<'b> Message<'b> {
     }
 }
 
+impl Message<'_> {
+    /// Whether a text of a request or of a new channel has a NUL in it: one that a server takes for
+    /// the end of the text. Of a request that weir does not know it is the name alone.
+    pub fn has_nul(&self) -> bool {
+        match self {
+            Message::ChannelRequest { name, rest, .. } => {
+                let ask = ChannelAsk::parse(name, rest);
+                name.contains(&0) || ask.is_ok_and(|ask| ask.has_nul())
+            }
+            Message::ChannelOpen(open) => {
+                let place = match open.destination() {
+                    Ok(Some(Destination::Tcp(host, _))) => host,
+                    Ok(Some(Destination::Unix(path))) => path,
+                    _ => b"",
+                };
+                open.kind.contains(&0) || place.contains(&0)
+            }
+            Message::GlobalRequest { name, rest, .. } => {
+                let place = match *name {
+                    b"tcpip-forward"
+                    | b"cancel-tcpip-forward"
+                    | b"streamlocal-forward@openssh.com"
+                    | b"cancel-streamlocal-forward@openssh.com" => Fields::new(rest).string(),
+                    _ => Ok(&b""[..]),
+                };
+                name.contains(&0) || place.is_ok_and(|place| place.contains(&0))
+            }
+            _ => false,
+        }
+    }
+}
+
 /// A request of a channel that weir knows by name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ChannelAsk<'b> {
@@ -331,6 +363,23 @@ impl<'b> ChannelAsk<'b> {
         };
         fields.end()?;
         Ok(ask)
+    }
+
+    /// The texts that it has.
+    fn texts(&self) -> [&'b [u8]; 2] {
+        match *self {
+            ChannelAsk::Pty(pty) => [pty.term, b""],
+            ChannelAsk::Env(name, value) => [name, value],
+            ChannelAsk::Exec(text) | ChannelAsk::Subsystem(text) | ChannelAsk::Signal(text) => {
+                [text, b""]
+            }
+            _ => [b"", b""],
+        }
+    }
+
+    /// Whether a text of it has a NUL in it, which some servers take for its end.
+    pub fn has_nul(&self) -> bool {
+        self.texts().iter().any(|text| text.contains(&0))
     }
 
     /// The ECHO mode of a terminal, if its encoded modes say it (RFC 4254 section 8).

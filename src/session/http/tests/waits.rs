@@ -147,6 +147,21 @@ fn whatever_ends_the_call_is_an_event() {
 }
 
 #[test]
+fn what_is_granted_runs_by_the_rules_of_that_moment() {
+    let _turn = alone();
+    let frozen = "[[rule]]\nname = \"frozen\"\nwhen = { tools = [\"drop*\"] }\nthen = \"deny\"\n";
+    for (more, runs) in [("", true), (frozen, false)] {
+        let mut bench = held("drop");
+        bench.snapshot = snapshot(more);
+        bench.tell(Event::Snapshot);
+        bench.votes(true);
+        assert_eq!(bench.target_text().starts_with("POST /mcp HTTP/1.1\r\n"), runs, "{more}");
+        let (told, is_over) = bench.events_read();
+        assert_eq!((told.len(), is_over), if runs { (0, false) } else { (1, true) }, "{told:?}");
+    }
+}
+
+#[test]
 fn after_four_minutes_the_client_is_told_to_ask_again() {
     let _turn = alone();
     let mut bench = held("drop_late");

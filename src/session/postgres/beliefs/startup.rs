@@ -3,7 +3,7 @@
 //! In: names and values as the client sends them. Out: settings, and which class each has.
 //! Never: a setting of `options` overlooked; a word there that is not understood is `unknown`.
 
-use crate::decide::Class;
+use crate::decide::{Act, Class, Fact, FactKind};
 
 /// A setting that a session begins with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -29,6 +29,18 @@ impl Setting {
         } else {
             Some(Class::Session)
         }
+    }
+}
+
+impl Setting {
+    /// The SET that it is, for rules; a harmless one, too. Names mean the same in any case (guc.c,
+    /// `guc_name_compare`).
+    pub fn act(&self) -> Act {
+        let fact = match self.odd {
+            true => Fact::unclear(FactKind::Setting),
+            false => Fact::is(FactKind::Setting, self.name.to_ascii_lowercase()),
+        };
+        Act { facts: vec![fact], ..Act::of(self.class().unwrap_or(Class::Session), "SET") }
     }
 }
 

@@ -4,7 +4,7 @@
 //! Never: a setting that the client may not SET, handed to the target.
 
 use crate::decide::rules::Who;
-use crate::decide::{ClassSet, Verdict};
+use crate::decide::{Action, FactKind, Verdict};
 use crate::fault::{Fault, FaultKind, Login as LoginFault};
 use crate::record::entry::Event;
 use crate::wire::Protocol;
@@ -14,19 +14,40 @@ use super::{CLIENT, Visitor};
 use crate::session::Stage;
 use crate::session::postgres::core::Core;
 
-/// Decides about the settings of a visitor. Those that are not harmless are recorded.
+/// Decides about the settings of a visitor. Those that are not harmless are recorded, and harmless
+/// ones that a rule names.
 pub(super) fn judge(
     visitor: &Visitor,
     core: &mut Core,
     stage: &mut Stage<'_>,
 ) -> Result<(), Fault> {
     let settings = startup::settings(visitor.asked.settings());
-    let judged = settings.iter().filter_map(|setting| Some((setting, setting.class()?)));
-    let judged: Vec<_> = judged.collect();
-    let Some((first, rest)) = judged.split_first() else { return Ok(()) };
-    let classes = rest.iter().fold(first.1.only(), |all, (_, class)| all.and(class.only()));
-    let allowed = is_allowed(visitor, classes, core, stage);
-    let named: Vec<Setting> = judged.iter().map(|(setting, _)| (*setting).clone()).collect();
+    let Some(target) = stage.snapshot.settings.targets.get(visitor.target) else {
+        return Err(Fault::new(CLIENT, FaultKind::Login(LoginFault::Settings)));
+    };
+    let who = Who {
+        identity: &visitor.identity,
+        target: &target.name,
+        role: &visitor.credential.role,
+        source: core.accepted.client_addr.ip(),
+        wall_us: stage.now.wall_us,
+    };
+    let scope = stage.snapshot.rules.scope(&who);
+    let guarded = |setting: &Setting| {
+        scope.guards(&who, (Protocol::Postgres, &setting.act()), FactKind::Setting)
+    };
+    let (judged, harmless): (Vec<&Setting>, Vec<&Setting>) =
+        settings.iter().partition(|setting| setting.class().is_some());
+    let guarded: Vec<&Setting> = harmless.into_iter().filter(|it| guarded(it)).collect();
+    if judged.is_empty() && guarded.is_empty() {
+        return Ok(());
+    }
+    let acts: Vec<_> = judged.iter().map(|setting| setting.act()).collect();
+    // A login cannot wait for people, so what is held is not allowed here.
+    let is_allowed = |verdict| matches!(verdict, Verdict::Allow(..));
+    let allowed = guarded.is_empty()
+        && is_allowed(scope.decide(&who, &Action::new(Protocol::Postgres, acts)));
+    let named: Vec<Setting> = judged.into_iter().chain(guarded).cloned().collect();
     let attrs = serde_json::json!({ "settings": startup::json(&named) }).to_string();
     let event = Event {
         event: if allowed { "startup-settings" } else { "startup-settings-denied" },
@@ -39,18 +60,4 @@ pub(super) fn judge(
         return Ok(());
     }
     Err(Fault::new(CLIENT, FaultKind::Login(LoginFault::Settings)))
-}
-
-/// A login cannot wait for people, so what is held is not allowed here.
-fn is_allowed(visitor: &Visitor, classes: ClassSet, core: &Core, stage: &Stage<'_>) -> bool {
-    let Some(target) = stage.snapshot.settings.targets.get(visitor.target) else { return false };
-    let who = Who {
-        identity: &visitor.identity,
-        target: &target.name,
-        role: &visitor.credential.role,
-        source: core.accepted.client_addr.ip(),
-        wall_us: stage.now.wall_us,
-    };
-    let verdict = stage.snapshot.rules.decide_class(&who, Protocol::Postgres, classes);
-    matches!(verdict, Verdict::Allow(..))
 }

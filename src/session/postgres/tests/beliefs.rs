@@ -324,6 +324,13 @@ fn settings_of_the_start_up_packet_are_decided_as_the_set_that_they_are() {
     check(&[("search_path", "evil,public")], rule, false);
     check(&[("options", "-csearch_path=evil")], rule, false);
     check(&[("application_name", "psql")], rule, true);
+    let rule = "[[rule]]\nname = \"path\"\nwhen = { settings = [\"search_path\", \
+                \"statement_timeout\"] }\nthen = \"deny\"\n";
+    check(&[("search_path", "evil,public")], rule, false);
+    check(&[("Search_Path", "evil,public")], rule, false);
+    check(&[("options", "-c application_name=a --search-path=evil")], rule, false);
+    check(&[("options", "-c statement_timeout=0")], rule, false);
+    check(&[("work_mem", "1MB"), ("application_name", "psql")], rule, true);
 }
 
 #[test]
