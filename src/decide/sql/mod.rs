@@ -179,6 +179,8 @@ pub struct Stored {
     pub rows: bool,
     /// Relations that are read; they may be written as well.
     pub read: Vec<Object>,
+    /// A relation is parted from its parent, whose columns' rules were its own.
+    pub parted: bool,
     /// What it is stands in a text elsewhere (CREATE TABLE AS EXECUTE).
     pub unseen: bool,
 }

@@ -61,6 +61,10 @@ pub struct Catalog {
     /// Generated columns of relations, by `attnum`, and the columns of the relation that each is
     /// computed from.
     pub generated: HashMap<u32, HashMap<i16, Vec<i16>>>,
+    /// Columns that the rule of a view reads, wherever it reads them: a relation and an `attnum` of
+    /// it, or 0 where it reads none of its columns. Only of views that read no row as a whole and
+    /// run nothing that could read more than that.
+    pub reads: HashMap<u32, Vec<(u32, i16)>>,
     /// Columns that a relation refers to by foreign keys: a relation and an `attnum` of it.
     pub refers: HashMap<u32, Vec<(u32, i16)>>,
     /// Names that may run code of users.
@@ -73,6 +77,7 @@ impl PartialEq for Catalog {
         self.relations == other.relations
             && self.row_types == other.row_types
             && self.generated == other.generated
+            && self.reads == other.reads
             && self.refers == other.refers
             && self.own == other.own
     }

@@ -5,7 +5,9 @@
 mod admit;
 mod answer;
 pub mod beliefs;
+mod changed;
 mod core;
+mod facts;
 mod hold;
 mod login;
 mod machine;

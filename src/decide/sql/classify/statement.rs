@@ -105,11 +105,12 @@ pub(super) fn statement(node: &NodeEnum) -> Option<Found> {
         _ => {}
     }
     let Some(kind) = kind(node) else { return Some(Found::unknown()) };
-    let mut references = References::of(&Tree::of(node)?, changes_relations(node, &kind));
+    let tree = Tree::of(node)?;
+    let mut references = References::of(&tree, changes_relations(node, &kind));
     if let Some(class) = kind.class {
         settings(node, class, &mut references);
     }
-    Some(finish(node, kind, references))
+    Some(Found { made: made::columns(&tree), ..finish(node, kind, references) })
 }
 
 fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Found {
@@ -151,7 +152,7 @@ fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Found {
         objects: references.objects,
         columns: references.columns,
         whole_rows,
-        made: made::columns(node),
+        made: Vec::new(),
         stored: references.stored.map(Box::new),
         sinks: references.sinks,
         effect,

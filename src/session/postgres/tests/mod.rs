@@ -3,6 +3,7 @@
 mod behaviour;
 mod beliefs;
 mod copies;
+mod learning;
 mod meters;
 mod servers;
 mod splits;
