@@ -84,6 +84,12 @@ pub const BIND_PREFIX_BYTES: u32 = 4096;
 pub const NAME_MESSAGE_BYTES_MAX: u32 = 10_000 - 4;
 /// How long an answer waits for the catalog to learn of a relation before its columns are hidden.
 pub const CATALOG_WAIT_US: u64 = 5_000_000;
+/// Relations that a session is remembered to have made; beyond these it waits for the catalog.
+pub const MADE_NAMES_MAX: usize = 256;
+/// Objects in the definition of a view that are remembered; with more it is of anything.
+pub const MADE_SOURCES_MAX: usize = 64;
+/// Objects that people who are asked are told of beside those that a command names.
+pub const KIN_SHOWN_MAX: usize = 64;
 /// A row that has to be masked is held whole up to this size, refused above.
 pub const MASKED_ROW_BYTES_MAX: u32 = 16 << 20;
 /// A server message that must be understood (errors, descriptions) is held up to this size.

@@ -85,9 +85,13 @@ fn build(rows: &[Vec<Value>]) -> Result<Catalog, LoginError> {
                 let key = (number(referred)?, number(attnum)?);
                 catalog.refers.entry(oid).or_default().push(key);
             }
+            ("9", Some(schema), Some(name), None) => {
+                catalog.parts.entry(name.clone()).or_default().push((schema.clone(), oid));
+            }
             _ => return Err(UNREADABLE),
         }
     }
+    catalog.parts.values_mut().for_each(|tables| tables.sort_unstable());
     for relation in catalog.relations.values_mut() {
         relation.columns.sort_by_key(|column| column.attnum);
         relation.sources.sort_unstable();
@@ -115,6 +119,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Part 4 is types that hold whole rows of a relation made by users: its row type, arrays, domains
 /// and ranges of it, and rows that have one of these as a column. Part 5 is generated columns and
 /// what they are computed from (heap.c, `StoreAttrDefault`), part 6 is foreign keys.
+///
+/// Part 9 is what belongs to a table: indexes, sequences that a column owns, where long values are.
 const SHAPES: &str = "\
 WITH RECURSIVE relation AS (
   SELECT c.oid, n.nspname, c.relname, c.relkind
@@ -170,6 +176,24 @@ WHERE a.attgenerated <> '' AND NOT a.attisdropped
 UNION ALL
 SELECT '6', conrelid::text, confrelid::text, key::text, NULL
 FROM pg_catalog.pg_constraint, pg_catalog.unnest(confkey) key WHERE contype = 'f'
+UNION ALL
+SELECT '9', i.indrelid::text, n.nspname::text, c.relname::text, NULL
+FROM pg_catalog.pg_index i
+JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid AND c.oid >= 16384
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+UNION ALL
+SELECT '9', d.refobjid::text, n.nspname::text, c.relname::text, NULL
+FROM pg_catalog.pg_depend d
+JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S' AND c.oid >= 16384
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE d.classid = 'pg_catalog.pg_class'::regclass
+  AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+UNION ALL
+SELECT '9', r.oid::text, n.nspname::text, c.relname::text, NULL
+FROM relation r
+JOIN pg_catalog.pg_class w ON w.oid = r.oid AND w.oid >= 16384
+JOIN pg_catalog.pg_class c ON c.oid = w.reltoastrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 ORDER BY 1";
 
 #[cfg(test)]
@@ -194,6 +218,7 @@ mod tests {
             row(["5", "16384", "2", "1", "-"]),
             row(["5", "16384", "3", "-", "-"]),
             row(["6", "16390", "16384", "2", "-"]),
+            row(["9", "16384", "public", "customers_pkey", "-"]),
         ])
         .unwrap();
         let customers = &catalog.relations[&16384];
@@ -206,6 +231,7 @@ mod tests {
         assert_eq!(catalog.generated[&16384][&2], [1]);
         assert!(catalog.generated[&16384][&3].is_empty());
         assert_eq!(catalog.refers[&16390], [(16384, 2)]);
+        assert_eq!(catalog.parts["customers_pkey"], [("public".to_owned(), 16384)]);
     }
 
     #[test]
@@ -217,6 +243,7 @@ mod tests {
         check(&[row(["4", "1", "1", "id", "23"])]);
         check(&[row(["5", "1", "x", "-", "-"])]);
         check(&[row(["7", "1", "1", "-", "-"])]);
+        check(&[row(["9", "1", "public", "-", "-"])]);
         check(&[row(["1", "1", "public", "-", "r"])]);
         check(&[vec![Some("1".into())]]);
         check(&[row(["1", "1", "p", "t", "r"]), row(["2", "1", "99999", "id", "23"])]);

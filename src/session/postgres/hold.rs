@@ -91,6 +91,7 @@ impl Ready {
         stage: &Stage<'_>,
     ) -> AskSummary {
         let action = &facts.classified.action;
+        let reached = self.reached_words(action, stage);
         AskSummary {
             id: ask.id,
             session_id: core.accepted.session_id,
@@ -102,7 +103,7 @@ impl Ready {
             text: self.shown_text(facts),
             params: facts.params.as_ref().map(params::shown).unwrap_or_default(),
             classes: action.classes.iter().map(ToString::to_string).collect(),
-            objects: action.objects.iter().map(Object::marked).collect(),
+            objects: action.objects.iter().map(Object::marked).chain(reached).collect(),
             approvers: ask.terms.approvers(),
             quorum: ask.terms.quorum(),
             parts: ask.parts(),
@@ -281,7 +282,12 @@ impl Ready {
     }
 
     /// Handles a message again that had to wait, or the start of one that is streamed.
-    fn again(&mut self, frame: &[u8], core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+    pub(super) fn again(
+        &mut self,
+        frame: &[u8],
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
         let tag = frame.first().copied();
         let tag = tag.ok_or(Fault::new(Side::Client, FaultKind::Internal))?;
         if frame::Step::is_whole(frame) {

@@ -290,6 +290,7 @@ impl Ready {
     /// one execution of it is asked for again. The end of a transaction takes settings back.
     pub(super) fn note_settings(&mut self, classified: &Classified) {
         self.settings_in_doubt |= self.link.view.may_set_anything(&classified.statements);
+        self.made.note(&classified.action);
         for statement in &classified.statements {
             let hidden = [Class::Call, Class::FunctionCall, Class::Unknown];
             let opaque = hidden.into_iter().any(|class| statement.classes.has(class));

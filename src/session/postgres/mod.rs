@@ -7,6 +7,7 @@ mod answer;
 pub mod beliefs;
 mod core;
 mod hold;
+pub mod kin;
 mod login;
 mod machine;
 mod masked;

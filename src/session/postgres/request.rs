@@ -233,6 +233,9 @@ impl Ready {
                 return Ok(());
             }
         };
+        if self.learns_first(&classified, frame, core, stage) {
+            return Ok(());
+        }
         let (recorded, _) = recorded_text(text, &classified);
         let facts = Facts {
             kind: "query",
@@ -456,8 +459,10 @@ impl Ready {
             self.settle_first(frame);
             return Ok(());
         };
-        let unknown = || unknown_statement(name, stage);
-        let statement = portal.statement.clone().unwrap_or_else(unknown);
+        let statement = portal.statement.clone().unwrap_or_else(|| unknown_statement(name, stage));
+        if self.learns_first(&statement.classified, frame, core, stage) {
+            return Ok(());
+        }
         let copies = self.copies(&statement.classified, stage);
         let ruling = match (&copies, &portal.approved) {
             (Err(refusal), _) => Ruling::Refuse(refusal.clone()),
@@ -711,16 +716,14 @@ impl Ready {
                 CopyPlanned::Masked(masker) => maskers.push_back(Some(masker)),
                 CopyPlanned::Pass => maskers.push_back(None),
                 CopyPlanned::Refuse(message) => return Err(Refusal::mask(message)),
-                CopyPlanned::NeedCatalog => {
-                    return Err(Refusal::mask(
-                        "weir does not know the columns of this COPY yet; try again".into(),
-                    ));
-                }
+                CopyPlanned::NeedCatalog => return Err(Refusal::mask(NOT_YET.into())),
             }
         }
         Ok(maskers)
     }
 }
+
+const NOT_YET: &str = "weir does not know the columns of this COPY yet; try again";
 
 fn execute_facts<'c>(
     statement: &'c Prepared,

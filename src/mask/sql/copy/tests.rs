@@ -50,6 +50,7 @@ fn planned(relation: Option<&str>, columns: &[&str], format: CopyFormat) -> Copy
     let statement = Statement {
         classes: Class::Read.only(),
         operation: "COPY".into(),
+        cascades: false,
         objects: [object(relation.unwrap_or("people"))].into(),
         columns: columns.iter().map(|name| (*name).to_owned()).collect(),
         whole_rows: false,
