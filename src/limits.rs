@@ -94,6 +94,12 @@ pub const LINEAGE_STEPS_MAX: usize = 200_000;
 pub const SETTINGS_TOLD_MAX: usize = 32;
 /// Views below a view that are looked at for what they read.
 pub const VIEWS_BELOW_MAX: usize = 256;
+/// Relations that a session is remembered to have made; beyond these it waits for the catalog.
+pub const MADE_NAMES_MAX: usize = 256;
+/// Objects in the definition of a view that are remembered; with more it is of anything.
+pub const MADE_SOURCES_MAX: usize = 64;
+/// Objects that people who are asked are told of beside those that a command names.
+pub const KIN_SHOWN_MAX: usize = 64;
 /// A row that has to be masked is held whole up to this size, refused above.
 pub const MASKED_ROW_BYTES_MAX: u32 = 16 << 20;
 /// A server message that must be understood (errors, descriptions) is held up to this size.

@@ -94,11 +94,15 @@ fn build(rows: &[Vec<Value>]) -> Result<Catalog, LoginError> {
             ("8", Some(schema), Some(function), None) => {
                 unread.extend((!computes(schema, function)).then_some(oid));
             }
+            ("9", Some(schema), Some(name), None) => {
+                catalog.parts.entry(name.clone()).or_default().push((schema.clone(), oid));
+            }
             _ => return Err(UNREADABLE),
         }
     }
     unread.iter().for_each(|view| drop(catalog.reads.remove(view)));
     catalog.reads.values_mut().for_each(|reads| reads.sort_unstable());
+    catalog.parts.values_mut().for_each(|tables| tables.sort_unstable());
     for relation in catalog.relations.values_mut() {
         relation.columns.sort_by_key(|column| column.attnum);
         relation.sources.sort_unstable();
@@ -133,6 +137,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// its tree, nor functions that `initdb` made, which are in its tree by number. Views that use
 /// anything else that `initdb` did not make, but relations, collations and enumerations, are left
 /// out.
+///
+/// Part 9 is what belongs to a table: indexes, sequences that a column owns, where long values are.
 const SHAPES: &str = "\
 WITH RECURSIVE relation AS (
   SELECT c.oid, n.nspname, c.relname, c.relkind
@@ -216,6 +222,24 @@ JOIN pg_catalog.pg_proc p
   ON p.oid = CASE WHEN place > 1
     THEN pg_catalog.split_part(pg_catalog.split_part(rest, ' ', 1), '}', 1)::pg_catalog.oid END
 JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+UNION ALL
+SELECT '9', i.indrelid::text, n.nspname::text, c.relname::text, NULL
+FROM pg_catalog.pg_index i
+JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid AND c.oid >= 16384
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+UNION ALL
+SELECT '9', d.refobjid::text, n.nspname::text, c.relname::text, NULL
+FROM pg_catalog.pg_depend d
+JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S' AND c.oid >= 16384
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE d.classid = 'pg_catalog.pg_class'::regclass
+  AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+UNION ALL
+SELECT '9', r.oid::text, n.nspname::text, c.relname::text, NULL
+FROM relation r
+JOIN pg_catalog.pg_class w ON w.oid = r.oid AND w.oid >= 16384
+JOIN pg_catalog.pg_class c ON c.oid = w.reltoastrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 ORDER BY 1";
 
 #[cfg(test)]
@@ -245,6 +269,7 @@ mod tests {
             row(["7", "16391", "16384", "1", "-"]),
             row(["8", "16390", "pg_catalog", "lower", "-"]),
             row(["8", "16391", "pg_catalog", "query_to_xml", "-"]),
+            row(["9", "16384", "public", "customers_pkey", "-"]),
         ])
         .unwrap();
         let customers = &catalog.relations[&16384];
@@ -259,6 +284,7 @@ mod tests {
         assert_eq!(catalog.refers[&16390], [(16384, 2)]);
         assert_eq!(catalog.reads[&16390], [(16384, 1), (16384, 2)]);
         assert_eq!(catalog.reads.len(), 1, "what query_to_xml reads is in no list");
+        assert_eq!(catalog.parts["customers_pkey"], [("public".to_owned(), 16384)]);
     }
 
     #[test]
@@ -272,6 +298,7 @@ mod tests {
         check(&[row(["7", "1", "1", "-", "-"])]);
         check(&[row(["8", "1", "pg_catalog", "-", "-"])]);
         check(&[row(["9", "1", "1", "-", "-"])]);
+        check(&[row(["9", "1", "public", "-", "-"])]);
         check(&[row(["1", "1", "public", "-", "r"])]);
         check(&[vec![Some("1".into())]]);
         check(&[row(["1", "1", "p", "t", "r"]), row(["2", "1", "99999", "id", "23"])]);

@@ -17,8 +17,8 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::body::{ParamsView, Sink};
 use super::entry::{Params, ParamsEncoding};
-use crate::identify::api_token;
 use crate::decide::sql::encoding;
+use crate::identify::api_token;
 
 /// Length of a value that is a secret, in the journal; that of NULL is -1.
 const SECRET: i32 = -2;

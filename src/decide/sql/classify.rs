@@ -18,6 +18,7 @@
 
 mod bounds;
 mod cache;
+mod cascade;
 mod catalog;
 mod change;
 mod copy;

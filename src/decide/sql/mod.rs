@@ -194,6 +194,8 @@ pub struct Statement {
     pub operation: String,
     /// Objects it names.
     pub objects: Rc<[Object]>,
+    /// What depends on the objects goes with them: CASCADE.
+    pub cascades: bool,
     /// Column names it refers to anywhere, folded, without duplicates.
     pub columns: Vec<String>,
     /// Whether it refers to whole rows: `*`, `t.*`, or a range variable used as a value.
@@ -221,6 +223,8 @@ impl Statement {
             classes: self.classes,
             operation: self.operation.clone().into(),
             objects: Rc::clone(&self.objects),
+            cascades: self.cascades,
+            kin: Vec::new(),
             facts: self.facts.clone(),
             causes: self.causes.clone(),
         }

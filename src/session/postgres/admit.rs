@@ -171,6 +171,8 @@ impl Ready {
             return Ruling::Refuse(refusal.clone());
         }
         let who = self.link.who(core, stage);
+        let reaching = self.reaching(action, stage);
+        let action = reaching.as_ref().unwrap_or(action);
         let mut ruling = self.to_ruling(self.link.scope.decide(&who, action));
         if let Ruling::Refuse(refusal) = &mut ruling
             && refusal.hint.is_empty()

@@ -91,6 +91,7 @@ impl Ready {
         stage: &Stage<'_>,
     ) -> AskSummary {
         let action = &facts.classified.action;
+        let reached = self.reached_words(action, stage);
         AskSummary {
             id: ask.id,
             session_id: core.accepted.session_id,
@@ -102,7 +103,7 @@ impl Ready {
             text: self.shown_text(facts),
             params: facts.params.as_ref().map(params::shown).unwrap_or_default(),
             classes: action.classes.iter().map(ToString::to_string).collect(),
-            objects: action.objects.iter().map(Object::marked).collect(),
+            objects: action.objects.iter().map(Object::marked).chain(reached).collect(),
             approvers: ask.terms.approvers(),
             quorum: ask.terms.quorum(),
             parts: ask.parts(),

@@ -297,6 +297,7 @@ impl Ready {
             return;
         }
         self.settings_in_doubt |= self.link.view.may_set_anything(&classified.statements);
+        self.made.note(&classified.action);
         for statement in &classified.statements {
             let hidden = [Class::Call, Class::FunctionCall, Class::Unknown];
             let opaque = hidden.into_iter().any(|class| statement.classes.has(class));

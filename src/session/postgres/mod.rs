@@ -9,6 +9,7 @@ mod changed;
 mod core;
 mod facts;
 mod hold;
+pub mod kin;
 mod login;
 mod machine;
 mod masked;

@@ -7,6 +7,7 @@
 //!            +--------- refused ---------> SkipToSync --Sync--+
 //!   Normal --+--------- held ------------> Held --answer------+--> Normal
 //!            +--------- name in doubt ---> Settling --Z-------+
+//!            +--------- not in catalog --> Learning --catalog-+
 //! ```
 
 use std::rc::Rc;
@@ -32,6 +33,7 @@ use super::admit::{Refusal, StandIn};
 use super::beliefs::Beliefs;
 use super::beliefs::reading::Reading;
 use super::changed::Changed;
+use super::kin::Made;
 use super::login::Replication;
 use super::request::COMMAND_TAGS;
 use crate::session::capture::{Answer, Upload};
@@ -153,8 +155,9 @@ pub enum Flow {
     /// A message, or the start of one that is streamed, refers to a name that an unanswered
     /// pipeline changed; it waits for the answer.
     Settling(Vec<u8>),
-    /// A message would put values of a relation elsewhere that the catalog does not know: it waits
-    /// for a newer one, until this time (monotonic microseconds).
+    /// A message names a relation that the catalog does not know, and it matters: it would put values
+    /// of it elsewhere, or a rule may mean it. It waits for a newer catalog, until this time
+    /// (monotonic microseconds).
     Learning(Vec<u8>, u64),
 }
 
@@ -210,6 +213,8 @@ pub struct Ready {
     pub(super) catalog_asked: bool,
     /// The same of the client's message.
     pub(super) learned: Learned,
+    /// Relations that this session made.
+    pub(super) made: Made,
     /// The target said why it ends the session.
     pub(super) server_fatal: bool,
     /// What is believed of the target.
@@ -277,6 +282,7 @@ impl Ready {
             standings: Standings::default(),
             catalog_asked: false,
             learned: Learned::Not,
+            made: Made::default(),
             server_fatal: false,
             answer: Answer::default(),
             plan: None,
@@ -583,7 +589,9 @@ impl Ready {
         let Flow::Learning(frame, _) = &mut self.flow else { return Ok(()) };
         let frame = std::mem::take(frame);
         (self.flow, self.learned) = (Flow::Normal, learned);
-        self.again(&frame, core, stage)?;
+        let handled = self.again(&frame, core, stage);
+        self.learned = Learned::Not;
+        handled?;
         self.resume_client(core, stage)
     }
 

@@ -234,8 +234,7 @@ impl Ready {
                 return Ok(());
             }
         };
-        if self.has_to_learn(&classified, stage) {
-            self.learn_first(frame, core, stage);
+        if self.waits_for_catalog(&classified, frame, core, stage) {
             return Ok(());
         }
         let (recorded, _) = recorded_text(text, &classified);
@@ -472,8 +471,7 @@ impl Ready {
         };
         let unknown = || unknown_statement(name, stage);
         let statement = portal.statement.clone().unwrap_or_else(unknown);
-        if self.has_to_learn(&statement.classified, stage) {
-            self.learn_first(frame, core, stage);
+        if self.waits_for_catalog(&statement.classified, frame, core, stage) {
             return Ok(());
         }
         let copies = self.copies(&statement.classified, stage);
@@ -722,6 +720,22 @@ impl Ready {
         self.learned == Learned::Not && self.resolved.is_none() && self.lacks(classified, stage)
     }
 
+    /// Whether a command waits for a newer catalog from now on, for what it puts elsewhere or for what
+    /// it reaches.
+    fn waits_for_catalog(
+        &mut self,
+        classified: &Classified,
+        frame: &[u8],
+        core: &mut Core,
+        stage: &Stage<'_>,
+    ) -> bool {
+        if self.has_to_learn(classified, stage) {
+            self.learn_first(frame, core, stage);
+            return true;
+        }
+        self.learns_first(classified, frame, core, stage)
+    }
+
     fn lacks(&self, classified: &Classified, stage: &Stage<'_>) -> bool {
         let catalog = stage.snapshot.catalogs.get(self.link.target).and_then(Option::as_deref);
         self.link.view.lacks(catalog, &classified.statements)
@@ -738,8 +752,7 @@ impl Ready {
         if self.link.view.is_empty() {
             return Ok(maskers);
         }
-        let learned = std::mem::replace(&mut self.learned, Learned::Not);
-        if learned == Learned::Late && self.lacks(classified, stage) {
+        if self.learned == Learned::Late && self.lacks(classified, stage) {
             let what = "weir does not know a relation of this statement yet; try again";
             return Err(Refusal::mask(what.into()));
         }
@@ -755,16 +768,14 @@ impl Ready {
                 CopyPlanned::Masked(masker) => maskers.push_back(Some(masker)),
                 CopyPlanned::Pass => maskers.push_back(None),
                 CopyPlanned::Refuse(message) => return Err(Refusal::mask(message)),
-                CopyPlanned::NeedCatalog => {
-                    return Err(Refusal::mask(
-                        "weir does not know the columns of this COPY yet; try again".into(),
-                    ));
-                }
+                CopyPlanned::NeedCatalog => return Err(Refusal::mask(NOT_YET.into())),
             }
         }
         Ok(maskers)
     }
 }
+
+const NOT_YET: &str = "weir does not know the columns of this COPY yet; try again";
 
 fn record_fault(refused: Refused) -> Fault {
     Fault::new(CLIENT, FaultKind::Record(refused))

@@ -430,6 +430,7 @@ pub fn doubt(prepared: &StatementRef) -> StatementRef {
             classes: Class::Unknown.only(),
             operation: "UNKNOWN".to_owned(),
             objects: Rc::default(),
+            cascades: false,
             columns: Vec::new(),
             whole_rows: true,
             made: Vec::new(),

@@ -3,6 +3,7 @@
 mod behaviour;
 mod beliefs;
 mod copies;
+mod kin;
 mod learning;
 mod meters;
 mod servers;
