@@ -199,11 +199,14 @@ pub fn duration(us: i64) -> String {
 
 /// Appends a character of others, escaped if a terminal would do something else than show it.
 pub fn push_visible(text: &mut String, character: char) {
-    let turns = matches!(
+    // What turns the direction, separates lines, or takes no cell and marks no other letter.
+    let is_unseen = matches!(
         character,
-        '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}'
+        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
+            | '\u{e0000}'..='\u{e007f}'
     );
-    if character.is_control() || turns {
+    if character.is_control() || is_unseen {
         text.extend(character.escape_default());
     } else {
         text.push(character);

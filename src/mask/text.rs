@@ -1,7 +1,8 @@
 //! What was found in one value, replaced: free text, and JSON that must stay JSON.
 //!
 //! In: a value and the finds in it. Out: spans with what takes their place.
-//! Never: broken JSON; a replacement inside a string touches no escape, one outside is a number.
+//! Never: broken JSON; a replacement inside a string touches no escape, one outside is a whole number,
+//! which becomes null: another number would be read as what is there.
 
 use super::detect::{Detectors, Found, Scratch};
 use super::hits::{Cause, Hits};
@@ -21,7 +22,9 @@ pub(super) struct Part {
 enum How {
     Found(Operator, super::detect::Detector),
     /// A JSON number.
-    Zero,
+    Null,
+    /// It is in a number that has become null.
+    Gone,
 }
 
 impl Part {
@@ -31,7 +34,8 @@ impl Part {
             How::Found(operator, detector) => {
                 operator::found_text(operator, detector, &value[self.start..self.end], out);
             }
-            How::Zero => out.push(b'0'),
+            How::Null => out.extend_from_slice(b"null"),
+            How::Gone => {}
         }
     }
 }
@@ -67,14 +71,30 @@ impl JsonReader {
     /// The replacement for the next find; finds come in order.
     pub fn part(&mut self, detectors: &Detectors, value: &[u8], found: &Found) -> Part {
         let mut part = plain_part(detectors, found);
+        let before = self.at;
         self.read(value, found.start);
         part.start = self.at.min(found.end);
         if !self.in_string {
-            part.how = How::Zero;
+            return self.number(value, found, before);
         }
         self.read(value, found.end);
         part.end = self.at.max(part.start);
         part
+    }
+
+    /// All of the number that a find is in; nothing was replaced from `before` on.
+    fn number(&mut self, value: &[u8], found: &Found, before: usize) -> Part {
+        let is_of =
+            |byte: &u8| byte.is_ascii_digit() || matches!(byte, b'-' | b'+' | b'.' | b'e' | b'E');
+        if found.start < before {
+            return Part { start: before, end: before, how: How::Gone };
+        }
+        let head = value.get(before..found.start).unwrap_or(&[]);
+        let start = found.start - head.iter().rev().take_while(|byte| is_of(byte)).count();
+        let tail = value.get(found.end..).unwrap_or(&[]);
+        let end = found.end + tail.iter().take_while(|byte| is_of(byte)).count();
+        self.read(value, end);
+        Part { start, end, how: How::Null }
     }
 
     /// Up to `end`, and to the end of an escape that begins before it: `\n`, or `\u` and four
@@ -156,7 +176,10 @@ mod tests {
             r#"{"a": "bob@x.com", "b": 1}"#,
             r#"{"a": "[EMAIL]", "b": 1}"#,
         );
-        check_json(Operator::Mask, r#"{"n": 4111111111111111, "m":2}"#, r#"{"n": 0, "m":2}"#);
+        check_json(Operator::Mask, r#"{"n": 4111111111111111, "m":2}"#, r#"{"n": null, "m":2}"#);
+        let many = r#"[-4111111111111111, 4111111111111111,5]"#;
+        check_json(Operator::Mask, many, "[null, null,5]");
+        check_json(Operator::Mask, "4111111111111111", "null");
         check_json(Operator::Redact, r#"["\nbob@x.com"]"#, r#"["\n[EMAIL]"]"#);
         check_json(Operator::Redact, r#"["\\nbob@x.com"]"#, r#"["\\[EMAIL]"]"#);
         check_json(Operator::Redact, r#"["\u003cbob@x.com\u003e"]"#, r#"["\u003c[EMAIL]\u003e"]"#);

@@ -534,23 +534,16 @@ fn replace(
     kept
 }
 
-/// What a value becomes whose path is masked. It keeps its type, or is null.
+/// What a value becomes that is masked: a text that says so, or null. A number or `false` would be
+/// read as what is there, and acted on.
 fn hide(token: Token, operator: Operator, inner: &[u8]) -> Vec<u8> {
-    if operator == Operator::Nullify {
-        return b"null".to_vec();
-    }
     match token {
-        Token::Number | Token::True | Token::False if operator == Operator::Token => {
-            // No number of an object that somebody could act on.
-            b"null".to_vec()
-        }
-        Token::Text => {
+        Token::Text if operator != Operator::Nullify => {
             let mut said = Vec::new();
             text::unescape(inner, &mut said);
             quoted(&hidden(operator, &said))
         }
-        Token::Number => b"0".to_vec(),
-        _ => b"false".to_vec(),
+        _ => b"null".to_vec(),
     }
 }
 

@@ -130,7 +130,7 @@ fn text_in_which_no_path_is_followed_does_not_pass() {
         "customer.ssn=***&customer[ssn]=***&a=3",
     );
     let two = "{\"password\":1}\n{\"password\":2}";
-    check(&by_path, Shape::Json, two, "{\"password\":0}\n{\"password\":0}");
+    check(&by_path, Shape::Json, two, "{\"password\":null}\n{\"password\":null}");
 }
 
 #[test]
@@ -150,12 +150,15 @@ fn values_by_path() {
     one(r#"{"customer": {"ssn":"123-45-6789"}}"#, r#"{"customer": {"ssn":"***-**-6789"}}"#);
     one(r#"{"customer":{"s\u0073n":"123456789"}}"#, r#"{"customer":{"s\u0073n":"*****6789"}}"#);
     one(r#"{"customer":{"note":"a\"b","x":"c"}}"#, r#"{"customer":{"note":"***","x":"c"}}"#);
-    one(r#"{"items":[{"price":12.5},{"price":-1e3}]}"#, r#"{"items":[{"price":0},{"price":0}]}"#);
+    one(
+        r#"{"items":[{"price":12.5},{"price":-1e3}]}"#,
+        r#"{"items":[{"price":null},{"price":null}]}"#,
+    );
     one(r#"{"secret":[1,"x",true,null]}"#, r#"{"secret":[null,null,null,null]}"#);
     one(r#" [ {"a":[{"password":"p\u00e9w"}]} ] "#, r#" [ {"a":[{"password":"***"}]} ] "#);
     one(
         r#"{"tree":{"a":{"b":["x",1,true]},"c":null}}"#,
-        r#"{"tree":{"a":{"b":["***",0,false]},"c":null}}"#,
+        r#"{"tree":{"a":{"b":["***",null,null]},"c":null}}"#,
     );
     // Of names that are there twice every one.
     one(r#"{"secret":1,"secret":"two"}"#, r#"{"secret":null,"secret":null}"#);
@@ -177,7 +180,7 @@ fn values_by_what_is_in_them() {
     one(r#"{"a":"write to bob@example.com!"}"#, r#"{"a":"write to [EMAIL]!"}"#);
     one(r#"{"a":"bob\u0040example.com \"x\""}"#, r#"{"a":"[EMAIL] \"x\""}"#);
     one(r#"{"a":"\u00fc\\bob@example.com\n"}"#, r#"{"a":"\u00fc\\[EMAIL]\n"}"#);
-    one(r#"{"bob@example.com":[4111111111111111, 5]}"#, r#"{"[EMAIL]":[0, 5]}"#);
+    one(r#"{"bob@example.com":[4111111111111111, 5]}"#, r#"{"[EMAIL]":[null, 5]}"#);
     one(r#"["4111 1111 1111 1111","\/"]"#, r#"["[CREDIT_CARD]","\/"]"#);
     let null = super::tests::rules(&[], &[(Detector::Email, Operator::Nullify)]);
     check(

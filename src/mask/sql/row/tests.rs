@@ -183,7 +183,7 @@ fn jsonb_keeps_its_version() {
     check(
         vec![scanned(3802, true)],
         &[Some(b"\x01{\"a\": \"bob@example.com\", \"b\": 4111111111111111}")],
-        &[Some(b"\x01{\"a\": \"[EMAIL]\", \"b\": 0}")],
+        &[Some(b"\x01{\"a\": \"[EMAIL]\", \"b\": null}")],
     );
     check(vec![scanned(3802, true)], &[Some(b"")], &[Some(b"")]);
 }
