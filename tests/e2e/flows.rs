@@ -124,6 +124,11 @@ fn the_rest_is_answered(server: &Postgres) {
     assert_eq!(rows, [["7", "14", "15"].map(|it| Some(it.to_owned()))]);
     let copied = raw.query("COPY people TO STDOUT");
     assert_eq!(kinds(&copied).matches('d').count(), 300, "{:?}", sqlstate(&copied));
+    // Of a table without masks, and of clean columns: there is no detector either.
+    for sql in ["COPY upper_ TO STDOUT", "COPY mid (up) TO STDOUT"] {
+        let copied = raw.query(sql);
+        assert_eq!(kinds(&copied), "HddcCZ", "{sql}: {:?}", sqlstate(&copied));
+    }
     let stats = "SELECT attname, n_distinct FROM pg_stats WHERE attname = 'twice'";
     assert_eq!(raw.rows(stats)[0][0].as_deref(), Some("twice"));
     let text = |it: &str| Some(it.to_owned());

@@ -468,12 +468,12 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        let Some(Some(masker)) = &mut self.copy_out else {
-            return if self.link.view.is_empty() {
-                self.deliver(frame, core, stage)
-            } else {
-                Err(server_malformed(Malformed::MessageType))
-            };
+        let masker = match &mut self.copy_out {
+            Some(Some(masker)) => masker,
+            // It was planned, and nothing in it is masked.
+            Some(None) => return self.deliver(frame, core, stage),
+            None if self.link.view.is_empty() => return self.deliver(frame, core, stage),
+            None => return Err(server_malformed(Malformed::MessageType)),
         };
         let mut out = Vec::new();
         let begun = self.answer.mask_time.begin(core);

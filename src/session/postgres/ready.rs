@@ -155,8 +155,8 @@ pub enum Flow {
     /// A message, or the start of one that is streamed, refers to a name that an unanswered
     /// pipeline changed; it waits for the answer.
     Settling(Vec<u8>),
-    /// A message names a relation that the catalog does not know, and it matters: it would put values
-    /// of it elsewhere, or a rule may mean it. It waits for a newer catalog, until this time
+    /// A message names a relation that the catalog does not know, and it matters: it would put
+    /// values of it elsewhere, or a rule may mean it. It waits for a newer catalog, until this time
     /// (monotonic microseconds).
     Learning(Vec<u8>, u64),
 }

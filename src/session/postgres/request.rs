@@ -720,8 +720,8 @@ impl Ready {
         self.learned == Learned::Not && self.resolved.is_none() && self.lacks(classified, stage)
     }
 
-    /// Whether a command waits for a newer catalog from now on, for what it puts elsewhere or for what
-    /// it reaches.
+    /// Whether a command waits for a newer catalog from now on, for what it puts elsewhere or for
+    /// what it reaches.
     fn waits_for_catalog(
         &mut self,
         classified: &Classified,
