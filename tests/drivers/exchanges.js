@@ -3,7 +3,7 @@
 //   node exchanges.js fetch|undici|undici2 URL AUTHORITY|- USER:PASSWORD
 const crypto = require('crypto');
 const fs = require('fs');
-const path = require('path');
+const { join } = require('path');
 const { Agent, interceptors, request, fetch: ownFetch } = require('undici');
 
 const [client, base, authority, login] = process.argv.slice(2);
@@ -13,9 +13,10 @@ const connect = authority === '-' ? {} : { ca: fs.readFileSync(authority) };
 const agent = new Agent({ allowH2: client === 'undici2', connect });
 
 function table() {
-  const text = fs.readFileSync(path.join(__dirname, 'exchanges.tsv'), 'utf8');
+  const text = fs.readFileSync(join(__dirname, 'exchanges.tsv'), 'utf8');
   return text.trimEnd().split('\n').slice(1).map((line) => {
-    const [name, method, target, fields, content, more] = line.split('\t');
+    const [name, method, path, fields, content, more] = line.split('\t');
+    const target = path.replace('LONG', '0123456789'.repeat(500));
     const pairs = fields === '-' ? [] : fields.split('; ').map((pair) => pair.split(/: (.*)/s));
     const headers = Object.fromEntries(pairs.map(([key, value]) => [key, value]));
     headers.Authorization = `Basic ${Buffer.from(login).toString('base64')}`;
