@@ -2,6 +2,7 @@
 
 mod hello;
 mod many;
+mod refusals;
 mod waits;
 
 use std::cell::Cell;
@@ -79,7 +80,7 @@ fn alone() -> std::sync::MutexGuard<'static, ()> {
 fn snapshot() -> Rc<Snapshot> {
     let env = |name: &str| match name {
         "BOT" => Some("secret".to_owned()),
-        "TOKEN" => Some("hidden".to_owned()),
+        "TOKEN" => Some("hidden-token".to_owned()),
         _ => None,
     };
     let settings = config::load::parse(CONFIG, "test.toml", Path::new("."), &env);
