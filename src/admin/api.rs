@@ -352,11 +352,14 @@ async fn rotate(
     if silent > 0 {
         return Err(Problem::silent());
     }
-    let deadline = tokio::time::Instant::now() + SEAL_TIMEOUT;
+    let started = tokio::time::Instant::now();
     loop {
         let waiting = api.sealing.waiting();
-        if waiting == 0 || tokio::time::Instant::now() >= deadline {
-            return Ok(Json(shape::Rotated { sealed: waiting == 0, waiting }));
+        // What is wrong now may be over in a moment, and is not waited for any longer.
+        let trouble = api.sealing.trouble().filter(|_| waiting > 0).unwrap_or_default();
+        let limit = if trouble.is_empty() { SEAL_TIMEOUT } else { SEAL_TROUBLE_TIMEOUT };
+        if waiting == 0 || started.elapsed() >= limit {
+            return Ok(Json(shape::Rotated { sealed: waiting == 0, waiting, trouble }));
         }
         tokio::time::sleep(SEAL_PAUSE).await;
     }
@@ -367,6 +370,7 @@ const BODY_BYTES_MAX: usize = 16 << 10;
 const CHECKS_MAX: usize = 2;
 const CALL_TIMEOUT: Duration = Duration::from_secs(60);
 const SEAL_TIMEOUT: Duration = Duration::from_secs(45);
+const SEAL_TROUBLE_TIMEOUT: Duration = Duration::from_secs(3);
 const SEAL_PAUSE: Duration = Duration::from_millis(20);
 /// A guesser gets a few tries per second at most, together with `CHECKS_MAX`.
 const REFUSAL_PAUSE: Duration = Duration::from_millis(300);

@@ -62,6 +62,9 @@ pub struct Token {
     pub made_at: String,
     /// Until when it is good.
     pub expires_at: String,
+    /// The configuration has no such user: it is good for nothing, until one of that name is there.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub is_orphan: bool,
 }
 
 impl From<&Kept> for Token {
@@ -73,6 +76,7 @@ impl From<&Kept> for Token {
             made_by: kept.made_by.clone(),
             made_at: clock::to_text(kept.made_us),
             expires_at: clock::to_text(kept.until_us),
+            is_orphan: false,
         }
     }
 }
@@ -444,6 +448,9 @@ pub struct Rotated {
     pub sealed: bool,
     /// Segments that still wait for the sealer.
     pub waiting: usize,
+    /// Why they do, if something is wrong.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub trouble: String,
 }
 
 /// Answer of `GET /v1/health`.

@@ -147,7 +147,10 @@ pub(super) async fn list(
     let tokens = api.state.world().tokens.clone();
     let mut seen: Vec<&Kept> = tokens.iter().filter(|kept| is_theirs(&caller, kept)).collect();
     seen.sort_by_key(|kept| (kept.made_us, kept.id));
-    Json(seen.into_iter().map(shape::Token::from).collect())
+    let settings = api.state.settings();
+    let is_orphan = |kept: &Kept| !settings.users.iter().any(|user| user.name == kept.user);
+    let shown = |kept: &Kept| shape::Token { is_orphan: is_orphan(kept), ..kept.into() };
+    Json(seen.into_iter().map(shown).collect())
 }
 
 fn is_theirs(caller: &Caller, kept: &Kept) -> bool {

@@ -306,7 +306,8 @@ fn shown_digest(remote: &Remote, vote: &Vote) -> Result<String, Failure> {
             values => format!(" with {}", clean(values)),
         };
         let (text, role) = (clean_block(&approval.text, "  "), clean(&approval.role));
-        note(&format!("as {role} at {}{values}:\n{text}", clean(&approval.target)));
+        let role = if role.is_empty() { role } else { format!("as {role} ") };
+        note(&format!("{role}at {}{values}:\n{text}", clean(&approval.target)));
         if approval.redacted {
             note(HIDDEN);
         }

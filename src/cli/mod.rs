@@ -12,6 +12,7 @@ pub mod hash_password;
 pub mod kill;
 pub mod kubeconfig;
 pub mod login;
+mod named;
 pub mod output;
 pub mod place;
 pub mod policy;

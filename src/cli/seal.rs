@@ -24,7 +24,11 @@ pub fn run(args: &Seal) -> Result<(), Failure> {
     let remote = Remote::find(&data_dir)?;
     let rotated: Rotated = remote.post("/v1/rotate", &serde_json::Map::new())?.read()?;
     if !rotated.sealed {
-        let message = format!("{} segments still wait for the sealer", rotated.waiting);
+        let waiting = rotated.waiting;
+        let message = match rotated.trouble.as_str() {
+            "" => format!("{waiting} segments still wait for the sealer"),
+            why => format!("{waiting} segments of the journal cannot reach the lake: {why}"),
+        };
         return Err(Failure::new(EXIT_FAILURE, message)
             .hint("nothing is lost; the log of weir says what the sealer does"));
     }

@@ -17,6 +17,9 @@ pub struct Search {
     place: Place,
     #[command(flatten)]
     which: Which,
+    /// Of this session: its id, or the first characters of it
+    #[arg(long, value_name = "ID")]
+    session: Option<String>,
     /// Ended so: success, error, denied, skipped, suspended, aborted, held, unanswered, or with
     /// this status of HTTP, of a program, or SQLSTATE
     #[arg(long)]
@@ -121,6 +124,8 @@ pub(super) fn find(args: &Search, out: &mut Output) -> Result<(), Failure> {
     let is_narrowed = status.is_some() || decision.is_some();
     filter.limit = (!is_narrowed).then_some(args.limit);
     let lake = Lake::new(&super::existing(&args.place)?);
+    let session = args.session.as_deref().map(|id| super::named::session(id, &lake));
+    filter.session = session.transpose()?;
     let mut commands = lake.commands(&filter).map_err(super::lake_failure)?;
     commands.retain(|row| {
         status.is_none_or(|wanted| status_of(row) == wanted || ended_with(row, wanted))
@@ -293,13 +298,19 @@ fn told(row: &CommandRow) -> String {
     }
 }
 
-/// Of a request of HTTP the method and the target; any other text as it is.
+/// Of a request of HTTP the method and the target, or what stands before it: what a message says.
+/// Any other text as it is.
 pub fn request_line(text: &str) -> &str {
-    let Some((line, _)) = text.split_once("\r\n") else { return text };
-    let mut words = line.rsplitn(2, ' ');
-    match (words.next(), words.next()) {
-        (Some(version), Some(request)) if version.starts_with("HTTP/") => request,
-        _ => text,
+    let request = |line: &'_ str| {
+        let (request, version) = line.rsplit_once(' ')?;
+        version.starts_with("HTTP/").then_some(request.len())
+    };
+    let Some((first, rest)) = text.split_once("\r\n") else { return text };
+    let second = rest.split_once("\r\n").and_then(|(second, _)| request(second));
+    match (request(first), second) {
+        (Some(length), _) => first.get(..length).unwrap_or(first),
+        (None, Some(_)) => first,
+        (None, None) => text,
     }
 }
 
@@ -334,5 +345,7 @@ mod tests {
         assert_eq!(told("mcp", "POST / HTTP/1.1\r\n", "tools/call", ""), "tools/call");
         assert_eq!(told("http", "GET /a b HTTP/2\r\nHost: h\r\n", "", ""), "GET /a b");
         assert_eq!(told("query", "select 1\r\nfrom t", "", ""), "select 1\r\nfrom t");
+        let asked = "tools/call drop {}\r\nPOST /mcp HTTP/1.1\r\nHost: h\r\n\r\n{}";
+        assert_eq!(request_line(asked), "tools/call drop {}");
     }
 }

@@ -17,7 +17,7 @@ use crate::record::lake::{ApprovalRow, ChunkRow, CommandRow, Filter, Lake, LineR
 /// Arguments.
 #[derive(Debug, Args)]
 pub struct Show {
-    /// Id of the session
+    /// Id of the session, or its first characters
     id: String,
     #[command(flatten)]
     place: Place,
@@ -58,9 +58,10 @@ pub fn run(args: &Show) -> Result<(), Failure> {
 
 /// Writes the session.
 pub(super) fn write(args: &Show, out: &mut Output) -> Result<(), Failure> {
-    let id = super::session_id(&args.id)?;
     let lake = Lake::new(&super::existing(&args.place)?);
-    let filter = Filter { session: shape::id_parse(&id), ..Filter::default() };
+    let id = super::named::session(&args.id, &lake)?;
+    let filter = Filter { session: Some(id), ..Filter::default() };
+    let id = shape::id_text(id);
     let session =
         join(lake.sessions(&filter).map_err(super::lake_failure)?).pop().unwrap_or_default();
     let stories = stories(&lake, &filter, args.rows)?;

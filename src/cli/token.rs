@@ -113,7 +113,11 @@ fn list(args: &List) -> Result<(), Failure> {
     for token in tokens {
         let day = |text: &str| text.get(..19).unwrap_or(text).replace('T', " ");
         let (expires, made) = (day(&token.expires_at), day(&token.made_at));
-        table.row([token.id, token.user, token.name, expires, made, token.made_by]);
+        let user = match token.is_orphan {
+            true => format!("{} (no such user)", token.user),
+            false => token.user,
+        };
+        table.row([token.id, user, token.name, expires, made, token.made_by]);
     }
     out.table(&table)?;
     Ok(out.flush()?)

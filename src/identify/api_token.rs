@@ -9,6 +9,9 @@
 //!   '- what scanners of secrets look for; the checksum tells them what is none
 //! ```
 
+use std::sync::LazyLock;
+
+use memchr::memmem;
 use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 
@@ -79,6 +82,24 @@ pub fn is_one(text: &[u8]) -> bool {
     let mut expected = String::with_capacity(CHECK_DIGITS);
     push_digits(&mut expected, &crc32fast::hash(body).to_be_bytes(), CHECK_DIGITS);
     body.iter().skip(PREFIX.len()).all(u8::is_ascii_alphanumeric) && check == expected.as_bytes()
+}
+
+/// A text with the digits of each token in it replaced, as many bytes as before: what a record may
+/// hold of what clients say. `None`: there is none in it. The checksum tells them from all else.
+pub fn hidden(text: &[u8]) -> Option<Vec<u8>> {
+    static BEGIN: LazyLock<memmem::Finder<'static>> =
+        LazyLock::new(|| memmem::Finder::new(PREFIX.as_bytes()));
+    if text.len() < LENGTH {
+        return None;
+    }
+    let mut out: Option<Vec<u8>> = None;
+    for at in BEGIN.find_iter(text) {
+        if text.get(at..at + LENGTH).is_some_and(is_one) {
+            let out = out.get_or_insert_with(|| text.to_vec());
+            out.get_mut(at + PREFIX.len()..at + LENGTH)?.fill(b'*');
+        }
+    }
+    out
 }
 
 /// A number of big-endian bytes in base 62, most significant digit first, so many of them.

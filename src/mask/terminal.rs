@@ -1,8 +1,8 @@
 //! Output of programs, on a terminal or off one: what detectors find is covered where it stands.
 //!
 //! In: bytes as they come, the time. Out: as many bytes, the same but for what was found. Never: a
-//! byte more or less, which would move a cursor; a delay beyond [`WAIT_TERMINAL_US`] and
-//! [`WAIT_PIPE_US`], in bulk five times as long.
+//! byte more or less, which would move a cursor; a delay beyond `TERMINAL` and `PIPE`, in bulk five
+//! times as long.
 //!
 //! What is looked at is the text that a person sees (`visible`): colours in and around a value do
 //! not hide it. It is best effort all the same. A value is found if it comes within that time, in
@@ -25,10 +25,23 @@ use super::hits::{Cause, Hits};
 use super::operator::{Operator, found_text};
 use crate::limits::TERMINAL_KEY_BYTES_MAX;
 
+/// How long output may be held.
+#[derive(Clone, Copy, Debug)]
+struct Waits {
+    /// What is held is words.
+    words_us: u64,
+    /// It ends in the midst of one that may be a value, and is no echo: the rest is on its way.
+    midst_us: u64,
+}
+
 /// On a terminal people wait for their echo.
-pub const WAIT_TERMINAL_US: u64 = 20_000;
+const TERMINAL: Waits = Waits { words_us: 20_000, midst_us: 200_000 };
 /// Off one nobody looks so closely.
-pub const WAIT_PIPE_US: u64 = 100_000;
+const PIPE: Waits = Waits { words_us: 100_000, midst_us: 500_000 };
+/// So little since the last pause is what somebody's key made: its echo, a line drawn again.
+const ECHO_BYTES_MAX: usize = 256;
+/// What is kept of one value: it is covered as it comes from here on.
+const HELD_BYTES_MAX: usize = 64 << 10;
 /// After so many bytes without a pause they are no prompt that somebody waits for: a pause in the
 /// middle of them is one of the machine's, and what is held waits so many times as long.
 const BURST_BYTES: usize = 16 << 10;
@@ -40,24 +53,43 @@ const TYPED_BYTES_MAX: usize = 4;
 #[derive(Debug)]
 pub struct Masker {
     detectors: Rc<Detectors>,
-    wait_us: u64,
+    waits: Waits,
+    /// What is held ends in the midst of a word.
+    midst: bool,
     /// Bytes since the last pause.
     burst: usize,
     held: Vec<u8>,
     due_us: Option<u64>,
-    /// A key began and did not end; so much of it may still come.
-    key: Option<(Operator, usize)>,
+    /// A value began and did not end.
+    rest: Option<Rest>,
     /// What was typed last, if it was little: its echo is not held.
     typed: Vec<u8>,
     scratch: Scratch,
 }
 
+/// What still comes of a value whose beginning has left, covered.
+#[derive(Clone, Copy, Debug)]
+enum Rest {
+    /// A key, to its last line; so many bytes at most.
+    Key(Operator, usize),
+    /// A token, to what is no letter of it; so many bytes at most.
+    Token(usize),
+}
+
 impl Masker {
     /// A stream; `terminal` says how long it may wait.
     pub fn new(detectors: Rc<Detectors>, terminal: bool) -> Masker {
-        let wait_us = if terminal { WAIT_TERMINAL_US } else { WAIT_PIPE_US };
-        let (held, typed, scratch) = (Vec::new(), Vec::new(), Scratch::default());
-        Masker { detectors, wait_us, burst: 0, held, due_us: None, key: None, typed, scratch }
+        Masker {
+            detectors,
+            waits: if terminal { TERMINAL } else { PIPE },
+            midst: false,
+            burst: 0,
+            held: Vec::new(),
+            due_us: None,
+            rest: None,
+            typed: Vec::new(),
+            scratch: Scratch::default(),
+        }
     }
 
     /// What somebody types.
@@ -74,7 +106,9 @@ impl Masker {
     }
 
     const fn wait(&self) -> u64 {
-        if self.burst < BURST_BYTES { self.wait_us } else { self.wait_us * BURST_WAITS }
+        let is_midst = self.midst && self.burst > ECHO_BYTES_MAX;
+        let wait_us = if is_midst { self.waits.midst_us } else { self.waits.words_us };
+        if self.burst < BURST_BYTES { wait_us } else { wait_us * BURST_WAITS }
     }
 
     /// More could not come: what is due is held once more.
@@ -102,7 +136,14 @@ impl Masker {
                 cut = found.start;
             }
         }
+        self.midst = may_go_on(text);
         let out = self.leave(&seen, cut, &finds, hits);
+        if self.held.len() > HELD_BYTES_MAX {
+            let burst = self.burst;
+            let out = [out, self.flush(hits)].concat();
+            self.burst = burst;
+            return out;
+        }
         self.due_us = match (self.held.is_empty(), self.due_us) {
             (true, _) => None,
             // What leaves is looked at from its first byte on.
@@ -120,17 +161,24 @@ impl Masker {
         let text = seen.text(&self.held);
         let finds = self.detectors.find(text, &mut self.scratch).to_vec();
         let end = text.len();
-        let open = finds.last().filter(|found| {
-            found.detector == Detector::PrivateKey
-                && found.end == end
-                && !contains(text.get(found.start..).unwrap_or(&[]), END)
-        });
-        let open = open.and_then(|found| self.detectors.operator(found.detector));
+        let open = finds.last().filter(|found| found.end == end);
+        let rest = open.and_then(|found| self.rest_of(*found, text));
         let out = self.leave(&seen, end, &finds, hits);
-        if let Some(operator) = open {
-            self.key = Some((operator, TERMINAL_KEY_BYTES_MAX));
-        }
+        self.rest = rest.or(self.rest);
         out
+    }
+
+    /// What may still come of a find at the end of a text.
+    fn rest_of(&self, found: Found, text: &[u8]) -> Option<Rest> {
+        let operator = self.detectors.operator(found.detector)?;
+        match found.detector {
+            Detector::PrivateKey => {
+                let is_whole = contains(text.get(found.start..).unwrap_or(&[]), END);
+                (!is_whole).then_some(Rest::Key(operator, TERMINAL_KEY_BYTES_MAX))
+            }
+            secret if secret.is_secret() => Some(Rest::Token(TERMINAL_KEY_BYTES_MAX)),
+            _ => None,
+        }
     }
 
     /// What stands before `cut`, a place in the text, with what is found there covered.
@@ -149,7 +197,7 @@ impl Masker {
                 self.cover((found.detector, places), &mut out, hits);
             }
         }
-        self.rest_of_key(&mut out);
+        self.cover_rest(&mut out);
         out
     }
 
@@ -166,26 +214,56 @@ impl Masker {
             places.iter().filter_map(|&place| out.get(place)).copied().collect();
         cover(operator, detector, &mut part);
         for (place, new) in places.into_iter().zip(part) {
-            if let Some(own) = out.get_mut(place).filter(|own| **own != visible::ESCAPE) {
+            if let Some(own) = out.get_mut(place).filter(|own| !visible::begins_sequence(**own)) {
                 *own = new;
             }
         }
         hits.add(0, Cause::Detector(detector), operator);
     }
 
-    /// Covers what follows of a key whose start has left.
-    fn rest_of_key(&mut self, out: &mut [u8]) {
-        let Some((operator, left)) = self.key else { return };
-        let end = memchr::memmem::find(out, END).map(|at| {
-            let tail = out.get(at..).unwrap_or(&[]);
-            at + memchr::memchr(b'\n', tail).unwrap_or(tail.len())
-        });
-        let covered = end.unwrap_or(out.len()).min(left);
-        if let Some(part) = out.get_mut(..covered) {
-            cover(operator, Detector::PrivateKey, part);
+    /// Covers what follows of a value whose start has left.
+    fn cover_rest(&mut self, out: &mut [u8]) {
+        self.rest = match self.rest {
+            None => return,
+            Some(rest) if out.is_empty() => Some(rest),
+            Some(Rest::Key(operator, left)) => {
+                let end = memchr::memmem::find(out, END).map(|at| {
+                    let tail = out.get(at..).unwrap_or(&[]);
+                    at + memchr::memchr(b'\n', tail).unwrap_or(tail.len())
+                });
+                let covered = end.unwrap_or(out.len()).min(left);
+                if let Some(part) = out.get_mut(..covered) {
+                    cover(operator, Detector::PrivateKey, part);
+                }
+                let left = left - covered;
+                (end.is_none() && left > 0).then_some(Rest::Key(operator, left))
+            }
+            Some(Rest::Token(left)) => {
+                let covered = out.iter().take(left).take_while(|byte| is_token(**byte)).count();
+                let goes_on = covered == out.len();
+                out.iter_mut().take(covered).for_each(|byte| *byte = b'*');
+                (goes_on && left > covered).then_some(Rest::Token(left - covered))
+            }
+        };
+    }
+}
+
+/// What tokens, addresses and passwords in URLs are made of.
+const fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric()
+        || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'+' | b'/' | b'=' | b'%' | b'@' | b'$')
+}
+
+/// Whether a text may end in the midst of a value: of a word, or between the groups of a number.
+/// Prompts do not.
+fn may_go_on(text: &[u8]) -> bool {
+    match text {
+        [.., last] if is_token(*last) => true,
+        [.., before, b' '] => {
+            let near = text.get(text.len().saturating_sub(32)..).unwrap_or(text);
+            before.is_ascii_alphanumeric() && near.iter().any(u8::is_ascii_digit)
         }
-        let left = left - covered;
-        self.key = (end.is_none() && left > 0).then_some((operator, left));
+        _ => false,
     }
 }
 
@@ -280,7 +358,7 @@ mod tests {
         assert_eq!(masker.push(b"some words\r\n", 0, &mut hits), b"some words\r\n");
         assert_eq!(masker.due_us(), None);
         assert_eq!(masker.push(b"prompt$ ", 5, &mut hits), b"");
-        assert_eq!(masker.due_us(), Some(5 + WAIT_TERMINAL_US));
+        assert_eq!(masker.due_us(), Some(5 + TERMINAL.words_us));
         assert_eq!(masker.flush(&mut hits), b"prompt$ ");
         assert!(hits.is_empty());
     }
@@ -290,10 +368,65 @@ mod tests {
         let (mut masker, mut hits) = (masker(Operator::Mask), Hits::default());
         masker.push("some words\n".repeat(2_000).as_bytes(), 0, &mut hits);
         masker.push(b"4111 1111 ", 5, &mut hits);
-        assert_eq!(masker.due_us(), Some(5 + 5 * WAIT_TERMINAL_US));
+        assert_eq!(masker.due_us(), Some(5 + 5 * TERMINAL.midst_us));
         assert_eq!(masker.flush(&mut hits), b"4111 1111 ");
         masker.push(b"4111 1111 ", 7, &mut hits);
-        assert_eq!(masker.due_us(), Some(7 + WAIT_TERMINAL_US));
+        assert_eq!(masker.due_us(), Some(7 + TERMINAL.words_us));
+    }
+
+    #[test]
+    fn what_may_be_the_midst_of_a_value_waits_for_its_rest() {
+        let due = |shown: &str| {
+            let (mut masker, mut hits) = (masker(Operator::Mask), Hits::default());
+            let line = "a word ".repeat(40);
+            masker.push(format!("{line}\n{shown}").as_bytes(), 0, &mut hits);
+            masker.due_us()
+        };
+        for midst in ["4111", "4111 1111 ", "alice@exam", "eyJhbGci", "DE89 3704 ", "-----"] {
+            assert_eq!(due(midst), Some(TERMINAL.midst_us), "{midst}");
+        }
+        for prompt in ["$ ", "root@web-1:~# ", "Password: ", "mysql> ", "[y/N]? ", "(END):"] {
+            assert_eq!(due(prompt), Some(TERMINAL.words_us), "{prompt}");
+        }
+        // What a key made is little, and its echo is not kept waiting.
+        let (mut masker, mut hits) = (masker(Operator::Mask), Hits::default());
+        masker.push(b"\r$ git comm", 0, &mut hits);
+        assert_eq!(masker.due_us(), Some(TERMINAL.words_us));
+    }
+
+    #[test]
+    fn what_comes_late_of_a_token_is_covered_too() {
+        let token = format!("eyJhbGciOiJIUzI1NiJ9.{}.{}", "a".repeat(3_000), "b".repeat(90_000));
+        for piece in [2_000, 70_000] {
+            let (mut masker, mut hits) = (masker(Operator::Redact), Hits::default());
+            let mut out = Vec::new();
+            for bytes in token.as_bytes().chunks(piece) {
+                out.extend(masker.push(bytes, 0, &mut hits));
+                assert!(masker.held.len() <= HELD_BYTES_MAX, "{}", masker.held.len());
+                out.extend(masker.flush(&mut hits));
+            }
+            out.extend(masker.push(b"\nafter it\n", 0, &mut hits));
+            let out = String::from_utf8_lossy(&out).into_owned();
+            assert!(!out.contains("aaa") && !out.contains("bbb"), "{piece}");
+            assert!(out.ends_with("*\nafter it\n"), "{piece}");
+        }
+        // A value that is held is not held for ever.
+        let (mut masker, mut hits) = (masker(Operator::Redact), Hits::default());
+        let out = masker.push(token.as_bytes(), 0, &mut hits);
+        assert_eq!((out.len(), masker.held.len()), (token.len(), 0));
+    }
+
+    #[test]
+    fn what_takes_no_cell_does_not_hide_a_value() {
+        let colour = format!("\x1b[{}m", "1;".repeat(1_500));
+        let title = format!("\x1b]0;{}\x07", "t".repeat(5_000));
+        let between = ["\0", "\x07", "\x0f", "\x7f", "\x1b7", "\u{9b}31m", "\u{200b}", "\u{ad}"];
+        for between in between.into_iter().chain([&*colour, &*title]) {
+            let digits = "4111111111111111".split("").collect::<Vec<_>>().join(between);
+            let covered = through(&[format!("card {digits}\n").as_bytes()]);
+            assert!(!covered.contains("11111"), "{between:?}");
+            assert_eq!(covered.matches('1').count(), between.matches('1').count() * 17);
+        }
     }
 
     #[test]
@@ -301,9 +434,9 @@ mod tests {
         let (mut masker, mut hits) = (masker(Operator::Mask), Hits::default());
         assert_eq!(masker.push(b"4111 1111 ", 5, &mut hits), b"");
         masker.postpone(5);
-        assert_eq!(masker.due_us(), Some(5 + WAIT_TERMINAL_US), "not due yet");
-        masker.postpone(5 + WAIT_TERMINAL_US);
-        assert_eq!(masker.due_us(), Some(5 + 2 * WAIT_TERMINAL_US));
+        assert_eq!(masker.due_us(), Some(5 + TERMINAL.words_us), "not due yet");
+        masker.postpone(5 + TERMINAL.words_us);
+        assert_eq!(masker.due_us(), Some(5 + 2 * TERMINAL.words_us));
     }
 
     #[test]

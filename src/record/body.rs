@@ -54,6 +54,7 @@ use super::entry::{
 };
 use super::params;
 use crate::decide::Object;
+use crate::identify::api_token;
 
 /// Version of the bodies written.
 pub const VERSION: u8 = 1;
@@ -139,6 +140,13 @@ pub(in crate::record) trait Sink {
     }
     fn text(&mut self, text: &str) {
         self.bytes(text.as_bytes());
+    }
+    /// Bytes of which a client is the author: weir's own tokens in them are for no reader's eyes.
+    fn said(&mut self, bytes: &[u8]) {
+        match api_token::hidden(bytes) {
+            Some(hidden) => self.bytes(&hidden),
+            None => self.bytes(bytes),
+        }
     }
     /// Texts whose bits say which are there.
     fn present(&mut self, texts: &[&str]) {
@@ -280,7 +288,10 @@ pub(in crate::record) fn put_entry(sink: &mut impl Sink, entry: &Entry<'_>) {
             sink.u32(chunk.chunk_no);
             sink.u8(chunk.stream);
             sink.text(chunk.encoding);
-            sink.bytes(chunk.payload);
+            match chunk.stream {
+                0 => sink.said(chunk.payload),
+                _ => sink.bytes(chunk.payload),
+            }
             sink.u8(u8::from(chunk.at_us.is_some()));
             if let Some(at_us) = chunk.at_us {
                 sink.i64(at_us);
@@ -316,7 +327,7 @@ fn put_command(sink: &mut impl Sink, command: &Command<'_>) {
     sink.text(command.kind);
     sink.text(command.statement);
     sink.text(command.rule);
-    sink.text(command.operation);
+    sink.said(command.operation.as_bytes());
     sink.u32(command.classes.len() as u32);
     for class in command.classes {
         sink.text(class);
@@ -328,7 +339,7 @@ fn put_command(sink: &mut impl Sink, command: &Command<'_>) {
     if let Some(params) = &command.params {
         put_params(sink, params);
     }
-    sink.bytes(command.text);
+    sink.said(command.text);
     put_command_extra(sink, &command.extra);
 }
 
@@ -338,7 +349,7 @@ fn put_params(sink: &mut impl Sink, params: &Params<'_>) {
         sink.u32(*oid);
     }
     if params.secrets.is_empty() {
-        sink.bytes(params.raw);
+        sink.said(params.raw);
         return;
     }
     let mut length = Count::default();
@@ -382,14 +393,10 @@ fn put_facts(sink: &mut impl Sink, extra: &CommandExtra<'_>) {
         sink.u16(ocsf.activity_id);
     }
     [extra.parent_seq, extra.stream_id].into_iter().flatten().for_each(|number| sink.u64(number));
-    sink.present(&[
-        extra.verb,
-        extra.resource,
-        extra.subresource,
-        extra.name,
-        extra.namespace,
-        extra.attrs,
-    ]);
+    let facts =
+        [extra.verb, extra.resource, extra.subresource, extra.name, extra.namespace, extra.attrs];
+    let there = facts.iter().filter(|fact| !fact.is_empty());
+    there.for_each(|fact| sink.said(fact.as_bytes()));
     if let Some(length) = extra.body_len {
         sink.u64(length);
     }
@@ -405,7 +412,7 @@ fn put_object(sink: &mut impl Sink, object: &Object) {
     if let Some(place) = &place {
         sink.text(place);
     }
-    sink.text(&object.name);
+    sink.said(object.name.as_bytes());
 }
 
 fn put_response(sink: &mut impl Sink, response: &Response<'_>) {

@@ -235,7 +235,8 @@ pub enum Outcome {
     Denied,
     /// An earlier command of the same pipeline failed, the target skipped this one.
     Skipped,
-    /// The portal was suspended; rows remain.
+    /// The portal was suspended; rows remain. Or people are asked still, and the client was told to
+    /// ask again.
     Suspended,
     /// The session ended before the answer did.
     #[default]

@@ -15,6 +15,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::body::{ParamsView, Sink};
 use super::entry::{Params, ParamsEncoding};
+use crate::identify::api_token;
 
 /// Length of a value that is a secret, in the journal; that of NULL is -1.
 const SECRET: i32 = -2;
@@ -66,7 +67,10 @@ pub(in crate::record) fn hide_secrets(params: &Params<'_>, sink: &mut impl Sink)
             sink.put(&SECRET.to_be_bytes());
         } else {
             sink.put(length);
-            sink.put(value);
+            match api_token::hidden(value) {
+                Some(hidden) => sink.put(&hidden),
+                None => sink.put(value),
+            }
         }
     }
 }

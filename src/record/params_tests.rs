@@ -1,9 +1,10 @@
 use proptest::prelude::*;
 
 use super::super::body::{self, Body, Kind};
-use super::super::entry::{Command, Decision, Entry, Params};
+use super::super::entry::{Chunk, Command, CommandExtra, Decision, Entry, Params};
 use super::super::testing::command;
 use super::*;
+use crate::decide::Object;
 
 fn json_of(raw: &[u8], types: &[u32]) -> String {
     let params = Some(Params { raw, types, ..Params::default() });
@@ -40,6 +41,42 @@ fn secrets_are_not_written() {
     let (bytes, json) = json_without(&torn, &[1]);
     assert_eq!(json, r#"[{"secret":true},{"rest_b64":""}]"#);
     assert!(!bytes.windows(7).any(|seven| seven == b"hunter2"));
+}
+
+#[test]
+fn weirs_own_tokens_are_written_nowhere() {
+    let token = crate::identify::api_token::secret(&[7; 32]);
+    let whole = format!("select '{token}'");
+    let json = format!("{{\"key\": \"{token}\"}}");
+    let raw = bind(&[], &[Some(token.as_bytes()), Some(b"x")]);
+    let objects = [Object::bare(token.as_str(), false)];
+    let json = Params { encoding: ParamsEncoding::Json, raw: json.as_bytes(), ..Params::default() };
+    let bound = Params { raw: &raw, ..Params::default() };
+    let half = Params { raw: &raw, secrets: &[2], ..Params::default() };
+    let extra = CommandExtra { resource: &whole, attrs: &whole, ..CommandExtra::default() };
+    let said = [json, bound, half].map(|params| {
+        let (params, operation, extra) = (Some(params), whole.as_str(), extra.clone());
+        Entry::Command(Command { params, operation, extra, ..command(&whole, &objects) })
+    });
+    let chunk = |stream| {
+        let payload = whole.as_bytes();
+        let (command_seq, chunk_no, byte_offset) = (1, 0, 0);
+        let (encoding, at_us) = ("http-content", None);
+        Entry::Chunk(Chunk { command_seq, stream, chunk_no, byte_offset, encoding, payload, at_us })
+    };
+    for entry in said.into_iter().chain([chunk(0)]) {
+        let mut bytes = Vec::new();
+        body::put_entry(&mut bytes, &entry);
+        let mut count = body::Count::default();
+        body::put_entry(&mut count, &entry);
+        assert_eq!(count.0, bytes.len());
+        assert!(!bytes.windows(8).any(|it| it == &token.as_bytes()[5..13]), "{entry:?}");
+        assert!(bytes.windows(12).any(|it| it == b"weir_*******"), "{entry:?}");
+    }
+    // An answer is what the client saw.
+    let mut bytes = Vec::new();
+    body::put_entry(&mut bytes, &chunk(1));
+    assert!(bytes.windows(token.len()).any(|it| it == token.as_bytes()));
 }
 
 #[test]

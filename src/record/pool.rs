@@ -1,7 +1,8 @@
 //! Makes segments ahead of need: creates, fills, maps and recycles their files on a thread.
 //!
 //! In: wishes of spools, used segments of the sealer. Out: mapped segments, one ahead per spool.
-//! Never: work on a shard; a segment that may still hold entries which are not in the lake.
+//! Never: work on a shard; a segment that may still hold entries which are not in the lake; one
+//! whose file somebody has deleted, because what is written there is in no record.
 //!
 //! A file keeps its name for life (`<n>.wal`). Whether it is free is said by its header: zeros, or
 //! the shard and number it serves. So taking a segment and giving it back need no rename, and a
@@ -11,11 +12,11 @@ use std::collections::VecDeque;
 use std::fs::{self, File, OpenOptions};
 use std::io;
 use std::os::fd::{AsRawFd, RawFd};
-use std::os::unix::fs::FileExt;
+use std::os::unix::fs::{FileExt, MetadataExt as _};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError, Sender, SyncSender, TrySendError};
+use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};
 
 use super::durable;
@@ -36,6 +37,8 @@ const SEGMENTS_MAX: usize = 256;
 const BEHIND: Duration = Duration::from_secs(5);
 /// After a failure to make a file the next try waits so long.
 const RETRY: Duration = Duration::from_millis(200);
+/// So often somebody looks whether the files of segments are still there.
+const LOOK_EVERY: Duration = Duration::from_secs(1);
 /// One page at a time: the page cache of ext4 takes a larger write as one large folio, and then
 /// the first store into any page of it, and every sync, costs as much as the whole folio.
 const FILL_BYTES: usize = 4096;
@@ -49,6 +52,7 @@ pub struct SegmentFile {
     file: File,
     path: PathBuf,
     poisoned: AtomicBool,
+    lost: AtomicBool,
 }
 
 impl SegmentFile {
@@ -75,11 +79,24 @@ impl SegmentFile {
         &self.path
     }
 
+    /// Whether nothing more may be written into it: a sync failed, or it was deleted.
+    pub fn is_over(&self) -> bool {
+        self.is_poisoned() || self.lost.load(Ordering::Relaxed)
+    }
+
+    /// Whether it is found now that nobody finds it any more: it was deleted, maybe with its
+    /// folder. Said once.
+    fn is_lost_now(&self) -> bool {
+        let is_lost = self.file.metadata().is_ok_and(|facts| facts.nlink() == 0);
+        is_lost && !self.lost.swap(true, Ordering::Relaxed)
+    }
+
     /// The same file, which takes no writes.
     #[cfg(test)]
     pub(in crate::record) fn read_only(&self) -> io::Result<SegmentFile> {
         let (file, path) = (File::open(&self.path)?, self.path.clone());
-        Ok(SegmentFile { file, path, poisoned: AtomicBool::new(false) })
+        let (poisoned, lost) = Default::default();
+        Ok(SegmentFile { file, path, poisoned, lost })
     }
 
     /// After a failed sync the kernel may believe its pages clean: the file is never used again.
@@ -150,6 +167,7 @@ impl SegmentPool {
         ring::rand::SecureRandom::fill(&ring::rand::SystemRandom::new(), &mut boot)
             .map_err(|_| io::Error::other("no random bytes from the system"))?;
         let trouble = Arc::new(Trouble::default());
+        let facts = fs::metadata(dir)?;
         let mut maker = Maker {
             dir: dir.to_owned(),
             segment_bytes: settings.segment_bytes,
@@ -160,6 +178,9 @@ impl SegmentPool {
             spools: 0,
             trouble: Arc::clone(&trouble),
             behind: None,
+            made: Vec::new(),
+            folder: (facts.dev(), facts.ino()),
+            is_lost: false,
         };
         maker.adopt()?;
         let (to_thread, inbox) = mpsc::channel();
@@ -262,6 +283,12 @@ struct Maker {
     trouble: Arc<Trouble>,
     /// Since when a segment is wanted and all wait for the sealer.
     behind: Option<Instant>,
+    /// Files that somebody may write to.
+    made: Vec<Weak<SegmentFile>>,
+    /// Device and number of the folder.
+    folder: (u64, u64),
+    /// Something was missing at the last look.
+    is_lost: bool,
 }
 
 /// Why there is no segment.
@@ -281,12 +308,14 @@ impl From<io::Error> for Shortage {
 impl Maker {
     fn run(&mut self, inbox: &Receiver<Message>) {
         let mut wishes: VecDeque<SyncSender<Segment>> = VecDeque::new();
+        let mut looked = Instant::now();
         loop {
-            let message = if wishes.is_empty() {
-                inbox.recv().map_err(|_| RecvTimeoutError::Disconnected)
-            } else {
-                inbox.recv_timeout(RETRY)
-            };
+            let pause = if wishes.is_empty() { LOOK_EVERY } else { RETRY };
+            let message = inbox.recv_timeout(pause);
+            if looked.elapsed() >= LOOK_EVERY {
+                looked = Instant::now();
+                self.look();
+            }
             match message {
                 Ok(Message::Register) => self.spools += 1,
                 Ok(Message::Want(to)) => wishes.push_back(to),
@@ -316,12 +345,55 @@ impl Maker {
                         break;
                     }
                     Err(Shortage::Disk(error)) => {
-                        self.trouble.say(Some(error.to_string()));
+                        let words = self.lost_folder().unwrap_or_else(|| error.to_string());
+                        self.trouble.say(Some(words));
                         break;
                     }
                 }
             }
         }
+    }
+
+    /// Nothing is written any more into files that are gone: shards open other ones, or refuse what
+    /// they cannot record.
+    fn look(&mut self) {
+        self.made.retain(|file| file.strong_count() > 0);
+        let there = self.made.iter().filter_map(Weak::upgrade);
+        let lost = there.filter(|file| file.is_lost_now()).count();
+        let spare = self.free.len();
+        self.free.retain(|segment| !segment.file.is_over());
+        let spare = spare - self.free.len();
+        self.files = self.files.saturating_sub(spare);
+        let found = match self.lost_folder() {
+            Some(words) => Some(words),
+            None if lost > spare => Some(format!(
+                "{} files of the journal in {} were deleted while they were written; what they \
+                 held reaches the lake if this process seals it",
+                lost - spare,
+                self.dir.display()
+            )),
+            None => None,
+        };
+        // It is over with the next look, if the folder is there.
+        if found.is_some() || self.is_lost {
+            self.is_lost = found.is_some();
+            self.trouble.say(found);
+        }
+    }
+
+    /// What is said of a folder that is gone, or is another one under its name.
+    fn lost_folder(&self) -> Option<String> {
+        let same = |facts: fs::Metadata| (facts.dev(), facts.ino()) == self.folder;
+        let words = match fs::metadata(&self.dir).map(same) {
+            Ok(true) => return None,
+            Ok(false) => "is not the folder that weir began with",
+            Err(_) => "is gone",
+        };
+        Some(format!(
+            "{} {words}: what is recorded now would be lost, so commands are refused; put the data \
+             directory back and start weir again",
+            self.dir.display()
+        ))
     }
 
     fn deliver(&mut self, to: &SyncSender<Segment>, segment: Segment) {
@@ -345,6 +417,11 @@ impl Maker {
     }
 
     fn obtain(&mut self) -> Result<Segment, Shortage> {
+        if self.is_lost
+            && let Some(words) = self.lost_folder()
+        {
+            return Err(io::Error::other(words).into());
+        }
         if let Some(segment) = self.free.pop() {
             return Ok(segment);
         }
@@ -366,15 +443,17 @@ impl Maker {
         Ok(segment)
     }
 
-    fn map(&self, file: File, path: &Path) -> io::Result<Segment> {
+    fn map(&mut self, file: File, path: &Path) -> io::Result<Segment> {
         let map = Map::new(&file, self.segment_bytes as usize)?;
-        let poisoned = AtomicBool::new(false);
-        Ok(Segment { map, file: Arc::new(SegmentFile { file, path: path.to_owned(), poisoned }) })
+        let (poisoned, lost) = Default::default();
+        let file = Arc::new(SegmentFile { file, path: path.to_owned(), poisoned, lost });
+        self.made.push(Arc::downgrade(&file));
+        Ok(Segment { map, file })
     }
 
     /// Its header becomes zeros, on the disk, before anybody may use it again.
     fn recycle(&mut self, segment: Segment) {
-        let keep = !segment.file.is_poisoned() && self.free.len() <= self.spools;
+        let keep = !segment.file.is_over() && self.free.len() <= self.spools;
         if keep && clear(&segment).is_ok() {
             self.free.push(segment);
             return;
@@ -497,6 +576,33 @@ mod tests {
         let error = create(&path, free / 2 + (1 << 30)).unwrap_err();
         assert_eq!(error.kind(), io::ErrorKind::StorageFull);
         assert!(!path.exists(), "nothing was begun");
+    }
+
+    #[test]
+    fn what_is_deleted_under_it_is_noticed_and_takes_nothing_more() {
+        let folder = Folder::new();
+        let pool = SegmentPool::start(&folder.journal(), &settings()).unwrap();
+        pool.register();
+        let (to, ready) = mpsc::sync_channel(1);
+        pool.want(&to);
+        let first = ready.recv_timeout(Duration::from_secs(20)).unwrap();
+        fs::remove_file(first.file.path()).unwrap();
+        wait_until("one file", || first.file.is_over());
+        wait_until("the end of it", || pool.trouble().is_none());
+        pool.want(&to);
+        let second = ready.recv_timeout(Duration::from_secs(20)).unwrap();
+        assert!(!second.file.is_over());
+        fs::remove_dir_all(&folder.0).unwrap();
+        wait_until("the folder", || second.file.is_over());
+        let said = || pool.trouble().unwrap_or_default();
+        wait_until("words", || said().contains("is gone: what is recorded now would be lost"));
+        pool.want(&to);
+        assert!(ready.recv_timeout(Duration::from_secs(3)).is_err(), "no segment any more");
+        assert!(said().contains("is gone"), "{}", said());
+        // Another folder of the same name is not the one that has the rest of the record.
+        fs::create_dir_all(folder.journal()).unwrap();
+        wait_until("other words", || said().contains("is not the folder that weir began with"));
+        assert!(ready.try_recv().is_err());
     }
 
     #[test]

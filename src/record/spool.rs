@@ -464,6 +464,11 @@ impl Spool {
     /// Goes on in the next segment if one is ready, and sends the full one to the sealer.
     fn switch(&mut self, now: Now) -> bool {
         self.fetch_next();
+        if self.next.take_if(|segment| segment.file.is_over()).is_some() {
+            // Its file was deleted while it lay ready.
+            self.pool.forget();
+            self.pool.want(&self.want);
+        }
         let Some(segment) = self.next.take() else {
             return false;
         };
@@ -624,7 +629,7 @@ impl Spool {
 
     fn fits(&self, bytes: usize, urgent: bool) -> bool {
         let reserve = if urgent { 0 } else { RESERVE_BYTES };
-        !self.open.segment.file.is_poisoned()
+        !self.open.segment.file.is_over()
             && self.open.at + bytes + END_BYTES + reserve <= self.frames_end
     }
 

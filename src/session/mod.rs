@@ -26,7 +26,7 @@ use crate::wire::{End, Protocol};
 
 pub use desk::{Accepted, Desk, Pass, TlsFacts, new_id};
 pub use room::Room;
-pub use seam::{After, Driven, Event, Lease, Leased, Output, Refresh, Reuse};
+pub use seam::{After, Driven, Event, Kept, Learned, Lease, Leased, Output, Refresh, Reuse};
 pub use snapshot::{Snapshot, SnapshotSource};
 pub use vote::{SessionSummary, Step, Vote, VoteReply};
 

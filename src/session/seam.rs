@@ -23,6 +23,7 @@ use crate::forward::Outbox;
 use crate::forward::dial::{Dial, Endpoint};
 use crate::metrics::TargetMeter;
 use crate::record::SessionId;
+use crate::wire::http::h2;
 use crate::wire::{End, LegId};
 
 use super::{SessionSummary, Stage, TlsFacts, Vote, VoteReply};
@@ -61,12 +62,22 @@ pub enum Event<'a> {
 }
 
 /// A connection to a target.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub struct Leased {
     /// The server that was reached.
     pub endpoint: Endpoint,
-    /// The connection was used before and given back: what was agreed on it stands, TLS too.
-    pub reused: bool,
+    /// The connection was used before and given back: what was agreed on it stands, TLS too, and
+    /// this.
+    pub reused: Option<Learned>,
+}
+
+/// What the ends of a connection have learned of each other: it goes where the connection goes.
+#[derive(Debug)]
+pub enum Learned {
+    /// Nothing that outlives an answer.
+    Nothing,
+    /// Numbers of streams, windows, tables of fields.
+    Http2(Box<h2::Connection>),
 }
 
 /// What a session asks of its shard, besides moving the bytes of its outboxes.
@@ -127,13 +138,23 @@ pub struct Reuse {
 }
 
 /// What becomes of a connection that a session is done with.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum After {
-    /// It may serve another session of the same terms, within so many microseconds: what the peer
-    /// keeps it for, if it says so.
-    Keep(Reuse, u64),
+    /// It may serve another session of the same terms.
+    Keep(Kept),
     /// It is closed.
     Close,
+}
+
+/// A connection that may serve another session.
+#[derive(Debug)]
+pub struct Kept {
+    /// What that session must have in common with this one.
+    pub terms: Reuse,
+    /// So many microseconds at most: what the peer keeps it for, if it says so.
+    pub idle_us: u64,
+    /// What goes with it.
+    pub learned: Learned,
 }
 
 /// What is to be read anew.

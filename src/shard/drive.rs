@@ -329,9 +329,10 @@ impl Driver {
 
     // === connections to targets ===
 
-    /// The session asks for a connection; `false` if it has one of this number.
-    pub fn lease(&mut self, lease: Lease) -> bool {
-        self.legs.lease(lease)
+    /// The session asks for a connection, under settings of this age (`Idle::age`); `false` if it
+    /// has one of this number.
+    pub fn lease(&mut self, lease: Lease, age: u64) -> bool {
+        self.legs.lease(lease, age)
     }
 
     /// The attempts to reach the target of a leg, until it is settled.
@@ -380,7 +381,7 @@ impl Driver {
     pub fn connected(&mut self, id: LegId) -> bool {
         let Some(held) = self.legs.find_mut(id) else { return false };
         held.leg.connected();
-        self.phase == Phase::Live && held.state == State::Held
+        self.phase == Phase::Live && !held.is_cut()
     }
 
     /// The server that the current attempt of a leg has reached.
@@ -394,7 +395,7 @@ impl Driver {
     pub fn unconnected(&mut self, id: LegId) -> bool {
         let Some(held) = self.legs.find_mut(id) else { return false };
         held.leg = Leg::default();
-        self.phase == Phase::Live && held.state == State::Held
+        self.phase == Phase::Live && !held.is_cut()
     }
 
     /// Gives a server up: it gets what is queued for it as far as it takes that at once.
@@ -451,9 +452,7 @@ impl Driver {
     /// A connection that is being made for nobody.
     pub fn dials_in_vain(&self) -> Option<LegId> {
         let over = self.phase != Phase::Live;
-        let vain = |held: &&super::legs::Held| {
-            held.leg.is_connecting() && (over || held.state != State::Held)
-        };
+        let vain = |held: &&super::legs::Held| held.leg.is_connecting() && (over || held.is_cut());
         self.legs.iter().find(vain).map(|held| held.id)
     }
 
@@ -661,7 +660,7 @@ impl Driver {
 
     /// Whether something is true of all connections but those that are parting.
     fn every_leg(&self, is: impl Fn(&Leg) -> bool) -> bool {
-        let held = self.legs.iter().filter(|held| held.state == State::Held);
+        let held = self.legs.iter().filter(|held| !held.is_cut());
         is(&self.client) && held.map(|held| &held.leg).all(is)
     }
 

@@ -1,15 +1,15 @@
 //! Connections to targets that sessions gave back, until another session of this shard wants one.
 //!
 //! In: connections with their terms. Out: one of the same terms that still stands.
-//! Never: one that its target closed, or on which it said something that nobody asked for; more
-//! than `limits` allow.
+//! Never: one that its target closed, or on which it said something that nobody asked for; one of
+//! settings that are replaced; more than `limits` allow.
 
 use std::collections::{HashMap, VecDeque};
 
 use crate::accept::socket;
 use crate::forward::dial::Endpoint;
 use crate::limits::{IDLE_LEG_US, IDLE_LEGS_MAX};
-use crate::session::Reuse;
+use crate::session::{Kept, Learned, Leased, Reuse};
 
 use super::leg::Leg;
 
@@ -18,6 +18,7 @@ use super::leg::Leg;
 struct Waiting {
     leg: Leg,
     endpoint: Endpoint,
+    learned: Learned,
     since_us: u64,
     until_us: u64,
 }
@@ -28,18 +29,25 @@ pub struct Idle {
     by_terms: HashMap<Reuse, VecDeque<Waiting>>,
     /// No later than when the first has waited too long.
     due_us: Option<u64>,
+    age: u64,
 }
 
 impl Idle {
-    /// Keeps a connection for so many microseconds at most; the oldest of its terms makes room.
-    pub fn give(&mut self, terms: Reuse, leg: Leg, endpoint: Endpoint, times: (u64, u64)) {
-        let (now_us, idle_us) = times;
+    /// How often settings were replaced: a connection that was asked for before that fits none of
+    /// those who come now.
+    pub fn age(&self) -> u64 {
+        self.age
+    }
+
+    /// Keeps a connection; the oldest of its terms makes room.
+    pub fn give(&mut self, kept: Kept, leg: Leg, endpoint: Endpoint, now_us: u64) {
+        let Kept { terms, idle_us, learned } = kept;
         let until_us = now_us + idle_us.min(IDLE_LEG_US);
         let waiting = self.by_terms.entry(terms).or_default();
         if waiting.len() >= IDLE_LEGS_MAX {
             waiting.pop_front();
         }
-        waiting.push_back(Waiting { leg, endpoint, since_us: now_us, until_us });
+        waiting.push_back(Waiting { leg, endpoint, learned, since_us: now_us, until_us });
         self.due_us = Some(self.due_us.map_or(until_us, |due_us| due_us.min(until_us)));
     }
 
@@ -49,7 +57,7 @@ impl Idle {
         terms: &Reuse,
         now_us: u64,
         waited_us_max: u64,
-    ) -> Option<(Leg, Endpoint)> {
+    ) -> Option<(Leg, Leased)> {
         let waiting = self.by_terms.get_mut(terms)?;
         while let Some(last) = waiting.back() {
             if last.since_us.saturating_add(waited_us_max) < now_us {
@@ -58,7 +66,8 @@ impl Idle {
             }
             let last = waiting.pop_back()?;
             if last.until_us > now_us && last.leg.stream().is_some_and(socket::is_quiet) {
-                return Some((last.leg, last.endpoint));
+                let Waiting { leg, endpoint, learned, .. } = last;
+                return Some((leg, Leased { endpoint, reused: Some(learned) }));
             }
         }
         None
@@ -85,5 +94,6 @@ impl Idle {
     pub fn clear(&mut self) {
         self.by_terms.clear();
         self.due_us = None;
+        self.age += 1;
     }
 }

@@ -29,10 +29,12 @@ pub struct Held {
     pub endpoint: Option<Endpoint>,
     /// Where it is in its life.
     pub state: State,
+    /// Which settings it was asked for under (`Idle::age`).
+    pub age: u64,
 }
 
 /// Where a connection is in its life.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Debug)]
 pub enum State {
     /// The session has it, or is getting it.
     Held,
@@ -45,7 +47,7 @@ pub enum State {
 impl Held {
     /// Whether nothing more is read from it or sent to it.
     pub fn is_cut(&self) -> bool {
-        self.state != State::Held
+        !matches!(self.state, State::Held)
     }
 }
 
@@ -56,13 +58,13 @@ pub struct Legs {
 }
 
 impl Legs {
-    /// A leg that is asked for; `false` if there is one of this number.
-    pub fn lease(&mut self, lease: Lease) -> bool {
+    /// A leg that is asked for under settings of this age; `false` if there is one of this number.
+    pub fn lease(&mut self, lease: Lease, age: u64) -> bool {
         let taken = self.find(lease.leg).is_some();
         if !taken {
             let Lease { leg: id, dial, .. } = lease;
-            let leg = Leg::default();
-            self.held.push(Held { id, leg, dial: Some(dial), endpoint: None, state: State::Held });
+            let (leg, dial, state) = (Leg::default(), Some(dial), State::Held);
+            self.held.push(Held { id, leg, dial, endpoint: None, state, age });
         }
         !taken
     }
@@ -123,7 +125,7 @@ impl Legs {
     /// One whose server was given up and is gone; it is held again, without a connection. Said
     /// once.
     pub fn left(&mut self) -> Option<LegId> {
-        let left = |held: &&mut Held| held.state == State::Leaving && !held.leg.is_busy();
+        let left = |held: &&mut Held| matches!(held.state, State::Leaving) && !held.leg.is_busy();
         let held = self.held.iter_mut().find(left)?;
         held.state = State::Held;
         held.leg = Leg::default();

@@ -293,12 +293,11 @@ impl<J: ShardJournal> Core<J> {
         let take = |terms| self.idle.take(terms, now_us, waited_us_max);
         let idle = lease.reuse.as_ref().and_then(take);
         let stage = &mut self.tools.stage(self.now);
-        if !driver.lease(lease) {
+        if !driver.lease(lease, self.idle.age()) {
             return driver.tell(Event::Leg(leg, Err(Target::Closed)), stage);
         }
         match idle {
-            Some((connection, endpoint)) => {
-                let leased = Leased { endpoint, reused: true };
+            Some((connection, leased)) => {
                 driver.reuse(leg, connection, leased, stage);
                 self.touch(token);
             }
@@ -314,11 +313,11 @@ impl<J: ShardJournal> Core<J> {
             && let Some(parted) = driver.take_parted()
         {
             moved = true;
-            if let State::Parting(After::Keep(terms, idle_us)) = parted.state
+            if let State::Parting(After::Keep(kept)) = parted.state
                 && let Some(endpoint) = parted.endpoint
+                && parted.age == self.idle.age()
             {
-                let times = (self.now.mono_us, idle_us);
-                self.idle.give(terms, parted.leg, endpoint, times);
+                self.idle.give(kept, parted.leg, endpoint, self.now.mono_us);
             }
         }
         while let Some(driver) = self.sessions.get_mut(token)
@@ -410,7 +409,7 @@ impl<J: ShardJournal> Core<J> {
                 let endpoint = driver.reached(leg);
                 if wanted && let Some(endpoint) = endpoint {
                     driver.lend(&mut self.pool);
-                    let leased = Leased { endpoint, reused: false };
+                    let leased = Leased { endpoint, reused: None };
                     let stage = &mut self.tools.stage(self.now);
                     driver.tell(Event::Leg(leg, Ok(leased)), stage);
                 }

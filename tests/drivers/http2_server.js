@@ -8,6 +8,9 @@ const http2 = require('http2');
 const port = Number(process.argv[2]);
 const [certificate, key, authority] = process.argv.slice(3);
 
+// Connections that were made, whoever made them.
+let connections = 0;
+
 function large(stream, mebibytes) {
   const block = Buffer.alloc(1 << 20, 'x');
   // Node may end a long answer by RST_STREAM alone; its length says where it ends.
@@ -44,6 +47,10 @@ function answer(stream, headers) {
   }
   if (path === '/reset') return stream.close(http2.constants.NGHTTP2_INTERNAL_ERROR);
   if (path.startsWith('/large/')) return large(stream, Number(path.slice(7)));
+  if (path === '/connections') {
+    stream.respond({ ':status': 200 });
+    return stream.end(String(connections));
+  }
   const parts = [];
   let length = 0;
   stream.on('data', (data) => {
@@ -65,5 +72,6 @@ const own = certificate && {
 };
 const server = own ? http2.createSecureServer(own) : http2.createServer();
 server.on('stream', answer);
+server.on('session', () => { connections += 1; });
 server.on('sessionError', () => {});
 server.listen(port, '127.0.0.1');

@@ -259,6 +259,44 @@ fn targets_of_their_own_version_are_spoken_to_in_it_and_calls_of_grpc_keep_their
     }
 }
 
+#[test]
+fn a_connection_of_http2_to_a_target_serves_one_request_after_the_other() {
+    let authority = Certificates::shared().authority.display().to_string();
+    for tls in [true, false] {
+        let files = Certificates::shared();
+        let files = [&files.certificate, &files.key, &files.authority];
+        let files = if tls { &files[..] } else { &[] };
+        let mut target = "http = \"2\"".to_owned();
+        if tls {
+            target += &format!("\nroot_certificates = \"{authority}\"");
+        }
+        let plan = Plan { tls, target: &target, ..Plan::default() };
+        let scheme = if tls { "https" } else { "http" };
+        let mut web = Web::start(Server::of("http2_server.js", files), scheme, &plan);
+        let count = |web: &Web| {
+            let count = run(web.curl(&["--http1.1"]).arg(web.url("/connections")));
+            count.parse::<u32>().expect("a number")
+        };
+        let before = count(&web);
+        for number in 0..20 {
+            // Each curl is a session of its own, of either version.
+            let version = if number % 2 == 0 { "--http1.1" } else { "--http2" };
+            let told = web.told(web.curl(&[version, "-d", "a body"]), "/orders");
+            assert_eq!(told["body"], "a body");
+        }
+        let made = count(&web) - before;
+        // One for each shard of this weir, and what crosses the end of an answer now and then.
+        assert!(made <= 6, "{made} connections for 20 requests");
+        let said = lines(&run(&mut node(&web, tls, "many")));
+        let good = said.iter().filter(|line| line["status"] == 200).count();
+        assert_eq!(good, 300, "{said:#?}");
+        let lake = web.weir.lake();
+        let failed =
+            lake.rows("responses").into_iter().filter(|it| text(it, "outcome") != "success");
+        assert_eq!(failed.count(), 0);
+    }
+}
+
 /// A file of 8 MiB.
 fn files_of_zeros() -> &'static str {
     static FILE: std::sync::OnceLock<String> = std::sync::OnceLock::new();

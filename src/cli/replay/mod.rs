@@ -41,7 +41,7 @@ use play::Player;
 /// Arguments.
 #[derive(Debug, Args)]
 pub struct Replay {
-    /// Id of the session
+    /// Id of the session, or its first characters
     id: String,
     #[command(flatten)]
     place: Place,
@@ -142,9 +142,10 @@ impl Story {
 /// # Errors
 /// The records cannot be read, hold no such session, or one of a protocol without a replay.
 pub fn run(args: &Replay) -> Result<(), Failure> {
-    let id = super::session_id(&args.id)?;
     let lake = Lake::new(&super::existing(&args.place)?);
-    let recorded = Recorded { lake, id: shape::id_parse(&id).unwrap_or_default() };
+    let id = super::named::session(&args.id, &lake)?;
+    let recorded = Recorded { lake, id };
+    let id = shape::id_text(id);
     let session = recorded.session()?;
     let mut stories = recorded.stories(i64::MIN)?;
     let protocol = session.any().map(|row| row.common.protocol.clone());

@@ -21,6 +21,14 @@ enum Place {
     Set(char),
 }
 
+/// Its own letters, colours, inserting, wrapping and cursor, and lines that scroll: all of them. The
+/// cursor stays where it is.
+macro_rules! back {
+    () => {
+        "\x0f\x1b(B\x1b[0m\x1b[4l\x1b[?7h\x1b[?25h\x1b7\x1b[r\x1b8"
+    };
+}
+
 /// A filter, for one session.
 #[derive(Debug, Default)]
 pub(super) struct Screen {
@@ -44,8 +52,8 @@ impl Screen {
     /// What puts the terminal back as it was.
     pub fn end(&self) -> &'static str {
         match (self.styled, self.other) {
-            (_, true) => "\x1b[0m\x1b[?25h\x1b[?1049l",
-            (true, false) => "\x1b[0m\x1b[?25h",
+            (_, true) => concat!(back!(), "\x1b[?1049l"),
+            (true, false) => back!(),
             (false, false) => "",
         }
     }
@@ -58,6 +66,7 @@ impl Screen {
             }
             (Place::Text, _) => {
                 let harmless = matches!(char, '\n' | '\r' | '\t' | '\x08' | '\x0e' | '\x0f');
+                self.styled |= char == '\x0e';
                 if harmless || !char.is_control() {
                     shown.push(char);
                 }
@@ -72,6 +81,7 @@ impl Screen {
             }
             (Place::Escape, _) => Place::Text,
             (Place::Set(which), 'A' | 'B' | '0') => {
+                self.styled = true;
                 shown.extend(['\x1b', which, char]);
                 Place::Text
             }
@@ -183,9 +193,12 @@ mod tests {
     fn the_terminal_is_put_back() {
         for (text, expect) in [
             ("plain", ""),
-            ("\x1b[31mred", "\x1b[0m\x1b[?25h"),
-            ("\x1b[?1049h", "\x1b[0m\x1b[?25h\x1b[?1049l"),
-            ("\x1b[?1049h\x1b[?1049l", "\x1b[0m\x1b[?25h"),
+            ("\x1b[31mred", back!()),
+            ("\x1b(0lines", back!()),
+            ("\x0elines", back!()),
+            ("\x1b[5;10r", back!()),
+            ("\x1b[?1049h", concat!(back!(), "\x1b[?1049l")),
+            ("\x1b[?1049h\x1b[?1049l", back!()),
         ] {
             let mut screen = Screen::default();
             screen.pass(text);

@@ -61,7 +61,7 @@ pub(in crate::decide) fn says(act: &Act, patterns: &[String], allows: bool) -> b
         return false;
     }
     let meant = |reading: &Reading| match reading {
-        Reading::Is(value) => patterns.iter().any(|pattern| means(pattern.as_bytes(), value)),
+        Reading::Is(value) => patterns.iter().any(|pattern| allows_it(pattern.as_bytes(), value)),
         Reading::Maybe(_) | Reading::MaybeBelow(_) | Reading::Like(_) => true,
         Reading::Every | Reading::Below(_) | Reading::Unclear => false,
     };
@@ -71,7 +71,7 @@ pub(in crate::decide) fn says(act: &Act, patterns: &[String], allows: bool) -> b
             Reading::Is(value) => Some(value),
             _ => None,
         });
-        !is_needed || values.any(|value| means(pattern.as_bytes(), value))
+        !is_needed || values.any(|value| allows_it(pattern.as_bytes(), value))
     };
     readings.all(meant) && patterns.iter().all(is_there)
 }
@@ -101,6 +101,59 @@ fn means(pattern: &[u8], fact: &[u8]) -> bool {
         Some(value) => glob_bytes(path, at) && glob_bytes(value, is.unwrap_or(&[])),
         None => glob_bytes(path, fact),
     }
+}
+
+/// The same for a rule that allows. Stars behind the beginning of a path stand for what is below
+/// it, so nothing that may lead elsewhere is meant.
+fn allows_it(pattern: &[u8], fact: &[u8]) -> bool {
+    let ((_, _, value), (_, _, is)) = (parts(pattern), parts(fact));
+    let is_below = value.is_some_and(|value| {
+        let begins = value.starts_with(b"/") || value.starts_with(b"file:");
+        begins && value.contains(&b'*')
+    });
+    means(pattern, fact) && !(is_below && leads_elsewhere(is.unwrap_or(&[])))
+}
+
+/// Whether a path has segments that stand for others, or bytes that some read as the end of one.
+fn leads_elsewhere(path: &[u8]) -> bool {
+    let plain = undotted(&String::from_utf8_lossy(path));
+    let mut segments = plain.split('/');
+    plain.contains(['\\', '\0']) || segments.any(|segment| matches!(segment, "." | ".."))
+}
+
+/// A path with what is escaped of its dots and slashes written out.
+fn undotted(path: &str) -> String {
+    let mut path = path.to_owned();
+    for (escaped, plain) in
+        [("%2e", "."), ("%2E", "."), ("%2f", "/"), ("%2F", "/"), ("%5c", "\\"), ("%5C", "\\")]
+    {
+        path = path.replace(escaped, plain);
+    }
+    path
+}
+
+/// The path that a server of files may read, if it is not written so: without a scheme, empty
+/// segments and dot segments. One that leads out of a folder that nobody knows may lead anywhere.
+fn cleaned(said: &str) -> Option<String> {
+    let plain = undotted(said.trim()).replace('\\', "/");
+    let plain = plain.split('\0').next().unwrap_or_default();
+    let path = plain.strip_prefix("file://localhost").or(plain.strip_prefix("file://"));
+    let path = path.or(plain.strip_prefix("file:")).unwrap_or(plain);
+    if !path.contains('/') {
+        return None;
+    }
+    let mut segments: Vec<&str> = Vec::new();
+    let mut is_absolute = path.starts_with('/');
+    for segment in path.split('/') {
+        match segment {
+            "" | "." => {}
+            ".." => is_absolute |= segments.pop().is_none(),
+            other => segments.push(other),
+        }
+    }
+    let root = if is_absolute { "/" } else { "" };
+    let clean = format!("{root}{}", segments.join("/"));
+    (clean != said).then_some(clean)
 }
 
 /// What a rule that denies or holds takes, too: paths in other letters, stars over the `=`.
@@ -179,8 +232,9 @@ impl Facts {
             return;
         }
         let Ok(said) = std::str::from_utf8(value) else { return };
-        for other in [trimmed(said), number(token, said), truth(token, said)].into_iter().flatten()
-        {
+        let path_read = if token == Token::Text { cleaned(said) } else { None };
+        let others = [trimmed(said), number(token, said), truth(token, said), path_read];
+        for other in others.into_iter().flatten() {
             self.maybe(path, other.as_bytes());
         }
         let inner = said.trim().as_bytes();
@@ -371,6 +425,49 @@ mod tests {
         let facts = facts(&format!("{{\"a\":[{}]}}", many.join(",")));
         assert_eq!(facts.len(), MCP_ARGUMENTS_MAX + 1);
         assert_eq!(facts.last().unwrap().reading, Reading::Unclear);
+    }
+
+    #[test]
+    fn a_path_is_what_a_server_opens() {
+        let opens = |value: &str, patterns: &[&str], allows| {
+            let value = serde_json::Value::from(value);
+            holds(&format!("{{\"path\": {value}}}"), patterns, allows)
+        };
+        for other in [
+            "/srv/../etc/x",
+            "/srv/a/../../etc/x",
+            "/srv/%2e%2E/etc/x",
+            "/srv/..\\etc",
+            "/srv/./x",
+            "/srv/x\0.txt",
+            "/srv/..",
+            "/srv/%2e%2e%2fetc/x",
+        ] {
+            assert!(!opens(other, &["path=/srv/*"], true), "{other}");
+        }
+        for good in ["/srv/x", "/srv/a/..b", "/srv/.hidden/x", "/srv//x", "/srv/a b"] {
+            assert!(opens(good, &["path=/srv/*"], true), "{good}");
+        }
+        assert!(opens("/srv/./x", &["path=/srv/./x"], true), "as it is written");
+        for other in [
+            "/etc/x",
+            "//etc/x",
+            "/./etc/x",
+            "/tmp/../etc/x",
+            "/srv/../etc/x",
+            "file:///etc/x",
+            "/%2e/etc/x",
+            "../../etc/x",
+            "a/../../etc/x",
+            "\\etc\\x",
+            " /etc//x",
+            "/etc/./x",
+        ] {
+            assert!(opens(other, &["path=/etc/*"], false), "{other}");
+        }
+        for good in ["/srv/etc/x", "etc", "/tmp/etc/../x", "/etcetera/x"] {
+            assert!(!opens(good, &["path=/etc/*"], false), "{good}");
+        }
     }
 
     #[test]

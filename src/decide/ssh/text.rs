@@ -45,6 +45,49 @@ const SPECIAL_QUOTED: &[u8] = b"$`\\!\n\r\0";
 /// The same between single quotes: nothing in a POSIX shell, but a backslash in others.
 const SPECIAL_LITERAL: &[u8] = b"\\\n\r\0!";
 
+/// First words that are a shell's own: grammar of POSIX (2.4), bash, zsh, csh and fish, and commands
+/// that run the words behind them in the shell itself.
+const OF_SHELLS: [&[u8]; 38] = [
+    b".",
+    b"-",
+    b"[[",
+    b"]]",
+    b"and",
+    b"begin",
+    b"builtin",
+    b"case",
+    b"command",
+    b"coproc",
+    b"do",
+    b"done",
+    b"elif",
+    b"else",
+    b"end",
+    b"esac",
+    b"eval",
+    b"exec",
+    b"fi",
+    b"for",
+    b"foreach",
+    b"function",
+    b"if",
+    b"in",
+    b"nocorrect",
+    b"noglob",
+    b"not",
+    b"or",
+    b"repeat",
+    b"select",
+    b"source",
+    b"switch",
+    b"then",
+    b"time",
+    b"until",
+    b"while",
+    b"{",
+    b"}",
+];
+
 /// The words of a text, if it is nothing but plain words.
 pub fn plain_words(text: &[u8]) -> Option<Vec<Vec<u8>>> {
     let mut words = Vec::new();
@@ -72,7 +115,8 @@ pub fn plain_words(text: &[u8]) -> Option<Vec<Vec<u8>>> {
         }
     }
     words.extend(word);
-    quote.is_none().then_some(words)
+    let is_code = words.first().is_some_and(|first| OF_SHELLS.contains(&first.as_slice()));
+    (quote.is_none() && !is_code).then_some(words)
 }
 
 /// What a text runs.
@@ -206,6 +250,11 @@ mod tests {
             "git-receive-pack 'a';id",
             "'a\\'b'",
             "a\0b",
+            "time rm /tmp/x",
+            "'if' rm /tmp/x",
+            "exec rm /tmp/x",
+            ". /tmp/x",
+            "{ rm /tmp/x",
         ] {
             assert_eq!(program(text.as_bytes()), Program::Compound, "{text:?}");
         }

@@ -38,6 +38,20 @@ fn a_secret_is_told_by_its_form() {
 }
 
 #[test]
+fn records_show_that_there_was_one_and_not_which() {
+    let (one, two) = (secret(&[7; 32]), secret(&[8; 32]));
+    let text = format!("GET /{one}?t={two}&weir_{one}weir_ HTTP/1.1");
+    let stars = format!("weir_{}", "*".repeat(LENGTH - PREFIX.len()));
+    let hides = format!("GET /{stars}?t={stars}&weir_{stars}weir_ HTTP/1.1");
+    assert_eq!(hidden(text.as_bytes()), Some(hides.into_bytes()));
+    // What has not its checksum is somebody's text.
+    let other = one.replace(|it: char| it == '_', "-");
+    for text in ["", "weir_", &other, &one[1..], &one[..LENGTH - 1], &"weir_x".repeat(30)] {
+        assert_eq!(hidden(text.as_bytes()), None, "{text}");
+    }
+}
+
+#[test]
 fn a_secret_stands_for_its_user_until_it_is_over() {
     let (one, two) = (secret(&[1; 32]), secret(&[2; 32]));
     let set = Set::default().with(kept(&one, 1, "ci")).with(kept(&two, 2, "ann"));

@@ -15,6 +15,7 @@ use base64::alphabet::STANDARD;
 use base64::engine::{DecodePaddingMode, GeneralPurpose, GeneralPurposeConfig, general_purpose};
 use zlib_rs::{Inflate, InflateFlush, Status};
 
+use super::embedded::{self, Embedded};
 use super::{Work, hidden, whole_text};
 use crate::limits::{
     MASK_PACKED_BYTES_MAX, MASK_PACKED_BYTES_MIN, MASK_PACKED_DEPTH_MAX, MASK_PACKED_RATIO_MAX,
@@ -38,6 +39,11 @@ const PIECE_BYTES: usize = 16 << 10;
 /// What takes the place of a text. `None`: it is no base64, or nothing is found in it.
 pub(super) fn mask(said: &[u8], place: &str, work: &mut Work<'_>) -> Option<Vec<u8>> {
     let value = decoded(said)?;
+    if work.rules.repeats
+        && let Embedded::Becomes(masked) = embedded::mask(&value, place, work)
+    {
+        return Some(general_purpose::STANDARD.encode(masked).into_bytes());
+    }
     if let Some(masked) = whole_text(&value, place, work) {
         return Some(general_purpose::STANDARD.encode(masked).into_bytes());
     }

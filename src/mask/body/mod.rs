@@ -148,16 +148,24 @@ impl Unmaskable {
 /// and JSON-RPC 2.0, 5.1).
 const MCP_DATA: [&str; 4] = ["**.structuredContent", "**._meta", "**.data", "**.params"];
 
-/// What a client has to give back as it is, or knows an answer by.
-const MCP_OWN: [&str; 8] = [
+/// Where messages of MCP have base64 of what somebody would read: blobs of resources, images and
+/// sounds (specification, "Tools", "Resources").
+const MCP_CODED: [&str; 2] = ["**.blob", "**.content.*.data"];
+
+/// What a client has to give back as it is, or knows an answer by: members of the protocol, not
+/// data of the same name.
+const MCP_OWN: [&str; 11] = [
     "id",
-    "*.id",
-    "**.requestId",
-    "**.requestState",
-    "**.progressToken",
-    "**.taskId",
     "result.nextCursor",
-    "*.result.nextCursor",
+    "result.requestState",
+    "result.taskId",
+    "result.task.taskId",
+    "result.tasks.*.taskId",
+    "result._meta.*.taskId",
+    "params.requestId",
+    "params.requestState",
+    "params.progressToken",
+    "params.taskId",
 ];
 
 /// The masks that apply to the bodies of one session at one target.
@@ -217,8 +225,13 @@ impl Rules {
         let all = paths.iter().flat_map(below).chain(paths.iter().cloned()).collect();
         let mut bare = Rules::flat(all, Rc::clone(&detectors));
         let mut rules = Rules::flat(paths.iter().flat_map(below).collect(), detectors);
-        let own = MCP_OWN.into_iter().filter_map(|place| Pattern::parse(place).ok());
-        rules.own = Patterns::new(own.collect());
+        let places = |places: &[&str]| {
+            let places = places.iter().filter_map(|place| Pattern::parse(place).ok());
+            Patterns::new(places.collect())
+        };
+        rules.own = places(&MCP_OWN);
+        rules.coded = places(&MCP_CODED);
+        bare.coded = places(&MCP_CODED);
         if !paths.is_empty() {
             let inner = Some(Rc::new(inner));
             for rules in [&mut rules, &mut bare] {

@@ -535,9 +535,43 @@ fn data_is_masked_wherever_a_message_has_it() {
 }
 
 #[test]
+fn what_base64_of_a_message_stands_for_is_masked() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::STANDARD;
+    let masked = |place: &str, value: &str| {
+        let coded = STANDARD.encode(value);
+        let said = place.replace("CODED", &coded);
+        let out = message(&format!(r#"{{"jsonrpc":"2.0","id":1,"result":{said}}}"#));
+        let out: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+        let coded = ["/result/contents/0/blob", "/result/content/0/resource/blob"];
+        let coded = coded.iter().chain(&["/result/content/0/data"]);
+        let coded = coded.filter_map(|at| out.pointer(at)?.as_str()).next().expect("a blob");
+        String::from_utf8(STANDARD.decode(coded).expect("base64")).expect("UTF-8")
+    };
+    for place in [
+        r#"{"contents":[{"uri":"x","blob":"CODED"}]}"#,
+        r#"{"content":[{"type":"resource","resource":{"uri":"x","blob":"CODED"}}]}"#,
+        r#"{"content":[{"type":"image","mimeType":"image/png","data":"CODED"}]}"#,
+    ] {
+        for value in ["to bob@example.com", r#"{"password":"hunter2","b":"bob@example.com"}"#] {
+            let out = masked(place, value);
+            assert!(!out.contains("bob@example.com") && !out.contains("hunter2"), "{out}");
+        }
+        assert_eq!(masked(place, "nothing of the kind"), "nothing of the kind");
+    }
+}
+
+#[test]
 fn what_a_client_gives_back_stays() {
     let state = r#"{"jsonrpc":"2.0","id":"bob@example.com","result":{"requestState":"bob@example.com","nextCursor":"bob@example.com"}}"#;
     assert_eq!(message(state), state);
+    // Data of the same name is data.
+    for data in ["structuredContent\":{\"taskId", "x\":[{\"requestState", "id\":{\"id"] {
+        let end = if data.contains('[') { "}]" } else { "}" };
+        let text =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"{data}":"bob@example.com"{end}}}}}"#);
+        assert!(!message(&text).contains("bob@example.com"), "{text}");
+    }
 }
 
 #[test]

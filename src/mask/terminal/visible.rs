@@ -1,4 +1,5 @@
-//! The text that a person sees of what a program writes: without colours, titles, modes.
+//! The text that a person sees of what a program writes: without colours, titles, modes, and what
+//! takes no cell.
 //!
 //! In: bytes, escape sequences among them (ECMA-48, xterm). Out: text, and where each byte of it
 //! stands. Never: text put together from two places of a screen: what moves the cursor, and what is
@@ -6,12 +7,21 @@
 
 use std::ops::Range;
 
+use crate::cells::width;
+
 /// What a sequence begins with.
-pub(super) const ESCAPE: u8 = 0x1b;
+const ESCAPE: u8 = 0x1b;
+/// What a control character of ISO 8859 begins with in UTF-8: `ESC [` as one.
+const LEAD: u8 = 0xc2;
 /// A control sequence that is longer is none.
-const CONTROL_BYTES_MAX: usize = 128;
+const CONTROL_BYTES_MAX: usize = 4 << 10;
 /// So is a title or another text to the terminal.
-const SAID_BYTES_MAX: usize = 4 << 10;
+const SAID_BYTES_MAX: usize = 16 << 10;
+
+/// Whether a byte may begin a sequence that moves the cursor.
+pub(super) const fn begins_sequence(byte: u8) -> bool {
+    matches!(byte, ESCAPE | LEAD)
+}
 
 /// The text.
 #[derive(Debug, PartialEq, Eq)]
@@ -31,9 +41,11 @@ struct Apart {
     places: Vec<usize>,
 }
 
-/// What begins with an escape.
+/// What begins at a byte.
 #[derive(Debug, PartialEq, Eq)]
 enum Sequence {
+    /// It is text.
+    Text,
     /// It may go on.
     Open,
     /// So many bytes that leave the text alone.
@@ -49,19 +61,19 @@ impl Visible {
     pub fn of(bytes: &[u8]) -> Visible {
         let length = bytes.len();
         let mut seen = Visible { apart: None, whole: length, asides: Vec::new(), bytes: length };
-        if memchr::memchr(ESCAPE, bytes).is_none() {
+        if bytes.iter().all(|byte| is_plain(*byte)) {
             return seen;
         }
         let mut apart = Apart::default();
         let mut at = 0;
         while let Some(&byte) = bytes.get(at) {
-            if byte != ESCAPE {
-                apart.text.push(byte);
-                apart.places.push(at);
-                at += 1;
-                continue;
-            }
-            at += match sequence(bytes.get(at..).unwrap_or(&[])) {
+            let rest = bytes.get(at..).unwrap_or(&[]);
+            at += match sequence(rest) {
+                Sequence::Text => {
+                    apart.text.push(byte);
+                    apart.places.push(at);
+                    1
+                }
                 Sequence::Open => {
                     seen.whole = at;
                     break;
@@ -107,7 +119,47 @@ impl Visible {
     }
 }
 
+/// Whether a byte is text, or moves the cursor within it, and begins nothing else.
+const fn is_plain(byte: u8) -> bool {
+    match byte {
+        0x08..=0x0d | 0x20..=0x7e => true,
+        0x00..=0x1f | 0x7f => false,
+        // What begins a character that takes no cell (`width`).
+        LEAD | 0xcc | 0xcd | 0xe2 | 0xef => false,
+        _ => true,
+    }
+}
+
 fn sequence(bytes: &[u8]) -> Sequence {
+    match bytes.first() {
+        Some(&ESCAPE) => escape(bytes),
+        Some(byte) if is_plain(*byte) => Sequence::Text,
+        Some(byte) if byte.is_ascii() => Sequence::Hidden(1),
+        _ => wide(bytes),
+    }
+}
+
+/// A character of several bytes.
+fn wide(bytes: &[u8]) -> Sequence {
+    let length = if bytes.first().is_some_and(|byte| *byte >= 0xe0) { 3 } else { 2 };
+    let Some(whole) = bytes.get(..length) else {
+        return if bytes.len() < length { Sequence::Open } else { Sequence::Text };
+    };
+    match whole {
+        // Control sequences, device control, operating system commands and other messages.
+        [LEAD, 0x9b] => control(bytes),
+        [LEAD, 0x90 | 0x98 | 0x9d..=0x9f] => said(bytes),
+        [LEAD, 0x80..=0x9f] => Sequence::Moves(2),
+        // A hyphen that shows where a word may be broken, and else nowhere.
+        [LEAD, 0xad] => Sequence::Hidden(2),
+        _ => match std::str::from_utf8(whole).map(|text| text.chars().all(|it| width(it) == 0)) {
+            Ok(true) => Sequence::Hidden(length),
+            _ => Sequence::Text,
+        },
+    }
+}
+
+fn escape(bytes: &[u8]) -> Sequence {
     match bytes.get(1) {
         None => Sequence::Open,
         Some(b'[') => control(bytes),
@@ -117,8 +169,8 @@ fn sequence(bytes: &[u8]) -> Sequence {
         Some(b' ' | b'#' | b'%' | b'('..=b'/') if bytes.len() < 3 => Sequence::Open,
         Some(b'(' | b')' | b'*' | b'+' | b'%') => Sequence::Hidden(3),
         Some(b' ' | b'#' | b','..=b'/') => Sequence::Moves(3),
-        // Keypads, and the end of a text.
-        Some(b'=' | b'>' | b'\\') => Sequence::Hidden(2),
+        // Keypads, the end of a text, and the cursor remembered.
+        Some(b'=' | b'>' | b'\\' | b'7') => Sequence::Hidden(2),
         Some(&ESCAPE) => Sequence::Hidden(1),
         Some(_) => Sequence::Moves(2),
     }
@@ -138,7 +190,11 @@ fn control(bytes: &[u8]) -> Sequence {
             });
             match parameters.get(at) {
                 // Colours, what is erased, modes but for the other screen, reports, the cursor.
-                Some(b'm' | b'K' | b'J' | b'n' | b'c' | b'q') => Sequence::Hidden(count),
+                Some(b'm' | b'K' | b'J' | b'n' | b'c' | b'q' | b'g' | b'i' | b't') => {
+                    Sequence::Hidden(count)
+                }
+                // The cursor is remembered.
+                Some(b's') if at == 0 => Sequence::Hidden(count),
                 Some(b'h' | b'l') if !screens => Sequence::Hidden(count),
                 Some(0x40..=0x7e) => Sequence::Moves(count),
                 // It is broken off by another byte, which is text.
@@ -152,14 +208,19 @@ fn is_screen(mode: &[u8]) -> bool {
     matches!(mode, b"47" | b"1047" | b"1048" | b"1049")
 }
 
-/// `ESC ]`, a text, BEL or `ESC \`.
+/// `ESC ]`, a text, BEL or `ESC \`, which may be the one character U+009C.
 fn said(bytes: &[u8]) -> Sequence {
     let text = bytes.get(2..).unwrap_or(&[]);
-    match text.iter().position(|byte| matches!(*byte, 0x07 | ESCAPE | b'\n')) {
+    let ends = |at: &usize| match text.get(*at) {
+        Some(&LEAD) => text.get(at + 1) == Some(&0x9c),
+        byte => matches!(byte, Some(&(0x07 | ESCAPE | b'\n'))),
+    };
+    match (0..text.len()).find(ends) {
         None if bytes.len() > SAID_BYTES_MAX => Sequence::Moves(2),
         None => Sequence::Open,
         Some(at) => match (text.get(at), text.get(at + 1)) {
             (Some(0x07), _) => Sequence::Says(at + 3, at),
+            (Some(&LEAD), _) => Sequence::Says(at + 4, at),
             (Some(&ESCAPE), None) => Sequence::Open,
             (Some(&ESCAPE), Some(b'\\')) => Sequence::Says(at + 4, at),
             // Nobody ended it: it is looked at as text.
@@ -185,7 +246,11 @@ mod tests {
             ("plain", "plain"),
             ("a\x1b[31mb\x1b[0;1mc\x1b[Kd\x1b[m", "abcd"),
             ("a\x1b(Bb\x1b=c\x1b[?2004hd", "abcd"),
-            ("a\x1b[2;3Hb\x1b[Ac\x1b[?1049hd\x1b7e", "a\nb\nc\nd\ne"),
+            ("a\x1b[2;3Hb\x1b[Ac\x1b[?1049hd\x1b8e", "a\nb\nc\nd\ne"),
+            ("4\x1b74\x1b[s4\x1b[1;2s4", "444\n4"),
+            ("4\04\x074\x0f4\x7f4\u{200b}4\u{ad}4\u{301}4\u{feff}4", "444444444"),
+            ("4\u{9b}31m4\u{9d}0;t\u{9c}4\u{9d}0;t\x074\u{85}4", "4444\n4"),
+            ("caf\u{e9} \u{2026} \u{f9}\t\u{fb01}", "caf\u{e9} \u{2026} \u{f9}\t\u{fb01}"),
             ("a\x1b]0;title\x07b\x1b]8;;x\x1b\\c", "abc"),
             ("a\x1b]0;title\nb", "a\n0;title\nb"),
             ("a\x1b\x1b[31mb", "ab"),
@@ -195,6 +260,7 @@ mod tests {
             ("a\x1b]0;ti", "a"),
             ("a\x1b]0;ti\x1b", "a"),
             ("a\x1b(", "a"),
+            ("a\u{9b}3", "a"),
         ] {
             assert_eq!(text(bytes), expect, "{bytes:?}");
         }
@@ -208,7 +274,10 @@ mod tests {
         #[test]
         fn places_lie_in_order_and_hold_the_text(
             bytes in prop::collection::vec(
-                prop_oneof![Just(ESCAPE), Just(b'['), Just(b']'), Just(b'm'), any::<u8>()], 0..80,
+                prop_oneof![
+                    Just(ESCAPE), Just(b'['), Just(b']'), Just(b'm'), Just(LEAD), Just(0x9b),
+                    Just(0x9d), Just(0xe2), any::<u8>(),
+                ], 0..80,
             ),
         ) {
             let mut seen = Visible::of(&bytes);
@@ -218,7 +287,7 @@ mod tests {
                 let place = seen.place(at);
                 prop_assert!(last.is_none_or(|last| place > last));
                 let raw = bytes[place];
-                prop_assert!(raw == *byte || (raw == ESCAPE && *byte == b'\n'));
+                prop_assert!(raw == *byte || (matches!(raw, ESCAPE | LEAD) && *byte == b'\n'));
                 last = Some(place);
             }
             prop_assert!(seen.place(text.len()) <= bytes.len());

@@ -14,6 +14,7 @@
 
 use std::collections::VecDeque;
 
+use crate::cells::width;
 use crate::limits::LINE_CELLS_MAX;
 
 /// The second half of a wide character.
@@ -480,19 +481,5 @@ impl Screen {
         }
         change(cells, column);
         cells.truncate(columns);
-    }
-}
-
-/// Cells that a character takes: those of East Asia two, marks on others none (Unicode 15, the
-/// blocks that terminals agree on).
-const fn width(shown: char) -> usize {
-    match shown as u32 {
-        0x300..=0x36f | 0x200b..=0x200f | 0x202a..=0x202e | 0x2060..=0x2064 => 0,
-        0x20d0..=0x20ff | 0xfe00..=0xfe0f | 0xfe20..=0xfe2f | 0xfeff => 0,
-        0x1100..=0x115f | 0x2e80..=0x303e | 0x3041..=0xa4cf | 0xa960..=0xa97f => 2,
-        0xac00..=0xd7a3 | 0xf900..=0xfaff | 0xfe30..=0xfe6f | 0xff00..=0xff60 => 2,
-        0xffe0..=0xffe6 | 0x1f300..=0x1f64f | 0x1f900..=0x1f9ff | 0x20000..=0x3fffd => 2,
-        0x00..=0x1f | 0x7f..=0x9f => 0,
-        _ => 1,
     }
 }

@@ -8,11 +8,11 @@ use crate::decide::Permit;
 use crate::forward::Outbox;
 use crate::limits;
 use crate::record::Receipt;
-use crate::session::{After, Reuse};
+use crate::session::{After, Kept, Learned, Reuse};
 use crate::wire::LegId;
 use crate::wire::http::check;
-use crate::wire::http::h1::write;
-use crate::wire::http::head::Head;
+use crate::wire::http::h1::{Framing, write};
+use crate::wire::http::head::{Head, Version};
 use crate::wire::http::name::Name;
 
 use super::flow::Ending;
@@ -50,13 +50,23 @@ impl Back {
     /// The same, to be spoken to in HTTP/2.
     pub fn of_two(mut self, is_tls: bool) -> Back {
         self.two = Some(Box::new(Two::new(is_tls)));
-        self.keeps = false;
         self
+    }
+
+    /// What the head of an answer says of the connection.
+    pub fn hear_head(&mut self, head: &Head, framing: Framing) {
+        if self.two.is_some() {
+            // Frames say what ends, and a farewell that the connection does.
+            return;
+        }
+        let keeps = head.version() == Version::Http11 && !head.connection_says(b"close");
+        self.keeps &= keeps && framing != Framing::UntilClose;
+        self.hear_keep_alive(head);
     }
 
     /// What the target says of how long it keeps the connection. It is used for a second less: what
     /// is sent later may cross the end of it.
-    pub fn hear_keep_alive(&mut self, head: &Head) {
+    fn hear_keep_alive(&mut self, head: &Head) {
         let parameters = head.values(Name::KeepAlive).flat_map(check::list);
         let seconds = parameters.filter_map(|parameter| {
             let value = parameter.strip_prefix(b"timeout=")?;
@@ -87,15 +97,15 @@ impl Back {
     }
 
     /// The end of the request.
-    pub fn end(&mut self, record: (Permit, Receipt), trailers: &Head, chunked: bool) {
+    pub fn end(&mut self, record: (Permit, Receipt), chunked: bool) {
         let (permit, receipt) = record;
         self.flush();
         if let Some(two) = &mut self.two {
-            two.content(&[], Some(Ending::of(trailers)));
+            two.content(&[], Some(Ending::Nothing));
             self.outbox.forward(permit, receipt, two.take_output());
         } else if chunked {
             let mut end = Vec::new();
-            write::last_chunk(&mut end, Some(trailers));
+            write::last_chunk(&mut end, None);
             self.outbox.forward(permit, receipt, &end);
         }
     }
@@ -113,16 +123,18 @@ impl Back {
     }
 
     /// What becomes of it, when `whole` says that both directions are over.
-    pub fn after(&self, whole: bool) -> After {
-        match whole && self.keeps && self.outbox.is_empty() {
-            true => After::Keep(self.terms.clone(), self.idle_us),
-            false => After::Close,
+    pub fn after(self, whole: bool) -> After {
+        if !whole || !self.keeps || !self.outbox.is_empty() {
+            return After::Close;
         }
+        let learned = self.two.map_or(Learned::Nothing, |two| two.learned());
+        After::Keep(Kept { terms: self.terms, idle_us: self.idle_us, learned })
     }
 }
 
-/// The terms of connections that may stand in for each other: the target sees weir's credential in
-/// each request, so connections of all roles may, unless a client certificate names the role.
+/// The terms of connections of HTTP/1.1 that may stand in for each other: the target sees weir's
+/// credential in each request, so connections of all roles may. Those of HTTP/2 keep fields from
+/// one request to the next: they are of one role (`Tenure::terms_of_two`).
 pub(super) fn terms(target: usize) -> Reuse {
     thread_local! {
         static PLAIN: Arc<str> = Arc::from("http/1.1");

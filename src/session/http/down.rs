@@ -7,6 +7,7 @@ use crate::decide::Permit;
 use crate::decide::http::Part;
 use crate::fault::{Fault, FaultKind, Target};
 use crate::limits;
+use crate::mask::Hits;
 use crate::mask::body::Shape;
 use crate::mask::hits::Hit;
 use crate::metrics::{Timed, Verdict};
@@ -25,6 +26,7 @@ use crate::wire::http::reply::Problem;
 use crate::wire::http::sse::Splitter;
 use crate::wire::http::ws::handshake::Asked;
 
+use super::back::Back;
 use super::exchange::{Down, Exchange, Up};
 use super::front::Portion;
 use super::listed::{self, News};
@@ -37,17 +39,19 @@ impl Session {
     /// Bytes of a target.
     pub(super) fn leg_bytes(&mut self, id: LegId, bytes: &[u8], stage: &mut Stage<'_>) {
         let Some(back) = self.back(id) else { return };
-        back.heard = true;
         if back.two.is_some() {
             return self.leg_frames(id, bytes, stage);
         }
+        back.heard = true;
         let mut input = bytes;
         while self.leg_step(&mut input, stage) {}
-        if let Some(back) = self.back(id)
-            && !input.is_empty()
-        {
-            // Nobody asked for these: RFC 9112 9.2.
-            back.keeps = false;
+        if input.is_empty() {
+            return;
+        }
+        // Nobody asked for these: RFC 9112 9.2.
+        match self.back(id) {
+            Some(back) => back.keeps = false,
+            None => self.link.read_behind(id, input, stage.now.mono_us),
         }
     }
 
@@ -164,12 +168,15 @@ impl Session {
         };
         let now_us = stage.now.mono_us;
         exchange.told.status = head.status().unwrap_or(0);
+        // A call that fails at once says so in its head, and has no trailers.
+        if let (true, Some(code)) = (exchange.is_call(), head.spelt(b"grpc-status").next()) {
+            let code = String::from_utf8_lossy(code).into_owned();
+            exchange.told.trailers.insert("grpc-status".into(), code.into());
+        }
         exchange.told.first_byte_us = now_us.saturating_sub(exchange.at_us);
         exchange.deadline_us = now_us + exchange.pause_us();
-        let keeps = head.version() == Version::Http11 && !head.connection_says(b"close");
         if let Some(back) = &mut exchange.back {
-            back.keeps &= keeps && framing != Framing::UntilClose;
-            back.hear_keep_alive(&head);
+            back.hear_head(&head, framing);
         }
         let is_over = matches!(framing, Framing::None | Framing::Length(0));
         if exchange.lens.as_ref().is_some_and(|lens| lens.waits) && !is_over {
@@ -317,9 +324,13 @@ impl Session {
         if !kept.is_empty() {
             self.deliver(&kept, false, stage);
         }
+        let Some(tenure) = self.tenures.get(self.current) else { return };
         let Phase::Busy(exchange) = &mut self.phase else { return };
         let Down::Content { trailers, framing, .. } = &mut exchange.down else { return };
         let (trailers, chunked) = (std::mem::take(trailers), *framing == Framing::Chunked);
+        let (masks, secrets) = (&tenure.masks, &tenure.secrets);
+        let trailers = masked::trailers(trailers, masks, secrets, &mut exchange.hits);
+        exchange.told.trailers = masked::told(&trailers);
         self.finish(Portion::End { trailers: &trailers, chunked }, stage);
     }
 
@@ -328,8 +339,11 @@ impl Session {
         let Phase::Busy(mut exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else {
             return;
         };
+        let failed = exchange.is_call()
+            && exchange.told.trailers.get("grpc-status").is_some_and(|code| code != "0");
         let outcome = match exchange.told.status {
             400.. => Outcome::Error,
+            _ if failed => Outcome::Error,
             _ => Outcome::Success,
         };
         let receipt = self.record_answer(&mut exchange, outcome, "", stage);
@@ -375,12 +389,17 @@ impl Session {
         let Some(listing) = exchange.lens.as_mut().and_then(|lens| lens.listing.as_mut()) else {
             return;
         };
-        for tool in listing.found.drain(..) {
+        for mut tool in listing.found.drain(..) {
             let (event, before) = match listed::news(&tenure.target_name, &tool) {
                 News::None => continue,
                 News::First => ("tool-defined", None),
                 News::Changed(before) => ("tool-changed", Some(before)),
             };
+            // In the words that the client saw; the digest is of what the server said.
+            let hits = &mut Hits::default();
+            if let Some(shown) = tenure.masks.field("definition", &tool.definition, hits) {
+                tool.definition = shown;
+            }
             let attrs = listed::attrs(&tenure.target_name, &tool, before);
             let (severity, message) = match before {
                 None => ("info", "a tool says what it does"),
@@ -491,7 +510,9 @@ impl Session {
             let _refused_elsewhere =
                 super::rows::unanswered(&mut exchange, aborted, words, tenure, stage);
         }
-        let reply = exchange.request.reply(problem);
+        let detail = voice::unknown_end(&exchange, problem.detail);
+        let problem = Problem { detail: &detail, ..problem.clone() };
+        let reply = exchange.request.reply(&problem);
         self.answer_self(&reply, *exchange, stage);
     }
 
@@ -512,7 +533,7 @@ impl Session {
         {
             return self.answer_end(stage);
         }
-        if self.send_again(stage) {
+        if self.send_again(false, stage) {
             return;
         }
         self.fail(Trouble::Target(self.closed()), stage);
@@ -534,7 +555,7 @@ impl Session {
         if matches!(self.phase, Phase::Tunnel(_)) {
             return self.tunnel_ended(stage);
         }
-        if self.send_again(stage) {
+        if self.send_again(false, stage) {
             return;
         }
         let why = match fault.kind {
@@ -545,13 +566,16 @@ impl Session {
     }
 
     /// A connection that was kept was closed before it answered: the request is sent once more,
-    /// if it may run twice (RFC 9110 9.2.2) and all of it is still here.
-    fn send_again(&mut self, stage: &mut Stage<'_>) -> bool {
+    /// if it may run twice (RFC 9110 9.2.2), or is `untouched` by what its target says, and all of
+    /// it is still here.
+    pub(super) fn send_again(&mut self, untouched: bool, stage: &mut Stage<'_>) -> bool {
         let Some(tenure) = self.tenures.get(self.current) else { return false };
         let Phase::Busy(exchange) = &mut self.phase else { return false };
-        let silent = exchange.back.as_ref().is_some_and(|back| back.reused && !back.heard);
+        let silent = |back: &Back| (back.reused || untouched) && !back.heard;
+        let silent = exchange.back.as_ref().is_some_and(silent);
         let is_here = exchange.is_here();
-        let may = exchange.request.is_idempotent() && exchange.request.asks == Asked::Nothing;
+        let may = untouched || exchange.request.is_idempotent();
+        let may = may && exchange.request.asks == Asked::Nothing;
         if !silent || !is_here || !may || exchange.again || !matches!(exchange.up, Up::Sent) {
             return false;
         }

@@ -22,6 +22,7 @@ use crate::wire::http::form::Scan;
 use crate::wire::http::h1::{Body, Framing, HeadReader, Role};
 use crate::wire::http::head::{Head, Version};
 use crate::wire::http::name::Name;
+use crate::wire::http::reply::Manner;
 use crate::wire::http::sse::Splitter;
 use crate::wire::http::ws::handshake::{self, Asked};
 use crate::wire::http::{Refused, check, pass};
@@ -154,6 +155,8 @@ pub(super) struct Held {
     pub key: Key,
     /// Its place among the commands that wait.
     pub place: Place,
+    /// What its client calls it, which may take it back.
+    pub call: Option<super::cancel::Waiting>,
     /// Counts it among those that wait.
     pub _counted: Presence,
 }
@@ -191,6 +194,11 @@ impl Exchange {
         self.request.framing == Framing::None || self.gathered
     }
 
+    /// Whether it is a call of gRPC.
+    pub fn is_call(&self) -> bool {
+        Manner::of(&self.request.head) == Manner::Grpc
+    }
+
     /// Whether people can read the content that was gathered, and read in it what the target does.
     pub fn is_readable(&self) -> bool {
         let head = &self.request.head;
@@ -205,10 +213,16 @@ impl Exchange {
         };
         self.content.is_empty()
             || self.request.kube.is_some()
+            || (self.is_call() && super::text::messages(&self.content).is_some())
             || (codings.all(|coding| coding.eq_ignore_ascii_case(b"identity"))
                 && charsets.all(|kind| is_utf8(&kind))
                 && self.content.iter().all(is_plain)
                 && std::str::from_utf8(&self.content).is_ok())
+    }
+
+    /// Whether the target may have got it, so that it may have run.
+    pub fn was_sent(&self) -> bool {
+        matches!(self.up, Up::Sent | Up::Content { .. })
     }
 
     /// Whether the client has been told a status.
@@ -229,6 +243,8 @@ impl Down {
 pub(super) struct Told {
     pub status: u16,
     pub first_byte_us: u64,
+    /// Fields behind the content, as the client gets them.
+    pub trailers: serde_json::Map<String, serde_json::Value>,
 }
 
 /// A request and its answer.

@@ -23,7 +23,7 @@ use super::progress::Progress;
 use super::rows::{Ruled, record, unanswered};
 use super::rpc::Rpc;
 use super::tenure::{Tenure, Trouble};
-use super::{Phase, Session, bound, kubernetes, rpc, text, voice};
+use super::{Phase, Session, bound, cancel, kubernetes, rpc, text, voice};
 
 /// What the client of a denied request is told.
 struct Denial<'d> {
@@ -93,6 +93,9 @@ impl Session {
                 let head = &exchange.request.head;
                 exchange.action = http::call(head, &exchange.content, &rpc.call);
                 exchange.rpc = Some(Box::new(rpc));
+                if self.cancels(&exchange) {
+                    return self.cancel_call(exchange, stage);
+                }
                 self.judge(exchange, stage);
             }
         }
@@ -123,7 +126,11 @@ impl Session {
             Verdict::Deny(reason) => {
                 exchange.rules = reason.matched.rule_names();
                 exchange.rule = reason.rule;
-                self.deny(exchange, &reason.message, stage);
+                // A rule that denies what is not understood says nothing of it.
+                let is_beside = tenure.speaks_mcp()
+                    && !tenure.is_endpoint(&exchange.request.head, exchange.prefix);
+                let detail = if is_beside { voice::NO_ENDPOINT } else { &*reason.message };
+                self.deny(exchange, detail, stage);
             }
             Verdict::Hold(terms) if self.is_for_path(&exchange, Some(&terms), stage) => {
                 self.unclear(exchange, stage);
@@ -282,12 +289,13 @@ impl Session {
         let words = (reply.status, detail);
         // What people are still asked about was denied by nobody: its row says `hold`.
         let is_pending = denial.retry_after_s.is_some();
+        let outcome = if is_pending { Outcome::Suspended } else { Outcome::Denied };
         let recorded = match is_pending {
             true => Ok(()),
             false => record(&exchange, &ruled, tenure, stage).map(drop),
         };
-        let recorded = recorded
-            .and_then(|()| unanswered(&mut exchange, Outcome::Denied, words, tenure, stage));
+        let recorded =
+            recorded.and_then(|()| unanswered(&mut exchange, outcome, words, tenure, stage));
         if let Err(refused) = recorded {
             return self.not_recorded(*exchange, refused, stage);
         }
@@ -420,7 +428,12 @@ impl Session {
                 return self.deny(exchange, crowded.words().0, stage);
             }
         };
-        let held = Held { ask, seq, shown, summary: asked.clone(), key, place, _counted: counted };
+        let call = exchange
+            .rpc
+            .as_deref()
+            .and_then(|rpc| cancel::Call::of(rpc, &exchange, tenure)?.wait(id));
+        let summary = asked.clone();
+        let held = Held { ask, seq, shown, summary, key, place, call, _counted: counted };
         let rule = RuleName::clone(&exchange.rule);
         let ruled = Ruled { seq, decision: Decision::Hold, rule: &rule, approval: Some(id) };
         let recorded = record(&exchange, &ruled, tenure, stage).and_then(|_| match is_new {
@@ -456,6 +469,9 @@ impl Session {
 
     /// The client has waited for as long as it should.
     pub(super) fn hold_overdue(&mut self, stage: &mut Stage<'_>) {
+        if self.cancelled_hold(stage) {
+            return;
+        }
         if self.progress_due(stage) {
             return;
         }
@@ -511,6 +527,9 @@ impl Session {
 
     /// One approver's word.
     pub(super) fn vote(&mut self, id: SessionId, vote: &Vote, stage: &mut Stage<'_>) -> VoteReply {
+        if self.cancelled_hold(stage) {
+            return VoteReply::Unknown;
+        }
         let Some((mut exchange, mut held)) = self.take_held() else { return VoteReply::Unknown };
         let Some(tenure) = self.tenures.get_mut(self.current).filter(|_| held.ask.id == id) else {
             exchange.up = Up::Held(held);
@@ -577,7 +596,9 @@ impl Session {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return Ok(()) };
         let approved = Step { scope: grant.scope.words(), ..Step::of("approved") };
         let mut recorded = step(held, &approved, tenure, stage);
-        let verdict = tenure.scope().decide(&tenure.who(&self.link, stage), &exchange.action);
+        // A tenure lives by the settings that it began with; what people answer runs by today's.
+        let who = tenure.who(&self.link, stage);
+        let verdict = stage.snapshot.rules.decide(&who, &exchange.action);
         let told = match &verdict {
             Verdict::Allow(..) => Some(("released", "no rule holds it any more")),
             Verdict::Hold(terms) if !grant.satisfies(terms) => {
@@ -626,6 +647,13 @@ impl Session {
         self.end_hold(exchange, &held, Ending { event: "expired", detail }, stage);
     }
 
+    /// Its client has taken it back.
+    pub(super) fn abandon_hold(&mut self, why: &str, stage: &mut Stage<'_>) {
+        let Some((exchange, held)) = self.take_held() else { return };
+        let ending = Ending { event: "abandoned", detail: why.to_owned() };
+        self.end_hold(exchange, &held, ending, stage);
+    }
+
     fn end_hold(
         &mut self,
         exchange: Box<Exchange>,
@@ -656,7 +684,8 @@ impl Session {
 
 fn summary(exchange: &Exchange, ask: &Ask, tenure: &Tenure, stage: &Stage<'_>) -> AskSummary {
     let (request, action) = (&exchange.request, &exchange.action);
-    let mut text = text::text(&request.head);
+    let mut text = asked_for(exchange);
+    text.extend(text::text(&request.head));
     if !exchange.content.is_empty() {
         text.extend_from_slice(b"\r\n");
         text.extend_from_slice(&exchange.shown());
@@ -686,6 +715,23 @@ fn summary(exchange: &Exchange, ask: &Ask, tenure: &Tenure, stage: &Stage<'_>) -
         expires_at_us: ask.expires_at_us,
     }
 }
+
+/// What a message of MCP asks for, as a line before the request that has it: all of them are sent
+/// to one path.
+fn asked_for(exchange: &Exchange) -> Vec<u8> {
+    let Some(rpc) = exchange.rpc.as_deref() else { return Vec::new() };
+    let name = rpc.name();
+    let method = String::from_utf8_lossy(&rpc.call.method).into_owned();
+    let named = if name == method { String::new() } else { format!(" {name}") };
+    let arguments = rpc.arguments(&exchange.content).unwrap_or_default();
+    let is_short = arguments.len() <= ARGUMENTS_BYTES && !arguments.contains(&b'\n');
+    let arguments = if is_short { String::from_utf8_lossy(arguments) } else { "...".into() };
+    let line = format!("{method}{named} {arguments}").replace(|it: char| it.is_control(), " ");
+    format!("{}\r\n", line.trim_end()).into_bytes()
+}
+
+/// Longer arguments stand in the values alone.
+const ARGUMENTS_BYTES: usize = 1 << 10;
 
 fn step(
     held: &Held,

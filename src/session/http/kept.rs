@@ -70,19 +70,18 @@ impl Kept {
     }
 
     /// What the row of an answer says of the request's content, which had no row of its own when
-    /// it was recorded: JSON, or nothing.
-    pub fn attrs(&self) -> String {
+    /// it was recorded.
+    pub fn attrs(&self) -> serde_json::Map<String, serde_json::Value> {
+        let mut attrs = serde_json::Map::new();
         if self.bytes == 0 {
-            return String::new();
+            return attrs;
         }
         let digest: String = self.digest().iter().map(|byte| format!("{byte:02x}")).collect();
         let (bytes, captured) = (self.bytes, self.captured);
-        serde_json::json!({
-            "request_body_len": bytes,
-            "request_body_sha256": digest,
-            "request_truncated": captured < bytes,
-        })
-        .to_string()
+        attrs.insert("request_body_len".into(), bytes.into());
+        attrs.insert("request_body_sha256".into(), digest.into());
+        attrs.insert("request_truncated".into(), (captured < bytes).into());
+        attrs
     }
 
     /// From here on messages of a WebSocket are kept.

@@ -11,7 +11,8 @@ use crate::forward::Outbox;
 use crate::limits;
 use crate::record::entry::Event;
 use crate::record::{Entry, Receipt, SessionContext, SessionId};
-use crate::session::{Accepted, Output, Stage, TlsFacts, new_id};
+use crate::session::{Accepted, After, Kept, Learned, Output, Stage, TlsFacts, new_id};
+use crate::wire::http::h2::Event as Frame;
 use crate::wire::{LegId, Protocol};
 
 use super::front::Front;
@@ -137,6 +138,31 @@ impl Link {
     /// Queues an output.
     pub fn output(&mut self, output: Output) {
         self.outputs.push_back(output);
+    }
+
+    /// Reads what a target said behind an answer, on a leg that was just given back. What belongs
+    /// to no answer is no reason to end a connection of HTTP/2, anything else is (RFC 9112 9.2).
+    pub fn read_behind(&mut self, id: LegId, bytes: &[u8], now_us: u64) {
+        let given = self.outputs.iter_mut().rev().find_map(|output| match output {
+            Output::Release(leg, after) if *leg == id => Some(after),
+            _ => None,
+        });
+        let Some(after) = given else { return };
+        let mut input = bytes;
+        let is_good = match after {
+            After::Keep(Kept { learned: Learned::Http2(connection), .. }) => loop {
+                match connection.receive(&mut input, now_us) {
+                    Ok(Some(Frame::Ready | Frame::Room { .. } | Frame::Pong)) => {}
+                    Ok(Some(Frame::Data { bytes: [], .. })) => {}
+                    Ok(None) => break connection.is_at_rest(),
+                    Ok(Some(_)) | Err(_) => break false,
+                }
+            },
+            After::Keep(_) | After::Close => bytes.is_empty(),
+        };
+        if !is_good {
+            *after = After::Close;
+        }
     }
 
     /// Takes the next output.

@@ -15,6 +15,7 @@ use crate::mask::Hits;
 use crate::mask::body::{Masker, Plan, Rules, Shape};
 use crate::wire::http::head::Head;
 use crate::wire::http::name::{Fate, Name};
+use crate::wire::http::pass::Pass;
 use crate::wire::http::{Refused, check};
 
 use super::listed::{Label, Listing};
@@ -188,6 +189,11 @@ pub(super) fn check_conditions(head: &Head) -> Result<(), Refused> {
     }
 }
 
+/// Fields of a read that have the target compare what it would say with what the client guesses: no
+/// client has a validator from weir there, which drops them.
+pub(super) const NOT_COMPARED: [&[u8]; 4] =
+    [b"if-none-match", b"if-match", b"if-modified-since", b"if-unmodified-since"];
+
 /// A field as it was sent: name, value, and what takes the value's place.
 type Field<'h> = (&'h [u8], &'h [u8], Option<Vec<u8>>);
 
@@ -248,6 +254,46 @@ pub(super) fn without_secrets<'h>(
         }
     }
     changed
+}
+
+/// Trailers as they may leave: without what masks hide, and without the target's credential.
+pub(super) fn trailers(head: Head, masks: &Rules, secrets: &Secrets, hits: &mut Hits) -> Head {
+    let changed = match masks.is_empty() {
+        true => Vec::new(),
+        false => fields(&head, Vec::new(), masks, hits),
+    };
+    let changed = without_secrets(&head, changed, secrets);
+    if changed.is_empty() {
+        return head;
+    }
+    let is_changed = |name: &[u8]| changed.iter().any(|(it, _)| it.eq_ignore_ascii_case(name));
+    let kept = head.named().filter(|(_, name, _)| !is_changed(name));
+    let kept = kept.map(|(_, name, value)| (name, value));
+    let changed = changed.iter().map(|(name, value)| (*name, value.as_slice()));
+    let mut new = Head::default();
+    for (name, value) in kept.chain(changed) {
+        let spans = new.append(name).and_then(|name| Ok((name, new.append(value)?)));
+        if spans.and_then(|(name, value)| new.push(name, value, false)).is_err() {
+            return Head::default();
+        }
+    }
+    new
+}
+
+/// What the row of an answer says of its trailers.
+pub(super) fn told(trailers: &Head) -> serde_json::Map<String, serde_json::Value> {
+    let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let mut told = serde_json::Map::new();
+    for passed in Pass::default().fields(trailers) {
+        let (name, value) = (trailers.bytes(passed.name), trailers.bytes(passed.value));
+        let name = words(name).to_ascii_lowercase();
+        let value = match told.remove(&name) {
+            Some(serde_json::Value::String(before)) => format!("{before}, {}", words(value)),
+            _ => words(value),
+        };
+        told.insert(name, value.into());
+    }
+    told
 }
 
 /// What weir writes itself, and what is the client's own secret.

@@ -20,6 +20,7 @@
 //!   masked     an answer under masks            listed    tools that are offered
 //!   rpc        a request of MCP                 moved     fields with the target's own name
 //!   bound      sessions of MCP, and whose they are   progress   clients of MCP while they wait
+//!   cancel     calls of MCP that their clients take back
 //!   parked     asked about, and nobody waits        veil      the target's credential in answers
 //! ```
 //!
@@ -31,6 +32,7 @@
 
 mod back;
 mod bound;
+mod cancel;
 mod down;
 mod exchange;
 mod flow;
@@ -335,15 +337,15 @@ impl Session {
     }
 
     /// Gives the leg of the exchange back.
-    fn release(&mut self, after: impl FnOnce(&back::Back) -> After) {
+    fn release(&mut self, after: impl FnOnce(back::Back) -> After) {
         let back = match &mut self.phase {
             Phase::Busy(exchange) => exchange.back.take(),
             Phase::Tunnel(tunnel) => tunnel.exchange.back.take(),
             _ => None,
         };
         if let Some(back) = back {
-            let after = after(&back);
-            self.link.output(Output::Release(back.id, after));
+            let id = back.id;
+            self.link.output(Output::Release(id, after(back)));
         }
     }
 

@@ -193,10 +193,8 @@ impl Session {
         if is_empty {
             return self.answer_instead(&voice::bad_answer("mcp-answer"), stage);
         }
-        let keeps = head.version() == Version::Http11 && !head.connection_says(b"close");
         if let Some(back) = &mut exchange.back {
-            back.keeps &= keeps && framing != Framing::UntilClose;
-            back.hear_keep_alive(head);
+            back.hear_head(head, framing);
         }
         if let Some(progress) = &mut exchange.progress {
             progress.event = event;
@@ -219,7 +217,7 @@ impl Session {
         });
         let message = match (&exchange.rpc, is_message) {
             (Some(rpc), false) => {
-                let said = said_in(&reply.content);
+                let said = said_in(&reply.content, exchange.was_sent());
                 rpc.refusal(&exchange.content, jsonrpc::reply::DENIED, &said).content
             }
             _ => reply.content.clone(),
@@ -241,11 +239,16 @@ impl Session {
     }
 }
 
-/// What people are told by a problem of weir's.
-fn said_in(problem: &[u8]) -> String {
+/// What people are told by a problem of weir's. Of what was sent nobody may say that it did not
+/// run.
+fn said_in(problem: &[u8], was_sent: bool) -> String {
     let problem: Option<serde_json::Value> = serde_json::from_slice(problem).ok();
     let detail = problem.as_ref().and_then(|problem| problem.get("detail")?.as_str());
-    format!("not run: {} (weir)", detail.unwrap_or("weir could not carry it out"))
+    let detail = detail.unwrap_or("weir could not carry it out");
+    match was_sent {
+        true => format!("{detail} (weir)"),
+        false => format!("not run: {detail} (weir)"),
+    }
 }
 
 /// The head of every such answer.

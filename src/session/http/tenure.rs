@@ -101,6 +101,9 @@ pub(super) struct Tenure {
     pub target_name: String,
     /// What weir shows the target.
     pub credential: Credential,
+    /// Which connections of HTTP/2 may stand in for each other: they keep fields from one request
+    /// to the next, so each is of one role (`Reuse`).
+    pub terms_of_two: Arc<str>,
     /// The snapshot that it was opened under.
     pub snapshot: Rc<Snapshot>,
     /// Counts.
@@ -174,6 +177,7 @@ impl Tenure {
             target,
             target_name: settings.name.clone(),
             durability: settings.durability,
+            terms_of_two: format!("h2 {}", credential.role).into(),
             secrets: Rc::new(Secrets::of(headers)),
             credential,
             totals: Totals::default(),

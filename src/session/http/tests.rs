@@ -3,6 +3,7 @@
 mod hello;
 mod many;
 mod refusals;
+mod two;
 mod waits;
 
 use std::cell::Cell;
@@ -24,8 +25,8 @@ use crate::record::entry::{Decision, Outcome};
 use crate::record::memory::MemoryJournal;
 use crate::record::{Lsn, SessionId};
 use crate::session::{
-    Accepted, After, Driven, Event, Leased, Output, Room, Snapshot, SnapshotSource, Stage, Vote,
-    VoteReply,
+    Accepted, After, Driven, Event, Learned, Leased, Output, Reuse, Room, Snapshot, SnapshotSource,
+    Stage, Vote, VoteReply,
 };
 use crate::wire::{End, LegId, Protocol};
 
@@ -44,6 +45,14 @@ bearer = { env = "TOKEN" }
 name = "tools"
 protocol = "mcp"
 address = "http://127.0.0.1:8080/mcp"
+[[target]]
+name = "calls"
+protocol = "http"
+http = "2"
+address = "http://127.0.0.1:8080"
+[[target.credential]]
+role = "svc"
+bearer = { env = "TOKEN" }
 [[identity.user]]
 name = "bot"
 password = { env = "BOT" }
@@ -67,7 +76,7 @@ then = { hold = { approvers = ["dba"], quorum = 1, timeout = "10m" } }
 "#;
 
 thread_local! {
-    static SNAPSHOT: Rc<Snapshot> = snapshot();
+    static SNAPSHOT: Rc<Snapshot> = snapshot("");
 }
 
 /// What is asked while no client waits is the process's, and goes by the time of whoever looks: one
@@ -77,20 +86,22 @@ fn alone() -> std::sync::MutexGuard<'static, ()> {
     TURN.lock().unwrap_or_else(std::sync::PoisonError::into_inner)
 }
 
-fn snapshot() -> Rc<Snapshot> {
+/// Of the configuration, and `more` of it.
+fn snapshot(more: &str) -> Rc<Snapshot> {
     let env = |name: &str| match name {
         "BOT" => Some("secret".to_owned()),
-        "TOKEN" => Some("hidden-token".to_owned()),
+        "TOKEN" => Some("hidden-from-clients".to_owned()),
         _ => None,
     };
-    let settings = config::load::parse(CONFIG, "test.toml", Path::new("."), &env);
+    let text = format!("{CONFIG}{more}");
+    let settings = config::load::parse(&text, "test.toml", Path::new("."), &env);
     Rc::new(Snapshot::build(&SnapshotSource {
         settings: Arc::new(settings.unwrap_or_else(|errors| panic!("{errors}"))),
-        catalogs: vec![None; 2],
-        addresses: vec![vec![endpoint()]; 2],
+        catalogs: vec![None; 3],
+        addresses: vec![vec![endpoint()]; 3],
         keys: Vec::new(),
         windows: Vec::new(),
-        minors: vec![Arc::default(); 2],
+        minors: vec![Arc::default(); 3],
         tokens: Default::default(),
         mock_seed: [1; 32],
     }))
@@ -129,6 +140,10 @@ struct Bench {
     closed: bool,
     /// The next leg is one that was given back before.
     reused: bool,
+    /// What was given back with the last leg.
+    learned: Option<Learned>,
+    /// The terms of the last leg that was asked for.
+    terms: Option<Reuse>,
     /// How often TLS with the client was to begin.
     shakes: usize,
 }
@@ -180,6 +195,8 @@ impl Bench {
             ask: None,
             closed: false,
             reused: false,
+            learned: None,
+            terms: None,
             shakes: 0,
         }
     }
@@ -208,10 +225,18 @@ impl Bench {
         let mut leased = None;
         while let Some(output) = self.session.poll_output() {
             match output {
-                Output::Lease(lease) => leased = Some(lease.leg),
+                Output::Lease(lease) => {
+                    (leased, self.terms) = (Some(lease.leg), lease.reuse);
+                }
                 Output::Release(leg, after) => {
                     assert_eq!(self.leg.take(), Some(leg), "a leg that it has not");
-                    self.legs[if after == After::Close { 2 } else { 1 }] += 1;
+                    self.legs[if matches!(after, After::Close) { 2 } else { 1 }] += 1;
+                    if let After::Keep(kept) = after {
+                        // One that had to be fresh says no terms.
+                        let asked = self.terms.as_ref().unwrap_or(&kept.terms);
+                        assert_eq!(&kept.terms, asked, "other terms");
+                        self.learned = Some(kept.learned);
+                    }
                 }
                 Output::AskOpened(summary) => self.ask = Some(summary.id),
                 Output::AskClosed(id, _) => assert_eq!(self.ask.take(), Some(id)),
@@ -226,7 +251,8 @@ impl Bench {
             assert!(self.leg.is_none(), "two legs at a time");
             self.leg = Some(leg);
             self.legs[0] += 1;
-            let reused = std::mem::take(&mut self.reused);
+            let learned = self.learned.take().unwrap_or(Learned::Nothing);
+            let reused = std::mem::take(&mut self.reused).then_some(learned);
             self.tell(Event::Leg(leg, Ok(Leased { endpoint: endpoint(), reused })));
         }
     }
@@ -456,6 +482,17 @@ fn a_kept_connection_that_was_closed_is_tried_once_more() {
     bench.tell(Event::Eof(End::Target(leg)));
     assert!(bench.client_text().starts_with("HTTP/1.1 502 "));
     assert_eq!((bench.legs, bench.record().1), ([1, 0, 1], vec![Outcome::Aborted]));
+}
+
+#[test]
+fn a_connection_on_which_more_was_said_than_the_answer_is_not_kept() {
+    for behind in [&b"HTTP/1.1 200 OK\r\n"[..], b"\n", b"hello"] {
+        let mut bench = Bench::new();
+        bench.send(&request("GET /a", "|"), 1000);
+        bench.answer(&[OK, behind].concat(), 1000);
+        assert!(bench.client_text().ends_with("hello"));
+        assert_eq!(bench.legs, [1, 0, 1], "{behind:?}");
+    }
 }
 
 #[test]

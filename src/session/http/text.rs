@@ -61,6 +61,23 @@ pub(super) fn text(head: &Head) -> Vec<u8> {
     text
 }
 
+/// The messages of a call of gRPC, a line for each, every byte of which is shown: what is no letter
+/// is written as `\\x00`. `None`: they are compressed, or are no such messages.
+pub(super) fn messages(content: &[u8]) -> Option<Vec<u8>> {
+    let mut shown = Vec::with_capacity(content.len() * 2);
+    let mut rest = content;
+    while !rest.is_empty() {
+        let (head, behind) = rest.split_first_chunk::<5>()?;
+        let [0, length @ ..] = *head else { return None };
+        let length = usize::try_from(u32::from_be_bytes(length)).ok()?;
+        let (message, behind) = behind.split_at_checked(length)?;
+        shown.extend(message.escape_ascii());
+        shown.push(b'\n');
+        rest = behind;
+    }
+    Some(shown)
+}
+
 /// Path and query; values of parameters that are secrets are hidden.
 fn target(head: &Head) -> Vec<u8> {
     let (path, query) = check::split_target(head.target());
@@ -86,6 +103,20 @@ fn target(head: &Head) -> Vec<u8> {
 mod tests {
     use super::*;
     use crate::wire::http::h1::read::{HeadReader, Kind};
+
+    #[test]
+    fn messages_of_calls_are_shown_whole() {
+        let shown =
+            |content: &[u8]| messages(content).map(|it| String::from_utf8(it).expect("ASCII"));
+        assert_eq!(shown(b""), Some(String::new()));
+        assert_eq!(
+            shown(b"\0\0\0\0\x02hi\0\0\0\0\x03\x0a\xff\\").as_deref(),
+            Some("hi\n\\n\\xff\\\\\n")
+        );
+        for bad in [&b"\0\0\0\0"[..], b"\0\0\0\0\x02h", b"\x01\0\0\0\x01h", b"\0\0\0\0\x01hi"] {
+            assert_eq!(shown(bad), None, "{bad:?}");
+        }
+    }
 
     #[test]
     fn no_secret_is_shown() {

@@ -1,23 +1,30 @@
-//! A target that speaks HTTP/2: one request of one connection.
+//! A target that speaks HTTP/2: one request at a time of one connection.
 //!
 //! In: a request, frames of the target. Out: frames for it; the answer, where one of HTTP/1 would
-//! be read. Never: a connection that serves a second request: what its ends have learned of each
-//! other's fields would have to go with it.
+//! be read. Never: two streams at a time; a second request on a connection without what its ends
+//! have learned of each other (`Learned`).
 //!
 //! ```text
 //!   HEADERS --> Down::Head     DATA --> Down::Content     trailers, END_STREAM --> the end
 //! ```
+//!
+//! Requests that run at the same time have connections of their own. For one connection to have
+//! many, a leg would have to belong to many sessions: the shard would own its `Connection`, hand
+//! each stream's events to the session that opened it, and put frames of many journals' places
+//! into one `Outbox`; a reader that is slow would have to be kept by its stream's window alone, and
+//! the end of the leg told to all who share it.
 
 use crate::decide::Permit;
 use crate::decide::http::Part;
 use crate::fault::Target;
-use crate::session::Stage;
+use crate::session::{Learned, Stage};
 use crate::wire::LegId;
 use crate::wire::http::Refused;
 use crate::wire::http::h1::write::Onward;
-use crate::wire::http::h2::{Connection, Event};
+use crate::wire::http::h2::{Code, Connection, Event};
 use crate::wire::http::head::Head;
 
+use super::back::Back;
 use super::exchange::Down;
 use super::flow::{Ending, Flow};
 use super::tenure::Trouble;
@@ -26,7 +33,7 @@ use super::{Phase, Session};
 /// The connection and its stream.
 #[derive(Debug)]
 pub(super) struct Two {
-    connection: Connection,
+    connection: Box<Connection>,
     scheme: &'static str,
     stream: u32,
     flow: Flow,
@@ -39,8 +46,20 @@ impl Two {
     /// One that has said nothing yet.
     pub fn new(is_tls: bool) -> Two {
         let scheme = if is_tls { "https" } else { "http" };
-        let (connection, flow) = (Connection::client(scheme), Flow::default());
+        let (connection, flow) = (Box::new(Connection::client(scheme)), Flow::default());
         Two { connection, scheme, stream: 0, flow, ended: false, out: Vec::new() }
+    }
+
+    /// Goes on where a connection was left that served requests before.
+    pub fn resume(&mut self, learned: Learned) {
+        if let Learned::Http2(connection) = learned {
+            self.connection = connection;
+        }
+    }
+
+    /// What goes with the connection.
+    pub fn learned(self) -> Learned {
+        Learned::Http2(self.connection)
     }
 
     /// The head of the request. `last` says that nothing follows.
@@ -49,7 +68,8 @@ impl Two {
         let write = |block: &mut crate::wire::http::h2::Block<'_>| {
             block.request(head, onward, self.scheme);
         };
-        // The first stream of a connection can be opened before the target has said anything.
+        // The first stream of a connection can be opened before the target has said anything, a
+        // further one if it was given back (`is_at_rest`).
         self.stream = self.connection.open(is_head, last, write).unwrap_or(0);
     }
 
@@ -77,23 +97,26 @@ impl Session {
     pub(super) fn leg_frames(&mut self, id: LegId, bytes: &[u8], stage: &mut Stage<'_>) {
         let mut input = bytes;
         loop {
-            // The connection is given up with the exchange.
-            let Some(two) = self.back(id).and_then(|back| back.two.as_mut()) else { return };
+            let Some(two) = self.back(id).and_then(|back| back.two.as_mut()) else { break };
             match two.connection.receive(&mut input, stage.now.mono_us) {
                 Ok(Some(event)) => self.leg_said(id, event, stage),
                 Ok(None) => break,
                 Err(_) => return self.refuse_answer(Refused::Line, stage),
             }
         }
-        if let Some(back) = self.back(id) {
-            back.flush();
+        match self.back(id) {
+            Some(back) => back.flush(),
+            // It was given back, and what came behind the answer belongs to the connection.
+            None => self.link.read_behind(id, input, stage.now.mono_us),
         }
     }
 
     fn leg_said(&mut self, id: LegId, event: Event<'_>, stage: &mut Stage<'_>) {
-        let Some(two) = self.back(id).and_then(|back| back.two.as_mut()) else { return };
+        let Some(back) = self.back(id) else { return };
+        let Some(two) = back.two.as_mut() else { return };
         match event {
             Event::Head { last, .. } => {
+                back.heard = true;
                 two.ended = last;
                 let heard = two.connection.take_head();
                 let Phase::Busy(exchange) = &mut self.phase else { return };
@@ -103,13 +126,14 @@ impl Session {
             }
             Event::Data { stream, bytes, last } => {
                 two.ended = last;
-                let mut input = bytes;
-                while self.leg_step(&mut input, stage) {}
+                // They are handed on before anything else is read; with the last ones the
+                // connection may be given back.
                 let count = u32::try_from(bytes.len()).unwrap_or(u32::MAX);
-                let Some(two) = self.back(id).and_then(|back| back.two.as_mut()) else { return };
                 two.connection.credit(stream, count);
                 two.connection.credit_connection(count);
-                if last {
+                let mut input = bytes;
+                while self.leg_step(&mut input, stage) {}
+                if last && self.back(id).is_some() {
                     self.answer_end(stage);
                 }
             }
@@ -122,12 +146,18 @@ impl Session {
                 self.answer_end(stage);
             }
             Event::Refused { why, .. } => self.refuse_answer(why, stage),
-            Event::Reset { .. } => self.fail(Trouble::Target(Target::Closed), stage),
-            Event::Goaway { last, .. } if last < two.stream => {
-                self.fail(Trouble::Target(Target::Closed), stage);
-            }
+            Event::Reset { code, .. } => self.stream_lost(code == Code::RefusedStream, stage),
+            Event::Goaway { last, .. } if last < two.stream => self.stream_lost(true, stage),
             Event::Room { .. } => self.pump_leg(id, stage),
             Event::Goaway { .. } | Event::Ready | Event::Pong => {}
+        }
+    }
+
+    /// The target will not answer. What it says it has not looked at may be sent again, whatever it
+    /// is (RFC 9113 8.7).
+    fn stream_lost(&mut self, untouched: bool, stage: &mut Stage<'_>) {
+        if !untouched || !self.send_again(true, stage) {
+            self.fail(Trouble::Target(Target::Closed), stage);
         }
     }
 
@@ -135,7 +165,10 @@ impl Session {
     fn pump_leg(&mut self, id: LegId, stage: &mut Stage<'_>) {
         let Some(tenure) = self.tenures.get(self.current) else { return };
         let receipt = tenure.ledger.covered(stage);
-        let Some(back) = self.back(id) else { return };
+        let waits = |back: &&mut Back| back.two.as_ref().is_some_and(|two| !two.flow.is_empty());
+        // What is said in answer to frames waits for the end of them: behind the last one the
+        // connection may be given back, and then nothing may be queued.
+        let Some(back) = self.back(id).filter(waits) else { return };
         back.flush();
         let Some(two) = &mut back.two else { return };
         two.flow.pump(&mut two.connection, two.stream);

@@ -3,6 +3,8 @@
 //! In: heads, content, connections. Out: bytes for a leg; replies.
 //! Never: content that leaves before its chunk; a request sent twice that may run twice.
 
+use std::sync::Arc;
+
 use crate::config::settings::{self, Speaks};
 use crate::decide::http::Part;
 use crate::decide::{Action, Permit};
@@ -11,14 +13,14 @@ use crate::forward::dial::Dial;
 use crate::limits;
 use crate::mask::Hits;
 use crate::record::entry::{Event as Noted, Outcome};
-use crate::session::{After, Lease, Leased, Output, Refresh, Stage, TlsFacts};
+use crate::session::{After, Lease, Leased, Output, Refresh, Reuse, Stage, TlsFacts};
 use crate::wire::http::Refused;
 use crate::wire::http::form::Scan;
 use crate::wire::http::h1::write::Onward;
 use crate::wire::http::h1::{Body, Framing, Piece, write};
 use crate::wire::http::head::{Head, Version};
 use crate::wire::http::pass::Pass;
-use crate::wire::http::reply::{Manner, Reply};
+use crate::wire::http::reply::{Manner, Problem, Reply};
 use crate::wire::http::ws::handshake::Asked;
 use crate::wire::{End, LegId, Protocol, Side};
 
@@ -339,15 +341,17 @@ impl Session {
         let timeout_us = settings.and_then(|target| target.reach.connect_timeout_us);
         let endpoints = stage.snapshot.addresses.get(target).cloned().unwrap_or_default();
         let dial = Box::new(Dial::new(target, endpoints, timeout_us, stage.now.mono_us));
-        let terms = back::terms(target);
         let http = settings.and_then(|target| target.http.as_ref());
         let two = http.filter(|http| http.speaks_two);
+        let terms = match two {
+            Some(_) => Reuse { target, terms: Arc::clone(&tenure.terms_of_two) },
+            None => back::terms(target),
+        };
         let back = Back::new(leg, terms.clone());
         exchange.back = Some(match two {
             Some(http) => back.of_two(http.is_tls),
             None => back,
         });
-        let may_reuse = may_reuse && two.is_none();
         exchange.deadline_us = u64::MAX;
         let again = exchange.request.is_idempotent() && exchange.is_here();
         let waited_us_max = if again { limits::IDLE_LEG_US } else { limits::HTTP_UNSAFE_IDLE_US };
@@ -366,8 +370,11 @@ impl Session {
         let Some(back) = self.back(id) else { return };
         match result {
             Ok(leased) => {
-                back.reused = leased.reused;
-                if speaks_tls && !leased.reused {
+                back.reused = leased.reused.is_some();
+                if let (Some(learned), Some(two)) = (leased.reused, &mut back.two) {
+                    two.resume(learned);
+                }
+                if speaks_tls && !back.reused {
                     self.link.output(Output::StartTls(End::Target(id)));
                 } else {
                     self.leg_open(id, stage);
@@ -438,7 +445,7 @@ impl Session {
             back.content((permit, receipt), &exchange.content, false);
             let receipt = tenure.ledger.covered(stage);
             let permit = Permit::plumbing(Part::Content);
-            back.end((permit, receipt), &Head::default(), false);
+            back.end((permit, receipt), false);
         } else if !is_over {
             if request.expects && !exchange.again {
                 self.link.go_on();
@@ -579,13 +586,12 @@ impl Session {
     fn hand_on_end(&mut self, stage: &mut Stage<'_>) {
         let Some(tenure) = self.tenures.get(self.current) else { return };
         let Phase::Busy(exchange) = &mut self.phase else { return };
-        let Up::Content { trailers, .. } = std::mem::replace(&mut exchange.up, Up::Sent) else {
-            return;
-        };
+        // Its trailers go no further (RFC 9110 6.5.1): nobody has decided on them.
+        let Up::Content { .. } = std::mem::replace(&mut exchange.up, Up::Sent) else { return };
         let Some(back) = &mut exchange.back else { return };
         let chunked = exchange.request.framing == Framing::Chunked;
         let receipt = tenure.ledger.covered(stage);
-        back.end((Permit::plumbing(Part::Content), receipt), &trailers, chunked);
+        back.end((Permit::plumbing(Part::Content), receipt), chunked);
         exchange.deadline_us = stage.now.mono_us + limits::HTTP_FIRST_BYTE_US;
     }
 
@@ -607,7 +613,8 @@ impl Session {
         let aborted = Outcome::Aborted;
         let _refused_elsewhere =
             super::rows::unanswered(&mut exchange, aborted, words, tenure, stage);
-        let reply = exchange.request.reply(&problem);
+        let detail = voice::unknown_end(&exchange, problem.detail);
+        let reply = exchange.request.reply(&Problem { detail: &detail, ..problem });
         self.answer_self(&reply, *exchange, stage);
     }
 
@@ -730,6 +737,9 @@ impl Tenure {
         if self.looks_into(exchange) {
             without.extend(masked::NOT_ASKED);
             without.extend(masked::conditions(head));
+            if matches!(head.method(), b"GET" | b"HEAD") {
+                without.extend(masked::NOT_COMPARED);
+            }
             added.push((b"Accept-Encoding", b"identity"));
         }
         let session = match self.speaks_mcp() {

@@ -109,6 +109,18 @@ pub(super) fn bad_answer(label: &'static str) -> Problem<'static> {
     Problem { error: "http_protocol_error", ..problem(502, label, words) }
 }
 
+/// What is said besides of a request that weir has sent and of which its client gets no answer.
+pub(super) fn unknown_end(exchange: &Exchange, detail: &str) -> String {
+    let changes_nothing = matches!(exchange.request.head.method(), b"GET" | b"HEAD" | b"OPTIONS");
+    match exchange.was_sent() && !changes_nothing {
+        true => format!(
+            "{detail}; the request was sent and may have been carried out, do not take it for one \
+             that was not"
+        ),
+        false => detail.to_owned(),
+    }
+}
+
 /// For an answer that masks apply to and cannot look into.
 pub(super) fn unmaskable(label: &'static str) -> Problem<'static> {
     let detail = match label {
@@ -144,6 +156,9 @@ pub(super) fn unmaskable_type(head: &Head) -> String {
 }
 
 const TYPE_BYTES: usize = 100;
+
+/// For a path of a server of MCP that is not its endpoint.
+pub(super) const NO_ENDPOINT: &str = "this path is no endpoint of the server of MCP";
 
 /// For a request whose content is needed whole and is not small enough.
 pub(super) fn too_large() -> Problem<'static> {

@@ -151,7 +151,9 @@ fn escape(json: &mut String, text: &str) {
 /// The status of gRPC for one of HTTP (gRPC, "HTTP to gRPC Status Code Mapping").
 const fn grpc_status(status: u16) -> u8 {
     match status {
-        400 | 413 | 415 | 431 => 13,
+        400 | 431 => 13,
+        // What the call is, not what its server did: it is not to be sent again as it is.
+        413 | 415 => 9,
         401 => 16,
         403 => 7,
         404 | 501 => 12,

@@ -65,10 +65,14 @@ impl Server {
 
     /// A script that takes a port and these files.
     pub fn of(script: &str, files: &[&PathBuf]) -> Server {
+        Server::run(tools::node(), script, files)
+    }
+
+    /// The same, run by this program.
+    pub fn run(mut command: Command, script: &str, files: &[&PathBuf]) -> Server {
         let port = free_port();
-        let mut command = tools::node();
         command.arg(tools::script(script)).arg(port.to_string()).args(files);
-        let child = command.stdin(Stdio::null()).spawn().expect("node starts");
+        let child = command.stdin(Stdio::null()).spawn().expect("the server starts");
         let server = Server { port, child };
         let answers = || TcpStream::connect(("127.0.0.1", port)).is_ok();
         wait_until("the server", Duration::from_secs(20), answers);

@@ -7,6 +7,7 @@ use std::borrow::Cow;
 use serde_json::Value;
 
 use super::super::exchange::Exchange;
+use super::super::text;
 use crate::decide::kubernetes::content::Content;
 use crate::wire::http::name::Name;
 
@@ -18,7 +19,10 @@ const LAST_APPLIED: &str = "kubectl.kubernetes.io/last-applied-configuration";
 impl Exchange {
     /// The content that was gathered, without secrets.
     pub(in super::super) fn shown(&self) -> Cow<'_, [u8]> {
-        let Some(asked) = &self.request.kube else { return Cow::Borrowed(&self.content) };
+        let Some(asked) = &self.request.kube else {
+            let calls = self.is_call().then(|| text::messages(&self.content)).flatten();
+            return calls.map_or(Cow::Borrowed(&self.content), Cow::Owned);
+        };
         if self.content.is_empty() {
             return Cow::Borrowed(&[]);
         }

@@ -390,13 +390,17 @@ impl Exchange {
 
     /// How it ended and what else its row says, if it has streams.
     pub(in super::super) fn ending(&self, outcome: Outcome) -> (Outcome, String) {
-        let attrs = self.sent.attrs();
-        let Some(streams) = &self.streams else { return (outcome, attrs) };
+        let mut attrs = self.sent.attrs();
+        if !self.told.trailers.is_empty() {
+            attrs.insert("trailers".into(), self.told.trailers.clone().into());
+        }
+        let Some(streams) = &self.streams else {
+            let words = |attrs| serde_json::Value::Object(attrs).to_string();
+            return (outcome, if attrs.is_empty() { String::new() } else { words(attrs) });
+        };
         let mut all = streams.attrs();
         if let Some(all) = all.as_object_mut() {
-            if let Ok(serde_json::Value::Object(more)) = serde_json::from_str(&attrs) {
-                all.extend(more);
-            }
+            all.extend(attrs);
             all.insert("stderr_bytes".into(), streams.errors.bytes.into());
         }
         (streams.outcome(outcome), all.to_string())

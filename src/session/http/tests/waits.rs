@@ -9,6 +9,10 @@ fn call(tool: &str, more: &str, accept: &str) -> Vec<u8> {
     let body = format!(
         r#"{{"jsonrpc":"2.0","id":7,"method":"tools/call","params":{{"name":"{tool}"{more}}}}}"#
     );
+    posted(&body, accept)
+}
+
+fn posted(body: &str, accept: &str) -> Vec<u8> {
     let length = body.len();
     let rest = format!("Content-Type: application/json|{accept}Content-Length: {length}||");
     let mut bytes = request("POST /mcp/tools", &rest);
@@ -137,6 +141,8 @@ fn whatever_ends_the_call_is_an_event() {
         let (told, is_over) = bench.events_read();
         assert!(is_over && told.len() == 1 && told[0].contains("isError"), "{told:?}");
         assert!(!told[0].contains("oops"), "{told:?}");
+        let is_true = !told[0].contains("not run") && told[0].contains("may have been");
+        assert!(is_true, "it was sent: {told:?}");
         assert_eq!(bench.record().1, [Outcome::Aborted]);
     }
 
@@ -144,6 +150,21 @@ fn whatever_ends_the_call_is_an_event() {
     bench.tell(Event::Eof(End::Client));
     assert!(bench.closed && bench.ask.is_none());
     assert_eq!(bench.record(), (vec![Decision::Hold], vec![Outcome::Aborted]));
+}
+
+#[test]
+fn what_is_granted_runs_by_the_rules_of_that_moment() {
+    let _turn = alone();
+    let frozen = "[[rule]]\nname = \"frozen\"\nwhen = { tools = [\"drop*\"] }\nthen = \"deny\"\n";
+    for (more, runs) in [("", true), (frozen, false)] {
+        let mut bench = held("drop");
+        bench.snapshot = snapshot(more);
+        bench.tell(Event::Snapshot);
+        bench.votes(true);
+        assert_eq!(bench.target_text().starts_with("POST /mcp HTTP/1.1\r\n"), runs, "{more}");
+        let (told, is_over) = bench.events_read();
+        assert_eq!((told.len(), is_over), if runs { (0, false) } else { (1, true) }, "{told:?}");
+    }
 }
 
 #[test]
@@ -158,7 +179,7 @@ fn after_four_minutes_the_client_is_told_to_ask_again() {
     bench.after(10);
     let (told, is_over) = bench.events_read();
     assert!(is_over && told.len() == 1 && told[0].contains("send the same"), "{told:?}");
-    assert_eq!(bench.record(), (vec![Decision::Hold], vec![Outcome::Denied]));
+    assert_eq!(bench.record(), (vec![Decision::Hold], vec![Outcome::Suspended]));
 }
 
 #[test]
@@ -172,5 +193,43 @@ fn who_did_not_ask_for_progress_waits_in_silence() {
         bench.votes(false);
         let told = bench.client_text();
         assert!(told.contains("application/json") && told.contains("denied by dora"), "{told}");
+    }
+}
+
+#[test]
+fn what_a_client_takes_back_does_not_run() {
+    let _turn = alone();
+    let takes_back = |id: &str| {
+        let params = format!(r#"{{"requestId":{id},"reason":"no"}}"#);
+        let message =
+            format!(r#"{{"jsonrpc":"2.0","method":"notifications/cancelled","params":{params}}}"#);
+        posted(&message, "")
+    };
+    for votes in [true, false] {
+        let mut bench = held("drop");
+        let id = bench.ask.expect("people are asked");
+        // What nobody waits for is the target's.
+        for other in ["8", "\"7\""] {
+            let mut second = Bench::new();
+            second.send(&takes_back(other), 1000);
+            assert!(second.target_text().contains("cancelled"), "{other}");
+        }
+        let mut second = Bench::new();
+        second.ask = Some(id);
+        second.send(&takes_back("7"), 1000);
+        assert!(second.client_text().starts_with("HTTP/1.1 202 "));
+        assert!(second.ask.is_none() && second.leg.is_none(), "its target never saw the call");
+        assert_eq!(second.record(), (vec![Decision::Allow], vec![Outcome::Success]));
+        match votes {
+            true => {
+                let mut reply = VoteReply::Denied;
+                bench.tell(Event::Vote(id, &vote(true), &mut reply));
+                assert_eq!(reply, VoteReply::Unknown);
+            }
+            false => bench.after(10),
+        }
+        let (told, is_over) = bench.events_read();
+        assert!(is_over && told.len() == 1 && told[0].contains("took the call back"), "{told:?}");
+        assert!(bench.ask.is_none() && bench.leg.is_none());
     }
 }

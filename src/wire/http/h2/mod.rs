@@ -297,6 +297,12 @@ impl Connection {
         matches!(self.expect, Expect::Nothing(_)) || (drained && self.streams.is_empty())
     }
 
+    /// Whether a target takes another stream, and nothing of the ones before is under way.
+    pub fn is_at_rest(&self) -> bool {
+        let between = self.expect == Expect::Frame && self.carry.is_empty();
+        between && self.streams.is_empty() && self.can_open()
+    }
+
     /// Whether the peer takes extended CONNECT (RFC 8441).
     pub fn takes_connect(&self) -> bool {
         self.peer.takes_connect
