@@ -84,6 +84,22 @@ pub const BIND_PREFIX_BYTES: u32 = 4096;
 pub const NAME_MESSAGE_BYTES_MAX: u32 = 10_000 - 4;
 /// How long an answer waits for the catalog to learn of a relation before its columns are hidden.
 pub const CATALOG_WAIT_US: u64 = 5_000_000;
+/// Columns of one row of a query in FROM or WITH that are looked through (MaxTupleAttributeNumber).
+pub const LINEAGE_COLUMNS_MAX: usize = 1_664;
+/// Names of columns that are kept of what the columns of one answer are made of.
+pub const LINEAGE_NAMES_MAX: usize = 4_096;
+/// Names that are compared to find out what the columns of one text are made of.
+pub const LINEAGE_STEPS_MAX: usize = 200_000;
+/// Settings of a session that are told to people by name.
+pub const SETTINGS_TOLD_MAX: usize = 32;
+/// Views below a view that are looked at for what they read.
+pub const VIEWS_BELOW_MAX: usize = 256;
+/// Relations that a session is remembered to have made; beyond these it waits for the catalog.
+pub const MADE_NAMES_MAX: usize = 256;
+/// Objects in the definition of a view that are remembered; with more it is of anything.
+pub const MADE_SOURCES_MAX: usize = 64;
+/// Objects that people who are asked are told of beside those that a command names.
+pub const KIN_SHOWN_MAX: usize = 64;
 /// A row that has to be masked is held whole up to this size, refused above.
 pub const MASKED_ROW_BYTES_MAX: u32 = 16 << 20;
 /// A server message that must be understood (errors, descriptions) is held up to this size.
@@ -391,6 +407,8 @@ pub const MASK_CONTEXT_BYTES: usize = 64;
 /// What is held and longer than this is looked at again only when it has grown by an eighth.
 pub const MASK_REREAD_BYTES: usize = 4 << 10;
 
+/// What is covered of a token on a terminal whose end comes late.
+pub const TERMINAL_TOKEN_BYTES_MAX: usize = 1 << 20;
 /// What is covered of a key on a terminal whose end does not come.
 pub const TERMINAL_KEY_BYTES_MAX: usize = 16 << 10;
 

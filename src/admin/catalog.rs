@@ -8,6 +8,7 @@ use std::time::Duration;
 use super::login::{Connection, LoginError, Value};
 use super::own_code;
 use crate::config::settings::{Settings, Target};
+use crate::decide::sql::classify::computes;
 use crate::mask::Policy;
 use crate::mask::sql::catalog::{Catalog, Column, Relation};
 use crate::shard::mail::Endpoint;
@@ -44,6 +45,7 @@ pub fn read(target: &Target, endpoints: &[Endpoint]) -> Result<Catalog, LoginErr
 /// Rows of `SHAPES` to a catalog.
 fn build(rows: &[Vec<Value>]) -> Result<Catalog, LoginError> {
     let mut catalog = Catalog::default();
+    let mut unread = Vec::new();
     for row in rows {
         let [Some(part), Some(oid), first, second, third] = row.as_slice() else {
             return Err(UNREADABLE);
@@ -85,9 +87,22 @@ fn build(rows: &[Vec<Value>]) -> Result<Catalog, LoginError> {
                 let key = (number(referred)?, number(attnum)?);
                 catalog.refers.entry(oid).or_default().push(key);
             }
+            ("7", Some(read), Some(attnum), None) => {
+                let key = (number(read)?, number(attnum)?);
+                catalog.reads.entry(oid).or_default().push(key);
+            }
+            ("8", Some(schema), Some(function), None) => {
+                unread.extend((!computes(schema, function)).then_some(oid));
+            }
+            ("9", Some(schema), Some(name), None) => {
+                catalog.parts.entry(name.clone()).or_default().push((schema.clone(), oid));
+            }
             _ => return Err(UNREADABLE),
         }
     }
+    unread.iter().for_each(|view| drop(catalog.reads.remove(view)));
+    catalog.reads.values_mut().for_each(|reads| reads.sort_unstable());
+    catalog.parts.values_mut().for_each(|tables| tables.sort_unstable());
     for relation in catalog.relations.values_mut() {
         relation.columns.sort_by_key(|column| column.attnum);
         relation.sources.sort_unstable();
@@ -115,6 +130,15 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// Part 4 is types that hold whole rows of a relation made by users: its row type, arrays, domains
 /// and ranges of it, and rows that have one of these as a column. Part 5 is generated columns and
 /// what they are computed from (heap.c, `StoreAttrDefault`), part 6 is foreign keys.
+///
+/// Part 7 is what the rules of views read, part 8 the functions that they call. The dependencies of
+/// a rule hold every column that an expression in it names (dependency.c,
+/// `find_expr_references_walker`), but neither rows as a whole, which are columns of number 0 in
+/// its tree, nor functions that `initdb` made, which are in its tree by number. Views that use
+/// anything else that `initdb` did not make, but relations, collations and enumerations, are left
+/// out.
+///
+/// Part 9 is what belongs to a table: indexes, sequences that a column owns, where long values are.
 const SHAPES: &str = "\
 WITH RECURSIVE relation AS (
   SELECT c.oid, n.nspname, c.relname, c.relkind
@@ -132,6 +156,19 @@ WITH RECURSIVE relation AS (
   SELECT c.reltype, c.oid FROM pg_catalog.pg_class c
     WHERE c.reltype <> 0 AND c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
   UNION SELECT parts.whole, holds.relation FROM holds JOIN parts ON parts.part = holds.type
+), told(rule, view, tree) AS MATERIALIZED (
+  SELECT w.oid, w.ev_class, w.ev_action::pg_catalog.text FROM pg_catalog.pg_rewrite w
+  JOIN relation r ON r.oid = w.ev_class
+  WHERE w.ev_type = '1' AND w.is_instead AND w.ev_class >= 16384
+    AND pg_catalog.strpos(w.ev_action::pg_catalog.text, ':varattno 0 ') = 0
+    AND NOT EXISTS (
+      SELECT FROM pg_catalog.pg_depend d
+      WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = w.oid
+        AND d.refobjid >= 16384
+        AND d.refclassid NOT IN ('pg_catalog.pg_class'::pg_catalog.regclass,
+          'pg_catalog.pg_collation'::pg_catalog.regclass)
+        AND NOT (d.refclassid = 'pg_catalog.pg_type'::pg_catalog.regclass AND EXISTS (
+          SELECT FROM pg_catalog.pg_type t WHERE t.oid = d.refobjid AND t.typtype = 'e')))
 )
 SELECT '1' AS part, oid::text, nspname::text AS a, relname::text AS b, relkind::text AS c
 FROM relation
@@ -170,6 +207,39 @@ WHERE a.attgenerated <> '' AND NOT a.attisdropped
 UNION ALL
 SELECT '6', conrelid::text, confrelid::text, key::text, NULL
 FROM pg_catalog.pg_constraint, pg_catalog.unnest(confkey) key WHERE contype = 'f'
+UNION ALL
+SELECT DISTINCT '7', told.view::text, d.refobjid::text, d.refobjsubid::text, NULL
+FROM told JOIN pg_catalog.pg_depend d
+  ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = told.rule
+ AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> told.view
+UNION ALL
+SELECT DISTINCT '8', told.view::text, n.nspname::text, p.proname::text, NULL
+FROM told,
+  pg_catalog.unnest(pg_catalog.string_to_array(pg_catalog.replace(pg_catalog.replace(
+    tree, ':aggfnoid ', ':funcid '), ':winfnoid ', ':funcid '), ':funcid '))
+    WITH ORDINALITY called(rest, place)
+JOIN pg_catalog.pg_proc p
+  ON p.oid = CASE WHEN place > 1
+    THEN pg_catalog.split_part(pg_catalog.split_part(rest, ' ', 1), '}', 1)::pg_catalog.oid END
+JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
+UNION ALL
+SELECT '9', i.indrelid::text, n.nspname::text, c.relname::text, NULL
+FROM pg_catalog.pg_index i
+JOIN pg_catalog.pg_class c ON c.oid = i.indexrelid AND c.oid >= 16384
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+UNION ALL
+SELECT '9', d.refobjid::text, n.nspname::text, c.relname::text, NULL
+FROM pg_catalog.pg_depend d
+JOIN pg_catalog.pg_class c ON c.oid = d.objid AND c.relkind = 'S' AND c.oid >= 16384
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
+WHERE d.classid = 'pg_catalog.pg_class'::regclass
+  AND d.refclassid = 'pg_catalog.pg_class'::regclass AND d.deptype IN ('a', 'i')
+UNION ALL
+SELECT '9', r.oid::text, n.nspname::text, c.relname::text, NULL
+FROM relation r
+JOIN pg_catalog.pg_class w ON w.oid = r.oid AND w.oid >= 16384
+JOIN pg_catalog.pg_class c ON c.oid = w.reltoastrelid
+JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
 ORDER BY 1";
 
 #[cfg(test)]
@@ -194,6 +264,12 @@ mod tests {
             row(["5", "16384", "2", "1", "-"]),
             row(["5", "16384", "3", "-", "-"]),
             row(["6", "16390", "16384", "2", "-"]),
+            row(["7", "16390", "16384", "2", "-"]),
+            row(["7", "16390", "16384", "1", "-"]),
+            row(["7", "16391", "16384", "1", "-"]),
+            row(["8", "16390", "pg_catalog", "lower", "-"]),
+            row(["8", "16391", "pg_catalog", "query_to_xml", "-"]),
+            row(["9", "16384", "public", "customers_pkey", "-"]),
         ])
         .unwrap();
         let customers = &catalog.relations[&16384];
@@ -206,6 +282,9 @@ mod tests {
         assert_eq!(catalog.generated[&16384][&2], [1]);
         assert!(catalog.generated[&16384][&3].is_empty());
         assert_eq!(catalog.refers[&16390], [(16384, 2)]);
+        assert_eq!(catalog.reads[&16390], [(16384, 1), (16384, 2)]);
+        assert_eq!(catalog.reads.len(), 1, "what query_to_xml reads is in no list");
+        assert_eq!(catalog.parts["customers_pkey"], [("public".to_owned(), 16384)]);
     }
 
     #[test]
@@ -217,6 +296,9 @@ mod tests {
         check(&[row(["4", "1", "1", "id", "23"])]);
         check(&[row(["5", "1", "x", "-", "-"])]);
         check(&[row(["7", "1", "1", "-", "-"])]);
+        check(&[row(["8", "1", "pg_catalog", "-", "-"])]);
+        check(&[row(["9", "1", "1", "-", "-"])]);
+        check(&[row(["9", "1", "public", "-", "-"])]);
         check(&[row(["1", "1", "public", "-", "r"])]);
         check(&[vec![Some("1".into())]]);
         check(&[row(["1", "1", "p", "t", "r"]), row(["2", "1", "99999", "id", "23"])]);

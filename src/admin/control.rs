@@ -466,6 +466,7 @@ impl Core {
                     facts.wanted.notify_one();
                 }
             }
+            ToControl::Reach { target, failure } => self.state.world().take_reach(target, failure),
             ToControl::RefreshKeys { issuer } => keys::want(&self.state, &issuer),
             ToControl::Cancel { shard, key, client } => {
                 let state = self.state.clone();

@@ -25,6 +25,7 @@ pub mod mesh;
 pub mod notify;
 pub mod own_code;
 pub mod place;
+pub mod reach;
 pub mod reload;
 pub mod resolve;
 pub mod sealing;

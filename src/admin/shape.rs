@@ -522,6 +522,9 @@ pub struct TargetStatus {
     pub resolved: Vec<String>,
     /// Why the last resolution failed, empty if it did not.
     pub resolve_error: String,
+    /// Why sessions cannot connect to it, empty if they can, or none has tried.
+    #[serde(default)]
+    pub connect_error: String,
     /// `not needed`, `waiting`, `ready`, `stale`.
     pub catalog: String,
     /// Relations in the catalog.

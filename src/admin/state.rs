@@ -14,6 +14,7 @@ use super::board::{Board, Waiting};
 use super::control::Make;
 use super::keys::IssuerFacts;
 use super::mesh::Mesh;
+use super::reach::Reach;
 use super::resolve::{self, Found};
 use super::sealing::Sealing;
 use super::tokens;
@@ -21,6 +22,7 @@ use super::webhook::Hooks;
 use super::{catalog, clock, log, shape};
 use crate::config::settings::{Host, Settings, Target};
 use crate::decide::approval::{AskSummary, Window};
+use crate::fault;
 use crate::identify::{api_token, token};
 use crate::limits;
 use crate::mask::sql::catalog::Catalog;
@@ -110,6 +112,8 @@ pub struct TargetFacts {
     pub addresses: Vec<Endpoint>,
     /// Which names failed to resolve last and why, empty if none did.
     pub resolve_error: String,
+    /// Whether sessions can connect to it.
+    pub reach: Reach,
     /// As read last; a read that fails keeps it.
     pub catalog: Option<Arc<Catalog>>,
     /// When it was read, UTC microseconds.
@@ -256,6 +260,14 @@ impl World {
         (known, count)
     }
 
+    /// Takes what a shard says of connecting to a target.
+    pub fn take_reach(&mut self, index: usize, failure: Option<fault::Target>) {
+        let name = self.settings.targets.get(index).map_or("", |target| target.name.as_str());
+        if let Some(facts) = self.targets.get_mut(index) {
+            facts.reach.note(name, failure, clock::utc_us());
+        }
+    }
+
     /// Takes a resolution; whether addresses changed.
     pub fn take_addresses(&mut self, index: usize, found: Vec<Found>) -> bool {
         let name = self.settings.targets.get(index).map_or("", |target| target.name.as_str());
@@ -342,6 +354,7 @@ impl World {
             address: words(&target.reach.hosts),
             resolved: facts.addresses.iter().map(|it| it.address.to_string()).collect(),
             resolve_error: facts.resolve_error.clone(),
+            connect_error: facts.reach.trouble(),
             catalog: catalog.to_owned(),
             relations: facts.catalog.as_ref().map_or(0, |catalog| catalog.relations.len()),
             catalog_at: read_at.unwrap_or_default(),

@@ -76,6 +76,8 @@ struct Answer {
     role: String,
     /// Why the text is not understood, in the parser's words; empty if it is.
     unread: String,
+    /// What is not known without the target; empty if it does not matter.
+    note: &'static str,
     /// All rules that matched.
     rules: Vec<String>,
     statements: Vec<Part>,
@@ -132,7 +134,7 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
     let target = target.ok_or_else(|| {
         unknown("target", &test.target, settings.targets.iter().map(|target| target.name.as_str()))
     })?;
-    // No target is asked: what it has of its own is not known here.
+    // No target is asked: neither what it has of its own nor what belongs together is known here.
     let (action, unread) = action(target, test)?;
     // As the session machine chooses it.
     let asked = test.role.as_ref().unwrap_or(&identity.user);
@@ -141,8 +143,8 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
             None => format!("no credential of {} is for this user's groups", target.name),
             Some(role) => format!("the role {role} of {} is not for these groups", target.name),
         };
-        let (rule, role, unread, rules, statements) = Default::default();
-        return Ok(Answer { verdict: "deny", rule, detail, role, unread, rules, statements });
+        let (rule, role, unread, note, rules, statements) = Default::default();
+        return Ok(Answer { verdict: "deny", rule, detail, role, unread, note, rules, statements });
     };
     let who = Who {
         identity: &identity,
@@ -151,13 +153,19 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
         source: test.from,
         wall_us: at,
     };
-    let explanation = Rules::compile(&settings.rules).explain(&who, &action);
+    let rules = Rules::compile(&settings.rules);
+    let objects = action.acts.iter().any(|act| !act.objects.is_empty());
+    let minded = rules.scope(&who).minds_objects();
+    let note =
+        if target.protocol == Protocol::Postgres && objects && minded { UNASKED } else { "" };
+    let explanation = rules.explain(&who, &action);
     Ok(Answer {
         verdict: explanation.verdict,
         rule: explanation.rule.to_string(),
         detail: explanation.detail,
         role: credential.role.clone(),
         unread: unread.unwrap_or_default(),
+        note,
         rules: explanation.matched,
         statements: explanation.acts.into_iter().map(Part::from).collect(),
     })
@@ -226,6 +234,9 @@ fn tell(out: &mut Output, answer: &Answer) -> std::io::Result<()> {
     if !answer.unread.is_empty() {
         out.line(&clean(&format!("the text is not understood: {}", answer.unread)))?;
     }
+    if !answer.note.is_empty() {
+        out.line(answer.note)?;
+    }
     if !answer.role.is_empty() {
         out.line(&format!("role: {}", answer.role))?;
     }
@@ -236,6 +247,9 @@ fn tell(out: &mut Output, answer: &Answer) -> std::io::Result<()> {
     }
     Ok(())
 }
+
+const UNASKED: &str = "note: no target was asked. Partitions, parents, views, indexes and what \
+                       CASCADE takes are not known here; denials and holds with touches mean them";
 
 /// A user of the configuration, or somebody whom it learns of by a token or a certificate only.
 fn identity(settings: &Settings, test: &Test) -> Result<Identity, Failure> {

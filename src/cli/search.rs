@@ -20,11 +20,12 @@ pub struct Search {
     /// Of this session: its id, or the first characters of it
     #[arg(long, value_name = "ID")]
     session: Option<String>,
-    /// Ended so: success, error, denied, skipped, suspended, aborted, held, unanswered, or with
-    /// this status of HTTP, of a program, or SQLSTATE
+    /// Ended so: success, error, denied, skipped, suspended, aborted, held, abandoned,
+    /// unanswered, or with this status of HTTP, of a program, or SQLSTATE
     #[arg(long)]
     status: Option<String>,
-    /// Decided so: allow, deny, hold (it waits), approved (a person let it run)
+    /// Decided so: allow, deny, hold (it waits), approved (a person let it run), abandoned (nobody
+    /// waits any more)
     #[arg(long)]
     decision: Option<String>,
     /// The newest so many
@@ -256,6 +257,7 @@ pub fn status_of(row: &CommandRow) -> &str {
         (Some(response), _) => &response.outcome,
         (None, "hold") => "held",
         (None, "deny") => "denied",
+        (None, "abandoned") => "abandoned",
         (None, _) => "unanswered",
     }
 }
@@ -319,9 +321,18 @@ pub const HEADING: [&str; 8] =
     ["TIME (UTC)", "SESSION", "SEQ", "USER", "TARGET", "STATUS", "TOOK", "COMMAND"];
 
 /// `unanswered` is a command without a recorded answer: it runs, or weir was cut off.
-const STATUS_WORDS: [&str; 8] =
-    ["success", "error", "denied", "skipped", "suspended", "aborted", "held", "unanswered"];
-const DECISION_WORDS: [&str; 4] = ["allow", "deny", "hold", "approved"];
+const STATUS_WORDS: [&str; 9] = [
+    "success",
+    "error",
+    "denied",
+    "skipped",
+    "suspended",
+    "aborted",
+    "held",
+    "abandoned",
+    "unanswered",
+];
+const DECISION_WORDS: [&str; 5] = ["allow", "deny", "hold", "approved", "abandoned"];
 const TEXT_CHARACTERS_MAX: usize = 100;
 
 #[cfg(test)]

@@ -57,11 +57,9 @@ pub fn run(args: &Status) -> Result<(), Failure> {
     out.line("")?;
     let mut targets = Table::new(["TARGET", "ADDRESS", "RESOLVED", "CATALOG", "TROUBLE"]);
     for target in &status.targets {
-        let trouble: Vec<_> = [&target.resolve_error, &target.catalog_error]
-            .into_iter()
-            .filter(|text| !text.is_empty())
-            .cloned()
-            .collect();
+        let trouble = [&target.resolve_error, &target.connect_error, &target.catalog_error];
+        let trouble: Vec<_> =
+            trouble.into_iter().filter(|text| !text.is_empty()).cloned().collect();
         let catalog = match target.relations {
             0 => target.catalog.clone(),
             count => format!("{}, {count} relations", target.catalog),

@@ -310,9 +310,9 @@ fn a_command_that_waited_when_weir_died_is_shown_once() {
         let folder = data_dir(&format!("held-{sealed}"), sealed);
         let text = read(&folder, &["show", bot]).unwrap();
         assert_eq!(text.matches("DROP TABLE customers").count(), 1, "{text}");
-        assert!(text.contains("  decision  hold (reads)"), "{text}");
+        assert!(text.contains("  decision  abandoned (reads)"), "{text}");
         assert!(text.contains("  approval  2026-03-01 12:00:10.000 requested"), "{text}");
-        let json = read(&folder, &["search", "--json", "--status", "held"]).unwrap();
+        let json = read(&folder, &["search", "--json", "--status", "abandoned"]).unwrap();
         assert_eq!(lines(&json), 1, "{json}");
     }
 }

@@ -55,6 +55,27 @@ impl Object {
     }
 }
 
+/// An object that an act reaches without naming it: what it names is the other's partition, its
+/// parent, a view of it, an index. Denials and holds mean it, an allow never.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kin {
+    /// What is reached.
+    pub object: Object,
+    /// What the act names, or a few words for what is not known.
+    pub by: Box<str>,
+}
+
+impl Kin {
+    /// As people read it: `public.customers by way of names`.
+    pub fn words(&self) -> String {
+        let what = match (self.object.place().as_deref(), self.object.name.as_str()) {
+            (Some("*"), "*") => "any object".to_owned(),
+            _ => self.object.path(),
+        };
+        format!("{what} by way of {}", self.by)
+    }
+}
+
 /// What a protocol adds for rules: a key of `when`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FactKind {
@@ -221,6 +242,10 @@ pub struct Act {
     pub operation: Cow<'static, str>,
     /// What it names.
     pub objects: Rc<[Object]>,
+    /// What depends on the objects goes with them: CASCADE.
+    pub cascades: bool,
+    /// What it reaches beside, as the target says, as far as a rule minds it.
+    pub kin: Vec<Kin>,
     /// What the protocol adds.
     pub facts: Vec<Fact>,
     /// Where its classes come from, as far as the operation does not say it.

@@ -15,7 +15,7 @@ pub mod rules;
 pub mod sql;
 pub mod ssh;
 
-pub use action::{Act, Action, Cause, Fact, FactKind, Object, Reading};
+pub use action::{Act, Action, Cause, Fact, FactKind, Kin, Object, Reading};
 pub use approval::Ask;
 pub use class::{ClassRow, ClassSet, Commands};
 pub use rules::Rules;

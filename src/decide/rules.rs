@@ -32,7 +32,9 @@
 //! object without a schema is taken to be in `public` (in `pg_catalog` if it begins with `pg_`),
 //! and an act that names no object does not match. `search_path` can be changed by a session
 //! that may run the class `session`; where that matters, do not allow it, or deny it by
-//! `settings = ["search_path"]`.
+//! `settings = ["search_path"]`. What an act reaches without naming it (`Act::kin`: partitions,
+//! parents, what a view reads, as the target says) is meant by a deny or hold rule, too; an allow
+//! rule does not look at it, so that a view may be allowed without its tables.
 //!
 //! **Facts** are what a protocol adds. An act has none, one or several of a kind (two settings, the
 //! methods of a batch), or one that is unclear (what a shell makes of a text):
@@ -63,7 +65,8 @@ use std::net::IpAddr;
 use std::rc::Rc;
 
 use super::{
-    Act, Action, ClassSet, FactKind, HoldPart, HoldTerms, Matched, Permit, Policy, Reason, Verdict,
+    Act, Action, ClassSet, FactKind, HoldPart, HoldTerms, Matched, Object, Permit, Policy, Reason,
+    Verdict,
 };
 use crate::config::settings::RuleSpec;
 use crate::identify::Identity;
@@ -100,6 +103,8 @@ pub struct Rules {
 pub struct Scope {
     rules: Vec<Rc<Rule>>,
     policy: Rc<Policy>,
+    /// A rule denies or holds by what is touched.
+    minds_objects: bool,
 }
 
 impl Rules {
@@ -115,13 +120,19 @@ impl Rules {
         self
     }
 
+    /// Whether a rule denies or holds what touches this object.
+    pub fn minds(&self, object: &Object) -> bool {
+        self.rules.iter().any(|rule| rule.minds(object))
+    }
+
     /// The rules for one session. The time in `who` does not matter here.
     pub fn scope(&self, who: &Who<'_>) -> Scope {
         let matching = self.rules.iter().filter(|rule| rule.mismatch(who).is_none());
         let rules: Vec<Rc<Rule>> = matching.cloned().collect();
         let names = rules.iter().map(|rule| Rc::clone(&rule.name)).collect();
         let version = Rc::clone(&self.version);
-        Scope { policy: Rc::new(Policy { version, names }), rules }
+        let minds_objects = rules.iter().any(|rule| rule.minds_objects());
+        Scope { policy: Rc::new(Policy { version, names }), rules, minds_objects }
     }
 
     /// Decides a command; for a session, `scope` does most of the work once.
@@ -155,7 +166,7 @@ struct Finding {
 }
 
 enum Denied {
-    ByRule(usize, ClassSet),
+    ByRule(usize, ClassSet, Option<String>),
     NotAllowed(ClassSet),
 }
 
@@ -174,6 +185,11 @@ impl Scope {
         class: impl Into<ClassSet>,
     ) -> Verdict {
         self.decide_acts(who, protocol, &[Act::of(class, "")])
+    }
+
+    /// Whether a rule denies or holds by what is touched.
+    pub fn minds_objects(&self) -> bool {
+        self.minds_objects
     }
 
     /// Whether an act may pass, or be asked for, if facts of one kind, which are not known yet,
@@ -240,7 +256,11 @@ impl Scope {
                         finding.holds.push(index);
                     }
                 }
-                Effect::Deny(_) => denied = denied.or(Some(Denied::ByRule(index, classes))),
+                Effect::Deny(_) if denied.is_none() => {
+                    let reached = rule.reached(act).map(|kin| kin.words());
+                    denied = Some(Denied::ByRule(index, classes, reached));
+                }
+                Effect::Deny(_) => {}
             }
         }
         let left = act.classes.without(covered);
@@ -259,21 +279,24 @@ impl Scope {
         denied: Denied,
         mut matched: Matched,
     ) -> Reason {
-        let (rule, classes) = match denied {
-            Denied::ByRule(index, classes) => {
-                (self.rules.get(index).map(|rule| (index, rule)), classes)
+        let (rule, classes, reached) = match denied {
+            Denied::ByRule(index, classes, reached) => {
+                (self.rules.get(index).map(|rule| (index, rule)), classes, reached)
             }
-            Denied::NotAllowed(classes) => (None, classes),
+            Denied::NotAllowed(classes) => (None, classes, None),
         };
         let Some((index, rule)) = rule else {
             matched.first = None;
             return nothing_matched(who, &quoted(classes, protocol), matched);
         };
         matched.first = Some(index);
-        let message = match &rule.then {
+        let mut message = match &rule.then {
             Effect::Deny(Some(message)) => message.clone(),
             _ => format!("rule \"{}\" denies {}", rule.name, quoted(classes, protocol)),
         };
+        if let Some(reached) = reached {
+            message.push_str(&format!(" (this reaches {reached})"));
+        }
         Reason { rule: Rc::clone(&rule.name), message, matched }
     }
 

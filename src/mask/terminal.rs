@@ -1,17 +1,19 @@
 //! Output of programs, on a terminal or off one: what detectors find is covered where it stands.
 //!
 //! In: bytes as they come, the time. Out: as many bytes, the same but for what was found. Never: a
-//! byte more or less, which would move a cursor; a delay beyond `TERMINAL` and `PIPE`, in bulk five
-//! times as long.
+//! byte more or less, which would move a cursor; a delay beyond [`WAIT_TERMINAL_US`] and
+//! [`WAIT_PIPE_US`], in bulk five times as long, there within a word [`WAIT_WORD_US`].
 //!
 //! What is looked at is the text that a person sees (`visible`): colours in and around a value do
 //! not hide it. It is best effort all the same. A value is found if it comes within that time, in
 //! one piece: not one that is typed digit by digit, wrapped by a program, painted in parts,
-//! encoded, packed.
+//! encoded, packed. Of one that a pause has cut in two, what comes after the pause is covered.
 //!
 //! ```text
-//!   held |......... line \n| words words |  <- what a find may still reach over is held back
-//!        leaves             waits for more, for the time, for the end of the stream
+//!         |......... line \n| words words |  <- what a find may still reach over is held back
+//!         leaves             waits for more, for the time, for the end of the stream
+//!
+//!   gone, words | words words |  <- after the time: what a find may begin in is looked at again
 //! ```
 
 mod visible;
@@ -23,29 +25,20 @@ use super::body::window::boundary;
 use super::detect::{Detector, Detectors, Found, Scratch};
 use super::hits::{Cause, Hits};
 use super::operator::{Operator, found_text};
-use crate::limits::TERMINAL_KEY_BYTES_MAX;
-
-/// How long output may be held.
-#[derive(Clone, Copy, Debug)]
-struct Waits {
-    /// What is held is words.
-    words_us: u64,
-    /// It ends in the midst of one that may be a value, and is no echo: the rest is on its way.
-    midst_us: u64,
-}
+use crate::limits::{TERMINAL_KEY_BYTES_MAX, TERMINAL_TOKEN_BYTES_MAX};
 
 /// On a terminal people wait for their echo.
-const TERMINAL: Waits = Waits { words_us: 20_000, midst_us: 200_000 };
+pub const WAIT_TERMINAL_US: u64 = 20_000;
 /// Off one nobody looks so closely.
-const PIPE: Waits = Waits { words_us: 100_000, midst_us: 500_000 };
-/// So little since the last pause is what somebody's key made: its echo, a line drawn again.
-const ECHO_BYTES_MAX: usize = 256;
-/// What is kept of one value: it is covered as it comes from here on.
-const HELD_BYTES_MAX: usize = 64 << 10;
+pub const WAIT_PIPE_US: u64 = 100_000;
 /// After so many bytes without a pause they are no prompt that somebody waits for: a pause in the
 /// middle of them is one of the machine's, and what is held waits so many times as long.
 const BURST_BYTES: usize = 16 << 10;
 const BURST_WAITS: u64 = 5;
+/// And so long within a word: no prompt ends there.
+pub const WAIT_WORD_US: u64 = 1_000_000;
+/// What is held of one value: it is covered as it comes from here on.
+const HELD_BYTES_MAX: usize = 64 << 10;
 /// So many bytes may be the echo of somebody's typing.
 const TYPED_BYTES_MAX: usize = 4;
 
@@ -53,12 +46,13 @@ const TYPED_BYTES_MAX: usize = 4;
 #[derive(Debug)]
 pub struct Masker {
     detectors: Rc<Detectors>,
-    waits: Waits,
-    /// What is held ends in the midst of a word.
-    midst: bool,
+    wait_us: u64,
     /// Bytes since the last pause.
     burst: usize,
+    /// What has left already and a find may begin in, then what is held.
     held: Vec<u8>,
+    /// How much of it has left.
+    gone: usize,
     due_us: Option<u64>,
     /// A value began and did not end.
     rest: Option<Rest>,
@@ -79,12 +73,13 @@ enum Rest {
 impl Masker {
     /// A stream; `terminal` says how long it may wait.
     pub fn new(detectors: Rc<Detectors>, terminal: bool) -> Masker {
+        let wait_us = if terminal { WAIT_TERMINAL_US } else { WAIT_PIPE_US };
         Masker {
             detectors,
-            waits: if terminal { TERMINAL } else { PIPE },
-            midst: false,
+            wait_us,
             burst: 0,
             held: Vec::new(),
+            gone: 0,
             due_us: None,
             rest: None,
             typed: Vec::new(),
@@ -105,23 +100,37 @@ impl Masker {
         self.due_us
     }
 
-    const fn wait(&self) -> u64 {
-        let is_midst = self.midst && self.burst > ECHO_BYTES_MAX;
-        let wait_us = if is_midst { self.waits.midst_us } else { self.waits.words_us };
-        if self.burst < BURST_BYTES { wait_us } else { wait_us * BURST_WAITS }
+    fn wait(&self) -> u64 {
+        match self.burst < BURST_BYTES {
+            true => self.wait_us,
+            false if self.is_within_word() => WAIT_WORD_US,
+            false => self.wait_us * BURST_WAITS,
+        }
     }
 
-    /// More could not come: what is due is held once more.
-    pub fn postpone(&mut self, now_us: u64) {
+    /// Whether the last byte, blanks aside, is of a word or a number.
+    fn is_within_word(&self) -> bool {
+        let held = self.held.get(self.gone..).unwrap_or(&[]);
+        let last = held.iter().rev().find(|byte| !matches!(**byte, b' ' | b'\t'));
+        last.is_some_and(u8::is_ascii_alphanumeric)
+    }
+
+    /// More could not come: what is due is held once more, and looked at `seldom` where that
+    /// happens over and over.
+    pub fn postpone(&mut self, now_us: u64, seldom: bool) {
         if self.due_us.is_some_and(|due_us| due_us <= now_us) {
-            self.due_us = Some(now_us + self.wait());
+            let wait_us = if seldom { WAIT_WORD_US } else { self.wait() };
+            self.due_us = Some(now_us + wait_us);
         }
     }
 
     /// Bytes of the stream; what may leave now.
     pub fn push(&mut self, bytes: &[u8], now_us: u64, hits: &mut Hits) -> Vec<u8> {
-        let typed = self.held.is_empty() && !bytes.is_empty() && bytes == self.typed;
+        let typed = self.held.len() == self.gone && !bytes.is_empty() && bytes == self.typed;
         self.typed.clear();
+        if typed {
+            self.forget();
+        }
         self.held.extend_from_slice(bytes);
         self.burst = self.burst.saturating_add(bytes.len());
         if typed {
@@ -136,15 +145,11 @@ impl Masker {
                 cut = found.start;
             }
         }
-        self.midst = may_go_on(text);
         let out = self.leave(&seen, cut, &finds, hits);
         if self.held.len() > HELD_BYTES_MAX {
-            let burst = self.burst;
-            let out = [out, self.flush(hits)].concat();
-            self.burst = burst;
-            return out;
+            return [out, self.flush(hits)].concat();
         }
-        self.due_us = match (self.held.is_empty(), self.due_us) {
+        self.due_us = match (self.held.len() == self.gone, self.due_us) {
             (true, _) => None,
             // What leaves is looked at from its first byte on.
             (false, due) if out.is_empty() => due.or(Some(now_us + self.wait())),
@@ -155,7 +160,11 @@ impl Masker {
 
     /// The time is over, or the stream: all that is held.
     pub fn flush(&mut self, hits: &mut Hits) -> Vec<u8> {
-        (self.due_us, self.burst) = (None, 0);
+        self.due_us = None;
+        // A pause within a word is one of the machine's.
+        if self.held.len() == self.gone || !self.is_within_word() {
+            self.burst = 0;
+        }
         let mut seen = Visible::of(&self.held);
         seen.end();
         let text = seen.text(&self.held);
@@ -163,8 +172,14 @@ impl Masker {
         let end = text.len();
         let open = finds.last().filter(|found| found.end == end);
         let rest = open.and_then(|found| self.rest_of(*found, text));
+        let again = self.held.get(seen.place(boundary(text))..).unwrap_or(&[]).to_vec();
         let out = self.leave(&seen, end, &finds, hits);
-        self.rest = rest.or(self.rest);
+        assert!(self.held.is_empty(), "all of it leaves");
+        match rest {
+            // It is covered without a find.
+            Some(rest) => self.rest = Some(rest),
+            None => (self.gone, self.held) = (again.len(), again),
+        }
         out
     }
 
@@ -176,17 +191,25 @@ impl Masker {
                 let is_whole = contains(text.get(found.start..).unwrap_or(&[]), END);
                 (!is_whole).then_some(Rest::Key(operator, TERMINAL_KEY_BYTES_MAX))
             }
-            secret if secret.is_secret() => Some(Rest::Token(TERMINAL_KEY_BYTES_MAX)),
+            secret if secret.is_secret() => Some(Rest::Token(TERMINAL_TOKEN_BYTES_MAX)),
             _ => None,
         }
     }
 
-    /// What stands before `cut`, a place in the text, with what is found there covered.
+    /// What has left is not looked at again.
+    fn forget(&mut self) {
+        self.held.drain(..self.gone);
+        self.gone = 0;
+    }
+
+    /// What stands before `cut`, a place in the text, with what is found there covered; without
+    /// what has left before.
     fn leave(&mut self, seen: &Visible, cut: usize, finds: &[Found], hits: &mut Hits) -> Vec<u8> {
         let mut out: Vec<u8> = self.held.drain(..seen.place(cut)).collect();
+        let gone = self.gone.min(out.len());
         for found in finds.iter().filter(|found| found.end <= cut) {
             let places = (found.start..found.end).map(|at| seen.place(at));
-            self.cover((found.detector, places), &mut out, hits);
+            self.cover((found.detector, places), (&mut out, gone), hits);
         }
         let left = out.len();
         for aside in seen.asides().iter().filter(|aside| aside.end <= left) {
@@ -194,25 +217,35 @@ impl Masker {
             let finds = self.detectors.find(said, &mut self.scratch).to_vec();
             for found in finds {
                 let places = found.start + aside.start..found.end + aside.start;
-                self.cover((found.detector, places), &mut out, hits);
+                self.cover((found.detector, places), (&mut out, gone), hits);
             }
         }
+        out.drain(..gone);
+        self.gone -= gone;
         self.cover_rest(&mut out);
         out
     }
 
-    /// Covers one find.
+    /// Covers one find; of one whose start is `gone` all that is left.
     fn cover(
         &self,
         (detector, places): (Detector, impl Iterator<Item = usize>),
-        out: &mut [u8],
+        (out, gone): (&mut [u8], usize),
         hits: &mut Hits,
     ) {
         let Some(operator) = self.detectors.operator(detector) else { return };
         let places: Vec<usize> = places.collect();
+        if places.last().is_none_or(|&last| last < gone) {
+            return;
+        }
+        let whole = places.first().is_some_and(|&first| first >= gone);
+        let operator = if whole { operator } else { Operator::Redact };
         let mut part: Vec<u8> =
             places.iter().filter_map(|&place| out.get(place)).copied().collect();
-        cover(operator, detector, &mut part);
+        match whole {
+            true => cover(operator, detector, &mut part),
+            false => part.iter_mut().filter(|byte| !is_line_end(**byte)).for_each(|it| *it = b'*'),
+        }
         for (place, new) in places.into_iter().zip(part) {
             if let Some(own) = out.get_mut(place).filter(|own| !visible::begins_sequence(**own)) {
                 *own = new;
@@ -254,19 +287,6 @@ const fn is_token(byte: u8) -> bool {
         || matches!(byte, b'-' | b'_' | b'.' | b'~' | b'+' | b'/' | b'=' | b'%' | b'@' | b'$')
 }
 
-/// Whether a text may end in the midst of a value: of a word, or between the groups of a number.
-/// Prompts do not.
-fn may_go_on(text: &[u8]) -> bool {
-    match text {
-        [.., last] if is_token(*last) => true,
-        [.., before, b' '] => {
-            let near = text.get(text.len().saturating_sub(32)..).unwrap_or(text);
-            before.is_ascii_alphanumeric() && near.iter().any(u8::is_ascii_digit)
-        }
-        _ => false,
-    }
-}
-
 /// What a key's last line begins with.
 const END: &[u8] = b"-----END";
 
@@ -283,10 +303,14 @@ fn cover(operator: Operator, detector: Detector, part: &mut [u8]) {
     }
     made.resize(part.len(), b'*');
     for (own, new) in part.iter_mut().zip(made) {
-        if !matches!(own, b'\r' | b'\n') {
+        if !is_line_end(*own) {
             *own = new;
         }
     }
+}
+
+const fn is_line_end(byte: u8) -> bool {
+    matches!(byte, b'\r' | b'\n')
 }
 
 #[cfg(test)]
@@ -358,7 +382,7 @@ mod tests {
         assert_eq!(masker.push(b"some words\r\n", 0, &mut hits), b"some words\r\n");
         assert_eq!(masker.due_us(), None);
         assert_eq!(masker.push(b"prompt$ ", 5, &mut hits), b"");
-        assert_eq!(masker.due_us(), Some(5 + TERMINAL.words_us));
+        assert_eq!(masker.due_us(), Some(5 + WAIT_TERMINAL_US));
         assert_eq!(masker.flush(&mut hits), b"prompt$ ");
         assert!(hits.is_empty());
     }
@@ -367,31 +391,76 @@ mod tests {
     fn what_is_held_of_a_burst_waits_longer() {
         let (mut masker, mut hits) = (masker(Operator::Mask), Hits::default());
         masker.push("some words\n".repeat(2_000).as_bytes(), 0, &mut hits);
-        masker.push(b"4111 1111 ", 5, &mut hits);
-        assert_eq!(masker.due_us(), Some(5 + 5 * TERMINAL.midst_us));
-        assert_eq!(masker.flush(&mut hits), b"4111 1111 ");
+        masker.push(b"4111 1111: ", 5, &mut hits);
+        assert_eq!(masker.due_us(), Some(5 + 5 * WAIT_TERMINAL_US));
+        assert_eq!(masker.flush(&mut hits), b"4111 1111: ");
         masker.push(b"4111 1111 ", 7, &mut hits);
-        assert_eq!(masker.due_us(), Some(7 + TERMINAL.words_us));
+        assert_eq!(masker.due_us(), Some(7 + WAIT_TERMINAL_US));
     }
 
     #[test]
-    fn what_may_be_the_midst_of_a_value_waits_for_its_rest() {
-        let due = |shown: &str| {
-            let (mut masker, mut hits) = (masker(Operator::Mask), Hits::default());
-            let line = "a word ".repeat(40);
-            masker.push(format!("{line}\n{shown}").as_bytes(), 0, &mut hits);
-            masker.due_us()
-        };
-        for midst in ["4111", "4111 1111 ", "alice@exam", "eyJhbGci", "DE89 3704 ", "-----"] {
-            assert_eq!(due(midst), Some(TERMINAL.midst_us), "{midst}");
-        }
-        for prompt in ["$ ", "root@web-1:~# ", "Password: ", "mysql> ", "[y/N]? ", "(END):"] {
-            assert_eq!(due(prompt), Some(TERMINAL.words_us), "{prompt}");
-        }
-        // What a key made is little, and its echo is not kept waiting.
+    fn within_a_word_of_a_burst_the_wait_is_longer_again() {
         let (mut masker, mut hits) = (masker(Operator::Mask), Hits::default());
-        masker.push(b"\r$ git comm", 0, &mut hits);
-        assert_eq!(masker.due_us(), Some(TERMINAL.words_us));
+        let bulk = "some words\n".repeat(2_000);
+        masker.push(bulk.as_bytes(), 0, &mut hits);
+        for (end, within) in [("$ ", false), ("4111 1111 ", true), ("4111", true), (">>> ", false)]
+        {
+            masker.push(b"\n", 0, &mut hits);
+            masker.push(end.as_bytes(), 5, &mut hits);
+            let wait_us = if within { WAIT_WORD_US } else { 5 * WAIT_TERMINAL_US };
+            assert_eq!(masker.due_us(), Some(5 + wait_us), "{end:?}");
+            masker.flush(&mut hits);
+            // Such a pause is the machine's, the burst goes on.
+            if !within {
+                masker.push(bulk.as_bytes(), 0, &mut hits);
+            }
+        }
+    }
+
+    #[test]
+    fn of_a_value_cut_by_a_pause_the_rest_is_covered() {
+        let values = [
+            ("paid by 4111 1111 1111 1111 today\r\n", "4111 1111 1111 1111"),
+            ("key \x1b[1mDE89370400440532013000\x1b[m\r\n", "DE89370400440532013000"),
+            ("to alice.of.sales@example.com, soon\r\n", "alice.of.sales@example.com"),
+        ];
+        for operator in [Operator::Redact, Operator::Partial, Operator::Mask] {
+            for (shown, value) in values {
+                let at = shown.find(value).expect("it stands there");
+                for cut in at + 1..at + value.len() {
+                    let (mut masker, mut hits) = (masker(operator), Hits::default());
+                    let mut left = masker.push(&shown.as_bytes()[..cut], 0, &mut hits);
+                    left.extend(masker.flush(&mut hits));
+                    assert_eq!(left.len(), cut);
+                    // What is whole by itself, as an address of fewer letters, is covered before.
+                    let before = hits.total();
+                    let mut rest = masker.push(&shown.as_bytes()[cut..], 9, &mut hits);
+                    rest.extend(masker.flush(&mut hits));
+                    let rest = String::from_utf8_lossy(&rest).into_owned();
+                    assert_eq!(rest.len(), shown.len() - cut);
+                    let covered = &rest[..at + value.len() - cut];
+                    assert!(covered.bytes().all(|byte| byte == b'*'), "{cut}: {rest:?}");
+                    assert_eq!(rest[covered.len()..], shown[at + value.len()..], "{cut}");
+                    assert_eq!(hits.total(), before + 1, "{cut}: {rest:?}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_typed_after_a_pause_is_no_rest() {
+        let (mut masker, mut hits) = (masker(Operator::Mask), Hits::default());
+        assert_eq!(masker.push(b"411111111111111", 0, &mut hits), b"");
+        assert_eq!(masker.flush(&mut hits), b"411111111111111");
+        masker.typed(b"1");
+        assert_eq!(masker.push(b"1", 5, &mut hits), b"1");
+        // And what has left ends with its line.
+        let mut out = masker.push(b"\r\n4111 1111 ", 6, &mut hits);
+        out.extend(masker.flush(&mut hits));
+        out.extend(masker.push(b"\r\n1111 1111 ", 7, &mut hits));
+        out.extend(masker.flush(&mut hits));
+        assert_eq!(out, b"\r\n4111 1111 \r\n1111 1111 ");
+        assert!(hits.is_empty());
     }
 
     #[test]
@@ -433,10 +502,12 @@ mod tests {
     fn what_could_not_go_on_waits_once_more() {
         let (mut masker, mut hits) = (masker(Operator::Mask), Hits::default());
         assert_eq!(masker.push(b"4111 1111 ", 5, &mut hits), b"");
-        masker.postpone(5);
-        assert_eq!(masker.due_us(), Some(5 + TERMINAL.words_us), "not due yet");
-        masker.postpone(5 + TERMINAL.words_us);
-        assert_eq!(masker.due_us(), Some(5 + 2 * TERMINAL.words_us));
+        masker.postpone(5, false);
+        assert_eq!(masker.due_us(), Some(5 + WAIT_TERMINAL_US), "not due yet");
+        masker.postpone(5 + WAIT_TERMINAL_US, false);
+        assert_eq!(masker.due_us(), Some(5 + 2 * WAIT_TERMINAL_US));
+        masker.postpone(9 * WAIT_TERMINAL_US, true);
+        assert_eq!(masker.due_us(), Some(9 * WAIT_TERMINAL_US + WAIT_WORD_US));
     }
 
     #[test]

@@ -22,7 +22,7 @@
 //!                | bits u16 [0 ocsf u16 u16, 1 parent_seq, 2 stream_id u64, 3 verb, 4 resource,
 //!                  5 subresource, 6 name, 7 namespace, 8 attrs text, 9 body_len u64,
 //!                  10 body_sha256 32, 11 policy_version text, 12 rules list<text>,
-//!                  13 the rule alone matched]
+//!                  13 the rule alone matched, 14 encoding of query, 15 of raw text]
 //! response       command_seq, rows_returned, rows_affected, duration_us, first_byte_us, bytes,
 //!                captured u64 | chunks u32 | outcome u8 | sqlstate, error, tag text | columns
 //! bytes
@@ -320,6 +320,7 @@ fn put_command(sink: &mut impl Sink, command: &Command<'_>) {
         Decision::Allow => 0,
         Decision::Deny => 1,
         Decision::Hold => 2,
+        Decision::Abandoned => 3,
     });
     sink.u8(u8::from(command.approval_id.is_some()));
     sink.put(&command.approval_id.map_or([0; 16], |id| id.0));
@@ -340,7 +341,8 @@ fn put_command(sink: &mut impl Sink, command: &Command<'_>) {
         put_params(sink, params);
     }
     sink.said(command.text);
-    put_command_extra(sink, &command.extra);
+    let values_encoding = command.params.map_or("", |params| params.text_encoding);
+    put_command_extra(sink, &command.extra, values_encoding);
 }
 
 fn put_params(sink: &mut impl Sink, params: &Params<'_>) {
@@ -358,7 +360,7 @@ fn put_params(sink: &mut impl Sink, params: &Params<'_>) {
     params::hide_secrets(params, sink);
 }
 
-fn put_command_extra(sink: &mut impl Sink, extra: &CommandExtra<'_>) {
+fn put_command_extra(sink: &mut impl Sink, extra: &CommandExtra<'_>, values_encoding: &str) {
     let there = bits([
         extra.ocsf.is_some(),
         extra.parent_seq.is_some(),
@@ -374,6 +376,8 @@ fn put_command_extra(sink: &mut impl Sink, extra: &CommandExtra<'_>) {
         !extra.policy_version.is_empty(),
         !extra.rules.is_empty(),
         extra.alone,
+        !extra.text_encoding.is_empty(),
+        !values_encoding.is_empty(),
     ]);
     sink.u16(there);
     // Commands of a database have the last ones alone.
@@ -385,6 +389,7 @@ fn put_command_extra(sink: &mut impl Sink, extra: &CommandExtra<'_>) {
         sink.u32(extra.rules.len() as u32);
         extra.rules.iter().for_each(|rule| sink.text(rule));
     }
+    sink.present(&[extra.text_encoding, values_encoding]);
 }
 
 fn put_facts(sink: &mut impl Sink, extra: &CommandExtra<'_>) {

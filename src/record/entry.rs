@@ -2,12 +2,13 @@
 //!
 //! A held command is written twice under one `seq`: as `Hold` when it begins to wait, and once more
 //! with its final decision, whole, when it no longer waits: `Allow` before it is forwarded, `Deny`
-//! when the hold was denied, expired or canceled, both with the approval's id. The table `commands`
+//! when the hold was denied, expired or canceled, `Abandoned` when its client left, all with the
+//! approval's id. The table `commands`
 //! holds one row of it. The sealer makes that row of the final entry; a `Hold` whose final entry is
 //! not in the same segment is kept aside in `journal/holds/` and dropped when the final one is in
 //! the lake. If the final entry never comes, because the session ended or weir stopped while the
-//! command waited, the row is made of the `Hold`: decision `deny` when an `Approval` step or the
-//! session's end shows that it was over, `hold` when weir stopped. It was not forwarded in either.
+//! command waited, the row is made of the `Hold`: decision `abandoned` when the session's end shows
+//! that it was over, or when what weir left behind is recovered. It was not forwarded.
 
 use crate::decide::RuleName;
 
@@ -110,8 +111,10 @@ pub enum Decision {
     #[default]
     Deny,
     /// Waits for approval; recorded once more under its own `seq` when it no longer waits, with
-    /// `Allow` or `Deny` and the approval's id.
+    /// its final decision and the approval's id.
     Hold,
+    /// Not forwarded, and refused by nobody: its client left while it waited.
+    Abandoned,
 }
 
 /// How the bytes of parameters are to be read.
@@ -151,6 +154,9 @@ pub struct Params<'a> {
     /// Of `PgBind`: numbers of the parameters that are secrets, as in `$1`, ascending. Their
     /// values are not written to the journal.
     pub secrets: &'a [u16],
+    /// Of `PgBind`: encoding of what is text in it, as the target names it; empty: UTF-8, or ASCII
+    /// alone.
+    pub text_encoding: &'a str,
 }
 
 /// A class and an activity of OCSF.
@@ -195,6 +201,8 @@ pub struct CommandExtra<'a, Rules = &'a [RuleName]> {
     pub rules: Rules,
     /// The rule that decided is the only one that matched.
     pub alone: bool,
+    /// Encoding of the text as the target names it; empty: UTF-8, or ASCII alone.
+    pub text_encoding: &'a str,
 }
 
 /// A command, before it is forwarded.

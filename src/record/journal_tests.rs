@@ -67,6 +67,7 @@ fn with_samples<T>(look: impl FnOnce(&[Entry<'_>]) -> T) -> T {
                 policy_version: "v9",
                 rules: &rules,
                 alone: false,
+                text_encoding: "LATIN1",
             },
         }),
         Entry::Response(Response {
@@ -151,6 +152,7 @@ fn no_rules<'a>(read: &CommandExtra<'a, Texts<'a>>) -> CommandExtra<'a> {
         policy_version,
         rules: _,
         alone,
+        text_encoding,
     } = *read;
     CommandExtra {
         ocsf,
@@ -167,6 +169,7 @@ fn no_rules<'a>(read: &CommandExtra<'a, Texts<'a>>) -> CommandExtra<'a> {
         policy_version,
         rules: &[],
         alone,
+        text_encoding,
     }
 }
 

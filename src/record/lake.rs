@@ -322,7 +322,7 @@ impl Snapshot {
                 let key = rows::key(&held.frame.place);
                 if settled.insert(key) {
                     let over = ended.contains(&key.0);
-                    sheet.add_held(&held, if over { Verdict::Deny } else { Verdict::Hold });
+                    sheet.add_held(&held, if over { Verdict::Abandoned } else { Verdict::Hold });
                 }
             }
         }

@@ -583,8 +583,8 @@ pub struct LineRow {
     pub line: Option<String>,
     /// Part of it may be missing, or be no part of it.
     pub cut: bool,
-    /// Why no lines are derived from here on: `full-screen`, until `full-screen-end`, or
-    /// `not-captured`.
+    /// Why no lines are derived from here on: `full-screen`, until `full-screen-end`,
+    /// `not-captured`, or `not-derived`.
     pub gap: Option<String>,
     /// Always: no program at the other end has said that it read this.
     pub derived: bool,
@@ -618,6 +618,7 @@ impl LineRow {
                 "(a program has the whole screen: no lines from here, of shells in it neither)"
             }
             Some("full-screen-end") => "(the screen is the shell's again)",
+            Some("not-derived") => "(weir failed to derive lines here: see the chunks)",
             Some(_) => "(no more of this terminal was kept: no lines from here)",
         }
     }

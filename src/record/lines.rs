@@ -21,6 +21,7 @@ mod screen;
 mod tests;
 
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use self::screen::{Mark, Screen};
 use super::entry::SessionId;
@@ -60,6 +61,8 @@ pub enum Gap {
     FullScreenEnd,
     /// No more of the terminal was kept.
     NotCaptured,
+    /// Deriving them failed, which is a fault of weir's.
+    NotDerived,
 }
 
 impl Gap {
@@ -69,6 +72,7 @@ impl Gap {
             Gap::FullScreen => "full-screen",
             Gap::FullScreenEnd => "full-screen-end",
             Gap::NotCaptured => "not-captured",
+            Gap::NotDerived => "not-derived",
         }
     }
 }
@@ -136,6 +140,16 @@ impl Terminal {
     /// A terminal from its beginning.
     pub fn begun() -> Terminal {
         Terminal { unknown: false, ..Terminal::unknown() }
+    }
+
+    /// The same; a fault of weir's in it costs lines, and no evidence of what they are derived from.
+    pub fn take_safely(&mut self, chunk: &[u8], found: &mut Vec<Line>) -> u64 {
+        if let Ok(took_us) = catch_unwind(AssertUnwindSafe(|| self.take(chunk, found))) {
+            return took_us;
+        }
+        *self = Terminal::unknown();
+        found.push(Line { found: Found::Gap(Gap::NotDerived), at_us: 0 });
+        0
     }
 
     /// Takes the events of a chunk. How long they took, microseconds.

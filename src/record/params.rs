@@ -3,11 +3,13 @@
 //! In: parameters as they came on the wire (`ParamsEncoding`). Out: JSON text; what the journal may
 //! hold. Never: a panic, a secret, or a value that is silently left out.
 //!
-//! Of Bind values each is an item of an array. Text is a string, NULL is null. Binary values of
-//! known types are what they mean; others, and text that is not UTF-8, are `{"b64": ".."}`; one
-//! that is a secret is `{"secret": true}`. Bytes after the point where the body stops making sense
-//! are the last item, `{"rest_b64": ".."}`.
+//! Of Bind values each is an item of an array. Text is a string, converted from the encoding that
+//! it came in; NULL is null. Binary values of known types are what they mean; others, and text of
+//! which it cannot be told what it says, are `{"b64": ".."}`; one that is a secret is
+//! `{"secret": true}`. Bytes after the point where the body stops making sense are the last item,
+//! `{"rest_b64": ".."}`.
 
+use std::borrow::Cow;
 use std::fmt::Write;
 
 use base64::Engine;
@@ -15,6 +17,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use super::body::{ParamsView, Sink};
 use super::entry::{Params, ParamsEncoding};
+use crate::decide::sql::encoding;
 use crate::identify::api_token;
 
 /// Length of a value that is a secret, in the journal; that of NULL is -1.
@@ -40,14 +43,32 @@ pub fn shown(params: &Params<'_>) -> String {
         ParamsEncoding::PgBind if !params.secrets.is_empty() => hide_secrets(params, &mut raw),
         _ => raw.extend_from_slice(params.raw),
     }
-    to_json(&ParamsView { encoding: params.encoding, raw: &raw, types: &types })
+    let text_encoding = params.text_encoding;
+    to_json(&ParamsView { encoding: params.encoding, raw: &raw, types: &types, text_encoding })
+}
+
+/// A text as people read it: what cannot be told is replaced.
+pub fn shown_text<'t>(text_encoding: &str, text: &'t [u8]) -> Cow<'t, str> {
+    read(text_encoding, text).unwrap_or_else(|| String::from_utf8_lossy(text))
+}
+
+/// What a text says that came in this encoding; `None` if it cannot be told.
+pub(in crate::record) fn read<'t>(text_encoding: &str, text: &'t [u8]) -> Option<Cow<'t, str>> {
+    let utf8 = match text_encoding {
+        "" => Cow::Borrowed(text),
+        name => encoding::to_utf8(name, text)?,
+    };
+    match utf8 {
+        Cow::Borrowed(text) => std::str::from_utf8(text).ok().map(Cow::Borrowed),
+        Cow::Owned(text) => String::from_utf8(text).ok().map(Cow::Owned),
+    }
 }
 
 fn words_to_json(raw: &[u8]) -> String {
     let mut json = String::from("[");
     for word in raw.split_inclusive(|byte| *byte == 0) {
         separate(&mut json);
-        push_text(&mut json, word.strip_suffix(&[0]).unwrap_or(word));
+        push_text(&mut json, word.strip_suffix(&[0]).unwrap_or(word), "");
     }
     json.push(']');
     json
@@ -137,17 +158,17 @@ fn values(params: &ParamsView<'_>, rest: &mut &[u8], json: &mut String) -> Optio
         separate(json);
         match (value, format) {
             (None, _) => json.push_str("null"),
-            (Some(value), 0) => push_text(json, value),
-            (Some(value), _) => push_binary(json, oid, value),
+            (Some(value), 0) => push_text(json, value, params.text_encoding),
+            (Some(value), _) => push_binary(json, oid, value, params.text_encoding),
         }
     }
     Some(())
 }
 
-fn push_text(json: &mut String, value: &[u8]) {
-    match std::str::from_utf8(value) {
-        Ok(text) => push_string(json, text),
-        Err(_) => push_opaque(json, value),
+fn push_text(json: &mut String, value: &[u8], text_encoding: &str) {
+    match read(text_encoding, value) {
+        Some(text) => push_string(json, &text),
+        None => push_opaque(json, value),
     }
 }
 
@@ -164,8 +185,12 @@ fn opaque(value: &[u8]) -> String {
     format!(r#"{{"b64":"{}"}}"#, STANDARD.encode(value))
 }
 
-fn push_binary(json: &mut String, oid: u32, value: &[u8]) {
-    if known_binary(json, oid, value).is_none() {
+fn push_binary(json: &mut String, oid: u32, value: &[u8], text_encoding: &str) {
+    // char, name, text, json, unknown, bpchar, varchar: converted as text is (varlena.c,
+    // `textrecv`).
+    if let 18 | 19 | 25 | 114 | 705 | 1042 | 1043 = oid {
+        push_text(json, value, text_encoding);
+    } else if known_binary(json, oid, value).is_none() {
         push_opaque(json, value);
     }
 }
@@ -189,10 +214,6 @@ fn known_binary(json: &mut String, oid: u32, value: &[u8]) -> Option<()> {
         701 => {
             let number = f64::from_be_bytes(value.try_into().ok()?);
             push_float(json, number.is_finite(), number);
-        }
-        // char, name, text, json, unknown, bpchar, varchar
-        18 | 19 | 25 | 114 | 705 | 1042 | 1043 => {
-            push_string(json, std::str::from_utf8(value).ok()?);
         }
         2950 => {
             let id = uuid::Uuid::from_slice(value).ok()?;

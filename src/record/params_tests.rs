@@ -80,6 +80,33 @@ fn weirs_own_tokens_are_written_nowhere() {
 }
 
 #[test]
+fn text_of_another_encoding_is_what_it_says() {
+    let json = |text_encoding, formats: &[u16], value: &[u8], types: &[u32]| {
+        let raw = bind(formats, &[Some(value)]);
+        let params = Params { raw: &raw, types, text_encoding, ..Params::default() };
+        let mut extra = CommandExtra { text_encoding, ..CommandExtra::default() };
+        extra.alone = true;
+        let params = Some(params);
+        let entry = Entry::Command(Command { params, extra, ..command("", &[]) });
+        let mut bytes = Vec::new();
+        body::put_entry(&mut bytes, &entry);
+        let read = body::read(Kind::Command, body::VERSION, &bytes);
+        let Some(Body::Command(command)) = read else { panic!("{bytes:?}") };
+        assert_eq!(command.extra.text_encoding, text_encoding);
+        assert_eq!(shown(&params.unwrap()), to_json(&command.params.unwrap()));
+        to_json(&command.params.unwrap())
+    };
+    assert_eq!(json("LATIN1", &[], b"\xe9", &[]), "[\"\u{e9}\"]");
+    assert_eq!(json("LATIN1", &[], b"\xc3\xa9", &[]), "[\"\u{c3}\u{a9}\"]");
+    assert_eq!(json("WIN1251", &[1], b"\xe0", &[25]), "[\"\u{430}\"]");
+    assert_eq!(json("LATIN1", &[1], &[0, 0, 0, 7], &[23]), "[7]");
+    assert_eq!(json("LATIN1", &[1], &[0xe9], &[17]), r#"[{"b64":"6Q=="}]"#);
+    assert_eq!(json("SJIS", &[], b"\x83\x5c", &[]), r#"[{"b64":"g1w="}]"#);
+    assert_eq!(json("unknown", &[], b"\xe9", &[]), r#"[{"b64":"6Q=="}]"#);
+    assert_eq!(json("", &[], b"\xe9", &[]), r#"[{"b64":"6Q=="}]"#);
+}
+
+#[test]
 fn other_encodings_are_json_too() {
     let json = |encoding, raw: &[u8]| {
         let params = Some(Params { encoding, raw, ..Params::default() });

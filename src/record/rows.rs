@@ -3,19 +3,19 @@
 //! In: the frames of a segment or of the holds kept aside. Out: rows in the order of their files.
 //! Never: two rows of one execution; a row that depends on anything but the frames given.
 
+mod command;
+
 use std::collections::{HashMap, HashSet};
-use std::fmt::Write;
 use std::hash::{BuildHasher, Hasher};
 use std::num::NonZeroU32;
 
-use super::body::{ApprovalView, Body, ChunkView, CommandView, ContextView, ObjectView};
+use super::body::{ApprovalView, Body, ChunkView, ContextView, ObjectView};
 use super::entry::{
-    Decision, Event, MaskingHit, Ocsf, Outcome, Response, SessionEnd, SessionId, SessionStart,
+    Decision, Event, MaskingHit, Outcome, Response, SessionEnd, SessionId, SessionStart,
 };
 use super::journal::{End, Frame, Frames, Gap, Header, Place, Raw, Step};
 use super::lines::{Found, Line, Terminal, Terminals};
 use super::map;
-use super::params;
 use super::pty_events;
 use super::schema::{SCHEMA_VERSION, Sink, Table};
 
@@ -82,10 +82,10 @@ const _: () = assert!(size_of::<Row<'_>>() == 24);
 /// What a hold without a final entry came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// It waits, or nobody knows.
+    /// It waits, as far as is known.
     Hold,
-    /// Its session ended.
-    Deny,
+    /// Its session, or weir, ended: nobody waits any more, and nobody decided.
+    Abandoned,
 }
 
 impl Row<'_> {
@@ -267,7 +267,7 @@ impl<'a> Sheet<'a> {
             }
             let session_id = frame.place.session_id;
             if self.ended.contains(&session_id) {
-                let row = Row { frame: frame.raw, context, verdict: Some(Verdict::Deny) };
+                let row = Row { frame: frame.raw, context, verdict: Some(Verdict::Abandoned) };
                 self.rows[Table::Commands as usize].push(row);
                 continue;
             }
@@ -377,7 +377,7 @@ impl<'a> Sheet<'a> {
             let mut terminal = before.find(key, first.chunk_no == 0);
             for (_, place, chunk, row) in of_one {
                 let mut found = Vec::new();
-                let took_us = terminal.take(chunk.payload, &mut found);
+                let took_us = terminal.take_safely(chunk.payload, &mut found);
                 rows.extend(found.into_iter().map(|line| {
                     // The chunk was written with its last event, or little later.
                     let ago_us = i64::try_from(took_us.saturating_sub(line.at_us)).unwrap_or(0);
@@ -432,8 +432,10 @@ impl<'a> Sheet<'a> {
         match body {
             Body::SessionStart(start) => session_start(columns, context, &start, wall_us),
             Body::SessionEnd(end) => session_end(columns, context, &end, row),
-            Body::Command(command) if table == Table::LogEvents => held_event(columns, &command),
-            Body::Command(command) => self::command(columns, &command, row.verdict),
+            Body::Command(command) if table == Table::LogEvents => {
+                command::held_event(columns, &command);
+            }
+            Body::Command(command) => command::fill(columns, &command, row.verdict),
             Body::Response(response) => self::response(columns, &response),
             Body::Chunk(chunk) => self::chunk(columns, &chunk),
             Body::Approval(step) => approval(columns, &step),
@@ -609,104 +611,6 @@ fn session_end(
     columns.time(started_us(&place.session_id));
     columns.time(Some(place.wall_us));
     columns.nulls(4); // Facts of the start.
-}
-
-fn command(columns: &mut impl Sink, command: &CommandView<'_>, verdict: Option<Verdict>) {
-    columns.text(command.kind);
-    let ocsf = command.extra.ocsf.unwrap_or_else(|| ocsf_of_database(command));
-    columns.int(i32::from(ocsf.class_uid));
-    columns.int(i32::from(ocsf.activity_id));
-    columns.text(command.operation);
-    columns.texts(command.classes.iter());
-    let mut names = String::new();
-    let mut ends = Vec::new();
-    for object in command.objects.iter() {
-        push_object(&mut names, &object);
-        ends.push(names.len());
-    }
-    let mut start = 0;
-    columns.texts(ends.iter().map(|end| &names[std::mem::replace(&mut start, *end)..*end]));
-    match std::str::from_utf8(command.text) {
-        Ok(text) => {
-            columns.text(text);
-            columns.blob(None);
-        }
-        Err(_) => {
-            columns.text(&String::from_utf8_lossy(command.text));
-            columns.blob(Some(command.text));
-        }
-    }
-    columns.long(command.text.len() as u64);
-    columns.digest(command.text);
-    match &command.params {
-        Some(view) => columns.text(&params::to_json(view)),
-        None => columns.nulls(1),
-    }
-    columns.text_or_null(command.statement);
-    columns.text(match (verdict, command.decision) {
-        (Some(Verdict::Deny), _) | (None, Decision::Deny) => "deny",
-        (Some(Verdict::Hold), _) | (None, Decision::Hold) => "hold",
-        (None, Decision::Allow) => "allow",
-    });
-    columns.text_or_null(command.rule);
-    match &command.approval_id {
-        Some(id) => columns.text(uuid_text(id, &mut [0; 36])),
-        None => columns.nulls(1),
-    }
-    command_extra(columns, command);
-}
-
-fn command_extra(columns: &mut impl Sink, command: &CommandView<'_>) {
-    let extra = &command.extra;
-    columns.long_or_null(extra.parent_seq);
-    columns.long_or_null(extra.stream_id);
-    columns.text_or_null(extra.verb);
-    columns.text_or_null(extra.resource);
-    columns.text_or_null(extra.subresource);
-    columns.text_or_null(extra.name);
-    columns.text_or_null(extra.namespace);
-    columns.text_or_null(extra.attrs);
-    columns.long_or_null(extra.body_len);
-    columns.blob(extra.body_sha256.map(<[u8; 32]>::as_slice));
-    columns.text_or_null(command.params.map_or("", |params| params.encoding.name()));
-    columns.text_or_null(extra.policy_version);
-    if extra.alone {
-        columns.texts(std::iter::once(command.rule));
-    } else if extra.rules.is_empty() {
-        columns.nulls(1);
-    } else {
-        columns.texts(extra.rules.iter());
-    }
-}
-
-/// OCSF class 6005, Datastore Activity, with the activity of the first statement: 1 read, 2 update,
-/// 4 query, 5 write, 6 create, 7 delete, 99 other, 0 unknown.
-fn ocsf_of_database(command: &CommandView<'_>) -> Ocsf {
-    let first = command.operation.split([';', ' ']).next().unwrap_or_default();
-    let activity_id = match first {
-        "" => 0,
-        "SELECT" | "VALUES" | "TABLE" | "FETCH" | "EXPLAIN" | "SHOW" => 4,
-        "COPY" if command.classes.iter().next() == Some("read") => 1,
-        "UPDATE" | "MERGE" | "ALTER" => 2,
-        "INSERT" | "COPY" => 5,
-        "CREATE" => 6,
-        "DELETE" | "TRUNCATE" | "DROP" => 7,
-        _ => 99,
-    };
-    Ocsf { class_uid: 6005, activity_id }
-}
-
-fn held_event(columns: &mut impl Sink, command: &CommandView<'_>) {
-    columns.text("hold");
-    columns.text("info");
-    columns.text("A command waits for approval");
-    let mut attrs = String::from(r#"{"rule":"#);
-    let _ = write!(attrs, "{}", serde_json::Value::from(command.rule));
-    if let Some(id) = &command.approval_id {
-        let _ = write!(attrs, r#","approval_id":"{}""#, uuid_text(id, &mut [0; 36]));
-    }
-    attrs.push('}');
-    columns.text(&attrs);
 }
 
 /// The name of an outcome in records.

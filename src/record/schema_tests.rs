@@ -75,7 +75,7 @@ fn check_execute(row: &CommandRow) {
 #[test]
 fn files_and_segments_of_version_1_are_read() {
     let folder = folder();
-    check_rows(&folder, ["hold", "deny"], 0);
+    check_rows(&folder, ["hold", "abandoned"], 0);
     let session: SessionId = session_id(2);
     let of_session = Filter { session: Some(session), ..Filter::default() };
     assert_eq!(Lake::new(&folder.0).commands(&of_session).unwrap().len(), 3);
@@ -86,7 +86,7 @@ fn a_journal_of_version_1_is_recovered() {
     let folder = folder();
     let lock = DataDirLock::take(&folder.0).unwrap();
     recover(&lock, now(9_000_000)).unwrap();
-    check_rows(&folder, ["hold", "deny"], 1);
+    check_rows(&folder, ["abandoned", "abandoned"], 1);
     let ends: Vec<String> = Lake::new(&folder.0)
         .sessions(&Filter::default())
         .unwrap()

@@ -278,7 +278,7 @@ impl Seal {
             let key = rows::key(&held.frame.place);
             let over = sheet.ended.contains(&key.0) && waiting.contains(&key);
             if over && settled.insert(key) {
-                sheet.add_held(&held, Verdict::Deny);
+                sheet.add_held(&held, Verdict::Abandoned);
             }
         }
         self.writer.write(&mut sheet, header, &header.origin())?;

@@ -17,6 +17,7 @@ use crate::identify::jwk::Published;
 use crate::identify::{Identity, api_token};
 use crate::mask::Policy;
 use crate::mask::sql::catalog::Catalog;
+use crate::session::postgres::kin::Kindred;
 use crate::session::postgres::target_login::KnownMinor;
 use crate::wire::Side;
 
@@ -55,6 +56,8 @@ pub struct Snapshot {
     pub masks: Policy,
     /// Per target, in the order of `settings.targets`: table and column shapes, if masks need them.
     pub catalogs: Vec<Option<Arc<Catalog>>>,
+    /// Per target: what its objects reach, as far as a rule minds it.
+    pub kindred: Vec<Kindred>,
     /// Per target: addresses as resolved by the control thread.
     pub addresses: Vec<Vec<Endpoint>>,
     /// Per issuer, in the order of `settings.issuers`: its keys as read by the control thread.
@@ -79,6 +82,7 @@ impl Snapshot {
             policy_version,
             masks: Policy::compile(&settings.masks),
             catalogs: source.catalogs.clone(),
+            kindred: source.catalogs.iter().map(|_| Kindred::default()).collect(),
             addresses: source.addresses.clone(),
             keys: source.keys.clone(),
             tokens: Arc::clone(&source.tokens),

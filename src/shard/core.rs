@@ -25,6 +25,7 @@ use super::idle::Idle;
 use super::journal::ShardJournal;
 use super::leg::Sent;
 use super::mailbox::{Letters, Peer, Reports};
+use super::outage::Outages;
 use super::park::Spin;
 use super::pool::Pool;
 use super::refusal::ShutOut;
@@ -163,6 +164,8 @@ pub(super) struct Core<J: ShardJournal> {
     pub names: HashMap<Vec<u8>, Token>,
     /// Connections to targets that no session has now.
     pub idle: Idle,
+    /// Targets that cannot be connected to.
+    pub outages: Outages,
     /// Sessions by the approval they wait for.
     pub asks: HashMap<SessionId, Token>,
     /// Sessions to settle in this turn.
@@ -231,6 +234,7 @@ impl<J: ShardJournal> Core<J> {
             shut_out: ShutOut::default(),
             names: HashMap::new(),
             idle: Idle::default(),
+            outages: Outages::default(),
             asks: HashMap::new(),
             dirty: Vec::new(),
             clock: Clock::default(),

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use crate::decide::approval::{AskSummary, Window};
+use crate::fault::Target;
 pub use crate::forward::dial::Endpoint;
 use crate::record::SessionId;
 use crate::session::{SessionSummary, SnapshotSource, Vote, VoteReply};
@@ -77,6 +78,13 @@ pub enum ToControl {
     RefreshCatalog {
         /// Target index.
         target: usize,
+    },
+    /// A target cannot be connected to for this reason, or can be.
+    Reach {
+        /// Target index.
+        target: usize,
+        /// Why it cannot.
+        failure: Option<Target>,
     },
     /// A token is signed by a key that the published ones of this issuer do not hold.
     RefreshKeys {

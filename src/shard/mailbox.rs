@@ -180,8 +180,12 @@ impl Reports {
     }
 
     fn keep(&mut self, message: ToControl) {
-        let hint =
-            matches!(message, ToControl::RefreshCatalog { .. } | ToControl::RefreshKeys { .. });
+        let hint = matches!(
+            message,
+            ToControl::RefreshCatalog { .. }
+                | ToControl::RefreshKeys { .. }
+                | ToControl::Reach { failure: None, .. }
+        );
         if hint || self.kept.len() >= MAILBOX_MESSAGES_MAX || self.channel.is_closed() {
             self.lost += 1;
         } else {

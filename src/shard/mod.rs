@@ -19,6 +19,7 @@ pub mod leg;
 mod legs;
 pub mod mail;
 pub mod mailbox;
+mod outage;
 mod park;
 mod parties;
 pub mod pool;

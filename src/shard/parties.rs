@@ -233,8 +233,11 @@ impl<J: ShardJournal> Core<J> {
             Output::Lease(lease) => self.lease(token, lease),
             Output::Next(leg, why) => self.leave_server(token, leg, why),
             Output::Settled(leg) => {
-                if let Some(driver) = self.sessions.get_mut(token) {
-                    driver.settled(leg);
+                let Some(driver) = self.sessions.get_mut(token) else { return };
+                let target = driver.dial(leg).map(|dial| dial.target);
+                driver.settled(leg);
+                if let Some(target) = target {
+                    self.note_reach(target, None);
                 }
             }
             Output::Release(leg, after) => {
@@ -395,8 +398,16 @@ impl<J: ShardJournal> Core<J> {
                 },
             }
         };
+        let target = dial.target;
         driver.unreached(leg, failure, &mut self.tools.stage(self.now));
         self.touch(token);
+        self.note_reach(target, Some(failure));
+    }
+
+    fn note_reach(&mut self, target: usize, failure: Option<Target>) {
+        if self.outages.note(target, failure, self.now.mono_us) {
+            self.reports.send(ToControl::Reach { target, failure });
+        }
     }
 
     /// A connection to a target is made, or the attempt failed.

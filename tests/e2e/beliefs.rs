@@ -313,6 +313,7 @@ fn prepared(name: &str, text: &str, classified: Rc<Classified>) -> Prepared {
         classified,
         types: Vec::new().into(),
         recorded: true.into(),
+        encoding: Box::default(),
     }
 }
 

@@ -3,7 +3,7 @@
 
 use std::time::Duration;
 
-use weir::decide::sql::classify::{PARSED_MAJOR, has_class};
+use weir::decide::sql::classify::has_class;
 
 use crate::support::lake::text;
 use crate::support::raw::{bind, execute, kinds, message, parse, sqlstate, sync};
@@ -51,8 +51,13 @@ fn check_errors(server: &Postgres) {
     let (_weir, mut raw) = reader(server);
     let number = server.sql("postgres", "SHOW server_version_num");
     let major = number.trim().parse::<u32>().expect("a number") / 10_000;
-    let code = if major == PARSED_MAJOR { "42601" } else { "42501" };
-    for sql in ["SELEC 1", "SELECT 1 FROM", "SELECT 'open"] {
+    let code = if major >= 15 { "42601" } else { "42501" };
+    for sql in ["SELEC 1", "SELECT 1 FROM", "SELECT 'open", "SELECT * FRO orders", "SELECT 1 AS"] {
+        assert_eq!(raw.fails(sql), code, "{sql} at {major}");
+    }
+    // An alias at 15, no statement at 18; a definition of another release.
+    let code = if major == 18 { "42601" } else { "42501" };
+    for sql in ["SELECT 1 AS a, 2 system_user", "CREATE TABL t (a int)"] {
         assert_eq!(raw.fails(sql), code, "{sql} at {major}");
     }
     assert_eq!(raw.rows("SELECT 1").len(), 1);
@@ -68,7 +73,7 @@ fn syntax_errors_are_the_servers_where_its_grammar_is_known() {
 
 #[test]
 fn texts_of_clients_that_do_not_speak_utf8_are_read() {
-    let (_weir, mut raw) = reader(Postgres::shared());
+    let (weir, mut raw) = reader(Postgres::shared());
     for (encoding, text) in [
         ("LATIN1", &b"SELECT 'caf\xe9'"[..]),
         ("WIN1251", b"SELECT '\xe4\xe0'"),
@@ -78,6 +83,14 @@ fn texts_of_clients_that_do_not_speak_utf8_are_read() {
         raw.send(&message(b'Q', &[text, b"\0"].concat()));
         let answers = raw.read_ready(1);
         assert_eq!(kinds(&answers), "TDCZ", "{encoding}: {:?}", sqlstate(&answers));
+    }
+    // The record says the letters, and how they came.
+    for (letters, encoding) in [("caf\u{e9}", "LATIN1"), ("\u{434}\u{430}", "WIN1251")] {
+        let mut search = weir.command(&["search", "--json", "--grep", letters]);
+        let found = search.output().expect("weir runs");
+        let found = String::from_utf8_lossy(&found.stdout).into_owned();
+        let told = format!("text_encoding\\\":\\\"{encoding}");
+        assert!(found.contains(letters) && found.contains(&told), "{letters}: {found}");
     }
 }
 

@@ -12,8 +12,17 @@ CREATE TABLE people (id int PRIMARY KEY, email text,
   twice int GENERATED ALWAYS AS (id * 2) STORED);
 INSERT INTO people SELECT n, 'canary-7f3a' || n FROM generate_series(1, 300) n;
 CREATE VIEW louder AS SELECT id, loud, loud AS renamed FROM people;
+CREATE VIEW tidy AS SELECT id AS number, 1 AS one, id::text || 'x' AS label FROM people;
+CREATE VIEW tidier AS SELECT number AS n, upper(label) AS l FROM tidy;
+CREATE VIEW counted AS SELECT count(*) AS n, now() > '2020-01-01' AS past FROM people;
+CREATE VIEW whole AS SELECT id AS number, p::text AS txt FROM people p;
+CREATE VIEW asked AS SELECT id AS n, query_to_xml('SELECT email FROM people LIMIT 1', false, false,
+  '')::text AS x FROM people WHERE id = 1;
 CREATE VIEW samples AS SELECT tablename, attname, most_common_vals::text AS vals,
   histogram_bounds::text AS bounds FROM pg_stats;
+CREATE TABLE sink (id int, t text);
+INSERT INTO sink VALUES (1, 'x');
+CREATE VIEW called AS SELECT id, t AS email FROM sink;
 CREATE TABLE upper_ (id int PRIMARY KEY);
 CREATE TABLE mid (email text PRIMARY KEY, up int REFERENCES upper_ ON DELETE CASCADE);
 CREATE TABLE leaf (e text REFERENCES mid (email), f text REFERENCES mid (email)
@@ -56,6 +65,14 @@ fn no_road_shows_a_value(server: &Postgres) {
         "SELECT * FROM louder",
         "SELECT renamed FROM louder",
         "SELECT p FROM people p",
+        "SELECT number, txt FROM whole",
+        "SELECT n, x FROM asked",
+        "UPDATE called SET email = (SELECT email FROM people WHERE people.id = 3); TABLE sink",
+        "UPDATE called SET email = people.email FROM people WHERE people.id = 3; TABLE sink",
+        "ALTER TABLE people ALTER loud DROP EXPRESSION; SELECT loud FROM people",
+        "WITH u AS (UPDATE people SET id = id WHERE id = 1 RETURNING email AS id) TABLE u",
+        "WITH u AS (UPDATE people SET id = id WHERE id = 1 RETURNING email AS x),
+           i AS (INSERT INTO sink (t) SELECT x FROM u RETURNING t) TABLE i",
         "SELECT most_common_vals, histogram_bounds FROM pg_stats WHERE tablename = 'people'",
         "SELECT * FROM samples WHERE tablename = 'people'",
         "COPY samples TO STDOUT",
@@ -76,6 +93,30 @@ fn no_road_shows_a_value(server: &Postgres) {
     }
 }
 
+/// What was made at the target a moment ago, and nobody has read its catalog since.
+fn no_road_from_what_is_new(server: &Postgres) {
+    let (database, weir) = start(server);
+    let mut raw = Raw::login(&weir.endpoint());
+    raw.rows("SELECT 1");
+    let roads = [
+        "INSERT INTO sink (t) SELECT name FROM $v RETURNING t",
+        "UPDATE sink SET t = name FROM $v WHERE sink.id = 1 RETURNING t",
+        "CREATE TABLE kept_$v AS SELECT name FROM $v",
+        "SELECT set_config('a.b', name, false) FROM $v",
+    ];
+    for (number, road) in roads.iter().enumerate() {
+        let view = format!("view{number}");
+        database.sql(&format!(
+            "CREATE TABLE new{number} AS SELECT id, email FROM people LIMIT 2;
+             CREATE VIEW {view} AS SELECT id, email AS name FROM new{number};
+             GRANT ALL ON new{number}, {view} TO app"
+        ));
+        let road = road.replace("$v", &view);
+        assert_eq!(raw.fails(&road), "42501", "{road}");
+        assert!(!holds_value(&raw.query("SELECT current_setting('a.b', true)")));
+    }
+}
+
 fn the_rest_is_answered(server: &Postgres) {
     let (_database, weir) = start(server);
     let mut raw = Raw::login(&weir.endpoint());
@@ -85,6 +126,24 @@ fn the_rest_is_answered(server: &Postgres) {
     assert_eq!(kinds(&copied).matches('d').count(), 300, "{:?}", sqlstate(&copied));
     let stats = "SELECT attname, n_distinct FROM pg_stats WHERE attname = 'twice'";
     assert_eq!(raw.rows(stats)[0][0].as_deref(), Some("twice"));
+    let text = |it: &str| Some(it.to_owned());
+    let tidy = raw.rows("SELECT number, one, label FROM tidy WHERE number = 7");
+    assert_eq!(tidy, [[text("7"), text("1"), text("7x")]]);
+    let tidier = raw.rows("SELECT * FROM tidier WHERE n = 7");
+    assert_eq!(tidier, [[text("7"), text("7X")]]);
+    assert_eq!(raw.rows("SELECT * FROM counted"), [[text("300"), text("t")]]);
+    let returned =
+        "WITH u AS (UPDATE people SET id = id WHERE id = 1 RETURNING email AS x) TABLE u";
+    assert_eq!(raw.rows(returned), [[None]]);
+    let version = server.sql("postgres", "SHOW server_version_num");
+    if version.trim().parse::<u32>().expect("a number") >= 180_000 {
+        let merged = "WITH m AS (MERGE INTO people t USING (SELECT 1 AS a) s ON t.id = s.a \
+                      WHEN MATCHED THEN UPDATE SET id = s.a RETURNING old.email AS x) TABLE m";
+        assert_eq!(raw.rows(merged), [[None]]);
+        let renamed = "MERGE INTO people t USING (SELECT a FROM people c (a, b)) s ON t.id = s.a \
+                       AND s.a = 2 WHEN MATCHED THEN DO NOTHING RETURNING t.email";
+        assert!(!kinds(&raw.query(renamed)).contains('E'));
+    }
     let nothing = raw.query("FETCH 1 FROM nothing");
     let error = nothing.iter().find(|message| message.kind == b'E').expect("an error");
     assert_eq!(error.field(b'M'), "cursor \"nothing\" does not exist");
@@ -96,6 +155,14 @@ fn masked_values_come_by_no_other_road() {
     no_road_shows_a_value(Postgres::shared());
     if let Some(server) = Postgres::newest() {
         no_road_shows_a_value(server);
+    }
+}
+
+#[test]
+fn masked_values_come_by_no_road_that_is_new() {
+    no_road_from_what_is_new(Postgres::shared());
+    if let Some(server) = Postgres::newest() {
+        no_road_from_what_is_new(server);
     }
 }
 

@@ -44,3 +44,4 @@ mod ssh_shells;
 mod ssh_trust;
 mod tokens;
 mod tokio_driver;
+mod touches;

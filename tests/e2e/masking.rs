@@ -4,7 +4,7 @@ use std::path::Path;
 
 use crate::support::lake::{self, Lake, TABLES};
 use crate::support::raw::{
-    Message, Raw, bind, describe, execute, extended, message, parse, query, sync,
+    Message, Raw, bind, describe, execute, extended, kinds, message, parse, query, sync,
 };
 use crate::support::scratch::run;
 use crate::support::weir::USER_PASSWORD;
@@ -303,4 +303,28 @@ pub fn nowhere_on_disk(lake: &Lake, data_dir: &Path, words: &[String]) {
             assert!(!contains(&content, word.as_bytes()), "{word} in {}", file.display());
         }
     }
+}
+
+/// Several tables have one name: what hides a column of one of them hides it of all.
+#[test]
+fn copy_of_a_name_that_two_schemas_have_is_answered() {
+    let database = Postgres::shared().database();
+    let secrets = setup(&database);
+    database.sql(
+        "CREATE SCHEMA alt; CREATE TABLE alt.customers (LIKE public.customers);
+         CREATE TABLE alt.parted (id int); GRANT ALL ON ALL TABLES IN SCHEMA alt TO app",
+    );
+    let weir = start(&database);
+    let mut raw = Raw::login(&weir.endpoint());
+    for (sql, rows) in [
+        ("COPY customers TO STDOUT", 2),
+        ("COPY customers (id, note) TO STDOUT", 2),
+        ("COPY customers (email, ssn) TO STDOUT (FORMAT csv)", 2),
+        ("COPY parted_1 TO STDOUT", 1),
+    ] {
+        let answers = raw.query(sql);
+        assert_eq!(kinds(&answers).matches('d').count(), rows, "{sql}: {answers:?}");
+        assert_eq!(secrets.find_in(&bytes(&answers)), None, "{sql}");
+    }
+    assert_eq!(raw.fails("COPY parted TO STDOUT"), "42501", "they differ");
 }

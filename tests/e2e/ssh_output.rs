@@ -50,6 +50,25 @@ fn output_is_masked_on_a_terminal_and_off_one() {
     assert_eq!(unmasked, 1, "the binary one");
 }
 
+/// A pause of the machine looks as one of the program.
+#[test]
+fn of_a_value_that_a_pause_cuts_in_two_the_rest_is_covered() {
+    let sshd = Sshd::start();
+    let own = format!("key = {{ file = \"{}\" }}", sshd.private("own").display());
+    let gate = sshd.gate_with(EVERYTHING, &own, CARDS);
+    let bulk = "yes line | head -n 5000";
+    for kind in ["-T", "-tt"] {
+        let print = |pause: &str| {
+            let text = format!("{bulk}; printf 'n 4111 1111 '; sleep {pause}; echo 1111 1111 end");
+            let (stdout, _, status) = ended(&fed(gate.ssh(&[kind]).arg(text), b""));
+            assert_eq!(status, Some(0));
+            stdout.lines().last().expect("a line").trim_end().to_owned()
+        };
+        assert_eq!(print("0.7"), "n [CREDIT_CARD]****** end", "{kind}");
+        assert_eq!(print("2"), "n 4111 1111 ********* end", "{kind}");
+    }
+}
+
 #[test]
 fn input_is_counted_unless_the_target_says_otherwise() {
     let sshd = Sshd::start();

@@ -312,15 +312,15 @@ fn keys_are_renewed_while_much_passes_in_flat_memory() {
     }
 }
 
-/// Values that masks cover in bulk, to readers of any speed; with `--long` 20 times 300 MB.
+const IBAN: &str = "DE89370400440532013000";
+
+/// Values that masks cover in bulk, on a terminal and off one, to readers of any speed; with
+/// `--long` 20 times 300 MB.
 #[test]
 fn values_in_bulk_are_masked_for_slow_and_fast_readers() {
     let sshd = Sshd::start();
     let masks = "[[mask]]\ndetect = [\"credit-card\", \"iban\"]\noperator = \"redact\"\n";
     let gate = sshd.gate(&format!("{EVERYTHING}{masks}"));
-    let megabytes = short_or_long(6, 300);
-    let lines = megabytes * 20_000;
-    let bulk = format!("yes 'a 4111 1111 1111 1111 DE89370400440532013000 b' | head -n {lines}");
     let readers = [
         "cat",
         // In pieces, with pauses longer than masks wait.
@@ -339,15 +339,27 @@ while data := os.read(0, 4096):
     n += 1
     if n in (3, 50, 700): time.sleep(0.3)'",
     ];
+    // Not for longer than weir would wait for a target that says nothing.
+    let sleeper = "python3 -c 'import os, time
+n = 0
+while data := os.read(0, 1 << 16):
+    os.write(1, data)
+    n += 1
+    if n == 3: time.sleep(8)'";
+    let (pipe, terminal) = (short_or_long(6, 300), short_or_long(2, 100));
+    let mut cases: Vec<_> = readers.iter().map(|reader| ("-T", pipe, *reader)).collect();
+    cases.extend(readers.iter().map(|reader| ("-tt", terminal, *reader)));
+    cases.push(("-tt", 6, sleeper));
     for round in 0..short_or_long(1, 7) {
-        for reader in readers {
-            let ssh = gate.ssh(&[]);
+        for (kind, megabytes, reader) in &cases {
+            let lines = megabytes * 20_000;
+            let bulk = format!("yes \"a 4111 1111 1111 1111 {IBAN} b\" | head -n {lines}");
+            let ssh = gate.ssh(&[kind]);
             let words: Vec<String> = std::iter::once(ssh.get_program())
                 .chain(ssh.get_args())
                 .map(|word| format!("'{}'", word.to_str().expect("plain words")))
                 .collect();
             let leaks = "grep -c -a -e '4111 1111' -e '1111 1111' -e DE893 -e 2013000";
-            let bulk = bulk.replace('\'', "\"");
             let script = format!("{} '{bulk}' </dev/null | {reader} | {leaks}", words.join(" "));
             let found = output(Command::new("bash").args(["-c", &script]));
             let found = String::from_utf8_lossy(&found.stdout).trim().to_owned();

@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use weir::decide::ssh::files::FilePath;
 use weir::decide::ssh::text::{Program, plain_words, program};
-use weir::record::lines::Terminal;
+use weir::record::lines::{Found, Terminal};
 use weir::record::pty_events::{Events, Writer};
 use weir::wire::ssh::certificate::Certificate;
 use weir::wire::ssh::cipher::{Cipher, Mac};
@@ -169,12 +169,15 @@ pub fn events(bytes: &[u8]) {
         let (mut terminal, mut found) = (Terminal::begun(), Vec::new());
         terminal.take(&written[..from], &mut found);
         terminal.take(&written[from..], &mut found);
-        found.into_iter().map(|line| (line.text, line.cut)).collect::<Vec<_>>()
+        found.into_iter().map(|line| line.found).collect::<Vec<_>>()
     };
     let mut rest = Events::new(&written);
     rest.next();
     let whole = lines(0);
-    assert!(whole.iter().all(|(text, _)| !text.is_empty() && text.len() <= 4096));
+    assert!(whole.iter().all(|found| match found {
+        Found::Line { text, .. } => !text.is_empty() && text.len() <= 4096,
+        Found::Gap(_) => true,
+    }));
     assert_eq!(whole, lines(written.len() - rest.rest().len()));
 }
 

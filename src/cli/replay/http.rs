@@ -4,7 +4,7 @@
 //! In: the rows of one request, with the content that was kept. Out: moments.
 //! Never: content that was not kept passed off as none; fields of an answer, which no row holds.
 
-use super::{Moment, Story, Stream};
+use super::{LEFT, Moment, Story, Stream};
 use crate::record::lake::{ChunkRow, ResponseRow};
 
 /// Content that is text in its first bytes is shown as text.
@@ -46,6 +46,7 @@ pub(super) fn moments(story: &Story) -> Vec<Moment> {
         None if command.decision == "hold" => {
             told.weir(at_us, "it waits for approval, as far as the record goes");
         }
+        None if command.decision == "abandoned" => told.weir(at_us, LEFT),
         None => told.weir(at_us, "no answer is recorded"),
     }
     told.moments

@@ -133,9 +133,13 @@ struct Story {
 impl Story {
     /// Whether nothing of it will come any more, as far as the record says.
     fn is_over(&self) -> bool {
-        self.command.response.is_some() || self.command.decision == "deny"
+        let over = ["deny", "abandoned"];
+        self.command.response.is_some() || over.contains(&self.command.decision.as_str())
     }
 }
+
+/// Of a command that was neither allowed nor denied.
+const LEFT: &str = "its client, or weir, left while it waited for approval";
 
 /// Runs the command.
 ///

@@ -5,7 +5,7 @@
 //! Never: rows that were not captured passed off as none.
 
 use super::table::Table;
-use super::{Moment, Story, Stream};
+use super::{LEFT, Moment, Story, Stream};
 use crate::cli::answer::{Field, message, read_fields, read_row, text};
 use crate::record::lake::{CommandRow, ResponseRow};
 
@@ -35,6 +35,8 @@ pub(super) fn moments(story: &Story) -> Vec<Moment> {
     let Some(response) = command.response.as_deref() else {
         if command.decision == "hold" {
             told.weir(at_us, "it waits for approval, as far as the record goes");
+        } else if command.decision == "abandoned" {
+            told.weir(at_us, LEFT);
         } else {
             told.weir(at_us, "no answer is recorded");
         }

@@ -3,7 +3,7 @@
 //! In: the rows of one command, with its `pty-events`. Out: moments.
 //! Never: input that the record does not hold, made up from its echo.
 
-use super::{Moment, Story, Stream};
+use super::{LEFT, Moment, Story, Stream};
 use crate::record::pty_events::{Event, Events, Kind, take_varint};
 
 /// The moments of a command.
@@ -130,8 +130,11 @@ impl Screen {
             self.say(stream, String::from_utf8_lossy(&rest).into_owned());
         }
         let Some(response) = story.command.response.as_deref() else {
-            let waits = story.command.decision == "hold";
-            self.weir(if waits { "it waits for approval" } else { "no end is recorded" });
+            self.weir(match story.command.decision.as_str() {
+                "hold" => "it waits for approval",
+                "abandoned" => LEFT,
+                _ => "no end is recorded",
+            });
             return;
         };
         self.at_us = self.at_us.max(response.common.ts_us);

@@ -103,6 +103,9 @@ fn namespace(attributes: &Attributes, name: Named<'_>) -> Option<Fact> {
 
 /// Which object it is: one, or all of a collection. A proxy's name may have a scheme and a port.
 fn names(attributes: &Attributes, name: Named<'_>) -> Vec<Fact> {
+    if is_review(attributes) {
+        return Vec::new();
+    }
     if attributes.name.is_empty()
         && let Some(fact) = name.fact(FactKind::Name)
     {
@@ -117,6 +120,13 @@ fn names(attributes: &Attributes, name: Named<'_>) -> Vec<Fact> {
         names.push(Fact::maybe(FactKind::Name, &attributes.name));
     }
     names
+}
+
+/// A review is a question (`kubectl auth can-i`): it is no object, and never has a name.
+fn is_review(attributes: &Attributes) -> bool {
+    let reviews =
+        matches!(attributes.group.as_str(), "authentication.k8s.io" | "authorization.k8s.io");
+    reviews && attributes.verb == Verb::Create && attributes.resource.ends_with("reviews")
 }
 
 /// Whether a request may do what another verb is for: an apply and a PUT create what is not there,
@@ -301,6 +311,10 @@ mod tests {
         check(named, "DELETE /api/v1/namespaces/d/pods", Fit::Some);
         check(named, "GET /api/v1/namespaces/d/pods/https:db-0:443/proxy/", Fit::All);
         check(named, "GET /api/v1/namespaces/d/pods?fieldSelector=metadata.name=db-0", Fit::All);
+        let can = "POST /apis/authorization.k8s.io/v1/selfsubjectaccessreviews";
+        check(named, can, Fit::No);
+        check(named, "POST /apis/authentication.k8s.io/v1/selfsubjectreviews", Fit::No);
+        check(named, "POST /apis/ex.io/v1/namespaces/d/reviews", Fit::Some);
     }
 
     #[test]

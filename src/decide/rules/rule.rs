@@ -5,7 +5,9 @@
 
 use std::rc::Rc;
 
-use super::super::{Act, ClassSet, FactKind, HoldPart, Reading, RuleName, http, kubernetes};
+use super::super::{
+    Act, ClassSet, FactKind, HoldPart, Kin, Object, Reading, RuleName, http, kubernetes,
+};
 use super::Who;
 use super::pattern::{self, NetworkMask, Touch};
 use crate::config::settings::{self, RuleSpec};
@@ -149,6 +151,26 @@ impl Rule {
         }
     }
 
+    /// Whether it denies or holds by what is touched.
+    pub(super) fn minds_objects(&self) -> bool {
+        !matches!(self.then, Effect::Allow) && !self.touches.is_empty()
+    }
+
+    /// Whether it denies or holds what touches this object.
+    pub(super) fn minds(&self, object: &Object) -> bool {
+        self.minds_objects() && self.means(object)
+    }
+
+    /// What an act reaches that the rule minds, if it names nothing of the kind.
+    pub(super) fn reached<'a>(&self, act: &'a Act) -> Option<&'a Kin> {
+        let named = act.objects.iter().any(|object| self.minds(object));
+        act.kin.iter().find(|kin| !named && self.minds(&kin.object))
+    }
+
+    fn means(&self, object: &Object) -> bool {
+        self.touches.iter().any(|touch| touch.meets(object))
+    }
+
     /// Whether it asks for facts of a kind.
     pub(super) fn asks(&self, kind: FactKind) -> bool {
         self.facts.iter().any(|(asked, _)| *asked == kind)
@@ -170,8 +192,8 @@ impl Rule {
                 let meant = |object| self.touches.iter().any(|touch| touch.covers(object));
                 !objects.is_empty() && objects.iter().all(meant)
             } else {
-                let meant = |object| self.touches.iter().any(|touch| touch.meets(object));
-                objects.iter().any(meant)
+                objects.iter().any(|object| self.means(object))
+                    || act.kin.iter().any(|kin| self.means(&kin.object))
             };
             if !touched {
                 return Some(Miss::Touches);

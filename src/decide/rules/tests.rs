@@ -4,7 +4,7 @@ use super::super::sql::classify::classify_uncached;
 use super::*;
 use crate::config::settings;
 use crate::config::settings::Network;
-use crate::decide::{Class, Commands, Fact, FactKind, Object, ssh};
+use crate::decide::{Class, Commands, Fact, FactKind, Kin, Object, ssh};
 use crate::identify::Method;
 
 fn spec(name: &str, then: settings::Effect) -> RuleSpec {
@@ -527,4 +527,30 @@ fn an_object_may_have_a_namespace_of_several_parts() {
     check_action(&[touches("prod.pods.web-*")], &action, "allow a");
     check_action(&[touches("prod.*.web-1")], &action, "allow a");
     check_action(&[touches("test.*")], &action, "deny ");
+}
+
+#[test]
+fn what_is_reached_is_denied_and_held_and_never_needed_to_allow() {
+    let identity = identity();
+    let mut action = classify_uncached(b"SELECT id FROM names").action;
+    let kin = Kin { object: Object::within("public", "customers", false), by: "names".into() };
+    action.acts[0].kin = vec![kin];
+    let touches = |rule: RuleSpec, pattern: &str| RuleSpec { touches: texts(&[pattern]), ..rule };
+    let check = |rules: &[RuleSpec], expect: &str| {
+        let verdict = Rules::compile(rules).decide(&who(&identity), &action);
+        assert_eq!(shown(verdict), expect);
+    };
+    check(&[touches(allow("view"), "public.names")], "allow view");
+    check(&[touches(allow("table"), "public.customers")], "deny ");
+    check(&[allow("all"), touches(deny("table"), "*.customers")], "deny table");
+    check(&[allow("all"), touches(deny("other"), "hr.customers")], "allow all");
+    check(&[allow("all"), touches(hold("table", 1), "customers")], "hold table 1");
+    let rules = [allow("all"), touches(deny("table"), "customers")];
+    let Verdict::Deny(reason) = Rules::compile(&rules).decide(&who(&identity), &action) else {
+        panic!("it is denied");
+    };
+    let expect = "rule \"table\" denies `read` (this reaches public.customers by way of names)";
+    assert_eq!(reason.message, expect);
+    let unknown = Kin { object: Object::within("*", "*", false), by: "a new table".into() };
+    assert_eq!(unknown.words(), "any object by way of a new table");
 }

@@ -18,6 +18,7 @@
 
 mod bounds;
 mod cache;
+mod cascade;
 mod catalog;
 mod change;
 mod copy;
@@ -26,6 +27,7 @@ mod flows;
 mod functions;
 mod made;
 mod references;
+mod release;
 mod replication;
 mod shape;
 mod statement;
@@ -46,10 +48,8 @@ use deep::Room;
 use statement::Found;
 
 pub use functions::{Misread, misread};
+pub use release::Grammar;
 pub use replication::replication;
-
-/// The release of PostgreSQL whose grammar the parser has (libpg_query).
-pub const PARSED_MAJOR: u32 = 18;
 
 /// The cache of one shard.
 #[derive(Debug, Default)]
@@ -104,13 +104,13 @@ impl Classifier {
         known
     }
 
-    /// Classifies a text for a server that is known to read it as the parser here does: of
-    /// `PARSED_MAJOR`, since other releases have words and forms of their own,
-    /// `standard_conforming_strings` confirmed to be on, `client_encoding` to be one in which ASCII
-    /// is ASCII. A syntax error is `Malformed` then, for the server to refuse.
-    pub fn classify_confirmed(&mut self, text: &[u8]) -> Rc<Classified> {
+    /// Classifies a text for a server of this grammar that is known to read it as the parser here
+    /// does: `standard_conforming_strings` confirmed to be on, `client_encoding` to be one in which
+    /// ASCII is ASCII. A syntax error that is one there, too, is `Malformed`, for the server to
+    /// refuse.
+    pub fn classify_confirmed(&mut self, text: &[u8], grammar: Grammar) -> Rc<Classified> {
         let known = self.classify(text);
-        if known.is_syntax_error && text.is_ascii() {
+        if known.is_syntax_error && grammar.refuses(text) {
             return Rc::new(Classified {
                 secrets: known.secrets,
                 ..Classified::of(Class::Malformed, "SYNTAX ERROR")
@@ -133,6 +133,15 @@ pub fn classify_uncached(text: &[u8]) -> Classified {
 pub fn has_class(function: &str) -> bool {
     functions::known("pg_catalog", function) != functions::Known::Foreign
         && catalog::function(function) != Some(catalog::Volatility::Settled)
+}
+
+/// Whether a function of PostgreSQL makes its result of its arguments, the time, or what the server
+/// says of itself: of no value that is stored, but for what it is given.
+pub fn computes(schema: &str, function: &str) -> bool {
+    const READS: [&str; 2] = ["lo_get", "loread"];
+    schema == "pg_catalog"
+        && functions::known(schema, function) == functions::Known::Harmless
+        && !READS.contains(&function)
 }
 
 /// Why a text is not read, in the parser's own words if it has some.

@@ -179,6 +179,8 @@ pub struct Stored {
     pub rows: bool,
     /// Relations that are read; they may be written as well.
     pub read: Vec<Object>,
+    /// A relation is parted from its parent, whose columns' rules were its own.
+    pub parted: bool,
     /// What it is stands in a text elsewhere (CREATE TABLE AS EXECUTE).
     pub unseen: bool,
 }
@@ -192,6 +194,8 @@ pub struct Statement {
     pub operation: String,
     /// Objects it names.
     pub objects: Rc<[Object]>,
+    /// What depends on the objects goes with them: CASCADE.
+    pub cascades: bool,
     /// Column names it refers to anywhere, folded, without duplicates.
     pub columns: Vec<String>,
     /// Whether it refers to whole rows: `*`, `t.*`, or a range variable used as a value.
@@ -219,6 +223,8 @@ impl Statement {
             classes: self.classes,
             operation: self.operation.clone().into(),
             objects: Rc::clone(&self.objects),
+            cascades: self.cascades,
+            kin: Vec::new(),
             facts: self.facts.clone(),
             causes: self.causes.clone(),
         }

@@ -19,6 +19,7 @@ use super::window::{Cut, cut};
 use super::{Rules, Unmaskable, Work, again, hidden, whole_text};
 use crate::limits::{MASK_CONTEXT_BYTES, MASK_EMBEDDED_BYTES_MAX, MASK_TOKEN_BYTES_MAX};
 use crate::mask::detect::{Cursor, Finds, Found};
+use crate::mask::kubernetes::managed;
 use crate::mask::matcher::Block;
 use crate::mask::operator::{self, Operator};
 use crate::wire::http::head::Span;
@@ -35,6 +36,9 @@ pub(super) struct Json {
     embedded: Follow,
     coded: Follow,
     own: Follow,
+    names: Follow,
+    /// How many names were written anew.
+    renamed: u64,
     /// What was received and has not left.
     held: Vec<u8>,
     /// It is looked at again once it is so long.
@@ -84,6 +88,8 @@ impl Json {
             embedded: Follow::default(),
             coded: Follow::default(),
             own: Follow::default(),
+            names: Follow::default(),
+            renamed: 0,
             held: Vec::new(),
             wait: 0,
             long: Long::No,
@@ -279,6 +285,9 @@ impl Json {
         if !rules.own.is_empty() {
             self.own.tell(&rules.own, &self.walk, token);
         }
+        if !rules.names_of.is_empty() {
+            self.names.tell(&rules.names_of, &self.walk, token);
+        }
     }
 
     /// What the paths say of the value that was told last; of several the strongest.
@@ -313,6 +322,9 @@ impl Json {
         self.tell(token, rules);
         let is_value = matches!(token, Token::Text | Token::Number | Token::True | Token::False);
         if is_value && let Some((operator, pattern)) = self.operator(rules) {
+            if self.is_outcome(token, (bytes, span), rules) {
+                return None;
+            }
             work.count_path(operator, pattern);
             return Some(hide(token, operator, text::inner(bytes, span)));
         }
@@ -329,7 +341,10 @@ impl Json {
                 Embedded::Becomes(masked) => Some(quoted(&masked)),
                 Embedded::IsNone => self.search(token, (bytes, span), cursor, work),
             },
-            Token::Key => self.search(token, (bytes, span), cursor, work),
+            Token::Key => match self.name((bytes, span), work) {
+                Some(name) => Some(quoted(name.as_bytes())),
+                None => self.search(token, (bytes, span), cursor, work),
+            },
             Token::Number => {
                 let ends = (span.start as usize, (span.start + span.len) as usize);
                 cursor.find(&rules.detectors, bytes, ends, &mut self.finds);
@@ -340,6 +355,36 @@ impl Json {
             }
             _ => None,
         }
+    }
+
+    /// Whether a string says how an act went (apimachinery, meta/v1, `StatusSuccess`): nothing of
+    /// an object.
+    fn is_outcome(&self, token: Token, (bytes, span): (&[u8], Span), rules: &Rules) -> bool {
+        let is_word = matches!(text::inner(bytes, span), b"Success" | b"Failure");
+        if token != Token::Text || !is_word || !rules.spares_outcomes || self.walk.depth() > 2 {
+            return false;
+        }
+        let mut path = self.walk.path().skip(self.walk.depth() - 1);
+        let is_below = self.walk.depth() == 1 || self.walk.path().next() == Some(OBJECT);
+        is_below && path.next() == Some(Segment::Key(b"status"))
+    }
+
+    /// What becomes of the name of a field that holds a value; `None`: it holds none.
+    fn name(&mut self, (bytes, span): (&[u8], Span), work: &mut Work<'_>) -> Option<String> {
+        let rules = work.rules;
+        let fields: Option<Vec<&str>> = met(&self.names, &rules.names_of)
+            .map(|at| rules.named.get(at).and_then(Option::as_deref))
+            .collect();
+        if fields.as_ref().is_some_and(Vec::is_empty) {
+            return None;
+        }
+        let mut said = Vec::new();
+        text::unescape(text::inner(bytes, span), &mut said);
+        let said = String::from_utf8_lossy(&said);
+        let renamed = managed::renamed(&said, fields.as_deref(), &mut self.renamed)?;
+        let place = path(&self.walk, work);
+        work.count_path(Operator::Token, &place);
+        Some(renamed)
     }
 
     /// What becomes of a string that should be base64; `None`: it is searched as it is.
@@ -452,6 +497,9 @@ fn path(walk: &Walk, work: &mut Work<'_>) -> String {
     path
 }
 
+/// Where an event of a watch has its object.
+const OBJECT: Segment<'_> = Segment::Key(b"object");
+
 /// The longest key that a path in the record has.
 const PATH_KEY_BYTES_MAX: usize = 64;
 
@@ -492,6 +540,10 @@ fn hide(token: Token, operator: Operator, inner: &[u8]) -> Vec<u8> {
         return b"null".to_vec();
     }
     match token {
+        Token::Number | Token::True | Token::False if operator == Operator::Token => {
+            // No number of an object that somebody could act on.
+            b"null".to_vec()
+        }
         Token::Text => {
             let mut said = Vec::new();
             text::unescape(inner, &mut said);

@@ -183,6 +183,11 @@ pub struct Rules {
     coded: Patterns,
     /// Where texts stand that are the protocol's own: nothing is looked for there.
     own: Patterns,
+    /// Where names of fields hold values, and which of a list's key; `None`: all.
+    names_of: Patterns,
+    named: Vec<Option<String>>,
+    /// Whether a `status` at the root, or of an event's object, may say how an act went.
+    spares_outcomes: bool,
     /// Whether texts of a message repeat what its structured content says.
     repeats: bool,
     /// For what does not say that it is a message: paths begin at its root, too.
@@ -270,6 +275,21 @@ impl Rules {
     #[must_use]
     pub fn coding(mut self, texts: Vec<Pattern>) -> Rules {
         self.coded = Patterns::new(texts);
+        self
+    }
+
+    /// With names of fields that hold values (`kubernetes::managed`).
+    #[must_use]
+    pub fn naming(mut self, names: Vec<(Pattern, Option<String>)>) -> Rules {
+        let (patterns, fields) = names.into_iter().unzip();
+        (self.names_of, self.named) = (Patterns::new(patterns), fields);
+        self
+    }
+
+    /// With what an apiserver says of how an act went.
+    #[must_use]
+    pub fn sparing_outcomes(mut self) -> Rules {
+        self.spares_outcomes = true;
         self
     }
 

@@ -13,6 +13,8 @@
 //!   object.rows.*.object   an event of a watch of tables
 //! ```
 
+pub mod managed;
+
 use std::rc::Rc;
 
 use memchr::memmem;
@@ -118,6 +120,8 @@ pub struct Masks {
     pub rules: Rules,
     /// For an answer that says what is wrong with an object.
     pub invalid: Rules,
+    /// For another answer that is an error: its status and its words are the apiserver's own.
+    pub told: Rules,
     /// Paths in an object that are hidden.
     pub hidden: Vec<String>,
     /// Whether cells of tables of Kubernetes' own kinds show none of it.
@@ -138,8 +142,13 @@ impl Masks {
             };
             hidden.iter().map(below).collect::<Vec<_>>()
         };
-        let shaped = SHAPES.iter().flat_map(|shape| within(shape)).collect();
-        let mut rules = Rules::new(shaped, Rc::clone(&detectors));
+        let shaped: Vec<_> = SHAPES.iter().flat_map(|shape| within(shape)).collect();
+        let is_own = |pattern: &Pattern| OWN.contains(&pattern.text().as_str());
+        let told = shaped.iter().filter(|(pattern, _)| !is_own(pattern)).cloned().collect();
+        let mut told = Rules::new(told, Rc::clone(&detectors));
+        let names: Vec<_> = hidden.iter().flat_map(|(path, _)| named_fields(kind, path)).collect();
+        let is_named = !names.is_empty();
+        let mut rules = Rules::new(shaped, Rc::clone(&detectors)).naming(names).sparing_outcomes();
         let said = MESSAGES.map(|path| (pattern(path), Operator::Head));
         let invalid = Rules::new(said.into(), Rc::clone(&detectors));
         let below = |shape: &&str| APPLIED.map(|path| pattern(&format!("{shape}{path}")));
@@ -153,16 +162,20 @@ impl Masks {
                 coded.iter().map(below).collect::<Vec<_>>()
             };
             let all = SHAPES.iter().flat_map(|shape| patterns(shape));
-            rules = rules.coding(all.chain(texts.iter().cloned()).collect());
+            let all: Vec<_> = all.chain(texts.iter().cloned()).collect();
+            (rules, told) = (rules.coding(all.clone()), told.coding(all));
             inner = inner.coding(patterns(""));
         }
         if !hidden.is_empty() {
+            told = told.embedding(texts.clone(), inner.clone());
             paths.extend(APPLIED.map(str::to_owned));
+            paths.extend(is_named.then(|| managed::FIELDS_OWNED.to_owned()));
             rules = rules.embedding(texts, inner);
         } else if searches {
+            told = told.searching_within(texts.clone(), inner.clone());
             rules = rules.searching_within(texts, inner);
         }
-        Masks { rules, invalid, hidden: paths, tables }
+        Masks { rules, invalid, told, hidden: paths, tables }
     }
 
     /// Whether every value of a kind is hidden, so that a record may keep what was shown.
@@ -170,6 +183,18 @@ impl Masks {
         let mut own = PLACES.iter().filter(|place| place.kind == kind).peekable();
         own.peek().is_some() && own.all(|place| self.hidden.iter().any(|it| it == place.path))
     }
+}
+
+/// What a Status has of its own at its root.
+const OWN: [&str; 2] = ["status", "message"];
+
+/// Names of fields that could hold values of a path. Of Kubernetes' own kinds the places have none:
+/// they are maps, and the keys of their lists are other fields.
+fn named_fields(kind: &str, path: &str) -> Vec<(Pattern, Option<String>)> {
+    if !kind.is_empty() && is_in_no_cell(path) {
+        return Vec::new();
+    }
+    managed::of(path).into_iter().map(|it| (pattern(&it.path), it.field)).collect()
 }
 
 /// Where a kind has base64.
@@ -222,11 +247,26 @@ pub fn places(kind: &str, operator: Operator) -> Vec<(String, Operator)> {
 }
 
 /// A path of a kind that a rule names, with what is done there.
-pub fn named(kind: &str, path: String, operator: Operator) -> Vec<(String, Operator)> {
-    let operator = fitting(form(kind, &path), operator);
+pub fn named(kind: &str, path: String, named: Operator) -> Vec<(String, Operator)> {
+    let operator = fitting(form(kind, &path), named);
     // A revision of a workload has its template one field deeper.
-    let deeper = (kind == "ControllerRevision").then(|| format!("data.{path}"));
-    deeper.into_iter().chain([path]).map(|path| (path, operator)).collect()
+    let deeper = (kind == "ControllerRevision").then(|| (format!("data.{path}"), operator));
+    let written = written_as(kind, &path).map(|path| {
+        let operator = fitting(self::form(kind, &path), named);
+        (path, operator)
+    });
+    deeper.into_iter().chain(written).chain([(path, operator)]).collect()
+}
+
+/// The other field of a Secret in which the value of a path is written (core/v1, `StringData`): it
+/// is kept in what was last applied.
+fn written_as(kind: &str, path: &str) -> Option<String> {
+    let (field, rest) = path.split_at(path.find('.').unwrap_or(path.len()));
+    match (kind, field) {
+        ("Secret", "data") => Some(format!("stringData{rest}")),
+        ("Secret", "stringData") => Some(format!("data{rest}")),
+        _ => None,
+    }
 }
 
 /// The operator that keeps the form of a value.
@@ -251,9 +291,10 @@ fn form_at(place: &Place, path: &str) -> bool {
     within.is_some_and(|rest| !rest.is_empty()) || place.path.strip_suffix(".*") == Some(path)
 }
 
-/// Whether a path is where appliers keep the object: each apply writes it anew.
+/// Whether a path is where appliers keep the object, or an apiserver who owns its fields: each
+/// write brings it anew.
 pub fn is_applied(path: &str) -> bool {
-    APPLIED.contains(&path)
+    APPLIED.contains(&path) || path == managed::FIELDS_OWNED
 }
 
 /// Paths of the values of environment variables in a kind with the spec of pods.
@@ -471,6 +512,87 @@ mod tests {
         assert_eq!(left(&other.rules, &text), text, "data of a ConfigMap is text");
         assert!(of(places("Secret", Operator::Redact)).hides_all("Secret"));
         assert!(!of(places("Pod", Operator::Redact)).hides_all("Secret"));
+    }
+
+    #[test]
+    fn the_other_field_of_a_secret_is_hidden_too() {
+        for path in ["data.k", "stringData.k", "data", "data.*"] {
+            let masks = of(named("Secret", path.to_owned(), Operator::Redact));
+            for document in shapes(&SECRET.replace(r#","k.2":"HIDDEN""#, "")) {
+                let left = left(&masks.rules, &document);
+                assert!(!left.contains("HIDDEN"), "{path}: {left}");
+            }
+        }
+        let form = |path: &str| named("Secret", path.to_owned(), Operator::Redact);
+        assert_eq!(form("data.k")[0], ("stringData.k".to_owned(), Operator::Token));
+        assert_eq!(form("stringData.k")[0], ("data.k".to_owned(), Operator::TokenBase64));
+        assert_eq!(named("ConfigMap", "data.k".to_owned(), Operator::Redact).len(), 1);
+    }
+
+    #[test]
+    fn names_of_fields_that_hold_values_are_hidden() {
+        const WIDGET: &str = r#"{"kind":"Widget","spec":{"set":["HIDDEN"],"list":[{"k":"HIDDEN"}]},
+            "metadata":{"name":"shown","managedFields":[{"manager":"kubectl","fieldsV1":{
+            "f:metadata":{"f:finalizers":{".":{},"v:\"kept\"":{}}},
+            "f:spec":{"f:set":{"v:\"HIDDEN\"":{},"v:\"HIDDEN2\"":{}},"f:list":
+            {"k:{\"k\":\"HIDDEN\",\"n\":7}":{".":{},"f:k":{}}}}}}]}}"#;
+        let lists = [("spec.set.*", Operator::Token), ("spec.list.*.k", Operator::Token)];
+        let lists = lists.map(|(path, operator)| (path.to_owned(), operator)).to_vec();
+        for (paths, all) in [(lists, false), (places("", Operator::Redact), true)] {
+            let masks = of(paths);
+            for shape in SHAPES {
+                let wrap = |whole: String, part: &str| match part {
+                    "" => whole,
+                    "*" => format!("[{whole}]"),
+                    part => format!(r#"{{"{part}":{whole}}}"#),
+                };
+                let document = shape.split('.').rev().fold(WIDGET.to_owned(), wrap);
+                let left = left(&masks.rules, &document);
+                assert!(!left.contains("HIDDEN"), "{left}");
+                assert!(left.contains(r#"v:\"kept\""#) && left.contains("f:set"), "{left}");
+                assert!(left.contains(r#""shown""#) && left.contains(r#"{\"k\":\"weir-"#));
+                assert_eq!(left.contains(r#"\"n\":7"#), !all, "{left}");
+                let members = left.matches(r#""v:\"weir-masked-"#);
+                assert_eq!(members.count(), 2);
+                assert!(
+                    serde_json::from_str::<Value>(&left).is_ok() && brings_back(left.as_bytes())
+                );
+            }
+            let tells = |pointer: &str| masks.hidden.iter().any(|it| pointer_tells(pointer, it));
+            assert!(tells(r#"/metadata/managedFields/0/fieldsV1/f:spec/f:set/v:"a""#));
+            assert!(!tells("/metadata/labels/a"));
+        }
+        // Places of Kubernetes' own kinds are in no name.
+        assert!(!of(vec![]).hidden.contains(&managed::FIELDS_OWNED.to_owned()));
+        let env = Masks::new("Pod", places("Pod", Operator::Redact), Rc::default());
+        assert!(!env.hidden.contains(&managed::FIELDS_OWNED.to_owned()));
+    }
+
+    #[test]
+    fn what_an_apiserver_says_of_an_act_is_no_value() {
+        const DONE: &str = r#"{"kind":"Status","apiVersion":"v1","status":"Success",
+            "details":{"name":"w","kind":"widgets"}}"#;
+        const GONE: &str = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",
+            "message":"widgets.ex.io \"w\" not found","reason":"NotFound","code":404}"#;
+        let masks = of(places("", Operator::Redact));
+        assert_eq!(left(&masks.rules, DONE), DONE);
+        assert_eq!(left(&masks.told, GONE), GONE);
+        let event = format!(r#"{{"type":"ERROR","object":{}}}"#, GONE.replace("widgets", "HIDDEN"));
+        let left_of = |document: &str| left(&masks.rules, document);
+        assert!(left_of(&event).contains(r#""status":"Failure""#), "{}", left_of(&event));
+        assert!(!left_of(&event).contains("HIDDEN"));
+        for value in [
+            r#"{"status":"HIDDEN"}"#,
+            r#"{"status":{"phase":"Success"}}"#,
+            r#"{"status":{"status":"Failure"}}"#,
+            r#"{"spec":{"status":"Success"}}"#,
+            r#"{"items":[{"status":"Success"}]}"#,
+            r#"{"status":["Success"]}"#,
+        ] {
+            let left = left_of(value);
+            assert!(left.contains("weir-masked"), "{left}");
+        }
+        assert!(left(&masks.told, r#"{"spec":"HIDDEN"}"#).contains("weir-masked"));
     }
 
     #[test]

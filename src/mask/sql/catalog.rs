@@ -61,8 +61,15 @@ pub struct Catalog {
     /// Generated columns of relations, by `attnum`, and the columns of the relation that each is
     /// computed from.
     pub generated: HashMap<u32, HashMap<i16, Vec<i16>>>,
+    /// Columns that the rule of a view reads, wherever it reads them: a relation and an `attnum` of
+    /// it, or 0 where it reads none of its columns. Only of views that read no row as a whole and
+    /// run nothing that could read more than that.
+    pub reads: HashMap<u32, Vec<(u32, i16)>>,
     /// Columns that a relation refers to by foreign keys: a relation and an `attnum` of it.
     pub refers: HashMap<u32, Vec<(u32, i16)>>,
+    /// Indexes, sequences that a table owns and where it keeps long values, by name: the schema of
+    /// each, and its table.
+    pub parts: HashMap<String, Vec<(String, u32)>>,
     /// Names that may run code of users.
     pub own: OwnCode,
     index: OnceLock<Index>,
@@ -73,7 +80,9 @@ impl PartialEq for Catalog {
         self.relations == other.relations
             && self.row_types == other.row_types
             && self.generated == other.generated
+            && self.reads == other.reads
             && self.refers == other.refers
+            && self.parts == other.parts
             && self.own == other.own
     }
 }
@@ -87,6 +96,12 @@ struct Index {
     by_name: HashMap<String, Vec<u32>>,
     /// Inheritance children and partitions by parent.
     heirs: HashMap<u32, Vec<u32>>,
+    /// Views by what they read.
+    readers: HashMap<u32, Vec<u32>>,
+    /// Relations by those that they refer to by a foreign key.
+    referrers: HashMap<u32, Vec<u32>>,
+    /// Relations by schema.
+    by_schema: HashMap<String, Vec<u32>>,
 }
 
 impl Catalog {
@@ -142,20 +157,46 @@ impl Catalog {
         self.generated.get(&relation.oid).is_some_and(|generated| generated.contains_key(&attnum))
     }
 
+    /// Inheritance children and partitions of a relation.
+    pub(super) fn heirs(&self, oid: u32) -> &[u32] {
+        self.index().heirs.get(&oid).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Views that read a relation.
+    pub(super) fn readers(&self, oid: u32) -> &[u32] {
+        self.index().readers.get(&oid).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Relations with a foreign key to this one.
+    pub(super) fn referrers(&self, oid: u32) -> &[u32] {
+        self.index().referrers.get(&oid).map(Vec::as_slice).unwrap_or_default()
+    }
+
+    /// Relations of a schema.
+    pub(super) fn in_schema(&self, schema: &str) -> &[u32] {
+        self.index().by_schema.get(schema).map(Vec::as_slice).unwrap_or_default()
+    }
+
     fn index(&self) -> &Index {
-        self.index.get_or_init(|| Index::build(&self.relations))
+        self.index.get_or_init(|| Index::build(self))
     }
 }
 
 impl Index {
-    fn build(relations: &HashMap<u32, Relation>) -> Index {
+    fn build(catalog: &Catalog) -> Index {
         let mut index = Index::default();
-        for relation in relations.values() {
+        for relation in catalog.relations.values() {
             index.by_name.entry(relation.name.clone()).or_default().push(relation.oid);
-            if !relation.is_view() {
-                for &parent in &relation.sources {
-                    index.heirs.entry(parent).or_default().push(relation.oid);
-                }
+            index.by_schema.entry(relation.schema.clone()).or_default().push(relation.oid);
+            let is_view = relation.is_view();
+            let below = if is_view { &mut index.readers } else { &mut index.heirs };
+            for &source in &relation.sources {
+                below.entry(source).or_default().push(relation.oid);
+            }
+        }
+        for (&referrer, keys) in &catalog.refers {
+            for &(referred, _) in keys {
+                index.referrers.entry(referred).or_default().push(referrer);
             }
         }
         index

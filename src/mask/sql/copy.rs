@@ -101,49 +101,97 @@ fn relation_columns(
     copy: &Copy,
     candidates: Vec<&Relation>,
 ) -> Result<Option<Vec<Column>>, CopyPlanned> {
-    let [relation] = candidates.as_slice() else {
-        return without_relation(rules, catalog, copy, &candidates);
+    let sent = candidates.iter().map(|relation| sent_columns(rules, catalog, copy, relation));
+    let sent = sent.collect::<Result<Vec<_>, _>>()?;
+    let Some((first, others)) = sent.split_first() else {
+        return without_relation(rules, copy).map(|()| None);
     };
-    let mask = RelationMask::build(rules, catalog, relation).ok_or(CopyPlanned::NeedCatalog)?;
-    let column = |known: &super::catalog::Column| {
-        let verdict = mask.named(&known.name).unwrap_or(Verdict::Unproven);
-        column(verdict, known.type_oid, copy.format == CopyFormat::Binary)
-    };
-    if copy.columns.is_empty() {
-        // COPY leaves generated columns out (copy.c, `CopyGetAttnums`).
-        let sent = relation.columns.iter();
-        let sent = sent.filter(|known| !catalog.is_generated(relation, known.attnum));
-        return Ok(Some(sent.map(column).collect()));
+    let mut columns = first.clone();
+    // Several tables have this name, and the search path picks one of them.
+    for other in others {
+        if !agree(&columns, other) {
+            let clean = sent.iter().flatten().all(|it| it.verdict == Verdict::Clean);
+            let refused = || CopyPlanned::Refuse(SCHEMA_REFUSED.to_owned());
+            return if clean { Ok(None) } else { Err(refused()) };
+        }
+        columns.iter_mut().zip(other).for_each(|(column, other)| column.join(*other));
     }
-    let listed = copy.columns.iter().map(|name| {
-        let known = relation.columns.iter().find(|known| known.name == *name);
-        known.map(column).ok_or(CopyPlanned::NeedCatalog)
-    });
-    listed.collect::<Result<Vec<_>, _>>().map(Some)
+    let binary = copy.format == CopyFormat::Binary;
+    let column = |sent: Sent| Some(column(sent.verdict, sent.type_oid?, binary));
+    let columns: Option<Vec<_>> = columns.into_iter().map(column).collect();
+    columns.map(Some).ok_or(CopyPlanned::NeedCatalog)
 }
 
-/// The name fits no relation, or several and it is not known which the search path picks.
-fn without_relation(
+/// A column of a row that COPY sends.
+#[derive(Clone, Copy, Debug)]
+struct Sent {
+    verdict: Verdict,
+    /// `None`: the relation has no column of this name.
+    type_oid: Option<u32>,
+}
+
+impl Sent {
+    /// It is this one or the other: what hides either hides it.
+    fn join(&mut self, other: Sent) {
+        self.type_oid = self.type_oid.or(other.type_oid);
+        self.verdict = match (self.verdict, other.verdict) {
+            (Verdict::Masked(one), Verdict::Masked(two)) => Verdict::Masked(one.max(two)),
+            (masked @ Verdict::Masked(_), _) | (_, masked @ Verdict::Masked(_)) => masked,
+            (Verdict::Clean, Verdict::Clean) => Verdict::Clean,
+            _ => Verdict::Unproven,
+        };
+    }
+}
+
+/// Whether rows of two relations have the same shape, as far as the catalog knows.
+fn agree(some: &[Sent], others: &[Sent]) -> bool {
+    let same = |(one, other): (&Sent, &Sent)| match (one.type_oid, other.type_oid) {
+        (Some(one), Some(other)) => one == other,
+        _ => true,
+    };
+    some.len() == others.len() && some.iter().zip(others).all(same)
+}
+
+/// What COPY sends of one relation.
+fn sent_columns(
     rules: &[ColumnRule],
     catalog: &Catalog,
     copy: &Copy,
-    candidates: &[&Relation],
-) -> Result<Option<Vec<Column>>, CopyPlanned> {
-    if rules.is_empty() {
-        return Ok(None);
+    relation: &Relation,
+) -> Result<Vec<Sent>, CopyPlanned> {
+    let mask = RelationMask::build(rules, catalog, relation).ok_or(CopyPlanned::NeedCatalog)?;
+    let sent = |known: &super::catalog::Column| Sent {
+        verdict: mask.named(&known.name).unwrap_or(Verdict::Unproven),
+        type_oid: Some(known.type_oid),
+    };
+    if copy.columns.is_empty() {
+        // COPY leaves generated columns out (copy.c, `CopyGetAttnums`).
+        let columns = relation.columns.iter();
+        let columns = columns.filter(|known| !catalog.is_generated(relation, known.attnum));
+        return Ok(columns.map(sent).collect());
     }
-    if candidates.is_empty() {
-        let name = copy.relation.as_ref().map_or("", |object| object.name.as_str());
-        return if name.starts_with("pg_") { Ok(None) } else { Err(CopyPlanned::NeedCatalog) };
+    let listed = copy.columns.iter().map(|name| {
+        let known = relation.columns.iter().find(|known| known.name == *name);
+        known.map_or_else(|| absent(rules, relation, name), sent)
+    });
+    Ok(listed.collect())
+}
+
+/// A column that the relation does not have: COPY fails of it, unless it is newer than the catalog.
+fn absent(rules: &[ColumnRule], relation: &Relation, column: &str) -> Sent {
+    let name = (Some(relation.schema.as_str()), relation.name.as_str());
+    let may_hide = rules.iter().any(|rule| rule.pattern.may_be_on(name, Some(column)));
+    let verdict = if may_hide { Verdict::Unproven } else { Verdict::Clean };
+    Sent { verdict, type_oid: None }
+}
+
+/// The name fits no relation.
+fn without_relation(rules: &[ColumnRule], copy: &Copy) -> Result<(), CopyPlanned> {
+    let name = copy.relation.as_ref().map_or("", |object| object.name.as_str());
+    match rules.is_empty() || name.starts_with("pg_") {
+        true => Ok(()),
+        false => Err(CopyPlanned::NeedCatalog),
     }
-    for relation in candidates {
-        match RelationMask::build(rules, catalog, relation) {
-            None => return Err(CopyPlanned::NeedCatalog),
-            Some(mask) if mask.is_clean() => {}
-            Some(_) => return Err(CopyPlanned::Refuse(SCHEMA_REFUSED.to_owned())),
-        }
-    }
-    Ok(None)
 }
 
 fn column(verdict: Verdict, type_oid: u32, binary: bool) -> Column {
@@ -166,7 +214,7 @@ fn column(verdict: Verdict, type_oid: u32, binary: bool) -> Column {
 const QUERY_REFUSED: &str = "weir: COPY of a query cannot be masked and this one reads a masked \
     column; use COPY table (columns) TO STDOUT, or run the query itself";
 const SCHEMA_REFUSED: &str = "weir: COPY of a masked table needs its schema, because several \
-    tables have this name; use COPY schema.table TO STDOUT";
+    tables have this name and differ; use COPY schema.table TO STDOUT";
 
 /// Masks the data of one COPY.
 #[derive(Debug)]

@@ -5,6 +5,7 @@
 
 pub mod catalog;
 pub mod copy;
+pub mod kin;
 pub mod plan;
 pub mod redact;
 pub mod row;

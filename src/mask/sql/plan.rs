@@ -314,6 +314,15 @@ impl View {
         Column { action, type_oid: field.type_oid, binary }
     }
 
+    /// Whether statements put something elsewhere of which the catalog does not know whether it is
+    /// of a masked column.
+    pub fn lacks(&self, catalog: Option<&Catalog>, statements: &[Statement]) -> bool {
+        let empty = Catalog::default();
+        let catalog = catalog.unwrap_or(&empty);
+        let lacks = |statement: &Statement| touch::lacks(catalog, statement);
+        !self.rules.is_empty() && statements.iter().any(lacks)
+    }
+
     /// Whether statements carry a masked column to where its rules do not reach: another column
     /// or table (also by CREATE TABLE AS and SELECT INTO), a file or a program at the server, a
     /// setting, a lock. The caller refuses them for such a session; the sentence is for the person

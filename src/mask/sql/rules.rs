@@ -3,8 +3,11 @@
 //! In: `schema.table.column` patterns, a catalog. Out: a verdict for each column.
 //! Never: a match by the name a result gives a column; only by what the catalog says it is.
 
+use std::collections::HashMap;
+
 use super::catalog::{Catalog, Relation, is_system};
 use super::types;
+use crate::limits;
 use crate::mask::operator::Operator;
 
 /// One pattern with its operator.
@@ -121,6 +124,7 @@ pub(super) struct RelationMask<'c> {
     pub relation: &'c Relation,
     pub verdicts: Vec<Verdict>,
     over_masked: bool,
+    reads_hidden: bool,
 }
 
 impl<'c> RelationMask<'c> {
@@ -130,12 +134,24 @@ impl<'c> RelationMask<'c> {
     /// whose values it may show (`Catalog::origins`). Columns of a view over masked relations are
     /// further suspect, because `CREATE VIEW v AS SELECT ssn AS note` renames: one is taken for
     /// clean only if a table below the view has an unmasked column of that name and type, all
-    /// others are unproven. A view that hides `ssn` under the name of another column of the same
-    /// type is not seen through; a rule on the view's own column covers it.
+    /// others are unproven; unless the view reads no column that is hidden, in none of its parts:
+    /// then nothing of one is in it, whatever its columns are called. A view that hides `ssn` under
+    /// the name of another column of the same type is not seen through; a rule on the view's own
+    /// column covers it.
     pub fn build(
         rules: &[ColumnRule],
         catalog: &'c Catalog,
         relation: &'c Relation,
+    ) -> Option<RelationMask<'c>> {
+        RelationMask::look(rules, catalog, relation, &mut HashMap::new())
+    }
+
+    /// `told` is which views are known to read nothing that is hidden.
+    fn look(
+        rules: &[ColumnRule],
+        catalog: &'c Catalog,
+        relation: &'c Relation,
+        told: &mut HashMap<u32, bool>,
     ) -> Option<RelationMask<'c>> {
         let origins = catalog.origins(relation)?;
         let operator = |column: &str| strongest(rules, relation, &origins, column);
@@ -144,27 +160,41 @@ impl<'c> RelationMask<'c> {
                 .iter()
                 .flat_map(|origin| origin.columns.iter().map(move |c| (origin, c)))
                 .any(|(origin, column)| strongest(rules, origin, &[], &column.name).is_some());
+        let reads_hidden = over_masked && !reads_nothing_hidden(rules, catalog, relation, told);
         let samples = !rules.is_empty() && origins.iter().any(|origin| is_samples(origin));
         let verdict = |column: &super::catalog::Column| match operator(&column.name) {
             Some(operator) => Verdict::Masked(operator),
-            None if over_masked && !is_proven(&origins, column) => Verdict::Unproven,
+            None if reads_hidden && !is_proven(&origins, column) => Verdict::Unproven,
             None if holds_masked_rows(rules, catalog, column.type_oid) => Verdict::Unproven,
             None if samples && !types::is_plain_fact(column.type_oid) => Verdict::Unproven,
             None if is_computed_from_masked(rules, catalog, &origins, column) => Verdict::Unproven,
             None => Verdict::Clean,
         };
         let verdicts = relation.columns.iter().map(verdict).collect();
-        Some(RelationMask { relation, verdicts, over_masked })
+        Some(RelationMask { relation, verdicts, over_masked, reads_hidden })
     }
 
-    /// It is a view, and a relation below has a masked column.
+    /// It is a view, and a relation below has a masked column: what is written through it is
+    /// written to whole rows of that relation.
     pub fn is_over_masked(&self) -> bool {
         self.over_masked
+    }
+
+    /// It is a view, and not known to read no masked column.
+    pub fn reads_hidden(&self) -> bool {
+        self.reads_hidden
     }
 
     /// Nothing of the relation is hidden.
     pub fn is_clean(&self) -> bool {
         self.verdicts.iter().all(|verdict| *verdict == Verdict::Clean)
+    }
+
+    /// Whether a column is hidden for what another relation is: no rule names it here.
+    pub fn is_hidden_by_kin(&self, rules: &[ColumnRule]) -> bool {
+        let own = |column: &str| strongest(rules, self.relation, &[], column).is_some();
+        let mut columns = self.relation.columns.iter().zip(&self.verdicts);
+        columns.any(|(column, verdict)| *verdict != Verdict::Clean && !own(&column.name))
     }
 
     /// The verdict for an attribute; `None` when the catalog does not know it.
@@ -189,6 +219,34 @@ impl<'c> RelationMask<'c> {
     pub fn hides(&self, name: &str) -> bool {
         self.named(name).is_some_and(|verdict| verdict != Verdict::Clean)
     }
+}
+
+/// Whether all that a view reads, anywhere in it, are columns that are not hidden. A view that is
+/// looked at already reads itself, and more of them than the limit cannot be told.
+fn reads_nothing_hidden(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    view: &Relation,
+    told: &mut HashMap<u32, bool>,
+) -> bool {
+    if let Some(known) = told.get(&view.oid) {
+        return *known;
+    }
+    let Some(reads) = catalog.reads.get(&view.oid) else { return false };
+    if told.len() >= limits::VIEWS_BELOW_MAX {
+        return false;
+    }
+    told.insert(view.oid, false);
+    let clean = reads.chunk_by(|one, other| one.0 == other.0).all(|columns| {
+        let Some((oid, _)) = columns.first() else { return true };
+        let Some(read) = catalog.relations.get(oid) else { return false };
+        let Some(mask) = RelationMask::look(rules, catalog, read, told) else { return false };
+        // 0 is the relation itself; below are ctid, xmin, tableoid.
+        let clean = |attnum: i16| attnum <= 0 || mask.of(attnum) == Some(Verdict::Clean);
+        columns.iter().all(|(_, attnum)| clean(*attnum))
+    });
+    told.insert(view.oid, clean);
+    clean
 }
 
 /// The strongest operator of the rules on this column of the relation or of its origins.
@@ -360,6 +418,44 @@ mod tests {
         check(&catalog(&[]), 20_002, &[Clean, Unproven, Clean]);
         check(&catalog(&[]), 20_003, &[Clean]);
         check(&catalog(&[20_003]), 20_003, &[Unproven]);
+    }
+
+    #[test]
+    fn a_view_that_reads_nothing_hidden_is_shown_whatever_its_columns_are_called() {
+        use Verdict::{Clean, Unproven};
+        let catalog = |reads: &[(u32, &[(u32, i16)])]| {
+            let mut catalog = Catalog::new([
+                relation(20_001, "people", b'r', &[], &["id", "ssn", "name"]),
+                relation(20_002, "v", b'v', &[20_001], &["label", "n"]),
+                relation(20_003, "vv", b'v', &[20_002], &["renamed"]),
+            ]);
+            let of = |(view, columns): &(u32, &[(u32, i16)])| (*view, columns.to_vec());
+            catalog.reads.extend(reads.iter().map(of));
+            catalog
+        };
+        let clean: &[(u32, &[(u32, i16)])] =
+            &[(20_002, &[(20_001, 1), (20_001, 3)]), (20_003, &[(20_002, 1)])];
+        check(&catalog(clean), 20_002, &[Clean, Clean]);
+        check(&catalog(clean), 20_003, &[Clean]);
+        // Nothing is known of the view below, or of this one.
+        check(&catalog(&clean[1..]), 20_003, &[Unproven]);
+        check(&catalog(&clean[..1]), 20_003, &[Unproven]);
+        for hidden in [&[(20_001, 1), (20_001, 2)][..], &[(20_001, 9)], &[(20_009, 1)]] {
+            let reads = catalog(&[(20_002, hidden), (20_003, &[(20_002, 1)])]);
+            check(&reads, 20_002, &[Unproven, Unproven]);
+            check(&reads, 20_003, &[Unproven]);
+        }
+        let counts = catalog(&[(20_002, &[(20_001, 0)])]);
+        check(&counts, 20_002, &[Clean, Clean]);
+        let circle = catalog(&[(20_002, &[(20_003, 1)]), (20_003, &[(20_002, 1)])]);
+        check(&circle, 20_003, &[Unproven]);
+        let mask = |catalog: &Catalog| {
+            let rules = [ColumnRule::compile("public.people.ssn", Operator::Partial)];
+            RelationMask::build(&rules, catalog, &catalog.relations[&20_002])
+                .unwrap()
+                .reads_hidden()
+        };
+        assert!(!mask(&catalog(clean)) && mask(&catalog(&[])));
     }
 
     #[test]

@@ -8,7 +8,7 @@
 
 use std::collections::HashSet;
 
-use super::catalog::Catalog;
+use super::catalog::{Catalog, Relation};
 use super::rules::{ColumnRule, RelationMask, SAMPLES, Verdict};
 use crate::decide::sql::{Made, Stored};
 use crate::decide::{Class, Effect, Object, Statement};
@@ -71,11 +71,7 @@ pub(super) fn carries_off(
         let all = statement.objects.iter().map(|object| touched(rules, catalog, object, statement));
         all.into_iter().any(|touch| matches!(touch, Touch::Masked | Touch::Samples))
     };
-    let shape_only = || SHAPE_ONLY.iter().any(|words| statement.operation.starts_with(words));
-    let classes = statement.classes;
-    let outwards = classes.has(Class::CopyProgram)
-        || classes.has(Class::CopyFile)
-        || (classes.has(Class::Ddl) && !shape_only());
+    let outwards = goes_out(statement);
     let keeps = || match &statement.stored {
         Some(stored) => keeps(rules, catalog, statement, stored),
         None => false,
@@ -88,6 +84,39 @@ pub(super) fn carries_off(
         (None, true) => touches().then_some(Carried::Away),
         (None, false) => keeps().then_some(Carried::Away),
     }
+}
+
+/// Whether it makes rows, files or names out of what it reads.
+fn goes_out(statement: &Statement) -> bool {
+    let shape_only = || SHAPE_ONLY.iter().any(|words| statement.operation.starts_with(words));
+    let classes = statement.classes;
+    classes.has(Class::CopyProgram)
+        || classes.has(Class::CopyFile)
+        || (classes.has(Class::Ddl) && !shape_only())
+}
+
+/// Whether a statement puts something elsewhere of which the catalog does not know what it is:
+/// then the names that it reads tell nothing, because a view has names of its own.
+pub(super) fn lacks(catalog: &Catalog, statement: &Statement) -> bool {
+    let unknown = |object: &Object| {
+        !is_system_name(object)
+            && catalog.named(object.place().as_deref(), &object.name).next().is_none()
+    };
+    let mut objects = statement.objects.iter();
+    if RENAMES.contains(&&*statement.operation) {
+        return objects.any(unknown);
+    }
+    if !statement.sinks.is_empty() || (goes_out(statement) && statement.operation != "CREATE TABLE")
+    {
+        return objects.any(|object| !object.write && unknown(object));
+    }
+    let Some(stored) = &statement.stored else { return false };
+    // An assignment takes columns of what is written, too.
+    let assigns = stored.columns.iter().any(|(_, into)| into.is_some());
+    let takes = stored.all_read || stored.rows || !stored.columns.is_empty();
+    takes
+        && (stored.read.iter().any(unknown)
+            || assigns && objects.any(|object| object.write && unknown(object)))
 }
 
 /// How a masked column would leave its masks.
@@ -111,7 +140,7 @@ fn keeps(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement, stored:
     let stays = |column: &str, into: &Option<String>| {
         into.as_deref() == Some(column)
             && written().count() == 1
-            && written().all(|object| hides(object, Some(column)))
+            && written().all(|object| !is_view(catalog, object) && hides(object, Some(column)))
     };
     let mentioned = |object: &Object| {
         stored
@@ -119,10 +148,28 @@ fn keeps(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement, stored:
             .iter()
             .any(|(column, into)| hides(object, Some(column)) && !stays(column, into))
     };
+    let parted = |object: &Object| {
+        let place = object.place();
+        let mut relations = catalog.named(place.as_deref(), &object.name);
+        relations.any(|relation| {
+            RelationMask::build(rules, catalog, relation)
+                .is_none_or(|it| it.is_hidden_by_kin(rules))
+        })
+    };
+    if stored.parted && statement.objects.iter().any(parted) {
+        return true;
+    }
     let whole = |object: &Object| hides(object, None);
     statement.objects.iter().any(|object| {
         mentioned(object) || (stored.rows && whole(object)) || SAMPLES.contains(&&*object.name)
     }) || (stored.all_read && stored.read.iter().any(whole))
+}
+
+/// Whether an object may be a view: what is stored under a name of its own is stored under another
+/// one.
+fn is_view(catalog: &Catalog, object: &Object) -> bool {
+    let place = object.place();
+    catalog.named(place.as_deref(), &object.name).any(Relation::is_view)
 }
 
 /// Whether a column of an object is hidden, or any is. Of a relation that the catalog does not know
@@ -184,8 +231,10 @@ pub(super) fn may_quote(
 fn is_near(rules: &[ColumnRule], catalog: &Catalog, object: &Object) -> bool {
     catalog.named(object.place().as_deref(), &object.name).any(|relation| {
         (object.write || relation.is_view())
-            && RelationMask::build(rules, catalog, relation)
-                .is_none_or(|mask| !mask.is_clean() || mask.is_over_masked())
+            && RelationMask::build(rules, catalog, relation).is_none_or(|mask| {
+                let below = object.write && mask.is_over_masked();
+                !mask.is_clean() || mask.reads_hidden() || below
+            })
     })
 }
 

@@ -254,7 +254,7 @@ mod tests {
             ("a\x1b]0;title\x07b\x1b]8;;x\x1b\\c", "abc"),
             ("a\x1b]0;title\nb", "a\n0;title\nb"),
             ("a\x1b\x1b[31mb", "ab"),
-            ("a\x1b[3\u{7f}b", "a\n\u{7f}b"),
+            ("a\x1b[3\u{7f}b", "a\nb"),
             ("a\x1b", "a"),
             ("a\x1b[31", "a"),
             ("a\x1b]0;ti", "a"),

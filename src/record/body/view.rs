@@ -93,6 +93,8 @@ pub struct ParamsView<'a> {
     /// See `Params::raw`; without the secrets.
     pub raw: &'a [u8],
     pub(in crate::record) types: &'a [u8],
+    /// See `Params::text_encoding`.
+    pub text_encoding: &'a str,
 }
 
 impl<'a> ParamsView<'a> {
@@ -397,8 +399,9 @@ impl<'a> Reader<'a> {
         })
     }
 
-    fn command_extra(&mut self) -> Option<CommandExtra<'a, Texts<'a>>> {
-        let bits = self.wide_bits(0x3fff)?;
+    /// With it, the encoding of the parameters' text.
+    fn command_extra(&mut self) -> Option<(CommandExtra<'a, Texts<'a>>, &'a str)> {
+        let bits = self.wide_bits(u16::MAX)?;
         let ocsf = if has(bits, 0) {
             let (class_uid, activity_id) = (self.array()?, self.array()?);
             Some(Ocsf {
@@ -408,7 +411,7 @@ impl<'a> Reader<'a> {
         } else {
             None
         };
-        Some(CommandExtra {
+        let extra = CommandExtra {
             ocsf,
             parent_seq: self.u64_if(bits, 1)?,
             stream_id: self.u64_if(bits, 2)?,
@@ -423,7 +426,9 @@ impl<'a> Reader<'a> {
             policy_version: self.text_if(bits, 11)?,
             rules: if has(bits, 12) { self.texts()? } else { Texts::default() },
             alone: has(bits, 13),
-        })
+            text_encoding: self.text_if(bits, 14)?,
+        };
+        Some((extra, self.text_if(bits, 15)?))
     }
 
     fn params(&mut self, encoding: u8) -> Option<Option<ParamsView<'a>>> {
@@ -435,7 +440,7 @@ impl<'a> Reader<'a> {
             _ => return None,
         };
         let types = self.list(|r| r.u32().map(drop))?;
-        Some(Some(ParamsView { encoding, types, raw: self.bytes()? }))
+        Some(Some(ParamsView { encoding, types, raw: self.bytes()?, text_encoding: "" }))
     }
 
     fn command(&mut self) -> Option<CommandView<'a>> {
@@ -443,6 +448,7 @@ impl<'a> Reader<'a> {
             0 => Decision::Allow,
             1 => Decision::Deny,
             2 => Decision::Hold,
+            3 => Decision::Abandoned,
             _ => return None,
         };
         let (released, id) = (self.flag()?, self.id()?);
@@ -452,7 +458,8 @@ impl<'a> Reader<'a> {
         let objects = Objects { bytes: self.list(|r| r.object().map(drop))? };
         let params = self.params(encoding)?;
         let text = self.bytes()?;
-        let extra = self.command_extra()?;
+        let (extra, text_encoding) = self.command_extra()?;
+        let params = params.map(|params| ParamsView { text_encoding, ..params });
         let approval_id = released.then_some(id);
         Some(CommandView {
             kind,

@@ -196,8 +196,10 @@ impl Screen {
             let cells = line.cells.get(from..).unwrap_or_default();
             text.extend(cells.iter().filter(|cell| **cell != WIDE));
             if line.wrapped {
-                // A program may leave blanks at the end of a row that goes on.
-                text.extend(std::iter::repeat_n(' ', self.columns - line.cells.len().max(from)));
+                // A program may leave blanks at the end of a row that goes on. The place may be one of
+                // a wider screen.
+                let blanks = self.columns.saturating_sub(line.cells.len().max(from));
+                text.extend(std::iter::repeat_n(' ', blanks));
             } else {
                 text.truncate(text.trim_end_matches(' ').len());
                 text.extend((at < last).then_some('\n'));

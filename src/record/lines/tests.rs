@@ -247,12 +247,27 @@ fn any_output() -> impl Strategy<Value = Vec<u8>> {
     proptest::collection::vec(piece, 0..60).prop_map(|pieces| pieces.concat())
 }
 
+/// Most windows stay as they are; others get small, where places of before lie outside.
+fn any_size() -> impl Strategy<Value = Option<(u64, u64)>> {
+    prop_oneof![3 => Just(None), 1 => (0u64..12, 0u64..6).prop_map(Some)]
+}
+
+#[test]
+fn a_window_that_gets_narrow_does_not_take_its_line_along() {
+    let typed = "0123456789".repeat(5);
+    let steps = [PROMPT, Typed(50), Shown(&typed), Size(4, 3), Typed(1), Shown("z"), READ];
+    let mut all = vec![Size(40, 10)];
+    all.extend_from_slice(&steps);
+    let found = of(&mut Terminal::begun(), &all);
+    assert!(found.iter().all(|(_, cut)| *cut), "{found:?}");
+}
+
 proptest! {
     /// Any bytes, in any pieces, with input between them: no panic, bounded lines; the same lines
     /// whichever way output is cut that no input lies between.
     #[test]
     fn any_output_ends(
-        parts in proptest::collection::vec((any_output(), 0u64..20), 0..6),
+        parts in proptest::collection::vec((any_output(), 0u64..20, any_size()), 0..6),
         (columns, height) in (0u64..2_000, 0u64..2_000),
         cut in 0usize..400,
     ) {
@@ -262,7 +277,13 @@ proptest! {
             put_varint(&mut size, columns);
             put_varint(&mut size, height);
             writer.push(0, Kind::Size, &size);
-            for (bytes, count) in &parts {
+            for (bytes, count, resized) in &parts {
+                if let Some((columns, height)) = resized {
+                    let mut size = Vec::new();
+                    put_varint(&mut size, *columns);
+                    put_varint(&mut size, *height);
+                    writer.push(0, Kind::Size, &size);
+                }
                 let mut typed = Vec::new();
                 put_varint(&mut typed, *count);
                 writer.push(0, Kind::CountedInput, &typed);

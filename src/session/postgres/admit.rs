@@ -120,6 +120,8 @@ pub struct StandIn {
 pub(super) struct Facts<'c> {
     pub kind: &'static str,
     pub text: &'c [u8],
+    /// Encoding of the text as the target names it; empty where it is UTF-8 or ASCII.
+    pub encoding: &'c str,
     pub classified: &'c Classified,
     pub params: Option<Params<'c>>,
     pub statement: &'c str,
@@ -163,10 +165,14 @@ impl Ready {
     }
 
     pub(super) fn rule(&self, action: &Action, core: &mut Core, stage: &Stage<'_>) -> Ruling {
-        if let Some((Resolution::Refused(refusal), _)) = &self.resolved {
+        if let Some((Resolution::Refused(refusal) | Resolution::Abandoned(refusal), _)) =
+            &self.resolved
+        {
             return Ruling::Refuse(refusal.clone());
         }
         let who = self.link.who(core, stage);
+        let reaching = self.reaching(action, stage);
+        let action = reaching.as_ref().unwrap_or(action);
         let mut ruling = self.to_ruling(self.link.scope.decide(&who, action));
         if let Ruling::Refuse(refusal) = &mut ruling
             && refusal.hint.is_empty()
@@ -236,14 +242,18 @@ impl Ready {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         core.totals.denied += 1;
-        let reserved = self.resolved.take().map(|(_, seq)| seq);
+        let (reserved, decision) = match self.resolved.take() {
+            Some((Resolution::Abandoned(_), seq)) => (Some(seq), Decision::Abandoned),
+            Some((_, seq)) => (Some(seq), Decision::Deny),
+            None => (None, Decision::Deny),
+        };
         if reserved.is_none() {
             core.count(metrics::Verdict::Deny);
         }
         let seq = reserved.unwrap_or_else(|| core.take_seq());
         let ruled = Ruled {
             seq,
-            decision: Decision::Deny,
+            decision,
             rule: &refusal.rule,
             matched: refusal.matched.as_deref(),
             approval_id: None,
@@ -332,6 +342,7 @@ pub(super) fn record_command(
         rules: several.as_slice(),
         alone,
         policy_version: ruled.matched.map_or("", Matched::policy_version),
+        text_encoding: facts.encoding,
         ..CommandExtra::default()
     };
     let command = Command {

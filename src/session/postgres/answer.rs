@@ -364,7 +364,7 @@ impl Ready {
 
     /// Asks for a new catalog if a statement may have changed what it says.
     fn refresh_catalog(&self, classified: &Classified, core: &mut Core) {
-        let masks = self.link.view.masks_columns();
+        let masks = self.link.view.masks_columns() || self.link.scope.minds_objects();
         let changed = |it: &Statement| {
             it.effect == Effect::Catalog && (masks || !BRINGS_NO_CODE.contains(&&*it.operation))
         };

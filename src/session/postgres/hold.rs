@@ -91,6 +91,7 @@ impl Ready {
         stage: &Stage<'_>,
     ) -> AskSummary {
         let action = &facts.classified.action;
+        let reached = self.reached_words(action, stage);
         AskSummary {
             id: ask.id,
             session_id: core.accepted.session_id,
@@ -102,7 +103,7 @@ impl Ready {
             text: self.shown_text(facts),
             params: facts.params.as_ref().map(params::shown).unwrap_or_default(),
             classes: action.classes.iter().map(ToString::to_string).collect(),
-            objects: action.objects.iter().map(Object::marked).collect(),
+            objects: action.objects.iter().map(Object::marked).chain(reached).collect(),
             approvers: ask.terms.approvers(),
             quorum: ask.terms.quorum(),
             parts: ask.parts(),
@@ -114,12 +115,9 @@ impl Ready {
 
     /// The text as people are shown it, with what else decides what runs.
     fn shown_text(&self, facts: &Facts<'_>) -> String {
-        let said = self.beliefs.in_utf8(facts.text).unwrap_or(facts.text.into());
-        let mut text = String::from_utf8_lossy(&said).into_owned();
+        let mut text = params::shown_text(facts.encoding, facts.text).into_owned();
         text.push_str(facts.meaning.unwrap_or_default());
-        if self.path_changed {
-            text.push_str(PATH_CHANGED);
-        }
+        text.push_str(&self.changed.said());
         if takes_data(facts) {
             text.push_str(DATA_FOLLOWS);
         }
@@ -267,21 +265,30 @@ impl Ready {
         let Flow::Held(held) = std::mem::replace(&mut self.flow, Flow::Normal) else {
             return Ok(());
         };
-        record_step(&held, &Step::of(ending.event), core, stage).map_err(record_fault)?;
-        core.output(Output::AskClosed(held.ask.id, ending.event));
+        let Ending { event, sqlstate, message } = ending;
+        record_step(&held, &Step::of(event), core, stage).map_err(record_fault)?;
+        core.output(Output::AskClosed(held.ask.id, event));
         let rule = held.ask.terms.rule();
         let hint = format!("Held by the rule \"{rule}\" of weir.");
-        let Ending { sqlstate, message, .. } = ending;
         let matched = Some(Box::new(held.ask.terms.matched.clone()));
         let refusal = Refusal { sqlstate, message, hint, rule, matched };
-        self.resolved = Some((Resolution::Refused(refusal), held.seq));
+        let resolution = match event {
+            "abandoned" => Resolution::Abandoned(refusal),
+            _ => Resolution::Refused(refusal),
+        };
+        self.resolved = Some((resolution, held.seq));
         self.again(&held.frame, core, stage)?;
         self.resolved = None;
         self.resume_client(core, stage)
     }
 
     /// Handles a message again that had to wait, or the start of one that is streamed.
-    fn again(&mut self, frame: &[u8], core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+    pub(super) fn again(
+        &mut self,
+        frame: &[u8],
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
         let tag = frame.first().copied();
         let tag = tag.ok_or(Fault::new(Side::Client, FaultKind::Internal))?;
         if frame::Step::is_whole(frame) {
@@ -304,10 +311,6 @@ impl Ready {
         self.resume_client(core, stage)
     }
 }
-
-/// What an approver has to know of the session.
-const PATH_CHANGED: &str = "\n\nsearch_path was changed in this session: a name without a schema \
-    may be one of another schema";
 
 const DATA_FOLLOWS: &str =
     "\n\nthe client sends data for this command when it runs, which nobody sees before";

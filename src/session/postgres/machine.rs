@@ -203,6 +203,7 @@ impl Machine {
             Phase::Ready(_) => self.in_ready(stage, |ready, core, stage| {
                 ready.expire_hold(core, stage)?;
                 ready.next_share(core, stage)?;
+                ready.unlearned(core, stage)?;
                 if ready.catalog_overdue(now) { ready.catalog_arrived(core, stage) } else { Ok(()) }
             }),
         }

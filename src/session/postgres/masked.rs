@@ -289,7 +289,15 @@ impl Ready {
     /// others than before: a text may do something else then, so what was approved for more than
     /// one execution of it is asked for again. The end of a transaction takes settings back.
     pub(super) fn note_settings(&mut self, classified: &Classified) {
+        // A name that nobody gave runs nothing. Code that weir does not see may have given it; but
+        // then it was noted when that ran.
+        if let [_] = classified.statements.as_slice()
+            && self.unseen_in(classified).is_some()
+        {
+            return;
+        }
         self.settings_in_doubt |= self.link.view.may_set_anything(&classified.statements);
+        self.made.note(&classified.action);
         for statement in &classified.statements {
             let hidden = [Class::Call, Class::FunctionCall, Class::Unknown];
             let opaque = hidden.into_iter().any(|class| statement.classes.has(class));
@@ -299,12 +307,17 @@ impl Ready {
             if opaque || takes_back || statement.facts.iter().any(sets) {
                 self.standings = Standings::default();
             }
-            let names_path = |fact: &Fact| match &fact.reading {
-                Reading::Is(name) | Reading::Maybe(name) => &**name == b"search_path",
-                _ => true,
-            };
-            self.path_changed |=
-                opaque || statement.facts.iter().filter(|fact| sets(fact)).any(names_path);
+            if opaque {
+                self.changed.note_any();
+            }
+            for fact in statement.facts.iter().filter(|fact| sets(fact)) {
+                match &fact.reading {
+                    Reading::Is(name) | Reading::Maybe(name) => {
+                        self.changed.note(&String::from_utf8_lossy(name), "");
+                    }
+                    _ => self.changed.note_any(),
+                }
+            }
         }
     }
 }

@@ -5,8 +5,11 @@
 mod admit;
 mod answer;
 pub mod beliefs;
+mod changed;
 mod core;
+mod facts;
 mod hold;
+pub mod kin;
 mod login;
 mod machine;
 mod masked;

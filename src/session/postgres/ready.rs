@@ -7,6 +7,7 @@
 //!            +--------- refused ---------> SkipToSync --Sync--+
 //!   Normal --+--------- held ------------> Held --answer------+--> Normal
 //!            +--------- name in doubt ---> Settling --Z-------+
+//!            +--------- not in catalog --> Learning --catalog-+
 //! ```
 
 use std::rc::Rc;
@@ -31,6 +32,8 @@ use crate::wire::postgres::frame::{Framer, Step, Treat};
 use super::admit::{Refusal, StandIn};
 use super::beliefs::Beliefs;
 use super::beliefs::reading::Reading;
+use super::changed::Changed;
+use super::kin::Made;
 use super::login::Replication;
 use super::request::COMMAND_TAGS;
 use crate::session::capture::{Answer, Upload};
@@ -134,8 +137,10 @@ pub struct Held {
 pub enum Resolution {
     /// Enough people approved.
     Granted(Approved),
-    /// Somebody denied, or nobody answered, or the client gave up.
+    /// Somebody denied, or nobody answered, or the client canceled it.
     Refused(Refusal),
+    /// The client left.
+    Abandoned(Refusal),
 }
 
 /// What the client's direction is doing.
@@ -150,6 +155,21 @@ pub enum Flow {
     /// A message, or the start of one that is streamed, refers to a name that an unanswered
     /// pipeline changed; it waits for the answer.
     Settling(Vec<u8>),
+    /// A message names a relation that the catalog does not know, and it matters: it would put values
+    /// of it elsewhere, or a rule may mean it. It waits for a newer catalog, until this time
+    /// (monotonic microseconds).
+    Learning(Vec<u8>, u64),
+}
+
+/// Whether the message that is handled now has waited for a catalog.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Learned {
+    /// It has not.
+    Not,
+    /// It has, and one came.
+    Told,
+    /// It has, and none came in time.
+    Late,
 }
 
 /// Whether what the client has sent is read on.
@@ -191,6 +211,10 @@ pub struct Ready {
     pub(super) catalog_until_us: Option<u64>,
     /// The catalog was asked for once for the description handled now.
     pub(super) catalog_asked: bool,
+    /// The same of the client's message.
+    pub(super) learned: Learned,
+    /// Relations that this session made.
+    pub(super) made: Made,
     /// The target said why it ends the session.
     pub(super) server_fatal: bool,
     /// What is believed of the target.
@@ -230,8 +254,8 @@ pub struct Ready {
     pub(super) last_seq: u64,
     /// Code that weir does not see may have put a masked value into a setting.
     pub(super) settings_in_doubt: bool,
-    /// The search path may be another one than at the login.
-    pub(super) path_changed: bool,
+    /// Settings that were set.
+    pub(super) changed: Changed,
     /// A definition was carried out whose transaction has not ended.
     pub(super) shapes_changed: bool,
 }
@@ -257,6 +281,8 @@ impl Ready {
             resolved: None,
             standings: Standings::default(),
             catalog_asked: false,
+            learned: Learned::Not,
+            made: Made::default(),
             server_fatal: false,
             answer: Answer::default(),
             plan: None,
@@ -272,7 +298,7 @@ impl Ready {
             leaving: false,
             last_seq: 0,
             settings_in_doubt: false,
-            path_changed: false,
+            changed: Changed::default(),
             shapes_changed: false,
         }
     }
@@ -309,6 +335,7 @@ impl Ready {
     pub fn next_timeout(&self) -> Option<u64> {
         let hold = match &self.flow {
             Flow::Held(held) => Some(held.ask.deadline_us),
+            Flow::Learning(_, until_us) => Some(*until_us),
             _ => None,
         };
         let share = match self.share {
@@ -354,7 +381,7 @@ impl Ready {
     }
 
     pub(super) fn is_paused(&self) -> bool {
-        matches!(self.flow, Flow::Held(_) | Flow::Settling(_))
+        matches!(self.flow, Flow::Held(_) | Flow::Settling(_) | Flow::Learning(..))
     }
 
     /// Goes on with what waited.
@@ -432,7 +459,7 @@ impl Ready {
     pub(super) fn unless_stuck(&self) -> Result<(), Fault> {
         let waits = match &self.flow {
             Flow::Settling(frame) => frame.first().is_some_and(|tag| COMMAND_TAGS.contains(tag)),
-            Flow::Held(_) | Flow::Normal | Flow::SkipToSync => false,
+            Flow::Held(_) | Flow::Normal | Flow::SkipToSync | Flow::Learning(..) => false,
         };
         match waits && self.beliefs.copies_in() {
             true => Err(Fault::new(Side::Client, FaultKind::Malformed(Malformed::MessageType))),
@@ -521,7 +548,7 @@ impl Ready {
     fn has_room(&mut self, core: &Core, stage: &Stage<'_>) -> bool {
         let waits = match &self.flow {
             Flow::Held(held) => held.frame.len(),
-            Flow::Settling(frame) => frame.len(),
+            Flow::Settling(frame) | Flow::Learning(frame, _) => frame.len(),
             Flow::Normal | Flow::SkipToSync => 0,
         };
         let framed = self.client_framer.held() + self.server_framer.held();
@@ -541,6 +568,7 @@ impl Ready {
 
     /// A new snapshot is there: the target's direction may go on.
     pub fn catalog_arrived(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        self.go_on(Learned::Told, core, stage)?;
         if self.catalog_until_us.is_none() {
             return Ok(());
         }
@@ -549,6 +577,39 @@ impl Ready {
         // What waits is a whole frame and what followed it; if the catalog still lacks the
         // relation, the second look hides its columns instead of waiting again.
         self.run_server(core, stage, &backlog)
+    }
+
+    /// Handles the message that waits for a catalog, if one does.
+    fn go_on(
+        &mut self,
+        learned: Learned,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let Flow::Learning(frame, _) = &mut self.flow else { return Ok(()) };
+        let frame = std::mem::take(frame);
+        (self.flow, self.learned) = (Flow::Normal, learned);
+        let handled = self.again(&frame, core, stage);
+        self.learned = Learned::Not;
+        handled?;
+        self.resume_client(core, stage)
+    }
+
+    /// Nobody brought the catalog that a message of the client waits for.
+    pub fn unlearned(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        match self.flow {
+            Flow::Learning(_, until_us) if until_us <= stage.now.mono_us => {
+                self.go_on(Learned::Late, core, stage)
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Asks for a fresh catalog and stops the client's direction until it is there.
+    pub(super) fn learn_first(&mut self, frame: &[u8], core: &mut Core, stage: &Stage<'_>) {
+        let until_us = stage.now.mono_us + limits::CATALOG_WAIT_US;
+        self.flow = Flow::Learning(frame.to_vec(), until_us);
+        core.output(Output::Refresh(Refresh::Catalog(self.link.target)));
     }
 
     /// Says what could not be said inside a streamed message.

@@ -9,7 +9,7 @@ use std::rc::Rc;
 use crate::decide::approval::Standings;
 use crate::decide::sql::own::with_parameters;
 use crate::decide::sql::{Plumbing, fast_path};
-use crate::decide::{Class, Classified, Copy, Effect};
+use crate::decide::{Classified, Copy, Effect};
 use crate::fault::{Fault, FaultKind, Limit, Malformed, Refused};
 use crate::mask::sql::copy::{CopyMasker, CopyPlanned};
 use crate::record::entry::{Event, Params};
@@ -23,7 +23,8 @@ use crate::wire::postgres::reply::{self};
 use super::admit::{Facts, Refusal, Ruled, Ruling, record_command, refused_record};
 use super::beliefs::names::Lookup;
 use super::beliefs::{Message, PortalRef, Resolved, Turn, is_kept_whole};
-use super::ready::{Body, Flow, Ready};
+use super::facts::{execute_facts, record_bound, record_prepare, runs_at_bind};
+use super::ready::{Body, Flow, Learned, Ready};
 use super::release::Passage;
 use super::texts::{keeps_names, recorded_text, unknown_statement};
 use crate::session::Stage;
@@ -233,10 +234,15 @@ impl Ready {
                 return Ok(());
             }
         };
+        if self.waits_for_catalog(&classified, frame, core, stage) {
+            return Ok(());
+        }
         let (recorded, _) = recorded_text(text, &classified);
+        let encoding = self.beliefs.encoding_of(text).to_owned();
         let facts = Facts {
             kind: "query",
             text: &recorded,
+            encoding: &encoding,
             classified: &classified,
             params: None,
             statement: "",
@@ -290,10 +296,12 @@ impl Ready {
             }
         };
         let (recorded, secrets) = recorded_text(parse.text, &classified);
+        let encoding = self.beliefs.encoding_of(parse.text).to_owned();
         let name = String::from_utf8_lossy(parse.name);
         let facts = Facts {
             kind: "prepare",
             text: &recorded,
+            encoding: &encoding,
             classified: &runs,
             params: None,
             statement: &name,
@@ -319,6 +327,7 @@ impl Ready {
         let statement = Rc::new(Prepared {
             name: name.into(),
             text: recorded.into(),
+            encoding: encoding.into(),
             secrets: secrets.into(),
             classified,
             types: parse.types().collect::<Vec<u32>>().into(),
@@ -356,10 +365,11 @@ impl Ready {
         let ruling = self.rule(&statement.classified.action, core, stage);
         let ruling = self.or_unseen(ruling, self.unseen_statement(bind.statement));
         let types = statement.types.borrow();
+        let encoding = self.beliefs.encoding_of(bind.values).to_owned();
         let meaning = says.as_deref().and_then(|says| self.meaning_of(says));
         let facts = Facts {
             meaning: meaning.as_deref(),
-            ..execute_facts(&statement, Some((bind.values, &types)), frame)
+            ..execute_facts(&statement, Some((bind.values, &types, &encoding)), frame)
         };
         let Some(passage) = self.passage(ruling, &facts, core, stage)? else { return Ok(()) };
         let Passage { permit, rule, approved, seq: reserved, .. } = passage;
@@ -371,12 +381,15 @@ impl Ready {
         let portal = Portal {
             says,
             values: bind.values.to_vec(),
+            encoding: encoding.into(),
             result_formats: bind.result_formats.into(),
             reserved_seq: reserved.into(),
             approved,
             ..Portal::of(statement)
         };
-        if let Some(statement) = &portal.statement {
+        if let Some(statement) = &portal.statement
+            && self.unseen_statement(bind.statement).is_none()
+        {
             self.note_settings(&statement.classified);
         }
         self.beliefs.sent(Message::Bind(bind.portal, Rc::new(portal)));
@@ -458,6 +471,9 @@ impl Ready {
         };
         let unknown = || unknown_statement(name, stage);
         let statement = portal.statement.clone().unwrap_or_else(unknown);
+        if self.waits_for_catalog(&statement.classified, frame, core, stage) {
+            return Ok(());
+        }
         let copies = self.copies(&statement.classified, stage);
         let ruling = match (&copies, &portal.approved) {
             (Err(refusal), _) => Ruling::Refuse(refusal.clone()),
@@ -470,7 +486,8 @@ impl Ready {
             }
         };
         let types = statement.types.borrow();
-        let facts = execute_facts(&statement, Some((&portal.values, &types)), frame);
+        let values = (portal.values.as_slice(), types.as_slice(), &*portal.encoding);
+        let facts = execute_facts(&statement, Some(values), frame);
         let Some(passage) = self.passage(ruling, &facts, core, stage)? else { return Ok(()) };
         let Passage { permit, matched, approved, seq, .. } = passage;
         let seq = seq.or_else(|| portal.reserved_seq.take());
@@ -489,7 +506,9 @@ impl Ready {
         drop(types);
         statement.recorded.set(true);
         self.last_seq = seq;
-        self.note_settings(&statement.classified);
+        if self.unseen_portal(name).is_none() {
+            self.note_settings(&statement.classified);
+        }
         self.describe_first(name, &portal, core, stage);
         let copy = copies.unwrap_or_default().pop_front();
         let issued = Issued { seq, at_us: stage.now.mono_us, held: approval.is_some() };
@@ -587,11 +606,17 @@ impl Ready {
         // function and the format of its result.
         let arguments = Step::body(frame).get(4..).and_then(|rest| rest.split_last_chunk::<2>());
         let arguments = arguments.filter(|_| Step::is_whole(frame));
+        let encoding = self.beliefs.encoding_of(frame).to_owned();
         let facts = Facts {
             kind: "function-call",
             text: text.as_bytes(),
+            encoding: "",
             classified: &classified,
-            params: arguments.map(|(raw, _)| Params { raw, ..Params::default() }),
+            params: arguments.map(|(raw, _)| Params {
+                raw,
+                text_encoding: &encoding,
+                ..Params::default()
+            }),
             statement: "",
             frame,
             meaning: None,
@@ -607,7 +632,8 @@ impl Ready {
         let admitted = self.admit(ruling, &facts, core, stage)?;
         let Some((permit, receipt, issued)) = admitted else { return Ok(()) };
         // It may be `set_config`.
-        (self.standings, self.path_changed) = (Standings::default(), true);
+        self.standings = Standings::default();
+        self.changed.note_any();
         self.body = Body::Forward;
         self.upload = Some(Upload::new(issued.seq, "pg-function-call", u64::MAX));
         self.keep_upload(frame, core, stage)?;
@@ -688,16 +714,47 @@ impl Ready {
         core.server.say(&FLUSH);
     }
 
+    /// Whether what a text puts elsewhere cannot be told before there is a newer catalog. What a
+    /// newer one does not have either is of this transaction, and was made through weir.
+    fn has_to_learn(&self, classified: &Classified, stage: &Stage<'_>) -> bool {
+        self.learned == Learned::Not && self.resolved.is_none() && self.lacks(classified, stage)
+    }
+
+    /// Whether a command waits for a newer catalog from now on, for what it puts elsewhere or for what
+    /// it reaches.
+    fn waits_for_catalog(
+        &mut self,
+        classified: &Classified,
+        frame: &[u8],
+        core: &mut Core,
+        stage: &Stage<'_>,
+    ) -> bool {
+        if self.has_to_learn(classified, stage) {
+            self.learn_first(frame, core, stage);
+            return true;
+        }
+        self.learns_first(classified, frame, core, stage)
+    }
+
+    fn lacks(&self, classified: &Classified, stage: &Stage<'_>) -> bool {
+        let catalog = stage.snapshot.catalogs.get(self.link.target).and_then(Option::as_deref);
+        self.link.view.lacks(catalog, &classified.statements)
+    }
+
     /// One masker for each COPY TO STDOUT of the text, in order; `None` where it passes as it is.
     /// Refuses what would carry a masked column to where masks do not reach.
     fn copies(
-        &self,
+        &mut self,
         classified: &Classified,
         stage: &Stage<'_>,
     ) -> Result<VecDeque<Option<Box<CopyMasker>>>, Refusal> {
         let mut maskers = VecDeque::new();
         if self.link.view.is_empty() {
             return Ok(maskers);
+        }
+        if self.learned == Learned::Late && self.lacks(classified, stage) {
+            let what = "weir does not know a relation of this statement yet; try again";
+            return Err(Refusal::mask(what.into()));
         }
         let catalog = stage.snapshot.catalogs.get(self.link.target).and_then(Option::as_deref);
         if let Some(why) = self.link.view.carries_off(catalog, &classified.statements) {
@@ -711,85 +768,14 @@ impl Ready {
                 CopyPlanned::Masked(masker) => maskers.push_back(Some(masker)),
                 CopyPlanned::Pass => maskers.push_back(None),
                 CopyPlanned::Refuse(message) => return Err(Refusal::mask(message)),
-                CopyPlanned::NeedCatalog => {
-                    return Err(Refusal::mask(
-                        "weir does not know the columns of this COPY yet; try again".into(),
-                    ));
-                }
+                CopyPlanned::NeedCatalog => return Err(Refusal::mask(NOT_YET.into())),
             }
         }
         Ok(maskers)
     }
 }
 
-fn execute_facts<'c>(
-    statement: &'c Prepared,
-    values: Option<(&'c [u8], &'c [u32])>,
-    frame: &'c [u8],
-) -> Facts<'c> {
-    Facts {
-        kind: "execute",
-        text: &statement.text,
-        classified: &statement.classified,
-        params: values.filter(|values| !values.0.is_empty()).map(|(raw, types)| Params {
-            raw,
-            types,
-            secrets: &statement.secrets,
-            ..Params::default()
-        }),
-        statement: &statement.name,
-        frame,
-        meaning: None,
-    }
-}
-
-/// Whether a Bind may run code: PostgreSQL plans there, and planning computes what calls of
-/// functions that are not volatile come to. Those that PostgreSQL has itself change nothing.
-fn runs_at_bind(statement: &Prepared) -> bool {
-    let runs = [Class::Call, Class::Unknown];
-    let mut statements = statement.classified.statements.iter();
-    statements.any(|it| runs.iter().any(|&class| it.classes.has(class)))
-}
-
-/// Writes down that code may run at this Bind: the row of a command is that of an Execute, which
-/// may never come.
-fn record_bound(
-    facts: &Facts<'_>,
-    rule: &str,
-    core: &mut Core,
-    stage: &mut Stage<'_>,
-) -> Result<(), Fault> {
-    let attrs = serde_json::json!({
-        "statement": facts.statement,
-        "classes": facts.classified.action.classes,
-        "rule": rule,
-    });
-    let event = Event {
-        event: "bind",
-        severity: "info",
-        message: &String::from_utf8_lossy(facts.text),
-        attrs: &attrs.to_string(),
-    };
-    core.event(&event, stage)
-}
-
-fn record_prepare(
-    statement: &Prepared,
-    core: &mut Core,
-    stage: &mut Stage<'_>,
-) -> Result<(), Fault> {
-    let attrs = serde_json::json!({
-        "statement": &*statement.name,
-        "classes": statement.classified.action.classes,
-    });
-    let event = Event {
-        event: "prepare",
-        severity: "info",
-        message: &String::from_utf8_lossy(&statement.text),
-        attrs: &attrs.to_string(),
-    };
-    core.event(&event, stage)
-}
+const NOT_YET: &str = "weir does not know the columns of this COPY yet; try again";
 
 fn record_fault(refused: Refused) -> Fault {
     Fault::new(CLIENT, FaultKind::Record(refused))

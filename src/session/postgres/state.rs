@@ -15,12 +15,14 @@
 //!   Query               Query                     (T D* C | I | E)* Z
 //! ```
 
+use std::borrow::Cow;
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::decide::approval::Grant;
 use crate::decide::{Classified, Matched, RuleName};
+use crate::record::params;
 
 use super::beliefs::names::{Meaning, Tick, Undo};
 
@@ -31,6 +33,8 @@ pub struct Prepared {
     pub name: Box<str>,
     /// Text as recorded: credentials redacted.
     pub text: Rc<[u8]>,
+    /// Encoding of the text as the target names it; empty where it is UTF-8 or ASCII.
+    pub encoding: Box<str>,
     /// Numbers of the parameters that are credentials, as in `$2`.
     pub secrets: Box<[u16]>,
     /// What it is.
@@ -42,11 +46,17 @@ pub struct Prepared {
 }
 
 impl Prepared {
+    /// The text as people read it.
+    pub fn shown_text(&self) -> Cow<'_, str> {
+        params::shown_text(&self.encoding, &self.text)
+    }
+
     /// The same again, for one that differs in what it is.
     pub fn copy(&self) -> Prepared {
         Prepared {
             name: self.name.clone(),
             text: Rc::clone(&self.text),
+            encoding: self.encoding.clone(),
             secrets: self.secrets.clone(),
             classified: Rc::clone(&self.classified),
             types: self.types.clone(),
@@ -76,6 +86,8 @@ pub struct Portal<P> {
     pub says: Option<Rc<Classified>>,
     /// Bind values as recorded: from the count of format codes to the last value.
     pub values: Vec<u8>,
+    /// Encoding of what is text in them, as `Prepared::encoding`.
+    pub encoding: Box<str>,
     /// Result formats as in Bind.
     pub result_formats: Box<[u8]>,
     /// Whether a Describe of this portal is on its way.
@@ -121,6 +133,7 @@ impl<P> Portal<P> {
             statement: Some(statement),
             says: None,
             values: Vec::new(),
+            encoding: Box::default(),
             result_formats: Box::default(),
             described: false.into(),
             plan: None.into(),

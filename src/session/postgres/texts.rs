@@ -43,10 +43,9 @@ impl Ready {
         match self.beliefs.reads(text) {
             Reads::Same => {
                 let known = match self.beliefs.in_utf8(text) {
-                    Some(text) if self.beliefs.fails_alike() => {
-                        stage.classifier.classify_confirmed(&text)
+                    Some(text) => {
+                        stage.classifier.classify_confirmed(&text, self.beliefs.grammar())
                     }
-                    Some(text) => stage.classifier.classify(&text),
                     None => stage.classifier.classify(UNREADABLE),
                 };
                 let catalog = stage.snapshot.catalogs.get(self.link.target);
@@ -84,8 +83,9 @@ impl Ready {
     }
 
     /// The portal of this name, as it may be described or executed now; `None` while a name is in
-    /// doubt. One that is not known, or stands for something else than at its Bind, is of class
-    /// unknown.
+    /// doubt. One that is not known is of class unknown, and so is one that stands for something
+    /// else than at its Bind, or for itself (FETCH of a cursor of the portal's own name); its text
+    /// and values are those of its Bind all the same.
     pub(super) fn opened(&self, name: &[u8], stage: &mut Stage<'_>) -> Option<PortalRef> {
         let portal = match self.beliefs.portal(name) {
             Lookup::Known(portal) => portal,
@@ -102,7 +102,10 @@ impl Ready {
         match self.beliefs.resolve(says) {
             Resolved::Is(runs) if Some(&runs.statements) == bound => Some(Rc::clone(portal)),
             Resolved::Unsettled => None,
-            Resolved::Is(_) | Resolved::Unclear => Some(Rc::new(unknown_portal(name, stage))),
+            Resolved::Is(_) | Resolved::Unclear => Some(Rc::new(match &portal.statement {
+                Some(statement) => uncertain_portal(portal, statement, stage),
+                None => unknown_portal(name, stage),
+            })),
         }
     }
 
@@ -133,19 +136,18 @@ impl Ready {
         for statement in &said.statements {
             let (name, text) = match &statement.effect {
                 Effect::Execute(name) => match self.beliefs.statement(name.as_bytes()) {
-                    Lookup::Known(it) | Lookup::Suspect(it) => (name, Rc::clone(&it.text)),
+                    Lookup::Known(it) | Lookup::Suspect(it) => (name, it.shown_text()),
                     Lookup::Absent | Lookup::Unsettled => continue,
                 },
                 Effect::Fetch(name) => match self.beliefs.portal(name.as_bytes()) {
                     Lookup::Known(it) | Lookup::Suspect(it) => match &it.statement {
-                        Some(statement) => (name, Rc::clone(&statement.text)),
+                        Some(statement) => (name, statement.shown_text()),
                         None => continue,
                     },
                     Lookup::Absent | Lookup::Unsettled => continue,
                 },
                 _ => continue,
             };
-            let text = String::from_utf8_lossy(&text);
             lines.push_str(&format!("\n\nwhere \"{name}\" was made by:\n{text}"));
         }
         (!lines.is_empty()).then_some(lines)
@@ -228,6 +230,7 @@ pub(super) fn unknown_statement(name: &[u8], stage: &mut Stage<'_>) -> Statement
     Rc::new(Prepared {
         name: String::from_utf8_lossy(name).into(),
         text: Rc::from(&b""[..]),
+        encoding: Box::default(),
         secrets: Box::default(),
         classified,
         types: Vec::new().into(),
@@ -237,4 +240,16 @@ pub(super) fn unknown_statement(name: &[u8], stage: &mut Stage<'_>) -> Statement
 
 fn unknown_portal(name: &[u8], stage: &mut Stage<'_>) -> Portal<crate::mask::Plan> {
     Portal::of(unknown_statement(name, stage))
+}
+
+/// A portal of which the text is known, and not what it does.
+fn uncertain_portal(
+    portal: &Portal<crate::mask::Plan>,
+    statement: &Prepared,
+    stage: &mut Stage<'_>,
+) -> Portal<crate::mask::Plan> {
+    let classified = stage.classifier.classify(UNREADABLE);
+    let statement = Rc::new(Prepared { classified, ..statement.copy() });
+    let (values, encoding) = (portal.values.clone(), portal.encoding.clone());
+    Portal { values, encoding, ..Portal::of(statement) }
 }

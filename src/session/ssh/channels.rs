@@ -27,6 +27,7 @@ use crate::limits::{SSH_ENVIRONMENT_BYTES_MAX, SSH_ENVIRONMENT_MAX, SSH_REPLIES_
 use crate::wire::Side;
 use crate::wire::ssh::Broken;
 use crate::wire::ssh::ledger::Flow;
+pub use crate::wire::ssh::ledger::UsedUp;
 use crate::wire::ssh::message::{ChannelAsk, Message, Open, STDERR};
 use crate::wire::ssh::slots::{Note, Slots};
 

@@ -21,7 +21,7 @@ use crate::session::{Driven, Stage};
 use crate::wire::{End, LegId};
 
 use super::admit::Wanted;
-use super::channels::ChannelKey;
+use super::channels::{ChannelKey, UsedUp};
 use super::core::Core;
 use super::leg::Leg;
 use super::open::{Open, record_fault};
@@ -30,7 +30,7 @@ use super::{Machine, Phase};
 
 /// What a stream begins with says whether it is text.
 const SNIFFED_BYTES: usize = 512;
-/// A client that needs longer sees what there is.
+/// A target or a client of small windows that needs longer is not waited for.
 const POSTPONED_MAX: u32 = 50;
 
 /// The two streams of a channel.
@@ -40,8 +40,19 @@ pub(super) struct Masks {
     patience: Patience,
 }
 
-/// Output that is due is held for longer where the target could not have said more: its client does
-/// not read, keys are being renewed, half a packet has come.
+/// Why a target could not have said more.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Blocked {
+    /// It could.
+    No,
+    /// Keys are being renewed, half a packet has come; or what is held may be all that the client
+    /// waits for.
+    Stuck,
+    /// The client has more than enough to read.
+    Behind,
+}
+
+/// Output that is due is held for longer where the target could not have said more.
 #[derive(Debug, Default)]
 struct Patience {
     /// How often it was.
@@ -51,12 +62,22 @@ struct Patience {
 }
 
 impl Patience {
-    fn is_over(&mut self, blocked: bool) -> bool {
-        if blocked && self.count < POSTPONED_MAX {
-            *self = Patience { count: self.count + 1, once_more: true };
+    fn is_over(&mut self, blocked: Blocked) -> bool {
+        let waits = match blocked {
+            Blocked::No => false,
+            Blocked::Stuck => self.count < POSTPONED_MAX,
+            Blocked::Behind => true,
+        };
+        if waits {
+            *self = Patience { count: self.count.saturating_add(1), once_more: true };
             return false;
         }
         !std::mem::take(&mut self.once_more)
+    }
+
+    /// How often a client is looked at that does not read.
+    const fn is_long(&self) -> bool {
+        self.count > POSTPONED_MAX
     }
 }
 
@@ -126,10 +147,11 @@ impl Masks {
     }
 
     /// Whether what is due may leave; else it is due later.
-    fn may_leave(&mut self, blocked: bool, now_us: u64) -> bool {
+    fn may_leave(&mut self, blocked: Blocked, now_us: u64) -> bool {
         let may = self.patience.is_over(blocked);
         if !may {
-            self.streams.iter_mut().for_each(|stream| stream.masker.postpone(now_us));
+            let seldom = self.patience.is_long();
+            self.streams.iter_mut().for_each(|stream| stream.masker.postpone(now_us, seldom));
         }
         may
     }
@@ -276,14 +298,20 @@ impl Machine {
     pub(super) fn masks_due(&mut self, all: bool, stage: &mut Stage<'_>) -> Result<(), Fault> {
         // Then a value may be cut by what the target's program knows nothing of.
         let cut = self.target.as_ref().is_some_and(|leg| leg.transport.is_behind());
-        let behind = cut || !self.wants(End::Target(LegId::FIRST));
+        let behind = !self.wants(End::Target(LegId::FIRST));
         let Machine { core, client, phase: Phase::Open(open), .. } = self else { return Ok(()) };
         let now_us = stage.now.mono_us;
         let Open { masks, channels, .. } = &mut **open;
         let mut due = Vec::new();
         for (key, masks) in masks {
             let is_due = masks.due_us().is_some_and(|due_us| all || due_us <= now_us);
-            let blocked = behind || channels.is_output_used_up(*key);
+            let blocked = match channels.output_used_up(*key) {
+                Some(UsedUp::Unread) => Blocked::Behind,
+                _ if behind => Blocked::Behind,
+                Some(UsedUp::Small) => Blocked::Stuck,
+                None if cut => Blocked::Stuck,
+                None => Blocked::No,
+            };
             if is_due && (all || masks.may_leave(blocked, now_us)) {
                 due.push(*key);
             }
@@ -297,18 +325,23 @@ impl Machine {
 
 #[cfg(test)]
 mod tests {
-    use super::{POSTPONED_MAX, Patience, is_binary};
+    use super::{Blocked, POSTPONED_MAX, Patience, is_binary};
 
     #[test]
     fn a_client_that_does_not_read_is_no_pause_of_the_targets() {
-        let mut patience = Patience::default();
-        assert!(patience.is_over(false));
-        assert!(!patience.is_over(true));
-        assert!(!patience.is_over(false), "once more, when it reads again");
-        assert!(patience.is_over(false));
-        let mut patience = Patience::default();
-        let count = (0..1000).take_while(|_| !patience.is_over(true)).count();
-        assert!(count <= POSTPONED_MAX as usize + 1, "{count}");
+        for blocked in [Blocked::Stuck, Blocked::Behind] {
+            let mut patience = Patience::default();
+            assert!(patience.is_over(Blocked::No));
+            assert!(!patience.is_over(blocked));
+            assert!(!patience.is_over(Blocked::No), "once more, when it reads again");
+            assert!(patience.is_over(Blocked::No));
+        }
+        let count = |blocked| {
+            let mut patience = Patience::default();
+            (0..1000).take_while(|_| !patience.is_over(blocked)).count()
+        };
+        assert_eq!(count(Blocked::Stuck), POSTPONED_MAX as usize + 1);
+        assert_eq!(count(Blocked::Behind), 1000, "as long as it has to read");
     }
 
     #[test]

@@ -42,6 +42,18 @@ pub struct Flow {
     cap: u64,
     /// The most that is lent at a time.
     ahead: u64,
+    /// The most that was granted at once.
+    window: u64,
+}
+
+/// Why a sender may send nothing.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum UsedUp {
+    /// The receiver has more than half of its window to read: receivers grant more when half of it
+    /// is used.
+    Unread,
+    /// What is kept back may be all that the receiver waits for.
+    Small,
 }
 
 impl Flow {
@@ -59,6 +71,7 @@ impl Flow {
             held: 0,
             cap: if decided { u64::MAX } else { UNDECIDED_BYTES },
             ahead: u64::MAX,
+            window: granted,
         }
     }
 
@@ -99,6 +112,7 @@ impl Flow {
     /// `Fields` if the window would pass 2^32-1 (RFC 4254 section 5.2).
     pub fn grant(&mut self, bytes: u32) -> Result<(), Broken> {
         self.granted += u64::from(bytes);
+        self.window = self.window.max(u64::from(bytes));
         // A first window of nothing is common; the reserve is then kept of what comes later.
         self.reserve = self.reserve.max(RESERVE_BYTES.min(u64::from(bytes) / 2));
         if self.room() > u64::from(u32::MAX) { Err(Broken::Fields) } else { Ok(()) }
@@ -179,9 +193,13 @@ impl Flow {
         self.cap = u64::MAX;
     }
 
-    /// Whether the sender may send nothing: it waits for its receiver.
-    pub const fn is_used_up(&self) -> bool {
-        self.lent == self.received
+    /// Why the sender may send nothing, if so: it waits for its receiver.
+    pub const fn used_up(&self) -> Option<UsedUp> {
+        match self.lent == self.received {
+            false => None,
+            true if self.room() < self.window / 2 => Some(UsedUp::Unread),
+            true => Some(UsedUp::Small),
+        }
     }
 
     /// Bytes that the sender sent so far.
@@ -311,6 +329,29 @@ mod tests {
         let mut flow = Flow::new(100_000, false);
         assert_eq!(flow.lend(), 65_536);
         assert_eq!(flow.pass(65_537), Err(Broken::Order));
+    }
+
+    #[test]
+    fn a_receiver_that_waits_for_what_is_held_is_told_from_one_that_does_not_read() {
+        for (window, expect) in [(2_000u32, UsedUp::Small), (2 << 20, UsedUp::Unread)] {
+            let mut flow = Flow::new(window, true);
+            let lent = flow.lend();
+            assert_eq!(flow.used_up(), None);
+            flow.hold(lent as usize).expect("it was lent");
+            flow.release(lent as usize - 500);
+            assert_eq!(flow.used_up(), Some(expect), "{window}");
+            // It has read all that it was sent, and says so: more may come.
+            flow.grant(lent - 500).expect("far from the bound");
+            assert!(flow.lend() > 0);
+            assert_eq!(flow.used_up(), None);
+        }
+        let mut flow = Flow::new(0, true);
+        flow.grant(1 << 20).expect("far from the bound");
+        let lent = flow.lend() as usize;
+        flow.hold(lent).expect("it was lent");
+        assert_eq!(flow.used_up(), Some(UsedUp::Small), "all of it is held");
+        flow.release(lent);
+        assert_eq!(flow.used_up(), Some(UsedUp::Unread));
     }
 
     #[test]

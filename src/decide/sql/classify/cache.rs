@@ -131,7 +131,11 @@ fn cost(key: &[u8], classified: &Classified) -> usize {
         let act = size_of::<super::super::Act>() + 2 * statement.operation.len();
         let why = (statement.facts.len() + statement.causes.len()) * 2 * 64;
         let uses = statement.uses.iter().map(|used| size_of_val(used) + used.name.len() + 16);
+        let made = statement.made.iter().flatten();
+        let made = made.map(|made| (made.columns.len() + made.others.len()) * 48);
         size_of_val(statement)
+            + statement.made.len() * size_of::<Option<super::super::Made>>()
+            + made.sum::<usize>()
             + uses.sum::<usize>()
             + act
             + why

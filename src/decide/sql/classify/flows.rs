@@ -3,6 +3,8 @@
 //! In: trees. Out: whether a statement keeps values, and which of its parts only compare them.
 //! Never: a part taken for a comparison that is not on the list.
 
+use pg_query::protobuf::CmdType;
+
 use super::tree::Tree;
 
 /// What becomes of the values of an expression.
@@ -29,15 +31,28 @@ pub(super) const CONDITIONS: [&str; 10] = [
     "using_clause",
 ];
 
-/// Whether a statement has a part that keeps values: a query in a WITH may be what is kept, so all
-/// of the statement counts.
-pub(super) fn stores(tree: &Tree) -> bool {
-    const KINDS: [&str; 4] = ["InsertStmt", "UpdateStmt", "MergeStmt", "AlterTableStmt"];
+/// How many parts of a statement keep values: a query in a WITH may be what is kept, so where there
+/// is one all of the statement counts.
+pub(super) fn keepers(tree: &Tree) -> usize {
     match tree {
-        Tree::List(items) => items.iter().any(stores),
+        Tree::List(items) => items.iter().map(keepers).sum(),
         Tree::Node { kind, fields } => {
-            KINDS.contains(kind) || fields.iter().any(|(_, child)| stores(child))
+            let below: usize = fields.iter().map(|(_, child)| keepers(child)).sum();
+            below + usize::from(keeps(kind, tree))
         }
-        Tree::Text(_) | Tree::Number(_) | Tree::Nothing => false,
+        Tree::Text(_) | Tree::Number(_) | Tree::Nothing => 0,
+    }
+}
+
+/// Whether this part does, by itself.
+pub(super) fn keeps(kind: &str, tree: &Tree) -> bool {
+    match kind {
+        "InsertStmt" | "UpdateStmt" | "AlterTableStmt" => true,
+        "MergeStmt" => {
+            let mut clauses = tree.field("merge_when_clauses").items().iter();
+            let nothing = [CmdType::CmdNothing as i64, CmdType::CmdDelete as i64];
+            clauses.any(|clause| !nothing.contains(&clause.field("command_type").number()))
+        }
+        _ => false,
     }
 }

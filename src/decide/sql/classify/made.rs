@@ -1,78 +1,125 @@
 //! What the columns of an answer are made of, by the form of their expressions.
 //!
-//! In: the node of a statement. Out: for each column of its answer, in order, the columns whose
+//! In: the tree of a statement. Out: for each column of its answer, in order, the columns whose
 //! values it may show; nothing where the columns cannot be counted. Never: a column left out that
 //! it shows a value of: what is not on the lists below is not told.
 //!
 //! A condition is no flow: `count(*)` and `EXISTS` tell whether rows are there, as the number of
-//! rows of any answer does. Names are told only where all rows are those of tables and views that
-//! the statement names: a query in FROM or WITH gives columns other names.
+//! rows of any answer does. `rows` looks through queries in FROM and WITH, which give columns other
+//! names.
 
-use std::collections::HashSet;
+mod rows;
 
-use pg_query::NodeEnum;
-use pg_query::protobuf::{FuncCall, Node, SelectStmt, SetOperation, SubLink, SubLinkType};
+use pg_query::protobuf::{SetOperation, SubLinkType};
 
 use super::super::Made;
 use super::tree::Tree;
+use crate::limits;
+use rows::{Columns, Effort, Scope, Withs};
 
 /// Of a query, or of the query of a cursor; nothing for other statements.
-pub(super) fn columns(node: &NodeEnum) -> Vec<Option<Made>> {
-    let select = match node {
-        NodeEnum::SelectStmt(select) => select,
-        NodeEnum::DeclareCursorStmt(declare) => match inner(declare.query.as_deref()) {
-            Some(NodeEnum::SelectStmt(select)) => select,
-            _ => return Vec::new(),
-        },
+pub(super) fn columns(tree: &Tree) -> Vec<Option<Made>> {
+    let select = match tree.kind() {
+        "SelectStmt" => tree,
+        "DeclareCursorStmt" => tree.field("query"),
         _ => return Vec::new(),
     };
-    of_select(select).unwrap_or_default()
-}
-
-fn of_select(select: &SelectStmt) -> Option<Vec<Option<Made>>> {
-    let is_plain = select.op == SetOperation::SetopNone as i32
-        && select.values_lists.is_empty()
-        && select.into_clause.is_none();
-    if !is_plain {
-        return None;
+    if select.kind() != "SelectStmt" || !select.field("values_lists").items().is_empty() {
+        return Vec::new();
     }
-    let rows = rows(select);
-    let targets = select.target_list.iter().map(|target| match inner(Some(target))? {
-        NodeEnum::ResTarget(target) => inner(target.val.as_deref()),
+    let effort = Effort::default();
+    let outside = Scope { effort: &effort, withs: None, level: None, outer: None };
+    let columns = of_select(select, &outside);
+    match columns {
+        Columns::These { known, through: false } => {
+            let names = |made: &Made| made.columns.len() + made.others.len();
+            let kept: usize = known.iter().flat_map(|it| &it.1).map(names).sum();
+            let known = known.into_iter().map(|it| it.1);
+            if kept > limits::LINEAGE_NAMES_MAX { Vec::new() } else { known.collect() }
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The columns of a query; `outer` is what it stands in.
+fn of_select(select: &Tree, outer: &Scope<'_>) -> Columns {
+    if select.kind() != "SelectStmt" || *select.field("into_clause") != Tree::Nothing {
+        return Columns::Unknown;
+    }
+    let mut withs = Withs { named: Vec::new(), outer: outer.withs };
+    let with = select.field("with_clause");
+    for query in with.field("ctes").items() {
+        let scope = Scope { withs: Some(&withs), ..*outer };
+        let columns = match with.field("recursive").number() {
+            0 => of_select(query.field("ctequery"), &scope),
+            _ => Columns::Unknown,
+        };
+        let columns = columns.renamed(query.field("aliascolnames").items());
+        withs.named.push((query.field("ctename").text().to_owned(), columns));
+    }
+    let scope = Scope { withs: Some(&withs), ..*outer };
+    if select.field("op").number() > SetOperation::SetopNone as i64 {
+        let one = of_select(select.field("larg"), &scope);
+        return one.joined(of_select(select.field("rarg"), &scope), &scope);
+    }
+    match select.field("values_lists").items() {
+        [] => of_targets(select, &scope),
+        lists => of_values(lists, &scope),
+    }
+}
+
+fn of_targets(select: &Tree, scope: &Scope<'_>) -> Columns {
+    let level = rows::level(select.field("from_clause").items(), scope);
+    let scope = Scope { level: Some(&level), outer: Some(scope), ..*scope };
+    let (mut known, mut through) = (Vec::new(), false);
+    for target in select.field("target_list").items() {
+        let value = target.field("val");
+        if let Some(row) = expands(value) {
+            match scope.expanded(row) {
+                Columns::These { known: more, through: also } => {
+                    known.extend(more);
+                    through |= also;
+                }
+                Columns::Any(_) | Columns::Own | Columns::Unknown => return Columns::Unknown,
+            }
+        } else {
+            let name = match target.field("name").text() {
+                "" => implied_name(value).map(str::to_owned),
+                name => Some(name.to_owned()),
+            };
+            known.push((name, of_value(value, &scope)));
+        }
+        if !scope.effort.has_room(known.len()) {
+            return Columns::Unknown;
+        }
+    }
+    Columns::These { known, through }
+}
+
+/// The rows of VALUES: a column is made of what stands in its place in each.
+fn of_values(lists: &[Tree], scope: &Scope<'_>) -> Columns {
+    let row = |list: &Tree| {
+        let values = list.items().iter().map(|value| (None, of_value(value, scope)));
+        Columns::These { known: values.collect(), through: false }
+    };
+    let all = lists.iter().map(row).reduce(|one, other| one.joined(other, scope));
+    match all {
+        Some(Columns::These { mut known, .. }) => {
+            let names = known.iter_mut().enumerate();
+            names.for_each(|(at, (name, _))| *name = Some(format!("column{}", at + 1)));
+            Columns::These { known, through: false }
+        }
+        _ => Columns::Unknown,
+    }
+}
+
+/// What a column is called that no AS gives a name (parse_target.c, `FigureColname`); `None` where
+/// that is not plain to see.
+fn implied_name(value: &Tree) -> Option<&str> {
+    match value.kind() {
+        "ColumnRef" => value.field("fields").items().last().map(Tree::text),
+        "FuncCall" => value.field("funcname").items().last().map(Tree::text),
         _ => None,
-    });
-    let made = targets.map(|value| {
-        let value = value.filter(|value| !expands(value))?;
-        Some(match is_sure(value) {
-            true => Some(Made::default()),
-            false => rows.as_ref().and_then(|rows| of_value(value, rows)),
-        })
-    });
-    made.collect()
-}
-
-/// The names that rows have, where all of them are rows of relations by their own columns' names.
-fn rows(select: &SelectStmt) -> Option<HashSet<String>> {
-    let mut rows = HashSet::new();
-    let plain = select.with_clause.is_none()
-        && select.from_clause.iter().all(|from| is_plain_rows(from, &mut rows));
-    plain.then_some(rows)
-}
-
-fn is_plain_rows(from: &Node, rows: &mut HashSet<String>) -> bool {
-    match inner(Some(from)) {
-        Some(NodeEnum::RangeVar(range)) => {
-            rows.insert(range.relname.clone());
-            let Some(alias) = &range.alias else { return true };
-            rows.insert(alias.aliasname.clone());
-            alias.colnames.is_empty()
-        }
-        Some(NodeEnum::JoinExpr(join)) => {
-            let sides = [join.larg.as_deref(), join.rarg.as_deref()];
-            let plain = |side: Option<&Node>| side.is_some_and(|side| is_plain_rows(side, rows));
-            join.alias.is_none() && join.join_using_alias.is_none() && sides.into_iter().all(plain)
-        }
-        _ => false,
     }
 }
 
@@ -110,91 +157,107 @@ const COMPUTING: [&str; 30] = [
     "WindowDef",
 ];
 
-fn of_value(value: &NodeEnum, rows: &HashSet<String>) -> Option<Made> {
+fn of_value(value: &Tree, scope: &Scope<'_>) -> Option<Made> {
     let mut made = Made::default();
-    collect(&Tree::of(value)?, rows, &mut made).then_some(made)
+    (is_sure(value) || collect(value, scope, &mut made)).then_some(made)
 }
 
 /// Whether everything below is known for what it takes.
-fn collect(tree: &Tree, rows: &HashSet<String>, made: &mut Made) -> bool {
+fn collect(tree: &Tree, scope: &Scope<'_>, made: &mut Made) -> bool {
     match tree {
-        Tree::List(items) => items.iter().all(|item| collect(item, rows, made)),
+        Tree::List(items) => items.iter().all(|item| collect(item, scope, made)),
         Tree::Text(_) | Tree::Number(_) | Tree::Nothing => true,
-        Tree::Node { kind: "ColumnRef", .. } => {
-            let fields = tree.field("fields").items();
-            let [before @ .., last] = fields else { return false };
-            // `*` and a row by its name are all columns; so is a function of a row, `t.to_json`,
-            // but no relation has a column of that name.
-            let is_row = before.is_empty() && rows.contains(last.text());
-            if fields.iter().any(|field| field.kind() != "String") || is_row {
-                return false;
-            }
-            made.columns.push(last.text().into());
-            made.others.extend(before.iter().map(|name| Box::from(name.text())));
-            true
-        }
+        Tree::Node { kind: "ColumnRef", .. } => scope.column(tree.field("fields").items(), made),
+        Tree::Node { kind: "SubLink", .. } => is_exists(tree) || of_sub_link(tree, scope, made),
         Tree::Node { kind: "AIndirection", fields } => {
             let steps = tree.field("indirection").items();
             if steps.iter().any(|step| step.kind() == "AStar") {
                 return false;
             }
             made.others.extend(steps.iter().map(|step| Box::from(step.text())));
-            fields.iter().all(|(_, child)| collect(child, rows, made))
+            fields.iter().all(|(_, child)| collect(child, scope, made))
         }
         Tree::Node { kind, fields } => {
-            COMPUTING.contains(kind) && fields.iter().all(|(_, child)| collect(child, rows, made))
+            COMPUTING.contains(kind) && fields.iter().all(|(_, child)| collect(child, scope, made))
         }
     }
 }
 
-fn inner(node: Option<&Node>) -> Option<&NodeEnum> {
-    node?.node.as_ref()
-}
-
-/// `*`, `t.*`, `(expression).*`: as many columns as something else has.
-fn expands(value: &NodeEnum) -> bool {
-    let parts = match value {
-        NodeEnum::ColumnRef(column) => &column.fields,
-        NodeEnum::AIndirection(steps) => &steps.indirection,
-        _ => return false,
-    };
-    parts.iter().any(|part| matches!(inner(Some(part)), Some(NodeEnum::AStar(_))))
-}
-
-/// Constants, parameters, the time, EXISTS, and functions that take no value of a row.
-fn is_sure(value: &NodeEnum) -> bool {
-    match value {
-        NodeEnum::AConst(_) | NodeEnum::ParamRef(_) | NodeEnum::SqlvalueFunction(_) => true,
-        NodeEnum::SubLink(link) => is_exists(link),
-        NodeEnum::FuncCall(call) => counts(call),
+/// A query that is a value, or an array of values; one that is compared is not told.
+fn of_sub_link(link: &Tree, scope: &Scope<'_>, made: &mut Made) -> bool {
+    let kinds = [SubLinkType::ExprSublink, SubLinkType::ArraySublink];
+    let kind = link.field("sub_link_type").number();
+    if !kinds.iter().any(|known| *known as i64 == kind) {
+        return false;
+    }
+    match of_select(link.field("subselect"), scope) {
+        Columns::These { known, through: false } => {
+            known.iter().all(|(_, column)| scope.effort.merge(made, column.as_ref()))
+        }
         _ => false,
     }
 }
 
-fn is_exists(link: &SubLink) -> bool {
-    link.sub_link_type == SubLinkType::ExistsSublink as i32
+/// `*`, `t.*`, `(expression).*`: as many columns as something else has. The fields before the star;
+/// none that name anything for the last form.
+fn expands(value: &Tree) -> Option<Star<'_>> {
+    let is_star = |part: &Tree| part.kind() == "AStar";
+    match value.kind() {
+        "ColumnRef" => match value.field("fields").items() {
+            [only] if is_star(only) => Some(Star::All),
+            [row, last] if is_star(last) => Some(Star::Of(row.text())),
+            parts => parts.iter().any(is_star).then_some(Star::Other),
+        },
+        "AIndirection" => {
+            value.field("indirection").items().iter().any(is_star).then_some(Star::Other)
+        }
+        _ => None,
+    }
+}
+
+/// What a star expands.
+#[derive(Clone, Copy, Debug)]
+enum Star<'t> {
+    /// All rows of FROM.
+    All,
+    /// The row of this name.
+    Of(&'t str),
+    /// Something else.
+    Other,
+}
+
+/// Constants, parameters, the time, EXISTS, and functions that take no value of a row.
+fn is_sure(value: &Tree) -> bool {
+    match value.kind() {
+        "AConst" | "ParamRef" | "SqlvalueFunction" | "SqlValueFunction" => true,
+        "SubLink" => is_exists(value),
+        "FuncCall" => counts(value),
+        _ => false,
+    }
+}
+
+fn is_exists(link: &Tree) -> bool {
+    link.field("sub_link_type").number() == SubLinkType::ExistsSublink as i64
 }
 
 /// `count(*)`, `now()`, `row_number() OVER ..`; without a filter, an order or arguments.
-fn counts(call: &FuncCall) -> bool {
-    let bare = call.args.is_empty()
-        && call.agg_order.is_empty()
-        && call.agg_filter.is_none()
-        && !call.agg_within_group;
-    let names = call.funcname.iter().map(|name| match inner(Some(name)) {
-        Some(NodeEnum::String(name)) => name.sval.as_str(),
-        _ => "",
-    });
-    let names: Vec<&str> = names.collect();
-    let name = match names.as_slice() {
-        [name] | ["pg_catalog", name] => *name,
+fn counts(call: &Tree) -> bool {
+    let none = |field: &str| call.field(field).items().is_empty();
+    let bare = none("args")
+        && none("agg_order")
+        && *call.field("agg_filter") == Tree::Nothing
+        && call.field("agg_within_group").number() == 0;
+    let name = match call.field("funcname").items() {
+        [name] => name.text(),
+        [schema, name] if schema.text() == "pg_catalog" => name.text(),
         _ => return false,
     };
-    let over = call.over.is_some();
+    let over = *call.field("over") != Tree::Nothing;
+    let star = call.field("agg_star").number() != 0;
     bare && match name {
-        "count" => call.agg_star && !over,
-        "now" | "statement_timestamp" | "clock_timestamp" => !call.agg_star && !over,
-        "row_number" | "rank" | "dense_rank" => !call.agg_star && over,
+        "count" => star && !over,
+        "now" | "statement_timestamp" | "clock_timestamp" => !star && !over,
+        "row_number" | "rank" | "dense_rank" => !star && over,
         _ => false,
     }
 }
@@ -205,7 +268,8 @@ mod tests {
 
     fn of(text: &str) -> Vec<Option<Made>> {
         let parsed = pg_query::parse(text, 0).unwrap();
-        columns(inner(parsed.protobuf.stmts[0].stmt.as_deref()).unwrap())
+        let node = parsed.protobuf.stmts[0].stmt.as_ref().unwrap().node.as_ref().unwrap();
+        columns(&Tree::of(node).unwrap())
     }
 
     fn sure(text: &str) -> Vec<bool> {
@@ -230,19 +294,127 @@ mod tests {
             Some(&["name", "a", "b"]),
         );
         check("select date_trunc('day', c.at)::date from public.c", Some(&["at"]));
-        check("select c.to_json from c", Some(&["to_json"]));
+        check("select c.to_json from c", None);
         check("select extract(year from at), coalesce(a, 0) from c", Some(&["at"]));
         check("select upper(c) from c", None);
         check("select upper(x) from c x", None);
         check("select upper(c.*) from c", None);
         check("select (c).ssn from c", None);
         check("select upper(a) from c x (a)", None);
-        check("select upper(a) from (select ssn as a from c) x", None);
-        check("select upper(a) from f() a", None);
-        check("with c as (select ssn as a from d) select upper(a) from c", None);
+        check("select upper(a) from (select ssn as a from c) x", Some(&["ssn"]));
+        check("select upper(a) from f() a", Some(&[]));
+        check("with c as (select ssn as a from d) select upper(a) from c", Some(&["ssn"]));
         check("select upper(a) from (c join d using (id)) x", None);
-        check("select (select max(ssn) from c) || a from d", None);
+        check("select (select max(ssn) from c) || a from d", Some(&["ssn", "a"]));
         check("select xmlforest(a) from c", None);
+        // Function notation: another relation may have a column of that name.
+        check("select c.concat from c, d", None);
+        check("select t.row_to_json from (select * from c) t, d", None);
+    }
+
+    fn names(made: &Option<Made>) -> Option<Vec<&str>> {
+        let mut names: Vec<&str> = made.as_ref()?.columns.iter().map(|it| &**it).collect();
+        names.sort_unstable();
+        names.dedup();
+        Some(names)
+    }
+
+    fn check(text: &str, expect: &[Option<&[&str]>]) {
+        let found = of(text);
+        let made: Vec<Option<Vec<&str>>> = found.iter().map(names).collect();
+        let expect: Vec<Option<Vec<&str>>> =
+            expect.iter().map(|names| names.map(<[&str]>::to_vec)).collect();
+        assert_eq!(made, expect, "{text}");
+    }
+
+    #[test]
+    fn queries_in_from_and_with_are_looked_through() {
+        let none: Option<&[&str]> = Some(&[]);
+        check(
+            "select date_trunc('month', t.born)::date m, count(*) from (select * from c) t",
+            &[Some(&["born"]), none],
+        );
+        check(
+            "select name, sum(total) from (select c.name, c.email, o.total from c join o on \
+             c.id = o.c) t group by name",
+            &[Some(&["name"]), Some(&["total"])],
+        );
+        check(
+            "select a.* from (select row_number() over (order by c.id) rn, c.id, c.name from c) a",
+            &[none, Some(&["id"]), Some(&["name"])],
+        );
+        check("select \"n\" from (select count(*) as \"n\" from c group by name) s", &[none]);
+        check(
+            "with c as (select * from customers), o as (select * from orders) \
+             select c.name, sum(o.total) from c join o on c.id = o.c group by 1",
+            &[Some(&["name"]), Some(&["total"])],
+        );
+        check(
+            "with s as (select id, name from c) select null::bigint, pg_catalog.count(t), \
+             coalesce(json_agg(t), '[]') from (select * from s) t",
+            &[none, Some(&["id", "name"]), Some(&["id", "name"])],
+        );
+        check(
+            "select id, email from c union all select id, '' from o",
+            &[Some(&["id"]), Some(&["email"])],
+        );
+    }
+
+    #[test]
+    fn a_name_stands_for_what_gave_it() {
+        let none: Option<&[&str]> = Some(&[]);
+        check("select v.x, v.id from (values (1, 'a'), (2, a)) v(id, x)", &[None, none]);
+        check(
+            "select x from (select a.b as x, lateral_.y from a, lateral (select a.ssn || '' as y) \
+               lateral_) t",
+            &[Some(&["b"])],
+        );
+        check("select y from a, lateral (select a.ssn || '' as y) l", &[Some(&["ssn"])]);
+        check(
+            "select b || '' from (select ssn as a from c) x, lateral (select a as b) y",
+            &[Some(&["ssn"])],
+        );
+        check(
+            "select id || '' from a join (select ssn as id from c) s using (id)",
+            &[Some(&["ssn"])],
+        );
+        check("select g + 1 from generate_series(1, 9) g", &[none]);
+        check("select u || '' from c, unnest(c.tags) u", &[Some(&["tags"])]);
+        check("select row_to_json(t) from (select id, name from c) t", &[Some(&["id", "name"])]);
+        check("select row_to_json(o) from o join c on true", &[None]);
+        check("select t from (select id, ssn from c) t", &[Some(&["id", "ssn"])]);
+        check("select name from (select ssn as name from c) t", &[Some(&["ssn"])]);
+        check("select t.name from (select ssn as other, * from c) t", &[Some(&["name"])]);
+        check("select t.other from (select ssn as other, * from c) t", &[Some(&["ssn"])]);
+        check("select b from (select ssn, id from c) t(a, b)", &[Some(&["id"])]);
+        check("select a from (select ssn, id from c) t(a)", &[Some(&["ssn"])]);
+        check("select a from (select * from c) t(a)", &[None]);
+        check("select \"coalesce\" from (select coalesce(ssn, '') from c) t", &[Some(&["ssn"])]);
+        check("select (select max(s.x) from (select ssn as x from c) s)", &[Some(&["ssn"])]);
+        for unknown in [
+            "with recursive r as (select ssn as a from c union all select a from r) \
+             select a from r",
+            "with d as (delete from c returning ssn as a) select a from d",
+            "select a from (select (c).* from c) t",
+            "select t.nothing from (select id from c) t",
+            "select x.a from (c join d using (id)) x",
+            "select a from json_table('[]', '$' columns (a int path '$')) t",
+        ] {
+            check(unknown, &[None]);
+        }
+    }
+
+    #[test]
+    fn columns_of_columns_end() {
+        let doubled = (0..40).map(|n| format!("w{} as (select w.*, w.* from w{n} w)", n + 1));
+        let all: Vec<String> = doubled.collect();
+        let text =
+            format!("with w0 as (select ssn as a from c), {} select a from w40", all.join(", "));
+        assert_eq!(of(&text), [None]);
+        let wide: Vec<String> = (0..1_600).map(|n| format!("c{n}")).collect();
+        let rows = "row_to_json(t), ".repeat(400);
+        let text = format!("select {rows} 1 from (select {} from c) t", wide.join(", "));
+        assert!(of(&text).is_empty() || of(&text).iter().any(Option::is_none));
     }
 
     #[test]
@@ -274,7 +446,7 @@ mod tests {
             "select *, 1 from c",
             "select c.*, 1 from c",
             "select (c).*, 1 from c",
-            "select 1 union select ssn from c",
+            "select 1 union select * from c",
             "values (1)",
             "table c",
             "explain select 1",

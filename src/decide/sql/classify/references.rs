@@ -7,15 +7,15 @@
 use std::collections::HashSet;
 
 use pg_query::protobuf::{
-    CmdType, ConstrType, GrantTargetType, MergeMatchKind, ObjectType, OnConflictAction,
-    ReindexObjectType,
+    AlterTableType, CmdType, ConstrType, GrantTargetType, MergeMatchKind, ObjectType,
+    OnConflictAction, ReindexObjectType,
 };
 
 use super::super::own::{Use, UseKind};
 use super::super::{Cause, Class, ClassSet, Fact, Object, Stored};
 use super::bounds::{Target, bounds};
 use super::catalog;
-use super::flows::{CONDITIONS, Place, stores};
+use super::flows::{CONDITIONS, Place, keepers, keeps};
 use super::functions::{self, Known};
 use super::tree::Tree;
 use crate::decide::FactKind;
@@ -29,7 +29,7 @@ const ROW_NAMES: [&str; 3] = ["old", "new", "excluded"];
 
 /// Functions of a row that PostgreSQL also takes as a "column" of it, `c.row_to_json`, and that
 /// show the whole row (`pg_proc`: one argument of any type; the result is not a plain number).
-const ROW_FUNCTIONS: [&str; 26] = [
+pub(super) const ROW_FUNCTIONS: [&str; 26] = [
     "any_out",
     "any_value",
     "anycompatible_out",
@@ -82,6 +82,8 @@ pub(super) struct References {
     makes_values: bool,
     /// The query or DML that the statement is was entered.
     is_inside: bool,
+    /// How many parts of it keep values.
+    keepers: usize,
     /// Column references of one part in what is stored.
     stored_bare: HashSet<String>,
     known_uses: HashSet<Use>,
@@ -102,7 +104,8 @@ impl References {
     pub(super) fn of(tree: &Tree, write: bool) -> References {
         let mut references = References::default();
         references.rows.extend(ROW_NAMES.map(str::to_owned));
-        if stores(tree) {
+        references.keepers = keepers(tree);
+        if references.keepers > 0 {
             references.stored = Some(Stored::default());
             references.place = Place::Stored(None);
         }
@@ -187,10 +190,26 @@ impl References {
                     name => Place::Stored(Some(name.to_owned())),
                 };
                 self.placed(place, tree.field("def"), scope, write);
+                self.leaves_masks(tree.field("subtype").number(), name);
             }
             _ => return false,
         }
         true
+    }
+
+    /// Values that stay where they are, and lose what made them masked ones: they were computed of
+    /// other columns, or those of a parent.
+    fn leaves_masks(&mut self, subtype: i64, column: &str) {
+        let is = |known: AlterTableType| subtype == known as i64;
+        let Some(stored) = &mut self.stored else { return };
+        if is(AlterTableType::AtDropExpression) {
+            stored.columns.push((column.to_owned(), None));
+        } else if is(AlterTableType::AtDropInherit)
+            || is(AlterTableType::AtDetachPartition)
+            || is(AlterTableType::AtDetachPartitionFinalize)
+        {
+            stored.parted = true;
+        }
     }
 
     fn node(&mut self, kind: &str, tree: &Tree, scope: &Scope<'_>, write: bool) {
@@ -280,6 +299,7 @@ impl References {
             self.queries.and(query_class(kind, tree).map_or(ClassSet::NONE, Class::only));
         // The target of DML is never a common table expression.
         self.walk(target, &Scope::new(), true);
+        let is_only_keeper = self.keepers == 1 && keeps(kind, tree);
         let (answer, assignments) = match kind {
             "SelectStmt" => ("target_list", ""),
             "UpdateStmt" => ("returning_clause", "target_list"),
@@ -291,8 +311,9 @@ impl References {
         for (name, child) in tree.fields() {
             match *name {
                 "with_clause" | "relation" => {}
-                // What the statement itself answers with is not stored.
-                name if is_statement && name == answer => {
+                // What the statement itself answers with is not stored; nor is what the only part
+                // answers with that stores anything.
+                name if name == answer && (is_statement || is_only_keeper) => {
                     self.placed(Place::Passing, child, &scope, false);
                 }
                 name if name == assignments => self.assignments(child, &scope),

@@ -33,6 +33,7 @@ pub fn replication(text: &[u8]) -> Option<Classified> {
         classes: Class::Replication.only(),
         operation: (*command).to_owned(),
         objects: Vec::new().into(),
+        cascades: false,
         columns: Vec::new(),
         whole_rows: true,
         made: Vec::new(),

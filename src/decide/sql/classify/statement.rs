@@ -15,7 +15,7 @@ use super::super::{Cause, Class, ClassSet, Effect, Fact, Made, Object, Statement
 use super::functions::{changes_parsing, is_role};
 use super::references::References;
 use super::tree::Tree;
-use super::{change, copy, made};
+use super::{cascade, change, copy, made};
 
 /// What the kind of a statement says, before looking inside.
 struct Kind {
@@ -46,6 +46,7 @@ pub(super) struct Found {
     classes: ClassSet,
     operation: String,
     objects: Vec<Object>,
+    cascades: bool,
     columns: Vec<String>,
     whole_rows: bool,
     made: Vec<Option<Made>>,
@@ -63,6 +64,7 @@ impl Found {
             classes: Class::Unknown.only(),
             operation: "UNKNOWN".to_owned(),
             objects: Vec::new(),
+            cascades: false,
             columns: Vec::new(),
             whole_rows: true,
             made: Vec::new(),
@@ -82,6 +84,7 @@ impl From<Found> for Statement {
             classes: found.classes,
             operation: found.operation,
             objects: found.objects.into(),
+            cascades: found.cascades,
             columns: found.columns,
             whole_rows: found.whole_rows,
             made: found.made,
@@ -105,11 +108,12 @@ pub(super) fn statement(node: &NodeEnum) -> Option<Found> {
         _ => {}
     }
     let Some(kind) = kind(node) else { return Some(Found::unknown()) };
-    let mut references = References::of(&Tree::of(node)?, changes_relations(node, &kind));
+    let tree = Tree::of(node)?;
+    let mut references = References::of(&tree, changes_relations(node, &kind));
     if let Some(class) = kind.class {
         settings(node, class, &mut references);
     }
-    Some(finish(node, kind, references))
+    Some(Found { made: made::columns(&tree), ..finish(node, kind, references) })
 }
 
 fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Found {
@@ -138,6 +142,8 @@ fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Found {
         Effect::None => change::effect(node),
         effect => effect,
     };
+    let owner = cascade::owner(node).filter(|owner| !references.objects.contains(owner));
+    references.objects.extend(owner);
     let operation = match kind.operation {
         "SELECT" if into => "SELECT INTO",
         operation => operation,
@@ -149,9 +155,10 @@ fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Found {
         classes,
         operation: operation.to_owned(),
         objects: references.objects,
+        cascades: cascade::cascades(node),
         columns: references.columns,
         whole_rows,
-        made: made::columns(node),
+        made: Vec::new(),
         stored: references.stored.map(Box::new),
         sinks: references.sinks,
         effect,

@@ -402,7 +402,7 @@ fn syntax_errors_are_the_servers_where_no_other_reading_exists() {
         assert_eq!(why_unread(text.as_bytes()).as_deref(), words, "{text}");
         let known = classifier.classify(text.as_bytes());
         assert_eq!(known.action.classes == ["unknown"], words.is_some(), "{text}");
-        let known = classifier.classify_confirmed(text.as_bytes());
+        let known = classifier.classify_confirmed(text.as_bytes(), Grammar::Same);
         assert_eq!(known.action.classes, [confirmed], "{text}");
     };
     check("SELEC 1", "malformed", Some("syntax error at or near \"SELEC\""));
@@ -411,13 +411,16 @@ fn syntax_errors_are_the_servers_where_no_other_reading_exists() {
     check("SELEC '\u{e9}'", "unknown", Some("syntax error at or near \"SELEC\""));
     check("SELECT 1", "read", None);
     let deep = format!("SELECT {}1{}", "f(".repeat(2_000), ")".repeat(2_000));
-    assert_eq!(classifier.classify_confirmed(deep.as_bytes()).action.classes, ["unknown"]);
+    assert_eq!(
+        classifier.classify_confirmed(deep.as_bytes(), Grammar::Same).action.classes,
+        ["unknown"]
+    );
 }
 
 #[test]
 fn the_parser_has_the_grammar_that_it_is_taken_to_have() {
     let parsed = pg_query::parse("SELECT 1", 0).unwrap().protobuf.version;
-    assert_eq!(u32::try_from(parsed).unwrap() / 10_000, PARSED_MAJOR);
+    assert_eq!(u32::try_from(parsed).unwrap() / 10_000, release::PARSED_MAJOR);
 }
 
 #[test]

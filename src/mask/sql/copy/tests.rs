@@ -23,7 +23,13 @@ fn catalog() -> Catalog {
         relation(20_001, "public", "people", &[("id", 23), ("ssn", 25), ("note", 25)]),
         relation(20_002, "public", "orders", &[("id", 23), ("note", 25)]),
         relation(20_003, "hr", "twice", &[("ssn", 25)]),
-        relation(20_004, "public", "twice", &[("id", 25)]),
+        relation(20_004, "public", "twice", &[("id", 25), ("note", 25)]),
+        relation(20_005, "public", "alike", &[("id", 23), ("ssn", 25), ("note", 25)]),
+        relation(20_006, "alt", "alike", &[("id", 23), ("other", 25), ("note", 25)]),
+        relation(20_007, "public", "clean", &[("id", 23)]),
+        relation(20_008, "alt", "clean", &[("note", 25), ("id", 23)]),
+        relation(20_009, "public", "typed", &[("id", 23), ("ssn", 25)]),
+        relation(20_010, "alt", "typed", &[("id", 23), ("ssn", 23)]),
     ])
 }
 
@@ -50,6 +56,7 @@ fn planned(relation: Option<&str>, columns: &[&str], format: CopyFormat) -> Copy
     let statement = Statement {
         classes: Class::Read.only(),
         operation: "COPY".into(),
+        cascades: false,
         objects: [object(relation.unwrap_or("people"))].into(),
         columns: columns.iter().map(|name| (*name).to_owned()).collect(),
         whole_rows: false,
@@ -198,6 +205,29 @@ fn names_that_fit_no_or_several_tables() {
     assert!(matches!(planned(Some("people"), &["new"], text()), CopyPlanned::NeedCatalog));
     assert!(matches!(planned(Some("twice"), &[], text()), CopyPlanned::Refuse(_)));
     assert!(matches!(planned(Some("hr.twice"), &[], text()), CopyPlanned::Masked(_)));
+    assert!(matches!(planned(Some("typed"), &[], text()), CopyPlanned::Refuse(_)));
+    assert!(matches!(planned(Some("typed"), &["ssn"], text()), CopyPlanned::Refuse(_)));
+    assert!(matches!(planned(Some("clean"), &["new"], text()), CopyPlanned::NeedCatalog));
+}
+
+#[test]
+fn what_hides_one_of_several_tables_of_a_name_hides_the_column() {
+    check(
+        || masker("alike", &[], text()),
+        b"1\t123-45-6789\tbob@example.com\n",
+        Ok(b"1\t***-**-6789\t[EMAIL]\n"),
+    );
+    check(|| masker("alike", &[], text()), b"1\t2\n", Err(CopyFault::FieldCount));
+    check(
+        || masker("alike", &["note", "ssn"], text()),
+        b"bob@example.com\t123-45-6789\n",
+        Ok(b"[EMAIL]\t***-**-6789\n".as_slice()),
+    );
+    check(|| masker("alike", &["other"], text()), b"x\n", Ok(b"x\n"));
+    check(|| masker("typed", &["id"], text()), b"1\n", Ok(b"1\n"));
+    check(|| masker("twice", &["note"], text()), b"bob@example.com\n", Ok(b"[EMAIL]\n"));
+    // None of them hides anything, so the shape does not matter.
+    check(|| masker("clean", &[], text()), b"bob@example.com\t1\n", Ok(b"[EMAIL]\t1\n"));
 }
 
 #[test]

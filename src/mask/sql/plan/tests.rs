@@ -76,6 +76,7 @@ fn statement(objects: &[&str], columns: &[&str], whole_rows: bool) -> Statement 
         whole_rows,
         made: Vec::new(),
         stored: None,
+        cascades: false,
         sinks: Vec::new().into(),
         effect: Effect::None,
         facts: Vec::new(),

@@ -59,6 +59,8 @@ pub(super) struct Asked {
     masks: Option<Rc<Rules>>,
     /// And in an answer that says what is wrong with an object: it prints values.
     invalid: Rc<Rules>,
+    /// And in another answer that is an error.
+    told: Rc<Rules>,
     /// Paths of an object that are hidden.
     hidden: Vec<String>,
     /// Cells of tables show none of it.
@@ -161,6 +163,7 @@ impl Asked {
             prefix,
             masks: None,
             invalid: Rc::default(),
+            told: Rc::default(),
             hidden: Vec::new(),
             tables: true,
             hides_all: false,
@@ -171,7 +174,11 @@ impl Asked {
     fn with_masks(mut self, tenure: &Tenure) -> Asked {
         let it = &self.understood;
         let Some(act) = it.action.acts.first() else { return self };
-        let kind = kind_of(&it.group, &it.resource).unwrap_or_default();
+        // A Scale has numbers of copies, whatever it is the scale of: no values.
+        let kind = match it.subresource.as_str() {
+            "scale" => "Scale",
+            _ => kind_of(&it.group, &it.resource).unwrap_or_default(),
+        };
         let whose = (tenure.target_name.as_str(), tenure.identity.groups.as_slice());
         // Discovery and health have no objects.
         if !it.classes.has(Class::Discovery) {
@@ -182,6 +189,7 @@ impl Asked {
             self.hides_all = masks.hides_all(kind);
             self.masks = (!masks.rules.is_empty()).then(|| Rc::new(masks.rules));
             self.invalid = Rc::new(masks.invalid);
+            self.told = Rc::new(masks.told);
             self.hidden = masks.hidden;
             self.tables = self.masks.is_none() || (masks.tables && is_known);
         }
@@ -215,8 +223,15 @@ impl Asked {
     /// It cannot be masked, so it must not be delivered.
     pub fn lens(&self, answer: &Head) -> Result<Option<Lens>, &'static str> {
         let Some(masks) = &self.masks else { return Ok(None) };
-        // It prints what was refused, values and all.
-        let masks = if answer.status() == Some(422) { &self.invalid } else { masks };
+        let masks = match answer.status() {
+            // It prints what was refused, values and all.
+            Some(422) => &self.invalid,
+            // What is not there, not allowed or in the way is told without values.
+            Some(401 | 403..=406 | 409 | 410 | 413 | 415 | 429 | 503 | 504) => &self.told,
+            // Others print the object at times: "expected list, got &{..}".
+            Some(400..) if !self.hidden.is_empty() => &self.invalid,
+            _ => masks,
+        };
         let mut codings = answer.values(Name::ContentEncoding);
         if codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
             return Err("masking-encoded");

@@ -26,18 +26,19 @@ impl Exchange {
         if self.content.is_empty() {
             return Cow::Borrowed(&[]);
         }
+        let has_secrets = asked.has_secrets() || is_secret(&self.content);
         let kind = self.request.head.only(Name::ContentType).unwrap_or(b"application/json");
         let is_json = kind.windows(4).any(|it| it == b"json" || it == b"yaml");
         // What protobuf stands for is what people are asked about.
         if let (false, Ok(Content::Json(mut object))) =
             (is_json, Content::read(Some(kind), &self.content))
         {
-            if asked.has_secrets() {
+            if has_secrets {
                 redact(&mut object, false);
             }
             return Cow::Owned(object.to_string().into_bytes());
         }
-        match (is_json, asked.has_secrets()) {
+        match (is_json, has_secrets) {
             (true, false) => Cow::Borrowed(&self.content),
             (true, true) => Cow::Owned(redacted(&self.content)),
             (false, _) => {
@@ -45,6 +46,38 @@ impl Exchange {
             }
         }
     }
+}
+
+/// Whether a body says to be a Secret, wherever it is sent.
+fn is_secret(content: &[u8]) -> bool {
+    let says = |word: &[u8]| content.windows(word.len()).any(|it| it.eq_ignore_ascii_case(word));
+    if !says(b"secret") {
+        return false;
+    }
+    match serde_json::from_slice::<Value>(content) {
+        Ok(value) => has_kind(&value),
+        // YAML, which is not read.
+        Err(_) => content.split(|byte| *byte == b'\n').any(is_kind),
+    }
+}
+
+fn has_kind(value: &Value) -> bool {
+    match value {
+        Value::Array(values) => values.iter().any(has_kind),
+        Value::Object(fields) => fields.iter().any(|(name, value)| {
+            let says = value.as_str().is_some_and(|kind| kind.eq_ignore_ascii_case("secret"));
+            (name.eq_ignore_ascii_case("kind") && says) || has_kind(value)
+        }),
+        _ => false,
+    }
+}
+
+/// `kind: Secret`, also in a flow.
+fn is_kind(line: &[u8]) -> bool {
+    let letters: Vec<u8> = line.iter().filter(|byte| byte.is_ascii_alphabetic()).copied().collect();
+    let word = b"kindsecret";
+    let at = letters.windows(word.len()).position(|it| it.eq_ignore_ascii_case(word));
+    at.is_some_and(|at| letters.get(at + word.len()).is_none_or(|_| line.contains(&b'{')))
 }
 
 fn redacted(content: &[u8]) -> Vec<u8> {
@@ -67,7 +100,8 @@ fn redact(value: &mut Value, inside: bool) {
         Value::Object(fields) => {
             let is_operation = fields.contains_key("op") && fields.contains_key("path");
             for (name, value) in fields.iter_mut() {
-                let hides = SECRETS.contains(&name.as_str())
+                // A cluster takes other cases for other fields: people mean the same.
+                let hides = SECRETS.iter().any(|it| it.eq_ignore_ascii_case(name))
                     || name == LAST_APPLIED
                     || (is_operation && name == "value");
                 redact(value, inside || hides);
@@ -101,5 +135,23 @@ mod tests {
             r#"{"stringData":{"on":"***","pin":"***"}}"#,
         );
         check("data: HIDDEN", "(12 bytes that may hold a secret)");
+        check(r#"{"stringdata":{"p":"HIDDEN"}}"#, r#"{"stringdata":{"p":"***"}}"#);
+    }
+
+    #[test]
+    fn what_says_to_be_a_secret() {
+        for (body, expect) in [
+            (r#"{"kind":"Secret","stringData":{"a":"b"}}"#, true),
+            (r#"{"kind":"List","items":[{"Kind":"secret"}]}"#, true),
+            (r#"{"kind":"ConfigMap","data":{"kind":"x","secret":"y"}}"#, false),
+            (r#"{"kind":"Pod","spec":{"secret":{"secretName":"a"}}}"#, false),
+            ("apiVersion: v1\nkind: Secret\n", true),
+            ("- kind: 'Secret'\r\n", true),
+            ("{kind: Secret, data: {a: b}}", true),
+            ("kind: SecretStore\n", false),
+            ("kind: Pod\nspec: {secret: a}\n", false),
+        ] {
+            assert_eq!(is_secret(body.as_bytes()), expect, "{body}");
+        }
     }
 }

@@ -94,8 +94,14 @@ impl Beliefs {
         };
         match statement {
             // It stands for yet another name, which may have changed since; or it gives a name to a
-            // text that is not the one of the message.
-            Some(statement) if refers(statement) || gives_a_name(statement) => {
+            // text that is not the one of the message; or it ends the transaction later than the
+            // same statement would by itself (postgres.c, `exec_execute_message`, looks for a
+            // TransactionStmt, and finds an ExecuteStmt).
+            Some(statement)
+                if refers(statement)
+                    || gives_a_name(statement)
+                    || is_of_transactions(statement) =>
+            {
                 Found::Is(doubted(&inner(statement, "EXECUTE")))
             }
             Some(statement) if suspect => Found::Is(doubted(statement)),
@@ -151,13 +157,14 @@ impl Beliefs {
         let mut change = Change { statements: 0, portals: 0, statement: None, portal: None };
         match &statement.effect {
             Effect::Prepare(name) => {
-                let meaning = named(statement, &prepared.text, name);
+                let meaning = named(statement, (&prepared.text, &prepared.encoding), name);
                 if self.has_statement_room(name.as_bytes(), meaning.text.len()) {
                     change.statement = Some(self.statements.set(name.as_bytes(), meaning, epoch));
                 }
             }
             Effect::Declare { name, hold } => {
-                let cursor = cursor(named(statement, &prepared.text, ""), *hold);
+                let cursor =
+                    cursor(named(statement, (&prepared.text, &prepared.encoding), ""), *hold);
                 if self.has_portal_room(name.as_bytes(), 0) {
                     change.portal = Some(self.portals.set(name.as_bytes(), cursor, epoch));
                 }
@@ -221,6 +228,7 @@ impl Beliefs {
         let epoch = self.epoch;
         let mut meanings = Vec::new();
         let mut recorded: Option<Rc<[u8]>> = None;
+        let encoding: Box<str> = self.encoding_of(text).into();
         for (place, statement) in classified.statements.iter().enumerate() {
             if may_change_reading(statement, self.reading.may_return()) {
                 self.reading.will_change(epoch);
@@ -236,7 +244,7 @@ impl Beliefs {
                 _ => continue,
             };
             let text = recorded.get_or_insert_with(|| Rc::from(text));
-            meanings.push((place, named(statement, text, name)));
+            meanings.push((place, named(statement, (text, &encoding), name)));
         }
         let ticks = (self.statements.tick(), self.portals.tick());
         Running { copies, done: 0, epoch, ticks, named: meanings }
@@ -361,6 +369,11 @@ fn gives_a_name(statement: &Statement) -> bool {
     matches!(statement.effect, Effect::Prepare(_) | Effect::Declare { .. })
 }
 
+/// BEGIN, COMMIT, SAVEPOINT and their kin. PREPARE takes none of them, a Parse does.
+fn is_of_transactions(statement: &Statement) -> bool {
+    statement.effect == Effect::EndTransaction || statement.classes.has(Class::Transaction)
+}
+
 fn changes_names(effect: &Effect) -> bool {
     match effect {
         Effect::Prepare(_)
@@ -417,6 +430,7 @@ pub fn doubt(prepared: &StatementRef) -> StatementRef {
             classes: Class::Unknown.only(),
             operation: "UNKNOWN".to_owned(),
             objects: Rc::default(),
+            cascades: false,
             columns: Vec::new(),
             whole_rows: true,
             made: Vec::new(),
@@ -442,11 +456,13 @@ fn doubted(statement: &Statement) -> Statement {
     }
 }
 
-fn named(statement: &Statement, text: &Rc<[u8]>, name: &str) -> StatementRef {
+/// The text with its encoding.
+fn named(statement: &Statement, (text, encoding): (&Rc<[u8]>, &str), name: &str) -> StatementRef {
     let statement = inner(statement, "EXECUTE");
     Rc::new(Prepared {
         name: name.into(),
         text: Rc::clone(text),
+        encoding: encoding.into(),
         secrets: Box::default(),
         classified: Rc::new(Classified::new(vec![statement], false)),
         types: Vec::new().into(),

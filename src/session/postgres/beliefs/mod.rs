@@ -29,6 +29,7 @@ use std::borrow::Cow;
 use std::collections::VecDeque;
 use std::rc::Rc;
 
+use crate::decide::sql::classify::Grammar;
 use crate::decide::{Class, Classified, Effect, Statement};
 use crate::fault::{Fault, FaultKind, Malformed};
 use crate::limits;
@@ -193,9 +194,15 @@ impl Beliefs {
         self.reading.in_utf8(text)
     }
 
-    /// Whether a text with a syntax error is one for the target, too.
-    pub fn fails_alike(&self) -> bool {
-        self.reading.fails_alike()
+    /// The encoding of these bytes of the client, as the target names it; nothing where they are
+    /// UTF-8 or ASCII.
+    pub fn encoding_of(&self, bytes: &[u8]) -> &str {
+        self.reading.encoding_of(bytes, self.settled)
+    }
+
+    /// By which grammar the target reads a text that both sides read the same.
+    pub fn grammar(&self) -> Grammar {
+        self.reading.grammar()
     }
 
     /// Whether the target reads texts as weir does, as far as it has said.

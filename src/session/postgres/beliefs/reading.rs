@@ -14,7 +14,7 @@
 
 use std::borrow::Cow;
 
-use crate::decide::sql::classify::{Misread, PARSED_MAJOR, misread};
+use crate::decide::sql::classify::{Grammar, Misread, misread};
 use crate::decide::sql::encoding;
 use crate::session::postgres::state::Epoch;
 
@@ -47,8 +47,8 @@ pub struct Reading {
 /// What the target itself has said, under the names that are its own.
 #[derive(Debug, Default)]
 struct Said {
-    /// Its grammar is the one that texts are parsed by here.
-    same_grammar: bool,
+    /// By which grammar it parses texts.
+    grammar: Grammar,
     /// `standard_conforming_strings` is on.
     strings_on: bool,
     /// `client_encoding`, unless it is UTF8.
@@ -93,11 +93,7 @@ impl Reading {
                 self.encoding = false;
                 self.said.encoding = (value != "UTF8").then(|| value.into());
             }
-            "server_version" => {
-                let digits = value.split(|c: char| !c.is_ascii_digit()).next();
-                let major = digits.and_then(|digits| digits.parse().ok());
-                self.said.same_grammar = major == Some(PARSED_MAJOR);
-            }
+            "server_version" => self.said.grammar = Grammar::of(value),
             _ => {}
         }
         self.doubt_value(name, value);
@@ -119,10 +115,26 @@ impl Reading {
         }
     }
 
-    /// Whether a text that both sides read the same and that is none for the parser here is none
-    /// for the target: its grammar is the same, and it has said so.
-    pub fn fails_alike(&self) -> bool {
-        self.said.same_grammar && self.said.strings_on && self.is_safe()
+    /// The encoding of these bytes of the client, as the target names it; nothing where they are
+    /// UTF-8 or ASCII. While it may be changing it is told only that it is not known, and only of a
+    /// client that has had another one.
+    pub fn encoding_of(&self, bytes: &[u8], settled: Option<Epoch>) -> &str {
+        match &self.said.encoding {
+            Some(_) if !bytes.is_ascii() && self.doubt.is_some_and(|it| settled < Some(it)) => {
+                "unknown"
+            }
+            Some(encoding) if !bytes.is_ascii() => encoding,
+            _ => "",
+        }
+    }
+
+    /// The grammar that tells whether a text which is none for the parser here is none for the
+    /// target either; it is known only while the target has said how it reads strings.
+    pub fn grammar(&self) -> Grammar {
+        match self.said.strings_on && self.is_safe() {
+            true => self.said.grammar,
+            false => Grammar::Unknown,
+        }
     }
 
     /// Whether the end of a transaction, or a RESET, may make the target read otherwise.
@@ -204,22 +216,29 @@ mod tests {
     fn a_target_has_to_say_what_its_grammar_and_its_encoding_are() {
         let mut reading = Reading::default();
         let latin = b"select '\xe9'";
-        assert!(!reading.fails_alike());
+        assert_eq!(reading.grammar(), Grammar::Unknown);
         assert_eq!(reading.in_utf8(latin).as_deref(), Some(&latin[..]), "nothing said: as it is");
         for (name, value) in [
             ("client_encoding", "LATIN1"),
             ("server_version", "18.1 (Debian 18.1-1)"),
             ("standard_conforming_strings", "on"),
         ] {
-            assert!(!reading.fails_alike(), "{name}");
+            assert_eq!(reading.grammar(), Grammar::Unknown, "{name}");
             assert!(reading.note(name, value, None));
         }
-        assert!(reading.fails_alike());
+        assert_eq!(reading.grammar(), Grammar::Same);
         assert_eq!(reading.in_utf8(latin).as_deref(), Some("select '\u{e9}'".as_bytes()));
+        assert_eq!(reading.encoding_of(latin, None), "LATIN1");
+        assert_eq!(reading.encoding_of(b"select 1", None), "");
+        reading.will_change(7);
+        assert_eq!(reading.encoding_of(latin, Some(6)), "unknown");
+        assert_eq!(reading.encoding_of(latin, Some(7)), "LATIN1");
         assert!(reading.note("client_encoding", "EUC_TW", None));
         assert_eq!(reading.in_utf8(b"select '\xa4\xa1'"), None, "not in the table");
         assert!(reading.note("server_version", "17.6", None));
-        assert!(!reading.fails_alike());
+        assert_eq!(reading.grammar(), Grammar::Older);
+        assert!(reading.note("standard_conforming_strings", "off", None));
+        assert_eq!(reading.grammar(), Grammar::Unknown);
     }
 
     #[test]

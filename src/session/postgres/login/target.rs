@@ -467,6 +467,9 @@ impl Login {
         let permit = Permit::plumbing(Plumbing::Login);
         core.send(CLIENT, permit, receipt, &idle);
         let mut ready = Ready::new(link, answers.reading);
+        for setting in startup::settings(visitor.asked.settings()) {
+            ready.changed.note(&setting.name, &setting.value);
+        }
         ready.replication = visitor.asked.replication;
         Ok(ready)
     }

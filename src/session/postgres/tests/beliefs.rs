@@ -216,7 +216,7 @@ fn an_execute_is_decided_by_what_its_name_means_when_it_runs() {
     let sent = bench.tags(Side::Server);
     assert_eq!(sent, "PBPBEPBEPS", "a stand-in for the execution");
     let rows = record(&bench);
-    assert!(rows.contains(&"command  Deny".to_owned()), "{rows:?}");
+    assert!(rows.contains(&"command EXECUTE q Deny".to_owned()), "{rows:?}");
 }
 
 #[test]

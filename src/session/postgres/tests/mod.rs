@@ -3,6 +3,8 @@
 mod behaviour;
 mod beliefs;
 mod copies;
+mod kin;
+mod learning;
 mod meters;
 mod servers;
 mod splits;

@@ -5,7 +5,7 @@
 //! own replies. Out: messages. Never: a message that is longer than its receiver takes, a reply
 //! beyond its window.
 
-use super::{ChannelKey, Channels};
+use super::{ChannelKey, Channels, UsedUp};
 use crate::wire::Side;
 use crate::wire::ssh::Broken;
 use crate::wire::ssh::message::{Message, STDERR};
@@ -47,10 +47,10 @@ impl Channels {
         }
     }
 
-    /// Whether the target may send nothing on a channel before the client has taken more.
-    pub fn is_output_used_up(&self, key: ChannelKey) -> bool {
+    /// Why the target may send nothing on a channel before the client has taken more, if so.
+    pub fn output_used_up(&self, key: ChannelKey) -> Option<UsedUp> {
         let channel = self.channels.iter().find(|channel| channel.key == key);
-        channel.is_some_and(|channel| channel.output.is_used_up())
+        channel.and_then(|channel| channel.output.used_up())
     }
 
     /// The messages by which masked bytes go to the client, in the place of as many.
