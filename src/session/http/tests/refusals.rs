@@ -31,7 +31,7 @@ fn what_a_target_believes_of_its_proxy_is_no_word_of_a_client() {
     assert!(!sent.contains("admin") && !sent.contains("X-Client-IP"), "{sent}");
     assert!(sent.contains("User-Agent: it") && sent.contains("X-A: b"), "{sent}");
     let attrs = bench.journal.bodies().find_map(|body| match body {
-        Body::Command(command) => Some(command.attrs.clone()),
+        Body::Command(command) => Some(command.extra.attrs.to_owned()),
         _ => None,
     });
     let attrs = attrs.expect("a row");
