@@ -188,6 +188,8 @@ pub enum Target {
     Closed,
     /// Its certificate cannot be verified.
     Certificate,
+    /// TLS with it did not come about, or not with the protocol that weir speaks with it.
+    Tls,
     /// Its host key is not the one of the configuration (SSH).
     HostKey,
     /// Its server does not accept sessions yet, or no longer.
@@ -218,6 +220,7 @@ impl Target {
             | Target::Timeout
             | Target::Closed
             | Target::Certificate
+            | Target::Tls
             | Target::HostKey
             | Target::Starting => false,
         }
@@ -318,6 +321,7 @@ impl Fault {
                 Target::Timeout => "target-timeout",
                 Target::Closed => "target-closed",
                 Target::Certificate => "target-certificate",
+                Target::Tls => "target-tls",
                 Target::HostKey => "target-host-key",
                 Target::Starting => "target-starting",
                 Target::ReadOnly => "target-read-only",

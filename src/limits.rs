@@ -215,6 +215,9 @@ pub const HTTP_EVENTS_IDLE_US: u64 = 3_600_000_000;
 pub const HTTP_HELD_BYTES_MAX: usize = 1 << 20;
 /// Content of a request that was answered already, read and dropped so that the connection lives.
 pub const HTTP_DROPPED_BYTES_MAX: usize = 64 << 10;
+/// The same on a stream of HTTP/2, for `LINGER_TIMEOUT_US` at most: clients that send more than
+/// they read see the answer before the stream ends, and stop by themselves.
+pub const H2_DROPPED_BYTES_MAX: usize = 8 << 20;
 /// Identities and targets of one connection, of which each is a session in the record.
 pub const HTTP_TENURES_MAX: usize = 16;
 /// A WebSocket may be silent for this long.

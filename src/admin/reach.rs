@@ -70,6 +70,7 @@ fn words(why: Target) -> &'static str {
         Target::Timeout => "it does not answer in time",
         Target::Closed => "it closes the connection",
         Target::Certificate => "its certificate cannot be verified",
+        Target::Tls => "TLS with it does not come about",
         Target::HostKey => "its host key is not the one of the configuration",
         Target::Starting => "its server does not accept sessions",
         Target::ReadOnly => "none of its servers is read-write",

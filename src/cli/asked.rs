@@ -11,6 +11,7 @@ use crate::decide::kubernetes::understand;
 use crate::decide::ssh::Class;
 use crate::decide::ssh::files::{FilePath, Operation, RENAME};
 use crate::decide::{Action, http, ssh};
+use crate::wire::http::Refused;
 use crate::wire::http::h1::HeadReader;
 use crate::wire::http::h1::read::Kind;
 use crate::wire::http::head::Head;
@@ -114,6 +115,11 @@ fn head(method: &str, path: &str) -> Result<Head, Failure> {
     let (mut head, mut input) = (Head::default(), written.as_bytes());
     match HeadReader::default().next(&mut input, &mut head, Kind::Request) {
         Ok(true) if input.is_empty() => Ok(head),
+        Err(refused @ (Refused::Trace | Refused::Connect | Refused::MethodOverride)) => {
+            let label = refused.label();
+            let said = format!("`{method} {path}` is refused whatever rules say: {label}");
+            Err(Failure::new(EXIT_USAGE, said))
+        }
         Ok(_) | Err(_) => Err(wrong("request", &format!("{method} {path}"))
             .hint("a request is a method and a path: GET /orders/17")),
     }

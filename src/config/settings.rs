@@ -397,6 +397,11 @@ pub struct HttpTarget {
     /// Content types that may pass although masks apply and cannot look into them; `*` for any
     /// characters.
     pub opaque: Vec<String>,
+    /// Fields that clients may send although a target may take them for its proxy's word; `*` for
+    /// any characters.
+    pub client_fields: Vec<String>,
+    /// Origins of pages that may ask by what browsers attach: `https://app.example.com`.
+    pub origins: Vec<String>,
 }
 
 /// What weir logs in with.

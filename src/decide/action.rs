@@ -171,6 +171,9 @@ pub enum Reading {
     Below(Box<[u8]>),
     /// It may be those beside what it is: a rename may be of a folder.
     MaybeBelow(Box<[u8]>),
+    /// A server may take it for what this is: the path of a request in small letters and without
+    /// what some servers leave out (`http::likeness`).
+    Like(Box<[u8]>),
     /// There is one, and it may be anything: what a shell makes of a text, a batch of methods.
     Unclear,
 }
@@ -193,6 +196,11 @@ impl Fact {
     /// A fact that may be so.
     pub fn maybe(kind: FactKind, value: impl AsRef<[u8]>) -> Fact {
         Fact { kind, reading: Reading::Maybe(value.as_ref().into()) }
+    }
+
+    /// A fact that a server may take for this.
+    pub fn like(kind: FactKind, value: impl AsRef<[u8]>) -> Fact {
+        Fact { kind, reading: Reading::Like(value.as_ref().into()) }
     }
 
     /// A fact that means all there are.

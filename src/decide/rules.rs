@@ -46,6 +46,7 @@
 //! | one that is unclear | does not | matches |
 //! | one that is all there are (a list of all namespaces) | by the pattern `*` | matches |
 //! | one that it may be too (an apply may create) | is not looked at | matches if it does |
+//! | one that a server may take it for (`/A/` for `/a`) | is not looked at | matches if it does |
 //! | all that lies below a path | by a pattern that matches all of it | matches if one may |
 //! | values, none of which match | does not | does not |
 //! | none | does not | does not |

@@ -157,4 +157,8 @@ impl Driven for Session {
     fn summary(&self, stage: &Stage<'_>) -> Option<SessionSummary> {
         each!(self, inner => inner.summary(stage))
     }
+
+    fn summaries(&self, stage: &Stage<'_>) -> Vec<SessionSummary> {
+        each!(self, inner => inner.summaries(stage))
+    }
 }

@@ -52,8 +52,8 @@ pub enum Event<'a> {
     Vote(SessionId, &'a Vote, &'a mut VoteReply),
     /// Somebody who has this session's name (`Output::Named`) asks it to stop what it does.
     Signal,
-    /// An administrator ends the session.
-    Kill,
+    /// An administrator ends the session of this id: one of `Driven::summaries`.
+    Kill(SessionId),
     /// weir shuts down: the session ends when it is idle, or at once.
     Drain {
         /// In any case, now.
@@ -193,4 +193,8 @@ pub trait Driven {
     fn meter(&self) -> Option<&TargetMeter>;
     /// What people see of it; nothing for what is no session.
     fn summary(&self, stage: &Stage<'_>) -> Option<SessionSummary>;
+    /// The same, where one connection is several sessions.
+    fn summaries(&self, stage: &Stage<'_>) -> Vec<SessionSummary> {
+        self.summary(stage).into_iter().collect()
+    }
 }

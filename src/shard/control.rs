@@ -87,7 +87,7 @@ impl<J: ShardJournal> Core<J> {
         let found = self.session_tokens().into_iter().find(|(_, it)| it.session_id == id);
         let Some((token, _)) = found else { return false };
         let Some(driver) = self.sessions.get_mut(token) else { return false };
-        driver.tell(Event::Kill, &mut self.tools.stage(self.now));
+        driver.tell(Event::Kill(id), &mut self.tools.stage(self.now));
         self.touch(token);
         true
     }
@@ -100,10 +100,9 @@ impl<J: ShardJournal> Core<J> {
         let mut found = Vec::with_capacity(self.sessions.len());
         let stage = self.tools.stage(self.now);
         for token in self.sessions.tokens() {
-            if let Some(driver) = self.sessions.get_mut(token)
-                && let Some(summary) = driver.party().summary(&stage)
-            {
-                found.push((token, summary));
+            if let Some(driver) = self.sessions.get_mut(token) {
+                let summaries = driver.party().summaries(&stage);
+                found.extend(summaries.into_iter().map(|summary| (token, summary)));
             }
         }
         found
@@ -120,6 +119,14 @@ impl<J: ShardJournal> Core<J> {
         self.drain = Drain::Until { deadline_us };
         self.stop_accepting();
         self.each_session(|| Event::Drain { at_once: false });
+        self.abandon_parked();
+    }
+
+    /// Ends what people are asked about while no client waits.
+    fn abandon_parked(&mut self) {
+        for id in http::abandon_parked(&mut self.tools.stage(self.now)) {
+            self.reports.send(ToControl::AskClosed { id, event: "abandoned" });
+        }
     }
 
     /// Follows a drain to its end.
@@ -147,6 +154,8 @@ impl<J: ShardJournal> Core<J> {
         }
         self.settle_all()?;
         if self.sessions.is_empty() && self.has_stopped_accepting() && !self.is_syncing() {
+            // What sessions have left since is recorded behind them (`Core::leave`).
+            self.abandon_parked();
             self.drain = Drain::Done;
         }
         Ok(())

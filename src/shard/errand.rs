@@ -128,7 +128,7 @@ impl Driven for CancelCall {
             Event::Snapshot
             | Event::Vote(..)
             | Event::Signal
-            | Event::Kill
+            | Event::Kill(_)
             | Event::Drain { .. } => {}
         }
     }
@@ -227,5 +227,9 @@ impl Driven for Party {
 
     fn summary(&self, stage: &Stage<'_>) -> Option<SessionSummary> {
         each!(self, inner => inner.summary(stage))
+    }
+
+    fn summaries(&self, stage: &Stage<'_>) -> Vec<SessionSummary> {
+        each!(self, inner => inner.summaries(stage))
     }
 }

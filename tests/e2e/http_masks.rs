@@ -122,6 +122,12 @@ fn bodies_are_masked_where_they_stand_and_recorded_so() {
     }
     let asked = bed.body("/asked");
     assert!(asked.contains(r#""Accept-Encoding": "identity""#), "{asked}");
+    let guess = ["-H", "If-None-Match: \"guess\"", "-H", "if: ([\"guess\"])"];
+    let told = run(bed.curl(USER, "/asked").args(guess)).to_ascii_lowercase();
+    assert!(told.contains("accept-encoding") && !told.contains("guess"), "{told}");
+    let change = ["-X", "PUT", "-H", "If-Match: \"guess\"", "-d", "x"];
+    let told = run(bed.curl(USER, "/asked").args(change));
+    assert!(told.contains("masking-condition"), "{told}");
     let seen = run(&mut bed.curl("pia", "/json"));
     assert!(SECRETS[..2].iter().all(|secret| seen.contains(secret)), "pia may see it: {seen}");
 

@@ -68,6 +68,15 @@ fn a_target_whose_certificate_is_not_trusted_gets_nothing() {
 }
 
 #[test]
+fn a_target_that_does_not_speak_tls_gets_nothing_and_that_is_said() {
+    let plan = Plan { tls: true, ..Plan::default() };
+    let web = Web::start(Server::start(), "https", &plan);
+    let answer = output(web.curl(&["--http1.1", "-i"]).arg(web.url("/a")));
+    let words = String::from_utf8_lossy(&answer.stdout).into_owned();
+    assert!(words.contains("502") && words.contains("target-tls"), "{words}");
+}
+
+#[test]
 fn a_token_says_who_asks_and_never_reaches_the_target() {
     let mut issuer = Oidc::start();
     let tail = issuer.toml("");

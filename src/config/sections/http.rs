@@ -42,6 +42,8 @@ pub(super) fn target(
     let wait_us = wait_us(section, speaks, report);
     let opaque = section.texts("opaque", report);
     let opaque = opaque.iter().map(|kind| kind.value.to_ascii_lowercase()).collect();
+    let client_fields = client_fields(section, report);
+    let origins = origins(section, report);
     let version = section.choice("http", &[("1.1", false), ("2", true)], report);
     let sends = section.choice("send_host", &[("target", false), ("client", true)], report);
     let duration = (units::duration_us, units::DURATION_FORM);
@@ -98,8 +100,41 @@ pub(super) fn target(
             speaks,
             wait_us,
             opaque,
+            client_fields,
+            origins,
         }),
     })
+}
+
+/// Fields that clients may send although targets may take them for their proxy's word.
+fn client_fields(section: &mut Section<'_>, report: &mut Report<'_>) -> Vec<String> {
+    use crate::wire::http::name::{Fate, Name};
+    let given = section.texts("client_fields", report);
+    for name in &given {
+        let bare = name.value.replace('*', "x");
+        let is_own = Name::read(bare.as_bytes()).map(Name::in_request) != Ok(Fate::Pass);
+        if !check::is_token(name.value.as_bytes()) || is_own {
+            let found = format!("`client_fields` has \"{}\"", name.value);
+            report.error(name.span.clone(), found, NOT_A_CREDENTIAL, "");
+        }
+    }
+    given.iter().map(|name| name.value.to_owned()).collect()
+}
+
+/// Origins whose pages may ask.
+fn origins(section: &mut Section<'_>, report: &mut Report<'_>) -> Vec<String> {
+    let given = section.texts("origins", report);
+    for origin in &given {
+        let is_one = origin.value.split_once("://").is_some_and(|(scheme, authority)| {
+            matches!(scheme, "http" | "https") && check::authority(authority.as_bytes()).is_ok()
+        });
+        if !is_one {
+            let found = format!("`origins` has \"{}\"", origin.value);
+            let form = "an origin such as \"https://app.example.com\"";
+            report.error(origin.span.clone(), found, form, "");
+        }
+    }
+    given.iter().map(|origin| origin.value.to_owned()).collect()
 }
 
 /// How long clients of held requests wait.

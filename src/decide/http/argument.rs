@@ -49,7 +49,11 @@ pub(in crate::decide) fn says(act: &Act, patterns: &[String], allows: bool) -> b
             Reading::Is(value) | Reading::Maybe(value) => {
                 patterns.iter().any(|pattern| may_mean(pattern.as_bytes(), value))
             }
-            Reading::Every | Reading::Below(_) | Reading::MaybeBelow(_) | Reading::Unclear => true,
+            Reading::Every
+            | Reading::Below(_)
+            | Reading::MaybeBelow(_)
+            | Reading::Like(_)
+            | Reading::Unclear => true,
         });
     }
     // What is no call of a tool has no arguments that could be meant.
@@ -58,7 +62,7 @@ pub(in crate::decide) fn says(act: &Act, patterns: &[String], allows: bool) -> b
     }
     let meant = |reading: &Reading| match reading {
         Reading::Is(value) => patterns.iter().any(|pattern| allows_it(pattern.as_bytes(), value)),
-        Reading::Maybe(_) | Reading::MaybeBelow(_) => true,
+        Reading::Maybe(_) | Reading::MaybeBelow(_) | Reading::Like(_) => true,
         Reading::Every | Reading::Below(_) | Reading::Unclear => false,
     };
     let is_there = |pattern: &String| {
@@ -167,7 +171,7 @@ fn may_mean(pattern: &[u8], fact: &[u8]) -> bool {
 
 /// A path in small letters, the Kelvin sign and the long s as the letters that they fold to
 /// (encoding/json of Go, `foldName`).
-fn folded(path: &[u8]) -> Vec<u8> {
+pub(super) fn folded(path: &[u8]) -> Vec<u8> {
     let said = String::from_utf8_lossy(path);
     let letters = said.chars().flat_map(char::to_lowercase);
     letters.map(|letter| if letter == '\u{17f}' { 's' } else { letter }).collect::<String>().into()

@@ -4,6 +4,7 @@
 
 mod argument;
 mod call;
+mod likeness;
 mod request;
 
 use super::Plumbing;
@@ -11,6 +12,7 @@ use super::class::classes;
 
 pub(super) use argument::says as argument_says;
 pub use call::{call, stream, tool, unread};
+pub(super) use likeness::path_like;
 pub use request::{action, operation, unclear_path, without_path};
 
 /// What passes under the permit of a request that was decided.

@@ -4,7 +4,7 @@
 
 use std::borrow::Cow;
 
-use super::Class;
+use super::{Class, likeness};
 use crate::decide::action::{Act, Action, Fact, FactKind};
 use crate::wire::Protocol;
 use crate::wire::http::{Head, Refused, check};
@@ -24,7 +24,10 @@ pub(super) fn facts(head: &Head) -> Vec<Fact> {
     let mut facts = vec![Fact::is(FactKind::Method, head.method())];
     match check::path_readings(head.path()) {
         // Rules that allow have to mean all readings, those that deny or hold one of them.
-        Ok(readings) => facts.extend(readings.iter().map(|it| Fact::is(FactKind::Path, it))),
+        Ok(readings) => {
+            facts.extend(readings.iter().map(|it| Fact::is(FactKind::Path, it)));
+            facts.extend(likeness::of(&readings).iter().map(|it| Fact::like(FactKind::Path, it)));
+        }
         // No rule that allows paths can mean it; any rule that denies or holds some does.
         Err(_) => facts.push(Fact::unclear(FactKind::Path)),
     }

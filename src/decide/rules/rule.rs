@@ -245,14 +245,22 @@ pub(super) fn says(act: &Act, kind: FactKind, patterns: &[String], allows: bool)
             if allows { all } else { some }
         }),
         Reading::Every => !allows || patterns.iter().any(|pattern| pattern == "*"),
+        Reading::Like(value) => {
+            !allows && patterns.iter().any(|pattern| http::path_like(pattern.as_bytes(), value))
+        }
         Reading::Unclear => !allows,
     };
     let mut readings = act.facts.iter().filter(|fact| fact.kind == kind).map(|fact| &fact.reading);
     match allows {
         true => {
             let any = readings.clone().next().is_some();
-            let sure =
-                |reading: &&Reading| !matches!(reading, Reading::Maybe(_) | Reading::MaybeBelow(_));
+            let sure = |reading: &&Reading| {
+                let is_maybe = matches!(
+                    reading,
+                    Reading::Maybe(_) | Reading::MaybeBelow(_) | Reading::Like(_)
+                );
+                !is_maybe
+            };
             any && readings.filter(sure).all(meant)
         }
         false => readings.any(meant),

@@ -136,10 +136,14 @@ impl Session {
         if !is_told || version == Version::Http10 {
             return;
         }
-        let pass = Pass::default();
+        let changed = masked::without_secrets(head, Vec::new(), &tenure.secrets);
+        let without: Vec<&[u8]> = changed.iter().map(|(name, _)| *name).collect();
+        let added: Vec<(&[u8], &[u8])> =
+            changed.iter().map(|(name, value)| (*name, value.as_slice())).collect();
+        let pass = Pass { without: &without, ..Pass::default() };
         let framing = Framing::None;
-        let masked = false;
-        let backward = Backward { version, framing, pass, added: &[], close: false, masked };
+        let masked = tenure.secrets.hide(head.reason()).is_some();
+        let backward = Backward { version, framing, pass, added: &added, close: false, masked };
         let portion = Portion::Head { head, backward: &backward, last: false };
         let receipt = tenure.ledger.covered(stage);
         self.link.pass(Permit::plumbing(Part::Interim), receipt, portion);
@@ -232,10 +236,10 @@ impl Session {
         let backward = Backward {
             version,
             framing: for_client,
-            pass: Pass { credentials: false, without: &without },
+            pass: Pass { without: &without, ..Pass::default() },
             added: &added,
             close: self.link.closing,
-            masked: is_masked,
+            masked: is_masked || tenure.secrets.hide(head.reason()).is_some(),
         };
         let last = matches!(framing, Framing::None | Framing::Length(0));
         let portion = Portion::Head { head, backward: &backward, last };
@@ -532,7 +536,15 @@ impl Session {
         if self.send_again(false, stage) {
             return;
         }
-        self.fail(Trouble::Target(Target::Closed), stage);
+        self.fail(Trouble::Target(self.closed()), stage);
+    }
+
+    /// What a connection that ends is: before anything was sent on it, TLS has not come about.
+    fn closed(&self) -> Target {
+        match &self.phase {
+            Phase::Busy(exchange) if matches!(exchange.up, Up::Waiting(..)) => Target::Tls,
+            _ => Target::Closed,
+        }
     }
 
     /// The connection to a target cannot be used any more.
@@ -547,8 +559,8 @@ impl Session {
             return;
         }
         let why = match fault.kind {
-            FaultKind::Target(why) => why,
-            _ => Target::Closed,
+            FaultKind::Target(why) if why != Target::Closed => why,
+            _ => self.closed(),
         };
         self.fail(Trouble::Target(why), stage);
     }

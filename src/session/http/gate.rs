@@ -488,7 +488,7 @@ impl Session {
         let Some((exchange, held)) = self.take_held() else { return };
         let Held { ask, summary, key, .. } = *held;
         let (id, words) = (ask.id, ask.terms.words());
-        if !parked::park(key, ask, summary) {
+        if !parked::park((key, stage.snapshot.mock_seed), ask, summary) {
             self.link.output(Output::AskClosed(id, "canceled"));
             let detail = "too many requests wait for people; ask again later";
             return self.deny(exchange, detail, stage);

@@ -13,10 +13,10 @@ use crate::config::settings::HttpTarget;
 use crate::identify::glob::glob_bytes;
 use crate::mask::Hits;
 use crate::mask::body::{Masker, Plan, Rules, Shape};
-use crate::wire::http::check;
 use crate::wire::http::head::Head;
 use crate::wire::http::name::{Fate, Name};
 use crate::wire::http::pass::Pass;
+use crate::wire::http::{Refused, check};
 
 use super::listed::{Label, Listing};
 use super::moved::Changed;
@@ -152,8 +152,42 @@ pub(super) const DROPPED: [&[u8]; 17] = [
 ];
 
 /// Fields of a request that ask for content which no mask could look into.
-pub(super) const NOT_ASKED: [&[u8]; 4] =
-    [b"accept-encoding", b"range", b"if-range", b"want-repr-digest"];
+pub(super) const NOT_ASKED: [&[u8]; 6] = [
+    b"accept-encoding",
+    b"range",
+    b"if-range",
+    b"want-repr-digest",
+    b"want-content-digest",
+    b"want-digest",
+];
+
+/// Fields that ask whether content has a tag: 304 and 412 would tell whoever computes the tag of a
+/// guess that it is right. `*` asks whether there is any content.
+pub(super) fn conditions(head: &Head) -> impl Iterator<Item = &[u8]> {
+    let asks = |name: &[u8]| {
+        let ends = |end: &[u8]| {
+            let from = name.len().checked_sub(end.len());
+            from.and_then(|from| name.get(from..)).is_some_and(|it| it.eq_ignore_ascii_case(end))
+        };
+        // RFC 9110 13.1; WebDAV's `If` (RFC 4918 10.4); `x-amz-copy-source-if-match` and its kin.
+        ends(b"if-match") || ends(b"if-none-match") || name.eq_ignore_ascii_case(b"if")
+    };
+    head.named()
+        .filter(move |(_, name, value)| asks(name) && value.trim_ascii() != b"*")
+        .map(|(_, name, _)| name)
+}
+
+/// Under masks a change that depends on a tag cannot be sent without it, and not with it either.
+///
+/// # Errors
+/// `Condition`.
+pub(super) fn check_conditions(head: &Head) -> Result<(), Refused> {
+    let is_read = matches!(head.method(), b"GET" | b"HEAD");
+    match !is_read && conditions(head).next().is_some() {
+        true => Err(Refused::Condition),
+        false => Ok(()),
+    }
+}
 
 /// Fields of a read that have the target compare what it would say with what the client guesses: no
 /// client has a validator from weir there, which drops them.

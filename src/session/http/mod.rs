@@ -11,7 +11,7 @@
 //!   two        a target that speaks HTTP/2
 //!   identity   who sends a request              kept      content in the record
 //!   exchange   a request and its answer         back      a connection to a target
-//!   hello      a client that should speak TLS
+//!   hello      a client that should speak TLS  foreign   pages of another origin
 //!   gate       verdict, permit, hold            voice     what clients are told
 //!   rows       what rows of a request say
 //!   up         the request on its way           down      the answer on its way
@@ -36,6 +36,7 @@ mod cancel;
 mod down;
 mod exchange;
 mod flow;
+mod foreign;
 mod front;
 mod gate;
 mod hello;
@@ -68,6 +69,7 @@ use crate::fault::{Fault, FaultKind};
 use crate::forward::Outbox;
 use crate::limits;
 use crate::metrics::TargetMeter;
+use crate::record::SessionId;
 use crate::session::{Accepted, After, Driven, Event, Output, SessionSummary, Stage};
 use crate::wire::http::h1::read::Kind;
 use crate::wire::http::h1::{Body, HeadReader};
@@ -83,7 +85,7 @@ use link::Link;
 use tenure::{Tenure, Tenures, Trouble};
 use tunnel::Tunnel;
 
-pub use parked::vote_parked;
+pub use parked::{abandon_parked, vote_parked};
 pub use voice::turned_away;
 
 /// One connection of a client that speaks HTTP.
@@ -432,11 +434,27 @@ impl Session {
             Event::Snapshot => self.snapshot_changed(stage),
             Event::Vote(id, vote, reply) => *reply = self.vote(id, vote, stage),
             Event::Signal => {}
-            Event::Kill => {
-                self.last_words("weir: this session was ended");
-                self.close(Some(Fault::new(Side::Client, FaultKind::Killed)), stage);
-            }
+            Event::Kill(id) => self.kill(id, stage),
             Event::Drain { at_once } => self.drain(at_once, stage),
+        }
+    }
+
+    /// Ends one session of the connection, or the connection, if there is no other one.
+    fn kill(&mut self, id: SessionId, stage: &mut Stage<'_>) {
+        let fault = Fault::new(Side::Client, FaultKind::Killed);
+        let idles = matches!(self.phase, Phase::Idle) && !self.link.is_many();
+        let found = self.tenures.find(|tenure| tenure.ledger.id == id);
+        let found = found.filter(|_| self.tenures.iter().count() > 1);
+        match found {
+            Some(index) if self.link.is_many() => self.cut_lanes(index, fault, stage),
+            Some(index) if index != self.current || idles => {}
+            _ => {
+                self.last_words("weir: this session was ended");
+                return self.close(Some(fault), stage);
+            }
+        }
+        for tenure in self.tenures.extract(|place, _| Some(place) == found) {
+            tenure.end("killed", stage);
         }
     }
 
@@ -477,6 +495,22 @@ impl Phase {
             Phase::Busy(exchange) => Some(exchange.deadline_us),
             Phase::Tunnel(tunnel) => Some(tunnel.exchange.deadline_us),
             _ => None,
+        }
+    }
+}
+
+impl Session {
+    /// What people see of one session of the connection, as if nothing of it were under way.
+    fn summary_of(&self, tenure: &Tenure) -> SessionSummary {
+        SessionSummary {
+            session_id: tenure.ledger.id,
+            user: tenure.identity.user.clone(),
+            target: tenure.target_name.clone(),
+            role: tenure.credential.role.clone(),
+            client_addr: self.link.accepted.client_addr.to_string(),
+            state: "idle",
+            started_us: self.link.started.wall_us,
+            commands: tenure.totals.commands,
         }
     }
 }
@@ -570,6 +604,27 @@ impl Driven for Session {
         self.tenures.get(self.current).map(|tenure| tenure.meter().as_ref())
     }
 
+    fn summaries(&self, stage: &Stage<'_>) -> Vec<SessionSummary> {
+        let places = self.tenures.places(|tenure| Some(self.summary_of(tenure)));
+        if places.is_empty() {
+            return self.summary(stage).into_iter().collect();
+        }
+        let state = |place: usize| {
+            let mut lanes = self.lanes.iter().filter(|lane| lane.current == place).peekable();
+            let works = place == self.current && !self.link.is_many();
+            match &self.phase {
+                Phase::Closed => "closing",
+                Phase::Busy(exchange) if works && matches!(exchange.up, Up::Held(_)) => "held",
+                Phase::Busy(_) | Phase::Tunnel(_) if works => "active",
+                _ if lanes.peek().is_none() => "idle",
+                _ if lanes.any(Lane::is_held) => "held",
+                _ => "active",
+            }
+        };
+        let each = places.into_iter();
+        each.map(|(place, summary)| SessionSummary { state: state(place), ..summary }).collect()
+    }
+
     fn summary(&self, _stage: &Stage<'_>) -> Option<SessionSummary> {
         let tenure = self.tenures.get(self.current);
         let state = match &self.phase {
@@ -581,17 +636,18 @@ impl Driven for Session {
             _ if tenure.is_none() => "login",
             _ => "idle",
         };
-        let text = |of: fn(&Tenure) -> &str| tenure.map(of).unwrap_or_default().to_owned();
-        Some(SessionSummary {
-            session_id: tenure.map_or(self.link.accepted.session_id, |tenure| tenure.ledger.id),
-            user: text(|tenure| &tenure.identity.user),
-            target: text(|tenure| &tenure.target_name),
-            role: text(|tenure| &tenure.credential.role),
+        let nobody = || SessionSummary {
+            session_id: self.link.accepted.session_id,
+            user: String::new(),
+            target: String::new(),
+            role: String::new(),
             client_addr: self.link.accepted.client_addr.to_string(),
             state,
             started_us: self.link.started.wall_us,
-            commands: self.tenures.iter().map(|tenure| tenure.totals.commands).sum(),
-        })
+            commands: 0,
+        };
+        let of = |tenure| SessionSummary { state, ..self.summary_of(tenure) };
+        Some(tenure.map_or_else(nobody, of))
     }
 }
 

@@ -95,6 +95,8 @@ mod tests {
             speaks: crate::config::settings::Speaks::Http,
             wait_us: 0,
             opaque: Vec::new(),
+            client_fields: Vec::new(),
+            origins: Vec::new(),
             host: "billing".into(),
             authority: "internal:8080".into(),
             path: String::new(),

@@ -23,11 +23,14 @@ use ring::digest::{Context, SHA256};
 
 use crate::clock::Now;
 use crate::decide::approval::{Ask, AskSummary, Ballot, Grant, LATE, Parked as ParkedAsk};
+use crate::fault::Refused;
 use crate::limits::HTTP_PARKED_MAX;
 use crate::record::entry::Approval;
 use crate::record::{Entry as Recorded, SessionContext, SessionId};
 use crate::session::{Output, Stage, Step, Vote, VoteReply, new_id};
 use crate::wire::Protocol;
+use crate::wire::http::form::Several;
+use crate::wire::http::name::Name;
 use crate::wire::http::pass::Pass;
 
 use super::Session;
@@ -40,6 +43,8 @@ pub(super) type Key = [u8; 32];
 
 #[derive(Debug)]
 struct Entry {
+    /// The seed of the gateway that asks.
+    gateway: [u8; 32],
     state: State,
     summary: AskSummary,
 }
@@ -70,19 +75,19 @@ fn parked() -> MutexGuard<'static, HashMap<Key, Entry>> {
 }
 
 /// Keeps an ask. `false`: there are too many, or another of the same request; it is canceled.
-pub(super) fn park(key: Key, ask: Ask, summary: AskSummary) -> bool {
+pub(super) fn park((key, gateway): (Key, [u8; 32]), ask: Ask, summary: AskSummary) -> bool {
     let Some(ask) = ask.park() else { return false };
     let mut parked = parked();
     if parked.len() >= HTTP_PARKED_MAX || parked.contains_key(&key) {
         return false;
     }
-    parked.insert(key, Entry { state: State::Waiting(ask), summary });
+    parked.insert(key, Entry { gateway, state: State::Waiting(ask), summary });
     true
 }
 
 /// Takes what waits for this request.
 pub(super) fn take(key: &Key) -> Option<Found> {
-    let Entry { state, summary } = parked().remove(key)?;
+    let Entry { state, summary, .. } = parked().remove(key)?;
     Some(match state {
         State::Waiting(ask) => Found::Waiting(Box::new(ask.resume()), Box::new(summary)),
         State::Granted(grant) => Found::Granted(summary.id, grant),
@@ -90,10 +95,12 @@ pub(super) fn take(key: &Key) -> Option<Found> {
     })
 }
 
-/// Drops what nobody came back for in its time, and names it.
+/// Drops what nobody came back for in its time, and names it, but for what was denied: that has its
+/// end in the record.
 pub(super) fn expired(wall_us: i64) -> Vec<SessionId> {
     let mut parked = parked();
     let over = parked.extract_if(|_, entry| entry.summary.expires_at_us <= wall_us);
+    let over = over.filter(|(_, entry)| !matches!(entry.state, State::Denied(_)));
     over.map(|(_, entry)| entry.summary.id).collect()
 }
 
@@ -114,9 +121,9 @@ pub(super) fn vote(id: SessionId, vote: &Vote, now: Now) -> Option<Voted> {
     let wall_us = now.wall_us;
     let mut parked = parked();
     let key = *parked.iter().find(|(_, entry)| entry.summary.id == id)?.0;
-    let Entry { state, summary } = parked.remove(&key)?;
+    let Entry { gateway, state, summary } = parked.remove(&key)?;
     let refused = |state: State, why: &str, parked: &mut HashMap<Key, Entry>| {
-        let entry = Entry { state, summary: summary.clone() };
+        let entry = Entry { gateway, state, summary: summary.clone() };
         parked.insert(key, entry);
         let reply = VoteReply::Refused(why.to_owned());
         Some(Voted { reply, summary: summary.clone(), steps: Vec::new(), ended: None })
@@ -162,13 +169,13 @@ pub(super) fn vote(id: SessionId, vote: &Vote, now: Now) -> Option<Voted> {
             return refused(State::Waiting(ask.park()?), why, &mut parked);
         }
     };
-    parked.insert(key, Entry { state, summary: summary.clone() });
+    parked.insert(key, Entry { gateway, state, summary: summary.clone() });
     Some(Voted { reply, summary, steps, ended })
 }
 
 /// What a request is, so that the same one can join what was asked: everything that a server may
 /// act on. Of a message of MCP the id and some members of `_meta` are new each time, and its
-/// session is another one where a client begins again.
+/// session is another one where a client begins again. Of several parts the boundary is.
 pub(super) fn key(exchange: &Exchange, tenure: &Tenure) -> Key {
     let mut context = Context::new(&SHA256);
     let mut part = |bytes: &[u8]| {
@@ -191,9 +198,21 @@ pub(super) fn key(exchange: &Exchange, tenure: &Tenure) -> Key {
     }
     let pass = Pass::default();
     let fields = pass.fields(head).map(|field| (head.bytes(field.name), field));
+    let several = Several::of(head, &exchange.content);
     for (name, field) in fields.filter(|(name, _)| !is_noise(name)) {
         part(&name.to_ascii_lowercase());
-        part(head.bytes(field.value));
+        match &several {
+            Some(several) if field.known == Name::ContentType => {
+                part(several.kind.0);
+                part(several.kind.1);
+            }
+            _ => part(head.bytes(field.value)),
+        }
+    }
+    if let Some(several) = several {
+        part(b"weir parts");
+        several.pieces.iter().for_each(|piece| part(piece));
+        return finished(context);
     }
     let mut left_out = exchange.rpc.as_deref().map(Rpc::volatile).unwrap_or_default();
     left_out.sort_unstable_by_key(|span| span.start);
@@ -203,6 +222,10 @@ pub(super) fn key(exchange: &Exchange, tenure: &Tenure) -> Key {
         from = (span.start + span.len) as usize;
     }
     part(exchange.content.get(from..).unwrap_or(&[]));
+    finished(context)
+}
+
+fn finished(context: Context) -> Key {
     let mut key = [0; 32];
     key.copy_from_slice(context.finish().as_ref());
     key
@@ -245,7 +268,43 @@ pub fn vote_parked(
     if steps.is_empty() {
         return Some((reply, ended));
     }
-    // The session of the request may be over; what people say has a place of its own.
+    let is_vote = |event: &str| event.starts_with("vote-");
+    let steps = steps.into_iter();
+    let steps = steps.map(|it| if is_vote(it) { Step::vote(it, said) } else { Step::of(it) });
+    match record_apart(&summary, steps, stage) {
+        Ok(()) => Some((reply, ended)),
+        Err(_) => {
+            forget(id);
+            let why = VoteReply::Refused("the vote could not be recorded".to_owned());
+            Some((why, Some("canceled")))
+        }
+    }
+}
+
+/// weir ends, and with it what people are still asked about while no client waits. Returns the ids.
+pub fn abandon_parked(stage: &mut Stage<'_>) -> Vec<SessionId> {
+    let gateway = stage.snapshot.mock_seed;
+    let mut parked = parked();
+    let over = parked.extract_if(|_, entry| entry.gateway == gateway);
+    let over: Vec<Entry> = over.map(|(_, entry)| entry).collect();
+    drop(parked);
+    let waiting = |entry: &Entry| matches!(entry.state, State::Waiting(_));
+    let over = over.into_iter().filter(waiting).map(|entry| entry.summary);
+    let step = || Step::because("abandoned", "weir ended");
+    over.map(|summary| {
+        // A journal that refuses says so itself; nothing runs by an ask that is over.
+        let _refused_elsewhere = record_apart(&summary, std::iter::once(step()), stage);
+        summary.id
+    })
+    .collect()
+}
+
+/// Records steps of an ask. The session of the request may be over: they have a place of their own.
+fn record_apart<'s>(
+    summary: &AskSummary,
+    mut steps: impl Iterator<Item = Step<'s>>,
+    stage: &mut Stage<'_>,
+) -> Result<(), Refused> {
     let context = SessionContext {
         session_id: new_id(stage.now, stage.random),
         protocol: Protocol::Http.name(),
@@ -261,22 +320,13 @@ pub fn vote_parked(
     };
     let mut ledger = Ledger::open(&context, stage);
     let digest = summary.digest();
-    let recorded = steps.into_iter().try_for_each(|event| {
-        let is_vote = event.starts_with("vote-");
-        let step = if is_vote { Step::vote(event, said) } else { Step::of(event) };
-        let about = (id, summary.command_seq);
+    let recorded = steps.try_for_each(|step| {
+        let about = (summary.id, summary.command_seq);
         let approval = step.about(about, (summary.quorum, summary.expires_at_us), Some(&digest));
         ledger.record(&Recorded::Approval(approval), stage).map(drop)
     });
     ledger.close(stage);
-    match recorded {
-        Ok(()) => Some((reply, ended)),
-        Err(_) => {
-            forget(id);
-            let why = VoteReply::Refused("the vote could not be recorded".to_owned());
-            Some((why, Some("canceled")))
-        }
-    }
+    recorded
 }
 
 /// A vote that could not be recorded does not count: the ask is gone.

@@ -102,7 +102,11 @@ fn attrs(request: &Request, tenure: &Tenure) -> String {
         Version::Http11 => "1.1",
         Version::Http2 => "2",
     };
-    let dropped: Vec<String> = Pass::default().dropped(head).map(words).collect();
+    let target = tenure.snapshot.settings.targets.get(tenure.target);
+    let http = target.and_then(|target| target.http.as_ref());
+    let vouched = http.filter(|_| request.kube.is_none()).map(|http| http.client_fields.as_slice());
+    let pass = Pass { vouched, ..Pass::default() };
+    let dropped: Vec<String> = pass.dropped(head).map(words).collect();
     let mut attrs = serde_json::json!({ "host": words(head.authority()), "http": version });
     if let Some(attrs) = attrs.as_object_mut() {
         if !dropped.is_empty() {

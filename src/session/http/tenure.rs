@@ -170,13 +170,15 @@ impl Tenure {
         };
         ledger.record(&Entry::SessionStart(start), stage).map_err(Trouble::Record)?;
         let presence = Presence::new(stage.meters.target(target), |it| &it.connections);
+        // What one role may do at the target is no more for another role's eyes than its own.
+        let headers = settings.credentials.iter().filter_map(|it| it.header.as_ref());
         Ok(Tenure {
             ledger,
             target,
             target_name: settings.name.clone(),
             durability: settings.durability,
             terms_of_two: format!("h2 {}", credential.role).into(),
-            secrets: Rc::new(Secrets::of(credential.header.as_ref())),
+            secrets: Rc::new(Secrets::of(headers)),
             credential,
             totals: Totals::default(),
             masks,

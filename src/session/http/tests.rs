@@ -2,6 +2,7 @@
 
 mod hello;
 mod many;
+mod refusals;
 mod two;
 mod waits;
 

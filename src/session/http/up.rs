@@ -14,6 +14,7 @@ use crate::limits;
 use crate::mask::Hits;
 use crate::record::entry::{Event as Noted, Outcome};
 use crate::session::{After, Lease, Leased, Output, Refresh, Reuse, Stage, TlsFacts};
+use crate::wire::http::Refused;
 use crate::wire::http::form::Scan;
 use crate::wire::http::h1::write::Onward;
 use crate::wire::http::h1::{Body, Framing, Piece, write};
@@ -21,7 +22,6 @@ use crate::wire::http::head::{Head, Version};
 use crate::wire::http::pass::Pass;
 use crate::wire::http::reply::{Manner, Problem, Reply};
 use crate::wire::http::ws::handshake::Asked;
-use crate::wire::http::{Refused, check, name};
 use crate::wire::{End, LegId, Protocol, Side};
 
 use super::back::{self, Back};
@@ -31,7 +31,7 @@ use super::kept::Kept;
 use super::tenure::{Tenure, Trouble};
 use super::two::Two;
 use super::veil::Veil;
-use super::{Phase, Session, bound, masked, voice};
+use super::{Phase, Session, bound, foreign, masked, voice};
 use crate::identify::Identity;
 
 impl Request {
@@ -130,6 +130,9 @@ impl Session {
         let Some((target, prefix)) = target_of(&request.head, stage) else {
             return self.turn_away(Trouble::Login(Login::UnknownTarget), Some(request), stage);
         };
+        if token.is_none() && foreign::is_at(&request, target, stage) {
+            return self.turn_away(Trouble::Refused(Refused::Foreign), Some(request), stage);
+        }
         match self.take_tenure(identity, target, stage) {
             Ok(index) => self.current = index,
             Err(trouble) => return self.turn_away(trouble, Some(request), stage),
@@ -158,29 +161,6 @@ impl Session {
             return self.turn_away(refused, Some(request), stage);
         }
         self.decide((request, prefix), stage);
-    }
-
-    /// What a request must not say to this target: a path that leaves the one which goes before it,
-    /// a field that some take for the one which has the target's credential.
-    fn check_onward(&self, head: &Head, prefix: usize) -> Result<(), Refused> {
-        let Some(tenure) = self.tenures.get(self.current) else { return Ok(()) };
-        if let Some(header) = &tenure.credential.header {
-            let mut names = head.named().map(|(_, name, _)| name);
-            if names.any(|name| name::is_alias_of(name, header.name.as_bytes())) {
-                return Err(Refused::Alias);
-            }
-        }
-        let mut names = head.named().map(|(_, name, _)| name);
-        if tenure.speaks_mcp() && names.any(|name| name::is_alias_of(name, bound::FIELD)) {
-            return Err(Refused::Alias);
-        }
-        let Some(http) = tenure.http().filter(|http| http.speaks != Speaks::Kubernetes) else {
-            return Ok(());
-        };
-        if (prefix > 0 || http.path.len() > 1) && head.target() != b"*" {
-            check::path_readings(head.path())?;
-        }
-        Ok(())
     }
 
     /// The tenure of this identity at this target.
@@ -298,6 +278,10 @@ impl Session {
     /// How much of a request's content is read and dropped behind a reply; none if the client may
     /// not send it at all, or if it is much: then the connection ends.
     fn drop_limit(&self, request: &Request) -> Option<usize> {
+        if self.link.is_many() {
+            // A reset that comes while the client sends is all that some of them see.
+            return Some(limits::H2_DROPPED_BYTES_MAX);
+        }
         let is_short = match request.framing {
             Framing::Length(length) => length <= limits::HTTP_DROPPED_BYTES_MAX as u64,
             _ => true,
@@ -415,7 +399,7 @@ impl Session {
     pub(super) fn leg_agreed(&mut self, id: LegId, facts: &TlsFacts, stage: &mut Stage<'_>) {
         let speaks_two = self.back(id).is_some_and(|back| back.two.is_some());
         if speaks_two && facts.alpn.as_deref() != Some(b"h2") {
-            return self.fail(Trouble::Target(Target::Closed), stage);
+            return self.fail(Trouble::Target(Target::Tls), stage);
         }
         self.leg_open(id, stage);
     }
@@ -752,6 +736,7 @@ impl Tenure {
         let mut without: Vec<&[u8]> = Vec::new();
         if self.looks_into(exchange) {
             without.extend(masked::NOT_ASKED);
+            without.extend(masked::conditions(head));
             if matches!(head.method(), b"GET" | b"HEAD") {
                 without.extend(masked::NOT_COMPARED);
             }
@@ -773,7 +758,11 @@ impl Tenure {
             target: if head.target() == b"*" { b"*" } else { &path },
             host,
             framing,
-            pass: Pass { credentials: false, without: &without },
+            pass: Pass {
+                credentials: false,
+                without: &without,
+                vouched: Some(&http.client_fields),
+            },
             added: &added,
             upgrade: request.asks == Asked::Websocket,
         };

@@ -19,11 +19,18 @@ pub(super) struct Secrets {
 }
 
 impl Secrets {
-    /// What is secret of the field that carries a credential: its value without the scheme, and
-    /// the password that `Basic` encodes.
-    pub fn of(header: Option<&Header>) -> Secrets {
+    /// What is secret of the fields that carry a target's credentials, of whichever role.
+    pub fn of<'h>(headers: impl IntoIterator<Item = &'h Header>) -> Secrets {
+        let mut list: Vec<Vec<u8>> = headers.into_iter().flat_map(Secrets::of_one).collect();
+        list.retain(|secret| secret.len() >= SECRET_BYTES_MIN);
+        list.sort_unstable();
+        list.dedup();
+        Secrets { list }
+    }
+
+    /// A value without its scheme, and the password that `Basic` encodes.
+    fn of_one(header: &Header) -> Vec<Vec<u8>> {
         use base64::Engine as _;
-        let Some(header) = header else { return Secrets::default() };
         let value = header.value.reveal().as_bytes();
         let mut list = Vec::new();
         let bare = match memchr::memchr(b' ', value) {
@@ -37,8 +44,7 @@ impl Secrets {
             );
         }
         list.push(bare.to_vec());
-        list.retain(|secret| secret.len() >= SECRET_BYTES_MIN);
-        Secrets { list }
+        list
     }
 
     /// There is none.

@@ -64,6 +64,15 @@ pub(super) fn trouble(trouble: Trouble) -> Problem<'static> {
             "target-certificate",
             ["The target is not trusted", "the target's certificate cannot be verified"],
         ),
+        Trouble::Target(Target::Tls) => problem(
+            502,
+            "target-tls",
+            [
+                "No TLS with the target",
+                "the target does not speak TLS as weir asks it to: it closed the connection, \
+                 answered something else, or has no HTTP/2 where `http = \"2\"` says so",
+            ],
+        ),
         Trouble::Target(Target::Resolve | Target::Connect) => problem(
             502,
             "target-unreachable",

@@ -382,7 +382,7 @@ impl Driven for Machine {
             Event::Snapshot => self.handle_snapshot(stage),
             Event::Vote(id, vote, reply) => *reply = self.handle_vote(id, vote, stage),
             Event::Signal => self.handle_cancel(stage),
-            Event::Kill => self.handle_kill(stage),
+            Event::Kill(_) => self.handle_kill(stage),
             Event::Drain { at_once } => self.handle_drain(at_once, stage),
         }
     }

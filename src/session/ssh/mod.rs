@@ -336,7 +336,7 @@ impl Driven for Machine {
                     *reply = VoteReply::Refused(words.to_owned());
                 }
             },
-            Event::Kill => self.fail(Fault::new(Side::Client, FaultKind::Killed), stage),
+            Event::Kill(_) => self.fail(Fault::new(Side::Client, FaultKind::Killed), stage),
             Event::Drain { at_once } => {
                 let idle = match &mut self.phase {
                     Phase::Open(open) => {

@@ -193,7 +193,7 @@ impl Driven for Relay {
             Happening::Snapshot => self.client.say(b"snapshot"),
             Happening::Vote(_, _, reply) => *reply = VoteReply::Denied,
             Happening::Signal => self.handle_signal(stage),
-            Happening::Kill => {
+            Happening::Kill(_) => {
                 self.client.say(b"killed");
                 self.end(Some(Fault::new(Side::Client, FaultKind::Killed)));
             }

@@ -116,6 +116,48 @@ fn is_boundary(value: &[u8]) -> bool {
     !value.is_empty() && value.len() <= HTTP_BOUNDARY_BYTES_MAX && value.iter().all(is)
 }
 
+/// Content of several parts without its boundary, which clients make anew for each request.
+#[derive(Debug)]
+pub struct Several<'c> {
+    /// What stands before and behind the boundary in `Content-Type`.
+    pub kind: (&'c [u8], &'c [u8]),
+    /// What stands between the boundaries of the content.
+    pub pieces: Vec<&'c [u8]>,
+}
+
+impl<'c> Several<'c> {
+    /// `None`: there are no parts, or the boundary stands where it parts nothing, so that another
+    /// one in its place would be another content.
+    pub fn of(request: &'c Head, content: &'c [u8]) -> Option<Several<'c>> {
+        let kind = request.only(Name::ContentType)?;
+        if !kind.get(..10)?.eq_ignore_ascii_case(b"multipart/") {
+            return None;
+        }
+        let boundary = boundary_of(kind).filter(|boundary| is_boundary(boundary))?;
+        let mut named = memchr::memmem::find_iter(kind, boundary);
+        let (at, more) = (named.next()?, named.next());
+        if more.is_some() {
+            return None;
+        }
+        let mut pieces = Vec::new();
+        let mut from = 0;
+        for at in memchr::memmem::find_iter(content, boundary) {
+            // RFC 2046 5.1.1: a line of two dashes and the boundary; two more behind the last one.
+            let piece = content.get(from..at)?;
+            let is_line = piece.ends_with(b"\r\n--") || (at == 2 && piece == b"--");
+            from = at + boundary.len();
+            let behind = content.get(from..)?;
+            if !is_line || !(behind.starts_with(b"\r\n") || behind.starts_with(b"--")) {
+                return None;
+            }
+            pieces.push(piece);
+        }
+        pieces.push(content.get(from..)?);
+        let (before, behind) = (kind.get(..at)?, kind.get(at + boundary.len()..)?);
+        (pieces.len() > 1).then_some(Several { kind: (before, behind), pieces })
+    }
+}
+
 fn boundary_of(written: &[u8]) -> Option<&[u8]> {
     let mut parameters = written.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
     parameters.find_map(|parameter| {

@@ -108,6 +108,11 @@ pub enum Refused {
     Status,
     /// More interim answers than `limits::HTTP_INTERIM_MAX`.
     Interim,
+    /// A change that depends on a tag of content, where masks apply: its answer would tell whether
+    /// a guess of what they hide is right.
+    Condition,
+    /// A page of another origin asks for a change, by a login that browsers attach by themselves.
+    Foreign,
     /// An answer to no request, or a change of protocols that nobody asked for.
     Unasked,
 }
@@ -116,6 +121,7 @@ impl Refused {
     /// The status that a client gets for such a request.
     pub const fn status(self) -> u16 {
         match self {
+            Refused::Foreign => 403,
             Refused::Trace | Refused::Connect => 405,
             Refused::LineBytes => 414,
             Refused::Expect => 417,
@@ -178,6 +184,8 @@ impl Refused {
             Refused::Protocol => "connect-protocol",
             Refused::Status => "status",
             Refused::Interim => "interim-answers",
+            Refused::Condition => "masking-condition",
+            Refused::Foreign => "foreign-page",
             Refused::Unasked => "unasked-answer",
         }
     }

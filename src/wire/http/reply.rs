@@ -72,6 +72,13 @@ impl<'p> Problem<'p> {
                 Refused::MethodOverride => {
                     "a field names another method than the request: send the method that is meant"
                 }
+                Refused::Condition => {
+                    "masks apply, and this change depends on a tag of what they hide"
+                }
+                Refused::Foreign => {
+                    "a page of another origin asks for this by a login that the browser attached; \
+                     `origins` of the target names those that may"
+                }
                 _ => "weir refuses what two servers could read differently",
             },
             instance: None,

@@ -133,7 +133,7 @@ impl Tenure {
             target: &path,
             host: http.authority.as_bytes(),
             framing,
-            pass: Pass { credentials: false, without: &without },
+            pass: Pass { without: &without, ..Pass::default() },
             added: &added,
             upgrade: request.asks == Asked::Websocket,
         };

@@ -238,6 +238,37 @@ fn a_reset_ends_the_work_and_an_answer_cut_short_resets() {
 }
 
 #[test]
+fn what_a_client_still_sends_of_a_refused_upload_is_dropped_until_it_has_read_why() {
+    let mut many = Many::new(64 << 10);
+    let upload = many.client.open(false, false, |block| {
+        for (name, value) in [
+            (":method", "PUT"),
+            (":scheme", "http"),
+            (":authority", "billing"),
+            (":path", "/secret/x"),
+            ("authorization", "Basic Ym90OnNlY3JldA=="),
+        ] {
+            block.field(name.as_bytes(), value.as_bytes(), Keep::Usual);
+        }
+    });
+    let upload = upload.expect("there is room for a stream");
+    let mut sent = 0;
+    while sent < 1 << 20 {
+        let taken = many.client.send_data(upload, &[b'x'; 16 << 10], false).expect("it is open");
+        assert!(taken > 0, "the client gets room for more, after {sent}");
+        sent += taken;
+        many.flush();
+        many.take();
+        assert_eq!(many.answer_of(upload).reset, None, "after {sent} bytes");
+    }
+    assert_eq!((many.answer_of(upload).status, many.answer_of(upload).ended), (403, true));
+    many.bench.now.mono_us += crate::limits::LINGER_TIMEOUT_US;
+    many.tell(Event::Timeout);
+    assert_eq!(many.answer_of(upload).reset, Some(Code::None));
+    assert!(many.legs.is_empty() && !many.bench.closed);
+}
+
+#[test]
 fn what_no_window_takes_waits_and_stops_its_target_alone() {
     let mut many = Many::new(64 << 10);
     many.reads = false;
@@ -324,4 +355,44 @@ fn a_flood_of_resets_and_broken_frames_end_the_connection_and_all_its_work() {
     many.tell(Event::Bytes(End::Client, &[0xff, 0xff, 0xff, 0, 0, 0, 0, 0, 1]));
     assert!(many.bench.closed && many.legs.is_empty());
     assert_eq!(many.bench.record().1, [Outcome::Aborted]);
+}
+
+#[test]
+fn each_session_of_a_connection_is_listed_and_ends_by_itself() {
+    let mut many = Many::new(10_000);
+    let first = many.ask("GET", "/first", None);
+    let stage = Stage {
+        snapshot: &many.bench.snapshot,
+        classifier: &mut many.bench.classifier,
+        salted: &mut many.bench.salted,
+        journal: &mut many.bench.journal,
+        random: &mut |bytes: &mut [u8]| bytes.fill(3),
+        room: &many.bench.room,
+        meters: &many.bench.meters,
+        now: many.bench.now,
+    };
+    let listed = many.bench.session.summaries(&stage);
+    let [only] = listed.as_slice() else { panic!("{listed:?}") };
+    assert_eq!((only.target.as_str(), only.state), ("billing", "active"));
+    let id = only.session_id;
+    // Another target over the same connection is another session.
+    let second = many.client.open(false, true, |block| {
+        for (name, value) in [
+            (":method", "GET"),
+            (":scheme", "http"),
+            (":authority", "tools"),
+            (":path", "/second"),
+            ("authorization", "Basic Ym90OnNlY3JldA=="),
+        ] {
+            block.field(name.as_bytes(), value.as_bytes(), Keep::Usual);
+        }
+    });
+    let second = second.expect("there is room for a stream");
+    many.flush();
+    assert_eq!(many.answer_of(second).reset, None);
+    many.tell(Event::Kill(id));
+    assert_eq!(many.answer_of(first).reset, Some(Code::Cancel));
+    assert!(!many.bench.closed, "the other session lives");
+    many.tell(Event::Kill(SessionId([8; 16])));
+    assert!(many.bench.closed, "the last one is the connection");
 }

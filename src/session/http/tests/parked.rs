@@ -40,6 +40,30 @@ impl Bench {
         let voted = parked::vote_parked(id, vote, &mut stage);
         voted.map_or(VoteReply::Unknown, |(reply, _)| reply)
     }
+
+    /// weir ends.
+    fn abandon_parked(&mut self) -> Vec<SessionId> {
+        let mut stage = Stage {
+            snapshot: &self.snapshot,
+            classifier: &mut self.classifier,
+            salted: &mut self.salted,
+            journal: &mut self.journal,
+            random: &mut |bytes: &mut [u8]| bytes.fill(5),
+            room: &self.room,
+            meters: &self.meters,
+            now: self.now,
+        };
+        parked::abandon_parked(&mut stage)
+    }
+
+    /// Steps of approvals, in order.
+    fn steps(&self) -> Vec<String> {
+        let step = |body| match body {
+            Body::Approval(step) => Some(step.event.to_owned()),
+            _ => None,
+        };
+        self.journal.bodies().filter_map(step).collect()
+    }
 }
 
 /// One test, since what is parked is of the process, as ids of these benches are.
@@ -88,6 +112,26 @@ fn the_same_request_joins_what_was_asked_and_runs_once() {
     third.send(&asked, 1000);
     assert!(third.leg.is_none() && third.ask.is_some(), "an approval is used once");
     third.tell(Event::Eof(End::Client));
+    // A form of several parts has another boundary each time, and is the same for all that.
+    let form = |boundary: &str, value: &str| {
+        let content = format!("--{boundary}\r\n\r\n{value}\r\n--{boundary}--\r\n");
+        let kind = format!("Content-Type: multipart/form-data; boundary={boundary}");
+        let length = format!("Content-Length: {}", content.len());
+        let mut form = request("DELETE /parts", &format!("{kind}|{length}||"));
+        form.extend_from_slice(content.as_bytes());
+        form
+    };
+    let mut bench = Bench::new();
+    bench.send(&form("one", "abc"), 1000);
+    let id = bench.ask.expect("people are asked");
+    bench.wait();
+    assert_eq!(bench.vote_parked(id, &vote(true)), VoteReply::Counted { missing: 0 });
+    for (boundary, value, runs) in [("two", "abd", false), ("two", "abc", true)] {
+        let mut again = Bench::new();
+        again.send(&form(boundary, value), 1000);
+        assert_eq!(again.leg.is_some(), runs, "{boundary} {value}");
+        again.tell(Event::Eof(End::Client));
+    }
     // It is denied while nobody waits.
     let mut bench = Bench::new();
     let id = park(&mut bench);
@@ -102,4 +146,15 @@ fn the_same_request_joins_what_was_asked_and_runs_once() {
     bench.pass(600_000_000);
     assert!(matches!(bench.vote_parked(id, &vote(true)), VoteReply::Refused(_)));
     assert_eq!(bench.vote_parked(id, &vote(true)), VoteReply::Unknown);
+    // weir ends: what people are still asked about has its end, what they have said has it.
+    let mut bench = Bench::new();
+    let id = park(&mut bench);
+    assert_eq!(bench.abandon_parked(), [id]);
+    assert_eq!(bench.steps(), ["requested", "abandoned"]);
+    assert_eq!(bench.vote_parked(id, &vote(true)), VoteReply::Unknown);
+    let mut bench = Bench::new();
+    let id = park(&mut bench);
+    assert_eq!(bench.vote_parked(id, &vote(false)), VoteReply::Denied);
+    assert_eq!(bench.abandon_parked(), []);
+    assert_eq!(bench.steps(), ["requested", "vote-deny", "denied"]);
 }

@@ -156,3 +156,40 @@ proptest! {
         }
     }
 }
+
+/// `B` stands for the boundary.
+fn several(kind: &str, content: &str) -> Option<(Vec<String>, Vec<String>)> {
+    let head = head(&format!("Content-Type: {kind}\r\n"));
+    let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let Several { kind, pieces } = Several::of(&head, content.as_bytes())?;
+    Some((vec![words(kind.0), words(kind.1)], pieces.into_iter().map(words).collect()))
+}
+
+#[test]
+fn content_of_several_parts_is_the_same_under_any_boundary() {
+    const CONTENT: &str = "--B\r\nContent-Disposition: form-data; name=\"a\"\r\n\r\n1\r\n--B--\r\n";
+    let of = |boundary: &str, content: &str| {
+        let kind = format!("multipart/form-data; boundary={boundary}; charset=utf-8");
+        several(&kind, &content.replace('B', boundary))
+    };
+    let one = of("XyZ", CONTENT);
+    assert!(one.is_some());
+    assert_eq!(one, of("----123", CONTENT));
+    assert_ne!(one, of("XyZ", &CONTENT.replace('1', "2")));
+    assert_ne!(one, of("XyZ", &CONTENT.replace("--B--", "--B--\r\n--B--")));
+    assert_ne!(one, of("XyZ", &format!("{CONTENT} ")));
+    // Where it parts nothing it is content, which another boundary would change.
+    for content in [
+        CONTENT.replace('1', "B"),
+        CONTENT.replace('1', "x--B\r\n"),
+        CONTENT.replace('1', "\r\n--Bx"),
+        format!("B{CONTENT}"),
+        CONTENT.replace("name", "B"),
+        "no parts".to_owned(),
+    ] {
+        assert_eq!(of("XyZ", &content), None, "{content:?}");
+    }
+    assert_eq!(several("multipart/mixed; boundary=mixed", "--mixed--"), None);
+    assert_eq!(several("text/plain; boundary=B", CONTENT), None);
+    assert_eq!(several("multipart/form-data", CONTENT), None);
+}

@@ -1,0 +1,242 @@
+//! Fields by which a proxy vouches for who or where a client is: targets believe them of whoever
+//! stands in front of them, so no client may send one.
+//!
+//! In: the name of a field. Out: whether a target may take it for weir's own word.
+//! Never: a list of products alone: what names a user, an address or a certificate is of the kind,
+//! whoever made it up.
+//!
+//! What a name says stands in its words: `X-WEBAUTH-USER` has `user`, `X_Remote_User` and
+//! `REMOTE_USER` do, `True-Client-IP` has `ip`. A name that has none of them passes, as do those of
+//! clients' own things (`User-Agent`, `x-amz-meta-user`), and what a target's `client_fields` name.
+
+use crate::identify::glob::glob_bytes;
+
+/// The longest name that is looked at: a longer one is no name that a proxy would give.
+const BYTES_MAX: usize = 64;
+
+/// How names of clients' own things begin, whatever words follow: objects' own metadata, and what
+/// MCP repeats of a message, which has to agree with it.
+const FREE: [&[u8]; 6] = [
+    b"x-amz-meta-",
+    b"x-goog-meta-",
+    b"x-ms-meta-",
+    b"x-object-meta-",
+    b"x-container-meta-",
+    b"mcp-",
+];
+
+/// How names begin that one proxy alone writes.
+const OF_PROXIES: [&[u8]; 25] = [
+    b"cf-access-",
+    b"cf-connecting-",
+    b"front-end-",
+    b"iv-",
+    b"oam-",
+    b"proxy-",
+    b"sm-",
+    b"tailscale-",
+    b"wl-proxy-",
+    b"-ws",
+    b"x-accel-",
+    b"x-appengine-",
+    b"x-arr-",
+    b"x-auth-request-",
+    b"x-authentik-",
+    b"x-envoy-",
+    b"x-forward-",
+    b"x-goog-iap-",
+    b"x-ms-token-aad-",
+    b"x-original-",
+    b"x-pomerium-",
+    b"x-real-",
+    b"x-rewrite-",
+    b"x-trusted-",
+    b"x-vouch-",
+];
+
+/// Whether a target may believe it of its proxy. `ours` are names that clients may send all the
+/// same; `*` stands for any characters.
+pub fn is_vouched(name: &[u8], ours: &[String]) -> bool {
+    let mut folded = [0; BYTES_MAX];
+    let Some(folded) = folded.get_mut(..name.len()) else { return false };
+    for (to, from) in folded.iter_mut().zip(name) {
+        // Servers that make a variable of a name fold what is no letter.
+        *to = if from.is_ascii_alphanumeric() { from.to_ascii_lowercase() } else { b'-' };
+    }
+    is_of_proxies(folded)
+        && !ours.iter().any(|ours| {
+            let ours = ours.to_ascii_lowercase();
+            glob_bytes(ours.as_bytes(), &name.to_ascii_lowercase())
+        })
+}
+
+fn is_of_proxies(folded: &[u8]) -> bool {
+    if FREE.iter().any(|start| folded.starts_with(start)) {
+        return false;
+    }
+    if OF_PROXIES.iter().any(|start| folded.starts_with(start)) {
+        return true;
+    }
+    let words = folded.split(|byte| *byte == b'-').filter(|word| !word.is_empty());
+    let mut words = words.peekable();
+    while let Some(word) = words.next() {
+        // What a client is, and which account pays for it, are its own words.
+        let follows = words.peek().copied().unwrap_or(&[]);
+        let is_own = word == b"user" && matches!(follows, b"agent" | b"project");
+        if !is_own && is_telling(word) {
+            return true;
+        }
+    }
+    false
+}
+
+/// Words for who somebody is, where from, and how that was proven.
+fn is_telling(word: &[u8]) -> bool {
+    matches!(
+        word,
+        b"user"
+            | b"users"
+            | b"username"
+            | b"userid"
+            | b"userinfo"
+            | b"useremail"
+            | b"authuser"
+            | b"proxyuser"
+            | b"email"
+            | b"mail"
+            | b"login"
+            | b"group"
+            | b"groups"
+            | b"role"
+            | b"roles"
+            | b"principal"
+            | b"identity"
+            | b"subject"
+            | b"consumer"
+            | b"authenticated"
+            | b"impersonate"
+            | b"webauth"
+            | b"eppn"
+            | b"shib"
+            | b"shibboleth"
+            | b"saml"
+            | b"sso"
+            | b"oidc"
+            | b"mtls"
+            | b"assertion"
+            | b"verified"
+            | b"cert"
+            | b"clientcert"
+            | b"certificate"
+            | b"ssl"
+            | b"tls"
+            | b"dn"
+            | b"ip"
+            | b"clientip"
+            | b"socketip"
+            | b"remote"
+            | b"host"
+            | b"scheme"
+            | b"https"
+            | b"sendfile"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_targets_believe_of_their_proxy_is_not_a_clients() {
+        for name in [
+            "Remote-User",
+            "REMOTE_USER",
+            "X-Remote-User",
+            "x.remote.user",
+            "X-WEBAUTH-USER",
+            "X-Auth-Request-User",
+            "X-Auth-Request-Access-Token",
+            "X-Authenticated-User",
+            "X-Goog-Authenticated-User-Email",
+            "X-Goog-IAP-JWT-Assertion",
+            "X-Amzn-Oidc-Identity",
+            "X-Amzn-Mtls-Clientcert",
+            "X-SSL-Client-Cert",
+            "SSL-Client-Verify",
+            "X-MS-CLIENT-PRINCIPAL",
+            "X-MS-TOKEN-AAD-ID-TOKEN",
+            "Cf-Access-Jwt-Assertion",
+            "Cf-Connecting-IP",
+            "True-Client-IP",
+            "X-Client-IP",
+            "X-Azure-ClientIP",
+            "X-Original-URI",
+            "X-Host",
+            "X-HTTP-Host-Override",
+            "Front-End-Https",
+            "X-Sendfile-Type",
+            "X-Accel-Mapping",
+            "X-Consumer-Username",
+            "X-Userinfo",
+            "X-Forwarded-User",
+            "X-Token-Subject",
+            "SM_USER",
+            "SM_SERVERSESSIONID",
+            "iv-user",
+            "$WSRU",
+            "WL-Proxy-Client-Cert",
+            "Tailscale-User-Login",
+            "X-Authentik-Username",
+            "X-Pomerium-Jwt-Assertion",
+            "Impersonate-User",
+            "X-User-Id",
+            "X-Email",
+        ] {
+            assert!(is_vouched(name.as_bytes(), &[]), "{name}");
+            assert!(!is_vouched(name.as_bytes(), &["*".to_owned()]), "{name}");
+        }
+    }
+
+    #[test]
+    fn what_clients_say_of_themselves_passes() {
+        for name in [
+            "User-Agent",
+            "X-Amz-User-Agent",
+            "X-Stripe-Client-User-Agent",
+            "X-Goog-User-Project",
+            "x-amz-meta-user",
+            "X-Object-Meta-Mail",
+            "Mcp-Param-User",
+            "Mcp-Name",
+            "Idempotency-Key",
+            "X-Request-Id",
+            "X-Requested-With",
+            "X-Auth-Token",
+            "X-Api-Key",
+            "X-CSRF-Token",
+            "X-Stainless-Retry-Count",
+            "Sec-Fetch-Site",
+            "Sec-CH-UA-Platform",
+            "Access-Control-Request-Headers",
+            "Content-Disposition",
+            "X-GitHub-Api-Version",
+            "OpenAI-Organization",
+            "X-Amz-Content-Sha256",
+            "X-Ms-Client-Request-Id",
+            "Traceparent",
+            "Soapaction",
+            "Prefer",
+            "Depth",
+        ] {
+            assert!(!is_vouched(name.as_bytes(), &[]), "{name}");
+        }
+        assert!(!is_vouched(&[b'a'; 10_000], &[]));
+    }
+
+    #[test]
+    fn an_operator_says_what_clients_may_send() {
+        let ours = ["X-User-Id".to_owned(), "x-tenant-*".to_owned()];
+        assert!(!is_vouched(b"x-user-id", &ours) && !is_vouched(b"X-Tenant-User", &ours));
+        assert!(is_vouched(b"x_user_id", &ours) && is_vouched(b"x-user-idx", &ours));
+    }
+}
