@@ -540,9 +540,9 @@ fn hide(token: Token, operator: Operator, inner: &[u8]) -> Vec<u8> {
         return b"null".to_vec();
     }
     match token {
+        // No number that somebody could act on, or write back.
         Token::Number | Token::True | Token::False if operator == Operator::Token => {
-            // No number of an object that somebody could act on.
-            b"null".to_vec()
+            quoted(&hidden(operator, &[]))
         }
         Token::Text => {
             let mut said = Vec::new();
