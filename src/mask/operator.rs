@@ -92,7 +92,13 @@ pub fn found_text(operator: Operator, detector: Detector, part: &[u8], out: &mut
         Operator::Partial if detector.is_secret() => stars(part, out),
         Operator::Partial => partial(part, out),
         Operator::Default | Operator::Nullify => out.extend_from_slice(HIDDEN),
-        Operator::Token | Operator::TokenBase64 | Operator::Head => out.extend_from_slice(HIDDEN),
+        // No write brings it back, as no placeholder of a value.
+        Operator::Token | Operator::TokenBase64 => {
+            let label = detector.label().trim_matches(['[', ']']);
+            out.extend_from_slice(super::kubernetes::PLACEHOLDER.as_bytes());
+            out.extend_from_slice(label.as_bytes());
+        }
+        Operator::Head => out.extend_from_slice(HIDDEN),
     }
 }
 

@@ -310,17 +310,12 @@ fn environments_reach_nobody_and_apply_goes_on() {
 fn a_denied_stream_is_denied_in_its_other_form() {
     let space = namespace("twice");
     pod(&space);
-    let rules =
-        HELD.replace("verbs = [\"delete\"], resources = [\"pods\"]", "commands = [\"exec\"]");
-    let rules = rules.replace("[\"read\", \"delete\"]", "[\"read\", \"exec\"]");
-    let through = Through::start_with("", &rules);
+    let through = Through::start_with("", &held_exec());
     let exec = ["exec", "web", "-n", &space, "--", "id"];
     let mut kubectl = through.kubectl("alice", &exec);
     let waiting = kubectl.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
     let id = asked(&through)["id"].as_str().unwrap_or_default().to_owned();
-    let deny = ["approvals", "deny", &id, "--reason", "not today", "--as", "agent"];
-    let mut deny = through.weir.command(&deny);
-    super::support::scratch::run(deny.env("WEIR_PASSWORD", USER_PASSWORD));
+    vote(&through, ["deny", &id, "not today"]);
     let told = waiting.wait_with_output().expect("kubectl ends");
     let shown = String::from_utf8_lossy(&told.stderr).into_owned();
     assert!(!told.status.success() && shown.contains("not today"), "{shown}");
@@ -335,10 +330,7 @@ fn an_approval_counts_for_the_form_that_the_server_takes() {
     let cluster = Cluster::start("older", &flags);
     let space = namespace("older");
     cluster.pod(&space);
-    let rules =
-        HELD.replace("verbs = [\"delete\"], resources = [\"pods\"]", "commands = [\"exec\"]");
-    let rules = rules.replace("[\"read\", \"delete\"]", "[\"read\", \"exec\"]");
-    let mut through = Through::before(&cluster, Spec::bare("kube-older").rules(&rules));
+    let mut through = Through::before(&cluster, Spec::bare("kube-older").rules(&held_exec()));
     let exec = ["exec", "web", "-n", &space, "--", "sh", "-c", "echo done; exit 7"];
     for round in 1..=2 {
         let mut kubectl = through.kubectl("alice", &exec);
@@ -346,9 +338,7 @@ fn an_approval_counts_for_the_form_that_the_server_takes() {
         let waiting = child.expect("kubectl starts");
         // Each command is asked for once, the same one a second time, too.
         let id = asked(&through)["id"].as_str().unwrap_or_default().to_owned();
-        let approve = ["approvals", "approve", &id, "--reason", "fine", "--as", "agent"];
-        let mut approve = through.weir.command(&approve);
-        super::support::scratch::run(approve.env("WEIR_PASSWORD", USER_PASSWORD));
+        vote(&through, ["approve", &id, "fine"]);
         let told = waiting.wait_with_output().expect("kubectl ends");
         let shown = String::from_utf8_lossy(&told.stderr).into_owned();
         assert_eq!(told.status.code(), Some(7), "{round}: {shown}");
@@ -398,7 +388,7 @@ fn detectors_look_into_secrets() {
     }
     let pin =
         ["get", "secret", "s", "-n", &space, "-o", "go-template={{.data.pin | base64decode}}"];
-    assert_eq!(through.ok("alice", &pin), "card [CREDIT_CARD]");
+    assert_eq!(through.ok("alice", &pin), "card weir-masked-CREDIT_CARD");
     let word =
         ["get", "secret", "s", "-n", &space, "-o", "go-template={{.data.word|base64decode}}"];
     assert_eq!(through.ok("alice", &word), "plain-1f7", "what is not found stays");
@@ -445,6 +435,13 @@ fn names_that_are_made_meet_rules() {
     }
 }
 
+/// What somebody says of it: approve or deny, which, why.
+fn vote(through: &Through, [act, id, reason]: [&str; 3]) {
+    let vote = ["approvals", act, id, "--reason", reason, "--as", "agent"];
+    let mut vote = through.weir.command(&vote);
+    super::support::scratch::run(vote.env("WEIR_PASSWORD", USER_PASSWORD));
+}
+
 /// What waits for people, once something does.
 fn asked(through: &Through) -> Value {
     let mut ask = Value::Null;
@@ -466,13 +463,17 @@ fn what_is_held_runs_once_it_is_approved() {
     let mut kubectl = through.kubectl("alice", &delete);
     let waiting = kubectl.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().expect("starts");
     let id = asked(&through)["id"].as_str().unwrap_or_default().to_owned();
-    let approve = ["approvals", "approve", &id, "--reason", "fine", "--as", "agent"];
-    let mut approve = through.weir.command(&approve);
-    super::support::scratch::run(approve.env("WEIR_PASSWORD", USER_PASSWORD));
+    vote(&through, ["approve", &id, "fine"]);
     let told = waiting.wait_with_output().expect("kubectl ends");
     let shown = String::from_utf8_lossy(&told.stderr).into_owned();
     assert!(told.status.success(), "{shown}");
     assert!(String::from_utf8_lossy(&told.stdout).contains("deleted"), "{shown}");
+}
+
+/// Rules that hold exec.
+fn held_exec() -> String {
+    let held = HELD.replace("[\"read\", \"delete\"]", "[\"read\", \"exec\"]");
+    held.replace("verbs = [\"delete\"], resources = [\"pods\"]", "commands = [\"exec\"]")
 }
 
 const HELD: &str = r#"

@@ -10,6 +10,11 @@ use crate::record::lake::{ChunkRow, ResponseRow};
 /// Content that is text in its first bytes is shown as text.
 const SNIFFED_BYTES: usize = 512;
 
+/// Streams of commands in a cluster beside what is sent and answered: standard error, and how they
+/// ended or a terminal's size, which are no words of theirs.
+const ERRORS: i32 = 2;
+const CONTROL: i32 = 3;
+
 /// The moments of a request.
 pub(super) fn moments(story: &Story) -> Vec<Moment> {
     let command = &story.command;
@@ -25,13 +30,13 @@ pub(super) fn moments(story: &Story) -> Vec<Moment> {
     let mut chunks: Vec<&ChunkRow> = story
         .chunks
         .iter()
-        .filter(|chunk| matches!(chunk.encoding.as_str(), "http-content" | "ws-message"))
+        .filter(|chunk| matches!(chunk.encoding.as_str(), "http-content" | "ws-message" | "raw"))
         .collect();
     // By direction and number; what has one time keeps that order.
     chunks.sort_by_key(|chunk| passed_us(chunk));
     let mut is_answered = false;
     for chunk in &chunks {
-        if chunk.stream == 1 && !std::mem::replace(&mut is_answered, true) {
+        if chunk.stream != 0 && !std::mem::replace(&mut is_answered, true) {
             told.status(passed_us(chunk), response);
         }
         told.content(chunk);
@@ -80,7 +85,11 @@ impl Told {
     }
 
     fn content(&mut self, chunk: &ChunkRow) {
-        let stream = if chunk.stream == 0 { Stream::Input } else { Stream::Output };
+        let stream = match chunk.stream {
+            0 => Stream::Input,
+            ERRORS => Stream::Error,
+            _ => Stream::Output,
+        };
         let at_us = passed_us(chunk);
         let bytes = chunk.payload.as_slice();
         let start = bytes.get(..SNIFFED_BYTES).unwrap_or(bytes);
@@ -93,6 +102,9 @@ impl Told {
             return self.weir(at_us, &format!("{} bytes {whose}, no text", bytes.len()));
         }
         let mut text = String::from_utf8_lossy(bytes).into_owned();
+        if chunk.stream == CONTROL {
+            return self.weir(at_us, text.trim_end());
+        }
         if chunk.encoding == "ws-message" && !text.ends_with('\n') {
             text.push('\n');
         }
@@ -191,6 +203,25 @@ mod tests {
             (400, Stream::Weir, "[weir: 3 bytes of the request, no text]\n"),
         ];
         assert_eq!(told(chunks, Some(answered(500, 5, 5))), owned(&expect));
+    }
+
+    #[test]
+    fn a_command_in_a_cluster_is_told_by_its_streams() {
+        let chunks = vec![
+            chunk(0, 200, "raw", b"typed\n"),
+            chunk(1, 300, "raw", b"o\n"),
+            chunk(2, 310, "http-content", b"e\n"),
+            chunk(3, 400, "http-content", br#"{"status":"Failure"}"#),
+        ];
+        let expect = [
+            HEAD,
+            (200, Stream::Input, "typed\n"),
+            (300, Stream::Output, "HTTP 200\n\n"),
+            (300, Stream::Output, "o\n"),
+            (310, Stream::Error, "e\n"),
+            (400, Stream::Weir, "[weir: {\"status\":\"Failure\"}]\n"),
+        ];
+        assert_eq!(told(chunks, Some(answered(500, 4, 4))), owned(&expect));
     }
 
     #[test]

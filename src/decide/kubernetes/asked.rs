@@ -79,6 +79,17 @@ pub fn understand(
     if classified.pod_spec_in_body && content.may_be_privileged() {
         classes = classes.with(Class::WorkloadPrivileged);
     }
+    let writes = request.resource().is_some_and(|it| it.group.is_empty() && is_write(it.verb));
+    let of =
+        |resource: &str| writes && request.resource().is_some_and(|it| it.resource == resource);
+    // A volume that a folder of the node is, and a pod that claims it: rights of the node.
+    if of("persistentvolumes") && content.may_be_privileged() {
+        classes = classes.with(Class::WorkloadPrivileged);
+    }
+    // A controller writes a token into it that never ends, or the writer has chosen one.
+    if of("secrets") && content.may_make_tokens() {
+        classes = classes.with(Class::Token);
+    }
     if impersonates {
         classes = classes.with(Class::Impersonate);
     }
@@ -120,6 +131,10 @@ pub fn understand(
         }
     }
     Ok(understood)
+}
+
+const fn is_write(verb: Verb) -> bool {
+    matches!(verb, Verb::Create | Verb::Update | Verb::Patch)
 }
 
 /// Subresources whose answers are something else than the object itself.

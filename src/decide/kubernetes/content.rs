@@ -113,6 +113,40 @@ impl<'b> Content<'b> {
     }
 }
 
+impl Content<'_> {
+    /// Whether a Secret of this body may be one that a token of the cluster stands in.
+    pub fn may_make_tokens(&self) -> bool {
+        match self {
+            Content::Empty => false,
+            Content::Json(object) => names_token(object),
+            Content::Patch(operations) => operations.iter().any(|operation| {
+                let op = operation.get("op").and_then(Value::as_str);
+                matches!(op, Some("copy" | "move")) || names_token(operation)
+            }),
+            Content::Protobuf(_) | Content::Opaque => true,
+        }
+    }
+}
+
+/// Types and the annotation of Secrets that are tokens (core/v1, `SecretTypeServiceAccountToken`).
+fn names_token(value: &Value) -> bool {
+    let says = |text: &str| {
+        text.contains("service-account-token")
+            || text.contains("bootstrap.kubernetes.io/token")
+            || text.contains("service-account.name")
+    };
+    match value {
+        Value::Array(values) => values.iter().any(names_token),
+        Value::Object(fields) => fields.iter().any(|(name, value)| {
+            // What the values of a Secret say is nothing of its kind.
+            let is_data = matches!(name.as_str(), "data" | "stringData");
+            !is_data && (says(name) || names_token(value))
+        }),
+        Value::String(text) => says(text),
+        Value::Null | Value::Bool(_) | Value::Number(_) => false,
+    }
+}
+
 /// So much of `generateName` is taken over: five letters go behind it.
 const GENERATED_BYTES_MAX: usize = 58;
 
@@ -130,7 +164,19 @@ fn is_privileged(value: &Value) -> bool {
                 | "hostProcess"
                 | "allowPrivilegeEscalation" => value != &Value::Bool(false) && !value.is_null(),
                 "hostUsers" => value == &Value::Bool(true),
-                "hostPath" => !value.is_null(),
+                "hostPath" | "flexVolume" => !value.is_null(),
+                // Of a volume of the cluster: a folder of a node.
+                "local" => value.get("path").is_some(),
+                "hostPort" => !value.is_null() && value != 0,
+                "seccompProfile" | "appArmorProfile" => {
+                    value.get("type") == Some(&UNCONFINED.into())
+                }
+                "seLinuxOptions" => is_other_label(value),
+                "sysctls" => each(value).any(|it| !is_safe(it.get("name"))),
+                name if PROFILES.iter().any(|start| name.starts_with(start)) => {
+                    !value.is_null()
+                        && value.as_str().is_none_or(|it| it.eq_ignore_ascii_case(UNCONFINED))
+                }
                 "nodeName" => !matches!(value, Value::Null) && value != "",
                 "procMount" => value != "Default" && !value.is_null(),
                 // An object is the place of one in a list, which a patch names.
@@ -142,6 +188,45 @@ fn is_privileged(value: &Value) -> bool {
         }),
         Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => false,
     }
+}
+
+/// Pod Security Standards, "Baseline".
+const UNCONFINED: &str = "Unconfined";
+/// Annotations that were fields before the fields were.
+const PROFILES: [&str; 3] = [
+    "container.apparmor.security.beta.kubernetes.io/",
+    "container.seccomp.security.alpha.kubernetes.io/",
+    "seccomp.security.alpha.kubernetes.io/pod",
+];
+const LABELS: [&str; 5] =
+    ["", "container_t", "container_init_t", "container_kvm_t", "container_engine_t"];
+const SYSCTLS: [&str; 10] = [
+    "kernel.shm_rmid_forced",
+    "net.ipv4.ip_local_port_range",
+    "net.ipv4.ip_local_reserved_ports",
+    "net.ipv4.ip_unprivileged_port_start",
+    "net.ipv4.ping_group_range",
+    "net.ipv4.tcp_fin_timeout",
+    "net.ipv4.tcp_keepalive_intvl",
+    "net.ipv4.tcp_keepalive_probes",
+    "net.ipv4.tcp_keepalive_time",
+    "net.ipv4.tcp_syncookies",
+];
+
+/// Members of a list, which a patch may name by their places.
+fn each(list: &Value) -> impl Iterator<Item = &Value> {
+    let members = list.as_array().into_iter().flatten();
+    members.chain(list.as_object().into_iter().flat_map(Map::values))
+}
+
+/// A part of one that a patch names has no name.
+fn is_safe(name: Option<&Value>) -> bool {
+    name.is_some_and(|name| name.as_str().is_some_and(|name| SYSCTLS.contains(&name)))
+}
+
+fn is_other_label(options: &Value) -> bool {
+    let field = |name: &str| options.get(name).and_then(Value::as_str).unwrap_or_default();
+    !LABELS.contains(&field("type")) || !field("user").is_empty() || !field("role").is_empty()
 }
 
 /// An operation of a JSON Patch that asks for nothing of the node: what it brings is judged where
@@ -296,6 +381,27 @@ mod tests {
     }
 
     #[test]
+    fn secrets_that_a_token_stands_in_are_found() {
+        fn check(kind: &str, body: &str, expect: bool) {
+            let content = read(kind, body.as_bytes()).unwrap();
+            assert_eq!(content.may_make_tokens(), expect, "{body}");
+        }
+        let json = "application/json";
+        check(json, r#"{"type":"Opaque","data":{"a":"c2VydmljZQ=="}}"#, false);
+        check(json, r#"{"stringData":{"service-account.name":"kubernetes.io/x"}}"#, false);
+        check(json, r#"{"type":"kubernetes.io/service-account-token"}"#, true);
+        check(json, r#"{"type":"bootstrap.kubernetes.io/token"}"#, true);
+        let name = "kubernetes.io/service-account.name";
+        check(json, &format!(r#"{{"metadata":{{"annotations":{{"{name}":"d"}}}}}}"#), true);
+        check("application/apply-patch+yaml", "type: a", true);
+        let patch = "application/json-patch+json";
+        let path = "/metadata/annotations/kubernetes.io~1service-account.name";
+        check(patch, &format!(r#"[{{"op":"add","path":"{path}","value":"d"}}]"#), true);
+        check(patch, r#"[{"op":"add","path":"/data/a","value":"eA=="}]"#, false);
+        check(patch, r#"[{"op":"move","path":"/data/a","from":"/data/b"}]"#, true);
+    }
+
+    #[test]
     fn rights_of_the_node_are_found_wherever_they_stand() {
         fn check(kind: &str, body: &str, expect: bool) {
             let content = read(kind, body.as_bytes()).unwrap();
@@ -310,6 +416,25 @@ mod tests {
         check(json, r#"{"spec":{"nodeName":"n"}}"#, true);
         check(json, r#"{"a":{"capabilities":{"drop":["ALL"]}}}"#, false);
         check(json, r#"{"a":{"capabilities":{"add":["NET_ADMIN"]}}}"#, true);
+        for (pod, expect) in [
+            (r#"{"containers":[{"ports":[{"hostPort":80}]}]}"#, true),
+            (r#"{"containers":[{"ports":[{"containerPort":80,"hostPort":0}]}]}"#, false),
+            (r#"{"securityContext":{"seccompProfile":{"type":"Unconfined"}}}"#, true),
+            (r#"{"securityContext":{"seccompProfile":{"type":"RuntimeDefault"}}}"#, false),
+            (r#"{"securityContext":{"seLinuxOptions":{"type":"spc_t"}}}"#, true),
+            (r#"{"securityContext":{"seLinuxOptions":{"level":"s0:c1"}}}"#, false),
+            (r#"{"securityContext":{"sysctls":[{"name":"kernel.shmmax","value":"1"}]}}"#, true),
+            (r#"{"securityContext":{"sysctls":[{"name":"net.ipv4.tcp_syncookies"}]}}"#, false),
+            (r#"{"volumes":[{"flexVolume":{"driver":"a/b"}}]}"#, true),
+            (r#"{"local":{"path":"/"}}"#, true),
+        ] {
+            check(json, &format!(r#"{{"spec":{pod}}}"#), expect);
+        }
+        let profile = "container.apparmor.security.beta.kubernetes.io/c";
+        for (value, expect) in [("\"unconfined\"", true), ("\"runtime/default\"", false)] {
+            let body = format!(r#"{{"metadata":{{"annotations":{{"{profile}":{value}}}}}}}"#);
+            check(json, &body, expect);
+        }
         check("application/apply-patch+yaml", "spec: {}", true);
         let patch = "application/json-patch+json";
         check(patch, r#"[{"op":"replace","path":"/spec/replicas","value":2}]"#, false);

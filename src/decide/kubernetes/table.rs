@@ -107,6 +107,8 @@ const ROWS: &[Row] = &[
     adds(["apiregistration.k8s.io", "*", "*"], CHANGE, Class::ControlPlane),
     adds(["apiextensions.k8s.io", "*", "*"], CHANGE, Class::ControlPlane),
     adds(["flowcontrol.apiserver.k8s.io", "*", "*"], CHANGE, Class::ControlPlane),
+    // What is attached to a node is its own.
+    adds(["storage.k8s.io", "volumeattachments", "*"], CHANGE, Class::ControlPlane),
     adds(["rbac.authorization.k8s.io", "*", "*"], CHANGE, Class::Rbac),
     adds(["certificates.k8s.io", "*", "*"], CHANGE, Class::Csr),
     replaces(["", "serviceaccounts", "token"], ANY, Class::Token),

@@ -538,6 +538,10 @@ fn replace(
 /// read as what is there, and acted on.
 fn hide(token: Token, operator: Operator, inner: &[u8]) -> Vec<u8> {
     match token {
+        // A text in its place cannot be written back as what it stands for.
+        Token::Number | Token::True | Token::False if operator == Operator::Token => {
+            quoted(&hidden(operator, &[]))
+        }
         Token::Text if operator != Operator::Nullify => {
             let mut said = Vec::new();
             text::unescape(inner, &mut said);

@@ -117,7 +117,8 @@ impl Policy {
         kind: &str,
     ) -> kubernetes::Masks {
         let masks: Vec<&Mask> = self.of(target, groups).collect();
-        let detectors = masks.iter().flat_map(|mask| mask.detectors.iter().copied());
+        let found = masks.iter().flat_map(|mask| mask.detectors.iter());
+        let detectors = found.map(|(detector, _)| (*detector, Operator::Token));
         let detectors = Rc::new(Detectors::new(detectors));
         let mut hidden = Vec::new();
         for mask in masks {

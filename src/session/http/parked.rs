@@ -240,6 +240,9 @@ fn is_noise(name: &[u8]) -> bool {
         b"x-request-id",
         b"content-length",
         b"mcp-session-id",
+        // One for each process, one for each handshake.
+        b"kubectl-session",
+        b"sec-websocket-key",
     ];
     noise.iter().any(|noise| name.eq_ignore_ascii_case(noise))
 }

@@ -28,7 +28,6 @@ import (
 	"k8s.io/client-go/kubernetes"
 	"k8s.io/client-go/kubernetes/scheme"
 	"k8s.io/client-go/rest"
-	"k8s.io/client-go/tools/portforward"
 	"k8s.io/client-go/tools/remotecommand"
 )
 
@@ -239,20 +238,10 @@ func loadForward(
 	config *rest.Config, client kubernetes.Interface, space, port string,
 	size int64, connections int,
 ) map[string]any {
-	request := client.CoreV1().RESTClient().Post().Resource("pods").Namespace(space).Name("web").
-		SubResource("portforward")
-	dialer, err := portforward.NewSPDYOverWebsocketDialer(request.URL(), config)
-	check(err)
-	stop, ready := make(chan struct{}), make(chan struct{})
-	forwarder, err := portforward.New(dialer, []string{"0:" + port}, stop, ready, io.Discard, io.Discard)
-	check(err)
-	go forwarder.ForwardPorts()
-	<-ready
-	ports, err := forwarder.GetPorts()
-	check(err)
+	address, stop, _ := forwarded(config, client, space, port)
 	start := time.Now()
 	spread(connections, connections, func(int) {
-		conn, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", ports[0].Local))
+		conn, err := net.Dial("tcp", address)
 		check(err)
 		defer conn.Close()
 		_, err = io.CopyN(io.Discard, conn, size/int64(connections))

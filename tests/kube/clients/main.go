@@ -295,15 +295,18 @@ func commands(config *rest.Config, client kubernetes.Interface, space string) {
 	}
 }
 
-func forward(config *rest.Config, client kubernetes.Interface, space, port string) {
+// forwarded listens where the pod's port can be reached, until stop is closed.
+func forwarded(
+	config *rest.Config, client kubernetes.Interface, space, port string,
+) (address string, stop chan struct{}, ended chan error) {
 	request := client.CoreV1().RESTClient().Post().Resource("pods").Namespace(space).Name("web").
 		SubResource("portforward")
 	dialer, err := portforward.NewSPDYOverWebsocketDialer(request.URL(), config)
 	check(err)
-	stop, ready := make(chan struct{}), make(chan struct{})
+	stop, ended = make(chan struct{}), make(chan error, 1)
+	ready := make(chan struct{})
 	forwarder, err := portforward.New(dialer, []string{"0:" + port}, stop, ready, io.Discard, io.Discard)
 	check(err)
-	ended := make(chan error, 1)
 	go func() { ended <- forwarder.ForwardPorts() }()
 	select {
 	case <-ready:
@@ -312,8 +315,13 @@ func forward(config *rest.Config, client kubernetes.Interface, space, port strin
 	}
 	ports, err := forwarder.GetPorts()
 	check(err)
+	return fmt.Sprint("127.0.0.1:", ports[0].Local), stop, ended
+}
+
+func forward(config *rest.Config, client kubernetes.Interface, space, port string) {
+	address, stop, ended := forwarded(config, client, space, port)
 	for range 5 {
-		conn, err := net.Dial("tcp", fmt.Sprint("127.0.0.1:", ports[0].Local))
+		conn, err := net.Dial("tcp", address)
 		check(err)
 		said := make([]byte, 19)
 		conn.SetDeadline(time.Now().Add(20 * time.Second))

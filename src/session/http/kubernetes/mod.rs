@@ -12,6 +12,7 @@
 
 mod again;
 mod onward;
+mod selects;
 mod shown;
 mod status;
 mod streams;
@@ -63,6 +64,8 @@ pub(super) struct Asked {
     told: Rc<Rules>,
     /// Paths of an object that are hidden.
     hidden: Vec<String>,
+    /// Selectors of fields and of labels; `None` for one that says two things.
+    selectors: Option<[Option<String>; 2]>,
     /// Cells of tables show none of it.
     tables: bool,
     /// Every value that the answer has is hidden.
@@ -157,6 +160,11 @@ impl Asked {
     fn read(head: &Head, prefix: usize, content: &Content<'_>) -> Result<Asked, request::Refused> {
         let onward = onward::target(head, prefix);
         let request = request::Request::read(head.method(), &onward)?;
+        let selector = |name| request.query.text(name).map(|text| text.map(str::to_owned));
+        let selectors = match (selector("fieldSelector"), selector("labelSelector")) {
+            (Ok(fields), Ok(labels)) => Some([fields, labels]),
+            _ => None,
+        };
         let understood = understand(&request, content, onward::impersonates(head))?;
         Ok(Asked {
             understood,
@@ -165,6 +173,7 @@ impl Asked {
             invalid: Rc::default(),
             told: Rc::default(),
             hidden: Vec::new(),
+            selectors,
             tables: true,
             hides_all: false,
         })
@@ -209,12 +218,26 @@ impl Asked {
         if upgrades && self.masks.is_some() {
             return Some("masks apply here, and weir cannot look into a stream for them");
         }
+        if self.selects_hidden() {
+            return Some("a selector could tell a value that is masked for you");
+        }
         if self.understood.cuts && self.masks.is_some() {
             return Some(
                 "masks apply here, and a log that is cut off could show a part of a value",
             );
         }
         None
+    }
+
+    /// Whether which objects are listed depends on what is hidden in them.
+    fn selects_hidden(&self) -> bool {
+        let mut hidden = self.hidden.iter().filter(|path| !is_applied(path));
+        match &self.selectors {
+            Some([fields, labels]) => {
+                hidden.any(|path| selects::tells(fields.as_deref(), labels.as_deref(), path))
+            }
+            None => hidden.next().is_some(),
+        }
     }
 
     /// What changes the content of the answer.
