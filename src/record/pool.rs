@@ -84,10 +84,10 @@ impl SegmentFile {
         self.is_poisoned() || self.lost.load(Ordering::Relaxed)
     }
 
-    /// Whether it is found now that nobody finds it any more: it was deleted, maybe with its
-    /// folder. Said once.
-    fn is_lost_now(&self) -> bool {
-        let is_lost = self.file.metadata().is_ok_and(|facts| facts.nlink() == 0);
+    /// Whether it is found now that nobody finds it any more: it was deleted, or `all` are gone
+    /// with their folder. Said once.
+    fn is_lost_now(&self, all: bool) -> bool {
+        let is_lost = all || self.file.metadata().is_ok_and(|facts| facts.nlink() == 0);
         is_lost && !self.lost.swap(true, Ordering::Relaxed)
     }
 
@@ -359,12 +359,13 @@ impl Maker {
     fn look(&mut self) {
         self.made.retain(|file| file.strong_count() > 0);
         let there = self.made.iter().filter_map(Weak::upgrade);
-        let lost = there.filter(|file| file.is_lost_now()).count();
+        let gone = self.lost_folder();
+        let lost = there.filter(|file| file.is_lost_now(gone.is_some())).count();
         let spare = self.free.len();
         self.free.retain(|segment| !segment.file.is_over());
         let spare = spare - self.free.len();
         self.files = self.files.saturating_sub(spare);
-        let found = match self.lost_folder() {
+        let found = match gone {
             Some(words) => Some(words),
             None if lost > spare => Some(format!(
                 "{} files of the journal in {} were deleted while they were written; what they \
@@ -592,7 +593,8 @@ mod tests {
         pool.want(&to);
         let second = ready.recv_timeout(Duration::from_secs(20)).unwrap();
         assert!(!second.file.is_over());
-        fs::remove_dir_all(&folder.0).unwrap();
+        // Moved or deleted is the same: the next start would not find it.
+        fs::rename(folder.journal(), folder.0.join("aside")).unwrap();
         wait_until("the folder", || second.file.is_over());
         let said = || pool.trouble().unwrap_or_default();
         wait_until("words", || said().contains("is gone: what is recorded now would be lost"));
