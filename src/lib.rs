@@ -9,7 +9,6 @@
 //! for them. [`session`] composes the stages; [`shard`] drives many sessions on one core. The rest
 //! is the control plane: [`config`], [`admin`], [`cli`] and [`metrics`].
 
-pub mod cells;
 pub mod clock;
 pub mod fault;
 pub mod limits;

@@ -1,8 +1,8 @@
 //! What was found in one value, replaced: free text, and JSON that must stay JSON.
 //!
 //! In: a value and the finds in it. Out: spans with what takes their place.
-//! Never: broken JSON; a replacement inside a string touches no escape, one outside is a whole number,
-//! which becomes null: another number would be read as what is there.
+//! Never: broken JSON; a replacement inside a string touches no escape, one outside is a whole
+//! number, which becomes null: another number would be read as what is there.
 
 use super::detect::{Detectors, Found, Scratch};
 use super::hits::{Cause, Hits};

@@ -142,7 +142,8 @@ impl Terminal {
         Terminal { unknown: false, ..Terminal::unknown() }
     }
 
-    /// The same; a fault of weir's in it costs lines, and no evidence of what they are derived from.
+    /// The same; a fault of weir's in it costs lines, and no evidence of what they are derived
+    /// from.
     pub fn take_safely(&mut self, chunk: &[u8], found: &mut Vec<Line>) -> u64 {
         if let Ok(took_us) = catch_unwind(AssertUnwindSafe(|| self.take(chunk, found))) {
             return took_us;

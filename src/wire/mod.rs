@@ -3,6 +3,7 @@
 //! In: bytes of one side, in any split. Out: frames as spans, typed views, replies.
 //! Never: sockets, clocks, decisions.
 
+pub mod cells;
 pub mod http;
 pub mod kubernetes;
 pub mod postgres;

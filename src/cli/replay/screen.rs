@@ -21,8 +21,8 @@ enum Place {
     Set(char),
 }
 
-/// Its own letters, colours, inserting, wrapping and cursor, and lines that scroll: all of them. The
-/// cursor stays where it is.
+/// Its own letters, colours, inserting, wrapping and cursor, and lines that scroll: all of them.
+/// The cursor stays where it is.
 macro_rules! back {
     () => {
         "\x0f\x1b(B\x1b[0m\x1b[4l\x1b[?7h\x1b[?25h\x1b7\x1b[r\x1b8"

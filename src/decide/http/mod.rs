@@ -6,6 +6,7 @@ mod argument;
 mod call;
 mod likeness;
 mod request;
+pub mod vouched;
 
 use super::Plumbing;
 use super::class::classes;

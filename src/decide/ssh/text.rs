@@ -45,8 +45,8 @@ const SPECIAL_QUOTED: &[u8] = b"$`\\!\n\r\0";
 /// The same between single quotes: nothing in a POSIX shell, but a backslash in others.
 const SPECIAL_LITERAL: &[u8] = b"\\\n\r\0!";
 
-/// First words that are a shell's own: grammar of POSIX (2.4), bash, zsh, csh and fish, and commands
-/// that run the words behind them in the shell itself.
+/// First words that are a shell's own: grammar of POSIX (2.4), bash, zsh, csh and fish, and
+/// commands that run the words behind them in the shell itself.
 const OF_SHELLS: [&[u8]; 38] = [
     b".",
     b"-",

@@ -7,7 +7,7 @@
 
 use std::ops::Range;
 
-use crate::cells::width;
+use crate::wire::cells::width;
 
 /// What a sequence begins with.
 const ESCAPE: u8 = 0x1b;

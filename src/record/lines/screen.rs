@@ -14,8 +14,8 @@
 
 use std::collections::VecDeque;
 
-use crate::cells::width;
 use crate::limits::LINE_CELLS_MAX;
+use crate::wire::cells::width;
 
 /// The second half of a wide character.
 const WIDE: char = '\0';
@@ -196,8 +196,8 @@ impl Screen {
             let cells = line.cells.get(from..).unwrap_or_default();
             text.extend(cells.iter().filter(|cell| **cell != WIDE));
             if line.wrapped {
-                // A program may leave blanks at the end of a row that goes on. The place may be one of
-                // a wider screen.
+                // A program may leave blanks at the end of a row that goes on. The place may be
+                // one of a wider screen.
                 let blanks = self.columns.saturating_sub(line.cells.len().max(from));
                 text.extend(std::iter::repeat_n(' ', blanks));
             } else {

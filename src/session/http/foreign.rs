@@ -1,5 +1,5 @@
-//! What a request must not be before it is decided: that of a page of another origin in its reader's
-//! name, or one that its target reads as something else.
+//! What a request must not be before it is decided: that of a page of another origin in its
+//! reader's name, or one that its target reads as something else.
 //!
 //! In: a request, its target. Out: nothing, or the reason for which it is refused.
 //! Never: a change by a page that its reader did not mean to let in.

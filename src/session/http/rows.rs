@@ -3,6 +3,7 @@
 //! In: an exchange, what was decided. Out: its command's row, the row of an answer that no target
 //! gave. Never: a field whose value is a credential.
 
+use crate::decide::http::vouched;
 use crate::fault::Refused as JournalRefused;
 use crate::record::entry::{
     Command, CommandExtra, Decision, Ocsf, Outcome, Params, ParamsEncoding, Response, ResponseExtra,
@@ -104,8 +105,9 @@ fn attrs(request: &Request, tenure: &Tenure) -> String {
     };
     let target = tenure.snapshot.settings.targets.get(tenure.target);
     let http = target.and_then(|target| target.http.as_ref());
-    let vouched = http.filter(|_| request.kube.is_none()).map(|http| http.client_fields.as_slice());
-    let pass = Pass { vouched, ..Pass::default() };
+    let http = http.filter(|_| request.kube.is_none());
+    let vouched = http.map(|http| vouched::fields(head, &http.client_fields)).unwrap_or_default();
+    let pass = Pass { without: &vouched, ..Pass::default() };
     let dropped: Vec<String> = pass.dropped(head).map(words).collect();
     let mut attrs = serde_json::json!({ "host": words(head.authority()), "http": version });
     if let Some(attrs) = attrs.as_object_mut() {

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 
 use crate::config::settings::{self, Speaks};
-use crate::decide::http::Part;
+use crate::decide::http::{Part, vouched};
 use crate::decide::{Action, Permit};
 use crate::fault::{Fault, FaultKind, Login, Target};
 use crate::forward::dial::Dial;
@@ -754,15 +754,12 @@ impl Tenure {
             without.push(header.name.as_bytes());
             added.push((header.name.as_bytes(), header.value.reveal().as_bytes()));
         }
+        without.extend(vouched::fields(head, &http.client_fields));
         let onward = Onward {
             target: if head.target() == b"*" { b"*" } else { &path },
             host,
             framing,
-            pass: Pass {
-                credentials: false,
-                without: &without,
-                vouched: Some(&http.client_fields),
-            },
+            pass: Pass { credentials: false, without: &without },
             added: &added,
             upgrade: request.asks == Asked::Websocket,
         };

@@ -7,7 +7,6 @@
 //! ```text
 //!   head      one message head, whichever version it came in: spans into one buffer
 //!   name      the field names that weir cares about, and what becomes of each
-//!   vouched   the fields that a target believes of its proxy alone
 //!   auth      what a client says of who it is
 //!   check     what every head must be, whichever version it came in
 //!   form      fields of content that name another method
@@ -39,7 +38,6 @@ pub mod pass;
 pub mod refused;
 pub mod reply;
 pub mod sse;
-pub mod vouched;
 pub mod ws;
 
 pub use head::Head;

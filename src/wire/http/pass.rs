@@ -6,7 +6,6 @@
 use super::check;
 use super::head::{Field, Head, Line};
 use super::name::{Fate, Name};
-use super::vouched;
 
 /// What passes, beyond what the table of names says.
 #[derive(Clone, Copy, Debug, Default)]
@@ -15,9 +14,6 @@ pub struct Pass<'p> {
     pub credentials: bool,
     /// Fields that do not pass, by name; case is ignored.
     pub without: &'p [&'p [u8]],
-    /// The receiver believes its proxy: what a proxy vouches for does not pass, but for these names
-    /// (`vouched`).
-    pub vouched: Option<&'p [String]>,
 }
 
 impl Pass<'_> {
@@ -55,10 +51,6 @@ impl Pass<'_> {
         let name = head.bytes(field.name);
         let is = |other: &&[u8]| name.eq_ignore_ascii_case(other);
         if self.without.iter().any(is) {
-            return false;
-        }
-        let is_other = field.known == Name::Other;
-        if self.vouched.is_some_and(|ours| is_other && vouched::is_vouched(name, ours)) {
             return false;
         }
         named == Named::None || !head.values(Name::Connection).flat_map(check::list).any(|n| is(&n))

@@ -10,6 +10,8 @@
 //! clients' own things (`User-Agent`, `x-amz-meta-user`), and what a target's `client_fields` name.
 
 use crate::identify::glob::glob_bytes;
+use crate::wire::http::head::Head;
+use crate::wire::http::name::Name;
 
 /// The longest name that is looked at: a longer one is no name that a proxy would give.
 const BYTES_MAX: usize = 64;
@@ -54,9 +56,15 @@ const OF_PROXIES: [&[u8]; 25] = [
     b"x-vouch-",
 ];
 
+/// The names of the fields of a head that a target may believe of its proxy.
+pub fn fields<'h>(head: &'h Head, ours: &[String]) -> Vec<&'h [u8]> {
+    let others = head.named().filter(|(known, ..)| *known == Name::Other).map(|(_, name, _)| name);
+    others.filter(|name| is_vouched(name, ours)).collect()
+}
+
 /// Whether a target may believe it of its proxy. `ours` are names that clients may send all the
 /// same; `*` stands for any characters.
-pub fn is_vouched(name: &[u8], ours: &[String]) -> bool {
+fn is_vouched(name: &[u8], ours: &[String]) -> bool {
     let mut folded = [0; BYTES_MAX];
     let Some(folded) = folded.get_mut(..name.len()) else { return false };
     for (to, from) in folded.iter_mut().zip(name) {
