@@ -310,6 +310,8 @@ pub const SSH_HOLDS_MAX: usize = 64;
 pub const SSH_HELD_BYTES_MAX: usize = 256 << 10;
 /// Serials, or ranges of them, in a list of revoked certificates, by CA.
 pub const KRL_SERIALS_MAX: usize = 1 << 20;
+/// What a target of SFTP says before it has told where paths start: VERSION and one NAME.
+pub const SFTP_GREETING_BYTES_MAX: usize = 64 << 10;
 /// A packet of SFTP (OpenSSH: `SFTP_MAX_MSG_LENGTH`, sftp-common.h, and what its writer adds).
 pub const SFTP_PACKET_BYTES_MAX: usize = (256 << 10) + (1 << 10);
 /// A request that carries no contents: it is held whole, in a window that may be 24 KiB (dropbear),

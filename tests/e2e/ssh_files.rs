@@ -130,6 +130,50 @@ fn rules_on_paths_refuse_single_operations() {
     assert_eq!(denied, 5, "{commands:#?}");
 }
 
+/// Of clients that do not ask first where they are.
+#[test]
+fn relative_paths_start_where_the_target_says() {
+    let sshd = Sshd::start();
+    let folder = sshd.scratch.path().display().to_string();
+    let home = std::env::var("HOME").expect("a home");
+    let name = format!(".weir-relative-{}", std::process::id());
+    std::fs::write(format!("{home}/{name}"), "there").expect("a file");
+    let rules = format!(
+        "{EVERYTHING}[[rule]]\nname = \"stays\"\nwhen = {{ paths = [\"{home}/{name}-secret\"] }}\n\
+         then = {{ deny = \"it stays\" }}\n"
+    );
+    let gate = sshd.gate(&rules);
+    let scp = |from: String, to: String| {
+        let mut scp = Command::new("scp");
+        scp.args(gate.options(&gate.alice)).args(["-q", "-s", "-P", &gate.port.to_string()]);
+        ended(&output(scp.args([from, to])))
+    };
+    let there = |name: &str| format!("root@web-1@127.0.0.1:{name}");
+    let (_, stderr, status) = scp(there(&name), format!("{folder}/down"));
+    assert_eq!(status, Some(0), "{stderr}");
+    assert_eq!(std::fs::read_to_string(format!("{folder}/down")).expect("a file"), "there");
+    let (_, stderr, status) = scp(format!("{folder}/down"), there(&format!("{name}-secret")));
+    assert_eq!(status, Some(1), "{stderr}");
+    assert!(stderr.contains("it stays"), "{stderr}");
+    std::fs::remove_file(format!("{home}/{name}")).expect("a file");
+}
+
+/// OpenSSH's clients close the channel before they have written what came with the failure.
+#[test]
+fn a_client_shows_why_its_subsystem_is_refused() {
+    let sshd = Sshd::start();
+    let rules = format!(
+        "{EVERYTHING}[[rule]]\nname = \"no files\"\nwhen = {{ commands = [\"subsystem\"] }}\n\
+         then = {{ deny = \"no files here\" }}\n"
+    );
+    let gate = sshd.gate(&rules);
+    for _ in 0..5 {
+        let (_, stderr, status) = sftp(&gate, "ls\n");
+        assert_eq!(status, Some(255), "{stderr}");
+        assert!(stderr.contains("no files here") && stderr.contains("subsystem"), "{stderr}");
+    }
+}
+
 #[test]
 fn a_denied_path_is_denied_by_the_names_that_every_linux_has_for_it() {
     let sshd = Sshd::start();

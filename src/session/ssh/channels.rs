@@ -218,6 +218,8 @@ struct Channel {
     masked: bool,
     /// A request of the channel was refused, and the client may not know it yet.
     refused: bool,
+    /// The failure of a request waits until the client has heard the words before it.
+    unheard: bool,
     eof: Sides,
     closed: Sides,
 }
@@ -266,6 +268,10 @@ pub struct Channels {
     pub opens_back: OpensBack,
     /// Whether the client's certificate permits terminals; a plain key does.
     pub may_have_terminals: bool,
+    /// Whether the client shows words only if it is asked something between them and a failure:
+    /// OpenSSH's closes a channel whose subsystem is refused before it has written them
+    /// (clientloop.c, `client_status_confirm`).
+    pub shows_late: bool,
 }
 
 /// Which channels the target may open.
@@ -289,6 +295,7 @@ impl Default for Channels {
             of_target: Slots::new(SSH_REPLIES_MAX),
             opens_back: OpensBack::default(),
             may_have_terminals: true,
+            shows_late: false,
         }
     }
 }
@@ -614,9 +621,14 @@ impl Channels {
     fn reply<'b>(&mut self, from: Side, index: usize, success: bool) -> Result<Turn<'b>, Broken> {
         let channel = self.at(index)?;
         if from == Side::Client {
+            let own = channel.asked_back.is_own_next();
             channel.asked_back.reply(success)?;
             while channel.asked_back.ready().is_some() {}
-            return Ok(Turn::Pass);
+            if own {
+                channel.unheard = false;
+                self.replies(index)?;
+            }
+            return Ok(if own { Turn::Taken } else { Turn::Pass });
         }
         let note = channel.asked.reply(success)?;
         self.replies(index)?;
@@ -627,6 +639,10 @@ impl Channels {
     fn replies(&mut self, index: usize) -> Result<(), Broken> {
         loop {
             let channel = self.at(index)?;
+            // Nothing follows the end of a channel.
+            if channel.unheard || (channel.refused && channel.closed.target) {
+                return Ok(());
+            }
             let (Some(success), Some(recipient)) = (channel.asked.ready(), channel.client) else {
                 return Ok(());
             };

@@ -29,6 +29,7 @@ use crate::wire::ssh::sftp::{
 };
 
 use super::core::Core;
+use super::home::{self, Greeting};
 use super::leg::broken;
 use super::open::record_fault;
 use super::transfer::Transfer;
@@ -116,6 +117,7 @@ pub(super) struct Files {
     begun: bool,
     answered: bool,
     home: Home,
+    pub greeting: Greeting,
     doing: HashMap<u32, Doing>,
     handles: HashMap<Vec<u8>, u64>,
     files: HashMap<u64, File>,
@@ -139,6 +141,7 @@ impl Files {
             begun: false,
             answered: false,
             home: Home::Unknown,
+            greeting: Greeting::default(),
             doing: HashMap::new(),
             handles: HashMap::new(),
             files: HashMap::new(),
@@ -371,7 +374,7 @@ impl Files {
 
     /// The next reply of weir's own, if one may stand here; `done` takes it off.
     pub fn own(&self, anywhere: bool) -> Option<&[u8]> {
-        let may = anywhere || self.replies.is_between();
+        let may = (anywhere || self.replies.is_between()) && !self.greeting.keeps();
         self.own.front().filter(|_| may).map(Vec::as_slice)
     }
 
@@ -485,6 +488,30 @@ impl Files {
             (Doing::Home | Doing::Plain | Doing::Read { .. }, _) => {}
         }
         Ok(())
+    }
+
+    /// Whether VERSION has come, and nothing was asked.
+    pub fn is_greeted(&self) -> bool {
+        self.answered && matches!(self.greeting, Greeting::Before(_))
+    }
+
+    /// Whether weir may ask where paths start: its client has asked nothing.
+    pub fn may_ask(&self) -> bool {
+        self.doing.is_empty() && self.own.is_empty() && self.home == Home::Unknown
+    }
+
+    /// Weir's request goes to the target.
+    pub fn asks_home(&mut self) {
+        self.doing.insert(home::ID, Doing::Home);
+        self.greeting.asks();
+    }
+
+    /// Whether the reply to weir's request has come.
+    pub fn is_home_told(&self) -> bool {
+        match self.greeting {
+            Greeting::Asked(id, _) => !self.doing.contains_key(&id),
+            Greeting::Before(_) | Greeting::Over => false,
+        }
     }
 
     fn home_is(&mut self, name: Option<&[u8]>) {

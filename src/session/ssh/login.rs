@@ -469,7 +469,9 @@ impl Machine {
         let Visitor { identity, grants, detail, target: index, credential } = *visitor;
         let link = Link { identity, grants, target: index, role: credential.role };
         let open = Open::new(link, &self.core, stage);
-        let open = open.ok_or(client_fault(FaultKind::Login(LoginFault::UnknownTarget)))?;
+        let mut open = open.ok_or(client_fault(FaultKind::Login(LoginFault::UnknownTarget)))?;
+        let client = self.client.transport.their_version();
+        open.channels.shows_late = client.starts_with("SSH-2.0-OpenSSH_");
         self.core.attach(index, stage);
         let address = endpoint.address.to_string();
         let start = SessionStart {

@@ -21,6 +21,7 @@ mod channels;
 mod core;
 mod files;
 mod hold;
+mod home;
 mod leg;
 mod login;
 mod masked;

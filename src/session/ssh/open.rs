@@ -247,6 +247,10 @@ impl Open {
         {
             self.send_held(key, sink, core, stage)?;
         }
+        if let (Side::Server, Turn::Eof(key) | Turn::Closing(key) | Turn::Over(key)) = (from, turn)
+        {
+            self.greeting_ends(*key, sink, core, stage);
+        }
         let receipt = self.keep(from, turn, core, stage)?;
         let running = Permit::plumbing(Plumbing::Running);
         if let (Side::Server, Turn::Data { channel, stderr: false, bytes }) = (from, turn)

@@ -17,6 +17,7 @@ use super::admit::{Place, Wanted};
 use super::channels::ChannelKey;
 use super::core::Core;
 use super::files::{Files, Step};
+use super::home;
 use super::leg::{Leg, broken};
 use super::open::Open;
 use super::{Machine, Phase};
@@ -162,12 +163,64 @@ impl Open {
         stage: &mut Stage<'_>,
     ) -> Result<Option<Vec<Vec<u8>>>, Fault> {
         let Some(files) = self.files(key) else { return Ok(None) };
+        if files.greeting.keeps() {
+            return self.greeting(key, bytes, core, stage).map(Some);
+        }
         let Some(at) = files.heard(bytes, core, stage)? else { return Ok(None) };
         let (before, after) = bytes.split_at(at);
         let mut messages = self.channels.output(key, before);
         messages.extend(self.take_own_replies(key, true));
         messages.extend(self.channels.output(key, after));
         Ok(Some(messages))
+    }
+
+    /// What a target says first, kept back until it has told where paths start.
+    fn greeting(
+        &mut self,
+        key: ChannelKey,
+        bytes: &[u8],
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<Vec<Vec<u8>>, Fault> {
+        let Some(files) = self.files(key) else { return Ok(Vec::new()) };
+        let kept = files.greeting.keep(bytes);
+        kept.map_err(|why| broken(Side::Server, why))?;
+        files.heard(bytes, core, stage)?;
+        let (greeted, told, may_ask) = (files.is_greeted(), files.is_home_told(), files.may_ask());
+        if greeted && may_ask && self.channels.ask_target(key, &home::request()) {
+            if let Some(files) = self.files(key) {
+                files.asks_home();
+            }
+            return Ok(Vec::new());
+        }
+        let Some(files) = self.files(key) else { return Ok(Vec::new()) };
+        let (passes, dropped) = match (greeted, told) {
+            (true, _) => (files.greeting.end(), 0),
+            (_, true) => files.greeting.answered(),
+            (false, false) => return Ok(Vec::new()),
+        };
+        self.channels.shorten_output(key, dropped);
+        let mut messages = self.channels.output(key, &passes);
+        messages.extend(self.take_own_replies(key, false));
+        Ok(messages)
+    }
+
+    /// The target says no more: what is kept back of it passes.
+    pub(super) fn greeting_ends(
+        &mut self,
+        key: ChannelKey,
+        client: &mut Leg,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) {
+        let Some(files) = self.files(key) else { return };
+        let passes = files.greeting.end();
+        if passes.is_empty() {
+            return;
+        }
+        let messages = self.channels.output(key, &passes);
+        let receipt = core.covered(stage);
+        send_all(client, (Permit::plumbing(Plumbing::Running), receipt), messages, core, stage);
     }
 
     fn take_own_replies(&mut self, key: ChannelKey, anywhere: bool) -> Vec<Vec<u8>> {

@@ -103,6 +103,11 @@ impl<T> Slots<T> {
         }
     }
 
+    /// Whether the next reply is to what weir asked itself.
+    pub fn is_own_next(&self) -> bool {
+        matches!(self.queue.front(), Some(Slot::Silent))
+    }
+
     /// The next reply that may leave.
     pub fn ready(&mut self) -> Option<T> {
         match self.queue.front()? {

@@ -68,6 +68,28 @@ impl Channels {
         }
     }
 
+    /// Weir's own request among the client's; `false` if it cannot go.
+    pub fn ask_target(&mut self, key: ChannelKey, bytes: &[u8]) -> bool {
+        let Some((_, channel)) = self.find(key) else { return false };
+        let closed = channel.closed.client || channel.closed.target || channel.eof.client;
+        let Some(recipient) = channel.target.filter(|_| !closed) else { return false };
+        let packet_max = channel.input_max;
+        if !channel.input.say(bytes.len()) {
+            return false;
+        }
+        for message in data(recipient, bytes, packet_max) {
+            self.say(Side::Server, message);
+        }
+        true
+    }
+
+    /// Bytes of the target, which were passed already, do not go to the client.
+    pub fn shorten_output(&mut self, key: ChannelKey, count: usize) {
+        if let Some((_, channel)) = self.find(key) {
+            channel.output.shorten(count);
+        }
+    }
+
     /// The messages by which bytes of the target, which were passed already, go to the client.
     pub fn output(&mut self, key: ChannelKey, bytes: &[u8]) -> Vec<Vec<u8>> {
         let Some((_, channel)) = self.find(key) else { return Vec::new() };

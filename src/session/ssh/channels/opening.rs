@@ -96,6 +96,7 @@ impl Channels {
             framed: false,
             masked: false,
             refused: false,
+            unheard: false,
             eof: Sides::default(),
             closed: Sides::default(),
         });

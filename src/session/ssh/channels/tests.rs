@@ -487,6 +487,34 @@ fn a_refused_subsystem_is_a_failure_and_what_was_sent_for_it_is_dropped() {
 }
 
 #[test]
+fn a_client_that_shows_words_late_is_asked_before_it_hears_of_the_failure() {
+    for target_closes in [false, true] {
+        let mut script = Script::opened();
+        script.channels.shows_late = true;
+        assert_eq!(script.request("subsystem", b"\0\0\0\x04sftp"), "asks");
+        let key = script.key();
+        script.channels.refuse_subsystem(key, true, "weir: no").expect("a channel");
+        script.drain();
+        let said = script.said();
+        assert!(said.starts_with("Client stderr 3 weir: no\n"), "{said}");
+        assert!(said.contains("keepalive@openssh.com") && !said.contains("failure"), "{said}");
+        // What it asks meanwhile is answered in its turn.
+        assert_eq!(script.request("subsystem", b"\0\0\0\x04more"), "asks");
+        script.channels.refuse_request(script.key(), true).expect("a channel");
+        script.drain();
+        assert_eq!(script.said(), "");
+        if target_closes {
+            assert_eq!(script.take(Side::Server, &Message::Close { recipient: 3 }), "pass");
+        }
+        assert_eq!(script.take(Side::Client, &Message::ChannelFailure { recipient: 70 }), "taken");
+        // Nothing follows the end of a channel.
+        let failures = "Client failure 3\nClient failure 3";
+        let expect = if target_closes { "Client close 3" } else { failures };
+        assert_eq!(script.said(), expect);
+    }
+}
+
+#[test]
 fn a_client_without_leave_gets_no_terminal() {
     let mut script = Script::opened();
     script.channels.may_have_terminals = false;

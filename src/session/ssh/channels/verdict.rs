@@ -90,8 +90,8 @@ impl Channels {
         self.end_refused(index)
     }
 
-    /// A subsystem is refused: the client is told so on standard error, and by a failure. The
-    /// channel is the client's to close.
+    /// A subsystem is refused: the client is told so on standard error, and by a failure, when it
+    /// has heard the words. The channel is the client's to close.
     ///
     /// # Errors
     /// As for `allow`.
@@ -106,7 +106,18 @@ impl Channels {
         if channel.closed.target {
             return Ok(());
         }
+        let room = channel.output.room();
         self.tell(key, words)?;
+        let late = self.shows_late && want_reply;
+        let channel = self.at(index)?;
+        let told = channel.output.room() < room;
+        if let (true, true, Some(recipient)) = (late, told, channel.client) {
+            channel.asked_back.ask()?;
+            channel.unheard = true;
+            let (name, rest) = (&b"keepalive@openssh.com"[..], &[][..]);
+            let ask = Message::ChannelRequest { recipient, name, want_reply: true, rest };
+            self.say(Side::Client, ask.write());
+        }
         self.answer(index, want_reply, false)
     }
 
