@@ -315,21 +315,7 @@ impl Fault {
                 Login::Settings => "startup-settings",
                 Login::TargetCredentials => "target-credentials",
             },
-            FaultKind::Target(t) => match t {
-                Target::Resolve => "target-resolve",
-                Target::Connect => "target-connect",
-                Target::Timeout => "target-timeout",
-                Target::Closed => "target-closed",
-                Target::Certificate => "target-certificate",
-                Target::Tls => "target-tls",
-                Target::HostKey => "target-host-key",
-                Target::Starting => "target-starting",
-                Target::ReadOnly => "target-read-only",
-                Target::NotReadOnly => "target-not-read-only",
-                Target::HotStandby => "target-hot-standby",
-                Target::NotStandby => "target-not-standby",
-                Target::Unclear => "target-unclear",
-            },
+            FaultKind::Target(target) => target.label(),
             FaultKind::Record(r) => match r {
                 Refused::Full => "journal-full",
                 Refused::Disk => "journal-disk",
@@ -339,6 +325,27 @@ impl Fault {
             FaultKind::Drain => "drain",
             FaultKind::Killed => "killed",
             FaultKind::Internal => "internal",
+        }
+    }
+}
+
+impl Target {
+    /// A fixed word for metrics and records.
+    pub const fn label(self) -> &'static str {
+        match self {
+            Target::Resolve => "target-resolve",
+            Target::Connect => "target-connect",
+            Target::Timeout => "target-timeout",
+            Target::Closed => "target-closed",
+            Target::Certificate => "target-certificate",
+            Target::Tls => "target-tls",
+            Target::HostKey => "target-host-key",
+            Target::Starting => "target-starting",
+            Target::ReadOnly => "target-read-only",
+            Target::NotReadOnly => "target-not-read-only",
+            Target::HotStandby => "target-hot-standby",
+            Target::NotStandby => "target-not-standby",
+            Target::Unclear => "target-unclear",
         }
     }
 }

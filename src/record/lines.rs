@@ -378,7 +378,8 @@ impl Terminal {
         let text = text.trim_start();
         let prompt: String = self.prompt.iter().collect();
         // Where it is not known what a prompt is, the prompt alone is no line either.
-        if !text.is_empty() && !(cut && text == prompt.trim()) {
+        let is_prompt = cut && text == prompt.trim();
+        if !text.is_empty() && !is_prompt {
             let found_line = Found::Line { text: text.to_owned(), cut };
             found.push(Line { found: found_line, at_us: self.at_us });
         }

@@ -55,7 +55,7 @@ fn weirs_own_tokens_are_written_nowhere() {
     let half = Params { raw: &raw, secrets: &[2], ..Params::default() };
     let extra = CommandExtra { resource: &whole, attrs: &whole, ..CommandExtra::default() };
     let said = [json, bound, half].map(|params| {
-        let (params, operation, extra) = (Some(params), whole.as_str(), extra.clone());
+        let (params, operation, extra) = (Some(params), whole.as_str(), extra);
         Entry::Command(Command { params, operation, extra, ..command(&whole, &objects) })
     });
     let chunk = |stream| {
@@ -86,14 +86,14 @@ fn text_of_another_encoding_is_what_it_says() {
         let params = Params { raw: &raw, types, text_encoding, ..Params::default() };
         let mut extra = CommandExtra { text_encoding, ..CommandExtra::default() };
         extra.alone = true;
-        let params = Some(params);
-        let entry = Entry::Command(Command { params, extra, ..command("", &[]) });
+        let of = Command { params: Some(params), extra, ..command("", &[]) };
+        let entry = Entry::Command(of);
         let mut bytes = Vec::new();
         body::put_entry(&mut bytes, &entry);
         let read = body::read(Kind::Command, body::VERSION, &bytes);
         let Some(Body::Command(command)) = read else { panic!("{bytes:?}") };
         assert_eq!(command.extra.text_encoding, text_encoding);
-        assert_eq!(shown(&params.unwrap()), to_json(&command.params.unwrap()));
+        assert_eq!(shown(&params), to_json(&command.params.unwrap()));
         to_json(&command.params.unwrap())
     };
     assert_eq!(json("LATIN1", &[], b"\xe9", &[]), "[\"\u{e9}\"]");

@@ -51,8 +51,7 @@ pub(super) fn target(
     let keepalive = keep_alive(section, "`keepalive` of [[target]]", report);
     let place = url.and_then(|url| place(&url, report));
     let is_tls = place.as_ref().is_some_and(|place| place.is_tls);
-    let tls = section.choice("tls", &TLS_MODES, report);
-    let tls = match (is_tls, tls) {
+    let tls = match (is_tls, section.choice("tls", &TLS_MODES, report)) {
         (false, _) => TargetTls::Disable,
         (true, None | Some(TargetTls::Disable | TargetTls::Prefer)) => TargetTls::VerifyFull,
         (true, Some(tls)) => tls,

@@ -45,7 +45,7 @@ fn records_show_that_there_was_one_and_not_which() {
     let hides = format!("GET /{stars}?t={stars}&weir_{stars}weir_ HTTP/1.1");
     assert_eq!(hidden(text.as_bytes()), Some(hides.into_bytes()));
     // What has not its checksum is somebody's text.
-    let other = one.replace(|it: char| it == '_', "-");
+    let other = one.replace('_', "-");
     for text in ["", "weir_", &other, &one[1..], &one[..LENGTH - 1], &"weir_x".repeat(30)] {
         assert_eq!(hidden(text.as_bytes()), None, "{text}");
     }

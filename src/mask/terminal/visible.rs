@@ -248,7 +248,7 @@ mod tests {
             ("a\x1b(Bb\x1b=c\x1b[?2004hd", "abcd"),
             ("a\x1b[2;3Hb\x1b[Ac\x1b[?1049hd\x1b8e", "a\nb\nc\nd\ne"),
             ("4\x1b74\x1b[s4\x1b[1;2s4", "444\n4"),
-            ("4\04\x074\x0f4\x7f4\u{200b}4\u{ad}4\u{301}4\u{feff}4", "444444444"),
+            ("4\x004\x074\x0f4\x7f4\u{200b}4\u{ad}4\u{301}4\u{feff}4", "444444444"),
             ("4\u{9b}31m4\u{9d}0;t\u{9c}4\u{9d}0;t\x074\u{85}4", "4444\n4"),
             ("caf\u{e9} \u{2026} \u{f9}\t\u{fb01}", "caf\u{e9} \u{2026} \u{f9}\t\u{fb01}"),
             ("a\x1b]0;title\x07b\x1b]8;;x\x1b\\c", "abc"),

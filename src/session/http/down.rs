@@ -511,7 +511,7 @@ impl Session {
                 super::rows::unanswered(&mut exchange, aborted, words, tenure, stage);
         }
         let detail = voice::unknown_end(&exchange, problem.detail);
-        let problem = Problem { detail: &detail, ..problem.clone() };
+        let problem = Problem { detail: &detail, ..*problem };
         let reply = exchange.request.reply(&problem);
         self.answer_self(&reply, *exchange, stage);
     }

@@ -96,8 +96,7 @@ impl Session {
     /// Frames of a target.
     pub(super) fn leg_frames(&mut self, id: LegId, bytes: &[u8], stage: &mut Stage<'_>) {
         let mut input = bytes;
-        loop {
-            let Some(two) = self.back(id).and_then(|back| back.two.as_mut()) else { break };
+        while let Some(two) = self.back(id).and_then(|back| back.two.as_mut()) {
             match two.connection.receive(&mut input, stage.now.mono_us) {
                 Ok(Some(event)) => self.leg_said(id, event, stage),
                 Ok(None) => break,

@@ -24,7 +24,7 @@ impl Changed {
             Some(start) => name.starts_with(start),
             None => name == **known,
         };
-        if PLAIN.iter().any(|known| plain(known)) {
+        if PLAIN.iter().any(plain) {
             return;
         }
         if self.named.len() >= limits::SETTINGS_TOLD_MAX && !self.named.contains_key(&name) {

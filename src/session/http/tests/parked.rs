@@ -66,21 +66,27 @@ impl Bench {
     }
 }
 
+fn asked() -> Vec<u8> {
+    request("DELETE /parked", "Content-Length: 3||abc")
+}
+
+/// A request whose client has waited for as long as it should.
+fn park(bench: &mut Bench) -> SessionId {
+    bench.send(&asked(), 1000);
+    let id = bench.ask.expect("people are asked");
+    bench.wait();
+    let told = bench.client_text();
+    assert!(told.starts_with("HTTP/1.1 403 ") && told.contains("approval-pending"), "{told}");
+    assert!(told.contains("retry-after: 10\r\n"), "{told}");
+    assert!(bench.leg.is_none() && !bench.closed);
+    id
+}
+
 /// One test, since what is parked is of the process, as ids of these benches are.
 #[test]
 fn the_same_request_joins_what_was_asked_and_runs_once() {
     let _turn = alone();
-    let asked = request("DELETE /parked", "Content-Length: 3||abc");
-    let park = |bench: &mut Bench| {
-        bench.send(&asked, 1000);
-        let id = bench.ask.expect("people are asked");
-        bench.wait();
-        let told = bench.client_text();
-        assert!(told.starts_with("HTTP/1.1 403 ") && told.contains("approval-pending"), "{told}");
-        assert!(told.contains("retry-after: 10\r\n"), "{told}");
-        assert!(bench.leg.is_none() && !bench.closed);
-        id
-    };
+    let asked = asked();
     // Another connection joins while people are still asked; it is approved while it waits.
     let mut bench = Bench::new();
     let id = park(&mut bench);
@@ -112,7 +118,26 @@ fn the_same_request_joins_what_was_asked_and_runs_once() {
     third.send(&asked, 1000);
     assert!(third.leg.is_none() && third.ask.is_some(), "an approval is used once");
     third.tell(Event::Eof(End::Client));
-    // A form of several parts has another boundary each time, and is the same for all that.
+    // It is denied while nobody waits.
+    let mut bench = Bench::new();
+    let id = park(&mut bench);
+    assert_eq!(bench.vote_parked(id, &vote(false)), VoteReply::Denied);
+    assert!(matches!(bench.vote_parked(id, &vote(true)), VoteReply::Refused(_)));
+    let mut again = Bench::new();
+    again.send(&asked, 1000);
+    assert!(again.client_text().contains("denied by dora"), "told once");
+    // Nobody answers in time: the vote is too late.
+    let mut bench = Bench::new();
+    let id = park(&mut bench);
+    bench.pass(600_000_000);
+    assert!(matches!(bench.vote_parked(id, &vote(true)), VoteReply::Refused(_)));
+    assert_eq!(bench.vote_parked(id, &vote(true)), VoteReply::Unknown);
+}
+
+/// A form of several parts has another boundary each time, and is the same for all that.
+#[test]
+fn a_form_joins_by_its_parts() {
+    let _turn = alone();
     let form = |boundary: &str, value: &str| {
         let content = format!("--{boundary}\r\n\r\n{value}\r\n--{boundary}--\r\n");
         let kind = format!("Content-Type: multipart/form-data; boundary={boundary}");
@@ -132,21 +157,12 @@ fn the_same_request_joins_what_was_asked_and_runs_once() {
         assert_eq!(again.leg.is_some(), runs, "{boundary} {value}");
         again.tell(Event::Eof(End::Client));
     }
-    // It is denied while nobody waits.
-    let mut bench = Bench::new();
-    let id = park(&mut bench);
-    assert_eq!(bench.vote_parked(id, &vote(false)), VoteReply::Denied);
-    assert!(matches!(bench.vote_parked(id, &vote(true)), VoteReply::Refused(_)));
-    let mut again = Bench::new();
-    again.send(&asked, 1000);
-    assert!(again.client_text().contains("denied by dora"), "told once");
-    // Nobody answers in time: the vote is too late.
-    let mut bench = Bench::new();
-    let id = park(&mut bench);
-    bench.pass(600_000_000);
-    assert!(matches!(bench.vote_parked(id, &vote(true)), VoteReply::Refused(_)));
-    assert_eq!(bench.vote_parked(id, &vote(true)), VoteReply::Unknown);
-    // weir ends: what people are still asked about has its end, what they have said has it.
+}
+
+/// weir ends: what people are still asked about has its end, what they have said has it.
+#[test]
+fn what_is_parked_ends_with_weir() {
+    let _turn = alone();
     let mut bench = Bench::new();
     let id = park(&mut bench);
     assert_eq!(bench.abandon_parked(), [id]);
