@@ -73,7 +73,7 @@ const APPLIED: [&str; 4] = [
 const SHAPES: [&str; 5] = ["", "items.*.", "rows.*.object.", "object.", "object.rows.*.object."];
 
 /// Kinds with the spec of pods, and where.
-const POD_SPECS: [(&str, &str); 10] = [
+const POD_SPECS: [(&str, &str); 11] = [
     ("Pod", "spec"),
     ("PodTemplate", "template.spec"),
     ("ReplicationController", "spec.template.spec"),
@@ -85,6 +85,8 @@ const POD_SPECS: [(&str, &str); 10] = [
     ("CronJob", "spec.jobTemplate.spec.template.spec"),
     // It holds a part of what it is a revision of.
     ("ControllerRevision", "data.spec.template.spec"),
+    // And what was last applied of that, in its own shape.
+    ("ControllerRevision", "spec.template.spec"),
 ];
 
 /// Kinds of resources whose values have places. The list of a kind has its name and `List`; objects
@@ -482,6 +484,22 @@ mod tests {
                 assert!(applied.is_none_or(|applied| applied.is_ok()), "{left}");
             }
         }
+    }
+
+    /// A revision has its workload's template one field deeper, and what was last applied of the
+    /// workload in its own shape.
+    #[test]
+    fn a_revision_hides_what_its_workload_hides() {
+        let of_set = r#"{"kind":"DaemonSet","spec":{"template":{"spec":{"containers":[
+            {"image":"shown","env":[{"name":"A","value":"HIDDEN"}]}]}}}}"#;
+        let applied = serde_json::Value::from(of_set).to_string();
+        let revision = format!(
+            r#"{{"kind":"ControllerRevision","metadata":{{"annotations":{{
+            "kubectl.kubernetes.io/last-applied-configuration":{applied}}}}},"data":{of_set}}}"#
+        );
+        let masks = of(places("ControllerRevision", Operator::Redact));
+        let left = left(&masks.rules, &revision);
+        assert!(!left.contains("HIDDEN") && left.contains("shown"), "{left}");
     }
 
     /// `data` is base64, also in what was last applied, and where paths hide other values.
