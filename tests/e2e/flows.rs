@@ -139,12 +139,16 @@ fn the_rest_is_answered(server: &Postgres) {
     assert_eq!(raw.rows("SELECT * FROM counted"), [[text("300"), text("t")]]);
     let returned =
         "WITH u AS (UPDATE people SET id = id WHERE id = 1 RETURNING email AS x) TABLE u";
-    assert_eq!(raw.rows(returned), [[None]]);
+    // NULL, or what the column's mask makes of it.
+    let is_hidden = |rows: Vec<Vec<Option<String>>>| {
+        rows.len() == 1 && rows[0].iter().all(|it| it.as_deref().is_none_or(|it| it == "***"))
+    };
+    assert!(is_hidden(raw.rows(returned)));
     let version = server.sql("postgres", "SHOW server_version_num");
     if version.trim().parse::<u32>().expect("a number") >= 180_000 {
         let merged = "WITH m AS (MERGE INTO people t USING (SELECT 1 AS a) s ON t.id = s.a \
                       WHEN MATCHED THEN UPDATE SET id = s.a RETURNING old.email AS x) TABLE m";
-        assert_eq!(raw.rows(merged), [[None]]);
+        assert!(is_hidden(raw.rows(merged)));
         let renamed = "MERGE INTO people t USING (SELECT a FROM people c (a, b)) s ON t.id = s.a \
                        AND s.a = 2 WHEN MATCHED THEN DO NOTHING RETURNING t.email";
         assert!(!kinds(&raw.query(renamed)).contains('E'));
