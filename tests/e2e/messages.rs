@@ -311,7 +311,7 @@ fn computed_columns_are_hidden_for_what_they_are_made_of_alone() {
         check("SELECT upper(x.tax), x.id * 2 FROM tax x WHERE id = 1", &[0]);
         check("SELECT c::text, c.id + 1, row_to_json(c) FROM customers c WHERE id = 1", &[0, 2]);
         check("SELECT CASE WHEN ssn = '1' THEN 'a' ELSE name END, id + 1 FROM customers", &[0]);
-        check("SELECT count(x), max(y) FROM (SELECT ssn AS x, id AS y FROM customers) z", &[0, 1]);
+        check("SELECT count(x), max(y) FROM (SELECT ssn AS x, id AS y FROM customers) z", &[0]);
     });
 }
 
