@@ -453,7 +453,7 @@ mod tests {
             "/etc/x",
             "//etc/x",
             "/./etc/x",
-            "/tmp/../etc/x",
+            "/var/../etc/x",
             "/srv/../etc/x",
             "file:///etc/x",
             "/%2e/etc/x",
@@ -465,7 +465,7 @@ mod tests {
         ] {
             assert!(opens(other, &["path=/etc/*"], false), "{other}");
         }
-        for good in ["/srv/etc/x", "etc", "/tmp/etc/../x", "/etcetera/x"] {
+        for good in ["/srv/etc/x", "etc", "/var/etc/../x", "/etcetera/x"] {
             assert!(!opens(good, &["path=/etc/*"], false), "{good}");
         }
     }

@@ -250,11 +250,11 @@ mod tests {
             "git-receive-pack 'a';id",
             "'a\\'b'",
             "a\0b",
-            "time rm /tmp/x",
-            "'if' rm /tmp/x",
-            "exec rm /tmp/x",
-            ". /tmp/x",
-            "{ rm /tmp/x",
+            "time rm /srv/x",
+            "'if' rm /srv/x",
+            "exec rm /srv/x",
+            ". /srv/x",
+            "{ rm /srv/x",
         ] {
             assert_eq!(program(text.as_bytes()), Program::Compound, "{text:?}");
         }
