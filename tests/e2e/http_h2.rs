@@ -217,20 +217,24 @@ fn weir_says_good_bye_when_it_ends() {
     assert!(child.wait().expect("node ends").success());
 }
 
+/// In front of a target that speaks HTTP/2.
+fn before_two(tls: bool) -> Web {
+    let files = Certificates::shared();
+    let mut target = "http = \"2\"".to_owned();
+    if tls {
+        target += &format!("\nroot_certificates = \"{}\"", files.authority.display());
+    }
+    let files = [&files.certificate, &files.key, &files.authority];
+    let files = if tls { &files[..] } else { &[] };
+    let plan = Plan { tls, target: &target, ..Plan::default() };
+    let scheme = if tls { "https" } else { "http" };
+    Web::start(Server::of("http2_server.js", files), scheme, &plan)
+}
+
 #[test]
 fn targets_of_their_own_version_are_spoken_to_in_it_and_calls_of_grpc_keep_their_trailers() {
-    let authority = Certificates::shared().authority.display().to_string();
     for tls in [true, false] {
-        let files = Certificates::shared();
-        let files = [&files.certificate, &files.key, &files.authority];
-        let files = if tls { &files[..] } else { &[] };
-        let mut target = "http = \"2\"".to_owned();
-        if tls {
-            target += &format!("\nroot_certificates = \"{authority}\"");
-        }
-        let plan = Plan { tls, target: &target, ..Plan::default() };
-        let scheme = if tls { "https" } else { "http" };
-        let mut web = Web::start(Server::of("http2_server.js", files), scheme, &plan);
+        let mut web = before_two(tls);
         let said = lines(&run(&mut node(&web, tls, "grpc")));
         let call = answer(&said, "/pkg.Echo/Say");
         assert_eq!((&call["status"], &call["body"]), (&200.into(), &"first,second".into()));
@@ -261,18 +265,8 @@ fn targets_of_their_own_version_are_spoken_to_in_it_and_calls_of_grpc_keep_their
 
 #[test]
 fn a_connection_of_http2_to_a_target_serves_one_request_after_the_other() {
-    let authority = Certificates::shared().authority.display().to_string();
     for tls in [true, false] {
-        let files = Certificates::shared();
-        let files = [&files.certificate, &files.key, &files.authority];
-        let files = if tls { &files[..] } else { &[] };
-        let mut target = "http = \"2\"".to_owned();
-        if tls {
-            target += &format!("\nroot_certificates = \"{authority}\"");
-        }
-        let plan = Plan { tls, target: &target, ..Plan::default() };
-        let scheme = if tls { "https" } else { "http" };
-        let mut web = Web::start(Server::of("http2_server.js", files), scheme, &plan);
+        let mut web = before_two(tls);
         let count = |web: &Web| {
             let count = run(web.curl(&["--http1.1"]).arg(web.url("/connections")));
             count.parse::<u32>().expect("a number")

@@ -19,10 +19,11 @@ const BANNED: [(&str, &str); 7] = [
 ];
 
 /// Paths of one machine and hosts of package registries.
-const PLACES: [(&str, &str); 9] = [
+const PLACES: [(&str, &str); 10] = [
     ("/wo", "rk/"),
     ("/ro", "ot/"),
     ("/ho", "me/"),
+    ("/tm", "p/"),
     ("/fa", "rm/"),
     ("crates", ".io/"),
     ("py", "pi.org"),

@@ -39,6 +39,31 @@ pub struct Relation {
     pub columns: Vec<Column>,
 }
 
+#[cfg(test)]
+impl Relation {
+    /// One of `public` whose columns are texts, for tests.
+    pub fn of_texts(
+        (oid, name): (u32, &str),
+        kind: u8,
+        sources: &[u32],
+        columns: &[&str],
+    ) -> Relation {
+        let column = |(index, name): (usize, &&str)| Column {
+            attnum: i16::try_from(index + 1).unwrap(),
+            name: (*name).to_owned(),
+            type_oid: 25,
+        };
+        Relation {
+            oid,
+            schema: "public".into(),
+            name: name.into(),
+            kind,
+            sources: sources.to_vec(),
+            columns: columns.iter().enumerate().map(column).collect(),
+        }
+    }
+}
+
 impl Relation {
     /// A view or a materialised view: its columns are expressions over other relations.
     pub fn is_view(&self) -> bool {
@@ -254,14 +279,7 @@ mod tests {
     use super::*;
 
     fn relation(oid: u32, kind: u8, sources: &[u32]) -> Relation {
-        Relation {
-            oid,
-            schema: "public".into(),
-            name: format!("r{oid}"),
-            kind,
-            sources: sources.to_vec(),
-            columns: Vec::new(),
-        }
+        Relation::of_texts((oid, &format!("r{oid}")), kind, sources, &[])
     }
 
     fn check(relations: &[Relation], oid: u32, expect: Option<&[u32]>) {

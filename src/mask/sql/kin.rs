@@ -124,14 +124,7 @@ mod tests {
     use super::*;
 
     fn relation(oid: u32, name: &str, kind: u8, sources: &[u32]) -> Relation {
-        Relation {
-            oid,
-            schema: "public".into(),
-            name: name.into(),
-            kind,
-            sources: sources.to_vec(),
-            columns: Vec::new(),
-        }
+        Relation::of_texts((oid, name), kind, sources, &[])
     }
 
     /// A partitioned table with two partitions, a view of one and a view of that; users with a view

@@ -327,7 +327,6 @@ fn is_proven(origins: &[&Relation], column: &super::catalog::Column) -> bool {
 
 #[cfg(test)]
 mod tests {
-    use super::super::catalog::Column;
     use super::*;
 
     #[test]
@@ -348,19 +347,7 @@ mod tests {
     }
 
     fn relation(oid: u32, name: &str, kind: u8, sources: &[u32], columns: &[&str]) -> Relation {
-        let column = |(index, name): (usize, &&str)| Column {
-            attnum: i16::try_from(index + 1).unwrap(),
-            name: (*name).to_owned(),
-            type_oid: 25,
-        };
-        Relation {
-            oid,
-            schema: "public".into(),
-            name: name.into(),
-            kind,
-            sources: sources.to_vec(),
-            columns: columns.iter().enumerate().map(column).collect(),
-        }
+        Relation::of_texts((oid, name), kind, sources, columns)
     }
 
     fn check(catalog: &Catalog, oid: u32, expect: &[Verdict]) {

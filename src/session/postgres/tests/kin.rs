@@ -28,14 +28,7 @@ fn config() -> String {
 }
 
 fn relation(oid: u32, name: &str, kind: u8, sources: &[u32]) -> Relation {
-    Relation {
-        oid,
-        schema: "public".into(),
-        name: name.into(),
-        kind,
-        sources: sources.to_vec(),
-        columns: Vec::new(),
-    }
+    Relation::of_texts((oid, name), kind, sources, &[])
 }
 
 fn known() -> Vec<Relation> {

@@ -3,7 +3,7 @@
 use super::behaviour::record;
 use super::*;
 use crate::limits;
-use crate::mask::sql::catalog::{Catalog, Column, Relation};
+use crate::mask::sql::catalog::{Catalog, Relation};
 use crate::record::body::Body;
 use crate::record::params;
 use crate::session::Refresh;
@@ -29,19 +29,7 @@ fn masked() -> Bench {
 }
 
 fn relation(oid: u32, name: &str, kind: u8, sources: &[u32], columns: &[&str]) -> Relation {
-    let column = |(index, name): (usize, &&str)| Column {
-        attnum: i16::try_from(index + 1).unwrap(),
-        name: (*name).to_owned(),
-        type_oid: 25,
-    };
-    Relation {
-        oid,
-        schema: "public".into(),
-        name: name.into(),
-        kind,
-        sources: sources.to_vec(),
-        columns: columns.iter().enumerate().map(column).collect(),
-    }
+    Relation::of_texts((oid, name), kind, sources, columns)
 }
 
 /// The catalog is read anew.
