@@ -699,6 +699,7 @@ fn summary(exchange: &Exchange, ask: &Ask, tenure: &Tenure, stage: &Stage<'_>) -
         role: tenure.credential.role.clone(),
         rule: ask.terms.rule().to_string(),
         text: String::from_utf8_lossy(&text).into_owned(),
+        sameness: Some(parked::key(exchange, tenure)),
         params: exchange
             .rpc
             .as_deref()

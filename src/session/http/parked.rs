@@ -197,10 +197,19 @@ pub(super) fn key(exchange: &Exchange, tenure: &Tenure) -> Key {
         part(bytes);
     }
     let pass = Pass::default();
+    // A cluster minds no other field of what it is asked to do.
+    let is_cluster = exchange.request.kube.is_some();
+    let counts =
+        |known: Name, name: &[u8]| !is_noise(name) && (!is_cluster || known == Name::ContentType);
     let fields = pass.fields(head).map(|field| (head.bytes(field.name), field));
+    let fields = fields.filter(|(name, field)| counts(field.known, name));
+    let mut fields: Vec<_> =
+        fields.map(|(name, field)| (name.to_ascii_lowercase(), field)).collect();
+    // Of different names the order says nothing (RFC 9110 section 5.3), and Go's is random.
+    fields.sort_by(|(one, _), (other, _)| one.cmp(other));
     let several = Several::of(head, &exchange.content);
-    for (name, field) in fields.filter(|(name, _)| !is_noise(name)) {
-        part(&name.to_ascii_lowercase());
+    for (name, field) in fields {
+        part(&name);
         match &several {
             Some(several) if field.known == Name::ContentType => {
                 part(several.kind.0);
