@@ -118,6 +118,8 @@ pub struct TargetFacts {
     pub catalog: Option<Arc<Catalog>>,
     /// When it was read, UTC microseconds.
     pub catalog_us: i64,
+    /// When the reading began that was the last to succeed, by the clock of the shards.
+    pub catalog_begun_us: u64,
     /// Why the last read failed, empty if it did not.
     pub catalog_error: String,
     /// Asks the target's catalog task for a new read.
@@ -229,6 +231,7 @@ impl World {
         Arc::new(SnapshotSource {
             settings: self.settings.clone(),
             catalogs: self.targets.iter().map(|facts| facts.catalog.clone()).collect(),
+            catalogs_begun_us: self.targets.iter().map(|facts| facts.catalog_begun_us).collect(),
             addresses: self.targets.iter().map(|facts| facts.addresses.clone()).collect(),
             keys: (self.settings.issuers.iter())
                 .map(|issuer| self.issuers.get(&issuer.policy.issuer))

@@ -28,6 +28,8 @@ pub struct SnapshotSource {
     pub settings: Arc<Settings>,
     /// Per target.
     pub catalogs: Vec<Option<Arc<Catalog>>>,
+    /// Per target: when the reading began that its catalog is of, by the clock of the shards.
+    pub catalogs_begun_us: Vec<u64>,
     /// Per target.
     pub addresses: Vec<Vec<Endpoint>>,
     /// Per issuer, in the order of `settings.issuers`.
@@ -56,6 +58,8 @@ pub struct Snapshot {
     pub masks: Policy,
     /// Per target, in the order of `settings.targets`: table and column shapes, if masks need them.
     pub catalogs: Vec<Option<Arc<Catalog>>>,
+    /// Per target: when the reading of it began.
+    pub catalogs_begun_us: Vec<u64>,
     /// Per target: what its objects reach, as far as a rule minds it.
     pub kindred: Vec<Kindred>,
     /// Per target: addresses as resolved by the control thread.
@@ -82,6 +86,7 @@ impl Snapshot {
             policy_version,
             masks: Policy::compile(&settings.masks),
             catalogs: source.catalogs.clone(),
+            catalogs_begun_us: source.catalogs_begun_us.clone(),
             kindred: source.catalogs.iter().map(|_| Kindred::default()).collect(),
             addresses: source.addresses.clone(),
             keys: source.keys.clone(),

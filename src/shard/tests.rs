@@ -147,6 +147,7 @@ impl Rig {
         let source = SnapshotSource {
             settings: Arc::new(settings),
             catalogs: vec![Some(Arc::default())],
+            catalogs_begun_us: vec![u64::MAX / 2; 8],
             addresses: vec![endpoints],
             keys: Vec::new(),
             windows: Vec::new(),
@@ -487,6 +488,7 @@ fn messages_are_answered() {
     let source = SnapshotSource {
         settings: Arc::new(settings(PLAIN)),
         catalogs: vec![Some(Arc::default())],
+        catalogs_begun_us: vec![u64::MAX / 2; 8],
         addresses: vec![vec![]],
         keys: Vec::new(),
         windows: Vec::new(),

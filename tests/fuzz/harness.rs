@@ -361,6 +361,7 @@ then = "allow"
     Snapshot::build(&SnapshotSource {
         settings: Arc::new(settings),
         catalogs: vec![None],
+        catalogs_begun_us: vec![u64::MAX / 2; 8],
         addresses: vec![Vec::new()],
         keys: Vec::new(),
         windows: Vec::new(),

@@ -98,6 +98,7 @@ fn snapshot(more: &str) -> Rc<Snapshot> {
     Rc::new(Snapshot::build(&SnapshotSource {
         settings: Arc::new(settings.unwrap_or_else(|errors| panic!("{errors}"))),
         catalogs: vec![None; 3],
+        catalogs_begun_us: vec![0; 3],
         addresses: vec![vec![endpoint()]; 3],
         keys: Vec::new(),
         windows: Vec::new(),

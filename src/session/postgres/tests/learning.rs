@@ -34,8 +34,14 @@ fn relation(oid: u32, name: &str, kind: u8, sources: &[u32], columns: &[&str]) -
 
 /// The catalog is read anew.
 fn learn(bench: &mut Bench, relations: &[Relation]) {
+    learn_of(bench, relations, u64::MAX / 2);
+}
+
+/// A reading that began at this time ends.
+fn learn_of(bench: &mut Bench, relations: &[Relation], begun_us: u64) {
     let mut source = source_of(&format!("{CONFIG}{MASKED}"));
     source.catalogs = vec![Some(Arc::new(Catalog::new(relations.iter().cloned())))];
+    source.catalogs_begun_us = vec![begun_us];
     bench.snapshot = Rc::new(Snapshot::build(&source));
     bench.with(|machine, stage| machine.handle_snapshot(stage));
 }
@@ -92,6 +98,18 @@ fn what_no_catalog_has_is_of_this_transaction() {
         bench.client(&query(text));
         assert_eq!(bench.tags(Side::Server), "Q", "{text}");
     }
+}
+
+#[test]
+fn a_reading_that_had_begun_before_is_no_answer() {
+    let mut bench = masked();
+    bench.at(7_000);
+    bench.client(&query(STORES));
+    waits(&mut bench);
+    learn_of(&mut bench, &[sink()], 7_999);
+    assert_eq!(bench.tags(Side::Server), "", "it waits for the next one");
+    learn_of(&mut bench, &[sink()], 8_000);
+    assert_eq!(bench.tags(Side::Server), "Q");
 }
 
 #[test]
