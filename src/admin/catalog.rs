@@ -96,11 +96,7 @@ fn build(rows: &[Vec<Value>]) -> Result<Catalog, LoginError> {
                 catalog.reads.entry(oid).or_default().push(key);
             }
             ("8", Some(schema), Some(function), harmless) => {
-                let reads = match harmless.as_deref() {
-                    Some("own") => !computes(schema, function),
-                    harmless => harmless.is_none(),
-                };
-                if reads {
+                if may_read(schema, function, harmless.as_deref()) {
                     unread.push(oid);
                     catalog.unseen.insert(oid);
                 }
@@ -120,6 +116,14 @@ fn build(rows: &[Vec<Value>]) -> Result<Catalog, LoginError> {
         relation.sources.dedup();
     }
     Ok(catalog)
+}
+
+/// Whether a function that a view calls may read more than it is given.
+fn may_read(schema: &str, function: &str, harmless: Option<&str>) -> bool {
+    match harmless {
+        Some("own") => !computes(schema, function),
+        harmless => harmless.is_none(),
+    }
 }
 
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, LoginError> {

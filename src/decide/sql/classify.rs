@@ -26,6 +26,7 @@ mod deep;
 mod flows;
 mod functions;
 mod made;
+mod named;
 mod pinned;
 mod references;
 mod release;

@@ -270,13 +270,15 @@ pub(super) fn may_quote(
         return false;
     }
     let Some(statements) = statements else { return true };
+    let names_only = |statement: &Statement| {
+        NAMES_ONLY.contains(&&*statement.operation) || statement.operation.starts_with("DROP")
+    };
     statements.iter().any(|statement| {
         is_opaque(statement)
-            || statement.objects.iter().any(|object| {
+            || statement.objects.iter().filter(|_| !names_only(statement)).any(|object| {
                 match touched(rules, catalog, object, statement) {
                     Touch::Clean => is_near(rules, catalog, object),
-                    Touch::Unknown => !statement.operation.starts_with("DROP"),
-                    Touch::Masked | Touch::Samples => true,
+                    Touch::Unknown | Touch::Masked | Touch::Samples => true,
                 }
             })
     })
@@ -425,6 +427,22 @@ const BY_FLOW: [&str; 4] = ["CREATE TABLE", "CREATE TABLE AS", "SELECT INTO", "C
 
 /// Those of them whose columns are what they are called below.
 const FOLLOWED: [&str; 1] = ["CREATE VIEW"];
+
+/// Statements that compute nothing of rows: what the server says of them has names and parts of
+/// their text. What triggers say has a context.
+const NAMES_ONLY: [&str; 11] = [
+    "ALTER OWNER",
+    "ALTER RENAME",
+    "ALTER SET SCHEMA",
+    "COMMENT",
+    "CREATE SCHEMA",
+    "CREATE TABLE",
+    "CREATE VIEW",
+    "GRANT",
+    "LOCK TABLE",
+    "REVOKE",
+    "TRUNCATE TABLE",
+];
 
 /// Definitions that give other names.
 const RENAMES: [&str; 2] = ["ALTER RENAME", "ALTER SET SCHEMA"];

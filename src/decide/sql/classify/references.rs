@@ -6,9 +6,7 @@
 
 use std::collections::HashSet;
 
-use pg_query::protobuf::{
-    AlterTableType, ConstrType, GrantTargetType, ObjectType, ReindexObjectType,
-};
+use pg_query::protobuf::{AlterTableType, ConstrType};
 
 use super::super::own::{Use, UseKind};
 use super::super::{Cause, Class, ClassSet, Fact, Object, Stored};
@@ -19,9 +17,6 @@ use super::functions::{self, Known};
 use super::pinned::pinned;
 use super::tree::Tree;
 use crate::decide::FactKind;
-
-/// An object name that stands for all objects of its schema.
-const EVERYTHING: &str = "*";
 
 /// Names that are rows without being declared: MERGE and RETURNING have `old` and `new`, ON
 /// CONFLICT has `excluded`.
@@ -402,7 +397,7 @@ impl References {
         }
     }
 
-    fn object(&mut self, schema: &str, name: &str, write: bool) {
+    pub(super) fn object(&mut self, schema: &str, name: &str, write: bool) {
         let mut object = Object::bare(name, false);
         if !schema.is_empty() {
             object.namespace.push(schema.to_owned());
@@ -693,7 +688,7 @@ impl References {
         names.items().iter().for_each(|name| self.column(name.text()));
     }
 
-    fn column(&mut self, name: &str) {
+    pub(super) fn column(&mut self, name: &str) {
         if !name.is_empty() && self.known_columns.insert(name.to_owned()) {
             self.columns.push(name.to_owned());
         }
@@ -710,123 +705,7 @@ impl References {
             self.rows.insert(name.to_owned());
         }
     }
-
-    /// Objects that utility statements name by lists of strings instead of `RangeVar`s.
-    fn named_objects(&mut self, kind: &str, tree: &Tree) {
-        let is = |field: &str, kind: ObjectType| tree.field(field).number() == kind as i64;
-        match kind {
-            "DropStmt" => {
-                let schemas = is("remove_type", ObjectType::ObjectSchema);
-                let relation = RELATION_KINDS.iter().any(|&kind| is("remove_type", kind));
-                let parts = PART_KINDS.iter().any(|&kind| is("remove_type", kind));
-                for object in tree.field("objects").items() {
-                    match object.items() {
-                        [] if schemas => self.object(object.text(), EVERYTHING, true),
-                        names if relation => self.dotted(names),
-                        // A trigger, rule or policy: the last name is its own.
-                        [names @ .., _] if parts => self.dotted(names),
-                        _ => {}
-                    }
-                }
-            }
-            "CommentStmt" | "SecLabelStmt" => {
-                let names = tree.field("object").items();
-                match names {
-                    [] if is("objtype", ObjectType::ObjectSchema) => {
-                        self.object(tree.field("object").text(), EVERYTHING, true);
-                    }
-                    [names @ .., column] if is("objtype", ObjectType::ObjectColumn) => {
-                        self.column(column.text());
-                        self.dotted(names);
-                    }
-                    names if RELATION_KINDS.iter().any(|&kind| is("objtype", kind)) => {
-                        self.dotted(names);
-                    }
-                    [names @ .., _] if PART_KINDS.iter().any(|&kind| is("objtype", kind)) => {
-                        self.dotted(names);
-                    }
-                    _ => {}
-                }
-            }
-            "GrantStmt" => {
-                let all = GrantTargetType::AclTargetAllInSchema as i64;
-                let schemas = tree.field("targtype").number() == all
-                    || is("objtype", ObjectType::ObjectSchema);
-                for object in tree.field("objects").items().iter().filter(|_| schemas) {
-                    self.object(object.text(), EVERYTHING, true);
-                }
-            }
-            "RenameStmt" if is("rename_type", ObjectType::ObjectSchema) => {
-                self.object(tree.field("subname").text(), EVERYTHING, true);
-            }
-            "RenameStmt" if is("rename_type", ObjectType::ObjectColumn) => {
-                self.column(tree.field("subname").text());
-            }
-            "AlterOwnerStmt" if is("object_type", ObjectType::ObjectSchema) => {
-                self.object(tree.field("object").text(), EVERYTHING, true);
-            }
-            "CreateSchemaStmt" => self.object(tree.field("schemaname").text(), EVERYTHING, true),
-            _ => self.whole_databases(kind, tree),
-        }
-    }
-
-    /// Statements that go through all that a role owns, or through a schema or the whole database.
-    fn whole_databases(&mut self, kind: &str, tree: &Tree) {
-        match kind {
-            "DropOwnedStmt"
-            | "ReassignOwnedStmt"
-            | "AlterDefaultPrivilegesStmt"
-            | "DropdbStmt"
-            | "AlterTableMoveAllStmt" => self.everything(),
-            "VacuumStmt" if tree.field("rels").items().is_empty() => self.everything(),
-            "ClusterStmt" if *tree.field("relation") == Tree::Nothing => self.everything(),
-            "CreatePublicationStmt" | "AlterPublicationStmt"
-                if tree.field("for_all_tables").number() != 0 =>
-            {
-                self.everything();
-            }
-            "ReindexStmt" => {
-                let is = |kind: ReindexObjectType| tree.field("kind").number() == kind as i64;
-                if is(ReindexObjectType::ReindexObjectSchema) {
-                    self.object(tree.field("name").text(), EVERYTHING, true);
-                } else if *tree.field("relation") == Tree::Nothing {
-                    self.everything();
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn everything(&mut self) {
-        self.object(EVERYTHING, EVERYTHING, true);
-    }
-
-    fn dotted(&mut self, names: &[Tree]) {
-        match names {
-            [.., schema, name] => self.object(schema.text(), name.text(), true),
-            [name] => self.object("", name.text(), true),
-            [] => {}
-        }
-    }
 }
-
-/// Objects that have rows, or belong to those that have.
-const RELATION_KINDS: [ObjectType; 6] = [
-    ObjectType::ObjectTable,
-    ObjectType::ObjectView,
-    ObjectType::ObjectMatview,
-    ObjectType::ObjectForeignTable,
-    ObjectType::ObjectIndex,
-    ObjectType::ObjectSequence,
-];
-
-/// Objects named after the table they belong to.
-const PART_KINDS: [ObjectType; 4] = [
-    ObjectType::ObjectTrigger,
-    ObjectType::ObjectRule,
-    ObjectType::ObjectPolicy,
-    ObjectType::ObjectTabconstraint,
-];
 
 /// Whether an alias gives the columns new names by position.
 fn renames(alias: &Tree) -> bool {
