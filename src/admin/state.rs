@@ -28,6 +28,7 @@ use crate::limits;
 use crate::mask::sql::catalog::Catalog;
 use crate::metrics::{Meters, TargetReading, Total};
 use crate::record::SessionId;
+use crate::session::Changes;
 use crate::session::SnapshotSource;
 use crate::session::postgres::target_login::KnownMinor;
 use crate::shard::mail::{Endpoint, ToShard};
@@ -126,6 +127,8 @@ pub struct TargetFacts {
     pub wanted: Arc<Notify>,
     /// The protocol version it speaks, as the logins find out.
     pub minor: Arc<KnownMinor>,
+    /// What shards saw change at it.
+    pub changes: Arc<Changes>,
 }
 
 /// Counted events of the control thread.
@@ -237,6 +240,7 @@ impl World {
                 .map(|issuer| self.issuers.get(&issuer.policy.issuer))
                 .map(|facts| facts.map(|facts| facts.published.clone()).unwrap_or_default())
                 .collect(),
+            changes: self.targets.iter().map(|facts| facts.changes.clone()).collect(),
             minors: self.targets.iter().map(|facts| facts.minor.clone()).collect(),
             windows: self.windows.clone(),
             tokens: self.tokens.clone(),

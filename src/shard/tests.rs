@@ -152,6 +152,7 @@ impl Rig {
             keys: Vec::new(),
             windows: Vec::new(),
             minors: Vec::new(),
+            changes: Vec::new(),
             tokens: Default::default(),
             mock_seed: [0; 32],
         };
@@ -493,6 +494,7 @@ fn messages_are_answered() {
         keys: Vec::new(),
         windows: Vec::new(),
         minors: Vec::new(),
+        changes: Vec::new(),
         tokens: Default::default(),
         mock_seed: [0; 32],
     };

@@ -93,6 +93,7 @@ fn snapshot(config: &str) -> Snapshot {
         keys: Vec::new(),
         windows: Vec::new(),
         minors: vec![Arc::default()],
+        changes: Vec::new(),
         tokens: Default::default(),
         mock_seed: [1; 32],
     })

@@ -366,6 +366,7 @@ then = "allow"
         keys: Vec::new(),
         windows: Vec::new(),
         minors: vec![std::sync::Arc::default()],
+        changes: Vec::new(),
         tokens: Default::default(),
         mock_seed: [1; 32],
     })

@@ -103,6 +103,7 @@ fn snapshot(more: &str) -> Rc<Snapshot> {
         keys: Vec::new(),
         windows: Vec::new(),
         minors: vec![Arc::default(); 3],
+        changes: Vec::new(),
         tokens: Default::default(),
         mock_seed: [1; 32],
     }))

@@ -298,7 +298,12 @@ impl Ready {
             .collect();
         let catalog = stage.snapshot.catalogs.get(self.link.target).and_then(Option::as_deref);
         let statements = classified.as_ref().map(|c| c.statements.as_slice());
-        let mut planned = self.link.view.plan(catalog, &fields, statements);
+        // A definition of somebody else has ended since the catalog was read.
+        let stale = self.link.view.masks_columns() && stage.snapshot.is_stale(self.link.target);
+        let mut planned = match stale && !self.catalog_asked {
+            true => Planned::NeedCatalog,
+            false => self.link.view.plan(catalog, &fields, statements),
+        };
         if let Planned::NeedCatalog = planned {
             if !std::mem::replace(&mut self.catalog_asked, true) {
                 self.await_catalog(core, stage);
@@ -664,9 +669,16 @@ impl Ready {
             && !std::mem::take(&mut self.catalog_asked);
         if waits {
             self.catalog_asked = true;
+            self.note_change(stage);
             self.await_catalog(core, stage);
         }
         waits
+    }
+
+    fn note_change(&self, stage: &Stage<'_>) {
+        if let Some(changes) = stage.snapshot.changes.get(self.link.target) {
+            changes.note(stage.now.mono_us);
+        }
     }
 
     fn note_shapes(&mut self, classified: &Classified) {
@@ -700,6 +712,13 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Refused> {
+        // What is under way may be done all the same.
+        if let About::Run(classified) = self.beliefs.about() {
+            self.note_shapes(&classified);
+        }
+        if std::mem::take(&mut self.shapes_changed) {
+            self.note_change(stage);
+        }
         let mut answered = None;
         if self.answer.seq().is_some() {
             let seq = self.answer.seq();

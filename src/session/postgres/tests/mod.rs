@@ -114,6 +114,7 @@ fn source_of(config: &str) -> SnapshotSource {
         keys: Vec::new(),
         windows: Vec::new(),
         minors: vec![Arc::default()],
+        changes: vec![Arc::default()],
         tokens: Default::default(),
         mock_seed: [1; 32],
     }

@@ -20,6 +20,7 @@ fn dialling(attrs: SessionAttrs) -> Bench {
         keys: Vec::new(),
         windows: Vec::new(),
         minors: vec![Arc::default()],
+        changes: Vec::new(),
         tokens: Default::default(),
         mock_seed: [1; 32],
     }));
