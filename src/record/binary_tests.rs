@@ -31,6 +31,14 @@ fn values_are_what_postgresql_writes() {
 }
 
 #[test]
+fn arrays_are_lists() {
+    let one = "0000000a00010000000000000001";
+    let half = "0000000c000200000000000200021388";
+    let head = "0000000100000001000006a40000000300000001";
+    assert_eq!(text(1231, &format!("{head}{one}ffffffff{half}")), "{1,NULL,2.50}");
+}
+
+#[test]
 fn what_is_not_understood_is_not_told() {
     for (oid, hex) in [
         (1700, "0001000000000000"),
@@ -58,7 +66,9 @@ fn what_is_not_understood_is_not_told() {
 proptest! {
     #[test]
     fn no_bytes_are_too_odd(
-        oid in prop::sample::select(vec![1700, 1082, 1083, 1266, 1114, 1184, 1186, 869, 829, 774, 1560, 3802, 1231, 1007, 1115]),
+        oid in prop::sample::select(vec![
+            1700, 1082, 1083, 1266, 1114, 1184, 1186, 869, 829, 774, 1560, 3802, 1231, 1007, 1115,
+        ]),
         bytes in prop::collection::vec(any::<u8>(), 0..64),
     ) {
         if let Some(Meaning::Text(text)) = meaning(oid, &bytes) {

@@ -4,8 +4,8 @@
 //! hold. Never: a panic, a secret, or a value that is silently left out.
 //!
 //! Of Bind values each is an item of an array. Text is a string, converted from the encoding that
-//! it came in; NULL is null. Binary values of known types are what they mean (`binary`); others, and
-//! text of which it cannot be told what it says, are `{"b64": ".."}`; one that is a secret is
+//! it came in; NULL is null. Binary values of known types are what they mean (`binary`); others,
+//! and text of which it cannot be told what it says, are `{"b64": ".."}`; one that is a secret is
 //! `{"secret": true}`. Bytes after the point where the body stops making sense are the last item,
 //! `{"rest_b64": ".."}`.
 

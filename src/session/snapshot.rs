@@ -22,8 +22,8 @@ use crate::session::postgres::kin::Kindred;
 use crate::session::postgres::target_login::KnownMinor;
 use crate::wire::Side;
 
-/// When a definition that may make a catalog wrong was last seen to end at a target, by the clock of
-/// the shards. Shared by all of them: who plans by a catalog looks here first.
+/// When a definition that may make a catalog wrong was last seen to end at a target, by the clock
+/// of the shards. Shared by all of them: who plans by a catalog looks here first.
 #[derive(Debug, Default)]
 pub struct Changes(AtomicU64);
 

@@ -152,7 +152,8 @@ fn an_allowance_is_of_its_schema_on_any_search_path() {
     database.sql(
         "CREATE SCHEMA other; CREATE TABLE mine (id int); CREATE TABLE only (id int);
          CREATE TABLE other.mine (id int); CREATE TABLE other.hidden (id int);
-         GRANT USAGE ON SCHEMA other TO app; GRANT ALL ON ALL TABLES IN SCHEMA public, other TO app",
+         GRANT USAGE ON SCHEMA other TO app;
+         GRANT ALL ON ALL TABLES IN SCHEMA public, other TO app",
     );
     let weir = Spec::new(&database).rules(ALLOWED).start();
     let mut raw = Raw::login(&weir.endpoint());

@@ -60,8 +60,8 @@ pub(super) fn keeps(kind: &str, tree: &Tree) -> bool {
     }
 }
 
-/// Where the columns of the query in a statement go, each in its turn: a list of columns says it, or
-/// the names that they have in the query, of which a table or a view is made. `None` where the
+/// Where the columns of the query in a statement go, each in its turn: a list of columns says it,
+/// or the names that they have in the query, of which a table or a view is made. `None` where the
 /// query is no plain one.
 pub(super) fn kept_by(kind: &str, tree: &Tree) -> Option<Vec<Place>> {
     let query = match kind {

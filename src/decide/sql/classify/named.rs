@@ -1,5 +1,5 @@
-//! Objects that utility statements name otherwise than queries do: by lists of strings, by a schema,
-//! or not at all.
+//! Objects that utility statements name otherwise than queries do: by lists of strings, by a
+//! schema, or not at all.
 //!
 //! In: nodes of utility statements. Out: objects and columns, added to the `References`. Never: a
 //! statement on all that there is without an object.
