@@ -91,30 +91,44 @@ fn id_of(command: &Row) -> Option<String> {
     Some(said[start..end].to_owned())
 }
 
-/// Outcomes of the commands that inserted each id. What a response says it kept must be there.
-fn outcomes(lake: &Lake) -> BTreeMap<String, Vec<String>> {
+/// What the record says of the ledger.
+struct Recorded {
+    /// Outcomes of the commands that inserted each id.
+    outcomes: BTreeMap<String, Vec<String>>,
+    /// Whether an answer was kept that is larger than what the journal takes at once.
+    large: bool,
+}
+
+/// What a response says that it kept must be there. Only columns that are needed are read, since a
+/// hundred kills leave millions of rows.
+fn recorded(lake: &Lake) -> Recorded {
+    let key = |row: &Row, seq: &str| (text(row, "session_id"), number(row, seq));
+    let mut large = false;
     let mut kept: BTreeMap<(String, i64), i64> = BTreeMap::new();
-    for row in lake.rows("stream_chunks") {
-        let key = (text(&row, "session_id"), number(&row, "command_seq"));
-        *kept.entry(key).or_default() += number(&row, "raw_len");
-    }
+    lake.each_row("stream_chunks", Some(&["session_id", "command_seq", "raw_len"]), |row| {
+        let length = number(&row, "raw_len");
+        large |= length > 30_000;
+        *kept.entry(key(&row, "command_seq")).or_default() += length;
+    });
     let mut responses = BTreeMap::new();
-    for row in lake.rows("responses") {
-        let key = (text(&row, "session_id"), number(&row, "command_seq"));
+    let columns = ["session_id", "command_seq", "captured_bytes", "outcome"];
+    lake.each_row("responses", Some(&columns), |row| {
+        let key = key(&row, "command_seq");
         let captured = number(&row, "captured_bytes");
-        assert_eq!(kept.get(&key).copied().unwrap_or(0), captured, "kept of {key:?}");
+        assert_eq!(kept.remove(&key).unwrap_or(0), captured, "kept of {key:?}");
         let before = responses.insert(key.clone(), text(&row, "outcome"));
         assert!(before.is_none(), "two responses to {key:?}");
-    }
-    let mut found: BTreeMap<String, Vec<String>> = BTreeMap::new();
-    for row in lake.rows("commands") {
+    });
+    drop(kept);
+    let mut outcomes: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    let columns = ["session_id", "seq", "query_text", "params_json"];
+    lake.each_row("commands", Some(&columns), |row| {
         if let Some(id) = id_of(&row) {
-            let key = (text(&row, "session_id"), number(&row, "seq"));
-            let outcome = responses.get(&key).cloned().unwrap_or_else(|| "none".to_owned());
-            found.entry(id).or_default().push(outcome);
+            let outcome = responses.get(&key(&row, "seq"));
+            outcomes.entry(id).or_default().push(outcome.map_or("none".to_owned(), String::clone));
         }
-    }
-    found
+    });
+    Recorded { outcomes, large }
 }
 
 fn setup() -> Database {
@@ -169,8 +183,7 @@ fn survives(durability: &str, rounds: u32) {
     assert!(acknowledged.len() > 50 * rounds as usize, "only {} in all", acknowledged.len());
     weir.start();
     let lake = weir.lake();
-    let found = outcomes(&lake);
-    let large = lake.rows("stream_chunks").iter().any(|row| number(row, "raw_len") > 30_000);
+    let Recorded { outcomes: found, large } = recorded(&lake);
     assert!(large, "no large answer was kept");
     let mut missing = Vec::new();
     for id in &acknowledged {
@@ -243,7 +256,7 @@ fn a_graceful_stop_under_load_loses_nothing() {
         ledger.stop.store(true, Ordering::Relaxed);
         assert!(status.success(), "{status}\n{}", weir.log());
     });
-    let found = outcomes(&weir.lake());
+    let found = recorded(&weir.lake()).outcomes;
     let acknowledged = ledger.acknowledged.into_inner().expect("the ledger");
     assert!(!acknowledged.is_empty());
     for id in &acknowledged {

@@ -322,7 +322,9 @@ impl Json {
         self.tell(token, rules);
         let is_value = matches!(token, Token::Text | Token::Number | Token::True | Token::False);
         if is_value && let Some((operator, pattern)) = self.operator(rules) {
-            if self.is_outcome(token, (bytes, span), rules) {
+            if self.is_outcome(token, (bytes, span), rules)
+                || self.is_spared(token, (bytes, span), rules)
+            {
                 return None;
             }
             work.count_path(operator, pattern);
@@ -367,6 +369,17 @@ impl Json {
         let mut path = self.walk.path().skip(self.walk.depth() - 1);
         let is_below = self.walk.depth() == 1 || self.walk.path().next() == Some(OBJECT);
         is_below && path.next() == Some(Segment::Key(b"status"))
+    }
+
+    /// Whether a message at the root is one that is known to have no value in it.
+    fn is_spared(&self, token: Token, (bytes, span): (&[u8], Span), rules: &Rules) -> bool {
+        if token != Token::Text || rules.spared.is_empty() || self.walk.depth() != 1 {
+            return false;
+        }
+        let mut said = Vec::new();
+        text::unescape(text::inner(bytes, span), &mut said);
+        self.walk.path().next() == Some(Segment::Key(b"message"))
+            && rules.spared.iter().any(|spared| spared.as_bytes() == said)
     }
 
     /// What becomes of the name of a field that holds a value; `None`: it holds none.

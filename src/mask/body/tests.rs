@@ -449,6 +449,19 @@ fn lines_are_not_held_back() {
     assert_eq!(hits.total(), 1);
 }
 
+/// Behind a line that fills what is looked at at once, the next one ends the wait.
+#[test]
+fn lines_behind_a_long_one_are_not_held_back() {
+    let mut masker = Masker::new(redact_all(), Shape::Text).unwrap();
+    let (mut out, mut hits) = (Vec::new(), Hits::default());
+    let long = "y".repeat(65_530);
+    let pieces = ["short\n", &long, "\n", "tick 1\n", "tick 2\n"];
+    for piece in pieces {
+        masker.push(piece.as_bytes(), &mut out, &mut hits).unwrap();
+    }
+    assert_eq!(String::from_utf8(out).unwrap(), pieces.concat());
+}
+
 #[test]
 fn tokens_that_are_no_strings_have_a_bound() {
     let rules = redact_all();

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use parquet::file::reader::{FileReader as _, SerializedFileReader};
 use parquet::record::Field;
+use parquet::schema::types::{Type, TypePtr};
 use serde_json::Value;
 
 /// The tables of the design.
@@ -47,21 +48,26 @@ impl Lake {
     /// All rows of a table, by session and sequence number.
     pub fn rows(&self, table: &str) -> Vec<Row> {
         let mut rows = Vec::new();
+        self.each_row(table, None, |row| rows.push(row));
+        rows.sort_by_key(|row| (text(row, "session_id"), number(row, "seq")));
+        rows
+    }
+
+    /// Each row of a table in the order of its files, with all columns or with these: a lake of
+    /// millions of rows has no room in memory.
+    pub fn each_row(&self, table: &str, columns: Option<&[&str]>, mut visit: impl FnMut(Row)) {
         for file in self.files(table) {
             let reader = File::open(&file).map(SerializedFileReader::new);
             let reader = reader.expect("a readable file");
             let reader = reader.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-            for row in reader.get_row_iter(None).expect("rows") {
+            let schema = reader.metadata().file_metadata().schema();
+            let projection = columns.map(|columns| projection(schema, columns));
+            for row in reader.get_row_iter(projection).expect("rows") {
                 let row = row.unwrap_or_else(|error| panic!("{}: {error}", file.display()));
-                rows.push(
-                    row.get_column_iter()
-                        .map(|(name, field)| (name.clone(), value(field)))
-                        .collect(),
-                );
+                let columns = row.get_column_iter();
+                visit(columns.map(|(name, field)| (name.clone(), value(field))).collect());
             }
         }
-        rows.sort_by_key(|row| (text(row, "session_id"), number(row, "seq")));
-        rows
     }
 
     /// Commands whose text holds `part`.
@@ -91,6 +97,14 @@ impl Lake {
         rows.retain(|row| text(row, "event") == event);
         rows
     }
+}
+
+/// The schema of a file with these columns only.
+fn projection(schema: &Type, columns: &[&str]) -> Type {
+    let fields = schema.get_fields().iter().filter(|field| columns.contains(&field.name()));
+    let fields: Vec<TypePtr> = fields.cloned().collect();
+    assert_eq!(fields.len(), columns.len(), "{columns:?} of {schema:?}");
+    Type::group_type_builder(schema.name()).with_fields(fields).build().expect("a schema")
 }
 
 /// All files below a folder.
