@@ -142,7 +142,7 @@ when = { commands = [\"session\", \"transaction\"] }
 then = \"allow\"
 [[rule]]
 name = \"one table\"
-when = { commands = [\"read\"], touches = [\"public.mine\", \"public.only\"] }
+when = { commands = [\"read\"], touches = [\"public.mine\", \"public.single\"] }
 then = \"allow\"
 ";
 
@@ -150,7 +150,7 @@ then = \"allow\"
 fn an_allowance_is_of_its_schema_on_any_search_path() {
     let database = Postgres::shared().database();
     database.sql(
-        "CREATE SCHEMA other; CREATE TABLE mine (id int); CREATE TABLE only (id int);
+        "CREATE SCHEMA other; CREATE TABLE mine (id int); CREATE TABLE single (id int);
          CREATE TABLE other.mine (id int); CREATE TABLE other.hidden (id int);
          GRANT USAGE ON SCHEMA other TO app;
          GRANT ALL ON ALL TABLES IN SCHEMA public, other TO app",
@@ -163,7 +163,7 @@ fn an_allowance_is_of_its_schema_on_any_search_path() {
         raw.query(set);
         assert_eq!(raw.fails("SELECT * FROM mine"), "42501", "{set}");
         raw.query("ROLLBACK");
-        raw.rows("SELECT * FROM only");
+        raw.rows("SELECT * FROM single");
         raw.rows("SELECT * FROM public.mine");
     }
 }
