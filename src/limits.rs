@@ -83,7 +83,7 @@ pub const BIND_PREFIX_BYTES: u32 = 4096;
 /// this long (PostgreSQL: `PQ_SMALL_MESSAGE_LIMIT` with the length, libpq.h).
 pub const NAME_MESSAGE_BYTES_MAX: u32 = 10_000 - 4;
 /// How long an answer waits for the catalog to learn of a relation before its columns are hidden.
-pub const CATALOG_WAIT_US: u64 = 5_000_000;
+pub const CATALOG_WAIT_US: u64 = 10_000_000;
 /// Columns of one row of a query in FROM or WITH that are looked through (MaxTupleAttributeNumber).
 pub const LINEAGE_COLUMNS_MAX: usize = 1_664;
 /// Names of columns that are kept of what the columns of one answer are made of.

@@ -98,10 +98,12 @@ fn snapshot(more: &str) -> Rc<Snapshot> {
     Rc::new(Snapshot::build(&SnapshotSource {
         settings: Arc::new(settings.unwrap_or_else(|errors| panic!("{errors}"))),
         catalogs: vec![None; 3],
+        catalogs_begun_us: vec![0; 3],
         addresses: vec![vec![endpoint()]; 3],
         keys: Vec::new(),
         windows: Vec::new(),
         minors: vec![Arc::default(); 3],
+        changes: Vec::new(),
         tokens: Default::default(),
         mock_seed: [1; 32],
     }))
