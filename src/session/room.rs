@@ -32,6 +32,11 @@ pub struct Lease {
 }
 
 impl Room {
+    /// That of one shard of the gateway with this seed.
+    pub fn of(gateway: [u8; 32]) -> Room {
+        Room { asks: Asks::of(gateway), ..Room::default() }
+    }
+
     /// A part of no size yet.
     pub fn lease(&self) -> Lease {
         Lease { taken: Rc::clone(&self.taken), bytes: 0 }

@@ -2,10 +2,15 @@
 //!
 //! In: asks that begin to wait. Out: a place each, or why there is none.
 //! Never: more than the bounds; a place that outlives its command.
+//!
+//! What was denied is known to all shards of a gateway: whoever connects anew may come to another
+//! one. The lock is held for as long as it takes to look through a short list, by nothing but
+//! commands that people are asked about.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
 
 use super::AskSummary;
 use crate::clock::Now;
@@ -22,8 +27,39 @@ struct Inner {
     count: usize,
     bytes: usize,
     by_user: HashMap<String, u32>,
-    /// Subjects that were denied, and up to when that holds.
-    denied: VecDeque<([u8; 32], u64)>,
+    denied: Denied,
+}
+
+/// Subjects that were denied, and up to when that holds.
+#[derive(Clone, Debug, Default)]
+struct Denied(Arc<Mutex<VecDeque<([u8; 32], u64)>>>);
+
+impl Denied {
+    /// What all shards of the gateway with this seed share.
+    fn of(gateway: [u8; 32]) -> Denied {
+        static ALL: LazyLock<Mutex<HashMap<[u8; 32], Denied>>> = LazyLock::new(Mutex::default);
+        let mut all = ALL.lock().unwrap_or_else(PoisonError::into_inner);
+        all.entry(gateway).or_default().clone()
+    }
+
+    fn list(&self) -> MutexGuard<'_, VecDeque<([u8; 32], u64)>> {
+        // Each change is one insertion or removal: a panic leaves nothing half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn has(&self, subject: &[u8; 32], now_us: u64) -> bool {
+        let mut list = self.list();
+        list.retain(|(_, until_us)| now_us < *until_us);
+        list.iter().any(|(denied, _)| denied == subject)
+    }
+
+    fn add(&self, subject: [u8; 32], now_us: u64) {
+        let mut list = self.list();
+        if list.len() >= limits::DENIED_REMEMBERED_MAX {
+            list.pop_front();
+        }
+        list.push_back((subject, now_us.saturating_add(limits::DENIED_US)));
+    }
 }
 
 /// A command's place among them; given back when it is dropped.
@@ -67,6 +103,12 @@ impl Crowded {
 }
 
 impl Asks {
+    /// Of one shard of the gateway with this seed.
+    pub fn of(gateway: [u8; 32]) -> Asks {
+        let inner = Inner { denied: Denied::of(gateway), ..Inner::default() };
+        Asks { inner: Rc::new(RefCell::new(inner)) }
+    }
+
     /// A place for a command.
     ///
     /// # Errors
@@ -74,8 +116,7 @@ impl Asks {
     pub fn enter(&self, ask: &AskSummary, per_identity: u32, now: Now) -> Result<Place, Crowded> {
         let subject = ask.subject();
         let mut inner = self.inner.borrow_mut();
-        inner.denied.retain(|(_, until_us)| now.mono_us < *until_us);
-        if inner.denied.iter().any(|(denied, _)| *denied == subject) {
+        if inner.denied.has(&subject, now.mono_us) {
             return Err(Crowded::Denied);
         }
         let bytes = ask.weight_bytes();
@@ -97,12 +138,7 @@ impl Asks {
 impl Place {
     /// The command is denied: the same one is refused for a while.
     pub fn denied(&self, now: Now) {
-        let mut inner = self.inner.borrow_mut();
-        if inner.denied.len() >= limits::DENIED_REMEMBERED_MAX {
-            inner.denied.pop_front();
-        }
-        let until_us = now.mono_us.saturating_add(limits::DENIED_US);
-        inner.denied.push_back((self.subject, until_us));
+        self.inner.borrow().denied.add(self.subject, now.mono_us);
     }
 }
 
@@ -126,6 +162,18 @@ mod tests {
 
     fn ask(user: &str, text: String) -> AskSummary {
         AskSummary { user: user.to_owned(), text, ..AskSummary::default() }
+    }
+
+    #[test]
+    fn what_one_shard_was_denied_another_one_is() {
+        let now = Now { wall_us: 0, mono_us: 0 };
+        let (one, two, other) = (Asks::of([7; 32]), Asks::of([7; 32]), Asks::of([8; 32]));
+        let ask = ask("ann", "drop".into());
+        one.enter(&ask, 9, now).unwrap().denied(now);
+        assert_eq!(two.enter(&ask, 9, now).unwrap_err(), Crowded::Denied);
+        assert!(other.enter(&ask, 9, now).is_ok(), "another gateway of the process");
+        let later = Now { mono_us: limits::DENIED_US, ..now };
+        assert!(two.enter(&ask, 9, later).is_ok());
     }
 
     #[test]
