@@ -74,16 +74,31 @@ fn parked() -> MutexGuard<'static, HashMap<Key, Entry>> {
     PARKED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keeps an ask. `false`: there are too many, or another of the same request; it is canceled.
-pub(super) fn park((key, gateway): (Key, [u8; 32]), ask: Ask, summary: AskSummary) -> bool {
-    let Some(ask) = ask.park() else { return false };
+/// Keeps an ask; the id of the one that a repetition joins.
+///
+/// # Errors
+/// There are too many. Then, and where another of the same request is kept, this one is canceled.
+pub(super) fn park(
+    (key, gateway): (Key, [u8; 32]),
+    ask: Ask,
+    summary: AskSummary,
+) -> Result<SessionId, Full> {
+    let Some(ask) = ask.park() else { return Err(Full) };
     let mut parked = parked();
-    if parked.len() >= HTTP_PARKED_MAX || parked.contains_key(&key) {
-        return false;
+    if let Some(entry) = parked.get(&key) {
+        return Ok(entry.summary.id);
     }
+    if parked.len() >= HTTP_PARKED_MAX {
+        return Err(Full);
+    }
+    let id = summary.id;
     parked.insert(key, Entry { gateway, state: State::Waiting(ask), summary });
-    true
+    Ok(id)
 }
+
+/// As many asks are kept as may be.
+#[derive(Debug)]
+pub(super) struct Full;
 
 /// Takes what waits for this request.
 pub(super) fn take(key: &Key) -> Option<Found> {
@@ -225,12 +240,13 @@ pub(super) fn key(exchange: &Exchange, tenure: &Tenure) -> Key {
     }
     let mut left_out = exchange.rpc.as_deref().map(Rpc::volatile).unwrap_or_default();
     left_out.sort_unstable_by_key(|span| span.start);
-    let mut from = 0;
+    let (mut from, mut same) = (0, Vec::with_capacity(exchange.content.len()));
     for span in left_out {
-        part(exchange.content.get(from..span.start as usize).unwrap_or(&[]));
+        same.extend_from_slice(exchange.content.get(from..span.start as usize).unwrap_or(&[]));
         from = (span.start + span.len) as usize;
     }
-    part(exchange.content.get(from..).unwrap_or(&[]));
+    same.extend_from_slice(exchange.content.get(from..).unwrap_or(&[]));
+    part(&same);
     finished(context)
 }
 
