@@ -476,7 +476,7 @@ pub const HTTP_LIST_BYTES_MAX: usize = 4 << 20;
 pub const MCP_ARGUMENTS_MAX: usize = 1024;
 /// JSON in texts of arguments, in texts of these, that rules look into.
 pub const MCP_EMBEDDED_DEPTH_MAX: usize = 2;
-/// Definitions of tools that a shard remembers, of all targets.
+/// Definitions of tools that weir remembers, of all targets.
 pub const MCP_TOOLS_MAX: usize = 16 << 10;
 /// A client of HTTP/1 that has closed its side may still read the rest of an answer. One that is
 /// sent nothing for so long is taken for gone: nothing else would show that it is.
