@@ -476,7 +476,7 @@ pub const HTTP_LIST_BYTES_MAX: usize = 4 << 20;
 pub const MCP_ARGUMENTS_MAX: usize = 1024;
 /// JSON in texts of arguments, in texts of these, that rules look into.
 pub const MCP_EMBEDDED_DEPTH_MAX: usize = 2;
-/// Definitions of tools that a shard remembers, of all targets.
+/// Definitions of tools that weir remembers, of all targets.
 pub const MCP_TOOLS_MAX: usize = 16 << 10;
 /// The longest id of an event of MCP: it comes back in a field of a request.
 pub const MCP_EVENT_ID_BYTES_MAX: usize = 4 << 10;

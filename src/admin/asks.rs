@@ -161,7 +161,9 @@ pub(super) async fn vote(
     let reply = api.state.mesh.vote(shard, id, vote).await.ok_or_else(Problem::silent)?;
     Counters::count(&api.state.counters.votes);
     let (code, word) = match &reply {
-        crate::session::VoteReply::Counted { .. } => (StatusCode::OK, "counts"),
+        crate::session::VoteReply::Counted { .. } | crate::session::VoteReply::Settled(_) => {
+            (StatusCode::OK, "counts")
+        }
         crate::session::VoteReply::Denied => (StatusCode::OK, "ends the hold"),
         crate::session::VoteReply::Refused(_) => (StatusCode::FORBIDDEN, "is refused"),
         crate::session::VoteReply::Unknown => (StatusCode::NOT_FOUND, "comes too late"),

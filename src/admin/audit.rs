@@ -66,6 +66,12 @@ pub fn pending_path(data_dir: &Path) -> PathBuf {
     data_dir.join("readings.pending")
 }
 
+/// What makes a file of waiting readings one that weir can read.
+pub fn remedy(data_dir: &Path) -> String {
+    let (of, path) = (data_dir.display(), pending_path(data_dir));
+    format!("`chown --reference={of} {}`", path.display())
+}
+
 /// Brings readings into the record that were made while no weir ran.
 pub async fn take_pending(state: &State, data_dir: &Path) {
     let path = pending_path(data_dir);
@@ -75,12 +81,17 @@ pub async fn take_pending(state: &State, data_dir: &Path) {
     match read {
         Ok(_) => {}
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => return,
-        Err(error) => return log::warn(&format!("{}: {error}", path.display())),
+        Err(error) => {
+            let what = "what was read while no weir ran is not in the record yet";
+            let remedy = remedy(data_dir);
+            let told = format!("{}: {error}: {what}; {remedy}, then restart weir", path.display());
+            return log::warn(&told);
+        }
     }
     // Anybody who may write to the data directory may have written this: the row says so.
     let groups = Vec::new();
     let caller = Caller { name: "somebody at the files".into(), groups, auth: "data-directory" };
-    for line in text.lines().take(PENDING_LINES_MAX) {
+    for line in text.lines() {
         let Ok(reading) = serde_json::from_str::<Reading>(line) else { continue };
         if !record(state, &caller, reading.act()).await {
             return;
@@ -91,8 +102,8 @@ pub async fn take_pending(state: &State, data_dir: &Path) {
     }
 }
 
-const PENDING_BYTES_MAX: u64 = 1 << 20;
-const PENDING_LINES_MAX: usize = 4_096;
+/// The most that waits: `cli::reading` writes no more than is read.
+pub const PENDING_BYTES_MAX: u64 = 1 << 20;
 
 #[cfg(test)]
 mod tests {

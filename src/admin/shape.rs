@@ -409,8 +409,13 @@ pub fn hex(digest: &[u8; 32]) -> String {
 pub enum VoteReply {
     /// It counts.
     Counted {
-        /// Approvals still missing; 0: the command runs.
+        /// Approvals still missing; 0: the command runs, if nothing else is next.
         missing: u32,
+        /// What is next for a command that does not run now though no approval is missing:
+        /// `asked-again` (it runs when its client asks again), `stopped` (the rules in force deny
+        /// it, or ask for other approvals).
+        #[serde(default, skip_serializing_if = "Option::is_none")]
+        next: Option<String>,
     },
     /// It ends the hold with a denial.
     Denied,
@@ -426,7 +431,12 @@ pub enum VoteReply {
 impl From<crate::session::VoteReply> for VoteReply {
     fn from(reply: crate::session::VoteReply) -> VoteReply {
         match reply {
-            crate::session::VoteReply::Counted { missing } => VoteReply::Counted { missing },
+            crate::session::VoteReply::Counted { missing } => {
+                VoteReply::Counted { missing, next: None }
+            }
+            crate::session::VoteReply::Settled(next) => {
+                VoteReply::Counted { missing: 0, next: Some(next.name().to_owned()) }
+            }
             crate::session::VoteReply::Denied => VoteReply::Denied,
             crate::session::VoteReply::Refused(message) => VoteReply::Refused { message },
             crate::session::VoteReply::Unknown => VoteReply::Unknown,
@@ -658,6 +668,10 @@ mod tests {
         check(
             crate::session::VoteReply::Counted { missing: 1 },
             r#"{"result":"counted","missing":1}"#,
+        );
+        check(
+            crate::session::VoteReply::Settled(crate::session::Next::AskedAgain),
+            r#"{"result":"counted","missing":0,"next":"asked-again"}"#,
         );
         check(crate::session::VoteReply::Denied, r#"{"result":"denied"}"#);
         check(

@@ -282,8 +282,8 @@ fn cast(vote: &Vote, decision: Decision) -> Result<(), Failure> {
         Ok(())
     };
     match reply {
-        VoteReply::Counted { missing: 0 } => said("approved: the command runs"),
-        VoteReply::Counted { missing } => {
+        VoteReply::Counted { missing: 0, next } => said(approved(next.as_deref())),
+        VoteReply::Counted { missing, .. } => {
             said(&format!("counted: {missing} more approvals are needed"))
         }
         VoteReply::Denied => said("denied: the command is refused"),
@@ -294,6 +294,19 @@ fn cast(vote: &Vote, decision: Decision) -> Result<(), Failure> {
         VoteReply::Unknown => {
             Err(Failure::new(EXIT_NOT_FOUND, format!("no command waits under {}", vote.id))
                 .hint("it may have been answered, canceled or expired; `weir approvals` lists"))
+        }
+    }
+}
+
+/// What is next for a command that nobody has to approve any more.
+fn approved(next: Option<&str>) -> &'static str {
+    match next {
+        None => "approved: the command runs",
+        Some("asked-again") => {
+            "approved: nobody waits for it now; it runs when its client asks again"
+        }
+        Some(_) => {
+            "approved, and it does not run: the rules in force now deny it or ask for other approvals"
         }
     }
 }

@@ -81,9 +81,21 @@ pub(super) fn of_ssh(request: Request, text: &str) -> Result<Action, Failure> {
 /// A request to a service: `POST /orders`. For MCP a tool and its arguments, `lookup {"name":
 /// "bob"}`, or a message as it is sent.
 pub(super) fn of_http(is_mcp: bool, text: &str) -> Result<Action, Failure> {
-    let text = text.trim();
+    let sent = Sent::read(text);
+    let text = match &sent {
+        // A message is what stands in the content; what people are shown before it is made of it.
+        Sent { content, .. } if is_mcp && content.starts_with('{') => content.as_str(),
+        Sent { line, .. } if !is_mcp || line.contains(" /") => line.as_str(),
+        _ => text.trim(),
+    };
+    let text = text.strip_prefix("tools/call ").filter(|_| is_mcp).unwrap_or(text);
     let (word, rest) = text.split_once([' ', '\n']).unwrap_or((text, ""));
     let is_request = rest.trim_start().starts_with('/');
+    if is_mcp && is_request && word == "POST" {
+        let words = "what is asked of a server of MCP by POST stands in the message";
+        return Err(Failure::new(EXIT_USAGE, words)
+            .hint("write the tool and its arguments, lookup {\"name\": \"bob\"}, or the message"));
+    }
     if !is_mcp || is_request {
         let (line, body) = rest.split_once('\n').unwrap_or((rest, ""));
         let asked = head(word, line.trim())?;
@@ -138,11 +150,61 @@ pub(super) fn unclear_path(text: &str) -> Option<&'static str> {
     http::unclear_path(&head(word, line).ok()?).map(Refused::label)
 }
 
+/// A request as somebody writes it, or as records show it: with the version, fields and a blank line
+/// before the content.
+struct Sent {
+    /// Method and path, or whatever else was written.
+    line: String,
+    content: String,
+}
+
+impl Sent {
+    fn read(text: &str) -> Sent {
+        let text = text.trim().replace("\r\n", "\n");
+        let (head, content) = match text.split_once("\n\n") {
+            Some((head, content)) => (head, content.to_owned()),
+            None => {
+                let (head, rest) = text.split_once('\n').unwrap_or((&text, ""));
+                // Without a blank line it is all content, unless it is what follows a line of HTTP.
+                let is_head = version(head).is_some() || version(first(rest)).is_some();
+                let content = if is_head && !rest.starts_with('{') { "" } else { rest };
+                (if is_head { text.as_str() } else { head }, content.to_owned())
+            }
+        };
+        // Of a message people are shown what it asks for, before the request.
+        let line = head.lines().take(2).find_map(version).unwrap_or_else(|| first(head));
+        Sent { line: line.trim().to_owned(), content: content.trim().to_owned() }
+    }
+}
+
+fn first(text: &str) -> &str {
+    text.lines().next().unwrap_or_default()
+}
+
+/// A line of HTTP without its version.
+fn version(line: &str) -> Option<&str> {
+    let (request, version) = line.trim_end().rsplit_once(' ')?;
+    version.starts_with("HTTP/").then_some(request)
+}
+
+/// The path that the cluster is asked for: clients of weir put `/k8s/NAME` before it.
+fn onward<'p>(cluster: &str, path: &'p str) -> Result<&'p str, Failure> {
+    let Some(rest) = path.strip_prefix("/k8s/") else { return Ok(path) };
+    let name = rest.split(['/', '?']).next().unwrap_or_default();
+    if name != cluster {
+        let words = format!("the path is of the cluster {name}, and --target is {cluster}");
+        return Err(Failure::new(EXIT_USAGE, words));
+    }
+    Ok(rest.get(name.len()..).unwrap_or_default())
+}
+
 /// A request to a cluster: `DELETE /api/v1/namespaces/prod/pods/web-0`, and the JSON of its body in
 /// a line of its own. Without one a body may be anything.
-pub(super) fn of_cluster(text: &str) -> Result<Action, Failure> {
-    let (line, body) = text.split_once('\n').unwrap_or((text, ""));
-    let (method, path) = line.trim().split_once(' ').unwrap_or((line, ""));
+pub(super) fn of_cluster(cluster: &str, text: &str) -> Result<Action, Failure> {
+    let Sent { line, content } = Sent::read(text);
+    let (line, body) = (line.as_str(), content.as_str());
+    let (method, path) = line.split_once(' ').unwrap_or((line, ""));
+    let path = onward(cluster, path.trim())?;
     let fault = |what: String| {
         Failure::new(EXIT_USAGE, what)
             .hint("a request to a cluster is a method and a path: GET /api/v1/namespaces/app/pods")
@@ -225,7 +287,7 @@ mod tests {
     #[test]
     fn a_request_to_a_cluster_is_a_method_a_path_and_a_body() {
         fn check(text: &str, classes: &[&str]) {
-            let action = of_cluster(text).unwrap_or_else(|_| panic!("{text}"));
+            let action = of_cluster("prod", text).unwrap_or_else(|_| panic!("{text}"));
             assert_eq!(action.classes, classes, "{text}");
         }
         check("GET /api/v1/namespaces/app/pods", &["read"]);
@@ -234,7 +296,48 @@ mod tests {
         check("POST /api/v1/namespaces/app/pods", &["write", "workload", "workload-privileged"]);
         check("POST /api/v1/namespaces/app/pods\n{\"spec\":{}}", &["write", "workload"]);
         for wrong in ["SELECT 1", "GET", "GET /api/v1/../x", "POST /api/v1/nodes\n{"] {
-            assert!(of_cluster(wrong).is_err(), "{wrong}");
+            assert!(of_cluster("prod", wrong).is_err(), "{wrong}");
+        }
+    }
+
+    #[test]
+    fn a_request_may_stand_as_records_show_it() {
+        let of = |text: &str| of_cluster("prod", text);
+        let head = "HTTP/1.1\r\nHost: gate\r\nAccept: */*\r\n";
+        let pods = "/api/v1/namespaces/app/pods";
+        for (text, same) in [
+            (format!("GET /k8s/prod{pods} HTTP/1.1"), format!("GET {pods}")),
+            (format!("GET /k8s/prod{pods}?watch=1 {head}"), format!("GET {pods}?watch=1")),
+            (
+                format!("POST /k8s/prod{pods} {head}\r\n{{\"spec\":{{}}}}"),
+                format!("POST {pods}\n{{\"spec\":{{}}}}"),
+            ),
+        ] {
+            let (one, other) = (of(&text), of(&same));
+            let (Ok(one), Ok(other)) = (one, other) else { panic!("{text}") };
+            let told = |action: &Action| format!("{:?} {}", action.classes, action.operation);
+            assert_eq!(told(&one), told(&other), "{text}");
+        }
+        assert!(of("GET /k8s/other/api/v1/pods HTTP/1.1").is_err());
+        let said = |is_mcp, text: &str| match of_http(is_mcp, text) {
+            Err(_) => "wrong".to_owned(),
+            Ok(action) => format!("{} {}", action.classes.join(","), action.operation),
+        };
+        let message = r#"{"jsonrpc":"2.0","id":1,"method":"tools/call","params":{"name":"now"}}"#;
+        for (is_mcp, text, expect) in [
+            (false, "GET /orders/17 HTTP/1.1".to_owned(), "read GET /orders/{id}"),
+            (false, format!("DELETE /orders {head}\r\nabc"), "delete DELETE /orders"),
+            (true, "tools/call lookup {\"name\": \"bob\"}".to_owned(), "call tools/call lookup"),
+            (true, format!("POST /mcp/a {head}\r\n{message}"), "call tools/call now"),
+            (
+                true,
+                format!("tools/call now {{}}\r\nPOST /mcp/a {head}\r\n{message}"),
+                "call tools/call now",
+            ),
+            (true, "POST /mcp/a HTTP/1.1".to_owned(), "wrong"),
+            (true, "POST /mcp/a".to_owned(), "wrong"),
+        ] {
+            assert_eq!(said(is_mcp, &text), expect, "{text}");
         }
     }
 

@@ -137,7 +137,7 @@ fn loaded(read: Result<(Settings, Vec<Problem>), ConfigErrors>) -> Result<Settin
 fn existing(place: &place::Place) -> Result<PathBuf, Failure> {
     let dir = place.data_dir()?;
     if dir.is_dir() {
-        reading::tell(&dir);
+        reading::tell(&dir)?;
         return Ok(dir);
     }
     Err(Failure::new(EXIT_NOT_FOUND, format!("there is no data directory {}", dir.display()))

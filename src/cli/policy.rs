@@ -203,7 +203,7 @@ fn action(target: &Target, test: &Test) -> Result<(Action, Option<String>), Fail
             Ok((asked::of_ssh(request, &test.text)?, None))
         }
         (_, Some(_)) => Err(Failure::new(EXIT_USAGE, "--request is for targets of SSH")),
-        (Protocol::Kubernetes, None) => Ok((asked::of_cluster(&test.text)?, None)),
+        (Protocol::Kubernetes, None) => Ok((asked::of_cluster(&target.name, &test.text)?, None)),
         (Protocol::Http, None) => {
             let is_mcp = target.http.as_ref().is_some_and(|http| http.speaks == Speaks::Mcp);
             Ok((asked::of_http(is_mcp, &test.text)?, None))
@@ -274,7 +274,9 @@ const UNASKED: &str = "note: no target was asked. Partitions, parents, views, in
 /// A user of the configuration, or somebody whom it learns of by a token or a certificate only.
 fn identity(settings: &Settings, test: &Test) -> Result<Identity, Failure> {
     let user = settings.users.iter().find(|user| user.name == test.user);
-    let from_outside = !settings.issuers.is_empty() || !settings.certificates.is_empty();
+    let from_outside = !settings.issuers.is_empty()
+        || !settings.certificates.is_empty()
+        || !settings.ssh_authorities.is_empty();
     match user {
         Some(_) if !test.groups.is_empty() || test.role.is_some() => {
             let message =

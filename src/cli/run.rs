@@ -186,7 +186,11 @@ fn one_target(args: &Run, url: &str) -> Result<(Settings, Login), Failure> {
     if let Some(address) = args.admin {
         settings.admin = address;
     }
-    let target = settings.targets.first().map(|target| target.name.clone()).unwrap_or_default();
+    let mut names = settings.targets.iter().map(|target| target.name.clone());
+    let target = names.next().unwrap_or_default();
+    for doubt in settings.targets.iter().flat_map(target_url::doubts) {
+        log::warn(&doubt);
+    }
     Ok((settings, Login { password, target }))
 }
 

@@ -46,10 +46,11 @@ pub(super) fn settings(
     let (listeners, only) = listeners(root, source, report);
     let (admin, admin_url) = admin(root, report);
     let journal = journal(root, report);
-    let targets = targets::targets(root, source, report);
-    only.into_iter().for_each(|only| ssh::is_target(&only, &targets, report));
+    let (targets, failed) = targets::targets(root, source, report);
+    let only = only.into_iter().filter(|only| !failed.contains(&only.value));
+    only.for_each(|only| ssh::is_target(&only, &targets, report));
     let identities = identities(root, &listeners, source, report);
-    let (rules, masks) = rules::rules_and_masks(root, &targets, &identities, report);
+    let (rules, masks) = rules::rules_and_masks(root, (&targets, &failed), &identities, report);
     let approvals = approvals::approvals(root, source, report);
     let Identities { users, certificates, issuers, ssh_authorities } = identities;
     Settings {

@@ -190,6 +190,31 @@ fn target(url: &str) -> Result<Target, TargetUrlError> {
     })
 }
 
+/// What whoever listens on the way to a target can read or change, as sentences: libpq's default
+/// asks for nothing, and weir takes the same URL. On loopback nobody is on the way.
+pub fn doubts(target: &Target) -> Vec<String> {
+    let (what, mode) = match target.tls {
+        TargetTls::VerifyFull => return Vec::new(),
+        TargetTls::VerifyCa => ("is not verified to be the host of this name", "verify-ca"),
+        TargetTls::Require => ("is not verified: anybody on the way can be it", "require"),
+        TargetTls::Prefer => (
+            "is not verified, and hears the login and all data in clear if it offers no TLS",
+            "prefer",
+        ),
+        TargetTls::Disable => ("hears the login and all data in clear", "disable"),
+    };
+    let remote = target.reach.hosts.iter().filter(|host| !is_loopback(&host.name));
+    let told = remote.map(|host| {
+        format!("{host} {what} (sslmode={mode}); `?sslmode=verify-full` in the URL verifies it")
+    });
+    told.collect()
+}
+
+fn is_loopback(name: &str) -> bool {
+    let address = name.trim_start_matches('[').trim_end_matches(']').parse::<std::net::IpAddr>();
+    address.map_or_else(|_| name.eq_ignore_ascii_case("localhost"), |it| it.is_loopback())
+}
+
 /// `host1:5432,host2`.
 fn hosts(list: &str) -> Result<Vec<Host>, TargetUrlError> {
     let hosts = list
@@ -395,6 +420,27 @@ mod tests {
         let (certificate, key) = ("c.pem".into(), "c.key".into());
         assert_eq!(target.client_certificate, Some(KeyPair { certificate, key }));
         assert_eq!(super::target("postgres://a:p@one/d").unwrap().reach.connect_timeout_us, None);
+    }
+
+    #[test]
+    fn what_is_not_verified_is_said_of_other_hosts() {
+        let said = |url: &str| doubts(&target(url).unwrap());
+        for here in ["localhost", "LOCALHOST:5433", "127.0.0.1", "[::1]:5433"] {
+            assert_eq!(said(&format!("postgres://a:p@{here}/d")), [""; 0], "{here}");
+        }
+        let more = "&sslrootcert=r.pem";
+        assert_eq!(said(&format!("postgres://a:p@db/d?sslmode=verify-full{more}")), [""; 0]);
+        for (mode, word) in [
+            ("", "in clear"),
+            ("?sslmode=prefer", "in clear"),
+            ("?sslmode=disable", "in clear"),
+            ("?sslmode=require", "is not verified"),
+            ("?sslmode=verify-ca&sslrootcert=r.pem", "host of this name"),
+        ] {
+            let said = said(&format!("postgres://a:secret@127.0.0.1,db:1/d{mode}"));
+            assert!(said.len() == 1 && said[0].starts_with("db:1 "), "{mode}: {said:?}");
+            assert!(said[0].contains(word) && !said[0].contains("secret"), "{mode}: {said:?}");
+        }
     }
 
     #[test]

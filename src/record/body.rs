@@ -440,6 +440,7 @@ fn put_response(sink: &mut impl Sink, response: &Response<'_>) {
         Outcome::Skipped => 3,
         Outcome::Suspended => 4,
         Outcome::Aborted => 5,
+        Outcome::Abandoned => 6,
     });
     sink.text(response.sqlstate);
     sink.text(response.error_text);

@@ -113,7 +113,7 @@ pub enum Decision {
     /// Waits for approval; recorded once more under its own `seq` when it no longer waits, with
     /// its final decision and the approval's id.
     Hold,
-    /// Not forwarded, and refused by nobody: its client left while it waited.
+    /// Not forwarded, and refused by nobody: its client left while it waited, or took it back.
     Abandoned,
 }
 
@@ -249,6 +249,8 @@ pub enum Outcome {
     /// The session ended before the answer did.
     #[default]
     Aborted,
+    /// Its client left or took it back while it waited for people: nobody refused it.
+    Abandoned,
 }
 
 /// The outcome of a command, before its end reaches the client.

@@ -77,6 +77,11 @@ impl MemoryJournal {
         self.written.iter().filter(move |written| written.session_id() == session_id)
     }
 
+    /// Everything written, in order.
+    pub fn written(&self) -> impl Iterator<Item = &Written> {
+        self.written.iter()
+    }
+
     /// The bodies of everything written, in order.
     pub fn bodies(&self) -> impl Iterator<Item = Body<'_>> {
         self.written.iter().map(Written::body)

@@ -622,6 +622,7 @@ pub const fn outcome_name(outcome: Outcome) -> &'static str {
         Outcome::Skipped => "skipped",
         Outcome::Suspended => "suspended",
         Outcome::Aborted => "aborted",
+        Outcome::Abandoned => "abandoned",
     }
 }
 

@@ -13,15 +13,36 @@ use crate::record::entry::Approval;
 pub enum VoteReply {
     /// It counts; this many more approvals are needed (0: the command is released).
     Counted {
-        /// Approvals still missing.
+        /// Approvals still missing; 0: the command goes on.
         missing: u32,
     },
+    /// It is the last one that was missing, and the command does not run by it now.
+    Settled(Next),
     /// It ends the hold with a denial.
     Denied,
     /// It does not count, with the reason.
     Refused(String),
     /// No such command waits.
     Unknown,
+}
+
+/// What is next for a command that nobody has to approve any more, and that does not run now.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Next {
+    /// Its client was told to ask again: it runs when it does, if the rules of then let it.
+    AskedAgain,
+    /// The rules in force deny it, or ask for other approvals.
+    Stopped,
+}
+
+impl Next {
+    /// Its name for programs.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Next::AskedAgain => "asked-again",
+            Next::Stopped => "stopped",
+        }
+    }
 }
 
 /// One step of an approval, as the record has it.

@@ -319,15 +319,21 @@ impl<J: ShardJournal> Core<J> {
         let Some(driver) = self.sessions.get_mut(token) else { return };
         match result {
             // The usual case: nothing changes but that there is something to read.
-            Ok(Readable { armed: true, last }) => {
+            Ok(Readable { armed: true, last, gone: false }) => {
                 driver.readable(end, last);
                 if driver.next_receive(end) {
                     self.readable.push((token, end));
                 }
             }
-            Ok(Readable { armed: false, last }) => {
-                driver.unwatched(end);
+            Ok(Readable { armed, last, gone }) => {
+                if !armed {
+                    driver.unwatched(end);
+                }
                 driver.readable(end, last);
+                if gone && driver.has_told_end(end) {
+                    // Nothing more will be read that could tell of it.
+                    driver.unsent(end, &mut self.tools.stage(self.now));
+                }
                 self.touch(token);
             }
             Err(error) => {
@@ -501,6 +507,10 @@ impl<J: ShardJournal> Core<J> {
         let Some(driver) = self.sessions.get_mut(token) else { return Sent::All };
         let sent = driver.sent(end, result, &mut self.pool);
         match sent {
+            Sent::Reset if driver.has_told_end(end) => {
+                driver.unsent(end, &mut self.tools.stage(self.now));
+                self.touch(token);
+            }
             Sent::All | Sent::More | Sent::Reset => {}
             Sent::Blocked => {
                 driver.note_full(end, self.now.mono_us);

@@ -249,7 +249,31 @@ fn the_client_gives_up_by_a_cancel_request() {
     assert!(waiting(&weir).is_empty());
     drop(raw);
     assert!(!exists(&database, "held_five"));
+    nobody_denied(&mut weir, "held_five");
     assert_eq!(steps(&weir.lake().rows("approvals")), ["requested", "canceled"]);
+}
+
+/// A command that nobody waits for any more is that in every table and list.
+fn nobody_denied(weir: &mut Weir, part: &str) {
+    for (flag, word, is_there) in [
+        ("--status", "abandoned", true),
+        ("--status", "denied", false),
+        ("--decision", "abandoned", true),
+        ("--decision", "deny", false),
+    ] {
+        let arguments = ["search", "--since", "1h", "--grep", part, flag, word, "--json"];
+        let found = output(&mut weir.command(&arguments));
+        let found = String::from_utf8_lossy(&found.stdout).into_owned();
+        assert_eq!(found.contains(part), is_there, "{flag} {word}: {found}");
+    }
+    let lake = weir.lake();
+    let (command, response) = lake.exchange(part);
+    assert_eq!(text(&command, "decision"), "abandoned");
+    assert_eq!(text(&response, "outcome"), "abandoned");
+    let asked = lake.rows("approvals");
+    assert!(asked.iter().all(|row| text(row, "approval_id") == text(&command, "approval_id")));
+    let ended = lake.rows("sessions").into_iter().filter(|row| text(row, "phase") == "end");
+    assert_eq!(ended.map(|row| number(&row, "denied")).sum::<i64>(), 0);
 }
 
 #[test]
@@ -263,6 +287,7 @@ fn a_client_that_leaves_takes_its_command_along() {
     wait_until("the hold to end", Duration::from_secs(20), || waiting(&weir).is_empty());
     does_not_count(&weir, &id, "dora");
     assert!(!exists(&database, "held_six"));
+    nobody_denied(&mut weir, "held_six");
     assert_eq!(steps(&weir.lake().rows("approvals")), ["requested", "abandoned"]);
 }
 

@@ -543,6 +543,28 @@ fn all_problems_are_shown_at_once_and_in_order() {
 }
 
 #[test]
+fn a_target_that_cannot_be_made_is_not_one_that_is_not_there() {
+    let text = SHORT.replace("tls = \"require\"", "root_certificates = \"no-such.pem\"");
+    let text = format!(
+        "{text}[[rule]]\nname = \"r\"\nwhen = {{ targets = [\"orders\"], roles = [\"app\"] }}\n\
+         then = \"allow\"\n[[mask]]\ndetect = [\"jwt\"]\noperator = \"mask\"\ntargets = [\"orders\"]\n"
+    );
+    let errors = read(&text).unwrap_err();
+    assert_eq!(errors.0.len(), 1, "{errors}");
+    assert!(errors.to_string().contains("no-such.pem"), "{errors}");
+}
+
+#[test]
+fn a_credential_that_passwords_never_get_is_named_as_that() {
+    let more = "[[target.credential]]\nrole = \"admin\"\npassword = { env = \"PASSWORD\" }\n\
+                groups = [\"dba\"]\n[[identity.user]]";
+    let (_, warnings) = read(&SHORT.replace("[[identity.user]]", more)).unwrap();
+    let said = warnings.iter().map(ToString::to_string).find(|it| it.contains("credential"));
+    let said = said.expect("a warning");
+    assert!(said.contains("with a password") && said.contains("tokens and certificates"), "{said}");
+}
+
+#[test]
 fn text_that_is_not_toml_names_the_place() {
     let errors = read("data_dir = \"x\"\nlisten = [\n= 3\n").unwrap_err();
     assert!(errors.0.iter().all(|problem| problem.found.starts_with("not TOML: ")), "{errors}");

@@ -24,6 +24,8 @@ struct Names<'a> {
     targets: Vec<&'a str>,
     users: Vec<&'a str>,
     roles: Vec<&'a str>,
+    /// A target that could not be made may have others.
+    more_roles: bool,
     groups: Vec<&'a str>,
     /// Certificates or tokens name people and groups that the file does not know.
     more_people: bool,
@@ -32,15 +34,17 @@ struct Names<'a> {
 
 pub(super) fn rules_and_masks(
     root: &mut Section<'_>,
-    targets: &[Target],
+    (targets, failed): (&[Target], &[String]),
     identities: &Identities,
     report: &mut Report<'_>,
 ) -> (Vec<RuleSpec>, Vec<MaskSpec>) {
     let Identities { users, certificates, issuers, ssh_authorities } = identities;
     let credentials = || targets.iter().flat_map(|target| &target.credentials);
     let names = Names {
-        targets: targets.iter().map(|target| target.name.as_str()).collect(),
+        // What is wrong with a target is said there; its name is none that is unknown.
+        targets: targets.iter().map(|it| &*it.name).chain(failed.iter().map(|it| &**it)).collect(),
         users: users.iter().map(|user| user.name.as_str()).collect(),
+        more_roles: !failed.is_empty(),
         roles: unique(credentials().map(|credential| &credential.role)),
         groups: unique(
             (users.iter().flat_map(|user| &user.groups))
@@ -319,7 +323,7 @@ fn group(text: &At<&str>, names: &Names<'_>, report: &mut Report<'_>) -> Option<
 }
 
 fn role(text: &At<&str>, names: &Names<'_>, report: &mut Report<'_>) -> Option<String> {
-    if !names.roles.contains(&text.value) {
+    if !names.more_roles && !names.roles.contains(&text.value) {
         let found = format!("no credential has the role `{}`", text.value);
         report.warning(text.span.clone(), found, did_you_mean(text.value, &names.roles));
     }

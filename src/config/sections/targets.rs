@@ -41,15 +41,16 @@ const CHANNEL_BINDINGS: [(&str, ChannelBinding); 3] = [
 /// PostgreSQL's port.
 pub(in crate::config) const PORT_DEFAULT: u16 = 5432;
 
+/// The targets, and the names of those that could not be made.
 pub(super) fn targets(
     root: &mut Section<'_>,
     source: &Source<'_>,
     report: &mut Report<'_>,
-) -> Vec<Target> {
+) -> (Vec<Target>, Vec<String>) {
     if !root.has("target") {
         root.missing("target", "at least one [[target]]", report);
     }
-    let mut targets: Vec<Target> = Vec::new();
+    let (mut targets, mut failed): (Vec<Target>, Vec<String>) = Default::default();
     for mut section in root.sections("target", "[[target]]", report) {
         let name = section.required_text("name", report);
         if let Some(name) = &name
@@ -58,6 +59,7 @@ pub(super) fn targets(
             let found = format!("a second target `{}`", name.value);
             report.error(name.span.clone(), found, "names that differ", "");
         }
+        let named = name.as_ref().map(|name| name.value.to_owned());
         let target = target(&mut section, name, source, report);
         if targets.iter().chain(&target).filter(|target| target.replication).count() > 1 {
             let found = "a second target with `replication = true`";
@@ -67,10 +69,12 @@ pub(super) fn targets(
         // A target that could not be made was not read to its end: its other keys are not unknown.
         if target.is_some() {
             section.finish(report);
+        } else {
+            failed.extend(named);
         }
         targets.extend(target);
     }
-    targets
+    (targets, failed)
 }
 
 fn target(
@@ -226,8 +230,11 @@ fn credentials(
         let password = password(&mut section, source, report);
         let groups = section.texts("groups", report);
         if everybody {
-            let found = "this credential is never used: one before it is for everybody";
-            report.warning(section.span(), found, "put credentials with `groups` first");
+            let found = "a login with a password never gets this credential: one before it is for \
+                         everybody";
+            let hint = "tokens and certificates get it by asking for its role; for passwords too, \
+                        put credentials with `groups` first";
+            report.warning(section.span(), found, hint);
         }
         everybody |= !section.has("groups");
         section.finish(report);

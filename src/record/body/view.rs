@@ -487,6 +487,7 @@ impl<'a> Reader<'a> {
             3 => Outcome::Skipped,
             4 => Outcome::Suspended,
             5 => Outcome::Aborted,
+            6 => Outcome::Abandoned,
             _ => return None,
         };
         let (sqlstate, error_text) = (self.text()?, self.text()?);

@@ -462,7 +462,8 @@ impl Session {
             return;
         };
         for mut tool in listing.found.drain(..) {
-            let (event, before) = match listed::news(&tenure.target_name, &tool) {
+            let gateway = tenure.snapshot.mock_seed;
+            let (event, before) = match listed::news(gateway, &tenure.target_name, &tool) {
                 News::None => continue,
                 News::First => ("tool-defined", None),
                 News::Changed(before) => ("tool-changed", Some(before)),

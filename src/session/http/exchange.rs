@@ -17,7 +17,7 @@ use crate::decide::{Action, HoldTerms, Permit, RuleName};
 use crate::limits;
 use crate::mask::Hits;
 use crate::metrics::Presence;
-use crate::record::{Receipt, SessionId};
+use crate::record::{Receipt, SessionContext, SessionId};
 use crate::wire::http::form::Scan;
 use crate::wire::http::h1::{Body, Framing, HeadReader, Role};
 use crate::wire::http::head::{Head, Version};
@@ -151,6 +151,8 @@ pub(super) struct Held {
     pub shown: [u8; 32],
     /// What approvers are shown.
     pub summary: AskSummary,
+    /// What rows of the session that asked repeat.
+    pub context: Box<SessionContext>,
     /// SHA-256 of what the request is.
     pub key: Key,
     /// Its place among the commands that wait.

@@ -10,8 +10,8 @@ use crate::fault::Refused as JournalRefused;
 use crate::limits;
 use crate::metrics::{self, Presence};
 use crate::record::entry::{Decision, Outcome};
-use crate::record::{Entry, SessionId};
-use crate::session::{Output, Stage, Step, Vote, VoteReply, new_id};
+use crate::record::{Entry, SessionContext, SessionId};
+use crate::session::{Next, Output, Stage, Step, Vote, VoteReply, new_id};
 use crate::wire::http::Refused;
 use crate::wire::http::form::Scan;
 use crate::wire::http::reply::{Problem, Reply};
@@ -32,6 +32,7 @@ struct Denial<'d> {
     detail: &'d str,
     code: i32,
     retry_after_s: Option<u32>,
+    outcome: Outcome,
 }
 
 /// How a hold ends without a grant.
@@ -266,7 +267,16 @@ impl Session {
     /// Records a request that is denied, and says so.
     pub(super) fn deny(&mut self, exchange: Box<Exchange>, detail: &str, stage: &mut Stage<'_>) {
         let (kind, title, code) = ("denied", "Denied", rpc::DENIED);
-        let denial = Denial { kind, title, detail, code, retry_after_s: None };
+        let (retry_after_s, outcome) = (None, Outcome::Denied);
+        let denial = Denial { kind, title, detail, code, retry_after_s, outcome };
+        self.deny_as(exchange, &denial, stage);
+    }
+
+    /// Its client waits for it no more: nobody refused it.
+    fn taken_back(&mut self, exchange: Box<Exchange>, detail: &str, stage: &mut Stage<'_>) {
+        let (kind, title, code) = ("canceled", "Taken back", rpc::DENIED);
+        let (retry_after_s, outcome) = (None, Outcome::Abandoned);
+        let denial = Denial { kind, title, detail, code, retry_after_s, outcome };
         self.deny_as(exchange, &denial, stage);
     }
 
@@ -275,7 +285,11 @@ impl Session {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let rule = RuleName::clone(&exchange.rule);
         let (seq, approval) = (exchange.seq, exchange.approval);
-        let ruled = Ruled { seq, decision: Decision::Deny, rule: &rule, approval };
+        let decision = match denial.outcome {
+            Outcome::Abandoned => Decision::Abandoned,
+            _ => Decision::Deny,
+        };
+        let ruled = Ruled { seq, decision, rule: &rule, approval };
         let instance = format!("{}:{seq}", uuid::Uuid::from_bytes(tenure.ledger.id.0));
         let problem = Problem {
             status: 403,
@@ -290,8 +304,8 @@ impl Session {
         let reply = voice::instead(&exchange, &problem, denial.code);
         let words = (reply.status, detail);
         // What people are still asked about was denied by nobody: its row says `hold`.
-        let is_pending = denial.retry_after_s.is_some();
-        let outcome = if is_pending { Outcome::Suspended } else { Outcome::Denied };
+        let outcome = denial.outcome;
+        let is_pending = outcome == Outcome::Suspended;
         let recorded = match is_pending {
             true => Ok(()),
             false => record(&exchange, &ruled, tenure, stage).map(drop),
@@ -301,7 +315,7 @@ impl Session {
         if let Err(refused) = recorded {
             return self.not_recorded(*exchange, refused, stage);
         }
-        tenure.totals.denied += u64::from(!is_pending);
+        tenure.totals.denied += u64::from(outcome == Outcome::Denied);
         if exchange.approval.is_none() {
             tenure.meter().count(metrics::Verdict::Deny);
         }
@@ -386,8 +400,8 @@ impl Session {
         let key = parked::key(&exchange, tenure);
         match parked::take(&key) {
             None => {}
-            Some(Found::Waiting(ask, summary)) => {
-                return self.wait(exchange, (*ask, *summary, key), stage);
+            Some(Found::Waiting(ask, summary, context)) => {
+                return self.wait(exchange, (*ask, *summary, key), Some(context), stage);
             }
             Some(Found::Granted(id, grant)) => {
                 exchange.approval = Some(id);
@@ -406,14 +420,16 @@ impl Session {
         if !asked.can_be_shown() {
             return self.refuse_large(exchange, stage);
         }
-        self.wait(exchange, (ask, asked, key), stage);
+        self.wait(exchange, (ask, asked, key), None, stage);
     }
 
-    /// The client waits while people are asked; an ask of before is joined.
+    /// The client waits while people are asked; an ask of before, of a session of this context, is
+    /// joined.
     fn wait(
         &mut self,
         mut exchange: Box<Exchange>,
         (ask, asked, key): (Ask, AskSummary, parked::Key),
+        from: Option<Box<SessionContext>>,
         stage: &mut Stage<'_>,
     ) {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
@@ -435,7 +451,9 @@ impl Session {
             .as_deref()
             .and_then(|rpc| cancel::Call::of(rpc, &exchange, tenure)?.wait(id));
         let summary = asked.clone();
-        let held = Held { ask, seq, shown, summary, key, place, call, _counted: counted };
+        let context = from.unwrap_or_else(|| Box::new(tenure.context(&self.link)));
+        let _counted = counted;
+        let held = Held { ask, seq, shown, summary, context, key, place, call, _counted };
         let rule = RuleName::clone(&exchange.rule);
         let ruled = Ruled { seq, decision: Decision::Hold, rule: &rule, approval: Some(id) };
         let recorded = record(&exchange, &ruled, tenure, stage).and_then(|_| match is_new {
@@ -488,9 +506,9 @@ impl Session {
     /// People are still asked: the client is told to send the same request again.
     fn answer_pending(&mut self, stage: &mut Stage<'_>) {
         let Some((exchange, held)) = self.take_held() else { return };
-        let Held { ask, summary, key, .. } = *held;
+        let Held { ask, summary, context, key, .. } = *held;
         let (own, words, asked) = (ask.id, ask.terms.words(), summary.clone());
-        let joined = match parked::park((key, stage.snapshot.mock_seed), ask, summary) {
+        let joined = match parked::park((key, stage.snapshot.mock_seed), ask, (summary, context)) {
             Ok(joined) => joined,
             Err(parked::Full) => {
                 self.cancel_ask(&asked, "too many wait", stage);
@@ -512,6 +530,7 @@ impl Session {
             detail: &detail,
             code: rpc::PENDING,
             retry_after_s: Some(limits::HTTP_RETRY_AFTER_S),
+            outcome: Outcome::Suspended,
         };
         self.deny_as(exchange, &denial, stage);
     }
@@ -589,7 +608,8 @@ impl Session {
                 VoteReply::Refused(LATE.to_owned())
             }
             Ballot::Granted(grant) => match self.granted(exchange, &held, &grant, stage) {
-                Ok(()) => VoteReply::Counted { missing: 0 },
+                Ok(None) => VoteReply::Counted { missing: 0 },
+                Ok(Some(next)) => VoteReply::Settled(next),
                 Err(Unrecorded(exchange, refused)) => {
                     self.not_recorded(*exchange, refused, stage);
                     VoteReply::Refused("the vote could not be recorded".into())
@@ -612,8 +632,10 @@ impl Session {
         held: &Held,
         grant: &Grant,
         stage: &mut Stage<'_>,
-    ) -> Result<(), Unrecorded> {
-        let Some(tenure) = self.tenures.get_mut(self.current) else { return Ok(()) };
+    ) -> Result<Option<Next>, Unrecorded> {
+        let Some(tenure) = self.tenures.get_mut(self.current) else {
+            return Ok(Some(Next::Stopped));
+        };
         let approved = Step { scope: grant.scope.words(), ..Step::of("approved") };
         let mut recorded = step(held, &approved, tenure, stage);
         // A tenure lives by the settings that it began with; what people answer runs by today's.
@@ -650,14 +672,16 @@ impl Session {
             Verdict::Hold(_) => {
                 let detail = "the rules changed while it waited; ask again";
                 self.deny(exchange, detail, stage);
+                return Ok(Some(Next::Stopped));
             }
             Verdict::Deny(reason) => {
                 exchange.rule = RuleName::clone(&reason.rule);
                 exchange.rules = reason.matched.rule_names();
                 self.deny(exchange, &reason.message, stage);
+                return Ok(Some(Next::Stopped));
             }
         }
-        Ok(())
+        Ok(None)
     }
 
     /// Nobody answered in time.
@@ -686,12 +710,15 @@ impl Session {
         self.link.output(Output::AskClosed(held.ask.id, ending.event));
         kubernetes::denied(&exchange, &ending.detail, tenure, stage.now);
         match recorded {
+            Ok(()) if ending.event == "abandoned" => {
+                self.taken_back(exchange, &ending.detail, stage);
+            }
             Ok(()) => self.deny(exchange, &ending.detail, stage),
             Err(refused) => self.not_recorded(*exchange, refused, stage),
         }
     }
 
-    /// The connection ends while people are asked.
+    /// The connection ends while people are asked: nobody waits any more.
     pub(super) fn cancel_hold(&mut self, exchange: &mut Exchange, stage: &mut Stage<'_>) {
         let Up::Held(held) = std::mem::replace(&mut exchange.up, Up::Never) else { return };
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
@@ -699,6 +726,16 @@ impl Session {
         let left = Step::because("abandoned", "the connection ended");
         let _refused_elsewhere = step(&held, &left, tenure, stage);
         self.link.output(Output::AskClosed(held.ask.id, "abandoned"));
+        let rule = RuleName::clone(&exchange.rule);
+        let ruled = Ruled {
+            seq: held.seq,
+            decision: Decision::Abandoned,
+            rule: &rule,
+            approval: Some(held.ask.id),
+        };
+        let words = (0, "the client left while its request waited");
+        let _refused_elsewhere = record(exchange, &ruled, tenure, stage)
+            .and_then(|_| unanswered(exchange, Outcome::Abandoned, words, tenure, stage));
     }
 }
 

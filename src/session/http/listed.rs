@@ -4,8 +4,8 @@
 //! In: the content of the answer, in any split. Out: the same without some tools; definitions.
 //! Never: a list that was not understood; a denial by this alone: calls are decided one by one.
 
-use std::cell::RefCell;
 use std::collections::HashMap;
+use std::sync::{LazyLock, Mutex, PoisonError};
 
 use crate::limits::{HTTP_LIST_BYTES_MAX, MCP_TOOLS_MAX};
 use crate::wire::http::jsonrpc::{self, Kind};
@@ -127,7 +127,7 @@ fn filter_event(
 /// What is new about a definition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum News {
-    /// It was not seen since this shard began.
+    /// It was not seen since weir began.
     First,
     /// It had this digest before.
     Changed([u8; 32]),
@@ -135,28 +135,27 @@ pub(super) enum News {
     None,
 }
 
-/// By target and name.
-type Definitions = HashMap<(String, Vec<u8>), [u8; 32]>;
+/// By the seed of the gateway, target and name.
+type Definitions = HashMap<([u8; 32], String, Vec<u8>), [u8; 32]>;
 
-thread_local! {
-    /// What the tools of each target said of themselves last, as this shard saw it.
-    static KNOWN: RefCell<Definitions> = RefCell::new(HashMap::new());
-}
+/// What the tools of each target said of themselves last, whichever shard saw it: which of them a
+/// client gets is chance, and a change is one for all of them.
+static KNOWN: LazyLock<Mutex<Definitions>> = LazyLock::new(Mutex::default);
 
 /// Remembers a definition and says what is new about it. A target that makes up names without end
 /// has those beyond the limit told each time.
-pub(super) fn news(target: &str, tool: &Tool) -> News {
-    KNOWN.with_borrow_mut(|known| {
-        let key = (target.to_owned(), tool.name.clone());
-        if known.len() >= MCP_TOOLS_MAX && !known.contains_key(&key) {
-            return News::First;
-        }
-        match known.insert(key, tool.digest) {
-            None => News::First,
-            Some(before) if before == tool.digest => News::None,
-            Some(before) => News::Changed(before),
-        }
-    })
+pub(super) fn news(gateway: [u8; 32], target: &str, tool: &Tool) -> News {
+    let key = (gateway, target.to_owned(), tool.name.clone());
+    // Each change is one insertion: a panic leaves nothing half done.
+    let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
+    if known.len() >= MCP_TOOLS_MAX && !known.contains_key(&key) {
+        return News::First;
+    }
+    match known.insert(key, tool.digest) {
+        None => News::First,
+        Some(before) if before == tool.digest => News::None,
+        Some(before) => News::Changed(before),
+    }
 }
 
 /// A definition for the record: JSON.
@@ -244,9 +243,17 @@ mod tests {
             definition: Vec::new(),
             digest: [digest; 32],
         };
-        assert_eq!(news("t", &tool(1)), News::First);
-        assert_eq!(news("t", &tool(1)), News::None);
-        assert_eq!(news("u", &tool(2)), News::First);
-        assert_eq!(news("t", &tool(2)), News::Changed([1; 32]));
+        let (one, other) = ([1; 32], [2; 32]);
+        assert_eq!(news(one, "t", &tool(1)), News::First);
+        assert_eq!(news(one, "t", &tool(1)), News::None);
+        assert_eq!(news(one, "u", &tool(2)), News::First);
+        // Another shard, which is another thread, sees the change first; it is told once.
+        let seen = std::thread::spawn(move || {
+            let tool = Tool { digest: [2; 32], ..tool(2) };
+            news(one, "t", &tool)
+        });
+        assert_eq!(seen.join().ok(), Some(News::Changed([1; 32])));
+        assert_eq!(news(one, "t", &tool(2)), News::None);
+        assert_eq!(news(other, "t", &tool(1)), News::First, "another gateway of the process");
     }
 }

@@ -25,10 +25,8 @@ use crate::clock::Now;
 use crate::decide::approval::{Ask, AskSummary, Ballot, Grant, LATE, Parked as ParkedAsk};
 use crate::fault::Refused;
 use crate::limits::HTTP_PARKED_MAX;
-use crate::record::entry::Approval;
 use crate::record::{Entry as Recorded, SessionContext, SessionId};
-use crate::session::{Output, Stage, Step, Vote, VoteReply, new_id};
-use crate::wire::Protocol;
+use crate::session::{Next, Output, Stage, Step, Vote, VoteReply};
 use crate::wire::http::form::Several;
 use crate::wire::http::name::Name;
 use crate::wire::http::pass::Pass;
@@ -47,6 +45,8 @@ struct Entry {
     gateway: [u8; 32],
     state: State,
     summary: AskSummary,
+    /// What rows of the session that asked repeat.
+    context: Box<SessionContext>,
 }
 
 #[derive(Debug)]
@@ -60,7 +60,7 @@ enum State {
 #[derive(Debug)]
 pub(super) enum Found {
     /// People are still asked.
-    Waiting(Box<Ask>, Box<AskSummary>),
+    Waiting(Box<Ask>, Box<AskSummary>, Box<SessionContext>),
     /// It may run, once.
     Granted(SessionId, Grant),
     /// Somebody said no.
@@ -81,7 +81,7 @@ fn parked() -> MutexGuard<'static, HashMap<Key, Entry>> {
 pub(super) fn park(
     (key, gateway): (Key, [u8; 32]),
     ask: Ask,
-    summary: AskSummary,
+    (summary, context): (AskSummary, Box<SessionContext>),
 ) -> Result<SessionId, Full> {
     let Some(ask) = ask.park() else { return Err(Full) };
     let mut parked = parked();
@@ -92,7 +92,7 @@ pub(super) fn park(
         return Err(Full);
     }
     let id = summary.id;
-    parked.insert(key, Entry { gateway, state: State::Waiting(ask), summary });
+    parked.insert(key, Entry { gateway, state: State::Waiting(ask), summary, context });
     Ok(id)
 }
 
@@ -102,21 +102,21 @@ pub(super) struct Full;
 
 /// Takes what waits for this request.
 pub(super) fn take(key: &Key) -> Option<Found> {
-    let Entry { state, summary, .. } = parked().remove(key)?;
+    let Entry { state, summary, context, .. } = parked().remove(key)?;
     Some(match state {
-        State::Waiting(ask) => Found::Waiting(Box::new(ask.resume()), Box::new(summary)),
+        State::Waiting(ask) => Found::Waiting(Box::new(ask.resume()), Box::new(summary), context),
         State::Granted(grant) => Found::Granted(summary.id, grant),
         State::Denied(detail) => Found::Denied(summary.id, detail),
     })
 }
 
-/// Drops what nobody came back for in its time, and names it, but for what was denied: that has its
-/// end in the record.
-pub(super) fn expired(wall_us: i64) -> Vec<SessionId> {
+/// Takes out what nobody came back for in its time, but for what was denied: that has its end in the
+/// record.
+fn expired(wall_us: i64) -> Vec<Entry> {
     let mut parked = parked();
     let over = parked.extract_if(|_, entry| entry.summary.expires_at_us <= wall_us);
     let over = over.filter(|(_, entry)| !matches!(entry.state, State::Denied(_)));
-    over.map(|(_, entry)| entry.summary.id).collect()
+    over.map(|(_, entry)| entry).collect()
 }
 
 /// What a vote did to an ask that is parked.
@@ -125,6 +125,8 @@ pub(super) struct Voted {
     pub reply: VoteReply,
     /// The request, as people see it.
     pub summary: AskSummary,
+    /// What rows of the session that asked repeat.
+    pub context: Box<SessionContext>,
     /// Steps for the record, in order.
     pub steps: Vec<&'static str>,
     /// How the ask ended, if it did.
@@ -136,12 +138,18 @@ pub(super) fn vote(id: SessionId, vote: &Vote, now: Now) -> Option<Voted> {
     let wall_us = now.wall_us;
     let mut parked = parked();
     let key = *parked.iter().find(|(_, entry)| entry.summary.id == id)?.0;
-    let Entry { gateway, state, summary } = parked.remove(&key)?;
+    let Entry { gateway, state, summary, context } = parked.remove(&key)?;
     let refused = |state: State, why: &str, parked: &mut HashMap<Key, Entry>| {
-        let entry = Entry { gateway, state, summary: summary.clone() };
-        parked.insert(key, entry);
-        let reply = VoteReply::Refused(why.to_owned());
-        Some(Voted { reply, summary: summary.clone(), steps: Vec::new(), ended: None })
+        let (summary, context) = (summary.clone(), context.clone());
+        let voted = Voted {
+            reply: VoteReply::Refused(why.to_owned()),
+            summary: summary.clone(),
+            context: context.clone(),
+            steps: Vec::new(),
+            ended: None,
+        };
+        parked.insert(key, Entry { gateway, state, summary, context });
+        Some(voted)
     };
     let waiting = match state {
         State::Waiting(waiting) => waiting,
@@ -150,7 +158,7 @@ pub(super) fn vote(id: SessionId, vote: &Vote, now: Now) -> Option<Voted> {
     if summary.expires_at_us <= wall_us {
         let reply = VoteReply::Refused("the time to answer is over".to_owned());
         let (steps, ended) = (vec!["expired"], Some("expired"));
-        return Some(Voted { reply, summary, steps, ended });
+        return Some(Voted { reply, summary, context, steps, ended });
     }
     if vote.digest.is_some_and(|digest| digest != summary.digest()) {
         let why = "the vote is not about the request that waits";
@@ -160,7 +168,7 @@ pub(super) fn vote(id: SessionId, vote: &Vote, now: Now) -> Option<Voted> {
     let ballot = ask.vote(vote, now);
     let (state, reply, steps, ended) = match ballot {
         Ballot::Granted(grant) => {
-            let reply = VoteReply::Counted { missing: 0 };
+            let reply = VoteReply::Settled(Next::AskedAgain);
             (State::Granted(grant), reply, vec!["vote-approve", "approved"], Some("approved"))
         }
         Ballot::Denied => {
@@ -178,14 +186,15 @@ pub(super) fn vote(id: SessionId, vote: &Vote, now: Now) -> Option<Voted> {
         Ballot::Late => {
             let reply = VoteReply::Refused(LATE.to_owned());
             let (steps, ended) = (vec!["expired"], Some("expired"));
-            return Some(Voted { reply, summary, steps, ended });
+            return Some(Voted { reply, summary, context, steps, ended });
         }
         Ballot::Refused(why) => {
             return refused(State::Waiting(ask.park()?), why, &mut parked);
         }
     };
-    parked.insert(key, Entry { gateway, state, summary: summary.clone() });
-    Some(Voted { reply, summary, steps, ended })
+    let entry = Entry { gateway, state, summary: summary.clone(), context: context.clone() };
+    parked.insert(key, entry);
+    Some(Voted { reply, summary, context, steps, ended })
 }
 
 /// What a request is, so that the same one can join what was asked: everything that a server may
@@ -275,12 +284,11 @@ fn is_noise(name: &[u8]) -> bool {
 impl Session {
     /// Records the end of asks that nobody came back for.
     pub(super) fn sweep(&mut self, stage: &mut Stage<'_>) {
-        for id in expired(stage.now.wall_us) {
-            self.link.output(Output::AskClosed(id, "expired"));
-            let Some(tenure) = self.tenures.get_mut(self.current) else { continue };
-            let approval = Approval { approval_id: id, event: "expired", ..Approval::default() };
+        for Entry { summary, context, .. } in expired(stage.now.wall_us) {
+            self.link.output(Output::AskClosed(summary.id, "expired"));
+            let step = std::iter::once(Step::of("expired"));
             // A journal that refuses says so itself; nothing runs by an ask that is over.
-            let _refused_elsewhere = tenure.ledger.record(&Recorded::Approval(approval), stage);
+            let _refused_elsewhere = record_apart((&summary, &context), step, stage);
         }
     }
 }
@@ -292,14 +300,14 @@ pub fn vote_parked(
     said: &Vote,
     stage: &mut Stage<'_>,
 ) -> Option<(VoteReply, Option<&'static str>)> {
-    let Voted { reply, summary, steps, ended } = vote(id, said, stage.now)?;
+    let Voted { reply, summary, context, steps, ended } = vote(id, said, stage.now)?;
     if steps.is_empty() {
         return Some((reply, ended));
     }
     let is_vote = |event: &str| event.starts_with("vote-");
     let steps = steps.into_iter();
     let steps = steps.map(|it| if is_vote(it) { Step::vote(it, said) } else { Step::of(it) });
-    match record_apart(&summary, steps, stage) {
+    match record_apart((&summary, &context), steps, stage) {
         Ok(()) => Some((reply, ended)),
         Err(_) => {
             forget(id);
@@ -317,41 +325,32 @@ pub fn abandon_parked(stage: &mut Stage<'_>) -> Vec<SessionId> {
     let over: Vec<Entry> = over.map(|(_, entry)| entry).collect();
     drop(parked);
     let waiting = |entry: &Entry| matches!(entry.state, State::Waiting(_));
-    let over = over.into_iter().filter(waiting).map(|entry| entry.summary);
     let step = || Step::because("abandoned", "weir ended");
-    over.map(|summary| {
+    let over = over.into_iter().filter(waiting);
+    over.map(|Entry { summary, context, .. }| {
+        let step = std::iter::once(step());
         // A journal that refuses says so itself; nothing runs by an ask that is over.
-        let _refused_elsewhere = record_apart(&summary, std::iter::once(step()), stage);
+        let _refused_elsewhere = record_apart((&summary, &context), step, stage);
         summary.id
     })
     .collect()
 }
 
-/// Records steps of an ask. The session of the request may be over: they have a place of their own.
+/// Records steps of an ask as rows of the session that asked, which may be over, or another
+/// shard's. Their numbers are the time: behind all that the session counts itself.
 fn record_apart<'s>(
-    summary: &AskSummary,
+    (summary, context): (&AskSummary, &SessionContext),
     mut steps: impl Iterator<Item = Step<'s>>,
     stage: &mut Stage<'_>,
 ) -> Result<(), Refused> {
-    let context = SessionContext {
-        session_id: new_id(stage.now, stage.random),
-        protocol: Protocol::Http.name(),
-        user_name: summary.user.clone(),
-        user_groups: Vec::new(),
-        auth_method: String::new(),
-        target: summary.target.clone(),
-        db_namespace: String::new(),
-        role: summary.role.clone(),
-        client_addr: String::new(),
-        client_app: String::new(),
-        tls_version: String::new(),
-    };
-    let mut ledger = Ledger::open(&context, stage);
+    let ledger = Ledger::open(context, stage);
     let digest = summary.digest();
+    let mut seq = u64::try_from(stage.now.wall_us).unwrap_or_default();
     let recorded = steps.try_for_each(|step| {
         let about = (summary.id, summary.command_seq);
         let approval = step.about(about, (summary.quorum, summary.expires_at_us), Some(&digest));
-        ledger.record(&Recorded::Approval(approval), stage).map(drop)
+        seq += 1;
+        ledger.record_at(seq, &Recorded::Approval(approval), stage).map(drop)
     });
     ledger.close(stage);
     recorded

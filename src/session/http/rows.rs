@@ -145,7 +145,7 @@ fn row_text(exchange: &Exchange) -> Vec<u8> {
     shown
 }
 
-/// The row of a request that has no answer of its target. Where its client reads events already,
+/// The row of a request that has no answer of its target; status 0: none at all. Where its client reads events already,
 /// the last one is what it is told, and the row is written with that.
 pub(super) fn unanswered(
     exchange: &mut Exchange,
@@ -158,7 +158,7 @@ pub(super) fn unanswered(
         progress.ends(outcome, error_text);
         return Ok(tenure.ledger.covered(stage));
     }
-    let status = Some(i32::from(status));
+    let status = (status != 0).then(|| i32::from(status));
     let response = Response {
         command_seq: exchange.seq,
         outcome,

@@ -59,7 +59,7 @@ impl Ledger {
 
     /// Records an entry under a number that was taken before.
     pub fn record_at(
-        &mut self,
+        &self,
         seq: u64,
         entry: &Entry<'_>,
         stage: &mut Stage<'_>,
@@ -86,6 +86,28 @@ pub(super) struct Totals {
     pub bytes_in: u64,
     pub bytes_out: u64,
     pub masked: u64,
+}
+
+/// What the rows of a tenure repeat.
+fn context(
+    session_id: SessionId,
+    (protocol, target, role): (Protocol, &str, &str),
+    identity: &Identity,
+    link: &Link,
+) -> SessionContext {
+    SessionContext {
+        session_id,
+        protocol: protocol.name(),
+        user_name: identity.user.clone(),
+        user_groups: identity.groups.clone(),
+        auth_method: identity.method.name().to_owned(),
+        target: target.to_owned(),
+        db_namespace: String::new(),
+        role: role.to_owned(),
+        client_addr: link.accepted.client_addr.to_string(),
+        client_app: String::new(),
+        tls_version: link.tls_version().to_owned(),
+    }
 }
 
 /// One identity at one target.
@@ -145,19 +167,12 @@ impl Tenure {
         let is_mcp = settings.http.as_ref().is_some_and(|http| http.speaks == Speaks::Mcp);
         let masks = Rc::new(snapshot.masks.bodies(&settings.name, &identity.groups, is_mcp));
         let mut ledger = link.take_ledger(stage);
-        let context = SessionContext {
-            session_id: ledger.id,
-            protocol: settings.protocol.name(),
-            user_name: identity.user.clone(),
-            user_groups: identity.groups.clone(),
-            auth_method: identity.method.name().to_owned(),
-            target: settings.name.clone(),
-            db_namespace: String::new(),
-            role: credential.role.clone(),
-            client_addr: link.accepted.client_addr.to_string(),
-            client_app: String::new(),
-            tls_version: link.tls_version().to_owned(),
-        };
+        let context = context(
+            ledger.id,
+            (settings.protocol, &settings.name, &credential.role),
+            &identity,
+            link,
+        );
         ledger.identify(&context, stage);
         let detail = identity.method.detail();
         let start = SessionStart {
@@ -187,6 +202,14 @@ impl Tenure {
             identity,
             snapshot,
         })
+    }
+
+    /// What its rows repeat.
+    pub fn context(&self, link: &Link) -> SessionContext {
+        let settings = self.snapshot.settings.targets.get(self.target);
+        let protocol = settings.map_or(Protocol::Http, |settings| settings.protocol);
+        let place = (protocol, self.target_name.as_str(), self.credential.role.as_str());
+        context(self.ledger.id, place, &self.identity, link)
     }
 
     /// Whether it is this identity's at this target, under the settings of this snapshot.

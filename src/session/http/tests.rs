@@ -428,7 +428,8 @@ fn a_held_request_waits_for_its_vote_and_goes_with_its_client() {
     bench.lose();
     assert!(bench.ask.is_none() && bench.closed && bench.leg.is_none());
     // Nobody denied it.
-    assert_eq!(bench.record().0, [Decision::Hold]);
+    let abandoned = (vec![Decision::Hold, Decision::Abandoned], vec![Outcome::Abandoned]);
+    assert_eq!(bench.record(), abandoned);
 }
 
 /// The end of what a client sends is not its end: only what it is sent shows whether it is there.

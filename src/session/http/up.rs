@@ -654,9 +654,11 @@ impl Session {
         }
         if matches!(exchange.up, Up::Held(_)) {
             self.cancel_hold(&mut exchange, stage);
-            if exchange.progress.is_none() {
-                return;
+            if exchange.progress.is_some() {
+                let left = "the client left while its request waited";
+                self.record_answer(&mut exchange, Outcome::Abandoned, left, stage);
             }
+            return;
         }
         let reason = fault.map_or("client-terminate", |fault| fault.label());
         self.record_answer(&mut exchange, Outcome::Aborted, reason, stage);

@@ -165,7 +165,7 @@ impl Ready {
     }
 
     pub(super) fn rule(&self, action: &Action, core: &mut Core, stage: &Stage<'_>) -> Ruling {
-        if let Some((Resolution::Refused(refusal) | Resolution::Abandoned(refusal), _)) =
+        if let Some((Resolution::Refused(refusal, _) | Resolution::Abandoned(refusal, _), _)) =
             &self.resolved
         {
             return Ruling::Refuse(refusal.clone());
@@ -239,7 +239,7 @@ impl Ready {
         }
     }
 
-    /// Records a denied command and refuses it.
+    /// Records a denied command, or one that nobody waits for any more, and refuses it.
     pub(super) fn deny(
         &mut self,
         refusal: Refusal,
@@ -247,12 +247,14 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
-        core.totals.denied += 1;
-        let (reserved, decision) = match self.resolved.take() {
-            Some((Resolution::Abandoned(_), seq)) => (Some(seq), Decision::Abandoned),
-            Some((_, seq)) => (Some(seq), Decision::Deny),
-            None => (None, Decision::Deny),
+        let resolved = self.resolved.take();
+        let approval_id = resolved.as_ref().and_then(|(it, _)| it.approval_id());
+        let (decision, outcome) = match resolved {
+            Some((Resolution::Abandoned(..), _)) => (Decision::Abandoned, Outcome::Abandoned),
+            _ => (Decision::Deny, Outcome::Denied),
         };
+        core.totals.denied += u64::from(decision == Decision::Deny);
+        let reserved = resolved.map(|(_, seq)| seq);
         if reserved.is_none() {
             core.count(metrics::Verdict::Deny);
         }
@@ -262,11 +264,11 @@ impl Ready {
             decision,
             rule: &refusal.rule,
             matched: refusal.matched.as_deref(),
-            approval_id: None,
+            approval_id,
         };
         let recorded = record_command(facts, &ruled, core, stage).and_then(|_| {
             let words = (refusal.sqlstate, refusal.message.as_str());
-            unanswered(seq, Outcome::Denied, words, core, stage)
+            unanswered(seq, outcome, words, core, stage)
         });
         match recorded {
             Ok(_) => self.refuse(facts.frame, Some(seq), &refusal, core),
@@ -286,6 +288,7 @@ impl Ready {
         core: &mut Core,
     ) {
         self.resolved = None;
+        self.turned_down = true;
         let stand_in = StandIn { place: place_of(frame), seq, error: refusal.error() };
         if Step::is_whole(frame) {
             self.stand_in(stand_in, core);

@@ -11,7 +11,7 @@ use crate::fault::{Fault, FaultKind, Refused};
 use crate::record::entry::{Decision, Outcome, Params};
 use crate::record::{Entry, SessionId, params};
 use crate::session::postgres::state::Approved;
-use crate::session::{Step, Vote, VoteReply};
+use crate::session::{Next, Step, Vote, VoteReply};
 use crate::wire::Side;
 use crate::wire::postgres::frame;
 use crate::wire::postgres::reply::{self, Report};
@@ -47,7 +47,8 @@ impl Ready {
         let place = match place(&ask, &summary, stage) {
             Ok(place) => place,
             Err(refusal) => {
-                self.resolved = earlier.map(|seq| (Resolution::Refused(refusal.clone()), seq));
+                self.resolved =
+                    earlier.map(|seq| (Resolution::Refused(refusal.clone(), None), seq));
                 return self.deny(refusal, facts, core, stage);
             }
         };
@@ -160,8 +161,7 @@ impl Ready {
                 let (rule, matched) = (terms.rule(), terms.matched.clone());
                 let approved = Step { scope: grant.scope.words(), ..Step::of("approved") };
                 record_step(held, &approved, core, stage).map_err(record_fault)?;
-                self.release(Approved { grant: Rc::new(grant), rule, matched }, core, stage)?;
-                Ok(VoteReply::Counted { missing: 0 })
+                self.release(Approved { grant: Rc::new(grant), rule, matched }, core, stage)
             }
             Ballot::Denied => {
                 held.place.denied(stage.now);
@@ -246,15 +246,22 @@ impl Ready {
         approved: Approved,
         core: &mut Core,
         stage: &mut Stage<'_>,
-    ) -> Result<(), Fault> {
+    ) -> Result<VoteReply, Fault> {
         let Flow::Held(held) = std::mem::replace(&mut self.flow, Flow::Normal) else {
-            return Ok(());
+            return Ok(VoteReply::Unknown);
         };
         core.output(Output::AskClosed(held.ask.id, "approved"));
         self.resolved = Some((Resolution::Granted(approved), held.seq));
+        self.turned_down = false;
         self.again(&held.frame, core, stage)?;
         self.resolved = None;
-        self.resume_client(core, stage)
+        // What follows it has verdicts of its own.
+        let is_stopped = self.turned_down || self.held().is_some();
+        self.resume_client(core, stage)?;
+        match is_stopped {
+            true => Ok(VoteReply::Settled(Next::Stopped)),
+            false => Ok(VoteReply::Counted { missing: 0 }),
+        }
     }
 
     fn end_hold(
@@ -274,8 +281,8 @@ impl Ready {
         let matched = Some(Box::new(held.ask.terms.matched.clone()));
         let refusal = Refusal { sqlstate, message, hint, rule, matched };
         let resolution = match event {
-            "abandoned" => Resolution::Abandoned(refusal),
-            _ => Resolution::Refused(refusal),
+            "abandoned" | "canceled" => Resolution::Abandoned(refusal, held.ask.id),
+            _ => Resolution::Refused(refusal, Some(held.ask.id)),
         };
         self.resolved = Some((resolution, held.seq));
         self.again(&held.frame, core, stage)?;

@@ -137,10 +137,21 @@ pub struct Held {
 pub enum Resolution {
     /// Enough people approved.
     Granted(Approved),
-    /// Somebody denied, or nobody answered, or the client canceled it.
-    Refused(Refusal),
-    /// The client left.
-    Abandoned(Refusal),
+    /// Somebody denied, or nobody answered; the approval that was asked for, if one was.
+    Refused(Refusal, Option<SessionId>),
+    /// The client left, or canceled it.
+    Abandoned(Refusal, SessionId),
+}
+
+impl Resolution {
+    /// The approval that was asked for.
+    pub fn approval_id(&self) -> Option<SessionId> {
+        match self {
+            Resolution::Granted(approved) => Some(approved.grant.id),
+            Resolution::Refused(_, id) => *id,
+            Resolution::Abandoned(_, id) => Some(*id),
+        }
+    }
 }
 
 /// What the client's direction is doing.
@@ -229,6 +240,8 @@ pub struct Ready {
     pub(super) fresh: Vec<Rc<Prepared>>,
     /// What people said about the message handled now, and the `seq` it has.
     pub(super) resolved: Option<(Resolution, u64)>,
+    /// A message was refused since a hold was released last.
+    pub(super) turned_down: bool,
     /// Approvals of this session that hold for more than one execution.
     pub(super) standings: Standings,
     pub(super) answer: Answer,
@@ -283,6 +296,7 @@ impl Ready {
             replication: None,
             fresh: Vec::new(),
             resolved: None,
+            turned_down: false,
             standings: Standings::default(),
             catalog_asked: false,
             learned: Learned::Not,

@@ -13,7 +13,7 @@ use crate::metrics::Presence;
 use crate::record::entry::{Decision, Outcome};
 use crate::record::{Entry, SessionId};
 use crate::session::desk::new_id;
-use crate::session::{Output, Stage, Step, Vote, VoteReply};
+use crate::session::{Next, Output, Stage, Step, Vote, VoteReply};
 
 use super::admit::{Place, Refusal, Ruled, Wanted, client_broken, record_command, record_refusal};
 use super::channels::ChannelKey;
@@ -139,8 +139,7 @@ impl Machine {
             Ballot::Granted(grant) => {
                 let approved = Step { scope: grant.scope.words(), ..Step::of("approved") };
                 record_step(held, &approved, core, stage).map_err(record_fault)?;
-                self.release(index, &grant, stage)?;
-                VoteReply::Counted { missing: 0 }
+                self.release(index, &grant, stage)?
             }
             Ballot::Denied => {
                 if let Some(place) = &held.waits {
@@ -157,9 +156,15 @@ impl Machine {
     }
 
     /// Enough people approved: the rules in force are asked again.
-    fn release(&mut self, index: usize, grant: &Grant, stage: &mut Stage<'_>) -> Result<(), Fault> {
-        let Machine { core, phase: Phase::Open(open), .. } = self else { return Ok(()) };
-        let Some(held) = open.holds.get(index) else { return Ok(()) };
+    fn release(
+        &mut self,
+        index: usize,
+        grant: &Grant,
+        stage: &mut Stage<'_>,
+    ) -> Result<VoteReply, Fault> {
+        let gone = Ok(VoteReply::Unknown);
+        let Machine { core, phase: Phase::Open(open), .. } = self else { return gone };
+        let Some(held) = open.holds.get(index) else { return gone };
         let verdict = open.scope.decide(&open.who(core, stage), &held.wanted.action);
         let permit = match verdict {
             Verdict::Allow(permit, _) => {
@@ -170,11 +175,13 @@ impl Machine {
             Verdict::Hold(terms) if grant.satisfies(&terms) => grant.permit(),
             Verdict::Hold(_) => {
                 let words = "weir: denied: the rules changed while it waited; ask again";
-                return self.end_hold(index, "superseded", words, stage);
+                self.end_hold(index, "superseded", words, stage)?;
+                return Ok(VoteReply::Settled(Next::Stopped));
             }
             Verdict::Deny(reason) => {
                 let words = voice::denied(&reason);
-                return self.end_hold(index, "refused", &words, stage);
+                self.end_hold(index, "refused", &words, stage)?;
+                return Ok(VoteReply::Settled(Next::Stopped));
             }
         };
         let held = open.holds.swap_remove(index);
@@ -185,7 +192,12 @@ impl Machine {
         self.granted(held, permit, stage)
     }
 
-    fn granted(&mut self, held: Held, permit: Permit, stage: &mut Stage<'_>) -> Result<(), Fault> {
+    fn granted(
+        &mut self,
+        held: Held,
+        permit: Permit,
+        stage: &mut Stage<'_>,
+    ) -> Result<VoteReply, Fault> {
         self.core.output(Output::AskClosed(held.ask.id, "approved"));
         let channel = held.wanted.channel();
         let messages = match (&mut self.phase, channel) {
@@ -195,13 +207,19 @@ impl Machine {
         let rule = held.ask.terms.rule();
         let of = (&*rule, &held.ask.terms);
         let ruled = Ruled::held(held.seq, Decision::Allow, of, Some(held.ask.id));
+        let denied = self.core.totals.denied;
         self.go(&held.wanted, permit, ruled, stage)?;
+        // A file may have changed since: then it is refused for all that.
+        let is_stopped = self.core.totals.denied > denied;
         self.posts(stage);
         // It runs: what the client sent after it is no part of the vote.
         let after = messages.iter().try_for_each(|message| self.again(message, stage));
         let after = after.and_then(|()| self.settle(stage));
         self.ended(after, stage);
-        Ok(())
+        match is_stopped {
+            true => Ok(VoteReply::Settled(Next::Stopped)),
+            false => Ok(VoteReply::Counted { missing: 0 }),
+        }
     }
 
     /// The client gave up on a channel that is held.
@@ -259,8 +277,11 @@ impl Machine {
         core.output(Output::AskClosed(held.ask.id, event));
         let rule = held.ask.terms.rule();
         let of = (&*rule, &held.ask.terms);
-        let ruled = Ruled::held(held.seq, Decision::Deny, of, Some(held.ask.id));
-        let outcome = if event == "canceled" { Outcome::Aborted } else { Outcome::Denied };
+        let (decision, outcome) = match event {
+            "canceled" => (Decision::Abandoned, Outcome::Abandoned),
+            _ => (Decision::Deny, Outcome::Denied),
+        };
+        let ruled = Ruled::held(held.seq, decision, of, Some(held.ask.id));
         self.deny(&held.wanted, ruled, Refusal { outcome, words }, stage)
     }
 }
@@ -291,7 +312,7 @@ impl Open {
             let step = Step::because("abandoned", "the session ended");
             record_step(&held, &step, core, stage)?;
             let words = "weir: the session ended while it waited for approval";
-            let refusal = Refusal { outcome: Outcome::Aborted, words };
+            let refusal = Refusal { outcome: Outcome::Abandoned, words };
             record_refusal(held.seq, refusal, core, stage)?;
             core.output(Output::AskClosed(held.ask.id, "abandoned"));
         }

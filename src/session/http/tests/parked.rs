@@ -2,6 +2,7 @@
 
 use super::super::parked;
 use super::*;
+use crate::session::Next;
 
 fn vote(approve: bool) -> Vote {
     Vote {
@@ -100,7 +101,13 @@ fn the_same_request_joins_what_was_asked_and_runs_once() {
     // It is approved while nobody waits: the same request runs, another one does not, and once.
     let mut bench = Bench::new();
     let id = park(&mut bench);
-    assert_eq!(bench.vote_parked(id, &vote(true)), VoteReply::Counted { missing: 0 });
+    assert_eq!(bench.vote_parked(id, &vote(true)), VoteReply::Settled(Next::AskedAgain));
+    let steps = bench.journal.written().filter(|it| matches!(it.body(), Body::Approval(_)));
+    let steps: Vec<_> = steps.map(|it| (it.session_id(), it.seq)).collect();
+    assert_eq!(steps.len(), 3, "{steps:?}");
+    let (asked_by, at) = steps[0];
+    let in_place = |(session, seq): &(SessionId, u64)| *session == asked_by && *seq >= at;
+    assert!(steps.iter().all(in_place), "a vote is a row of the session that asked: {steps:?}");
     for (line, rest) in [
         ("DELETE /parked", "Content-Length: 3||abd"),
         ("DELETE /parked?x", "Content-Length: 3||abc"),
@@ -150,7 +157,7 @@ fn a_form_joins_by_its_parts() {
     bench.send(&form("one", "abc"), 1000);
     let id = bench.ask.expect("people are asked");
     bench.wait();
-    assert_eq!(bench.vote_parked(id, &vote(true)), VoteReply::Counted { missing: 0 });
+    assert_eq!(bench.vote_parked(id, &vote(true)), VoteReply::Settled(Next::AskedAgain));
     for (boundary, value, runs) in [("two", "abd", false), ("two", "abc", true)] {
         let mut again = Bench::new();
         again.send(&form(boundary, value), 1000);

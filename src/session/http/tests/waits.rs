@@ -151,7 +151,8 @@ fn whatever_ends_the_call_is_an_event() {
     assert!(!bench.closed && bench.client_text().contains(":\n\n"), "it is asked");
     bench.lose();
     assert!(bench.closed && bench.ask.is_none());
-    assert_eq!(bench.record(), (vec![Decision::Hold], vec![Outcome::Aborted]));
+    let abandoned = (vec![Decision::Hold, Decision::Abandoned], vec![Outcome::Abandoned]);
+    assert_eq!(bench.record(), abandoned);
 }
 
 #[test]
@@ -233,5 +234,8 @@ fn what_a_client_takes_back_does_not_run() {
         let (told, is_over) = bench.events_read();
         assert!(is_over && told.len() == 1 && told[0].contains("took the call back"), "{told:?}");
         assert!(bench.ask.is_none() && bench.leg.is_none());
+        // Nobody denied it.
+        let abandoned = (vec![Decision::Hold, Decision::Abandoned], vec![Outcome::Abandoned]);
+        assert_eq!(bench.record(), abandoned);
     }
 }

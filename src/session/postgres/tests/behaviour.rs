@@ -5,7 +5,7 @@ use crate::decide::approval::AskSummary;
 use crate::fault::{FaultKind, Refused};
 use crate::limits;
 use crate::record::body::Body;
-use crate::session::{Vote, VoteReply};
+use crate::session::{Next, Vote, VoteReply};
 
 /// The rows a session left, in words.
 pub(super) fn record(bench: &Bench) -> Vec<String> {
@@ -277,7 +277,28 @@ fn a_hold_denied_canceled_or_expired_is_an_error_and_the_session_goes_on() {
         let said = messages(&bench.take(Side::Client));
         assert_eq!(error_code(&said[0].1), sqlstate, "{how}");
         assert!(record(&bench).contains(&format!("approval {how}")));
-        assert!(record(&bench).contains(&"command DELETE FROM t Deny".to_owned()));
+        let (decision, outcome) = match how {
+            "canceled" => ("Abandoned", "Abandoned"),
+            _ => ("Deny", "Denied"),
+        };
+        let rows = record(&bench);
+        assert!(rows.contains(&format!("command DELETE FROM t {decision}")), "{rows:?}");
+        let ended = format!("response {outcome}");
+        assert!(rows.iter().any(|row| row.starts_with(&ended)), "{rows:?}");
+        // All rows of the command name the approval that was asked for.
+        let approvals = bench.journal.bodies().filter_map(|body| match body {
+            Body::Command(command) if command.text == b"DELETE FROM t" => Some(command.approval_id),
+            _ => None,
+        });
+        let approvals: Vec<_> = approvals.collect();
+        assert!(approvals.len() == 2 && approvals.iter().all(|it| *it == Some(id)), "{how}");
+        bench.client(&query("SELECT 2"));
+        bench.with(|m, s| m.handle_kill(s));
+        let denied = bench.journal.bodies().find_map(|body| match body {
+            Body::SessionEnd(end) => Some(end.denied),
+            _ => None,
+        });
+        assert_eq!(denied, Some(u64::from(how != "canceled")), "{how}");
         let closed = |o: &Output| matches!(o, Output::AskClosed(_, event) if *event == how);
         assert!(bench.outputs.iter().any(closed), "{how}: {:?}", bench.outputs);
     }
@@ -298,7 +319,8 @@ fn a_grant_is_judged_by_the_rules_in_force_when_it_is_released() {
         bench.with(|m, s| m.handle_snapshot(s));
         let mut reply = VoteReply::Unknown;
         bench.with(|m, s| reply = m.handle_vote(id, &vote("ann", "dba", true), s));
-        assert_eq!(reply, VoteReply::Counted { missing: 0 });
+        assert_eq!(reply == VoteReply::Counted { missing: 0 }, step == "released", "{reply:?}");
+        assert_eq!(reply == VoteReply::Settled(Next::Stopped), step != "released", "{reply:?}");
         let rows = record(&bench);
         let ran = rows.contains(&"command DELETE FROM t Allow".to_owned());
         assert_eq!(ran, step == "released", "{then}: {rows:?}");
