@@ -530,6 +530,7 @@ impl Core {
         let act = Act::new("reload", "brought a configuration into force");
         audit::record(&self.state, &caller, act.with("changes", changes)).await;
         end_sessions(&self.state, &ended).await;
+        tokens::end_over(&self.state).await;
         let state = self.state.clone();
         tokio::spawn(async move { resolve::resolve_all(&state).await });
         for index in known..count {

@@ -10,6 +10,7 @@ use crate::decide::{Classified, Effect, Permit, Statement};
 use crate::fault::{Fault, FaultKind, Malformed, Refused};
 use crate::limits;
 use crate::mask::Plan;
+use crate::mask::hits::Cause;
 use crate::mask::sql::plan::{Field, Planned};
 use crate::record::Receipt;
 use crate::record::entry::{Entry, MaskingHit, Outcome};
@@ -429,6 +430,10 @@ impl Ready {
         if self.hits.is_empty() && self.text_hits.is_empty() {
             return Ok(());
         }
+        let nulls = self.hits.take_nulls();
+        if !nulls.is_empty() {
+            self.say_when_possible(nulls_notice(&self.columns, &nulls), core);
+        }
         let rows = self.hits.drain().map(|hit| (self.columns.get(usize::from(hit.column)), hit));
         let texts = self.text_hits.drain().map(|hit| (None, hit));
         for (column, hit) in rows.chain(texts) {
@@ -764,6 +769,30 @@ fn hidden_notice(names: &[String], plan: &Plan) -> Option<Vec<u8>> {
     };
     reply::notice(&mut bytes, &report);
     Some(bytes)
+}
+
+/// What is NULL because a detector found something: the rows do not tell it from what is NULL.
+fn nulls_notice(names: &[String], nulls: &[(u16, Cause)]) -> Vec<u8> {
+    let named = nulls.iter().take(NAMES_MAX).map(|&(column, cause)| {
+        let name = names.get(usize::from(column)).map_or("?", String::as_str);
+        format!("\"{name}\" ({})", cause.name())
+    });
+    let mut named = named.collect::<Vec<_>>().join(", ");
+    if nulls.len() > NAMES_MAX {
+        named.push_str(", ..");
+    }
+    let mut bytes = Vec::new();
+    let report = Report {
+        severity: "NOTICE",
+        sqlstate: "00000",
+        message: &format!("weir shows NULL for some values of {} columns: {named}", nulls.len()),
+        detail: "A detector found in them what it looks for. Of numbers it may be wrong: one in \
+            forty of those with 16 digits looks like the number of a card.",
+        hint: "Cast a number to text to see which part is hidden, or ask for an exception to the \
+            mask.",
+    };
+    reply::notice(&mut bytes, &report);
+    bytes
 }
 
 /// Columns that a notice names.
