@@ -71,6 +71,8 @@ const DIRECTION: [(&str, &[&str]); 16] = [
             "config",
             "metrics",
             "shard::mail",
+            // When a catalog was read, by the clock of those who ask for it.
+            "shard::clock",
             // One way to verify a target's certificate, on a shard and beside it.
             "shard::tls",
         ],
