@@ -145,6 +145,10 @@ fn is_telling_last(word: &[u8]) -> bool {
 /// Words for who somebody is, what they may, where from, and how that was proven; and for what was
 /// asked for before a proxy rewrote it.
 fn is_telling(word: &[u8]) -> bool {
+    tells_who(word) || tells_whence(word)
+}
+
+fn tells_who(word: &[u8]) -> bool {
     matches!(
         word,
         b"user"
@@ -166,10 +170,32 @@ fn is_telling(word: &[u8]) -> bool {
             | b"identity"
             | b"subject"
             | b"consumer"
-            | b"authenticated"
             | b"impersonate"
-            | b"webauth"
             | b"eppn"
+            | b"uid"
+            | b"upn"
+            | b"memberof"
+            | b"affiliation"
+            | b"entitlement"
+            | b"entitlements"
+            | b"permission"
+            | b"permissions"
+            | b"scope"
+            | b"scopes"
+            | b"admin"
+            | b"orgid"
+            | b"tenant"
+            | b"tenantid"
+            | b"behalf"
+            | b"sudo"
+    )
+}
+
+fn tells_whence(word: &[u8]) -> bool {
+    matches!(
+        word,
+        b"authenticated"
+            | b"webauth"
             | b"shib"
             | b"shibboleth"
             | b"saml"
@@ -194,23 +220,7 @@ fn is_telling(word: &[u8]) -> bool {
             | b"scheme"
             | b"https"
             | b"sendfile"
-            | b"uid"
-            | b"upn"
             | b"spiffe"
-            | b"memberof"
-            | b"affiliation"
-            | b"entitlement"
-            | b"entitlements"
-            | b"permission"
-            | b"permissions"
-            | b"scope"
-            | b"scopes"
-            | b"admin"
-            | b"orgid"
-            | b"tenant"
-            | b"tenantid"
-            | b"behalf"
-            | b"sudo"
             | b"forwarded"
             | b"forwardedfor"
             | b"realip"
@@ -268,6 +278,15 @@ mod tests {
             "Impersonate-User",
             "X-User-Id",
             "X-Email",
+        ] {
+            assert!(is_vouched(name.as_bytes(), &[]), "{name}");
+            assert!(!is_vouched(name.as_bytes(), &["*".to_owned()]), "{name}");
+        }
+    }
+
+    #[test]
+    fn neither_is_a_tenant_a_claim_or_another_path() {
+        for name in [
             "X-Scope-OrgID",
             "uid",
             "affiliation",

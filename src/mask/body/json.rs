@@ -586,9 +586,8 @@ fn integral(written: &[u8]) -> Option<Vec<u8>> {
     let behind = i32::try_from(mantissa.len().saturating_sub(point + 1)).ok()?;
     let mut digits: Vec<u8> = mantissa.iter().copied().filter(u8::is_ascii_digit).collect();
     let scale = exponent.checked_sub(behind)?;
-    for _ in 0..scale.clamp(0, INTEGRAL_DIGITS_MAX) {
-        digits.push(b'0');
-    }
+    let zeros = usize::try_from(scale.clamp(0, INTEGRAL_DIGITS_MAX)).ok()?;
+    digits.extend(std::iter::repeat_n(b'0', zeros));
     for _ in 0..scale.checked_neg()?.clamp(0, i32::try_from(digits.len()).ok()?) {
         digits.pop().filter(|digit| *digit == b'0')?;
     }

@@ -332,11 +332,11 @@ impl Session {
     fn deliver(&mut self, data: &[u8], is_last: bool, stage: &mut Stage<'_>) {
         let Phase::Busy(exchange) = &mut self.phase else { return };
         let Some(ids) = &mut exchange.ids else { return self.hand_over(data, is_last, stage) };
-        let sealed = ids.push(data).and_then(|mut sealed| {
+        let sealed = ids.push(data).map(|mut sealed| {
             if is_last {
                 sealed.extend(ids.finish());
             }
-            Ok(sealed)
+            sealed
         });
         match sealed {
             Ok(sealed) => self.hand_over(&sealed, is_last, stage),
