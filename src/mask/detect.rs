@@ -171,6 +171,15 @@ pub struct Found {
     pub detector: Detector,
 }
 
+/// A key that may go on when more of its text comes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct OpenKey {
+    /// Where its first line begins.
+    pub start: usize,
+    /// Another line of it was seen: it is a key, and not the mention of one.
+    pub has_lines: bool,
+}
+
 /// What was found in one value, in order and without overlap.
 #[derive(Debug, Default)]
 pub struct Finds {
@@ -180,7 +189,7 @@ pub struct Finds {
     /// raise.
     pub work: u64,
     /// Where a key begins whose lines may go on when more of the text comes.
-    open: Option<usize>,
+    open: Option<OpenKey>,
     /// Everything before this position is settled.
     floor: usize,
     /// Runs of digits before this position were looked at whole.
@@ -219,7 +228,7 @@ pub struct Scratch {
 impl Scratch {
     /// Of the value last searched: where a key begins whose lines, each with something before or
     /// behind it, may go on when more comes. What is found of it reaches the end or not.
-    pub(super) fn open_key(&self) -> Option<usize> {
+    pub(super) fn open_key(&self) -> Option<OpenKey> {
         self.finds.open
     }
 }

@@ -180,6 +180,36 @@ fn no_answer_holds_a_masked_value() {
     assert!(!lake.rows("masking_hits").is_empty(), "masked, and no row says so");
 }
 
+/// Numbers of the large networks are NULL, in columns of numbers and in both formats; the answer
+/// says so once, in front of its end.
+#[test]
+fn a_number_that_a_detector_makes_null_is_told() {
+    let database = Postgres::shared().database();
+    setup(&database);
+    let weir = start(&database);
+    let mut raw = Raw::login(&weir.endpoint());
+    let hidden = "SELECT c AS amount, c::numeric AS other, 7 AS seven FROM \
+                  (VALUES (4539148803436467), (4539148803436460), (5500000000000004)) v (c)";
+    let answer = raw.query(hidden);
+    assert_eq!(kinds(&answer), "TDDDNCZ", "{answer:?}");
+    let notices: Vec<_> = answer.iter().filter(|it| it.kind == b'N').collect();
+    let told = String::from_utf8_lossy(&notices[0].body).into_owned();
+    for word in ["\"amount\" (credit-card)", "\"other\" (credit-card)", "some values of 2"] {
+        assert!(told.contains(word), "{told}");
+    }
+    let rows: Vec<_> = answer.iter().filter(|it| it.kind == b'D').map(Message::values).collect();
+    let id = Some("4539148803436460".to_owned());
+    let seven = Some("7".to_owned());
+    let none = vec![None, None, seven.clone()];
+    assert_eq!(rows, [none.clone(), vec![id.clone(), id, seven], none]);
+    // Amounts, and lengths and ranges that ids have more often.
+    for clean in ["4539148803436467.00", "4222222222222", "6759000000005", "1700000000000"] {
+        assert_eq!(kinds(&raw.query(&format!("SELECT {clean}"))), "TDCZ", "{clean}");
+    }
+    let text = raw.rows("SELECT '4539_1488_0343_6467, 4539.1488.0343.6467'");
+    assert_eq!(text, [[Some("[CREDIT_CARD], [CREDIT_CARD]".to_owned())]]);
+}
+
 #[test]
 fn the_same_answers_hold_the_values_for_who_may_see_them() {
     let database = Postgres::shared().database();

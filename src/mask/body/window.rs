@@ -49,7 +49,7 @@ pub(super) fn cut(
         }
     }
     if let Some(key) = scratch.open_key() {
-        cut = cut.min(key.max(context));
+        cut = cut.min(key.start.max(context));
     }
     if text.len() - cut > MASK_TOKEN_BYTES_MAX && finds.iter().any(|found| found.start == cut) {
         return Cut::Swallow;

@@ -45,10 +45,6 @@ fn local_start(value: &[u8], sign: usize, floor: usize) -> usize {
     while start < sign && value[start] & 0xc0 == 0x80 {
         start += 1;
     }
-    let is_escape = matches!(value[start], b'n' | b'r' | b't');
-    if is_escape && start.checked_sub(1).is_some_and(|at| value[at] == b'\\') {
-        start += 1;
-    }
     while start < sign && matches!(value[start], b'.' | b'\'') {
         start += 1;
     }

@@ -195,7 +195,6 @@ const FOUND: &[Labelled] = &[
     ("email", "user=<<info@b\u{fc}cher.example>>;"),
     ("email", "mail <<anna@\u{4f8b}\u{5b50}.\u{4e2d}\u{56fd}>>"),
     ("email", "<a href=\"mailto:<<bob@example.com>>?subject=x\">"),
-    ("email", "line\\n<<bob@example.com>>\\n"),
     ("credit-card", "<<\u{ff14}\u{ff11}\u{ff11}\u{ff11}111111111111>>"),
     ("credit-card", "{\"card\":\"<<4111\\u00a01111\\u00a01111\\u00a01111>>\"}"),
     ("phone", "call <<(415) 555-2671>>!"),

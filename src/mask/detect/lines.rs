@@ -12,7 +12,7 @@
 //! > -----END PRIVATE KEY-----
 //! ```
 
-use super::{Detector, Finds};
+use super::{Detector, Finds, OpenKey};
 
 /// The key of which `head` is found goes on behind it, or may, should more of the text come.
 pub(super) fn cover(value: &[u8], head: (usize, usize), finds: &mut Finds) {
@@ -34,7 +34,7 @@ pub(super) fn cover(value: &[u8], head: (usize, usize), finds: &mut Finds) {
             Next::Nothing(read) => return finds.spend(read),
             Next::Open(read) => {
                 finds.spend(read);
-                finds.open = Some(head.0);
+                finds.open = Some(OpenKey { start: head.0, has_lines: at > head.1 });
                 return;
             }
         }

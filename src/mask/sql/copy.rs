@@ -208,7 +208,7 @@ fn column(verdict: Verdict, type_oid: u32, binary: bool) -> Column {
             cause: Cause::Unproven,
         },
     };
-    Column { action, type_oid, binary }
+    Column { action }
 }
 
 const QUERY_REFUSED: &str = "weir: COPY of a query cannot be masked and this one reads a masked \

@@ -312,7 +312,7 @@ impl View {
                 cause: Cause::Unproven,
             },
         };
-        Column { action, type_oid: field.type_oid, binary }
+        Column { action }
     }
 
     /// Whether statements put something elsewhere of which the catalog does not know whether it is

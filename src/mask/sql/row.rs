@@ -41,8 +41,6 @@ impl Action {
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Column {
     pub action: Action,
-    pub type_oid: u32,
-    pub binary: bool,
 }
 
 impl Column {
@@ -135,7 +133,7 @@ impl Plan {
                 continue;
             };
             let mut cell =
-                Cell { detectors: &self.detectors, body, start, end, index, column, edits, hits };
+                Cell { detectors: &self.detectors, body, start, end, index, edits, hits };
             match column.action {
                 Action::Pass => {}
                 Action::Hide { whole, operator, cause } => cell.hide(whole, operator, cause),
@@ -154,7 +152,6 @@ struct Cell<'a> {
     start: usize,
     end: usize,
     index: u16,
-    column: &'a Column,
     edits: &'a mut Edits,
     hits: &'a mut Hits,
 }

@@ -787,9 +787,9 @@ fn nulls_notice(names: &[String], nulls: &[(u16, Cause)]) -> Vec<u8> {
         sqlstate: "00000",
         message: &format!("weir shows NULL for some values of {} columns: {named}", nulls.len()),
         detail: "A detector found in them what it looks for. Of numbers it may be wrong: one in \
-            forty of those with 16 digits looks like the number of a card.",
-        hint: "Cast a number to text to see which part is hidden, or ask for an exception to the \
-            mask.",
+            forty of those with 16 digits, one in ten of those that begin with 4, looks like a \
+            card's.",
+        hint: "IS NULL tells them from values that are NULL.",
     };
     reply::notice(&mut bytes, &report);
     bytes

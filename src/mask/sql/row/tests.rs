@@ -42,12 +42,12 @@ fn all(operator: Operator) -> Rc<Detectors> {
 }
 
 fn scanned(type_oid: u32, binary: bool) -> Column {
-    Column { action: Action::scan(types::scan(type_oid, binary)), type_oid, binary }
+    Column { action: Action::scan(types::scan(type_oid, binary)) }
 }
 
 fn hidden(operator: Operator, type_oid: u32, binary: bool) -> Column {
     let whole = types::whole(operator, type_oid, binary);
-    Column { action: Action::Hide { whole, operator, cause: Cause::Column }, type_oid, binary }
+    Column { action: Action::Hide { whole, operator, cause: Cause::Column } }
 }
 
 fn masked(plan: &Plan, body: &[u8]) -> (Vec<u8>, u64) {
