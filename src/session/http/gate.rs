@@ -20,7 +20,7 @@ use crate::wire::http::ws::handshake::Asked;
 use super::exchange::{Exchange, Held, Request, Then, Up};
 use super::parked::{self, Found};
 use super::progress::Progress;
-use super::rows::{Ruled, record, unanswered};
+use super::rows::{Ruled, asked_for, record, unanswered};
 use super::rpc::Rpc;
 use super::tenure::{Tenure, Trouble};
 use super::{Phase, Session, bound, cancel, kubernetes, rpc, text, voice};
@@ -76,7 +76,9 @@ impl Session {
             (false, _) => Ok(()),
         };
         let checked = checked.and_then(|()| match speaks_mcp {
-            true => bound::session(&exchange.request.head, tenure).map(drop),
+            true => bound::session(&exchange.request.head, tenure)
+                .and_then(|_| bound::event(&exchange.request.head, tenure))
+                .map(drop),
             false => Ok(()),
         });
         match checked {
@@ -505,13 +507,21 @@ impl Session {
     fn answer_pending(&mut self, stage: &mut Stage<'_>) {
         let Some((exchange, held)) = self.take_held() else { return };
         let Held { ask, summary, context, key, .. } = *held;
-        let (id, words) = (ask.id, ask.terms.words());
-        if !parked::park((key, stage.snapshot.mock_seed), ask, (summary, context)) {
-            self.link.output(Output::AskClosed(id, "canceled"));
-            let detail = "too many requests wait for people; ask again later";
-            return self.deny(exchange, detail, stage);
+        let (own, words, asked) = (ask.id, ask.terms.words(), summary.clone());
+        let about = (summary, context);
+        let joined = match parked::park((key, stage.snapshot.mock_seed), ask, about) {
+            Ok(joined) => joined,
+            Err(parked::Full) => {
+                self.cancel_ask(&asked, "too many wait", stage);
+                let detail = "too many requests wait for people; ask again later";
+                return self.deny(exchange, detail, stage);
+            }
+        };
+        if joined != own {
+            // People answer one question once.
+            self.cancel_ask(&asked, "the same request waits already", stage);
         }
-        let id = uuid::Uuid::from_bytes(id.0);
+        let id = uuid::Uuid::from_bytes(joined.0);
         let detail = format!(
             "this waits for the approval of {words} (approval {id}): send the same request again"
         );
@@ -524,6 +534,17 @@ impl Session {
             outcome: Outcome::Suspended,
         };
         self.deny_as(exchange, &denial, stage);
+    }
+
+    /// An ask that nobody will answer.
+    fn cancel_ask(&mut self, asked: &AskSummary, why: &'static str, stage: &mut Stage<'_>) {
+        self.link.output(Output::AskClosed(asked.id, "canceled"));
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let (about, digest) = ((asked.id, asked.command_seq), asked.digest());
+        let step = Step::because("canceled", why);
+        let step = step.about(about, (asked.quorum, asked.expires_at_us), Some(&digest));
+        // A journal that refuses says so itself; nothing runs by an ask that is over.
+        let _refused_elsewhere = tenure.ledger.record(&Entry::Approval(step), stage);
     }
 
     /// The request that waits for people, taken out of its place.
@@ -736,6 +757,7 @@ fn summary(exchange: &Exchange, ask: &Ask, tenure: &Tenure, stage: &Stage<'_>) -
         role: tenure.credential.role.clone(),
         rule: ask.terms.rule().to_string(),
         text: String::from_utf8_lossy(&text).into_owned(),
+        sameness: Some(parked::key(exchange, tenure)),
         params: exchange
             .rpc
             .as_deref()
@@ -752,23 +774,6 @@ fn summary(exchange: &Exchange, ask: &Ask, tenure: &Tenure, stage: &Stage<'_>) -
         expires_at_us: ask.expires_at_us,
     }
 }
-
-/// What a message of MCP asks for, as a line before the request that has it: all of them are sent
-/// to one path.
-fn asked_for(exchange: &Exchange) -> Vec<u8> {
-    let Some(rpc) = exchange.rpc.as_deref() else { return Vec::new() };
-    let name = rpc.name();
-    let method = String::from_utf8_lossy(&rpc.call.method).into_owned();
-    let named = if name == method { String::new() } else { format!(" {name}") };
-    let arguments = rpc.arguments(&exchange.content).unwrap_or_default();
-    let is_short = arguments.len() <= ARGUMENTS_BYTES && !arguments.contains(&b'\n');
-    let arguments = if is_short { String::from_utf8_lossy(arguments) } else { "...".into() };
-    let line = format!("{method}{named} {arguments}").replace(|it: char| it.is_control(), " ");
-    format!("{}\r\n", line.trim_end()).into_bytes()
-}
-
-/// Longer arguments stand in the values alone.
-const ARGUMENTS_BYTES: usize = 1 << 10;
 
 fn step(
     held: &Held,
