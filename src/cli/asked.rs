@@ -97,9 +97,8 @@ pub(super) fn of_http(is_mcp: bool, text: &str) -> Result<Action, Failure> {
             .hint("write the tool and its arguments, lookup {\"name\": \"bob\"}, or the message"));
     }
     if !is_mcp || is_request {
-        let (line, body) = rest.split_once('\n').unwrap_or((rest, ""));
-        let asked = head(word, line.trim())?;
-        if word == "POST" && form::names_method(body.trim().as_bytes(), word.as_bytes()) {
+        let asked = head(word, rest.trim())?;
+        if word == "POST" && form::names_method(sent.content.as_bytes(), word.as_bytes()) {
             let label = Refused::MethodOverride.label();
             let said = format!("`{}` is refused whatever rules say: {label}", text.trim());
             return Err(Failure::new(EXIT_USAGE, said));
@@ -141,13 +140,6 @@ fn head(method: &str, path: &str) -> Result<Head, Failure> {
         Ok(_) | Err(_) => Err(wrong("request", &format!("{method} {path}"))
             .hint("a request is a method and a path: GET /orders/17")),
     }
-}
-
-/// Why servers may read the path of a request differently, if it is one of a path.
-pub(super) fn unclear_path(text: &str) -> Option<&'static str> {
-    let (word, rest) = text.trim().split_once([' ', '\n'])?;
-    let line = rest.lines().next().unwrap_or_default().trim();
-    http::unclear_path(&head(word, line).ok()?).map(Refused::label)
 }
 
 /// A request as somebody writes it, or as records show it: with the version, fields and a blank line
@@ -196,6 +188,13 @@ fn onward<'p>(cluster: &str, path: &'p str) -> Result<&'p str, Failure> {
         return Err(Failure::new(EXIT_USAGE, words));
     }
     Ok(rest.get(name.len()..).unwrap_or_default())
+}
+
+/// Why servers may read the path of a request differently, if it is one of a path.
+pub(super) fn unclear_path(text: &str) -> Option<&'static str> {
+    let Sent { line, .. } = Sent::read(text);
+    let (word, path) = line.split_once(' ')?;
+    http::unclear_path(&head(word, path.trim()).ok()?).map(Refused::label)
 }
 
 /// A request to a cluster: `DELETE /api/v1/namespaces/prod/pods/web-0`, and the JSON of its body in

@@ -20,7 +20,7 @@ use crate::wire::http::ws::handshake::Asked;
 use super::exchange::{Exchange, Held, Request, Then, Up};
 use super::parked::{self, Found};
 use super::progress::Progress;
-use super::rows::{Ruled, record, unanswered};
+use super::rows::{Ruled, asked_for, record, unanswered};
 use super::rpc::Rpc;
 use super::tenure::{Tenure, Trouble};
 use super::{Phase, Session, bound, cancel, kubernetes, rpc, text, voice};
@@ -508,7 +508,8 @@ impl Session {
         let Some((exchange, held)) = self.take_held() else { return };
         let Held { ask, summary, context, key, .. } = *held;
         let (own, words, asked) = (ask.id, ask.terms.words(), summary.clone());
-        let joined = match parked::park((key, stage.snapshot.mock_seed), ask, (summary, context)) {
+        let about = (summary, context);
+        let joined = match parked::park((key, stage.snapshot.mock_seed), ask, about) {
             Ok(joined) => joined,
             Err(parked::Full) => {
                 self.cancel_ask(&asked, "too many wait", stage);
@@ -773,23 +774,6 @@ fn summary(exchange: &Exchange, ask: &Ask, tenure: &Tenure, stage: &Stage<'_>) -
         expires_at_us: ask.expires_at_us,
     }
 }
-
-/// What a message of MCP asks for, as a line before the request that has it: all of them are sent
-/// to one path.
-fn asked_for(exchange: &Exchange) -> Vec<u8> {
-    let Some(rpc) = exchange.rpc.as_deref() else { return Vec::new() };
-    let name = rpc.name();
-    let method = String::from_utf8_lossy(&rpc.call.method).into_owned();
-    let named = if name == method { String::new() } else { format!(" {name}") };
-    let arguments = rpc.arguments(&exchange.content).unwrap_or_default();
-    let is_short = arguments.len() <= ARGUMENTS_BYTES && !arguments.contains(&b'\n');
-    let arguments = if is_short { String::from_utf8_lossy(arguments) } else { "...".into() };
-    let line = format!("{method}{named} {arguments}").replace(|it: char| it.is_control(), " ");
-    format!("{}\r\n", line.trim_end()).into_bytes()
-}
-
-/// Longer arguments stand in the values alone.
-const ARGUMENTS_BYTES: usize = 1 << 10;
 
 fn step(
     held: &Held,

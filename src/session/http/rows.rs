@@ -169,3 +169,20 @@ pub(super) fn unanswered(
     };
     tenure.ledger.record(&Entry::Response(response), stage)
 }
+
+/// What a message of MCP asks for, as a line before the request that has it: all of them are sent
+/// to one path.
+pub(super) fn asked_for(exchange: &Exchange) -> Vec<u8> {
+    let Some(rpc) = exchange.rpc.as_deref() else { return Vec::new() };
+    let name = rpc.name();
+    let method = String::from_utf8_lossy(&rpc.call.method).into_owned();
+    let named = if name == method { String::new() } else { format!(" {name}") };
+    let arguments = rpc.arguments(&exchange.content).unwrap_or_default();
+    let is_short = arguments.len() <= ARGUMENTS_BYTES && !arguments.contains(&b'\n');
+    let arguments = if is_short { String::from_utf8_lossy(arguments) } else { "...".into() };
+    let line = format!("{method}{named} {arguments}").replace(|it: char| it.is_control(), " ");
+    format!("{}\r\n", line.trim_end()).into_bytes()
+}
+
+/// Longer arguments stand in the values alone.
+const ARGUMENTS_BYTES: usize = 1 << 10;

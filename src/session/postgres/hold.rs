@@ -221,7 +221,9 @@ impl Ready {
         let step = Step::because("abandoned", "the session ended");
         record_step(&held, &step, core, stage).map_err(record_fault)?;
         core.output(Output::AskClosed(held.ask.id, "abandoned"));
-        Ok(())
+        let words = ("", "the session ended while it waited for approval");
+        let ended = unanswered(held.seq, Outcome::Abandoned, words, core, stage);
+        ended.map(drop).map_err(record_fault)
     }
 
     /// The target skips what waits: an earlier message of its pipeline has failed.
