@@ -187,7 +187,7 @@ pub enum Target {
     /// It closed the connection.
     Closed,
     /// Its certificate cannot be verified.
-    Certificate,
+    Certificate(Untrusted),
     /// TLS with it did not come about, or not with the protocol that weir speaks with it.
     Tls,
     /// Its host key is not the one of the configuration (SSH).
@@ -206,6 +206,39 @@ pub enum Target {
     Unclear,
 }
 
+/// Why a target's certificate cannot be verified.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Untrusted {
+    /// It is of an authority that is not among the roots.
+    Issuer,
+    /// It is of another name.
+    Name,
+    /// Its time is over.
+    Expired,
+    /// Its time has not begun.
+    Early,
+    /// It was revoked.
+    Revoked,
+    /// It is wrong in another way.
+    Other,
+}
+
+impl Untrusted {
+    /// A sentence about the target.
+    pub const fn words(self) -> &'static str {
+        match self {
+            Untrusted::Issuer => {
+                "the target's certificate is of an authority that is not in root_certificates"
+            }
+            Untrusted::Name => "the target's certificate is of another name than its address",
+            Untrusted::Expired => "the target's certificate has expired",
+            Untrusted::Early => "the target's certificate is not valid yet",
+            Untrusted::Revoked => "the target's certificate was revoked",
+            Untrusted::Other => "the target's certificate cannot be verified",
+        }
+    }
+}
+
 impl Target {
     /// Whether a server answered and is not one of those that `target_session_attrs` asks for.
     pub const fn is_misfit(self) -> bool {
@@ -219,7 +252,7 @@ impl Target {
             | Target::Connect
             | Target::Timeout
             | Target::Closed
-            | Target::Certificate
+            | Target::Certificate(_)
             | Target::Tls
             | Target::HostKey
             | Target::Starting => false,
@@ -337,7 +370,7 @@ impl Target {
             Target::Connect => "target-connect",
             Target::Timeout => "target-timeout",
             Target::Closed => "target-closed",
-            Target::Certificate => "target-certificate",
+            Target::Certificate(_) => "target-certificate",
             Target::Tls => "target-tls",
             Target::HostKey => "target-host-key",
             Target::Starting => "target-starting",

@@ -83,7 +83,7 @@ pub const BIND_PREFIX_BYTES: u32 = 4096;
 /// this long (PostgreSQL: `PQ_SMALL_MESSAGE_LIMIT` with the length, libpq.h).
 pub const NAME_MESSAGE_BYTES_MAX: u32 = 10_000 - 4;
 /// How long an answer waits for the catalog to learn of a relation before its columns are hidden.
-pub const CATALOG_WAIT_US: u64 = 5_000_000;
+pub const CATALOG_WAIT_US: u64 = 10_000_000;
 /// Columns of one row of a query in FROM or WITH that are looked through (MaxTupleAttributeNumber).
 pub const LINEAGE_COLUMNS_MAX: usize = 1_664;
 /// Names of columns that are kept of what the columns of one answer are made of.
@@ -480,9 +480,13 @@ pub const MCP_ARGUMENTS_MAX: usize = 1024;
 pub const MCP_EMBEDDED_DEPTH_MAX: usize = 2;
 /// Definitions of tools that a shard remembers, of all targets.
 pub const MCP_TOOLS_MAX: usize = 16 << 10;
-/// A client of HTTP/1 that has closed its side may still read the rest of an answer. One that is
-/// sent nothing for so long is taken for gone: nothing else would show that it is.
-pub const HTTP_GONE_US: u64 = 10_000_000;
+/// The longest id of an event of MCP: it comes back in a field of a request.
+pub const MCP_EVENT_ID_BYTES_MAX: usize = 4 << 10;
+/// A client that has closed its side may still read its answer. Whether it does, shows only when it
+/// is sent something: so long after its end, and then as often, it is sent what changes no answer.
+pub const HTTP_ASK_AFTER_US: u64 = 1_000_000;
+/// How often it is then.
+pub const HTTP_ASK_EVERY_US: u64 = 10_000_000;
 /// How long the client of a held request waits, unless its target says otherwise, before it is told
 /// to ask again: shorter than the timeouts of most (60 s).
 pub const HTTP_HOLD_WAIT_US: u64 = 50_000_000;

@@ -35,6 +35,10 @@ pub fn read(target: &Target, endpoints: &[Endpoint]) -> Result<Catalog, LoginErr
         return Err(LoginError::Without("credential"));
     };
     let mut connection = Connection::open(target, credential, endpoints, READ_TIMEOUT)?;
+    // What is read is of one moment, and a pooler gives the settings to nobody else.
+    connection.query("BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY")?;
+    connection.query("SET LOCAL statement_timeout = '30s'")?;
+    connection.query(SETTINGS)?;
     let shapes = connection.query(SHAPES)?;
     let own = connection.query(&own_code::query())?;
     let mut catalog = build(&shapes)?;
@@ -91,8 +95,11 @@ fn build(rows: &[Vec<Value>]) -> Result<Catalog, LoginError> {
                 let key = (number(read)?, number(attnum)?);
                 catalog.reads.entry(oid).or_default().push(key);
             }
-            ("8", Some(schema), Some(function), None) => {
-                unread.extend((!computes(schema, function)).then_some(oid));
+            ("8", Some(schema), Some(function), harmless) => {
+                if may_read(schema, function, harmless.as_deref()) {
+                    unread.push(oid);
+                    catalog.unseen.insert(oid);
+                }
             }
             ("9", Some(schema), Some(name), None) => {
                 catalog.parts.entry(name.clone()).or_default().push((schema.clone(), oid));
@@ -111,12 +118,28 @@ fn build(rows: &[Vec<Value>]) -> Result<Catalog, LoginError> {
     Ok(catalog)
 }
 
+/// Whether a function that a view calls may read more than it is given.
+fn may_read(schema: &str, function: &str, harmless: Option<&str>) -> bool {
+    match harmless {
+        Some("own") => !computes(schema, function),
+        harmless => harmless.is_none(),
+    }
+}
+
 fn number<T: std::str::FromStr>(text: &str) -> Result<T, LoginError> {
     text.parse().map_err(|_| UNREADABLE)
 }
 
 const UNREADABLE: LoginError =
     LoginError::Protocol("the rows of its catalog do not have the shape that was asked for");
+
+/// Settings of this visit, as far as the server has them. The planner takes these statements for
+/// dear ones, and compiling them takes a hundred times as long as they do. A role's own limit of
+/// time is for its clients.
+const SETTINGS: &str = "\
+SELECT pg_catalog.set_config(s.name, CASE s.name
+  WHEN 'jit' THEN 'off' ELSE 'pg_catalog' END, true)
+FROM pg_catalog.pg_settings s WHERE s.name IN ('jit', 'search_path')";
 
 /// The whole visit of a target.
 const READ_TIMEOUT: Duration = Duration::from_secs(30);
@@ -125,7 +148,7 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// the relations that show through them: parents by inheritance or partitioning, and what a view
 /// reads (its `_RETURN` rule depends on it). System catalogs are included: their relations appear
 /// in answers too, and what is not in the catalog makes a session wait for a new one; so are
-/// sequences, which pg_dump reads.
+/// sequences, which pg_dump reads, and composite types, whose fields are columns as well.
 ///
 /// Part 4 is types that hold whole rows of a relation made by users: its row type, arrays, domains
 /// and ranges of it, and rows that have one of these as a column. Part 5 is generated columns and
@@ -136,7 +159,9 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// `find_expr_references_walker`), but neither rows as a whole, which are columns of number 0 in
 /// its tree, nor functions that `initdb` made, which are in its tree by number. Views that use
 /// anything else that `initdb` did not make, but relations, collations and enumerations, are left
-/// out.
+/// out of part 7. Part 8 is of all views: `own` where `initdb` made the function, `plain` where it
+/// reads nothing: it is immutable and has no body that names a relation, or is of an extension that
+/// shows what the server counts.
 ///
 /// Part 9 is what belongs to a table: indexes, sequences that a column owns, where long values are.
 const SHAPES: &str = "\
@@ -144,7 +169,7 @@ WITH RECURSIVE relation AS (
   SELECT c.oid, n.nspname, c.relname, c.relkind
   FROM pg_catalog.pg_class c
   JOIN pg_catalog.pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S')
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'S', 'c')
 ), parts(whole, part) AS (
   SELECT oid, typbasetype FROM pg_catalog.pg_type WHERE typtype = 'd'
   UNION ALL SELECT oid, typelem FROM pg_catalog.pg_type WHERE typelem <> 0
@@ -154,16 +179,30 @@ WITH RECURSIVE relation AS (
     WHERE c.reltype <> 0 AND c.oid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped
 ), holds(type, relation) AS (
   SELECT c.reltype, c.oid FROM pg_catalog.pg_class c
-    WHERE c.reltype <> 0 AND c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    WHERE c.reltype <> 0 AND c.oid >= 16384 AND c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c')
   UNION SELECT parts.whole, holds.relation FROM holds JOIN parts ON parts.part = holds.type
-), told(rule, view, tree) AS MATERIALIZED (
+), ruled(rule, view, tree) AS MATERIALIZED (
   SELECT w.oid, w.ev_class, w.ev_action::pg_catalog.text FROM pg_catalog.pg_rewrite w
   JOIN relation r ON r.oid = w.ev_class
   WHERE w.ev_type = '1' AND w.is_instead AND w.ev_class >= 16384
-    AND pg_catalog.strpos(w.ev_action::pg_catalog.text, ':varattno 0 ') = 0
+), calls(view, function) AS (
+  SELECT ruled.view, CASE WHEN place > 1
+    THEN pg_catalog.split_part(pg_catalog.split_part(rest, ' ', 1), '}', 1)::pg_catalog.oid END
+  FROM ruled,
+    pg_catalog.unnest(pg_catalog.string_to_array(pg_catalog.replace(pg_catalog.replace(
+      tree, ':aggfnoid ', ':funcid '), ':winfnoid ', ':funcid '), ':funcid '))
+      WITH ORDINALITY called(rest, place)
+  UNION SELECT ruled.view, o.oprcode::pg_catalog.oid
+  FROM ruled
+  JOIN pg_catalog.pg_depend d ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass
+   AND d.objid = ruled.rule AND d.refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass
+  JOIN pg_catalog.pg_operator o ON o.oid = d.refobjid
+), told(rule, view) AS MATERIALIZED (
+  SELECT rule, view FROM ruled
+  WHERE pg_catalog.strpos(tree, ':varattno 0 ') = 0
     AND NOT EXISTS (
       SELECT FROM pg_catalog.pg_depend d
-      WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = w.oid
+      WHERE d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = ruled.rule
         AND d.refobjid >= 16384
         AND d.refclassid NOT IN ('pg_catalog.pg_class'::pg_catalog.regclass,
           'pg_catalog.pg_collation'::pg_catalog.regclass)
@@ -213,14 +252,23 @@ FROM told JOIN pg_catalog.pg_depend d
   ON d.classid = 'pg_catalog.pg_rewrite'::pg_catalog.regclass AND d.objid = told.rule
  AND d.refclassid = 'pg_catalog.pg_class'::pg_catalog.regclass AND d.refobjid <> told.view
 UNION ALL
-SELECT DISTINCT '8', told.view::text, n.nspname::text, p.proname::text, NULL
-FROM told,
-  pg_catalog.unnest(pg_catalog.string_to_array(pg_catalog.replace(pg_catalog.replace(
-    tree, ':aggfnoid ', ':funcid '), ':winfnoid ', ':funcid '), ':funcid '))
-    WITH ORDINALITY called(rest, place)
-JOIN pg_catalog.pg_proc p
-  ON p.oid = CASE WHEN place > 1
-    THEN pg_catalog.split_part(pg_catalog.split_part(rest, ' ', 1), '}', 1)::pg_catalog.oid END
+SELECT DISTINCT '8', calls.view::text, n.nspname::text, p.proname::text,
+  CASE WHEN p.oid < 16384 THEN 'own'
+    WHEN p.provolatile = 'i' AND NOT EXISTS (
+      SELECT FROM pg_catalog.pg_depend d
+      WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid
+        AND d.refclassid IN ('pg_catalog.pg_class'::pg_catalog.regclass,
+          'pg_catalog.pg_proc'::pg_catalog.regclass)) THEN 'plain'
+    WHEN EXISTS (
+      SELECT FROM pg_catalog.pg_depend d
+      JOIN pg_catalog.pg_extension e ON e.oid = d.refobjid
+      WHERE d.classid = 'pg_catalog.pg_proc'::pg_catalog.regclass AND d.objid = p.oid
+        AND d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass AND d.deptype = 'e'
+        AND e.extname IN ('pg_stat_statements', 'pg_buffercache', 'pg_stat_kcache',
+          'pg_wait_sampling')) THEN 'plain'
+  END
+FROM calls
+JOIN pg_catalog.pg_proc p ON p.oid = calls.function
 JOIN pg_catalog.pg_namespace n ON n.oid = p.pronamespace
 UNION ALL
 SELECT '9', i.indrelid::text, n.nspname::text, c.relname::text, NULL
@@ -267,8 +315,10 @@ mod tests {
             row(["7", "16390", "16384", "2", "-"]),
             row(["7", "16390", "16384", "1", "-"]),
             row(["7", "16391", "16384", "1", "-"]),
-            row(["8", "16390", "pg_catalog", "lower", "-"]),
-            row(["8", "16391", "pg_catalog", "query_to_xml", "-"]),
+            row(["8", "16390", "pg_catalog", "lower", "own"]),
+            row(["8", "16391", "pg_catalog", "query_to_xml", "own"]),
+            row(["8", "16390", "public", "twice", "plain"]),
+            row(["8", "16392", "public", "reader", "-"]),
             row(["9", "16384", "public", "customers_pkey", "-"]),
         ])
         .unwrap();
@@ -284,6 +334,7 @@ mod tests {
         assert_eq!(catalog.refers[&16390], [(16384, 2)]);
         assert_eq!(catalog.reads[&16390], [(16384, 1), (16384, 2)]);
         assert_eq!(catalog.reads.len(), 1, "what query_to_xml reads is in no list");
+        assert_eq!(catalog.unseen, [16391, 16392].into_iter().collect());
         assert_eq!(catalog.parts["customers_pkey"], [("public".to_owned(), 16384)]);
     }
 

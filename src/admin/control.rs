@@ -33,6 +33,7 @@ use super::{catalog, clock, keys, log, notify, reload, resolve, tokens};
 use crate::config::settings::Settings;
 use crate::decide::approval::AskSummary;
 use crate::session::SnapshotSource;
+use crate::shard::clock::mono_us;
 use crate::shard::mail::{ToControl, ToShard};
 
 /// Running shards, as whoever started them hands them over.
@@ -341,6 +342,7 @@ async fn refresh(state: &State, index: usize) -> bool {
         (target.clone(), facts.addresses.clone())
     };
     let place = (target.reach.hosts.clone(), target.database.clone());
+    let begun_us = mono_us();
     let read = tokio::task::spawn_blocking(move || catalog::read(&target, &addresses));
     let outcome = match read.await {
         Ok(outcome) => outcome.map(Arc::new).map_err(|error| error.to_string()),
@@ -361,6 +363,9 @@ async fn refresh(state: &State, index: usize) -> bool {
         let takes = other == index || (outcome.is_ok() && catalog::is_read(now));
         if same && takes {
             changed |= world.take_catalog(other, outcome.clone());
+            if let (Ok(_), Some(facts)) = (&outcome, world.targets.get_mut(other)) {
+                facts.catalog_begun_us = begun_us;
+            }
         }
     }
     changed
@@ -525,6 +530,7 @@ impl Core {
         let act = Act::new("reload", "brought a configuration into force");
         audit::record(&self.state, &caller, act.with("changes", changes)).await;
         end_sessions(&self.state, &ended).await;
+        tokens::end_over(&self.state).await;
         let state = self.state.clone();
         tokio::spawn(async move { resolve::resolve_all(&state).await });
         for index in known..count {

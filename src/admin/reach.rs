@@ -69,7 +69,7 @@ fn words(why: Target) -> &'static str {
         Target::Connect => "it refuses the connection, or there is no way to it",
         Target::Timeout => "it does not answer in time",
         Target::Closed => "it closes the connection",
-        Target::Certificate => "its certificate cannot be verified",
+        Target::Certificate(why) => why.words(),
         Target::Tls => "TLS with it does not come about",
         Target::HostKey => "its host key is not the one of the configuration",
         Target::Starting => "its server does not accept sessions",

@@ -130,19 +130,19 @@ pub struct Approval {
     pub rule: String,
     /// Text, credentials redacted.
     pub text: String,
-    /// Parameters, JSON text; empty if there are none.
-    #[serde(default)]
-    pub params: String,
+    /// Parameters, JSON text; empty if there are none. None of a head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub params: Option<String>,
     /// Classes of the command.
     #[serde(default)]
     pub classes: Vec<String>,
-    /// Objects that it names, `+` before those that it changes.
-    #[serde(default)]
-    pub objects: Vec<String>,
+    /// Objects that it names, `+` before those that it changes. None of a head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub objects: Option<Vec<String>>,
     /// SHA-256 of all that is shown here and decided on, hexadecimal. A vote that approves carries
-    /// it.
-    #[serde(default)]
-    pub digest: String,
+    /// it. None of a head.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub digest: Option<String>,
     /// Credentials are hidden: there is a `***` in the text or the parameters, which stands for the
     /// whole content of a literal or for a value.
     #[serde(default)]
@@ -173,9 +173,9 @@ impl Approval {
     pub fn whole(ask: &AskSummary, digest: &[u8; 32]) -> Approval {
         Approval {
             text: ask.text.clone(),
-            params: ask.params.clone(),
-            objects: ask.objects.clone(),
-            digest: hex(digest),
+            params: Some(ask.params.clone()),
+            objects: Some(ask.objects.clone()),
+            digest: Some(hex(digest)),
             ..Approval::placed(ask)
         }
     }
@@ -218,11 +218,11 @@ impl Approval {
             ("target", self.target.clone()),
             ("role", self.role.clone()),
             ("classes", self.classes.join(", ")),
-            ("objects", self.objects.join(", ")),
-            ("values", self.params.clone()),
+            ("objects", self.objects.clone().unwrap_or_default().join(", ")),
+            ("values", self.params.clone().unwrap_or_default()),
             ("rule", self.rule.clone()),
             ("asks for", asked.collect::<Vec<_>>().join(" and ")),
-            ("digest", self.digest.clone()),
+            ("digest", self.digest.clone().unwrap_or_default()),
         ];
         let mut page = String::new();
         for (name, value) in rows.iter().filter(|(_, value)| !value.is_empty()) {

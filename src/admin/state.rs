@@ -28,6 +28,7 @@ use crate::limits;
 use crate::mask::sql::catalog::Catalog;
 use crate::metrics::{Meters, TargetReading, Total};
 use crate::record::SessionId;
+use crate::session::Changes;
 use crate::session::SnapshotSource;
 use crate::session::postgres::target_login::KnownMinor;
 use crate::shard::mail::{Endpoint, ToShard};
@@ -118,12 +119,16 @@ pub struct TargetFacts {
     pub catalog: Option<Arc<Catalog>>,
     /// When it was read, UTC microseconds.
     pub catalog_us: i64,
+    /// When the reading began that was the last to succeed, by the clock of the shards.
+    pub catalog_begun_us: u64,
     /// Why the last read failed, empty if it did not.
     pub catalog_error: String,
     /// Asks the target's catalog task for a new read.
     pub wanted: Arc<Notify>,
     /// The protocol version it speaks, as the logins find out.
     pub minor: Arc<KnownMinor>,
+    /// What shards saw change at it.
+    pub changes: Arc<Changes>,
 }
 
 /// Counted events of the control thread.
@@ -229,11 +234,13 @@ impl World {
         Arc::new(SnapshotSource {
             settings: self.settings.clone(),
             catalogs: self.targets.iter().map(|facts| facts.catalog.clone()).collect(),
+            catalogs_begun_us: self.targets.iter().map(|facts| facts.catalog_begun_us).collect(),
             addresses: self.targets.iter().map(|facts| facts.addresses.clone()).collect(),
             keys: (self.settings.issuers.iter())
                 .map(|issuer| self.issuers.get(&issuer.policy.issuer))
                 .map(|facts| facts.map(|facts| facts.published.clone()).unwrap_or_default())
                 .collect(),
+            changes: self.targets.iter().map(|facts| facts.changes.clone()).collect(),
             minors: self.targets.iter().map(|facts| facts.minor.clone()).collect(),
             windows: self.windows.clone(),
             tokens: self.tokens.clone(),

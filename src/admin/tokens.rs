@@ -101,6 +101,8 @@ async fn put(state: &State, set: Arc<Set>) {
 /// Forgets tokens when their time is over, so that their sessions end; writes what could not be
 /// written before. Runs for ever.
 pub async fn keep(state: Arc<State>) {
+    // A user may have left the configuration while weir did not run.
+    end_over(&state).await;
     loop {
         if state.tokens.unsaved.load(Ordering::Relaxed) {
             let _turn = state.tokens.turn.lock().await;
@@ -110,7 +112,7 @@ pub async fn keep(state: Arc<State>) {
         let now_us = clock::utc_us();
         let next_us = state.world().tokens.iter().map(|kept| kept.until_us).min();
         if next_us.is_some_and(|at_us| at_us <= now_us) {
-            expire(&state).await;
+            end_over(&state).await;
             continue;
         }
         // The clock may be set meanwhile, so that it is looked at again.
@@ -120,17 +122,29 @@ pub async fn keep(state: Arc<State>) {
     }
 }
 
-async fn expire(state: &State) {
+/// Ends tokens whose time is over, and those of users whom the configuration does not have any
+/// more: somebody else who gets the name does not get them with it.
+pub async fn end_over(state: &State) {
     let _turn = state.tokens.turn.lock().await;
-    let now_us = clock::utc_us();
+    let (now_us, settings) = (clock::utc_us(), state.settings());
+    let has_user = |kept: &Kept| settings.users.iter().any(|user| user.name == kept.user);
+    let is_over = |kept: &Kept| kept.until_us <= now_us || !has_user(kept);
     let before = state.world().tokens.clone();
-    let set = Arc::new(before.only(|kept| now_us < kept.until_us));
+    if !before.iter().any(is_over) {
+        return;
+    }
+    let set = Arc::new(before.only(|kept| !is_over(kept)));
     put(state, set.clone()).await;
     let _again_later = save_beside(state, &set).await;
-    let weir = Caller { name: "weir".into(), groups: Vec::new(), auth: "time" };
-    for kept in before.iter().filter(|kept| kept.until_us <= now_us) {
-        let what = format!("ended API token {} of {}: its time is over", kept.id, kept.user);
-        audit::record(state, &weir, about(Act::new("token-expired", what), kept)).await;
+    for kept in before.iter().filter(|kept| is_over(kept)) {
+        let (event, auth, why) = match has_user(kept) {
+            true => ("token-expired", "time", "its time is over"),
+            false => ("token-revoked", "reload", "the configuration has no such user any more"),
+        };
+        let weir = Caller { name: "weir".into(), groups: Vec::new(), auth };
+        let what = format!("ended API token {} of {}: {why}", kept.id, kept.user);
+        log::tell(log::Level::Info, event, &what);
+        audit::record(state, &weir, about(Act::new(event, what), kept)).await;
     }
 }
 

@@ -1,6 +1,7 @@
 //! `weir approvals`: commands that wait, and a person's word on them.
 
 use std::io::{BufRead, IsTerminal, Write};
+use std::net::SocketAddr;
 use std::process::{Command, Stdio};
 
 use clap::{Args, Subcommand};
@@ -49,6 +50,9 @@ struct Common {
     /// Act as this user of weir; the password is read from WEIR_PASSWORD or asked for
     #[arg(long = "as", value_name = "USER")]
     user: Option<String>,
+    /// Address of the admin API on loopback, for people who may not look into the data directory
+    #[arg(long, value_name = "ADDRESS", requires = "user", conflicts_with_all = ["config", "data_dir"])]
+    admin: Option<SocketAddr>,
     /// One JSON object per line
     #[arg(long)]
     json: bool,
@@ -214,11 +218,11 @@ fn show(args: &Show) -> Result<(), Failure> {
         ("target", &approval.target),
         ("role", &approval.role),
         ("classes", &approval.classes.join(", ")),
-        ("objects", &approval.objects.join(", ")),
-        ("values", &approval.params),
+        ("objects", &approval.objects.clone().unwrap_or_default().join(", ")),
+        ("values", &approval.params.clone().unwrap_or_default()),
         ("asks for", &asked(&approval.parts)),
         ("expires", &approval.expires_at),
-        ("digest", &approval.digest),
+        ("digest", &approval.digest.clone().unwrap_or_default()),
     ] {
         if !text.is_empty() {
             out.line(&format!("{name:<9} {}", clean(text)))?;
@@ -319,7 +323,7 @@ fn shown_digest(remote: &Remote, vote: &Vote) -> Result<String, Failure> {
     }
     let approval = fetch(remote, &vote.id)?;
     if !vote.common.json {
-        let values = match approval.params.as_str() {
+        let values = match approval.params.as_deref().unwrap_or_default() {
             "" => String::new(),
             values => format!(" with {}", clean(values)),
         };
@@ -330,14 +334,14 @@ fn shown_digest(remote: &Remote, vote: &Vote) -> Result<String, Failure> {
             note(HIDDEN);
         }
     }
-    Ok(approval.digest)
+    Ok(approval.digest.unwrap_or_default())
 }
 
 fn remote(common: &Common) -> Result<Remote, Failure> {
-    let data_dir = common.place.data_dir()?;
-    match &common.user {
-        None => Remote::find(&data_dir),
-        Some(user) => Remote::find_as(&data_dir, user, &password(user)?),
+    match (&common.user, common.admin) {
+        (Some(user), Some(address)) => Remote::at(address, user, || password(user)),
+        (Some(user), None) => Remote::find_as(&common.place.data_dir()?, user, &password(user)?),
+        (None, _) => Remote::find(&common.place.data_dir()?),
     }
 }
 

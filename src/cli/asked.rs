@@ -11,12 +11,12 @@ use crate::decide::kubernetes::understand;
 use crate::decide::ssh::Class;
 use crate::decide::ssh::files::{FilePath, Operation, RENAME};
 use crate::decide::{Action, http, ssh};
-use crate::wire::http::Refused;
 use crate::wire::http::h1::HeadReader;
 use crate::wire::http::h1::read::Kind;
 use crate::wire::http::head::Head;
 use crate::wire::http::jsonrpc::{self, Bad};
 use crate::wire::http::mcp::Call;
+use crate::wire::http::{Refused, form};
 use crate::wire::kubernetes;
 use crate::wire::ssh::fields::Write;
 use crate::wire::ssh::message::{ChannelAsk, Open};
@@ -85,8 +85,14 @@ pub(super) fn of_http(is_mcp: bool, text: &str) -> Result<Action, Failure> {
     let (word, rest) = text.split_once([' ', '\n']).unwrap_or((text, ""));
     let is_request = rest.trim_start().starts_with('/');
     if !is_mcp || is_request {
-        let line = rest.lines().next().unwrap_or_default().trim();
-        return Ok(http::action(&head(word, line)?, false));
+        let (line, body) = rest.split_once('\n').unwrap_or((rest, ""));
+        let asked = head(word, line.trim())?;
+        if word == "POST" && form::names_method(body.trim().as_bytes(), word.as_bytes()) {
+            let label = Refused::MethodOverride.label();
+            let said = format!("`{}` is refused whatever rules say: {label}", text.trim());
+            return Err(Failure::new(EXIT_USAGE, said));
+        }
+        return Ok(http::action(&asked, false));
     }
     let message = match text.starts_with('{') {
         true => text.to_owned(),
@@ -115,7 +121,7 @@ fn head(method: &str, path: &str) -> Result<Head, Failure> {
     let (mut head, mut input) = (Head::default(), written.as_bytes());
     match HeadReader::default().next(&mut input, &mut head, Kind::Request) {
         Ok(true) if input.is_empty() => Ok(head),
-        Err(refused @ (Refused::Trace | Refused::Connect | Refused::MethodOverride)) => {
+        Err(refused) if path.starts_with('/') && !path.contains(' ') => {
             let label = refused.label();
             let said = format!("`{method} {path}` is refused whatever rules say: {label}");
             Err(Failure::new(EXIT_USAGE, said))
@@ -123,6 +129,13 @@ fn head(method: &str, path: &str) -> Result<Head, Failure> {
         Ok(_) | Err(_) => Err(wrong("request", &format!("{method} {path}"))
             .hint("a request is a method and a path: GET /orders/17")),
     }
+}
+
+/// Why servers may read the path of a request differently, if it is one of a path.
+pub(super) fn unclear_path(text: &str) -> Option<&'static str> {
+    let (word, rest) = text.trim().split_once([' ', '\n'])?;
+    let line = rest.lines().next().unwrap_or_default().trim();
+    http::unclear_path(&head(word, line).ok()?).map(Refused::label)
 }
 
 /// A request to a cluster: `DELETE /api/v1/namespaces/prod/pods/web-0`, and the JSON of its body in
@@ -236,6 +249,11 @@ mod tests {
             (false, "DELETE /orders", "delete DELETE /orders"),
             (false, "GET orders", "wrong"),
             (false, "GET /a b", "wrong"),
+            (false, "delete /a", "wrong"),
+            (false, "TRACE /a", "wrong"),
+            (false, "POST /a?_method=DELETE", "wrong"),
+            (false, "POST /a\n_method=DELETE", "wrong"),
+            (false, "POST /a\n_method=post&b=c", "write POST /a"),
             (true, "lookup {\"name\": \"bob\"}", "call tools/call lookup"),
             (true, "now", "call tools/call now"),
             (true, "lookup {\"name\"", "wrong"),

@@ -14,7 +14,7 @@ use crate::config::load::load_without_secrets;
 use crate::config::settings::{Settings, Speaks, Target};
 use crate::decide::rules::{Judgement, Who};
 use crate::decide::sql::classify::why_unread;
-use crate::decide::{Action, Classifier, Rules};
+use crate::decide::{Action, Classifier, Rules, http};
 use crate::identify::{Identity, Method, role};
 use crate::wire::Protocol;
 
@@ -159,6 +159,16 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
     let note =
         if target.protocol == Protocol::Postgres && objects && minded { UNASKED } else { "" };
     let explanation = rules.explain(&who, &action);
+    if target.protocol == Protocol::Http
+        && let Some(label) = asked::unclear_path(&test.text)
+        && is_for_path(&rules, &who, &action, target)
+    {
+        let detail =
+            format!("answered 400 before any rule: servers read this path differently ({label})");
+        let (rule, unread, note, rules, statements) = Default::default();
+        let role = credential.role.clone();
+        return Ok(Answer { verdict: "deny", rule, detail, role, unread, note, rules, statements });
+    }
     Ok(Answer {
         verdict: explanation.verdict,
         rule: explanation.rule.to_string(),
@@ -169,6 +179,16 @@ fn decide(settings: &Settings, test: &Test, at: i64) -> Result<Answer, Failure> 
         rules: explanation.matched,
         statements: explanation.acts.into_iter().map(Part::from).collect(),
     })
+}
+
+/// Whether a path that may mean anything is why a request does not pass, as the session machine
+/// finds out: where it stands behind a path of the address, or where rules mind paths.
+fn is_for_path(rules: &Rules, who: &Who<'_>, action: &Action, target: &Target) -> bool {
+    let is_behind = target.http.as_ref().is_some_and(|http| http.path.len() > 1);
+    let (with, without) =
+        (rules.explain(who, action), rules.explain(who, &http::without_path(action)));
+    is_behind
+        || (with.verdict != "allow" && (with.verdict, with.rule) != (without.verdict, without.rule))
 }
 
 /// What the text is at a target, and why it is not understood.

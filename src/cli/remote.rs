@@ -1,8 +1,9 @@
 //! A running weir, over its admin API.
 //!
-//! In: a data directory, perhaps a user's name. Out: values of `admin::shape`.
+//! In: a data directory or an address, perhaps a user's name. Out: values of `admin::shape`.
 //! Never: a proxy of the environment between this process and the API; a password in an error.
 
+use std::net::SocketAddr;
 use std::path::Path;
 use std::time::Duration;
 
@@ -11,7 +12,9 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 
-use super::fail::{EXIT_FAILURE, EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_UNREACHABLE, Failure};
+use super::fail::{
+    EXIT_FAILURE, EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_UNREACHABLE, EXIT_USAGE, Failure,
+};
 use crate::admin::{auth, place, shape};
 
 /// A running weir.
@@ -51,10 +54,30 @@ impl Remote {
     /// # Errors
     /// None runs there.
     pub fn find_as(data_dir: &Path, user: &str, password: &str) -> Result<Remote, Failure> {
-        let address = address_of(data_dir)?;
+        Ok(Remote::of_user(address_of(data_dir)?, user, password))
+    }
+
+    /// The weir at an address, as one of its users: nothing of its files is read.
+    ///
+    /// # Errors
+    /// The address is none of loopback, where a password would go in clear, or there is no password.
+    pub fn at(
+        address: SocketAddr,
+        user: &str,
+        password: impl FnOnce() -> Result<String, Failure>,
+    ) -> Result<Remote, Failure> {
+        if !address.ip().is_loopback() {
+            let message = format!("{address} is not on loopback, and the admin API has no TLS");
+            return Err(Failure::new(EXIT_USAGE, message)
+                .hint("run this on the gateway, or forward the address with `ssh -L`"));
+        }
+        Ok(Remote::of_user(address.to_string(), user, &password()?))
+    }
+
+    fn of_user(address: String, user: &str, password: &str) -> Remote {
         let pair = BASE64.encode(format!("{user}:{password}"));
         let remote = Remote::new(address, format!("Basic {pair}"));
-        Ok(Remote { user: Some(user.to_owned()), ..remote })
+        Remote { user: Some(user.to_owned()), ..remote }
     }
 
     fn new(address: String, authorization: String) -> Remote {
@@ -165,7 +188,7 @@ fn address_of(data_dir: &Path) -> Result<String, Failure> {
     {
         let message = format!("cannot look into the data directory {}", data_dir.display());
         return Err(Failure::new(EXIT_REFUSED, format!("{message}: {error}"))
-            .hint("run as the user that weir runs as"));
+            .hint("run as the user that weir runs as; who approves only gives --admin ADDRESS"));
     }
     place::Place::read(data_dir).map(|place| place.address).ok_or_else(|| {
         let message = format!("no weir runs with the data directory {}", data_dir.display());

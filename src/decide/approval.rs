@@ -27,7 +27,7 @@ use crate::clock::Now;
 use crate::record::SessionId;
 
 pub use grant::{Grant, Scope, Standing, Standings, is_repeatable};
-pub use queue::{Asks, Crowded, Place};
+pub use queue::{Asks, Crowded, Denials, Place};
 pub use summary::{AskPart, AskSummary};
 pub use window::{Claim, Window};
 

@@ -30,11 +30,11 @@
 //! **Touches.** A deny or hold rule matches when one object may be meant: an object without a
 //! schema is taken to be in any schema. An allow rule matches only when every object is meant: an
 //! object without a schema is taken to be in `public` (in `pg_catalog` if it begins with `pg_`),
-//! and an act that names no object does not match. `search_path` can be changed by a session
-//! that may run the class `session`; where that matters, do not allow it, or deny it by
-//! `settings = ["search_path"]`. What an act reaches without naming it (`Act::kin`: partitions,
-//! parents, what a view reads, as the target says) is meant by a deny or hold rule, too; an allow
-//! rule does not look at it, so that a view may be allowed without its tables.
+//! and an act that names no object does not match. A session that has set `search_path` says where
+//! its names may be before it asks; what a role's own setting is nobody knows here. What an act
+//! reaches without naming it (`Act::kin`: partitions, parents, what a view reads, as the target
+//! says) is meant by a deny or hold rule, too; an allow rule does not look at it, so that a view may
+//! be allowed without its tables.
 //!
 //! **Facts** are what a protocol adds. An act has none, one or several of a kind (two settings, the
 //! methods of a batch), or one that is unclear (what a shell makes of a text):

@@ -99,7 +99,34 @@ pub fn hidden(text: &[u8]) -> Option<Vec<u8>> {
             out.get_mut(at + PREFIX.len()..at + LENGTH)?.fill(b'*');
         }
     }
+    if memchr::memchr2(b'%', b'\\', text).is_some() {
+        hide_escaped(text, &mut out);
+    }
     out
+}
+
+/// The same where letters of the prefix are escaped, as a query or JSON may have them.
+fn hide_escaped(text: &[u8], out: &mut Option<Vec<u8>>) {
+    for at in memchr::memchr2_iter(b'%', b'\\', text) {
+        let rest = text.get(at..).unwrap_or(&[]);
+        let signs = ["%5f", "\\u005f"].into_iter().filter(|sign| {
+            rest.get(..sign.len()).is_some_and(|it| it.eq_ignore_ascii_case(sign.as_bytes()))
+        });
+        // The last escape may be of another letter: the underscore stands within the prefix.
+        let lengths =
+            signs.map(str::len).chain((2..12).filter(|length| rest.get(length - 1) == Some(&b'_')));
+        for length in lengths {
+            let Some(digits) = rest.get(length..length + LENGTH - PREFIX.len()) else { continue };
+            if is_one(&[PREFIX.as_bytes(), digits].concat()) {
+                let from = at + length;
+                let out = out.get_or_insert_with(|| text.to_vec());
+                if let Some(digits) = out.get_mut(from..from + LENGTH - PREFIX.len()) {
+                    digits.fill(b'*');
+                }
+                break;
+            }
+        }
+    }
 }
 
 /// A number of big-endian bytes in base 62, most significant digit first, so many of them.

@@ -52,6 +52,8 @@ pub struct Hits {
     list: Vec<Hit>,
     /// Rows repeat the same columns in the same order, so the next hit is usually the next entry.
     next: usize,
+    /// Columns in which a detector has made a value NULL, and what it found first.
+    nulls: Vec<(u16, Cause)>,
     /// Of bodies: where values stand, by the number that `column` has.
     places: Vec<String>,
 }
@@ -87,6 +89,19 @@ impl Hits {
         };
         self.list[index].count += 1;
         self.next = if index + 1 == self.list.len() { 0 } else { index + 1 };
+    }
+
+    /// A value has become NULL for what a detector found: nothing in the answer tells it from one
+    /// that is NULL.
+    pub fn note_null(&mut self, column: u16, cause: Cause) {
+        if !self.nulls.iter().any(|&(known, _)| known == column) {
+            self.nulls.push((column, cause));
+        }
+    }
+
+    /// Takes the columns of which that is so.
+    pub fn take_nulls(&mut self) -> Vec<(u16, Cause)> {
+        std::mem::take(&mut self.nulls)
     }
 
     /// Nothing was changed.

@@ -37,11 +37,11 @@ fn is_digit(bytes: &[u8], at: usize, back: usize) -> bool {
 }
 
 fn is_separator(bytes: &[u8], at: usize, back: usize) -> bool {
-    matches!(byte(bytes, at, back), b' ' | b'-')
+    matches!(byte(bytes, at, back), b' ' | b'-' | b'.' | b')')
 }
 
 fn is_email(bytes: &[u8], at: usize) -> bool {
-    byte(bytes, at, 1) == b'@' && byte(bytes, at, 0).is_ascii_alphanumeric()
+    byte(bytes, at, 1) == b'@'
 }
 
 /// Digits, and separators right after a digit.
@@ -49,10 +49,11 @@ fn is_member(bytes: &[u8], at: usize, back: usize) -> bool {
     is_digit(bytes, at, back) || (is_separator(bytes, at, back) && is_digit(bytes, at, back + 1))
 }
 
-/// Fourteen members end here, and not one byte earlier.
+/// Fourteen members end here, or twelve digits, and not one byte earlier.
 fn is_run_edge(bytes: &[u8], at: usize) -> bool {
     let ends = |back: usize| (back..back + 14).all(|back| is_member(bytes, at, back));
-    ends(0) && !ends(1)
+    let ends_digits = |back: usize| (back..back + 12).all(|back| is_digit(bytes, at, back));
+    (ends(0) && !ends(1)) || (ends_digits(0) && !ends_digits(1))
 }
 
 fn is_ssn(bytes: &[u8], at: usize) -> bool {
@@ -65,12 +66,15 @@ fn is_ssn(bytes: &[u8], at: usize) -> bool {
 fn is_letters(bytes: &[u8], at: usize) -> bool {
     is_digit(bytes, at, 0)
         && is_digit(bytes, at, 1)
-        && byte(bytes, at, 2).is_ascii_uppercase()
-        && byte(bytes, at, 3).is_ascii_uppercase()
+        && byte(bytes, at, 2).is_ascii_alphabetic()
+        && byte(bytes, at, 3).is_ascii_alphabetic()
 }
 
 fn is_phone(bytes: &[u8], at: usize) -> bool {
-    byte(bytes, at, 1) == b'+' && is_digit(bytes, at, 0)
+    let local = [0, 1, 2, 3, 5, 6, 7].into_iter().all(|back| is_digit(bytes, at, back))
+        && is_separator(bytes, at, 4)
+        && is_separator(bytes, at, 8);
+    local || (byte(bytes, at, 1) == b'+' && is_digit(bytes, at, 0))
 }
 
 /// Some bucket has the nibbles of all three bytes; bytes after the end are 0.

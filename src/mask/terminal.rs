@@ -145,6 +145,7 @@ impl Masker {
                 cut = found.start;
             }
         }
+        cut = cut.min(self.scratch.open_key().unwrap_or(cut));
         let out = self.leave(&seen, cut, &finds, hits);
         if self.held.len() > HELD_BYTES_MAX {
             return [out, self.flush(hits)].concat();
@@ -171,7 +172,11 @@ impl Masker {
         let finds = self.detectors.find(text, &mut self.scratch).to_vec();
         let end = text.len();
         let open = finds.last().filter(|found| found.end == end);
-        let rest = open.and_then(|found| self.rest_of(*found, text));
+        let key = |_| self.detectors.operator(Detector::PrivateKey);
+        let key = self.scratch.open_key().and_then(key);
+        let rest = open
+            .and_then(|found| self.rest_of(*found, text))
+            .or(key.map(|operator| Rest::Key(operator, TERMINAL_KEY_BYTES_MAX)));
         let again = self.held.get(seen.place(boundary(text))..).unwrap_or(&[]).to_vec();
         let out = self.leave(&seen, end, &finds, hits);
         assert!(self.held.is_empty(), "all of it leaves");
@@ -346,6 +351,31 @@ mod tests {
         for at in 1..SHOWN.len() {
             let (left, right) = SHOWN.as_bytes().split_at(at);
             assert_eq!(through(&[left, right]), whole, "split at {at}");
+        }
+    }
+
+    /// A line of a log at a time, and after a pause in the middle of it.
+    #[test]
+    fn lines_of_keys_are_covered_behind_a_margin() {
+        let line = "MIIEvQIBADANBgkqhkiG9w0BAQEFAASCBKcwggSjAgEAAoIBAQC7VJTUt9Us8cKj";
+        let mut lines = vec!["-----BEGIN PRIVATE KEY-----"];
+        lines.extend([line; 4]);
+        lines.extend(["aGVsbG8gd29ybGQ=", "-----END PRIVATE KEY-----", "and so on"]);
+        let lines: Vec<String> = lines.iter().map(|line| format!("app-1  | {line}\r\n")).collect();
+        for pause in 0..=lines.len() {
+            let (mut masker, mut hits) = (masker(Operator::Redact), Hits::default());
+            let mut out = Vec::new();
+            for (at, line) in lines.iter().enumerate() {
+                if at == pause {
+                    out.extend(masker.flush(&mut hits));
+                }
+                out.extend(masker.push(line.as_bytes(), 0, &mut hits));
+            }
+            out.extend(masker.flush(&mut hits));
+            let out = String::from_utf8_lossy(&out);
+            assert!(!out.contains("MIIE") && !out.contains("aGVs"), "{pause}: {out}");
+            assert_eq!(out.len(), lines.concat().len());
+            assert!(out.ends_with("and so on\r\n"), "{pause}: {out}");
         }
     }
 

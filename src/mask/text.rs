@@ -46,6 +46,13 @@ pub(super) fn nullifies(detectors: &Detectors, finds: &[Found]) -> bool {
     finds.iter().any(|found| operator(found) == Some(Operator::Nullify))
 }
 
+/// Notes that one of the finds has made a value NULL.
+pub(super) fn note_null(finds: &[Found], column: u16, hits: &mut Hits) {
+    if let Some(found) = finds.first() {
+        hits.note_null(column, Cause::Detector(found.detector));
+    }
+}
+
 /// Counts the finds of one value.
 pub(super) fn count(detectors: &Detectors, finds: &[Found], column: u16, hits: &mut Hits) {
     for found in finds {

@@ -40,6 +40,7 @@ pub mod lake;
 
 pub mod durable;
 
+mod binary;
 mod column;
 mod follow;
 mod holds;

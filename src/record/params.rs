@@ -4,8 +4,8 @@
 //! hold. Never: a panic, a secret, or a value that is silently left out.
 //!
 //! Of Bind values each is an item of an array. Text is a string, converted from the encoding that
-//! it came in; NULL is null. Binary values of known types are what they mean; others, and text of
-//! which it cannot be told what it says, are `{"b64": ".."}`; one that is a secret is
+//! it came in; NULL is null. Binary values of known types are what they mean (`binary`); others,
+//! and text of which it cannot be told what it says, are `{"b64": ".."}`; one that is a secret is
 //! `{"secret": true}`. Bytes after the point where the body stops making sense are the last item,
 //! `{"rest_b64": ".."}`.
 
@@ -15,6 +15,7 @@ use std::fmt::Write;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 
+use super::binary::{self, Meaning};
 use super::body::{ParamsView, Sink};
 use super::entry::{Params, ParamsEncoding};
 use crate::decide::sql::encoding;
@@ -191,7 +192,22 @@ fn push_binary(json: &mut String, oid: u32, value: &[u8], text_encoding: &str) {
     if let 18 | 19 | 25 | 114 | 705 | 1042 | 1043 = oid {
         push_text(json, value, text_encoding);
     } else if known_binary(json, oid, value).is_none() {
-        push_opaque(json, value);
+        match binary::meaning(oid, value) {
+            Some(Meaning::Text(text)) => push_string(json, &text),
+            Some(Meaning::Raw(text)) => push_text(json, text, text_encoding),
+            Some(Meaning::List(element, values)) => {
+                json.push('[');
+                for (at, value) in values.into_iter().enumerate() {
+                    json.push_str(if at > 0 { "," } else { "" });
+                    match value {
+                        None => json.push_str("null"),
+                        Some(value) => push_binary(json, element, value, text_encoding),
+                    }
+                }
+                json.push(']');
+            }
+            None => push_opaque(json, value),
+        }
     }
 }
 
@@ -206,7 +222,9 @@ fn known_binary(json: &mut String, oid: u32, value: &[u8]) -> Option<()> {
         20 => push_number(json, i64::from_be_bytes(value.try_into().ok()?)),
         21 => push_number(json, i16::from_be_bytes(value.try_into().ok()?)),
         23 => push_number(json, i32::from_be_bytes(value.try_into().ok()?)),
-        26 => push_number(json, u32::from_be_bytes(value.try_into().ok()?)),
+        24 | 26 | 28 | 29 | 2205 | 2206 => {
+            push_number(json, u32::from_be_bytes(value.try_into().ok()?))
+        }
         700 => {
             let number = f32::from_be_bytes(value.try_into().ok()?);
             push_float(json, number.is_finite(), number);

@@ -27,7 +27,7 @@ use crate::wire::{End, Protocol};
 pub use desk::{Accepted, Desk, Pass, TlsFacts, new_id};
 pub use room::Room;
 pub use seam::{After, Driven, Event, Kept, Learned, Lease, Leased, Output, Refresh, Reuse};
-pub use snapshot::{Snapshot, SnapshotSource};
+pub use snapshot::{Changes, Snapshot, SnapshotSource};
 pub use vote::{SessionSummary, Step, Vote, VoteReply};
 
 /// What a call into the machine may use. Owned by the shard, lent for one call.

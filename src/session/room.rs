@@ -9,8 +9,9 @@
 
 use std::cell::Cell;
 use std::rc::Rc;
+use std::sync::Arc;
 
-use crate::decide::approval::Asks;
+use crate::decide::approval::{Asks, Denials};
 use crate::identify::throttle::Failures;
 use crate::limits;
 
@@ -32,6 +33,11 @@ pub struct Lease {
 }
 
 impl Room {
+    /// That of a shard that knows what others have denied.
+    pub fn sharing(denied: Arc<Denials>) -> Room {
+        Room { asks: Asks::sharing(denied), ..Room::default() }
+    }
+
     /// A part of no size yet.
     pub fn lease(&self) -> Lease {
         Lease { taken: Rc::clone(&self.taken), bytes: 0 }

@@ -4,6 +4,7 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use ring::digest::{SHA256, digest};
 
@@ -21,6 +22,23 @@ use crate::session::postgres::kin::Kindred;
 use crate::session::postgres::target_login::KnownMinor;
 use crate::wire::Side;
 
+/// When a definition that may make a catalog wrong was last seen to end at a target, by the clock
+/// of the shards. Shared by all of them: who plans by a catalog looks here first.
+#[derive(Debug, Default)]
+pub struct Changes(AtomicU64);
+
+impl Changes {
+    /// It was seen now.
+    pub fn note(&self, now_us: u64) {
+        self.0.fetch_max(now_us, Ordering::Relaxed);
+    }
+
+    /// The last time.
+    pub fn last_us(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
 /// What a shard builds its `session::Snapshot` from. Plain data, so it may cross threads.
 #[derive(Clone, Debug)]
 pub struct SnapshotSource {
@@ -28,6 +46,10 @@ pub struct SnapshotSource {
     pub settings: Arc<Settings>,
     /// Per target.
     pub catalogs: Vec<Option<Arc<Catalog>>>,
+    /// Per target: when the reading began that its catalog is of, by the clock of the shards.
+    pub catalogs_begun_us: Vec<u64>,
+    /// Per target.
+    pub changes: Vec<Arc<Changes>>,
     /// Per target.
     pub addresses: Vec<Vec<Endpoint>>,
     /// Per issuer, in the order of `settings.issuers`.
@@ -56,6 +78,10 @@ pub struct Snapshot {
     pub masks: Policy,
     /// Per target, in the order of `settings.targets`: table and column shapes, if masks need them.
     pub catalogs: Vec<Option<Arc<Catalog>>>,
+    /// Per target: when the reading of it began.
+    pub catalogs_begun_us: Vec<u64>,
+    /// Per target: what may have changed since.
+    pub changes: Vec<Arc<Changes>>,
     /// Per target: what its objects reach, as far as a rule minds it.
     pub kindred: Vec<Kindred>,
     /// Per target: addresses as resolved by the control thread.
@@ -82,6 +108,8 @@ impl Snapshot {
             policy_version,
             masks: Policy::compile(&settings.masks),
             catalogs: source.catalogs.clone(),
+            catalogs_begun_us: source.catalogs_begun_us.clone(),
+            changes: source.changes.clone(),
             kindred: source.catalogs.iter().map(|_| Kindred::default()).collect(),
             addresses: source.addresses.clone(),
             keys: source.keys.clone(),
@@ -91,6 +119,12 @@ impl Snapshot {
             mock_seed: source.mock_seed,
             settings,
         }
+    }
+
+    /// Whether a definition was seen to end after the reading began that the catalog is of.
+    pub fn is_stale(&self, target: usize) -> bool {
+        let begun_us = self.catalogs_begun_us.get(target).copied().unwrap_or_default();
+        self.changes.get(target).is_some_and(|changes| changes.last_us() > begun_us)
     }
 
     /// Why a session of this identity cannot go on: it lives from an API token that is over.

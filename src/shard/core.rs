@@ -38,6 +38,7 @@ use crate::accept::socket;
 use crate::clock::Now;
 use crate::config::settings::Durability;
 use crate::decide::Classifier;
+use crate::decide::approval::Denials;
 use crate::identify::scram::SaltedCache;
 use crate::metrics::Meters;
 use crate::record::{Lsn, SessionId};
@@ -136,6 +137,7 @@ pub(super) struct Parts<J> {
     pub reports: Reports,
     pub counters: Arc<Counters>,
     pub peers: Arc<[Peer]>,
+    pub denied: Arc<Denials>,
     pub meters: Arc<Meters>,
     pub sessions_max: usize,
 }
@@ -219,7 +221,7 @@ impl<J: ShardJournal> Core<J> {
                 salted: SaltedCache::default(),
                 journal: parts.journal,
                 random: fill_random,
-                room: Room::default(),
+                room: Room::sharing(parts.denied),
                 meters: parts.meters,
             },
             tls: parts.tls,

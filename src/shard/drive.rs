@@ -29,7 +29,7 @@ use super::tls::Tls;
 use crate::accept::door::Visit;
 use crate::accept::socket;
 use crate::config::settings::Durability;
-use crate::fault::{Fault, FaultKind, Login, Malformed, Refused, Target};
+use crate::fault::{Fault, FaultKind, Login, Malformed, Refused, Target, Untrusted};
 use crate::forward::Outbox;
 use crate::forward::dial::{Dial, Endpoint};
 use crate::limits::{CLOSE_TIMEOUT_US, LINGER_TIMEOUT_US, LOAN_BYTES_MIN, OUTBOX_BYTES_MAX};
@@ -193,6 +193,9 @@ impl Driver {
                     self.tell(Event::Bytes(end, scratch), stage);
                 }
                 if news.closed {
+                    if let Some(leg) = self.leg_mut(end) {
+                        leg.tell_end();
+                    }
                     self.tell(Event::Eof(end), stage);
                 }
             }
@@ -246,6 +249,11 @@ impl Driver {
             None => self.tell(Event::Eof(end), stage),
             Some(_) => self.broken(end, stage),
         }
+    }
+
+    /// Whether the session knows that `end` sends no more.
+    pub fn has_told_end(&self, end: End) -> bool {
+        self.leg(end).is_some_and(Leg::has_told_end)
     }
 
     /// The socket of `end` takes bytes again.
@@ -759,10 +767,22 @@ impl Driver {
     }
 }
 
+fn untrusted(why: &rustls::CertificateError) -> Untrusted {
+    use rustls::CertificateError as Wrong;
+    match why {
+        Wrong::UnknownIssuer => Untrusted::Issuer,
+        Wrong::NotValidForName | Wrong::NotValidForNameContext { .. } => Untrusted::Name,
+        Wrong::Expired | Wrong::ExpiredContext { .. } => Untrusted::Expired,
+        Wrong::NotValidYet | Wrong::NotValidYetContext { .. } => Untrusted::Early,
+        Wrong::Revoked => Untrusted::Revoked,
+        _ => Untrusted::Other,
+    }
+}
+
 fn tls_fault(side: Side, error: &rustls::Error) -> FaultKind {
     match (side, error) {
-        (Side::Server, rustls::Error::InvalidCertificate(_)) => {
-            FaultKind::Target(Target::Certificate)
+        (Side::Server, rustls::Error::InvalidCertificate(why)) => {
+            FaultKind::Target(Target::Certificate(untrusted(why)))
         }
         (
             Side::Client,

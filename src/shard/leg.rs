@@ -33,6 +33,8 @@ pub struct Leg {
     writing: Writing,
     /// Bytes have arrived.
     touched: bool,
+    /// The session knows that the peer sends no more.
+    told_end: bool,
 }
 
 #[derive(Debug, Default)]
@@ -291,6 +293,17 @@ impl Leg {
     /// The end of the stream was read, or an error.
     pub fn received_end(&mut self) {
         self.input = Input::Ended;
+        self.told_end = true;
+    }
+
+    /// The session learns that the peer sends no more: TLS says so before the end of the stream.
+    pub fn tell_end(&mut self) {
+        self.told_end = true;
+    }
+
+    /// Whether it knows.
+    pub fn has_told_end(&self) -> bool {
+        self.told_end
     }
 
     // === sending ===

@@ -43,6 +43,7 @@ use glommio::{ExecutorJoinHandle, LocalExecutorBuilder, Placement};
 use crate::accept::door::Door;
 use crate::accept::{self, socket};
 use crate::config::settings::{Listen, UnprovenMax};
+use crate::decide::approval::Denials;
 use crate::metrics::Meters;
 use crate::session::Snapshot;
 use crate::session::SnapshotSource;
@@ -179,6 +180,7 @@ where
         ends.push((mailbox, letters, counters));
     }
     let peers: Arc<[Peer]> = peers.into();
+    let denied = Arc::<Denials>::default();
     // Those that never log in must leave room for those that do.
     let half = u32::try_from(sessions_max.saturating_mul(shards) / 2).unwrap_or(u32::MAX).max(1);
     let door = |listen: &Listen| {
@@ -203,6 +205,7 @@ where
             reports: Reports::new(shard, config.to_control.clone()),
             counters: Arc::clone(&counters),
             peers: Arc::clone(&peers),
+            denied: Arc::clone(&denied),
             meters: Arc::clone(&meters),
             sessions_max,
         };
@@ -259,6 +262,7 @@ struct Seed {
     reports: Reports,
     counters: Arc<Counters>,
     peers: Arc<[Peer]>,
+    denied: Arc<Denials>,
     meters: Arc<Meters>,
     sessions_max: usize,
 }
@@ -315,6 +319,7 @@ impl Seed {
                 reports: self.reports,
                 counters: self.counters,
                 peers: self.peers,
+                denied: self.denied,
                 meters: self.meters,
                 sessions_max: self.sessions_max,
             })

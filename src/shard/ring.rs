@@ -34,6 +34,8 @@ const GET_EVENTS: u32 = 1;
 const READABLE: u32 = (libc::POLLIN | libc::POLLRDHUP) as u32;
 /// Nothing more will arrive behind the bytes that are there, or it is an error.
 const LAST: i32 = (libc::POLLRDHUP | libc::POLLHUP | libc::POLLERR) as i32;
+/// The connection is over in both directions: it was reset, or closed by both.
+const GONE: i32 = (libc::POLLHUP | libc::POLLERR) as i32;
 
 /// More than any socket takes at once, and a length that the kernel accepts.
 const SEND_BYTES_MAX: usize = 1 << 30;
@@ -149,6 +151,8 @@ pub enum Done {
 pub struct Readable {
     /// The end of the stream, or an error, is among what can be read.
     pub last: bool,
+    /// The peer takes nothing more either.
+    pub gone: bool,
     /// Whether the socket is still watched.
     pub armed: bool,
 }
@@ -492,7 +496,8 @@ fn typed(entry: &cqueue::Entry) -> Option<Completion> {
 
 fn readable(entry: &cqueue::Entry) -> io::Result<Readable> {
     outcome(entry.result())?;
-    Ok(Readable { last: entry.result() & LAST != 0, armed: cqueue::more(entry.flags()) })
+    let reports = |events: i32| entry.result() & events != 0;
+    Ok(Readable { last: reports(LAST), gone: reports(GONE), armed: cqueue::more(entry.flags()) })
 }
 
 /// An address as the kernel wants it.

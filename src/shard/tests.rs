@@ -147,10 +147,12 @@ impl Rig {
         let source = SnapshotSource {
             settings: Arc::new(settings),
             catalogs: vec![Some(Arc::default())],
+            catalogs_begun_us: vec![u64::MAX / 2; 8],
             addresses: vec![endpoints],
             keys: Vec::new(),
             windows: Vec::new(),
             minors: Vec::new(),
+            changes: Vec::new(),
             tokens: Default::default(),
             mock_seed: [0; 32],
         };
@@ -487,10 +489,12 @@ fn messages_are_answered() {
     let source = SnapshotSource {
         settings: Arc::new(settings(PLAIN)),
         catalogs: vec![Some(Arc::default())],
+        catalogs_begun_us: vec![u64::MAX / 2; 8],
         addresses: vec![vec![]],
         keys: Vec::new(),
         windows: Vec::new(),
         minors: Vec::new(),
+        changes: Vec::new(),
         tokens: Default::default(),
         mock_seed: [0; 32],
     };

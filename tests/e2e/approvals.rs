@@ -187,6 +187,39 @@ fn a_wrong_password_approves_nothing() {
 }
 
 #[test]
+fn an_approver_needs_no_look_at_the_data() {
+    let database = Postgres::shared().database();
+    let weir = start(&database, "1m");
+    let mut raw = Raw::login(&weir.endpoint());
+    raw.send(&query("CREATE TABLE held_six (id int)"));
+    let id = wait_for_hold(&weir, "held_six");
+    let place = std::fs::read_to_string(weir.data_dir().join("admin.json")).expect("admin.json");
+    let place: serde_json::Value = serde_json::from_str(&place).expect("JSON");
+    let address = place["address"].as_str().expect("an address");
+    let approvals = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_weir"));
+        command.arg("approvals").args(arguments).env("WEIR_PASSWORD", USER_PASSWORD);
+        output(command.env_remove("WEIR_DATA_DIR"))
+    };
+    let refused = approvals(&["list", "--admin", address]);
+    assert!(!refused.status.success(), "the address alone names nobody");
+    let away = approvals(&["list", "--as", "dora", "--admin", "192.0.2.1:7900"]);
+    let said = String::from_utf8_lossy(&away.stderr).into_owned();
+    assert!(!away.status.success() && said.contains("not on loopback"), "{said}");
+    let heads = approvals(&["list", "--json", "--as", "dora", "--admin", address]);
+    let heads = String::from_utf8_lossy(&heads.stdout).into_owned();
+    let head: serde_json::Value = serde_json::from_str(heads.trim()).expect("one head");
+    assert_eq!(head["id"], id);
+    for absent in ["objects", "digest", "params"] {
+        assert!(head.get(absent).is_none(), "a head has no {absent}: {heads}");
+    }
+    let vote = ["approve", &id, "--reason", "ticket 4711", "--as", "dora", "--admin", address];
+    let counted = approvals(&vote);
+    assert!(counted.status.success(), "{}", String::from_utf8_lossy(&counted.stderr));
+    assert_eq!(sqlstate(&raw.read_ready(1)), None);
+}
+
+#[test]
 fn nobody_answers_and_the_hold_expires() {
     let database = Postgres::shared().database();
     let mut weir = start(&database, "2s");

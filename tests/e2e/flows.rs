@@ -23,6 +23,15 @@ CREATE VIEW samples AS SELECT tablename, attname, most_common_vals::text AS vals
 CREATE TABLE sink (id int, t text);
 INSERT INTO sink VALUES (1, 'x');
 CREATE VIEW called AS SELECT id, t AS email FROM sink;
+CREATE FUNCTION reads(i int) RETURNS text LANGUAGE sql STABLE
+  BEGIN ATOMIC SELECT email FROM people WHERE id = i; END;
+CREATE FUNCTION twice(i int) RETURNS int LANGUAGE sql IMMUTABLE AS 'SELECT 2 * i';
+CREATE VIEW by_function AS SELECT reads(1) AS x;
+CREATE VIEW by_query AS SELECT query_to_xml('SELECT email FROM people', true, true, '')::text AS x;
+CREATE VIEW doubled AS SELECT twice(id) AS n FROM sink;
+CREATE TYPE address AS (street text, email text);
+CREATE TABLE houses (id int, a address, many address[]);
+INSERT INTO houses VALUES (1, ('s', 'canary-7f3a9'), ARRAY[('s', 'canary-7f3a9')::address]);
 CREATE TABLE upper_ (id int PRIMARY KEY);
 CREATE TABLE mid (email text PRIMARY KEY, up int REFERENCES upper_ ON DELETE CASCADE);
 CREATE TABLE leaf (e text REFERENCES mid (email), f text REFERENCES mid (email)
@@ -77,6 +86,24 @@ fn no_road_shows_a_value(server: &Postgres) {
         "SELECT * FROM samples WHERE tablename = 'people'",
         "COPY samples TO STDOUT",
         "COPY (SELECT * FROM pg_stats) TO STDOUT",
+        "SELECT x FROM by_function",
+        "SELECT x FROM by_query",
+        "INSERT INTO sink (t) SELECT x FROM by_function RETURNING t",
+        "SELECT (a).email FROM houses",
+        "SELECT a, row_to_json(a), many FROM houses",
+        "SELECT u.email FROM houses, unnest(many) u",
+        "SELECT *, upper(email) FROM people",
+        "SELECT p.*, q.x FROM people p, (SELECT email AS x FROM people) q WHERE p.id = 1",
+        "CREATE TABLE k1 AS SELECT email AS e FROM people; TABLE k1",
+        "CREATE TABLE k2 AS SELECT p.* FROM people p; SELECT loud FROM k2",
+        "SELECT upper(email) AS e INTO k3 FROM people; TABLE k3",
+        "CREATE TABLE k4 AS SELECT e FROM (SELECT email AS e FROM people) x; TABLE k4",
+        "CREATE TABLE k5 AS SELECT p::text AS e FROM people p; TABLE k5",
+        "INSERT INTO sink (t, id) SELECT email, id FROM people RETURNING t",
+        "INSERT INTO sink SELECT id, email FROM people RETURNING t",
+        "INSERT INTO sink (id, t) SELECT id, p FROM people p RETURNING t",
+        "INSERT INTO people (id, email) SELECT 7000, 'x' ON CONFLICT (id) DO NOTHING;
+           INSERT INTO sink (t) SELECT email FROM people WHERE id = 1 RETURNING t",
         "DELETE FROM upper_ WHERE id = 1",
         "BEGIN; DELETE FROM upper_ WHERE id = 2; COMMIT",
         "PREPARE q AS SELECT email FROM people; CREATE TEMP TABLE t AS EXECUTE q; TABLE t",
@@ -85,6 +112,34 @@ fn no_road_shows_a_value(server: &Postgres) {
         assert!(!holds_value(&answers), "{text}: {answers:?}");
         raw.query("ROLLBACK");
     }
+    for (number, view) in [
+        "AS SELECT email AS e FROM people",
+        "(e) AS SELECT email FROM people",
+        "AS SELECT id::text AS email, email AS id FROM people",
+        "AS SELECT t FROM sink UNION SELECT email FROM people",
+        "AS SELECT * FROM (SELECT email AS e FROM people) x",
+        "AS SELECT * FROM people",
+        "AS SELECT id, email FROM people WHERE email <> ''",
+    ]
+    .iter()
+    .enumerate()
+    {
+        raw.query(&format!("CREATE VIEW w{number} {view}"));
+        let answers = raw.query(&format!("TABLE w{number}"));
+        assert!(!holds_value(&answers), "{view}: {answers:?}");
+    }
+    raw.query("CREATE VIEW changing AS SELECT id, id::text AS x FROM people");
+    raw.rows("SELECT x FROM changing");
+    let again = "CREATE OR REPLACE VIEW changing AS SELECT id, email AS x FROM people";
+    raw.query(&format!("DO $$ BEGIN EXECUTE '{again}'; END $$"));
+    assert!(!holds_value(&raw.query("SELECT x FROM changing")));
+    raw.query("CREATE OR REPLACE VIEW changing AS SELECT id, id::text AS x FROM people");
+    raw.rows("SELECT x FROM changing");
+    raw.query("BEGIN");
+    raw.query(&format!("DO $$ BEGIN EXECUTE '{again}'; END $$"));
+    raw.query("COMMIT; BEGIN");
+    assert!(!holds_value(&raw.query("SELECT x FROM changing")));
+    raw.query("ROLLBACK");
     raw.rows("PREPARE p AS SELECT email FROM people");
     for text in
         ["CREATE TEMP TABLE t AS EXECUTE p", "EXPLAIN ANALYZE CREATE TEMP TABLE u AS EXECUTE p"]
@@ -122,6 +177,12 @@ fn the_rest_is_answered(server: &Postgres) {
     let mut raw = Raw::login(&weir.endpoint());
     let rows = raw.rows("SELECT id, twice, twice + 1 FROM people WHERE id = 7");
     assert_eq!(rows, [["7", "14", "15"].map(|it| Some(it.to_owned()))]);
+    let beside =
+        "SELECT 1 + 1, p.*, upper(id || 'x'), row_number() OVER () FROM people p WHERE id = 7";
+    let rows = raw.rows(beside);
+    let told = [0, 5, 6].map(|at| rows[0][at].as_deref());
+    assert_eq!(told, [Some("2"), Some("7X"), Some("1")], "{rows:?}");
+    assert_eq!(raw.rows("SELECT n FROM doubled WHERE n = 2").len(), 1);
     let copied = raw.query("COPY people TO STDOUT");
     assert_eq!(kinds(&copied).matches('d').count(), 300, "{:?}", sqlstate(&copied));
     // Of a table without masks, and of clean columns: there is no detector either.
@@ -152,6 +213,24 @@ fn the_rest_is_answered(server: &Postgres) {
         let renamed = "MERGE INTO people t USING (SELECT a FROM people c (a, b)) s ON t.id = s.a \
                        AND s.a = 2 WHEN MATCHED THEN DO NOTHING RETURNING t.email";
         assert!(!kinds(&raw.query(renamed)).contains('E'));
+    }
+    for sql in [
+        "CREATE VIEW seen AS SELECT id, email FROM people WHERE email IS NOT NULL",
+        "CREATE VIEW all_seen AS SELECT * FROM people",
+        "CREATE TABLE made AS SELECT s.* FROM sink s JOIN people p ON p.id = s.id",
+        "CREATE TABLE numbers AS SELECT id, count(*) FROM people WHERE email <> '' GROUP BY id",
+        "INSERT INTO people (id, email) SELECT 900, 'x' || g FROM generate_series(1, 1) g",
+        "INSERT INTO people (id, email) SELECT 901, email FROM people WHERE id = 1",
+        "CREATE TABLE keyed (email text REFERENCES mid (email))",
+        "ALTER TABLE keyed RENAME CONSTRAINT keyed_email_fkey TO other",
+        "CREATE INDEX by_email ON keyed (email)",
+        "ALTER INDEX by_email RENAME TO by_email_2",
+        "ALTER TABLE keyed RENAME TO keyed_2",
+    ] {
+        let answers = raw.query(sql);
+        let error = answers.iter().find(|message| message.kind == b'E');
+        let code = error.map(|error| error.field(b'C'));
+        assert_eq!(code, None, "{sql}: {error:?}");
     }
     let nothing = raw.query("FETCH 1 FROM nothing");
     let error = nothing.iter().find(|message| message.kind == b'E').expect("an error");

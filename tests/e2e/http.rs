@@ -343,3 +343,74 @@ fn a_websocket_passes_message_by_message() {
     assert_eq!(content(&chunks, &command, 0), b"Hello");
     assert_eq!(content(&chunks, &command, 1), b"Hello");
 }
+
+/// What people are asked about now, if it is one thing; nothing if there is none.
+fn asked(bed: &Bed) -> Value {
+    let listed = run(&mut bed.weir.command(&["approvals", "list", "--json"]));
+    serde_json::from_str(listed.trim()).unwrap_or_default()
+}
+
+fn ask_id(bed: &Bed) -> String {
+    let mut ask = Value::Null;
+    wait_until("a request to be held", Duration::from_secs(20), || {
+        ask = asked(bed);
+        !ask.is_null()
+    });
+    ask["id"].as_str().unwrap_or_default().to_owned()
+}
+
+/// All that a connection says when this is sent and its side is closed.
+fn half_closed(bed: &Bed, request: &str, pause: Duration) -> String {
+    let mut stream = TcpStream::connect(("127.0.0.1", bed.port)).expect("weir listens");
+    stream.write_all(request.as_bytes()).expect("sent");
+    std::thread::sleep(pause);
+    stream.shutdown(std::net::Shutdown::Write).expect("shut");
+    stream.set_read_timeout(Some(Duration::from_secs(30))).expect("a socket");
+    let mut said = Vec::new();
+    stream.read_to_end(&mut said).expect("an answer and the end");
+    String::from_utf8_lossy(&said).into_owned()
+}
+
+#[test]
+fn a_client_that_closes_its_side_gets_its_answer_and_one_that_leaves_ends_its_request() {
+    let mut bed = Bed::start();
+    let login = STANDARD.encode(format!("{USER}:{USER_PASSWORD}"));
+    let asks = |line: &str, rest: &str| {
+        format!("{line}\r\nHost: localhost\r\nAuthorization: Basic {login}\r\n{rest}")
+    };
+    let get = asks("GET /a HTTP/1.1", "\r\n");
+    for pause in [Duration::ZERO, Duration::from_millis(300)] {
+        for (request, answers) in [
+            (get.clone(), 1),
+            (asks("GET /a HTTP/1.0", "\r\n"), 1),
+            (asks("POST /a HTTP/1.1", "Content-Length: 3\r\n\r\nabc"), 1),
+            (
+                asks("POST /a HTTP/1.1", "Transfer-Encoding: chunked\r\n\r\n3\r\nabc\r\n0\r\n\r\n"),
+                1,
+            ),
+            (format!("{get}{get}"), 2),
+        ] {
+            let said = half_closed(&bed, &request, pause);
+            let count = said.matches("HTTP/1.1 200 OK").count();
+            assert_eq!(count, answers, "{request}\n{said}");
+        }
+    }
+    // A question whose client is there, and one whose client is gone.
+    let held = asks("DELETE /a HTTP/1.1", "\r\n");
+    let said = std::thread::scope(|scope| {
+        let client = scope.spawn(|| half_closed(&bed, &held, Duration::ZERO));
+        let approve = ["approvals", "approve", &ask_id(&bed), "--reason", "fine", "--as", "dora"];
+        run(bed.weir.command(&approve).env("WEIR_PASSWORD", USER_PASSWORD));
+        client.join().expect("the client")
+    });
+    assert!(said.contains("HTTP/1.1 200 OK"), "{said}");
+    let mut stream = TcpStream::connect(("127.0.0.1", bed.port)).expect("weir listens");
+    stream.write_all(held.as_bytes()).expect("sent");
+    let id = ask_id(&bed);
+    drop(stream);
+    wait_until("the end of the question", Duration::from_secs(10), || asked(&bed).is_null());
+    let lake = bed.weir.lake();
+    let approvals = lake.rows("approvals");
+    let last = approvals.iter().rfind(|row| text(row, "approval_id") == id);
+    assert_eq!(last.map(|row| text(row, "event")), Some("abandoned".into()), "{approvals:#?}");
+}

@@ -104,6 +104,17 @@ fn psql_describes() {
 }
 
 #[test]
+fn pg_dump_dumps() {
+    // Its release is that of the server.
+    let script = || {
+        let mut command = Command::new("bash");
+        command.arg(tools::script("ordinary_pgdump.sh"));
+        command
+    };
+    check_at(Postgres::shared(), &script, false);
+}
+
+#[test]
 fn node_postgres_reads() {
     check(&|| {
         let mut command = tools::node();

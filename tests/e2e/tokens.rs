@@ -263,10 +263,15 @@ fn a_token_is_over_in_its_time_and_outlives_a_restart() {
     bed.weir.kill();
     bed.weir.start();
     assert_eq!((bed.bearer(&short), bed.bearer(&secret)), ("401".into(), "200".into()));
-    // A user who is gone has no tokens.
+    // A user who is gone has no tokens, and leaves none to the next one of that name.
     bed.weir.reload(|text| text.replace("name = \"robot\"", "name = \"robotnik\""));
     assert_eq!(bed.bearer(&secret), "401");
+    wait_until("the token to end", Duration::from_secs(10), || bed.list().is_empty());
+    bed.weir.reload(|text| text.replace("name = \"robotnik\"", "name = \"robot\""));
+    assert_eq!(bed.bearer(&secret), "401");
     let lake = bed.weir.lake();
+    let ended = lake.events("token-revoked");
+    assert_eq!(ended.len(), 1, "{ended:?}");
     let over = lake.events("token-expired");
     assert_eq!(over.len(), 1, "{over:?}");
 }

@@ -134,3 +134,36 @@ fn a_denial_of_a_table_means_what_was_made_a_moment_ago() {
     }
     assert_eq!(other.fails("DELETE FROM mine WHERE id = 1"), "42501");
 }
+
+const ALLOWED: &str = "
+[[rule]]
+name = \"session\"
+when = { commands = [\"session\", \"transaction\"] }
+then = \"allow\"
+[[rule]]
+name = \"one table\"
+when = { commands = [\"read\"], touches = [\"public.mine\", \"public.single\"] }
+then = \"allow\"
+";
+
+#[test]
+fn an_allowance_is_of_its_schema_on_any_search_path() {
+    let database = Postgres::shared().database();
+    database.sql(
+        "CREATE SCHEMA other; CREATE TABLE mine (id int); CREATE TABLE single (id int);
+         CREATE TABLE other.mine (id int); CREATE TABLE other.hidden (id int);
+         GRANT USAGE ON SCHEMA other TO app;
+         GRANT ALL ON ALL TABLES IN SCHEMA public, other TO app",
+    );
+    let weir = Spec::new(&database).rules(ALLOWED).start();
+    let mut raw = Raw::login(&weir.endpoint());
+    raw.rows("SELECT * FROM mine");
+    assert_eq!(raw.fails("SELECT * FROM other.mine"), "42501");
+    for set in ["SET search_path = other, public", "BEGIN; SET LOCAL search_path = other, public"] {
+        raw.query(set);
+        assert_eq!(raw.fails("SELECT * FROM mine"), "42501", "{set}");
+        raw.query("ROLLBACK");
+        raw.rows("SELECT * FROM single");
+        raw.rows("SELECT * FROM public.mine");
+    }
+}

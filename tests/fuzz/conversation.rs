@@ -88,10 +88,12 @@ fn snapshot(config: &str) -> Snapshot {
     Snapshot::build(&SnapshotSource {
         settings: Arc::new(settings),
         catalogs: vec![None],
+        catalogs_begun_us: vec![u64::MAX / 2; 8],
         addresses: vec![vec![target()]],
         keys: Vec::new(),
         windows: Vec::new(),
         minors: vec![Arc::default()],
+        changes: Vec::new(),
         tokens: Default::default(),
         mock_seed: [1; 32],
     })

@@ -361,10 +361,12 @@ then = "allow"
     Snapshot::build(&SnapshotSource {
         settings: Arc::new(settings),
         catalogs: vec![None],
+        catalogs_begun_us: vec![u64::MAX / 2; 8],
         addresses: vec![Vec::new()],
         keys: Vec::new(),
         windows: Vec::new(),
         minors: vec![std::sync::Arc::default()],
+        changes: Vec::new(),
         tokens: Default::default(),
         mock_seed: [1; 32],
     })

@@ -242,6 +242,76 @@ fn values_of_secrets_reach_nobody_in_any_answer() {
     }
 }
 
+/// Policies of a cluster see objects whole, and may say what they like of them.
+#[test]
+fn words_of_whoever_admits_an_object_reach_nobody() {
+    const CANARY: &str = "canary-7d20e4";
+    let space = namespace("admitted");
+    direct(&["create", "namespace", &space]);
+    let literal = format!("--from-literal=password={CANARY}");
+    direct(&["create", "configmap", "c", &literal, "-n", &space]);
+    let masks = "[[mask]]\nresources = [\"configmaps\"]\noperator = \"redact\"\n";
+    let through = Through::start(masks);
+    let label = |value: &str| {
+        let all = ["label", "cm", "c", "-n", &space, "--overwrite", value].map(str::to_owned);
+        let all: Vec<&str> = all.iter().map(String::as_str).collect();
+        let told = through.kubectl("alice", &all).output().expect("kubectl ends");
+        let both = [told.stdout, told.stderr].concat();
+        let shown = String::from_utf8_lossy(&both).into_owned();
+        assert!(!shown.contains(CANARY), "{shown}");
+        (told.status.success(), shown)
+    };
+    assert!(label("a=0").0);
+    let policy = |name: &str, reason: &str, action: &str| {
+        let file = through.folder.join(format!("{name}.json"));
+        let text = POLICY.replace("NAME", name).replace("REASON", reason);
+        std::fs::write(&file, text.replace("SPACE", &space).replace("ACTION", action))
+            .expect("a file");
+        direct(&["apply", "-f", &file.display().to_string()]);
+    };
+    policy("weir-warns", "Invalid", "Warn");
+    let mut count = 0;
+    wait_until("the policy that warns", Duration::from_secs(60), || {
+        count += 1;
+        let (done, shown) = label(&format!("a={count}"));
+        assert!(done, "{shown}");
+        shown.contains("weir hides a warning")
+    });
+    for (name, reason) in [("weir-forbids", "Forbidden"), ("weir-limits", "RequestEntityTooLarge")]
+    {
+        policy(name, reason, "Deny");
+        wait_until("the policy that denies", Duration::from_secs(60), || {
+            count += 1;
+            !label(&format!("a={count}")).0
+        });
+        let (_, shown) = label("b=c");
+        assert!(shown.contains("***"), "{shown}");
+        direct(&[
+            "delete",
+            "-f",
+            &through.folder.join(format!("{name}.json")).display().to_string(),
+        ]);
+        wait_until("an end of the policy", Duration::from_secs(60), || label("a=z").0);
+    }
+    // What has no value in it is told.
+    let told = through.refused("alice", &["delete", "cm", "nope", "-n", &space]);
+    assert!(told.contains("configmaps \"nope\" not found"), "{told}");
+    let told = through.refused("alice", &["create", "cm", "c", "-n", &space]);
+    assert!(told.contains("configmaps \"c\" already exists"), "{told}");
+    direct(&["delete", "-f", &through.folder.join("weir-warns.json").display().to_string()]);
+}
+
+const POLICY: &str = r#"{"apiVersion":"v1","kind":"List","items":[
+{"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicy",
+ "metadata":{"name":"NAME"},"spec":{"failurePolicy":"Ignore",
+ "matchConstraints":{"resourceRules":[{"apiGroups":[""],"apiVersions":["v1"],
+  "operations":["UPDATE"],"resources":["configmaps"]}]},
+ "matchConditions":[{"name":"here","expression":"object.metadata.namespace == 'SPACE'"}],
+ "validations":[{"expression":"!('password' in object.data)","reason":"REASON",
+  "messageExpression":"'the value ' + object.data['password'] + ' is weak'"}]}},
+{"apiVersion":"admissionregistration.k8s.io/v1","kind":"ValidatingAdmissionPolicyBinding",
+ "metadata":{"name":"NAME"},"spec":{"policyName":"NAME","validationActions":["ACTION"]}}]}"#;
+
 /// Values in the environment of pods, in every answer that shows them, and as what was applied.
 #[test]
 fn environments_reach_nobody_and_apply_goes_on() {

@@ -129,6 +129,7 @@ fn serve() -> Server {
             rule: "schema changes".into(),
             text: "DROP TABLE t".into(),
             params: String::new(),
+            sameness: None,
             classes: vec!["ddl".into()],
             objects: vec!["+t".into()],
             approvers: vec!["dba".into()],

@@ -2,10 +2,14 @@
 //!
 //! In: asks that begin to wait. Out: a place each, or why there is none.
 //! Never: more than the bounds; a place that outlives its command.
+//!
+//! What was denied all shards know: the client's next connection may come to any of them. The lock
+//! is held for as long as it takes to look.
 
 use std::cell::RefCell;
 use std::collections::{HashMap, VecDeque};
 use std::rc::Rc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::AskSummary;
 use crate::clock::Now;
@@ -15,6 +19,18 @@ use crate::limits;
 #[derive(Clone, Debug, Default)]
 pub struct Asks {
     inner: Rc<RefCell<Inner>>,
+    denied: Arc<Denials>,
+}
+
+/// Subjects that were denied, and up to when that holds, microseconds: of all shards.
+#[derive(Debug, Default)]
+pub struct Denials(Mutex<VecDeque<([u8; 32], u64)>>);
+
+impl Denials {
+    fn all(&self) -> MutexGuard<'_, VecDeque<([u8; 32], u64)>> {
+        // Each change is one insertion or removal: a panic leaves nothing half done.
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 #[derive(Debug, Default)]
@@ -22,14 +38,13 @@ struct Inner {
     count: usize,
     bytes: usize,
     by_user: HashMap<String, u32>,
-    /// Subjects that were denied, and up to when that holds.
-    denied: VecDeque<([u8; 32], u64)>,
 }
 
 /// A command's place among them; given back when it is dropped.
 #[derive(Debug)]
 pub struct Place {
     inner: Rc<RefCell<Inner>>,
+    denied: Arc<Denials>,
     user: String,
     bytes: usize,
     subject: [u8; 32],
@@ -67,17 +82,24 @@ impl Crowded {
 }
 
 impl Asks {
+    /// Those of a shard that knows what others have denied.
+    pub fn sharing(denied: Arc<Denials>) -> Asks {
+        Asks { inner: Rc::default(), denied }
+    }
+
     /// A place for a command.
     ///
     /// # Errors
     /// There is none for it.
     pub fn enter(&self, ask: &AskSummary, per_identity: u32, now: Now) -> Result<Place, Crowded> {
         let subject = ask.subject();
-        let mut inner = self.inner.borrow_mut();
-        inner.denied.retain(|(_, until_us)| now.mono_us < *until_us);
-        if inner.denied.iter().any(|(denied, _)| *denied == subject) {
+        let mut denied = self.denied.all();
+        denied.retain(|(_, until_us)| now.mono_us < *until_us);
+        if denied.iter().any(|(denied, _)| *denied == subject) {
             return Err(Crowded::Denied);
         }
+        drop(denied);
+        let mut inner = self.inner.borrow_mut();
         let bytes = ask.weight_bytes();
         let full = inner.count >= limits::HELD_COMMANDS_MAX;
         if full || inner.bytes + bytes > limits::HELD_BYTES_MAX {
@@ -90,19 +112,20 @@ impl Asks {
         *of_user += 1;
         inner.count += 1;
         inner.bytes += bytes;
-        Ok(Place { inner: Rc::clone(&self.inner), user: ask.user.clone(), bytes, subject })
+        let (inner, denied) = (Rc::clone(&self.inner), Arc::clone(&self.denied));
+        Ok(Place { inner, denied, user: ask.user.clone(), bytes, subject })
     }
 }
 
 impl Place {
     /// The command is denied: the same one is refused for a while.
     pub fn denied(&self, now: Now) {
-        let mut inner = self.inner.borrow_mut();
-        if inner.denied.len() >= limits::DENIED_REMEMBERED_MAX {
-            inner.denied.pop_front();
+        let mut denied = self.denied.all();
+        if denied.len() >= limits::DENIED_REMEMBERED_MAX {
+            denied.pop_front();
         }
         let until_us = now.mono_us.saturating_add(limits::DENIED_US);
-        inner.denied.push_back((self.subject, until_us));
+        denied.push_back((self.subject, until_us));
     }
 }
 
@@ -142,6 +165,9 @@ mod tests {
         third.denied(now);
         drop(third);
         assert_eq!(enter("ann", "c").unwrap_err(), Crowded::Denied);
+        let other = Asks::sharing(Arc::clone(&asks.denied));
+        let again = other.enter(&ask("ann", "c".to_owned()), 2, now);
+        assert_eq!(again.unwrap_err(), Crowded::Denied, "in another shard");
         assert!(enter("ann", "d").is_ok(), "another statement");
         let later = Now { mono_us: limits::DENIED_US, ..now };
         assert!(asks.enter(&ask("ann", "c".into()), 9, later).is_ok());

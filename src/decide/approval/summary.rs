@@ -28,6 +28,9 @@ pub struct AskSummary {
     pub text: String,
     /// Its parameters as the record renders them, JSON text; empty if it has none.
     pub params: String,
+    /// What makes it the same as another one, where that is less than its text: fields of HTTP
+    /// come in any order, and some are new each time.
+    pub sameness: Option<[u8; 32]>,
     /// Its classes.
     pub classes: Vec<String>,
     /// The objects it names, `+` before those that it changes.
@@ -78,7 +81,10 @@ impl AskSummary {
     pub fn subject(&self) -> [u8; 32] {
         let mut context = Context::new(&SHA256);
         context.update(b"weir subject 1");
-        self.state(&mut context);
+        match &self.sameness {
+            Some(sameness) => context.update(sameness),
+            None => self.state(&mut context),
+        }
         digest(context)
     }
 

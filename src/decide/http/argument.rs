@@ -16,6 +16,7 @@
 //!              filter.name= 13     filter.name=13
 //! ```
 
+use super::spelling;
 use crate::decide::action::{Act, Fact, FactKind, Reading};
 use crate::identify::glob::glob_bytes;
 use crate::limits::{MCP_ARGUMENTS_MAX, MCP_EMBEDDED_DEPTH_MAX};
@@ -111,62 +112,38 @@ fn allows_it(pattern: &[u8], fact: &[u8]) -> bool {
         let begins = value.starts_with(b"/") || value.starts_with(b"file:");
         begins && value.contains(&b'*')
     });
-    means(pattern, fact) && !(is_below && leads_elsewhere(is.unwrap_or(&[])))
+    means(pattern, fact) && !(is_below && spelling::leads_elsewhere(is.unwrap_or(&[])))
 }
 
-/// Whether a path has segments that stand for others, or bytes that some read as the end of one.
-fn leads_elsewhere(path: &[u8]) -> bool {
-    let plain = undotted(&String::from_utf8_lossy(path));
-    let mut segments = plain.split('/');
-    plain.contains(['\\', '\0']) || segments.any(|segment| matches!(segment, "." | ".."))
-}
-
-/// A path with what is escaped of its dots and slashes written out.
-fn undotted(path: &str) -> String {
-    let mut path = path.to_owned();
-    for (escaped, plain) in
-        [("%2e", "."), ("%2E", "."), ("%2f", "/"), ("%2F", "/"), ("%5c", "\\"), ("%5C", "\\")]
-    {
-        path = path.replace(escaped, plain);
-    }
-    path
-}
-
-/// The path that a server of files may read, if it is not written so: without a scheme, empty
-/// segments and dot segments. One that leads out of a folder that nobody knows may lead anywhere.
-fn cleaned(said: &str) -> Option<String> {
-    let plain = undotted(said.trim()).replace('\\', "/");
-    let plain = plain.split('\0').next().unwrap_or_default();
-    let path = plain.strip_prefix("file://localhost").or(plain.strip_prefix("file://"));
-    let path = path.or(plain.strip_prefix("file:")).unwrap_or(plain);
-    if !path.contains('/') {
-        return None;
-    }
-    let mut segments: Vec<&str> = Vec::new();
-    let mut is_absolute = path.starts_with('/');
-    for segment in path.split('/') {
-        match segment {
-            "" | "." => {}
-            ".." => is_absolute |= segments.pop().is_none(),
-            other => segments.push(other),
-        }
-    }
-    let root = if is_absolute { "/" } else { "" };
-    let clean = format!("{root}{}", segments.join("/"));
-    (clean != said).then_some(clean)
-}
-
-/// What a rule that denies or holds takes, too: paths in other letters, stars over the `=`.
+/// What a rule that denies or holds takes, too: paths in other letters, lists of one where there is
+/// none and none where there is one, schemes and hosts in other letters, stars over the `=`.
 fn may_mean(pattern: &[u8], fact: &[u8]) -> bool {
+    let flat = fact.strip_prefix(FLAT);
+    let fact = flat.unwrap_or(fact);
     if means(pattern, fact) || glob_bytes(pattern, fact) {
         return true;
     }
     let ((path, _, value), (at, _, is)) = (parts(pattern), parts(fact));
-    let is_plain =
-        |bytes: &[u8]| bytes.iter().all(|byte| byte.is_ascii() && !byte.is_ascii_uppercase());
-    !(is_plain(path) && is_plain(at))
-        && glob_bytes(&folded(path), &folded(at))
-        && value.is_none_or(|value| glob_bytes(value, is.unwrap_or(&[])))
+    let is = is.unwrap_or(&[]);
+    let is_met = value.is_none_or(|value| {
+        let is_url = || memchr::memmem::find(value, b"://").is_some();
+        glob_bytes(value, is) || (is_url() && glob_bytes(&folded(value), &folded(is)))
+    });
+    // A place of a list is no other one: of several values the first is not the second.
+    let one = |path: &[u8]| match flat {
+        Some(_) => folded(path),
+        None => unlisted(&folded(path)),
+    };
+    is_met && glob_bytes(&one(path), &one(at))
+}
+
+/// What a path begins with that leaves out places in lists.
+const FLAT: &[u8] = b"\0";
+
+/// A path without the places of lists of one.
+fn unlisted(path: &[u8]) -> Vec<u8> {
+    let segments = path.split(|byte| *byte == b'.').filter(|segment| *segment != b"0");
+    segments.collect::<Vec<_>>().join(&b'.')
 }
 
 /// A path in small letters, the Kelvin sign and the long s as the letters that they fold to
@@ -232,15 +209,20 @@ impl Facts {
             return;
         }
         let Ok(said) = std::str::from_utf8(value) else { return };
-        let path_read = if token == Token::Text { cleaned(said) } else { None };
-        let others = [trimmed(said), number(token, said), truth(token, said), path_read];
+        let others = [trimmed(said), number(token, said), truth(token, said)];
         for other in others.into_iter().flatten() {
             self.maybe(path, other.as_bytes());
+        }
+        if token == Token::Text {
+            for other in spelling::others(said) {
+                self.maybe(path, other.as_bytes());
+            }
+            self.is_clear &= !spelling::is_anywhere(said);
         }
         let inner = said.trim().as_bytes();
         if token == Token::Text
             && depth < MCP_EMBEDDED_DEPTH_MAX
-            && matches!(inner.first(), Some(b'{' | b'['))
+            && matches!(inner.first(), Some(b'{' | b'[' | b'"'))
         {
             // What is no JSON is a text and nothing else; what was read of it does no harm.
             let _ = self.walk(&mut Walk::new(), inner, (path, depth + 1));
@@ -250,7 +232,8 @@ impl Facts {
     fn maybe(&mut self, path: &Path, value: &[u8]) {
         self.push(Fact::maybe(FactKind::Argument, path.fact(&path.whole, value)));
         if path.flat != path.whole {
-            self.push(Fact::maybe(FactKind::Argument, path.fact(&path.flat, value)));
+            let flat = [FLAT, &path.flat].concat();
+            self.push(Fact::maybe(FactKind::Argument, path.fact(&flat, value)));
         }
     }
 
@@ -323,9 +306,20 @@ fn number(token: Token, said: &str) -> Option<String> {
         Token::True => "1".to_owned(),
         Token::False | Token::Null => "0".to_owned(),
         _ if said.trim().is_empty() => "0".to_owned(),
-        _ => plain(&said.trim().replace('_', ""))?,
+        _ => plain(&said.trim().replace('_', "").chars().map(digit).collect::<String>())?,
     };
     (number != said).then_some(number)
+}
+
+/// Digits of other scripts are digits to Python's `int` (Unicode, `Nd`).
+fn digit(letter: char) -> char {
+    const ZEROS: [u32; 20] = [
+        0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50,
+        0xed0, 0xf20, 0x1040, 0x17e0, 0x1810, 0x19d0, 0xff10,
+    ];
+    let value =
+        ZEROS.iter().find_map(|zero| u32::from(letter).checked_sub(*zero).filter(|it| *it < 10));
+    value.and_then(|value| char::from_digit(value, 10)).unwrap_or(letter)
 }
 
 fn plain(said: &str) -> Option<String> {
@@ -462,9 +456,17 @@ mod tests {
             "\\etc\\x",
             " /etc//x",
             "/etc/./x",
+            "FILE:///%65tc/x",
+            concat!("/proc/self/root", "/etc/x"),
+            "/proc/self/cwd/x",
         ] {
             assert!(opens(other, &["path=/etc/*"], false), "{other}");
         }
+        assert!(!opens(concat!("/proc/self/root", "/etc/x"), &["path=/proc/*"], true));
+        assert!(opens("HTTPS://u@BANK.test./a", &["path=https://bank.test/*"], false));
+        assert!(opens("https://bank.test/a", &["path=https://BANK.test/*"], false));
+        assert!(!opens("https://bank.test.evil/a", &["path=https://bank.test/*"], false));
+        assert!(!opens("HTTPS://BANK.test/a", &["path=https://bank.test/*"], true));
         for good in ["/srv/etc/x", "etc", "/var/etc/../x", "/etcetera/x"] {
             assert!(!opens(good, &["path=/etc/*"], false), "{good}");
         }
@@ -514,6 +516,9 @@ mod tests {
             "\"0x0d\"",
             "\"0b1101\"",
             "\"0o15\"",
+            "\"\u{ff11}\u{ff13}\"",
+            "\"\\\"13\\\"\"",
+            "[[13]]",
             "[13]",
             "\"[13]\"",
             "13.0",
@@ -547,6 +552,10 @@ mod tests {
         assert!(holds(r#"{"to\u212aen": "x"}"#, &["token=x"], false));
         assert!(holds(r#"{"pa\u017f\u017f": "x"}"#, &["Pass=x"], false));
         assert!(!holds(r#"{"pa\u017f\u017f": "x"}"#, &["pass=x"], true));
+        assert!(deny(r#"{"filter": [{"name": ["prod1"]}]}"#));
+        assert!(deny(r#"{"filter": {"name": "prod1"}}"#));
+        assert!(deny(r#"{"filter": [[{"name": "prod1"}]]}"#));
+        assert!(!holds(r#"{"args": ["ls", "rm"]}"#, &["args.0=rm"], false));
         assert!(deny(r#"{"filter": "[{\"name\": \"test\", \"name\": \"prod1\"}]"}"#));
         assert!(!deny(r#"{"filter": "[{\"name\": \"test1\"}]"}"#));
         assert!(!deny(r#"{"filter": "[INFO] prod1"}"#));

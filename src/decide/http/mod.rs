@@ -6,6 +6,7 @@ mod argument;
 mod call;
 mod likeness;
 mod request;
+mod spelling;
 pub mod vouched;
 
 use super::Plumbing;

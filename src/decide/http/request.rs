@@ -22,16 +22,49 @@ pub fn action(head: &Head, opens: bool) -> Action {
 /// Method and path.
 pub(super) fn facts(head: &Head) -> Vec<Fact> {
     let mut facts = vec![Fact::is(FactKind::Method, head.method())];
-    match check::path_readings(head.path()) {
-        // Rules that allow have to mean all readings, those that deny or hold one of them.
-        Ok(readings) => {
-            facts.extend(readings.iter().map(|it| Fact::is(FactKind::Path, it)));
-            facts.extend(likeness::of(&readings).iter().map(|it| Fact::like(FactKind::Path, it)));
+    let others = head.named().filter(|(_, name, _)| names_a_path(name));
+    let others = others.map(|(_, _, value)| path_of(value));
+    for path in [head.path().to_vec()].into_iter().chain(others) {
+        match check::path_readings(&path) {
+            // Rules that allow have to mean all readings, those that deny or hold one of them.
+            Ok(readings) => {
+                facts.extend(readings.iter().map(|it| Fact::is(FactKind::Path, it)));
+                let like = likeness::of(&readings);
+                facts.extend(like.iter().map(|it| Fact::like(FactKind::Path, it)));
+            }
+            // No rule that allows paths can mean it; any rule that denies or holds some does.
+            Err(_) => facts.push(Fact::unclear(FactKind::Path)),
         }
-        // No rule that allows paths can mean it; any rule that denies or holds some does.
-        Err(_) => facts.push(Fact::unclear(FactKind::Path)),
     }
     facts
+}
+
+/// Whether a field names a second path that the request reads or writes: `Destination` of COPY and
+/// MOVE (RFC 4918 10.3), what stores of objects copy from (`x-amz-copy-source`).
+fn names_a_path(name: &[u8]) -> bool {
+    let lower = name.to_ascii_lowercase();
+    lower == b"destination"
+        || lower.ends_with(b"-copy-source")
+        || lower.ends_with(b"-rename-source")
+}
+
+/// The path of a URL or of a path; `bucket/key` is one, too.
+fn path_of(value: &[u8]) -> Vec<u8> {
+    let value = value.trim_ascii();
+    let end = value.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(value.len());
+    let value = value.get(..end).unwrap_or(value);
+    let behind = memchr::memmem::find(value, b"://").and_then(|at| value.get(at + 3..));
+    let path = match behind.or(value.strip_prefix(b"//")) {
+        Some(rest) => {
+            let slash = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+            rest.get(slash..).unwrap_or(&[])
+        }
+        None => value,
+    };
+    match path.starts_with(b"/") {
+        true => path.to_vec(),
+        false => [b"/", path].concat(),
+    }
 }
 
 /// The same command, of whose path nothing is said: whether a rule would match it for another
@@ -131,6 +164,26 @@ mod tests {
         }
         let deep = "/a".repeat(40);
         assert!(operation(b"GET", deep.as_bytes()).ends_with("/a/..."));
+    }
+
+    #[test]
+    fn a_field_that_names_a_path_is_one_of_the_requests() {
+        use crate::wire::http::h1::{HeadReader, read::Kind};
+        for (field, expect) in [
+            ("Destination: /keep/x", "/keep/x"),
+            ("destination: http://127.0.0.1:80/keep/x", "/keep/x"),
+            ("Destination: //host/keep/x?y", "/keep/x"),
+            ("x-amz-copy-source: keep/x?versionId=1", "/keep/x"),
+            ("X-Ms-Rename-Source: /keep/%78", "/keep/x"),
+        ] {
+            let text = format!("COPY /pub/x HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n");
+            let mut head = Head::default();
+            let read = HeadReader::default().next(&mut text.as_bytes(), &mut head, Kind::Request);
+            assert_eq!(read, Ok(true));
+            let facts = facts(&head);
+            assert!(facts.contains(&Fact::is(FactKind::Path, expect)), "{field}");
+            assert!(facts.contains(&Fact::is(FactKind::Path, "/pub/x")), "{field}");
+        }
     }
 
     #[test]

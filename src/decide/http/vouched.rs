@@ -1,13 +1,15 @@
-//! Fields by which a proxy vouches for who or where a client is: targets believe them of whoever
-//! stands in front of them, so no client may send one.
+//! Fields by which a proxy vouches for a client, or says what was asked of it: targets believe them
+//! of whoever stands in front of them, so no client may send one.
 //!
 //! In: the name of a field. Out: whether a target may take it for weir's own word.
-//! Never: a list of products alone: what names a user, an address or a certificate is of the kind,
-//! whoever made it up.
+//! Never: a list of products alone: what names a user, a tenant, an address, a certificate or
+//! another path is of the kind, whoever made it up.
 //!
-//! What a name says stands in its words: `X-WEBAUTH-USER` has `user`, `X_Remote_User` and
-//! `REMOTE_USER` do, `True-Client-IP` has `ip`. A name that has none of them passes, as do those of
-//! clients' own things (`User-Agent`, `x-amz-meta-user`), and what a target's `client_fields` name.
+//! What a name says stands in its words: `X-WEBAUTH-USER` has `user`, `X-Scope-OrgID` has `orgid`,
+//! `True-Client-IP` has `ip`. A name with a sign in it that is neither a letter, a digit nor `-`
+//! (`SCRIPT_NAME`) is read as another one by servers that make variables of names, and passes as
+//! little (nginx: `underscores_in_headers`). Others pass, as do those of clients' own things
+//! (`User-Agent`, `x-amz-meta-user`), and what a target's `client_fields` name.
 
 use crate::identify::glob::glob_bytes;
 use crate::wire::http::head::Head;
@@ -18,7 +20,9 @@ const BYTES_MAX: usize = 64;
 
 /// How names of clients' own things begin, whatever words follow: objects' own metadata, and what
 /// MCP repeats of a message, which has to agree with it.
-const FREE: [&[u8]; 6] = [
+const FREE: [&[u8]; 8] = [
+    b"hx-",
+    b"x-account-meta-",
     b"x-amz-meta-",
     b"x-goog-meta-",
     b"x-ms-meta-",
@@ -28,7 +32,7 @@ const FREE: [&[u8]; 6] = [
 ];
 
 /// How names begin that one proxy alone writes.
-const OF_PROXIES: [&[u8]; 25] = [
+const OF_PROXIES: [&[u8]; 30] = [
     b"cf-access-",
     b"cf-connecting-",
     b"front-end-",
@@ -44,11 +48,16 @@ const OF_PROXIES: [&[u8]; 25] = [
     b"x-arr-",
     b"x-auth-request-",
     b"x-authentik-",
+    b"x-credential-",
     b"x-envoy-",
     b"x-forward-",
     b"x-goog-iap-",
+    b"x-invoke-",
+    b"x-matched-",
+    b"x-middleware-",
     b"x-ms-token-aad-",
     b"x-original-",
+    b"x-override-",
     b"x-pomerium-",
     b"x-real-",
     b"x-rewrite-",
@@ -71,34 +80,70 @@ fn is_vouched(name: &[u8], ours: &[String]) -> bool {
         // Servers that make a variable of a name fold what is no letter.
         *to = if from.is_ascii_alphanumeric() { from.to_ascii_lowercase() } else { b'-' };
     }
-    is_of_proxies(folded)
-        && !ours.iter().any(|ours| {
-            let ours = ours.to_ascii_lowercase();
-            glob_bytes(ours.as_bytes(), &name.to_ascii_lowercase())
-        })
+    let is_plain = name.iter().all(|byte| byte.is_ascii_alphanumeric() || *byte == b'-');
+    (!is_plain || is_of_proxies(folded)) && !is_ours(name, ours)
+}
+
+fn is_ours(name: &[u8], ours: &[String]) -> bool {
+    ours.iter().any(|ours| {
+        let ours = ours.to_ascii_lowercase();
+        glob_bytes(ours.as_bytes(), &name.to_ascii_lowercase())
+    })
 }
 
 fn is_of_proxies(folded: &[u8]) -> bool {
     if FREE.iter().any(|start| folded.starts_with(start)) {
         return false;
     }
-    if OF_PROXIES.iter().any(|start| folded.starts_with(start)) {
+    if OF_PROXIES.iter().any(|start| folded.starts_with(start)) || WHOLE.contains(&folded) {
         return true;
     }
     let words = folded.split(|byte| *byte == b'-').filter(|word| !word.is_empty());
     let mut words = words.peekable();
     while let Some(word) = words.next() {
-        // What a client is, and which account pays for it, are its own words.
-        let follows = words.peek().copied().unwrap_or(&[]);
-        let is_own = word == b"user" && matches!(follows, b"agent" | b"project");
-        if !is_own && is_telling(word) {
+        let follows = words.peek().copied();
+        if is_telling(word) && !is_own(word, follows) {
+            return true;
+        }
+        if follows.is_none() && is_telling_last(word) {
             return true;
         }
     }
     false
 }
 
-/// Words for who somebody is, where from, and how that was proven.
+/// What a client is, which account pays for it, and how it proves what it may are its own words.
+fn is_own(word: &[u8], follows: Option<&[u8]>) -> bool {
+    matches!(
+        (word, follows),
+        (b"user", Some(b"agent" | b"project"))
+            | (b"admin", Some(b"secret" | b"token" | b"key" | b"password" | b"api"))
+    )
+}
+
+/// Names that say it as a whole.
+const WHOLE: [&[u8]; 12] = [
+    b"auth-type",
+    b"path-info",
+    b"query-string",
+    b"x-account-id",
+    b"x-auth-name",
+    b"x-client-verify",
+    b"x-jwt-payload",
+    b"x-path",
+    b"x-request-path",
+    b"x-request-uri",
+    b"x-request-url",
+    b"x-uri",
+];
+
+/// Words that say it at the end of a name: `X-Act-As`, `X-Auth-Sub`.
+fn is_telling_last(word: &[u8]) -> bool {
+    matches!(word, b"as" | b"sub" | b"of")
+}
+
+/// Words for who somebody is, what they may, where from, and how that was proven; and for what was
+/// asked for before a proxy rewrote it.
 fn is_telling(word: &[u8]) -> bool {
     matches!(
         word,
@@ -134,6 +179,8 @@ fn is_telling(word: &[u8]) -> bool {
             | b"assertion"
             | b"verified"
             | b"cert"
+            | b"claim"
+            | b"claims"
             | b"clientcert"
             | b"certificate"
             | b"ssl"
@@ -147,6 +194,28 @@ fn is_telling(word: &[u8]) -> bool {
             | b"scheme"
             | b"https"
             | b"sendfile"
+            | b"uid"
+            | b"upn"
+            | b"spiffe"
+            | b"memberof"
+            | b"affiliation"
+            | b"entitlement"
+            | b"entitlements"
+            | b"permission"
+            | b"permissions"
+            | b"scope"
+            | b"scopes"
+            | b"admin"
+            | b"orgid"
+            | b"tenant"
+            | b"tenantid"
+            | b"behalf"
+            | b"sudo"
+            | b"forwarded"
+            | b"forwardedfor"
+            | b"realip"
+            | b"addr"
+            | b"script"
     )
 }
 
@@ -199,6 +268,47 @@ mod tests {
             "Impersonate-User",
             "X-User-Id",
             "X-Email",
+            "X-Scope-OrgID",
+            "uid",
+            "affiliation",
+            "X-JWT-Payload",
+            "X-Jwt-Claim-Sub",
+            "X-Auth-Sub",
+            "X-Auth-Name",
+            "X-Client-Verify",
+            "AUTH-TYPE",
+            "X-Spiffe-Id",
+            "X-Account-Id",
+            "X-Tenant-Id",
+            "X-Is-Admin",
+            "X-Scopes",
+            "X-Permissions",
+            "X-On-Behalf-Of",
+            "X-Act-As",
+            "X-Run-As",
+            "Sudo",
+            "X-Credential-Identifier",
+            "X-MemberOf",
+            "X-Upn",
+            "X-Forwarded",
+            "Forwarded-For",
+            "X-ForwardedFor",
+            "X-RealIP",
+            "Client-Addr",
+            "X-Peer-Addr",
+            "SCRIPT_NAME",
+            "script-name",
+            "X-Script-Name",
+            "PATH_INFO",
+            "Query-String",
+            "X-Request-Uri",
+            "X-Override-URL",
+            "X-Matched-Path",
+            "x-invoke-path",
+            "X-Middleware-Subrequest",
+            "api_key",
+            "content.type",
+            "Mcp_Name",
         ] {
             assert!(is_vouched(name.as_bytes(), &[]), "{name}");
             assert!(!is_vouched(name.as_bytes(), &["*".to_owned()]), "{name}");
@@ -233,6 +343,12 @@ mod tests {
             "X-Ms-Client-Request-Id",
             "Traceparent",
             "Soapaction",
+            "HX-Current-URL",
+            "X-Hasura-Admin-Secret",
+            "X-Account-Meta-Quota",
+            "Dropbox-API-Path-Root",
+            "Stripe-Account",
+            "X-Amz-Copy-Source",
             "Prefer",
             "Depth",
         ] {

@@ -65,6 +65,14 @@ pub struct Understood {
     pub reads_body: bool,
 }
 
+/// Whether a Secret has the name by which clusters know bootstrap tokens, whose secret its writer
+/// chooses (plugin/pkg/auth/authenticator/token/bootstrap).
+fn is_bootstrap(request: &Request, content: &Content<'_>) -> bool {
+    let named = request.resource().map(|it| it.name.as_str());
+    let names = [named, content.name(), content.generated()];
+    names.into_iter().flatten().any(|name| name.starts_with("bootstrap-token-"))
+}
+
 /// What a request is; `content` is its body, `Opaque` before that was read.
 ///
 /// # Errors
@@ -87,7 +95,7 @@ pub fn understand(
         classes = classes.with(Class::WorkloadPrivileged);
     }
     // A controller writes a token into it that never ends, or the writer has chosen one.
-    if of("secrets") && content.may_make_tokens() {
+    if of("secrets") && (content.may_make_tokens() || is_bootstrap(request, content)) {
         classes = classes.with(Class::Token);
     }
     if impersonates {
@@ -135,20 +143,6 @@ pub fn understand(
 
 const fn is_write(verb: Verb) -> bool {
     matches!(verb, Verb::Create | Verb::Update | Verb::Patch)
-}
-
-/// Subresources whose answers are something else than the object itself.
-const OTHERS: [&str; 6] = ["", "exec", "attach", "portforward", "proxy", "log"];
-
-impl Understood {
-    /// The resource whose object the answer of a subresource shows: `pods/status` is a pod.
-    pub fn answers_with(&self) -> Option<Fact> {
-        if OTHERS.contains(&self.subresource.as_str()) {
-            return None;
-        }
-        let place = condition::place(&self.group, &self.resource, "");
-        Some(Fact::maybe(FactKind::Resource, place))
-    }
 }
 
 impl Unreadable {
@@ -304,6 +298,19 @@ mod tests {
     }
 
     #[test]
+    fn what_gives_a_node_or_a_credential_by_another_road() {
+        let body = Content::Json(json!({"data": {"token-secret": "eA=="}}));
+        let secret = "PATCH /api/v1/namespaces/kube-system/secrets/bootstrap-token-abcdef";
+        assert!(classes(secret, &body).contains(&"token"));
+        assert!(!classes(&secret.replace("bootstrap-token", "b"), &body).contains(&"token"));
+        let target = Content::Json(json!({"target": {"kind": "Node", "name": "n"}}));
+        for line in ["pods/web/binding", "bindings"] {
+            let line = format!("POST /api/v1/namespaces/d/{line}");
+            assert!(classes(&line, &target).contains(&"workload-privileged"), "{line}");
+        }
+    }
+
+    #[test]
     fn who_is_given_rights_and_tokens_is_in_the_row() {
         let line = "POST /apis/rbac.authorization.k8s.io/v1/clusterrolebindings";
         let body = json!({"metadata": {"name": "b"}, "roleRef": {"name": "cluster-admin"}});
@@ -327,17 +334,6 @@ mod tests {
             let found = understand(&request, &Content::Empty, false);
             assert_eq!(found.err(), expect, "{line}");
         }
-    }
-
-    #[test]
-    fn subresources_answer_with_their_object() {
-        let fact = |line: &str| understood(line, &Content::Empty).answers_with();
-        let pod = Some(Fact::maybe(FactKind::Resource, "pods.core"));
-        for sub in ["status", "ephemeralcontainers", "resize", "binding"] {
-            assert_eq!(fact(&format!("GET /api/v1/namespaces/d/pods/w/{sub}")), pod);
-        }
-        assert_eq!(fact("GET /api/v1/namespaces/d/pods/w/log"), None);
-        assert_eq!(fact("GET /api/v1/namespaces/d/pods/w"), None);
     }
 
     #[test]

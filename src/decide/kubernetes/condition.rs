@@ -45,10 +45,17 @@ pub fn facts(request: &Request, name: Named<'_>) -> Vec<Fact> {
     facts.extend(implied.map(|verb| Fact::maybe(FactKind::Verb, verb.name())));
     let Attributes { group, resource, subresource, .. } = &**attributes;
     facts.push(Fact::is(FactKind::Resource, place(group, resource, subresource)));
+    // A `status` shows and changes the object itself: whoever denies or masks it means that, too.
+    if !OTHERS.contains(&subresource.as_str()) {
+        facts.push(Fact::maybe(FactKind::Resource, place(group, resource, "")));
+    }
     facts.extend(namespace(attributes, name));
     facts.extend(names(attributes, name));
     facts
 }
+
+/// Subresources that are something else than the object itself.
+const OTHERS: [&str; 6] = ["", "exec", "attach", "portforward", "proxy", "log"];
 
 /// The path of a resource; it is not clear where a part of it goes on to somebody else.
 fn path(attributes: &Attributes) -> Fact {
@@ -150,8 +157,8 @@ fn may_imply(attributes: &Attributes, wanted: &str) -> bool {
 }
 
 /// `RESOURCE[.GROUP][/SUBRESOURCE]`, any part `*`; `*` alone is everything, and `core` is the group
-/// without a name. As in RBAC, a resource does not mean its subresources. `place` is what a fact
-/// says.
+/// without a name. As in RBAC, a resource does not mean its subresources; of those that are the
+/// object itself there is a fact more. `place` is what a fact says.
 pub fn resource_meets(pattern: &str, place: &[u8]) -> bool {
     if pattern == "*" {
         return true;
@@ -275,15 +282,25 @@ mod tests {
         check([&["create"], &["pods/exec"], &[], &[]], &format!("GET {exec}"), Fit::Some);
         check([&["get"], &["pods/exec"], &[], &[]], &format!("POST {exec}"), Fit::Some);
         check([&["*"], &["pods/exec"], &[], &[]], &format!("POST {exec}"), Fit::All);
-        let evict = "POST /api/v1/namespaces/d/pods/p/eviction";
-        check([&["delete"], &[], &[], &[]], evict, Fit::Some);
-        check([&["create"], &[], &[], &[]], evict, Fit::All);
+        check([&["delete"], &[], &[], &[]], EVICT, Fit::Some);
+        check([&["create"], &[], &[], &[]], EVICT, Fit::All);
     }
+
+    const EVICT: &str = "POST /api/v1/namespaces/d/pods/p/eviction";
 
     #[test]
     fn resources() {
         let scale = "PUT /apis/apps/v1/namespaces/d/deployments/w/scale";
-        check([&[], &["deployments"], &[], &[]], scale, Fit::No);
+        check([&[], &["deployments"], &[], &[]], scale, Fit::Some);
+        check([&["delete"], &["pods"], &[], &[]], EVICT, Fit::Some);
+        for sub in ["status", "ephemeralcontainers", "resize", "binding"] {
+            let line = format!("GET /api/v1/namespaces/d/pods/w/{sub}");
+            check([&[], &["pods"], &[], &[]], &line, Fit::Some);
+        }
+        for sub in ["log", "exec", "attach", "portforward", "proxy"] {
+            let line = format!("GET /api/v1/namespaces/d/pods/w/{sub}");
+            check([&[], &["pods"], &[], &[]], &line, Fit::No);
+        }
         check([&[], &["deployments/scale"], &[], &[]], scale, Fit::All);
         check([&[], &["deployments/*"], &[], &[]], scale, Fit::All);
         check([&[], &["*/scale"], &[], &[]], scale, Fit::All);

@@ -157,13 +157,11 @@ fn is_privileged(value: &Value) -> bool {
         Value::Array(values) => values.iter().any(is_privileged),
         Value::Object(fields) => fields.iter().any(|(name, value)| {
             let asks = match name.as_str() {
-                "privileged"
-                | "hostNetwork"
-                | "hostPID"
-                | "hostIPC"
-                | "hostProcess"
-                | "allowPrivilegeEscalation" => value != &Value::Bool(false) && !value.is_null(),
-                "hostUsers" => value == &Value::Bool(true),
+                "privileged" | "hostNetwork" | "hostPID" | "hostIPC" | "hostProcess" => {
+                    value != &Value::Bool(false) && !value.is_null()
+                }
+                // Of a probe or a hook: the kubelet asks there, from the network of the node.
+                "host" => !value.is_null() && value != "",
                 "hostPath" | "flexVolume" => !value.is_null(),
                 // Of a volume of the cluster: a folder of a node.
                 "local" => value.get("path").is_some(),
@@ -179,8 +177,11 @@ fn is_privileged(value: &Value) -> bool {
                 }
                 "nodeName" => !matches!(value, Value::Null) && value != "",
                 "procMount" => value != "Default" && !value.is_null(),
-                // An object is the place of one in a list, which a patch names.
-                "add" => value.as_array().is_some_and(|list| !list.is_empty()) || value.is_object(),
+                "add" => match value {
+                    Value::Null => false,
+                    Value::Array(_) | Value::Object(_) => !each(value).all(is_given),
+                    _ => true,
+                },
                 "$patch" | "$retainKeys" => true,
                 _ => false,
             };
@@ -212,6 +213,27 @@ const SYSCTLS: [&str; 10] = [
     "net.ipv4.tcp_keepalive_time",
     "net.ipv4.tcp_syncookies",
 ];
+
+/// Capabilities that a runtime gives without being asked.
+const GIVEN: [&str; 13] = [
+    "AUDIT_WRITE",
+    "CHOWN",
+    "DAC_OVERRIDE",
+    "FOWNER",
+    "FSETID",
+    "KILL",
+    "MKNOD",
+    "NET_BIND_SERVICE",
+    "SETFCAP",
+    "SETGID",
+    "SETPCAP",
+    "SETUID",
+    "SYS_CHROOT",
+];
+
+fn is_given(capability: &Value) -> bool {
+    capability.as_str().is_some_and(|name| GIVEN.contains(&name))
+}
 
 /// Members of a list, which a patch may name by their places.
 fn each(list: &Value) -> impl Iterator<Item = &Value> {
@@ -416,6 +438,12 @@ mod tests {
         check(json, r#"{"spec":{"nodeName":"n"}}"#, true);
         check(json, r#"{"a":{"capabilities":{"drop":["ALL"]}}}"#, false);
         check(json, r#"{"a":{"capabilities":{"add":["NET_ADMIN"]}}}"#, true);
+        check(json, r#"{"a":{"capabilities":{"add":["NET_BIND_SERVICE","CHOWN"]}}}"#, false);
+        check(json, r#"{"a":{"capabilities":{"add":["CHOWN","ALL"]}}}"#, true);
+        check(json, r#"{"a":{"capabilities":{"add":"CHOWN"}}}"#, true);
+        check(json, r#"{"a":{"allowPrivilegeEscalation":true,"b":{"hostUsers":true}}}"#, false);
+        check(json, r#"{"livenessProbe":{"httpGet":{"host":"169.254.169.254","port":80}}}"#, true);
+        check(json, r#"{"lifecycle":{"postStart":{"tcpSocket":{"host":"","port":80}}}}"#, false);
         for (pod, expect) in [
             (r#"{"containers":[{"ports":[{"hostPort":80}]}]}"#, true),
             (r#"{"containers":[{"ports":[{"containerPort":80,"hostPort":0}]}]}"#, false),
@@ -451,12 +479,19 @@ mod tests {
         check(patch, &one("/spec/hostNetwork", "false"), false);
         check(patch, &one("/spec/nodeName", "\"n\""), true);
         check(patch, &one("/spec/containers/0/securityContext/capabilities/add/0", "\"A\""), true);
+        check(patch, &one("/a/capabilities/add/0", "\"CHOWN\""), false);
+        check(patch, &one("/spec/containers/0/livenessProbe/httpGet/host", "\"h\""), true);
         check(patch, &one("/spec/volumes/0/hostPath/path", "\"/\""), true);
         check(patch, &one("/spec/volumes/-", r#"{"hostPath":{"path":"/"}}"#), true);
         check(patch, &one("/spec/~0", "1"), false);
         check(patch, &one("", "{}"), true);
         check(patch, r#"[{"op":"move","path":"/spec/b","from":"/metadata/a"}]"#, true);
-        check(patch, r#"[{"op":"remove","path":"/spec/template/spec/hostUsers"}]"#, true);
+        check(patch, r#"[{"op":"remove","path":"/spec/template/spec/hostUsers"}]"#, false);
+        check(
+            patch,
+            r#"[{"op":"remove","path":"/spec/containers/0/securityContext/privileged"}]"#,
+            true,
+        );
         check(patch, r#"[{"op":"remove","path":"/metadata/labels/a"}]"#, false);
         check(patch, r#"[{"op":"copy","path":"/metadata/a","from":"/spec/x"}]"#, true);
     }

@@ -118,6 +118,9 @@ const ROWS: &[Row] = &[
     replaces([AUTHORIZATION, "selfsubjectrulesreviews", ""], CREATE, Class::Review),
     adds(["", "pods", ""], WRITE, Class::Workload),
     adds(["", "pods", "ephemeralcontainers"], WRITE, Class::Workload),
+    // What runs on a node that its writer chooses, as `nodeName` does.
+    adds(["", "bindings", ""], CREATE, Class::WorkloadPrivileged),
+    adds(["", "pods", "binding"], CREATE, Class::WorkloadPrivileged),
     adds(["", "podtemplates", ""], WRITE, Class::Workload),
     adds(["", "replicationcontrollers", ""], WRITE, Class::Workload),
     adds(["apps", "deployments", ""], WRITE, Class::Workload),

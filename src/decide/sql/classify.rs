@@ -26,6 +26,8 @@ mod deep;
 mod flows;
 mod functions;
 mod made;
+mod named;
+mod pinned;
 mod references;
 mod release;
 mod replication;
@@ -139,7 +141,7 @@ pub fn has_class(function: &str) -> bool {
 /// says of itself: of no value that is stored, but for what it is given.
 pub fn computes(schema: &str, function: &str) -> bool {
     const READS: [&str; 2] = ["lo_get", "loread"];
-    schema == "pg_catalog"
+    matches!(schema, "pg_catalog" | "information_schema")
         && functions::known(schema, function) == functions::Known::Harmless
         && !READS.contains(&function)
 }

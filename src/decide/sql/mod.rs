@@ -175,6 +175,10 @@ pub struct Stored {
     pub columns: Vec<(String, Option<String>)>,
     /// All columns of what is read: `*`.
     pub all_read: bool,
+    /// All columns of these: `t.*`.
+    pub starred: Vec<Object>,
+    /// Columns of what is written are assigned to, by what may be columns of it.
+    pub assigns: bool,
     /// Rows by their name, or all columns of something.
     pub rows: bool,
     /// Relations that are read; they may be written as well.
@@ -202,6 +206,8 @@ pub struct Statement {
     pub whole_rows: bool,
     /// What each column of its answer is made of, in order; empty where they cannot be counted.
     pub made: Vec<Option<Made>>,
+    /// A star stands in front of this one of them: any number of columns.
+    pub star: Option<usize>,
     /// What it puts where it stays, if it puts anything anywhere.
     pub stored: Option<Box<Stored>>,
     /// Functions it calls that put an argument where others find it: settings, locks, sequences,
@@ -218,6 +224,21 @@ pub struct Statement {
 }
 
 impl Statement {
+    /// What a column of its answer is made of, if the answer has so many.
+    pub fn made_of(&self, column: usize, columns: usize) -> Option<&Made> {
+        let told = self.made.len();
+        let place = match self.star {
+            None if told != columns => return None,
+            Some(_) if told > columns => return None,
+            // Those behind the star are counted from the end.
+            Some(star) if column >= star => {
+                (column + told).checked_sub(columns).filter(|&at| at >= star)?
+            }
+            _ => column,
+        };
+        self.made.get(place)?.as_ref()
+    }
+
     fn act(&self) -> Act {
         Act {
             classes: self.classes,

@@ -44,6 +44,13 @@ fn records_show_that_there_was_one_and_not_which() {
     let stars = format!("weir_{}", "*".repeat(LENGTH - PREFIX.len()));
     let hides = format!("GET /{stars}?t={stars}&weir_{stars}weir_ HTTP/1.1");
     assert_eq!(hidden(text.as_bytes()), Some(hides.into_bytes()));
+    let digits = &one[PREFIX.len()..];
+    for start in
+        ["a=weir%5f", "a=%77eir_", "{\"t\":\"\\u0077eir_", "weir\\u005F", "%77%65%69%72%5F"]
+    {
+        let hides = format!("{start}{}&b", "*".repeat(digits.len()));
+        assert_eq!(hidden(format!("{start}{digits}&b").as_bytes()), Some(hides.into_bytes()));
+    }
     // What has not its checksum is somebody's text.
     let other = one.replace('_', "-");
     for text in ["", "weir_", &other, &one[1..], &one[..LENGTH - 1], &"weir_x".repeat(30)] {

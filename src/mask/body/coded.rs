@@ -38,11 +38,15 @@ const PIECE_BYTES: usize = 16 << 10;
 
 /// What takes the place of a text. `None`: it is no base64, or nothing is found in it.
 pub(super) fn mask(said: &[u8], place: &str, work: &mut Work<'_>) -> Option<Vec<u8>> {
-    let value = decoded(said)?;
-    if work.rules.repeats
-        && let Embedded::Becomes(masked) = embedded::mask(&value, place, work)
+    let (before, packed) = parted(said);
+    if work.rules.repeats {
+        return masked_deep((before, packed), place, work);
+    }
+    let value = decoded(packed)?;
+    if let Some(letters) = narrowed(&value)
+        && is_found(letters, place, work)
     {
-        return Some(general_purpose::STANDARD.encode(masked).into_bytes());
+        return Some(hidden(Operator::TokenBase64, &[]));
     }
     if let Some(masked) = whole_text(&value, place, work) {
         return Some(general_purpose::STANDARD.encode(masked).into_bytes());
@@ -56,6 +60,79 @@ pub(super) fn mask(said: &[u8], place: &str, work: &mut Work<'_>) -> Option<Vec<
         Ok(Some(first)) => is_found(first, place, work),
     };
     hides.then(|| hidden(Operator::TokenBase64, &[]))
+}
+
+/// The same where paths are followed in what is packed, however it is: what cannot be unpacked is
+/// hidden, unless bytes of a picture or a sound, which say nothing in letters.
+fn masked_deep(
+    (before, packed): (&[u8], &[u8]),
+    place: &str,
+    work: &mut Work<'_>,
+) -> Option<Vec<u8>> {
+    let hide = |work: &mut Work<'_>| {
+        work.count_path(Operator::TokenBase64, place);
+        Some(hidden(Operator::TokenBase64, &[]))
+    };
+    let Some(mut value) = decoded(packed) else {
+        return if packed.is_empty() { None } else { hide(work) };
+    };
+    for depth in 0..=MASK_PACKED_DEPTH_MAX {
+        if let Some(wide) = narrowed(&value) {
+            value = wide;
+        }
+        let masked = match embedded::mask(&value, place, work) {
+            Embedded::Becomes(masked) => Some(masked),
+            Embedded::Stays | Embedded::IsNone => whole_text(&value, place, work),
+        };
+        match masked {
+            Some(masked) if depth == 0 => {
+                let coded = general_purpose::STANDARD.encode(masked);
+                return Some([before, coded.as_bytes()].concat());
+            }
+            Some(_) => return Some(hidden(Operator::TokenBase64, &[])),
+            None => {}
+        }
+        match deeper(&value, depth) {
+            Ok(None) => return None,
+            Ok(Some(next)) => value = next,
+            Err(Unreadable) => return hide(work),
+        }
+    }
+    hide(work)
+}
+
+/// `data:application/json;base64,` and what stands behind it (RFC 2397).
+fn parted(said: &[u8]) -> (&[u8], &[u8]) {
+    let is_url = said.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"data:"));
+    let comma = memchr::memchr(b',', said).filter(|_| is_url);
+    comma.and_then(|comma| said.split_at_checked(comma + 1)).unwrap_or((&[], said))
+}
+
+/// Text in UTF-16 or UTF-32, of which it is the marks or the NULs that tell (RFC 4627, 3).
+fn narrowed(value: &[u8]) -> Option<Vec<u8>> {
+    let (big, width) = match value {
+        [0xff, 0xfe, 0, 0, ..] => (false, 4),
+        [0, 0, 0xfe, 0xff, ..] => (true, 4),
+        [0xff, 0xfe, ..] => (false, 2),
+        [0xfe, 0xff, ..] => (true, 2),
+        [0, 0, 0, letter, ..] if *letter != 0 => (true, 4),
+        [letter, 0, 0, 0, ..] if *letter != 0 => (false, 4),
+        [0, letter, 0, more, ..] if *letter != 0 && *more != 0 => (true, 2),
+        [letter, 0, more, 0, ..] if *letter != 0 && *more != 0 => (false, 2),
+        _ => return None,
+    };
+    let units = value.chunks_exact(width).map(|unit| {
+        let fold = |code: u32, byte: &u8| code << 8 | u32::from(*byte);
+        if big { unit.iter().fold(0, fold) } else { unit.iter().rev().fold(0, fold) }
+    });
+    let text: String = match width {
+        2 => {
+            let units = units.map(|unit| u16::try_from(unit).unwrap_or(0xfffd));
+            char::decode_utf16(units).map(|letter| letter.unwrap_or('\u{fffd}')).collect()
+        }
+        _ => units.map(|unit| char::from_u32(unit).unwrap_or('\u{fffd}')).collect(),
+    };
+    Some(text.trim_start_matches('\u{feff}').as_bytes().to_vec())
 }
 
 /// Whether something is found in what a value is packed around, at any depth.
@@ -96,16 +173,21 @@ fn deeper(value: &[u8], depth: usize) -> Result<Option<Vec<u8>>, Unreadable> {
     }
 }
 
-/// Go's decoder leaves out line ends, and so does this.
+/// Go's decoder leaves out line ends, and so does this; Node's and Python's take both alphabets
+/// (RFC 4648, 4 and 5).
 fn decoded(said: &[u8]) -> Option<Vec<u8>> {
-    let is_end = |byte: &u8| matches!(byte, b'\r' | b'\n');
-    match said.iter().any(is_end) {
-        false => LOOSE.decode(said).ok(),
-        true => {
-            let said: Vec<u8> = said.iter().copied().filter(|byte| !is_end(byte)).collect();
-            LOOSE.decode(said).ok()
-        }
+    let is_odd = |byte: &u8| matches!(byte, b'\r' | b'\n' | b'-' | b'_');
+    if !said.iter().any(is_odd) {
+        return LOOSE.decode(said).ok();
     }
+    let plain = |byte: u8| match byte {
+        b'-' => b'+',
+        b'_' => b'/',
+        byte => byte,
+    };
+    let ends = |byte: &u8| !matches!(byte, b'\r' | b'\n');
+    let said: Vec<u8> = said.iter().copied().filter(ends).map(plain).collect();
+    LOOSE.decode(said).ok()
 }
 
 /// One member of gzip and nothing behind it.

@@ -12,6 +12,8 @@ use crate::wire::http::sse::{Splitter, field, lines};
 #[derive(Debug, Default)]
 pub(super) struct Events {
     splitter: Splitter,
+    /// The first event was seen.
+    begun: bool,
 }
 
 impl Events {
@@ -23,14 +25,30 @@ impl Events {
     ) -> Result<(), Unmaskable> {
         let mut input = bytes;
         while let Some(event) = self.splitter.next(&mut input).map_err(|_| Unmaskable::TooLong)? {
-            mask(event, work)?;
+            mask(unmarked(event, &mut self.begun, work), work)?;
         }
         if ends {
             // No client takes it for an event, but it is not shown either unless it is masked.
             let rest = self.splitter.rest().to_vec();
-            mask(&rest, work)?;
+            mask(unmarked(&rest, &mut self.begun, work), work)?;
         }
         Ok(())
+    }
+}
+
+/// A stream may begin with a byte order mark, which is no part of its first line (WHATWG HTML
+/// 9.2.5). It leaves as it came.
+fn unmarked<'e>(event: &'e [u8], begun: &mut bool, work: &mut Work<'_>) -> &'e [u8] {
+    const MARK: &[u8] = "\u{feff}".as_bytes();
+    match event.strip_prefix(MARK).filter(|_| !std::mem::replace(begun, true)) {
+        Some(event) => {
+            work.out.extend_from_slice(MARK);
+            event
+        }
+        None => {
+            *begun = true;
+            event
+        }
     }
 }
 

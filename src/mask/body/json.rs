@@ -322,7 +322,9 @@ impl Json {
         self.tell(token, rules);
         let is_value = matches!(token, Token::Text | Token::Number | Token::True | Token::False);
         if is_value && let Some((operator, pattern)) = self.operator(rules) {
-            if self.is_outcome(token, (bytes, span), rules) {
+            if self.is_outcome(token, (bytes, span), rules)
+                || self.is_spared(token, (bytes, span), rules)
+            {
                 return None;
             }
             work.count_path(operator, pattern);
@@ -348,6 +350,12 @@ impl Json {
             Token::Number => {
                 let ends = (span.start as usize, (span.start + span.len) as usize);
                 cursor.find(&rules.detectors, bytes, ends, &mut self.finds);
+                if self.finds.list.is_empty()
+                    && let Some(digits) = integral(bytes.get(ends.0..ends.1).unwrap_or(&[]))
+                {
+                    let found = rules.detectors.find(&digits, work.scratch);
+                    self.finds.list.extend_from_slice(found);
+                }
                 let strongest = self.finds.list.iter().map(|found| rules.operator(found)).max()?;
                 let place = path(&self.walk, work);
                 work.count(&self.finds.list, &place);
@@ -367,6 +375,17 @@ impl Json {
         let mut path = self.walk.path().skip(self.walk.depth() - 1);
         let is_below = self.walk.depth() == 1 || self.walk.path().next() == Some(OBJECT);
         is_below && path.next() == Some(Segment::Key(b"status"))
+    }
+
+    /// Whether a message at the root is one that is known to have no value in it.
+    fn is_spared(&self, token: Token, (bytes, span): (&[u8], Span), rules: &Rules) -> bool {
+        if token != Token::Text || rules.spared.is_empty() || self.walk.depth() != 1 {
+            return false;
+        }
+        let mut said = Vec::new();
+        text::unescape(text::inner(bytes, span), &mut said);
+        self.walk.path().next() == Some(Segment::Key(b"message"))
+            && rules.spared.iter().any(|spared| spared.as_bytes() == said)
     }
 
     /// What becomes of the name of a field that holds a value; `None`: it holds none.
@@ -550,6 +569,36 @@ fn hide(token: Token, operator: Operator, inner: &[u8]) -> Vec<u8> {
         _ => b"null".to_vec(),
     }
 }
+
+/// The digits of a whole number that is written with a point or an exponent: `4539.0` and `4.539e3`
+/// are 4539. Programs that know no whole numbers write all of theirs so.
+fn integral(written: &[u8]) -> Option<Vec<u8>> {
+    let end = written.iter().position(|byte| matches!(byte, b'e' | b'E')).unwrap_or(written.len());
+    let (mantissa, exponent) = written.split_at(end);
+    let exponent: i32 = match std::str::from_utf8(exponent.get(1..).unwrap_or(&[])).ok()? {
+        "" => 0,
+        digits => digits.parse().ok()?,
+    };
+    let point = mantissa.iter().position(|byte| *byte == b'.').unwrap_or(mantissa.len());
+    if point == mantissa.len() && end == written.len() {
+        return None;
+    }
+    let behind = i32::try_from(mantissa.len().saturating_sub(point + 1)).ok()?;
+    let mut digits: Vec<u8> = mantissa.iter().copied().filter(u8::is_ascii_digit).collect();
+    let scale = exponent.checked_sub(behind)?;
+    for _ in 0..scale.clamp(0, INTEGRAL_DIGITS_MAX) {
+        digits.push(b'0');
+    }
+    for _ in 0..scale.checked_neg()?.clamp(0, i32::try_from(digits.len()).ok()?) {
+        digits.pop().filter(|digit| *digit == b'0')?;
+    }
+    let zeros = digits.iter().take_while(|digit| **digit == b'0').count();
+    digits.drain(..zeros);
+    Some(digits).filter(|digits| !digits.is_empty())
+}
+
+/// No detector looks for a longer number.
+const INTEGRAL_DIGITS_MAX: i32 = 32;
 
 fn quoted(said: &[u8]) -> Vec<u8> {
     let mut out = vec![b'"'];

@@ -188,6 +188,8 @@ pub struct Rules {
     named: Vec<Option<String>>,
     /// Whether a `status` at the root, or of an event's object, may say how an act went.
     spares_outcomes: bool,
+    /// Messages at the root that have no value in them.
+    spared: Vec<String>,
     /// Whether texts of a message repeat what its structured content says.
     repeats: bool,
     /// For what does not say that it is a message: paths begin at its root, too.
@@ -283,6 +285,13 @@ impl Rules {
     pub fn naming(mut self, names: Vec<(Pattern, Option<String>)>) -> Rules {
         let (patterns, fields) = names.into_iter().unzip();
         (self.names_of, self.named) = (Patterns::new(patterns), fields);
+        self
+    }
+
+    /// With messages at the root that are shown where they are just these.
+    #[must_use]
+    pub fn sparing(mut self, messages: Vec<String>) -> Rules {
+        self.spared = messages;
         self
     }
 

@@ -44,6 +44,44 @@ fn check(rules: &Rc<Rules>, shape: Shape, body: &str, expect: &str) {
 }
 
 #[test]
+fn a_whole_number_is_one_however_it_is_written() {
+    let rules = redact_all();
+    for number in [
+        "4539148803436467",
+        "4539148803436467.0",
+        "4539148803436467.00",
+        "45391488034364670e-1",
+        "4.539148803436467e15",
+        "4.539148803436467E+15",
+        "453914880343646.7e1",
+    ] {
+        check(&rules, Shape::Json, &format!("{{\"x\":{number}}}"), "{\"x\":null}");
+        check(&rules, Shape::Json, &format!("[1.5,{number},2e3]"), "[1.5,null,2e3]");
+    }
+    for number in ["4539148803436467.5", "4539148803436467e99999999999", "45.39148803436467", "0.0"]
+    {
+        let body = format!("{{\"x\":{number}}}");
+        check(&rules, Shape::Json, &body, &body);
+    }
+}
+
+#[test]
+fn a_stream_of_events_may_begin_with_a_mark() {
+    let rules = rules(&[("ssn", Operator::Redact)], &[]);
+    let (event, masked) = ("data: {\"ssn\":\"1\"}\n\n", "data: {\"ssn\":\"***\"}\n\n");
+    check(
+        &rules,
+        Shape::Events,
+        &format!("\u{feff}{event}{event}"),
+        &format!("\u{feff}{masked}{masked}"),
+    );
+    // One behind the start is part of a name.
+    let body = format!("{event}\u{feff}{event}");
+    let (out, wrong) = mask(&rules, Shape::Events, body.as_bytes(), usize::MAX);
+    assert_eq!((out.as_slice(), wrong), (masked.as_bytes(), Some(Unmaskable::Text)));
+}
+
+#[test]
 fn shapes_and_plans() {
     for (kind, shape) in [
         ("application/json", Shape::Json),
@@ -449,6 +487,19 @@ fn lines_are_not_held_back() {
     assert_eq!(hits.total(), 1);
 }
 
+/// Behind a line that fills what is looked at at once, the next one ends the wait.
+#[test]
+fn lines_behind_a_long_one_are_not_held_back() {
+    let mut masker = Masker::new(redact_all(), Shape::Text).unwrap();
+    let (mut out, mut hits) = (Vec::new(), Hits::default());
+    let long = "y".repeat(65_530);
+    let pieces = ["short\n", &long, "\n", "tick 1\n", "tick 2\n"];
+    for piece in pieces {
+        masker.push(piece.as_bytes(), &mut out, &mut hits).unwrap();
+    }
+    assert_eq!(String::from_utf8(out).unwrap(), pieces.concat());
+}
+
 #[test]
 fn tokens_that_are_no_strings_have_a_bound() {
     let rules = redact_all();
@@ -561,6 +612,33 @@ fn what_base64_of_a_message_stands_for_is_masked() {
             assert!(!out.contains("bob@example.com") && !out.contains("hunter2"), "{out}");
         }
         assert_eq!(masked(place, "nothing of the kind"), "nothing of the kind");
+    }
+}
+
+#[test]
+fn what_a_blob_is_packed_in_hides_nothing() {
+    use base64::Engine as _;
+    use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+    let json = r#"{"password":"hunter2","b":"bob@example.com","c":"???>>>"}"#;
+    let wide: Vec<u8> = json.encode_utf16().flat_map(u16::to_le_bytes).collect();
+    for blob in [
+        URL_SAFE_NO_PAD.encode(json),
+        format!("data:application/json;base64,{}", STANDARD.encode(json)),
+        STANDARD.encode(&wide),
+        STANDARD.encode([&[0xff, 0xfe], wide.as_slice()].concat()),
+        STANDARD.encode(STANDARD.encode(json)),
+        format!("{}=%", STANDARD.encode(json)),
+    ] {
+        let said =
+            format!(r#"{{"jsonrpc":"2.0","id":1,"result":{{"contents":[{{"blob":"{blob}"}}]}}}}"#);
+        let out = message(&said);
+        let out: serde_json::Value = serde_json::from_str(&out).expect("JSON");
+        let left = out["result"]["contents"][0]["blob"].as_str().expect("a text");
+        let left = left.strip_prefix("data:application/json;base64,").unwrap_or(left);
+        let left = STANDARD.decode(left).map(|it| String::from_utf8_lossy(&it).into_owned());
+        let left = left.expect("base64");
+        assert!(!left.contains("hunter2") && !left.contains("bob@"), "{blob}: {left}");
+        assert!(!left.contains("h\0u\0n"), "{blob}: {left}");
     }
 }
 

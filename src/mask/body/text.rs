@@ -19,8 +19,10 @@ pub(super) struct Text {
     /// What was received and has not left, behind `context` bytes that have.
     held: Vec<u8>,
     context: usize,
-    /// It is looked at again once it is so long.
+    /// It is looked at again once it is so long, or a line ends.
     wait: usize,
+    /// Lines have ended, and a find that goes on holds them.
+    stuck: bool,
     finds: Vec<Found>,
 }
 
@@ -70,7 +72,9 @@ impl Text {
                     return self.line(bytes, ends, work);
                 }
                 self.held.extend_from_slice(bytes);
-                if !ends && self.held.len() < self.wait {
+                // Whoever follows a log waits for lines, and the next one may be long in coming.
+                let breaks = !self.stuck && memchr::memchr(b'\n', bytes).is_some();
+                if !ends && !breaks && self.held.len() < self.wait {
                     return Ok(());
                 }
                 self.plain(ends, work)
@@ -134,6 +138,8 @@ impl Text {
         self.context = end - from;
         self.held.drain(..from);
         self.wait = again(self.held.len());
+        let waiting = self.held.get(self.context..).unwrap_or(&[]);
+        self.stuck = self.wait > 0 && memchr::memchr(b'\n', waiting).is_some();
         Ok(())
     }
 }

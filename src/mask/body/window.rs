@@ -48,6 +48,9 @@ pub(super) fn cut(
             cut = found.start;
         }
     }
+    if let Some(key) = scratch.open_key() {
+        cut = cut.min(key.max(context));
+    }
     if text.len() - cut > MASK_TOKEN_BYTES_MAX && finds.iter().any(|found| found.start == cut) {
         return Cut::Swallow;
     }

@@ -1,5 +1,6 @@
 //! IBANs: the country's length and ISO 7064 mod 97-10.
 
+use super::numeral::separator_at;
 use super::{Detector, Finds, alnum_at, alnum_before};
 
 /// `at` is the second check digit. Whether an IBAN starts three bytes before; it is then in
@@ -14,28 +15,55 @@ fn find(value: &[u8], at: usize, finds: &mut Finds) -> Option<(usize, usize)> {
     let start = at.checked_sub(3).filter(|&start| start >= finds.floor)?;
     finds.spend(4);
     let &[c1, c2, d1, d2] = value.get(start..)?.first_chunk()?;
+    let country = [c1.to_ascii_uppercase(), c2.to_ascii_uppercase()];
     if alnum_before(value, start) || !d1.is_ascii_digit() || !d2.is_ascii_digit() {
         return None;
     }
-    let length = country_length([c1, c2])?;
+    // All letters are of one case.
+    let case = Case::of(c1).filter(|&case| Case::of(c2) == Some(case))?;
+    let length = country_length(country)?;
     let mut number = [0; LENGTH_MAX];
     finds.spend(length);
-    let end = collect(value, start, &mut number[..length])?;
+    let end = collect(value, (start, case), &mut number[..length])?;
     (!alnum_at(value, end) && mod97(&number[..length]) == 1).then_some((start, end))
 }
 
-/// Fills `number` from `start` on, single spaces left out; returns where it ends.
-fn collect(value: &[u8], start: usize, number: &mut [u8]) -> Option<usize> {
-    let mut at = start;
-    for slot in number {
-        if value.get(at) == Some(&b' ') {
-            at += 1;
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Case {
+    Upper,
+    Lower,
+}
+
+impl Case {
+    fn of(byte: u8) -> Option<Case> {
+        match byte {
+            b'A'..=b'Z' => Some(Case::Upper),
+            b'a'..=b'z' => Some(Case::Lower),
+            _ => None,
         }
-        let byte = *value.get(at)?;
-        if !byte.is_ascii_digit() && !byte.is_ascii_uppercase() {
+    }
+}
+
+/// Fills `number` from `start` on; returns where it ends. Behind every fourth character stands the
+/// same separator, or none. In upper case, where words do not follow, blanks may be anywhere.
+fn collect(value: &[u8], (start, case): (usize, Case), number: &mut [u8]) -> Option<usize> {
+    let mut at = start;
+    let mut style = None;
+    for (index, slot) in number.iter_mut().enumerate() {
+        let here = separator_at(value, at);
+        let sign = here.map(|(sign, _)| sign);
+        let even = match index {
+            0 => sign.is_none(),
+            _ if index.is_multiple_of(4) => *style.get_or_insert(sign) == sign,
+            _ => sign.is_none(),
+        };
+        let loose = case == Case::Upper && sign.unwrap_or(' ') == ' ';
+        at += here.map_or(0, |(_, length)| length);
+        let byte = *value.get(at).filter(|_| even || loose)?;
+        if !byte.is_ascii_digit() && Case::of(byte) != Some(case) {
             return None;
         }
-        *slot = byte;
+        *slot = byte.to_ascii_uppercase();
         at += 1;
     }
     Some(at)

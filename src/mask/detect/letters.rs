@@ -1,4 +1,4 @@
-//! Identifiers that hold two capital letters and two digits in a row.
+//! Identifiers that hold two letters and two digits in a row, which are capitals but in IBANs.
 
 use super::{Detector, Detectors, Finds, alnum_at, alnum_before, iban};
 
@@ -33,7 +33,9 @@ pub(super) fn verify(on: &Detectors, value: &[u8], at: usize, finds: &mut Finds)
     if on.is_on(Detector::Iban) && iban::verify(value, at, finds) {
         return;
     }
-    for shape in &SHAPES {
+    let is_upper =
+        at.checked_sub(2).and_then(|at| value.get(at)).is_some_and(u8::is_ascii_uppercase);
+    for shape in SHAPES.iter().filter(|_| is_upper) {
         if !on.is_on(shape.detector) {
             continue;
         }

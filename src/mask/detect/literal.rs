@@ -5,6 +5,7 @@
 //! that what passes by accident is as rare as can be in ordinary text.
 
 use super::super::matcher::{PREFIX_BUCKETS, PrefixTables};
+use super::numeral::GAPS;
 use super::{Detector, Detectors, Finds, secret};
 
 /// What follows a literal.
@@ -14,6 +15,12 @@ pub(super) enum Rest {
     Jwt,
     /// The rest of a PEM block.
     Pem,
+    /// The rest of a PEM block in base64.
+    PemBase64,
+    /// A domain: the literal is an `@` in a URL.
+    Domain,
+    /// The rest of a token of a bot, whose number stands before.
+    Bot,
     /// `//user:password@`.
     Url,
     /// This many bytes at least of the alphabet.
@@ -39,6 +46,10 @@ pub(super) enum Alphabet {
     Dotted,
     /// 0-9 a-z A-Z + / = .
     Base64,
+    /// 0-9 a-z A-Z _ - =.
+    Assigned,
+    /// Base64 in lines, with headers.
+    Armor,
     /// What hashes in crypt's modular form contain: also `.` `/` `$` `,` `=` `+` `:`.
     Crypt,
 }
@@ -50,8 +61,14 @@ impl Alphabet {
             Alphabet::Hex => byte.is_ascii_hexdigit(),
             Alphabet::Base62 => byte.is_ascii_alphanumeric(),
             Alphabet::Base64Url => is_base64url(byte),
+            Alphabet::Assigned => is_base64url(byte) || byte == b'=',
             Alphabet::Dotted => is_base64url(byte) || byte == b'.',
             Alphabet::Base64 => byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'='),
+            Alphabet::Armor => {
+                byte.is_ascii_alphanumeric()
+                    || byte.is_ascii_whitespace()
+                    || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'\\' | b':' | b'"')
+            }
             Alphabet::Crypt => {
                 byte.is_ascii_alphanumeric()
                     || matches!(byte, b'.' | b'/' | b'$' | b',' | b'=' | b'+' | b':' | b'-' | b'_')
@@ -76,7 +93,8 @@ pub(super) struct Literal {
 #[derive(Debug)]
 pub(super) struct Literals {
     /// For the matcher.
-    pub(super) tables: PrefixTables,
+    pub(super) all: PrefixTables,
+    places: Vec<Place>,
     /// Literal and offset of its window, by the first byte of the window.
     by_byte: Vec<Vec<(&'static Literal, usize)>>,
 }
@@ -84,13 +102,35 @@ pub(super) struct Literals {
 impl Literals {
     pub(super) fn build() -> Literals {
         let mut by_byte: Vec<Vec<(&Literal, usize)>> = vec![Vec::new(); 256];
-        let mut tables = PrefixTables::default();
-        for (literal, place) in LITERALS.iter().zip(places()) {
+        let places = places();
+        for (literal, place) in LITERALS.iter().zip(&places) {
             let window = window(literal, place.offset);
             by_byte[usize::from(window[0])].push((literal, place.offset));
-            Bucket::default().with(window).write(1 << place.bucket, &mut tables);
         }
-        Literals { tables, by_byte }
+        let mut literals = Literals { all: PrefixTables::default(), places, by_byte };
+        literals.all = literals.tables(|_| true, true).0;
+        literals
+    }
+
+    /// The windows of some of them, and those of rare separators behind digits; whether there are
+    /// any.
+    pub(super) fn tables(
+        &self,
+        is_wanted: impl Fn(&Literal) -> bool,
+        gaps: bool,
+    ) -> (PrefixTables, bool) {
+        let (mut tables, mut any) = (PrefixTables::default(), gaps);
+        if gaps {
+            gap_bucket().write(1 << GAP_BUCKET, &mut tables);
+        }
+        for (literal, place) in LITERALS.iter().zip(&self.places) {
+            if is_wanted(literal) {
+                let bucket = Bucket::default().with(window(literal, place.offset));
+                bucket.write(1 << place.bucket, &mut tables);
+                any = true;
+            }
+        }
+        (tables, any)
     }
 
     /// `at` may be the first byte of a window.
@@ -111,7 +151,7 @@ impl Literals {
 }
 
 /// Where a literal's window is, and in which bucket.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 struct Place {
     offset: usize,
     bucket: usize,
@@ -143,6 +183,7 @@ fn places() -> Vec<Place> {
 
 fn best_place(places: &[Option<Place>], index: usize) -> Place {
     let mut buckets = [Bucket::default(); PREFIX_BUCKETS];
+    buckets[GAP_BUCKET] = gap_bucket();
     for (literal, place) in LITERALS.iter().zip(places) {
         if let Some(place) = place {
             buckets[place.bucket] = buckets[place.bucket].with(window(literal, place.offset));
@@ -150,13 +191,25 @@ fn best_place(places: &[Option<Place>], index: usize) -> Place {
     }
     let literal = &LITERALS[index];
     let offsets = 0..literal.text.len() - 2;
-    let all = offsets.flat_map(|offset| (0..PREFIX_BUCKETS).map(move |bucket| (offset, bucket)));
+    let all = offsets.flat_map(|offset| (1..PREFIX_BUCKETS).map(move |bucket| (offset, bucket)));
     let grown = |&(offset, bucket): &(usize, usize)| {
         let with = buckets[bucket].with(window(literal, offset));
         with.frequency() - buckets[bucket].frequency()
     };
-    let (offset, bucket) = all.min_by_key(grown).expect("there are eight buckets");
+    let (offset, bucket) = all.min_by_key(grown).expect("there are seven buckets");
     Place { offset, bucket }
+}
+
+/// A digit and what begins a rare separator, and full-width digits.
+fn gap_bucket() -> Bucket {
+    let mut bucket = Bucket::default();
+    for digit in b'0'..=b'9' {
+        bucket = bucket.with([0xef, 0xbc, digit - b'0' + 0x90]);
+        for [second, third] in GAPS {
+            bucket = bucket.with([digit, second, third]);
+        }
+    }
+    bucket
 }
 
 /// Windows that share a bit; by position, the nibbles they have.
@@ -211,6 +264,9 @@ fn weight(byte: u8) -> u64 {
     }
 }
 
+/// Where the windows of rare separators are, and no literal's: with ten digits in the first place
+/// any other would let too much through.
+const GAP_BUCKET: usize = 0;
 /// It settles after three or four.
 const ROUNDS_MAX: usize = 8;
 
@@ -227,20 +283,31 @@ const fn hash(text: &'static [u8], bytes: usize) -> Literal {
     Literal { text, rest, detector: Detector::PasswordHash }
 }
 
-use Alphabet::{Base32, Base62, Base64, Base64Url, Dotted, Hex};
+use Alphabet::{Armor, Assigned, Base32, Base62, Base64, Base64Url, Crypt, Dotted, Hex};
 use Rest::{Exact, Random, Run};
 
 /// Lengths are those of the vendors' documentation or, where it states none, of issued tokens, as a
 /// minimum.
 pub(super) const LITERALS: &[Literal] = &[
     Literal { text: b"eyJ", rest: Rest::Jwt, detector: Detector::Jwt },
+    // `{` and a blank or a line end.
+    Literal { text: b"eyA", rest: Rest::Jwt, detector: Detector::Jwt },
+    Literal { text: b"ewogI", rest: Rest::Jwt, detector: Detector::Jwt },
+    Literal { text: b"ew0KI", rest: Rest::Jwt, detector: Detector::Jwt },
+    Literal { text: b"%40", rest: Rest::Domain, detector: Detector::Email },
     Literal { text: b"://", rest: Rest::Url, detector: Detector::UrlPassword },
     key(b"-----BEGIN ", Rest::Pem),
+    key(b"---- BEGIN SSH2 ENCRYPTED PRIVATE KEY", Run(Armor, 40)),
+    key(b"LS0tLS1CRUdJTi", Rest::PemBase64),
     key(b"PuTTY-User-Key-File-", Rest::Pem),
     key(b"AGE-SECRET-KEY-1", Run(Base62, 58)),
     // Amazon, Google, Alibaba, Azure.
     token(b"AKIA", Exact(Base32, 16)),
     token(b"ASIA", Exact(Base32, 16)),
+    token(b"ABIA", Exact(Base32, 16)),
+    token(b"ACCA", Exact(Base32, 16)),
+    token(b"ABSK", Random(Base64, 100)),
+    token(b"1//0", Random(Base64Url, 50)),
     token(b"AIza", Run(Base64Url, 35)),
     token(b"GOCSPX-", Run(Base64Url, 28)),
     token(b"ya29.", Random(Base64Url, 30)),
@@ -258,6 +325,7 @@ pub(super) const LITERALS: &[Literal] = &[
     token(b"gldt-", Run(Base64Url, 20)),
     token(b"glrt-", Run(Dotted, 20)),
     token(b"glptt-", Run(Hex, 40)),
+    token(b"glcbt-", Random(Base64Url, 20)),
     token(b"npm_", Exact(Base62, 36)),
     token(b"pypi-AgEI", Run(Base64Url, 50)),
     token(b"rubygems_", Run(Hex, 48)),
@@ -268,6 +336,11 @@ pub(super) const LITERALS: &[Literal] = &[
     token(b"xoxa-", Run(Base64Url, 24)),
     token(b"xoxr-", Run(Base64Url, 24)),
     token(b"xoxs-", Run(Base64Url, 24)),
+    token(b"xoxe.", Random(Dotted, 40)),
+    token(b"xoxe-", Random(Base64Url, 40)),
+    token(b"xoxc-", Run(Base64Url, 24)),
+    token(b"xoxd-", Random(Crypt, 24)),
+    token(b"hooks.slack.com/services/T", Random(Base64, 36)),
     token(b"xapp-", Run(Base64Url, 40)),
     token(b"sk_live_", Run(Base62, 16)),
     token(b"rk_live_", Run(Base62, 16)),
@@ -285,10 +358,23 @@ pub(super) const LITERALS: &[Literal] = &[
     token(b"figd_", Random(Base64Url, 38)),
     token(b"sq0atp-", Run(Base64Url, 22)),
     token(b"sq0csp-", Run(Base64Url, 43)),
+    token(b"FLWSECK", Random(Base64Url, 34)),
+    token(b"xkeysib-", Run(Base64Url, 64)),
+    token(b"secret_", Random(Base62, 43)),
+    token(b":AA", Rest::Bot),
+    token(b"EAACEdEose0cBA", Run(Base62, 20)),
+    token(b"EAAA", Random(Base64Url, 60)),
     token(b"EZAK", Exact(Base62, 54)),
     // Models.
     token(b"sk-ant-", Run(Base64Url, 32)),
-    token(b"sk-", Random(Base64Url, 40)),
+    token(b"sk-proj-", Random(Base64Url, 40)),
+    token(b"sk-svcacct-", Random(Base64Url, 40)),
+    token(b"sk-or-v1-", Run(Hex, 64)),
+    token(b"sk-lf-", Random(Base64Url, 36)),
+    // Words have hyphens between them.
+    token(b"sk-", Random(Base62, 32)),
+    token(b"lsv2_", Random(Base64Url, 40)),
+    token(b"nvapi-", Random(Base64Url, 60)),
     token(b"hf_", Random(Base62, 30)),
     token(b"pplx-", Random(Base62, 40)),
     token(b"gsk_", Random(Base62, 40)),
@@ -303,9 +389,21 @@ pub(super) const LITERALS: &[Literal] = &[
     token(b"hvb.", Random(Base64Url, 24)),
     token(b"glsa_", Run(Base64Url, 40)),
     token(b"glc_", Random(Base64, 40)),
-    token(b"ATATT3", Run(Base64Url, 100)),
+    token(b"ATATT3", Run(Assigned, 100)),
+    token(b"ATCTT3", Run(Assigned, 100)),
+    token(b"NRAK-", Exact(Base62, 27)),
+    token(b"dt0c01.", Run(Dotted, 80)),
+    token(b"pul-", Run(Hex, 40)),
+    token(b"sbp_", Run(Hex, 40)),
+    token(b"CFPAT-", Run(Base64Url, 43)),
+    token(b"HRKU-", Random(Base64Url, 36)),
+    token(b"sntrys_", Random(Base64, 60)),
+    token(b"sntryu_", Run(Hex, 64)),
+    token(b"rdme_", Random(Base62, 60)),
+    token(b"ops_eyJ", Random(Base64, 100)),
     token(b"tskey-", Run(Base64Url, 20)),
     token(b"pscale_tkn_", Run(Dotted, 32)),
+    token(b"pscale_pw_", Run(Dotted, 32)),
     // Password hashes.
     hash(b"$2a$", 56),
     hash(b"$2b$", 56),

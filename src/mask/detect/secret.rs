@@ -1,10 +1,10 @@
 //! What follows a literal, and whether it makes a secret.
 
 use base64::Engine;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
 
 use super::literal::{Alphabet, Literal, Rest, is_base64url};
-use super::{Detector, Finds, alnum_before};
+use super::{Detector, Finds, alnum_at, alnum_before, email, lines};
 
 /// `literal` stands at `start`. Whether it is the start of a find, which is then in `finds`.
 pub(super) fn verify(literal: &Literal, value: &[u8], start: usize, finds: &mut Finds) -> bool {
@@ -12,10 +12,15 @@ pub(super) fn verify(literal: &Literal, value: &[u8], start: usize, finds: &mut 
     let span = match literal.rest {
         Rest::Jwt => jwt(value, start, finds).map(|end| (start, end)),
         Rest::Pem => pem(value, start, after, finds).map(|end| (start, end)),
+        Rest::PemBase64 if alnum_before(value, start) => None,
+        Rest::PemBase64 => pem_base64(value, start, finds).map(|end| (start, end)),
+        Rest::Domain => return email::verify_around(value, (start, after), finds),
+        Rest::Bot => bot(value, start, after, finds),
         Rest::Url => url_password(value, start, after, finds),
         _ if starts_inside_word(literal.text, value, start) => None,
         Rest::Run(alphabet, least) => {
-            run(value, after, (alphabet, least), finds, |_| true).map(|end| (start, end))
+            let accept = |run: &[u8]| literal.detector != Detector::Token || is_no_filler(run);
+            run(value, after, (alphabet, least), finds, accept).map(|end| (start, end))
         }
         Rest::Random(alphabet, least) => {
             run(value, after, (alphabet, least), finds, is_random).map(|end| (start, end))
@@ -31,6 +36,9 @@ pub(super) fn verify(literal: &Literal, value: &[u8], start: usize, finds: &mut 
     };
     let Some((start, end)) = span else { return false };
     finds.push(start, end, literal.detector);
+    if matches!(literal.rest, Rest::Pem) && !contains_end(&value[start..end]) {
+        lines::cover(value, (start, end), finds);
+    }
     true
 }
 
@@ -63,11 +71,19 @@ fn run(
     Some(after + run.len())
 }
 
+/// Not the same few characters over and over, as in examples.
+fn is_no_filler(run: &[u8]) -> bool {
+    distinct(run) >= 5
+}
+
+fn distinct(run: &[u8]) -> u32 {
+    run.iter().fold(0_u128, |set, &byte| set | 1 << (byte & 0x7f)).count_ones()
+}
+
 /// Shannon entropy of at least three bits per byte.
 fn is_random(run: &[u8]) -> bool {
     // Three bits need eight different bytes; most of what is refused is refused here.
-    let distinct = run.iter().fold(0_u128, |set, &byte| set | 1 << (byte & 0x7f));
-    if distinct.count_ones() < 8 {
+    if distinct(run) < 8 {
         return false;
     }
     let mut counts = [0_u8; 128];
@@ -83,7 +99,8 @@ fn is_random(run: &[u8]) -> bool {
 /// `header.payload.signature`: the header decodes to a JSON object with `alg`. The signature may be
 /// cut off or empty.
 fn jwt(value: &[u8], start: usize, finds: &mut Finds) -> Option<usize> {
-    if start > 0 && is_base64url(value[start - 1]) {
+    let before = start.checked_sub(1).and_then(|at| value.get(at));
+    if matches!(before, Some(b'-' | b'_')) || alnum_before(value, start) {
         return None;
     }
     let segment = |from: usize| {
@@ -146,6 +163,55 @@ fn pem(value: &[u8], start: usize, after: usize, finds: &mut Finds) -> Option<us
     Some(after + body + end)
 }
 
+/// A PEM block in base64, as Kubernetes and many settings hold it: `-----BEGIN` is the literal.
+fn pem_base64(value: &[u8], start: usize, finds: &mut Finds) -> Option<usize> {
+    let rest = &value[start..];
+    let head = rest.get(..PEM_HEAD_BYTES)?;
+    finds.spend(PEM_HEAD_BYTES);
+    let label = STANDARD.decode(head).ok()?;
+    if !contains(&label, b"PRIVATE KEY") {
+        return None;
+    }
+    let line_end = |at: usize| match rest.get(at..) {
+        Some([b'\\', b'n', ..] | [b'\r', b'\n', ..]) => 2,
+        Some([b'\n', ..]) => 1,
+        _ => 0,
+    };
+    let mut end = 0;
+    loop {
+        let rest = rest.get(end..).unwrap_or(&[]);
+        let line = rest.iter().take_while(|&&byte| Alphabet::Base64.has(byte)).count();
+        // Only a line as long as the others of base64 goes on in the next one.
+        let gap = line_end(end + line);
+        let goes_on = gap > 0 && line >= PEM_LINE_BYTES_MIN;
+        end += line;
+        if !goes_on {
+            finds.spend(end);
+            return Some(start + end);
+        }
+        end += gap;
+    }
+}
+
+/// `1234567890:AA` and 33 more: the number of a bot of Telegram and its key.
+fn bot(value: &[u8], start: usize, after: usize, finds: &mut Finds) -> Option<(usize, usize)> {
+    let from = start.checked_sub(BOT_DIGITS_MAX).unwrap_or_default();
+    let number = value[from..start].iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let end = after + BOT_KEY_BYTES;
+    finds.spend(number + 1);
+    if !(BOT_DIGITS_MIN..=BOT_DIGITS_MAX).contains(&number) || start - number < finds.floor {
+        return None;
+    }
+    finds.spend(BOT_KEY_BYTES);
+    let is_key = value.get(after..end)?.iter().all(|&byte| is_base64url(byte));
+    let alone = !alnum_before(value, start - number) && !alnum_at(value, end);
+    (is_key && alone).then_some((start - number, end))
+}
+
+fn contains_end(key: &[u8]) -> bool {
+    memchr::memmem::find(key, PEM_END).is_some()
+}
+
 fn contains(text: &[u8], part: &[u8]) -> bool {
     text.windows(part.len()).any(|window| window == part)
 }
@@ -189,6 +255,12 @@ fn ends_authority(byte: u8) -> bool {
 
 /// Longer headers are not decoded.
 const JWT_HEADER_BYTES_MAX: usize = 8192;
+/// Base64 of `-----BEGIN`, the longest label and its dashes, cut between two groups of four.
+const PEM_HEAD_BYTES: usize = 56;
+const PEM_LINE_BYTES_MIN: usize = 60;
+const BOT_DIGITS_MIN: usize = 8;
+const BOT_DIGITS_MAX: usize = 10;
+const BOT_KEY_BYTES: usize = 33;
 const PEM_END: &[u8] = b"-----END ";
 const PEM_LABEL_BYTES_MAX: usize = 64;
 const URL_AUTHORITY_BYTES_MAX: usize = 1024;

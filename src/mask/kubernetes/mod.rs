@@ -326,10 +326,56 @@ pub fn placeholder(mark: u64, form: Form) -> String {
 }
 
 /// Whether a body of a write brings a placeholder back, in JSON, YAML or protobuf: all of them hold
-/// it as it is, or in base64 from its first byte on.
+/// it as it is or in base64, perhaps with signs written as escapes, and base64 in lines. A text in a
+/// text, as what was last applied is, has its escapes twice.
 pub fn brings_back(body: &[u8]) -> bool {
-    memmem::find(body, PLACEHOLDER.as_bytes()).is_some()
-        || PLACEHOLDER_BASE64.iter().any(|coded| memmem::find(body, coded.as_bytes()).is_some())
+    let says = |text: &[u8]| {
+        memmem::find(text, PLACEHOLDER.as_bytes()).is_some()
+            || PLACEHOLDER_BASE64.iter().any(|coded| memmem::find(text, coded.as_bytes()).is_some())
+    };
+    if says(body) {
+        return true;
+    }
+    let once = unescaped(body);
+    says(&once) || (once.contains(&b'\\') && says(&unescaped(&once)))
+}
+
+/// A text without blanks and line breaks, its escapes of ASCII replaced by what they stand for:
+/// those of JSON (RFC 8259 section 7) and of YAML (1.2.2, section 5.7), which differ in none.
+fn unescaped(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, behind)) = rest.split_first() {
+        rest = behind;
+        if byte != b'\\' {
+            out.extend((!byte.is_ascii_whitespace()).then_some(byte));
+            continue;
+        }
+        let Some((&sign, behind)) = rest.split_first() else { break };
+        rest = behind;
+        let digits = match sign {
+            b'x' => 2,
+            b'u' => 4,
+            b'U' => 8,
+            // A break that is no part of the text, or a blank one.
+            b'n' | b'r' | b't' | b' ' | b'\r' | b'\n' => continue,
+            other => {
+                out.push(other);
+                continue;
+            }
+        };
+        let code = behind.get(..digits).and_then(|code| std::str::from_utf8(code).ok());
+        let code = code.and_then(|code| u32::from_str_radix(code, 16).ok());
+        match code.and_then(|code| u8::try_from(code).ok()).filter(u8::is_ascii) {
+            Some(byte) => {
+                out.extend((!byte.is_ascii_whitespace()).then_some(byte));
+                rest = behind.get(digits..).unwrap_or_default();
+            }
+            // Another sign, which no placeholder has.
+            None => out.push(b'?'),
+        }
+    }
+    out
 }
 
 /// Whether a JSON Patch `test`, `copy` or `move` of this pointer (RFC 6901) could tell what stands
@@ -674,6 +720,21 @@ mod tests {
             }
         }
         assert_eq!(placeholder(1, Form::Base64).len() % 4, 0);
+        // Spelt in another way.
+        for body in [
+            r#"[{"op":"add","path":"/data/v","value":"\u0077eir-masked-00"}]"#,
+            r#"{"data":{"v":"\u0064\u0032Vpci1tYXNrZWQtMDA="}}"#,
+            r#"{"metadata":{"annotations":{"a":"{\"k\":\"\\u0077eir-masked-00\"}"}}}"#,
+            r#"{"data":{"v":"IyMjIyMjd2Vp\nci1tYXNr\r\nZWQtRU1BSUw="}}"#,
+            "data:\n  v: \"weir-\\x6dasked-EMAIL\"\n",
+            "data:\n  v: \"weir-ma\\\n    sked-EMAIL\"\n",
+            "data:\n  v: |\n    IyMjIyMjd2Vp\n    ci1tYXNr\n    ZWQtRU1BSUw=\n",
+        ] {
+            assert!(brings_back(body.as_bytes()), "{body}");
+        }
+        for body in ["", "\\", "\\u00", "weir masks this", r#"{"a":"\u20ac \\u0077eir"}"#] {
+            assert!(!brings_back(body.as_bytes()), "{body}");
+        }
     }
 
     #[test]

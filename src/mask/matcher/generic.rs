@@ -43,7 +43,7 @@ pub(super) trait Vector: Copy {
 /// two lookups answers all eight.
 const DIGIT: u8 = 1 << 0;
 const AT: u8 = 1 << 1;
-/// Space and hyphen.
+/// Space, hyphen, full stop and closing parenthesis.
 const SEPARATOR: u8 = 1 << 2;
 const UPPER_A_TO_O: u8 = 1 << 3;
 const UPPER_P_TO_Z: u8 = 1 << 4;
@@ -64,7 +64,7 @@ const fn class_tables() -> ([u8; 16], [u8; 16]) {
         if nibble == 0 {
             bits |= AT;
         }
-        if nibble == 0x0 || nibble == 0xd {
+        if matches!(nibble, 0x0 | 0x9 | 0xd | 0xe) {
             bits |= SEPARATOR;
         }
         if nibble == 0xb {
@@ -143,7 +143,6 @@ struct Tables<V> {
     at: V,
     separator: V,
     plus: V,
-    upper: V,
     alnum: V,
     all: V,
 }
@@ -172,7 +171,6 @@ impl<V: Vector> Tables<V> {
                 at: V::splat(AT),
                 separator: V::splat(SEPARATOR),
                 plus: V::splat(PLUS),
-                upper: V::splat(UPPER),
                 alnum: V::splat(ALNUM),
                 all: V::splat(0xff),
             }
@@ -194,7 +192,6 @@ impl<V: Vector> Tables<V> {
                 masks.at |= class.test(self.at) << from;
                 masks.separator |= class.test(self.separator) << from;
                 masks.plus |= class.test(self.plus) << from;
-                masks.upper |= class.test(self.upper) << from;
                 masks.alnum |= class.test(self.alnum) << from;
                 let first = self.nibbles(bytes, self.low[0], self.high[0]);
                 let second = self.nibbles(V::load(at.add(from + 1)), self.low[1], self.high[1]);
@@ -220,7 +217,6 @@ struct Masks {
     at: u64,
     separator: u64,
     plus: u64,
-    upper: u64,
     alnum: u64,
     prefix: u64,
 }
@@ -231,10 +227,12 @@ struct Carry {
     digit: u64,
     digit2: u64,
     digit3: u64,
+    digit4: u64,
+    digit12: u64,
     separator: u64,
     plus: u64,
     at: u64,
-    upper: u64,
+    letter: u64,
     member: u64,
     member2: u64,
     member4: u64,
@@ -250,15 +248,19 @@ fn later(now: u64, before: u64, by: u32) -> u64 {
 
 impl Carry {
     /// Bit algebra without a branch. Every candidate looks only backwards, so a block needs nothing
-    /// of the one after it. Each rule but the edge of `member14` only ANDs class masks, so a byte
-    /// wrongly in a class (a length field between two cells) adds candidates, and never hides one.
-    /// The edge is safe because a length field holds a zero byte, which ends a run, and at most
-    /// three other bytes, fewer than a run needs.
+    /// of the one after it. Each rule but the edges of `member14` and `digit12` only ANDs class
+    /// masks (a letter is a letter by its own byte), so a byte wrongly in a class (a length field
+    /// between two cells) adds candidates, and never hides one. The edges are safe because a length
+    /// field holds a zero byte, which ends a run, and at most three other bytes, fewer than a run
+    /// needs.
     #[inline(always)]
     fn candidates(&mut self, m: &Masks, wanted: &Wanted, base: usize) -> Block {
         let digit2 = m.digit & later(m.digit, self.digit, 1);
         let digit3 = digit2 & later(m.digit, self.digit, 2);
         let digit4 = digit2 & later(digit2, self.digit2, 2);
+        let digit8 = digit4 & later(digit4, self.digit4, 4);
+        let digit12 = digit8 & later(digit4, self.digit4, 8);
+        let letter = m.alnum & !m.digit;
         let member = m.digit | (m.separator & later(m.digit, self.digit, 1));
         let member2 = member & later(member, self.member, 1);
         let member4 = member2 & later(member2, self.member2, 2);
@@ -266,8 +268,10 @@ impl Carry {
         let member14 = member8 & later(member8, self.member8, 6);
         let block = Block {
             base,
-            email: wanted.email & m.alnum & later(m.at, self.at, 1),
-            digits: wanted.digits & member14 & !later(member14, self.member14, 1),
+            email: wanted.email & later(m.at, self.at, 1),
+            digits: wanted.digits
+                & ((member14 & !later(member14, self.member14, 1))
+                    | (digit12 & !later(digit12, self.digit12, 1))),
             ssn: wanted.ssn
                 & digit4
                 & later(m.separator, self.separator, 4)
@@ -276,19 +280,26 @@ impl Carry {
                 & later(digit3, self.digit3, 8),
             letters: wanted.letters
                 & digit2
-                & later(m.upper, self.upper, 2)
-                & later(m.upper, self.upper, 3),
-            phone: wanted.phone & m.digit & later(m.plus, self.plus, 1),
+                & later(letter, self.letter, 2)
+                & later(letter, self.letter, 3),
+            phone: wanted.phone
+                & ((m.digit & later(m.plus, self.plus, 1))
+                    | (digit4
+                        & later(m.separator, self.separator, 4)
+                        & later(digit3, self.digit3, 5)
+                        & later(m.separator, self.separator, 8))),
             prefix: wanted.prefix & m.prefix,
         };
         *self = Carry {
             digit: m.digit,
             digit2,
             digit3,
+            digit4,
+            digit12,
             separator: m.separator,
             plus: m.plus,
             at: m.at,
-            upper: m.upper,
+            letter,
             member,
             member2,
             member4,

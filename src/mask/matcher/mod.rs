@@ -12,7 +12,7 @@
 //! digit     .....1111.1111.1111.1111...................
 //! member    .....1111111111111111111...................   digits, and separators after digits
 //! run of 14 ..................1.......................    first byte where 14 members lie behind
-//! email     ...............................1...........   letter after '@'
+//! email     ...............................1...........   byte after '@'
 //! ```
 
 // The one place with unsafe code in masking: loads and intrinsics.
@@ -32,15 +32,15 @@ pub use generic::{PREFIX_BUCKETS, PrefixTables};
 /// Which candidates are wanted: all ones or zero for each kind, so that no branch is needed.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Wanted {
-    /// `@` and a letter or digit after it.
+    /// `@` and a byte after it.
     pub email: u64,
-    /// Fourteen digits with single separators.
+    /// Twelve digits, or fourteen with single separators.
     pub digits: u64,
     /// Three, two and four digits with separators.
     pub ssn: u64,
-    /// Two capital letters and two digits.
+    /// Two letters and two digits.
     pub letters: u64,
-    /// `+` and a digit after it.
+    /// `+` and a digit after it; ddd-dddd behind a separator.
     pub phone: u64,
     /// The window of a literal.
     pub prefix: u64,
@@ -53,13 +53,13 @@ pub struct Block {
     pub base: usize,
     /// The byte after `@`.
     pub email: u64,
-    /// The fourteenth byte of a run of digits and separators.
+    /// The fourteenth byte of a run of digits and separators, the twelfth of digits alone.
     pub digits: u64,
     /// The last byte of ddd-dd-dddd.
     pub ssn: u64,
     /// The second digit of AA00.
     pub letters: u64,
-    /// The byte after `+`.
+    /// The byte after `+`, the last of ddd-dddd.
     pub phone: u64,
     /// The first byte of a literal's window.
     pub prefix: u64,
@@ -76,7 +76,7 @@ pub struct Kinds {
     pub ssn: bool,
     /// AA00 ends here.
     pub letters: bool,
-    /// An international phone number may start right before.
+    /// An international phone number may start right before, or a North American one end here.
     pub phone: bool,
     /// The window of a literal may start here.
     pub prefix: bool,

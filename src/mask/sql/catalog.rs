@@ -30,7 +30,7 @@ pub struct Relation {
     pub schema: String,
     /// `pg_class.relname`.
     pub name: String,
-    /// `pg_class.relkind`: `r`, `p`, `v`, `m`, `f`, `S`.
+    /// `pg_class.relkind`: `r`, `p`, `v`, `m`, `f`, `S`, `c`.
     pub kind: u8,
     /// Relations whose columns show through this one: parents by inheritance or partitioning, and
     /// relations a view reads. A mask on any of them reaches this relation.
@@ -90,6 +90,9 @@ pub struct Catalog {
     /// it, or 0 where it reads none of its columns. Only of views that read no row as a whole and
     /// run nothing that could read more than that.
     pub reads: HashMap<u32, Vec<(u32, i16)>>,
+    /// Views that run what may read anything: functions whose bodies are not known, and those of
+    /// PostgreSQL that run queries.
+    pub unseen: HashSet<u32>,
     /// Columns that a relation refers to by foreign keys: a relation and an `attnum` of it.
     pub refers: HashMap<u32, Vec<(u32, i16)>>,
     /// Indexes, sequences that a table owns and where it keeps long values, by name: the schema of
@@ -107,6 +110,7 @@ impl PartialEq for Catalog {
             && self.generated == other.generated
             && self.reads == other.reads
             && self.refers == other.refers
+            && self.unseen == other.unseen
             && self.parts == other.parts
             && self.own == other.own
     }

@@ -19,7 +19,7 @@ use super::touch::{Touch, touch};
 use super::types::{self, Scan, Whole};
 use crate::decide::{Copy, CopyFormat, Statement};
 use crate::limits;
-use crate::mask::detect::{Cursor, Detectors, Found, Scratch};
+use crate::mask::detect::{self, Cursor, Detectors, Found, Scratch};
 use crate::mask::edits::Edits;
 use crate::mask::hits::{Cause, Hits};
 use crate::mask::operator::Operator;
@@ -485,8 +485,12 @@ impl CopyMasker {
                         }
                         value => self.detectors.find(value, &mut self.value),
                     };
-                    if !found.is_empty() {
+                    let is_amount = scan == Scan::Digits && detect::number(&value).is_none();
+                    if !found.is_empty() && !is_amount {
                         text::count(&self.detectors, found, number, hits);
+                        if is_whole(&self.detectors, scan, found) {
+                            text::note_null(found, number, hits);
+                        }
                         out.extend_from_slice(&row[copied..start]);
                         write_found(&self.detectors, scan, (&value, found), &dialect, out);
                         copied = end;
@@ -558,6 +562,11 @@ impl CopyMasker {
     }
 }
 
+/// Whether a value in which something was found is NULL.
+fn is_whole(detectors: &Detectors, scan: Scan, finds: &[Found]) -> bool {
+    text::nullifies(detectors, finds) || matches!(scan, Scan::Digits | Scan::Opaque)
+}
+
 /// Appends a value in which something was found.
 fn write_found(
     detectors: &Detectors,
@@ -566,7 +575,7 @@ fn write_found(
     dialect: &Dialect,
     out: &mut Vec<u8>,
 ) {
-    if text::nullifies(detectors, finds) || matches!(scan, Scan::Digits | Scan::Opaque) {
+    if is_whole(detectors, scan, finds) {
         return dialect.write_whole(Whole::Null, value, out);
     }
     let mut json = JsonReader::default();

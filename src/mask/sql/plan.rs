@@ -277,9 +277,9 @@ impl View {
             touched: None,
         };
         let mut columns = Vec::with_capacity(fields.len());
-        let only = statements.and_then(touch::told).filter(|it| it.made.len() == fields.len());
+        let only = statements.and_then(touch::told);
         let is_sure = |index: usize| {
-            let made = only.and_then(|it| Some((it, it.made.get(index)?.as_ref()?)));
+            let made = only.and_then(|it| Some((it, it.made_of(index, fields.len())?)));
             made.is_some_and(|(it, made)| {
                 touch::is_clean(&self.rules, catalog.unwrap_or(&empty), it, made)
             })

@@ -5,9 +5,9 @@
 
 use std::rc::Rc;
 
-use super::types::{self, Scan, Whole};
+use super::types::{Scan, Whole};
 use crate::fault::Malformed;
-use crate::mask::detect::{Cursor, Detector, Detectors, Scratch, is_card_number};
+use crate::mask::detect::{Cursor, Detector, Detectors, Scratch, number};
 use crate::mask::edits::{Edits, OpenLength};
 use crate::mask::hits::{Cause, Hits};
 use crate::mask::operator::{self, Operator};
@@ -65,12 +65,13 @@ pub struct Plan {
 
 impl Plan {
     pub(super) fn new(columns: Vec<Column>, detectors: Rc<Detectors>) -> Plan {
-        let cards = detectors.is_on(Detector::CreditCard);
+        let is_on = |&detector: &Detector| detectors.is_on(detector);
+        let numbers = [Detector::CreditCard, Detector::CnResidentId].iter().any(is_on);
         let number = |scan: Scan| matches!(scan, Scan::Int8 | Scan::Numeric);
         let scans = |column: &Column| matches!(column.action, Action::Scan(scan) if !number(scan));
         let walks = |column: &Column| match column.action {
             Action::Hide { .. } => true,
-            Action::Scan(scan) => cards && number(scan),
+            Action::Scan(scan) => numbers && number(scan),
             Action::Pass => false,
         };
         let (scans, walks) = (columns.iter().any(scans), columns.iter().any(walks));
@@ -197,9 +198,14 @@ impl Cell<'_> {
             Scan::Skip => {}
             Scan::Int8 | Scan::Numeric => {
                 let decimal = if scan == Scan::Int8 { int8(value) } else { numeric(value) };
-                let card = decimal.is_some_and(|decimal| is_card_number(decimal.as_bytes()));
-                if card && let Some(operator) = self.detectors.operator(Detector::CreditCard) {
-                    self.hide_found(operator);
+                if let Some(decimal) = decimal {
+                    self.number(decimal.as_bytes());
+                }
+            }
+            Scan::Digits => {
+                cursor.find(self.detectors, self.body, (start, end), finds);
+                if !finds.list.is_empty() {
+                    self.number(value);
                 }
             }
             Scan::TextArray => {
@@ -208,7 +214,7 @@ impl Cell<'_> {
                     self.array(finds);
                 }
             }
-            Scan::Text | Scan::Json(_) | Scan::Digits | Scan::Opaque => {
+            Scan::Text | Scan::Json(_) | Scan::Opaque => {
                 let skip = if let Scan::Json(skip) = scan { skip.min(value.len()) } else { 0 };
                 cursor.find(self.detectors, self.body, (start + skip, end), finds);
                 if !finds.list.is_empty() {
@@ -218,17 +224,21 @@ impl Cell<'_> {
         }
     }
 
-    /// A number that is a card is NULL.
-    fn hide_found(&mut self, operator: Operator) {
-        self.hits.add(self.index, Cause::Detector(Detector::CreditCard), operator);
-        let operator = operator.max(Operator::Default);
-        self.replace_whole(types::whole(operator, self.column.type_oid, self.column.binary));
+    /// A number that is a card is NULL, as any part of another number would be read as one.
+    fn number(&mut self, decimal: &[u8]) {
+        let Some(detector) = number(decimal) else { return };
+        if let Some(operator) = self.detectors.operator(detector) {
+            let cause = Cause::Detector(detector);
+            self.hits.add(self.index, cause, operator);
+            self.hits.note_null(self.index, cause);
+            self.replace_whole(Whole::Null);
+        }
     }
 
     fn replace_found(&mut self, scan: Scan, from: usize, finds: &crate::mask::detect::Finds) {
         text::count(self.detectors, &finds.list, self.index, self.hits);
-        let whole = matches!(scan, Scan::Digits | Scan::Opaque);
-        if whole || text::nullifies(self.detectors, &finds.list) {
+        if scan == Scan::Opaque || text::nullifies(self.detectors, &finds.list) {
+            text::note_null(&finds.list, self.index, self.hits);
             return self.replace_whole(Whole::Null);
         }
         let open = self.open();
@@ -276,6 +286,7 @@ impl Cell<'_> {
             }
             text::count(self.detectors, finds, self.index, self.hits);
             if text::nullifies(self.detectors, finds) {
+                text::note_null(finds, self.index, self.hits);
                 self.edits.close_null(&open);
                 return Ok(());
             }
@@ -321,12 +332,12 @@ fn int8(value: &[u8]) -> Option<String> {
     (number > 0).then(|| number.to_string())
 }
 
-/// The digits before the decimal point of a positive `numeric`: count of base-10000 digits, weight
-/// of the first, sign, scale, digits.
+/// The digits of a positive whole `numeric`: count of base-10000 digits, weight of the first, sign,
+/// scale, digits. With decimals it is an amount, as in text format.
 fn numeric(value: &[u8]) -> Option<String> {
-    let (count, weight, sign) =
-        (read_u16(value, 0).ok()?, read_u16(value, 2).ok()?, value.get(4..6)?);
-    if sign != [0, 0] || !(3..=4).contains(&weight) {
+    let (count, weight, sign_and_scale) =
+        (read_u16(value, 0).ok()?, read_u16(value, 2).ok()?, value.get(4..8)?);
+    if sign_and_scale != [0; 4] || !(3..=4).contains(&weight) {
         return None;
     }
     let mut digits = String::with_capacity(20);

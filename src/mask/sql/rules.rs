@@ -70,6 +70,11 @@ impl ColumnPattern {
             && schema.is_none_or(|schema| fits(&self.schema, schema))
     }
 
+    /// Whether it is about this column whatever its relation is called, and wherever it is.
+    pub(super) fn is_on_any_relation(&self, column: &str) -> bool {
+        self.schema == "*" && self.table == "*" && fits(&self.column, column)
+    }
+
     /// Whether the catalog has a column that it is about.
     pub fn is_in(&self, catalog: &Catalog) -> bool {
         let mut relations = catalog.relations.values();
@@ -135,7 +140,8 @@ impl<'c> RelationMask<'c> {
     /// further suspect, because `CREATE VIEW v AS SELECT ssn AS note` renames: one is taken for
     /// clean only if a table below the view has an unmasked column of that name and type, all
     /// others are unproven; unless the view reads no column that is hidden, in none of its parts:
-    /// then nothing of one is in it, whatever its columns are called. A view that hides `ssn` under
+    /// then nothing of one is in it, whatever its columns are called. So are those of a view that
+    /// runs what may read anything (`Catalog::unseen`). A view that hides `ssn` under
     /// the name of another column of the same type is not seen through; a rule on the view's own
     /// column covers it.
     pub fn build(
@@ -160,7 +166,10 @@ impl<'c> RelationMask<'c> {
                 .iter()
                 .flat_map(|origin| origin.columns.iter().map(move |c| (origin, c)))
                 .any(|(origin, column)| strongest(rules, origin, &[], &column.name).is_some());
-        let reads_hidden = over_masked && !reads_nothing_hidden(rules, catalog, relation, told);
+        let unseen =
+            !rules.is_empty() && origins.iter().any(|origin| catalog.unseen.contains(&origin.oid));
+        let reads_hidden =
+            unseen || (over_masked && !reads_nothing_hidden(rules, catalog, relation, told));
         let samples = !rules.is_empty() && origins.iter().any(|origin| is_samples(origin));
         let verdict = |column: &super::catalog::Column| match operator(&column.name) {
             Some(operator) => Verdict::Masked(operator),
@@ -443,6 +452,25 @@ mod tests {
                 .reads_hidden()
         };
         assert!(!mask(&catalog(clean)) && mask(&catalog(&[])));
+    }
+
+    #[test]
+    fn a_view_that_runs_what_may_read_anything_is_not_shown() {
+        use Verdict::{Clean, Unproven};
+        let mut catalog = Catalog::new([
+            relation(20_001, "other", b'r', &[], &["id", "note"]),
+            relation(20_002, "v", b'v', &[20_001], &["note", "x"]),
+            relation(20_003, "vv", b'v', &[20_002], &["y"]),
+            relation(20_004, "nothing_below", b'v', &[], &["x"]),
+        ]);
+        catalog.reads.insert(20_003, vec![(20_002, 2)]);
+        check(&catalog, 20_002, &[Clean, Clean]);
+        catalog.unseen.extend([20_002, 20_004]);
+        check(&catalog, 20_002, &[Clean, Unproven]);
+        check(&catalog, 20_003, &[Unproven]);
+        check(&catalog, 20_004, &[Unproven]);
+        let mask = RelationMask::build(&[], &catalog, &catalog.relations[&20_004]).unwrap();
+        assert!(mask.is_clean(), "nobody masks anything");
     }
 
     #[test]

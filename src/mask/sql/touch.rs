@@ -71,7 +71,7 @@ pub(super) fn carries_off(
         let all = statement.objects.iter().map(|object| touched(rules, catalog, object, statement));
         all.into_iter().any(|touch| matches!(touch, Touch::Masked | Touch::Samples))
     };
-    let outwards = goes_out(statement);
+    let outwards = goes_out(statement) && !BY_FLOW.contains(&&*statement.operation);
     let keeps = || match &statement.stored {
         Some(stored) => keeps(rules, catalog, statement, stored),
         None => false,
@@ -100,6 +100,7 @@ fn goes_out(statement: &Statement) -> bool {
 pub(super) fn lacks(catalog: &Catalog, statement: &Statement) -> bool {
     let unknown = |object: &Object| {
         !is_system_name(object)
+            && !is_part(catalog, object)
             && catalog.named(object.place().as_deref(), &object.name).next().is_none()
     };
     let mut objects = statement.objects.iter();
@@ -111,12 +112,12 @@ pub(super) fn lacks(catalog: &Catalog, statement: &Statement) -> bool {
         return objects.any(|object| !object.write && unknown(object));
     }
     let Some(stored) = &statement.stored else { return false };
+    let takes =
+        stored.all_read || stored.rows || !stored.columns.is_empty() || !stored.starred.is_empty();
     // An assignment takes columns of what is written, too.
-    let assigns = stored.columns.iter().any(|(_, into)| into.is_some());
-    let takes = stored.all_read || stored.rows || !stored.columns.is_empty();
     takes
         && (stored.read.iter().any(unknown)
-            || assigns && objects.any(|object| object.write && unknown(object)))
+            || stored.assigns && objects.any(|object| object.write && unknown(object)))
 }
 
 /// How a masked column would leave its masks.
@@ -137,10 +138,18 @@ fn keeps(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement, stored:
     }
     let hides = |object: &Object, column: Option<&str>| hides(rules, catalog, object, column);
     let written = || statement.objects.iter().filter(|object| object.write);
+    let is_followed = FOLLOWED.contains(&&*statement.operation);
     let stays = |column: &str, into: &Option<String>| {
-        into.as_deref() == Some(column)
-            && written().count() == 1
-            && written().all(|object| !is_view(catalog, object) && hides(object, Some(column)))
+        let is_there = || {
+            // What is made now is where it is made, whatever else has the name.
+            let is_new = BY_FLOW.contains(&&*statement.operation);
+            let nowhere = Catalog::default();
+            let catalog = if is_new { &nowhere } else { catalog };
+            let surely = |object: &Object| surely_hides(rules, catalog, object, column);
+            written().count() == 1
+                && written().all(|object| !is_view(catalog, object) && surely(object))
+        };
+        into.as_deref() == Some(column) && (is_followed || is_there())
     };
     let mentioned = |object: &Object| {
         stored
@@ -163,6 +172,7 @@ fn keeps(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement, stored:
     statement.objects.iter().any(|object| {
         mentioned(object) || (stored.rows && whole(object)) || SAMPLES.contains(&&*object.name)
     }) || (stored.all_read && stored.read.iter().any(whole))
+        || stored.starred.iter().any(whole)
 }
 
 /// Whether an object may be a view: what is stored under a name of its own is stored under another
@@ -191,16 +201,61 @@ fn hides(rules: &[ColumnRule], catalog: &Catalog, object: &Object, column: Optio
     })
 }
 
-/// Whether a masked column, or something that has one, gets another name.
+/// Whether a column is hidden in whichever relation of that name it is. One that is made now is
+/// known by its name alone.
+fn surely_hides(rules: &[ColumnRule], catalog: &Catalog, object: &Object, column: &str) -> bool {
+    let place = object.place();
+    let named = catalog.named(place.as_deref(), &object.name);
+    let verdicts = named.filter_map(|relation| {
+        RelationMask::build(rules, catalog, relation)
+            .map_or(Some(None), |it| it.named(column).map(Some))
+    });
+    let verdicts: Vec<Option<Verdict>> = verdicts.collect();
+    if verdicts.is_empty() {
+        return rules.iter().any(|rule| rule.pattern.is_on_any_relation(column));
+    }
+    verdicts.iter().all(|verdict| verdict.is_some_and(|it| it != Verdict::Clean))
+}
+
+/// Whether a masked column, or something that has one, gets another name, so that a rule that has
+/// the one of before is about it no longer.
 fn renames(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement) -> bool {
+    let moves = statement.operation == "ALTER SET SCHEMA";
     statement.objects.iter().any(|object| match statement.columns.as_slice() {
         _ if object.name == "*" => catalog.relations.values().any(|relation| {
             object.place().is_none_or(|schema| *schema == *relation.schema)
-                && RelationMask::build(rules, catalog, relation).is_none_or(|mask| !mask.is_clean())
+                && depends_on_name(rules, catalog, relation)
         }),
-        [] => hides(rules, catalog, object, None),
+        _ if is_part(catalog, object) => false,
+        columns if columns.is_empty() || moves => {
+            let place = object.place();
+            let mut relations = catalog.named(place.as_deref(), &object.name).peekable();
+            match relations.peek() {
+                None => hides(rules, catalog, object, None),
+                Some(_) => relations.any(|it| depends_on_name(rules, catalog, it)),
+            }
+        }
         columns => columns.iter().any(|column| hides(rules, catalog, object, Some(column))),
     })
+}
+
+/// Whether a column is hidden by what its relation is called, or is made of: not by its own name
+/// alone, by which it is known under any.
+fn depends_on_name(rules: &[ColumnRule], catalog: &Catalog, relation: &Relation) -> bool {
+    let Some(mask) = RelationMask::build(rules, catalog, relation) else { return true };
+    relation.columns.iter().zip(&mask.verdicts).any(|(column, verdict)| {
+        *verdict != Verdict::Clean
+            && !rules.iter().any(|rule| rule.pattern.is_on_any_relation(&column.name))
+    })
+}
+
+/// An index, or a sequence that a column owns: its name is the name of no column.
+fn is_part(catalog: &Catalog, object: &Object) -> bool {
+    let place = object.place();
+    let fits = |schema: &str| place.as_deref().is_none_or(|place| place == schema);
+    let parts = catalog.parts.get(&object.name).map(Vec::as_slice).unwrap_or_default();
+    parts.iter().any(|(schema, _)| fits(schema))
+        && catalog.named(place.as_deref(), &object.name).next().is_none()
 }
 
 /// Whether messages about a statement may quote a masked column: it mentions one, writes its
@@ -215,13 +270,15 @@ pub(super) fn may_quote(
         return false;
     }
     let Some(statements) = statements else { return true };
+    let names_only = |statement: &Statement| {
+        NAMES_ONLY.contains(&&*statement.operation) || statement.operation.starts_with("DROP")
+    };
     statements.iter().any(|statement| {
         is_opaque(statement)
-            || statement.objects.iter().any(|object| {
+            || statement.objects.iter().filter(|_| !names_only(statement)).any(|object| {
                 match touched(rules, catalog, object, statement) {
                     Touch::Clean => is_near(rules, catalog, object),
-                    Touch::Unknown => !statement.operation.starts_with("DROP"),
-                    Touch::Masked | Touch::Samples => true,
+                    Touch::Unknown | Touch::Masked | Touch::Samples => true,
                 }
             })
     })
@@ -363,6 +420,29 @@ fn is_system_name(object: &Object) -> bool {
 /// Data definition that names columns and moves no values out of their table.
 const SHAPE_ONLY: [&str; 6] =
     ["ALTER", "DROP", "COMMENT", "CREATE INDEX", "CREATE STATISTICS", "CREATE UNIQUE INDEX"];
+
+/// Definitions that hold what their queries answer with, or nothing: what conditions compare is not
+/// in them.
+const BY_FLOW: [&str; 4] = ["CREATE TABLE", "CREATE TABLE AS", "SELECT INTO", "CREATE VIEW"];
+
+/// Those of them whose columns are what they are called below.
+const FOLLOWED: [&str; 1] = ["CREATE VIEW"];
+
+/// Statements that compute nothing of rows: what the server says of them has names and parts of
+/// their text. What triggers say has a context.
+const NAMES_ONLY: [&str; 11] = [
+    "ALTER OWNER",
+    "ALTER RENAME",
+    "ALTER SET SCHEMA",
+    "COMMENT",
+    "CREATE SCHEMA",
+    "CREATE TABLE",
+    "CREATE VIEW",
+    "GRANT",
+    "LOCK TABLE",
+    "REVOKE",
+    "TRUNCATE TABLE",
+];
 
 /// Definitions that give other names.
 const RENAMES: [&str; 2] = ["ALTER RENAME", "ALTER SET SCHEMA"];

@@ -13,7 +13,7 @@ use crate::mask::hits::Hit;
 use crate::metrics::{Timed, Verdict};
 use crate::record::entry::{Event as Noted, MaskingHit, Outcome, Response, ResponseExtra};
 use crate::record::{Entry, Receipt};
-use crate::session::Stage;
+use crate::session::{Output, Stage};
 use crate::wire::LegId;
 use crate::wire::http::Refused;
 use crate::wire::http::h1::read::Kind;
@@ -31,9 +31,10 @@ use super::exchange::{Down, Exchange, Up};
 use super::front::Portion;
 use super::listed::{self, News};
 use super::masked::{self, Lens};
+use super::moved::{self, Changed, LeadsOut};
 use super::tenure::Trouble;
 use super::veil::Veil;
-use super::{Phase, Session, bound, kubernetes, voice};
+use super::{Phase, Session, bound, foreign, kubernetes, voice};
 
 impl Session {
     /// Bytes of a target.
@@ -159,6 +160,9 @@ impl Session {
         if let Err(label) = self.look(framing) {
             return self.cannot_mask(label, stage);
         }
+        if self.sends_within().is_err() {
+            return self.answer_instead(&voice::leads_out(), stage);
+        }
         let Phase::Busy(exchange) = &mut self.phase else { return };
         if exchange.progress.is_some() {
             return self.answer_in_stream(framing, stage);
@@ -194,8 +198,52 @@ impl Session {
         self.send_head(&head, framing, stage);
     }
 
+    /// Whether an answer that was read, of a server of MCP that paths name, keeps its client there.
+    fn sends_within(&self) -> Result<(), LeadsOut> {
+        match &self.phase {
+            Phase::Busy(exchange) => match &exchange.down {
+                Down::Head { head, .. } => self.placed(exchange, head).map(drop),
+                _ => Ok(()),
+            },
+            _ => Ok(()),
+        }
+    }
+
+    /// The fields of an answer that name the target's own host, in the client's words.
+    fn placed<'h>(
+        &self,
+        exchange: &Exchange,
+        head: &'h Head,
+    ) -> Result<Vec<Changed<'h>>, LeadsOut> {
+        let tenure = self.tenures.get(self.current);
+        let Some((tenure, http)) = tenure.and_then(|it| Some((it, it.http()?))) else {
+            return Ok(Vec::new());
+        };
+        let asked = &exchange.request.head;
+        let scheme = if self.link.tls.is_some() { "https" } else { "http" };
+        let client = (scheme, asked.authority());
+        let mut changed = match http.sends_client_host {
+            true => Vec::new(),
+            false => moved::moved(head, http, client),
+        };
+        if tenure.speaks_mcp() && exchange.prefix > 0 {
+            let (endpoint, behind) =
+                asked.target().split_at_checked(exchange.prefix).ok_or(LeadsOut)?;
+            let within = moved::within(head, http, (endpoint, behind), client)?;
+            let is_in = |name: &[u8]| within.iter().any(|(it, _)| it.eq_ignore_ascii_case(name));
+            changed.retain(|(name, _)| !is_in(name));
+            changed.extend(within);
+        }
+        Ok(changed)
+    }
+
     /// The head leaves, with the framing that the client can read.
     fn send_head(&mut self, head: &Head, framing: Framing, stage: &mut Stage<'_>) {
+        let changed = match &self.phase {
+            // Whoever leads out was refused before.
+            Phase::Busy(exchange) => self.placed(exchange, head).unwrap_or_default(),
+            _ => return,
+        };
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let Phase::Busy(exchange) = &mut self.phase else { return };
         let version = exchange.request.head.version();
@@ -203,13 +251,6 @@ impl Session {
         // Content that still comes of a request that is answered already is not waited for.
         self.link.closing |=
             !matches!(exchange.up, Up::Sent) || for_client == Framing::UntilClose || self.draining;
-        let changed = match tenure.http() {
-            Some(http) if !http.sends_client_host => {
-                let scheme = if self.link.tls.is_some() { "https" } else { "http" };
-                super::moved::moved(head, http, (scheme, exchange.request.head.authority()))
-            }
-            _ => Vec::new(),
-        };
         let (changed, sends_away) = exchange.request.relocated(head, changed);
         let is_masked = !tenure.masks.is_empty();
         let changed = match is_masked {
@@ -226,11 +267,18 @@ impl Session {
         if sends_away {
             without.push(b"location");
         }
+        if !tenure.may_read(&exchange.request) {
+            without.extend(foreign::READABLE);
+        }
+        if tenure.speaks_mcp() {
+            // Where the target's own clients log in is past weir, which has logged in.
+            without.extend(past_weir(head));
+        }
         let mut added: Vec<(&[u8], &[u8])> =
             changed.iter().map(|(name, value)| (*name, value.as_slice())).collect();
         if is_masked || exchange.lens.is_some() {
             // What one identity sees is not what another one does.
-            without.extend(masked::DROPPED);
+            without.extend(masked::dropped(head));
             added.push((b"Cache-Control", b"private"));
         }
         let backward = Backward {
@@ -280,8 +328,24 @@ impl Session {
         }
     }
 
-    /// Content as the client will see it: recorded, then sent.
+    /// Content as the client will see it: ids of events are bound to it.
     fn deliver(&mut self, data: &[u8], is_last: bool, stage: &mut Stage<'_>) {
+        let Phase::Busy(exchange) = &mut self.phase else { return };
+        let Some(ids) = &mut exchange.ids else { return self.hand_over(data, is_last, stage) };
+        let sealed = ids.push(data).and_then(|mut sealed| {
+            if is_last {
+                sealed.extend(ids.finish());
+            }
+            Ok(sealed)
+        });
+        match sealed {
+            Ok(sealed) => self.hand_over(&sealed, is_last, stage),
+            Err(label) => self.fail(Trouble::Masking(label), stage),
+        }
+    }
+
+    /// Content as the client sees it: recorded, then sent.
+    fn hand_over(&mut self, data: &[u8], is_last: bool, stage: &mut Stage<'_>) {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let Phase::Busy(exchange) = &mut self.phase else { return };
         if data.is_empty() && !is_last {
@@ -290,7 +354,7 @@ impl Session {
         if let Some(due) = exchange.due.take() {
             let (head, framing) = *due;
             self.send_head(&head, framing, stage);
-            return self.deliver(data, is_last, stage);
+            return self.hand_over(data, is_last, stage);
         }
         let Down::Content { framing, .. } = &exchange.down else { return };
         let chunked = *framing == Framing::Chunked;
@@ -316,7 +380,7 @@ impl Session {
     pub(super) fn answer_end(&mut self, stage: &mut Stage<'_>) {
         let Phase::Busy(exchange) = &mut self.phase else { return };
         let is_event = exchange.progress.as_ref().is_some_and(|progress| progress.wraps());
-        if exchange.lens.is_some() || is_event {
+        if exchange.lens.is_some() || exchange.ids.is_some() || is_event {
             // Trailers would pass the masks by.
             return self.answer_data(&[], true, stage);
         }
@@ -355,6 +419,9 @@ impl Session {
         };
         self.link.pass(Permit::plumbing(Part::Answer), receipt, last);
         self.release(|back| back.after(is_whole));
+        if is_whole {
+            self.link.is_complete();
+        }
         self.next_request(stage);
         if !matches!(self.phase, Phase::Closed) {
             self.resume(stage);
@@ -379,6 +446,11 @@ impl Session {
         exchange.lens = Lens::of(head, (&tenure.masks, http), is_list)?.map(Box::new);
         let is_events = Shape::of(head.only(Name::ContentType)) == Shape::Events;
         exchange.events = is_events.then(Splitter::default);
+        if is_events && tenure.speaks_mcp() {
+            let opened = head.spelt(bound::FIELD).next();
+            let session = opened.or(bound::session(&exchange.request.head, tenure).ok().flatten());
+            exchange.ids = Some(bound::Ids::new(tenure, session.unwrap_or(&[])));
+        }
         Ok(())
     }
 
@@ -492,9 +564,20 @@ impl Session {
             },
             _ => None,
         };
+        // The words are the target's.
+        let detail = detail.map(|detail| self.shown(detail));
         let problem = voice::unmaskable(label);
         let problem = Problem { detail: detail.as_deref().unwrap_or(problem.detail), ..problem };
         self.answer_instead(&problem, stage);
+    }
+
+    /// Words of the target without its credential, and without what masks hide.
+    fn shown(&self, said: String) -> String {
+        let Some(tenure) = self.tenures.get(self.current) else { return said };
+        let mut said = said.into_bytes();
+        said = tenure.secrets.hide(&said).unwrap_or(said);
+        said = tenure.masks.field("content-type", &said, &mut Hits::default()).unwrap_or(said);
+        String::from_utf8_lossy(&said).into_owned()
     }
 
     /// A reply of weir's own in the place of an answer of which nothing was delivered.
@@ -533,10 +616,11 @@ impl Session {
         {
             return self.answer_end(stage);
         }
-        if self.send_again(false, stage) {
+        let why = self.closed();
+        if self.send_again(false, stage) || self.try_next(id, why) {
             return;
         }
-        self.fail(Trouble::Target(self.closed()), stage);
+        self.fail(Trouble::Target(why), stage);
     }
 
     /// What a connection that ends is: before anything was sent on it, TLS has not come about.
@@ -555,14 +639,26 @@ impl Session {
         if matches!(self.phase, Phase::Tunnel(_)) {
             return self.tunnel_ended(stage);
         }
-        if self.send_again(false, stage) {
-            return;
-        }
         let why = match fault.kind {
             FaultKind::Target(why) if why != Target::Closed => why,
             _ => self.closed(),
         };
+        if self.send_again(false, stage) || self.try_next(id, why) {
+            return;
+        }
         self.fail(Trouble::Target(why), stage);
+    }
+
+    /// TLS has not come about on a fresh connection: another server of the target may do, and if
+    /// none does, people hear why.
+    fn try_next(&mut self, id: LegId, why: Target) -> bool {
+        let Phase::Busy(exchange) = &self.phase else { return false };
+        let is_fresh = matches!(exchange.up, Up::Waiting(..))
+            && exchange.back.as_ref().is_some_and(|back| back.id == id && !back.reused);
+        if is_fresh {
+            self.link.output(Output::Next(id, why));
+        }
+        is_fresh
     }
 
     /// A connection that was kept was closed before it answered: the request is sent once more,
@@ -589,13 +685,20 @@ impl Session {
     }
 }
 
+/// A challenge that names a place of the target's.
+fn past_weir(head: &Head) -> Option<&'static [u8]> {
+    let names = |value: &[u8]| memchr::memmem::find(value, b"resource_metadata").is_some();
+    head.values(Name::WwwAuthenticate).any(names).then_some(b"www-authenticate")
+}
+
 impl Exchange {
     /// How the client reads where the content ends that it gets.
     fn framing_for_client(&self, framing: Framing) -> Framing {
-        match (framing, self.request.head.version(), &self.lens) {
+        let changes = self.lens.is_some() || self.ids.is_some();
+        match (framing, self.request.head.version(), changes) {
             (Framing::Chunked | Framing::UntilClose, Version::Http10, _) => Framing::UntilClose,
-            (Framing::Length(_), Version::Http10, Some(_)) => Framing::UntilClose,
-            (Framing::UntilClose, ..) | (Framing::Length(_), _, Some(_)) => Framing::Chunked,
+            (Framing::Length(_), Version::Http10, true) => Framing::UntilClose,
+            (Framing::UntilClose, ..) | (Framing::Length(_), _, true) => Framing::Chunked,
             (framing, ..) => framing,
         }
     }

@@ -286,6 +286,8 @@ pub(super) struct Exchange {
     pub veil: Option<Veil>,
     /// What changes the content of the answer.
     pub lens: Option<Box<Lens>>,
+    /// Binds ids of events to who gets them.
+    pub ids: Option<super::bound::Ids>,
     /// What masks did to the answer.
     pub hits: Hits,
     /// The client has the head of a stream of events, and is told while people are asked.

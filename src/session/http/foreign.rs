@@ -18,6 +18,7 @@ use crate::wire::http::ws::handshake::Asked;
 use crate::wire::http::{Refused, check, name};
 
 use super::exchange::Request;
+use super::tenure::Tenure;
 use super::{Session, bound, masked};
 
 /// Whether a request to this target is that of a foreign page.
@@ -30,6 +31,29 @@ pub(super) fn is_at(request: &Request, target: usize, stage: &Stage<'_>) -> bool
     is_foreign(&request.head, request.asks, &http.origins)
 }
 
+/// Fields by which a target lets pages of other origins read its answer (WHATWG Fetch, 3.2.3): it
+/// says so of clients that bring a token of their own, not of those that a browser logs in.
+pub(super) const READABLE: [&[u8]; 2] =
+    [b"access-control-allow-origin", b"access-control-allow-credentials"];
+
+impl Tenure {
+    /// Whether the page that asks, if one does, may read the answer where its target lets it.
+    pub(super) fn may_read(&self, request: &Request) -> bool {
+        let Some(http) = self.http() else { return true };
+        let head = &request.head;
+        let is_given = |value: &[u8]| matches!(credentials(value), Credentials::Bearer(_));
+        head.values(Name::Authorization).any(is_given)
+            || head.values(Name::Origin).all(|origin| is_own(origin, head, &http.origins))
+    }
+}
+
+/// Whether an origin is that of the request, or one that the target lets in.
+fn is_own(origin: &[u8], head: &Head, origins: &[String]) -> bool {
+    let named = origin.strip_prefix(b"https://").or(origin.strip_prefix(b"http://"));
+    named.is_some_and(|named| named.eq_ignore_ascii_case(head.authority()))
+        || origins.iter().any(|known| origin.eq_ignore_ascii_case(known.as_bytes()))
+}
+
 /// Whether it is the request of a foreign page that a browser has signed. `origins` are those that
 /// the target lets in.
 fn is_foreign(head: &Head, asks: Asked, origins: &[String]) -> bool {
@@ -38,15 +62,9 @@ fn is_foreign(head: &Head, asks: Asked, origins: &[String]) -> bool {
     if is_safe || head.values(Name::Authorization).any(is_given) {
         return false;
     }
-    let authority = head.authority();
-    let is_own = |origin: &[u8]| {
-        let named = origin.strip_prefix(b"https://").or(origin.strip_prefix(b"http://"));
-        named.is_some_and(|named| named.eq_ignore_ascii_case(authority))
-            || origins.iter().any(|known| origin.eq_ignore_ascii_case(known.as_bytes()))
-    };
     let mut origin = head.values(Name::Origin).peekable();
     if origin.peek().is_some() {
-        return !origin.all(is_own);
+        return !origin.all(|origin| is_own(origin, head, origins));
     }
     // A request without an origin is of no page, unless the browser says so (W3C, Fetch Metadata).
     // `none` is what a person typed or chose.

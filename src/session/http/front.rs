@@ -93,6 +93,13 @@ impl Link {
         }
     }
 
+    /// The content of the request whose turn it is is over.
+    pub fn is_complete(&mut self) {
+        if let Front::Many(streams) = &mut self.front {
+            streams.turn.complete = true;
+        }
+    }
+
     /// So many bytes of its content were taken.
     pub fn taken(&mut self, count: usize) {
         if let Front::Many(streams) = &mut self.front {

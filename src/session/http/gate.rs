@@ -75,7 +75,9 @@ impl Session {
             (false, _) => Ok(()),
         };
         let checked = checked.and_then(|()| match speaks_mcp {
-            true => bound::session(&exchange.request.head, tenure).map(drop),
+            true => bound::session(&exchange.request.head, tenure)
+                .and_then(|_| bound::event(&exchange.request.head, tenure))
+                .map(drop),
             false => Ok(()),
         });
         match checked {
@@ -487,13 +489,20 @@ impl Session {
     fn answer_pending(&mut self, stage: &mut Stage<'_>) {
         let Some((exchange, held)) = self.take_held() else { return };
         let Held { ask, summary, key, .. } = *held;
-        let (id, words) = (ask.id, ask.terms.words());
-        if !parked::park((key, stage.snapshot.mock_seed), ask, summary) {
-            self.link.output(Output::AskClosed(id, "canceled"));
-            let detail = "too many requests wait for people; ask again later";
-            return self.deny(exchange, detail, stage);
+        let (own, words, asked) = (ask.id, ask.terms.words(), summary.clone());
+        let joined = match parked::park((key, stage.snapshot.mock_seed), ask, summary) {
+            Ok(joined) => joined,
+            Err(parked::Full) => {
+                self.cancel_ask(&asked, "too many wait", stage);
+                let detail = "too many requests wait for people; ask again later";
+                return self.deny(exchange, detail, stage);
+            }
+        };
+        if joined != own {
+            // People answer one question once.
+            self.cancel_ask(&asked, "the same request waits already", stage);
         }
-        let id = uuid::Uuid::from_bytes(id.0);
+        let id = uuid::Uuid::from_bytes(joined.0);
         let detail = format!(
             "this waits for the approval of {words} (approval {id}): send the same request again"
         );
@@ -505,6 +514,17 @@ impl Session {
             retry_after_s: Some(limits::HTTP_RETRY_AFTER_S),
         };
         self.deny_as(exchange, &denial, stage);
+    }
+
+    /// An ask that nobody will answer.
+    fn cancel_ask(&mut self, asked: &AskSummary, why: &'static str, stage: &mut Stage<'_>) {
+        self.link.output(Output::AskClosed(asked.id, "canceled"));
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return };
+        let (about, digest) = ((asked.id, asked.command_seq), asked.digest());
+        let step = Step::because("canceled", why);
+        let step = step.about(about, (asked.quorum, asked.expires_at_us), Some(&digest));
+        // A journal that refuses says so itself; nothing runs by an ask that is over.
+        let _refused_elsewhere = tenure.ledger.record(&Entry::Approval(step), stage);
     }
 
     /// The request that waits for people, taken out of its place.
@@ -702,6 +722,7 @@ fn summary(exchange: &Exchange, ask: &Ask, tenure: &Tenure, stage: &Stage<'_>) -
         role: tenure.credential.role.clone(),
         rule: ask.terms.rule().to_string(),
         text: String::from_utf8_lossy(&text).into_owned(),
+        sameness: Some(parked::key(exchange, tenure)),
         params: exchange
             .rpc
             .as_deref()

@@ -134,14 +134,23 @@ impl Session {
             return;
         }
         let Some(streams) = self.link.streams() else { return };
-        let turn = std::mem::take(&mut streams.turn);
+        let mut turn = std::mem::take(&mut streams.turn);
         if turn.id == 0 {
             return;
         }
         let backlog = std::mem::take(&mut self.link.backlog);
         let phase = std::mem::replace(&mut self.phase, Phase::Idle);
-        if !matches!(phase, Phase::Idle) || !turn.has_said_all() {
-            let (current, deadline_us) = (self.current, self.deadline_us);
+        let now_us = stage.now.mono_us;
+        let is_answered = matches!(phase, Phase::Idle) && turn.has_said_all();
+        if is_answered && turn.complete && !turn.ended {
+            // Some clients say the end in a frame of its own, and a reset that comes before it is
+            // an error to them (httpx).
+            turn.until_us.get_or_insert(now_us + limits::LINGER_TIMEOUT_US);
+        }
+        let lingers = !turn.ended && turn.until_us.is_some_and(|until_us| now_us < until_us);
+        if !is_answered || lingers {
+            let current = self.current;
+            let deadline_us = turn.until_us.unwrap_or(self.deadline_us);
             return self.lanes.push(Lane { turn, backlog, phase, current, deadline_us });
         }
         // Nothing, if both have said all; else the client need not go on (RFC 9113 8.1).
@@ -322,6 +331,19 @@ impl Session {
         }
     }
 
+    /// The client sends no more: what it has not said all of ends.
+    pub(super) fn cut_unsaid(&mut self, stage: &mut Stage<'_>) {
+        for _ in 0..self.lanes.len() {
+            let unsaid = |lane: &Lane| {
+                !lane.turn.ended && matches!(lane.phase, Phase::Busy(_) | Phase::Tunnel(_))
+            };
+            if self.turn_to(unsaid) {
+                self.cut(Some(Fault::new(Side::Client, FaultKind::Terminate)), stage);
+                self.rest(stage);
+            }
+        }
+    }
+
     /// The client gets credit for what its targets have taken.
     pub(super) fn give_credit(&mut self) {
         let Front::Many(streams) = &mut self.link.front else { return };
@@ -361,7 +383,10 @@ impl Session {
         let is_over = self.link.streams().is_some_and(|streams| streams.connection.is_over());
         if is_over && self.lanes.is_empty() {
             let drained = Fault::new(Side::Client, FaultKind::Drain);
-            self.close(self.draining.then_some(drained), stage);
+            return self.close(self.draining.then_some(drained), stage);
+        }
+        if self.link.ended && self.link.is_many() && self.lanes.is_empty() {
+            self.close(Some(Fault::new(Side::Client, FaultKind::Terminate)), stage);
         }
     }
 

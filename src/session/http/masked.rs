@@ -130,26 +130,30 @@ fn may_pass(kind: Option<&[u8]>, http: &HttpTarget) -> bool {
     http.opaque.iter().any(|pattern| glob_bytes(pattern.as_bytes(), &kind))
 }
 
-/// Fields that say something of content as it is at the target, or promise parts of it.
-pub(super) const DROPPED: [&[u8]; 17] = [
-    b"x-amz-checksum-crc32",
-    b"x-amz-checksum-crc32c",
-    b"x-amz-checksum-crc64nvme",
-    b"x-amz-checksum-sha1",
-    b"x-amz-checksum-sha256",
-    b"x-amz-checksum-type",
-    b"x-goog-hash",
-    b"x-checksum-md5",
-    b"x-checksum-sha1",
-    b"x-checksum-sha256",
-    b"etag",
-    b"content-md5",
-    b"digest",
-    b"content-digest",
-    b"repr-digest",
-    b"accept-ranges",
-    b"content-range",
-];
+/// Fields that say something of content as it is at the target, or promise parts of it: whatever
+/// has the word of a digest or of a length in its name (`X-Ms-Blob-Content-MD5`, `X-Linked-Etag`).
+pub(super) fn dropped(head: &Head) -> impl Iterator<Item = &[u8]> {
+    let tells = |word: &[u8]| {
+        let starts =
+            |start: &[u8]| word.get(..start.len()).is_some_and(|it| it.eq_ignore_ascii_case(start));
+        let is = |other: &[u8]| word.eq_ignore_ascii_case(other);
+        DIGESTS.iter().any(|digest| starts(digest)) || is(b"hash") || is(b"ranges") || is(b"range")
+    };
+    let measures = |name: &[u8]| {
+        let at = name.len().checked_sub(b"content-length".len());
+        at.and_then(|at| name.get(at..))
+            .is_some_and(|it| it.eq_ignore_ascii_case(b"content-length"))
+    };
+    head.named()
+        .filter(move |(which, name, _)| {
+            *which != Name::ContentLength
+                && (measures(name) || name.split(|byte| *byte == b'-').any(tells))
+        })
+        .map(|(_, name, _)| name)
+}
+
+/// How words begin that name a digest.
+const DIGESTS: [&[u8]; 7] = [b"md5", b"sha1", b"sha2", b"sha5", b"digest", b"etag", b"checksum"];
 
 /// Fields of a request that ask for content which no mask could look into.
 pub(super) const NOT_ASKED: [&[u8]; 6] = [
@@ -169,8 +173,10 @@ pub(super) fn conditions(head: &Head) -> impl Iterator<Item = &[u8]> {
             let from = name.len().checked_sub(end.len());
             from.and_then(|from| name.get(from..)).is_some_and(|it| it.eq_ignore_ascii_case(end))
         };
-        // RFC 9110 13.1; WebDAV's `If` (RFC 4918 10.4); `x-amz-copy-source-if-match` and its kin.
-        ends(b"if-match") || ends(b"if-none-match") || name.eq_ignore_ascii_case(b"if")
+        // RFC 9110 13.1; WebDAV's `If` (RFC 4918 10.4); `x-amz-copy-source-if-match`,
+        // `x-goog-if-generation-match` and their kin. A date is no guess of content.
+        let is_if = |word: &[u8]| word.eq_ignore_ascii_case(b"if");
+        name.split(|byte| *byte == b'-').any(is_if) && !ends(b"-since") && !ends(b"if-range")
     };
     head.named()
         .filter(move |(_, name, value)| asks(name) && value.trim_ascii() != b"*")

@@ -20,7 +20,7 @@
 //!   masked     an answer under masks            listed    tools that are offered
 //!   rpc        a request of MCP                 moved     fields with the target's own name
 //!   bound      sessions of MCP, and whose they are   progress   clients of MCP while they wait
-//!   cancel     calls of MCP that their clients take back
+//!   cancel     calls of MCP that their clients take back   ended  clients that send no more
 //!   parked     asked about, and nobody waits        veil      the target's credential in answers
 //! ```
 //!
@@ -34,6 +34,7 @@ mod back;
 mod bound;
 mod cancel;
 mod down;
+mod ended;
 mod exchange;
 mod flow;
 mod foreign;
@@ -104,8 +105,8 @@ pub struct Session {
     phase: Phase,
     /// When something must have happened, monotonic microseconds.
     deadline_us: u64,
-    /// When a client of HTTP/1 that sends no more is taken for gone, monotonic microseconds.
-    gone_us: u64,
+    /// When a client that sends no more is asked whether it is there, monotonic microseconds.
+    ask_us: u64,
     draining: bool,
 }
 
@@ -144,7 +145,7 @@ impl Session {
             current: 0,
             phase,
             deadline_us: stage.now.mono_us + limits::HTTP_HEAD_US,
-            gone_us: u64::MAX,
+            ask_us: u64::MAX,
             draining: false,
         }
     }
@@ -259,23 +260,6 @@ impl Session {
         }
     }
 
-    /// The client sends no more, and all that it sent was looked at.
-    fn client_ended(&mut self, stage: &mut Stage<'_>) {
-        let goes_on = match &self.phase {
-            // Whoever waits for an answer that has not begun, or for events, has left: nothing else
-            // would show it (nginx: 499). The rest of an answer is sent for as long as it is read.
-            Phase::Busy(exchange) => {
-                exchange.has_begun() && exchange.events.is_none() && exchange.is_whole()
-            }
-            Phase::Closed => true,
-            _ => false,
-        };
-        self.link.closing = true;
-        if !goes_on {
-            self.close(Some(Fault::new(Side::Client, FaultKind::Terminate)), stage);
-        }
-    }
-
     /// Ends the connection: what is under way is recorded.
     fn close(&mut self, fault: Option<Fault>, stage: &mut Stage<'_>) {
         self.abandon(fault, stage);
@@ -302,11 +286,12 @@ impl Session {
         if stage.now.mono_us < self.next_timeout().unwrap_or(u64::MAX) {
             return;
         }
+        self.ask_whether_there(stage);
         if self.link.is_many() {
             return self.many_overdue(stage);
         }
-        if stage.now.mono_us >= self.gone_us {
-            return self.close(Some(Fault::new(Side::Client, FaultKind::Terminate)), stage);
+        if stage.now.mono_us < self.next_timeout().unwrap_or(u64::MAX) {
+            return;
         }
         match &self.phase {
             Phase::Busy(_) => self.exchange_overdue(stage),
@@ -390,9 +375,6 @@ impl Session {
         match event {
             Event::Bytes(End::Client, bytes) => self.client_bytes(bytes, stage),
             Event::Bytes(End::Target(id), bytes) => self.leg_bytes(id, bytes, stage),
-            Event::Eof(End::Client) if self.link.is_many() => {
-                self.close(Some(Fault::new(Side::Client, FaultKind::Terminate)), stage);
-            }
             Event::Eof(End::Client) | Event::Broken(End::Client, _)
                 if matches!(self.phase, Phase::Handshake(Hello::Silent)) =>
             {
@@ -405,12 +387,7 @@ impl Session {
             Event::Broken(End::Client, fault) if matches!(self.phase, Phase::Handshake(_)) => {
                 self.not_shaken(fault, stage);
             }
-            Event::Eof(End::Client) => {
-                self.link.ended = true;
-                self.gone_us = stage.now.mono_us + limits::HTTP_GONE_US;
-                self.link.front = Front::One;
-                self.resume(stage);
-            }
+            Event::Eof(End::Client) => self.client_says_no_more(stage),
             Event::Eof(End::Target(id)) => self.leg_ended(id, stage),
             Event::Tls(End::Client, facts) => {
                 let is_many = facts.alpn.as_deref() == Some(b"h2");
@@ -543,9 +520,6 @@ impl Driven for Session {
         self.on(event, stage);
         self.rest(stage);
         self.maybe_drained(stage);
-        if self.link.ended && self.link.sent > 0 {
-            self.gone_us = stage.now.mono_us + limits::HTTP_GONE_US;
-        }
         self.count_bytes();
     }
 
@@ -557,8 +531,8 @@ impl Driven for Session {
     fn next_timeout(&self) -> Option<u64> {
         match (&self.phase, &self.link.front) {
             (Phase::Closed, _) => None,
-            (_, Front::Many(streams)) => Some(self.many_timeout(streams)),
-            (phase, _) => Some(phase.deadline_us().unwrap_or(self.deadline_us).min(self.gone_us)),
+            (_, Front::Many(streams)) => Some(self.many_timeout(streams).min(self.ask_us)),
+            (phase, _) => Some(phase.deadline_us().unwrap_or(self.deadline_us).min(self.ask_us)),
         }
     }
 
@@ -568,7 +542,7 @@ impl Driven for Session {
         }
         match end {
             // What a stream may send is bounded by its window.
-            End::Client if self.link.is_many() => self.link.has_room(),
+            End::Client if self.link.is_many() => self.link.has_room() && !self.link.ended,
             End::Client => {
                 let is_full = |back: &back::Back| back.waiting() >= limits::OUTBOX_BYTES_MAX;
                 let back = self.phase.back();

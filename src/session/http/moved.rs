@@ -43,6 +43,74 @@ pub(super) fn moved<'h>(
     changed
 }
 
+/// Where an answer of MCP sends its client, when paths begin with the target's name: below the
+/// endpoint it is that of weir.
+///
+/// # Errors
+/// It leads out of the endpoint: to another path of the gateway, which may be another target's, or
+/// past it.
+pub(super) fn within<'h>(
+    head: &'h Head,
+    http: &HttpTarget,
+    (endpoint, behind): (&[u8], &[u8]),
+    (scheme, host): (&str, &[u8]),
+) -> Result<Vec<Changed<'h>>, LeadsOut> {
+    let sends = head.status().is_some_and(|status| (300..400).contains(&status));
+    let mut changed = Vec::new();
+    for (known, name, value) in head.named() {
+        if !matches!(known, Name::Location | Name::ContentLocation) {
+            continue;
+        }
+        let asked = [http.path.as_bytes(), behind].concat();
+        let below = path_of(value, http, &asked).and_then(|path| below(&path, http));
+        match below {
+            Some(rest) => {
+                let place = [scheme.as_bytes(), b"://", host, endpoint, &rest].concat();
+                changed.push((name, place));
+            }
+            None if sends => return Err(LeadsOut),
+            None => {}
+        }
+    }
+    Ok(changed)
+}
+
+/// An answer sends its client elsewhere.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct LeadsOut;
+
+/// The path and query that a reference names at the target itself (RFC 3986 5.2).
+fn path_of(value: &[u8], http: &HttpTarget, asked: &[u8]) -> Option<Vec<u8>> {
+    if let Some(rest) = behind(value, http) {
+        let slash: &[u8] = if rest.starts_with(b"/") { b"" } else { b"/" };
+        return Some([slash, rest].concat());
+    }
+    let end = value.iter().position(|byte| matches!(byte, b'/' | b'?' | b'#'));
+    let first = value.get(..end.unwrap_or(value.len())).unwrap_or(&[]);
+    if value.starts_with(b"//") || first.contains(&b':') {
+        return None;
+    }
+    if value.starts_with(b"/") {
+        return Some(value.to_vec());
+    }
+    let path = asked.split(|byte| *byte == b'?').next().unwrap_or(&[]);
+    let folder = match value.first() {
+        Some(b'?' | b'#') | None => path.len(),
+        Some(_) => path.iter().rposition(|byte| *byte == b'/').map_or(0, |at| at + 1),
+    };
+    Some([path.get(..folder).unwrap_or(&[]), value].concat())
+}
+
+/// What stands behind the path of the target's address; `None`: it is elsewhere, or may be.
+fn below(place: &[u8], http: &HttpTarget) -> Option<Vec<u8>> {
+    let rest = place.strip_prefix(http.path.as_bytes())?;
+    let end = rest.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(rest.len());
+    let path = rest.get(..end)?;
+    let is_clear = path.is_empty()
+        || (path.starts_with(b"/") && crate::wire::http::check::path_readings(path).is_ok());
+    is_clear.then(|| rest.to_vec())
+}
+
 /// What stands behind the target's own scheme and authority in `value`.
 fn behind<'v>(value: &'v [u8], http: &HttpTarget) -> Option<&'v [u8]> {
     let scheme = if http.is_tls { &b"https://"[..] } else { b"http://" };
@@ -126,6 +194,63 @@ mod tests {
             let found = moved_of(&format!("{field}\r\n"));
             assert_eq!(found.len(), 1, "{field}");
             assert_eq!(found[0].1, expect);
+        }
+    }
+
+    fn target(path: &str) -> HttpTarget {
+        HttpTarget {
+            speaks: crate::config::settings::Speaks::Mcp,
+            wait_us: 0,
+            opaque: Vec::new(),
+            client_fields: Vec::new(),
+            origins: Vec::new(),
+            host: "tools".into(),
+            authority: "internal:8080".into(),
+            path: path.into(),
+            sends_client_host: false,
+            speaks_two: false,
+            is_tls: false,
+        }
+    }
+
+    #[test]
+    fn an_answer_of_mcp_sends_its_client_to_its_endpoint_or_nowhere() {
+        let sent = |path: &str, status: u16, place: &str| {
+            let mut head = Head::default();
+            let bytes = format!("HTTP/1.1 {status} X\r\nLocation: {place}\r\n\r\n");
+            HeadReader::default().next(&mut bytes.as_bytes(), &mut head, Kind::Answer).unwrap();
+            let client = ("https", &b"gw:8443"[..]);
+            let changed = within(&head, &target(path), (b"/mcp/tools", b""), client)?;
+            Ok(changed.first().map(|(_, value)| String::from_utf8_lossy(value).into_owned()))
+        };
+        for (path, place, rest) in [
+            ("/mcp", "http://internal:8080/mcp/", "/"),
+            ("/mcp", "HTTP://INTERNAL:8080/mcp?a=b", "?a=b"),
+            ("/mcp", "//internal:8080/mcp", ""),
+            ("/mcp", "/mcp/", "/"),
+            ("/mcp", "mcp/", "/"),
+            ("/mcp", "?x", "?x"),
+            ("", "/messages", "/messages"),
+            ("", "http://internal:8080", "/"),
+        ] {
+            let expect = Some(format!("https://gw:8443/mcp/tools{rest}"));
+            assert_eq!(sent(path, 307, place), Ok(expect), "{path} {place}");
+        }
+        for place in [
+            "/",
+            "/mcp2",
+            "/mcp/../admin",
+            "/mcp/%2e%2e/admin",
+            "/mcp/other\\..",
+            "http://internal:8081/mcp/",
+            "https://internal:8080/mcp/",
+            "http://internal:8080@evil/mcp",
+            "//evil/mcp/",
+            "javascript:x",
+            "..",
+        ] {
+            assert_eq!(sent("/mcp", 307, place), Err(LeadsOut), "{place}");
+            assert_eq!(sent("/mcp", 201, place), Ok(None), "{place}");
         }
     }
 

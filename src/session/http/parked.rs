@@ -74,16 +74,31 @@ fn parked() -> MutexGuard<'static, HashMap<Key, Entry>> {
     PARKED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-/// Keeps an ask. `false`: there are too many, or another of the same request; it is canceled.
-pub(super) fn park((key, gateway): (Key, [u8; 32]), ask: Ask, summary: AskSummary) -> bool {
-    let Some(ask) = ask.park() else { return false };
+/// Keeps an ask; the id of the one that a repetition joins.
+///
+/// # Errors
+/// There are too many. Then, and where another of the same request is kept, this one is canceled.
+pub(super) fn park(
+    (key, gateway): (Key, [u8; 32]),
+    ask: Ask,
+    summary: AskSummary,
+) -> Result<SessionId, Full> {
+    let Some(ask) = ask.park() else { return Err(Full) };
     let mut parked = parked();
-    if parked.len() >= HTTP_PARKED_MAX || parked.contains_key(&key) {
-        return false;
+    if let Some(entry) = parked.get(&key) {
+        return Ok(entry.summary.id);
     }
+    if parked.len() >= HTTP_PARKED_MAX {
+        return Err(Full);
+    }
+    let id = summary.id;
     parked.insert(key, Entry { gateway, state: State::Waiting(ask), summary });
-    true
+    Ok(id)
 }
+
+/// As many asks are kept as may be.
+#[derive(Debug)]
+pub(super) struct Full;
 
 /// Takes what waits for this request.
 pub(super) fn take(key: &Key) -> Option<Found> {
@@ -197,10 +212,19 @@ pub(super) fn key(exchange: &Exchange, tenure: &Tenure) -> Key {
         part(bytes);
     }
     let pass = Pass::default();
+    // A cluster minds no other field of what it is asked to do.
+    let is_cluster = exchange.request.kube.is_some();
+    let counts =
+        |known: Name, name: &[u8]| !is_noise(name) && (!is_cluster || known == Name::ContentType);
     let fields = pass.fields(head).map(|field| (head.bytes(field.name), field));
+    let fields = fields.filter(|(name, field)| counts(field.known, name));
+    let mut fields: Vec<_> =
+        fields.map(|(name, field)| (name.to_ascii_lowercase(), field)).collect();
+    // Of different names the order says nothing (RFC 9110 section 5.3), and Go's is random.
+    fields.sort_by(|(one, _), (other, _)| one.cmp(other));
     let several = Several::of(head, &exchange.content);
-    for (name, field) in fields.filter(|(name, _)| !is_noise(name)) {
-        part(&name.to_ascii_lowercase());
+    for (name, field) in fields {
+        part(&name);
         match &several {
             Some(several) if field.known == Name::ContentType => {
                 part(several.kind.0);
@@ -216,12 +240,13 @@ pub(super) fn key(exchange: &Exchange, tenure: &Tenure) -> Key {
     }
     let mut left_out = exchange.rpc.as_deref().map(Rpc::volatile).unwrap_or_default();
     left_out.sort_unstable_by_key(|span| span.start);
-    let mut from = 0;
+    let (mut from, mut same) = (0, Vec::with_capacity(exchange.content.len()));
     for span in left_out {
-        part(exchange.content.get(from..span.start as usize).unwrap_or(&[]));
+        same.extend_from_slice(exchange.content.get(from..span.start as usize).unwrap_or(&[]));
         from = (span.start + span.len) as usize;
     }
-    part(exchange.content.get(from..).unwrap_or(&[]));
+    same.extend_from_slice(exchange.content.get(from..).unwrap_or(&[]));
+    part(&same);
     finished(context)
 }
 

@@ -149,7 +149,7 @@ impl Session {
 
     /// An event of weir's own: recorded, then sent; with an outcome it is the last one, behind the
     /// row of the answer.
-    fn send_event(
+    pub(super) fn send_event(
         &mut self,
         event: &[u8],
         last: Option<(Outcome, String)>,

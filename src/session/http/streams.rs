@@ -27,6 +27,10 @@ pub(super) struct Turn {
     pub id: u32,
     /// The client has said all.
     pub ended: bool,
+    /// All of its content has come, by its length: nothing but the end of the stream is owed.
+    pub complete: bool,
+    /// Until when that is waited for, once it was answered; monotonic microseconds.
+    pub until_us: Option<u64>,
     /// What stood behind its content.
     pub trailers: Head,
     /// Content that was handed on, and for which the client has no credit yet.

@@ -1,5 +1,6 @@
 //! Scripted peers around one session: whole conversations, split at every byte.
 
+mod events;
 mod hello;
 mod many;
 mod refusals;
@@ -16,7 +17,7 @@ use super::Session;
 use crate::clock::Now;
 use crate::config;
 use crate::decide::Classifier;
-use crate::fault::Refused;
+use crate::fault::{self, Refused};
 use crate::forward::dial::Endpoint;
 use crate::identify::scram::SaltedCache;
 use crate::metrics::Meters;
@@ -98,10 +99,12 @@ fn snapshot(more: &str) -> Rc<Snapshot> {
     Rc::new(Snapshot::build(&SnapshotSource {
         settings: Arc::new(settings.unwrap_or_else(|errors| panic!("{errors}"))),
         catalogs: vec![None; 3],
+        catalogs_begun_us: vec![0; 3],
         addresses: vec![vec![endpoint()]; 3],
         keys: Vec::new(),
         windows: Vec::new(),
         minors: vec![Arc::default(); 3],
+        changes: Vec::new(),
         tokens: Default::default(),
         mock_seed: [1; 32],
     }))
@@ -270,6 +273,12 @@ impl Bench {
         }
     }
 
+    /// The client's connection is reset.
+    fn lose(&mut self) {
+        let why = fault::FaultKind::Malformed(fault::Malformed::Truncated);
+        self.tell(Event::Broken(End::Client, fault::Fault::new(crate::wire::Side::Client, why)));
+    }
+
     fn send(&mut self, bytes: &[u8], piece: usize) {
         for part in bytes.chunks(piece) {
             self.tell(Event::Bytes(End::Client, part));
@@ -311,6 +320,7 @@ fn request(line: &str, rest: &str) -> Vec<u8> {
     format!("{line} HTTP/1.1|{head}{rest}").replace('|', "\r\n").into_bytes()
 }
 
+const CONTINUE: &str = "HTTP/1.1 100 Continue\r\n\r\n";
 const OK: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello";
 
 #[test]
@@ -413,6 +423,9 @@ fn a_held_request_waits_for_its_vote_and_goes_with_its_client() {
     bench.send(&request("DELETE /a", "|"), 1000);
     assert!(bench.ask.is_some());
     bench.tell(Event::Eof(End::Client));
+    assert_eq!(bench.client_text(), CONTINUE, "it is asked whether it is there");
+    assert!(bench.ask.is_some() && !bench.closed, "it may have said all");
+    bench.lose();
     assert!(bench.ask.is_none() && bench.closed && bench.leg.is_none());
     // Nobody denied it.
     assert_eq!(bench.record().0, [Decision::Hold]);
@@ -420,46 +433,81 @@ fn a_held_request_waits_for_its_vote_and_goes_with_its_client() {
 
 /// The end of what a client sends is not its end: only what it is sent shows whether it is there.
 #[test]
-fn a_client_that_left_is_noticed_though_nothing_is_said_to_it() {
-    const EVENTS: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\r\ndata: 1\n\n";
+fn a_client_that_sends_no_more_gets_its_answer() {
+    for (asked, answers) in [
+        (request("GET /a", "|"), 1),
+        (request("POST /a", "Content-Length: 3||abc"), 1),
+        (request("POST /a", "Transfer-Encoding: chunked||3|abc|0||"), 1),
+        ([request("GET /a", "|"), request("GET /b", "|")].concat(), 2),
+        ([request("POST /a", "Content-Length: 1||a"), request("GET /b", "|")].concat(), 2),
+    ] {
+        let mut bench = Bench::new();
+        bench.send(&asked, 1000);
+        bench.tell(Event::Eof(End::Client));
+        for _ in 0..answers {
+            assert!(!bench.closed, "it is still owed an answer");
+            bench.answer(OK, 1000);
+        }
+        let text = bench.client_text();
+        assert_eq!(text.matches("200 OK").count(), answers, "{text}");
+        assert_eq!(text.matches("close").count(), 1, "the last one says so: {text}");
+        assert!(bench.closed && bench.leg.is_none());
+        assert_eq!(bench.record().1, vec![Outcome::Success; answers]);
+    }
+    // A request that is not whole is none.
+    for cut in ["Content-Length: 3||ab", "Transfer-Encoding: chunked||3|abc|"] {
+        let mut bench = Bench::new();
+        bench.send(&request("POST /a", cut), 1000);
+        bench.tell(Event::Eof(End::Client));
+        assert!(bench.closed && bench.leg.is_none(), "{cut}");
+        assert_eq!(bench.record().1, [Outcome::Aborted]);
+    }
+}
+
+#[test]
+fn a_client_that_sends_no_more_is_asked_whether_it_is_there() {
     let pass = |bench: &mut Bench, seconds: u64| {
         bench.now.mono_us += seconds * 1_000_000;
         bench.tell(Event::Timeout);
     };
-    // Events, and an answer that has not begun.
-    for answer in [EVENTS, b""] {
-        let mut bench = Bench::new();
-        bench.send(&request("GET /silent", "|"), 1000);
-        if !answer.is_empty() {
-            bench.answer(answer, 1000);
-        }
-        pass(&mut bench, 100);
-        assert!(!bench.closed, "it may be silent for as long as it likes");
-        bench.tell(Event::Eof(End::Client));
-        assert!(bench.closed && bench.leg.is_none());
-        assert_eq!((bench.legs, bench.record().1), ([1, 0, 1], vec![Outcome::Aborted]));
-    }
-    // The rest of an answer is sent, as long as there is some.
     let mut bench = Bench::new();
-    bench.send(&request("GET /large", "|"), 1000);
-    bench.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01", 1000);
+    bench.send(&request("GET /silent", "|"), 1000);
+    pass(&mut bench, 100);
+    assert!(!bench.closed, "it may be silent for as long as it likes");
     bench.tell(Event::Eof(End::Client));
-    for _ in 0..3 {
-        pass(&mut bench, 9);
-        assert!(!bench.closed, "it is still told something");
-        bench.answer(b"23", 1000);
+    assert_eq!(bench.client_text(), "", "most targets answer in a second");
+    for _ in 0..2 {
+        pass(&mut bench, 10);
+        assert_eq!(bench.client_text(), CONTINUE);
     }
-    pass(&mut bench, 9);
-    bench.answer(b"45", 1000);
-    assert!(bench.client_text().ends_with("0123232345") && bench.closed);
-    assert_eq!(bench.record().1, [Outcome::Success]);
+    bench.lose();
+    assert!(bench.closed && bench.leg.is_none());
+    assert_eq!((bench.legs, bench.record().1), ([1, 0, 1], vec![Outcome::Aborted]));
+    // Between events it is sent a comment, inside of one nothing.
+    const EVENTS: &[u8] = b"HTTP/1.1 200 OK\r\nContent-Type: text/event-stream\r\n\
+        Transfer-Encoding: chunked\r\n\r\n9\r\ndata: 1\n\n\r\n";
     let mut bench = Bench::new();
-    bench.send(&request("GET /large", "|"), 1000);
-    bench.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 10\r\n\r\n01", 1000);
+    bench.send(&request("GET /events", "|"), 1000);
+    bench.answer(EVENTS, 1000);
     bench.tell(Event::Eof(End::Client));
+    bench.client_text();
     pass(&mut bench, 10);
-    assert!(bench.closed && bench.leg.is_none(), "nothing was said for ten seconds");
-    assert_eq!(bench.record().1, [Outcome::Aborted]);
+    assert_eq!(bench.client_text(), "3\r\n:\n\n\r\n");
+    bench.answer(b"6\r\ndata: \r\n", 1000);
+    bench.client_text();
+    pass(&mut bench, 10);
+    assert_eq!(bench.client_text(), "");
+    bench.answer(b"3\r\n2\n\n\r\n0\r\n\r\n", 1000);
+    assert!(bench.client_text().ends_with("2\n\n\r\n0\r\n\r\n") && bench.closed);
+    assert_eq!(bench.record().1, [Outcome::Success]);
+    // HTTP/1.0 knows nothing that could be sent: nobody is asked for somebody who may be gone.
+    let mut bench = Bench::new();
+    let old = String::from_utf8(request("DELETE /a", "|")).expect("text");
+    bench.send(old.replace("HTTP/1.1", "HTTP/1.0").as_bytes(), 1000);
+    bench.tell(Event::Eof(End::Client));
+    let text = bench.client_text();
+    assert!(text.starts_with("HTTP/1.1 403 ") && text.contains("HTTP/1.0"), "{text}");
+    assert!(bench.closed && bench.ask.is_none());
 }
 
 #[test]

@@ -77,6 +77,7 @@ impl Exchange {
             due: None,
             veil: Veil::new(&tenure.secrets),
             lens: None,
+            ids: None,
             hits: Hits::default(),
             progress: None,
             events: None,
@@ -321,6 +322,7 @@ impl Session {
                 true
             }
             Ok(Piece::End) => {
+                self.link.is_complete();
                 self.next_request(stage);
                 true
             }
@@ -747,8 +749,10 @@ impl Tenure {
             false => None,
         };
         if self.speaks_mcp() {
-            without.push(bound::FIELD);
+            without.extend([bound::FIELD, bound::EVENT_FIELD]);
             added.extend(session.map(|id| (&b"Mcp-Session-Id"[..], id)));
+            let event = bound::event(head, self).ok().flatten();
+            added.extend(event.map(|id| (&b"Last-Event-ID"[..], id)));
         }
         if let Some(header) = &self.credential.header {
             without.push(header.name.as_bytes());

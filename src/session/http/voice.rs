@@ -59,11 +59,9 @@ pub(super) fn trouble(trouble: Trouble) -> Problem<'static> {
             "target-timeout",
             ["The target is late", "the target of this host did not answer in time"],
         ),
-        Trouble::Target(Target::Certificate) => problem(
-            502,
-            "target-certificate",
-            ["The target is not trusted", "the target's certificate cannot be verified"],
-        ),
+        Trouble::Target(Target::Certificate(why)) => {
+            problem(502, "target-certificate", ["The target is not trusted", why.words()])
+        }
         Trouble::Target(Target::Tls) => problem(
             502,
             "target-tls",
@@ -107,6 +105,16 @@ pub(super) fn bad_answer(label: &'static str) -> Problem<'static> {
         "the target answered in a way that two clients could read differently",
     ];
     Problem { error: "http_protocol_error", ..problem(502, label, words) }
+}
+
+/// For an answer of MCP that sends its client out of the endpoint.
+pub(super) fn leads_out() -> Problem<'static> {
+    let words = [
+        "The target sends elsewhere",
+        "the target answers by a redirection out of its endpoint: `address` of the target has to \
+         be where it sends to",
+    ];
+    Problem { error: "http_protocol_error", ..problem(502, "mcp-redirect", words) }
 }
 
 /// What is said besides of a request that weir has sent and of which its client gets no answer.

@@ -173,7 +173,13 @@ impl Ready {
         let who = self.link.who(core, stage);
         let reaching = self.reaching(action, stage);
         let action = reaching.as_ref().unwrap_or(action);
-        let mut ruling = self.to_ruling(self.link.scope.decide(&who, action));
+        let verdict = self.link.scope.decide(&who, action);
+        // An allowance has to mean all that a name may stand for.
+        let verdict = match (verdict, self.placed(action, stage)) {
+            (Verdict::Allow(..), Some(placed)) => self.link.scope.decide(&who, &placed),
+            (verdict, _) => verdict,
+        };
+        let mut ruling = self.to_ruling(verdict);
         if let Ruling::Refuse(refusal) = &mut ruling
             && refusal.hint.is_empty()
         {

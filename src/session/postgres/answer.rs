@@ -10,6 +10,7 @@ use crate::decide::{Classified, Effect, Permit, Statement};
 use crate::fault::{Fault, FaultKind, Malformed, Refused};
 use crate::limits;
 use crate::mask::Plan;
+use crate::mask::hits::Cause;
 use crate::mask::sql::plan::{Field, Planned};
 use crate::record::Receipt;
 use crate::record::entry::{Entry, MaskingHit, Outcome};
@@ -33,8 +34,9 @@ const SERVER: Side = Side::Server;
 const BRINGS_NO_CODE: [&str; 6] =
     ["CREATE TABLE", "CREATE TABLE AS", "SELECT INTO", "DROP TABLE", "CREATE INDEX", "DROP INDEX"];
 
-/// Definitions after which a column, a table or a view of the same number may be another one.
-const NAMES_CHANGE: [&str; 3] = ["ALTER RENAME", "ALTER SET SCHEMA", "CREATE VIEW"];
+/// Definitions after which a column, a table or a view of the same number may be another one, and
+/// what may hold one: migrations have them in DO. Procedures are called too often to wait for each.
+const NAMES_CHANGE: [&str; 4] = ["ALTER RENAME", "ALTER SET SCHEMA", "CREATE VIEW", "DO"];
 
 /// Others that may bring a masked column to where no plan expects one, such as INHERIT. There are
 /// many of them in a dump, so who sees everything does not wait for each.
@@ -99,7 +101,7 @@ impl Ready {
     ) -> Result<(), Fault> {
         let masked = !self.link.view.is_empty();
         match tag {
-            b'D' | b'd' | b'V' if !masked => {
+            b'D' | b'd' | b'V' if !masked || (tag != b'V' && self.passes(tag)) => {
                 self.beliefs.heard(match tag {
                     b'D' => Answer::Row,
                     b'd' => Answer::CopyOut,
@@ -113,6 +115,24 @@ impl Ready {
             }
             // A row too large to be masked, or a message too large to be understood.
             _ => Err(Fault::new(SERVER, FaultKind::Limit(crate::fault::Limit::MessageBytes))),
+        }
+    }
+
+    /// Whether rows or data of the answer that is under way pass as they are: nothing in it is
+    /// masked, and nobody looks into it.
+    fn passes(&self, tag: u8) -> bool {
+        match tag {
+            b'D' => self.row_plan().is_some_and(|plan| plan.is_pass()),
+            _ => matches!(self.copy_out, Some(None)),
+        }
+    }
+
+    /// The plan of the rows that come now: of one instance of a portal, or of the rows of one
+    /// statement of a text.
+    fn row_plan(&self) -> Option<Rc<Plan>> {
+        match self.beliefs.running_portal() {
+            Some(portal) => portal.plan.borrow().clone(),
+            None => self.plan.clone(),
         }
     }
 
@@ -180,13 +200,8 @@ impl Ready {
         if self.link.view.is_empty() {
             return self.deliver(frame, core, stage);
         }
-        // A row whose plan is missing would be a row nobody decided about: a plan belongs to one
-        // instance of a portal, or to the rows of one statement of a text.
-        let plan = match self.beliefs.running_portal() {
-            Some(portal) => portal.plan.borrow().clone(),
-            None => self.plan.clone(),
-        };
-        let plan = plan.ok_or(server_malformed(Malformed::MessageType))?;
+        // A row whose plan is missing would be a row nobody decided about.
+        let plan = self.row_plan().ok_or(server_malformed(Malformed::MessageType))?;
         if plan.is_pass() {
             return self.deliver(frame, core, stage);
         }
@@ -284,7 +299,12 @@ impl Ready {
             .collect();
         let catalog = stage.snapshot.catalogs.get(self.link.target).and_then(Option::as_deref);
         let statements = classified.as_ref().map(|c| c.statements.as_slice());
-        let mut planned = self.link.view.plan(catalog, &fields, statements);
+        // A definition of somebody else has ended since the catalog was read.
+        let stale = self.link.view.masks_columns() && stage.snapshot.is_stale(self.link.target);
+        let mut planned = match stale && !self.catalog_asked {
+            true => Planned::NeedCatalog,
+            false => self.link.view.plan(catalog, &fields, statements),
+        };
         if let Planned::NeedCatalog = planned {
             if !std::mem::replace(&mut self.catalog_asked, true) {
                 self.await_catalog(core, stage);
@@ -409,6 +429,10 @@ impl Ready {
     ) -> Result<(), Fault> {
         if self.hits.is_empty() && self.text_hits.is_empty() {
             return Ok(());
+        }
+        let nulls = self.hits.take_nulls();
+        if !nulls.is_empty() {
+            self.say_when_possible(nulls_notice(&self.columns, &nulls), core);
         }
         let rows = self.hits.drain().map(|hit| (self.columns.get(usize::from(hit.column)), hit));
         let texts = self.text_hits.drain().map(|hit| (None, hit));
@@ -641,7 +665,8 @@ impl Ready {
         if let About::Run(classified) = self.beliefs.about() {
             self.note_shapes(&classified);
         }
-        if status != b'I' || !std::mem::take(&mut self.shapes_changed) {
+        let ended = std::mem::take(&mut self.shapes_committed) || status == b'I';
+        if !ended || !std::mem::take(&mut self.shapes_changed) {
             return false;
         }
         // The second time the catalog is there, or nobody brought it.
@@ -649,9 +674,16 @@ impl Ready {
             && !std::mem::take(&mut self.catalog_asked);
         if waits {
             self.catalog_asked = true;
+            self.note_change(stage);
             self.await_catalog(core, stage);
         }
         waits
+    }
+
+    fn note_change(&self, stage: &Stage<'_>) {
+        if let Some(changes) = stage.snapshot.changes.get(self.link.target) {
+            changes.note(stage.now.mono_us);
+        }
     }
 
     fn note_shapes(&mut self, classified: &Classified) {
@@ -659,7 +691,17 @@ impl Ready {
         let is_in = |words: &[&str], it: &Statement| words.contains(&&*it.operation);
         let changes =
             |it: &Statement| is_in(&NAMES_CHANGE, it) || (masked && is_in(&SHAPES_CHANGE, it));
-        self.shapes_changed |= classified.statements.iter().any(changes);
+        for statement in &classified.statements {
+            self.shapes_changed |= changes(statement);
+            match statement.operation.as_str() {
+                "PREPARE TRANSACTION" => self.shapes_prepared |= self.shapes_changed,
+                "COMMIT PREPARED" => self.shapes_changed |= self.shapes_prepared,
+                _ => {}
+            }
+            // Another transaction may begin in the same text.
+            let ends = statement.effect == Effect::EndTransaction;
+            self.shapes_committed |= ends && self.shapes_changed;
+        }
     }
 
     /// Nothing is under way.
@@ -675,6 +717,13 @@ impl Ready {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<(), Refused> {
+        // What is under way may be done all the same.
+        if let About::Run(classified) = self.beliefs.about() {
+            self.note_shapes(&classified);
+        }
+        if std::mem::take(&mut self.shapes_changed) {
+            self.note_change(stage);
+        }
         let mut answered = None;
         if self.answer.seq().is_some() {
             let seq = self.answer.seq();
@@ -720,6 +769,30 @@ fn hidden_notice(names: &[String], plan: &Plan) -> Option<Vec<u8>> {
     };
     reply::notice(&mut bytes, &report);
     Some(bytes)
+}
+
+/// What is NULL because a detector found something: the rows do not tell it from what is NULL.
+fn nulls_notice(names: &[String], nulls: &[(u16, Cause)]) -> Vec<u8> {
+    let named = nulls.iter().take(NAMES_MAX).map(|&(column, cause)| {
+        let name = names.get(usize::from(column)).map_or("?", String::as_str);
+        format!("\"{name}\" ({})", cause.name())
+    });
+    let mut named = named.collect::<Vec<_>>().join(", ");
+    if nulls.len() > NAMES_MAX {
+        named.push_str(", ..");
+    }
+    let mut bytes = Vec::new();
+    let report = Report {
+        severity: "NOTICE",
+        sqlstate: "00000",
+        message: &format!("weir shows NULL for some values of {} columns: {named}", nulls.len()),
+        detail: "A detector found in them what it looks for. Of numbers it may be wrong: one in \
+            forty of those with 16 digits looks like the number of a card.",
+        hint: "Cast a number to text to see which part is hidden, or ask for an exception to the \
+            mask.",
+    };
+    reply::notice(&mut bytes, &report);
+    bytes
 }
 
 /// Columns that a notice names.

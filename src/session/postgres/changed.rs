@@ -40,6 +40,11 @@ impl Changed {
         self.any = true;
     }
 
+    /// A name without a schema may be of another one than it would be at first.
+    pub fn is_path_in_doubt(&self) -> bool {
+        self.any || self.named.contains_key("search_path")
+    }
+
     /// What an approver has to know.
     pub fn said(&self) -> String {
         let mut said = String::new();

@@ -102,6 +102,7 @@ impl Ready {
             rule: ask.terms.rule().to_string(),
             text: self.shown_text(facts),
             params: facts.params.as_ref().map(params::shown).unwrap_or_default(),
+            sameness: None,
             classes: action.classes.iter().map(ToString::to_string).collect(),
             objects: action.objects.iter().map(Object::marked).chain(reached).collect(),
             approvers: ask.terms.approvers(),

@@ -170,6 +170,38 @@ impl Ready {
         Some(reaching)
     }
 
+    /// The action with its objects in the schemas that they may be in, where the search path is
+    /// another one than rules go by: in the only one that has the name, else in any.
+    pub(super) fn placed(&self, action: &Action, stage: &Stage<'_>) -> Option<Action> {
+        let is_bare = |object: &Object| object.namespace.is_empty();
+        if !self.changed.is_path_in_doubt()
+            || !action.acts.iter().any(|act| act.objects.iter().any(is_bare))
+        {
+            return None;
+        }
+        let catalog = self.catalog(stage).map(|(catalog, _)| catalog);
+        let place = |object: &Object| {
+            let mut schemas: Vec<&str> = catalog
+                .into_iter()
+                .flat_map(|catalog| catalog.named(None, &object.name))
+                .map(|relation| relation.schema.as_str())
+                .collect();
+            schemas.dedup();
+            let schema = match schemas.as_slice() {
+                [only] => only,
+                _ => "*",
+            };
+            Object::within(schema, object.name.as_str(), object.write)
+        };
+        let mut placed = action.clone();
+        for act in &mut placed.acts {
+            let objects = act.objects.iter();
+            act.objects =
+                objects.map(|it| if is_bare(it) { place(it) } else { it.clone() }).collect();
+        }
+        Some(placed)
+    }
+
     /// What people who are asked are told of it.
     pub(super) fn reached_words(&self, action: &Action, stage: &Stage<'_>) -> Vec<String> {
         let reaching = self.reaching(action, stage);

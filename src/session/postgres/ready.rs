@@ -258,6 +258,10 @@ pub struct Ready {
     pub(super) changed: Changed,
     /// A definition was carried out whose transaction has not ended.
     pub(super) shapes_changed: bool,
+    /// The transaction that did so has ended.
+    pub(super) shapes_committed: bool,
+    /// The same of a transaction that was prepared, and may be committed at any time.
+    pub(super) shapes_prepared: bool,
 }
 
 impl Ready {
@@ -300,6 +304,8 @@ impl Ready {
             settings_in_doubt: false,
             changed: Changed::default(),
             shapes_changed: false,
+            shapes_committed: false,
+            shapes_prepared: false,
         }
     }
 
@@ -568,15 +574,28 @@ impl Ready {
 
     /// A new snapshot is there: the target's direction may go on.
     pub fn catalog_arrived(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
-        self.go_on(Learned::Told, core, stage)?;
-        if self.catalog_until_us.is_none() {
-            return Ok(());
+        if let Flow::Learning(_, until_us) = self.flow
+            && self.is_answer(until_us, stage)
+        {
+            self.go_on(Learned::Told, core, stage)?;
+        }
+        match self.catalog_until_us {
+            Some(until_us) if self.is_answer(until_us, stage) => {}
+            Some(until_us) if until_us <= stage.now.mono_us => {}
+            _ => return Ok(()),
         }
         self.catalog_until_us = None;
         let backlog = std::mem::take(&mut self.server_backlog);
         // What waits is a whole frame and what followed it; if the catalog still lacks the
         // relation, the second look hides its columns instead of waiting again.
         self.run_server(core, stage, &backlog)
+    }
+
+    /// Whether the catalog was read after it was asked for; until then there may be snapshots for
+    /// other reasons, and the end of a reading that had begun before.
+    fn is_answer(&self, until_us: u64, stage: &Stage<'_>) -> bool {
+        let begun_us = stage.snapshot.catalogs_begun_us.get(self.link.target).copied();
+        begun_us.is_some_and(|begun_us| begun_us + limits::CATALOG_WAIT_US >= until_us)
     }
 
     /// Handles the message that waits for a catalog, if one does.

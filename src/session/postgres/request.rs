@@ -717,7 +717,18 @@ impl Ready {
     /// Whether what a text puts elsewhere cannot be told before there is a newer catalog. What a
     /// newer one does not have either is of this transaction, and was made through weir.
     fn has_to_learn(&self, classified: &Classified, stage: &Stage<'_>) -> bool {
-        self.learned == Learned::Not && self.resolved.is_none() && self.lacks(classified, stage)
+        let puts = |it: &crate::decide::Statement| {
+            it.stored.is_some() || !it.sinks.is_empty() || matches!(it.effect, Effect::Copy(_))
+        };
+        // Another session has changed what the catalog says.
+        let is_stale = || {
+            self.link.view.masks_columns()
+                && stage.snapshot.is_stale(self.link.target)
+                && classified.statements.iter().any(puts)
+        };
+        self.learned == Learned::Not
+            && self.resolved.is_none()
+            && (self.lacks(classified, stage) || is_stale())
     }
 
     /// Whether a command waits for a newer catalog from now on, for what it puts elsewhere or for

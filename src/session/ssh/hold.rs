@@ -361,6 +361,7 @@ fn summary(held: &Held, open: &Open, core: &Core, stage: &Stage<'_>) -> AskSumma
         rule: ask.terms.rule().to_string(),
         text: shown,
         params: held.wanted.attrs.clone(),
+        sameness: None,
         classes: action.classes.iter().map(ToString::to_string).collect(),
         objects: action.objects.iter().map(|object| files::quoted(object.marked())).collect(),
         approvers: ask.terms.approvers(),

@@ -79,7 +79,7 @@ impl Scan {
             }
         }
         match (is_parts, boundary) {
-            (false, _) => Ok(Some(Scan::Pairs(Pairs::default()))),
+            (false, _) => Ok(Some(Scan::Pairs(Pairs::of(request.method())))),
             (true, Some(_)) => {
                 let written = request.only(Name::ContentType).unwrap_or(&[]);
                 let boundary = boundary_of(written).ok_or(Refused::ContentForm)?;
@@ -209,19 +209,31 @@ impl Spelling {
     }
 }
 
-/// Whether one of the names of a query, or of a form, says another method.
-pub fn names_method(pairs: &[u8]) -> bool {
-    let mut scan = Pairs::default();
+/// Whether one of the names of a query, or of a form, says another method than `method`.
+pub fn names_method(pairs: &[u8], method: &[u8]) -> bool {
+    let mut scan = Pairs::of(method);
     scan.push(pairs).and_then(|()| scan.push(b"&")).is_err()
 }
 
 /// Names of a form, decoded as they come. A name counts once `=` or the next pair has ended it: a
-/// form that ends in a name has no value for it.
-#[derive(Debug, Default)]
+/// form that ends in a name has no value for it. Forms of Rails and Laravel say the method of the
+/// request itself, too; a value counts as soon as it is no beginning of that.
+#[derive(Debug)]
 pub struct Pairs {
+    /// The request's own.
+    method: Vec<u8>,
     name: Spelling,
     escape: Escape,
-    in_value: bool,
+    at: At,
+}
+
+/// Which part of a pair is read.
+#[derive(Debug)]
+enum At {
+    Name,
+    Value,
+    /// The value of a name that says a method: so many letters of the request's own came.
+    Method(usize),
 }
 
 /// How much of an escape came: `%`, `%5`, and `%u005f` of ASP.NET.
@@ -235,56 +247,88 @@ enum Escape {
 }
 
 impl Pairs {
+    fn of(method: &[u8]) -> Pairs {
+        let (name, escape) = (Spelling::default(), Escape::None);
+        Pairs { method: method.to_vec(), name, escape, at: At::Name }
+    }
+
     fn push(&mut self, bytes: &[u8]) -> Result<(), Refused> {
         for &byte in bytes {
-            match byte {
-                b'&' | b';' => {
-                    self.end_name()?;
-                    self.in_value = false;
+            match (byte, &self.at) {
+                (b'&' | b';', _) => self.end_pair()?,
+                (_, At::Value) => {}
+                (b'=', At::Name) => {
+                    self.literal()?;
+                    self.at = match self.name.end() {
+                        Ok(()) => At::Value,
+                        Err(_) => At::Method(0),
+                    };
                 }
-                _ if self.in_value => {}
-                b'=' => {
-                    self.end_name()?;
-                    self.in_value = true;
-                }
-                _ => self.letter(byte),
+                _ => self.letter(byte)?,
             }
         }
         Ok(())
     }
 
-    fn end_name(&mut self) -> Result<(), Refused> {
-        self.literal();
-        self.name.end()
-    }
-
-    /// What began like an escape and is none stands for itself.
-    fn literal(&mut self) {
-        if let Escape::Digits { came } = std::mem::take(&mut self.escape) {
-            self.name.push(b'%');
-            came.into_iter().for_each(|byte| self.name.push(byte));
+    fn end_pair(&mut self) -> Result<(), Refused> {
+        self.literal()?;
+        match std::mem::replace(&mut self.at, At::Name) {
+            At::Name => self.name.end(),
+            At::Value => Ok(()),
+            At::Method(came) if came == self.method.len() => Ok(()),
+            At::Method(_) => Err(Refused::MethodOverride),
         }
     }
 
-    fn letter(&mut self, byte: u8) {
+    /// What began like an escape and is none stands for itself.
+    fn literal(&mut self) -> Result<(), Refused> {
+        if let Escape::Digits { came } = std::mem::take(&mut self.escape) {
+            self.put(b'%')?;
+            came.into_iter().try_for_each(|byte| self.put(byte))?;
+        }
+        Ok(())
+    }
+
+    /// A decoded byte of a name, or of the value that says a method.
+    fn put(&mut self, byte: u8) -> Result<(), Refused> {
+        match &mut self.at {
+            At::Name => self.name.push(byte),
+            At::Value => {}
+            At::Method(came) => {
+                let is_own =
+                    self.method.get(*came).is_some_and(|own| own.eq_ignore_ascii_case(&byte));
+                if !is_own {
+                    return Err(Refused::MethodOverride);
+                }
+                *came += 1;
+            }
+        }
+        Ok(())
+    }
+
+    fn letter(&mut self, byte: u8) -> Result<(), Refused> {
         match &mut self.escape {
-            Escape::None if byte == b'%' => self.escape = Escape::Digits { came: Vec::new() },
-            Escape::None => self.name.push(if byte == b'+' { b' ' } else { byte }),
+            Escape::None if byte == b'%' => {
+                self.escape = Escape::Digits { came: Vec::new() };
+                Ok(())
+            }
+            Escape::None => self.put(if byte == b'+' { b' ' } else { byte }),
             Escape::Digits { came } => {
                 let is_wide = came.first().is_some_and(|first| matches!(first, b'u' | b'U'));
                 let is_start = came.is_empty() && matches!(byte, b'u' | b'U');
                 if !is_start && hex(byte).is_none() {
-                    self.literal();
+                    self.literal()?;
                     return self.letter(byte);
                 }
                 came.push(byte);
                 let (skip, whole) = if is_wide || is_start { (1, 5) } else { (0, 2) };
-                if came.len() == whole {
-                    let digits = came.iter().skip(skip).filter_map(|digit| hex(*digit));
-                    let code = digits.fold(0u32, |code, digit| code << 4 | u32::from(digit));
-                    self.escape = Escape::None;
-                    self.name.push(u8::try_from(code).unwrap_or(b'?'));
+                if came.len() < whole {
+                    return Ok(());
                 }
+                let digits = came.iter().skip(skip).filter_map(|digit| hex(*digit));
+                let code = digits.fold(0u32, |code, digit| code << 4 | u32::from(digit));
+                self.escape = Escape::None;
+                self.put(u8::try_from(code).unwrap_or(b'?'))
             }
         }
     }
@@ -420,15 +464,15 @@ fn disposition(value: &[u8]) -> Result<(), Refused> {
         if said.starts_with(b"=?") {
             return Err(Refused::ContentForm);
         }
-        let mut pairs = Pairs::default();
+        let mut pairs = Pairs::of(&[]);
         for &byte in said {
             match byte {
                 b'"' | b'\'' | b';' | b'&' | b'=' => break,
                 b'\\' => {}
-                _ => pairs.letter(byte),
+                _ => pairs.letter(byte)?,
             }
         }
-        pairs.end_name()?;
+        pairs.end_pair()?;
     }
     Ok(())
 }

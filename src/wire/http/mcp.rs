@@ -19,7 +19,7 @@ pub mod mirror;
 mod tests;
 
 use super::head::Span;
-use super::json::Token;
+use super::json::{self, Token, Walk};
 use super::jsonrpc::{Bad, Kind, Message, members, raw, reply, said};
 
 /// Which family of revisions a request speaks.
@@ -164,6 +164,9 @@ impl Call {
                 let [progress, version, parent, state, baggage] = members(body, meta, &META)?;
                 let volatile = [progress, parent, state, baggage].into_iter().flatten();
                 call.volatile = volatile.map(|(_, span)| span).collect();
+                if names_of(body, meta)? == call.volatile.len() {
+                    call.volatile = vec![member(body, meta)];
+                }
                 call.progress_token = match progress {
                     None => None,
                     Some((Token::Text | Token::Number, span)) => Some(span),
@@ -193,6 +196,39 @@ impl Call {
         self.name = name;
         Ok(self)
     }
+}
+
+/// How many members an object has.
+fn names_of(body: &[u8], object: Span) -> Result<usize, Bad> {
+    let mut count = 0;
+    json::walk::<Bad>(&mut Walk::new(), raw(body, object), |walk, token, _| {
+        count += usize::from(token == Token::Key && walk.depth() == 1);
+        Ok(())
+    })?;
+    Ok(count)
+}
+
+/// A member that says nothing but what is new each time, with its name and the comma that parts it
+/// from others: without it a call is the one that has no such member.
+fn member(body: &[u8], value: Span) -> Span {
+    let (start, end) = (value.start as usize, (value.start + value.len) as usize);
+    let before = body.get(..start).unwrap_or(&[]).trim_ascii_end();
+    let name = before.strip_suffix(b":").map(<[u8]>::trim_ascii_end);
+    let Some(before) = name.and_then(|before| before.strip_suffix(b"\"_meta\"")) else {
+        return value;
+    };
+    let before = before.trim_ascii_end();
+    if let Some(before) = before.strip_suffix(b",") {
+        let from = before.trim_ascii_end().len();
+        return Span { start: from as u32, len: (end - from) as u32 };
+    }
+    let behind = body.get(end..).unwrap_or(&[]);
+    let rest = behind.trim_ascii_start();
+    let until = match rest.strip_prefix(b",").map(<[u8]>::trim_ascii_start) {
+        Some(rest) => body.len() - rest.len(),
+        None => body.len() - rest.len(),
+    };
+    Span { start: before.len() as u32, len: (until - before.len()) as u32 }
 }
 
 /// What a member says, if it is there: it must be a text.

@@ -57,6 +57,11 @@ impl Splitter {
         if self.spent { &[] } else { &self.carry }
     }
 
+    /// Whether no event has begun that is not over.
+    pub fn is_between(&self) -> bool {
+        self.rest().is_empty() && self.line_bytes == 0
+    }
+
     /// How many bytes belong to the event, and whether it is whole with them.
     fn scan(&mut self, input: &[u8]) -> (usize, bool) {
         let mut at = 0;

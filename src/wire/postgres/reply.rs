@@ -391,11 +391,9 @@ const fn target(kind: Target) -> (&'static str, &'static str, &'static str) {
         Target::Connect => ("08001", "the target refuses connections", "Is the server running?"),
         Target::Timeout => ("08001", "the target did not answer in time", ""),
         Target::Closed => ("08006", "the target closed the connection", ""),
-        Target::Certificate => (
-            "08001",
-            "the target's certificate cannot be verified",
-            "Check root_certificates and the name in the certificate.",
-        ),
+        Target::Certificate(why) => {
+            ("08001", why.words(), "Check root_certificates and the name in the certificate.")
+        }
         Target::Tls => ("08001", "TLS with the target did not come about", ""),
         Target::HostKey => ("08001", "the target's host key is not the configured one", ""),
         Target::Starting => ("57P03", "the target does not accept connections now", ""),

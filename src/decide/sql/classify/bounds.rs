@@ -1,14 +1,18 @@
 //! Whether a condition bounds what UPDATE, DELETE and MERGE change.
 //!
-//! In: the condition, the target, the other relations of the statement. Out: yes or no.
+//! In: the condition, the target, the other relations of the statement; or all of a query. Out: yes
+//! or no; the class that the query has by it.
 //! Never: yes for a condition that holds for every row by its form.
 //!
 //! A condition bounds if, under AND, it compares a column of the target with something that is not
 //! the same column. Every branch of an OR has to. What cannot be told is no bound: the statement is
 //! then `unbounded-write`, which people may allow or approve like any class.
 
-use pg_query::protobuf::{AExprKind, BoolExprType, NullTestType, SubLinkType};
+use pg_query::protobuf::{
+    AExprKind, BoolExprType, CmdType, MergeMatchKind, NullTestType, OnConflictAction, SubLinkType,
+};
 
+use super::super::Class;
 use super::tree::Tree;
 
 /// The one kind of `A_Expr` that does not compare.
@@ -21,7 +25,7 @@ const ANY: i64 = SubLinkType::AnySublink as i64;
 
 /// Whose columns bound.
 #[derive(Clone, Copy)]
-pub(super) struct Target<'t> {
+struct Target<'t> {
     /// Its alias, or its name.
     name: &'t str,
     /// Its own name.
@@ -34,7 +38,7 @@ pub(super) struct Target<'t> {
 
 impl<'t> Target<'t> {
     /// The target of a statement with its other relations (FROM, USING).
-    pub(super) fn new(relation: &'t Tree, others: &'t Tree) -> Target<'t> {
+    fn new(relation: &'t Tree, others: &'t Tree) -> Target<'t> {
         let (name, relation) = names(relation);
         Target { name, relation, alone: *others == Tree::Nothing, others }
     }
@@ -45,6 +49,45 @@ impl<'t> Target<'t> {
     }
 }
 
+/// What a query does besides reading.
+pub(super) fn query_class(kind: &str, tree: &Tree) -> Option<Class> {
+    let is_there = |name: &str| *tree.field(name) != Tree::Nothing;
+    let target = tree.field("relation");
+    let bounded =
+        |others: &str| bounds(tree.field("where_clause"), Target::new(target, tree.field(others)));
+    let write = |bounded| if bounded { Class::Write } else { Class::UnboundedWrite };
+    match kind {
+        "SelectStmt" => is_there("into_clause").then_some(Class::Ddl),
+        "UpdateStmt" => Some(write(bounded("from_clause"))),
+        "DeleteStmt" => Some(write(bounded("using_clause"))),
+        "InsertStmt" => {
+            // As many rows are changed as the query has, of those that are there.
+            let conflict = tree.field("on_conflict_clause");
+            let updates =
+                conflict.field("action").number() == OnConflictAction::OnconflictUpdate as i64;
+            let values = tree.field("select_stmt").field("values_lists").items();
+            let narrowed = bounds(conflict.field("where_clause"), Target::new(target, target));
+            Some(write(!updates || !values.is_empty() || narrowed))
+        }
+        "MergeStmt" => Some(write(merge_is_bounded(tree))),
+        _ => Some(Class::Write),
+    }
+}
+
+/// Whether each clause of MERGE that changes rows of the target is bounded: by the join or by its
+/// own condition. Rows without a source are bounded by the latter only.
+fn merge_is_bounded(tree: &Tree) -> bool {
+    let target = Target::new(tree.field("relation"), tree.field("source_relation"));
+    let joined = bounds(tree.field("join_condition"), target);
+    tree.field("merge_when_clauses").items().iter().all(|clause| {
+        let changes = [CmdType::CmdUpdate as i64, CmdType::CmdDelete as i64]
+            .contains(&clause.field("command_type").number());
+        let by_source = clause.field("match_kind").number()
+            == MergeMatchKind::MergeWhenNotMatchedBySource as i64;
+        !changes || (joined && !by_source) || bounds(clause.field("condition"), target)
+    })
+}
+
 /// What a relation is called in its statement, and its own name.
 fn names(relation: &Tree) -> (&str, &str) {
     let own = relation.field("relname").text();
@@ -53,7 +96,7 @@ fn names(relation: &Tree) -> (&str, &str) {
 }
 
 /// Whether the condition bounds the rows of the target.
-pub(super) fn bounds(condition: &Tree, target: Target<'_>) -> bool {
+fn bounds(condition: &Tree, target: Target<'_>) -> bool {
     match condition.kind() {
         "BoolExpr" => {
             let parts = condition.field("args").items();

@@ -31,6 +31,8 @@ pub(super) fn effect(node: &NodeEnum) -> Effect {
             TransactionStmtKind::TransStmtCommit
             | TransactionStmtKind::TransStmtRollback
             | TransactionStmtKind::TransStmtPrepare => Effect::EndTransaction,
+            // What it defined is there from now on.
+            TransactionStmtKind::TransStmtCommitPrepared => Effect::Catalog,
             _ => Effect::None,
         },
         NodeEnum::VariableSetStmt(set) if resets_reading(set) => Effect::Reset,

@@ -3,7 +3,7 @@
 //! In: trees. Out: whether a statement keeps values, and which of its parts only compare them.
 //! Never: a part taken for a comparison that is not on the list.
 
-use pg_query::protobuf::CmdType;
+use pg_query::protobuf::{CmdType, SetOperation};
 
 use super::tree::Tree;
 
@@ -48,6 +48,9 @@ pub(super) fn keepers(tree: &Tree) -> usize {
 pub(super) fn keeps(kind: &str, tree: &Tree) -> bool {
     match kind {
         "InsertStmt" | "UpdateStmt" | "AlterTableStmt" => true,
+        // Columns that are computed of others; what a query of today answers with.
+        "CreateStmt" | "CreateTableAsStmt" | "ViewStmt" => true,
+        "SelectStmt" => *tree.field("into_clause") != Tree::Nothing,
         "MergeStmt" => {
             let mut clauses = tree.field("merge_when_clauses").items().iter();
             let nothing = [CmdType::CmdNothing as i64, CmdType::CmdDelete as i64];
@@ -55,4 +58,46 @@ pub(super) fn keeps(kind: &str, tree: &Tree) -> bool {
         }
         _ => false,
     }
+}
+
+/// Where the columns of the query in a statement go, each in its turn: a list of columns says it,
+/// or the names that they have in the query, of which a table or a view is made. `None` where the
+/// query is no plain one.
+pub(super) fn kept_by(kind: &str, tree: &Tree) -> Option<Vec<Place>> {
+    let query = match kind {
+        "InsertStmt" => tree.field("select_stmt"),
+        "SelectStmt" => tree,
+        _ => tree.field("query"),
+    };
+    let is_plain = query.kind() == "SelectStmt"
+        && query.field("op").number() <= SetOperation::SetopNone as i64
+        && query.field("values_lists").items().is_empty();
+    let renames = [tree.field("aliases"), tree.field("into").field("col_names")]
+        .iter()
+        .any(|names| !names.items().is_empty());
+    if !is_plain || renames {
+        return None;
+    }
+    let listed = (kind == "InsertStmt").then(|| tree.field("cols").items());
+    let mut is_counted = true;
+    let place = |(at, target): (usize, &Tree)| {
+        let value = target.field("val");
+        let last = value.field("fields").items().last();
+        let is_star = last.is_some_and(|part| part.kind() == "AStar");
+        is_counted &= !is_star && value.kind() != "AIndirection";
+        // A star of a view keeps its names, and a view is looked through.
+        if is_star && kind == "ViewStmt" {
+            return Place::Passing;
+        }
+        let into = match (listed, target.field("name").text()) {
+            (Some(columns), _) if is_counted => {
+                columns.get(at).map_or("", |column| column.field("name").text())
+            }
+            (Some(_), _) => "",
+            (None, "") => last.map_or("", Tree::text),
+            (None, name) => name,
+        };
+        Place::Stored(Some(into).filter(|name| !name.is_empty()).map(str::to_owned))
+    };
+    Some(query.field("target_list").items().iter().enumerate().map(place).collect())
 }

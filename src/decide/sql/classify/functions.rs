@@ -15,6 +15,7 @@
 
 use super::super::{Class, ClassSet};
 use super::catalog::{self, Volatility};
+use super::pinned::is_pinned_call;
 use super::tree::Tree;
 
 /// Names by class; a name ending in `*` stands for all names that begin so.
@@ -316,8 +317,11 @@ pub(super) fn makes_json(name: &str) -> bool {
 }
 
 /// `set_config(name, value, is_local)` is SET as a function: its classes, and the setting if the
-/// text states it.
-pub(super) fn set_config(arguments: &[Tree]) -> (ClassSet, Option<String>) {
+/// text states it. `pinned` is what a column `name` is known to be where it is called.
+pub(super) fn set_config(
+    arguments: &[Tree],
+    pinned: Option<&'static str>,
+) -> (ClassSet, Option<String>) {
     let constant = |index: usize| {
         let argument = arguments.get(index)?;
         let is_text = argument.kind() == "AConst" && argument.field("val").kind() == "String";
@@ -331,7 +335,10 @@ pub(super) fn set_config(arguments: &[Tree]) -> (ClassSet, Option<String>) {
             (Class::Unknown.only(), Some(name.to_lowercase()))
         }
         Some(name) => (Class::Session.only(), Some(name.to_lowercase())),
-        None => (any_setting(), None),
+        None => match pinned.filter(|_| is_pinned_call(arguments, constant(1))) {
+            Some(name) => (Class::Session.only(), Some(name.to_owned())),
+            None => (any_setting(), None),
+        },
     }
 }
 

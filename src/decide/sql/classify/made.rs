@@ -17,28 +17,50 @@ use super::tree::Tree;
 use crate::limits;
 use rows::{Columns, Effort, Scope, Withs};
 
-/// Of a query, or of the query of a cursor; nothing for other statements.
-pub(super) fn columns(tree: &Tree) -> Vec<Option<Made>> {
+/// Of a query, or of the query of a cursor; nothing for other statements. Where one of them is a
+/// star of a relation, those before and those behind it, and which is the first of the latter.
+pub(super) fn columns(tree: &Tree) -> (Vec<Option<Made>>, Option<usize>) {
+    const UNTOLD: (Vec<Option<Made>>, Option<usize>) = (Vec::new(), None);
     let select = match tree.kind() {
         "SelectStmt" => tree,
         "DeclareCursorStmt" => tree.field("query"),
-        _ => return Vec::new(),
+        _ => return UNTOLD,
     };
     if select.kind() != "SelectStmt" || !select.field("values_lists").items().is_empty() {
-        return Vec::new();
+        return UNTOLD;
     }
     let effort = Effort::default();
     let outside = Scope { effort: &effort, withs: None, level: None, outer: None };
-    let columns = of_select(select, &outside);
-    match columns {
+    let (known, star) = match of_select(select, &outside) {
         Columns::These { known, through: false } => {
-            let names = |made: &Made| made.columns.len() + made.others.len();
-            let kept: usize = known.iter().flat_map(|it| &it.1).map(names).sum();
-            let known = known.into_iter().map(|it| it.1);
-            if kept > limits::LINEAGE_NAMES_MAX { Vec::new() } else { known.collect() }
+            (known.into_iter().map(|it| it.1).collect(), None)
         }
-        _ => Vec::new(),
-    }
+        _ => match around_stars(select, &outside) {
+            Some((known, star)) => (known, Some(star)),
+            None => return UNTOLD,
+        },
+    };
+    let names = |made: &Made| made.columns.len() + made.others.len();
+    let kept: usize = known.iter().flatten().map(names).sum();
+    if kept > limits::LINEAGE_NAMES_MAX { UNTOLD } else { (known, star) }
+}
+
+/// The columns before the first star and behind the last one, and how many come before: each of
+/// them is one, whatever the stars are.
+fn around_stars(select: &Tree, outer: &Scope<'_>) -> Option<(Vec<Option<Made>>, usize)> {
+    let simple = select.field("op").number() <= SetOperation::SetopNone as i64
+        && *select.field("into_clause") == Tree::Nothing;
+    let targets = select.field("target_list").items();
+    let is_star = |target: &Tree| expands(target.field("val")).is_some();
+    let first = targets.iter().position(is_star).filter(|_| simple)?;
+    let last = targets.iter().rposition(is_star)?;
+    let withs = withs_of(select, outer);
+    let scope = Scope { withs: Some(&withs), ..*outer };
+    let level = rows::level(select.field("from_clause").items(), &scope);
+    let scope = Scope { level: Some(&level), outer: Some(&scope), ..scope };
+    let single = targets.iter().take(first).chain(targets.iter().skip(last + 1));
+    let known: Vec<_> = single.map(|target| of_value(target.field("val"), &scope)).collect();
+    scope.effort.has_room(known.len()).then_some((known, first))
 }
 
 /// The columns of a query; `outer` is what it stands in.
@@ -46,6 +68,20 @@ fn of_select(select: &Tree, outer: &Scope<'_>) -> Columns {
     if select.kind() != "SelectStmt" || *select.field("into_clause") != Tree::Nothing {
         return Columns::Unknown;
     }
+    let withs = withs_of(select, outer);
+    let scope = Scope { withs: Some(&withs), ..*outer };
+    if select.field("op").number() > SetOperation::SetopNone as i64 {
+        let one = of_select(select.field("larg"), &scope);
+        return one.joined(of_select(select.field("rarg"), &scope), &scope);
+    }
+    match select.field("values_lists").items() {
+        [] => of_targets(select, &scope),
+        lists => of_values(lists, &scope),
+    }
+}
+
+/// The queries of a WITH.
+fn withs_of<'t>(select: &'t Tree, outer: &Scope<'t>) -> Withs<'t> {
     let mut withs = Withs { named: Vec::new(), outer: outer.withs };
     let with = select.field("with_clause");
     for query in with.field("ctes").items() {
@@ -57,15 +93,7 @@ fn of_select(select: &Tree, outer: &Scope<'_>) -> Columns {
         let columns = columns.renamed(query.field("aliascolnames").items());
         withs.named.push((query.field("ctename").text().to_owned(), columns));
     }
-    let scope = Scope { withs: Some(&withs), ..*outer };
-    if select.field("op").number() > SetOperation::SetopNone as i64 {
-        let one = of_select(select.field("larg"), &scope);
-        return one.joined(of_select(select.field("rarg"), &scope), &scope);
-    }
-    match select.field("values_lists").items() {
-        [] => of_targets(select, &scope),
-        lists => of_values(lists, &scope),
-    }
+    withs
 }
 
 fn of_targets(select: &Tree, scope: &Scope<'_>) -> Columns {
@@ -269,7 +297,7 @@ mod tests {
     fn of(text: &str) -> Vec<Option<Made>> {
         let parsed = pg_query::parse(text, 0).unwrap();
         let node = parsed.protobuf.stmts[0].stmt.as_ref().unwrap().node.as_ref().unwrap();
-        columns(&Tree::of(node).unwrap())
+        columns(&Tree::of(node).unwrap()).0
     }
 
     fn sure(text: &str) -> Vec<bool> {
@@ -361,6 +389,31 @@ mod tests {
     }
 
     #[test]
+    fn what_stands_beside_a_star_is_told_by_its_place() {
+        let around = |text: &str| {
+            let parsed = pg_query::parse(text, 0).unwrap();
+            let node = parsed.protobuf.stmts[0].stmt.as_ref().unwrap().node.as_ref().unwrap();
+            let (made, star) = columns(&Tree::of(node).unwrap());
+            let made: Vec<_> = made
+                .iter()
+                .map(|it| names(it).map(|it| it.join(",")).unwrap_or("?".to_owned()))
+                .collect();
+            (made.join(" "), star)
+        };
+        let check = |text: &str, made: &str, star| {
+            assert_eq!(around(text), (made.to_owned(), star), "{text}");
+        };
+        check("select a || '', c.*, upper(b), 1 from c", "a b ", Some(1));
+        check("select *, row_number() over (order by id) from c", "", Some(0));
+        check("select c.*, upper(ssn) from c", "ssn", Some(0));
+        check("select c.*, 1, d.*, max(x.y) from c, d, (select ssn as y from c) x", "ssn", Some(0));
+        check("select (c).*, upper(x) from c x", "?", Some(0));
+        check("with q as (select ssn as z from c) select upper(z), c.* from q, c", "ssn", Some(1));
+        check("select *, 1 from c union select *, 2 from d", "", None);
+        check("select * from c", "", Some(0));
+    }
+
+    #[test]
     fn a_name_stands_for_what_gave_it() {
         let none: Option<&[&str]> = Some(&[]);
         check("select v.x, v.id from (values (1, 'a'), (2, a)) v(id, x)", &[None, none]);
@@ -443,9 +496,8 @@ mod tests {
     #[test]
     fn columns_that_cannot_be_counted_are_none() {
         for text in [
-            "select *, 1 from c",
-            "select c.*, 1 from c",
-            "select (c).*, 1 from c",
+            "select * from c",
+            "select *, 1 from c union select *, 2 from d",
             "select 1 union select * from c",
             "values (1)",
             "table c",

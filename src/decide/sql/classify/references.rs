@@ -6,22 +6,17 @@
 
 use std::collections::HashSet;
 
-use pg_query::protobuf::{
-    AlterTableType, CmdType, ConstrType, GrantTargetType, MergeMatchKind, ObjectType,
-    OnConflictAction, ReindexObjectType,
-};
+use pg_query::protobuf::{AlterTableType, ConstrType};
 
 use super::super::own::{Use, UseKind};
 use super::super::{Cause, Class, ClassSet, Fact, Object, Stored};
-use super::bounds::{Target, bounds};
+use super::bounds::query_class;
 use super::catalog;
-use super::flows::{CONDITIONS, Place, keepers, keeps};
+use super::flows::{CONDITIONS, Place, keepers, keeps, kept_by};
 use super::functions::{self, Known};
+use super::pinned::pinned;
 use super::tree::Tree;
 use crate::decide::FactKind;
-
-/// An object name that stands for all objects of its schema.
-const EVERYTHING: &str = "*";
 
 /// Names that are rows without being declared: MERGE and RETURNING have `old` and `new`, ON
 /// CONFLICT has `excluded`.
@@ -80,6 +75,10 @@ pub(super) struct References {
     place: Place,
     /// Values are made of the types that columns have.
     makes_values: bool,
+    /// What the columns of the query are stored as that is entered next.
+    kept: Option<Vec<Place>>,
+    /// The setting that `name` is in the list of columns that is walked, where that is certain.
+    pinned: Option<&'static str>,
     /// The query or DML that the statement is was entered.
     is_inside: bool,
     /// How many parts of it keep values.
@@ -94,6 +93,12 @@ pub(super) struct References {
     bare: HashSet<String>,
     /// Names that are rows.
     rows: HashSet<String>,
+    /// What stands in FROM under its name there; nothing where that is no relation.
+    labels: Vec<(String, Option<Object>)>,
+    /// Those of them that are functions.
+    functions_in_from: HashSet<String>,
+    /// Names of which all columns are stored.
+    starred: Vec<String>,
 }
 
 /// Names of common table expressions in scope.
@@ -109,6 +114,8 @@ impl References {
             references.stored = Some(Stored::default());
             references.place = Place::Stored(None);
         }
+        // The query in such a definition is no statement that answers.
+        references.is_inside = matches!(tree.kind(), "CreateTableAsStmt" | "ViewStmt");
         references.walk(tree, &Scope::new(), write);
         references.whole_rows |= !references.bare.is_disjoint(&references.rows);
         if references.makes_values {
@@ -116,11 +123,30 @@ impl References {
             let names: Vec<String> = references.objects.iter().map(|it| it.name.clone()).collect();
             names.iter().for_each(|name| references.uses(UseKind::Type, name));
         }
-        let rows = !references.stored_bare.is_disjoint(&references.rows);
-        if let Some(stored) = &mut references.stored {
-            stored.rows |= rows;
-        }
+        references.settle_stored();
         references
+    }
+
+    /// What names of rows in what is stored stand for, as they are all known.
+    fn settle_stored(&mut self) {
+        let Some(stored) = &mut self.stored else { return };
+        let labels = &self.labels;
+        let named = |name: &str| -> Vec<&(String, Option<Object>)> {
+            labels.iter().filter(|(label, _)| label == name).collect()
+        };
+        // A function that is called like nothing else has no rows of a relation.
+        let functions = &self.functions_in_from;
+        let is_row = |name: &String| match named(name).as_slice() {
+            [(_, None)] => !functions.contains(name) || ROW_NAMES.contains(&name.as_str()),
+            _ => true,
+        };
+        stored.rows |= self.stored_bare.intersection(&self.rows).any(is_row);
+        for name in &self.starred {
+            match named(name).as_slice() {
+                [(_, Some(object))] => stored.starred.push(object.clone()),
+                _ => stored.all_read = true,
+            }
+        }
     }
 
     fn walk(&mut self, tree: &Tree, scope: &Scope<'_>, write: bool) {
@@ -152,6 +178,9 @@ impl References {
     /// Assignments to columns: what each of them takes is stored there.
     fn assignments(&mut self, targets: &Tree, scope: &Scope<'_>) {
         self.assigned(targets);
+        if let (Some(stored), Place::Stored(_)) = (&mut self.stored, &self.place) {
+            stored.assigns = true;
+        }
         for target in targets.items() {
             let place = match &self.place {
                 Place::Stored(_) => Place::Stored(Some(target.field("name").text().to_owned())),
@@ -189,6 +218,9 @@ impl References {
                     "" => self.place.clone(),
                     name => Place::Stored(Some(name.to_owned())),
                 };
+                if let (Some(stored), Place::Stored(Some(_))) = (&mut self.stored, &place) {
+                    stored.assigns = true;
+                }
                 self.placed(place, tree.field("def"), scope, write);
                 self.leaves_masks(tree.field("subtype").number(), name);
             }
@@ -216,10 +248,13 @@ impl References {
         if self.has_own_way((kind, tree), scope, write) {
             return;
         }
+        if matches!(kind, "CreateTableAsStmt" | "ViewStmt") {
+            self.kept = kept_by(kind, tree);
+        }
         match kind {
             "AIndirection" => self.indirection(tree),
             "FuncCall" => self.call(tree),
-            "Alias" => self.row(tree.field("aliasname").text()),
+            "Alias" => self.label(tree.field("aliasname").text(), None),
             "ReturningOption" => self.row(tree.field("value").text()),
             "RangeFunction" => self.range_function(tree),
             "AExpr" => self.operator(tree.field("name")),
@@ -277,6 +312,8 @@ impl References {
     /// A query or DML, with its own scope of common table expressions.
     fn query(&mut self, kind: &str, tree: &Tree, outer: &Scope<'_>) {
         let is_statement = !std::mem::replace(&mut self.is_inside, true);
+        let outer_pin = self.pinned.take();
+        let kept = self.kept.take();
         let with = tree.field("with_clause");
         let recursive = with.field("recursive").number() != 0;
         let expressions = with.field("ctes").items();
@@ -299,7 +336,10 @@ impl References {
             self.queries.and(query_class(kind, tree).map_or(ClassSet::NONE, Class::only));
         // The target of DML is never a common table expression.
         self.walk(target, &Scope::new(), true);
-        let is_only_keeper = self.keepers == 1 && keeps(kind, tree);
+        let is_into = *tree.field("into_clause") != Tree::Nothing;
+        // What the statement itself answers with is not stored; nor is what the only part answers
+        // with that stores anything.
+        let answers = !is_into && (is_statement || self.keepers == 1 && keeps(kind, tree));
         let (answer, assignments) = match kind {
             "SelectStmt" => ("target_list", ""),
             "UpdateStmt" => ("returning_clause", "target_list"),
@@ -308,18 +348,26 @@ impl References {
         if kind == "InsertStmt" {
             self.assigned(tree.field("cols"));
         }
+        let kept = if is_into { kept_by(kind, tree) } else { kept };
         for (name, child) in tree.fields() {
-            match *name {
-                "with_clause" | "relation" => {}
-                // What the statement itself answers with is not stored; nor is what the only part
-                // answers with that stores anything.
-                name if name == answer && (is_statement || is_only_keeper) => {
+            self.pinned = if *name == "target_list" { pinned(kind, tree) } else { None };
+            self.kept = if *name == "select_stmt" { kept_by(kind, tree) } else { None };
+            match (*name, &kept) {
+                ("with_clause" | "relation", _) => {}
+                (name, _) if name == answer && answers => {
                     self.placed(Place::Passing, child, &scope, false);
                 }
-                name if name == assignments => self.assignments(child, &scope),
-                name => self.child(name, child, &scope, false),
+                (name, _) if name == assignments => self.assignments(child, &scope),
+                ("target_list", Some(places)) => {
+                    let targets = places.iter().zip(child.items());
+                    targets.for_each(|(place, target)| {
+                        self.placed(place.clone(), target, &scope, false);
+                    });
+                }
+                (name, _) => self.child(name, child, &scope, false),
             }
         }
+        self.pinned = outer_pin;
     }
 
     fn relation(&mut self, tree: &Tree, scope: &Scope<'_>, write: bool) {
@@ -332,12 +380,16 @@ impl References {
         self.row(alias.field("aliasname").text());
         self.renamed(alias);
         let qualified = !schema.is_empty() || !tree.field("catalogname").text().is_empty();
-        if qualified || !scope.contains(&name) {
+        let namespace = Some(schema).filter(|schema| !schema.is_empty());
+        let namespace = namespace.map(str::to_owned).into_iter().collect();
+        let object = Object { namespace, ..Object::bare(name, false) };
+        let label = [alias.field("aliasname").text(), name].into_iter().find(|it| !it.is_empty());
+        let is_relation = qualified || !scope.contains(&name);
+        self.label(label.unwrap_or(name), is_relation.then(|| object.clone()));
+        if is_relation {
             self.object(schema, name, write);
             if let (Some(stored), false) = (&mut self.stored, write) {
-                let namespace = Some(schema).filter(|schema| !schema.is_empty());
-                let namespace = namespace.map(str::to_owned).into_iter().collect();
-                stored.read.push(Object { namespace, ..Object::bare(name, false) });
+                stored.read.push(object);
             }
             if matches!(schema, "" | "pg_catalog") && catalog::is_file_view(name) {
                 self.does(Class::CopyFile.only(), name);
@@ -345,7 +397,7 @@ impl References {
         }
     }
 
-    fn object(&mut self, schema: &str, name: &str, write: bool) {
+    pub(super) fn object(&mut self, schema: &str, name: &str, write: bool) {
         let mut object = Object::bare(name, false);
         if !schema.is_empty() {
             object.namespace.push(schema.to_owned());
@@ -370,6 +422,12 @@ impl References {
                     self.stored_bare.insert(only.text().to_owned());
                 }
                 self.value(only.text());
+            }
+            [row, last] if last.kind() == "AStar" => {
+                self.whole_rows = true;
+                if let Place::Stored(_) = self.place {
+                    self.starred.push(row.text().to_owned());
+                }
             }
             [.., last] => self.part(last),
             [] => {}
@@ -487,7 +545,7 @@ impl References {
             Known::Foreign if schema.is_empty() => self.calls(name.to_owned()),
             Known::Foreign => self.calls(format!("{schema}.{name}")),
             Known::Sets => {
-                let (classes, setting) = functions::set_config(arguments);
+                let (classes, setting) = functions::set_config(arguments, self.pinned);
                 self.setting(classes, setting);
                 self.sink(name);
             }
@@ -606,9 +664,14 @@ impl References {
 
     /// Without an alias the function's name is the name of its rows.
     fn range_function(&mut self, tree: &Tree) {
+        let alias = tree.field("alias").field("aliasname").text();
         for call in tree.field("functions").items().iter().filter_map(|list| list.items().first()) {
-            let name = call.field("funcname").items().last();
-            self.row(name.map_or("", Tree::text));
+            let name = call.field("funcname").items().last().map_or("", Tree::text);
+            self.row(name);
+            if alias.is_empty() {
+                self.label(name, None);
+            }
+            self.functions_in_from.insert(if alias.is_empty() { name } else { alias }.to_owned());
         }
     }
 
@@ -625,10 +688,16 @@ impl References {
         names.items().iter().for_each(|name| self.column(name.text()));
     }
 
-    fn column(&mut self, name: &str) {
+    pub(super) fn column(&mut self, name: &str) {
         if !name.is_empty() && self.known_columns.insert(name.to_owned()) {
             self.columns.push(name.to_owned());
         }
+    }
+
+    /// Something in FROM, by the name that it has there.
+    fn label(&mut self, name: &str, object: Option<Object>) {
+        self.row(name);
+        self.labels.push((name.to_owned(), object));
     }
 
     fn row(&mut self, name: &str) {
@@ -636,164 +705,9 @@ impl References {
             self.rows.insert(name.to_owned());
         }
     }
-
-    /// Objects that utility statements name by lists of strings instead of `RangeVar`s.
-    fn named_objects(&mut self, kind: &str, tree: &Tree) {
-        let is = |field: &str, kind: ObjectType| tree.field(field).number() == kind as i64;
-        match kind {
-            "DropStmt" => {
-                let schemas = is("remove_type", ObjectType::ObjectSchema);
-                let relation = RELATION_KINDS.iter().any(|&kind| is("remove_type", kind));
-                let parts = PART_KINDS.iter().any(|&kind| is("remove_type", kind));
-                for object in tree.field("objects").items() {
-                    match object.items() {
-                        [] if schemas => self.object(object.text(), EVERYTHING, true),
-                        names if relation => self.dotted(names),
-                        // A trigger, rule or policy: the last name is its own.
-                        [names @ .., _] if parts => self.dotted(names),
-                        _ => {}
-                    }
-                }
-            }
-            "CommentStmt" | "SecLabelStmt" => {
-                let names = tree.field("object").items();
-                match names {
-                    [] if is("objtype", ObjectType::ObjectSchema) => {
-                        self.object(tree.field("object").text(), EVERYTHING, true);
-                    }
-                    [names @ .., column] if is("objtype", ObjectType::ObjectColumn) => {
-                        self.column(column.text());
-                        self.dotted(names);
-                    }
-                    names if RELATION_KINDS.iter().any(|&kind| is("objtype", kind)) => {
-                        self.dotted(names);
-                    }
-                    [names @ .., _] if PART_KINDS.iter().any(|&kind| is("objtype", kind)) => {
-                        self.dotted(names);
-                    }
-                    _ => {}
-                }
-            }
-            "GrantStmt" => {
-                let all = GrantTargetType::AclTargetAllInSchema as i64;
-                let schemas = tree.field("targtype").number() == all
-                    || is("objtype", ObjectType::ObjectSchema);
-                for object in tree.field("objects").items().iter().filter(|_| schemas) {
-                    self.object(object.text(), EVERYTHING, true);
-                }
-            }
-            "RenameStmt" if is("rename_type", ObjectType::ObjectSchema) => {
-                self.object(tree.field("subname").text(), EVERYTHING, true);
-            }
-            "RenameStmt" if is("rename_type", ObjectType::ObjectColumn) => {
-                self.column(tree.field("subname").text());
-            }
-            "AlterOwnerStmt" if is("object_type", ObjectType::ObjectSchema) => {
-                self.object(tree.field("object").text(), EVERYTHING, true);
-            }
-            "CreateSchemaStmt" => self.object(tree.field("schemaname").text(), EVERYTHING, true),
-            _ => self.whole_databases(kind, tree),
-        }
-    }
-
-    /// Statements that go through all that a role owns, or through a schema or the whole database.
-    fn whole_databases(&mut self, kind: &str, tree: &Tree) {
-        match kind {
-            "DropOwnedStmt"
-            | "ReassignOwnedStmt"
-            | "AlterDefaultPrivilegesStmt"
-            | "DropdbStmt"
-            | "AlterTableMoveAllStmt" => self.everything(),
-            "VacuumStmt" if tree.field("rels").items().is_empty() => self.everything(),
-            "ClusterStmt" if *tree.field("relation") == Tree::Nothing => self.everything(),
-            "CreatePublicationStmt" | "AlterPublicationStmt"
-                if tree.field("for_all_tables").number() != 0 =>
-            {
-                self.everything();
-            }
-            "ReindexStmt" => {
-                let is = |kind: ReindexObjectType| tree.field("kind").number() == kind as i64;
-                if is(ReindexObjectType::ReindexObjectSchema) {
-                    self.object(tree.field("name").text(), EVERYTHING, true);
-                } else if *tree.field("relation") == Tree::Nothing {
-                    self.everything();
-                }
-            }
-            _ => {}
-        }
-    }
-
-    fn everything(&mut self) {
-        self.object(EVERYTHING, EVERYTHING, true);
-    }
-
-    fn dotted(&mut self, names: &[Tree]) {
-        match names {
-            [.., schema, name] => self.object(schema.text(), name.text(), true),
-            [name] => self.object("", name.text(), true),
-            [] => {}
-        }
-    }
 }
-
-/// Objects that have rows, or belong to those that have.
-const RELATION_KINDS: [ObjectType; 6] = [
-    ObjectType::ObjectTable,
-    ObjectType::ObjectView,
-    ObjectType::ObjectMatview,
-    ObjectType::ObjectForeignTable,
-    ObjectType::ObjectIndex,
-    ObjectType::ObjectSequence,
-];
-
-/// Objects named after the table they belong to.
-const PART_KINDS: [ObjectType; 4] = [
-    ObjectType::ObjectTrigger,
-    ObjectType::ObjectRule,
-    ObjectType::ObjectPolicy,
-    ObjectType::ObjectTabconstraint,
-];
 
 /// Whether an alias gives the columns new names by position.
 fn renames(alias: &Tree) -> bool {
     !alias.field("colnames").items().is_empty()
-}
-
-/// What a query does besides reading.
-fn query_class(kind: &str, tree: &Tree) -> Option<Class> {
-    let is_there = |name: &str| *tree.field(name) != Tree::Nothing;
-    let target = tree.field("relation");
-    let bounded =
-        |others: &str| bounds(tree.field("where_clause"), Target::new(target, tree.field(others)));
-    let write = |bounded| if bounded { Class::Write } else { Class::UnboundedWrite };
-    match kind {
-        "SelectStmt" => is_there("into_clause").then_some(Class::Ddl),
-        "UpdateStmt" => Some(write(bounded("from_clause"))),
-        "DeleteStmt" => Some(write(bounded("using_clause"))),
-        "InsertStmt" => {
-            // As many rows are changed as the query has, of those that are there.
-            let conflict = tree.field("on_conflict_clause");
-            let updates =
-                conflict.field("action").number() == OnConflictAction::OnconflictUpdate as i64;
-            let values = tree.field("select_stmt").field("values_lists").items();
-            let narrowed = bounds(conflict.field("where_clause"), Target::new(target, target));
-            Some(write(!updates || !values.is_empty() || narrowed))
-        }
-        "MergeStmt" => Some(write(merge_is_bounded(tree))),
-        _ => Some(Class::Write),
-    }
-}
-
-/// Whether each clause of MERGE that changes rows of the target is bounded: by the join or by its
-/// own condition. Rows without a source are bounded by the latter only.
-fn merge_is_bounded(tree: &Tree) -> bool {
-    let target = Target::new(tree.field("relation"), tree.field("source_relation"));
-    let joined = bounds(tree.field("join_condition"), target);
-    tree.field("merge_when_clauses").items().iter().all(|clause| {
-        let changes = [CmdType::CmdUpdate as i64, CmdType::CmdDelete as i64]
-            .contains(&clause.field("command_type").number());
-        let by_source = clause.field("match_kind").number()
-            == MergeMatchKind::MergeWhenNotMatchedBySource as i64;
-        !changes || (joined && !by_source) || bounds(clause.field("condition"), target)
-    })
 }

@@ -37,6 +37,7 @@ pub fn replication(text: &[u8]) -> Option<Classified> {
         columns: Vec::new(),
         whole_rows: true,
         made: Vec::new(),
+        star: None,
         stored: None,
         sinks: Vec::new().into(),
         effect: Effect::None,

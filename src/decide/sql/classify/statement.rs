@@ -50,6 +50,7 @@ pub(super) struct Found {
     columns: Vec<String>,
     whole_rows: bool,
     made: Vec<Option<Made>>,
+    star: Option<usize>,
     stored: Option<Box<Stored>>,
     sinks: Vec<Box<str>>,
     effect: Effect,
@@ -68,6 +69,7 @@ impl Found {
             columns: Vec::new(),
             whole_rows: true,
             made: Vec::new(),
+            star: None,
             stored: None,
             sinks: Vec::new(),
             effect: Effect::Catalog,
@@ -88,6 +90,7 @@ impl From<Found> for Statement {
             columns: found.columns,
             whole_rows: found.whole_rows,
             made: found.made,
+            star: found.star,
             stored: found.stored,
             sinks: found.sinks.into(),
             effect: found.effect,
@@ -113,7 +116,8 @@ pub(super) fn statement(node: &NodeEnum) -> Option<Found> {
     if let Some(class) = kind.class {
         settings(node, class, &mut references);
     }
-    Some(Found { made: made::columns(&tree), ..finish(node, kind, references) })
+    let (made, star) = made::columns(&tree);
+    Some(Found { made, star, ..finish(node, kind, references) })
 }
 
 fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Found {
@@ -159,6 +163,7 @@ fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Found {
         columns: references.columns,
         whole_rows,
         made: Vec::new(),
+        star: None,
         stored: references.stored.map(Box::new),
         sinks: references.sinks,
         effect,
@@ -194,6 +199,7 @@ fn explain(explain: &ExplainStmt) -> Option<Found> {
         true => Vec::new(),
         false => vec![Some(Made::default())],
     };
+    inner.star = None;
     if !analyze {
         inner.stored = None;
     }
@@ -317,12 +323,22 @@ fn kind(node: &NodeEnum) -> Option<Kind> {
         NodeEnum::ClusterStmt(_) => fixed(Class::Maintenance, "CLUSTER"),
         NodeEnum::CheckPointStmt(_) => fixed(Class::Maintenance, "CHECKPOINT"),
         NodeEnum::LoadStmt(_) => fixed(Class::Maintenance, "LOAD"),
+        // What any SELECT of it takes, and may who may read it (lockcmds.c,
+        // `LockTableAclCheck`).
+        NodeEnum::LockStmt(lock) if lock.mode == ACCESS_SHARE => fixed(Class::Read, "LOCK TABLE"),
         NodeEnum::LockStmt(_) => fixed(Class::Write, "LOCK TABLE"),
         NodeEnum::RefreshMatViewStmt(_) => fixed(Class::Maintenance, "REFRESH MATERIALIZED VIEW"),
         NodeEnum::CreateTableAsStmt(_) => fixed(Class::Ddl, "CREATE TABLE AS"),
         _ => grant(node).or_else(|| ddl(node)),
     }
 }
+
+fn is_constraint(kind: ObjectType) -> bool {
+    matches!(kind, ObjectType::ObjectTabconstraint | ObjectType::ObjectTrigger)
+}
+
+/// `AccessShareLock` (lockdefs.h).
+const ACCESS_SHARE: i32 = 1;
 
 /// Who may do what.
 fn grant(node: &NodeEnum) -> Option<Kind> {
@@ -418,6 +434,8 @@ fn ddl(node: &NodeEnum) -> Option<Kind> {
         NodeEnum::CreateTrigStmt(_) => "CREATE TRIGGER",
         NodeEnum::RuleStmt(_) => "CREATE RULE",
         NodeEnum::CommentStmt(_) => "COMMENT",
+        // What has no columns, and is named in no rule.
+        NodeEnum::RenameStmt(rename) if is_constraint(rename.rename_type()) => "ALTER TABLE",
         NodeEnum::RenameStmt(_) => "ALTER RENAME",
         NodeEnum::AlterObjectSchemaStmt(_) => "ALTER SET SCHEMA",
         NodeEnum::AlterObjectDependsStmt(_) => "ALTER DEPENDS",

@@ -61,6 +61,7 @@ fn planned(relation: Option<&str>, columns: &[&str], format: CopyFormat) -> Copy
         columns: columns.iter().map(|name| (*name).to_owned()).collect(),
         whole_rows: false,
         made: Vec::new(),
+        star: None,
         stored: None,
         sinks: Vec::new().into(),
         effect: Effect::Copy(copy.clone()),

@@ -75,6 +75,7 @@ fn statement(objects: &[&str], columns: &[&str], whole_rows: bool) -> Statement 
         columns: columns.iter().map(|name| (*name).into()).collect(),
         whole_rows,
         made: Vec::new(),
+        star: None,
         stored: None,
         cascades: false,
         sinks: Vec::new().into(),
@@ -202,6 +203,28 @@ fn sure_columns_are_shown() {
     assert!(!shown_first(&[counted.clone()]));
     (counted.made, counted.classes) = (vec![Some(Made::default()), None], Class::Call.only());
     assert!(!shown_first(&[counted]));
+}
+
+#[test]
+fn columns_behind_a_star_are_counted_from_the_end() {
+    let star = |made: usize, star: usize| Statement {
+        made: (0..made)
+            .map(|n| Some(Made { columns: vec![n.to_string().into()], ..Made::default() }))
+            .collect(),
+        star: Some(star),
+        ..statement(&["people"], &[], true)
+    };
+    let told = |statement: &Statement, columns: usize| -> Vec<String> {
+        let name =
+            |column| statement.made_of(column, columns).map(|made| made.columns[0].to_string());
+        (0..columns).map(|column| name(column).unwrap_or_else(|| "-".to_owned())).collect()
+    };
+    assert_eq!(told(&star(3, 1), 5), ["0", "-", "-", "1", "2"]);
+    assert_eq!(told(&star(3, 1), 3), ["0", "1", "2"], "a table without columns");
+    assert_eq!(told(&star(1, 0), 5), ["-", "-", "-", "-", "0"]);
+    assert_eq!(told(&star(2, 2), 4), ["0", "1", "-", "-"]);
+    assert_eq!(told(&star(0, 0), 2), ["-", "-"]);
+    assert_eq!(told(&star(3, 1), 2), ["-", "-"], "fewer than there are");
 }
 
 #[test]

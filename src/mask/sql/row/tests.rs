@@ -1,5 +1,6 @@
 use proptest::prelude::*;
 
+use super::super::types;
 use super::*;
 
 const TEXT: u32 = 25;
@@ -129,6 +130,13 @@ fn numbers_that_are_cards() {
         &[Some(&int8(card)), Some(&int8(id)), Some(b"4111111111111111")],
         &[None, Some(&int8(id)), None],
     );
+    // Rare ranges and lengths are ids: 13 digits of Visa, 12 of Maestro, 19 of UnionPay.
+    for id in [4_222_222_222_222_i64, 675_900_000_005, 6_200_000_000_000_000_003] {
+        let text = id.to_string();
+        let cells = [Some(text.as_bytes()), Some(&*int8(id)), Some(text.as_bytes())];
+        let columns = vec![scanned(20, false), scanned(20, true), scanned(NUMERIC, false)];
+        check(columns, &cells, &cells);
+    }
     // 4111_1111_1111_1111 in base 10000, weight 3; and 5000_0000_0000_0000 with zeros left out.
     let numeric = |digits: &[u16], weight: u16| {
         let mut value = Vec::new();

@@ -83,9 +83,11 @@ fn remember(exchange: &Exchange, what: Before, tenure: &Tenure, now: Now) {
     all.push_back(Judged { key, what, form, until_us });
 }
 
-/// Remembers that a stream was denied.
+/// Remembers that a stream was denied. What people said before of the same one is over.
 pub(in super::super) fn denied(exchange: &Exchange, detail: &str, tenure: &Tenure, now: Now) {
     if let Some(approval) = exchange.approval {
+        let of = key(exchange, tenure);
+        all().retain(|judged| Some(judged.key) != of);
         remember(exchange, Before::Denied(approval, detail.to_owned()), tenure, now);
     }
 }

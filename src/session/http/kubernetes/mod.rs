@@ -191,13 +191,16 @@ impl Asked {
         let whose = (tenure.target_name.as_str(), tenure.identity.groups.as_slice());
         // Discovery and health have no objects.
         if !it.classes.has(Class::Discovery) {
-            let mut act = act.clone();
-            act.facts.extend(it.answers_with());
-            let masks = tenure.snapshot.masks.objects(whose, &act, kind);
+            let mut masks = tenure.snapshot.masks.objects(whose, act, kind);
+            // What a container prints is no object, and has no places.
+            if it.subresource == "log" {
+                masks.rules = masks.rules.searching();
+                masks.hidden.clear();
+            }
             let is_known = kinds::find(&it.group, &it.resource).is_some();
             self.hides_all = masks.hides_all(kind);
             self.masks = (!masks.rules.is_empty()).then(|| Rc::new(masks.rules));
-            self.invalid = Rc::new(masks.invalid);
+            self.invalid = Rc::new(masks.invalid.sparing(status::plain(it)));
             self.told = Rc::new(masks.told);
             self.hidden = masks.hidden;
             self.tables = self.masks.is_none() || (masks.tables && is_known);
@@ -240,6 +243,12 @@ impl Asked {
         }
     }
 
+    /// Whether policies and webhooks of the cluster see an object with hidden values.
+    fn is_admitted(&self) -> bool {
+        let reads = matches!(self.understood.verb, "get" | "list" | "watch" | "head");
+        !self.hidden.is_empty() && !reads
+    }
+
     /// What changes the content of the answer.
     ///
     /// # Errors
@@ -249,6 +258,8 @@ impl Asked {
         let masks = match answer.status() {
             // It prints what was refused, values and all.
             Some(422) => &self.invalid,
+            // Whoever admits an object sees it, and may refuse it with any status and any words.
+            Some(400..) if self.is_admitted() => &self.invalid,
             // What is not there, not allowed or in the way is told without values.
             Some(401 | 403..=406 | 409 | 410 | 413 | 415 | 429 | 503 | 504) => &self.told,
             // Others print the object at times: "expected list, got &{..}".

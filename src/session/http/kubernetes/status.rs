@@ -8,7 +8,8 @@ use serde_json::json;
 use super::super::exchange::Request;
 use super::super::moved::Changed;
 use super::Asked;
-use crate::decide::kubernetes::Flow;
+use crate::decide::action::{Fact, FactKind, Reading};
+use crate::decide::kubernetes::{Flow, Understood};
 use crate::wire::http::head::Head;
 use crate::wire::http::name::Name;
 use crate::wire::http::reply::{Manner, Problem, Reply};
@@ -53,7 +54,10 @@ impl Request {
         changed: Vec<Changed<'h>>,
     ) -> (Vec<Changed<'h>>, bool) {
         match &self.kube {
-            Some(asked) => (asked.moved(&self.head, answer, changed), asked.sends_away(answer)),
+            Some(asked) => {
+                let changed = asked.unwarned(answer, asked.moved(&self.head, answer, changed));
+                (changed, asked.sends_away(answer))
+            }
             None => (changed, false),
         }
     }
@@ -77,12 +81,45 @@ impl Asked {
         changed
     }
 
+    /// Warnings of whoever admits an object may print its values; each is told to be one.
+    fn unwarned<'h>(&self, answer: &'h Head, mut changed: Vec<Changed<'h>>) -> Vec<Changed<'h>> {
+        if self.is_admitted() {
+            let fields =
+                answer.named().filter(|(_, name, _)| name.eq_ignore_ascii_case(b"warning"));
+            changed.extend(fields.map(|(_, name, _)| (name, WARNED.to_vec())));
+        }
+        changed
+    }
+
     /// Whether an answer sends the client away from the cluster (CVE-2022-3172). What is behind a
     /// proxy may.
     fn sends_away(&self, answer: &Head) -> bool {
         self.understood.flow != Flow::Through
             && answer.values(Name::Location).any(|location| !is_path(location))
     }
+}
+
+/// In the form of RFC 7234 section 5.5, as apiservers write it and kubectl prints it.
+const WARNED: &[u8] = b"299 - \"weir hides a warning: it may say values that are masked for you\"";
+
+/// Messages of the apiserver that have no value in them (apimachinery, api/errors/errors.go,
+/// `NewNotFound`, `NewAlreadyExists`).
+pub(super) fn plain(it: &Understood) -> Vec<String> {
+    let resource = match it.group.as_str() {
+        "" => it.resource.clone(),
+        group => format!("{}.{group}", it.resource),
+    };
+    let name = |fact: &Fact| match fact {
+        Fact { kind: FactKind::Name, reading: Reading::Is(name) } => {
+            Some(String::from_utf8_lossy(name).into_owned())
+        }
+        _ => None,
+    };
+    let name = match it.name.as_str() {
+        "" => it.action.acts.iter().flat_map(|act| &act.facts).find_map(name).unwrap_or_default(),
+        name => name.to_owned(),
+    };
+    ["not found", "already exists"].map(|end| format!("{resource} \"{name}\" {end}")).into()
 }
 
 /// `//host/` is another server.

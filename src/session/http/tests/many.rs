@@ -1,6 +1,7 @@
 //! A client of HTTP/2 that is weir's own codec, and as many targets as there are requests.
 
 use super::*;
+use crate::limits;
 use crate::wire::http::h2::hpack::Keep;
 use crate::wire::http::h2::{Code, Connection, Event as Heard};
 
@@ -216,6 +217,58 @@ fn a_hold_holds_its_own_stream_and_ends_with_it() {
     many.flush();
     assert!(many.bench.ask.is_none(), "it was taken back");
     assert!(many.legs.is_empty() && !many.bench.closed);
+}
+
+#[test]
+fn a_client_that_sends_no_more_hears_what_it_asked_for() {
+    let mut many = Many::new(10_000);
+    let whole = many.ask("GET", "/whole", None);
+    let other = many.ask("POST", "/other", Some(b"all of it"));
+    many.tell(Event::Eof(End::Client));
+    assert!(!many.bench.closed);
+    many.reply("GET /base/whole ", OK);
+    assert!(!many.bench.closed, "one is owed");
+    many.reply("POST /base/other ", OK);
+    assert_eq!((many.answer_of(whole).clone(), many.answer_of(other).clone()), {
+        (good(b"hello"), good(b"hello"))
+    });
+    assert!(many.bench.closed && many.legs.is_empty());
+    assert_eq!(many.bench.record().1, [Outcome::Success, Outcome::Success]);
+}
+
+/// The end of a stream may come in a frame of its own, behind all of the content.
+#[test]
+fn an_answer_does_not_reset_a_stream_of_which_nothing_but_the_end_is_owed() {
+    let mut many = Many::new(10_000);
+    let ask = |many: &mut Many| {
+        let stream = many.client.open(false, false, |block| {
+            for (name, value) in [
+                (":method", "POST"),
+                (":scheme", "http"),
+                (":authority", "billing"),
+                (":path", "/a"),
+                ("authorization", "Basic Ym90OnNlY3JldA=="),
+                ("content-length", "5"),
+            ] {
+                block.field(name.as_bytes(), value.as_bytes(), Keep::Usual);
+            }
+        });
+        let stream = stream.expect("there is room for a stream");
+        assert_eq!(many.client.send_data(stream, b"hello", false), Ok(5));
+        many.flush();
+        many.reply("POST /base/a ", OK);
+        assert_eq!(*many.answer_of(stream), good(b"hello"));
+        stream
+    };
+    let stream = ask(&mut many);
+    assert_eq!(many.client.send_data(stream, b"", true), Ok(0));
+    many.flush();
+    assert_eq!((many.answer_of(stream).reset, many.client.streams()), (None, 0));
+    let stream = ask(&mut many);
+    many.bench.now.mono_us += limits::LINGER_TIMEOUT_US;
+    many.tell(Event::Timeout);
+    assert_eq!(many.answer_of(stream).reset, Some(Code::None), "not for ever");
+    assert!(!many.bench.closed && many.bench.record().1.len() == 2);
 }
 
 #[test]

@@ -117,7 +117,7 @@ fn the_same_request_joins_what_was_asked_and_runs_once() {
     let mut third = Bench::new();
     third.send(&asked, 1000);
     assert!(third.leg.is_none() && third.ask.is_some(), "an approval is used once");
-    third.tell(Event::Eof(End::Client));
+    third.lose();
     // It is denied while nobody waits.
     let mut bench = Bench::new();
     let id = park(&mut bench);
@@ -155,7 +155,7 @@ fn a_form_joins_by_its_parts() {
         let mut again = Bench::new();
         again.send(&form(boundary, value), 1000);
         assert_eq!(again.leg.is_some(), runs, "{boundary} {value}");
-        again.tell(Event::Eof(End::Client));
+        again.lose();
     }
 }
 

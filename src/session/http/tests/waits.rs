@@ -148,6 +148,8 @@ fn whatever_ends_the_call_is_an_event() {
 
     let mut bench = held("drop");
     bench.tell(Event::Eof(End::Client));
+    assert!(!bench.closed && bench.client_text().contains(":\n\n"), "it is asked");
+    bench.lose();
     assert!(bench.closed && bench.ask.is_none());
     assert_eq!(bench.record(), (vec![Decision::Hold], vec![Outcome::Aborted]));
 }

@@ -434,6 +434,7 @@ pub fn doubt(prepared: &StatementRef) -> StatementRef {
             columns: Vec::new(),
             whole_rows: true,
             made: Vec::new(),
+            star: None,
             stored: None,
             sinks: Rc::default(),
             effect: Effect::None,

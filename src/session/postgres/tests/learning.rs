@@ -34,8 +34,15 @@ fn relation(oid: u32, name: &str, kind: u8, sources: &[u32], columns: &[&str]) -
 
 /// The catalog is read anew.
 fn learn(bench: &mut Bench, relations: &[Relation]) {
+    learn_of(bench, relations, u64::MAX / 2);
+}
+
+/// A reading that began at this time ends.
+fn learn_of(bench: &mut Bench, relations: &[Relation], begun_us: u64) {
     let mut source = source_of(&format!("{CONFIG}{MASKED}"));
     source.catalogs = vec![Some(Arc::new(Catalog::new(relations.iter().cloned())))];
+    source.catalogs_begun_us = vec![begun_us];
+    source.changes = bench.snapshot.changes.clone();
     bench.snapshot = Rc::new(Snapshot::build(&source));
     bench.with(|machine, stage| machine.handle_snapshot(stage));
 }
@@ -92,6 +99,47 @@ fn what_no_catalog_has_is_of_this_transaction() {
         bench.client(&query(text));
         assert_eq!(bench.tags(Side::Server), "Q", "{text}");
     }
+}
+
+#[test]
+fn a_reading_that_had_begun_before_is_no_answer() {
+    let mut bench = masked();
+    bench.at(7_000);
+    bench.client(&query(STORES));
+    waits(&mut bench);
+    learn_of(&mut bench, &[sink()], 7_999);
+    assert_eq!(bench.tags(Side::Server), "", "it waits for the next one");
+    learn_of(&mut bench, &[sink()], 8_000);
+    assert_eq!(bench.tags(Side::Server), "Q");
+}
+
+#[test]
+fn who_plans_waits_for_what_another_session_has_changed() {
+    let rows = |bench: &mut Bench| {
+        bench.server(&message(
+            b'T',
+            b"\0\x01t\0\0\0\x4e\x20\0\x01\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0",
+        ));
+        bench.tags(Side::Client)
+    };
+    for (begun_us, waiting) in [(8_000, true), (9_000, false)] {
+        let mut bench = masked();
+        bench.at(7_000);
+        bench.snapshot.changes[0].note(9_000);
+        learn_of(&mut bench, &[sink()], begun_us);
+        bench.client(&query("SELECT t FROM sink"));
+        assert_eq!(bench.tags(Side::Server), "Q");
+        assert_eq!(rows(&mut bench), if waiting { "" } else { "T" });
+        learn_of(&mut bench, &[sink()], 9_000);
+        assert_eq!(bench.tags(Side::Client), if waiting { "T" } else { "" });
+    }
+    let mut bench = masked();
+    learn_of(&mut bench, &[sink()], 8_000);
+    bench.snapshot.changes[0].note(9_000);
+    bench.client(&query("INSERT INTO sink SELECT t FROM sink"));
+    waits(&mut bench);
+    learn_of(&mut bench, &[sink()], 9_000);
+    assert_eq!(bench.tags(Side::Server), "Q");
 }
 
 #[test]

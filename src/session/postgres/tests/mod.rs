@@ -109,10 +109,12 @@ fn source_of(config: &str) -> SnapshotSource {
     SnapshotSource {
         settings: Arc::new(settings),
         catalogs: vec![Some(Arc::default())],
+        catalogs_begun_us: vec![u64::MAX / 2],
         addresses: vec![vec![endpoint(5432)]],
         keys: Vec::new(),
         windows: Vec::new(),
         minors: vec![Arc::default()],
+        changes: vec![Arc::default()],
         tokens: Default::default(),
         mock_seed: [1; 32],
     }

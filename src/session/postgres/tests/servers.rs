@@ -15,10 +15,12 @@ fn dialling(attrs: SessionAttrs) -> Bench {
     bench.snapshot = Rc::new(Snapshot::build(&SnapshotSource {
         settings: Arc::new(settings),
         catalogs: vec![Some(Arc::default())],
+        catalogs_begun_us: vec![u64::MAX / 2],
         addresses: vec![vec![endpoint(1), endpoint(2)]],
         keys: Vec::new(),
         windows: Vec::new(),
         minors: vec![Arc::default()],
+        changes: Vec::new(),
         tokens: Default::default(),
         mock_seed: [1; 32],
     }));

@@ -51,8 +51,18 @@ fn names_of_forms() {
         "_method&a=1",
     ] {
         assert_eq!(looked(FORM, form), Err(Refused::MethodOverride), "{form}");
-        assert!(names_method(form.as_bytes()), "{form}");
+        assert!(names_method(form.as_bytes(), b"POST"), "{form}");
     }
+    // A form that says the method which it is sent by says nothing new.
+    for form in ["_method=post&x=1", "a=1&_method=POST", "%5fmethod=%70ost;b=2", "_method=Post"] {
+        assert_eq!(looked(FORM, form), Ok(()), "{form}");
+        assert!(!names_method(form.as_bytes(), b"POST"), "{form}");
+        assert!(names_method(form.as_bytes(), b"PUT"), "{form}");
+    }
+    for form in ["_method=pos&x=1", "_method=&x=1", "_method=posts", "_method=post&_method=put"] {
+        assert_eq!(looked(FORM, form), Err(Refused::MethodOverride), "{form}");
+    }
+    assert!(!names_method(b"_method=PUT", b"PUT"));
     for form in [
         "",
         "a=_method",

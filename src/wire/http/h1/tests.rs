@@ -228,6 +228,8 @@ const REFUSED: &[(Refused, &[&str])] = &[
         Refused::Method,
         &[
             "G(T / HTTP/1.1|Host: a||",
+            "get / HTTP/1.1|Host: a||",
+            "DELETe / HTTP/1.1|Host: a||",
             "G\tT / HTTP/1.1|Host: a||",
             "G\u{0}T / HTTP/1.1|Host: a||",
             "ABCDEFGHIJKLMNOPQRSTUVWXYZABCDEFG / HTTP/1.1|Host: a||",
@@ -521,7 +523,6 @@ fn what_is_unusual_and_clear_is_one_request() {
         ("GET https://a HTTP/1.1|Host: a||", "GET /"),
         ("OPTIONS http://a HTTP/1.1|Host: a||", "OPTIONS *"),
         ("OPTIONS * HTTP/1.1|Host: a||", "OPTIONS *"),
-        ("get / HTTP/1.1|Host: a||", "get /"),
         ("M-SEARCH / HTTP/1.1|Host: [::1]:8080||", "M-SEARCH /"),
         (
             "GET /a;b//c/%2f/..?d=e\\f&x;y HTTP/1.0|Host: a_b.c.||",

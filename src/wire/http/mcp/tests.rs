@@ -53,6 +53,31 @@ fn meta() {
     assert_eq!(found.state.as_deref(), Some(&b"s"[..]));
 }
 
+/// What is the same each time is the same with `_meta` and without, if that says nothing else.
+#[test]
+fn meta_that_is_new_each_time_is_none() {
+    let same = |params: &str| {
+        let body = rpc("tools/call", params);
+        let found = call(&body).unwrap();
+        let (mut rest, mut from) = (Vec::new(), 0);
+        for span in found.volatile {
+            rest.extend_from_slice(&body.as_bytes()[from..span.start as usize]);
+            from = (span.start + span.len) as usize;
+        }
+        rest.extend_from_slice(&body.as_bytes()[from..]);
+        String::from_utf8(rest).unwrap()
+    };
+    let plain = same(r#"{"name":"x","arguments":{}}"#);
+    for meta in ["{}", r#"{"progressToken":5}"#, r#"{ "progressToken" : "a", "baggage":"b" }"#] {
+        assert_eq!(same(&format!(r#"{{"name":"x","arguments":{{}},"_meta":{meta}}}"#)), plain);
+        assert_eq!(same(&format!(r#"{{"_meta" : {meta} , "name":"x","arguments":{{}}}}"#)), plain);
+        assert_eq!(same(&format!(r#"{{"name":"x", "_meta":{meta},"arguments":{{}}}}"#)), plain);
+    }
+    assert_ne!(same(r#"{"name":"x","arguments":{},"_meta":{"a":1}}"#), plain);
+    let more = r#"{"name":"x","arguments":{},"_meta":{"progressToken":1,"a":{}}}"#;
+    assert_ne!(same(more), plain);
+}
+
 /// A rule by tool sees the whole body, and the name that the target sees.
 #[test]
 fn names_that_evade() {
