@@ -221,7 +221,8 @@ mod tests {
         check(put("commands = [\"sftp-write\"], paths = [\"/srv/in/*\"]"), 0);
         check(put("commands = [\"sftp-read\"]"), 0);
         check(put("users = [\"u\"]"), 0);
-        check(put("groups = [\"a\"], paths = [\"/srv/rw/*\"]"), 1);
+        // It allows both by itself, too.
+        check(put("groups = [\"a\"], paths = [\"/srv/rw/*\"]"), 2);
         check([("commands = [\"sftp-write\"]", "{ deny = \"no\" }"), git], 0);
         let both = "commands = [\"sftp-write\", \"git-push\"], paths = [\"/srv/*\"]";
         check([(both, allow), ("commands = [\"exec\"]", allow)], 1);
