@@ -163,7 +163,6 @@ pub(super) async fn vote(
     let (code, word) = match &reply {
         crate::session::VoteReply::Counted { .. } => (StatusCode::OK, "counts"),
         crate::session::VoteReply::Denied => (StatusCode::OK, "ends the hold"),
-        crate::session::VoteReply::Overruled(_) => (StatusCode::OK, "counts, and nothing runs"),
         crate::session::VoteReply::Refused(_) => (StatusCode::FORBIDDEN, "is refused"),
         crate::session::VoteReply::Unknown => (StatusCode::NOT_FOUND, "comes too late"),
     };

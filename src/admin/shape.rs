@@ -414,11 +414,6 @@ pub enum VoteReply {
     },
     /// It ends the hold with a denial.
     Denied,
-    /// It is the last one that was missing, and the command does not run all the same.
-    Overruled {
-        /// Why.
-        message: String,
-    },
     /// It does not count.
     Refused {
         /// Why.
@@ -433,7 +428,6 @@ impl From<crate::session::VoteReply> for VoteReply {
         match reply {
             crate::session::VoteReply::Counted { missing } => VoteReply::Counted { missing },
             crate::session::VoteReply::Denied => VoteReply::Denied,
-            crate::session::VoteReply::Overruled(message) => VoteReply::Overruled { message },
             crate::session::VoteReply::Refused(message) => VoteReply::Refused { message },
             crate::session::VoteReply::Unknown => VoteReply::Unknown,
         }
@@ -666,10 +660,6 @@ mod tests {
             r#"{"result":"counted","missing":1}"#,
         );
         check(crate::session::VoteReply::Denied, r#"{"result":"denied"}"#);
-        check(
-            crate::session::VoteReply::Overruled("no".into()),
-            r#"{"result":"overruled","message":"no"}"#,
-        );
         check(
             crate::session::VoteReply::Refused("no".into()),
             r#"{"result":"refused","message":"no"}"#,

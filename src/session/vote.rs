@@ -18,9 +18,6 @@ pub enum VoteReply {
     },
     /// It ends the hold with a denial.
     Denied,
-    /// It is the last one that was missing, and the command does not run all the same, with the
-    /// reason.
-    Overruled(String),
     /// It does not count, with the reason.
     Refused(String),
     /// No such command waits.

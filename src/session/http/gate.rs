@@ -589,8 +589,7 @@ impl Session {
                 VoteReply::Refused(LATE.to_owned())
             }
             Ballot::Granted(grant) => match self.granted(exchange, &held, &grant, stage) {
-                Ok(None) => VoteReply::Counted { missing: 0 },
-                Ok(Some(why)) => VoteReply::Overruled(why),
+                Ok(()) => VoteReply::Counted { missing: 0 },
                 Err(Unrecorded(exchange, refused)) => {
                     self.not_recorded(*exchange, refused, stage);
                     VoteReply::Refused("the vote could not be recorded".into())
@@ -606,15 +605,15 @@ impl Session {
     }
 
     /// Enough people approved: the rules in force are asked again. Other terms than those that were
-    /// answered end it: the same request may be asked for anew. Says why it does not run.
+    /// answered end it: the same request may be asked for anew.
     fn granted(
         &mut self,
         mut exchange: Box<Exchange>,
         held: &Held,
         grant: &Grant,
         stage: &mut Stage<'_>,
-    ) -> Result<Option<String>, Unrecorded> {
-        let Some(tenure) = self.tenures.get_mut(self.current) else { return Ok(None) };
+    ) -> Result<(), Unrecorded> {
+        let Some(tenure) = self.tenures.get_mut(self.current) else { return Ok(()) };
         let approved = Step { scope: grant.scope.words(), ..Step::of("approved") };
         let mut recorded = step(held, &approved, tenure, stage);
         // A tenure lives by the settings that it began with; what people answer runs by today's.
@@ -651,16 +650,14 @@ impl Session {
             Verdict::Hold(_) => {
                 let detail = "the rules changed while it waited; ask again";
                 self.deny(exchange, detail, stage);
-                return Ok(Some("other rules hold it by now; its client has to ask again".into()));
             }
             Verdict::Deny(reason) => {
                 exchange.rule = RuleName::clone(&reason.rule);
                 exchange.rules = reason.matched.rule_names();
                 self.deny(exchange, &reason.message, stage);
-                return Ok(Some(format!("the rules in force refuse it: {}", reason.message)));
             }
         }
-        Ok(None)
+        Ok(())
     }
 
     /// Nobody answered in time.

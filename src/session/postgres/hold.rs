@@ -160,16 +160,8 @@ impl Ready {
                 let (rule, matched) = (terms.rule(), terms.matched.clone());
                 let approved = Step { scope: grant.scope.words(), ..Step::of("approved") };
                 record_step(held, &approved, core, stage).map_err(record_fault)?;
-                let denied = core.totals.denied;
                 self.release(Approved { grant: Rc::new(grant), rule, matched }, core, stage)?;
-                Ok(match (core.totals.denied > denied, self.held()) {
-                    (true, _) => VoteReply::Overruled("the rules in force refuse it".to_owned()),
-                    (_, Some(_)) => {
-                        let why = "other rules hold it by now, and their approvers are asked";
-                        VoteReply::Overruled(why.to_owned())
-                    }
-                    _ => VoteReply::Counted { missing: 0 },
-                })
+                Ok(VoteReply::Counted { missing: 0 })
             }
             Ballot::Denied => {
                 held.place.denied(stage.now);

@@ -139,14 +139,8 @@ impl Machine {
             Ballot::Granted(grant) => {
                 let approved = Step { scope: grant.scope.words(), ..Step::of("approved") };
                 record_step(held, &approved, core, stage).map_err(record_fault)?;
-                let denied = core.totals.denied;
-                match self.release(index, &grant, stage)? {
-                    Some(why) => VoteReply::Overruled(why),
-                    None if self.core.totals.denied > denied => {
-                        VoteReply::Overruled("what it named was closed meanwhile".to_owned())
-                    }
-                    None => VoteReply::Counted { missing: 0 },
-                }
+                self.release(index, &grant, stage)?;
+                VoteReply::Counted { missing: 0 }
             }
             Ballot::Denied => {
                 if let Some(place) = &held.waits {
@@ -162,15 +156,10 @@ impl Machine {
         Ok(reply)
     }
 
-    /// Enough people approved: the rules in force are asked again. Says why they do not let it run.
-    fn release(
-        &mut self,
-        index: usize,
-        grant: &Grant,
-        stage: &mut Stage<'_>,
-    ) -> Result<Option<String>, Fault> {
-        let Machine { core, phase: Phase::Open(open), .. } = self else { return Ok(None) };
-        let Some(held) = open.holds.get(index) else { return Ok(None) };
+    /// Enough people approved: the rules in force are asked again.
+    fn release(&mut self, index: usize, grant: &Grant, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        let Machine { core, phase: Phase::Open(open), .. } = self else { return Ok(()) };
+        let Some(held) = open.holds.get(index) else { return Ok(()) };
         let verdict = open.scope.decide(&open.who(core, stage), &held.wanted.action);
         let permit = match verdict {
             Verdict::Allow(permit, _) => {
@@ -181,13 +170,11 @@ impl Machine {
             Verdict::Hold(terms) if grant.satisfies(&terms) => grant.permit(),
             Verdict::Hold(_) => {
                 let words = "weir: denied: the rules changed while it waited; ask again";
-                self.end_hold(index, "superseded", words, stage)?;
-                return Ok(Some("other rules hold it by now; its client has to ask again".into()));
+                return self.end_hold(index, "superseded", words, stage);
             }
             Verdict::Deny(reason) => {
                 let words = voice::denied(&reason);
-                self.end_hold(index, "refused", &words, stage)?;
-                return Ok(Some(format!("the rules in force refuse it: {}", reason.message)));
+                return self.end_hold(index, "refused", &words, stage);
             }
         };
         let held = open.holds.swap_remove(index);
@@ -195,8 +182,7 @@ impl Machine {
         if let Some(window) = Window::of(grant, open.claim(), classes, stage.now) {
             core.output(Output::Window(Box::new(window)));
         }
-        self.granted(held, permit, stage)?;
-        Ok(None)
+        self.granted(held, permit, stage)
     }
 
     fn granted(&mut self, held: Held, permit: Permit, stage: &mut Stage<'_>) -> Result<(), Fault> {
@@ -244,27 +230,6 @@ impl Machine {
             let Some(index) = open.holds.iter().position(waits) else { return Ok(()) };
             self.end_hold(index, "canceled", "weir: canceled", stage)?;
             self.posts(stage);
-        }
-    }
-
-    /// Nobody waits any more for operations on a file that the client has closed.
-    pub(super) fn cancel_outdated(
-        &mut self,
-        key: ChannelKey,
-        stage: &mut Stage<'_>,
-    ) -> Result<(), Fault> {
-        loop {
-            let Phase::Open(open) = &mut self.phase else { return Ok(()) };
-            let Open { holds, files, .. } = &mut **open;
-            let Some((_, files)) = files.iter().find(|(channel, _)| *channel == key) else {
-                return Ok(());
-            };
-            let closed = |held: &Held| {
-                let wish = held.wanted.wish.as_ref();
-                held.is_of_files(key) && wish.is_some_and(|wish| !files.is_as_asked(wish))
-            };
-            let Some(index) = holds.iter().position(closed) else { return Ok(()) };
-            self.end_hold(index, "canceled", "weir: canceled: the file was closed", stage)?;
         }
     }
 

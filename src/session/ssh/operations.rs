@@ -68,8 +68,7 @@ impl Machine {
             Step::Pass => {
                 limit_init(&mut packet);
                 files.going.extend_from_slice(&packet);
-                // It may be a CLOSE.
-                if open.holds.is_empty() { Ok(()) } else { self.cancel_outdated(key, stage) }
+                Ok(())
             }
             Step::Refuse(code, words) => {
                 files.refuse(id, code, words);
