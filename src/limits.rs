@@ -306,6 +306,8 @@ pub const SSH_ENVIRONMENT_MAX: usize = 64;
 pub const SSH_ENVIRONMENT_BYTES_MAX: usize = 16 << 10;
 /// Requests of one connection that wait for approval.
 pub const SSH_HOLDS_MAX: usize = 64;
+/// Requests of one connection that let its target open channels, remembered to name them.
+pub const SSH_LEAVES_MAX: usize = 256;
 /// What a client may send behind a command that is held.
 pub const SSH_HELD_BYTES_MAX: usize = 256 << 10;
 /// Serials, or ranges of them, in a list of revoked certificates, by CA.

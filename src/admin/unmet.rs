@@ -1,12 +1,13 @@
 //! What a configuration says and hardly means: names that nothing at the targets has, most of them
-//! misspelt, and rules that allow more than one protocol.
+//! misspelt, rules that allow more than one protocol, and those that bind less than they say.
 //!
 //! In: settings, the catalogs that were read. Out: sentences. Never: a word while a catalog that a
 //! pattern may be about is not there, or about patterns of what may come to be: those with `*`.
 
 use super::catalog;
-use crate::config::settings::{Effect, Settings, Target};
-use crate::decide::ClassSet;
+use crate::config::settings::{Effect, RuleSpec, Settings, Target};
+use crate::decide::ssh::Class;
+use crate::decide::{ClassSet, FactKind};
 use crate::identify::glob::glob;
 use crate::mask::sql::catalog::Catalog;
 use crate::mask::sql::rules::ColumnPattern;
@@ -72,6 +73,74 @@ pub fn crossing(settings: &Settings) -> Vec<String> {
     found
 }
 
+/// What writes files over SSH, and what reads repositories of git.
+const WRITING: [Class; 4] =
+    [Class::ScpUpload, Class::RsyncUpload, Class::SftpWrite, Class::SftpAttr];
+const GIT: [Class; 2] = [Class::GitFetch, Class::GitPush];
+
+/// Rules that let one identity write files where it may use git by `paths`: git follows what stands
+/// in a repository (gitrepository-layout(5)) to any place of the target.
+pub fn led_astray(settings: &Settings) -> Vec<String> {
+    let allowing: Vec<&RuleSpec> =
+        settings.rules.iter().filter(|it| matches!(it.then, Effect::Allow)).collect();
+    let mut found = Vec::new();
+    for git in allowing.iter().filter(|it| names_any(it, &GIT) && !paths(it).is_empty()) {
+        let writing = allowing.iter().filter(|it| {
+            // Who may do everything needs no way around.
+            let bound = !it.commands.is_empty() || !paths(it).is_empty();
+            bound && names_any(it, &WRITING)
+        });
+        for writes in writing.filter(|it| meet(it, git, settings) && overlap(it, git)) {
+            let (writes, git) = (&writes.name, &git.name);
+            found.push(format!(
+                "rule \"{writes}\" lets people write files where rule \"{git}\" lets them use git, \
+                 whose `paths` bind them no more: git follows `.git` files, `commondir`, \
+                 `objects/info/alternates` and hooks that they write"
+            ));
+        }
+    }
+    found
+}
+
+fn names_any(rule: &RuleSpec, classes: &[Class]) -> bool {
+    let named = rule.commands.of(Protocol::Ssh);
+    rule.commands.is_empty() || classes.iter().any(|class| named.has(*class))
+}
+
+fn paths(rule: &RuleSpec) -> &[String] {
+    let kind = rule.facts.iter().find(|(kind, _)| *kind == FactKind::Path);
+    kind.map_or(&[], |(_, patterns)| patterns)
+}
+
+/// Whether one identity may be meant by both at one target of SSH.
+fn meet(one: &RuleSpec, other: &RuleSpec, settings: &Settings) -> bool {
+    let both = |name: &String| {
+        [one, other].iter().all(|it| it.targets.is_empty() || it.targets.contains(name))
+    };
+    let ssh = settings.targets.iter().filter(|it| it.protocol == Protocol::Ssh);
+    let shared = |one: &[String], other: &[String]| {
+        one.is_empty() || other.is_empty() || one.iter().any(|name| other.contains(name))
+    };
+    let is_in = |groups: &[String], of: &[String]| of.iter().any(|name| groups.contains(name));
+    let groups = shared(&one.groups, &other.groups)
+        || settings
+            .users
+            .iter()
+            .any(|user| is_in(&user.groups, &one.groups) && is_in(&user.groups, &other.groups));
+    ssh.map(|it| &it.name).any(both) && shared(&one.users, &other.users) && groups
+}
+
+/// Whether a path may be meant by both, as far as their patterns begin alike.
+fn overlap(one: &RuleSpec, other: &RuleSpec) -> bool {
+    let begin = |pattern: &String| pattern.split('*').next().unwrap_or_default().to_owned();
+    let alike = |one: &String| {
+        let one = begin(one);
+        let mut others = paths(other).iter().map(begin);
+        others.any(|other| other.starts_with(&one) || one.starts_with(&other))
+    };
+    paths(one).is_empty() || paths(one).iter().any(alike)
+}
+
 /// Whether a relation is meant by a pattern of `touches`: `schema.name`, or a name in any schema.
 fn has_relation(catalog: &Catalog, pattern: &str) -> bool {
     let (schema, name) = pattern.rsplit_once('.').unwrap_or(("*", pattern));
@@ -124,6 +193,45 @@ mod tests {
         check("commands = [\"read\"], methods = [\"GET\"]", "\"allow\"", 0);
         check("commands = [\"ddl\"]", "\"allow\"", 0);
         check("", "\"allow\"", 0);
+    }
+
+    #[test]
+    fn files_written_where_git_reads_are_told() {
+        let check = |rules: [(&str, &str); 2], expect: usize| {
+            let mut text = "data_dir = \"d\"\n[listen.postgres]\naddress = \"127.0.0.1:0\"\n\
+                 [[target]]\nname = \"shop\"\nprotocol = \"postgres\"\naddress = \"127.0.0.1:1\"\n\
+                 tls = \"disable\"\n[[target.credential]]\nrole = \"app\"\npassword = { env = \"P\" }\n\
+                 [[identity.user]]\nname = \"u\"\npassword = { env = \"P\" }\ngroups = [\"a\", \"b\"]\n"
+                .to_owned();
+            for (index, (when, then)) in rules.into_iter().enumerate() {
+                text.push_str(&format!(
+                    "[[rule]]\nname = \"r{index}\"\nwhen = {{ {when} }}\nthen = {then}\n"
+                ));
+            }
+            let mut settings = settings(&text);
+            settings.targets.iter_mut().for_each(|it| it.protocol = Protocol::Ssh);
+            assert_eq!(led_astray(&settings).len(), expect, "{rules:?}");
+        };
+        let allow = "\"allow\"";
+        let git = ("commands = [\"git-fetch\"], paths = [\"/srv/rw/*\"]", allow);
+        let put = |when: &'static str| [(when, allow), git];
+        check(put("commands = [\"sftp-write\"], paths = [\"/srv/*\"]"), 1);
+        check(put("commands = [\"scp-upload\"], paths = [\"/srv/rw/in/*\"]"), 1);
+        check(put("commands = [\"rsync-upload\"]"), 1);
+        check(put("commands = [\"sftp-write\"], paths = [\"/srv/in/*\"]"), 0);
+        check(put("commands = [\"sftp-read\"]"), 0);
+        check(put("users = [\"u\"]"), 0);
+        // It allows both by itself, too.
+        check(put("groups = [\"a\"], paths = [\"/srv/rw/*\"]"), 2);
+        check([("commands = [\"sftp-write\"]", "{ deny = \"no\" }"), git], 0);
+        let both = "commands = [\"sftp-write\", \"git-push\"], paths = [\"/srv/*\"]";
+        check([(both, allow), ("commands = [\"exec\"]", allow)], 1);
+        let of = |name: &str| format!("groups = [\"{name}\"], commands = [\"sftp-write\"]");
+        let git = |name: &str| {
+            format!("groups = [\"{name}\"], commands = [\"git-fetch\"], paths = [\"/srv/*\"]")
+        };
+        check([(&of("a"), allow), (&git("b"), allow)], 1);
+        check([(&of("a"), allow), (&git("c"), allow)], 0);
     }
 
     fn check(masked: &str, touched: &str, read: bool, expect: &[&str]) {

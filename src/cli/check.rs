@@ -96,8 +96,8 @@ pub fn run(args: &Check) -> Result<(), Failure> {
     }
     let mut findings = vec![kernel(), open_files(&settings), listener(&settings)];
     findings.extend(data_dir(&settings));
-    let crossing = unmet::crossing(&settings).into_iter();
-    findings.extend(crossing.map(|text| Finding::new(Grade::Warn, "rules", text)));
+    let rules = unmet::crossing(&settings).into_iter().chain(unmet::led_astray(&settings));
+    findings.extend(rules.map(|text| Finding::new(Grade::Warn, "rules", text)));
     findings.extend(in_clear(&settings));
     if let Err(problem) = shard::tls::TlsConfigs::load(&settings) {
         findings.push(Finding::new(Grade::Fail, "TLS", problem.to_string()));

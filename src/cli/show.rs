@@ -211,6 +211,9 @@ fn tell(out: &mut Output, story: &Story, args: &Show) -> Result<(), Failure> {
         out.line(&format!("  masked    {}", clean(&line)))?;
     }
     tell_lines(out, &story.lines)?;
+    if has_no_terminal(row) {
+        out.line("  typed     no lines are derived: this shell has no terminal")?;
+    }
     if args.rows {
         tell_answer(out, story, args.rows_max)?;
     }
@@ -230,6 +233,16 @@ fn tell_lines(out: &mut Output, lines: &[LineRow]) -> Result<(), Failure> {
         out.line(&format!("    {at}  {}{cut}", rows.trim_start()))?;
     }
     Ok(())
+}
+
+/// Whether it is a shell that reads what is piped into it.
+fn has_no_terminal(row: &CommandRow) -> bool {
+    let has = |attrs: &str| attrs.contains("\"terminal\"");
+    let ran = matches!(row.decision.as_str(), "allow" | "approved");
+    row.common.protocol == "ssh"
+        && row.kind == "shell"
+        && ran
+        && !row.attrs.as_deref().is_some_and(has)
 }
 
 /// What commands of some protocols have.
@@ -279,6 +292,9 @@ fn tell_outcome(out: &mut Output, story: &Story) -> Result<(), Failure> {
     line.push_str(&format!(", {} bytes", response.total_bytes));
     if response.captured_bytes < response.total_bytes {
         line.push_str(&format!(" ({} captured)", response.captured_bytes));
+    }
+    if let Some(bytes) = response.input_bytes() {
+        line.push_str(&format!(", {bytes} bytes of input"));
     }
     out.line(&format!("  outcome   {}", clean(&line)))?;
     if let Some(code) = response.status_code.as_deref().filter(|code| !code.is_empty()) {

@@ -390,9 +390,19 @@ pub struct ResponseRow {
 impl ResponseRow {
     /// How a command in a container ended, whose status is the upgrade's.
     pub fn exit_code(&self) -> Option<i64> {
-        let attrs = self.attrs.as_deref().filter(|attrs| attrs.contains("\"exit_code\""))?;
+        self.counted("exit_code")
+    }
+
+    /// How many bytes its client sent into it, of a command of SSH and the like.
+    pub fn input_bytes(&self) -> Option<i64> {
+        self.counted("input_bytes")
+    }
+
+    /// A number among what only some protocols have.
+    fn counted(&self, name: &str) -> Option<i64> {
+        let attrs = self.attrs.as_deref().filter(|attrs| attrs.contains(name))?;
         let attrs: serde_json::Value = serde_json::from_str(attrs).ok()?;
-        attrs.get("exit_code")?.as_i64()
+        attrs.get(name)?.as_i64()
     }
 }
 

@@ -112,12 +112,15 @@ struct Moment {
     /// The terminal has this size from here on: columns and rows.
     #[serde(skip)]
     size: Option<(u64, u64)>,
+    /// What somebody typed: as far as it was shown, it is among the output. For programs alone.
+    #[serde(skip)]
+    is_typed: bool,
 }
 
 impl Moment {
     /// Text that is no terminal's.
     const fn of(at_us: i64, seq: i64, stream: Stream, text: String) -> Moment {
-        Moment { at_us, seq, stream, text, is_screen: false, size: None }
+        Moment { at_us, seq, stream, text, is_screen: false, size: None, is_typed: false }
     }
 }
 
@@ -164,8 +167,11 @@ pub fn run(args: &Replay) -> Result<(), Failure> {
     let mut player = Player::new(args, title(&id, &session), started_us)?;
     tell_start(&id, &session);
     let mut shown = None;
+    // Read before the stories were: what a session that had not ended recorded after that comes at
+    // another look.
+    let mut is_ended = session.end.is_some();
+    let mut is_told = false;
     loop {
-        let is_ended = recorded.is_ended()?;
         let mut together: Vec<Moment> = Vec::new();
         for story in &stories {
             // Of one that goes on the rest comes at another look.
@@ -176,6 +182,7 @@ pub fn run(args: &Replay) -> Result<(), Failure> {
             let is_wanted = from.as_ref().is_none_or(|from| from.is_reached(&story.command));
             let is_meant = args.only.is_none_or(|only| story.command.common.seq == only);
             if is_wanted && is_meant {
+                is_told = true;
                 together.extend(moments_of(story));
             }
         }
@@ -188,10 +195,15 @@ pub fn run(args: &Replay) -> Result<(), Failure> {
             break;
         }
         std::thread::sleep(LOOK_EVERY);
+        is_ended = recorded.is_ended()?;
         stories = recorded.stories(shown.map_or(i64::MIN, |shown| shown + 1))?;
     }
     player.finish()?;
     tell_end(&recorded.session()?);
+    if !is_told && (args.only.is_some() || args.at.is_some()) {
+        return Err(Failure::new(EXIT_NOT_FOUND, "the session has nothing there")
+            .hint("`weir show` lists its commands with their numbers and times"));
+    }
     Ok(())
 }
 

@@ -77,10 +77,9 @@ impl Screen {
             }
             Kind::Gap => self.weir(&format!("{} bytes were not captured", number(event.bytes))),
             Kind::Input => {
-                // On a terminal its echo is among the output.
-                if !self.is_terminal {
-                    self.say(Stream::Input, String::from_utf8_lossy(event.bytes).into_owned());
-                }
+                let text = String::from_utf8_lossy(event.bytes).into_owned();
+                let moment = Moment::of(self.at_us, self.seq, Stream::Input, text);
+                self.moments.push(Moment { is_typed: self.is_terminal, ..moment });
             }
             Kind::Signal => {
                 self.weir(&format!("signal {}", String::from_utf8_lossy(event.bytes)));
@@ -212,10 +211,14 @@ mod tests {
                 (0, Kind::Size, &[80, 24]),
                 (1, Kind::Output, b"\x1b[1mbold\r\n"),
                 (2, Kind::CountedInput, &[3]),
+                (3, Kind::Input, b"hunter2\r"),
             ],
         ));
+        let typed: Vec<&str> =
+            moments.iter().filter(|it| it.is_typed).map(|it| it.text.as_str()).collect();
+        assert_eq!(typed, ["hunter2\r"], "for programs");
         let shown: Vec<(&str, bool)> =
-            moments.iter().map(|it| (it.text.as_str(), it.is_screen)).collect();
+            moments.iter().filter(|it| !it.is_typed).map(|it| (&*it.text, it.is_screen)).collect();
         assert_eq!(shown, [("", true), ("\x1b[1mbold\r\n", true)]);
         assert_eq!(moments[0].size, Some((80, 24)));
     }

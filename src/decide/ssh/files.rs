@@ -20,9 +20,13 @@ pub const RENAME: &str = "rename";
 
 /// Links to folders on every Linux (FHS 3.0 section 3.15 and on, and `/usr` merged), and where they
 /// lead. Where they are folders, one denial too many.
-const LINKS: [(&[u8], &[u8]); 6] = [
+const LINKS: [(&[u8], &[u8]); 9] = [
     (b"/var/run/", b"/run/"),
     (b"/var/lock/", b"/run/lock/"),
+    // Red Hat has the link the other way around.
+    (b"/var/spool/mail/", b"/var/mail/"),
+    (b"/run/shm/", b"/dev/shm/"),
+    (b"/usr/tmp/", b"/var/tmp/"),
     (b"/bin/", b"/usr/bin/"),
     (b"/sbin/", b"/usr/sbin/"),
     (b"/lib/", b"/usr/lib/"),
@@ -68,27 +72,49 @@ impl FilePath {
             return vec![Fact::unclear(FactKind::Path)];
         }
         let mut facts = vec![Fact::is(FactKind::Path, &self.text)];
-        facts.extend(self.twins().map(|twin| Fact::maybe(FactKind::Path, twin)));
+        facts.extend(self.twins().into_iter().map(|twin| Fact::maybe(FactKind::Path, twin)));
         facts
     }
 
-    /// The same place by the links that every Linux has.
-    fn twins(&self) -> impl Iterator<Item = Vec<u8>> {
-        let ways = LINKS.iter().flat_map(|(one, other)| [(one, other), (other, one)]);
-        ways.filter_map(|(from, to)| {
-            let rest = self.text.strip_prefix(*from)?;
-            Some([*to, rest].concat())
-        })
+    /// The same place by the links that every Linux has, and by links of those.
+    fn twins(&self) -> Vec<Vec<u8>> {
+        let mut all = vec![self.text.clone()];
+        let mut at = 0;
+        while let Some(one) = all.get(at).cloned() {
+            for (from, to) in ways() {
+                let twin = match one.strip_prefix(from) {
+                    Some(rest) => [to, rest].concat(),
+                    // The folder itself.
+                    None if without_slash(from) == one => without_slash(to).to_vec(),
+                    None => continue,
+                };
+                if !all.contains(&twin) {
+                    all.push(twin);
+                }
+            }
+            at += 1;
+        }
+        all.split_off(1)
     }
 
     /// What lies below it by those links.
     pub fn twins_below(&self) -> Vec<Fact> {
-        let root = self.root();
-        let inside = LINKS.iter().filter(|(link, _)| link.starts_with(&root));
-        let inside = inside.map(|(_, folder)| folder.to_vec());
-        let twins = self.twins().map(|text| FilePath { text, clear: true }.root());
-        let both = twins.chain(inside).collect::<Vec<_>>();
-        both.iter().map(|root| Fact::maybe_below(FactKind::Path, root)).collect()
+        let mut all = vec![self.root()];
+        let mut at = 0;
+        while let Some(root) = all.get(at).cloned() {
+            for (from, to) in ways() {
+                let twin = match root.strip_prefix(from) {
+                    Some(rest) => [to, rest].concat(),
+                    None if from.starts_with(&root) => to.to_vec(),
+                    None => continue,
+                };
+                if !all.iter().any(|known| twin.starts_with(known)) {
+                    all.push(twin);
+                }
+            }
+            at += 1;
+        }
+        all.iter().skip(1).map(|root| Fact::maybe_below(FactKind::Path, root)).collect()
     }
 
     /// All that lies below it.
@@ -107,6 +133,16 @@ impl FilePath {
     fn shown(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.text)
     }
+}
+
+/// From one name of a place to the other. Each replaces a beginning by one that none of them makes
+/// longer again, so what follows from a path has an end.
+fn ways() -> impl Iterator<Item = (&'static [u8], &'static [u8])> {
+    LINKS.iter().flat_map(|(one, other)| [(*one, *other), (*other, *one)])
+}
+
+fn without_slash(folder: &[u8]) -> &[u8] {
+    folder.strip_suffix(b"/").unwrap_or(folder)
 }
 
 const fn slash(byte: &u8) -> bool {
@@ -346,7 +382,15 @@ mod tests {
         let lock = [is("/run/lock/a"), maybe("/var/run/lock/a"), maybe("/var/lock/a")];
         assert_eq!(path("/run/lock/a").facts(), lock);
         assert_eq!(path("/var/run/a").twins_below(), [below("/run/a/")]);
-        assert_eq!(path("/var").twins_below(), [below("/run/"), below("/run/lock/")]);
+        let of_var = [below("/run/"), below("/usr/tmp/"), below("/dev/shm/")];
+        assert_eq!(path("/var").twins_below(), of_var);
+        assert_eq!(path("/run/lock").twins_below(), [below("/var/run/lock/"), below("/var/lock/")]);
+        let lock = [is("/var/run/lock/a"), maybe("/run/lock/a"), maybe("/var/lock/a")];
+        assert_eq!(path("/var/run/lock/a").facts(), lock);
+        let shm = [is("/var/run/shm/a"), maybe("/run/shm/a"), maybe("/dev/shm/a")];
+        assert_eq!(path("/var/run/shm/a").facts(), shm);
+        assert_eq!(path("/var/spool/mail/a").facts()[1..], [maybe("/var/mail/a")]);
+        assert_eq!(path("/var/mail").facts(), [is("/var/mail"), maybe("/var/spool/mail")]);
         assert!(path("/srv").twins_below().is_empty());
         assert_eq!(path("/proc/1/fd/3").facts(), [Fact::unclear(FactKind::Path)]);
     }

@@ -10,7 +10,7 @@ pub mod text;
 use std::borrow::Cow;
 
 use super::class::classes;
-use super::{Act, Action, Fact, FactKind, Object};
+use super::{Act, Action, ClassSet, Fact, FactKind, Object};
 use crate::wire::Protocol;
 use crate::wire::ssh::fields::Fields;
 use crate::wire::ssh::message::{ChannelAsk, Destination, Open};
@@ -34,7 +34,7 @@ classes! {
         RsyncDownload = plain("rsync-download"),
         /// `git-receive-pack`.
         GitPush = plain("git-push"),
-        /// `git-upload-pack`, `git-upload-archive`.
+        /// `git-upload-pack`, and `git-upload-archive`, which is `exec`, too.
         GitFetch = plain("git-fetch"),
         /// A shell.
         Shell = plain("shell"),
@@ -97,7 +97,8 @@ pub fn exec(text: &[u8]) -> Action {
             Act { facts, ..Act::of(classes, "") }
         }
         Program::Files(files) => transfer(&files),
-        Program::Repository(class, path) => repository(class, &path),
+        Program::Repository(class, path) => repository(class.only(), &path),
+        Program::Archive(path) => repository(Class::GitFetch.only().and(Class::Exec.only()), &path),
     };
     let words = text::plain_words(text);
     if let Some(words) = &words {
@@ -142,9 +143,9 @@ fn transfer(files: &text::Files) -> Act {
 }
 
 /// A repository. git looks for it under these names, too.
-fn repository(class: Class, name: &[u8]) -> Act {
+fn repository(classes: ClassSet, name: &[u8]) -> Act {
     let path = FilePath::new(name, None);
-    let mut act = Act::of(class, "");
+    let mut act = Act::of(classes, "");
     act.facts.extend(path.facts());
     if path.clear {
         for suffix in [&b".git"[..], b"/.git", b".git/.git"] {
@@ -152,7 +153,7 @@ fn repository(class: Class, name: &[u8]) -> Act {
         }
     }
     let shown = String::from_utf8_lossy(&path.text).into_owned();
-    act.objects = [Object::bare(shown, class == Class::GitPush)].into();
+    act.objects = [Object::bare(shown, classes.has(Class::GitPush))].into();
     act
 }
 

@@ -8,7 +8,8 @@
 //! |---|---|
 //! | `scp -t PATH`, `scp -f PATH` | a transfer, to the target or from it |
 //! | `rsync --server ... . PATH`, with `--sender` | the same, see `rsync` |
-//! | `git-receive-pack 'REPO'`, `git-upload-pack`, `git-upload-archive` | a push, a fetch |
+//! | `git-receive-pack 'REPO'`, `git-upload-pack 'REPO'` | a push, a fetch |
+//! | `git-upload-archive 'REPO'` | a fetch by programs that the repository names |
 //! | operators, substitutions, patterns, quotes that do not end | compound |
 //! | other words | a command |
 
@@ -25,6 +26,9 @@ pub enum Program {
     Files(Files),
     /// Commits to a repository, or from it.
     Repository(Class, Vec<u8>),
+    /// A tree of a repository, packed by a command of its configuration (`tar.FORMAT.command`,
+    /// git-archive(1)), if the client asks for such a format: its name comes in the stream.
+    Archive(Vec<u8>),
 }
 
 /// Files that a program of the target's writes or reads.
@@ -134,11 +138,15 @@ pub fn program(text: &[u8]) -> Program {
         {
             Program::Repository(Class::GitPush, repository.to_vec())
         }
-        [b"git-upload-pack" | b"git-upload-archive", repository]
-        | [b"git", b"upload-pack" | b"upload-archive", repository]
+        [b"git-upload-pack", repository] | [b"git", b"upload-pack", repository]
             if plain(repository) =>
         {
             Program::Repository(Class::GitFetch, repository.to_vec())
+        }
+        [b"git-upload-archive", repository] | [b"git", b"upload-archive", repository]
+            if plain(repository) =>
+        {
+            Program::Archive(repository.to_vec())
         }
         _ => Program::Command,
     }
@@ -211,7 +219,9 @@ mod tests {
             ("rsync -a x y", Program::Command),
             ("git-receive-pack '/srv/a.git'", repository(GitPush, "/srv/a.git")),
             ("git-upload-pack '~/a.git'", repository(GitFetch, "~/a.git")),
-            ("git upload-archive a", repository(GitFetch, "a")),
+            ("git upload-pack a", repository(GitFetch, "a")),
+            ("git upload-archive a", Program::Archive(b"a".to_vec())),
+            ("git-upload-archive '/srv/a.git'", Program::Archive(b"/srv/a.git".to_vec())),
             ("git-upload-pack --help", Program::Command),
             ("git-receive-pack a b", Program::Command),
             ("/usr/bin/scp -t x", Program::Command),

@@ -315,14 +315,15 @@ impl Machine {
             Place::Command { channel, want_reply } => {
                 let files = wanted.is_sftp();
                 open.started((channel, files), ruled.seq, stage.now.mono_us);
-                let allowed = open.channels.allow(channel, want_reply);
+                let note = Note { seq: ruled.seq, at_us: stage.now.mono_us };
+                let allowed = open.channels.allow(channel, want_reply, Some(note));
                 open.masks_begin(channel, wanted);
                 allowed
             }
             Place::Beside { channel, want_reply } => {
                 open.lets(wanted, &ruled);
                 let note = Note { seq: ruled.seq, at_us: stage.now.mono_us };
-                open.channels.allow_noted(channel, want_reply, Some(note))
+                open.channels.allow(channel, want_reply, Some(note))
             }
             Place::Open => {
                 let Ok(Message::ChannelOpen(message)) = Message::parse(&wanted.message) else {

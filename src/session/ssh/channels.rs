@@ -91,6 +91,8 @@ pub enum Turn<'b> {
         note: Note,
         /// How.
         success: bool,
+        /// The port that it listens on, if it says one.
+        port: Option<u32>,
     },
     /// As `Pass`; the channel does not open.
     Unopened {
@@ -632,7 +634,7 @@ impl Channels {
         }
         let note = channel.asked.reply(success)?;
         self.replies(index)?;
-        Ok(note.map_or(Turn::Taken, |note| Turn::Answered { note, success }))
+        Ok(note.map_or(Turn::Taken, |note| Turn::Answered { note, success, port: None }))
     }
 
     /// Says the replies to the client that are due.

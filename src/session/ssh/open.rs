@@ -23,10 +23,9 @@ use crate::wire::Side;
 use crate::wire::ssh::fields::{Fields, Write};
 use crate::wire::ssh::message::{ChannelAsk, Message};
 use crate::wire::ssh::number;
-use crate::wire::ssh::slots::Note;
 use crate::wire::ssh::transport::Step;
 
-use super::beside::Leave;
+use super::beside::{Answered, Leave};
 use super::channels::{ChannelKey, Channels, Turn};
 use super::core::Core;
 use super::files::{Files, Limits};
@@ -166,6 +165,12 @@ impl Open {
     pub fn seq_of(&self, key: ChannelKey) -> Option<u64> {
         let found = self.runs.iter().find(|(channel, _)| *channel == key);
         found.map(|(_, run)| run.seq)
+    }
+
+    /// What runs under a number.
+    pub(super) fn run_of(&mut self, seq: u64) -> Option<&mut Run> {
+        let found = self.runs.iter_mut().find(|(_, run)| run.seq == seq && !run.is_tunnel());
+        found.map(|(_, run)| run)
     }
 
     /// Writes what is kept so far.
@@ -347,7 +352,7 @@ enum Next {
     Asks(Vec<u8>),
     Canceled(ChannelKey),
     OpensBack(Vec<u8>),
-    Answered(Note, bool),
+    Answered(Answered),
     Framed(ChannelKey, Vec<u8>),
     /// The end of a side's data or of a channel, with operations that wait.
     Ends(ChannelKey, Vec<u8>),
@@ -452,7 +457,9 @@ impl Machine {
             Turn::Framed { channel, bytes } => Next::Framed(channel, bytes.to_vec()),
             Turn::Canceled(key) => Next::Canceled(key),
             Turn::OpensBack(_) => Next::OpensBack(message.to_vec()),
-            Turn::Answered { note, success } => Next::Answered(note, success),
+            Turn::Answered { note, success, port } => {
+                Next::Answered(Answered { note, success, port })
+            }
             Turn::Masked { channel, stderr, bytes } => {
                 return open.pass_masked((channel, stderr, bytes), sink, core, stage);
             }
@@ -467,7 +474,7 @@ impl Machine {
             Next::Asks(message) => self.asked_for(message, stage)?,
             Next::Canceled(key) => self.cancel_hold(key, stage)?,
             Next::OpensBack(message) => self.opens_back(message, stage)?,
-            Next::Answered(note, success) => self.answered(note, success, stage)?,
+            Next::Answered(answered) => self.answered(&answered, stage)?,
             Next::Framed(key, bytes) => self.framed(key, &bytes, stage)?,
             Next::Ends(key, message) => {
                 self.cancel_operations(key, stage)?;

@@ -43,6 +43,10 @@ pub(super) struct Run {
     gap: u64,
     status: Option<u32>,
     signal: String,
+    /// The target does not run it.
+    refused: bool,
+    /// When the target said something of it last: its channel may stay open for long.
+    said_us: u64,
     /// Masks apply to the session, and not to this.
     pub unmasked: bool,
 }
@@ -67,6 +71,8 @@ impl Run {
             gap: 0,
             status: None,
             signal: String::new(),
+            refused: false,
+            said_us: now_us,
             unmasked: false,
         }
     }
@@ -80,6 +86,7 @@ impl Run {
     pub fn output(&mut self, stderr: bool, bytes: &[u8], now_us: u64) {
         self.first_byte_us.get_or_insert(now_us.saturating_sub(self.started_us));
         self.bytes += bytes.len() as u64;
+        self.said_us = now_us;
         if self.tunnel {
             return;
         }
@@ -137,6 +144,12 @@ impl Run {
     pub fn passed(&mut self, count: usize, now_us: u64) {
         self.first_byte_us.get_or_insert(now_us.saturating_sub(self.started_us));
         self.bytes += count as u64;
+        self.said_us = now_us;
+    }
+
+    /// The target refuses to run it.
+    pub fn refused(&mut self, now_us: u64) {
+        (self.refused, self.said_us) = (true, now_us);
     }
 
     /// Bytes of the client: themselves, as far as there is room, or their number.
@@ -207,6 +220,7 @@ impl Run {
     /// It ended with this status.
     pub fn exit_status(&mut self, status: u32, now_us: u64) {
         self.status = Some(status);
+        self.said_us = now_us;
         let mut bytes = vec![0];
         put_varint(&mut bytes, u64::from(status));
         self.event(Kind::Exit, &bytes, now_us);
@@ -214,6 +228,7 @@ impl Run {
 
     /// It was ended by this signal.
     pub fn exit_signal(&mut self, signal: &[u8], now_us: u64) {
+        self.said_us = now_us;
         let signal = signal.get(..32).unwrap_or(signal);
         self.signal = String::from_utf8_lossy(signal).into_owned();
         let mut bytes = vec![1];
@@ -259,7 +274,7 @@ impl Run {
         core: &mut Core,
         stage: &mut Stage<'_>,
     ) -> Result<Receipt, Refused> {
-        let attrs = self.tunnel_attrs();
+        let attrs = self.attrs();
         let words = String::from_utf8_lossy(refused.unwrap_or_default());
         let response = Response {
             command_seq: self.seq,
@@ -274,9 +289,16 @@ impl Run {
         core.record(&Entry::Response(response), stage)
     }
 
-    /// How much the client has sent into it.
-    fn tunnel_attrs(&self) -> String {
-        serde_json::json!({ "input_bytes": self.input_bytes }).to_string()
+    /// How much the client has sent into it, and whether masks passed it by.
+    fn attrs(&self) -> String {
+        let mut attrs = serde_json::Map::new();
+        if self.tunnel || self.input_bytes > 0 {
+            attrs.insert("input_bytes".to_owned(), self.input_bytes.into());
+        }
+        if self.unmasked && !self.tunnel {
+            attrs.insert("unmasked".to_owned(), true.into());
+        }
+        if attrs.is_empty() { String::new() } else { serde_json::Value::from(attrs).to_string() }
     }
 
     /// Whether it is a forward or the like.
@@ -299,19 +321,19 @@ impl Run {
         let outcome = match (self.status, self.signal.as_str()) {
             (Some(0), _) => Outcome::Success,
             (Some(_), _) => Outcome::Error,
+            (None, "") if self.refused => Outcome::Error,
             (None, "") => Outcome::Aborted,
             (None, _) => Outcome::Error,
         };
-        let attrs = match (self.tunnel, self.unmasked) {
-            (true, _) => self.tunnel_attrs(),
-            (false, true) => "{\"unmasked\":true}".to_owned(),
-            (false, false) => String::new(),
-        };
+        let ended_us = if outcome == Outcome::Aborted { now_us } else { self.said_us };
+        let error_text = if self.refused { "the target refuses it" } else { "" };
+        let attrs = self.attrs();
         let response = Response {
             command_seq: self.seq,
             outcome,
             tag: &tag,
-            duration_us: now_us.saturating_sub(self.started_us),
+            error_text,
+            duration_us: ended_us.saturating_sub(self.started_us),
             first_byte_us: self.first_byte_us.unwrap_or_default(),
             bytes: self.bytes,
             captured_bytes: self.captured,

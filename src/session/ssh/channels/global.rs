@@ -79,7 +79,12 @@ impl Channels {
         let note = slots.reply(payload.to_vec())?;
         self.global_ready(from.peer());
         let success = payload.first() == Some(&number::REQUEST_SUCCESS);
-        Ok(note.map_or(Turn::Taken, |note| Turn::Answered { note, success }))
+        // The port that was taken for port 0 (RFC 4254 section 7.1).
+        let port = match payload.get(1..).map(<[u8; 4]>::try_from) {
+            Some(Ok(port)) if success => Some(u32::from_be_bytes(port)),
+            _ => None,
+        };
+        Ok(note.map_or(Turn::Taken, |note| Turn::Answered { note, success, port }))
     }
 
     fn global_ready(&mut self, asker: Side) {

@@ -131,7 +131,7 @@ fn an_allowed_command_runs_and_ends() {
     let mut script = Script::opened();
     assert_eq!(script.exec(), "asks");
     let key = script.key();
-    script.channels.allow(key, true).expect("a channel");
+    script.channels.allow(key, true, None).expect("a channel");
     script.drain();
     let rest = "Client adjust 3 1930368\nServer adjust 70 58404";
     assert_eq!(script.said(), rest, "the rest of the windows");
@@ -207,7 +207,7 @@ fn a_second_command_on_a_channel_is_refused() {
     let mut script = Script::opened();
     script.exec();
     let key = script.key();
-    script.channels.allow(key, true).expect("a channel");
+    script.channels.allow(key, true, None).expect("a channel");
     script.drain();
     script.said();
     assert_eq!(script.exec(), "taken");
@@ -244,7 +244,7 @@ fn a_held_command_keeps_what_follows_it_and_goes_on() {
     assert_eq!(script.take(Side::Client, &Message::Eof { recipient: 70 }), "taken");
     assert_eq!(script.said(), "");
     let messages = script.channels.release(key);
-    script.channels.allow(key, true).expect("a channel");
+    script.channels.allow(key, true, None).expect("a channel");
     script.drain();
     for payload in messages {
         let turn = script.channels.take(Side::Client, &payload).expect("in order");
@@ -312,7 +312,7 @@ fn a_terminal_comes_before_what_runs_on_it() {
     let mut script = Script::opened();
     script.exec();
     let key = script.key();
-    script.channels.allow(key, true).expect("a channel");
+    script.channels.allow(key, true, None).expect("a channel");
     script.drain();
     script.take(Side::Server, &Message::ChannelSuccess { recipient: 3 });
     script.said();
@@ -453,7 +453,7 @@ proptest! {
             match channels.take(from, &payload) {
                 Err(_) => break,
                 Ok(Turn::Asks(Asked::Request { channel, want_reply, .. })) => match amount % 3 {
-                    0 => channels.allow(channel, want_reply).expect("a channel"),
+                    0 => channels.allow(channel, want_reply, None).expect("a channel"),
                     1 => channels.refuse(channel, want_reply, "weir: no").expect("a channel"),
                     _ => channels.hold(channel, "weir: held").expect("a channel"),
                 },

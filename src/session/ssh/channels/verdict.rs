@@ -18,19 +18,12 @@ const WORDS_BYTES_MAX: usize = 2 << 10;
 
 /// Verdicts on requests of channels.
 impl Channels {
-    /// The request is allowed: the caller passes it on after this.
+    /// The request is allowed: the caller passes it on after this, and hears of its reply by the
+    /// note.
     ///
     /// # Errors
     /// `Order` if the channel is gone, `Flood` if too many replies wait.
-    pub fn allow(&mut self, key: ChannelKey, want_reply: bool) -> Result<(), Broken> {
-        self.allow_noted(key, want_reply, None)
-    }
-
-    /// The same for one whose reply is its end.
-    ///
-    /// # Errors
-    /// As for `allow`.
-    pub fn allow_noted(
+    pub fn allow(
         &mut self,
         key: ChannelKey,
         want_reply: bool,
