@@ -405,8 +405,8 @@ fn alnum_at(value: &[u8], at: usize) -> bool {
     value.get(at).is_some_and(u8::is_ascii_alphanumeric)
 }
 
-/// A letter or digit right before `at` that is a word's. What an escape stands for is none: `\n` and
-/// `\u003a` of JSON and of source code, `%20` of URLs.
+/// A letter or digit right before `at` that is a word's. What an escape stands for is none: `\n`
+/// and `\u003a` of JSON and of source code, `%20` of URLs.
 fn alnum_before(value: &[u8], at: usize) -> bool {
     let before = value.get(..at).unwrap_or(&[]);
     before.last().is_some_and(u8::is_ascii_alphanumeric) && !ends_with_escape(before)
