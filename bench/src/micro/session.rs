@@ -160,6 +160,8 @@ fn snapshot() -> Snapshot {
         windows: Vec::new(),
         settings: Arc::new(settings.expect("a good file")),
         catalogs: vec![Some(Arc::default())],
+        catalogs_begun_us: vec![0],
+        changes: vec![Arc::default()],
         addresses: vec![vec![target()]],
         keys: Vec::new(),
         minors: vec![Arc::default()],

@@ -195,7 +195,7 @@ fn pem_base64(value: &[u8], start: usize, finds: &mut Finds) -> Option<usize> {
 
 /// `1234567890:AA` and 33 more: the number of a bot of Telegram and its key.
 fn bot(value: &[u8], start: usize, after: usize, finds: &mut Finds) -> Option<(usize, usize)> {
-    let from = start.checked_sub(BOT_DIGITS_MAX).unwrap_or_default();
+    let from = start.saturating_sub(BOT_DIGITS_MAX);
     let number = value[from..start].iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
     let end = after + BOT_KEY_BYTES;
     finds.spend(number + 1);
