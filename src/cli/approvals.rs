@@ -50,7 +50,8 @@ struct Common {
     #[arg(long = "as", value_name = "USER")]
     user: Option<String>,
     /// Address of the admin API on loopback, for people who may not look into the data directory
-    #[arg(long, value_name = "ADDRESS", requires = "user", conflicts_with_all = ["config", "data_dir"])]
+    #[arg(long, value_name = "ADDRESS", requires = "user")]
+    #[arg(conflicts_with_all = ["config", "data_dir"])]
     admin: Option<SocketAddr>,
     /// One JSON object per line
     #[arg(long)]

@@ -142,8 +142,8 @@ fn head(method: &str, path: &str) -> Result<Head, Failure> {
     }
 }
 
-/// A request as somebody writes it, or as records show it: with the version, fields and a blank line
-/// before the content.
+/// A request as somebody writes it, or as records show it: with the version, fields and a blank
+/// line before the content.
 struct Sent {
     /// Method and path, or whatever else was written.
     line: String,

@@ -4,8 +4,8 @@
 //! next one. Never: a record that is shown though nobody can write down who reads it; a line that
 //! weir cannot read because another user of the machine wrote it.
 //!
-//! Files that nobody can change, as those of a backup that is mounted for reading, are no place of a
-//! weir: they are shown, and the reader is told that nothing records it.
+//! Files that nobody can change, as those of a backup that is mounted for reading, are no place of
+//! a weir: they are shown, and the reader is told that nothing records it.
 
 use std::fs::{File, OpenOptions};
 use std::io::{Error, ErrorKind, Write as _};

@@ -60,7 +60,7 @@ impl Remote {
     /// The weir at an address, as one of its users: nothing of its files is read.
     ///
     /// # Errors
-    /// The address is none of loopback, where a password would go in clear, or there is no password.
+    /// The address is none of loopback, so a password would go in clear; or there is no password.
     pub fn at(
         address: SocketAddr,
         user: &str,

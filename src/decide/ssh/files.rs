@@ -20,13 +20,12 @@ pub const RENAME: &str = "rename";
 
 /// Links to folders on every Linux (FHS 3.0 section 3.15 and on, and `/usr` merged), and where they
 /// lead. Where they are folders, one denial too many.
-const LINKS: [(&[u8], &[u8]); 9] = [
+const LINKS: [(&[u8], &[u8]); 8] = [
     (b"/var/run/", b"/run/"),
     (b"/var/lock/", b"/run/lock/"),
     // Red Hat has the link the other way around.
     (b"/var/spool/mail/", b"/var/mail/"),
     (b"/run/shm/", b"/dev/shm/"),
-    (b"/usr/tmp/", b"/var/tmp/"),
     (b"/bin/", b"/usr/bin/"),
     (b"/sbin/", b"/usr/sbin/"),
     (b"/lib/", b"/usr/lib/"),
@@ -382,7 +381,7 @@ mod tests {
         let lock = [is("/run/lock/a"), maybe("/var/run/lock/a"), maybe("/var/lock/a")];
         assert_eq!(path("/run/lock/a").facts(), lock);
         assert_eq!(path("/var/run/a").twins_below(), [below("/run/a/")]);
-        let of_var = [below("/run/"), below("/usr/tmp/"), below("/dev/shm/")];
+        let of_var = [below("/run/"), below("/dev/shm/")];
         assert_eq!(path("/var").twins_below(), of_var);
         assert_eq!(path("/run/lock").twins_below(), [below("/var/run/lock/"), below("/var/lock/")]);
         let lock = [is("/var/run/lock/a"), maybe("/run/lock/a"), maybe("/var/lock/a")];

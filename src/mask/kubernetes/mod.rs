@@ -326,8 +326,8 @@ pub fn placeholder(mark: u64, form: Form) -> String {
 }
 
 /// Whether a body of a write brings a placeholder back, in JSON, YAML or protobuf: all of them hold
-/// it as it is or in base64, perhaps with signs written as escapes, and base64 in lines. A text in a
-/// text, as what was last applied is, has its escapes twice.
+/// it as it is or in base64, perhaps with signs written as escapes, and base64 in lines. A text in
+/// a text, as what was last applied is, has its escapes twice.
 pub fn brings_back(body: &[u8]) -> bool {
     let says = |text: &[u8]| {
         memmem::find(text, PLACEHOLDER.as_bytes()).is_some()

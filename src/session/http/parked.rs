@@ -110,8 +110,8 @@ pub(super) fn take(key: &Key) -> Option<Found> {
     })
 }
 
-/// Takes out what nobody came back for in its time, but for what was denied: that has its end in the
-/// record.
+/// Takes out what nobody came back for in its time, but for what was denied: that has its end in
+/// the record.
 fn expired(wall_us: i64) -> Vec<Entry> {
     let mut parked = parked();
     let over = parked.extract_if(|_, entry| entry.summary.expires_at_us <= wall_us);

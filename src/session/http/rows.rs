@@ -145,8 +145,8 @@ fn row_text(exchange: &Exchange) -> Vec<u8> {
     shown
 }
 
-/// The row of a request that has no answer of its target; status 0: none at all. Where its client reads events already,
-/// the last one is what it is told, and the row is written with that.
+/// The row of a request that has no answer of its target; status 0: none at all. Where its client
+/// reads events already, the last one is what it is told, and the row is written with that.
 pub(super) fn unanswered(
     exchange: &mut Exchange,
     outcome: Outcome,
