@@ -15,6 +15,7 @@ use crate::admin::shape::{
     Approval, ApprovalPart, Asks, Ballot, BallotScope, Decision, VoteReply, Window,
 };
 use crate::config::units;
+use crate::limits::ASK_HEAD_BYTES;
 
 /// Arguments. Those before a command would be lost: they are refused there.
 #[derive(Debug, Args)]
@@ -178,11 +179,24 @@ fn list(common: &Common) -> Result<(), Failure> {
             approval.user.clone(),
             approval.target.clone(),
             asked(&approval.parts),
-            short(request_line(&approval.text), TEXT_CHARACTERS_MAX),
+            shown_short(approval),
         ]);
     }
     out.table(&table)?;
     Ok(out.flush()?)
+}
+
+/// The beginning of a command, with a mark where there is more of it than came or is shown.
+fn shown_short(approval: &Approval) -> String {
+    let line = request_line(&approval.text);
+    let text = short(line, TEXT_CHARACTERS_MAX);
+    // A head has all bytes that it may, but for a character that was cut. What came behind them may
+    // be all that counts, behind a row of blanks.
+    let is_cut = approval.shortened && approval.text.len() + 4 > ASK_HEAD_BYTES;
+    match is_cut && line.len() == approval.text.len() && !text.ends_with("..") {
+        true => text + " ..",
+        false => text,
+    }
 }
 
 /// Who has to approve: `1 of dba and 2 of leads`.

@@ -194,14 +194,43 @@ pub struct Finds {
     floor: usize,
     /// Runs of digits before this position were looked at whole.
     run_floor: usize,
+    /// Lines of keys, found ahead of what stands between them, which is searched as all is.
+    lines: Vec<Found>,
+    /// Lines before this position were looked for.
+    lines_floor: usize,
 }
 
 impl Finds {
     fn start_value(&mut self) {
         self.list.clear();
+        self.lines.clear();
         self.open = None;
         self.floor = 0;
         self.run_floor = 0;
+        self.lines_floor = 0;
+    }
+
+    /// The value was searched: lines of keys take their places. One that meets another find is one
+    /// with it.
+    fn end_value(&mut self) {
+        if self.lines.is_empty() {
+            return;
+        }
+        self.list.append(&mut self.lines);
+        self.list.sort_unstable_by_key(|found| (found.start, found.end));
+        self.list.dedup_by(|next, found| {
+            let meets = next.start < found.end;
+            if meets {
+                found.end = found.end.max(next.end);
+                found.detector = Detector::PrivateKey;
+            }
+            meets
+        });
+    }
+
+    fn push_line(&mut self, start: usize, end: usize) {
+        self.lines.push(Found { start, end, detector: Detector::PrivateKey });
+        self.lines_floor = end;
     }
 
     fn push(&mut self, start: usize, end: usize, detector: Detector) {
@@ -308,6 +337,7 @@ impl Detectors {
         for block in &scratch.blocks {
             self.verify_block(value, block, &mut scratch.finds);
         }
+        scratch.finds.end_value();
         &scratch.finds.list
     }
 
@@ -380,7 +410,7 @@ impl<'b> Cursor<'b> {
             let bit = self.left.trailing_zeros();
             let at = self.block.base + bit as usize;
             if at >= end {
-                return;
+                break;
             }
             if at >= start {
                 detectors.verify(value, self.block.kinds(bit), at - start, finds);
@@ -388,6 +418,7 @@ impl<'b> Cursor<'b> {
             self.left &= self.left - 1;
             self.refill();
         }
+        finds.end_value();
     }
 
     fn refill(&mut self) {

@@ -12,10 +12,14 @@
 //! > -----END PRIVATE KEY-----
 //! ```
 
-use super::{Detector, Finds, OpenKey};
+use super::{Finds, OpenKey};
 
 /// The key of which `head` is found goes on behind it, or may, should more of the text come.
 pub(super) fn cover(value: &[u8], head: (usize, usize), finds: &mut Finds) {
+    if head.1 < finds.lines_floor {
+        // Within the lines of the key before, which were looked for beyond this.
+        return;
+    }
     let (mut at, mut gap_max) = (head.1, HEADERS_BYTES_MAX);
     // Where the lines of the key begin in theirs.
     let mut margin = 0;
@@ -23,17 +27,23 @@ pub(super) fn cover(value: &[u8], head: (usize, usize), finds: &mut Finds) {
         match next(value, at, gap_max) {
             Next::Line(start, end) => {
                 finds.spend(end - at);
-                finds.push(start, end, Detector::PrivateKey);
+                finds.push_line(start, end);
                 margin = start - line_start(value, start);
                 (at, gap_max) = (end, GAP_BYTES_MAX);
             }
             Next::End(end) => {
                 finds.spend(2 * (end - at));
-                return last_line(value, (at, end), margin, finds);
+                last_line(value, (at, end), margin, finds);
+                finds.lines_floor = end;
+                return;
             }
-            Next::Nothing(read) => return finds.spend(read),
+            Next::Nothing(read) => {
+                finds.lines_floor = at + read;
+                return finds.spend(read);
+            }
             Next::Open(read) => {
                 finds.spend(read);
+                finds.lines_floor = value.len();
                 finds.open = Some(OpenKey { start: head.0, has_lines: at > head.1 });
                 return;
             }
@@ -82,7 +92,7 @@ fn last_line(value: &[u8], (from, end): (usize, usize), margin: usize, finds: &m
         let run = rest.iter().take_while(|byte| is_base64(**byte)).count();
         let is_behind = !is_lines || at + run > line + margin;
         if run >= LAST_BYTES_MIN && is_behind {
-            finds.push(at, at + run, Detector::PrivateKey);
+            finds.push_line(at, at + run);
         }
         at += run;
         if value.get(at) == Some(&b'\n') {

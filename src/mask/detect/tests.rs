@@ -399,6 +399,19 @@ fn work_stays_linear() {
     }
 }
 
+/// What stands between a key that is cut off and the next one is searched.
+#[test]
+fn what_stands_between_keys_is_found() {
+    let key = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----END PRIVATE KEY-----";
+    let cut = "-----BEGIN PRIVATE KEY-----\nMIIB\n-----EN.D PRIVATE KEY-----";
+    let value = format!("{cut} u 123-45-6789 4539148803436467 {key} 4539148803436467");
+    let mut scratch = Scratch::default();
+    let finds = all().find(value.as_bytes(), &mut scratch);
+    for (at, _) in value.match_indices("4539148803436467") {
+        assert!(finds.iter().any(|it| it.start <= at && at + 16 <= it.end), "{finds:?}");
+    }
+}
+
 proptest! {
     #[test]
     fn finds_are_sorted_and_inside(pieces in prop::collection::vec(prop::sample::select(vec![

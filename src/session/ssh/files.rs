@@ -369,7 +369,10 @@ impl Files {
     /// Weir answers a request itself.
     pub fn refuse(&mut self, id: u32, code: u32, words: &str) {
         self.doing.remove(&id);
-        self.own.push_back(sftp::write_status(id, code, words));
+        // Some of it is a person's reason, and clients print it as it is.
+        let words: String =
+            words.chars().map(|char| if char.is_control() { '?' } else { char }).collect();
+        self.own.push_back(sftp::write_status(id, code, &words));
     }
 
     /// The next reply of weir's own, if one may stand here; `done` takes it off.

@@ -251,6 +251,27 @@ impl Machine {
         }
     }
 
+    /// Nobody waits any more for operations on a file that the client has closed.
+    pub(super) fn cancel_outdated(
+        &mut self,
+        key: ChannelKey,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        loop {
+            let Phase::Open(open) = &mut self.phase else { return Ok(()) };
+            let Open { holds, files, .. } = &mut **open;
+            let Some((_, files)) = files.iter().find(|(channel, _)| *channel == key) else {
+                return Ok(());
+            };
+            let closed = |held: &Held| {
+                let wish = held.wanted.wish.as_ref();
+                held.is_of_files(key) && wish.is_some_and(|wish| !files.is_as_asked(wish))
+            };
+            let Some(index) = holds.iter().position(closed) else { return Ok(()) };
+            self.end_hold(index, "canceled", "weir: canceled: the file was closed", stage)?;
+        }
+    }
+
     /// Ends the holds whose time is over.
     pub(super) fn expire_holds(&mut self, stage: &mut Stage<'_>) -> Result<(), Fault> {
         loop {

@@ -68,7 +68,8 @@ impl Machine {
             Step::Pass => {
                 limit_init(&mut packet);
                 files.going.extend_from_slice(&packet);
-                Ok(())
+                // It may be a CLOSE.
+                if open.holds.is_empty() { Ok(()) } else { self.cancel_outdated(key, stage) }
             }
             Step::Refuse(code, words) => {
                 files.refuse(id, code, words);
