@@ -37,14 +37,17 @@ pub(super) fn cover(value: &[u8], head: (usize, usize), finds: &mut Finds) {
                 finds.lines_floor = end;
                 return;
             }
-            Next::Nothing(read) => {
-                finds.lines_floor = at + read;
-                return finds.spend(read);
-            }
+            // It may be the mention of a key: one that begins behind it is looked at for itself.
+            Next::Nothing(read) => return finds.spend(read),
             Next::Open(read) => {
-                finds.spend(read);
+                finds.spend(2 * read);
+                let has_lines = at > head.1;
+                if has_lines {
+                    // Nothing behind it leaves before more comes, unless nothing does.
+                    last_line(value, (at, value.len()), margin, finds);
+                }
                 finds.lines_floor = value.len();
-                finds.open = Some(OpenKey { start: head.0, has_lines: at > head.1 });
+                finds.open = Some(OpenKey { start: head.0, has_lines });
                 return;
             }
         }

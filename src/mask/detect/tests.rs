@@ -399,6 +399,24 @@ fn work_stays_linear() {
     }
 }
 
+/// A text that speaks of keys, and then has one whose first line is farther than is looked.
+#[test]
+fn a_key_behind_the_mention_of_one_is_covered() {
+    const LINE: &str = "QyNTUxOQAAACB0VhbGwgb2YgdGhpcyBpcyBubyBrZXkgYXQgYWxsLCBidXQgaXQg";
+    const MARGIN: &str = "Nov 29 01:00:00 web app[12]: ";
+    let head = "-----BEGIN PRIVATE KEY-----";
+    for words in 400..560 {
+        let said = "? ".repeat(words / 2);
+        let lines = [head, LINE, LINE, "-----END"].map(|line| format!("\n{MARGIN}{line}"));
+        let value = format!("{head}{said}{}", lines.concat());
+        let mut scratch = Scratch::default();
+        let finds = all().find(value.as_bytes(), &mut scratch);
+        for (at, _) in value.match_indices(LINE) {
+            assert!(finds.iter().any(|it| it.start <= at && at + LINE.len() <= it.end), "{words}");
+        }
+    }
+}
+
 /// What stands between a key that is cut off and the next one is searched.
 #[test]
 fn what_stands_between_keys_is_found() {

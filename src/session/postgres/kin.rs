@@ -180,6 +180,8 @@ impl Ready {
             return None;
         }
         let catalog = self.catalog(stage).map(|(catalog, _)| catalog);
+        // Another schema may have the name by now.
+        let stale = stage.snapshot.is_stale(self.link.target);
         let place = |object: &Object| {
             let mut schemas: Vec<&str> = catalog
                 .into_iter()
@@ -188,7 +190,7 @@ impl Ready {
                 .collect();
             schemas.dedup();
             let schema = match schemas.as_slice() {
-                [only] => only,
+                [only] if !stale => only,
                 _ => "*",
             };
             Object::within(schema, object.name.as_str(), object.write)
