@@ -64,10 +64,20 @@ fn is_ssn(bytes: &[u8], at: usize) -> bool {
 }
 
 fn is_letters(bytes: &[u8], at: usize) -> bool {
+    let letters = [byte(bytes, at, 3), byte(bytes, at, 2)];
     is_digit(bytes, at, 0)
         && is_digit(bytes, at, 1)
-        && byte(bytes, at, 2).is_ascii_alphabetic()
-        && byte(bytes, at, 3).is_ascii_alphabetic()
+        && letters.iter().all(u8::is_ascii_alphabetic)
+        && (letters.iter().all(u8::is_ascii_uppercase) || begins_word(bytes, at, 4))
+}
+
+/// What stands `back` before `at` is no letter or digit, or may be the end of an escape or of a
+/// length field.
+fn begins_word(bytes: &[u8], at: usize, back: usize) -> bool {
+    let is_escape = |back: usize| matches!(byte(bytes, at, back), b'\\' | b'%' | b'U' | b',');
+    !byte(bytes, at, back).is_ascii_alphanumeric()
+        || [1, 2, 5].into_iter().any(|before| is_escape(back + before))
+        || at.checked_sub(back + 3).and_then(|at| bytes.get(at)) == Some(&0)
 }
 
 fn is_phone(bytes: &[u8], at: usize) -> bool {

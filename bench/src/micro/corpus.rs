@@ -70,6 +70,21 @@ pub fn dense_row(number: usize) -> Vec<u8> {
     row(&(0..8).map(column).collect::<Vec<String>>())
 }
 
+/// 1 KB of digests in hexadecimal in eight columns: letters and digits side by side, nothing to
+/// find in it.
+pub fn digest_row(number: usize) -> Vec<u8> {
+    let mut state = number as u64;
+    let mut digest = |_| {
+        // The steps of an LCG (Knuth, MMIX).
+        let mut word = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
+            format!("{state:016x}")
+        };
+        (0..8).map(|_| word()).collect::<String>()
+    };
+    row(&(0..8).map(&mut digest).collect::<Vec<String>>())
+}
+
 /// A server's rows as DataRow messages.
 pub fn row_messages(count: usize) -> Vec<u8> {
     let mut out = vec![];

@@ -54,7 +54,7 @@ impl Work {
 }
 
 /// Every stage, in the order of the flow.
-pub const STAGES: [Stage; 17] = [
+pub const STAGES: [Stage; 18] = [
     Stage {
         name: "login",
         about: "SCRAM of a client and of a target, derived keys at hand",
@@ -103,6 +103,11 @@ pub const STAGES: [Stage; 17] = [
         name: "mask-dense",
         about: "a row of 1 KB with an e-mail address and a card number",
         prepare: mask_dense,
+    },
+    Stage {
+        name: "mask-digests",
+        about: "a row of 1 KB of hexadecimal digests, five detectors, nothing in it",
+        prepare: mask_digests,
     },
     Stage {
         name: "mask-columns",
@@ -245,6 +250,12 @@ fn mask_clean() -> Work {
 
 fn mask_dense() -> Work {
     mask(detectors(), corpus::dense_row, 2)
+}
+
+fn mask_digests() -> Work {
+    let names = ["email", "credit-card", "iban", "private-key", "jwt"];
+    let detect = names.map(String::from).to_vec();
+    mask(MaskSpec { detect, ..detectors() }, corpus::digest_row, 0)
 }
 
 fn mask_columns() -> Work {

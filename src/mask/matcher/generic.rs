@@ -45,13 +45,16 @@ const DIGIT: u8 = 1 << 0;
 const AT: u8 = 1 << 1;
 /// Space, hyphen, full stop and closing parenthesis.
 const SEPARATOR: u8 = 1 << 2;
-const UPPER_A_TO_O: u8 = 1 << 3;
-const UPPER_P_TO_Z: u8 = 1 << 4;
-const LOWER_A_TO_O: u8 = 1 << 5;
-const LOWER_P_TO_Z: u8 = 1 << 6;
+const LETTER_A_TO_O: u8 = 1 << 3;
+const LETTER_P_TO_Z: u8 = 1 << 4;
+/// The zero byte, with which a length field in front of a cell begins.
+const ZERO: u8 = 1 << 5;
+/// What begins an escape, `\\` and `%`, and two others of the same nibbles.
+const ESCAPE: u8 = 1 << 6;
 const PLUS: u8 = 1 << 7;
-const UPPER: u8 = UPPER_A_TO_O | UPPER_P_TO_Z;
-const ALNUM: u8 = DIGIT | UPPER | LOWER_A_TO_O | LOWER_P_TO_Z;
+const ALNUM: u8 = DIGIT | LETTER_A_TO_O | LETTER_P_TO_Z;
+/// The bit that tells small letters from capital ones.
+const SMALL: u8 = 0x20;
 
 const fn class_tables() -> ([u8; 16], [u8; 16]) {
     let mut low = [0; 16];
@@ -62,7 +65,7 @@ const fn class_tables() -> ([u8; 16], [u8; 16]) {
             bits |= DIGIT;
         }
         if nibble == 0 {
-            bits |= AT;
+            bits |= AT | ZERO;
         }
         if matches!(nibble, 0x0 | 0x9 | 0xd | 0xe) {
             bits |= SEPARATOR;
@@ -70,22 +73,26 @@ const fn class_tables() -> ([u8; 16], [u8; 16]) {
         if nibble == 0xb {
             bits |= PLUS;
         }
+        if matches!(nibble, 0x5 | 0xc) {
+            bits |= ESCAPE;
+        }
         if nibble >= 1 {
-            bits |= UPPER_A_TO_O | LOWER_A_TO_O;
+            bits |= LETTER_A_TO_O;
         }
         if nibble <= 0xa {
-            bits |= UPPER_P_TO_Z | LOWER_P_TO_Z;
+            bits |= LETTER_P_TO_Z;
         }
         low[nibble] = bits;
         nibble += 1;
     }
     let mut high = [0; 16];
-    high[0x2] = SEPARATOR | PLUS;
+    high[0x0] = ZERO;
+    high[0x2] = SEPARATOR | PLUS | ESCAPE;
     high[0x3] = DIGIT;
-    high[0x4] = AT | UPPER_A_TO_O;
-    high[0x5] = UPPER_P_TO_Z;
-    high[0x6] = LOWER_A_TO_O;
-    high[0x7] = LOWER_P_TO_Z;
+    high[0x4] = AT | LETTER_A_TO_O;
+    high[0x5] = LETTER_P_TO_Z | ESCAPE;
+    high[0x6] = LETTER_A_TO_O;
+    high[0x7] = LETTER_P_TO_Z;
     (low, high)
 }
 
@@ -144,6 +151,9 @@ struct Tables<V> {
     separator: V,
     plus: V,
     alnum: V,
+    zero: V,
+    escape: V,
+    small: V,
     all: V,
 }
 
@@ -172,6 +182,9 @@ impl<V: Vector> Tables<V> {
                 separator: V::splat(SEPARATOR),
                 plus: V::splat(PLUS),
                 alnum: V::splat(ALNUM),
+                zero: V::splat(ZERO),
+                escape: V::splat(ESCAPE),
+                small: V::splat(SMALL),
                 all: V::splat(0xff),
             }
         }
@@ -193,6 +206,9 @@ impl<V: Vector> Tables<V> {
                 masks.separator |= class.test(self.separator) << from;
                 masks.plus |= class.test(self.plus) << from;
                 masks.alnum |= class.test(self.alnum) << from;
+                masks.zero |= class.test(self.zero) << from;
+                masks.escape |= class.test(self.escape) << from;
+                masks.small |= bytes.test(self.small) << from;
                 let first = self.nibbles(bytes, self.low[0], self.high[0]);
                 let second = self.nibbles(V::load(at.add(from + 1)), self.low[1], self.high[1]);
                 let third = self.nibbles(V::load(at.add(from + 2)), self.low[2], self.high[2]);
@@ -218,6 +234,9 @@ struct Masks {
     separator: u64,
     plus: u64,
     alnum: u64,
+    zero: u64,
+    escape: u64,
+    small: u64,
     prefix: u64,
 }
 
@@ -232,7 +251,11 @@ struct Carry {
     separator: u64,
     plus: u64,
     at: u64,
+    alnum: u64,
+    zero: u64,
+    escape: u64,
     letter: u64,
+    capital: u64,
     member: u64,
     member2: u64,
     member4: u64,
@@ -247,12 +270,24 @@ fn later(now: u64, before: u64, by: u32) -> u64 {
 }
 
 impl Carry {
+    /// By the second digit of aa00: no letter or digit stands in front, or one that may be the end
+    /// of an escape (`\\n`, `%20`, `\\u003a`) or of the length field of a cell. The four bytes of a
+    /// length begin with a zero byte, because no row is of 16 MiB.
+    #[inline(always)]
+    fn begins(&self, m: &Masks) -> u64 {
+        !later(m.alnum, self.alnum, 4)
+            | later(m.escape, self.escape, 5)
+            | later(m.escape, self.escape, 6)
+            | later(m.escape, self.escape, 9)
+            | later(m.zero, self.zero, 7)
+    }
+
     /// Bit algebra without a branch. Every candidate looks only backwards, so a block needs nothing
-    /// of the one after it. Each rule but the edges of `member14` and `digit12` only ANDs class
-    /// masks (a letter is a letter by its own byte), so a byte wrongly in a class (a length field
-    /// between two cells) adds candidates, and never hides one. The edges are safe because a length
-    /// field holds a zero byte, which ends a run, and at most three other bytes, fewer than a run
-    /// needs.
+    /// of the one after it. Each rule but the edges of `member14` and `digit12` and the beginning of
+    /// small letters only ANDs class masks (a letter is a letter by its own byte), so a byte wrongly
+    /// in a class (a length field between two cells) adds candidates, and never hides one. The edges
+    /// are safe because a length field holds a zero byte, which ends a run, and at most three other
+    /// bytes, fewer than a run needs; for the beginning see `begins`.
     #[inline(always)]
     fn candidates(&mut self, m: &Masks, wanted: &Wanted, base: usize) -> Block {
         let digit2 = m.digit & later(m.digit, self.digit, 1);
@@ -261,6 +296,7 @@ impl Carry {
         let digit8 = digit4 & later(digit4, self.digit4, 4);
         let digit12 = digit8 & later(digit4, self.digit4, 8);
         let letter = m.alnum & !m.digit;
+        let capital = letter & !m.small;
         let member = m.digit | (m.separator & later(m.digit, self.digit, 1));
         let member2 = member & later(member, self.member, 1);
         let member4 = member2 & later(member2, self.member2, 2);
@@ -280,8 +316,10 @@ impl Carry {
                 & later(digit3, self.digit3, 8),
             letters: wanted.letters
                 & digit2
-                & later(letter, self.letter, 2)
-                & later(letter, self.letter, 3),
+                & ((self.begins(m)
+                    & later(letter, self.letter, 2)
+                    & later(letter, self.letter, 3))
+                    | (later(capital, self.capital, 2) & later(capital, self.capital, 3))),
             phone: wanted.phone
                 & ((m.digit & later(m.plus, self.plus, 1))
                     | (digit4
@@ -299,7 +337,11 @@ impl Carry {
             separator: m.separator,
             plus: m.plus,
             at: m.at,
+            alnum: m.alnum,
+            zero: m.zero,
+            escape: m.escape,
             letter,
+            capital,
             member,
             member2,
             member4,
@@ -309,3 +351,6 @@ impl Carry {
         block
     }
 }
+
+// The first byte of the length of a cell is zero, which `Carry::begins` relies on.
+const _: () = assert!(crate::limits::MASKED_ROW_BYTES_MAX <= 1 << 24);

@@ -38,7 +38,7 @@ pub struct Wanted {
     pub digits: u64,
     /// Three, two and four digits with separators.
     pub ssn: u64,
-    /// Two letters and two digits.
+    /// Two letters and two digits; small letters only where a word begins.
     pub letters: u64,
     /// `+` and a digit after it; ddd-dddd behind a separator.
     pub phone: u64,

@@ -30,7 +30,7 @@ fn telling_bytes() -> impl Strategy<Value = Vec<u8>> {
     let byte = prop_oneof![
         6 => prop::sample::select(&b"0123456789"[..]),
         2 => prop::sample::select(&b" -"[..]),
-        2 => prop::sample::select(&b"AZGB@az+"[..]),
+        2 => prop::sample::select(&b"AZGB@az+\\%nu,U\0"[..]),
         1 => prop::sample::select(&b"eyJ-BEGIN://sk_ghp$2b.xox"[..]),
         1 => any::<u8>(),
     ];
@@ -88,7 +88,19 @@ fn every_alignment_and_length() {
 
 #[test]
 fn adversarial_fills() {
-    for fill in [&b"1"[..], b"1-", b"@a", b"AA00", b"eyJ", b"-----BEGIN ", b"\xff", b"1 1@"] {
+    for fill in [
+        &b"1"[..],
+        b"1-",
+        b"@a",
+        b"AA00",
+        b"eyJ",
+        b"-----BEGIN ",
+        b"\xff",
+        b"1 1@",
+        b"a0",
+        b"ab12",
+        b"\\nab12",
+    ] {
         let bytes: Vec<u8> = fill.iter().copied().cycle().take(1000).collect();
         check(&bytes, &ALL);
     }

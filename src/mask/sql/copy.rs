@@ -415,12 +415,13 @@ impl CopyMasker {
             out.extend_from_slice(row);
             return Ok(());
         }
-        // Most rows have no candidate. That holds for the values too, unless they are escaped, and
-        // a delimiter between two fields only adds candidates.
+        // Most rows have no candidate. That holds for the values too, unless they are escaped or
+        // what is between them may join them.
         let mut scratch = std::mem::take(&mut self.row);
         self.detectors.candidates(row, &mut scratch.blocks);
         let is_escaped = dialect.is_escaped(row);
-        let done = if self.strict || is_escaped || !scratch.blocks.is_empty() {
+        let is_other = is_escaped || !dialect.apart;
+        let done = if self.strict || is_other || !scratch.blocks.is_empty() {
             let mut fields = std::mem::take(&mut self.fields);
             dialect.split(row, is_escaped, &mut fields);
             let done = self.walk(row, (&fields, is_escaped), &mut scratch, (out, hits));
@@ -449,7 +450,7 @@ impl CopyMasker {
             return Err(CopyFault::FieldCount);
         }
         let dialect = Rc::clone(&self.dialect);
-        let search = is_escaped || !blocks.is_empty();
+        let search = is_escaped || !dialect.apart || !blocks.is_empty();
         let mut cursor = Cursor::new(blocks);
         let mut copied = 0;
         for (index, &(start, end)) in fields.iter().enumerate() {

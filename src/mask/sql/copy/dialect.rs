@@ -18,8 +18,8 @@ pub(super) struct Dialect {
     pub quote: Option<(u8, u8)>,
     /// Neither text nor CSV: the rest says nothing.
     pub binary: bool,
-    /// Whether a candidate in the row is one of its field: only the end of a run of digits depends
-    /// on what stands before the run.
+    /// Whether the candidates in a row are those of its fields: runs of digits and words may not go
+    /// on from one field to the next.
     pub apart: bool,
 }
 
@@ -32,8 +32,9 @@ impl Dialect {
             }
             CopyFormat::Binary => (0, Vec::new(), None, true),
         };
-        let joins = |byte: u8| byte.is_ascii_digit() || matches!(byte, b' ' | b'-');
-        let apart = !joins(delimiter) && quote.is_none_or(|(quote, _)| !joins(quote));
+        let parts =
+            |byte: u8| matches!(byte, b'\t' | b',' | b';' | b':' | b'|' | b'"' | b'\'' | b'~' | 1);
+        let apart = parts(delimiter) && quote.is_none_or(|(quote, _)| parts(quote));
         Dialect { delimiter, null, quote, binary, apart }
     }
 

@@ -270,8 +270,9 @@ proptest! {
     #[test]
     fn fields_are_searched_as_by_themselves(
         row in "(4111111111111111[ \\-,\t]?){1,4}|[0-9 \\-\t,|D]{0,60}|[a-cD@.\t,|\"\\\\]{0,40}|\
-                (DE89370400440532013000|4111 1111 1111 1111|\t|,|-| |\"|a@b.cd|[0-9]){0,9}",
-        delimiter in prop::sample::select(&b"\t,|D -"[..]),
+                (DE89370400440532013000|de89370400440532013000|4111 1111 1111 1111|\t|,|-| |\"|a@b.cd|\
+                [0-9ax._)]){0,9}",
+        delimiter in prop::sample::select(&b"\t,|D -.)ax_"[..]),
         quote in prop::sample::select(&b"\"-|"[..]),
         is_csv: bool,
     ) {

@@ -300,3 +300,17 @@ proptest! {
         }
     }
 }
+
+/// The bytes of a length may be letters and digits, which stand right in front of the cell.
+#[test]
+fn a_length_in_front_of_a_cell_is_no_part_of_it() {
+    let iban = b"de89370400440532013000";
+    let plan = Plan::new(vec![scanned(TEXT, false)], all(Operator::Redact));
+    for length in (22..600).chain([0x4130, 0x6161, 0x0030_3041, 0x0041_6141]) {
+        let mut cell = iban.to_vec();
+        cell.resize(length, b' ');
+        let (out, hits) = masked(&plan, &body(&[Some(&cell)]));
+        assert_eq!(hits, 1, "{length}");
+        assert!(memchr::memmem::find(&out, iban).is_none(), "{length}");
+    }
+}
