@@ -192,6 +192,8 @@ pub enum Target {
     Tls,
     /// Its host key is not the one of the configuration (SSH).
     HostKey,
+    /// It refuses what weir proves itself with.
+    Credentials,
     /// Its server does not accept sessions yet, or no longer.
     Starting,
     /// None of its servers is read-write.
@@ -255,6 +257,7 @@ impl Target {
             | Target::Certificate(_)
             | Target::Tls
             | Target::HostKey
+            | Target::Credentials
             | Target::Starting => false,
         }
     }
@@ -275,6 +278,12 @@ impl Fault {
     /// A fault on `side`.
     pub const fn new(side: Side, kind: FaultKind) -> Fault {
         Fault { side, kind }
+    }
+
+    /// What it says of the target to others who want to connect to it, beside failed attempts to.
+    pub fn of_target(&self) -> Option<Target> {
+        let refused = self.kind == FaultKind::Login(Login::TargetCredentials);
+        refused.then_some(Target::Credentials)
     }
 
     /// Whether TLS with a client could not begin, or broke.
@@ -373,6 +382,7 @@ impl Target {
             Target::Certificate(_) => "target-certificate",
             Target::Tls => "target-tls",
             Target::HostKey => "target-host-key",
+            Target::Credentials => "target-credentials",
             Target::Starting => "target-starting",
             Target::ReadOnly => "target-read-only",
             Target::NotReadOnly => "target-not-read-only",

@@ -164,6 +164,7 @@ pub(super) async fn vote(
         crate::session::VoteReply::Counted { .. } | crate::session::VoteReply::Settled(_) => {
             (StatusCode::OK, "counts")
         }
+        crate::session::VoteReply::Again { .. } => (StatusCode::OK, "has counted before"),
         crate::session::VoteReply::Denied => (StatusCode::OK, "ends the hold"),
         crate::session::VoteReply::Refused(_) => (StatusCode::FORBIDDEN, "is refused"),
         crate::session::VoteReply::Unknown => (StatusCode::NOT_FOUND, "comes too late"),
@@ -218,29 +219,26 @@ pub(super) async fn windows(
     Extension(caller): Extension<Caller>,
 ) -> Json<Vec<shape::Window>> {
     let open = api.state.windows();
-    let seen = open.iter().filter(|window| {
-        caller.is_admin()
-            || window.user == caller.name
-            || window.approvals.iter().any(|vote| vote.approver == caller.name)
-    });
+    let seen = open
+        .iter()
+        .filter(|window| caller.is_admin() || window.concerns(&caller.name, &caller.groups));
     Json(seen.map(|window| shape::Window::from(&**window)).collect())
 }
 
-/// Closes a window: an administrator, one who opened it, or whose it is.
+/// Closes a window: an administrator, or whom it concerns.
 pub(super) async fn revoke(
     Shared(api): Shared<Api>,
     Extension(caller): Extension<Caller>,
     Path(id): Path<String>,
 ) -> Result<Json<shape::Window>, Problem> {
     let absent = || {
-        let hint = "those that are open: `weir approvals windows`, or GET /v1/windows";
-        Problem::new(StatusCode::NOT_FOUND, "no window is open under this id", hint)
+        let hint = "those that you may close: `weir approvals windows`, or GET /v1/windows; others \
+                    are for their approvers, their user and administrators";
+        Problem::new(StatusCode::NOT_FOUND, "no window of yours is open under this id", hint)
     };
     let id = shape::id_parse(&id).ok_or_else(absent)?;
     let may = |window: &crate::decide::approval::Window| {
-        caller.is_admin()
-            || window.user == caller.name
-            || window.approvals.iter().any(|vote| vote.approver == caller.name)
+        caller.is_admin() || window.concerns(&caller.name, &caller.groups)
     };
     let window = api.state.close_window(id, may).ok_or_else(absent)?;
     api.state.publish().await;

@@ -32,7 +32,11 @@ struct Told {
 impl Reach {
     /// What is wrong, empty if nothing is.
     pub fn trouble(&self) -> String {
-        self.down.map(|(why, _)| format!("no connection: {}", words(why))).unwrap_or_default()
+        let said = |(why, _)| match why {
+            Target::Credentials => words(why).to_owned(),
+            why => format!("no connection: {}", words(why)),
+        };
+        self.down.map(said).unwrap_or_default()
     }
 
     /// Takes news of a shard about the target of this name, and tells the log.
@@ -58,7 +62,11 @@ impl Reach {
         }
         self.told.push((why, now_us));
         self.is_open = true;
-        let words = format!("no session can connect: {}", words(why));
+        // Of several roles others may still be taken.
+        let words = match why {
+            Target::Credentials => format!("sessions are refused: {}", words(why)),
+            why => format!("no session can connect: {}", words(why)),
+        };
         Some(Told { level: Level::Warn, event: "target-unreached", words })
     }
 }
@@ -72,6 +80,7 @@ fn words(why: Target) -> &'static str {
         Target::Certificate(why) => why.words(),
         Target::Tls => "TLS with it does not come about",
         Target::HostKey => "its host key is not the one of the configuration",
+        Target::Credentials => "it refuses weir's credential",
         Target::Starting => "its server does not accept sessions",
         Target::ReadOnly => "none of its servers is read-write",
         Target::NotReadOnly => "none of its servers is read-only",

@@ -417,6 +417,11 @@ pub enum VoteReply {
         #[serde(default, skip_serializing_if = "Option::is_none")]
         next: Option<String>,
     },
+    /// This person's approval counts already.
+    Again {
+        /// Approvals still missing, of other people.
+        missing: u32,
+    },
     /// It ends the hold with a denial.
     Denied,
     /// It does not count.
@@ -437,6 +442,7 @@ impl From<crate::session::VoteReply> for VoteReply {
             crate::session::VoteReply::Settled(next) => {
                 VoteReply::Counted { missing: 0, next: Some(next.name().to_owned()) }
             }
+            crate::session::VoteReply::Again { missing } => VoteReply::Again { missing },
             crate::session::VoteReply::Denied => VoteReply::Denied,
             crate::session::VoteReply::Refused(message) => VoteReply::Refused { message },
             crate::session::VoteReply::Unknown => VoteReply::Unknown,
@@ -673,6 +679,7 @@ mod tests {
             crate::session::VoteReply::Settled(crate::session::Next::AskedAgain),
             r#"{"result":"counted","missing":0,"next":"asked-again"}"#,
         );
+        check(crate::session::VoteReply::Again { missing: 1 }, r#"{"result":"again","missing":1}"#);
         check(crate::session::VoteReply::Denied, r#"{"result":"denied"}"#);
         check(
             crate::session::VoteReply::Refused("no".into()),

@@ -301,6 +301,9 @@ fn cast(vote: &Vote, decision: Decision) -> Result<(), Failure> {
         VoteReply::Counted { missing, .. } => {
             said(&format!("counted: {missing} more approvals are needed"))
         }
+        VoteReply::Again { missing } => said(&format!(
+            "you have approved this before: {missing} more approvals are needed, of other people"
+        )),
         VoteReply::Denied => said("denied: the command is refused"),
         VoteReply::Refused { message } => {
             Err(Failure::new(EXIT_REFUSED, format!("the vote does not count: {message}"))

@@ -151,6 +151,12 @@ fn explain(out: &mut Output, settings: &Settings) -> std::io::Result<()> {
     for rule in &settings.rules {
         out.line(&clean(&words::rule(rule)))?;
     }
+    for person in &settings.approvals.people {
+        out.line(&clean(&words::person(person)))?;
+    }
+    for webhook in &settings.approvals.webhooks {
+        out.line(&clean(&words::webhook(webhook)))?;
+    }
     out.line("deny beats hold beats allow; what no rule matches is denied")?;
     for mask in &settings.masks {
         out.line(&clean(&words::mask(mask)))?;

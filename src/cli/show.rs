@@ -196,7 +196,11 @@ fn tell(out: &mut Output, story: &Story, args: &Show) -> Result<(), Failure> {
     for step in &story.approvals {
         let who = step.approver.as_deref().unwrap_or_default();
         let why = step.reason.as_deref().unwrap_or_default();
-        let line = format!("{} {} {who} {why}", clock::to_column(step.common.ts_us), step.event);
+        // The other rows of an approval that is used again are another command's.
+        let id = if step.event == "used" { step.approval_id.as_str() } else { "" };
+        let words = [step.event.as_str(), who, why, id].into_iter().filter(|word| !word.is_empty());
+        let words: Vec<&str> = words.collect();
+        let line = format!("{} {}", clock::to_column(step.common.ts_us), words.join(" "));
         out.line(&format!("  approval  {}", clean(&line)))?;
     }
     tell_outcome(out, story)?;

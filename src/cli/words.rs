@@ -3,8 +3,8 @@
 //! In: settings. Out: text. Never: a secret.
 
 use crate::config::settings::{
-    Capture, Durability, Effect, Host, Issuer, MaskSpec, Reach, RuleSpec, SessionAttrs, Target,
-    TargetTls, TokenLogin,
+    Capture, Durability, Effect, Host, Issuer, MaskSpec, Reach, RuleSpec, SessionAttrs, Speaks,
+    Target, TargetTls, TokenLogin, Webhook, WebhookContent,
 };
 use crate::wire::Protocol;
 
@@ -37,15 +37,33 @@ pub fn target(target: &Target) -> String {
     let servers = servers(&target.reach);
     let what = match target.protocol {
         Protocol::Postgres => format!("database {} at {servers} {tls}", target.database),
-        Protocol::Http => format!("HTTP service at {servers} {tls}"),
+        Protocol::Http => match target.http.as_ref().map(|http| http.speaks) {
+            Some(Speaks::Mcp) => format!("MCP server at {servers} {tls}"),
+            _ => format!("HTTP service at {servers} {tls}"),
+        },
         Protocol::Kubernetes => format!("Kubernetes cluster at {servers} {tls}"),
         Protocol::Ssh => format!("host at {servers} by SSH, known by its key"),
     };
-    format!(
-        "target {}: {what}; {durability}; {capture}; roles: {}",
-        target.name,
-        credentials.join("; ")
-    )
+    let roles = match target.credentials.iter().all(|credential| credential.role.is_empty()) {
+        true => "requests go on without a credential of weir's".to_owned(),
+        false => format!("roles: {}", credentials.join("; ")),
+    };
+    format!("target {}: {what}; {durability}; {capture}; {roles}", target.name)
+}
+
+/// Who is told of commands that wait, and of how much of them.
+pub fn webhook(webhook: &Webhook) -> String {
+    let told = match webhook.content {
+        WebhookContent::None => "that a command waits, and nothing of it",
+        WebhookContent::Shape => "of a command that waits who, where, its classes and the rule",
+        WebhookContent::Text => "of a command that waits also its text, shortened",
+    };
+    format!("webhook {}: is told {told}", webhook.name)
+}
+
+/// Identities that are one person.
+pub fn person(identities: &[String]) -> String {
+    format!("{} are one person: none of them answers another", identities.join(" and "))
 }
 
 /// What a power cut may take.

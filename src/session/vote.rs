@@ -16,6 +16,11 @@ pub enum VoteReply {
         /// Approvals still missing; 0: the command goes on.
         missing: u32,
     },
+    /// This person's approval counts already; this many more are needed.
+    Again {
+        /// Approvals still missing.
+        missing: u32,
+    },
     /// It is the last one that was missing, and the command does not run by it now.
     Settled(Next),
     /// It ends the hold with a denial.

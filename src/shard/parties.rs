@@ -279,8 +279,13 @@ impl<J: ShardJournal> Core<J> {
                 if fault.is_some_and(|fault| fault.is_of_tls()) {
                     self.counters.tls_failed.add(1);
                 }
-                if let Some(driver) = self.sessions.get_mut(token) {
-                    driver.close(self.now.mono_us);
+                let Some(driver) = self.sessions.get_mut(token) else { return };
+                let target = driver.dial(LegId::FIRST).map(|dial| dial.target);
+                driver.close(self.now.mono_us);
+                if let Some(target) = target
+                    && let Some(why) = fault.and_then(|fault| fault.of_target())
+                {
+                    self.note_reach(target, Some(why));
                 }
             }
         }

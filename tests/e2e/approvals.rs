@@ -164,8 +164,11 @@ fn only_the_right_people_release_a_command() {
     does_not_count(&weir, &id, "eve");
     counts(&weir, "approve", &id, "dora");
     // A quorum of two is two people.
-    // The first answer again: her voice counts once.
+    // Her voice counts once, and she is told.
     counts(&weir, "approve", &id, "dora");
+    let again = vote(&weir, "approve", &id, "dora");
+    let said = String::from_utf8_lossy(&again.stderr).into_owned();
+    assert!(said.contains("you have approved this before: 1 more"), "{said}");
     assert_eq!(waiting(&weir).len(), 1, "one voice released it");
     counts(&weir, "approve", &id, "dave");
     let messages = raw.read_ready(1);

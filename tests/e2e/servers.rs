@@ -232,6 +232,10 @@ fn weir_shows_its_certificate_to_a_server_that_asks_for_one() {
         let error = refused(&at(target));
         assert!(error.contains("the target refused weir's own credential"), "{target}: {error}");
     }
+    let status = output(&mut weir.command(&["status"]));
+    let said = String::from_utf8_lossy(&status.stdout).into_owned();
+    let troubled = said.lines().filter(|line| line.contains("it refuses weir's credential"));
+    assert_eq!(troubled.count(), 2, "{said}");
     let check = output(&mut weir.command(&["check"]));
     let said = String::from_utf8_lossy(&check.stdout).into_owned();
     assert!(said.contains("ok    target with: app_cert logs in at"), "{said}");

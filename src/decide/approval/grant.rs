@@ -84,6 +84,8 @@ pub struct Grant {
     pub expires_at_us: i64,
     /// For what else it is meant: what all approvers meant.
     pub scope: Scope,
+    /// The groups that could answer.
+    pub(super) approvers: Vec<String>,
     pub(super) approvals: Vec<Vote>,
 }
 
@@ -96,8 +98,16 @@ impl Grant {
             quorum: ask.terms.quorum(),
             expires_at_us: ask.expires_at_us,
             scope: scopes.reduce(Scope::common).unwrap_or_default(),
+            approvers: ask.terms.parts.iter().flat_map(|part| part.approvers.clone()).collect(),
             approvals: ask.approvals.clone(),
         }
+    }
+
+    /// Who approved, and why: what the record says of a command that runs by an earlier approval.
+    pub fn words(&self) -> String {
+        let of = |vote: &Vote| format!("{} ({})", vote.approver, vote.reason);
+        let all: Vec<String> = self.approvals.iter().map(of).collect();
+        format!("approved by {}", all.join(", "))
     }
 
     /// A permit for the approved command (its Bind, its Execute).

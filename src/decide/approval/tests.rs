@@ -265,6 +265,13 @@ fn a_window_is_for_one_user_role_target_and_its_classes() {
     check(Claim { role: "boss", ..claim }, &["write"], 0, false);
     check(Claim { user: "bob", ..claim }, &["write"], 0, false);
     check(Claim { target: "prod", ..claim }, &["write"], 0, false);
+    assert_eq!(
+        window.grant(claim, &classes(&["write"]), &terms, NOW).unwrap().words(),
+        grant.words()
+    );
+    let concerned = |user: &str, group: &str| window.concerns(user, &[group.to_owned()]);
+    assert!(concerned("alice", "agents") && concerned("bob", "") && concerned("eve", "dba"));
+    assert!(!concerned("eve", "leads"));
     let other = ask_of(&[("leads", 1, 100)]).terms;
     assert!(window.grant(claim, &classes(&["write"]), &other, NOW).is_none(), "another rule");
     assert!(

@@ -26,6 +26,8 @@ pub struct Window {
     pub until_us: i64,
     /// Who opened it.
     pub approvals: Vec<Vote>,
+    /// The groups that could answer.
+    approvers: Vec<String>,
     /// Rules that were answered.
     rules: Vec<String>,
 }
@@ -54,8 +56,17 @@ impl Window {
             classes,
             until_us: now.wall_us.saturating_add(for_us),
             approvals: grant.approvals.clone(),
+            approvers: grant.approvers.clone(),
             rules: grant.rules.clone(),
         })
+    }
+
+    /// Whether these people may see and close it: whose it is, who opened it, and whoever could
+    /// have answered in their place, because who opened it may be asleep.
+    pub fn concerns(&self, user: &str, groups: &[String]) -> bool {
+        self.user == user
+            || self.approvals.iter().any(|vote| vote.approver == user)
+            || groups.iter().any(|group| self.approvers.contains(group))
     }
 
     /// A grant for a command that is held by these terms, if the window is for it.
@@ -80,6 +91,7 @@ impl Window {
             quorum: terms.quorum(),
             expires_at_us: self.until_us,
             scope: Scope::Once,
+            approvers: self.approvers.clone(),
             approvals: self.approvals.clone(),
         })
     }

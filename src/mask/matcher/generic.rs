@@ -283,11 +283,11 @@ impl Carry {
     }
 
     /// Bit algebra without a branch. Every candidate looks only backwards, so a block needs nothing
-    /// of the one after it. Each rule but the edges of `member14` and `digit12` and the beginning of
-    /// small letters only ANDs class masks (a letter is a letter by its own byte), so a byte wrongly
-    /// in a class (a length field between two cells) adds candidates, and never hides one. The edges
-    /// are safe because a length field holds a zero byte, which ends a run, and at most three other
-    /// bytes, fewer than a run needs; for the beginning see `begins`.
+    /// of the one after it. Each rule but the edges of `member14` and `digit12` and the beginning
+    /// of small letters only ANDs class masks (a letter is a letter by its own byte), so a byte
+    /// wrongly in a class (a length field between two cells) adds candidates, and never hides one.
+    /// The edges are safe because a length field holds a zero byte, which ends a run, and at most
+    /// three other bytes, fewer than a run needs; for the beginning see `begins`.
     #[inline(always)]
     fn candidates(&mut self, m: &Masks, wanted: &Wanted, base: usize) -> Block {
         let digit2 = m.digit & later(m.digit, self.digit, 1);

@@ -206,7 +206,8 @@ impl Session {
         let Some(grant) = stage.snapshot.window(claim(tenure), classes, terms, stage.now) else {
             return Ok(None);
         };
-        let used = Step::of("used");
+        let words = grant.words();
+        let used = Step::because("used", &words);
         let entry = used.entry_of(&grant, exchange.seq);
         tenure.ledger.record(&Entry::Approval(entry), stage)?;
         tenure.meter().count(metrics::Verdict::Allow);
@@ -598,10 +599,15 @@ impl Session {
                 self.phase = Phase::Busy(exchange);
                 VoteReply::Refused(why.to_owned())
             }
-            Ballot::Counted { missing } | Ballot::Again { missing } => {
+            Ballot::Counted { missing } => {
                 exchange.up = Up::Held(held);
                 self.phase = Phase::Busy(exchange);
                 VoteReply::Counted { missing }
+            }
+            Ballot::Again { missing } => {
+                exchange.up = Up::Held(held);
+                self.phase = Phase::Busy(exchange);
+                VoteReply::Again { missing }
             }
             Ballot::Late => {
                 let detail = "nobody approved this request in time".to_owned();

@@ -181,7 +181,7 @@ pub(super) fn vote(id: SessionId, vote: &Vote, now: Now) -> Option<Voted> {
             (State::Waiting(ask.park()?), VoteReply::Counted { missing }, steps, None)
         }
         Ballot::Again { missing } => {
-            (State::Waiting(ask.park()?), VoteReply::Counted { missing }, Vec::new(), None)
+            (State::Waiting(ask.park()?), VoteReply::Again { missing }, Vec::new(), None)
         }
         Ballot::Late => {
             let reply = VoteReply::Refused(LATE.to_owned());

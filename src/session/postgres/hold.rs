@@ -149,9 +149,8 @@ impl Ready {
         }
         match ballot {
             Ballot::Refused(why) => Ok(VoteReply::Refused(why.to_owned())),
-            Ballot::Counted { missing } | Ballot::Again { missing } => {
-                Ok(VoteReply::Counted { missing })
-            }
+            Ballot::Counted { missing } => Ok(VoteReply::Counted { missing }),
+            Ballot::Again { missing } => Ok(VoteReply::Again { missing }),
             Ballot::Late => {
                 self.expire_hold(core, stage)?;
                 Ok(VoteReply::Refused(LATE.to_owned()))

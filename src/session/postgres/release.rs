@@ -111,7 +111,7 @@ impl Ready {
             }
         };
         let seq = core.take_seq();
-        record(&Step::of("used"), (&grant, seq), core, stage)?;
+        record(&Step::because("used", &grant.words()), (&grant, seq), core, stage)?;
         core.count(crate::metrics::Verdict::Allow);
         let (rule, matched) = (terms.rule(), terms.matched.clone());
         Ok(Some((Approved { grant, rule, matched }, seq)))

@@ -271,7 +271,8 @@ impl Machine {
             Verdict::Hold(terms) => {
                 if let Some(grant) = open.window(&wanted, &terms, stage) {
                     let (seq, rule) = (self.core.take_seq(), terms.rule());
-                    let used = Step::of("used");
+                    let words = grant.words();
+                    let used = Step::because("used", &words);
                     let entry = Entry::Approval(used.entry_of(&grant, seq));
                     self.core.record(&entry, stage).map_err(record_fault)?;
                     self.core.count(metrics::Verdict::Allow);

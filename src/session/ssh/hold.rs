@@ -129,9 +129,8 @@ impl Machine {
         }
         let reply = match ballot {
             Ballot::Refused(why) => VoteReply::Refused(why.to_owned()),
-            Ballot::Counted { missing } | Ballot::Again { missing } => {
-                VoteReply::Counted { missing }
-            }
+            Ballot::Counted { missing } => VoteReply::Counted { missing },
+            Ballot::Again { missing } => VoteReply::Again { missing },
             Ballot::Late => {
                 self.expire_holds(stage)?;
                 VoteReply::Refused(LATE.to_owned())

@@ -396,6 +396,7 @@ const fn target(kind: Target) -> (&'static str, &'static str, &'static str) {
         }
         Target::Tls => ("08001", "TLS with the target did not come about", ""),
         Target::HostKey => ("08001", "the target's host key is not the configured one", ""),
+        Target::Credentials => ("28000", "the target refused weir's own credential", ""),
         Target::Starting => ("57P03", "the target does not accept connections now", ""),
         Target::ReadOnly => (
             "08001",
