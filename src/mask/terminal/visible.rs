@@ -230,7 +230,7 @@ fn character(bytes: &[u8]) -> Character {
         Some(0xf0..=0xf4) => 4,
         Some(0xe0..=0xef) => 3,
         Some(0xc2..=0xdf) => 2,
-        Some(&(byte @ 0x80..=0x9f)) => return Character::Control(byte, 1),
+        Some(&byte @ 0x80..=0x9f) => return Character::Control(byte, 1),
         _ => return Character::None,
     };
     let part = bytes.get(..length).unwrap_or(bytes);
