@@ -210,6 +210,27 @@ fn a_certificate_that_was_taken_back_is_nobody() {
     assert_eq!(attempt(), "");
     list("serial: 8-9\n");
     assert_eq!(attempt(), "in\n");
+    // The key and its CA, as they are and by their digests.
+    let print = run(Command::new("ssh-keygen").arg("-lf").arg(sshd.private("carol.pub")));
+    let print = print.split_whitespace().nth(1).expect("a fingerprint").to_owned();
+    let (carol, ca) = (sshd.public("carol"), sshd.public("ca"));
+    for lines in [
+        format!("key: {carol}\n"),
+        format!("sha1: {carol}\n"),
+        format!("sha256: {carol}\n"),
+        format!("hash: {print}\n"),
+        format!("key: {ca}\n"),
+        // Single numbers, ranges and a bitmap of them, whichever takes less room.
+        "serial: 1\nserial: 3\nserial: 5\nserial: 7\nserial: 9\nserial: 11\n".to_owned(),
+        "serial: 1-18446744073709551615\n".to_owned(),
+        "serial: 900000\nserial: 7\nid: dave\n".to_owned(),
+    ] {
+        list(&lines);
+        assert_eq!(attempt(), "", "{lines}");
+    }
+    list(&format!("key: {}\nid: Carol\nserial: 70\n", sshd.public("alice")));
+    assert_eq!(attempt(), "in\n", "others are revoked");
+    list("serial: 8-9\n");
     // Without a signal it is looked at now and then, a list that is none changes nothing.
     std::fs::write(&krl, "no list").expect("a file");
     let said = || gate.weir.log().contains("a list of revoked certificates cannot be used");
