@@ -16,6 +16,7 @@ use super::output::{Output, clean};
 use super::words;
 use crate::accept;
 use crate::admin::catalog;
+use crate::admin::clock;
 use crate::admin::issuer::{IssuerError, Provider, Web};
 use crate::admin::login::Connection;
 use crate::admin::ssh_visit::{self, Shown};
@@ -26,7 +27,7 @@ use crate::record::pool;
 use crate::shard;
 use crate::shard::mail::Endpoint;
 use crate::wire::Protocol;
-use crate::wire::ssh::hosts::HostTrust;
+use crate::wire::ssh::hosts::{HostTrust, Untrusted};
 use crate::wire::ssh::key::{self, PublicKey, blob_of_line};
 
 /// Arguments.
@@ -322,12 +323,15 @@ fn host_key(target: &Target, endpoints: &[Endpoint]) -> Finding {
             Ok(shown) => {
                 let now_s =
                     SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |it| it.as_secs());
-                if target.host_keys.trusts(&shown.host_key, &endpoint.host, now_s) {
-                    let (print, version) = (key::fingerprint(&shown.host_key), shown.version);
-                    let message = format!("{version} shows a configured key, {print}");
-                    return Finding::new(Grade::Ok, what, message);
-                }
-                return strange_key(what, &shown);
+                return match target.host_keys.judge(&shown.host_key, &endpoint.host, now_s) {
+                    Ok(()) => {
+                        let (print, version) = (key::fingerprint(&shown.host_key), shown.version);
+                        let message = format!("{version} shows a configured key, {print}");
+                        Finding::new(Grade::Ok, what, message)
+                    }
+                    Err(Untrusted::Unknown) => strange_key(what, &shown),
+                    Err(why) => untrusted_key(what, &shown, &endpoint.host, &why),
+                };
             }
         }
     }
@@ -372,9 +376,56 @@ fn unknown_host(target: &toml::Value) -> Option<Finding> {
 fn strange_key(what: String, shown: &Shown) -> Finding {
     let (print, version) = (key::fingerprint(&shown.host_key), &shown.version);
     let message = format!("{version} shows a key that is not configured, {print}");
+    let finding = Finding::new(Grade::Fail, what, message);
+    // A certificate that cannot be read is no key.
+    if PublicKey::parse(&shown.host_key).is_err() {
+        return finding;
+    }
     let line = key::line_of_blob(&shown.host_key).unwrap_or_default();
-    let hint = format!("if it is the right one: host_key = [\"{line}\"]");
-    Finding::new(Grade::Fail, what, message).hint(hint)
+    finding.hint(format!("if it is the right one: host_key = [\"{line}\"]"))
+}
+
+/// A key or a certificate that is refused though its key or its CA may be known.
+fn untrusted_key(what: String, shown: &Shown, host: &str, why: &Untrusted) -> Finding {
+    let (print, version) = (key::fingerprint(&shown.host_key), &shown.version);
+    let day = |at_s: &u64| match i64::try_from(at_s.saturating_mul(1_000_000)) {
+        Ok(at_us) => clock::to_second(at_us),
+        Err(_) => format!("second {at_s} since 1970"),
+    };
+    let anew = format!("sign the server's key anew: ssh-keygen -s CA -h -I NAME -n {host} KEY.pub");
+    let (is, hint) = match why {
+        Untrusted::Unknown => return strange_key(what, shown),
+        Untrusted::Revoked => ("whose key is revoked by known_hosts".to_owned(), None),
+        Untrusted::AuthorityRevoked => ("by a CA that known_hosts revokes".to_owned(), None),
+        Untrusted::AuthorityUnknown(authority) => {
+            let line = key::line_of_blob(authority).unwrap_or_default();
+            let hint = format!("if it is the right CA: host_ca = [\"{line}\"]");
+            ("by a CA that is not configured".to_owned(), Some(hint))
+        }
+        Untrusted::OfUser => ("that is for a user, not for a host".to_owned(), Some(anew)),
+        Untrusted::Early(at_s) => (format!("that is not valid before {}", day(at_s)), None),
+        Untrusted::Late(at_s) => (format!("that ended {}", day(at_s)), Some(anew)),
+        Untrusted::Conditional(name) => {
+            (format!("with the critical option {name}, which hosts have none of"), Some(anew))
+        }
+        Untrusted::Named(names) if names.is_empty() => {
+            ("for no name, which would be any host".to_owned(), Some(anew))
+        }
+        Untrusted::Named(names) => {
+            let names = names.join(", ");
+            (format!("for {names}, but the target's address says {host}"), Some(anew))
+        }
+    };
+    let kind = match PublicKey::parse(&shown.host_key) {
+        Ok(_) => "key",
+        Err(_) => "certificate",
+    };
+    let message = format!("{version} shows a {kind} {is}, {print}");
+    let finding = Finding::new(Grade::Fail, what, message);
+    match hint {
+        Some(hint) => finding.hint(hint),
+        None => finding,
+    }
 }
 
 /// A target that requests are sent to, each with its credential: that it can be reached, and is who

@@ -20,9 +20,9 @@ mod visible;
 
 use std::rc::Rc;
 
-use self::visible::Visible;
+use self::visible::{Reading, Visible};
 use super::body::window::boundary;
-use super::detect::{Detector, Detectors, Found, Scratch};
+use super::detect::{Detector, Detectors, Found, OpenKey, Scratch};
 use super::hits::{Cause, Hits};
 use super::operator::{Operator, found_text};
 use crate::limits::{TERMINAL_KEY_BYTES_MAX, TERMINAL_TOKEN_BYTES_MAX};
@@ -59,6 +59,29 @@ pub struct Masker {
     /// What was typed last, if it was little: its echo is not held.
     typed: Vec<u8>,
     scratch: Scratch,
+}
+
+/// What is held, as one kind of terminal shows it.
+struct Look {
+    seen: Visible,
+    finds: Vec<Found>,
+    /// Where in the text the last words begin, and a key that has not ended.
+    boundary: usize,
+    key: Option<OpenKey>,
+}
+
+impl Look {
+    /// Before which place all is whole, if it is before `cut`.
+    fn cut(&self, cut: usize) -> usize {
+        let (place, key) = (|at| self.seen.place(at), self.key.as_ref().map(|key| key.start));
+        let mut cut = cut.min(place(self.boundary));
+        for found in self.finds.iter().rev() {
+            if place(found.start) < cut && place(found.end) >= cut {
+                cut = place(found.start);
+            }
+        }
+        key.map_or(cut, |key| cut.min(place(key)))
+    }
 }
 
 /// What still comes of a value whose beginning has left, covered.
@@ -136,17 +159,17 @@ impl Masker {
         if typed {
             return self.flush(hits);
         }
-        let seen = Visible::of(&self.held);
-        let text = seen.text(&self.held);
-        let finds = self.detectors.find(text, &mut self.scratch).to_vec();
-        let mut cut = boundary(text);
-        for found in finds.iter().rev() {
-            if found.start < cut && found.end >= cut {
-                cut = found.start;
+        let looks = self.looks();
+        let mut cut = self.held.len();
+        // What one look leaves whole another may have a find across.
+        loop {
+            let next = looks.iter().fold(cut, |cut, look| look.cut(cut));
+            if next == cut {
+                break;
             }
+            cut = next;
         }
-        cut = cut.min(self.scratch.open_key().map_or(cut, |key| key.start));
-        let out = self.leave(&seen, cut, &finds, hits);
+        let out = self.leave(&looks, cut, hits);
         if self.held.len() > HELD_BYTES_MAX {
             return [out, self.flush(hits)].concat();
         }
@@ -166,22 +189,25 @@ impl Masker {
         if self.held.len() == self.gone || !self.is_within_word() {
             self.burst = 0;
         }
-        let mut seen = Visible::of(&self.held);
-        seen.end();
-        let text = seen.text(&self.held);
-        let finds = self.detectors.find(text, &mut self.scratch).to_vec();
-        let end = text.len();
-        let open = finds.last().filter(|found| found.end == end);
-        let key = self.scratch.open_key();
-        let operator = self.detectors.operator(Detector::PrivateKey);
-        let lines = operator.filter(|_| key.is_some_and(|key| key.has_lines));
-        let rest = open
-            .and_then(|found| self.rest_of(*found, text))
-            .or(lines.map(|operator| Rest::Key(operator, TERMINAL_KEY_BYTES_MAX)));
-        // Of a key of which there is but the first line nothing is covered that is no line of it.
-        let from = key.map_or(end, |key| key.start).min(boundary(text));
-        let again = self.held.get(seen.place(from)..).unwrap_or(&[]).to_vec();
-        let out = self.leave(&seen, end, &finds, hits);
+        let mut looks = self.looks();
+        let (mut rest, mut from) = (None, self.held.len());
+        for look in &mut looks {
+            look.seen.end();
+            let text = look.seen.text(&self.held);
+            let end = text.len();
+            let open = look.finds.last().filter(|found| found.end == end);
+            let operator = self.detectors.operator(Detector::PrivateKey);
+            let lines = operator.filter(|_| look.key.as_ref().is_some_and(|key| key.has_lines));
+            rest = rest
+                .or_else(|| open.and_then(|found| self.rest_of(*found, text)))
+                .or(lines.map(|operator| Rest::Key(operator, TERMINAL_KEY_BYTES_MAX)));
+            // Of a key of which there is but the first line nothing is covered that is no line of
+            // it.
+            let begin = look.key.as_ref().map_or(end, |key| key.start).min(look.boundary);
+            from = from.min(look.seen.place(begin));
+        }
+        let again = self.held.get(from..).unwrap_or(&[]).to_vec();
+        let out = self.leave(&looks, self.held.len(), hits);
         assert!(self.held.is_empty(), "all of it leaves");
         match rest {
             // It is covered without a find.
@@ -189,6 +215,21 @@ impl Masker {
             None => (self.gone, self.held) = (again.len(), again),
         }
         out
+    }
+
+    /// What is held, as terminals show it: in both readings where they differ.
+    fn looks(&mut self) -> Vec<Look> {
+        let first = self.look(Reading::Obeyed);
+        let second = first.seen.is_doubtful().then(|| self.look(Reading::Dropped));
+        [Some(first), second].into_iter().flatten().collect()
+    }
+
+    fn look(&mut self, reading: Reading) -> Look {
+        let seen = Visible::of(&self.held, reading);
+        let text = seen.text(&self.held);
+        let finds = self.detectors.find(text, &mut self.scratch).to_vec();
+        let (boundary, key) = (boundary(text), self.scratch.open_key());
+        Look { seen, finds, boundary, key }
     }
 
     /// What may still come of a find at the end of a text.
@@ -210,22 +251,28 @@ impl Masker {
         self.gone = 0;
     }
 
-    /// What stands before `cut`, a place in the text, with what is found there covered; without
-    /// what has left before.
-    fn leave(&mut self, seen: &Visible, cut: usize, finds: &[Found], hits: &mut Hits) -> Vec<u8> {
-        let mut out: Vec<u8> = self.held.drain(..seen.place(cut)).collect();
+    /// What stands before the place `cut`, with what is found there covered; without what has left
+    /// before.
+    fn leave(&mut self, looks: &[Look], cut: usize, hits: &mut Hits) -> Vec<u8> {
+        let mut out: Vec<u8> = self.held.drain(..cut).collect();
         let gone = self.gone.min(out.len());
-        for found in finds.iter().filter(|found| found.end <= cut) {
-            let places = (found.start..found.end).map(|at| seen.place(at));
-            self.cover((found.detector, places), (&mut out, gone), hits);
-        }
-        let left = out.len();
-        for aside in seen.asides().iter().filter(|aside| aside.end <= left) {
-            let said = out.get(aside.clone()).unwrap_or(&[]);
-            let finds = self.detectors.find(said, &mut self.scratch).to_vec();
-            for found in finds {
-                let places = found.start + aside.start..found.end + aside.start;
-                self.cover((found.detector, places), (&mut out, gone), hits);
+        // Which bytes are covered, if there is a second look.
+        let mut covered = vec![false; if looks.len() > 1 { out.len() } else { 0 }];
+        for look in looks {
+            let seen = &look.seen;
+            for found in look.finds.iter().filter(|found| seen.place(found.end) <= cut) {
+                let shown = (found.start..found.end).filter(|at| !seen.is_move(*at));
+                let places: Vec<usize> = shown.map(|at| seen.place(at)).collect();
+                self.cover((found.detector, &places), (&mut out, gone), &mut covered, hits);
+            }
+            for aside in seen.asides().iter().filter(|aside| aside.end <= cut) {
+                let said = out.get(aside.clone()).unwrap_or(&[]);
+                let finds = self.detectors.find(said, &mut self.scratch).to_vec();
+                for found in finds {
+                    let places: Vec<usize> =
+                        (found.start + aside.start..found.end + aside.start).collect();
+                    self.cover((found.detector, &places), (&mut out, gone), &mut covered, hits);
+                }
             }
         }
         out.drain(..gone);
@@ -234,19 +281,22 @@ impl Masker {
         out
     }
 
-    /// Covers one find; of one whose start is `gone` all that is left.
+    /// Covers one find; of one whose start is `gone` all that is left, as of one that another look
+    /// has covered in part.
     fn cover(
         &self,
-        (detector, places): (Detector, impl Iterator<Item = usize>),
+        (detector, places): (Detector, &[usize]),
         (out, gone): (&mut [u8], usize),
+        covered: &mut [bool],
         hits: &mut Hits,
     ) {
         let Some(operator) = self.detectors.operator(detector) else { return };
-        let places: Vec<usize> = places.collect();
-        if places.last().is_none_or(|&last| last < gone) {
+        let is_covered = |place: &usize| covered.get(*place) == Some(&true);
+        if places.last().is_none_or(|&last| last < gone) || places.iter().all(is_covered) {
             return;
         }
-        let whole = places.first().is_some_and(|&first| first >= gone);
+        let whole =
+            places.first().is_some_and(|&first| first >= gone) && !places.iter().any(is_covered);
         let operator = if whole { operator } else { Operator::Redact };
         let mut part: Vec<u8> =
             places.iter().filter_map(|&place| out.get(place)).copied().collect();
@@ -254,9 +304,12 @@ impl Masker {
             true => cover(operator, detector, &mut part),
             false => part.iter_mut().filter(|byte| !is_line_end(**byte)).for_each(|it| *it = b'*'),
         }
-        for (place, new) in places.into_iter().zip(part) {
-            if let Some(own) = out.get_mut(place).filter(|own| !visible::begins_sequence(**own)) {
+        for (place, new) in places.iter().zip(part) {
+            if let Some(own) = out.get_mut(*place) {
                 *own = new;
+            }
+            if let Some(covered) = covered.get_mut(*place) {
+                *covered = true;
             }
         }
         hits.add(0, Cause::Detector(detector), operator);
@@ -541,6 +594,36 @@ mod tests {
             assert!(!covered.contains("11111"), "{between:?}");
             assert_eq!(covered.matches('1').count(), between.matches('1').count() * 17);
         }
+    }
+
+    /// Terminals drop what others obey, and show what it would have begun.
+    #[test]
+    fn raw_controls_do_not_hide_a_value() {
+        let card = "4111111111111111";
+        let apart = |between: &[u8]| -> Vec<u8> {
+            card.bytes().flat_map(|digit| [&[digit][..], between].concat()).collect()
+        };
+        for between in [&b"\x84"[..], b"\x85", b"\x9b0m", b"\x9d0;t\x9c", b"\x80", b"\xff", b"\xa0"]
+        {
+            let shown = [b"card ", &*apart(between), b"\n"].concat();
+            for at in 0..shown.len() {
+                let covered = through(&[&shown[..at], &shown[at..]]);
+                let digits = covered.matches('1').count();
+                // Where all digits are seen but for what the control begins.
+                let is_seen = !between.contains(&b'0');
+                assert!(digits == 0 || !is_seen, "{between:?} at {at}: {covered:?}");
+                assert!(is_seen || !covered.contains("4"), "{between:?} at {at}: {covered:?}");
+            }
+        }
+        for shown in [&b"\x9b4111111111111111 p\n"[..], b"\x904111111111111111 \x9c\n"] {
+            let covered = through(&[shown]);
+            assert!(!covered.contains("1111"), "{covered:?}");
+        }
+        let (mut masker, mut hits) = (masker(Operator::Partial), Hits::default());
+        let mut out = masker.push(b"\x80 4111111111111111\n", 0, &mut hits);
+        out.extend(masker.flush(&mut hits));
+        assert_eq!(out, b"\x80 ************1111\n");
+        assert_eq!(hits.total(), 1);
     }
 
     #[test]

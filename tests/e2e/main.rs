@@ -39,6 +39,7 @@ mod ssh;
 mod ssh_clients;
 mod ssh_files;
 mod ssh_output;
+mod ssh_rows;
 mod ssh_rules;
 mod ssh_shells;
 mod ssh_trust;

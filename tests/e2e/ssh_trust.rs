@@ -62,12 +62,63 @@ fn a_ca_of_hosts_certifies_a_target_for_its_name() {
     assert_eq!(stdout, "in\n", "{stderr}");
     gate.weir.reload(|toml| toml.replace("localhost:", "127.0.0.1:"));
     assert_eq!(gate.exec("echo in").2, Some(255), "another name");
+    let told = checked(&gate);
+    assert!(told.contains("for localhost, but the target's address says 127.0.0.1"), "{told}");
+    assert!(!told.contains("host_key = ["), "{told}");
     gate.weir.reload(|toml| {
         let named =
             toml.replace(&format!("127.0.0.1:{}", sshd.port), &format!("localhost:{}", sshd.port));
         named.replace(&ca, &other)
     });
     assert_eq!(gate.exec("echo in").2, Some(255), "another CA");
+    let told = checked(&gate);
+    assert!(told.contains("by a CA that is not configured"), "{told}");
+    assert!(told.contains(&format!("host_ca = [\"{ca}\"]")), "{told}");
+    let host = format!("[localhost]:{}", sshd.port);
+    let lines = format!("@cert-authority {host} {ca}\n@revoked * {}\n", sshd.public("host"));
+    let file = sshd.scratch.write("known", &lines);
+    gate.weir.reload(|toml| {
+        let own = format!("host_ca = [\"{other}\"]");
+        toml.replace(&own, &format!("known_hosts = \"{}\"", file.display()))
+    });
+    let told = checked(&gate);
+    assert!(told.contains("whose key is revoked by known_hosts"), "{told}");
+    assert!(!told.contains("if it is the right"), "{told}");
+}
+
+/// What `weir check` says of the gate's configuration.
+fn checked(gate: &Gate) -> String {
+    let config = gate.weir.data_dir().parent().expect("a folder").join("weir.toml");
+    let mut check = Command::new(env!("CARGO_BIN_EXE_weir"));
+    let result = output(check.args(["check", "--config"]).arg(config));
+    String::from_utf8_lossy(&result.stdout).into_owned() + &String::from_utf8_lossy(&result.stderr)
+}
+
+#[test]
+fn check_says_why_a_certificate_of_a_host_is_not_taken() {
+    let cases = [
+        (&["-h", "-n", "localhost", "-V", "20200101Z:20210101Z"][..], "that ended 2021-01-01"),
+        (&["-h", "-n", "localhost", "-V", "20900101Z:20910101Z"], "not valid before 2090-01-01"),
+        (&["-h", "-n", "localhost", "-O", "critical:a@b=c"], "with the critical option a@b"),
+        (&["-h"], "for no name"),
+        (&["-n", "localhost"], "that is for a user"),
+    ];
+    for (options, why) in cases {
+        let sshd = Sshd::start_with(|scratch| {
+            let mut sign = Command::new("ssh-keygen");
+            sign.args(["-q", "-I", "h"]).args(options).arg("-s").arg(scratch.join("ca"));
+            run(sign.arg(scratch.join("host.pub")));
+            format!("HostCertificate {}", scratch.join("host-cert.pub").display())
+        });
+        let gate = sshd.gate(EVERYTHING);
+        let own = format!("host_key = [\"{}\"]", sshd.public("host"));
+        let ca = format!("host_ca = [\"{}\"]", sshd.public("ca"));
+        gate.weir.reload(|toml| toml.replace(&own, &ca));
+        assert_eq!(gate.exec("echo in").2, Some(255), "{why}");
+        let told = checked(&gate);
+        assert!(told.contains(why), "{why}: {told}");
+        assert!(!told.contains("if it is the right"), "{told}");
+    }
 }
 
 #[test]
@@ -159,6 +210,27 @@ fn a_certificate_that_was_taken_back_is_nobody() {
     assert_eq!(attempt(), "");
     list("serial: 8-9\n");
     assert_eq!(attempt(), "in\n");
+    // The key and its CA, as they are and by their digests.
+    let print = run(Command::new("ssh-keygen").arg("-lf").arg(sshd.private("carol.pub")));
+    let print = print.split_whitespace().nth(1).expect("a fingerprint").to_owned();
+    let (carol, ca) = (sshd.public("carol"), sshd.public("ca"));
+    for lines in [
+        format!("key: {carol}\n"),
+        format!("sha1: {carol}\n"),
+        format!("sha256: {carol}\n"),
+        format!("hash: {print}\n"),
+        format!("key: {ca}\n"),
+        // Single numbers, ranges and a bitmap of them, whichever takes less room.
+        "serial: 1\nserial: 3\nserial: 5\nserial: 7\nserial: 9\nserial: 11\n".to_owned(),
+        "serial: 1-18446744073709551615\n".to_owned(),
+        "serial: 900000\nserial: 7\nid: dave\n".to_owned(),
+    ] {
+        list(&lines);
+        assert_eq!(attempt(), "", "{lines}");
+    }
+    list(&format!("key: {}\nid: Carol\nserial: 70\n", sshd.public("alice")));
+    assert_eq!(attempt(), "in\n", "others are revoked");
+    list("serial: 8-9\n");
     // Without a signal it is looked at now and then, a list that is none changes nothing.
     std::fs::write(&krl, "no list").expect("a file");
     let said = || gate.weir.log().contains("a list of revoked certificates cannot be used");

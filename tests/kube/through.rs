@@ -426,6 +426,7 @@ fn an_approval_counts_for_the_form_that_the_server_takes() {
     let session = row.split_whitespace().find(|word| word.len() == 36).expect("a session");
     let shown = super::support::scratch::run(&mut through.weir.command(&["show", session]));
     assert!(shown.contains("status 101, exit code 7"), "{shown}");
+    assert!(!shown.contains("target-closed"), "its status says how it ended: {shown}");
 }
 
 /// What detectors find in what base64 stands for; the record keeps no value of a Secret.

@@ -4,6 +4,10 @@
 //! In: bytes, escape sequences among them (ECMA-48, xterm). Out: text, and where each byte of it
 //! stands. Never: text put together from two places of a screen: what moves the cursor, and what is
 //! not known, ends a line; a sequence that has begun and may still go on.
+//!
+//! Terminals differ over the controls of ISO 8859 (0x80 to 0x9f) and over bytes that are no UTF-8:
+//! some obey the ones (xterm), others drop both (tmux) and show the parameters of what a control
+//! would have begun. What has such bytes has two readings.
 
 use std::ops::Range;
 
@@ -18,9 +22,13 @@ const CONTROL_BYTES_MAX: usize = 4 << 10;
 /// So is a title or another text to the terminal.
 const SAID_BYTES_MAX: usize = 16 << 10;
 
-/// Whether a byte may begin a sequence that moves the cursor.
-pub(super) const fn begins_sequence(byte: u8) -> bool {
-    matches!(byte, ESCAPE | LEAD)
+/// What a terminal makes of the controls of ISO 8859, as a character or as one byte.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Reading {
+    /// It obeys them; other bytes that are no UTF-8 it shows.
+    Obeyed,
+    /// It drops them, and all bytes that are no UTF-8.
+    Dropped,
 }
 
 /// The text.
@@ -33,19 +41,28 @@ pub(super) struct Visible {
     /// Texts to the terminal, which no line shows.
     asides: Vec<Range<usize>>,
     bytes: usize,
+    /// Whether the other reading may be another text.
+    is_doubtful: bool,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Apart {
     text: Vec<u8>,
     places: Vec<usize>,
+    /// Bytes of the text that stand for a cursor that moved.
+    moves: Vec<usize>,
 }
+
+/// The next byte that ends a text to the terminal, or the end of all: sought once, so that many
+/// texts that nobody ends are not read over and over.
+#[derive(Default)]
+struct NextEnd(Option<usize>);
 
 /// What begins at a byte.
 #[derive(Debug, PartialEq, Eq)]
 enum Sequence {
-    /// It is text.
-    Text,
+    /// So many bytes of text.
+    Text(usize),
     /// It may go on.
     Open,
     /// So many bytes that leave the text alone.
@@ -56,25 +73,34 @@ enum Sequence {
     Remembers(usize),
     /// So many bytes, after which it is there again.
     Returns(usize),
-    /// So many bytes, with a text to the terminal from the third one on, so long.
-    Says(usize, usize),
+    /// So many bytes, with a text to the terminal: where, and how long it is.
+    Says(usize, Range<usize>),
 }
 
 impl Visible {
     /// Of all that is there.
-    pub fn of(bytes: &[u8]) -> Visible {
+    pub fn of(bytes: &[u8], reading: Reading) -> Visible {
         let length = bytes.len();
-        let mut seen = Visible { apart: None, whole: length, asides: Vec::new(), bytes: length };
-        if bytes.iter().all(|byte| is_plain(*byte)) {
+        // A character whose rest may still come is none yet.
+        let is_utf8 =
+            std::str::from_utf8(bytes).map_or_else(|no| no.error_len().is_none(), |_| true);
+        let mut seen = Visible {
+            apart: None,
+            whole: length,
+            asides: Vec::new(),
+            bytes: length,
+            is_doubtful: !is_utf8,
+        };
+        if is_utf8 && bytes.iter().all(|byte| is_plain(*byte)) {
             return seen;
         }
-        let mut apart = Apart::default();
+        let (mut apart, mut next_end) = (Apart::default(), NextEnd::default());
         // The length of the text when the cursor was remembered.
         let mut remembered = None;
         let mut at = 0;
-        while let Some(&byte) = bytes.get(at) {
-            let rest = bytes.get(at..).unwrap_or(&[]);
-            let sequence = match sequence(rest) {
+        while at < length {
+            seen.is_doubtful |= matches!(bytes.get(at..at + 2), Some(&[LEAD, 0x80..=0x9f]));
+            let sequence = match sequence(bytes, at, reading, &mut next_end) {
                 Sequence::Remembers(count) => {
                     remembered = Some(apart.text.len());
                     Sequence::Hidden(count)
@@ -86,10 +112,10 @@ impl Visible {
                 other => other,
             };
             at += match sequence {
-                Sequence::Text => {
-                    apart.text.push(byte);
-                    apart.places.push(at);
-                    1
+                Sequence::Text(count) => {
+                    apart.text.extend_from_slice(bytes.get(at..at + count).unwrap_or(&[]));
+                    apart.places.extend(at..at + count);
+                    count
                 }
                 Sequence::Open => {
                     seen.whole = at;
@@ -97,18 +123,24 @@ impl Visible {
                 }
                 Sequence::Hidden(count) | Sequence::Remembers(count) => count,
                 Sequence::Moves(count) | Sequence::Returns(count) => {
+                    apart.moves.push(apart.text.len());
                     apart.text.push(b'\n');
                     apart.places.push(at);
                     count
                 }
                 Sequence::Says(count, said) => {
-                    seen.asides.push(at + 2..at + 2 + said);
+                    seen.asides.push(said);
                     count
                 }
             };
         }
         seen.apart = Some(apart);
         seen
+    }
+
+    /// Whether terminals differ over it, and the other reading counts, too.
+    pub const fn is_doubtful(&self) -> bool {
+        self.is_doubtful
     }
 
     /// Nothing more comes: what has begun is looked at as it is.
@@ -130,6 +162,11 @@ impl Visible {
         apart.places.get(at).copied().unwrap_or(self.whole)
     }
 
+    /// Whether a byte of the text stands for a cursor that moved: what is in its place is none.
+    pub fn is_move(&self, at: usize) -> bool {
+        self.apart.as_ref().is_some_and(|apart| apart.moves.binary_search(&at).is_ok())
+    }
+
     /// Texts to the terminal: titles, links.
     pub fn asides(&self) -> &[Range<usize>] {
         &self.asides
@@ -147,38 +184,65 @@ const fn is_plain(byte: u8) -> bool {
     }
 }
 
-fn sequence(bytes: &[u8]) -> Sequence {
-    match bytes.first() {
-        Some(&ESCAPE) => escape(bytes),
-        Some(byte) if is_plain(*byte) => Sequence::Text,
-        Some(byte) if byte.is_ascii() => Sequence::Hidden(1),
-        _ => wide(bytes),
+/// What begins at a place.
+fn sequence(all: &[u8], at: usize, reading: Reading, next_end: &mut NextEnd) -> Sequence {
+    let bytes = all.get(at..).unwrap_or(&[]);
+    match bytes {
+        // Operating system commands, device control, private and other messages.
+        [ESCAPE, b']' | b'P' | b'X' | b'^' | b'_', ..] => said(all, (at, 2), next_end),
+        [ESCAPE, ..] => escape(bytes),
+        [byte, ..] if byte.is_ascii() => match is_plain(*byte) {
+            true => Sequence::Text(1),
+            false => Sequence::Hidden(1),
+        },
+        _ => match character(bytes) {
+            Character::Open => Sequence::Open,
+            Character::Control(_, count) if reading == Reading::Dropped => Sequence::Hidden(count),
+            Character::Control(0x9b, count) => control(bytes, count),
+            Character::Control(0x90 | 0x98 | 0x9d..=0x9f, count) => {
+                said(all, (at, count), next_end)
+            }
+            // The next line, the line before.
+            Character::Control(0x84 | 0x85 | 0x8d, count) => Sequence::Moves(count),
+            Character::Control(_, count) => Sequence::Hidden(count),
+            Character::Shown(count) => Sequence::Text(count),
+            Character::Widthless(count) => Sequence::Hidden(count),
+            Character::None if reading == Reading::Dropped => Sequence::Hidden(1),
+            Character::None => Sequence::Text(1),
+        },
     }
 }
 
-/// A character of several bytes.
-fn wide(bytes: &[u8]) -> Sequence {
+/// What a byte that is not ASCII begins; of how many bytes it is.
+enum Character {
+    /// Its rest may still come.
+    Open,
+    /// A control of ISO 8859, as a character or as that byte alone.
+    Control(u8, usize),
+    Shown(usize),
+    Widthless(usize),
+    /// It is no UTF-8.
+    None,
+}
+
+fn character(bytes: &[u8]) -> Character {
     let length = match bytes.first() {
-        Some(0xf0..) => 4,
-        Some(0xe0..) => 3,
-        _ => 2,
+        Some(0xf0..=0xf4) => 4,
+        Some(0xe0..=0xef) => 3,
+        Some(0xc2..=0xdf) => 2,
+        Some(&byte @ 0x80..=0x9f) => return Character::Control(byte, 1),
+        _ => return Character::None,
     };
-    let Some(whole) = bytes.get(..length) else {
-        let goes_on = bytes.iter().skip(1).all(|byte| (0x80..=0xbf).contains(byte));
-        return if goes_on { Sequence::Open } else { Sequence::Text };
-    };
-    match whole {
-        // Control sequences, device control, operating system commands and other messages.
-        [LEAD, 0x9b] => control(bytes),
-        [LEAD, 0x90 | 0x98 | 0x9d..=0x9f] => said(bytes),
-        // The next line, the line before.
-        [LEAD, 0x84 | 0x85 | 0x8d] => Sequence::Moves(2),
-        [LEAD, 0x80..=0x9f] => Sequence::Hidden(2),
-        // A hyphen that shows where a word may be broken, and else nowhere.
-        [LEAD, 0xad] => Sequence::Hidden(2),
-        _ => match std::str::from_utf8(whole).map(|text| text.chars().all(|it| width(it) == 0)) {
-            Ok(true) => Sequence::Hidden(length),
-            _ => Sequence::Text,
+    let part = bytes.get(..length).unwrap_or(bytes);
+    match std::str::from_utf8(part) {
+        Err(no) if no.error_len().is_none() && part.len() < length => Character::Open,
+        Err(_) => Character::None,
+        Ok(text) => match text.chars().next() {
+            Some(it @ '\u{80}'..='\u{9f}') => Character::Control(it as u8, length),
+            // A hyphen that shows where a word may be broken, and else nowhere.
+            Some('\u{ad}') => Character::Widthless(length),
+            Some(it) if width(it) == 0 => Character::Widthless(length),
+            _ => Character::Shown(length),
         },
     }
 }
@@ -186,9 +250,7 @@ fn wide(bytes: &[u8]) -> Sequence {
 fn escape(bytes: &[u8]) -> Sequence {
     match bytes.get(1) {
         None => Sequence::Open,
-        Some(b'[') => control(bytes),
-        // Operating system commands, device control, private and other messages.
-        Some(b']' | b'P' | b'X' | b'^' | b'_') => said(bytes),
+        Some(b'[') => control(bytes, 2),
         // A set of characters, and what needs one byte more.
         Some(b' ' | b'#' | b'%' | b'('..=b'/') if bytes.len() < 3 => Sequence::Open,
         Some(b' ' | b'%' | b'('..=b'+' | b'-'..=b'/') => Sequence::Hidden(3),
@@ -202,17 +264,17 @@ fn escape(bytes: &[u8]) -> Sequence {
     }
 }
 
-/// `ESC [`, parameters, one final byte. Controls among them that do nothing to the text are taken
-/// as if they stood before it.
-fn control(bytes: &[u8]) -> Sequence {
-    let parameters = bytes.get(2..).unwrap_or(&[]);
+/// `ESC [`, which may be one byte, parameters, one final byte. Controls among them that do nothing
+/// to the text are taken as if they stood before it.
+fn control(bytes: &[u8], begin: usize) -> Sequence {
+    let parameters = bytes.get(begin..).unwrap_or(&[]);
     let is_of_it = |byte: &u8| (0x20..=0x3f).contains(byte) || is_idle(*byte);
     let end = parameters.iter().position(|byte| !is_of_it(byte));
     match end {
-        None if bytes.len() > CONTROL_BYTES_MAX => Sequence::Moves(2),
+        None if bytes.len() > CONTROL_BYTES_MAX => Sequence::Moves(begin),
         None => Sequence::Open,
         Some(at) => {
-            let count = at + 3;
+            let count = begin + at + 1;
             let screens = parameters.get(..at).is_some_and(|parameters| {
                 parameters.split(|byte| *byte == b';' || *byte == b'?').any(is_screen)
             });
@@ -230,9 +292,9 @@ fn control(bytes: &[u8]) -> Sequence {
                 Some(b'h' | b'l') if !screens => Sequence::Hidden(count),
                 Some(0x40..=0x7e) => Sequence::Moves(count),
                 // It is given up.
-                Some(&(0x18 | 0x1a | ESCAPE)) => Sequence::Hidden(at + 2),
+                Some(&(0x18 | 0x1a | ESCAPE)) => Sequence::Hidden(begin + at),
                 // It is broken off by another byte, which is text.
-                _ => Sequence::Moves(at + 2),
+                _ => Sequence::Moves(begin + at),
             }
         }
     }
@@ -248,24 +310,37 @@ fn is_screen(mode: &[u8]) -> bool {
     [&b"47"[..], b"1047", b"1048", b"1049"].into_iter().any(is)
 }
 
-/// `ESC ]`, a text, BEL or `ESC \`, which may be the one character U+009C.
-fn said(bytes: &[u8]) -> Sequence {
-    let text = bytes.get(2..).unwrap_or(&[]);
-    let ends = |at: &usize| match text.get(*at) {
-        Some(&LEAD) => text.get(at + 1) == Some(&0x9c),
-        byte => matches!(byte, Some(&(0x07 | ESCAPE | b'\n'))),
-    };
-    match (0..text.len()).find(ends) {
-        None if bytes.len() > SAID_BYTES_MAX => Sequence::Moves(2),
-        None => Sequence::Open,
-        Some(at) => match (text.get(at), text.get(at + 1)) {
-            (Some(0x07), _) => Sequence::Says(at + 3, at),
-            (Some(&LEAD), _) => Sequence::Says(at + 4, at),
-            (Some(&ESCAPE), None) => Sequence::Open,
-            (Some(&ESCAPE), Some(b'\\')) => Sequence::Says(at + 4, at),
-            // Nobody ended it: it is looked at as text.
-            _ => Sequence::Moves(2),
-        },
+/// `ESC ]` at a place, of so many bytes, a text, BEL or `ESC \`, which may be the one character
+/// U+009C or its byte.
+fn said(all: &[u8], (at, begin): (usize, usize), next_end: &mut NextEnd) -> Sequence {
+    let from = at + begin;
+    let end = next_end.from(all, from);
+    let behind = |count: usize| Sequence::Says(end + count - at, from..end);
+    match (all.get(end), all.get(end + 1)) {
+        (None, _) if all.len() - at > SAID_BYTES_MAX => Sequence::Moves(begin),
+        (None, _) | (Some(&ESCAPE), None) => Sequence::Open,
+        (Some(&(0x07 | 0x9c)), _) => behind(1),
+        (Some(&LEAD), _) | (Some(&ESCAPE), Some(b'\\')) => behind(2),
+        // Nobody ended it: it is looked at as text.
+        _ => Sequence::Moves(begin),
+    }
+}
+
+impl NextEnd {
+    /// At a place or behind it.
+    fn from(&mut self, all: &[u8], from: usize) -> usize {
+        if let Some(end) = self.0.filter(|end| *end >= from) {
+            return end;
+        }
+        let ends = |at: &usize| match all.get(*at) {
+            Some(&LEAD) => all.get(at + 1) == Some(&0x9c),
+            // Behind another byte of its kind it may be a part of a character.
+            Some(0x9c) => *at == from || all.get(at - 1).is_some_and(u8::is_ascii),
+            byte => matches!(byte, Some(&(0x07 | ESCAPE | b'\n'))),
+        };
+        let end = (from..all.len()).find(ends).unwrap_or(all.len());
+        self.0 = Some(end);
+        end
     }
 }
 
@@ -276,8 +351,38 @@ mod tests {
     use super::*;
 
     fn text(bytes: &str) -> String {
-        let seen = Visible::of(bytes.as_bytes());
+        let seen = Visible::of(bytes.as_bytes(), Reading::Obeyed);
         String::from_utf8_lossy(seen.text(bytes.as_bytes())).into_owned()
+    }
+
+    #[test]
+    fn what_is_seen_where_terminals_differ() {
+        for (bytes, obeyed, dropped) in [
+            (&b"4\x844\x854\x8f4"[..], &b"4\n4\n44"[..], &b"4444"[..]),
+            (b"4\x9b0m4\x9b44m", b"44", b"40m444m"),
+            ("4\u{9b}0m4\u{85}4".as_bytes(), b"44\n4", b"40m44"),
+            (b"4\x9d0;t\x9c4\x9d0;t\x074", b"444", b"40;t40;t4"),
+            (b"4\xff4\xc04\xa04\xe2\x824", b"4\xff4\xc04\xa04\xe24", b"44444"),
+            (b"\xc3\x9b4\xc3\x9c\x9b", b"\xc3\x9b4\xc3\x9c", b"\xc3\x9b4\xc3\x9c"),
+            (b"\x9d0;\xc3\x9c\x07a", b"a", b"0;\xc3\x9ca"),
+            (b"4\x1b[m4\xc3", b"44", b"44"),
+        ] {
+            for (reading, expect) in [(Reading::Obeyed, obeyed), (Reading::Dropped, dropped)] {
+                let seen = Visible::of(bytes, reading);
+                assert_eq!(seen.text(bytes), expect, "{bytes:?} {reading:?}");
+                assert_eq!(seen.is_doubtful(), obeyed != dropped || bytes.contains(&0x9b));
+            }
+        }
+    }
+
+    /// Texts to the terminal that nobody ends, one begun within the other.
+    #[test]
+    fn many_beginnings_are_read_once() {
+        for (end, reading) in [("", Reading::Obeyed), ("\n", Reading::Obeyed)] {
+            let bytes = [&b"\xc2\x90".repeat(1 << 20)[..], end.as_bytes()].concat();
+            let seen = Visible::of(&bytes, reading);
+            assert!(seen.text(&bytes).iter().all(|byte| *byte == b'\n'));
+        }
     }
 
     #[test]
@@ -326,15 +431,19 @@ mod tests {
                     Just(0x9d), Just(0xe2), Just(0xf3), Just(b'7'), Just(b'8'), any::<u8>(),
                 ], 0..80,
             ),
+            obeyed in any::<bool>(),
         ) {
-            let mut seen = Visible::of(&bytes);
+            let reading = if obeyed { Reading::Obeyed } else { Reading::Dropped };
+            let mut seen = Visible::of(&bytes, reading);
             let text = seen.text(&bytes).to_vec();
             let mut last = None;
             for (at, byte) in text.iter().enumerate() {
                 let place = seen.place(at);
                 prop_assert!(last.is_none_or(|last| place > last));
                 let raw = bytes[place];
-                prop_assert!(raw == *byte || (matches!(raw, ESCAPE | LEAD) && *byte == b'\n'));
+                let begins = matches!(raw, ESCAPE | LEAD | 0x80..=0x9f);
+                prop_assert_eq!(seen.is_move(at), raw != *byte);
+                prop_assert!(raw == *byte || (begins && *byte == b'\n'));
                 last = Some(place);
             }
             prop_assert!(seen.place(text.len()) <= bytes.len());

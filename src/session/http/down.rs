@@ -514,7 +514,7 @@ impl Session {
         };
         let answered = &exchange.answered;
         let digest = answered.digest();
-        let (outcome, attrs) = exchange.ending(outcome);
+        let (outcome, error_text, attrs) = exchange.ending(outcome, error_text);
         let spent_us = stage.now.mono_us.saturating_sub(exchange.at_us);
         let response = Response {
             command_seq: exchange.seq,

@@ -24,6 +24,29 @@ pub struct HostTrust {
     pub revoked: Vec<Vec<u8>>,
 }
 
+/// Why what a server shows is not taken for the target's.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Untrusted {
+    /// A key that is none of the target's, or a certificate that cannot be read.
+    Unknown,
+    /// The key is revoked.
+    Revoked,
+    /// The certificate's CA is revoked.
+    AuthorityRevoked,
+    /// The certificate is by a CA that is not trusted, this key.
+    AuthorityUnknown(Vec<u8>),
+    /// The certificate is a user's.
+    OfUser,
+    /// The certificate begins then, in seconds since 1970.
+    Early(u64),
+    /// The certificate ended then.
+    Late(u64),
+    /// The certificate has a condition, this one.
+    Conditional(String),
+    /// The certificate is for these names.
+    Named(Vec<String>),
+}
+
 /// What a line of a `known_hosts` file says that weir cannot follow.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct UnreadLine {
@@ -88,22 +111,53 @@ impl HostTrust {
 
     /// Whether what a server shows, and has proven to have, is the target's.
     pub fn trusts(&self, shown: &[u8], host: &str, now_s: u64) -> bool {
-        if let Ok(certificate) = Certificate::parse(shown) {
-            return self.trusts_certificate(&certificate, host, now_s);
-        }
-        self.keys.iter().any(|key| key == shown) && !self.revokes(shown)
+        self.judge(shown, host, now_s).is_ok()
     }
 
-    fn trusts_certificate(&self, certificate: &Certificate, host: &str, now_s: u64) -> bool {
+    /// The same, and why not.
+    ///
+    /// # Errors
+    /// The first reason.
+    pub fn judge(&self, shown: &[u8], host: &str, now_s: u64) -> Result<(), Untrusted> {
+        if let Ok(certificate) = Certificate::parse(shown) {
+            return self.judge_certificate(&certificate, host, now_s);
+        }
+        match self.keys.iter().any(|key| key == shown) {
+            _ if self.revokes(shown) => Err(Untrusted::Revoked),
+            true => Ok(()),
+            false => Err(Untrusted::Unknown),
+        }
+    }
+
+    fn judge_certificate(
+        &self,
+        certificate: &Certificate,
+        host: &str,
+        now_s: u64,
+    ) -> Result<(), Untrusted> {
         let authority = &certificate.authority_blob;
-        self.authorities.contains(authority)
-            && !certificate.user
-            && !self.revokes(authority)
-            && !self.revokes(&certificate.key_blob)
-            && (certificate.after..certificate.before).contains(&now_s)
+        let host = host.to_ascii_lowercase();
+        let is_named = certificate.principals.iter().any(|name| glob(name, &host));
+        Err(if self.revokes(&certificate.key_blob) {
+            Untrusted::Revoked
+        } else if self.revokes(authority) {
+            Untrusted::AuthorityRevoked
+        } else if !self.authorities.contains(authority) {
+            Untrusted::AuthorityUnknown(authority.clone())
+        } else if certificate.user {
+            Untrusted::OfUser
+        } else if now_s < certificate.after {
+            Untrusted::Early(certificate.after)
+        } else if now_s >= certificate.before {
+            Untrusted::Late(certificate.before)
+        } else if let Some((name, _)) = certificate.critical.first() {
             // Hosts have no conditions (PROTOCOL.certkeys, "Critical options").
-            && certificate.critical.is_empty()
-            && certificate.principals.iter().any(|name| glob(name, &host.to_ascii_lowercase()))
+            Untrusted::Conditional(name.clone())
+        } else if !is_named {
+            Untrusted::Named(certificate.principals.clone())
+        } else {
+            return Ok(());
+        })
     }
 
     fn revokes(&self, blob: &[u8]) -> bool {
@@ -221,7 +275,10 @@ mod tests {
     fn revoked_keys_are_trusted_by_nobody() {
         let (blob, line) = key();
         let trust = read(&format!("web-1 {line}\n@revoked * {line}\n"), "web-1", 22);
-        assert!(!trust.trusts(&blob, "web-1", 0));
+        assert_eq!(trust.judge(&blob, "web-1", 0), Err(Untrusted::Revoked));
+        let trust = read(&format!("@revoked * {line}\n"), "web-1", 22);
+        assert_eq!(trust.judge(&blob, "web-1", 0), Err(Untrusted::Revoked), "nothing is known");
+        assert_eq!(trust.judge(b"none", "web-1", 0), Err(Untrusted::Unknown));
     }
 
     #[test]

@@ -35,6 +35,10 @@ const CONTROL: u8 = 3;
 /// The channel of the status at the end.
 const STATUS: u8 = 3;
 
+/// How connections end that nobody broke (`Fault::label`).
+const TARGET_CLOSED: &str = "target-closed";
+const CLIENT_LEFT: &str = "client-terminate";
+
 /// What stands in a stream.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -279,6 +283,17 @@ impl Streams {
         }
     }
 
+    /// Why it ended, where nothing else has said how: whoever has the status of a command leaves,
+    /// as does whoever forwards ports and has enough.
+    fn why<'w>(&self, why: &'w str) -> &'w str {
+        let is_said = match why {
+            TARGET_CLOSED => self.exit.is_some(),
+            CLIENT_LEFT => self.exit.is_some() || self.forwards,
+            _ => false,
+        };
+        if is_said { "" } else { why }
+    }
+
     fn attrs(&self) -> serde_json::Value {
         let mut attrs = serde_json::json!({ "protocol": self.protocol });
         if let Some(attrs) = attrs.as_object_mut() {
@@ -388,22 +403,26 @@ impl Exchange {
         Ok(keep())
     }
 
-    /// How it ended and what else its row says, if it has streams.
-    pub(in super::super) fn ending(&self, outcome: Outcome) -> (Outcome, String) {
+    /// How it ended, why, and what else its row says, if it has streams.
+    pub(in super::super) fn ending<'w>(
+        &self,
+        outcome: Outcome,
+        why: &'w str,
+    ) -> (Outcome, &'w str, String) {
         let mut attrs = self.sent.attrs();
         if !self.told.trailers.is_empty() {
             attrs.insert("trailers".into(), self.told.trailers.clone().into());
         }
         let Some(streams) = &self.streams else {
             let words = |attrs| serde_json::Value::Object(attrs).to_string();
-            return (outcome, if attrs.is_empty() { String::new() } else { words(attrs) });
+            return (outcome, why, if attrs.is_empty() { String::new() } else { words(attrs) });
         };
         let mut all = streams.attrs();
         if let Some(all) = all.as_object_mut() {
             all.extend(attrs);
             all.insert("stderr_bytes".into(), streams.errors.bytes.into());
         }
-        (streams.outcome(outcome), all.to_string())
+        (streams.outcome(outcome), streams.why(why), all.to_string())
     }
 }
 
