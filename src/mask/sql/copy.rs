@@ -51,6 +51,20 @@ pub enum CopyFault {
     Malformed,
 }
 
+/// Why a COPY is refused that the catalog cannot answer for, as far as is known: perhaps what it
+/// names is new, and perhaps it does not exist at all.
+pub fn not_known(copy: &Copy) -> String {
+    let what = match &copy.relation {
+        None => "a relation that this COPY reads".to_owned(),
+        Some(object) if copy.columns.is_empty() => format!("\"{}\"", object.path()),
+        Some(object) => format!("\"{}\", or a column of it that this COPY names,", object.path()),
+    };
+    format!(
+        "weir: {what} is not in the catalog that weir has read of this target; it is too new for \
+         that, or does not exist"
+    )
+}
+
 /// Plans a COPY TO STDOUT; some mask applies to the session.
 pub(super) fn plan(
     rules: &[ColumnRule],

@@ -11,7 +11,7 @@ use crate::decide::sql::own::with_parameters;
 use crate::decide::sql::{Plumbing, fast_path};
 use crate::decide::{Classified, Copy, Effect};
 use crate::fault::{Fault, FaultKind, Limit, Malformed, Refused};
-use crate::mask::sql::copy::{CopyMasker, CopyPlanned};
+use crate::mask::sql::copy::{self, CopyMasker, CopyPlanned};
 use crate::record::entry::{Event, Params};
 use crate::session::postgres::state::{Issued, Portal, Prepared, Visible};
 use crate::wire::Side;
@@ -779,14 +779,12 @@ impl Ready {
                 CopyPlanned::Masked(masker) => maskers.push_back(Some(masker)),
                 CopyPlanned::Pass => maskers.push_back(None),
                 CopyPlanned::Refuse(message) => return Err(Refusal::mask(message)),
-                CopyPlanned::NeedCatalog => return Err(Refusal::mask(NOT_YET.into())),
+                CopyPlanned::NeedCatalog => return Err(Refusal::mask(copy::not_known(copy))),
             }
         }
         Ok(maskers)
     }
 }
-
-const NOT_YET: &str = "weir does not know the columns of this COPY yet; try again";
 
 fn record_fault(refused: Refused) -> Fault {
     Fault::new(CLIENT, FaultKind::Record(refused))

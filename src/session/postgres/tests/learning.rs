@@ -227,3 +227,24 @@ fn a_client_that_leaves_its_hold_was_not_denied() {
     assert!(last.contains(&"command DELETE FROM t Abandoned".to_owned()), "{last:?}");
     assert!(!last.contains(&"command DELETE FROM t Deny".to_owned()), "{last:?}");
 }
+
+#[test]
+fn a_copy_that_no_catalog_answers_for_says_what_is_not_known() {
+    for (text, what) in [
+        ("COPY public.nosuch TO STDOUT", "weir: \"public.nosuch\" is not in the catalog"),
+        ("COPY sink (nosuch) TO STDOUT", "weir: \"sink\", or a column of it that this COPY names,"),
+        ("COPY (SELECT 1 FROM nosuch) TO STDOUT", "weir: a relation that this COPY reads is not"),
+    ] {
+        let mut bench = masked();
+        bench.client(&query(text));
+        if bench.tags(Side::Server).is_empty() {
+            learn(&mut bench, &[sink()]);
+        }
+        bench.server(&[server_error("42601"), ready_for_query(b'I')].concat());
+        let said = messages(&bench.take(Side::Client));
+        let error = String::from_utf8_lossy(&said[0].1).into_owned();
+        assert!(error.contains(what), "{text}: {error}");
+        assert!(error.contains("does not exist") && !error.contains("try again"), "{error}");
+        assert!(record(&bench).contains(&format!("command {text} Deny")), "{text}");
+    }
+}
