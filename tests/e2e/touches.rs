@@ -159,6 +159,26 @@ fn an_allowance_is_of_its_schema_on_any_search_path() {
     let mut raw = Raw::login(&weir.endpoint());
     raw.rows("SELECT * FROM mine");
     assert_eq!(raw.fails("SELECT * FROM other.mine"), "42501");
+    // In one text with what it means something else by.
+    for set in [
+        "SET search_path = other",
+        "SET SCHEMA 'other'",
+        "SET LOCAL search_path = other",
+        "SELECT set_config('search_path', 'other', false)",
+        "BEGIN; SET search_path TO 'other'",
+    ] {
+        for then in [
+            "SELECT * FROM mine",
+            "PREPARE z AS SELECT * FROM mine; EXECUTE z",
+            "COPY mine TO STDOUT",
+            "DECLARE c CURSOR WITH HOLD FOR SELECT * FROM mine; FETCH ALL FROM c",
+        ] {
+            let mut raw = Raw::login(&weir.endpoint());
+            assert_eq!(raw.fails(&format!("{set}; {then}")), "42501", "{set}; {then}");
+            assert_eq!(raw.fails(&format!("{set}; {then}; RESET search_path")), "42501", "{set}");
+            raw.rows("SELECT * FROM mine");
+        }
+    }
     for set in ["SET search_path = other, public", "BEGIN; SET LOCAL search_path = other, public"] {
         raw.query(set);
         assert_eq!(raw.fails("SELECT * FROM mine"), "42501", "{set}");

@@ -5,6 +5,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::decide::{Action, Class, ClassSet, Fact, FactKind, Reading};
 use crate::limits;
 
 /// What was set, as far as a text may mean something else by it.
@@ -40,6 +41,30 @@ impl Changed {
         self.any = true;
     }
 
+    /// What an act of these classes and facts may set.
+    pub fn note_facts(&mut self, classes: &ClassSet, facts: &[Fact]) {
+        if is_opaque(classes) {
+            self.note_any();
+        }
+        for fact in facts.iter().filter(|fact| fact.kind == FactKind::Setting) {
+            match &fact.reading {
+                Reading::Is(name) | Reading::Maybe(name) => {
+                    self.note(&String::from_utf8_lossy(name), "");
+                }
+                _ => self.note_any(),
+            }
+        }
+    }
+
+    /// What the acts of one text may set before later ones of it run.
+    pub fn within(action: &Action) -> Changed {
+        let mut changed = Changed::default();
+        if action.acts.len() > 1 {
+            action.acts.iter().for_each(|act| changed.note_facts(&act.classes, &act.facts));
+        }
+        changed
+    }
+
     /// A name without a schema may be of another one than it would be at first.
     pub fn is_path_in_doubt(&self) -> bool {
         self.any || self.named.contains_key("search_path")
@@ -66,6 +91,11 @@ impl Changed {
         }
         said
     }
+}
+
+/// Whether code runs that weir does not see.
+pub(super) fn is_opaque(classes: &ClassSet) -> bool {
+    [Class::Call, Class::FunctionCall, Class::Unknown].into_iter().any(|class| classes.has(class))
 }
 
 const PATH: &str = "\n\nsearch_path was changed in this session: a name without a schema may be \

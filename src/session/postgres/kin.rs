@@ -23,6 +23,7 @@ use crate::mask::sql::kin::Reach;
 use crate::session::Stage;
 use crate::session::postgres::core::Core;
 
+use super::changed::Changed;
 use super::ready::{Learned, Ready};
 
 /// Kin of the objects of one target that a rule of the snapshot minds, as far as somebody asked.
@@ -174,7 +175,8 @@ impl Ready {
     /// another one than rules go by: in the only one that has the name, else in any.
     pub(super) fn placed(&self, action: &Action, stage: &Stage<'_>) -> Option<Action> {
         let is_bare = |object: &Object| object.namespace.is_empty();
-        if !self.changed.is_path_in_doubt()
+        let moves = self.changed.is_path_in_doubt() || Changed::within(action).is_path_in_doubt();
+        if !moves
             || !action.acts.iter().any(|act| act.objects.iter().any(is_bare))
         {
             return None;

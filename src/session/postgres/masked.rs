@@ -6,7 +6,7 @@
 
 use crate::decide::approval::Standings;
 use crate::decide::sql::Plumbing;
-use crate::decide::{Class, Classified, Effect, Fact, FactKind, Reading};
+use crate::decide::{Classified, Effect, Fact, FactKind};
 use crate::fault::{Fault, Malformed};
 use crate::wire::Side;
 use crate::wire::postgres::frame::Step;
@@ -15,6 +15,7 @@ use crate::wire::postgres::reply;
 use crate::wire::reader::Reader;
 
 use super::beliefs::{About, Answer};
+use super::changed;
 use super::ready::{Ready, server_malformed};
 use crate::session::Stage;
 use crate::session::postgres::core::Core;
@@ -299,25 +300,14 @@ impl Ready {
         self.settings_in_doubt |= self.link.view.may_set_anything(&classified.statements);
         self.made.note(&classified.action);
         for statement in &classified.statements {
-            let hidden = [Class::Call, Class::FunctionCall, Class::Unknown];
-            let opaque = hidden.into_iter().any(|class| statement.classes.has(class));
+            let opaque = changed::is_opaque(&statement.classes);
             let takes_back = matches!(statement.effect, Effect::EndTransaction | Effect::Discard)
                 || statement.operation.starts_with("ROLLBACK");
             let sets = |fact: &Fact| fact.kind == FactKind::Setting;
             if opaque || takes_back || statement.facts.iter().any(sets) {
                 self.standings = Standings::default();
             }
-            if opaque {
-                self.changed.note_any();
-            }
-            for fact in statement.facts.iter().filter(|fact| sets(fact)) {
-                match &fact.reading {
-                    Reading::Is(name) | Reading::Maybe(name) => {
-                        self.changed.note(&String::from_utf8_lossy(name), "");
-                    }
-                    _ => self.changed.note_any(),
-                }
-            }
+            self.changed.note_facts(&statement.classes, &statement.facts);
         }
     }
 }
