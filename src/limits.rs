@@ -213,6 +213,8 @@ pub const HTTP_FIRST_BYTE_US: u64 = 300_000_000;
 pub const HTTP_EVENTS_IDLE_US: u64 = 3_600_000_000;
 /// Content that is held whole, because a person or a rule has to see it.
 pub const HTTP_HELD_BYTES_MAX: usize = 1 << 20;
+/// Content that was handed on, kept for a target of HTTP/2 that did not look at it.
+pub const HTTP_AGAIN_BYTES_MAX: usize = 64 << 10;
 /// Content of a request that was answered already, read and dropped so that the connection lives.
 pub const HTTP_DROPPED_BYTES_MAX: usize = 64 << 10;
 /// The same on a stream of HTTP/2, for `LINGER_TIMEOUT_US` at most: clients that send more than

@@ -23,9 +23,9 @@ pub fn action(head: &Head, opens: bool) -> Action {
 pub(super) fn facts(head: &Head) -> Vec<Fact> {
     let mut facts = vec![Fact::is(FactKind::Method, head.method())];
     let others = head.named().filter(|(_, name, _)| names_a_path(name));
-    let others = others.map(|(_, _, value)| path_of(value));
-    for path in [head.path().to_vec()].into_iter().chain(others) {
-        match check::path_readings(&path) {
+    let others: Vec<Vec<u8>> = others.map(|(_, _, value)| path_of(value)).collect();
+    for path in std::iter::once(head.path()).chain(others.iter().map(Vec::as_slice)) {
+        match check::path_readings(path) {
             // Rules that allow have to mean all readings, those that deny or hold one of them.
             Ok(readings) => {
                 facts.extend(readings.iter().map(|it| Fact::is(FactKind::Path, it)));
@@ -36,16 +36,43 @@ pub(super) fn facts(head: &Head) -> Vec<Fact> {
             Err(_) => facts.push(Fact::unclear(FactKind::Path)),
         }
     }
+    let below = others.iter().flat_map(|path| below_accounts(head, path));
+    for readings in below.filter_map(|path| check::path_readings(&path).ok()) {
+        let like = likeness::of(&readings);
+        facts.extend(readings.iter().chain(&like).map(|it| Fact::like(FactKind::Path, it)));
+    }
     facts
 }
 
 /// Whether a field names a second path that the request reads or writes: `Destination` of COPY and
-/// MOVE (RFC 4918 10.3), what stores of objects copy from (`x-amz-copy-source`).
+/// MOVE (RFC 4918 10.3), what stores of objects copy from (`x-amz-copy-source`, `X-Copy-From` of
+/// Swift), and what an object written here stands for (`X-Symlink-Target`, `X-Object-Manifest`).
 fn names_a_path(name: &[u8]) -> bool {
+    const ENDS: [&[u8]; 5] = [
+        b"-copy-source",
+        b"-rename-source",
+        b"-copy-from",
+        b"-symlink-target",
+        b"-object-manifest",
+    ];
     let lower = name.to_ascii_lowercase();
-    lower == b"destination"
-        || lower.ends_with(b"-copy-source")
-        || lower.ends_with(b"-rename-source")
+    lower == b"destination" || ENDS.iter().any(|end| lower.ends_with(end))
+}
+
+/// The same path as stores read it that have `/v1/ACCOUNT` in front of containers: below that of
+/// the request, or of an account that a field names (Swift: `X-Copy-From-Account`).
+fn below_accounts(head: &Head, path: &[u8]) -> Vec<Vec<u8>> {
+    let mut segments = head.path().split(|byte| *byte == b'/').skip(1);
+    let (Some(version), Some(account)) = (segments.next(), segments.next()) else {
+        return Vec::new();
+    };
+    let named = head.named().filter(|(_, name, _)| {
+        let end = name.len().checked_sub(b"-account".len()).and_then(|at| name.get(at..));
+        end.is_some_and(|end| end.eq_ignore_ascii_case(b"-account"))
+    });
+    let named = named.map(|(_, _, value)| value.trim_ascii());
+    let accounts = std::iter::once(account).chain(named);
+    accounts.map(|account| [b"/", version, b"/", account, path].concat()).collect()
 }
 
 /// The path of a URL or of a path; `bucket/key` is one, too.
@@ -175,6 +202,11 @@ mod tests {
             ("Destination: //host/keep/x?y", "/keep/x"),
             ("x-amz-copy-source: keep/x?versionId=1", "/keep/x"),
             ("X-Ms-Rename-Source: /keep/%78", "/keep/x"),
+            ("X-Copy-From: /keep/x", "/keep/x"),
+            ("x-copy-from: keep/x", "/keep/x"),
+            ("X-Symlink-Target: keep/x", "/keep/x"),
+            ("X-Object-Manifest: keep/x", "/keep/x"),
+            ("x-oss-symlink-target: /keep/x", "/keep/x"),
         ] {
             let text = format!("COPY /pub/x HTTP/1.1\r\nHost: a\r\n{field}\r\n\r\n");
             let mut head = Head::default();
@@ -184,6 +216,21 @@ mod tests {
             assert!(facts.contains(&Fact::is(FactKind::Path, expect)), "{field}");
             assert!(facts.contains(&Fact::is(FactKind::Path, "/pub/x")), "{field}");
         }
+    }
+
+    #[test]
+    fn a_container_is_one_of_an_account() {
+        use crate::wire::http::h1::{HeadReader, read::Kind};
+        let text = "PUT /v1/A/pub/x HTTP/1.1\r\nHost: a\r\nX-Copy-From: keep/x\r\n\
+                    X-Copy-From-Account: B\r\n\r\n";
+        let mut head = Head::default();
+        let read = HeadReader::default().next(&mut text.as_bytes(), &mut head, Kind::Request);
+        assert_eq!(read, Ok(true));
+        let facts = facts(&head);
+        for path in ["/v1/A/keep/x", "/v1/B/keep/x"] {
+            assert!(facts.contains(&Fact::like(FactKind::Path, path)), "{path}: {facts:?}");
+        }
+        assert!(facts.contains(&Fact::is(FactKind::Path, "/keep/x")));
     }
 
     #[test]

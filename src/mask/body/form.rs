@@ -1,5 +1,6 @@
 //! Forms: the value of each pair, by its name as a path and by what is in it.
 
+use super::embedded::{self, Embedded};
 use super::{Unmaskable, Work, hidden, whole_text};
 use crate::limits::MASK_TOKEN_BYTES_MAX;
 use crate::mask::operator::{HIDDEN, Operator};
@@ -67,13 +68,23 @@ fn pair(pair: &[u8], work: &mut Work<'_>) -> Result<(), Unmaskable> {
             let is_null = operator == Operator::Nullify;
             Some(if is_null { HIDDEN.to_vec() } else { hidden(operator, &said) })
         }
-        None => whole_text(&said, "", work),
+        None => within(&said, work),
     };
     match masked {
         Some(masked) => encode(&masked, work.out),
         None => work.out.extend_from_slice(value),
     }
     Ok(())
+}
+
+/// A value that may be JSON itself, or hold it.
+fn within(said: &[u8], work: &mut Work<'_>) -> Option<Vec<u8>> {
+    let may_hold = !work.rules.embedded.is_empty() && !work.rules.strict;
+    match may_hold.then(|| embedded::mask(said, "", work)) {
+        Some(Embedded::Becomes(masked)) => Some(masked),
+        Some(Embedded::Stays) => None,
+        Some(Embedded::IsNone) | None => whole_text(said, "", work),
+    }
 }
 
 fn decoded(coded: &[u8]) -> Result<Vec<u8>, Unmaskable> {
@@ -83,7 +94,7 @@ fn decoded(coded: &[u8]) -> Result<Vec<u8>, Unmaskable> {
     Ok(said)
 }
 
-fn encode(said: &[u8], out: &mut Vec<u8>) {
+pub(super) fn encode(said: &[u8], out: &mut Vec<u8>) {
     for &byte in said {
         match byte {
             b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'*' | b'-' | b'.' | b'_' => out.push(byte),

@@ -15,6 +15,7 @@
 //!                                                             searched
 //!   Opaque      a mask applies to what is no text             not delivered, unless allowed so
 //!
+//!   field    pairs and JSON in fields of a head
 //!   embedded JSON in texts, and what texts repeat of a message
 //!   coded    values in base64, by what they stand for
 //!   json     values by path and by what is in them            form    pairs of a form
@@ -28,6 +29,7 @@
 mod coded;
 mod embedded;
 mod events;
+mod field;
 mod form;
 mod json;
 #[cfg(test)]
@@ -148,6 +150,63 @@ impl Unmaskable {
 /// and JSON-RPC 2.0, 5.1).
 const MCP_DATA: [&str; 4] = ["**.structuredContent", "**._meta", "**.data", "**.params"];
 
+/// Where messages have members of the protocol, beside which there may be ones that it does not
+/// know: beside `result`, in it, in content, in contents of resources.
+const MCP_BESIDE: [&str; 5] =
+    ["*", "*.*", "**.result.content.*", "**.result.contents.*", "**.messages.*.content"];
+
+/// Names of the members that the protocol knows there. A path that begins with one, or may stand
+/// for nothing but one, is followed in data alone.
+const MCP_MEMBERS: [&str; 47] = [
+    "_meta",
+    "action",
+    "annotations",
+    "arguments",
+    "blob",
+    "capabilities",
+    "code",
+    "completion",
+    "content",
+    "contents",
+    "cursor",
+    "data",
+    "description",
+    "error",
+    "icons",
+    "id",
+    "input",
+    "instructions",
+    "isError",
+    "jsonrpc",
+    "level",
+    "logger",
+    "message",
+    "messages",
+    "method",
+    "mimeType",
+    "model",
+    "name",
+    "nextCursor",
+    "params",
+    "progress",
+    "prompts",
+    "protocolVersion",
+    "resource",
+    "resourceTemplates",
+    "resources",
+    "result",
+    "role",
+    "serverInfo",
+    "size",
+    "structuredContent",
+    "text",
+    "title",
+    "tools",
+    "total",
+    "type",
+    "uri",
+];
+
 /// Where messages of MCP have base64 of what somebody would read: blobs of resources, images and
 /// sounds (specification, "Tools", "Resources").
 const MCP_CODED: [&str; 2] = ["**.blob", "**.content.*.data"];
@@ -227,7 +286,12 @@ impl Rules {
         let inner = Rules::new(paths.clone(), Rc::clone(&detectors));
         let below = |(pattern, operator): &(Pattern, Operator)| {
             let (pattern, operator) = (pattern.clone(), *operator);
-            MCP_DATA.into_iter().map(move |place| (pattern.below(place), operator))
+            let is_free = !pattern.is_one_of(&MCP_MEMBERS);
+            let beside = MCP_BESIDE.into_iter().filter(move |_| is_free);
+            let root = is_free.then(|| (pattern.clone(), operator));
+            let places = MCP_DATA.into_iter().chain(beside);
+            let below: Vec<_> = places.map(|place| (pattern.below(place), operator)).collect();
+            below.into_iter().chain(root)
         };
         let all = paths.iter().flat_map(below).chain(paths.iter().cloned()).collect();
         let mut bare = Rules::flat(all, Rc::clone(&detectors));
@@ -330,14 +394,16 @@ impl Rules {
             .map(|(operator, name)| (operator, name.as_str()))
     }
 
-    /// Values of fields of a head, of which all that detectors find is replaced. `None`: nothing.
+    /// The value of a field of a head: what pairs (`?ssn=1`) and JSON in it have on the paths, and
+    /// all that detectors find, is replaced. `None`: nothing.
     pub fn field(&self, name: &str, value: &[u8], hits: &mut Hits) -> Option<Vec<u8>> {
         let (mut scratch, mut out) = (Scratch::default(), Vec::new());
         let base = name;
         let known = &Known::Nothing;
-        let mut work =
-            Work { rules: self, scratch: &mut scratch, out: &mut out, hits, base, known };
-        whole_text(value, "", &mut work)
+        // Paths of MCP begin in what an answer has of data, and a field is nothing but that.
+        let rules = self.bare.as_ref().and(self.inner.as_deref()).unwrap_or(self);
+        let mut work = Work { rules, scratch: &mut scratch, out: &mut out, hits, base, known };
+        field::mask(value, &mut work)
     }
 }
 

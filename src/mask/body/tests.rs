@@ -295,6 +295,7 @@ fn forms() {
     one("s%73n=123456789", "s%73n=*****6789");
     one("mail=bob%40example.com&c", "mail=%5BEMAIL%5D&c");
     one("", "");
+    one("x=%7B%22ssn%22%3A%22123456789%22%7D&y=1", "x=%7B%22ssn%22%3A%22*****6789%22%7D&y=1");
     assert_eq!(mask(&rules, Shape::Form, b"a=%4", 1).1, Some(Unmaskable::Form));
 }
 
@@ -688,6 +689,39 @@ fn no_other_key_or_list_repeats_what_is_hidden() {
     let (out, _) = mask(&rules, Shape::Json, text.as_bytes(), usize::MAX);
     let out = String::from_utf8(out).unwrap();
     assert!(out.contains(r#""type":"text","text":"a ***""#), "{out}");
+}
+
+/// Members that the protocol does not know are a server's own data, wherever they stand.
+#[test]
+fn members_beside_those_of_the_protocol() {
+    let path = |text: &str| (Pattern::parse(text).unwrap(), Operator::Redact);
+    let paths = vec![path("ssn"), path("**.password"), path("name"), path("**.type")];
+    let rules = Rc::new(Rules::mcp(paths, Rc::new(Detectors::default())));
+    let one = |body: &str, expect: &str| check(&rules, Shape::Json, body, expect);
+    for (member, expect) in [
+        (
+            r#""result":{"content":[{"type":"zzz","ssn":"078","p":{"password":"hunt"}}]}"#,
+            r#""result":{"content":[{"type":"zzz","ssn":"***","p":{"password":"***"}}]}"#,
+        ),
+        (
+            r#""result":{"contents":[{"uri":"x:","name":"n","ssn":{"a":"078"}}]}"#,
+            r#""result":{"contents":[{"uri":"x:","name":"n","ssn":{"a":"***"}}]}"#,
+        ),
+        (r#""result":{},"extra":{"ssn":"078"}"#, r#""result":{},"extra":{"ssn":"***"}"#),
+        (r#""result":{"own":{"ssn":"078"}}"#, r#""result":{"own":{"ssn":"***"}}"#),
+        (r#""result":{"ssn":"078"},"ssn":"078""#, r#""result":{"ssn":"***"},"ssn":"***""#),
+        (
+            r#""result":{"tools":[{"name":"n","inputSchema":{"type":"object"}}]}"#,
+            r#""result":{"tools":[{"name":"n","inputSchema":{"type":"object"}}]}"#,
+        ),
+        (
+            r#""result":{"structuredContent":{"a":{"ssn":"078"}}}"#,
+            r#""result":{"structuredContent":{"a":{"ssn":"078"}}}"#,
+        ),
+    ] {
+        let message = |member: &str| format!(r#"{{"jsonrpc":"2.0","id":1,{member}}}"#);
+        one(&message(member), &message(expect));
+    }
 }
 
 /// With more values than are looked for, texts are hidden and structured content goes by its paths.

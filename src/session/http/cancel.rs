@@ -2,7 +2,7 @@
 //!
 //! In: calls that begin to wait, `notifications/cancelled`. Out: which of them must not run.
 //! Never: a call of another identity, target or session of MCP; one of several that are called
-//! alike, because nobody can say which is meant.
+//! alike and come from one place, because nobody can say which is meant.
 //!
 //! A client says so on another connection, which most times belongs to another shard. So this is
 //! what all shards share, as in `parked`. Whoever takes the call back has people told at once that
@@ -10,6 +10,7 @@
 //! here before any vote counts.
 
 use std::collections::HashMap;
+use std::net::SocketAddr;
 use std::sync::{LazyLock, Mutex, MutexGuard, PoisonError};
 
 use ring::digest::{Context, SHA256};
@@ -35,6 +36,7 @@ pub(super) struct Call([u8; 32]);
 #[derive(Clone, Copy, Debug)]
 struct Entry {
     ask: SessionId,
+    from: SocketAddr,
     is_cancelled: bool,
 }
 
@@ -82,25 +84,39 @@ impl Call {
     }
 
     /// It waits for people from now on, for as long as the value is there.
-    pub fn wait(self, ask: SessionId) -> Option<Waiting> {
-        waiting().entry(self).or_default().push(Entry { ask, is_cancelled: false });
+    pub fn wait(self, ask: SessionId, from: SocketAddr) -> Option<Waiting> {
+        let entry = Entry { ask, from, is_cancelled: false };
+        waiting().entry(self).or_default().push(entry);
         Some(Waiting { call: self, ask })
     }
 
-    /// Takes back what waits under this name; the ask of it. `None`: nothing does, or several do.
-    fn cancel(self) -> Option<SessionId> {
-        match waiting().get_mut(&self)?.as_mut_slice() {
-            [only] if !only.is_cancelled => {
-                only.is_cancelled = true;
-                Some(only.ask)
-            }
-            _ => None,
-        }
+    /// Takes back what waits under this name; the ask of it. `None`: nothing does, or nobody can
+    /// say which one is meant.
+    fn cancel(self, from: SocketAddr) -> Option<SessionId> {
+        let mut waiting = waiting();
+        let entries = waiting.get_mut(&self)?;
+        let at = meant(entries, from)?;
+        let entry = entries.get_mut(at)?;
+        entry.is_cancelled = true;
+        Some(entry.ask)
     }
 
-    fn waits(self) -> bool {
-        matches!(waiting().get(&self).map(Vec::as_slice), Some([only]) if !only.is_cancelled)
+    fn waits(self, from: SocketAddr) -> bool {
+        waiting().get(&self).is_some_and(|entries| meant(entries, from).is_some())
     }
+}
+
+/// Which of the calls a client means that speaks from here: the only one there is; of several that
+/// which came over the same connection, else from the same host.
+fn meant(entries: &[Entry], from: SocketAddr) -> Option<usize> {
+    let only = |is_near: &dyn Fn(SocketAddr) -> bool| {
+        let mut near = (0..).zip(entries).filter(|(_, entry)| is_near(entry.from));
+        near.next().filter(|_| near.next().is_none())
+    };
+    let found = only(&|_| true)
+        .or_else(|| only(&|place| place == from))
+        .or_else(|| only(&|place| place.ip() == from.ip()));
+    found.filter(|(_, entry)| !entry.is_cancelled).map(|(at, _)| at)
 }
 
 /// A call that waits. It is forgotten with this value.
@@ -137,7 +153,7 @@ impl Session {
     pub(super) fn cancels(&self, exchange: &Exchange) -> bool {
         let tenure = self.tenures.get(self.current);
         let call = tenure.and_then(|tenure| Call::taken_back(exchange, tenure));
-        call.is_some_and(Call::waits)
+        call.is_some_and(|call| call.waits(self.link.accepted.client_addr))
     }
 
     /// A client takes back a call of its own that its target has never seen: so it does not see
@@ -145,7 +161,8 @@ impl Session {
     pub(super) fn cancel_call(&mut self, mut exchange: Box<Exchange>, stage: &mut Stage<'_>) {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let call = Call::taken_back(&exchange, tenure);
-        if let Some(ask) = call.and_then(Call::cancel) {
+        let from = self.link.accepted.client_addr;
+        if let Some(ask) = call.and_then(|call| call.cancel(from)) {
             self.link.output(Output::AskClosed(ask, "abandoned"));
             exchange.approval = Some(ask);
         }
@@ -175,5 +192,25 @@ impl Session {
             self.abandon_hold("the client took the call back", stage);
         }
         is_cancelled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn of_several_calls_that_which_came_from_here() {
+        let at = |host, port| SocketAddr::from(([127, 0, 0, host], port));
+        let call = |from| Entry { ask: SessionId::default(), from, is_cancelled: false };
+        let calls = [call(at(1, 10)), call(at(2, 20)), call(at(2, 21))];
+        assert_eq!(meant(&calls, at(2, 20)), Some(1), "the same connection");
+        assert_eq!(meant(&calls, at(1, 99)), Some(0), "the same host");
+        assert_eq!(meant(&calls, at(2, 99)), None, "two of one host");
+        assert_eq!(meant(&calls, at(3, 10)), None, "from elsewhere");
+        assert_eq!(meant(&calls[..1], at(3, 10)), Some(0), "the only one");
+        assert_eq!(meant(&[], at(3, 10)), None);
+        let taken = Entry { is_cancelled: true, ..call(at(1, 10)) };
+        assert_eq!(meant(&[taken, call(at(2, 20))], at(1, 10)), None, "taken back already");
     }
 }

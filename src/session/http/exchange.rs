@@ -18,6 +18,7 @@ use crate::limits;
 use crate::mask::Hits;
 use crate::metrics::Presence;
 use crate::record::{Receipt, SessionContext, SessionId};
+use crate::session::Stage;
 use crate::wire::http::form::Scan;
 use crate::wire::http::h1::{Body, Framing, HeadReader, Role};
 use crate::wire::http::head::{Head, Version};
@@ -193,7 +194,33 @@ impl Exchange {
 
     /// Whether all of its content is there, should it have to be sent once more.
     pub fn is_here(&self) -> bool {
-        self.request.framing == Framing::None || self.gathered
+        let is_copied = matches!(self.up, Up::Sent) && self.copy.is_some();
+        self.request.framing == Framing::None || self.gathered || is_copied
+    }
+
+    /// Content that is sent as a whole: what was read before it was decided, what is sent again.
+    pub fn at_hand(&self) -> Option<&[u8]> {
+        match (self.gathered, self.again) {
+            (true, _) => Some(&self.content),
+            (false, true) => self.copy.as_deref(),
+            (false, false) => None,
+        }
+    }
+
+    /// Keeps what is handed on to a target that may say it has not looked at it (RFC 9113 8.7);
+    /// nothing any more once it is too much, or there is no room.
+    pub fn keep_copy(&mut self, data: &[u8], stage: &Stage<'_>) {
+        let is_two = self.back.as_ref().is_some_and(|back| back.two.is_some());
+        if let Some(mut copy) = self.copy.take().filter(|_| is_two) {
+            let length = copy.len() + data.len();
+            let room = self.room.get_or_insert_with(|| stage.room.lease());
+            if length <= limits::HTTP_AGAIN_BYTES_MAX && room.resize(length) {
+                copy.extend_from_slice(data);
+                self.copy = Some(copy);
+                return;
+            }
+        }
+        self.room = None;
     }
 
     /// Whether it is a call of gRPC.
@@ -274,7 +301,9 @@ pub(super) struct Exchange {
     pub gathered: bool,
     /// Content that was gathered.
     pub content: Vec<u8>,
-    /// The part of the shard's room that it takes.
+    /// Content that was handed on as it came, as long as all of it is here.
+    pub copy: Option<Vec<u8>>,
+    /// The part of the shard's room that either takes.
     pub room: Option<crate::session::room::Lease>,
     /// Looks for a field of the content that names another method.
     pub form: Option<Scan>,

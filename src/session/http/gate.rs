@@ -447,10 +447,9 @@ impl Session {
                 return self.deny(exchange, crowded.words().0, stage);
             }
         };
-        let call = exchange
-            .rpc
-            .as_deref()
-            .and_then(|rpc| cancel::Call::of(rpc, &exchange, tenure)?.wait(id));
+        let client = self.link.accepted.client_addr;
+        let call = exchange.rpc.as_deref();
+        let call = call.and_then(|rpc| cancel::Call::of(rpc, &exchange, tenure)?.wait(id, client));
         let summary = asked.clone();
         let context = from.unwrap_or_else(|| Box::new(tenure.context(&self.link)));
         let _counted = counted;

@@ -70,6 +70,7 @@ impl Exchange {
             told: Told::default(),
             gathered: false,
             content: Vec::new(),
+            copy: Some(Vec::new()),
             room: None,
             form: None,
             rpc: None,
@@ -94,7 +95,7 @@ impl Exchange {
     pub fn is_whole(&self) -> bool {
         match self.up {
             Up::Sent | Up::Held(_) => true,
-            Up::Waiting(..) => self.request.framing == Framing::None || self.gathered,
+            Up::Waiting(..) => self.request.framing == Framing::None || self.at_hand().is_some(),
             _ => false,
         }
     }
@@ -268,7 +269,9 @@ impl Session {
                 (body, trailers)
             }
             // What nobody has read yet must not be taken for the next request.
-            Up::Never | Up::Waiting(..) if !exchange.gathered && exchange.back.is_none() => {
+            Up::Never | Up::Waiting(..)
+                if exchange.at_hand().is_none() && exchange.back.is_none() =>
+            {
                 request.body()
             }
             _ => (Body::new(Framing::None), Head::default()),
@@ -420,10 +423,10 @@ impl Session {
             self.link.output(Output::Settled(id));
         }
         let request = &exchange.request;
-        let framing = match (exchange.gathered, request.framing) {
-            (false, framing) => framing,
-            (true, Framing::None) => Framing::None,
-            (true, _) => Framing::Length(exchange.content.len() as u64),
+        let framing = match (exchange.at_hand(), request.framing) {
+            (None, framing) => framing,
+            (Some(_), Framing::None) => Framing::None,
+            (Some(content), _) => Framing::Length(content.len() as u64),
         };
         let mut out = Vec::with_capacity(request.head.arena().len() + 256);
         let mut two = exchange.back.as_mut().and_then(|back| back.two.take());
@@ -434,6 +437,10 @@ impl Session {
                 tenure.write_request(out, exchange, framing, &self.link);
             }
         }
+        let content = match exchange.gathered {
+            true => Some(&exchange.content),
+            false => exchange.copy.as_ref().filter(|_| exchange.again),
+        };
         let Some(back) = &mut exchange.back else { return };
         if let Some(two) = &mut two {
             out.extend_from_slice(two.take_output());
@@ -441,10 +448,10 @@ impl Session {
         back.two = two;
         back.outbox.forward(permit, receipt, &out);
         let is_over = matches!(framing, Framing::None | Framing::Length(0));
-        if !exchange.content.is_empty() {
+        if let Some(content) = content.filter(|content| !content.is_empty()) {
             let receipt = tenure.ledger.covered(stage);
             let permit = Permit::plumbing(Part::Content);
-            back.content((permit, receipt), &exchange.content, false);
+            back.content((permit, receipt), content, false);
             let receipt = tenure.ledger.covered(stage);
             let permit = Permit::plumbing(Part::Content);
             back.end((permit, receipt), false);
@@ -577,6 +584,7 @@ impl Session {
         if let Err(refused) = taken {
             return self.fail(Trouble::Record(refused), stage);
         }
+        exchange.keep_copy(data, stage);
         let now_us = stage.now.mono_us;
         exchange.deadline_us = now_us + limits::HTTP_PIECE_US;
         let Some(back) = &mut exchange.back else { return };

@@ -9,12 +9,14 @@ struct Target {
     peer: Connection,
     /// Streams, and the paths that were asked for on them.
     asked: Vec<(u32, Vec<u8>)>,
+    /// Content of requests.
+    heard: Vec<u8>,
 }
 
 impl Target {
     fn new() -> Target {
         let peer = Connection::server("http", false);
-        Target { bench: Bench::new(), peer, asked: Vec::new() }
+        Target { bench: Bench::new(), peer, asked: Vec::new(), heard: Vec::new() }
     }
 
     /// A request of the client, on the connection that was given back, if one was.
@@ -31,8 +33,12 @@ impl Target {
         let sent = std::mem::take(&mut self.bench.target);
         let mut input = sent.as_slice();
         while let Some(event) = self.peer.receive(&mut input, 1_000).expect("frames in order") {
-            if let Heard::Head { stream, .. } = event {
-                self.asked.push((stream, self.peer.take_head().target().to_vec()));
+            match event {
+                Heard::Head { stream, .. } => {
+                    self.asked.push((stream, self.peer.take_head().target().to_vec()));
+                }
+                Heard::Data { bytes, .. } => self.heard.extend_from_slice(bytes),
+                _ => {}
             }
         }
     }
@@ -165,13 +171,18 @@ fn a_stream_that_is_not_over_takes_its_connection_with_it() {
 
 #[test]
 fn what_a_target_has_not_looked_at_is_sent_once_more() {
-    for refuses in [true, false] {
+    let contents = ["|", "Content-Length: 5||hello", "Transfer-Encoding: chunked||5|hello|0||"];
+    for (refuses, content) in [true, false].into_iter().zip(contents.into_iter().cycle()).chain([
+        (true, contents[1]),
+        (false, contents[2]),
+        (true, contents[2]),
+    ]) {
         let mut target = Target::new();
         target.ask("GET /a", "|");
         target.head(1, None, true);
         target.flush(10_000);
         target.bench.client_text();
-        target.ask("POST /b", "|");
+        target.ask("POST /b", content);
         // The next connection is a fresh one.
         let mut fresh = Connection::server("http", false);
         match refuses {
@@ -183,11 +194,22 @@ fn what_a_target_has_not_looked_at_is_sent_once_more() {
         std::mem::swap(&mut target.peer, &mut fresh);
         target.hear();
         assert_eq!(target.asked.last(), Some(&(1, b"/b".to_vec())));
+        let says = if content == "|" { "" } else { "hello" };
+        assert_eq!(target.heard, says.repeat(2).as_bytes(), "as before, once more");
         target.head(1, None, true);
         target.flush(10_000);
         assert!(target.bench.client_text().starts_with("HTTP/1.1 200 "));
         assert_eq!(target.bench.record().1, [Outcome::Success; 2]);
         assert_eq!(target.bench.legs, [3, 2, 1]);
+    }
+    // Nor is what is not here any more, or has not come yet.
+    for (length, sent) in [(70_000, 70_000), (10, 4)] {
+        let mut target = Target::new();
+        target.ask("POST /b", &format!("Content-Length: {length}||{}", "x".repeat(sent)));
+        target.peer.reset(1, Code::RefusedStream);
+        target.flush(10_000);
+        assert!(target.bench.client_text().starts_with("HTTP/1.1 502 "));
+        assert_eq!(target.bench.legs, [1, 0, 1]);
     }
     // What it may have run is not.
     let mut target = Target::new();

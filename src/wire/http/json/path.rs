@@ -86,6 +86,19 @@ impl Pattern {
         Pattern { parts }
     }
 
+    /// Whether the pattern begins with one of these names or, where it begins with a star, has none
+    /// other at its end.
+    pub fn is_one_of(&self, names: &[&str]) -> bool {
+        let is_among = |part: &Part| match part {
+            Part::Key(key) => names.contains(&key.as_str()),
+            Part::Any | Part::AnyDepth => true,
+        };
+        match self.parts.first() {
+            Some(Part::Key(key)) => names.contains(&key.as_str()),
+            _ => self.parts.last().is_none_or(is_among),
+        }
+    }
+
     /// States before anything was read: bit n means that n parts were met.
     fn start(&self) -> u64 {
         self.skip(1)
