@@ -596,6 +596,25 @@ mod tests {
     }
 
     #[test]
+    fn keys_with_dots_are_written_with_a_backslash() {
+        let object = r#"{"kind":"Secret","metadata":{"annotations":{"a.io/key":"HIDDEN",
+            "a":{"io/key":"shown"}}},"data":{"tls.key":"HIDDEN","tls":"shown"}}"#;
+        let mut paths = named("Secret", "data.tls\\.key".to_owned(), Operator::Redact);
+        assert_eq!(paths[0].0, "stringData.tls\\.key");
+        let annotation = "metadata.annotations.a\\.io/key".to_owned();
+        paths.extend(named("Secret", annotation.clone(), Operator::Redact));
+        let masks = of(paths);
+        for document in shapes(object) {
+            let left = left(&masks.rules, &document);
+            assert!(!left.contains("HIDDEN"), "{left}");
+            assert_eq!(left.matches("shown").count(), document.matches("shown").count(), "{left}");
+        }
+        assert!(pointer_tells("/metadata/annotations/a.io~1key", &annotation));
+        assert!(!pointer_tells("/metadata/annotations/a/io~1key", &annotation));
+        assert!(brings(&serde_json::json!({"data": {"tls.key": "x"}}), "data.tls\\.key"));
+    }
+
+    #[test]
     fn names_of_fields_that_hold_values_are_hidden() {
         const WIDGET: &str = r#"{"kind":"Widget","spec":{"set":["HIDDEN"],"list":[{"k":"HIDDEN"}]},
             "metadata":{"name":"shown","managedFields":[{"manager":"kubectl","fieldsV1":{
