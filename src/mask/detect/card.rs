@@ -8,7 +8,7 @@
 //! ```
 
 use super::numeral::{Sign, digit_at, is_rare, separator_at, sign_before};
-use super::{Detector, Detectors, Finds, alnum_at, alnum_before};
+use super::{Detector, Detectors, Finds, alnum_at, alnum_before, ends_with_escape};
 
 /// A group of digits inside a run, and the separator before it (NUL for the first).
 #[derive(Clone, Copy, Default)]
@@ -140,8 +140,18 @@ fn run_start(value: &[u8], at: usize, floor: usize) -> Option<usize> {
                 reach -= length;
                 gap = true;
             }
-            _ => return Some(start + escape_digits(value, start)),
+            _ => return Some(behind_escape(value, start)),
         }
+    }
+}
+
+/// Where the run begins if its first digits, or all of its first group, belong to an escape.
+fn behind_escape(value: &[u8], start: usize) -> usize {
+    let digits = escape_digits(value, start);
+    let behind = start + digits;
+    match separator_at(value, behind) {
+        Some((_, length)) if digits > 0 => behind + length,
+        _ => behind,
     }
 }
 
@@ -254,7 +264,8 @@ fn is_part_of_word(value: &[u8], start: usize, end: usize) -> bool {
     let last = start.checked_sub(1).and_then(|at| value.get(at));
     let before = alnum_before(value, start)
         || last == Some(&b'_')
-        || (last == Some(&b'.') && start.checked_sub(2).is_some_and(digit));
+        || (last == Some(&b'.') && start.checked_sub(2).is_some_and(digit))
+            && !value.get(..start - 1).is_some_and(ends_with_escape);
     let next = value.get(end);
     before || alnum_at(value, end) || next == Some(&b'_') || (next == Some(&b'.') && digit(end + 1))
 }

@@ -71,6 +71,14 @@ fn cards() {
     check("6011111111111117", &["credit-card:6011111111111117"]);
     check("12 4111 1111 1111 1111 03", &["credit-card:4111 1111 1111 1111"]);
     check("2024 4111 1111 1111 1111 123", &["credit-card:4111 1111 1111 1111"]);
+    for escape in ["%20", "\\u0020"] {
+        for separator in ["", " ", "-", ".", "\u{a0}"] {
+            for card in ["4111111111111111", "4111 1111 1111 1111"] {
+                let found = format!("credit-card:{card}");
+                check(&format!("a{escape}{separator}{card}"), &[&found]);
+            }
+        }
+    }
     check(
         "4111111111111111 5500000000000004",
         &["credit-card:4111111111111111", "credit-card:5500000000000004"],

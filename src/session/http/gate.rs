@@ -565,22 +565,25 @@ impl Session {
         }
     }
 
+    /// It goes on waiting, after this reply to a vote.
+    fn put_held(&mut self, mut it: Box<Exchange>, held: Box<Held>, reply: VoteReply) -> VoteReply {
+        it.up = Up::Held(held);
+        self.phase = Phase::Busy(it);
+        reply
+    }
+
     /// One approver's word.
     pub(super) fn vote(&mut self, id: SessionId, vote: &Vote, stage: &mut Stage<'_>) -> VoteReply {
         if self.cancelled_hold(stage) {
             return VoteReply::Unknown;
         }
-        let Some((mut exchange, mut held)) = self.take_held() else { return VoteReply::Unknown };
+        let Some((exchange, mut held)) = self.take_held() else { return VoteReply::Unknown };
         let Some(tenure) = self.tenures.get_mut(self.current).filter(|_| held.ask.id == id) else {
-            exchange.up = Up::Held(held);
-            self.phase = Phase::Busy(exchange);
-            return VoteReply::Unknown;
+            return self.put_held(exchange, held, VoteReply::Unknown);
         };
         if vote.digest.is_some_and(|digest| digest != held.shown) {
-            exchange.up = Up::Held(held);
-            self.phase = Phase::Busy(exchange);
-            let why = "the vote is not about the request that waits";
-            return VoteReply::Refused(why.to_owned());
+            let why = "the vote is not about the request that waits".to_owned();
+            return self.put_held(exchange, held, VoteReply::Refused(why));
         }
         let ballot = held.ask.vote(vote, stage.now);
         let recorded = match ballot.step() {
@@ -594,19 +597,13 @@ impl Session {
         }
         match ballot {
             Ballot::Refused(why) => {
-                exchange.up = Up::Held(held);
-                self.phase = Phase::Busy(exchange);
-                VoteReply::Refused(why.to_owned())
+                self.put_held(exchange, held, VoteReply::Refused(why.to_owned()))
             }
             Ballot::Counted { missing } => {
-                exchange.up = Up::Held(held);
-                self.phase = Phase::Busy(exchange);
-                VoteReply::Counted { missing }
+                self.put_held(exchange, held, VoteReply::Counted { missing })
             }
             Ballot::Again { missing } => {
-                exchange.up = Up::Held(held);
-                self.phase = Phase::Busy(exchange);
-                VoteReply::Again { missing }
+                self.put_held(exchange, held, VoteReply::Again { missing })
             }
             Ballot::Late => {
                 let detail = "nobody approved this request in time".to_owned();

@@ -176,9 +176,7 @@ impl Ready {
     pub(super) fn placed(&self, action: &Action, stage: &Stage<'_>) -> Option<Action> {
         let is_bare = |object: &Object| object.namespace.is_empty();
         let moves = self.changed.is_path_in_doubt() || Changed::within(action).is_path_in_doubt();
-        if !moves
-            || !action.acts.iter().any(|act| act.objects.iter().any(is_bare))
-        {
+        if !moves || !action.acts.iter().any(|act| act.objects.iter().any(is_bare)) {
             return None;
         }
         let catalog = self.catalog(stage).map(|(catalog, _)| catalog);
