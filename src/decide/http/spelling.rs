@@ -30,7 +30,10 @@ pub(super) fn others(said: &str) -> Vec<String> {
             }
         }
         Some((scheme, rest)) if rest.starts_with(['/', '\\']) || is_special(&scheme) => {
-            found.extend(urls(&scheme, rest));
+            // To parsers of RFC 3986 a backslash ends no host: `evil\@bank.test` is of bank.test.
+            for ends in [&['/', '\\', '?', '#'][..], &['/', '?', '#']] {
+                found.extend(urls(&scheme, rest, ends));
+            }
         }
         _ => found.extend(paths(&bare)),
     }
@@ -139,9 +142,9 @@ fn behind_authority(rest: &str) -> &str {
 }
 
 /// The one spelling of a URL, without its port if that is the scheme's, and with it.
-fn urls(scheme: &str, rest: &str) -> Vec<String> {
+fn urls(scheme: &str, rest: &str, ends: &[char]) -> Vec<String> {
     let rest = rest.trim_start_matches(['/', '\\']);
-    let end = rest.find(['/', '\\', '?', '#']).unwrap_or(rest.len());
+    let end = rest.find(ends).unwrap_or(rest.len());
     let (authority, behind) = (rest.get(..end).unwrap_or(""), rest.get(end..).unwrap_or(""));
     let host = authority.rsplit_once('@').map_or(authority, |(_, host)| host);
     let is_port = |port: &str| port.chars().all(|it| it.is_ascii_digit());
@@ -181,7 +184,7 @@ fn urls(scheme: &str, rest: &str) -> Vec<String> {
 /// A host in small letters, decoded, without a dot at its end; an address in its one spelling.
 fn host_of(host: &str) -> String {
     let plain = decoded(host).to_lowercase().replace(['\u{3002}', '\u{ff0e}', '\u{ff61}'], ".");
-    let plain: String = plain.chars().map(narrow).collect();
+    let plain: String = plain.chars().filter(|it| !is_dropped(*it)).map(narrow).collect();
     let plain = plain.strip_suffix('.').unwrap_or(&plain).to_owned();
     let inner = plain.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
     if let Some(Ok(address)) = inner.map(str::parse::<Ipv6Addr>) {
@@ -198,6 +201,12 @@ fn narrow(letter: char) -> char {
     let code = u32::from(letter);
     let is_wide = (0xff01..=0xff5e).contains(&code);
     char::from_u32(code.saturating_sub(0xfee0)).filter(|_| is_wide).unwrap_or(letter)
+}
+
+/// What browsers drop of a name before it is resolved (UTS 46, "ignored").
+fn is_dropped(letter: char) -> bool {
+    matches!(letter, '\u{ad}' | '\u{34f}' | '\u{180b}'..='\u{180f}' | '\u{200b}'..='\u{200d}')
+        || matches!(letter, '\u{2060}'..='\u{2064}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
 }
 
 /// `127.1`, `0x7f000001`, `017700000001` (inet_aton(3)).
@@ -271,6 +280,10 @@ mod tests {
             "<URL:https://bank.test/a>",
             "https://bank\u{3002}test/a#x",
             "https://\u{ff22}ank.test/a",
+            "https://evil\\@bank.test/a",
+            "https://u:p\\x@bank.test:443/a",
+            "https://bank\u{ad}.test/a",
+            "https://b\u{200b}an\u{fe0f}k.te\u{2060}st\u{feff}/a",
         ] {
             assert!(others(said).contains(&"https://bank.test/a".to_owned()), "{said}");
         }

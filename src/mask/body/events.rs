@@ -89,7 +89,7 @@ fn mask(event: &[u8], work: &mut Work<'_>) -> Result<(), Unmaskable> {
             }
             (Some((b"data", ..)), None) => work.out.extend_from_slice(whole),
             // What is no field to a client of events is all there is to one that reads JSON.
-            (other, _) if !work.rules.paths.is_empty() && !is_known(line, other) => {
+            (other, _) if !work.rules.paths.is_empty() && !is_known(line, other, work) => {
                 return Err(Unmaskable::Text);
             }
             // Comments, names and ids are text like any other.
@@ -102,10 +102,16 @@ fn mask(event: &[u8], work: &mut Work<'_>) -> Result<(), Unmaskable> {
     Ok(())
 }
 
-/// A line that events have beside their data, or a comment.
-fn is_known(line: &[u8], field: Option<(&[u8], usize, &[u8])>) -> bool {
-    let names = |name: &[u8]| matches!(name, b"event" | b"id" | b"retry");
-    line.is_empty() || line.starts_with(b":") || field.is_some_and(|(name, ..)| names(name))
+/// A line that events have beside their data, a comment, or a field that clients pass over (WHATWG
+/// HTML 9.2.6) if no path leads to it, and none into what it says.
+fn is_known(line: &[u8], field: Option<(&[u8], usize, &[u8])>, work: &Work<'_>) -> bool {
+    let is_word = |name: &[u8]| name.iter().all(|it| it.is_ascii_alphanumeric() || *it == b'-');
+    let names = |(name, _, value): (&[u8], usize, &[u8])| {
+        let is_own = matches!(name, b"event" | b"id" | b"retry");
+        let is_met = work.rules.paths.met_field(name).next().is_some();
+        is_own || (line.contains(&b':') && is_word(name) && is_plain_line(value) && !is_met)
+    };
+    line.is_empty() || line.starts_with(b":") || field.is_some_and(names)
 }
 
 /// Data that looks like JSON is masked as JSON.

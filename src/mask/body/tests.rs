@@ -282,6 +282,12 @@ fn events_keep_their_lines() {
     one("data: x\n\ndata: y@example.com\n\n", "data: x\n\ndata: [EMAIL]\n\n");
     one(": bob@example.com\ndata\ndata: x\n\n", ": [EMAIL]\ndata\ndata: x\n\n");
     one("data: {\"a\":1}\n\ndata: rest@example.com", "data: {\"a\":1}\n\ndata: [EMAIL]");
+    // Fields that clients pass over do, unless they could say something.
+    one("ID: 1\nfoo: a b\ndata: {}\n\n", "ID: 1\nfoo: a b\ndata: {}\n\n");
+    for said in ["ssn: 1\n\n", "foo: {\"ssn\":1}\n\n", "foo: ssn: 1\n\n", "foo\n\n"] {
+        let (out, wrong) = mask(&rules, Shape::Events, said.as_bytes(), 1);
+        assert_eq!((out.as_slice(), wrong), (&b""[..], Some(Unmaskable::Text)), "{said}");
+    }
     let (out, wrong) = mask(&rules, Shape::Events, b"data: {\"ssn\":\"1\"\n\n", 1);
     assert!(matches!(wrong, Some(Unmaskable::Json(_))));
     assert_eq!(out, b"");

@@ -1,5 +1,5 @@
-//! An answer to `tools/list`: what an identity may not call is not offered to it, and what tools
-//! say of themselves is remembered.
+//! Answers to `tools/list`, in whatever stream they come: what an identity may not call is not
+//! offered to it, and what tools say of themselves is remembered.
 //!
 //! In: the content of the answer, in any split. Out: the same without some tools; definitions.
 //! Never: a list that was not understood; a denial by this alone: calls are decided one by one.
@@ -26,6 +26,10 @@ enum Way {
     Whole(Vec<u8>),
     /// Events, each a message.
     Events(Splitter),
+    /// Events of a stream that may have a list among them. What is no list passes as it is.
+    InPassing(Splitter),
+    /// One of these was too long to be held; nothing is looked at any more.
+    Through,
 }
 
 /// A fixed word for what is wrong.
@@ -39,6 +43,12 @@ impl Listing {
             false => Way::Whole(Vec::new()),
         };
         Listing { way, found: Vec::new() }
+    }
+
+    /// For a stream of events that was not opened for a list: servers say an answer again to whoever
+    /// resumes (MCP, Streamable HTTP, "Resumability").
+    pub fn in_passing() -> Listing {
+        Listing { way: Way::InPassing(Splitter::default()), found: Vec::new() }
     }
 
     /// Takes in content; `keep` says which tools stay.
@@ -60,6 +70,30 @@ impl Listing {
                 }
                 Ok(out)
             }
+            Way::InPassing(splitter) => {
+                let (mut input, mut out) = (data, Vec::new());
+                loop {
+                    let unread = input;
+                    match splitter.next(&mut input) {
+                        Ok(Some(event)) => {
+                            // What cannot be read as a list is none to its client either.
+                            let before = out.len();
+                            if filter_event(event, keep, &mut self.found, &mut out).is_err() {
+                                out.truncate(before);
+                                out.extend_from_slice(event);
+                            }
+                        }
+                        Ok(None) => return Ok(out),
+                        Err(_) => {
+                            out.extend_from_slice(splitter.rest());
+                            out.extend_from_slice(unread);
+                            self.way = Way::Through;
+                            return Ok(out);
+                        }
+                    }
+                }
+            }
+            Way::Through => Ok(data.to_vec()),
         }
     }
 
@@ -71,7 +105,8 @@ impl Listing {
                 let filtered = filter(&held, keep, &mut self.found)?;
                 Ok(filtered.unwrap_or(held))
             }
-            Way::Events(_) => Ok(Vec::new()),
+            Way::Events(_) | Way::Through => Ok(Vec::new()),
+            Way::InPassing(splitter) => Ok(splitter.rest().to_vec()),
         }
     }
 }
@@ -212,6 +247,35 @@ mod tests {
         for piece in 1..stream.len() {
             assert_eq!(run(false, LIST, piece), (Ok(KEPT.to_owned()), 2));
             assert_eq!(run(true, &stream, piece), (Ok(expect.clone()), 2));
+        }
+    }
+
+    #[test]
+    fn a_list_in_a_stream_of_something_else_is_filtered() {
+        let other = concat!(
+            ": hi\n\ndata: {}\n\ndata: a\r\n\r\n",
+            "data: {\"jsonrpc\":\"2.0\",\"id\":1,\"result\":{\"content\":[]}}\n\n",
+            "data: {\"jsonrpc\":\"2.0\",\"method\":\"x\"}\n\n"
+        );
+        let stream = format!("{other}id: 7\ndata: {LIST}\n\n{other}id: x");
+        let expect = format!("{other}id: 7\ndata: {KEPT}\n\n{other}id: x");
+        let long = format!("data: {}\n\n", "x".repeat(crate::limits::SSE_EVENT_BYTES_MAX));
+        let keep = |name: &[u8]| name == b"b";
+        let run = |stream: &str, piece: usize| {
+            let (mut listing, mut out) = (Listing::in_passing(), Vec::new());
+            for part in stream.as_bytes().chunks(piece) {
+                out.extend(listing.push(part, &keep).expect("it passes"));
+            }
+            out.extend(listing.finish(&keep).expect("the end"));
+            (String::from_utf8(out).expect("UTF-8"), listing.found.len())
+        };
+        for piece in 1..stream.len() {
+            assert_eq!(run(&stream, piece), (expect.clone(), 2));
+        }
+        // What is too long to be held passes whole, and so does all behind it.
+        for piece in [10_000, 3 << 20] {
+            let all = format!("{stream}\n\n{long}{other}");
+            assert_eq!(run(&all, piece).0, format!("{expect}\n\n{long}{other}"));
         }
     }
 

@@ -9,7 +9,7 @@
 
 use std::rc::Rc;
 
-use crate::config::settings::HttpTarget;
+use crate::config::settings::{HttpTarget, Speaks};
 use crate::identify::glob::glob_bytes;
 use crate::mask::Hits;
 use crate::mask::body::{Masker, Plan, Rules, Shape};
@@ -47,21 +47,27 @@ impl Lens {
         (masks, http): (&Rc<Rules>, &HttpTarget),
         is_list: bool,
     ) -> Result<Option<Lens>, Label> {
+        let shape = Shape::of(head.only(Name::ContentType));
+        let mut codings = head.values(Name::ContentEncoding).flat_map(check::list);
+        let is_encoded = codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity"));
+        let in_passing = || {
+            let streams = http.speaks == Speaks::Mcp && shape == Shape::Events && !is_encoded;
+            streams.then(Listing::in_passing)
+        };
         if masks.is_empty() && !is_list {
-            return Ok(None);
+            let lens = |listing| Lens { listing: Some(listing), masker: None, waits: false };
+            return Ok(in_passing().map(lens));
         }
         if head.status() == Some(206) {
             return Err("masking-partial");
         }
-        let mut codings = head.values(Name::ContentEncoding).flat_map(check::list);
-        if codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
+        if is_encoded {
             return Err("masking-encoded");
         }
         if head.values(Name::ContentType).count() > 1 {
             return Err("masking-type");
         }
         let kind = head.only(Name::ContentType);
-        let shape = Shape::of(kind);
         let masker = match masks.plan(shape) {
             Plan::Pass => None,
             Plan::Paths if shape == Shape::Text && may_pass(kind, http) => {
@@ -77,7 +83,10 @@ impl Lens {
             Plan::Opaque => return Ok(None),
         };
         let waits = masker.is_some() && shape != Shape::Events;
-        let listing = is_list.then(|| Listing::new(shape == Shape::Events));
+        let listing = match is_list {
+            true => Some(Listing::new(shape == Shape::Events)),
+            false => in_passing(),
+        };
         Ok(Some(Lens { listing, masker, waits }))
     }
 

@@ -31,7 +31,7 @@ use super::kept::Kept;
 use super::tenure::{Tenure, Trouble};
 use super::two::Two;
 use super::veil::Veil;
-use super::{Phase, Session, bound, foreign, masked, voice};
+use super::{Phase, Session, bound, foreign, masked, rpc, voice};
 use crate::identify::Identity;
 
 impl Request {
@@ -708,7 +708,9 @@ pub(super) fn target_of(head: &Head, stage: &Stage<'_>) -> Option<(usize, usize)
 impl Tenure {
     /// Whether content of the answer is looked into on its way.
     pub(super) fn looks_into(&self, exchange: &Exchange) -> bool {
-        !self.masks.is_empty() || exchange.rpc.as_ref().is_some_and(|rpc| rpc.lists_tools())
+        let lists = exchange.rpc.as_ref().is_some_and(|rpc| rpc.lists_tools());
+        let may_list = self.speaks_mcp() && rpc::reads_events(&exchange.request.head);
+        !self.masks.is_empty() || lists || may_list
     }
 
     /// How much of content is kept.
