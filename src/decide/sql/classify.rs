@@ -32,6 +32,7 @@ mod references;
 mod release;
 mod replication;
 mod shape;
+mod shows;
 mod statement;
 mod tree;
 

@@ -189,6 +189,17 @@ pub struct Stored {
     pub unseen: bool,
 }
 
+/// Rows that show under another name from now on.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shows {
+    /// The relation whose rows they are.
+    pub of: Object,
+    /// Under what name they show: a parent's, or the new one.
+    pub by: String,
+    /// It is called so itself, and no parent of it is.
+    pub renamed: bool,
+}
+
 /// One statement of a command text.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Statement {
@@ -210,6 +221,8 @@ pub struct Statement {
     pub star: Option<usize>,
     /// What it puts where it stays, if it puts anything anywhere.
     pub stored: Option<Box<Stored>>,
+    /// What it lets show under other names: INHERIT, ATTACH PARTITION, RENAME.
+    pub shows: Vec<Shows>,
     /// Functions it calls that put an argument where others find it: settings, locks, sequences,
     /// large objects, the seed of `random`.
     pub sinks: Rc<[Box<str>]>,

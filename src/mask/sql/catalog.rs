@@ -140,6 +140,17 @@ impl Catalog {
         Catalog { relations, ..Catalog::default() }
     }
 
+    /// The catalog without some of its relations: nothing is known of them, nor of what they are
+    /// part of.
+    pub fn without(&self, is_gone: impl Fn(&Relation) -> bool) -> Catalog {
+        let kept = self.relations.iter().filter(|(_, relation)| !is_gone(relation));
+        Catalog {
+            relations: kept.map(|(oid, relation)| (*oid, relation.clone())).collect(),
+            index: OnceLock::new(),
+            ..self.clone()
+        }
+    }
+
     /// Relations with this name, in `schema` if given, else in any: a search path is never trusted.
     pub fn named<'c>(
         &'c self,

@@ -12,3 +12,4 @@ pub mod row;
 pub mod rules;
 mod touch;
 mod types;
+pub mod widened;

@@ -25,6 +25,7 @@ use super::row::{Action, Column};
 use super::rules::{ColumnRule, RelationMask, Verdict};
 use super::touch::{self, Carried, Touch, touch};
 use super::types;
+use super::widened::Widened;
 use crate::config::settings::MaskSpec;
 use crate::decide::{Act, Copy, FactKind, Statement, rules};
 use crate::mask::body;
@@ -313,6 +314,19 @@ impl View {
             },
         };
         Column { action }
+    }
+
+    /// Takes note of what statements let show under other names; whether there is more of it than
+    /// before.
+    pub fn widen(
+        &self,
+        widened: &mut Widened,
+        catalog: Option<&Catalog>,
+        statements: &[Statement],
+    ) -> bool {
+        let empty = Catalog::default();
+        let catalog = catalog.unwrap_or(&empty);
+        !self.rules.is_empty() && widened.note(&self.rules, catalog, statements)
     }
 
     /// Whether statements put something elsewhere of which the catalog does not know whether it is

@@ -75,6 +75,11 @@ impl ColumnPattern {
         self.schema == "*" && self.table == "*" && fits(&self.column, column)
     }
 
+    /// Whether it goes by the name of the column alone.
+    pub(super) fn is_bare(&self) -> bool {
+        self.schema == "*" && self.table == "*"
+    }
+
     /// Whether the catalog has a column that it is about.
     pub fn is_in(&self, catalog: &Catalog) -> bool {
         let mut relations = catalog.relations.values();

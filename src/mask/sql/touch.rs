@@ -182,9 +182,50 @@ fn is_view(catalog: &Catalog, object: &Object) -> bool {
     catalog.named(place.as_deref(), &object.name).any(Relation::is_view)
 }
 
+/// Whether masks of a relation go by what it is called, or is made of, so that a parent shows them
+/// in clear.
+pub(super) fn hides_by_name(rules: &[ColumnRule], catalog: &Catalog, object: &Object) -> bool {
+    let place = object.place();
+    let mut relations = catalog.named(place.as_deref(), &object.name).peekable();
+    if relations.peek().is_none() {
+        let name = (place.as_deref(), object.name.as_str());
+        return rules.iter().any(|it| it.pattern.may_be_on(name, None) && !it.pattern.is_bare());
+    }
+    relations.any(|relation| depends_on_name(rules, catalog, relation))
+}
+
+/// Whether a statement makes a view of a masked column, or a table by a name that the catalog
+/// knows for something else.
+pub(super) fn makes_of_masked(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    statement: &Statement,
+) -> bool {
+    let is_known = || {
+        let mut written = statement.objects.iter().filter(|object| object.write);
+        written.any(|object| catalog.named(None, &object.name).next().is_some())
+    };
+    let makes = match statement.operation.as_str() {
+        "CREATE VIEW" => true,
+        "CREATE TABLE AS" | "SELECT INTO" => is_known(),
+        _ => false,
+    };
+    let reads = || {
+        let read = statement.objects.iter().filter(|object| !object.write);
+        let mut touches = read.map(|object| touched(rules, catalog, object, statement));
+        touches.any(|touch| touch != Touch::Clean)
+    };
+    makes && (is_opaque(statement) || reads())
+}
+
 /// Whether a column of an object is hidden, or any is. Of a relation that the catalog does not know
 /// its name tells: it was made a moment ago.
-fn hides(rules: &[ColumnRule], catalog: &Catalog, object: &Object, column: Option<&str>) -> bool {
+pub(super) fn hides(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    object: &Object,
+    column: Option<&str>,
+) -> bool {
     let place = object.place();
     let mut relations = catalog.named(place.as_deref(), &object.name).peekable();
     if relations.peek().is_none() && !is_system_name(object) {

@@ -34,15 +34,6 @@ const SERVER: Side = Side::Server;
 const BRINGS_NO_CODE: [&str; 6] =
     ["CREATE TABLE", "CREATE TABLE AS", "SELECT INTO", "DROP TABLE", "CREATE INDEX", "DROP INDEX"];
 
-/// Definitions after which a column, a table or a view of the same number may be another one, and
-/// what may hold one: migrations have them in DO. Procedures are called too often to wait for each.
-const NAMES_CHANGE: [&str; 4] = ["ALTER RENAME", "ALTER SET SCHEMA", "CREATE VIEW", "DO"];
-
-/// Others that may bring a masked column to where no plan expects one, such as INHERIT. There are
-/// many of them in a dump, so who sees everything does not wait for each.
-const SHAPES_CHANGE: [&str; 4] =
-    ["ALTER TABLE", "ALTER VIEW", "ALTER MATERIALIZED VIEW", "ALTER FOREIGN TABLE"];
-
 fn record_fault(refused: Refused) -> Fault {
     Fault::new(SERVER, FaultKind::Record(refused))
 }
@@ -297,7 +288,8 @@ impl Ready {
                 format: format(index, column),
             })
             .collect();
-        let catalog = stage.snapshot.catalogs.get(self.link.target).and_then(Option::as_deref);
+        let shown = self.catalog_shown(stage);
+        let catalog = shown.as_deref();
         let statements = classified.as_ref().map(|c| c.statements.as_slice());
         // A definition of somebody else has ended since the catalog was read.
         let stale = self.link.view.masks_columns() && stage.snapshot.is_stale(self.link.target);
@@ -631,6 +623,7 @@ impl Ready {
         };
         self.record_skipped(skipped, core, stage)?;
         self.skip_cause = None;
+        self.forget_widened(status);
         let receipt = match of {
             Owed::Query(issued, classified) => {
                 self.answer.begin(issued, stage.now.mono_us);
@@ -657,51 +650,6 @@ impl Ready {
             return Err(Fault::new(Side::Client, FaultKind::Drain));
         }
         Ok(())
-    }
-
-    /// Whether the end of a definition has to wait until the catalog was read again: nobody who
-    /// has heard that a column is called otherwise may read it by a plan of before.
-    fn waits_for_shapes(&mut self, status: u8, core: &mut Core, stage: &Stage<'_>) -> bool {
-        if let About::Run(classified) = self.beliefs.about() {
-            self.note_shapes(&classified);
-        }
-        let ended = std::mem::take(&mut self.shapes_committed) || status == b'I';
-        if !ended || !std::mem::take(&mut self.shapes_changed) {
-            return false;
-        }
-        // The second time the catalog is there, or nobody brought it.
-        let waits = stage.snapshot.masks.needs_catalog(&self.link.target_name)
-            && !std::mem::take(&mut self.catalog_asked);
-        if waits {
-            self.catalog_asked = true;
-            self.note_change(stage);
-            self.await_catalog(core, stage);
-        }
-        waits
-    }
-
-    fn note_change(&self, stage: &Stage<'_>) {
-        if let Some(changes) = stage.snapshot.changes.get(self.link.target) {
-            changes.note(stage.now.mono_us);
-        }
-    }
-
-    fn note_shapes(&mut self, classified: &Classified) {
-        let masked = self.link.view.masks_columns();
-        let is_in = |words: &[&str], it: &Statement| words.contains(&&*it.operation);
-        let changes =
-            |it: &Statement| is_in(&NAMES_CHANGE, it) || (masked && is_in(&SHAPES_CHANGE, it));
-        for statement in &classified.statements {
-            self.shapes_changed |= changes(statement);
-            match statement.operation.as_str() {
-                "PREPARE TRANSACTION" => self.shapes_prepared |= self.shapes_changed,
-                "COMMIT PREPARED" => self.shapes_changed |= self.shapes_prepared,
-                _ => {}
-            }
-            // Another transaction may begin in the same text.
-            let ends = statement.effect == Effect::EndTransaction;
-            self.shapes_committed |= ends && self.shapes_changed;
-        }
     }
 
     /// Nothing is under way.

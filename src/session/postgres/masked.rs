@@ -272,12 +272,13 @@ impl Ready {
             return Texts::Message;
         }
         let catalog = stage.snapshot.catalogs.get(self.link.target).and_then(Option::as_deref);
+        let shown = self.catalog_shown(stage);
         let text = |code| String::from_utf8_lossy(report.field(code).unwrap_or_default());
         let (schema, table) = (text(b's'), text(b't'));
         let quotes = match self.beliefs.about() {
             About::Nothing => false,
             About::Unknown => true,
-            About::Run(it) => self.link.view.may_quote(catalog, Some(&it.statements)),
+            About::Run(it) => self.link.view.may_quote(shown.as_deref(), Some(&it.statements)),
         };
         let names = !table.is_empty() && self.link.view.masks_relation(catalog, &schema, &table);
         match quotes || names || !report.is_direct() {

@@ -16,6 +16,7 @@ mod masked;
 mod ready;
 mod release;
 mod request;
+mod shapes;
 pub mod standing;
 pub mod state;
 pub mod target_login;

@@ -10,7 +10,9 @@
 //!            +--------- not in catalog --> Learning --catalog-+
 //! ```
 
+use std::cell::RefCell;
 use std::rc::Rc;
+use std::sync::Arc;
 
 use crate::config::settings::{Capture, Durability};
 use crate::decide::approval::{Ask, Place, Standings};
@@ -20,8 +22,10 @@ use crate::forward::dial::Endpoint;
 use crate::identify::Identity;
 use crate::limits;
 use crate::mask::hits::Hits;
+use crate::mask::sql::catalog::Catalog;
 use crate::mask::sql::copy::CopyMasker;
 use crate::mask::sql::plan::View;
+use crate::mask::sql::widened::Widened;
 use crate::mask::{Edits, Plan};
 use crate::metrics::Presence;
 use crate::record::SessionId;
@@ -269,6 +273,10 @@ pub struct Ready {
     pub(super) settings_in_doubt: bool,
     /// Settings that were set.
     pub(super) changed: Changed,
+    /// What the catalog is wrong about since the transaction that is open.
+    pub(super) widened: Widened,
+    /// The catalog without that, and the one that it was made of.
+    pub(super) narrowed: RefCell<Option<[Arc<Catalog>; 2]>>,
     /// A definition was carried out whose transaction has not ended.
     pub(super) shapes_changed: bool,
     /// The transaction that did so has ended.
@@ -317,6 +325,8 @@ impl Ready {
             last_seq: 0,
             settings_in_doubt: false,
             changed: Changed::default(),
+            widened: Widened::default(),
+            narrowed: RefCell::default(),
             shapes_changed: false,
             shapes_committed: false,
             shapes_prepared: false,

@@ -771,6 +771,8 @@ impl Ready {
         if let Some(why) = self.link.view.carries_off(catalog, &classified.statements) {
             return Err(Refusal::mask(why));
         }
+        let shown = self.widen(classified, stage)?;
+        let catalog = shown.as_deref();
         for statement in &classified.statements {
             let Effect::Copy(copy @ Copy { from_client: false, .. }) = &statement.effect else {
                 continue;

@@ -39,6 +39,7 @@ pub fn replication(text: &[u8]) -> Option<Classified> {
         made: Vec::new(),
         star: None,
         stored: None,
+        shows: Vec::new(),
         sinks: Vec::new().into(),
         effect: Effect::None,
         facts: Vec::new(),

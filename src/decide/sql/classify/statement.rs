@@ -11,11 +11,11 @@ use pg_query::protobuf::{
 };
 
 use super::super::own::{Use, UseKind};
-use super::super::{Cause, Class, ClassSet, Effect, Fact, Made, Object, Statement, Stored};
+use super::super::{Cause, Class, ClassSet, Effect, Fact, Made, Object, Shows, Statement, Stored};
 use super::functions::{changes_parsing, is_role};
 use super::references::References;
 use super::tree::Tree;
-use super::{cascade, change, copy, made};
+use super::{cascade, change, copy, made, shows};
 
 /// What the kind of a statement says, before looking inside.
 struct Kind {
@@ -52,6 +52,7 @@ pub(super) struct Found {
     made: Vec<Option<Made>>,
     star: Option<usize>,
     stored: Option<Box<Stored>>,
+    shows: Vec<Shows>,
     sinks: Vec<Box<str>>,
     effect: Effect,
     facts: Vec<Fact>,
@@ -71,6 +72,7 @@ impl Found {
             made: Vec::new(),
             star: None,
             stored: None,
+            shows: Vec::new(),
             sinks: Vec::new(),
             effect: Effect::Catalog,
             facts: Vec::new(),
@@ -92,6 +94,7 @@ impl From<Found> for Statement {
             made: found.made,
             star: found.star,
             stored: found.stored,
+            shows: found.shows,
             sinks: found.sinks.into(),
             effect: found.effect,
             facts: found.facts,
@@ -117,7 +120,11 @@ pub(super) fn statement(node: &NodeEnum) -> Option<Found> {
         settings(node, class, &mut references);
     }
     let (made, star) = made::columns(&tree);
-    Some(Found { made, star, ..finish(node, kind, references) })
+    let shows = match kind.class {
+        Some(Class::Ddl) => shows::shows(&tree),
+        _ => Vec::new(),
+    };
+    Some(Found { made, star, shows, ..finish(node, kind, references) })
 }
 
 fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Found {
@@ -165,6 +172,7 @@ fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Found {
         made: Vec::new(),
         star: None,
         stored: references.stored.map(Box::new),
+        shows: Vec::new(),
         sinks: references.sinks,
         effect,
         facts: references.facts,

@@ -63,6 +63,7 @@ fn planned(relation: Option<&str>, columns: &[&str], format: CopyFormat) -> Copy
         made: Vec::new(),
         star: None,
         stored: None,
+        shows: Vec::new(),
         sinks: Vec::new().into(),
         effect: Effect::Copy(copy.clone()),
         facts: Vec::new(),

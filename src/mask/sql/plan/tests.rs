@@ -77,6 +77,7 @@ fn statement(objects: &[&str], columns: &[&str], whole_rows: bool) -> Statement 
         made: Vec::new(),
         star: None,
         stored: None,
+        shows: Vec::new(),
         cascades: false,
         sinks: Vec::new().into(),
         effect: Effect::None,

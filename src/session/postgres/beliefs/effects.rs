@@ -436,6 +436,7 @@ pub fn doubt(prepared: &StatementRef) -> StatementRef {
             made: Vec::new(),
             star: None,
             stored: None,
+            shows: Vec::new(),
             sinks: Rc::default(),
             effect: Effect::None,
             facts: Vec::new(),

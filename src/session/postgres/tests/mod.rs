@@ -7,6 +7,7 @@ mod kin;
 mod learning;
 mod meters;
 mod servers;
+mod shapes;
 mod splits;
 mod tokens;
 mod versions;
