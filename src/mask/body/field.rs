@@ -1,5 +1,5 @@
-//! Fields of a head: pairs of queries and of parameters by their names, JSON by its paths, all of it
-//! by what is in it.
+//! Fields of a head: pairs of queries and of parameters by their names, JSON by its paths, all of
+//! it by what is in it.
 //!
 //! In: the value of a field. Out: the same with masked values changed.
 //! Never: a field that is written anew: what is not masked stays as it was.

@@ -45,8 +45,8 @@ impl Listing {
         Listing { way, found: Vec::new() }
     }
 
-    /// For a stream of events that was not opened for a list: servers say an answer again to whoever
-    /// resumes (MCP, Streamable HTTP, "Resumability").
+    /// For a stream of events that was not opened for a list: servers say an answer again to
+    /// whoever resumes (MCP, Streamable HTTP, "Resumability").
     pub fn in_passing() -> Listing {
         Listing { way: Way::InPassing(Splitter::default()), found: Vec::new() }
     }
