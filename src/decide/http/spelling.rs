@@ -8,6 +8,7 @@
 //!   HTTPS://u@BANK.test.:443\a   https:/bank%2etest/a                     -->  https://bank.test/a
 //! ```
 
+use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::wire::http::check::hex;
@@ -185,6 +186,9 @@ fn urls(scheme: &str, rest: &str, ends: &[char]) -> Vec<String> {
 fn host_of(host: &str) -> String {
     let plain = decoded(host).to_lowercase().replace(['\u{3002}', '\u{ff0e}', '\u{ff61}'], ".");
     let plain: String = plain.chars().filter(|it| !is_dropped(*it)).map(narrow).collect();
+    // Letters in a circle, of mathematics and the like are the plain ones (RFC 3491, UTS 46). What
+    // no name may have stays as it is written.
+    let plain = stringprep::nameprep(&plain).map_or_else(|_| plain.clone(), Cow::into_owned);
     let plain = plain.strip_suffix('.').unwrap_or(&plain).to_owned();
     let inner = plain.strip_prefix('[').and_then(|inner| inner.strip_suffix(']'));
     if let Some(Ok(address)) = inner.map(str::parse::<Ipv6Addr>) {
@@ -283,6 +287,8 @@ mod tests {
             "https://evil\\@bank.test/a",
             "https://u:p\\x@bank.test:443/a",
             "https://bank\u{ad}.test/a",
+            "https://\u{24d1}ank.test/a",
+            "https://\u{1d41b}ank.test/a",
             "https://b\u{200b}an\u{fe0f}k.te\u{2060}st\u{feff}/a",
         ] {
             assert!(others(said).contains(&"https://bank.test/a".to_owned()), "{said}");

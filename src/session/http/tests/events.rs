@@ -108,3 +108,25 @@ fn a_redirection_stays_in_the_endpoint_or_is_refused() {
         }
     }
 }
+
+#[test]
+fn a_list_in_any_stream_is_of_what_may_be_called() {
+    let list = r#"{"jsonrpc":"2.0","id":1,"result":{"tools":[{"name":"evil"},{"name":"good"}]}}"#;
+    let events = format!(": hi\n\nid: 7\ndata: {list}\n\n");
+    let head = "HTTP/1.1 200 OK|Content-Type: text/event-stream|Transfer-Encoding: chunked||";
+    let head = head.replace('|', "\r\n");
+    let answer = format!("{head}{:x}\r\n{events}\r\n0\r\n\r\n", events.len());
+    for piece in [1, 7, 1000] {
+        let mut bench = Bench::new();
+        let rule = r#"when = { tools = ["good*"] }"#;
+        bench.snapshot =
+            snapshot(&format!("[[rule]]\nname = \"good ones\"\n{rule}\nthen = \"allow\"\n"));
+        bench.send(&asked("GET /mcp/tools", "Accept-Encoding: gzip|"), 1000);
+        let sent = bench.target_text();
+        assert!(sent.contains("Accept-Encoding: identity") && !sent.contains("gzip"), "{sent}");
+        bench.answer(answer.as_bytes(), piece);
+        let (_, text) = read(&bench.client_text());
+        assert!(text.contains(r#""tools":[{"name":"good"}]"#), "{text}");
+        assert!(text.starts_with(": hi\n\nid: 7.") && !text.contains("evil"), "{text}");
+    }
+}
