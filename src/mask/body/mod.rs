@@ -289,9 +289,10 @@ impl Rules {
             let is_free = !pattern.is_one_of(&MCP_MEMBERS);
             let beside = MCP_BESIDE.into_iter().filter(move |_| is_free);
             let root = is_free.then(|| (pattern.clone(), operator));
-            let places = MCP_DATA.into_iter().chain(beside);
+            // Of several that meet a value the last one is named: data tells more than a place.
+            let places = beside.chain(MCP_DATA);
             let below: Vec<_> = places.map(|place| (pattern.below(place), operator)).collect();
-            below.into_iter().chain(root)
+            root.into_iter().chain(below)
         };
         let all = paths.iter().flat_map(below).chain(paths.iter().cloned()).collect();
         let mut bare = Rules::flat(all, Rc::clone(&detectors));
