@@ -329,7 +329,6 @@ fn host_key(target: &Target, endpoints: &[Endpoint]) -> Finding {
                         let message = format!("{version} shows a configured key, {print}");
                         Finding::new(Grade::Ok, what, message)
                     }
-                    Err(Untrusted::Unknown) => strange_key(what, &shown),
                     Err(why) => untrusted_key(what, &shown, &endpoint.host, &why),
                 };
             }
