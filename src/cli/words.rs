@@ -6,6 +6,7 @@ use crate::config::settings::{
     Capture, Durability, Effect, Host, Issuer, MaskSpec, Reach, RuleSpec, SessionAttrs, Speaks,
     Target, TargetTls, TokenLogin, Webhook, WebhookContent,
 };
+use crate::limits;
 use crate::wire::Protocol;
 
 /// What a target is.
@@ -69,8 +70,10 @@ pub fn person(identities: &[String]) -> String {
 /// What a power cut may take.
 pub fn flush(flush_us: u64) -> String {
     format!(
-        "a power cut takes at most the last {} ms of what targets with durability write record",
-        flush_us / 1_000
+        "a power cut takes at most the last {} ms or {} MiB of what targets with durability write \
+         record",
+        flush_us / 1_000,
+        limits::FLUSH_BYTES >> 20
     )
 }
 

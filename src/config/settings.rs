@@ -51,6 +51,11 @@ impl Settings {
         self.listeners.iter().find(|listen| listen.protocol == protocol)
     }
 
+    /// Address of a listener as records have it; empty if there is none of this index.
+    pub fn address_of(&self, listener: usize) -> String {
+        self.listeners.get(listener).map(|listen| listen.address.to_string()).unwrap_or_default()
+    }
+
     /// The files that TLS is made of.
     pub fn tls_files(&self) -> Vec<&Path> {
         let mut files: Vec<&Path> = Vec::new();

@@ -75,7 +75,7 @@ pub struct SessionStart<'a> {
     pub durability: &'a str,
     /// Process id of the backend, to find it in the target's own log.
     pub backend_pid: i32,
-    /// The listener that accepted the client.
+    /// Address of the listener that accepted the client.
     pub listener: &'a str,
     /// Settings the session begins with (PostgreSQL's start-up parameters), JSON text.
     pub settings: &'a str,
@@ -177,7 +177,7 @@ pub struct CommandExtra<'a, Rules = &'a [RuleName]> {
     pub ocsf: Option<Ocsf>,
     /// `seq` of the command that this one is part of.
     pub parent_seq: Option<u64>,
-    /// Number of the stream or channel.
+    /// Number of the channel of SSH in its connection, counted by weir.
     pub stream_id: Option<u64>,
     /// Method of HTTP, JSON-RPC method of MCP, verb of Kubernetes.
     pub verb: &'a str,

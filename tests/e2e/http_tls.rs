@@ -50,6 +50,8 @@ fn a_password_passes_tls_to_a_target_that_speaks_it_too() {
     assert_eq!(text(&response, "outcome"), "success");
     let sessions = lake.rows("sessions");
     assert!(sessions.iter().any(|row| text(row, "tls_version") == "TLSv1_3"), "{sessions:?}");
+    let listener = format!("127.0.0.1:{}", web.port);
+    assert!(sessions.iter().any(|row| text(row, "listener") == listener), "{sessions:?}");
     let refused = lake.events("connection-refused");
     assert!(
         refused.iter().any(|row| text(row, "attrs").contains("plaintext-client")),

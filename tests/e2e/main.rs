@@ -28,6 +28,7 @@ mod messages;
 mod meters;
 mod oidc;
 mod ordinary;
+mod peaks;
 mod postgres;
 mod records;
 mod replay;

@@ -211,6 +211,7 @@ fn a_session_has_a_beginning_and_an_end() {
     let (first, last) = (phase("start"), phase("end"));
     assert_eq!(number(&first, "backend_pid").to_string(), pid);
     assert_eq!(text(&first, "auth_method"), "scram-sha-256");
+    assert_eq!(text(&first, "listener"), format!("127.0.0.1:{}", weir.endpoint().port));
     assert!(text(&first, "client_addr").starts_with("127.0.0.1"), "{first:#?}");
     assert_eq!(text(&last, "end_reason"), "client-terminate");
     assert_eq!(number(&last, "commands"), 2);

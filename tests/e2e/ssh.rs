@@ -226,6 +226,8 @@ fn a_command_runs_and_is_recorded_with_its_answer() {
     let sessions = lake.rows("sessions");
     assert_eq!(sessions.len(), 2, "a start and an end");
     assert_eq!(text(&sessions[0], "auth_method"), "ssh-key");
+    assert_eq!(text(&sessions[0], "listener"), format!("127.0.0.1:{}", gate.port));
+    assert_eq!(number(&command, "stream_id"), 0, "the first channel");
 }
 
 #[test]

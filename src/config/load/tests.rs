@@ -528,6 +528,12 @@ fn effects_and_masks_are_whole() {
         "[journal]\nsegment = \"1MiB\"\n",
         "`segment` is out of range | a size from 18MiB to 4GiB",
     );
+    for flush in ["4ms", "11s"] {
+        check(
+            &format!("[journal]\nflush = \"{flush}\"\n"),
+            "`flush` is out of range | a duration from \"5ms\" to \"10s\"",
+        );
+    }
 }
 
 #[test]

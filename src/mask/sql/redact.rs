@@ -51,15 +51,13 @@ pub fn command(text: &[u8]) -> Redacted<'_> {
     if !may_hold_credential(text) {
         return Redacted { text: Cow::Borrowed(text), parameters: Vec::new() };
     }
-    let tokens = lexer::tokens(text);
-    let code = tokens.iter().copied().filter(|token| token.kind != Kind::Comment);
-    let code: Vec<Token> = code.collect();
+    let (code, closed) = lexer::code(text);
     let mut spans = Spans { text, ..Spans::default() };
     for statement in code.split(|token| token.kind == Kind::Sign(b';')) {
         Statement::new(text, statement, &mut spans).read();
     }
     proven(text, &code, &mut spans);
-    if tokens.last().is_some_and(|token| !token.closed) {
+    if !closed {
         unclosed(text, &code, &mut spans);
     }
     let parameters = std::mem::take(&mut spans.parameters).into_iter().collect();
@@ -91,14 +89,21 @@ static SECRETS: LazyLock<Detectors> = LazyLock::new(|| {
     Detectors::new(secret.map(|detector| (detector, Operator::Redact)))
 });
 
+/// A part of the text to hide: the content of a literal, or a bare word or number.
+#[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+struct Span {
+    start: u32,
+    end: u32,
+    /// It becomes a literal.
+    bare: bool,
+}
+
 /// Parts of the text to hide.
 #[derive(Default)]
 struct Spans<'t> {
     text: &'t [u8],
-    /// Start and end: the content of a literal, or a bare word or number, which becomes one.
-    list: BTreeSet<(usize, usize)>,
-    /// Those that become literals, by their start.
-    bare: BTreeSet<usize>,
+    /// In the order in which they were found, some of them twice.
+    list: Vec<Span>,
     /// Parameters that stand where credentials do. There are 65,535 at most.
     parameters: BTreeSet<u16>,
 }
@@ -107,33 +112,37 @@ impl<'t> Spans<'t> {
     /// Hides the content of a literal; its quotes stay, so that no token becomes another one.
     fn hide(&mut self, token: Token) {
         debug_assert!(matches!(token.kind, Kind::Text | Kind::Dollar | Kind::QuotedName));
-        self.list.insert(token.content(self.text));
+        self.insert(token.content(self.text), false);
     }
 
     /// Hides a word or a number.
     fn hide_bare(&mut self, token: Token) {
-        self.list.insert((token.start, token.end));
-        self.bare.insert(token.start);
+        self.insert((token.start(), token.end()), true);
+    }
+
+    fn insert(&mut self, (start, end): (usize, usize), bare: bool) {
+        self.list.push(Span { start: start as u32, end: end as u32, bare });
     }
 
     /// The value of a parameter is elsewhere, so its place in the text hides nothing.
     fn parameter(&mut self, token: Token) {
-        let digits = self.text.get(token.start + 1..token.end).unwrap_or_default();
+        let digits = self.text.get(token.start() + 1..token.end()).unwrap_or_default();
         let number = std::str::from_utf8(digits).ok().and_then(|it| it.parse::<u16>().ok());
         self.parameters.extend(number);
     }
 
-    fn apply(self) -> Cow<'t, [u8]> {
+    fn apply(mut self) -> Cow<'t, [u8]> {
         if self.list.is_empty() {
             return Cow::Borrowed(self.text);
         }
+        self.list.sort_unstable();
+        self.list.dedup();
         let mut out = Vec::with_capacity(self.text.len());
         let mut kept = 0;
-        for (start, end) in self.list {
-            out.extend_from_slice(self.text.get(kept..start).unwrap_or_default());
-            let hidden = if self.bare.contains(&start) { &b"'***'"[..] } else { HIDDEN };
-            out.extend_from_slice(hidden);
-            kept = end;
+        for Span { start, end, bare } in self.list {
+            out.extend_from_slice(self.text.get(kept..start as usize).unwrap_or_default());
+            out.extend_from_slice(if bare { b"'***'" } else { HIDDEN });
+            kept = end as usize;
         }
         out.extend_from_slice(self.text.get(kept..).unwrap_or_default());
         Cow::Owned(out)
@@ -169,7 +178,7 @@ fn is_url(content: &[u8]) -> bool {
 /// credential are hidden.
 fn unclosed(text: &[u8], code: &[Token], spans: &mut Spans<'_>) {
     let Some(first) = STEMS.find(text) else { return };
-    let behind = code.iter().filter(|token| token.end > first.start());
+    let behind = code.iter().filter(|token| token.end() > first.start());
     for token in behind.filter(|token| matches!(token.kind, Kind::Text | Kind::Dollar)) {
         spans.hide(*token);
     }

@@ -175,7 +175,9 @@ impl Tenure {
         );
         ledger.identify(&context, stage);
         let detail = identity.method.detail();
+        let listener = snapshot.settings.address_of(link.accepted.listener);
         let start = SessionStart {
+            listener: &listener,
             auth_detail: &detail,
             durability: match settings.durability {
                 Durability::Sync => "sync",

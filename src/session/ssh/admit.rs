@@ -418,8 +418,10 @@ fn command<'c>(
     ruled: &Ruled<'c>,
     (rules, policy): (&'c [RuleName], &'c str),
 ) -> Command<'c> {
+    let channel = wanted.channel().or(wanted.file_channel());
     let extra = CommandExtra {
         parent_seq: wanted.parent_seq,
+        stream_id: channel.map(|ChannelKey(number)| number.into()),
         attrs: &wanted.attrs,
         rules,
         alone: ruled.matched.is_some_and(Matched::is_alone),

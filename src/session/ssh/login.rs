@@ -474,7 +474,9 @@ impl Machine {
         open.channels.shows_late = client.starts_with("SSH-2.0-OpenSSH_");
         self.core.attach(index, stage);
         let address = endpoint.address.to_string();
+        let listener = stage.snapshot.settings.address_of(self.core.accepted.listener);
         let start = SessionStart {
+            listener: &listener,
             server_addr: &address,
             server_version: target.transport.their_version(),
             durability: open.durability_name(),

@@ -12,6 +12,8 @@
 //!
 //! A text whose literals are large is parsed by its shape too, with small literals for the marks.
 
+use crate::limits;
+
 const INTEGER: u8 = 1;
 const NUMBER: u8 = 2;
 const STRING: u8 = 3;
@@ -114,13 +116,19 @@ fn row(rest: &[u8]) -> Option<usize> {
 }
 
 /// Writes the key of `text` to `key`, which is empty. `false` if the text has to be its own key;
-/// `key` then holds nothing of use.
+/// `key` then holds nothing of use. Lists of a long key are shortened on the way, so that it is
+/// never much longer than what may be parsed.
 pub(super) fn shape(text: &[u8], key: &mut Vec<u8>) -> bool {
     if std::str::from_utf8(text).is_err() {
         return false;
     }
     key.reserve(text.len().min(KEY_BYTES_RESERVED) + 1);
-    Lexer { text, at: 0, from: 0, key, first_word: true }.run().is_some()
+    shape_in(text, key, KEY_BYTES_RESERVED)
+}
+
+/// As `shape`; `room` is the length above which the key is shortened the first time.
+fn shape_in(text: &[u8], key: &mut Vec<u8>, room: usize) -> bool {
+    Lexer { text, at: 0, from: 0, key, room, first_word: true }.run().is_some()
 }
 
 struct Lexer<'a> {
@@ -130,6 +138,8 @@ struct Lexer<'a> {
     /// Bytes from here up to `at` belong into the key as they are.
     from: usize,
     key: &'a mut Vec<u8>,
+    /// The key is shortened when it is longer.
+    room: usize,
     first_word: bool,
 }
 
@@ -189,6 +199,9 @@ fn is_space(byte: u8) -> bool {
 impl Lexer<'_> {
     fn run(&mut self) -> Option<()> {
         while let Some(&byte) = self.text.get(self.at) {
+            if self.key.len() + (self.at - self.from) > self.room {
+                self.shorten()?;
+            }
             let next = self.text.get(self.at + 1).copied();
             match kind(byte) {
                 Kind::Plain => self.at += 1,
@@ -223,6 +236,17 @@ impl Lexer<'_> {
         self.key.push(mark);
         self.at += length;
         self.from = self.at;
+    }
+
+    /// Between two tokens. What is shortened here would be shortened at the end of the text: of a
+    /// list all but the first two are dropped, however many follow. Of a key that is too long by
+    /// more than it may have, only the row at its end could still be dropped.
+    fn shorten(&mut self) -> Option<()> {
+        self.flush();
+        self.from = self.at;
+        shorten(self.key);
+        self.room = self.room.max(2 * self.key.len());
+        (self.key.len() <= 2 * limits::PARSED_TEXT_BYTES_MAX).then_some(())
     }
 
     fn word(&mut self) -> Option<()> {
@@ -356,6 +380,8 @@ impl Lexer<'_> {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     fn check(text: &str, expect: Option<&str>) {
@@ -405,6 +431,28 @@ mod tests {
         check("VALUES (1, a), (1, b), (1, b), (1, b)", "VALUES (1, a), (1, b), (1, b)");
         check("SELECT 1, 2, 3, f('x'), 4", "SELECT 1, 2, f('x'), 4");
         check("SELECT \"1,2(\", 1, 2, 3", "SELECT \"1,2(\", 1, 2");
+    }
+
+    proptest! {
+        /// Wherever a key is shortened on the way, it ends as one that is shortened at its end.
+        #[test]
+        fn keys_are_shortened_on_the_way_as_at_the_end(
+            parts in proptest::collection::vec(proptest::sample::select(&[
+                "1", "-2", "'x'", "$7", "a", "(", ")", ",", ", ", "(1, 2)", "(a, 3)", "\"b,(\"", "-- c\n",
+                "/* d */", "f(1, 1, 1)", " IN ", "(1, 'y', $1),",
+            ][..]), 0..60),
+            room in 0usize..100,
+        ) {
+            let text = format!("SELECT {}", parts.concat());
+            let (mut key, mut on_the_way) = (Vec::new(), Vec::new());
+            let is_shaped = shape(text.as_bytes(), &mut key);
+            prop_assert_eq!(is_shaped, shape_in(text.as_bytes(), &mut on_the_way, room));
+            if is_shaped {
+                shorten(&mut key);
+                shorten(&mut on_the_way);
+                prop_assert_eq!(String::from_utf8(key), String::from_utf8(on_the_way), "{}", text);
+            }
+        }
     }
 
     #[test]

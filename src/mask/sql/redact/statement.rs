@@ -171,7 +171,7 @@ impl<'a, 't> Statement<'a, 't> {
     }
 
     fn part(&self, token: Token) -> &'t [u8] {
-        self.text.get(token.start..token.end).unwrap_or_default()
+        token.of(self.text)
     }
 
     /// Lower case, without quotes.
@@ -244,7 +244,7 @@ impl<'a, 't> Statement<'a, 't> {
             Kind::Word | Kind::Number => {
                 let is_text = |at: usize| self.at(at) == Some(Kind::Text);
                 let texts = is_text(at + 1) || at.checked_sub(1).is_some_and(is_text);
-                let left = token.start.checked_sub(1).and_then(|at| self.text.get(at));
+                let left = token.start().checked_sub(1).and_then(|at| self.text.get(at));
                 let parted = |byte: &u8| byte.is_ascii_whitespace() || b"=,(<>/".contains(byte);
                 if !texts && left.is_none_or(parted) {
                     self.spans.hide_bare(token);

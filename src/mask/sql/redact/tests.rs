@@ -236,22 +236,22 @@ fn long_texts_end() {
     assert!(memchr::memmem::find(&command_text(text.as_bytes()), b"'x'").is_none());
 }
 
-/// Kinds of all tokens, comments too, and whether they are closed.
+/// Kinds of all tokens but comments, and whether they are closed.
 fn kinds(text: &[u8]) -> Vec<(Kind, bool)> {
-    lexer::tokens(text).iter().map(|token| (token.kind, token.closed)).collect()
+    lexer::code(text).0.iter().map(|token| (token.kind, token.closed)).collect()
 }
 
 /// What is hidden is a whole literal; the rest is as it was, byte by byte.
 fn check_tokens(text: &[u8]) {
     let redacted = command_text(text);
-    let (was, is) = (lexer::tokens(text), lexer::tokens(&redacted));
+    let (was, is) = (lexer::code(text).0, lexer::code(&redacted).0);
     assert_eq!(was.len(), is.len(), "of {}", String::from_utf8_lossy(text));
     let (mut from_was, mut from_is) = (0, 0);
     for (was, is) in was.iter().zip(&is) {
         let gap = |text: &[u8], from: usize, to: usize| text[from..to].to_vec();
-        assert_eq!(gap(text, from_was, was.start), gap(&redacted, from_is, is.start));
-        (from_was, from_is) = (was.end, is.end);
-        let (before, after) = (&text[was.start..was.end], &redacted[is.start..is.end]);
+        assert_eq!(gap(text, from_was, was.start()), gap(&redacted, from_is, is.start()));
+        (from_was, from_is) = (was.end(), is.end());
+        let (before, after) = (&text[was.start()..was.end()], &redacted[is.start()..is.end()]);
         if before == after {
             continue;
         }

@@ -445,7 +445,9 @@ impl Login {
         core.attach(link.target, stage);
         let settings = startup::json(&startup::settings(visitor.asked.settings()));
         let detail = link.identity.method.detail();
+        let listener = stage.snapshot.settings.address_of(core.accepted.listener);
         let start = SessionStart {
+            listener: &listener,
             auth_detail: &detail,
             settings: &settings,
             server_addr: &address,
