@@ -161,6 +161,8 @@ pub const SEND_TOGETHER_BYTES: usize = 16 << 10;
 /// What is handed on is sent from where it was received if it is this long; less is copied, and
 /// leaves with what other sessions send.
 pub const LOAN_BYTES_MIN: usize = 16 << 10;
+/// A message that was gathered in a buffer of its own goes on with it if it is this long.
+pub const GIFT_BYTES_MIN: usize = 1 << 20;
 /// A peer streams once it has said this much while the other one said nothing.
 pub const STREAM_BYTES_MIN: usize = 512 << 10;
 /// What arrives of a stream is read in pieces of this size.

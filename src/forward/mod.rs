@@ -4,6 +4,7 @@
 //! shell that connects to a target.
 
 pub mod dial;
+mod gift;
 mod loan;
 
 use std::collections::VecDeque;
@@ -12,6 +13,7 @@ use crate::decide::Permit;
 use crate::limits::SEND_TOGETHER_BYTES;
 use crate::record::{Lsn, Receipt};
 
+use gift::Gift;
 use loan::Loan;
 
 /// Bytes for one peer. A prefix of them may leave: all before the first barrier whose record is
@@ -28,7 +30,8 @@ use loan::Loan;
 ///
 /// What is forwarded is copied, because it waits for the end of the turn and for its record. A
 /// large piece need not be: from `lend` to `keep` one may stay where it is in the input, and what
-/// can leave meanwhile leaves from there (`pieces`).
+/// can leave meanwhile leaves from there (`pieces`). And a message that was gathered in a buffer of
+/// its own becomes the outbox's with its buffer, from `expect` to `accept`.
 #[derive(Debug, Default)]
 pub struct Outbox {
     bytes: Vec<u8>,
@@ -39,6 +42,8 @@ pub struct Outbox {
     parting: Option<usize>,
     /// A piece that belongs among `bytes` and was not copied. Positions count it.
     loan: Option<Loan>,
+    /// A message that stands before `bytes` and is still in its own buffer. Positions count it.
+    gift: Option<Gift>,
 }
 
 impl Outbox {
@@ -56,7 +61,13 @@ impl Outbox {
 
     fn append(&mut self, bytes: &[u8]) {
         let own = self.bytes.len();
-        if !self.loan.as_mut().is_some_and(|loan| loan.takes(bytes, own)) {
+        if self.end() == 0 && self.gift.as_mut().is_some_and(|gift| gift.takes(bytes)) {
+            return;
+        }
+        let is_lent = self.gift.as_ref().is_none_or(|gift| gift.len() == 0);
+        if !is_lent {
+            self.bytes.extend_from_slice(bytes);
+        } else if !self.loan.as_mut().is_some_and(|loan| loan.takes(bytes, own)) {
             self.bytes.extend_from_slice(bytes);
         }
     }
@@ -95,6 +106,7 @@ impl Outbox {
     /// has left.
     pub fn released(&self) -> &[u8] {
         assert!(self.loan.is_none(), "a piece of the input stands among these");
+        assert!(self.gift.is_none(), "a message stands before these");
         self.bytes.get(self.sent..self.sent + self.released_len()).unwrap_or(&[])
     }
 
@@ -102,6 +114,19 @@ impl Outbox {
     pub fn released_len(&self) -> usize {
         let end = self.barriers.front().map_or(self.end(), |&(position, _)| position);
         self.parting.map_or(end, |parting| parting.min(end)) - self.sent
+    }
+
+    /// Until `accept`, `message` is not copied if it is forwarded as the first that waits.
+    pub fn expect(&mut self, message: &[u8]) {
+        assert!(self.gift.is_none(), "two messages were announced");
+        self.gift = Some(Gift::of(message));
+    }
+
+    /// The buffer of the message that was announced, which nobody else needs any more.
+    pub fn accept(&mut self, buffer: Vec<u8>) {
+        if let Some(gift) = self.gift.take() {
+            self.bytes = gift.unwrap(buffer, std::mem::take(&mut self.bytes));
+        }
     }
 
     /// Until `keep`, a large piece of `input` that is forwarded is not copied.
@@ -165,6 +190,9 @@ impl Outbox {
         if let Some(loan) = &mut self.loan {
             loan.forget();
         }
+        if let Some(gift) = &mut self.gift {
+            gift.forget();
+        }
     }
 
     /// Takes the buffer away when it is empty, so that an idle session holds none.
@@ -190,7 +218,8 @@ impl Outbox {
     }
 
     fn end(&self) -> usize {
-        self.bytes.len() + self.loan.as_ref().map_or(0, Loan::len)
+        let lent = self.loan.as_ref().map_or(0, Loan::len);
+        self.bytes.len() + lent + self.gift.as_ref().map_or(0, Gift::len)
     }
 
     /// Nothing waits.
@@ -373,12 +402,44 @@ mod tests {
         outbox.keep(&input[1..]);
     }
 
+    #[test]
+    fn a_message_goes_on_in_the_buffer_it_was_gathered_in() {
+        let mut outbox = Outbox::default();
+        let message = vec![7; 1000];
+        let at = message.as_ptr();
+        outbox.expect(&message);
+        queue(&mut outbox, 5, &message);
+        outbox.say(b"behind");
+        outbox.accept(message);
+        assert_eq!(outbox.bytes.as_ptr(), at, "it was copied");
+        assert!(outbox.sendable(Lsn(4)).is_empty(), "its record is not safe");
+        assert_eq!(take(&mut outbox, 5), [&[7; 1000][..], b"behind"].concat());
+        // Behind something, in part, or not at all: then it is copied, or gone.
+        let (before, message) = (b"before", vec![8; 1000]);
+        queue(&mut outbox, 6, before);
+        outbox.expect(&message);
+        queue(&mut outbox, 6, &message);
+        outbox.accept(message);
+        outbox.expect(&[9; 1000]);
+        outbox.accept(vec![9; 1000]);
+        assert_eq!(take(&mut outbox, 6), [&before[..], &[8; 1000]].concat());
+    }
+
+    #[test]
+    #[should_panic(expected = "another message was announced")]
+    fn a_message_has_one_buffer() {
+        let (mut outbox, message) = (Outbox::default(), vec![7; 1000]);
+        outbox.expect(&message);
+        queue(&mut outbox, 5, &message);
+        outbox.accept(message.clone());
+    }
+
     proptest! {
         /// Any mix of queueing, taking and consuming yields the same stream, and nothing leaves
         /// before its record.
         #[test]
         fn the_stream_is_kept(
-            steps in prop::collection::vec((0u8..5, 0usize..24_000, 0u64..20), 0..40),
+            steps in prop::collection::vec((0u8..6, 0usize..24_000, 0u64..20), 0..40),
         ) {
             let (mut outbox, mut lsn, mut safe) = (Outbox::default(), 0u64, 0u64);
             let (mut queued, mut left) = (Vec::<(u8, u64)>::new(), Vec::new());
@@ -394,6 +455,22 @@ mod tests {
                         queued.extend(bytes.iter().map(|&b| (b, lsn.max(last))));
                     }
                     1 => safe = (safe + step).min(lsn),
+                    5 => {
+                        lsn += step;
+                        let last = queued.last().map_or(0, |&(_, lsn)| lsn);
+                        let message: Vec<u8> = (0..size).map(|i| (i * 3) as u8).collect();
+                        outbox.expect(&message);
+                        if step % 3 != 0 && !message.is_empty() {
+                            queue(&mut outbox, lsn, &message);
+                            queued.extend(message.iter().map(|&b| (b, lsn.max(last))));
+                        }
+                        if step % 2 == 0 && size > 0 {
+                            let last = queued.last().map_or(0, |&(_, lsn)| lsn);
+                            queue(&mut outbox, lsn, &[1]);
+                            queued.push((1, lsn.max(last)));
+                        }
+                        outbox.accept(message);
+                    }
                     4 => {
                         let input: Vec<u8> =
                             (0..size).map(|i| (i * 7 + queued.len()) as u8).collect();

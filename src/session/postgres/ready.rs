@@ -459,11 +459,22 @@ impl Ready {
             if framer.is_between_messages() {
                 self.copy_rows(&mut input, core, stage)?;
             }
+            let given = input.as_ptr_range();
             let step = framer
                 .next(&mut input, limits::CLIENT_MESSAGE_BYTES_MAX, client_treat)
                 .map_err(|kind| Fault::new(Side::Client, FaultKind::Malformed(kind)))?;
             match step {
                 Step::Need => break,
+                // What is gathered goes on in the buffer that it was gathered in.
+                Step::Whole { tag, frame }
+                    if frame.len() >= limits::GIFT_BYTES_MIN
+                        && !given.contains(&frame.as_ptr()) =>
+                {
+                    core.outbox(Side::Server).expect(frame);
+                    let done = self.client_frame(tag, frame, core, stage);
+                    core.outbox(Side::Server).accept(framer.take_spent());
+                    done?;
+                }
                 Step::Whole { tag, frame } => self.client_frame(tag, frame, core, stage)?,
                 Step::Begin { tag, frame, .. } => self.client_begin(tag, frame, core, stage)?,
                 Step::Part { bytes, last } => self.client_part(bytes, last, core, stage)?,

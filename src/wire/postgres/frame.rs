@@ -133,6 +133,14 @@ impl Framer {
         Some(head)
     }
 
+    /// The buffer of the whole message that was handed out last and was gathered here: nobody looks
+    /// at it again.
+    pub fn take_spent(&mut self) -> Vec<u8> {
+        assert!(self.spent && self.left == 0, "no whole message was gathered");
+        self.spent = false;
+        std::mem::take(&mut self.carry)
+    }
+
     /// Takes the next step from `input`, moving its start. `treat` chooses by tag and body length.
     ///
     /// # Errors
