@@ -41,6 +41,8 @@ INSERT INTO mid VALUES ('canary-7f3a', 1), ('canary-7f3a-later', 2);
 INSERT INTO leaf VALUES ('canary-7f3a', NULL), (NULL, 'canary-7f3a-later');
 GRANT ALL ON ALL TABLES IN SCHEMA public TO app;
 GRANT CREATE ON SCHEMA public TO app;
+ALTER TYPE address OWNER TO app;
+ALTER TABLE houses OWNER TO app;
 ANALYZE";
 
 const MASKS: &str = "[[mask]]\ncolumns = [\"*.*.email\"]\noperator = \"redact\"\n";
@@ -90,6 +92,13 @@ const ROADS: &[&str] = &[
     "SELECT (a).email FROM houses",
     "SELECT a, row_to_json(a), many FROM houses",
     "SELECT u.email FROM houses, unnest(many) u",
+    "BEGIN; ALTER TYPE address RENAME ATTRIBUTE email TO e; SELECT (a).e FROM houses",
+    "ALTER TYPE address RENAME ATTRIBUTE email TO e CASCADE",
+    "SELECT (a).e FROM houses",
+    "ALTER TABLE houses ALTER a TYPE text",
+    "ALTER TABLE houses ALTER a TYPE text USING (a).email",
+    "ALTER TABLE houses ALTER many TYPE text[] USING many::text[]",
+    "SELECT a, a::text, many, many::text FROM houses",
     "SELECT *, upper(email) FROM people",
     "SELECT p.*, q.x FROM people p, (SELECT email AS x FROM people) q WHERE p.id = 1",
     "CREATE TABLE k1 AS SELECT email AS e FROM people; TABLE k1",
@@ -229,6 +238,12 @@ fn the_rest_is_answered(server: &Postgres) {
         "CREATE INDEX by_email ON keyed (email)",
         "ALTER INDEX by_email RENAME TO by_email_2",
         "ALTER TABLE keyed RENAME TO keyed_2",
+        "ALTER TYPE address RENAME ATTRIBUTE street TO road",
+        "ALTER TYPE address RENAME TO place",
+        "ALTER TABLE houses ALTER id TYPE bigint",
+        "ALTER TABLE keyed_2 ALTER email TYPE varchar(200)",
+        "CREATE TYPE mood AS ENUM ('ok')",
+        "ALTER TYPE mood RENAME TO temper",
     ] {
         let answers = raw.query(sql);
         let error = answers.iter().find(|message| message.kind == b'E');

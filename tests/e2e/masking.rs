@@ -210,6 +210,72 @@ fn a_number_that_a_detector_makes_null_is_told() {
     assert_eq!(text, [[Some("[CREDIT_CARD], [CREDIT_CARD]".to_owned())]]);
 }
 
+const PAYMENTS: &str = "
+CREATE DOMAIN number AS bigint;
+CREATE TYPE paid AS (amount int, card number);
+CREATE TABLE payments (id int, ids bigint[], sums numeric[], own number[], span int8range,
+  spans int8multirange, list int8range[], one paid, many paid[]);
+INSERT INTO payments SELECT id, ARRAY[1, c], ARRAY[NULL, c], ARRAY[c]::number[],
+  int8range(1, c + 1, '[)'), int8multirange(int8range(c, NULL)), ARRAY[int8range(c, c, '[]')],
+  (7, c)::paid, ARRAY[(7, c)::paid]
+  FROM (VALUES (1, 4539148803436467), (2, 4539148803436460)) v (id, c);
+UPDATE payments SET span = int8range(c, c + 5) FROM (VALUES (1, 4539148803436467),
+  (2, 4539148803436460)) v (i, c) WHERE i = id;
+GRANT ALL ON payments TO app";
+
+/// Within arrays, ranges and rows, in text and in binary.
+#[test]
+fn numbers_within_values_are_null_as_a_whole() {
+    let database = Postgres::shared().database();
+    database.sql(PAYMENTS);
+    let weir = Spec::new(&database).masks(MASKS).start();
+    let columns = ["ids", "sums", "own", "span", "spans", "list", "one", "many"];
+    let all = columns.join(", ");
+    let printed =
+        tools::psql(&weir.endpoint(), &format!("SELECT {all} FROM payments WHERE id = 1"));
+    assert_eq!(printed.trim(), "|".repeat(columns.len() - 1), "text of what holds a card");
+    let mut raw = Raw::login(&weir.endpoint());
+    for (at, column) in columns.iter().enumerate() {
+        let sql = format!("SELECT {column}, ROW({column}) FROM payments ORDER BY id");
+        let binary = message(b'B', b"\0\0\0\0\0\0\0\x01\0\x01");
+        raw.send(&[parse("", &sql), binary, describe(b'P', ""), execute("", 0), sync()].concat());
+        for heard in [raw.read_ready(1), raw.query(&sql)] {
+            let rows: Vec<_> = heard.iter().filter(|it| it.kind == b'D').collect();
+            let hidden = b"\0\x02\xff\xff\xff\xff\xff\xff\xff\xff";
+            assert_eq!(rows[0].body, hidden, "{column}: {heard:?}");
+            assert!(!contains(&rows[1].body, b"\xff\xff\xff\xff") || column == &"sums");
+            assert!(rows[1].body.len() > 20, "{column}: {heard:?}");
+            let told = heard.iter().find(|it| it.kind == b'N').expect("a notice");
+            assert!(contains(&told.body, b"(credit-card)"), "{at}: {told:?}");
+        }
+    }
+    let copied = raw.query("COPY payments TO STDOUT");
+    let row = copied.iter().find(|it| it.kind == b'd').expect("a row");
+    assert_eq!(row.body, format!("1{}\n", "\t\\N".repeat(columns.len())).as_bytes());
+    for sql in ["COPY payments TO STDOUT (FORMAT binary)", "COPY (TABLE payments) TO STDOUT BINARY"]
+    {
+        let card = 4_539_148_803_436_467_i64.to_be_bytes();
+        let other = 4_539_148_803_436_460_i64.to_be_bytes();
+        let heard = bytes(&raw.query(sql));
+        assert!(!contains(&heard, &card) && contains(&heard, &other), "{sql}");
+    }
+    // Drivers read what is left.
+    let script = "import asyncio, asyncpg, os\n\
+                  async def main():\n    \
+                  c = await asyncpg.connect(host='127.0.0.1', port=int(os.environ['PGPORT']), \
+                  ssl=False)\n    \
+                  one, two = await c.fetch('select * from payments order by id')\n    \
+                  assert [v for v in one][1:] == [None] * 8, one\n    \
+                  assert None not in [v for v in two], two\n    \
+                  assert two['many'][0]['card'] == 4539148803436460, two\n    \
+                  print('ok')\n\
+                  asyncio.run(main())";
+    let mut command = tools::python();
+    weir.endpoint().give_to(&mut command);
+    command.env_remove("PGHOSTADDR").env_remove("PGGSSENCMODE");
+    assert_eq!(run(command.args(["-c", script])).trim(), "ok");
+}
+
 #[test]
 fn the_same_answers_hold_the_values_for_who_may_see_them() {
     let database = Postgres::shared().database();

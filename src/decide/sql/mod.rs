@@ -185,6 +185,8 @@ pub struct Stored {
     pub read: Vec<Object>,
     /// A relation is parted from its parent, whose columns' rules were its own.
     pub parted: bool,
+    /// Columns that get another type, their values with them.
+    pub retyped: Vec<String>,
     /// What it is stands in a text elsewhere (CREATE TABLE AS EXECUTE).
     pub unseen: bool,
 }
@@ -196,8 +198,19 @@ pub struct Shows {
     pub of: Object,
     /// Under what name they show: a parent's, or the new one.
     pub by: String,
-    /// It is called so itself, and no parent of it is.
-    pub renamed: bool,
+    /// What has that name.
+    pub how: Showing,
+}
+
+/// Whose name it is that rows show under.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Showing {
+    /// A parent's.
+    Within,
+    /// Their relation's own, from now on.
+    Renamed,
+    /// Their type's own, from now on: it has no rows but in columns of relations.
+    TypeRenamed,
 }
 
 /// One statement of a command text.

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use std::rc::Rc;
 
 use super::catalog::{Catalog, Relation};
-use super::row::{Action, Column, Plan};
+use super::row::{Action, Column, Plan, nested};
 use super::rules::{ColumnRule, RelationMask, Verdict};
 use super::touch::{Touch, touch};
 use super::types::{self, Scan, Whole};
@@ -500,10 +500,14 @@ impl CopyMasker {
                         }
                         value => self.detectors.find(value, &mut self.value),
                     };
-                    let is_amount = scan == Scan::Digits && detect::number(&value).is_none();
+                    let is_amount = match scan {
+                        Scan::Digits => detect::number(&value).is_none(),
+                        Scan::Numbers => nested::number_in(&self.detectors, &value).is_none(),
+                        _ => false,
+                    };
                     if !found.is_empty() && !is_amount {
                         text::count(&self.detectors, found, number, hits);
-                        if is_whole(&self.detectors, scan, found) {
+                        if is_whole(&self.detectors, scan, (&value, found)) {
                             text::note_null(found, number, hits);
                         }
                         out.extend_from_slice(&row[copied..start]);
@@ -578,8 +582,13 @@ impl CopyMasker {
 }
 
 /// Whether a value in which something was found is NULL.
-fn is_whole(detectors: &Detectors, scan: Scan, finds: &[Found]) -> bool {
-    text::nullifies(detectors, finds) || matches!(scan, Scan::Digits | Scan::Opaque)
+fn is_whole(detectors: &Detectors, scan: Scan, (value, finds): (&[u8], &[Found])) -> bool {
+    text::nullifies(detectors, finds)
+        || match scan {
+            Scan::Digits | Scan::Numbers | Scan::Nested(_) | Scan::Opaque => true,
+            Scan::Listed => nested::number_in(detectors, value).is_some(),
+            _ => false,
+        }
 }
 
 /// Appends a value in which something was found.
@@ -590,7 +599,7 @@ fn write_found(
     dialect: &Dialect,
     out: &mut Vec<u8>,
 ) {
-    if is_whole(detectors, scan, finds) {
+    if is_whole(detectors, scan, (value, finds)) {
         return dialect.write_whole(Whole::Null, value, out);
     }
     let mut json = JsonReader::default();

@@ -3,6 +3,8 @@
 //! In: the body of a DataRow. Out: edits and hits.
 //! Never: a row that does not have the shape of its plan: it is refused, not passed.
 
+pub(super) mod nested;
+
 use std::rc::Rc;
 
 use super::types::{Scan, Whole};
@@ -12,6 +14,7 @@ use crate::mask::edits::{Edits, OpenLength};
 use crate::mask::hits::{Cause, Hits};
 use crate::mask::operator::{self, Operator};
 use crate::mask::text::{self, JsonReader};
+use nested::Met;
 
 /// What to do with the values of one column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -65,11 +68,12 @@ impl Plan {
     pub(super) fn new(columns: Vec<Column>, detectors: Rc<Detectors>) -> Plan {
         let is_on = |&detector: &Detector| detectors.is_on(detector);
         let numbers = [Detector::CreditCard, Detector::CnResidentId].iter().any(is_on);
+        // Stage one sees what is written in digits.
         let number = |scan: Scan| matches!(scan, Scan::Int8 | Scan::Numeric);
         let scans = |column: &Column| matches!(column.action, Action::Scan(scan) if !number(scan));
         let walks = |column: &Column| match column.action {
             Action::Hide { .. } => true,
-            Action::Scan(scan) => numbers && number(scan),
+            Action::Scan(scan) => numbers && (number(scan) || matches!(scan, Scan::Nested(_))),
             Action::Pass => false,
         };
         let (scans, walks) = (columns.iter().any(scans), columns.iter().any(walks));
@@ -205,10 +209,36 @@ impl Cell<'_> {
                     self.number(value);
                 }
             }
-            Scan::TextArray => {
+            Scan::Numbers => {
+                cursor.find(self.detectors, self.body, (start, end), finds);
+                let found =
+                    (!finds.list.is_empty()).then(|| nested::number_in(self.detectors, value));
+                if let Some(detector) = found.flatten() {
+                    self.null(Met::Found(detector));
+                }
+            }
+            Scan::Listed => {
+                cursor.find(self.detectors, self.body, (start, end), finds);
+                if finds.list.is_empty() {
+                    return;
+                }
+                match nested::number_in(self.detectors, value) {
+                    Some(detector) => self.null(Met::Found(detector)),
+                    None => self.replace_found(scan, start, finds),
+                }
+            }
+            Scan::Nested(type_oid) => {
                 cursor.find(self.detectors, self.body, (start, end), finds);
                 if !finds.list.is_empty() {
-                    self.array(finds);
+                    self.replace_found(scan, start, finds);
+                } else if let Some(met) = nested::look(self.detectors, type_oid, value) {
+                    self.null(met);
+                }
+            }
+            Scan::TextArray => {
+                cursor.find(self.detectors, self.body, (start, end), finds);
+                if !finds.list.is_empty() && self.array_elements().is_err() {
+                    self.null(Met::Unread);
                 }
             }
             Scan::Text | Scan::Json(_) | Scan::Opaque => {
@@ -224,17 +254,26 @@ impl Cell<'_> {
     /// A number that is a card is NULL, as any part of another number would be read as one.
     fn number(&mut self, decimal: &[u8]) {
         let Some(detector) = number(decimal) else { return };
-        if let Some(operator) = self.detectors.operator(detector) {
-            let cause = Cause::Detector(detector);
-            self.hits.add(self.index, cause, operator);
-            self.hits.note_null(self.index, cause);
-            self.replace_whole(Whole::Null);
+        if self.detectors.is_on(detector) {
+            self.null(Met::Found(detector));
         }
+    }
+
+    fn null(&mut self, met: Met) {
+        let (cause, operator) = match met {
+            Met::Found(detector) => (Cause::Detector(detector), self.detectors.operator(detector)),
+            Met::Unread => (Cause::Unproven, None),
+        };
+        self.hits.add(self.index, cause, operator.unwrap_or(Operator::Default));
+        self.hits.note_null(self.index, cause);
+        self.replace_whole(Whole::Null);
     }
 
     fn replace_found(&mut self, scan: Scan, from: usize, finds: &crate::mask::detect::Finds) {
         text::count(self.detectors, &finds.list, self.index, self.hits);
-        if scan == Scan::Opaque || text::nullifies(self.detectors, &finds.list) {
+        if matches!(scan, Scan::Opaque | Scan::Nested(_))
+            || text::nullifies(self.detectors, &finds.list)
+        {
             text::note_null(&finds.list, self.index, self.hits);
             return self.replace_whole(Whole::Null);
         }
@@ -258,23 +297,13 @@ impl Cell<'_> {
     /// dimensions, has NULLs, element type: 4 bytes each
     /// per dimension: size, lower bound    then per element: length, bytes
     /// ```
-    fn array(&mut self, _found: &crate::mask::detect::Finds) {
-        if self.array_elements().is_err() {
-            self.hits.add(self.index, Cause::Unproven, Operator::Default);
-        }
-    }
-
+    ///
+    /// # Errors
+    /// When it does not have this form; nothing was changed then.
     fn array_elements(&mut self) -> Result<(), Malformed> {
-        let elements = array_elements(self.body, self.start, self.end);
+        let elements = array_elements(self.body, self.start, self.end)?;
         let mut scratch = Scratch::default();
         let open = self.open();
-        let elements = match elements {
-            Ok(elements) => elements,
-            Err(malformed) => {
-                self.edits.close_null(&open);
-                return Err(malformed);
-            }
-        };
         for (start, end) in elements {
             let value = &self.body[start..end];
             let finds = self.detectors.find(value, &mut scratch);
@@ -350,7 +379,8 @@ fn numeric(value: &[u8]) -> Option<String> {
     Some(digits)
 }
 
-/// The span of the value whose length field is at `at`; `None` for NULL.
+/// The span of the value whose length field is at `at`; `None` for NULL. Another length below zero
+/// is none.
 fn value_at(body: &[u8], at: usize) -> Result<Option<(usize, usize)>, Malformed> {
     let length = read_u32(body, at)?;
     if length == u32::MAX {

@@ -303,6 +303,22 @@ fn holds_masked_rows(rules: &[ColumnRule], catalog: &Catalog, type_oid: u32) -> 
     })
 }
 
+/// Whether a column is hidden for its type alone: another type shows what is in it.
+pub(super) fn holds_rows(
+    rules: &[ColumnRule],
+    catalog: &Catalog,
+    relation: &Relation,
+    column: &str,
+) -> bool {
+    let of_type = |it: &super::catalog::Column| holds_masked_rows(rules, catalog, it.type_oid);
+    let known = relation.columns.iter().find(|known| known.name == column);
+    known.is_some_and(of_type)
+        // What is not known cannot be told to be masked by its name.
+        && catalog.origins(relation).is_none_or(|origins| {
+            strongest(rules, relation, &origins, column).is_none()
+        })
+}
+
 /// Statistics hold values of any column, and so does what shows them.
 fn is_samples(relation: &Relation) -> bool {
     is_system(relation.oid) && SAMPLES.contains(&&*relation.name)

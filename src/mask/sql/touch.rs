@@ -9,8 +9,8 @@
 use std::collections::HashSet;
 
 use super::catalog::{Catalog, Relation};
-use super::rules::{ColumnRule, RelationMask, SAMPLES, Verdict};
-use crate::decide::sql::{Made, Stored};
+use super::rules::{ColumnRule, RelationMask, SAMPLES, Verdict, holds_rows};
+use crate::decide::sql::{Made, Showing, Stored};
 use crate::decide::{Class, Effect, Object, Statement};
 
 /// What the statements reach.
@@ -168,6 +168,16 @@ fn keeps(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement, stored:
     if stored.parted && statement.objects.iter().any(parted) {
         return true;
     }
+    // Values of a type that has masked parts: the name of their column tells nothing of it.
+    let retyped = |object: &Object| {
+        let place = object.place();
+        catalog.named(place.as_deref(), &object.name).any(|relation| {
+            stored.retyped.iter().any(|name| holds_rows(rules, catalog, relation, name))
+        })
+    };
+    if statement.objects.iter().any(retyped) {
+        return true;
+    }
     let whole = |object: &Object| hides(object, None);
     statement.objects.iter().any(|object| {
         mentioned(object) || (stored.rows && whole(object)) || SAMPLES.contains(&&*object.name)
@@ -262,6 +272,20 @@ fn surely_hides(rules: &[ColumnRule], catalog: &Catalog, object: &Object, column
 /// the one of before is about it no longer.
 fn renames(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement) -> bool {
     let moves = statement.operation == "ALTER SET SCHEMA";
+    let types = statement.shows.iter().filter(|it| it.how == Showing::TypeRenamed);
+    if types.into_iter().any(|it| hides_by_name(rules, catalog, &it.of)) {
+        return true;
+    }
+    // Tables that were made of the type have its columns: the catalog does not say which ones.
+    let below = |column: &String| {
+        let mut relations = catalog.relations.values();
+        relations.any(|relation| {
+            RelationMask::build(rules, catalog, relation).is_none_or(|it| it.hides(column))
+        })
+    };
+    if statement.cascades && statement.columns.iter().any(below) {
+        return true;
+    }
     statement.objects.iter().any(|object| match statement.columns.as_slice() {
         _ if object.name == "*" => catalog.relations.values().any(|relation| {
             object.place().is_none_or(|schema| *schema == *relation.schema)

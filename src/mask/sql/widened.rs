@@ -16,7 +16,7 @@ use super::catalog::{Catalog, is_system};
 use super::rules::ColumnRule;
 use super::touch;
 use crate::decide::Statement;
-use crate::decide::sql::Shows;
+use crate::decide::sql::{Showing, Shows};
 use crate::limits;
 
 /// What a catalog is wrong about.
@@ -56,7 +56,8 @@ impl Widened {
     ) -> bool {
         let before = (self.names.len(), self.shows.len(), self.any);
         for statement in statements {
-            self.shows.extend(statement.shows.iter().cloned());
+            let of_relations = |it: &&Shows| it.how != Showing::TypeRenamed;
+            self.shows.extend(statement.shows.iter().filter(of_relations).cloned());
             if touch::makes_of_masked(rules, catalog, statement) {
                 let written = statement.objects.iter().filter(|it| it.write);
                 self.names.extend(written.map(|it| it.name.clone()));
@@ -73,9 +74,9 @@ impl Widened {
         loop {
             let names = self.names.len();
             for it in &self.shows {
-                let hides = || match it.renamed {
-                    true => touch::hides(rules, catalog, &it.of, None),
-                    false => touch::hides_by_name(rules, catalog, &it.of),
+                let hides = || match it.how {
+                    Showing::Renamed => touch::hides(rules, catalog, &it.of, None),
+                    _ => touch::hides_by_name(rules, catalog, &it.of),
                 };
                 if self.names.contains(&it.of.name) || hides() {
                     self.names.insert(it.by.clone());

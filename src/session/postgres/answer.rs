@@ -734,7 +734,8 @@ fn nulls_notice(names: &[String], nulls: &[(u16, Cause)]) -> Vec<u8> {
         severity: "NOTICE",
         sqlstate: "00000",
         message: &format!("weir shows NULL for some values of {} columns: {named}", nulls.len()),
-        detail: "A detector found in them what it looks for. Of numbers it may be wrong: one in \
+        detail: "A detector found in them what it looks for, or cannot tell their parts apart \
+            (unproven). Of numbers it may be wrong: one in \
             forty of those with 16 digits, one in ten of those that begin with 4, looks like a \
             card's.",
         hint: "IS NULL tells them from values that are NULL.",

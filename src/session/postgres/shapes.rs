@@ -6,6 +6,7 @@
 
 use std::sync::Arc;
 
+use crate::decide::sql::Showing;
 use crate::decide::{Classified, Effect, Statement};
 use crate::mask::sql::catalog::Catalog;
 use crate::mask::sql::widened::Widened;
@@ -94,7 +95,7 @@ impl Ready {
         let carries = |it: &Statement| {
             let lacks = || self.link.view.lacks(shown.as_deref(), std::slice::from_ref(it));
             // What gets another name is told by that.
-            let renames = it.shows.iter().any(|shows| shows.renamed);
+            let renames = it.shows.iter().any(|shows| shows.how == Showing::Renamed);
             !renames && self.widened.is_about(it) && lacks()
         };
         match !self.widened.is_empty() && statements.iter().any(carries) {

@@ -13,6 +13,7 @@ pub(super) fn cascades(node: &NodeEnum) -> bool {
     match node {
         NodeEnum::TruncateStmt(truncate) => truncate.behavior() == DropBehavior::DropCascade,
         NodeEnum::DropStmt(drop) => drop.behavior() == DropBehavior::DropCascade,
+        NodeEnum::RenameStmt(rename) => rename.behavior() == DropBehavior::DropCascade,
         NodeEnum::AlterTableStmt(alter) => alter.cmds.iter().any(|command| match &command.node {
             Some(NodeEnum::AlterTableCmd(it)) => it.behavior() == DropBehavior::DropCascade,
             _ => false,
@@ -65,11 +66,19 @@ mod tests {
             "DROP TYPE mood CASCADE",
             "DROP SCHEMA s CASCADE",
             "ALTER TABLE a ADD x int, DROP y CASCADE",
+            "ALTER TYPE a RENAME ATTRIBUTE x TO y CASCADE",
             "ALTER TABLE a DROP CONSTRAINT a_pkey CASCADE",
         ] {
             check(text, true);
         }
-        for text in ["TRUNCATE a", "DROP TABLE a RESTRICT", "ALTER TABLE a DROP y", "TABLE a"] {
+        for text in [
+            "TRUNCATE a",
+            "DROP TABLE a RESTRICT",
+            "ALTER TABLE a DROP y",
+            "ALTER TYPE a RENAME ATTRIBUTE x TO y",
+            "ALTER TABLE a RENAME x TO y",
+            "TABLE a",
+        ] {
             check(text, false);
         }
     }

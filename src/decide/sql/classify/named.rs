@@ -61,7 +61,10 @@ impl References {
             "RenameStmt" if is("rename_type", ObjectType::ObjectSchema) => {
                 self.object(tree.field("subname").text(), EVERYTHING, true);
             }
-            "RenameStmt" if is("rename_type", ObjectType::ObjectColumn) => {
+            "RenameStmt"
+                if is("rename_type", ObjectType::ObjectColumn)
+                    || is("rename_type", ObjectType::ObjectAttribute) =>
+            {
                 self.column(tree.field("subname").text());
             }
             "AlterOwnerStmt" if is("object_type", ObjectType::ObjectSchema) => {

@@ -229,13 +229,15 @@ impl References {
         true
     }
 
-    /// Values that stay where they are, and lose what made them masked ones: they were computed of
-    /// other columns, or those of a parent.
+    /// Values that stay where they are, and may lose what made them masked ones: they were computed
+    /// of other columns, or those of a parent, or had a type that is masked.
     fn leaves_masks(&mut self, subtype: i64, column: &str) {
         let is = |known: AlterTableType| subtype == known as i64;
         let Some(stored) = &mut self.stored else { return };
         if is(AlterTableType::AtDropExpression) {
             stored.columns.push((column.to_owned(), None));
+        } else if is(AlterTableType::AtAlterColumnType) {
+            stored.retyped.push(column.to_owned());
         } else if is(AlterTableType::AtDropInherit)
             || is(AlterTableType::AtDetachPartition)
             || is(AlterTableType::AtDetachPartitionFinalize)

@@ -5,7 +5,7 @@
 
 use pg_query::protobuf::{AlterTableType, ObjectType};
 
-use super::super::{Object, Shows};
+use super::super::{Object, Showing, Shows};
 use super::tree::Tree;
 
 /// Of all definitions in a tree; CREATE SCHEMA holds several.
@@ -26,9 +26,16 @@ fn collect(tree: &Tree, found: &mut Vec<Shows>) {
             let child = tree.field("relation");
             found.extend(parents.map(|parent| joined(child, parent)));
         }
+        "RenameStmt" if is_type(tree, "rename_type") => {
+            let by = tree.field("newname").text();
+            found.extend(type_renamed(tree.field("object").items(), Some(by)));
+        }
         "RenameStmt" if !is_of_part(tree) => {
             let by = tree.field("newname").text();
             found.extend(renamed(tree.field("relation"), by));
+        }
+        "AlterObjectSchemaStmt" if is_type(tree, "object_type") => {
+            found.extend(type_renamed(tree.field("object").items(), None));
         }
         "AlterObjectSchemaStmt" => {
             let relation = tree.field("relation");
@@ -52,12 +59,26 @@ fn altered(relation: &Tree, cmd: &Tree) -> Option<Shows> {
 }
 
 fn joined(child: &Tree, parent: &Tree) -> Shows {
-    Shows { of: object(child), by: parent.field("relname").text().to_owned(), renamed: false }
+    let by = parent.field("relname").text().to_owned();
+    Shows { of: object(child), by, how: Showing::Within }
 }
 
 fn renamed(relation: &Tree, by: &str) -> Option<Shows> {
     let is_relation = *relation != Tree::Nothing;
-    is_relation.then(|| Shows { of: object(relation), by: by.to_owned(), renamed: true })
+    let how = Showing::Renamed;
+    is_relation.then(|| Shows { of: object(relation), by: by.to_owned(), how })
+}
+
+fn is_type(tree: &Tree, field: &str) -> bool {
+    tree.field(field).number() == ObjectType::ObjectType as i64
+}
+
+/// A type by the list of its names. Of another schema, it is called as before.
+fn type_renamed(names: &[Tree], by: Option<&str>) -> Option<Shows> {
+    let (name, namespace) = names.split_last()?;
+    let namespace = namespace.last().map(|schema| schema.text().to_owned()).into_iter().collect();
+    let of = Object { namespace, ..Object::bare(name.text(), true) };
+    Some(Shows { of, by: by.unwrap_or(name.text()).to_owned(), how: Showing::TypeRenamed })
 }
 
 /// What gets the name is a column or another part of the relation.
@@ -81,12 +102,17 @@ fn object(relation: &Tree) -> Object {
 #[cfg(test)]
 mod tests {
     use super::super::classify_uncached;
+    use super::Showing;
 
     fn check(text: &str, expect: &str) {
         let classified = classify_uncached(text.as_bytes());
         let shows = classified.statements.iter().flat_map(|it| &it.shows);
         let words = shows.map(|it| {
-            let sign = if it.renamed { "=" } else { "<" };
+            let sign = match it.how {
+                Showing::Within => "<",
+                Showing::Renamed => "=",
+                Showing::TypeRenamed => ":=",
+            };
             format!("{}{sign}{}", it.by, it.of.path())
         });
         assert_eq!(words.collect::<Vec<_>>().join(" "), expect, "{text}");
@@ -105,11 +131,15 @@ mod tests {
         check("ALTER TABLE a.t RENAME TO u", "u=a.t");
         check("ALTER TABLE a.t SET SCHEMA b", "t=a.t");
         check("ALTER VIEW v RENAME TO w", "w=v");
+        check("ALTER TYPE a.t RENAME TO u", "u:=a.t");
+        check("ALTER TYPE a.t SET SCHEMA b", "t:=a.t");
         for text in [
             "ALTER TABLE t RENAME a TO b",
             "ALTER TABLE kid NO INHERIT par",
             "ALTER TABLE par DETACH PARTITION kid",
             "ALTER INDEX i RENAME TO j",
+            "ALTER TYPE t RENAME ATTRIBUTE a TO b",
+            "ALTER DOMAIN d RENAME TO e",
             "ALTER FUNCTION f() SET SCHEMA s",
             "CREATE TABLE t (a int)",
             "SELECT 1",

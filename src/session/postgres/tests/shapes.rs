@@ -26,14 +26,26 @@ fn known() -> Vec<Relation> {
         relation(20_005, "mails", b'r', &[], &["id", "email"]),
         relation(20_006, "view", b'v', &[20_004], &["id", "ssn"]),
         relation(20_007, "sink", b'r', &[], &["id", "ssn"]),
+        relation(20_008, "contact", b'c', &[], &["street", "email"]),
+        holding(relation(20_009, "holder", b'r', &[], &["id", "whom"])),
     ]
 }
+
+/// Its last column holds rows of `contact`.
+fn holding(mut holder: Relation) -> Relation {
+    holder.columns.last_mut().unwrap().type_oid = CONTACT;
+    holder
+}
+
+const CONTACT: u32 = 20_108;
 
 /// The catalog is read anew.
 fn learn(bench: &mut Bench, relations: Vec<Relation>) {
     let config = CONFIG.replace("commands = [\"ddl\"]", "commands = [\"grant\"]");
     let mut source = source_of(&format!("{config}{MASKED}"));
-    source.catalogs = vec![Some(Arc::new(Catalog::new(relations)))];
+    let mut catalog = Catalog::new(relations);
+    catalog.row_types.insert(CONTACT, vec![20_008]);
+    source.catalogs = vec![Some(Arc::new(catalog))];
     source.catalogs_begun_us = vec![u64::MAX / 2];
     source.changes = bench.snapshot.changes.clone();
     bench.snapshot = Rc::new(Snapshot::build(&source));
@@ -198,4 +210,32 @@ fn a_clean_partition_hides_nothing() {
     runs(&mut bench, "ALTER TABLE mails INHERIT own", b'T');
     assert!(shows(&mut bench, "INSERT INTO own VALUES (1) RETURNING id", (20_002, 1), b'T'));
     assert!(shows(&mut bench, OWN, (0, 0), b'T'));
+}
+
+#[test]
+fn what_is_masked_by_its_type_stays_so() {
+    for (text, passes) in [
+        ("ALTER TYPE contact RENAME ATTRIBUTE email TO e", false),
+        ("ALTER TYPE contact RENAME ATTRIBUTE email TO e CASCADE", false),
+        ("ALTER TYPE contact RENAME ATTRIBUTE street TO s", true),
+        // A table may have been made of the type.
+        ("ALTER TYPE other RENAME ATTRIBUTE ssn TO s CASCADE", false),
+        ("ALTER TYPE customers RENAME TO others", false),
+        ("ALTER TYPE customers SET SCHEMA hidden", false),
+        ("ALTER TYPE mood RENAME TO temper", true),
+        ("ALTER TYPE mood SET SCHEMA other", true),
+        ("ALTER TABLE holder ALTER whom TYPE text", false),
+        ("ALTER TABLE holder ALTER whom TYPE pair USING (whom::text)::pair", false),
+        ("ALTER TABLE holder ADD x int, ALTER id TYPE bigint", true),
+        ("ALTER TABLE mails ALTER email TYPE varchar(9)", true),
+    ] {
+        let mut relations = known();
+        relations.push(relation(20_010, "other", b'c', &[], &["ssn"]));
+        let mut bench = bench();
+        learn(&mut bench, relations.clone());
+        runs(&mut bench, "BEGIN", b'T');
+        bench.client(&query(text));
+        let sent = bench.take(Side::Server);
+        assert_eq!(sent.windows(5).any(|part| part == b"ALTER"), passes, "{text}");
+    }
 }
