@@ -381,6 +381,8 @@ pub const JSON_PATTERN_SEGMENTS_MAX: usize = 32;
 pub const JSONRPC_BATCH_MAX: usize = 64;
 /// The longest time that a client of gRPC waits.
 pub const GRPC_TIMEOUT_US_MAX: u64 = 24 * 3_600_000_000;
+/// What is left of a call's time, at most, for the answer that it is still held.
+pub const GRPC_ANSWER_US: u64 = 250_000;
 /// Lists of a text stay whole in its shape up to this length of the shape.
 pub const LISTS_WHOLE_BYTES_MAX: usize = 4 << 10;
 

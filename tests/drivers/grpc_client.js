@@ -198,9 +198,10 @@ const KNOWN = {
   denied: () => fails(unary(client, 'secret/weir.Test/Unary', 'x')),
   held: () => said(unary(client, 'Held', 'please')),
   'held and refused': () => fails(unary(client, 'Held', 'please')),
+  'held in a hurry': () => fails(unary(client, 'Held', 'soon', metadata(), until(3))),
   nobody: () => fails(unary(client, 'Unary', 'x', new grpc.Metadata())),
 };
-const OWN = ['denied', 'held', 'held and refused', 'nobody'];
+const OWN = ['denied', 'held', 'held and refused', 'held in a hurry', 'nobody'];
 
 async function main() {
   const wanted = names.length ? names : Object.keys(KNOWN).filter((name) => !OWN.includes(name));

@@ -185,12 +185,14 @@ def checks(address, authority, login):
             b"x", metadata=client.metadata, timeout=20)),
         "held": lambda: client.unary("Held", b"please")[0].decode(),
         "held and refused": lambda: fails(lambda: client.unary("Held", b"please")),
+        "held in a hurry": lambda: fails(lambda: client.call(
+            "unary_unary", "Held", b"soon", timeout=3)),
         "nobody": lambda: fails(lambda: client.channel.unary_unary("/weir.Test/Unary")(
             b"x", timeout=20)),
     }
 
 
-OWN = ["denied", "held", "held and refused", "nobody"]
+OWN = ["denied", "held", "held and refused", "held in a hurry", "nobody"]
 
 
 def main():

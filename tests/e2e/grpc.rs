@@ -123,3 +123,25 @@ fn what_weir_decides_is_said_in_the_words_of_grpc() {
     decisions.sort();
     assert_eq!(decisions, ["allow", "allow", "deny", "deny"]);
 }
+
+#[test]
+fn the_time_of_a_call_bounds_its_hold_and_the_same_call_again_joins_it() {
+    let (web, _) = web(true);
+    for node in [false, true] {
+        let again = || {
+            let heard = run(&mut client(node, (web.port, true), &["held in a hurry"]));
+            heard.lines().map(said).next().expect("a line")
+        };
+        let first = again();
+        assert_eq!(first["code"], "DEADLINE_EXCEEDED", "{first}");
+        let words = first["words"].as_str().expect("words");
+        assert!(words.starts_with("this waits for the approval of 1 of dba"), "{words}");
+        let listed = run(&mut web.weir.command(&["approvals", "list", "--json"]));
+        let ask: Value = serde_json::from_str(listed.trim()).expect("one ask");
+        let id = ask["id"].as_str().expect("an id");
+        assert!(words.contains(id), "{words}");
+        let vote = ["approvals", "approve", id, "--reason", "because", "--as", "dora"];
+        run(web.weir.command(&vote).env("WEIR_PASSWORD", USER_PASSWORD));
+        assert_eq!(again(), "no failure");
+    }
+}

@@ -19,6 +19,7 @@ mod http_clients;
 mod http_crash;
 mod http_h2;
 mod http_masks;
+mod http_sockets;
 mod http_tls;
 mod identity;
 mod load;

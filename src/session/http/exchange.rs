@@ -26,7 +26,7 @@ use crate::wire::http::name::Name;
 use crate::wire::http::reply::Manner;
 use crate::wire::http::sse::Splitter;
 use crate::wire::http::ws::handshake::{self, Asked};
-use crate::wire::http::{Refused, check, pass};
+use crate::wire::http::{Refused, check, grpc, pass};
 
 use super::back::Back;
 use super::kept::Kept;
@@ -226,6 +226,15 @@ impl Exchange {
     /// Whether it is a call of gRPC.
     pub fn is_call(&self) -> bool {
         Manner::of(&self.request.head) == Manner::Grpc
+    }
+
+    /// Until when the client of a call waits, by its own word, monotonic microseconds. A tenth of
+    /// its time, a quarter of a second at most, is left for the answer to reach it.
+    pub fn patience_us(&self) -> Option<u64> {
+        let said = self.request.head.only(Name::GrpcTimeout).filter(|_| self.is_call())?;
+        let waits_us = grpc::timeout_us(said)?;
+        let answered_us = waits_us - (waits_us / 10).min(limits::GRPC_ANSWER_US);
+        Some(self.at_us.saturating_add(answered_us))
     }
 
     /// Whether people can read the content that was gathered, and read in it what the target does.

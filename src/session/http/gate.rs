@@ -5,7 +5,7 @@
 //! approval.
 
 use crate::decide::approval::{Ask, AskSummary, Ballot, Claim, Grant, LATE, Window};
-use crate::decide::{HoldTerms, Object, Permit, RuleName, Verdict, http};
+use crate::decide::{HoldTerms, Permit, RuleName, Verdict, http};
 use crate::fault::Refused as JournalRefused;
 use crate::limits;
 use crate::metrics::{self, Presence};
@@ -20,13 +20,14 @@ use crate::wire::http::ws::handshake::Asked;
 use super::exchange::{Exchange, Held, Request, Then, Up};
 use super::parked::{self, Found};
 use super::progress::Progress;
-use super::rows::{Ruled, asked_for, record, unanswered};
+use super::rows::{Ruled, record, summary, unanswered};
 use super::rpc::Rpc;
 use super::tenure::{Tenure, Trouble};
-use super::{Phase, Session, bound, cancel, kubernetes, rpc, text, voice};
+use super::{Phase, Session, bound, cancel, kubernetes, rpc, voice};
 
 /// What the client of a denied request is told.
 struct Denial<'d> {
+    status: u16,
     kind: &'d str,
     title: &'d str,
     detail: &'d str,
@@ -269,7 +270,7 @@ impl Session {
     pub(super) fn deny(&mut self, exchange: Box<Exchange>, detail: &str, stage: &mut Stage<'_>) {
         let (kind, title, code) = ("denied", "Denied", rpc::DENIED);
         let (retry_after_s, outcome) = (None, Outcome::Denied);
-        let denial = Denial { kind, title, detail, code, retry_after_s, outcome };
+        let denial = Denial { status: 403, kind, title, detail, code, retry_after_s, outcome };
         self.deny_as(exchange, &denial, stage);
     }
 
@@ -277,7 +278,7 @@ impl Session {
     fn taken_back(&mut self, exchange: Box<Exchange>, detail: &str, stage: &mut Stage<'_>) {
         let (kind, title, code) = ("canceled", "Taken back", rpc::DENIED);
         let (retry_after_s, outcome) = (None, Outcome::Abandoned);
-        let denial = Denial { kind, title, detail, code, retry_after_s, outcome };
+        let denial = Denial { status: 403, kind, title, detail, code, retry_after_s, outcome };
         self.deny_as(exchange, &denial, stage);
     }
 
@@ -293,7 +294,7 @@ impl Session {
         let ruled = Ruled { seq, decision, rule: &rule, approval };
         let instance = format!("{}:{seq}", uuid::Uuid::from_bytes(tenure.ledger.id.0));
         let problem = Problem {
-            status: 403,
+            status: denial.status,
             kind: denial.kind,
             title: denial.title,
             detail,
@@ -472,7 +473,8 @@ impl Session {
         let left_us = u64::try_from(asked.expires_at_us - stage.now.wall_us).unwrap_or(0);
         let wait_us = tenure.http().map_or(limits::HTTP_HOLD_WAIT_US, |http| http.wait_us);
         let until_us = |wait_us| stage.now.mono_us.saturating_add(left_us.min(wait_us));
-        exchange.deadline_us = until_us(wait_us);
+        let patience_us = exchange.patience_us().unwrap_or(u64::MAX);
+        exchange.deadline_us = until_us(wait_us).min(patience_us);
         let (words, uuid) = (held.ask.terms.words(), uuid::Uuid::from_bytes(id.0));
         let said = format!("waits for the approval of {words} (approval {uuid})");
         let wait = (stage.now.mono_us, until_us(wait_us.max(limits::MCP_PROGRESS_WAIT_US)));
@@ -525,7 +527,10 @@ impl Session {
         let detail = format!(
             "this waits for the approval of {words} (approval {id}): send the same request again"
         );
+        // A call whose client waits no longer: DEADLINE_EXCEEDED, not a denial.
+        let is_late = exchange.patience_us().is_some_and(|until_us| until_us <= stage.now.mono_us);
         let denial = Denial {
+            status: if is_late { 504 } else { 403 },
             kind: "approval-pending",
             title: "Approval pending",
             detail: &detail,
@@ -739,41 +744,6 @@ impl Session {
         let words = (0, "the client left while its request waited");
         let _refused_elsewhere = record(exchange, &ruled, tenure, stage)
             .and_then(|_| unanswered(exchange, Outcome::Abandoned, words, tenure, stage));
-    }
-}
-
-fn summary(exchange: &Exchange, ask: &Ask, tenure: &Tenure, stage: &Stage<'_>) -> AskSummary {
-    let (request, action) = (&exchange.request, &exchange.action);
-    let mut text = asked_for(exchange);
-    text.extend(text::text(&request.head));
-    if !exchange.content.is_empty() {
-        text.extend_from_slice(b"\r\n");
-        text.extend_from_slice(&exchange.shown());
-    }
-    AskSummary {
-        id: ask.id,
-        session_id: tenure.ledger.id,
-        command_seq: exchange.seq,
-        user: tenure.identity.user.clone(),
-        target: tenure.target_name.clone(),
-        role: tenure.credential.role.clone(),
-        rule: ask.terms.rule().to_string(),
-        text: String::from_utf8_lossy(&text).into_owned(),
-        sameness: Some(parked::key(exchange, tenure)),
-        params: exchange
-            .rpc
-            .as_deref()
-            .and_then(|rpc| rpc.arguments(&exchange.content))
-            .map(|raw| String::from_utf8_lossy(raw).into_owned())
-            .unwrap_or_default(),
-        classes: action.classes.iter().map(ToString::to_string).collect(),
-        objects: action.objects.iter().map(Object::marked).collect(),
-        approvers: ask.terms.approvers(),
-        quorum: ask.terms.quorum(),
-        parts: ask.parts(),
-        repeatable: false,
-        requested_at_us: stage.now.wall_us,
-        expires_at_us: ask.expires_at_us,
     }
 }
 

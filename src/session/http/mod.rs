@@ -358,6 +358,8 @@ impl Session {
             if self.link.is_many() {
                 self.cut_lanes(*index, *fault, stage);
             } else if *index == self.current && !matches!(self.phase, Phase::Idle) {
+                let why = "weir: the token of this session is over";
+                self.farewell(why, (1008, "the token is over"), stage);
                 return self.close(Some(*fault), stage);
             }
         }
@@ -426,7 +428,7 @@ impl Session {
             Some(index) if self.link.is_many() => self.cut_lanes(index, fault, stage),
             Some(index) if index != self.current || idles => {}
             _ => {
-                self.last_words("weir: this session was ended");
+                self.farewell("weir: this session was ended", (1001, "ended by weir"), stage);
                 return self.close(Some(fault), stage);
             }
         }
@@ -439,8 +441,12 @@ impl Session {
     fn drain(&mut self, at_once: bool, stage: &mut Stage<'_>) {
         self.draining = true;
         let idles = matches!(self.phase, Phase::Idle) && !self.reader.has_begun();
-        if at_once || (idles && !self.link.is_many()) {
-            self.last_words("weir: the gateway is shutting down");
+        // A chat never ends by itself; a command in a container may, and has until the deadline.
+        let chats =
+            matches!(&self.phase, Phase::Tunnel(tunnel) if tunnel.exchange.streams.is_none());
+        if at_once || chats || (idles && !self.link.is_many()) {
+            let why = "weir: the gateway is shutting down";
+            self.farewell(why, (1001, "weir is shutting down"), stage);
             return self.close(Some(Fault::new(Side::Client, FaultKind::Drain)), stage);
         }
         self.drain_many(stage);

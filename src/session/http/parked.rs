@@ -274,6 +274,8 @@ fn is_noise(name: &[u8]) -> bool {
         b"x-request-id",
         b"content-length",
         b"mcp-session-id",
+        // What is left of the client's time when it asks.
+        b"grpc-timeout",
         // One for each process, one for each handshake.
         b"kubectl-session",
         b"sec-websocket-key",

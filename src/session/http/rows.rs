@@ -3,6 +3,8 @@
 //! In: an exchange, what was decided. Out: its command's row, the row of an answer that no target
 //! gave. Never: a field whose value is a credential.
 
+use crate::decide::Object;
+use crate::decide::approval::{Ask, AskSummary};
 use crate::decide::http::vouched;
 use crate::fault::Refused as JournalRefused;
 use crate::record::entry::{
@@ -18,7 +20,7 @@ use crate::wire::http::ws::handshake::Asked;
 use super::exchange::{Exchange, Request};
 use super::kept::sha256;
 use super::tenure::Tenure;
-use super::text;
+use super::{parked, text};
 
 /// Head and content that a row shows; longer content is in chunks.
 const SHOWN_BYTES_MAX: usize = 64 << 10;
@@ -186,3 +188,44 @@ pub(super) fn asked_for(exchange: &Exchange) -> Vec<u8> {
 
 /// Longer arguments stand in the values alone.
 const ARGUMENTS_BYTES: usize = 1 << 10;
+
+/// What people are shown of a request that they are asked about.
+pub(super) fn summary(
+    exchange: &Exchange,
+    ask: &Ask,
+    tenure: &Tenure,
+    stage: &Stage<'_>,
+) -> AskSummary {
+    let (request, action) = (&exchange.request, &exchange.action);
+    let mut text = asked_for(exchange);
+    text.extend(text::text(&request.head));
+    if !exchange.content.is_empty() {
+        text.extend_from_slice(b"\r\n");
+        text.extend_from_slice(&exchange.shown());
+    }
+    AskSummary {
+        id: ask.id,
+        session_id: tenure.ledger.id,
+        command_seq: exchange.seq,
+        user: tenure.identity.user.clone(),
+        target: tenure.target_name.clone(),
+        role: tenure.credential.role.clone(),
+        rule: ask.terms.rule().to_string(),
+        text: String::from_utf8_lossy(&text).into_owned(),
+        sameness: Some(parked::key(exchange, tenure)),
+        params: exchange
+            .rpc
+            .as_deref()
+            .and_then(|rpc| rpc.arguments(&exchange.content))
+            .map(|raw| String::from_utf8_lossy(raw).into_owned())
+            .unwrap_or_default(),
+        classes: action.classes.iter().map(ToString::to_string).collect(),
+        objects: action.objects.iter().map(Object::marked).collect(),
+        approvers: ask.terms.approvers(),
+        quorum: ask.terms.quorum(),
+        parts: ask.parts(),
+        repeatable: false,
+        requested_at_us: stage.now.wall_us,
+        expires_at_us: ask.expires_at_us,
+    }
+}

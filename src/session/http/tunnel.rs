@@ -281,7 +281,8 @@ impl Session {
     /// Nothing leaves that the journal refused.
     fn kept(&mut self, kept: Result<(), JournalRefused>, stage: &mut Stage<'_>) -> Option<()> {
         if let Err(refused) = kept {
-            self.last_words("weir: what is said here cannot be recorded, so it ends here");
+            let why = "weir: what is said here cannot be recorded, so it ends here";
+            self.farewell(why, (1011, "not recordable"), stage);
             let fault = Fault::new(Side::Client, FaultKind::Record(refused));
             self.close(Some(fault), stage);
             return None;
@@ -291,11 +292,8 @@ impl Session {
 
     /// Streams that cannot be read go no further.
     fn misread(&mut self, label: &'static str, stage: &mut Stage<'_>) {
-        self.last_words("weir: the stream could not be read, so it ends here");
-        let Phase::Tunnel(tunnel) = &self.phase else { return };
-        if !tunnel.is_raw() {
-            self.link.say(|out| frame::close(out, None, 1002, label));
-        }
+        let why = "weir: the stream could not be read, so it ends here";
+        self.farewell(why, (1002, label), stage);
         self.over(Outcome::Error, label, stage);
     }
 
@@ -404,8 +402,28 @@ impl Session {
         self.close(None, stage);
     }
 
+    /// weir ends it: both sides are told by a Close (RFC 6455 7.4.1), a client of a cluster in the
+    /// words of its streams before that.
+    pub(super) fn farewell(&mut self, why: &str, close: (u16, &str), stage: &mut Stage<'_>) {
+        self.last_words(why);
+        let Phase::Tunnel(tunnel) = &mut self.phase else { return };
+        if tunnel.is_raw() {
+            return;
+        }
+        let (code, word) = close;
+        if !tunnel.target.closed {
+            self.link.say(|out| frame::close(out, None, code, word));
+        }
+        if let Some(back) = tunnel.exchange.back.as_mut().filter(|_| !tunnel.client.closed) {
+            let (mut key, mut out) = ([0; 4], Vec::new());
+            (stage.random)(&mut key);
+            frame::close(&mut out, Some(key), 1001, "");
+            back.outbox.say(&out);
+        }
+    }
+
     /// A command that is cut off did not end well: its client is told so, if it can be.
-    pub(super) fn last_words(&mut self, why: &str) {
+    fn last_words(&mut self, why: &str) {
         let Phase::Tunnel(tunnel) = &self.phase else { return };
         let streams = tunnel.exchange.streams.as_ref();
         let Some((is_text, bytes)) = streams.and_then(|streams| streams.last_words(why)) else {
@@ -422,12 +440,10 @@ impl Session {
     /// The target is gone.
     pub(super) fn tunnel_ended(&mut self, stage: &mut Stage<'_>) {
         let Phase::Tunnel(tunnel) = &self.phase else { return };
-        let (was_closed, is_raw) = (tunnel.target.closed, tunnel.is_raw());
+        let was_closed = tunnel.target.closed;
         if !was_closed {
-            self.last_words("weir: the connection to the cluster ended before the command did");
-        }
-        if !was_closed && !is_raw {
-            self.link.say(|out| frame::close(out, None, 1001, ""));
+            let why = "weir: the connection to the cluster ended before the command did";
+            self.farewell(why, (1001, ""), stage);
         }
         let outcome = if was_closed { Outcome::Success } else { Outcome::Aborted };
         self.over(outcome, if was_closed { "" } else { "target-closed" }, stage);
@@ -435,10 +451,7 @@ impl Session {
 
     /// Nobody has said anything for long.
     pub(super) fn tunnel_overdue(&mut self, stage: &mut Stage<'_>) {
-        self.last_words("weir: nobody has said anything for long");
-        if matches!(&self.phase, Phase::Tunnel(tunnel) if !tunnel.is_raw()) {
-            self.link.say(|out| frame::close(out, None, 1001, "idle"));
-        }
+        self.farewell("weir: nobody has said anything for long", (1001, "idle"), stage);
         self.over(Outcome::Success, "idle", stage);
     }
 }

@@ -13,7 +13,7 @@
 //!   json      where each value of a JSON text stands, and on which path
 //!   jsonrpc   messages of JSON-RPC and what weir answers to them
 //!   mcp       tools, resources and prompts, headers that mirror them, lists of tools
-//!   grpc      methods, times, messages and refusals of gRPC
+//!   grpc      how long clients of gRPC wait
 //!   refused   the closed list of reasons for which a message is refused
 //!   pass      which fields go on, in either direction
 //!   reply     what weir says itself
