@@ -305,3 +305,7 @@ fn unknown<'a>(what: &str, name: &str, known: impl Iterator<Item = &'a str>) -> 
     Failure::new(EXIT_NOT_FOUND, format!("the configuration has no {what} {name}"))
         .hint(format!("it has: {}", known.join(", ")))
 }
+
+#[cfg(test)]
+#[path = "policy_tests.rs"]
+mod tests;
