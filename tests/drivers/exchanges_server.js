@@ -1,11 +1,15 @@
 // A server for exchanges.tsv: many kinds of answers; says of requests what the test put there.
 //
-//   node exchanges_server.js PORT
+//   node exchanges_server.js PORT [LOG]
+//
+// LOG gets a line for each request that came whole.
 const crypto = require('crypto');
+const fs = require('fs');
 const http = require('http');
 const zlib = require('zlib');
 
 const port = Number(process.argv[2]);
+const log = process.argv[3];
 const TEXT = 'the same words again and again; '.repeat(100);
 
 // What the client sent, whoever carried it.
@@ -109,8 +113,12 @@ function answer(request, response) {
   });
   request.on('end', () => {
     const [, kind, argument] = request.url.split(/[/?]/);
+    const { method, url, headers: { host } } = request;
+    const hex = digest.digest('hex');
+    const noted = JSON.stringify({ method, url, host, length, digest: hex });
+    if (log) fs.appendFileSync(log, `${noted}\n`);
     if (KINDS[kind]) return KINDS[kind](response, argument);
-    const text = told(request, length, digest.digest('hex').slice(0, 16));
+    const text = told(request, length, hex.slice(0, 16));
     response.writeHead(200, { 'content-type': 'application/json; charset=utf-8' });
     return response.end(text);
   });
