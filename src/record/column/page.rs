@@ -4,7 +4,7 @@
 //! Never: a page without its checksum, so that a flipped bit is not read as a value.
 //!
 //! The `parquet` crate (60.1, `column/page.rs` `to_thrift_header`) writes no `crc`; it checks one
-//! that is there, as pyarrow and DuckDB do.
+//! that is there, as pyarrow does where it is told to.
 
 use parquet::basic::{Encoding, PageType};
 use parquet::errors::{ParquetError, Result};
