@@ -7,6 +7,7 @@ mod clients;
 mod cluster;
 mod controllers;
 mod faults;
+mod logins;
 mod objects;
 mod requests;
 mod scripted;
