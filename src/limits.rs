@@ -207,8 +207,14 @@ pub const HTTP_TRAILER_BYTES_MAX: usize = 8 << 10;
 pub const HTTP_HEAD_US: u64 = 10_000_000;
 /// A client may be silent for this long between two requests.
 pub const HTTP_IDLE_US: u64 = 60_000_000;
-/// Between two pieces of content.
+/// Between two pieces of an answer's content.
 pub const HTTP_PIECE_US: u64 = 60_000_000;
+/// Between two pieces of a request's content.
+pub const HTTP_BODY_PIECE_US: u64 = 30_000_000;
+/// Over so long a request's content has so much, 1 KiB a second, but for calls of gRPC.
+pub const HTTP_PACE_US: u64 = 60_000_000;
+/// See `HTTP_PACE_US`.
+pub const HTTP_PACE_BYTES_MIN: usize = 60 << 10;
 /// From the end of a request to the first byte of its answer.
 pub const HTTP_FIRST_BYTE_US: u64 = 300_000_000;
 /// A stream of events may be silent for so long: MCP's waits for what the server has to say.

@@ -8,7 +8,7 @@ use std::time::Duration;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
-use crate::support::lake::{self, text};
+use crate::support::lake::{assert_nowhere, text};
 use crate::support::oidc::{OTHER, Oidc, SHORT, WEIR};
 use crate::support::scratch::{output, run};
 use crate::support::weir::{CLEAR, target_password};
@@ -39,30 +39,6 @@ fn refusal(endpoint: &Endpoint) -> String {
     let result = output(command.args(["-X", "-w", "-c", "SELECT 1"]));
     assert!(!result.status.success(), "{endpoint:?} was let in");
     String::from_utf8_lossy(&result.stderr).into_owned()
-}
-
-/// Log, journal and every column of the lake, to look for what must not be there.
-pub(crate) fn assert_nowhere(weir: &mut Weir, secret: &str) {
-    assert!(secret.len() > 6, "{secret:?} proves nothing");
-    assert!(!weir.log().contains(secret), "the log holds a token");
-    let lake = weir.lake();
-    let mut files = Vec::new();
-    lake::collect(weir.data_dir(), &mut files);
-    for file in files {
-        let bytes = std::fs::read(&file).expect("a file of the data directory");
-        let found = memchr::memmem::find(&bytes, secret.as_bytes());
-        assert_eq!(found, None, "{} holds a token", file.display());
-    }
-    // Parquet is compressed, and binary columns are lists of numbers.
-    for table in lake::TABLES {
-        for row in lake.rows(table) {
-            for (column, value) in &row {
-                let bytes = lake::bytes(&row, column);
-                let binary = memchr::memmem::find(&bytes, secret.as_bytes()).is_some();
-                assert!(!binary && !value.to_string().contains(secret), "{table}.{column}");
-            }
-        }
-    }
 }
 
 #[test]

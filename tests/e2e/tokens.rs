@@ -7,9 +7,8 @@ use std::time::Duration;
 
 use serde_json::{Value, json};
 
-use crate::oidc::assert_nowhere;
 use crate::ssh::{EVERYTHING, Sshd};
-use crate::support::lake::text;
+use crate::support::lake::{assert_nowhere, text};
 use crate::support::scratch::{free_port, output, run};
 use crate::support::web::{Server, shown_bearer};
 use crate::support::weir::{CLEAR, USER_PASSWORD};

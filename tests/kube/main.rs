@@ -1,13 +1,16 @@
 //! weir's reading of Kubernetes against Kubernetes itself: the programs of `bed/`, which
 //! `tests/kube/build` makes. Without them these tests fail.
 
+mod audit;
 mod bed;
 mod clients;
 mod cluster;
 mod controllers;
 mod faults;
+mod logins;
 mod objects;
 mod requests;
+mod scripted;
 #[expect(dead_code, unused_imports, reason = "the end-to-end tests use the rest")]
 #[path = "../e2e/support/mod.rs"]
 mod support;

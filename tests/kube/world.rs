@@ -147,15 +147,16 @@ impl Through {
         let token = folder.join("impersonator");
         std::fs::write(&token, cluster.facts["tokens"]["weir"].as_str().expect("a token"))
             .expect("a file");
-        let Certificates { certificate, key, .. } = Certificates::shared();
+        let Certificates { certificate, key, authority } = Certificates::shared();
         let tail = format!(
             "[listen.http]\naddress = \"127.0.0.1:{port}\"\n\
-             tls = {{ certificate = \"{}\", key = \"{}\" }}\n\
+             tls = {{ certificate = \"{}\", key = \"{}\", client_ca = \"{}\" }}\n\
              [[target]]\nname = \"bed\"\nprotocol = \"kubernetes\"\naddress = \"{}\"\n\
              root_certificates = \"{}\"\n[[target.credential]]\nrole = \"weir\"\n\
              token = {{ file = \"{}\" }}\n",
             certificate.display(),
             key.display(),
+            authority.display(),
             cluster.fact("server"),
             cluster.fact("ca"),
             token.display()
@@ -168,14 +169,19 @@ impl Through {
         through
     }
 
+    /// The cluster, as kubectl knows it.
+    pub fn server(&self) -> String {
+        format!("https://localhost:{}/k8s/bed", self.port)
+    }
+
     fn write_kubeconfig(&self, user: &str) {
         let config = format!(
             "apiVersion: v1\nkind: Config\ncurrent-context: bed\n\
-             clusters: [{{name: bed, cluster: {{server: \"https://localhost:{}/k8s/bed\", \
+             clusters: [{{name: bed, cluster: {{server: \"{}\", \
              insecure-skip-tls-verify: true}}}}]\n\
              users: [{{name: u, user: {{username: {user}, password: {USER_PASSWORD}}}}}]\n\
              contexts: [{{name: bed, context: {{cluster: bed, user: u}}}}]\n",
-            self.port
+            self.server()
         );
         std::fs::write(self.folder.join(user), config).expect("a kubeconfig");
     }
@@ -200,8 +206,14 @@ impl Through {
 }
 
 pub fn kubectl_program() -> PathBuf {
+    kubectl_version(37)
+}
+
+/// kubectl of 1.N; helm lies beside it.
+pub fn kubectl_version(minor: u32) -> PathBuf {
     let script = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kube/kubectl");
-    let output = Command::new(script).arg("--path").output().expect("a script");
+    let minor = minor.to_string();
+    let output = Command::new(script).args([&minor, "--path"]).output().expect("a script");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
     PathBuf::from(String::from_utf8(output.stdout).expect("a path").trim())
 }

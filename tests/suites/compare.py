@@ -1,17 +1,18 @@
 """How each case of a suite ended, without weir and through it.
 
-    python compare.py h2spec|autobahn|mcp|exchanges DIRECT THROUGH
+    python compare.py h2spec|autobahn|mcp|exchanges|page DIRECT THROUGH
 
 A case passes if it ended well through weir, or as it did without. Prints the others, and how many
 there were of each.
 """
 import json
 import pathlib
+import re
 import sys
 import xml.etree.ElementTree as tree
 
 # Fewer than these and the suite did not run.
-LEAST = {"h2spec": 145, "autobahn": 247, "mcp": 47, "exchanges": 40}
+LEAST = {"h2spec": 145, "autobahn": 247, "mcp": 47, "exchanges": 40, "page": 13}
 
 
 def h2spec(path):
@@ -31,7 +32,7 @@ def autobahn(path):
 
 def mcp(path):
     for file in sorted(pathlib.Path(path).glob("*/checks.json")):
-        scenario = file.parent.name.rsplit("-20", 1)[0]
+        scenario = re.sub(r"-\d{4}-\d\d-\d\dT.*", "", file.parent.name)
         counts = {}
         for it in json.loads(file.read_text()):
             if it["status"] == "INFO":
@@ -46,9 +47,15 @@ def exchanges(path):
         yield json.loads(line)["exchange"], line, False
 
 
+def page(path):
+    for name, heard in json.loads(pathlib.Path(path).read_text()).items():
+        yield name, json.dumps(heard), False
+
+
 def main():
     kind, direct_path, through_path = sys.argv[1:]
-    read = {"h2spec": h2spec, "autobahn": autobahn, "mcp": mcp, "exchanges": exchanges}[kind]
+    read = {"h2spec": h2spec, "autobahn": autobahn, "mcp": mcp, "exchanges": exchanges,
+            "page": page}[kind]
     direct, through = [{name: (ended, good) for name, ended, good in read(path)}
                        for path in (direct_path, through_path)]
     names = dict.fromkeys([*direct, *through])
@@ -59,7 +66,7 @@ def main():
         print(f"{name}\n  without weir: {direct.get(name, nothing)[0]}")
         print(f"  through weir: {through.get(name, nothing)[0]}")
     alike = [name for name in names if name not in wrong and not through[name][1]]
-    if alike and kind != "exchanges":
+    if alike and kind not in ("exchanges", "page"):
         print("alike without weir and through it, and not as the suite wants:", *alike, sep="\n  ")
     missing = max(0, LEAST[kind] - len(names))
     if missing:

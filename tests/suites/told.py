@@ -1,7 +1,8 @@
-"""The server of exchanges.tsv once more, for servers of Python: `app` of WSGI, `asgi` of ASGI.
+"""The server of exchanges.tsv once more, for servers of Python.
 
-Under gunicorn `told:app`, under uvicorn `told:asgi`. TOLD_LOG is the file that gets a line for each
-request that came whole; TOLD_PORT the port, for `away`.
+Under gunicorn it is `told:app`, in Apache (mod_wsgi) `app`, under uvicorn `told:asgi`, of aiohttp
+`told:own`. TOLD_LOG is the file that gets a line for each request that came whole; TOLD_PORT the
+port, for `away`.
 """
 import asyncio
 import gzip
@@ -79,7 +80,8 @@ def app(environ, start):
         length += len(data)
     if length < int(environ.get("CONTENT_LENGTH") or 0):
         raise OSError("the request broke off")
-    asked = environ["REQUEST_METHOD"], environ["RAW_URI"], fields, length, digest.hexdigest()
+    url = environ.get("RAW_URI") or environ["REQUEST_URI"]
+    asked = environ["REQUEST_METHOD"], url, fields, length, digest.hexdigest()
     noted(*asked)
     status, own, pieces, pause = reply(*asked)
     # gunicorn wants to say itself whether the connection stays.
@@ -90,6 +92,34 @@ def app(environ, start):
             time.sleep(pause)
             yield piece
     return paced()
+
+
+def own(_arguments):
+    from aiohttp import web
+
+    async def answer(request):
+        fields = {name.lower(): value for name, value in request.headers.items()}
+        digest, length = hashlib.sha256(), 0
+        async for data in request.content.iter_any():
+            digest.update(data)
+            length += len(data)
+        asked = request.method, request.raw_path, fields, length, digest.hexdigest()
+        noted(*asked)
+        status, pairs, pieces, pause = reply(*asked)
+        response = web.StreamResponse(status=status)
+        for name, value in pairs:
+            response.headers.add(name, value)
+        if not pieces or request.method == "HEAD":
+            response.content_length = 0
+        await response.prepare(request)
+        for piece in pieces:
+            await asyncio.sleep(pause)
+            await response.write(piece)
+        return response
+
+    server = web.Application(client_max_size=1 << 30)
+    server.router.add_route("*", "/{rest:.*}", answer)
+    return server
 
 
 async def asgi(scope, receive, send):

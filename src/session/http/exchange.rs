@@ -31,6 +31,7 @@ use crate::wire::http::{Refused, check, grpc, pass};
 use super::back::Back;
 use super::kept::Kept;
 use super::masked::Lens;
+use super::pace::Pace;
 use super::parked::Key;
 use super::progress::Progress;
 use super::rpc::Rpc;
@@ -182,8 +183,26 @@ impl Exchange {
     pub fn pause_us(&self) -> u64 {
         match self.events {
             Some(_) => limits::HTTP_EVENTS_IDLE_US,
+            None if self.is_call() => limits::HTTP_EVENTS_IDLE_US,
             None => self.request.pause_us(),
         }
+    }
+
+    /// How long the target may think. A call may be a stream on which its server is silent.
+    pub fn first_byte_us(&self) -> u64 {
+        if self.is_call() { limits::HTTP_EVENTS_IDLE_US } else { limits::HTTP_FIRST_BYTE_US }
+    }
+
+    /// How long content of the request may pause.
+    pub fn piece_us(&self) -> u64 {
+        if self.is_call() { limits::HTTP_EVENTS_IDLE_US } else { limits::HTTP_BODY_PIECE_US }
+    }
+
+    /// A piece of the request's content came: whether its client is fast enough.
+    pub fn keeps_pace(&mut self, bytes: usize, now_us: u64) -> bool {
+        let is_full = |back: &Back| back.waiting() >= limits::OUTBOX_BYTES_MAX / 2;
+        let waits = self.back.as_ref().is_some_and(is_full);
+        self.pace.takes(bytes, waits, now_us) || self.is_call() || self.has_begun()
     }
 
     /// Whether the client is awaited, not the target: all that came of the content is with it.
@@ -343,6 +362,8 @@ pub(super) struct Exchange {
     pub back: Option<Back>,
     /// It was sent again on a fresh connection.
     pub again: bool,
+    /// How fast its content comes.
+    pub pace: Pace,
     /// When something must have happened, monotonic microseconds.
     pub deadline_us: u64,
 }

@@ -18,6 +18,7 @@ use crate::wire::http::reply::{Problem, Reply};
 use crate::wire::http::ws::handshake::Asked;
 
 use super::exchange::{Exchange, Held, Request, Then, Up};
+use super::pace::Pace;
 use super::parked::{self, Found};
 use super::progress::Progress;
 use super::rows::{Ruled, record, summary, unanswered};
@@ -341,7 +342,8 @@ impl Session {
         }
         let (body, trailers) = exchange.request.body();
         exchange.up = Up::Gathering { body, trailers, then };
-        exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
+        exchange.pace = Pace::from(stage.now.mono_us);
+        exchange.deadline_us = stage.now.mono_us + exchange.piece_us();
         self.phase = Phase::Busy(exchange);
     }
 

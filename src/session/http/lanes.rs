@@ -17,7 +17,7 @@
 
 use crate::decide::Permit;
 use crate::decide::http::Part;
-use crate::fault::{Fault, FaultKind, Malformed};
+use crate::fault::{Fault, FaultKind, Limit, Malformed};
 use crate::limits;
 use crate::session::{Event as Seen, Stage};
 use crate::wire::http::h2::{Code, Event};
@@ -394,12 +394,17 @@ impl Session {
     pub(super) fn many_timeout(&self, streams: &Streams) -> u64 {
         let idles = self.lanes.is_empty() || self.draining;
         let own = if idles { streams.deadline_us } else { u64::MAX };
+        let own = own.min(streams.head_overdue_us());
         self.lanes.iter().map(Lane::next_timeout).fold(own, u64::min)
     }
 
     /// The time of some is over.
     pub(super) fn many_overdue(&mut self, stage: &mut Stage<'_>) {
         let now_us = stage.now.mono_us;
+        if self.link.streams().is_some_and(|streams| streams.head_overdue_us() <= now_us) {
+            let kind = FaultKind::Limit(Limit::LoginTime);
+            return self.close(Some(Fault::new(Side::Client, kind)), stage);
+        }
         // Whoever is overdue ends, or gets another deadline.
         for _ in 0..self.lanes.len() {
             if self.turn_to(|lane| lane.next_timeout() <= now_us) {

@@ -22,6 +22,7 @@
 //!   bound      sessions of MCP, and whose they are   progress   clients of MCP while they wait
 //!   cancel     calls of MCP that their clients take back   ended  clients that send no more
 //!   parked     asked about, and nobody waits        veil      the target's credential in answers
+//!   pace       clients that send content slowly
 //! ```
 //!
 //! ```text
@@ -49,6 +50,7 @@ mod link;
 mod listed;
 mod masked;
 mod moved;
+mod pace;
 mod parked;
 mod progress;
 mod rows;

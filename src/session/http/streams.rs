@@ -2,6 +2,7 @@
 //!
 //! In: parts of answers, room in windows. Out: frames. Never: sockets, rules, records.
 
+use crate::limits;
 use crate::wire::http::h2::{Code, Connection, Say};
 use crate::wire::http::head::Head;
 use crate::wire::http::reply::Reply;
@@ -60,6 +61,12 @@ impl Streams {
     pub fn new(scheme: &'static str, deadline_us: u64) -> Streams {
         let connection = Connection::server(scheme, false);
         Streams { connection, turn: Turn::default(), deadline_us, out: Vec::new() }
+    }
+
+    /// When the rest of a frame or of a request's fields must have come, monotonic microseconds.
+    pub fn head_overdue_us(&self) -> u64 {
+        let since_us = self.connection.unfinished_since();
+        since_us.map_or(u64::MAX, |since_us| since_us.saturating_add(limits::HTTP_HEAD_US))
     }
 
     /// The frames that are to be sent, until they are asked for again.

@@ -2,6 +2,7 @@
 
 mod events;
 mod hello;
+mod late;
 mod many;
 mod refusals;
 mod two;

@@ -28,6 +28,7 @@ use super::back::{self, Back};
 use super::exchange::{Down, Exchange, Request, Then, Told, Up};
 use super::identity::{Unknown, by_protocol};
 use super::kept::Kept;
+use super::pace::Pace;
 use super::tenure::{Tenure, Trouble};
 use super::two::Two;
 use super::veil::Veil;
@@ -87,6 +88,7 @@ impl Exchange {
             streams: None,
             back: None,
             again: false,
+            pace: Pace::default(),
             deadline_us: u64::MAX,
         }
     }
@@ -464,9 +466,10 @@ impl Session {
         }
         exchange.down = Down::head();
         let limit_us = match exchange.up {
-            Up::Content { .. } => limits::HTTP_PIECE_US,
-            _ => limits::HTTP_FIRST_BYTE_US,
+            Up::Content { .. } => exchange.piece_us(),
+            _ => exchange.first_byte_us(),
         };
+        exchange.pace = Pace::from(stage.now.mono_us);
         exchange.deadline_us = stage.now.mono_us + limit_us;
         self.resume(stage);
     }
@@ -489,7 +492,11 @@ impl Session {
                         return true;
                     }
                     exchange.content.extend_from_slice(data);
-                    exchange.deadline_us = stage.now.mono_us + limits::HTTP_PIECE_US;
+                    exchange.deadline_us = stage.now.mono_us + exchange.piece_us();
+                    if !exchange.keeps_pace(data.len(), stage.now.mono_us) {
+                        self.head_overdue(stage);
+                        return true;
+                    }
                     if exchange.content.len() > exchange.request.held_bytes_max() {
                         self.too_much(stage);
                     }
@@ -585,8 +592,10 @@ impl Session {
             return self.fail(Trouble::Record(refused), stage);
         }
         exchange.keep_copy(data, stage);
-        let now_us = stage.now.mono_us;
-        exchange.deadline_us = now_us + limits::HTTP_PIECE_US;
+        exchange.deadline_us = stage.now.mono_us + exchange.piece_us();
+        if !exchange.keeps_pace(data.len(), stage.now.mono_us) {
+            return self.head_overdue(stage);
+        }
         let Some(back) = &mut exchange.back else { return };
         let chunked = exchange.request.framing == Framing::Chunked;
         let receipt = tenure.ledger.covered(stage);
@@ -602,7 +611,7 @@ impl Session {
         let chunked = exchange.request.framing == Framing::Chunked;
         let receipt = tenure.ledger.covered(stage);
         back.end((Permit::plumbing(Part::Content), receipt), chunked);
-        exchange.deadline_us = stage.now.mono_us + limits::HTTP_FIRST_BYTE_US;
+        exchange.deadline_us = stage.now.mono_us + exchange.first_byte_us();
     }
 
     /// A request cannot be answered by its target: weir does, or cuts what has begun.
@@ -626,26 +635,6 @@ impl Session {
         let detail = voice::unknown_end(&exchange, problem.detail);
         let reply = exchange.request.reply(&Problem { detail: &detail, ..problem });
         self.answer_self(&reply, *exchange, stage);
-    }
-
-    /// The time of an exchange is over.
-    pub(super) fn exchange_overdue(&mut self, stage: &mut Stage<'_>) {
-        let Phase::Busy(exchange) = &self.phase else { return };
-        match exchange.up {
-            Up::Held(_) => self.hold_overdue(stage),
-            Up::Gathering { .. } => self.head_overdue(stage),
-            // The client is late with its content, not the target.
-            Up::Content { .. } if exchange.awaits_client() => self.head_overdue(stage),
-            _ => self.fail(Trouble::Target(Target::Timeout), stage),
-        }
-    }
-
-    /// A head, or content that somebody waits for, did not come in its time.
-    pub(super) fn head_overdue(&mut self, stage: &mut Stage<'_>) {
-        let reply = voice::late().reply(Manner::Problem);
-        self.link.reply(&reply, false, true);
-        let kind = FaultKind::Limit(crate::fault::Limit::LoginTime);
-        self.cut(Some(Fault::new(Side::Client, kind)), stage);
     }
 
     /// The connection ends: what is under way is recorded as aborted.

@@ -72,6 +72,11 @@ impl Named {
     }
 }
 
+/// Whether `Connection` names a field that is nobody's but the two ends': it would go no further.
+pub fn names_others(head: &Head) -> bool {
+    Named::of(head) == Named::Some
+}
+
 /// Whether it is an option of the connection, which is no field.
 fn is_option(name: &[u8]) -> bool {
     name.eq_ignore_ascii_case(b"close")

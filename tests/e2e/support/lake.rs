@@ -143,3 +143,27 @@ fn value(field: &Field) -> Value {
         other => panic!("a type that the schema does not use: {other:?}"),
     }
 }
+
+/// Log, journal and every column of the lake, to look for what must not be there.
+pub fn assert_nowhere(weir: &mut super::Weir, secret: &str) {
+    assert!(secret.len() > 6, "{secret:?} proves nothing");
+    assert!(!weir.log().contains(secret), "the log holds a token");
+    let lake = weir.lake();
+    let mut files = Vec::new();
+    collect(weir.data_dir(), &mut files);
+    for file in files {
+        let bytes = std::fs::read(&file).expect("a file of the data directory");
+        let found = memchr::memmem::find(&bytes, secret.as_bytes());
+        assert_eq!(found, None, "{} holds a token", file.display());
+    }
+    // Parquet is compressed, and binary columns are lists of numbers.
+    for table in TABLES {
+        for row in lake.rows(table) {
+            for (column, value) in &row {
+                let bytes = bytes(&row, column);
+                let binary = memchr::memmem::find(&bytes, secret.as_bytes()).is_some();
+                assert!(!binary && !value.to_string().contains(secret), "{table}.{column}");
+            }
+        }
+    }
+}

@@ -30,6 +30,7 @@ use crate::session::Stage;
 use crate::wire::http::h1::Framing;
 use crate::wire::http::head::Head;
 use crate::wire::http::name::Name;
+use crate::wire::http::pass;
 use crate::wire::http::ws::handshake;
 use crate::wire::kubernetes::channel::{self, Offer};
 use crate::wire::kubernetes::request;
@@ -78,6 +79,7 @@ enum Refused {
     Line(request::Refused),
     Body(Unreadable),
     Upgrade,
+    Connection,
     Token,
     Accept,
     Placeholder,
@@ -89,7 +91,7 @@ impl Refused {
             Refused::Body(unreadable) => unreadable.status(),
             Refused::Accept => 406,
             Refused::Placeholder => 422,
-            Refused::Line(_) | Refused::Upgrade | Refused::Token => 400,
+            Refused::Line(_) | Refused::Upgrade | Refused::Connection | Refused::Token => 400,
         }
     }
 
@@ -98,6 +100,9 @@ impl Refused {
             Refused::Line(refused) => refused.to_string(),
             Refused::Body(unreadable) => unreadable.words().to_owned(),
             Refused::Upgrade => "nothing here can be upgraded, or not to that".to_owned(),
+            Refused::Connection => {
+                "Connection names a field that is no matter of a connection".to_owned()
+            }
             Refused::Accept => "no kind of answer that is asked for is JSON".to_owned(),
             Refused::Placeholder => {
                 "the body has what took the place of a masked value: it would be stored".to_owned()
@@ -497,6 +502,11 @@ fn tells(operation: &serde_json::Value, hidden: &[String]) -> bool {
 /// Reads what the head says.
 fn check(request: &Request, prefix: usize, content: &Content<'_>) -> Result<Asked, Refused> {
     let head = &request.head;
+    // Gateways that dropped at a client's word what says who asks let it be somebody else
+    // (CVE-2021-31999). Nothing that clusters know is named so.
+    if pass::names_others(head) {
+        return Err(Refused::Connection);
+    }
     let brings_token = |value: &[u8]| {
         value.windows(BEARER_PROTOCOL.len()).any(|it| it.eq_ignore_ascii_case(BEARER_PROTOCOL))
     };

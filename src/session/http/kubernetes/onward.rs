@@ -18,7 +18,7 @@ use crate::wire::http::ws::handshake::{self, Asked};
 const IMPERSONATE: &[u8] = b"impersonate-";
 const REMOTE: &[u8] = b"x-remote-";
 /// Names that are weir's own here.
-const OWN: [&[u8]; 3] = [b"audit-id", b"cookie", b"authorization"];
+const OWN: [&[u8]; 4] = [b"audit-id", b"cookie", b"authorization", b"via"];
 
 /// A target without the name of the cluster.
 pub(super) fn target(head: &Head, prefix: usize) -> Vec<u8> {

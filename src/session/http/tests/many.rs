@@ -7,19 +7,19 @@ use crate::wire::http::h2::{Code, Connection, Event as Heard};
 
 /// What the client heard on a stream.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-struct Answer {
-    status: u16,
-    content: Vec<u8>,
+pub(super) struct Answer {
+    pub status: u16,
+    pub content: Vec<u8>,
     ended: bool,
     reset: Option<Code>,
 }
 
-struct Many {
-    bench: Bench,
-    client: Connection,
+pub(super) struct Many {
+    pub bench: Bench,
+    pub client: Connection,
     answers: Vec<(u32, Answer)>,
     /// Legs that are open, and what came on them.
-    legs: Vec<(LegId, Vec<u8>)>,
+    pub legs: Vec<(LegId, Vec<u8>)>,
     /// Pieces in which the client's bytes arrive.
     piece: usize,
     /// The client gives credit for what it has read.
@@ -27,7 +27,7 @@ struct Many {
 }
 
 impl Many {
-    fn new(piece: usize) -> Many {
+    pub fn new(piece: usize) -> Many {
         let client = Connection::client("http");
         let (answers, legs) = (Vec::new(), Vec::new());
         let mut many = Many { bench: Bench::new(), client, answers, legs, piece, reads: true };
@@ -36,7 +36,7 @@ impl Many {
     }
 
     /// What the client has to say arrives, until nobody says anything.
-    fn flush(&mut self) {
+    pub fn flush(&mut self) {
         for _ in 0..100 {
             let mut out = Vec::new();
             self.client.take_output(&mut out);
@@ -50,7 +50,7 @@ impl Many {
         panic!("they never stop");
     }
 
-    fn tell(&mut self, event: Event<'_>) {
+    pub fn tell(&mut self, event: Event<'_>) {
         self.bench.handle(event);
         let mut leased = Vec::new();
         while let Some(output) = self.bench.session.poll_output() {
@@ -111,7 +111,7 @@ impl Many {
         }
     }
 
-    fn answer_of(&mut self, stream: u32) -> &mut Answer {
+    pub fn answer_of(&mut self, stream: u32) -> &mut Answer {
         if !self.answers.iter().any(|(id, _)| *id == stream) {
             self.answers.push((stream, Answer::default()));
         }
@@ -119,7 +119,7 @@ impl Many {
         &mut found.expect("it was just added").1
     }
 
-    fn ask(&mut self, method: &str, path: &str, content: Option<&[u8]>) -> u32 {
+    pub fn ask(&mut self, method: &str, path: &str, content: Option<&[u8]>) -> u32 {
         let stream = self.client.open(false, content.is_none(), |block| {
             for (name, value) in [
                 (":method", method),
@@ -148,7 +148,7 @@ impl Many {
         self.legs.iter().find(is_it).unwrap_or_else(|| panic!("no {line}")).0
     }
 
-    fn reply(&mut self, line: &str, answer: &[u8]) {
+    pub fn reply(&mut self, line: &str, answer: &[u8]) {
         let leg = self.leg_of(line);
         for part in answer.chunks(self.piece) {
             self.tell(Event::Bytes(End::Target(leg), part));

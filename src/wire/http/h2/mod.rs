@@ -210,6 +210,9 @@ pub struct Connection {
     scheme: &'static [u8],
     expect: Expect,
     carry: Vec<u8>,
+    /// When the frame, or the block of fields, began of which not all has come; monotonic
+    /// microseconds.
+    since_us: u64,
     decoder: Decoder,
     encoder: Encoder,
     fields: Fields,
@@ -253,6 +256,7 @@ impl Connection {
             scheme: scheme.as_bytes(),
             expect,
             carry: Vec::new(),
+            since_us: 0,
             decoder: Decoder::default(),
             encoder: Encoder::default(),
             fields: Fields::default(),
@@ -295,6 +299,12 @@ impl Connection {
     pub fn is_over(&self) -> bool {
         let drained = matches!(self.drain, Drain::Last(_)) || self.peer_last.is_some();
         matches!(self.expect, Expect::Nothing(_)) || (drained && self.streams.is_empty())
+    }
+
+    /// Since when a frame or a block of fields waits for its rest. Of DATA that is its head alone.
+    pub fn unfinished_since(&self) -> Option<u64> {
+        let is_block = matches!(self.expect, Expect::Continuation(_));
+        (is_block || !self.carry.is_empty()).then_some(self.since_us)
     }
 
     /// Whether a target takes another stream, and nothing of the ones before is under way.

@@ -98,6 +98,9 @@ impl Connection {
 
     /// The next frame, if it is there.
     fn frame<'b>(&mut self, input: &mut &'b [u8], now_us: u64) -> Result<Step<'b>, Fatal> {
+        if self.carry.is_empty() && !matches!(self.expect, Expect::Continuation(_)) {
+            self.since_us = now_us;
+        }
         if self.carry.is_empty()
             && let Some(head) = input.first_chunk::<HEAD_BYTES>()
         {
