@@ -80,8 +80,10 @@ pub enum Unsupported {
     TlsRequired,
     /// The listener wants TLS and the client did not ask for it.
     PlaintextClient,
-    /// No algorithm that both sides have, or none that is safe (SSH).
+    /// No algorithm that both sides have (SSH).
     Algorithms,
+    /// The peer lacks strict key exchange, which the configuration asks for (SSH).
+    StrictKex,
 }
 
 /// A bound of `limits` was met.
@@ -334,6 +336,7 @@ impl Fault {
                 Unsupported::TlsRequired => "target-tls-required",
                 Unsupported::PlaintextClient => "plaintext-client",
                 Unsupported::Algorithms => "algorithms",
+                Unsupported::StrictKex => "strict-kex",
             },
             FaultKind::Limit(l) => match l {
                 Limit::LoginTime => "login-time",

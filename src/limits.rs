@@ -296,6 +296,9 @@ pub const SSH_REKEY_FREE_BYTES: u64 = 16 << 10;
 /// Exchanges that a peer may ask for without having moved bytes; one more each second. A session
 /// that begins has some ten small messages, and OpenSSH's own tests renew keys after every one.
 pub const SSH_EXCHANGES_BURST: u32 = 16;
+/// Exchanges that a client may ask for before it has proven who it is, beside the first: clients
+/// ask for none (OpenSSH: `ssh_packet_need_rekeying`, packet.c).
+pub const SSH_LOGIN_EXCHANGES_MAX: u64 = 2;
 /// Answers to PINGs that wait for the end of an exchange.
 pub const SSH_PONGS_BYTES_MAX: usize = 64 << 10;
 /// The name that a client logs in with.
@@ -313,7 +316,7 @@ pub const SSH_REPLIES_MAX: usize = 64;
 /// Variables that a client may send for one channel.
 pub const SSH_ENVIRONMENT_MAX: usize = 64;
 /// Bytes of them, names and values.
-pub const SSH_ENVIRONMENT_BYTES_MAX: usize = 16 << 10;
+pub const SSH_ENVIRONMENT_BYTES_MAX: usize = 32 << 10;
 /// Requests of one connection that wait for approval.
 pub const SSH_HOLDS_MAX: usize = 64;
 /// Requests of one connection that let its target open channels, remembered to name them.

@@ -144,6 +144,7 @@ fn listen(
     }
     if protocol == Protocol::Ssh {
         listen.host_keys = ssh::host_keys(&mut section, source, report);
+        listen.strict_kex = ssh::strict_kex(&mut section, report);
         if let Some(At { value, span }) = section.text("target", report) {
             listen.target = Some(value.to_owned());
             only.push(At { value: value.to_owned(), span });
@@ -158,7 +159,7 @@ fn listen(
     }
     let keepalive = format!("`keepalive` of {label}");
     listen.keepalive = reach::keep_alive(&mut section, &keepalive, report);
-    listen.unproven = unproven(&mut section, label, report);
+    listen.unproven = unproven(&mut section, (protocol, label), report);
     section.finish(report);
     listen
 }
@@ -177,13 +178,18 @@ pub(super) const fn listen_default(protocol: Protocol, address: SocketAddr) -> L
         address,
         host_keys: Vec::new(),
         target: None,
+        strict_kex: false,
         tls: None,
         keepalive,
         unproven,
     }
 }
 
-fn unproven(listener: &mut Section<'_>, label: &str, report: &mut Report<'_>) -> UnprovenMax {
+fn unproven(
+    listener: &mut Section<'_>,
+    (protocol, label): (Protocol, &str),
+    report: &mut Report<'_>,
+) -> UnprovenMax {
     let mut unproven = UnprovenMax::DEFAULT;
     let label = format!("`unauthenticated` of {label}");
     let Some(mut section) = listener.section("unauthenticated", &label, report) else {
@@ -194,6 +200,11 @@ fn unproven(listener: &mut Section<'_>, label: &str, report: &mut Report<'_>) ->
     }
     if let Some(count) = section.integer("total", 1..=10_000_000, report) {
         unproven.total = Some(count as u32);
+    }
+    if protocol == Protocol::Ssh
+        && let Some(count) = section.integer("per_second", 1..=1_000_000, report)
+    {
+        unproven.per_second = count as u32;
     }
     section.finish(report);
     unproven

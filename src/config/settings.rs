@@ -93,6 +93,8 @@ pub struct Listen {
     pub host_keys: Vec<Arc<Signer>>,
     /// The one target of an SSH listener: names of its clients are roles.
     pub target: Option<String>,
+    /// An SSH client without strict key exchange is refused where that could hide messages.
+    pub strict_kex: bool,
     /// TLS towards clients, if configured.
     pub tls: Option<ListenTls>,
     /// When a silent client is given up.
@@ -134,12 +136,15 @@ pub struct UnprovenMax {
     pub per_address: u32,
     /// From all; `None` is half of the sessions that the process has descriptors for.
     pub total: Option<u32>,
+    /// New connections of SSH from one address in a second: each costs a key exchange.
+    pub per_second: u32,
 }
 
 impl UnprovenMax {
     /// A host of pooled applications, or a NAT before many, reconnects all at once after a
     /// failover; a login takes some milliseconds.
-    pub const DEFAULT: UnprovenMax = UnprovenMax { per_address: 1024, total: None };
+    pub const DEFAULT: UnprovenMax =
+        UnprovenMax { per_address: 1024, total: None, per_second: 100 };
 }
 
 /// TLS towards clients.
@@ -363,6 +368,8 @@ pub struct Target {
     pub input: Input,
     /// Host keys of an SSH target: the only ones that are trusted.
     pub host_keys: HostTrust,
+    /// An SSH target without strict key exchange is refused where that could hide messages.
+    pub strict_kex: bool,
     /// Credentials, in the order of the file: the first whose groups match is used.
     pub credentials: Vec<Credential>,
     /// What only targets of HTTP have.
@@ -459,6 +466,9 @@ pub enum SshProof {
         key: Arc<Signer>,
         /// How long a certificate is valid, seconds.
         ttl_s: u64,
+        /// Where it is valid from, as `source-address` has it; empty is weir's own end of the
+        /// connection.
+        sources: String,
     },
 }
 

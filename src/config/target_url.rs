@@ -170,6 +170,7 @@ fn target(url: &str) -> Result<Target, TargetUrlError> {
         reach,
         input: crate::config::settings::Input::Counted,
         host_keys: crate::wire::ssh::hosts::HostTrust::default(),
+        strict_kex: false,
         database,
         tls,
         negotiation,

@@ -207,6 +207,13 @@ impl Scope {
         act.classes.without(covered).is_empty()
     }
 
+    /// Whether a rule may allow or hold a class, whatever else it asks for: a login is good for
+    /// nothing else.
+    pub fn may_permit(&self, protocol: Protocol, class: impl Into<ClassSet>) -> bool {
+        let class = class.into();
+        self.rules.iter().any(|rule| rule.may_permit(protocol, class))
+    }
+
     /// Whether a rule that asks for facts of this kind denies or holds an act.
     pub fn guards(&self, who: &Who<'_>, (protocol, act): (Protocol, &Act), kind: FactKind) -> bool {
         let speaks = |rule: &Rc<Rule>| rule.asks(kind) && rule.matches(who, protocol, act).is_ok();

@@ -14,6 +14,7 @@
 //!                        '--> Leg(Err): no leg    held ----------> no leg
 //! ```
 
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use crate::config::settings::Durability;
@@ -66,6 +67,8 @@ pub enum Event<'a> {
 pub struct Leased {
     /// The server that was reached.
     pub endpoint: Endpoint,
+    /// Weir's own address on a connection that was made for this.
+    pub own: Option<IpAddr>,
     /// The connection was used before and given back: what was agreed on it stands, TLS too, and
     /// this.
     pub reused: Option<Learned>,

@@ -15,7 +15,7 @@
 //! write side is shut down and the peer's end awaited; `Dead` while the kernel still works for it.
 
 use std::io;
-use std::net::TcpStream;
+use std::net::{IpAddr, TcpStream};
 use std::os::fd::{AsFd, BorrowedFd};
 use std::sync::Arc;
 
@@ -397,6 +397,11 @@ impl Driver {
         let held = self.legs.find_mut(id)?;
         held.endpoint = held.dial.as_ref().and_then(|dial| dial.endpoint().cloned());
         held.endpoint.clone()
+    }
+
+    /// Weir's own address on a connection to a server.
+    pub fn own_address(&mut self, id: LegId) -> Option<IpAddr> {
+        Some(self.legs.find_mut(id)?.leg.stream()?.local_addr().ok()?.ip())
     }
 
     /// The attempt to connect failed; `false` if nobody needs it any more.

@@ -67,7 +67,7 @@ impl Idle {
             let last = waiting.pop_back()?;
             if last.until_us > now_us && last.leg.stream().is_some_and(socket::is_quiet) {
                 let Waiting { leg, endpoint, learned, .. } = last;
-                return Some((leg, Leased { endpoint, reused: Some(learned) }));
+                return Some((leg, Leased { endpoint, own: None, reused: Some(learned) }));
             }
         }
         None

@@ -47,6 +47,7 @@ use crate::decide::approval::Denials;
 use crate::metrics::Meters;
 use crate::session::Snapshot;
 use crate::session::SnapshotSource;
+use crate::wire::Protocol;
 use check::{KernelFacts, KernelProblem};
 use core::{Accepting, Core, Doorway, Parts};
 use counters::Counters;
@@ -184,8 +185,10 @@ where
     // Those that never log in must leave room for those that do.
     let half = u32::try_from(sessions_max.saturating_mul(shards) / 2).unwrap_or(u32::MAX).max(1);
     let door = |listen: &Listen| {
-        let UnprovenMax { per_address, total } = listen.unproven;
-        Door::new(per_address, total.unwrap_or(half))
+        let UnprovenMax { per_address, total, per_second } = listen.unproven;
+        // Elsewhere a connection that says nothing costs nothing.
+        let rate = if listen.protocol == Protocol::Ssh { per_second } else { u32::MAX };
+        Door::new(per_address, total.unwrap_or(half), rate)
     };
     let doors: Vec<_> = settings.listeners.iter().map(door).collect();
     for (shard, (mailbox, letters, counters)) in ends.into_iter().enumerate() {

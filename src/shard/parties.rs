@@ -125,7 +125,7 @@ impl<J: ShardJournal> Core<J> {
         if self.sessions.len() - self.turned_away >= self.sessions_max {
             return self.turn_away(protocol, client, refusal::CLIENTS);
         }
-        let visit = match doorway.door.enter(client_addr.ip()) {
+        let visit = match doorway.door.enter(client_addr.ip(), self.now.mono_us) {
             Ok(visit) => visit,
             Err(shut) => return self.shut_door(protocol, (client, client_addr), shut),
         };
@@ -187,6 +187,7 @@ impl<J: ShardJournal> Core<J> {
         let words = match shut {
             Shut::Address => refusal::FROM_ADDRESS,
             Shut::Total => refusal::UNPROVEN,
+            Shut::Rate => refusal::AT_ONCE,
         };
         if let Some(count) = self.shut_out.count(self.now.mono_us) {
             let stage = &mut self.tools.stage(self.now);
@@ -422,10 +423,10 @@ impl<J: ShardJournal> Core<J> {
         match result {
             Ok(()) => {
                 let wanted = driver.connected(leg);
-                let endpoint = driver.reached(leg);
+                let (endpoint, own) = (driver.reached(leg), driver.own_address(leg));
                 if wanted && let Some(endpoint) = endpoint {
                     driver.lend(&mut self.pool);
-                    let leased = Leased { endpoint, reused: None };
+                    let leased = Leased { endpoint, own, reused: None };
                     let stage = &mut self.tools.stage(self.now);
                     driver.tell(Event::Leg(leg, Ok(leased)), stage);
                 }

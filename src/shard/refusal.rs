@@ -39,6 +39,12 @@ pub const UNPROVEN: Words = Words {
     detail: "Too many connections have not finished their login.",
 };
 
+/// Too many clients come from one address at once.
+pub const AT_ONCE: Words = Words {
+    reason: "address-rate",
+    detail: "Too many connections from this address in one second.",
+};
+
 /// Tells a client that there is no room.
 #[derive(Debug)]
 pub struct Refusal {

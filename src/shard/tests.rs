@@ -80,6 +80,7 @@ fn settings(options: Options) -> Settings {
             address: local,
             host_keys: Vec::new(),
             target: None,
+            strict_kex: false,
             tls: options.client_tls.then(|| ListenTls {
                 certificate: testdata("server.pem"),
                 key: testdata("server.key"),
@@ -102,6 +103,7 @@ fn settings(options: Options) -> Settings {
             name: "orders".to_owned(),
             input: crate::config::settings::Input::Counted,
             host_keys: crate::wire::ssh::hosts::HostTrust::default(),
+            strict_kex: false,
             reach: Reach {
                 hosts: vec![Host { name: options.host.to_owned(), port: 5432 }],
                 shuffled: false,

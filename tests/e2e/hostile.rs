@@ -16,13 +16,13 @@ use crate::support::{Endpoint, Postgres, Spec, Weir, short_or_long};
 
 /// What one hostile peer may cost weir in memory of its own: the buffers of a session and its
 /// queue of outstanding replies, with room for what the allocator keeps.
-const GROWTH_KIB_MAX: u64 = 48 * 1024;
+pub(crate) const GROWTH_KIB_MAX: u64 = 48 * 1024;
 /// What sealing takes while it works: the row group that it encodes, and a batch of rows.
-const SEALING_KIB_MAX: u64 = 96 * 1024;
+pub(crate) const SEALING_KIB_MAX: u64 = 96 * 1024;
 /// Records that wait are sealed within this time.
-const SEALED: Duration = Duration::from_secs(60);
+pub(crate) const SEALED: Duration = Duration::from_secs(60);
 /// A session beside a hostile one answers within this time, on a machine that others use too.
-const BYSTANDER: Duration = Duration::from_secs(5);
+pub(crate) const BYSTANDER: Duration = Duration::from_secs(5);
 
 fn start() -> Weir {
     Spec::new(&Postgres::shared().database()).start()

@@ -40,6 +40,7 @@ mod servers;
 mod ssh;
 mod ssh_clients;
 mod ssh_files;
+mod ssh_hostile;
 mod ssh_output;
 mod ssh_rows;
 mod ssh_rules;

@@ -470,7 +470,9 @@ fn certificates_prove_clients_to_weir_and_weir_to_the_target() {
     let proof = format!("certificate = {{ ca = {{ file = \"{}\" }}, ttl = \"1m\" }}", ca.display());
     let people =
         format!("[[identity.ssh_ca]]\nkeys = [\"{}\"]\ngroups = [\"people\"]\n", sshd.public("ca"));
-    let gate = sshd.gate_with(EVERYTHING, &proof, &people);
+    let rules = "[[rule]]\nname = \"all\"\nwhen = { commands = [\"shell\", \"exec\", \"exec-compound\", \
+                 \"x11\"] }\nthen = \"allow\"\n";
+    let gate = sshd.gate_with(rules, &proof, &people);
     let attempt = |options: &[&str]| {
         let (key, port) = (sshd.private("carol"), gate.port.to_string());
         let _ = std::fs::remove_file(&key);
@@ -490,4 +492,63 @@ fn certificates_prove_clients_to_weir_and_weir_to_the_target() {
     assert_eq!(attempt(&elsewhere), "", "another address");
     let logged = std::fs::read_to_string(sshd.scratch.join("sshd.log")).expect("the log of sshd");
     assert!(logged.contains("ID weir:") && logged.contains(":carol"), "{logged}");
+}
+
+/// What `ssh-keygen -L` says of the certificate that sshd was shown.
+fn shown_certificate(sshd: &Sshd) -> String {
+    let file = sshd.scratch.join("shown");
+    let found = || std::fs::read_to_string(&file).unwrap_or_default().contains("cert-v01");
+    wait_until("a certificate", Duration::from_secs(20), found);
+    let shown = run(Command::new("ssh-keygen").arg("-Lf").arg(&file));
+    std::fs::remove_file(&file).expect("a file");
+    shown
+}
+
+#[test]
+fn the_certificate_for_a_target_permits_what_rules_do_and_says_where_it_comes_from() {
+    // sshd runs this as root, with the type and blob of the certificate that it is shown.
+    let sshd = Sshd::start_with(|scratch| {
+        let script = scratch
+            .write("keep", "#!/bin/sh\nprintf '%s %s\\n' \"$2\" \"$3\" > \"$1\"\necho root\n");
+        run(Command::new("chmod").arg("755").arg(&script));
+        // sshd asks for a path that nobody else can write.
+        let safe = format!("/run/weir-test-{}", std::process::id());
+        run(Command::new("cp").arg(&script).arg(&safe));
+        format!(
+            "AuthorizedPrincipalsCommand {safe} {}/shown %t %k\n\
+             AuthorizedPrincipalsCommandUser root",
+            scratch.path().display()
+        )
+    });
+    let ca = sshd.private("ca");
+    let proof =
+        |more: &str| format!("certificate = {{ ca = {{ file = \"{}\" }}{more} }}", ca.display());
+    let permits = |shown: &str| {
+        let lines = shown.lines().map(str::trim).skip_while(|line| *line != "Critical Options:");
+        lines.collect::<Vec<_>>().join(" ")
+    };
+    let gate = sshd.gate_with(EVERYTHING, &proof(""), "");
+    assert_eq!(gate.exec("echo in").0, "in\n");
+    let shown = shown_certificate(&sshd);
+    assert!(shown.contains("Principals: \n                root\n"), "{shown}");
+    let expect = "Critical Options: source-address 127.0.0.1 Extensions: permit-pty";
+    assert_eq!(permits(&shown), expect, "rules name no forward, agent or display");
+    drop(gate);
+    let rules = "[[rule]]\nname = \"all\"\nwhen = { commands = [\"exec\", \"agent\", \
+                 \"forward-local\"] }\nthen = \"allow\"\n";
+    let wide = proof(", source_address = [\"127.0.0.0/8\", \"::1\"]");
+    let gate = sshd.gate_with(rules, &wide, "");
+    assert_eq!(gate.exec("echo in").0, "in\n");
+    let expect = "Critical Options: source-address 127.0.0.0/8,::1/128 Extensions: \
+                  permit-agent-forwarding permit-port-forwarding permit-pty";
+    assert_eq!(permits(&shown_certificate(&sshd)), expect);
+    drop(gate);
+    let mut gate = sshd.gate_with(rules, &proof(", source_address = [\"192.0.2.0/24\"]"), "");
+    let (_, stderr, status) = gate.exec("echo in");
+    assert_eq!(status, Some(255));
+    assert!(stderr.contains("the target refuses weir's credential"), "{stderr}");
+    let failed = gate.weir.lake().events("login-failed");
+    let (message, attrs) = (text(&failed[0], "message"), text(&failed[0], "attrs"));
+    assert!(message.contains("`source_address`") && attrs.contains("192.0.2.0/24"), "{failed:?}");
+    let _ = std::fs::remove_file(format!("/run/weir-test-{}", std::process::id()));
 }

@@ -4,6 +4,7 @@ use std::process::Command;
 use std::time::Duration;
 
 use crate::ssh::{EVERYTHING, Gate, Sshd, ended, fed};
+use crate::support::lake::text;
 use crate::support::scratch::{free_port, output, run};
 use crate::support::{short_or_long, tools, wait_until};
 
@@ -70,6 +71,68 @@ fn dropbear() {
     let (_, stderr, status) = attempt(FORBIDDEN, b"");
     assert_eq!(status, Some(126));
     assert!(stderr.contains("weir: denied"), "{stderr}");
+}
+
+#[test]
+fn peers_without_strict_key_exchange_are_refused_where_the_configuration_says_so() {
+    let (sshd, mut gate) = start();
+    let lax = |gate: &Gate| {
+        let mut command = tools::python();
+        command.arg(tools::script("ssh_hostile.py")).arg("lax").arg(gate.port.to_string());
+        ended(&output(command.arg("root@web-1").arg(sshd.private("alice"))))
+    };
+    assert_eq!(lax(&gate).0, "in\n");
+    let listener = "[listen.ssh]\nstrict_kex = \"require\"\n";
+    gate.weir.reload(|toml| toml.replace("[listen.ssh]\n", listener));
+    gate.weir.stop();
+    gate.weir.start();
+    assert_eq!(lax(&gate).0, "");
+    assert_eq!(gate.exec("echo in").0, "in\n", "OpenSSH has it");
+    let port = free_port();
+    let mut server = tools::python();
+    server.arg(tools::script("ssh_hostile.py")).arg("lax-target").arg(port.to_string());
+    let mut server = server.arg(sshd.private("host")).spawn().expect("it starts");
+    wait_until("the target", Duration::from_secs(20), || {
+        std::net::TcpStream::connect(("127.0.0.1", port)).is_ok()
+    });
+    let (at_sshd, at_lax) = (format!("localhost:{}", sshd.port), format!("localhost:{port}"));
+    gate.weir.reload(|toml| toml.replace(&at_sshd, &at_lax));
+    assert_eq!(gate.exec("true").0, "from the target\n");
+    let strict = "protocol = \"ssh\"\nstrict_kex = \"require\"\n";
+    gate.weir.reload(|toml| toml.replace("protocol = \"ssh\"\n", strict));
+    let (_, stderr, _) = gate.exec("true");
+    assert!(stderr.contains("the target has no strict key exchange"), "{stderr}");
+    server.kill().expect("it runs");
+    server.wait().expect("a child of ours");
+    let lake = gate.weir.lake();
+    let exposed: Vec<String> =
+        lake.events("no-strict-kex").iter().map(|row| text(row, "message")).collect();
+    assert_eq!(exposed.len(), 2, "{exposed:?}");
+    assert!(exposed.iter().any(|words| words.starts_with("the client has no")), "{exposed:?}");
+    assert!(exposed.iter().any(|words| words.starts_with("the target has no")), "{exposed:?}");
+    let reasons = lake.events("connection-refused");
+    let reasons: Vec<String> = reasons.iter().map(|row| text(row, "attrs")).collect();
+    assert_eq!(reasons.iter().filter(|attrs| attrs.contains("strict-kex")).count(), 2);
+}
+
+#[test]
+fn an_address_has_its_share_of_key_exchanges() {
+    let (_sshd, mut gate) = start();
+    gate.weir.reload(|toml| {
+        toml.replace("[listen.ssh]\n", "[listen.ssh]\nunauthenticated = { per_second = 5 }\n")
+    });
+    gate.weir.stop();
+    gate.weir.start();
+    let greeted = || {
+        let mut stream = std::net::TcpStream::connect(("127.0.0.1", gate.port)).expect("weir");
+        let mut first = [0; 4];
+        std::io::Read::read_exact(&mut stream, &mut first).expect("a line");
+        first == *b"SSH-"
+    };
+    let came = (0..40).filter(|_| greeted()).count();
+    assert!((5..=15).contains(&came), "{came} of 40, in two seconds at most");
+    std::thread::sleep(Duration::from_millis(1_100));
+    assert_eq!(gate.exec("echo in").0, "in\n");
 }
 
 #[test]

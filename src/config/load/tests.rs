@@ -285,7 +285,8 @@ fn a_target_of_several_servers() {
     let expect = KeepAlive { idle_s: 10, interval_s: 5, count: 3, user_timeout_ms };
     assert_eq!(target.reach.keepalive, expect);
     assert_eq!(settings.listeners[0].keepalive, KeepAlive { idle_s: 60, ..KeepAlive::DEFAULT });
-    assert_eq!(settings.listeners[0].unproven, UnprovenMax { per_address: 7, total: Some(70) });
+    let unproven = UnprovenMax { per_address: 7, total: Some(70), ..UnprovenMax::DEFAULT };
+    assert_eq!(settings.listeners[0].unproven, unproven);
 }
 
 #[test]

@@ -26,6 +26,14 @@ const WAIT_US: std::ops::RangeInclusive<u64> = 1_000_000..=600_000_000;
 /// Fields that weir writes itself, or that are the client's.
 const NOT_A_CREDENTIAL: &str = "a field that weir does not write itself";
 
+fn tls_mode(asked: Option<TargetTls>, is_tls: bool) -> TargetTls {
+    match (is_tls, asked) {
+        (false, _) => TargetTls::Disable,
+        (true, None | Some(TargetTls::Disable | TargetTls::Prefer)) => TargetTls::VerifyFull,
+        (true, Some(tls)) => tls,
+    }
+}
+
 /// A target of HTTP; `None` when a part that it cannot do without is missing.
 pub(super) fn target(
     section: &mut Section<'_>,
@@ -51,11 +59,7 @@ pub(super) fn target(
     let keepalive = keep_alive(section, "`keepalive` of [[target]]", report);
     let place = url.and_then(|url| place(&url, report));
     let is_tls = place.as_ref().is_some_and(|place| place.is_tls);
-    let tls = match (is_tls, section.choice("tls", &TLS_MODES, report)) {
-        (false, _) => TargetTls::Disable,
-        (true, None | Some(TargetTls::Disable | TargetTls::Prefer)) => TargetTls::VerifyFull,
-        (true, Some(tls)) => tls,
-    };
+    let tls = tls_mode(section.choice("tls", &TLS_MODES, report), is_tls);
     let client_certificate = own_certificate(section, tls, source, report);
     let root_certificates = roots_of(section, tls, source, report)?;
     let durability = durability(section, report);
@@ -88,6 +92,7 @@ pub(super) fn target(
         capture,
         input: crate::config::settings::Input::Counted,
         host_keys: crate::wire::ssh::hosts::HostTrust::default(),
+        strict_kex: false,
         credentials,
         http: Some(HttpTarget {
             host: known_as,

@@ -3,6 +3,7 @@
 //! In: sections. Out: keys that sign, keys that are trusted, a `Target`. Never: a host key that is
 //! learned; a private key that stands in the file itself.
 
+use std::net::IpAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -10,8 +11,8 @@ use super::super::load::Source;
 use super::super::report::Report;
 use super::super::section::{At, Section};
 use super::super::settings::{
-    ChannelBinding, Credential, Input, Reach, Secret, SshAuthority, SshName, SshProof, Target,
-    TargetTls, TlsNegotiation,
+    ChannelBinding, Credential, Input, Network, Reach, Secret, SshAuthority, SshName, SshProof,
+    Target, TargetTls, TlsNegotiation,
 };
 use super::super::units;
 use super::reach::reach;
@@ -29,6 +30,9 @@ const TTL_S_DEFAULT: u64 = 120;
 const TTL_S_MAX: u64 = 86_400;
 
 const INPUTS: [(&str, Input); 2] = [("counted", Input::Counted), ("plain", Input::Plain)];
+
+/// Whether a peer needs strict key exchange.
+const STRICT_KEX: [(&str, bool); 2] = [("log", false), ("require", true)];
 
 const KEY_FORM: &str = "a key such as \"ssh-ed25519 AAAA...\"";
 const FILE_FORM: &str = "an unencrypted private key as `ssh-keygen` writes it: ed25519, ecdsa on \
@@ -53,6 +57,11 @@ pub(super) fn host_keys(
         keys.push(Arc::new(key));
     }
     keys
+}
+
+/// `strict_kex` of a listener or a target.
+pub(super) fn strict_kex(section: &mut Section<'_>, report: &mut Report<'_>) -> bool {
+    section.choice("strict_kex", &STRICT_KEX, report).unwrap_or(false)
 }
 
 /// `keys` of a user.
@@ -206,6 +215,7 @@ pub(super) fn target(
 ) -> Option<Target> {
     let reach = reach(section, PORT_DEFAULT, report);
     let host_keys = host_trust(section, reach.as_ref(), source, report);
+    let strict_kex = strict_kex(section, report);
     let durability = durability(section, report);
     let capture = capture(section, report);
     let input = section.choice("input", &INPUTS, report).unwrap_or_default();
@@ -232,6 +242,7 @@ pub(super) fn target(
         capture,
         input,
         host_keys,
+        strict_kex,
         credentials,
         http: None,
     })
@@ -285,7 +296,7 @@ fn key(
     key_file(file?, source, report).map(Arc::new)
 }
 
-/// `certificate = { ca = { file = "..." }, ttl = "2m" }`.
+/// `certificate = { ca = { file = "..." }, ttl = "2m", source_address = ["192.0.2.0/24"] }`.
 fn authority(
     section: &mut Section<'_>,
     source: &Source<'_>,
@@ -294,6 +305,18 @@ fn authority(
     let mut table = section.section("certificate", "`certificate`", report)?;
     let key = key(&mut table, "ca", source, report);
     let ttl = table.form("ttl", (units::duration_us, units::DURATION_FORM), report);
+    let mut sources = Vec::new();
+    for At { value, span } in table.texts("source_address", report) {
+        match units::network(value).filter(is_of_base) {
+            Some(network) => sources.push(format!("{}/{}", network.address, network.prefix)),
+            None => {
+                let found = format!("`source_address` has \"{value}\"");
+                let hint =
+                    "bits behind the prefix are zero, or sshd takes the certificate of nobody";
+                report.error(span, found, "an address, or a network such as \"10.0.0.0/8\"", hint);
+            }
+        }
+    }
     table.finish(report);
     let mut ttl_s = TTL_S_DEFAULT;
     if let Some(ttl) = ttl {
@@ -302,5 +325,16 @@ fn authority(
             report.error(ttl.span, "`ttl` is out of range", "a duration from 1s to 24h", "");
         }
     }
-    Some(SshProof::Authority { key: key?, ttl_s })
+    Some(SshProof::Authority { key: key?, ttl_s, sources: sources.join(",") })
+}
+
+/// Whether a network is written by its first address: sshd takes no other (addr.c,
+/// `addr_host_is_all0s`).
+fn is_of_base(network: &Network) -> bool {
+    let (bits, width) = match network.address {
+        IpAddr::V4(address) => (u128::from(address.to_bits()), 32),
+        IpAddr::V6(address) => (address.to_bits(), 128),
+    };
+    let host_bits = width - u32::from(network.prefix);
+    1u128.checked_shl(host_bits).is_none_or(|below| bits & (below - 1) == 0) || bits == 0
 }

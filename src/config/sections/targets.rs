@@ -124,6 +124,7 @@ fn target(
         channel_binding: channel_binding.unwrap_or(ChannelBinding::Prefer),
         input: crate::config::settings::Input::Counted,
         host_keys: crate::wire::ssh::hosts::HostTrust::default(),
+        strict_kex: false,
         replication,
         durability,
         capture,

@@ -218,6 +218,12 @@ impl Rule {
             && self.facts.iter().all(|(kind, _)| kind.is_of(protocol))
     }
 
+    /// Whether it may allow or hold a class.
+    pub(super) fn may_permit(&self, protocol: Protocol, class: ClassSet) -> bool {
+        let commands = self.commands.get(protocol as usize).copied().unwrap_or_default();
+        matches!(self.then, Effect::Allow | Effect::Hold(_)) && commands.has(class)
+    }
+
     /// What it asks for, if it holds.
     pub(super) fn part(&self) -> Option<Rc<HoldPart>> {
         match &self.then {

@@ -257,7 +257,7 @@ impl Bench {
             self.legs[0] += 1;
             let learned = self.learned.take().unwrap_or(Learned::Nothing);
             let reused = std::mem::take(&mut self.reused).then_some(learned);
-            self.tell(Event::Leg(leg, Ok(Leased { endpoint: endpoint(), reused })));
+            self.tell(Event::Leg(leg, Ok(Leased { endpoint: endpoint(), own: None, reused })));
         }
     }
 

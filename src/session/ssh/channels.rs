@@ -241,6 +241,8 @@ enum State {
     Held {
         messages: Vec<Vec<u8>>,
         bytes: usize,
+        /// Of them, what counts against the window when they are taken.
+        said: usize,
     },
     /// Words, and whether they go to a terminal.
     Refusing(String),
@@ -413,6 +415,10 @@ impl Channels {
         };
         if closed || matches!(channel.state, State::Opening) {
             return Err(Broken::Order);
+        }
+        let takes = if from == Side::Client { channel.input_max } else { channel.output_max };
+        if said_bytes(&message) > takes as usize {
+            return Err(Broken::Window);
         }
         if let Message::WindowAdjust { bytes, .. } = message {
             return self.adjusted(from, index, bytes);
@@ -660,6 +666,14 @@ impl Channels {
 /// Variables that may reach a target: locales, and git's version of its protocol.
 fn may_pass(variable: &[u8]) -> bool {
     variable == b"LANG" || variable == b"GIT_PROTOCOL" || variable.starts_with(b"LC_")
+}
+
+/// What a message says against the window and the packet size of its receiver.
+const fn said_bytes(message: &Message<'_>) -> usize {
+    match message {
+        Message::Data { bytes, .. } | Message::ExtendedData { bytes, .. } => bytes.len(),
+        _ => 0,
+    }
 }
 
 fn recipient(message: &Message<'_>) -> Option<u32> {

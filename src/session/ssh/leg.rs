@@ -143,15 +143,16 @@ impl Leg {
 pub(super) fn broken(side: Side, why: Broken) -> Fault {
     let kind = match why {
         Broken::Version => FaultKind::Unsupported(Unsupported::ProtocolVersion),
-        Broken::PacketBytes | Broken::PacketShape => FaultKind::Malformed(Malformed::MessageLength),
+        Broken::PacketBytes | Broken::PacketShape | Broken::Window => {
+            FaultKind::Malformed(Malformed::MessageLength)
+        }
         Broken::Integrity | Broken::Share | Broken::HostKey => {
             FaultKind::Malformed(Malformed::Packet)
         }
         Broken::Fields => FaultKind::Malformed(Malformed::MessageBody),
         Broken::Order => FaultKind::Malformed(Malformed::MessageType),
-        Broken::Negotiation(_) | Broken::NotStrict => {
-            FaultKind::Unsupported(Unsupported::Algorithms)
-        }
+        Broken::Negotiation(_) => FaultKind::Unsupported(Unsupported::Algorithms),
+        Broken::NotStrict => FaultKind::Unsupported(Unsupported::StrictKex),
         Broken::Untrusted => FaultKind::Target(Target::HostKey),
         Broken::Flood | Broken::Exhausted => FaultKind::Limit(Limit::Requests),
         Broken::Own => FaultKind::Internal,

@@ -14,15 +14,15 @@ use crate::forward::dial::{Dial, Endpoint, patience_us, shuffle};
 use crate::identify::ssh_ca::{self, Circumstances, Grants};
 use crate::identify::{Identity, Method as IdentityMethod, role};
 use crate::limits::{NAME_BYTES_MAX, SSH_FAILURES_MAX, SSH_PROBES_MAX, SSH_REKEY_BYTES};
-use crate::record::entry::SessionStart;
+use crate::record::entry::{self, SessionStart};
 use crate::record::{Entry, SessionContext};
 use crate::session::{Lease, Leased, Output, Stage};
-use crate::wire::ssh::certificate::{Certificate, UserGrant};
+use crate::wire::ssh::certificate::Certificate;
 use crate::wire::ssh::cipher::{Cipher, Mac};
 use crate::wire::ssh::fields::Fields;
 use crate::wire::ssh::kex;
 use crate::wire::ssh::kexinit::Offer;
-use crate::wire::ssh::key::{self, Algorithm, SignatureAlgorithm};
+use crate::wire::ssh::key::{self, Algorithm};
 use crate::wire::ssh::signer::Signer;
 use crate::wire::ssh::transport::{Step, Terms};
 use crate::wire::ssh::userauth::{self, Answer, Method, Proven, Request, reply, request};
@@ -32,7 +32,7 @@ use crate::wire::{LegId, Protocol, Side};
 use super::leg::{Leg, broken};
 use super::open::{Link, Open};
 use super::token::Waiting;
-use super::{Machine, Phase};
+use super::{Machine, Phase, own_proof};
 
 /// The dial ends by itself; this much later the session does.
 const GRACE_US: u64 = 1_000_000;
@@ -61,23 +61,30 @@ pub(super) struct Proof {
 /// A client that proved who it is, on its way to a target.
 #[derive(Debug)]
 pub(super) struct Visitor {
-    identity: Identity,
-    grants: Grants,
+    pub identity: Identity,
+    pub grants: Grants,
     /// What the proof was: JSON.
     detail: String,
-    target: usize,
-    credential: Credential,
+    pub target: usize,
+    pub credential: Credential,
 }
 
 /// Somebody who has proven who they are, and what with: JSON.
 pub(super) type Found = (Identity, Grants, String);
 
-impl Visitor {
-    /// Who it is.
-    pub fn identity(&self) -> &Identity {
-        &self.identity
+impl TargetLogin {
+    /// Why the target may refuse a certificate of weir's.
+    pub fn limited(&self) -> Option<(&'static str, serde_json::Value)> {
+        let certified = matches!(self.visitor.credential.proof, Some(SshProof::Authority { .. }));
+        certified.then(|| {
+            let why = "the certificate is valid from `source_address` only, which is weir's end of \
+                       the connection unless the configuration says otherwise";
+            (why, serde_json::json!({ "source_address": self.sources }))
+        })
     }
+}
 
+impl Visitor {
     /// For lists of sessions.
     pub fn seen(&self, stage: &Stage<'_>) -> (&str, String, &str, &'static str) {
         let target = stage.snapshot.settings.targets.get(self.target);
@@ -91,6 +98,8 @@ impl Visitor {
 pub(super) struct TargetLogin {
     pub visitor: Box<Visitor>,
     endpoint: Endpoint,
+    /// Where a certificate of weir's is valid from.
+    pub sources: String,
     rounds: u32,
     asked_questions: bool,
 }
@@ -122,7 +131,7 @@ pub(super) fn client_terms(listener: usize, stage: &Stage<'_>) -> Arc<Terms> {
             macs: Mac::ALL.to_vec(),
         },
         host_keys,
-        strict_required: false,
+        strict_required: listen.is_some_and(|listen| listen.strict_kex),
         rekey_bytes: SSH_REKEY_BYTES,
     })
 }
@@ -145,7 +154,7 @@ fn target_terms(target: &TargetSettings) -> Arc<Terms> {
             macs: Mac::ALL.to_vec(),
         },
         host_keys: Vec::new(),
-        strict_required: false,
+        strict_required: target.strict_kex,
         rekey_bytes: SSH_REKEY_BYTES,
     })
 }
@@ -372,8 +381,9 @@ impl Machine {
         };
         let target = stage.snapshot.settings.targets.get(visitor.target);
         let terms = target.map(target_terms);
-        let login =
-            TargetLogin { visitor, endpoint: leased.endpoint, rounds: 0, asked_questions: false };
+        let sources = own_proof::sources(&visitor.credential, leased.own);
+        let endpoint = leased.endpoint;
+        let login = TargetLogin { visitor, endpoint, sources, rounds: 0, asked_questions: false };
         self.phase = Phase::Target(Box::new(login));
         let terms = terms.ok_or(target_fault(FaultKind::Internal))?;
         self.target = Some(Leg::new(Side::Server, terms, stage.now.mono_us, &mut self.core)?);
@@ -421,8 +431,7 @@ impl Machine {
         let credential = &login.visitor.credential;
         match answer {
             Answer::ServiceAccept => {
-                let own = self.core.accepted.session_id;
-                let proof = own_proof(&login.visitor, target, own, stage)?;
+                let proof = own_proof::request(login, target, &self.core, stage)?;
                 target.say(&proof, &mut self.core);
             }
             Answer::Banner(_) => {
@@ -491,8 +500,29 @@ impl Machine {
         self.client.send(permit, receipt, &reply::success(), &mut self.core);
         self.client.transport.logged_in();
         self.phase = Phase::Open(Box::new(open));
+        self.note_exposed(stage)?;
         // What both sent ahead of it.
         self.messages(Side::Server, stage)
+    }
+
+    /// Writes down which peer lacks strict key exchange.
+    fn note_exposed(&mut self, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        let target = self.target.as_ref();
+        for (leg, words) in [
+            (Some(&self.client), "the client has no strict key exchange (CVE-2023-48795)"),
+            (target, "the target has no strict key exchange (CVE-2023-48795)"),
+        ] {
+            let Some(leg) = leg.filter(|leg| leg.transport.is_truncatable()) else { continue };
+            let attrs = serde_json::json!({ "version": leg.transport.their_version() });
+            let event = entry::Event {
+                event: "no-strict-kex",
+                severity: "warn",
+                message: words,
+                attrs: &attrs.to_string(),
+            };
+            self.core.event(&event, stage)?;
+        }
+        Ok(())
     }
 
     /// Keeps the words of a target that ends the connection; not where masks apply, which nobody
@@ -508,53 +538,4 @@ impl Machine {
             self.farewell = Some((code, shown.collect()));
         }
     }
-}
-
-/// The request by which weir proves itself at the target.
-fn own_proof(
-    visitor: &Visitor,
-    target: &Leg,
-    session: crate::record::SessionId,
-    stage: &Stage<'_>,
-) -> Result<Vec<u8>, Fault> {
-    let Credential { role, password, proof, .. } = &visitor.credential;
-    let session_id = target.transport.session_id();
-    let taken = target.transport.their_extensions().signature_algorithms.as_deref();
-    let made = match proof {
-        None => Ok(request::password(role, password.reveal())),
-        Some(SshProof::Key(key)) => {
-            let takes = |algorithm: &SignatureAlgorithm| {
-                taken.is_none_or(|list| list.split(',').any(|name| name == algorithm.name()))
-            };
-            let algorithm = key.algorithms().find(takes).or_else(|| key.algorithms().next());
-            let why = target_fault(FaultKind::Internal);
-            request::signed(role, key, None, algorithm.ok_or(why)?, session_id)
-        }
-        Some(SshProof::Authority { key: authority, ttl_s }) => {
-            let now_s = u64::try_from(stage.now.wall_us / 1_000_000).unwrap_or(0);
-            let id = uuid::Uuid::from_bytes(session.0);
-            Signer::generate().and_then(|key| {
-                let grant = UserGrant {
-                    key: &key,
-                    serial: 0,
-                    key_id: &format!("weir:{id}:{}", visitor.identity.user),
-                    principal: role,
-                    // Clocks differ a little.
-                    after: now_s.saturating_sub(60),
-                    before: now_s + ttl_s,
-                    critical: &[],
-                    extensions: &[
-                        "permit-X11-forwarding",
-                        "permit-agent-forwarding",
-                        "permit-port-forwarding",
-                        "permit-pty",
-                    ],
-                };
-                let blob = grant.sign(authority)?;
-                let algorithm = SignatureAlgorithm::Ed25519;
-                request::signed(role, &key, Some(&blob), algorithm, session_id)
-            })
-        }
-    };
-    made.map_err(|why| broken(Side::Server, why))
 }

@@ -28,6 +28,7 @@ mod masked;
 mod near;
 mod open;
 mod operations;
+mod own_proof;
 mod run;
 mod token;
 mod transfer;
@@ -164,8 +165,8 @@ impl Machine {
     fn snapshot_changed(&mut self, stage: &mut Stage<'_>) {
         let identity = match &self.phase {
             Phase::Open(open) => Some(&open.link.identity),
-            Phase::Dialing(visitor) => Some(visitor.identity()),
-            Phase::Target(login) => Some(login.visitor.identity()),
+            Phase::Dialing(visitor) => Some(&visitor.identity),
+            Phase::Target(login) => Some(&login.visitor.identity),
             Phase::Proof(_) | Phase::Closed => None,
         };
         if let Some(fault) = identity.and_then(|it| stage.snapshot.ends(it, stage.now)) {
@@ -194,8 +195,13 @@ impl Machine {
                 self.login_failed(&fault, proof.refused, stage);
                 None
             }
-            Phase::Dialing(_) | Phase::Target(_) => {
+            Phase::Dialing(_) => {
                 self.login_failed(&fault, None, stage);
+                None
+            }
+            Phase::Target(login) => {
+                let refused = fault.kind == FaultKind::Login(fault::Login::TargetCredentials);
+                self.login_failed(&fault, login.limited().filter(|_| refused), stage);
                 None
             }
         };

@@ -83,6 +83,12 @@ pub(super) fn fault(fault: &Fault) -> (u32, &'static str) {
         FaultKind::Unsupported(Unsupported::ProtocolVersion) => {
             (PROTOCOL_ERROR, "weir: SSH 2.0 is spoken here")
         }
+        FaultKind::Unsupported(Unsupported::StrictKex) if fault.side == Side::Server => {
+            (BY_APPLICATION, "weir: the target has no strict key exchange")
+        }
+        FaultKind::Unsupported(Unsupported::StrictKex) => {
+            (PROTOCOL_ERROR, "weir: strict key exchange is required here")
+        }
         FaultKind::Unsupported(_) if fault.side == Side::Server => {
             (BY_APPLICATION, "weir: no algorithm in common with the target")
         }

@@ -66,7 +66,7 @@ fn a_login_that_takes_too_long_ends_the_attempt() {
 
 #[test]
 fn clients_that_prove_nothing_have_a_bound() {
-    let unproven = UnprovenMax { per_address: 2, total: Some(10) };
+    let unproven = UnprovenMax { per_address: 2, total: Some(10), ..UnprovenMax::DEFAULT };
     let rig = Rig::start(Options { unproven, shards: 2, ..PLAIN });
     let mut waiting: Vec<TcpStream> = (0..2).map(|_| rig.connect()).collect();
     let refused = |rig: &Rig| {

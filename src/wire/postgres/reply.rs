@@ -239,6 +239,7 @@ const fn unsupported(kind: Unsupported) -> (&'static str, &'static str, &'static
             "Connect with sslmode=require or stronger.",
         ),
         Unsupported::Algorithms => ("08001", "no algorithm that both sides have", ""),
+        Unsupported::StrictKex => ("08001", "no strict key exchange", ""),
     }
 }
 

@@ -93,7 +93,7 @@ impl Flow {
     #[must_use]
     pub fn lend(&mut self) -> u32 {
         let free = self.room().saturating_sub(self.reserve + self.held);
-        let outstanding = self.lent - self.received;
+        let outstanding = self.outstanding();
         let more = free.saturating_sub(outstanding).min(self.cap.saturating_sub(self.lent));
         let more = match self.ahead.saturating_sub(outstanding).min(more) {
             // Not for every message.
@@ -121,7 +121,7 @@ impl Flow {
     /// The sender sent bytes, all of which go to the receiver now or later.
     ///
     /// # Errors
-    /// `Order` if it had no window for them.
+    /// `Window` if it had none for them.
     pub fn pass(&mut self, bytes: usize) -> Result<(), Broken> {
         self.swallow(bytes)?;
         self.sent += bytes as u64;
@@ -132,16 +132,16 @@ impl Flow {
     /// The sender sent bytes that go nowhere.
     ///
     /// # Errors
-    /// `Order` if it had no window for them.
+    /// `Window` if it had none for them.
     pub fn swallow(&mut self, bytes: usize) -> Result<(), Broken> {
         self.received += bytes as u64;
-        if self.received > self.lent { Err(Broken::Order) } else { Ok(()) }
+        if self.received > self.lent { Err(Broken::Window) } else { Ok(()) }
     }
 
     /// The sender sent bytes that are kept back: each is released or dropped later.
     ///
     /// # Errors
-    /// `Order` if it had no window for them.
+    /// `Window` if it had none for them.
     pub fn hold(&mut self, bytes: usize) -> Result<(), Broken> {
         self.swallow(bytes)?;
         self.held += bytes as u64;
@@ -178,6 +178,11 @@ impl Flow {
         self.sent -= bytes as u64;
     }
 
+    /// What the sender was lent and did not send yet.
+    pub const fn outstanding(&self) -> u64 {
+        self.lent - self.received
+    }
+
     /// What the receiver still takes.
     pub const fn room(&self) -> u64 {
         self.granted - self.sent
@@ -185,7 +190,7 @@ impl Flow {
 
     /// What weir may say itself.
     pub const fn own_room(&self) -> u64 {
-        self.room() - self.held - (self.lent - self.received)
+        self.room() - self.held - self.outstanding()
     }
 
     /// The request is decided: the sender gets all that there is.
@@ -328,7 +333,7 @@ mod tests {
         assert_eq!(flow.grant(1), Err(Broken::Fields));
         let mut flow = Flow::new(100_000, false);
         assert_eq!(flow.lend(), 65_536);
-        assert_eq!(flow.pass(65_537), Err(Broken::Order));
+        assert_eq!(flow.pass(65_537), Err(Broken::Window));
     }
 
     #[test]

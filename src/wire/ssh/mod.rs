@@ -99,6 +99,8 @@ pub enum Broken {
     Fields,
     /// A message that may not come now.
     Order,
+    /// Data beyond the window of a channel, or in a message longer than its receiver takes.
+    Window,
     /// No algorithm that both sides have; the list says which.
     Negotiation(kexinit::List),
     /// The peer's share of the key exchange is no point, or leads to no secret.
@@ -139,6 +141,7 @@ impl Broken {
             Broken::Integrity => "message authentication code incorrect",
             Broken::Fields => "malformed message",
             Broken::Order => "message out of order",
+            Broken::Window => "data beyond the window or the maximum packet",
             Broken::Negotiation(list) => list.no_match(),
             Broken::Share => "key exchange failed",
             Broken::HostKey => "host key signature incorrect",

@@ -29,8 +29,9 @@ use super::packet::{Inbound, Outbound};
 use super::signer::Signer;
 use super::{Broken, Role, number, version};
 use crate::limits::{
-    SSH_EXCHANGE_TIMEOUT_US, SSH_EXCHANGES_BURST, SSH_LOGIN_PACKET_BYTES_MAX, SSH_PACKET_BYTES_MAX,
-    SSH_PONGS_BYTES_MAX, SSH_REKEY_AGE_US, SSH_REKEY_FREE_BYTES, SSH_REKEY_PACKETS,
+    SSH_EXCHANGE_TIMEOUT_US, SSH_EXCHANGES_BURST, SSH_LOGIN_EXCHANGES_MAX,
+    SSH_LOGIN_PACKET_BYTES_MAX, SSH_PACKET_BYTES_MAX, SSH_PONGS_BYTES_MAX, SSH_REKEY_AGE_US,
+    SSH_REKEY_FREE_BYTES, SSH_REKEY_PACKETS,
 };
 
 /// What weir brings to a connection.
@@ -339,6 +340,15 @@ impl Transport {
         self.strict
     }
 
+    /// Whether somebody between the peers could have taken the first messages of the connection
+    /// away (Terrapin, CVE-2023-48795).
+    pub fn is_truncatable(&self) -> bool {
+        let exposed = |chosen: &Chosen| {
+            chosen.from_client.is_truncatable() || chosen.from_server.is_truncatable()
+        };
+        !self.strict && self.suites.as_ref().is_some_and(exposed)
+    }
+
     /// Exchanges that were finished.
     pub const fn exchanges(&self) -> u64 {
         self.exchanges
@@ -467,13 +477,11 @@ impl Transport {
             if self.strict && self.inbound.last_sequence() != 0 {
                 return Err(Broken::Order);
             }
-            let exposed =
-                chosen.from_client.is_truncatable() || chosen.from_server.is_truncatable();
-            if terms.strict_required && !self.strict && exposed {
-                return Err(Broken::NotStrict);
-            }
         }
         self.suites = Some(chosen);
+        if terms.strict_required && self.is_truncatable() {
+            return Err(Broken::NotStrict);
+        }
         self.stage = match terms.role {
             Role::Server => Stage::Invited {
                 terms: Agreed { chosen, inits: Pair { client: payload, server: own_init } },
@@ -493,6 +501,10 @@ impl Transport {
 
     /// An exchange is free if bytes were moved since the last one; else a peer has a few.
     fn count_exchange(&mut self, now_us: u64) -> Result<(), Broken> {
+        let stranger = self.terms.role == Role::Server && !self.logged_in;
+        if stranger && self.exchanges > SSH_LOGIN_EXCHANGES_MAX {
+            return Err(Broken::Flood);
+        }
         let moved = self.inbound.volume().1 + self.outbound.volume().1;
         if moved >= SSH_REKEY_FREE_BYTES {
             return Ok(());

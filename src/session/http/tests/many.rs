@@ -68,7 +68,10 @@ impl Many {
         for leg in leased {
             assert!(self.legs.iter().all(|(id, _)| *id != leg), "two legs of one number");
             self.legs.push((leg, Vec::new()));
-            self.tell(Event::Leg(leg, Ok(Leased { endpoint: endpoint(), reused: None })));
+            self.tell(Event::Leg(
+                leg,
+                Ok(Leased { endpoint: endpoint(), own: None, reused: None }),
+            ));
         }
     }
 

@@ -349,12 +349,68 @@ fn what_may_not_come_ends_the_connection() {
     assert_eq!(refused(Side::Client, &Message::Data { recipient: 70, bytes: b"early" }), order);
     assert_eq!(refused(Side::Server, &Message::ChannelSuccess { recipient: 3 }), order);
     assert_eq!(refused(Side::Server, &Message::RequestFailure), order);
-    let big = vec![0; 37_501];
-    assert_eq!(refused(Side::Server, &Message::Data { recipient: 3, bytes: &big }), order);
     let open = Open { kind: b"session", sender: 3, window: 1, packet_max: 1, rest: b"" };
     assert_eq!(refused(Side::Client, &Message::ChannelOpen(open)), order, "a number in use");
     let adjust = Message::WindowAdjust { recipient: 70, bytes: u32::MAX };
     assert_eq!(refused(Side::Client, &adjust), Some(Broken::Fields));
+}
+
+#[test]
+fn more_than_a_window_or_a_packet_ends_the_connection() {
+    let window = Some(Broken::Window);
+    let sent = |script: &mut Script, from, recipient, sizes: &[usize]| {
+        let mut done = sizes.iter().map(|size| {
+            let message = Message::Data { recipient, bytes: &vec![0; *size] }.write();
+            script.channels.take(from, &message).err()
+        });
+        done.find_map(|broken| broken)
+    };
+    // The window of 37500 that the target was told, in packets of 32768 at most.
+    assert_eq!(sent(&mut Script::opened(), Side::Server, 3, &[32_768, 4_732]), None);
+    assert_eq!(sent(&mut Script::opened(), Side::Server, 3, &[32_768, 4_733]), window);
+    assert_eq!(sent(&mut Script::opened(), Side::Server, 3, &[32_769]), window);
+    // The client's 65536: refused, held or allowed makes no difference.
+    let states: [fn(&mut Script); 3] = [
+        |script| script.channels.refuse(script.key(), true, "weir: no").expect("a channel"),
+        |script| script.channels.hold(script.key(), "weir: held").expect("a channel"),
+        |script| script.channels.mask(script.key()),
+    ];
+    for enter in states {
+        let asked = || {
+            let mut script = Script::opened();
+            script.exec();
+            enter(&mut script);
+            script
+        };
+        assert_eq!(sent(&mut asked(), Side::Client, 70, &[32_769]), window);
+    }
+    for enter in &states[..2] {
+        let mut script = Script::opened();
+        script.exec();
+        enter(&mut script);
+        assert_eq!(sent(&mut script, Side::Client, 70, &[32_768, 32_768, 1]), window);
+    }
+    let mut script = Script::opened();
+    script.exec();
+    script.channels.mask(script.key());
+    let message = |size| Message::ExtendedData { recipient: 3, stream: 1, bytes: size }.write();
+    let big = vec![0; 32_769];
+    assert_eq!(script.channels.take(Side::Server, &message(&big)).err(), window);
+}
+
+#[test]
+fn weirs_own_words_keep_to_the_packets_of_the_client() {
+    let mut script = Script::default();
+    let open = Open { kind: b"session", sender: 3, window: 9_000, packet_max: 4, rest: b"" };
+    script.take(Side::Client, &Message::ChannelOpen(open));
+    let (window, packet_max, rest) = (9_000, 4, &b""[..]);
+    let confirm = Message::OpenConfirmation { recipient: 3, sender: 70, window, packet_max, rest };
+    script.take(Side::Server, &confirm);
+    script.exec();
+    script.said();
+    script.channels.hold(script.key(), "weir: held").expect("a channel");
+    script.drain();
+    assert_eq!(script.said(), "Client stderr 3 weir\nClient stderr 3 : he\nClient stderr 3 ld\n");
 }
 
 #[test]
@@ -413,6 +469,13 @@ fn variables_pass_by_a_list() {
     assert!(script.said().ends_with("Client success 3\nClient failure 3"));
     let facts = script.channels.facts(script.key()).expect("a channel");
     assert_eq!(facts.environment, [(b"LANG".to_vec(), b"C".to_vec())]);
+    // 32 KiB together, and no more.
+    for (count, words) in [(20_000u32, "noted"), (12_752, "taken"), (12_751, "noted")] {
+        let mut rest = b"\0\0\0\x06LC_ALL".to_vec();
+        rest.extend(count.to_be_bytes());
+        rest.resize(rest.len() + count as usize, b'x');
+        assert_eq!(script.request("env", &rest), words, "{count}");
+    }
 }
 
 proptest! {
@@ -434,10 +497,10 @@ proptest! {
             let message = match act / 2 {
                 0 => {
                     let kind = if client { &b"session"[..] } else { b"x11" };
-                    Message::ChannelOpen(Open { kind, sender, window, packet_max: 9, rest: b"" })
+                    Message::ChannelOpen(Open { kind, sender, window, packet_max: 4000, rest: b"" })
                 }
                 1 => {
-                    let (packet_max, rest) = (9, &b""[..]);
+                    let (packet_max, rest) = (4000, &b""[..]);
                     Message::OpenConfirmation { recipient, sender, window, packet_max, rest }
                 }
                 2 => Message::Data { recipient, bytes: &data },

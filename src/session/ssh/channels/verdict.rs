@@ -3,7 +3,7 @@
 //! In: allowed, refused, held. Out: replies in their turn, words, the end of a channel. Never:
 //! words beyond a window, a reply before those that are due.
 
-use super::{ChannelKey, Channels, State, Turn};
+use super::{ChannelKey, Channels, State, Turn, said_bytes};
 use crate::limits::SSH_HELD_BYTES_MAX;
 use crate::wire::Side;
 use crate::wire::ssh::Broken;
@@ -121,7 +121,7 @@ impl Channels {
     /// `Order` if the channel is gone.
     pub fn hold(&mut self, key: ChannelKey, words: &str) -> Result<(), Broken> {
         let (_, channel) = self.find(key).ok_or(Broken::Order)?;
-        channel.state = State::Held { messages: Vec::new(), bytes: 0 };
+        channel.state = State::Held { messages: Vec::new(), bytes: 0, said: 0 };
         self.tell(key, words)
     }
 
@@ -138,12 +138,14 @@ impl Channels {
         if channel.closed.client || !channel.output.say(text.len()) {
             return Ok(());
         }
-        let bytes = text.as_bytes();
-        let message = match terminal {
-            true => Message::Data { recipient, bytes },
-            false => Message::ExtendedData { recipient, stream: STDERR, bytes },
-        };
-        self.say(Side::Client, message.write());
+        let packet_max = channel.output_max.max(1) as usize;
+        for bytes in text.as_bytes().chunks(packet_max) {
+            let message = match terminal {
+                true => Message::Data { recipient, bytes },
+                false => Message::ExtendedData { recipient, stream: STDERR, bytes },
+            };
+            self.say(Side::Client, message.write());
+        }
         Ok(())
     }
 
@@ -185,9 +187,14 @@ impl Channels {
         if interrupt {
             return Ok(Turn::Canceled(key));
         }
-        let State::Held { messages, bytes } = &mut channel.state else {
+        let State::Held { messages, bytes, said } = &mut channel.state else {
             return Err(Broken::Order);
         };
+        // What is allowed later lends more: the window that counts is that of now.
+        *said += said_bytes(message);
+        if *said as u64 > channel.input.outstanding() {
+            return Err(Broken::Window);
+        }
         *bytes += payload.len() + 64;
         if *bytes > SSH_HELD_BYTES_MAX {
             return Err(Broken::Flood);

@@ -37,6 +37,7 @@ fn settle(pair: &mut [Transport; 2], piece: usize) -> [Vec<Vec<u8>>; 2] {
     for _ in 0..100_000 {
         let silent = pair.iter().all(|side| side.output().is_empty());
         if silent {
+            pair.iter_mut().for_each(Transport::logged_in);
             return got;
         }
         for from in 0..2 {
@@ -324,6 +325,46 @@ fn terrapin_needs_a_peer_without_strict_exchange_and_is_refused_if_asked() {
     Outbound::default().seal(&plain_init(), &mut bytes);
     server.feed(&bytes);
     assert_eq!(server.next(0), Err(Broken::NotStrict));
+}
+
+#[test]
+fn a_peer_without_strict_exchange_is_known_as_one() {
+    let terms = Terms {
+        role: Role::Server,
+        offer: offer(),
+        host_keys: vec![signer()],
+        strict_required: false,
+        rekey_bytes: SSH_REKEY_BYTES,
+    };
+    let mut server = Transport::new(Arc::new(terms), 0).expect("random bytes");
+    let mut bytes = b"SSH-2.0-x\r\n".to_vec();
+    Outbound::default().seal(&plain_init(), &mut bytes);
+    server.feed(&bytes);
+    assert_eq!(server.next(0), Ok(Step::Need));
+    assert!(server.is_truncatable());
+    let mut strict = pair(&offer(), &signer(), SSH_REKEY_BYTES);
+    settle(&mut strict, usize::MAX);
+    assert!(strict.iter().all(|side| !side.is_truncatable()));
+}
+
+#[test]
+fn a_stranger_gets_few_exchanges() {
+    let mut sides = pair(&offer(), &signer(), SSH_REKEY_BYTES);
+    settle(&mut sides, usize::MAX);
+    sides[1].logged_in = false;
+    for round in 0..=SSH_LOGIN_EXCHANGES_MAX {
+        sides[0].start_exchange(0).expect("random bytes");
+        let bytes = sides[0].take_output();
+        sides[1].feed(&bytes);
+        let last = round == SSH_LOGIN_EXCHANGES_MAX;
+        let expect = if last { Err(Broken::Flood) } else { Ok(Step::Need) };
+        assert_eq!(sides[1].next(0), expect);
+        if last {
+            return;
+        }
+        settle(&mut sides, usize::MAX);
+        sides[1].logged_in = false;
+    }
 }
 
 #[test]
