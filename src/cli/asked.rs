@@ -6,6 +6,7 @@
 use clap::ValueEnum;
 
 use super::fail::{EXIT_USAGE, Failure};
+use crate::decide::http::Exception;
 use crate::decide::kubernetes::content::Content;
 use crate::decide::kubernetes::understand;
 use crate::decide::ssh::Class;
@@ -80,7 +81,10 @@ pub(super) fn of_ssh(request: Request, text: &str) -> Result<Action, Failure> {
 
 /// A request to a service: `POST /orders`. For MCP a tool and its arguments, `lookup {"name":
 /// "bob"}`, or a message as it is sent.
-pub(super) fn of_http(is_mcp: bool, text: &str) -> Result<Action, Failure> {
+pub(super) fn of_http(
+    (is_mcp, exceptions): (bool, &[Exception]),
+    text: &str,
+) -> Result<Action, Failure> {
     let sent = Sent::read(text);
     let text = match &sent {
         // A message is what stands in the content; what people are shown before it is made of it.
@@ -103,7 +107,7 @@ pub(super) fn of_http(is_mcp: bool, text: &str) -> Result<Action, Failure> {
             let said = format!("`{}` is refused whatever rules say: {label}", text.trim());
             return Err(Failure::new(EXIT_USAGE, said));
         }
-        return Ok(http::action(&asked, false));
+        return Ok(http::action(&asked, false, exceptions));
     }
     let message = match text.starts_with('{') {
         true => text.to_owned(),
@@ -318,7 +322,7 @@ mod tests {
             assert_eq!(told(&one), told(&other), "{text}");
         }
         assert!(of("GET /k8s/other/api/v1/pods HTTP/1.1").is_err());
-        let said = |is_mcp, text: &str| match of_http(is_mcp, text) {
+        let said = |is_mcp, text: &str| match of_http((is_mcp, &[]), text) {
             Err(_) => "wrong".to_owned(),
             Ok(action) => format!("{} {}", action.classes.join(","), action.operation),
         };
@@ -342,7 +346,7 @@ mod tests {
 
     #[test]
     fn requests_and_calls_are_what_services_are_asked() {
-        let said = |is_mcp, text: &str| match of_http(is_mcp, text) {
+        let said = |is_mcp, text: &str| match of_http((is_mcp, &[]), text) {
             Err(_) => "wrong".to_owned(),
             Ok(action) => format!("{} {}", action.classes.join(","), action.operation),
         };

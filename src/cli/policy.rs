@@ -205,8 +205,10 @@ fn action(target: &Target, test: &Test) -> Result<(Action, Option<String>), Fail
         (_, Some(_)) => Err(Failure::new(EXIT_USAGE, "--request is for targets of SSH")),
         (Protocol::Kubernetes, None) => Ok((asked::of_cluster(&target.name, &test.text)?, None)),
         (Protocol::Http, None) => {
-            let is_mcp = target.http.as_ref().is_some_and(|http| http.speaks == Speaks::Mcp);
-            Ok((asked::of_http(is_mcp, &test.text)?, None))
+            let http = target.http.as_ref();
+            let is_mcp = http.is_some_and(|http| http.speaks == Speaks::Mcp);
+            let exceptions = http.map_or(&[][..], |http| &http.exceptions);
+            Ok((asked::of_http((is_mcp, exceptions), &test.text)?, None))
         }
     }
 }

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use crate::decide::http::Exception;
 use crate::decide::{Commands, FactKind};
 use crate::wire::Protocol;
 use crate::wire::ssh::hosts::HostTrust;
@@ -414,6 +415,8 @@ pub struct HttpTarget {
     pub client_fields: Vec<String>,
     /// Origins of pages that may ask by what browsers attach: `https://app.example.com`.
     pub origins: Vec<String>,
+    /// Requests whose class their method does not say.
+    pub exceptions: Vec<Exception>,
 }
 
 /// What weir logs in with.

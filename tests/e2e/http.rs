@@ -11,7 +11,7 @@ use serde_json::Value;
 
 use crate::support::lake::{Row, bytes, number, text};
 use crate::support::scratch::{free_port, output, run};
-use crate::support::web::{BEARER, RULES, Server, shown_bearer};
+use crate::support::web::{BEARER, Plan, RULES, Server, Web, shown_bearer};
 use crate::support::weir::{USER, USER_PASSWORD};
 use crate::support::{Spec, Weir, wait_until};
 
@@ -413,4 +413,34 @@ fn a_client_that_closes_its_side_gets_its_answer_and_one_that_leaves_ends_its_re
     let approvals = lake.rows("approvals");
     let last = approvals.iter().rfind(|row| text(row, "approval_id") == id);
     assert_eq!(last.map(|row| text(row, "event")), Some("abandoned".into()), "{approvals:#?}");
+}
+
+#[test]
+fn a_target_says_what_its_methods_do_not() {
+    let plan = Plan {
+        target: "reads = [\"POST /search\"]\ndeletes = [\"GET /drop/*\"]",
+        tail: "[[rule]]\nname = \"no deletions\"\nwhen = { commands = [\"delete\"] }\n\
+               then = { deny = \"nothing is deleted here\" }\n",
+        ..Plan::default()
+    };
+    let mut web = Web::start(Server::start(), "http", &plan);
+    assert_eq!(web.status(web.curl(&["-d", "q"]), "/search"), "200");
+    assert_eq!(web.status(web.curl(&["-d", "q"]), "/Search"), "200");
+    assert_eq!(web.status(web.curl(&[]), "/Drop/1"), "403");
+    let test = ["policy", "test", "--as", USER, "--target", "billing"];
+    let said = |text: &str| run(web.weir.command(&test).arg(text));
+    let words = said("POST /search");
+    assert!(words.contains("class read"), "{words}");
+    assert!(words.contains("because of POST /search of the target: read"), "{words}");
+    let words = output(web.weir.command(&test).arg("GET /drop/1")).stdout;
+    let words = String::from_utf8_lossy(&words).into_owned();
+    assert!(words.contains("class delete") && words.contains("nothing is deleted"), "{words}");
+    let lake = web.weir.lake();
+    for (line, class) in
+        [("POST /search", "read"), ("POST /Search", "write"), ("GET /Drop", "delete")]
+    {
+        let rows = lake.commands_with(line);
+        let classes: Vec<String> = rows.iter().map(|row| row["classes"].to_string()).collect();
+        assert!(classes.len() == 1 && classes[0].contains(class), "{line}: {classes:?}");
+    }
 }

@@ -16,10 +16,12 @@ use super::super::settings::{
 use super::super::units;
 use super::reach::keep_alive;
 use super::targets::{TLS_MODES, capture, durability, own_certificate, roots_of, secret};
+use crate::decide::http::{Class, Exception};
 use crate::limits;
 use crate::wire::Protocol;
 use crate::wire::http::check;
 
+const EXCEPTION_FORM: &str = "a method and a path such as \"POST /search\" or \"GET /run/*\"";
 const ADDRESS_FORM: &str = "a URL such as \"https://billing.internal:8443\"";
 /// How long clients of held requests may be made to wait.
 const WAIT_US: std::ops::RangeInclusive<u64> = 1_000_000..=600_000_000;
@@ -52,6 +54,11 @@ pub(super) fn target(
     let opaque = opaque.iter().map(|kind| kind.value.to_ascii_lowercase()).collect();
     let client_fields = client_fields(section, report);
     let origins = origins(section, report);
+    let exceptions = match speaks {
+        Speaks::Http => exceptions(section, report),
+        // The content of a request says what it is, or its cluster's API.
+        Speaks::Mcp | Speaks::Kubernetes => Vec::new(),
+    };
     let version = section.choice("http", &[("1.1", false), ("2", true)], report);
     let sends = section.choice("send_host", &[("target", false), ("client", true)], report);
     let duration = (units::duration_us, units::DURATION_FORM);
@@ -106,6 +113,7 @@ pub(super) fn target(
             opaque,
             client_fields,
             origins,
+            exceptions,
         }),
     })
 }
@@ -123,6 +131,23 @@ fn client_fields(section: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Stri
         }
     }
     given.iter().map(|name| name.value.to_owned()).collect()
+}
+
+/// Requests whose class their method does not say.
+fn exceptions(section: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Exception> {
+    let lists = [("reads", Class::Read), ("writes", Class::Write), ("deletes", Class::Delete)];
+    let mut all = Vec::new();
+    for (key, class) in lists {
+        for text in section.texts(key, report) {
+            let exception = Exception::read(class, text.value);
+            if exception.is_none() {
+                let found = format!("`{key}` has \"{}\"", text.value);
+                report.error(text.span.clone(), found, EXCEPTION_FORM, "");
+            }
+            all.extend(exception);
+        }
+    }
+    all
 }
 
 /// Origins whose pages may ask.

@@ -121,7 +121,7 @@ mod tests {
         let mut input = &b"GET /Pub/One/ HTTP/1.1\r\nHost: a\r\n\r\n"[..];
         let kind = crate::wire::http::h1::read::Kind::Request;
         assert_eq!(reader.next(&mut input, &mut head, kind), Ok(true));
-        let action = super::super::action(&head, false);
+        let action = super::super::action(&head, false, &[]);
         let facts: Vec<_> = action.acts.iter().flat_map(|act| act.facts.iter()).collect();
         let like = |path: &str| crate::decide::Fact::like(FactKind::Path, path);
         assert!(facts.contains(&&like("/pub/one")) && facts.contains(&&like("/pub/one/")));

@@ -4,6 +4,7 @@
 
 mod argument;
 mod call;
+mod exception;
 mod likeness;
 mod request;
 mod spelling;
@@ -14,6 +15,7 @@ use super::class::classes;
 
 pub(super) use argument::says as argument_says;
 pub use call::{call, stream, tool, unread};
+pub use exception::Exception;
 pub(super) use likeness::path_like;
 pub use request::{action, operation, unclear_path, without_path};
 

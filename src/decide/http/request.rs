@@ -4,18 +4,28 @@
 
 use std::borrow::Cow;
 
-use super::{Class, likeness};
-use crate::decide::action::{Act, Action, Fact, FactKind};
+use super::{Class, Exception, exception, likeness};
+use crate::decide::action::{Act, Action, Cause, Fact, FactKind};
 use crate::wire::Protocol;
 use crate::wire::http::{Head, Refused, check};
 
-/// What a request does. `opens` says that it asks for a WebSocket.
-pub fn action(head: &Head, opens: bool) -> Action {
-    let class = if opens { Class::Tunnel } else { class(head.method()) };
+/// What a request does. `opens` says that it asks for a WebSocket; `exceptions` are those of its
+/// target.
+pub fn action(head: &Head, opens: bool, exceptions: &[Exception]) -> Action {
     let operation = operation(head.method(), head.path());
     let facts = facts(head);
-    let act =
-        Act { classes: class.into(), operation: Cow::Owned(operation), facts, ..Act::default() };
+    let (class, because) = match opens {
+        true => (Class::Tunnel, None),
+        false => exception::class(class(head.method()), (head.method(), &facts), exceptions),
+    };
+    let cause = |it: &Exception| Cause { classes: class.into(), name: it.words().into() };
+    let act = Act {
+        classes: class.into(),
+        operation: Cow::Owned(operation),
+        facts,
+        causes: because.map(cause).into_iter().collect(),
+        ..Act::default()
+    };
     Action::new(Protocol::Http, vec![act])
 }
 

@@ -58,7 +58,10 @@ impl Session {
         let action = match (is_message || is_beside, speaks_mcp) {
             (true, _) => http::unread(head),
             (false, true) if rpc::is_stream(head) => http::stream(head),
-            (false, _) => http::action(head, opens),
+            (false, _) => {
+                let exceptions = tenure.http().map(|http| http.exceptions.as_slice());
+                http::action(head, opens, exceptions.unwrap_or(&[]))
+            }
         };
         let form = match is_message {
             true => Ok(None),

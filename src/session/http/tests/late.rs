@@ -106,7 +106,7 @@ fn a_block_of_http2_has_ten_seconds_too() {
     for begun in begun {
         let mut many = Many::new(10_000);
         let beside = many.ask("GET", "/beside", None);
-        let other = begun.to_vec().into_iter().enumerate();
+        let other = begun.iter().copied().enumerate();
         let bytes: Vec<u8> =
             other.map(|(at, byte)| if at == 8 { byte + 2 } else { byte }).collect();
         many.tell(Event::Bytes(End::Client, &bytes));
