@@ -243,6 +243,8 @@ pub const KUBERNETES_PARAMETERS_MAX: usize = 10_000;
 /// A watch, a log that is followed or a proxy may be silent for this long: an apiserver ends
 /// watches after an hour at most (apiserver, `MinRequestTimeout`).
 pub const KUBERNETES_FOLLOW_US: u64 = 7_200_000_000;
+/// What a row keeps of each thing that a client says of itself.
+pub const KUBERNETES_CLAIM_BYTES: usize = 256;
 /// Streams of SPDY that are open on one connection.
 pub const KUBERNETES_STREAMS_MAX: usize = 4096;
 /// Ports that the row of one connection names.

@@ -8,7 +8,7 @@ use clap::ValueEnum;
 use super::fail::{EXIT_USAGE, Failure};
 use crate::decide::http::Exception;
 use crate::decide::kubernetes::content::Content;
-use crate::decide::kubernetes::understand;
+use crate::decide::kubernetes::{Claims, understand};
 use crate::decide::ssh::Class;
 use crate::decide::ssh::files::{FilePath, Operation, RENAME};
 use crate::decide::{Action, http, ssh};
@@ -219,7 +219,7 @@ pub(super) fn of_cluster(cluster: &str, text: &str) -> Result<Action, Failure> {
         (body, _) => Content::read(None, body.as_bytes())
             .map_err(|unreadable| fault(unreadable.words().to_owned()))?,
     };
-    understand(&request, &content, false)
+    understand(&request, &content, &Claims::default())
         .map(|understood| understood.action)
         .map_err(|refused| fault(format!("no cluster would be asked this: {refused}")))
 }

@@ -11,6 +11,7 @@ use x509_cert::Certificate;
 use x509_cert::ext::pkix::SubjectAltName;
 use x509_cert::ext::pkix::name::GeneralName;
 use x509_cert::name::Name;
+use x509_cert::request::CertReq;
 
 use super::glob::path_glob;
 use super::{Identity, Method};
@@ -45,7 +46,20 @@ const SIGNATURE_HASHES: [(ObjectIdentifier, &digest::Algorithm); 9] = [
     (oid("1.2.840.10045.4.3.4"), &digest::SHA512),
 ];
 
+/// Whom a request for a certificate (PKCS #10) in PEM is for: CN and O. `None` when it has another
+/// form.
+pub fn requested(pem: &str) -> Option<(Vec<String>, Vec<String>)> {
+    use base64::Engine as _;
+    let (_, behind) = pem.split_once("-----BEGIN CERTIFICATE REQUEST-----")?;
+    let (body, _) = behind.split_once("-----END CERTIFICATE REQUEST-----")?;
+    let body: String = body.split_ascii_whitespace().collect();
+    let request = base64::engine::general_purpose::STANDARD.decode(body).ok()?;
+    let subject = CertReq::from_der(&request).ok()?.info.subject;
+    Some((attributes(&subject, COMMON_NAME), attributes(&subject, ORGANIZATION)))
+}
+
 const COMMON_NAME: ObjectIdentifier = oid("2.5.4.3");
+const ORGANIZATION: ObjectIdentifier = oid("2.5.4.10");
 const ORGANIZATIONAL_UNIT: ObjectIdentifier = oid("2.5.4.11");
 
 /// The names in a certificate, in its order.

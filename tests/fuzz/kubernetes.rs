@@ -3,7 +3,7 @@
 //! Used as `harness.rs` is, by `smoke.rs` and by the targets of cargo-fuzz.
 
 use weir::decide::kubernetes::content::Content;
-use weir::decide::kubernetes::{Class, classify, understand};
+use weir::decide::kubernetes::{Claims, Class, classify, understand};
 use weir::mask::kubernetes::{brings_back, pointer_tells};
 use weir::wire::kubernetes::channel::{Messages, Offer, Said, Spoken, exit, size, spoken};
 use weir::wire::kubernetes::proto::{Event, Fields, Frames, Object};
@@ -16,7 +16,7 @@ pub fn request(bytes: &[u8]) {
     let space = bytes.iter().position(|byte| *byte == b' ').unwrap_or(bytes.len());
     let (method, target) = bytes.split_at(space);
     let Ok(request) = Request::read(method, target.get(1..).unwrap_or_default()) else { return };
-    let understood = understand(&request, &Content::Opaque, false);
+    let understood = understand(&request, &Content::Opaque, &Claims::default());
     assert_eq!(understood.is_ok(), classify(&request).is_ok(), "{request:?}");
     if let Ok(understood) = understood {
         assert!(!understood.action.classes.is_empty(), "{request:?}");

@@ -9,6 +9,7 @@ mod controllers;
 mod faults;
 mod logins;
 mod objects;
+mod peers;
 mod requests;
 mod scripted;
 #[expect(dead_code, unused_imports, reason = "the end-to-end tests use the rest")]

@@ -42,6 +42,12 @@ fn kubectl_looks_changes_and_is_told_what_it_may_not() {
         ["list", "pods", &space, "alice"].map(str::to_owned)
     );
     assert_eq!(number(answer, "status"), 200);
+    // What holds the requests of one command together.
+    let attrs: Value = serde_json::from_str(&text(command, "attrs")).expect("JSON");
+    assert_eq!(attrs["kubectl_command"], "kubectl get");
+    let said = |key: &str| attrs[key].as_str().unwrap_or_default().to_owned();
+    assert_eq!(said("kubectl_session").len(), 36, "{attrs}");
+    assert!(said("user_agent").starts_with("kubectl/v1.37"), "{attrs}");
 }
 
 /// In front of a cluster of its own: whatever reaches it by weir has to be in the record.
@@ -537,14 +543,14 @@ fn names_that_are_made_meet_rules() {
 }
 
 /// What somebody says of it: approve or deny, which, why.
-fn vote(through: &Through, [act, id, reason]: [&str; 3]) {
+pub fn vote(through: &Through, [act, id, reason]: [&str; 3]) {
     let vote = ["approvals", act, id, "--reason", reason, "--as", "agent"];
     let mut vote = through.weir.command(&vote);
     super::support::scratch::run(vote.env("WEIR_PASSWORD", USER_PASSWORD));
 }
 
 /// What waits for people, once something does.
-fn asked(through: &Through) -> Value {
+pub fn asked(through: &Through) -> Value {
     let mut ask = Value::Null;
     wait_until("a request to be held", Duration::from_secs(20), || {
         let mut list = through.weir.command(&["approvals", "list", "--json"]);
@@ -572,7 +578,7 @@ fn what_is_held_runs_once_it_is_approved() {
 }
 
 /// Rules that hold exec.
-fn held_exec() -> String {
+pub fn held_exec() -> String {
     let held = HELD.replace("[\"read\", \"delete\"]", "[\"read\", \"exec\"]");
     held.replace("verbs = [\"delete\"], resources = [\"pods\"]", "commands = [\"exec\"]")
 }

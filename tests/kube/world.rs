@@ -80,6 +80,11 @@ impl Cluster {
         self.facts[name].as_str().unwrap_or_else(|| panic!("{name} of {}", self.facts))
     }
 
+    /// The token of one of its people.
+    pub fn token(&self, name: &str) -> &str {
+        self.facts["tokens"][name].as_str().expect("a token")
+    }
+
     /// A file of its folder: `admin.kubeconfig`, `alice.kubeconfig`.
     pub fn file(&self, name: &str) -> PathBuf {
         self.place.with_file_name(name)
@@ -145,8 +150,7 @@ impl Through {
         let spec = spec.user("agent", &["agents"]);
         let folder = spec.folder().to_owned();
         let token = folder.join("impersonator");
-        std::fs::write(&token, cluster.facts["tokens"]["weir"].as_str().expect("a token"))
-            .expect("a file");
+        std::fs::write(&token, cluster.token("weir")).expect("a file");
         let Certificates { certificate, key, authority } = Certificates::shared();
         let tail = format!(
             "[listen.http]\naddress = \"127.0.0.1:{port}\"\n\

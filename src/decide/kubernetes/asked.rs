@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::condition::Named;
@@ -12,6 +14,7 @@ use super::content::{Content, Unreadable};
 use super::{Class, Classes, Classified, DryRun, Tag, classify, condition};
 use crate::decide::action::{Act, Action, Object};
 use crate::decide::{ClassSet, Fact, FactKind};
+use crate::identify::certificate;
 use crate::wire::Protocol;
 use crate::wire::kubernetes::request::{Asked, Attributes, Refused, Request, Verb};
 
@@ -65,6 +68,15 @@ pub struct Understood {
     pub reads_body: bool,
 }
 
+/// What the head of a request says besides: facts of the client's, which prove nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Claims {
+    /// It asks to be somebody else.
+    pub impersonates: bool,
+    /// For the row.
+    pub attrs: Vec<(&'static str, String)>,
+}
+
 /// Whether a Secret has the name by which clusters know bootstrap tokens, whose secret its writer
 /// chooses (plugin/pkg/auth/authenticator/token/bootstrap).
 fn is_bootstrap(request: &Request, content: &Content<'_>) -> bool {
@@ -80,7 +92,7 @@ fn is_bootstrap(request: &Request, content: &Content<'_>) -> bool {
 pub fn understand(
     request: &Request,
     content: &Content<'_>,
-    impersonates: bool,
+    claims: &Claims,
 ) -> Result<Understood, Refused> {
     let classified = classify(request)?;
     let mut classes = classified.classes;
@@ -98,7 +110,7 @@ pub fn understand(
     if of("secrets") && (content.may_make_tokens() || is_bootstrap(request, content)) {
         classes = classes.with(Class::Token);
     }
-    if impersonates {
+    if claims.impersonates {
         classes = classes.with(Class::Impersonate);
     }
     let name = content.name().filter(|_| classified.name_in_body);
@@ -107,7 +119,7 @@ pub fn understand(
         (None, Some(root)) => Named::Begins(root),
         (None, None) => Named::Unknown,
     };
-    let attrs = attrs(request, &classified, content);
+    let attrs = attrs((request, claims), &classified, content);
     let flow = flow(request, classes);
     let mut understood = Understood {
         verb: request.verb(),
@@ -212,8 +224,15 @@ fn object(attributes: &Attributes, name: Named<'_>) -> Object {
     }
 }
 
-fn attrs(request: &Request, classified: &Classified, content: &Content<'_>) -> String {
+fn attrs(
+    (request, claims): (&Request, &Claims),
+    classified: &Classified,
+    content: &Content<'_>,
+) -> String {
     let mut attrs = Map::new();
+    for (key, value) in &claims.attrs {
+        attrs.insert((*key).into(), json!(value));
+    }
     let mut tags: Vec<&str> = classified.tags.iter().map(|tag| tag.name()).collect();
     let dry_in_body = match classified.dry_run {
         DryRun::Body { without } => content.is_dry(without),
@@ -262,8 +281,17 @@ fn attrs(request: &Request, classified: &Classified, content: &Content<'_>) -> S
                 attrs.insert(key.into(), value.clone());
             }
         }
+        attrs.extend(requested(object));
     }
     text(attrs)
+}
+
+/// Whose certificate is asked for.
+fn requested(object: &Value) -> Option<(String, Value)> {
+    let coded = object.pointer("/spec/request")?.as_str()?;
+    let pem = String::from_utf8(STANDARD.decode(coded).ok()?).ok()?;
+    let (common, organizations) = certificate::requested(&pem)?;
+    Some(("subject".into(), json!({ "CN": common, "O": organizations })))
 }
 
 fn text(attrs: Map<String, Value>) -> String {
@@ -277,7 +305,7 @@ mod tests {
     fn understood(line: &str, content: &Content<'_>) -> Understood {
         let (method, target) = line.split_once(' ').unwrap();
         let request = Request::read(method.as_bytes(), target.as_bytes()).unwrap();
-        understand(&request, content, false).unwrap()
+        understand(&request, content, &Claims::default()).unwrap()
     }
 
     fn classes(line: &str, content: &Content<'_>) -> Vec<&'static str> {
@@ -321,6 +349,29 @@ mod tests {
     }
 
     #[test]
+    fn whose_certificate_is_asked_for_is_in_the_row() {
+        let line = "POST /apis/certificates.k8s.io/v1/certificatesigningrequests";
+        let request = STANDARD.encode(include_bytes!("testdata/request.pem"));
+        let body = json!({"metadata": {"name": "c"}, "spec": {"request": request}});
+        let asked = understood(line, &Content::Json(body));
+        let subject = r#""subject":{"CN":["somebody"],"O":["dev","ops"]}"#;
+        assert!(asked.attrs.contains(subject), "{}", asked.attrs);
+        for other in ["", "!", "eA=="] {
+            let body = Content::Json(json!({"spec": {"request": other}}));
+            assert!(!understood(line, &body).attrs.contains("subject"), "{other}");
+        }
+    }
+
+    #[test]
+    fn what_the_client_says_of_itself_is_in_the_row() {
+        let request = Request::read(b"GET", b"/version").unwrap();
+        let attrs = vec![("user_agent", "kubectl/v1.37.1".to_owned())];
+        let claims = Claims { attrs, ..Claims::default() };
+        let found = understand(&request, &Content::Empty, &claims).unwrap();
+        assert_eq!(found.attrs, r#"{"user_agent":"kubectl/v1.37.1"}"#);
+    }
+
+    #[test]
     fn what_decides_is_said_once() {
         for (line, expect) in [
             ("exec?command=a&command=b&container=c", None),
@@ -331,7 +382,7 @@ mod tests {
         ] {
             let target = format!("/api/v1/namespaces/d/pods/w/{line}");
             let request = Request::read(b"GET", target.as_bytes()).unwrap();
-            let found = understand(&request, &Content::Empty, false);
+            let found = understand(&request, &Content::Empty, &Claims::default());
             assert_eq!(found.err(), expect, "{line}");
         }
     }

@@ -13,7 +13,7 @@ pub mod table;
 
 use super::class::classes;
 
-pub use asked::{Flow, Understood, understand};
+pub use asked::{Claims, Flow, Understood, understand};
 pub use condition::{resource_meets, resource_pattern_fault};
 pub use table::{Classified, DryRun, classify};
 

@@ -314,8 +314,9 @@ pub const PLACEHOLDER: &str = "weir-masked-";
 /// In base64, at each place of a group of three bytes.
 const PLACEHOLDER_BASE64: [&str; 3] = ["d2Vpci1tYXNrZWQt", "dlaXItbWFza2VkL", "3ZWlyLW1hc2tlZC"];
 
-/// What takes the place of a value. `mark` is a keyed hash of it, so that equal values of one
-/// object show as equal.
+/// What takes the place of a value. `mark` tells names of one set apart (`managed`); for values it
+/// is 0, so that neither equality nor a change of one shows: a hash would have to be keyed by the
+/// object's uid, which may stand behind the values, and would tell a guess that somebody may write.
 pub fn placeholder(mark: u64, form: Form) -> String {
     use base64::Engine as _;
     let text = format!("{PLACEHOLDER}{mark:016x}");

@@ -79,6 +79,8 @@ enum Refused {
     Line(request::Refused),
     Body(Unreadable),
     Upgrade,
+    NoUpgrade,
+    Misdirected,
     Connection,
     Token,
     Accept,
@@ -90,8 +92,10 @@ impl Refused {
         match self {
             Refused::Body(unreadable) => unreadable.status(),
             Refused::Accept => 406,
+            Refused::Misdirected => 421,
             Refused::Placeholder => 422,
-            Refused::Line(_) | Refused::Upgrade | Refused::Connection | Refused::Token => 400,
+            Refused::Line(_) | Refused::Upgrade | Refused::NoUpgrade => 400,
+            Refused::Connection | Refused::Token => 400,
         }
     }
 
@@ -100,6 +104,14 @@ impl Refused {
             Refused::Line(refused) => refused.to_string(),
             Refused::Body(unreadable) => unreadable.words().to_owned(),
             Refused::Upgrade => "nothing here can be upgraded, or not to that".to_owned(),
+            Refused::NoUpgrade => {
+                "a stream needs `Upgrade`, which the request has not: a proxy in front of weir leaves \
+                 it out"
+                    .to_owned()
+            }
+            Refused::Misdirected => {
+                "the host is one cluster's and the path names another".to_owned()
+            }
             Refused::Connection => {
                 "Connection names a field that is no matter of a connection".to_owned()
             }
@@ -170,7 +182,7 @@ impl Asked {
             (Ok(fields), Ok(labels)) => Some([fields, labels]),
             _ => None,
         };
-        let understood = understand(&request, content, onward::impersonates(head))?;
+        let understood = understand(&request, content, &onward::claims(head))?;
         Ok(Asked {
             understood,
             prefix,
@@ -362,6 +374,10 @@ impl Session {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let is_bodiless = matches!(request.framing, Framing::None | Framing::Length(0));
         let content = if is_bodiless { Content::Empty } else { Content::Opaque };
+        let another = named(&request.head, stage).is_some_and(|(named, _)| named != tenure.target);
+        if another {
+            return self.refuse_line(request, Refused::Misdirected, stage);
+        }
         let asked = match check(&request, prefix, &content) {
             Ok(asked) => asked.with_masks(tenure),
             Err(refused) => return self.refuse_line(request, refused, stage),
@@ -520,6 +536,11 @@ fn check(request: &Request, prefix: usize, content: &Content<'_>) -> Result<Aske
     let upgrades = request.asks != handshake::Asked::Nothing;
     if upgrades && !asked.understood.upgrades {
         return Err(Refused::Upgrade);
+    }
+    let streams = ["exec", "attach", "portforward"];
+    let subresource = asked.understood.subresource.as_str();
+    if !upgrades && asked.understood.upgrades && streams.contains(&subresource) {
+        return Err(Refused::NoUpgrade);
     }
     Ok(asked)
 }

@@ -3,7 +3,9 @@
 //! In: a request, its tenure. Out: bytes of a head.
 //! Never: a head without `Impersonate-User`; a field of the client's that says who it is.
 
+use crate::decide::kubernetes::Claims;
 use crate::identify::Identity;
+use crate::limits;
 use crate::session::http::exchange::Exchange;
 use crate::session::http::link::Link;
 use crate::session::http::tenure::Tenure;
@@ -30,8 +32,24 @@ pub(super) fn target(head: &Head, prefix: usize) -> Vec<u8> {
 }
 
 /// Whether the client asks to be another. Some servers fold what stands between words.
-pub(super) fn impersonates(head: &Head) -> bool {
+fn impersonates(head: &Head) -> bool {
     head.named().any(|(_, name, _)| begins(name, IMPERSONATE))
+}
+
+/// What the client says of itself, for the row. One command of kubectl is some 5 to 25 requests,
+/// which `Kubectl-Session` holds together.
+pub(super) fn claims(head: &Head) -> Claims {
+    let known: [(&[u8], &str); 3] = [
+        (b"user-agent", "user_agent"),
+        (b"kubectl-command", "kubectl_command"),
+        (b"kubectl-session", "kubectl_session"),
+    ];
+    let words = known.into_iter().filter_map(|(name, key)| {
+        let value = head.spelt(name).next()?;
+        let value = value.get(..limits::KUBERNETES_CLAIM_BYTES).unwrap_or(value);
+        Some((key, String::from_utf8_lossy(value).into_owned()))
+    });
+    Claims { impersonates: impersonates(head), attrs: words.collect() }
 }
 
 fn begins(name: &[u8], start: &[u8]) -> bool {

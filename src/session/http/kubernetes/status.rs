@@ -155,7 +155,7 @@ fn status(code: u16, message: &str, details: Option<serde_json::Value>) -> Reply
 /// `metav1.StatusReason` (apimachinery, meta/v1/types.go).
 const fn reason(code: u16) -> &'static str {
     match code {
-        400 => "BadRequest",
+        400 | 421 => "BadRequest",
         401 => "Unauthorized",
         403 => "Forbidden",
         404 => "NotFound",
