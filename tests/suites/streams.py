@@ -1,9 +1,11 @@
-"""What weir keeps in memory while much passes: large bodies both ways, a chat of WebSockets.
+"""What weir keeps in memory while much passes: large bodies both ways, a chat of WebSockets. And
+whether it goes on when a target does.
 
     python streams.py BED.json
 
 BED.json: `login`, `plain` and `secure` (URLs of weir), `pid` (weir's), `gib`, `chat` (the URL that
-says every message again), `chat_s`. The server is drivers/http_server.js.
+says every message again), `chat_s`, `pauses` (a URL whose target has `pauses_port`). The server
+of the others is drivers/http_server.js.
 """
 import asyncio
 import base64
@@ -11,6 +13,7 @@ import json
 import pathlib
 import random
 import sys
+import tempfile
 import time
 
 import websockets
@@ -18,6 +21,8 @@ import websockets
 # What may be added to weir's anonymous memory by any of these.
 GROWN_KIB_MAX = 48 << 10
 PEOPLE = 60
+# How long an upload may take whose target does not read for a second.
+PAUSED_S_MAX = 4
 
 
 def anonymous_kib():
@@ -67,6 +72,8 @@ async def passes(name, command, expected):
 
 
 async def bodies():
+    if not BED["gib"]:
+        return
     size, mib = BED["gib"] << 30, BED["gib"] << 10
     curl = f"curl -sSk -m 3000 -u {BED['login']} --noproxy '*'"
     for name, url, version in (("HTTP/1.1", BED["plain"], "--http1.1"),
@@ -75,6 +82,34 @@ async def bodies():
         up = f"head -c {size} /dev/zero | {curl} {version} -T - {url}/up"
         yield await passes(f"{BED['gib']} GiB down, {name}", f"{down}/large/{mib}", f"{size} ")
         yield await passes(f"{BED['gib']} GiB up, {name}", up, f'"length":{size},')
+
+
+async def pauses():
+    """A target that lets its client wait gets what comes then without a further pause."""
+    size = 8 << 20
+
+    async def target(reader, writer):
+        await reader.readuntil(b"\r\n\r\n")
+        await asyncio.sleep(1)
+        await reader.readexactly(size)
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
+        await writer.drain()
+        writer.close()
+
+    file = tempfile.NamedTemporaryFile()
+    file.truncate(size)
+    server = await asyncio.start_server(target, "127.0.0.1", BED["pauses_port"])
+    for version in ("--http1.1", "--http2-prior-knowledge"):
+        start = time.monotonic()
+        output, errors = await shell(
+            f"curl -sS -m 60 -u {BED['login']} --noproxy '*' {version} -T {file.name} "
+            f"-w '%{{http_code}}' {BED['pauses']}/up")
+        seconds = time.monotonic() - start
+        good = output == "200" and seconds <= PAUSED_S_MAX
+        print(f"a target that pauses for 1 s, {version[2:7]}: {seconds:.1f} s"
+              f"{'' if good else ', FAILED: '}{output if not good else ''} {errors}")
+        yield good
+    server.close()
 
 
 async def person(number, until):
@@ -115,7 +150,8 @@ async def chat():
 
 
 async def main():
-    ended = [good async for good in bodies()]
+    ended = [good async for good in pauses()]
+    ended += [good async for good in bodies()]
     ended.append(await chat())
     print(f"{sum(ended)} passed, {len(ended) - sum(ended)} failed")
 
