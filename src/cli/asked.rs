@@ -21,7 +21,7 @@ use crate::wire::http::{Refused, form};
 use crate::wire::kubernetes;
 use crate::wire::ssh::fields::Write;
 use crate::wire::ssh::message::{ChannelAsk, Open};
-use crate::wire::ssh::sftp::open;
+use crate::wire::ssh::sftp::{Attributes, open};
 
 /// A kind of request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -237,23 +237,24 @@ fn operation(text: &str) -> Result<Operation, Failure> {
     let form = || {
         wrong("operation of SFTP", text).hint(
             "open PATH read,write,append,create,truncate | opendir, stat, lstat, readlink, \
-             realpath, setstat, remove, rmdir, mkdir PATH | rename, symlink, hardlink PATH PATH",
+             realpath, remove, rmdir, mkdir PATH | setstat, fsetstat, lsetstat PATH \
+             size=0 mode=0600 | rename, symlink, hardlink, copy PATH PATH",
         )
     };
     let words = ssh::text::plain_words(text.as_bytes()).ok_or_else(form)?;
     let words: Vec<&[u8]> = words.iter().map(Vec::as_slice).collect();
-    // Attributes, as records show them, are nothing to rules.
+    // Attributes, as records show them.
     let count = words.iter().take_while(|word| word.starts_with(b"/") || !word.contains(&b'='));
-    let words = words.get(..count.count()).unwrap_or(&[]);
+    let (words, sets) = words.split_at(count.count());
     let path = |word: &[u8]| FilePath::new(word, None);
-    let one = |verb, class, name| Ok(Operation::new(verb, class, vec![path(name)]));
-    let two = |verb, class, from, to| Ok(Operation::new(verb, class, vec![path(from), path(to)]));
-    match *words {
-        [b"open", name] => Ok(Operation::open(path(name), open::READ)),
+    let one = |verb, class, name| Operation::new(verb, class, vec![path(name)]);
+    let two = |verb, class, from, to| Operation::new(verb, class, vec![path(from), path(to)]);
+    let mut operation = match *words {
+        [b"open", name] => Operation::open(path(name), open::READ),
         [b"open", name, flags] => {
             let mut flags = flags.split(|byte| *byte == b',').map(flag);
             let flags = flags.try_fold(0, |all, one| one.map(|one| all | one));
-            Ok(Operation::open(path(name), flags.ok_or_else(form)?))
+            Operation::open(path(name), flags.ok_or_else(form)?)
         }
         [b"opendir", name] => one("opendir", Class::SftpList, name),
         [b"stat", name] => one("stat", Class::SftpList, name),
@@ -261,14 +262,19 @@ fn operation(text: &str) -> Result<Operation, Failure> {
         [b"readlink", name] => one("readlink", Class::SftpList, name),
         [b"realpath", name] => one("realpath", Class::SftpList, name),
         [b"setstat", name] => one("setstat", Class::SftpAttr, name),
+        [b"fsetstat", name] => one("fsetstat", Class::SftpAttr, name),
+        [b"lsetstat", name] => one("lsetstat", Class::SftpAttr, name),
         [b"remove", name] => one("remove", Class::SftpDelete, name),
         [b"rmdir", name] => one("rmdir", Class::SftpDelete, name),
         [b"mkdir", name] => one("mkdir", Class::SftpWrite, name),
         [b"rename", from, to] => two(RENAME, Class::SftpWrite, from, to),
         [b"symlink", from, to] => two("symlink", Class::SftpAttr, from, to),
         [b"hardlink", from, to] => two("hardlink", Class::SftpAttr, from, to),
-        _ => Err(form()),
-    }
+        [b"copy", from, to] => Operation::copy(path(from), path(to)),
+        _ => return Err(form()),
+    };
+    operation.sets(&Attributes::of_words(sets.iter().copied()));
+    Ok(operation)
 }
 
 fn flag(name: &[u8]) -> Option<u32> {
@@ -387,6 +393,11 @@ mod tests {
             (Request::Sftp, "open /srv/a read,write", "sftp-read,sftp-write"),
             (Request::Sftp, "rename '/srv/a b' /srv/c", "sftp-write"),
             (Request::Sftp, "open /srv/a write,create mode=0644", "sftp-write"),
+            (Request::Sftp, "setstat /srv/a mode=0600", "sftp-attr"),
+            (Request::Sftp, "setstat /srv/a size=0", "sftp-write"),
+            (Request::Sftp, "fsetstat /srv/a size=0 mode=0644", "sftp-write,sftp-attr"),
+            (Request::Sftp, "lsetstat '/srv/a b' times=1,2", "sftp-attr"),
+            (Request::Sftp, "copy /srv/a /srv/b", "sftp-read,sftp-write"),
             (Request::Sftp, "open /srv/a fast", "wrong"),
             (Request::Sftp, "run /srv/a", "wrong"),
             (Request::ForwardLocal, "db:5432", "forward-local"),

@@ -13,7 +13,7 @@ use std::borrow::Cow;
 use super::Class;
 use crate::decide::{Act, Action, ClassSet, Fact, FactKind, Object};
 use crate::wire::Protocol;
-use crate::wire::ssh::sftp::open;
+use crate::wire::ssh::sftp::{Attributes, open};
 
 /// What moves a file or a folder is called.
 pub const RENAME: &str = "rename";
@@ -226,12 +226,27 @@ impl Operation {
         Operation { verb: "open", classes, paths: vec![(path, changes)], note }
     }
 
-    /// Attributes that it sets: for records and people.
-    pub fn sets(&mut self, attributes: &str) {
-        if !self.note.is_empty() && !attributes.is_empty() {
+    /// Contents of one open file that become those of another.
+    pub fn copy(from: FilePath, to: FilePath) -> Operation {
+        let classes = Class::SftpRead.only().and(Class::SftpWrite.only());
+        let paths = vec![(from, false), (to, true)];
+        Operation { verb: "copy", classes, paths, note: String::new() }
+    }
+
+    /// Attributes that it sets. A size is content: who may not write may not empty a file.
+    pub fn sets(&mut self, attributes: &Attributes) {
+        if !self.note.is_empty() && !attributes.words.is_empty() {
             self.note.push(' ');
         }
-        self.note.push_str(attributes);
+        self.note.push_str(&attributes.words);
+        if !attributes.may_change_content() {
+            return;
+        }
+        let write = Class::SftpWrite.only();
+        let nothing_else =
+            self.classes == Class::SftpAttr.only() && !attributes.has_more_than_size();
+        self.classes = if nothing_else { write } else { self.classes.and(write) };
+        self.paths.iter_mut().for_each(|(_, changes)| *changes = true);
     }
 
     /// As rules see it.
@@ -392,6 +407,32 @@ mod tests {
         assert_eq!(path("/var/mail").facts(), [is("/var/mail"), maybe("/var/spool/mail")]);
         assert!(path("/srv").twins_below().is_empty());
         assert_eq!(path("/proc/1/fd/3").facts(), [Fact::unclear(FactKind::Path)]);
+    }
+
+    #[test]
+    fn a_size_that_is_set_is_content() {
+        use Class::{SftpAttr, SftpRead, SftpWrite};
+        let path = || FilePath::new(b"/a", None);
+        let both = SftpAttr.only().and(SftpWrite.only());
+        for verb in ["setstat", "fsetstat", "lsetstat"] {
+            for (words, classes) in [
+                (vec![], SftpAttr.only()),
+                (vec!["mode=0600", "owner=0:0", "times=1,2"], SftpAttr.only()),
+                (vec!["size=0"], SftpWrite.only()),
+                (vec!["size=0", "times=1,2"], both),
+                (vec!["others=0x80000000"], both),
+            ] {
+                let mut operation = Operation::new(verb, SftpAttr, vec![path()]);
+                operation.sets(&Attributes::of_words(words.iter().map(|word| word.as_bytes())));
+                assert_eq!(operation.classes, classes, "{verb} {words:?}");
+            }
+        }
+        let mut operation = Operation::open(path(), open::READ);
+        operation.sets(&Attributes::of_words([&b"mode=0"[..]].into_iter()));
+        assert_eq!(operation.classes, SftpRead.only(), "sshfs says so of every file");
+        operation.sets(&Attributes::of_words([&b"size=0"[..]].into_iter()));
+        assert_eq!(operation.classes, SftpRead.only().and(SftpWrite.only()));
+        assert!(operation.paths[0].1, "it is changed");
     }
 
     #[test]

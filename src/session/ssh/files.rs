@@ -25,7 +25,7 @@ use crate::session::Stage;
 use crate::wire::Side;
 use crate::wire::ssh::Broken;
 use crate::wire::ssh::sftp::{
-    self, Extension, Op, Replied, Replies, Reply, Request, Requests, status,
+    self, Attributes, Extension, Op, Replied, Replies, Reply, Request, Requests, status,
 };
 
 use super::core::Core;
@@ -190,7 +190,7 @@ impl Files {
         );
         let mut step = self.step(id, op);
         if let (true, Step::Ask(wish)) = (sets, &mut step) {
-            wish.operation.sets(&sftp::attributes(rest)?);
+            wish.operation.sets(&Attributes::parse(rest)?);
         }
         match &step {
             Step::Ask(_) => drop(self.doing.insert(id, Doing::Held)),
@@ -325,12 +325,7 @@ impl Files {
         if !read.access.read || !written.access.write {
             return Step::Refuse(status::PERMISSION_DENIED, "weir: the file is not open for this");
         }
-        let operation = Operation {
-            verb: "copy",
-            classes: Class::SftpRead.only().and(Class::SftpWrite.only()),
-            paths: vec![(read.path.clone(), false), (written.path.clone(), true)],
-            note: String::new(),
-        };
+        let operation = Operation::copy(read.path.clone(), written.path.clone());
         let handles = vec![(from.to_vec(), source), (to.to_vec(), sink)];
         Step::Ask(Box::new(Wish { id, operation, row: true, then: Then::Change, handles }))
     }

@@ -291,36 +291,70 @@ impl<'b> Request<'b> {
     }
 }
 
-/// The attributes that a request sets, in words: `mode=0644 size=0`.
-///
-/// # Errors
-/// `Fields` if they are none.
-pub fn attributes(rest: &[u8]) -> Result<String, Broken> {
+/// The attributes that a request sets.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Attributes {
+    /// For records and people: `mode=0644 size=0`.
+    pub words: String,
+    flags: u32,
+}
+
+impl Attributes {
     const SIZE: u32 = 1;
     const OWNER: u32 = 2;
     const MODE: u32 = 4;
     const TIMES: u32 = 8;
-    let mut fields = Fields::new(rest);
-    // Some clients leave them out where they set nothing.
-    let flags = if rest.is_empty() { 0 } else { fields.u32()? };
-    let mut words = Vec::new();
-    if flags & SIZE != 0 {
-        words.push(format!("size={}", fields.u64()?));
+
+    /// As they stand at the end of a request.
+    ///
+    /// # Errors
+    /// `Fields` if they are none.
+    pub fn parse(rest: &[u8]) -> Result<Attributes, Broken> {
+        let mut fields = Fields::new(rest);
+        // Some clients leave them out where they set nothing.
+        let flags = if rest.is_empty() { 0 } else { fields.u32()? };
+        let mut words = Vec::new();
+        if flags & Self::SIZE != 0 {
+            words.push(format!("size={}", fields.u64()?));
+        }
+        if flags & Self::OWNER != 0 {
+            words.push(format!("owner={}:{}", fields.u32()?, fields.u32()?));
+        }
+        if flags & Self::MODE != 0 {
+            words.push(format!("mode={:04o}", fields.u32()? & 0o7777));
+        }
+        if flags & Self::TIMES != 0 {
+            words.push(format!("times={},{}", fields.u32()?, fields.u32()?));
+        }
+        let others = flags & !(Self::SIZE | Self::OWNER | Self::MODE | Self::TIMES);
+        if others != 0 {
+            words.push(format!("others={others:#x}"));
+        }
+        Ok(Attributes { words: words.join(" "), flags })
     }
-    if flags & OWNER != 0 {
-        words.push(format!("owner={}:{}", fields.u32()?, fields.u32()?));
+
+    /// As [`Attributes::words`] has them: of each what stands before its `=`.
+    pub fn of_words<'w>(words: impl Iterator<Item = &'w [u8]>) -> Attributes {
+        let flags = words.map(|word| match word.split(|byte| *byte == b'=').next() {
+            Some(b"size") => Self::SIZE,
+            Some(b"owner") => Self::OWNER,
+            Some(b"mode") => Self::MODE,
+            Some(b"times") => Self::TIMES,
+            _ => !(Self::SIZE | Self::OWNER | Self::MODE | Self::TIMES),
+        });
+        Attributes { words: String::new(), flags: flags.fold(0, |all, one| all | one) }
     }
-    if flags & MODE != 0 {
-        words.push(format!("mode={:04o}", fields.u32()? & 0o7777));
+
+    /// Whether the content may be another one afterwards: a file that is given another size is cut
+    /// or filled (truncate(2)), and what is not known may be anything.
+    pub const fn may_change_content(&self) -> bool {
+        self.flags & !(Self::OWNER | Self::MODE | Self::TIMES) != 0
     }
-    if flags & TIMES != 0 {
-        words.push(format!("times={},{}", fields.u32()?, fields.u32()?));
+
+    /// Whether more is set than a size.
+    pub const fn has_more_than_size(&self) -> bool {
+        self.flags & !Self::SIZE != 0
     }
-    let others = flags & !(SIZE | OWNER | MODE | TIMES);
-    if others != 0 {
-        words.push(format!("others={others:#x}"));
-    }
-    Ok(words.join(" "))
 }
 
 impl<'b> Extension<'b> {

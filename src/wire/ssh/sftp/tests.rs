@@ -217,14 +217,23 @@ fn a_status_of_weirs_own_is_read_as_one() {
 fn attributes_are_told_in_words() {
     let mut all = Vec::new();
     all.put_u32(15).put_u64(7).put_u32(0).put_u32(42).put_u32(0o100_644).put_u32(1).put_u32(2);
-    assert_eq!(attributes(&all), Ok("size=7 owner=0:42 mode=0644 times=1,2".to_owned()));
+    let words = |rest: &[u8]| Attributes::parse(rest).map(|attributes| attributes.words);
+    assert_eq!(words(&all).as_deref(), Ok("size=7 owner=0:42 mode=0644 times=1,2"));
     for cut in 1..all.len() {
-        assert_eq!(attributes(&all[..cut]), Err(Broken::Fields), "cut at {cut}");
+        assert_eq!(words(&all[..cut]), Err(Broken::Fields), "cut at {cut}");
     }
-    assert_eq!(attributes(b"").as_deref(), Ok(""));
-    assert_eq!(attributes(&[0, 0, 0, 0]).as_deref(), Ok(""));
+    assert_eq!(words(b"").as_deref(), Ok(""));
+    assert_eq!(words(&[0, 0, 0, 0]).as_deref(), Ok(""));
     assert_eq!(
-        attributes(&[0x80, 0, 0, 4, 0, 0, 0xf, 0xff]).as_deref(),
+        words(&[0x80, 0, 0, 4, 0, 0, 0xf, 0xff]).as_deref(),
         Ok("mode=7777 others=0x80000000")
     );
+    for flags in 0..16u32 {
+        let rest = [&flags.to_be_bytes()[..], &[0; 40]].concat();
+        let parsed = Attributes::parse(&rest).expect("all fields");
+        let again = Attributes::of_words(parsed.words.split_whitespace().map(str::as_bytes));
+        assert_eq!(again, Attributes { words: String::new(), ..parsed.clone() }, "{flags}");
+        assert_eq!(parsed.may_change_content(), flags & 1 != 0);
+        assert_eq!(parsed.has_more_than_size(), flags > 1);
+    }
 }
