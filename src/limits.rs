@@ -397,6 +397,8 @@ pub const MASK_PACKED_BYTES_MIN: usize = 16;
 pub const MASK_PACKED_DEPTH_MAX: usize = 4;
 /// JSON in texts, in texts of these, in which paths are masked.
 pub const MASK_EMBEDDED_DEPTH_MAX: usize = 2;
+/// How often escapes are read in what was read out of escapes: JSON in JSON, in an array in text.
+pub const MASK_ESCAPES_DEPTH_MAX: usize = 4;
 /// Values within values of PostgreSQL that are looked into: rows in arrays in rows.
 pub const MASK_VALUE_DEPTH_MAX: usize = 8;
 /// Values of one message that are hidden where its texts repeat them; with more, its texts are

@@ -9,6 +9,7 @@
 pub mod body;
 pub mod detect;
 pub mod edits;
+mod escapes;
 pub mod hits;
 pub mod kubernetes;
 pub mod matcher;

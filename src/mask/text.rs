@@ -5,6 +5,7 @@
 //! number, which becomes null: another number would be read as what is there.
 
 use super::detect::{Detectors, Found, Scratch};
+use super::escapes::{self, Seen};
 use super::hits::{Cause, Hits};
 use super::operator::{self, Operator};
 
@@ -34,6 +35,15 @@ impl Part {
             How::Found(operator, detector) => {
                 operator::found_text(operator, detector, &value[self.start..self.end], out);
             }
+            How::Null => out.extend_from_slice(b"null"),
+            How::Gone => {}
+        }
+    }
+
+    /// Appends what takes the place of a find whose signs may be escapes.
+    pub fn write_seen(&self, detectors: &Detectors, seen: &Seen, out: &mut Vec<u8>) {
+        match self.how {
+            How::Found(..) => seen.write(detectors, out),
             How::Null => out.extend_from_slice(b"null"),
             How::Gone => {}
         }
@@ -128,8 +138,19 @@ pub(super) fn replace(
     hits: &mut Hits,
 ) -> bool {
     let finds = detectors.find(input, scratch);
-    count(detectors, finds, 0, hits);
     let mut kept = 0;
+    if escapes::are_in(input) {
+        let seen = escapes::find(detectors, input, finds);
+        for it in &seen {
+            count(detectors, &[it.found], 0, hits);
+            out.extend_from_slice(&input[kept..it.found.start]);
+            it.write(detectors, out);
+            kept = it.found.end;
+        }
+        out.extend_from_slice(&input[kept..]);
+        return !seen.is_empty();
+    }
+    count(detectors, finds, 0, hits);
     for found in finds {
         let part = plain_part(detectors, found);
         out.extend_from_slice(&input[kept..part.start]);

@@ -276,6 +276,50 @@ fn numbers_within_values_are_null_as_a_whole() {
     assert_eq!(run(command.args(["-c", script])).trim(), "ok");
 }
 
+/// Escapes of JSON hide nothing, on any way.
+#[test]
+fn what_json_writes_as_escapes_is_masked() {
+    let database = Postgres::shared().database();
+    let json =
+        r#"{"a": "\u0034539148803436467", "b": "x\u0040y", "c": "4539 1488\u00200343 6467"}"#;
+    database.sql(&format!(
+        "CREATE TABLE escaped (j json, t text, b jsonb, l text[]);
+         INSERT INTO escaped SELECT j::json, 'got ' || j, jsonb_build_object('in', j), ARRAY[j]
+         FROM (VALUES ('{json}')) v (j);
+         GRANT ALL ON escaped TO app"
+    ));
+    let weir = Spec::new(&database).masks(MASKS).start();
+    let mut raw = Raw::login(&weir.endpoint());
+    let masked = r#"{"a": "[CREDIT_CARD]", "b": "x\u0040y", "c": "[CREDIT_CARD]"}"#;
+    let row = raw.rows("SELECT j, t FROM escaped").remove(0);
+    assert_eq!(row, [Some(masked.to_owned()), Some(format!("got {masked}"))]);
+    for sql in [
+        "SELECT * FROM escaped",
+        "SELECT e FROM escaped e",
+        "COPY escaped TO STDOUT",
+        "COPY escaped TO STDOUT (FORMAT csv)",
+        "COPY escaped TO STDOUT (FORMAT binary)",
+        "SELECT t::int FROM escaped",
+    ] {
+        for (way, heard) in hear_all(&mut raw, sql) {
+            for word in ["0034539148803436467", "539148803436467", "0343 6467"] {
+                assert!(!contains(&heard, word.as_bytes()), "{way}: {sql}");
+            }
+        }
+    }
+    let script = "import psycopg\n\
+                  c = psycopg.connect()\n\
+                  for binary in (False, True):\n    \
+                  rows = c.cursor(binary=binary).execute('select * from escaped')\n    \
+                  j, t, b, l = rows.fetchone()\n    \
+                  assert j == {'a': '[CREDIT_CARD]', 'b': 'x@y', 'c': '[CREDIT_CARD]'}, j\n    \
+                  assert '[CREDIT_CARD]' in b['in'] and '[CREDIT_CARD]' in l[0], (b, l)\n\
+                  print('ok')";
+    let mut command = tools::python();
+    weir.endpoint().give_to(&mut command);
+    assert_eq!(run(command.args(["-c", script])).trim(), "ok");
+}
+
 #[test]
 fn the_same_answers_hold_the_values_for_who_may_see_them() {
     let database = Postgres::shared().database();

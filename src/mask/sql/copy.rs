@@ -21,6 +21,7 @@ use crate::decide::{Copy, CopyFormat, Statement};
 use crate::limits;
 use crate::mask::detect::{self, Cursor, Detectors, Found, Scratch};
 use crate::mask::edits::Edits;
+use crate::mask::escapes::{self, Seen};
 use crate::mask::hits::{Cause, Hits};
 use crate::mask::operator::Operator;
 use crate::mask::text::{self, JsonReader};
@@ -434,11 +435,11 @@ impl CopyMasker {
         let mut scratch = std::mem::take(&mut self.row);
         self.detectors.candidates(row, &mut scratch.blocks);
         let is_escaped = dialect.is_escaped(row);
-        let is_other = is_escaped || !dialect.apart;
+        let is_other = is_escaped || !dialect.apart || escapes::are_in(row);
         let done = if self.strict || is_other || !scratch.blocks.is_empty() {
             let mut fields = std::mem::take(&mut self.fields);
             dialect.split(row, is_escaped, &mut fields);
-            let done = self.walk(row, (&fields, is_escaped), &mut scratch, (out, hits));
+            let done = self.walk(row, (&fields, is_other), &mut scratch, (out, hits));
             self.fields = fields;
             done
         } else {
@@ -453,7 +454,7 @@ impl CopyMasker {
     fn walk(
         &mut self,
         row: &[u8],
-        (fields, is_escaped): (&[(usize, usize)], bool),
+        (fields, is_other): (&[(usize, usize)], bool),
         Scratch { blocks, finds }: &mut Scratch,
         (out, hits): (&mut Vec<u8>, &mut Hits),
     ) -> Result<(), CopyFault> {
@@ -464,7 +465,7 @@ impl CopyMasker {
             return Err(CopyFault::FieldCount);
         }
         let dialect = Rc::clone(&self.dialect);
-        let search = is_escaped || !dialect.apart || !blocks.is_empty();
+        let search = is_other || !blocks.is_empty();
         let mut cursor = Cursor::new(blocks);
         let mut copied = 0;
         for (index, &(start, end)) in fields.iter().enumerate() {
@@ -490,28 +491,18 @@ impl CopyMasker {
                     copied = end;
                 }
                 Action::Scan(scan) => {
-                    let found: &[Found] = match &value {
-                        Cow::Borrowed(part) if dialect.apart => {
-                            // Behind the quote, if there is one.
-                            let from = start + usize::from(part.len() < raw.len());
-                            let span = (from, from + part.len());
-                            cursor.find(&self.detectors, row, span, finds);
-                            &finds.list
-                        }
-                        value => self.detectors.find(value, &mut self.value),
-                    };
-                    let is_amount = match scan {
-                        Scan::Digits => detect::number(&value).is_none(),
-                        Scan::Numbers => nested::number_in(&self.detectors, &value).is_none(),
-                        _ => false,
-                    };
-                    if !found.is_empty() && !is_amount {
-                        text::count(&self.detectors, found, number, hits);
-                        if is_whole(&self.detectors, scan, (&value, found)) {
-                            text::note_null(found, number, hits);
+                    // Behind the quote, if there is one.
+                    let from = start + usize::from(value.len() < raw.len());
+                    let value_is = (&*value, matches!(value, Cow::Borrowed(_)));
+                    let seen = self.seen(scan, (row, from), value_is, (&mut cursor, finds));
+                    let found: Vec<Found> = seen.iter().map(|it| it.found).collect();
+                    if !found.is_empty() {
+                        text::count(&self.detectors, &found, number, hits);
+                        if is_whole(&self.detectors, scan, (&value, &found)) {
+                            text::note_null(&found, number, hits);
                         }
                         out.extend_from_slice(&row[copied..start]);
-                        write_found(&self.detectors, scan, (&value, found), &dialect, out);
+                        write_found(&self.detectors, scan, (&value, &seen), &dialect, out);
                         copied = end;
                     }
                 }
@@ -519,6 +510,35 @@ impl CopyMasker {
         }
         out.extend_from_slice(&row[copied..]);
         Ok(())
+    }
+
+    /// What is found in a field that begins at `from`.
+    fn seen(
+        &mut self,
+        scan: Scan,
+        (row, from): (&[u8], usize),
+        (value, is_as_written): (&[u8], bool),
+        (cursor, finds): (&mut Cursor<'_>, &mut detect::Finds),
+    ) -> Vec<Seen> {
+        let found: &[Found] = match is_as_written && self.dialect.apart {
+            true => {
+                cursor.find(&self.detectors, row, (from, from + value.len()), finds);
+                &finds.list
+            }
+            false => self.detectors.find(value, &mut self.value),
+        };
+        let may_say_more = match scan {
+            Scan::Digits if detect::number(value).is_none() => return Vec::new(),
+            Scan::Numbers if nested::number_in(&self.detectors, value).is_none() => {
+                return Vec::new();
+            }
+            Scan::Digits | Scan::Numbers => false,
+            _ => escapes::are_in(value),
+        };
+        match may_say_more || !found.is_empty() {
+            true => escapes::find(&self.detectors, value, found),
+            false => Vec::new(),
+        }
     }
 
     /// One tuple of the binary format, which is laid out as a DataRow; 0 when it is not complete.
@@ -595,22 +615,23 @@ fn is_whole(detectors: &Detectors, scan: Scan, (value, finds): (&[u8], &[Found])
 fn write_found(
     detectors: &Detectors,
     scan: Scan,
-    (value, finds): (&[u8], &[Found]),
+    (value, seen): (&[u8], &[Seen]),
     dialect: &Dialect,
     out: &mut Vec<u8>,
 ) {
-    if is_whole(detectors, scan, (value, finds)) {
+    let finds: Vec<Found> = seen.iter().map(|it| it.found).collect();
+    if is_whole(detectors, scan, (value, &finds)) {
         return dialect.write_whole(Whole::Null, value, out);
     }
     let mut json = JsonReader::default();
     let (mut masked, mut kept) = (Vec::new(), 0);
-    for found in finds {
+    for it in seen {
         let part = match scan {
-            Scan::Json(_) => json.part(detectors, value, found),
-            _ => text::plain_part(detectors, found),
+            Scan::Json(_) => json.part(detectors, value, &it.found),
+            _ => text::plain_part(detectors, &it.found),
         };
         masked.extend_from_slice(&value[kept..part.start]);
-        part.write(value, &mut masked);
+        part.write_seen(detectors, it, &mut masked);
         kept = part.end;
     }
     masked.extend_from_slice(&value[kept..]);

@@ -9,8 +9,9 @@ use std::rc::Rc;
 
 use super::types::{Scan, Whole};
 use crate::fault::Malformed;
-use crate::mask::detect::{Cursor, Detector, Detectors, Scratch, number};
+use crate::mask::detect::{Cursor, Detector, Detectors, Found, Scratch, number};
 use crate::mask::edits::{Edits, OpenLength};
+use crate::mask::escapes::{self, Seen};
 use crate::mask::hits::{Cause, Hits};
 use crate::mask::operator::{self, Operator};
 use crate::mask::text::{self, JsonReader};
@@ -105,9 +106,10 @@ impl Plan {
         if self.scans {
             self.detectors.candidates(body, &mut scratch.blocks);
         }
+        let is_escaped = self.scans && escapes::are_in(body);
         // Most rows end here.
-        let result = if self.walks || !scratch.blocks.is_empty() {
-            self.walk(body, &mut scratch, edits, hits)
+        let result = if self.walks || is_escaped || !scratch.blocks.is_empty() {
+            self.walk((body, is_escaped), &mut scratch, edits, hits)
         } else {
             Ok(())
         };
@@ -120,7 +122,7 @@ impl Plan {
 
     fn walk(
         &self,
-        body: &[u8],
+        (body, is_escaped): (&[u8], bool),
         scratch: &mut Scratch,
         edits: &mut Edits,
         hits: &mut Hits,
@@ -136,8 +138,8 @@ impl Plan {
                 at += 4;
                 continue;
             };
-            let mut cell =
-                Cell { detectors: &self.detectors, body, start, end, index, edits, hits };
+            let detectors = &self.detectors;
+            let mut cell = Cell { detectors, body, is_escaped, start, end, index, edits, hits };
             match column.action {
                 Action::Pass => {}
                 Action::Hide { whole, operator, cause } => cell.hide(whole, operator, cause),
@@ -153,6 +155,8 @@ impl Plan {
 struct Cell<'a> {
     detectors: &'a Detectors,
     body: &'a [u8],
+    /// Something in the row may say something else than is written.
+    is_escaped: bool,
     start: usize,
     end: usize,
     index: u16,
@@ -219,9 +223,6 @@ impl Cell<'_> {
             }
             Scan::Listed => {
                 cursor.find(self.detectors, self.body, (start, end), finds);
-                if finds.list.is_empty() {
-                    return;
-                }
                 match nested::number_in(self.detectors, value) {
                     Some(detector) => self.null(Met::Found(detector)),
                     None => self.replace_found(scan, start, finds),
@@ -237,18 +238,21 @@ impl Cell<'_> {
             }
             Scan::TextArray => {
                 cursor.find(self.detectors, self.body, (start, end), finds);
-                if !finds.list.is_empty() && self.array_elements().is_err() {
+                let may_hold = !finds.list.is_empty() || self.may_say_more(value);
+                if may_hold && self.array_elements().is_err() {
                     self.null(Met::Unread);
                 }
             }
             Scan::Text | Scan::Json(_) | Scan::Opaque => {
                 let skip = if let Scan::Json(skip) = scan { skip.min(value.len()) } else { 0 };
                 cursor.find(self.detectors, self.body, (start + skip, end), finds);
-                if !finds.list.is_empty() {
-                    self.replace_found(scan, start + skip, finds);
-                }
+                self.replace_found(scan, start + skip, finds);
             }
         }
+    }
+
+    fn may_say_more(&self, value: &[u8]) -> bool {
+        self.is_escaped && escapes::are_in(value)
     }
 
     /// A number that is a card is NULL, as any part of another number would be read as one.
@@ -270,6 +274,17 @@ impl Cell<'_> {
     }
 
     fn replace_found(&mut self, scan: Scan, from: usize, finds: &crate::mask::detect::Finds) {
+        let value = &self.body[from..self.end];
+        if self.may_say_more(value) {
+            return self.replace_seen(
+                scan,
+                from,
+                &escapes::find(self.detectors, value, &finds.list),
+            );
+        }
+        if finds.list.is_empty() {
+            return;
+        }
         text::count(self.detectors, &finds.list, self.index, self.hits);
         if matches!(scan, Scan::Opaque | Scan::Nested(_))
             || text::nullifies(self.detectors, &finds.list)
@@ -278,7 +293,6 @@ impl Cell<'_> {
             return self.replace_whole(Whole::Null);
         }
         let open = self.open();
-        let value = &self.body[from..self.end];
         let mut json = JsonReader::default();
         for found in &finds.list {
             let part = match scan {
@@ -286,6 +300,32 @@ impl Cell<'_> {
                 _ => text::plain_part(self.detectors, found),
             };
             self.edits.replace(from + part.start, from + part.end, |out| part.write(value, out));
+        }
+        self.edits.close_length(&open);
+    }
+
+    /// The same for a value that may say something else than is written.
+    fn replace_seen(&mut self, scan: Scan, from: usize, seen: &[Seen]) {
+        let finds: Vec<Found> = seen.iter().map(|it| it.found).collect();
+        if finds.is_empty() {
+            return;
+        }
+        text::count(self.detectors, &finds, self.index, self.hits);
+        if matches!(scan, Scan::Opaque | Scan::Nested(_)) || text::nullifies(self.detectors, &finds)
+        {
+            text::note_null(&finds, self.index, self.hits);
+            return self.replace_whole(Whole::Null);
+        }
+        let open = self.open();
+        let value = &self.body[from..self.end];
+        let mut json = JsonReader::default();
+        for it in seen {
+            let part = match scan {
+                Scan::Json(_) => json.part(self.detectors, value, &it.found),
+                _ => text::plain_part(self.detectors, &it.found),
+            };
+            let write = |out: &mut Vec<u8>| part.write_seen(self.detectors, it, out);
+            self.edits.replace(from + part.start, from + part.end, write);
         }
         self.edits.close_length(&open);
     }
@@ -307,21 +347,22 @@ impl Cell<'_> {
         for (start, end) in elements {
             let value = &self.body[start..end];
             let finds = self.detectors.find(value, &mut scratch);
-            if finds.is_empty() {
-                continue;
-            }
-            text::count(self.detectors, finds, self.index, self.hits);
-            if text::nullifies(self.detectors, finds) {
-                text::note_null(finds, self.index, self.hits);
+            let seen = match self.may_say_more(value) || !finds.is_empty() {
+                true => escapes::find(self.detectors, value, finds),
+                false => continue,
+            };
+            let finds: Vec<Found> = seen.iter().map(|it| it.found).collect();
+            text::count(self.detectors, &finds, self.index, self.hits);
+            if text::nullifies(self.detectors, &finds) {
+                text::note_null(&finds, self.index, self.hits);
                 self.edits.close_null(&open);
                 return Ok(());
             }
             let length = u32::try_from(end - start).unwrap_or(u32::MAX);
             let element = self.edits.open_length(start - 4, length);
-            for found in finds {
-                let part = text::plain_part(self.detectors, found);
-                let span = (start + part.start, start + part.end);
-                self.edits.replace(span.0, span.1, |out| part.write(value, out));
+            for it in &seen {
+                let span = (start + it.found.start, start + it.found.end);
+                self.edits.replace(span.0, span.1, |out| it.write(self.detectors, out));
             }
             self.edits.close_length(&element);
         }

@@ -20,6 +20,7 @@ use super::{int8, numeric, read_u16, read_u32, value_at};
 use crate::fault::Malformed;
 use crate::limits;
 use crate::mask::detect::{Detector, Detectors, Scratch, number};
+use crate::mask::escapes;
 
 /// What hides a value as a whole.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -87,6 +88,11 @@ impl Look<'_> {
 
     fn text(&mut self, bytes: &[u8]) -> Result<(), Stop> {
         let found = self.detectors.find(bytes, &mut self.scratch).first();
+        let hidden = || match escapes::are_in(bytes) {
+            true => escapes::find(self.detectors, bytes, &[]).first().map(|it| it.found),
+            false => None,
+        };
+        let found = found.copied().or_else(hidden);
         found.map_or(Ok(()), |found| Err(Stop::Met(Met::Found(found.detector))))
     }
 

@@ -388,6 +388,8 @@ fn any_value() -> impl Strategy<Value = Option<Vec<u8>>> {
         "@",
         "\"",
         "\\",
+        "\\u0040",
+        "\\/",
         "{",
         "}",
         "-----BEGIN PRIVATE KEY-----",
@@ -462,4 +464,41 @@ fn a_length_in_front_of_a_cell_is_no_part_of_it() {
         assert_eq!(hits, 1, "{length}");
         assert!(memchr::memmem::find(&out, iban).is_none(), "{length}");
     }
+}
+
+#[test]
+fn what_is_written_as_escapes_is_hidden() {
+    let columns = vec![scanned(114, false), scanned(TEXT, false), scanned(3802, true)];
+    check(
+        columns.clone(),
+        &[
+            Some(br#"{"a": "bob\u0040example.com", "n": 4111111111111111}"#),
+            Some(br#"sent {"to": "\u002B4930901820"} and eve@example.com"#),
+            Some(b"\x01{\"a\": \"{\\\"b\\\": \\\"bob\\\\u0040example.com\\\"}\"}"),
+        ],
+        &[
+            Some(br#"{"a": "[EMAIL]", "n": null}"#),
+            Some(br#"sent {"to": "[PHONE]"} and [EMAIL]"#),
+            Some(b"\x01{\"a\": \"{\\\"b\\\": \\\"[EMAIL]\\\"}\"}"),
+        ],
+    );
+    let clean: [Option<&[u8]>; 3] =
+        [Some(br#"{"a": "\u00fc"}"#), Some(br"C:\users\u"), Some(br#"_"a\/b""#)];
+    check(columns, &clean, &clean);
+    let element: &[u8] = br#"{"a": "bob\u0040example.com"}"#;
+    let before = array(&[None, Some(element), Some(b"x")]);
+    let after = array(&[None, Some(br#"{"a": "[EMAIL]"}"#), Some(b"x")]);
+    check(vec![scanned(1009, true)], &[Some(&before)], &[Some(&after)]);
+    check(
+        vec![scanned(1009, false)],
+        &[Some(br#"{"{\"a\": \"bob\\u0040example.com\"}"}"#)],
+        &[Some(br#"{"{\"a\": \"[EMAIL]\"}"}"#)],
+    );
+    let list = array_of(114, &[Some(element)]);
+    check(vec![scanned(199, true)], &[Some(&list)], &[None]);
+    check(vec![scanned(199, false)], &[Some(br#"{"\"bob\\u0040example.com\""}"#)], &[None]);
+    check(vec![scanned(OWN, true)], &[Some(&row_of(&[(OWN, element)]))], &[None]);
+    let plan = Plan::new(vec![scanned(TEXT, false)], all(Operator::Nullify));
+    let (out, hits) = masked(&plan, &body(&[Some(element)]));
+    assert_eq!((values(&out), hits), (vec![None], 1));
 }
