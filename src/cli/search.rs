@@ -159,7 +159,7 @@ fn tell(args: &Search, found: &[Found], out: &mut Output) -> Result<(), Failure>
     if out.is_json() {
         for row in found {
             match row {
-                Found::Command(row) => out.object(row)?,
+                Found::Command(row) => out.object(&decided(row))?,
                 Found::Line(row) => out.object(&TypedLine { row, kind: LINE_KIND })?,
             }
         }
@@ -200,6 +200,11 @@ fn decision_of(row: &CommandRow) -> &str {
         ("allow", Some(_)) => "approved",
         (decision, _) => decision,
     }
+}
+
+/// The row with that word, which is what it is found by.
+pub fn decided(row: &CommandRow) -> CommandRow {
+    CommandRow { decision: decision_of(row).to_owned(), ..row.clone() }
 }
 
 /// What a search finds.
@@ -306,6 +311,8 @@ fn told(row: &CommandRow) -> String {
             let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
             words.join(" ")
         }
+        // A shell has no text.
+        _ if row.query_text.is_empty() && !row.kind.is_empty() => format!("({})", row.kind),
         _ => request_line(&row.query_text).to_owned(),
     }
 }
@@ -350,6 +357,20 @@ mod tests {
     use super::*;
 
     #[test]
+    fn a_row_says_the_decision_that_it_is_found_by() {
+        let said = |decision: &str, approval: Option<&str>| {
+            let approval_id = approval.map(str::to_owned);
+            let row =
+                CommandRow { decision: decision.into(), approval_id, ..CommandRow::default() };
+            let said = serde_json::to_value(decided(&row)).unwrap();
+            said["decision"].as_str().unwrap().to_owned()
+        };
+        assert_eq!(said("allow", Some("7")), "approved");
+        assert_eq!(said("allow", None), "allow");
+        assert_eq!(said("deny", Some("7")), "deny");
+    }
+
+    #[test]
     fn a_list_tells_what_was_asked_for() {
         let told = |kind: &str, text: &str, name: &str, params: &str| {
             let words = |text: &str| (!text.is_empty()).then(|| text.to_owned());
@@ -366,6 +387,7 @@ mod tests {
         assert_eq!(told("mcp", "POST / HTTP/1.1\r\n", "tools/call", ""), "tools/call");
         assert_eq!(told("http", "GET /a b HTTP/2\r\nHost: h\r\n", "", ""), "GET /a b");
         assert_eq!(told("query", "select 1\r\nfrom t", "", ""), "select 1\r\nfrom t");
+        assert_eq!(told("shell", "", "", ""), "(shell)");
         let asked = "tools/call drop {}\r\nPOST /mcp HTTP/1.1\r\nHost: h\r\n\r\n{}";
         assert_eq!(request_line(asked), "tools/call drop {}");
     }

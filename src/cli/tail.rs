@@ -8,7 +8,7 @@ use clap::Args;
 use super::fail::Failure;
 use super::output::{Output, note};
 use super::place::Place;
-use super::search::{Which, cells, status_of};
+use super::search::{Which, cells, decided, status_of};
 use crate::record::lake::{CommandRow, Filter, Lake};
 
 /// Arguments.
@@ -67,7 +67,7 @@ fn tail(lake: &Lake, args: &Tail) -> Result<(), Failure> {
 fn show(out: &mut Output, rows: &[CommandRow]) -> Result<(), Failure> {
     for row in rows {
         if out.is_json() {
-            out.object(row)?;
+            out.object(&decided(row))?;
         } else {
             out.line(&cells(row).join("  "))?;
         }

@@ -126,7 +126,7 @@ fn no_message_quotes_a_masked_value() {
 }
 
 /// Errors that say what the client said itself, or what its statement is about.
-const PLAIN: [&str; 19] = [
+const PLAIN: [&str; 33] = [
     "SELECT 1/0",
     "SELECT 'a'::int",
     "SELECT lastval()",
@@ -146,7 +146,24 @@ const PLAIN: [&str; 19] = [
     "SET nonsense = 1",
     "ALTER TABLE orders RENAME cents TO euros",
     "SELECT customers.ssn, hidden.a FROM customers, hidden",
+    "ALTER TABLE customers DROP CONSTRAINT nosuch",
+    "ALTER TABLE customers DROP COLUMN nosuch",
+    "ALTER TABLE customers ALTER nosuch SET NOT NULL",
+    "ALTER TABLE customers ADD COLUMN ssn text",
+    "ALTER TABLE customers ADD CONSTRAINT customers_note_check CHECK (ssn <> '')",
+    "CREATE INDEX customers_pkey ON customers (ssn)",
+    "CREATE INDEX other ON customers (nosuch)",
+    "BEGIN; VACUUM customers",
+    "VACUUM nosuch",
+    "ANALYZE customers (nosuch)",
+    "REINDEX TABLE nosuch",
+    "REINDEX INDEX customers",
+    "EXECUTE nosuch",
+    "DEALLOCATE nosuch",
 ];
+
+/// The same in the simple protocol, where no transaction is open that could have made it.
+const MISSING: [&str; 2] = ["COPY nosuch TO STDOUT", "COPY public.nosuch (a) TO STDOUT"];
 
 #[test]
 fn messages_that_quote_nothing_pass_as_they_are() {
@@ -154,20 +171,26 @@ fn messages_that_quote_nothing_pass_as_they_are() {
         let (database, weir) = setup(server);
         let mut direct = Raw::login(&database.endpoint());
         let mut masked = Raw::login(&weir.endpoint());
+        let said = |messages: Vec<Message>| -> Vec<(String, String, String)> {
+            let errors = messages.into_iter().filter(|message| message.kind == b'E');
+            errors.map(|it| (it.field(b'C'), it.field(b'M'), it.field(b'D'))).collect()
+        };
+        for sql in MISSING {
+            let expect = said(direct.query(sql));
+            assert_eq!((expect.len(), expect), (1, said(masked.query(sql))), "{sql}");
+        }
         for sql in PLAIN {
-            let said = |messages: Vec<Message>| -> Vec<(String, String, String)> {
-                let errors = messages.into_iter().filter(|message| message.kind == b'E');
-                errors.map(|it| (it.field(b'C'), it.field(b'M'), it.field(b'D'))).collect()
-            };
             let (expect, found) = (said(heard(&mut direct, sql)), said(heard(&mut masked, sql)));
             assert_eq!(expect, found, "{sql}");
             assert!(!expect.is_empty(), "{sql}");
+            direct.query("ROLLBACK");
+            masked.query("ROLLBACK");
         }
     });
 }
 
 /// Statements that take a masked column to where it would stay.
-const CARRYING: [&str; 31] = [
+const CARRYING: [&str; 32] = [
     "SELECT set_config('app.x', ssn, false) FROM customers",
     "SELECT set_config('application_name', ssn, false) FROM customers",
     "SELECT set_config('TimeZone', '<' || ssn || '>0', false) FROM customers",
@@ -198,13 +221,16 @@ const CARRYING: [&str; 31] = [
     "ALTER TABLE customers RENAME TO harmless",
     "ALTER TABLE customers SET SCHEMA other",
     "ALTER SCHEMA public RENAME TO harmless",
+    "CREATE TRIGGER spy BEFORE UPDATE ON customers FOR EACH ROW \
+     WHEN (set_config('app.x', new.ssn, false) IS NULL) \
+     EXECUTE FUNCTION suppress_redundant_updates_trigger()",
     "MERGE INTO log USING customers c ON false WHEN NOT MATCHED THEN INSERT VALUES (c.ssn)",
     "PREPARE p AS INSERT INTO log SELECT ssn FROM customers",
     "EXPLAIN ANALYZE INSERT INTO log SELECT ssn FROM customers",
 ];
 
 /// Statements that only compare it, or leave it where it is.
-const STAYING: [&str; 15] = [
+const STAYING: [&str; 17] = [
     "UPDATE customers SET note = 'x' WHERE ssn = '1' RETURNING *",
     "UPDATE customers SET email = lower(email), name = upper(name) WHERE id = 1",
     "UPDATE customers SET ssn = '7', email = 'b@example.com' WHERE id = 3",
@@ -222,6 +248,9 @@ const STAYING: [&str; 15] = [
      INSERT INTO orders (id, cents) SELECT id + 500, 1 FROM fresh",
     "EXPLAIN INSERT INTO orders (id, cents) SELECT id, 1 FROM customers WHERE ssn = 'x'",
     "EXPLAIN SELECT * FROM customers WHERE ssn = 'x'",
+    "CREATE TRIGGER watch BEFORE UPDATE ON customers FOR EACH ROW \
+     WHEN (old.ssn IS DISTINCT FROM new.ssn) EXECUTE FUNCTION suppress_redundant_updates_trigger()",
+    "VACUUM (VERBOSE, ANALYZE) customers",
 ];
 
 #[test]
@@ -313,6 +342,50 @@ fn computed_columns_are_hidden_for_what_they_are_made_of_alone() {
         check("SELECT CASE WHEN ssn = '1' THEN 'a' ELSE name END, id + 1 FROM customers", &[0]);
         check("SELECT count(x), max(y) FROM (SELECT ssn AS x, id AS y FROM customers) z", &[0]);
     });
+}
+
+/// What is written and returned at once: whether the row is new, what is made of clean columns.
+#[test]
+fn what_is_returned_is_hidden_for_what_it_is_made_of_alone() {
+    both(|server| {
+        let (_database, weir) = setup(server);
+        let mut raw = Raw::login(&weir.endpoint());
+        let upsert = "INSERT INTO customers (id, name, ssn) VALUES ($id, 'n', '5') ON CONFLICT (id) \
+                      DO UPDATE SET ssn = excluded.ssn RETURNING *, xmax = 0 AS fresh, upper(ssn)";
+        for (id, fresh) in [("1", "f"), ("900", "t"), ("900", "f")] {
+            let row = raw.rows(&upsert.replace("$id", id)).remove(0);
+            assert_eq!(row[5..], [Some(fresh.to_owned()), None], "{row:?}");
+        }
+        let updated = "UPDATE customers c SET note = 'x' FROM orders o WHERE o.id = c.id AND o.id = 2 \
+                       RETURNING upper(name), o.cents + 1, c.ssn || 'x', c::text, c.xmin IS NULL";
+        let row = raw.rows(updated).remove(0);
+        let text = |it: &str| Some(it.to_owned());
+        assert_eq!(row, [text("CUSTOMER 2"), text("3"), None, None, text("f")]);
+        let deleted = "DELETE FROM customers WHERE id = 900 RETURNING lower(name), lower(ssn)";
+        assert_eq!(raw.rows(deleted), [[text("n"), None]]);
+    });
+}
+
+/// Data that weir cannot cut into fields is refused, and the session goes on.
+#[test]
+fn copy_in_an_encoding_that_is_not_read_is_refused() {
+    let server = Postgres::shared();
+    let (_database, weir) = setup(server);
+    let mut raw = Raw::login(&weir.endpoint());
+    for sql in [
+        "COPY customers TO STDOUT (ENCODING 'sjis')",
+        "COPY orders TO STDOUT (ENCODING 'gb18030')",
+        "COPY (SELECT 1) TO STDOUT (ENCODING 'BIG5')",
+        "COPY (UPDATE orders SET cents = 1 RETURNING id) TO STDOUT (ENCODING 'sjis')",
+        "COPY orders TO STDOUT (FORMAT parquet)",
+    ] {
+        for messages in heard(&mut raw, sql).chunk_by(|one, _| one.kind != b'Z') {
+            let error = messages.iter().find(|it| it.kind == b'E').expect("an error");
+            assert_eq!(error.field(b'C'), "42501", "{sql}");
+            assert!(error.field(b'M').contains("use ENCODING 'UTF8'"), "{sql}: {error:?}");
+        }
+    }
+    assert_eq!(raw.rows("SELECT 1"), [[Some("1".to_owned())]]);
 }
 
 /// A row of a masked table in a column of another one is still a row of it.

@@ -17,7 +17,7 @@ use super::row::{Action, Column, Plan, nested};
 use super::rules::{ColumnRule, RelationMask, Verdict};
 use super::touch::{Touch, touch};
 use super::types::{self, Scan, Whole};
-use crate::decide::{Copy, CopyFormat, Statement};
+use crate::decide::{Class, Copy, CopyFormat, Effect, Statement};
 use crate::limits;
 use crate::mask::detect::{self, Cursor, Detectors, Found, Scratch};
 use crate::mask::edits::Edits;
@@ -64,6 +64,38 @@ pub fn not_known(copy: &Copy) -> String {
         "weir: {what} is not in the catalog that weir has read of this target; it is too new for \
          that, or does not exist"
     )
+}
+
+/// Whether a statement is a COPY to the client of which it is not known how its data is laid out.
+/// One that takes rows writes what it names, and does nothing besides.
+pub fn is_unread(statement: &Statement) -> bool {
+    let classes = statement.classes;
+    let takes =
+        matches!(&*statement.objects, [only] if only.write) && classes == Class::Unknown.only();
+    let elsewhere = classes.has(Class::CopyProgram) || classes.has(Class::CopyFile);
+    statement.operation == "COPY"
+        && classes.has(Class::Unknown)
+        && statement.effect == Effect::None
+        && !elsewhere
+        && !takes
+}
+
+/// Why such a COPY is refused.
+pub const UNREAD: &str = "weir: COPY with an option or an encoding that weir does not read cannot \
+    be masked; use ENCODING 'UTF8', or leave the option out";
+
+/// What the target would say of a COPY of a relation that no catalog has, if it is certain that it
+/// would (namespace.c, `RangeVarGetRelidExtended`): a schema without relations may not be there.
+pub fn missing(catalog: &Catalog, copy: &Copy) -> Option<String> {
+    let object = copy.relation.as_ref()?;
+    let place = object.place();
+    let is_there = catalog.named(place.as_deref(), &object.name).next().is_some();
+    let is_clear = place.as_deref().is_none_or(|schema| !catalog.in_schema(schema).is_empty());
+    let name = match place.as_deref() {
+        Some(schema) => format!("{schema}.{}", object.name),
+        None => object.name.clone(),
+    };
+    (!is_there && is_clear).then(|| format!("relation \"{name}\" does not exist"))
 }
 
 /// Plans a COPY TO STDOUT; some mask applies to the session.

@@ -27,7 +27,7 @@ use super::touch::{self, Carried, Touch, touch};
 use super::types;
 use super::widened::Widened;
 use crate::config::settings::MaskSpec;
-use crate::decide::{Act, Copy, FactKind, Statement, rules};
+use crate::decide::{Act, Classified, Copy, Effect, FactKind, Statement, rules};
 use crate::mask::body;
 use crate::mask::detect::{Detector, Detectors, Scratch};
 use crate::mask::hits::{Cause, Hits};
@@ -373,6 +373,17 @@ impl View {
         let empty = Catalog::default();
         let catalog = catalog.unwrap_or(&empty);
         copy::plan(&self.rules, &self.detectors, catalog, (copy, statement))
+    }
+
+    /// Whether a COPY to the client needs a catalog that knows more.
+    pub fn copies_unknown(&self, catalog: Option<&Catalog>, classified: &Classified) -> bool {
+        let needs = |statement: &Statement| match &statement.effect {
+            Effect::Copy(copy) => {
+                matches!(self.copy(catalog, copy, statement), CopyPlanned::NeedCatalog)
+            }
+            _ => false,
+        };
+        !self.rules.is_empty() && classified.statements.iter().any(needs)
     }
 
     /// Appends a text that is no row (error, notice, notification, parameter status) with what the

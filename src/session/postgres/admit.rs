@@ -75,6 +75,12 @@ impl Refusal {
         }
     }
 
+    /// A relation is not there, as the target would say.
+    pub(super) fn missing(message: String) -> Refusal {
+        let hint = "weir has just read the names of this target's relations.".into();
+        Refusal { sqlstate: "42P01", hint, ..Refusal::mask(message) }
+    }
+
     fn error(&self) -> Vec<u8> {
         let mut error = Vec::new();
         let report = Report {

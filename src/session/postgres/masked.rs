@@ -6,7 +6,7 @@
 
 use crate::decide::approval::Standings;
 use crate::decide::sql::Plumbing;
-use crate::decide::{Classified, Effect, Fact, FactKind};
+use crate::decide::{Classified, Effect, Fact, FactKind, Statement};
 use crate::fault::{Fault, Malformed};
 use crate::wire::Side;
 use crate::wire::postgres::frame::Step;
@@ -59,9 +59,50 @@ const VALUE_FREE_FILES: [&[u8]; 9] = [
 const NAME_STATES: [&[u8]; 2] = [b"26000", b"34000"];
 const NAME_FILES: [&[u8]; 3] = [b"prepare.c", b"portalcmds.c", b"postgres.c"];
 
+/// What definitions and maintenance say that nothing of rows is in, and where PostgreSQL says it:
+/// that a thing of the client's own word is there or is not, that this is no place for the command,
+/// how the work goes on. A word that code inside of a statement made has a context.
+const PLAIN_WORDS: [Words; 3] = [
+    Words {
+        states: &[b"42701", b"42703", b"42704", b"42710", b"42P07"],
+        files: &[
+            b"tablecmds.c",
+            b"indexcmds.c",
+            b"index.c",
+            b"heap.c",
+            b"trigger.c",
+            b"pg_constraint.c",
+        ],
+    },
+    Words { states: &[b"25001"], files: &[b"xact.c"] },
+    Words {
+        states: &[b"00000", b"01000"],
+        files: &[
+            b"vacuum.c",
+            b"vacuumlazy.c",
+            b"analyze.c",
+            b"index.c",
+            b"indexcmds.c",
+            b"cluster.c",
+        ],
+    },
+];
+
+/// The same of maintenance alone: other statements may look for a name that stands in a row.
+const MAINTENANCE_STATES: [&[u8]; 5] = [b"3F000", b"42703", b"42704", b"42809", b"42P01"];
+const MAINTENANCE_FILES: [&[u8]; 5] =
+    [b"namespace.c", b"analyze.c", b"vacuum.c", b"indexcmds.c", b"cluster.c"];
+const MAINTENANCE: [&str; 4] = ["VACUUM", "ANALYZE", "REINDEX", "CLUSTER"];
+
 /// How the context of an error begins whose innermost part is data that the client sent itself
 /// (`CopyFromErrorCallback`, `bind_param_error_callback`).
 const OWN_DATA: [&[u8]; 3] = [b"COPY ", b"unnamed portal", b"portal \""];
+
+/// Codes of reports, and the files whose reports with such codes are meant.
+struct Words {
+    states: &'static [&'static [u8]],
+    files: &'static [&'static [u8]],
+}
 
 /// What a report says of itself.
 struct Report<'r> {
@@ -94,11 +135,27 @@ impl<'r> Report<'r> {
             && self.field(b'p').is_none()
     }
 
+    fn is(&self, states: &[&[u8]], files: &[&[u8]]) -> bool {
+        let is = |code, known: &[&[u8]]| self.field(code).is_some_and(|it| known.contains(&it));
+        is(b'C', states) && is(b'F', files)
+    }
+
+    /// Code that runs inside of the statement may have made it.
+    fn is_inside(&self) -> bool {
+        [b'W', b'q', b'p'].iter().any(|&code| self.field(code).is_some())
+    }
+
     /// It quotes a name that the client gave.
     fn is_of_name(&self) -> bool {
-        let is = |code, known: &[&[u8]]| self.field(code).is_some_and(|it| known.contains(&it));
-        let inside = [b'W', b'q', b'p'].iter().any(|&code| self.field(code).is_some());
-        is(b'C', &NAME_STATES) && is(b'F', &NAME_FILES) && !inside
+        let known = PLAIN_WORDS.iter().any(|it| self.is(it.states, it.files));
+        (known || self.is(&NAME_STATES, &NAME_FILES)) && !self.is_inside()
+    }
+
+    /// The same, if the statements are maintenance.
+    fn is_of_maintenance(&self, statements: &[Statement]) -> bool {
+        let maintains = |it: &Statement| MAINTENANCE.contains(&it.operation.as_str());
+        let known = self.is(&MAINTENANCE_STATES, &MAINTENANCE_FILES) && !self.is_inside();
+        known && !statements.is_empty() && statements.iter().all(maintains)
     }
 
     /// Its words are always the same.
@@ -252,7 +309,7 @@ impl Ready {
     ///
     /// ```text
     ///   the text of the command itself is at fault, and nothing ran     pass
-    ///   it has no statement or cursor of the client's name              pass
+    ///   it has a name of the client's, or none, and nothing of a row    pass
     ///   its words are always the same                                   the message passes
     ///   by code inside of it, or about a table with masks               withheld
     ///   by a statement that may quote one                               withheld
@@ -278,6 +335,7 @@ impl Ready {
         let quotes = match self.beliefs.about() {
             About::Nothing => false,
             About::Unknown => true,
+            About::Run(it) if report.is_of_maintenance(&it.statements) => return Texts::Pass,
             About::Run(it) => self.link.view.may_quote(shown.as_deref(), Some(&it.statements)),
         };
         let names = !table.is_empty() && self.link.view.masks_relation(catalog, &schema, &table);

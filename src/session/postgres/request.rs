@@ -728,7 +728,9 @@ impl Ready {
         };
         self.learned == Learned::Not
             && self.resolved.is_none()
-            && (self.lacks(classified, stage) || is_stale())
+            && (self.lacks(classified, stage)
+                || is_stale()
+                || self.link.view.copies_unknown(self.catalog_shown(stage).as_deref(), classified))
     }
 
     /// Whether a command waits for a newer catalog from now on, for what it puts elsewhere or for
@@ -773,6 +775,9 @@ impl Ready {
         }
         let shown = self.widen(classified, stage)?;
         let catalog = shown.as_deref();
+        if classified.statements.iter().any(copy::is_unread) {
+            return Err(Refusal::mask(copy::UNREAD.into()));
+        }
         for statement in &classified.statements {
             let Effect::Copy(copy @ Copy { from_client: false, .. }) = &statement.effect else {
                 continue;
@@ -781,7 +786,9 @@ impl Ready {
                 CopyPlanned::Masked(masker) => maskers.push_back(Some(masker)),
                 CopyPlanned::Pass => maskers.push_back(None),
                 CopyPlanned::Refuse(message) => return Err(Refusal::mask(message)),
-                CopyPlanned::NeedCatalog => return Err(Refusal::mask(copy::not_known(copy))),
+                CopyPlanned::NeedCatalog => {
+                    return Err(self.unknown_copy((copy, classified), catalog));
+                }
             }
         }
         Ok(maskers)

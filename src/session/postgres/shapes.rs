@@ -7,15 +7,16 @@
 use std::sync::Arc;
 
 use crate::decide::sql::Showing;
-use crate::decide::{Classified, Effect, Statement};
+use crate::decide::{Classified, Copy, Effect, Statement};
 use crate::mask::sql::catalog::Catalog;
+use crate::mask::sql::copy;
 use crate::mask::sql::widened::Widened;
 use crate::session::Stage;
 use crate::session::postgres::core::Core;
 
 use super::admit::Refusal;
 use super::beliefs::About;
-use super::ready::Ready;
+use super::ready::{Learned, Ready};
 
 /// Definitions after which a column, a table or a view of the same number may be another one, and
 /// what may hold one: migrations have them in DO. Procedures are called too often to wait for each.
@@ -102,6 +103,20 @@ impl Ready {
             true => Err(Refusal::mask(WIDENED.into())),
             false => Ok(shown),
         }
+    }
+
+    /// Why a COPY is refused that the catalog cannot answer for. What this very transaction made is
+    /// in no catalog that others can read.
+    pub(super) fn unknown_copy(
+        &self,
+        (copy, classified): (&Copy, &Classified),
+        catalog: Option<&Catalog>,
+    ) -> Refusal {
+        let is_alone = classified.statements.len() == 1 && self.beliefs.is_idle();
+        let is_told = self.learned == Learned::Told && is_alone;
+        let missing = catalog.filter(|_| is_told).and_then(|it| copy::missing(it, copy));
+        let unknown = || Refusal::mask(copy::not_known(copy));
+        missing.map_or_else(unknown, Refusal::missing)
     }
 
     /// The catalog, without what this transaction changed.

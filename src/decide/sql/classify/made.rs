@@ -1,8 +1,8 @@
 //! What the columns of an answer are made of, by the form of their expressions.
 //!
-//! In: the tree of a statement. Out: for each column of its answer, in order, the columns whose
-//! values it may show; nothing where the columns cannot be counted. Never: a column left out that
-//! it shows a value of: what is not on the lists below is not told.
+//! In: the tree of a query, or of DML that returns rows. Out: for each column of its answer, in
+//! order, the columns whose values it may show; nothing where the columns cannot be counted.
+//! Never: a column left out that it shows a value of: what is not on the lists below is not told.
 //!
 //! A condition is no flow: `count(*)` and `EXISTS` tell whether rows are there, as the number of
 //! rows of any answer does. `rows` looks through queries in FROM and WITH, which give columns other
@@ -22,6 +22,7 @@ use rows::{Columns, Effort, Scope, Withs};
 pub(super) fn columns(tree: &Tree) -> (Vec<Option<Made>>, Option<usize>) {
     const UNTOLD: (Vec<Option<Made>>, Option<usize>) = (Vec::new(), None);
     let select = match tree.kind() {
+        "InsertStmt" | "UpdateStmt" | "DeleteStmt" => return returned(tree).unwrap_or(UNTOLD),
         "SelectStmt" => tree,
         "DeclareCursorStmt" => tree.field("query"),
         _ => return UNTOLD,
@@ -40,9 +41,42 @@ pub(super) fn columns(tree: &Tree) -> (Vec<Option<Made>>, Option<usize>) {
             None => return UNTOLD,
         },
     };
+    bounded(known, star).unwrap_or(UNTOLD)
+}
+
+fn bounded(
+    known: Vec<Option<Made>>,
+    star: Option<usize>,
+) -> Option<(Vec<Option<Made>>, Option<usize>)> {
     let names = |made: &Made| made.columns.len() + made.others.len();
     let kept: usize = known.iter().flatten().map(names).sum();
-    if kept > limits::LINEAGE_NAMES_MAX { UNTOLD } else { (known, star) }
+    (kept <= limits::LINEAGE_NAMES_MAX).then_some((known, star))
+}
+
+/// The columns of RETURNING: of what is written, and of what stands in FROM or USING. What is
+/// assigned to a column is judged where it is stored.
+fn returned(written: &Tree) -> Option<(Vec<Option<Made>>, Option<usize>)> {
+    let clause = written.field("returning_clause");
+    let targets = clause.field("exprs").items();
+    // OLD and NEW by other names.
+    if targets.is_empty() || !clause.field("options").items().is_empty() {
+        return None;
+    }
+    let effort = Effort::default();
+    let outside = Scope { effort: &effort, withs: None, level: None, outer: None };
+    let withs = withs_of(written, &outside);
+    let scope = Scope { withs: Some(&withs), ..outside };
+    let beside = [written.field("from_clause"), written.field("using_clause")];
+    let level = rows::written(written.field("relation"), beside, &scope);
+    let scope = Scope { level: Some(&level), outer: Some(&scope), ..scope };
+    let is_star = |target: &Tree| expands(target.field("val")).is_some();
+    let first = targets.iter().position(is_star);
+    let last = targets.iter().rposition(is_star);
+    let behind = last.map_or(targets.len(), |last| last + 1);
+    let single = targets.iter().take(first.unwrap_or(behind)).chain(targets.iter().skip(behind));
+    let known: Vec<_> = single.map(|target| of_value(target.field("val"), &scope)).collect();
+    scope.effort.has_room(known.len()).then_some(())?;
+    bounded(known, first)
 }
 
 /// The columns before the first star and behind the last one, and how many come before: each of
@@ -389,6 +423,31 @@ mod tests {
     }
 
     #[test]
+    fn what_is_returned_is_made_of_what_is_written_and_read() {
+        let none: Option<&[&str]> = Some(&[]);
+        check(
+            "insert into c (id) values (1) on conflict (id) do update set email = excluded.email \
+             returning id, xmax = 0, upper(name), 1",
+            &[Some(&["id"]), Some(&["xmax"]), Some(&["name"]), none],
+        );
+        check("insert into c values (1) returning *, (xmax = 0) as fresh", &[Some(&["xmax"])]);
+        check(
+            "update c x set a = 1 from (select ssn as s from d) y returning upper(s), x.a + 1",
+            &[Some(&["ssn"]), Some(&["a"])],
+        );
+        check("delete from c using d where c.id = d.id returning d.b || c.a", &[Some(&["a", "b"])]);
+        // The table, and not the query of its name.
+        check(
+            "with c as (select 1 as ssn) update c set a = 1 returning upper(ssn)",
+            &[Some(&["ssn"])],
+        );
+        check("update c set a = 1 returning upper(c), old.a, c::text", &[None, None, None]);
+        check("update c set a = 1 returning with (old as o) o.a", &[]);
+        check("update c set a = 1", &[]);
+        check("merge into c using d on c.a = d.a when matched then delete returning c.a", &[]);
+    }
+
+    #[test]
     fn what_stands_beside_a_star_is_told_by_its_place() {
         let around = |text: &str| {
             let parsed = pg_query::parse(text, 0).unwrap();
@@ -503,7 +562,7 @@ mod tests {
             "table c",
             "explain select 1",
             "select 1 into x",
-            "update c set a = 1 returning 1",
+            "merge into c using d on true when matched then delete returning 1",
             "fetch x",
         ] {
             assert!(sure(text).is_empty(), "{text}");

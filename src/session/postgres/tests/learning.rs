@@ -231,7 +231,11 @@ fn a_client_that_leaves_its_hold_was_not_denied() {
 #[test]
 fn a_copy_that_no_catalog_answers_for_says_what_is_not_known() {
     for (text, what) in [
-        ("COPY public.nosuch TO STDOUT", "weir: \"public.nosuch\" is not in the catalog"),
+        ("COPY public.nosuch TO STDOUT", "C42P01\0Mrelation \"public.nosuch\" does not exist\0"),
+        ("COPY nosuch TO STDOUT", "C42P01\0Mrelation \"nosuch\" does not exist\0"),
+        // The schema may not be there.
+        ("COPY other.nosuch TO STDOUT", "weir: \"other.nosuch\" is not in the catalog"),
+        ("SELECT 1; COPY nosuch TO STDOUT", "weir: \"nosuch\" is not in the catalog"),
         ("COPY sink (nosuch) TO STDOUT", "weir: \"sink\", or a column of it that this COPY names,"),
         ("COPY (SELECT 1 FROM nosuch) TO STDOUT", "weir: a relation that this COPY reads is not"),
     ] {

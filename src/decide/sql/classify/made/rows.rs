@@ -160,6 +160,16 @@ pub(super) fn level(from: &[Tree], scope: &Scope<'_>) -> Level {
     level
 }
 
+/// What RETURNING may name. What is written is never a query of WITH.
+pub(super) fn written(target: &Tree, beside: [&Tree; 2], scope: &Scope<'_>) -> Level {
+    let mut level = Level::default();
+    let alias = target.field("alias").field("aliasname").text();
+    let name = if alias.is_empty() { target.field("relname").text() } else { alias };
+    level.rows.push((name.to_owned(), Columns::Own));
+    beside.iter().flat_map(|from| from.items()).for_each(|item| level.take(item, scope));
+    level
+}
+
 impl Level {
     fn take(&mut self, item: &Tree, scope: &Scope<'_>) {
         let alias = item.field("alias");
