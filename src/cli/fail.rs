@@ -23,6 +23,9 @@ pub const EXIT_REFUSED: u8 = 6;
 /// The command would be held for approval.
 pub const EXIT_HELD: u8 = 7;
 
+/// What is shown lacks what a damaged file of the record held.
+pub const EXIT_INCOMPLETE: u8 = 8;
+
 /// For the help text.
 pub const EXIT_CODES: &str = "\
 Exit codes:
@@ -33,7 +36,8 @@ Exit codes:
   4  no running weir was found, or it does not answer
   5  what was asked for does not exist
   6  the answer is no: denied by a rule, a refused vote, a wrong password
-  7  `policy test`: held for approval";
+  7  `policy test`: held for approval
+  8  what is shown is not all: a file of the record cannot be read (stderr names it)";
 
 /// Why a command failed.
 #[derive(Debug, PartialEq, Eq)]
@@ -116,6 +120,7 @@ mod tests {
             EXIT_NOT_FOUND,
             EXIT_REFUSED,
             EXIT_HELD,
+            EXIT_INCOMPLETE,
         ] {
             assert!(EXIT_CODES.contains(&format!("\n  {code}  ")), "{code}");
         }

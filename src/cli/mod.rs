@@ -39,8 +39,8 @@ use crate::admin::{clock, shape};
 use crate::config::report::{ConfigErrors, Problem};
 use crate::config::settings::Settings;
 use crate::config::units;
-use crate::record::lake::LakeError;
-use fail::{EXIT_CODES, EXIT_CONFIG, EXIT_NOT_FOUND, EXIT_USAGE, Failure};
+use crate::record::lake::{Lake, LakeError};
+use fail::{EXIT_CODES, EXIT_CONFIG, EXIT_INCOMPLETE, EXIT_NOT_FOUND, EXIT_USAGE, Failure};
 
 /// A gateway that records, decides and masks what passes to a database.
 #[derive(Debug, Parser)]
@@ -142,6 +142,32 @@ fn existing(place: &place::Place) -> Result<PathBuf, Failure> {
     }
     Err(Failure::new(EXIT_NOT_FOUND, format!("there is no data directory {}", dir.display()))
         .hint("give --data-dir, as printed by `weir run` or written in its configuration"))
+}
+
+/// Reads the record, and says which of its files could not be read: what `read` found is then not
+/// all. A failure of its own keeps its code.
+fn reading_record(
+    place: &place::Place,
+    read: impl FnOnce(&Lake) -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let lake = Lake::new(&existing(place)?);
+    let outcome = read(&lake);
+    let is_whole = tell_unread(&lake);
+    outcome.and_then(|()| if is_whole { Ok(()) } else { Err(incomplete()) })
+}
+
+/// Names the files that could not be read and were not named yet. Whether there are none.
+fn tell_unread(lake: &Lake) -> bool {
+    let unread = lake.take_unread();
+    for why in &unread {
+        output::note(&format!("weir: {}", output::clean(why)));
+    }
+    unread.is_empty()
+}
+
+fn incomplete() -> Failure {
+    Failure::new(EXIT_INCOMPLETE, "what is shown is not all: it lacks what those files held")
+        .hint("put them back from a backup, or move them out of the lake: OPERATIONS.md, Backup")
 }
 
 fn lake_failure(error: LakeError) -> Failure {

@@ -107,8 +107,9 @@ impl Which {
 /// The records cannot be read.
 pub fn run(args: &Search) -> Result<(), Failure> {
     let mut out = Output::new(args.json);
-    find(args, &mut out)?;
-    Ok(out.flush()?)
+    let outcome = find(args, &mut out);
+    out.flush()?;
+    outcome
 }
 
 /// Writes what is found.
@@ -124,8 +125,17 @@ pub(super) fn find(args: &Search, out: &mut Output) -> Result<(), Failure> {
     // With one of these the newest rows may all be of another one, so the limit comes last.
     let is_narrowed = status.is_some() || decision.is_some();
     filter.limit = (!is_narrowed).then_some(args.limit);
-    let lake = Lake::new(&super::existing(&args.place)?);
-    let session = args.session.as_deref().map(|id| super::named::session(id, &lake));
+    super::reading_record(&args.place, |lake| find_in(lake, args, filter, out))
+}
+
+fn find_in(
+    lake: &Lake,
+    args: &Search,
+    mut filter: Filter,
+    out: &mut Output,
+) -> Result<(), Failure> {
+    let (status, decision) = (args.status.as_deref(), args.decision.as_deref());
+    let session = args.session.as_deref().map(|id| super::named::session(id, lake));
     filter.session = session.transpose()?;
     let mut commands = lake.commands(&filter).map_err(super::lake_failure)?;
     commands.retain(|row| {
@@ -133,7 +143,7 @@ pub(super) fn find(args: &Search, out: &mut Output) -> Result<(), Failure> {
             && decision.is_none_or(|wanted| decision_of(row) == wanted)
     });
     // A line has neither: nobody knows whether it ran.
-    let lines = match is_narrowed {
+    let lines = match status.or(decision).is_some() {
         false => lake.lines(&filter).map_err(super::lake_failure)?,
         true => Vec::new(),
     };

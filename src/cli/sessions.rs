@@ -10,7 +10,7 @@ use super::output::{Output, Table, note};
 use super::place::Place;
 use super::remote::Remote;
 use crate::admin::{clock, shape};
-use crate::record::lake::{Filter, Lake, SessionRow};
+use crate::record::lake::{Filter, SessionRow};
 
 /// Arguments.
 #[derive(Debug, Args)]
@@ -72,12 +72,9 @@ impl Session {
 /// The records cannot be read, or no weir answers.
 pub fn run(args: &Sessions) -> Result<(), Failure> {
     let mut out = Output::new(args.json);
-    if args.live {
-        live(args, &mut out)?;
-    } else {
-        recorded(args, &mut out)?;
-    }
-    Ok(out.flush()?)
+    let outcome = if args.live { live(args, &mut out) } else { recorded(args, &mut out) };
+    out.flush()?;
+    outcome
 }
 
 fn live(args: &Sessions, out: &mut Output) -> Result<(), Failure> {
@@ -111,17 +108,22 @@ fn live(args: &Sessions, out: &mut Output) -> Result<(), Failure> {
 pub(super) fn recorded(args: &Sessions, out: &mut Output) -> Result<(), Failure> {
     let since = args.since.as_deref().map(super::time).transpose()?;
     let until = args.until.as_deref().map(super::time).transpose()?;
-    let lake = Lake::new(&super::existing(&args.place)?);
-    let filter =
-        Filter { user: args.user.clone(), target: args.target.clone(), ..Filter::default() };
-    let mut sessions = join(lake.sessions(&filter).map_err(super::lake_failure)?);
-    sessions.retain(|session| {
-        since.is_none_or(|since| session.ended_us().is_none_or(|ended| ended >= since))
-            && until.is_none_or(|until| session.started_us() < until)
-    });
-    sessions.drain(..sessions.len().saturating_sub(args.limit));
+    let (user, target) = (args.user.clone(), args.target.clone());
+    let filter = Filter { user, target, ..Filter::default() };
+    super::reading_record(&args.place, |lake| {
+        let mut sessions = join(lake.sessions(&filter).map_err(super::lake_failure)?);
+        sessions.retain(|session| {
+            since.is_none_or(|since| session.ended_us().is_none_or(|ended| ended >= since))
+                && until.is_none_or(|until| session.started_us() < until)
+        });
+        sessions.drain(..sessions.len().saturating_sub(args.limit));
+        tell(&sessions, out)
+    })
+}
+
+fn tell(sessions: &[Session], out: &mut Output) -> Result<(), Failure> {
     if out.is_json() {
-        for session in &sessions {
+        for session in sessions {
             out.object(session)?;
         }
         return Ok(());
@@ -143,7 +145,7 @@ pub(super) fn recorded(args: &Sessions, out: &mut Output) -> Result<(), Failure>
         "END",
     ];
     let mut table = Table::new(heading);
-    for session in &sessions {
+    for session in sessions {
         table.row(cells(session));
     }
     Ok(out.table(&table)?)

@@ -52,19 +52,23 @@ struct Story {
 /// The records cannot be read, or hold no such session.
 pub fn run(args: &Show) -> Result<(), Failure> {
     let mut out = Output::new(args.json);
-    write(args, &mut out)?;
-    Ok(out.flush()?)
+    let outcome = write(args, &mut out);
+    out.flush()?;
+    outcome
 }
 
 /// Writes the session.
 pub(super) fn write(args: &Show, out: &mut Output) -> Result<(), Failure> {
-    let lake = Lake::new(&super::existing(&args.place)?);
-    let id = super::named::session(&args.id, &lake)?;
+    super::reading_record(&args.place, |lake| write_from(lake, args, out))
+}
+
+fn write_from(lake: &Lake, args: &Show, out: &mut Output) -> Result<(), Failure> {
+    let id = super::named::session(&args.id, lake)?;
     let filter = Filter { session: Some(id), ..Filter::default() };
     let id = shape::id_text(id);
     let session =
         join(lake.sessions(&filter).map_err(super::lake_failure)?).pop().unwrap_or_default();
-    let stories = stories(&lake, &filter, args.rows)?;
+    let stories = stories(lake, &filter, args.rows)?;
     if session.any().is_none() && stories.is_empty() {
         return Err(Failure::new(EXIT_NOT_FOUND, format!("no session {id} is recorded there"))
             .hint("`weir sessions` lists them"));

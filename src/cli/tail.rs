@@ -34,7 +34,10 @@ pub struct Tail {
 /// # Errors
 /// The records cannot be read.
 pub fn run(args: &Tail) -> Result<(), Failure> {
-    let lake = Lake::new(&super::existing(&args.place)?);
+    super::reading_record(&args.place, |lake| tail(lake, args))
+}
+
+fn tail(lake: &Lake, args: &Tail) -> Result<(), Failure> {
     let filter = args.which.filter()?;
     let mut out = Output::new(args.json);
     let mut follower = Follower::default();
@@ -47,6 +50,8 @@ pub fn run(args: &Tail) -> Result<(), Failure> {
         return Ok(());
     }
     loop {
+        // A reader that goes away ends it: there is no code to say it with.
+        super::tell_unread(lake);
         std::thread::sleep(LOOK_EVERY);
         let since_us = follower.since(filter.since_us);
         let next = Filter { since_us, limit: Some(LOOK_ROWS_MAX), ..filter.clone() };

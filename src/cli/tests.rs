@@ -165,8 +165,11 @@ fn data_dir(name: &str, sealed: bool) -> Folder {
     let dir = std::env::temp_dir().join(format!("weir-cli-{name}-{}", std::process::id()));
     let folder = Folder(dir.clone());
     let journal = dir.join(JOURNAL_FOLDER);
-    let settings =
-        JournalSettings { segment_bytes: 256 << 10, seal_after_us: 60_000_000, flush_us: 100_000 };
+    let settings = JournalSettings {
+        segment_bytes: 256 << 10,
+        seal_after_us: 60_000_000,
+        flush_us: 100_000,
+    };
     std::fs::create_dir_all(&journal).unwrap();
     let pool = SegmentPool::start(&journal, &settings).unwrap();
     let (sender, _kept) = channel::<SealedSegment>();
@@ -200,15 +203,21 @@ fn read(folder: &Folder, words: &[&str]) -> Result<String, Failure> {
         .unwrap();
     let page = Page::default();
     let mut out = Output::onto(Box::new(page.clone()), words.contains(&"--json"));
-    match &cli.command {
-        Command::Sessions(args) => sessions::recorded(args, &mut out)?,
-        Command::Search(args) => search::find(args, &mut out)?,
-        Command::Show(args) => show::write(args, &mut out)?,
+    let outcome = match &cli.command {
+        Command::Sessions(args) => sessions::recorded(args, &mut out),
+        Command::Search(args) => search::find(args, &mut out),
+        Command::Show(args) => show::write(args, &mut out),
         other => panic!("{other:?} does not read records"),
-    }
+    };
     let text = String::from_utf8(page.0.borrow().clone()).unwrap();
-    Ok(text)
+    match outcome {
+        Err(failure) if failure.code() == EXIT_INCOMPLETE => Ok(text + INCOMPLETE),
+        outcome => outcome.map(|()| text),
+    }
 }
+
+/// Ends what was read when the exit code says that it is not all.
+const INCOMPLETE: &str = "(incomplete)";
 
 fn lines(text: &str) -> usize {
     text.lines().count()
@@ -315,5 +324,52 @@ fn a_command_that_waited_when_weir_died_is_shown_once() {
         assert!(text.contains("  approval  2026-03-01 12:00:10.000 requested"), "{text}");
         let json = read(&folder, &["search", "--json", "--status", status]).unwrap();
         assert_eq!(lines(&json), 1, "{json}");
+    }
+}
+
+/// The file of a table in a lake that has one day.
+fn file_of(folder: &Folder, table: &str) -> PathBuf {
+    let days = std::fs::read_dir(folder.0.join("lake").join(table)).unwrap();
+    let mut files = days.flat_map(|day| std::fs::read_dir(day.unwrap().path()).unwrap());
+    files.next().unwrap().unwrap().path()
+}
+
+#[test]
+fn a_damaged_file_is_left_out_and_the_exit_code_says_so() {
+    let id = "11111111-1111-1111-1111-111111111111";
+    let flipped = |mut bytes: Vec<u8>| {
+        let at = bytes.len() / 2;
+        bytes[at] ^= 4;
+        bytes
+    };
+    let ways: [fn(Vec<u8>) -> Vec<u8>; 4] = [
+        |bytes| bytes[..bytes.len() / 2].to_vec(),
+        |bytes| vec![0; bytes.len()],
+        |_| Vec::new(),
+        flipped,
+    ];
+    for (at, damage) in ways.into_iter().enumerate() {
+        let folder = data_dir(&format!("damaged-{at}"), true);
+        let whole = read(&folder, &["show", id, "--json"]).unwrap();
+        for table in ["stream_chunks", "responses"] {
+            let path = file_of(&folder, table);
+            std::fs::write(&path, damage(std::fs::read(&path).unwrap())).unwrap();
+        }
+        let found = read(&folder, &["search", "--json"]).unwrap();
+        let rows =
+            found.strip_suffix(INCOMPLETE).expect("the exit code says that rows are missing");
+        assert_eq!(lines(rows), 3, "{at}: {rows}");
+        for row in rows.lines() {
+            let row: serde_json::Value = serde_json::from_str(row).expect("nothing else on stdout");
+            assert!(row["response"].is_null(), "{at}: {row}");
+        }
+        let shown = read(&folder, &["show", id, "--json"]).unwrap();
+        assert!(shown.ends_with(INCOMPLETE) && lines(&shown) == lines(&whole) + 1, "{shown}");
+        assert!(!read(&folder, &["sessions"]).unwrap().ends_with(INCOMPLETE), "not of its files");
+        // What is not found keeps its own code: scripts rely on it.
+        let path = file_of(&folder, "sessions");
+        std::fs::write(&path, damage(std::fs::read(&path).unwrap())).unwrap();
+        assert_eq!(read(&folder, &["show", "111111"]).unwrap_err().code(), EXIT_NOT_FOUND);
+        assert!(read(&folder, &["sessions", "--json"]).unwrap().ends_with(INCOMPLETE));
     }
 }

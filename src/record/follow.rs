@@ -15,7 +15,7 @@ use serde::Serialize;
 use super::body::Kind;
 use super::entry::SessionId;
 use super::journal::{Frame, HEADER_BYTES, Header, boot_text};
-use super::lake::{self, LakeError, LakeRow, Test};
+use super::lake::{self, LakeError, LakeRow, Test, Unread};
 use super::lake_rows::{ApprovalRow, CommandRow, EventRow, MaskingRow, ResponseRow, SessionRow};
 use super::live;
 use super::recover::segment_paths;
@@ -58,6 +58,7 @@ impl Happening {
 pub struct Follow {
     data_dir: PathBuf,
     test: Rc<Test>,
+    unread: Unread,
     places: BTreeMap<Writer, Place>,
 }
 
@@ -77,9 +78,13 @@ type Segments = BTreeMap<Writer, BTreeMap<u64, (Header, PathBuf)>>;
 
 impl Follow {
     /// Begins behind what is there now.
-    pub(in crate::record) fn begin(data_dir: &Path, test: Test) -> Result<Follow, LakeError> {
-        let mut follow =
-            Follow { data_dir: data_dir.to_owned(), test: Rc::new(test), places: BTreeMap::new() };
+    pub(in crate::record) fn begin(
+        data_dir: &Path,
+        test: Test,
+        unread: Unread,
+    ) -> Result<Follow, LakeError> {
+        let (data_dir, test) = (data_dir.to_owned(), Rc::new(test));
+        let mut follow = Follow { data_dir, test, unread, places: BTreeMap::new() };
         follow.advance(&mut |_, _| Ok(()))?;
         Ok(follow)
     }
@@ -90,11 +95,12 @@ impl Follow {
     /// When a file cannot be read; the next poll tries again.
     pub fn poll(&mut self) -> Result<Vec<Happening>, LakeError> {
         let mut news = Vec::new();
-        let test = Rc::clone(&self.test);
+        let (test, unread) = (Rc::clone(&self.test), self.unread.clone());
         self.advance(&mut |found, header| match found {
             Found::Frames(bytes) => frames_news(&bytes, header, &test, &mut news),
             Found::Files(numbers, from_index) => {
-                files_news(&numbers.0, header, (numbers.1, from_index), &test, &mut news)
+                let from = (numbers.1, from_index);
+                files_news(&numbers.0, header, from, (&test, &unread), &mut news)
             }
         })?;
         news.sort_by_key(Happening::place);
@@ -261,7 +267,7 @@ fn files_news(
     data_dir: &Path,
     header: &Header,
     (numbers, from_index): (std::ops::Range<u64>, u64),
-    test: &Test,
+    (test, unread): (&Test, &Unread),
     news: &mut Vec<Happening>,
 ) -> Result<(), LakeError> {
     for table in Table::ALL {
@@ -276,25 +282,25 @@ fn files_news(
             };
             match table {
                 Table::Sessions => {
-                    lake::read_file(&path, test, &mut |row| take(Happening::Sessions(row)))?;
+                    unread.skipping(&path, test, &mut |row| take(Happening::Sessions(row)));
                 }
                 Table::Commands => {
-                    lake::read_file(&path, test, &mut |row| take(Happening::Commands(row)))?;
+                    unread.skipping(&path, test, &mut |row| take(Happening::Commands(row)));
                 }
                 Table::Responses => {
-                    lake::read_file(&path, test, &mut |row| take(Happening::Responses(row)))?;
+                    unread.skipping(&path, test, &mut |row| take(Happening::Responses(row)));
                 }
                 Table::Approvals => {
-                    lake::read_file(&path, test, &mut |row| take(Happening::Approvals(row)))?;
+                    unread.skipping(&path, test, &mut |row| take(Happening::Approvals(row)));
                 }
                 Table::MaskingHits => {
-                    lake::read_file(&path, test, &mut |row| take(Happening::MaskingHits(row)))?;
+                    unread.skipping(&path, test, &mut |row| take(Happening::MaskingHits(row)));
                 }
-                Table::LogEvents => lake::read_file(&path, test, &mut |row: EventRow| {
+                Table::LogEvents => unread.skipping(&path, test, &mut |row: EventRow| {
                     if row.event != "hold" {
                         take(Happening::LogEvents(row));
                     }
-                })?,
+                }),
                 Table::StreamChunks | Table::Touches | Table::ShellLines => {}
             }
         }

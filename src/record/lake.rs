@@ -7,11 +7,13 @@
 //! left out. A segment that is freed while it is read shows it by its header, and is then read from
 //! the lake, where all its rows already are.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fs::{self, File};
 use std::io;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use aho_corasick::AhoCorasick;
 use arrow_array::RecordBatch;
@@ -19,6 +21,7 @@ use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReaderB
 use parquet::file::metadata::RowGroupMetaData;
 use parquet::file::statistics::Statistics;
 
+use super::checksum::Sums;
 use super::entry::SessionId;
 use super::holds::{self, HoldFile};
 use super::journal::{Header, boot_text};
@@ -43,7 +46,13 @@ pub enum LakeError {
     /// A file that is not what weir wrote.
     #[error("cannot read {0}: {1}; it was damaged or replaced")]
     Parquet(PathBuf, parquet::errors::ParquetError),
-    /// A batch that is not what weir wrote.
+    /// A file whose checksums do not fit.
+    #[error("cannot read {0}: its {1} is not what weir wrote; it was damaged or changed")]
+    Changed(PathBuf, &'static str),
+    /// Rows that are not what weir wrote.
+    #[error("cannot read {0}: {1}; it was damaged or replaced")]
+    Rows(PathBuf, arrow_schema::ArrowError),
+    /// A batch of what is not sealed yet.
     #[error("cannot read a batch: {0}")]
     Arrow(#[from] arrow_schema::ArrowError),
     /// A search text that is no search text.
@@ -77,16 +86,48 @@ pub struct Filter {
 /// Rows of one batch.
 const BATCH_ROWS: usize = 8_192;
 
-/// A data directory, to read.
+/// A data directory, to read. A file that cannot be read is left out and remembered.
 #[derive(Clone, Debug)]
 pub struct Lake {
     data_dir: PathBuf,
+    unread: Unread,
+}
+
+/// Why files of the lake could not be read.
+#[derive(Clone, Debug, Default)]
+pub(in crate::record) struct Unread(Rc<RefCell<BTreeMap<PathBuf, Told>>>);
+
+#[derive(Clone, Debug)]
+enum Told {
+    NotYet(String),
+    Already,
+}
+
+impl Unread {
+    /// Reads a file, or remembers why that cannot be done.
+    pub fn skipping<T: LakeRow>(&self, path: &Path, test: &Test, take: &mut impl FnMut(T)) {
+        if let Err(error) = read_file(path, test, take) {
+            let mut files = self.0.borrow_mut();
+            files.entry(path.to_owned()).or_insert_with(|| Told::NotYet(error.to_string()));
+        }
+    }
 }
 
 impl Lake {
     /// Reads `data_dir`; one that is empty or not there has no rows.
     pub fn new(data_dir: &Path) -> Lake {
-        Lake { data_dir: data_dir.to_owned() }
+        Lake { data_dir: data_dir.to_owned(), unread: Unread::default() }
+    }
+
+    /// Which files could not be read, in words and once each; what was asked for lacks their rows.
+    pub fn take_unread(&self) -> Vec<String> {
+        let mut files = self.unread.0.borrow_mut();
+        let told = files.values_mut().map(|it| std::mem::replace(it, Told::Already));
+        let news = |told| match told {
+            Told::NotYet(why) => Some(why),
+            Told::Already => None,
+        };
+        told.filter_map(news).collect()
     }
 
     /// Commands with their responses, one per execution.
@@ -94,7 +135,7 @@ impl Lake {
     /// # Errors
     /// When a file cannot be read.
     pub fn commands(&self, filter: &Filter) -> Result<Vec<CommandRow>, LakeError> {
-        let snapshot = Snapshot::take(&self.data_dir)?;
+        let snapshot = Snapshot::take(self)?;
         let mut commands: Vec<CommandRow> = snapshot.scan(filter)?;
         let Some(first) = commands.first() else { return Ok(commands) };
         let wanted: HashSet<(String, i64)> =
@@ -174,7 +215,7 @@ impl Lake {
     /// When a file cannot be read.
     pub fn follow(&self, filter: &Filter) -> Result<Follow, LakeError> {
         let filter = Filter { since_us: None, until_us: None, limit: None, ..filter.clone() };
-        Follow::begin(&self.data_dir, Test::compile(&filter)?)
+        Follow::begin(&self.data_dir, Test::compile(&filter)?, self.unread.clone())
     }
 
     /// Rows of any table.
@@ -182,7 +223,7 @@ impl Lake {
     /// # Errors
     /// When a file cannot be read.
     pub fn rows<T: LakeRow>(&self, filter: &Filter) -> Result<Vec<T>, LakeError> {
-        Snapshot::take(&self.data_dir)?.scan(filter)
+        Snapshot::take(self)?.scan(filter)
     }
 }
 
@@ -210,19 +251,21 @@ fn execution(row: &impl LakeRow) -> (String, i64) {
 /// The unsealed part of the journal at one moment, and which files it stands for.
 struct Snapshot {
     data_dir: PathBuf,
+    unread: Unread,
     live: Vec<LiveSegment>,
     holds: Vec<HoldFile>,
     origins: HashSet<String>,
 }
 
 impl Snapshot {
-    fn take(data_dir: &Path) -> Result<Snapshot, LakeError> {
+    fn take(lake: &Lake) -> Result<Snapshot, LakeError> {
+        let (data_dir, unread) = (lake.data_dir.clone(), lake.unread.clone());
         let journal = data_dir.join(super::JOURNAL_FOLDER);
         let at = |error| LakeError::Io(journal.clone(), error);
         let live = live::read_all(&journal).map_err(at)?;
         let holds = holds::read_all(&journal).map_err(at)?;
         let origins = live.iter().map(|segment| segment.header.origin()).collect();
-        Ok(Snapshot { data_dir: data_dir.to_owned(), live, holds, origins })
+        Ok(Snapshot { data_dir, unread, live, holds, origins })
     }
 
     /// The rows, newest last, at most as many as the filter says.
@@ -234,12 +277,12 @@ impl Snapshot {
         for (day, paths) in self.files(T::TABLE, filter)?.into_iter().rev() {
             for path in paths {
                 let twice = self.is_live(&path);
-                read_file(&path, &test, &mut |row| {
+                self.unread.skipping(&path, &test, &mut |row| {
                     if !twice || !live.contains(&execution(&row)) {
                         rows.push(row);
                         keep_newest(&mut rows, filter.limit);
                     }
-                })?;
+                });
             }
             let newer = rows.iter().filter(|row: &&T| row.common().ts_us >= day_start(&day));
             if filter.limit.is_some_and(|limit| newer.count() >= limit) {
@@ -276,7 +319,7 @@ impl Snapshot {
         self.live_rows(&test, &mut take)?;
         for paths in self.files(T::TABLE, filter)?.into_values() {
             for path in paths {
-                read_file(&path, &test, &mut take)?;
+                self.unread.skipping(&path, &test, &mut take);
             }
         }
         Ok(())
@@ -443,15 +486,31 @@ pub(in crate::record) fn read_file<T: LakeRow>(
         Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(LakeError::Io(path.to_owned(), error)),
     };
+    let at = |error| LakeError::Io(path.to_owned(), error);
     let bad = |error| LakeError::Parquet(path.to_owned(), error);
+    let changed = |part| LakeError::Changed(path.to_owned(), part);
+    let sums = Sums::read(&file).map_err(at)?;
+    // Before anything is believed: a bound in the footer says which rows are not looked at.
+    if !sums.map_or(Ok(true), |sums| sums.tail_fits(&file)).map_err(at)? {
+        return Err(changed("footer"));
+    }
+    let again = file.try_clone().map_err(at)?;
     let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
     let builder =
         ParquetRecordBatchReaderBuilder::try_new_with_options(file, options).map_err(bad)?;
     let groups = builder.metadata().row_groups();
-    let kept = (0..groups.len()).filter(|at| test.may_hold(&groups[*at])).collect();
+    let kept: Vec<usize> =
+        (0..groups.len()).filter(|group| test.may_hold(&groups[*group])).collect();
+    if kept.is_empty() {
+        return Ok(());
+    }
+    if !sums.map_or(Ok(true), |sums| sums.body_fits(&again)).map_err(at)? {
+        return Err(changed("content"));
+    }
     let reader = builder.with_row_groups(kept).with_batch_size(BATCH_ROWS).build().map_err(bad)?;
     for batch in reader {
-        batch_rows(&batch?, test, take);
+        let batch = batch.map_err(|error| LakeError::Rows(path.to_owned(), error))?;
+        batch_rows(&batch, test, take);
     }
     Ok(())
 }

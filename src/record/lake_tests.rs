@@ -251,3 +251,59 @@ fn days_are_read_back() {
     }
     assert_eq!(date_text(20_687), "2026-08-22");
 }
+
+/// Rows of a file, or why it cannot be read.
+fn rows_of(path: &Path, filter: &Filter) -> Result<Vec<CommandRow>, LakeError> {
+    let mut rows = Vec::new();
+    read_file(path, &Test::compile(filter)?, &mut |row| rows.push(row))?;
+    Ok(rows)
+}
+
+#[test]
+fn a_flipped_bit_is_named_or_changes_no_row() {
+    let folder = Folder::new();
+    let (_spool, _sealer) = three_days(&folder);
+    let path = files(&folder.0, "commands").remove(0);
+    let good = fs::read(&path).unwrap();
+    let filters = [
+        Filter::default(),
+        Filter { user: Some("user1".into()), ..Filter::default() },
+        Filter { since_us: Some(START_US + 2), ..Filter::default() },
+    ];
+    let expect = filters.clone().map(|filter| rows_of(&path, &filter).unwrap());
+    assert!(expect.iter().all(|rows| !rows.is_empty()));
+    let mut named = 0;
+    for at in 0..good.len() {
+        let mut bad = good.clone();
+        bad[at] ^= 1 << (at % 8);
+        fs::write(&path, &bad).unwrap();
+        for (filter, expect) in filters.iter().zip(&expect) {
+            match rows_of(&path, filter) {
+                Ok(rows) => assert_eq!(&rows, expect, "byte {at} of {}, {filter:?}", good.len()),
+                Err(error) => {
+                    assert!(error.to_string().contains(path.to_str().unwrap()), "{error}");
+                    named += 1;
+                }
+            }
+        }
+    }
+    // The magic and the mark of weir are no content: without the mark a file is an older one.
+    assert_eq!(named, (good.len() - 8) * filters.len());
+}
+
+#[test]
+fn pages_of_a_file_without_the_mark_have_their_own_checksums() {
+    let folder = Folder::new();
+    let (_spool, _sealer) = three_days(&folder);
+    let path = files(&folder.0, "commands").remove(0);
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[4..24].fill(0);
+    fs::write(&path, &bytes).unwrap();
+    let whole = rows_of(&path, &Filter::default()).unwrap();
+    assert_eq!(whole.len(), 2);
+    let text = bytes.windows(4).position(|at| at == [0x28, 0xb5, 0x2f, 0xfd]).unwrap();
+    bytes[text + 5] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    let error = rows_of(&path, &Filter::default()).unwrap_err().to_string();
+    assert!(error.contains("checksum"), "{error}");
+}

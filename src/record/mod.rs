@@ -41,6 +41,7 @@ pub mod lake;
 pub mod durable;
 
 mod binary;
+mod checksum;
 mod column;
 mod follow;
 mod holds;

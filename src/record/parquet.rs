@@ -14,6 +14,7 @@ use parquet::file::metadata::SortingColumn;
 use parquet::file::properties::{WriterProperties, WriterPropertiesPtr, WriterVersion};
 use parquet::file::writer::SerializedFileWriter;
 
+use super::checksum::Summed;
 use super::column::{RowGroup, Zstd};
 use super::durable::Draft;
 use super::journal::Header;
@@ -156,7 +157,9 @@ impl Writer {
         let (draft, file) = Draft::begin(&path)?;
         let (group, properties) = &mut self.tables[table as usize];
         group.clear();
+        let file = Summed::new(file);
         let mut file = SerializedFileWriter::new(file, group.schema(), Arc::clone(properties))?;
+        file.write_all(&Summed::PLACE)?;
         for row in rows::ahead(rows) {
             fill(group, row);
             if group.cut(&mut self.zstd)? {
@@ -166,7 +169,9 @@ impl Writer {
         if !group.is_empty() {
             group.write(&mut file, &mut self.zstd)?;
         }
-        let file = file.into_inner()?;
+        file.flush()?;
+        file.inner_mut().end_body();
+        let file = file.into_inner()?.finish()?;
         draft.publish(&file)?;
         Ok(Some(Written { table, path, rows: rows.len() }))
     }

@@ -149,8 +149,11 @@ const LEFT: &str = "its client, or weir, left while it waited for approval";
 /// # Errors
 /// The records cannot be read, hold no such session, or one of a protocol without a replay.
 pub fn run(args: &Replay) -> Result<(), Failure> {
-    let lake = Lake::new(&super::existing(&args.place)?);
-    let id = super::named::session(&args.id, &lake)?;
+    super::reading_record(&args.place, |lake| replay(lake, args))
+}
+
+fn replay(lake: &Lake, args: &Replay) -> Result<(), Failure> {
+    let id = super::named::session(&args.id, lake)?;
     let recorded = Recorded { lake, id };
     let id = shape::id_text(id);
     let session = recorded.session()?;
@@ -219,12 +222,12 @@ fn renderer(protocol: &str) -> Result<fn(&Story) -> Vec<Moment>, Failure> {
 }
 
 /// What is recorded of one session.
-struct Recorded {
-    lake: Lake,
+struct Recorded<'l> {
+    lake: &'l Lake,
     id: SessionId,
 }
 
-impl Recorded {
+impl Recorded<'_> {
     fn filter(&self) -> Filter {
         Filter { session: Some(self.id), ..Filter::default() }
     }

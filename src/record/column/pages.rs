@@ -5,7 +5,6 @@
 
 use bytes::Bytes;
 use parquet::basic::{BoundaryOrder, Compression, Encoding, PageType, ZstdLevel};
-use parquet::column::page::{CompressedPage, Page, PageWriteSpec, PageWriter};
 use parquet::column::writer::ColumnCloseResult;
 use parquet::errors::Result;
 use parquet::file::metadata::{
@@ -14,11 +13,11 @@ use parquet::file::metadata::{
 use parquet::file::page_index::column_index::ColumnIndexMetaData;
 use parquet::file::page_index::offset_index::OffsetIndexMetaData;
 use parquet::file::statistics::Statistics;
-use parquet::file::writer::{SerializedPageWriter, TrackedWrite};
 use parquet::schema::types::ColumnDescPtr;
 
 use super::PAGE_BYTES;
 use super::bounds::Range;
+use super::page::{Page, Place};
 
 /// Level of zstd: the fastest that also codes entropy.
 const LEVEL: i32 = 1;
@@ -38,7 +37,11 @@ impl Zstd {
         Ok(Zstd { compressor: zstd::bulk::Compressor::new(LEVEL)?, buffer: Vec::new() })
     }
 
-    fn compress(&mut self, bytes: &[u8]) -> Result<&[u8]> {
+    /// Compresses one page.
+    ///
+    /// # Errors
+    /// When there is no memory for it.
+    pub fn compress(&mut self, bytes: &[u8]) -> Result<&[u8]> {
         self.buffer.clear();
         self.buffer.shrink_to(PAGE_BYTES);
         self.buffer.reserve(zstd::zstd_safe::compress_bound(bytes.len()));
@@ -81,7 +84,7 @@ pub struct Pages {
     leaf: ColumnDescPtr,
     /// Their headers and bodies; offsets count from the first.
     bytes: Vec<u8>,
-    written: Vec<(PageWriteSpec, Content)>,
+    written: Vec<(Place, Content)>,
 }
 
 impl Pages {
@@ -95,17 +98,9 @@ impl Pages {
     /// # Errors
     /// When it is too large for the format or cannot be compressed.
     pub fn push(&mut self, body: &[u8], content: Content, zstd: &mut Zstd) -> Result<()> {
-        let page = Page::DataPage {
-            buf: zstd.compress(body)?.to_vec().into(),
-            num_values: content.values as u32,
-            encoding: content.encoding,
-            def_level_encoding: Encoding::RLE,
-            rep_level_encoding: Encoding::RLE,
-            statistics: None,
-        };
-        let at = self.bytes.len() as u64;
-        let spec = append(&mut self.bytes, CompressedPage::new(page, body.len()))?;
-        self.written.push((PageWriteSpec { offset: at, ..spec }, content));
+        let Content { encoding, values, .. } = content;
+        let page = Page { kind: PageType::DATA_PAGE, encoding, values, body };
+        self.written.push((page.append(&mut self.bytes, zstd)?, content));
         Ok(())
     }
 
@@ -135,17 +130,12 @@ impl Pages {
         let (bytes, first) = match dictionary {
             None => (data, None),
             Some(dictionary) => {
-                let page = Page::DictionaryPage {
-                    buf: zstd.compress(dictionary.bytes)?.to_vec().into(),
-                    num_values: dictionary.values as u32,
-                    encoding: Encoding::PLAIN,
-                    is_sorted: false,
-                };
-                let mut bytes = Vec::with_capacity(data.len() + dictionary.bytes.len());
-                let page = CompressedPage::new(page, dictionary.bytes.len());
-                let spec = append(&mut bytes, page)?;
+                let Dictionary { bytes: body, values } = dictionary;
+                let (kind, encoding) = (PageType::DICTIONARY_PAGE, Encoding::PLAIN);
+                let mut bytes = Vec::with_capacity(data.len() + body.len());
+                let place = Page { kind, encoding, values, body }.append(&mut bytes, zstd)?;
                 bytes.extend_from_slice(&data);
-                (bytes, Some(spec))
+                (bytes, Some(place))
             }
         };
         let close = ColumnCloseResult {
@@ -162,7 +152,7 @@ impl Pages {
     fn column_index(
         &self,
         (bounds, order): Index,
-        written: &[(PageWriteSpec, Content)],
+        written: &[(Place, Content)],
     ) -> Result<ColumnIndexMetaData> {
         let mut builder = ColumnIndexBuilder::new(self.leaf.physical_type());
         builder.set_boundary_order(order);
@@ -175,30 +165,21 @@ impl Pages {
     }
 }
 
-/// Appends a page with its header.
-fn append(bytes: &mut Vec<u8>, page: CompressedPage) -> Result<PageWriteSpec> {
-    let mut sink = TrackedWrite::new(bytes);
-    let mut writer = SerializedPageWriter::new(&mut sink);
-    let spec = writer.write_page(page)?;
-    writer.close()?;
-    Ok(spec)
-}
-
 fn metadata(
     leaf: &ColumnDescPtr,
-    dictionary: Option<&PageWriteSpec>,
-    written: &[(PageWriteSpec, Content)],
+    dictionary: Option<&Place>,
+    written: &[(Place, Content)],
     statistics: Option<Statistics>,
 ) -> Result<ColumnChunkMetaData> {
-    let specs = || dictionary.into_iter().chain(written.iter().map(|(spec, _)| spec));
-    let data_at = dictionary.map_or(0, |spec| spec.bytes_written as i64);
+    let places = || dictionary.into_iter().chain(written.iter().map(|(place, _)| place));
+    let data_at = dictionary.map_or(0, |place| place.compressed as i64);
     let text_bytes: Option<i64> = written.iter().map(|(_, content)| content.text_bytes).sum();
     let mut builder = ColumnChunkMetaData::builder(leaf.clone())
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(LEVEL)?))
         .set_encodings(encodings(dictionary, written))
         .set_page_encoding_stats(encoding_stats(dictionary, written))
-        .set_total_compressed_size(specs().map(|spec| spec.compressed_size as i64).sum())
-        .set_total_uncompressed_size(specs().map(|spec| spec.uncompressed_size as i64).sum())
+        .set_total_compressed_size(places().map(|place| place.compressed as i64).sum())
+        .set_total_uncompressed_size(places().map(|place| place.uncompressed as i64).sum())
         .set_num_values(written.iter().map(|(_, content)| content.values as i64).sum())
         .set_data_page_offset(data_at)
         .set_dictionary_page_offset(dictionary.map(|_| 0));
@@ -209,10 +190,7 @@ fn metadata(
     builder.build()
 }
 
-fn encodings(
-    dictionary: Option<&PageWriteSpec>,
-    written: &[(PageWriteSpec, Content)],
-) -> Vec<Encoding> {
+fn encodings(dictionary: Option<&Place>, written: &[(Place, Content)]) -> Vec<Encoding> {
     let mut encodings = vec![Encoding::RLE];
     encodings.extend(dictionary.map(|_| Encoding::PLAIN));
     encodings.extend(written.iter().map(|(_, content)| content.encoding));
@@ -221,8 +199,8 @@ fn encodings(
 
 /// Pages by kind, in the order of the file.
 fn encoding_stats(
-    dictionary: Option<&PageWriteSpec>,
-    written: &[(PageWriteSpec, Content)],
+    dictionary: Option<&Place>,
+    written: &[(Place, Content)],
 ) -> Vec<PageEncodingStats> {
     let of = |page_type, encoding, count| PageEncodingStats { page_type, encoding, count };
     let first = dictionary.map(|_| of(PageType::DICTIONARY_PAGE, Encoding::PLAIN, 1));
@@ -231,15 +209,12 @@ fn encoding_stats(
     first.into_iter().chain(data).collect()
 }
 
-fn offset_index(
-    dictionary: Option<&PageWriteSpec>,
-    written: &[(PageWriteSpec, Content)],
-) -> OffsetIndexMetaData {
-    let data_at = dictionary.map_or(0, |spec| spec.bytes_written);
+fn offset_index(dictionary: Option<&Place>, written: &[(Place, Content)]) -> OffsetIndexMetaData {
+    let data_at = dictionary.map_or(0, |place| place.compressed as u64);
     let mut builder = OffsetIndexBuilder::new();
-    for (spec, content) in written {
+    for (place, content) in written {
         builder.append_row_count(content.rows as i64);
-        builder.append_offset_and_size((data_at + spec.offset) as i64, spec.compressed_size as i32);
+        builder.append_offset_and_size((data_at + place.offset) as i64, place.compressed as i32);
         builder.append_unencoded_byte_array_data_bytes(content.text_bytes);
     }
     builder.build()
