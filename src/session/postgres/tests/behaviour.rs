@@ -55,6 +55,44 @@ fn a_query_is_recorded_forwarded_and_answered() {
 }
 
 #[test]
+fn what_leaves_of_an_answer_that_goes_on_is_in_the_record_first() {
+    let mut bench = Bench::ready();
+    bench.client(&query("SELECT 1, pg_sleep(1)"));
+    bench.take(Side::Server);
+    let columns = message(b'T', b"\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0");
+    let first = [columns, row(b"1")].concat();
+    bench.server(&first);
+    assert_eq!(bench.take(Side::Client), first);
+    let kept = format!("chunk {} of 1", first.len());
+    assert_eq!(record(&bench)[2..], [kept.clone()]);
+    bench.server(&[row(b"2"), complete("SELECT 2"), ready_for_query(b'I')].concat());
+    let rest = row(b"2").len() + complete("SELECT 2").len();
+    let expect = [kept, format!("chunk {rest} of 1"), "response Success  rows 2".into()];
+    assert_eq!(record(&bench)[2..], expect);
+}
+
+#[test]
+fn an_error_leaves_after_its_row_and_what_follows_it_makes_none() {
+    let mut bench = Bench::ready();
+    bench.client(&query("SELECT 1/0"));
+    bench.take(Side::Server);
+    bench.server(&server_error("22012"));
+    assert_eq!(bench.tags(Side::Client), "E");
+    let recorded = record(&bench);
+    assert_eq!(recorded.last().unwrap(), "response Error 22012 rows 0", "{recorded:?}");
+    bench.server(&ready_for_query(b'I'));
+    assert_eq!(bench.tags(Side::Client), "Z");
+    assert_eq!(record(&bench), recorded);
+    // Nor does the end of a session between the two.
+    bench.client(&query("SELECT 2/0"));
+    bench.server(&server_error("22012"));
+    let recorded = record(&bench);
+    bench.with(|machine, stage| machine.handle_eof(Side::Server, stage));
+    let more = record(&bench);
+    assert!(!more[recorded.len()..].iter().any(|row| row.contains("response")), "{more:?}");
+}
+
+#[test]
 fn a_wrong_password_is_an_error_and_a_record() {
     let mut bench = Bench::accepted();
     bench.client(&startup("bot", "orders"));
