@@ -101,6 +101,8 @@ fn a_wrong_password_is_an_error_and_a_record() {
     let said = messages(&bench.take(Side::Client));
     let (tag, body) = said.last().expect("an error");
     assert_eq!((*tag, error_code(body).as_str()), (b'E', "28P01"));
+    let words = String::from_utf8_lossy(body);
+    assert!(words.contains("Mpassword authentication failed for user \"bot\"\0"), "{words}");
     assert_eq!(record(&bench), ["event login-failed"]);
     assert!(bench.outputs.iter().any(|output| matches!(output, Output::Close(Some(_)))));
     assert_eq!(bench.journal.open_sessions(), 0);
@@ -113,7 +115,10 @@ fn an_unknown_user_looks_like_a_wrong_password() {
     assert_eq!(bench.tags(Side::Client), "R");
     bench.client_scram("x");
     let said = messages(&bench.take(Side::Client));
-    assert_eq!(error_code(&said.last().expect("an error").1), "28P01");
+    let body = &said.last().expect("an error").1;
+    assert_eq!(error_code(body), "28P01");
+    let words = String::from_utf8_lossy(body);
+    assert!(words.contains("Mpassword authentication failed for user \"nobody\"\0"), "{words}");
 }
 
 #[test]
