@@ -51,6 +51,7 @@ mod masked;
 mod moved;
 mod parked;
 mod progress;
+mod release;
 mod rows;
 mod rpc;
 mod streams;

@@ -1,7 +1,7 @@
 //! What a session does, message by message.
 
 use super::*;
-use crate::decide::approval::AskSummary;
+use crate::decide::approval::{ADMIN_TOKEN, AskSummary};
 use crate::fault::{FaultKind, Refused};
 use crate::limits;
 use crate::record::body::Body;
@@ -272,6 +272,7 @@ fn vote(approver: &str, group: &str, approve: bool) -> Vote {
         approve,
         reason: "seen".to_owned(),
         digest: None,
+        auth: ADMIN_TOKEN.into(),
         ..Vote::default()
     }
 }
@@ -378,6 +379,22 @@ fn a_grant_is_judged_by_the_rules_in_force_when_it_is_released() {
             assert!(bench.machine.next_timeout().is_some(), "it waits again");
         }
     }
+}
+
+/// The configuration of these tests knows nobody of this name: as after a reload that removed them.
+#[test]
+fn a_vote_of_somebody_who_was_removed_does_not_release_a_command() {
+    let (mut bench, id) = held();
+    let gone = Vote { auth: "password".into(), ..vote("ann", "dba", true) };
+    let mut reply = VoteReply::Unknown;
+    bench.with(|m, s| reply = m.handle_vote(id, &gone, s));
+    assert_eq!(reply, VoteReply::Settled(Next::Stopped));
+    let steps: Vec<String> =
+        record(&bench).into_iter().filter(|it| it.starts_with("appr")).collect();
+    let expect =
+        ["requested", "vote-approve", "approved", "vote-lapsed", "superseded", "requested"];
+    assert_eq!(steps, expect.map(|step| format!("approval {step}")));
+    assert!(bench.machine.next_timeout().is_some(), "it waits again");
 }
 
 #[test]
