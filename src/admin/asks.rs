@@ -15,7 +15,7 @@ use serde::Deserialize;
 use super::api::{Api, Channel, Problem};
 use super::audit::{self, Act};
 use super::auth::Caller;
-use super::board::Waiting;
+use super::board::{Ended, Waiting};
 use super::shape::{self, Ballot, Decision, VoteReply};
 use super::state::{Counters, State};
 use super::{clock, log};
@@ -137,9 +137,15 @@ pub(super) async fn vote(
     }
     let unknown = Ok((StatusCode::NOT_FOUND, Json(VoteReply::Unknown)));
     let Some(id) = shape::id_parse(&id) else { return unknown };
-    let Some(waiting) = api.state.board().get(id) else { return unknown };
-    let Waiting { shard, ask, digest } = waiting;
     let approve = ballot.decision == Decision::Approve;
+    let Some(waiting) = api.state.board().get(id) else {
+        let late = (api.state.board().ended(id))
+            .filter(|ended| sees(&caller, &ended.user, &ended.approvers))
+            .map(|ended| late(ended, approve));
+        let Some(message) = late else { return unknown };
+        return Ok((StatusCode::CONFLICT, Json(VoteReply::Refused { message })));
+    };
+    let Waiting { shard, ask, digest } = waiting;
     let scope = scope_of(&ballot, &ask)?;
     // Whoever approves says what was looked at. A denial needs none: it lets nothing run.
     if ballot.digest != shape::hex(&digest) && (approve || !ballot.digest.is_empty()) {
@@ -180,6 +186,21 @@ pub(super) async fn vote(
             .await;
     }
     Ok((code, Json(reply.into())))
+}
+
+/// What a voter reads who comes when it is over. Whoever would have stopped a command that runs can
+/// end its session.
+fn late(ended: &Ended, approve: bool) -> String {
+    let at = clock::to_text(ended.at_us);
+    match ended.event {
+        "approved" | "released" if !approve => format!(
+            "too late: it was {} at {at} and has begun, unless its client has yet to ask again; \
+             `weir kill {}` ends its session",
+            ended.event,
+            shape::id_text(ended.session_id)
+        ),
+        event => format!("too late: it was {event} at {at}"),
+    }
 }
 
 /// For what else than this execution the voter means it.

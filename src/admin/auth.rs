@@ -14,6 +14,7 @@ use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::settings::User;
+use crate::decide::approval::ADMIN_TOKEN;
 use crate::identify::api_token;
 use crate::identify::scram::{
     Binding, ClientExchange, MECHANISM, SaltedCache, ServerExchange, Verifier,
@@ -90,7 +91,7 @@ impl Gate {
     fn bearer(&self, token: &str) -> Option<Caller> {
         hmac::verify(&self.token_key, token.as_bytes(), self.token_tag.as_ref()).ok()?;
         let groups = vec![ADMIN.to_owned()];
-        Some(Caller { name: ADMIN.to_owned(), groups, auth: "admin-token" })
+        Some(Caller { name: ADMIN.to_owned(), groups, auth: ADMIN_TOKEN })
     }
 
     fn basic(&self, name: &str, password: &str, users: &[User]) -> Option<Caller> {

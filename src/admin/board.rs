@@ -31,6 +31,8 @@ pub struct Ended {
     pub id: SessionId,
     /// `approved`, `denied`, `expired`, `canceled`, `abandoned`, `superseded`, `refused`.
     pub event: &'static str,
+    /// The session that asked.
+    pub session_id: SessionId,
     /// Who had asked.
     pub user: String,
     /// Who may have had a say.
@@ -61,9 +63,9 @@ impl Board {
         if self.ended.len() >= limits::ASKS_REMEMBERED_MAX {
             self.ended.pop_front();
         }
-        let AskSummary { user, approvers, .. } = &*waiting.ask;
+        let AskSummary { session_id, user, approvers, .. } = &*waiting.ask;
         let (user, approvers) = (user.clone(), approvers.clone());
-        self.ended.push_back(Ended { id, event, user, approvers, at_us });
+        self.ended.push_back(Ended { id, event, session_id: *session_id, user, approvers, at_us });
         Some(waiting)
     }
 
@@ -75,6 +77,11 @@ impl Board {
     /// How one ended, if it is not long ago.
     pub fn ended(&self, id: SessionId) -> Option<&Ended> {
         self.ended.iter().rev().find(|ended| ended.id == id)
+    }
+
+    /// When the oldest began to wait, UTC microseconds.
+    pub fn oldest_us(&self) -> Option<i64> {
+        self.waiting.values().next().map(|waiting| waiting.ask.requested_at_us)
     }
 
     /// How many wait.

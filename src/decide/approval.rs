@@ -31,6 +31,9 @@ pub use queue::{Asks, Crowded, Denials, Place};
 pub use summary::{AskPart, AskSummary};
 pub use window::{Claim, Window};
 
+/// How a vote was proven that needs no user of the configuration: the token of weir itself.
+pub const ADMIN_TOKEN: &str = "admin-token";
+
 /// One person's word on a command that waits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Vote {

@@ -18,6 +18,8 @@ use super::meter::MaskTime;
 #[derive(Debug, Default)]
 pub struct Answer {
     issued: Option<Issued>,
+    /// The command that was answered last: what else the target says of it is in no row.
+    finished: Option<u64>,
     first_byte_us: Option<u64>,
     /// Rows sent to the client.
     pub rows: u64,
@@ -43,7 +45,8 @@ pub struct Answer {
 impl Answer {
     /// Starts the answer to `issued`, unless it has started.
     pub fn begin(&mut self, issued: Issued, now_us: u64) {
-        if self.issued.is_some_and(|current| current.seq == issued.seq) {
+        let is_known = self.issued.is_some_and(|current| current.seq == issued.seq);
+        if is_known || self.is_finished(issued.seq) {
             return;
         }
         self.clear();
@@ -62,6 +65,11 @@ impl Answer {
         self.columns.clear();
         self.sqlstate.clear();
         self.error.clear();
+    }
+
+    /// Whether the row of this answer is written already.
+    pub fn is_finished(&self, seq: u64) -> bool {
+        self.finished == Some(seq)
     }
 
     /// The command that is being answered.
@@ -145,7 +153,12 @@ impl Answer {
         Ok(())
     }
 
-    fn flush(&mut self, core: &mut Desk, stage: &mut Stage<'_>) -> Result<(), Refused> {
+    /// Writes down what was kept and is not in the journal: what was handed on leaves after this.
+    /// The whole answer of most commands comes at once, and then there is nothing to write here.
+    ///
+    /// # Errors
+    /// It could not be recorded.
+    pub fn flush(&mut self, core: &mut Desk, stage: &mut Stage<'_>) -> Result<(), Refused> {
         let Some(issued) = self.issued.filter(|_| !self.buffer.is_empty()) else { return Ok(()) };
         let chunk = Chunk {
             command_seq: issued.seq,
@@ -206,6 +219,7 @@ impl Answer {
         }
         self.mask_time.finish(core);
         self.clear();
+        self.finished = Some(issued.seq);
         if self.buffer.capacity() > 2 * limits::CHUNK_BYTES_MAX {
             self.buffer = Vec::new();
         }

@@ -89,10 +89,11 @@ impl Session {
         }
     }
 
-    /// What a client is told that is turned away for want of room.
+    /// What a client is told at once that is turned away for want of room; one of PostgreSQL is
+    /// heard first (`TurnedAway`).
     pub fn turned_away(protocol: Protocol, detail: &str) -> Vec<u8> {
         match protocol {
-            Protocol::Postgres => postgres::voice::turned_away(detail),
+            Protocol::Postgres => Vec::new(),
             Protocol::Http => http::turned_away(detail),
             Protocol::Ssh => ssh::voice::turned_away(),
             Protocol::Kubernetes => Vec::new(),

@@ -10,7 +10,7 @@ use ring::digest::{SHA256, digest};
 
 use crate::clock::Now;
 use crate::config::settings::Settings;
-use crate::decide::approval::{Claim, Grant, Window};
+use crate::decide::approval::{ADMIN_TOKEN, Claim, Grant, Vote, Window};
 use crate::decide::{HoldTerms, Rules};
 use crate::fault::{Fault, FaultKind, Login};
 use crate::forward::dial::Endpoint;
@@ -145,7 +145,23 @@ impl Snapshot {
             return None;
         }
         let classes: Vec<String> = classes.map(|class| class.to_string()).collect();
-        self.windows.iter().find_map(|window| window.grant(claim, &classes, terms, now))
+        let groups = |vote: &Vote| self.groups_of(vote);
+        let windows = self.windows.iter();
+        windows.into_iter().find_map(|it| it.grant(claim, &classes, (terms, groups), now))
+    }
+
+    /// A grant as its voters may answer now: whoever was removed since, or lost the group that a
+    /// rule asks for, does not count any more.
+    pub fn renewed(&self, grant: &Grant) -> Grant {
+        grant.renewed(|vote| self.groups_of(vote))
+    }
+
+    fn groups_of(&self, vote: &Vote) -> Vec<String> {
+        if vote.auth == ADMIN_TOKEN {
+            return vote.groups.clone();
+        }
+        let user = self.settings.users.iter().find(|user| user.name == vote.approver);
+        user.map(|user| user.groups.clone()).unwrap_or_default()
     }
 }
 

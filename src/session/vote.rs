@@ -3,6 +3,7 @@
 //! In: votes. Out: what became of them; summaries; the steps of an approval for the record.
 //! Never: a decision (`decide::approval` has it).
 
+use crate::decide::HoldTerms;
 pub use crate::decide::approval::Vote;
 use crate::decide::approval::{Ask, Grant};
 use crate::record::SessionId;
@@ -88,6 +89,20 @@ impl<'s> Step<'s> {
             auth: &vote.auth,
             channel: &vote.channel,
         }
+    }
+
+    /// The end of a grant that does not satisfy the terms in force: whose votes count no more, by
+    /// the groups that the voters have now, and that.
+    pub fn superseded(grant: &'s Grant, terms: &'s HoldTerms) -> Vec<Step<'s>> {
+        let reason = "no rule that holds the command now is answered by this approver";
+        let lapsed = |approver| Step { approver, ..Step::because("vote-lapsed", reason) };
+        let mut steps: Vec<Step<'s>> = grant.lapsed(terms).map(lapsed).collect();
+        let why = match steps.is_empty() {
+            true => "the rules that hold the command have changed",
+            false => "too few of those who approved it may answer it now",
+        };
+        steps.push(Step::because("superseded", why));
+        steps
     }
 
     /// The entry of a step of an ask that is open.

@@ -123,11 +123,15 @@ impl<J: ShardJournal> Core<J> {
             return;
         }
         if self.sessions.len() - self.turned_away >= self.sessions_max {
-            return self.turn_away(protocol, client, refusal::CLIENTS);
+            // Whoever asks for TLS alone is told of it by TLS, as PostgreSQL does.
+            let tls = self.tls.accepts(listener);
+            return self.turn_away((protocol, listener, tls), client, refusal::CLIENTS);
         }
         let visit = match doorway.door.enter(client_addr.ip(), self.now.mono_us) {
             Ok(visit) => visit,
-            Err(shut) => return self.shut_door(protocol, (client, client_addr), shut),
+            Err(shut) => {
+                return self.shut_door((protocol, listener), (client, client_addr), shut);
+            }
         };
         let listen = self.tools.snapshot.settings.listeners.get(listener);
         let tls = listen.and_then(|listen| listen.tls.as_ref());
@@ -152,10 +156,6 @@ impl<J: ShardJournal> Core<J> {
         }
     }
 
-    fn insert(&mut self, party: Party, client: Option<TcpStream>) {
-        self.insert_driver(Driver::new(party, client));
-    }
-
     pub(super) fn insert_cancel(&mut self, call: CancelCall, cancellers: Vec<Canceller>) {
         let mut driver = Driver::new(Party::Cancel(call), None);
         driver.cancellers = cancellers;
@@ -168,18 +168,26 @@ impl<J: ShardJournal> Core<J> {
         self.touch(token);
     }
 
-    fn turn_away(&mut self, protocol: Protocol, client: TcpStream, words: Words) {
+    fn turn_away(
+        &mut self,
+        (protocol, listener, tls): (Protocol, usize, bool),
+        client: TcpStream,
+        words: Words,
+    ) {
         self.counters.refused.add(1);
         if self.turned_away < TURNED_AWAY_MAX {
             self.turned_away += 1;
-            self.insert(Party::Refusal(Refusal::new(protocol, words)), Some(client));
+            let refusal = Refusal::new(protocol, words, tls, self.now.mono_us);
+            let mut driver = Driver::new(Party::Refusal(refusal), Some(client));
+            driver.listener = listener;
+            self.insert_driver(driver);
         }
     }
 
     /// Too many clients wait at the door.
     fn shut_door(
         &mut self,
-        protocol: Protocol,
+        (protocol, listener): (Protocol, usize),
         (client, client_addr): (TcpStream, SocketAddr),
         shut: Shut,
     ) {
@@ -193,7 +201,8 @@ impl<J: ShardJournal> Core<J> {
             let stage = &mut self.tools.stage(self.now);
             refusal::record((protocol, client_addr), (words, count), stage);
         }
-        self.turn_away(protocol, client, words);
+        // The door is there so that floods cost little: no handshake for them.
+        self.turn_away((protocol, listener, false), client, words);
     }
 
     /// Carries out what a session asks for. `direct` is the end whose very first bytes are a TLS

@@ -1,8 +1,9 @@
 //! A client that is turned away, in the words of what it speaks.
 //!
-//! In: why. Out: its protocol's refusal, and a row once in a while.
-//! Never: a look at what the client says.
+//! In: why; first packets of PostgreSQL. Out: its protocol's refusal, and a row once in a while.
+//! Never: a client that keeps its place here for longer than it takes to hear it.
 
+use std::collections::VecDeque;
 use std::net::SocketAddr;
 
 use crate::config::settings::Durability;
@@ -11,6 +12,7 @@ use crate::forward::Outbox;
 use crate::metrics::TargetMeter;
 use crate::record::entry::Event;
 use crate::record::{Entry, SessionContext};
+use crate::session::postgres::voice::{Turn, TurnedAway};
 use crate::session::{Driven, Event as Happening, Output, Session, SessionSummary, Stage, new_id};
 use crate::wire::{End, Protocol, Side};
 
@@ -44,21 +46,63 @@ pub const AT_ONCE: Words = Words {
     reason: "address-rate",
     detail: "Too many connections from this address in one second.",
 };
+/// A client has so long to say what it wants before it is told that it cannot have it.
+const HEARD_US: u64 = 5_000_000;
 
 /// Tells a client that there is no room.
 #[derive(Debug)]
 pub struct Refusal {
     client: Outbox,
-    output: Option<Output>,
+    outputs: VecDeque<Output>,
+    state: State,
+}
+
+#[derive(Debug)]
+enum State {
+    /// It has to be heard first.
+    Hears {
+        client: TurnedAway,
+        deadline_us: u64,
+    },
+    Told,
 }
 
 impl Refusal {
-    /// In the words of what the client speaks.
-    pub fn new(protocol: Protocol, words: Words) -> Refusal {
-        let mut client = Outbox::default();
-        client.say(&Session::turned_away(protocol, words.detail));
+    /// In the words of what the client speaks, and by TLS if `tls` says so and it asks for it.
+    pub fn new(protocol: Protocol, words: Words, tls: bool, now_us: u64) -> Refusal {
+        let outputs = VecDeque::new();
+        let mut refusal = Refusal { client: Outbox::default(), outputs, state: State::Told };
+        if protocol == Protocol::Postgres {
+            let client = TurnedAway::new(words.detail, tls);
+            refusal.state = State::Hears { client, deadline_us: now_us + HEARD_US };
+        } else {
+            refusal.tell(&Session::turned_away(protocol, words.detail));
+        }
+        refusal
+    }
+
+    fn tell(&mut self, words: &[u8]) {
+        self.client.say(words);
+        self.state = State::Told;
         let fault = Fault::new(Side::Client, FaultKind::Limit(Limit::Sessions));
-        Refusal { client, output: Some(Output::Close(Some(fault))) }
+        self.outputs.push_back(Output::Close(Some(fault)));
+    }
+
+    fn hear(&mut self, bytes: &[u8]) {
+        let mut bytes = bytes;
+        while let State::Hears { client, .. } = &mut self.state {
+            match client.hear(std::mem::take(&mut bytes)) {
+                Turn::Wait => return,
+                Turn::Say(answer) => self.client.say(answer),
+                Turn::StartTls(answer) => {
+                    self.client.say(answer);
+                    self.outputs.push_back(Output::StartTls(End::Client));
+                    return;
+                }
+                Turn::Tell(error) => self.tell(&error),
+                Turn::Leave => self.tell(b""),
+            }
+        }
     }
 }
 
@@ -121,18 +165,41 @@ impl Driven for Refusal {
         (end == End::Client).then_some(&self.client)
     }
 
-    fn handle(&mut self, _event: Happening<'_>, _stage: &mut Stage<'_>) {}
+    fn handle(&mut self, event: Happening<'_>, _stage: &mut Stage<'_>) {
+        let State::Hears { client, .. } = &self.state else { return };
+        match event {
+            Happening::Bytes(_, bytes) => self.hear(bytes),
+            Happening::Timeout => {
+                let error = client.give_up();
+                self.tell(&error);
+            }
+            Happening::Eof(_)
+            | Happening::Broken(..)
+            | Happening::Panic
+            | Happening::Kill(_)
+            | Happening::Drain { .. } => self.tell(b""),
+            // It has no target and asks nobody.
+            Happening::Tls(..)
+            | Happening::Leg(..)
+            | Happening::Snapshot
+            | Happening::Vote(..)
+            | Happening::Signal => {}
+        }
+    }
 
     fn poll_output(&mut self) -> Option<Output> {
-        self.output.take()
+        self.outputs.pop_front()
     }
 
     fn next_timeout(&self) -> Option<u64> {
-        None
+        match self.state {
+            State::Hears { deadline_us, .. } => Some(deadline_us),
+            State::Told => None,
+        }
     }
 
-    fn wants(&self, _end: End) -> bool {
-        false
+    fn wants(&self, end: End) -> bool {
+        end == End::Client && matches!(self.state, State::Hears { .. })
     }
 
     fn durability(&self) -> Durability {
@@ -140,7 +207,7 @@ impl Driven for Refusal {
     }
 
     fn is_closed(&self) -> bool {
-        true
+        matches!(self.state, State::Told)
     }
 
     fn meter(&self) -> Option<&TargetMeter> {

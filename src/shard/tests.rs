@@ -541,6 +541,8 @@ fn clients_above_the_cap_are_told_so() {
     third.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).expect("sent");
     let refusal = rest(&mut third);
     assert!(refusal.starts_with('E') && refusal.contains("C53300"), "{refusal}");
+    expect(&mut third, b"N");
+    third.write_all(b"\0\0\0\x14\0\x03\0\0user\0alice\0\0").expect("sent");
     assert_eq!(rig.shard().counters.refused.get(), 1);
     drop(second);
     wait_for("there is room", || rig.shard().counters.connections.get() == 1);

@@ -176,6 +176,42 @@ fn only_the_right_people_release_a_command() {
     assert!(waiting(&weir).is_empty());
 }
 
+/// Who approved and is removed before the command is released does not count: others are asked.
+#[test]
+fn the_vote_of_somebody_who_is_removed_lapses() {
+    let database = Postgres::shared().database();
+    let mut weir = start(&database, "1m");
+    let mut raw = Raw::login(&weir.endpoint());
+    raw.send(&query("GRANT SELECT ON things TO reader"));
+    let first = wait_for_hold(&weir, "GRANT SELECT");
+    counts(&weir, "approve", &first, "dora");
+    weir.reload(|text| text.replace("name = \"dora\"", "name = \"gone\""));
+    counts(&weir, "approve", &first, "dave");
+    let second = wait_for_hold(&weir, "GRANT SELECT");
+    assert_ne!(second, first, "a new ask in its place");
+    // Late, and told how it ended.
+    let late = vote(&weir, "deny", &first, "dave");
+    let said = String::from_utf8_lossy(&late.stderr).into_owned();
+    assert!(said.contains("too late: it was superseded at"), "{said}");
+    for user in ["dave", "root"] {
+        counts(&weir, "approve", &second, user);
+    }
+    assert_eq!(sqlstate(&raw.read_ready(1)), None);
+    let late = vote(&weir, "deny", &second, "dave");
+    let said = String::from_utf8_lossy(&late.stderr).into_owned();
+    assert!(said.contains("too late: it was approved at"), "{said}");
+    assert!(said.contains("`weir kill "), "{said}");
+    drop(raw);
+    let rows = weir.lake().rows("approvals");
+    let lapsed = rows.iter().find(|row| text(row, "event") == "vote-lapsed").expect("a step");
+    assert_eq!(text(lapsed, "approver"), "dora");
+    let of_first: Vec<Row> =
+        rows.iter().filter(|row| text(row, "approval_id") == first).cloned().collect();
+    let expect =
+        ["requested", "vote-approve", "vote-approve", "approved", "vote-lapsed", "superseded"];
+    assert_eq!(steps(&of_first), expect);
+}
+
 #[test]
 fn a_wrong_password_approves_nothing() {
     let database = Postgres::shared().database();

@@ -6,7 +6,7 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::Duration;
 
-use crate::support::lake::{Lake, Row, number, text};
+use crate::support::lake::{Lake, Row, bytes, number, text};
 use crate::support::raw::{Raw, extended, query, sync};
 use crate::support::tools::{client, pgbench};
 use crate::support::weir::CLEAR;
@@ -236,6 +236,45 @@ fn kill_nine_loses_no_acknowledged_command() {
 #[test]
 fn kill_nine_in_sync_mode_loses_no_acknowledged_command() {
     survives("sync", short_or_long(2, 20));
+}
+
+/// Rows that come slowly, each of a buffer of the server of its own: what a client has read is in
+/// the journal when weir is killed.
+#[test]
+fn what_a_client_has_read_of_an_answer_is_recorded() {
+    const ROW: usize = 9_000;
+    let database = Postgres::shared().database();
+    let slow = format!("SELECT repeat('r', {ROW}), pg_sleep(0.2) FROM generate_series(1, 50)");
+    let mut weir = Spec::new(&database).start();
+    let mut read = Vec::new();
+    for is_extended in [false, true] {
+        let sql = format!("{slow} -- {is_extended}");
+        let mut raw = Raw::login(&weir.endpoint());
+        let bytes = if is_extended { extended(&sql, &[]) } else { query(&sql) };
+        raw.send(&bytes);
+        let mut rows = 0;
+        while rows < 3 {
+            let message = raw.read().expect("the connection").expect("a message");
+            rows += usize::from(message.kind == b'D');
+        }
+        weir.kill();
+        // More may have come than was waited for.
+        rows += raw.read_to_end().iter().filter(|message| message.kind == b'D').count();
+        read.push((sql, rows));
+        weir.start();
+    }
+    let lake = weir.lake();
+    for (sql, rows) in read {
+        let [command] = &lake.commands_with(&sql)[..] else { panic!("{sql}") };
+        let of = (text(command, "session_id"), number(command, "seq"));
+        let chunks = lake.rows("stream_chunks").into_iter();
+        let kept: Vec<u8> = chunks
+            .filter(|row| (text(row, "session_id"), number(row, "command_seq")) == of)
+            .flat_map(|row| bytes(&row, "payload"))
+            .collect();
+        let of_rows = kept.iter().filter(|byte| **byte == b'r').count();
+        assert!(of_rows >= rows * ROW, "{sql}: {rows} rows were read, {of_rows} bytes are kept");
+    }
 }
 
 #[test]

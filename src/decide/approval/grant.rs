@@ -115,6 +115,17 @@ impl Grant {
         Permit::new()
     }
 
+    /// The same with the groups that its voters have now; somebody who may not answer any more has
+    /// none.
+    #[must_use]
+    pub fn renewed(&self, groups: impl Fn(&Vote) -> Vec<String>) -> Grant {
+        let mut renewed = self.clone();
+        for vote in &mut renewed.approvals {
+            vote.groups = groups(vote);
+        }
+        renewed
+    }
+
     /// Whether the answers satisfy the terms in force now: each rule that holds the command was
     /// among those that were answered, asks for no more people than then, and has them by its
     /// present list of approvers.
@@ -179,13 +190,18 @@ impl Standings {
         self.list.is_empty()
     }
 
-    /// Takes one execution of what is approved, if it is under these terms.
-    pub fn take(&mut self, subject: &[u8; 32], terms: &HoldTerms, now: Now) -> Option<Rc<Grant>> {
+    /// Takes one execution of what is approved, if the approval satisfies what is asked for now.
+    pub fn take(
+        &mut self,
+        subject: &[u8; 32],
+        satisfies: impl Fn(&Grant) -> bool,
+        now: Now,
+    ) -> Option<Rc<Grant>> {
         let fits = |it: &&mut Standing| {
             it.subject == *subject
                 && it.left > 0
                 && now.mono_us < it.until_us
-                && it.grant.satisfies(terms)
+                && satisfies(&it.grant)
         };
         let standing = self.list.iter_mut().find(fits)?;
         standing.left -= 1;

@@ -237,11 +237,41 @@ fn a_statement_is_repeated_as_often_and_as_long_as_approved() {
     standings.keep(&grant, &shown("drop", "ddl"), NOW);
     assert!(standings.is_empty(), "a class that is approved each time");
     standings.keep(&grant, &one, NOW);
-    assert!(standings.take(&other.subject(), &terms, at(1)).is_none(), "byte for byte");
-    assert!(standings.take(&one.subject(), &terms, at(1)).is_some());
-    assert!(standings.take(&one.subject(), &terms, at(50)).is_none(), "its time is over");
-    assert!(standings.take(&one.subject(), &terms, at(49)).is_some());
-    assert!(standings.take(&one.subject(), &terms, at(2)).is_none(), "used up");
+    assert!(
+        standings.take(&other.subject(), |it| it.satisfies(&terms), at(1)).is_none(),
+        "byte for byte"
+    );
+    assert!(standings.take(&one.subject(), |it| it.satisfies(&terms), at(1)).is_some());
+    assert!(
+        standings.take(&one.subject(), |it| it.satisfies(&terms), at(50)).is_none(),
+        "its time is over"
+    );
+    assert!(standings.take(&one.subject(), |it| it.satisfies(&terms), at(49)).is_some());
+    assert!(standings.take(&one.subject(), |it| it.satisfies(&terms), at(2)).is_none(), "used up");
+}
+
+/// Voters have the groups that they voted with.
+fn as_then(vote: &Vote) -> Vec<String> {
+    vote.groups.clone()
+}
+
+/// Of two who approved one is removed, or loses the group, before the command is released.
+#[test]
+fn who_may_not_answer_any_more_does_not_count_at_release() {
+    let grant = granted(&[("dba leads", 2, 100)], &[vote("bob:dba"), vote("eve:leads")]);
+    let terms = ask_of(&[("dba leads", 2, 100)]).terms;
+    let check = |eve: &[&str], expect: &[&str]| {
+        let now = grant.renewed(|vote| match vote.approver.as_str() {
+            "eve" => eve.iter().map(|group| (*group).to_owned()).collect(),
+            _ => vote.groups.clone(),
+        });
+        assert_eq!(now.lapsed(&terms).collect::<Vec<_>>(), expect, "{eve:?}");
+        assert_eq!(now.satisfies(&terms), expect.is_empty(), "{eve:?}");
+    };
+    check(&["leads"], &[]);
+    check(&["agents", "dba"], &[]);
+    check(&["agents"], &["eve"]);
+    check(&[], &["eve"]);
 }
 
 #[test]
@@ -254,7 +284,7 @@ fn a_window_is_for_one_user_role_target_and_its_classes() {
     let window = Window::of(&grant, claim, classes(&["write", "read"]), NOW).unwrap();
     let check = |claim: Claim<'_>, names: &[&str], us: i64, expect: bool| {
         let now = Now { wall_us: NOW.wall_us + us, ..NOW };
-        let grant = window.grant(claim, &classes(names), &terms, now);
+        let grant = window.grant(claim, &classes(names), (&terms, as_then), now);
         assert_eq!(grant.is_some(), expect, "{claim:?} {names:?} {us}");
     };
     check(claim, &["write"], 0, true);
@@ -266,14 +296,19 @@ fn a_window_is_for_one_user_role_target_and_its_classes() {
     check(Claim { user: "bob", ..claim }, &["write"], 0, false);
     check(Claim { target: "prod", ..claim }, &["write"], 0, false);
     assert_eq!(
-        window.grant(claim, &classes(&["write"]), &terms, NOW).unwrap().words(),
+        window.grant(claim, &classes(&["write"]), (&terms, as_then), NOW).unwrap().words(),
         grant.words()
     );
     let concerned = |user: &str, group: &str| window.concerns(user, &[group.to_owned()]);
     assert!(concerned("alice", "agents") && concerned("bob", "") && concerned("eve", "dba"));
     assert!(!concerned("eve", "leads"));
     let other = ask_of(&[("leads", 1, 100)]).terms;
-    assert!(window.grant(claim, &classes(&["write"]), &other, NOW).is_none(), "another rule");
+    assert!(window.grant(claim, &classes(&["write"]), (&other, as_then), NOW).is_none());
+    let gone = |_: &Vote| Vec::new();
+    assert!(
+        window.grant(claim, &classes(&["write"]), (&terms, gone), NOW).is_none(),
+        "who opened it is gone"
+    );
     assert!(
         Window::of(&granted(&[("dba", 1, 1)], &[vote("bob:dba")]), claim, vec![], NOW).is_none()
     );

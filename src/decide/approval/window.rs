@@ -4,7 +4,7 @@
 //! Never: a grant that beats a denial, or rules that were not among those that were answered. A
 //! window is known to the control thread and in snapshots only: the end of the process ends it.
 
-use super::{Grant, Scope, Vote, given};
+use super::{Grant, Scope, Vote};
 use crate::clock::Now;
 use crate::decide::HoldTerms;
 use crate::record::SessionId;
@@ -69,23 +69,23 @@ impl Window {
             || groups.iter().any(|group| self.approvers.contains(group))
     }
 
-    /// A grant for a command that is held by these terms, if the window is for it.
+    /// A grant for a command that is held by these terms, if the window is for it and who opened it
+    /// may still do so.
     pub fn grant(
         &self,
         claim: Claim<'_>,
         classes: &[String],
-        terms: &HoldTerms,
+        (terms, groups): (&HoldTerms, impl Fn(&Vote) -> Vec<String>),
         now: Now,
     ) -> Option<Grant> {
         let same = (self.user.as_str(), self.target.as_str(), self.role.as_str())
             == (claim.user, claim.target, claim.role);
         let open = now.wall_us < self.until_us;
         let of_classes = !classes.is_empty() && classes.iter().all(|it| self.classes.contains(it));
-        let answered = terms.parts.iter().all(|part| {
-            self.rules.iter().any(|rule| **rule == *part.rule)
-                && given(part, &self.approvals) >= part.quorum
-        });
-        (same && open && of_classes && answered).then(|| Grant {
+        if !(same && open && of_classes) {
+            return None;
+        }
+        let grant = Grant {
             id: self.id,
             rules: self.rules.clone(),
             quorum: terms.quorum(),
@@ -93,6 +93,7 @@ impl Window {
             scope: Scope::Once,
             approvers: self.approvers.clone(),
             approvals: self.approvals.clone(),
-        })
+        };
+        grant.renewed(groups).satisfies(terms).then_some(grant)
     }
 }

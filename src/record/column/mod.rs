@@ -3,9 +3,9 @@
 //! In: the values of rows. Out: encoded, compressed pages; what the footer says of them.
 //! Never: a row whose values are cut between two pages; a value that is not read back as it came.
 //!
-//! Footer and page index are written by the `parquet` crate; what stands before them is encoded here,
-//! since most values of a row are those of the row before (see `texts`), with the checksums of pages
-//! that the crate leaves out (see `page`).
+//! Footer and page index are written by the `parquet` crate; what stands before them is encoded
+//! here, since most values of a row are those of the row before (see `texts`), with the checksums
+//! of pages that the crate leaves out (see `page`).
 //!
 //! ```text
 //! values -> levels, texts | numbers -> hybrid, delta -> pages, page -> parquet::file::writer

@@ -4,14 +4,14 @@
 //! Never: a permit for a request whose row the journal refused; a release without a recorded
 //! approval.
 
-use crate::decide::approval::{Ask, AskSummary, Ballot, Claim, Grant, LATE, Window};
+use crate::decide::approval::{Ask, AskSummary, Ballot, Grant, LATE};
 use crate::decide::{HoldTerms, Permit, RuleName, Verdict, http};
 use crate::fault::Refused as JournalRefused;
 use crate::limits;
 use crate::metrics::{self, Presence};
 use crate::record::entry::{Decision, Outcome};
 use crate::record::{Entry, SessionContext, SessionId};
-use crate::session::{Next, Output, Stage, Step, Vote, VoteReply, new_id};
+use crate::session::{Output, Stage, Step, Vote, VoteReply, new_id};
 use crate::wire::http::Refused;
 use crate::wire::http::form::Scan;
 use crate::wire::http::reply::{Problem, Reply};
@@ -21,6 +21,7 @@ use super::exchange::{Exchange, Held, Request, Then, Up};
 use super::pace::Pace;
 use super::parked::{self, Found};
 use super::progress::Progress;
+use super::release::{Unrecorded, claim};
 use super::rows::{Ruled, record, summary, unanswered};
 use super::rpc::Rpc;
 use super::tenure::{Tenure, Trouble};
@@ -146,7 +147,7 @@ impl Session {
             Verdict::Hold(terms) => {
                 exchange.rule = terms.rule();
                 exchange.rules = terms.matched.rule_names();
-                match kubernetes::before(&exchange, &terms, tenure, stage.now) {
+                match kubernetes::before(&exchange, &terms, tenure, stage) {
                     None => {}
                     Some(kubernetes::Before::Denied(id, detail)) => {
                         exchange.approval = Some(id);
@@ -410,6 +411,12 @@ impl Session {
             Some(Found::Waiting(ask, summary, context)) => {
                 return self.wait(exchange, (*ask, *summary, key), Some(context), stage);
             }
+            Some(Found::Granted(_, grant)) if !stage.snapshot.renewed(&grant).satisfies(&terms) => {
+                let grant = stage.snapshot.renewed(&grant);
+                if let Err(refused) = self.lapse(&exchange, &grant, &terms, stage) {
+                    return self.not_recorded(*exchange, refused, stage);
+                }
+            }
             Some(Found::Granted(id, grant)) => {
                 exchange.approval = Some(id);
                 let permit = grant.permit();
@@ -421,6 +428,7 @@ impl Session {
                 return self.deny(exchange, &detail, stage);
             }
         }
+        let Some(tenure) = self.tenures.get(self.current) else { return };
         let id = new_id(stage.now, stage.random);
         let ask = Ask::open(id, terms, &tenure.identity.user, stage.now);
         let asked = summary(&exchange, &ask, tenure, stage);
@@ -637,66 +645,6 @@ impl Session {
         }
     }
 
-    /// Enough people approved: the rules in force are asked again. Other terms than those that were
-    /// answered end it: the same request may be asked for anew.
-    fn granted(
-        &mut self,
-        mut exchange: Box<Exchange>,
-        held: &Held,
-        grant: &Grant,
-        stage: &mut Stage<'_>,
-    ) -> Result<Option<Next>, Unrecorded> {
-        let Some(tenure) = self.tenures.get_mut(self.current) else {
-            return Ok(Some(Next::Stopped));
-        };
-        let approved = Step { scope: grant.scope.words(), ..Step::of("approved") };
-        let mut recorded = step(held, &approved, tenure, stage);
-        // A tenure lives by the settings that it began with; what people answer runs by today's.
-        let who = tenure.who(&self.link, stage);
-        let verdict = stage.snapshot.rules.decide(&who, &exchange.action);
-        let told = match &verdict {
-            Verdict::Allow(..) => Some(("released", "no rule holds it any more")),
-            Verdict::Hold(terms) if !grant.satisfies(terms) => {
-                Some(("superseded", "the rules that hold the command have changed"))
-            }
-            Verdict::Hold(_) | Verdict::Deny(_) => None,
-        };
-        if let (Ok(()), Some((event, why))) = (&recorded, told) {
-            recorded = step(held, &Step::because(event, why), tenure, stage);
-        }
-        self.link.output(Output::AskClosed(grant.id, told.map_or("approved", |(event, _)| event)));
-        if let Err(refused) = recorded {
-            return Err(Unrecorded(exchange, refused));
-        }
-        match verdict {
-            Verdict::Allow(permit, matched) => {
-                exchange.rule = matched.rule();
-                exchange.rules = matched.rule_names();
-                self.admit(exchange, permit, stage);
-            }
-            Verdict::Hold(terms) if grant.satisfies(&terms) => {
-                let classes = exchange.action.classes.iter().map(ToString::to_string).collect();
-                if let Some(window) = Window::of(grant, claim(tenure), classes, stage.now) {
-                    self.link.output(Output::Window(Box::new(window)));
-                }
-                exchange.grant = Some(Box::new(grant.clone()));
-                self.admit(exchange, grant.permit(), stage);
-            }
-            Verdict::Hold(_) => {
-                let detail = "the rules changed while it waited; ask again";
-                self.deny(exchange, detail, stage);
-                return Ok(Some(Next::Stopped));
-            }
-            Verdict::Deny(reason) => {
-                exchange.rule = RuleName::clone(&reason.rule);
-                exchange.rules = reason.matched.rule_names();
-                self.deny(exchange, &reason.message, stage);
-                return Ok(Some(Next::Stopped));
-            }
-        }
-        Ok(None)
-    }
-
     /// Nobody answered in time.
     pub(super) fn expire_hold(&mut self, stage: &mut Stage<'_>) {
         let Some((exchange, held)) = self.take_held() else { return };
@@ -752,7 +700,7 @@ impl Session {
     }
 }
 
-fn step(
+pub(super) fn step(
     held: &Held,
     step: &Step<'_>,
     tenure: &mut Tenure,
@@ -760,15 +708,4 @@ fn step(
 ) -> Result<(), JournalRefused> {
     let entry = step.entry(&held.ask, held.seq, Some(&held.shown));
     tenure.ledger.record(&Entry::Approval(entry), stage).map(drop)
-}
-
-/// A step of an approval that the journal refused, and the request it was about.
-struct Unrecorded(Box<Exchange>, JournalRefused);
-
-fn claim(tenure: &Tenure) -> Claim<'_> {
-    Claim {
-        user: &tenure.identity.user,
-        target: &tenure.target_name,
-        role: &tenure.credential.role,
-    }
 }

@@ -53,6 +53,7 @@ mod moved;
 mod pace;
 mod parked;
 mod progress;
+mod release;
 mod rows;
 mod rpc;
 mod streams;

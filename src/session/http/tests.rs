@@ -18,6 +18,7 @@ use super::Session;
 use crate::clock::Now;
 use crate::config;
 use crate::decide::Classifier;
+use crate::decide::approval::ADMIN_TOKEN;
 use crate::fault::{self, Refused};
 use crate::forward::dial::Endpoint;
 use crate::identify::scram::SaltedCache;
@@ -399,6 +400,7 @@ fn a_held_request_waits_for_its_vote_and_goes_with_its_client() {
         approve,
         reason: "fine".into(),
         digest: None,
+        auth: ADMIN_TOKEN.into(),
         ..Vote::default()
     };
     for approve in [true, false] {
@@ -431,6 +433,28 @@ fn a_held_request_waits_for_its_vote_and_goes_with_its_client() {
     // Nobody denied it.
     let abandoned = (vec![Decision::Hold, Decision::Abandoned], vec![Outcome::Abandoned]);
     assert_eq!(bench.record(), abandoned);
+}
+
+/// The configuration of these tests knows nobody of this name: as after a reload that removed them.
+#[test]
+fn a_vote_of_somebody_who_was_removed_does_not_release_a_request() {
+    let mut bench = Bench::new();
+    bench.send(&request("DELETE /a", "Content-Length: 3||abc"), 1);
+    let id = bench.ask.expect("people are asked");
+    let gone = Vote {
+        approver: "dora".into(),
+        groups: vec!["dba".into()],
+        approve: true,
+        auth: "password".into(),
+        ..Vote::default()
+    };
+    let mut reply = VoteReply::Unknown;
+    bench.tell(Event::Vote(id, &gone, &mut reply));
+    assert_eq!(reply, VoteReply::Settled(crate::session::Next::Stopped));
+    assert!(bench.leg.is_none(), "it does not run");
+    assert_eq!(bench.record().0, [Decision::Hold, Decision::Deny]);
+    let steps = ["requested", "vote-approve", "approved", "vote-lapsed", "superseded"];
+    assert_eq!(bench.steps(), steps);
 }
 
 /// The end of what a client sends is not its end: only what it is sent shows whether it is there.

@@ -547,19 +547,17 @@ impl Ready {
         match failed.what {
             FailedMessage::Refused(error) => core.say(|out| out.extend_from_slice(&error)),
             FailedMessage::Simple => {
+                // The target sends it at once, and ReadyForQuery when it has cleaned up (elog.c,
+                // `send_message_to_frontend`): its row does not wait for that.
                 self.note_error(frame);
-                self.deliver(frame, core, stage)?;
+                self.send_failed(frame, core, stage)?;
             }
             FailedMessage::Nothing => {
                 core.pass(Side::Client, Plumbing::Asynchronous, frame, stage);
             }
             FailedMessage::Execute => {
                 self.note_error(frame);
-                let limit = self.link.capture_bytes;
-                self.answer.take(frame, limit, core, stage).map_err(record_fault)?;
-                let receipt = self.finish(Outcome::Error, core, stage)?;
-                let permit = Permit::plumbing(Plumbing::Answer);
-                core.send(Side::Client, permit, receipt, frame);
+                self.send_failed(frame, core, stage)?;
                 self.skip_cause = None;
                 self.record_skipped(failed.skipped, core, stage)?;
                 return self.after_copy(failed.copied, core, stage);
@@ -571,6 +569,29 @@ impl Ready {
             }
         }
         self.record_skipped(failed.skipped, core, stage)
+    }
+
+    /// The end of an answer, once its row is written.
+    fn send_failed(
+        &mut self,
+        frame: &[u8],
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let limit = self.link.capture_bytes;
+        self.answer.take(frame, limit, core, stage).map_err(record_fault)?;
+        let receipt = self.finish(Outcome::Error, core, stage)?;
+        core.send(Side::Client, Permit::plumbing(Plumbing::Answer), receipt, frame);
+        Ok(())
+    }
+
+    /// What was handed on of an answer that goes on is in the journal before it leaves.
+    pub(super) fn flush_answer(
+        &mut self,
+        core: &mut Core,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        self.answer.flush(core, stage).map_err(record_fault)
     }
 
     fn note_error(&mut self, frame: &[u8]) {
@@ -679,7 +700,7 @@ impl Ready {
             answered = seq;
         }
         for seq in self.beliefs.abandon() {
-            if answered != Some(seq) {
+            if answered != Some(seq) && !self.answer.is_finished(seq) {
                 unanswered(seq, Outcome::Aborted, ("", ""), core, stage)?;
             }
         }

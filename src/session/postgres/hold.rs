@@ -251,17 +251,22 @@ impl Ready {
         let Flow::Held(held) = std::mem::replace(&mut self.flow, Flow::Normal) else {
             return Ok(VoteReply::Unknown);
         };
-        core.output(Output::AskClosed(held.ask.id, "approved"));
         self.resolved = Some((Resolution::Granted(approved), held.seq));
         self.turned_down = false;
-        self.again(&held.frame, core, stage)?;
+        let again = self.again(&held.frame, core, stage);
         self.resolved = None;
         // What follows it has verdicts of its own.
-        let is_stopped = self.turned_down || self.held().is_some();
+        let event = match (self.turned_down, self.held()) {
+            (true, _) => "refused",
+            (false, Some(_)) => "superseded",
+            (false, None) => "approved",
+        };
+        core.output(Output::AskClosed(held.ask.id, event));
+        again?;
         self.resume_client(core, stage)?;
-        match is_stopped {
-            true => Ok(VoteReply::Settled(Next::Stopped)),
-            false => Ok(VoteReply::Counted { missing: 0 }),
+        match event {
+            "approved" => Ok(VoteReply::Counted { missing: 0 }),
+            _ => Ok(VoteReply::Settled(Next::Stopped)),
         }
     }
 

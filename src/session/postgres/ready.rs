@@ -574,6 +574,7 @@ impl Ready {
             }
         }
         self.server_framer = framer;
+        self.flush_answer(core, stage)?;
         if !self.has_room(core, stage) && self.server_framer.held() > limits::SMALL_BYTES_MAX {
             return Err(Fault::new(Side::Server, FaultKind::Limit(Limit::MessageBytes)));
         }

@@ -66,14 +66,15 @@ impl Ready {
             Ruling::Hold(terms) => terms,
         };
         let (approved, seq) = match self.take_grant() {
-            Some((approved, seq)) if approved.grant.satisfies(&terms) => {
+            Some((approved, seq)) => {
+                let renewed = stage.snapshot.renewed(&approved.grant);
+                if !renewed.satisfies(&terms) {
+                    supersede((&renewed, seq), &terms, core, stage)?;
+                    self.hold((terms, Some(seq)), facts, core, stage)?;
+                    return Ok(None);
+                }
                 self.extend((&approved.grant, &terms), facts, core, stage);
                 (approved, seq)
-            }
-            Some((approved, seq)) => {
-                supersede((&approved.grant, seq), &terms, core, stage)?;
-                self.hold((terms, Some(seq)), facts, core, stage)?;
-                return Ok(None);
             }
             None => match self.standing(&terms, facts, core, stage)? {
                 Some(taken) => taken,
@@ -104,7 +105,9 @@ impl Ready {
             None => {
                 let ask = Ask::open(SessionId::default(), terms.clone(), "", stage.now);
                 let subject = self.summary((&ask, 0), facts, core, stage).subject();
-                let Some(grant) = self.standings.take(&subject, terms, stage.now) else {
+                let snapshot = Rc::clone(stage.snapshot);
+                let fits = |grant: &Grant| snapshot.renewed(grant).satisfies(terms);
+                let Some(grant) = self.standings.take(&subject, fits, stage.now) else {
                     return Ok(None);
                 };
                 grant
@@ -160,14 +163,9 @@ fn supersede(
     core: &mut Core,
     stage: &mut Stage<'_>,
 ) -> Result<(), Fault> {
-    for approver in approved.lapsed(terms) {
-        let reason = "no rule that holds the command now is answered by this approver";
-        let step = Step { approver, ..Step::because("vote-lapsed", reason) };
-        record(&step, (approved, seq), core, stage)?;
-    }
-    let step = Step::because("superseded", "the rules that hold the command have changed");
-    record(&step, (approved, seq), core, stage)?;
-    Ok(())
+    Step::superseded(approved, terms)
+        .iter()
+        .try_for_each(|step| record(step, (approved, seq), core, stage))
 }
 
 fn record(

@@ -171,8 +171,16 @@ impl Machine {
                 record_step(held, &step, core, stage).map_err(record_fault)?;
                 permit
             }
-            Verdict::Hold(terms) if grant.satisfies(&terms) => grant.permit(),
-            Verdict::Hold(_) => {
+            Verdict::Hold(terms) if stage.snapshot.renewed(grant).satisfies(&terms) => {
+                grant.permit()
+            }
+            Verdict::Hold(terms) => {
+                let renewed = stage.snapshot.renewed(grant);
+                let steps = Step::superseded(&renewed, &terms);
+                // The last of them is the end of the hold.
+                for step in steps.iter().filter(|step| step.event == "vote-lapsed") {
+                    record_step(held, step, core, stage).map_err(record_fault)?;
+                }
                 let words = "weir: denied: the rules changed while it waited; ask again";
                 self.end_hold(index, "superseded", words, stage)?;
                 return Ok(VoteReply::Settled(Next::Stopped));

@@ -449,6 +449,20 @@ const fn refused(kind: Refused) -> (&'static str, &'static str, &'static str) {
     }
 }
 
+/// PostgreSQL's own words for a wrong password (auth.c, `auth_failed`), alike for a name that
+/// nobody has. The name is the client's own, cut where the server cuts it (NAMEDATALEN).
+pub fn wrong_password(out: &mut Vec<u8>, user: &str) {
+    let (sqlstate, message, hint) = login(Login::Credentials);
+    let mut end = user.len().min(63);
+    while !user.is_char_boundary(end) {
+        end -= 1;
+    }
+    let is_shown = |character: char| if character.is_control() { '?' } else { character };
+    let user: String = user[..end].chars().map(is_shown).collect();
+    let message = format!("{message} for user \"{user}\"");
+    error(out, &Report { severity: "FATAL", sqlstate, message: &message, detail: "", hint });
+}
+
 /// A fault as an ErrorResponse of this severity.
 pub fn fault(out: &mut Vec<u8>, severity: &str, fault: &Fault) {
     let (sqlstate, message, hint) = words(fault);

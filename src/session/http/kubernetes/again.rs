@@ -22,6 +22,7 @@ use crate::decide::HoldTerms;
 use crate::decide::approval::Grant;
 use crate::limits;
 use crate::record::SessionId;
+use crate::session::Stage;
 use crate::session::http::exchange::{Down, Exchange};
 use crate::session::http::kept::sha256;
 use crate::session::http::tenure::Tenure;
@@ -110,8 +111,9 @@ pub(in super::super) fn before(
     exchange: &Exchange,
     terms: &HoldTerms,
     tenure: &Tenure,
-    now: Now,
+    stage: &Stage<'_>,
 ) -> Option<Before> {
+    let now = stage.now;
     let key = key(exchange, tenure)?;
     let form = exchange.request.asks;
     let mut all = all();
@@ -119,7 +121,9 @@ pub(in super::super) fn before(
     let answers = |judged: &Judged| match &judged.what {
         Before::Denied(..) => true,
         Before::Granted(grant) => {
-            form != Asked::Nothing && form != judged.form && grant.satisfies(terms)
+            form != Asked::Nothing
+                && form != judged.form
+                && stage.snapshot.renewed(grant).satisfies(terms)
         }
     };
     let at = all.iter().position(|judged| judged.key == key && answers(judged))?;

@@ -207,6 +207,7 @@ fn a_hold_holds_its_own_stream_and_ends_with_it() {
         groups: vec!["dba".into()],
         approve: true,
         reason: "fine".into(),
+        auth: ADMIN_TOKEN.into(),
         ..Vote::default()
     };
     let mut said = VoteReply::Unknown;

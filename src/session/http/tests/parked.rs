@@ -10,6 +10,7 @@ fn vote(approve: bool) -> Vote {
         groups: vec!["dba".into()],
         approve,
         reason: "fine".into(),
+        auth: ADMIN_TOKEN.into(),
         ..Vote::default()
     }
 }
@@ -58,7 +59,7 @@ impl Bench {
     }
 
     /// Steps of approvals, in order.
-    fn steps(&self) -> Vec<String> {
+    pub(super) fn steps(&self) -> Vec<String> {
         let step = |body| match body {
             Body::Approval(step) => Some(step.event.to_owned()),
             _ => None,

@@ -30,6 +30,7 @@ fn vote(approve: bool) -> Vote {
         approve,
         reason: "no".into(),
         digest: None,
+        auth: ADMIN_TOKEN.into(),
         ..Vote::default()
     }
 }

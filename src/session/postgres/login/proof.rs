@@ -140,6 +140,8 @@ impl Login {
         match &answer {
             Err(ScramError::Credentials) => {
                 stage.room.failures.note(&asked.user, from, stage.now.mono_us);
+                core.say(|out| reply::wrong_password(out, &asked.user));
+                core.told_why = true;
             }
             Err(_) => {}
             Ok(_) => stage.room.failures.forget(&asked.user, from),

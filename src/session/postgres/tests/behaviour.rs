@@ -1,7 +1,7 @@
 //! What a session does, message by message.
 
 use super::*;
-use crate::decide::approval::AskSummary;
+use crate::decide::approval::{ADMIN_TOKEN, AskSummary};
 use crate::fault::{FaultKind, Refused};
 use crate::limits;
 use crate::record::body::Body;
@@ -55,6 +55,44 @@ fn a_query_is_recorded_forwarded_and_answered() {
 }
 
 #[test]
+fn what_leaves_of_an_answer_that_goes_on_is_in_the_record_first() {
+    let mut bench = Bench::ready();
+    bench.client(&query("SELECT 1, pg_sleep(1)"));
+    bench.take(Side::Server);
+    let columns = message(b'T', b"\0\x01a\0\0\0\0\0\0\0\0\0\0\x17\0\x04\xff\xff\xff\xff\0\0");
+    let first = [columns, row(b"1")].concat();
+    bench.server(&first);
+    assert_eq!(bench.take(Side::Client), first);
+    let kept = format!("chunk {} of 1", first.len());
+    assert_eq!(record(&bench)[2..], [kept.clone()]);
+    bench.server(&[row(b"2"), complete("SELECT 2"), ready_for_query(b'I')].concat());
+    let rest = row(b"2").len() + complete("SELECT 2").len();
+    let expect = [kept, format!("chunk {rest} of 1"), "response Success  rows 2".into()];
+    assert_eq!(record(&bench)[2..], expect);
+}
+
+#[test]
+fn an_error_leaves_after_its_row_and_what_follows_it_makes_none() {
+    let mut bench = Bench::ready();
+    bench.client(&query("SELECT 1/0"));
+    bench.take(Side::Server);
+    bench.server(&server_error("22012"));
+    assert_eq!(bench.tags(Side::Client), "E");
+    let recorded = record(&bench);
+    assert_eq!(recorded.last().unwrap(), "response Error 22012 rows 0", "{recorded:?}");
+    bench.server(&ready_for_query(b'I'));
+    assert_eq!(bench.tags(Side::Client), "Z");
+    assert_eq!(record(&bench), recorded);
+    // Nor does the end of a session between the two.
+    bench.client(&query("SELECT 2/0"));
+    bench.server(&server_error("22012"));
+    let recorded = record(&bench);
+    bench.with(|machine, stage| machine.handle_eof(Side::Server, stage));
+    let more = record(&bench);
+    assert!(!more[recorded.len()..].iter().any(|row| row.contains("response")), "{more:?}");
+}
+
+#[test]
 fn a_wrong_password_is_an_error_and_a_record() {
     let mut bench = Bench::accepted();
     bench.client(&startup("bot", "orders"));
@@ -63,6 +101,8 @@ fn a_wrong_password_is_an_error_and_a_record() {
     let said = messages(&bench.take(Side::Client));
     let (tag, body) = said.last().expect("an error");
     assert_eq!((*tag, error_code(body).as_str()), (b'E', "28P01"));
+    let words = String::from_utf8_lossy(body);
+    assert!(words.contains("Mpassword authentication failed for user \"bot\"\0"), "{words}");
     assert_eq!(record(&bench), ["event login-failed"]);
     assert!(bench.outputs.iter().any(|output| matches!(output, Output::Close(Some(_)))));
     assert_eq!(bench.journal.open_sessions(), 0);
@@ -75,7 +115,10 @@ fn an_unknown_user_looks_like_a_wrong_password() {
     assert_eq!(bench.tags(Side::Client), "R");
     bench.client_scram("x");
     let said = messages(&bench.take(Side::Client));
-    assert_eq!(error_code(&said.last().expect("an error").1), "28P01");
+    let body = &said.last().expect("an error").1;
+    assert_eq!(error_code(body), "28P01");
+    let words = String::from_utf8_lossy(body);
+    assert!(words.contains("Mpassword authentication failed for user \"nobody\"\0"), "{words}");
 }
 
 #[test]
@@ -229,6 +272,7 @@ fn vote(approver: &str, group: &str, approve: bool) -> Vote {
         approve,
         reason: "seen".to_owned(),
         digest: None,
+        auth: ADMIN_TOKEN.into(),
         ..Vote::default()
     }
 }
@@ -335,6 +379,22 @@ fn a_grant_is_judged_by_the_rules_in_force_when_it_is_released() {
             assert!(bench.machine.next_timeout().is_some(), "it waits again");
         }
     }
+}
+
+/// The configuration of these tests knows nobody of this name: as after a reload that removed them.
+#[test]
+fn a_vote_of_somebody_who_was_removed_does_not_release_a_command() {
+    let (mut bench, id) = held();
+    let gone = Vote { auth: "password".into(), ..vote("ann", "dba", true) };
+    let mut reply = VoteReply::Unknown;
+    bench.with(|m, s| reply = m.handle_vote(id, &gone, s));
+    assert_eq!(reply, VoteReply::Settled(Next::Stopped));
+    let steps: Vec<String> =
+        record(&bench).into_iter().filter(|it| it.starts_with("appr")).collect();
+    let expect =
+        ["requested", "vote-approve", "approved", "vote-lapsed", "superseded", "requested"];
+    assert_eq!(steps, expect.map(|step| format!("approval {step}")));
+    assert!(bench.machine.next_timeout().is_some(), "it waits again");
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! What a session tells the meters of its target.
 
 use super::*;
+use crate::decide::approval::ADMIN_TOKEN;
 use crate::metrics::{SAMPLE_EVERY, Series, TargetReading, Timed, Verdict};
 use crate::session::Vote;
 
@@ -54,7 +55,8 @@ fn commands_are_counted_once_by_what_the_rules_said() {
         let [Output::AskOpened(ask)] = bench.outputs.as_slice() else { panic!("it is held") };
         let (id, groups) = (ask.id, vec!["dba".to_owned()]);
         let (approver, reason) = ("ann".into(), "seen".to_owned());
-        let vote = Vote { approver, groups, approve, reason, ..Vote::default() };
+        let vote =
+            Vote { approver, groups, approve, reason, auth: ADMIN_TOKEN.into(), ..Vote::default() };
         bench.with(|m, s| drop(m.handle_vote(id, &vote, s)));
         assert_eq!(bench.meter().held.get(), 0);
         assert_eq!(bench.commands(), expect, "approved: {approve}");
