@@ -316,6 +316,7 @@ impl Machine {
             Place::Command { channel, want_reply } => {
                 let files = wanted.is_sftp();
                 open.started((channel, files), ruled.seq, stage.now.mono_us);
+                open.filters_begin(channel, wanted);
                 let note = Note { seq: ruled.seq, at_us: stage.now.mono_us };
                 let allowed = open.channels.allow(channel, want_reply, Some(note));
                 open.masks_begin(channel, wanted);
