@@ -113,6 +113,20 @@ pub fn exec(text: &[u8]) -> Action {
     Action::new(Protocol::Ssh, vec![act])
 }
 
+/// Whether a command is sent a list of filters first, whose rules may name files that its words do
+/// not.
+pub fn takes_filters(text: &[u8]) -> bool {
+    matches!(text::program(text), Program::Files(files) if files.filters)
+}
+
+/// A filter that is no pattern: it may read any file that the target's account may.
+pub fn filter(upload: bool) -> Action {
+    let class = if upload { Class::RsyncUpload } else { Class::RsyncDownload };
+    let facts = vec![Fact::unclear(FactKind::Path)];
+    let operation = Cow::Borrowed("rsync-filter");
+    Action::new(Protocol::Ssh, vec![Act { operation, facts, ..Act::of(class, "") }])
+}
+
 /// Files that a program of the target's reads or writes. Where a relative path starts from is not
 /// known: it is unclear, as one with `..`.
 fn transfer(files: &text::Files) -> Act {

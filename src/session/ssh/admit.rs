@@ -112,6 +112,12 @@ impl Wanted {
         self.kind == "shell" || (self.kind == "exec" && class(ssh::Class::Exec))
     }
 
+    /// Whether it is one whose output people or programs read as text: a subsystem may be any
+    /// command that the target has a name for.
+    pub fn may_be_text(&self) -> bool {
+        self.is_program() || (self.kind == "subsystem" && !self.is_sftp())
+    }
+
     /// Whether operations on files will follow.
     fn is_sftp(&self) -> bool {
         self.kind == "subsystem" && self.text == ssh::SFTP
@@ -316,6 +322,7 @@ impl Machine {
             Place::Command { channel, want_reply } => {
                 let files = wanted.is_sftp();
                 open.started((channel, files), ruled.seq, stage.now.mono_us);
+                open.filters_begin(channel, wanted);
                 let note = Note { seq: ruled.seq, at_us: stage.now.mono_us };
                 let allowed = open.channels.allow(channel, want_reply, Some(note));
                 open.masks_begin(channel, wanted);

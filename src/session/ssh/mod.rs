@@ -20,6 +20,7 @@ mod beside;
 mod channels;
 mod core;
 mod files;
+mod filters;
 mod hold;
 mod home;
 mod leg;
