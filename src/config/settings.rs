@@ -30,6 +30,8 @@ pub struct Settings {
     pub approvals: ApprovalSettings,
     /// Journal segments.
     pub journal: JournalSettings,
+    /// Sessions have so long to come to rest when weir ends.
+    pub drain_us: u64,
     /// Targets, in the order of the file; the index is used everywhere.
     pub targets: Vec<Target>,
     /// Users of weir with SCRAM verifiers.
@@ -182,6 +184,8 @@ pub struct JournalSettings {
     /// What is written is on the disk after this time at the latest: the most that a power cut
     /// takes in `write` mode.
     pub flush_us: u64,
+    /// Answers wait so long for room in the journal before their sessions end.
+    pub answer_wait_us: u64,
 }
 
 /// How safe a record is before what it describes happens.

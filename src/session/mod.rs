@@ -143,6 +143,10 @@ impl Driven for Session {
         each!(self, inner => inner.divides())
     }
 
+    fn records(&self, end: End) -> bool {
+        each!(self, inner => inner.records(end))
+    }
+
     fn durability(&self) -> Durability {
         each!(self, inner => inner.durability())
     }

@@ -188,6 +188,11 @@ pub trait Driven {
     fn divides(&self) -> bool {
         false
     }
+    /// Whether what this end says next has to be recorded for a command that runs already: without
+    /// room for it the end is not read. What else it may say can be refused.
+    fn records(&self, _end: End) -> bool {
+        false
+    }
     /// When a record counts as written.
     fn durability(&self) -> Durability;
     /// Nothing more will be read; the outboxes may still hold bytes.

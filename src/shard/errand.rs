@@ -213,6 +213,10 @@ impl Driven for Party {
         each!(self, inner => inner.divides())
     }
 
+    fn records(&self, end: End) -> bool {
+        each!(self, inner => inner.records(end))
+    }
+
     fn durability(&self) -> Durability {
         each!(self, inner => inner.durability())
     }

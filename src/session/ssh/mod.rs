@@ -394,6 +394,11 @@ impl Driven for Machine {
         }
     }
 
+    fn records(&self, end: End) -> bool {
+        // The client may ask for something new, which is refused.
+        end.side() == Side::Server && matches!(self.phase, Phase::Open(_))
+    }
+
     fn durability(&self) -> Durability {
         match &self.phase {
             Phase::Open(open) => open.durability,
