@@ -237,8 +237,9 @@ fn operation(text: &str) -> Result<Operation, Failure> {
     let form = || {
         wrong("operation of SFTP", text).hint(
             "open PATH read,write,append,create,truncate | opendir, stat, lstat, readlink, \
-             realpath, remove, rmdir, mkdir PATH | setstat, fsetstat, lsetstat PATH \
-             size=0 mode=0600 | rename, symlink, hardlink, copy PATH PATH",
+             realpath, statvfs, expand-path, remove, rmdir, mkdir PATH | setstat, fsetstat, \
+             lsetstat PATH size=0 mode=0600 | rename, symlink, hardlink, copy PATH PATH | \
+             users-groups-by-id, home-directory",
         )
     };
     let words = ssh::text::plain_words(text.as_bytes()).ok_or_else(form)?;
@@ -261,6 +262,13 @@ fn operation(text: &str) -> Result<Operation, Failure> {
         [b"lstat", name] => one("lstat", Class::SftpList, name),
         [b"readlink", name] => one("readlink", Class::SftpList, name),
         [b"realpath", name] => one("realpath", Class::SftpList, name),
+        [b"statvfs", name] => one("statvfs", Class::SftpList, name),
+        [b"expand-path", name] => {
+            let path = FilePath::expanded(name, None);
+            Operation::new("expand-path", Class::SftpList, vec![path])
+        }
+        [b"users-groups-by-id", ..] => Operation::names(b"", b""),
+        [b"home-directory", ..] => Operation::home_directory(b""),
         [b"setstat", name] => one("setstat", Class::SftpAttr, name),
         [b"fsetstat", name] => one("fsetstat", Class::SftpAttr, name),
         [b"lsetstat", name] => one("lsetstat", Class::SftpAttr, name),
@@ -273,7 +281,9 @@ fn operation(text: &str) -> Result<Operation, Failure> {
         [b"copy", from, to] => Operation::copy(path(from), path(to)),
         _ => return Err(form()),
     };
-    operation.sets(&Attributes::of_words(sets.iter().copied()));
+    if !matches!(operation.verb, "users-groups-by-id" | "home-directory") {
+        operation.sets(&Attributes::of_words(sets.iter().copied()));
+    }
     Ok(operation)
 }
 
@@ -398,6 +408,14 @@ mod tests {
             (Request::Sftp, "fsetstat /srv/a size=0 mode=0644", "sftp-write,sftp-attr"),
             (Request::Sftp, "lsetstat '/srv/a b' times=1,2", "sftp-attr"),
             (Request::Sftp, "copy /srv/a /srv/b", "sftp-read,sftp-write"),
+            (Request::Sftp, "statvfs /srv", "sftp-list"),
+            (Request::Sftp, "expand-path '~/x'", "sftp-list"),
+            (
+                Request::Sftp,
+                "users-groups-by-id /etc/passwd /etc/group users=0 groups=",
+                "sftp-list",
+            ),
+            (Request::Sftp, "home-directory /etc/passwd user=bob", "sftp-list"),
             (Request::Sftp, "open /srv/a fast", "wrong"),
             (Request::Sftp, "run /srv/a", "wrong"),
             (Request::ForwardLocal, "db:5432", "forward-local"),

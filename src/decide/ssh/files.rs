@@ -12,7 +12,6 @@ use std::borrow::Cow;
 
 use super::Class;
 use crate::decide::{Act, Action, ClassSet, Fact, FactKind, Object};
-use crate::wire::Protocol;
 use crate::wire::ssh::sftp::{Attributes, open};
 
 /// What moves a file or a folder is called.
@@ -63,6 +62,17 @@ impl FilePath {
         }
         let clear = clear && !may_be_anything(&text);
         FilePath { text, clear }
+    }
+
+    /// A path of which the target replaces `~` (OpenSSH's sftp-server.c, `process_extended_expand`):
+    /// by the folder that relative paths start from. Where somebody else is at home is not known.
+    pub fn expanded(path: &[u8], home: Option<&[u8]>) -> FilePath {
+        match path {
+            b"~" => FilePath::new(b"", home),
+            [b'~', b'/', rest @ ..] => FilePath::new(&[b"./", rest].concat(), home),
+            [b'~', ..] => FilePath { text: path.to_vec(), clear: false },
+            _ => FilePath::new(path, home),
+        }
     }
 
     /// As conditions on paths see it.
@@ -132,6 +142,10 @@ impl FilePath {
     fn shown(&self) -> Cow<'_, str> {
         String::from_utf8_lossy(&self.text)
     }
+}
+
+fn users() -> FilePath {
+    FilePath::new(b"/etc/passwd", None)
 }
 
 /// From one name of a place to the other. Each replaces a beginning by one that none of them makes
@@ -226,6 +240,27 @@ impl Operation {
         Operation { verb: "open", classes, paths: vec![(path, changes)], note }
     }
 
+    /// Where a user is at home: the target looks it up where its users stand.
+    pub fn home_directory(user: &[u8]) -> Operation {
+        let mut operation = Operation::new("home-directory", Class::SftpList, vec![users()]);
+        operation.note = format!("user={}", quoted_bytes(user));
+        operation
+    }
+
+    /// Names of users and groups by their numbers.
+    pub fn names(users_by_id: &[u8], groups_by_id: &[u8]) -> Operation {
+        let paths = vec![users(), FilePath::new(b"/etc/group", None)];
+        let mut operation = Operation::new("users-groups-by-id", Class::SftpList, paths);
+        let numbers = |bytes: &[u8]| {
+            let numbers = bytes.chunks(4).map(|four| {
+                four.iter().fold(0u32, |number, byte| number << 8 | u32::from(*byte)).to_string()
+            });
+            numbers.collect::<Vec<_>>().join(",")
+        };
+        operation.note = format!("users={} groups={}", numbers(users_by_id), numbers(groups_by_id));
+        operation
+    }
+
     /// Contents of one open file that become those of another.
     pub fn copy(from: FilePath, to: FilePath) -> Operation {
         let classes = Class::SftpRead.only().and(Class::SftpWrite.only());
@@ -296,7 +331,7 @@ fn is_word(name: &str) -> bool {
         && !name.chars().any(|char| matches!(char, '"' | '\\' | ',') || is_unseen(char))
 }
 
-/// Spaces, controls, what turns the direction or joins letters.
+/// Spaces, what nobody sees, what stands for bytes that are none.
 fn is_unseen(char: char) -> bool {
     char.is_whitespace()
         || char.is_control()
@@ -407,6 +442,31 @@ mod tests {
         assert_eq!(path("/var/mail").facts(), [is("/var/mail"), maybe("/var/spool/mail")]);
         assert!(path("/srv").twins_below().is_empty());
         assert_eq!(path("/proc/1/fd/3").facts(), [Fact::unclear(FactKind::Path)]);
+    }
+
+    #[test]
+    fn names_of_users_stand_where_the_target_looks() {
+        let path = |path: &[u8], home: Option<&str>| {
+            let made = FilePath::expanded(path, home.map(str::as_bytes));
+            (String::from_utf8(made.text).expect("a text"), made.clear)
+        };
+        for (name, text, clear) in [
+            (&b"~"[..], "/home/a", true),
+            (b"~/x", "/home/a/x", true),
+            (b"~//etc/x", "/home/a/etc/x", true),
+            (b"~/../x", "/home/a/../x", false),
+            (b"~root/x", "~root/x", false),
+            (b"x/~", "/home/a/x/~", true),
+            (b"/x", "/x", true),
+        ] {
+            assert_eq!(path(name, Some("/home/a")), (text.to_owned(), clear), "{name:?}");
+        }
+        assert!(!path(b"~/x", None).1);
+        let names = Operation::names(&[0, 0, 0, 0, 0, 0, 3, 0xe8], &[0, 0, 0, 42]);
+        let text = "users-groups-by-id /etc/passwd /etc/group users=0,1000 groups=42";
+        assert_eq!(names.text(), text.as_bytes());
+        let home = Operation::home_directory(b"a b").text();
+        assert_eq!(home, b"home-directory /etc/passwd user=\"a b\"");
     }
 
     #[test]

@@ -197,7 +197,8 @@ mod tests {
     fn texts_are_known_by_their_words() {
         let files = |class, paths: &[&str], below| {
             let paths = paths.iter().map(|path| path.as_bytes().to_vec()).collect();
-            Program::Files(Files { class, paths, below, filters: false })
+            let filters = class == Class::RsyncDownload;
+            Program::Files(Files { class, paths, below, filters })
         };
         let repository = |class, path: &str| Program::Repository(class, path.as_bytes().to_vec());
         use Class::{GitFetch, GitPush, RsyncDownload, RsyncUpload, ScpDownload, ScpUpload};

@@ -170,11 +170,6 @@ impl Wanted {
             _ => None,
         }
     }
-
-    /// Whether it is too small for a row of its own, as long as it is allowed.
-    fn is_counted_only(&self) -> bool {
-        self.wish.as_ref().is_some_and(|wish| !wish.row)
-    }
 }
 
 /// How a command is written down.
@@ -247,11 +242,6 @@ impl Machine {
         match open.scope.decide(&who, &wanted.action) {
             Verdict::Allow(permit, matched) => {
                 self.core.count(metrics::Verdict::Allow);
-                if wanted.is_counted_only() {
-                    let receipt = self.core.covered(stage);
-                    self.operate(&wanted, 0, (permit, receipt), stage);
-                    return Ok(());
-                }
                 let ruled = Ruled {
                     seq: self.core.take_seq(),
                     decision: Decision::Allow,

@@ -285,7 +285,7 @@ mod tests {
             [&b"\x1e\0\0\0\x04\0\0\x09"[..], &list].concat(),
             b"\x1e\0\0\0\0\0\0\x07".to_vec(),
             // A head with a byte that could be a name's.
-            [&b"\x1e\0\0\0\x20\x20\x20\x07 md5 "[..], &list].concat(),
+            [&b"\x1e\0\0\0\x20\x20\x20\x07 md5 "[..], &list, &list].concat(),
             // Names that could be heads.
             [&b"\x1f\0\0\0\x04aa1 "[..], &message(&list)].concat(),
             [&b"\x1f\0\0\0\x04md5 "[..], &message(&list)].concat(),
