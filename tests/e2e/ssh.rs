@@ -28,6 +28,15 @@ impl Sshd {
 
     /// The same with more lines in its configuration; keys are there already.
     pub fn start_with(more: impl FnOnce(&Scratch) -> String) -> Sshd {
+        Sshd::start_between("", more)
+    }
+
+    /// The same with lines that stand before the others: of each kind the first one counts.
+    pub fn start_first(lines: &str) -> Sshd {
+        Sshd::start_between(lines, |_| String::new())
+    }
+
+    fn start_between(first: &str, more: impl FnOnce(&Scratch) -> String) -> Sshd {
         let scratch = Scratch::new("sshd");
         for (name, kind) in [("host", "ed25519"), ("gate", "ed25519"), ("own", "ed25519")] {
             keygen(&scratch, name, kind);
@@ -41,7 +50,7 @@ impl Sshd {
         std::fs::write(scratch.join("authorized"), own).expect("a file");
         let folder = scratch.path().display();
         let config = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\n\
+            "{first}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\n\
              AuthorizedKeysFile {folder}/authorized\nTrustedUserCAKeys {folder}/ca.pub\n\
              StrictModes no\nUsePAM no\n\
              PermitRootLogin yes\nMaxStartups 100:30:200\nMaxSessions 100\n\
