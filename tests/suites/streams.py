@@ -19,7 +19,7 @@ import time
 import websockets
 
 # What a body may add to weir's anonymous memory, and a chat of so many people: each of them says
-# something large now and then, which added 32 MiB in three minutes and 42 MiB in 25.
+# something large now and then, which added 46 MiB in seven minutes and 42 MiB in 25.
 GROWN_KIB_MAX = 16 << 10
 PEOPLE, CHAT_GROWN_KIB_MAX = 60, 64 << 10
 # How long an upload may take whose target does not read for a second.
