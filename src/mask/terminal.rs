@@ -598,7 +598,7 @@ mod tests {
         }
     }
 
-    /// Sequences that are not known, and those that are given up or end as texts to the terminal do.
+    /// Sequences that are not known, that are given up, that end as texts to the terminal do.
     #[test]
     fn what_terminals_do_not_know_does_not_hide_a_value() {
         let graphics = format!("\x1b_G{}\x1b\\", "t".repeat(50_000));

@@ -276,8 +276,8 @@ fn character(bytes: &[u8]) -> Character {
     }
 }
 
-/// `ESC`, maybe intermediate bytes, a final one. Controls among them that do nothing to the text are
-/// taken as if they stood before it; others give it up.
+/// `ESC`, maybe intermediate bytes, a final one. Controls among them that do nothing to the text
+/// are taken as if they stood before it; others give it up.
 fn escape(all: &[u8], at: usize, reading: Reading, next_end: &mut NextEnd) -> Sequence {
     let bytes = all.get(at..).unwrap_or(&[]);
     let is_idle_at = |at: &usize| bytes.get(*at).is_some_and(|byte| is_idle(*byte));
@@ -419,8 +419,8 @@ fn is_screen(mode: &[u8]) -> bool {
     [&b"47"[..], b"1047", b"1048", b"1049"].into_iter().any(is)
 }
 
-/// `ESC ]` at a place, of so many bytes, a text, and what ends it: BEL, `ESC \`, which may be the one
-/// character U+009C or its byte, or what gives up any sequence.
+/// `ESC ]` at a place, of so many bytes, a text, and what ends it: BEL, `ESC \`, which may be the
+/// one character U+009C or its byte, or what gives up any sequence.
 fn said(
     all: &[u8],
     (at, begin): (usize, usize),

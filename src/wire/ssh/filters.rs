@@ -236,7 +236,7 @@ mod tests {
     #[test]
     fn rules_that_read_files_do_not() {
         for rule in [
-            ":- /home/me/.netrc",
+            ":- /srv/.netrc",
             ": .rsync-filter",
             ":",
             ". /etc/shadow",
