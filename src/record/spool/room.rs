@@ -27,7 +27,7 @@ pub(super) enum Need {
     New,
     /// What runs already.
     Running,
-    /// What was denied.
+    /// What does not run.
     Denied,
     /// How things end, and why.
     Last,
@@ -37,8 +37,16 @@ impl Need {
     pub fn of(entry: &Entry<'_>) -> Need {
         match entry {
             Entry::SessionEnd(_) | Entry::Event(_) => Need::Last,
-            Entry::Command(command) if command.decision == Decision::Deny => Need::Denied,
-            Entry::Response(response) if response.outcome == Outcome::Denied => Need::Denied,
+            Entry::Command(command)
+                if matches!(command.decision, Decision::Deny | Decision::Abandoned) =>
+            {
+                Need::Denied
+            }
+            Entry::Response(response)
+                if matches!(response.outcome, Outcome::Denied | Outcome::Abandoned) =>
+            {
+                Need::Denied
+            }
             Entry::Command(_) | Entry::SessionStart(_) => Need::New,
             _ => Need::Running,
         }
