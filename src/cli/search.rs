@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::fail::{EXIT_USAGE, Failure};
-use super::output::{Output, Table, duration, note, short};
+use super::output::{Output, Table, duration, note, one_line, short};
 use super::place::Place;
 use crate::admin::clock;
 use crate::record::lake::{CommandRow, Filter, Lake, LineRow};
@@ -296,6 +296,8 @@ fn told(row: &CommandRow) -> String {
             let words: Vec<&str> = words.into_iter().filter(|word| !word.is_empty()).collect();
             words.join(" ")
         }
+        // The end of a line is the end of a command.
+        _ if row.kind == "exec" => one_line(&row.query_text),
         _ => request_line(&row.query_text).to_owned(),
     }
 }

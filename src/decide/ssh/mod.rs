@@ -150,7 +150,7 @@ fn transfer(files: &text::Files) -> Act {
         if clear && files.below {
             act.facts.extend(path.twins_below());
         }
-        objects.push(Object::bare(String::from_utf8_lossy(&path.text).into_owned(), write));
+        objects.push(Object::bare(path.shown(), write));
     }
     act.objects = objects.into();
     act
@@ -166,8 +166,7 @@ fn repository(classes: ClassSet, name: &[u8]) -> Act {
             act.facts.push(Fact::maybe(FactKind::Path, [&path.text, suffix].concat()));
         }
     }
-    let shown = String::from_utf8_lossy(&path.text).into_owned();
-    act.objects = [Object::bare(shown, classes.has(Class::GitPush))].into();
+    act.objects = [Object::bare(path.shown(), classes.has(Class::GitPush))].into();
     act
 }
 
