@@ -203,7 +203,7 @@ pub fn open(open: &Open<'_>) -> Action {
             one(Class::ForwardLocal, &format!("tcp:{}:{port}", shown(host)))
         }
         (_, Ok(Some(Destination::Unix(path)))) => {
-            one(Class::ForwardSocket, &format!("unix:{}", shown(path)))
+            socket(Class::ForwardSocket, &format!("unix:{}", shown(path)), path)
         }
         (b"tun@openssh.com", _) => one(Class::Tun, "tun"),
         (kind, _) => one(Class::Unknown, &shown(kind)),
@@ -235,12 +235,13 @@ pub fn open_back(open: &Open<'_>) -> Action {
 }
 
 /// A request of the connection.
-pub fn global(name: &[u8]) -> Action {
+pub fn global(name: &[u8], rest: &[u8]) -> Action {
     match name {
-        b"tcpip-forward"
-        | b"cancel-tcpip-forward"
-        | b"streamlocal-forward@openssh.com"
-        | b"cancel-streamlocal-forward@openssh.com" => one(Class::ForwardRemote, &shown(name)),
+        b"tcpip-forward" | b"cancel-tcpip-forward" => one(Class::ForwardRemote, &shown(name)),
+        b"streamlocal-forward@openssh.com" | b"cancel-streamlocal-forward@openssh.com" => {
+            let path = Fields::new(rest).string().unwrap_or_default();
+            socket(Class::ForwardRemote, &shown(name), path)
+        }
         _ => one(Class::Unknown, &shown(name)),
     }
 }
@@ -259,6 +260,13 @@ pub fn global_text(name: &[u8], rest: &[u8]) -> String {
         _ => Ok(String::new()),
     };
     format!("{}{}", shown(name), address.unwrap_or_default())
+}
+
+/// What is done at a path: a socket there is a file.
+fn socket(class: Class, operation: &str, path: &[u8]) -> Action {
+    let facts = FilePath::new(path, None).facts();
+    let operation = Cow::Owned(operation.to_owned());
+    Action::new(Protocol::Ssh, vec![Act { operation, facts, ..Act::of(class, "") }])
 }
 
 fn one(class: Class, operation: &str) -> Action {
