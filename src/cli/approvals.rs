@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use clap::{Args, Subcommand};
 
 use super::fail::{EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_USAGE, Failure};
-use super::output::{Output, Table, clean, clean_block, note, short};
+use super::output::{Output, Table, clean, clean_block, note, one_line, short};
 use super::place::Place;
 use super::remote::Remote;
 use super::search::request_line;
@@ -214,7 +214,11 @@ fn list(common: &Common) -> Result<(), Failure> {
 /// The beginning of a command, with a mark where there is more of it than came or is shown.
 fn shown_short(approval: &Approval) -> String {
     let line = request_line(&approval.text);
-    let text = short(line, TEXT_CHARACTERS_MAX);
+    // The end of a line is the end of a command.
+    let text = match approval.classes.iter().any(|class| is_of_shells(class)) {
+        true => short(&one_line(line), TEXT_CHARACTERS_MAX),
+        false => short(line, TEXT_CHARACTERS_MAX),
+    };
     // A head has all bytes that it may, but for a character that was cut. What came behind them may
     // be all that counts, behind a row of blanks.
     let is_cut = approval.shortened && approval.text.len() + 4 > ASK_HEAD_BYTES;
@@ -222,6 +226,10 @@ fn shown_short(approval: &Approval) -> String {
         true => text + " ..",
         false => text,
     }
+}
+
+fn is_of_shells(class: &str) -> bool {
+    class == "exec" || ["scp-", "rsync-", "git-"].iter().any(|begin| class.starts_with(begin))
 }
 
 /// Who has to approve: `1 of dba and 2 of leads`.

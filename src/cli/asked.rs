@@ -55,7 +55,15 @@ pub(super) fn of_ssh(request: Request, text: &str) -> Result<Action, Failure> {
         Request::Subsystem => ssh::request(b"subsystem", &ChannelAsk::Subsystem(bytes)),
         Request::Agent => ssh::request(b"auth-agent-req@openssh.com", &ChannelAsk::Agent),
         Request::X11 => ssh::request(b"x11-req", &ChannelAsk::X11),
-        Request::ForwardRemote => ssh::global(b"tcpip-forward"),
+        // A path is that of a socket, as a record shows it, too.
+        Request::ForwardRemote => match text.rsplit_once("unix:").map_or(text, |(_, path)| path) {
+            path if path.starts_with('/') => {
+                let mut rest = Vec::new();
+                rest.put_string(path.as_bytes());
+                ssh::global(b"streamlocal-forward@openssh.com", &rest)
+            }
+            _ => ssh::global(b"tcpip-forward", b""),
+        },
         Request::ForwardLocal => {
             let place = text
                 .rsplit_once(':')
@@ -422,6 +430,8 @@ mod tests {
             (Request::ForwardLocal, "db", "wrong"),
             (Request::ForwardSocket, "/run/x", "forward-socket"),
             (Request::ForwardRemote, "", "forward-remote"),
+            (Request::ForwardRemote, "tcp:localhost:8080", "forward-remote"),
+            (Request::ForwardRemote, "/run/x", "forward-remote"),
             (Request::Agent, "", "agent"),
             (Request::X11, "", "x11"),
         ] {

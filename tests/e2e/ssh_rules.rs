@@ -109,6 +109,36 @@ fn filters_of_rsync_name_no_files_where_rules_name_paths() {
     assert!(filters.iter().all(|row| text(row, "decision") == "deny"));
 }
 
+/// A socket at a path is a file there: one that is connected to, and one that is made.
+#[test]
+fn denied_paths_are_denied_to_forwards() {
+    let sshd = Sshd::start();
+    let folder = sshd.scratch.path().display().to_string();
+    let all = "[[rule]]\nname = \"forwards\"\nwhen = { commands = [\"forward-socket\", \
+               \"forward-remote\"] }\nthen = \"allow\"\n";
+    let deny = format!(
+        "[[rule]]\nname = \"no\"\nwhen = {{ paths = [\"{folder}/secret*\", \"/run/x.sock\"] }}\n\
+         then = \"deny\"\n"
+    );
+    let gate = sshd.gate(&format!("{deny}{all}{EVERYTHING}"));
+    let test = |request: &str, path: &str| {
+        let all = ["policy", "test", "--target", "web-1", "--as", "alice", "--request", request];
+        ended(&output(&mut gate.weir.command(&[&all[..], &[path]].concat()))).0
+    };
+    for path in ["/run/x.sock", "/var/run/x.sock", "/run//x.sock", "/run/../x", "/proc/1/root"] {
+        for request in ["forward-socket", "forward-remote"] {
+            assert!(test(request, path).contains("verdict: deny"), "{request} {path}");
+        }
+    }
+    assert!(test("forward-socket", "/run/other.sock").contains("verdict: allow"));
+    for (name, is_made) in [("secret.sock", false), ("open.sock", true)] {
+        let mut ssh = gate.ssh(&["-o", "ExitOnForwardFailure=yes"]);
+        ssh.args(["-R", &format!("{folder}/{name}:127.0.0.1:1")]).arg("true");
+        let (_, stderr, status) = ended(&output(&mut ssh));
+        assert_eq!(status == Some(0), is_made, "{name}: {stderr}");
+    }
+}
+
 #[test]
 fn denials_by_text_see_words_whatever_is_between_them() {
     let sshd = Sshd::start();

@@ -13,6 +13,7 @@ use std::borrow::Cow;
 use super::Class;
 use crate::decide::{Act, Action, ClassSet, Fact, FactKind, Object};
 use crate::wire::ssh::sftp::{Attributes, open};
+use crate::wire::{Protocol, cells};
 
 /// What moves a file or a folder is called.
 pub const RENAME: &str = "rename";
@@ -64,8 +65,9 @@ impl FilePath {
         FilePath { text, clear }
     }
 
-    /// A path of which the target replaces `~` (OpenSSH's sftp-server.c, `process_extended_expand`):
-    /// by the folder that relative paths start from. Where somebody else is at home is not known.
+    /// A path of which the target replaces `~` by the folder that relative paths start from
+    /// (OpenSSH's sftp-server.c, `process_extended_expand`). Where somebody else is at home is not
+    /// known.
     pub fn expanded(path: &[u8], home: Option<&[u8]>) -> FilePath {
         match path {
             b"~" => FilePath::new(b"", home),
@@ -139,8 +141,10 @@ impl FilePath {
         root
     }
 
-    fn shown(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.text)
+    /// As an object: bytes that are no UTF-8 stand in quotes with escapes, which no absolute path
+    /// begins with.
+    pub fn shown(&self) -> Cow<'_, str> {
+        std::str::from_utf8(&self.text).map_or_else(|_| quoted_bytes(&self.text), Cow::Borrowed)
     }
 }
 
@@ -333,11 +337,7 @@ fn is_word(name: &str) -> bool {
 
 /// Spaces, what nobody sees, what stands for bytes that are none.
 fn is_unseen(char: char) -> bool {
-    char.is_whitespace()
-        || char.is_control()
-        || matches!(char, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}')
-        || matches!(char, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-        || matches!(char, '\u{fff9}'..='\u{fffd}' | '\u{e0000}'..='\u{e007f}')
+    char.is_whitespace() || cells::is_unseen(char) || matches!(char, '\u{fffc}' | '\u{fffd}')
 }
 
 fn quoted_bytes(name: &[u8]) -> Cow<'_, str> {
@@ -379,9 +379,17 @@ mod tests {
             (b"/\x1b]0;x\x07\n", r#""/\u{1b}]0;x\u{7}\n""#),
             ("/\u{e9}\u{202e}".as_bytes(), "\"/\u{e9}\\u{202e}\""),
             (b"/\xae", "\"/\\xae\""),
+            ("/a\u{3164}b".as_bytes(), "\"/a\\u{3164}b\""),
+            ("/a\u{34f}".as_bytes(), "\"/a\\u{34f}\""),
+            ("/a\u{2800}\u{e0100}".as_bytes(), "\"/a\\u{2800}\\u{e0100}\""),
         ] {
             assert_eq!(quoted_bytes(name), expect);
         }
+        let object = |name: &[u8]| FilePath::new(name, None).shown().into_owned();
+        assert_eq!(object(b"/a b"), "/a b");
+        assert_eq!(object(b"/a\xffb"), "\"/a\\xffb\"");
+        assert_ne!(object(b"/a\xffb"), object(b"/a\xfeb"));
+        assert_ne!(object(b"/a\xffb"), object(b"/a\\xffb"));
         let rename = |from: &str, to: &str| {
             let path = |path: &str| FilePath::new(path.as_bytes(), None);
             Operation::new(RENAME, Class::SftpWrite, vec![path(from), path(to)]).text()
@@ -451,15 +459,15 @@ mod tests {
             (String::from_utf8(made.text).expect("a text"), made.clear)
         };
         for (name, text, clear) in [
-            (&b"~"[..], "/home/a", true),
-            (b"~/x", "/home/a/x", true),
-            (b"~//etc/x", "/home/a/etc/x", true),
-            (b"~/../x", "/home/a/../x", false),
+            (&b"~"[..], "/base/a", true),
+            (b"~/x", "/base/a/x", true),
+            (b"~//etc/x", "/base/a/etc/x", true),
+            (b"~/../x", "/base/a/../x", false),
             (b"~root/x", "~root/x", false),
-            (b"x/~", "/home/a/x/~", true),
+            (b"x/~", "/base/a/x/~", true),
             (b"/x", "/x", true),
         ] {
-            assert_eq!(path(name, Some("/home/a")), (text.to_owned(), clear), "{name:?}");
+            assert_eq!(path(name, Some("/base/a")), (text.to_owned(), clear), "{name:?}");
         }
         assert!(!path(b"~/x", None).1);
         let names = Operation::names(&[0, 0, 0, 0, 0, 0, 3, 0xe8], &[0, 0, 0, 42]);

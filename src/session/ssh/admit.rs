@@ -90,7 +90,7 @@ impl Wanted {
                 (Place::Open, action, "open", text)
             }
             Message::GlobalRequest { name, want_reply, rest } => {
-                let action = ssh::global(name);
+                let action = ssh::global(name, rest);
                 let text = ssh::global_text(name, rest).into_bytes();
                 (Place::Global { want_reply }, action, "forward", text)
             }
