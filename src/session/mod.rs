@@ -143,6 +143,10 @@ impl Driven for Session {
         each!(self, inner => inner.divides())
     }
 
+    fn owes_room(&self) -> bool {
+        each!(self, inner => inner.owes_room())
+    }
+
     fn records(&self, end: End) -> bool {
         each!(self, inner => inner.records(end))
     }

@@ -593,7 +593,8 @@ impl<J: ShardJournal> Core<J> {
         }
         let at_us = driver.next_timeout();
         timers.arm(token, at_us, &mut driver.scheduled_us);
-        if self.follow_legs(token) || more {
+        let owes = driver.party().owes_room();
+        if self.follow_legs(token) || more || owes {
             self.touch(token);
         }
     }

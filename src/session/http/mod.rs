@@ -572,6 +572,10 @@ impl Driven for Session {
         self.link.is_many()
     }
 
+    fn owes_room(&self) -> bool {
+        self.owes_credit()
+    }
+
     fn records(&self, end: End) -> bool {
         match end {
             // What is refused is not sent to a target.
