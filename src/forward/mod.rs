@@ -64,10 +64,9 @@ impl Outbox {
         if self.end() == 0 && self.gift.as_mut().is_some_and(|gift| gift.takes(bytes)) {
             return;
         }
-        let is_lent = self.gift.as_ref().is_none_or(|gift| gift.len() == 0);
-        if !is_lent {
-            self.bytes.extend_from_slice(bytes);
-        } else if !self.loan.as_mut().is_some_and(|loan| loan.takes(bytes, own)) {
+        let waits = self.gift.as_ref().is_some_and(|gift| gift.len() > 0);
+        let is_lent = |loan: &mut Loan| !waits && loan.takes(bytes, own);
+        if !self.loan.as_mut().is_some_and(is_lent) {
             self.bytes.extend_from_slice(bytes);
         }
     }

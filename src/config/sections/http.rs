@@ -54,11 +54,7 @@ pub(super) fn target(
     let opaque = opaque.iter().map(|kind| kind.value.to_ascii_lowercase()).collect();
     let client_fields = client_fields(section, report);
     let origins = origins(section, report);
-    let exceptions = match speaks {
-        Speaks::Http => exceptions(section, report),
-        // The content of a request says what it is, or its cluster's API.
-        Speaks::Mcp | Speaks::Kubernetes => Vec::new(),
-    };
+    let exceptions = exceptions(section, speaks, report);
     let version = section.choice("http", &[("1.1", false), ("2", true)], report);
     let sends = section.choice("send_host", &[("target", false), ("client", true)], report);
     let duration = (units::duration_us, units::DURATION_FORM);
@@ -133,8 +129,16 @@ fn client_fields(section: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Stri
     given.iter().map(|name| name.value.to_owned()).collect()
 }
 
-/// Requests whose class their method does not say.
-fn exceptions(section: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Exception> {
+/// Requests whose class their method does not say. With MCP and Kubernetes their content does, or
+/// the API of the cluster.
+fn exceptions(
+    section: &mut Section<'_>,
+    speaks: Speaks,
+    report: &mut Report<'_>,
+) -> Vec<Exception> {
+    if speaks != Speaks::Http {
+        return Vec::new();
+    }
     let lists = [("reads", Class::Read), ("writes", Class::Write), ("deletes", Class::Delete)];
     let mut all = Vec::new();
     for (key, class) in lists {
