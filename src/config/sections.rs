@@ -224,8 +224,16 @@ fn listen_tls(
     let key = existing_file(tls.required_text("key", report), source, report);
     let required = tls.boolean("required", report).unwrap_or(true);
     let clients = client_trust(&mut tls, source, report);
+    let label = "{ certificate = \"b.pem\", key = \"b.key\" }";
+    let mut more = Vec::new();
+    for mut pair in tls.sections("more", label, report) {
+        let certificate = existing_file(pair.required_text("certificate", report), source, report);
+        let key = existing_file(pair.required_text("key", report), source, report);
+        pair.finish(report);
+        more.extend(certificate.zip(key));
+    }
     tls.finish(report);
-    Some(ListenTls { certificate: certificate?, key: key?, required, clients })
+    Some(ListenTls { certificate: certificate?, key: key?, more, required, clients })
 }
 
 fn client_trust(

@@ -63,8 +63,9 @@ impl Settings {
     pub fn tls_files(&self) -> Vec<&Path> {
         let mut files: Vec<&Path> = Vec::new();
         for tls in self.listeners.iter().filter_map(|listen| listen.tls.as_ref()) {
-            let ListenTls { certificate, key, required: _, clients } = tls;
+            let ListenTls { certificate, key, more, required: _, clients } = tls;
             files.extend([certificate.as_path(), key]);
+            files.extend(more.iter().flat_map(|(certificate, key)| [certificate.as_path(), key]));
             let trust = clients.iter();
             files.extend(trust.clone().map(|trust| trust.authorities.as_path()));
             files.extend(trust.filter_map(|trust| trust.revoked.as_deref()));
@@ -157,6 +158,8 @@ pub struct ListenTls {
     pub certificate: PathBuf,
     /// PEM key.
     pub key: PathBuf,
+    /// Further pairs of the two, for clients that ask for a name which these have.
+    pub more: Vec<(PathBuf, PathBuf)>,
     /// Refuse clients that do not ask for TLS.
     pub required: bool,
     /// How certificates of clients are verified, if they are asked for.

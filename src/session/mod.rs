@@ -24,7 +24,7 @@ use crate::metrics::{Meters, TargetMeter};
 use crate::record::Journal;
 use crate::wire::{End, Protocol};
 
-pub use desk::{Accepted, Desk, Pass, TlsFacts, new_id};
+pub use desk::{Accepted, Desk, Pass, Shown, TlsFacts, new_id};
 pub use room::Room;
 pub use seam::{After, Driven, Event, Kept, Learned, Lease, Leased, Output, Refresh, Reuse};
 pub use snapshot::{Changes, Snapshot, SnapshotSource};

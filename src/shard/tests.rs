@@ -84,6 +84,7 @@ fn settings(options: Options) -> Settings {
             tls: options.client_tls.then(|| ListenTls {
                 certificate: testdata("server.pem"),
                 key: testdata("server.key"),
+                more: Vec::new(),
                 required: false,
                 clients: None,
             }),
