@@ -225,4 +225,13 @@ fn a_listener_shows_each_name_its_certificate_and_takes_no_request_of_another() 
         assert_eq!(status(&["-H", "Host: localhost"], &app), "421");
         assert_eq!(status(&["-H", "Host: x.apps.test"], &app), "403", "the same certificate");
     }
+    // What stands in the files from now on is what is shown.
+    for (from, to) in [(&app.0, &other.0), (&app.1, &other.1)] {
+        std::fs::copy(from, to).expect("a copy");
+    }
+    let port = web.port;
+    wait_until("the certificates of now", std::time::Duration::from_secs(60), || {
+        shown(port, "other.test") == first
+    });
+    assert_eq!(shown(port, "app.test"), "CN=app");
 }
