@@ -404,7 +404,8 @@ mod tests {
     #[test]
     fn a_message_goes_on_in_the_buffer_it_was_gathered_in() {
         let mut outbox = Outbox::default();
-        let message = vec![7; 1000];
+        let mut message = Vec::with_capacity(2000);
+        message.resize(1000, 7);
         let at = message.as_ptr();
         outbox.expect(&message);
         queue(&mut outbox, 5, &message);
