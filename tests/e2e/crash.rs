@@ -235,7 +235,7 @@ fn kill_nine_loses_no_acknowledged_command() {
 
 #[test]
 fn kill_nine_in_sync_mode_loses_no_acknowledged_command() {
-    survives("sync", short_or_long(2, 20));
+    survives("sync", short_or_long(2, 100));
 }
 
 /// Rows that come slowly, each of a buffer of the server of its own: what a client has read is in
