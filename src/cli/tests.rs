@@ -165,8 +165,11 @@ fn data_dir(name: &str, sealed: bool) -> Folder {
     let dir = std::env::temp_dir().join(format!("weir-cli-{name}-{}", std::process::id()));
     let folder = Folder(dir.clone());
     let journal = dir.join(JOURNAL_FOLDER);
-    let settings =
-        JournalSettings { segment_bytes: 256 << 10, seal_after_us: 60_000_000, flush_us: 100_000 };
+    let settings = JournalSettings {
+        segment_bytes: 256 << 10,
+        seal_after_us: 60_000_000,
+        flush_us: 100_000,
+    };
     std::fs::create_dir_all(&journal).unwrap();
     let pool = SegmentPool::start(&journal, &settings).unwrap();
     let (sender, _kept) = channel::<SealedSegment>();

@@ -102,8 +102,8 @@ impl<'b> Content<'b> {
         }
     }
 
-    /// An option of a deletion that stands in the query and not so in the body, which is the one that
-    /// counts (apiserver, endpoints/handlers/delete.go): people would see the other.
+    /// An option of a deletion that stands in the query and not so in the body, which is the one
+    /// that counts (apiserver, endpoints/handlers/delete.go): people would see the other.
     pub fn overrides(&self, query: &[(&'static str, String)]) -> Option<&'static str> {
         let says_so = |name: &str, value: &str| match self {
             Content::Empty => true,

@@ -1,7 +1,8 @@
 //! What an apiserver says of an act: a Status, which is nothing of an object.
 //!
-//! In: the tokens of a document. Out: whether a value is a Status' own. Never: a field of an object
-//! of another kind; those that clusters define have a group in their version, and a Status has none.
+//! In: the tokens of a document. Out: whether a value is a Status' own. Never: a field of an
+//! object of another kind; those that clusters define have a group in their version, and a Status
+//! has none.
 
 use crate::wire::http::head::Span;
 use crate::wire::http::json::{Segment, Token, Walk, text};
