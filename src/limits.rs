@@ -150,8 +150,16 @@ pub const FLUSH_US_DEFAULT: u64 = 100_000;
 pub const FLUSH_US: std::ops::RangeInclusive<u64> = 5_000..=10_000_000;
 /// The name of a gateway in the configuration, as long as a host's label (RFC 1035, 2.3.4).
 pub const NODE_BYTES_MAX: usize = 63;
-/// Peers wait so long for a segment of the journal before what they say is refused.
+/// Peers wait so long for a segment of the journal before new commands are refused.
 pub const JOURNAL_WAIT_US_MAX: u64 = 10_000_000;
+/// Sessions have so long to come to rest when weir ends.
+pub const DRAIN_US_DEFAULT: u64 = 30_000_000;
+/// What a configuration may say instead.
+pub const DRAIN_US: std::ops::RangeInclusive<u64> = 0..=3_600_000_000;
+/// Answers wait so long for room in the journal before their sessions end.
+pub const ANSWER_WAIT_US_DEFAULT: u64 = 600_000_000;
+/// What a configuration may say instead.
+pub const ANSWER_WAIT_US: std::ops::RangeInclusive<u64> = 1_000_000..=86_400_000_000;
 /// A flush begins at once when this much was written since the last one.
 pub const FLUSH_BYTES: u64 = 8 << 20;
 /// Sessions that wait for the disk may wait this long for others to share the flush.

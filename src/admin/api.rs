@@ -251,6 +251,12 @@ async fn totals(
     let kind = HeaderValue::from_static("text/plain; version=0.0.4");
     let mut totals = api.state.totals();
     totals.push(Total::gauge("segments_waiting", SEGMENTS_WAITING, segments(&api)));
+    totals.push(Total::gauge("seal_lag_seconds", SEAL_LAG, api.sealing.lag_us() / 1_000_000));
+    if let Some(disk) = api.sealing.disk() {
+        totals.push(Total::gauge("disk_free_bytes", DISK_FREE, disk.free_bytes));
+        let left = disk.minutes_left.map(|left| Total::gauge("disk_minutes_left", DISK_LEFT, left));
+        totals.extend(left);
+    }
     let mut text = metrics::exposition(&totals);
     text.push_str(&metrics::exposition_of_targets(&api.state.readings()));
     Ok(([(CONTENT_TYPE, kind)], text).into_response())
@@ -365,6 +371,10 @@ async fn rotate(
     }
 }
 
+const SEAL_LAG: &str = "How long the oldest closed segment waits to be Parquet.";
+const DISK_FREE: &str = "Bytes of the disk of data_dir that weir may still take.";
+const DISK_LEFT: &str =
+    "Minutes until that disk is full as it goes now; absent if it does not fill.";
 const SEGMENTS_WAITING: &str = "Segments of the journal that are closed and not yet Parquet.";
 const BODY_BYTES_MAX: usize = 16 << 10;
 const CHECKS_MAX: usize = 2;

@@ -34,7 +34,7 @@ use crate::config::settings::Settings;
 use crate::decide::approval::AskSummary;
 use crate::session::SnapshotSource;
 use crate::shard::clock::mono_us;
-use crate::shard::mail::{ToControl, ToShard};
+use crate::shard::mail::{Strain, ToControl, ToShard};
 
 /// Running shards, as whoever started them hands them over.
 pub struct Shards {
@@ -472,6 +472,7 @@ impl Core {
                 }
             }
             ToControl::Reach { target, failure } => self.state.world().take_reach(target, failure),
+            ToControl::Strained { strain, times } => say_strained(strain, times),
             ToControl::RefreshKeys { issuer } => keys::want(&self.state, &issuer),
             ToControl::Cancel { shard, key, client } => {
                 let state = self.state.clone();
@@ -547,9 +548,10 @@ impl Core {
     /// Ends all sessions and waits for the shards, up to the deadline or a second signal.
     async fn drain(&mut self, signals: &mut Signals) -> Ended {
         self.state.draining.store(true, Ordering::Relaxed);
-        let deadline_us = (self.mono_us)() + DRAIN_TIMEOUT.as_micros() as u64;
+        let drain = Duration::from_micros(self.state.settings().drain_us);
+        let deadline_us = (self.mono_us)() + drain.as_micros() as u64;
         self.state.mesh.broadcast(|| ToShard::Drain { deadline_us }).await;
-        let mut give_up = Instant::now() + DRAIN_TIMEOUT + DRAIN_GRACE;
+        let mut give_up = Instant::now() + drain + DRAIN_GRACE;
         let mut hurried = false;
         while self.stopped < self.state.mesh.len() {
             tokio::select! {
@@ -606,8 +608,6 @@ fn io_error(what: &str) -> impl FnOnce(std::io::Error) -> LifeError + use<> {
     move |source| LifeError::Io { what, source }
 }
 
-/// Sessions have this long to finish what they run.
-const DRAIN_TIMEOUT: Duration = Duration::from_secs(30);
 /// What a shard gets beyond the deadline, to close its journal.
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
 const FIRST_CATALOGS_WAIT: Duration = Duration::from_secs(2);
@@ -625,3 +625,24 @@ fn catalog_pause(took: Duration) -> Duration {
 
 const _: () = assert!(CATALOG_PAUSE_MAX.as_micros() < crate::limits::CATALOG_WAIT_US as u128);
 const WATCH_EVERY: Duration = Duration::from_secs(30);
+
+/// A shard says so at most once a minute.
+fn say_strained(strain: Strain, times: u64) {
+    let (event, words) = match strain {
+        Strain::Sessions => (
+            "sessions-full",
+            "clients were turned away: all sessions are taken that the limit of open files leaves \
+             room for (`weir check` tells how many)",
+        ),
+        Strain::Descriptors => (
+            "descriptors-short",
+            "connections could not be accepted: the process has no file descriptor left",
+        ),
+        Strain::Journal => (
+            "answers-wait",
+            "answers of targets are not read until the journal has room for them; new commands are \
+             refused",
+        ),
+    };
+    log::tell(log::Level::Warn, event, &format!("{words} ({times} times)"));
+}

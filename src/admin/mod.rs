@@ -15,6 +15,7 @@ pub mod board;
 pub mod catalog;
 pub mod clock;
 pub mod control;
+pub mod disk;
 pub mod exclusive;
 pub mod issuer;
 pub mod keys;

@@ -10,6 +10,7 @@ use crate::decide::approval::{AskPart, AskSummary};
 use crate::identify::api_token::Kept;
 use crate::metrics::{SERIES, TargetReading, Verdict};
 use crate::record::SessionId;
+use crate::wire::cells::is_unseen;
 
 /// A live session, `GET /v1/sessions`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -249,13 +250,11 @@ fn plain(text: &str, lines: bool) -> String {
     let mut out = String::with_capacity(text.len());
     let mut characters = text.chars().peekable();
     while let Some(c) = characters.next() {
-        let format = matches!(c, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{ad}' | '\u{61c}');
         match c {
             '\n' | '\t' if lines => out.push(c),
             // Lines of HTTP end in two characters.
             '\r' if lines && characters.peek() == Some(&'\n') => {}
-            c if c.is_control() || format => out.extend(c.escape_unicode()),
+            c if is_unseen(c) => out.extend(c.escape_unicode()),
             c => out.push(c),
         }
     }

@@ -611,6 +611,11 @@ impl State {
         totals.extend(self.counters.totals());
         let waiting = self.board().len() as u64;
         totals.push(Total::gauge("approvals_waiting", "Commands that wait now.", waiting));
+        let oldest_us = self.board().oldest_us();
+        let age_s = oldest_us.map_or(0, |us| clock::utc_us().saturating_sub(us) / 1_000_000);
+        let age_s = u64::try_from(age_s).unwrap_or(0);
+        let help = "How long the command waits that has waited longest.";
+        totals.push(Total::gauge("approvals_oldest_seconds", help, age_s));
         let stale = u64::from(self.certificates_stale.load(Ordering::Relaxed));
         let help = "1 while certificates on the disk cannot be used and old ones are in force.";
         totals.push(Total::gauge("certificates_stale", help, stale));
@@ -655,7 +660,7 @@ impl State {
                 .map(|issuer| world.issuer_status(&issuer.policy.issuer))
                 .collect(),
             trouble: trouble.unwrap_or_default(),
-            counters: totals.iter().map(|it| (it.name.to_owned(), it.value)).collect(),
+            counters: totals.iter().map(|it| (it.key(), it.value)).collect(),
         }
     }
 }

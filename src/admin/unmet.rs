@@ -46,6 +46,38 @@ pub fn sentences<'c>(
     found
 }
 
+/// Rules that hold for more people than there are: what they hold runs out, always. Where issuers
+/// or certificates name groups, nobody knows how many there are.
+pub fn too_few(settings: &Settings) -> Vec<String> {
+    let named_elsewhere = !settings.issuers.is_empty() || !settings.certificates.is_empty();
+    if named_elsewhere || !settings.ssh_authorities.is_empty() {
+        return Vec::new();
+    }
+    let mut found = Vec::new();
+    for rule in &settings.rules {
+        let Effect::Hold { approvers, quorum, .. } = &rule.then else { continue };
+        let may = settings.users.iter().filter(|user| {
+            user.verifier.is_some() && user.groups.iter().any(|group| approvers.contains(group))
+        });
+        // Several identities of one person are one vote.
+        let mut people: Vec<&str> = Vec::new();
+        for user in may {
+            let also = settings.approvals.also(&user.name);
+            if !people.iter().any(|known| also.iter().any(|it| it == known)) {
+                people.push(&user.name);
+            }
+        }
+        if people.len() < *quorum as usize {
+            let (rule, has) = (&rule.name, people.len());
+            found.push(format!(
+                "rule \"{rule}\" asks for {quorum} approvals, and {has} people are in {}",
+                approvers.join(", ")
+            ));
+        }
+    }
+    found
+}
+
 /// Rules that allow a class of several protocols at once, since they name neither targets nor what
 /// only one of them has.
 pub fn crossing(settings: &Settings) -> Vec<String> {
@@ -169,6 +201,37 @@ mod tests {
     fn settings(text: &str) -> Settings {
         let base = std::path::Path::new("");
         crate::config::parse(text, "t", base, &|_| Some("secret".into())).unwrap()
+    }
+
+    #[test]
+    fn a_quorum_of_more_people_than_there_are_is_told() {
+        let check = |users: &[&str], more: &str, quorum: u32, expect: Option<&str>| {
+            let users: String = users
+                .iter()
+                .map(|name| {
+                    format!(
+                        "[[identity.user]]\nname = \"{name}\"\ngroups = [\"dba\"]\n\
+                         password = {{ env = \"P\" }}\n"
+                    )
+                })
+                .collect();
+            let text = format!(
+                "data_dir = \"d\"\n[listen.postgres]\naddress = \"127.0.0.1:0\"\n{users}{more}\
+                 [[target]]\nname = \"a\"\nprotocol = \"postgres\"\naddress = \"127.0.0.1:1\"\n\
+                 tls = \"disable\"\n\
+                 [[target.credential]]\nrole = \"app\"\npassword = {{ env = \"P\" }}\n\
+                 [[rule]]\nname = \"r\"\nwhen = {{}}\n\
+                 then = {{ hold = {{ approvers = [\"dba\"], quorum = {quorum} }} }}\n"
+            );
+            let found = too_few(&settings(&text));
+            assert_eq!(found.first().map(String::as_str), expect, "{users} {quorum}");
+        };
+        let one = "rule \"r\" asks for 2 approvals, and 1 people are in dba";
+        check(&["ann"], "", 1, None);
+        check(&["ann"], "", 2, Some(one));
+        check(&["ann", "bob"], "", 2, None);
+        let same = "[[person]]\nidentities = [\"ann\", \"bob\"]\n";
+        check(&["ann", "bob"], same, 2, Some(one));
     }
 
     #[test]

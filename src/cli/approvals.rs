@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use clap::{Args, Subcommand};
 
 use super::fail::{EXIT_NOT_FOUND, EXIT_REFUSED, EXIT_USAGE, Failure};
-use super::output::{Output, Table, clean, clean_block, note, short};
+use super::output::{Output, Table, clean, clean_block, note, one_line, short};
 use super::place::Place;
 use super::remote::Remote;
 use super::search::request_line;
@@ -17,9 +17,8 @@ use crate::admin::shape::{
 use crate::config::units;
 use crate::limits::ASK_HEAD_BYTES;
 
-/// Arguments. Those before a command would be lost: they are refused there.
+/// Arguments. Those before a command count for it, unless it has its own.
 #[derive(Debug, Args)]
-#[command(args_conflicts_with_subcommands = true)]
 pub struct Approvals {
     #[command(subcommand)]
     act: Option<Act>,
@@ -43,7 +42,7 @@ enum Act {
     Revoke(Show),
 }
 
-#[derive(Debug, Args)]
+#[derive(Clone, Debug, Args)]
 struct Common {
     #[command(flatten)]
     place: Place,
@@ -51,7 +50,7 @@ struct Common {
     #[arg(long = "as", value_name = "USER")]
     user: Option<String>,
     /// Address of the admin API on loopback, for people who may not look into the data directory
-    #[arg(long, value_name = "ADDRESS", requires = "user")]
+    #[arg(long, value_name = "ADDRESS")]
     #[arg(conflicts_with_all = ["config", "data_dir"])]
     admin: Option<SocketAddr>,
     /// One JSON object per line
@@ -92,6 +91,26 @@ struct Vote {
     common: Common,
 }
 
+impl Common {
+    /// These, and what stands before the command where they say nothing.
+    fn within(&self, outer: &Common) -> Result<Common, Failure> {
+        let Place { config, data_dir } = &self.place;
+        let has_place = config.is_some() || data_dir.is_some() || self.admin.is_some();
+        let places = if has_place { self } else { outer };
+        let user = self.user.as_ref().or(outer.user.as_ref());
+        if places.admin.is_some() && user.is_none() {
+            let words = "--admin needs --as USER";
+            return Err(Failure::new(EXIT_USAGE, words));
+        }
+        Ok(Common {
+            place: places.place.clone(),
+            user: user.cloned(),
+            admin: places.admin,
+            json: self.json || outer.json,
+        })
+    }
+}
+
 impl Vote {
     fn scope(&self) -> Result<Option<BallotScope>, Failure> {
         let seconds = |text: &String| {
@@ -116,14 +135,20 @@ impl Vote {
 /// # Errors
 /// No weir answers, or the vote does not count.
 pub fn run(args: &Approvals) -> Result<(), Failure> {
+    let own = match &args.act {
+        None => &args.common,
+        Some(Act::List(common) | Act::Windows(common)) => common,
+        Some(Act::Show(show) | Act::Revoke(show)) => &show.common,
+        Some(Act::Approve(vote) | Act::Deny(vote)) => &vote.common,
+    };
+    let common = &own.within(&args.common)?;
     match &args.act {
-        None => list(&args.common),
-        Some(Act::List(common)) => list(common),
-        Some(Act::Show(show)) => self::show(show),
-        Some(Act::Approve(vote)) => cast(vote, Decision::Approve),
-        Some(Act::Deny(vote)) => cast(vote, Decision::Deny),
-        Some(Act::Windows(common)) => windows(common),
-        Some(Act::Revoke(window)) => revoke(window),
+        None | Some(Act::List(_)) => list(common),
+        Some(Act::Show(show)) => self::show(show, common),
+        Some(Act::Approve(vote)) => cast(vote, common, Decision::Approve),
+        Some(Act::Deny(vote)) => cast(vote, common, Decision::Deny),
+        Some(Act::Windows(_)) => windows(common),
+        Some(Act::Revoke(window)) => revoke(window, common),
     }
 }
 
@@ -150,9 +175,9 @@ fn windows(common: &Common) -> Result<(), Failure> {
     Ok(out.flush()?)
 }
 
-fn revoke(args: &Show) -> Result<(), Failure> {
+fn revoke(args: &Show, common: &Common) -> Result<(), Failure> {
     let window: Window =
-        remote(&args.common)?.delete(&format!("/v1/windows/{}", args.id.trim()))?.read()?;
+        remote(common)?.delete(&format!("/v1/windows/{}", args.id.trim()))?.read()?;
     note(&format!("the window of {} at {} is closed", window.user, window.target));
     Ok(())
 }
@@ -189,7 +214,11 @@ fn list(common: &Common) -> Result<(), Failure> {
 /// The beginning of a command, with a mark where there is more of it than came or is shown.
 fn shown_short(approval: &Approval) -> String {
     let line = request_line(&approval.text);
-    let text = short(line, TEXT_CHARACTERS_MAX);
+    // The end of a line is the end of a command.
+    let text = match approval.classes.iter().any(|class| is_of_shells(class)) {
+        true => short(&one_line(line), TEXT_CHARACTERS_MAX),
+        false => short(line, TEXT_CHARACTERS_MAX),
+    };
     // A head has all bytes that it may, but for a character that was cut. What came behind them may
     // be all that counts, behind a row of blanks.
     let is_cut = approval.shortened && approval.text.len() + 4 > ASK_HEAD_BYTES;
@@ -199,6 +228,10 @@ fn shown_short(approval: &Approval) -> String {
     }
 }
 
+fn is_of_shells(class: &str) -> bool {
+    class == "exec" || ["scp-", "rsync-", "git-"].iter().any(|begin| class.starts_with(begin))
+}
+
 /// Who has to approve: `1 of dba and 2 of leads`.
 fn asked(parts: &[ApprovalPart]) -> String {
     let words =
@@ -206,10 +239,10 @@ fn asked(parts: &[ApprovalPart]) -> String {
     words.collect::<Vec<_>>().join(" and ")
 }
 
-fn show(args: &Show) -> Result<(), Failure> {
-    let approval = fetch(&remote(&args.common)?, &args.id)?;
-    let mut out = Output::new(args.common.json);
-    if args.common.json {
+fn show(args: &Show, common: &Common) -> Result<(), Failure> {
+    let approval = fetch(&remote(common)?, &args.id)?;
+    let mut out = Output::new(common.json);
+    if common.json {
         out.object(&approval)?;
         return Ok(out.flush()?);
     }
@@ -265,14 +298,14 @@ fn heads(remote: &Remote) -> Result<Vec<Approval>, Failure> {
     }
 }
 
-fn cast(vote: &Vote, decision: Decision) -> Result<(), Failure> {
+fn cast(vote: &Vote, common: &Common, decision: Decision) -> Result<(), Failure> {
     if vote.reason.trim().is_empty() {
         return Err(Failure::new(EXIT_USAGE, "a vote needs a reason")
             .hint("--reason 'why this may run', it becomes part of the record"));
     }
-    let remote = remote(&vote.common)?;
+    let remote = remote(common)?;
     let digest = match decision {
-        Decision::Approve => shown_digest(&remote, vote)?,
+        Decision::Approve => shown_digest(&remote, vote, common.json)?,
         Decision::Deny => String::new(),
     };
     if crate::admin::shape::id_parse(&vote.id).is_none() {
@@ -285,13 +318,13 @@ fn cast(vote: &Vote, decision: Decision) -> Result<(), Failure> {
     let Ok(reply) = answer.parse::<VoteReply>() else {
         return answer.read::<VoteReply>().map(|_| ());
     };
-    let mut out = Output::new(vote.common.json);
-    if vote.common.json {
+    let mut out = Output::new(common.json);
+    if common.json {
         out.object(&reply)?;
         out.flush()?;
     }
     let said = |text: &str| {
-        if !vote.common.json {
+        if !common.json {
             note(text);
         }
         Ok(())
@@ -330,12 +363,12 @@ fn approved(next: Option<&str>) -> &'static str {
 }
 
 /// What the vote is about: what was looked at before, or what is shown now.
-fn shown_digest(remote: &Remote, vote: &Vote) -> Result<String, Failure> {
+fn shown_digest(remote: &Remote, vote: &Vote, json: bool) -> Result<String, Failure> {
     if let Some(digest) = &vote.digest {
         return Ok(digest.clone());
     }
     let approval = fetch(remote, &vote.id)?;
-    if !vote.common.json {
+    if !json {
         let values = match approval.params.as_deref().unwrap_or_default() {
             "" => String::new(),
             values => format!(" with {}", clean(values)),
@@ -391,3 +424,47 @@ fn stty(word: &str) -> bool {
 }
 
 const TEXT_CHARACTERS_MAX: usize = 80;
+
+#[cfg(test)]
+mod tests {
+    use clap::Parser;
+
+    use super::*;
+
+    #[derive(Debug, Parser)]
+    struct Line {
+        #[command(flatten)]
+        approvals: Approvals,
+    }
+
+    fn common(words: &[&str]) -> Result<Common, String> {
+        let words = ["approvals"].iter().chain(words);
+        let line = Line::try_parse_from(words).map_err(|error| error.to_string())?.approvals;
+        let own = match &line.act {
+            Some(Act::Approve(vote)) => &vote.common,
+            Some(Act::List(own)) => own,
+            _ => &line.common,
+        };
+        own.within(&line.common).map_err(|failure| format!("{failure:?}"))
+    }
+
+    #[test]
+    fn flags_may_stand_before_a_command_and_after_it() {
+        let approve = ["approve", "ID", "--reason", "it is fine"];
+        let flags = ["--config", "F", "--as", "dora"];
+        let before: Vec<&str> = flags.iter().chain(&approve).copied().collect();
+        let after: Vec<&str> = approve.iter().chain(&flags).copied().collect();
+        for words in [before, after] {
+            let common = common(&words).unwrap();
+            assert_eq!(common.place.config, Some("F".into()), "{words:?}");
+            assert_eq!(common.user.as_deref(), Some("dora"), "{words:?}");
+        }
+        // What stands behind the command is meant for it.
+        let both = common(&["--config", "F", "--json", "list", "--data-dir", "d"]).unwrap();
+        assert_eq!((both.place.config, both.place.data_dir), (None, Some("d".into())));
+        assert!(both.json);
+        let apart = ["--admin", "127.0.0.1:1", "list", "--as", "dora"];
+        assert_eq!(common(&apart).unwrap().user.as_deref(), Some("dora"));
+        assert!(common(&["list", "--admin", "127.0.0.1:1"]).unwrap_err().contains("--as"));
+    }
+}

@@ -55,7 +55,15 @@ pub(super) fn of_ssh(request: Request, text: &str) -> Result<Action, Failure> {
         Request::Subsystem => ssh::request(b"subsystem", &ChannelAsk::Subsystem(bytes)),
         Request::Agent => ssh::request(b"auth-agent-req@openssh.com", &ChannelAsk::Agent),
         Request::X11 => ssh::request(b"x11-req", &ChannelAsk::X11),
-        Request::ForwardRemote => ssh::global(b"tcpip-forward"),
+        // A path is that of a socket, as a record shows it, too.
+        Request::ForwardRemote => match text.rsplit_once("unix:").map_or(text, |(_, path)| path) {
+            path if path.starts_with('/') => {
+                let mut rest = Vec::new();
+                rest.put_string(path.as_bytes());
+                ssh::global(b"streamlocal-forward@openssh.com", &rest)
+            }
+            _ => ssh::global(b"tcpip-forward", b""),
+        },
         Request::ForwardLocal => {
             let place = text
                 .rsplit_once(':')
@@ -237,8 +245,9 @@ fn operation(text: &str) -> Result<Operation, Failure> {
     let form = || {
         wrong("operation of SFTP", text).hint(
             "open PATH read,write,append,create,truncate | opendir, stat, lstat, readlink, \
-             realpath, remove, rmdir, mkdir PATH | setstat, fsetstat, lsetstat PATH \
-             size=0 mode=0600 | rename, symlink, hardlink, copy PATH PATH",
+             realpath, statvfs, expand-path, remove, rmdir, mkdir PATH | setstat, fsetstat, \
+             lsetstat PATH size=0 mode=0600 | rename, symlink, hardlink, copy PATH PATH | \
+             users-groups-by-id, home-directory",
         )
     };
     let words = ssh::text::plain_words(text.as_bytes()).ok_or_else(form)?;
@@ -261,6 +270,13 @@ fn operation(text: &str) -> Result<Operation, Failure> {
         [b"lstat", name] => one("lstat", Class::SftpList, name),
         [b"readlink", name] => one("readlink", Class::SftpList, name),
         [b"realpath", name] => one("realpath", Class::SftpList, name),
+        [b"statvfs", name] => one("statvfs", Class::SftpList, name),
+        [b"expand-path", name] => {
+            let path = FilePath::expanded(name, None);
+            Operation::new("expand-path", Class::SftpList, vec![path])
+        }
+        [b"users-groups-by-id", ..] => Operation::names(b"", b""),
+        [b"home-directory", ..] => Operation::home_directory(b""),
         [b"setstat", name] => one("setstat", Class::SftpAttr, name),
         [b"fsetstat", name] => one("fsetstat", Class::SftpAttr, name),
         [b"lsetstat", name] => one("lsetstat", Class::SftpAttr, name),
@@ -273,7 +289,9 @@ fn operation(text: &str) -> Result<Operation, Failure> {
         [b"copy", from, to] => Operation::copy(path(from), path(to)),
         _ => return Err(form()),
     };
-    operation.sets(&Attributes::of_words(sets.iter().copied()));
+    if !matches!(operation.verb, "users-groups-by-id" | "home-directory") {
+        operation.sets(&Attributes::of_words(sets.iter().copied()));
+    }
     Ok(operation)
 }
 
@@ -398,12 +416,22 @@ mod tests {
             (Request::Sftp, "fsetstat /srv/a size=0 mode=0644", "sftp-write,sftp-attr"),
             (Request::Sftp, "lsetstat '/srv/a b' times=1,2", "sftp-attr"),
             (Request::Sftp, "copy /srv/a /srv/b", "sftp-read,sftp-write"),
+            (Request::Sftp, "statvfs /srv", "sftp-list"),
+            (Request::Sftp, "expand-path '~/x'", "sftp-list"),
+            (
+                Request::Sftp,
+                "users-groups-by-id /etc/passwd /etc/group users=0 groups=",
+                "sftp-list",
+            ),
+            (Request::Sftp, "home-directory /etc/passwd user=bob", "sftp-list"),
             (Request::Sftp, "open /srv/a fast", "wrong"),
             (Request::Sftp, "run /srv/a", "wrong"),
             (Request::ForwardLocal, "db:5432", "forward-local"),
             (Request::ForwardLocal, "db", "wrong"),
             (Request::ForwardSocket, "/run/x", "forward-socket"),
             (Request::ForwardRemote, "", "forward-remote"),
+            (Request::ForwardRemote, "tcp:localhost:8080", "forward-remote"),
+            (Request::ForwardRemote, "/run/x", "forward-remote"),
             (Request::Agent, "", "agent"),
             (Request::X11, "", "x11"),
         ] {

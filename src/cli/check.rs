@@ -21,7 +21,7 @@ use crate::admin::issuer::{IssuerError, Provider, Web};
 use crate::admin::login::Connection;
 use crate::admin::ssh_visit::{self, Shown};
 use crate::admin::unmet;
-use crate::config::settings::{Issuer, Settings, Target, TargetTls};
+use crate::config::settings::{Issuer, Listen, Settings, Target, TargetTls};
 use crate::mask::sql::catalog::Catalog;
 use crate::record::pool;
 use crate::shard;
@@ -99,6 +99,9 @@ pub fn run(args: &Check) -> Result<(), Failure> {
     findings.extend(data_dir(&settings));
     let rules = unmet::crossing(&settings).into_iter().chain(unmet::led_astray(&settings));
     findings.extend(rules.map(|text| Finding::new(Grade::Warn, "rules", text)));
+    let too_few = unmet::too_few(&settings).into_iter();
+    findings.extend(too_few.map(|text| Finding::new(Grade::Warn, "approvers", text)));
+    findings.extend(shared_addresses(&settings));
     findings.extend(in_clear(&settings));
     if let Err(problem) = shard::tls::TlsConfigs::load(&settings) {
         findings.push(Finding::new(Grade::Fail, "TLS", problem.to_string()));
@@ -229,6 +232,39 @@ fn listener(settings: &Settings) -> Finding {
     }
     Finding::new(Grade::Warn, "addresses", taken.join("; "))
         .hint("fine when this weir runs already; else another program has them")
+}
+
+/// Two that would listen at one address: only one of them can.
+fn shared_addresses(settings: &Settings) -> Vec<Finding> {
+    let name = |at: usize| settings.listeners.get(at).map_or("[admin]".to_owned(), of_protocol);
+    let listeners = settings.listeners.iter().map(|listen| listen.address);
+    let all: Vec<SocketAddr> = listeners.chain([settings.admin]).collect();
+    let mut found = Vec::new();
+    for (at, one) in all.iter().enumerate() {
+        for (other_at, other) in all.iter().enumerate().skip(at + 1) {
+            // An address that means all of them has the others', that of IPv6 those of IPv4 too.
+            let is_all = one.ip().is_unspecified() || other.ip().is_unspecified();
+            if one.port() == 0 || one.port() != other.port() || !(one.ip() == other.ip() || is_all)
+            {
+                continue;
+            }
+            let (one_name, other_name) = (name(at), name(other_at));
+            let message = format!("{one_name} at {one} and {other_name} at {other} are the same");
+            found.push(
+                Finding::new(Grade::Fail, "addresses", message).hint("give one another port"),
+            );
+        }
+    }
+    found
+}
+
+fn of_protocol(listen: &Listen) -> String {
+    let name = match listen.protocol {
+        Protocol::Postgres => "postgres",
+        Protocol::Ssh => "ssh",
+        Protocol::Http | Protocol::Kubernetes => "http",
+    };
+    format!("[listen.{name}]")
 }
 
 /// What people send to this machine in clear, from others.
@@ -595,3 +631,34 @@ fn device_login(issuer: &Issuer, provider: &Provider, what: String) -> Option<Fi
 
 const SESSIONS_MIN: usize = 8_000;
 const REACH_TIMEOUT: Duration = Duration::from_secs(10);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn two_at_one_address_are_a_mistake() {
+        let check = |postgres: &str, http: &str, admin: &str, expect: &[&str]| {
+            let text = format!(
+                "data_dir = \"d\"\n[listen.postgres]\naddress = \"{postgres}\"\n\
+                 [listen.http]\naddress = \"{http}\"\n[admin]\naddress = \"{admin}\"\n\
+                 [[target]]\nname = \"a\"\nprotocol = \"postgres\"\naddress = \"127.0.0.1:1\"\n\
+                 tls = \"disable\"\n\
+                 [[target.credential]]\nrole = \"app\"\npassword = {{ env = \"P\" }}\n"
+            );
+            let env = |_: &str| Some("secret".to_owned());
+            let settings = crate::config::parse(&text, "t", Path::new(""), &env).unwrap();
+            let found = shared_addresses(&settings);
+            assert!(found.iter().all(|finding| finding.grade == Grade::Fail));
+            let found: Vec<&str> = found.iter().map(|it| it.message.as_str()).collect();
+            assert_eq!(found, expect);
+        };
+        check("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:3", &[]);
+        check("127.0.0.1:0", "127.0.0.1:0", "127.0.0.1:0", &[]);
+        check("127.0.0.2:1", "127.0.0.1:1", "127.0.0.1:3", &[]);
+        let admin = "[listen.postgres] at 127.0.0.1:1 and [admin] at 127.0.0.1:1 are the same";
+        check("127.0.0.1:1", "127.0.0.1:2", "127.0.0.1:1", &[admin]);
+        let all = "[listen.postgres] at [::]:1 and [listen.http] at 127.0.0.1:1 are the same";
+        check("[::]:1", "127.0.0.1:1", "127.0.0.1:3", &[all]);
+    }
+}

@@ -7,6 +7,8 @@ use std::io::{self, BufWriter, Write};
 
 use serde::Serialize;
 
+use crate::wire::cells::is_unseen;
+
 /// Buffered stdout of one command.
 pub struct Output {
     stdout: Box<dyn Write>,
@@ -144,8 +146,8 @@ impl Table {
 pub fn clean(text: &str) -> String {
     let mut cleaned = String::with_capacity(text.len());
     let mut blank = false;
-    for character in text.trim().chars() {
-        if character.is_whitespace() {
+    for character in text.trim_matches(is_blank).chars() {
+        if is_blank(character) {
             blank = true;
             continue;
         }
@@ -156,6 +158,11 @@ pub fn clean(text: &str) -> String {
         push_visible(&mut cleaned, character);
     }
     cleaned
+}
+
+/// Blanks that are seen as such. Others stand where they are, escaped.
+const fn is_blank(character: char) -> bool {
+    matches!(character, ' ' | '\t' | '\n' | '\r')
 }
 
 /// Text of others as a block: line breaks and tabs stay.
@@ -174,6 +181,11 @@ pub fn clean_block(text: &str, indent: &str) -> String {
     }
     cleaned.pop();
     cleaned
+}
+
+/// A text of which a line's end is more than a blank, in one line.
+pub fn one_line(text: &str) -> String {
+    text.trim_end().replace("\r\n", "\n").replace('\n', "\\n")
 }
 
 /// The first characters of a text, with a mark when there is more.
@@ -199,14 +211,7 @@ pub fn duration(us: i64) -> String {
 
 /// Appends a character of others, escaped if a terminal would do something else than show it.
 pub fn push_visible(text: &mut String, character: char) {
-    // What turns the direction, separates lines, or takes no cell and marks no other letter.
-    let is_unseen = matches!(
-        character,
-        '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
-            | '\u{2060}'..='\u{206f}' | '\u{feff}' | '\u{fff9}'..='\u{fffb}'
-            | '\u{e0000}'..='\u{e007f}'
-    );
-    if character.is_control() || is_unseen {
+    if is_unseen(character) {
         text.extend(character.escape_default());
     } else {
         text.push(character);
@@ -235,6 +240,9 @@ mod tests {
         check("\x07bell", "\\u{7}bell");
         check("\u{202e}abc", "\\u{202e}abc");
         check("\u{9b}31m", "\\u{9b}31m");
+        check("A\u{115f}\u{3164}B\u{fe0f}", "A\\u{115f}\\u{3164}B\\u{fe0f}");
+        check("A\u{a0}B\u{3000}\u{2800}\u{2028}", "A\\u{a0}B\\u{3000}\\u{2800}\\u{2028}");
+        assert_eq!(one_line("echo A\nid\r\nls\n"), "echo A\\nid\\nls");
         assert_eq!(clean_block("a\n\tb\x1b\n", "  "), "  a\n  \tb\\u{1b}");
         assert_eq!(clean_block("", "  "), "");
     }

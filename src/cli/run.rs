@@ -3,11 +3,13 @@
 //! In: a configuration file, or one target's URL. Out: a running gateway until a signal ends it.
 //! Never: a password on stderr; the generated login is printed on stdout, once per start.
 
+use std::collections::BTreeMap;
 use std::io::IsTerminal;
 use std::net::SocketAddr;
 use std::os::unix::fs::DirBuilderExt;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::sync::{Arc, PoisonError};
 
 use clap::Args;
 use tokio::sync::mpsc;
@@ -16,18 +18,19 @@ use super::fail::{EXIT_CONFIG, EXIT_FAILURE, EXIT_USAGE, Failure};
 use super::output::{Output, note};
 use super::place::DATA_DIR_DEFAULT;
 use crate::admin::control::{self, Ended, Life, Serving, Shards};
+use crate::admin::disk::{Disk, Trend};
 use crate::admin::exclusive::Exclusive;
 use crate::admin::mesh::{Delivery, Post};
 use crate::admin::sealing::Sealing;
 use crate::admin::state::{Instruments, Totals};
-use crate::admin::{auth, log};
+use crate::admin::{auth, clock, log};
 use crate::config::settings::Settings;
 use crate::config::target_url;
 use crate::limits::MAILBOX_MESSAGES_MAX;
 use crate::metrics::Total;
 use crate::record::JOURNAL_FOLDER;
 use crate::record::durable::open_to_others;
-use crate::record::pool::{SegmentPool, check_room};
+use crate::record::pool::{self, SegmentPool, check_room};
 use crate::record::quarantine;
 use crate::record::recover::{DataDirLock, Notice, Recovered, recover};
 use crate::record::sealer::{Progress, Sealer};
@@ -267,6 +270,8 @@ struct SealerView {
     journal: PathBuf,
     /// What recovery found.
     found: std::sync::Mutex<Vec<Notice>>,
+    /// How the disk fills.
+    trend: std::sync::Mutex<Trend>,
 }
 
 impl Sealing for SealerView {
@@ -290,6 +295,17 @@ impl Sealing for SealerView {
                 attrs,
             })
             .collect()
+    }
+
+    fn lag_us(&self) -> u64 {
+        let since = self.progress.oldest_us.load(Ordering::Relaxed);
+        if since == 0 { 0 } else { u64::try_from(clock::utc_us() - since).unwrap_or(0) }
+    }
+
+    fn disk(&self) -> Option<Disk> {
+        let free = pool::free_bytes(&self.journal).ok()?;
+        let mut trend = self.trend.lock().unwrap_or_else(PoisonError::into_inner);
+        Some(trend.look(shard::clock::mono_us(), free))
     }
 
     fn quarantined(&self) -> usize {
@@ -342,6 +358,7 @@ fn start(
         progress: sealer.progress(),
         journal: source.settings.data_dir.join(JOURNAL_FOLDER),
         found: std::sync::Mutex::new(found),
+        trend: std::sync::Mutex::default(),
     });
     if let Ok(mut kept) = keeper.0.lock() {
         *kept = Some(Kept { shards, sealer });
@@ -360,7 +377,7 @@ fn post(mailbox: Mailbox) -> Post {
 /// The counters of all shards, added up.
 fn totals(shards: Vec<Arc<Counters>>) -> Totals {
     type Pick = fn(&Counters) -> &Counter;
-    const COUNTERS: [(&str, &str, Pick); 14] = [
+    const COUNTERS: [(&str, &str, Pick); 15] = [
         ("accepted", "Clients accepted.", |it| &it.accepted),
         ("given", "Clients given to a shard that had fewer.", |it| &it.given),
         ("refused", "Clients turned away.", |it| &it.refused),
@@ -374,6 +391,7 @@ fn totals(shards: Vec<Arc<Counters>>) -> Totals {
         ("received_bytes", "Bytes received.", |it| &it.bytes_received),
         ("sent_bytes", "Bytes sent.", |it| &it.bytes_sent),
         ("journal_syncs", "Flushes of the journal.", |it| &it.syncs),
+        ("entries_refused", "Entries that the journal refused.", |it| &it.entries_refused),
         ("reads_put_off", "Reads that waited for room in the journal.", |it| &it.reads_put_off),
     ];
     Box::new(move || {
@@ -384,14 +402,24 @@ fn totals(shards: Vec<Arc<Counters>>) -> Totals {
             Total::gauge("connections", "Connections now.", connections),
             Total::gauge("journal_lag_bytes", lag, sum(|it| &it.journal_lag)),
             Total::gauge("journal_lag_milliseconds", LAG_AGE, age_ms(&shards)),
+            Total::gauge("reads_waiting", READS_WAITING, sum(|it| &it.put_off_now)),
         ];
         for (name, help, pick) in COUNTERS {
             totals.push(Total::counter(name, help, sum(pick)));
         }
+        let mut closed: BTreeMap<&'static str, u64> = BTreeMap::new();
+        for (reason, count) in shards.iter().flat_map(|counters| counters.closed.read()) {
+            *closed.entry(reason).or_default() += count;
+        }
+        totals.extend(
+            closed.iter().map(|(reason, count)| Total::of_reason("closed", reason, CLOSED, *count)),
+        );
         totals
     })
 }
 
+const READS_WAITING: &str = "Connections not read now for want of room in the journal.";
+const CLOSED: &str = "Clients whose connections ended or were refused, by reason.";
 const LAG_AGE: &str = "How long the oldest record waits that the disk may not have yet.";
 
 /// How long the oldest record of all shards is not on the disk.

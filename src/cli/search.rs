@@ -5,7 +5,7 @@ use clap::Args;
 use serde::Serialize;
 
 use super::fail::{EXIT_USAGE, Failure};
-use super::output::{Output, Table, duration, note, short};
+use super::output::{Output, Table, duration, note, one_line, short};
 use super::place::Place;
 use crate::admin::clock;
 use crate::record::lake::{CommandRow, Filter, Lake, LineRow};
@@ -313,6 +313,8 @@ fn told(row: &CommandRow) -> String {
         }
         // A shell has no text.
         _ if row.query_text.is_empty() && !row.kind.is_empty() => format!("({})", row.kind),
+        // The end of a line is the end of a command.
+        _ if row.kind == "exec" => one_line(&row.query_text),
         _ => request_line(&row.query_text).to_owned(),
     }
 }

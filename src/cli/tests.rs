@@ -169,6 +169,7 @@ fn data_dir(name: &str, sealed: bool) -> Folder {
         segment_bytes: 256 << 10,
         seal_after_us: 60_000_000,
         flush_us: 100_000,
+        answer_wait_us: 60_000_000,
     };
     std::fs::create_dir_all(&journal).unwrap();
     let pool = SegmentPool::start(&journal, &settings).unwrap();

@@ -46,6 +46,7 @@ pub(super) fn settings(
     let (listeners, only) = listeners(root, source, report);
     let (admin, admin_url) = admin(root, report);
     let journal = journal(root, report);
+    let drain_us = shutdown(root, report);
     let (targets, failed) = targets::targets(root, source, report);
     let only = only.into_iter().filter(|only| !failed.contains(&only.value));
     only.for_each(|only| ssh::is_target(&only, &targets, report));
@@ -62,6 +63,7 @@ pub(super) fn settings(
         admin_url,
         approvals,
         journal,
+        drain_us,
         targets,
         users,
         certificates,
@@ -91,11 +93,14 @@ pub(super) fn shards_default() -> usize {
 }
 
 const FLUSH_FORM: &str = "a duration from \"5ms\" to \"10s\"";
+const DRAIN_FORM: &str = "a duration from \"0s\" to \"1h\"";
+const ANSWER_WAIT_FORM: &str = "a duration from \"1s\" to \"1d\"";
 
 pub(super) const JOURNAL_DEFAULT: JournalSettings = JournalSettings {
     segment_bytes: limits::SEGMENT_BYTES_DEFAULT,
     seal_after_us: limits::SEGMENT_AGE_US,
     flush_us: limits::FLUSH_US_DEFAULT,
+    answer_wait_us: limits::ANSWER_WAIT_US_DEFAULT,
 };
 
 /// The listeners that a file may have: `[listen.NAME]`, or `[[listen.NAME]]` for several.
@@ -219,8 +224,16 @@ fn listen_tls(
     let key = existing_file(tls.required_text("key", report), source, report);
     let required = tls.boolean("required", report).unwrap_or(true);
     let clients = client_trust(&mut tls, source, report);
+    let label = "{ certificate = \"b.pem\", key = \"b.key\" }";
+    let mut more = Vec::new();
+    for mut pair in tls.sections("more", label, report) {
+        let certificate = existing_file(pair.required_text("certificate", report), source, report);
+        let key = existing_file(pair.required_text("key", report), source, report);
+        pair.finish(report);
+        more.extend(certificate.zip(key));
+    }
     tls.finish(report);
-    Some(ListenTls { certificate: certificate?, key: key?, required, clients })
+    Some(ListenTls { certificate: certificate?, key: key?, more, required, clients })
 }
 
 fn client_trust(
@@ -309,8 +322,29 @@ fn journal(root: &mut Section<'_>, report: &mut Report<'_>) -> JournalSettings {
         }
         settings.flush_us = flush.value;
     }
+    let wait = section.form("answer_wait", (units::duration_us, ANSWER_WAIT_FORM), report);
+    if let Some(wait) = wait {
+        if !limits::ANSWER_WAIT_US.contains(&wait.value) {
+            report.error(wait.span, "`answer_wait` is out of range", ANSWER_WAIT_FORM, "");
+        }
+        settings.answer_wait_us = wait.value;
+    }
     section.finish(report);
     settings
+}
+
+fn shutdown(root: &mut Section<'_>, report: &mut Report<'_>) -> u64 {
+    let Some(mut section) = root.section("shutdown", "[shutdown]", report) else {
+        return limits::DRAIN_US_DEFAULT;
+    };
+    let drain = section.form("drain", (units::duration_us, DRAIN_FORM), report);
+    if let Some(drain) = &drain
+        && !limits::DRAIN_US.contains(&drain.value)
+    {
+        report.error(drain.span.clone(), "`drain` is out of range", DRAIN_FORM, "");
+    }
+    section.finish(report);
+    drain.map_or(limits::DRAIN_US_DEFAULT, |drain| drain.value)
 }
 
 /// What `[identity]` holds.

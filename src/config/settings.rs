@@ -30,6 +30,8 @@ pub struct Settings {
     pub approvals: ApprovalSettings,
     /// Journal segments.
     pub journal: JournalSettings,
+    /// Sessions have so long to come to rest when weir ends.
+    pub drain_us: u64,
     /// Targets, in the order of the file; the index is used everywhere.
     pub targets: Vec<Target>,
     /// Users of weir with SCRAM verifiers.
@@ -61,8 +63,9 @@ impl Settings {
     pub fn tls_files(&self) -> Vec<&Path> {
         let mut files: Vec<&Path> = Vec::new();
         for tls in self.listeners.iter().filter_map(|listen| listen.tls.as_ref()) {
-            let ListenTls { certificate, key, required: _, clients } = tls;
+            let ListenTls { certificate, key, more, required: _, clients } = tls;
             files.extend([certificate.as_path(), key]);
+            files.extend(more.iter().flat_map(|(certificate, key)| [certificate.as_path(), key]));
             let trust = clients.iter();
             files.extend(trust.clone().map(|trust| trust.authorities.as_path()));
             files.extend(trust.filter_map(|trust| trust.revoked.as_deref()));
@@ -155,6 +158,8 @@ pub struct ListenTls {
     pub certificate: PathBuf,
     /// PEM key.
     pub key: PathBuf,
+    /// Further pairs of the two, for clients that ask for a name which these have.
+    pub more: Vec<(PathBuf, PathBuf)>,
     /// Refuse clients that do not ask for TLS.
     pub required: bool,
     /// How certificates of clients are verified, if they are asked for.
@@ -182,6 +187,8 @@ pub struct JournalSettings {
     /// What is written is on the disk after this time at the latest: the most that a power cut
     /// takes in `write` mode.
     pub flush_us: u64,
+    /// Answers wait so long for room in the journal before their sessions end.
+    pub answer_wait_us: u64,
 }
 
 /// How safe a record is before what it describes happens.

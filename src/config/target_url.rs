@@ -119,6 +119,7 @@ pub fn for_target_url(
         admin_url: None,
         approvals: ApprovalSettings::default(),
         journal: JOURNAL_DEFAULT,
+        drain_us: crate::limits::DRAIN_US_DEFAULT,
         targets: vec![target],
         users: vec![user],
         issuers: Vec::new(),

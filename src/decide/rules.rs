@@ -187,6 +187,11 @@ impl Scope {
         self.decide_acts(who, protocol, &[Act::of(class, "")])
     }
 
+    /// Whether a rule asks for facts of a kind, whatever it says then.
+    pub fn asks(&self, kind: FactKind) -> bool {
+        self.rules.iter().any(|rule| rule.asks(kind))
+    }
+
     /// Whether a rule denies or holds by what is touched.
     pub fn minds_objects(&self) -> bool {
         self.minds_objects

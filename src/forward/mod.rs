@@ -64,10 +64,9 @@ impl Outbox {
         if self.end() == 0 && self.gift.as_mut().is_some_and(|gift| gift.takes(bytes)) {
             return;
         }
-        let is_lent = self.gift.as_ref().is_none_or(|gift| gift.len() == 0);
-        if !is_lent {
-            self.bytes.extend_from_slice(bytes);
-        } else if !self.loan.as_mut().is_some_and(|loan| loan.takes(bytes, own)) {
+        let waits = self.gift.as_ref().is_some_and(|gift| gift.len() > 0);
+        let is_lent = |loan: &mut Loan| !waits && loan.takes(bytes, own);
+        if !self.loan.as_mut().is_some_and(is_lent) {
             self.bytes.extend_from_slice(bytes);
         }
     }
@@ -405,7 +404,8 @@ mod tests {
     #[test]
     fn a_message_goes_on_in_the_buffer_it_was_gathered_in() {
         let mut outbox = Outbox::default();
-        let message = vec![7; 1000];
+        let mut message = Vec::with_capacity(2000);
+        message.resize(1000, 7);
         let at = message.as_ptr();
         outbox.expect(&message);
         queue(&mut outbox, 5, &message);

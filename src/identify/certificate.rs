@@ -121,6 +121,34 @@ impl Names {
     }
 }
 
+/// The names of a listener's certificates, in the order of the configuration.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Hosts(Vec<Vec<String>>);
+
+impl Hosts {
+    /// Of these certificates. One that cannot be read has no name.
+    pub fn of<'c>(certificates: impl Iterator<Item = &'c [u8]>) -> Hosts {
+        Hosts(certificates.map(|it| Names::read(it).unwrap_or_default().dns).collect())
+    }
+
+    /// The place of the first certificate that has this name; the first one's, if none does.
+    pub fn place(&self, host: &str) -> usize {
+        let host = host.strip_suffix('.').unwrap_or(host);
+        let has = |names: &Vec<String>| names.iter().any(|name| means(name, host));
+        self.0.iter().position(has).unwrap_or(0)
+    }
+}
+
+/// Whether a name of a certificate is that of a host: `*` is all of the first label, and of no
+/// other one (RFC 9525 6.3).
+fn means(name: &str, host: &str) -> bool {
+    let wild = name.strip_prefix("*.").zip(host.split_once('.'));
+    let is_below = |(name, (label, rest)): (&str, (&str, &str))| {
+        !label.is_empty() && name.contains('.') && name.eq_ignore_ascii_case(rest)
+    };
+    name.eq_ignore_ascii_case(host) || wild.is_some_and(is_below)
+}
+
 /// Attributes of one kind. A value with a zero byte is left out: what stands behind it would be
 /// seen by some and not by others.
 fn attributes(name: &Name, wanted: ObjectIdentifier) -> Vec<String> {

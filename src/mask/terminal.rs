@@ -217,11 +217,13 @@ impl Masker {
         out
     }
 
-    /// What is held, as terminals show it: in both readings where they differ.
+    /// What is held, as terminals show it: in every reading where they differ.
     fn looks(&mut self) -> Vec<Look> {
         let first = self.look(Reading::Obeyed);
-        let second = first.seen.is_doubtful().then(|| self.look(Reading::Dropped));
-        [Some(first), second].into_iter().flatten().collect()
+        let others = first.seen.others();
+        let mut looks = vec![first];
+        looks.extend(others.map(|reading| self.look(reading)));
+        looks
     }
 
     fn look(&mut self, reading: Reading) -> Look {
@@ -594,6 +596,55 @@ mod tests {
             assert!(!covered.contains("11111"), "{between:?}");
             assert_eq!(covered.matches('1').count(), between.matches('1').count() * 17);
         }
+    }
+
+    /// Sequences that are not known, that are given up, that end as texts to the terminal do.
+    #[test]
+    fn what_terminals_do_not_know_does_not_hide_a_value() {
+        let graphics = format!("\x1b_G{}\x1b\\", "t".repeat(50_000));
+        let sequences = [
+            "\x1bkscreen\x1b\\",
+            "\x1b]0;t\x18",
+            "\x1b_x\x18",
+            "\x1b]0;t\x1b[m",
+            "\x1b]0;t\nu\x07",
+            "\x1b[=1u",
+            "\x1b[>1u",
+            "\x1b[<u",
+            "\x1b[?u",
+            "\x1b[X",
+            "\x1b[200~",
+            "\x1b[1$}",
+            "\x1b[*x",
+            "\x1b[0 @",
+            "\x1b[1'z",
+            "\x1b[1;1;1;1;1$r",
+            "\x1bN",
+            "\x1bO",
+            "\x1bl",
+            "\x1bG",
+            "\x1b0",
+            "\x1b1",
+            "\x1b \x1b[m",
+            "\x1bPx\x07y\x1b\\",
+            "\x1b]P0ffffff",
+            "\x1b]R",
+            &graphics,
+        ];
+        for between in sequences {
+            let shown = format!("id 411111{between}1111111111 end\n");
+            for at in [4, 9, 10, 11, 12, 15, shown.len() - 9, shown.len()] {
+                let at = at.min(shown.len());
+                let covered = through(&[&shown.as_bytes()[..at], &shown.as_bytes()[at..]]);
+                assert_eq!(covered.len(), shown.len());
+                let name = between.get(..9).unwrap_or(between);
+                assert!(!covered.contains("1111111111"), "{name:?} at {at}");
+                assert!(!covered.contains("411111"), "{name:?} at {at}");
+            }
+        }
+        // What stands before a sequence that may move is no part of what follows.
+        let apart = through(&[b"12\x1b[5$v4111111111111111\n"]);
+        assert!(!apart.contains("4111"), "{apart:?}");
     }
 
     /// Terminals drop what others obey, and show what it would have begun.

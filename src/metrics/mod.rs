@@ -62,6 +62,8 @@ impl Kind {
 pub struct Total {
     /// Name, without the prefix `weir_`.
     pub name: &'static str,
+    /// Which of its name it is, by a word of a fixed set; empty for what has no other.
+    pub reason: &'static str,
     /// One sentence.
     pub help: &'static str,
     /// How it behaves.
@@ -73,25 +75,50 @@ pub struct Total {
 impl Total {
     /// A number that only grows.
     pub const fn counter(name: &'static str, help: &'static str, value: u64) -> Total {
-        Total { name, help, kind: Kind::Counter, value }
+        Total { name, reason: "", help, kind: Kind::Counter, value }
+    }
+
+    /// One of several that only grow, by reason; they follow each other.
+    pub const fn of_reason(
+        name: &'static str,
+        reason: &'static str,
+        help: &'static str,
+        value: u64,
+    ) -> Total {
+        Total { name, reason, help, kind: Kind::Counter, value }
+    }
+
+    /// Its name beside others, where there are no labels.
+    pub fn key(&self) -> String {
+        match self.reason {
+            "" => self.name.to_owned(),
+            reason => format!("{}.{reason}", self.name),
+        }
     }
 
     /// A number that goes up and down.
     pub const fn gauge(name: &'static str, help: &'static str, value: u64) -> Total {
-        Total { name, help, kind: Kind::Gauge, value }
+        Total { name, reason: "", help, kind: Kind::Gauge, value }
     }
 }
 
 /// The Prometheus text format, version 0.0.4. A counter's name ends in `_total` there.
 pub fn exposition(totals: &[Total]) -> String {
     let mut text = String::new();
+    let mut before = "";
     for total in totals {
         let (suffix, kind) = total.kind.words();
         let name = format!("weir_{}{suffix}", total.name);
         // Writing to a string does not fail.
-        let _ = writeln!(text, "# HELP {name} {}", total.help);
-        let _ = writeln!(text, "# TYPE {name} {kind}");
-        let _ = writeln!(text, "{name} {}", total.value);
+        if total.name != before {
+            let _ = writeln!(text, "# HELP {name} {}", total.help);
+            let _ = writeln!(text, "# TYPE {name} {kind}");
+            before = total.name;
+        }
+        let _ = match total.reason {
+            "" => writeln!(text, "{name} {}", total.value),
+            reason => writeln!(text, "{name}{{reason=\"{reason}\"}} {}", total.value),
+        };
     }
     text
 }
@@ -99,6 +126,16 @@ pub fn exposition(totals: &[Total]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn reasons_are_labels_of_one_name() {
+        let of = |reason, value| Total::of_reason("closed", reason, "By reason.", value);
+        let text = exposition(&[of("drain", 1), of("tls", 2), Total::gauge("now", "Now.", 3)]);
+        let expect = "# HELP weir_closed_total By reason.\n# TYPE weir_closed_total counter\n\
+                      weir_closed_total{reason=\"drain\"} 1\nweir_closed_total{reason=\"tls\"} 2\n\
+                      # HELP weir_now Now.\n# TYPE weir_now gauge\nweir_now 3\n";
+        assert_eq!(text, expect);
+    }
 
     #[test]
     fn totals_are_written_as_prometheus_reads_them() {

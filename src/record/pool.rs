@@ -513,6 +513,14 @@ pub fn copies_on_write(dir: &Path) -> io::Result<bool> {
     map::copies_on_write(&File::open(dir)?)
 }
 
+/// Bytes of the disk of a folder that this process may still take.
+///
+/// # Errors
+/// What the disk says.
+pub fn free_bytes(dir: &Path) -> io::Result<u64> {
+    map::free_bytes(&File::open(dir)?)
+}
+
 /// Whether the disk has room for the first segments of so many shards.
 ///
 /// # Errors

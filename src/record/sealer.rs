@@ -15,7 +15,7 @@ use std::collections::HashMap;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, AtomicU64, Ordering};
 use std::sync::mpsc::{self, Receiver, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::JoinHandle;
@@ -45,6 +45,8 @@ pub struct Progress {
     pub segments: AtomicU64,
     /// Rows written, without `touches`' rows counted apart.
     pub rows: AtomicU64,
+    /// When the segment was closed that is worked on, UTC microseconds; 0 when none waits.
+    pub oldest_us: AtomicI64,
     trouble: Trouble,
     /// Files put aside since the control thread last asked.
     aside: Mutex<Vec<PutAside>>,
@@ -144,7 +146,10 @@ enum Try {
 impl Work {
     fn run(mut self, inbox: &Receiver<SealedSegment>) {
         while let Ok(sealed) = inbox.recv() {
+            // They come in the order in which they were closed.
+            self.progress.oldest_us.store(sealed.closed_us, Ordering::Relaxed);
             self.one(sealed);
+            self.progress.oldest_us.store(0, Ordering::Relaxed);
         }
     }
 

@@ -12,8 +12,11 @@
 //!    +----------------> Open, doubt ----- second failed sync ----> Dead  <--------+
 //! ```
 //!
-//! In `Full` the last 64 KiB of the open segment still take session ends and events, so that a
-//! full disk is itself recorded.
+//! Before it is full, new commands are refused: the last part of a segment is for the answers of
+//! those that run, and its last 64 KiB for denials, ends of sessions and events, so that a full
+//! disk is itself recorded. `room` says whose bytes are to wait meanwhile.
+
+mod room;
 
 use std::collections::VecDeque;
 use std::io;
@@ -32,9 +35,12 @@ use super::position::Position;
 use super::{Journal, Lsn, Receipt, Refused, SessionRef};
 use crate::clock::Now;
 use crate::config::settings::JournalSettings;
-use crate::limits::{CHUNK_BYTES_MAX, ENTRY_BYTES_MAX, JOURNAL_WAIT_US_MAX};
+use crate::limits::{CHUNK_BYTES_MAX, ENTRY_BYTES_MAX};
 
-/// The end of a segment that only session ends and events may use.
+use room::Need;
+pub use room::Room;
+
+/// The end of a segment that only denials, session ends and events may use; denials half of it.
 const RESERVE_BYTES: usize = 64 << 10;
 /// Entries of this size are written by a system call. A store into a page that is mapped and clean
 /// is a fault, some 4 us each here, and 17 of them for a chunk of an answer; a call takes half of
@@ -49,8 +55,6 @@ pub const SEGMENT_BYTES_MIN: u64 = 256 << 10;
 const FETCH_BYTES: usize = 1 << 20;
 /// How often the pages that are written next are asked for, beside every `AHEAD_BYTES / 2`.
 const FETCH_EVERY_US: u64 = 4_000_000;
-/// With less than this left, peers wait until the next segment has come.
-const SHORT_BYTES: usize = 8 << 20;
 /// How often somebody looks for a segment that is not there yet.
 const TRY_AGAIN_US: u64 = 1_000_000;
 /// How long `open` waits for its first segment.
@@ -83,6 +87,8 @@ pub struct SealedSegment {
     pub next_index: u64,
     /// Bytes used.
     pub bytes: usize,
+    /// When it was closed, UTC microseconds.
+    pub closed_us: i64,
 }
 
 impl SealedSegment {
@@ -138,8 +144,13 @@ pub struct Spool {
     in_flight: bool,
     rotate_wanted: bool,
     refusing: Option<Refusing>,
+    /// Entries refused, ever.
+    refused: u64,
     /// Since when little room is left and no segment has come.
     short_since_us: Option<u64>,
+    /// Since when answers wait.
+    none_since_us: Option<u64>,
+    answer_wait_us: u64,
     /// Facts of a failed sync that no entry tells yet.
     doubt_untold: Option<String>,
     /// The last large entry could not be written, which was told.
@@ -248,7 +259,10 @@ impl Spool {
             in_flight: false,
             rotate_wanted: false,
             refusing: None,
+            refused: 0,
             short_since_us: None,
+            none_since_us: None,
+            answer_wait_us: settings.answer_wait_us,
             doubt_untold: None,
             write_failing: false,
             health: Health::Sound,
@@ -386,22 +400,9 @@ impl Spool {
         }
     }
 
-    /// Whether peers should not be read now: little room is left and the next segment is about to
-    /// come, since the sealer is behind or the segment is being made. Not for longer than
-    /// `JOURNAL_WAIT_US_MAX`, and not where the disk is full: then entries are refused.
-    pub fn is_short(&mut self, now: Now) -> bool {
-        let left = self.frames_end.saturating_sub(self.open.at);
-        if left > SHORT_BYTES.min(self.frames_end / 2) {
-            self.short_since_us = None;
-            return false;
-        }
-        self.fetch_next();
-        if self.next.is_some() || self.refusing.is_some() || self.pool.is_in_trouble() {
-            self.short_since_us = None;
-            return false;
-        }
-        let since_us = *self.short_since_us.get_or_insert(now.mono_us);
-        now.mono_us < since_us + JOURNAL_WAIT_US_MAX
+    /// Entries that were refused for want of room, or by the disk.
+    pub fn refused(&self) -> u64 {
+        self.refused
     }
 
     /// When `tick` has something to do if nothing is written until then: nobody waits for a tick
@@ -443,10 +444,10 @@ impl Spool {
     }
 
     /// Seals the open segment, at the end of the shard's life.
-    pub fn finish(self, _now: Now) {
+    pub fn finish(self, now: Now) {
         let Spool { open, sealed, next_index, pool, .. } = self;
         pool.wait_more();
-        seal(&sealed, open, next_index);
+        seal(&sealed, open, next_index, now);
     }
 
     /// Ends as a killed process does: nothing is sealed, nothing is cleaned up.
@@ -493,7 +494,7 @@ impl Spool {
             });
         }
         self.pool.wait_more();
-        seal(&self.sealed, full, self.next_index);
+        seal(&self.sealed, full, self.next_index, now);
         self.want_rotate(false);
         true
     }
@@ -523,6 +524,7 @@ impl Spool {
     }
 
     fn refuse(&mut self, now: Now) -> Refused {
+        self.refused += 1;
         if let Some(refusing) = &mut self.refusing {
             refusing.entries += 1;
             return Refused::Full;
@@ -551,15 +553,14 @@ impl Spool {
         if body > ENTRY_BYTES_MAX || both > self.frames_end - HEADER_BYTES - RESERVE_BYTES {
             return Err(Refused::TooLarge);
         }
-        let urgent = matches!(entry, Entry::SessionEnd(_) | Entry::Event(_));
-        // While refusing, an entry that would still fit waits too: the log keeps its order.
-        if !self.fits(both, false) || (self.refusing.is_some() && !urgent) {
+        let need = Need::of(entry);
+        // While refusing, a new command that would still fit is refused too: one after the other.
+        let waits = self.refusing.is_some() && need == Need::New;
+        if waits || !self.fits(both, self.reserve(need).max(RESERVE_BYTES)) {
             if self.switch(now) {
                 self.tell(now);
-            } else if !urgent {
-                return Err(self.refuse(now));
-            } else if !self.fits(both, true) {
-                return Err(Refused::Full);
+            } else if waits || !self.fits(both, self.reserve(need)) {
+                return Err(if need == Need::Last { Refused::Full } else { self.refuse(now) });
             }
         }
         if let Some(session) = session
@@ -611,6 +612,7 @@ impl Spool {
     /// Small entries need no call and may still be taken, so one of them says why large ones are
     /// not; of many in a row the first.
     fn write_failed(&mut self, now: Now, error: &io::Error) -> Refused {
+        self.refused += 1;
         if !std::mem::replace(&mut self.write_failing, true) {
             let attrs = format!(
                 r#"{{"segment":{},"os_error":{}}}"#,
@@ -627,8 +629,7 @@ impl Spool {
         Refused::Disk
     }
 
-    fn fits(&self, bytes: usize, urgent: bool) -> bool {
-        let reserve = if urgent { 0 } else { RESERVE_BYTES };
+    fn fits(&self, bytes: usize, reserve: usize) -> bool {
         !self.open.segment.file.is_over()
             && self.open.at + bytes + END_BYTES + reserve <= self.frames_end
     }
@@ -741,9 +742,10 @@ impl Open {
 }
 
 /// If the sealer is gone the segment stays on the disk as it is, for recovery.
-fn seal(sealed: &Sender<SealedSegment>, open: Open, next_index: u64) {
+fn seal(sealed: &Sender<SealedSegment>, open: Open, next_index: u64, now: Now) {
     let Open { segment, header, at, .. } = open;
-    let _ = sealed.send(SealedSegment { segment, header, next_index, bytes: at });
+    let closed_us = now.wall_us;
+    let _ = sealed.send(SealedSegment { segment, header, next_index, bytes: at, closed_us });
 }
 
 #[cfg(test)]

@@ -3,13 +3,14 @@ use std::sync::atomic::Ordering::Relaxed;
 use std::sync::mpsc;
 
 use super::super::body::Body;
-use super::super::entry::{Chunk, SessionEnd, SessionStart};
+use super::super::entry::{Chunk, Command, Decision, SessionEnd, SessionStart};
 use super::super::journal::{Frames, Step};
 use super::super::lake::{Filter, Lake};
 use super::super::recover::{DataDirLock, recover};
 use super::super::sealer::Sealer;
 use super::super::testing::*;
 use super::*;
+use crate::limits::JOURNAL_WAIT_US_MAX;
 
 fn start() -> Entry<'static> {
     Entry::SessionStart(SessionStart {
@@ -456,20 +457,21 @@ fn peers_wait_for_a_segment_that_is_about_to_come() {
     let session = spool.open(&context(1));
     let text = "x".repeat(4_000);
     let entry = Entry::Command(command(&text, &[]));
-    assert!(!spool.is_short(now(0)), "there is room");
+    assert_eq!(spool.room(now(0)), Room::Enough);
     let mut seq = 0;
     while spool.segment_number() == 0 {
         seq += 1;
         append(&mut spool, session, seq, &entry);
     }
-    while !spool.is_short(now(seq)) {
+    while spool.room(now(seq)) == Room::Enough {
         seq += 1;
         spool.append(session, seq, now(seq), &entry).expect("not refused before it is short");
     }
-    assert!(spool.is_short(now(seq + JOURNAL_WAIT_US_MAX - 1)));
-    assert!(!spool.is_short(now(seq + JOURNAL_WAIT_US_MAX)), "not for ever");
+    assert_eq!(spool.room(now(seq + JOURNAL_WAIT_US_MAX - 1)), Room::Soon);
+    // Not for ever, and answers that come now have room still.
+    assert_eq!(spool.room(now(seq + JOURNAL_WAIT_US_MAX)), Room::Enough);
     std::fs::write(folder.journal().join("go"), "").unwrap();
-    wait_until("room", || !spool.is_short(now(seq)));
+    wait_until("room", || spool.room(now(seq)) == Room::Enough);
     for _ in 0..60 {
         seq += 1;
         append(&mut spool, session, seq, &entry);
@@ -506,4 +508,66 @@ fn by_calls_the_journal_is_the_same() {
     let stores = read(false);
     assert_eq!(stores.len(), 4, "a context and three entries");
     assert_eq!(read(true), stores);
+}
+
+/// Without room new commands are refused first; answers have what is left, and wait before it is
+/// used up, until there is room or their time is over.
+#[test]
+fn answers_outlast_new_commands_and_wait_before_they_are_refused() {
+    let folder = Folder::new();
+    let pool = SegmentPool::start_with(&folder.journal(), &settings(), only_two).unwrap();
+    let (sealed, _inbox) = mpsc::channel();
+    let mut spool = spool_into(&folder, 0, sealed, pool.clone());
+    let session = spool.open(&context(1));
+    let text = "x".repeat(1_000);
+    let new = Entry::Command(command(&text, &[]));
+    let mut seq = 0;
+    while spool.segment_number() == 0 {
+        seq += 1;
+        append(&mut spool, session, seq, &new);
+    }
+    wait_until("trouble", || pool.is_in_trouble());
+    let refused = loop {
+        seq += 1;
+        if let Err(refused) = spool.append(session, seq, now(seq), &new) {
+            break refused;
+        }
+    };
+    assert_eq!(refused, Refused::Full);
+    assert_eq!(spool.room(now(seq)), Room::Enough, "answers of what runs have room");
+    let mut answers = 0;
+    while spool.room(now(seq)) == Room::Enough {
+        spool.append(session, seq, now(seq), &response(1)).expect("an answer has room");
+        answers += 1;
+        assert!(spool.append(session, seq, now(seq), &new).is_err());
+    }
+    assert!(answers > 20, "{answers}");
+    assert_eq!(spool.room(now(seq)), Room::None);
+    let wait_us = settings().answer_wait_us;
+    assert_eq!(spool.room(now(seq + wait_us - 1)), Room::None);
+    assert_eq!(spool.room(now(seq + wait_us)), Room::Enough, "not for ever");
+    // What was read before it was known has room.
+    let payload = [7; 8_000];
+    let chunk = Chunk { command_seq: 1, payload: &payload, ..Chunk::default() };
+    spool.append(session, seq, now(seq), &Entry::Chunk(chunk.clone())).expect("it has room");
+    // Of the reserve denials have half, ends and events all.
+    while spool.append(session, seq, now(seq), &Entry::Chunk(chunk.clone())).is_ok() {}
+    while spool.append(session, seq, now(seq), &response(1)).is_ok() {}
+    let denied = Command { decision: Decision::Deny, ..command(&text, &[]) };
+    let mut denials = 0;
+    while spool.append(session, seq, now(seq), &Entry::Command(denied.clone())).is_ok() {
+        denials += 1;
+    }
+    assert!(denials > 20, "{denials}");
+    spool.append(session, seq, now(seq), &end()).expect("there is room for its end");
+    spool.forget();
+}
+
+fn only_two(path: &Path, bytes: u64) -> io::Result<std::fs::File> {
+    if path.file_stem().is_some_and(|stem| stem != "0" && stem != "1") {
+        return Err(io::ErrorKind::StorageFull.into());
+    }
+    let file = std::fs::File::options().read(true).write(true).create_new(true).open(path)?;
+    file.set_len(bytes)?;
+    Ok(file)
 }

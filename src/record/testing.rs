@@ -51,6 +51,7 @@ pub fn settings() -> JournalSettings {
         segment_bytes: SEGMENT_BYTES_MIN,
         seal_after_us: 60_000_000,
         flush_us: 100_000,
+        answer_wait_us: 60_000_000,
     }
 }
 

@@ -5,10 +5,12 @@
 
 use std::collections::VecDeque;
 use std::net::SocketAddr;
+use std::sync::Arc;
 
 use crate::clock::Now;
 use crate::decide::Permit;
 use crate::fault::{Fault, FaultKind, Refused};
+use crate::identify::certificate::Hosts;
 use crate::record::entry::{Command, Event};
 use crate::record::{Entry, Receipt, SessionContext, SessionId, SessionRef};
 use crate::wire::{Protocol, Side};
@@ -45,6 +47,24 @@ pub struct TlsFacts {
     /// The hash of the server's leaf certificate, whichever side that is; a login can be bound to
     /// it (`certificate::end_point`).
     pub end_point: Option<Vec<u8>>,
+    /// Of a client that asked for a name: the certificate that it was shown.
+    pub shown: Option<Shown>,
+}
+
+/// One of several certificates.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Shown {
+    /// The names of all.
+    pub hosts: Arc<Hosts>,
+    /// Its place.
+    pub place: usize,
+}
+
+impl Shown {
+    /// Whether a client that asks for this host would have been shown another one.
+    pub fn is_anothers(&self, host: &[u8]) -> bool {
+        std::str::from_utf8(host).is_ok_and(|host| self.hosts.place(host) != self.place)
+    }
 }
 
 /// Counts of a session.

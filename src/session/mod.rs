@@ -24,7 +24,7 @@ use crate::metrics::{Meters, TargetMeter};
 use crate::record::Journal;
 use crate::wire::{End, Protocol};
 
-pub use desk::{Accepted, Desk, Pass, TlsFacts, new_id};
+pub use desk::{Accepted, Desk, Pass, Shown, TlsFacts, new_id};
 pub use room::Room;
 pub use seam::{After, Driven, Event, Kept, Learned, Lease, Leased, Output, Refresh, Reuse};
 pub use snapshot::{Changes, Snapshot, SnapshotSource};
@@ -141,6 +141,14 @@ impl Driven for Session {
 
     fn divides(&self) -> bool {
         each!(self, inner => inner.divides())
+    }
+
+    fn owes_room(&self) -> bool {
+        each!(self, inner => inner.owes_room())
+    }
+
+    fn records(&self, end: End) -> bool {
+        each!(self, inner => inner.records(end))
     }
 
     fn durability(&self) -> Durability {

@@ -188,6 +188,16 @@ pub trait Driven {
     fn divides(&self) -> bool {
         false
     }
+    /// Whether the session has room again that its client waits for, since bytes have left: it is
+    /// asked for outputs once more.
+    fn owes_room(&self) -> bool {
+        false
+    }
+    /// Whether what this end says next has to be recorded for a command that runs already: without
+    /// room for it the end is not read. What else it may say can be refused.
+    fn records(&self, _end: End) -> bool {
+        false
+    }
     /// When a record counts as written.
     fn durability(&self) -> Durability;
     /// Nothing more will be read; the outboxes may still hold bytes.

@@ -31,6 +31,7 @@ use super::pool::Pool;
 use super::refusal::ShutOut;
 use super::ring::{Completion, Done, Readable, Ring, Token};
 use super::slab::Slab;
+use super::strain::{Strain, Strains};
 use super::timer::Timers;
 use super::tls::TlsConfigs;
 use crate::accept::door::Door;
@@ -41,8 +42,8 @@ use crate::decide::Classifier;
 use crate::decide::approval::Denials;
 use crate::identify::scram::SaltedCache;
 use crate::metrics::Meters;
-use crate::record::{Lsn, SessionId};
-use crate::session::{Room, Snapshot, Stage};
+use crate::record::{Lsn, SessionId, spool};
+use crate::session::{Driven as _, Room, Snapshot, Stage};
 use crate::wire::{End, Protocol};
 
 /// The journal is told the time this often while something happens.
@@ -181,6 +182,8 @@ pub(super) struct Core<J: ShardJournal> {
     readable: Vec<(Token, End)>,
     /// Connections to read once the journal has room for what they say.
     put_off: Vec<(Token, End)>,
+    /// What was too little, and told.
+    pub strains: Strains,
     completions: Vec<Completion>,
     /// What is being sent; empty between turns.
     pieces: Vec<(Token, End)>,
@@ -245,6 +248,7 @@ impl<J: ShardJournal> Core<J> {
             inbox: vec![0; INBOX_BYTES].into_boxed_slice(),
             readable: Vec::new(),
             put_off: Vec::new(),
+            strains: Strains::default(),
             completions: Vec::new(),
             pieces: Vec::new(),
             sent: Vec::new(),
@@ -354,16 +358,42 @@ impl<J: ShardJournal> Core<J> {
             self.read(token, end, &mut inbox);
         }
         self.inbox = inbox;
-        if !self.put_off.is_empty() && !self.tools.journal.is_short(self.now) {
-            readable.append(&mut self.put_off);
-        }
+        self.read_put_off(&mut readable);
         // What became readable meanwhile waits for its turn.
         readable.append(&mut self.readable);
         self.readable = readable;
     }
 
+    /// Those that were not read and may be read now.
+    fn read_put_off(&mut self, readable: &mut Vec<(Token, End)>) {
+        if !self.put_off.is_empty() {
+            match self.tools.journal.room(self.now) {
+                spool::Room::Enough => readable.append(&mut self.put_off),
+                spool::Room::Soon => {}
+                spool::Room::None => {
+                    let sessions = &mut self.sessions;
+                    readable.extend(self.put_off.extract_if(.., |(token, end)| {
+                        !sessions.get_mut(*token).is_some_and(|it| it.party().records(*end))
+                    }));
+                }
+            }
+        }
+        self.counters.put_off_now.set(self.put_off.len() as u64);
+    }
+
     fn read(&mut self, token: Token, end: End, inbox: &mut [u8]) {
-        if self.tools.journal.is_short(self.now) {
+        let room = self.tools.journal.room(self.now);
+        let waits = match room {
+            spool::Room::Enough => false,
+            spool::Room::Soon => true,
+            spool::Room::None => {
+                self.sessions.get_mut(token).is_some_and(|driver| driver.party().records(end))
+            }
+        };
+        if waits {
+            if room == spool::Room::None {
+                self.strained(Strain::Journal);
+            }
             self.put_off.push((token, end));
             self.counters.reads_put_off.add(1);
             return;
@@ -563,7 +593,8 @@ impl<J: ShardJournal> Core<J> {
         }
         let at_us = driver.next_timeout();
         timers.arm(token, at_us, &mut driver.scheduled_us);
-        if self.follow_legs(token) || more {
+        let owes = driver.party().owes_room();
+        if self.follow_legs(token) || more || owes {
             self.touch(token);
         }
     }
@@ -612,6 +643,7 @@ impl<J: ShardJournal> Core<J> {
         if now_us >= self.ticked_us + TICK_US {
             self.ticked_us = now_us;
             journal.tick(self.now);
+            self.counters.entries_refused.set(journal.refused());
             self.idle.sweep(now_us);
         }
         self.counters.reports_lost.set(self.reports.lost());

@@ -2,7 +2,41 @@
 //!
 //! In: events of one shard. Out: totals. Never: a locked instruction; only the shard writes.
 
+use std::sync::OnceLock;
+
 pub use crate::metrics::Counter;
+
+/// Labels of faults and words of refusals are fewer.
+const REASONS_MAX: usize = 128;
+const OTHER: &str = "other";
+
+/// Totals by a reason of a fixed set, in the order in which they were met.
+#[derive(Debug)]
+pub struct Reasons([(OnceLock<&'static str>, Counter); REASONS_MAX]);
+
+impl Default for Reasons {
+    fn default() -> Reasons {
+        Reasons(std::array::from_fn(|_| Default::default()))
+    }
+}
+
+impl Reasons {
+    /// Counts one, on the shard's thread.
+    pub fn add(&self, reason: &'static str) {
+        let last = REASONS_MAX - 1;
+        for (at, (known, count)) in self.0.iter().enumerate() {
+            let known = *known.get_or_init(|| if at == last { OTHER } else { reason });
+            if known == reason || at == last {
+                return count.add(1);
+            }
+        }
+    }
+
+    /// Reads, on any thread.
+    pub fn read(&self) -> impl Iterator<Item = (&'static str, u64)> {
+        self.0.iter().map_while(|(known, count)| Some((*known.get()?, count.get())))
+    }
+}
 
 /// All totals of a shard.
 #[derive(Debug, Default)]
@@ -39,10 +73,34 @@ pub struct Counters {
     pub unflushed_since: Counter,
     /// Times that a peer was not read because its journal had no room for what it says.
     pub reads_put_off: Counter,
+    /// Connections that are not read for that now.
+    pub put_off_now: Counter,
     /// fdatasync calls completed.
     pub syncs: Counter,
     /// Rounds of the loop.
     pub turns: Counter,
     /// Times the shard slept in the kernel.
     pub waits: Counter,
+    /// Clients whose connections weir ended or turned away.
+    pub closed: Reasons,
+    /// Entries, and with them commands, that the journal refused.
+    pub entries_refused: Counter,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn reasons_are_counted_apart_and_have_a_bound() {
+        let reasons = Reasons::default();
+        ["tls", "drain", "tls"].into_iter().for_each(|reason| reasons.add(reason));
+        assert_eq!(reasons.read().collect::<Vec<_>>(), [("tls", 2), ("drain", 1)]);
+        for number in 0..1_000 {
+            reasons.add(Box::leak(format!("r{number}").into_boxed_str()));
+        }
+        let read: Vec<_> = reasons.read().collect();
+        assert_eq!((read.len(), read[REASONS_MAX - 1]), (REASONS_MAX, (OTHER, 875)));
+        assert_eq!(read.iter().map(|(_, count)| count).sum::<u64>(), 1_003);
+    }
 }

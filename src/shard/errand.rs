@@ -213,6 +213,14 @@ impl Driven for Party {
         each!(self, inner => inner.divides())
     }
 
+    fn owes_room(&self) -> bool {
+        each!(self, inner => inner.owes_room())
+    }
+
+    fn records(&self, end: End) -> bool {
+        each!(self, inner => inner.records(end))
+    }
+
     fn durability(&self) -> Durability {
         each!(self, inner => inner.durability())
     }

@@ -7,7 +7,7 @@ use std::os::fd::RawFd;
 
 use crate::clock::Now;
 use crate::record::entry::Event;
-use crate::record::spool::{Spool, SyncJob};
+use crate::record::spool::{Room, Spool, SyncJob};
 use crate::record::{Journal, Lsn};
 
 /// What a shard needs of its journal besides writing entries.
@@ -26,8 +26,10 @@ pub trait ShardJournal: Journal + Sized + 'static {
     fn job_file(job: &Self::Job) -> RawFd;
     /// What is durable when a job succeeds.
     fn job_end(job: &Self::Job) -> Lsn;
-    /// Whether peers should not be read now: what they say could find no room.
-    fn is_short(&mut self, now: Now) -> bool;
+    /// Which peers should be read now: what the others say could find no room.
+    fn room(&mut self, now: Now) -> Room;
+    /// Entries that it refused, ever.
+    fn refused(&self) -> u64;
     /// Writes an event of the gateway, if there is room.
     fn note(&mut self, now: Now, event: &Event<'_>);
     /// The longest that an entry may not be on the disk.
@@ -75,8 +77,12 @@ impl ShardJournal for Spool {
         job.lsn
     }
 
-    fn is_short(&mut self, now: Now) -> bool {
-        Spool::is_short(self, now)
+    fn room(&mut self, now: Now) -> Room {
+        Spool::room(self, now)
+    }
+
+    fn refused(&self) -> u64 {
+        Spool::refused(self)
     }
 
     fn note(&mut self, now: Now, event: &Event<'_>) {

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+pub use super::strain::Strain;
 use crate::decide::approval::{AskSummary, Window};
 use crate::fault::Target;
 pub use crate::forward::dial::Endpoint;
@@ -85,6 +86,13 @@ pub enum ToControl {
         target: usize,
         /// Why it cannot.
         failure: Option<Target>,
+    },
+    /// The shard had too little of something.
+    Strained {
+        /// Of what.
+        strain: Strain,
+        /// How often since it said so before.
+        times: u64,
     },
     /// A token is signed by a key that the published ones of this issuer do not hold.
     RefreshKeys {

@@ -184,6 +184,7 @@ impl Reports {
             message,
             ToControl::RefreshCatalog { .. }
                 | ToControl::RefreshKeys { .. }
+                | ToControl::Strained { .. }
                 | ToControl::Reach { failure: None, .. }
         );
         if hint || self.kept.len() >= MAILBOX_MESSAGES_MAX || self.channel.is_closed() {

@@ -26,6 +26,7 @@ pub mod pool;
 mod refusal;
 pub mod ring;
 pub mod slab;
+mod strain;
 mod stream;
 #[cfg(test)]
 mod tests;

@@ -17,6 +17,7 @@ use super::mail::{Canceller, ToControl};
 use super::mailbox::Peer;
 use super::refusal::{self, Refusal, Words};
 use super::ring::Token;
+use super::strain::Strain;
 use crate::accept::door::Shut;
 use crate::accept::{TURNED_AWAY_MAX, socket};
 use crate::fault::{Fault, FaultKind, Target};
@@ -49,6 +50,9 @@ impl<J: ShardJournal> Core<J> {
             Err(e) => {
                 self.counters.accept_errors.add(1);
                 pause = e.raw_os_error() != Some(libc::ECONNABORTED);
+                if pause {
+                    self.strained(Strain::Descriptors);
+                }
             }
         }
         let Some(doorway) = self.doorways.get_mut(listener).filter(|_| !armed) else { return };
@@ -120,9 +124,11 @@ impl<J: ShardJournal> Core<J> {
         let protocol = doorway.protocol;
         if self.drain != Drain::No {
             self.counters.refused.add(1);
+            self.counters.closed.add("drain");
             return;
         }
         if self.sessions.len() - self.turned_away >= self.sessions_max {
+            self.strained(Strain::Sessions);
             // Whoever asks for TLS alone is told of it by TLS, as PostgreSQL does.
             let tls = self.tls.accepts(listener);
             return self.turn_away((protocol, listener, tls), client, refusal::CLIENTS);
@@ -168,6 +174,13 @@ impl<J: ShardJournal> Core<J> {
         self.touch(token);
     }
 
+    /// The control thread hears of it now and then.
+    pub(super) fn strained(&mut self, strain: Strain) {
+        if let Some(times) = self.strains.note(strain, self.now.mono_us) {
+            self.reports.send(ToControl::Strained { strain, times });
+        }
+    }
+
     fn turn_away(
         &mut self,
         (protocol, listener, tls): (Protocol, usize, bool),
@@ -175,6 +188,7 @@ impl<J: ShardJournal> Core<J> {
         words: Words,
     ) {
         self.counters.refused.add(1);
+        self.counters.closed.add(words.reason);
         if self.turned_away < TURNED_AWAY_MAX {
             self.turned_away += 1;
             let refusal = Refusal::new(protocol, words, tls, self.now.mono_us);
@@ -286,6 +300,12 @@ impl<J: ShardJournal> Core<J> {
             Output::Signal(name) => self.signal(token, name),
             Output::Errand(dial, key) => self.errand(token, dial, key),
             Output::Close(fault) => {
+                if let Some(fault) = fault
+                    && let Some(driver) = self.sessions.get_mut(token)
+                    && let Party::Session(_) = driver.party()
+                {
+                    self.counters.closed.add(fault.label());
+                }
                 if fault.is_some_and(|fault| fault.is_of_tls()) {
                     self.counters.tls_failed.add(1);
                 }

@@ -23,7 +23,7 @@ const RECORD_US: u64 = 1_000_000;
 /// Why there is no room, as an event and as a detail.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Words {
-    reason: &'static str,
+    pub reason: &'static str,
     detail: &'static str,
 }
 

@@ -84,6 +84,7 @@ fn settings(options: Options) -> Settings {
             tls: options.client_tls.then(|| ListenTls {
                 certificate: testdata("server.pem"),
                 key: testdata("server.key"),
+                more: Vec::new(),
                 required: false,
                 clients: None,
             }),
@@ -97,7 +98,9 @@ fn settings(options: Options) -> Settings {
             segment_bytes: 4 << 20,
             seal_after_us: 60_000_000,
             flush_us: 100_000,
+            answer_wait_us: 60_000_000,
         },
+        drain_us: 30_000_000,
         targets: vec![Target {
             protocol: Protocol::Postgres,
             name: "orders".to_owned(),
@@ -539,10 +542,10 @@ fn clients_above_the_cap_are_told_so() {
     let (second, _its_server) = rig.pair();
     let mut third = rig.connect();
     third.write_all(&[0, 0, 0, 8, 4, 210, 22, 47]).expect("sent");
-    let refusal = rest(&mut third);
-    assert!(refusal.starts_with('E') && refusal.contains("C53300"), "{refusal}");
     expect(&mut third, b"N");
     third.write_all(b"\0\0\0\x14\0\x03\0\0user\0alice\0\0").expect("sent");
+    let refusal = rest(&mut third);
+    assert!(refusal.starts_with('E') && refusal.contains("C53300"), "{refusal}");
     assert_eq!(rig.shard().counters.refused.get(), 1);
     drop(second);
     wait_for("there is room", || rig.shard().counters.connections.get() == 1);

@@ -5,6 +5,7 @@
 
 mod connection;
 
+use std::cell::Cell;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
@@ -16,14 +17,18 @@ use rustls::pki_types::{
     CertificateDer, CertificateRevocationListDer, PrivateKeyDer, ServerName, UnixTime,
 };
 use rustls::server::danger::ClientCertVerifier;
-use rustls::server::{UnbufferedServerConnection, WebPkiClientVerifier};
+use rustls::server::{
+    ClientHello, ResolvesServerCert, UnbufferedServerConnection, WebPkiClientVerifier,
+};
+use rustls::sign::CertifiedKey;
 use rustls::{
     CertificateError, ClientConfig, ClientConnection, DigitallySignedStruct, Error, RootCertStore,
     ServerConfig, SignatureScheme, server::NoServerSessionStorage,
 };
 
 use crate::config::settings::{ClientTrust, ListenTls, Settings, Target, TargetTls};
-use crate::identify::certificate;
+use crate::identify::certificate::{self, Hosts};
+use crate::session::Shown;
 use crate::wire::{Protocol, Side};
 
 pub use connection::{Received, Tls};
@@ -112,8 +117,65 @@ pub struct TlsConfigs {
 #[derive(Debug)]
 struct ServerSide {
     config: Arc<ServerConfig>,
-    /// The hash of the certificate, for SCRAM with channel binding.
-    end_point: Option<Vec<u8>>,
+    certificates: Arc<Certificates>,
+}
+
+/// What clients of a listener are shown.
+#[derive(Debug)]
+pub struct Certificates {
+    keys: Vec<Arc<CertifiedKey>>,
+    hosts: Arc<Hosts>,
+}
+
+thread_local! {
+    /// What the hello that was just read had shown. rustls tells it to nobody else; whoever has it
+    /// read a record takes it at once (`Tls::open`).
+    static CHOSEN: Cell<Option<Chosen>> = const { Cell::new(None) };
+}
+
+/// Which certificate a client is shown.
+#[derive(Clone, Copy, Debug, Default)]
+struct Chosen {
+    place: usize,
+    /// It asked for a name.
+    by_name: bool,
+}
+
+impl Certificates {
+    fn read(tls: &ListenTls, provider: &Arc<CryptoProvider>) -> Result<Certificates, TlsProblem> {
+        let first = std::iter::once((&tls.certificate, &tls.key));
+        let all = first.chain(tls.more.iter().map(|(certificate, key)| (certificate, key)));
+        let read = |(path, key): (&PathBuf, &PathBuf)| {
+            let (chain, key) = key_pair(path, key)?;
+            let rejected = |cause| TlsProblem::Rejected { path: path.clone(), cause };
+            CertifiedKey::from_der(chain, key, provider).map(Arc::new).map_err(rejected)
+        };
+        let keys = all.map(read).collect::<Result<Vec<_>, _>>()?;
+        let leaves = keys.iter().filter_map(|key| key.cert.first()).map(AsRef::as_ref);
+        let hosts = Arc::new(Hosts::of(leaves));
+        Ok(Certificates { keys, hosts })
+    }
+
+    /// The hash of the one that was shown, for SCRAM with channel binding.
+    fn end_point(&self, chosen: Chosen) -> Option<Vec<u8>> {
+        certificate::end_point(self.keys.get(chosen.place)?.cert.first()?)
+    }
+
+    /// Which one it was, if a client asked for a name and there are several.
+    fn shown(&self, chosen: Chosen) -> Option<Shown> {
+        let hosts = Arc::clone(&self.hosts);
+        let is_one = self.keys.len() > 1 && chosen.by_name;
+        is_one.then_some(Shown { hosts, place: chosen.place })
+    }
+}
+
+impl ResolvesServerCert for Certificates {
+    fn resolve(&self, hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let name = hello.server_name();
+        let place = name.map_or(0, |name| self.hosts.place(name));
+        CHOSEN.set(Some(Chosen { place, by_name: name.is_some() }));
+        self.keys.get(place).cloned()
+    }
 }
 
 impl TlsConfigs {
@@ -151,7 +213,7 @@ impl TlsConfigs {
     pub fn accept(&self, listener: usize) -> Option<Tls> {
         let side = self.listeners.get(listener)?.as_ref()?;
         let connection = UnbufferedServerConnection::new(Arc::clone(&side.config)).ok()?;
-        Some(Tls::server(connection, side.end_point.clone()))
+        Some(Tls::server(connection, Arc::clone(&side.certificates)))
     }
 
     /// The client's side of TLS with a server of a target, which is verified for the name `host`.
@@ -168,9 +230,8 @@ fn server_side(
     tls: &ListenTls,
     provider: &Arc<CryptoProvider>,
 ) -> Result<ServerSide, TlsProblem> {
-    let (chain, key) = key_pair(&tls.certificate, &tls.key)?;
+    let certificates = Arc::new(Certificates::read(tls, provider)?);
     let rejected = |cause| TlsProblem::Rejected { path: tls.certificate.clone(), cause };
-    let end_point = chain.first().and_then(|leaf| certificate::end_point(leaf));
     let clients = match &tls.clients {
         Some(trust) => client_verifier(trust, provider)?,
         None => WebPkiClientVerifier::no_client_auth(),
@@ -179,8 +240,7 @@ fn server_side(
         .with_safe_default_protocol_versions()
         .map_err(rejected)?
         .with_client_cert_verifier(clients)
-        .with_single_cert(chain, key)
-        .map_err(rejected)?;
+        .with_cert_resolver(Arc::<Certificates>::clone(&certificates));
     config.alpn_protocols = alpn(protocol, Side::Client);
     if tls.clients.is_some() {
         // A resumed session keeps the certificate that began it, whether it still stands or not: a
@@ -191,7 +251,7 @@ fn server_side(
         config.ticketer = ring::Ticketer::new().map_err(rejected)?;
     }
     assert_eq!(config.max_early_data_size, 0, "0-RTT data can be replayed");
-    Ok(ServerSide { config: Arc::new(config), end_point })
+    Ok(ServerSide { config: Arc::new(config), certificates })
 }
 
 /// A certificate that is shown must be good: a client with one that is not is turned away, it does

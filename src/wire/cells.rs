@@ -1,7 +1,7 @@
-//! How many cells of a terminal a character takes.
+//! How many cells of a terminal a character takes, and whether anybody sees it there.
 //!
-//! In: a character. Out: 0, 1, 2. Never: more than Unicode 15 and the blocks that terminals agree
-//! on, or what a program told its terminal otherwise.
+//! In: a character. Out: 0, 1, 2; yes or no. Never: more than Unicode 15 and the blocks that
+//! terminals agree on, or what a program told its terminal otherwise.
 
 /// Those of East Asia two, marks on others, joiners and controls none.
 pub const fn width(shown: char) -> usize {
@@ -15,6 +15,22 @@ pub const fn width(shown: char) -> usize {
         code if is_widthless(code) => 0,
         _ => 1,
     }
+}
+
+/// Whether nobody sees a character, or takes it for a blank or an end of a line that it is not: all
+/// of Unicode's `Default_Ignorable_Code_Point`, controls, blanks but the one of ASCII, the empty
+/// pattern of Braille, controls of format of hieroglyphs, what turns the direction or stands for
+/// nothing.
+pub fn is_unseen(shown: char) -> bool {
+    shown.is_control()
+        || (shown.is_whitespace() && shown != ' ')
+        || matches!(shown, '\u{ad}' | '\u{34f}' | '\u{61c}' | '\u{115f}' | '\u{1160}')
+        || matches!(shown, '\u{17b4}' | '\u{17b5}' | '\u{180b}'..='\u{180f}' | '\u{2800}')
+        || matches!(shown, '\u{200b}'..='\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{3164}')
+        || matches!(shown, '\u{2060}'..='\u{206f}' | '\u{fe00}'..='\u{fe0f}' | '\u{feff}')
+        || matches!(shown, '\u{ffa0}' | '\u{fff0}'..='\u{fffb}' | '\u{13430}'..='\u{1345f}')
+        || matches!(shown, '\u{1bca0}'..='\u{1bca3}' | '\u{1d173}'..='\u{1d17a}')
+        || matches!(shown, '\u{e0000}'..='\u{e0fff}')
 }
 
 /// Whether a character is in the table: a search by halves.
@@ -97,6 +113,25 @@ const WIDTHLESS: [u32; 628] = [
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_nobody_sees() {
+        for unseen in "\0\t\n\r\u{7f}\u{85}\u{a0}\u{ad}\u{34f}\u{61c}\u{115f}\u{1160}\u{1680}\
+                       \u{17b4}\u{180b}\u{180e}\u{180f}\u{2003}\u{200b}\u{2028}\u{202e}\
+                       \u{2060}\u{2065}\u{2800}\u{3000}\u{3164}\u{fe0f}\u{feff}\u{ffa0}\u{fff8}\
+                       \u{fff9}\u{13430}\u{1bca0}\
+                       \u{1d173}\u{e0001}\u{e0041}\u{e0100}\u{e01ef}\u{e0fff}"
+            .chars()
+        {
+            assert!(is_unseen(unseen), "{unseen:?}");
+        }
+        for seen in
+            " aZ~\u{a1}\u{e9}\u{300}\u{600}\u{1100}\u{1161}\u{2026}\u{2801}\u{fffd}\u{1f600}"
+                .chars()
+        {
+            assert!(!is_unseen(seen), "{seen:?}");
+        }
+    }
 
     #[test]
     fn the_table_is_in_order_and_says_what_has_no_cell() {

@@ -58,6 +58,12 @@ function ticks(response) {
 }
 
 function answer(request, response) {
+  // Reads nothing for a second, then all of it.
+  if (request.url === '/late-reader' && !request.late) {
+    request.late = true;
+    setTimeout(() => answer(request, response), 1000);
+    return;
+  }
   if (request.url === '/ticks') return ticks(response);
   if (request.url === '/events') return events(response);
   if (request.url.startsWith('/large/')) return large(response, Number(request.url.slice(7)));

@@ -1,6 +1,7 @@
 //! Hostile and unlucky input: a clear answer, a record, bounded memory, and nobody else notices.
 
 use std::process::Command;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use crate::support::lake::{Lake, Row, text};
@@ -383,4 +384,59 @@ fn a_full_disk_refuses_commands_and_loses_none() {
         assert_eq!(found.len(), 1, "{id} was acknowledged and has {} rows", found.len());
     }
     drop(weir);
+}
+
+/// Answers that outrun the journal are not read for as long as it has no room; nobody loses a
+/// session for it.
+#[test]
+fn large_answers_wait_for_the_disk_and_end_no_session() {
+    const READERS: usize = 8;
+    let Some(disk) = SmallDisk::mount("160m") else { return };
+    let database = Postgres::shared().database();
+    let settings = format!("{CLEAR}\ncapture = {{ responses = \"full\" }}");
+    let weir = Spec::bare("full")
+        .data_dir(disk.path().join("data"))
+        .target_settings(&database.endpoint(), &settings)
+        .everything_allowed()
+        .tail("[journal]\nsegment = \"18MiB\"\n")
+        .start();
+    let readers: Vec<Raw> = (0..READERS).map(|_| Raw::login(&weir.endpoint())).collect();
+    let filler = disk.path().join("filler");
+    let to = format!("of={}", filler.display());
+    let _ = output(Command::new("dd").args(["if=/dev/zero", "bs=1M"]).arg(to));
+    let (stop, whole) = (AtomicBool::new(false), AtomicUsize::new(0));
+    std::thread::scope(|scope| {
+        for mut raw in readers {
+            let (stop, whole) = (&stop, &whole);
+            scope.spawn(move || {
+                raw.set_timeout(Duration::from_secs(120));
+                // Each is larger than what a segment keeps for answers.
+                let large = query("SELECT repeat('x', 10000) FROM generate_series(1, 1000)");
+                while !stop.load(Ordering::Relaxed) {
+                    raw.send(&large);
+                    let messages = raw.read_ready(1);
+                    match sqlstate(&messages) {
+                        None => _ = whole.fetch_add(1, Ordering::Relaxed),
+                        Some(state) => {
+                            assert_eq!(state, "53100");
+                            std::thread::sleep(Duration::from_millis(50));
+                        }
+                    }
+                }
+                // The sealer may be behind for a moment more.
+                wait_until("room for a command", Duration::from_secs(60), || {
+                    sqlstate(&raw.query("SELECT 'there'")).is_none()
+                });
+            });
+        }
+        wait_until("answers to wait", Duration::from_secs(60), || {
+            weir.log().contains("answers of targets are not read")
+        });
+        std::fs::remove_file(&filler).expect("the filler");
+        let before = whole.load(Ordering::Relaxed);
+        wait_until("answers to go on", Duration::from_secs(60), || {
+            whole.load(Ordering::Relaxed) >= before + 2 * READERS
+        });
+        stop.store(true, Ordering::Relaxed);
+    });
 }

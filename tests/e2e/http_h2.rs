@@ -2,7 +2,7 @@
 
 use std::io::{BufRead as _, BufReader, Write as _};
 use std::process::{Child, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 
@@ -200,6 +200,19 @@ fn a_slow_reader_keeps_nobody_waiting() {
         assert_eq!(answer(&said, "/large/8")["length"], 8 << 20);
         let up = answer(&said, "/up")["body"].as_str().unwrap_or_default();
         assert!(up.contains(&format!("\"length\":{}", 4 << 20)), "{up}");
+    }
+}
+
+#[test]
+fn an_upload_goes_on_when_its_target_reads_again() {
+    let web = web(true);
+    for _ in 0..3 {
+        let begun = Instant::now();
+        let up = web.told(web.curl(&["--http2", "-T", files_of_zeros()]), "/late-reader");
+        assert_eq!(up["length"], 8 << 20);
+        // Nothing but the question whether the client is still there would wake the session.
+        let limit = Duration::from_micros(weir::limits::HTTP_ASK_EVERY_US * 2 / 3);
+        assert!(begun.elapsed() < limit, "{:?}", begun.elapsed());
     }
 }
 

@@ -1,8 +1,10 @@
 //! HTTP over TLS: who a client is by password, token or certificate, and targets that speak TLS.
 
+use std::process::Command;
+
 use crate::support::lake::text;
 use crate::support::oidc::{OTHER, Oidc, SHORT, WEIR};
-use crate::support::scratch::output;
+use crate::support::scratch::{output, run};
 use crate::support::web::{Plan, Server, Web, shown_bearer};
 use crate::support::{Certificates, wait_until};
 
@@ -167,4 +169,69 @@ fn a_certificate_says_who_asks_and_a_password_in_the_request_says_it_over() {
         let sessions = lake.rows("sessions");
         assert!(sessions.iter().filter(of).all(|row| text(row, "auth_method") == method));
     }
+}
+
+/// The names of the certificate that a client is shown which asks for `name`, and what ALPN says.
+fn shown(port: u16, name: &str) -> String {
+    let mut openssl = Command::new("openssl");
+    openssl.args(["s_client", "-connect", &format!("127.0.0.1:{port}"), "-alpn", "h2"]);
+    match name {
+        "" => openssl.arg("-noservername"),
+        name => openssl.args(["-servername", name]),
+    };
+    let said = output(openssl.stdin(std::process::Stdio::null())).stdout;
+    let said = String::from_utf8_lossy(&said).into_owned();
+    assert!(said.contains("ALPN protocol: h2"), "{said}");
+    let subject = said.lines().find_map(|line| line.strip_prefix("subject="));
+    subject.expect("a certificate").replace(' ', "")
+}
+
+#[test]
+fn a_listener_shows_each_name_its_certificate_and_takes_no_request_of_another() {
+    let app = Certificates::client("sni-app", "/CN=app", "DNS:app.test,DNS:*.apps.test");
+    let other = Certificates::client("sni-other", "/CN=other", "DNS:other.test");
+    let pair = |(certificate, key): &(std::path::PathBuf, std::path::PathBuf)| {
+        format!("{{ certificate = \"{}\", key = \"{}\" }}", certificate.display(), key.display())
+    };
+    let more = format!(", more = [{}, {}]", pair(&app), pair(&other));
+    let tail = "[[target]]\nname = \"app.test\"\nprotocol = \"http\"\n\
+                address = \"http://localhost:9\"\n";
+    let plan = Plan { tls: true, listen_tls: &more, tail, ..Plan::default() };
+    let web = Web::start(Server::start(), "http", &plan);
+    let first = shown(web.port, "");
+    for (name, subject) in [
+        ("localhost", first.as_str()),
+        ("nobody.test", &first),
+        ("app.test", "CN=app"),
+        ("APP.test", "CN=app"),
+        ("x.apps.test", "CN=app"),
+        ("x.y.apps.test", &first),
+        ("other.test", "CN=other"),
+    ] {
+        assert_eq!(shown(web.port, name), subject, "{name}");
+    }
+    // A request for the one name on a connection that was made for the other.
+    for version in ["--http1.1", "--http2"] {
+        let here = format!("app.test:{}:127.0.0.1", web.port);
+        let status = |arguments: &[&str], url: &str| {
+            let mut curl = web.curl(&[version, "-k", "--resolve", &here]);
+            curl.args(["-o", "/dev/null", "-w", "%{http_code}"]).args(arguments);
+            run(curl.arg(url))
+        };
+        let (local, app) = (web.url("/a"), format!("https://app.test:{}/a", web.port));
+        assert_eq!(status(&[], &local), "200");
+        assert_eq!(status(&[], &app), "502", "nobody listens at its address");
+        assert_eq!(status(&["-H", "Host: app.test"], &local), "421");
+        assert_eq!(status(&["-H", "Host: localhost"], &app), "421");
+        assert_eq!(status(&["-H", "Host: x.apps.test"], &app), "403", "the same certificate");
+    }
+    // What stands in the files from now on is what is shown.
+    for (from, to) in [(&app.0, &other.0), (&app.1, &other.1)] {
+        std::fs::copy(from, to).expect("a copy");
+    }
+    let port = web.port;
+    wait_until("the certificates of now", std::time::Duration::from_secs(60), || {
+        shown(port, "other.test") == first
+    });
+    assert_eq!(shown(port, "app.test"), "CN=app");
 }

@@ -28,6 +28,15 @@ impl Sshd {
 
     /// The same with more lines in its configuration; keys are there already.
     pub fn start_with(more: impl FnOnce(&Scratch) -> String) -> Sshd {
+        Sshd::start_between("", more)
+    }
+
+    /// The same with lines that stand before the others: of each kind the first one counts.
+    pub fn start_first(lines: &str) -> Sshd {
+        Sshd::start_between(lines, |_| String::new())
+    }
+
+    fn start_between(first: &str, more: impl FnOnce(&Scratch) -> String) -> Sshd {
         let scratch = Scratch::new("sshd");
         for (name, kind) in [("host", "ed25519"), ("gate", "ed25519"), ("own", "ed25519")] {
             keygen(&scratch, name, kind);
@@ -41,7 +50,7 @@ impl Sshd {
         std::fs::write(scratch.join("authorized"), own).expect("a file");
         let folder = scratch.path().display();
         let config = format!(
-            "Port {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\n\
+            "{first}\nPort {port}\nListenAddress 127.0.0.1\nHostKey {folder}/host\nPidFile none\n\
              AuthorizedKeysFile {folder}/authorized\nTrustedUserCAKeys {folder}/ca.pub\n\
              StrictModes no\nUsePAM no\n\
              PermitRootLogin yes\nMaxStartups 100:30:200\nMaxSessions 100\n\
@@ -279,6 +288,38 @@ fn a_held_command_waits_and_runs_when_approved() {
     assert_eq!(text(one(&commands, "query_text", "cat"), "decision"), "allow");
     assert_eq!(text(one(&commands, "query_text", "true"), "decision"), "deny");
     assert_eq!(lake.rows("approvals").len(), 6);
+}
+
+/// One of two approvers is removed before the other one votes.
+#[test]
+fn the_vote_of_somebody_who_is_removed_lapses_for_a_command() {
+    let sshd = Sshd::start();
+    let rules = "[[rule]]\nname = \"ask\"\nwhen = { commands = [\"exec\"] }\n\
+                 then = { hold = { approvers = [\"dba\"], quorum = 2, timeout = \"1m\" } }\n";
+    let own = format!("key = {{ file = \"{}\" }}", sshd.private("own").display());
+    let password = sshd.scratch.write("dave", USER_PASSWORD);
+    let dave = format!(
+        "[[identity.user]]\nname = \"dave\"\ngroups = [\"dba\"]\npassword = {{ file = \"{}\" }}\n",
+        password.display()
+    );
+    let mut gate = sshd.gate_with(rules, &own, &dave);
+    let mut held = gate.ssh(&[]);
+    held.arg("true");
+    let waiter = std::thread::spawn(move || ended(&output(&mut held)));
+    let id = gate.wait_for_hold();
+    gate.vote("approve", &id);
+    gate.weir.reload(|text| text.replace("name = \"dora\"", "name = \"gone\""));
+    let mut last =
+        gate.weir.command(&["approvals", "approve", &id, "--reason", "t", "--as", "dave"]);
+    let said = ended(&output(last.env("WEIR_PASSWORD", USER_PASSWORD)));
+    assert!(said.1.contains("it does not run"), "{said:?}");
+    let (_, stderr, status) = waiter.join().expect("it ends");
+    assert_eq!(status, Some(126), "{stderr}");
+    assert!(stderr.contains("ask again"), "{stderr}");
+    let steps: Vec<String> =
+        gate.weir.lake().rows("approvals").iter().map(|row| text(row, "event")).collect();
+    let lapsed = steps.iter().filter(|step| *step == "vote-lapsed").count();
+    assert_eq!((lapsed, steps.last().map(String::as_str)), (1, Some("superseded")), "{steps:?}");
 }
 
 #[test]

@@ -88,7 +88,9 @@ fn operations_on_files_are_rows_with_counts_and_digests() {
     }
     assert_eq!(text(&answer("rmdir ").1, "outcome"), "error");
     assert_eq!(text(&answer("remove ").1, "outcome"), "success");
-    assert!(of_text(&commands, "stat").is_empty(), "counted only");
+    let looks = of_text(&commands, &format!("stat {folder}"));
+    assert!(!looks.is_empty(), "looking is in the record, too: {commands:#?}");
+    assert!(looks.iter().all(|row| row["classes"] == serde_json::json!(["sftp-list"])));
 }
 
 #[test]

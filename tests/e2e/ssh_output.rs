@@ -97,6 +97,28 @@ fn input_is_counted_unless_the_target_says_otherwise() {
     }
 }
 
+/// A subsystem that is none of weir's is a command that the target has a name for.
+#[test]
+fn output_of_subsystems_is_masked() {
+    let sshd = Sshd::start_with(|scratch| {
+        let card = scratch.write("card", "paid by 4111111111111111 today\n");
+        format!("Subsystem dump cat {}\n", card.display())
+    });
+    let own = format!("key = {{ file = \"{}\" }}", sshd.private("own").display());
+    let mut gate = sshd.gate_with(EVERYTHING, &own, CARDS);
+    let (stdout, stderr, status) = ended(&output(gate.ssh(&["-s"]).arg("dump")));
+    assert_eq!(status, Some(0), "{stderr}");
+    assert_eq!(stdout, "paid by [CREDIT_CARD]*** today\n");
+    let lake = gate.weir.lake();
+    let hits = lake.rows("masking_hits");
+    assert!(hits.iter().any(|row| text(row, "detector") == "credit-card"), "{hits:?}");
+    let responses = lake.rows("responses");
+    assert!(!responses.iter().any(|row| text(row, "attrs").contains("unmasked")), "{responses:?}");
+    // One on a terminal is refused still.
+    let (_, stderr, status) = ended(&output(gate.ssh(&["-tt", "-s"]).arg("dump")));
+    assert_ne!(status, Some(0), "{stderr}");
+}
+
 /// A terminal of 80 columns that becomes one of 132 while `ssh` runs in it.
 const RESIZING: &str = "
 import fcntl, os, pty, signal, struct, sys, termios, time

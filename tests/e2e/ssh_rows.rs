@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::meters;
 use crate::ssh::{EVERYTHING, Gate, Sshd, ended, fed, one};
 use crate::support::lake::{Row, number, text};
 use crate::support::scratch::{free_port, output, run};
@@ -147,4 +148,54 @@ fn an_archive_of_a_repository_takes_more_than_a_fetch() {
     let (stdout, stderr, status) = git(&["archive", &format!("--remote={remote}"), "HEAD"]);
     assert_ne!(status, Some(0));
     assert!(stdout.is_empty() && stderr.contains("weir: denied"), "{stderr}");
+}
+
+#[test]
+fn a_session_is_counted_watched_and_ended_by_an_administrator() {
+    let sshd = Sshd::start();
+    let rules = format!(
+        "[[rule]]\nname = \"no\"\nwhen = {{ commands = [\"git-push\"] }}\nthen = \"deny\"\n\
+         {EVERYTHING}"
+    );
+    let mut gate = sshd.gate(&rules);
+    let mut ssh = gate.ssh(&[]);
+    let ssh = ssh.arg("echo begun; cat").stdin(Stdio::piped()).stdout(Stdio::piped());
+    let mut ssh = ssh.stderr(Stdio::piped()).spawn().expect("ssh starts");
+    let mut stdout = BufReader::new(ssh.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("a line");
+    assert_eq!(line, "begun\n");
+    assert_eq!(gate.exec("git-receive-pack /x").2, Some(126));
+    let told = meters::metrics(&gate.weir);
+    let of = |name: &str, labels: &str| {
+        meters::value(&told, &format!("weir_{name}{{target=\"web-1\"{labels}}}"))
+    };
+    assert_eq!(of("commands_total", ",verdict=\"allow\""), 1.0);
+    assert_eq!(of("commands_total", ",verdict=\"deny\""), 1.0);
+    assert_eq!(of("target_connections", ""), 1.0);
+    assert!(of("client_sent_bytes_total", "") > 0.0);
+    let frame = run(&mut gate.weir.command(&["top", "--once", "--json", "--interval", "100ms"]));
+    let frame: Value = serde_json::from_str(&frame).expect("JSON");
+    let targets = frame["targets"].as_array().expect("targets");
+    let target = targets.iter().find(|it| it["target"] == "web-1").expect("the target");
+    assert_eq!(target["connections"], 1, "{frame}");
+    let live = run(&mut gate.weir.command(&["sessions", "--live", "--json"]));
+    let live: Value = serde_json::from_str(live.lines().next().expect("one")).expect("JSON");
+    assert_eq!((&live["user"], &live["state"]), (&"alice".into(), &"active".into()), "{live}");
+    let id = live["session_id"].as_str().expect("an id").to_owned();
+    run(&mut gate.weir.command(&["kill", &id]));
+    // Its client waits for nothing: the connection ends, in words.
+    let (_, stderr, status) = ended(&ssh.wait_with_output().expect("a child of ours"));
+    assert_eq!(status, Some(255), "{stderr}");
+    assert!(stderr.contains("weir: ended by an administrator"), "{stderr}");
+    let lake = gate.weir.lake();
+    let sessions = lake.rows("sessions");
+    let own = sessions.iter().filter(|row| text(row, "session_id") == id);
+    let ends: Vec<String> = own.map(|row| text(row, "end_reason")).collect();
+    assert!(ends.iter().any(|reason| reason == "killed"), "{ends:?}");
+    let attrs = text(&lake.events("kill")[0], "attrs");
+    assert!(attrs.contains(&id), "{attrs}");
+    let command = one(&lake.rows("commands"), "session_id", &id).clone();
+    let outcome = text(answer(&lake.rows("responses"), &command), "outcome");
+    assert!(!outcome.is_empty() && outcome != "success", "it did not end by itself: {outcome}");
 }

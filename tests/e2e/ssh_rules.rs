@@ -68,6 +68,77 @@ fn transfers_go_where_rules_say_and_nowhere_else() {
     }
 }
 
+/// A filter of rsync may name a file, which its target reads and shows in what it says is wrong.
+#[test]
+fn filters_of_rsync_name_no_files_where_rules_name_paths() {
+    let sshd = Sshd::start();
+    let folder = folders(&sshd);
+    let above = sshd.scratch.write("above.txt", "THESECRET\n").display().to_string();
+    let mut gate = sshd.gate(&rules(&folder));
+    let port = gate.port.to_string();
+    let ssh = format!("ssh {} -p {port}", gate.options(&gate.alice).join(" "));
+    let there = |path: &str| format!("root@web-1@127.0.0.1:{folder}/{path}");
+    let rsync = |options: &[&str], from: String, to: String| {
+        let mut rsync = Command::new("rsync");
+        ended(&output(rsync.args(["-a", "-e", &ssh]).args(options).args([from, to])))
+    };
+    let (from, to) = (there("pub/"), format!("{folder}/copy"));
+    let verbose = format!("--filter=:- {above}");
+    let merge = format!("--filter=: {above}");
+    for options in [&["-vv", &verbose][..], &[&merge], &["-z", &merge], &["-F"], &["-vvv"]] {
+        let (stdout, stderr, status) = rsync(options, from.clone(), to.clone());
+        assert_ne!(status, Some(0), "{options:?}: {stdout}{stderr}");
+        assert!(stderr.contains("weir: denied"), "{options:?}: {stderr}");
+        assert!(!stdout.contains("THESECRET") && !stderr.contains("THESECRET"), "{stderr}");
+        let up = rsync(&[options, &["--delete"]].concat(), format!("{folder}/pub/"), there("pub/"));
+        assert_ne!(up.2, Some(0), "{options:?}: {up:?}");
+    }
+    for options in [&["--exclude=x", "--include=*.c", "-z"][..], &["--max-size=1g"], &["-vv"]] {
+        let (_, stderr, status) = rsync(options, from.clone(), to.clone());
+        assert_eq!(status, Some(0), "{options:?}: {stderr}");
+        let options = [options, &["--delete", "--exclude=y"]].concat();
+        let (_, stderr, status) = rsync(&options, format!("{folder}/pub/"), there("pub/sub/"));
+        assert_eq!(status, Some(0), "{options:?}: {stderr}");
+    }
+    assert_eq!(std::fs::read(sshd.scratch.join("copy/file")).expect("a file"), b"pub");
+    let commands = gate.weir.lake().rows("commands");
+    let filter = |row: &&Row| text(row, "operation") == "rsync-filter";
+    let filters: Vec<&Row> = commands.iter().filter(filter).collect();
+    let shown = format!("rsync filter : {above}");
+    assert!(filters.iter().any(|row| text(row, "query_text") == shown), "{filters:#?}");
+    assert!(filters.iter().all(|row| text(row, "decision") == "deny"));
+}
+
+/// A socket at a path is a file there: one that is connected to, and one that is made.
+#[test]
+fn denied_paths_are_denied_to_forwards() {
+    let sshd = Sshd::start();
+    let folder = sshd.scratch.path().display().to_string();
+    let all = "[[rule]]\nname = \"forwards\"\nwhen = { commands = [\"forward-socket\", \
+               \"forward-remote\"] }\nthen = \"allow\"\n";
+    let deny = format!(
+        "[[rule]]\nname = \"no\"\nwhen = {{ paths = [\"{folder}/secret*\", \"/run/x.sock\"] }}\n\
+         then = \"deny\"\n"
+    );
+    let gate = sshd.gate(&format!("{deny}{all}{EVERYTHING}"));
+    let test = |request: &str, path: &str| {
+        let all = ["policy", "test", "--target", "web-1", "--as", "alice", "--request", request];
+        ended(&output(&mut gate.weir.command(&[&all[..], &[path]].concat()))).0
+    };
+    for path in ["/run/x.sock", "/var/run/x.sock", "/run//x.sock", "/run/../x", "/proc/1/root"] {
+        for request in ["forward-socket", "forward-remote"] {
+            assert!(test(request, path).contains("verdict: deny"), "{request} {path}");
+        }
+    }
+    assert!(test("forward-socket", "/run/other.sock").contains("verdict: allow"));
+    for (name, is_made) in [("secret.sock", false), ("open.sock", true)] {
+        let mut ssh = gate.ssh(&["-o", "ExitOnForwardFailure=yes"]);
+        ssh.args(["-R", &format!("{folder}/{name}:127.0.0.1:1")]).arg("true");
+        let (_, stderr, status) = ended(&output(&mut ssh));
+        assert_eq!(status == Some(0), is_made, "{name}: {stderr}");
+    }
+}
+
 #[test]
 fn denials_by_text_see_words_whatever_is_between_them() {
     let sshd = Sshd::start();

@@ -107,4 +107,5 @@ fn controllers_work_through_weir_and_are_refused_nothing() {
     let denied = commands.iter().filter(|row| text(row, "decision") != "allow").count();
     eprintln!("{rounds} rounds, {} requests", commands.len());
     assert!(others.is_empty() && denied == 0, "{denied} denied, {others:?}");
+    super::audit::joined(&cluster, &mut through.weir);
 }

@@ -473,18 +473,8 @@ fn values_of_secrets_are_nowhere_in_the_record() {
 /// A host that is one cluster's, and a path that names another.
 #[test]
 fn a_host_and_a_path_that_disagree_are_answered_by_neither() {
-    let spec = Spec::bare("kube-hosts").rules(super::world::RULES);
-    let token = spec.folder().join("token");
-    std::fs::write(&token, "none").expect("a file");
-    let tail = format!(
-        "[[target]]\nname = \"other\"\nprotocol = \"kubernetes\"\naddress = \"{}\"\n\
-         root_certificates = \"{}\"\n[[target.credential]]\nrole = \"weir\"\n\
-         token = {{ file = \"{}\" }}\n",
-        cluster().fact("server"),
-        cluster().fact("ca"),
-        token.display()
-    );
-    let through = Through::before(cluster(), spec.tail(&tail));
+    let spec = with_token(Spec::bare("kube-hosts").rules(super::world::RULES), "other", "none");
+    let through = Through::before(cluster(), spec);
     let server = through.server().replace("/k8s/bed", "");
     let get = |host: &str, path: &str| {
         let login = format!("alice:{USER_PASSWORD}");
@@ -502,4 +492,113 @@ fn a_host_and_a_path_that_disagree_are_answered_by_neither() {
     }
     let said = get("bed", "/k8s/other/version");
     assert!(said.starts_with("HTTP/1.1 421") && said.contains("names another"), "{said}");
+}
+
+/// A second cluster of the configuration: the same one, with another token.
+fn with_token(spec: Spec, name: &str, token: &str) -> Spec {
+    let file = spec.folder().join(format!("token-of-{name}"));
+    std::fs::write(&file, token).expect("a file");
+    let tail = format!(
+        "[[target]]\nname = \"{name}\"\nprotocol = \"kubernetes\"\naddress = \"{}\"\n\
+         root_certificates = \"{}\"\n[[target.credential]]\nrole = \"weir\"\n\
+         token = {{ file = \"{}\" }}\n",
+        cluster().fact("server"),
+        cluster().fact("ca"),
+        file.display()
+    );
+    spec.tail(&tail)
+}
+
+/// tailscale, api-proxy/proxy.go: an impersonation fails, and the request goes on as whoever asked
+/// for it. `bob` may look at everything, and may be nobody else.
+#[test]
+fn without_the_right_to_impersonate_nothing_is_done() {
+    let space = namespace("unable");
+    pod(&space);
+    let spec = Spec::bare("kube-unable").rules(super::world::RULES);
+    let through = Through::before(cluster(), with_token(spec, "unable", cluster().token("bob")));
+    let pods = format!("/api/v1/namespaces/{space}/pods");
+    for path in
+        [pods.clone(), format!("{pods}?watch=1"), format!("{pods}/web/log"), "/version".to_owned()]
+    {
+        let mut command = Command::new("curl");
+        let login = format!("alice:{USER_PASSWORD}");
+        command.args(["-sS", "-k", "-i", "-m", "20", "--noproxy", "*", "--http1.1", "-u", &login]);
+        let server = through.server().replace("/k8s/bed", "/k8s/unable");
+        let said = output(command.arg(format!("{server}{path}")));
+        let said = String::from_utf8_lossy(&said.stdout).into_owned();
+        assert!(said.starts_with("HTTP/1.1 403"), "{path}: {said}");
+        assert!(said.contains("cannot impersonate"), "{path}: {said}");
+    }
+}
+
+/// kubectl #628, k/k #11678, hoop #1670: heads and events that come late; one client that watches,
+/// reads logs and runs commands at once.
+#[test]
+fn fifty_watches_and_a_command_go_side_by_side() {
+    let space = namespace("watches");
+    pod(&space);
+    let through = Through::start("");
+    let path = format!("/api/v1/namespaces/{space}/configmaps?watch=1&timeoutSeconds=60");
+    let login = format!("alice:{USER_PASSWORD}");
+    let mut command = Command::new("curl");
+    command.args(["-sS", "-k", "-N", "-m", "60", "--noproxy", "*", "--http2", "-u", &login]);
+    command.args(["--parallel", "--parallel-immediate", "--parallel-max", "50"]);
+    for _ in 0..50 {
+        command.arg(format!("{}{path}", through.server()));
+    }
+    let mut watches = command.stdout(Stdio::piped()).stderr(Stdio::null()).spawn().expect("curl");
+    let mut events = BufReader::new(watches.stdout.take().expect("a pipe"));
+    let logs = ["logs", "-f", "web", "-n", &space];
+    let mut logs = through.kubectl("alice", &logs).stdout(Stdio::piped()).spawn().expect("kubectl");
+    let mut line = String::new();
+    BufReader::new(logs.stdout.take().expect("a pipe")).read_line(&mut line).expect("a line");
+    assert_eq!(line, "started\n");
+    // Every watch begins with what is there, which is one ConfigMap of the cluster's.
+    let count = |events: &mut BufReader<ChildStdout>, name: &str| {
+        let mut seen = 0;
+        while seen < 50 {
+            let mut line = String::new();
+            assert!(events.read_line(&mut line).expect("text") > 0, "{seen} of 50 heard of {name}");
+            seen += usize::from(line.contains(&format!(r#""name":"{name}""#)));
+        }
+    };
+    count(&mut events, "kube-root-ca.crt");
+    direct(&["create", "configmap", "new", "-n", &space]);
+    count(&mut events, "new");
+    let exec = ["exec", "web", "-n", &space, "--", "echo", "done"];
+    assert_eq!(through.ok("alice", &exec), "done\n");
+    direct(&["create", "configmap", "later", "-n", &space]);
+    count(&mut events, "later");
+    for child in [&mut watches, &mut logs] {
+        child.kill().expect("it runs");
+        child.wait().expect("it ends");
+    }
+}
+
+/// teleport #44893: a denial of one kind hid others.
+#[test]
+fn a_denial_of_one_kind_leaves_the_others() {
+    let space = namespace("kinds");
+    pod(&space);
+    let rules = "[[rule]]\nname = \"all\"\nwhen = { commands = [\"read\", \"secret-read\"] }\n\
+                 then = \"allow\"\n[[rule]]\nname = \"not these\"\nwhen = { resources = \
+                 [\"secrets\", \"configmaps\"] }\nthen = { deny = \"not these\" }\n";
+    let through = Through::start_with("", rules);
+    for arguments in [
+        &["get", "namespaces", "-o", "name"][..],
+        &["get", "pods,services,deployments", "-n", &space, "-o", "name"],
+        &["api-resources", "-o", "name"],
+        &["get", "nodes", "-o", "name"],
+    ] {
+        assert_eq!(through.ok("alice", arguments), direct(arguments), "{arguments:?}");
+    }
+    for kind in ["secrets", "configmaps"] {
+        let told = through.refused("alice", &["get", kind, "-n", &space]);
+        assert!(told.contains("not these"), "{told}");
+    }
+    // What may be seen is shown though another part of the command is denied.
+    let mixed = ["get", "pods,secrets", "-n", &space, "-o", "name"];
+    let told = through.kubectl("alice", &mixed).output().expect("kubectl runs");
+    assert_eq!(String::from_utf8_lossy(&told.stdout), "pod/web\n", "{told:?}");
 }

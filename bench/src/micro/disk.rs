@@ -58,8 +58,12 @@ impl Shard {
     pub fn open(segment_bytes: u64) -> Result<Shard, String> {
         let folder = Folder::new("journal");
         let journal = folder.0.join(JOURNAL_FOLDER);
-        let settings =
-            JournalSettings { segment_bytes, seal_after_us: u64::MAX, flush_us: 100_000 };
+        let settings = JournalSettings {
+            segment_bytes,
+            seal_after_us: u64::MAX,
+            flush_us: 100_000,
+            answer_wait_us: u64::MAX,
+        };
         let pool = SegmentPool::start(&journal, &settings).map_err(|e| e.to_string())?;
         let (sealed, inbox) = mpsc::channel();
         let spool = Spool::open(&journal, "bench", 0, &settings, sealed, pool);

@@ -40,6 +40,14 @@ impl Sealing for Sealer {
         Vec::new()
     }
 
+    fn lag_us(&self) -> u64 {
+        2_500_000
+    }
+
+    fn disk(&self) -> Option<crate::admin::disk::Disk> {
+        Some(crate::admin::disk::Disk { free_bytes: 77, minutes_left: Some(5) })
+    }
+
     fn quarantined(&self) -> usize {
         2
     }

@@ -70,7 +70,11 @@ address = "127.0.0.1:8621"
 [journal]
 segment = "128MiB"
 seal_after = "30s"
+answer_wait = "2m"
 flush = "250ms"
+
+[shutdown]
+drain = "90s"
 
 [[target]]
 name = "orders"
@@ -136,6 +140,8 @@ fn the_file_of_the_design() {
     assert_eq!(settings.admin.to_string(), "127.0.0.1:8621");
     assert_eq!(settings.journal.segment_bytes, 128 << 20);
     assert_eq!(settings.journal.seal_after_us, 30_000_000);
+    assert_eq!(settings.journal.answer_wait_us, 120_000_000);
+    assert_eq!(settings.drain_us, 90_000_000);
     assert_eq!(settings.journal.flush_us, 250_000);
     let target = &settings.targets[0];
     let hosts = [Host { name: "db.internal".to_owned(), port: 6000 }];
@@ -216,8 +222,8 @@ fn unknown_words_are_refused_with_a_suggestion() {
     check(
         "[jurnal]\n",
         "unknown key `jurnal` in the file | `data_dir`, `node`, `shards`, \
-        `listen`, `admin`, `journal`, `target`, `identity`, `rule`, `mask`, `approvals`, `person` \
-        or `webhook` | did you mean `journal`?",
+        `listen`, `admin`, `journal`, `shutdown`, `target`, `identity`, `rule`, `mask`, \
+        `approvals`, `person` or `webhook` | did you mean `journal`?",
     );
     check(
         "[[rule]]\nname = \"r\"\nwhen = { comands = [\"read\"] }\nthen = \"allow\"\n",

@@ -28,14 +28,6 @@ const WAIT_US: std::ops::RangeInclusive<u64> = 1_000_000..=600_000_000;
 /// Fields that weir writes itself, or that are the client's.
 const NOT_A_CREDENTIAL: &str = "a field that weir does not write itself";
 
-fn tls_mode(asked: Option<TargetTls>, is_tls: bool) -> TargetTls {
-    match (is_tls, asked) {
-        (false, _) => TargetTls::Disable,
-        (true, None | Some(TargetTls::Disable | TargetTls::Prefer)) => TargetTls::VerifyFull,
-        (true, Some(tls)) => tls,
-    }
-}
-
 /// A target of HTTP; `None` when a part that it cannot do without is missing.
 pub(super) fn target(
     section: &mut Section<'_>,
@@ -50,23 +42,17 @@ pub(super) fn target(
     let url = section.required_text("address", report);
     let host = section.text("host", report);
     let wait_us = wait_us(section, speaks, report);
-    let opaque = section.texts("opaque", report);
-    let opaque = opaque.iter().map(|kind| kind.value.to_ascii_lowercase()).collect();
+    let opaque = opaque(section, report);
     let client_fields = client_fields(section, report);
     let origins = origins(section, report);
-    let exceptions = match speaks {
-        Speaks::Http => exceptions(section, report),
-        // The content of a request says what it is, or its cluster's API.
-        Speaks::Mcp | Speaks::Kubernetes => Vec::new(),
-    };
+    let exceptions = exceptions(section, speaks, report);
     let version = section.choice("http", &[("1.1", false), ("2", true)], report);
     let sends = section.choice("send_host", &[("target", false), ("client", true)], report);
     let duration = (units::duration_us, units::DURATION_FORM);
     let timeout = section.form("connect_timeout", duration, report);
     let keepalive = keep_alive(section, "`keepalive` of [[target]]", report);
     let place = url.and_then(|url| place(&url, report));
-    let is_tls = place.as_ref().is_some_and(|place| place.is_tls);
-    let tls = tls_mode(section.choice("tls", &TLS_MODES, report), is_tls);
+    let tls = tls(place.as_ref().is_some_and(|place| place.is_tls), section, report);
     let client_certificate = own_certificate(section, tls, source, report);
     let root_certificates = roots_of(section, tls, source, report)?;
     let durability = durability(section, report);
@@ -133,8 +119,31 @@ fn client_fields(section: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Stri
     given.iter().map(|name| name.value.to_owned()).collect()
 }
 
+/// How a target that is reached by `https`, or is not, is verified.
+fn tls(is_tls: bool, section: &mut Section<'_>, report: &mut Report<'_>) -> TargetTls {
+    match (is_tls, section.choice("tls", &TLS_MODES, report)) {
+        (false, _) => TargetTls::Disable,
+        (true, None | Some(TargetTls::Disable | TargetTls::Prefer)) => TargetTls::VerifyFull,
+        (true, Some(tls)) => tls,
+    }
+}
+
+/// Types that pass unmasked.
+fn opaque(section: &mut Section<'_>, report: &mut Report<'_>) -> Vec<String> {
+    let given = section.texts("opaque", report);
+    given.iter().map(|kind| kind.value.to_ascii_lowercase()).collect()
+}
+
 /// Requests whose class their method does not say.
-fn exceptions(section: &mut Section<'_>, report: &mut Report<'_>) -> Vec<Exception> {
+fn exceptions(
+    section: &mut Section<'_>,
+    speaks: Speaks,
+    report: &mut Report<'_>,
+) -> Vec<Exception> {
+    // Elsewhere the content of a request says what it is, or the API of its cluster.
+    if speaks != Speaks::Http {
+        return Vec::new();
+    }
     let lists = [("reads", Class::Read), ("writes", Class::Write), ("deletes", Class::Delete)];
     let mut all = Vec::new();
     for (key, class) in lists {

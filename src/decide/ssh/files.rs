@@ -12,8 +12,8 @@ use std::borrow::Cow;
 
 use super::Class;
 use crate::decide::{Act, Action, ClassSet, Fact, FactKind, Object};
-use crate::wire::Protocol;
 use crate::wire::ssh::sftp::{Attributes, open};
+use crate::wire::{Protocol, cells};
 
 /// What moves a file or a folder is called.
 pub const RENAME: &str = "rename";
@@ -63,6 +63,18 @@ impl FilePath {
         }
         let clear = clear && !may_be_anything(&text);
         FilePath { text, clear }
+    }
+
+    /// A path of which the target replaces `~` by the folder that relative paths start from
+    /// (OpenSSH's sftp-server.c, `process_extended_expand`). Where somebody else is at home is not
+    /// known.
+    pub fn expanded(path: &[u8], home: Option<&[u8]>) -> FilePath {
+        match path {
+            b"~" => FilePath::new(b"", home),
+            [b'~', b'/', rest @ ..] => FilePath::new(&[b"./", rest].concat(), home),
+            [b'~', ..] => FilePath { text: path.to_vec(), clear: false },
+            _ => FilePath::new(path, home),
+        }
     }
 
     /// As conditions on paths see it.
@@ -129,9 +141,15 @@ impl FilePath {
         root
     }
 
-    fn shown(&self) -> Cow<'_, str> {
-        String::from_utf8_lossy(&self.text)
+    /// As an object: bytes that are no UTF-8 stand in quotes with escapes, which no absolute path
+    /// begins with.
+    pub fn shown(&self) -> Cow<'_, str> {
+        std::str::from_utf8(&self.text).map_or_else(|_| quoted_bytes(&self.text), Cow::Borrowed)
     }
+}
+
+fn users() -> FilePath {
+    FilePath::new(b"/etc/passwd", None)
 }
 
 /// From one name of a place to the other. Each replaces a beginning by one that none of them makes
@@ -226,6 +244,27 @@ impl Operation {
         Operation { verb: "open", classes, paths: vec![(path, changes)], note }
     }
 
+    /// Where a user is at home: the target looks it up where its users stand.
+    pub fn home_directory(user: &[u8]) -> Operation {
+        let mut operation = Operation::new("home-directory", Class::SftpList, vec![users()]);
+        operation.note = format!("user={}", quoted_bytes(user));
+        operation
+    }
+
+    /// Names of users and groups by their numbers.
+    pub fn names(users_by_id: &[u8], groups_by_id: &[u8]) -> Operation {
+        let paths = vec![users(), FilePath::new(b"/etc/group", None)];
+        let mut operation = Operation::new("users-groups-by-id", Class::SftpList, paths);
+        let numbers = |bytes: &[u8]| {
+            let numbers = bytes.chunks(4).map(|four| {
+                four.iter().fold(0u32, |number, byte| number << 8 | u32::from(*byte)).to_string()
+            });
+            numbers.collect::<Vec<_>>().join(",")
+        };
+        operation.note = format!("users={} groups={}", numbers(users_by_id), numbers(groups_by_id));
+        operation
+    }
+
     /// Contents of one open file that become those of another.
     pub fn copy(from: FilePath, to: FilePath) -> Operation {
         let classes = Class::SftpRead.only().and(Class::SftpWrite.only());
@@ -296,13 +335,9 @@ fn is_word(name: &str) -> bool {
         && !name.chars().any(|char| matches!(char, '"' | '\\' | ',') || is_unseen(char))
 }
 
-/// Spaces, controls, what turns the direction or joins letters.
+/// Spaces, what nobody sees, what stands for bytes that are none.
 fn is_unseen(char: char) -> bool {
-    char.is_whitespace()
-        || char.is_control()
-        || matches!(char, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{200b}'..='\u{200f}')
-        || matches!(char, '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
-        || matches!(char, '\u{fff9}'..='\u{fffd}' | '\u{e0000}'..='\u{e007f}')
+    char.is_whitespace() || cells::is_unseen(char) || matches!(char, '\u{fffc}' | '\u{fffd}')
 }
 
 fn quoted_bytes(name: &[u8]) -> Cow<'_, str> {
@@ -344,9 +379,17 @@ mod tests {
             (b"/\x1b]0;x\x07\n", r#""/\u{1b}]0;x\u{7}\n""#),
             ("/\u{e9}\u{202e}".as_bytes(), "\"/\u{e9}\\u{202e}\""),
             (b"/\xae", "\"/\\xae\""),
+            ("/a\u{3164}b".as_bytes(), "\"/a\\u{3164}b\""),
+            ("/a\u{34f}".as_bytes(), "\"/a\\u{34f}\""),
+            ("/a\u{2800}\u{e0100}".as_bytes(), "\"/a\\u{2800}\\u{e0100}\""),
         ] {
             assert_eq!(quoted_bytes(name), expect);
         }
+        let object = |name: &[u8]| FilePath::new(name, None).shown().into_owned();
+        assert_eq!(object(b"/a b"), "/a b");
+        assert_eq!(object(b"/a\xffb"), "\"/a\\xffb\"");
+        assert_ne!(object(b"/a\xffb"), object(b"/a\xfeb"));
+        assert_ne!(object(b"/a\xffb"), object(b"/a\\xffb"));
         let rename = |from: &str, to: &str| {
             let path = |path: &str| FilePath::new(path.as_bytes(), None);
             Operation::new(RENAME, Class::SftpWrite, vec![path(from), path(to)]).text()
@@ -407,6 +450,31 @@ mod tests {
         assert_eq!(path("/var/mail").facts(), [is("/var/mail"), maybe("/var/spool/mail")]);
         assert!(path("/srv").twins_below().is_empty());
         assert_eq!(path("/proc/1/fd/3").facts(), [Fact::unclear(FactKind::Path)]);
+    }
+
+    #[test]
+    fn names_of_users_stand_where_the_target_looks() {
+        let path = |path: &[u8], home: Option<&str>| {
+            let made = FilePath::expanded(path, home.map(str::as_bytes));
+            (String::from_utf8(made.text).expect("a text"), made.clear)
+        };
+        for (name, text, clear) in [
+            (&b"~"[..], "/base/a", true),
+            (b"~/x", "/base/a/x", true),
+            (b"~//etc/x", "/base/a/etc/x", true),
+            (b"~/../x", "/base/a/../x", false),
+            (b"~root/x", "~root/x", false),
+            (b"x/~", "/base/a/x/~", true),
+            (b"/x", "/x", true),
+        ] {
+            assert_eq!(path(name, Some("/base/a")), (text.to_owned(), clear), "{name:?}");
+        }
+        assert!(!path(b"~/x", None).1);
+        let names = Operation::names(&[0, 0, 0, 0, 0, 0, 3, 0xe8], &[0, 0, 0, 42]);
+        let text = "users-groups-by-id /etc/passwd /etc/group users=0,1000 groups=42";
+        assert_eq!(names.text(), text.as_bytes());
+        let home = Operation::home_directory(b"a b").text();
+        assert_eq!(home, b"home-directory /etc/passwd user=\"a b\"");
     }
 
     #[test]

@@ -113,6 +113,20 @@ pub fn exec(text: &[u8]) -> Action {
     Action::new(Protocol::Ssh, vec![act])
 }
 
+/// Whether a command is sent a list of filters first, whose rules may name files that its words do
+/// not.
+pub fn takes_filters(text: &[u8]) -> bool {
+    matches!(text::program(text), Program::Files(files) if files.filters)
+}
+
+/// A filter that is no pattern: it may read any file that the target's account may.
+pub fn filter(upload: bool) -> Action {
+    let class = if upload { Class::RsyncUpload } else { Class::RsyncDownload };
+    let facts = vec![Fact::unclear(FactKind::Path)];
+    let operation = Cow::Borrowed("rsync-filter");
+    Action::new(Protocol::Ssh, vec![Act { operation, facts, ..Act::of(class, "") }])
+}
+
 /// Files that a program of the target's reads or writes. Where a relative path starts from is not
 /// known: it is unclear, as one with `..`.
 fn transfer(files: &text::Files) -> Act {
@@ -136,7 +150,7 @@ fn transfer(files: &text::Files) -> Act {
         if clear && files.below {
             act.facts.extend(path.twins_below());
         }
-        objects.push(Object::bare(String::from_utf8_lossy(&path.text).into_owned(), write));
+        objects.push(Object::bare(path.shown(), write));
     }
     act.objects = objects.into();
     act
@@ -152,8 +166,7 @@ fn repository(classes: ClassSet, name: &[u8]) -> Act {
             act.facts.push(Fact::maybe(FactKind::Path, [&path.text, suffix].concat()));
         }
     }
-    let shown = String::from_utf8_lossy(&path.text).into_owned();
-    act.objects = [Object::bare(shown, classes.has(Class::GitPush))].into();
+    act.objects = [Object::bare(path.shown(), classes.has(Class::GitPush))].into();
     act
 }
 
@@ -190,7 +203,7 @@ pub fn open(open: &Open<'_>) -> Action {
             one(Class::ForwardLocal, &format!("tcp:{}:{port}", shown(host)))
         }
         (_, Ok(Some(Destination::Unix(path)))) => {
-            one(Class::ForwardSocket, &format!("unix:{}", shown(path)))
+            socket(Class::ForwardSocket, &format!("unix:{}", shown(path)), path)
         }
         (b"tun@openssh.com", _) => one(Class::Tun, "tun"),
         (kind, _) => one(Class::Unknown, &shown(kind)),
@@ -222,12 +235,13 @@ pub fn open_back(open: &Open<'_>) -> Action {
 }
 
 /// A request of the connection.
-pub fn global(name: &[u8]) -> Action {
+pub fn global(name: &[u8], rest: &[u8]) -> Action {
     match name {
-        b"tcpip-forward"
-        | b"cancel-tcpip-forward"
-        | b"streamlocal-forward@openssh.com"
-        | b"cancel-streamlocal-forward@openssh.com" => one(Class::ForwardRemote, &shown(name)),
+        b"tcpip-forward" | b"cancel-tcpip-forward" => one(Class::ForwardRemote, &shown(name)),
+        b"streamlocal-forward@openssh.com" | b"cancel-streamlocal-forward@openssh.com" => {
+            let path = Fields::new(rest).string().unwrap_or_default();
+            socket(Class::ForwardRemote, &shown(name), path)
+        }
         _ => one(Class::Unknown, &shown(name)),
     }
 }
@@ -246,6 +260,13 @@ pub fn global_text(name: &[u8], rest: &[u8]) -> String {
         _ => Ok(String::new()),
     };
     format!("{}{}", shown(name), address.unwrap_or_default())
+}
+
+/// What is done at a path: a socket there is a file.
+fn socket(class: Class, operation: &str, path: &[u8]) -> Action {
+    let facts = FilePath::new(path, None).facts();
+    let operation = Cow::Owned(operation.to_owned());
+    Action::new(Protocol::Ssh, vec![Act { operation, facts, ..Act::of(class, "") }])
 }
 
 fn one(class: Class, operation: &str) -> Action {

@@ -2,8 +2,8 @@
 //!
 //! In: its words after `--server`. Out: what it reads or writes. Never: options that are not known
 //! to leave alone everything but its paths. Others read filters, keep logs, take their paths from
-//! the stream (`-s`), remove what they send or run a daemon; they make the text a command like any
-//! other.
+//! the stream (`-s`), remove what they send, show what they read (`-vvv`, `--debug`) or run a
+//! daemon; they make the text a command like any other.
 
 use super::Class;
 use super::text::Files;
@@ -13,16 +13,9 @@ use super::text::Files;
 const LETTERS: &[u8] = b"vqnlLmyKukWHgopAXDtOJUNcdrISxzERbi";
 
 /// Options without a value.
-const WORDS: [&[u8]; 36] = [
+const WORDS: [&[u8]; 29] = [
     b"--append",
     b"--copy-unsafe-links",
-    b"--delete",
-    b"--delete-after",
-    b"--delete-before",
-    b"--delete-delay",
-    b"--delete-during",
-    b"--delete-excluded",
-    b"--delete-missing-args",
     b"--devices",
     b"--existing",
     b"--force",
@@ -52,15 +45,25 @@ const WORDS: [&[u8]; 36] = [
     b"--super",
 ];
 
+/// Options that remove files of the receiver's: it is told what to spare (exclude.c,
+/// `recv_filter_list`).
+const DELETES: [&[u8]; 6] = [
+    b"--delete",
+    b"--delete-after",
+    b"--delete-before",
+    b"--delete-delay",
+    b"--delete-during",
+    b"--delete-excluded",
+];
+
 /// Options with a value that is no path.
-const VALUES: [&[u8]; 17] = [
+const VALUES: [&[u8]; 16] = [
     b"--block-size",
     b"--bwlimit",
     b"--checksum-choice",
     b"--checksum-seed",
     b"--compress-choice",
     b"--compress-level",
-    b"--debug",
     b"--groupmap",
     b"--info",
     b"--log-format",
@@ -75,24 +78,36 @@ const VALUES: [&[u8]; 17] = [
 
 /// What it reads or writes; `None` if it may be something else.
 pub fn server(words: &[&[u8]]) -> Option<Files> {
-    let (mut class, mut below) = (Class::RsyncUpload, false);
+    let (mut class, mut below, mut filters) = (Class::RsyncUpload, false, false);
+    let mut verbose = 0;
     let mut words = words.iter();
     loop {
         match *words.next()? {
             // What stands first here is where it goes before it begins.
             b"." => break,
             b"--sender" => class = Class::RsyncDownload,
+            word if DELETES.contains(&word) => filters = true,
             word if WORDS.contains(&word) => {}
             word if has_value(word) => {}
-            [b'-', letters @ ..] => below |= is_recursive(letters)?,
+            [b'-', letters @ ..] => {
+                let letters = known_letters(letters)?;
+                below |= letters.contains(&b'r') || letters.contains(&b'd');
+                filters |= letters.contains(&b'm');
+                verbose += letters.iter().filter(|letter| **letter == b'v').count();
+            }
             _ => return None,
         }
     }
+    // More of them show what was read of filters.
+    if verbose > 2 {
+        return None;
+    }
     let paths: Vec<Vec<u8>> = words.map(|word| word.to_vec()).collect();
     let plain = paths.iter().all(|path| !path.starts_with(b"-"));
+    let filters = filters || class == Class::RsyncDownload;
     // An upload to a folder makes files in it, whose names come in the stream.
     let below = below || class == Class::RsyncUpload;
-    (plain && !paths.is_empty()).then_some(Files { class, paths, below })
+    (plain && !paths.is_empty()).then_some(Files { class, paths, below, filters })
 }
 
 fn has_value(word: &[u8]) -> bool {
@@ -104,15 +119,14 @@ fn has_value(word: &[u8]) -> bool {
     VALUES.contains(&name) && value.get(1..).is_some_and(known)
 }
 
-/// Letters, then what the client can do (`e.iLsfxCIvu`); whether folders are gone into. `None` if
-/// one of them is not known.
-fn is_recursive(letters: &[u8]) -> Option<bool> {
-    let end = letters.windows(2).position(|two| two == b"e.").unwrap_or(letters.len());
-    let (letters, client) = letters.split_at(end);
+/// The letters of a word, behind which stands what the client can do (`e.iLsfxCIvu`). `None` if one
+/// of them is not known.
+fn known_letters(word: &[u8]) -> Option<&[u8]> {
+    let end = word.windows(2).position(|two| two == b"e.").unwrap_or(word.len());
+    let (letters, client) = word.split_at(end);
     let known = letters.iter().all(|letter| LETTERS.contains(letter))
         && client.get(2..).unwrap_or_default().iter().all(u8::is_ascii_alphanumeric);
-    let any = !letters.is_empty() || !client.is_empty();
-    (known && any).then(|| letters.contains(&b'r') || letters.contains(&b'd'))
+    (known && !word.is_empty()).then_some(letters)
 }
 
 #[cfg(test)]
@@ -146,6 +160,20 @@ mod tests {
     }
 
     #[test]
+    fn a_sender_and_who_removes_are_sent_filters() {
+        for (text, expect) in [
+            ("--sender -e.LsfxCIvu . /srv/a", true),
+            ("-re.iLs . /srv", false),
+            ("-rme.iLs . /srv", true),
+            ("-re.iLs --delete . /srv", true),
+            ("-re.iLs --delete-excluded . /srv", true),
+        ] {
+            let words: Vec<&[u8]> = text.split(' ').map(str::as_bytes).collect();
+            assert_eq!(server(&words).map(|files| files.filters), Some(expect), "{text}");
+        }
+    }
+
+    #[test]
     fn what_may_do_more_than_its_paths_say_is_a_command() {
         for text in [
             "--daemon --config=/a . /b",
@@ -156,6 +184,10 @@ mod tests {
             "--sender --secluded-args -r . /pub/",
             "--sender --protect-args -r . /pub/",
             "--sender -r --filter=merge_/a . /pub/",
+            "--sender -vvvre.iLs . /pub/",
+            "--sender -vv -vre.iLs . /pub/",
+            "--sender -r --debug=FILTER3 . /pub/",
+            "--delete-missing-args -r . /rw/",
             "--sender -r --log-file=/a . /pub/",
             "--sender -r --log-file-format=x . /pub/",
             "--sender -r --files-from=/a . /pub/",

@@ -40,6 +40,8 @@ pub struct Files {
     pub paths: Vec<Vec<u8>>,
     /// What lies below those, too: its names come in the stream, where nobody decides them.
     pub below: bool,
+    /// A list of filters comes first in the stream, whose rules may name other files.
+    pub filters: bool,
 }
 
 /// What a shell reads in another way than as itself, outside of quotes.
@@ -184,7 +186,7 @@ fn scp(words: &[&[u8]]) -> Option<Files> {
     let more = words.next().is_some();
     // An upload to a folder makes a file in it, whose name comes later.
     let below = recursive || class == Class::ScpUpload;
-    (!more).then(|| Files { class, paths: vec![path.to_vec()], below })
+    (!more).then(|| Files { class, paths: vec![path.to_vec()], below, filters: false })
 }
 
 #[cfg(test)]
@@ -195,7 +197,8 @@ mod tests {
     fn texts_are_known_by_their_words() {
         let files = |class, paths: &[&str], below| {
             let paths = paths.iter().map(|path| path.as_bytes().to_vec()).collect();
-            Program::Files(Files { class, paths, below })
+            let filters = class == Class::RsyncDownload;
+            Program::Files(Files { class, paths, below, filters })
         };
         let repository = |class, path: &str| Program::Repository(class, path.as_bytes().to_vec());
         use Class::{GitFetch, GitPush, RsyncDownload, RsyncUpload, ScpDownload, ScpUpload};

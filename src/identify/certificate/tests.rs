@@ -78,6 +78,32 @@ fn the_first_section_that_takes_a_name_says_who_it_is() {
     check(&[spec(CertificateName::Dns, &["ci.*"], &[], false)], Some(("ci.example.org", &[])));
 }
 
+#[test]
+fn a_name_of_a_certificate_is_one_host_or_those_of_one_label_below() {
+    let hosts = Hosts(vec![
+        texts(&["first.test"]),
+        texts(&["*.app.test", "App.test"]),
+        texts(&["a.app.test", "*.test", "*"]),
+    ]);
+    for (host, place) in [
+        ("first.test", 0),
+        ("APP.test", 1),
+        ("app.test.", 1),
+        ("b.app.test", 1),
+        // The first that has it.
+        ("a.app.test", 1),
+        ("x.b.app.test", 0),
+        (".app.test", 0),
+        ("other.example", 0),
+        ("localhost", 0),
+        ("", 0),
+    ] {
+        assert_eq!(hosts.place(host), place, "{host}");
+    }
+    // A star stands for no whole domain.
+    assert_eq!(hosts.place("whole.test"), 0);
+}
+
 proptest::proptest! {
     #[test]
     fn no_bytes_are_a_panic(mut bytes: Vec<u8>, cut in 0usize..600, at in 0usize..600) {

@@ -22,7 +22,7 @@ use std::rc::Rc;
 use super::catalog::{self, Catalog};
 use super::copy::{self, CopyPlanned};
 use super::row::{Action, Column};
-use super::rules::{ColumnRule, RelationMask, Verdict};
+use super::rules::{ColumnRule, RelationMask, Verdict, holds_masked_rows};
 use super::touch::{self, Carried, Touch, touch};
 use super::types;
 use super::widened::Widened;
@@ -428,7 +428,13 @@ impl Witness<'_> {
             0 => Some(Verdict::Unproven),
             // ctid, xmin, tableoid.
             ..0 => Some(Verdict::Clean),
-            attnum => mask.attribute(attnum),
+            attnum => {
+                let verdict = mask.attribute(attnum)?;
+                // It may have got this type since the catalog was read.
+                let holds_rows = holds_masked_rows(self.rules, self.catalog, field.type_oid);
+                let is_changed = holds_rows && verdict == Verdict::Clean;
+                Some(if is_changed { Verdict::Unproven } else { verdict })
+            }
         }
     }
 

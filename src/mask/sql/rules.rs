@@ -283,7 +283,7 @@ fn strongest(
 }
 
 /// Whether values of this type hold rows of a relation that has a masked column.
-fn holds_masked_rows(rules: &[ColumnRule], catalog: &Catalog, type_oid: u32) -> bool {
+pub(super) fn holds_masked_rows(rules: &[ColumnRule], catalog: &Catalog, type_oid: u32) -> bool {
     let held = catalog.row_types.get(&type_oid).map(Vec::as_slice).unwrap_or_default();
     held.iter().filter_map(|oid| catalog.relations.get(oid)).any(|relation| {
         // What is not known cannot be told clean.

@@ -2,12 +2,14 @@
 //! takes no cell.
 //!
 //! In: bytes, escape sequences among them (ECMA-48, xterm). Out: text, and where each byte of it
-//! stands. Never: text put together from two places of a screen: what moves the cursor, and what is
-//! not known, ends a line; a sequence that has begun and may still go on.
+//! stands. Never: text put together from two places of a screen by what is known to move the
+//! cursor, which ends a line; a sequence that has begun and may still go on.
 //!
 //! Terminals differ over the controls of ISO 8859 (0x80 to 0x9f) and over bytes that are no UTF-8:
 //! some obey the ones (xterm), others drop both (tmux) and show the parameters of what a control
-//! would have begun. What has such bytes has two readings.
+//! would have begun. What has such bytes has two readings. A sequence that is not known takes no
+//! cell, as terminals drop what they do not know; what has one has another reading, in which it
+//! moves the cursor, so that nothing before it is a part of what follows.
 
 use std::ops::Range;
 
@@ -20,7 +22,7 @@ const LEAD: u8 = 0xc2;
 /// A control sequence that is longer is none.
 const CONTROL_BYTES_MAX: usize = 4 << 10;
 /// So is a title or another text to the terminal.
-const SAID_BYTES_MAX: usize = 16 << 10;
+const SAID_BYTES_MAX: usize = 56 << 10;
 
 /// What a terminal makes of the controls of ISO 8859, as a character or as one byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -29,6 +31,8 @@ pub(super) enum Reading {
     Obeyed,
     /// It drops them, and all bytes that are no UTF-8.
     Dropped,
+    /// It obeys them, moves for what is not known, and ends texts to the terminal early.
+    Apart,
 }
 
 /// The text.
@@ -41,8 +45,10 @@ pub(super) struct Visible {
     /// Texts to the terminal, which no line shows.
     asides: Vec<Range<usize>>,
     bytes: usize,
-    /// Whether the other reading may be another text.
+    /// Whether a terminal that drops more may show another text.
     is_doubtful: bool,
+    /// Whether one that moves more may.
+    is_unsure: bool,
 }
 
 #[derive(Debug, Default, PartialEq, Eq)]
@@ -53,10 +59,21 @@ struct Apart {
     moves: Vec<usize>,
 }
 
-/// The next byte that ends a text to the terminal, or the end of all: sought once, so that many
-/// texts that nobody ends are not read over and over.
+/// The next byte that ends a text to the terminal of each kind, or the end of all: sought once, so
+/// that many texts that nobody ends are not read over and over.
 #[derive(Default)]
-struct NextEnd(Option<usize>);
+struct NextEnd([Option<usize>; 3]);
+
+/// What ends a text to the terminal.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Ends {
+    /// A string terminator, or a control that gives up any sequence.
+    Terminator = 0,
+    /// BEL, too.
+    Bell = 1,
+    /// A line's end, too.
+    Line = 2,
+}
 
 /// What begins at a byte.
 #[derive(Debug, PartialEq, Eq)]
@@ -73,6 +90,8 @@ enum Sequence {
     Remembers(usize),
     /// So many bytes, after which it is there again.
     Returns(usize),
+    /// So many bytes that no terminal is known to move for.
+    Unknown(usize),
     /// So many bytes, with a text to the terminal: where, and how long it is.
     Says(usize, Range<usize>),
 }
@@ -89,7 +108,8 @@ impl Visible {
             whole: length,
             asides: Vec::new(),
             bytes: length,
-            is_doubtful: !is_utf8,
+            is_doubtful: !is_utf8 || bytes.windows(2).any(|two| matches!(two, [LEAD, 0x80..=0x9f])),
+            is_unsure: false,
         };
         if is_utf8 && bytes.iter().all(|byte| is_plain(*byte)) {
             return seen;
@@ -99,8 +119,12 @@ impl Visible {
         let mut remembered = None;
         let mut at = 0;
         while at < length {
-            seen.is_doubtful |= matches!(bytes.get(at..at + 2), Some(&[LEAD, 0x80..=0x9f]));
             let sequence = match sequence(bytes, at, reading, &mut next_end) {
+                Sequence::Unknown(count) => {
+                    seen.is_unsure = true;
+                    let moves = reading == Reading::Apart;
+                    if moves { Sequence::Moves(count) } else { Sequence::Hidden(count) }
+                }
                 Sequence::Remembers(count) => {
                     remembered = Some(apart.text.len());
                     Sequence::Hidden(count)
@@ -118,10 +142,13 @@ impl Visible {
                     count
                 }
                 Sequence::Open => {
+                    seen.is_unsure = true;
                     seen.whole = at;
                     break;
                 }
-                Sequence::Hidden(count) | Sequence::Remembers(count) => count,
+                Sequence::Hidden(count) | Sequence::Unknown(count) | Sequence::Remembers(count) => {
+                    count
+                }
                 Sequence::Moves(count) | Sequence::Returns(count) => {
                     apart.moves.push(apart.text.len());
                     apart.text.push(b'\n');
@@ -129,6 +156,7 @@ impl Visible {
                     count
                 }
                 Sequence::Says(count, said) => {
+                    seen.is_unsure |= is_short_somewhere(bytes, at, &said);
                     seen.asides.push(said);
                     count
                 }
@@ -138,9 +166,11 @@ impl Visible {
         seen
     }
 
-    /// Whether terminals differ over it, and the other reading counts, too.
-    pub const fn is_doubtful(&self) -> bool {
-        self.is_doubtful
+    /// The other readings that count, where terminals differ over it.
+    pub fn others(&self) -> impl Iterator<Item = Reading> + use<> {
+        let dropped = self.is_doubtful.then_some(Reading::Dropped);
+        let apart = self.is_unsure.then_some(Reading::Apart);
+        dropped.into_iter().chain(apart)
     }
 
     /// Nothing more comes: what has begun is looked at as it is.
@@ -188,9 +218,7 @@ const fn is_plain(byte: u8) -> bool {
 fn sequence(all: &[u8], at: usize, reading: Reading, next_end: &mut NextEnd) -> Sequence {
     let bytes = all.get(at..).unwrap_or(&[]);
     match bytes {
-        // Operating system commands, device control, private and other messages.
-        [ESCAPE, b']' | b'P' | b'X' | b'^' | b'_', ..] => said(all, (at, 2), next_end),
-        [ESCAPE, ..] => escape(bytes),
+        [ESCAPE, ..] => escape(all, at, reading, next_end),
         [byte, ..] if byte.is_ascii() => match is_plain(*byte) {
             true => Sequence::Text(1),
             false => Sequence::Hidden(1),
@@ -199,8 +227,9 @@ fn sequence(all: &[u8], at: usize, reading: Reading, next_end: &mut NextEnd) -> 
             Character::Open => Sequence::Open,
             Character::Control(_, count) if reading == Reading::Dropped => Sequence::Hidden(count),
             Character::Control(0x9b, count) => control(bytes, count),
-            Character::Control(0x90 | 0x98 | 0x9d..=0x9f, count) => {
-                said(all, (at, count), next_end)
+            Character::Control(kind @ (0x90 | 0x98 | 0x9d..=0x9f), count) => {
+                let ends = if kind == 0x9d { Ends::Bell } else { Ends::Terminator };
+                said(all, (at, count), (ends, reading), next_end)
             }
             // The next line, the line before.
             Character::Control(0x84 | 0x85 | 0x8d, count) => Sequence::Moves(count),
@@ -247,21 +276,67 @@ fn character(bytes: &[u8]) -> Character {
     }
 }
 
-fn escape(bytes: &[u8]) -> Sequence {
-    match bytes.get(1) {
+/// `ESC`, maybe intermediate bytes, a final one. Controls among them that do nothing to the text
+/// are taken as if they stood before it; others give it up.
+fn escape(all: &[u8], at: usize, reading: Reading, next_end: &mut NextEnd) -> Sequence {
+    let bytes = all.get(at..).unwrap_or(&[]);
+    let is_idle_at = |at: &usize| bytes.get(*at).is_some_and(|byte| is_idle(*byte));
+    let first = (1..).find(|at| !is_idle_at(at)).unwrap_or(1);
+    let count = first + 1;
+    let apart = reading == Reading::Apart;
+    match bytes.get(first) {
+        None if bytes.len() > CONTROL_BYTES_MAX => Sequence::Unknown(1),
         None => Sequence::Open,
-        Some(b'[') => control(bytes, 2),
-        // A set of characters, and what needs one byte more.
-        Some(b' ' | b'#' | b'%' | b'('..=b'/') if bytes.len() < 3 => Sequence::Open,
-        Some(b' ' | b'%' | b'('..=b'+' | b'-'..=b'/') => Sequence::Hidden(3),
-        Some(b'#' | b',') => Sequence::Moves(3),
-        Some(b'7') => Sequence::Remembers(2),
-        Some(b'8') => Sequence::Returns(2),
+        Some(b'[') => control(bytes, count),
+        // The palette of Linux' console, which nothing ends (vt.c, `ESpalette`).
+        Some(b']') if apart && bytes.get(count) == Some(&b'R') => Sequence::Hidden(count + 1),
+        Some(b']') if apart && is_palette(bytes.get(count..).unwrap_or(&[])) => {
+            Sequence::Hidden(count + 8)
+        }
+        // Operating system commands, device control, private and other messages.
+        Some(b']') => said(all, (at, count), (Ends::Bell, reading), next_end),
+        Some(b'P' | b'X' | b'^' | b'_') => {
+            said(all, (at, count), (Ends::Terminator, reading), next_end)
+        }
+        // The name of a window, to screen and tmux alone.
+        Some(b'k') if !apart => said(all, (at, count), (Ends::Terminator, reading), next_end),
+        Some(0x20..=0x2f) => with_intermediates(bytes, first),
+        Some(b'7') => Sequence::Remembers(count),
+        Some(b'8') => Sequence::Returns(count),
         // Keypads, the end of a text, a stop of tabs, sets of characters.
-        Some(b'=' | b'>' | b'\\' | b'H' | b'n' | b'o' | b'|'..=b'~') => Sequence::Hidden(2),
-        Some(&ESCAPE) => Sequence::Hidden(1),
-        Some(_) => Sequence::Moves(2),
+        Some(b'=' | b'>' | b'\\' | b'H' | b'n' | b'o' | b'|'..=b'~') => Sequence::Hidden(count),
+        // A line down, up, to its start; a column; all from the start.
+        Some(b'D' | b'E' | b'M' | b'6' | b'9' | b'c') => Sequence::Moves(count),
+        Some(0x30..=0x7e) => Sequence::Unknown(count),
+        // It is given up, or broken off by what is text.
+        Some(0x18 | 0x1a) => Sequence::Hidden(count),
+        Some(_) => Sequence::Hidden(first),
     }
+}
+
+/// A set of characters, and what else has bytes between `ESC`, which may stand further before, and
+/// the last one.
+fn with_intermediates(bytes: &[u8], first: usize) -> Sequence {
+    let is_of_it = |byte: &u8| (0x20..=0x2f).contains(byte) || is_idle(*byte);
+    let rest = bytes.get(first..).unwrap_or(&[]);
+    let Some(end) = rest.iter().position(|byte| !is_of_it(byte)) else {
+        return if rest.len() > CONTROL_BYTES_MAX { Sequence::Unknown(1) } else { Sequence::Open };
+    };
+    match (rest.first(), rest.get(end)) {
+        // A screen full of E.
+        (Some(b'#'), Some(b'8')) => Sequence::Moves(first + end + 1),
+        (Some(b' ' | b'%' | b'('..=b'+' | b'-'..=b'/'), Some(0x30..=0x7e)) => {
+            Sequence::Hidden(first + end + 1)
+        }
+        (_, Some(0x30..=0x7e)) => Sequence::Unknown(first + end + 1),
+        _ => Sequence::Hidden(first + end),
+    }
+}
+
+/// `P` and seven digits.
+fn is_palette(bytes: &[u8]) -> bool {
+    let digits = bytes.get(1..8).unwrap_or(&[]);
+    bytes.first() == Some(&b'P') && digits.len() == 7 && digits.iter().all(u8::is_ascii_hexdigit)
 }
 
 /// `ESC [`, which may be one byte, parameters, one final byte. Controls among them that do nothing
@@ -274,29 +349,63 @@ fn control(bytes: &[u8], begin: usize) -> Sequence {
         None if bytes.len() > CONTROL_BYTES_MAX => Sequence::Moves(begin),
         None => Sequence::Open,
         Some(at) => {
-            let count = begin + at + 1;
-            let screens = parameters.get(..at).is_some_and(|parameters| {
-                parameters.split(|byte| *byte == b';' || *byte == b'?').any(is_screen)
-            });
-            let last = parameters.get(..at).and_then(<[u8]>::last);
-            match parameters.get(at) {
-                // Colours, what is erased, modes but for the other screen, reports, the cursor's
-                // looks, a reset that leaves it where it is.
-                Some(b'm' | b'K' | b'J' | b'n' | b'c' | b'q' | b'g' | b'i' | b't' | b'p') => {
-                    Sequence::Hidden(count)
-                }
-                // Colours are kept, and are as they were.
-                Some(b'{' | b'}') if last == Some(&b'#') => Sequence::Hidden(count),
-                Some(b's') if at == 0 => Sequence::Remembers(count),
-                Some(b'u') if at == 0 => Sequence::Returns(count),
-                Some(b'h' | b'l') if !screens => Sequence::Hidden(count),
-                Some(0x40..=0x7e) => Sequence::Moves(count),
+            let (parameters, rest) = parameters.split_at_checked(at).unwrap_or((&[], &[]));
+            match rest.first() {
+                Some(last @ 0x40..=0x7e) => of_final(parameters, *last, begin + at + 1),
                 // It is given up.
                 Some(&(0x18 | 0x1a | ESCAPE)) => Sequence::Hidden(begin + at),
+                // A control that moves the cursor.
+                Some(0x08..=0x0d) => Sequence::Moves(begin + at),
                 // It is broken off by another byte, which is text.
-                _ => Sequence::Moves(begin + at),
+                _ => Sequence::Unknown(begin + at),
             }
         }
+    }
+}
+
+/// What a control sequence of so many bytes does: by its last byte, if nothing stands before the
+/// numbers or between them and the last byte.
+fn of_final(parameters: &[u8], last: u8, count: usize) -> Sequence {
+    let screens = parameters.split(|byte| *byte == b';' || *byte == b'?').any(is_screen);
+    let numbers: Vec<u8> = parameters.iter().copied().filter(|byte| !is_idle(*byte)).collect();
+    let is_plain = numbers.iter().all(|byte| matches!(byte, b'0'..=b'9' | b':' | b';'));
+    match last {
+        // Colours, what is erased, modes but for the other screen, reports, the cursor's looks, a
+        // reset that leaves it where it is.
+        b'm' | b'K' | b'J' | b'n' | b'c' | b'q' | b'g' | b'i' | b't' | b'p' => {
+            Sequence::Hidden(count)
+        }
+        // Colours are kept, and are as they were.
+        b'{' | b'}' if numbers.last() == Some(&b'#') => Sequence::Hidden(count),
+        b's' if parameters.is_empty() => Sequence::Remembers(count),
+        b'u' if parameters.is_empty() => Sequence::Returns(count),
+        // What keys are to say.
+        b'u' if matches!(numbers.first(), Some(b'<'..=b'?')) => Sequence::Hidden(count),
+        b'h' | b'l' if !screens => Sequence::Hidden(count),
+        b'h' | b'l' => Sequence::Moves(count),
+        // Characters behind the cursor are erased, removed, shifted.
+        b'X' | b'P' | b'@' if is_plain => Sequence::Hidden(count),
+        // The cursor moves, or lines do; the last character is shown again.
+        b'A'..=b'I'
+        | b'L'
+        | b'M'
+        | b'S'
+        | b'T'
+        | b'Z'
+        | b'`'
+        | b'a'
+        | b'b'
+        | b'd'..=b'f'
+        | b'j'
+        | b'k'
+        | b'r'
+        | b's'
+        | b'u'
+            if is_plain =>
+        {
+            Sequence::Moves(count)
+        }
+        _ => Sequence::Unknown(count),
     }
 }
 
@@ -310,36 +419,58 @@ fn is_screen(mode: &[u8]) -> bool {
     [&b"47"[..], b"1047", b"1048", b"1049"].into_iter().any(is)
 }
 
-/// `ESC ]` at a place, of so many bytes, a text, BEL or `ESC \`, which may be the one character
-/// U+009C or its byte.
-fn said(all: &[u8], (at, begin): (usize, usize), next_end: &mut NextEnd) -> Sequence {
+/// `ESC ]` at a place, of so many bytes, a text, and what ends it: BEL, `ESC \`, which may be the
+/// one character U+009C or its byte, or what gives up any sequence.
+fn said(
+    all: &[u8],
+    (at, begin): (usize, usize),
+    (ends, reading): (Ends, Reading),
+    next_end: &mut NextEnd,
+) -> Sequence {
+    let apart = reading == Reading::Apart;
     let from = at + begin;
-    let end = next_end.from(all, from);
+    let end = next_end.from(all, from, (if apart { Ends::Line } else { ends }, reading));
     let behind = |count: usize| Sequence::Says(end + count - at, from..end);
     match (all.get(end), all.get(end + 1)) {
-        (None, _) if all.len() - at > SAID_BYTES_MAX => Sequence::Moves(begin),
+        _ if end - from > SAID_BYTES_MAX => Sequence::Moves(begin),
+        // It is looked at as text.
+        (Some(b'\n'), _) => Sequence::Moves(begin),
         (None, _) | (Some(&ESCAPE), None) => Sequence::Open,
-        (Some(&(0x07 | 0x9c)), _) => behind(1),
         (Some(&LEAD), _) | (Some(&ESCAPE), Some(b'\\')) => behind(2),
-        // Nobody ended it: it is looked at as text.
-        _ => Sequence::Moves(begin),
+        // Another sequence begins.
+        (Some(&ESCAPE), _) => behind(0),
+        _ => behind(1),
     }
+}
+
+/// Whether a text to the terminal may be over earlier at another one: at a BEL that is no end of
+/// its kind, at a line's end; or is none there.
+fn is_short_somewhere(all: &[u8], at: usize, said: &Range<usize>) -> bool {
+    let begin = all.get(at..said.start).unwrap_or(&[]).last();
+    let text = all.get(said.clone()).unwrap_or(&[]);
+    begin == Some(&b'k')
+        || matches!(text.first(), Some(b'P' | b'R'))
+        || memchr::memchr2(b'\n', 0x07, text).is_some()
 }
 
 impl NextEnd {
     /// At a place or behind it.
-    fn from(&mut self, all: &[u8], from: usize) -> usize {
-        if let Some(end) = self.0.filter(|end| *end >= from) {
+    fn from(&mut self, all: &[u8], from: usize, (ends, reading): (Ends, Reading)) -> usize {
+        let Some(known) = self.0.get_mut(ends as usize) else { return all.len() };
+        if let Some(end) = known.filter(|end| *end >= from) {
             return end;
         }
-        let ends = |at: &usize| match all.get(*at) {
-            Some(&LEAD) => all.get(at + 1) == Some(&0x9c),
+        let obeyed = reading != Reading::Dropped;
+        let is_end = |at: &usize| match all.get(*at) {
+            Some(&LEAD) => obeyed && all.get(at + 1) == Some(&0x9c),
             // Behind another byte of its kind it may be a part of a character.
-            Some(0x9c) => *at == from || all.get(at - 1).is_some_and(u8::is_ascii),
-            byte => matches!(byte, Some(&(0x07 | ESCAPE | b'\n'))),
+            Some(0x9c) => obeyed && (*at == from || all.get(at - 1).is_some_and(u8::is_ascii)),
+            Some(0x07) => ends != Ends::Terminator,
+            Some(b'\n') => ends == Ends::Line,
+            byte => matches!(byte, Some(&(0x18 | 0x1a | ESCAPE))),
         };
-        let end = (from..all.len()).find(ends).unwrap_or(all.len());
-        self.0 = Some(end);
+        let end = (from..all.len()).find(is_end).unwrap_or(all.len());
+        *known = Some(end);
         end
     }
 }
@@ -370,7 +501,9 @@ mod tests {
             for (reading, expect) in [(Reading::Obeyed, obeyed), (Reading::Dropped, dropped)] {
                 let seen = Visible::of(bytes, reading);
                 assert_eq!(seen.text(bytes), expect, "{bytes:?} {reading:?}");
-                assert_eq!(seen.is_doubtful(), obeyed != dropped || bytes.contains(&0x9b));
+                let others: Vec<Reading> = seen.others().collect();
+                let is_doubtful = obeyed != dropped || bytes.contains(&0x9b);
+                assert_eq!(others.contains(&Reading::Dropped), is_doubtful, "{bytes:?}");
             }
         }
     }
@@ -378,10 +511,12 @@ mod tests {
     /// Texts to the terminal that nobody ends, one begun within the other.
     #[test]
     fn many_beginnings_are_read_once() {
-        for (end, reading) in [("", Reading::Obeyed), ("\n", Reading::Obeyed)] {
-            let bytes = [&b"\xc2\x90".repeat(1 << 20)[..], end.as_bytes()].concat();
-            let seen = Visible::of(&bytes, reading);
-            assert!(seen.text(&bytes).iter().all(|byte| *byte == b'\n'));
+        for reading in [Reading::Obeyed, Reading::Apart] {
+            for (begin, end) in [("\u{90}", ""), ("\u{90}", "\n"), ("\u{9d}\u{90}", "\x07")] {
+                let bytes = [begin.repeat(1 << 20).as_bytes(), end.as_bytes()].concat();
+                let seen = Visible::of(&bytes, reading);
+                assert!(seen.text(&bytes).iter().all(|byte| *byte == b'\n'));
+            }
         }
     }
 
@@ -395,7 +530,7 @@ mod tests {
             ("4\x1b74\x1b[s4\x1b[1;2s4", "444\n4"),
             ("4\x1b7\x1b84\x1b7\x1b[m\x1b84\x1b[s\x1b[u4\x1b7x\x1b84", "4444x\n4"),
             ("4\x1bH4\x1b F4\x1b|4\x1b}4\x1b~4\x1bn4\x1bo4\x1b.A4", "444444444"),
-            ("4\x1b[!p4\x1b[?1$p4\x1b[0\"p4\x1b[#{4\x1b[#}4\x1b['}4", "444444\n4"),
+            ("4\x1b[!p4\x1b[?1$p4\x1b[0\"p4\x1b[#{4\x1b[#}4\x1b['}4", "4444444"),
             ("4\x1b[0\0m4\x1b[\x0731m4\x1b[3\x184\x1b[3\x1b[m4\x1b[?10\x0049h4", "44444\n4"),
             ("4\u{61c}4\u{180b}4\u{1160}4\u{17b4}4\u{2066}4\u{206a}4\u{fff9}4", "44444444"),
             ("4\u{1d173}4\u{e0001}4\u{e0041}4\u{9c}4\u{9b}0m4\u{591}4", "4444444"),
@@ -403,10 +538,19 @@ mod tests {
             ("4\u{9b}31m4\u{9d}0;t\u{9c}4\u{9d}0;t\x074\u{85}4", "4444\n4"),
             ("caf\u{e9} \u{2026} \u{f9}\t\u{fb01}", "caf\u{e9} \u{2026} \u{f9}\t\u{fb01}"),
             ("a\x1b]0;title\x07b\x1b]8;;x\x1b\\c", "abc"),
-            ("a\x1b]0;title\nb", "a\n0;title\nb"),
+            ("a\x1b]0;title\nb", "a"),
+            ("a\x1b]0;title\nb\x07c", "ac"),
             ("a\x1b\x1b[31mb", "ab"),
             ("a\x1b[3\u{7f}bc", "a\nc"),
-            ("a\x1b[3\u{e9}b", "a\n\u{e9}b"),
+            ("a\x1b[3\u{e9}b", "a\u{e9}b"),
+            ("4\x1b[=1u4\x1b[>1u4\x1b[<u4\x1b[?u4\x1b[X4\x1b[200~4", "4444444"),
+            ("4\x1b[1$}4\x1b[*x4\x1b[0 @4\x1b[1'z4\x1b[1;1;1;1;1$r4", "444444"),
+            ("4\x1bN4\x1bO4\x1bl4\x1bG4\x1b04\x1b14\x1b \x1b[m4\x1b(\x184", "444444444"),
+            ("4\x1bktitle\x1b\\4\x1b]0;t\x184\x1b_x\x184\x1b]0;t\x1b[m4\x1b]0;t\x1a4", "444444"),
+            ("4\x1bPa\x07b\x1b\\4\x1b_a\nb\x1b\\4\x1b]a\x074", "4444"),
+            ("4\x1b\0[31m4\x1b\x18[4\x1b\u{e9}4", "44[4\u{e9}4"),
+            ("4\x1bD4\x1bE4\x1bM4\x1bc4\x1b#84\x1b#34", "4\n4\n4\n4\n4\n44"),
+            ("4\x1b[r4\x1b[1;1f4\x1b[3b4\x1b[2S4\x1b[5G4\x1b[1u4", "4\n4\n4\n4\n4\n4\n4"),
             ("a\x1b", "a"),
             ("a\x1b[31", "a"),
             ("a\x1b]0;ti", "a"),
@@ -416,10 +560,32 @@ mod tests {
         ] {
             assert_eq!(text(bytes), expect, "{bytes:?}");
         }
-        let long = format!("a\x1b]{}", "x".repeat(SAID_BYTES_MAX));
-        assert_eq!(text(&long), format!("a\n{}", "x".repeat(SAID_BYTES_MAX)));
+        let long = format!("a\x1b]{}", "x".repeat(SAID_BYTES_MAX + 1));
+        assert_eq!(text(&long), format!("a\n{}", "x".repeat(SAID_BYTES_MAX + 1)));
+        let said = format!("a\x1b]{}\x07b", "x".repeat(SAID_BYTES_MAX));
+        assert_eq!(text(&said), "ab");
         let long = format!("a\x1b[{}", "1".repeat(CONTROL_BYTES_MAX));
         assert_eq!(text(&long), format!("a\n{}", "1".repeat(CONTROL_BYTES_MAX)));
+    }
+
+    /// Where a terminal may move, or show what another takes for a text to the terminal.
+    #[test]
+    fn what_is_seen_apart() {
+        for (bytes, expect) in [
+            ("4\x1b[=1u4\x1b[1$}4\x1bN4\x1b[X4", "44\n4\n44"),
+            ("4\x1bkt\x1b\\4", "4\nt4"),
+            ("4\x1bPa\x07b\x1b\\4", "4b4"),
+            ("4\x1b]0;a\nb\x074", "4\n0;a\nb4"),
+            ("4\x1b]P0ffffff4\x1b]R4\n", "444\n"),
+            ("4\x1b]P0ffffg4\x07", "4"),
+        ] {
+            let seen = Visible::of(bytes.as_bytes(), Reading::Obeyed);
+            assert!(seen.others().any(|other| other == Reading::Apart), "{bytes:?}");
+            let seen = Visible::of(bytes.as_bytes(), Reading::Apart);
+            assert_eq!(seen.text(bytes.as_bytes()), expect.as_bytes(), "{bytes:?}");
+        }
+        let plain = Visible::of(b"4\x1b[31m4\x1b]0;t\x07\x1b[?25l\x1b(B", Reading::Obeyed);
+        assert_eq!(plain.others().count(), 0, "one reading is enough of what all know");
     }
 
     proptest! {
@@ -428,12 +594,14 @@ mod tests {
             bytes in prop::collection::vec(
                 prop_oneof![
                     Just(ESCAPE), Just(b'['), Just(b']'), Just(b'm'), Just(LEAD), Just(0x9b),
-                    Just(0x9d), Just(0xe2), Just(0xf3), Just(b'7'), Just(b'8'), any::<u8>(),
+                    Just(0x9d), Just(0xe2), Just(0xf3), Just(b'7'), Just(b'8'), Just(b'k'),
+                    Just(0x07), Just(b'\n'), any::<u8>(),
                 ], 0..80,
             ),
-            obeyed in any::<bool>(),
+            reading in prop_oneof![
+                Just(Reading::Obeyed), Just(Reading::Dropped), Just(Reading::Apart),
+            ],
         ) {
-            let reading = if obeyed { Reading::Obeyed } else { Reading::Dropped };
             let mut seen = Visible::of(&bytes, reading);
             let text = seen.text(&bytes).to_vec();
             let mut last = None;

@@ -49,6 +49,12 @@ impl Lane {
         Lane { turn, backlog, phase, current: NOBODY, deadline_us: u64::MAX }
     }
 
+    /// Its target has taken what its client gets credit for.
+    fn is_owed(&self) -> bool {
+        let has_room = |back: &back::Back| back.waiting() < limits::OUTBOX_BYTES_MAX / 2;
+        self.turn.owed > 0 && self.phase.back().is_none_or(has_room)
+    }
+
     /// Its connection to a target.
     pub fn back(&self) -> Option<&back::Back> {
         self.phase.back()
@@ -344,12 +350,16 @@ impl Session {
         }
     }
 
+    /// Whether a target has taken what its client gets credit for.
+    pub(super) fn owes_credit(&self) -> bool {
+        matches!(self.link.front, Front::Many(_)) && self.lanes.iter().any(Lane::is_owed)
+    }
+
     /// The client gets credit for what its targets have taken.
     pub(super) fn give_credit(&mut self) {
         let Front::Many(streams) = &mut self.link.front else { return };
         for lane in &mut self.lanes {
-            let has_room = |back: &back::Back| back.waiting() < limits::OUTBOX_BYTES_MAX / 2;
-            if lane.turn.owed > 0 && lane.phase.back().is_none_or(has_room) {
+            if lane.is_owed() {
                 let owed = std::mem::take(&mut lane.turn.owed);
                 streams.connection.credit(lane.turn.id, owed);
             }

@@ -12,7 +12,9 @@ use crate::limits;
 use crate::record::entry::Event;
 use crate::record::{Entry, Receipt, SessionContext, SessionId};
 use crate::session::{Accepted, After, Kept, Learned, Output, Stage, TlsFacts, new_id};
+use crate::wire::http::check;
 use crate::wire::http::h2::Event as Frame;
+use crate::wire::http::head::Head;
 use crate::wire::{LegId, Protocol};
 
 use super::front::Front;
@@ -71,6 +73,14 @@ impl Link {
     /// `TLSv1_3` and so on, or nothing.
     pub fn tls_version(&self) -> &'static str {
         self.tls.as_ref().map_or("", |facts| facts.version)
+    }
+
+    /// Whether the connection was made for another name than the request's: browsers send what is
+    /// for one name on a connection to another where both have one address.
+    pub fn is_for_another(&self, head: &Head) -> bool {
+        let shown = self.tls.as_ref().and_then(|facts| facts.shown.as_ref());
+        let host = check::split_authority(head.authority()).map(|(host, _)| host);
+        shown.zip(host).is_some_and(|(shown, host)| shown.is_anothers(host))
     }
 
     /// The record of the connection, or one of a new id: for a tenure.

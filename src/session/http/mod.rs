@@ -572,6 +572,22 @@ impl Driven for Session {
         self.link.is_many()
     }
 
+    fn owes_room(&self) -> bool {
+        self.owes_credit()
+    }
+
+    fn records(&self, end: End) -> bool {
+        match end {
+            // What is refused is not sent to a target.
+            End::Target(_) => true,
+            // On HTTP/2 others of its streams have something new to say.
+            End::Client => {
+                let runs = matches!(self.phase, Phase::Busy(_) | Phase::Tunnel(_));
+                runs && !self.link.is_many()
+            }
+        }
+    }
+
     fn durability(&self) -> Durability {
         if self.link.is_many() && self.tenures.iter().any(|it| it.durability == Durability::Sync) {
             return Durability::Sync;

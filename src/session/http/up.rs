@@ -115,6 +115,9 @@ impl Session {
             let reply = voice::is_loop().reply(Manner::of(&request.head));
             return self.reply_only(&reply, request, stage);
         }
+        if self.link.is_for_another(&request.head) {
+            return self.turn_away(Trouble::Refused(Refused::Misdirected), Some(request), stage);
+        }
         let token = super::kubernetes::token(&request.head, stage);
         let known = match &token {
             None => self.proven.identify(&request.head, &self.link, stage),

@@ -407,6 +407,14 @@ impl Driven for Machine {
         }
     }
 
+    fn records(&self, end: End) -> bool {
+        match (&self.phase, end.side()) {
+            (Phase::Ready(ready), Side::Server) => ready.beliefs.has_running(),
+            (Phase::Ready(ready), Side::Client) => ready.upload.is_some(),
+            (Phase::Login(_) | Phase::Closed, _) => false,
+        }
+    }
+
     fn durability(&self) -> Durability {
         match &self.phase {
             Phase::Ready(ready) => ready.link.durability,

@@ -64,8 +64,9 @@ impl Ready {
     pub(super) fn note_shapes(&mut self, classified: &Classified) {
         let masked = self.link.view.masks_columns();
         let is_in = |words: &[&str], it: &Statement| words.contains(&&*it.operation);
-        let changes =
-            |it: &Statement| is_in(&NAMES_CHANGE, it) || (masked && is_in(&SHAPES_CHANGE, it));
+        let changes = |it: &Statement| {
+            is_in(&NAMES_CHANGE, it) || changes_types(it) || (masked && is_in(&SHAPES_CHANGE, it))
+        };
         for statement in &classified.statements {
             self.shapes_changed |= changes(statement);
             match statement.operation.as_str() {
@@ -144,6 +145,13 @@ impl Ready {
             *self.narrowed.borrow_mut() = None;
         }
     }
+}
+
+/// Whether columns that are known may hold rows of another type from now on, or a type has other
+/// parts. Values of an enumeration are none; it is named as no relation is.
+fn changes_types(statement: &Statement) -> bool {
+    let retypes = statement.stored.as_ref().is_some_and(|it| !it.retyped.is_empty());
+    retypes || (statement.operation == "ALTER TYPE" && !statement.objects.is_empty())
 }
 
 const WIDENED: &str = "weir: this statement copies of a relation that was changed in this \

@@ -90,7 +90,7 @@ impl Wanted {
                 (Place::Open, action, "open", text)
             }
             Message::GlobalRequest { name, want_reply, rest } => {
-                let action = ssh::global(name);
+                let action = ssh::global(name, rest);
                 let text = ssh::global_text(name, rest).into_bytes();
                 (Place::Global { want_reply }, action, "forward", text)
             }
@@ -110,6 +110,12 @@ impl Wanted {
     pub fn is_program(&self) -> bool {
         let class = |class| self.action.acts.iter().all(|act| act.classes.has(class));
         self.kind == "shell" || (self.kind == "exec" && class(ssh::Class::Exec))
+    }
+
+    /// Whether it is one whose output people or programs read as text: a subsystem may be any
+    /// command that the target has a name for.
+    pub fn may_be_text(&self) -> bool {
+        self.is_program() || (self.kind == "subsystem" && !self.is_sftp())
     }
 
     /// Whether operations on files will follow.
@@ -163,11 +169,6 @@ impl Wanted {
             Place::File { channel, .. } => Some(channel),
             _ => None,
         }
-    }
-
-    /// Whether it is too small for a row of its own, as long as it is allowed.
-    fn is_counted_only(&self) -> bool {
-        self.wish.as_ref().is_some_and(|wish| !wish.row)
     }
 }
 
@@ -241,11 +242,6 @@ impl Machine {
         match open.scope.decide(&who, &wanted.action) {
             Verdict::Allow(permit, matched) => {
                 self.core.count(metrics::Verdict::Allow);
-                if wanted.is_counted_only() {
-                    let receipt = self.core.covered(stage);
-                    self.operate(&wanted, 0, (permit, receipt), stage);
-                    return Ok(());
-                }
                 let ruled = Ruled {
                     seq: self.core.take_seq(),
                     decision: Decision::Allow,
@@ -316,6 +312,7 @@ impl Machine {
             Place::Command { channel, want_reply } => {
                 let files = wanted.is_sftp();
                 open.started((channel, files), ruled.seq, stage.now.mono_us);
+                open.filters_begin(channel, wanted);
                 let note = Note { seq: ruled.seq, at_us: stage.now.mono_us };
                 let allowed = open.channels.allow(channel, want_reply, Some(note));
                 open.masks_begin(channel, wanted);

@@ -316,6 +316,15 @@ impl Channels {
         channel.is_none_or(|channel| channel.closed.client || channel.closed.target)
     }
 
+    /// Whether a client that is at a terminal may say anything now: sshd opens sessions with a
+    /// window of nothing until something runs (serverloop.c, `server_request_session`), and ssh
+    /// reads no keys without one, `~.` neither (channels.c, `channel_pre_open`). Without a terminal
+    /// Ctrl-C ends the client itself.
+    pub fn hears_keys(&self, key: ChannelKey) -> bool {
+        let channel = self.channels.iter().find(|channel| channel.key == key);
+        channel.is_none_or(|it| it.facts.terminal.is_none() || it.input.outstanding() > 0)
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.channels.len()

@@ -50,8 +50,6 @@ pub(super) enum Step {
 pub(super) struct Wish {
     pub id: u32,
     pub operation: Operation,
-    /// It has a row of its own though it is allowed.
-    pub row: bool,
     then: Then,
     /// Handles it names, and the files that they meant when it was asked.
     handles: Vec<(Vec<u8>, u64)>,
@@ -61,8 +59,7 @@ pub(super) struct Wish {
 enum Then {
     Open(Access),
     OpenFolder,
-    Change,
-    Nothing,
+    Other,
 }
 
 /// A request that the target has, or people.
@@ -74,7 +71,7 @@ enum Doing {
     Open { seq: u64, at_us: u64, access: Access, path: FilePath },
     Read { seq: u64, offset: u64 },
     Close { seq: u64 },
-    Change { seq: u64, at_us: u64 },
+    Other { seq: u64, at_us: u64 },
 }
 
 /// A file or a folder that is open.
@@ -201,25 +198,22 @@ impl Files {
 
     fn step(&mut self, id: u32, op: Op<'_>) -> Step {
         let path = |path: &[u8]| self.path(path);
-        let ask = |verb, class, paths, row, then| {
-            let operation = Operation::new(verb, class, paths);
-            Step::Ask(Box::new(Wish { id, operation, row, then, handles: Vec::new() }))
+        let ask = |operation, then| {
+            Step::Ask(Box::new(Wish { id, operation, then, handles: Vec::new() }))
         };
-        let look =
-            |verb, of: &[u8]| ask(verb, Class::SftpList, vec![path(of)], false, Then::Nothing);
-        let change = |verb, class, paths| ask(verb, class, paths, true, Then::Change);
+        let change = |verb, class, paths| ask(Operation::new(verb, class, paths), Then::Other);
+        let look = |verb, of: &[u8]| change(verb, Class::SftpList, vec![path(of)]);
         match op {
             Op::Init(_) => Step::Pass,
             Op::Open { .. } | Op::Opendir(_) if self.files.len() >= SFTP_FILES_MAX => {
                 Step::Refuse(status::FAILURE, "weir: too many open files")
             }
             Op::Open { path: name, flags } => {
-                let operation = Operation::open(path(name), flags);
-                let then = Then::Open(Access::of(flags));
-                Step::Ask(Box::new(Wish { id, operation, row: true, then, handles: Vec::new() }))
+                ask(Operation::open(path(name), flags), Then::Open(Access::of(flags)))
             }
             Op::Opendir(name) => {
-                ask("opendir", Class::SftpList, vec![path(name)], true, Then::OpenFolder)
+                let operation = Operation::new("opendir", Class::SftpList, vec![path(name)]);
+                ask(operation, Then::OpenFolder)
             }
             Op::Lstat(name) => look("lstat", name),
             Op::Stat(name) => look("stat", name),
@@ -245,11 +239,11 @@ impl Files {
 
     fn extended(&mut self, id: u32, extension: Extension<'_>) -> Step {
         let path = |path: &[u8]| self.path(path);
-        let change = |verb, class, paths| {
-            let operation = Operation::new(verb, class, paths);
-            let (then, handles) = (Then::Change, Vec::new());
-            Step::Ask(Box::new(Wish { id, operation, row: true, then, handles }))
+        let ask = |operation| {
+            let (then, handles) = (Then::Other, Vec::new());
+            Step::Ask(Box::new(Wish { id, operation, then, handles }))
         };
+        let change = |verb, class, paths| ask(Operation::new(verb, class, paths));
         match extension {
             Extension::PosixRename(from, to) => {
                 change(RENAME, Class::SftpWrite, vec![path(from), path(to)])
@@ -258,17 +252,18 @@ impl Files {
                 change("hardlink", Class::SftpAttr, vec![path(from), path(to)])
             }
             Extension::Lsetstat(name) => change("lsetstat", Class::SftpAttr, vec![path(name)]),
-            Extension::Statvfs(name) | Extension::ExpandPath(name) => {
-                let paths = vec![path(name)];
-                let operation = Operation::new("stat", Class::SftpList, paths);
-                let (then, handles) = (Then::Nothing, Vec::new());
-                Step::Ask(Box::new(Wish { id, operation, row: false, then, handles }))
+            Extension::Statvfs(name) => change("statvfs", Class::SftpList, vec![path(name)]),
+            Extension::ExpandPath(name) => {
+                let path = FilePath::expanded(name, self.home());
+                change("expand-path", Class::SftpList, vec![path])
             }
+            Extension::HomeDirectory(user) => ask(Operation::home_directory(user)),
+            Extension::UsersGroups { users, groups } => ask(Operation::names(users, groups)),
             Extension::Fstatvfs(handle) | Extension::Fsync(handle) => {
                 self.on_handle(id, Op::Fstat(handle))
             }
             Extension::CopyData { from, to } => self.copy(id, from, to),
-            Extension::Harmless => self.plain(id, Doing::Plain),
+            Extension::Limits => self.plain(id, Doing::Plain),
             Extension::Unknown(_) => {
                 Step::Refuse(status::OP_UNSUPPORTED, "weir: an operation that it does not know")
             }
@@ -315,7 +310,7 @@ impl Files {
         let Some((seq, file)) = self.file(handle) else { return no_such_handle() };
         let operation = Operation::new("fsetstat", Class::SftpAttr, vec![file.path.clone()]);
         let handles = vec![(handle.to_vec(), seq)];
-        Step::Ask(Box::new(Wish { id, operation, row: true, then: Then::Change, handles }))
+        Step::Ask(Box::new(Wish { id, operation, then: Then::Other, handles }))
     }
 
     fn copy(&self, id: u32, from: &[u8], to: &[u8]) -> Step {
@@ -327,7 +322,7 @@ impl Files {
         }
         let operation = Operation::copy(read.path.clone(), written.path.clone());
         let handles = vec![(from.to_vec(), source), (to.to_vec(), sink)];
-        Step::Ask(Box::new(Wish { id, operation, row: true, then: Then::Change, handles }))
+        Step::Ask(Box::new(Wish { id, operation, then: Then::Other, handles }))
     }
 
     fn file(&self, handle: &[u8]) -> Option<(u64, &File)> {
@@ -336,11 +331,14 @@ impl Files {
     }
 
     fn path(&self, path: &[u8]) -> FilePath {
-        let home = match &self.home {
+        FilePath::new(path, self.home())
+    }
+
+    fn home(&self) -> Option<&[u8]> {
+        match &self.home {
             Home::Known(home) => Some(home.as_slice()),
             Home::Unknown | Home::Doubtful => None,
-        };
-        FilePath::new(path, home)
+        }
     }
 
     /// Whether the handles of a request still mean what they meant when it was asked.
@@ -348,15 +346,14 @@ impl Files {
         wish.handles.iter().all(|(handle, seq)| self.handles.get(handle) == Some(seq))
     }
 
-    /// The request goes to the target; its row, if it has one, is `seq`.
+    /// The request goes to the target; its row is `seq`.
     pub fn goes(&mut self, wish: &Wish, seq: u64, at_us: u64) {
         let path = wish.operation.paths.first().map(|(path, _)| path.clone());
         let path = path.unwrap_or(FilePath { text: Vec::new(), clear: false });
         let doing = match wish.then {
             Then::Open(access) => Doing::Open { seq, at_us, access, path },
             Then::OpenFolder => Doing::Open { seq, at_us, access: Access::default(), path },
-            Then::Change => Doing::Change { seq, at_us },
-            Then::Nothing => Doing::Plain,
+            Then::Other => Doing::Other { seq, at_us },
         };
         self.doing.insert(wish.id, doing);
     }
@@ -467,15 +464,12 @@ impl Files {
                 self.files.insert(seq, File { at_us, path, access, read, written });
             }
             (_, Reply::Handle(_)) => return Err(target_broken(Broken::Order)),
-            (
-                Doing::Open { seq, at_us, .. } | Doing::Change { seq, at_us },
-                Reply::Status(code),
-            ) => {
+            (Doing::Open { seq, at_us, .. } | Doing::Other { seq, at_us }, Reply::Status(code)) => {
                 let ended = Ended { seq, at_us, code: Some(code) };
                 ended.record(None, core, stage)?;
             }
             (Doing::Open { .. }, _) => return Err(target_broken(Broken::Order)),
-            (Doing::Change { seq, at_us }, _) => {
+            (Doing::Other { seq, at_us }, _) => {
                 Ended { seq, at_us, code: Some(status::OK) }.record(None, core, stage)?;
             }
             (Doing::Close { seq }, Reply::Status(code)) => {
@@ -544,7 +538,7 @@ impl Files {
             .doing
             .values()
             .filter_map(|doing| match doing {
-                Doing::Open { seq, at_us, .. } | Doing::Change { seq, at_us } => {
+                Doing::Open { seq, at_us, .. } | Doing::Other { seq, at_us } => {
                     Some((*seq, *at_us))
                 }
                 _ => None,

@@ -1,4 +1,4 @@
-//! Output of commands and shells, masked as it passes.
+//! Output of commands, shells and subsystems, masked as it passes.
 //!
 //! In: data of the target, the time. Out: the same data with what detectors find covered, for the
 //! client and for the record alike. Never: another message of the target's before what is held of
@@ -122,7 +122,7 @@ fn is_binary(bytes: &[u8]) -> bool {
 impl Masks {
     /// For a command that was just permitted, if its output is text.
     pub fn of(wanted: &Wanted, detectors: &Rc<Detectors>, terminal: bool) -> Option<Masks> {
-        if !wanted.is_program() || detectors.is_empty() {
+        if !wanted.may_be_text() || detectors.is_empty() {
             return None;
         }
         let stream = || Stream {

@@ -20,6 +20,7 @@ mod beside;
 mod channels;
 mod core;
 mod files;
+mod filters;
 mod hold;
 mod home;
 mod leg;
@@ -391,6 +392,11 @@ impl Driven for Machine {
             Phase::Proof(_) => both(side) < OUTBOX_BYTES_MAX,
             Phase::Dialing(_) | Phase::Target(_) => side == Side::Server,
         }
+    }
+
+    fn records(&self, end: End) -> bool {
+        // The client may ask for something new, which is refused.
+        end.side() == Side::Server && matches!(self.phase, Phase::Open(_))
     }
 
     fn durability(&self) -> Durability {

@@ -29,6 +29,7 @@ use super::beside::{Answered, Leave};
 use super::channels::{ChannelKey, Channels, Turn};
 use super::core::Core;
 use super::files::{Files, Limits};
+use super::filters::Filters;
 use super::hold::Held;
 use super::leg::{Leg, broken};
 use super::masked::Masks;
@@ -55,11 +56,12 @@ pub(super) struct Open {
     pub scope: Scope,
     pub durability: Durability,
     capture: Capture,
-    input: Input,
+    pub input: Input,
     pub channels: Channels,
     runs: Vec<(ChannelKey, Run)>,
     pub files: Vec<(ChannelKey, Box<Files>)>,
     pub masks: Vec<(ChannelKey, Masks)>,
+    pub filters: Vec<(ChannelKey, Filters)>,
     /// What is looked for in the output of what begins now.
     pub detectors: Rc<Detectors>,
     pub holds: Vec<Held>,
@@ -82,6 +84,7 @@ impl Open {
             runs: Vec::new(),
             files: Vec::new(),
             masks: Vec::new(),
+            filters: Vec::new(),
             detectors: Rc::default(),
             holds: Vec::new(),
             lets_open: Vec::new(),
@@ -192,6 +195,7 @@ impl Open {
             let (_, files) = self.files.swap_remove(index);
             files.end(core, stage)?;
         }
+        self.filters.retain(|(channel, _)| *channel != key);
         let Some(index) = self.runs.iter().position(|(channel, _)| *channel == key) else {
             return Ok(None);
         };
@@ -433,6 +437,8 @@ impl Machine {
         }
         let turn = open.channels.take(from, message).map_err(|why| broken(from, why))?;
         let next = match turn {
+            // The target was told so already.
+            Turn::Eof(key) if from == Side::Client && open.is_cut(key) => Next::Nothing,
             Turn::Eof(key) | Turn::Closing(key) | Turn::Over(key) if open.has_files_held(key) => {
                 Next::Ends(key, message.to_vec())
             }
@@ -507,6 +513,7 @@ impl Machine {
         let from = Side::Client;
         let turn = open.channels.take(from, message).map_err(|why| broken(from, why))?;
         match &turn {
+            Turn::Eof(key) if open.is_cut(*key) => {}
             Turn::Pass
             | Turn::Data { .. }
             | Turn::Noted { .. }

@@ -30,6 +30,9 @@ impl Machine {
         bytes: &[u8],
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
+        if matches!(&self.phase, Phase::Open(open) if open.has_filters(key)) {
+            return self.filtered(key, bytes, stage);
+        }
         let mut rest = bytes;
         loop {
             let Machine { core, phase: Phase::Open(open), .. } = self else { return Ok(()) };

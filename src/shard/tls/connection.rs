@@ -11,6 +11,8 @@
 //! plaintext ------------------------------> sealed ---------------------+--> record bytes
 //! ```
 
+use std::sync::Arc;
+
 use rustls::client::{ClientConnectionData, UnbufferedClientConnection};
 use rustls::server::{ServerConnectionData, UnbufferedServerConnection};
 use rustls::unbuffered::{
@@ -21,6 +23,8 @@ use rustls::{CommonState, Error, ProtocolVersion};
 
 use crate::identify::certificate;
 use crate::session::TlsFacts;
+
+use super::{CHOSEN, Certificates, Chosen};
 
 /// Plaintext that is sealed at once.
 const SEAL_BYTES_MAX: usize = 64 << 10;
@@ -52,8 +56,8 @@ pub struct Tls {
     /// An error was found, and rustls may not be asked again: it knows of places in bytes that are
     /// gone.
     failed: bool,
-    /// The hash of our certificate, in the server's role.
-    end_point: Option<Vec<u8>>,
+    /// What clients are shown, and which of it this one was, in the server's role.
+    certificates: Option<(Arc<Certificates>, Chosen)>,
 }
 
 enum Role {
@@ -72,9 +76,9 @@ macro_rules! each {
 }
 
 impl Tls {
-    /// A server whose certificate has this hash.
-    pub fn server(connection: UnbufferedServerConnection, end_point: Option<Vec<u8>>) -> Tls {
-        Tls::new(Role::Server(connection), end_point)
+    /// A server that has these certificates.
+    pub fn server(connection: UnbufferedServerConnection, all: Arc<Certificates>) -> Tls {
+        Tls::new(Role::Server(connection), Some((all, Chosen::default())))
     }
 
     /// A client, which has its first message to send.
@@ -87,9 +91,9 @@ impl Tls {
         Ok(tls)
     }
 
-    fn new(role: Role, end_point: Option<Vec<u8>>) -> Tls {
+    fn new(role: Role, certificates: Option<(Arc<Certificates>, Chosen)>) -> Tls {
         let (partial, own) = (Vec::new(), Vec::new());
-        Tls { role, handshaking: true, partial, own, closed: false, failed: false, end_point }
+        Tls { role, handshaking: true, partial, own, closed: false, failed: false, certificates }
     }
 
     /// Takes record bytes, and opens them where they are; plaintext is appended to `plain`.
@@ -132,7 +136,11 @@ impl Tls {
             return Err(Error::General("bytes behind an error of TLS".to_owned()));
         }
         let (own, closed) = (&mut self.own, &mut self.closed);
+        CHOSEN.take();
         let opened = each!(&mut self.role, it => open(it, bytes, plain, (own, closed)));
+        if let (Some((_, chosen)), Some(shown)) = (&mut self.certificates, CHOSEN.take()) {
+            *chosen = shown;
+        }
         self.failed = opened.is_err();
         opened
     }
@@ -187,12 +195,13 @@ impl Tls {
     }
 
     fn facts(&mut self) -> TlsFacts {
-        let end_point = self.end_point.take();
+        let certificates = self.certificates.take();
+        let shown = certificates.as_ref().and_then(|(all, chosen)| all.shown(*chosen));
         let common = self.common();
         let leaf = common.peer_certificates().and_then(|chain| chain.first());
         let peer_certificate = leaf.map(|leaf| leaf.to_vec());
         let end_point = match &self.role {
-            Role::Server(_) => end_point,
+            Role::Server(_) => certificates.and_then(|(all, chosen)| all.end_point(chosen)),
             Role::Client(_) => peer_certificate.as_deref().and_then(certificate::end_point),
         };
         TlsFacts {
@@ -204,6 +213,7 @@ impl Tls {
             alpn: common.alpn_protocol().map(<[u8]>::to_vec),
             peer_certificate,
             end_point,
+            shown,
         }
     }
 }

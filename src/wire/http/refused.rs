@@ -50,8 +50,8 @@ pub enum Refused {
     HostRepeated,
     /// `Host` or `:authority` is no host with an optional port.
     Host,
-    /// The host has other requirements of client certificates than the one that the TLS session was
-    /// made for (RFC 9110 15.5.20).
+    /// The host has another certificate of the listener than the one that the TLS session was made
+    /// with (RFC 9110 15.5.20).
     Misdirected,
     /// A percent sign of the path without two digits, a NUL, or an overlong form behind it.
     PathEscape,

@@ -72,6 +72,9 @@ impl<'p> Problem<'p> {
                 Refused::MethodOverride => {
                     "a field names another method than the request: send the method that is meant"
                 }
+                Refused::Misdirected => {
+                    "this connection was made for another name: open one for this name"
+                }
                 Refused::Condition => {
                     "masks apply, and this change depends on a tag of what they hide"
                 }

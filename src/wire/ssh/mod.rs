@@ -19,6 +19,7 @@ pub mod certificate;
 pub mod cipher;
 pub mod derive;
 pub mod fields;
+pub mod filters;
 pub mod hosts;
 pub mod kex;
 pub mod kexinit;

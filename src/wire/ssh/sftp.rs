@@ -243,8 +243,15 @@ pub enum Extension<'b> {
         to: &'b [u8],
     },
     ExpandPath(&'b [u8]),
-    /// `limits@openssh.com`, `home-directory`, `users-groups-by-id@openssh.com`: no file is named.
-    Harmless,
+    /// Where a user of the target's is at home.
+    HomeDirectory(&'b [u8]),
+    /// The names of users and groups, by their numbers, of four bytes each.
+    UsersGroups {
+        users: &'b [u8],
+        groups: &'b [u8],
+    },
+    /// `limits@openssh.com`: of the server's buffers.
+    Limits,
     Unknown(&'b [u8]),
 }
 
@@ -375,9 +382,11 @@ impl<'b> Extension<'b> {
                 fields.u64()?;
                 Extension::CopyData { from, to: fields.string()? }
             }
-            b"limits@openssh.com" | b"home-directory" | b"users-groups-by-id@openssh.com" => {
-                Extension::Harmless
+            b"home-directory" => Extension::HomeDirectory(fields.string()?),
+            b"users-groups-by-id@openssh.com" => {
+                Extension::UsersGroups { users: fields.string()?, groups: fields.string()? }
             }
+            b"limits@openssh.com" => Extension::Limits,
             name => Extension::Unknown(name),
         })
     }

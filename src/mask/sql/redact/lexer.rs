@@ -73,7 +73,7 @@ pub(super) enum Kind {
     Comment,
 }
 
-/// The tokens of a text but for its comments, and whether its last token is closed, be it a comment.
+/// The tokens of a text but for its comments, and whether its end is closed, be it in a comment.
 pub(super) fn code(text: &[u8]) -> (Vec<Token>, bool) {
     assert!(u32::try_from(text.len()).is_ok(), "a command is shorter than 4 GiB");
     let (mut code, mut closed) = (Vec::new(), true);

@@ -115,8 +115,8 @@ impl Refused {
             Refused::Body(unreadable) => unreadable.words().to_owned(),
             Refused::Upgrade => "nothing here can be upgraded, or not to that".to_owned(),
             Refused::NoUpgrade => {
-                "a stream needs `Upgrade`, which the request has not: a proxy in front of weir leaves \
-                 it out"
+                "a stream needs `Upgrade`, which the request has not; a proxy in front of weir may \
+                 have left it out"
                     .to_owned()
             }
             Refused::Misdirected => {

@@ -198,6 +198,11 @@ impl Beliefs {
         self.due.front().and_then(Due::issued)
     }
 
+    /// Whether a command runs that has a row.
+    pub fn has_running(&self) -> bool {
+        self.due.iter().any(|due| due.issued().is_some())
+    }
+
     /// Whether rows are among what is owed next.
     pub fn expects_rows(&self) -> bool {
         matches!(self.due.front(), Some(Expect::Query(..) | Expect::Execute(..))) && !self.skipping

@@ -64,7 +64,7 @@ fn what_leaves_of_an_answer_that_goes_on_is_in_the_record_first() {
     bench.server(&first);
     assert_eq!(bench.take(Side::Client), first);
     let kept = format!("chunk {} of 1", first.len());
-    assert_eq!(record(&bench)[2..], [kept.clone()]);
+    assert_eq!(record(&bench)[2..], [kept.as_str()]);
     bench.server(&[row(b"2"), complete("SELECT 2"), ready_for_query(b'I')].concat());
     let rest = row(b"2").len() + complete("SELECT 2").len();
     let expect = [kept, format!("chunk {rest} of 1"), "response Success  rows 2".into()];

@@ -239,3 +239,26 @@ fn what_is_masked_by_its_type_stays_so() {
         assert_eq!(sent.windows(5).any(|part| part == b"ALTER"), passes, "{text}");
     }
 }
+
+/// Nobody else may read a column by what its type was before, also where who changed it sees
+/// everything.
+#[test]
+fn a_type_that_is_changed_waits_for_the_catalog() {
+    for (text, waits) in [
+        ("ALTER TYPE contact ADD ATTRIBUTE ssn text", true),
+        ("ALTER TYPE contact RENAME ATTRIBUTE street TO email", true),
+        ("ALTER TABLE mails ALTER id TYPE contact USING NULL", true),
+        ("ALTER TYPE mood ADD VALUE 'fine'", false),
+        ("ALTER TABLE mails ADD x int", false),
+    ] {
+        let config = CONFIG.replace("commands = [\"ddl\"]", "commands = [\"grant\"]");
+        let masked = format!("{MASKED}except = {{ groups = [\"agents\"] }}\n");
+        let source = source_of(&format!("{config}{masked}"));
+        let mut bench = Bench::with_snapshot(Rc::new(Snapshot::build(&source))).log_in(&[]);
+        bench.client(&query(text));
+        assert_eq!(bench.tags(Side::Server), "Q", "{text}");
+        bench.server(&[complete("ALTER"), ready_for_query(b'I')].concat());
+        let said = bench.take(Side::Client);
+        assert_eq!(messages(&said).iter().all(|(tag, _)| *tag != b'Z'), waits, "{text}");
+    }
+}

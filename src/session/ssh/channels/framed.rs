@@ -40,6 +40,15 @@ impl Channels {
         self.lend(Side::Client, index)
     }
 
+    /// The target is told that nothing more comes of the client.
+    pub fn end_input(&mut self, key: ChannelKey) {
+        let Some((_, channel)) = self.find(key) else { return };
+        let over = channel.closed.client || channel.closed.target || channel.eof.client;
+        if let Some(recipient) = channel.target.filter(|_| !over) {
+            self.say(Side::Server, Message::Eof { recipient }.write());
+        }
+    }
+
     /// From now on the target's data are masked.
     pub fn mask(&mut self, key: ChannelKey) {
         if let Some((_, channel)) = self.find(key) {
