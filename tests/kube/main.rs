@@ -12,6 +12,7 @@ mod objects;
 mod peers;
 mod requests;
 mod scripted;
+mod shapes;
 #[expect(dead_code, unused_imports, reason = "the end-to-end tests use the rest")]
 #[path = "../e2e/support/mod.rs"]
 mod support;

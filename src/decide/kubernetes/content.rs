@@ -102,6 +102,24 @@ impl<'b> Content<'b> {
         }
     }
 
+    /// An option of a deletion that stands in the query and not so in the body, which is the one
+    /// that counts (apiserver, endpoints/handlers/delete.go): people would see the other.
+    pub fn overrides(&self, query: &[(&'static str, String)]) -> Option<&'static str> {
+        let says_so = |name: &str, value: &str| match self {
+            Content::Empty => true,
+            Content::Json(options) if name == "dryRun" => {
+                options.get(name) == Some(&serde_json::json!([value]))
+            }
+            Content::Json(options) => match options.get(name) {
+                Some(Value::String(said)) => said == value,
+                Some(said) => serde_json::from_str::<Value>(value).is_ok_and(|it| it == *said),
+                None => false,
+            },
+            Content::Patch(_) | Content::Protobuf(_) | Content::Opaque => false,
+        };
+        query.iter().find(|(name, value)| !says_so(name, value)).map(|(name, _)| *name)
+    }
+
     /// Whether pods of this body may ask for rights of the node.
     pub fn may_be_privileged(&self) -> bool {
         match self {
@@ -400,6 +418,22 @@ mod tests {
         assert!(!dry(b"{}"));
         assert!(!dry(br#"{"dryRun":["All","x"]}"#));
         assert!(!dry(br#"{"DryRun":["All"]}"#));
+    }
+
+    #[test]
+    fn options_of_a_deletion_stand_in_one_place() {
+        fn check(body: &[u8], expect: Option<&str>) {
+            let query = [("dryRun", "All".to_owned()), ("gracePeriodSeconds", "0".to_owned())];
+            let content = read("application/json", body).unwrap();
+            assert_eq!(content.overrides(&query), expect);
+            assert_eq!(content.overrides(&[]), None);
+        }
+        check(b"", None);
+        check(br#"{"dryRun":["All"],"gracePeriodSeconds":0}"#, None);
+        check(b"{}", Some("dryRun"));
+        check(br#"{"dryRun":["All"]}"#, Some("gracePeriodSeconds"));
+        check(br#"{"dryRun":["All"],"gracePeriodSeconds":30}"#, Some("gracePeriodSeconds"));
+        assert_eq!(Content::Opaque.overrides(&[("dryRun", "All".into())]), Some("dryRun"));
     }
 
     #[test]

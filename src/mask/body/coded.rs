@@ -8,6 +8,7 @@
 //!   base64 --> bytes             a find is replaced, the rest stays
 //!      '-base64--> bytes         a find hides the whole value: what it is packed in must stay whole
 //!          '-gzip--> bytes       (helm keeps releases as base64 of base64 of gzip)
+//!   words  --> base64 among them  the same: a login in a file of them, a key in a kubeconfig
 //! ```
 
 use base64::Engine as _;
@@ -42,7 +43,12 @@ pub(super) fn mask(said: &[u8], place: &str, work: &mut Work<'_>) -> Option<Vec<
     if work.rules.repeats {
         return masked_deep((before, packed), place, work);
     }
-    let value = decoded(packed)?;
+    let Some(value) = decoded(packed).filter(|_| before.is_empty()) else {
+        return holds(said, place, work).then(|| hidden(Operator::Token, &[]));
+    };
+    if holds(&value, place, work) {
+        return Some(hidden(Operator::TokenBase64, &[]));
+    }
     if let Some(letters) = narrowed(&value)
         && is_found(letters, place, work)
     {
@@ -60,6 +66,14 @@ pub(super) fn mask(said: &[u8], place: &str, work: &mut Work<'_>) -> Option<Vec<
         Ok(Some(first)) => is_found(first, place, work),
     };
     hides.then(|| hidden(Operator::TokenBase64, &[]))
+}
+
+/// Whether base64 stands among the words of a text, in which something is found.
+fn holds(text: &[u8], place: &str, work: &mut Work<'_>) -> bool {
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
+    let runs = text.split(|byte| !is_letter(byte));
+    let long = runs.filter(|run| run.len() >= MASK_PACKED_BYTES_MIN);
+    long.filter_map(decoded).any(|value| is_found(value, place, work))
 }
 
 /// The same where paths are followed in what is packed, however it is: what cannot be unpacked is

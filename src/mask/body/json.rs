@@ -17,6 +17,7 @@ use super::coded;
 use super::embedded::{self, Embedded};
 use super::window::{Cut, cut};
 use super::{Rules, Unmaskable, Work, again, hidden, whole_text};
+use super::{outcome, words};
 use crate::limits::{MASK_CONTEXT_BYTES, MASK_EMBEDDED_BYTES_MAX, MASK_TOKEN_BYTES_MAX};
 use crate::mask::detect::{Cursor, Finds, Found};
 use crate::mask::kubernetes::managed;
@@ -35,8 +36,11 @@ pub(super) struct Json {
     paths: Follow,
     embedded: Follow,
     coded: Follow,
+    words: Follow,
     own: Follow,
     names: Follow,
+    /// What the document, or an event's object, has said of itself: a Status of an apiserver.
+    status: outcome::Said,
     /// How many names were written anew.
     renamed: u64,
     /// What was received and has not left.
@@ -87,6 +91,8 @@ impl Json {
             paths: Follow::default(),
             embedded: Follow::default(),
             coded: Follow::default(),
+            words: Follow::default(),
+            status: outcome::Said::default(),
             own: Follow::default(),
             names: Follow::default(),
             renamed: 0,
@@ -211,6 +217,9 @@ impl Json {
         let operator = match self.operator(rules) {
             Some(met) => Some(met),
             None if self.is_coded(rules) => Some((Operator::TokenBase64, "data.*")),
+            None if met(&self.words, &rules.words).next().is_some() => {
+                Some((Operator::Token, "metadata.annotations.*"))
+            }
             None if self.may_hold(token, work) => Some((Operator::Redact, "**.content.*.text")),
             None => None,
         };
@@ -282,6 +291,9 @@ impl Json {
         if !rules.coded.is_empty() {
             self.coded.tell(&rules.coded, &self.walk, token);
         }
+        if !rules.words.is_empty() {
+            self.words.tell(&rules.words, &self.walk, token);
+        }
         if !rules.own.is_empty() {
             self.own.tell(&rules.own, &self.walk, token);
         }
@@ -320,15 +332,22 @@ impl Json {
     ) -> Option<Vec<u8>> {
         let rules = work.rules;
         self.tell(token, rules);
+        if rules.spares_outcomes {
+            self.status.tell(&self.walk, token, (bytes, span));
+        }
         let is_value = matches!(token, Token::Text | Token::Number | Token::True | Token::False);
         if is_value && let Some((operator, pattern)) = self.operator(rules) {
-            if self.is_outcome(token, (bytes, span), rules)
+            if (rules.spares_outcomes && self.status.is_outcome(&self.walk, token, (bytes, span)))
                 || self.is_spared(token, (bytes, span), rules)
             {
                 return None;
             }
             work.count_path(operator, pattern);
             return Some(hide(token, operator, text::inner(bytes, span)));
+        }
+        if token == Token::Text && self.is_wordless((bytes, span), rules) {
+            work.count_path(Operator::Token, "metadata.annotations.*");
+            return Some(hide(token, Operator::Token, text::inner(bytes, span)));
         }
         if token == Token::Text
             && self.is_coded(rules)
@@ -365,16 +384,11 @@ impl Json {
         }
     }
 
-    /// Whether a string says how an act went (apimachinery, meta/v1, `StatusSuccess`): nothing of
-    /// an object.
-    fn is_outcome(&self, token: Token, (bytes, span): (&[u8], Span), rules: &Rules) -> bool {
-        let is_word = matches!(text::inner(bytes, span), b"Success" | b"Failure");
-        if token != Token::Text || !is_word || !rules.spares_outcomes || self.walk.depth() > 2 {
-            return false;
-        }
-        let mut path = self.walk.path().skip(self.walk.depth() - 1);
-        let is_below = self.walk.depth() == 1 || self.walk.path().next() == Some(OBJECT);
-        is_below && path.next() == Some(Segment::Key(b"status"))
+    /// Whether a string has to be plain words, and is not.
+    fn is_wordless(&self, (bytes, span): (&[u8], Span), rules: &Rules) -> bool {
+        met(&self.words, &rules.words).next().is_some()
+            && !self.is_embedded(rules)
+            && !words::are_plain(text::inner(bytes, span))
     }
 
     /// Whether a message at the root is one that is known to have no value in it.
@@ -515,9 +529,6 @@ fn path(walk: &Walk, work: &mut Work<'_>) -> String {
     }
     path
 }
-
-/// Where an event of a watch has its object.
-const OBJECT: Segment<'_> = Segment::Key(b"object");
 
 /// The longest key that a path in the record has.
 const PATH_KEY_BYTES_MAX: usize = 64;

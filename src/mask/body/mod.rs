@@ -32,10 +32,12 @@ mod events;
 mod field;
 mod form;
 mod json;
+mod outcome;
 #[cfg(test)]
 mod tests;
 mod text;
 pub(in crate::mask) mod window;
+mod words;
 
 use std::rc::Rc;
 
@@ -240,6 +242,8 @@ pub struct Rules {
     inner: Option<Rc<Rules>>,
     /// Where texts stand that are base64 of what is to be searched.
     coded: Patterns,
+    /// Where texts stay only if they are plain words.
+    words: Patterns,
     /// Where texts stand that are the protocol's own: nothing is looked for there.
     own: Patterns,
     /// Where names of fields hold values, and which of a list's key; `None`: all.
@@ -342,6 +346,13 @@ impl Rules {
     #[must_use]
     pub fn coding(mut self, texts: Vec<Pattern>) -> Rules {
         self.coded = Patterns::new(texts);
+        self
+    }
+
+    /// With texts that are hidden unless they are plain words, or embedded.
+    #[must_use]
+    pub fn wording(mut self, texts: Vec<Pattern>) -> Rules {
+        self.words = Patterns::new(texts);
         self
     }
 

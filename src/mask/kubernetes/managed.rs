@@ -60,6 +60,7 @@ fn written(path: &str) -> Vec<String> {
 fn owned(part: &str) -> String {
     match part {
         "*" | "**" => part.to_owned(),
+        _ if part.starts_with("*!") => part.replace('!', "!f:"),
         // A place in an array is a member here, of whatever name.
         _ if part.bytes().all(|byte| byte.is_ascii_digit()) => "*".to_owned(),
         _ => format!("f:{part}"),
@@ -105,6 +106,7 @@ mod tests {
         assert_eq!(paths("spec.set.*"), [".f:spec.f:set.* ", ".f:spec.f:set "]);
         assert_eq!(paths("spec.l.*.k"), [".f:spec.f:l.*.f:k ", ".f:spec.f:l.* k"]);
         assert_eq!(paths("spec.l.0.k"), [".f:spec.f:l.*.f:k ", ".f:spec.f:l.* k"]);
+        assert_eq!(paths("*!a!b"), [".*!f:a!f:b "]);
         assert_eq!(paths("**.k"), [".**.f:k ", ".** k"]);
         assert_eq!(paths(r"spec.a\.b"), [r".f:spec.f:a\.b ", r".f:spec a.b"]);
     }

@@ -72,6 +72,88 @@ const APPLIED: [&str; 4] = [
 /// Prefixes of the shapes above.
 const SHAPES: [&str; 5] = ["", "items.*.", "rows.*.object.", "object.", "object.rows.*.object."];
 
+/// Everything in an object but what says which one it is: what is hidden of kinds without places.
+const REST: &str = "*!apiVersion!kind!metadata";
+
+/// The same of a document in each shape, whose own fields are no object's.
+const fn rests(answer: Answer) -> &'static [&'static str] {
+    match answer {
+        Answer::Object => &[REST],
+        Answer::List => &[
+            "*!apiVersion!kind!metadata!items!columnDefinitions!rows",
+            "items.*.*!apiVersion!kind!metadata",
+            "rows.*.*!object",
+            "rows.*.object.*!apiVersion!kind!metadata",
+        ],
+        Answer::Events => &["*!type!object", "object.*!apiVersion!kind!metadata"],
+    }
+}
+
+/// The same of an answer that is an error: a Status is the apiserver's own.
+const REST_TOLD: &str = "*!apiVersion!kind!metadata!status!message!reason!details!code";
+
+/// What the document is that a request is answered with, if not an error.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Answer {
+    /// An object.
+    Object,
+    /// A list of them.
+    List,
+    /// Events, one document each.
+    Events,
+}
+
+impl Answer {
+    /// By the verb in RBAC's words.
+    pub fn of(verb: &str) -> Answer {
+        match verb {
+            "list" | "deletecollection" => Answer::List,
+            "watch" => Answer::Events,
+            _ => Answer::Object,
+        }
+    }
+}
+
+/// Every annotation: conversions between versions, and appliers that nobody here knows, keep parts
+/// of an object in some (apis/autoscaling/v1/conversion.go), so only plain words stay.
+const ANNOTATIONS: &str = "metadata.annotations.*";
+
+/// Kinds of `with_masks` whose object is a Scale: of Kubernetes' own workloads, and of resources of
+/// which nobody knows here where the cluster reads what it shows.
+pub const SCALE: &str = "Scale";
+/// See above.
+pub const SCALE_OF_ANY: &str = "ScaleOfAny";
+
+/// Fields that hold the same in two versions of a kind (core/v1 and events/v1, `Event`;
+/// autoscaling/v1 and v2, `HorizontalPodAutoscaler`).
+const SAME: [(&str, &str, &str); 9] = [
+    ("Event", "message", "note"),
+    ("Event", "involvedObject", "regarding"),
+    ("Event", "source", "deprecatedSource"),
+    ("Event", "count", "deprecatedCount"),
+    ("Event", "firstTimestamp", "deprecatedFirstTimestamp"),
+    ("Event", "lastTimestamp", "deprecatedLastTimestamp"),
+    ("Event", "reportingComponent", "reportingController"),
+    ("HorizontalPodAutoscaler", "spec.metrics", "spec.targetCPUUtilizationPercentage"),
+    ("HorizontalPodAutoscaler", "status.currentMetrics", "status.currentCPUUtilizationPercentage"),
+];
+
+/// The field of the other version for a path, whole: what is within it differs.
+fn same(kind: &str, path: &str) -> Vec<String> {
+    let is_in = |field: &str| {
+        let rest = path.strip_prefix(field);
+        rest.is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+    };
+    let rows = SAME.iter().filter(|(known, ..)| *known == kind);
+    let other = |(_, one, two): &(&str, &'static str, &'static str)| match (is_in(one), is_in(two))
+    {
+        (true, _) => Some((*two).to_owned()),
+        (false, true) => Some((*one).to_owned()),
+        (false, false) => None,
+    };
+    rows.filter_map(other).collect()
+}
+
 /// Kinds with the spec of pods, and where.
 const POD_SPECS: [(&str, &str); 11] = [
     ("Pod", "spec"),
@@ -91,10 +173,10 @@ const POD_SPECS: [(&str, &str); 11] = [
 
 /// Kinds of resources whose values have places. The list of a kind has its name and `List`; objects
 /// in a table of metadata do not say what they are, so the resource of the request counts too.
-const RESOURCES: [(&str, &str, &str); 15] = [
+const RESOURCES: [(&str, &str, &str); 18] = [
     ("", "secrets", "Secret"),
     ("", "configmaps", "ConfigMap"),
-    ("", "serviceaccounts", "TokenRequest"),
+    ("", "serviceaccounts", "ServiceAccount"),
     ("authentication.k8s.io", "tokenreviews", "TokenReview"),
     ("certificates.k8s.io", "certificatesigningrequests", "CertificateSigningRequest"),
     ("", "pods", "Pod"),
@@ -107,6 +189,9 @@ const RESOURCES: [(&str, &str, &str); 15] = [
     ("batch", "jobs", "Job"),
     ("batch", "cronjobs", "CronJob"),
     ("apps", "controllerrevisions", "ControllerRevision"),
+    ("", "events", "Event"),
+    ("events.k8s.io", "events", "Event"),
+    ("autoscaling", "horizontalpodautoscalers", "HorizontalPodAutoscaler"),
 ];
 
 /// The kind whose places count in answers about a resource.
@@ -124,6 +209,8 @@ pub struct Masks {
     pub invalid: Rules,
     /// For another answer that is an error: its status and its words are the apiserver's own.
     pub told: Rules,
+    /// What detectors find in an object that somebody sends.
+    pub found: Rules,
     /// Paths in an object that are hidden.
     pub hidden: Vec<String>,
     /// Whether cells of tables of Kubernetes' own kinds show none of it.
@@ -134,19 +221,25 @@ impl Masks {
     /// Of paths in an object of a kind, and what detectors find. What was last applied is the
     /// object again, as a text: its values are hidden there, too, and it stays JSON, which `kubectl
     /// apply` reads. Values in base64 are searched for what they stand for.
-    pub fn new(kind: &str, hidden: Vec<(String, Operator)>, detectors: Rc<Detectors>) -> Masks {
+    pub fn new(
+        (kind, answer): (&str, Answer),
+        hidden: Vec<(String, Operator)>,
+        detectors: Rc<Detectors>,
+    ) -> Masks {
         let tables = hidden.iter().all(|(path, _)| is_in_no_cell(path));
         let mut paths: Vec<String> = hidden.iter().map(|(path, _)| path.clone()).collect();
-        let within = |shape: &str| {
-            let shape = shape.to_owned();
-            let below = move |(path, operator): &(String, Operator)| {
-                (pattern(&format!("{shape}{path}")), *operator)
-            };
-            hidden.iter().map(below).collect::<Vec<_>>()
+        let within = |shape: &str| placed(&hidden, |path| path != REST, shape);
+        let rest = hidden.iter().find(|(path, _)| path == REST).map(|(_, operator)| *operator);
+        let whole = |paths: &[&str]| {
+            let all = |operator| paths.iter().map(move |path| (pattern(path), operator));
+            rest.into_iter().flat_map(all).collect::<Vec<_>>()
         };
-        let shaped: Vec<_> = SHAPES.iter().flat_map(|shape| within(shape)).collect();
+        let mut shaped: Vec<_> = SHAPES.iter().flat_map(|shape| within(shape)).collect();
         let is_own = |pattern: &Pattern| OWN.contains(&pattern.text().as_str());
-        let told = shaped.iter().filter(|(pattern, _)| !is_own(pattern)).cloned().collect();
+        let mut told: Vec<_> =
+            shaped.iter().filter(|(pattern, _)| !is_own(pattern)).cloned().collect();
+        told.extend(whole(&[REST_TOLD]));
+        shaped.extend(whole(rests(answer)));
         let mut told = Rules::new(told, Rc::clone(&detectors));
         let names: Vec<_> = hidden.iter().flat_map(|(path, _)| named_fields(kind, path)).collect();
         let is_named = !names.is_empty();
@@ -157,7 +250,10 @@ impl Masks {
         let texts: Vec<Pattern> = SHAPES.iter().flat_map(below).collect();
         let coded = if detectors.is_empty() { Vec::new() } else { coded(kind) };
         let searches = !coded.is_empty();
-        let mut inner = Rules::new(within(""), detectors);
+        let mut inner = within("");
+        inner.extend(whole(&[REST]));
+        let mut found = Rules::new(Vec::new(), Rc::clone(&detectors));
+        let mut inner = Rules::new(inner, detectors);
         if searches {
             let patterns = |shape: &str| {
                 let below = |path: &&str| pattern(&format!("{shape}{path}"));
@@ -167,17 +263,21 @@ impl Masks {
             let all: Vec<_> = all.chain(texts.iter().cloned()).collect();
             (rules, told) = (rules.coding(all.clone()), told.coding(all));
             inner = inner.coding(patterns(""));
+            found = found.coding(patterns(""));
         }
         if !hidden.is_empty() {
-            told = told.embedding(texts.clone(), inner.clone());
+            let words = SHAPES.map(|shape| pattern(&format!("{shape}{ANNOTATIONS}")));
+            told = told.embedding(texts.clone(), inner.clone()).wording(words.to_vec());
+            rules = rules.wording(words.to_vec());
             paths.extend(APPLIED.map(str::to_owned));
+            paths.push(ANNOTATIONS.to_owned());
             paths.extend(is_named.then(|| managed::FIELDS_OWNED.to_owned()));
             rules = rules.embedding(texts, inner);
         } else if searches {
             told = told.searching_within(texts.clone(), inner.clone());
             rules = rules.searching_within(texts, inner);
         }
-        Masks { rules, invalid, told, hidden: paths, tables }
+        Masks { rules, invalid, told, found, hidden: paths, tables }
     }
 
     /// Whether every value of a kind is hidden, so that a record may keep what was shown.
@@ -185,6 +285,16 @@ impl Masks {
         let mut own = PLACES.iter().filter(|place| place.kind == kind).peekable();
         own.peek().is_some() && own.all(|place| self.hidden.iter().any(|it| it == place.path))
     }
+}
+
+/// Patterns of paths below a shape.
+fn placed(
+    hidden: &[(String, Operator)],
+    counts: impl Fn(&str) -> bool,
+    shape: &str,
+) -> Vec<(Pattern, Operator)> {
+    let hidden = hidden.iter().filter(|(path, _)| counts(path));
+    hidden.map(|(path, operator)| (pattern(&format!("{shape}{path}")), *operator)).collect()
 }
 
 /// What a Status has of its own at its root.
@@ -199,10 +309,13 @@ fn named_fields(kind: &str, path: &str) -> Vec<(Pattern, Option<String>)> {
     managed::of(path).into_iter().map(|it| (pattern(&it.path), it.field)).collect()
 }
 
-/// Where a kind has base64.
+/// Where a kind has base64, or texts that may be, or hold some: files of keys and logins, and the
+/// releases that helm keeps in ConfigMaps.
 fn coded(kind: &str) -> Vec<&'static str> {
-    let own = PLACES.iter().filter(|place| place.kind == kind && place.form == Form::Base64);
-    own.map(|place| place.path).collect()
+    let holds = |place: &&Place| {
+        place.kind == kind && (place.form == Form::Base64 || matches!(kind, "Secret" | "ConfigMap"))
+    };
+    PLACES.iter().filter(holds).map(|place| place.path).collect()
 }
 
 /// Texts of a Status that print values of what was refused.
@@ -219,28 +332,16 @@ fn is_in_no_cell(path: &str) -> bool {
     places || POD_SPECS.iter().any(|(kind, _)| environment(kind).iter().any(|it| it == path))
 }
 
-/// Fields of objects of other kinds, beside what says which object it is: hidden whole.
-const FIELDS: [&str; 13] = [
-    "data",
-    "stringData",
-    "binaryData",
-    "spec",
-    "status",
-    "parameters",
-    "rules",
-    "subjects",
-    "subsets",
-    "endpoints",
-    "message",
-    "note",
-    "value",
-];
-
 /// The places of a kind, as paths of an object, with what is done there. Of a kind without places
-/// all values are hidden.
+/// everything is hidden.
 pub fn places(kind: &str, operator: Operator) -> Vec<(String, Operator)> {
-    if kind.is_empty() {
-        return FIELDS.map(|path| (path.to_owned(), fitting(Form::Text, operator))).into();
+    let is_placed = PLACES.iter().any(|place| place.kind == kind)
+        || POD_SPECS.iter().any(|(known, _)| *known == kind);
+    match kind {
+        // Numbers of copies, and the labels of pods: a workload's values are in its environment.
+        SCALE => return Vec::new(),
+        _ if !is_placed => return vec![(REST.to_owned(), fitting(Form::Text, operator))],
+        _ => {}
     }
     let own = PLACES.iter().filter(|place| place.kind == kind);
     let places = own.map(|place| (place.path.to_owned(), fitting(place.form, operator)));
@@ -251,13 +352,20 @@ pub fn places(kind: &str, operator: Operator) -> Vec<(String, Operator)> {
 /// A path of a kind that a rule names, with what is done there.
 pub fn named(kind: &str, path: String, named: Operator) -> Vec<(String, Operator)> {
     let operator = fitting(form(kind, &path), named);
+    let is_elsewhere = !path.starts_with("metadata.") && path != "metadata";
+    // What stands at the path of the object stands at another one of its Scale.
+    if is_elsewhere && (kind == SCALE_OF_ANY || (kind == SCALE && !is_in_no_cell(&path))) {
+        return vec![(REST.to_owned(), fitting(Form::Text, named))];
+    }
+    let others = same(kind, &path).into_iter().map(|path| (path, operator));
+    let others: Vec<_> = others.collect();
     // A revision of a workload has its template one field deeper.
     let deeper = (kind == "ControllerRevision").then(|| (format!("data.{path}"), operator));
     let written = written_as(kind, &path).map(|path| {
         let operator = fitting(self::form(kind, &path), named);
         (path, operator)
     });
-    deeper.into_iter().chain(written).chain([(path, operator)]).collect()
+    deeper.into_iter().chain(written).chain(others).chain([(path, operator)]).collect()
 }
 
 /// The other field of a Secret in which the value of a path is written (core/v1, `StringData`): it
@@ -294,10 +402,19 @@ fn form_at(place: &Place, path: &str) -> bool {
     within.is_some_and(|rest| !rest.is_empty()) || place.path.strip_suffix(".*") == Some(path)
 }
 
+/// Whether a cluster lets everybody who may change an object change what stands at a path of it.
+/// Of other places a refusal tells a wrong guess from a right one, and leaves the value there.
+pub fn may_change(kind: &str, path: &str) -> bool {
+    let is_fixed = matches!(kind, "Pod" | "Job" | "ControllerRevision");
+    let is_placed =
+        matches!(kind, "Secret" | "ConfigMap") || POD_SPECS.iter().any(|(known, _)| *known == kind);
+    is_placed && !is_fixed && is_in_no_cell(path)
+}
+
 /// Whether a path is where appliers keep the object, or an apiserver who owns its fields: each
 /// write brings it anew.
 pub fn is_applied(path: &str) -> bool {
-    APPLIED.contains(&path) || path == managed::FIELDS_OWNED
+    APPLIED.contains(&path) || path == managed::FIELDS_OWNED || path == ANNOTATIONS
 }
 
 /// Paths of the values of environment variables in a kind with the spec of pods.
@@ -393,9 +510,8 @@ pub fn pointer_tells(pointer: &str, path: &str) -> bool {
         let token = token.replace("~1", "/").replace("~0", "~");
         match parts.next() {
             None => return true,
-            Some("*") => {}
             Some("**") => return true,
-            Some(part) if part == token => {}
+            Some(part) if is_met(part, &token) => {}
             Some(_) => return false,
         }
     }
@@ -424,14 +540,20 @@ fn brings_at(value: &Value, path: &[&str]) -> bool {
     };
     (any_depth && brings_at(value, rest))
         || match value {
-            Value::Object(fields) => fields
-                .iter()
-                .any(|(name, value)| within(value, *part == "*" || any_depth || name == part)),
+            Value::Object(fields) => {
+                fields.iter().any(|(name, value)| within(value, any_depth || is_met(part, name)))
+            }
             Value::Array(values) => (0_usize..).zip(values).any(|(index, value)| {
                 within(value, *part == "*" || any_depth || part.parse() == Ok(index))
             }),
             _ => false,
         }
+}
+
+/// Whether a name is what a segment of a path stands for.
+fn is_met(part: &str, name: &str) -> bool {
+    let but = part.strip_prefix("*!").map(|names| !names.split('!').any(|other| other == name));
+    part == "*" || part == name || but == Some(true)
 }
 
 /// Segments of a path, with what is escaped decoded.
@@ -451,348 +573,5 @@ fn split(path: &str) -> Vec<String> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::mask::Hits;
-    use crate::mask::body::{Masker, Shape};
-
-    /// What is left of a document under masks, in pieces of every length.
-    fn left(rules: &Rules, document: &str) -> String {
-        let rules = Rc::new(rules.clone());
-        let all = |piece: usize| {
-            let mut masker = Masker::new(Rc::clone(&rules), Shape::Json).expect("JSON");
-            let (mut out, mut hits) = (Vec::new(), Hits::default());
-            for part in document.as_bytes().chunks(piece) {
-                masker.push(part, &mut out, &mut hits).expect("JSON");
-            }
-            masker.finish(&mut out, &mut hits).expect("JSON");
-            String::from_utf8(out).expect("text")
-        };
-        let whole = all(usize::MAX);
-        for piece in [1, 2, 3, 7] {
-            assert_eq!(all(piece), whole, "in pieces of {piece}");
-        }
-        whole
-    }
-
-    fn of(paths: Vec<(String, Operator)>) -> Masks {
-        Masks::new("", paths, Rc::default())
-    }
-
-    /// An object, also as what was last applied, in every shape of answer.
-    fn shapes(object: &str) -> Vec<String> {
-        let applied = serde_json::Value::from(object).to_string();
-        let inner = object.strip_prefix('{').expect("an object");
-        let whole = format!(
-            r#"{{"metadata":{{"name":"s","annotations":{{"a":"shown",
-            "kubectl.kubernetes.io/last-applied-configuration":{applied}}}}},{inner}"#
-        );
-        let table =
-            format!(r#"{{"kind":"Table","rows":[{{"cells":["s","x"],"object":{whole}}}]}}"#);
-        vec![
-            whole.clone(),
-            format!(r#"{{"kind":"SomeList","items":[{whole},{whole}]}}"#),
-            table.clone(),
-            format!(r#"{{"type":"ADDED","object":{whole}}}"#),
-            format!(r#"{{"type":"ADDED","object":{table}}}"#),
-        ]
-    }
-
-    const SECRET: &str = r#"{"kind":"Secret","type":"Opaque",
-        "data":{"k":"HIDDEN","k.2":"HIDDEN"},"stringData":{"k":"HIDDEN"}}"#;
-    const POD: &str = r#"{"kind":"Pod","spec":{"containers":[{"image":"shown","name":"a",
-        "env":[{"name":"B","value":"HIDDEN"}]}],"initContainers":[{"env":[{"value":"HIDDEN"}]}]}}"#;
-
-    #[test]
-    fn values_are_hidden_in_every_shape_of_answer() {
-        let paths = |paths: &[&str], kind: &str| {
-            let named = |path: &&str| named(kind, (*path).to_owned(), Operator::Redact);
-            of(paths.iter().flat_map(named).collect())
-        };
-        let env = "spec.containers.*.env.*.value";
-        let init = "spec.initContainers.*.env.*.value";
-        for (masks, object) in [
-            (of(places("Secret", Operator::Redact)), SECRET),
-            (paths(&["data", "stringData.k"], "Secret"), SECRET),
-            (of(places("Pod", Operator::Redact)), POD),
-            (paths(&[env, init], "Pod"), POD),
-            (paths(&["spec.**.value"], "Pod"), POD),
-        ] {
-            for document in shapes(object) {
-                let left = left(&masks.rules, &document);
-                assert!(!left.contains("HIDDEN"), "{left}");
-                assert!(left.contains("shown"), "{left}");
-                let read: serde_json::Value = serde_json::from_str(&left).expect("JSON");
-                let applied = read.pointer("/metadata/annotations").and_then(|it| {
-                    it.get("kubectl.kubernetes.io/last-applied-configuration")?.as_str()
-                });
-                // `kubectl apply` reads it.
-                let applied = applied.map(serde_json::from_str::<serde_json::Value>);
-                assert!(applied.is_none_or(|applied| applied.is_ok()), "{left}");
-            }
-        }
-    }
-
-    /// A revision has its workload's template one field deeper, and what was last applied of the
-    /// workload in its own shape.
-    #[test]
-    fn a_revision_hides_what_its_workload_hides() {
-        let of_set = r#"{"kind":"DaemonSet","spec":{"template":{"spec":{"containers":[
-            {"image":"shown","env":[{"name":"A","value":"HIDDEN"}]}]}}}}"#;
-        let applied = serde_json::Value::from(of_set).to_string();
-        let revision = format!(
-            r#"{{"kind":"ControllerRevision","metadata":{{"annotations":{{
-            "kubectl.kubernetes.io/last-applied-configuration":{applied}}}}},"data":{of_set}}}"#
-        );
-        let masks = of(places("ControllerRevision", Operator::Redact));
-        let left = left(&masks.rules, &revision);
-        assert!(!left.contains("HIDDEN") && left.contains("shown"), "{left}");
-    }
-
-    /// `data` is base64, also in what was last applied, and where paths hide other values.
-    #[test]
-    fn detectors_search_what_base64_stands_for() {
-        use base64::Engine as _;
-        const CARD: &str = "4111111111111111";
-        let base64 = |text: &str| base64::engine::general_purpose::STANDARD.encode(text);
-        let card = crate::mask::detect::Detector::parse("credit-card").expect("a detector");
-        let detectors = Rc::new(Detectors::new([(card, Operator::Redact)]));
-        let (coded, shown) = (base64(&format!("card {CARD}")), base64("a word"));
-        let object = |field: &str| {
-            format!(r#"{{"kind":"K","{field}":{{"a":"{coded}","b":"shown","c":"{shown}"}}}}"#)
-        };
-        let hidden = || vec![("spec.x".to_owned(), Operator::Token)];
-        for (kind, field) in [("Secret", "data"), ("ConfigMap", "binaryData")] {
-            for paths in [Vec::new(), hidden()] {
-                let masks = Masks::new(kind, paths, Rc::clone(&detectors));
-                assert!(!masks.hides_all(kind));
-                for document in shapes(&object(field)) {
-                    let left = left(&masks.rules, &document);
-                    assert!(!left.contains(&coded) && !left.contains(CARD), "{left}");
-                    assert!(left.contains(&base64("card [CREDIT_CARD]")), "{left}");
-                    assert!(left.contains("shown") && left.contains(&shown), "{left}");
-                }
-            }
-        }
-        let other = Masks::new("ConfigMap", Vec::new(), detectors);
-        let text = object("data");
-        assert_eq!(left(&other.rules, &text), text, "data of a ConfigMap is text");
-        assert!(of(places("Secret", Operator::Redact)).hides_all("Secret"));
-        assert!(!of(places("Pod", Operator::Redact)).hides_all("Secret"));
-    }
-
-    #[test]
-    fn the_other_field_of_a_secret_is_hidden_too() {
-        for path in ["data.k", "stringData.k", "data", "data.*"] {
-            let masks = of(named("Secret", path.to_owned(), Operator::Redact));
-            for document in shapes(&SECRET.replace(r#","k.2":"HIDDEN""#, "")) {
-                let left = left(&masks.rules, &document);
-                assert!(!left.contains("HIDDEN"), "{path}: {left}");
-            }
-        }
-        let form = |path: &str| named("Secret", path.to_owned(), Operator::Redact);
-        assert_eq!(form("data.k")[0], ("stringData.k".to_owned(), Operator::Token));
-        assert_eq!(form("stringData.k")[0], ("data.k".to_owned(), Operator::TokenBase64));
-        assert_eq!(named("ConfigMap", "data.k".to_owned(), Operator::Redact).len(), 1);
-    }
-
-    #[test]
-    fn keys_with_dots_are_written_with_a_backslash() {
-        let object = r#"{"kind":"Secret","metadata":{"annotations":{"a.io/key":"HIDDEN",
-            "a":{"io/key":"shown"}}},"data":{"tls.key":"HIDDEN","tls":"shown"}}"#;
-        let mut paths = named("Secret", "data.tls\\.key".to_owned(), Operator::Redact);
-        assert_eq!(paths[0].0, "stringData.tls\\.key");
-        let annotation = "metadata.annotations.a\\.io/key".to_owned();
-        paths.extend(named("Secret", annotation.clone(), Operator::Redact));
-        let masks = of(paths);
-        for document in shapes(object) {
-            let left = left(&masks.rules, &document);
-            assert!(!left.contains("HIDDEN"), "{left}");
-            assert_eq!(left.matches("shown").count(), document.matches("shown").count(), "{left}");
-        }
-        assert!(pointer_tells("/metadata/annotations/a.io~1key", &annotation));
-        assert!(!pointer_tells("/metadata/annotations/a/io~1key", &annotation));
-        assert!(brings(&serde_json::json!({"data": {"tls.key": "x"}}), "data.tls\\.key"));
-    }
-
-    #[test]
-    fn names_of_fields_that_hold_values_are_hidden() {
-        const WIDGET: &str = r#"{"kind":"Widget","spec":{"set":["HIDDEN"],"list":[{"k":"HIDDEN"}]},
-            "metadata":{"name":"shown","managedFields":[{"manager":"kubectl","fieldsV1":{
-            "f:metadata":{"f:finalizers":{".":{},"v:\"kept\"":{}}},
-            "f:spec":{"f:set":{"v:\"HIDDEN\"":{},"v:\"HIDDEN2\"":{}},"f:list":
-            {"k:{\"k\":\"HIDDEN\",\"n\":7}":{".":{},"f:k":{}}}}}}]}}"#;
-        let lists = [("spec.set.*", Operator::Token), ("spec.list.*.k", Operator::Token)];
-        let lists = lists.map(|(path, operator)| (path.to_owned(), operator)).to_vec();
-        for (paths, all) in [(lists, false), (places("", Operator::Redact), true)] {
-            let masks = of(paths);
-            for shape in SHAPES {
-                let wrap = |whole: String, part: &str| match part {
-                    "" => whole,
-                    "*" => format!("[{whole}]"),
-                    part => format!(r#"{{"{part}":{whole}}}"#),
-                };
-                let document = shape.split('.').rev().fold(WIDGET.to_owned(), wrap);
-                let left = left(&masks.rules, &document);
-                assert!(!left.contains("HIDDEN"), "{left}");
-                assert!(left.contains(r#"v:\"kept\""#) && left.contains("f:set"), "{left}");
-                assert!(left.contains(r#""shown""#) && left.contains(r#"{\"k\":\"weir-"#));
-                assert_eq!(left.contains(r#"\"n\":7"#), !all, "{left}");
-                let members = left.matches(r#""v:\"weir-masked-"#);
-                assert_eq!(members.count(), 2);
-                assert!(
-                    serde_json::from_str::<Value>(&left).is_ok() && brings_back(left.as_bytes())
-                );
-            }
-            let tells = |pointer: &str| masks.hidden.iter().any(|it| pointer_tells(pointer, it));
-            assert!(tells(r#"/metadata/managedFields/0/fieldsV1/f:spec/f:set/v:"a""#));
-            assert!(!tells("/metadata/labels/a"));
-        }
-        // Places of Kubernetes' own kinds are in no name.
-        assert!(!of(vec![]).hidden.contains(&managed::FIELDS_OWNED.to_owned()));
-        let env = Masks::new("Pod", places("Pod", Operator::Redact), Rc::default());
-        assert!(!env.hidden.contains(&managed::FIELDS_OWNED.to_owned()));
-    }
-
-    #[test]
-    fn what_an_apiserver_says_of_an_act_is_no_value() {
-        const DONE: &str = r#"{"kind":"Status","apiVersion":"v1","status":"Success",
-            "details":{"name":"w","kind":"widgets"}}"#;
-        const GONE: &str = r#"{"kind":"Status","apiVersion":"v1","metadata":{},"status":"Failure",
-            "message":"widgets.ex.io \"w\" not found","reason":"NotFound","code":404}"#;
-        let masks = of(places("", Operator::Redact));
-        assert_eq!(left(&masks.rules, DONE), DONE);
-        assert_eq!(left(&masks.told, GONE), GONE);
-        let event = format!(r#"{{"type":"ERROR","object":{}}}"#, GONE.replace("widgets", "HIDDEN"));
-        let left_of = |document: &str| left(&masks.rules, document);
-        assert!(left_of(&event).contains(r#""status":"Failure""#), "{}", left_of(&event));
-        assert!(!left_of(&event).contains("HIDDEN"));
-        for value in [
-            r#"{"status":"HIDDEN"}"#,
-            r#"{"status":{"phase":"Success"}}"#,
-            r#"{"status":{"status":"Failure"}}"#,
-            r#"{"spec":{"status":"Success"}}"#,
-            r#"{"items":[{"status":"Success"}]}"#,
-            r#"{"status":["Success"]}"#,
-        ] {
-            let left = left_of(value);
-            assert!(left.contains("weir-masked"), "{left}");
-        }
-        assert!(left(&masks.told, r#"{"spec":"HIDDEN"}"#).contains("weir-masked"));
-    }
-
-    #[test]
-    fn what_was_last_applied_and_is_no_json_is_hidden() {
-        let masks = of(places("Secret", Operator::Redact));
-        for text in ["data: HIDDEN", "HIDDEN", r#"{\"data\":{\"k\":\"HIDDEN"#, " [HIDDEN"] {
-            let document = format!(
-                r#"{{"metadata":{{"annotations":{{
-                "kubectl.kubernetes.io/last-applied-configuration":"{text}"}}}}}}"#
-            );
-            assert!(!left(&masks.rules, &document).contains("HIDDEN"), "{text}");
-        }
-    }
-
-    #[test]
-    fn what_is_wrong_with_an_object_is_told_without_values() {
-        let masks = of(places("Pod", Operator::Redact));
-        let told = r#"{"message":"Pod \"a\" is invalid: spec: Forbidden: HIDDEN","code":422,
-            "details":{"causes":[{"message":"Forbidden: HIDDEN","field":"spec"},
-            {"message":"HIDDEN"}]}}"#;
-        let left = left(&masks.invalid, told);
-        assert_eq!(left, told.replace("spec: Forbidden: HIDDEN", "***").replace("HIDDEN", "***"));
-    }
-
-    #[test]
-    fn environments_of_pods_and_templates() {
-        assert_eq!(environment("Deployment")[0], "spec.template.spec.containers.*.env.*.value");
-        assert_eq!(environment("Secret"), Vec::<String>::new());
-        for (kind, _) in POD_SPECS {
-            assert!(RESOURCES.iter().any(|(_, _, known)| *known == kind), "{kind}");
-        }
-    }
-
-    #[test]
-    fn cells_of_tables_show_other_fields() {
-        let tables = |path: &str| of(vec![(path.to_owned(), Operator::Redact)]).tables;
-        assert!(tables("data.password") && tables("data") && tables("stringData.*"));
-        assert!(tables("spec.template.spec.containers.*.env.*.value"));
-        assert!(!tables("status.podIP") && !tables("spec.nodeName") && !tables("**.token"));
-        assert!(!tables("dataset") && !tables("spec"));
-    }
-
-    #[test]
-    fn a_placeholder_is_found_wherever_it_comes_back() {
-        assert!(!brings_back(SECRET.as_bytes()));
-        for form in [Form::Base64, Form::Text] {
-            let placeholder = placeholder(0x1234, form);
-            assert!(brings_back(format!("data:\n  k: {placeholder}\n").as_bytes()));
-            assert!(brings_back(&[b"\x0a\x1c", placeholder.as_bytes(), b"\x12"].concat()));
-        }
-        assert_eq!(placeholder(0x1234, Form::Text), "weir-masked-0000000000001234");
-        // In the midst of a value, as detectors leave it.
-        use base64::Engine as _;
-        for before in ["", "a", "ab", "abc", "card "] {
-            for behind in ["", "x", " and", " and so on"] {
-                let value = format!("{before}{PLACEHOLDER}EMAIL{behind}");
-                let coded = base64::engine::general_purpose::STANDARD.encode(value);
-                assert!(brings_back(coded.as_bytes()), "{before:?} {behind:?}");
-            }
-        }
-        assert_eq!(placeholder(1, Form::Base64).len() % 4, 0);
-        // Spelt in another way.
-        for body in [
-            r#"[{"op":"add","path":"/data/v","value":"\u0077eir-masked-00"}]"#,
-            r#"{"data":{"v":"\u0064\u0032Vpci1tYXNrZWQtMDA="}}"#,
-            r#"{"metadata":{"annotations":{"a":"{\"k\":\"\\u0077eir-masked-00\"}"}}}"#,
-            r#"{"data":{"v":"IyMjIyMjd2Vp\nci1tYXNr\r\nZWQtRU1BSUw="}}"#,
-            "data:\n  v: \"weir-\\x6dasked-EMAIL\"\n",
-            "data:\n  v: \"weir-ma\\\n    sked-EMAIL\"\n",
-            "data:\n  v: |\n    IyMjIyMjd2Vp\n    ci1tYXNr\n    ZWQtRU1BSUw=\n",
-        ] {
-            assert!(brings_back(body.as_bytes()), "{body}");
-        }
-        for body in ["", "\\", "\\u00", "weir masks this", r#"{"a":"\u20ac \\u0077eir"}"#] {
-            assert!(!brings_back(body.as_bytes()), "{body}");
-        }
-    }
-
-    #[test]
-    fn what_brings_a_value_to_a_hidden_path_is_found() {
-        let check = |object: &str, path: &str, expect: bool| {
-            let object = serde_json::from_str(object).expect("JSON");
-            assert_eq!(brings(&object, path), expect, "{object} {path}");
-        };
-        check(r#"{"data":{"k":"a"}}"#, "data.*", true);
-        check(r#"{"data":{"k":"a"}}"#, "data", true);
-        check(r#"{"data":{"k":null}}"#, "data.*", false);
-        check(r#"{"data":{}}"#, "data.*", false);
-        check(r#"{"metadata":{"labels":{"data":"k"}}}"#, "data.*", false);
-        check(POD, "spec.containers.*.env.*.value", true);
-        check(POD, "spec.containers.0.env.*.value", true);
-        check(POD, "spec.containers.1.env.*.value", false);
-        check(POD, "**.value", true);
-        check(POD, "spec.**", true);
-        check(POD, "**.values", false);
-        check(r#"{"metadata":{"annotations":{"kapp.k14s.io/original":"a"}}}"#, APPLIED[1], true);
-    }
-
-    #[test]
-    fn a_patch_that_could_tell_a_value_is_found() {
-        fn check(pointer: &str, path: &str, expect: bool) {
-            assert_eq!(pointer_tells(pointer, path), expect, "{pointer} {path}");
-        }
-        check("", "data.*", true);
-        check("/data", "data.*", true);
-        check("/data/k", "data.*", true);
-        check("/data/k/deep", "data.*", true);
-        check("/metadata/labels/a", "data.*", false);
-        check("/datax", "data.*", false);
-        check("no pointer", "data.*", true);
-        check("/spec/containers/0/env/1/value", "spec.containers.*.env.*.value", true);
-        check("/spec/containers/0/image", "spec.containers.*.env.*.value", false);
-        let applied = "/metadata/annotations/kubectl.kubernetes.io~1last-applied-configuration";
-        check(applied, APPLIED[0], true);
-        check("/metadata/annotations/other", APPLIED[0], false);
-    }
-}
+#[path = "tests.rs"]
+mod tests;

@@ -115,7 +115,7 @@ impl Policy {
         &self,
         (target, groups): (&str, &[String]),
         act: &Act,
-        kind: &str,
+        (kind, answer): (&str, kubernetes::Answer),
     ) -> kubernetes::Masks {
         let masks: Vec<&Mask> = self.of(target, groups).collect();
         let found = masks.iter().flat_map(|mask| mask.detectors.iter());
@@ -139,7 +139,7 @@ impl Policy {
                 }
             }
         }
-        kubernetes::Masks::new(kind, hidden, detectors)
+        kubernetes::Masks::new((kind, answer), hidden, detectors)
     }
 
     fn of(&self, target: &str, groups: &[String]) -> impl Iterator<Item = &Mask> {

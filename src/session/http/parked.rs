@@ -217,7 +217,7 @@ pub(super) fn key(exchange: &Exchange, tenure: &Tenure) -> Key {
     part(&(identity.groups.len() as u64).to_le_bytes());
     identity.groups.iter().for_each(|group| part(group.as_bytes()));
     let head = &exchange.request.head;
-    for bytes in [head.method(), head.authority(), head.target()] {
+    for bytes in [super::kubernetes::method(exchange), head.authority(), head.target()] {
         part(bytes);
     }
     let pass = Pass::default();

@@ -115,6 +115,16 @@ pub struct Attributes<'t> {
     pub label_selector: Option<String>,
 }
 
+/// Options of a deletion that stand in the query or in the body (apimachinery, meta/v1,
+/// `DeleteOptions`).
+pub const DELETE_OPTIONS: [&str; 5] = [
+    "dryRun",
+    "gracePeriodSeconds",
+    "propagationPolicy",
+    "orphanDependents",
+    "ignoreStoreReadErrorWithClusterBreakingPotential",
+];
+
 /// Why a request line is refused. The client is answered 400.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Refused {

@@ -53,10 +53,28 @@ fn all() -> MutexGuard<'static, VecDeque<Judged>> {
     JUDGED.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
+/// Whether clients ask for it in two forms, by GET and by POST.
+fn has_forms(subresource: &str) -> bool {
+    matches!(subresource, "exec" | "attach" | "portforward")
+}
+
+/// The method as far as it tells requests apart: a stream is the same by either, so that people who
+/// are asked about the one have answered the other.
+pub(in super::super) fn method(exchange: &Exchange) -> &[u8] {
+    let kube = exchange.request.kube.as_deref();
+    let subresource = kube.map(|asked| asked.understood.subresource.as_str());
+    told_apart(subresource, exchange.request.head.method())
+}
+
+fn told_apart<'m>(subresource: Option<&str>, method: &'m [u8]) -> &'m [u8] {
+    let is_form = matches!(method, b"GET" | b"POST") && subresource.is_some_and(has_forms);
+    if is_form { b"stream" } else { method }
+}
+
 /// What is the same in both ways to ask: who, where, and the target with its command.
 fn key(exchange: &Exchange, tenure: &Tenure) -> Option<[u8; 32]> {
     let asked = exchange.request.kube.as_ref()?;
-    if !matches!(asked.understood.subresource.as_str(), "exec" | "attach" | "portforward") {
+    if !has_forms(&asked.understood.subresource) {
         return None;
     }
     let mut said = Vec::new();
@@ -130,5 +148,23 @@ pub(in super::super) fn before(
     match &all.get(at)?.what {
         Before::Denied(id, detail) => Some(Before::Denied(*id, detail.clone())),
         Before::Granted(_) => all.remove(at).map(|judged| judged.what),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_forms_of_a_stream_are_one_request() {
+        for subresource in ["exec", "attach", "portforward"] {
+            let form = |method| told_apart(Some(subresource), method);
+            assert_eq!(form(b"GET"), form(b"POST"));
+            assert_ne!(form(b"GET"), form(b"DELETE"));
+        }
+        for other in [None, Some(""), Some("proxy"), Some("log")] {
+            assert_eq!(told_apart(other, b"GET"), b"GET");
+            assert_eq!(told_apart(other, b"POST"), b"POST");
+        }
     }
 }

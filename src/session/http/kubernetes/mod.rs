@@ -11,6 +11,7 @@
 //! ```
 
 mod again;
+mod guessed;
 mod onward;
 mod selects;
 mod shown;
@@ -24,7 +25,10 @@ use crate::decide::kubernetes::content::{Content, Unreadable};
 use crate::decide::kubernetes::{Class, Flow, Understood, kinds, understand};
 use crate::limits;
 use crate::mask::body::{Masker, Rules, Shape};
-use crate::mask::kubernetes::{brings, brings_back, is_applied, kind_of, pointer_tells};
+use crate::mask::kubernetes::{
+    Answer, SCALE, SCALE_OF_ANY, brings, brings_back, is_applied, kind_of, may_change,
+    pointer_tells,
+};
 use crate::record::entry::{Command, Event as Noted, Ocsf};
 use crate::session::Stage;
 use crate::wire::http::h1::Framing;
@@ -35,9 +39,10 @@ use crate::wire::http::ws::handshake;
 use crate::wire::kubernetes::channel::{self, Offer};
 use crate::wire::kubernetes::request;
 
-pub(super) use again::{Before, before, denied, turned_away};
+pub(super) use again::{Before, before, denied, method, turned_away};
 pub(super) use streams::{Streams, write_spdy};
 
+use self::guessed::{is_test, may_fix, placed};
 use super::Session;
 use super::exchange::{Exchange, Request, Then};
 use super::kept::Kept;
@@ -63,10 +68,14 @@ pub(super) struct Asked {
     invalid: Rc<Rules>,
     /// And in another answer that is an error.
     told: Rc<Rules>,
+    /// What detectors would find of a value that somebody sends.
+    found: Rc<Rules>,
     /// Paths of an object that are hidden.
     hidden: Vec<String>,
     /// Selectors of fields and of labels; `None` for one that says two things.
     selectors: Option<[Option<String>; 2]>,
+    /// Options of a deletion that the query has.
+    options: Vec<(&'static str, String)>,
     /// Cells of tables show none of it.
     tables: bool,
     /// Every value that the answer has is hidden.
@@ -85,6 +94,7 @@ enum Refused {
     Token,
     Accept,
     Placeholder,
+    Options(&'static str),
 }
 
 impl Refused {
@@ -95,7 +105,7 @@ impl Refused {
             Refused::Misdirected => 421,
             Refused::Placeholder => 422,
             Refused::Line(_) | Refused::Upgrade | Refused::NoUpgrade => 400,
-            Refused::Connection | Refused::Token => 400,
+            Refused::Connection | Refused::Token | Refused::Options(_) => 400,
         }
     }
 
@@ -119,6 +129,9 @@ impl Refused {
             Refused::Placeholder => {
                 "the body has what took the place of a masked value: it would be stored".to_owned()
             }
+            Refused::Options(name) => format!(
+                "the query says {name} and the body has other options: the cluster forgets the query"
+            ),
             Refused::Token => "a subprotocol that brings a token is not written so".to_owned(),
         }
     }
@@ -182,6 +195,11 @@ impl Asked {
             (Ok(fields), Ok(labels)) => Some([fields, labels]),
             _ => None,
         };
+        let options = request::DELETE_OPTIONS.iter().flat_map(|name| {
+            let words = |value: &[u8]| String::from_utf8_lossy(value).into_owned();
+            request.query.values(name).map(move |value| (*name, words(value)))
+        });
+        let options = options.collect();
         let understood = understand(&request, content, &onward::claims(head))?;
         Ok(Asked {
             understood,
@@ -189,8 +207,10 @@ impl Asked {
             masks: None,
             invalid: Rc::default(),
             told: Rc::default(),
+            found: Rc::default(),
             hidden: Vec::new(),
             selectors,
+            options,
             tables: true,
             hides_all: false,
         })
@@ -200,25 +220,27 @@ impl Asked {
     fn with_masks(mut self, tenure: &Tenure) -> Asked {
         let it = &self.understood;
         let Some(act) = it.action.acts.first() else { return self };
-        // A Scale has numbers of copies, whatever it is the scale of: no values.
+        let is_known = kinds::find(&it.group, &it.resource).is_some();
         let kind = match it.subresource.as_str() {
-            "scale" => "Scale",
+            "scale" if is_known => SCALE,
+            "scale" => SCALE_OF_ANY,
+            "token" => "TokenRequest",
             _ => kind_of(&it.group, &it.resource).unwrap_or_default(),
         };
         let whose = (tenure.target_name.as_str(), tenure.identity.groups.as_slice());
         // Discovery and health have no objects.
         if !it.classes.has(Class::Discovery) {
-            let mut masks = tenure.snapshot.masks.objects(whose, act, kind);
+            let mut masks = tenure.snapshot.masks.objects(whose, act, (kind, Answer::of(it.verb)));
             // What a container prints is no object, and has no places.
             if it.subresource == "log" {
                 masks.rules = masks.rules.searching();
                 masks.hidden.clear();
             }
-            let is_known = kinds::find(&it.group, &it.resource).is_some();
             self.hides_all = masks.hides_all(kind);
             self.masks = (!masks.rules.is_empty()).then(|| Rc::new(masks.rules));
             self.invalid = Rc::new(masks.invalid.sparing(status::plain(it)));
             self.told = Rc::new(masks.told);
+            self.found = Rc::new(masks.found);
             self.hidden = masks.hidden;
             self.tables = self.masks.is_none() || (masks.tables && is_known);
         }
@@ -251,6 +273,12 @@ impl Asked {
 
     /// Whether which objects are listed depends on what is hidden in them.
     fn selects_hidden(&self) -> bool {
+        let mut selectors = self.selectors.iter().flatten().flatten();
+        let is_guess =
+            self.selectors.is_none() || selectors.any(|text| guessed::selects(&self.found, text));
+        if !self.found.is_empty() && is_guess {
+            return true;
+        }
         let mut hidden = self.hidden.iter().filter(|path| !is_applied(path));
         match &self.selectors {
             Some([fields, labels]) => {
@@ -258,6 +286,11 @@ impl Asked {
             }
             None => hidden.next().is_some(),
         }
+    }
+
+    /// Whether detectors find something in a value that is sent.
+    fn finds(&self, value: &serde_json::Value) -> bool {
+        guessed::finds(&self.found, value)
     }
 
     /// Whether policies and webhooks of the cluster see an object with hidden values.
@@ -454,8 +487,15 @@ fn read_body(
         Ok(asked) => asked.with_masks(tenure),
         Err(refused) => return (Err(Refused::Line(refused)), None),
     };
+    if asked.understood.verb.starts_with("delete")
+        && let Some(name) = content.overrides(&asked.options)
+    {
+        return (Err(Refused::Options(name)), None);
+    }
     let tells = match &content {
-        Content::Patch(operations) => operations.iter().any(|it| tells(it, &asked.hidden)),
+        Content::Patch(operations) => operations
+            .iter()
+            .any(|it| tells(it, &asked.hidden) || (is_test(it) && asked.finds(&placed(it)))),
         _ => false,
     };
     let words = match (tells, asked.guesses(head, &content)) {
@@ -484,10 +524,21 @@ impl Asked {
         };
         let kind = head.only(Name::ContentType).unwrap_or_default();
         let applies = kind.starts_with(b"application/apply-patch");
-        // The apiserver refuses a change of these, and of others not.
-        let is_fixed =
-            matches!((it.group.as_str(), it.resource.as_str()), ("", "pods") | ("batch", "jobs"));
-        match brings {
+        let finds = it.changes
+            && match content {
+                Content::Json(object) => self.finds(object),
+                Content::Patch(operations) => operations.iter().any(|it| self.finds(&placed(it))),
+                Content::Empty => false,
+                Content::Protobuf(_) | Content::Opaque => !self.found.is_empty(),
+            };
+        let own = kind_of(&it.group, &it.resource).unwrap_or_default();
+        let is_known = kinds::find(&it.group, &it.resource).is_some();
+        let changes = |path: &String| is_applied(path) || may_change(own, path);
+        let is_fixed = is_known && it.subresource != "scale" && !self.hidden.iter().all(changes);
+        if it.changes && !self.hidden.is_empty() && may_fix(content) {
+            return Some("what is made immutable here could tell values that are masked for you");
+        }
+        match brings || (finds && (it.dry || (applies && !it.forces))) {
             false => None,
             true if it.dry => {
                 Some("a dry run of a change of masked values could tell them: see what is masked")
@@ -495,7 +546,7 @@ impl Asked {
             true if applies && !it.forces => Some(
                 "an apply of masked values without force could tell them: add --force-conflicts",
             ),
-            true if is_fixed => {
+            true if is_fixed && brings => {
                 Some("a change of masked values that cannot change could tell them")
             }
             true => None,

@@ -1,6 +1,7 @@
 //! Patterns of paths: `customer.ssn`, `items.*.price`, `**.password`.
 //!
-//! A segment is a key or a place in an array; `*` stands for any one, `**` for any number of them.
+//! A segment is a key or a place in an array; `*` stands for any one, `**` for any number of them,
+//! `*!a!b` for any one but `a` and `b`.
 //! A pattern that fits a container fits all that is in it. Dots in keys are written `\.`, a star
 //! that is a key `\*`. A leading `$.` is allowed and means nothing.
 //!
@@ -13,6 +14,8 @@ use crate::limits::JSON_PATTERN_SEGMENTS_MAX;
 enum Part {
     Key(String),
     Any,
+    /// Any but these.
+    But(Vec<String>),
     AnyDepth,
 }
 
@@ -45,9 +48,13 @@ impl Pattern {
                         "" => return Err(format!("{text:?} has an empty segment")),
                         "*" if plain => Part::Any,
                         "**" if plain => Part::AnyDepth,
+                        but if plain && but.starts_with("*!") => {
+                            Part::But(but.split('!').skip(1).map(str::to_owned).collect())
+                        }
                         _ => Part::Key(std::mem::take(&mut part)),
                     });
-                    (part, plain) = (String::new(), true);
+                    part.clear();
+                    plain = true;
                     if end.is_none() {
                         break;
                     }
@@ -70,6 +77,7 @@ impl Pattern {
         let parts = self.parts.iter().map(|part| match part {
             Part::Any => "*".to_owned(),
             Part::AnyDepth => "**".to_owned(),
+            Part::But(names) => format!("*!{}", names.join("!")),
             Part::Key(key) => key.replace('\\', "\\\\").replace('.', "\\.").replace('*', "\\*"),
         });
         parts.collect::<Vec<_>>().join(".")
@@ -91,7 +99,7 @@ impl Pattern {
     pub fn is_one_of(&self, names: &[&str]) -> bool {
         let is_among = |part: &Part| match part {
             Part::Key(key) => names.contains(&key.as_str()),
-            Part::Any | Part::AnyDepth => true,
+            Part::Any | Part::But(_) | Part::AnyDepth => true,
         };
         match self.parts.first() {
             Some(Part::Key(key)) => names.contains(&key.as_str()),
@@ -122,7 +130,7 @@ impl Pattern {
         let inner = inner.strip_suffix(b"\\").unwrap_or(inner);
         let name = self.parts.iter().rev().find_map(|part| match part {
             Part::Key(key) => Some(key.as_bytes()),
-            Part::Any | Part::AnyDepth => None,
+            Part::Any | Part::But(_) | Part::AnyDepth => None,
         });
         name.is_none_or(|name| {
             inner
@@ -145,6 +153,8 @@ impl Pattern {
             match part {
                 Part::AnyDepth => next |= 1 << at | 1 << (at + 1),
                 Part::Any => next |= 1 << (at + 1),
+                Part::But(names) if names.iter().any(|name| is_segment(name, segment)) => {}
+                Part::But(_) => next |= 1 << (at + 1),
                 Part::Key(key) if is_segment(key, segment) => next |= 1 << (at + 1),
                 Part::Key(_) => {}
             }
@@ -291,6 +301,8 @@ mod tests {
         assert_eq!(fits("a.**.x", DOCUMENT), ["a.x", "a.y.1.x"]);
         assert_eq!(fits(r"a\.x", DOCUMENT), ["a.x"]);
         assert_eq!(fits("c", DOCUMENT), [""; 0]);
+        assert_eq!(fits("*!a!b", DOCUMENT), ["a.x"]);
+        assert_eq!(fits("*.*!x", DOCUMENT), ["a.y", "a.y.0", "a.y.1", "a.y.1.x"]);
         assert_eq!(fits("a", r#"{"a": {}, "b": 1}"#), ["a"]);
     }
 
@@ -300,7 +312,7 @@ mod tests {
             assert!(Pattern::parse(text).is_err(), "{text:?}");
         }
         assert!(Pattern::parse(&["a"; 33].join(".")).is_err());
-        for text in ["a.*.b", "**.x", r"a\.b.\*"] {
+        for text in ["a.*.b", "**.x", r"a\.b.\*", "a.*!b!c", r"\*!b"] {
             assert_eq!(Pattern::parse(text).unwrap().text(), text);
         }
         assert_eq!(Pattern::parse(r"\*").unwrap().parts, [Part::Key("*".into())]);
