@@ -21,7 +21,7 @@ use super::tokens;
 use super::webhook::Hooks;
 use super::{catalog, clock, log, shape};
 use crate::config::settings::{Host, Settings, Target};
-use crate::decide::approval::{AskSummary, Window};
+use crate::decide::approval::{AskSummary, ISSUED_TOKEN, Window};
 use crate::fault;
 use crate::identify::{api_token, token};
 use crate::limits;
@@ -439,7 +439,7 @@ impl State {
         }
         let mut groups = bearer.groups;
         groups.retain(|group| group != auth::ADMIN);
-        Some(Caller { name: bearer.user, groups, auth: "token" })
+        Some(Caller { name: bearer.user, groups, auth: ISSUED_TOKEN })
     }
 
     /// Configuration and targets, for as long as the guard lives; never across an await.

@@ -33,6 +33,8 @@ pub use window::{Claim, Window};
 
 /// How a vote was proven that needs no user of the configuration: the token of weir itself.
 pub const ADMIN_TOKEN: &str = "admin-token";
+/// The same: a token of an issuer, which says the groups of its bearer.
+pub const ISSUED_TOKEN: &str = "token";
 
 /// One person's word on a command that waits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]

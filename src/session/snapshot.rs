@@ -10,7 +10,7 @@ use ring::digest::{SHA256, digest};
 
 use crate::clock::Now;
 use crate::config::settings::Settings;
-use crate::decide::approval::{ADMIN_TOKEN, Claim, Grant, Vote, Window};
+use crate::decide::approval::{ADMIN_TOKEN, Claim, Grant, ISSUED_TOKEN, Vote, Window};
 use crate::decide::{HoldTerms, Rules};
 use crate::fault::{Fault, FaultKind, Login};
 use crate::forward::dial::Endpoint;
@@ -157,7 +157,9 @@ impl Snapshot {
     }
 
     fn groups_of(&self, vote: &Vote) -> Vec<String> {
-        if vote.auth == ADMIN_TOKEN {
+        // Whom an issuer knows is in no file: what its token said counts while there are issuers.
+        let is_issued = vote.auth == ISSUED_TOKEN && !self.settings.issuers.is_empty();
+        if vote.auth == ADMIN_TOKEN || is_issued {
             return vote.groups.clone();
         }
         let user = self.settings.users.iter().find(|user| user.name == vote.approver);

@@ -6,8 +6,9 @@ use std::time::Duration;
 
 use crate::meters::{metrics, value};
 use crate::support::lake::text;
+use crate::support::raw::startup;
 use crate::support::scratch::run;
-use crate::support::{Certificates, Postgres, Raw, Spec, Weir, tools, wait_until};
+use crate::support::{Certificates, Endpoint, Postgres, Raw, Spec, Weir, tools, wait_until};
 
 /// The serial number of the certificate that clients are shown.
 fn served(weir: &Weir) -> String {
@@ -97,15 +98,16 @@ fn clients_that_never_log_in_leave_room_for_others() {
     let database = Postgres::shared().database();
     let spec = Spec::new(&database).listen("unauthenticated = { per_address = 3 }");
     let mut weir = spec.start();
-    // They say nothing. One that hears nothing is in.
+    // They say who they are and never prove it. One that is asked for a proof is in.
     let mut idle: Vec<Raw> = Vec::new();
     let error = loop {
         let mut raw = Raw::connect(weir.port);
-        raw.set_timeout(Duration::from_secs(1));
+        let Endpoint { user, dbname, .. } = weir.endpoint();
+        raw.send(&startup(&[("user", &user), ("database", &dbname)]));
         match raw.read() {
+            Ok(Some(message)) if message.kind == b'R' => idle.push(raw),
             Ok(Some(message)) => break message,
-            Ok(None) => panic!("turned away without a word"),
-            Err(_) => idle.push(raw),
+            other => panic!("turned away without a word: {other:?}"),
         }
         assert!(idle.len() <= 3, "more than may wait");
     };
