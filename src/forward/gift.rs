@@ -33,11 +33,6 @@ impl Gift {
         if self.taken { self.message.len() } else { 0 }
     }
 
-    /// Nobody waits for it any more.
-    pub(super) fn forget(&mut self) {
-        self.taken = false;
-    }
-
     /// What waits: the message and what was queued `behind` it.
     pub(super) fn unwrap(self, mut buffer: Vec<u8>, behind: Vec<u8>) -> Vec<u8> {
         if !self.taken {

@@ -189,9 +189,8 @@ impl Outbox {
         if let Some(loan) = &mut self.loan {
             loan.forget();
         }
-        if let Some(gift) = &mut self.gift {
-            gift.forget();
-        }
+        // A session that panicked never says which buffer it was.
+        self.gift = None;
     }
 
     /// Takes the buffer away when it is empty, so that an idle session holds none.
@@ -423,6 +422,17 @@ mod tests {
         outbox.expect(&[9; 1000]);
         outbox.accept(vec![9; 1000]);
         assert_eq!(take(&mut outbox, 6), [&before[..], &[8; 1000]].concat());
+    }
+
+    #[test]
+    fn nothing_of_a_message_is_left_when_its_session_panicked() {
+        let (mut outbox, message) = (Outbox::default(), vec![7; 1000]);
+        outbox.expect(&message);
+        queue(&mut outbox, 5, &message);
+        outbox.abandon();
+        assert!(outbox.is_empty() && outbox.sendable(Lsn(5)).is_empty());
+        outbox.accept(message);
+        assert!(outbox.is_empty());
     }
 
     #[test]

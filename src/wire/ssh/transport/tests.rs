@@ -311,35 +311,31 @@ fn a_host_key_that_nobody_knows_ends_the_exchange() {
     panic!("no host key was shown");
 }
 
-#[test]
-fn terrapin_needs_a_peer_without_strict_exchange_and_is_refused_if_asked() {
+/// A server that has heard the beginning of a client without strict key exchange.
+fn with_a_peer_that_is_not_strict(strict_required: bool) -> Transport {
     let terms = Terms {
         role: Role::Server,
         offer: offer(),
         host_keys: vec![signer()],
-        strict_required: true,
+        strict_required,
         rekey_bytes: SSH_REKEY_BYTES,
     };
     let mut server = Transport::new(Arc::new(terms), 0).expect("random bytes");
     let mut bytes = b"SSH-2.0-x\r\n".to_vec();
     Outbound::default().seal(&plain_init(), &mut bytes);
     server.feed(&bytes);
+    server
+}
+
+#[test]
+fn terrapin_needs_a_peer_without_strict_exchange_and_is_refused_if_asked() {
+    let mut server = with_a_peer_that_is_not_strict(true);
     assert_eq!(server.next(0), Err(Broken::NotStrict));
 }
 
 #[test]
 fn a_peer_without_strict_exchange_is_known_as_one() {
-    let terms = Terms {
-        role: Role::Server,
-        offer: offer(),
-        host_keys: vec![signer()],
-        strict_required: false,
-        rekey_bytes: SSH_REKEY_BYTES,
-    };
-    let mut server = Transport::new(Arc::new(terms), 0).expect("random bytes");
-    let mut bytes = b"SSH-2.0-x\r\n".to_vec();
-    Outbound::default().seal(&plain_init(), &mut bytes);
-    server.feed(&bytes);
+    let mut server = with_a_peer_that_is_not_strict(false);
     assert_eq!(server.next(0), Ok(Step::Need));
     assert!(server.is_truncatable());
     let mut strict = pair(&offer(), &signer(), SSH_REKEY_BYTES);
