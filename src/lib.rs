@@ -11,6 +11,7 @@
 
 pub mod clock;
 pub mod fault;
+pub mod hex;
 pub mod limits;
 
 pub mod wire;

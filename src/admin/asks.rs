@@ -20,6 +20,7 @@ use super::shape::{self, Ballot, Decision, VoteReply};
 use super::state::{Counters, State};
 use super::{clock, log};
 use crate::decide::approval::{AskSummary, Scope};
+use crate::hex;
 use crate::limits;
 use crate::record::SessionId;
 
@@ -148,7 +149,7 @@ pub(super) async fn vote(
     let Waiting { shard, ask, digest } = waiting;
     let scope = scope_of(&ballot, &ask)?;
     // Whoever approves says what was looked at. A denial needs none: it lets nothing run.
-    if ballot.digest != shape::hex(&digest) && (approve || !ballot.digest.is_empty()) {
+    if ballot.digest != hex::text(&digest) && (approve || !ballot.digest.is_empty()) {
         let message = "the vote is not about the command that waits".to_owned();
         return Ok((StatusCode::CONFLICT, Json(VoteReply::Refused { message })));
     }

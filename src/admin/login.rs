@@ -12,6 +12,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::settings::{Credential, SessionAttrs, Target, TargetTls, TlsNegotiation};
 use crate::fault::{self, Fault, FaultKind};
+use crate::hex;
 use crate::identify::certificate;
 use crate::identify::scram::SaltedCache;
 use crate::limits;
@@ -448,7 +449,7 @@ fn nonce() -> Result<String, LoginError> {
     SystemRandom::new()
         .fill(&mut bytes)
         .map_err(|_| LoginError::Without("randomness of the system"))?;
-    Ok(bytes.iter().map(|byte| format!("{byte:02x}")).collect())
+    Ok(hex::text(&bytes))
 }
 
 /// The fields of a DataRow.

@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::clock;
 use crate::decide::approval::{AskPart, AskSummary};
+use crate::hex;
 use crate::identify::api_token::Kept;
 use crate::metrics::{SERIES, TargetReading, Verdict};
 use crate::record::SessionId;
@@ -176,7 +177,7 @@ impl Approval {
             text: ask.text.clone(),
             params: Some(ask.params.clone()),
             objects: Some(ask.objects.clone()),
-            digest: Some(hex(digest)),
+            digest: Some(hex::text(digest)),
             ..Approval::placed(ask)
         }
     }
@@ -395,11 +396,6 @@ pub struct BallotScope {
     /// Commands of the same classes, for so long.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub window_seconds: Option<u64>,
-}
-
-/// SHA-256 as text.
-pub fn hex(digest: &[u8; 32]) -> String {
-    digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What became of a vote.

@@ -4,6 +4,8 @@
 //! notices, tags.
 //! Never: a panic on bytes that are cut, or that are no messages.
 
+use crate::hex;
+
 /// One thing an answer says, in order.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Part {
@@ -195,11 +197,7 @@ fn binary(value: &[u8], type_oid: u32) -> Option<String> {
 }
 
 fn hexadecimal(value: &[u8]) -> String {
-    let mut shown = String::from("\\x");
-    for byte in value {
-        shown.push_str(&format!("{byte:02x}"));
-    }
-    shown
+    format!("\\x{}", hex::text(value))
 }
 
 fn read_notice(body: &[u8]) -> String {

@@ -18,6 +18,7 @@ use serde::{Deserialize, Serialize};
 use super::{Identity, Method};
 use crate::config::settings::User;
 use crate::fault::Token as Fault;
+use crate::hex;
 use crate::limits;
 
 /// How each of them begins.
@@ -309,7 +310,7 @@ impl Row {
             made_by: kept.made_by.clone(),
             made_us: kept.made_us,
             until_us: kept.until_us,
-            sha256: kept.digest.iter().map(|byte| format!("{byte:02x}")).collect(),
+            sha256: hex::text(&kept.digest),
         }
     }
 

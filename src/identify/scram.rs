@@ -20,6 +20,7 @@ use base64::engine::general_purpose::STANDARD as BASE64;
 use md5::{Digest as _, Md5};
 use ring::{digest, hmac, pbkdf2};
 
+use crate::hex;
 use crate::limits;
 
 /// Bytes of a SHA-256 value.
@@ -530,8 +531,8 @@ impl fmt::Debug for SaltedCache {
 
 /// The answer to AuthenticationMD5Password, for targets that still ask for it.
 pub fn md5_password(user: &str, password: &str, salt: [u8; 4]) -> String {
-    let inner = hex(&md5_of(&[password.as_bytes(), user.as_bytes()]));
-    format!("md5{}", hex(&md5_of(&[inner.as_bytes(), &salt])))
+    let inner = hex::text(&md5_of(&[password.as_bytes(), user.as_bytes()]));
+    format!("md5{}", hex::text(&md5_of(&[inner.as_bytes(), &salt])))
 }
 
 fn md5_of(parts: &[&[u8]]) -> Vec<u8> {
@@ -540,10 +541,6 @@ fn md5_of(parts: &[&[u8]]) -> Vec<u8> {
         hasher.update(part);
     }
     hasher.finalize().to_vec()
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// What both roles derive from a password.

@@ -45,6 +45,8 @@ use std::sync::atomic::{Ordering, fence};
 use super::body::{self, Body, Count, Fill, Kind, Sink};
 use super::entry::{Entry, SessionId};
 
+use crate::hex;
+
 /// Bytes before the first frame.
 pub const HEADER_BYTES: usize = 256;
 /// Bytes of a frame before its body.
@@ -130,7 +132,7 @@ impl Header {
 /// The first four bytes of a boot id in hexadecimal.
 pub fn boot_text(boot: &[u8; 16]) -> String {
     let [a, b, c, d, ..] = boot;
-    format!("{a:02x}{b:02x}{c:02x}{d:02x}")
+    hex::text(&[*a, *b, *c, *d])
 }
 
 /// What ties a frame to one life of a segment.

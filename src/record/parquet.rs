@@ -22,6 +22,8 @@ use super::lines::Terminals;
 use super::rows::{self, OfFrame, Sheet};
 use super::schema::Table;
 
+use crate::clock;
+
 /// Order in which the files of a sheet appear.
 pub(in crate::record) const ORDER: [Table; 9] = [
     Table::Sessions,
@@ -191,18 +193,10 @@ pub fn file_node(node: &str) -> String {
     node.chars().map(|c| if keep(c) { c } else { '_' }).collect()
 }
 
-/// `YYYY-MM-DD` of a day since 1970 (Howard Hinnant's civil_from_days).
+/// `YYYY-MM-DD` of a day since 1970.
 pub fn date_text(day: i64) -> String {
-    let shifted = day + 719_468;
-    let era = shifted.div_euclid(146_097);
-    let of_era = shifted.rem_euclid(146_097);
-    let year_of_era = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year_of_era + year_of_era / 4 - year_of_era / 100);
-    let month_shifted = (5 * of_year + 2) / 153;
-    let day_of_month = of_year - (153 * month_shifted + 2) / 5 + 1;
-    let month = if month_shifted < 10 { month_shifted + 3 } else { month_shifted - 9 };
-    let year = year_of_era + era * 400 + i64::from(month <= 2);
-    format!("{year:04}-{month:02}-{day_of_month:02}")
+    let (year, month, day) = clock::date_from_days(day);
+    format!("{year:04}-{month:02}-{day:02}")
 }
 
 /// What the footer says of the file; `column` decides what the chunks are.

@@ -14,6 +14,7 @@ use crate::decide::approval::{ADMIN_TOKEN, Claim, Grant, ISSUED_TOKEN, Vote, Win
 use crate::decide::{HoldTerms, Rules};
 use crate::fault::{Fault, FaultKind, Login};
 use crate::forward::dial::Endpoint;
+use crate::hex;
 use crate::identify::jwk::Published;
 use crate::identify::{Identity, api_token};
 use crate::mask::Policy;
@@ -170,6 +171,5 @@ impl Snapshot {
 fn policy_version(settings: &Settings) -> Rc<str> {
     let said = format!("{:?} {:?}", settings.rules, settings.masks);
     let digest = digest(&SHA256, said.as_bytes());
-    let bytes = digest.as_ref().iter().take(8);
-    bytes.map(|byte| format!("{byte:02x}")).collect::<String>().into()
+    hex::text(digest.as_ref().get(..8).unwrap_or_default()).into()
 }

@@ -11,7 +11,7 @@
 use std::borrow::Cow;
 use std::net::{Ipv4Addr, Ipv6Addr};
 
-use crate::wire::http::check::hex;
+use crate::hex;
 
 /// Texts that begin like an address are read as far as this.
 const ADDRESS_BYTES_MAX: usize = 16 << 10;
@@ -245,7 +245,8 @@ fn decoded(said: &str) -> String {
     let (mut out, mut at) = (Vec::with_capacity(bytes.len()), 0);
     while let Some(&byte) = bytes.get(at) {
         let digits = bytes.get(at + 1).copied().zip(bytes.get(at + 2).copied());
-        let escaped = digits.and_then(|(high, low)| Some(hex(high)? << 4 | hex(low)?));
+        let escaped =
+            digits.and_then(|(high, low)| Some(hex::digit(high)? << 4 | hex::digit(low)?));
         match escaped.filter(|_| byte == b'%') {
             Some(escaped) => {
                 out.push(escaped);

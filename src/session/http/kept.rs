@@ -6,6 +6,7 @@
 use ring::digest::{Context, SHA256, digest};
 
 use crate::fault::Refused;
+use crate::hex;
 use crate::limits::CHUNK_BYTES_MAX;
 use crate::record::Entry;
 use crate::record::entry::Chunk;
@@ -76,10 +77,9 @@ impl Kept {
         if self.bytes == 0 {
             return attrs;
         }
-        let digest: String = self.digest().iter().map(|byte| format!("{byte:02x}")).collect();
         let (bytes, captured) = (self.bytes, self.captured);
         attrs.insert("request_body_len".into(), bytes.into());
-        attrs.insert("request_body_sha256".into(), digest.into());
+        attrs.insert("request_body_sha256".into(), hex::text(&self.digest()).into());
         attrs.insert("request_truncated".into(), (captured < bytes).into());
         attrs
     }

@@ -7,6 +7,7 @@
 use std::collections::HashMap;
 use std::sync::{LazyLock, Mutex, PoisonError};
 
+use crate::hex;
 use crate::limits::{HTTP_LIST_BYTES_MAX, MCP_TOOLS_MAX};
 use crate::wire::http::jsonrpc::{self, Kind};
 use crate::wire::http::mcp::list::{Tool, Tools};
@@ -195,15 +196,14 @@ pub(super) fn news(gateway: [u8; 32], target: &str, tool: &Tool) -> News {
 
 /// A definition for the record: JSON.
 pub(super) fn attrs(target: &str, tool: &Tool, before: Option<[u8; 32]>) -> String {
-    let hex = |digest: [u8; 32]| digest.iter().map(|byte| format!("{byte:02x}")).collect();
     let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let mut attrs = serde_json::Map::new();
     let mut say = |key: &str, value: String| attrs.insert(key.to_owned(), value.into());
     say("target", target.to_owned());
     say("tool", words(&tool.name));
-    say("sha256", hex(tool.digest));
+    say("sha256", hex::text(&tool.digest));
     if let Some(before) = before {
-        say("before_sha256", hex(before));
+        say("before_sha256", hex::text(&before));
     }
     if tool.definition.len() <= DEFINITION_BYTES_MAX {
         say("definition", words(&tool.definition));

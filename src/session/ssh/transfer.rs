@@ -6,6 +6,7 @@
 use ring::digest::{Context, SHA256};
 
 use crate::fault::Refused;
+use crate::hex;
 use crate::limits::SFTP_RANGES_MAX;
 use crate::record::Entry;
 use crate::record::entry::Chunk;
@@ -117,8 +118,7 @@ impl Transfer {
             attrs.insert("request_body_len".to_owned(), self.bytes.into());
             attrs.insert("request_truncated".to_owned(), (self.captured < self.bytes).into());
             if let Some(digest) = self.digest() {
-                let digest: String = digest.iter().map(|byte| format!("{byte:02x}")).collect();
-                attrs.insert("request_body_sha256".to_owned(), digest.into());
+                attrs.insert("request_body_sha256".to_owned(), hex::text(&digest).into());
             }
         }
         for (name, transfer) in [("written_ranges", self), ("read_ranges", read)] {

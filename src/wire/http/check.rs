@@ -5,6 +5,7 @@
 
 use super::form;
 use super::refused::Refused;
+use crate::hex;
 use crate::limits::HTTP_METHOD_BYTES_MAX;
 
 const fn is_token_byte(byte: u8) -> bool {
@@ -119,21 +120,11 @@ pub fn decode(bytes: &[u8]) -> Option<Vec<u8>> {
             decoded.push(byte);
             continue;
         }
-        let high = hex(*rest.next()?)?;
-        let low = hex(*rest.next()?)?;
+        let high = hex::digit(*rest.next()?)?;
+        let low = hex::digit(*rest.next()?)?;
         decoded.push(high << 4 | low);
     }
     Some(decoded)
-}
-
-/// The value of a hexadecimal digit.
-pub const fn hex(digit: u8) -> Option<u8> {
-    match digit {
-        b'0'..=b'9' => Some(digit - b'0'),
-        b'a'..=b'f' => Some(digit - b'a' + 10),
-        b'A'..=b'F' => Some(digit - b'A' + 10),
-        _ => None,
-    }
 }
 
 /// A host with an optional port, as `Host` and `:authority` have it (RFC 9110 7.2). Servers differ
@@ -199,7 +190,9 @@ pub fn path_readings(path: &[u8]) -> Result<Vec<Vec<u8>>, Refused> {
         return Err(Refused::PathSeparator);
     }
     let twice = decoded.split(|byte| *byte == b'%').skip(1);
-    if twice.filter_map(|rest| rest.get(..2)).any(|digits| digits.iter().all(|d| hex(*d).is_some()))
+    if twice
+        .filter_map(|rest| rest.get(..2))
+        .any(|digits| digits.iter().all(|d| hex::digit(*d).is_some()))
     {
         return Err(Refused::PathEscape);
     }

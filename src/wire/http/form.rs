@@ -14,10 +14,10 @@
 //!   Keys    JSON: keys of the outermost object
 //! ```
 
-use super::check::hex;
 use super::head::Head;
 use super::name::Name;
 use super::refused::Refused;
+use crate::hex;
 use crate::limits::{HTTP_BOUNDARY_BYTES_MAX, HTTP_PART_HEAD_BYTES_MAX};
 
 /// Names that say another method, folded.
@@ -316,7 +316,7 @@ impl Pairs {
             Escape::Digits { came } => {
                 let is_wide = came.first().is_some_and(|first| matches!(first, b'u' | b'U'));
                 let is_start = came.is_empty() && matches!(byte, b'u' | b'U');
-                if !is_start && hex(byte).is_none() {
+                if !is_start && hex::digit(byte).is_none() {
                     self.literal()?;
                     return self.letter(byte);
                 }
@@ -325,7 +325,7 @@ impl Pairs {
                 if came.len() < whole {
                     return Ok(());
                 }
-                let digits = came.iter().skip(skip).filter_map(|digit| hex(*digit));
+                let digits = came.iter().skip(skip).filter_map(|digit| hex::digit(*digit));
                 let code = digits.fold(0u32, |code, digit| code << 4 | u32::from(digit));
                 self.escape = Escape::None;
                 self.put(u8::try_from(code).unwrap_or(b'?'))
@@ -540,7 +540,7 @@ impl Text {
                     self.escape = None;
                     self.name.push(byte);
                 } else if came.len() == 5 {
-                    let digits = came.iter().skip(1).filter_map(|digit| hex(*digit));
+                    let digits = came.iter().skip(1).filter_map(|digit| hex::digit(*digit));
                     let code = digits.fold(0u32, |code, digit| code << 4 | u32::from(digit));
                     self.escape = None;
                     self.name.push(u8::try_from(code).unwrap_or(b'?'));

@@ -10,6 +10,7 @@
 use std::borrow::Cow;
 
 use super::request::Refused;
+use crate::hex;
 use crate::limits;
 
 /// Names and values in order.
@@ -113,16 +114,12 @@ pub(super) fn unescape(text: &[u8], form: bool) -> Option<Cow<'_, [u8]>> {
     let mut bytes = text.iter();
     while let Some(&byte) = bytes.next() {
         decoded.push(match byte {
-            b'%' => hex(*bytes.next()?)? << 4 | hex(*bytes.next()?)?,
+            b'%' => hex::digit(*bytes.next()?)? << 4 | hex::digit(*bytes.next()?)?,
             b'+' if form => b' ',
             _ => byte,
         });
     }
     Some(Cow::Owned(decoded))
-}
-
-fn hex(digit: u8) -> Option<u8> {
-    char::from(digit).to_digit(16).and_then(|value| u8::try_from(value).ok())
 }
 
 #[cfg(test)]

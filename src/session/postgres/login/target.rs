@@ -8,6 +8,7 @@ use crate::decide::Permit;
 use crate::decide::sql::Plumbing;
 use crate::fault::{self, Fault, FaultKind, Limit, Login as LoginFault, Malformed, Unsupported};
 use crate::forward::dial::{Dial, Endpoint, patience_us, shuffle};
+use crate::hex;
 use crate::limits;
 use crate::record::{Entry, entry::SessionStart};
 use crate::session::postgres::standing::{Fit, Standing};
@@ -272,7 +273,7 @@ impl Login {
         core.server.say(&packet);
         let mut nonce = [0u8; 18];
         (stage.random)(&mut nonce);
-        let nonce: String = nonce.iter().map(|byte| format!("{byte:02x}")).collect();
+        let nonce = hex::text(&nonce);
         let channel = Channel {
             encrypted: tls.is_some(),
             end_point: tls.and_then(|facts| facts.end_point),

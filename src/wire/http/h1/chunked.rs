@@ -12,6 +12,7 @@
 
 use super::body::Piece;
 use super::read::{HeadReader, Kind};
+use crate::hex;
 use crate::limits::{HTTP_CHUNK_EXTENSION_BYTES_MAX, HTTP_EXTENSIONS_BYTES_MAX};
 use crate::wire::http::check;
 use crate::wire::http::head::Head;
@@ -102,7 +103,7 @@ impl Chunked {
                 State::Extension { size: *size, part: Part::NameStart, bytes: 1 }
             }
             (State::Size { digits, size }, digit) => {
-                let value = check::hex(digit).ok_or(Refused::ChunkHead)?;
+                let value = hex::digit(digit).ok_or(Refused::ChunkHead)?;
                 if *digits == 16 || *size >= 1 << 59 {
                     return Err(Refused::ChunkHead);
                 }
