@@ -7,6 +7,7 @@ pub mod postgres;
 pub mod raw;
 pub mod scratch;
 pub mod tools;
+pub mod watchdog;
 pub mod web;
 pub mod weir;
 
