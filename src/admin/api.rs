@@ -47,7 +47,7 @@ use super::audit::{self, Act};
 use super::auth::{self, Caller};
 use super::sealing::Sealing;
 use super::shape;
-use super::state::{Counters, State};
+use super::state::{ControlState, Counters};
 use super::{asks, clock, log, tokens};
 use crate::metrics::{self, Total};
 use crate::shard::mail::ToShard;
@@ -56,7 +56,7 @@ use crate::shard::mail::ToShard;
 #[derive(Clone, Debug)]
 pub struct Api {
     /// The control thread's knowledge.
-    pub state: Arc<State>,
+    pub state: Arc<ControlState>,
     /// How far the sealer is.
     pub sealing: Arc<dyn Sealing>,
     /// Checks of passwords that run at the same time; each costs milliseconds of a core.
@@ -65,7 +65,7 @@ pub struct Api {
 
 impl Api {
     /// An API over this state.
-    pub fn new(state: Arc<State>, sealing: Arc<dyn Sealing>) -> Api {
+    pub fn new(state: Arc<ControlState>, sealing: Arc<dyn Sealing>) -> Api {
         Api { state, sealing, checks: Arc::new(tokio::sync::Semaphore::new(CHECKS_MAX)) }
     }
 

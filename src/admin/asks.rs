@@ -17,7 +17,7 @@ use super::audit::{self, Act};
 use super::auth::Caller;
 use super::board::{Ended, Waiting};
 use super::shape::{self, Ballot, Decision, VoteReply};
-use super::state::{Counters, State};
+use super::state::{ControlState, Counters};
 use super::{clock, log};
 use crate::decide::approval::{AskSummary, Scope};
 use crate::hex;
@@ -69,7 +69,12 @@ pub(super) async fn approvals(
     Json(heads(&api.state, &caller, None, limits::ASKS_PAGE_MAX).items)
 }
 
-fn heads(state: &State, caller: &Caller, after: Option<SessionId>, most: usize) -> shape::Asks {
+fn heads(
+    state: &ControlState,
+    caller: &Caller,
+    after: Option<SessionId>,
+    most: usize,
+) -> shape::Asks {
     let seen = |ask: &AskSummary| sees(caller, &ask.user, &ask.approvers);
     let (page, more) = state.board().page(after, most, seen);
     let next = page.last().filter(|_| more).map(|last| shape::id_text(last.ask.id));

@@ -11,7 +11,7 @@ use serde_json::{Map, Value};
 use super::auth::Caller;
 use super::log;
 use super::shape::Reading;
-use super::state::State;
+use super::state::ControlState;
 use crate::shard::mail::{Note, ToShard};
 
 /// The shard whose journal has what is about the process.
@@ -51,7 +51,7 @@ impl Act {
 }
 
 /// Brings an act into the record; `false`, and a line of the log, if that is not possible now.
-pub async fn record(state: &State, caller: &Caller, act: Act) -> bool {
+pub async fn record(state: &ControlState, caller: &Caller, act: Act) -> bool {
     let note = act.note(caller);
     log::tell(log::Level::Info, note.event, &note.message);
     let taken = state.mesh.send(SHARD, || ToShard::Note(Box::new(note.clone()))).await;
@@ -73,7 +73,7 @@ pub fn remedy(data_dir: &Path) -> String {
 }
 
 /// Brings readings into the record that were made while no weir ran.
-pub async fn take_pending(state: &State, data_dir: &Path) {
+pub async fn take_pending(state: &ControlState, data_dir: &Path) {
     let path = pending_path(data_dir);
     let mut text = String::new();
     let read = std::fs::File::open(&path)

@@ -26,7 +26,7 @@ use super::listen::Bounded;
 use super::mesh::{Mesh, Post};
 use super::place::Place;
 use super::sealing::Sealing;
-use super::state::{Counters, Instruments, State, World};
+use super::state::{ControlState, Counters, Instruments, World};
 use super::watch::{self, Looks};
 use super::webhook::{self, Message};
 use super::{catalog, clock, keys, log, notify, reload, resolve, tokens};
@@ -171,7 +171,8 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
     let looks = Looks::of(&world.settings);
     let prepare = Arc::new(prepare);
     let shards = start_shards(world.snapshot()).map_err(LifeError::Shards)?;
-    let state = Arc::new(State::new(world, Mesh::new(shards.posts), gate, shards.instruments));
+    let state =
+        Arc::new(ControlState::new(world, Mesh::new(shards.posts), gate, shards.instruments));
     for index in 0..state.world().targets.len() {
         tokio::spawn(keep_catalog(state.clone(), index));
     }
@@ -202,7 +203,7 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
             }
         });
     }
-    let mut core = Core {
+    let mut core = ControlLoop {
         state,
         inbox: shards.inbox,
         mono_us: shards.mono_us,
@@ -216,7 +217,7 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
 }
 
 /// Says when recording or sealing gets into trouble, and when it is over.
-async fn watch_sealer(state: Arc<State>, sealing: Arc<dyn Sealing>) {
+async fn watch_sealer(state: Arc<ControlState>, sealing: Arc<dyn Sealing>) {
     let changed = Arc::new(tokio::sync::Notify::new());
     sealing.on_trouble(Arc::new({
         let changed = changed.clone();
@@ -281,7 +282,7 @@ async fn look_around(world: &mut World) {
 fn place(
     data_dir: &std::path::Path,
     address: std::net::SocketAddr,
-    state: &State,
+    state: &ControlState,
 ) -> Result<(), LifeError> {
     let place = Place {
         address: address.to_string(),
@@ -293,7 +294,7 @@ fn place(
 
 /// Keeps the catalog of one target fresh: every minute, when a session asks, soon after a failure.
 /// One read at a time; requests that come during a read are answered by one more.
-async fn keep_catalog(state: Arc<State>, index: usize) {
+async fn keep_catalog(state: Arc<ControlState>, index: usize) {
     let Some(wanted) = state.world().targets.get(index).map(|facts| facts.wanted.clone()) else {
         return;
     };
@@ -316,7 +317,7 @@ async fn keep_catalog(state: Arc<State>, index: usize) {
 }
 
 /// How long the catalog of a target may rest; `None` where none is read.
-fn pause(state: &State, index: usize) -> Option<Duration> {
+fn pause(state: &ControlState, index: usize) -> Option<Duration> {
     let world = state.world();
     let target = world.settings.targets.get(index)?;
     let facts = world.targets.get(index)?;
@@ -328,7 +329,7 @@ fn pause(state: &State, index: usize) -> Option<Duration> {
 }
 
 /// Reads the catalog of one target if it has one; whether it changed.
-async fn refresh(state: &State, index: usize) -> bool {
+async fn refresh(state: &ControlState, index: usize) -> bool {
     let (target, addresses) = {
         let world = state.world();
         let (Some(target), Some(facts)) =
@@ -372,7 +373,7 @@ async fn refresh(state: &State, index: usize) -> bool {
 }
 
 /// Ends the sessions of users who may no longer have them.
-async fn end_sessions(state: &State, ended: &reload::Ended) {
+async fn end_sessions(state: &ControlState, ended: &reload::Ended) {
     if ended.is_nobody() {
         return;
     }
@@ -391,8 +392,8 @@ async fn end_sessions(state: &State, ended: &reload::Ended) {
 }
 
 /// The loop that listens to shards and signals.
-struct Core {
-    state: Arc<State>,
+struct ControlLoop {
+    state: Arc<ControlState>,
     inbox: mpsc::Receiver<ToControl>,
     mono_us: fn() -> u64,
     load_again: Option<Arc<LoadAgain>>,
@@ -400,7 +401,7 @@ struct Core {
     stopped: usize,
 }
 
-impl Core {
+impl ControlLoop {
     async fn serve(&mut self, signals: &mut Signals) -> Result<Ended, LifeError> {
         // A shard that ends says so; this finds one whose last word had no room.
         let mut watch = tokio::time::interval(WATCH_EVERY);

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use tokio::sync::Notify;
 
-use super::state::{Counters, State};
+use super::state::{ControlState, Counters};
 use super::{clock, issuer, log};
 use crate::config::settings::Issuer;
 use crate::identify::jwk::{KeySet, Published};
@@ -58,7 +58,7 @@ impl IssuerFacts {
 }
 
 /// Starts a task for every issuer of the configuration that has none.
-pub fn keep_all(state: &Arc<State>) {
+pub fn keep_all(state: &Arc<ControlState>) {
     let mut fresh = Vec::new();
     {
         let mut world = state.world();
@@ -77,7 +77,7 @@ pub fn keep_all(state: &Arc<State>) {
 }
 
 /// Asks for the keys of this issuer to be read soon.
-pub fn want(state: &State, name: &str) {
+pub fn want(state: &ControlState, name: &str) {
     if let Some(facts) = state.world().issuers.get(name) {
         facts.wanted.notify_one();
     }
@@ -85,7 +85,7 @@ pub fn want(state: &State, name: &str) {
 
 /// Keeps the keys of one issuer fresh for as long as the configuration names it. Requests that
 /// come during a read or the pause after it are answered by one more.
-async fn keep(state: Arc<State>, name: String) {
+async fn keep(state: Arc<ControlState>, name: String) {
     while let Some((wanted, pause)) = rest(&state, &name) {
         let asked = tokio::time::timeout(pause, wanted.notified()).await.is_ok();
         let changed = refresh(&state, &name).await;
@@ -102,7 +102,7 @@ async fn keep(state: Arc<State>, name: String) {
 }
 
 /// How long the keys may rest; `None` when the configuration no longer names the issuer.
-fn rest(state: &State, name: &str) -> Option<(Arc<Notify>, Duration)> {
+fn rest(state: &ControlState, name: &str) -> Option<(Arc<Notify>, Duration)> {
     let mut world = state.world();
     if !world.settings.issuers.iter().any(|issuer| issuer.policy.issuer == name) {
         world.issuers.remove(name);
@@ -114,7 +114,7 @@ fn rest(state: &State, name: &str) -> Option<(Arc<Notify>, Duration)> {
 }
 
 /// Reads the keys of one issuer; whether they changed.
-async fn refresh(state: &State, name: &str) -> bool {
+async fn refresh(state: &ControlState, name: &str) -> bool {
     let find =
         |issuers: &[Issuer]| issuers.iter().find(|issuer| issuer.policy.issuer == name).cloned();
     let Some(issuer) = find(&state.settings().issuers) else { return false };

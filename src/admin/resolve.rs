@@ -8,7 +8,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::state::State;
+use super::state::ControlState;
 use crate::config::settings::{Host, Target};
 use crate::shard::mail::Endpoint;
 
@@ -82,7 +82,7 @@ pub fn merge(found: Vec<Found>, before: &[Endpoint]) -> (Vec<Endpoint>, String) 
 }
 
 /// Resolves all targets again and again.
-pub async fn keep(state: Arc<State>) {
+pub async fn keep(state: Arc<ControlState>) {
     loop {
         tokio::time::sleep(RESOLVE_EVERY).await;
         resolve_all(&state).await;
@@ -90,7 +90,7 @@ pub async fn keep(state: Arc<State>) {
 }
 
 /// Resolves all targets once and publishes what changed.
-pub async fn resolve_all(state: &State) {
+pub async fn resolve_all(state: &ControlState) {
     let settings = state.settings();
     let mut changed = false;
     for target in &settings.targets {

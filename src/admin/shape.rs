@@ -9,7 +9,7 @@ use super::clock;
 use crate::decide::approval::{AskPart, AskSummary};
 use crate::hex;
 use crate::identify::api_token::Kept;
-use crate::metrics::{SERIES, TargetReading, Verdict};
+use crate::metrics::{Counted, SERIES, TargetReading};
 use crate::record::SessionId;
 use crate::wire::cells::is_unseen;
 
@@ -620,7 +620,7 @@ impl From<&TargetReading> for TargetMeters {
         let durations =
             SERIES.into_iter().zip(&reading.durations).map(|((timed, verdict), it)| Durations {
                 stage: timed.name().to_owned(),
-                verdict: verdict.map_or("", Verdict::name).to_owned(),
+                verdict: verdict.map_or("", Counted::name).to_owned(),
                 sum_us: it.sum_us(),
                 buckets: it.buckets().collect(),
             });

@@ -51,7 +51,7 @@ impl std::fmt::Debug for Instruments {
 }
 
 /// Shared by the tasks of the control thread.
-pub struct State {
+pub struct ControlState {
     /// The shards.
     pub mesh: Mesh,
     /// Proves callers of the API.
@@ -377,16 +377,16 @@ fn words(hosts: &[Host]) -> String {
     hosts.iter().map(Host::to_string).collect::<Vec<_>>().join(", ")
 }
 
-impl std::fmt::Debug for State {
+impl std::fmt::Debug for ControlState {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "State({:?}, {})", self.mesh, self.word())
+        write!(f, "ControlState({:?}, {})", self.mesh, self.word())
     }
 }
 
-impl State {
+impl ControlState {
     /// The state of a process whose shards have just started.
-    pub fn new(world: World, mesh: Mesh, gate: Gate, instruments: Instruments) -> State {
-        State {
+    pub fn new(world: World, mesh: Mesh, gate: Gate, instruments: Instruments) -> ControlState {
+        ControlState {
             generation: AtomicU64::new(1),
             certificates: Mutex::default(),
             taken: (0..mesh.len()).map(|_| (AtomicU64::new(0), AtomicU64::new(1))).collect(),
@@ -698,7 +698,7 @@ mod tests {
         let world = World::new(settings, [0; 32]);
         let instruments = Instruments { totals: Box::new(Vec::new), meters: Vec::new() };
         let gate = Gate::new("0123456789abcdef0123456789abcdef").unwrap();
-        let state = State::new(world, Mesh::new(vec![post]), gate, instruments);
+        let state = ControlState::new(world, Mesh::new(vec![post]), gate, instruments);
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         runtime.block_on(async {
             assert_eq!((state.shards_behind(), state.unready(false)), (0, vec![]));

@@ -27,7 +27,7 @@ use ring::rand::{SecureRandom, SystemRandom};
 use super::api::{Api, Problem};
 use super::audit::{self, Act};
 use super::auth::Caller;
-use super::state::State;
+use super::state::ControlState;
 use super::{clock, log, shape};
 use crate::identify::api_token::{self, Kept, Set, TokenId};
 use crate::limits;
@@ -79,7 +79,7 @@ pub struct Keeping {
     unsaved: AtomicBool,
 }
 
-async fn save_beside(state: &State, set: &Arc<Set>) -> Result<(), String> {
+async fn save_beside(state: &ControlState, set: &Arc<Set>) -> Result<(), String> {
     let (data_dir, set) = (state.settings().data_dir.clone(), set.clone());
     let written = tokio::task::spawn_blocking(move || save(&data_dir, &set)).await;
     let written = written.map_err(|_| "the writer failed".to_owned());
@@ -92,7 +92,7 @@ async fn save_beside(state: &State, set: &Arc<Set>) -> Result<(), String> {
 }
 
 /// Brings them into force.
-async fn put(state: &State, set: Arc<Set>) {
+async fn put(state: &ControlState, set: Arc<Set>) {
     state.world().tokens = set;
     state.tokens.changed.notify_one();
     state.publish().await;
@@ -100,7 +100,7 @@ async fn put(state: &State, set: Arc<Set>) {
 
 /// Forgets tokens when their time is over, so that their sessions end; writes what could not be
 /// written before. Runs for ever.
-pub async fn keep(state: Arc<State>) {
+pub async fn keep(state: Arc<ControlState>) {
     // A user may have left the configuration while weir did not run.
     end_over(&state).await;
     loop {
@@ -124,7 +124,7 @@ pub async fn keep(state: Arc<State>) {
 
 /// Ends tokens whose time is over, and those of users whom the configuration does not have any
 /// more: somebody else who gets the name does not get them with it.
-pub async fn end_over(state: &State) {
+pub async fn end_over(state: &ControlState) {
     let _turn = state.tokens.turn.lock().await;
     let (now_us, settings) = (clock::utc_us(), state.settings());
     let has_user = |kept: &Kept| settings.users.iter().any(|user| user.name == kept.user);
@@ -207,7 +207,7 @@ pub(super) async fn make(
 }
 
 /// Whether what is asked for may be made.
-fn check(state: &State, before: &Set, wanted: &shape::TokenWanted) -> Result<(), Problem> {
+fn check(state: &ControlState, before: &Set, wanted: &shape::TokenWanted) -> Result<(), Problem> {
     let wrong = |message: String, hint| Err(Problem::new(StatusCode::BAD_REQUEST, message, hint));
     let settings = state.settings();
     if !settings.users.iter().any(|user| user.name == wanted.user) {

@@ -13,7 +13,7 @@ use std::time::Duration;
 
 use super::control::{Make, Prepare};
 use super::log;
-use super::state::{Counters, State};
+use super::state::{ControlState, Counters};
 use crate::config::read_revocations;
 use crate::config::settings::Settings;
 
@@ -41,7 +41,7 @@ impl Looks {
 
 /// Watches the lists of certificates of SSH that are taken back. The first look reads them again:
 /// what changed since the configuration was read is found by it.
-pub async fn keep_lists(state: Arc<State>) {
+pub async fn keep_lists(state: Arc<ControlState>) {
     let (mut seen, mut stale) = (None, false);
     loop {
         tokio::time::sleep(WATCH_EVERY).await;
@@ -98,7 +98,7 @@ fn stamp(path: &Path) -> Option<Stamp> {
 }
 
 /// Watches; `seen` is from before the files were read that are in force.
-pub async fn keep(state: Arc<State>, prepare: Arc<Prepare>, mut seen: Looks) {
+pub async fn keep(state: Arc<ControlState>, prepare: Arc<Prepare>, mut seen: Looks) {
     loop {
         let files = !state.settings().tls_files().is_empty();
         tokio::time::sleep(if files { WATCH_EVERY } else { RELOAD_EVERY }).await;
@@ -118,7 +118,7 @@ pub async fn keep(state: Arc<State>, prepare: Arc<Prepare>, mut seen: Looks) {
     }
 }
 
-async fn take(state: &State, outcome: Result<Make, String>) {
+async fn take(state: &ControlState, outcome: Result<Make, String>) {
     state.certificates_stale.store(outcome.is_err(), Ordering::Relaxed);
     match outcome {
         Ok(make) => {

@@ -24,7 +24,7 @@ use ring::hmac;
 use serde_json::{Value, json};
 use tokio::sync::Notify;
 
-use super::state::{Counters, State};
+use super::state::{ControlState, Counters};
 use super::{clock, issuer, log, shape};
 use crate::config::settings::{Webhook, WebhookBody, WebhookContent};
 use crate::decide::approval::AskSummary;
@@ -78,7 +78,7 @@ impl Queue {
 }
 
 /// Tells every endpoint; never waits.
-pub fn tell(state: &Arc<State>, message: &Message) {
+pub fn tell(state: &Arc<ControlState>, message: &Message) {
     for webhook in &state.settings().approvals.webhooks {
         let mut queues = state.hooks.queues.lock().unwrap_or_else(PoisonError::into_inner);
         let queue = queues.entry(webhook.name.clone()).or_insert_with(|| {
@@ -99,7 +99,7 @@ pub fn tell(state: &Arc<State>, message: &Message) {
 
 /// Delivers what one endpoint is to hear. Runs for ever; while the configuration does not name it,
 /// nothing is delivered.
-async fn keep(state: Arc<State>, name: String, queue: Arc<Queue>) {
+async fn keep(state: Arc<ControlState>, name: String, queue: Arc<Queue>) {
     let mut failures = 0;
     loop {
         let next = queue.messages().front().cloned();

@@ -19,7 +19,7 @@ pub use action::{Act, Action, Cause, Fact, FactKind, Kin, Object, Reading};
 pub use approval::Ask;
 pub use class::{ClassRow, ClassSet, Commands};
 pub use rules::Rules;
-pub use sql::{Class, Classified, Classifier, Copy, CopyFormat, Effect, Statement};
+pub use sql::{Class, Classified, Classifier, Consequence, Copy, CopyFormat, Statement};
 
 use std::rc::Rc;
 

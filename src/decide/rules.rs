@@ -71,7 +71,7 @@ use super::{
 use crate::config::settings::RuleSpec;
 use crate::identify::Identity;
 use crate::wire::Protocol;
-use rule::{Effect, Rule};
+use rule::{Rule, Then};
 
 pub use explain::{Explanation, Judgement, Tried};
 
@@ -204,9 +204,9 @@ impl Scope {
         for rule in &self.rules {
             let Ok(classes) = rule.matches_with(who, (protocol, act), Some(open)) else { continue };
             match rule.then {
-                Effect::Allow | Effect::Hold(_) => covered = covered.and(classes),
-                Effect::Deny(_) if rule.asks(open) => {}
-                Effect::Deny(_) => return false,
+                Then::Allow | Then::Hold(_) => covered = covered.and(classes),
+                Then::Deny(_) if rule.asks(open) => {}
+                Then::Deny(_) => return false,
             }
         }
         act.classes.without(covered).is_empty()
@@ -222,7 +222,7 @@ impl Scope {
     /// Whether a rule that asks for facts of this kind denies or holds an act.
     pub fn guards(&self, who: &Who<'_>, (protocol, act): (Protocol, &Act), kind: FactKind) -> bool {
         let speaks = |rule: &Rc<Rule>| rule.asks(kind) && rule.matches(who, protocol, act).is_ok();
-        let mut against = self.rules.iter().filter(|rule| !matches!(rule.then, Effect::Allow));
+        let mut against = self.rules.iter().filter(|rule| !matches!(rule.then, Then::Allow));
         against.any(speaks)
     }
 
@@ -257,22 +257,22 @@ impl Scope {
             let Ok(classes) = rule.matches(who, protocol, act) else { continue };
             finding.matched.add(index);
             match rule.then {
-                Effect::Allow => {
+                Then::Allow => {
                     covered = covered.and(classes);
                     let first = finding.matched.first.get_or_insert(index);
                     *first = index.min(*first);
                 }
-                Effect::Hold(_) => {
+                Then::Hold(_) => {
                     covered = covered.and(classes);
                     if !finding.holds.contains(&index) {
                         finding.holds.push(index);
                     }
                 }
-                Effect::Deny(_) if denied.is_none() => {
+                Then::Deny(_) if denied.is_none() => {
                     let reached = rule.reached(act).map(|kin| kin.words());
                     denied = Some(Denied::ByRule(index, classes, reached));
                 }
-                Effect::Deny(_) => {}
+                Then::Deny(_) => {}
             }
         }
         let left = act.classes.without(covered);
@@ -303,7 +303,7 @@ impl Scope {
         };
         matched.first = Some(index);
         let mut message = match &rule.then {
-            Effect::Deny(Some(message)) => message.clone(),
+            Then::Deny(Some(message)) => message.clone(),
             _ => format!("rule \"{}\" denies {}", rule.name, quoted(classes, protocol)),
         };
         if let Some(reached) = reached {

@@ -6,10 +6,10 @@
 //! ```text
 //!   Initial --no response--> Response
 //!      |                        |
-//!      +---- auth=Bearer TOKEN -+--> Step::Token, then `refuse` or AuthenticationOk
+//!      +---- auth=Bearer TOKEN -+--> BearerStep::Token, then `refuse` or AuthenticationOk
 //!      +---- auth= -------------+--> Failed: the challenge says where tokens come from
 //!                                       |
-//!                                     0x01 --> Step::Over, then the error
+//!                                     0x01 --> BearerStep::Over, then the error
 //! ```
 
 use serde_json::json;
@@ -30,7 +30,7 @@ pub struct Malformed;
 
 /// What comes next.
 #[derive(Clone, PartialEq, Eq)]
-pub enum Step {
+pub enum BearerStep {
     /// Send this as SASLContinue and wait for the client.
     Continue(Vec<u8>),
     /// The client asks where tokens come from: send this as SASLContinue and wait.
@@ -41,13 +41,13 @@ pub enum Step {
     Over,
 }
 
-impl std::fmt::Debug for Step {
+impl std::fmt::Debug for BearerStep {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         match self {
-            Step::Continue(bytes) => write!(f, "Continue({} bytes)", bytes.len()),
-            Step::Discovery(bytes) => write!(f, "Discovery({} bytes)", bytes.len()),
-            Step::Token(_) => f.write_str("Token(..)"),
-            Step::Over => f.write_str("Over"),
+            BearerStep::Continue(bytes) => write!(f, "Continue({} bytes)", bytes.len()),
+            BearerStep::Discovery(bytes) => write!(f, "Discovery({} bytes)", bytes.len()),
+            BearerStep::Token(_) => f.write_str("Token(..)"),
+            BearerStep::Over => f.write_str("Over"),
         }
     }
 }
@@ -85,20 +85,20 @@ impl ServerExchange {
     ///
     /// # Errors
     /// The message is not the mechanism's, or not due now.
-    pub fn handle(&mut self, data: Option<&[u8]>) -> Result<Step, Malformed> {
+    pub fn handle(&mut self, data: Option<&[u8]>) -> Result<BearerStep, Malformed> {
         match (std::mem::replace(&mut self.state, State::Over), data) {
             (State::Initial, None) => {
                 self.state = State::Response;
-                Ok(Step::Continue(Vec::new()))
+                Ok(BearerStep::Continue(Vec::new()))
             }
             (State::Initial | State::Response, Some(data)) => match authorization(data)? {
-                b"" => Ok(Step::Discovery(self.fail())),
+                b"" => Ok(BearerStep::Discovery(self.fail())),
                 value => {
                     self.state = State::Token;
-                    Ok(Step::Token(bearer_token(value).unwrap_or_default().to_vec()))
+                    Ok(BearerStep::Token(bearer_token(value).unwrap_or_default().to_vec()))
                 }
             },
-            (State::Failed, Some([SEPARATOR])) => Ok(Step::Over),
+            (State::Failed, Some([SEPARATOR])) => Ok(BearerStep::Over),
             _ => Err(Malformed),
         }
     }
@@ -182,12 +182,12 @@ mod tests {
         ServerExchange::new(ISSUER, "openid")
     }
 
-    fn first(data: &[u8]) -> Result<Step, Malformed> {
+    fn first(data: &[u8]) -> Result<BearerStep, Malformed> {
         exchange().handle(Some(data))
     }
 
-    fn token(text: &str) -> Result<Step, Malformed> {
-        Ok(Step::Token(text.as_bytes().to_vec()))
+    fn token(text: &str) -> Result<BearerStep, Malformed> {
+        Ok(BearerStep::Token(text.as_bytes().to_vec()))
     }
 
     #[test]
@@ -237,7 +237,8 @@ mod tests {
     #[test]
     fn discovery_ends_with_an_error() {
         let mut exchange = exchange();
-        let Ok(Step::Discovery(challenge)) = exchange.handle(Some(b"n,,\x01auth=\x01\x01")) else {
+        let Ok(BearerStep::Discovery(challenge)) = exchange.handle(Some(b"n,,\x01auth=\x01\x01"))
+        else {
             panic!("no discovery");
         };
         let value: serde_json::Value = serde_json::from_slice(&challenge).unwrap();
@@ -245,7 +246,7 @@ mod tests {
         assert_eq!(value["scope"], "openid");
         let expect = "https://id.example.com/.well-known/openid-configuration";
         assert_eq!(value["openid-configuration"], expect);
-        assert_eq!(exchange.handle(Some(b"\x01")), Ok(Step::Over));
+        assert_eq!(exchange.handle(Some(b"\x01")), Ok(BearerStep::Over));
         assert_eq!(exchange.handle(Some(b"\x01")), Err(Malformed));
     }
 
@@ -254,7 +255,7 @@ mod tests {
         let mut exchange = exchange();
         assert_eq!(exchange.handle(Some(b"n,,\x01auth=Bearer a\x01\x01")), token("a"));
         assert!(!exchange.refuse().is_empty());
-        assert_eq!(exchange.handle(Some(b"\x01")), Ok(Step::Over));
+        assert_eq!(exchange.handle(Some(b"\x01")), Ok(BearerStep::Over));
     }
 
     #[test]
@@ -269,10 +270,10 @@ mod tests {
     #[test]
     fn without_an_initial_response_the_client_is_asked_again() {
         let mut exchange = exchange();
-        assert_eq!(exchange.handle(None), Ok(Step::Continue(Vec::new())));
+        assert_eq!(exchange.handle(None), Ok(BearerStep::Continue(Vec::new())));
         assert_eq!(exchange.handle(None), Err(Malformed));
         let mut exchange = ServerExchange::new(ISSUER, "openid");
-        assert_eq!(exchange.handle(None), Ok(Step::Continue(Vec::new())));
+        assert_eq!(exchange.handle(None), Ok(BearerStep::Continue(Vec::new())));
         assert_eq!(exchange.handle(Some(b"n,,\x01auth=Bearer a\x01\x01")), token("a"));
         // While the token is verified, the client has nothing to say.
         assert_eq!(exchange.handle(Some(b"\x01")), Err(Malformed));
@@ -301,7 +302,7 @@ mod tests {
         ) {
             let mut exchange = exchange();
             for data in [Some(first.as_slice()), None, Some(second.as_slice())] {
-                if let Ok(Step::Token(_)) = exchange.handle(data) {
+                if let Ok(BearerStep::Token(_)) = exchange.handle(data) {
                     let _ = exchange.refuse();
                 }
             }

@@ -16,7 +16,7 @@ pub type Clock = fn() -> u64;
 
 /// What was said to a command.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Counted {
     /// It may run.
     Allow,
     /// It may not.
@@ -25,16 +25,16 @@ pub enum Verdict {
     Hold,
 }
 
-impl Verdict {
+impl Counted {
     /// All of them.
-    pub const ALL: [Verdict; 3] = [Verdict::Allow, Verdict::Deny, Verdict::Hold];
+    pub const ALL: [Counted; 3] = [Counted::Allow, Counted::Deny, Counted::Hold];
 
     /// The label.
     pub fn name(self) -> &'static str {
         match self {
-            Verdict::Allow => "allow",
-            Verdict::Deny => "deny",
-            Verdict::Hold => "hold",
+            Counted::Allow => "allow",
+            Counted::Deny => "deny",
+            Counted::Hold => "hold",
         }
     }
 }
@@ -68,15 +68,15 @@ impl Timed {
 }
 
 /// A stage and, where it has one, the verdict: one histogram.
-pub type Series = (Timed, Option<Verdict>);
+pub type Series = (Timed, Option<Counted>);
 
 /// All histograms of a target. A denied command is never forwarded.
 pub const SERIES: [Series; 8] = [
-    (Timed::Decide, Some(Verdict::Allow)),
-    (Timed::Decide, Some(Verdict::Deny)),
-    (Timed::Decide, Some(Verdict::Hold)),
-    (Timed::Target, Some(Verdict::Allow)),
-    (Timed::Target, Some(Verdict::Hold)),
+    (Timed::Decide, Some(Counted::Allow)),
+    (Timed::Decide, Some(Counted::Deny)),
+    (Timed::Decide, Some(Counted::Hold)),
+    (Timed::Target, Some(Counted::Allow)),
+    (Timed::Target, Some(Counted::Hold)),
     (Timed::JournalWait, None),
     (Timed::Mask, None),
     (Timed::ClientWait, None),
@@ -92,7 +92,7 @@ pub struct TargetMeter {
     pub connections: Counter,
     /// Commands that wait for people.
     pub held: Counter,
-    /// Commands that were allowed, denied, held; by `Verdict::ALL`.
+    /// Commands that were allowed, denied, held; by `Counted::ALL`.
     pub commands: [Counter; 3],
     /// Bytes received from clients.
     pub bytes_in: Counter,
@@ -127,7 +127,7 @@ impl TargetMeter {
     }
 
     /// Counts a command.
-    pub fn count(&self, verdict: Verdict) {
+    pub fn count(&self, verdict: Counted) {
         if let Some(counter) = self.commands.get(verdict as usize) {
             counter.add(1);
         }
@@ -309,6 +309,6 @@ mod tests {
             reading.add(meter.histogram(series).unwrap());
             assert_eq!(reading.count(), index as u64 + 1, "{series:?}");
         }
-        meter.record((Timed::Target, Some(Verdict::Deny)), 5);
+        meter.record((Timed::Target, Some(Counted::Deny)), 5);
     }
 }

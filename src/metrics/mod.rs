@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 pub use histogram::{Histogram, Reading};
 pub use meter::{
-    Clock, Meters, Presence, SAMPLE_EVERY, SERIES, Sampler, Series, TargetMeter, Timed, Verdict,
+    Clock, Counted, Meters, Presence, SAMPLE_EVERY, SERIES, Sampler, Series, TargetMeter, Timed,
 };
 pub use targets::{TargetReading, exposition as exposition_of_targets};
 

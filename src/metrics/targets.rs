@@ -7,7 +7,7 @@ use std::fmt::Write;
 use std::sync::Arc;
 
 use super::histogram::Reading;
-use super::meter::{Meters, SERIES, Series, TargetMeter, Timed, Verdict};
+use super::meter::{Counted, Meters, SERIES, Series, TargetMeter, Timed};
 use super::{Counter, Kind};
 use crate::limits::DURATION_US_MAX;
 
@@ -20,7 +20,7 @@ pub struct TargetReading {
     pub connections: u64,
     /// Commands that wait for people.
     pub held: u64,
-    /// Commands by `Verdict::ALL`.
+    /// Commands by `Counted::ALL`.
     pub commands: [u64; 3],
     /// Bytes received from clients.
     pub bytes_in: u64,
@@ -128,7 +128,7 @@ pub fn exposition(targets: &[TargetReading]) -> String {
     head(&mut text, "commands_total", help, "counter");
     for target in targets {
         let label = escaped(&target.name);
-        for (verdict, value) in Verdict::ALL.into_iter().zip(target.commands) {
+        for (verdict, value) in Counted::ALL.into_iter().zip(target.commands) {
             let verdict = verdict.name();
             line(
                 &mut text,
@@ -201,11 +201,11 @@ mod tests {
         let shards: Vec<_> = (0..2).map(|_| Arc::new(Meters::new(|| 0))).collect();
         for (shard, us) in shards.iter().zip([7, 40_000]) {
             let meter = shard.target(1);
-            meter.count(Verdict::Allow);
-            meter.count(Verdict::Deny);
+            meter.count(Counted::Allow);
+            meter.count(Counted::Deny);
             meter.held.add(1);
             meter.bytes_in.add(10);
-            meter.record((Timed::Decide, Some(Verdict::Deny)), us);
+            meter.record((Timed::Decide, Some(Counted::Deny)), us);
         }
         shards
     }

@@ -19,7 +19,7 @@ use super::lake::{self, LakeError, LakeRow, Test, Unread};
 use super::lake_rows::{ApprovalRow, CommandRow, EventRow, MaskingRow, ResponseRow, SessionRow};
 use super::live;
 use super::recover::segment_paths;
-use super::rows::{Sheet, Verdict};
+use super::rows::{Sheet, Unanswered};
 use super::schema::{Columns, Table};
 
 /// A row of any table but the captured bytes.
@@ -236,7 +236,7 @@ fn frames_news(
 ) -> Result<(), LakeError> {
     let mut sheet = Sheet::of_frames(bytes, header);
     for held in std::mem::take(&mut sheet.held) {
-        sheet.add_held(&held, Verdict::Hold);
+        sheet.add_held(&held, Unanswered::Hold);
     }
     let sheet = &sheet;
     rows_of(sheet, header, test, &mut |row| news.push(Happening::Sessions(row)))?;

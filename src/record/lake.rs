@@ -28,7 +28,7 @@ use super::journal::{Header, boot_text};
 use super::lines::Terminals;
 use super::live::{self, LiveSegment};
 use super::parquet::date_text;
-use super::rows::{self, Key, Sheet, Verdict, uuid_text};
+use super::rows::{self, Key, Sheet, Unanswered, uuid_text};
 use super::schema::{Columns, Table};
 
 pub use super::follow::{Follow, Happening};
@@ -365,7 +365,10 @@ impl Snapshot {
                 let key = rows::key(&held.frame.place);
                 if settled.insert(key) {
                     let over = ended.contains(&key.0);
-                    sheet.add_held(&held, if over { Verdict::Abandoned } else { Verdict::Hold });
+                    sheet.add_held(
+                        &held,
+                        if over { Unanswered::Abandoned } else { Unanswered::Hold },
+                    );
                 }
             }
         }

@@ -30,7 +30,7 @@ use super::parquet::{SealError, date_text};
 use super::pool::segment_name;
 use super::position::{Opened, Position};
 use super::quarantine::{self, PutAside};
-use super::rows::{self, Held, RECOVERED, Sheet, Verdict};
+use super::rows::{self, Held, RECOVERED, Sheet, Unanswered};
 use super::schema::Table;
 use super::scratch::Scratch;
 use super::sealer::{Seal, Summary, panic_text};
@@ -421,7 +421,7 @@ impl Boot {
             let log = Scratch::new(Header { shard, ..self.header.clone() });
             let mut sheet = Sheet::read(&log.bytes, &log.header, false);
             for held in of_shard(&waiting, |other| other == shard) {
-                sheet.add_held(&held, Verdict::Abandoned);
+                sheet.add_held(&held, Unanswered::Abandoned);
             }
             let origin = format!("{shard}-recovery-{}", boot_text(&self.header.boot));
             seal.writer.write(&mut sheet, &log.header, &origin)?;
@@ -429,7 +429,7 @@ impl Boot {
         let mut sheet = Sheet::read(&scratch.bytes, &scratch.header, false);
         let own = of_shard(&waiting, |shard| shard == self.header.shard);
         for held in &own {
-            sheet.add_held(held, Verdict::Abandoned);
+            sheet.add_held(held, Unanswered::Abandoned);
         }
         // The writer puts `log_events` last: it marks that all the others are there.
         seal.writer.write(&mut sheet, &scratch.header, &origin)?;

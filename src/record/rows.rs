@@ -74,14 +74,14 @@ pub struct Row<'a> {
     /// Index into `Sheet::contexts`.
     context: u32,
     /// What a `Hold` came to, where no final entry says it.
-    verdict: Option<Verdict>,
+    verdict: Option<Unanswered>,
 }
 
 const _: () = assert!(size_of::<Row<'_>>() == 24);
 
 /// What a hold without a final entry came to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Verdict {
+pub enum Unanswered {
     /// It waits, as far as is known.
     Hold,
     /// Its session, or weir, ended: nobody waits any more, and nobody decided.
@@ -267,7 +267,7 @@ impl<'a> Sheet<'a> {
             }
             let session_id = frame.place.session_id;
             if self.ended.contains(&session_id) {
-                let row = Row { frame: frame.raw, context, verdict: Some(Verdict::Abandoned) };
+                let row = Row { frame: frame.raw, context, verdict: Some(Unanswered::Abandoned) };
                 self.rows[Table::Commands as usize].push(row);
                 continue;
             }
@@ -293,7 +293,7 @@ impl<'a> Sheet<'a> {
     }
 
     /// Adds the row of a command that was held and never came to a final entry.
-    pub fn add_held(&mut self, held: &Held<'a>, verdict: Verdict) {
+    pub fn add_held(&mut self, held: &Held<'a>, verdict: Unanswered) {
         if self.contexts.is_empty() {
             self.add_context(ContextView::default());
         }

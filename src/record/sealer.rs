@@ -29,7 +29,7 @@ use super::parquet::{SealError, Writer};
 use super::pool::SegmentPool;
 use super::position::Position;
 use super::quarantine::{self, PutAside};
-use super::rows::{self, Sheet, Verdict};
+use super::rows::{self, Sheet, Unanswered};
 use super::spool::SealedSegment;
 use super::trouble::{Listener, Trouble};
 
@@ -283,7 +283,7 @@ impl Seal {
             let key = rows::key(&held.frame.place);
             let over = sheet.ended.contains(&key.0) && waiting.contains(&key);
             if over && settled.insert(key) {
-                sheet.add_held(&held, Verdict::Abandoned);
+                sheet.add_held(&held, Unanswered::Abandoned);
             }
         }
         self.writer.write(&mut sheet, header, &header.origin())?;

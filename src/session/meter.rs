@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use crate::metrics::{Presence, TargetMeter, Timed, Verdict};
+use crate::metrics::{Counted, Presence, TargetMeter, Timed};
 use crate::session::postgres::state::Issued;
 
 use super::Stage;
@@ -47,7 +47,7 @@ impl Desk {
     }
 
     /// Counts a command by what the rules said.
-    pub(super) fn count(&self, verdict: Verdict) {
+    pub(super) fn count(&self, verdict: Counted) {
         if let Some(meter) = self.meter() {
             meter.count(verdict);
         }
@@ -64,7 +64,7 @@ impl Desk {
     }
 
     /// The rules have spoken.
-    pub(super) fn end_decision(&mut self, verdict: Verdict) {
+    pub(super) fn end_decision(&mut self, verdict: Counted) {
         if let Some(begun_ns) = self.gauge.deciding_ns.take()
             && let Some(meter) = self.meter()
         {
@@ -76,7 +76,7 @@ impl Desk {
     /// The answer to a command has ended.
     pub(super) fn answered(&self, issued: Issued, stage: &Stage<'_>) {
         if let Some(meter) = self.meter() {
-            let verdict = if issued.held { Verdict::Hold } else { Verdict::Allow };
+            let verdict = if issued.held { Counted::Hold } else { Counted::Allow };
             let spent_us = stage.now.mono_us.saturating_sub(issued.at_us);
             meter.record((Timed::Target, Some(verdict)), spent_us);
         }

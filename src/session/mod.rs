@@ -28,7 +28,7 @@ pub use desk::{Accepted, Desk, Pass, Shown, TlsFacts, new_id};
 pub use room::Room;
 pub use seam::{After, Driven, Event, Kept, Learned, Lease, Leased, Output, Refresh, Reuse};
 pub use snapshot::{Changes, Snapshot, SnapshotSource};
-pub use vote::{Next, SessionSummary, Step, Vote, VoteReply};
+pub use vote::{ApprovalStep, Next, SessionSummary, Vote, VoteReply};
 
 /// What a call into the machine may use. Owned by the shard, lent for one call.
 pub struct Stage<'a> {

@@ -53,7 +53,7 @@ impl Next {
 
 /// One step of an approval, as the record has it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Step<'s> {
+pub struct ApprovalStep<'s> {
     /// Its name.
     pub event: &'static str,
     /// Who took it; empty: weir.
@@ -68,20 +68,20 @@ pub struct Step<'s> {
     pub channel: &'s str,
 }
 
-impl<'s> Step<'s> {
+impl<'s> ApprovalStep<'s> {
     /// A step that nobody took.
-    pub fn of(event: &'static str) -> Step<'s> {
-        Step { event, ..Step::default() }
+    pub fn of(event: &'static str) -> ApprovalStep<'s> {
+        ApprovalStep { event, ..ApprovalStep::default() }
     }
 
     /// A step that nobody took, and why it came to it.
-    pub fn because(event: &'static str, reason: &'s str) -> Step<'s> {
-        Step { event, reason, ..Step::default() }
+    pub fn because(event: &'static str, reason: &'s str) -> ApprovalStep<'s> {
+        ApprovalStep { event, reason, ..ApprovalStep::default() }
     }
 
     /// A vote.
-    pub fn vote(event: &'static str, vote: &'s Vote) -> Step<'s> {
-        Step {
+    pub fn vote(event: &'static str, vote: &'s Vote) -> ApprovalStep<'s> {
+        ApprovalStep {
             event,
             approver: &vote.approver,
             reason: &vote.reason,
@@ -93,15 +93,16 @@ impl<'s> Step<'s> {
 
     /// The end of a grant that does not satisfy the terms in force: whose votes count no more, by
     /// the groups that the voters have now, and that.
-    pub fn superseded(grant: &'s Grant, terms: &'s HoldTerms) -> Vec<Step<'s>> {
+    pub fn superseded(grant: &'s Grant, terms: &'s HoldTerms) -> Vec<ApprovalStep<'s>> {
         let reason = "no rule that holds the command now is answered by this approver";
-        let lapsed = |approver| Step { approver, ..Step::because("vote-lapsed", reason) };
-        let mut steps: Vec<Step<'s>> = grant.lapsed(terms).map(lapsed).collect();
+        let lapsed =
+            |approver| ApprovalStep { approver, ..ApprovalStep::because("vote-lapsed", reason) };
+        let mut steps: Vec<ApprovalStep<'s>> = grant.lapsed(terms).map(lapsed).collect();
         let why = match steps.is_empty() {
             true => "the rules that hold the command have changed",
             false => "too few of those who approved it may answer it now",
         };
-        steps.push(Step::because("superseded", why));
+        steps.push(ApprovalStep::because("superseded", why));
         steps
     }
 

@@ -22,7 +22,7 @@ use std::sync::Arc;
 use super::contain::contain;
 use super::errand::Party;
 use super::leg::{Leg, Sent};
-use super::legs::{Legs, State};
+use super::legs::{LegState, Legs};
 use super::mail::Canceller;
 use super::pool::Pool;
 use super::tls::Tls;
@@ -431,20 +431,20 @@ impl Driver {
         if let Some(outbox) = self.party.outbox(end) {
             outbox.abandon();
         }
-        self.part(id, State::Leaving);
+        self.part(id, LegState::Leaving);
     }
 
     /// The session is done with a leg.
     pub fn release(&mut self, id: LegId, after: After) {
-        self.part(id, State::Parting(after));
+        self.part(id, LegState::Parting(after));
     }
 
-    fn part(&mut self, id: LegId, state: State) {
+    fn part(&mut self, id: LegId, state: LegState) {
         let Some(held) = self.legs.find_mut(id) else { return };
         // What is kept is whole: no byte of it waits on either side.
-        let kept = matches!(state, State::Parting(After::Keep(..))) && held.leg.is_whole();
+        let kept = matches!(state, LegState::Parting(After::Keep(..))) && held.leg.is_whole();
         held.state = match state {
-            State::Parting(After::Keep(..)) if !kept => State::Parting(After::Close),
+            LegState::Parting(After::Keep(..)) if !kept => LegState::Parting(After::Close),
             state => state,
         };
         if !kept {

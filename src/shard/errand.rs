@@ -23,13 +23,13 @@ pub struct CancelCall {
     key: Vec<u8>,
     tls: (TargetTls, TlsNegotiation),
     outbox: Outbox,
-    state: Step,
+    state: CallStage,
     output: Option<Output>,
     deadline_us: u64,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Step {
+enum CallStage {
     Dialling,
     AskedForTls,
     Handshaking,
@@ -48,7 +48,7 @@ impl CancelCall {
             key,
             tls,
             outbox: Outbox::default(),
-            state: Step::Dialling,
+            state: CallStage::Dialling,
             output: Some(Output::Lease(Lease {
                 leg: LegId::FIRST,
                 dial,
@@ -65,12 +65,12 @@ impl CancelCall {
     }
 
     fn start_tls(&mut self) {
-        self.state = Step::Handshaking;
+        self.state = CallStage::Handshaking;
         self.output = Some(Output::StartTls(SERVER));
     }
 
     fn answered(&mut self, bytes: &[u8]) {
-        if self.state != Step::AskedForTls {
+        if self.state != CallStage::AskedForTls {
             return;
         }
         match (bytes, self.tls.0) {
@@ -88,15 +88,15 @@ impl CancelCall {
             (Ok(()), (TargetTls::Disable, _)) => self.request(),
             (Ok(()), (_, TlsNegotiation::Direct)) => self.start_tls(),
             (Ok(()), (_, TlsNegotiation::Postgres)) => {
-                self.state = Step::AskedForTls;
+                self.state = CallStage::AskedForTls;
                 self.outbox.say(&SSL_REQUEST_PACKET);
             }
         }
     }
 
     fn end(&mut self, fault: Option<Fault>) {
-        if self.state != Step::Done {
-            self.state = Step::Done;
+        if self.state != CallStage::Done {
+            self.state = CallStage::Done;
             self.output = Some(Output::Close(fault));
         }
     }
@@ -150,7 +150,7 @@ impl Driven for CancelCall {
     }
 
     fn is_closed(&self) -> bool {
-        self.state == Step::Done
+        self.state == CallStage::Done
     }
 
     fn meter(&self) -> Option<&TargetMeter> {

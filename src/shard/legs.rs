@@ -28,14 +28,14 @@ pub struct Held {
     /// The server that was reached.
     pub endpoint: Option<Endpoint>,
     /// Where it is in its life.
-    pub state: State,
+    pub state: LegState,
     /// Which settings it was asked for under (`Idle::age`).
     pub age: u64,
 }
 
 /// Where a connection is in its life.
 #[derive(Debug)]
-pub enum State {
+pub enum LegState {
     /// The session has it, or is getting it.
     Held,
     /// The server is given up; the next one waits for the end of its connection.
@@ -47,7 +47,7 @@ pub enum State {
 impl Held {
     /// Whether nothing more is read from it or sent to it.
     pub fn is_cut(&self) -> bool {
-        !matches!(self.state, State::Held)
+        !matches!(self.state, LegState::Held)
     }
 }
 
@@ -63,7 +63,7 @@ impl Legs {
         let taken = self.find(lease.leg).is_some();
         if !taken {
             let Lease { leg: id, dial, .. } = lease;
-            let (leg, dial, state) = (Leg::default(), Some(dial), State::Held);
+            let (leg, dial, state) = (Leg::default(), Some(dial), LegState::Held);
             self.held.push(Held { id, leg, dial, endpoint: None, state, age });
         }
         !taken
@@ -111,23 +111,25 @@ impl Legs {
     /// once, so one that the kernel does not work for is gone at once.
     pub fn unreached(&mut self, id: LegId) {
         if let Some(held) = self.find_mut(id) {
-            held.state = State::Parting(After::Close);
+            held.state = LegState::Parting(After::Close);
         }
         self.held.retain(|held| held.id != id || held.leg.is_busy());
     }
 
     /// Takes out one that the session has released and the kernel is done with.
     pub fn take_parted(&mut self) -> Option<Held> {
-        let parted = |held: &Held| matches!(held.state, State::Parting(_)) && !held.leg.is_busy();
+        let parted =
+            |held: &Held| matches!(held.state, LegState::Parting(_)) && !held.leg.is_busy();
         self.held.iter().position(parted).map(|index| self.held.swap_remove(index))
     }
 
     /// One whose server was given up and is gone; it is held again, without a connection. Said
     /// once.
     pub fn left(&mut self) -> Option<LegId> {
-        let left = |held: &&mut Held| matches!(held.state, State::Leaving) && !held.leg.is_busy();
+        let left =
+            |held: &&mut Held| matches!(held.state, LegState::Leaving) && !held.leg.is_busy();
         let held = self.held.iter_mut().find(left)?;
-        held.state = State::Held;
+        held.state = LegState::Held;
         held.leg = Leg::default();
         Some(held.id)
     }

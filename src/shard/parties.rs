@@ -12,7 +12,7 @@ use super::core::{Accepting, Core, Drain};
 use super::drive::Driver;
 use super::errand::{CancelCall, Party};
 use super::journal::ShardJournal;
-use super::legs::State;
+use super::legs::LegState;
 use super::mail::{Canceller, ToControl};
 use super::mailbox::Peer;
 use super::refusal::{self, Refusal, Words};
@@ -351,7 +351,7 @@ impl<J: ShardJournal> Core<J> {
             && let Some(parted) = driver.take_parted()
         {
             moved = true;
-            if let State::Parting(After::Keep(kept)) = parted.state
+            if let LegState::Parting(After::Keep(kept)) = parted.state
                 && let Some(endpoint) = parted.endpoint
                 && parted.age == self.idle.age()
             {

@@ -6,7 +6,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use weir::decide::sql::classify::classify_uncached;
-use weir::decide::{Class, Classified, Effect, Statement};
+use weir::decide::{Class, Classified, Consequence, Statement};
 use weir::session::postgres::beliefs::names::Lookup;
 use weir::session::postgres::beliefs::reading::Reading;
 use weir::session::postgres::beliefs::{Answer, Beliefs, Message, Resolved, doubt};
@@ -326,12 +326,12 @@ fn unknown() -> Prepared {
 fn executes_transaction(says: &Classified, runs: &Classified) -> bool {
     let mut pairs = says.statements.iter().zip(&runs.statements);
     pairs.any(|(says, runs)| {
-        matches!(says.effect, Effect::Execute(_)) && runs.classes.has(Class::Transaction)
+        matches!(says.effect, Consequence::Execute(_)) && runs.classes.has(Class::Transaction)
     })
 }
 
 fn is_known(statement: &Statement) -> bool {
-    let refers = matches!(statement.effect, Effect::Execute(_) | Effect::Fetch(_));
+    let refers = matches!(statement.effect, Consequence::Execute(_) | Consequence::Fetch(_));
     !refers
         && !statement.classes.has(Class::Unknown)
         && !statement.objects.is_empty()

@@ -243,7 +243,7 @@ pub fn token(bytes: &[u8]) {
         assert!(!set.is_empty(), "a set without keys is none");
     }
     let mut exchange = oauthbearer::ServerExchange::new("https://id", "openid");
-    if let Ok(oauthbearer::Step::Token(token)) = exchange.handle(Some(bytes)) {
+    if let Ok(oauthbearer::BearerStep::Token(token)) = exchange.handle(Some(bytes)) {
         assert!(token.len() < bytes.len() && !token.contains(&1), "more than a token was taken");
         assert!(!exchange.refuse().is_empty());
     }

@@ -48,7 +48,7 @@ struct Count {
 
 /// What a count is, beside the accepted one.
 #[derive(Debug, PartialEq)]
-enum Verdict {
+enum Comparison {
     Same,
     Grew,
     Shrank,
@@ -221,11 +221,11 @@ fn judge_all(counts: &[Count], accepted: &[Count], percent: f64) -> Vec<String> 
         let before = old.map_or_else(|| "-".to_owned(), |old| format!("{:.1}", old.per_operation));
         let change = old.map_or(0.0, |old| change_percent(count, old));
         let (change, word) = match verdict {
-            Verdict::Same => (format!("{change:+.1} %"), ""),
-            Verdict::Grew => (format!("{change:+.1} %"), "GREW"),
-            Verdict::Shrank => (format!("{change:+.1} %"), "shrank: --accept keeps it so"),
-            Verdict::Other => ("-".to_owned(), "not compared"),
-            Verdict::New => ("-".to_owned(), "no accepted count"),
+            Comparison::Same => (format!("{change:+.1} %"), ""),
+            Comparison::Grew => (format!("{change:+.1} %"), "GREW"),
+            Comparison::Shrank => (format!("{change:+.1} %"), "shrank: --accept keeps it so"),
+            Comparison::Other => ("-".to_owned(), "not compared"),
+            Comparison::New => ("-".to_owned(), "no accepted count"),
         };
         let line = format!(
             "{:16} {:14.1} {before:>14} {change:>8}  {word}",
@@ -233,12 +233,14 @@ fn judge_all(counts: &[Count], accepted: &[Count], percent: f64) -> Vec<String> 
         );
         println!("{}", line.trim_end());
         match (verdict, old) {
-            (Verdict::Grew, Some(old)) => failures.push(format!(
+            (Comparison::Grew, Some(old)) => failures.push(format!(
                 "{} grew from {:.1} to {:.1} instructions per operation ({change})",
                 count.stage, old.per_operation, count.per_operation
             )),
-            (Verdict::New, _) => failures.push(format!("{} has no accepted count", count.stage)),
-            (Verdict::Other, Some(old)) if !others.contains(&&old.with) => others.push(&old.with),
+            (Comparison::New, _) => failures.push(format!("{} has no accepted count", count.stage)),
+            (Comparison::Other, Some(old)) if !others.contains(&&old.with) => {
+                others.push(&old.with)
+            }
             _ => {}
         }
     }
@@ -252,15 +254,15 @@ fn judge_all(counts: &[Count], accepted: &[Count], percent: f64) -> Vec<String> 
     failures
 }
 
-fn judge(count: &Count, old: Option<&Count>, percent: f64) -> Verdict {
-    let Some(old) = old else { return Verdict::New };
+fn judge(count: &Count, old: Option<&Count>, percent: f64) -> Comparison {
+    let Some(old) = old else { return Comparison::New };
     if old.with != count.with {
-        return Verdict::Other;
+        return Comparison::Other;
     }
     match change_percent(count, old) {
-        change if change > percent => Verdict::Grew,
-        change if change < -percent => Verdict::Shrank,
-        _ => Verdict::Same,
+        change if change > percent => Comparison::Grew,
+        change if change < -percent => Comparison::Shrank,
+        _ => Comparison::Same,
     }
 }
 
@@ -323,10 +325,10 @@ mod tests {
     fn growth_fails_and_shrinking_does_not() {
         let old = [count("seal", 100.0, "x")];
         for (now, verdict, fails) in [
-            (102.9, Verdict::Same, 0),
-            (103.1, Verdict::Grew, 1),
-            (97.1, Verdict::Same, 0),
-            (96.9, Verdict::Shrank, 0),
+            (102.9, Comparison::Same, 0),
+            (103.1, Comparison::Grew, 1),
+            (97.1, Comparison::Same, 0),
+            (96.9, Comparison::Shrank, 0),
         ] {
             let now = [count("seal", now, "x")];
             assert_eq!(judge(&now[0], Some(&old[0]), 3.0), verdict);
@@ -337,7 +339,7 @@ mod tests {
     #[test]
     fn counts_of_other_tools_are_not_compared() {
         let (old, now) = ([count("seal", 100.0, "x")], [count("seal", 500.0, "y")]);
-        assert_eq!(judge(&now[0], Some(&old[0]), 3.0), Verdict::Other);
+        assert_eq!(judge(&now[0], Some(&old[0]), 3.0), Comparison::Other);
         assert!(judge_all(&now, &old, 3.0).is_empty());
     }
 

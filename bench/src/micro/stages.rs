@@ -7,7 +7,7 @@ use std::hint::black_box;
 
 use weir::config::settings::MaskSpec;
 use weir::decide::sql::classify::classify_uncached;
-use weir::decide::{Classifier, Effect, Statement};
+use weir::decide::{Classifier, Consequence, Statement};
 use weir::fault::Malformed;
 use weir::identify::scram::{
     Binding, ClientExchange, MECHANISM, SaltedCache, ServerExchange, Verifier,
@@ -307,7 +307,7 @@ fn mask_copy() -> Work {
     let view = Policy::compile(&[MaskSpec { columns, operator: Operator::Partial, ..detectors() }])
         .view("bench", &[]);
     let classified = classify_uncached(b"COPY notes TO STDOUT");
-    let [Statement { effect: Effect::Copy(copy), .. }] = &classified.statements[..] else {
+    let [Statement { effect: Consequence::Copy(copy), .. }] = &classified.statements[..] else {
         panic!("COPY is one statement");
     };
     let planned = view.copy(Some(&catalog()), copy, &classified.statements[0]);

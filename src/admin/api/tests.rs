@@ -122,9 +122,9 @@ fn serve() -> Server {
     let world = World::new(settings(), [0; 32]);
     let totals = Box::new(|| vec![Total::counter("accepted", "Clients accepted.", 9)]);
     let meters = vec![Arc::new(metrics::Meters::new(|| 0))];
-    meters[0].target(0).count(metrics::Verdict::Deny);
+    meters[0].target(0).count(metrics::Counted::Deny);
     let instruments = Instruments { totals, meters };
-    let state = Arc::new(State::new(world, mesh, Gate::new(TOKEN).unwrap(), instruments));
+    let state = Arc::new(ControlState::new(world, mesh, Gate::new(TOKEN).unwrap(), instruments));
     state.open_ask(
         0,
         AskSummary {

@@ -40,7 +40,7 @@ pub enum DryRun {
 
 /// Whether a row adds its class to the verb's, or stands for it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Effect {
+enum Bearing {
     Adds,
     Replaces,
 }
@@ -51,7 +51,7 @@ struct Row {
     /// `*` is any and none.
     subresource: &'static str,
     verbs: u16,
-    effect: Effect,
+    effect: Bearing,
     class: Class,
 }
 
@@ -69,12 +69,12 @@ const ANY: u16 = u16::MAX;
 
 const fn adds(place: [&'static str; 3], verbs: u16, class: Class) -> Row {
     let [group, resource, subresource] = place;
-    Row { group, resource, subresource, verbs, effect: Effect::Adds, class }
+    Row { group, resource, subresource, verbs, effect: Bearing::Adds, class }
 }
 
 const fn replaces(place: [&'static str; 3], verbs: u16, class: Class) -> Row {
     let [group, resource, subresource] = place;
-    Row { group, resource, subresource, verbs, effect: Effect::Replaces, class }
+    Row { group, resource, subresource, verbs, effect: Bearing::Replaces, class }
 }
 
 const AUTHENTICATION: &str = "authentication.k8s.io";
@@ -201,8 +201,8 @@ pub fn classify(request: &Request) -> Result<Classified, Refused> {
     let mut replaced = Classes::NONE;
     for row in ROWS.iter().filter(|row| row.matches(attributes)) {
         match row.effect {
-            Effect::Adds => added = added.with(row.class),
-            Effect::Replaces => replaced = replaced.with(row.class),
+            Bearing::Adds => added = added.with(row.class),
+            Bearing::Replaces => replaced = replaced.with(row.class),
         }
     }
     let base = if replaced.is_empty() { verb_classes(attributes.verb) } else { replaced };

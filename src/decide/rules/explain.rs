@@ -6,7 +6,7 @@
 use std::fmt;
 
 use super::super::{Act, Action, RuleName, Verdict};
-use super::rule::{Effect, Miss, Rule};
+use super::rule::{Miss, Rule, Then};
 use super::{Rules, Who};
 use crate::wire::Protocol;
 
@@ -81,9 +81,9 @@ impl Rules {
 impl Rule {
     fn judge(&self, who: &Who<'_>, protocol: Protocol, act: &Act) -> Tried {
         let effect = match self.then {
-            Effect::Allow => "allow",
-            Effect::Deny(_) => "deny",
-            Effect::Hold(_) => "hold",
+            Then::Allow => "allow",
+            Then::Deny(_) => "deny",
+            Then::Hold(_) => "hold",
         };
         let speaks = match self.mismatch(who) {
             Some(miss) => Err(miss),
@@ -96,7 +96,7 @@ impl Rule {
     }
 
     fn sentence(&self, miss: Miss, who: &Who<'_>, protocol: Protocol, act: &Act) -> String {
-        let allows = matches!(self.then, Effect::Allow);
+        let allows = matches!(self.then, Then::Allow);
         match miss {
             Miss::User => format!("user {} is not in users", who.identity.user),
             Miss::Group if who.identity.groups.is_empty() => "the user has no groups".to_owned(),

@@ -29,12 +29,12 @@ pub(super) struct Rule {
     touches: Vec<Touch>,
     facts: Vec<(FactKind, Vec<String>)>,
     minutes_utc: Option<(u16, u16)>,
-    pub(super) then: Effect,
+    pub(super) then: Then,
 }
 
 /// What a rule does. Terms are shared: a verdict is made per command.
 #[derive(Debug)]
-pub(super) enum Effect {
+pub(super) enum Then {
     Allow,
     Deny(Option<String>),
     Hold(Rc<HoldPart>),
@@ -58,10 +58,10 @@ impl Rule {
     pub(super) fn compile(spec: &RuleSpec) -> Rule {
         let name: RuleName = spec.name.as_str().into();
         let then = match &spec.then {
-            settings::Effect::Allow => Effect::Allow,
-            settings::Effect::Deny(message) => Effect::Deny(message.clone()),
+            settings::Effect::Allow => Then::Allow,
+            settings::Effect::Deny(message) => Then::Deny(message.clone()),
             settings::Effect::Hold { approvers, quorum, timeout_us } => {
-                Effect::Hold(Rc::new(HoldPart {
+                Then::Hold(Rc::new(HoldPart {
                     rule: Rc::clone(&name),
                     approvers: approvers.clone(),
                     quorum: (*quorum).max(1),
@@ -69,7 +69,7 @@ impl Rule {
                 }))
             }
         };
-        let allows = matches!(then, Effect::Allow);
+        let allows = matches!(then, Then::Allow);
         let commands = Protocol::ALL.map(|protocol| match spec.commands.is_empty() {
             false => spec.commands.of(protocol),
             true if allows => ClassSet::all(protocol).without(ClassSet::to_be_named(protocol)),
@@ -153,7 +153,7 @@ impl Rule {
 
     /// Whether it denies or holds by what is touched.
     pub(super) fn minds_objects(&self) -> bool {
-        !matches!(self.then, Effect::Allow) && !self.touches.is_empty()
+        !matches!(self.then, Then::Allow) && !self.touches.is_empty()
     }
 
     /// Whether it denies or holds what touches this object.
@@ -182,7 +182,7 @@ impl Rule {
         named: ClassSet,
         (act, open): (&Act, Option<FactKind>),
     ) -> Option<Miss> {
-        let allows = matches!(self.then, Effect::Allow);
+        let allows = matches!(self.then, Then::Allow);
         if named.is_empty() {
             return Some(Miss::Class);
         }
@@ -213,7 +213,7 @@ impl Rule {
     /// Whether the rule may allow anything in a protocol.
     pub(super) fn may_allow(&self, protocol: Protocol) -> bool {
         let commands = self.commands.get(protocol as usize).copied().unwrap_or_default();
-        matches!(self.then, Effect::Allow)
+        matches!(self.then, Then::Allow)
             && !commands.is_empty()
             && self.facts.iter().all(|(kind, _)| kind.is_of(protocol))
     }
@@ -221,14 +221,14 @@ impl Rule {
     /// Whether it may allow or hold a class.
     pub(super) fn may_permit(&self, protocol: Protocol, class: ClassSet) -> bool {
         let commands = self.commands.get(protocol as usize).copied().unwrap_or_default();
-        matches!(self.then, Effect::Allow | Effect::Hold(_)) && commands.has(class)
+        matches!(self.then, Then::Allow | Then::Hold(_)) && commands.has(class)
     }
 
     /// What it asks for, if it holds.
     pub(super) fn part(&self) -> Option<Rc<HoldPart>> {
         match &self.then {
-            Effect::Hold(part) => Some(Rc::clone(part)),
-            Effect::Allow | Effect::Deny(_) => None,
+            Then::Hold(part) => Some(Rc::clone(part)),
+            Then::Allow | Then::Deny(_) => None,
         }
     }
 }

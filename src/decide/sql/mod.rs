@@ -125,7 +125,7 @@ pub enum CopyFormat {
 
 /// What the session has to remember or look up for a statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Effect {
+pub enum Consequence {
     /// Nothing.
     None,
     /// COPY with STDIN or STDOUT.
@@ -240,7 +240,7 @@ pub struct Statement {
     /// large objects, the seed of `random`.
     pub sinks: Rc<[Box<str>]>,
     /// What the session must do besides forwarding it.
-    pub effect: Effect,
+    pub effect: Consequence,
     /// Settings it changes.
     pub facts: Vec<Fact>,
     /// Functions and settings that its classes come from.

@@ -27,7 +27,7 @@ use std::collections::HashSet;
 use std::rc::Rc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use super::{Cause, Class, Classified, Effect, Fact, Statement};
+use super::{Cause, Class, Classified, Consequence, Fact, Statement};
 use crate::decide::FactKind;
 
 /// How a name is used.
@@ -275,8 +275,8 @@ fn again(known: &Classified, calls: impl Fn(&Statement) -> Statement) -> Rc<Clas
 fn call(statement: &mut Statement, fact: Fact, cause: &str) {
     statement.classes = statement.classes.and(Class::Call.only());
     // An argument of EXECUTE: what the name stands for does not say what this does.
-    if let Effect::Execute(_) = statement.effect {
-        statement.effect = Effect::None;
+    if let Consequence::Execute(_) = statement.effect {
+        statement.effect = Consequence::None;
     }
     if !statement.facts.contains(&fact) {
         statement.facts.push(fact);

@@ -14,10 +14,10 @@ use std::rc::Rc;
 
 use super::catalog::{Catalog, Relation};
 use super::row::{Action, Column, Plan, nested};
-use super::rules::{ColumnRule, RelationMask, Verdict};
+use super::rules::{ColumnRule, RelationMask, Treatment};
 use super::touch::{Touch, touch};
 use super::types::{self, Scan, Whole};
-use crate::decide::{Class, Copy, CopyFormat, Effect, Statement};
+use crate::decide::{Class, Consequence, Copy, CopyFormat, Statement};
 use crate::limits;
 use crate::mask::detect::{self, Cursor, Detectors, Found, Scratch};
 use crate::mask::edits::Edits;
@@ -75,7 +75,7 @@ pub fn is_unread(statement: &Statement) -> bool {
     let elsewhere = classes.has(Class::CopyProgram) || classes.has(Class::CopyFile);
     statement.operation == "COPY"
         && classes.has(Class::Unknown)
-        && statement.effect == Effect::None
+        && statement.effect == Consequence::None
         && !elsewhere
         && !takes
 }
@@ -157,7 +157,7 @@ fn relation_columns(
     // Several tables have this name, and the search path picks one of them.
     for other in others {
         if !agree(&columns, other) {
-            let clean = sent.iter().flatten().all(|it| it.verdict == Verdict::Clean);
+            let clean = sent.iter().flatten().all(|it| it.verdict == Treatment::Clean);
             let refused = || CopyPlanned::Refuse(SCHEMA_REFUSED.to_owned());
             return if clean { Ok(None) } else { Err(refused()) };
         }
@@ -172,7 +172,7 @@ fn relation_columns(
 /// A column of a row that COPY sends.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
-    verdict: Verdict,
+    verdict: Treatment,
     /// `None`: the relation has no column of this name.
     type_oid: Option<u32>,
 }
@@ -182,10 +182,10 @@ impl Sent {
     fn join(&mut self, other: Sent) {
         self.type_oid = self.type_oid.or(other.type_oid);
         self.verdict = match (self.verdict, other.verdict) {
-            (Verdict::Masked(one), Verdict::Masked(two)) => Verdict::Masked(one.max(two)),
-            (masked @ Verdict::Masked(_), _) | (_, masked @ Verdict::Masked(_)) => masked,
-            (Verdict::Clean, Verdict::Clean) => Verdict::Clean,
-            _ => Verdict::Unproven,
+            (Treatment::Masked(one), Treatment::Masked(two)) => Treatment::Masked(one.max(two)),
+            (masked @ Treatment::Masked(_), _) | (_, masked @ Treatment::Masked(_)) => masked,
+            (Treatment::Clean, Treatment::Clean) => Treatment::Clean,
+            _ => Treatment::Unproven,
         };
     }
 }
@@ -208,7 +208,7 @@ fn sent_columns(
 ) -> Result<Vec<Sent>, CopyPlanned> {
     let mask = RelationMask::build(rules, catalog, relation).ok_or(CopyPlanned::NeedCatalog)?;
     let sent = |known: &super::catalog::Column| Sent {
-        verdict: mask.named(&known.name).unwrap_or(Verdict::Unproven),
+        verdict: mask.named(&known.name).unwrap_or(Treatment::Unproven),
         type_oid: Some(known.type_oid),
     };
     if copy.columns.is_empty() {
@@ -228,7 +228,7 @@ fn sent_columns(
 fn absent(rules: &[ColumnRule], relation: &Relation, column: &str) -> Sent {
     let name = (Some(relation.schema.as_str()), relation.name.as_str());
     let may_hide = rules.iter().any(|rule| rule.pattern.may_be_on(name, Some(column)));
-    let verdict = if may_hide { Verdict::Unproven } else { Verdict::Clean };
+    let verdict = if may_hide { Treatment::Unproven } else { Treatment::Clean };
     Sent { verdict, type_oid: None }
 }
 
@@ -241,15 +241,15 @@ fn without_relation(rules: &[ColumnRule], copy: &Copy) -> Result<(), CopyPlanned
     }
 }
 
-fn column(verdict: Verdict, type_oid: u32, binary: bool) -> Column {
+fn column(verdict: Treatment, type_oid: u32, binary: bool) -> Column {
     let action = match verdict {
-        Verdict::Clean => Action::scan(types::scan(type_oid, binary)),
-        Verdict::Masked(operator) => Action::Hide {
+        Treatment::Clean => Action::scan(types::scan(type_oid, binary)),
+        Treatment::Masked(operator) => Action::Hide {
             whole: types::whole(operator, type_oid, binary),
             operator,
             cause: Cause::Column,
         },
-        Verdict::Unproven => Action::Hide {
+        Treatment::Unproven => Action::Hide {
             whole: types::Whole::Null,
             operator: Operator::Default,
             cause: Cause::Unproven,
@@ -627,7 +627,7 @@ impl CopyMasker {
         let columns = match &self.columns {
             Some(columns) if columns.len() == count => columns.clone(),
             _ if self.strict => return Err(CopyFault::FieldCount),
-            _ => vec![column(Verdict::Clean, 0, true); count],
+            _ => vec![column(Treatment::Clean, 0, true); count],
         };
         Ok(Plan::new(columns, Rc::clone(&self.detectors)))
     }

@@ -22,12 +22,12 @@ use std::rc::Rc;
 use super::catalog::{self, Catalog};
 use super::copy::{self, CopyPlanned};
 use super::row::{Action, Column};
-use super::rules::{ColumnRule, RelationMask, Verdict, holds_masked_rows};
+use super::rules::{ColumnRule, RelationMask, Treatment, holds_masked_rows};
 use super::touch::{self, Carried, Touch, touch};
 use super::types;
 use super::widened::Widened;
 use crate::config::settings::MaskSpec;
-use crate::decide::{Act, Classified, Copy, Effect, FactKind, Statement, rules};
+use crate::decide::{Act, Classified, Consequence, Copy, FactKind, Statement, rules};
 use crate::mask::body;
 use crate::mask::detect::{Detector, Detectors, Scratch};
 use crate::mask::hits::{Cause, Hits};
@@ -257,7 +257,7 @@ impl View {
         fields: &[Field<'_>],
         statements: Option<&[Statement]>,
     ) -> Plan {
-        self.try_plan(catalog, fields, statements, Some(Verdict::Unproven))
+        self.try_plan(catalog, fields, statements, Some(Treatment::Unproven))
             .expect("with a verdict for the unknown there is always a plan")
     }
 
@@ -267,7 +267,7 @@ impl View {
         catalog: Option<&Catalog>,
         fields: &[Field<'_>],
         statements: Option<&[Statement]>,
-        unknown: Option<Verdict>,
+        unknown: Option<Treatment>,
     ) -> Option<Plan> {
         let empty = Catalog::default();
         let mut witness = Witness {
@@ -288,7 +288,7 @@ impl View {
         for (index, field) in fields.iter().enumerate() {
             let computed = field.table_oid == 0;
             let verdict = if self.rules.is_empty() || (computed && is_sure(index)) {
-                Verdict::Clean
+                Treatment::Clean
             } else {
                 witness.verdict(field).or(unknown)?
             };
@@ -297,17 +297,17 @@ impl View {
         Some(Plan::new(columns, Rc::clone(&self.detectors)))
     }
 
-    fn column(&self, field: &Field<'_>, verdict: Verdict) -> Column {
+    fn column(&self, field: &Field<'_>, verdict: Treatment) -> Column {
         let binary = field.format != 0;
         let action = match verdict {
-            Verdict::Clean if self.detectors.is_empty() => Action::Pass,
-            Verdict::Clean => Action::scan(types::scan(field.type_oid, binary)),
-            Verdict::Masked(operator) => Action::Hide {
+            Treatment::Clean if self.detectors.is_empty() => Action::Pass,
+            Treatment::Clean => Action::scan(types::scan(field.type_oid, binary)),
+            Treatment::Masked(operator) => Action::Hide {
                 whole: types::whole(operator, field.type_oid, binary),
                 operator,
                 cause: Cause::Column,
             },
-            Verdict::Unproven => Action::Hide {
+            Treatment::Unproven => Action::Hide {
                 whole: types::Whole::Null,
                 operator: Operator::Default,
                 cause: Cause::Unproven,
@@ -378,7 +378,7 @@ impl View {
     /// Whether a COPY to the client needs a catalog that knows more.
     pub fn copies_unknown(&self, catalog: Option<&Catalog>, classified: &Classified) -> bool {
         let needs = |statement: &Statement| match &statement.effect {
-            Effect::Copy(copy) => {
+            Consequence::Copy(copy) => {
                 matches!(self.copy(catalog, copy, statement), CopyPlanned::NeedCatalog)
             }
             _ => false,
@@ -411,11 +411,11 @@ struct Witness<'a> {
 
 impl Witness<'_> {
     /// `None` when the catalog cannot answer.
-    fn verdict(&mut self, field: &Field<'_>) -> Option<Verdict> {
+    fn verdict(&mut self, field: &Field<'_>) -> Option<Treatment> {
         if field.table_oid == 0 {
             return match self.touched() {
-                Touch::Clean => Some(Verdict::Clean),
-                Touch::Masked | Touch::Samples => Some(Verdict::Unproven),
+                Touch::Clean => Some(Treatment::Clean),
+                Touch::Masked | Touch::Samples => Some(Treatment::Unproven),
                 Touch::Unknown => None,
             };
         }
@@ -424,26 +424,26 @@ impl Witness<'_> {
         }
         let mask = self.relation(field.table_oid)?;
         match field.attnum {
-            0 if mask.is_clean() => Some(Verdict::Clean),
-            0 => Some(Verdict::Unproven),
+            0 if mask.is_clean() => Some(Treatment::Clean),
+            0 => Some(Treatment::Unproven),
             // ctid, xmin, tableoid.
-            ..0 => Some(Verdict::Clean),
+            ..0 => Some(Treatment::Clean),
             attnum => {
                 let verdict = mask.attribute(attnum)?;
                 // It may have got this type since the catalog was read.
                 let holds_rows = holds_masked_rows(self.rules, self.catalog, field.type_oid);
-                let is_changed = holds_rows && verdict == Verdict::Clean;
-                Some(if is_changed { Verdict::Unproven } else { verdict })
+                let is_changed = holds_rows && verdict == Treatment::Clean;
+                Some(if is_changed { Treatment::Unproven } else { verdict })
             }
         }
     }
 
     /// Columns of system relations are clean, but for values that statistics sampled from tables
     /// and the bytes of large objects.
-    fn system(&mut self, field: &Field<'_>) -> Verdict {
+    fn system(&mut self, field: &Field<'_>) -> Treatment {
         let telling = field.type_oid == types::ANYARRAY
             || (self.touched() == Touch::Samples && !types::is_plain_fact(field.type_oid));
-        if telling { Verdict::Unproven } else { Verdict::Clean }
+        if telling { Treatment::Unproven } else { Treatment::Clean }
     }
 
     fn touched(&mut self) -> Touch {

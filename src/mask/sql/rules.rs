@@ -118,7 +118,7 @@ fn fits(pattern: &str, name: &str) -> bool {
 
 /// What is to happen with the values of one column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Verdict {
+pub(super) enum Treatment {
     /// No rule reaches it.
     Clean,
     /// A rule reaches it.
@@ -132,7 +132,7 @@ pub(super) enum Verdict {
 #[derive(Debug)]
 pub(super) struct RelationMask<'c> {
     pub relation: &'c Relation,
-    pub verdicts: Vec<Verdict>,
+    pub verdicts: Vec<Treatment>,
     over_masked: bool,
     reads_hidden: bool,
 }
@@ -177,12 +177,14 @@ impl<'c> RelationMask<'c> {
             unseen || (over_masked && !reads_nothing_hidden(rules, catalog, relation, told));
         let samples = !rules.is_empty() && origins.iter().any(|origin| is_samples(origin));
         let verdict = |column: &super::catalog::Column| match operator(&column.name) {
-            Some(operator) => Verdict::Masked(operator),
-            None if reads_hidden && !is_proven(&origins, column) => Verdict::Unproven,
-            None if holds_masked_rows(rules, catalog, column.type_oid) => Verdict::Unproven,
-            None if samples && !types::is_plain_fact(column.type_oid) => Verdict::Unproven,
-            None if is_computed_from_masked(rules, catalog, &origins, column) => Verdict::Unproven,
-            None => Verdict::Clean,
+            Some(operator) => Treatment::Masked(operator),
+            None if reads_hidden && !is_proven(&origins, column) => Treatment::Unproven,
+            None if holds_masked_rows(rules, catalog, column.type_oid) => Treatment::Unproven,
+            None if samples && !types::is_plain_fact(column.type_oid) => Treatment::Unproven,
+            None if is_computed_from_masked(rules, catalog, &origins, column) => {
+                Treatment::Unproven
+            }
+            None => Treatment::Clean,
         };
         let verdicts = relation.columns.iter().map(verdict).collect();
         Some(RelationMask { relation, verdicts, over_masked, reads_hidden })
@@ -201,37 +203,37 @@ impl<'c> RelationMask<'c> {
 
     /// Nothing of the relation is hidden.
     pub fn is_clean(&self) -> bool {
-        self.verdicts.iter().all(|verdict| *verdict == Verdict::Clean)
+        self.verdicts.iter().all(|verdict| *verdict == Treatment::Clean)
     }
 
     /// Whether a column is hidden for what another relation is: no rule names it here.
     pub fn is_hidden_by_kin(&self, rules: &[ColumnRule]) -> bool {
         let own = |column: &str| strongest(rules, self.relation, &[], column).is_some();
         let mut columns = self.relation.columns.iter().zip(&self.verdicts);
-        columns.any(|(column, verdict)| *verdict != Verdict::Clean && !own(&column.name))
+        columns.any(|(column, verdict)| *verdict != Treatment::Clean && !own(&column.name))
     }
 
     /// The verdict for an attribute; `None` when the catalog does not know it.
-    pub fn attribute(&self, attnum: i16) -> Option<Verdict> {
+    pub fn attribute(&self, attnum: i16) -> Option<Treatment> {
         let index = self.relation.columns.iter().position(|column| column.attnum == attnum)?;
         Some(self.verdicts[index])
     }
 
     /// The verdict for a column by its own name.
-    pub fn named(&self, name: &str) -> Option<Verdict> {
+    pub fn named(&self, name: &str) -> Option<Treatment> {
         let index = self.relation.columns.iter().position(|column| column.name == name)?;
         Some(self.verdicts[index])
     }
 
     /// The verdict for a column by its number.
-    pub fn of(&self, attnum: i16) -> Option<Verdict> {
+    pub fn of(&self, attnum: i16) -> Option<Treatment> {
         let index = self.relation.columns.iter().position(|column| column.attnum == attnum)?;
         Some(self.verdicts[index])
     }
 
     /// Whether a column that is hidden has this name.
     pub fn hides(&self, name: &str) -> bool {
-        self.named(name).is_some_and(|verdict| verdict != Verdict::Clean)
+        self.named(name).is_some_and(|verdict| verdict != Treatment::Clean)
     }
 }
 
@@ -256,7 +258,7 @@ fn reads_nothing_hidden(
         let Some(read) = catalog.relations.get(oid) else { return false };
         let Some(mask) = RelationMask::look(rules, catalog, read, told) else { return false };
         // 0 is the relation itself; below are ctid, xmin, tableoid.
-        let clean = |attnum: i16| attnum <= 0 || mask.of(attnum) == Some(Verdict::Clean);
+        let clean = |attnum: i16| attnum <= 0 || mask.of(attnum) == Some(Treatment::Clean);
         columns.iter().all(|(_, attnum)| clean(*attnum))
     });
     told.insert(view.oid, clean);
@@ -380,7 +382,7 @@ mod tests {
         Relation::of_texts((oid, name), kind, sources, columns)
     }
 
-    fn check(catalog: &Catalog, oid: u32, expect: &[Verdict]) {
+    fn check(catalog: &Catalog, oid: u32, expect: &[Treatment]) {
         let rules = [ColumnRule::compile("public.people.ssn", Operator::Partial)];
         let mask = RelationMask::build(&rules, catalog, &catalog.relations[&oid]).unwrap();
         assert_eq!(mask.verdicts, expect, "{}", mask.relation.name);
@@ -388,7 +390,7 @@ mod tests {
 
     #[test]
     fn rules_reach_through_views_and_inheritance() {
-        use Verdict::{Clean, Masked, Unproven};
+        use Treatment::{Clean, Masked, Unproven};
         let masked = Masked(Operator::Partial);
         let catalog = Catalog::new([
             relation(20_001, "people", b'p', &[], &["id", "ssn", "name"]),
@@ -415,12 +417,12 @@ mod tests {
             Catalog::new([relation(20_001, "people", b'r', &[], &["id", "ssn"]), holder]);
         catalog.row_types.insert(20_010, vec![20_001]);
         let mask = RelationMask::build(&rules, &catalog, &catalog.relations[&20_002]).unwrap();
-        assert_eq!(mask.verdicts, [Verdict::Clean, Verdict::Unproven]);
+        assert_eq!(mask.verdicts, [Treatment::Clean, Treatment::Unproven]);
     }
 
     #[test]
     fn a_column_that_is_computed_from_a_masked_one_is_not_shown() {
-        use Verdict::{Clean, Masked, Unproven};
+        use Treatment::{Clean, Masked, Unproven};
         let catalog = |parents: &[u32]| {
             let mut catalog = Catalog::new([
                 relation(20_001, "people", b'r', parents, &["id", "ssn", "last_four", "twice"]),
@@ -439,7 +441,7 @@ mod tests {
 
     #[test]
     fn a_view_that_reads_nothing_hidden_is_shown_whatever_its_columns_are_called() {
-        use Verdict::{Clean, Unproven};
+        use Treatment::{Clean, Unproven};
         let catalog = |reads: &[(u32, &[(u32, i16)])]| {
             let mut catalog = Catalog::new([
                 relation(20_001, "people", b'r', &[], &["id", "ssn", "name"]),
@@ -477,7 +479,7 @@ mod tests {
 
     #[test]
     fn a_view_that_runs_what_may_read_anything_is_not_shown() {
-        use Verdict::{Clean, Unproven};
+        use Treatment::{Clean, Unproven};
         let mut catalog = Catalog::new([
             relation(20_001, "other", b'r', &[], &["id", "note"]),
             relation(20_002, "v", b'v', &[20_001], &["note", "x"]),
@@ -496,7 +498,7 @@ mod tests {
 
     #[test]
     fn statistics_are_not_shown_where_a_column_is_masked() {
-        use Verdict::{Clean, Unproven};
+        use Treatment::{Clean, Unproven};
         let mut stats = relation(12_001, "pg_stats", b'v', &[], &["attname", "histogram_bounds"]);
         stats.columns[0].type_oid = types::NAME;
         stats.columns[1].type_oid = types::ANYARRAY;
@@ -517,7 +519,7 @@ mod tests {
             relation(20_002, "child", b'r', &[20_001], &["ssn"]),
         ]);
         let mask = RelationMask::build(&rules, &catalog, &catalog.relations[&20_001]).unwrap();
-        assert_eq!(mask.verdicts, [Verdict::Masked(Operator::Mask)]);
+        assert_eq!(mask.verdicts, [Treatment::Masked(Operator::Mask)]);
     }
 
     #[test]
@@ -528,6 +530,6 @@ mod tests {
         ];
         let catalog = Catalog::new([relation(20_001, "people", b'r', &[], &["ssn"])]);
         let mask = RelationMask::build(&rules, &catalog, &catalog.relations[&20_001]).unwrap();
-        assert_eq!(mask.verdicts, [Verdict::Masked(Operator::Nullify)]);
+        assert_eq!(mask.verdicts, [Treatment::Masked(Operator::Nullify)]);
     }
 }

@@ -9,9 +9,9 @@
 use std::collections::HashSet;
 
 use super::catalog::{Catalog, Relation};
-use super::rules::{ColumnRule, RelationMask, SAMPLES, Verdict, holds_rows};
+use super::rules::{ColumnRule, RelationMask, SAMPLES, Treatment, holds_rows};
 use crate::decide::sql::{Made, Showing, Stored};
-use crate::decide::{Class, Effect, Object, Statement};
+use crate::decide::{Class, Consequence, Object, Statement};
 
 /// What the statements reach.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -261,11 +261,11 @@ fn surely_hides(rules: &[ColumnRule], catalog: &Catalog, object: &Object, column
         RelationMask::build(rules, catalog, relation)
             .map_or(Some(None), |it| it.named(column).map(Some))
     });
-    let verdicts: Vec<Option<Verdict>> = verdicts.collect();
+    let verdicts: Vec<Option<Treatment>> = verdicts.collect();
     if verdicts.is_empty() {
         return rules.iter().any(|rule| rule.pattern.is_on_any_relation(column));
     }
-    verdicts.iter().all(|verdict| verdict.is_some_and(|it| it != Verdict::Clean))
+    verdicts.iter().all(|verdict| verdict.is_some_and(|it| it != Treatment::Clean))
 }
 
 /// Whether a masked column, or something that has one, gets another name, so that a rule that has
@@ -309,7 +309,7 @@ fn renames(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement) -> bo
 fn depends_on_name(rules: &[ColumnRule], catalog: &Catalog, relation: &Relation) -> bool {
     let Some(mask) = RelationMask::build(rules, catalog, relation) else { return true };
     relation.columns.iter().zip(&mask.verdicts).any(|(column, verdict)| {
-        *verdict != Verdict::Clean
+        *verdict != Treatment::Clean
             && !rules.iter().any(|rule| rule.pattern.is_on_any_relation(&column.name))
     })
 }
@@ -374,7 +374,7 @@ pub(super) fn is_masked_name(
     let referred = |(oid, attnum): &(u32, i16)| {
         let relation = catalog.relations.get(oid);
         let mask = relation.and_then(|relation| RelationMask::build(rules, catalog, relation));
-        mask.is_none_or(|mask| mask.of(*attnum) != Some(Verdict::Clean))
+        mask.is_none_or(|mask| mask.of(*attnum) != Some(Treatment::Clean))
     };
     catalog.named(schema, name).any(|relation| {
         let refers = catalog.refers.get(&relation.oid).map(Vec::as_slice).unwrap_or_default();
@@ -392,7 +392,7 @@ fn is_opaque(statement: &Statement) -> bool {
     let opaque = [Class::Unknown, Class::Call, Class::FunctionCall];
     opaque.into_iter().any(|class| statement.classes.has(class))
         // A name that was not resolved; one that was is what it stands for.
-        || matches!(statement.effect, Effect::Fetch(_) | Effect::Execute(_))
+        || matches!(statement.effect, Consequence::Fetch(_) | Consequence::Execute(_))
 }
 
 /// The only statement, where it is told what the columns of its answer are made of.
@@ -431,7 +431,7 @@ pub(super) fn is_clean(
             }
             for column in &made.columns {
                 match mask.named(column) {
-                    Some(Verdict::Clean) => found.insert(column),
+                    Some(Treatment::Clean) => found.insert(column),
                     Some(_) => return false,
                     // A view may have a column of that name, and no such one of the system.
                     None => is_of_system(column, relation) && found.insert(column),

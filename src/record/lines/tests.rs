@@ -5,7 +5,7 @@ use super::*;
 
 /// What happens at a terminal, for tests.
 #[derive(Clone, Copy)]
-enum Step<'a> {
+enum Happening<'a> {
     Typed(u64),
     Shown(&'a str),
     Size(u64, u64),
@@ -13,9 +13,9 @@ enum Step<'a> {
     Ended,
 }
 
-use Step::{Ended, Lost, Shown, Size, Typed};
+use Happening::{Ended, Lost, Shown, Size, Typed};
 
-fn chunk(steps: &[Step<'_>]) -> Vec<u8> {
+fn chunk(steps: &[Happening<'_>]) -> Vec<u8> {
     let mut writer = Writer::new(0);
     for (at, step) in steps.iter().enumerate() {
         let mut bytes = Vec::new();
@@ -44,7 +44,7 @@ fn chunk(steps: &[Step<'_>]) -> Vec<u8> {
     writer.take()
 }
 
-fn of(terminal: &mut Terminal, steps: &[Step<'_>]) -> Vec<(String, bool)> {
+fn of(terminal: &mut Terminal, steps: &[Happening<'_>]) -> Vec<(String, bool)> {
     let mut found = Vec::new();
     terminal.take(&chunk(steps), &mut found);
     let told = |line: Line| match line.found {
@@ -54,7 +54,7 @@ fn of(terminal: &mut Terminal, steps: &[Step<'_>]) -> Vec<(String, bool)> {
     found.into_iter().map(told).collect()
 }
 
-fn check(steps: &[Step<'_>], expect: &[&str]) {
+fn check(steps: &[Happening<'_>], expect: &[&str]) {
     let mut all = vec![Size(40, 10)];
     all.extend_from_slice(steps);
     let found = of(&mut Terminal::begun(), &all);
@@ -65,8 +65,8 @@ fn check(steps: &[Step<'_>], expect: &[&str]) {
     assert_eq!(told, expect);
 }
 
-const PROMPT: Step<'_> = Shown("\x1b[?2004hme@host:~$ ");
-const READ: Step<'_> = Shown("\r\n\x1b[?2004l\r");
+const PROMPT: Happening<'_> = Shown("\x1b[?2004hme@host:~$ ");
+const READ: Happening<'_> = Shown("\r\n\x1b[?2004l\r");
 
 #[test]
 fn lines_of_an_editor_are_what_stands_behind_its_prompt() {

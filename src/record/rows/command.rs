@@ -10,10 +10,14 @@ use super::super::body::CommandView;
 use super::super::entry::{Decision, Ocsf};
 use super::super::params;
 use super::super::schema::Sink;
-use super::{Verdict, push_object, uuid_text};
+use super::{Unanswered, push_object, uuid_text};
 
 /// Appends a row of `commands`.
-pub(super) fn fill(columns: &mut impl Sink, command: &CommandView<'_>, verdict: Option<Verdict>) {
+pub(super) fn fill(
+    columns: &mut impl Sink,
+    command: &CommandView<'_>,
+    verdict: Option<Unanswered>,
+) {
     columns.text(command.kind);
     let ocsf = command.extra.ocsf.unwrap_or_else(|| ocsf_of_database(command));
     columns.int(i32::from(ocsf.class_uid));
@@ -39,9 +43,9 @@ pub(super) fn fill(columns: &mut impl Sink, command: &CommandView<'_>, verdict: 
     }
     columns.text_or_null(command.statement);
     columns.text(match (verdict, command.decision) {
-        (Some(Verdict::Abandoned), _) | (None, Decision::Abandoned) => "abandoned",
+        (Some(Unanswered::Abandoned), _) | (None, Decision::Abandoned) => "abandoned",
         (None, Decision::Deny) => "deny",
-        (Some(Verdict::Hold), _) | (None, Decision::Hold) => "hold",
+        (Some(Unanswered::Hold), _) | (None, Decision::Hold) => "hold",
         (None, Decision::Allow) => "allow",
     });
     columns.text_or_null(command.rule);

@@ -10,7 +10,7 @@ use crate::limits;
 use crate::mask::Hits;
 use crate::mask::body::Shape;
 use crate::mask::hits::Hit;
-use crate::metrics::{Timed, Verdict};
+use crate::metrics::{Counted, Timed};
 use crate::record::entry::{Event as Noted, MaskingHit, Outcome, Response, ResponseExtra};
 use crate::record::{Entry, Receipt};
 use crate::session::{Output, Stage};
@@ -538,7 +538,7 @@ impl Session {
         let receipt = tenure.ledger.record(&Entry::Response(response), stage).ok()?;
         if outcome != Outcome::Aborted {
             let held = exchange.approval.is_some();
-            let verdict = if held { Verdict::Hold } else { Verdict::Allow };
+            let verdict = if held { Counted::Hold } else { Counted::Allow };
             tenure.meter().record((Timed::Target, Some(verdict)), spent_us);
         }
         Some(receipt)

@@ -11,7 +11,7 @@ use crate::limits;
 use crate::metrics::{self, Presence};
 use crate::record::entry::{Decision, Outcome};
 use crate::record::{Entry, SessionContext, SessionId};
-use crate::session::{Output, Stage, Step, Vote, VoteReply, new_id};
+use crate::session::{ApprovalStep, Output, Stage, Vote, VoteReply, new_id};
 use crate::wire::http::Refused;
 use crate::wire::http::form::Scan;
 use crate::wire::http::reply::{Problem, Reply};
@@ -213,10 +213,10 @@ impl Session {
             return Ok(None);
         };
         let words = grant.words();
-        let used = Step::because("used", &words);
+        let used = ApprovalStep::because("used", &words);
         let entry = used.entry_of(&grant, exchange.seq);
         tenure.ledger.record(&Entry::Approval(entry), stage)?;
-        tenure.meter().count(metrics::Verdict::Allow);
+        tenure.meter().count(metrics::Counted::Allow);
         exchange.approval = Some(grant.id);
         Ok(Some(grant.permit()))
     }
@@ -224,12 +224,12 @@ impl Session {
     /// The same stream in another form: what people said of it counts for this one.
     fn join(&mut self, mut exchange: Box<Exchange>, grant: &Grant, stage: &mut Stage<'_>) {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
-        let joined = Step::because("used", "the target took the stream in no other form");
+        let joined = ApprovalStep::because("used", "the target took the stream in no other form");
         let entry = joined.entry_of(grant, exchange.seq);
         if let Err(refused) = tenure.ledger.record(&Entry::Approval(entry), stage) {
             return self.not_recorded(*exchange, refused, stage);
         }
-        tenure.meter().count(metrics::Verdict::Allow);
+        tenure.meter().count(metrics::Counted::Allow);
         exchange.approval = Some(grant.id);
         self.admit(exchange, grant.permit(), stage);
     }
@@ -252,7 +252,7 @@ impl Session {
         match record(&exchange, &ruled, tenure, stage) {
             Ok(receipt) => {
                 if exchange.approval.is_none() {
-                    tenure.meter().count(metrics::Verdict::Allow);
+                    tenure.meter().count(metrics::Counted::Allow);
                 }
                 exchange.up = Up::Waiting(permit, receipt);
                 self.phase = Phase::Busy(exchange);
@@ -324,7 +324,7 @@ impl Session {
         }
         tenure.totals.denied += u64::from(outcome == Outcome::Denied);
         if exchange.approval.is_none() {
-            tenure.meter().count(metrics::Verdict::Deny);
+            tenure.meter().count(metrics::Counted::Deny);
         }
         self.answer_self(&reply, *exchange, stage);
     }
@@ -385,7 +385,7 @@ impl Session {
         match recorded {
             Ok(_) => {
                 tenure.totals.denied += 1;
-                tenure.meter().count(metrics::Verdict::Deny);
+                tenure.meter().count(metrics::Counted::Deny);
                 self.answer_self(reply, *exchange, stage);
             }
             Err(refused) => self.not_recorded(*exchange, refused, stage),
@@ -471,7 +471,7 @@ impl Session {
         let rule = RuleName::clone(&exchange.rule);
         let ruled = Ruled { seq, decision: Decision::Hold, rule: &rule, approval: Some(id) };
         let recorded = record(&exchange, &ruled, tenure, stage).and_then(|_| match is_new {
-            true => step(&held, &Step::of("requested"), tenure, stage),
+            true => step(&held, &ApprovalStep::of("requested"), tenure, stage),
             false => Ok(()),
         });
         if let Err(refused) = recorded {
@@ -481,7 +481,7 @@ impl Session {
             return self.not_recorded(*exchange, refused, stage);
         }
         if is_new {
-            tenure.meter().count(metrics::Verdict::Hold);
+            tenure.meter().count(metrics::Counted::Hold);
         }
         let left_us = u64::try_from(asked.expires_at_us - stage.now.wall_us).unwrap_or(0);
         let wait_us = tenure.http().map_or(limits::HTTP_HOLD_WAIT_US, |http| http.wait_us);
@@ -559,7 +559,7 @@ impl Session {
         self.link.output(Output::AskClosed(asked.id, "canceled"));
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let (about, digest) = ((asked.id, asked.command_seq), asked.digest());
-        let step = Step::because("canceled", why);
+        let step = ApprovalStep::because("canceled", why);
         let step = step.about(about, (asked.quorum, asked.expires_at_us), Some(&digest));
         // A journal that refuses says so itself; nothing runs by an ask that is over.
         let _refused_elsewhere = tenure.ledger.record(&Entry::Approval(step), stage);
@@ -606,7 +606,7 @@ impl Session {
         let ballot = held.ask.vote(vote, stage.now);
         let recorded = match ballot.step() {
             None => Ok(()),
-            Some(event) => step(&held, &Step::vote(event, vote), tenure, stage),
+            Some(event) => step(&held, &ApprovalStep::vote(event, vote), tenure, stage),
         };
         if let Err(refused) = recorded {
             self.link.output(Output::AskClosed(id, "canceled"));
@@ -667,7 +667,7 @@ impl Session {
         stage: &mut Stage<'_>,
     ) {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
-        let recorded = step(held, &Step::of(ending.event), tenure, stage);
+        let recorded = step(held, &ApprovalStep::of(ending.event), tenure, stage);
         self.link.output(Output::AskClosed(held.ask.id, ending.event));
         kubernetes::denied(&exchange, &ending.detail, tenure, stage.now);
         match recorded {
@@ -684,7 +684,7 @@ impl Session {
         let Up::Held(held) = std::mem::replace(&mut exchange.up, Up::Never) else { return };
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         // A journal that refuses says so itself; the connection ends all the same.
-        let left = Step::because("abandoned", "the connection ended");
+        let left = ApprovalStep::because("abandoned", "the connection ended");
         let _refused_elsewhere = step(&held, &left, tenure, stage);
         self.link.output(Output::AskClosed(held.ask.id, "abandoned"));
         let rule = RuleName::clone(&exchange.rule);
@@ -702,7 +702,7 @@ impl Session {
 
 pub(super) fn step(
     held: &Held,
-    step: &Step<'_>,
+    step: &ApprovalStep<'_>,
     tenure: &mut Tenure,
     stage: &mut Stage<'_>,
 ) -> Result<(), JournalRefused> {

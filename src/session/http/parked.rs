@@ -26,7 +26,7 @@ use crate::decide::approval::{Ask, AskSummary, Ballot, Grant, LATE, Parked as Pa
 use crate::fault::Refused;
 use crate::limits::HTTP_PARKED_MAX;
 use crate::record::{Entry as Recorded, SessionContext, SessionId};
-use crate::session::{Next, Output, Stage, Step, Vote, VoteReply};
+use crate::session::{ApprovalStep, Next, Output, Stage, Vote, VoteReply};
 use crate::wire::http::form::Several;
 use crate::wire::http::name::Name;
 use crate::wire::http::pass::Pass;
@@ -288,7 +288,7 @@ impl Session {
     pub(super) fn sweep(&mut self, stage: &mut Stage<'_>) {
         for Entry { summary, context, .. } in expired(stage.now.wall_us) {
             self.link.output(Output::AskClosed(summary.id, "expired"));
-            let step = std::iter::once(Step::of("expired"));
+            let step = std::iter::once(ApprovalStep::of("expired"));
             // A journal that refuses says so itself; nothing runs by an ask that is over.
             let _refused_elsewhere = record_apart((&summary, &context), step, stage);
         }
@@ -308,7 +308,8 @@ pub fn vote_parked(
     }
     let is_vote = |event: &str| event.starts_with("vote-");
     let steps = steps.into_iter();
-    let steps = steps.map(|it| if is_vote(it) { Step::vote(it, said) } else { Step::of(it) });
+    let steps = steps
+        .map(|it| if is_vote(it) { ApprovalStep::vote(it, said) } else { ApprovalStep::of(it) });
     match record_apart((&summary, &context), steps, stage) {
         Ok(()) => Some((reply, ended)),
         Err(_) => {
@@ -327,7 +328,7 @@ pub fn abandon_parked(stage: &mut Stage<'_>) -> Vec<SessionId> {
     let over: Vec<Entry> = over.map(|(_, entry)| entry).collect();
     drop(parked);
     let waiting = |entry: &Entry| matches!(entry.state, State::Waiting(_));
-    let step = || Step::because("abandoned", "weir ended");
+    let step = || ApprovalStep::because("abandoned", "weir ended");
     let over = over.into_iter().filter(waiting);
     over.map(|Entry { summary, context, .. }| {
         let step = std::iter::once(step());
@@ -342,7 +343,7 @@ pub fn abandon_parked(stage: &mut Stage<'_>) -> Vec<SessionId> {
 /// shard's. Their numbers are the time: behind all that the session counts itself.
 fn record_apart<'s>(
     (summary, context): (&AskSummary, &SessionContext),
-    mut steps: impl Iterator<Item = Step<'s>>,
+    mut steps: impl Iterator<Item = ApprovalStep<'s>>,
     stage: &mut Stage<'_>,
 ) -> Result<(), Refused> {
     let ledger = Ledger::open(context, stage);

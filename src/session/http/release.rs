@@ -7,7 +7,7 @@ use crate::decide::approval::{Claim, Grant, Window};
 use crate::decide::{HoldTerms, RuleName, Verdict};
 use crate::fault::Refused as JournalRefused;
 use crate::record::Entry;
-use crate::session::{Next, Output, Stage, Step};
+use crate::session::{ApprovalStep, Next, Output, Stage};
 
 use super::Session;
 use super::exchange::{Exchange, Held};
@@ -27,15 +27,19 @@ impl Session {
         let Some(tenure) = self.tenures.get_mut(self.current) else {
             return Ok(Some(Next::Stopped));
         };
-        let approved = Step { scope: grant.scope.words(), ..Step::of("approved") };
+        let approved = ApprovalStep { scope: grant.scope.words(), ..ApprovalStep::of("approved") };
         let mut recorded = step(held, &approved, tenure, stage);
         // A tenure lives by the settings that it began with; what people answer runs by today's.
         let who = tenure.who(&self.link, stage);
         let verdict = stage.snapshot.rules.decide(&who, &exchange.action);
         let renewed = stage.snapshot.renewed(grant);
         let told = match &verdict {
-            Verdict::Allow(..) => vec![Step::because("released", "no rule holds it any more")],
-            Verdict::Hold(terms) if !renewed.satisfies(terms) => Step::superseded(&renewed, terms),
+            Verdict::Allow(..) => {
+                vec![ApprovalStep::because("released", "no rule holds it any more")]
+            }
+            Verdict::Hold(terms) if !renewed.satisfies(terms) => {
+                ApprovalStep::superseded(&renewed, terms)
+            }
             Verdict::Hold(_) | Verdict::Deny(_) => Vec::new(),
         };
         for told in &told {
@@ -85,7 +89,7 @@ impl Session {
         stage: &mut Stage<'_>,
     ) -> Result<(), JournalRefused> {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return Ok(()) };
-        for step in Step::superseded(grant, terms) {
+        for step in ApprovalStep::superseded(grant, terms) {
             let entry = Entry::Approval(step.entry_of(grant, exchange.seq));
             tenure.ledger.record(&entry, stage)?;
         }

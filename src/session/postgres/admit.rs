@@ -18,7 +18,7 @@ use super::ready::{Body, Flow, Ready, Resolution};
 use super::release::Passage;
 use crate::session::Stage;
 use crate::session::capture::unanswered;
-use crate::session::postgres::core::Core;
+use crate::session::postgres::core::Office;
 
 /// What the rules and the approvals say to one message.
 pub(super) enum Ruling {
@@ -170,7 +170,7 @@ impl Ready {
         }
     }
 
-    pub(super) fn rule(&self, action: &Action, core: &mut Core, stage: &Stage<'_>) -> Ruling {
+    pub(super) fn rule(&self, action: &Action, core: &mut Office, stage: &Stage<'_>) -> Ruling {
         if let Some((Resolution::Refused(refusal, _) | Resolution::Abandoned(refusal, _), _)) =
             &self.resolved
         {
@@ -192,9 +192,9 @@ impl Ready {
             refusal.hint = because(action);
         }
         core.end_decision(match ruling {
-            Ruling::Go(..) => metrics::Verdict::Allow,
-            Ruling::Refuse(_) => metrics::Verdict::Deny,
-            Ruling::Hold(_) => metrics::Verdict::Hold,
+            Ruling::Go(..) => metrics::Counted::Allow,
+            Ruling::Refuse(_) => metrics::Counted::Deny,
+            Ruling::Hold(_) => metrics::Counted::Hold,
         });
         ruling
     }
@@ -224,7 +224,7 @@ impl Ready {
         &mut self,
         ruling: Ruling,
         facts: &Facts<'_>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<Option<(Permit, Receipt, Issued)>, Fault> {
         let Some(passage) = self.passage(ruling, facts, core, stage)? else { return Ok(None) };
@@ -250,7 +250,7 @@ impl Ready {
         &mut self,
         refusal: Refusal,
         facts: &Facts<'_>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let resolved = self.resolved.take();
@@ -262,7 +262,7 @@ impl Ready {
         core.totals.denied += u64::from(decision == Decision::Deny);
         let reserved = resolved.map(|(_, seq)| seq);
         if reserved.is_none() {
-            core.count(metrics::Verdict::Deny);
+            core.count(metrics::Counted::Deny);
         }
         let seq = reserved.unwrap_or_else(|| core.take_seq());
         let ruled = Ruled {
@@ -291,7 +291,7 @@ impl Ready {
         frame: &[u8],
         seq: Option<u64>,
         refusal: &Refusal,
-        core: &mut Core,
+        core: &mut Office,
     ) {
         self.resolved = None;
         self.turned_down = true;
@@ -304,7 +304,7 @@ impl Ready {
     }
 
     /// Sends the target what fails in the refused command's place, and remembers what to say.
-    pub(super) fn stand_in(&mut self, stand_in: StandIn, core: &mut Core) {
+    pub(super) fn stand_in(&mut self, stand_in: StandIn, core: &mut Office) {
         let mut message = Vec::new();
         let sent = match stand_in.place {
             Place::Simple => {
@@ -347,7 +347,7 @@ const UNREAD: &str = "With this client_encoding, or with standard_conforming_str
 pub(super) fn record_command(
     facts: &Facts<'_>,
     ruled: &Ruled<'_>,
-    core: &mut Core,
+    core: &mut Office,
     stage: &mut Stage<'_>,
 ) -> Result<Receipt, Refused> {
     // Nearly every command is matched by one rule, which is in its row already.
@@ -378,8 +378,8 @@ pub(super) fn record_command(
         core.totals.commands += 1;
     }
     match ruled.decision {
-        Decision::Hold => core.count(metrics::Verdict::Hold),
-        Decision::Allow if ruled.approval_id.is_none() => core.count(metrics::Verdict::Allow),
+        Decision::Hold => core.count(metrics::Counted::Hold),
+        Decision::Allow if ruled.approval_id.is_none() => core.count(metrics::Counted::Allow),
         // Counted when it was held, or by `deny`, which knows whether it was.
         _ => {}
     }

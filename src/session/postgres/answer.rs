@@ -6,7 +6,7 @@
 use std::rc::Rc;
 
 use crate::decide::sql::Plumbing;
-use crate::decide::{Classified, Effect, Permit, Statement};
+use crate::decide::{Classified, Consequence, Permit, Statement};
 use crate::fault::{Fault, FaultKind, Malformed, Refused};
 use crate::limits;
 use crate::mask::Plan;
@@ -25,7 +25,7 @@ use crate::wire::postgres::reply::{self, Report};
 use super::beliefs::{About, Answer, Described, FailedMessage, Meaning, Owed};
 use super::ready::{Flow, Ready, server_malformed};
 use crate::session::capture::unanswered;
-use crate::session::postgres::core::Core;
+use crate::session::postgres::core::Office;
 use crate::session::{Output, Refresh, Stage};
 
 const SERVER: Side = Side::Server;
@@ -44,7 +44,7 @@ impl Ready {
     pub(super) fn rows(
         &mut self,
         input: &mut &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let Some(tag @ (b'D' | b'd')) = input.first().copied() else { return Ok(()) };
@@ -73,7 +73,7 @@ impl Ready {
     pub(super) fn deliver(
         &mut self,
         bytes: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let limit = self.link.capture_bytes;
@@ -87,7 +87,7 @@ impl Ready {
         &mut self,
         tag: u8,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let masked = !self.link.view.is_empty();
@@ -132,7 +132,7 @@ impl Ready {
         &mut self,
         tag: u8,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let body = Step::body(frame);
@@ -185,7 +185,7 @@ impl Ready {
         }
     }
 
-    fn row(&mut self, frame: &[u8], core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+    fn row(&mut self, frame: &[u8], core: &mut Office, stage: &mut Stage<'_>) -> Result<(), Fault> {
         self.beliefs.heard(Answer::Row)?;
         self.answer.rows += 1;
         if self.link.view.is_empty() {
@@ -216,7 +216,7 @@ impl Ready {
     fn description(
         &mut self,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let columns =
@@ -265,7 +265,7 @@ impl Ready {
         &mut self,
         columns: &[Column<'_>],
         (portal, classified): (Option<&Portal<Plan>>, Option<Rc<Classified>>),
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Option<Option<Rc<Plan>>> {
         if self.link.view.is_empty() {
@@ -323,7 +323,7 @@ impl Ready {
     fn no_data(
         &mut self,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if let Meaning::Answered(Visible::Shown) = self.beliefs.heard(Answer::NoData)? {
@@ -337,7 +337,7 @@ impl Ready {
         &mut self,
         tag: u8,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let text = Step::body(frame).strip_suffix(&[0]).unwrap_or_default();
@@ -375,10 +375,11 @@ impl Ready {
     }
 
     /// Asks for a new catalog if a statement may have changed what it says.
-    fn refresh_catalog(&self, classified: &Classified, core: &mut Core) {
+    fn refresh_catalog(&self, classified: &Classified, core: &mut Office) {
         let masks = self.link.view.masks_columns() || self.link.scope.minds_objects();
         let changed = |it: &Statement| {
-            it.effect == Effect::Catalog && (masks || !BRINGS_NO_CODE.contains(&&*it.operation))
+            it.effect == Consequence::Catalog
+                && (masks || !BRINGS_NO_CODE.contains(&&*it.operation))
         };
         if classified.statements.iter().any(changed) {
             core.output(Output::Refresh(Refresh::Catalog(self.link.target)));
@@ -389,7 +390,7 @@ impl Ready {
     fn after_copy(
         &mut self,
         copied: bool,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if copied && matches!(self.flow, Flow::Settling(_)) {
@@ -402,7 +403,7 @@ impl Ready {
     fn finish(
         &mut self,
         outcome: Outcome,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<Receipt, Fault> {
         if let Some(seq) = self.answer.seq() {
@@ -416,7 +417,7 @@ impl Ready {
     pub(super) fn record_hits(
         &mut self,
         seq: u64,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if self.hits.is_empty() && self.text_hits.is_empty() {
@@ -446,7 +447,7 @@ impl Ready {
     fn copy_out_begins(
         &mut self,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         self.beliefs.heard(Answer::CopyOut)?;
@@ -465,7 +466,7 @@ impl Ready {
     fn copy_both_begins(
         &mut self,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         self.beliefs.heard(Answer::CopyOut)?;
@@ -481,7 +482,7 @@ impl Ready {
     fn copy_out_data(
         &mut self,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let masker = match &mut self.copy_out {
@@ -502,7 +503,7 @@ impl Ready {
     fn copy_out_ends(
         &mut self,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if let Some(Some(mut masker)) = self.copy_out.take() {
@@ -517,7 +518,7 @@ impl Ready {
     fn deliver_copy(
         &mut self,
         data: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if data.is_empty() {
@@ -528,7 +529,12 @@ impl Ready {
         self.deliver(&message, core, stage)
     }
 
-    fn error(&mut self, frame: &[u8], core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+    fn error(
+        &mut self,
+        frame: &[u8],
+        core: &mut Office,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
         self.begin_answer(stage);
         self.copy_out = None;
         let severity = error_fields(Step::body(frame)).find(|(code, _)| *code == b'V');
@@ -575,7 +581,7 @@ impl Ready {
     fn send_failed(
         &mut self,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let limit = self.link.capture_bytes;
@@ -588,7 +594,7 @@ impl Ready {
     /// What was handed on of an answer that goes on is in the journal before it leaves.
     pub(super) fn flush_answer(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         self.answer.flush(core, stage).map_err(record_fault)
@@ -602,7 +608,7 @@ impl Ready {
     pub(super) fn record_skipped(
         &mut self,
         skipped: Vec<Issued>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         for issued in skipped {
@@ -630,7 +636,7 @@ impl Ready {
     fn ready_for_query(
         &mut self,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let [status] = *Step::body(frame) else {
@@ -683,7 +689,7 @@ impl Ready {
     /// The session ends with commands unanswered.
     pub(super) fn abort_answers(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Refused> {
         // What is under way may be done all the same.

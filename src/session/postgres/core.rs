@@ -14,7 +14,7 @@ use crate::wire::Side;
 
 /// The parts of a session that all its phases share. It is a desk with two ends.
 #[derive(Debug)]
-pub struct Core {
+pub struct Office {
     desk: Desk,
     /// Bytes for the client.
     pub client: Outbox,
@@ -26,7 +26,7 @@ pub struct Core {
     pub backend_key: Vec<u8>,
 }
 
-impl Deref for Core {
+impl Deref for Office {
     type Target = Desk;
 
     fn deref(&self) -> &Desk {
@@ -34,16 +34,16 @@ impl Deref for Core {
     }
 }
 
-impl DerefMut for Core {
+impl DerefMut for Office {
     fn deref_mut(&mut self) -> &mut Desk {
         &mut self.desk
     }
 }
 
-impl Core {
+impl Office {
     /// Opens the session's record.
-    pub fn open(accepted: Accepted, stage: &mut Stage<'_>) -> Core {
-        Core {
+    pub fn open(accepted: Accepted, stage: &mut Stage<'_>) -> Office {
+        Office {
             desk: Desk::open(accepted, stage),
             client: Outbox::default(),
             server: Outbox::default(),

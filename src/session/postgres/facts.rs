@@ -7,7 +7,7 @@ use crate::fault::Fault;
 use crate::record::entry::{Event, Params};
 use crate::record::params;
 use crate::session::Stage;
-use crate::session::postgres::core::Core;
+use crate::session::postgres::core::Office;
 use crate::session::postgres::state::Prepared;
 
 use super::admit::Facts;
@@ -49,7 +49,7 @@ pub(super) fn runs_at_bind(statement: &Prepared) -> bool {
 pub(super) fn record_bound(
     facts: &Facts<'_>,
     rule: &str,
-    core: &mut Core,
+    core: &mut Office,
     stage: &mut Stage<'_>,
 ) -> Result<(), Fault> {
     let attrs = serde_json::json!({
@@ -68,7 +68,7 @@ pub(super) fn record_bound(
 
 pub(super) fn record_prepare(
     statement: &Prepared,
-    core: &mut Core,
+    core: &mut Office,
     stage: &mut Stage<'_>,
 ) -> Result<(), Fault> {
     let attrs = serde_json::json!({

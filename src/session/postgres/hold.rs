@@ -6,12 +6,12 @@
 use std::rc::Rc;
 
 use crate::decide::approval::{Ask, AskSummary, Ballot, Crowded, LATE, Place, is_repeatable};
-use crate::decide::{Effect, HoldTerms, Object};
+use crate::decide::{Consequence, HoldTerms, Object};
 use crate::fault::{Fault, FaultKind, Refused};
 use crate::record::entry::{Decision, Outcome, Params};
 use crate::record::{Entry, SessionId, params};
 use crate::session::postgres::state::Approved;
-use crate::session::{Next, Step, Vote, VoteReply};
+use crate::session::{ApprovalStep, Next, Vote, VoteReply};
 use crate::wire::Side;
 use crate::wire::postgres::frame;
 use crate::wire::postgres::reply::{self, Report};
@@ -20,7 +20,7 @@ use super::admit::{Facts, Refusal, Ruled, record_command};
 use super::ready::{Flow, Held, Ready, Resolution};
 use crate::session::capture::unanswered;
 use crate::session::desk::new_id;
-use crate::session::postgres::core::Core;
+use crate::session::postgres::core::Office;
 use crate::session::{Output, Stage};
 
 /// How a hold ends without a grant.
@@ -37,7 +37,7 @@ impl Ready {
         &mut self,
         (terms, earlier): (HoldTerms, Option<u64>),
         facts: &Facts<'_>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let id = new_id(stage.now, stage.random);
@@ -71,7 +71,7 @@ impl Ready {
             Some(_) => Ok(()),
             None => record_command(facts, &ruled, core, stage).map(drop),
         };
-        let requested = Step::of("requested");
+        let requested = ApprovalStep::of("requested");
         let recorded = recorded.and_then(|()| record_step(&held, &requested, core, stage));
         if let Err(refused) = recorded {
             let refusal = Refusal::of(FaultKind::Record(refused));
@@ -88,7 +88,7 @@ impl Ready {
         &self,
         (ask, command_seq): (&Ask, u64),
         facts: &Facts<'_>,
-        core: &Core,
+        core: &Office,
         stage: &Stage<'_>,
     ) -> AskSummary {
         let action = &facts.classified.action;
@@ -132,7 +132,7 @@ impl Ready {
         &mut self,
         id: SessionId,
         vote: &Vote,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<VoteReply, Fault> {
         let Flow::Held(held) = &mut self.flow else { return Ok(VoteReply::Unknown) };
@@ -145,7 +145,8 @@ impl Ready {
         }
         let ballot = held.ask.vote(vote, stage.now);
         if let Some(event) = ballot.step() {
-            record_step(held, &Step::vote(event, vote), core, stage).map_err(record_fault)?;
+            record_step(held, &ApprovalStep::vote(event, vote), core, stage)
+                .map_err(record_fault)?;
         }
         match ballot {
             Ballot::Refused(why) => Ok(VoteReply::Refused(why.to_owned())),
@@ -158,7 +159,8 @@ impl Ready {
             Ballot::Granted(grant) => {
                 let terms = &held.ask.terms;
                 let (rule, matched) = (terms.rule(), terms.matched.clone());
-                let approved = Step { scope: grant.scope.words(), ..Step::of("approved") };
+                let approved =
+                    ApprovalStep { scope: grant.scope.words(), ..ApprovalStep::of("approved") };
                 record_step(held, &approved, core, stage).map_err(record_fault)?;
                 self.release(Approved { grant: Rc::new(grant), rule, matched }, core, stage)
             }
@@ -172,7 +174,7 @@ impl Ready {
     }
 
     /// The client's CancelRequest; false when nothing is held and the target has to be asked.
-    pub fn cancel_hold(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<bool, Fault> {
+    pub fn cancel_hold(&mut self, core: &mut Office, stage: &mut Stage<'_>) -> Result<bool, Fault> {
         if self.held().is_none() {
             return Ok(false);
         }
@@ -184,7 +186,7 @@ impl Ready {
     /// The client has said goodbye: nobody waits for the command any more.
     pub(super) fn leave_hold(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if self.held().is_none() {
@@ -197,7 +199,7 @@ impl Ready {
     /// The time of the hold is over.
     pub(super) fn expire_hold(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let Flow::Held(held) = &self.flow else { return Ok(()) };
@@ -211,13 +213,13 @@ impl Ready {
     /// The session ends while a command waits.
     pub(super) fn abandon_hold(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let Flow::Held(held) = std::mem::replace(&mut self.flow, Flow::Normal) else {
             return Ok(());
         };
-        let step = Step::because("abandoned", "the session ended");
+        let step = ApprovalStep::because("abandoned", "the session ended");
         record_step(&held, &step, core, stage).map_err(record_fault)?;
         core.output(Output::AskClosed(held.ask.id, "abandoned"));
         let words = ("", "the session ended while it waited for approval");
@@ -228,14 +230,14 @@ impl Ready {
     /// The target skips what waits: an earlier message of its pipeline has failed.
     pub(super) fn skip_hold(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let Flow::Held(held) = std::mem::replace(&mut self.flow, Flow::SkipToSync) else {
             return Ok(());
         };
         let why = "the target skips it: an earlier message of its pipeline has failed";
-        let step = Step::because("abandoned", why);
+        let step = ApprovalStep::because("abandoned", why);
         record_step(&held, &step, core, stage).map_err(record_fault)?;
         core.output(Output::AskClosed(held.ask.id, "abandoned"));
         unanswered(held.seq, Outcome::Skipped, ("", why), core, stage).map_err(record_fault)?;
@@ -245,7 +247,7 @@ impl Ready {
     fn release(
         &mut self,
         approved: Approved,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<VoteReply, Fault> {
         let Flow::Held(held) = std::mem::replace(&mut self.flow, Flow::Normal) else {
@@ -273,14 +275,14 @@ impl Ready {
     fn end_hold(
         &mut self,
         ending: Ending,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let Flow::Held(held) = std::mem::replace(&mut self.flow, Flow::Normal) else {
             return Ok(());
         };
         let Ending { event, sqlstate, message } = ending;
-        record_step(&held, &Step::of(event), core, stage).map_err(record_fault)?;
+        record_step(&held, &ApprovalStep::of(event), core, stage).map_err(record_fault)?;
         core.output(Output::AskClosed(held.ask.id, event));
         let rule = held.ask.terms.rule();
         let hint = format!("Held by the rule \"{rule}\" of weir.");
@@ -300,7 +302,7 @@ impl Ready {
     pub(super) fn again(
         &mut self,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let tag = frame.first().copied();
@@ -315,7 +317,7 @@ impl Ready {
     /// The names are settled: the message that waited for them is handled.
     pub(super) fn after_settling(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let Flow::Settling(frame) = std::mem::replace(&mut self.flow, Flow::Normal) else {
@@ -331,7 +333,8 @@ const DATA_FOLLOWS: &str =
 
 /// COPY FROM STDIN: what it stores is in no text.
 fn takes_data(facts: &Facts<'_>) -> bool {
-    let copies = |effect: &Effect| matches!(effect, Effect::Copy(copy) if copy.from_client);
+    let copies =
+        |effect: &Consequence| matches!(effect, Consequence::Copy(copy) if copy.from_client);
     facts.classified.statements.iter().any(|statement| copies(&statement.effect))
 }
 
@@ -406,8 +409,8 @@ fn asked(terms: &HoldTerms) -> String {
 
 fn record_step(
     held: &Held,
-    step: &Step<'_>,
-    core: &mut Core,
+    step: &ApprovalStep<'_>,
+    core: &mut Office,
     stage: &mut Stage<'_>,
 ) -> Result<(), Refused> {
     let entry = step.entry(&held.ask, held.seq, Some(&held.shown));

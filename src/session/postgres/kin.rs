@@ -21,7 +21,7 @@ use crate::limits;
 use crate::mask::sql::catalog::Catalog;
 use crate::mask::sql::kin::Reach;
 use crate::session::Stage;
-use crate::session::postgres::core::Core;
+use crate::session::postgres::core::Office;
 
 use super::changed::Changed;
 use super::ready::{Learned, Ready};
@@ -264,7 +264,7 @@ impl Ready {
         &mut self,
         classified: &Classified,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &Stage<'_>,
     ) -> bool {
         let first = self.learned == Learned::Not && self.resolved.is_none();
@@ -278,7 +278,7 @@ impl Ready {
     }
 
     /// Whether it makes a difference what a command reaches: it may be denied or asked for by that.
-    fn depends_on_kin(&self, action: &Action, core: &Core, stage: &Stage<'_>) -> bool {
+    fn depends_on_kin(&self, action: &Action, core: &Office, stage: &Stage<'_>) -> bool {
         let who = self.link.who(core, stage);
         let mut reaching = action.clone();
         reaching.acts.iter_mut().for_each(|act| act.kin = vec![anything(UNKNOWN)]);

@@ -17,11 +17,11 @@ use crate::wire::{End, Side};
 use super::login::{Login, Progress};
 use super::ready::{Ready, TERMINATE};
 use crate::session::desk::{Accepted, TlsFacts};
-use crate::session::postgres::core::Core;
+use crate::session::postgres::core::Office;
 
 /// One session, from the accepted connection to its last record.
 pub struct Machine {
-    core: Core,
+    core: Office,
     phase: Phase,
 }
 
@@ -35,7 +35,7 @@ impl Machine {
     /// A connection that was just accepted.
     pub fn accept(accepted: Accepted, stage: &mut Stage<'_>) -> Machine {
         let login = Login::new(stage);
-        Machine { core: Core::open(accepted, stage), phase: Phase::Login(Box::new(login)) }
+        Machine { core: Office::open(accepted, stage), phase: Phase::Login(Box::new(login)) }
     }
 
     /// Bytes of a peer, decrypted if the side speaks TLS. All are taken.
@@ -266,7 +266,7 @@ impl Machine {
     fn in_ready(
         &mut self,
         stage: &mut Stage<'_>,
-        act: impl FnOnce(&mut Ready, &mut Core, &mut Stage<'_>) -> Result<(), Fault>,
+        act: impl FnOnce(&mut Ready, &mut Office, &mut Stage<'_>) -> Result<(), Fault>,
     ) {
         let Phase::Ready(ready) = &mut self.phase else { return };
         if let Err(fault) = act(ready, &mut self.core, stage) {

@@ -6,7 +6,7 @@
 
 use crate::decide::approval::Standings;
 use crate::decide::sql::Plumbing;
-use crate::decide::{Classified, Effect, Fact, FactKind, Statement};
+use crate::decide::{Classified, Consequence, Fact, FactKind, Statement};
 use crate::fault::{Fault, Malformed};
 use crate::wire::Side;
 use crate::wire::postgres::frame::Step;
@@ -18,7 +18,7 @@ use super::beliefs::{About, Answer};
 use super::changed;
 use super::ready::{Ready, server_malformed};
 use crate::session::Stage;
-use crate::session::postgres::core::Core;
+use crate::session::postgres::core::Office;
 
 /// Settings whose reported values are words of a fixed list, or of the server's configuration, so
 /// that they cannot carry a value of a table (postgresql.org/docs/current/protocol-flow.html).
@@ -183,7 +183,7 @@ impl Ready {
         &mut self,
         tag: u8,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if tag == b'S' {
@@ -216,7 +216,7 @@ impl Ready {
         &mut self,
         tag: u8,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if tag == b'N' && self.answer.seq().is_some() {
@@ -360,8 +360,9 @@ impl Ready {
         self.made.note(&classified.action);
         for statement in &classified.statements {
             let opaque = changed::is_opaque(&statement.classes);
-            let takes_back = matches!(statement.effect, Effect::EndTransaction | Effect::Discard)
-                || statement.operation.starts_with("ROLLBACK");
+            let takes_back =
+                matches!(statement.effect, Consequence::EndTransaction | Consequence::Discard)
+                    || statement.operation.starts_with("ROLLBACK");
             let sets = |fact: &Fact| fact.kind == FactKind::Setting;
             if opaque || takes_back || statement.facts.iter().any(sets) {
                 self.standings = Standings::default();

@@ -41,7 +41,7 @@ use super::kin::Made;
 use super::login::Replication;
 use super::request::COMMAND_TAGS;
 use crate::session::capture::{Answer, Upload};
-use crate::session::postgres::core::Core;
+use crate::session::postgres::core::Office;
 use crate::session::room::Lease;
 use crate::session::{Output, Refresh, Stage};
 
@@ -73,7 +73,7 @@ impl Link {
         (target, endpoint): (usize, Endpoint),
         identity: Identity,
         role: String,
-        core: &Core,
+        core: &Office,
         stage: &Stage<'_>,
     ) -> Option<Link> {
         let settings = stage.snapshot.settings.targets.get(target)?;
@@ -94,7 +94,7 @@ impl Link {
     }
 
     /// Takes what the current snapshot says about this client.
-    pub fn refresh(&mut self, core: &Core, stage: &Stage<'_>) {
+    pub fn refresh(&mut self, core: &Office, stage: &Stage<'_>) {
         self.view = stage.snapshot.masks.view(&self.target_name, &self.identity.groups);
         self.scope = stage.snapshot.rules.scope(&self.who(core, stage));
     }
@@ -108,7 +108,7 @@ impl Link {
     }
 
     /// Who asks, for the rules.
-    pub fn who<'w>(&'w self, core: &Core, stage: &Stage<'_>) -> Who<'w> {
+    pub fn who<'w>(&'w self, core: &Office, stage: &Stage<'_>) -> Who<'w> {
         Who {
             identity: &self.identity,
             target: &self.target_name,
@@ -386,7 +386,7 @@ impl Ready {
     /// Bytes of the client.
     pub fn client_bytes(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
         bytes: &[u8],
     ) -> Result<(), Fault> {
@@ -398,7 +398,7 @@ impl Ready {
     }
 
     /// The client closed its sending direction.
-    pub fn client_eof(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+    pub fn client_eof(&mut self, core: &mut Office, stage: &mut Stage<'_>) -> Result<(), Fault> {
         if self.leaving {
             return Ok(());
         }
@@ -417,7 +417,7 @@ impl Ready {
     /// Goes on with what waited.
     pub(super) fn resume_client(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         self.share = Share::Open;
@@ -426,7 +426,7 @@ impl Ready {
     }
 
     /// Gives the client its share of another turn, if it waits for one.
-    pub fn next_share(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+    pub fn next_share(&mut self, core: &mut Office, stage: &mut Stage<'_>) -> Result<(), Fault> {
         match self.share {
             Share::Again(_) if self.is_paused() => self.share = Share::Open,
             Share::Again(_) => self.resume_client(core, stage)?,
@@ -437,7 +437,7 @@ impl Ready {
 
     fn run_client(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
         mut input: &[u8],
     ) -> Result<(), Fault> {
@@ -509,7 +509,7 @@ impl Ready {
     }
 
     /// Lets a client that is far ahead of its target wait.
-    fn await_replies(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+    fn await_replies(&mut self, core: &mut Office, stage: &mut Stage<'_>) -> Result<(), Fault> {
         if self.beliefs.owed() < limits::PENDING_REPLIES_MAX {
             return Ok(());
         }
@@ -527,7 +527,7 @@ impl Ready {
     /// Bytes of the target.
     pub fn server_bytes(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
         bytes: &[u8],
     ) -> Result<(), Fault> {
@@ -540,7 +540,7 @@ impl Ready {
 
     fn run_server(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
         mut input: &[u8],
     ) -> Result<(), Fault> {
@@ -587,7 +587,7 @@ impl Ready {
     }
 
     /// Whether what this session holds of large messages fits the room of its shard.
-    fn has_room(&mut self, core: &Core, stage: &Stage<'_>) -> bool {
+    fn has_room(&mut self, core: &Office, stage: &Stage<'_>) -> bool {
         let waits = match &self.flow {
             Flow::Held(held) => held.frame.len(),
             Flow::Settling(frame) | Flow::Learning(frame, _) => frame.len(),
@@ -609,7 +609,11 @@ impl Ready {
     }
 
     /// A new snapshot is there: the target's direction may go on.
-    pub fn catalog_arrived(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+    pub fn catalog_arrived(
+        &mut self,
+        core: &mut Office,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
         if let Flow::Learning(_, until_us) = self.flow
             && self.is_answer(until_us, stage)
         {
@@ -638,7 +642,7 @@ impl Ready {
     fn go_on(
         &mut self,
         learned: Learned,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let Flow::Learning(frame, _) = &mut self.flow else { return Ok(()) };
@@ -651,7 +655,7 @@ impl Ready {
     }
 
     /// Nobody brought the catalog that a message of the client waits for.
-    pub fn unlearned(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+    pub fn unlearned(&mut self, core: &mut Office, stage: &mut Stage<'_>) -> Result<(), Fault> {
         match self.flow {
             Flow::Learning(_, until_us) if until_us <= stage.now.mono_us => {
                 self.go_on(Learned::Late, core, stage)
@@ -661,14 +665,14 @@ impl Ready {
     }
 
     /// Asks for a fresh catalog and stops the client's direction until it is there.
-    pub(super) fn learn_first(&mut self, frame: &[u8], core: &mut Core, stage: &Stage<'_>) {
+    pub(super) fn learn_first(&mut self, frame: &[u8], core: &mut Office, stage: &Stage<'_>) {
         let until_us = stage.now.mono_us + limits::CATALOG_WAIT_US;
         self.flow = Flow::Learning(frame.to_vec(), until_us);
         core.output(Output::Refresh(Refresh::Catalog(self.link.target)));
     }
 
     /// Says what could not be said inside a streamed message.
-    pub(super) fn interject(&mut self, core: &mut Core) {
+    pub(super) fn interject(&mut self, core: &mut Office) {
         if self.may_interject()
             && let Some(notice) = self.pending_notice.take()
         {
@@ -677,13 +681,13 @@ impl Ready {
     }
 
     /// Text to the client as soon as it may be put in.
-    pub(super) fn say_when_possible(&mut self, bytes: Vec<u8>, core: &mut Core) {
+    pub(super) fn say_when_possible(&mut self, bytes: Vec<u8>, core: &mut Office) {
         self.pending_notice.get_or_insert_default().extend_from_slice(&bytes);
         self.interject(core);
     }
 
     /// Asks for a fresh catalog and stops the target's direction until it is there.
-    pub(super) fn await_catalog(&mut self, core: &mut Core, stage: &Stage<'_>) {
+    pub(super) fn await_catalog(&mut self, core: &mut Office, stage: &Stage<'_>) {
         self.catalog_until_us = Some(stage.now.mono_us + limits::CATALOG_WAIT_US);
         core.output(Output::Refresh(Refresh::Catalog(self.link.target)));
     }

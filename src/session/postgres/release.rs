@@ -21,9 +21,9 @@ use crate::decide::approval::{Ask, Claim, Grant, Scope, Window};
 use crate::decide::{HoldTerms, Matched, Permit, RuleName};
 use crate::fault::Fault;
 use crate::record::{Entry, SessionId};
-use crate::session::postgres::core::Core;
+use crate::session::postgres::core::Office;
 use crate::session::postgres::state::Approved;
-use crate::session::{Output, Stage, Step};
+use crate::session::{ApprovalStep, Output, Stage};
 
 use super::admit::{Facts, Ruling};
 use super::hold::record_fault;
@@ -46,7 +46,7 @@ impl Ready {
         &mut self,
         ruling: Ruling,
         facts: &Facts<'_>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<Option<Passage>, Fault> {
         let terms = match ruling {
@@ -57,7 +57,7 @@ impl Ready {
             Ruling::Go(permit, matched) => {
                 let (approved, seq) = self.take_grant().unzip();
                 if let (Some(approved), Some(seq)) = (&approved, seq) {
-                    let step = Step::because("released", "no rule holds it any more");
+                    let step = ApprovalStep::because("released", "no rule holds it any more");
                     record(&step, (&approved.grant, seq), core, stage)?;
                 }
                 let rule = matched.rule();
@@ -94,7 +94,7 @@ impl Ready {
         &mut self,
         terms: &HoldTerms,
         facts: &Facts<'_>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<Option<(Approved, u64)>, Fault> {
         let classes = facts.classified.action.classes.iter();
@@ -114,8 +114,8 @@ impl Ready {
             }
         };
         let seq = core.take_seq();
-        record(&Step::because("used", &grant.words()), (&grant, seq), core, stage)?;
-        core.count(crate::metrics::Verdict::Allow);
+        record(&ApprovalStep::because("used", &grant.words()), (&grant, seq), core, stage)?;
+        core.count(crate::metrics::Counted::Allow);
         let (rule, matched) = (terms.rule(), terms.matched.clone());
         Ok(Some((Approved { grant, rule, matched }, seq)))
     }
@@ -125,7 +125,7 @@ impl Ready {
         &mut self,
         (grant, terms): (&Rc<Grant>, &HoldTerms),
         facts: &Facts<'_>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &Stage<'_>,
     ) {
         match grant.scope {
@@ -160,18 +160,18 @@ impl Ready {
 fn supersede(
     (approved, seq): (&Grant, u64),
     terms: &HoldTerms,
-    core: &mut Core,
+    core: &mut Office,
     stage: &mut Stage<'_>,
 ) -> Result<(), Fault> {
-    Step::superseded(approved, terms)
+    ApprovalStep::superseded(approved, terms)
         .iter()
         .try_for_each(|step| record(step, (approved, seq), core, stage))
 }
 
 fn record(
-    step: &Step<'_>,
+    step: &ApprovalStep<'_>,
     (approved, seq): (&Grant, u64),
-    core: &mut Core,
+    core: &mut Office,
     stage: &mut Stage<'_>,
 ) -> Result<(), Fault> {
     let entry = Entry::Approval(step.entry_of(approved, seq));

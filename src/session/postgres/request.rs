@@ -9,7 +9,7 @@ use std::rc::Rc;
 use crate::decide::approval::Standings;
 use crate::decide::sql::own::with_parameters;
 use crate::decide::sql::{Plumbing, fast_path};
-use crate::decide::{Classified, Copy, Effect};
+use crate::decide::{Classified, Consequence, Copy};
 use crate::fault::{Fault, FaultKind, Limit, Malformed, Refused};
 use crate::mask::sql::copy::{self, CopyMasker, CopyPlanned};
 use crate::record::entry::{Event, Params};
@@ -29,7 +29,7 @@ use super::release::Passage;
 use super::texts::{keeps_names, recorded_text, unknown_statement};
 use crate::session::Stage;
 use crate::session::capture::{COPY_ENCODING, Upload};
-use crate::session::postgres::core::Core;
+use crate::session::postgres::core::Office;
 
 const CLIENT: Side = Side::Client;
 
@@ -52,7 +52,7 @@ impl Ready {
         &mut self,
         tag: u8,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let message = ClientMessage::parse(tag, Step::body(frame));
@@ -117,7 +117,7 @@ impl Ready {
         &mut self,
         tag: u8,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         match tag {
@@ -145,7 +145,7 @@ impl Ready {
         &mut self,
         tag: u8,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         self.body = Body::Drop;
@@ -187,7 +187,7 @@ impl Ready {
         &mut self,
         bytes: &[u8],
         last: bool,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if let Body::Forward = self.body {
@@ -203,7 +203,7 @@ impl Ready {
     /// Called when the bytes handled so far are about to leave: what they need in the record.
     pub(super) fn before_leaving(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         for statement in std::mem::take(&mut self.fresh) {
@@ -218,7 +218,7 @@ impl Ready {
         &mut self,
         text: &[u8],
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let Some(said) = self.classify(text, stage) else {
@@ -272,7 +272,7 @@ impl Ready {
         &mut self,
         parse: &Parse<'_>,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let named = !parse.name.is_empty();
@@ -350,7 +350,7 @@ impl Ready {
         &mut self,
         bind: &Bind<'_>,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let waits = self.waits_for_portal(bind.portal);
@@ -402,7 +402,7 @@ impl Ready {
     fn long_bind(
         &mut self,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let names = bind_names(Step::body(frame)).ok_or(malformed(Malformed::MessageBody))?;
@@ -462,7 +462,7 @@ impl Ready {
         &mut self,
         name: &[u8],
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let Some(portal) = self.opened(name, stage) else {
@@ -523,7 +523,7 @@ impl Ready {
         &mut self,
         name: &[u8],
         portal: &PortalRef,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) {
         if self.link.view.is_empty() || portal.described.replace(true) {
@@ -539,7 +539,7 @@ impl Ready {
         &mut self,
         named: Named<'_>,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let sent = match named {
@@ -571,7 +571,7 @@ impl Ready {
         &mut self,
         named: Named<'_>,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let waits = match named {
@@ -596,7 +596,7 @@ impl Ready {
         &mut self,
         oid: u32,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let name = fast_path::function(oid).map(|name| format!("{name}, "));
@@ -645,7 +645,7 @@ impl Ready {
     pub(super) fn copy_data(
         &mut self,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if self.upload.as_ref().is_none_or(|upload| !upload.is_copy_of(self.last_seq)) {
@@ -660,14 +660,14 @@ impl Ready {
     fn keep_upload(
         &mut self,
         bytes: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let Some(upload) = &mut self.upload else { return Ok(()) };
         upload.take(bytes, core, stage).map_err(record_fault)
     }
 
-    fn flush_upload(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+    fn flush_upload(&mut self, core: &mut Office, stage: &mut Stage<'_>) -> Result<(), Fault> {
         let Some(upload) = &mut self.upload else { return Ok(()) };
         upload.flush(core, stage).map_err(record_fault)
     }
@@ -677,7 +677,7 @@ impl Ready {
     }
 
     /// Whether a COPY before it has to end before this message may follow; then it waits.
-    fn is_out_of_turn(&mut self, tag: u8, frame: &[u8], core: &mut Core) -> Result<bool, Fault> {
+    fn is_out_of_turn(&mut self, tag: u8, frame: &[u8], core: &mut Office) -> Result<bool, Fault> {
         if !COMMAND_TAGS.contains(&tag) {
             return Ok(false);
         }
@@ -696,7 +696,7 @@ impl Ready {
     pub(super) fn copy_rows(
         &mut self,
         input: &mut &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if !matches!(self.flow, Flow::Normal) {
@@ -708,7 +708,7 @@ impl Ready {
         }
     }
 
-    fn wait_for_copy(&mut self, frame: &[u8], core: &mut Core) {
+    fn wait_for_copy(&mut self, frame: &[u8], core: &mut Office) {
         self.settle_first(frame);
         // The target keeps the end of an extended COPY to itself until it is told to flush.
         core.server.say(&FLUSH);
@@ -718,7 +718,7 @@ impl Ready {
     /// newer one does not have either is of this transaction, and was made through weir.
     fn has_to_learn(&self, classified: &Classified, stage: &Stage<'_>) -> bool {
         let puts = |it: &crate::decide::Statement| {
-            it.stored.is_some() || !it.sinks.is_empty() || matches!(it.effect, Effect::Copy(_))
+            it.stored.is_some() || !it.sinks.is_empty() || matches!(it.effect, Consequence::Copy(_))
         };
         // Another session has changed what the catalog says.
         let is_stale = || {
@@ -739,7 +739,7 @@ impl Ready {
         &mut self,
         classified: &Classified,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &Stage<'_>,
     ) -> bool {
         if self.has_to_learn(classified, stage) {
@@ -779,7 +779,8 @@ impl Ready {
             return Err(Refusal::mask(copy::UNREAD.into()));
         }
         for statement in &classified.statements {
-            let Effect::Copy(copy @ Copy { from_client: false, .. }) = &statement.effect else {
+            let Consequence::Copy(copy @ Copy { from_client: false, .. }) = &statement.effect
+            else {
                 continue;
             };
             match self.link.view.copy(catalog, copy, statement) {

@@ -7,12 +7,12 @@
 use std::sync::Arc;
 
 use crate::decide::sql::Showing;
-use crate::decide::{Classified, Copy, Effect, Statement};
+use crate::decide::{Classified, Consequence, Copy, Statement};
 use crate::mask::sql::catalog::Catalog;
 use crate::mask::sql::copy;
 use crate::mask::sql::widened::Widened;
 use crate::session::Stage;
-use crate::session::postgres::core::Core;
+use crate::session::postgres::core::Office;
 
 use super::admit::Refusal;
 use super::beliefs::About;
@@ -33,7 +33,7 @@ impl Ready {
     pub(super) fn waits_for_shapes(
         &mut self,
         status: u8,
-        core: &mut Core,
+        core: &mut Office,
         stage: &Stage<'_>,
     ) -> bool {
         if let About::Run(classified) = self.beliefs.about() {
@@ -75,7 +75,7 @@ impl Ready {
                 _ => {}
             }
             // Another transaction may begin in the same text.
-            let ends = statement.effect == Effect::EndTransaction;
+            let ends = statement.effect == Consequence::EndTransaction;
             self.shapes_committed |= ends && self.shapes_changed;
         }
     }

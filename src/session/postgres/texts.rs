@@ -9,12 +9,12 @@ use std::rc::Rc;
 
 use crate::decide::sql::classify::replication;
 use crate::decide::sql::own::judged;
-use crate::decide::{Classified, Effect};
+use crate::decide::{Classified, Consequence};
 use crate::fault::Fault;
 use crate::mask::sql::redact;
 use crate::record::entry::Event;
 use crate::session::Stage;
-use crate::session::postgres::core::Core;
+use crate::session::postgres::core::Office;
 use crate::session::postgres::state::{Portal, Prepared};
 use crate::wire::postgres::message::{ClientMessage, Named};
 
@@ -124,8 +124,8 @@ impl Ready {
     /// The first of these in a text: EXECUTE, FETCH.
     pub(super) fn unseen_in(&self, classified: &Classified) -> Option<Unseen> {
         classified.statements.iter().find_map(|statement| match &statement.effect {
-            Effect::Execute(name) => self.unseen_statement(name.as_bytes()),
-            Effect::Fetch(name) => self.unseen_portal(name.as_bytes()),
+            Consequence::Execute(name) => self.unseen_statement(name.as_bytes()),
+            Consequence::Fetch(name) => self.unseen_portal(name.as_bytes()),
             _ => None,
         })
     }
@@ -135,11 +135,11 @@ impl Ready {
         let mut lines = String::new();
         for statement in &said.statements {
             let (name, text) = match &statement.effect {
-                Effect::Execute(name) => match self.beliefs.statement(name.as_bytes()) {
+                Consequence::Execute(name) => match self.beliefs.statement(name.as_bytes()) {
                     Lookup::Known(it) | Lookup::Suspect(it) => (name, it.shown_text()),
                     Lookup::Absent | Lookup::Unsettled => continue,
                 },
-                Effect::Fetch(name) => match self.beliefs.portal(name.as_bytes()) {
+                Consequence::Fetch(name) => match self.beliefs.portal(name.as_bytes()) {
                     Lookup::Known(it) | Lookup::Suspect(it) => match &it.statement {
                         Some(statement) => (name, statement.shown_text()),
                         None => continue,
@@ -179,7 +179,7 @@ impl Ready {
     pub(super) fn refuse_names(
         &mut self,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         self.refuse(frame, None, &Refusal::name(), core);

@@ -13,14 +13,14 @@ use crate::metrics;
 use crate::record::entry::{Command, CommandExtra, Decision, Outcome, Response};
 use crate::record::{Entry, Receipt, SessionId};
 use crate::session::desk::Pass;
-use crate::session::{Stage, Step};
+use crate::session::{ApprovalStep, Stage};
 use crate::wire::Side;
 use crate::wire::ssh::Broken;
 use crate::wire::ssh::message::{ChannelAsk, Message};
 use crate::wire::ssh::slots::Note;
 
 use super::channels::{ChannelKey, Facts};
-use super::core::Core;
+use super::core::Office;
 use super::files::Wish;
 use super::leg::broken;
 use super::open::{Open, record_fault};
@@ -235,13 +235,13 @@ impl Machine {
                 matched: None,
                 approval_id: None,
             };
-            self.core.count(metrics::Verdict::Deny);
+            self.core.count(metrics::Counted::Deny);
             return self.deny(&wanted, ruled, Refusal::denied(words), stage);
         }
         let who = open.who(&self.core, stage);
         match open.scope.decide(&who, &wanted.action) {
             Verdict::Allow(permit, matched) => {
-                self.core.count(metrics::Verdict::Allow);
+                self.core.count(metrics::Counted::Allow);
                 let ruled = Ruled {
                     seq: self.core.take_seq(),
                     decision: Decision::Allow,
@@ -252,7 +252,7 @@ impl Machine {
                 self.go(&wanted, permit, ruled, stage)
             }
             Verdict::Deny(reason) => {
-                self.core.count(metrics::Verdict::Deny);
+                self.core.count(metrics::Counted::Deny);
                 let ruled = Ruled {
                     seq: self.core.take_seq(),
                     decision: Decision::Deny,
@@ -268,15 +268,15 @@ impl Machine {
                 if let Some(grant) = open.window(&wanted, &terms, stage) {
                     let (seq, rule) = (self.core.take_seq(), terms.rule());
                     let words = grant.words();
-                    let used = Step::because("used", &words);
+                    let used = ApprovalStep::because("used", &words);
                     let entry = Entry::Approval(used.entry_of(&grant, seq));
                     self.core.record(&entry, stage).map_err(record_fault)?;
-                    self.core.count(metrics::Verdict::Allow);
+                    self.core.count(metrics::Counted::Allow);
                     let of = (&*rule, &terms);
                     let ruled = Ruled::held(seq, Decision::Allow, of, Some(grant.id));
                     return self.go(&wanted, grant.permit(), ruled, stage);
                 }
-                self.core.count(metrics::Verdict::Hold);
+                self.core.count(metrics::Counted::Hold);
                 self.hold(wanted, terms, stage)
             }
         }
@@ -444,7 +444,7 @@ fn command<'c>(
 pub(super) fn record_command(
     wanted: &Wanted,
     ruled: &Ruled<'_>,
-    core: &mut Core,
+    core: &mut Office,
     stage: &mut Stage<'_>,
 ) -> Result<Receipt, Refused> {
     let rules = several(ruled);
@@ -460,7 +460,7 @@ pub(super) fn record_command(
 pub(super) fn record_refusal(
     seq: u64,
     refusal: Refusal<'_>,
-    core: &mut Core,
+    core: &mut Office,
     stage: &mut Stage<'_>,
 ) -> Result<Receipt, Refused> {
     let response = Response {

@@ -13,13 +13,13 @@ use crate::wire::Side;
 
 /// The parts of a session that all its phases share. It is a desk with two ends.
 #[derive(Debug)]
-pub(super) struct Core {
+pub(super) struct Office {
     desk: Desk,
     client: Outbox,
     server: Outbox,
 }
 
-impl Deref for Core {
+impl Deref for Office {
     type Target = Desk;
 
     fn deref(&self) -> &Desk {
@@ -27,17 +27,17 @@ impl Deref for Core {
     }
 }
 
-impl DerefMut for Core {
+impl DerefMut for Office {
     fn deref_mut(&mut self) -> &mut Desk {
         &mut self.desk
     }
 }
 
-impl Core {
+impl Office {
     /// Opens the session's record.
-    pub fn open(accepted: Accepted, stage: &mut Stage<'_>) -> Core {
+    pub fn open(accepted: Accepted, stage: &mut Stage<'_>) -> Office {
         let desk = Desk::open(accepted, stage);
-        Core { desk, client: Outbox::default(), server: Outbox::default() }
+        Office { desk, client: Outbox::default(), server: Outbox::default() }
     }
 
     /// Hands on packets under a permit and a receipt.

@@ -28,7 +28,7 @@ use crate::wire::ssh::sftp::{
     self, Attributes, Extension, Op, Replied, Replies, Reply, Request, Requests, status,
 };
 
-use super::core::Core;
+use super::core::Office;
 use super::home::{self, Greeting};
 use super::leg::broken;
 use super::open::record_fault;
@@ -36,7 +36,7 @@ use super::transfer::Transfer;
 
 /// What becomes of a request.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Step {
+pub(super) enum Course {
     /// It goes on.
     Pass,
     /// Weir answers: a code and words.
@@ -164,11 +164,11 @@ impl Files {
     ///
     /// # Errors
     /// Why the client's connection cannot go on.
-    pub fn asked(&mut self, packet: &[u8]) -> Result<(u32, Step), Broken> {
+    pub fn asked(&mut self, packet: &[u8]) -> Result<(u32, Course), Broken> {
         let Request { id, op, rest } = Request::parse(packet)?;
         if let Op::Init(_) = op {
             let again = std::mem::replace(&mut self.begun, true);
-            return if again { Err(Broken::Order) } else { Ok((id, Step::Pass)) };
+            return if again { Err(Broken::Order) } else { Ok((id, Course::Pass)) };
         }
         if !self.begun || self.doing.contains_key(&id) {
             return Err(Broken::Order);
@@ -186,27 +186,27 @@ impl Files {
                 | Op::Extended(Extension::Lsetstat(_))
         );
         let mut step = self.step(id, op);
-        if let (true, Step::Ask(wish)) = (sets, &mut step) {
+        if let (true, Course::Ask(wish)) = (sets, &mut step) {
             wish.operation.sets(&Attributes::parse(rest)?);
         }
         match &step {
-            Step::Ask(_) => drop(self.doing.insert(id, Doing::Held)),
-            Step::Pass | Step::Refuse(..) => {}
+            Course::Ask(_) => drop(self.doing.insert(id, Doing::Held)),
+            Course::Pass | Course::Refuse(..) => {}
         }
         Ok((id, step))
     }
 
-    fn step(&mut self, id: u32, op: Op<'_>) -> Step {
+    fn step(&mut self, id: u32, op: Op<'_>) -> Course {
         let path = |path: &[u8]| self.path(path);
         let ask = |operation, then| {
-            Step::Ask(Box::new(Wish { id, operation, then, handles: Vec::new() }))
+            Course::Ask(Box::new(Wish { id, operation, then, handles: Vec::new() }))
         };
         let change = |verb, class, paths| ask(Operation::new(verb, class, paths), Then::Other);
         let look = |verb, of: &[u8]| change(verb, Class::SftpList, vec![path(of)]);
         match op {
-            Op::Init(_) => Step::Pass,
+            Op::Init(_) => Course::Pass,
             Op::Open { .. } | Op::Opendir(_) if self.files.len() >= SFTP_FILES_MAX => {
-                Step::Refuse(status::FAILURE, "weir: too many open files")
+                Course::Refuse(status::FAILURE, "weir: too many open files")
             }
             Op::Open { path: name, flags } => {
                 ask(Operation::open(path(name), flags), Then::Open(Access::of(flags)))
@@ -237,11 +237,11 @@ impl Files {
         }
     }
 
-    fn extended(&mut self, id: u32, extension: Extension<'_>) -> Step {
+    fn extended(&mut self, id: u32, extension: Extension<'_>) -> Course {
         let path = |path: &[u8]| self.path(path);
         let ask = |operation| {
             let (then, handles) = (Then::Other, Vec::new());
-            Step::Ask(Box::new(Wish { id, operation, then, handles }))
+            Course::Ask(Box::new(Wish { id, operation, then, handles }))
         };
         let change = |verb, class, paths| ask(Operation::new(verb, class, paths));
         match extension {
@@ -265,13 +265,13 @@ impl Files {
             Extension::CopyData { from, to } => self.copy(id, from, to),
             Extension::Limits => self.plain(id, Doing::Plain),
             Extension::Unknown(_) => {
-                Step::Refuse(status::OP_UNSUPPORTED, "weir: an operation that it does not know")
+                Course::Refuse(status::OP_UNSUPPORTED, "weir: an operation that it does not know")
             }
         }
     }
 
     /// What follows from a permitted opening.
-    fn on_handle(&mut self, id: u32, op: Op<'_>) -> Step {
+    fn on_handle(&mut self, id: u32, op: Op<'_>) -> Course {
         let (Op::Close(handle) | Op::Fstat(handle) | Op::Readdir(handle)) = op else {
             return self.contents_of(id, op);
         };
@@ -283,7 +283,7 @@ impl Files {
         self.plain(id, Doing::Plain)
     }
 
-    fn contents_of(&mut self, id: u32, op: Op<'_>) -> Step {
+    fn contents_of(&mut self, id: u32, op: Op<'_>) -> Course {
         let (handle, offset, writes) = match op {
             Op::Read { handle, offset, .. } => (handle, offset, false),
             Op::Write { handle, offset, .. } => (handle, offset, true),
@@ -297,32 +297,35 @@ impl Files {
                 self.plain(id, Doing::Plain)
             }
             false if access.read => self.plain(id, Doing::Read { seq, offset }),
-            _ => Step::Refuse(status::PERMISSION_DENIED, "weir: the file is not open for this"),
+            _ => Course::Refuse(status::PERMISSION_DENIED, "weir: the file is not open for this"),
         }
     }
 
-    fn plain(&mut self, id: u32, doing: Doing) -> Step {
+    fn plain(&mut self, id: u32, doing: Doing) -> Course {
         self.doing.insert(id, doing);
-        Step::Pass
+        Course::Pass
     }
 
-    fn change_open(&self, id: u32, handle: &[u8]) -> Step {
+    fn change_open(&self, id: u32, handle: &[u8]) -> Course {
         let Some((seq, file)) = self.file(handle) else { return no_such_handle() };
         let operation = Operation::new("fsetstat", Class::SftpAttr, vec![file.path.clone()]);
         let handles = vec![(handle.to_vec(), seq)];
-        Step::Ask(Box::new(Wish { id, operation, then: Then::Other, handles }))
+        Course::Ask(Box::new(Wish { id, operation, then: Then::Other, handles }))
     }
 
-    fn copy(&self, id: u32, from: &[u8], to: &[u8]) -> Step {
+    fn copy(&self, id: u32, from: &[u8], to: &[u8]) -> Course {
         let (Some((source, read)), Some((sink, written))) = (self.file(from), self.file(to)) else {
             return no_such_handle();
         };
         if !read.access.read || !written.access.write {
-            return Step::Refuse(status::PERMISSION_DENIED, "weir: the file is not open for this");
+            return Course::Refuse(
+                status::PERMISSION_DENIED,
+                "weir: the file is not open for this",
+            );
         }
         let operation = Operation::copy(read.path.clone(), written.path.clone());
         let handles = vec![(from.to_vec(), source), (to.to_vec(), sink)];
-        Step::Ask(Box::new(Wish { id, operation, then: Then::Other, handles }))
+        Course::Ask(Box::new(Wish { id, operation, then: Then::Other, handles }))
     }
 
     fn file(&self, handle: &[u8]) -> Option<(u64, &File)> {
@@ -387,7 +390,7 @@ impl Files {
     pub fn contents(
         &mut self,
         bytes: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<bool, Fault> {
         let Body::Of { seq, offset } = self.body else { return Ok(false) };
@@ -402,7 +405,7 @@ impl Files {
     pub fn heard(
         &mut self,
         bytes: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<Option<usize>, Fault> {
         let mut rest = bytes;
@@ -429,7 +432,7 @@ impl Files {
     fn was_read(
         &mut self,
         body: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let Some((seq, offset)) = self.reading else { return Ok(()) };
@@ -444,7 +447,7 @@ impl Files {
         &mut self,
         id: u32,
         reply: Reply<'_>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if let Reply::Version(version) = reply {
@@ -519,7 +522,7 @@ impl Files {
         &mut self,
         seq: u64,
         code: Option<u32>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let Some(file) = self.files.remove(&seq) else { return Ok(()) };
@@ -528,7 +531,7 @@ impl Files {
     }
 
     /// The channel is over: the rows of what is open and under way are written.
-    pub fn end(mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+    pub fn end(mut self, core: &mut Office, stage: &mut Stage<'_>) -> Result<(), Fault> {
         let mut open: Vec<u64> = self.files.keys().copied().collect();
         open.sort_unstable();
         for seq in open {
@@ -563,7 +566,7 @@ impl Ended {
     fn record(
         &self,
         file: Option<&File>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<Receipt, Fault> {
         let outcome = match self.code {
@@ -616,8 +619,8 @@ const fn words(code: u32) -> &'static str {
     }
 }
 
-const fn no_such_handle() -> Step {
-    Step::Refuse(status::FAILURE, "weir: no such handle")
+const fn no_such_handle() -> Course {
+    Course::Refuse(status::FAILURE, "weir: no such handle")
 }
 
 fn target_broken(why: Broken) -> Fault {

@@ -145,7 +145,7 @@ impl Machine {
             matched: None,
             approval_id: None,
         };
-        core.count(metrics::Verdict::Deny);
+        core.count(metrics::Counted::Deny);
         core.totals.denied += 1;
         let recorded = record_command(&wanted, &ruled, core, stage)
             .and_then(|_| record_refusal(ruled.seq, Refusal::denied(words), core, stage));

@@ -13,11 +13,11 @@ use crate::metrics::Presence;
 use crate::record::entry::{Decision, Outcome};
 use crate::record::{Entry, SessionId};
 use crate::session::desk::new_id;
-use crate::session::{Next, Output, Stage, Step, Vote, VoteReply};
+use crate::session::{ApprovalStep, Next, Output, Stage, Vote, VoteReply};
 
 use super::admit::{Place, Refusal, Ruled, Wanted, client_broken, record_command, record_refusal};
 use super::channels::ChannelKey;
-use super::core::Core;
+use super::core::Office;
 use super::open::{Open, record_fault};
 use super::{Machine, Phase, voice};
 
@@ -88,7 +88,7 @@ impl Machine {
         let rule = held.ask.terms.rule();
         let ruled = Ruled::held(seq, Decision::Hold, (&rule, &held.ask.terms), Some(id));
         let recorded = record_command(&held.wanted, &ruled, core, stage)
-            .and_then(|_| record_step(&held, &Step::of("requested"), core, stage));
+            .and_then(|_| record_step(&held, &ApprovalStep::of("requested"), core, stage));
         if let Err(refused) = recorded {
             return self.refuse(&held.wanted, &voice::unrecorded(refused));
         }
@@ -125,7 +125,8 @@ impl Machine {
         }
         let ballot = held.ask.vote(vote, stage.now);
         if let Some(event) = ballot.step() {
-            record_step(held, &Step::vote(event, vote), core, stage).map_err(record_fault)?;
+            record_step(held, &ApprovalStep::vote(event, vote), core, stage)
+                .map_err(record_fault)?;
         }
         let reply = match ballot {
             Ballot::Refused(why) => VoteReply::Refused(why.to_owned()),
@@ -136,7 +137,8 @@ impl Machine {
                 VoteReply::Refused(LATE.to_owned())
             }
             Ballot::Granted(grant) => {
-                let approved = Step { scope: grant.scope.words(), ..Step::of("approved") };
+                let approved =
+                    ApprovalStep { scope: grant.scope.words(), ..ApprovalStep::of("approved") };
                 record_step(held, &approved, core, stage).map_err(record_fault)?;
                 self.release(index, &grant, stage)?
             }
@@ -167,7 +169,7 @@ impl Machine {
         let verdict = open.scope.decide(&open.who(core, stage), &held.wanted.action);
         let permit = match verdict {
             Verdict::Allow(permit, _) => {
-                let step = Step::because("released", "no rule holds it any more");
+                let step = ApprovalStep::because("released", "no rule holds it any more");
                 record_step(held, &step, core, stage).map_err(record_fault)?;
                 permit
             }
@@ -176,7 +178,7 @@ impl Machine {
             }
             Verdict::Hold(terms) => {
                 let renewed = stage.snapshot.renewed(grant);
-                let steps = Step::superseded(&renewed, &terms);
+                let steps = ApprovalStep::superseded(&renewed, &terms);
                 // The last of them is the end of the hold.
                 for step in steps.iter().filter(|step| step.event == "vote-lapsed") {
                     record_step(held, step, core, stage).map_err(record_fault)?;
@@ -301,7 +303,7 @@ impl Machine {
     ) -> Result<(), Fault> {
         let Machine { core, phase: Phase::Open(open), .. } = self else { return Ok(()) };
         let held = open.holds.swap_remove(index);
-        record_step(&held, &Step::of(event), core, stage).map_err(record_fault)?;
+        record_step(&held, &ApprovalStep::of(event), core, stage).map_err(record_fault)?;
         core.output(Output::AskClosed(held.ask.id, event));
         let rule = held.ask.terms.rule();
         let of = (&*rule, &held.ask.terms);
@@ -333,11 +335,11 @@ impl Open {
     /// The connection ends while requests wait.
     pub(super) fn abandon_holds(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Refused> {
         for held in std::mem::take(&mut self.holds) {
-            let step = Step::because("abandoned", "the session ended");
+            let step = ApprovalStep::because("abandoned", "the session ended");
             record_step(&held, &step, core, stage)?;
             let words = "weir: the session ended while it waited for approval";
             let refusal = Refusal { outcome: Outcome::Abandoned, words };
@@ -357,7 +359,7 @@ fn place(shown: &AskSummary, stage: &Stage<'_>) -> Result<approval::Place, &'sta
     stage.room.asks.enter(shown, per_identity, stage.now).map_err(|crowded| crowded.words().0)
 }
 
-fn summary(held: &Held, open: &Open, core: &Core, stage: &Stage<'_>) -> AskSummary {
+fn summary(held: &Held, open: &Open, core: &Office, stage: &Stage<'_>) -> AskSummary {
     let ask = &held.ask;
     let text = &held.wanted.text;
     let shown = match held.wanted.kind {
@@ -389,8 +391,8 @@ fn summary(held: &Held, open: &Open, core: &Core, stage: &Stage<'_>) -> AskSumma
 
 fn record_step(
     held: &Held,
-    step: &Step<'_>,
-    core: &mut Core,
+    step: &ApprovalStep<'_>,
+    core: &mut Office,
     stage: &mut Stage<'_>,
 ) -> Result<(), Refused> {
     let entry = step.entry(&held.ask, held.seq, Some(&held.shown));

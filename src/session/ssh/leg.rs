@@ -19,7 +19,7 @@ use crate::wire::Side;
 use crate::wire::ssh::Broken;
 use crate::wire::ssh::transport::{Step, Terms, Transport};
 
-use super::core::Core;
+use super::core::Office;
 
 /// One connection.
 #[derive(Debug)]
@@ -40,7 +40,12 @@ struct Waiting {
 
 impl Leg {
     /// Opens a connection: weir's first bytes are queued.
-    pub fn new(side: Side, terms: Arc<Terms>, now_us: u64, core: &mut Core) -> Result<Leg, Fault> {
+    pub fn new(
+        side: Side,
+        terms: Arc<Terms>,
+        now_us: u64,
+        core: &mut Office,
+    ) -> Result<Leg, Fault> {
         let transport = Transport::new(terms, now_us).map_err(|why| broken(side, why))?;
         let mut leg = Leg { side, transport, waiting: VecDeque::new(), waiting_bytes: 0 };
         leg.flush_own(core);
@@ -53,7 +58,7 @@ impl Leg {
     }
 
     /// The next step; what the transport has to say is queued.
-    pub fn next(&mut self, now_us: u64, core: &mut Core) -> Result<Step, Fault> {
+    pub fn next(&mut self, now_us: u64, core: &mut Office) -> Result<Step, Fault> {
         let step = self.transport.next(now_us);
         self.flush(core);
         step.map_err(|why| broken(self.side, why))
@@ -65,7 +70,7 @@ impl Leg {
     }
 
     /// Weir's own words.
-    pub fn say(&mut self, message: &[u8], core: &mut Core) {
+    pub fn say(&mut self, message: &[u8], core: &mut Office) {
         if self.waiting.is_empty() && self.transport.may_send() {
             self.transport.send(message);
             self.flush_own(core);
@@ -75,7 +80,7 @@ impl Leg {
     }
 
     /// A message that follows from a permitted, recorded action.
-    pub fn send(&mut self, permit: Permit, receipt: Receipt, message: &[u8], core: &mut Core) {
+    pub fn send(&mut self, permit: Permit, receipt: Receipt, message: &[u8], core: &mut Office) {
         if self.waiting.is_empty() && self.transport.may_send() {
             self.flush_own(core);
             self.transport.send(message);
@@ -97,7 +102,7 @@ impl Leg {
     }
 
     /// Queues what the transport says itself, and what waited for it.
-    pub fn flush(&mut self, core: &mut Core) {
+    pub fn flush(&mut self, core: &mut Office) {
         self.flush_own(core);
         while self.transport.may_send() {
             let Some(Waiting { proof, message }) = self.waiting.pop_front() else { return };
@@ -111,7 +116,7 @@ impl Leg {
         }
     }
 
-    fn flush_own(&mut self, core: &mut Core) {
+    fn flush_own(&mut self, core: &mut Office) {
         if !self.transport.output().is_empty() {
             let sealed = self.transport.take_output();
             core.say(self.side, &sealed);
@@ -119,21 +124,21 @@ impl Leg {
     }
 
     /// Asks for new keys if they are due.
-    pub fn renew(&mut self, now_us: u64, core: &mut Core) -> Result<(), Fault> {
+    pub fn renew(&mut self, now_us: u64, core: &mut Office) -> Result<(), Fault> {
         self.transport.renew(now_us).map_err(|why| broken(self.side, why))?;
         self.flush(core);
         Ok(())
     }
 
     /// The time of the transport has come.
-    pub fn timeout(&mut self, now_us: u64, core: &mut Core) -> Result<(), Fault> {
+    pub fn timeout(&mut self, now_us: u64, core: &mut Office) -> Result<(), Fault> {
         let done = self.transport.handle_timeout(now_us);
         self.flush(core);
         done.map_err(|why| broken(self.side, why))
     }
 
     /// Says goodbye.
-    pub fn disconnect(&mut self, reason: u32, text: &str, core: &mut Core) {
+    pub fn disconnect(&mut self, reason: u32, text: &str, core: &mut Office) {
         self.transport.disconnect(reason, text);
         self.flush_own(core);
     }

@@ -22,7 +22,7 @@ use crate::wire::{End, LegId};
 
 use super::admit::Wanted;
 use super::channels::{ChannelKey, UsedUp};
-use super::core::Core;
+use super::core::Office;
 use super::leg::Leg;
 use super::open::{Open, record_fault};
 use super::operations::send_all;
@@ -168,7 +168,12 @@ impl Masks {
     }
 
     /// Writes what was masked; whether a stream was not, because it was no text.
-    fn record(mut self, seq: u64, core: &mut Core, stage: &mut Stage<'_>) -> Result<bool, Refused> {
+    fn record(
+        mut self,
+        seq: u64,
+        core: &mut Office,
+        stage: &mut Stage<'_>,
+    ) -> Result<bool, Refused> {
         for (index, stream) in self.streams.iter_mut().enumerate() {
             let hits = &mut stream.hits;
             core.totals.masked += hits.total();
@@ -205,7 +210,7 @@ impl Open {
         &mut self,
         (key, stderr, bytes): (ChannelKey, bool, &[u8]),
         client: &mut Leg,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let (now_us, durability) = (stage.now.mono_us, self.durability);
@@ -258,7 +263,7 @@ impl Open {
         &mut self,
         key: ChannelKey,
         client: &mut Leg,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let messages = self.unheld(key, stage);
@@ -277,7 +282,7 @@ impl Open {
         &mut self,
         key: ChannelKey,
         seq: u64,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<bool, Refused> {
         let Some(index) = self.masks.iter().position(|(channel, _)| *channel == key) else {

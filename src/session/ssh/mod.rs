@@ -46,14 +46,14 @@ use crate::session::desk::Accepted;
 use crate::session::{Driven, Event, Output, SessionSummary, Stage, VoteReply};
 use crate::wire::{End, Side};
 
-use self::core::Core;
+use self::core::Office;
 use leg::Leg;
 use login::{Proof, TargetLogin, Visitor};
 use open::Open;
 
 /// One session, from the accepted connection to its last record.
 pub struct Machine {
-    core: Core,
+    core: Office,
     client: Leg,
     target: Option<Leg>,
     phase: Phase,
@@ -74,7 +74,7 @@ impl Machine {
     /// A connection that was just accepted.
     pub fn accept(accepted: Accepted, stage: &mut Stage<'_>) -> Machine {
         let listener = accepted.listener;
-        let mut core = Core::open(accepted, stage);
+        let mut core = Office::open(accepted, stage);
         let terms = login::client_terms(listener, stage);
         let client = Leg::new(Side::Client, terms, stage.now.mono_us, &mut core);
         Machine {

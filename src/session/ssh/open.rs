@@ -27,7 +27,7 @@ use crate::wire::ssh::transport::Step;
 
 use super::beside::{Answered, Leave};
 use super::channels::{ChannelKey, Channels, Turn};
-use super::core::Core;
+use super::core::Office;
 use super::files::{Files, Limits};
 use super::filters::Filters;
 use super::hold::Held;
@@ -72,7 +72,7 @@ pub(super) struct Open {
 
 impl Open {
     /// `None` if a reload removed the target meanwhile.
-    pub fn new(link: Link, core: &Core, stage: &Stage<'_>) -> Option<Open> {
+    pub fn new(link: Link, core: &Office, stage: &Stage<'_>) -> Option<Open> {
         let target = stage.snapshot.settings.targets.get(link.target)?;
         let mut open = Open {
             target_name: target.name.clone(),
@@ -97,14 +97,14 @@ impl Open {
     }
 
     /// Takes the rules of a new snapshot.
-    pub fn refresh(&mut self, core: &Core, stage: &Stage<'_>) {
+    pub fn refresh(&mut self, core: &Office, stage: &Stage<'_>) {
         self.scope = stage.snapshot.rules.scope(&self.who(core, stage));
         let masks = stage.snapshot.masks.view(&self.target_name, &self.link.identity.groups);
         self.detectors = Rc::new(masks.detectors().clone());
     }
 
     /// Who asks, for the rules.
-    pub fn who<'w>(&'w self, core: &Core, stage: &Stage<'_>) -> Who<'w> {
+    pub fn who<'w>(&'w self, core: &Office, stage: &Stage<'_>) -> Who<'w> {
         Who {
             identity: &self.link.identity,
             target: &self.target_name,
@@ -177,7 +177,7 @@ impl Open {
     }
 
     /// Writes what is kept so far.
-    pub fn flush(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+    pub fn flush(&mut self, core: &mut Office, stage: &mut Stage<'_>) -> Result<(), Fault> {
         for (_, run) in &mut self.runs {
             run.flush(core, stage).map_err(record_fault)?;
         }
@@ -188,7 +188,7 @@ impl Open {
     fn over(
         &mut self,
         key: ChannelKey,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<Option<Receipt>, Fault> {
         if let Some(index) = self.files.iter().position(|(channel, _)| *channel == key) {
@@ -211,7 +211,7 @@ impl Open {
     fn unopened(
         &mut self,
         (key, text): (ChannelKey, &[u8]),
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<Option<Receipt>, Fault> {
         let found = self.runs.iter().position(|(channel, _)| *channel == key);
@@ -226,7 +226,7 @@ impl Open {
     }
 
     /// The connection ends: what runs and what waits is written down.
-    pub fn abort(mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<(), Fault> {
+    pub fn abort(mut self, core: &mut Office, stage: &mut Stage<'_>) -> Result<(), Fault> {
         self.abandon_holds(core, stage).map_err(record_fault)?;
         for (_, files) in std::mem::take(&mut self.files) {
             files.end(core, stage)?;
@@ -248,7 +248,7 @@ impl Open {
         &mut self,
         (from, turn, message): (Side, &Turn<'_>, &[u8]),
         sink: &mut Leg,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if let (Side::Server, Some(key)) = (from, turn.channel())
@@ -286,7 +286,7 @@ impl Open {
         &mut self,
         from: Side,
         turn: &Turn<'_>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<Option<Receipt>, Fault> {
         let now_us = stage.now.mono_us;

@@ -15,8 +15,8 @@ use crate::wire::ssh::sftp::{Asked, limit_version, status};
 
 use super::admit::{Place, Wanted};
 use super::channels::ChannelKey;
-use super::core::Core;
-use super::files::{Files, Step};
+use super::core::Office;
+use super::files::{Course, Files};
 use super::home;
 use super::leg::{Leg, broken};
 use super::open::Open;
@@ -68,17 +68,17 @@ impl Machine {
         let Some(files) = open.files(key) else { return Ok(()) };
         let (id, step) = files.asked(&packet).map_err(client_broken)?;
         match step {
-            Step::Pass => {
+            Course::Pass => {
                 limit_init(&mut packet);
                 files.going.extend_from_slice(&packet);
                 // It may be a CLOSE.
                 if open.holds.is_empty() { Ok(()) } else { self.cancel_outdated(key, stage) }
             }
-            Step::Refuse(code, words) => {
+            Course::Refuse(code, words) => {
                 files.refuse(id, code, words);
                 open.channels.drop_framed(key, packet.len()).map_err(client_broken)
             }
-            Step::Ask(wish) => {
+            Course::Ask(wish) => {
                 let wanted = Wanted {
                     message: packet,
                     place: Place::File { channel: key, id },
@@ -163,7 +163,7 @@ impl Open {
         &mut self,
         key: ChannelKey,
         bytes: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<Option<Vec<Vec<u8>>>, Fault> {
         let Some(files) = self.files(key) else { return Ok(None) };
@@ -183,7 +183,7 @@ impl Open {
         &mut self,
         key: ChannelKey,
         bytes: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<Vec<Vec<u8>>, Fault> {
         let Some(files) = self.files(key) else { return Ok(Vec::new()) };
@@ -214,7 +214,7 @@ impl Open {
         &mut self,
         key: ChannelKey,
         client: &mut Leg,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) {
         let Some(files) = self.files(key) else { return };
@@ -257,7 +257,7 @@ pub(super) fn send_all(
     leg: &mut Leg,
     (permit, receipt): (Permit, Receipt),
     messages: Vec<Vec<u8>>,
-    core: &mut Core,
+    core: &mut Office,
     stage: &mut Stage<'_>,
 ) {
     let mut messages = messages.into_iter();

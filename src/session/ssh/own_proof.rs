@@ -19,7 +19,7 @@ use crate::wire::ssh::signer::Signer;
 use crate::wire::ssh::userauth::request as message;
 use crate::wire::{Protocol, Side};
 
-use super::core::Core;
+use super::core::Office;
 use super::leg::{Leg, broken};
 use super::login::{TargetLogin, Visitor};
 
@@ -39,7 +39,7 @@ pub(super) fn sources(credential: &Credential, own: Option<IpAddr>) -> String {
 pub(super) fn request(
     login: &TargetLogin,
     target: &Leg,
-    core: &Core,
+    core: &Office,
     stage: &Stage<'_>,
 ) -> Result<Vec<u8>, Fault> {
     let visitor = &login.visitor;
@@ -76,7 +76,7 @@ pub(super) fn request(
     made.map_err(|why| broken(Side::Server, why))
 }
 
-fn scope(visitor: &Visitor, core: &Core, stage: &Stage<'_>) -> Scope {
+fn scope(visitor: &Visitor, core: &Office, stage: &Stage<'_>) -> Scope {
     let target = stage.snapshot.settings.targets.get(visitor.target);
     let who = Who {
         identity: &visitor.identity,

@@ -11,7 +11,7 @@ use crate::record::pty_events::{ENCODING, Kind, Writer, put_varint};
 use crate::record::{Entry, Receipt};
 use crate::session::Stage;
 
-use super::core::Core;
+use super::core::Office;
 use super::near::Near;
 
 /// What an event costs besides its bytes, about.
@@ -239,7 +239,7 @@ impl Run {
     /// Writes what is kept so far. A receipt for it, if there was anything.
     pub fn flush(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<Option<Receipt>, Refused> {
         if self.writer.chunk_bytes() == 0 {
@@ -271,7 +271,7 @@ impl Run {
     pub fn close_tunnel(
         self,
         refused: Option<&[u8]>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<Receipt, Refused> {
         let attrs = self.attrs();
@@ -307,7 +307,7 @@ impl Run {
     }
 
     /// Writes the row of its end.
-    pub fn end(mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<Receipt, Refused> {
+    pub fn end(mut self, core: &mut Office, stage: &mut Stage<'_>) -> Result<Receipt, Refused> {
         let now_us = stage.now.mono_us;
         let shown = self.near.as_mut().map(Near::rest).unwrap_or_default();
         self.tell_gap(now_us);

@@ -12,7 +12,7 @@ use crate::record::Entry;
 use crate::record::entry::Chunk;
 use crate::session::Stage;
 
-use super::core::Core;
+use super::core::Office;
 
 /// What a chunk costs beside its bytes.
 const CHUNK_COST_BYTES: u64 = 64;
@@ -57,7 +57,7 @@ impl Transfer {
         &mut self,
         offset: u64,
         bytes: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Refused> {
         self.place(offset, bytes.len() as u64);

@@ -1,42 +1,42 @@
 //! What a statement changes of the session it runs in: names of cursors, its transaction, settings.
 //!
-//! In: a node. Out: an `Effect`. Never: a judgement; whether it may run is not asked here.
+//! In: a node. Out: an `Consequence`. Never: a judgement; whether it may run is not asked here.
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{DiscardMode, TransactionStmtKind, VariableSetKind, VariableSetStmt};
 
-use super::super::Effect;
+use super::super::Consequence;
 use super::functions::misread;
 
 /// WITH HOLD (parsenodes.h, `CURSOR_OPT_HOLD`).
 const CURSOR_OPT_HOLD: i32 = 0x0020;
 
-/// `Effect::None` for all that leaves the session as it was.
-pub(super) fn effect(node: &NodeEnum) -> Effect {
+/// `Consequence::None` for all that leaves the session as it was.
+pub(super) fn effect(node: &NodeEnum) -> Consequence {
     match node {
-        NodeEnum::DeclareCursorStmt(declare) => Effect::Declare {
+        NodeEnum::DeclareCursorStmt(declare) => Consequence::Declare {
             name: declare.portalname.clone(),
             hold: declare.options & CURSOR_OPT_HOLD != 0,
         },
-        NodeEnum::FetchStmt(fetch) => Effect::Fetch(fetch.portalname.clone()),
+        NodeEnum::FetchStmt(fetch) => Consequence::Fetch(fetch.portalname.clone()),
         NodeEnum::ClosePortalStmt(close) => {
             // CLOSE ALL has no name (gram.y, ClosePortalStmt).
             let name = (!close.portalname.is_empty()).then(|| close.portalname.clone());
-            Effect::CloseCursor(name)
+            Consequence::CloseCursor(name)
         }
         NodeEnum::DiscardStmt(discard) if discard.target() == DiscardMode::DiscardAll => {
-            Effect::Discard
+            Consequence::Discard
         }
         NodeEnum::TransactionStmt(transaction) => match transaction.kind() {
             TransactionStmtKind::TransStmtCommit
             | TransactionStmtKind::TransStmtRollback
-            | TransactionStmtKind::TransStmtPrepare => Effect::EndTransaction,
+            | TransactionStmtKind::TransStmtPrepare => Consequence::EndTransaction,
             // What it defined is there from now on.
-            TransactionStmtKind::TransStmtCommitPrepared => Effect::Catalog,
-            _ => Effect::None,
+            TransactionStmtKind::TransStmtCommitPrepared => Consequence::Catalog,
+            _ => Consequence::None,
         },
-        NodeEnum::VariableSetStmt(set) if resets_reading(set) => Effect::Reset,
-        _ => Effect::None,
+        NodeEnum::VariableSetStmt(set) if resets_reading(set) => Consequence::Reset,
+        _ => Consequence::None,
     }
 }
 

@@ -1,24 +1,24 @@
 //! COPY: its direction, its relation, and the layout of its data.
 //!
-//! In: a COPY statement. Out: a class, and `Effect::Copy` if the data passes here.
+//! In: a COPY statement. Out: a class, and `Consequence::Copy` if the data passes here.
 //! Never: a layout that is guessed: with an option that is not understood the class is `Unknown`.
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::a_const::Val;
 use pg_query::protobuf::{CopyStmt, DefElem, Node};
 
-use super::super::{Class, Copy, CopyFormat, Effect};
+use super::super::{Class, Consequence, Copy, CopyFormat};
 use super::functions::changes_parsing;
 use crate::decide::Object;
 
-pub(super) fn copy(copy: &CopyStmt) -> (Class, Effect) {
+pub(super) fn copy(copy: &CopyStmt) -> (Class, Consequence) {
     if copy.is_program {
-        return (Class::CopyProgram, Effect::None);
+        return (Class::CopyProgram, Consequence::None);
     }
     if !copy.filename.is_empty() {
-        return (Class::CopyFile, Effect::None);
+        return (Class::CopyFile, Consequence::None);
     }
-    let Some(format) = format(copy) else { return (Class::Unknown, Effect::None) };
+    let Some(format) = format(copy) else { return (Class::Unknown, Consequence::None) };
     let relation = copy.relation.as_ref().map(|relation| match relation.schemaname.as_str() {
         "" => Object::bare(&*relation.relname, copy.is_from),
         schema => Object::within(schema, &*relation.relname, copy.is_from),
@@ -29,7 +29,7 @@ pub(super) fn copy(copy: &CopyStmt) -> (Class, Effect) {
     });
     let class = if copy.is_from { Class::Write } else { Class::Read };
     let effect = Copy { from_client: copy.is_from, relation, columns: columns.collect(), format };
-    (class, Effect::Copy(effect))
+    (class, Consequence::Copy(effect))
 }
 
 /// Options as written; PostgreSQL's old syntax (`WITH CSV HEADER`) comes out of the parser alike.

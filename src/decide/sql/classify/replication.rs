@@ -3,7 +3,7 @@
 //! In: the text of a Query on such a connection. Out: `Classified`, if the walsender takes it for
 //! one of its own commands. Never: a guess at its arguments.
 
-use super::super::{Class, Classified, Effect, Statement};
+use super::super::{Class, Classified, Consequence, Statement};
 use super::classified;
 
 /// First words of commands (PostgreSQL 15 to 18: repl_scanner.l,
@@ -41,7 +41,7 @@ pub fn replication(text: &[u8]) -> Option<Classified> {
         stored: None,
         shows: Vec::new(),
         sinks: Vec::new().into(),
-        effect: Effect::None,
+        effect: Consequence::None,
         facts: Vec::new(),
         causes: Vec::new(),
         uses: Vec::new().into(),

@@ -11,7 +11,9 @@ use pg_query::protobuf::{
 };
 
 use super::super::own::{Use, UseKind};
-use super::super::{Cause, Class, ClassSet, Effect, Fact, Made, Object, Shows, Statement, Stored};
+use super::super::{
+    Cause, Class, ClassSet, Consequence, Fact, Made, Object, Shows, Statement, Stored,
+};
 use super::functions::{changes_parsing, is_role};
 use super::references::References;
 use super::tree::Tree;
@@ -22,22 +24,22 @@ struct Kind {
     /// `None`: what is inside says it.
     class: Option<Class>,
     operation: &'static str,
-    effect: Effect,
+    effect: Consequence,
 }
 
 impl Kind {
     fn new(class: Class, operation: &'static str) -> Kind {
         let effect = match class {
             // DO and CALL may do anything, also to table shapes.
-            Class::Ddl | Class::Call => Effect::Catalog,
-            _ => Effect::None,
+            Class::Ddl | Class::Call => Consequence::Catalog,
+            _ => Consequence::None,
         };
         Kind { class: Some(class), operation, effect }
     }
 
     /// Of a statement that is what its queries are.
     fn query(operation: &'static str) -> Kind {
-        Kind { class: None, operation, effect: Effect::None }
+        Kind { class: None, operation, effect: Consequence::None }
     }
 }
 
@@ -54,7 +56,7 @@ pub(super) struct Found {
     stored: Option<Box<Stored>>,
     shows: Vec<Shows>,
     sinks: Vec<Box<str>>,
-    effect: Effect,
+    effect: Consequence,
     facts: Vec<Fact>,
     causes: Vec<Cause>,
     uses: Vec<Use>,
@@ -74,7 +76,7 @@ impl Found {
             stored: None,
             shows: Vec::new(),
             sinks: Vec::new(),
-            effect: Effect::Catalog,
+            effect: Consequence::Catalog,
             facts: Vec::new(),
             causes: Vec::new(),
             uses: Vec::new(),
@@ -147,10 +149,10 @@ fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Found {
     let into = references.queries.has(Class::Ddl);
     let effect = match kind.effect {
         // SELECT INTO.
-        Effect::None if into => Effect::Catalog,
+        Consequence::None if into => Consequence::Catalog,
         // What is not understood has no layout that anything may be derived from.
-        Effect::Copy(_) if classes.has(Class::Unknown) => Effect::None,
-        Effect::None => change::effect(node),
+        Consequence::Copy(_) if classes.has(Class::Unknown) => Consequence::None,
+        Consequence::None => change::effect(node),
         effect => effect,
     };
     let owner = cascade::owner(node).filter(|owner| !references.objects.contains(owner));
@@ -203,7 +205,7 @@ fn explain(explain: &ExplainStmt) -> Option<Found> {
     inner.operation = "EXPLAIN".to_owned();
     // A plan says nothing of what rows hold: to plan is to look at statistics, as any condition
     // may. What ran is told with what was found on the way.
-    inner.made = match analyze || matches!(inner.effect, Effect::Execute(_)) {
+    inner.made = match analyze || matches!(inner.effect, Consequence::Execute(_)) {
         true => Vec::new(),
         false => vec![Some(Made::default())],
     };
@@ -211,15 +213,16 @@ fn explain(explain: &ExplainStmt) -> Option<Found> {
     if !analyze {
         inner.stored = None;
     }
-    if let Effect::Declare { .. } = inner.effect {
+    if let Consequence::Declare { .. } = inner.effect {
         // The query of the cursor is explained, and run if so asked; no cursor comes of it.
-        inner.effect = Effect::None;
+        inner.effect = Consequence::None;
     }
     // What an EXECUTE stands for is known to the session.
-    if !analyze && !matches!(inner.effect, Effect::Execute(_)) && inner.operation != "UNKNOWN" {
+    if !analyze && !matches!(inner.effect, Consequence::Execute(_)) && inner.operation != "UNKNOWN"
+    {
         let functions = References::of(&Tree::of(query)?, false).functions;
         inner.classes = functions.and(Class::Read.only());
-        inner.effect = Effect::None;
+        inner.effect = Consequence::None;
         inner.objects.iter_mut().for_each(|object| object.write = false);
     }
     Some(inner)
@@ -234,7 +237,7 @@ fn prepare(prepare: &PrepareStmt) -> Option<Found> {
     let names = types.iter().filter_map(|tree| tree.field("names").items().last());
     let named = names.map(|name| Use { kind: UseKind::Type, name: name.text().into() });
     inner.uses.extend(named);
-    inner.effect = Effect::Prepare(prepare.name.clone());
+    inner.effect = Consequence::Prepare(prepare.name.clone());
     Some(inner)
 }
 
@@ -248,7 +251,7 @@ fn execute(node: &NodeEnum, execute: &ExecuteStmt) -> Option<Found> {
         objects: references.objects,
         columns: references.columns,
         sinks: references.sinks,
-        effect: if plain { Effect::Execute(execute.name.clone()) } else { Effect::None },
+        effect: if plain { Consequence::Execute(execute.name.clone()) } else { Consequence::None },
         facts: references.facts,
         causes: references.causes,
         uses: references.uses,
@@ -320,7 +323,7 @@ fn kind(node: &NodeEnum) -> Option<Kind> {
         NodeEnum::DeallocateStmt(deallocate) => Some(Kind {
             class: Some(Class::Session),
             operation: "DEALLOCATE",
-            effect: Effect::Deallocate((!deallocate.isall).then(|| deallocate.name.clone())),
+            effect: Consequence::Deallocate((!deallocate.isall).then(|| deallocate.name.clone())),
         }),
         NodeEnum::DoStmt(_) => fixed(Class::Call, "DO"),
         NodeEnum::CallStmt(_) => fixed(Class::Call, "CALL"),
@@ -382,7 +385,7 @@ fn grant(node: &NodeEnum) -> Option<Kind> {
         _ => return None,
     };
     // Table shapes change with DROP OWNED, and with whatever else is in the same ALTER TABLE.
-    Some(Kind { class: Some(Class::Grant), operation, effect: Effect::Catalog })
+    Some(Kind { class: Some(Class::Grant), operation, effect: Consequence::Catalog })
 }
 
 fn changes_rights(alter: &AlterTableStmt) -> bool {

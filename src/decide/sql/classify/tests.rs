@@ -1,7 +1,7 @@
 use proptest::prelude::*;
 
 use super::*;
-use crate::decide::sql::Effect;
+use crate::decide::sql::Consequence;
 use crate::decide::{Copy, CopyFormat, Object};
 use crate::wire::Protocol;
 
@@ -215,29 +215,29 @@ fn functions_that_do_more_than_compute() {
 
 #[test]
 fn statements_that_carry_statements() {
-    fn check_effect(text: &str, class: &str, operation: &str, effect: Effect) {
+    fn check_effect(text: &str, class: &str, operation: &str, effect: Consequence) {
         check(text, class, operation);
         assert_eq!(one(text).effect, effect, "{text}");
     }
-    check_effect("EXPLAIN DELETE FROM t", "read", "EXPLAIN", Effect::None);
-    check_effect("EXPLAIN ANALYZE DELETE FROM t", "unbounded-write", "EXPLAIN", Effect::None);
-    check_effect("EXPLAIN (ANALYZE false) DELETE FROM t", "read", "EXPLAIN", Effect::None);
+    check_effect("EXPLAIN DELETE FROM t", "read", "EXPLAIN", Consequence::None);
+    check_effect("EXPLAIN ANALYZE DELETE FROM t", "unbounded-write", "EXPLAIN", Consequence::None);
+    check_effect("EXPLAIN (ANALYZE false) DELETE FROM t", "read", "EXPLAIN", Consequence::None);
     let text = "EXPLAIN (VERBOSE, ANALYZE) INSERT INTO t VALUES (1)";
-    check_effect(text, "write", "EXPLAIN", Effect::None);
-    let execute = Effect::Execute("p".to_owned());
+    check_effect(text, "write", "EXPLAIN", Consequence::None);
+    let execute = Consequence::Execute("p".to_owned());
     check_effect("EXPLAIN ANALYZE EXECUTE p", "unknown", "EXPLAIN", execute.clone());
     check_effect("EXPLAIN EXECUTE p", "unknown", "EXPLAIN", execute.clone());
     check_effect("EXECUTE p(1, 'x')", "unknown", "EXECUTE", execute);
-    check_effect("EXECUTE p(pg_read_file('x'))", "unknown", "EXECUTE", Effect::None);
-    let prepare = Effect::Prepare("p".to_owned());
+    check_effect("EXECUTE p(pg_read_file('x'))", "unknown", "EXECUTE", Consequence::None);
+    let prepare = Consequence::Prepare("p".to_owned());
     check_effect("PREPARE p AS SELECT 1", "read", "PREPARE", prepare.clone());
     check_effect("PREPARE p(int) AS DELETE FROM t", "unbounded-write", "PREPARE", prepare);
-    let deallocate = Effect::Deallocate(Some("p".to_owned()));
+    let deallocate = Consequence::Deallocate(Some("p".to_owned()));
     check_effect("DEALLOCATE p", "session", "DEALLOCATE", deallocate);
-    check_effect("DEALLOCATE ALL", "session", "DEALLOCATE", Effect::Deallocate(None));
-    check_effect("SELECT 1 INTO t", "ddl", "SELECT INTO", Effect::Catalog);
-    check_effect("DROP TABLE t", "ddl", "DROP TABLE", Effect::Catalog);
-    check_effect("SELECT 1", "read", "SELECT", Effect::None);
+    check_effect("DEALLOCATE ALL", "session", "DEALLOCATE", Consequence::Deallocate(None));
+    check_effect("SELECT 1 INTO t", "ddl", "SELECT INTO", Consequence::Catalog);
+    check_effect("DROP TABLE t", "ddl", "DROP TABLE", Consequence::Catalog);
+    check_effect("SELECT 1", "read", "SELECT", Consequence::None);
 }
 
 #[test]
@@ -256,7 +256,7 @@ fn copy_statements() {
     };
     fn check_format(statement: &str, class: &str, expect: CopyFormat) {
         check(statement, class, "COPY");
-        let Effect::Copy(copy) = one(statement).effect else { panic!("{statement}") };
+        let Consequence::Copy(copy) = one(statement).effect else { panic!("{statement}") };
         assert_eq!(copy.format, expect, "{statement}");
     }
     check_format("COPY t TO STDOUT", "read", text(b'\t', "\\N", false));
@@ -283,11 +283,11 @@ fn copy_statements() {
     for odd in ["FORMAT 'json'", "ENCODING 'sjis'", "SOMETHING new", "DELIMITER 'ab'"] {
         let statement = format!("COPY t TO STDOUT ({odd})");
         check(&statement, "unknown", "COPY");
-        assert_eq!(one(&statement).effect, Effect::None, "{statement}");
+        assert_eq!(one(&statement).effect, Consequence::None, "{statement}");
     }
     let columns = one("COPY s.t (a, \"B\") TO STDOUT");
     let relation = Object::within("s", "t", false);
-    let Effect::Copy(Copy { relation: named, columns: list, .. }) = &columns.effect else {
+    let Consequence::Copy(Copy { relation: named, columns: list, .. }) = &columns.effect else {
         panic!("{columns:?}")
     };
     assert_eq!((named.as_ref(), list.as_slice()), (Some(&relation), &["a".into(), "B".into()][..]));

@@ -139,9 +139,9 @@ fn casts_and_domains_may_run_code() {
 fn arguments_of_execute_are_judged_too() {
     let lower = code(&[(Function, "lower")]);
     let known = Rc::new(classify_uncached(b"EXECUTE p(lower('x'))"));
-    assert_eq!(known.statements[0].effect, Effect::Execute("p".to_owned()));
+    assert_eq!(known.statements[0].effect, Consequence::Execute("p".to_owned()));
     let found = judged(Rc::clone(&known), Some(&lower));
-    assert_eq!(found.statements[0].effect, Effect::None);
+    assert_eq!(found.statements[0].effect, Consequence::None);
     assert_eq!(found.action.classes, ["call", "unknown"]);
     assert_eq!(judged(Rc::clone(&known), Some(&OwnCode::default())), known);
 }

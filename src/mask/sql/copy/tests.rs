@@ -2,7 +2,7 @@ use proptest::prelude::*;
 
 use super::super::catalog::Column as Known;
 use super::*;
-use crate::decide::{Class, Effect, Object};
+use crate::decide::{Class, Consequence, Object};
 use crate::mask::detect::Detector;
 
 fn catalog() -> Catalog {
@@ -65,7 +65,7 @@ fn planned(relation: Option<&str>, columns: &[&str], format: CopyFormat) -> Copy
         stored: None,
         shows: Vec::new(),
         sinks: Vec::new().into(),
-        effect: Effect::Copy(copy.clone()),
+        effect: Consequence::Copy(copy.clone()),
         facts: Vec::new(),
         causes: Vec::new(),
         uses: Vec::new().into(),

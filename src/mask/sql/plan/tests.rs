@@ -1,7 +1,7 @@
 use super::super::catalog::{Column as Known, Relation};
 use super::*;
 use crate::decide::sql::{Made, Stored};
-use crate::decide::{Class, Effect, Object};
+use crate::decide::{Class, Consequence, Object};
 use crate::mask::edits::Edits;
 
 const PEOPLE: u32 = 20_001;
@@ -82,7 +82,7 @@ fn statement(objects: &[&str], columns: &[&str], whole_rows: bool) -> Statement 
         shows: Vec::new(),
         cascades: false,
         sinks: Vec::new().into(),
-        effect: Effect::None,
+        effect: Consequence::None,
         facts: Vec::new(),
         causes: Vec::new(),
         uses: Vec::new().into(),
@@ -165,10 +165,10 @@ fn the_statements_witness() {
     check(expression, None, Ok(None));
     check(expression, Some(&[statement(&["created_since"], &[], false)]), Err(()));
     for (class, operation, effect) in [
-        (Class::Unknown, "EXECUTE", Effect::Execute("s".into())),
-        (Class::Read, "FETCH", Effect::Fetch("c".into())),
-        (Class::Call, "CALL", Effect::None),
-        (Class::FunctionCall, "", Effect::None),
+        (Class::Unknown, "EXECUTE", Consequence::Execute("s".into())),
+        (Class::Read, "FETCH", Consequence::Fetch("c".into())),
+        (Class::Call, "CALL", Consequence::None),
+        (Class::FunctionCall, "", Consequence::None),
     ] {
         let mut opaque = statement(&[], &[], false);
         opaque.classes = class.only();

@@ -11,7 +11,7 @@
 use std::collections::VecDeque;
 use std::rc::Rc;
 
-use crate::decide::{Class, Classified, Effect, Statement};
+use crate::decide::{Class, Classified, Consequence, Statement};
 use crate::session::postgres::state::{Change, Epoch, Portal, Prepared, Running};
 
 use super::names::{Lookup, Tick};
@@ -50,12 +50,12 @@ impl Beliefs {
         let mut statements: Vec<Statement> = Vec::with_capacity(classified.statements.len());
         for statement in &classified.statements {
             let found = match &statement.effect {
-                Effect::Execute(name) => self.executed(name, &statements),
-                Effect::Fetch(name) => self.fetched(name, &statements),
-                Effect::Prepare(name) | Effect::Deallocate(Some(name)) => {
+                Consequence::Execute(name) => self.executed(name, &statements),
+                Consequence::Fetch(name) => self.fetched(name, &statements),
+                Consequence::Prepare(name) | Consequence::Deallocate(Some(name)) => {
                     settled(&self.statement(name.as_bytes()))
                 }
-                Effect::Declare { name, .. } | Effect::CloseCursor(Some(name)) => {
+                Consequence::Declare { name, .. } | Consequence::CloseCursor(Some(name)) => {
                     settled(&self.portal(name.as_bytes()))
                 }
                 _ => Found::Nothing,
@@ -77,11 +77,11 @@ impl Beliefs {
     fn executed(&self, name: &str, earlier: &[Statement]) -> Found {
         for statement in earlier.iter().rev() {
             match &statement.effect {
-                Effect::Prepare(given) if given == name => {
+                Consequence::Prepare(given) if given == name => {
                     return Found::Is(inner(statement, "EXECUTE"));
                 }
-                Effect::Deallocate(Some(given)) if given != name => {}
-                Effect::Deallocate(_) | Effect::Discard => return Found::Nothing,
+                Consequence::Deallocate(Some(given)) if given != name => {}
+                Consequence::Deallocate(_) | Consequence::Discard => return Found::Nothing,
                 _ if is_unreadable(statement) => return Found::Nothing,
                 _ => {}
             }
@@ -113,11 +113,13 @@ impl Beliefs {
     fn fetched(&self, name: &str, earlier: &[Statement]) -> Found {
         for statement in earlier.iter().rev() {
             match &statement.effect {
-                Effect::Declare { name: given, .. } if given == name => {
+                Consequence::Declare { name: given, .. } if given == name => {
                     return Found::Is(inner(statement, "FETCH"));
                 }
-                Effect::CloseCursor(Some(given)) if given != name => {}
-                Effect::CloseCursor(_) | Effect::Discard | Effect::EndTransaction => {
+                Consequence::CloseCursor(Some(given)) if given != name => {}
+                Consequence::CloseCursor(_)
+                | Consequence::Discard
+                | Consequence::EndTransaction => {
                     return Found::Nothing;
                 }
                 _ if is_unreadable(statement) => return Found::Nothing,
@@ -156,27 +158,27 @@ impl Beliefs {
         }
         let mut change = Change { statements: 0, portals: 0, statement: None, portal: None };
         match &statement.effect {
-            Effect::Prepare(name) => {
+            Consequence::Prepare(name) => {
                 let meaning = named(statement, (&prepared.text, &prepared.encoding), name);
                 if self.has_statement_room(name.as_bytes(), meaning.text.len()) {
                     change.statement = Some(self.statements.set(name.as_bytes(), meaning, epoch));
                 }
             }
-            Effect::Declare { name, hold } => {
+            Consequence::Declare { name, hold } => {
                 let cursor =
                     cursor(named(statement, (&prepared.text, &prepared.encoding), ""), *hold);
                 if self.has_portal_room(name.as_bytes(), 0) {
                     change.portal = Some(self.portals.set(name.as_bytes(), cursor, epoch));
                 }
             }
-            Effect::Deallocate(Some(name)) => {
+            Consequence::Deallocate(Some(name)) => {
                 change.statement = self.statements.close(name.as_bytes(), epoch);
             }
-            Effect::CloseCursor(Some(name)) => {
+            Consequence::CloseCursor(Some(name)) => {
                 change.portal = self.portals.close(name.as_bytes(), epoch);
             }
-            Effect::Deallocate(None) => change.statements = self.statements.will_end(epoch),
-            Effect::CloseCursor(None) | Effect::EndTransaction => {
+            Consequence::Deallocate(None) => change.statements = self.statements.will_end(epoch),
+            Consequence::CloseCursor(None) | Consequence::EndTransaction => {
                 change.portals = self.portals.will_end(epoch);
             }
             _ => {
@@ -200,15 +202,15 @@ impl Beliefs {
         }
     }
 
-    fn done(&mut self, effect: &Effect, (statements, portals): (u64, u64), committed: bool) {
+    fn done(&mut self, effect: &Consequence, (statements, portals): (u64, u64), committed: bool) {
         match effect {
-            Effect::Deallocate(None) => self.statements.wipe(statements),
-            Effect::CloseCursor(None) => self.portals.wipe(portals),
-            Effect::Discard => {
+            Consequence::Deallocate(None) => self.statements.wipe(statements),
+            Consequence::CloseCursor(None) => self.portals.wipe(portals),
+            Consequence::Discard => {
                 self.statements.wipe(statements);
                 self.portals.wipe(portals);
             }
-            Effect::EndTransaction => {
+            Consequence::EndTransaction => {
                 if committed {
                     self.portals.keep(portals);
                 }
@@ -239,8 +241,8 @@ impl Beliefs {
                 self.portals.will_change(epoch);
             }
             let name = match &statement.effect {
-                Effect::Prepare(name) => name.as_str(),
-                Effect::Declare { .. } => "",
+                Consequence::Prepare(name) => name.as_str(),
+                Consequence::Declare { .. } => "",
                 _ => continue,
             };
             let text = recorded.get_or_insert_with(|| Rc::from(text));
@@ -260,7 +262,7 @@ impl Beliefs {
     ) {
         let Some(statement) = classified.statements.get(place) else { return };
         match (&statement.effect, meaning) {
-            (Effect::Prepare(name), Some(meaning)) => {
+            (Consequence::Prepare(name), Some(meaning)) => {
                 let name = name.as_bytes();
                 if self.has_statement_room(name, meaning.text.len()) {
                     let _for_good = self.statements.set(name, meaning, epoch);
@@ -269,7 +271,7 @@ impl Beliefs {
                     let _for_good = self.statements.close(name, epoch);
                 }
             }
-            (Effect::Declare { name, hold }, Some(meaning)) => {
+            (Consequence::Declare { name, hold }, Some(meaning)) => {
                 let name = name.as_bytes();
                 if self.has_portal_room(name, 0) {
                     let _for_good = self.portals.set(name, cursor(meaning, *hold), epoch);
@@ -278,10 +280,10 @@ impl Beliefs {
                     let _for_good = self.portals.close(name, epoch);
                 }
             }
-            (Effect::Deallocate(Some(name)), _) => {
+            (Consequence::Deallocate(Some(name)), _) => {
                 let _for_good = self.statements.close(name.as_bytes(), epoch);
             }
-            (Effect::CloseCursor(Some(name)), _) => {
+            (Consequence::CloseCursor(Some(name)), _) => {
                 let _for_good = self.portals.close(name.as_bytes(), epoch);
             }
             (effect, _) => self.done(effect, ticks, committed),
@@ -293,7 +295,7 @@ impl Beliefs {
     /// PREPARE gave a name it keeps then, because statements know no transactions.
     pub(super) fn statement_failed(
         &mut self,
-        effect: &Effect,
+        effect: &Consequence,
         (meaning, ticks): (Option<StatementRef>, (Tick, Tick)),
         (sqlstate, epoch): (&[u8], Epoch),
     ) {
@@ -304,12 +306,15 @@ impl Beliefs {
         match (effect, meaning) {
             // Names are not given back (prepare.c, `DropAllPreparedStatements`; portalmem.c,
             // `PortalHashTableDeleteAll`).
-            (Effect::Deallocate(None) | Effect::CloseCursor(None) | Effect::Discard, _)
-                if at_the_end =>
-            {
+            (
+                Consequence::Deallocate(None)
+                | Consequence::CloseCursor(None)
+                | Consequence::Discard,
+                _,
+            ) if at_the_end => {
                 self.done(effect, ticks, false);
             }
-            (Effect::Prepare(name), Some(meaning)) if at_the_end => {
+            (Consequence::Prepare(name), Some(meaning)) if at_the_end => {
                 let (name, bytes) = (name.as_bytes(), meaning.text.len());
                 // One that had a meaning has it still: a second PREPARE is an error of its own.
                 let absent = matches!(self.statements.get(name, epoch), Lookup::Absent);
@@ -323,15 +328,15 @@ impl Beliefs {
     }
 
     /// What a statement may have done to names nobody can tell.
-    fn forget(&mut self, effect: &Effect, epoch: Epoch) {
+    fn forget(&mut self, effect: &Consequence, epoch: Epoch) {
         match effect {
-            Effect::Prepare(name) | Effect::Deallocate(Some(name)) => {
+            Consequence::Prepare(name) | Consequence::Deallocate(Some(name)) => {
                 let _for_good = self.statements.close(name.as_bytes(), epoch);
             }
-            Effect::Declare { name, .. } | Effect::CloseCursor(Some(name)) => {
+            Consequence::Declare { name, .. } | Consequence::CloseCursor(Some(name)) => {
                 let _for_good = self.portals.close(name.as_bytes(), epoch);
             }
-            Effect::EndTransaction | Effect::CloseCursor(None) => {}
+            Consequence::EndTransaction | Consequence::CloseCursor(None) => {}
             _ => self.statements.suspect(epoch),
         }
     }
@@ -357,49 +362,49 @@ const AT_THE_END: [&[u8]; 2] = [b"23", b"40"];
 /// DO, and what is not understood. Functions of the database are its owner's code, and what EXECUTE
 /// runs can be a query only.
 fn is_unreadable(statement: &Statement) -> bool {
-    let executes = matches!(statement.effect, Effect::Execute(_));
+    let executes = matches!(statement.effect, Consequence::Execute(_));
     statement.operation == "DO" || statement.classes.has(Class::Unknown) && !executes
 }
 
 fn refers(statement: &Statement) -> bool {
-    matches!(statement.effect, Effect::Execute(_) | Effect::Fetch(_))
+    matches!(statement.effect, Consequence::Execute(_) | Consequence::Fetch(_))
 }
 
 fn gives_a_name(statement: &Statement) -> bool {
-    matches!(statement.effect, Effect::Prepare(_) | Effect::Declare { .. })
+    matches!(statement.effect, Consequence::Prepare(_) | Consequence::Declare { .. })
 }
 
 /// BEGIN, COMMIT, SAVEPOINT and their kin. PREPARE takes none of them, a Parse does.
 fn is_of_transactions(statement: &Statement) -> bool {
-    statement.effect == Effect::EndTransaction || statement.classes.has(Class::Transaction)
+    statement.effect == Consequence::EndTransaction || statement.classes.has(Class::Transaction)
 }
 
-fn changes_names(effect: &Effect) -> bool {
+fn changes_names(effect: &Consequence) -> bool {
     match effect {
-        Effect::Prepare(_)
-        | Effect::Deallocate(_)
-        | Effect::Declare { .. }
-        | Effect::CloseCursor(_)
-        | Effect::Discard
-        | Effect::EndTransaction => true,
-        Effect::None
-        | Effect::Copy(_)
-        | Effect::Execute(_)
-        | Effect::Fetch(_)
-        | Effect::Catalog
-        | Effect::Reset => false,
+        Consequence::Prepare(_)
+        | Consequence::Deallocate(_)
+        | Consequence::Declare { .. }
+        | Consequence::CloseCursor(_)
+        | Consequence::Discard
+        | Consequence::EndTransaction => true,
+        Consequence::None
+        | Consequence::Copy(_)
+        | Consequence::Execute(_)
+        | Consequence::Fetch(_)
+        | Consequence::Catalog
+        | Consequence::Reset => false,
     }
 }
 
 /// The name of a statement or a portal that a statement uses.
 fn name_of(statement: &Statement) -> Option<&str> {
     match &statement.effect {
-        Effect::Prepare(name)
-        | Effect::Execute(name)
-        | Effect::Fetch(name)
-        | Effect::Declare { name, .. }
-        | Effect::Deallocate(Some(name))
-        | Effect::CloseCursor(Some(name)) => Some(name),
+        Consequence::Prepare(name)
+        | Consequence::Execute(name)
+        | Consequence::Fetch(name)
+        | Consequence::Declare { name, .. }
+        | Consequence::Deallocate(Some(name))
+        | Consequence::CloseCursor(Some(name)) => Some(name),
         _ => None,
     }
 }
@@ -418,7 +423,7 @@ fn settled<T>(lookup: &Lookup<'_, T>) -> Found {
 
 /// What a PREPARE or DECLARE gives a name to.
 fn inner(statement: &Statement, operation: &str) -> Statement {
-    Statement { operation: operation.to_owned(), effect: Effect::None, ..statement.clone() }
+    Statement { operation: operation.to_owned(), effect: Consequence::None, ..statement.clone() }
 }
 
 /// A prepared statement that may be another one by now: its text, of class unknown.
@@ -438,7 +443,7 @@ pub fn doubt(prepared: &StatementRef) -> StatementRef {
             stored: None,
             shows: Vec::new(),
             sinks: Rc::default(),
-            effect: Effect::None,
+            effect: Consequence::None,
             facts: Vec::new(),
             causes: Vec::new(),
             uses: Rc::default(),

@@ -5,7 +5,7 @@
 
 use std::rc::Rc;
 
-use crate::decide::{Class, Classified, Effect, Statement};
+use crate::decide::{Class, Classified, Consequence, Statement};
 use crate::session::postgres::state::{Epoch, Expect, Issued, Visible};
 
 use super::effects::NOT_RUN;
@@ -344,7 +344,7 @@ impl Beliefs {
         }
         let statement = portal.statement.as_ref().and_then(|it| it.classified.statements.first());
         if let (Some(statement), Some(ended)) = (statement, ended)
-            && let Effect::EndTransaction = statement.effect
+            && let Consequence::EndTransaction = statement.effect
             && !NOT_RUN.contains(&sqlstate)
         {
             // Whatever failed at the end of a transaction has aborted it.

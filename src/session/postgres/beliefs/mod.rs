@@ -30,7 +30,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::decide::sql::classify::Grammar;
-use crate::decide::{Class, Classified, Effect, Statement};
+use crate::decide::{Class, Classified, Consequence, Statement};
 use crate::fault::{Fault, FaultKind, Malformed};
 use crate::limits;
 use crate::mask::Plan;
@@ -350,8 +350,8 @@ fn may_change_reading(statement: &Statement, may_return: bool) -> bool {
     // query.
     let sets = has(Class::Session) || has(Class::SetRole);
     match &statement.effect {
-        Effect::Reset | Effect::Discard => true,
-        Effect::EndTransaction => may_return,
+        Consequence::Reset | Consequence::Discard => true,
+        Consequence::EndTransaction => may_return,
         _ if has(Class::Unknown) || has(Class::Call) || has(Class::FunctionCall) => true,
         _ if has(Class::Transaction) => may_return,
         _ => sets && !PLAIN.contains(&statement.operation.as_str()),

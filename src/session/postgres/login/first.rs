@@ -12,7 +12,7 @@ use crate::wire::postgres::message::{FirstPacket, Startup, first_packet_bytes};
 use crate::wire::postgres::reply;
 
 use super::{Asked, CLIENT, Login, Progress, Replication, State, client_fault, malformed};
-use crate::session::postgres::core::Core;
+use crate::session::postgres::core::Office;
 use crate::session::{Output, Stage};
 use crate::wire::End;
 
@@ -22,7 +22,7 @@ const CANCEL_KEY_BYTES: RangeInclusive<usize> = 8..=260;
 impl Login {
     /// Whether these bytes are a TLS ClientHello instead of a packet (PostgreSQL 17,
     /// `sslnegotiation=direct`). The shard has put them aside for TLS itself.
-    pub(super) fn starts_tls(&mut self, core: &mut Core, bytes: &[u8]) -> bool {
+    pub(super) fn starts_tls(&mut self, core: &mut Office, bytes: &[u8]) -> bool {
         let may = core.accepted.tls_available
             && self.tls.is_none()
             && !self.ssl_asked
@@ -41,7 +41,7 @@ impl Login {
     /// `None`: more bytes are needed.
     pub(super) fn first_packet(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<Option<Progress>, Fault> {
         let Some(length) = self.buffer.first_chunk::<4>() else { return Ok(None) };
@@ -77,7 +77,7 @@ impl Login {
         }
     }
 
-    fn ssl_request(&mut self, core: &mut Core) -> Result<Option<Progress>, Fault> {
+    fn ssl_request(&mut self, core: &mut Office) -> Result<Option<Progress>, Fault> {
         if std::mem::replace(&mut self.ssl_asked, true) || self.tls.is_some() {
             return Err(malformed(CLIENT, Malformed::MessageType));
         }
@@ -97,7 +97,7 @@ impl Login {
     fn startup(
         &mut self,
         startup: &Startup<'_>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if startup.major != 3 {

@@ -34,7 +34,7 @@ use crate::wire::postgres::frame::Framer;
 use super::ready::Ready;
 use crate::session::Stage;
 use crate::session::desk::TlsFacts;
-use crate::session::postgres::core::Core;
+use crate::session::postgres::core::Office;
 use proof::Proof;
 use target::{Answers, confirm};
 
@@ -202,7 +202,7 @@ impl Login {
     /// Bytes of the client, in clear or decrypted.
     pub fn client_bytes(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
         bytes: &[u8],
     ) -> Result<Progress, Fault> {
@@ -235,7 +235,7 @@ impl Login {
         &mut self,
         side: Side,
         facts: TlsFacts,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         match (side, std::mem::replace(&mut self.state, State::Over)) {
@@ -262,7 +262,7 @@ impl Login {
     }
 
     /// So that a failed login is recorded under the name that was tried.
-    fn name(&self, asked: &Asked, who: (&str, &str), core: &mut Core, stage: &mut Stage<'_>) {
+    fn name(&self, asked: &Asked, who: (&str, &str), core: &mut Office, stage: &mut Stage<'_>) {
         let (user, method) = who;
         let context = SessionContext {
             user_name: user.to_owned(),
@@ -275,7 +275,7 @@ impl Login {
         core.identify(&context, stage);
     }
 
-    fn context(&self, core: &Core, visitor: &Visitor, stage: &Stage<'_>) -> SessionContext {
+    fn context(&self, core: &Office, visitor: &Visitor, stage: &Stage<'_>) -> SessionContext {
         let target = stage.snapshot.settings.targets.get(visitor.target);
         SessionContext {
             user_name: visitor.identity.user.clone(),

@@ -15,7 +15,7 @@ use crate::wire::reader::Reader;
 use super::token::Waiting;
 use super::{Asked, CLIENT, Login, Progress, State, Visitor, client_fault, malformed};
 use crate::session::Stage;
-use crate::session::postgres::core::Core;
+use crate::session::postgres::core::Office;
 
 /// What is awaited of the client.
 pub enum Proof {
@@ -40,7 +40,7 @@ impl Login {
     pub(super) fn begin_proof(
         &mut self,
         mut asked: Box<Asked>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let settings = &stage.snapshot.settings;
@@ -75,7 +75,7 @@ impl Login {
     /// One `p` message. `None`: more bytes are needed.
     pub(super) fn proof(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<Option<Progress>, Fault> {
         let mut framer = Framer::default();
@@ -117,7 +117,7 @@ impl Login {
         asked: Box<Asked>,
         mut exchange: ServerExchange,
         body: &[u8],
-        core: &mut Core,
+        core: &mut Office,
     ) -> Result<(), Fault> {
         let initial = initial_response(body).and_then(|(name, data)| Some((name, data?)));
         let (mechanism, message) =
@@ -132,7 +132,7 @@ impl Login {
         &mut self,
         (asked, mut exchange): (Box<Asked>, ServerExchange),
         body: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let answer = exchange.client_final(body);
@@ -165,7 +165,7 @@ impl Login {
         &mut self,
         asked: Box<Asked>,
         identity: Identity,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         self.name(&asked, (&identity.user, identity.method.name()), core, stage);

@@ -12,13 +12,13 @@ use crate::wire::Protocol;
 use super::super::beliefs::startup::{self, Setting};
 use super::{CLIENT, Visitor};
 use crate::session::Stage;
-use crate::session::postgres::core::Core;
+use crate::session::postgres::core::Office;
 
 /// Decides about the settings of a visitor. Those that are not harmless are recorded, and harmless
 /// ones that a rule names.
 pub(super) fn judge(
     visitor: &Visitor,
-    core: &mut Core,
+    core: &mut Office,
     stage: &mut Stage<'_>,
 ) -> Result<(), Fault> {
     let settings = startup::settings(visitor.asked.settings());

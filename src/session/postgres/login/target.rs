@@ -26,7 +26,7 @@ use super::super::ready::{Link, Ready, TERMINATE};
 use super::{CLIENT, Contact, Login, Progress, Replication, SERVER, State, Visitor, malformed};
 use crate::session::desk::TlsFacts;
 use crate::session::postgres::TARGET;
-use crate::session::postgres::core::Core;
+use crate::session::postgres::core::Office;
 use crate::session::{Lease, Output, Stage};
 use crate::wire::LegId;
 
@@ -125,7 +125,7 @@ impl Login {
     pub(super) fn dial(
         &mut self,
         visitor: Box<Visitor>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let mut endpoints =
@@ -149,7 +149,7 @@ impl Login {
         &mut self,
         visitor: Box<Visitor>,
         endpoints: Vec<Endpoint>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &Stage<'_>,
     ) {
         let target = stage.snapshot.settings.targets.get(visitor.target);
@@ -163,7 +163,7 @@ impl Login {
 
     /// Whether the next server is tried after this one failed. Not where what is wrong is wrong at
     /// all of them, or should not be passed over: a credential, a certificate.
-    pub fn try_next(&mut self, why: fault::Target, core: &mut Core) -> bool {
+    pub fn try_next(&mut self, why: fault::Target, core: &mut Office) -> bool {
         let passes = why.is_misfit()
             || matches!(
                 why,
@@ -197,7 +197,7 @@ impl Login {
     pub fn dialed(
         &mut self,
         result: Result<Endpoint, fault::Target>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let State::Dialing(visitor) = std::mem::replace(&mut self.state, State::Over) else {
@@ -230,7 +230,7 @@ impl Login {
         &mut self,
         (visitor, attrs): (Box<Visitor>, SessionAttrs),
         why: fault::Target,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let primaries = std::mem::take(&mut self.tried.primaries);
@@ -252,7 +252,7 @@ impl Login {
         &mut self,
         contact: Contact,
         tls: Option<TlsFacts>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) {
         let target = stage.snapshot.settings.targets.get(contact.visitor.target);
@@ -289,7 +289,7 @@ impl Login {
     /// Bytes of the target. When the session is ready, the rest of `bytes` is what follows.
     pub fn server_bytes(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
         bytes: &[u8],
     ) -> Result<Progress, Fault> {
@@ -322,7 +322,7 @@ impl Login {
     fn ssl_answer(
         &mut self,
         input: &mut &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let Some((&answer, rest)) = input.split_first() else { return Ok(()) };
@@ -352,7 +352,7 @@ impl Login {
         &mut self,
         tag: u8,
         frame: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<bool, Fault> {
         let State::Target(contact, login, answers) = &mut self.state else {
@@ -392,7 +392,7 @@ impl Login {
 
     /// The target refuses for a reason of its own: no such database, too many connections. The
     /// client sees it as it would directly, unless another server may do.
-    fn refused(&mut self, frame: &[u8], core: &mut Core, stage: &mut Stage<'_>) -> Fault {
+    fn refused(&mut self, frame: &[u8], core: &mut Office, stage: &mut Stage<'_>) -> Fault {
         let sqlstate = error_fields(Step::body(frame)).find(|(code, _)| *code == b'C');
         if sqlstate.is_some_and(|(_, text)| text == CANNOT_CONNECT_NOW.as_bytes()) {
             self.tried.refusal = frame.to_vec();
@@ -411,7 +411,7 @@ impl Login {
     }
 
     /// The server takes commands: whether it is one that may be used, as far as is known.
-    fn measure(&mut self, core: &mut Core, stage: &Stage<'_>) -> Result<bool, Fault> {
+    fn measure(&mut self, core: &mut Office, stage: &Stage<'_>) -> Result<bool, Fault> {
         let State::Target(contact, _, answers) = &mut self.state else {
             return Err(malformed(SERVER, Malformed::MessageType));
         };
@@ -433,7 +433,7 @@ impl Login {
         }
     }
 
-    fn ready(&mut self, core: &mut Core, stage: &mut Stage<'_>) -> Result<Ready, Fault> {
+    fn ready(&mut self, core: &mut Office, stage: &mut Stage<'_>) -> Result<Ready, Fault> {
         let State::Target(contact, _, answers) = std::mem::replace(&mut self.state, State::Over)
         else {
             return Err(Fault::new(SERVER, FaultKind::Internal));
@@ -485,7 +485,7 @@ fn backend_key(
     contact: &Contact,
     answers: &mut Answers,
     body: &[u8],
-    (core, stage): (&mut Core, &Stage<'_>),
+    (core, stage): (&mut Office, &Stage<'_>),
 ) -> Result<(), Fault> {
     let wrong = malformed(SERVER, Malformed::MessageBody);
     let asked = &contact.visitor.asked;

@@ -15,14 +15,14 @@
 
 use crate::config::settings::TokenLogin;
 use crate::fault::{Fault, FaultKind, Login as LoginFault, Malformed, Token};
-use crate::identify::oauthbearer::{MECHANISM, ServerExchange, Step};
+use crate::identify::oauthbearer::{BearerStep, MECHANISM, ServerExchange};
 use crate::identify::{Identity, Method, api_token, token};
 use crate::limits;
 use crate::wire::postgres::reply;
 
 use super::proof::{Proof, initial_response};
 use super::{Asked, CLIENT, Login, State, client_fault, malformed};
-use crate::session::postgres::core::Core;
+use crate::session::postgres::core::Office;
 use crate::session::{Output, Refresh, Stage};
 
 /// A token that was given, and the exchange it came in, if that has to be told of a refusal.
@@ -52,7 +52,7 @@ impl Login {
     pub(super) fn ask_for_token(
         &mut self,
         asked: &mut Box<Asked>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<bool, Fault> {
         let Some(first) = stage.snapshot.settings.issuers.first() else {
@@ -86,7 +86,7 @@ impl Login {
         &mut self,
         asked: Box<Asked>,
         body: &[u8],
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let token = match body.split_last() {
@@ -102,7 +102,7 @@ impl Login {
         asked: Box<Asked>,
         exchange: ServerExchange,
         body: &[u8],
-        (core, stage): (&mut Core, &mut Stage<'_>),
+        (core, stage): (&mut Office, &mut Stage<'_>),
     ) -> Result<(), Fault> {
         let initial = initial_response(body).filter(|(name, _)| *name == MECHANISM.as_bytes());
         let sasl = client_fault(FaultKind::Login(LoginFault::Sasl));
@@ -115,7 +115,7 @@ impl Login {
         &mut self,
         (asked, mut exchange, ends): (Box<Asked>, ServerExchange, Option<Token>),
         data: Option<&[u8]>,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let step = exchange.handle(data).map_err(|_| {
@@ -123,20 +123,20 @@ impl Login {
             ends.map_or(client_fault(FaultKind::Login(LoginFault::Sasl)), token_fault)
         })?;
         let ends = match step {
-            Step::Continue(bytes) => {
+            BearerStep::Continue(bytes) => {
                 core.say(|out| reply::auth_sasl_data(out, 11, &bytes));
                 None
             }
-            Step::Discovery(bytes) => {
+            BearerStep::Discovery(bytes) => {
                 self.name(&asked, (&asked.user, ""), core, stage);
                 core.say(|out| reply::auth_sasl_data(out, 11, &bytes));
                 Some(Token::Discovery)
             }
-            Step::Token(token) => {
+            BearerStep::Token(token) => {
                 let offer = Offer { token, exchange: Some(exchange) };
                 return self.judge(asked, offer, core, stage);
             }
-            Step::Over => return Err(token_fault(ends.unwrap_or(Token::Malformed))),
+            BearerStep::Over => return Err(token_fault(ends.unwrap_or(Token::Malformed))),
         };
         self.state = State::Proof(asked, Proof::Oauth(exchange, ends));
         Ok(())
@@ -145,7 +145,7 @@ impl Login {
     /// Newer keys may have come.
     pub fn snapshot_arrived(
         &mut self,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         match std::mem::replace(&mut self.state, State::Over) {
@@ -164,7 +164,7 @@ impl Login {
         &mut self,
         asked: Box<Asked>,
         offer: Offer,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if api_token::is_one(&offer.token) {
@@ -203,7 +203,7 @@ impl Login {
         &mut self,
         asked: Box<Asked>,
         (waiting, until_us): (Waiting, u64),
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let refused = match verify(&waiting.offer.token, stage) {
@@ -223,7 +223,7 @@ impl Login {
         &mut self,
         (asked, offer): (Box<Asked>, Offer),
         bearer: token::Bearer,
-        core: &mut Core,
+        core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         // The issuer decides what its claims say, the configuration who its own users are: rules
@@ -243,7 +243,7 @@ impl Login {
         asked: Box<Asked>,
         offer: Offer,
         fault: Token,
-        (core, stage): (&mut Core, &mut Stage<'_>),
+        (core, stage): (&mut Office, &mut Stage<'_>),
     ) -> Result<(), Fault> {
         self.name(&asked, (&asked.user, ""), core, stage);
         let Some(mut exchange) = offer.exchange else { return Err(token_fault(fault)) };

@@ -2,12 +2,12 @@
 
 use super::*;
 use crate::decide::approval::ADMIN_TOKEN;
-use crate::metrics::{SAMPLE_EVERY, Series, TargetReading, Timed, Verdict};
+use crate::metrics::{Counted, SAMPLE_EVERY, Series, TargetReading, Timed};
 use crate::session::Vote;
 
-const ALLOWED: Series = (Timed::Decide, Some(Verdict::Allow));
-const DENIED: Series = (Timed::Decide, Some(Verdict::Deny));
-const HELD: Series = (Timed::Decide, Some(Verdict::Hold));
+const ALLOWED: Series = (Timed::Decide, Some(Counted::Allow));
+const DENIED: Series = (Timed::Decide, Some(Counted::Deny));
+const HELD: Series = (Timed::Decide, Some(Counted::Hold));
 
 impl Bench {
     fn count(&self, series: Series) -> u64 {
@@ -80,9 +80,9 @@ fn the_target_is_measured_from_admission_to_the_end_of_the_answer() {
         let at = crate::metrics::SERIES.iter().position(|known| *known == series).unwrap();
         &reading.durations[at]
     };
-    let allowed = of((Timed::Target, Some(Verdict::Allow)));
+    let allowed = of((Timed::Target, Some(Counted::Allow)));
     assert_eq!((allowed.count(), allowed.sum_us()), (1, 1_500));
-    assert_eq!(of((Timed::Target, Some(Verdict::Hold))).count(), 0);
+    assert_eq!(of((Timed::Target, Some(Counted::Hold))).count(), 0);
     assert!(reading.bytes_in > 0 && reading.bytes_out > 0);
 }
 

@@ -56,7 +56,7 @@ use frame::{Kind, short};
 use guard::Guard;
 use hpack::{Decoder, Encoder, Fields};
 use settings::Settings;
-use stream::{State, Stream};
+use stream::{Stream, StreamState};
 
 /// Which end of the connection weir is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -349,7 +349,7 @@ impl Connection {
     }
 
     /// Adds the stream with the highest id.
-    fn add(&mut self, id: u32, state: State, is_head: bool) {
+    fn add(&mut self, id: u32, state: StreamState, is_head: bool) {
         assert!(id > self.highest, "stream {id} was opened twice");
         self.highest = id;
         self.streams.push(Stream {

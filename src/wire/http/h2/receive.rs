@@ -8,7 +8,7 @@ use super::frame::{
     ACK, END_HEADERS, END_STREAM, FrameHead, HEAD_BYTES, Kind, PADDED, PREFACE, PRIORITY, short,
     u32_at,
 };
-use super::stream::{By, Heard, Said, State, Stream};
+use super::stream::{By, Heard, Said, Stream, StreamState};
 use super::{Code, Connection, Drain, Event, Expect, Fatal, Gather, Part, Refused, Role, message};
 use crate::limits::{
     H2_BLOCK_BYTES_MAX, H2_CONTINUATIONS_MAX, H2_FRAME_BYTES_MAX, H2_STREAMS_MAX, HTTP_INTERIM_MAX,
@@ -240,10 +240,16 @@ impl Connection {
             return if is_forgotten { Ok(false) } else { Err(Code::StreamClosed.into()) };
         };
         let (due, got) = match stream.state {
-            State::Open { heard: Heard::Body { due, got }, .. } => (due, got + u64::from(bytes)),
-            State::Open { heard: Heard::Refused, .. } | State::Reset(By::Weir) => return Ok(false),
-            State::Open { heard: Heard::Head { .. }, .. } => return Err(Code::Protocol.into()),
-            State::Open { heard: Heard::Ended, .. } | State::Reset(By::Peer) => {
+            StreamState::Open { heard: Heard::Body { due, got }, .. } => {
+                (due, got + u64::from(bytes))
+            }
+            StreamState::Open { heard: Heard::Refused, .. } | StreamState::Reset(By::Weir) => {
+                return Ok(false);
+            }
+            StreamState::Open { heard: Heard::Head { .. }, .. } => {
+                return Err(Code::Protocol.into());
+            }
+            StreamState::Open { heard: Heard::Ended, .. } | StreamState::Reset(By::Peer) => {
                 return Err(Code::StreamClosed.into());
             }
         };
@@ -381,15 +387,19 @@ impl Connection {
             return if is_forgotten { Ok(None) } else { Err(fatal) };
         };
         match state {
-            State::Reset(By::Weir) | State::Open { heard: Heard::Refused, .. } => Ok(None),
-            State::Reset(By::Peer) | State::Open { heard: Heard::Ended, .. } => {
+            StreamState::Reset(By::Weir) | StreamState::Open { heard: Heard::Refused, .. } => {
+                Ok(None)
+            }
+            StreamState::Reset(By::Peer) | StreamState::Open { heard: Heard::Ended, .. } => {
                 self.fault(id, Code::StreamClosed, now_us)
             }
-            State::Open { .. } if gather.is_circular => self.fault(id, Code::Protocol, now_us),
-            State::Open { heard: Heard::Head { interim }, .. } => {
+            StreamState::Open { .. } if gather.is_circular => {
+                self.fault(id, Code::Protocol, now_us)
+            }
+            StreamState::Open { heard: Heard::Head { interim }, .. } => {
                 self.answer(gather, interim, now_us)
             }
-            State::Open { heard: Heard::Body { due, got }, .. } => {
+            StreamState::Open { heard: Heard::Body { due, got }, .. } => {
                 let is_short = due.is_some_and(|due| due != got);
                 match message::trailers(&self.fields, &mut self.head) {
                     // 8.1: a second block ends the message.
@@ -420,7 +430,7 @@ impl Connection {
         }
         self.guard.opened(now_us);
         let heard = Heard::Body { due: None, got: 0 };
-        self.add(id, State::Open { heard, said: Said::Head }, false);
+        self.add(id, StreamState::Open { heard, said: Said::Head }, false);
         if gather.is_circular {
             return self.fault(id, Code::Protocol, now_us);
         }
@@ -487,7 +497,7 @@ impl Connection {
         let is_client = self.role == Role::Client;
         if let Some(stream) = self.stream_mut(id) {
             if is_client {
-                stream.state = State::Reset(By::Weir);
+                stream.state = StreamState::Reset(By::Weir);
             } else {
                 stream.set_heard(Heard::Refused);
             }
@@ -506,8 +516,8 @@ impl Connection {
             self.remember(id);
             return Ok(None);
         };
-        let was_open = matches!(stream.state, State::Open { .. });
-        stream.state = State::Reset(By::Weir);
+        let was_open = matches!(stream.state, StreamState::Open { .. });
+        stream.state = StreamState::Reset(By::Weir);
         Ok(was_open.then_some(Event::Reset { stream: id, code }))
     }
 
@@ -529,9 +539,9 @@ impl Connection {
         }
         let Some(stream) = self.stream_mut(head.stream) else { return Ok(None) };
         match stream.state {
-            State::Reset(_) => Ok(None),
-            State::Open { .. } => {
-                stream.state = State::Reset(By::Peer);
+            StreamState::Reset(_) => Ok(None),
+            StreamState::Open { .. } => {
+                stream.state = StreamState::Reset(By::Peer);
                 Ok(Some(Event::Reset { stream: head.stream, code }))
             }
         }
@@ -554,7 +564,7 @@ impl Connection {
         self.peer = before.with(payload, self.role.peer())?;
         self.encoder.resize(self.peer.header_table_bytes);
         let change = i64::from(self.peer.window_bytes) - i64::from(before.window_bytes);
-        let open = |stream: &&mut Stream| matches!(stream.state, State::Open { .. });
+        let open = |stream: &&mut Stream| matches!(stream.state, StreamState::Open { .. });
         let grown = self.streams.iter_mut().filter(open).map(|stream| stream.room.grow(change));
         if grown.fold(false, |over, grown| over | grown.is_none()) {
             return Err(Fatal::new(Code::FlowControl, "INITIAL_WINDOW_SIZE"));
@@ -591,7 +601,7 @@ impl Connection {
             return Err(protocol("WINDOW_UPDATE of no stream"));
         }
         let Some(stream) = self.stream_mut(id) else { return Ok(None) };
-        if matches!(stream.state, State::Reset(_)) {
+        if matches!(stream.state, StreamState::Reset(_)) {
             return Ok(None);
         }
         if bytes == 0 {

@@ -5,7 +5,7 @@
 
 use super::frame::{END_HEADERS, END_STREAM, FrameHead, HEAD_BYTES, Kind, short};
 use super::hpack::{Encoder, Keep};
-use super::stream::{By, Heard, Said, State};
+use super::stream::{By, Heard, Said, StreamState};
 use super::{Code, Connection, Drain, Event, Expect, Role};
 
 /// The stream is over, or was never there.
@@ -76,7 +76,7 @@ impl Connection {
         }
         let id = if self.highest == 0 { 1 } else { self.highest + 2 };
         let said = if last { Said::Ended } else { Said::Body };
-        self.add(id, State::Open { heard: Heard::Head { interim: 0 }, said }, is_head);
+        self.add(id, StreamState::Open { heard: Heard::Head { interim: 0 }, said }, is_head);
         self.write_block(id, last, write);
         Some(id)
     }
@@ -92,7 +92,7 @@ impl Connection {
         write: impl FnOnce(&mut Block<'_>),
     ) -> Result<(), Gone> {
         let stream = self.stream_mut(id).ok_or(Gone)?;
-        let State::Open { said, .. } = stream.state else { return Err(Gone) };
+        let StreamState::Open { said, .. } = stream.state else { return Err(Gone) };
         let (expected, next) = match say {
             Say::Interim => (Said::Head, Said::Head),
             Say::Answer { last: false } => (Said::Head, Said::Body),
@@ -114,7 +114,7 @@ impl Connection {
     pub fn send_data(&mut self, id: u32, bytes: &[u8], last: bool) -> Result<usize, Gone> {
         let count = self.room(id)?.min(bytes.len());
         let state = self.stream_mut(id).ok_or(Gone)?.state;
-        assert!(matches!(state, State::Open { said: Said::Body, .. }), "DATA before a head");
+        assert!(matches!(state, StreamState::Open { said: Said::Body, .. }), "DATA before a head");
         let (now, rest) = bytes.split_at(count);
         let ends = last && rest.is_empty();
         let frame_max = self.peer.frame_bytes_max as usize;
@@ -149,9 +149,11 @@ impl Connection {
     pub fn room(&self, id: u32) -> Result<usize, Gone> {
         let stream = self.find(id).ok().and_then(|index| self.streams.get(index)).ok_or(Gone)?;
         match stream.state {
-            State::Open { said: Said::Body, .. } => Ok(stream.room.bytes().min(self.room.bytes())),
-            State::Open { said: Said::Head, .. } => Ok(0),
-            State::Open { said: Said::Ended, .. } | State::Reset(_) => Err(Gone),
+            StreamState::Open { said: Said::Body, .. } => {
+                Ok(stream.room.bytes().min(self.room.bytes()))
+            }
+            StreamState::Open { said: Said::Head, .. } => Ok(0),
+            StreamState::Open { said: Said::Ended, .. } | StreamState::Reset(_) => Err(Gone),
         }
     }
 
@@ -160,7 +162,7 @@ impl Connection {
     /// not stop the others.
     pub fn credit(&mut self, id: u32, bytes: u32) {
         let Some(stream) = self.stream_mut(id) else { return };
-        let State::Open { heard: Heard::Body { .. }, .. } = stream.state else { return };
+        let StreamState::Open { heard: Heard::Body { .. }, .. } = stream.state else { return };
         if let Some(due) = stream.credit.give(bytes) {
             short(Kind::WindowUpdate, 0, id, &due.to_be_bytes(), &mut self.out);
         }
@@ -177,10 +179,10 @@ impl Connection {
     pub fn reset(&mut self, id: u32, code: Code) {
         let Ok(index) = self.find(id) else { return };
         let stream = self.streams.remove(index);
-        if let State::Open { .. } = stream.state {
+        if let StreamState::Open { .. } = stream.state {
             self.write_reset(id, code);
         }
-        if stream.state != State::Reset(By::Peer) {
+        if stream.state != StreamState::Reset(By::Peer) {
             self.remember(id);
         }
         // The rest of a frame of which a part was handed out.
@@ -196,7 +198,7 @@ impl Connection {
     /// Whoever worked for a stream that was reset has stopped: its place is free.
     pub fn release(&mut self, id: u32) {
         if let Ok(index) = self.find(id)
-            && let Some(State::Reset(_)) = self.streams.get(index).map(|stream| stream.state)
+            && let Some(StreamState::Reset(_)) = self.streams.get(index).map(|stream| stream.state)
         {
             self.reset(id, Code::None);
         }

@@ -64,7 +64,7 @@ pub(super) enum By {
 
 /// What a stream is in.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum State {
+pub(super) enum StreamState {
     Open { heard: Heard, said: Said },
     Reset(By),
 }
@@ -73,7 +73,7 @@ pub(super) enum State {
 #[derive(Clone, Debug)]
 pub(super) struct Stream {
     pub(super) id: u32,
-    pub(super) state: State,
+    pub(super) state: StreamState,
     /// The request's method is HEAD: its answer has a length and no body.
     pub(super) is_head: bool,
     pub(super) room: Room,
@@ -83,19 +83,19 @@ pub(super) struct Stream {
 impl Stream {
     /// Both messages are complete.
     pub(super) fn is_over(&self) -> bool {
-        self.state == State::Open { heard: Heard::Ended, said: Said::Ended }
+        self.state == StreamState::Open { heard: Heard::Ended, said: Said::Ended }
     }
 
     /// What was heard, of a stream that is open.
     pub(super) fn set_heard(&mut self, next: Heard) {
-        if let State::Open { heard, .. } = &mut self.state {
+        if let StreamState::Open { heard, .. } = &mut self.state {
             *heard = next;
         }
     }
 
     /// What was said, of a stream that is open.
     pub(super) fn set_said(&mut self, next: Said) {
-        if let State::Open { said, .. } = &mut self.state {
+        if let StreamState::Open { said, .. } = &mut self.state {
             *said = next;
         }
     }

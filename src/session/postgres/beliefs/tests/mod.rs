@@ -315,7 +315,7 @@ impl Client {
         }
         let believed = all.and_then(|list| list.get(place));
         let Some(believed) = believed else { panic!("nothing was decided about {ran:?}") };
-        let opaque = matches!(believed.effect, Effect::Execute(_) | Effect::Fetch(_));
+        let opaque = matches!(believed.effect, Consequence::Execute(_) | Consequence::Fetch(_));
         if !believed.classes.has(Class::Unknown) && !opaque {
             assert_eq!(believed.objects, ran.objects, "decided about {believed:?}, ran {ran:?}");
         }
@@ -345,8 +345,10 @@ impl Client {
                 Lookup::Known(known) | Lookup::Suspect(known) => {
                     let known = known.statement.as_ref().map(|it| &it.classified.statements);
                     let opaque = known.is_some_and(|it| it[0].classes.has(Class::Unknown));
-                    let refers =
-                        matches!(command.statement.effect, Effect::Execute(_) | Effect::Fetch(_));
+                    let refers = matches!(
+                        command.statement.effect,
+                        Consequence::Execute(_) | Consequence::Fetch(_)
+                    );
                     if !opaque && !refers {
                         assert_eq!(
                             known.map(|it| &it[0].objects),

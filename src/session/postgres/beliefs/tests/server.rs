@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::decide::{Effect, Statement};
+use crate::decide::{Consequence, Statement};
 
 /// A command: its text and what it is.
 #[derive(Clone, Debug)]
@@ -226,7 +226,7 @@ impl Server {
 
     /// In a failed transaction nothing but its end is taken.
     fn may_run(&self, command: &Command) -> Result<(), &'static str> {
-        let ends = command.statement.effect == Effect::EndTransaction
+        let ends = command.statement.effect == Consequence::EndTransaction
             || command.text.starts_with("ROLLBACK TO");
         if self.block == Block::Failed && !ends { Err("25P02") } else { Ok(()) }
     }
@@ -235,53 +235,53 @@ impl Server {
         let statement = &command.statement;
         self.out.push(Said::Ran(at.0, at.1, self.means(statement)));
         match &statement.effect {
-            Effect::Prepare(name) => {
+            Consequence::Prepare(name) => {
                 let name = known(name);
                 if self.statements.contains_key(name) {
                     return Err("42P05");
                 }
-                let inner = Statement { effect: Effect::None, ..statement.clone() };
+                let inner = Statement { effect: Consequence::None, ..statement.clone() };
                 self.statements.insert(name, Command { text: command.text, statement: inner });
                 Ok("PREPARE")
             }
-            Effect::Execute(name) => {
+            Consequence::Execute(name) => {
                 let inner = self.statements.get(known(name)).ok_or("26000")?.clone();
                 match inner.statement.effect {
-                    Effect::None => Ok("SELECT 1"),
+                    Consequence::None => Ok("SELECT 1"),
                     // Nothing that a driver does, and no rule of ours either.
-                    Effect::Execute(_) | Effect::EndTransaction => Err("0A000"),
+                    Consequence::Execute(_) | Consequence::EndTransaction => Err("0A000"),
                     _ => self.run(&inner, at),
                 }
             }
-            Effect::Deallocate(Some(name)) => {
+            Consequence::Deallocate(Some(name)) => {
                 self.statements.remove(known(name)).ok_or("26000")?;
                 Ok("DEALLOCATE")
             }
-            Effect::Deallocate(None) => {
+            Consequence::Deallocate(None) => {
                 self.statements.retain(|name, _| name.is_empty());
                 Ok("DEALLOCATE ALL")
             }
-            Effect::Declare { name, hold } => self.declare(command, known(name), *hold),
-            Effect::Fetch(name) => {
+            Consequence::Declare { name, hold } => self.declare(command, known(name), *hold),
+            Consequence::Fetch(name) => {
                 self.portals.get(known(name)).ok_or("34000")?;
                 Ok("FETCH 1")
             }
-            Effect::CloseCursor(Some(name)) => {
+            Consequence::CloseCursor(Some(name)) => {
                 self.portals.remove(known(name)).ok_or("34000")?;
                 Ok("CLOSE CURSOR")
             }
-            Effect::CloseCursor(None) => {
+            Consequence::CloseCursor(None) => {
                 self.portals.clear();
                 Ok("CLOSE CURSOR ALL")
             }
-            Effect::Discard if self.block != Block::None => Err("25001"),
-            Effect::Discard => {
+            Consequence::Discard if self.block != Block::None => Err("25001"),
+            Consequence::Discard => {
                 self.portals.clear();
                 self.statements.retain(|name, _| name.is_empty());
                 self.otherwise = false;
                 Ok("DISCARD ALL")
             }
-            Effect::EndTransaction => self.end(command.text),
+            Consequence::EndTransaction => self.end(command.text),
             _ => self.other(command.text),
         }
     }
@@ -289,8 +289,10 @@ impl Server {
     /// What a command stands for at this moment.
     fn means(&self, statement: &Statement) -> Statement {
         let found = match &statement.effect {
-            Effect::Execute(name) => self.statements.get(known(name)).map(|it| &it.statement),
-            Effect::Fetch(name) => self.portals.get(known(name)).map(|it| &it.command.statement),
+            Consequence::Execute(name) => self.statements.get(known(name)).map(|it| &it.statement),
+            Consequence::Fetch(name) => {
+                self.portals.get(known(name)).map(|it| &it.command.statement)
+            }
             _ => None,
         };
         found.unwrap_or(statement).clone()
@@ -303,7 +305,7 @@ impl Server {
         if self.portals.contains_key(name) {
             return Err("42P03");
         }
-        let statement = Statement { effect: Effect::None, ..command.statement.clone() };
+        let statement = Statement { effect: Consequence::None, ..command.statement.clone() };
         let command = Command { text: command.text, statement };
         let depth = self.savepoints.len();
         self.portals.insert(name, Cursor { command, depth, hold, kept: false });
@@ -423,7 +425,7 @@ impl Server {
 }
 
 fn is_transaction(command: &Command) -> bool {
-    command.statement.effect == Effect::EndTransaction
+    command.statement.effect == Consequence::EndTransaction
 }
 
 /// The tests' own names, so that they need no owner.
