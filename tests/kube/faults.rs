@@ -137,7 +137,8 @@ fn an_apiserver_that_restarts_cuts_streams_and_is_found_again() {
     let before = cluster.pid("apiserver");
     super::bed::kill(before);
     for exec in execs {
-        exec.fails();
+        let said = exec.fails();
+        assert!(said.contains("ended before the command did"), "{said}");
     }
     let told = watch.wait_with_output().expect("it ends");
     assert!(!told.status.success(), "a watch that was cut off ends well");

@@ -33,6 +33,8 @@ impl Session {
         let who = tenure.who(&self.link, stage);
         let verdict = stage.snapshot.rules.decide(&who, &exchange.action);
         let renewed = stage.snapshot.renewed(grant);
+        let kube = exchange.request.kube.as_deref();
+        let is_masked_anew = kube.is_some_and(|asked| asked.changes_masks(tenure, stage));
         let told = match &verdict {
             Verdict::Allow(..) => vec![Step::because("released", "no rule holds it any more")],
             Verdict::Hold(terms) if !renewed.satisfies(terms) => Step::superseded(&renewed, terms),
@@ -47,6 +49,10 @@ impl Session {
             return Err(Unrecorded(exchange, refused));
         }
         match verdict {
+            Verdict::Allow(..) | Verdict::Hold(_) if is_masked_anew => {
+                self.deny(exchange, "the masks changed while it waited; ask again", stage);
+                return Ok(Some(Next::Stopped));
+            }
             Verdict::Allow(permit, matched) => {
                 exchange.rule = matched.rule();
                 exchange.rules = matched.rule_names();

@@ -127,6 +127,9 @@ fn is_path(location: &[u8]) -> bool {
     location.first() == Some(&b'/') && !matches!(location.get(1), Some(b'/' | b'\\'))
 }
 
+/// For a watch that has to begin anew.
+pub(super) const EXPIRED: u16 = 410;
+
 /// For what could not be read.
 pub(super) fn bad_request(code: u16, words: &str) -> Reply {
     status(code, &format!("weir: {words}"), None)
@@ -160,6 +163,7 @@ const fn reason(code: u16) -> &'static str {
         403 => "Forbidden",
         404 => "NotFound",
         406 => "NotAcceptable",
+        EXPIRED => "Expired",
         413 => "RequestEntityTooLarge",
         415 => "UnsupportedMediaType",
         422 => "Invalid",
