@@ -276,6 +276,10 @@ impl Session {
         }
         let mut added: Vec<(&[u8], &[u8])> =
             changed.iter().map(|(name, value)| (*name, value.as_slice())).collect();
+        let warning = std::mem::take(&mut exchange.told.warning);
+        if !warning.is_empty() {
+            added.push((b"Warning", &warning));
+        }
         if is_masked || exchange.lens.is_some() {
             // What one identity sees is not what another one does.
             without.extend(masked::dropped(head));

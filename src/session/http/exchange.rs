@@ -302,6 +302,8 @@ pub(super) struct Told {
     pub first_byte_us: u64,
     /// Fields behind the content, as the client gets them.
     pub trailers: serde_json::Map<String, serde_json::Value>,
+    /// What the client of a cluster is told of the wait before it: a value of `Warning`.
+    pub warning: Vec<u8>,
     /// Why weir ended an answer that its target had not; empty: it did not.
     pub over: String,
 }

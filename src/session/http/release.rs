@@ -12,6 +12,7 @@ use crate::session::{Next, Output, Stage, Step};
 use super::Session;
 use super::exchange::{Exchange, Held};
 use super::gate::step;
+use super::kubernetes;
 use super::tenure::Tenure;
 
 impl Session {
@@ -54,6 +55,7 @@ impl Session {
                 return Ok(Some(Next::Stopped));
             }
             Verdict::Allow(permit, matched) => {
+                exchange.told.warning = kubernetes::waited(&exchange, held, grant, stage.now);
                 exchange.rule = matched.rule();
                 exchange.rules = matched.rule_names();
                 self.admit(exchange, permit, stage);
@@ -63,6 +65,7 @@ impl Session {
                 if let Some(window) = Window::of(grant, claim(tenure), classes, stage.now) {
                     self.link.output(Output::Window(Box::new(window)));
                 }
+                exchange.told.warning = kubernetes::waited(&exchange, held, grant, stage.now);
                 exchange.grant = Some(Box::new(grant.clone()));
                 self.admit(exchange, grant.permit(), stage);
             }

@@ -41,6 +41,7 @@ use crate::wire::kubernetes::channel::{self, Offer};
 use crate::wire::kubernetes::request;
 
 pub(super) use again::{Before, before, denied, method, turned_away};
+pub(super) use status::waited;
 pub(super) use streams::{Streams, write_spdy};
 
 use self::guessed::{is_test, may_fix, placed};
