@@ -22,7 +22,7 @@ when = { groups = ["sre"] }
 then = "allow"
 "#;
 
-fn folder() -> PathBuf {
+pub fn folder() -> PathBuf {
     let script = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/kube/clients/install");
     let output = Command::new(script).arg("--path").output().expect("a script");
     assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));

@@ -4,6 +4,7 @@ use std::io::{BufRead, BufReader};
 use std::process::{Command, Stdio};
 
 use super::bed;
+use super::world::{cluster, direct, kubectl_program};
 
 #[test]
 fn a_cluster_comes_up_and_ends_with_its_test() {
@@ -40,4 +41,39 @@ fn is_alive(pid: u64) -> bool {
     std::path::Path::new(&format!("/proc/{pid}/cmdline")).metadata().is_ok_and(|_| {
         !std::fs::read(format!("/proc/{pid}/cmdline")).unwrap_or_default().is_empty()
     })
+}
+
+/// `appliance/quickstart --kubeconfig`, as somebody with a token and as somebody whose certificate
+/// is of a group that nobody else can name.
+#[test]
+fn the_quickstart_shows_a_cluster() {
+    let value = "tour-5ecret-value";
+    let literal = format!("--from-literal=password={value}");
+    direct(&["create", "secret", "generic", "tour", &literal]);
+    let quickstart = |file: &str| {
+        let programs = kubectl_program();
+        let programs = programs.parent().expect("a folder").display();
+        let path = format!("{programs}:{}", std::env::var("PATH").unwrap_or_default());
+        let root = std::path::Path::new(env!("CARGO_MANIFEST_DIR"));
+        let told = Command::new(root.join("appliance/quickstart"))
+            .arg("--kubeconfig")
+            .arg(cluster().file(file))
+            .args(["--weir", env!("CARGO_BIN_EXE_weir"), "--no-wait"])
+            .env("PATH", path)
+            .stdin(Stdio::null())
+            .output()
+            .expect("bash");
+        let shown = [told.stdout, told.stderr].concat();
+        let shown = String::from_utf8_lossy(&shown).into_owned();
+        assert!(told.status.success(), "{shown}");
+        assert!(shown.contains("nothing is deleted on a tour"), "{shown}");
+        assert!(shown.contains("GET /k8s/cluster/api/v1/namespaces"), "the record: {shown}");
+        assert!(!shown.contains(value), "{shown}");
+        shown
+    };
+    let shown = quickstart("alice.kubeconfig");
+    assert!(shown.contains("Active") && shown.contains("weir-masked-"), "{shown}");
+    let shown = quickstart("admin.kubeconfig");
+    assert!(shown.contains("system:masters") && shown.contains("forbidden: User"), "{shown}");
+    assert_eq!(direct(&["get", "namespace", "default", "-o", "name"]), "namespace/default\n");
 }

@@ -1,6 +1,7 @@
 //! weir's reading of Kubernetes against Kubernetes itself: the programs of `bed/`, which
 //! `tests/kube/build` makes. Without them these tests fail.
 
+mod anew;
 mod audit;
 mod bed;
 mod clients;

@@ -575,6 +575,11 @@ fn what_is_held_runs_once_it_is_approved() {
     let shown = String::from_utf8_lossy(&told.stderr).into_owned();
     assert!(told.status.success(), "{shown}");
     assert!(String::from_utf8_lossy(&told.stdout).contains("deleted"), "{shown}");
+    let warned = shown.lines().find(|line| line.starts_with("Warning: weir: held "));
+    assert!(warned.is_some_and(|line| line.ends_with(" s, approved by agent")), "{shown}");
+    // Nobody waited for what follows.
+    let get = through.kubectl("alice", &["get", "pods", "-n", &space]).output().expect("it runs");
+    assert!(!String::from_utf8_lossy(&get.stderr).contains("Warning"), "{get:?}");
 }
 
 /// Rules that hold exec.

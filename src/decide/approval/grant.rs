@@ -110,6 +110,11 @@ impl Grant {
         format!("approved by {}", all.join(", "))
     }
 
+    /// Who approved.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.approvals.iter().map(|vote| vote.approver.as_str())
+    }
+
     /// A permit for the approved command (its Bind, its Execute).
     pub fn permit(&self) -> Permit {
         Permit::new()

@@ -8,7 +8,8 @@
 //!   base64 --> bytes             a find is replaced, the rest stays
 //!      '-base64--> bytes         a find hides the whole value: what it is packed in must stay whole
 //!          '-gzip--> bytes       (helm keeps releases as base64 of base64 of gzip)
-//!   words  --> base64 among them  the same: a login in a file of them, a key in a kubeconfig
+//!   words  --> base64 among them  the same: a login in a file of them, a key in a kubeconfig, also
+//!                                 over lines
 //! ```
 
 use base64::Engine as _;
@@ -74,6 +75,66 @@ fn holds(text: &[u8], place: &str, work: &mut Work<'_>) -> bool {
     let runs = text.split(|byte| !is_letter(byte));
     let long = runs.filter(|run| run.len() >= MASK_PACKED_BYTES_MIN);
     long.filter_map(decoded).any(|value| is_found(value, place, work))
+        || folded(text).iter().any(|run| {
+            // What stands behind it may have joined it.
+            let whole = run.get(..run.len() - usize::from(run.len() % 4 == 1)).unwrap_or(run);
+            decoded(whole).is_some_and(|value| is_found(value, place, work))
+        })
+}
+
+/// Base64 that goes on over lines of one length, indented or not, as encoders fold it: the lines
+/// put together, with the shorter one that follows, and once more with what ends the line before
+/// (`key: c2Vj`).
+fn folded(text: &[u8]) -> Vec<Vec<u8>> {
+    let is_letter = |byte: &u8| byte.is_ascii_alphanumeric() || b"+/-_".contains(byte);
+    // The end of a line, and the whole of it if it is nothing but letters. In quotes of YAML a
+    // backslash stands before the end.
+    let lines = text.split(|byte| *byte == b'\n').map(|line| {
+        let line = line.trim_ascii();
+        let line = line.strip_suffix(b"\\").unwrap_or(line);
+        let line = line.strip_prefix(b"\\").unwrap_or(line);
+        let bare = line.trim_ascii_end();
+        let bare = bare.strip_suffix(b"\"").unwrap_or(bare);
+        let bare = bare.strip_suffix(b"=").map_or(bare, |it| it.strip_suffix(b"=").unwrap_or(it));
+        let start = bare.iter().rposition(|byte| !is_letter(byte)).map_or(0, |at| at + 1);
+        bare.split_at_checked(start).unwrap_or((bare, &[]))
+    });
+    let (mut all, mut before, mut block) = (Vec::new(), Vec::new(), Vec::new());
+    let (mut width, mut is_over) = (0, true);
+    for (other, run) in lines {
+        let goes_on = other.is_empty() && !run.is_empty() && !is_over && run.len() <= width;
+        if goes_on {
+            is_over = run.len() < width;
+            block.extend_from_slice(run);
+            continue;
+        }
+        let begins = other.is_empty() && !run.is_empty();
+        // The line before a block may have its beginning.
+        if !begins || !block.is_empty() {
+            close(&mut all, &mut before, &mut block, width);
+        }
+        if begins {
+            block = run.to_vec();
+            (width, is_over) = (run.len(), false);
+        } else {
+            before = run.to_vec();
+            (width, is_over) = (0, true);
+        }
+    }
+    close(&mut all, &mut before, &mut block, width);
+    all
+}
+
+/// A block of lines is over: it is kept if it has more than one, or one behind another.
+fn close(all: &mut Vec<Vec<u8>>, before: &mut Vec<u8>, block: &mut Vec<u8>, width: usize) {
+    let (before, block) = (std::mem::take(before), std::mem::take(block));
+    if !before.is_empty() && !block.is_empty() {
+        all.push([&before[..], &block].concat());
+    }
+    if width > 0 && block.len() > width {
+        all.push(block);
+    }
+    all.retain(|run| run.len() >= MASK_PACKED_BYTES_MIN);
 }
 
 /// The same where paths are followed in what is packed, however it is: what cannot be unpacked is
@@ -326,6 +387,35 @@ mod tests {
             deep = base64(deep);
         }
         assert_eq!(masked(&deep), placeholder());
+    }
+
+    /// As encoders and people fold it: in YAML of a chart's values, in a ConfigMap.
+    #[test]
+    fn base64_over_lines_is_one_text() {
+        // Whoever reads a line by itself finds no number in it.
+        for from in 0..24 {
+            let text = format!("{}{CARD} and what follows here", "a ".repeat(from));
+            let coded = String::from_utf8(base64(&text)).unwrap();
+            for width in [16, 19, 20, 64, 76] {
+                let parts: Vec<&str> =
+                    coded.as_bytes().chunks(width).map(|it| str::from_utf8(it).unwrap()).collect();
+                for (start, between, end) in [
+                    ("key: |\n  ", "\n  ", "\nother: b\n"),
+                    ("word\nkey: |-\n\t", "\r\n\t", "\r\n\r\nword\r\n"),
+                    ("key: ", "\n     ", "\nword: a\n"),
+                    ("- key: \"", "\\\n    \\", "\"\n"),
+                    ("words\n", "\n", "\nwords that end it"),
+                ] {
+                    let said = [start, &parts.join(between), end].concat();
+                    let expect = Some(hidden(Operator::Token, &[]));
+                    assert_eq!(masked(said.as_bytes()), expect, "{from} {width}: {said}");
+                }
+            }
+        }
+        let clean = String::from_utf8(base64("nothing is to be found in these lines")).unwrap();
+        let clean = clean.as_bytes().chunks(16).map(|it| str::from_utf8(it).unwrap());
+        let clean: Vec<&str> = clean.collect();
+        assert_eq!(masked(format!("key: |\n  {}\n", clean.join("\n  ")).as_bytes()), None);
     }
 
     proptest! {

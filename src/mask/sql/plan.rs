@@ -113,14 +113,20 @@ impl Policy {
     /// start at each object, in whatever shape of answer it stands.
     pub fn objects(
         &self,
-        (target, groups): (&str, &[String]),
+        whose: (&str, &[String]),
         act: &Act,
         (kind, answer): (&str, kubernetes::Answer),
     ) -> kubernetes::Masks {
+        let (hidden, found) = self.hidden(whose, act, kind);
+        let detectors = Rc::new(Detectors::new(found));
+        kubernetes::Masks::new((kind, answer), hidden, detectors)
+    }
+
+    /// Paths in an object that are hidden there, and what is looked for.
+    fn hidden(&self, (target, groups): (&str, &[String]), act: &Act, kind: &str) -> Hidden {
         let masks: Vec<&Mask> = self.of(target, groups).collect();
         let found = masks.iter().flat_map(|mask| mask.detectors.iter());
-        let detectors = found.map(|(detector, _)| (*detector, Operator::Token));
-        let detectors = Rc::new(Detectors::new(detectors));
+        let found = found.map(|(detector, _)| (*detector, Operator::Token)).collect();
         let mut hidden = Vec::new();
         for mask in masks {
             let plain = mask.paths.iter().map(|(path, operator)| (path.text(), *operator));
@@ -139,7 +145,18 @@ impl Policy {
                 }
             }
         }
-        kubernetes::Masks::new((kind, answer), hidden, detectors)
+        (hidden, found)
+    }
+
+    /// Whether another policy hides the same in the answer of such a request.
+    pub fn hides_alike(
+        &self,
+        other: &Policy,
+        whose: (&str, &[String]),
+        act: &Act,
+        kind: &str,
+    ) -> bool {
+        self.hidden(whose, act, kind) == other.hidden(whose, act, kind)
     }
 
     fn of(&self, target: &str, groups: &[String]) -> impl Iterator<Item = &Mask> {
@@ -156,6 +173,9 @@ impl Policy {
         View { masks: !rules.is_empty() || !detectors.is_empty(), rules, detectors }
     }
 }
+
+/// Paths with what is done there, and detectors.
+type Hidden = (Vec<(String, Operator)>, Vec<(Detector, Operator)>);
 
 /// A pattern that is none is taken for all values.
 fn pattern(text: &str) -> Pattern {

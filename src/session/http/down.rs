@@ -276,6 +276,10 @@ impl Session {
         }
         let mut added: Vec<(&[u8], &[u8])> =
             changed.iter().map(|(name, value)| (*name, value.as_slice())).collect();
+        let warning = std::mem::take(&mut exchange.told.warning);
+        if !warning.is_empty() {
+            added.push((b"Warning", &warning));
+        }
         if is_masked || exchange.lens.is_some() {
             // What one identity sees is not what another one does.
             without.extend(masked::dropped(head));
@@ -345,7 +349,7 @@ impl Session {
     }
 
     /// Content as the client sees it: recorded, then sent.
-    fn hand_over(&mut self, data: &[u8], is_last: bool, stage: &mut Stage<'_>) {
+    pub(super) fn hand_over(&mut self, data: &[u8], is_last: bool, stage: &mut Stage<'_>) {
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let Phase::Busy(exchange) = &mut self.phase else { return };
         if data.is_empty() && !is_last {
@@ -358,7 +362,10 @@ impl Session {
         }
         let Down::Content { framing, .. } = &exchange.down else { return };
         let chunked = *framing == Framing::Chunked;
-        let Exchange { answered, events, progress, .. } = &mut **exchange;
+        let Exchange { answered, events, progress, lines, .. } = &mut **exchange;
+        if let Some(is_over) = lines {
+            *is_over = data.last().map_or(*is_over, |last| *last == b'\n');
+        }
         let wrapped = progress.as_mut().and_then(|progress| progress.wrap(data, is_last));
         let data = wrapped.as_deref().unwrap_or(data);
         let kept = match events {
@@ -405,12 +412,14 @@ impl Session {
         };
         let failed = exchange.is_call()
             && exchange.told.trailers.get("grpc-status").is_some_and(|code| code != "0");
+        let why = std::mem::take(&mut exchange.told.over);
         let outcome = match exchange.told.status {
+            _ if !why.is_empty() => Outcome::Aborted,
             400.. => Outcome::Error,
             _ if failed => Outcome::Error,
             _ => Outcome::Success,
         };
-        let receipt = self.record_answer(&mut exchange, outcome, "", stage);
+        let receipt = self.record_answer(&mut exchange, outcome, &why, stage);
         let is_whole = matches!(exchange.up, Up::Sent);
         self.phase = Phase::Busy(exchange);
         let Some(receipt) = receipt else {
@@ -441,6 +450,7 @@ impl Session {
         let Some(http) = tenure.http() else { return Ok(()) };
         if let Some(asked) = &exchange.request.kube {
             exchange.lens = asked.lens(head)?.map(Box::new);
+            exchange.lines = asked.lines(head);
             return Ok(());
         }
         exchange.lens = Lens::of(head, (&tenure.masks, http), is_list)?.map(Box::new);

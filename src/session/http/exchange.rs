@@ -302,6 +302,10 @@ pub(super) struct Told {
     pub first_byte_us: u64,
     /// Fields behind the content, as the client gets them.
     pub trailers: serde_json::Map<String, serde_json::Value>,
+    /// What the client of a cluster is told of the wait before it: a value of `Warning`.
+    pub warning: Vec<u8>,
+    /// Why weir ended an answer that its target had not; empty: it did not.
+    pub over: String,
 }
 
 /// A request and its answer.
@@ -353,6 +357,8 @@ pub(super) struct Exchange {
     pub progress: Option<Box<Progress>>,
     /// The answer is a stream of events: each is kept as a chunk of its own.
     pub events: Option<Splitter>,
+    /// The answer is events of a cluster, a line each: whether what the client has ends with one.
+    pub lines: Option<bool>,
     /// What is kept of the request's content.
     pub sent: Kept,
     /// What is kept of the answer's.

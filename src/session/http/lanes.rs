@@ -239,18 +239,26 @@ impl Session {
                     streams.connection.release(stream);
                 }
             }
-            Event::Room { stream: 0 } => {
-                for _ in 0..self.lanes.len() {
-                    // The one that is looked at goes to the end.
-                    let lane = self.lanes.remove(0);
-                    self.install(lane);
-                    self.pump(stage);
-                    self.rest(stage);
-                }
-            }
+            Event::Room { stream: 0 } => self.each_lane(stage, Session::pump),
             Event::Room { stream } => self.on_stream(stream, stage, Session::pump),
             Event::Ready | Event::Goaway { .. } | Event::Pong => {}
         }
+    }
+
+    /// Each exchange has its turn.
+    pub(super) fn each_lane(
+        &mut self,
+        stage: &mut Stage<'_>,
+        work: impl Fn(&mut Session, &mut Stage<'_>),
+    ) {
+        for _ in 0..self.lanes.len() {
+            // The one that is looked at goes to the end.
+            let lane = self.lanes.remove(0);
+            self.install(lane);
+            work(self, stage);
+            self.rest(stage);
+        }
+        self.link.flush();
     }
 
     fn on_stream(

@@ -339,6 +339,7 @@ impl Session {
 
     fn snapshot_changed(&mut self, stage: &mut Stage<'_>) {
         self.end_revoked(stage);
+        self.judge_anew(stage);
         // Tenures of older settings end when nothing of theirs is under way.
         if !matches!(self.phase, Phase::Idle | Phase::Handshake(_)) {
             return;

@@ -12,6 +12,7 @@ use crate::session::{ApprovalStep, Next, Output, Stage};
 use super::Session;
 use super::exchange::{Exchange, Held};
 use super::gate::step;
+use super::kubernetes;
 use super::tenure::Tenure;
 
 impl Session {
@@ -33,6 +34,8 @@ impl Session {
         let who = tenure.who(&self.link, stage);
         let verdict = stage.snapshot.rules.decide(&who, &exchange.action);
         let renewed = stage.snapshot.renewed(grant);
+        let kube = exchange.request.kube.as_deref();
+        let is_masked_anew = kube.is_some_and(|asked| asked.changes_masks(tenure, stage));
         let told = match &verdict {
             Verdict::Allow(..) => {
                 vec![ApprovalStep::because("released", "no rule holds it any more")]
@@ -51,7 +54,12 @@ impl Session {
             return Err(Unrecorded(exchange, refused));
         }
         match verdict {
+            Verdict::Allow(..) | Verdict::Hold(_) if is_masked_anew => {
+                self.deny(exchange, "the masks changed while it waited; ask again", stage);
+                return Ok(Some(Next::Stopped));
+            }
             Verdict::Allow(permit, matched) => {
+                exchange.told.warning = kubernetes::waited(&exchange, held, grant, stage.now);
                 exchange.rule = matched.rule();
                 exchange.rules = matched.rule_names();
                 self.admit(exchange, permit, stage);
@@ -61,6 +69,7 @@ impl Session {
                 if let Some(window) = Window::of(grant, claim(tenure), classes, stage.now) {
                     self.link.output(Output::Window(Box::new(window)));
                 }
+                exchange.told.warning = kubernetes::waited(&exchange, held, grant, stage.now);
                 exchange.grant = Some(Box::new(grant.clone()));
                 self.admit(exchange, grant.permit(), stage);
             }

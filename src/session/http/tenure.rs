@@ -375,6 +375,8 @@ pub(super) enum Trouble {
     Masking(&'static str),
     /// The shard has no room for content that is read whole.
     Room,
+    /// The configuration changed, and what lasts has to be asked for anew.
+    Changed,
     /// The target cannot be reached, or stopped in the middle.
     Target(crate::fault::Target),
 }

@@ -390,7 +390,7 @@ impl Session {
     }
 
     /// Both sides have said all: the row, then the end.
-    fn over(&mut self, outcome: Outcome, why: &str, stage: &mut Stage<'_>) {
+    pub(super) fn over(&mut self, outcome: Outcome, why: &str, stage: &mut Stage<'_>) {
         self.release(|_| After::Close);
         let phase = std::mem::replace(&mut self.phase, Phase::Idle);
         let Phase::Tunnel(mut tunnel) = phase else {
@@ -405,12 +405,14 @@ impl Session {
     /// weir ends it: both sides are told by a Close (RFC 6455 7.4.1), a client of a cluster in the
     /// words of its streams before that.
     pub(super) fn farewell(&mut self, why: &str, close: (u16, &str), stage: &mut Stage<'_>) {
-        self.last_words(why);
+        let is_said = self.last_words(why);
         let Phase::Tunnel(tunnel) = &mut self.phase else { return };
         if tunnel.is_raw() {
             return;
         }
-        let (code, word) = close;
+        // Behind any other code client-go drops what was said before (websocket.go,
+        // `readDemuxLoop`).
+        let (code, word) = if is_said { (1000, "") } else { close };
         if !tunnel.target.closed {
             self.link.say(|out| frame::close(out, None, code, word));
         }
@@ -422,19 +424,23 @@ impl Session {
         }
     }
 
-    /// A command that is cut off did not end well: its client is told so, if it can be.
-    fn last_words(&mut self, why: &str) {
-        let Phase::Tunnel(tunnel) = &self.phase else { return };
+    /// A command that is cut off did not end well: its client is told so, if it can be. Whether it
+    /// was.
+    fn last_words(&mut self, why: &str) -> bool {
+        let Phase::Tunnel(tunnel) = &self.phase else { return false };
         let streams = tunnel.exchange.streams.as_ref();
         let Some((is_text, bytes)) = streams.and_then(|streams| streams.last_words(why)) else {
-            return;
+            return false;
         };
         if tunnel.is_raw() {
             self.link.say(|out| out.extend_from_slice(&bytes));
         } else if !tunnel.target.inside && !tunnel.target.closed {
             let opcode = if is_text { Opcode::Text } else { Opcode::Binary };
             self.link.say(|out| frame::write(out, opcode, true, None, &bytes));
+        } else {
+            return false;
         }
+        true
     }
 
     /// The target is gone.

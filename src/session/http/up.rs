@@ -83,6 +83,7 @@ impl Exchange {
             hits: Hits::default(),
             progress: None,
             events: None,
+            lines: None,
             sent: Kept::new(seq, 0, limit),
             answered: Kept::new(seq, 1, limit),
             streams: None,
@@ -221,6 +222,7 @@ impl Session {
             Trouble::Record(_) => "not-recordable",
             Trouble::Masking(label) => label,
             Trouble::Room => "no-room",
+            Trouble::Changed => "policy-changed",
             Trouble::Target(_) => "target",
         };
         if !matches!(trouble, Trouble::Record(_)) {

@@ -54,6 +54,11 @@ pub(super) fn trouble(trouble: Trouble) -> Problem<'static> {
             "no-room",
             ["No room", "weir reads too many requests whole now to begin with another one"],
         ),
+        Trouble::Changed => problem(
+            410,
+            "policy-changed",
+            ["Ask again", "the rules or masks that apply here changed: ask again"],
+        ),
         Trouble::Target(Target::Timeout) => problem(
             504,
             "target-timeout",

@@ -11,6 +11,7 @@
 //! ```
 
 mod again;
+mod anew;
 mod guessed;
 mod onward;
 mod selects;
@@ -40,6 +41,7 @@ use crate::wire::kubernetes::channel::{self, Offer};
 use crate::wire::kubernetes::request;
 
 pub(super) use again::{Before, before, denied, method, turned_away};
+pub(super) use status::waited;
 pub(super) use streams::{Streams, write_spdy};
 
 use self::guessed::{is_test, may_fix, placed};
@@ -216,17 +218,23 @@ impl Asked {
         })
     }
 
+    /// The kind that its answer is about, if not an error; empty: one that nobody here knows.
+    fn kind(&self) -> &'static str {
+        let it = &self.understood;
+        match it.subresource.as_str() {
+            "scale" if kinds::find(&it.group, &it.resource).is_some() => SCALE,
+            "scale" => SCALE_OF_ANY,
+            "token" => "TokenRequest",
+            _ => kind_of(&it.group, &it.resource).unwrap_or_default(),
+        }
+    }
+
     /// With the masks that apply to it.
     fn with_masks(mut self, tenure: &Tenure) -> Asked {
         let it = &self.understood;
         let Some(act) = it.action.acts.first() else { return self };
         let is_known = kinds::find(&it.group, &it.resource).is_some();
-        let kind = match it.subresource.as_str() {
-            "scale" if is_known => SCALE,
-            "scale" => SCALE_OF_ANY,
-            "token" => "TokenRequest",
-            _ => kind_of(&it.group, &it.resource).unwrap_or_default(),
-        };
+        let kind = self.kind();
         let whose = (tenure.target_name.as_str(), tenure.identity.groups.as_slice());
         // Discovery and health have no objects.
         if !it.classes.has(Class::Discovery) {

@@ -5,10 +5,12 @@
 
 use serde_json::json;
 
-use super::super::exchange::Request;
+use super::super::exchange::{Exchange, Held, Request};
 use super::super::moved::Changed;
 use super::Asked;
+use crate::clock::Now;
 use crate::decide::action::{Fact, FactKind, Reading};
+use crate::decide::approval::Grant;
 use crate::decide::kubernetes::{Flow, Understood};
 use crate::wire::http::head::Head;
 use crate::wire::http::name::Name;
@@ -102,6 +104,28 @@ impl Asked {
 /// In the form of RFC 7234 section 5.5, as apiservers write it and kubectl prints it.
 const WARNED: &[u8] = b"299 - \"weir hides a warning: it may say values that are masked for you\"";
 
+/// What a client of a cluster is told, with its answer, of a request that waited for people: it
+/// could not be told before.
+pub(in super::super) fn waited(
+    exchange: &Exchange,
+    held: &Held,
+    grant: &Grant,
+    now: Now,
+) -> Vec<u8> {
+    if exchange.request.kube.is_none() {
+        return Vec::new();
+    }
+    let seconds = now.wall_us.saturating_sub(held.summary.requested_at_us) / 1_000_000;
+    let plain = |letter: &char| letter.is_ascii_graphic() && !matches!(letter, '"' | '\\');
+    let name = |name: &str| name.chars().filter(plain).take(WARNED_NAME_MAX).collect::<String>();
+    let names: Vec<String> = grant.names().take(WARNED_NAMES_MAX).map(name).collect();
+    format!("299 - \"weir: held {seconds} s, approved by {}\"", names.join(", ")).into_bytes()
+}
+
+/// client-go reads 4 KiB of warnings in all (apimachinery, util/net/http.go).
+const WARNED_NAME_MAX: usize = 128;
+const WARNED_NAMES_MAX: usize = 8;
+
 /// Messages of the apiserver that have no value in them (apimachinery, api/errors/errors.go,
 /// `NewNotFound`, `NewAlreadyExists`).
 pub(super) fn plain(it: &Understood) -> Vec<String> {
@@ -126,6 +150,9 @@ pub(super) fn plain(it: &Understood) -> Vec<String> {
 fn is_path(location: &[u8]) -> bool {
     location.first() == Some(&b'/') && !matches!(location.get(1), Some(b'/' | b'\\'))
 }
+
+/// For a watch that has to begin anew.
+pub(super) const EXPIRED: u16 = 410;
 
 /// For what could not be read.
 pub(super) fn bad_request(code: u16, words: &str) -> Reply {
@@ -160,6 +187,7 @@ const fn reason(code: u16) -> &'static str {
         403 => "Forbidden",
         404 => "NotFound",
         406 => "NotAcceptable",
+        EXPIRED => "Expired",
         413 => "RequestEntityTooLarge",
         415 => "UnsupportedMediaType",
         422 => "Invalid",
