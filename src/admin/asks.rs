@@ -167,6 +167,7 @@ pub(super) async fn vote(
         digest: Some(digest),
         scope,
         auth: caller.auth.to_owned(),
+        ground: caller.ground.clone(),
         channel: channel.to_owned(),
     };
     // The shard that holds the command judges the vote: it alone knows whether it still waits.

@@ -89,8 +89,7 @@ pub async fn take_pending(state: &ControlState, data_dir: &Path) {
         }
     }
     // Anybody who may write to the data directory may have written this: the row says so.
-    let groups = Vec::new();
-    let caller = Caller { name: "somebody at the files".into(), groups, auth: "data-directory" };
+    let caller = Caller::unproven("somebody at the files", "data-directory");
     for line in text.lines() {
         let Ok(reading) = serde_json::from_str::<Reading>(line) else { continue };
         if !record(state, &caller, reading.act()).await {
@@ -111,7 +110,7 @@ mod tests {
 
     #[test]
     fn a_note_names_its_caller_whatever_the_facts_say() {
-        let caller = Caller { name: "dora".into(), groups: vec!["dba".into()], auth: "password" };
+        let caller = Caller::unproven("dora", "password");
         let act = Act::new("kill", "ended session 1").with("session_id", "1").with("caller", "eve");
         let note = act.note(&caller);
         assert_eq!(note.message, "dora ended session 1");

@@ -14,7 +14,7 @@ use ring::hmac;
 use ring::rand::{SecureRandom, SystemRandom};
 
 use crate::config::settings::User;
-use crate::decide::approval::ADMIN_TOKEN;
+use crate::decide::approval::{ADMIN_TOKEN, Ground};
 use crate::identify::api_token;
 use crate::identify::scram::{
     Binding, ClientExchange, MECHANISM, SaltedCache, ServerExchange, Verifier,
@@ -30,9 +30,16 @@ pub struct Caller {
     /// How they did: `admin-token`, `password`, `token`, `api-token`; `signal`, `start` and `time`
     /// for the process itself.
     pub auth: &'static str,
+    /// By what, as far as that can be taken away.
+    pub ground: Ground,
 }
 
 impl Caller {
+    /// Somebody, or a part of weir, that has no groups: what an act is recorded under.
+    pub fn unproven(name: &str, auth: &'static str) -> Caller {
+        Caller { name: name.to_owned(), groups: Vec::new(), auth, ground: Ground::Configured }
+    }
+
     /// Whether everything may be seen and ended: the admin token, or a user in group `admin`.
     pub fn is_admin(&self) -> bool {
         self.groups.iter().any(|group| group == ADMIN)
@@ -91,15 +98,16 @@ impl Gate {
     fn bearer(&self, token: &str) -> Option<Caller> {
         hmac::verify(&self.token_key, token.as_bytes(), self.token_tag.as_ref()).ok()?;
         let groups = vec![ADMIN.to_owned()];
-        Some(Caller { name: ADMIN.to_owned(), groups, auth: ADMIN_TOKEN })
+        let ground = Ground::Configured;
+        Some(Caller { name: ADMIN.to_owned(), groups, auth: ADMIN_TOKEN, ground })
     }
 
     fn basic(&self, name: &str, password: &str, users: &[User]) -> Option<Caller> {
         let user = users.iter().find(|user| user.name == name);
         let proven = self.knows(name, password, user.and_then(|user| user.verifier.as_ref()))?;
         let user = user.filter(|_| proven)?;
-        let groups = user.groups.clone();
-        Some(Caller { name: user.name.clone(), groups, auth: "password" })
+        let (groups, ground) = (user.groups.clone(), Ground::Configured);
+        Some(Caller { name: user.name.clone(), groups, auth: "password", ground })
     }
 
     /// Plays both roles of a SCRAM exchange: the password is right when the exchange succeeds.

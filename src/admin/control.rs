@@ -527,8 +527,7 @@ impl ControlLoop {
         // New rules do not wait for names: twenty that do not resolve take minutes.
         self.state.publish().await;
         // A signal has no name; whoever may send it to this process has the same login or is root.
-        let groups = Vec::new();
-        let caller = Caller { name: "a signal".into(), groups, auth: "signal" };
+        let caller = Caller::unproven("a signal", "signal");
         let act = Act::new("reload", "brought a configuration into force");
         audit::record(&self.state, &caller, act.with("changes", changes)).await;
         end_sessions(&self.state, &ended).await;

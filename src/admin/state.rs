@@ -21,9 +21,9 @@ use super::tokens;
 use super::webhook::Hooks;
 use super::{catalog, clock, log, shape};
 use crate::config::settings::{Host, Settings, Target};
-use crate::decide::approval::{AskSummary, ISSUED_TOKEN, Window};
+use crate::decide::approval::{AskSummary, Ground, Window};
 use crate::fault;
-use crate::identify::{api_token, token};
+use crate::identify::{Method, api_token, token};
 use crate::limits;
 use crate::mask::sql::catalog::Catalog;
 use crate::metrics::{Meters, TargetReading, Total};
@@ -422,9 +422,11 @@ impl ControlState {
         if api_token::is_one(&given.token) {
             let as_whom = (given.name.as_deref().unwrap_or_default(), settings.users.as_slice());
             let found = snapshot.tokens.bearer(&given.token, as_whom, clock::utc_us()).ok()?;
+            let Method::Token(id) = found.0.method else { return None };
             let mut groups = found.0.groups;
             groups.retain(|group| group != auth::ADMIN);
-            return Some(Caller { name: found.0.user, groups, auth: "api-token" });
+            let ground = Ground::ApiToken(id);
+            return Some(Caller { name: found.0.user, groups, auth: "api-token", ground });
         }
         let issuers = settings.issuers.iter().enumerate().map(|(index, issuer)| {
             let keys = snapshot.keys.get(index).and_then(|published| published.keys.as_deref());
@@ -439,7 +441,9 @@ impl ControlState {
         }
         let mut groups = bearer.groups;
         groups.retain(|group| group != auth::ADMIN);
-        Some(Caller { name: bearer.user, groups, auth: ISSUED_TOKEN })
+        let policy = settings.issuers.get(bearer.issuer)?.policy.clone();
+        let ground = Ground::Issuer(Arc::new(policy));
+        Some(Caller { name: bearer.user, groups, auth: "token", ground })
     }
 
     /// Configuration and targets, for as long as the guard lives; never across an await.

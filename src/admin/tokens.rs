@@ -141,7 +141,7 @@ pub async fn end_over(state: &ControlState) {
             true => ("token-expired", "time", "its time is over"),
             false => ("token-revoked", "reload", "the configuration has no such user any more"),
         };
-        let weir = Caller { name: "weir".into(), groups: Vec::new(), auth };
+        let weir = Caller::unproven("weir", auth);
         let what = format!("ended API token {} of {}: {why}", kept.id, kept.user);
         log::tell(log::Level::Info, event, &what);
         audit::record(state, &weir, about(Act::new(event, what), kept)).await;

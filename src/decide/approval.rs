@@ -21,9 +21,12 @@ mod summary;
 mod window;
 
 use std::rc::Rc;
+use std::sync::Arc;
 
 use super::{HoldPart, HoldTerms, Matched, Policy, RuleName};
 use crate::clock::Now;
+use crate::identify::api_token::TokenId;
+use crate::identify::token;
 use crate::record::SessionId;
 
 pub use grant::{Grant, Scope, Standing, Standings, is_repeatable};
@@ -33,8 +36,19 @@ pub use window::{Claim, Window};
 
 /// How a vote was proven that needs no user of the configuration: the token of weir itself.
 pub const ADMIN_TOKEN: &str = "admin-token";
-/// The same: a token of an issuer, which says the groups of its bearer.
-pub const ISSUED_TOKEN: &str = "token";
+
+/// What has to be there still at the release, so that a vote counts.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum Ground {
+    /// A user of the configuration, or the token of weir itself.
+    #[default]
+    Configured,
+    /// The issuer of the voter's token, with everything that was asked of its tokens then: the
+    /// groups are what it said.
+    Issuer(Arc<token::Policy>),
+    /// An API token of weir, and its user.
+    ApiToken(TokenId),
+}
 
 /// One person's word on a command that waits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -55,6 +69,8 @@ pub struct Vote {
     pub scope: Scope,
     /// How the approver proved who it is.
     pub auth: String,
+    /// By what, as far as that can be taken away.
+    pub ground: Ground,
     /// Where the vote was cast.
     pub channel: String,
 }

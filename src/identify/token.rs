@@ -64,6 +64,8 @@ pub struct Bearer {
     pub user: String,
     /// The groups, of `Policy::groups_claim`.
     pub groups: Vec<String>,
+    /// Whose token it is: index of the issuer.
+    pub issuer: usize,
     /// When the token is over, UTC microseconds.
     pub until_us: i64,
 }
@@ -114,7 +116,7 @@ pub fn verify(token: &[u8], issuers: &[Issuer<'_>], now_us: i64) -> Result<Beare
         return Err(Fault::Signature.into());
     }
     check_claims(&parts.claims, issuer.policy, now_us.div_euclid(1_000_000))?;
-    Ok(bearer(&parts.claims, issuer.policy)?)
+    Ok(Bearer { issuer: index, ..bearer(&parts.claims, issuer.policy)? })
 }
 
 /// A token taken apart; nothing in it is proven yet.
@@ -242,7 +244,8 @@ fn bearer(claims: &Map<String, Value>, policy: &Policy) -> Result<Bearer, Fault>
     let user = format!("{}{user}", policy.username_prefix);
     let expires = seconds(claims, "exp")?.unwrap_or(0);
     let until_us = expires.saturating_add(policy.leeway_s.into()).saturating_mul(1_000_000);
-    Ok(Bearer { user, groups: groups.into_iter().map(prefixed).collect(), until_us })
+    let groups = groups.into_iter().map(prefixed).collect();
+    Ok(Bearer { user, groups, issuer: 0, until_us })
 }
 
 /// A claim by its name; one that starts with `/` may also be a path (RFC 6901).

@@ -10,7 +10,7 @@ use ring::digest::{SHA256, digest};
 
 use crate::clock::Now;
 use crate::config::settings::Settings;
-use crate::decide::approval::{ADMIN_TOKEN, Claim, Grant, ISSUED_TOKEN, Vote, Window};
+use crate::decide::approval::{ADMIN_TOKEN, Claim, Grant, Ground, Vote, Window};
 use crate::decide::{HoldTerms, Rules};
 use crate::fault::{Fault, FaultKind, Login};
 use crate::forward::dial::Endpoint;
@@ -146,25 +146,42 @@ impl Snapshot {
             return None;
         }
         let classes: Vec<String> = classes.map(|class| class.to_string()).collect();
-        let groups = |vote: &Vote| self.groups_of(vote);
         let windows = self.windows.iter();
-        windows.into_iter().find_map(|it| it.grant(claim, &classes, (terms, groups), now))
+        let cast = |vote: &Vote| self.cast(vote);
+        windows.into_iter().find_map(|it| it.grant(claim, &classes, (terms, cast), now))
     }
 
-    /// A grant as its voters may answer now: whoever was removed since, or lost the group that a
-    /// rule asks for, does not count any more.
+    /// A grant as its voters may answer now: whoever was removed since, lost the group that a rule
+    /// asks for, or what proved who they are, does not count any more.
     pub fn renewed(&self, grant: &Grant) -> Grant {
-        grant.renewed(|vote| self.groups_of(vote))
+        grant.renewed(|vote| self.cast(vote))
     }
 
-    fn groups_of(&self, vote: &Vote) -> Vec<String> {
-        // Whom an issuer knows is in no file: what its token said counts while there are issuers.
-        let is_issued = vote.auth == ISSUED_TOKEN && !self.settings.issuers.is_empty();
-        if vote.auth == ADMIN_TOKEN || is_issued {
-            return vote.groups.clone();
-        }
+    /// A vote as it would be cast now.
+    fn cast(&self, vote: &Vote) -> Vote {
+        let groups = self.groups_of(vote).unwrap_or_default();
+        let also = self.settings.approvals.also(&vote.approver);
+        Vote { groups, also, ..vote.clone() }
+    }
+
+    fn groups_of(&self, vote: &Vote) -> Option<Vec<String>> {
         let user = self.settings.users.iter().find(|user| user.name == vote.approver);
-        user.map(|user| user.groups.clone()).unwrap_or_default()
+        match &vote.ground {
+            Ground::Configured if vote.auth == ADMIN_TOKEN => Some(vote.groups.clone()),
+            Ground::Configured => Some(user?.groups.clone()),
+            // The control thread takes tokens out when they are revoked and when they are over.
+            Ground::ApiToken(id) => {
+                let user = user?;
+                let kept = self.tokens.iter().any(|it| it.id == *id && it.user == user.name);
+                kept.then(|| user.groups.clone())
+            }
+            // Whom an issuer knows is in no file: what its token said counts as long as such a
+            // token is taken. It cannot speak for a user of the configuration.
+            Ground::Issuer(policy) => {
+                let known = self.settings.issuers.iter().any(|it| it.policy == **policy);
+                (known && user.is_none()).then(|| vote.groups.clone())
+            }
+        }
     }
 }
 

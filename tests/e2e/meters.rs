@@ -121,6 +121,140 @@ fn commands_of_each_verdict_are_found_in_the_metrics() {
     assert!(value(&text, "weir_segments_waiting") >= 0.0);
 }
 
+/// A sample of the text format 0.0.4: name, labels in their order, value.
+type Sample = (String, Vec<(String, String)>, f64);
+
+fn is_name(text: &str, colons: bool) -> bool {
+    let is_part = |it: char| it.is_ascii_alphanumeric() || it == '_' || (colons && it == ':');
+    text.starts_with(|it: char| !it.is_ascii_digit()) && text.chars().all(is_part)
+}
+
+/// Reads one line as strictly as Prometheus (expfmt/text_parse.go): no blanks but one before the
+/// value, no time, labels with their three escapes, each label once.
+fn sample(line: &str) -> Sample {
+    let fails = |why: &str| -> ! { panic!("{why}: {line}") };
+    let end = line.find(['{', ' ']).unwrap_or_else(|| fails("no value"));
+    let (name, mut rest) = line.split_at(end);
+    assert!(is_name(name, true), "the name: {line}");
+    let mut labels: Vec<(String, String)> = Vec::new();
+    if let Some(inner) = rest.strip_prefix('{') {
+        rest = inner;
+        while !rest.starts_with('}') {
+            let (label, quoted) = rest.split_once("=\"").unwrap_or_else(|| fails("a label"));
+            assert!(is_name(label, false), "a label's name: {line}");
+            assert!(labels.iter().all(|(known, _)| known != label), "a label twice: {line}");
+            let (mut value, mut chars) = (String::new(), quoted.chars());
+            loop {
+                match chars.next() {
+                    Some('"') => break,
+                    Some('\\') => match chars.next() {
+                        Some('n') => value.push('\n'),
+                        Some(escaped @ ('"' | '\\')) => value.push(escaped),
+                        _ => fails("an escape"),
+                    },
+                    Some(other) => value.push(other),
+                    None => fails("an open quote"),
+                }
+            }
+            labels.push((label.to_owned(), value));
+            rest = chars.as_str();
+            match rest.strip_prefix(',') {
+                Some(next) if !next.starts_with('}') => rest = next,
+                Some(_) => fails("a comma before nothing"),
+                None if rest.starts_with('}') => {}
+                None => fails("no comma"),
+            }
+        }
+        rest = &rest[1..];
+    }
+    let value = rest.strip_prefix(' ').unwrap_or_else(|| fails("no blank"));
+    let is_plain = value.bytes().all(|byte| byte.is_ascii_digit() || b"+-.eE".contains(&byte));
+    let value = value.parse().ok().filter(|_| is_plain).unwrap_or_else(|| fails("no number"));
+    (name.to_owned(), labels, value)
+}
+
+/// Families in the order of the text: name, kind, samples.
+fn families(text: &str) -> Vec<(String, String, Vec<Sample>)> {
+    assert!(text.ends_with('\n') && !text.contains("\n\n"), "lines that end");
+    let mut families: Vec<(String, String, Vec<Sample>)> = Vec::new();
+    let mut helped = None;
+    for line in text.lines() {
+        if let Some(help) = line.strip_prefix("# HELP ") {
+            let (name, words) = help.split_once(' ').expect("words");
+            assert!(helped.is_none() && !words.trim().is_empty(), "{line}");
+            helped = Some(name);
+        } else if let Some(kind) = line.strip_prefix("# TYPE ") {
+            let (name, kind) = kind.split_once(' ').expect("a kind");
+            assert_eq!(helped.take(), Some(name), "HELP, then TYPE: {line}");
+            assert!(is_name(name, true) && ["counter", "gauge", "histogram"].contains(&kind));
+            assert!(families.iter().all(|(known, ..)| known != name), "a family twice: {line}");
+            families.push((name.to_owned(), kind.to_owned(), Vec::new()));
+        } else {
+            let (name, kind, samples) = families.last_mut().expect("a family");
+            let found = sample(line);
+            let suffix = found.0.strip_prefix(name.as_str()).expect("of its family");
+            let fits = match kind.as_str() {
+                "histogram" => ["_bucket", "_sum", "_count"].contains(&suffix),
+                _ => suffix.is_empty(),
+            };
+            assert!(fits, "{line} in {name}");
+            assert!(kind != "counter" || found.2 >= 0.0, "{line}");
+            let same = |it: &Sample| (&it.0, &it.1) == (&found.0, &found.1);
+            assert!(!samples.iter().any(same), "twice: {line}");
+            samples.push(found);
+        }
+    }
+    families
+}
+
+/// Of each histogram the buckets rise to +Inf, which is its count.
+fn check_buckets(samples: &[Sample]) {
+    let mut last: Option<(Vec<(String, String)>, f64, f64)> = None;
+    for (name, labels, value) in samples {
+        if !name.ends_with("_bucket") {
+            continue;
+        }
+        let (bound, others): (Vec<_>, Vec<_>) =
+            labels.iter().cloned().partition(|(label, _)| label == "le");
+        let bound = match bound.first().expect("le").1.as_str() {
+            "+Inf" => f64::INFINITY,
+            text => text.parse().expect("a bound"),
+        };
+        if let Some((of, below, count)) = &last
+            && *of == others
+        {
+            assert!(*below < bound && count <= value, "{name} {labels:?}");
+        }
+        if bound.is_infinite() {
+            let count = samples.iter().find(|it| it.0.ends_with("_count") && it.1 == others);
+            assert_eq!(count.expect("a count").2, *value, "{name} {others:?}");
+        }
+        last = Some((others, bound, *value));
+    }
+}
+
+#[test]
+fn a_strict_reader_takes_the_metrics() {
+    let database = Postgres::shared().database();
+    let weir = start(&database);
+    let mut raw = Raw::login(&weir.endpoint());
+    run_each_verdict(&mut raw);
+    let answer = metrics(&weir);
+    let (head, text) = answer.split_once("\r\n\r\n").expect("a head");
+    assert!(head.to_ascii_lowercase().contains("content-type: text/plain; version=0.0.4"));
+    let families = families(text);
+    assert!(families.len() > 30, "{} families", families.len());
+    for (name, kind, samples) in &families {
+        let is_counted = name.ends_with("_total");
+        assert_eq!(is_counted, kind == "counter", "counters, and no others, are totals: {name}");
+        if kind == "histogram" {
+            check_buckets(samples);
+        }
+    }
+    let total = families.iter().find(|(name, ..)| name == "weir_commands_total").expect("it");
+    assert!(total.2.iter().any(|sample| sample.2 == MANY as f64), "{total:?}");
+}
+
 #[test]
 fn what_runs_now_is_found_in_top() {
     let database = Postgres::shared().database();

@@ -10,6 +10,7 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD as BASE64URL;
 
 use crate::support::lake::{assert_nowhere, text};
 use crate::support::oidc::{OTHER, Oidc, SHORT, WEIR};
+use crate::support::raw::{Raw, query, sqlstate};
 use crate::support::scratch::{output, run};
 use crate::support::weir::{CLEAR, target_password};
 use crate::support::{Certificates, Endpoint, Postgres, Scratch, Spec, Weir, tools, wait_until};
@@ -160,6 +161,51 @@ fn the_bearer_of_a_token_approves() {
     assert!(done && said.contains("no command waits"), "{said}");
     let approver = weir.lake().rows("approvals");
     assert!(approver.iter().any(|row| text(row, "approver") == second.0), "{approver:#?}");
+}
+
+/// A vote by the token of an issuer that a reload takes out, while another issuer stays: it counts
+/// no more when the last vote comes.
+#[test]
+fn a_vote_lapses_with_the_issuer_of_its_token() {
+    let (mut first, mut second) = (Oidc::start(), Oidc::start());
+    let database = Postgres::shared().database();
+    let mut weir = Spec::new(&database)
+        .rules(&HOLDING_RULES.replace("quorum = 1", "quorum = 2"))
+        .tail(&(second.toml("") + &first.toml("username_prefix = \"first-\"")))
+        .start();
+    let mut raw = Raw::login(&weir.endpoint());
+    raw.send(&query("CREATE TABLE held_for_two (id int)"));
+    let wait = |than: &str| {
+        let mut id = String::new();
+        wait_until("a command that is held", Duration::from_secs(20), || {
+            let printed = run(&mut weir.command(&["approvals", "list", "--json"]));
+            let row: serde_json::Value = serde_json::from_str(&printed).unwrap_or_default();
+            id = row["id"].as_str().unwrap_or_default().to_owned();
+            !id.is_empty() && id != than
+        });
+        id
+    };
+    let dora = ("first-dora@example.com", &*first.token("dora", WEIR));
+    let daniel = ("daniel@example.com", &*second.token("daniel", WEIR));
+    let dora_too = ("dora@example.com", &*second.token("dora", WEIR));
+    let vote = |id: &str, who: (&str, &str)| {
+        let (done, said) = approvals(&weir, who, &["approve", id, "--reason", "seen"]);
+        assert!(done, "{}: {said}", who.0);
+    };
+    let ask = wait("");
+    vote(&ask, dora);
+    weir.reload(|text| text.replace(&first.toml("username_prefix = \"first-\""), ""));
+    vote(&ask, daniel);
+    let anew = wait(&ask);
+    assert_eq!(database.sql("SELECT to_regclass('held_for_two') IS NULL"), "t");
+    vote(&anew, daniel);
+    vote(&anew, dora_too);
+    assert_eq!(sqlstate(&raw.read_ready(1)), None);
+    drop(raw);
+    let rows = weir.lake().rows("approvals");
+    let lapsed: Vec<_> = rows.iter().filter(|row| text(row, "event") == "vote-lapsed").collect();
+    assert_eq!(lapsed.len(), 1, "{rows:#?}");
+    assert_eq!(text(lapsed[0], "approver"), dora.0);
 }
 
 #[test]

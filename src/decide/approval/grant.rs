@@ -84,6 +84,8 @@ pub struct Grant {
     pub expires_at_us: i64,
     /// For what else it is meant: what all approvers meant.
     pub scope: Scope,
+    /// Who asked for it.
+    pub(super) requester: String,
     /// The groups that could answer.
     pub(super) approvers: Vec<String>,
     pub(super) approvals: Vec<Vote>,
@@ -98,6 +100,7 @@ impl Grant {
             quorum: ask.terms.quorum(),
             expires_at_us: ask.expires_at_us,
             scope: scopes.reduce(Scope::common).unwrap_or_default(),
+            requester: ask.requester.clone(),
             approvers: ask.terms.parts.iter().flat_map(|part| part.approvers.clone()).collect(),
             approvals: ask.approvals.clone(),
         }
@@ -120,15 +123,20 @@ impl Grant {
         Permit::new()
     }
 
-    /// The same with the groups that its voters have now; somebody who may not answer any more has
-    /// none.
+    /// The same with its votes as they would be cast now: somebody who may not answer any more has
+    /// no groups, and neither has who is by now the requester's, or an earlier voter's, person.
     #[must_use]
-    pub fn renewed(&self, groups: impl Fn(&Vote) -> Vec<String>) -> Grant {
-        let mut renewed = self.clone();
-        for vote in &mut renewed.approvals {
-            vote.groups = groups(vote);
+    pub fn renewed(&self, cast: impl Fn(&Vote) -> Vote) -> Grant {
+        let mut approvals: Vec<Vote> = Vec::with_capacity(self.approvals.len());
+        for mut vote in self.approvals.iter().map(cast) {
+            let mut counted = approvals.iter().filter(|earlier| !earlier.groups.is_empty());
+            let again = counted.any(|earlier| vote.is_by(&earlier.approver));
+            if again || vote.is_by(&self.requester) {
+                vote.groups = Vec::new();
+            }
+            approvals.push(vote);
         }
-        renewed
+        Grant { approvals, ..self.clone() }
     }
 
     /// Whether the answers satisfy the terms in force now: each rule that holds the command was

@@ -251,8 +251,8 @@ fn a_statement_is_repeated_as_often_and_as_long_as_approved() {
 }
 
 /// Voters have the groups that they voted with.
-fn as_then(vote: &Vote) -> Vec<String> {
-    vote.groups.clone()
+fn as_then(vote: &Vote) -> Vote {
+    vote.clone()
 }
 
 /// Of two who approved one is removed, or loses the group, before the command is released.
@@ -262,8 +262,10 @@ fn who_may_not_answer_any_more_does_not_count_at_release() {
     let terms = ask_of(&[("dba leads", 2, 100)]).terms;
     let check = |eve: &[&str], expect: &[&str]| {
         let now = grant.renewed(|vote| match vote.approver.as_str() {
-            "eve" => eve.iter().map(|group| (*group).to_owned()).collect(),
-            _ => vote.groups.clone(),
+            "eve" => {
+                Vote { groups: eve.iter().map(|it| (*it).to_owned()).collect(), ..vote.clone() }
+            }
+            _ => vote.clone(),
         });
         assert_eq!(now.lapsed(&terms).collect::<Vec<_>>(), expect, "{eve:?}");
         assert_eq!(now.satisfies(&terms), expect.is_empty(), "{eve:?}");
@@ -272,6 +274,25 @@ fn who_may_not_answer_any_more_does_not_count_at_release() {
     check(&["agents", "dba"], &[]);
     check(&["agents"], &["eve"]);
     check(&[], &["eve"]);
+}
+
+/// A reload says that two identities are one person: of two voters the first counts, of a voter who
+/// is the requester's nobody.
+#[test]
+fn two_who_have_become_one_person_count_as_one_at_release() {
+    let grant = granted(&[("dba", 2, 100)], &[vote("bob:dba"), vote("eve:dba")]);
+    let terms = ask_of(&[("dba", 2, 100)]).terms;
+    let check = |whose: &str, other: &str, expect: &[&str]| {
+        let now = grant.renewed(|vote| match vote.approver == whose {
+            true => Vote { also: vec![other.to_owned()], ..vote.clone() },
+            false => vote.clone(),
+        });
+        assert_eq!(now.lapsed(&terms).collect::<Vec<_>>(), expect, "{whose} is {other}");
+        assert_eq!(now.satisfies(&terms), expect.is_empty(), "{whose} is {other}");
+    };
+    check("eve", "carol", &[]);
+    check("eve", "bob", &["eve"]);
+    check("bob", "alice", &["bob"]);
 }
 
 #[test]
@@ -304,7 +325,7 @@ fn a_window_is_for_one_user_role_target_and_its_classes() {
     assert!(!concerned("eve", "leads"));
     let other = ask_of(&[("leads", 1, 100)]).terms;
     assert!(window.grant(claim, &classes(&["write"]), (&other, as_then), NOW).is_none());
-    let gone = |_: &Vote| Vec::new();
+    let gone = |vote: &Vote| Vote { groups: Vec::new(), ..vote.clone() };
     assert!(
         window.grant(claim, &classes(&["write"]), (&terms, gone), NOW).is_none(),
         "who opened it is gone"

@@ -75,7 +75,7 @@ impl Window {
         &self,
         claim: Claim<'_>,
         classes: &[String],
-        (terms, groups): (&HoldTerms, impl Fn(&Vote) -> Vec<String>),
+        (terms, cast): (&HoldTerms, impl Fn(&Vote) -> Vote),
         now: Now,
     ) -> Option<Grant> {
         let same = (self.user.as_str(), self.target.as_str(), self.role.as_str())
@@ -91,9 +91,10 @@ impl Window {
             quorum: terms.quorum(),
             expires_at_us: self.until_us,
             scope: Scope::Once,
+            requester: self.user.clone(),
             approvers: self.approvers.clone(),
             approvals: self.approvals.clone(),
         };
-        grant.renewed(groups).satisfies(terms).then_some(grant)
+        grant.renewed(cast).satisfies(terms).then_some(grant)
     }
 }

@@ -56,7 +56,7 @@ fn judge(token: &str, policy: &Policy, now_s: i64) -> Result<Bearer, Refused> {
 fn alice() -> Bearer {
     let groups = vec!["dba".to_owned(), "staff".to_owned()];
     let until_us = (NOW_S + 600 + 30) * 1_000_000;
-    Bearer { user: "alice@example.com".to_owned(), groups, until_us }
+    Bearer { user: "alice@example.com".to_owned(), groups, issuer: 1, until_us }
 }
 
 #[track_caller]

@@ -70,6 +70,11 @@ impl Lane {
         self.turn.waiting() < limits::H2_WAITING_BYTES_MAX
     }
 
+    /// Whether its client may have more to say for what runs.
+    pub fn takes_in(&self) -> bool {
+        !self.turn.ended && matches!(self.phase, Phase::Busy(_) | Phase::Tunnel(_))
+    }
+
     /// Whether it waits for people.
     pub fn is_held(&self) -> bool {
         matches!(&self.phase, Phase::Busy(exchange) if matches!(exchange.up, Up::Held(_)))

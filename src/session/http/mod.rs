@@ -581,11 +581,9 @@ impl Driven for Session {
         match end {
             // What is refused is not sent to a target.
             End::Target(_) => true,
-            // On HTTP/2 others of its streams have something new to say.
-            End::Client => {
-                let runs = matches!(self.phase, Phase::Busy(_) | Phase::Tunnel(_));
-                runs && !self.link.is_many()
-            }
+            // Its streams share one connection: those that have something new to say wait, too.
+            End::Client if self.link.is_many() => self.lanes.iter().any(Lane::takes_in),
+            End::Client => matches!(self.phase, Phase::Busy(_) | Phase::Tunnel(_)),
         }
     }
 

@@ -325,6 +325,14 @@ impl Channels {
         channel.is_none_or(|it| it.facts.terminal.is_none() || it.input.outstanding() > 0)
     }
 
+    /// Whether what the client says may belong to something that runs: all channels share one
+    /// connection.
+    pub fn take_in(&self) -> bool {
+        let runs = |channel: &Channel| matches!(channel.state, State::Running);
+        let is_open = |channel: &Channel| !channel.eof.client && !channel.closed.client;
+        self.channels.iter().any(|channel| runs(channel) && is_open(channel))
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.channels.len()

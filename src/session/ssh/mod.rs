@@ -395,8 +395,12 @@ impl Driven for Machine {
     }
 
     fn records(&self, end: End) -> bool {
-        // The client may ask for something new, which is refused.
-        end.side() == Side::Server && matches!(self.phase, Phase::Open(_))
+        match (&self.phase, end.side()) {
+            (Phase::Open(_), Side::Server) => true,
+            // Where nothing runs it can only ask for something new, which is refused.
+            (Phase::Open(open), Side::Client) => open.channels.take_in(),
+            _ => false,
+        }
     }
 
     fn durability(&self) -> Durability {

@@ -102,7 +102,7 @@ impl Machine {
         if stage.snapshot.settings.users.iter().any(own) {
             return self.token_refused(b"", stage);
         }
-        let token::Bearer { user, groups, until_us: _ } = bearer;
+        let token::Bearer { user, groups, issuer: _, until_us: _ } = bearer;
         let identity = Identity { user, groups, method: Method::Oidc };
         self.admit(name, (identity, Grants::ALL, String::new()), stage)
     }

@@ -358,6 +358,38 @@ fn what_no_window_takes_waits_and_stops_its_target_alone() {
     assert_eq!((content.len(), many.answer_of(slow).ended), (told, true));
 }
 
+/// A full journal pauses an upload and does not end it: its client is not read meanwhile.
+#[test]
+fn a_client_is_not_read_into_a_full_journal_while_it_uploads() {
+    let mut many = Many::new(10_000);
+    assert!(!many.bench.session.records(End::Client), "nothing runs: what is new is refused");
+    let download = many.ask("GET", "/down", None);
+    assert!(!many.bench.session.records(End::Client), "its client has said all");
+    let upload = many.client.open(false, false, |block| {
+        for (name, value) in [
+            (":method", "PUT"),
+            (":scheme", "http"),
+            (":authority", "billing"),
+            (":path", "/up"),
+            ("authorization", "Basic Ym90OnNlY3JldA=="),
+        ] {
+            block.field(name.as_bytes(), value.as_bytes(), Keep::Usual);
+        }
+    });
+    let upload = upload.expect("there is room for a stream");
+    assert_eq!(many.client.send_data(upload, b"half", false), Ok(4));
+    many.flush();
+    assert!(many.bench.session.records(End::Client));
+    let leg = many.leg_of("PUT /base/up ");
+    assert!(many.bench.session.records(End::Target(leg)));
+    assert_eq!(many.client.send_data(upload, b"rest", true), Ok(4));
+    many.flush();
+    assert!(!many.bench.session.records(End::Client), "all of it is there");
+    many.reply("PUT /base/up ", OK);
+    many.reply("GET /base/down ", OK);
+    assert_eq!(*many.answer_of(download), good(b"hello"));
+}
+
 #[test]
 fn what_cannot_be_recorded_goes_nowhere() {
     for entries in 0..8 {

@@ -232,7 +232,7 @@ impl Login {
         if users.iter().any(|user| user.name == bearer.user) {
             return self.refuse(asked, offer, Token::NameTaken, (core, stage));
         }
-        let token::Bearer { user, groups, until_us: _ } = bearer;
+        let token::Bearer { user, groups, issuer: _, until_us: _ } = bearer;
         self.admit(asked, Identity { user, groups, method: Method::Oidc }, core, stage)
     }
 

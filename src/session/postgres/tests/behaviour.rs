@@ -227,7 +227,7 @@ fn copy_in_ignores_the_sync_that_came_with_it() {
     assert_eq!(bench.tags(Side::Client), "CZ", "the replies are in step");
 }
 
-fn held() -> (Bench, SessionId) {
+pub fn held() -> (Bench, SessionId) {
     let mut bench = Bench::ready();
     bench.client(&[query("DELETE FROM t"), query("SELECT 1")].concat());
     assert_eq!(bench.tags(Side::Server), "", "nothing passes a hold");

@@ -1,13 +1,15 @@
 //! Login by token, message by message: what is asked, what is answered, what is recorded.
 
 use super::*;
-use crate::config::settings::{Credential, Issuer, Secret, TokenLogin};
+use crate::config::settings::{Credential, Issuer, Secret, TokenLogin, User};
+use crate::decide::approval::Ground;
 use crate::fault::{FaultKind, Login, Token};
+use crate::identify::api_token::{Kept, Set, TokenId};
 use crate::identify::jwk::{ALGORITHMS, KeySet, Published};
 use crate::identify::testing::{Keys, encoded};
 use crate::identify::token::Policy;
-use crate::session::Refresh;
 use crate::session::TlsFacts;
+use crate::session::{Refresh, Vote, VoteReply};
 use crate::wire::postgres::message::SSL_REQUEST_PACKET;
 
 const NAME: &str = "https://id.example.com";
@@ -336,4 +338,46 @@ fn an_unknown_key_is_not_waited_for_in_vain() {
     let mut bench = waiting(Some(empty()), TokenLogin::Password);
     publish(&mut bench, snapshot());
     assert_refused(&mut bench, Token::Issuer);
+}
+
+/// What a vote rests on, and what a reload or a revocation has left when it is the last one.
+#[test]
+fn a_vote_counts_as_long_as_what_proved_it_is_there() {
+    let asked = issuer(TokenLogin::Password).policy;
+    let narrower = Policy { required: vec![("mfa".to_owned(), true.into())], ..asked.clone() };
+    let other = Policy { issuer: "https://other.example.com".to_owned(), ..asked.clone() };
+    let id = TokenId::parse("0123456789abcdef").expect("an id");
+    let revoked = TokenId::parse("fedcba9876543210").expect("an id");
+    let issued = |policy: &Policy| Ground::Issuer(Arc::new(policy.clone()));
+    let cases = [
+        ("its issuer is there", "ann", issued(&asked), true),
+        ("another one is there", "ann", issued(&other), false),
+        ("its issuer's tokens are asked for more now", "ann", issued(&narrower), false),
+        ("its name is a user's now", "dora", issued(&asked), false),
+        ("its API token is there", "dora", Ground::ApiToken(id), true),
+        ("its API token was revoked", "dora", Ground::ApiToken(revoked), false),
+        ("its API token is another's", "ann", Ground::ApiToken(id), false),
+        ("its user is there", "dora", Ground::Configured, true),
+        ("its user is gone", "ann", Ground::Configured, false),
+    ];
+    for (what, approver, ground, expect) in cases {
+        let (mut bench, ask) = super::behaviour::held();
+        let mut source = source();
+        let settings = Arc::get_mut(&mut source.settings).expect("nobody else has them");
+        settings.issuers = vec![issuer(TokenLogin::Password)];
+        let groups = vec!["dba".to_owned()];
+        let (verifier, keys) = (None, Vec::new());
+        settings.users.push(User { name: "dora".to_owned(), verifier, keys, groups });
+        let mut kept = Kept::of("secret", id);
+        kept.user = "dora".to_owned();
+        source.tokens = Arc::new(Set::default().with(kept));
+        bench.snapshot = Rc::new(Snapshot::build(&source));
+        bench.with(|m, s| m.handle_snapshot(s));
+        let (approver, groups) = (approver.to_owned(), vec!["dba".to_owned()]);
+        let vote = Vote { approver, groups, approve: true, ground, ..Vote::default() };
+        let mut reply = VoteReply::Unknown;
+        bench.with(|m, s| reply = m.handle_vote(ask, &vote, s));
+        assert_eq!(reply == VoteReply::Counted { missing: 0 }, expect, "{what}: {reply:?}");
+        assert_eq!(bench.tags(Side::Server).starts_with('Q'), expect, "{what}");
+    }
 }

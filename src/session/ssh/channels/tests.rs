@@ -130,11 +130,13 @@ const PTY: &[u8] =
 fn an_allowed_command_runs_and_ends() {
     let mut script = Script::opened();
     assert_eq!(script.exec(), "asks");
+    assert!(!script.channels.take_in(), "what is not decided on is refused");
     let key = script.key();
     script.channels.allow(key, true, None).expect("a channel");
     script.drain();
     let rest = "Client adjust 3 1930368\nServer adjust 70 58404";
     assert_eq!(script.said(), rest, "the rest of the windows");
+    assert!(script.channels.take_in());
     script.take(Side::Server, &Message::ChannelSuccess { recipient: 3 });
     script.take(Side::Server, &Message::Data { recipient: 3, bytes: b"out" });
     script.take(Side::Client, &Message::WindowAdjust { recipient: 70, bytes: 3 });
@@ -148,6 +150,18 @@ fn an_allowed_command_runs_and_ends() {
                   Client exit-status 3 [0, 0, 0, 7]\nClient eof 3\nClient close 3\nServer close 70";
     assert_eq!(script.said(), expect);
     assert_eq!(script.channels.count(), 0);
+}
+
+/// A client is not read while the journal is full and something of its channels runs.
+#[test]
+fn a_command_takes_in_what_its_client_says_until_it_has_said_all() {
+    let mut script = Script::opened();
+    script.exec();
+    let key = script.key();
+    script.channels.allow(key, true, None).expect("a channel");
+    assert!(script.channels.take_in());
+    assert_eq!(script.take(Side::Client, &Message::Eof { recipient: 70 }), "eof");
+    assert!(!script.channels.take_in(), "its answer goes on, and the client may ask");
 }
 
 #[test]
