@@ -4,13 +4,15 @@ Arguments: port, user, key file, what, and what that needs:
 
   lines                  a shell of bash in which lines are typed and edited
   hiding                 one that prints much, takes the whole screen, and runs two lines as one
-  program FILE KEYS CMD  a program on a terminal; all that it showed goes to FILE. KEYS are pieces
-                         of input, separated by commas, in hexadecimal
+  program FILE KEYS CMD  a program on a terminal; all that it showed goes to FILE, as lines of JSON
+                         with the sizes between to FILE.live. KEYS are pieces of input, separated by
+                         commas, in hexadecimal, or sizes: COLUMNSxROWS
   count FILE             a shell that counts for ever; what came is in FILE
   idle CONNECTIONS N     so many connections with N shells each; says so, ends with its input
 """
 
 import asyncio
+import json
 import sys
 
 import asyncssh
@@ -103,17 +105,31 @@ async def hiding():
 
 
 async def program(file, keys, command):
+    live = [["r", "80x24"]]
+
+    async def quiet(typist):
+        since = len(typist.seen)
+        await typist.quiet()
+        live.append(["o", typist.seen[since:].hex()])
+
     async with connect() as connection:
         process = await connection.create_process(command, **TERMINAL)
         typist = Typist(process)
         for piece in keys.split(","):
-            await typist.quiet()
-            process.stdin.write(bytes.fromhex(piece))
+            await quiet(typist)
+            if "x" in piece:
+                process.change_terminal_size(*map(int, piece.split("x")))
+                live.append(["r", piece])
+            else:
+                process.stdin.write(bytes.fromhex(piece))
         while data := await process.stdout.read(65536):
             typist.seen += data
+            live.append(["o", data.hex()])
         await process.wait()
-        with open(file, "wb") as out:
-            out.write(typist.seen)
+    with open(file, "wb") as out:
+        out.write(typist.seen)
+    with open(file + ".live", "w") as out:
+        out.writelines(json.dumps(event) + "\n" for event in live)
 
 
 async def count(file):

@@ -21,7 +21,7 @@ when = { commands = ["tunnel"], paths = ["/seen/*"] }
 then = { hold = { approvers = ["dba"], quorum = 1, timeout = "1m" } }
 "#;
 
-struct Socket {
+pub(crate) struct Socket {
     stream: TcpStream,
     read: Vec<u8>,
 }
@@ -44,14 +44,18 @@ impl Socket {
     }
 
     /// One that is open: a message went to the server and back.
-    fn open(web: &Web, path: &str, password: &str) -> Socket {
+    pub(crate) fn open(web: &Web, path: &str, password: &str) -> Socket {
         let (mut socket, head) = Socket::ask(web, path, password);
         assert!(head.starts_with("HTTP/1.1 101 "), "{head}");
-        // "Hello", masked, as in RFC 6455 5.7; it comes back without a mask.
-        let hello = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
-        socket.stream.write_all(hello).expect("a message");
-        assert_eq!(socket.until(b"Hello"), b"\x81\x05Hello");
+        socket.hello();
         socket
+    }
+
+    /// "Hello", masked, as in RFC 6455 5.7; it comes back without a mask.
+    pub(crate) fn hello(&mut self) {
+        let hello = b"\x81\x85\x37\xfa\x21\x3d\x7f\x9f\x4d\x51\x58";
+        self.stream.write_all(hello).expect("a message");
+        assert_eq!(self.until(b"Hello"), b"\x81\x05Hello");
     }
 
     fn until(&mut self, end: &[u8]) -> Vec<u8> {

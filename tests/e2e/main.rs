@@ -33,6 +33,7 @@ mod peaks;
 mod postgres;
 mod records;
 mod replay;
+mod replay_live;
 mod replication;
 mod rotation;
 mod scopes;

@@ -31,6 +31,46 @@ DELETE FROM people;
 BEGIN;
 SHOW transaction_isolation;
 COMMIT;
+SELECT '\u{2764}\u{fe0f} 1\u{fe0f}\u{20e3}' AS \"an emoji\", '\u{1f468}\u{200d}\u{1f469}' AS joined;
+SELECT 'a\u{a0}b' AS nbsp, '\u{3000}' AS wide_blank, 'x\u{ad}y' AS soft, 'k\u{301}' AS combined;
+SELECT ARRAY[1,NULL,3] AS a, '{\"k\": [1, 2]}'::jsonb AS j, '\\xdead'::bytea AS b;
+SELECT '1 day'::interval, now() - now();
+SELECT 1 AS \"two
+lines\", 'x' AS \"\u{4e2d}\";
+SELECT FROM generate_series(1, 2);
+SELECT nope FROM people;
+SELECT 1,
+\t'\u{4e2d}\u{6587}', nope,
+ 2;
+SELECT 1 AS a_column, 2 AS another_column, 3 AS a_third_column, nope AS what_is_not_there, 5 AS e;
+SELECT nope AS what_is_not_there, 1 AS a_column, 2 AS another_column, 3 AS a_third_column, 5 AS e;
+SELEC 1;
+INSERT INTO people VALUES ('x');
+CREATE TEMP TABLE kept (id int PRIMARY KEY, n int CHECK (n > 0));
+INSERT INTO kept VALUES (1, 1), (1, 2);
+INSERT INTO kept VALUES (2, -1);
+DO $$ BEGIN RAISE WARNING 'warned' USING DETAIL = 'a detail', HINT = 'a hint'; END $$;
+DO $$ BEGIN RAISE EXCEPTION 'raised' USING DETAIL = 'why', HINT = 'what to do'; END $$;
+DO $$ BEGIN EXECUTE 'SELECT nope_at_all'; END $$;
+DO $$ BEGIN RAISE INFO 'of
+two lines'; END $$;
+PREPARE by_id (int) AS SELECT name FROM people WHERE id = $1;
+EXECUTE by_id (1);
+BEGIN;
+SELECT 1/0;
+SELECT 1;
+ROLLBACK;
+BEGIN;
+DECLARE c CURSOR FOR SELECT generate_series(1, 5);
+FETCH 2 FROM c;
+MOVE 1 FROM c;
+CLOSE c;
+COMMIT;
+DROP TABLE IF EXISTS never_there;
+SELECT 1 AS left, 'right' AS right \\; SELECT 1/0 \\; SELECT 'not reached';
+VALUES (1.5, 'x'), (22.75, NULL);
+TABLE people;
+TRUNCATE people;
 ";
 
 struct Printed {
@@ -48,6 +88,15 @@ fn psql(endpoint: &Endpoint, scratch: &Scratch) -> Printed {
     let output = output(&mut command);
     let of = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
     Printed { stdout: of(output.stdout), stderr: of(output.stderr) }
+}
+
+/// What psql told of its script, without the place in it.
+fn told_by(stderr: &str) -> String {
+    let lines = stderr.lines().map(|line| match line.strip_prefix("psql:") {
+        Some(line) => line.splitn(3, ':').nth(2).expect("a file, a line").trim_start(),
+        None => line,
+    });
+    lines.flat_map(|line| [line, "\n"]).collect()
 }
 
 fn moments(weir: &Weir, id: &str, more: &[&str]) -> Vec<Value> {
@@ -78,10 +127,10 @@ fn a_session_replays_to_what_psql_printed() {
     let id = session_with(&mut weir, "CREATE TEMP TABLE people");
     let moments = moments(&weir, &id, &[]);
     assert_eq!(texts(&moments, &["input", "output"]), direct.stdout);
-    let errors = texts(&moments, &["error"]);
-    assert_eq!(errors, "ERROR:  division by zero\n");
-    assert!(direct.stderr.contains("ERROR:  division by zero"), "{}", direct.stderr);
-    assert_eq!(texts(&moments, &["notice"]), "NOTICE:  noticed\n");
+    let told = texts(&moments, &["error", "notice"]);
+    assert!(told.contains("ERROR:  division by zero\n"), "{told}");
+    assert!(told.contains("NOTICE:  noticed\n") && told.contains("\nLINE 2: "), "{told}");
+    assert_eq!(told, told_by(&direct.stderr));
     assert_eq!(texts(&moments, &["weir"]), "");
     // On a terminal the streams are one, in their order.
     let told = run(&mut weir.command(&["replay", &id]));
@@ -131,6 +180,10 @@ fn what_is_not_in_the_record_is_said() {
     let later = output(&mut weir.command(&["replay", &id, "--json", "--at", "10m"]));
     assert_eq!(later.status.code(), Some(5), "nothing is there");
     assert!(later.stdout.is_empty());
-    let refused = output(&mut weir.command(&["replay", &id, "--speed", "0"]));
-    assert!(!refused.status.success());
+    for speed in ["0", "1e-300", "10001", "nan", "inf"] {
+        let refused = output(&mut weir.command(&["replay", &id, "--speed", speed]));
+        assert_eq!(refused.status.code(), Some(2), "{speed}");
+        let told = String::from_utf8_lossy(&refused.stderr).into_owned();
+        assert!(told.contains("is not between 0.01 and 10000"), "{told}");
+    }
 }

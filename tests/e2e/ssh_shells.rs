@@ -2,7 +2,7 @@
 //! many of them cost.
 
 use std::io::{BufRead as _, BufReader};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::time::Duration;
 
@@ -121,15 +121,86 @@ fn a_shell_that_hides_is_seen_or_said_to_be_hidden() {
     assert!(replayed.contains("bytes were not captured"), "{replayed}");
 }
 
-/// What a cast would write to a terminal.
-fn played(cast: &Path) -> String {
+/// The events of a cast, and when each of them is: seconds since the beginning.
+fn events(cast: &Path) -> Vec<(f64, String, String)> {
     let text = std::fs::read_to_string(cast).expect("a cast");
-    let lines = text.lines().skip(1).map(|line| serde_json::from_str(line).expect("an event"));
-    let events: Vec<Value> = lines.collect();
-    let at = |event: &Value| event[0].as_f64().expect("a time");
-    assert!(events.windows(2).all(|pair| at(&pair[0]) <= at(&pair[1])), "times go on");
-    let shown = events.iter().filter(|event| event[1] == "o");
-    shown.map(|event| event[2].as_str().expect("text")).collect()
+    let mut lines = text.lines().map(|line| serde_json::from_str::<Value>(line).expect("JSON"));
+    let is_three = lines.next().expect("a header")["version"] == 3;
+    let mut now = 0.0;
+    let events = lines.map(|event| {
+        let at = event[0].as_f64().expect("a time");
+        now = if is_three { now + at } else { at };
+        let text = |part: &Value| part.as_str().expect("text").to_owned();
+        (now, text(&event[1]), text(&event[2]))
+    });
+    events.collect()
+}
+
+/// What a cast would write to a terminal.
+fn played(events: &[(f64, String, String)]) -> String {
+    assert!(events.is_sorted_by(|one, next| one.0 <= next.0), "times go on");
+    events.iter().filter(|event| event.1 == "o").map(|event| event.2.as_str()).collect()
+}
+
+/// What the screen of a terminal shows in the end: `screens.py`.
+fn screen(kind: &str, file: &Path, more: &[&str]) -> Value {
+    let mut command = tools::python();
+    command.arg(tools::script("screens.py")).arg(kind).arg(file).args(more);
+    serde_json::from_str(&run(&mut command)).expect("JSON")
+}
+
+/// A session on a terminal, and what its replays show.
+struct Looked {
+    raw: PathBuf,
+    command: String,
+    id: String,
+    only: String,
+}
+
+impl Looked {
+    /// Casts of both versions hold the bytes in their time and end in the screen that was seen.
+    fn check_casts(&self, gate: &Gate) {
+        let raw = std::fs::read(&self.raw).expect("what it showed");
+        let live = screen("live", &self.raw.with_extension("raw.live"), &[&self.command]);
+        let mut times = Vec::new();
+        for version in ["2", "3"] {
+            let cast = self.raw.with_extension(version);
+            let path = cast.display().to_string();
+            let mut replay = gate.weir.command(&["replay", &self.id, "--only", &self.only]);
+            run(replay.args(["--cast", &path, "--cast-version", version]));
+            let events = events(&cast);
+            // Weir's own line says what runs.
+            let expect = format!("{}\r\n{}", self.command, String::from_utf8_lossy(&raw));
+            assert_eq!(played(&events), expect, "{}", self.command);
+            assert_eq!(screen("cast", &cast, &[]), live, "{} {version}", self.command);
+            times.push(events.iter().map(|event| (event.0 * 1e6).round()).collect::<Vec<_>>());
+        }
+        assert_eq!(times[0], times[1], "{}: both versions have the same times", self.command);
+    }
+
+    /// The player of Debian reads version 2. It wants a terminal for its keys.
+    fn check_player(&self) {
+        let mut cat = Command::new("script");
+        let cast = self.raw.with_extension("2").display().to_string();
+        cat.args(["-qec", &format!("asciinema cat {cast}"), "/dev/null"]);
+        let played = output(cat.stdin(Stdio::null()));
+        // The terminal of `script` returns at each end of a line by itself.
+        let told = String::from_utf8_lossy(&played.stdout).replace('\r', "");
+        assert!(played.status.success(), "{}: {told}", self.command);
+        let raw = std::fs::read(&self.raw).expect("what it showed");
+        let raw = String::from_utf8_lossy(&raw).replace('\r', "");
+        assert!(told.contains(&raw), "{}: {told:?}", self.command);
+    }
+
+    /// What is printed on a terminal that nobody set up ends in the same text.
+    fn check_text(&self, gate: &Gate) {
+        let live = screen("live", &self.raw.with_extension("raw.live"), &[&self.command]);
+        let mut replay = gate.weir.command(&["replay", &self.id, "--only", &self.only]);
+        let text = self.raw.with_extension("text");
+        std::fs::write(&text, run(&mut replay)).expect("a file");
+        let shown = screen("text", &text, &[]);
+        assert_eq!(shown["lines"], live["lines"], "{}", self.command);
+    }
 }
 
 #[test]
@@ -146,42 +217,38 @@ fn programs_on_a_terminal_are_replayed_as_they_looked() {
         server.dbname
     );
     let file = sshd.scratch.join("edited").display().to_string();
-    let vim = format!("vim -u NONE -N {file}");
-    let hex = |pieces: &[&str]| {
-        let hex = |piece: &&str| piece.bytes().map(|byte| format!("{byte:02x}")).collect();
-        pieces.iter().map(hex).collect::<Vec<String>>().join(",")
+    let vim = format!("env LC_ALL=C.UTF-8 vim -u NONE -N {file}");
+    let hex = |piece: &&str| match piece.strip_prefix("size ") {
+        Some(size) => size.to_owned(),
+        None => piece.bytes().map(|byte| format!("{byte:02x}")).collect(),
     };
+    let keys = |pieces: &[&str]| pieces.iter().map(hex).collect::<Vec<String>>().join(",");
+    let edit = ["ihello \u{e9}\u{4e16} world", "\x1b", "size 100x30", "yy10p", ":3d\r", ":wq\r"];
+    let table = "select n as one, repeat('caf\u{e9} ', n) from generate_series(1, 30) n;\r";
     let programs = [
-        ("vim", vim, hex(&["ihello \u{e9}\u{4e16} world", "\x1b", ":wq\r"])),
-        ("htop", "htop -d 3".to_owned(), hex(&["\x1b[B", "q"])),
-        ("psql", psql, hex(&["\\pset pager off\r", "select 1 as one, 'caf\u{e9}';\r", "\\q\r"])),
+        ("vim", vim, keys(&edit)),
+        ("htop", "env LC_ALL=C.UTF-8 htop -d 3".to_owned(), keys(&["\x1b[B", "\x1b[15~", "q"])),
+        ("psql", psql, keys(&["\\pset pager off\r", table, "select 1/0;\r", "\\q\r"])),
     ];
-    let mut raws = Vec::new();
     for (name, command, keys) in &programs {
-        let raw = sshd.scratch.join(&format!("{name}.raw"));
-        let path = raw.display().to_string();
+        let path = sshd.scratch.join(&format!("{name}.raw")).display().to_string();
         assert!(run(&mut terminal(&gate, &["program", &path, keys, command])).contains("ok"));
-        raws.push(std::fs::read(raw).expect("what it showed"));
     }
-    assert!(std::fs::read_to_string(&file).expect("what vim wrote").starts_with("hello "));
+    let written = std::fs::read_to_string(&file).expect("what vim wrote");
+    assert!(written.starts_with("hello ") && written.lines().count() == 10, "{written}");
     let commands = gate.weir.lake().rows("commands");
-    for ((name, command, _), raw) in programs.iter().zip(&raws) {
-        assert!(raw.len() > 100, "{name} showed {raw:?}");
-        let row = commands.iter().find(|row| text(row, "query_text") == *command);
+    for (name, command, _) in programs {
+        let row = commands.iter().find(|row| text(row, "query_text") == command);
         let row = row.expect("its row");
         let (id, only) = (text(row, "session_id"), number(row, "seq").to_string());
-        let cast = sshd.scratch.join(&format!("{name}.cast"));
-        let path = cast.display().to_string();
-        run(&mut gate.weir.command(&["replay", &id, "--only", &only, "--cast", &path]));
-        // Weir's own line says what runs.
-        let expect = format!("{command}\r\n{}", String::from_utf8_lossy(raw));
-        assert_eq!(played(&cast), expect, "{name}");
-        // And the player reads it. It wants a terminal for its keys.
-        let mut cat = Command::new("script");
-        cat.args(["-qec", &format!("asciinema cat {path}"), "/dev/null"]);
-        let played = output(cat.stdin(Stdio::null()));
-        assert!(played.status.success(), "{name}: {}", String::from_utf8_lossy(&played.stdout));
-        assert!(played.stdout.len() >= raw.len(), "{name}");
+        let raw = sshd.scratch.join(&format!("{name}.raw"));
+        let looked = Looked { raw, command, id, only };
+        looked.check_casts(&gate);
+        looked.check_player();
+        // A text says no sizes.
+        if name != "vim" {
+            looked.check_text(&gate);
+        }
     }
 }
 

@@ -12,39 +12,48 @@ pub(super) struct Cast<W> {
     is_three: bool,
     started_us: i64,
     last_us: i64,
+    /// Columns and rows of the terminal.
+    size: (u64, u64),
     /// The beginning of a character.
     carried: Vec<u8>,
 }
 
-/// The size of a terminal that nobody said.
-const COLUMNS: u16 = 80;
-const ROWS: u16 = 24;
+/// The size of a terminal that nobody said: columns and rows.
+const SIZE: (u64, u64) = (80, 24);
 
 impl<W: Write> Cast<W> {
-    /// Writes the header.
+    /// Writes the header, with the size that the terminal had first.
     ///
     /// # Errors
     /// The file cannot be written.
-    pub fn begin(mut out: W, is_three: bool, title: &str, started_us: i64) -> io::Result<Cast<W>> {
+    pub fn begin(
+        mut out: W,
+        is_three: bool,
+        title: &str,
+        started_us: i64,
+        size: Option<(u64, u64)>,
+    ) -> io::Result<Cast<W>> {
+        let size = size.unwrap_or(SIZE);
+        let (columns, rows) = size;
         let timestamp = started_us.div_euclid(1_000_000);
         let header = if is_three {
             serde_json::json!({
                 "version": 3,
-                "term": { "cols": COLUMNS, "rows": ROWS },
+                "term": { "cols": columns, "rows": rows },
                 "timestamp": timestamp,
                 "title": title,
             })
         } else {
             serde_json::json!({
                 "version": 2,
-                "width": COLUMNS,
-                "height": ROWS,
+                "width": columns,
+                "height": rows,
                 "timestamp": timestamp,
                 "title": title,
             })
         };
         writeln!(out, "{header}")?;
-        Ok(Cast { out, is_three, started_us, last_us: started_us, carried: Vec::new() })
+        Ok(Cast { out, is_three, started_us, last_us: started_us, size, carried: Vec::new() })
     }
 
     /// Bytes that were shown.
@@ -64,6 +73,9 @@ impl<W: Write> Cast<W> {
     /// # Errors
     /// The file cannot be written.
     pub fn resize(&mut self, at_us: i64, columns: u64, rows: u64) -> io::Result<()> {
+        if std::mem::replace(&mut self.size, (columns, rows)) == (columns, rows) {
+            return Ok(());
+        }
         self.event(at_us, "r", &format!("{columns}x{rows}"))
     }
 
@@ -109,7 +121,7 @@ mod tests {
     use super::*;
 
     fn cast(is_three: bool, events: &[(i64, &[u8])]) -> Vec<String> {
-        let mut cast = Cast::begin(Vec::new(), is_three, "t", 5_000_000).unwrap();
+        let mut cast = Cast::begin(Vec::new(), is_three, "t", 5_000_000, None).unwrap();
         for (at_us, bytes) in events {
             cast.output(*at_us, bytes).unwrap();
         }
@@ -130,9 +142,12 @@ mod tests {
         let three = cast(true, events);
         assert!(three[0].contains(r#""cols":80"#) && three[0].contains(r#""version":3"#));
         assert_eq!(three[2], r#"[1.500001, "o", "\"b"]"#);
-        let mut sized = Cast::begin(Vec::new(), false, "t", 0).unwrap();
+        let mut sized = Cast::begin(Vec::new(), false, "t", 0, Some((100, 30))).unwrap();
+        sized.resize(500_000, 100, 30).unwrap();
         sized.resize(1_000_000, 132, 43).unwrap();
         let sized = String::from_utf8(sized.finish().unwrap()).unwrap();
+        assert!(sized.contains(r#""width":100"#) && sized.contains(r#""height":30"#), "{sized}");
+        assert_eq!(sized.lines().count(), 2, "a size is told once: {sized}");
         assert!(sized.ends_with("[1.000000, \"r\", \"132x43\"]\n"), "{sized}");
         let back = cast(false, &[(7_000_000, b"a"), (6_000_000, b"b")]);
         assert_eq!(back[2], r#"[2.000000, "o", "b"]"#);

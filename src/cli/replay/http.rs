@@ -37,7 +37,10 @@ pub(super) fn moments(story: &Story) -> Vec<Moment> {
     let mut is_answered = false;
     for chunk in &chunks {
         if chunk.stream != 0 && !std::mem::replace(&mut is_answered, true) {
-            told.status(passed_us(chunk), response);
+            // Of one that goes on it is not known yet.
+            if !story.goes_on {
+                told.status(passed_us(chunk), response);
+            }
         }
         told.content(chunk);
     }
@@ -48,6 +51,7 @@ pub(super) fn moments(story: &Story) -> Vec<Moment> {
             }
             told.end(response);
         }
+        None if story.goes_on => {}
         None if command.decision == "hold" => {
             told.weir(at_us, "it waits for approval, as far as the record goes");
         }
@@ -152,7 +156,7 @@ mod tests {
             response: response.map(Box::new),
             ..CommandRow::default()
         };
-        let story = Story { command, approvals: Vec::new(), chunks };
+        let story = Story { command, approvals: Vec::new(), chunks, goes_on: false };
         moments(&story).into_iter().map(|it| (it.at_us, it.stream, it.text)).collect()
     }
 

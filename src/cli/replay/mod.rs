@@ -11,10 +11,13 @@
 //! lake --> stories --postgres, ssh, http--> moments --play--> terminal | JSON | cast
 //! ```
 //!
-//! What ran at the same time is shown as it came; with `--follow` one after the other.
+//! What ran at the same time is shown as it came. With `--follow` a command is shown while it
+//! runs, as far as it is recorded (`follow`).
 
 mod cast;
+mod follow;
 mod http;
+mod place;
 mod play;
 mod postgres;
 mod screen;
@@ -23,7 +26,6 @@ mod table;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
@@ -36,6 +38,7 @@ use crate::admin::{clock, shape};
 use crate::config::units;
 use crate::record::SessionId;
 use crate::record::lake::{ApprovalRow, ChunkRow, CommandRow, Filter, Lake};
+use follow::Progress;
 use play::Player;
 
 /// Arguments.
@@ -45,13 +48,15 @@ pub struct Replay {
     id: String,
     #[command(flatten)]
     place: Place,
-    /// So many times as fast as it happened; without it all at once
+    /// So many times as fast as it happened, 0.01 to 10000, pauses of 3 s at most; without it all
+    /// at once
     #[arg(long, value_name = "TIMES")]
     speed: Option<f64>,
     /// Begin at this time of the session, as 90s or 15m, or at the command with this number
     #[arg(long, value_name = "TIME|SEQ")]
     at: Option<String>,
-    /// Only the command or shell with this number: sessions of SSH may have several at once
+    /// Only the command or request with this number: sessions of SSH and HTTP may have several at
+    /// once
     #[arg(long, value_name = "SEQ", conflicts_with = "at")]
     only: Option<i64>,
     /// Write an asciicast instead
@@ -131,6 +136,8 @@ struct Story {
     approvals: Vec<ApprovalRow>,
     /// By stream and number.
     chunks: Vec<ChunkRow>,
+    /// More of it may come: what is missing is not said to be.
+    goes_on: bool,
 }
 
 impl Story {
@@ -167,39 +174,31 @@ fn replay(lake: &Lake, args: &Replay) -> Result<(), Failure> {
     let moments_of = renderer(&protocol)?;
     let started_us = started_us(&session, &stories);
     let from = args.at.as_deref().map(|at| from(at, started_us)).transpose()?;
-    let mut player = Player::new(args, title(&id, &session), started_us)?;
+    let is_wanted = |story: &Story| {
+        let number = story.command.common.seq;
+        from.is_none_or(|from| from.is_reached(&story.command))
+            && args.only.is_none_or(|only| number == only)
+    };
+    let wanted = stories.iter().filter(|story| args.cast.is_some() && is_wanted(story));
+    let size = wanted.flat_map(moments_of).find_map(|moment| moment.size);
+    let mut player = Player::new(args, title(&id, &session), started_us, size)?;
     tell_start(&id, &session);
-    let mut shown = None;
+    let mut progress = Progress::new(&protocol);
     // Read before the stories were: what a session that had not ended recorded after that comes at
     // another look.
-    let mut is_ended = session.end.is_some();
+    let mut goes_on = args.follow && session.end.is_none();
     let mut is_told = false;
     loop {
-        let mut together: Vec<Moment> = Vec::new();
-        for story in &stories {
-            // Of one that goes on the rest comes at another look.
-            if args.follow && !is_ended && !story.is_over() {
-                break;
-            }
-            shown = Some(story.command.common.seq);
-            let is_wanted = from.as_ref().is_none_or(|from| from.is_reached(&story.command));
-            let is_meant = args.only.is_none_or(|only| story.command.common.seq == only);
-            if is_wanted && is_meant {
-                is_told = true;
-                together.extend(moments_of(story));
-            }
-        }
-        if protocol == "ssh" {
-            together.sort_by_key(|moment| moment.at_us);
-        }
-        together.iter().try_for_each(|moment| player.show(moment))?;
+        let moments = progress.moments(stories, goes_on, moments_of, &is_wanted);
+        is_told |= !moments.is_empty();
+        moments.iter().try_for_each(|moment| player.show(moment))?;
         player.flush()?;
-        if !args.follow || is_ended {
+        if !goes_on {
             break;
         }
-        std::thread::sleep(LOOK_EVERY);
-        is_ended = recorded.is_ended()?;
-        stories = recorded.stories(shown.map_or(i64::MIN, |shown| shown + 1))?;
+        std::thread::sleep(follow::LOOK_EVERY);
+        goes_on = !recorded.is_ended()?;
+        stories = recorded.stories(progress.next_seq())?;
     }
     player.finish()?;
     tell_end(&recorded.session()?);
@@ -248,7 +247,8 @@ impl Recorded<'_> {
         for command in self.lake.commands(&filter).map_err(super::lake_failure)? {
             if command.common.seq >= from_seq {
                 let (approvals, chunks) = Default::default();
-                stories.insert(command.common.seq, Story { command, approvals, chunks });
+                let story = Story { command, approvals, chunks, goes_on: false };
+                stories.insert(story.command.common.seq, story);
             }
         }
         for step in self.lake.approvals(&filter).map_err(super::lake_failure)? {
@@ -329,8 +329,6 @@ fn tell_end(session: &Session) {
         None => note("weir: no end is recorded: the session lives, or weir was cut off"),
     }
 }
-
-const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 #[cfg(test)]
 mod tests;

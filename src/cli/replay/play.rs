@@ -48,10 +48,18 @@ impl Player {
     ///
     /// # Errors
     /// A speed that is none; a file that cannot be made.
-    pub fn new(args: &Replay, title: String, started_us: i64) -> Result<Player, Failure> {
-        if let Some(speed) = args.speed.filter(|speed| !(speed.is_finite() && *speed > 0.0)) {
-            return Err(Failure::new(EXIT_USAGE, format!("{speed} is no speed"))
-                .hint("1 is as it happened, 4 is four times as fast"));
+    pub fn new(
+        args: &Replay,
+        title: String,
+        started_us: i64,
+        size: Option<(u64, u64)>,
+    ) -> Result<Player, Failure> {
+        if let Some(speed) = args.speed.filter(|speed| !SPEEDS.contains(speed)) {
+            let (least, most) = (SPEEDS.start(), SPEEDS.end());
+            let words = format!("a speed of {speed} is not between {least} and {most}");
+            return Err(Failure::new(EXIT_USAGE, words).hint(
+                "1 is as it happened, 4 is four times as fast; without it all comes at once",
+            ));
         }
         let sink = match &args.cast {
             Some(path) => {
@@ -59,7 +67,8 @@ impl Player {
                     Failure::because(&format!("cannot write {}", path.display()), error)
                 })?;
                 let is_three = args.cast_version == CastVersion::Three;
-                Sink::Cast(Cast::begin(BufWriter::new(file), is_three, &title, started_us)?)
+                let out = BufWriter::new(file);
+                Sink::Cast(Cast::begin(out, is_three, &title, started_us, size)?)
             }
             None if args.json => Sink::Json(Output::new(true)),
             None => Sink::Text(Output::new(false)),
@@ -142,18 +151,53 @@ impl Player {
     }
 }
 
-/// A text with its line ends and tabs, other control characters escaped.
+/// A text with its line ends and tabs; what steers a terminal or turns the direction of others is
+/// escaped. What merely is not seen stands as it is: it belongs to what was shown, and decides
+/// nothing here.
 fn visible(text: &str) -> String {
     let mut shown = String::with_capacity(text.len());
     for character in text.chars() {
-        if matches!(character, '\n' | '\t') {
-            shown.push(character);
-        } else {
-            push_visible(&mut shown, character);
+        match character {
+            '\n' | '\t' => shown.push(character),
+            _ if is_harmless(character) => shown.push(character),
+            _ => push_visible(&mut shown, character),
         }
     }
     shown
 }
 
+/// Blanks of other scripts, joiners, and what chooses between a sign and its picture.
+const fn is_harmless(character: char) -> bool {
+    matches!(
+        character,
+        '\u{a0}' | '\u{1680}' | '\u{2000}'..='\u{200a}' | '\u{202f}' | '\u{205f}' | '\u{3000}'
+            | '\u{ad}' | '\u{200c}' | '\u{200d}' | '\u{2060}' | '\u{feff}'
+            | '\u{fe00}'..='\u{fe0f}'
+    )
+}
+
+/// Slower is no replay, and faster is none to be seen.
+const SPEEDS: std::ops::RangeInclusive<f64> = 0.01..=10_000.0;
 /// Longer pauses are cut: nobody watches an idle session.
 const PAUSE_US_MAX: i64 = 3_000_000;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_text_stands_as_it_was_shown_and_steers_nothing() {
+        for text in [
+            "a\tb\n",
+            "\u{2764}\u{fe0f} \u{1f468}\u{200d}\u{1f469}\u{200d}\u{1f467} 1\u{fe0f}\u{20e3}",
+            "1\u{a0}000 \u{3000}\u{645}\u{6cc}\u{200c}\u{62e}",
+        ] {
+            assert_eq!(visible(text), text);
+        }
+        assert_eq!(visible("\x1b[2J\r\x07\u{9b}"), "\\u{1b}[2J\\r\\u{7}\\u{9b}");
+        assert_eq!(
+            visible("a\u{202e}b\u{2066}\u{200f}\u{2028}"),
+            r"a\u{202e}b\u{2066}\u{200f}\u{2028}"
+        );
+    }
+}

@@ -4,6 +4,7 @@
 //! `stream_chunks`. Out: moments.
 //! Never: rows that were not captured passed off as none.
 
+use super::place::pointed;
 use super::table::Table;
 use super::{LEFT, Moment, Story, Stream};
 use crate::cli::answer::{Field, message, read_fields, read_row, text};
@@ -26,6 +27,9 @@ pub(super) fn moments(story: &Story) -> Vec<Moment> {
             &approval(&step.event, step.approver.as_deref(), step.reason.as_deref()),
         );
     }
+    if story.goes_on {
+        return told.moments;
+    }
     let uploaded =
         story.chunks.iter().filter(|chunk| chunk.stream == 0 && chunk.encoding == "pg-messages");
     let copied: Vec<u8> = uploaded.flat_map(|chunk| chunk.payload.iter().copied()).collect();
@@ -45,7 +49,7 @@ pub(super) fn moments(story: &Story) -> Vec<Moment> {
     let answered =
         story.chunks.iter().filter(|chunk| chunk.stream == 1 && chunk.encoding == "pg-messages");
     let captured: Vec<u8> = answered.flat_map(|chunk| chunk.payload.iter().copied()).collect();
-    let mut answer = Answer::new(&mut told, response);
+    let mut answer = Answer::new(&mut told, &command.query_text, response);
     answer.read(&captured);
     answer.finish(command, captured.len());
     told.moments
@@ -118,6 +122,8 @@ fn copy_data(mut bytes: &[u8]) -> Option<String> {
 
 /// An answer that is being read.
 struct Answer<'a> {
+    /// The text that it answers.
+    query: &'a str,
     told: &'a mut Told,
     response: &'a ResponseRow,
     fields: Vec<Field>,
@@ -133,8 +139,9 @@ struct Answer<'a> {
 }
 
 impl<'a> Answer<'a> {
-    fn new(told: &'a mut Told, response: &'a ResponseRow) -> Answer<'a> {
+    fn new(told: &'a mut Told, query: &'a str, response: &'a ResponseRow) -> Answer<'a> {
         Answer {
+            query,
             told,
             response,
             fields: Vec::new(),
@@ -230,7 +237,7 @@ impl<'a> Answer<'a> {
     }
 
     fn report(&mut self, kind: u8, body: &[u8]) {
-        let report = report(body);
+        let report = report(body, self.query);
         if kind == b'E' {
             self.has_end = true;
             if self.is_table {
@@ -282,8 +289,9 @@ fn is_number(field: &Field) -> bool {
     NUMBERS.contains(&field.type_oid)
 }
 
-/// An error or a notice as psql tells it, without the line it points to.
-fn report(body: &[u8]) -> String {
+/// An error or a notice as psql tells it (`pqBuildErrorMessage3`, libpq's `fe-protocol3.c`), of a
+/// text of the client's.
+fn report(body: &[u8], query: &str) -> String {
     let field = |code: u8| {
         let fields = body.split(|byte| *byte == 0);
         let mut found = fields.filter_map(|field| field.split_first());
@@ -291,9 +299,19 @@ fn report(body: &[u8]) -> String {
     };
     let severity = field(b'S').unwrap_or_default();
     let mut told = format!("{severity}:  {}\n", field(b'M').unwrap_or_default());
-    let below = [(b'D', "DETAIL"), (b'H', "HINT")];
-    let context = (severity == "ERROR").then_some((b'W', "CONTEXT"));
-    for (code, name) in below.into_iter().chain(context) {
+    let internal = field(b'q');
+    let place = match field(b'P') {
+        Some(at) => Some((query, at)),
+        None => internal.as_deref().zip(field(b'p')),
+    };
+    if let Some((text, at)) = place {
+        told.extend(at.parse().ok().and_then(|at| pointed(text, at)));
+    }
+    let is_error = matches!(severity.as_str(), "ERROR" | "FATAL" | "PANIC");
+    let context = is_error.then_some((b'W', "CONTEXT"));
+    for (code, name) in
+        [(b'D', "DETAIL"), (b'H', "HINT"), (b'q', "QUERY")].into_iter().chain(context)
+    {
         if let Some(text) = field(code) {
             told.push_str(&format!("{name}:  {text}\n"));
         }

@@ -37,6 +37,8 @@ pub(super) struct Screen {
     styled: bool,
     /// The other screen is shown.
     other: bool,
+    /// The last character was a carriage return.
+    returned: bool,
 }
 
 impl Screen {
@@ -59,10 +61,16 @@ impl Screen {
     }
 
     fn take(&mut self, char: char, shown: &mut String) {
+        let returned = std::mem::replace(&mut self.returned, char == '\r');
         self.place = match (std::mem::take(&mut self.place), char) {
             // A sequence ends where another one begins.
             (Place::Text | Place::Escape | Place::Control(_) | Place::Set(_), '\x1b') => {
                 Place::Escape
+            }
+            // A line down and no more: a terminal that nobody set to raw begins a line for it.
+            (Place::Text, '\n') if !returned => {
+                shown.push_str("\x1bD");
+                Place::Text
             }
             (Place::Text, _) => {
                 let harmless = matches!(char, '\n' | '\r' | '\t' | '\x08' | '\x0e' | '\x0f');
@@ -168,6 +176,11 @@ mod tests {
         ] {
             assert_eq!(passed(text), text);
         }
+    }
+
+    #[test]
+    fn a_line_down_stays_in_its_column() {
+        assert_eq!(passed("a\r\nb\nc\r\n"), "a\r\nb\x1bDc\r\n");
     }
 
     #[test]

@@ -34,7 +34,9 @@ pub(super) fn moments(story: &Story) -> Vec<Moment> {
             screen.weir(&format!("{} bytes of the record are no events", events.rest().len()));
         }
     }
-    screen.finish(story);
+    if !story.goes_on {
+        screen.finish(story);
+    }
     screen.moments
 }
 
@@ -175,7 +177,7 @@ mod tests {
             response: Some(Box::new(ResponseRow::default())),
             ..CommandRow::default()
         };
-        Story { command, approvals: Vec::new(), chunks: vec![chunk] }
+        Story { command, approvals: Vec::new(), chunks: vec![chunk], goes_on: false }
     }
 
     #[test]

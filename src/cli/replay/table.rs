@@ -92,7 +92,7 @@ fn print_heads(out: &mut String, heads: &[Vec<Line>], widths: &[usize]) {
     let height = heads.iter().map(Vec::len).max().unwrap_or(1);
     for at in 0..height {
         for (column, (head, width)) in heads.iter().zip(widths).enumerate() {
-            out.push(if at > 0 { '+' } else { ' ' });
+            out.push(' ');
             let (text, taken) = head.get(at).map_or(("", 0), |(text, width)| (text, *width));
             let padding = width.saturating_sub(taken);
             blanks(out, padding / 2);
@@ -151,7 +151,7 @@ fn lines(text: &str) -> Vec<Line> {
 
 /// Columns that a character takes on a terminal, by blocks of Unicode: those of East Asia are wide,
 /// marks that combine take none.
-fn columns_of(character: char) -> usize {
+pub(super) fn columns_of(character: char) -> usize {
     match u32::from(character) {
         0x0300..=0x036f | 0x200b..=0x200f | 0x20d0..=0x20ff | 0xfe00..=0xfe0f | 0xfe20..=0xfe2f => {
             0
@@ -196,6 +196,10 @@ mod tests {
         assert_eq!(
             table(&["t", "n"], &[false, true], &[&[Some("a\nbcd"), Some("12")]]),
             "  t  | n  \n-----+----\n a  +| 12\n bcd | \n(footer)\n\n"
+        );
+        assert_eq!(
+            table(&["two\nlines", "\u{4e2d}"], &[true, false], &[&[Some("1"), Some("x")]]),
+            "  two +| \u{4e2d} \n lines |    \n-------+----\n     1 | x\n(footer)\n\n"
         );
         assert_eq!(table(&[], &[], &[&[]]), "--\n(footer)\n\n");
         assert_eq!(

@@ -24,7 +24,7 @@ fn story(text: &str, answer: &[u8], response: ResponseRow) -> Story {
         response: Some(Box::new(response)),
         ..CommandRow::default()
     };
-    Story { command, approvals: Vec::new(), chunks: vec![chunk] }
+    Story { command, approvals: Vec::new(), chunks: vec![chunk], goes_on: false }
 }
 
 fn success(total_bytes: usize) -> ResponseRow {
