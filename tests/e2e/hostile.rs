@@ -2,91 +2,31 @@
 //! session up, or makes its memory grow without a bound.
 
 use std::io::{ErrorKind, Read, Write};
-use std::net::{Ipv4Addr, TcpListener, TcpStream};
-use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
+use crate::support::harm::{Bystander, Fake, pour, pour_for_ever};
 use crate::support::raw::{
     Raw, bind, close, describe, execute, flush, message, parse, query, startup, sync,
 };
 use crate::support::weir::{CLEAR, TARGET, USER};
 use crate::support::{Endpoint, Postgres, Spec, Weir, short_or_long};
 
-/// What one hostile peer may cost weir in memory of its own: the buffers of a session and its
-/// queue of outstanding replies, with room for what the allocator keeps.
-pub(crate) const GROWTH_KIB_MAX: u64 = 48 * 1024;
-/// What sealing takes while it works: the row group that it encodes, and a batch of rows.
-pub(crate) const SEALING_KIB_MAX: u64 = 96 * 1024;
-/// Records that wait are sealed within this time.
-pub(crate) const SEALED: Duration = Duration::from_secs(60);
-/// A session beside a hostile one answers within this time, on a machine that others use too.
-pub(crate) const BYSTANDER: Duration = Duration::from_secs(5);
-
 fn start() -> Weir {
     Spec::new(&Postgres::shared().database()).start()
 }
 
-/// A session that was there before the harm, and looks at it.
-struct Bystander<'w> {
-    weir: &'w Weir,
-    raw: Raw,
-    before_kib: u64,
-}
-
-impl Bystander<'_> {
-    fn new(weir: &Weir) -> Bystander<'_> {
-        let mut raw = Raw::login(&weir.endpoint());
-        raw.rows("SELECT 1");
-        Bystander { weir, raw, before_kib: weir.anonymous_kib() }
-    }
-
-    /// Nothing is held up, and memory has its bound.
-    fn look(&mut self, what: &str) {
-        let begun = Instant::now();
-        assert_eq!(self.raw.rows("SELECT 1").len(), 1, "{what}");
-        drop(Raw::login(&self.weir.endpoint()));
-        assert!(begun.elapsed() < BYSTANDER, "{what}: answered after {:?}", begun.elapsed());
-        let mut grown = self.grown_kib();
-        while grown >= GROWTH_KIB_MAX && begun.elapsed() < SEALED {
-            assert!(grown < GROWTH_KIB_MAX + SEALING_KIB_MAX, "{what}: grew by {grown} KiB");
-            thread::sleep(Duration::from_millis(100));
-            grown = self.grown_kib();
-        }
-        assert!(grown < GROWTH_KIB_MAX, "{what}: grew by {grown} KiB, and keeps it");
-    }
-
-    fn grown_kib(&self) -> u64 {
-        self.weir.anonymous_kib().saturating_sub(self.before_kib)
-    }
+/// A session that was there before the harm. It asks, and so does somebody who comes anew.
+fn bystander(weir: &Weir) -> Bystander<'_> {
+    let mut raw = Raw::login(&weir.endpoint());
+    Bystander::new(weir, move |what| {
+        assert_eq!(raw.rows("SELECT 1").len(), 1, "{what}");
+        drop(Raw::login(&weir.endpoint()));
+    })
 }
 
 // --- hostile clients ---------------------------------------------------------------------------
-
-/// Sends as much as weir takes of `bytes` again and again within `limit`, and reads nothing.
-fn pour(stream: &TcpStream, bytes: &[u8], times: usize, limit: Duration) -> usize {
-    let begun = Instant::now();
-    stream.set_write_timeout(Some(Duration::from_millis(200))).expect("a timeout");
-    let mut sent = 0;
-    for _ in 0..times {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            if begun.elapsed() > limit {
-                return sent;
-            }
-            match (&mut &*stream).write(rest) {
-                Ok(0) => return sent,
-                Ok(count) => rest = &rest[count..],
-                Err(error)
-                    if matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted) => {}
-                Err(_) => return sent,
-            }
-        }
-        sent += 1;
-    }
-    sent
-}
 
 /// Frames that cost the sender little. Each is repeated by the thousand.
 fn floods() -> Vec<(&'static str, Vec<u8>)> {
@@ -109,7 +49,7 @@ fn floods() -> Vec<(&'static str, Vec<u8>)> {
 #[test]
 fn floods_of_small_messages_without_reading_have_a_bound() {
     let weir = start();
-    let mut bystander = Bystander::new(&weir);
+    let mut bystander = bystander(&weir);
     let count = short_or_long(20_000, 1_000_000) as usize;
     let limit = Duration::from_secs(short_or_long(2, 60).into());
     for (what, frame) in floods() {
@@ -125,7 +65,7 @@ fn floods_of_small_messages_without_reading_have_a_bound() {
 #[test]
 fn names_closed_without_a_sync_leave_nothing_behind() {
     let weir = start();
-    let mut bystander = Bystander::new(&weir);
+    let mut bystander = bystander(&weir);
     let mut raw = Raw::login(&weir.endpoint());
     let count = short_or_long(250_000, 1_000_000);
     let padding = "n".repeat(50);
@@ -145,7 +85,7 @@ fn names_closed_without_a_sync_leave_nothing_behind() {
 #[test]
 fn a_client_that_never_reads_stops_its_own_answers() {
     let weir = start();
-    let mut bystander = Bystander::new(&weir);
+    let mut bystander = bystander(&weir);
     let mut clients: Vec<Raw> = (0..8).map(|_| Raw::login(&weir.endpoint())).collect();
     for raw in &mut clients {
         raw.send(&query("SELECT repeat('x', 1000) FROM generate_series(1, 300000)"));
@@ -162,7 +102,7 @@ fn a_client_that_never_reads_stops_its_own_answers() {
 #[test]
 fn a_message_that_does_not_end_is_kept_only_as_far_as_it_came() {
     let weir = start();
-    let mut bystander = Bystander::new(&weir);
+    let mut bystander = bystander(&weir);
     let mut open = Vec::new();
     for kind in *b"QPBFdECDf" {
         let mut raw = Raw::login(&weir.endpoint());
@@ -189,7 +129,7 @@ const LIES: [i32; 6] = [0, 3, -1, i32::MIN, i32::MAX, 0x4000_0000];
 #[test]
 fn lying_lengths_of_a_client_end_its_session_in_every_state() {
     let weir = start();
-    let mut bystander = Bystander::new(&weir);
+    let mut bystander = bystander(&weir);
     let hello = startup(&[("user", USER), ("database", TARGET)]);
     for lie in LIES {
         let length = lie.to_be_bytes();
@@ -223,7 +163,7 @@ fn lying_lengths_of_a_client_end_its_session_in_every_state() {
 #[test]
 fn proofs_that_stop_halfway_hold_no_one_up() {
     let weir = start();
-    let mut bystander = Bystander::new(&weir);
+    let mut bystander = bystander(&weir);
     let hello = startup(&[("user", USER), ("database", TARGET)]);
     let mut slow: Vec<Raw> = (0..300).map(|_| Raw::connect(weir.port)).collect();
     for raw in &mut slow {
@@ -241,49 +181,15 @@ fn proofs_that_stop_halfway_hold_no_one_up() {
 
 // --- hostile targets ---------------------------------------------------------------------------
 
-/// What a target does with a connection.
-type Scenario = Arc<dyn Fn(TcpStream) + Send + Sync>;
-
-/// A target that says what a test wants. Its threads end with their connections.
-struct Fake {
-    port: u16,
-    over: Arc<AtomicBool>,
-}
-
-impl Fake {
-    fn start(scenario: impl Fn(TcpStream) + Send + Sync + 'static) -> Fake {
-        let listener = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).expect("a port");
-        let port = listener.local_addr().expect("an address").port();
-        let over = Arc::new(AtomicBool::new(false));
-        let (scenario, done): (Scenario, _) = (Arc::new(scenario), Arc::clone(&over));
-        thread::spawn(move || {
-            for stream in listener.incoming().flatten() {
-                if done.load(Ordering::Relaxed) {
-                    return;
-                }
-                let scenario = Arc::clone(&scenario);
-                thread::spawn(move || scenario(stream));
-            }
-        });
-        Fake { port, over }
-    }
-
-    fn endpoint(&self) -> Endpoint {
-        Endpoint {
-            host: "127.0.0.1".to_owned(),
-            port: self.port,
-            user: "app".to_owned(),
-            password: "any".to_owned(),
-            dbname: "any".to_owned(),
-            tls: false,
-        }
-    }
-}
-
-impl Drop for Fake {
-    fn drop(&mut self) {
-        self.over.store(true, Ordering::Relaxed);
-        let _ = TcpStream::connect((Ipv4Addr::LOCALHOST, self.port));
+/// How weir reaches a target that says what a test wants.
+fn endpoint(fake: &Fake) -> Endpoint {
+    Endpoint {
+        host: "127.0.0.1".to_owned(),
+        port: fake.port,
+        user: "app".to_owned(),
+        password: "any".to_owned(),
+        dbname: "any".to_owned(),
+        tls: false,
     }
 }
 
@@ -315,18 +221,6 @@ fn greet(stream: &mut TcpStream) {
     stream.write_all(&hello.concat()).expect("weir listens");
 }
 
-/// Writes until weir does not take it any more, or for two seconds.
-fn pour_for_ever(stream: &TcpStream, next: impl Fn(usize) -> Vec<u8>) {
-    let limit = Duration::from_secs(short_or_long(2, 20).into());
-    let begun = Instant::now();
-    for round in 0.. {
-        let piece: Vec<u8> = (0..200).flat_map(|n| next(round * 200 + n)).collect();
-        if begun.elapsed() > limit || pour(stream, &piece, 1, limit) == 0 {
-            return;
-        }
-    }
-}
-
 /// Reads and forgets until the end, for at most `limit`.
 fn swallow(raw: &mut Raw, limit: Duration) {
     let begun = Instant::now();
@@ -343,14 +237,14 @@ fn swallow(raw: &mut Raw, limit: Duration) {
 
 fn with_fake(fake: &Fake) -> Weir {
     let database = Postgres::shared().database();
-    Spec::new(&database).target("fake", &fake.endpoint(), CLEAR).start()
+    Spec::new(&database).target("fake", &endpoint(fake), CLEAR).start()
 }
 
 /// Lets a client read what the fake target says, and one that does not, and looks at weir.
 fn endure(what: &str, scenario: impl Fn(TcpStream) + Send + Sync + 'static) {
     let fake = Fake::start(scenario);
     let weir = with_fake(&fake);
-    let mut bystander = Bystander::new(&weir);
+    let mut bystander = bystander(&weir);
     let endpoint = weir.endpoint().with_dbname("fake");
     let deaf = endpoint.clone();
     let unread = thread::spawn(move || {
@@ -448,7 +342,7 @@ fn lying_lengths_of_a_target_end_their_session_in_every_state() {
                 thread::sleep(Duration::from_millis(500));
             });
             let weir = with_fake(&fake);
-            let mut bystander = Bystander::new(&weir);
+            let mut bystander = bystander(&weir);
             let mut raw = Raw::try_login_quietly(&weir.endpoint().with_dbname("fake"));
             let _ = raw.try_send(&query("SELECT 1"));
             swallow(&mut raw, Duration::from_secs(10));

@@ -18,6 +18,7 @@ mod http;
 mod http_clients;
 mod http_crash;
 mod http_h2;
+mod http_hostile;
 mod http_masks;
 mod http_sockets;
 mod http_tls;

@@ -5,35 +5,28 @@
 use std::fmt::Write as _;
 use std::io::{BufRead, BufReader, Write};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
-use std::thread;
-use std::time::{Duration, Instant};
 
-use crate::hostile::{BYSTANDER, GROWTH_KIB_MAX, SEALED, SEALING_KIB_MAX};
 use crate::ssh::{EVERYTHING, Gate, Sshd};
+use crate::support::harm::Bystander;
 use crate::support::lake::text;
 use crate::support::scratch::free_port;
 use crate::support::{short_or_long, tools};
 
-/// A session that was there before the harm, and looks at it.
-struct Bystander<'g> {
-    gate: &'g Gate,
+/// A session that was there before the harm: a `cat` whose lines come back.
+struct Cat {
     child: Child,
     stdin: ChildStdin,
     stdout: BufReader<ChildStdout>,
-    before_kib: u64,
 }
 
-impl Bystander<'_> {
-    fn new(gate: &Gate) -> Bystander<'_> {
+impl Cat {
+    fn start(gate: &Gate) -> Cat {
         let mut ssh = gate.ssh(&[]);
         let piped = ssh.arg("cat").stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut child = piped.spawn().expect("ssh starts");
         let stdin = child.stdin.take().expect("a pipe");
         let stdout = BufReader::new(child.stdout.take().expect("a pipe"));
-        let mut bystander = Bystander { gate, child, stdin, stdout, before_kib: 0 };
-        bystander.echo("before");
-        bystander.before_kib = gate.weir.anonymous_kib();
-        bystander
+        Cat { child, stdin, stdout }
     }
 
     fn echo(&mut self, what: &str) {
@@ -42,27 +35,9 @@ impl Bystander<'_> {
         self.stdout.read_line(&mut line).expect("an answer");
         assert_eq!(line.trim_end(), what);
     }
-
-    /// Nothing is held up, and memory has its bound.
-    fn look(&mut self, what: &str) {
-        let begun = Instant::now();
-        self.echo(what);
-        assert!(begun.elapsed() < BYSTANDER, "{what}: answered after {:?}", begun.elapsed());
-        let mut grown = self.grown_kib();
-        while grown >= GROWTH_KIB_MAX && begun.elapsed() < SEALED {
-            assert!(grown < GROWTH_KIB_MAX + SEALING_KIB_MAX, "{what}: grew by {grown} KiB");
-            thread::sleep(Duration::from_millis(100));
-            grown = self.grown_kib();
-        }
-        assert!(grown < GROWTH_KIB_MAX, "{what}: grew by {grown} KiB, and keeps it");
-    }
-
-    fn grown_kib(&self) -> u64 {
-        self.gate.weir.anonymous_kib().saturating_sub(self.before_kib)
-    }
 }
 
-impl Drop for Bystander<'_> {
+impl Drop for Cat {
     fn drop(&mut self) {
         let _ = self.child.kill();
         let _ = self.child.wait();
@@ -71,7 +46,8 @@ impl Drop for Bystander<'_> {
 
 /// Looks at weir while each scenario is at its worst; how many there were.
 fn endure(gate: &mut Gate, mut hostile: Command) -> usize {
-    let mut bystander = Bystander::new(gate);
+    let mut cat = Cat::start(gate);
+    let mut bystander = Bystander::new(&gate.weir, |what| cat.echo(what));
     hostile.env("WEIR_FLOOD_S", short_or_long(1, 20).to_string());
     let piped = hostile.stdin(Stdio::piped()).stdout(Stdio::piped());
     let mut child = piped.spawn().expect("it starts");
@@ -87,6 +63,7 @@ fn endure(gate: &mut Gate, mut hostile: Command) -> usize {
     assert!(status.success(), "after {count} scenarios: its own checks");
     bystander.look("all gone");
     drop(bystander);
+    drop(cat);
     assert_eq!(gate.exec("echo in").0, "in\n");
     let rows = gate.weir.lake().rows("sessions");
     let ours = rows.iter().filter(|row| text(row, "end_reason") == "internal");

@@ -1,6 +1,7 @@
 //! What the end-to-end tests stand on: a real PostgreSQL, the built weir, clients, the lake.
 
 pub mod certificates;
+pub mod harm;
 pub mod lake;
 pub mod oidc;
 pub mod postgres;
