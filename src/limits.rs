@@ -505,6 +505,8 @@ pub const HTTP_PART_HEAD_BYTES_MAX: usize = 16 << 10;
 pub const HTTP_LIST_BYTES_MAX: usize = 4 << 20;
 /// Arguments of one call that rules look at one by one.
 pub const MCP_ARGUMENTS_MAX: usize = 1024;
+/// What their paths and readings may take beside twice the bytes of all of them.
+pub const MCP_ARGUMENT_BYTES_SPARE: usize = 1 << 20;
 /// JSON in texts of arguments, in texts of these, that rules look into.
 pub const MCP_EMBEDDED_DEPTH_MAX: usize = 2;
 /// Definitions of tools that weir remembers, of all targets.

@@ -160,9 +160,11 @@ function call(method, url, { jar = {}, form, headers = {} } = {}) {
       }
       let text = '';
       response.on('data', (piece) => { text += piece; });
+      response.on('aborted', () => reject(new Error(`${url}: the answer was cut`)));
       response.on('end', () => resolve({ status: response.statusCode, text, response }));
     });
     request.on('error', reject);
+    request.setTimeout(30_000, () => request.destroy(new Error(`${url}: no answer`)));
     request.end(body);
   });
 }

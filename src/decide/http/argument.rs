@@ -19,7 +19,7 @@
 use super::spelling;
 use crate::decide::action::{Act, Fact, FactKind, Reading};
 use crate::identify::glob::glob_bytes;
-use crate::limits::{MCP_ARGUMENTS_MAX, MCP_EMBEDDED_DEPTH_MAX};
+use crate::limits::{MCP_ARGUMENT_BYTES_SPARE, MCP_ARGUMENTS_MAX, MCP_EMBEDDED_DEPTH_MAX};
 use crate::wire::http::head::Span;
 use crate::wire::http::json::{self, Segment, Token, Walk, Wrong, text};
 use crate::wire::http::jsonrpc::raw;
@@ -28,8 +28,10 @@ use crate::wire::http::jsonrpc::raw;
 /// signs, question marks and backslashes of keys are written with a backslash, so that no key looks
 /// like a path or like the mark of what may be left out.
 pub(super) fn read(body: &[u8], object: Span) -> Vec<Fact> {
-    let mut facts = Facts { list: Vec::new(), is_clear: true };
     let object = raw(body, object);
+    // Each value is there with its whole path, and in every reading: twice what was said is a lot.
+    let bytes_left = object.len() * 2 + MCP_ARGUMENT_BYTES_SPARE;
+    let mut facts = Facts { list: Vec::new(), bytes_left, is_clear: true };
     if facts.walk(&mut Walk::strict(), object, (&Path::default(), 0)).is_err() {
         facts.is_clear = false;
     }
@@ -157,6 +159,8 @@ pub(super) fn folded(path: &[u8]) -> Vec<u8> {
 /// What was read so far.
 struct Facts {
     list: Vec<Fact>,
+    /// For facts that follow.
+    bytes_left: usize,
     is_clear: bool,
 }
 
@@ -185,6 +189,10 @@ impl Facts {
                 Token::Number | Token::True | Token::False | Token::Null => written.to_vec(),
             };
             empty = false;
+            if self.is_full() {
+                self.is_clear = false;
+                return Ok(());
+            }
             if token == Token::Text {
                 text::unescape(text::inner(object, span), &mut value);
             }
@@ -238,11 +246,29 @@ impl Facts {
     }
 
     fn push(&mut self, fact: Fact) {
-        if self.list.len() < MCP_ARGUMENTS_MAX {
-            self.list.push(fact);
-        } else {
-            self.is_clear = false;
+        let bytes_left = self.bytes_left.checked_sub(size(&fact));
+        match bytes_left.filter(|_| self.list.len() < MCP_ARGUMENTS_MAX) {
+            Some(bytes_left) => {
+                self.bytes_left = bytes_left;
+                self.list.push(fact);
+            }
+            None => {
+                // A later one that is shorter is not told either: the path of each is as long.
+                self.bytes_left = 0;
+                self.is_clear = false;
+            }
         }
+    }
+
+    fn is_full(&self) -> bool {
+        self.bytes_left == 0 || self.list.len() >= MCP_ARGUMENTS_MAX
+    }
+}
+
+fn size(fact: &Fact) -> usize {
+    match &fact.reading {
+        Reading::Is(value) | Reading::Maybe(value) => value.len(),
+        _ => 0,
     }
 }
 
@@ -419,6 +445,29 @@ mod tests {
         let facts = facts(&format!("{{\"a\":[{}]}}", many.join(",")));
         assert_eq!(facts.len(), MCP_ARGUMENTS_MAX + 1);
         assert_eq!(facts.last().unwrap().reading, Reading::Unclear);
+    }
+
+    /// A path that every value has, a value of many readings: what is kept grows with what was said.
+    #[test]
+    fn facts_take_no_more_than_twice_what_was_said() {
+        let long = "k".repeat(100_000);
+        let values = vec!["1"; MCP_ARGUMENTS_MAX / 2].join(",");
+        let roots = concat!("/proc/self/root").repeat(20_000);
+        for said in [
+            format!("{{\"{long}\":[{values}]}}"),
+            format!("{{\"a\":\"{roots}\"}}"),
+            format!("{{\"a\":\"{}\"}}", r#"{\"a\":1}"#.repeat(10_000).replace('"', "\\\"")),
+        ] {
+            let facts = facts(&said);
+            let bytes: usize = facts.iter().map(|fact| size(fact)).sum();
+            assert!(
+                bytes <= said.len() * 2 + MCP_ARGUMENT_BYTES_SPARE,
+                "{bytes} of {}",
+                said.len()
+            );
+            let is_told = facts.iter().any(|fact| fact.reading == Reading::Unclear);
+            assert_eq!(is_told, !said.contains("{\\\""), "{}", said.len());
+        }
     }
 
     #[test]

@@ -16,6 +16,9 @@ use crate::hex;
 /// Texts that begin like an address are read as far as this.
 const ADDRESS_BYTES_MAX: usize = 16 << 10;
 
+/// Roots of processes that a path may lead through, one behind the other, and be followed.
+const ROOTS_MAX: usize = 8;
+
 /// What a text may stand for, if it is a path or a URL that is not written in its one spelling.
 pub(super) fn others(said: &str) -> Vec<String> {
     // Python's urllib takes `<URL:...>` (RFC 3986, C) off; WHATWG takes blanks and line ends out.
@@ -53,11 +56,14 @@ pub(super) fn leads_elsewhere(path: &[u8]) -> bool {
 }
 
 /// Whether a path leads to what nobody knows: the folder of a process, or what it has open
-/// (proc(5)). Its root is known.
+/// (proc(5)). Its root is known, but for one that more roots stand before than anybody needs.
 pub(super) fn is_anywhere(said: &str) -> bool {
     let mut readings = others(said);
     readings.push(said.to_owned());
-    readings.iter().any(|path| is_of_process(path) && behind_roots(path).next().is_none())
+    readings.iter().any(|path| {
+        let roots = roots(path).take(ROOTS_MAX + 1).count();
+        is_of_process(path) && !(1..=ROOTS_MAX).contains(&roots)
+    })
 }
 
 fn is_of_process(path: &str) -> bool {
@@ -71,8 +77,13 @@ fn is_of_process(path: &str) -> bool {
     }
 }
 
-/// What stands behind the root of a process, wherever a folder may be one.
+/// What stands behind the root of a process, wherever a folder may be one. Each is a text of its
+/// own, so there are only so many of them.
 fn behind_roots(path: &str) -> impl Iterator<Item = &str> {
+    roots(path).take(ROOTS_MAX)
+}
+
+fn roots(path: &str) -> impl Iterator<Item = &str> {
     let is_of_process = path.starts_with("/proc/");
     let places = path.match_indices("/root").filter(move |_| is_of_process);
     let behind = places.filter_map(|(at, root)| path.get(at + root.len()..));
