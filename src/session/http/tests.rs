@@ -2,6 +2,7 @@
 
 mod events;
 mod hello;
+mod lasting;
 mod late;
 mod many;
 mod refusals;
@@ -98,14 +99,16 @@ fn snapshot(more: &str) -> Rc<Snapshot> {
     };
     let text = format!("{CONFIG}{more}");
     let settings = config::load::parse(&text, "test.toml", Path::new("."), &env);
+    let settings = settings.unwrap_or_else(|errors| panic!("{errors}"));
+    let targets = settings.targets.len();
     Rc::new(Snapshot::build(&SnapshotSource {
-        settings: Arc::new(settings.unwrap_or_else(|errors| panic!("{errors}"))),
-        catalogs: vec![None; 3],
-        catalogs_begun_us: vec![0; 3],
-        addresses: vec![vec![endpoint()]; 3],
+        settings: Arc::new(settings),
+        catalogs: vec![None; targets],
+        catalogs_begun_us: vec![0; targets],
+        addresses: vec![vec![endpoint()]; targets],
         keys: Vec::new(),
         windows: Vec::new(),
-        minors: vec![Arc::default(); 3],
+        minors: vec![Arc::default(); targets],
         changes: Vec::new(),
         tokens: Default::default(),
         mock_seed: [1; 32],
