@@ -30,6 +30,7 @@ mod meters;
 mod oidc;
 mod ordinary;
 mod peaks;
+mod pools;
 mod postgres;
 mod records;
 mod replay;
