@@ -122,7 +122,9 @@ fn commands_of_each_verdict_are_found_in_the_metrics() {
 }
 
 /// A sample of the text format 0.0.4: name, labels in their order, value.
-type Sample = (String, Vec<(String, String)>, f64);
+type Sample = (String, Labels, f64);
+/// Names and values.
+type Labels = Vec<(String, String)>;
 
 fn is_name(text: &str, colons: bool) -> bool {
     let is_part = |it: char| it.is_ascii_alphanumeric() || it == '_' || (colons && it == ':');
@@ -136,7 +138,7 @@ fn sample(line: &str) -> Sample {
     let end = line.find(['{', ' ']).unwrap_or_else(|| fails("no value"));
     let (name, mut rest) = line.split_at(end);
     assert!(is_name(name, true), "the name: {line}");
-    let mut labels: Vec<(String, String)> = Vec::new();
+    let mut labels = Labels::new();
     if let Some(inner) = rest.strip_prefix('{') {
         rest = inner;
         while !rest.starts_with('}') {
@@ -209,7 +211,7 @@ fn families(text: &str) -> Vec<(String, String, Vec<Sample>)> {
 
 /// Of each histogram the buckets rise to +Inf, which is its count.
 fn check_buckets(samples: &[Sample]) {
-    let mut last: Option<(Vec<(String, String)>, f64, f64)> = None;
+    let mut last: Option<(Labels, f64, f64)> = None;
     for (name, labels, value) in samples {
         if !name.ends_with("_bucket") {
             continue;

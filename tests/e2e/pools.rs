@@ -25,11 +25,13 @@ then = "allow"
 /// What is read in the loans of one connection: each time another text under the same name.
 const TEXTS: [&str; 3] = ["SELECT 'first'", "SELECT 'second'", "SELECT 'third'"];
 
-/// A pool's way to lend one connection: the writes of each loan, each with the ReadyForQuery that
-/// it waits for.
+/// One write, and the ReadyForQuery that it waits for.
+type Write = (Vec<u8>, usize);
+
+/// A pool's way to lend one connection: the writes of each loan.
 struct Script {
     pool: &'static str,
-    loan: fn(&'static str) -> Vec<(Vec<u8>, usize)>,
+    loan: fn(&'static str) -> Vec<Write>,
 }
 
 /// A named statement, prepared and run in one pipeline.
@@ -39,7 +41,7 @@ fn use_name(name: &str, sql: &str) -> Vec<u8> {
 }
 
 /// Prepared and described in a pipeline of its own, then run.
-fn prepare_first(name: &str, sql: &str) -> Vec<(Vec<u8>, usize)> {
+fn prepare_first(name: &str, sql: &str) -> Vec<Write> {
     let run = [bind("", name, &[]), execute("", 0), sync()].concat();
     vec![([parse(name, sql), describe(b'S', name), sync()].concat(), 1), (run, 1)]
 }
