@@ -12,8 +12,9 @@ use weir::session::postgres::beliefs::reading::Reading;
 use weir::session::postgres::beliefs::{Answer, Beliefs, Message, Resolved, doubt};
 use weir::session::postgres::state::{Issued, Portal, Prepared};
 
-use crate::support::Postgres;
+use crate::support::lake::text;
 use crate::support::raw::{Raw, bind, close, execute, parse, query, sync};
+use crate::support::{Postgres, Spec, short_or_long};
 
 const CONVERSATIONS: u64 = 300;
 const STEPS: usize = 40;
@@ -349,5 +350,202 @@ fn what_weir_believes_is_what_the_server_has() {
             talk.step(&mut numbers);
         }
         talk.compare();
+    }
+}
+
+/// Names under which table 3 is denied and table 2 is masked, whatever leads to them.
+const RULED: &str = r#"
+[[rule]]
+name = "not the third"
+when = { touches = ["public.t3"] }
+then = "deny"
+[[rule]]
+name = "the rest"
+when = {}
+then = "allow"
+"#;
+
+const MASKED: &str = "[[mask]]\ncolumns = [\"public.t2.n\"]\noperator = \"nullify\"\n";
+
+/// A conversation through weir, of which the client knows no more than what it hears.
+struct Through {
+    raw: Raw,
+    said: Vec<String>,
+    /// ReadyForQuery that are still to come.
+    owed: usize,
+    status: u8,
+    /// A server ends a session that executes SAVEPOINT by name outside of a transaction.
+    is_over: bool,
+    rows: Vec<Vec<Option<String>>>,
+}
+
+impl Through {
+    fn send(&mut self, what: String, bytes: &[u8], ready: usize) {
+        self.said.push(what);
+        self.owed += ready;
+        self.is_over |= self.raw.try_send(bytes).is_err();
+    }
+
+    fn query(&mut self, text: &str) {
+        // As drivers do: no Query inside of a pipeline that may have failed.
+        self.send(format!("S Q({text})"), &[sync(), query(text)].concat(), 2);
+    }
+
+    fn step(&mut self, numbers: &mut Numbers) {
+        let (what, text) = (numbers.next(12), TEXTS[numbers.next(TEXTS.len())]);
+        let (name, other) = (NAMES[numbers.next(5)], NAMES[numbers.next(5)]);
+        match what {
+            0 | 1 => self.send(format!("P({name}, {text})"), &parse(name, text), 0),
+            2 | 3 => self.send(format!("B({name}, {other})"), &bind(name, other, &[]), 0),
+            4 | 5 => self.send(format!("E({name})"), &execute(name, 0), 0),
+            6 => self.send(format!("CL({name})"), &close(b'S', name), 0),
+            7 => self.send("S".to_owned(), &sync(), 1),
+            8 | 9 => self.query(text),
+            _ => {
+                let run = [parse("", text), bind("", "", &[]), execute("", 0), sync()].concat();
+                self.send(format!("P B E S({text})"), &run, 1);
+            }
+        }
+        // Some of what is sent is heard before the next is.
+        if numbers.next(3) == 0 {
+            self.settle();
+        }
+    }
+
+    /// Hears all that is owed.
+    fn settle(&mut self) {
+        while self.owed > 0 && !self.is_over {
+            match self.raw.read() {
+                Ok(Some(message)) if message.kind == b'Z' => {
+                    self.owed -= 1;
+                    self.status = message.body[0];
+                }
+                Ok(Some(message)) if message.kind == b'D' => self.rows.push(message.values()),
+                Ok(Some(_)) => {}
+                Ok(None) => self.is_over = true,
+                Err(error) => panic!("{error} after {:?}", self.said),
+            }
+        }
+    }
+
+    /// The rows of a query; nothing else is owed.
+    fn ask(&mut self, text: &str) -> Vec<Vec<Option<String>>> {
+        self.settle();
+        self.rows.clear();
+        self.query(text);
+        self.settle();
+        std::mem::take(&mut self.rows)
+    }
+
+    fn no_row_of_others(&self) {
+        for value in self.rows.iter().flatten().flatten() {
+            assert!(value != "2" && value != "3", "{value} after {:?}", self.said);
+        }
+    }
+
+    /// What the server says of each name, beside what weir takes it for: probes for the record.
+    fn probe(&mut self, conversation: u64) -> Vec<Probe> {
+        self.send("S".to_owned(), &sync(), 1);
+        self.settle();
+        self.no_row_of_others();
+        if self.status == b'E' {
+            self.ask("ROLLBACK");
+        }
+        let mut probes = Vec::new();
+        for name in ["s", "t", "c", "p"] {
+            for (list, is_cursor) in [("pg_prepared_statements", false), ("pg_cursors", true)] {
+                let marker = format!("/* {conversation} */ SELECT statement FROM {list}");
+                let marker = format!("{marker} WHERE name = '{name}'");
+                let rows = self.ask(&marker);
+                let Some(statement) = rows.first().and_then(|row| row[0].clone()) else { continue };
+                let run = match is_cursor {
+                    true => query(&format!("FETCH {name}")),
+                    false => [bind("", name, &[]), execute("", 1), sync()].concat(),
+                };
+                self.send(format!("probe {name}"), &run, 1);
+                self.settle();
+                self.no_row_of_others();
+                probes.push(Probe { marker, statement, is_cursor });
+                if self.status == b'E' {
+                    self.ask("ROLLBACK");
+                }
+            }
+        }
+        probes
+    }
+}
+
+/// A name that was used directly behind what the server had said of it.
+struct Probe {
+    marker: String,
+    /// What the server has under the name.
+    statement: String,
+    is_cursor: bool,
+}
+
+/// The numbers of the tables that a text names.
+fn tables(text: &str) -> Vec<String> {
+    let words = text.split(|it: char| !it.is_ascii_alphanumeric());
+    let is_table = |word: &&str| {
+        word.strip_prefix('t')
+            .is_some_and(|n| !n.is_empty() && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    words.filter(is_table).map(str::to_owned).collect()
+}
+
+fn converse_through(server: &Postgres) {
+    let database = server.database();
+    database.sql(SCHEMA);
+    let mut weir = Spec::new(&database).rules(RULED).masks(MASKED).start();
+    let count = u64::from(short_or_long(60, 600));
+    let (mut probes, mut over) = (Vec::new(), 0);
+    for conversation in 1..=count {
+        let mut numbers = Numbers(conversation.wrapping_mul(0x9e37_79b9_7f4a_7c15) | 1);
+        let raw = Raw::login(&weir.endpoint());
+        let (said, rows) = (Vec::new(), Vec::new());
+        let mut talk = Through { raw, said, owed: 0, status: b'I', is_over: false, rows };
+        for _ in 0..STEPS {
+            talk.step(&mut numbers);
+        }
+        probes.extend(talk.probe(conversation));
+        over += u64::from(talk.is_over);
+    }
+    assert!(over * 4 < count, "{over} of {count} sessions ended");
+    let lake = weir.lake();
+    for row in lake.rows("sessions") {
+        assert_ne!(text(&row, "end_reason"), "contradiction", "{row:#?}");
+    }
+    let commands = lake.rows("commands");
+    let (mut compared, mut cursors) = (0, 0);
+    for probe in &probes {
+        let at = commands.iter().position(|row| text(row, "query_text") == probe.marker);
+        let at = at.unwrap_or_else(|| panic!("no row of {}", probe.marker));
+        let Some(row) = commands.get(at + 1) else { continue };
+        let ran = text(row, "query_text");
+        if probe.is_cursor {
+            let objects = row["objects"].to_string();
+            for table in tables(&probe.statement) {
+                // A text of several statements names more than the cursor reads.
+                let several = probe.statement.contains(';');
+                assert!(several || objects.contains(&table), "{}: {row:#?}", probe.statement);
+            }
+            cursors += 1;
+        } else {
+            assert_eq!(ran, probe.statement, "behind {}", probe.marker);
+            compared += 1;
+        }
+    }
+    assert!(compared as u64 > count / 4 && cursors > 0, "{compared} names, {cursors} cursors");
+}
+
+#[test]
+fn what_weir_takes_a_name_for_is_what_the_server_has() {
+    converse_through(Postgres::shared());
+}
+
+#[test]
+fn what_weir_takes_a_name_for_is_what_the_newest_server_has() {
+    if let Some(server) = Postgres::newest() {
+        converse_through(server);
     }
 }

@@ -7,6 +7,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::support::harm::{Bystander, Fake, pour, pour_for_ever};
+use crate::support::lake::text;
 use crate::support::raw::{
     Raw, bind, close, describe, execute, flush, message, parse, query, startup, sync,
 };
@@ -284,6 +285,47 @@ fn a_target_that_never_stops_talking_costs_no_memory() {
         "hazards",
         after_login(|n| status(&format!("client{}encoding", "_".repeat(n % 5000)), "SJIS")),
     );
+}
+
+/// An error and, for a while, no end of it: what the client has read of it is in its row when weir
+/// is killed.
+#[test]
+fn an_error_that_a_client_has_read_is_in_its_row() {
+    let fake = Fake::start(|mut stream: TcpStream| {
+        greet(&mut stream);
+        let mut asked = [0_u8; 4096];
+        let count = stream.read(&mut asked).unwrap_or(0);
+        // weir's own visits end at once.
+        if !String::from_utf8_lossy(&asked[..count]).contains("SELECT 1/0") {
+            return;
+        }
+        let pipelined = asked[..count].first() == Some(&b'P');
+        let steps =
+            if pipelined { [message(b'1', b""), message(b'2', b"")].concat() } else { vec![] };
+        let error = message(b'E', b"SERROR\0VERROR\0C22012\0Mdivision by zero\0\0");
+        let _ = stream.write_all(&[steps, error].concat());
+        // No ReadyForQuery until weir is gone.
+        let _ = stream.read(&mut asked);
+    });
+    let mut weir = with_fake(&fake);
+    let texts = ["SELECT 1/0 -- by a Query", "SELECT 1/0 -- by messages"];
+    let mut open = Vec::new();
+    for (sql, pipelined) in texts.iter().zip([false, true]) {
+        let mut raw = Raw::try_login_quietly(&weir.endpoint().with_dbname("fake"));
+        let run = [parse("", sql), bind("", "", &[]), execute("", 0), sync()].concat();
+        raw.send(&if pipelined { run } else { query(sql) });
+        raw.set_timeout(Duration::from_secs(20));
+        while raw.read().expect("the connection").expect("a message").kind != b'E' {}
+        open.push(raw);
+    }
+    weir.kill();
+    weir.start();
+    let lake = weir.lake();
+    for sql in texts {
+        let (_, response) = lake.exchange(sql);
+        assert_eq!(text(&response, "outcome"), "error", "{response:#?}");
+        assert_eq!(text(&response, "status_code"), "22012", "{response:#?}");
+    }
 }
 
 #[test]

@@ -31,6 +31,7 @@ mod meters;
 mod oidc;
 mod ordinary;
 mod peaks;
+mod pools;
 mod postgres;
 mod records;
 mod replay;
