@@ -100,6 +100,15 @@ pub(super) fn fault(fault: &Fault) -> (u32, &'static str) {
         FaultKind::Limit(Limit::LoginTime) => (BY_APPLICATION, "weir: the login took too long"),
         FaultKind::Limit(Limit::Sessions) => (TOO_MANY_CONNECTIONS, "weir: too many connections"),
         FaultKind::Limit(_) => (BY_APPLICATION, "weir: too much at a time"),
+        FaultKind::Login(Login::KeyRemoved) => {
+            (BY_APPLICATION, "weir: the key that opened this connection was taken away")
+        }
+        FaultKind::Login(Login::CertificateOver) => {
+            (BY_APPLICATION, "weir: the certificate that opened this connection is over or revoked")
+        }
+        FaultKind::Login(Login::Token(_)) => {
+            (BY_APPLICATION, "weir: the token that opened this connection is over")
+        }
         FaultKind::Login(kind) => (NO_MORE_METHODS, login(kind)),
         FaultKind::Target(Target::HostKey) => {
             (HOST_NOT_VERIFIABLE, "weir: the target's host key is not the configured one")
