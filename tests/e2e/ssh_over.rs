@@ -37,9 +37,13 @@ impl Lasting {
 
 /// Sessions that run a command.
 fn live(gate: &Gate) -> usize {
+    let mut listed = String::new();
     // A shard of a busy machine may be late.
-    let listed = output(&mut gate.weir.command(&["sessions", "--live", "--json"]));
-    let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
+    wait_until("a list", Duration::from_secs(60), || {
+        let told = output(&mut gate.weir.command(&["sessions", "--live", "--json"]));
+        listed = String::from_utf8_lossy(&told.stdout).into_owned();
+        told.status.success()
+    });
     listed.lines().filter(|line| line.contains("\"active\"")).count()
 }
 
