@@ -292,6 +292,7 @@ fn a_client_at_a_terminal_is_heard_while_it_waits() {
         assert_eq!(script.channels.take(Side::Client, payload), Ok(Turn::Taken));
     }
     assert_eq!(script.take(Side::Client, &data(b"\x03")), "taken", "it is for the command now");
+    script.said();
     let adjust = Message::WindowAdjust { recipient: 3, bytes: 2_000_000 };
     assert_eq!(script.take(Side::Server, &adjust), "heard");
     assert_eq!(script.said(), "Client adjust 3 1995840");
