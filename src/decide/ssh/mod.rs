@@ -157,7 +157,8 @@ fn transfer(files: &text::Files) -> Act {
     act
 }
 
-/// A repository. git looks for it under these names, too.
+/// A repository. git looks for it under these names, too (`path.c`, `enter_repo`); and whoever
+/// denies one means it with and without the ending that URLs have.
 fn repository(classes: ClassSet, name: &[u8]) -> Act {
     let path = FilePath::new(name, None);
     let mut act = Act::of(classes, "");
@@ -165,6 +166,9 @@ fn repository(classes: ClassSet, name: &[u8]) -> Act {
     if path.clear {
         for suffix in [&b".git"[..], b"/.git", b".git/.git"] {
             act.facts.push(Fact::maybe(FactKind::Path, [&path.text, suffix].concat()));
+        }
+        if let Some(bare) = path.text.strip_suffix(b".git").filter(|bare| !bare.ends_with(b"/")) {
+            act.facts.push(Fact::maybe(FactKind::Path, bare));
         }
     }
     act.objects = [Object::bare(path.shown(), classes.has(Class::GitPush))].into();
