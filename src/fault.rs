@@ -130,6 +130,10 @@ pub enum Login {
     Settings,
     /// The target refused weir's own credential.
     TargetCredentials,
+    /// The key that opened the connection is nobody's any more.
+    KeyRemoved,
+    /// The certificate that opened the connection is over, taken back, or of no CA any more.
+    CertificateOver,
 }
 
 /// What is wrong with a client's token.
@@ -359,6 +363,8 @@ impl Fault {
                 Login::Token(token) => token.label(),
                 Login::Settings => "startup-settings",
                 Login::TargetCredentials => "target-credentials",
+                Login::KeyRemoved => "key-removed",
+                Login::CertificateOver => "certificate-over",
             },
             FaultKind::Target(target) => target.label(),
             FaultKind::Record(r) => match r {

@@ -148,8 +148,8 @@ pub struct Ended {
     /// decided by what is gone.
     users: Vec<String>,
     /// Users who are configured now, if everybody else has to prove again who they are: a
-    /// certificate's rule, an issuer or an authority is gone or another one, and which session came
-    /// by it is not known here.
+    /// certificate's rule or an issuer is gone or another one, and which session came by it is not
+    /// known here. Sessions of SSH know their key, or their certificate, and look themselves.
     only: Option<Vec<String>>,
 }
 
@@ -169,8 +169,7 @@ impl Ended {
 /// Whose sessions end.
 pub fn ended(old: &Settings, new: &Settings) -> Ended {
     let all_there = (old.certificates.iter().all(|it| same_in(it, &new.certificates)))
-        && old.issuers.iter().all(|it| same_in(it, &new.issuers))
-        && old.ssh_authorities.iter().all(|it| same_in(it, &new.ssh_authorities));
+        && old.issuers.iter().all(|it| same_in(it, &new.issuers));
     let names = || new.users.iter().map(|user| user.name.clone()).collect();
     Ended { users: reduced(old, new), only: (!all_there).then(names) }
 }

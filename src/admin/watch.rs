@@ -68,7 +68,7 @@ pub async fn keep_lists(state: Arc<ControlState>) {
                 state.publish().await;
                 if !first {
                     Counters::count(&state.counters.certificates_loaded);
-                    log::info("lists of revoked certificates have changed: new logins use them");
+                    log::info("lists of revoked certificates have changed: who is on them is out");
                 }
             }
             Err(problem) => {

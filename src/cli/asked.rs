@@ -62,16 +62,11 @@ pub(super) fn of_ssh(request: Request, text: &str) -> Result<Action, Failure> {
                 rest.put_string(path.as_bytes());
                 ssh::global(b"streamlocal-forward@openssh.com", &rest)
             }
-            _ => ssh::global(b"tcpip-forward", b""),
+            "" => ssh::global(b"tcpip-forward", b""),
+            place => ssh::global(b"tcpip-forward", &tcp(place)?),
         },
         Request::ForwardLocal => {
-            let place = text
-                .rsplit_once(':')
-                .and_then(|(host, port)| port.parse::<u32>().ok().map(|port| (host, port)));
-            let (host, port) = place.ok_or_else(|| wrong("HOST:PORT", text))?;
-            let mut rest = Vec::new();
-            rest.put_string(host.as_bytes());
-            rest.put_u32(port);
+            let mut rest = tcp(text)?;
             rest.put_string(b"127.0.0.1");
             rest.put_u32(0);
             opened(b"direct-tcpip", &rest)
@@ -85,6 +80,20 @@ pub(super) fn of_ssh(request: Request, text: &str) -> Result<Action, Failure> {
         }
         Request::Sftp => operation(text)?.action(),
     })
+}
+
+/// A host and a port as messages have them, of `HOST:PORT` or what a record shows of a forward.
+fn tcp(text: &str) -> Result<Vec<u8>, Failure> {
+    let place = text.rsplit_once("tcp:").map_or(text, |(_, place)| place);
+    let place = place
+        .rsplit_once(':')
+        .and_then(|(host, port)| port.parse::<u32>().ok().map(|port| (host, port)));
+    let (host, port) = place.ok_or_else(|| wrong("HOST:PORT", text))?;
+    let host = host.strip_prefix('[').and_then(|it| it.strip_suffix(']')).unwrap_or(host);
+    let mut fields = Vec::new();
+    fields.put_string(host.as_bytes());
+    fields.put_u32(port);
+    Ok(fields)
 }
 
 /// A request to a service: `POST /orders`. For MCP a tool and its arguments, `lookup {"name":
@@ -427,7 +436,10 @@ mod tests {
             (Request::Sftp, "open /srv/a fast", "wrong"),
             (Request::Sftp, "run /srv/a", "wrong"),
             (Request::ForwardLocal, "db:5432", "forward-local"),
+            (Request::ForwardLocal, "open tcp:db:5432", "forward-local"),
+            (Request::ForwardLocal, "[::1]:5432", "forward-local"),
             (Request::ForwardLocal, "db", "wrong"),
+            (Request::ForwardRemote, "localhost", "wrong"),
             (Request::ForwardSocket, "/run/x", "forward-socket"),
             (Request::ForwardRemote, "", "forward-remote"),
             (Request::ForwardRemote, "tcp:localhost:8080", "forward-remote"),

@@ -101,11 +101,13 @@ pub enum FactKind {
     Setting,
     /// `functions`: those that PostgreSQL itself does not have, which are `call`.
     Function,
+    /// `forwards`: where a forward of SSH leads, or listens.
+    Forward,
 }
 
 impl FactKind {
     /// Every kind.
-    pub const ALL: [FactKind; 11] = [
+    pub const ALL: [FactKind; 12] = [
         FactKind::Method,
         FactKind::Path,
         FactKind::Tool,
@@ -117,6 +119,7 @@ impl FactKind {
         FactKind::Name,
         FactKind::Setting,
         FactKind::Function,
+        FactKind::Forward,
     ];
 
     /// The key of `when`.
@@ -133,6 +136,7 @@ impl FactKind {
             FactKind::Name => "names",
             FactKind::Setting => "settings",
             FactKind::Function => "functions",
+            FactKind::Forward => "forwards",
         }
     }
 
@@ -144,7 +148,9 @@ impl FactKind {
                 self,
                 FactKind::Method | FactKind::Path | FactKind::Tool | FactKind::Argument
             ),
-            Protocol::Ssh => matches!(self, FactKind::Text | FactKind::Path),
+            Protocol::Ssh => {
+                matches!(self, FactKind::Text | FactKind::Path | FactKind::Forward)
+            }
             Protocol::Kubernetes => matches!(
                 self,
                 FactKind::Method

@@ -11,6 +11,7 @@ use std::net::IpAddr;
 use super::{Identity, Method};
 use crate::config::settings::{SshAuthority, SshName};
 use crate::limits::NAME_BYTES_MAX;
+use crate::wire::cells::is_unseen;
 use crate::wire::ssh::certificate::Certificate;
 use crate::wire::ssh::key::Proof;
 
@@ -64,8 +65,9 @@ pub fn identity(
         SshName::Principal => certificate.principals.first(),
     };
     let named = user.filter(|user| {
-        let printable = user.chars().all(|char| !char.is_control());
-        !user.is_empty() && user.len() <= NAME_BYTES_MAX && printable
+        // What looks like another name is none: blanks at an end, signs that nobody sees.
+        let seen = !user.chars().any(is_unseen) && user.trim() == user.as_str();
+        !user.is_empty() && user.len() <= NAME_BYTES_MAX && seen
     });
     let user = named.ok_or("the certificate's name is none that weir takes")?.clone();
     let grants = Grants {
@@ -256,7 +258,11 @@ mod tests {
         assert_eq!(identity(&authorities, &host, &here(150)).ok(), None);
         let all = Certificate { principals: Vec::new(), ..made(&key, &PLAIN) };
         assert_eq!(identity(&authorities, &all, &here(150)).ok(), None);
-        let nameless = Certificate { key_id: "a\nb".to_owned(), ..made(&key, &PLAIN) };
-        assert_eq!(identity(&authorities, &nameless, &here(150)).ok(), None);
+        for name in ["", "a\nb", "alice ", " alice", "alice\u{200b}", "al\u{ad}ice", "a\u{a0}b"] {
+            let nameless = Certificate { key_id: name.to_owned(), ..made(&key, &PLAIN) };
+            assert_eq!(identity(&authorities, &nameless, &here(150)).ok(), None, "{name:?}");
+        }
+        let two = Certificate { key_id: "Alice Doe".to_owned(), ..made(&key, &PLAIN) };
+        assert!(identity(&authorities, &two, &here(150)).is_ok());
     }
 }

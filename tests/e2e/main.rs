@@ -47,6 +47,7 @@ mod ssh_files;
 mod ssh_holds;
 mod ssh_hostile;
 mod ssh_output;
+mod ssh_over;
 mod ssh_rows;
 mod ssh_rules;
 mod ssh_shells;

@@ -10,7 +10,7 @@ use serde_json::Value;
 use crate::http_sockets::Socket;
 use crate::ssh::{EVERYTHING, Sshd};
 use crate::support::raw::{Raw, query};
-use crate::support::scratch::run;
+use crate::support::scratch::{output, run};
 use crate::support::web::{Plan, Server, Web};
 use crate::support::weir::USER_PASSWORD;
 use crate::support::{Postgres, Spec, Weir, wait_until};
@@ -19,7 +19,9 @@ use crate::support::{Postgres, Spec, Weir, wait_until};
 fn living(weir: &Weir) -> String {
     let mut id = None;
     wait_until("a session", Duration::from_secs(20), || {
-        let listed = run(&mut weir.command(&["sessions", "--live", "--json"]));
+        // A shard of a busy machine may be late.
+        let listed = output(&mut weir.command(&["sessions", "--live", "--json"]));
+        let listed = String::from_utf8_lossy(&listed.stdout).into_owned();
         let session: Option<Value> = serde_json::from_str(listed.trim()).ok();
         let session = session.filter(|it| it["state"] != "login");
         id = session.and_then(|it| it["session_id"].as_str().map(str::to_owned));

@@ -35,7 +35,6 @@ fn shown(gate: &Gate) -> String {
 fn a_shell_waits_at_its_opening_and_keeps_what_was_typed_meanwhile() {
     let sshd = Sshd::start();
     let mut gate = sshd.gate(&holding("shell", ""));
-    // sshd lets nobody say anything before a shell runs, so its client has to leave to give up.
     // First: what was denied may not be asked again at once.
     let mut ssh = gate.ssh(&["-tt"]);
     let child = ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("ssh starts");
@@ -44,8 +43,19 @@ fn a_shell_waits_at_its_opening_and_keeps_what_was_typed_meanwhile() {
     run(Command::new("kill").args(["-HUP", &child.id().to_string()]));
     let ended_by = child.wait_with_output().expect("a child of ours");
     let told = String::from_utf8_lossy(&ended_by.stdout).into_owned();
-    assert!(told.contains("closing this terminal cancels"), "{told}");
+    assert!(told.contains("Ctrl-C cancels"), "{told}");
     wait_until("the hold to end", Duration::from_secs(20), || gate.waiting().is_empty());
+    // Ctrl-C at a terminal: sshd lets nobody say anything before a shell runs, and weir does.
+    let mut ssh = gate.ssh(&["-tt"]);
+    let mut child = ssh.stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().expect("ssh starts");
+    let id = gate.wait_for_hold();
+    let mut keys = child.stdin.take().expect("a pipe");
+    keys.write_all(b"ls\x03").expect("keys");
+    let ended_by = child.wait_with_output().expect("a child of ours");
+    let told = String::from_utf8_lossy(&ended_by.stdout).into_owned();
+    assert!(told.contains("weir: canceled"), "{told}");
+    assert_eq!(ended_by.status.code(), Some(126));
+    assert!(gate.waiting().is_empty(), "{id} waits no more");
     for terminal in ["-tt", "-T"] {
         let shell = waiter(gate.ssh(&[terminal]), b"echo typed $((40+2))\nexit 3\n");
         assert_eq!(shown(&gate), "shell");
@@ -62,10 +72,14 @@ fn a_shell_waits_at_its_opening_and_keeps_what_was_typed_meanwhile() {
         let said = format!("{stdout}{stderr}");
         assert!(said.contains("denied by dora") && !said.contains("typed 42"), "{said}");
     }
-    let shells = gate.weir.lake().rows("commands");
+    let lake = gate.weir.lake();
+    let steps = lake.rows("approvals");
+    let ends = |row: &&Row| text(row, "approval_id") == id && text(row, "event") == "canceled";
+    assert_eq!(steps.iter().filter(ends).count(), 1, "{steps:#?}");
+    let shells = lake.rows("commands");
     let shells = shells.iter().filter(|row| text(row, "kind") == "shell");
     let decisions: Vec<String> = shells.map(|row| text(row, "decision")).collect();
-    assert_eq!(decisions, ["abandoned", "allow", "deny", "allow", "deny"]);
+    assert_eq!(decisions, ["abandoned", "abandoned", "allow", "deny", "allow", "deny"]);
 }
 
 #[test]

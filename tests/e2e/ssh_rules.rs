@@ -109,6 +109,51 @@ fn filters_of_rsync_name_no_files_where_rules_name_paths() {
     assert!(filters.iter().all(|row| text(row, "decision") == "deny"));
 }
 
+/// Rules name where a forward leads, and where it listens.
+#[test]
+fn forwards_are_allowed_by_where_they_lead() {
+    let sshd = Sshd::start();
+    let (open, closed) = (sshd.port, free_port());
+    let rules = format!(
+        "[[rule]]\nname = \"here\"\nwhen = {{ commands = [\"forward-local\", \
+         \"forward-remote\"], forwards = [\"127.0.0.1:{open}\", \"localhost:{closed}\"] }}\n\
+         then = \"allow\"\n\
+         [[rule]]\nname = \"never\"\nwhen = {{ forwards = [\"127.0.0.1:1\"] }}\nthen = \"deny\"\n\
+         {EVERYTHING}"
+    );
+    let gate = sshd.gate(&rules);
+    let test = |request: &str, place: &str| {
+        let all = ["policy", "test", "--target", "web-1", "--as", "alice", "--request", request];
+        let told = ended(&output(&mut gate.weir.command(&[&all[..], &[place]].concat()))).0;
+        told.lines().find_map(|line| line.strip_prefix("verdict: ")).unwrap_or(&told).to_owned()
+    };
+    assert!(test("forward-local", &format!("127.0.0.1:{open}")).starts_with("allow"));
+    for place in [format!("127.0.0.1:{closed}"), format!("localhost:{open}"), "db:22".to_owned()] {
+        assert!(test("forward-local", &place).starts_with("deny"), "{place}");
+    }
+    let through = |place: &str| {
+        let (stdout, stderr, _) = ended(&fed(&mut gate.ssh(&["-v", "-W", place]), b"not ssh\r\n"));
+        (stdout.starts_with("SSH-2.0-OpenSSH"), stderr)
+    };
+    assert!(through(&format!("127.0.0.1:{open}")).0);
+    // The same place by a name that the rule does not have.
+    for place in [format!("localhost:{open}"), format!("[::1]:{open}"), format!("127.1:{open}")] {
+        let (passed, stderr) = through(&place);
+        assert!(!passed && stderr.contains("no rule allows"), "{place}: {stderr}");
+    }
+    for (port, is_made) in [(closed, true), (free_port(), false)] {
+        let mut ssh = gate.ssh(&["-o", "ExitOnForwardFailure=yes"]);
+        ssh.args(["-R", &format!("{port}:127.0.0.1:1")]).arg("true");
+        let (_, stderr, status) = ended(&output(&mut ssh));
+        assert_eq!(status == Some(0), is_made, "{port}: {stderr}");
+    }
+    // A denial meets the host by its other names.
+    for place in ["127.0.0.1:1", "localhost:1", "[::1]:1", "2130706433:1"] {
+        let (_, stderr) = through(place);
+        assert!(stderr.contains("denied by rule \"never\""), "{place}: {stderr}");
+    }
+}
+
 /// A socket at a path is a file there: one that is connected to, and one that is made.
 #[test]
 fn denied_paths_are_denied_to_forwards() {

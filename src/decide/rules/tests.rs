@@ -466,13 +466,15 @@ fn paths_of_transfers_are_certain_for_an_allowance_and_possible_for_a_denial() {
     check("git-upload-pack /srv/pub/../secret/a", false, true);
     check("git-upload-pack a", false, true);
     let deny_git = RuleSpec {
-        facts: vec![(FactKind::Path, texts(&["/srv/b.git", "/srv/c/.git"]))],
+        facts: vec![(FactKind::Path, texts(&["/srv/b.git", "/srv/c/.git", "/srv/bare"]))],
         ..deny("d")
     };
     for (text, expect) in [
         ("git-upload-pack /srv/b", "deny d"),
         ("git-upload-pack /srv/b.git/", "deny d"),
         ("git-upload-pack /srv/c", "deny d"),
+        ("git-receive-pack /srv/bare.git", "deny d"),
+        ("git-upload-pack /srv/bared.git", "allow a"),
         ("git-upload-pack /srv/d", "allow a"),
     ] {
         check_action(&[deny_git.clone(), allow("a")], &ssh::exec(text.as_bytes()), expect);

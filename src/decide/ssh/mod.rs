@@ -4,6 +4,7 @@
 //! Never: a class by guess; what is not known is `Unknown`.
 
 pub mod files;
+mod forwards;
 pub mod rsync;
 pub mod text;
 
@@ -156,7 +157,8 @@ fn transfer(files: &text::Files) -> Act {
     act
 }
 
-/// A repository. git looks for it under these names, too.
+/// A repository. git looks for it under these names, too (`path.c`, `enter_repo`); and whoever
+/// denies one means it with and without the ending that URLs have.
 fn repository(classes: ClassSet, name: &[u8]) -> Act {
     let path = FilePath::new(name, None);
     let mut act = Act::of(classes, "");
@@ -164,6 +166,9 @@ fn repository(classes: ClassSet, name: &[u8]) -> Act {
     if path.clear {
         for suffix in [&b".git"[..], b"/.git", b".git/.git"] {
             act.facts.push(Fact::maybe(FactKind::Path, [&path.text, suffix].concat()));
+        }
+        if let Some(bare) = path.text.strip_suffix(b".git").filter(|bare| !bare.ends_with(b"/")) {
+            act.facts.push(Fact::maybe(FactKind::Path, bare));
         }
     }
     act.objects = [Object::bare(path.shown(), classes.has(Class::GitPush))].into();
@@ -200,13 +205,14 @@ fn subsystem(name: &[u8]) -> Action {
 pub fn open(open: &Open<'_>) -> Action {
     match (open.kind, open.destination()) {
         (_, Ok(Some(Destination::Tcp(host, port)))) => {
-            one(Class::ForwardLocal, &format!("tcp:{}:{port}", shown(host)))
+            let operation = format!("tcp:{}:{port}", shown(host));
+            forward(Class::ForwardLocal, &operation, forwards::tcp(host, port))
         }
         (_, Ok(Some(Destination::Unix(path)))) => {
             socket(Class::ForwardSocket, &format!("unix:{}", shown(path)), path)
         }
-        (b"tun@openssh.com", _) => one(Class::Tun, "tun"),
-        (kind, _) => one(Class::Unknown, &shown(kind)),
+        (b"tun@openssh.com", _) => forward(Class::Tun, "tun", vec![forwards::anywhere()]),
+        (kind, _) => forward(Class::Unknown, &shown(kind), vec![forwards::anywhere()]),
     }
 }
 
@@ -237,12 +243,20 @@ pub fn open_back(open: &Open<'_>) -> Action {
 /// A request of the connection.
 pub fn global(name: &[u8], rest: &[u8]) -> Action {
     match name {
-        b"tcpip-forward" | b"cancel-tcpip-forward" => one(Class::ForwardRemote, &shown(name)),
+        b"tcpip-forward" | b"cancel-tcpip-forward" => {
+            let mut fields = Fields::new(rest);
+            let place = fields.string().and_then(|host| Ok((host, fields.u32()?)));
+            let facts = match place {
+                Ok((host, port)) => forwards::tcp(host, port),
+                Err(_) => vec![forwards::anywhere()],
+            };
+            forward(Class::ForwardRemote, &shown(name), facts)
+        }
         b"streamlocal-forward@openssh.com" | b"cancel-streamlocal-forward@openssh.com" => {
             let path = Fields::new(rest).string().unwrap_or_default();
             socket(Class::ForwardRemote, &shown(name), path)
         }
-        _ => one(Class::Unknown, &shown(name)),
+        _ => forward(Class::Unknown, &shown(name), vec![forwards::anywhere()]),
     }
 }
 
@@ -264,7 +278,13 @@ pub fn global_text(name: &[u8], rest: &[u8]) -> String {
 
 /// What is done at a path: a socket there is a file.
 fn socket(class: Class, operation: &str, path: &[u8]) -> Action {
-    let facts = FilePath::new(path, None).facts();
+    let path = FilePath::new(path, None);
+    let mut facts = path.facts();
+    facts.push(forwards::unix(&path));
+    forward(class, operation, facts)
+}
+
+fn forward(class: Class, operation: &str, facts: Vec<Fact>) -> Action {
     let operation = Cow::Owned(operation.to_owned());
     Action::new(Protocol::Ssh, vec![Act { operation, facts, ..Act::of(class, "") }])
 }

@@ -82,6 +82,8 @@ pub enum Turn<'b> {
     Asks(Asked<'b>),
     /// The client gave up on what is held.
     Canceled(ChannelKey),
+    /// The target takes what the client said early: [`Channels::release_early`] is the next call.
+    Heard(ChannelKey),
     /// The target opens a channel that the client was allowed to ask for: `allow_open_back` is the
     /// next call.
     OpensBack(Open<'b>),
@@ -244,6 +246,12 @@ enum State {
         /// Of them, what counts against the window when they are taken.
         said: usize,
     },
+    /// It may run, and its client was heard before the target wanted to hear it: messages of the
+    /// client wait until the target does.
+    Early {
+        messages: Vec<Vec<u8>>,
+        bytes: usize,
+    },
     /// Words, and whether they go to a terminal.
     Refusing(String),
     /// Weir has closed the channel on both sides; what is still said is dropped.
@@ -314,15 +322,6 @@ impl Channels {
     pub fn is_closing(&self, key: ChannelKey) -> bool {
         let channel = self.channels.iter().find(|channel| channel.key == key);
         channel.is_none_or(|channel| channel.closed.client || channel.closed.target)
-    }
-
-    /// Whether a client that is at a terminal may say anything now: sshd opens sessions with a
-    /// window of nothing until something runs (serverloop.c, `server_request_session`), and ssh
-    /// reads no keys without one, `~.` neither (channels.c, `channel_pre_open`). Without a terminal
-    /// Ctrl-C ends the client itself.
-    pub fn hears_keys(&self, key: ChannelKey) -> bool {
-        let channel = self.channels.iter().find(|channel| channel.key == key);
-        channel.is_none_or(|it| it.facts.terminal.is_none() || it.input.outstanding() > 0)
     }
 
     /// Whether what the client says may belong to something that runs: all channels share one
@@ -442,6 +441,12 @@ impl Channels {
         }
         match channel.state {
             State::Held { .. } if from == Side::Client => self.while_held(index, &message, payload),
+            State::Early { .. } if matches!(message, Message::Close { .. }) => {
+                // Nobody hears any more what waits.
+                channel.state = State::Running;
+                self.passing(from, index, message)
+            }
+            State::Early { .. } if from == Side::Client => self.while_early(index, payload),
             State::Refusing(_) | State::Swallowing => self.while_refused(from, index, &message),
             _ => self.passing(from, index, message),
         }
@@ -535,8 +540,10 @@ impl Channels {
         let channel = self.at(index)?;
         let flow = if from == Side::Client { &mut channel.output } else { &mut channel.input };
         flow.grant(bytes)?;
+        let key = channel.key;
+        let is_heard = matches!(channel.state, State::Early { .. }) && channel.input.is_covered();
         self.lend(from.peer(), index)?;
-        Ok(Turn::Taken)
+        Ok(if is_heard { Turn::Heard(key) } else { Turn::Taken })
     }
 
     /// Tells a sender of the window that it has now.

@@ -94,7 +94,7 @@ impl Machine {
         }
         core.output(Output::AskOpened(Box::new(summary)));
         if let Some(channel) = held.wanted.channel() {
-            let words = voice::held(&held.ask, open.channels.hears_keys(channel));
+            let words = voice::held(&held.ask);
             open.channels.hold(channel, &words).map_err(client_broken)?;
         }
         if let Some(channel) = held.wanted.file_channel() {

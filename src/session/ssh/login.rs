@@ -29,6 +29,7 @@ use crate::wire::ssh::userauth::{self, Answer, Method, Proven, Request, reply, r
 use crate::wire::ssh::{Role, number};
 use crate::wire::{LegId, Protocol, Side};
 
+use super::ground::{Ground, Standing};
 use super::leg::{Leg, broken};
 use super::open::{Link, Open};
 use super::token::Waiting;
@@ -69,8 +70,14 @@ pub(super) struct Visitor {
     pub credential: Credential,
 }
 
-/// Somebody who has proven who they are, and what with: JSON.
-pub(super) type Found = (Identity, Grants, String);
+/// Somebody who has proven who they are.
+pub(super) struct Found {
+    pub identity: Identity,
+    pub grants: Grants,
+    /// What the proof was: JSON.
+    pub detail: String,
+    pub ground: Ground,
+}
 
 impl TargetLogin {
     /// Why the target may refuse a certificate of weir's.
@@ -163,7 +170,8 @@ fn target_terms(target: &TargetSettings) -> Arc<Terms> {
 fn of_key(user: &User, blob: &[u8]) -> Found {
     let (user, groups) = (user.name.clone(), user.groups.clone());
     let detail = key_shown(blob).to_string();
-    (Identity { user, groups, method: IdentityMethod::SshKey }, Grants::ALL, detail)
+    let identity = Identity { user, groups, method: IdentityMethod::SshKey };
+    Found { identity, grants: Grants::ALL, detail, ground: Ground::Key(blob.to_vec()) }
 }
 
 fn key_shown(blob: &[u8]) -> serde_json::Value {
@@ -182,7 +190,7 @@ fn certificate_shown(certificate: &Certificate) -> serde_json::Value {
 }
 
 /// Whoever a certificate names, unless that is a user of the configuration, who proves a key.
-fn of_certificate(
+pub(super) fn of_certificate(
     certificate: &Certificate,
     proof: key::Proof,
     source: std::net::IpAddr,
@@ -195,7 +203,9 @@ fn of_certificate(
     if settings.users.iter().any(|user| user.name == identity.user) {
         return Err("the certificate names a user of the configuration, who proves a key");
     }
-    Ok((identity, grants, certificate_shown(certificate).to_string()))
+    let detail = certificate_shown(certificate).to_string();
+    let ground = Ground::Certificate(Box::new(certificate.clone()), proof);
+    Ok(Found { identity, grants, detail, ground })
 }
 
 /// The client's proof.
@@ -310,9 +320,12 @@ impl Machine {
     pub(super) fn admit(
         &mut self,
         name: &[u8],
-        (identity, grants, detail): Found,
+        found: Found,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
+        let Found { identity, grants, detail, ground } = found;
+        let source = self.core.accepted.client_addr.ip();
+        self.standing = Some(Standing::new(identity.clone(), ground, source, stage.now));
         let refused = |fault| client_fault(FaultKind::Login(fault));
         let name = String::from_utf8_lossy(name).into_owned();
         let listener = stage.snapshot.settings.listeners.get(self.core.accepted.listener);

@@ -21,6 +21,7 @@ mod channels;
 mod core;
 mod files;
 mod filters;
+mod ground;
 mod hold;
 mod home;
 mod leg;
@@ -47,6 +48,7 @@ use crate::session::{Driven, Event, Output, SessionSummary, Stage, VoteReply};
 use crate::wire::{End, Side};
 
 use self::core::Office;
+use ground::Standing;
 use leg::Leg;
 use login::{Proof, TargetLogin, Visitor};
 use open::Open;
@@ -58,6 +60,8 @@ pub struct Machine {
     target: Option<Leg>,
     phase: Phase,
     deadline_us: u64,
+    /// Who has proven who they are, and why that lasts.
+    standing: Option<Standing>,
     /// What the target said when it ended the connection.
     farewell: Option<(u32, String)>,
 }
@@ -83,6 +87,7 @@ impl Machine {
             target: None,
             phase: Phase::Proof(Proof::default()),
             deadline_us: stage.now.mono_us + LOGIN_TIMEOUT_US,
+            standing: None,
             farewell: None,
         }
     }
@@ -151,6 +156,12 @@ impl Machine {
             };
             return self.fail(fault, stage);
         }
+        let due = |it: &Standing| it.look_us().is_some_and(|look_us| now_us >= look_us);
+        if self.standing.as_ref().is_some_and(due)
+            && let Some(fault) = self.lapsed(stage)
+        {
+            return self.fail(fault, stage);
+        }
         let Machine { core, client, target, .. } = self;
         let mut done = client.timeout(now_us, core);
         if let (Ok(()), Some(target)) = (&done, target) {
@@ -164,13 +175,7 @@ impl Machine {
 
     /// Settings, keys of issuers or API tokens are others now.
     fn snapshot_changed(&mut self, stage: &mut Stage<'_>) {
-        let identity = match &self.phase {
-            Phase::Open(open) => Some(&open.link.identity),
-            Phase::Dialing(visitor) => Some(&visitor.identity),
-            Phase::Target(login) => Some(&login.visitor.identity),
-            Phase::Proof(_) | Phase::Closed => None,
-        };
-        if let Some(fault) = identity.and_then(|it| stage.snapshot.ends(it, stage.now)) {
+        if let Some(fault) = self.lapsed(stage) {
             return self.fail(fault, stage);
         }
         let Machine { core, phase, .. } = self;
@@ -179,6 +184,10 @@ impl Machine {
         }
         let done = self.token_again(stage);
         self.ended(done, stage);
+    }
+
+    fn lapsed(&mut self, stage: &Stage<'_>) -> Option<Fault> {
+        self.standing.as_mut()?.lapsed(stage)
     }
 
     /// Ends the session: what is under way is recorded, both peers are told.
@@ -374,7 +383,8 @@ impl Driven for Machine {
             }
             Phase::Proof(_) | Phase::Dialing(_) | Phase::Target(_) => Some(self.deadline_us),
         };
-        [self.client.transport.next_timeout(), target, own].into_iter().flatten().min()
+        let standing = self.standing.as_ref().and_then(Standing::look_us);
+        [self.client.transport.next_timeout(), target, own, standing].into_iter().flatten().min()
     }
 
     fn wants(&self, end: End) -> bool {

@@ -355,6 +355,7 @@ enum Next {
     Nothing,
     Asks(Vec<u8>),
     Canceled(ChannelKey),
+    Heard(ChannelKey),
     OpensBack(Vec<u8>),
     Answered(Answered),
     Framed(ChannelKey, Vec<u8>),
@@ -462,6 +463,7 @@ impl Machine {
             Turn::Asks(_) => Next::Asks(message.to_vec()),
             Turn::Framed { channel, bytes } => Next::Framed(channel, bytes.to_vec()),
             Turn::Canceled(key) => Next::Canceled(key),
+            Turn::Heard(key) => Next::Heard(key),
             Turn::OpensBack(_) => Next::OpensBack(message.to_vec()),
             Turn::Answered { note, success, port } => {
                 Next::Answered(Answered { note, success, port })
@@ -479,6 +481,7 @@ impl Machine {
             Next::Nothing => {}
             Next::Asks(message) => self.asked_for(message, stage)?,
             Next::Canceled(key) => self.cancel_hold(key, stage)?,
+            Next::Heard(key) => self.heard(key, stage)?,
             Next::OpensBack(message) => self.opens_back(message, stage)?,
             Next::Answered(answered) => self.answered(&answered, stage)?,
             Next::Framed(key, bytes) => self.framed(key, &bytes, stage)?,
@@ -505,6 +508,14 @@ impl Machine {
         Ok(())
     }
 
+    /// The target wants to hear what the client of a channel said early.
+    fn heard(&mut self, key: ChannelKey, stage: &mut Stage<'_>) -> Result<(), Fault> {
+        self.posts(stage);
+        let Phase::Open(open) = &mut self.phase else { return Ok(()) };
+        let messages = open.channels.release_early(key);
+        messages.iter().try_for_each(|message| self.again(message, stage))
+    }
+
     /// A message of the client that waited behind a held request.
     pub(super) fn again(&mut self, message: &[u8], stage: &mut Stage<'_>) -> Result<(), Fault> {
         let Machine { core, target: Some(target), phase: Phase::Open(open), .. } = self else {
@@ -528,6 +539,7 @@ impl Machine {
             Turn::Taken
             | Turn::Unknown
             | Turn::Canceled(_)
+            | Turn::Heard(_)
             | Turn::OpensBack(_)
             | Turn::Answered { .. }
             | Turn::Masked { .. } => {}

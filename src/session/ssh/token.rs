@@ -13,6 +13,8 @@ use crate::limits::KEYS_WAIT_US;
 use crate::session::{Output, Refresh, Stage};
 use crate::wire::ssh::userauth::reply;
 
+use super::ground::Ground;
+use super::login::Found;
 use super::{Machine, Phase};
 
 /// What OpenSSH's prompts and SSH_ASKPASS pass on of a longer one (readpass.c).
@@ -46,7 +48,7 @@ impl Machine {
             return match snapshot.tokens.bearer(token, given, stage.now.wall_us) {
                 Ok((identity, _)) => {
                     let detail = identity.method.detail();
-                    self.admit(name, (identity, Grants::ALL, detail), stage)
+                    self.admit(name, of_token(identity, detail), stage)
                 }
                 Err(_) => self.token_refused(token, stage),
             };
@@ -104,7 +106,7 @@ impl Machine {
         }
         let token::Bearer { user, groups, issuer: _, until_us: _ } = bearer;
         let identity = Identity { user, groups, method: Method::Oidc };
-        self.admit(name, (identity, Grants::ALL, String::new()), stage)
+        self.admit(name, of_token(identity, String::new()), stage)
     }
 
     fn token_refused(&mut self, token: &[u8], stage: &Stage<'_>) -> Result<(), Fault> {
@@ -119,6 +121,10 @@ impl Machine {
         }
         self.failed(stage)
     }
+}
+
+fn of_token(identity: Identity, detail: String) -> Found {
+    Found { identity, grants: Grants::ALL, detail, ground: Ground::Token }
 }
 
 fn verify(token: &[u8], stage: &Stage<'_>) -> Result<token::Bearer, token::Refused> {

@@ -33,20 +33,16 @@ pub(super) fn denied_start(reason: &Reason, is_sftp: bool) -> String {
     }
 }
 
-/// A command waits. `hears` is whether keys of its terminal reach weir.
-pub(super) fn held(ask: &Ask, hears: bool) -> String {
+/// A command waits.
+pub(super) fn held(ask: &Ask) -> String {
     let id = uuid::Uuid::from_bytes(ask.id.0);
     let minutes = ask.terms.timeout_us() / 60_000_000;
     let time = match minutes {
         0 => format!("{}s", ask.terms.timeout_us() / 1_000_000),
         _ => format!("{minutes}m"),
     };
-    let cancels = match hears {
-        true => "Ctrl-C cancels",
-        false => "closing this terminal cancels",
-    };
     format!(
-        "weir: held for approval {id} (rule \"{}\": {}), {time} at most; {cancels}",
+        "weir: held for approval {id} (rule \"{}\": {}), {time} at most; Ctrl-C cancels",
         ask.terms.rule(),
         ask.terms.words()
     )
@@ -54,7 +50,7 @@ pub(super) fn held(ask: &Ask, hears: bool) -> String {
 
 /// An operation on a file waits; the others go on.
 pub(super) fn held_file(ask: &Ask, text: &[u8]) -> String {
-    format!("{}: {}", held(ask, true), String::from_utf8_lossy(text))
+    format!("{}: {}", held(ask), String::from_utf8_lossy(text))
 }
 
 /// The journal refused the row of a command.
@@ -100,6 +96,15 @@ pub(super) fn fault(fault: &Fault) -> (u32, &'static str) {
         FaultKind::Limit(Limit::LoginTime) => (BY_APPLICATION, "weir: the login took too long"),
         FaultKind::Limit(Limit::Sessions) => (TOO_MANY_CONNECTIONS, "weir: too many connections"),
         FaultKind::Limit(_) => (BY_APPLICATION, "weir: too much at a time"),
+        FaultKind::Login(Login::KeyRemoved) => {
+            (BY_APPLICATION, "weir: the key that opened this connection was taken away")
+        }
+        FaultKind::Login(Login::CertificateOver) => {
+            (BY_APPLICATION, "weir: the certificate that opened this connection is over or revoked")
+        }
+        FaultKind::Login(Login::Token(_)) => {
+            (BY_APPLICATION, "weir: the token that opened this connection is over")
+        }
         FaultKind::Login(kind) => (NO_MORE_METHODS, login(kind)),
         FaultKind::Target(Target::HostKey) => {
             (HOST_NOT_VERIFIABLE, "weir: the target's host key is not the configured one")

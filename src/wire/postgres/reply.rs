@@ -308,6 +308,9 @@ const fn login(kind: Login) -> (&'static str, &'static str, &'static str) {
             "no rule of weir allows you the settings you want to begin with",
             "Leave out `role`, `search_path` and the like in the connection string or `options`.",
         ),
+        Login::KeyRemoved | Login::CertificateOver => {
+            ("28000", "what opened the connection is not valid any more", "Log in again.")
+        }
         Login::TargetCredentials => (
             "28000",
             "the target refused weir's own credential",

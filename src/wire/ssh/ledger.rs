@@ -106,6 +106,17 @@ impl Flow {
         more
     }
 
+    /// Lends the sender what the receiver has not granted: it may be heard before anything runs.
+    /// What it says so is not passed before it is [covered](Flow::is_covered).
+    pub const fn advance(&mut self, bytes: u32) {
+        self.lent += bytes as u64;
+    }
+
+    /// Whether all that was lent was granted.
+    pub const fn is_covered(&self) -> bool {
+        self.room() >= self.held + self.outstanding()
+    }
+
     /// The receiver grants more.
     ///
     /// # Errors
@@ -190,7 +201,7 @@ impl Flow {
 
     /// What weir may say itself.
     pub const fn own_room(&self) -> u64 {
-        self.room() - self.held - self.outstanding()
+        self.room().saturating_sub(self.held + self.outstanding())
     }
 
     /// The request is decided: the sender gets all that there is.
@@ -403,6 +414,29 @@ mod tests {
         assert_eq!(flow.lend(), 37_500);
         flow.decide();
         assert_eq!(flow.lend(), 100_000 - 37_500 - 4096, "no files: all but the reserve");
+    }
+
+    #[test]
+    fn what_is_lent_in_advance_counts_once_it_is_granted() {
+        let mut flow = Flow::new(0, false);
+        assert_eq!((flow.lend(), flow.own_room(), flow.is_covered()), (0, 0, true));
+        flow.advance(64);
+        assert_eq!((flow.lend(), flow.own_room(), flow.is_covered()), (0, 0, false));
+        flow.grant(63).expect("far from the bound");
+        assert_eq!((flow.lend(), flow.is_covered()), (0, false));
+        flow.grant(2 << 20).expect("far from the bound");
+        assert!(flow.is_covered());
+        let lent = u64::from(flow.lend());
+        assert_eq!(lent, UNDECIDED_BYTES - 64);
+        flow.decide();
+        let lent = 64 + lent + u64::from(flow.lend());
+        assert_eq!(lent, (2 << 20) + 63 - RESERVE_BYTES);
+        assert_eq!(flow.pass(lent as usize), Ok(()));
+        assert_eq!(flow.pass(1), Err(Broken::Window));
+        // One that is refused says into the void what it was lent.
+        let mut flow = Flow::new(0, false);
+        flow.advance(64);
+        assert_eq!((flow.swallow(64), flow.swallow(1)), (Ok(()), Err(Broken::Window)));
     }
 
     #[test]

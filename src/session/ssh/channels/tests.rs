@@ -56,6 +56,7 @@ impl Script {
             Turn::Eof(_) => "eof",
             Turn::Asks(_) => "asks",
             Turn::Canceled(_) => "canceled",
+            Turn::Heard(_) => "heard",
             Turn::OpensBack(open) => {
                 self.channels.allow_open_back(open);
                 "opens back"
@@ -264,6 +265,67 @@ fn a_held_command_keeps_what_follows_it_and_goes_on() {
         let turn = script.channels.take(Side::Client, &payload).expect("in order");
         assert!(matches!(turn, Turn::Data { .. } | Turn::Eof(_)));
     }
+}
+
+/// A held command at a terminal, whose target opens sessions with a window of nothing.
+fn deaf() -> Script {
+    let mut script = Script::default();
+    let open = Open { kind: b"session", sender: 3, window: 100_000, packet_max: 32_768, rest: b"" };
+    script.take(Side::Client, &Message::ChannelOpen(open));
+    let (window, packet_max) = (0, 32_768);
+    let confirm =
+        Message::OpenConfirmation { recipient: 3, sender: 70, window, packet_max, rest: b"" };
+    script.take(Side::Server, &confirm);
+    script.channels.channels[0].facts.terminal = Some((b"xterm".to_vec(), 80, 24));
+    script.exec();
+    assert!(script.said().contains("Client confirm 3 70 0"));
+    script.channels.hold(script.key(), "weir: held").expect("a channel");
+    script.drain();
+    assert_eq!(script.said(), "Client adjust 3 64\nClient data 3 weir: held\r\n");
+    script
+}
+
+#[test]
+fn a_client_at_a_terminal_is_heard_while_it_waits() {
+    let data = |bytes| Message::Data { recipient: 70, bytes };
+    for (keys, word) in [(&b"l\x03"[..], "canceled"), (b"\x04", "canceled"), (b"l", "taken")] {
+        let mut script = deaf();
+        let key = script.key();
+        assert_eq!(script.take(Side::Client, &data(keys)), word);
+        // It says what it was lent, whatever becomes of the command.
+        script.channels.release(key);
+        script.channels.refuse(key, true, "weir: no").expect("a channel");
+        assert_eq!(script.take(Side::Client, &data(&[b'x'; 60])), "taken");
+    }
+    let mut script = deaf();
+    let key = script.key();
+    assert_eq!(script.take(Side::Client, &data(b"ls")), "taken");
+    let waited = script.channels.release(key);
+    script.channels.allow(key, true, None).expect("a channel");
+    for payload in &waited {
+        assert_eq!(script.channels.take(Side::Client, payload), Ok(Turn::Taken));
+    }
+    assert_eq!(script.take(Side::Client, &data(b"\x03")), "taken", "it is for the command now");
+    script.said();
+    let adjust = Message::WindowAdjust { recipient: 3, bytes: 2_000_000 };
+    assert_eq!(script.take(Side::Server, &adjust), "heard");
+    assert_eq!(script.said(), "Client adjust 3 1995840");
+    let early = script.channels.release_early(key);
+    let shown: Vec<String> = early.iter().map(|payload| shown(payload)).collect();
+    assert_eq!(shown, ["data 70 ls", "data 70 \x03"]);
+    for payload in &early {
+        let turn = script.channels.take(Side::Client, payload).expect("it was granted");
+        assert!(matches!(turn, Turn::Data { .. }));
+    }
+    assert_eq!(script.take(Side::Client, &data(b"on")), "data");
+    // One that leaves before the target wants to hear it.
+    let mut script = deaf();
+    let key = script.key();
+    script.take(Side::Client, &data(b"ls"));
+    script.channels.release(key);
+    script.channels.allow(key, true, None).expect("a channel");
+    assert_eq!(script.take(Side::Client, &Message::Close { recipient: 70 }), "pass");
+    assert_eq!(script.take(Side::Server, &Message::Close { recipient: 3 }), "over");
 }
 
 #[test]
@@ -536,6 +598,7 @@ proptest! {
                 },
                 Ok(Turn::Canceled(key)) => channels.refuse(key, true, "gone").expect("a channel"),
                 Ok(Turn::OpensBack(open)) => drop(channels.allow_open_back(&open)),
+                Ok(Turn::Heard(key)) => drop(channels.release_early(key)),
                 Ok(_) => {}
             }
             while let Some(post) = channels.post() {

@@ -13,6 +13,10 @@ use crate::wire::ssh::slots::Note;
 
 /// The status of a command that weir refused. 255 would mean to Ansible that the host is gone.
 const REFUSED_STATUS: u32 = 126;
+/// What a client at a terminal may say while it waits, if its target opens sessions with a window
+/// of nothing, as sshd does until something runs (serverloop.c, `server_request_session`): without
+/// one ssh reads no keys, `~.` neither (channels.c, `channel_pre_open`).
+const KEYS_BYTES: u32 = 64;
 /// Words of weir's to one channel at a time.
 const WORDS_BYTES_MAX: usize = 2 << 10;
 
@@ -34,7 +38,11 @@ impl Channels {
             channel.asked.forward_noted(note)?;
         }
         if matches!(channel.state, State::Asking | State::Held { .. }) {
-            channel.state = State::Running;
+            // What was lent without the target is kept until that wants it.
+            channel.state = match channel.input.is_covered() {
+                true => State::Running,
+                false => State::Early { messages: Vec::new(), bytes: 0 },
+            };
             channel.input.decide();
             channel.output.decide();
             self.lend(Side::Client, index)?;
@@ -122,6 +130,13 @@ impl Channels {
     pub fn hold(&mut self, key: ChannelKey, words: &str) -> Result<(), Broken> {
         let (_, channel) = self.find(key).ok_or(Broken::Order)?;
         channel.state = State::Held { messages: Vec::new(), bytes: 0, said: 0 };
+        // Without a terminal Ctrl-C ends the client itself.
+        let is_deaf = channel.facts.terminal.is_some() && channel.input.outstanding() == 0;
+        if let (true, false, Some(recipient)) = (is_deaf, channel.closed.client, channel.client) {
+            channel.input.advance(KEYS_BYTES);
+            let adjust = Message::WindowAdjust { recipient, bytes: KEYS_BYTES };
+            self.say(Side::Client, adjust.write());
+        }
         self.tell(key, words)
     }
 
@@ -160,6 +175,34 @@ impl Channels {
                 Vec::new()
             }
         }
+    }
+
+    /// The messages that the client sent before the target wanted to hear it, to be taken again.
+    pub fn release_early(&mut self, key: ChannelKey) -> Vec<Vec<u8>> {
+        let Some((_, channel)) = self.find(key) else { return Vec::new() };
+        match std::mem::replace(&mut channel.state, State::Running) {
+            State::Early { messages, .. } => messages,
+            state => {
+                channel.state = state;
+                Vec::new()
+            }
+        }
+    }
+
+    pub(super) fn while_early<'b>(
+        &mut self,
+        index: usize,
+        payload: &[u8],
+    ) -> Result<Turn<'b>, Broken> {
+        let State::Early { messages, bytes } = &mut self.at(index)?.state else {
+            return Err(Broken::Order);
+        };
+        *bytes += payload.len() + 64;
+        if *bytes > SSH_HELD_BYTES_MAX {
+            return Err(Broken::Flood);
+        }
+        messages.push(payload.to_vec());
+        Ok(Turn::Taken)
     }
 
     pub(super) fn while_held<'b>(
