@@ -124,7 +124,11 @@ pub(super) fn of_http(
             let said = format!("`{}` is refused whatever rules say: {label}", text.trim());
             return Err(Failure::new(EXIT_USAGE, said));
         }
-        return Ok(http::action(&asked, false, exceptions));
+        let action = http::action(&asked, false, exceptions);
+        return match action.acts.iter().any(|act| act.classes.has(http::Class::Call)) {
+            true => of_calls(&asked, sent.content.trim()),
+            false => Ok(action),
+        };
     }
     let message = match text.starts_with('{') {
         true => text.to_owned(),
@@ -146,6 +150,16 @@ pub(super) fn of_http(
     let first = messages.list.first().ok_or_else(|| wrong("message", text))?;
     let call = Call::read(message.as_bytes(), first).map_err(bad)?;
     Ok(http::call(&head, message.as_bytes(), &call))
+}
+
+/// What a target's `calls` says is JSON-RPC: what is called stands in the content.
+fn of_calls(head: &Head, content: &str) -> Result<Action, Failure> {
+    let bad = |bad: Bad| {
+        Failure::new(EXIT_USAGE, format!("weir would refuse this: {}", bad.label()))
+            .hint("write the request, an empty line and the message as it is sent")
+    };
+    let messages = jsonrpc::read(content.as_bytes()).map_err(bad)?;
+    Ok(http::calls(head, content.as_bytes(), &messages.list))
 }
 
 fn head(method: &str, path: &str) -> Result<Head, Failure> {

@@ -300,9 +300,10 @@ pub fn cells(row: &CommandRow) -> [String; 8] {
     ]
 }
 
-/// What one line tells of a command: a call of MCP by its tool and arguments, else its text.
+/// What one line tells of a command: a call of MCP or JSON-RPC by what is called and with
+/// what, else its text.
 fn told(row: &CommandRow) -> String {
-    let is_call = row.kind.starts_with("mcp");
+    let is_call = row.kind.starts_with("mcp") || row.kind == "jsonrpc";
     match (is_call, &row.verb, &row.name) {
         (true, Some(verb), Some(name)) => {
             let arguments = row.params_json.as_deref().unwrap_or_default();

@@ -531,31 +531,59 @@ pub(in crate::record) fn open_sessions(
     data_dir: &Path,
     boot: &[u8; 16],
 ) -> Result<(Vec<SessionRow>, Vec<PathBuf>), LakeError> {
-    let of_boot = boot_text(boot);
-    let mut unread = Vec::new();
-    let test = Test::compile(&Filter::default())?;
     let mut open: BTreeMap<String, SessionRow> = BTreeMap::new();
     let mut ended = HashSet::new();
-    for path in files_of(data_dir, Table::Sessions)?.into_values().flatten() {
-        if !origin_of(&path).is_some_and(|origin| origin.ends_with(&of_boot)) {
-            continue;
+    let unread = each_of_boot(data_dir, boot, &mut |row: SessionRow| match row.phase.as_str() {
+        "start" => {
+            open.insert(row.common.session_id.clone(), row);
         }
-        let outcome = read_file(&path, &test, &mut |row: SessionRow| match row.phase.as_str() {
-            "start" => {
-                open.insert(row.common.session_id.clone(), row);
-            }
-            "end" => {
-                ended.insert(row.common.session_id);
-            }
-            // What an earlier try of recovery wrote: it is about to be written again.
-            _ => {}
-        });
-        if outcome.is_err() {
+        "end" => {
+            ended.insert(row.common.session_id);
+        }
+        // What an earlier try of recovery wrote: it is about to be written again.
+        _ => {}
+    })?;
+    let open = open.into_values().filter(|row| !ended.contains(&row.common.session_id)).collect();
+    Ok((open, unread))
+}
+
+/// The last step of each ask of a boot that has no end in the lake, and the files that could not be
+/// read. What recovery wrote itself is left out, as it is about to be written again.
+pub(in crate::record) fn open_asks(
+    data_dir: &Path,
+    boot: &[u8; 16],
+) -> Result<(Vec<ApprovalRow>, Vec<PathBuf>), LakeError> {
+    let mut last: BTreeMap<String, ApprovalRow> = BTreeMap::new();
+    let mut ended = HashSet::new();
+    let unread = each_of_boot(data_dir, boot, &mut |row: ApprovalRow| match row.event.as_str() {
+        "requested" | "vote-approve" => {
+            last.insert(row.approval_id.clone(), row);
+        }
+        _ => {
+            ended.insert(row.approval_id);
+        }
+    })?;
+    let open = last.into_values().filter(|row| !ended.contains(&row.approval_id)).collect();
+    Ok((open, unread))
+}
+
+/// Visits the rows of a table that a boot recorded; the files that could not be read.
+fn each_of_boot<R: LakeRow>(
+    data_dir: &Path,
+    boot: &[u8; 16],
+    visit: &mut impl FnMut(R),
+) -> Result<Vec<PathBuf>, LakeError> {
+    let (of_boot, mut unread) = (boot_text(boot), Vec::new());
+    let of_recovery = format!("recovery-{of_boot}");
+    let test = Test::compile(&Filter::default())?;
+    for path in files_of(data_dir, R::TABLE)?.into_values().flatten() {
+        let is_own = origin_of(&path)
+            .is_some_and(|origin| origin.ends_with(&of_boot) && !origin.ends_with(&of_recovery));
+        if is_own && read_file(&path, &test, visit).is_err() {
             unread.push(path);
         }
     }
-    let open = open.into_values().filter(|row| !ended.contains(&row.common.session_id)).collect();
-    Ok((open, unread))
+    Ok(unread)
 }
 
 /// A filter, ready to be applied to many rows.

@@ -25,7 +25,8 @@ use super::durable;
 use super::entry::{Approval, Entry, Event, SessionEnd, SessionId};
 use super::holds::{self, HoldFile};
 use super::journal::{Gap, HEADER_BYTES, Header, boot_text};
-use super::lake::{LakeError, SessionRow, open_sessions};
+use super::lake::{LakeError, SessionRow, open_asks, open_sessions};
+use super::lake_rows::{ApprovalRow, Common};
 use super::parquet::{SealError, date_text};
 use super::pool::segment_name;
 use super::position::{Opened, Position};
@@ -407,9 +408,12 @@ impl Boot {
         unread.iter().for_each(|path| found.unread(path));
         let mut scratch =
             Scratch::new(Header { first_index: position.next_index, ..self.header.clone() });
+        let (asks, unread) = open_asks(data_dir, &self.header.boot)?;
+        unread.iter().for_each(|path| found.unread(path));
         for session in &open {
             self.end_session(&mut scratch, session, &holds);
         }
+        self.end_asks(&mut scratch, &asks, (&open, &holds));
         found.sessions += open.len() as u64;
         found.holds += holds.len() as u64;
         self.tell(&mut scratch, now, (open.len(), holds.len()));
@@ -447,38 +451,54 @@ impl Boot {
 
     /// The end of a session, behind that of its commands that waited: nobody denied them.
     fn end_session(&self, scratch: &mut Scratch, row: &SessionRow, holds: &[Held<'_>]) {
-        let Ok(id) = uuid::Uuid::parse_str(&row.common.session_id) else { return };
-        let id = SessionId(id.into_bytes());
+        let Some(id) = session_of(&row.common) else { return };
         let maybe = |text: &'_ Option<String>| text.clone().unwrap_or_default();
         let context = ContextFields {
-            session_id: id,
-            protocol: &row.common.protocol,
-            user_name: &row.common.user_name,
-            user_groups: &row.common.user_groups,
             auth_method: &maybe(&row.auth_method),
-            target: &row.common.target,
-            db_namespace: &maybe(&row.common.db_namespace),
-            role: &maybe(&row.common.role),
-            client_addr: &maybe(&row.common.client_addr),
             client_app: &maybe(&row.client_app),
             tls_version: &maybe(&row.tls_version),
+            ..fields_of(id, &row.common)
         };
         scratch.context(&context, self.last_us);
         // A session that wrote nothing lately has its numbers in the lake: then the last there is.
         let mut seq = self.last_seq.get(&id).map_or(i64::MAX as u64, |last| last + 1);
         for held in holds.iter().filter(|held| held.frame.place.session_id == id) {
-            let Some(Body::Command(command)) = held.frame.body() else { continue };
-            let Some(approval_id) = command.approval_id else { continue };
-            scratch.entry(
-                id,
-                seq,
-                self.last_us,
-                &abandoned(approval_id, held.frame.place.seq, self.last_us),
-            );
+            let Some(approval_id) = approval_of(held) else { continue };
+            let entry = abandoned(approval_id, held.frame.place.seq, self.last_us);
+            scratch.entry(id, seq, self.last_us, &entry);
             seq = seq.saturating_add(1).min(i64::MAX as u64);
         }
         let end = Entry::SessionEnd(SessionEnd { reason: RECOVERED, ..SessionEnd::default() });
         scratch.entry(id, seq, self.last_us, &end);
+    }
+
+    /// The end of asks that outlived their session, since its client was told to ask again: people
+    /// are asked by the process alone. Those of commands that wait have theirs.
+    fn end_asks(
+        &self,
+        scratch: &mut Scratch,
+        asks: &[ApprovalRow],
+        (open, holds): (&[SessionRow], &[Held<'_>]),
+    ) {
+        let open: HashSet<SessionId> =
+            open.iter().filter_map(|row| session_of(&row.common)).collect();
+        let waits = holds.iter().filter(|held| open.contains(&held.frame.place.session_id));
+        let told: HashSet<SessionId> = waits.filter_map(approval_of).collect();
+        for ask in asks {
+            let Some(id) = session_of(&ask.common) else { continue };
+            let Ok(approval) = uuid::Uuid::parse_str(&ask.approval_id) else { continue };
+            let approval = SessionId(approval.into_bytes());
+            if told.contains(&approval) {
+                continue;
+            }
+            scratch.context(&fields_of(id, &ask.common), self.last_us);
+            // Behind all that the session counted itself, as the time is.
+            let seq = u64::try_from(self.last_us).unwrap_or_default();
+            let seq = self.last_seq.get(&id).map_or(seq, |last| seq.max(last + 1));
+            let command_seq = u64::try_from(ask.command_seq).unwrap_or_default();
+            let entry = abandoned(approval, command_seq, self.last_us);
+            scratch.entry(id, seq, self.last_us, &entry);
+        }
     }
 
     fn tell(&self, scratch: &mut Scratch, now: Now, (sessions, holds): (usize, usize)) {
@@ -504,6 +524,35 @@ impl Boot {
         let severity = if missing > 0 || unreadable > 0 { "error" } else { "warn" };
         let event = Event { event: "recovery", severity, message: &message, attrs: &attrs };
         scratch.entry(SessionId::default(), 0, self.last_us, &Entry::Event(event));
+    }
+}
+
+fn session_of(common: &Common) -> Option<SessionId> {
+    uuid::Uuid::parse_str(&common.session_id).ok().map(|id| SessionId(id.into_bytes()))
+}
+
+/// What every row knows of its session.
+fn fields_of(id: SessionId, common: &Common) -> ContextFields<'_> {
+    ContextFields {
+        session_id: id,
+        protocol: &common.protocol,
+        user_name: &common.user_name,
+        user_groups: &common.user_groups,
+        auth_method: "",
+        target: &common.target,
+        db_namespace: common.db_namespace.as_deref().unwrap_or_default(),
+        role: common.role.as_deref().unwrap_or_default(),
+        client_addr: common.client_addr.as_deref().unwrap_or_default(),
+        client_app: "",
+        tls_version: "",
+    }
+}
+
+/// What people were asked by about a command that waits.
+fn approval_of(held: &Held<'_>) -> Option<SessionId> {
+    match held.frame.body() {
+        Some(Body::Command(command)) => command.approval_id,
+        _ => None,
     }
 }
 

@@ -54,18 +54,19 @@ fn fates(spool: &mut Spool) {
     for number in 1..=5 {
         hold(spool, number);
     }
-    let asked = Approval {
+    let asked = |event| Approval {
         approval_id: session_id(101),
         command_seq: 1,
-        event: "requested",
+        event,
         approver: "",
         reason: "",
         quorum: 1,
         expires_at_us: START_US,
         ..Approval::default()
     };
-    step(spool, sessions[0], 2, &Entry::Approval(asked));
+    step(spool, sessions[0], 2, &Entry::Approval(asked("requested")));
     last(spool, 1, Decision::Allow);
+    step(spool, sessions[0], 3, &Entry::Approval(asked("approved")));
     step(spool, sessions[3], 9, &end);
     rotate(spool);
     last(spool, 2, Decision::Deny);
@@ -152,6 +153,43 @@ fn a_held_command_has_one_row_whatever_becomes_of_it() {
             .collect();
         assert_eq!(indexes.len(), 6, "each hold is mirrored as an event: {indexes:?}");
     }
+}
+
+/// The client was told to ask again, and left; then weir died.
+#[test]
+fn an_ask_that_outlived_its_session_ends_with_its_process() {
+    let folder = Folder::new();
+    let (mut spool, inbox, _pool) = spool(&folder, 0);
+    let asked = |event, approval_id| {
+        let (approver, reason) = ("", "");
+        let (quorum, expires_at_us) = (1, START_US);
+        let command_seq = 1;
+        Entry::Approval(Approval {
+            approval_id,
+            command_seq,
+            event,
+            approver,
+            reason,
+            quorum,
+            expires_at_us,
+            ..Approval::default()
+        })
+    };
+    for (number, last) in (3..).zip(["vote-approve", "denied", "approved"]) {
+        let (session, id) = (start(&mut spool, number), session_id(number));
+        step(&mut spool, session, 2, &asked("requested", id));
+        step(&mut spool, session, 3, &asked(last, id));
+        step(&mut spool, session, 4, &Entry::SessionEnd(SessionEnd::default()));
+    }
+    drop((spool, inbox));
+    let lock = DataDirLock::take(&folder.0).unwrap();
+    recover(&lock, now(1000)).unwrap();
+    let steps = Lake::new(&folder.0).approvals(&Filter::default()).unwrap();
+    let ended: Vec<_> = steps.iter().filter(|step| step.event == "abandoned").collect();
+    assert_eq!(ended.len(), 1, "{ended:?}");
+    assert_eq!(ended[0].approval_id, uuid::Uuid::from_bytes(session_id(3).0).to_string());
+    assert_eq!(ended[0].common.session_id, ended[0].approval_id, "a row of who asked");
+    assert!(ended[0].common.seq > 4 && !ended[0].common.user_name.is_empty());
 }
 
 #[test]

@@ -86,7 +86,7 @@ fn a_journal_of_version_1_is_recovered() {
     let folder = folder();
     let lock = DataDirLock::take(&folder.0).unwrap();
     recover(&lock, now(9_000_000)).unwrap();
-    check_rows(&folder, ["abandoned", "abandoned"], 1);
+    check_rows(&folder, ["abandoned", "abandoned"], 2);
     let ends: Vec<String> = Lake::new(&folder.0)
         .sessions(&Filter::default())
         .unwrap()

@@ -57,6 +57,24 @@ function ticks(response) {
   response.on('close', () => clearInterval(timer));
 }
 
+// Numbered events until somebody goes.
+function numbers(response) {
+  response.writeHead(200, { 'content-type': 'text/event-stream' });
+  let number = 0;
+  const timer = setInterval(() => {
+    response.write(`data: number ${number}\n\n`);
+    number += 1;
+  }, 2);
+  response.on('close', () => clearInterval(timer));
+}
+
+// What a server of MCP says of a call: its own arguments.
+function result(text) {
+  const { id, params } = JSON.parse(text);
+  const content = [{ type: 'text', text: JSON.stringify(params.arguments) }];
+  return JSON.stringify({ jsonrpc: '2.0', id, result: { content } });
+}
+
 function answer(request, response) {
   // Reads nothing for a second, then all of it.
   if (request.url === '/late-reader' && !request.late) {
@@ -65,6 +83,7 @@ function answer(request, response) {
     return;
   }
   if (request.url === '/ticks') return ticks(response);
+  if (request.url.startsWith('/numbers/')) return numbers(response);
   if (request.url === '/events') return events(response);
   if (request.url.startsWith('/large/')) return large(response, Number(request.url.slice(7)));
   const parts = [];
@@ -74,7 +93,8 @@ function answer(request, response) {
     if (length < 65536) parts.push(data);
   });
   request.on('end', () => {
-    const text = told(request, parts, length);
+    const body = Buffer.concat(parts).toString();
+    const text = request.url === '/mcp' ? result(body) : told(request, parts, length);
     if (request.url === '/empty') {
       response.writeHead(204);
       response.end();

@@ -119,6 +119,7 @@ fn what_weir_decides_is_said_in_the_words_of_grpc() {
     let lake = web.weir.lake();
     let rows = lake.rows("commands");
     let held = rows.iter().filter(|row| text(row, "query_text").contains("/weir.Test/Held"));
+    assert!(held.clone().all(|row| text(row, "kind") == "grpc"), "{rows:#?}");
     let mut decisions: Vec<String> = held.map(|row| text(row, "decision")).collect();
     decisions.sort();
     assert_eq!(decisions, ["allow", "allow", "deny", "deny"]);

@@ -7,49 +7,11 @@ use std::net::TcpStream;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
+use crate::support::bytes::*;
 use crate::support::harm::{Bystander, Fake, pour, pour_for_ever};
 use crate::support::lake::text;
 use crate::support::short_or_long;
 use crate::support::web::{Plan, Server, Web};
-use crate::support::weir::{USER, USER_PASSWORD};
-
-fn login() -> String {
-    format!("Basic {}", STANDARD.encode(format!("{USER}:{USER_PASSWORD}")))
-}
-
-fn connect(port: u16) -> TcpStream {
-    let stream = TcpStream::connect(("127.0.0.1", port)).expect("weir listens");
-    stream.set_read_timeout(Some(Duration::from_secs(20))).expect("a timeout");
-    stream
-}
-
-/// The head of a request of HTTP/1.1, with more lines.
-fn head(method: &str, path: &str, more: &str) -> Vec<u8> {
-    let login = login();
-    format!("{method} {path} HTTP/1.1\r\nHost: localhost\r\nAuthorization: {login}\r\n{more}\r\n")
-        .into_bytes()
-}
-
-/// One answer with a Content-Length, of which the content is handed out.
-fn answer(stream: &mut TcpStream) -> String {
-    let mut said = Vec::new();
-    while !said.ends_with(b"\r\n\r\n") {
-        let mut byte = [0];
-        stream.read_exact(&mut byte).expect("a head");
-        said.push(byte[0]);
-    }
-    let head = String::from_utf8(said).expect("text");
-    assert!(head.starts_with("HTTP/1.1 200 "), "{head}");
-    let length = head.lines().find_map(|line| {
-        line.to_lowercase().strip_prefix("content-length: ")?.parse::<usize>().ok()
-    });
-    let mut content = vec![0; length.expect("a length")];
-    stream.read_exact(&mut content).expect("the content");
-    String::from_utf8(content).expect("text")
-}
 
 /// A session that was there before the harm. It asks, and so does somebody who comes anew, by each
 /// version.
@@ -60,171 +22,13 @@ fn bystander(web: &Web) -> Bystander<'_> {
         asked += 1;
         for stream in [&mut one, &mut connect(web.port)] {
             stream.write_all(&head("GET", &format!("/beside/{asked}"), "")).expect(what);
-            assert!(answer(stream).contains("/beside/"), "{what}");
+            let said = answered(stream).expect(what);
+            assert!(said.contains("/beside/"), "{what}: {said}");
         }
         let id = two.next_id();
         two.say(&get(id, "/beside/two", END_STREAM));
         assert_eq!(two.until(|kind, _| kind == DATA), None, "{what}");
     })
-}
-
-// --- HTTP/2, by hand ---------------------------------------------------------------------------
-
-const DATA: u8 = 0;
-const HEADERS: u8 = 1;
-const PRIORITY: u8 = 2;
-const RESET: u8 = 3;
-const SETTINGS: u8 = 4;
-const PING: u8 = 6;
-const GOAWAY: u8 = 7;
-const WINDOW: u8 = 8;
-const CONTINUATION: u8 = 9;
-const END_STREAM: u8 = 1;
-const ACK: u8 = 1;
-const END_HEADERS: u8 = 4;
-const CALM: u32 = 11;
-
-fn frame(kind: u8, flags: u8, stream: u32, payload: &[u8]) -> Vec<u8> {
-    let length = u32::try_from(payload.len()).expect("a short one").to_be_bytes();
-    [&length[1..], &[kind, flags], &stream.to_be_bytes(), payload].concat()
-}
-
-/// A field that no table remembers.
-fn field(name: &str, value: &str) -> Vec<u8> {
-    literal(0, name, value)
-}
-
-fn literal(first: u8, name: &str, value: &str) -> Vec<u8> {
-    let mut bytes = vec![first];
-    for part in [name, value] {
-        let length = part.len();
-        // The prefix has seven bits, what is left follows by seven.
-        if length < 127 {
-            bytes.push(length as u8);
-        } else {
-            bytes.push(127);
-            let mut rest = length - 127;
-            while rest >= 128 {
-                bytes.push(rest as u8 & 127 | 128);
-                rest >>= 7;
-            }
-            bytes.push(rest as u8);
-        }
-        bytes.extend(part.as_bytes());
-    }
-    bytes
-}
-
-fn fields(method: &str, path: &str) -> Vec<u8> {
-    let login = login();
-    let all = [
-        (":method", method),
-        (":scheme", "http"),
-        (":path", path),
-        (":authority", "localhost"),
-        ("authorization", &login),
-    ];
-    all.iter().flat_map(|(name, value)| field(name, value)).collect()
-}
-
-fn get(id: u32, path: &str, flags: u8) -> Vec<u8> {
-    frame(HEADERS, flags | END_HEADERS, id, &fields("GET", path))
-}
-
-fn setting(number: u16, value: u32) -> Vec<u8> {
-    let payload = [&number.to_be_bytes()[..], &value.to_be_bytes()].concat();
-    frame(SETTINGS, 0, 0, &payload)
-}
-
-fn grant(stream: u32, bytes: u32) -> Vec<u8> {
-    frame(WINDOW, 0, stream, &bytes.to_be_bytes())
-}
-
-/// A client.
-struct Two {
-    stream: TcpStream,
-    heard: Vec<u8>,
-    last: u32,
-}
-
-/// How a connection ended.
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum End {
-    Goaway(u32),
-    Closed,
-}
-
-impl Two {
-    fn connect(port: u16) -> Two {
-        Two::with(port, &[])
-    }
-
-    /// With settings of its own.
-    fn with(port: u16, settings: &[u8]) -> Two {
-        let mut two = Two { stream: connect(port), heard: Vec::new(), last: 0 };
-        two.say(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n");
-        two.say(&[&frame(SETTINGS, 0, 0, &[])[..], settings].concat());
-        two
-    }
-
-    fn say(&mut self, bytes: &[u8]) {
-        self.stream.write_all(bytes).expect("weir listens");
-    }
-
-    fn next_id(&mut self) -> u32 {
-        self.last = if self.last == 0 { 1 } else { self.last + 2 };
-        self.last
-    }
-
-    /// The next whole frame of what was heard: kind, stream, payload.
-    fn take(&mut self) -> Option<(u8, u32, Vec<u8>)> {
-        let head = self.heard.get(..9)?;
-        let length = u32::from_be_bytes([0, head[0], head[1], head[2]]) as usize;
-        let id = u32::from_be_bytes([head[5], head[6], head[7], head[8]]);
-        let kind = head[3];
-        let payload = self.heard.get(9..9 + length)?.to_vec();
-        self.heard.drain(..9 + length);
-        Some((kind, id, payload))
-    }
-
-    /// Reads until a frame is wanted (`None`) or the connection ends.
-    fn until(&mut self, mut wanted: impl FnMut(u8, &[u8]) -> bool) -> Option<End> {
-        loop {
-            while let Some((kind, _, payload)) = self.take() {
-                if kind == GOAWAY {
-                    let code = payload[4..8].try_into().expect("four bytes");
-                    return Some(End::Goaway(u32::from_be_bytes(code)));
-                }
-                if wanted(kind, &payload) {
-                    return None;
-                }
-            }
-            let mut piece = [0; 16 << 10];
-            match self.stream.read(&mut piece) {
-                Ok(0) => return Some(End::Closed),
-                Ok(count) => self.heard.extend(&piece[..count]),
-                Err(error) if error.kind() == ErrorKind::ConnectionReset => {
-                    return Some(End::Closed);
-                }
-                Err(error) => panic!("{error}"),
-            }
-        }
-    }
-
-    /// Sends what `make` says of 0, 1, 2, .. and reads meanwhile, until the connection ends.
-    fn flood(&mut self, count: u32, mut make: impl FnMut(u32) -> Vec<u8>) -> Option<End> {
-        let mut writer = self.stream.try_clone().expect("a second handle");
-        let pieces: Vec<u8> = (0..count).flat_map(&mut make).collect();
-        let pouring = thread::spawn(move || {
-            let _ = writer.write_all(&pieces);
-            // What tells that all of it was looked at.
-            let _ = writer.write_all(&frame(PING, 0, 0, b"the last"));
-        });
-        let end = self.until(|kind, payload| kind == PING && payload == b"the last");
-        let _ = self.stream.shutdown(std::net::Shutdown::Both);
-        pouring.join().expect("no panic");
-        end
-    }
 }
 
 // --- hostile clients ---------------------------------------------------------------------------

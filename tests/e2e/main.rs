@@ -20,6 +20,7 @@ mod http_crash;
 mod http_h2;
 mod http_hostile;
 mod http_masks;
+mod http_seen;
 mod http_sockets;
 mod http_tls;
 mod identity;

@@ -144,11 +144,17 @@ fn exceptions(
     if speaks != Speaks::Http {
         return Vec::new();
     }
-    let lists = [("reads", Class::Read), ("writes", Class::Write), ("deletes", Class::Delete)];
+    let lists = [
+        ("reads", Class::Read),
+        ("writes", Class::Write),
+        ("deletes", Class::Delete),
+        ("calls", Class::Call),
+    ];
     let mut all = Vec::new();
     for (key, class) in lists {
         for text in section.texts(key, report) {
-            let exception = Exception::read(class, text.value);
+            let exception = Exception::read(class, text.value)
+                .filter(|it| class != Class::Call || it.method == "POST");
             if exception.is_none() {
                 let found = format!("`{key}` has \"{}\"", text.value);
                 report.error(text.span.clone(), found, EXCEPTION_FORM, "");

@@ -1,4 +1,4 @@
-//! A message of MCP as rules see it: its class, its tool, its arguments.
+//! A message of MCP or JSON-RPC as rules see it: its class, its tool, its arguments.
 //!
 //! In: a head, a body that was read, what it asks for. Out: an `Action`.
 //! Never: an argument that two servers read differently, as one of them.
@@ -9,6 +9,7 @@ use super::{Class, argument, request};
 use crate::decide::action::{Act, Action, Fact, FactKind, Object};
 use crate::wire::Protocol;
 use crate::wire::http::Head;
+use crate::wire::http::jsonrpc::Message;
 use crate::wire::http::mcp::{Call, Subject};
 
 /// What a message does.
@@ -46,6 +47,26 @@ pub fn call(head: &Head, body: &[u8], call: &Call) -> Action {
         ..Act::default()
     };
     Action::new(Protocol::Http, vec![act])
+}
+
+/// What the messages of one body of JSON-RPC do, together: they pass or are refused as one. To
+/// rules a method is what a tool is of MCP, and its parameters are the arguments.
+pub fn calls(head: &Head, body: &[u8], messages: &[Message]) -> Action {
+    let act = |message: &Message| {
+        let method = message.method_text(body);
+        let name = String::from_utf8_lossy(&method).into_owned();
+        let mut facts = request::facts(head);
+        facts.push(Fact::is(FactKind::Tool, &method));
+        facts.extend(message.params.iter().flat_map(|span| argument::read(body, *span)));
+        Act {
+            classes: Class::Call.into(),
+            objects: vec![Object::within("rpc", name.clone(), false)].into(),
+            operation: Cow::Owned(name),
+            facts,
+            ..Act::default()
+        }
+    };
+    Action::new(Protocol::Http, messages.iter().map(act).collect())
 }
 
 /// The stream of a server's own messages, or the end of its session: GET and DELETE of MCP.

@@ -14,7 +14,7 @@ use super::Plumbing;
 use super::class::classes;
 
 pub(super) use argument::says as argument_says;
-pub use call::{call, stream, tool, unread};
+pub use call::{call, calls, stream, tool, unread};
 pub use exception::Exception;
 pub(super) use likeness::path_like;
 pub use request::{action, operation, unclear_path, without_path};
@@ -47,7 +47,7 @@ classes! {
         Write = plain("write"),
         /// DELETE.
         Delete = plain("delete"),
-        /// `tools/call` of MCP.
+        /// `tools/call` of MCP, methods of JSON-RPC.
         Call = plain("call"),
         /// Discovery, lists, ping of MCP: what a client needs to see what it may do.
         Session = follows("session"),

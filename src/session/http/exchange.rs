@@ -34,7 +34,7 @@ use super::masked::Lens;
 use super::pace::Pace;
 use super::parked::Key;
 use super::progress::Progress;
-use super::rpc::Rpc;
+use super::rpc::{Calls, Rpc};
 use super::veil::Veil;
 
 /// A request as it was read.
@@ -341,6 +341,8 @@ pub(super) struct Exchange {
     pub form: Option<Scan>,
     /// The message of MCP that the content is.
     pub rpc: Option<Box<Rpc>>,
+    /// The calls of JSON-RPC that the content is.
+    pub calls: Option<Box<Calls>>,
     /// So many bytes at the start of the target named the target, and go no further.
     pub prefix: usize,
     /// The head of an answer that waits for content which may leave, and its framing.

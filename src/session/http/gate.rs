@@ -23,7 +23,7 @@ use super::parked::{self, Found};
 use super::progress::Progress;
 use super::release::{Unrecorded, claim};
 use super::rows::{Ruled, record, summary, unanswered};
-use super::rpc::Rpc;
+use super::rpc::{Calls, Rpc};
 use super::tenure::{Tenure, Trouble};
 use super::{Phase, Session, bound, cancel, kubernetes, rpc, voice};
 
@@ -55,8 +55,8 @@ impl Session {
         // A server of MCP is one path (Streamable HTTP, "a single HTTP endpoint path"): what is
         // asked for beside it is not understood, so it is of no class that a tool's rule opens.
         let is_beside = speaks_mcp && !tenure.is_endpoint(head, prefix);
-        let is_message = speaks_mcp && !is_beside && head.method() == b"POST" && !opens;
-        let action = match (is_message || is_beside, speaks_mcp) {
+        let speaks = speaks_mcp && !is_beside && head.method() == b"POST" && !opens;
+        let action = match (speaks || is_beside, speaks_mcp) {
             (true, _) => http::unread(head),
             (false, true) if rpc::is_stream(head) => http::stream(head),
             (false, _) => {
@@ -64,6 +64,9 @@ impl Session {
                 http::action(head, opens, exceptions.unwrap_or(&[]))
             }
         };
+        // Of JSON-RPC, where the target says so: nothing else is of this class by its head.
+        let calls = !speaks_mcp && action.acts.iter().any(|act| act.classes.has(http::Class::Call));
+        let is_message = speaks || calls;
         let form = match is_message {
             true => Ok(None),
             false => Scan::of(head),
@@ -79,7 +82,8 @@ impl Session {
         let checked = match (speaks_mcp, is_message) {
             (true, true) => rpc::check_head(&exchange.request.head),
             (true, false) => rpc::check_origin(&exchange.request.head),
-            (false, _) => Ok(()),
+            (false, true) => rpc::check_content(&exchange.request.head),
+            (false, false) => Ok(()),
         };
         let checked = checked.and_then(|()| match speaks_mcp {
             true => bound::session(&exchange.request.head, tenure)
@@ -94,8 +98,11 @@ impl Session {
         }
     }
 
-    /// The content is a message of MCP: what it asks for is what the rules are asked about.
+    /// The content is a message: what it asks for is what the rules are asked about.
     pub(super) fn read_message(&mut self, mut exchange: Box<Exchange>, stage: &mut Stage<'_>) {
+        if !self.tenures.get(self.current).is_some_and(Tenure::speaks_mcp) {
+            return self.read_calls(exchange, stage);
+        }
         match Rpc::read(&exchange.request.head, &exchange.content) {
             Err(unread) => self.refuse(exchange, (unread.label, &unread.reply()), stage),
             Ok(rpc) => {
@@ -105,6 +112,19 @@ impl Session {
                 if self.cancels(&exchange) {
                     return self.cancel_call(exchange, stage);
                 }
+                self.judge(exchange, stage);
+            }
+        }
+    }
+
+    /// The same of JSON-RPC, of which a content may have several.
+    fn read_calls(&mut self, mut exchange: Box<Exchange>, stage: &mut Stage<'_>) {
+        match Calls::read(&exchange.content) {
+            Err(unread) => self.refuse(exchange, (unread.label, &unread.reply()), stage),
+            Ok(calls) => {
+                let head = &exchange.request.head;
+                exchange.action = http::calls(head, &exchange.content, calls.list());
+                exchange.calls = Some(Box::new(calls));
                 self.judge(exchange, stage);
             }
         }

@@ -49,6 +49,7 @@ mod lanes;
 mod link;
 mod listed;
 mod masked;
+mod metadata;
 mod moved;
 mod pace;
 mod parked;

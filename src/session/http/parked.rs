@@ -33,7 +33,7 @@ use crate::wire::http::pass::Pass;
 
 use super::Session;
 use super::exchange::Exchange;
-use super::rpc::Rpc;
+use super::rpc::{Calls, Rpc};
 use super::tenure::{Ledger, Tenure};
 
 /// SHA-256 of all that a request is.
@@ -248,6 +248,7 @@ pub(super) fn key(exchange: &Exchange, tenure: &Tenure) -> Key {
         return finished(context);
     }
     let mut left_out = exchange.rpc.as_deref().map(Rpc::volatile).unwrap_or_default();
+    left_out.extend(exchange.calls.as_deref().map(Calls::volatile).unwrap_or_default());
     left_out.sort_unstable_by_key(|span| span.start);
     let (mut from, mut same) = (0, Vec::with_capacity(exchange.content.len()));
     for span in left_out {

@@ -45,15 +45,21 @@ pub(super) fn record(
     let attrs = attrs(request, tenure);
     let words = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
     let resource = words(request.head.path());
-    let rpc = exchange.rpc.as_deref();
-    let (kind, verb, name) = match rpc {
-        Some(rpc) => (rpc.kind(), words(&rpc.call.method), rpc.name()),
-        None if request.asks == Asked::Websocket => {
+    let (kind, verb, name) = match (exchange.rpc.as_deref(), exchange.calls.as_deref()) {
+        (Some(rpc), _) => (rpc.kind(), words(&rpc.call.method), rpc.name()),
+        (None, Some(calls)) => {
+            let (verb, name) = calls.names();
+            ("jsonrpc", verb, name)
+        }
+        (None, None) if request.asks == Asked::Websocket => {
             ("websocket", words(request.head.method()), action.operation.clone())
         }
-        None => ("http", words(request.head.method()), action.operation.clone()),
+        (None, None) if exchange.is_call() => {
+            ("grpc", words(request.head.method()), action.operation.clone())
+        }
+        (None, None) => ("http", words(request.head.method()), action.operation.clone()),
     };
-    let arguments = rpc.and_then(|rpc| rpc.arguments(&exchange.content));
+    let arguments = arguments(exchange);
     let params =
         arguments.map(|raw| Params { encoding: ParamsEncoding::Json, raw, ..Params::default() });
     let digest = exchange.gathered.then(|| sha256(&exchange.content));
@@ -175,15 +181,30 @@ pub(super) fn unanswered(
 /// What a message of MCP asks for, as a line before the request that has it: all of them are sent
 /// to one path.
 pub(super) fn asked_for(exchange: &Exchange) -> Vec<u8> {
+    let line = |called: &str, arguments: &[u8]| {
+        let is_short = arguments.len() <= ARGUMENTS_BYTES && !arguments.contains(&b'\n');
+        let arguments = if is_short { String::from_utf8_lossy(arguments) } else { "...".into() };
+        let line = format!("{called} {arguments}").replace(|it: char| it.is_control(), " ");
+        format!("{}\r\n", line.trim_end()).into_bytes()
+    };
+    if let Some(calls) = exchange.calls.as_deref() {
+        let lines = calls.lines(&exchange.content).into_iter();
+        return lines.flat_map(|(method, params)| line(method, params)).collect();
+    }
     let Some(rpc) = exchange.rpc.as_deref() else { return Vec::new() };
     let name = rpc.name();
     let method = String::from_utf8_lossy(&rpc.call.method).into_owned();
-    let named = if name == method { String::new() } else { format!(" {name}") };
-    let arguments = rpc.arguments(&exchange.content).unwrap_or_default();
-    let is_short = arguments.len() <= ARGUMENTS_BYTES && !arguments.contains(&b'\n');
-    let arguments = if is_short { String::from_utf8_lossy(arguments) } else { "...".into() };
-    let line = format!("{method}{named} {arguments}").replace(|it: char| it.is_control(), " ");
-    format!("{}\r\n", line.trim_end()).into_bytes()
+    let called = if name == method { method } else { format!("{method} {name}") };
+    line(&called, rpc.arguments(&exchange.content).unwrap_or_default())
+}
+
+/// What a message asks with, as it is written.
+fn arguments(exchange: &Exchange) -> Option<&[u8]> {
+    match (exchange.rpc.as_deref(), exchange.calls.as_deref()) {
+        (Some(rpc), _) => rpc.arguments(&exchange.content),
+        (None, Some(calls)) => calls.arguments(&exchange.content),
+        (None, None) => None,
+    }
 }
 
 /// Longer arguments stand in the values alone.
@@ -213,10 +234,7 @@ pub(super) fn summary(
         rule: ask.terms.rule().to_string(),
         text: String::from_utf8_lossy(&text).into_owned(),
         sameness: Some(parked::key(exchange, tenure)),
-        params: exchange
-            .rpc
-            .as_deref()
-            .and_then(|rpc| rpc.arguments(&exchange.content))
+        params: arguments(exchange)
             .map(|raw| String::from_utf8_lossy(raw).into_owned())
             .unwrap_or_default(),
         classes: action.classes.iter().map(ToString::to_string).collect(),

@@ -1,10 +1,10 @@
-//! A request of MCP: read from its content, answered in its words.
+//! A request of MCP or JSON-RPC: read from its content, answered in its words.
 //!
 //! In: heads and whole contents of requests. Out: what is asked for; replies of weir's own.
 //! Never: a content that two servers read differently; a reply under another id.
 
 use crate::wire::http::head::{Head, Span};
-use crate::wire::http::jsonrpc::{self, Kind, Message, raw};
+use crate::wire::http::jsonrpc::{self, Kind, Message, Messages, raw};
 use crate::wire::http::mcp::{self, Call, Revision, Subject, mirror};
 use crate::wire::http::name::Name;
 use crate::wire::http::reply::Reply;
@@ -75,18 +75,24 @@ pub(super) fn too_long() -> Unread {
     Unread::new(413, -32_600, "mcp-too-long", "a message of MCP is 1 MiB long at most")
 }
 
-/// Checks what must hold before the content of a POST is looked at.
+/// Checks what must hold before the content of a POST of MCP is looked at.
 pub(super) fn check_head(head: &Head) -> Result<(), Unread> {
+    check_content(head)?;
+    check_origin(head)
+}
+
+/// The same of any message of JSON-RPC: it can be read as it is.
+pub(super) fn check_content(head: &Head) -> Result<(), Unread> {
     let mut codings = head.values(Name::ContentEncoding).flat_map(check::list);
     if codings.any(|coding| !coding.eq_ignore_ascii_case(b"identity")) {
         let words = "messages are taken as they are, not compressed";
-        return Err(Unread::new(415, -32_600, "mcp-encoded", words));
+        return Err(Unread::new(415, -32_600, "rpc-encoded", words));
     }
     if !head.only(Name::ContentType).is_some_and(is_json) {
         let words = "messages are taken as application/json in UTF-8";
-        return Err(Unread::new(415, -32_600, "mcp-type", words));
+        return Err(Unread::new(415, -32_600, "rpc-type", words));
     }
-    check_origin(head)
+    Ok(())
 }
 
 /// A page of another site must not speak to a server of MCP through its reader's browser (MCP,
@@ -169,6 +175,80 @@ impl Rpc {
     }
 }
 
+/// The messages of one body of JSON-RPC, for a target that is no server of MCP.
+#[derive(Debug)]
+pub(super) struct Calls {
+    messages: Messages,
+    methods: Vec<String>,
+}
+
+impl Calls {
+    /// Reads the content of a request.
+    pub fn read(body: &[u8]) -> Result<Calls, Unread> {
+        let bad = |bad: jsonrpc::Bad| Unread::new(400, bad.code(), bad.label(), UNREADABLE);
+        let messages = jsonrpc::read(body).map_err(bad)?;
+        let is_call = |it: &Message| matches!(it.kind, Kind::Request | Kind::Notification);
+        if !messages.list.iter().all(is_call) {
+            return Err(bad(jsonrpc::Bad::Members));
+        }
+        let method = |it: &Message| String::from_utf8_lossy(&it.method_text(body)).into_owned();
+        let methods = messages.list.iter().map(method).collect();
+        Ok(Calls { messages, methods })
+    }
+
+    /// What is called, in order.
+    pub fn list(&self) -> &[Message] {
+        &self.messages.list
+    }
+
+    /// What a row has as `verb` and as `name`: the method; of several `batch`, and the methods.
+    pub fn names(&self) -> (String, String) {
+        let all = self.methods.join(", ");
+        match self.messages.is_batch {
+            true => ("batch".to_owned(), all),
+            false => (all.clone(), all),
+        }
+    }
+
+    /// The parameters, as they are written; of a batch all of it.
+    pub fn arguments<'b>(&self, body: &'b [u8]) -> Option<&'b [u8]> {
+        match (self.messages.is_batch, self.list()) {
+            (false, [one]) => one.params.map(|span| raw(body, span)),
+            _ => Some(body),
+        }
+    }
+
+    /// A line for each call, with its parameters, for people.
+    pub fn lines<'b>(&self, body: &'b [u8]) -> Vec<(&str, &'b [u8])> {
+        let params = |it: &Message| it.params.map_or(&b""[..], |span| raw(body, span));
+        self.methods.iter().map(String::as_str).zip(self.list().iter().map(params)).collect()
+    }
+
+    /// What is new in it each time the same is called.
+    pub fn volatile(&self) -> Vec<Span> {
+        self.list().iter().filter_map(|message| message.id).collect()
+    }
+
+    /// What its sender is told in the place of answers: an error for each that wants one.
+    pub fn refusal(&self, body: &[u8], code: i32, said: &str) -> Reply {
+        let mut content = Vec::new();
+        let asks: Vec<Span> = self.volatile();
+        for (index, id) in asks.iter().enumerate() {
+            if index > 0 {
+                content.push(b',');
+            }
+            reply::error(Some(raw(body, *id)), code, said, &mut content);
+        }
+        if asks.is_empty() {
+            reply::error(None, code, said, &mut content);
+        } else if self.messages.is_batch {
+            content = [b"[", &content[..], b"]"].concat();
+        }
+        // Who sent notifications alone waits for no message.
+        answer(if asks.is_empty() { 403 } else { 200 }, content)
+    }
+}
+
 fn answer(status: u16, content: Vec<u8>) -> Reply {
     let fields = vec![
         ("content-type", b"application/json".to_vec()),
@@ -176,4 +256,31 @@ fn answer(status: u16, content: Vec<u8>) -> Reply {
         ("proxy-status", b"weir; error=http_request_denied".to_vec()),
     ];
     Reply { status, fields, content }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BATCH: &str = r#"[{"jsonrpc":"2.0","id":1,"method":"a","params":[1]},
+        {"jsonrpc":"2.0","method":"b"},{"jsonrpc":"2.0","id":"x","method":"c"}]"#;
+
+    #[test]
+    fn each_call_of_a_batch_that_wants_an_answer_is_refused_by_its_id() {
+        let calls = Calls::read(BATCH.as_bytes()).expect("a batch");
+        assert_eq!(calls.names(), ("batch".to_owned(), "a, b, c".to_owned()));
+        let reply = calls.refusal(BATCH.as_bytes(), DENIED, "no");
+        let said: serde_json::Value = serde_json::from_slice(&reply.content).expect("JSON");
+        let ids: Vec<_> = said.as_array().expect("a list").iter().map(|it| &it["id"]).collect();
+        assert_eq!((reply.status, ids), (200, vec![&1.into(), &"x".into()]));
+        let one = r#"{"jsonrpc":"2.0","id":7,"method":"a"}"#;
+        let reply = Calls::read(one.as_bytes()).expect("a call").refusal(one.as_bytes(), 1, "no");
+        let said: serde_json::Value = serde_json::from_slice(&reply.content).expect("JSON");
+        assert_eq!((&said["id"], &said["error"]["message"]), (&7.into(), &"no".into()));
+        let none = r#"{"jsonrpc":"2.0","method":"a"}"#;
+        let calls = Calls::read(none.as_bytes()).expect("a notification");
+        assert_eq!(calls.refusal(none.as_bytes(), 1, "no").status, 403);
+        let answer = r#"{"jsonrpc":"2.0","id":1,"result":1}"#;
+        assert_eq!(Calls::read(answer.as_bytes()).expect_err("no call").label, "jsonrpc-members");
+    }
 }

@@ -32,7 +32,7 @@ use super::pace::Pace;
 use super::tenure::{Tenure, Trouble};
 use super::two::Two;
 use super::veil::Veil;
-use super::{Phase, Session, bound, foreign, masked, rpc, voice};
+use super::{Phase, Session, bound, foreign, masked, metadata, rpc, voice};
 use crate::identify::Identity;
 
 impl Request {
@@ -75,6 +75,7 @@ impl Exchange {
             room: None,
             form: None,
             rpc: None,
+            calls: None,
             prefix: 0,
             due: None,
             veil: Veil::new(&tenure.secrets),
@@ -118,6 +119,9 @@ impl Session {
         }
         if self.link.is_for_another(&request.head) {
             return self.turn_away(Trouble::Refused(Refused::Misdirected), Some(request), stage);
+        }
+        if let Some(reply) = metadata::of(&request.head, &self.link, stage) {
+            return self.reply_only(&reply, request, stage);
         }
         let token = super::kubernetes::token(&request.head, stage);
         let known = match &token {
@@ -205,7 +209,9 @@ impl Session {
         }
         let issuers = self.link.tls.is_some() && !stage.snapshot.settings.issuers.is_empty();
         let takes_tokens = issuers || !stage.snapshot.tokens.is_empty();
-        let reply = voice::unknown(unknown, Manner::of(&request.head), takes_tokens);
+        let place = metadata::place(&request.head, &self.link, stage);
+        let terms = (takes_tokens, place.as_deref());
+        let reply = voice::unknown(unknown, Manner::of(&request.head), terms);
         self.reply_only(&reply, request, stage);
     }
 

@@ -26,13 +26,17 @@ fn problem(status: u16, kind: &'static str, words: [&'static str; 2]) -> Problem
 
 /// A refusal of a request that was read: in the words of its protocol.
 pub(super) fn instead(exchange: &Exchange, problem: &Problem<'_>, code: i32) -> Reply {
-    let Some(rpc) = exchange.rpc.as_deref() else {
+    if exchange.rpc.is_none() && exchange.calls.is_none() {
         return exchange.request.reply(problem);
-    };
+    }
     let rule = problem.rule.map(|rule| format!(", rule \"{rule}\"")).unwrap_or_default();
     let command = problem.instance.map(|id| format!(", command {id}")).unwrap_or_default();
     let said = format!("not run: {} (weir{rule}{command})", problem.detail);
-    rpc.refusal(&exchange.content, code, &said)
+    match (exchange.rpc.as_deref(), exchange.calls.as_deref()) {
+        (Some(rpc), _) => rpc.refusal(&exchange.content, code, &said),
+        (None, Some(calls)) => calls.refusal(&exchange.content, code, &said),
+        (None, None) => exchange.request.reply(problem),
+    }
 }
 
 /// For what cannot go on.
@@ -228,8 +232,12 @@ pub(super) fn late() -> Problem<'static> {
     Problem { error: "http_request_error", ..problem(408, "request-timeout", words) }
 }
 
-/// For somebody whom weir does not know.
-pub(super) fn unknown(unknown: Unknown, manner: Manner, takes_tokens: bool) -> Reply {
+/// For somebody whom weir does not know; `place` has the issuers that weir knows.
+pub(super) fn unknown(
+    unknown: Unknown,
+    manner: Manner,
+    (takes_tokens, place): (bool, Option<&str>),
+) -> Reply {
     let detail = match unknown {
         Unknown::Missing => "say who you are: a user of weir with a password, or a token",
         Unknown::Wrong | Unknown::Token(_) | Unknown::Keys(..) => {
@@ -240,9 +248,11 @@ pub(super) fn unknown(unknown: Unknown, manner: Manner, takes_tokens: bool) -> R
         Unknown::Token(_) | Unknown::Keys(..) => "Bearer realm=\"weir\", error=\"invalid_token\"",
         Unknown::Missing | Unknown::Wrong => "Bearer realm=\"weir\"",
     };
+    let place = place.map(|place| format!(", resource_metadata=\"{place}\"")).unwrap_or_default();
+    let bearer = format!("{bearer}{place}");
     let basic = "Basic realm=\"weir\", charset=\"UTF-8\"";
     match takes_tokens {
-        true => challenge(manner, detail, &[bearer, basic]),
+        true => challenge(manner, detail, &[&bearer, basic]),
         false => challenge(manner, detail, &[basic]),
     }
 }

@@ -1,5 +1,6 @@
 //! What the end-to-end tests stand on: a real PostgreSQL, the built weir, clients, the lake.
 
+pub mod bytes;
 pub mod certificates;
 pub mod harm;
 pub mod lake;
