@@ -452,14 +452,14 @@ mod tests {
     fn facts_take_no_more_than_twice_what_was_said() {
         let long = "k".repeat(100_000);
         let values = vec!["1"; MCP_ARGUMENTS_MAX / 2].join(",");
-        let roots = concat!("/proc/self/root").repeat(20_000);
+        let roots = "/proc/self/root".repeat(20_000);
         for said in [
             format!("{{\"{long}\":[{values}]}}"),
             format!("{{\"a\":\"{roots}\"}}"),
             format!("{{\"a\":\"{}\"}}", r#"{\"a\":1}"#.repeat(10_000).replace('"', "\\\"")),
         ] {
             let facts = facts(&said);
-            let bytes: usize = facts.iter().map(|fact| size(fact)).sum();
+            let bytes: usize = facts.iter().map(size).sum();
             assert!(
                 bytes <= said.len() * 2 + MCP_ARGUMENT_BYTES_SPARE,
                 "{bytes} of {}",
