@@ -12,6 +12,7 @@ mod crash;
 mod differential;
 mod drivers;
 mod flows;
+mod gate;
 mod grpc;
 mod hostile;
 mod http;

@@ -229,8 +229,8 @@ fn unknown_words_are_refused_with_a_suggestion() {
         "[[rule]]\nname = \"r\"\nwhen = { comands = [\"read\"] }\nthen = \"allow\"\n",
         "unknown key `comands` in `when` of [[rule]] | `users`, `groups`, `targets`, `roles`, \
         `sources`, `commands`, `touches`, `methods`, `paths`, `tools`, `arguments`, `text`, \
-        `verbs`, `resources`, `namespaces`, `names`, `settings`, `functions` or `hours_utc` | \
-        did you mean `commands`?",
+        `verbs`, `resources`, `namespaces`, `names`, `settings`, `functions`, `forwards` or \
+        `hours_utc` | did you mean `commands`?",
     );
     check(
         "[[rule]]\nname = \"r\"\nwhen = { commands = [\"unbounded_write\"] }\nthen = \"deny\"\n",

@@ -447,7 +447,7 @@ mod tests {
         assert_eq!(facts.last().unwrap().reading, Reading::Unclear);
     }
 
-    /// A path that every value has, a value of many readings: what is kept grows with what was said.
+    /// A path that every value has, a value of many readings.
     #[test]
     fn facts_take_no_more_than_twice_what_was_said() {
         let long = "k".repeat(100_000);

@@ -15,10 +15,9 @@ use crate::mask::sql::copy::{self, CopyMasker, CopyPlanned};
 use crate::record::entry::{Event, Params};
 use crate::session::postgres::state::{Issued, Portal, Prepared, Visible};
 use crate::wire::Side;
-use crate::wire::postgres::frame::Step;
-use crate::wire::postgres::frame::run_of;
+use crate::wire::postgres::frame::{Step, run_of};
 use crate::wire::postgres::message::{Bind, ClientMessage, Named, Parse, bind_names};
-use crate::wire::postgres::reply::{self};
+use crate::wire::postgres::reply;
 
 use super::admit::{Facts, Refusal, Ruled, Ruling, record_command, refused_record};
 use super::beliefs::names::Lookup;

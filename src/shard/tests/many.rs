@@ -39,6 +39,12 @@ fn many_sessions_at_once_do_not_mix() {
 
 #[test]
 fn shards_with_many_clients_give_some_away() {
+    // The kernel spreads connections by chance, at times so evenly that nothing is given.
+    assert!((0..8).any(|_| given() > 0), "the kernel alone was even, eight times");
+}
+
+/// How many connections of some hundreds shards gave to others, and evenly.
+fn given() -> u64 {
     const CLIENTS: u64 = 300;
     let rig = Rig::start(Options { shards: 3, ..PLAIN });
     let counters = || {
@@ -58,5 +64,5 @@ fn shards_with_many_clients_give_some_away() {
     let (most, least) = (most.expect("shards"), least.expect("shards"));
     assert!(most <= least + 5 + least / 8, "{:?}", loads());
     assert_eq!(counters().iter().map(|it| it.accepted.get()).sum::<u64>(), CLIENTS);
-    assert!(counters().iter().any(|it| it.given.get() > 0), "the kernel alone was even");
+    counters().iter().map(|it| it.given.get()).sum()
 }

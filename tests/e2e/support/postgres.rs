@@ -83,6 +83,7 @@ autovacuum = off
 max_connections = 400
 shared_buffers = 64MB
 log_statement = none
+log_disconnections = on
 password_encryption = 'scram-sha-256'
 ssl = on
 ssl_cert_file = 'server.pem'
@@ -195,6 +196,12 @@ impl Postgres {
             output(&mut ready).status.success()
         });
         server
+    }
+
+    /// What it has logged.
+    pub fn log(&self) -> String {
+        let log = std::fs::read(self.folder.join("postgres.log")).expect("the server's log");
+        String::from_utf8_lossy(&log).into_owned()
     }
 
     /// Runs SQL as the superuser.
