@@ -122,6 +122,17 @@ pub fn without_path(action: &Action) -> Action {
     action
 }
 
+/// The same command under another method.
+pub fn under(action: &Action, method: &str) -> Action {
+    let mut acts = action.acts.clone();
+    for act in &mut acts {
+        act.classes = class(method.as_bytes()).into();
+        act.facts.retain(|fact| fact.kind != FactKind::Method);
+        act.facts.push(Fact::is(FactKind::Method, method));
+    }
+    Action::new(Protocol::Http, acts)
+}
+
 /// Why the path of a request may mean anything, if so.
 pub fn unclear_path(head: &Head) -> Option<Refused> {
     check::path_readings(head.path()).err()

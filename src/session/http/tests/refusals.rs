@@ -69,3 +69,14 @@ fn the_credential_of_a_target_is_in_no_part_of_a_head() {
     );
     assert!(told.contains("X-A: b\r\n") && told.ends_with("\r\n\r\nok"), "{told}");
 }
+
+#[test]
+fn json_that_nobody_here_can_read_is_refused_where_a_method_counts() {
+    let packed = |more: &str| format!("Content-Encoding: gzip|Content-Length: 3|{more}|abc");
+    let json = packed("Content-Type: application/json|");
+    // DELETE is held here: what the content says of the method would count.
+    assert_eq!(status("POST /a", &json), ("400".to_owned(), false));
+    assert_eq!(status("POST /a", &packed("Content-Type: image/png|")), (String::new(), true));
+    // There, any method is denied.
+    assert_eq!(status("POST /secret/x", &json), ("403".to_owned(), false));
+}
