@@ -59,10 +59,12 @@ fn the_credential_of_a_target_is_in_no_part_of_a_head() {
     let mut bench = Bench::new();
     bench.send(&request("GET /a", "|"), 1000);
     let early = "HTTP/1.1 103 hidden-from-clients|Link: <hidden-from-clients>|X-A: b||";
-    let late = "HTTP/1.1 200 hidden-from-clients|X-A: hidden-from-clients|Content-Length: 2||ok";
+    let late = "HTTP/1.1 200 hidden-from-clients|X-A: hidden-from-clients|Via: 1.1 \
+                hidden-from-clients|X-Hidden-From-Clients: a|Content-Length: 2||ok";
     bench.answer(format!("{early}{late}").replace('|', "\r\n").as_bytes(), 1000);
     let told = bench.client_text();
-    assert!(!told.contains("hidden-from-clients"), "{told}");
+    assert!(!told.to_ascii_lowercase().contains("hidden-from-clients"), "{told}");
+    assert!(told.contains("Via: 1.1 *******************\r\n"), "{told}");
     assert!(
         told.contains("HTTP/1.1 103 ") && told.contains("Link: <*******************>"),
         "{told}"
