@@ -139,8 +139,8 @@ fn may_mean(pattern: &[u8], fact: &[u8]) -> bool {
     is_met && glob_bytes(&one(path), &one(at))
 }
 
-/// Whether a value is taken for this truth by what JavaScript makes of any value (ECMA-262, ToBoolean;
-/// `z.coerce.boolean()`, `if (value)`).
+/// Whether a value is taken for this truth by what JavaScript makes of any value (ECMA-262,
+/// ToBoolean; `z.coerce.boolean()`, `if (value)`).
 fn is_truth(truth: &[u8], is: &[u8]) -> bool {
     let is_nothing = matches!(is, b"" | b"0" | b"null" | b"false");
     match truth {

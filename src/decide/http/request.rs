@@ -86,8 +86,8 @@ fn below_accounts(head: &Head, path: &[u8]) -> Vec<Vec<u8>> {
 }
 
 /// All that servers take for the path of a URL or of a path; `bucket/key` is one, too. What two
-/// slashes begin is a host or a path (nginx, `ngx_http_dav_copy_move_handler`), and a scheme without
-/// slashes has no host (`apr_uri_parse`, by which Apache reads `http:/x`).
+/// slashes begin is a host or a path (nginx, `ngx_http_dav_copy_move_handler`), and a scheme
+/// without slashes has no host (`apr_uri_parse`, by which Apache reads `http:/x`).
 fn paths_of(value: &[u8]) -> Vec<Vec<u8>> {
     let value = value.trim_ascii();
     let end = value.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(value.len());

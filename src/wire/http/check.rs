@@ -172,9 +172,9 @@ pub fn split_authority(authority: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
 }
 
 /// All that servers read a path as, decoded once. An escaped slash is a slash to some and a letter
-/// to others, what is behind `;` belongs to the segment or not, an empty segment counts or not, what
-/// two slashes begin is a host or not: each of these is a reading. What could be read as yet another
-/// path is refused. It is asked for where a rule names paths.
+/// to others, what is behind `;` belongs to the segment or not, an empty segment counts or not,
+/// what two slashes begin is a host or not: each of these is a reading. What could be read as yet
+/// another path is refused. It is asked for where a rule names paths.
 ///
 /// # Errors
 /// `PathEscape`, `PathSeparator`, `PathDots`.
