@@ -46,6 +46,14 @@ impl Seen {
         out.extend_from_slice(&instead);
     }
 
+    /// Without what has left already.
+    pub fn clip(&mut self, from: usize) {
+        if self.found.start < from {
+            self.found.start = from;
+            self.said = None;
+        }
+    }
+
     /// Takes in one that begins within it.
     fn join(&mut self, next: &Seen, detectors: &Detectors) {
         let is_weaker = |one: &Seen, other: &Seen| {
@@ -75,13 +83,20 @@ pub(super) fn find(detectors: &Detectors, value: &[u8], written: &[Found]) -> Ve
         let said = value.get(found.start..found.end).map(<[u8]>::to_vec);
         Seen { found: *found, said, depth: 0 }
     };
-    let mut all: Vec<Seen> = written.iter().map(seen).collect();
+    let seen = written.iter().map(seen).collect();
+    apart(detectors, value, seen, are_in(value))
+}
+
+/// All finds of the inside of a string of JSON, in what it says and in what that says in turn.
+pub(super) fn read(detectors: &Detectors, inner: &[u8]) -> Vec<Seen> {
+    apart(detectors, inner, Vec::new(), true)
+}
+
+/// `all`, and what is found in what a value says, in order and without overlap.
+fn apart(detectors: &Detectors, value: &[u8], mut all: Vec<Seen>, mut reads: bool) -> Vec<Seen> {
     let (mut scratch, mut levels) = (Scratch::default(), Vec::<Level>::new());
-    while levels.len() < MASK_ESCAPES_DEPTH_MAX {
+    while reads && levels.len() < MASK_ESCAPES_DEPTH_MAX {
         let says = levels.last().map_or(value, |level| &level.said);
-        if !are_in(says) {
-            break;
-        }
         let level = Level::of(says);
         levels.push(level);
         let Some(level) = levels.last() else { break };
@@ -96,6 +111,7 @@ pub(super) fn find(detectors: &Detectors, value: &[u8], written: &[Found]) -> Ve
                 depth: levels.len(),
             });
         }
+        reads = are_in(&level.said);
     }
     all.sort_by_key(|seen| (seen.found.start, std::cmp::Reverse(seen.found.end), seen.depth));
     let mut apart: Vec<Seen> = Vec::with_capacity(all.len());
@@ -106,6 +122,12 @@ pub(super) fn find(detectors: &Detectors, value: &[u8], written: &[Found]) -> Ve
         }
     }
     apart
+}
+
+/// What a text says whose escapes are read once. `None`: it has none.
+pub(super) fn said(written: &[u8]) -> Option<Vec<u8>> {
+    let level = Level::of(written);
+    (!level.escapes.is_empty()).then_some(level.said)
 }
 
 /// What a text says whose escapes are read.

@@ -129,7 +129,9 @@ fn may_mean(pattern: &[u8], fact: &[u8]) -> bool {
     let is = is.unwrap_or(&[]);
     let is_met = value.is_none_or(|value| {
         let is_url = || memchr::memmem::find(value, b"://").is_some();
-        glob_bytes(value, is) || (is_url() && glob_bytes(&folded(value), &folded(is)))
+        glob_bytes(value, is)
+            || is_truth(value, is)
+            || (is_url() && glob_bytes(&folded(value), &folded(is)))
     });
     // A place of a list is no other one: of several values the first is not the second.
     let one = |path: &[u8]| match flat {
@@ -137,6 +139,17 @@ fn may_mean(pattern: &[u8], fact: &[u8]) -> bool {
         None => unlisted(&folded(path)),
     };
     is_met && glob_bytes(&one(path), &one(at))
+}
+
+/// Whether a value is taken for this truth by what JavaScript makes of any value (ECMA-262,
+/// ToBoolean; `z.coerce.boolean()`, `if (value)`).
+fn is_truth(truth: &[u8], is: &[u8]) -> bool {
+    let is_nothing = matches!(is, b"" | b"0" | b"null" | b"false");
+    match truth {
+        b"true" => !is_nothing,
+        b"false" => is_nothing,
+        _ => false,
+    }
 }
 
 /// What a path begins with that leaves out places in lists.
@@ -189,9 +202,10 @@ impl Facts {
                 Token::Number | Token::True | Token::False | Token::Null => written.to_vec(),
             };
             empty = false;
+            // Nothing is known of the others: to read them says nothing more.
             if self.is_full() {
                 self.is_clear = false;
-                return Ok(());
+                return Err(Wrong::Depth);
             }
             if token == Token::Text {
                 text::unescape(text::inner(object, span), &mut value);
@@ -217,8 +231,8 @@ impl Facts {
             return;
         }
         let Ok(said) = std::str::from_utf8(value) else { return };
-        let others = [trimmed(said), number(token, said), truth(token, said)];
-        for other in others.into_iter().flatten() {
+        let others = [trimmed(said), number(token, said), octal(said)];
+        for other in others.into_iter().flatten().chain(truths(token, said)) {
             self.maybe(path, other.as_bytes());
         }
         if token == Token::Text {
@@ -227,7 +241,7 @@ impl Facts {
             }
             self.is_clear &= !spelling::is_anywhere(said);
         }
-        let inner = said.trim().as_bytes();
+        let inner = spelling::trimmed(said).as_bytes();
         if token == Token::Text
             && depth < MCP_EMBEDDED_DEPTH_MAX
             && matches!(inner.first(), Some(b'{' | b'[' | b'"'))
@@ -322,7 +336,7 @@ fn is_plain_number(number: &[u8]) -> bool {
 
 /// A text without the blanks around it, if it has any.
 fn trimmed(said: &str) -> Option<String> {
-    let trimmed = said.trim();
+    let trimmed = spelling::trimmed(said);
     (trimmed != said).then(|| trimmed.to_owned())
 }
 
@@ -331,17 +345,39 @@ fn number(token: Token, said: &str) -> Option<String> {
     let number = match token {
         Token::True => "1".to_owned(),
         Token::False | Token::Null => "0".to_owned(),
-        _ if said.trim().is_empty() => "0".to_owned(),
-        _ => plain(&said.trim().replace('_', "").chars().map(digit).collect::<String>())?,
+        _ if spelling::trimmed(said).is_empty() => "0".to_owned(),
+        _ => plain(&digits(said))?,
     };
     (number != said).then_some(number)
 }
 
+/// The number that `013` is to those who read a zero in front as base 8: Go (`strconv.ParseInt`
+/// with base 0), YAML 1.1, PHP's `intval` with base 0.
+fn octal(said: &str) -> Option<String> {
+    let digits = digits(said);
+    let (sign, digits) = match digits.strip_prefix('-') {
+        Some(digits) => ("-", digits),
+        None => ("", digits.strip_prefix('+').unwrap_or(&digits)),
+    };
+    let number = u128::from_str_radix(digits.strip_prefix('0')?, 8).ok()?;
+    Some(format!("{sign}{number}"))
+}
+
+fn digits(said: &str) -> String {
+    spelling::trimmed(said).replace('_', "").chars().map(digit).collect()
+}
+
 /// Digits of other scripts are digits to Python's `int` (Unicode, `Nd`).
 fn digit(letter: char) -> char {
-    const ZEROS: [u32; 20] = [
-        0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xe50,
-        0xed0, 0xf20, 0x1040, 0x17e0, 0x1810, 0x19d0, 0xff10,
+    #[rustfmt::skip]
+    const ZEROS: [u32; 74] = [
+        0x660, 0x6f0, 0x7c0, 0x966, 0x9e6, 0xa66, 0xae6, 0xb66, 0xbe6, 0xc66, 0xce6, 0xd66, 0xde6,
+        0xe50, 0xed0, 0xf20, 0x1040, 0x1090, 0x17e0, 0x1810, 0x1946, 0x19d0, 0x1a80, 0x1a90,
+        0x1b50, 0x1bb0, 0x1c40, 0x1c50, 0xa620, 0xa8d0, 0xa900, 0xa9d0, 0xa9f0, 0xaa50, 0xabf0,
+        0xff10, 0x104a0, 0x10d30, 0x10d40, 0x11066, 0x110f0, 0x11136, 0x111d0, 0x112f0, 0x11450,
+        0x114d0, 0x11650, 0x116c0, 0x116d0, 0x116da, 0x11730, 0x118e0, 0x11950, 0x11bf0, 0x11c50,
+        0x11d50, 0x11da0, 0x11f50, 0x16a60, 0x16ac0, 0x16b50, 0x16d70, 0x1ccf0, 0x1d7ce, 0x1d7d8,
+        0x1d7e2, 0x1d7ec, 0x1d7f6, 0x1e140, 0x1e2f0, 0x1e4f0, 0x1e5f1, 0x1e950, 0x1fbf0,
     ];
     let value =
         ZEROS.iter().find_map(|zero| u32::from(letter).checked_sub(*zero).filter(|it| *it < 10));
@@ -371,17 +407,18 @@ fn plain(said: &str) -> Option<String> {
     (number.is_finite() && !digits.starts_with(['+', '-'])).then(|| format!("{sign}{number}"))
 }
 
-/// The truth that a value may be taken for.
-fn truth(token: Token, said: &str) -> Option<String> {
-    if !matches!(token, Token::Text | Token::Number) {
-        return None;
-    }
-    let word = match said.trim().to_ascii_lowercase().as_str() {
-        "true" | "t" | "yes" | "y" | "on" | "1" => "true",
-        "false" | "f" | "no" | "n" | "off" | "0" => "false",
-        _ => return None,
+/// The truths that a value may be taken for. A text that says no is one, and so true to those who
+/// ask whether there is something.
+fn truths(token: Token, said: &str) -> impl Iterator<Item = String> {
+    let word = match spelling::trimmed(said).to_ascii_lowercase().as_str() {
+        "true" | "t" | "yes" | "y" | "on" | "1" => Some("true"),
+        "false" | "f" | "no" | "n" | "off" | "0" => Some("false"),
+        _ => None,
     };
-    (word != said).then(|| word.to_owned())
+    let word = word.filter(|_| matches!(token, Token::Text | Token::Number));
+    let is_said = word == Some("false") && token == Token::Text;
+    let words = word.into_iter().chain(is_said.then_some("true"));
+    words.filter(move |word| *word != said).map(str::to_owned)
 }
 
 #[cfg(test)]
@@ -565,6 +602,12 @@ mod tests {
             "\"0x0d\"",
             "\"0b1101\"",
             "\"0o15\"",
+            "\"015\"",
+            "\"\\ufeff13\"",
+            "\"13\\u001c\"",
+            "\"\\u200b13\"",
+            "\"\u{1d7cf}\u{1d7d1}\"",
+            "\"\u{1091}\u{1093}\"",
             "\"\u{ff11}\u{ff13}\"",
             "\"\\\"13\\\"\"",
             "[[13]]",
@@ -581,11 +624,25 @@ mod tests {
         for value in ["true", "1", "\"True\"", "\"yes\"", "\"on\"", "\"t\"", "\"1\"", "\" y\""] {
             assert!(holds(&format!("{{\"a\": {value}}}"), &["a=true"], false), "{value}");
         }
-        for value in ["false", "0", "\"no\"", "\"OFF\"", "\"n\"", "\"f\""] {
+        for value in ["2", "\"x\"", "{}", "[]", "-1", "\"false\"", "\"0\""] {
+            assert!(holds(&format!("{{\"a\": {value}}}"), &["a=true"], false), "{value}");
+            assert!(!holds(&format!("{{\"a\": {value}}}"), &["a=true"], true), "{value}");
+        }
+        for value in ["false", "0", "null", "\"\"", "\"no\"", "\"OFF\"", "\"n\"", "\"f\""] {
             assert!(holds(&format!("{{\"a\": {value}}}"), &["a=false"], false), "{value}");
+        }
+        for value in ["false", "0", "null", "\"\""] {
             assert!(!holds(&format!("{{\"a\": {value}}}"), &["a=true"], false), "{value}");
         }
         assert!(holds(r#"{"a": ""}"#, &["a=0"], false));
+        for value in ["10.1", "0x0a000001", "012.0.0.1", "::ffff:10.0.0.1", "10.0.0.1."] {
+            let object = format!(r#"{{"host": "{value}"}}"#);
+            assert!(holds(&object, &["host=10.0.0.1"], false), "{value}");
+            assert!(!holds(&object, &["host=10.0.0.1"], true), "{value}");
+        }
+        for value in ["evil\\u001f", "\\ufeffevil", "evil\\u00a0"] {
+            assert!(holds(&format!(r#"{{"a": "{value}"}}"#), &["a=evil"], false), "{value}");
+        }
         assert!(holds(r#"{"a": 9007199254740993}"#, &["a=9007199254740993"], false));
         assert!(holds(r#"{"a": "09007199254740993"}"#, &["a=9007199254740993"], false));
     }

@@ -91,12 +91,19 @@ mod tests {
             ("/pub/\u{e9}", "/pub/%C3%89"),
             ("/pub/s", "/pub/%C5%BF"),
             ("/*/one", "/x/ONE/"),
+            // What stands behind a host, to whoever takes the path for a reference.
+            ("/pub/one", "//x/pub/one"),
+            ("/pub/one", "////x/pub/one"),
+            ("/pub/*", "//u@x:80//pub/one"),
+            ("/pub/one", "/%2Fx/pub/one"),
+            ("/", "//pub"),
         ] {
             assert_eq!(matched(pattern, path), (true, false), "{pattern} {path}");
         }
         assert_eq!(matched("/pub/one", "/pub/one"), (true, true));
         assert_eq!(matched("/", "/"), (true, true));
         assert_eq!(matched("/orders/*", "/orders/"), (true, true));
+        assert_eq!(matched("/pub/*", "//pub/x/one"), (true, false));
     }
 
     #[test]

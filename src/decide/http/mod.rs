@@ -17,7 +17,7 @@ pub(super) use argument::says as argument_says;
 pub use call::{call, calls, stream, tool, unread};
 pub use exception::Exception;
 pub(super) use likeness::path_like;
-pub use request::{action, operation, unclear_path, without_path};
+pub use request::{action, operation, unclear_path, under, without_path};
 
 /// What passes under the permit of a request that was decided.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -33,7 +33,7 @@ pub fn action(head: &Head, opens: bool, exceptions: &[Exception]) -> Action {
 pub(super) fn facts(head: &Head) -> Vec<Fact> {
     let mut facts = vec![Fact::is(FactKind::Method, head.method())];
     let others = head.named().filter(|(_, name, _)| names_a_path(name));
-    let others: Vec<Vec<u8>> = others.map(|(_, _, value)| path_of(value)).collect();
+    let others: Vec<Vec<u8>> = others.flat_map(|(_, _, value)| paths_of(value)).collect();
     for path in std::iter::once(head.path()).chain(others.iter().map(Vec::as_slice)) {
         match check::path_readings(path) {
             // Rules that allow have to mean all readings, those that deny or hold one of them.
@@ -85,19 +85,27 @@ fn below_accounts(head: &Head, path: &[u8]) -> Vec<Vec<u8>> {
     accounts.map(|account| [b"/", version, b"/", account, path].concat()).collect()
 }
 
-/// The path of a URL or of a path; `bucket/key` is one, too.
-fn path_of(value: &[u8]) -> Vec<u8> {
+/// All that servers take for the path of a URL or of a path; `bucket/key` is one, too. What two
+/// slashes begin is a host or a path (nginx, `ngx_http_dav_copy_move_handler`), and a scheme
+/// without slashes has no host (`apr_uri_parse`, by which Apache reads `http:/x`).
+fn paths_of(value: &[u8]) -> Vec<Vec<u8>> {
     let value = value.trim_ascii();
     let end = value.iter().position(|byte| matches!(byte, b'?' | b'#')).unwrap_or(value.len());
     let value = value.get(..end).unwrap_or(value);
     let behind = memchr::memmem::find(value, b"://").and_then(|at| value.get(at + 3..));
-    let path = match behind.or(value.strip_prefix(b"//")) {
-        Some(rest) => {
-            let slash = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
-            rest.get(slash..).unwrap_or(&[])
-        }
-        None => value,
-    };
+    if let Some(rest) = behind {
+        let slash = rest.iter().position(|byte| *byte == b'/').unwrap_or(rest.len());
+        return vec![rooted(rest.get(slash..).unwrap_or(&[]))];
+    }
+    let schemes = [&b"http:"[..], b"https:"];
+    let bare = schemes.into_iter().find_map(|scheme| {
+        let (start, rest) = value.split_at_checked(scheme.len())?;
+        start.eq_ignore_ascii_case(scheme).then_some(rest)
+    });
+    std::iter::once(value).chain(bare).map(rooted).collect()
+}
+
+fn rooted(path: &[u8]) -> Vec<u8> {
     match path.starts_with(b"/") {
         true => path.to_vec(),
         false => [b"/", path].concat(),
@@ -112,6 +120,17 @@ pub fn without_path(action: &Action) -> Action {
         act.facts.retain(|fact| fact.kind != FactKind::Path);
     }
     action
+}
+
+/// The same command under another method.
+pub fn under(action: &Action, method: &str) -> Action {
+    let mut acts = action.acts.clone();
+    for act in &mut acts {
+        act.classes = class(method.as_bytes()).into();
+        act.facts.retain(|fact| fact.kind != FactKind::Method);
+        act.facts.push(Fact::is(FactKind::Method, method));
+    }
+    Action::new(Protocol::Http, acts)
 }
 
 /// Why the path of a request may mean anything, if so.
@@ -210,6 +229,10 @@ mod tests {
             ("Destination: /keep/x", "/keep/x"),
             ("destination: http://127.0.0.1:80/keep/x", "/keep/x"),
             ("Destination: //host/keep/x?y", "/keep/x"),
+            ("Destination: //keep/x", "/keep/x"),
+            ("Destination: http:/keep/x", "/keep/x"),
+            ("Destination: HTTPS:keep/x", "/keep/x"),
+            ("Destination: http://a//b/keep/x", "/keep/x"),
             ("x-amz-copy-source: keep/x?versionId=1", "/keep/x"),
             ("X-Ms-Rename-Source: /keep/%78", "/keep/x"),
             ("X-Copy-From: /keep/x", "/keep/x"),

@@ -13,27 +13,29 @@ use std::net::{Ipv4Addr, Ipv6Addr};
 
 use crate::hex;
 
-/// Texts that begin like an address are read as far as this.
+/// Longer URLs may lead anywhere.
 const ADDRESS_BYTES_MAX: usize = 16 << 10;
 
-/// Roots of processes that a path may lead through, one behind the other, and be followed.
+/// The longest path that Linux opens (path_resolution(7), `PATH_MAX`).
+const PATH_BYTES_MAX: usize = 4096;
+
+/// Roots of processes within one path, each of which may be where it begins. With more, or in a
+/// longer path, it may lead anywhere: to write them all out takes the product of both.
 const ROOTS_MAX: usize = 8;
 
 /// What a text may stand for, if it is a path or a URL that is not written in its one spelling.
 pub(super) fn others(said: &str) -> Vec<String> {
-    // Python's urllib takes `<URL:...>` (RFC 3986, C) off; WHATWG takes blanks and line ends out.
-    let bare = said.trim_matches(|it: char| it.is_whitespace() || it.is_control());
-    let bare = bare.strip_prefix('<').and_then(|bare| bare.strip_suffix('>')).unwrap_or(bare);
-    let bare = bare.strip_prefix("URL:").unwrap_or(bare);
-    let bare: String = bare.chars().filter(|it| !matches!(it, '\t' | '\r' | '\n')).collect();
+    let bare = bare(said);
     let mut found = Vec::new();
-    match scheme(&bare).filter(|_| bare.len() <= ADDRESS_BYTES_MAX) {
+    match scheme(&bare) {
         Some((scheme, rest)) if scheme == "file" => {
             for rest in [rest.to_owned(), decoded(rest)] {
                 found.extend(paths(behind_authority(&rest)));
+                // Without a slash it begins at the root all the same (WHATWG URL, "file state").
+                found.extend(paths(&format!("/{rest}")));
             }
         }
-        Some((scheme, rest)) if rest.starts_with(['/', '\\']) || is_special(&scheme) => {
+        Some((scheme, rest)) if is_url(&scheme, rest) && bare.len() <= ADDRESS_BYTES_MAX => {
             // To parsers of RFC 3986 a backslash ends no host: `evil\@bank.test` is of bank.test.
             for ends in [&['/', '\\', '?', '#'][..], &['/', '?', '#']] {
                 found.extend(urls(&scheme, rest, ends));
@@ -41,9 +43,51 @@ pub(super) fn others(said: &str) -> Vec<String> {
         }
         _ => found.extend(paths(&bare)),
     }
+    found.extend(hosts(&bare));
     found.retain(|other| other != said);
     found
 }
+
+/// A text without what readers of addresses leave out.
+fn bare(said: &str) -> String {
+    // Python's urllib takes `<URL:...>` (RFC 3986, C) off; WHATWG takes blanks and line ends out.
+    let bare = trimmed(said);
+    let bare = bare.strip_prefix('<').and_then(|bare| bare.strip_suffix('>')).unwrap_or(bare);
+    let bare = bare.strip_prefix("URL:").unwrap_or(bare);
+    bare.chars().filter(|it| !matches!(it, '\t' | '\r' | '\n')).collect()
+}
+
+/// Without what nobody sees at its ends: `str.strip()` of Python takes U+001C to U+001F off,
+/// `trim()` of JavaScript U+FEFF.
+pub(super) fn trimmed(said: &str) -> &str {
+    let is_unseen = |it: char| it.is_whitespace() || it.is_control() || is_dropped(it);
+    said.trim_matches(is_unseen)
+}
+
+/// What a text that may be the name or the address of a host is in its one spelling.
+fn hosts(said: &str) -> Vec<String> {
+    let is_letter = |it: char| {
+        it.is_ascii_alphanumeric()
+            || matches!(it, '.' | '-' | '_' | ':' | '[' | ']')
+            || !it.is_ascii()
+    };
+    // A short number is no address that anybody means.
+    let is_one = said.contains(|it: char| matches!(it, '.' | ':') || !it.is_ascii())
+        || (said.len() >= 8 && said.starts_with(|it: char| it.is_ascii_digit()));
+    if !is_one || said.len() > HOST_BYTES_MAX || !said.chars().all(is_letter) {
+        return Vec::new();
+    }
+    let host = match said.parse::<Ipv6Addr>() {
+        Ok(address) => host_of(&format!("[{address}]")),
+        Err(_) => host_of(said),
+    };
+    let inner = host.strip_prefix('[').and_then(|host| host.strip_suffix(']'));
+    let bare = inner.filter(|inner| inner.contains(':')).map(str::to_owned);
+    std::iter::once(host).chain(bare).collect()
+}
+
+/// The longest name of a host (RFC 1035 2.3.4).
+const HOST_BYTES_MAX: usize = 255;
 
 /// Whether a path has segments that stand for others, bytes that some read as the end of one, or
 /// what a process has open: then it is below no folder that it names.
@@ -56,14 +100,17 @@ pub(super) fn leads_elsewhere(path: &[u8]) -> bool {
 }
 
 /// Whether a path leads to what nobody knows: the folder of a process, or what it has open
-/// (proc(5)). Its root is known, but for one that more roots stand before than anybody needs.
+/// (proc(5)); its root is known. A URL may be too long to be read.
 pub(super) fn is_anywhere(said: &str) -> bool {
+    if said.len() > ADDRESS_BYTES_MAX
+        && scheme(&bare(said)).is_some_and(|(scheme, rest)| is_url(&scheme, rest))
+    {
+        return true;
+    }
     let mut readings = others(said);
     readings.push(said.to_owned());
-    readings.iter().any(|path| {
-        let roots = roots(path).take(ROOTS_MAX + 1).count();
-        is_of_process(path) && !(1..=ROOTS_MAX).contains(&roots)
-    })
+    let is_known = |path: &String| (1..=ROOTS_MAX).contains(&behind_roots(path).count());
+    readings.iter().any(|path| is_of_process(path) && !is_known(path))
 }
 
 fn is_of_process(path: &str) -> bool {
@@ -77,17 +124,13 @@ fn is_of_process(path: &str) -> bool {
     }
 }
 
-/// What stands behind the root of a process, wherever a folder may be one. Each is a text of its
-/// own, so there are only so many of them.
+/// What stands behind the root of a process, wherever a folder may be one: one more than are known
+/// at most.
 fn behind_roots(path: &str) -> impl Iterator<Item = &str> {
-    roots(path).take(ROOTS_MAX)
-}
-
-fn roots(path: &str) -> impl Iterator<Item = &str> {
-    let is_of_process = path.starts_with("/proc/");
+    let is_of_process = path.starts_with("/proc/") && path.len() <= PATH_BYTES_MAX;
     let places = path.match_indices("/root").filter(move |_| is_of_process);
     let behind = places.filter_map(|(at, root)| path.get(at + root.len()..));
-    behind.filter(|rest| rest.is_empty() || rest.starts_with('/'))
+    behind.filter(|rest| rest.is_empty() || rest.starts_with('/')).take(ROOTS_MAX + 1)
 }
 
 /// A path with what is escaped of its dots and slashes written out.
@@ -140,6 +183,11 @@ fn scheme(said: &str) -> Option<(String, &str)> {
         && scheme.len() > 1
         && scheme.chars().all(is_letter);
     is_one.then(|| (scheme.to_ascii_lowercase(), rest))
+}
+
+/// Whether it is a URL with a host. The path of a file's is read at any length.
+fn is_url(scheme: &str, rest: &str) -> bool {
+    scheme != "file" && (rest.starts_with(['/', '\\']) || is_special(scheme))
 }
 
 /// Schemes whose URLs parsers of the web read without the slashes, too (WHATWG URL, 3.1).
@@ -332,6 +380,11 @@ mod tests {
             "file://127.0.0.1/etc/x",
             "file://localhost/%65tc/x",
             "<file:///etc/x>",
+            "file:etc/x",
+            "FILE:./etc/x",
+            "file:y/../etc/x",
+            "file:%2e/etc/x",
+            "\u{feff}/etc/./x\u{1c}",
             concat!("/proc/self/root", "/etc/x"),
             concat!("/proc/1/task/1/root", "//etc/x"),
             concat!("//proc/self/root", "/../root", "/etc/x"),
@@ -351,6 +404,49 @@ mod tests {
             leads_elsewhere(concat!("/proc/self/root", "/etc/x").as_bytes())
                 && !leads_elsewhere(b"/srv/x")
         );
+    }
+
+    #[test]
+    fn a_host_has_one_spelling() {
+        for said in [
+            "0x0a000001",
+            "10.1",
+            "012.0.0.1",
+            "::ffff:10.0.0.1",
+            "[::FFFF:a00:1]",
+            "10.0.0.1.",
+            "167772161",
+            "\u{ff11}0.0.0.1",
+            " 10.0.1\u{1f}",
+        ] {
+            assert!(others(said).contains(&"10.0.0.1".to_owned()), "{said}: {:?}", others(said));
+        }
+        for (said, expect) in [
+            ("BANK.test.", "bank.test"),
+            ("0:0::1", "::1"),
+            ("0::1", "[::1]"),
+            ("b\u{ad}.t", "b.t"),
+        ] {
+            assert!(others(said).contains(&expect.to_owned()), "{said}: {:?}", others(said));
+        }
+        for said in ["word", "two words", "a=b", "10.0.0.1"] {
+            assert_eq!(others(said), [""; 0], "{said}");
+        }
+    }
+
+    #[test]
+    fn a_path_of_many_roots_leads_anywhere() {
+        for count in [ROOTS_MAX + 1, 500, 60_000] {
+            let path = format!("{}/etc/x", concat!("/proc/self", "/root").repeat(count));
+            let readings = others(&path);
+            let bytes: usize = readings.iter().map(String::len).sum();
+            assert!(bytes <= (ROOTS_MAX + 3) * path.len().max(1), "{count}: {bytes}");
+            assert!(is_anywhere(&path) && is_anywhere(&format!("file://{path}")), "{count}");
+        }
+        let long = |start: &str| format!("{start}{}etc/x", "./".repeat(ADDRESS_BYTES_MAX));
+        assert!(others(&long("file:///")).contains(&"/etc/x".to_owned()));
+        assert!(is_anywhere(&long("https://bank.test/")) && is_anywhere(&long("HTTPS:bank.test/")));
+        assert!(!is_anywhere(&long("note: ")) && !is_anywhere(&long("/")));
     }
 
     proptest::proptest! {

@@ -23,6 +23,7 @@ use crate::limits::{
     MASK_PACKED_BYTES_MAX, MASK_PACKED_BYTES_MIN, MASK_PACKED_DEPTH_MAX, MASK_PACKED_RATIO_MAX,
 };
 use crate::mask::operator::Operator;
+use crate::wire::http::json::text;
 
 /// As Go reads it, and looser: what is decoded here is only looked at.
 const LOOSE: GeneralPurpose = GeneralPurpose::new(
@@ -159,6 +160,9 @@ fn masked_deep(
             Embedded::Becomes(masked) => Some(masked),
             Embedded::Stays | Embedded::IsNone => whole_text(&value, place, work),
         };
+        let known = work.known;
+        let repeated = known.hide(masked.as_deref().unwrap_or(&value), place, work);
+        let masked = repeated.or(masked);
         match masked {
             Some(masked) if depth == 0 => {
                 let coded = general_purpose::STANDARD.encode(masked);
@@ -178,9 +182,21 @@ fn masked_deep(
 
 /// `data:application/json;base64,` and what stands behind it (RFC 2397).
 fn parted(said: &[u8]) -> (&[u8], &[u8]) {
-    let is_url = said.get(..5).is_some_and(|start| start.eq_ignore_ascii_case(b"data:"));
+    let start = said.trim_ascii_start().get(..5);
+    let is_url = start.is_some_and(|start| start.eq_ignore_ascii_case(b"data:"));
     let comma = memchr::memchr(b',', said).filter(|_| is_url);
     comma.and_then(|comma| said.split_at_checked(comma + 1)).unwrap_or((&[], said))
+}
+
+/// Whether a string, as JSON writes it, is a URL that has what it is about in base64.
+pub(super) fn is_data_url(inner: &[u8]) -> bool {
+    let may_be = inner.iter().find(|byte| !byte.is_ascii_whitespace());
+    let mut said = Vec::new();
+    if matches!(may_be, Some(b'd' | b'D' | b'\\')) {
+        text::unescape(inner, &mut said);
+    }
+    let (head, _) = parted(&said);
+    head.to_ascii_lowercase().trim_ascii_end().ends_with(b";base64,")
 }
 
 /// Text in UTF-16 or UTF-32, of which it is the marks or the NULs that tell (RFC 4627, 3).
@@ -214,9 +230,9 @@ fn narrowed(value: &[u8]) -> Option<Vec<u8>> {
 fn is_found(mut value: Vec<u8>, place: &str, work: &mut Work<'_>) -> bool {
     let mut depth = 1;
     loop {
-        let finds = work.rules.detectors.find(&value, work.scratch).to_vec();
+        let finds = work.find(&value);
         if !finds.is_empty() {
-            work.count(&finds, place);
+            work.count_seen(&finds, place);
             return true;
         }
         match deeper(&value, depth) {

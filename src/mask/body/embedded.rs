@@ -10,16 +10,22 @@
 //!                                                                            damaged: hidden
 //! ```
 
-use aho_corasick::{AhoCorasick, MatchKind};
+use std::borrow::Cow;
+use std::cell::RefCell;
+use std::collections::BTreeMap;
+
+use aho_corasick::{AhoCorasick, AhoCorasickKind, MatchKind};
 
 use super::json::Json;
 use super::{Rules, Work, hidden, whole_text};
 use crate::limits::{
     MASK_EMBEDDED_BYTES_MAX, MASK_KNOWN_BYTES_MAX, MASK_KNOWN_MAX, MASK_KNOWN_TEXT_BYTES_MIN,
 };
+use crate::mask::detect::Scratch;
 use crate::mask::operator::{HIDDEN, Operator};
+use crate::mask::{Hits, escapes};
 use crate::wire::http::head::Span;
-use crate::wire::http::json::path::Follow;
+use crate::wire::http::json::path::Patterns;
 use crate::wire::http::json::{Segment, Step, Token, Walk, Wrong, text, walk};
 
 /// What becomes of a text that may be JSON itself, or hold it.
@@ -33,18 +39,25 @@ pub(super) enum Embedded {
 
 /// Masks what a string says by the paths for texts in texts.
 pub(super) fn mask(said: &[u8], place: &str, work: &mut Work<'_>) -> Embedded {
-    let Some(rules) = work.rules.inner.clone() else { return Embedded::IsNone };
+    let Some(rules) = work.rules.inner.clone() else {
+        // Nobody looks for values so deep.
+        if !is_named(&work.rules.paths, said) {
+            return Embedded::IsNone;
+        }
+        work.count_path(Operator::Redact, place);
+        return Embedded::Becomes(HIDDEN.to_vec());
+    };
     if work.rules.strict {
         return whole(said, place, (&rules, work));
     }
     let values = values(said);
-    if values.is_empty() && !rules.paths.is_named_in(said) {
+    if values.is_empty() && !is_named(&rules.paths, said) {
         return Embedded::IsNone;
     }
     let (mut out, mut from) = (Vec::with_capacity(said.len()), 0);
     for value in values.iter().copied().chain([Span { start: said.len() as u32, len: 0 }]) {
         let words = said.get(from..value.start as usize).unwrap_or(&[]);
-        if rules.paths.is_named_in(words) {
+        if is_named(&rules.paths, words) {
             // A name of a path in front of a value that no parser takes: it may be anything.
             work.count_path(Operator::Redact, place);
             return Embedded::Becomes(HIDDEN.to_vec());
@@ -68,6 +81,22 @@ pub(super) fn mask(said: &[u8], place: &str, work: &mut Work<'_>) -> Embedded {
     if out == said { Embedded::Stays } else { Embedded::Becomes(out) }
 }
 
+/// Whether a text that is not read as JSON has the name of a path in it, or one of the texts that
+/// its escapes say: JSON in quotes, and that in quotes once more.
+fn is_named(paths: &Patterns, said: &[u8]) -> bool {
+    let mut said = Cow::Borrowed(said);
+    loop {
+        if paths.is_named_in(&said) {
+            return true;
+        }
+        // Each time there are half as many backslashes.
+        match escapes::said(&said) {
+            Some(says) => said = Cow::Owned(says),
+            None => return false,
+        }
+    }
+}
+
 /// The same of a text that has to be JSON, all of it.
 fn whole(said: &[u8], place: &str, (rules, work): (&Rules, &mut Work<'_>)) -> Embedded {
     let first = said.iter().find(|byte| !byte.is_ascii_whitespace());
@@ -85,9 +114,10 @@ fn whole(said: &[u8], place: &str, (rules, work): (&Rules, &mut Work<'_>)) -> Em
     if out == said { Embedded::Stays } else { Embedded::Becomes(out) }
 }
 
-/// Whether a text that is not whole yet may hold JSON.
-pub(super) fn may_hold(said: &[u8]) -> bool {
-    memchr::memchr2(b'{', b'[', said).is_some()
+/// Whether a text may hold JSON, by how it is written. Brackets may be escapes.
+pub(super) fn may_hold(written: &[u8]) -> bool {
+    memchr::memchr2(b'{', b'[', written).is_some()
+        || memchr::memmem::find(written, b"\\u").is_some()
 }
 
 /// Where objects and arrays stand in a text that is no JSON as a whole, from left to right.
@@ -130,14 +160,23 @@ const OWN_WORDS: [&[u8]; 7] =
     [b"jsonrpc", b"type", b"method", b"role", b"mimeType", b"resultType", b"protocolVersion"];
 
 /// Values that a message hides on a path, and says once more in its texts: a server of MCP repeats
-/// its structured content in words.
+/// its structured content in words, or says all that it has in a text that is JSON.
 #[derive(Debug, Default)]
 pub(super) enum Known {
     #[default]
     Nothing,
+    /// They are being gathered: nothing of this leaves.
+    Gathered(RefCell<Gathered>),
     These(Box<Values>),
     /// There are too many: texts are hidden as a whole.
     TooMany,
+}
+
+/// What is hidden so far, each once, and how many bytes it has.
+#[derive(Debug, Default)]
+pub(super) struct Gathered {
+    values: BTreeMap<Vec<u8>, Operator>,
+    bytes: usize,
 }
 
 #[derive(Debug)]
@@ -148,48 +187,37 @@ pub(super) struct Values {
 }
 
 impl Known {
-    /// Those of one message. What is no JSON has none; it is refused where it is masked.
+    /// Those of one message, of texts in it that are JSON, too. What is no JSON has none; it is
+    /// refused where it is masked.
     pub fn of(rules: &Rules, message: &[u8]) -> Known {
         if !rules.repeats {
             return Known::Nothing;
         }
-        let (mut said, mut instead) = (Vec::new(), Vec::new());
-        let (mut follow, mut bytes) = (Follow::default(), 0);
-        let walked = walk::<Wrong>(&mut Walk::new(), message, |walk, token, span| {
-            follow.tell(&rules.paths, walk, token);
-            let mut value = Vec::new();
-            match token {
-                Token::Text => text::unescape(text::inner(message, span), &mut value),
-                Token::Number => {
-                    let end = (span.start + span.len) as usize;
-                    value.extend_from_slice(message.get(span.start as usize..end).unwrap_or(&[]));
-                }
-                _ => return Ok(()),
-            }
-            let Some((operator, _)) = rules.strongest(follow.met(&rules.paths)) else {
-                return Ok(());
-            };
-            let value = value.trim_ascii();
-            if value.len() >= MASK_KNOWN_TEXT_BYTES_MIN {
-                bytes += value.len();
-                instead.push((operator, hidden(operator, value)));
-                said.push(value.to_vec());
-            }
-            Ok(())
-        });
-        if walked.is_err() || said.is_empty() {
-            return Known::Nothing;
-        }
-        if said.len() > MASK_KNOWN_MAX || bytes > MASK_KNOWN_BYTES_MAX {
-            return Known::TooMany;
-        }
-        let built = AhoCorasick::builder().match_kind(MatchKind::LeftmostLongest).build(&said);
-        match built {
-            Ok(automaton) => Known::These(Box::new(Values { automaton, instead })),
-            Err(_) => Known::TooMany,
+        let known = Known::Gathered(RefCell::default());
+        let (mut scratch, mut out, mut hits) = (Scratch::default(), Vec::new(), Hits::default());
+        let (scratch, out, hits) = (&mut scratch, &mut out, &mut hits);
+        let mut work = Work { rules, scratch, out, hits, base: "", known: &known };
+        let fed = Json::new(true).feed(message, true, &mut work);
+        match known {
+            Known::Gathered(gathered) if fed.is_ok() => gathered.into_inner().known(),
+            _ => Known::Nothing,
         }
     }
 
+    /// Takes in what is hidden.
+    pub fn gather(&self, operator: Operator, token: Token, (bytes, span): (&[u8], Span)) {
+        let Known::Gathered(gathered) = self else { return };
+        let mut value = Vec::new();
+        match token {
+            Token::Text => text::unescape(text::inner(bytes, span), &mut value),
+            Token::Number => {
+                let end = (span.start + span.len) as usize;
+                value.extend_from_slice(bytes.get(span.start as usize..end).unwrap_or(&[]));
+            }
+            _ => return,
+        }
+        gathered.borrow_mut().add(operator, value.trim_ascii());
+    }
     /// Whether a text at this place may say one: any but the protocol's own words. With too many,
     /// structured content is left to the paths, and all other texts are hidden.
     pub fn is_sought(&self, walk: &Walk) -> bool {
@@ -197,7 +225,7 @@ impl Known {
         let is_structured =
             || walk.path().any(|segment| segment == Segment::Key(b"structuredContent"));
         match self {
-            Known::Nothing => false,
+            Known::Nothing | Known::Gathered(_) => false,
             Known::These(_) => !is_own(),
             Known::TooMany => !is_own() && !is_structured(),
         }
@@ -206,7 +234,7 @@ impl Known {
     /// A text without them. `None`: it has none.
     pub fn hide(&self, said: &[u8], place: &str, work: &mut Work<'_>) -> Option<Vec<u8>> {
         let values = match self {
-            Known::Nothing => return None,
+            Known::Nothing | Known::Gathered(_) => return None,
             Known::TooMany => {
                 work.count_path(Operator::Redact, place);
                 return Some(HIDDEN.to_vec());
@@ -225,6 +253,80 @@ impl Known {
         }
         (from > 0).then(|| [&out, said.get(from..).unwrap_or(&[])].concat())
     }
+}
+
+impl Gathered {
+    fn add(&mut self, operator: Operator, value: &[u8]) {
+        if value.len() < MASK_KNOWN_TEXT_BYTES_MIN || self.is_over() {
+            return;
+        }
+        if let Some(known) = self.values.get_mut(value) {
+            *known = operator.max(*known);
+            return;
+        }
+        self.bytes += value.len();
+        self.values.insert(value.to_vec(), operator);
+    }
+
+    fn is_over(&self) -> bool {
+        self.values.len() > MASK_KNOWN_MAX || self.bytes > MASK_KNOWN_BYTES_MAX
+    }
+
+    /// What is looked for: the values, and how they are written in JSON.
+    fn known(self) -> Known {
+        if self.values.is_empty() {
+            return Known::Nothing;
+        }
+        if self.is_over() {
+            return Known::TooMany;
+        }
+        let (mut said, mut instead) = (Vec::new(), Vec::new());
+        for (value, operator) in self.values {
+            let becomes = hidden(operator, &value);
+            let mut escaped = Vec::new();
+            text::escape(&becomes, &mut escaped);
+            for written in [written(&value, false), written(&value, true)] {
+                if written != value && said.last() != Some(&written) {
+                    said.push(written);
+                    instead.push((operator, escaped.clone()));
+                }
+            }
+            said.push(value);
+            instead.push((operator, becomes));
+        }
+        // A peer chooses both the values and the text. What looks for beginnings of values first
+        // compares each place with all of a value, and to build a DFA takes the square of one.
+        let automaton = AhoCorasick::builder()
+            .match_kind(MatchKind::LeftmostLongest)
+            .kind(Some(AhoCorasickKind::ContiguousNFA))
+            .prefilter(false)
+            .build(&said);
+        match automaton {
+            Ok(automaton) => Known::These(Box::new(Values { automaton, instead })),
+            Err(_) => Known::TooMany,
+        }
+    }
+}
+
+/// A value as it is written in a string of JSON, by those who write ASCII alone, too.
+fn written(value: &[u8], is_ascii: bool) -> Vec<u8> {
+    let mut written = Vec::new();
+    text::escape(value, &mut written);
+    if !is_ascii || written.is_ascii() {
+        return written;
+    }
+    let (mut ascii, mut units) = (String::new(), [0; 2]);
+    for letter in String::from_utf8_lossy(&written).chars() {
+        match letter.is_ascii() {
+            true => ascii.push(letter),
+            false => {
+                for unit in letter.encode_utf16(&mut units) {
+                    ascii.push_str(&format!("\\u{unit:04x}"));
+                }
+            }
+        }
+    }
+    ascii.into_bytes()
 }
 
 /// Holds one message until it is whole, since its texts may come before what they repeat.

@@ -5,8 +5,8 @@
 
 use super::embedded::{Known, rules_of};
 use super::json::Json;
-use super::{Unmaskable, Work, is_plain_line, whole_text};
-use crate::wire::http::sse::{Splitter, field, lines};
+use super::{Unmaskable, Work, field, is_plain_line, whole_text};
+use crate::wire::http::sse::{self, Splitter, lines};
 
 /// Masks one stream of events.
 #[derive(Debug, Default)]
@@ -56,7 +56,7 @@ fn mask(event: &[u8], work: &mut Work<'_>) -> Result<(), Unmaskable> {
     std::str::from_utf8(event).map_err(|_| Unmaskable::Coding)?;
     let mut data: Option<Vec<u8>> = None;
     for (_, line) in lines(event) {
-        if let Some((b"data", _, value)) = field(line) {
+        if let Some((b"data", _, value)) = sse::field(line) {
             let data = match &mut data {
                 None => data.insert(Vec::new()),
                 Some(data) => {
@@ -77,7 +77,7 @@ fn mask(event: &[u8], work: &mut Work<'_>) -> Result<(), Unmaskable> {
         let end = starts.next().unwrap_or(event.len());
         let whole = event.get(start..end).unwrap_or(&[]);
         let line_end = whole.get(line.len()..).unwrap_or(&[]);
-        match (field(line), &masked) {
+        match (sse::field(line), &masked) {
             (Some((b"data", prefix, _)), Some(_)) => {
                 let Some(said) = written.take() else { continue };
                 let prefix = line.get(..prefix).unwrap_or(&[]);
@@ -92,14 +92,21 @@ fn mask(event: &[u8], work: &mut Work<'_>) -> Result<(), Unmaskable> {
             (other, _) if !work.rules.paths.is_empty() && !is_known(line, other, work) => {
                 return Err(Unmaskable::Text);
             }
-            // Comments, names and ids are text like any other.
-            _ => match whole_text(line, "", work) {
+            // Comments, names and ids are text like any other, in which servers put pairs and JSON
+            // as in fields of a head.
+            _ => match beside(line, work) {
                 Some(masked) => work.out.extend_from_slice(&[&masked, line_end].concat()),
                 None => work.out.extend_from_slice(whole),
             },
         }
     }
     Ok(())
+}
+
+/// What takes the place of a line that is no data. `None`: it stays.
+fn beside(line: &[u8], work: &mut Work<'_>) -> Option<Vec<u8>> {
+    let Work { rules, scratch, out, hits, base, known } = work;
+    field::mask(line, &mut Work { rules: rules.of_fields(), scratch, out, hits, base, known })
 }
 
 /// A line that events have beside their data, a comment, or a field that clients pass over (WHATWG

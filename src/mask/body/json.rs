@@ -16,10 +16,11 @@
 use super::coded;
 use super::embedded::{self, Embedded};
 use super::window::{Cut, cut};
-use super::{Rules, Unmaskable, Work, again, hidden, whole_text};
+use super::{Rules, Unmaskable, Work, again, hidden, whole_text, write_seen};
 use super::{outcome, words};
 use crate::limits::{MASK_CONTEXT_BYTES, MASK_EMBEDDED_BYTES_MAX, MASK_TOKEN_BYTES_MAX};
 use crate::mask::detect::{Cursor, Finds, Found};
+use crate::mask::escapes;
 use crate::mask::kubernetes::managed;
 use crate::mask::matcher::Block;
 use crate::mask::operator::{self, Operator};
@@ -343,14 +344,16 @@ impl Json {
                 return None;
             }
             work.count_path(operator, pattern);
+            work.known.gather(operator, token, (bytes, span));
             return Some(hide(token, operator, text::inner(bytes, span)));
         }
         if token == Token::Text && self.is_wordless((bytes, span), rules) {
             work.count_path(Operator::Token, "metadata.annotations.*");
             return Some(hide(token, Operator::Token, text::inner(bytes, span)));
         }
+        let is_data = || rules.repeats && coded::is_data_url(text::inner(bytes, span));
         if token == Token::Text
-            && self.is_coded(rules)
+            && (self.is_coded(rules) || is_data())
             && let Some(masked) = self.coded((bytes, span), work)
         {
             return Some(quoted(&masked));
@@ -362,8 +365,8 @@ impl Json {
                 Embedded::Becomes(masked) => Some(quoted(&masked)),
                 Embedded::IsNone => self.search(token, (bytes, span), cursor, work),
             },
-            Token::Key => match self.name((bytes, span), work) {
-                Some(name) => Some(quoted(name.as_bytes())),
+            Token::Key => match self.key((bytes, span), work) {
+                Some(name) => Some(quoted(&name)),
                 None => self.search(token, (bytes, span), cursor, work),
             },
             Token::Number => {
@@ -400,6 +403,23 @@ impl Json {
         text::unescape(text::inner(bytes, span), &mut said);
         self.walk.path().next() == Some(Segment::Key(b"message"))
             && rules.spared.iter().any(|spared| spared.as_bytes() == said)
+    }
+
+    /// What becomes of a key that holds a value, or JSON; `None`: it holds none.
+    fn key(&mut self, (bytes, span): (&[u8], Span), work: &mut Work<'_>) -> Option<Vec<u8>> {
+        if let Some(name) = self.name((bytes, span), work) {
+            return Some(name.into_bytes());
+        }
+        let inner = text::inner(bytes, span);
+        if work.rules.embedded.is_empty() || work.rules.strict || !embedded::may_hold(inner) {
+            return None;
+        }
+        let mut said = Vec::new();
+        text::unescape(inner, &mut said);
+        match embedded::mask(&said, "*", work) {
+            Embedded::Becomes(masked) => Some(masked),
+            Embedded::Stays | Embedded::IsNone => None,
+        }
     }
 
     /// What becomes of the name of a field that holds a value; `None`: it holds none.
@@ -476,29 +496,36 @@ impl Json {
         }
         let inner = text::inner(bytes, span);
         let start = span.start as usize + 1;
-        let (mut said, mut map) = (Vec::new(), Vec::new());
-        let found;
-        let finds: &[Found] = if text::is_plain(inner) {
-            cursor.find(&rules.detectors, bytes, (start, start + inner.len()), &mut self.finds);
-            &self.finds.list
-        } else {
-            text::unescape_mapped(inner, &mut said, &mut map);
-            found = rules.detectors.find(&said, work.scratch).to_vec();
-            &found
-        };
+        if !text::is_plain(inner) {
+            let seen = escapes::read(&rules.detectors, inner);
+            let finds: Vec<Found> = seen.iter().map(|seen| seen.found).collect();
+            let write = |out: &mut Vec<u8>| write_seen(inner, &seen, &rules.detectors, out);
+            return self.found(token, &finds, work, write);
+        }
+        cursor.find(&rules.detectors, bytes, (start, start + inner.len()), &mut self.finds);
+        let finds = &self.finds.list;
+        self.found(token, finds, work, |out| replace(rules, inner, finds, out))
+    }
+
+    /// What takes the place of a string in which this was found.
+    fn found(
+        &self,
+        token: Token,
+        finds: &[Found],
+        work: &mut Work<'_>,
+        write: impl Fn(&mut Vec<u8>),
+    ) -> Option<Vec<u8>> {
         if finds.is_empty() {
             return None;
         }
         let place = path(&self.walk, work);
         work.count(finds, &place);
-        let is_null = finds.iter().any(|found| rules.operator(found) == Operator::Nullify);
+        let is_null = finds.iter().any(|found| work.rules.operator(found) == Operator::Nullify);
         if is_null && token == Token::Text {
             return Some(b"null".to_vec());
         }
-        let said = if map.is_empty() { inner } else { &said };
         let mut out = vec![b'"'];
-        let kept = replace(rules, (inner, said, &map), finds, &mut out);
-        out.extend_from_slice(inner.get(kept..).unwrap_or(&[]));
+        write(&mut out);
         out.push(b'"');
         Some(out)
     }
@@ -543,25 +570,18 @@ fn raw_at(map: &[u32], at: usize) -> usize {
     if map.is_empty() { at } else { map.get(at).copied().unwrap_or(0) as usize }
 }
 
-/// Appends the string up to its last find, the finds replaced; returns up to where. `inner` is how
-/// it is written, `said` what it says.
-fn replace(
-    rules: &Rules,
-    (inner, said, map): (&[u8], &[u8], &[u32]),
-    finds: &[Found],
-    out: &mut Vec<u8>,
-) -> usize {
+/// Appends a string that is written as it is said, what was found replaced.
+fn replace(rules: &Rules, inner: &[u8], finds: &[Found], out: &mut Vec<u8>) {
     let mut kept = 0;
     for found in finds {
-        let (start, end) = (raw_at(map, found.start), raw_at(map, found.end));
-        out.extend_from_slice(inner.get(kept..start).unwrap_or(&[]));
-        let part = said.get(found.start..found.end).unwrap_or(&[]);
+        out.extend_from_slice(inner.get(kept..found.start).unwrap_or(&[]));
+        let part = inner.get(found.start..found.end).unwrap_or(&[]);
         let mut becomes = Vec::new();
         operator::found_text(rules.operator(found), found.detector, part, &mut becomes);
         text::escape(&becomes, out);
-        kept = end;
+        kept = found.end;
     }
-    kept
+    out.extend_from_slice(inner.get(kept..).unwrap_or(&[]));
 }
 
 /// What a value becomes that is masked: a text that says so, or null. A number or `false` would be
@@ -633,12 +653,16 @@ fn search(
         Cut::At(end) => end,
         Cut::Swallow => context.len(),
     };
-    work.count(&finds, at);
-    for found in &mut finds {
-        (found.start, found.end) = (found.start - seen, found.end - seen);
+    work.count_seen(&finds, at);
+    let mut kept = 0;
+    for it in &finds {
+        let (start, end) = (it.found.start - seen, it.found.end - seen);
+        work.out.extend_from_slice(part.get(kept..raw_at(&map, start)).unwrap_or(&[]));
+        let mut becomes = Vec::new();
+        it.write(&work.rules.detectors, &mut becomes);
+        text::escape(&becomes, work.out);
+        kept = raw_at(&map, end);
     }
-    let said = context.get(seen..).unwrap_or(&[]);
-    let kept = replace(work.rules, (part, said, &map), &finds, work.out);
     if place == Cut::Swallow {
         return (part.len(), true);
     }

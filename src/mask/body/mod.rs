@@ -34,6 +34,8 @@ mod form;
 mod json;
 mod outcome;
 #[cfg(test)]
+mod repeats_tests;
+#[cfg(test)]
 mod tests;
 mod text;
 pub(in crate::mask) mod window;
@@ -43,6 +45,7 @@ use std::rc::Rc;
 
 use self::embedded::Known;
 use super::detect::{Detectors, Found, Scratch};
+use super::escapes::{self, Seen};
 use super::hits::{Cause, Hits};
 use super::operator::{self, Operator};
 use crate::limits::{MASK_EMBEDDED_DEPTH_MAX, MASK_REREAD_BYTES};
@@ -266,13 +269,16 @@ impl Rules {
     /// masked by the same paths, which begin in each of its values.
     pub fn new(paths: Vec<(Pattern, Operator)>, detectors: Rc<Detectors>) -> Rules {
         let mut rules = Rules::flat(paths.clone(), Rc::clone(&detectors));
+        if paths.is_empty() {
+            return rules;
+        }
+        // The innermost are looked at as well: no path is followed there, names alone hide.
+        rules.embedded = Patterns::new(vec![Pattern::everything()]);
         for _ in 0..MASK_EMBEDDED_DEPTH_MAX {
             let inner = Rc::new(rules);
             rules = Rules::flat(paths.clone(), Rc::clone(&detectors));
-            if !paths.is_empty() {
-                rules.embedded = Patterns::new(vec![Pattern::everything()]);
-                rules.inner = Some(inner);
-            }
+            rules.embedded = Patterns::new(vec![Pattern::everything()]);
+            rules.inner = Some(inner);
         }
         rules
     }
@@ -406,14 +412,19 @@ impl Rules {
             .map(|(operator, name)| (operator, name.as_str()))
     }
 
+    /// What applies to fields. Paths of MCP begin in what an answer has of data, and a field is
+    /// nothing but that.
+    fn of_fields(&self) -> &Rules {
+        self.bare.as_ref().and(self.inner.as_deref()).unwrap_or(self)
+    }
+
     /// The value of a field of a head: what pairs (`?ssn=1`) and JSON in it have on the paths, and
     /// all that detectors find, is replaced. `None`: nothing.
     pub fn field(&self, name: &str, value: &[u8], hits: &mut Hits) -> Option<Vec<u8>> {
         let (mut scratch, mut out) = (Scratch::default(), Vec::new());
         let base = name;
         let known = &Known::Nothing;
-        // Paths of MCP begin in what an answer has of data, and a field is nothing but that.
-        let rules = self.bare.as_ref().and(self.inner.as_deref()).unwrap_or(self);
+        let rules = self.of_fields();
         let mut work = Work { rules, scratch: &mut scratch, out: &mut out, hits, base, known };
         field::mask(value, &mut work)
     }
@@ -458,6 +469,18 @@ impl Work<'_> {
         for found in finds {
             self.hits.add(place, Cause::Detector(found.detector), self.rules.operator(found));
         }
+    }
+
+    /// The same of finds whose signs may be escapes.
+    fn count_seen(&mut self, finds: &[Seen], place: &str) {
+        let finds: Vec<Found> = finds.iter().map(|seen| seen.found).collect();
+        self.count(&finds, place);
+    }
+
+    /// What detectors find in a text that is there as a whole, and in what its escapes say.
+    fn find(&mut self, said: &[u8]) -> Vec<Seen> {
+        let written = self.rules.detectors.find(said, self.scratch);
+        escapes::find(&self.rules.detectors, said, written)
     }
 
     /// Counts a value whose path is masked.
@@ -556,19 +579,23 @@ fn hidden(operator: Operator, said: &[u8]) -> Vec<u8> {
 
 /// Masks a value that is there as a whole and is no JSON. `None`: nothing was found.
 fn whole_text(said: &[u8], place: &str, work: &mut Work<'_>) -> Option<Vec<u8>> {
-    let rules = work.rules;
-    let finds = rules.detectors.find(said, work.scratch).to_vec();
+    let finds = work.find(said);
     if finds.is_empty() {
         return None;
     }
-    work.count(&finds, place);
-    let (mut out, mut kept) = (Vec::new(), 0);
-    for found in &finds {
-        out.extend_from_slice(said.get(kept..found.start).unwrap_or(&[]));
-        let part = said.get(found.start..found.end).unwrap_or(&[]);
-        operator::found_text(rules.operator(found), found.detector, part, &mut out);
-        kept = found.end;
-    }
-    out.extend_from_slice(said.get(kept..).unwrap_or(&[]));
+    work.count_seen(&finds, place);
+    let mut out = Vec::new();
+    write_seen(said, &finds, &work.rules.detectors, &mut out);
     Some(out)
+}
+
+/// Appends a text with what was found replaced where it is written.
+fn write_seen(written: &[u8], finds: &[Seen], detectors: &Detectors, out: &mut Vec<u8>) {
+    let mut kept = 0;
+    for seen in finds {
+        out.extend_from_slice(written.get(kept..seen.found.start).unwrap_or(&[]));
+        seen.write(detectors, out);
+        kept = seen.found.end;
+    }
+    out.extend_from_slice(written.get(kept..).unwrap_or(&[]));
 }

@@ -9,8 +9,7 @@ use super::json::Json;
 use super::window::{Cut, cut};
 use super::{Unmaskable, Work, again, is_plain_line};
 use crate::limits::{MASK_CONTEXT_BYTES, MASK_LINE_BYTES_MAX};
-use crate::mask::detect::Found;
-use crate::mask::operator;
+use crate::mask::escapes::Seen;
 
 /// Masks one text.
 #[derive(Debug, Default)]
@@ -23,7 +22,7 @@ pub(super) struct Text {
     wait: usize,
     /// Lines have ended, and a find that goes on holds them.
     stuck: bool,
-    finds: Vec<Found>,
+    finds: Vec<Seen>,
 }
 
 #[derive(Debug, Default)]
@@ -116,13 +115,12 @@ impl Text {
             Cut::At(end) => end,
             Cut::Swallow => text.len(),
         };
-        work.count(&self.finds, "");
+        work.count_seen(&self.finds, "");
         let mut kept = self.context;
-        for found in &self.finds {
-            work.out.extend_from_slice(text.get(kept..found.start).unwrap_or(&[]));
-            let part = text.get(found.start..found.end).unwrap_or(&[]);
-            operator::found_text(work.rules.operator(found), found.detector, part, work.out);
-            kept = found.end;
+        for seen in &self.finds {
+            work.out.extend_from_slice(text.get(kept..seen.found.start).unwrap_or(&[]));
+            seen.write(&work.rules.detectors, work.out);
+            kept = seen.found.end;
         }
         if place == Cut::Swallow {
             self.state = State::Swallow;

@@ -13,7 +13,11 @@
 
 use super::Rules;
 use crate::limits::{MASK_TOKEN_BYTES_MAX, MASK_WINDOW_BYTES, MASK_WORDS_BYTES};
-use crate::mask::detect::{Found, Scratch};
+use crate::mask::detect::Scratch;
+use crate::mask::escapes::{self, Seen};
+
+/// How many bytes an escape in an escape takes for one: `\\\\u0040`.
+const ESCAPE_BYTES_MAX: usize = 9;
 
 /// What may leave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,19 +35,21 @@ pub(super) fn cut(
     (text, context): (&[u8], usize),
     ends: bool,
     scratch: &mut Scratch,
-    finds: &mut Vec<Found>,
+    finds: &mut Vec<Seen>,
 ) -> Cut {
     finds.clear();
-    finds.extend_from_slice(rules.detectors.find(text, scratch));
-    finds.retain(|found| found.end > context);
-    for found in finds.iter_mut() {
-        found.start = found.start.max(context);
-    }
+    let written = rules.detectors.find(text, scratch);
+    finds.extend(escapes::find(&rules.detectors, text, written));
+    finds.retain(|seen| seen.found.end > context);
+    finds.iter_mut().for_each(|seen| seen.clip(context));
     if ends {
         return Cut::At(text.len());
     }
-    let mut cut = boundary(text).max(context);
-    for found in finds.iter().rev() {
+    let words = MASK_WORDS_BYTES * ESCAPE_BYTES_MAX;
+    let is_escaped = escapes::are_in(text.get(text.len().saturating_sub(words)..).unwrap_or(&[]));
+    let held = if is_escaped { words } else { MASK_WORDS_BYTES };
+    let mut cut = boundary_of(text, held).max(context);
+    for Seen { found, .. } in finds.iter().rev() {
         if found.start < cut && found.end >= cut {
             cut = found.start;
         }
@@ -51,17 +57,22 @@ pub(super) fn cut(
     if let Some(key) = scratch.open_key() {
         cut = cut.min(key.start.max(context));
     }
-    if text.len() - cut > MASK_TOKEN_BYTES_MAX && finds.iter().any(|found| found.start == cut) {
+    if text.len() - cut > MASK_TOKEN_BYTES_MAX && finds.iter().any(|seen| seen.found.start == cut) {
         return Cut::Swallow;
     }
-    finds.retain(|found| found.end <= cut);
+    finds.retain(|seen| seen.found.end <= cut);
     Cut::At(cut)
 }
 
 /// Where no find begins before and ends behind, but for those that are found already.
 pub(in crate::mask) fn boundary(text: &[u8]) -> usize {
+    boundary_of(text, MASK_WORDS_BYTES)
+}
+
+/// The same where finds with blanks in them are so long at most.
+fn boundary_of(text: &[u8], held: usize) -> usize {
     let line = memchr::memrchr2(b'\n', b'\r', text).map_or(0, |at| at + 1);
-    let words = text.get(..text.len().saturating_sub(MASK_WORDS_BYTES)).unwrap_or(&[]);
+    let words = text.get(..text.len().saturating_sub(held)).unwrap_or(&[]);
     let word = memchr::memrchr2(b' ', b'\t', words).map_or(0, |at| at + 1);
     let mut any = text.len().saturating_sub(MASK_WINDOW_BYTES);
     // Not within a character.

@@ -138,7 +138,8 @@ impl Session {
             return;
         }
         let changed = masked::without_secrets(head, Vec::new(), &tenure.secrets);
-        let without: Vec<&[u8]> = changed.iter().map(|(name, _)| *name).collect();
+        let mut without: Vec<&[u8]> = changed.iter().map(|(name, _)| *name).collect();
+        without.extend(masked::telling(head, &tenure.secrets));
         let added: Vec<(&[u8], &[u8])> =
             changed.iter().map(|(name, value)| (*name, value.as_slice())).collect();
         let pass = Pass { without: &without, ..Pass::default() };
@@ -258,12 +259,14 @@ impl Session {
             false => changed,
         };
         let mut changed = masked::without_secrets(head, changed, &tenure.secrets);
+        changed.retain(|(name, _)| !tenure.secrets.is_named(name));
         if tenure.speaks_mcp() {
             changed.retain(|(name, _)| !name.eq_ignore_ascii_case(bound::FIELD));
             let sessions = head.spelt(bound::FIELD);
             changed.extend(sessions.map(|id| (bound::FIELD, bound::sealed(tenure, id))));
         }
         let mut without: Vec<&[u8]> = changed.iter().map(|(name, _)| *name).collect();
+        without.extend(masked::telling(head, &tenure.secrets));
         if sends_away {
             without.push(b"location");
         }

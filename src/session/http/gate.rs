@@ -4,6 +4,7 @@
 //! Never: a permit for a request whose row the journal refused; a release without a recorded
 //! approval.
 
+use crate::decide::action::Action;
 use crate::decide::approval::{Ask, AskSummary, Ballot, Grant, LATE};
 use crate::decide::{HoldTerms, Permit, RuleName, Verdict, http};
 use crate::fault::Refused as JournalRefused;
@@ -36,6 +37,20 @@ struct Denial<'d> {
     code: i32,
     retry_after_s: Option<u32>,
     outcome: Outcome,
+}
+
+/// Whether the same request under another method, which its content may name, is decided otherwise.
+fn goes_by_method(decide: impl Fn(&Action) -> Verdict, action: &Action) -> bool {
+    let usual = decide(action);
+    let is_alike = |other: &Verdict| match (&usual, other) {
+        (Verdict::Allow(..), Verdict::Allow(..)) | (Verdict::Deny(_), Verdict::Deny(_)) => true,
+        (Verdict::Hold(one), Verdict::Hold(other)) => {
+            one.matched.rule_names() == other.matched.rule_names()
+        }
+        _ => false,
+    };
+    let mut others = ["PUT", "PATCH", "DELETE"].into_iter();
+    others.any(|method| !is_alike(&decide(&http::under(action, method))))
 }
 
 /// How a hold ends without a grant.
@@ -71,7 +86,14 @@ impl Session {
             true => Ok(None),
             false => Scan::of(head),
         };
+        // A server that unpacks JSON may find another method in it.
+        let who = tenure.who(&self.link, stage);
+        let is_packed = matches!(form, Ok(Some(Scan::Packed))) && request.kube.is_none();
         let form = match form {
+            _ if is_packed && goes_by_method(|it| tenure.scope().decide(&who, it), &action) => {
+                let refused = Trouble::Refused(Refused::ContentForm);
+                return self.turn_away(refused, Some(request), stage);
+            }
             Ok(form) => form,
             Err(refused) => {
                 return self.turn_away(Trouble::Refused(refused), Some(request), stage);

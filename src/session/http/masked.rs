@@ -162,7 +162,8 @@ pub(super) fn dropped(head: &Head) -> impl Iterator<Item = &[u8]> {
 }
 
 /// How words begin that name a digest.
-const DIGESTS: [&[u8]; 7] = [b"md5", b"sha1", b"sha2", b"sha5", b"digest", b"etag", b"checksum"];
+const DIGESTS: [&[u8]; 8] =
+    [b"md5", b"sha1", b"sha2", b"sha5", b"crc", b"digest", b"etag", b"checksum"];
 
 /// Fields of a request that ask for content which no mask could look into.
 pub(super) const NOT_ASKED: [&[u8]; 6] = [
@@ -264,7 +265,7 @@ pub(super) fn without_secrets<'h>(
     let shown: Vec<&[u8]> = shows.map(|(_, name, _)| name).collect();
     for (which, name, value) in head.named() {
         let is_in = |names: &[&[u8]]| names.iter().any(|other| other.eq_ignore_ascii_case(name));
-        if which.in_answer() == Fate::Pass && is_in(&shown) && !is_in(&known) {
+        if passes(which) && is_in(&shown) && !is_in(&known) {
             changed.push((name, secrets.hide(value).unwrap_or_else(|| value.to_vec())));
         }
     }
@@ -278,13 +279,14 @@ pub(super) fn trailers(head: Head, masks: &Rules, secrets: &Secrets, hits: &mut 
         false => fields(&head, Vec::new(), masks, hits),
     };
     let changed = without_secrets(&head, changed, secrets);
-    if changed.is_empty() {
+    if changed.is_empty() && telling(&head, secrets).next().is_none() {
         return head;
     }
     let is_changed = |name: &[u8]| changed.iter().any(|(it, _)| it.eq_ignore_ascii_case(name));
-    let kept = head.named().filter(|(_, name, _)| !is_changed(name));
+    let kept = head.named().filter(|(_, name, _)| !is_changed(name) && !secrets.is_named(name));
     let kept = kept.map(|(_, name, value)| (name, value));
-    let changed = changed.iter().map(|(name, value)| (*name, value.as_slice()));
+    let changed = changed.iter().filter(|(name, _)| !secrets.is_named(name));
+    let changed = changed.map(|(name, value)| (*name, value.as_slice()));
     let mut new = Head::default();
     for (name, value) in kept.chain(changed) {
         let spans = new.append(name).and_then(|name| Ok((name, new.append(value)?)));
@@ -313,9 +315,56 @@ pub(super) fn told(trailers: &Head) -> serde_json::Map<String, serde_json::Value
 
 /// What weir writes itself, and what is the client's own secret.
 fn is_own(name: Name) -> bool {
-    name == Name::SetCookie || name.in_answer() != Fate::Pass
+    name == Name::SetCookie || !passes(name)
+}
+
+/// Whether a field goes on. What proxies of the target say in `Via` does, before weir's own.
+fn passes(name: Name) -> bool {
+    matches!(name.in_answer(), Fate::Pass | Fate::Add)
+}
+
+/// Fields that show the target's credential in their names: they go no further.
+pub(super) fn telling<'h>(head: &'h Head, secrets: &Secrets) -> impl Iterator<Item = &'h [u8]> {
+    let names = head.named().map(|(_, name, _)| name);
+    names.filter(|name| !secrets.is_empty() && secrets.is_named(name))
 }
 
 fn shown(name: &[u8]) -> String {
     String::from_utf8_lossy(name).to_ascii_lowercase()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::mask::Operator;
+    use crate::mask::detect::{Detector, Detectors};
+    use crate::wire::http::h1::HeadReader;
+    use crate::wire::http::h1::read::Kind;
+
+    fn head(fields: &str) -> Head {
+        let text = format!("HTTP/1.1 200 OK\r\n{fields}\r\n");
+        let (mut reader, mut head) = (HeadReader::default(), Head::default());
+        let read = reader.next(&mut text.as_bytes(), &mut head, Kind::Answer);
+        assert_eq!(read, Ok(true), "{text}");
+        head
+    }
+
+    #[test]
+    fn what_describes_the_original_is_dropped() {
+        for name in ["x-ms-content-crc64", "X-CRC", "X-Crc32", "X-Linked-Etag", "Content-MD5"] {
+            let head = head(&format!("{name}: 1\r\n"));
+            assert_eq!(dropped(&head).collect::<Vec<_>>(), [name.as_bytes()], "{name}");
+        }
+        let head = head("X-Encrypted: 1\r\nContent-Type: a/b\r\n");
+        assert_eq!(dropped(&head).count(), 0);
+    }
+
+    #[test]
+    fn what_proxies_of_the_target_say_is_searched() {
+        let email = Detectors::new([(Detector::Email, Operator::Redact)]);
+        let rules = Rules::new(Vec::new(), std::rc::Rc::new(email));
+        let head = head("Via: 1.1 bob@example.com\r\nSet-Cookie: a=bob@example.com\r\n");
+        let changed = fields(&head, Vec::new(), &rules, &mut Hits::default());
+        assert_eq!(changed, [(&b"Via"[..], b"1.1 [EMAIL]".to_vec())]);
+    }
 }

@@ -66,6 +66,12 @@ impl Secrets {
         out
     }
 
+    /// Whether the name of a field has one, in any letters.
+    pub fn is_named(&self, name: &[u8]) -> bool {
+        let name = name.to_ascii_lowercase();
+        self.list.iter().any(|it| memmem::find(&name, &it.to_ascii_lowercase()).is_some())
+    }
+
     /// How many of the last bytes may be the beginning of one.
     fn begun(&self, text: &[u8]) -> usize {
         let begun = |secret: &Vec<u8>| {

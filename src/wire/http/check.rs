@@ -172,9 +172,9 @@ pub fn split_authority(authority: &[u8]) -> Option<(&[u8], Option<&[u8]>)> {
 }
 
 /// All that servers read a path as, decoded once. An escaped slash is a slash to some and a letter
-/// to others, what is behind `;` belongs to the segment or not, an empty segment counts or not:
-/// each of these is a reading. What could be read as yet another path is refused. It is asked for
-/// where a rule names paths.
+/// to others, what is behind `;` belongs to the segment or not, an empty segment counts or not,
+/// what two slashes begin is a host or not: each of these is a reading. What could be read as yet
+/// another path is refused. It is asked for where a rule names paths.
 ///
 /// # Errors
 /// `PathEscape`, `PathSeparator`, `PathDots`.
@@ -198,7 +198,7 @@ pub fn path_readings(path: &[u8]) -> Result<Vec<Vec<u8>>, Refused> {
     }
     let kept = decode(&slashes_kept(path)).ok_or(Refused::PathEscape)?;
     let mut readings = vec![decoded, kept];
-    for change in [without_parameters, without_empty] {
+    for change in [without_parameters, behind_host, without_empty] {
         let changed: Vec<Vec<u8>> = readings.iter().map(|reading| change(reading)).collect();
         readings.extend(changed);
     }
@@ -233,6 +233,16 @@ fn slashes_kept(path: &[u8]) -> Vec<u8> {
 fn without_parameters(path: &[u8]) -> Vec<u8> {
     let bare = |segment: &[u8]| segment.split(|byte| *byte == b';').next().unwrap_or(&[]).to_vec();
     path.split(|byte| *byte == b'/').map(bare).collect::<Vec<_>>().join(&b'/')
+}
+
+/// What stands behind the host that two slashes begin (RFC 3986 4.2). `new URL(request.url, base)`
+/// of Node.js reads `//x/secret` so, and with more slashes (WHATWG URL 4.4, "special authority
+/// ignore slashes state"); `HttpServer` of the JDK, too (`new URI(...)` in `ServerImpl.Exchange`).
+fn behind_host(path: &[u8]) -> Vec<u8> {
+    let Some(rest) = path.strip_prefix(b"//") else { return path.to_vec() };
+    let host = rest.iter().position(|byte| *byte != b'/').unwrap_or(rest.len());
+    let behind = rest.get(host..).unwrap_or(&[]).iter().position(|byte| *byte == b'/');
+    behind.and_then(|at| rest.get(host + at..)).unwrap_or(b"/").to_vec()
 }
 
 /// Slashes behind slashes are left out.

@@ -14,6 +14,7 @@
 //!   Keys    JSON: keys of the outermost object
 //! ```
 
+use super::check::is_token;
 use super::head::Head;
 use super::name::Name;
 use super::refused::Refused;
@@ -35,6 +36,8 @@ pub enum Scan {
     Parts(Parts),
     /// JSON.
     Keys(Keys),
+    /// JSON that is packed: nobody here reads its keys.
+    Packed,
 }
 
 impl Scan {
@@ -54,15 +57,18 @@ impl Scan {
         let kind = kind.to_ascii_lowercase();
         let mut parameters = kind.split(|byte| *byte == b';').map(<[u8]>::trim_ascii);
         let name = parameters.next().unwrap_or(&[]);
+        // PHP (`SAPI.c`, `sapi_read_post_data`) ends a type at a comma and a blank, too, Rack at a
+        // comma (`MediaType.type`): they see a form where others see none.
+        if !name.split(|byte| *byte == b'/').all(|part| part.is_empty() || is_token(part)) {
+            return Err(Refused::ContentForm);
+        }
         // Rack takes content without a type for a form.
         let is_form = matches!(name, b"" | b"application/x-www-form-urlencoded");
         let is_parts = name.starts_with(b"multipart/");
         if !is_form && !is_parts {
-            let is_json = name == b"application/json" || name.ends_with(b"+json");
-            return Ok(is_json.then(|| Scan::Keys(Keys::default())));
+            return json(name, parameters, request);
         }
-        let mut codings = request.values(Name::ContentEncoding);
-        if codings.any(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"identity")) {
+        if is_coded(request) {
             return Err(Refused::ContentForm);
         }
         let mut boundary = None;
@@ -98,8 +104,40 @@ impl Scan {
             Scan::Pairs(pairs) => pairs.push(bytes),
             Scan::Parts(parts) => parts.push(bytes),
             Scan::Keys(keys) => keys.push(bytes),
+            Scan::Packed => Ok(()),
         }
     }
+}
+
+/// JSON in a charset in which its keys cannot be read is no JSON to weir, and is to others:
+/// body-parser of Express decodes UTF-16 and UTF-32, and inflates what is packed (`read.js`).
+fn json<'k>(
+    name: &[u8],
+    mut parameters: impl Iterator<Item = &'k [u8]>,
+    request: &Head,
+) -> Result<Option<Scan>, Refused> {
+    let is_json = matches!(name, b"application/json" | b"text/json") || name.ends_with(b"+json");
+    if !is_json {
+        return Ok(None);
+    }
+    let is_other = |parameter: &[u8]| match split(parameter, b'=') {
+        Some((name, value)) if name.trim_ascii() == b"charset" => {
+            !is_latin(unquoted(value.trim_ascii()))
+        }
+        // Some find it within another one, or behind a sign that others do not part by.
+        _ => memchr::memmem::find(parameter, b"charset").is_some(),
+    };
+    match (parameters.any(is_other), is_coded(request)) {
+        (true, _) => Err(Refused::ContentForm),
+        (false, true) => Ok(Some(Scan::Packed)),
+        (false, false) => Ok(Some(Scan::Keys(Keys::default()))),
+    }
+}
+
+/// Whether the content is packed.
+fn is_coded(request: &Head) -> bool {
+    let mut codings = request.values(Name::ContentEncoding);
+    codings.any(|coding| !coding.trim_ascii().eq_ignore_ascii_case(b"identity"))
 }
 
 /// Charsets in which letters and signs of ASCII are the bytes of ASCII.
@@ -176,7 +214,8 @@ fn unquoted(value: &[u8]) -> &[u8] {
 }
 
 /// A name as it is read: PHP leaves blanks before it out, ends it at a NUL, and takes signs for
-/// `_`; some frameworks do not tell upper case from lower.
+/// `_`; some frameworks do not tell upper case from lower. Rack leaves brackets in front out
+/// (`normalize_params`), and so does `qs`: several signs there are one.
 #[derive(Debug, Default)]
 struct Spelling {
     folded: Vec<u8>,
@@ -192,7 +231,11 @@ impl Spelling {
             self.ended = true;
         } else if self.folded.len() < NAME_BYTES_MAX {
             let is_plain = byte.is_ascii_alphanumeric();
-            self.folded.push(if is_plain { byte.to_ascii_lowercase() } else { b'_' });
+            match is_plain {
+                true => self.folded.push(byte.to_ascii_lowercase()),
+                false if self.folded == b"_" => {}
+                false => self.folded.push(b'_'),
+            }
         }
     }
 
@@ -202,7 +245,8 @@ impl Spelling {
         // Blanks behind a name are not part of it to some.
         let blanks = folded.iter().rev().take_while(|byte| **byte == b'_').count();
         let bare = folded.get(..folded.len() - blanks).unwrap_or(&[]);
-        match OVERRIDES.contains(&bare) {
+        let inner = bare.strip_prefix(b"_").unwrap_or(bare);
+        match OVERRIDES.contains(&bare) || OVERRIDES.contains(&inner) {
             true => Err(Refused::MethodOverride),
             false => Ok(()),
         }
@@ -339,8 +383,9 @@ impl Pairs {
 pub struct Parts {
     /// Two dashes and the boundary.
     mark: Vec<u8>,
-    /// What may become a mark, or the head of a part.
+    /// What may become a mark, or the head of a part, behind `taken` bytes that were looked at.
     held: Vec<u8>,
+    taken: usize,
     place: Place,
 }
 
@@ -360,20 +405,27 @@ enum Place {
 
 impl Parts {
     fn new(boundary: &[u8]) -> Parts {
-        Parts { mark: [b"--", boundary].concat(), held: Vec::new(), place: Place::Start }
+        let mark = [b"--", boundary].concat();
+        Parts { mark, held: Vec::new(), taken: 0, place: Place::Start }
     }
 
     fn push(&mut self, bytes: &[u8]) -> Result<(), Refused> {
         self.held.extend_from_slice(bytes);
         while self.step()? {}
+        self.held.drain(..self.taken);
+        self.taken = 0;
         Ok(())
+    }
+
+    fn rest(&self) -> &[u8] {
+        self.held.get(self.taken..).unwrap_or(&[])
     }
 
     /// Whether there is more to look at.
     fn step(&mut self) -> Result<bool, Refused> {
         match self.place {
             Place::Start | Place::Data | Place::Over => self.data(),
-            Place::Mark => match self.held.get(..2) {
+            Place::Mark => match self.rest().get(..2) {
                 None => Ok(false),
                 Some(b"\r\n") => Ok(self.go(Place::Head, 2)),
                 Some(b"--") => Ok(self.go(Place::Over, 2)),
@@ -385,22 +437,22 @@ impl Parts {
     }
 
     fn go(&mut self, place: Place, taken: usize) -> bool {
-        self.held.drain(..taken);
+        self.taken += taken;
         self.place = place;
         true
     }
 
     fn data(&mut self) -> Result<bool, Refused> {
-        let Some(at) = memchr::memmem::find(&self.held, &self.mark) else {
+        let rest = self.rest();
+        let Some(at) = memchr::memmem::find(rest, &self.mark) else {
             // The start of a mark may be there, and the line end before it.
-            let kept = (self.mark.len() + 1).min(self.held.len());
-            let gone = self.held.len() - kept;
+            let gone = rest.len().saturating_sub(self.mark.len() + 1);
             if gone > 0 {
                 self.go(if self.place == Place::Start { Place::Data } else { self.place }, gone);
             }
             return Ok(false);
         };
-        let before = self.held.get(..at).unwrap_or(&[]);
+        let before = rest.get(..at).unwrap_or(&[]);
         let is_first = self.place == Place::Start && before.is_empty();
         if self.place == Place::Over || !(is_first || before.ends_with(b"\r\n")) {
             return Err(Refused::ContentForm);
@@ -409,30 +461,28 @@ impl Parts {
     }
 
     fn head(&mut self) -> Result<bool, Refused> {
-        let end = match self.held.starts_with(b"\r\n") {
+        let rest = self.rest();
+        let end = match rest.starts_with(b"\r\n") {
             true => Some(0),
-            false => memchr::memmem::find(&self.held, b"\r\n\r\n").map(|at| at + 2),
+            false => memchr::memmem::find(rest, b"\r\n\r\n").map(|at| at + 2),
         };
         let Some(end) = end else {
-            return match self.held.len() > HTTP_PART_HEAD_BYTES_MAX {
+            return match rest.len() > HTTP_PART_HEAD_BYTES_MAX {
                 true => Err(Refused::ContentForm),
                 false => Ok(false),
             };
         };
-        let head = self.held.get(..end).unwrap_or(&[]);
+        let head = rest.get(..end).unwrap_or(&[]);
         let mut dispositions = 0;
         for line in head.split(|byte| *byte == b'\n').filter(|line| !line.is_empty()) {
             let line = line.strip_suffix(b"\r").ok_or(Refused::ContentForm)?;
             // A folded line, or one that ends where only some see an end.
             let is_bad = line.iter().any(|byte| matches!(byte, 0 | b'\r'));
-            let (name, value) = split(line, b':').ok_or(Refused::ContentForm)?;
-            if is_bad || !super::check::is_token(name) {
+            let (name, _) = split(line, b':').ok_or(Refused::ContentForm)?;
+            if is_bad || !is_token(name) {
                 return Err(Refused::ContentForm);
             }
-            if name.eq_ignore_ascii_case(b"content-disposition") {
-                dispositions += 1;
-                disposition(value)?;
-            }
+            dispositions += named(line)?;
         }
         if dispositions > 1 {
             return Err(Refused::ContentForm);
@@ -440,6 +490,27 @@ impl Parts {
         // The line end of the empty line may belong to the mark of the next part.
         Ok(self.go(Place::Data, end))
     }
+}
+
+/// Looks at what a line of a part's head says of its name; returns how often it says so. Rack looks
+/// for the names of these fields anywhere in a head (`MULTIPART_CONTENT_DISPOSITION`), and names a
+/// part by its `Content-ID` that has no other name.
+fn named(line: &[u8]) -> Result<usize, Refused> {
+    const DISPOSITION: &[u8] = b"content-disposition:";
+    const ID: &[u8] = b"content-id:";
+    let lower = line.to_ascii_lowercase();
+    let behind = |at: usize, field: &[u8]| line.get(at + field.len()..).unwrap_or(&[]);
+    let mut count = 0;
+    for at in memchr::memmem::find_iter(&lower, DISPOSITION) {
+        count += 1;
+        disposition(behind(at, DISPOSITION))?;
+    }
+    for at in memchr::memmem::find_iter(&lower, ID) {
+        let mut name = Pairs::of(&[]);
+        behind(at, ID).iter().try_for_each(|byte| name.letter(*byte))?;
+        name.end_pair()?;
+    }
+    Ok(count)
 }
 
 /// Looks at whatever any reader could take for the name of the part: all places where `name` and an

@@ -12,7 +12,9 @@ fn status(line: &str, rest: &str) -> (String, bool) {
 
 #[test]
 fn a_denied_path_is_denied_however_a_server_may_take_it() {
-    for path in ["/SECRET/x", "/Secret/", "/secret//x", "/secret;v=1/x", "/secret./x"] {
+    for path in
+        ["/SECRET/x", "/Secret/", "/secret//x", "/secret;v=1/x", "/secret./x", "//x/secret/x"]
+    {
         let line = format!("GET {path}");
         assert_eq!(status(&line, "|"), ("403".to_owned(), false), "{path}");
     }
@@ -57,13 +59,26 @@ fn the_credential_of_a_target_is_in_no_part_of_a_head() {
     let mut bench = Bench::new();
     bench.send(&request("GET /a", "|"), 1000);
     let early = "HTTP/1.1 103 hidden-from-clients|Link: <hidden-from-clients>|X-A: b||";
-    let late = "HTTP/1.1 200 hidden-from-clients|X-A: hidden-from-clients|Content-Length: 2||ok";
+    let late = "HTTP/1.1 200 hidden-from-clients|X-A: hidden-from-clients|Via: 1.1 \
+                hidden-from-clients|X-Hidden-From-Clients: a|Content-Length: 2||ok";
     bench.answer(format!("{early}{late}").replace('|', "\r\n").as_bytes(), 1000);
     let told = bench.client_text();
-    assert!(!told.contains("hidden-from-clients"), "{told}");
+    assert!(!told.to_ascii_lowercase().contains("hidden-from-clients"), "{told}");
+    assert!(told.contains("Via: 1.1 *******************\r\n"), "{told}");
     assert!(
         told.contains("HTTP/1.1 103 ") && told.contains("Link: <*******************>"),
         "{told}"
     );
     assert!(told.contains("X-A: b\r\n") && told.ends_with("\r\n\r\nok"), "{told}");
+}
+
+#[test]
+fn json_that_nobody_here_can_read_is_refused_where_a_method_counts() {
+    let packed = |more: &str| format!("Content-Encoding: gzip|Content-Length: 3|{more}|abc");
+    let json = packed("Content-Type: application/json|");
+    // DELETE is held here: what the content says of the method would count.
+    assert_eq!(status("POST /a", &json), ("400".to_owned(), false));
+    assert_eq!(status("POST /a", &packed("Content-Type: image/png|")), (String::new(), true));
+    // There, any method is denied.
+    assert_eq!(status("POST /secret/x", &json), ("403".to_owned(), false));
 }

@@ -49,6 +49,14 @@ fn names_of_forms() {
         "%u005fmethod=x",
         "X-HTTP-Method-Override=PATCH",
         "_method&a=1",
+        "[_method]=DELETE",
+        "[_method=x",
+        "]_method=x",
+        "[]_method=x",
+        "[[_method]]=x",
+        "%5b_method%5d=x",
+        "[[[[[[[[[[[[[[[[[[[[[[[[[[_method]=x",
+        "[X-HTTP-Method-Override]=x",
     ] {
         assert_eq!(looked(FORM, form), Err(Refused::MethodOverride), "{form}");
         assert!(names_method(form.as_bytes(), b"POST"), "{form}");
@@ -93,7 +101,15 @@ fn names_of_parts() {
         (r#"Content-Disposition: form-data; name="payment_method""#, Ok(())),
         (r#"Content-Disposition: form-data; name="a"; filename="_method""#, Ok(())),
         (r#"Content-Disposition: form-data; name="a"; filename*=utf-8''b"#, Ok(())),
+        (r#"Content-Disposition: form-data; name="[_method]""#, Err(Refused::MethodOverride)),
+        ("Content-ID: _method", Err(Refused::MethodOverride)),
+        ("content-id:<_method>", Err(Refused::MethodOverride)),
+        ("X-Content-ID: _method", Err(Refused::MethodOverride)),
+        (r#"X-Content-Disposition: form-data; name="_method""#, Err(Refused::MethodOverride)),
+        (r#"X: Content-Disposition: form-data; name="_method""#, Err(Refused::MethodOverride)),
+        ("Content-Disposition: a\r\nX: Content-Disposition: a", Err(Refused::ContentForm)),
         ("Content-Type: text/plain", Ok(())),
+        ("Content-ID: <part1@example.com>", Ok(())),
     ] {
         assert_eq!(looked(PARTS, &part(head)), expect, "{head}");
     }
@@ -137,6 +153,15 @@ fn types_that_are_read_in_several_ways() {
         "multipart/form-data; boundary*=a",
         "multipart/form-data; boundary=a; charset=ibm037",
         "application/x-www-form-urlencoded; charset=utf-16",
+        "application/x-www-form-urlencoded,text/plain",
+        "application/x-www-form-urlencoded ,x",
+        "application/x-www-form-urlencoded x",
+        "text/plain, application/x-www-form-urlencoded",
+        "application/json; charset=utf-16",
+        "application/json; charset=\"utf-32le\"",
+        "application/json; charset = utf-16",
+        "application/problem+json; a=b; charset=utf-7",
+        "application/json; a=\"x, charset=utf-16\"",
     ] {
         assert_eq!(typed(kind).err(), Some(Refused::ContentForm), "{kind}");
     }
@@ -144,6 +169,15 @@ fn types_that_are_read_in_several_ways() {
     assert_eq!(Scan::of(&two).err(), Some(Refused::ContentForm));
     let coded = head(&format!("Content-Type: {FORM}\r\nContent-Encoding: gzip\r\n"));
     assert_eq!(Scan::of(&coded).err(), Some(Refused::ContentForm));
+    for coding in ["gzip", "DEFLATE", "identity, br"] {
+        let fields = format!("Content-Type: application/json\r\nContent-Encoding: {coding}\r\n");
+        assert!(matches!(Scan::of(&head(&fields)), Ok(Some(Scan::Packed))), "{coding}");
+        let fields = fields.replace("json", "x-protobuf");
+        assert!(Scan::of(&head(&fields)).is_ok_and(|scan| scan.is_none()), "{coding}");
+    }
+    for kind in ["application/json", "application/json;charset=UTF-8", "application/json; a=b"] {
+        assert!(typed(kind).is_ok_and(|scan| scan.is_some()), "{kind}");
+    }
     assert!(typed("text/plain").is_ok_and(|scan| scan.is_none()));
     assert!(typed("Multipart/Form-Data; boundary=\"----=_Part_1.2\"").is_ok_and(|it| it.is_some()));
 }
