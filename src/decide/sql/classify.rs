@@ -50,7 +50,7 @@ use cache::{Cache, Recent};
 use deep::Room;
 use statement::Found;
 
-pub use functions::{Misread, misread};
+pub use functions::{Misread, changes_parsing, misread};
 pub use release::Grammar;
 pub use replication::replication;
 

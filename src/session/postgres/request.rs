@@ -649,7 +649,7 @@ impl Ready {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if self.upload.as_ref().is_none_or(|upload| !upload.is_copy_of(self.last_seq)) {
-            let limit = self.link.capture_bytes;
+            let limit = if self.copies_credentials(stage) { 0 } else { self.link.capture_bytes };
             self.upload = Some(Upload::new(self.last_seq, COPY_ENCODING, limit));
         }
         self.keep_upload(frame, core, stage)?;

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::decide::{Class, Classified, Consequence, Statement};
-use crate::session::postgres::state::{Change, Epoch, Portal, Prepared, Running};
+use crate::session::postgres::state::{Change, Epoch, Portal, Prepared, Running, is_redacted};
 
 use super::names::{Lookup, Tick};
 use super::{Beliefs, Masker, PortalRef, StatementRef, is_kept_whole, may_change_reading};
@@ -249,7 +249,8 @@ impl Beliefs {
             meanings.push((place, named(statement, (text, &encoding), name)));
         }
         let ticks = (self.statements.tick(), self.portals.tick());
-        Running { copies, done: 0, epoch, ticks, named: meanings }
+        let redacted = is_redacted(text);
+        Running { copies, done: 0, epoch, ticks, named: meanings, redacted }
     }
 
     /// The statement at this place of a text is complete.

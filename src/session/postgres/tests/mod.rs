@@ -10,6 +10,7 @@ mod servers;
 mod shapes;
 mod splits;
 mod tokens;
+mod veiled;
 mod versions;
 
 use std::cell::{Cell, RefCell};
