@@ -125,6 +125,43 @@ fn no_message_quotes_a_masked_value() {
     });
 }
 
+/// Statements that compute a cursor WITH HOLD, as they end its transaction.
+const COMPUTING: [&str; 4] = ["COMMIT", "END", "COMMIT AND CHAIN", "SELECT 1; COMMIT"];
+
+#[test]
+fn no_end_of_a_transaction_quotes_a_masked_value() {
+    both(|server| {
+        let (database, weir) = setup(server);
+        let clear = weir.endpoint().with_user("petra", crate::support::weir::USER_PASSWORD);
+        let (mut masked, mut clear) = (Raw::login(&weir.endpoint()), Raw::login(&clear));
+        let held = "DECLARE c CURSOR WITH HOLD FOR SELECT ssn::regclass FROM customers";
+        let told = |raw: &mut Raw, end: &[u8], answers: usize| {
+            raw.query("ROLLBACK");
+            raw.query("BEGIN");
+            raw.query(held);
+            raw.send(end);
+            tells(&raw.read_ready(answers))
+        };
+        for end in COMPUTING {
+            let simple = crate::support::raw::query(end);
+            assert!(told(&mut clear, &simple, 1), "{end}");
+            assert!(!told(&mut masked, &simple, 1), "{end}");
+            if !end.contains(';') {
+                let parts = [parse("", end), bind("", "", &[]), execute("", 0), sync()].concat();
+                assert!(told(&mut clear, &parts, 1), "{end}");
+                assert!(!told(&mut masked, &parts, 1), "{end}");
+            }
+        }
+        for raw in [&mut clear, &mut masked] {
+            raw.query("ROLLBACK");
+            raw.send(&[parse("", held), bind("", "", &[]), execute("", 0), sync()].concat());
+        }
+        assert!(tells(&clear.read_ready(1)));
+        assert!(!tells(&masked.read_ready(1)), "at a Sync");
+        drop(database);
+    });
+}
+
 /// Errors that say what the client said itself, or what its statement is about.
 const PLAIN: [&str; 33] = [
     "SELECT 1/0",

@@ -371,6 +371,7 @@ impl Ready {
     ///   its words are always the same                                   the message passes
     ///   by code inside of it, or about a table with masks               withheld
     ///   by a statement that may quote one                               withheld
+    ///   at the end of a transaction that computes such a one there      withheld
     ///   any other                                                       pass
     /// ```
     fn texts_of(&self, report: &Report<'_>, stage: &Stage<'_>) -> Texts {
@@ -390,11 +391,14 @@ impl Ready {
         let shown = self.catalog_shown(stage);
         let text = |code| String::from_utf8_lossy(report.field(code).unwrap_or_default());
         let (schema, table) = (text(b's'), text(b't'));
+        let may_quote = |it: &[Statement]| self.link.view.may_quote(shown.as_deref(), Some(it));
+        let late = self.beliefs.at_the_end().is_some_and(|end| end.any(may_quote));
         let quotes = match self.beliefs.about() {
+            _ if late => true,
             About::Nothing => false,
             About::Unknown => true,
             About::Run(it) if report.is_of_maintenance(&it.statements) => return Texts::Pass,
-            About::Run(it) => self.link.view.may_quote(shown.as_deref(), Some(&it.statements)),
+            About::Run(it) => may_quote(&it.statements),
         };
         let names = !table.is_empty() && self.link.view.masks_relation(catalog, &schema, &table);
         match quotes || names || !report.is_direct() {

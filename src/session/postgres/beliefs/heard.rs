@@ -438,6 +438,7 @@ impl Beliefs {
                 self.portals.keep_pipelines(epoch);
             }
             self.portals.end_pipelines(epoch);
+            self.later.idle(epoch);
         }
         self.failed = false;
         self.shrink();

@@ -4,6 +4,7 @@ mod behaviour;
 mod beliefs;
 mod copies;
 mod kin;
+mod later;
 mod learning;
 mod meters;
 mod servers;
