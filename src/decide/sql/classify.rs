@@ -16,6 +16,7 @@
 //! counts before how deep they may be, and has a stack made for deep ones; what is too deep even so
 //! is `Unknown`. So is what would take the parser long: it is counted before, in one pass.
 
+mod bare;
 mod bounds;
 mod cache;
 mod cascade;

@@ -163,7 +163,8 @@ fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Found {
     };
     // Definitions name types without making values of them.
     let is_definition = own.has(Class::Ddl) || own.has(Class::Grant);
-    references.uses.retain(|used| !(is_definition && used.kind == UseKind::Type));
+    let of_values = |used: &Use| matches!(used.kind, UseKind::Type | UseKind::Within);
+    references.uses.retain(|used| !(is_definition && of_values(used)));
     Found {
         classes,
         operation: operation.to_owned(),
