@@ -366,7 +366,7 @@ impl Ready {
         let ruling = self.or_unseen(ruling, self.unseen_statement(bind.statement));
         let types = statement.types.borrow();
         let encoding = self.beliefs.encoding_of(bind.values).to_owned();
-        let meaning = says.as_deref().and_then(|says| self.meaning_of(says));
+        let meaning = self.meaning_of(says.as_deref().unwrap_or(&statement.classified));
         let facts = Facts {
             meaning: meaning.as_deref(),
             ..execute_facts(&statement, Some((bind.values, &types, &encoding)), frame)

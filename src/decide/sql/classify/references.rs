@@ -73,6 +73,8 @@ pub(super) struct References {
     pub(super) stored: Option<Stored>,
     /// Functions that put an argument where others find it.
     pub(super) sinks: Vec<Box<str>>,
+    /// Cursors whose rows are written.
+    pub(super) cursors: Vec<Box<str>>,
     place: Place,
     /// Values are made of the types that columns have.
     makes_values: bool,
@@ -285,6 +287,7 @@ impl References {
             "CaseExpr" if *tree.field("arg") != Tree::Nothing => {
                 self.uses(UseKind::Operator, "=");
             }
+            "CurrentOfExpr" => self.cursors.push(tree.field("cursor_name").text().into()),
             "TypeName" => self.made(tree.field("names").items()),
             "SortBy" => self.operator(tree.field("use_op")),
             "RangeTableSample" => self.sampled(tree.field("method")),

@@ -40,6 +40,10 @@ impl Beliefs {
     /// What a text does that would be run now. Most texts hold no name of a statement or a portal,
     /// and are what they are.
     pub fn resolve(&self, classified: &Rc<Classified>) -> Resolved {
+        let mut cursors = classified.statements.iter().flat_map(|it| it.cursors.iter());
+        if cursors.any(|name| matches!(self.portal(name.as_bytes()), Lookup::Unsettled)) {
+            return Resolved::Unsettled;
+        }
         let mut names = classified.statements.iter().filter_map(name_of).peekable();
         if names.peek().is_none() {
             return Resolved::Is(Rc::clone(classified));
@@ -445,6 +449,7 @@ pub fn doubt(prepared: &StatementRef) -> StatementRef {
             shows: Vec::new(),
             sinks: Rc::default(),
             effect: Consequence::None,
+            cursors: [].into(),
             facts: Vec::new(),
             causes: Vec::new(),
             uses: Rc::default(),

@@ -214,6 +214,11 @@ impl Beliefs {
         self.reading.is_safe()
     }
 
+    /// How the target reads texts otherwise than weir does, for people who are asked.
+    pub fn reads_said(&self) -> String {
+        self.reading.said(self.settled)
+    }
+
     /// Whether a statement fits the limits. There is one without a name at a time, so it does.
     pub fn has_statement_room(&mut self, name: &[u8], text_bytes: usize) -> bool {
         let (kept, most) = (&mut self.text_bytes, limits::STATEMENT_TEXT_BYTES_MAX);

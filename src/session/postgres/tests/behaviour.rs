@@ -265,7 +265,7 @@ fn an_ask_says_what_else_decides_what_runs() {
     assert!(!copy.repeatable);
 }
 
-fn vote(approver: &str, group: &str, approve: bool) -> Vote {
+pub(super) fn vote(approver: &str, group: &str, approve: bool) -> Vote {
     Vote {
         approver: approver.to_owned(),
         groups: vec![group.to_owned()],

@@ -1,5 +1,6 @@
 //! Scripted peers around one machine: a client that logs in, a target that answers by script.
 
+mod asked;
 mod behaviour;
 mod beliefs;
 mod copies;
