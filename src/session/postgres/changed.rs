@@ -62,7 +62,9 @@ impl Changed {
     pub fn within(action: &Action) -> Changed {
         let mut changed = Changed::default();
         if action.acts.len() > 1 {
-            action.acts.iter().for_each(|act| changed.note_facts(&act.classes, &act.facts));
+            // DISCARD takes back what was set.
+            let acts = action.acts.iter().filter(|act| act.operation != "DISCARD");
+            acts.for_each(|act| changed.note_facts(&act.classes, &act.facts));
         }
         changed
     }

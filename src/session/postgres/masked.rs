@@ -429,7 +429,9 @@ impl Ready {
             if opaque || takes_back || statement.facts.iter().any(sets) {
                 self.standings = Standings::default();
             }
-            self.changed.note_facts(&statement.classes, &statement.facts);
+            if statement.effect != Consequence::Discard {
+                self.changed.note_facts(&statement.classes, &statement.facts);
+            }
         }
     }
 }
