@@ -31,6 +31,11 @@ CREATE FUNCTION loud() RETURNS trigger LANGUAGE plpgsql AS
   $$begin raise notice 'old %', (SELECT ssn FROM customers LIMIT 1); return new; end$$;
 CREATE TRIGGER loud BEFORE INSERT ON log FOR EACH ROW EXECUTE FUNCTION loud();
 CREATE TABLE hidden (a int);
+CREATE DOMAIN code AS text;
+CREATE TABLE coded (id int, email code);
+INSERT INTO coded VALUES (1, 'xSSN');
+ALTER DOMAIN code OWNER TO app;
+ALTER TABLE coded OWNER TO app;
 CREATE SEQUENCE sq;
 ALTER TABLE customers OWNER TO app;
 ALTER TABLE old_customers OWNER TO app;
@@ -69,7 +74,9 @@ fn tells(messages: &[Message]) -> bool {
 }
 
 /// Errors that quote what they were given.
-const QUOTING: [&str; 34] = [
+const QUOTING: [&str; 36] = [
+    "ALTER DOMAIN code ADD CONSTRAINT z CHECK (value::int > 0)",
+    "ALTER DOMAIN code ADD CONSTRAINT z CHECK (value::regclass IS NOT NULL)",
     "SELECT ssn::regclass FROM customers",
     "SELECT ssn::regproc FROM customers",
     "SELECT ('x' || ssn)::regprocedure FROM customers",
