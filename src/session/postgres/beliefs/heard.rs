@@ -406,12 +406,13 @@ impl Beliefs {
                     portals.extend(change.portal);
                 }
                 Expect::CopySync(_) | Expect::CopyEnd { .. } => leftovers.push(due),
+                // A cursor is still there, and not described.
+                Expect::DescribePortal(portal, _) => portal.described.set(false),
                 Expect::Execute(..)
                 | Expect::Query(..)
                 | Expect::FunctionCall(_)
                 | Expect::Refused { .. }
                 | Expect::DescribeStatement(_)
-                | Expect::DescribePortal(..)
                 | Expect::Ready(_) => {}
             }
         }
