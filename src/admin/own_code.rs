@@ -7,6 +7,7 @@
 //!   code       functions that initdb did not make and that may do more than compute
 //!   sources    types that code takes by a cast or to sort, and the type that a cast gives
 //!   held       types whose values hold a value of such a type: it, arrays, domains, rows of it
+//!   checked    types that check their values by code, and all that are made of them
 //!   risky      types that making a value of runs code
 //! ```
 //!
@@ -36,6 +37,7 @@ pub fn names(rows: &[Vec<Value>]) -> Option<OwnCode> {
             "operator" => UseKind::Operator,
             "type" => UseKind::Type,
             "number" => UseKind::TypeNumber,
+            "within" => UseKind::Within,
             "cast" => UseKind::ImplicitCast,
             "assigned" => UseKind::AssignedCast,
             _ => return None,
@@ -123,19 +125,30 @@ sources(type, target, how, name) AS (
 const RISKY: &str = "\
 cast_to(oid, is_everywhere) AS (
   SELECT target, type < 16384 OR everywhere.holds FROM sources, everywhere WHERE target <> 0
-), risky(oid) AS (
-  SELECT oid FROM cast_to WHERE is_everywhere
-  UNION SELECT contypid FROM checks
+), checked(oid) AS (
+  SELECT contypid FROM checks
     WHERE refclassid = 'pg_catalog.pg_proc'::pg_catalog.regclass
       AND refobjid IN (SELECT oid FROM code)
     OR refclassid = 'pg_catalog.pg_operator'::pg_catalog.regclass
       AND refobjid IN (SELECT oid FROM operators)
+  UNION SELECT parts.whole FROM checked JOIN parts ON parts.part = checked.oid
+), risky(oid) AS (
+  SELECT oid FROM cast_to WHERE is_everywhere
+  UNION SELECT oid FROM checked
   UNION SELECT parts.whole FROM risky JOIN parts ON parts.part = risky.oid
 ), risky_on_values(oid) AS (
   SELECT oid FROM cast_to WHERE NOT is_everywhere
   UNION SELECT parts.whole FROM risky_on_values JOIN parts ON parts.part = risky_on_values.oid
+), inputs(oid) AS (
+  SELECT oid FROM checked
+    WHERE oid IN (SELECT oid FROM pg_catalog.pg_type WHERE typtype <> 'd')
+  UNION SELECT t.oid FROM inputs JOIN pg_catalog.pg_type t
+    ON t.typbasetype = inputs.oid AND t.typtype = 'd'
 )";
 
+/// A literal beside a column of a domain becomes what the domain is made of, unchecked
+/// (parse_coerce.c, `select_common_type`); beside one that has such a domain in it (`inputs`) its
+/// parts are checked.
 const RUNS: &str = "
 SELECT 'runs function', proname::text FROM code
 UNION SELECT 'runs function', 'pg_catalog.' || proname FROM code WHERE nspname = 'pg_catalog'
@@ -144,6 +157,10 @@ UNION SELECT 'runs operator', oprname::text FROM operators
 UNION SELECT 'runs type', t.typname::text FROM risky
   JOIN pg_catalog.pg_type t ON t.oid = risky.oid
 UNION SELECT 'runs number', oid::text FROM risky
+UNION SELECT 'runs within', c.relname::text FROM pg_catalog.pg_class c
+  JOIN pg_catalog.pg_attribute a ON a.attrelid = c.oid
+  WHERE c.oid >= 16384 AND a.attnum > 0 AND NOT a.attisdropped
+    AND a.atttypid IN (SELECT oid FROM inputs)
 UNION SELECT 'on-values type', t.typname::text FROM risky_on_values r
   JOIN pg_catalog.pg_type t ON t.oid = r.oid
 UNION SELECT 'on-values number', oid::text FROM risky_on_values

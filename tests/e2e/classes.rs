@@ -116,6 +116,10 @@ CREATE FUNCTION is_good() RETURNS bool LANGUAGE sql AS 'SELECT public.touch(1) =
 CREATE DOMAIN good AS int CHECK (is_good());
 CREATE TYPE hasgood AS (x good);
 CREATE TABLE kept (id int, g good);
+CREATE DOMAIN also AS hasgood;
+CREATE TABLE held (id int, name text, h hasgood, l good[], a also);
+CREATE VIEW shown AS SELECT k AS whole FROM kept k;
+INSERT INTO held VALUES (1, 'x');
 CREATE DOMAIN positive AS int CHECK (VALUE > 0);
 CREATE FUNCTION fixed(int) RETURNS int IMMUTABLE LANGUAGE plpgsql AS
   $$begin return public.touch($1); end$$;
@@ -165,12 +169,25 @@ fn code_of_users_is_a_call(server: &Postgres) {
         "SELECT jsonb_populate_record(k, '{\"g\": 1}') FROM kept k",
         "SELECT lead(k.g, 1, '2') OVER () FROM kept k",
         "SELECT array_append(array_agg(g), '1') FROM kept",
+        "SELECT coalesce(k, '(1,5)') FROM kept k",
+        "SELECT coalesce(k.*, '(1,5)') FROM kept k",
+        "SELECT coalesce((SELECT k FROM kept k), '(1,5)')",
+        "SELECT array_agg(k) = '{\"(1,5)\"}' FROM kept k",
+        "SELECT coalesce(whole, '(1,5)') FROM shown",
+        "SELECT coalesce(h, '(5)') FROM held",
+        "SELECT ARRAY[h, '(5)'] FROM held",
+        "SELECT h FROM held UNION ALL SELECT '(5)'",
+        "SELECT CASE WHEN id = 1 THEN h ELSE '(5)' END FROM held",
+        "SELECT coalesce(l, '{5}') FROM held",
+        "SELECT coalesce(a, '(5)') FROM held",
     ] {
         assert_eq!(client.fails(text), "42501", "{text}");
     }
     for text in [
         "SELECT o.cents, (o).status, o.id FROM orders o WHERE o.id = 1",
         "SELECT 1::positive, 2 - 1, count(*), pg_catalog.lower('X') FROM orders",
+        "SELECT k.* FROM kept k WHERE g = '1' OR coalesce(g, '2') = '3'",
+        "SELECT h, 'kind' AS kind FROM held WHERE id = 1",
     ] {
         client.rows(text);
     }
@@ -180,6 +197,10 @@ fn code_of_users_is_a_call(server: &Postgres) {
     body.extend_from_slice(&oid.to_be_bytes());
     client
         .send(&[message(b'P', &body), bind("", "", &[Some("1")]), execute("", 0), sync()].concat());
+    assert_eq!(sqlstate(&client.read_ready(1)).as_deref(), Some("42501"));
+    let becomes = "SELECT coalesce(h, $1) FROM held";
+    let values = bind("", "", &[Some("(5)")]);
+    client.send(&[parse("", becomes), values, execute("", 0), sync()].concat());
     assert_eq!(sqlstate(&client.read_ready(1)).as_deref(), Some("42501"));
     assert_eq!(client.fails("SELECT nofunc(1)"), "42501");
     let touched = database.sql("SELECT count(*) FROM orders WHERE status <> 'open'");

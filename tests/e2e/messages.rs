@@ -31,6 +31,11 @@ CREATE FUNCTION loud() RETURNS trigger LANGUAGE plpgsql AS
   $$begin raise notice 'old %', (SELECT ssn FROM customers LIMIT 1); return new; end$$;
 CREATE TRIGGER loud BEFORE INSERT ON log FOR EACH ROW EXECUTE FUNCTION loud();
 CREATE TABLE hidden (a int);
+CREATE DOMAIN code AS text;
+CREATE TABLE coded (id int, email code);
+INSERT INTO coded VALUES (1, 'xSSN');
+ALTER DOMAIN code OWNER TO app;
+ALTER TABLE coded OWNER TO app;
 CREATE SEQUENCE sq;
 ALTER TABLE customers OWNER TO app;
 ALTER TABLE old_customers OWNER TO app;
@@ -69,7 +74,9 @@ fn tells(messages: &[Message]) -> bool {
 }
 
 /// Errors that quote what they were given.
-const QUOTING: [&str; 34] = [
+const QUOTING: [&str; 36] = [
+    "ALTER DOMAIN code ADD CONSTRAINT z CHECK (value::int > 0)",
+    "ALTER DOMAIN code ADD CONSTRAINT z CHECK (value::regclass IS NOT NULL)",
     "SELECT ssn::regclass FROM customers",
     "SELECT ssn::regproc FROM customers",
     "SELECT ('x' || ssn)::regprocedure FROM customers",
@@ -121,6 +128,43 @@ fn no_message_quotes_a_masked_value() {
             masked.query("ROLLBACK");
         }
         assert!(quoted > 25, "only {quoted} of these quote anything");
+        drop(database);
+    });
+}
+
+/// Statements that compute a cursor WITH HOLD, as they end its transaction.
+const COMPUTING: [&str; 4] = ["COMMIT", "END", "COMMIT AND CHAIN", "SELECT 1; COMMIT"];
+
+#[test]
+fn no_end_of_a_transaction_quotes_a_masked_value() {
+    both(|server| {
+        let (database, weir) = setup(server);
+        let clear = weir.endpoint().with_user("petra", crate::support::weir::USER_PASSWORD);
+        let (mut masked, mut clear) = (Raw::login(&weir.endpoint()), Raw::login(&clear));
+        let held = "DECLARE c CURSOR WITH HOLD FOR SELECT ssn::regclass FROM customers";
+        let told = |raw: &mut Raw, end: &[u8], answers: usize| {
+            raw.query("ROLLBACK");
+            raw.query("BEGIN");
+            raw.query(held);
+            raw.send(end);
+            tells(&raw.read_ready(answers))
+        };
+        for end in COMPUTING {
+            let simple = crate::support::raw::query(end);
+            assert!(told(&mut clear, &simple, 1), "{end}");
+            assert!(!told(&mut masked, &simple, 1), "{end}");
+            if !end.contains(';') {
+                let parts = [parse("", end), bind("", "", &[]), execute("", 0), sync()].concat();
+                assert!(told(&mut clear, &parts, 1), "{end}");
+                assert!(!told(&mut masked, &parts, 1), "{end}");
+            }
+        }
+        for raw in [&mut clear, &mut masked] {
+            raw.query("ROLLBACK");
+            raw.send(&[parse("", held), bind("", "", &[]), execute("", 0), sync()].concat());
+        }
+        assert!(tells(&clear.read_ready(1)));
+        assert!(!tells(&masked.read_ready(1)), "at a Sync");
         drop(database);
     });
 }

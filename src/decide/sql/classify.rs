@@ -16,6 +16,7 @@
 //! counts before how deep they may be, and has a stack made for deep ones; what is too deep even so
 //! is `Unknown`. So is what would take the parser long: it is counted before, in one pass.
 
+mod bare;
 mod bounds;
 mod cache;
 mod cascade;
@@ -50,7 +51,7 @@ use cache::{Cache, Recent};
 use deep::Room;
 use statement::Found;
 
-pub use functions::{Misread, misread};
+pub use functions::{Misread, changes_parsing, misread};
 pub use release::Grammar;
 pub use replication::replication;
 

@@ -241,6 +241,8 @@ pub struct Statement {
     pub sinks: Rc<[Box<str>]>,
     /// What the session must do besides forwarding it.
     pub effect: Consequence,
+    /// Cursors whose rows it writes: WHERE CURRENT OF.
+    pub cursors: Rc<[Box<str>]>,
     /// Settings it changes.
     pub facts: Vec<Fact>,
     /// Functions and settings that its classes come from.

@@ -15,6 +15,8 @@
 //!   o.total, (o).total           a function of that name that takes one argument; or a type
 //!   a + b, a IN (..), USING (..) an operator of that name that runs code of users
 //!   x::t, t 'x', AS (a t)        a domain that checks, a type that is cast to, by code of users
+//!   coalesce(c, '(1,2)')         a composite, an array or a range that has such a domain in it, in
+//!                                any column of the relations that are named; their rows, too
 //!   any query                    casts of users that happen by themselves
 //!   what writes                  the same, where a value is assigned to a column
 //! ```
@@ -43,6 +45,9 @@ pub enum UseKind {
     Type,
     /// The same by its OID, as messages have it.
     TypeNumber,
+    /// A relation: a literal or a parameter without a type stands in the text, and may become a
+    /// value of its columns' types.
+    Within,
     /// A cast that no text has to ask for; in catalogs only, by the name of its function.
     ImplicitCast,
     /// The same, of what is assigned to a column.

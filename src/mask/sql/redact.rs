@@ -69,6 +69,22 @@ pub fn command_text(text: &[u8]) -> Cow<'_, [u8]> {
     command(text).text
 }
 
+/// Whether a column, or whatever has this name, holds credentials by its name.
+pub fn names_credential(name: &str) -> bool {
+    statement::is_credential(name.to_ascii_lowercase().as_bytes())
+}
+
+/// The value of a setting as it may be recorded. Hidden whole is that of one with the name of a
+/// credential, and one that holds a key, a token, a URL with a password or `password=x`.
+pub fn setting<'v>(name: &str, value: &'v str) -> &'v str {
+    let mut parts = value.split(|part: char| part.is_whitespace() || "&?;,'\"".contains(part));
+    let assigns = |part: &str| part.split_once('=').is_some_and(|(name, _)| names_credential(name));
+    match names_credential(name) || holds_secret(value.as_bytes()) || parts.any(assigns) {
+        true => "***",
+        false => value,
+    }
+}
+
 /// Whether `command_text` might change the text. Reads it twice, tokenises nothing; no false "no".
 pub fn may_hold_credential(text: &[u8]) -> bool {
     stems::holds_stem(text) || holds_secret(text)

@@ -340,6 +340,7 @@ pub(super) fn may_quote(
     };
     statements.iter().any(|statement| {
         is_opaque(statement)
+            || alters_unnamed(statement)
             || statement.objects.iter().filter(|_| !names_only(statement)).any(|object| {
                 match touched(rules, catalog, object, statement) {
                     Touch::Clean => is_near(rules, catalog, object),
@@ -347,6 +348,15 @@ pub(super) fn may_quote(
                 }
             })
     })
+}
+
+/// A definition that is changed and names no relation may compute over rows of any: ALTER DOMAIN
+/// looks at all columns of the domain (typecmds.c, `validateDomainCheckConstraint`), ALTER TYPE
+/// writes the tables of a type anew.
+fn alters_unnamed(statement: &Statement) -> bool {
+    let operation = statement.operation.as_str();
+    let is_change = operation.starts_with("ALTER") && !NAMES_ONLY.contains(&operation);
+    is_change && statement.classes.has(Class::Ddl) && statement.objects.is_empty()
 }
 
 /// A table that is written, or a view, with a masked column in it or below.

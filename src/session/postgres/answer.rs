@@ -546,6 +546,7 @@ impl Ready {
             masked = self.masked_report(b'E', Step::body(frame), stage);
             masked.as_slice()
         };
+        let recorded = self.recorded_report(frame, stage);
         let failed = match self.beliefs.heard(Answer::Error(error_field(frame, b'C')))? {
             Meaning::Failed(failed) => failed,
             _ => return Err(server_malformed(Malformed::MessageType)),
@@ -555,22 +556,22 @@ impl Ready {
             FailedMessage::Simple => {
                 // The target sends it at once, and ReadyForQuery when it has cleaned up (elog.c,
                 // `send_message_to_frontend`): its row does not wait for that.
-                self.note_error(frame);
-                self.send_failed(frame, core, stage)?;
+                self.send_failed(frame, &recorded, core, stage)?;
             }
             FailedMessage::Nothing => {
+                self.record_late(&recorded, core, stage)?;
                 core.pass(Side::Client, Plumbing::Asynchronous, frame, stage);
             }
             FailedMessage::Execute => {
-                self.note_error(frame);
-                self.send_failed(frame, core, stage)?;
+                self.send_failed(frame, &recorded, core, stage)?;
                 self.skip_cause = None;
                 self.record_skipped(failed.skipped, core, stage)?;
                 return self.after_copy(failed.copied, core, stage);
             }
             FailedMessage::Other => {
                 core.pass(Side::Client, Plumbing::Answer, frame, stage);
-                let text = |code| String::from_utf8_lossy(error_field(frame, code)).into_owned();
+                let text =
+                    |code| String::from_utf8_lossy(error_field(&recorded, code)).into_owned();
                 self.skip_cause = Some((text(b'C'), text(b'M')));
             }
         }
@@ -581,11 +582,13 @@ impl Ready {
     fn send_failed(
         &mut self,
         frame: &[u8],
+        recorded: &[u8],
         core: &mut Office,
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         let limit = self.link.capture_bytes;
-        self.answer.take(frame, limit, core, stage).map_err(record_fault)?;
+        self.answer.failed(error_field(recorded, b'C'), error_field(recorded, b'M'));
+        self.answer.take(recorded, limit, core, stage).map_err(record_fault)?;
         let receipt = self.finish(Outcome::Error, core, stage)?;
         core.send(Side::Client, Permit::plumbing(Plumbing::Answer), receipt, frame);
         Ok(())
@@ -598,10 +601,6 @@ impl Ready {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         self.answer.flush(core, stage).map_err(record_fault)
-    }
-
-    fn note_error(&mut self, frame: &[u8]) {
-        self.answer.failed(error_field(frame, b'C'), error_field(frame, b'M'));
     }
 
     /// Writes down that the target skips these commands, the first of them for what failed.

@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 
 use crate::decide::{Action, Class, ClassSet, Fact, FactKind, Reading};
 use crate::limits;
+use crate::mask::sql::redact;
 
 /// What was set, as far as a text may mean something else by it.
 #[derive(Debug, Default)]
@@ -32,6 +33,7 @@ impl Changed {
             self.any = true;
             return;
         }
+        let value = redact::setting(&name, value);
         let value: String = value.chars().take(VALUE_CHARS_MAX).collect();
         self.named.insert(name, value);
     }
@@ -60,7 +62,9 @@ impl Changed {
     pub fn within(action: &Action) -> Changed {
         let mut changed = Changed::default();
         if action.acts.len() > 1 {
-            action.acts.iter().for_each(|act| changed.note_facts(&act.classes, &act.facts));
+            // DISCARD takes back what was set.
+            let acts = action.acts.iter().filter(|act| act.operation != "DISCARD");
+            acts.for_each(|act| changed.note_facts(&act.classes, &act.facts));
         }
         changed
     }
@@ -141,6 +145,9 @@ mod tests {
         assert_eq!(changed.said(), format!("{SET}{told}"));
         changed.note("search_path", "alt");
         assert_eq!(changed.said(), format!("{PATH} (it is \"alt\"){SET}{told}"));
+        changed.note("app.password", "hush");
+        assert!(!changed.said().contains("hush"));
+        changed.named.remove("app.password");
         changed.note("search_path", "");
         changed.note_any();
         assert_eq!(changed.said(), format!("{PATH}{SET}{told}"));

@@ -2,8 +2,9 @@
 //!
 //! In: statements, values. Out: facts of a command; events. Never: a decision.
 
-use crate::decide::Class;
+use crate::decide::{Class, Consequence};
 use crate::fault::Fault;
+use crate::mask::sql::redact::names_credential;
 use crate::record::entry::{Event, Params};
 use crate::record::params;
 use crate::session::Stage;
@@ -11,6 +12,7 @@ use crate::session::postgres::core::Office;
 use crate::session::postgres::state::Prepared;
 
 use super::admit::Facts;
+use super::ready::Ready;
 
 /// A statement that is executed, with its values, their types and their encoding.
 pub(super) fn execute_facts<'c>(
@@ -33,6 +35,30 @@ pub(super) fn execute_facts<'c>(
         statement: &statement.name,
         frame,
         meaning: None,
+    }
+}
+
+impl Ready {
+    /// Whether the client copies credentials into a table, by the names of its columns. The data
+    /// has no names, so none of it is kept.
+    pub(super) fn copies_credentials(&self, stage: &Stage<'_>) -> bool {
+        let catalog = stage.snapshot.catalogs.get(self.link.target).and_then(Option::as_deref);
+        self.beliefs.runs_any(|statement| {
+            let Consequence::Copy(copy) = &statement.effect else { return false };
+            let all = || {
+                let (Some(relation), Some(catalog)) = (&copy.relation, catalog) else {
+                    return false;
+                };
+                let place = relation.place();
+                let mut named = catalog.named(place.as_deref(), &relation.name);
+                named.any(|it| it.columns.iter().any(|it| names_credential(&it.name)))
+            };
+            copy.from_client
+                && match copy.columns.as_slice() {
+                    [] => all(),
+                    columns => columns.iter().any(|name| names_credential(name)),
+                }
+        })
     }
 }
 

@@ -109,7 +109,9 @@ impl Ready {
             approvers: ask.terms.approvers(),
             quorum: ask.terms.quorum(),
             parts: ask.parts(),
-            repeatable: is_repeatable(&action.classes) && !takes_data(facts),
+            repeatable: is_repeatable(&action.classes)
+                && !takes_data(facts)
+                && facts.meaning.is_none(),
             requested_at_us: stage.now.wall_us,
             expires_at_us: ask.expires_at_us,
         }
@@ -120,6 +122,7 @@ impl Ready {
         let mut text = params::shown_text(facts.encoding, facts.text).into_owned();
         text.push_str(facts.meaning.unwrap_or_default());
         text.push_str(&self.changed.said());
+        text.push_str(&self.beliefs.reads_said());
         if takes_data(facts) {
             text.push_str(DATA_FOLLOWS);
         }

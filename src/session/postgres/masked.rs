@@ -4,10 +4,13 @@
 //! In: such a message. Out: the same with its texts masked. Never: a field it does not know
 //! dropped from a message that needs no mask.
 
+use std::borrow::Cow;
+
 use crate::decide::approval::Standings;
 use crate::decide::sql::Plumbing;
 use crate::decide::{Classified, Consequence, Fact, FactKind, Statement};
 use crate::fault::{Fault, Malformed};
+use crate::record::entry::Event;
 use crate::wire::Side;
 use crate::wire::postgres::frame::Step;
 use crate::wire::postgres::message::error_fields;
@@ -16,6 +19,7 @@ use crate::wire::reader::Reader;
 
 use super::beliefs::{About, Answer};
 use super::changed;
+use super::hold::record_fault;
 use super::ready::{Ready, server_malformed};
 use crate::session::Stage;
 use crate::session::postgres::core::Office;
@@ -220,7 +224,11 @@ impl Ready {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if tag == b'N' && self.answer.seq().is_some() {
-            return self.deliver(frame, core, stage);
+            let limit = self.link.capture_bytes;
+            let recorded = self.recorded_report(frame, stage);
+            self.answer.take(&recorded, limit, core, stage).map_err(record_fault)?;
+            core.pass(Side::Client, Plumbing::Answer, frame, stage);
+            return Ok(());
         }
         core.pass(Side::Client, Plumbing::Asynchronous, frame, stage);
         Ok(())
@@ -305,6 +313,56 @@ impl Ready {
         message
     }
 
+    /// A report as the record has it: its words are left out where they may quote what the record
+    /// hides of the command. The client sent that itself.
+    pub(super) fn recorded_report<'r>(&self, frame: &'r [u8], stage: &Stage<'_>) -> Cow<'r, [u8]> {
+        let may_quote = self.beliefs.may_quote_secrets() || self.copies_credentials(stage);
+        let (Some(&tag), true) = (frame.first(), may_quote) else {
+            return Cow::Borrowed(frame);
+        };
+        let report = Report::of(Step::body(frame));
+        let mut message = Vec::with_capacity(frame.len());
+        reply::message(&mut message, tag, |out| {
+            for &(code, text) in &report.fields {
+                let text = match code {
+                    b'M' if !report.is_value_free() => SECRET,
+                    b'D' | b'H' | b'W' | b'q' => continue,
+                    _ => text,
+                };
+                out.push(code);
+                out.extend_from_slice(text);
+                out.push(0);
+            }
+            out.push(0);
+        });
+        Cow::Owned(message)
+    }
+
+    /// Writes down an error that answers no command: its transaction failed at its end, behind
+    /// commands whose rows are written, or the target ends the session.
+    pub(super) fn record_late(
+        &self,
+        recorded: &[u8],
+        core: &mut Office,
+        stage: &mut Stage<'_>,
+    ) -> Result<(), Fault> {
+        let report = Report::of(Step::body(recorded));
+        let text = |code| String::from_utf8_lossy(report.field(code).unwrap_or_default());
+        let attrs = serde_json::json!({
+            "sqlstate": text(b'C'),
+            "message": text(b'M'),
+            "last_command": self.last_seq,
+        });
+        let event = Event {
+            event: "late-error",
+            severity: "warn",
+            message: "an error that answers no command; what was done before it in its transaction \
+                is undone",
+            attrs: &attrs.to_string(),
+        };
+        core.event(&event, stage)
+    }
+
     /// Whether the texts of a report may quote a masked value.
     ///
     /// ```text
@@ -313,6 +371,7 @@ impl Ready {
     ///   its words are always the same                                   the message passes
     ///   by code inside of it, or about a table with masks               withheld
     ///   by a statement that may quote one                               withheld
+    ///   at the end of a transaction that computes such a one there      withheld
     ///   any other                                                       pass
     /// ```
     fn texts_of(&self, report: &Report<'_>, stage: &Stage<'_>) -> Texts {
@@ -332,11 +391,14 @@ impl Ready {
         let shown = self.catalog_shown(stage);
         let text = |code| String::from_utf8_lossy(report.field(code).unwrap_or_default());
         let (schema, table) = (text(b's'), text(b't'));
+        let may_quote = |it: &[Statement]| self.link.view.may_quote(shown.as_deref(), Some(it));
+        let late = self.beliefs.at_the_end().is_some_and(|end| end.any(may_quote));
         let quotes = match self.beliefs.about() {
+            _ if late => true,
             About::Nothing => false,
             About::Unknown => true,
             About::Run(it) if report.is_of_maintenance(&it.statements) => return Texts::Pass,
-            About::Run(it) => self.link.view.may_quote(shown.as_deref(), Some(&it.statements)),
+            About::Run(it) => may_quote(&it.statements),
         };
         let names = !table.is_empty() && self.link.view.masks_relation(catalog, &schema, &table);
         match quotes || names || !report.is_direct() {
@@ -367,10 +429,14 @@ impl Ready {
             if opaque || takes_back || statement.facts.iter().any(sets) {
                 self.standings = Standings::default();
             }
-            self.changed.note_facts(&statement.classes, &statement.facts);
+            if statement.effect != Consequence::Discard {
+                self.changed.note_facts(&statement.classes, &statement.facts);
+            }
         }
     }
 }
 
+const SECRET: &[u8] =
+    b"message not recorded: the command holds a credential, and the message may quote it";
 const WITHHELD: &[u8] =
     b"message withheld: the statement may read a masked column, and the message quote it";

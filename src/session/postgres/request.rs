@@ -365,7 +365,7 @@ impl Ready {
         let ruling = self.or_unseen(ruling, self.unseen_statement(bind.statement));
         let types = statement.types.borrow();
         let encoding = self.beliefs.encoding_of(bind.values).to_owned();
-        let meaning = says.as_deref().and_then(|says| self.meaning_of(says));
+        let meaning = self.meaning_of(says.as_deref().unwrap_or(&statement.classified));
         let facts = Facts {
             meaning: meaning.as_deref(),
             ..execute_facts(&statement, Some((bind.values, &types, &encoding)), frame)
@@ -648,7 +648,7 @@ impl Ready {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if self.upload.as_ref().is_none_or(|upload| !upload.is_copy_of(self.last_seq)) {
-            let limit = self.link.capture_bytes;
+            let limit = if self.copies_credentials(stage) { 0 } else { self.link.capture_bytes };
             self.upload = Some(Upload::new(self.last_seq, COPY_ENCODING, limit));
         }
         self.keep_upload(frame, core, stage)?;

@@ -22,6 +22,7 @@ use std::rc::Rc;
 
 use crate::decide::approval::Grant;
 use crate::decide::{Classified, Matched, RuleName};
+use crate::mask::operator::HIDDEN;
 use crate::record::params;
 
 use super::beliefs::names::{Meaning, Tick, Undo};
@@ -45,7 +46,17 @@ pub struct Prepared {
     pub recorded: Cell<bool>,
 }
 
+/// Whether something is hidden in a recorded text.
+pub fn is_redacted(text: &[u8]) -> bool {
+    memchr::memmem::find(text, HIDDEN).is_some()
+}
+
 impl Prepared {
+    /// Whether its text, or one of its values, is not recorded as it is.
+    pub fn holds_secrets(&self) -> bool {
+        !self.secrets.is_empty() || is_redacted(&self.text)
+    }
+
     /// The text as people read it.
     pub fn shown_text(&self) -> Cow<'_, str> {
         params::shown_text(&self.encoding, &self.text)
@@ -225,6 +236,8 @@ pub struct Running<C> {
     pub ticks: (Tick, Tick),
     /// What its PREPARE and DECLARE statements, by place, give a name to.
     pub named: Vec<(usize, Rc<Prepared>)>,
+    /// Something of the text is not recorded as it is.
+    pub redacted: bool,
 }
 
 impl<C> Running<C> {

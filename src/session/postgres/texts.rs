@@ -9,7 +9,7 @@ use std::rc::Rc;
 
 use crate::decide::sql::classify::replication;
 use crate::decide::sql::own::judged;
-use crate::decide::{Classified, Consequence};
+use crate::decide::{Classified, Consequence, Statement};
 use crate::fault::Fault;
 use crate::mask::sql::redact;
 use crate::record::entry::Event;
@@ -134,23 +134,48 @@ impl Ready {
     pub(super) fn meaning_of(&self, said: &Classified) -> Option<String> {
         let mut lines = String::new();
         for statement in &said.statements {
-            let (name, text) = match &statement.effect {
-                Consequence::Execute(name) => match self.beliefs.statement(name.as_bytes()) {
-                    Lookup::Known(it) | Lookup::Suspect(it) => (name, it.shown_text()),
-                    Lookup::Absent | Lookup::Unsettled => continue,
-                },
-                Consequence::Fetch(name) => match self.beliefs.portal(name.as_bytes()) {
-                    Lookup::Known(it) | Lookup::Suspect(it) => match &it.statement {
-                        Some(statement) => (name, statement.shown_text()),
-                        None => continue,
-                    },
-                    Lookup::Absent | Lookup::Unsettled => continue,
-                },
-                _ => continue,
+            let (name, made) = match &statement.effect {
+                Consequence::Execute(name) => (name, self.prepared(name)),
+                Consequence::Fetch(name) => (name, self.declared(name)),
+                _ => {
+                    self.cursors_of(statement, said, &mut lines);
+                    continue;
+                }
             };
-            lines.push_str(&format!("\n\nwhere \"{name}\" was made by:\n{text}"));
+            let Some(made) = made else { continue };
+            lines.push_str(&format!("\n\nwhere \"{name}\" was made by:\n{}", made.shown_text()));
+            let statements = made.classified.statements.iter();
+            statements.for_each(|it| self.cursors_of(it, said, &mut lines));
         }
         (!lines.is_empty()).then_some(lines)
+    }
+
+    /// Of WHERE CURRENT OF: the rows depend on the cursor, and on where it stands.
+    fn cursors_of(&self, statement: &Statement, said: &Classified, lines: &mut String) {
+        for name in statement.cursors.iter() {
+            lines.push_str(&format!("\n\nwhere \"{name}\" is at the row that was fetched last, "));
+            match self.declared(name) {
+                Some(made) => {
+                    lines.push_str(&format!("and was made by:\n{}", made.shown_text()));
+                }
+                None if declares(said, name) => lines.push_str("and is made here"),
+                None => lines.push_str("and weir has not seen it made"),
+            }
+        }
+    }
+
+    fn prepared(&self, name: &str) -> Option<&StatementRef> {
+        match self.beliefs.statement(name.as_bytes()) {
+            Lookup::Known(it) | Lookup::Suspect(it) => Some(it),
+            Lookup::Absent | Lookup::Unsettled => None,
+        }
+    }
+
+    fn declared(&self, name: &str) -> Option<&StatementRef> {
+        match self.beliefs.portal(name.as_bytes()) {
+            Lookup::Known(it) | Lookup::Suspect(it) => it.statement.as_ref(),
+            Lookup::Absent | Lookup::Unsettled => None,
+        }
     }
 
     /// What no rule allows because nothing is known of a name: drivers know a name that is gone by
@@ -210,6 +235,12 @@ pub(super) fn keeps_names(message: &ClientMessage<'_>) -> bool {
         | ClientMessage::Close(Named::Statement(name) | Named::Portal(name)) => is_kept_whole(name),
         _ => true,
     }
+}
+
+fn declares(said: &Classified, cursor: &str) -> bool {
+    let is =
+        |it: &Statement| matches!(&it.effect, Consequence::Declare { name, .. } if name == cursor);
+    said.statements.iter().any(is)
 }
 
 /// The text as it goes into the record, and the numbers of the parameters that are credentials.

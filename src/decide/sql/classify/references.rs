@@ -10,6 +10,7 @@ use pg_query::protobuf::{AlterTableType, ConstrType};
 
 use super::super::own::{Use, UseKind};
 use super::super::{Cause, Class, ClassSet, Fact, Object, Stored};
+use super::bare::Bare;
 use super::bounds::query_class;
 use super::catalog;
 use super::flows::{CONDITIONS, Place, keepers, keeps, kept_by};
@@ -72,6 +73,8 @@ pub(super) struct References {
     pub(super) stored: Option<Stored>,
     /// Functions that put an argument where others find it.
     pub(super) sinks: Vec<Box<str>>,
+    /// Cursors whose rows are written.
+    pub(super) cursors: Vec<Box<str>>,
     place: Place,
     /// Values are made of the types that columns have.
     makes_values: bool,
@@ -118,13 +121,27 @@ impl References {
         references.is_inside = matches!(tree.kind(), "CreateTableAsStmt" | "ViewStmt");
         references.walk(tree, &Scope::new(), write);
         references.whole_rows |= !references.bare.is_disjoint(&references.rows);
-        if references.makes_values {
-            // A row type has the name of its relation.
-            let names: Vec<String> = references.objects.iter().map(|it| it.name.clone()).collect();
-            names.iter().for_each(|name| references.uses(UseKind::Type, name));
-        }
+        references.settle_values(tree);
         references.settle_stored();
         references
+    }
+
+    /// Values that are made of types which the text does not name: those of columns, and of rows.
+    fn settle_values(&mut self, tree: &Tree) {
+        let bare = Bare::of(tree);
+        let is_query = self.is_inside;
+        let among_rows = bare.rows || !self.bare.is_disjoint(&self.rows);
+        let makes_rows = self.makes_values || is_query && bare.texts && among_rows;
+        // A row type has the name of its relation.
+        let names: Vec<String> = self.objects.iter().map(|it| it.name.clone()).collect();
+        for name in &names {
+            if makes_rows {
+                self.uses(UseKind::Type, name);
+            }
+            if is_query && bare.texts {
+                self.uses(UseKind::Within, name);
+            }
+        }
     }
 
     /// What names of rows in what is stored stand for, as they are all known.
@@ -270,6 +287,7 @@ impl References {
             "CaseExpr" if *tree.field("arg") != Tree::Nothing => {
                 self.uses(UseKind::Operator, "=");
             }
+            "CurrentOfExpr" => self.cursors.push(tree.field("cursor_name").text().into()),
             "TypeName" => self.made(tree.field("names").items()),
             "SortBy" => self.operator(tree.field("use_op")),
             "RangeTableSample" => self.sampled(tree.field("method")),

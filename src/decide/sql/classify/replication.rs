@@ -42,6 +42,7 @@ pub fn replication(text: &[u8]) -> Option<Classified> {
         shows: Vec::new(),
         sinks: Vec::new().into(),
         effect: Consequence::None,
+        cursors: [].into(),
         facts: Vec::new(),
         causes: Vec::new(),
         uses: Vec::new().into(),

@@ -5,9 +5,9 @@
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{
-    AlterTableStmt, AlterTableType, CreateSchemaStmt, CreateTableAsStmt, DropStmt, ExecuteStmt,
-    ExplainStmt, FetchStmt, Node, ObjectType, PrepareStmt, TransactionStmtKind, VariableSetKind,
-    VariableSetStmt,
+    AlterTableStmt, AlterTableType, CreateSchemaStmt, CreateTableAsStmt, DiscardMode, DropStmt,
+    ExecuteStmt, ExplainStmt, FetchStmt, Node, ObjectType, PrepareStmt, TransactionStmtKind,
+    VariableSetKind, VariableSetStmt,
 };
 
 use super::super::own::{Use, UseKind};
@@ -57,6 +57,7 @@ pub(super) struct Found {
     shows: Vec<Shows>,
     sinks: Vec<Box<str>>,
     effect: Consequence,
+    cursors: Vec<Box<str>>,
     facts: Vec<Fact>,
     causes: Vec<Cause>,
     uses: Vec<Use>,
@@ -77,6 +78,7 @@ impl Found {
             shows: Vec::new(),
             sinks: Vec::new(),
             effect: Consequence::Catalog,
+            cursors: Vec::new(),
             facts: Vec::new(),
             causes: Vec::new(),
             uses: Vec::new(),
@@ -99,6 +101,7 @@ impl From<Found> for Statement {
             shows: found.shows,
             sinks: found.sinks.into(),
             effect: found.effect,
+            cursors: found.cursors.into(),
             facts: found.facts,
             causes: found.causes,
             uses: found.uses.into(),
@@ -113,6 +116,7 @@ pub(super) fn statement(node: &NodeEnum) -> Option<Found> {
         NodeEnum::PrepareStmt(prepare) => return self::prepare(prepare),
         NodeEnum::ExecuteStmt(execute) => return self::execute(node, execute),
         NodeEnum::CreateTableAsStmt(create) if keeps_unseen(create) => return self::unseen(node),
+        NodeEnum::AlterSystemStmt(_) => return Some(system(node)),
         _ => {}
     }
     let Some(kind) = kind(node) else { return Some(Found::unknown()) };
@@ -163,7 +167,8 @@ fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Found {
     };
     // Definitions name types without making values of them.
     let is_definition = own.has(Class::Ddl) || own.has(Class::Grant);
-    references.uses.retain(|used| !(is_definition && used.kind == UseKind::Type));
+    let of_values = |used: &Use| matches!(used.kind, UseKind::Type | UseKind::Within);
+    references.uses.retain(|used| !(is_definition && of_values(used)));
     Found {
         classes,
         operation: operation.to_owned(),
@@ -177,6 +182,7 @@ fn finish(node: &NodeEnum, kind: Kind, mut references: References) -> Found {
         shows: Vec::new(),
         sinks: references.sinks,
         effect,
+        cursors: references.cursors,
         facts: references.facts,
         causes: references.causes,
         uses: references.uses,
@@ -257,6 +263,13 @@ fn execute(node: &NodeEnum, execute: &ExecuteStmt) -> Option<Found> {
         uses: references.uses,
         ..Found::unknown()
     })
+}
+
+/// ALTER SYSTEM: of all sessions to come. Rules may name its settings.
+fn system(node: &NodeEnum) -> Found {
+    let mut references = References::default();
+    settings(node, Class::Unknown, &mut references);
+    Found { facts: references.facts, causes: references.causes, ..Found::unknown() }
 }
 
 /// CREATE TABLE AS EXECUTE runs what only the session knows.
@@ -559,6 +572,14 @@ fn settings(node: &NodeEnum, class: Class, references: &mut References) {
             Some(set) => set,
             None => return,
         },
+        NodeEnum::AlterSystemStmt(alter) => match &alter.setstmt {
+            Some(set) => set,
+            None => return,
+        },
+        // It is RESET ALL, and more (discard.c, `DiscardAll`).
+        NodeEnum::DiscardStmt(discard) if discard.target() == DiscardMode::DiscardAll => {
+            return references.setting(class.only(), None);
+        }
         _ => return,
     };
     match set.kind() {
@@ -606,4 +627,30 @@ fn goes_back(set: &VariableSetStmt) -> bool {
 fn set_value(set: &VariableSetStmt) -> String {
     let [value] = set.args.as_slice() else { return String::new() };
     copy::constant(value).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::classify_uncached;
+    use crate::decide::{Fact, FactKind};
+
+    #[test]
+    fn all_that_sets_says_what() {
+        let any = || vec![Fact::unclear(FactKind::Setting)];
+        let one = || vec![Fact::is(FactKind::Setting, "search_path")];
+        for (text, facts) in [
+            ("SET search_path = s", one()),
+            ("RESET search_path", one()),
+            ("ALTER SYSTEM SET search_path = 's'", one()),
+            ("ALTER SYSTEM RESET search_path", one()),
+            ("ALTER SYSTEM RESET ALL", any()),
+            ("RESET ALL", any()),
+            ("DISCARD ALL", any()),
+            ("DISCARD PLANS", Vec::new()),
+            ("DISCARD TEMP", Vec::new()),
+        ] {
+            let found = classify_uncached(text.as_bytes());
+            assert_eq!(found.statements[0].facts, facts, "{text}");
+        }
+    }
 }

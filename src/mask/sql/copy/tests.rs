@@ -66,6 +66,7 @@ fn planned(relation: Option<&str>, columns: &[&str], format: CopyFormat) -> Copy
         shows: Vec::new(),
         sinks: Vec::new().into(),
         effect: Consequence::Copy(copy.clone()),
+        cursors: [].into(),
         facts: Vec::new(),
         causes: Vec::new(),
         uses: Vec::new().into(),

@@ -83,6 +83,7 @@ fn statement(objects: &[&str], columns: &[&str], whole_rows: bool) -> Statement 
         cascades: false,
         sinks: Vec::new().into(),
         effect: Consequence::None,
+        cursors: [].into(),
         facts: Vec::new(),
         causes: Vec::new(),
         uses: Vec::new().into(),

@@ -12,7 +12,7 @@ use std::collections::VecDeque;
 use std::rc::Rc;
 
 use crate::decide::{Class, Classified, Consequence, Statement};
-use crate::session::postgres::state::{Change, Epoch, Portal, Prepared, Running};
+use crate::session::postgres::state::{Change, Epoch, Portal, Prepared, Running, is_redacted};
 
 use super::names::{Lookup, Tick};
 use super::{Beliefs, Masker, PortalRef, StatementRef, is_kept_whole, may_change_reading};
@@ -40,6 +40,10 @@ impl Beliefs {
     /// What a text does that would be run now. Most texts hold no name of a statement or a portal,
     /// and are what they are.
     pub fn resolve(&self, classified: &Rc<Classified>) -> Resolved {
+        let mut cursors = classified.statements.iter().flat_map(|it| it.cursors.iter());
+        if cursors.any(|name| matches!(self.portal(name.as_bytes()), Lookup::Unsettled)) {
+            return Resolved::Unsettled;
+        }
         let mut names = classified.statements.iter().filter_map(name_of).peekable();
         if names.peek().is_none() {
             return Resolved::Is(Rc::clone(classified));
@@ -249,7 +253,8 @@ impl Beliefs {
             meanings.push((place, named(statement, (text, &encoding), name)));
         }
         let ticks = (self.statements.tick(), self.portals.tick());
-        Running { copies, done: 0, epoch, ticks, named: meanings }
+        let redacted = is_redacted(text);
+        Running { copies, done: 0, epoch, ticks, named: meanings, redacted }
     }
 
     /// The statement at this place of a text is complete.
@@ -444,6 +449,7 @@ pub fn doubt(prepared: &StatementRef) -> StatementRef {
             shows: Vec::new(),
             sinks: Rc::default(),
             effect: Consequence::None,
+            cursors: [].into(),
             facts: Vec::new(),
             causes: Vec::new(),
             uses: Rc::default(),

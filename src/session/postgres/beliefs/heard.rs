@@ -224,6 +224,35 @@ impl Beliefs {
         }
     }
 
+    /// Whether what the target says now may quote what the record hides of a text or of values: of
+    /// the command that runs, or of another one of its pipeline.
+    pub fn may_quote_secrets(&self) -> bool {
+        let holds = |it: &StatementRef| it.holds_secrets();
+        let of = |portal: &PortalRef| portal.statement.as_ref().is_some_and(holds);
+        let pipeline =
+            self.due.iter().take_while(|due| !matches!(due, Expect::Sync(_) | Expect::Ready(_)));
+        pipeline.into_iter().any(|due| match due {
+            Expect::Query(_, _, running) => running.redacted,
+            Expect::Execute(_, portal, ..) | Expect::BindComplete(_, portal) => of(portal),
+            Expect::ParseComplete(Some(undo)) => self.statements.of(undo).is_some_and(holds),
+            Expect::DescribeStatement(Some(statement)) => holds(statement),
+            Expect::DescribePortal(portal, _) => of(portal),
+            _ => false,
+        })
+    }
+
+    /// Whether a statement that is sent and not answered is such a one.
+    pub fn runs_any(&self, is: impl Fn(&Statement) -> bool) -> bool {
+        self.due.iter().any(|due| match due {
+            Expect::Query(_, classified, _) => classified.statements.iter().any(&is),
+            Expect::Execute(_, portal, ..) => {
+                let statement = portal.statement.as_ref();
+                statement.is_some_and(|it| it.classified.statements.iter().any(&is))
+            }
+            _ => false,
+        })
+    }
+
     /// The portal whose rows are coming in.
     pub fn running_portal(&self) -> Option<&PortalRef> {
         match self.due.front() {
@@ -377,12 +406,13 @@ impl Beliefs {
                     portals.extend(change.portal);
                 }
                 Expect::CopySync(_) | Expect::CopyEnd { .. } => leftovers.push(due),
+                // A cursor is still there, and not described.
+                Expect::DescribePortal(portal, _) => portal.described.set(false),
                 Expect::Execute(..)
                 | Expect::Query(..)
                 | Expect::FunctionCall(_)
                 | Expect::Refused { .. }
                 | Expect::DescribeStatement(_)
-                | Expect::DescribePortal(..)
                 | Expect::Ready(_) => {}
             }
         }
@@ -409,6 +439,7 @@ impl Beliefs {
                 self.portals.keep_pipelines(epoch);
             }
             self.portals.end_pipelines(epoch);
+            self.later.idle(epoch);
         }
         self.failed = false;
         self.shrink();

@@ -18,6 +18,7 @@
 mod copy_in;
 mod effects;
 mod heard;
+mod later;
 pub mod names;
 pub mod reading;
 mod slots;
@@ -41,6 +42,7 @@ use crate::wire::Side;
 pub use copy_in::Turn;
 pub use effects::{Resolved, doubt};
 pub use heard::{About, Answer, Described, Failed, FailedMessage, Meaning, Owed};
+use later::Later;
 use names::{Lookup, Names};
 use reading::{Reading, Reads};
 
@@ -123,6 +125,7 @@ pub struct Beliefs {
     /// The same of the values of named portals.
     value_bytes: usize,
     reading: Reading,
+    later: Later,
     due: VecDeque<Due>,
     /// The pipeline that the client is sending.
     epoch: Epoch,
@@ -151,6 +154,7 @@ impl Beliefs {
             text_bytes: 0,
             value_bytes: 0,
             reading,
+            later: Later::default(),
             due: VecDeque::new(),
             epoch: 0,
             settled: None,
@@ -208,6 +212,11 @@ impl Beliefs {
     /// Whether the target reads texts as weir does, as far as it has said.
     pub fn reads_alike(&self) -> bool {
         self.reading.is_safe()
+    }
+
+    /// How the target reads texts otherwise than weir does, for people who are asked.
+    pub fn reads_said(&self) -> String {
+        self.reading.said(self.settled)
     }
 
     /// Whether a statement fits the limits. There is one without a name at a time, so it does.
@@ -271,6 +280,10 @@ impl Beliefs {
             Message::DescribeStatement(statement) => Expect::DescribeStatement(statement),
             Message::DescribePortal(portal, visible) => Expect::DescribePortal(portal, visible),
             Message::Execute(issued, portal, masker) => {
+                match &portal.statement {
+                    Some(statement) => self.later.note(&statement.classified, epoch),
+                    None => self.later.note_unseen(epoch),
+                }
                 let change = self.execution_sent(&portal);
                 Expect::Execute(issued, portal, masker, change)
             }
@@ -279,12 +292,14 @@ impl Beliefs {
             }
             Message::ClosePortal(name) => Expect::ClosePortal(self.portals.close(name, epoch)),
             Message::Query(issued, classified, copies, text) => {
+                self.later.note(&classified, epoch);
                 let running = self.query_sent(&classified, copies, text);
                 self.epoch += 1;
                 Expect::Query(issued, classified, Box::new(running))
             }
             Message::FunctionCall(issued) => {
                 self.reading.will_change(epoch);
+                self.later.note_unseen(epoch);
                 self.epoch += 1;
                 Expect::FunctionCall(issued)
             }

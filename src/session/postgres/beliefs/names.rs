@@ -182,6 +182,11 @@ impl<T: Meaning> Names<T> {
         self.change(name, Some(value), now)
     }
 
+    /// What the name means by now that was changed so.
+    pub fn of(&self, undo: &Undo<T>) -> Option<&T> {
+        self.slots.get(&undo.name)?.value.as_ref()
+    }
+
     /// What `name` means now it means since `tick`.
     pub fn date(&mut self, name: &[u8], tick: Tick) {
         if let Some(slot) = self.slots.get_mut(name) {

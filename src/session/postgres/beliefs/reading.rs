@@ -55,6 +55,15 @@ struct Said {
     encoding: Option<Box<str>>,
 }
 
+const STRINGS: &str = "\n\nstandard_conforming_strings is off in this session: in '..' a \
+    backslash takes the next character, also a quote";
+
+const SECOND_BYTE: &str = "a quote or a backslash may be the second byte of a character, and a \
+    string end elsewhere than it seems to";
+
+const DOUBTFUL: &str = "\n\nwhat was sent right before may change standard_conforming_strings or \
+    client_encoding, and with them how this text is read";
+
 impl Reading {
     /// A session whose client asks for these settings. Until the target says otherwise it is taken
     /// to have them.
@@ -126,6 +135,25 @@ impl Reading {
             Some(encoding) if !bytes.is_ascii() => encoding,
             _ => "",
         }
+    }
+
+    /// How the target reads texts otherwise than they look, for people who are asked what one does;
+    /// nothing where it does not.
+    pub fn said(&self, settled: Option<Epoch>) -> String {
+        let mut said = String::new();
+        if self.strings {
+            said.push_str(STRINGS);
+        }
+        if self.encoding {
+            let value = self.said.encoding.as_deref().unwrap_or("unknown");
+            said.push_str(&format!(
+                "\n\nclient_encoding is {value:?} in this session: {SECOND_BYTE}"
+            ));
+        }
+        if self.doubt.is_some_and(|it| settled < Some(it)) {
+            said.push_str(DOUBTFUL);
+        }
+        said
     }
 
     /// The grammar that tells whether a text which is none for the parser here is none for the

@@ -3,7 +3,9 @@
 //! In: names and values as the client sends them. Out: settings, and which class each has.
 //! Never: a setting of `options` overlooked; a word there that is not understood is `unknown`.
 
+use crate::decide::sql::classify::changes_parsing;
 use crate::decide::{Act, Class, Fact, FactKind};
+use crate::mask::sql::redact;
 
 /// A setting that a session begins with.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +26,8 @@ impl Setting {
             Some(Class::Unknown)
         } else if ROLES.iter().any(&is) {
             Some(Class::SetRole)
+        } else if changes_parsing(&self.name, &self.value) {
+            Some(Class::Unknown)
         } else if HARMLESS.iter().any(is) {
             None
         } else {
@@ -48,8 +52,8 @@ impl Setting {
 const ROLES: [&str; 2] = ["role", "session_authorization"];
 
 /// Settings that drivers send of themselves: how values are written, how long things may take, what
-/// is said of the client. `client_encoding` and `standard_conforming_strings` are among them
-/// because `reading` has to know of them in any case, and fails closed.
+/// is said of the client; `client_encoding` and `standard_conforming_strings` with values by which
+/// texts are read as weir reads them.
 const HARMLESS: [&str; 22] = [
     "application_name",
     "bytea_output",
@@ -90,12 +94,20 @@ pub fn settings<'p>(params: impl Iterator<Item = (&'p [u8], &'p [u8])>) -> Vec<S
     settings
 }
 
-/// Settings as JSON, for the record: names and values in their order. Empty where there are none.
+/// Settings as JSON, for the record: names and values in their order, credentials hidden. Empty
+/// where there are none.
 pub fn json(settings: &[Setting]) -> String {
     if settings.is_empty() {
         return String::new();
     }
-    let pairs = settings.iter().map(|it| serde_json::json!([it.name, it.value]));
+    let pairs = settings.iter().map(|it| match it.odd {
+        // Where the name ends is not known.
+        true => {
+            let (name, value) = (redact::setting("", &it.name), redact::setting("", &it.value));
+            serde_json::json!([name, value])
+        }
+        false => serde_json::json!([it.name, redact::setting(&it.name, &it.value)]),
+    });
     serde_json::Value::Array(pairs.collect()).to_string()
 }
 
@@ -168,6 +180,31 @@ mod tests {
         check("-c\\ role=boss", &[(" role", "boss", session)]);
         check("-c search_path=a\\ b\\\\", &[("search_path", "a b\\", session)]);
         check("-c work_mem=1=2", &[("work_mem", "1=2", session)]);
+    }
+
+    #[test]
+    fn what_changes_how_texts_are_read_is_unknown_as_its_set_is() {
+        let unknown = Some(Class::Unknown);
+        for (name, value, class) in [
+            ("standard_conforming_strings", "off", unknown),
+            ("Standard_Conforming_Strings", "0", unknown),
+            ("standard_conforming_strings", "on", None),
+            ("client_encoding", "SJIS", unknown),
+            ("client_encoding", "latin1", None),
+            ("CLIENT_ENCODING", "'utf-8'", None),
+        ] {
+            check(&format!("-c {name}={value}"), &[(name, value, class)]);
+        }
+    }
+
+    #[test]
+    fn credentials_are_not_recorded() {
+        let options = "-c app.password=X -c geqo=off --my.api-key=X -c \
+            a.b=postgres://u:Xqzv7X@h/db -c a.c=host=h\\ password=X -p password=X";
+        let params = [(&b"options"[..], options.as_bytes()), (&b"app.secret"[..], &b"X"[..])];
+        let json = json(&settings(params.into_iter()));
+        assert!(!json.contains('X'), "{json}");
+        assert!(json.contains(r#"["geqo","off"]"#), "{json}");
     }
 
     #[test]

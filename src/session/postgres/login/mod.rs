@@ -26,6 +26,7 @@ use crate::fault::{self, Fault, FaultKind, Limit, Malformed};
 use crate::forward::dial::Endpoint;
 use crate::identify::Identity;
 use crate::limits;
+use crate::mask::sql::redact;
 use crate::record::SessionContext;
 use crate::session::postgres::target_login::TargetLogin;
 use crate::wire::Side;
@@ -56,7 +57,8 @@ struct Asked {
 impl Asked {
     fn application(&self) -> String {
         let name = self.params.iter().find(|(name, _)| name == b"application_name");
-        name.map(|(_, value)| String::from_utf8_lossy(value).into_owned()).unwrap_or_default()
+        let value = name.map(|(_, value)| String::from_utf8_lossy(value)).unwrap_or_default();
+        redact::setting("application_name", &value).to_owned()
     }
 
     /// What is handed to the target.

@@ -265,7 +265,7 @@ fn an_ask_says_what_else_decides_what_runs() {
     assert!(!copy.repeatable);
 }
 
-fn vote(approver: &str, group: &str, approve: bool) -> Vote {
+pub(super) fn vote(approver: &str, group: &str, approve: bool) -> Vote {
     Vote {
         approver: approver.to_owned(),
         groups: vec![group.to_owned()],
@@ -574,7 +574,9 @@ fn a_long_bind_is_refused_at_its_end() {
 
 #[test]
 fn settings_that_let_the_target_read_texts_otherwise_make_them_unknown() {
-    let mut asked = Bench::ready_with(&[("options", "-c standard_conforming_strings=off")]);
+    let mut asked = Bench::ready();
+    asked.server(&message(b'S', b"standard_conforming_strings\0off\0"));
+    asked.take(Side::Client);
     asked.client(&query("SELECT 1"));
     asked.server(&[server_error("42601"), ready_for_query(b'I')].concat());
     let said = messages(&asked.take(Side::Client));

@@ -244,7 +244,9 @@ fn a_text_waits_behind_what_may_change_how_it_is_read() {
     let last = record(&bench).pop();
     assert_eq!(last.as_deref(), Some("command SELECT '\\' FROM t Allow"));
     // Where `unknown` is not allowed it is refused.
-    let mut bench = Bench::ready_with(&[("client_encoding", "WIN932")]);
+    let mut bench = Bench::ready();
+    bench.server(&message(b'S', b"client_encoding\0WIN932\0"));
+    bench.take(Side::Client);
     bench.client(&other);
     bench.server(&[server_error("42601"), ready()].concat());
     assert_eq!(refused(&mut bench), ("EZ".into(), "42501".into()));

@@ -252,3 +252,20 @@ fn a_copy_that_no_catalog_answers_for_says_what_is_not_known() {
         assert!(record(&bench).contains(&format!("command {text} Deny")), "{text}");
     }
 }
+
+#[test]
+fn a_cursor_that_was_skipped_is_described_when_it_is_executed_again() {
+    let mut bench = masked();
+    bench.client(&query("DECLARE c CURSOR WITH HOLD FOR SELECT t FROM sink"));
+    bench.server(&[complete("DECLARE CURSOR"), ready_for_query(b'I')].concat());
+    bench.take(Side::Server);
+    bench.client(&[bind("", "nosuch"), execute("c"), sync()].concat());
+    assert_eq!(bench.tags(Side::Server), "BDES");
+    bench.server(&[server_error("26000"), ready_for_query(b'I')].concat());
+    bench.client(&[execute("c"), sync()].concat());
+    assert_eq!(bench.tags(Side::Server), "DES");
+    let columns =
+        message(b'T', b"\0\x01t\0\0\0\x4e\x20\0\x01\0\0\0\x19\xff\xff\xff\xff\xff\xff\0\0");
+    bench.server(&[columns, row(b"x"), complete("FETCH 1"), ready_for_query(b'I')].concat());
+    assert!(!bench.machine.is_closed());
+}

@@ -1,15 +1,18 @@
 //! Scripted peers around one machine: a client that logs in, a target that answers by script.
 
+mod asked;
 mod behaviour;
 mod beliefs;
 mod copies;
 mod kin;
+mod later;
 mod learning;
 mod meters;
 mod servers;
 mod shapes;
 mod splits;
 mod tokens;
+mod veiled;
 mod versions;
 
 use std::cell::{Cell, RefCell};
