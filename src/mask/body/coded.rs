@@ -22,7 +22,8 @@ use super::{Work, hidden, whole_text};
 use crate::limits::{
     MASK_PACKED_BYTES_MAX, MASK_PACKED_BYTES_MIN, MASK_PACKED_DEPTH_MAX, MASK_PACKED_RATIO_MAX,
 };
-use crate::mask::operator::Operator;
+use crate::mask::operator::{HIDDEN, Operator};
+use crate::wire::http::check;
 use crate::wire::http::json::text;
 
 /// As Go reads it, and looser: what is decoded here is only looked at.
@@ -188,15 +189,25 @@ fn parted(said: &[u8]) -> (&[u8], &[u8]) {
     comma.and_then(|comma| said.split_at_checked(comma + 1)).unwrap_or((&[], said))
 }
 
-/// Whether a string, as JSON writes it, is a URL that has what it is about in base64.
-pub(super) fn is_data_url(inner: &[u8]) -> bool {
+/// What takes the place of a string, as JSON writes it, that is a URL which has what it is about in
+/// itself. `None`: it is none, or nothing is hidden in it.
+pub(super) fn data_url(inner: &[u8], place: &str, work: &mut Work<'_>) -> Option<Vec<u8>> {
     let may_be = inner.iter().find(|byte| !byte.is_ascii_whitespace());
     let mut said = Vec::new();
     if matches!(may_be, Some(b'd' | b'D' | b'\\')) {
         text::unescape(inner, &mut said);
     }
-    let (head, _) = parted(&said);
-    head.to_ascii_lowercase().trim_ascii_end().ends_with(b";base64,")
+    let (head, packed) = parted(&said);
+    if head.to_ascii_lowercase().trim_ascii_end().ends_with(b";base64,") {
+        return masked_deep((head, packed), place, work);
+    }
+    // Without escapes it is text like any other.
+    let value = check::decode(packed).filter(|_| !head.is_empty() && packed.contains(&b'%'))?;
+    let known = work.known;
+    let is_hidden = matches!(embedded::mask(&value, place, work), Embedded::Becomes(_))
+        || known.hide(&value, place, work).is_some()
+        || whole_text(&value, place, work).is_some();
+    is_hidden.then(|| HIDDEN.to_vec())
 }
 
 /// Text in UTF-16 or UTF-32, of which it is the marks or the NULs that tell (RFC 4627, 3).

@@ -251,7 +251,19 @@ impl Known {
             from = found.end();
             work.count_path(*operator, place);
         }
-        (from > 0).then(|| [&out, said.get(from..).unwrap_or(&[])].concat())
+        if from > 0 {
+            return Some([&out, said.get(from..).unwrap_or(&[])].concat());
+        }
+        // Some of its letters may be escapes.
+        let mut says = escapes::said(said);
+        while let Some(text) = says {
+            if values.automaton.is_match(&text) {
+                work.count_path(Operator::Redact, place);
+                return Some(HIDDEN.to_vec());
+            }
+            says = escapes::said(&text);
+        }
+        None
     }
 }
 

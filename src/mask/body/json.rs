@@ -351,9 +351,7 @@ impl Json {
             work.count_path(Operator::Token, "metadata.annotations.*");
             return Some(hide(token, Operator::Token, text::inner(bytes, span)));
         }
-        let is_data = || rules.repeats && coded::is_data_url(text::inner(bytes, span));
         if token == Token::Text
-            && (self.is_coded(rules) || is_data())
             && let Some(masked) = self.coded((bytes, span), work)
         {
             return Some(quoted(&masked));
@@ -442,6 +440,13 @@ impl Json {
 
     /// What becomes of a string that should be base64; `None`: it is searched as it is.
     fn coded(&self, (bytes, span): (&[u8], Span), work: &mut Work<'_>) -> Option<Vec<u8>> {
+        if !self.is_coded(work.rules) {
+            let inner = text::inner(bytes, span);
+            return match work.rules.repeats && inner.contains(&b',') {
+                true => coded::data_url(inner, &path(&self.walk, work), work),
+                false => None,
+            };
+        }
         let mut said = Vec::new();
         text::unescape(text::inner(bytes, span), &mut said);
         let place = path(&self.walk, work);

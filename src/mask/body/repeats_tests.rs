@@ -91,6 +91,8 @@ fn a_value_is_hidden_however_a_text_writes_it() {
     assert!(!out.contains("rgen"), "{out}");
     let out = says("first \"line\"", &text(r#"is first "line" and first \"line\""#));
     assert!(!out.contains("line"), "{out}");
+    let out = says("hunter2pw", &text(r#"repr: "hunt\u0065r2pw""#));
+    assert!(out.contains(r#""text":"***""#), "{out}");
     let blob =
         |said: &str| format!(r#""contents":[{{"uri":"a:b","blob":"{}"}}]"#, STANDARD.encode(said));
     assert!(says("hunter2pw", &blob("pw hunter2pw")).contains(&STANDARD.encode("pw ***")));
@@ -107,7 +109,15 @@ fn urls_that_are_data_are_masked_as_what_they_stand_for() {
         assert!(!out.contains(&coded), "{out}");
         assert!(out.contains(&STANDARD.encode(r#"{"password":"***"}"#)), "{out}");
     }
-    for uri in ["data:text/plain,hello", "data:text/plain;base64,aGVsbG8=", "database;base64,x"] {
+    let escaped = "data:application/json,%7B%22password%22%3A%22hunter2pw%22%7D";
+    let out = result(&format!(r#""content":[{{"type":"resource_link","uri":"{escaped}"}}]"#));
+    assert!(out.contains(r#""uri":"***""#), "{out}");
+    for uri in [
+        "data:text/plain,hello",
+        "data:text/plain,a%20b",
+        "data:text/plain;base64,aGVsbG8=",
+        "database;base64,x",
+    ] {
         let members = format!(r#""content":[{{"type":"resource_link","uri":"{uri}"}}]"#);
         assert!(result(&members).contains(uri), "{uri}");
     }
