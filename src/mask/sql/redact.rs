@@ -11,7 +11,9 @@
 //! foreign servers  OPTIONS (password 'x'); of a user mapping all that is not known to be harmless
 //! connections      CONNECTION 'x', primary_conninfo, dblink('x', ..), if there is a password in it
 //! settings         SET my.password = 'x', set_config('my.password', 'x', ..)
-//! columns          password = 'x', IN ('x'), named arguments; values of INSERT and of (a, b) = ..
+//! columns          password = 'x', 'x' = password, IN ('x'), BETWEEN 'x' AND 'x', named arguments;
+//!                  values of INSERT and of (a, b) = ..; arguments of EXECUTE, if one of the
+//!                  parameters is such a value
 //! functions        of pgcrypto that take keys
 //! anywhere         a literal that is a key, a token or a URL with a password, and nothing else
 //! ```
@@ -48,13 +50,28 @@ pub struct Redacted<'t> {
 
 /// The text with its credentials hidden, and which of its parameters are credentials.
 pub fn command(text: &[u8]) -> Redacted<'_> {
-    if !may_hold_credential(text) {
-        return Redacted { text: Cow::Borrowed(text), parameters: Vec::new() };
+    match may_hold_credential(text) {
+        true => redacted(text, false),
+        false => Redacted { text: Cow::Borrowed(text), parameters: Vec::new() },
     }
+}
+
+/// The same of a text that executes a statement of which a parameter is a credential: which one is
+/// not known here, so all arguments are hidden.
+pub fn execution(text: &[u8]) -> Redacted<'_> {
+    redacted(text, true)
+}
+
+fn redacted(text: &[u8], executes: bool) -> Redacted<'_> {
     let (code, closed) = lexer::code(text);
     let mut spans = Spans { text, ..Spans::default() };
-    for statement in code.split(|token| token.kind == Kind::Sign(b';')) {
+    let statements = || code.split(|token| token.kind == Kind::Sign(b';'));
+    for statement in statements() {
         Statement::new(text, statement, &mut spans).read();
+    }
+    // The same text may have prepared it.
+    if executes || !spans.parameters.is_empty() {
+        statements().for_each(|statement| arguments(text, statement, &mut spans));
     }
     proven(text, &code, &mut spans);
     if !closed {
@@ -162,6 +179,21 @@ impl<'t> Spans<'t> {
         }
         out.extend_from_slice(self.text.get(kept..).unwrap_or_default());
         Cow::Owned(out)
+    }
+}
+
+/// The arguments of an EXECUTE.
+fn arguments(text: &[u8], statement: &[Token], spans: &mut Spans<'_>) {
+    let is_execute = |token: &Token| token.of(text).eq_ignore_ascii_case(b"execute");
+    if !statement.iter().any(is_execute) {
+        return;
+    }
+    for token in statement {
+        match token.kind {
+            Kind::Text | Kind::Dollar => spans.hide(*token),
+            Kind::Parameter => spans.parameter(*token),
+            Kind::Word | Kind::QuotedName | Kind::Number | Kind::Sign(_) | Kind::Comment => {}
+        }
     }
 }
 

@@ -39,6 +39,11 @@ pub(super) fn execute_facts<'c>(
 }
 
 impl Ready {
+    /// Bytes that are kept of what the client copies in.
+    pub(super) fn kept_of_copy(&self, stage: &Stage<'_>) -> u64 {
+        if self.copies_credentials(stage) { 0 } else { self.link.capture_bytes }
+    }
+
     /// Whether the client copies credentials into a table, by the names of its columns. The data
     /// has no names, so none of it is kept.
     pub(super) fn copies_credentials(&self, stage: &Stage<'_>) -> bool {

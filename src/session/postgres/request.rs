@@ -25,7 +25,7 @@ use super::beliefs::{Message, PortalRef, Resolved, Turn, is_kept_whole};
 use super::facts::{execute_facts, record_bound, record_prepare, runs_at_bind};
 use super::ready::{Body, Flow, Learned, Ready};
 use super::release::Passage;
-use super::texts::{keeps_names, recorded_text, unknown_statement};
+use super::texts::{keeps_names, unknown_statement};
 use crate::session::Stage;
 use crate::session::capture::{COPY_ENCODING, Upload};
 use crate::session::postgres::core::Office;
@@ -227,7 +227,7 @@ impl Ready {
         let meaning = self.meaning_of(&said);
         let (classified, unclear) = match self.beliefs.resolve(&said) {
             Resolved::Is(classified) => (classified, false),
-            Resolved::Unclear => (said, true),
+            Resolved::Unclear => (Rc::clone(&said), true),
             Resolved::Unsettled => {
                 self.settle_first(frame);
                 return Ok(());
@@ -236,7 +236,7 @@ impl Ready {
         if self.waits_for_catalog(&classified, frame, core, stage) {
             return Ok(());
         }
-        let (recorded, _) = recorded_text(text, &classified);
+        let (recorded, _) = self.recorded_text(text, &said);
         let encoding = self.beliefs.encoding_of(text).to_owned();
         let facts = Facts {
             kind: "query",
@@ -294,7 +294,7 @@ impl Ready {
                 return Ok(());
             }
         };
-        let (recorded, secrets) = recorded_text(parse.text, &classified);
+        let (recorded, secrets) = self.recorded_text(parse.text, &classified);
         let encoding = self.beliefs.encoding_of(parse.text).to_owned();
         let name = String::from_utf8_lossy(parse.name);
         let facts = Facts {
@@ -648,8 +648,7 @@ impl Ready {
         stage: &mut Stage<'_>,
     ) -> Result<(), Fault> {
         if self.upload.as_ref().is_none_or(|upload| !upload.is_copy_of(self.last_seq)) {
-            let limit = if self.copies_credentials(stage) { 0 } else { self.link.capture_bytes };
-            self.upload = Some(Upload::new(self.last_seq, COPY_ENCODING, limit));
+            self.upload = Some(Upload::new(self.last_seq, COPY_ENCODING, self.kept_of_copy(stage)));
         }
         self.keep_upload(frame, core, stage)?;
         core.pass(Side::Server, Plumbing::CopyIn, frame, stage);

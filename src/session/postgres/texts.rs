@@ -130,6 +130,27 @@ impl Ready {
         })
     }
 
+    /// The text as it goes into the record, and the numbers of the parameters that are credentials.
+    pub(super) fn recorded_text<'t>(
+        &self,
+        text: &'t [u8],
+        said: &Classified,
+    ) -> (Cow<'t, [u8]>, Vec<u16>) {
+        let takes = |it: &StatementRef| {
+            !it.secrets.is_empty() || !redact::command(&it.text).parameters.is_empty()
+        };
+        let executes = said.statements.iter().any(|statement| match &statement.effect {
+            Consequence::Execute(name) => self.prepared(name).is_some_and(takes),
+            _ => false,
+        });
+        let redacted = match (executes, said.secrets) {
+            (true, _) => redact::execution(text),
+            (false, true) => redact::command(text),
+            (false, false) => return (text.into(), Vec::new()),
+        };
+        (redacted.text, redacted.parameters)
+    }
+
     /// The texts that names in a text stand for, for the people who are asked about it.
     pub(super) fn meaning_of(&self, said: &Classified) -> Option<String> {
         let mut lines = String::new();
@@ -241,18 +262,6 @@ fn declares(said: &Classified, cursor: &str) -> bool {
     let is =
         |it: &Statement| matches!(&it.effect, Consequence::Declare { name, .. } if name == cursor);
     said.statements.iter().any(is)
-}
-
-/// The text as it goes into the record, and the numbers of the parameters that are credentials.
-pub(super) fn recorded_text<'t>(
-    text: &'t [u8],
-    classified: &Classified,
-) -> (Cow<'t, [u8]>, Vec<u16>) {
-    if !classified.secrets {
-        return (text.into(), Vec::new());
-    }
-    let redacted = redact::command(text);
-    (redacted.text, redacted.parameters)
 }
 
 /// A statement that weir has not seen prepared: nothing is known of what it does.

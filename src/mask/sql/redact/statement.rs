@@ -92,6 +92,8 @@ pub(super) struct Statement<'a, 't> {
     /// SET, and ALTER of what has settings: words may be values.
     sets: bool,
     before: Before,
+    /// `password BETWEEN` has an end to come.
+    between: bool,
     frames: Vec<(Frame, usize)>,
     rows: Rows,
 }
@@ -105,6 +107,7 @@ impl<'a, 't> Statement<'a, 't> {
             sort: Sort::Other,
             sets: false,
             before: Before::Nothing,
+            between: false,
             frames: Vec::new(),
             rows: Rows::None,
         };
@@ -278,6 +281,12 @@ impl<'a, 't> Statement<'a, 't> {
             (Before::Is, b"distinct") => Before::Is,
             (Before::Is, b"from") if self.follows(at, &["distinct"]) => Before::Value,
             (Before::Named, b"to" | b"in" | b"like" | b"ilike") => Before::Value,
+            (Before::Named, b"between") => {
+                self.between = true;
+                Before::Value
+            }
+            (Before::Value, b"symmetric" | b"asymmetric") => Before::Value,
+            (Before::After, b"and") if std::mem::take(&mut self.between) => Before::Value,
             (Before::Value, b"any" | b"all" | b"some" | b"array" | b"row") => Before::Value,
             // The type of a cast.
             (before, _) if at.checked_sub(1).and_then(|at| self.at(at)) == Some(COLON) => before,
@@ -287,9 +296,36 @@ impl<'a, 't> Statement<'a, 't> {
                 Before::After
             }
             (Before::Value, _) if opens && is_transparent(&name) => Before::Value,
-            _ if is_credential(&name) && !opens => Before::Named,
+            _ if is_credential(&name) && !opens => {
+                self.compared(at);
+                Before::Named
+            }
             _ => Before::Nothing,
         };
+    }
+
+    /// `'x' = password`: the name of a credential stands here.
+    fn compared(&mut self, at: usize) {
+        let mut left = at;
+        let is = |at: usize, signs: &[u8]| {
+            let sign = at.checked_sub(1).and_then(|at| self.at(at));
+            matches!(sign, Some(Kind::Sign(sign)) if signs.contains(&sign))
+        };
+        // What it is a column of.
+        while is(left, b".") && left > 1 {
+            left -= 2;
+        }
+        let name = left;
+        while is(left, b"=<>!~") {
+            left -= 1;
+        }
+        let literal = left.checked_sub(1).filter(|_| left < name);
+        let literal = literal.and_then(|at| Some((at, *self.tokens.get(at)?)));
+        if let Some((at, token)) = literal
+            && matches!(token.kind, Kind::Text | Kind::Dollar | Kind::Number | Kind::Parameter)
+        {
+            self.hide(at, token);
+        }
     }
 
     /// The lists of SELECT, where rows of a query are inserted.

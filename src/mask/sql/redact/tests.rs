@@ -49,6 +49,41 @@ fn foreign_servers_and_subscriptions() {
 }
 
 #[test]
+fn comparisons_from_either_side() {
+    check("SELECT 1 FROM u WHERE 'x' = password", "SELECT 1 FROM u WHERE '***' = password");
+    check("SELECT 1 FROM u WHERE E'x'<>u.pass", "SELECT 1 FROM u WHERE E'***'<>u.pass");
+    check(
+        "SELECT 1 FROM u WHERE a = 'y' AND 'x' >= s.u.api_key OR b = 'z'",
+        "SELECT 1 FROM u WHERE a = 'y' AND '***' >= s.u.api_key OR b = 'z'",
+    );
+    check(
+        "SELECT 1 FROM u WHERE password NOT BETWEEN 'x' AND 'y' AND a = 'z'",
+        "SELECT 1 FROM u WHERE password NOT BETWEEN '***' AND '***' AND a = 'z'",
+    );
+    check(
+        "SELECT 1 FROM u WHERE token BETWEEN SYMMETRIC 'x' AND 'y'",
+        "SELECT 1 FROM u WHERE token BETWEEN SYMMETRIC '***' AND '***'",
+    );
+    check("SELECT 'x', password FROM u", "SELECT 'x', password FROM u");
+    check("SELECT 'x' AS password", "SELECT 'x' AS password");
+    assert_eq!(command(b"SELECT 1 FROM u WHERE $2 = password").parameters, [2]);
+}
+
+#[test]
+fn arguments_of_what_takes_a_credential() {
+    check(
+        "PREPARE p AS UPDATE u SET password = $1; EXECUTE p('x'); SELECT 'y'",
+        "PREPARE p AS UPDATE u SET password = $1; EXECUTE p('***'); SELECT 'y'",
+    );
+    check(
+        "PREPARE p AS UPDATE u SET name = $1 WHERE a = 'token'; EXECUTE p('x')",
+        "PREPARE p AS UPDATE u SET name = $1 WHERE a = 'token'; EXECUTE p('x')",
+    );
+    let hidden = execution(b"EXPLAIN ANALYZE EXECUTE p('x', 5, $$y$$)");
+    assert_eq!(&*hidden.text, b"EXPLAIN ANALYZE EXECUTE p('***', 5, $$***$$)");
+}
+
+#[test]
 fn settings() {
     check("SET my.password = hunter2", "SET my.password = '***'");
     check("SET my.password TO 'a', 'b'", "SET my.password TO '***', '***'");

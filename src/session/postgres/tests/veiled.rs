@@ -106,3 +106,19 @@ fn data_that_is_copied_into_a_credential_is_not_kept() {
         assert_eq!(kept(&bench, "hush"), is_kept, "{text}");
     }
 }
+
+#[test]
+fn arguments_of_execute_are_not_recorded_where_one_is_a_credential() {
+    for (prepare, is_kept) in [
+        ("PREPARE up AS UPDATE users SET password = $1 WHERE id = 1", false),
+        ("PREPARE up AS UPDATE users SET name = $1 WHERE id = 1", true),
+    ] {
+        let mut bench = allowed();
+        bench.client(&query(prepare));
+        bench.server(&[complete("PREPARE"), ready_for_query(b'I')].concat());
+        bench.client(&query("EXECUTE up('hush')"));
+        assert_eq!(bench.tags(Side::Server), "QQ");
+        bench.server(&[error("22P02", QUOTING), ready_for_query(b'I')].concat());
+        assert_eq!(kept(&bench, "hush"), is_kept, "{prepare}");
+    }
+}
