@@ -272,7 +272,11 @@ fn copy(from: &Path, to: &Path, keep: impl Fn(&Path) -> bool + Copy) {
             if keep(relative) {
                 let target = to.join(relative);
                 fs::create_dir_all(target.parent().unwrap()).unwrap();
-                fs::copy(&path, &target).unwrap();
+                // The thread that makes segments gives one its name when it is whole, maybe now.
+                match fs::copy(&path, &target) {
+                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
+                    copied => drop(copied.unwrap()),
+                }
             }
         }
     }
