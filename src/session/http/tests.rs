@@ -1,6 +1,7 @@
 //! Scripted peers around one session: whole conversations, split at every byte.
 
 mod events;
+mod guesses;
 mod hello;
 mod lasting;
 mod late;

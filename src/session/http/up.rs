@@ -196,8 +196,7 @@ impl Session {
     /// Nobody is known: the client is told how to say who it is.
     fn challenge(&mut self, unknown: Unknown, request: Request, stage: &mut Stage<'_>) {
         if unknown != Unknown::Missing {
-            let attrs = serde_json::json!({ "reason": unknown.label() }).to_string();
-            let message = "a request came with credentials of nobody whom weir knows";
+            let (message, attrs) = unknown.noted(&request.head);
             let event = Noted { event: "login-failed", severity: "warn", message, attrs: &attrs };
             self.link.event(&event, stage);
         }
