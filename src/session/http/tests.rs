@@ -1,5 +1,6 @@
 //! Scripted peers around one session: whole conversations, split at every byte.
 
+mod anew;
 mod events;
 mod guesses;
 mod hello;

@@ -630,15 +630,15 @@ impl Session {
         let Phase::Busy(exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let problem = voice::trouble(trouble);
-        let words = (problem.status, problem.kind);
+        let mut exchange = exchange;
+        let why = std::mem::take(&mut exchange.told.over);
+        let words = (problem.status, if why.is_empty() { problem.kind } else { &*why });
         // A journal that refuses says so itself; nothing of a target's is said here.
         if exchange.has_begun() {
-            let mut exchange = exchange;
             let _recorded = self.record_answer(&mut exchange, Outcome::Aborted, words.1, stage);
             let fault = Fault::new(Side::Server, FaultKind::Target(Target::Closed));
             return self.cut(Some(fault), stage);
         }
-        let mut exchange = exchange;
         let aborted = Outcome::Aborted;
         let _refused_elsewhere =
             super::rows::unanswered(&mut exchange, aborted, words, tenure, stage);
