@@ -236,7 +236,11 @@ async fn prove(Shared(api): Shared<Api>, mut request: Request, next: Next) -> Re
 }
 
 fn is_foreign(headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(ORIGIN) else { return false };
+    let Some(origin) = headers.get(ORIGIN) else {
+        // Of no page, unless the browser says so (W3C, Fetch Metadata): `none` is a person's doing.
+        let is_near = |site: &HeaderValue| matches!(site.as_bytes(), b"same-origin" | b"none");
+        return !headers.get_all("sec-fetch-site").iter().all(is_near);
+    };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let scheme_less = origin.to_str().ok().and_then(|text| text.split_once("://"));
     scheme_less.is_none_or(|(_, authority)| !authority.eq_ignore_ascii_case(host))

@@ -360,6 +360,10 @@ fn a_page_of_another_site_changes_nothing() {
     check("null", 403);
     check(&own, 200);
     check("", 200);
+    for (site, expect) in [("cross-site", 403), ("same-site", 403), ("same-origin", 200)] {
+        let headers = [("authorization", auth.as_str()), ("sec-fetch-site", site)];
+        assert_eq!(server.call_with("POST", path, &headers, None).0, expect, "{site}");
+    }
 }
 
 #[test]

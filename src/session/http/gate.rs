@@ -81,7 +81,9 @@ impl Session {
         (exchange.prefix, exchange.form) = (prefix, form);
         let checked = match (speaks_mcp, is_message) {
             (true, true) => rpc::check_head(&exchange.request.head),
-            (true, false) => rpc::check_origin(&exchange.request.head),
+            (true, false) if is_beside => rpc::check_origin(&exchange.request.head),
+            (true, false) => rpc::check_origin(&exchange.request.head)
+                .and_then(|()| rpc::check_empty(exchange.request.framing)),
             (false, true) => rpc::check_content(&exchange.request.head),
             (false, false) => Ok(()),
         };
