@@ -22,7 +22,7 @@ impl Bench {
     }
 
     /// What the row of the last answer says of its end.
-    fn last_end(&self) -> Option<(Outcome, String)> {
+    pub(super) fn last_end(&self) -> Option<(Outcome, String)> {
         let ends = self.journal.bodies().filter_map(|body| match body {
             Body::Response(response) => Some((response.outcome, response.error_text.to_owned())),
             _ => None,
