@@ -99,6 +99,8 @@ pub enum Limit {
     Sessions,
     /// More requests at a time than a peer may make (SSH).
     Requests,
+    /// A client took nothing of its answer for too long (HTTP).
+    Unread,
 }
 
 /// The peer did not prove who it is, or weir could not log in.
@@ -348,6 +350,7 @@ impl Fault {
                 Limit::Statements => "statements",
                 Limit::Sessions => "sessions",
                 Limit::Requests => "requests",
+                Limit::Unread => "client-reads-nothing",
             },
             FaultKind::Login(l) => match l {
                 Login::NoUser => "no-user",

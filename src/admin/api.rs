@@ -29,13 +29,16 @@
 //! Never: an answer without a proven caller, except to `health` and `ready`; a change asked for by
 //! another site's page.
 
-use std::sync::Arc;
-use std::time::Duration;
+use std::net::{IpAddr, Ipv4Addr};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
 
+use axum::extract::connect_info::{ConnectInfo, IntoMakeServiceWithConnectInfo};
 use axum::extract::rejection::JsonRejection;
 use axum::extract::{DefaultBodyLimit, Extension, Path, Request, State as Shared};
 use axum::http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, USER_AGENT, WWW_AUTHENTICATE,
+    AUTHORIZATION, CACHE_CONTROL, CONTENT_TYPE, HOST, ORIGIN, RETRY_AFTER, USER_AGENT,
+    WWW_AUTHENTICATE,
 };
 use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::{Next, from_fn, from_fn_with_state};
@@ -45,10 +48,12 @@ use axum::{Json, Router};
 
 use super::audit::{self, Act};
 use super::auth::{self, Caller};
+use super::listen::Peer;
 use super::sealing::Sealing;
 use super::shape;
 use super::state::{ControlState, Counters};
 use super::{asks, clock, log, tokens};
+use crate::identify::throttle::Failures;
 use crate::metrics::{self, Total};
 use crate::shard::mail::ToShard;
 
@@ -61,16 +66,26 @@ pub struct Api {
     pub sealing: Arc<dyn Sealing>,
     /// Checks of passwords that run at the same time; each costs milliseconds of a core.
     checks: Arc<tokio::sync::Semaphore>,
+    /// Passwords that were wrong.
+    failures: Arc<Mutex<Failures>>,
+    /// What their times count from.
+    began: Instant,
 }
 
 impl Api {
     /// An API over this state.
     pub fn new(state: Arc<ControlState>, sealing: Arc<dyn Sealing>) -> Api {
-        Api { state, sealing, checks: Arc::new(tokio::sync::Semaphore::new(CHECKS_MAX)) }
+        let checks = Arc::new(tokio::sync::Semaphore::new(CHECKS_MAX));
+        Api { state, sealing, checks, failures: Arc::default(), began: Instant::now() }
+    }
+
+    /// All routes, with where each call comes from.
+    pub fn service(self) -> IntoMakeServiceWithConnectInfo<Router, Peer> {
+        self.router().into_make_service_with_connect_info::<Peer>()
     }
 
     /// All routes.
-    pub fn router(self) -> Router {
+    fn router(self) -> Router {
         let proven = Router::new()
             .route("/v1/status", get(status))
             .route("/v1/metrics", get(totals))
@@ -104,6 +119,16 @@ impl Api {
             .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
             .layer(from_fn(bound))
             .with_state(self)
+    }
+}
+
+impl Api {
+    fn failures(&self) -> MutexGuard<'_, Failures> {
+        self.failures.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now_us(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_micros()).unwrap_or(u64::MAX)
     }
 }
 
@@ -177,14 +202,27 @@ async fn prove(Shared(api): Shared<Api>, mut request: Request, next: Next) -> Re
             .into_response();
     }
     let header = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    match caller(&api, header.unwrap_or_default().to_owned()).await {
-        Some(caller) => {
+    let from = request.extensions().get::<ConnectInfo<Peer>>();
+    // Nobody's network is everybody's.
+    let from = from.map_or(IpAddr::V4(Ipv4Addr::UNSPECIFIED), |info| info.0.0.ip());
+    match caller(&api, header.unwrap_or_default().to_owned(), from).await {
+        Asked::By(caller) => {
             let channel = Channel::of(request.headers());
             request.extensions_mut().insert(channel);
             request.extensions_mut().insert(caller);
             next.run(request).await
         }
-        None => {
+        Asked::TooOften(wait_s) => {
+            Counters::count(&api.state.counters.api_refused);
+            log::warn("admin API: a password was not looked at, after too many wrong ones");
+            let error = "too many wrong passwords of this user came from your network";
+            let problem =
+                Problem::new(StatusCode::TOO_MANY_REQUESTS, error, "wait, then try again");
+            let mut response = problem.into_response();
+            response.headers_mut().insert(RETRY_AFTER, HeaderValue::from(wait_s));
+            response
+        }
+        Asked::ByNobody => {
             Counters::count(&api.state.counters.api_refused);
             if header.is_some() {
                 log::warn("admin API: a caller with a wrong token or password was refused");
@@ -198,24 +236,55 @@ async fn prove(Shared(api): Shared<Api>, mut request: Request, next: Next) -> Re
 }
 
 fn is_foreign(headers: &HeaderMap) -> bool {
-    let Some(origin) = headers.get(ORIGIN) else { return false };
+    let Some(origin) = headers.get(ORIGIN) else {
+        // Of no page, unless the browser says so (W3C, Fetch Metadata): `none` is a person's doing.
+        let is_near = |site: &HeaderValue| matches!(site.as_bytes(), b"same-origin" | b"none");
+        return !headers.get_all("sec-fetch-site").iter().all(is_near);
+    };
     let host = headers.get(HOST).and_then(|host| host.to_str().ok()).unwrap_or_default();
     let scheme_less = origin.to_str().ok().and_then(|text| text.split_once("://"));
     scheme_less.is_none_or(|(_, authority)| !authority.eq_ignore_ascii_case(host))
 }
 
-async fn caller(api: &Api, header: String) -> Option<Caller> {
+/// Who asks.
+enum Asked {
+    By(Caller),
+    ByNobody,
+    /// By somebody whose password is looked at in so many seconds.
+    TooOften(u32),
+}
+
+async fn caller(api: &Api, header: String, from: IpAddr) -> Asked {
     if header.is_empty() {
-        return None;
+        return Asked::ByNobody;
     }
-    let _place = api.checks.acquire().await.ok()?;
-    let state = api.state.clone();
+    let Ok(_place) = api.checks.acquire().await else { return Asked::ByNobody };
+    let api = api.clone();
     let check = move || {
+        let state = &api.state;
         let settings = state.settings();
+        let claimed = auth::claimed(&header, &settings.users);
+        let wait_s = |name: &String| api.failures().wait_s(name, from, api.now_us());
+        if let Some(wait_s) = claimed.as_ref().and_then(wait_s) {
+            return Asked::TooOften(wait_s);
+        }
         let known = state.gate.caller(&header, &settings.users);
-        known.or_else(|| auth::token(&header, &settings.users).and_then(|it| state.bearer(&it)))
+        let known = known
+            .or_else(|| auth::token(&header, &settings.users).and_then(|it| state.bearer(&it)));
+        match (known, claimed) {
+            (Some(caller), Some(name)) => {
+                api.failures().forget(&name, from);
+                Asked::By(caller)
+            }
+            (Some(caller), None) => Asked::By(caller),
+            (None, Some(name)) => {
+                api.failures().note(&name, from, api.now_us());
+                Asked::ByNobody
+            }
+            (None, None) => Asked::ByNobody,
+        }
     };
-    tokio::task::spawn_blocking(check).await.ok().flatten()
+    tokio::task::spawn_blocking(check).await.unwrap_or(Asked::ByNobody)
 }
 
 async fn health(Shared(api): Shared<Api>) -> Json<shape::Health> {

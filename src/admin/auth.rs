@@ -138,6 +138,16 @@ pub fn token(header: &str, users: &[User]) -> Option<Given> {
         .then(|| Given { name: Some(name.to_owned()), token: token.as_bytes().to_vec() })
 }
 
+/// Whose password a header gives. Tokens are none, nor are those that stand in its place.
+pub fn claimed(header: &str, users: &[User]) -> Option<String> {
+    let (scheme, value) = header.split_once(' ')?;
+    let pair = String::from_utf8(BASE64.decode(value.trim()).ok()?).ok()?;
+    let (name, given) = pair.split_once(':').filter(|_| scheme.eq_ignore_ascii_case("basic"))?;
+    let known = users.iter().any(|user| user.name == name);
+    let is_signed = !known && given.starts_with("ey") && given.contains('.');
+    (!is_signed && !api_token::is_one(given.as_bytes())).then(|| name.to_owned())
+}
+
 /// What `token` found. Not proven yet.
 pub struct Given {
     /// Whom the caller claims to be, if it does.

@@ -186,7 +186,7 @@ async fn live(life: Life) -> Result<Ended, LifeError> {
     tokio::spawn(watch::keep(state.clone(), prepare.clone(), looks));
     tokio::spawn(watch::keep_lists(state.clone()));
     tokio::spawn(tokens::keep(state.clone()));
-    let api = Api::new(state.clone(), shards.sealing).router();
+    let api = Api::new(state.clone(), shards.sealing).service();
     tokio::spawn(async move { axum::serve(Bounded::new(listener), api).await });
     state.listens_at(address);
     audit::take_pending(&state, &data_dir).await;

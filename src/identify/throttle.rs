@@ -35,14 +35,19 @@ struct Failed {
 impl Failures {
     /// Whether an attempt of this name from there is not looked at now.
     pub fn shuts_out(&self, name: &str, address: IpAddr, now_us: u64) -> bool {
+        self.wait_s(name, address, now_us).is_some()
+    }
+
+    /// After how many seconds an attempt of this name from there is looked at, if not now.
+    pub fn wait_s(&self, name: &str, address: IpAddr, now_us: u64) -> Option<u32> {
         let table = self.table.borrow();
-        let of = |key: Key, free: u32| {
-            let until_us = table.get(&key).map_or(0, |failed| failed.until_us(free));
-            now_us < until_us
-        };
+        let until_us =
+            |key: Key, free: u32| table.get(&key).map_or(0, |failed| failed.until_us(free));
         let place = network(address);
-        of((name.into(), place), limits::LOGIN_FAILURES_OF_NAME)
-            || of(("".into(), place), limits::LOGIN_FAILURES_OF_NETWORK)
+        let of_name = until_us((name.into(), place), limits::LOGIN_FAILURES_OF_NAME);
+        let of_all = until_us(("".into(), place), limits::LOGIN_FAILURES_OF_NETWORK);
+        let wait_us = of_name.max(of_all).checked_sub(now_us).filter(|wait_us| *wait_us > 0)?;
+        Some(u32::try_from(wait_us.div_ceil(1_000_000)).unwrap_or(u32::MAX))
     }
 
     /// An attempt failed.
@@ -124,8 +129,9 @@ mod tests {
         assert!(!failures.shuts_out("ada", here, now));
         for wait in [1, 2, 4, 8, 16, 32, 60, 60] {
             failures.note("ada", here, now);
-            assert!(failures.shuts_out("ada", here, now + wait * SECOND - 1), "{wait}");
-            assert!(!failures.shuts_out("ada", here, now + wait * SECOND), "{wait}");
+            assert_eq!(failures.wait_s("ada", here, now), Some(wait as u32));
+            assert_eq!(failures.wait_s("ada", here, now + wait * SECOND - 1), Some(1), "{wait}");
+            assert_eq!(failures.wait_s("ada", here, now + wait * SECOND), None, "{wait}");
             now += wait * SECOND;
         }
         assert!(!failures.shuts_out("ada", address("192.0.2.2"), now), "others are not shut out");

@@ -156,7 +156,7 @@ fn serve() -> Server {
         runtime.block_on(async {
             let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
             ready.send(listener.local_addr().unwrap()).unwrap();
-            let server = axum::serve(Bounded::new(listener), api.router());
+            let server = axum::serve(Bounded::new(listener), api.service());
             tokio::select! {
                 _ = server => {}
                 _ = stopped => {}
@@ -211,7 +211,7 @@ fn only_health_is_told_to_strangers() {
     assert_eq!(server.call("GET", "/healthz", "", None), (200, json!({"status": "ok"})));
     let ready = json!({"ready": true, "reasons": []});
     assert_eq!(server.call("GET", "/readyz", "", None), (200, ready));
-    for (method, path) in [
+    let places = [
         ("GET", "/v1/status"),
         ("GET", "/v1/metrics"),
         ("GET", "/v1/meters"),
@@ -220,14 +220,38 @@ fn only_health_is_told_to_strangers() {
         ("POST", "/v1/rotate"),
         ("POST", "/v1/approvals/22222222-2222-2222-2222-222222222222"),
         ("POST", "/v1/sessions/11111111-1111-1111-1111-111111111111/kill"),
-    ] {
-        for auth in ["", "Bearer wrong", &basic("alice", "wrong"), &basic("nobody", "pw-a")] {
+    ];
+    // Fewer guesses of one name than have to wait.
+    for (number, (method, path)) in places.into_iter().enumerate() {
+        let (name, nobody) = (["alice", "dora"][number % 2], format!("nobody-{number}"));
+        for auth in ["", "Bearer wrong", &basic(name, "wrong"), &basic(&nobody, "pw-a")] {
             let (status, body) = server.call(method, path, auth, None);
             assert_eq!(status, 401, "{method} {path} {auth}");
             assert!(body["error"].is_string() && body["hint"].is_string());
         }
     }
     assert!(server.votes.lock().unwrap().is_empty());
+}
+
+#[test]
+fn who_guesses_a_password_has_to_wait() {
+    let server = serve();
+    let ask = |auth: &str| server.call("GET", "/v1/sessions", auth, None).0;
+    for name in ["alice", "nobody"] {
+        let mut said = (0..20).map(|number| ask(&basic(name, &format!("guess-{number}"))));
+        let shut = said.position(|status| status != 401);
+        assert_eq!(shut, Some(crate::limits::LOGIN_FAILURES_OF_NAME as usize + 1), "{name}");
+        let agent: ureq::Agent =
+            ureq::Agent::config_builder().http_status_as_error(false).build().into();
+        let request = ureq::http::Request::builder()
+            .uri(format!("http://{}/v1/sessions", server.address))
+            .header("authorization", basic(name, "pw-a"));
+        let response = agent.run(request.body(String::new()).unwrap()).unwrap();
+        assert_eq!(response.status().as_u16(), 429, "the right one neither");
+        assert_eq!(response.headers()["retry-after"], "1");
+    }
+    assert_eq!(ask(&bearer()), 200, "the token is no password");
+    assert_eq!(ask(&basic("dora", "pw-d")), 200, "others are not shut out");
 }
 
 #[test]
@@ -336,6 +360,10 @@ fn a_page_of_another_site_changes_nothing() {
     check("null", 403);
     check(&own, 200);
     check("", 200);
+    for (site, expect) in [("cross-site", 403), ("same-site", 403), ("same-origin", 200)] {
+        let headers = [("authorization", auth.as_str()), ("sec-fetch-site", site)];
+        assert_eq!(server.call_with("POST", path, &headers, None).0, expect, "{site}");
+    }
 }
 
 #[test]

@@ -159,6 +159,17 @@ impl Policy {
         self.hidden(whose, act, kind) == other.hidden(whose, act, kind)
     }
 
+    /// Whether another policy hides the same in bodies of HTTP.
+    pub fn hides_bodies_alike(&self, other: &Policy, whose: (&str, &[String])) -> bool {
+        let hidden = |policy: &Policy| {
+            let masks: Vec<&Mask> = policy.of(whose.0, whose.1).collect();
+            let paths: Vec<_> = masks.iter().flat_map(|mask| mask.paths.clone()).collect();
+            let found: Vec<_> = masks.iter().flat_map(|mask| mask.detectors.clone()).collect();
+            (paths, found)
+        };
+        hidden(self) == hidden(other)
+    }
+
     fn of(&self, target: &str, groups: &[String]) -> impl Iterator<Item = &Mask> {
         let excepted = |mask: &&Mask| !mask.except_groups.iter().any(|it| groups.contains(it));
         self.masks.iter().filter(move |mask| mask.is_for(target)).filter(excepted)

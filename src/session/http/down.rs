@@ -161,6 +161,9 @@ impl Session {
         if let Err(label) = self.look(framing) {
             return self.cannot_mask(label, stage);
         }
+        if self.judge_head(stage) {
+            return;
+        }
         if self.sends_within().is_err() {
             return self.answer_instead(&voice::leads_out(), stage);
         }

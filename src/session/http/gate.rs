@@ -103,7 +103,9 @@ impl Session {
         (exchange.prefix, exchange.form) = (prefix, form);
         let checked = match (speaks_mcp, is_message) {
             (true, true) => rpc::check_head(&exchange.request.head),
-            (true, false) => rpc::check_origin(&exchange.request.head),
+            (true, false) if is_beside => rpc::check_origin(&exchange.request.head),
+            (true, false) => rpc::check_origin(&exchange.request.head)
+                .and_then(|()| rpc::check_empty(exchange.request.framing)),
             (false, true) => rpc::check_content(&exchange.request.head),
             (false, false) => Ok(()),
         };
@@ -158,7 +160,16 @@ impl Session {
         let who = tenure.who(&self.link, stage);
         let opens = exchange.request.asks == Asked::Websocket && exchange.request.kube.is_none();
         let is_masked = opens && !tenure.masks.is_empty();
-        match tenure.scope().decide(&who, &exchange.action) {
+        // Its content came while the configuration changed: it runs by today's rules, and is masked
+        // by those masks that its tenure has.
+        let verdict = match tenure.is_old(stage) {
+            true if tenure.changes_masks(&exchange, stage) => {
+                return self.turn_away(Trouble::Changed, Some(exchange.request), stage);
+            }
+            true => stage.snapshot.rules.decide(&who, &exchange.action),
+            false => tenure.scope().decide(&who, &exchange.action),
+        };
+        match verdict {
             Verdict::Allow(..) | Verdict::Hold(_) if is_masked => {
                 let problem = voice::unmaskable("masking-websocket");
                 let reply = exchange.request.reply(&problem);

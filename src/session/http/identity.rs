@@ -40,6 +40,9 @@ pub(super) enum Unknown {
     Missing,
     /// What was said proves nothing.
     Wrong,
+    /// Too many wrong passwords of this name came from its network: none is looked at for so many
+    /// seconds.
+    Throttled(u32),
     /// A token is not taken.
     Token(Token),
     /// A token's issuer may have newer keys; they are asked for.
@@ -52,8 +55,22 @@ impl Unknown {
         match self {
             Unknown::Missing => "no-credentials",
             Unknown::Wrong => "credentials",
+            Unknown::Throttled(_) => "login-throttled",
             Unknown::Token(_) | Unknown::Keys(..) => "token",
         }
+    }
+
+    /// What the record says of the request of somebody who is not known: words, and JSON.
+    pub fn noted(&self, request: &Head) -> (&'static str, String) {
+        let mut attrs = serde_json::json!({ "reason": self.label() });
+        if let Some(user) = claimed(request) {
+            attrs["user"] = user.into();
+        }
+        let words = match self {
+            Unknown::Throttled(_) => "a password was not looked at, after too many wrong ones",
+            _ => "a request came with credentials of nobody whom weir knows",
+        };
+        (words, attrs.to_string())
     }
 }
 
@@ -125,17 +142,35 @@ fn by_password(
     if is_signed || api_token::is_one(password.as_bytes()) {
         return by_token(password.as_bytes(), user, link, stage);
     }
+    let (failures, from) = (&stage.room.failures, link.accepted.client_addr.ip());
+    if let Some(wait_s) = failures.wait_s(user, from, stage.now.mono_us) {
+        return Err(Unknown::Throttled(wait_s));
+    }
     let verifier = known.and_then(|known| known.verifier.as_ref());
     let seed = &snapshot.mock_seed;
     let is_right = crate::identify::scram::proves(user, password, verifier, seed);
     match known {
         Some(known) if is_right => {
+            failures.forget(user, from);
             let (user, groups) = (known.name.clone(), known.groups.clone());
             Ok((Identity { user, groups, method: Method::Basic }, i64::MAX))
         }
-        _ => Err(Unknown::Wrong),
+        _ => {
+            failures.note(user, from, stage.now.mono_us);
+            Err(Unknown::Wrong)
+        }
     }
 }
+
+/// Whom a request claims to be sent by, if it gives a password for it.
+fn claimed(request: &Head) -> Option<String> {
+    match credentials(request.only(Name::Authorization)?) {
+        Credentials::Basic { user, .. } => Some(user.chars().take(NAME_CHARACTERS).collect()),
+        Credentials::Bearer(_) | Credentials::Other => None,
+    }
+}
+
+const NAME_CHARACTERS: usize = 255;
 
 /// Who has a token of an issuer or of weir, given under a name or none.
 fn by_token(

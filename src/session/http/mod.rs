@@ -22,7 +22,7 @@
 //!   bound      sessions of MCP, and whose they are   progress   clients of MCP while they wait
 //!   cancel     calls of MCP that their clients take back   ended  clients that send no more
 //!   parked     asked about, and nobody waits        veil      the target's credential in answers
-//!   pace       clients that send content slowly
+//!   pace       clients that send content slowly     anew   what is open over a reload
 //! ```
 //!
 //! ```text
@@ -31,6 +31,7 @@
 //!     '-------------'--- cannot go on ------------------------------------------------> Closed
 //! ```
 
+mod anew;
 mod back;
 mod bound;
 mod cancel;

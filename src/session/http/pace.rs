@@ -1,6 +1,7 @@
 //! How fast a client sends the content that somebody waits for, and what becomes of what is late.
 //!
-//! In: pieces, time. Out: whether they come fast enough; 408 for a client, 504 for a target.
+//! In: pieces, time. Out: whether they come fast enough; 408 for a client, 504 for a target, the end
+//! for a client that takes nothing of its answer.
 //! Never: a client called slow that weir itself does not read, because its target takes nothing.
 
 use crate::fault::{Fault, FaultKind, Limit, Target};
@@ -10,6 +11,7 @@ use crate::wire::Side;
 use crate::wire::http::reply::Manner;
 
 use super::exchange::Up;
+use super::front::Front;
 use super::tenure::Trouble;
 use super::{Phase, Session, voice};
 
@@ -51,8 +53,26 @@ impl Session {
             Up::Gathering { .. } => self.head_overdue(stage),
             // The client is late with its content, not the target.
             Up::Content { .. } if exchange.awaits_client() => self.head_overdue(stage),
+            _ if self.is_unread() => self.end_unread(stage),
             _ => self.fail(Trouble::Target(Target::Timeout), stage),
         }
+    }
+
+    /// Whether the answer waits for its client: as much of it is here as weir keeps, and may leave.
+    /// What waits for the journal is nobody's fault.
+    fn is_unread(&self) -> bool {
+        let Phase::Busy(exchange) = &self.phase else { return false };
+        let waits = match &self.link.front {
+            Front::Many(streams) => streams.turn.waiting() >= limits::H2_WAITING_BYTES_MAX,
+            Front::One | Front::Unsaid => false,
+        };
+        let is_full = !self.link.has_room() && self.link.client.released_len() > 0;
+        exchange.has_begun() && (waits || is_full)
+    }
+
+    /// The client has taken nothing for as long as a target may be silent.
+    fn end_unread(&mut self, stage: &mut Stage<'_>) {
+        self.cut(Some(Fault::new(Side::Client, FaultKind::Limit(Limit::Unread))), stage);
     }
 
     /// A head, or content that somebody waits for, did not come in its time.

@@ -34,8 +34,7 @@ impl Session {
         let who = tenure.who(&self.link, stage);
         let verdict = stage.snapshot.rules.decide(&who, &exchange.action);
         let renewed = stage.snapshot.renewed(grant);
-        let kube = exchange.request.kube.as_deref();
-        let is_masked_anew = kube.is_some_and(|asked| asked.changes_masks(tenure, stage));
+        let is_masked_anew = tenure.changes_masks(&exchange, stage);
         let told = match &verdict {
             Verdict::Allow(..) => {
                 vec![ApprovalStep::because("released", "no rule holds it any more")]

@@ -3,6 +3,7 @@
 //! In: heads and whole contents of requests. Out: what is asked for; replies of weir's own.
 //! Never: a content that two servers read differently; a reply under another id.
 
+use crate::wire::http::h1::Framing;
 use crate::wire::http::head::{Head, Span};
 use crate::wire::http::jsonrpc::{self, Kind, Message, Messages, raw};
 use crate::wire::http::mcp::{self, Call, Revision, Subject, mirror};
@@ -68,6 +69,7 @@ impl Unread {
     }
 }
 
+const TOOL_NAME: &str = "the name of a tool is letters, digits and any of `_`, `-`, `.`, `/`";
 const UNREADABLE: &str = "weir refuses what two servers could read differently";
 
 /// A message is read whole before anybody decides.
@@ -79,6 +81,15 @@ pub(super) fn too_long() -> Unread {
 pub(super) fn check_head(head: &Head) -> Result<(), Unread> {
     check_content(head)?;
     check_origin(head)
+}
+
+/// What is no POST has no message: a server that reads one all the same would do what nobody has
+/// decided.
+pub(super) fn check_empty(framing: Framing) -> Result<(), Unread> {
+    match framing {
+        Framing::None | Framing::Length(0) => Ok(()),
+        _ => Err(Unread::new(400, -32_600, "mcp-content", "content is that of a POST")),
+    }
 }
 
 /// The same of any message of JSON-RPC: it can be read as it is.
@@ -118,7 +129,10 @@ fn is_json(kind: &[u8]) -> bool {
 impl Rpc {
     /// Reads the message of a request.
     pub fn read(head: &Head, body: &[u8]) -> Result<Rpc, Unread> {
-        let bad = |bad: jsonrpc::Bad| Unread::new(400, bad.code(), bad.label(), UNREADABLE);
+        let bad = |bad: jsonrpc::Bad| {
+            let words = if bad == jsonrpc::Bad::Name { TOOL_NAME } else { UNREADABLE };
+            Unread::new(400, bad.code(), bad.label(), words)
+        };
         let messages = jsonrpc::read(body).map_err(bad)?;
         let [message] = messages.list.as_slice() else {
             let words = "one message at a time: batches are not taken";

@@ -19,6 +19,7 @@ use crate::record::{Entry, Receipt, SessionContext, SessionId, SessionRef};
 use crate::session::{Snapshot, Stage};
 use crate::wire::Protocol;
 use crate::wire::http::head::Head;
+use crate::wire::http::mcp;
 
 use super::link::Link;
 use super::veil::Secrets;
@@ -246,7 +247,7 @@ impl Tenure {
     /// Whether a tool is offered to the identity.
     pub fn offers(&self, name: &[u8], link: &Link, stage: &Stage<'_>) -> bool {
         let (who, act) = (self.who(link, stage), http::tool(name));
-        self.scope.offers(&who, Protocol::Http, &act, FactKind::Argument)
+        mcp::is_tool_name(name) && self.scope.offers(&who, Protocol::Http, &act, FactKind::Argument)
     }
 
     /// The rules that can match.

@@ -1,6 +1,8 @@
 //! Scripted peers around one session: whole conversations, split at every byte.
 
+mod anew;
 mod events;
+mod guesses;
 mod hello;
 mod lasting;
 mod late;

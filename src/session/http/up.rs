@@ -196,8 +196,7 @@ impl Session {
     /// Nobody is known: the client is told how to say who it is.
     fn challenge(&mut self, unknown: Unknown, request: Request, stage: &mut Stage<'_>) {
         if unknown != Unknown::Missing {
-            let attrs = serde_json::json!({ "reason": unknown.label() }).to_string();
-            let message = "a request came with credentials of nobody whom weir knows";
+            let (message, attrs) = unknown.noted(&request.head);
             let event = Noted { event: "login-failed", severity: "warn", message, attrs: &attrs };
             self.link.event(&event, stage);
         }
@@ -631,15 +630,15 @@ impl Session {
         let Phase::Busy(exchange) = std::mem::replace(&mut self.phase, Phase::Idle) else { return };
         let Some(tenure) = self.tenures.get_mut(self.current) else { return };
         let problem = voice::trouble(trouble);
-        let words = (problem.status, problem.kind);
+        let mut exchange = exchange;
+        let why = std::mem::take(&mut exchange.told.over);
+        let words = (problem.status, if why.is_empty() { problem.kind } else { &*why });
         // A journal that refuses says so itself; nothing of a target's is said here.
         if exchange.has_begun() {
-            let mut exchange = exchange;
             let _recorded = self.record_answer(&mut exchange, Outcome::Aborted, words.1, stage);
             let fault = Fault::new(Side::Server, FaultKind::Target(Target::Closed));
             return self.cut(Some(fault), stage);
         }
-        let mut exchange = exchange;
         let aborted = Outcome::Aborted;
         let _refused_elsewhere =
             super::rows::unanswered(&mut exchange, aborted, words, tenure, stage);

@@ -238,15 +238,18 @@ pub(super) fn unknown(
     manner: Manner,
     (takes_tokens, place): (bool, Option<&str>),
 ) -> Reply {
+    if let Unknown::Throttled(wait_s) = unknown {
+        return throttled(wait_s).reply(manner);
+    }
     let detail = match unknown {
         Unknown::Missing => "say who you are: a user of weir with a password, or a token",
-        Unknown::Wrong | Unknown::Token(_) | Unknown::Keys(..) => {
+        Unknown::Wrong | Unknown::Throttled(_) | Unknown::Token(_) | Unknown::Keys(..) => {
             "these credentials are not those of anybody whom weir knows"
         }
     };
     let bearer = match unknown {
         Unknown::Token(_) | Unknown::Keys(..) => "Bearer realm=\"weir\", error=\"invalid_token\"",
-        Unknown::Missing | Unknown::Wrong => "Bearer realm=\"weir\"",
+        Unknown::Missing | Unknown::Wrong | Unknown::Throttled(_) => "Bearer realm=\"weir\"",
     };
     let place = place.map(|place| format!(", resource_metadata=\"{place}\"")).unwrap_or_default();
     let bearer = format!("{bearer}{place}");
@@ -255,6 +258,15 @@ pub(super) fn unknown(
         true => challenge(manner, detail, &[&bearer, basic]),
         false => challenge(manner, detail, &[basic]),
     }
+}
+
+/// For a password that is not looked at, right or wrong.
+fn throttled(wait_s: u32) -> Problem<'static> {
+    let words = [
+        "Too many wrong passwords",
+        "too many wrong passwords of this user came from your network: wait, then try again",
+    ];
+    Problem { retry_after_s: Some(wait_s), ..problem(429, "login-throttled", words) }
 }
 
 /// What a client is told that is turned away for want of room.

@@ -38,6 +38,8 @@ pub enum Bad {
     Batch,
     /// What the method needs in `params` is missing or of another type.
     Argument,
+    /// A tool is called by a name that none may have.
+    Name,
 }
 
 impl From<Wrong> for Bad {
@@ -51,7 +53,7 @@ impl Bad {
     pub const fn code(self) -> i32 {
         match self {
             Bad::Json(_) => -32_700,
-            Bad::Argument => -32_602,
+            Bad::Argument | Bad::Name => -32_602,
             _ => -32_600,
         }
     }
@@ -69,6 +71,7 @@ impl Bad {
             Bad::Alias => "jsonrpc-key-alias",
             Bad::Batch => "jsonrpc-batch",
             Bad::Argument => "jsonrpc-argument",
+            Bad::Name => "mcp-tool-name",
         }
     }
 }

@@ -49,9 +49,9 @@ impl Revision {
 pub enum Subject {
     /// `tools/call`: `name`.
     Tool,
-    /// `resources/read`, `resources/subscribe`: `uri`.
+    /// `resources/read`, `resources/subscribe`: `uri`; `completion/complete` of a resource.
     Resource,
-    /// `prompts/get`: `name`.
+    /// `prompts/get`: `name`; `completion/complete` of a prompt.
     Prompt,
     /// `tasks/...`: `taskId`.
     Task,
@@ -87,7 +87,10 @@ pub struct Call {
 }
 
 /// Names that are read in `params`. `name` and `uri` decide, so that nothing may look like them.
-const PARAMS: [&str; 7] = ["name", "uri", "taskId", "arguments", "_meta", "requestState", "cursor"];
+const PARAMS: [&str; 8] =
+    ["name", "uri", "taskId", "arguments", "_meta", "requestState", "cursor", "ref"];
+/// Names that are read in `ref`: what is completed is an argument of that.
+const REFERENCE: [&str; 3] = ["type", "name", "uri"];
 const META: [&str; 5] = [
     "progressToken",
     "io.modelcontextprotocol/protocolVersion",
@@ -111,7 +114,6 @@ fn subject(method: &[u8]) -> Subject {
         | b"resources/templates/list"
         | b"prompts/list"
         | b"tasks/list"
-        | b"completion/complete"
         | b"logging/setLevel"
         | b"notifications/initialized"
         | b"notifications/cancelled"
@@ -144,7 +146,16 @@ impl Call {
         }
         call.subject = subject(&call.method);
         let Some(params) = message.params else { return call.checked(None) };
-        let [name, uri, task, arguments, meta, state, cursor] = members(body, params, &PARAMS)?;
+        let [name, uri, task, arguments, meta, state, cursor, reference] =
+            members(body, params, &PARAMS)?;
+        let (name, uri) = match call.method.as_slice() {
+            b"completion/complete" => {
+                let named;
+                (call.subject, named) = completed(body, reference)?;
+                (named, named)
+            }
+            _ => (name, uri),
+        };
         let named = match call.subject {
             Subject::Tool | Subject::Prompt => name,
             Subject::Resource => uri,
@@ -193,6 +204,9 @@ impl Call {
         if needs_one && name.as_ref().is_none_or(Vec::is_empty) {
             return Err(Bad::Argument);
         }
+        if self.subject == Subject::Tool && !name.as_deref().is_some_and(is_tool_name) {
+            return Err(Bad::Name);
+        }
         self.name = name;
         Ok(self)
     }
@@ -229,6 +243,28 @@ fn member(body: &[u8], value: Span) -> Span {
         None => body.len() - rest.len(),
     };
     Span { start: before.len() as u32, len: (until - before.len()) as u32 }
+}
+
+/// What a completion is about, and where its name stands.
+fn completed(
+    body: &[u8],
+    reference: Option<(Token, Span)>,
+) -> Result<(Subject, Option<(Token, Span)>), Bad> {
+    let Some((Token::Object, span)) = reference else { return Err(Bad::Argument) };
+    let [kind, name, uri] = members(body, span, &REFERENCE)?;
+    match text(body, kind)?.as_deref() {
+        Some(b"ref/prompt") => Ok((Subject::Prompt, name)),
+        Some(b"ref/resource") => Ok((Subject::Resource, uri)),
+        _ => Err(Bad::Argument),
+    }
+}
+
+/// Whether a tool may be called so (MCP, Tools, "Tool Names"): a server that trims or folds what
+/// else there is would run one that no rule has named. The slash is that of servers before
+/// 2025-11-25.
+pub fn is_tool_name(name: &[u8]) -> bool {
+    !name.is_empty()
+        && name.iter().all(|byte| byte.is_ascii_alphanumeric() || b"_-./".contains(byte))
 }
 
 /// What a member says, if it is there: it must be a text.

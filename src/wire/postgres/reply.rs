@@ -259,6 +259,7 @@ const fn limit(kind: Limit) -> (&'static str, &'static str, &'static str) {
         ),
         Limit::Sessions => ("53300", "too many connections at weir", ""),
         Limit::Requests => ("53400", "too many requests at a time", ""),
+        Limit::Unread => ("57014", "nothing of an answer was read for too long", ""),
     }
 }
 

@@ -130,3 +130,24 @@ fn a_list_in_any_stream_is_of_what_may_be_called() {
         assert!(text.starts_with(": hi\n\nid: 7.") && !text.contains("evil"), "{text}");
     }
 }
+
+#[test]
+fn what_is_no_post_of_mcp_has_no_content() {
+    let head = "Host: gw|Authorization: Basic Ym90OnNlY3JldA==|Accept: text/event-stream|";
+    let allow = "[[rule]]\nname = \"s\"\nwhen = { commands = [\"session\"] }\nthen = \"allow\"\n";
+    for (method, more, passes) in [
+        ("GET", "|", true),
+        ("GET", "Content-Length: 0||", true),
+        ("GET", "Content-Length: 2||{}", false),
+        ("GET", "Transfer-Encoding: chunked||2|{}|0||", false),
+        ("DELETE", "Mcp-Session-Id: x|Content-Length: 2||{}", false),
+    ] {
+        let mut bench = Bench::new();
+        bench.snapshot = snapshot(allow);
+        let text = format!("{method} /mcp/tools HTTP/1.1|{head}{more}").replace('|', "\r\n");
+        bench.send(text.as_bytes(), 1000);
+        let said = bench.client_text();
+        assert_eq!(bench.leg.is_some(), passes, "{method} {more}: {said}");
+        assert!(passes || said.starts_with("HTTP/1.1 400 "), "{said}");
+    }
+}

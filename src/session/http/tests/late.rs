@@ -158,3 +158,27 @@ fn interim_answers_take_the_place_of_none() {
     let text = bench.client_text();
     assert!(text.contains("HTTP/1.1 502 ") && bench.leg.is_none(), "{text}");
 }
+
+#[test]
+fn a_client_that_reads_nothing_is_to_blame_and_not_its_target() {
+    for (reads, why) in [(false, "client-reads-nothing"), (true, "target-timeout")] {
+        let mut bench = Bench::new();
+        bench.send(&request("GET /a", "|"), 1000);
+        bench.answer(b"HTTP/1.1 200 OK\r\nContent-Length: 100000000\r\n\r\n", 1000);
+        let leg = bench.leg.expect("a leg");
+        for _ in 0..1_000 {
+            if !bench.session.wants(End::Target(leg)) {
+                break;
+            }
+            bench.handle(Event::Bytes(End::Target(leg), &[b'x'; 10_000]));
+            let outbox = bench.session.outbox(End::Client).expect("the client's");
+            let count = outbox.sendable(Lsn(u64::MAX)).len();
+            outbox.consume(if reads { count } else { 0 });
+        }
+        assert_eq!(bench.session.wants(End::Target(leg)), reads);
+        bench.now.mono_us += limits::HTTP_PIECE_US;
+        bench.tell(Event::Timeout);
+        assert!(bench.closed);
+        assert_eq!(bench.last_end(), Some((Outcome::Aborted, why.to_owned())));
+    }
+}

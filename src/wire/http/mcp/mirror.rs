@@ -96,8 +96,8 @@ pub fn check(head: &Head, body: &[u8], calls: &[Call]) -> Result<Revision, Mirro
             (Revision::Handshake, false) => Ok(revision),
         };
     };
-    let is_named =
-        matches!(call.subject, Subject::Tool | Subject::Prompt) || call.method == b"resources/read";
+    let is_named = call.subject == Subject::Tool
+        || matches!(call.method.as_slice(), b"prompts/get" | b"resources/read");
     let wanted = call.name.as_deref().filter(|_| is_named);
     agree(revision, method, Some(&call.method))?;
     agree(revision, name, wanted)?;

@@ -31,6 +31,18 @@ fn what_is_called() {
         ("prompts/get", r#"{"name":"p"}"#, Subject::Prompt, Some("p")),
         ("tasks/cancel", r#"{"taskId":"t"}"#, Subject::Task, Some("t")),
         ("tools/list", r#"{"cursor":"c"}"#, Subject::Session, None),
+        (
+            "completion/complete",
+            r#"{"ref":{"type":"ref/prompt","name":"p"},"argument":{"name":"a","value":"b"}}"#,
+            Subject::Prompt,
+            Some("p"),
+        ),
+        (
+            "completion/complete",
+            r#"{"ref":{"uri":"file:///{x}","type":"ref/resource"}}"#,
+            Subject::Resource,
+            Some("file:///{x}"),
+        ),
         ("Tools/Call", r#"{"name":"x"}"#, Subject::Unknown, None),
         ("tools/call ", r#"{"name":"x"}"#, Subject::Unknown, None),
     ] {
@@ -40,6 +52,36 @@ fn what_is_called() {
     }
     let answer = call(r#"{"jsonrpc":"2.0","id":1,"result":{}}"#).unwrap();
     assert_eq!(answer.subject, Subject::Answer);
+}
+
+#[test]
+fn a_completion_says_what_it_is_about() {
+    for params in [
+        r#"{}"#,
+        r#"{"ref":"p"}"#,
+        r#"{"ref":{"type":"ref/prompt"}}"#,
+        r#"{"ref":{"type":"ref/prompt","uri":"p"}}"#,
+        r#"{"ref":{"type":"ref/tool","name":"p"}}"#,
+        r#"{"ref":{"name":"p"}}"#,
+    ] {
+        let body = rpc("completion/complete", params);
+        assert_eq!(call(&body), Err(Bad::Argument), "{params}");
+    }
+    let bare = r#"{"jsonrpc":"2.0","id":1,"method":"completion/complete"}"#;
+    assert_eq!(call(bare).map(|call| call.subject), Ok(Subject::Unknown));
+}
+
+#[test]
+fn a_tool_has_a_name_that_no_other_looks_like() {
+    for name in ["drop_table", "Drop-Table", "a.b/c9"] {
+        assert!(call(&rpc("tools/call", &format!(r#"{{"name":"{name}"}}"#))).is_ok(), "{name}");
+    }
+    for name in
+        [" drop", "drop ", r"drop\n", r"\ufeffdrop", r"drop\u0000", r"dr\u00f6p", "drop:x", "dr op"]
+    {
+        let body = rpc("tools/call", &format!(r#"{{"name":"{name}"}}"#));
+        assert_eq!(call(&body), Err(Bad::Name), "{name}");
+    }
 }
 
 #[test]
