@@ -355,6 +355,7 @@ impl Ready {
                 let limit = self.link.capture_bytes;
                 self.answer.take(frame, limit, core, stage).map_err(record_fault)?;
                 let outcome = if tag == b's' { Outcome::Suspended } else { Outcome::Success };
+                self.pipelined = self.answer.seq();
                 let receipt = self.finish(outcome, core, stage)?;
                 if let Some(statement) = &portal.statement {
                     self.note_shapes(&statement.classified);
@@ -558,6 +559,7 @@ impl Ready {
                 self.note_error(frame);
                 self.send_failed(frame, core, stage)?;
             }
+            FailedMessage::Sync => self.sync_failed(frame, core, stage)?,
             FailedMessage::Nothing => {
                 core.pass(Side::Client, Plumbing::Asynchronous, frame, stage);
             }
@@ -578,7 +580,7 @@ impl Ready {
     }
 
     /// The end of an answer, once its row is written.
-    fn send_failed(
+    pub(super) fn send_failed(
         &mut self,
         frame: &[u8],
         core: &mut Office,
@@ -600,7 +602,7 @@ impl Ready {
         self.answer.flush(core, stage).map_err(record_fault)
     }
 
-    fn note_error(&mut self, frame: &[u8]) {
+    pub(super) fn note_error(&mut self, frame: &[u8]) {
         self.answer.failed(error_field(frame, b'C'), error_field(frame, b'M'));
     }
 
@@ -649,7 +651,7 @@ impl Ready {
             return Err(server_malformed(Malformed::MessageType));
         };
         self.record_skipped(skipped, core, stage)?;
-        self.skip_cause = None;
+        (self.skip_cause, self.pipelined) = (None, None);
         self.forget_widened(status);
         let receipt = match of {
             Owed::Query(issued, classified) => {
