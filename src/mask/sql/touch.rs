@@ -9,7 +9,7 @@
 use std::collections::HashSet;
 
 use super::catalog::{Catalog, Relation};
-use super::rules::{ColumnRule, RelationMask, SAMPLES, Treatment, holds_rows};
+use super::rules::{ColumnRule, RelationMask, SAMPLES, Treatment, holds_rows, shows_texts};
 use crate::decide::sql::{Made, Showing, Stored};
 use crate::decide::{Class, Consequence, Object, Statement};
 
@@ -480,7 +480,12 @@ fn relation(
             return Touch::Masked;
         }
     }
-    if known || is_system_name(object) { Touch::Clean } else { Touch::Unknown }
+    match known {
+        true => Touch::Clean,
+        false if shows_texts(&object.name) => Touch::Samples,
+        false if is_system_name(object) => Touch::Clean,
+        false => Touch::Unknown,
+    }
 }
 
 /// System relations are not in the catalog and hold no masked column.
