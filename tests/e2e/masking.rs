@@ -440,6 +440,35 @@ fn a_table_that_is_made_while_weir_runs_is_masked() {
 }
 
 #[test]
+fn errors_of_definitions_of_types_do_not_repeat_values() {
+    let database = Postgres::shared().database();
+    let secret = canary("of_type");
+    database.sql(&format!(
+        "CREATE DOMAIN word AS text; ALTER DOMAIN word OWNER TO app;
+         CREATE DOMAIN digits AS text CHECK (value::int > 0);
+         CREATE TYPE rows AS (id int, email text); ALTER TYPE rows OWNER TO app;
+         CREATE TABLE typed OF rows; ALTER TABLE typed OWNER TO app;
+         CREATE TABLE worded (id int, email word);
+         INSERT INTO worded VALUES (1, '{secret}'); INSERT INTO typed VALUES (1, '{secret}')"
+    ));
+    let weir = start(&database);
+    let mut raw = Raw::login(&weir.endpoint());
+    raw.query("ALTER DOMAIN word ADD CONSTRAINT later CHECK (value::int > 0) NOT VALID");
+    for sql in [
+        "ALTER DOMAIN word ADD CONSTRAINT now CHECK (value::int > 0)",
+        "ALTER DOMAIN word ADD CHECK (value::regclass IS NOT NULL)",
+        "ALTER DOMAIN word VALIDATE CONSTRAINT later",
+        "ALTER TYPE rows ALTER ATTRIBUTE email TYPE digits CASCADE",
+    ] {
+        let heard = raw.query(sql);
+        assert!(kinds(&heard).contains('E'), "{sql}: {heard:?}");
+        assert!(!contains(&bytes(&heard), secret.as_bytes()), "{sql}: {heard:?}");
+    }
+    let heard = bytes(&raw.query("ALTER DOMAIN word VALIDATE CONSTRAINT nobodys"));
+    assert!(contains(&heard, b"nobodys"), "the client's own name is told");
+}
+
+#[test]
 fn errors_of_bad_values_do_not_repeat_them() {
     let database = Postgres::shared().database();
     let secrets = setup(&database);

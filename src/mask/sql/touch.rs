@@ -340,6 +340,8 @@ pub(super) fn may_quote(
     };
     statements.iter().any(|statement| {
         is_opaque(statement)
+            || LOOKS_AT_ROWS.contains(&&*statement.operation)
+            || (statement.cascades && !names_only(statement))
             || statement.objects.iter().filter(|_| !names_only(statement)).any(|object| {
                 match touched(rules, catalog, object, statement) {
                     Touch::Clean => is_near(rules, catalog, object),
@@ -530,6 +532,11 @@ const NAMES_ONLY: [&str; 11] = [
     "REVOKE",
     "TRUNCATE TABLE",
 ];
+
+/// Definitions that look at the rows of tables which they do not name: of all that have a column of
+/// the type (typecmds.c, `validateDomainCheckConstraint`). So do those of a row type, by CASCADE, of
+/// the tables that were made of it (tablecmds.c, `ATTypedTableRecursion`).
+const LOOKS_AT_ROWS: [&str; 1] = ["ALTER DOMAIN"];
 
 /// Definitions that give other names.
 const RENAMES: [&str; 2] = ["ALTER RENAME", "ALTER SET SCHEMA"];
