@@ -534,8 +534,8 @@ const NAMES_ONLY: [&str; 11] = [
 ];
 
 /// Definitions that look at the rows of tables which they do not name: of all that have a column
-/// of the type (typecmds.c, `validateDomainCheckConstraint`). So do those of a row type, by CASCADE,
-/// of the tables that were made of it (tablecmds.c, `ATTypedTableRecursion`).
+/// of the type (typecmds.c, `validateDomainCheckConstraint`). So do those of a row type, by
+/// CASCADE, of the tables that were made of it (tablecmds.c, `ATTypedTableRecursion`).
 const LOOKS_AT_ROWS: [&str; 1] = ["ALTER DOMAIN"];
 
 /// Definitions that give other names.
