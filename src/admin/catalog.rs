@@ -96,7 +96,9 @@ fn build(rows: &[Vec<Value>]) -> Result<Catalog, LoginError> {
                 catalog.reads.entry(oid).or_default().push(key);
             }
             ("8", Some(schema), Some(function), harmless) => {
-                if may_read(schema, function, harmless.as_deref()) {
+                let shows_texts = function == "pg_stat_statements"
+                    && catalog.relations.get(&oid).is_none_or(|view| view.name != *function);
+                if shows_texts || may_read(schema, function, harmless.as_deref()) {
                     unread.push(oid);
                     catalog.unseen.insert(oid);
                 }
@@ -161,7 +163,8 @@ const READ_TIMEOUT: Duration = Duration::from_secs(30);
 /// anything else that `initdb` did not make, but relations, collations and enumerations, are left
 /// out of part 7. Part 8 is of all views: `own` where `initdb` made the function, `plain` where it
 /// reads nothing: it is immutable and has no body that names a relation, or is of an extension that
-/// shows what the server counts.
+/// shows what the server counts. `pg_stat_statements()` shows texts, too: of its own view they are
+/// known by their column.
 ///
 /// Part 9 is what belongs to a table: indexes, sequences that a column owns, where long values are.
 const SHAPES: &str = "\
@@ -319,6 +322,10 @@ mod tests {
             row(["8", "16391", "pg_catalog", "query_to_xml", "own"]),
             row(["8", "16390", "public", "twice", "plain"]),
             row(["8", "16392", "public", "reader", "-"]),
+            row(["1", "16393", "public", "pg_stat_statements", "v"]),
+            row(["8", "16393", "public", "pg_stat_statements", "plain"]),
+            row(["8", "16394", "public", "pg_stat_statements", "plain"]),
+            row(["8", "16395", "pg_catalog", "pg_stat_get_activity", "own"]),
             row(["9", "16384", "public", "customers_pkey", "-"]),
         ])
         .unwrap();
@@ -334,7 +341,7 @@ mod tests {
         assert_eq!(catalog.refers[&16390], [(16384, 2)]);
         assert_eq!(catalog.reads[&16390], [(16384, 1), (16384, 2)]);
         assert_eq!(catalog.reads.len(), 1, "what query_to_xml reads is in no list");
-        assert_eq!(catalog.unseen, [16391, 16392].into_iter().collect());
+        assert_eq!(catalog.unseen, [16391, 16392, 16394, 16395].into_iter().collect());
         assert_eq!(catalog.parts["customers_pkey"], [("public".to_owned(), 16384)]);
     }
 

@@ -208,6 +208,7 @@ mod tests {
         let many = r#"[-4111111111111111, 4111111111111111,5]"#;
         check_json(Operator::Mask, many, "[null, null,5]");
         check_json(Operator::Mask, "4111111111111111", "null");
+        check_json(Operator::Mask, r#"{"n":4111111111111111.00}"#, r#"{"n":null}"#);
         check_json(Operator::Redact, r#"["\nbob@x.com"]"#, r#"["\n[EMAIL]"]"#);
         check_json(Operator::Redact, r#"["\\nbob@x.com"]"#, r#"["\\[EMAIL]"]"#);
         check_json(Operator::Redact, r#"["\u003cbob@x.com\u003e"]"#, r#"["\u003c[EMAIL]\u003e"]"#);

@@ -203,7 +203,7 @@ fn a_number_that_a_detector_makes_null_is_told() {
     let none = vec![None, None, seven.clone()];
     assert_eq!(rows, [none.clone(), vec![id.clone(), id, seven], none]);
     // Amounts, and lengths and ranges that ids have more often.
-    for clean in ["4539148803436467.00", "4222222222222", "6759000000005", "1700000000000"] {
+    for clean in ["4539148803436467.50", "4222222222222", "6759000000005", "1700000000000"] {
         assert_eq!(kinds(&raw.query(&format!("SELECT {clean}"))), "TDCZ", "{clean}");
     }
     let text = raw.rows("SELECT '4539_1488_0343_6467, 4539.1488.0343.6467'");
@@ -320,6 +320,44 @@ fn what_json_writes_as_escapes_is_masked() {
     assert_eq!(run(command.args(["-c", script])).trim(), "ok");
 }
 
+/// Texts whose answers would hold what another session runs.
+const TEXTS_OF_OTHERS: [&str; 9] = [
+    "SELECT query FROM pg_stat_activity",
+    "TABLE pg_stat_activity",
+    "SELECT left(a.query, 900) FROM pg_stat_activity a",
+    "SELECT to_json(a) FROM pg_stat_activity a",
+    "SELECT query FROM pg_stat_get_activity(NULL)",
+    "SELECT g.t FROM pg_stat_get_activity(NULL) AS g(a, b, c, d, e, t)",
+    "SELECT pg_stat_get_activity(NULL)::text",
+    "SELECT pg_stat_get_backend_activity(b) FROM pg_stat_get_backend_idset() b",
+    "SELECT running FROM at_work",
+];
+
+#[test]
+fn what_others_run_is_hidden_from_who_has_masks() {
+    let database = Postgres::shared().database();
+    setup(&database);
+    database.sql(
+        "CREATE VIEW at_work AS SELECT query AS running FROM pg_stat_get_activity(NULL);
+         GRANT SELECT ON at_work TO app",
+    );
+    let weir = start(&database);
+    let petra = weir.endpoint().with_user("petra", USER_PASSWORD);
+    let mut writer = Raw::login(&petra);
+    let value = canary("run");
+    writer.rows(&format!("SELECT '{value}' AS mine"));
+    let mut hidden = Raw::login(&weir.endpoint());
+    let mut shown = Raw::login(&petra);
+    for sql in TEXTS_OF_OTHERS {
+        let holds = |raw: &mut Raw| contains(&bytes(&raw.query(sql)), value.as_bytes());
+        assert!(!holds(&mut hidden), "{sql}");
+        assert!(holds(&mut shown), "{sql}");
+    }
+    let states = "SELECT DISTINCT state FROM pg_stat_activity WHERE state = 'idle'";
+    assert_eq!(hidden.rows(states), [[Some("idle".to_owned())]]);
+    drop(writer);
+}
+
 #[test]
 fn the_same_answers_hold_the_values_for_who_may_see_them() {
     let database = Postgres::shared().database();
@@ -399,6 +437,35 @@ fn a_table_that_is_made_while_weir_runs_is_masked() {
         let heard = bytes(&raw.query(sql));
         assert_eq!(secrets.find_in(&heard), None, "{sql}");
     }
+}
+
+#[test]
+fn errors_of_definitions_of_types_do_not_repeat_values() {
+    let database = Postgres::shared().database();
+    let secret = canary("of_type");
+    database.sql(&format!(
+        "CREATE DOMAIN word AS text; ALTER DOMAIN word OWNER TO app;
+         CREATE DOMAIN digits AS text CHECK (value::int > 0);
+         CREATE TYPE rows AS (id int, email text); ALTER TYPE rows OWNER TO app;
+         CREATE TABLE typed OF rows; ALTER TABLE typed OWNER TO app;
+         CREATE TABLE worded (id int, email word);
+         INSERT INTO worded VALUES (1, '{secret}'); INSERT INTO typed VALUES (1, '{secret}')"
+    ));
+    let weir = start(&database);
+    let mut raw = Raw::login(&weir.endpoint());
+    raw.query("ALTER DOMAIN word ADD CONSTRAINT later CHECK (value::int > 0) NOT VALID");
+    for sql in [
+        "ALTER DOMAIN word ADD CONSTRAINT now CHECK (value::int > 0)",
+        "ALTER DOMAIN word ADD CHECK (value::regclass IS NOT NULL)",
+        "ALTER DOMAIN word VALIDATE CONSTRAINT later",
+        "ALTER TYPE rows ALTER ATTRIBUTE email TYPE digits CASCADE",
+    ] {
+        let heard = raw.query(sql);
+        assert!(kinds(&heard).contains('E'), "{sql}: {heard:?}");
+        assert!(!contains(&bytes(&heard), secret.as_bytes()), "{sql}: {heard:?}");
+    }
+    let heard = bytes(&raw.query("ALTER DOMAIN word VALIDATE CONSTRAINT nobodys"));
+    assert!(contains(&heard, b"nobodys"), "the client's own name is told");
 }
 
 #[test]

@@ -110,6 +110,44 @@ fn suspended_skipped_and_failed_executions_say_so() {
 }
 
 #[test]
+fn what_fails_as_a_pipeline_commits_is_in_a_row_behind_its_commands() {
+    let mut weir = start();
+    let mut raw = Raw::login(&weir.endpoint());
+    raw.query("CREATE TABLE late (id int UNIQUE DEFERRABLE INITIALLY DEFERRED)");
+    let insert = extended("INSERT INTO late VALUES (7), (7)", &[]);
+    let hold = "DECLARE c CURSOR WITH HOLD FOR SELECT 1 / (n - 3) FROM generate_series(1, 4) n";
+    for pipeline in [vec![insert, extended("SELECT 5 AS last", &[])], vec![extended(hold, &[])]] {
+        raw.send(&[pipeline.concat(), sync()].concat());
+        let kinds = kinds(&raw.read_ready(1));
+        assert!(kinds.ends_with("CEZ"), "the error comes at Sync: {kinds}");
+    }
+    assert_eq!(raw.rows("SELECT count(*) FROM late"), [[Some("0".to_owned())]]);
+    drop(raw);
+    let lake = weir.lake();
+    let syncs: Vec<Row> = lake.rows("commands").into_iter().filter(is_sync).collect();
+    let parts = [("AS last", "23505"), ("DECLARE c", "22012")];
+    assert_eq!(syncs.len(), parts.len(), "{syncs:#?}");
+    let answers = lake.rows("responses");
+    for (sync, (parent, code)) in syncs.iter().zip(parts) {
+        let (command, answer) = lake.exchange(parent);
+        assert_eq!(text(&answer, "outcome"), "success", "so said the server of the command");
+        assert_eq!(number(sync, "parent_seq"), number(&command, "seq"));
+        let of = |row: &&Row| number(row, "command_seq") == number(sync, "seq");
+        let answer = answers.iter().find(of).expect("its answer");
+        assert_eq!(text(answer, "outcome"), "error");
+        assert_eq!(text(answer, "status_code"), code);
+        assert!(number(answer, "captured_bytes") > 0, "{answer:#?}");
+    }
+    let mut search = weir.command(&["search", "--since", "1h", "--status", "error", "--json"]);
+    let found = run(&mut search);
+    assert_eq!(found.matches("\"kind\":\"sync\"").count(), parts.len(), "{found}");
+}
+
+fn is_sync(row: &Row) -> bool {
+    text(row, "kind") == "sync"
+}
+
+#[test]
 fn long_texts_and_values_are_recorded_whole() {
     let mut weir = start();
     let mut raw = Raw::login(&weir.endpoint());

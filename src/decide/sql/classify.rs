@@ -146,6 +146,7 @@ pub fn computes(schema: &str, function: &str) -> bool {
     matches!(schema, "pg_catalog" | "information_schema")
         && functions::known(schema, function) == functions::Known::Harmless
         && !READS.contains(&function)
+        && !functions::SHOW_TEXTS.contains(&function)
 }
 
 /// Why a text is not read, in the parser's own words if it has some.

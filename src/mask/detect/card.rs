@@ -244,8 +244,11 @@ fn read_digits<'d>(value: &[u8], groups: &[Group], digits: &'d mut [u8]) -> Opti
 
 /// What a decimal number is that stands alone, in a column of numbers. Only the ranges and lengths
 /// of the large networks count there: ids have all lengths, and nothing around them that would tell
-/// them from cards.
+/// them from cards. A fraction of zeros is how a column with a scale shows a whole number.
 pub(in crate::mask) fn number(decimal: &[u8]) -> Option<Detector> {
+    let point = decimal.iter().position(|&byte| byte == b'.');
+    let whole = point.filter(|&point| zeros_end(decimal, point) == Some(decimal.len()));
+    let decimal = &decimal[..whole.unwrap_or(decimal.len())];
     if !(14..=18).contains(&decimal.len()) || !decimal.iter().all(u8::is_ascii_digit) {
         return None;
     }
@@ -258,7 +261,15 @@ pub(in crate::mask) fn number(decimal: &[u8]) -> Option<Detector> {
     resident_end(decimal, group).map(|_| Detector::CnResidentId)
 }
 
-/// Letters around it, or the digits of a decimal number: `4111111111111111.50`, `1.4111...`.
+/// The end of a fraction of nothing but zeros whose point is at `point`.
+fn zeros_end(value: &[u8], point: usize) -> Option<usize> {
+    let digits = value.get(point..)?.strip_prefix(b".")?;
+    let zeros = digits.iter().take_while(|&&byte| byte == b'0').count();
+    (zeros > 0).then_some(point + 1 + zeros)
+}
+
+/// Letters around it, or the digits of a decimal number: `4111111111111111.50`, `1.4111...`; but
+/// for a fraction of zeros, with which many programs write a whole number.
 fn is_part_of_word(value: &[u8], start: usize, end: usize) -> bool {
     let digit = |at: usize| digit_at(value, at).is_some();
     let last = start.checked_sub(1).and_then(|at| value.get(at));
@@ -266,6 +277,7 @@ fn is_part_of_word(value: &[u8], start: usize, end: usize) -> bool {
         || last == Some(&b'_')
         || (last == Some(&b'.') && start.checked_sub(2).is_some_and(digit))
             && !value.get(..start - 1).is_some_and(ends_with_escape);
+    let end = zeros_end(value, end).unwrap_or(end);
     let next = value.get(end);
     before || alnum_at(value, end) || next == Some(&b'_') || (next == Some(&b'.') && digit(end + 1))
 }

@@ -22,7 +22,7 @@ use std::rc::Rc;
 use super::catalog::{self, Catalog};
 use super::copy::{self, CopyPlanned};
 use super::row::{Action, Column};
-use super::rules::{ColumnRule, RelationMask, Treatment, holds_masked_rows};
+use super::rules::{ColumnRule, RelationMask, Treatment, holds_masked_rows, texts_of_others};
 use super::touch::{self, Carried, Touch, touch};
 use super::types;
 use super::widened::Widened;
@@ -180,7 +180,11 @@ impl Policy {
         let masks: Vec<&Mask> = self.of(target, groups).collect();
         let detectors = masks.iter().flat_map(|mask| mask.detectors.iter().copied());
         let detectors = Rc::new(Detectors::new(detectors));
-        let rules: Vec<_> = masks.iter().flat_map(|mask| mask.columns.iter().cloned()).collect();
+        let mut rules: Vec<_> =
+            masks.iter().flat_map(|mask| mask.columns.iter().cloned()).collect();
+        if !rules.is_empty() {
+            rules.extend(texts_of_others());
+        }
         View { masks: !rules.is_empty() || !detectors.is_empty(), rules, detectors }
     }
 }

@@ -400,11 +400,13 @@ fn int8(value: &[u8]) -> Option<String> {
 }
 
 /// The digits of a positive whole `numeric`: count of base-10000 digits, weight of the first, sign,
-/// scale, digits. With decimals it is an amount, as in text format.
+/// scale, digits. With decimals that are not all zeros it is an amount, as in text format.
 fn numeric(value: &[u8]) -> Option<String> {
-    let (count, weight, sign_and_scale) =
-        (read_u16(value, 0).ok()?, read_u16(value, 2).ok()?, value.get(4..8)?);
-    if sign_and_scale != [0; 4] || !(3..=4).contains(&weight) {
+    let (count, weight, sign) =
+        (read_u16(value, 0).ok()?, read_u16(value, 2).ok()?, read_u16(value, 4).ok()?);
+    let whole = 8 + 2 * usize::from(count.min(weight.saturating_add(1)));
+    let is_whole = || value.get(whole..).is_some_and(|rest| rest.iter().all(|&byte| byte == 0));
+    if sign != 0 || !(3..=4).contains(&weight) || !is_whole() {
         return None;
     }
     let mut digits = String::with_capacity(20);

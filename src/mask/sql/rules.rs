@@ -166,9 +166,13 @@ impl<'c> RelationMask<'c> {
     ) -> Option<RelationMask<'c>> {
         let origins = catalog.origins(relation)?;
         let operator = |column: &str| strongest(rules, relation, &origins, column);
+        // What weir hides in a view of PostgreSQL tells nothing of the columns beside it.
+        let is_own =
+            |origin: &&&Relation| origin.oid == relation.oid && shows_texts(&relation.name);
         let over_masked = relation.is_view()
             && origins
                 .iter()
+                .filter(|origin| !is_own(origin))
                 .flat_map(|origin| origin.columns.iter().map(move |c| (origin, c)))
                 .any(|(origin, column)| strongest(rules, origin, &[], &column.name).is_some());
         let unseen =
@@ -319,6 +323,23 @@ pub(super) fn holds_rows(
         && catalog.origins(relation).is_none_or(|origins| {
             strongest(rules, relation, &origins, column).is_none()
         })
+}
+
+/// What weir hides from whoever has masks, beside the masks of the configuration: the texts of what
+/// others run, with the values that they write. All sessions of a target have one role there, so
+/// that PostgreSQL shows each of them to each (pgstatfuncs.c, `HAS_PGSTAT_PERMISSIONS`).
+pub(super) fn texts_of_others() -> impl Iterator<Item = ColumnRule> {
+    let patterns = TEXTS_OF_OTHERS.iter().map(|(schema, table)| format!("{schema}.{table}.query"));
+    patterns.map(|pattern| ColumnRule::compile(&pattern, Operator::Nullify))
+}
+
+/// Relations that show such texts, in their column `query`.
+const TEXTS_OF_OTHERS: [(&str, &str); 2] =
+    [("pg_catalog", "pg_stat_activity"), ("*", "pg_stat_statements")];
+
+/// Whether a relation that the catalog does not know may show such texts.
+pub(super) fn shows_texts(name: &str) -> bool {
+    TEXTS_OF_OTHERS.iter().any(|(_, known)| *known == name)
 }
 
 /// Statistics hold values of any column, and so does what shows them.

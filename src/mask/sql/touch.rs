@@ -9,7 +9,7 @@
 use std::collections::HashSet;
 
 use super::catalog::{Catalog, Relation};
-use super::rules::{ColumnRule, RelationMask, SAMPLES, Treatment, holds_rows};
+use super::rules::{ColumnRule, RelationMask, SAMPLES, Treatment, holds_rows, shows_texts};
 use crate::decide::sql::{Made, Showing, Stored};
 use crate::decide::{Class, Consequence, Object, Statement};
 
@@ -341,6 +341,8 @@ pub(super) fn may_quote(
     statements.iter().any(|statement| {
         is_opaque(statement)
             || alters_unnamed(statement)
+            || LOOKS_AT_ROWS.contains(&&*statement.operation)
+            || (statement.cascades && !names_only(statement))
             || statement.objects.iter().filter(|_| !names_only(statement)).any(|object| {
                 match touched(rules, catalog, object, statement) {
                     Touch::Clean => is_near(rules, catalog, object),
@@ -490,7 +492,12 @@ fn relation(
             return Touch::Masked;
         }
     }
-    if known || is_system_name(object) { Touch::Clean } else { Touch::Unknown }
+    match known {
+        true => Touch::Clean,
+        false if shows_texts(&object.name) => Touch::Samples,
+        false if is_system_name(object) => Touch::Clean,
+        false => Touch::Unknown,
+    }
 }
 
 /// System relations are not in the catalog and hold no masked column.
@@ -535,6 +542,11 @@ const NAMES_ONLY: [&str; 11] = [
     "REVOKE",
     "TRUNCATE TABLE",
 ];
+
+/// Definitions that look at the rows of tables which they do not name: of all that have a column of
+/// the type (typecmds.c, `validateDomainCheckConstraint`). So do those of a row type, by CASCADE, of
+/// the tables that were made of it (tablecmds.c, `ATTypedTableRecursion`).
+const LOOKS_AT_ROWS: [&str; 1] = ["ALTER DOMAIN"];
 
 /// Definitions that give other names.
 const RENAMES: [&str; 2] = ["ALTER RENAME", "ALTER SET SCHEMA"];

@@ -355,6 +355,7 @@ impl Ready {
                 let limit = self.link.capture_bytes;
                 self.answer.take(frame, limit, core, stage).map_err(record_fault)?;
                 let outcome = if tag == b's' { Outcome::Suspended } else { Outcome::Success };
+                self.pipelined = self.answer.seq();
                 let receipt = self.finish(outcome, core, stage)?;
                 if let Some(statement) = &portal.statement {
                     self.note_shapes(&statement.classified);
@@ -558,6 +559,7 @@ impl Ready {
                 // `send_message_to_frontend`): its row does not wait for that.
                 self.send_failed(frame, &recorded, core, stage)?;
             }
+            FailedMessage::Sync => self.sync_failed(frame, &recorded, core, stage)?,
             FailedMessage::Nothing => {
                 self.record_late(&recorded, core, stage)?;
                 core.pass(Side::Client, Plumbing::Asynchronous, frame, stage);
@@ -579,7 +581,7 @@ impl Ready {
     }
 
     /// The end of an answer, once its row is written.
-    fn send_failed(
+    pub(super) fn send_failed(
         &mut self,
         frame: &[u8],
         recorded: &[u8],
@@ -648,7 +650,7 @@ impl Ready {
             return Err(server_malformed(Malformed::MessageType));
         };
         self.record_skipped(skipped, core, stage)?;
-        self.skip_cause = None;
+        (self.skip_cause, self.pipelined) = (None, None);
         self.forget_widened(status);
         let receipt = match of {
             Owed::Query(issued, classified) => {

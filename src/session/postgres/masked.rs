@@ -76,6 +76,7 @@ const PLAIN_WORDS: [Words; 3] = [
             b"heap.c",
             b"trigger.c",
             b"pg_constraint.c",
+            b"typecmds.c",
         ],
     },
     Words { states: &[b"25001"], files: &[b"xact.c"] },

@@ -19,6 +19,7 @@ mod request;
 mod shapes;
 pub mod standing;
 pub mod state;
+mod sync;
 pub mod target_login;
 #[cfg(test)]
 mod tests;

@@ -249,6 +249,8 @@ pub struct Ready {
     /// Approvals of this session that hold for more than one execution.
     pub(super) standings: Standings,
     pub(super) answer: Answer,
+    /// The command that was answered last since the last ReadyForQuery.
+    pub(super) pipelined: Option<u64>,
     /// The plan for the rows that are coming in.
     pub(super) plan: Option<Rc<Plan>>,
     /// Names of the columns that are coming in, for masking hits.
@@ -311,6 +313,7 @@ impl Ready {
             made: Made::default(),
             server_fatal: false,
             answer: Answer::default(),
+            pipelined: None,
             plan: None,
             columns: Vec::new(),
             pending_notice: None,

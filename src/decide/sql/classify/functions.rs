@@ -251,6 +251,9 @@ const HARMLESS: &[&str] = &[
     "uuidv7",
 ];
 
+/// Functions of which `pg_stat_activity` is made: they show what others run.
+pub(super) const SHOW_TEXTS: [&str; 2] = ["pg_stat_get_activity", "pg_stat_get_backend_activity"];
+
 /// What is known of a name that is called.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Known {

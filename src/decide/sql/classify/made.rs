@@ -13,6 +13,7 @@ mod rows;
 use pg_query::protobuf::{SetOperation, SubLinkType};
 
 use super::super::Made;
+use super::functions;
 use super::tree::Tree;
 use crate::limits;
 use rows::{Columns, Effort, Scope, Withs};
@@ -231,6 +232,7 @@ fn collect(tree: &Tree, scope: &Scope<'_>, made: &mut Made) -> bool {
         Tree::Text(_) | Tree::Number(_) | Tree::Nothing => true,
         Tree::Node { kind: "ColumnRef", .. } => scope.column(tree.field("fields").items(), made),
         Tree::Node { kind: "SubLink", .. } => is_exists(tree) || of_sub_link(tree, scope, made),
+        Tree::Node { kind: "FuncCall", .. } if shows_texts(tree) => false,
         Tree::Node { kind: "AIndirection", fields } => {
             let steps = tree.field("indirection").items();
             if steps.iter().any(|step| step.kind() == "AStar") {
@@ -296,6 +298,12 @@ fn is_sure(value: &Tree) -> bool {
         "FuncCall" => counts(value),
         _ => false,
     }
+}
+
+/// Whether it tells what others run, whatever it is given.
+fn shows_texts(call: &Tree) -> bool {
+    let name = call.field("funcname").items().last().map_or("", Tree::text);
+    functions::SHOW_TEXTS.contains(&name)
 }
 
 fn is_exists(link: &Tree) -> bool {

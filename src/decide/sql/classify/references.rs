@@ -552,6 +552,10 @@ impl References {
             self.json();
         }
         self.makes_values |= functions::makes_values(name);
+        if matches!(schema, "" | "pg_catalog") && functions::SHOW_TEXTS.contains(&name) {
+            self.object("pg_catalog", "pg_stat_activity", false);
+            self.column("query");
+        }
         match functions::known(schema, name) {
             // What `random` tells next is what the seed was.
             Known::Harmless if ["setseed", "lo_lseek", "lo_lseek64"].contains(&name) => {

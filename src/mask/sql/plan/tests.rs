@@ -187,6 +187,37 @@ fn the_statements_witness() {
     }
 }
 
+#[test]
+fn texts_of_what_others_run_are_hidden_from_who_has_masks() {
+    let texts = |oid, schema: &str, name: &str, columns: &[&str]| Relation {
+        schema: schema.into(),
+        ..Relation::of_texts((oid, name), b'v', &[], columns)
+    };
+    let mut catalog = catalog();
+    let activity = texts(12_300, "pg_catalog", "pg_stat_activity", &["state", "query"]);
+    let statements = texts(20_300, "ext", "pg_stat_statements", &["query", "plans"]);
+    catalog.relations.extend([activity, statements].map(|it| (it.oid, it)));
+    let catalogs = [Some(&catalog), None];
+    let shows = |view: &View, field: Field<'_>, said: Statement, catalog: Option<&Catalog>| {
+        let plan = view.plan_closed(catalog, &[field], Some(&[said]));
+        shown(&plan, "ALTER ROLE boss").is_some()
+    };
+    let said = |columns: &[&str]| statement(&["pg_stat_activity"], columns, false);
+    let free = policy().view("any", &["pii-readers".to_owned()]);
+    let detecting = Policy::compile(&[spec(&[], &["email"], Operator::Redact)]).view("any", &[]);
+    for catalog in catalogs {
+        let query = || said(&["query"]);
+        assert!(!shows(&view(), field(12_300, 2, 25), query(), catalog));
+        assert!(!shows(&view(), field(0, 0, 25), query(), catalog), "left(query, 60)");
+        assert!(shows(&free, field(12_300, 2, 25), query(), catalog));
+        assert!(shows(&detecting, field(12_300, 2, 25), query(), catalog));
+    }
+    let known = Some(&catalog);
+    assert!(shows(&view(), field(12_300, 1, 25), said(&["state"]), known));
+    assert!(!shows(&view(), field(20_300, 1, 25), said(&["query"]), known));
+    assert!(shows(&view(), field(20_300, 2, 25), said(&["plans"]), known));
+}
+
 /// `count(*)`, constants and EXISTS beside what is hidden.
 #[test]
 fn sure_columns_are_shown() {

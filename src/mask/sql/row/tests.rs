@@ -153,6 +153,17 @@ fn numbers_that_are_cards() {
         &[Some(&card), Some(&other), Some(b"4111111111111111.50")],
         &[None, Some(&other), Some(b"4111111111111111.50")],
     );
+    // The same in a column with a scale of 2, and with a half.
+    let mut scaled = card.clone();
+    scaled[7] = 2;
+    let mut half = numeric(&[4111, 1111, 1111, 1111, 5000], 3);
+    half[7] = 2;
+    let columns = vec![scanned(NUMERIC, true), scanned(NUMERIC, true), scanned(NUMERIC, false)];
+    check(
+        columns,
+        &[Some(&scaled), Some(&half), Some(b"4111111111111111.00")],
+        &[None, Some(&half), None],
+    );
 }
 
 fn array(elements: &[Option<&[u8]>]) -> Vec<u8> {
@@ -302,6 +313,7 @@ fn numbers_in_lists_in_text() {
         (1016, "{1,4111111111111111}", "{1,4111111111111112}"),
         (1016, "[2:3]={4111111111111111,NULL}", "[2:3]={4222222222222,NULL}"),
         (1231, "{1.5,{4111111111111111}}", "{4111111111111111.50}"),
+        (1231, "{1.5,4111111111111111.00}", "{4111111111111111.01}"),
         (3926, "[4111111111111111,4111111111111112)", "[411111111111111,4111111111111112)"),
         (3906, "(,4111111111111111]", "(,4111111111111111.25]"),
         (4536, "{[1,2),[5,4111111111111111)}", "{[1,2),[5,41111111111111113)}"),

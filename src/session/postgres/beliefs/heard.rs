@@ -104,6 +104,8 @@ pub enum FailedMessage {
     Execute,
     /// Another message of a pipeline.
     Other,
+    /// Sync: the end of the pipeline's transaction failed.
+    Sync,
     /// None.
     Nothing,
 }
@@ -336,7 +338,8 @@ impl Beliefs {
                 FailedMessage::Simple
             }
             Some(Expect::FunctionCall(_)) => FailedMessage::Simple,
-            Some(Expect::Sync(_) | Expect::Ready(_)) | None => FailedMessage::Nothing,
+            Some(Expect::Sync(_)) => FailedMessage::Sync,
+            Some(Expect::Ready(_)) | None => FailedMessage::Nothing,
             Some(Expect::Refused { .. }) => match self.due.pop_front() {
                 Some(Expect::Refused { error, .. }) => FailedMessage::Refused(error),
                 _ => FailedMessage::Nothing,
@@ -349,7 +352,10 @@ impl Beliefs {
         let skips = match what {
             FailedMessage::Refused(_) => !alone,
             FailedMessage::Other => true,
-            FailedMessage::Execute | FailedMessage::Simple | FailedMessage::Nothing => false,
+            FailedMessage::Execute
+            | FailedMessage::Simple
+            | FailedMessage::Sync
+            | FailedMessage::Nothing => false,
         };
         let skipped = match what {
             FailedMessage::Execute => self.execution_failed(sqlstate),

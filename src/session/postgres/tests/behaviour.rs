@@ -168,6 +168,41 @@ fn what_the_target_skips_is_recorded_as_skipped() {
 }
 
 #[test]
+fn an_error_that_answers_a_sync_has_a_row_that_is_part_of_the_last_command() {
+    let mut bench = Bench::ready();
+    let one = [parse("", "SELECT 1"), bind("", ""), execute("")].concat();
+    bench.client(&[one.clone(), one.clone(), sync(), one, sync()].concat());
+    let done = [message(b'1', b""), message(b'2', b""), complete("SELECT 0")].concat();
+    bench.server(&[done.clone(), done.clone(), server_error("23505")].concat());
+    bench.server(&ready_for_query(b'I'));
+    assert_eq!(bench.tags(Side::Client), "12C12CEZ");
+    let rows = record(&bench);
+    let tail = ["command Sync Allow", "chunk", "response Error 23505 rows 0"];
+    let at = rows.len() - tail.len();
+    assert!(rows[at..].iter().zip(tail).all(|(row, tail)| row.starts_with(tail)), "{rows:?}");
+    let successes = rows.iter().filter(|row| row.starts_with("response Success"));
+    assert_eq!(successes.count(), 2, "{rows:?}");
+    let parents = |bench: &Bench| {
+        let parent = |body: Body<'_>| match body {
+            Body::Command(c) => c.extra.parent_seq,
+            _ => None,
+        };
+        bench.journal.bodies().filter_map(parent).collect::<Vec<_>>()
+    };
+    let seqs = |bench: &Bench| {
+        let seq = |body: Body<'_>| match body {
+            Body::Response(r) => Some(r.command_seq),
+            _ => None,
+        };
+        bench.journal.bodies().filter_map(seq).collect::<Vec<_>>()
+    };
+    assert_eq!(parents(&bench), seqs(&bench)[1..2]);
+    // The next pipeline ends well, and its commands are its own.
+    bench.server(&[done, ready_for_query(b'I')].concat());
+    assert_eq!(record(&bench).last().unwrap(), "response Success  rows 0");
+}
+
+#[test]
 fn an_execution_whose_parse_or_bind_fails_is_recorded_with_the_reason() {
     let one = [parse("", "SELECT 1"), bind("", ""), execute("")].concat();
     let before = [vec![], message(b'1', b"")];
