@@ -1,7 +1,7 @@
 //! How fast a client sends the content that somebody waits for, and what becomes of what is late.
 //!
-//! In: pieces, time. Out: whether they come fast enough; 408 for a client, 504 for a target, the end
-//! for a client that takes nothing of its answer.
+//! In: pieces, time. Out: whether they come fast enough; 408 for a client, 504 for a target, the
+//! end for a client that takes nothing of its answer.
 //! Never: a client called slow that weir itself does not read, because its target takes nothing.
 
 use crate::fault::{Fault, FaultKind, Limit, Target};
