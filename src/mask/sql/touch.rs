@@ -544,7 +544,7 @@ const NAMES_ONLY: [&str; 11] = [
 ];
 
 /// Definitions that look at the rows of tables which they do not name: of all that have a column of
-/// the type (typecmds.c, `validateDomainCheckConstraint`). So do those of a row type, by CASCADE, of
+/// the type (typecmds.c, `validateDomainCheckConstraint`). Those of a row type look, by CASCADE, at
 /// the tables that were made of it (tablecmds.c, `ATTypedTableRecursion`).
 const LOOKS_AT_ROWS: [&str; 1] = ["ALTER DOMAIN"];
 
