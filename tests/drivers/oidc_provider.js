@@ -141,8 +141,16 @@ function close() {
   return new Promise((resolve) => server.close(resolve));
 }
 
-// One request. `jar` keeps cookies by name; the pages of one login never need two of a name.
-function call(method, url, { jar = {}, form, headers = {} } = {}) {
+// One request, made again if this process does not answer itself. `jar` keeps cookies by name; the
+// pages of one login never need two of a name.
+function call(method, url, options) {
+  return once(method, url, options).catch((error) => {
+    console.error('again', error.message);
+    return once(method, url, options);
+  });
+}
+
+function once(method, url, { jar = {}, form, headers = {} } = {}) {
   const body = form ? new URLSearchParams(form).toString() : '';
   const cookie = Object.entries(jar).map(([name, value]) => `${name}=${value}`).join('; ');
   const more = form ? { 'content-type': 'application/x-www-form-urlencoded' } : {};
@@ -164,7 +172,7 @@ function call(method, url, { jar = {}, form, headers = {} } = {}) {
       response.on('end', () => resolve({ status: response.statusCode, text, response }));
     });
     request.on('error', reject);
-    request.setTimeout(30_000, () => request.destroy(new Error(`${url}: no answer`)));
+    request.setTimeout(10_000, () => request.destroy(new Error(`${url}: no answer`)));
     request.end(body);
   });
 }
