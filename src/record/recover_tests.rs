@@ -35,6 +35,18 @@ fn rotate(spool: &mut Spool) {
     spool.event(now(500), &turn).unwrap();
 }
 
+/// A step of an approval of a session's first command.
+fn asked(event: &'static str, approval_id: SessionId) -> Entry<'static> {
+    Entry::Approval(Approval {
+        approval_id,
+        command_seq: 1,
+        event,
+        quorum: 1,
+        expires_at_us: START_US,
+        ..Approval::default()
+    })
+}
+
 /// Held commands of every fate, over three segments:
 /// 1 allowed in the same segment, 2 denied in the next, 3 session over in the next, 4 session
 /// over in the same, 5 still waiting, 6 begins to wait in the last segment.
@@ -54,19 +66,9 @@ fn fates(spool: &mut Spool) {
     for number in 1..=5 {
         hold(spool, number);
     }
-    let asked = |event| Approval {
-        approval_id: session_id(101),
-        command_seq: 1,
-        event,
-        approver: "",
-        reason: "",
-        quorum: 1,
-        expires_at_us: START_US,
-        ..Approval::default()
-    };
-    step(spool, sessions[0], 2, &Entry::Approval(asked("requested")));
+    step(spool, sessions[0], 2, &asked("requested", session_id(101)));
     last(spool, 1, Decision::Allow);
-    step(spool, sessions[0], 3, &Entry::Approval(asked("approved")));
+    step(spool, sessions[0], 3, &asked("approved", session_id(101)));
     step(spool, sessions[3], 9, &end);
     rotate(spool);
     last(spool, 2, Decision::Deny);
@@ -160,21 +162,6 @@ fn a_held_command_has_one_row_whatever_becomes_of_it() {
 fn an_ask_that_outlived_its_session_ends_with_its_process() {
     let folder = Folder::new();
     let (mut spool, inbox, _pool) = spool(&folder, 0);
-    let asked = |event, approval_id| {
-        let (approver, reason) = ("", "");
-        let (quorum, expires_at_us) = (1, START_US);
-        let command_seq = 1;
-        Entry::Approval(Approval {
-            approval_id,
-            command_seq,
-            event,
-            approver,
-            reason,
-            quorum,
-            expires_at_us,
-            ..Approval::default()
-        })
-    };
     for (number, last) in (3..).zip(["vote-approve", "denied", "approved"]) {
         let (session, id) = (start(&mut spool, number), session_id(number));
         step(&mut spool, session, 2, &asked("requested", id));
@@ -215,9 +202,11 @@ fn a_hold_that_ended_is_shown_while_its_segment_is_sealed_and_not_yet_free() {
 fn recovery_cut_short_at_any_file_ends_with_the_same_rows() {
     let crashed = Folder::new();
     {
-        let (mut spool, inbox, _pool) = spool(&crashed, 0);
+        let (mut spool, inbox, pool) = spool(&crashed, 0);
         fates(&mut spool);
         drop((spool, inbox));
+        // Segments that are being made get their names meanwhile.
+        pool.settle();
     }
     let whole = Folder::new();
     copy(&crashed.0, &whole.0, |_| true);
@@ -272,11 +261,7 @@ fn copy(from: &Path, to: &Path, keep: impl Fn(&Path) -> bool + Copy) {
             if keep(relative) {
                 let target = to.join(relative);
                 fs::create_dir_all(target.parent().unwrap()).unwrap();
-                // The thread that makes segments gives one its name when it is whole, maybe now.
-                match fs::copy(&path, &target) {
-                    Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-                    copied => drop(copied.unwrap()),
-                }
+                fs::copy(&path, &target).unwrap();
             }
         }
     }

@@ -74,7 +74,7 @@ pub struct Row<'a> {
     /// Index into `Sheet::contexts`.
     context: u32,
     /// What a `Hold` came to, where no final entry says it.
-    verdict: Option<Unanswered>,
+    unanswered: Option<Unanswered>,
 }
 
 const _: () = assert!(size_of::<Row<'_>>() == 24);
@@ -255,7 +255,7 @@ impl<'a> Sheet<'a> {
             }
             body => table_of(body),
         };
-        self.rows[table as usize].push(Row { frame: frame.raw, context, verdict: None });
+        self.rows[table as usize].push(Row { frame: frame.raw, context, unanswered: None });
     }
 
     fn place_holds(&mut self, holds: &[(Frame<'a>, u32)], sessions: &Sessions<'a>) {
@@ -267,7 +267,8 @@ impl<'a> Sheet<'a> {
             }
             let session_id = frame.place.session_id;
             if self.ended.contains(&session_id) {
-                let row = Row { frame: frame.raw, context, verdict: Some(Unanswered::Abandoned) };
+                let row =
+                    Row { frame: frame.raw, context, unanswered: Some(Unanswered::Abandoned) };
                 self.rows[Table::Commands as usize].push(row);
                 continue;
             }
@@ -283,7 +284,7 @@ impl<'a> Sheet<'a> {
             return HashSet::default();
         }
         let commands = self.rows[Table::Commands as usize].iter();
-        let last = commands.filter(|row| row.verdict.is_none());
+        let last = commands.filter(|row| row.unanswered.is_none());
         last.map(|row| key(&row.frame.place())).filter(|key| waiting.contains(key)).collect()
     }
 
@@ -293,12 +294,12 @@ impl<'a> Sheet<'a> {
     }
 
     /// Adds the row of a command that was held and never came to a final entry.
-    pub fn add_held(&mut self, held: &Held<'a>, verdict: Unanswered) {
+    pub fn add_held(&mut self, held: &Held<'a>, unanswered: Unanswered) {
         if self.contexts.is_empty() {
             self.add_context(ContextView::default());
         }
         let context = self.add_context(held.context);
-        let row = Row { frame: held.frame.raw, context, verdict: Some(verdict) };
+        let row = Row { frame: held.frame.raw, context, unanswered: Some(unanswered) };
         self.rows[Table::Commands as usize].push(row);
     }
 
@@ -435,7 +436,7 @@ impl<'a> Sheet<'a> {
             Body::Command(command) if table == Table::LogEvents => {
                 command::held_event(columns, &command);
             }
-            Body::Command(command) => command::fill(columns, &command, row.verdict),
+            Body::Command(command) => command::fill(columns, &command, row.unanswered),
             Body::Response(response) => self::response(columns, &response),
             Body::Chunk(chunk) => self::chunk(columns, &chunk),
             Body::Approval(step) => approval(columns, &step),

@@ -141,16 +141,8 @@ function close() {
   return new Promise((resolve) => server.close(resolve));
 }
 
-// One request, made again if this process does not answer itself. `jar` keeps cookies by name; the
-// pages of one login never need two of a name.
-function call(method, url, options) {
-  return once(method, url, options).catch((error) => {
-    console.error('again', error.message);
-    return once(method, url, options);
-  });
-}
-
-function once(method, url, { jar = {}, form, headers = {} } = {}) {
+// One request. `jar` keeps cookies by name; the pages of one login never need two of a name.
+function call(method, url, { jar = {}, form, headers = {} } = {}) {
   const body = form ? new URLSearchParams(form).toString() : '';
   const cookie = Object.entries(jar).map(([name, value]) => `${name}=${value}`).join('; ');
   const more = form ? { 'content-type': 'application/x-www-form-urlencoded' } : {};

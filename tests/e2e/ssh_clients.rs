@@ -58,15 +58,21 @@ fn dropbear() {
     let mut convert = Command::new("dropbearconvert");
     run(convert.args(["openssh", "dropbear"]).arg(sshd.private("alice")).arg(&key));
     let port = gate.port.to_string();
+    let printed = sshd.scratch.join("printed");
+    // dbclient 2022.83 waits for ever when its channel closes while the pipe that it prints to is
+    // full: with OpenSSH's sshd, too, 70,000 bytes and a reader that begins a second later. A file
+    // is never full.
     let attempt = |text: &str, input: &[u8]| {
-        let mut command = Command::new("dbclient");
+        let mut command = Command::new("bash");
+        command.args(["-c", "exec dbclient \"$@\" >\"$0\""]).arg(&printed);
         command.args(["-y", "-y", "-i"]).arg(&key).args(["-p", &port, "-l", "root@web-1"]);
         command.env("HOME", sshd.scratch.path());
-        ended(&fed(command.args(["127.0.0.1", text]), input))
+        let (_, stderr, status) = ended(&fed(command.args(["127.0.0.1", text]), input));
+        (std::fs::read(&printed).expect("what it printed"), stderr, status)
     };
     let input: Vec<u8> = (0..400_000u32).flat_map(|n| format!("{n}\n").into_bytes()).collect();
     let (stdout, stderr, status) = attempt("cat; exit 7", &input);
-    assert!(stdout.as_bytes() == input, "{} bytes, {stderr}", stdout.len());
+    assert!(stdout == input, "{} bytes, {stderr}", stdout.len());
     assert_eq!(status, Some(7));
     let (_, stderr, status) = attempt(FORBIDDEN, b"");
     assert_eq!(status, Some(126));

@@ -157,14 +157,14 @@ fn relation_columns(
     // Several tables have this name, and the search path picks one of them.
     for other in others {
         if !agree(&columns, other) {
-            let clean = sent.iter().flatten().all(|it| it.verdict == Treatment::Clean);
+            let clean = sent.iter().flatten().all(|it| it.treatment == Treatment::Clean);
             let refused = || CopyPlanned::Refuse(SCHEMA_REFUSED.to_owned());
             return if clean { Ok(None) } else { Err(refused()) };
         }
         columns.iter_mut().zip(other).for_each(|(column, other)| column.join(*other));
     }
     let binary = copy.format == CopyFormat::Binary;
-    let column = |sent: Sent| Some(column(sent.verdict, sent.type_oid?, binary));
+    let column = |sent: Sent| Some(column(sent.treatment, sent.type_oid?, binary));
     let columns: Option<Vec<_>> = columns.into_iter().map(column).collect();
     columns.map(Some).ok_or(CopyPlanned::NeedCatalog)
 }
@@ -172,7 +172,7 @@ fn relation_columns(
 /// A column of a row that COPY sends.
 #[derive(Clone, Copy, Debug)]
 struct Sent {
-    verdict: Treatment,
+    treatment: Treatment,
     /// `None`: the relation has no column of this name.
     type_oid: Option<u32>,
 }
@@ -181,7 +181,7 @@ impl Sent {
     /// It is this one or the other: what hides either hides it.
     fn join(&mut self, other: Sent) {
         self.type_oid = self.type_oid.or(other.type_oid);
-        self.verdict = match (self.verdict, other.verdict) {
+        self.treatment = match (self.treatment, other.treatment) {
             (Treatment::Masked(one), Treatment::Masked(two)) => Treatment::Masked(one.max(two)),
             (masked @ Treatment::Masked(_), _) | (_, masked @ Treatment::Masked(_)) => masked,
             (Treatment::Clean, Treatment::Clean) => Treatment::Clean,
@@ -208,7 +208,7 @@ fn sent_columns(
 ) -> Result<Vec<Sent>, CopyPlanned> {
     let mask = RelationMask::build(rules, catalog, relation).ok_or(CopyPlanned::NeedCatalog)?;
     let sent = |known: &super::catalog::Column| Sent {
-        verdict: mask.named(&known.name).unwrap_or(Treatment::Unproven),
+        treatment: mask.named(&known.name).unwrap_or(Treatment::Unproven),
         type_oid: Some(known.type_oid),
     };
     if copy.columns.is_empty() {
@@ -228,8 +228,8 @@ fn sent_columns(
 fn absent(rules: &[ColumnRule], relation: &Relation, column: &str) -> Sent {
     let name = (Some(relation.schema.as_str()), relation.name.as_str());
     let may_hide = rules.iter().any(|rule| rule.pattern.may_be_on(name, Some(column)));
-    let verdict = if may_hide { Treatment::Unproven } else { Treatment::Clean };
-    Sent { verdict, type_oid: None }
+    let treatment = if may_hide { Treatment::Unproven } else { Treatment::Clean };
+    Sent { treatment, type_oid: None }
 }
 
 /// The name fits no relation.
@@ -241,8 +241,8 @@ fn without_relation(rules: &[ColumnRule], copy: &Copy) -> Result<(), CopyPlanned
     }
 }
 
-fn column(verdict: Treatment, type_oid: u32, binary: bool) -> Column {
-    let action = match verdict {
+fn column(treatment: Treatment, type_oid: u32, binary: bool) -> Column {
+    let action = match treatment {
         Treatment::Clean => Action::scan(types::scan(type_oid, binary)),
         Treatment::Masked(operator) => Action::Hide {
             whole: types::whole(operator, type_oid, binary),

@@ -6,7 +6,7 @@
 //! which no alias changes, and, where the server gives none, what the statement touches.
 //!
 //! ```text
-//! table OID | attribute          | verdict
+//! table OID | attribute          | treatment
 //! ----------+--------------------+---------------------------------------------------------
 //! known     | masked             | the rule's operator
 //! known     | clean              | detectors
@@ -293,10 +293,10 @@ impl View {
         statements: Option<&[Statement]>,
     ) -> Plan {
         self.try_plan(catalog, fields, statements, Some(Treatment::Unproven))
-            .expect("with a verdict for the unknown there is always a plan")
+            .expect("with a treatment for the unknown there is always a plan")
     }
 
-    /// `unknown` is the verdict for what the catalog cannot answer for.
+    /// `unknown` is the treatment for what the catalog cannot answer for.
     fn try_plan(
         &self,
         catalog: Option<&Catalog>,
@@ -322,19 +322,19 @@ impl View {
         };
         for (index, field) in fields.iter().enumerate() {
             let computed = field.table_oid == 0;
-            let verdict = if self.rules.is_empty() || (computed && is_sure(index)) {
+            let treatment = if self.rules.is_empty() || (computed && is_sure(index)) {
                 Treatment::Clean
             } else {
-                witness.verdict(field).or(unknown)?
+                witness.treatment(field).or(unknown)?
             };
-            columns.push(self.column(field, verdict));
+            columns.push(self.column(field, treatment));
         }
         Some(Plan::new(columns, Rc::clone(&self.detectors)))
     }
 
-    fn column(&self, field: &Field<'_>, verdict: Treatment) -> Column {
+    fn column(&self, field: &Field<'_>, treatment: Treatment) -> Column {
         let binary = field.format != 0;
-        let action = match verdict {
+        let action = match treatment {
             Treatment::Clean if self.detectors.is_empty() => Action::Pass,
             Treatment::Clean => Action::scan(types::scan(field.type_oid, binary)),
             Treatment::Masked(operator) => Action::Hide {
@@ -446,7 +446,7 @@ struct Witness<'a> {
 
 impl Witness<'_> {
     /// `None` when the catalog cannot answer.
-    fn verdict(&mut self, field: &Field<'_>) -> Option<Treatment> {
+    fn treatment(&mut self, field: &Field<'_>) -> Option<Treatment> {
         if field.table_oid == 0 {
             return match self.touched() {
                 Touch::Clean => Some(Treatment::Clean),
@@ -464,11 +464,11 @@ impl Witness<'_> {
             // ctid, xmin, tableoid.
             ..0 => Some(Treatment::Clean),
             attnum => {
-                let verdict = mask.attribute(attnum)?;
+                let treatment = mask.attribute(attnum)?;
                 // It may have got this type since the catalog was read.
                 let holds_rows = holds_masked_rows(self.rules, self.catalog, field.type_oid);
-                let is_changed = holds_rows && verdict == Treatment::Clean;
-                Some(if is_changed { Treatment::Unproven } else { verdict })
+                let is_changed = holds_rows && treatment == Treatment::Clean;
+                Some(if is_changed { Treatment::Unproven } else { treatment })
             }
         }
     }

@@ -1,6 +1,6 @@
 //! Column rules, and what they mean for the relations of a catalog.
 //!
-//! In: `schema.table.column` patterns, a catalog. Out: a verdict for each column.
+//! In: `schema.table.column` patterns, a catalog. Out: a treatment for each column.
 //! Never: a match by the name a result gives a column; only by what the catalog says it is.
 
 use std::collections::HashMap;
@@ -132,7 +132,7 @@ pub(super) enum Treatment {
 #[derive(Debug)]
 pub(super) struct RelationMask<'c> {
     pub relation: &'c Relation,
-    pub verdicts: Vec<Treatment>,
+    pub treatments: Vec<Treatment>,
     over_masked: bool,
     reads_hidden: bool,
 }
@@ -180,7 +180,7 @@ impl<'c> RelationMask<'c> {
         let reads_hidden =
             unseen || (over_masked && !reads_nothing_hidden(rules, catalog, relation, told));
         let samples = !rules.is_empty() && origins.iter().any(|origin| is_samples(origin));
-        let verdict = |column: &super::catalog::Column| match operator(&column.name) {
+        let treatment = |column: &super::catalog::Column| match operator(&column.name) {
             Some(operator) => Treatment::Masked(operator),
             None if reads_hidden && !is_proven(&origins, column) => Treatment::Unproven,
             None if holds_masked_rows(rules, catalog, column.type_oid) => Treatment::Unproven,
@@ -190,8 +190,8 @@ impl<'c> RelationMask<'c> {
             }
             None => Treatment::Clean,
         };
-        let verdicts = relation.columns.iter().map(verdict).collect();
-        Some(RelationMask { relation, verdicts, over_masked, reads_hidden })
+        let treatments = relation.columns.iter().map(treatment).collect();
+        Some(RelationMask { relation, treatments, over_masked, reads_hidden })
     }
 
     /// It is a view, and a relation below has a masked column: what is written through it is
@@ -207,37 +207,37 @@ impl<'c> RelationMask<'c> {
 
     /// Nothing of the relation is hidden.
     pub fn is_clean(&self) -> bool {
-        self.verdicts.iter().all(|verdict| *verdict == Treatment::Clean)
+        self.treatments.iter().all(|treatment| *treatment == Treatment::Clean)
     }
 
     /// Whether a column is hidden for what another relation is: no rule names it here.
     pub fn is_hidden_by_kin(&self, rules: &[ColumnRule]) -> bool {
         let own = |column: &str| strongest(rules, self.relation, &[], column).is_some();
-        let mut columns = self.relation.columns.iter().zip(&self.verdicts);
-        columns.any(|(column, verdict)| *verdict != Treatment::Clean && !own(&column.name))
+        let mut columns = self.relation.columns.iter().zip(&self.treatments);
+        columns.any(|(column, treatment)| *treatment != Treatment::Clean && !own(&column.name))
     }
 
-    /// The verdict for an attribute; `None` when the catalog does not know it.
+    /// The treatment for an attribute; `None` when the catalog does not know it.
     pub fn attribute(&self, attnum: i16) -> Option<Treatment> {
         let index = self.relation.columns.iter().position(|column| column.attnum == attnum)?;
-        Some(self.verdicts[index])
+        Some(self.treatments[index])
     }
 
-    /// The verdict for a column by its own name.
+    /// The treatment for a column by its own name.
     pub fn named(&self, name: &str) -> Option<Treatment> {
         let index = self.relation.columns.iter().position(|column| column.name == name)?;
-        Some(self.verdicts[index])
+        Some(self.treatments[index])
     }
 
-    /// The verdict for a column by its number.
+    /// The treatment for a column by its number.
     pub fn of(&self, attnum: i16) -> Option<Treatment> {
         let index = self.relation.columns.iter().position(|column| column.attnum == attnum)?;
-        Some(self.verdicts[index])
+        Some(self.treatments[index])
     }
 
     /// Whether a column that is hidden has this name.
     pub fn hides(&self, name: &str) -> bool {
-        self.named(name).is_some_and(|verdict| verdict != Treatment::Clean)
+        self.named(name).is_some_and(|treatment| treatment != Treatment::Clean)
     }
 }
 
@@ -406,7 +406,7 @@ mod tests {
     fn check(catalog: &Catalog, oid: u32, expect: &[Treatment]) {
         let rules = [ColumnRule::compile("public.people.ssn", Operator::Partial)];
         let mask = RelationMask::build(&rules, catalog, &catalog.relations[&oid]).unwrap();
-        assert_eq!(mask.verdicts, expect, "{}", mask.relation.name);
+        assert_eq!(mask.treatments, expect, "{}", mask.relation.name);
     }
 
     #[test]
@@ -438,7 +438,7 @@ mod tests {
             Catalog::new([relation(20_001, "people", b'r', &[], &["id", "ssn"]), holder]);
         catalog.row_types.insert(20_010, vec![20_001]);
         let mask = RelationMask::build(&rules, &catalog, &catalog.relations[&20_002]).unwrap();
-        assert_eq!(mask.verdicts, [Treatment::Clean, Treatment::Unproven]);
+        assert_eq!(mask.treatments, [Treatment::Clean, Treatment::Unproven]);
     }
 
     #[test]
@@ -540,7 +540,7 @@ mod tests {
             relation(20_002, "child", b'r', &[20_001], &["ssn"]),
         ]);
         let mask = RelationMask::build(&rules, &catalog, &catalog.relations[&20_001]).unwrap();
-        assert_eq!(mask.verdicts, [Treatment::Masked(Operator::Mask)]);
+        assert_eq!(mask.treatments, [Treatment::Masked(Operator::Mask)]);
     }
 
     #[test]
@@ -551,6 +551,6 @@ mod tests {
         ];
         let catalog = Catalog::new([relation(20_001, "people", b'r', &[], &["ssn"])]);
         let mask = RelationMask::build(&rules, &catalog, &catalog.relations[&20_001]).unwrap();
-        assert_eq!(mask.verdicts, [Treatment::Masked(Operator::Nullify)]);
+        assert_eq!(mask.treatments, [Treatment::Masked(Operator::Nullify)]);
     }
 }

@@ -257,15 +257,15 @@ pub(super) fn hides(
 fn surely_hides(rules: &[ColumnRule], catalog: &Catalog, object: &Object, column: &str) -> bool {
     let place = object.place();
     let named = catalog.named(place.as_deref(), &object.name);
-    let verdicts = named.filter_map(|relation| {
+    let treatments = named.filter_map(|relation| {
         RelationMask::build(rules, catalog, relation)
             .map_or(Some(None), |it| it.named(column).map(Some))
     });
-    let verdicts: Vec<Option<Treatment>> = verdicts.collect();
-    if verdicts.is_empty() {
+    let treatments: Vec<Option<Treatment>> = treatments.collect();
+    if treatments.is_empty() {
         return rules.iter().any(|rule| rule.pattern.is_on_any_relation(column));
     }
-    verdicts.iter().all(|verdict| verdict.is_some_and(|it| it != Treatment::Clean))
+    treatments.iter().all(|treatment| treatment.is_some_and(|it| it != Treatment::Clean))
 }
 
 /// Whether a masked column, or something that has one, gets another name, so that a rule that has
@@ -308,8 +308,8 @@ fn renames(rules: &[ColumnRule], catalog: &Catalog, statement: &Statement) -> bo
 /// alone, by which it is known under any.
 fn depends_on_name(rules: &[ColumnRule], catalog: &Catalog, relation: &Relation) -> bool {
     let Some(mask) = RelationMask::build(rules, catalog, relation) else { return true };
-    relation.columns.iter().zip(&mask.verdicts).any(|(column, verdict)| {
-        *verdict != Treatment::Clean
+    relation.columns.iter().zip(&mask.treatments).any(|(column, treatment)| {
+        *treatment != Treatment::Clean
             && !rules.iter().any(|rule| rule.pattern.is_on_any_relation(&column.name))
     })
 }
@@ -341,7 +341,6 @@ pub(super) fn may_quote(
     statements.iter().any(|statement| {
         is_opaque(statement)
             || alters_unnamed(statement)
-            || LOOKS_AT_ROWS.contains(&&*statement.operation)
             || (statement.cascades && !names_only(statement))
             || statement.objects.iter().filter(|_| !names_only(statement)).any(|object| {
                 match touched(rules, catalog, object, statement) {
@@ -353,8 +352,8 @@ pub(super) fn may_quote(
 }
 
 /// A definition that is changed and names no relation may compute over rows of any: ALTER DOMAIN
-/// looks at all columns of the domain (typecmds.c, `validateDomainCheckConstraint`), ALTER TYPE
-/// writes the tables of a type anew.
+/// looks at all columns of the domain (typecmds.c, `validateDomainCheckConstraint`), ALTER TYPE by
+/// CASCADE at the tables that were made of the type (tablecmds.c, `ATTypedTableRecursion`).
 fn alters_unnamed(statement: &Statement) -> bool {
     let operation = statement.operation.as_str();
     let is_change = operation.starts_with("ALTER") && !NAMES_ONLY.contains(&operation);
@@ -542,11 +541,6 @@ const NAMES_ONLY: [&str; 11] = [
     "REVOKE",
     "TRUNCATE TABLE",
 ];
-
-/// Definitions that look at the rows of tables which they do not name: of all that have a column of
-/// the type (typecmds.c, `validateDomainCheckConstraint`). Those of a row type look, by CASCADE, at
-/// the tables that were made of it (tablecmds.c, `ATTypedTableRecursion`).
-const LOOKS_AT_ROWS: [&str; 1] = ["ALTER DOMAIN"];
 
 /// Definitions that give other names.
 const RENAMES: [&str; 2] = ["ALTER RENAME", "ALTER SET SCHEMA"];

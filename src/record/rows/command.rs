@@ -16,7 +16,7 @@ use super::{Unanswered, push_object, uuid_text};
 pub(super) fn fill(
     columns: &mut impl Sink,
     command: &CommandView<'_>,
-    verdict: Option<Unanswered>,
+    unanswered: Option<Unanswered>,
 ) {
     columns.text(command.kind);
     let ocsf = command.extra.ocsf.unwrap_or_else(|| ocsf_of_database(command));
@@ -42,7 +42,7 @@ pub(super) fn fill(
         None => columns.nulls(1),
     }
     columns.text_or_null(command.statement);
-    columns.text(match (verdict, command.decision) {
+    columns.text(match (unanswered, command.decision) {
         (Some(Unanswered::Abandoned), _) | (None, Decision::Abandoned) => "abandoned",
         (None, Decision::Deny) => "deny",
         (Some(Unanswered::Hold), _) | (None, Decision::Hold) => "hold",

@@ -217,6 +217,10 @@ impl Bench {
     }
 
     fn handle(&mut self, event: Event<'_>) {
+        self.with(|session, stage| session.handle(event, stage));
+    }
+
+    fn with<R>(&mut self, work: impl FnOnce(&mut Session, &mut Stage<'_>) -> R) -> R {
         let mut stage = Stage {
             snapshot: &self.snapshot,
             classifier: &mut self.classifier,
@@ -227,7 +231,7 @@ impl Bench {
             meters: &self.meters,
             now: self.now,
         };
-        self.session.handle(event, &mut stage);
+        work(&mut self.session, &mut stage)
     }
 
     /// Takes outputs and what may leave.

@@ -17,10 +17,26 @@ until_says() {
   return 1
 }
 
+# Until a controller has seen the last change: of two that it sees at once it makes one revision.
+observed() {
+  until_says "$(kubectl get "$1" -o jsonpath='{.metadata.generation}')" \
+    kubectl get "$1" -o jsonpath='{.status.observedGeneration}'
+}
+
+# An object of JSON whose managers are in an order of their own: that of the server is by seconds.
+by_manager() {
+  python3 -c 'import json, sys
+said = json.load(sys.stdin)
+said["metadata"]["managedFields"].sort(key=lambda one: one["manager"])
+print(json.dumps(said, indent=1))'
+}
+
 # What a client of a forwarded port hears: forward POD-OR-SERVICE REMOTE.
 forward() {
   local log=$HOME/forward.log pid port said=
-  kubectl port-forward "$1" ":$2" >"$log" 2>&1 &
+  # The port of the one before must not be read.
+  : >"$log"
+  kubectl port-forward "$1" ":$2" >>"$log" 2>&1 &
   pid=$!
   for _ in $(seq 100); do
     port=$(sed -n 's/^Forwarding from 127.0.0.1:\([0-9]*\) .*/\1/p' "$log")

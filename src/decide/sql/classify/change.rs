@@ -1,6 +1,6 @@
 //! What a statement changes of the session it runs in: names of cursors, its transaction, settings.
 //!
-//! In: a node. Out: an `Consequence`. Never: a judgement; whether it may run is not asked here.
+//! In: a node. Out: a `Consequence`. Never: a judgement; whether it may run is not asked here.
 
 use pg_query::NodeEnum;
 use pg_query::protobuf::{DiscardMode, TransactionStmtKind, VariableSetKind, VariableSetStmt};

@@ -26,17 +26,7 @@ impl Bench {
             tls_available: false,
             tls_required: false,
         };
-        let mut stage = Stage {
-            snapshot: &self.snapshot,
-            classifier: &mut self.classifier,
-            salted: &mut self.salted,
-            journal: &mut self.journal,
-            random: &mut |bytes: &mut [u8]| bytes.fill(3),
-            room: &self.room,
-            meters: &self.meters,
-            now: self.now,
-        };
-        self.session = Session::accept(accepted, &mut stage);
+        self.with(|session, stage| *session = Session::accept(accepted, stage));
         (self.client, self.target, self.leg) = (Vec::new(), Vec::new(), None);
     }
 

@@ -50,7 +50,7 @@ fn taught(relations: Vec<Relation>) -> Rc<Snapshot> {
 }
 
 fn bench() -> Bench {
-    Bench::with_snapshot(taught(known())).log_in(&[])
+    Bench::with_snapshot(taught(known())).log_in()
 }
 
 /// The catalog is read anew.
@@ -151,7 +151,7 @@ fn what_this_session_made_is_known_to_it() {
         .replace("commands = [\"read\", \"write\"], touches", "commands = [\"write\"], touches");
     let mut source = source_of(&rules);
     source.catalogs = vec![Some(Arc::new(Catalog::new(known())))];
-    let mut bench = Bench::with_snapshot(Rc::new(Snapshot::build(&source))).log_in(&[]);
+    let mut bench = Bench::with_snapshot(Rc::new(Snapshot::build(&source))).log_in();
     for text in ["CREATE VIEW one AS TABLE customers_1", "CREATE VIEW two AS TABLE one"] {
         assert_eq!(refused(&mut bench, text), None, "{text}");
     }
@@ -166,7 +166,7 @@ fn what_this_session_made_is_known_to_it() {
 fn before_a_catalog_was_read_anything_may_be_meant() {
     let mut source = source_of(&config());
     source.catalogs = vec![None];
-    let mut bench = Bench::with_snapshot(Rc::new(Snapshot::build(&source))).log_in(&[]);
+    let mut bench = Bench::with_snapshot(Rc::new(Snapshot::build(&source))).log_in();
     assert_eq!(refused(&mut bench, "SELECT 1"), None);
     bench.client(&query("SELECT id FROM beside"));
     assert_eq!(bench.tags(Side::Server), "", "it waits");

@@ -216,24 +216,19 @@ impl Bench {
 
     /// A session whose login is done on both legs; both outboxes are empty.
     pub fn ready() -> Bench {
-        Bench::ready_with(&[])
-    }
-
-    /// The same, with settings of the client.
-    pub fn ready_with(settings: &[(&str, &str)]) -> Bench {
-        Bench::accepted().log_in(settings)
+        Bench::accepted().log_in()
     }
 
     /// The same, with more in the configuration.
     pub fn ready_under(more: &str) -> Bench {
         let snapshot = Rc::new(Snapshot::build(&source_of(&format!("{CONFIG}{more}"))));
-        Bench::with_snapshot(snapshot).log_in(&[])
+        Bench::with_snapshot(snapshot).log_in()
     }
 
-    fn log_in(self, settings: &[(&str, &str)]) -> Bench {
+    fn log_in(self) -> Bench {
         let mut bench = self;
         let mut packet = Vec::new();
-        let params = [("user", "bot"), ("database", "orders")].iter().chain(settings);
+        let params = [("user", "bot"), ("database", "orders")].iter();
         let params = params.map(|(name, value)| (name.as_bytes(), value.as_bytes()));
         reply::startup(&mut packet, 0, params);
         bench.client(&packet);

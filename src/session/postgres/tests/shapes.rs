@@ -55,7 +55,7 @@ fn learn(bench: &mut Bench, relations: Vec<Relation>) {
 fn bench() -> Bench {
     let config = CONFIG.replace("commands = [\"ddl\"]", "commands = [\"grant\"]");
     let source = source_of(&format!("{config}{MASKED}"));
-    let mut bench = Bench::with_snapshot(Rc::new(Snapshot::build(&source))).log_in(&[]);
+    let mut bench = Bench::with_snapshot(Rc::new(Snapshot::build(&source))).log_in();
     learn(&mut bench, known());
     bench
 }
@@ -254,7 +254,7 @@ fn a_type_that_is_changed_waits_for_the_catalog() {
         let config = CONFIG.replace("commands = [\"ddl\"]", "commands = [\"grant\"]");
         let masked = format!("{MASKED}except = {{ groups = [\"agents\"] }}\n");
         let source = source_of(&format!("{config}{masked}"));
-        let mut bench = Bench::with_snapshot(Rc::new(Snapshot::build(&source))).log_in(&[]);
+        let mut bench = Bench::with_snapshot(Rc::new(Snapshot::build(&source))).log_in();
         bench.client(&query(text));
         assert_eq!(bench.tags(Side::Server), "Q", "{text}");
         bench.server(&[complete("ALTER"), ready_for_query(b'I')].concat());
